@@ -1,0 +1,58 @@
+"""Which device to train on, chosen at first use: importing minifast never initialises an accelerator."""
+import os
+from types import SimpleNamespace
+from warnings import warn
+
+import torch
+
+#: Settings that hold for the whole process. `device=None` means: choose at first use. `use_cuda=False` keeps to the CPU.
+defaults = SimpleNamespace(device=None, use_cuda=None)
+
+
+def _cuda_problem():
+    "Why CUDA cannot be used although a GPU is visible, or None. (A P100 with a build for newer cards looks available and fails.)"
+    major, minor = torch.cuda.get_device_capability()
+    built = [a for a in torch.cuda.get_arch_list() if a.startswith("sm_")]
+    majors = {int(a[3:].rstrip("af")[:-1]): a for a in built}
+    ptx = [a for a in torch.cuda.get_arch_list() if a.startswith("compute_")]
+    if not built or major in majors or (ptx and major > max(majors)):
+        return None
+    return (f"{torch.cuda.get_device_name()} has compute capability {major}.{minor}, but this torch {torch.__version__} was built for "
+            f"{', '.join(built)}: its kernels do not run on it")
+
+
+def default_device(use=None):
+    """The device to train on: CUDA, then Apple's MPS, then the CPU; the first that torch can really use.
+
+    `use=True` demands an accelerator and raises `RuntimeError` when there is none, `use=False` keeps to the CPU; both are
+    remembered in `defaults`. A GPU that this build of torch has no kernels for is reported once and not chosen.
+    """
+    if use is not None:
+        defaults.use_cuda, defaults.device = bool(use), None
+    if defaults.device is not None:
+        return torch.device(defaults.device)
+    defaults.device = _choose(defaults.use_cuda)
+    return defaults.device
+
+
+def _choose(use):
+    if use is False:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        problem = _cuda_problem()
+        if problem is None:
+            return torch.device("cuda", torch.cuda.current_device())
+        if use:
+            raise RuntimeError(f"{problem}. Choose another accelerator or call default_device(False) to use the CPU.")
+        warn(f"{problem}; training on the CPU instead. Choose another accelerator to train on a GPU.", stacklevel=3)
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    if use:
+        raise RuntimeError("default_device(True) asks for an accelerator, but torch sees neither CUDA nor MPS. "
+                           "Call default_device(False) to use the CPU.")
+    return torch.device("cpu")
+
+
+def cpu_count():
+    "Number of cores this process may use (its affinity, not the machine's total)."
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

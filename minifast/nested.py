@@ -1,0 +1,117 @@
+"""Batches are nested: tuples, lists, dicts and dataclasses of tensors. Functions that map over all of them."""
+from dataclasses import fields, is_dataclass, replace
+
+import torch
+
+from .messages import describe
+
+TARGET_KEYS = ("labels", "label", "targets", "target", "y")
+
+
+def _is_batch_dataclass(x):
+    return is_dataclass(x) and not isinstance(x, type)
+
+
+def map_nested(f, x):
+    "Apply `f` to every leaf of `x`, keeping its tuples, named tuples, lists, dicts and dataclasses."
+    if isinstance(x, torch.Tensor):
+        return f(x)
+    if isinstance(x, dict):
+        return type(x)((k, map_nested(f, v)) for k, v in x.items())
+    if isinstance(x, tuple):
+        mapped = [map_nested(f, o) for o in x]
+        return type(x)(*mapped) if hasattr(x, "_fields") else tuple(mapped)
+    if isinstance(x, list):
+        return [map_nested(f, o) for o in x]
+    if _is_batch_dataclass(x):
+        return replace(x, **{o.name: map_nested(f, getattr(x, o.name)) for o in fields(x)})
+    return f(x)
+
+
+def leaves(x):
+    "Every leaf of `x`, in order."
+    found = []
+    map_nested(found.append, x)
+    return found
+
+
+def _tensors_only(f):
+    return lambda x: f(x) if isinstance(x, torch.Tensor) else x
+
+
+def to_device(x, device=None, non_blocking=False):
+    "`x` with every tensor on `device` (default: `default_device()`)."
+    if device is None:
+        from .device import default_device
+        device = default_device()
+    return map_nested(_tensors_only(lambda t: t.to(device, non_blocking=non_blocking)), x)
+
+
+def to_cpu(x):
+    "`x` with every tensor on the CPU."
+    return map_nested(_tensors_only(lambda t: t.cpu()), x)
+
+
+def to_detach(x, cpu=True):
+    "`x` with every tensor detached from its graph and, if `cpu`, moved there."
+    return map_nested(_tensors_only(lambda t: t.detach().cpu() if cpu else t.detach()), x)
+
+
+def to_np(x):
+    "`x` with every tensor as a numpy array."
+    return map_nested(_tensors_only(lambda t: t.detach().cpu().numpy()), x)
+
+
+def plain(x):
+    "`x` with every tensor subclass (such as `tv_tensors.Image`) as a plain `torch.Tensor`: what a model should see."
+    return map_nested(lambda t: t.as_subclass(torch.Tensor) if isinstance(t, torch.Tensor) and type(t) is not torch.Tensor else t, x)
+
+
+def find_bs(x):
+    "Number of items in batch `x`: the length of its first tensor that has a first axis."
+    for leaf in leaves(x):
+        if hasattr(leaf, "shape") and len(leaf.shape):
+            return leaf.shape[0]
+    raise ValueError(f"this batch has no tensor with a first (batch) axis: received {describe(x)}. "
+                     "A batch is a tuple, list, dict or dataclass of tensors shaped (batch, ...).")
+
+
+def to_concat(parts, dim=0):
+    "Concatenate a list of equally nested batches leaf by leaf, along `dim`; ragged sequences stay a list of items."
+    first = parts[0]
+    if isinstance(first, dict):
+        return type(first)((k, to_concat([p[k] for p in parts], dim)) for k in first)
+    if isinstance(first, (tuple, list)):
+        joined = [to_concat([p[i] for p in parts], dim) for i in range(len(first))]
+        return joined if isinstance(first, list) else tuple(joined)
+    if _is_batch_dataclass(first):
+        return replace(first, **{o.name: to_concat([getattr(p, o.name) for p in parts], dim) for o in fields(first)})
+    if not isinstance(first, torch.Tensor):
+        return [o for p in parts for o in (p if isinstance(p, list) else [p])]
+    if not first.ndim:
+        return torch.stack(parts)
+    other = [i for i in range(first.ndim) if i != dim]
+    if any(p.ndim != first.ndim or any(p.shape[i] != first.shape[i] for i in other) for p in parts):
+        return [item for p in parts for item in p]
+    return torch.cat(parts, dim=dim)
+
+
+def split_batch(batch, n_inp=None):
+    """Split a batch into `(inputs, keyword_inputs, targets)`: two tuples around a dict.
+
+    A tuple or list gives its first `n_inp` elements as inputs (default: all but the last) and the rest as targets. A dict or
+    dataclass is passed to the model by keyword, less its target, the first of `labels, label, targets, target, y` present.
+    A lone tensor is an input without target.
+    """
+    if isinstance(batch, torch.Tensor):
+        return (batch,), {}, ()
+    if _is_batch_dataclass(batch):
+        batch = {o.name: getattr(batch, o.name) for o in fields(batch)}
+    if isinstance(batch, dict):
+        target = next((k for k in TARGET_KEYS if k in batch), None)
+        return (), {k: v for k, v in batch.items() if k != target}, (() if target is None else (batch[target],))
+    if not isinstance(batch, (tuple, list)):
+        raise TypeError(f"a batch must be a tensor, tuple, list, dict or dataclass of tensors; received {describe(batch)}. "
+                        "Give the loader a `collate_fn` that returns one of these.")
+    n_inp = max(1, len(batch) - 1) if n_inp is None else n_inp
+    return tuple(batch[:n_inp]), {}, tuple(batch[n_inp:])
