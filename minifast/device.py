@@ -11,14 +11,28 @@ defaults = SimpleNamespace(device=None, use_cuda=None)
 
 def _cuda_problem():
     "Why CUDA cannot be used although a GPU is visible, or None. (A P100 with a build for newer cards looks available and fails.)"
-    major, minor = torch.cuda.get_device_capability()
-    built = [a for a in torch.cuda.get_arch_list() if a.startswith("sm_")]
-    majors = {int(a[3:].rstrip("af")[:-1]): a for a in built}
-    ptx = [a for a in torch.cuda.get_arch_list() if a.startswith("compute_")]
-    if not built or major in majors or (ptx and major > max(majors)):
+    capability = major, minor = torch.cuda.get_device_capability()
+    built = [a for a in torch.cuda.get_arch_list() if a.startswith(("sm_", "compute_"))]
+    if not built or any(_runs_on(arch, capability) for arch in built):
         return None
     return (f"{torch.cuda.get_device_name()} has compute capability {major}.{minor}, but this torch {torch.__version__} was built for "
             f"{', '.join(built)}: its kernels do not run on it")
+
+
+def _runs_on(arch, capability):
+    """Whether code built for `arch`, such as `sm_75` or `compute_90`, runs on a device of this (major, minor) capability.
+
+    Machine code runs within its major version, on the same or a later minor one; PTX (`compute_..`) on every later device. The
+    suffix `a` ties it to exactly that capability, `f` to that family. (CUDA C++ Programming Guide, "Compute Capabilities".)
+    """
+    kind, number = arch.split("_", 1)
+    digits = number.rstrip("af")
+    built_for = int(digits[:-1]), int(digits[-1])
+    if number.endswith("a"):
+        return capability == built_for
+    if kind == "compute" and not number.endswith("f"):
+        return capability >= built_for
+    return capability[0] == built_for[0] and capability[1] >= built_for[1]
 
 
 def default_device(use=None):

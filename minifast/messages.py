@@ -34,7 +34,8 @@ def reject_unknown(kwargs, allowed, where):
     if not unknown:
         return
     lines = [f"{k}={describe(kwargs[k])}{did_you_mean(k, allowed)}" for k in unknown]
-    raise TypeError(f"{where} does not take " + " nor ".join(lines) + f". It takes: {', '.join(sorted(allowed))}.")
+    end = "" if lines[-1].endswith("?") else "."
+    raise TypeError(f"{where} does not take " + " nor ".join(lines) + f"{end} It takes: {', '.join(sorted(allowed))}.")
 
 
 def add_note(error, note):

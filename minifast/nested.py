@@ -1,4 +1,6 @@
 """Batches are nested: tuples, lists, dicts and dataclasses of tensors. Functions that map over all of them."""
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import fields, is_dataclass, replace
 
 import torch
@@ -12,15 +14,26 @@ def _is_batch_dataclass(x):
     return is_dataclass(x) and not isinstance(x, type)
 
 
+def _dict_like(x, values):
+    "A mapping of the same class and keys as `x` (a dict, `defaultdict`, tokenizer output ...) with other values."
+    made = copy(x)
+    for key, value in zip(x, values, strict=True):
+        made[key] = value
+    return made
+
+
+def _tuple_like(x, values):
+    return type(x)(*values) if hasattr(x, "_fields") else tuple(values)
+
+
 def map_nested(f, x):
     "Apply `f` to every leaf of `x`, keeping its tuples, named tuples, lists, dicts and dataclasses."
     if isinstance(x, torch.Tensor):
         return f(x)
-    if isinstance(x, dict):
-        return type(x)((k, map_nested(f, v)) for k, v in x.items())
+    if isinstance(x, Mapping):
+        return _dict_like(x, [map_nested(f, v) for v in x.values()])
     if isinstance(x, tuple):
-        mapped = [map_nested(f, o) for o in x]
-        return type(x)(*mapped) if hasattr(x, "_fields") else tuple(mapped)
+        return _tuple_like(x, [map_nested(f, o) for o in x])
     if isinstance(x, list):
         return [map_nested(f, o) for o in x]
     if _is_batch_dataclass(x):
@@ -78,12 +91,14 @@ def find_bs(x):
 
 def to_concat(parts, dim=0):
     "Concatenate a list of equally nested batches leaf by leaf, along `dim`; ragged sequences stay a list of items."
+    if not parts:
+        raise ValueError("to_concat() got an empty list: there are no batches to join")
     first = parts[0]
-    if isinstance(first, dict):
-        return type(first)((k, to_concat([p[k] for p in parts], dim)) for k in first)
+    if isinstance(first, Mapping):
+        return _dict_like(first, [to_concat([p[k] for p in parts], dim) for k in first])
     if isinstance(first, (tuple, list)):
         joined = [to_concat([p[i] for p in parts], dim) for i in range(len(first))]
-        return joined if isinstance(first, list) else tuple(joined)
+        return joined if isinstance(first, list) else _tuple_like(first, joined)
     if _is_batch_dataclass(first):
         return replace(first, **{o.name: to_concat([getattr(p, o.name) for p in parts], dim) for o in fields(first)})
     if not isinstance(first, torch.Tensor):
@@ -107,7 +122,7 @@ def split_batch(batch, n_inp=None):
         return (batch,), {}, ()
     if _is_batch_dataclass(batch):
         batch = {o.name: getattr(batch, o.name) for o in fields(batch)}
-    if isinstance(batch, dict):
+    if isinstance(batch, Mapping):
         target = next((k for k in TARGET_KEYS if k in batch), None)
         return (), {k: v for k, v in batch.items() if k != target}, (() if target is None else (batch[target],))
     if not isinstance(batch, (tuple, list)):

@@ -22,12 +22,13 @@ def _annotated_types(func):
     names = [n for n in code.co_varnames[:code.co_argcount] if n != "self"]
     try:
         hint = typing.get_type_hints(func).get(names[0]) if names else None
-    except NameError:                       # a string annotation that cannot be resolved says nothing
+    except Exception:                       # an annotation that is no type, or cannot be resolved, says nothing
         return None
     union = typing.get_origin(hint) in (typing.Union, _types.UnionType)
     options = typing.get_args(hint) if union else (hint,)
     options = tuple(typing.get_origin(o) or o for o in options)
-    return options if options and all(isinstance(o, type) for o in options) and object not in options else None
+    usable = all(isinstance(o, type) for o in options) and object not in options and typing.Any not in options
+    return options if usable else None
 
 
 class Transform:
@@ -169,11 +170,17 @@ class RandTransform(Transform):
 
 
 def as_transform(f):
-    "`f` as a `Transform`: itself, an instance of a `Transform` class, or a function wrapped. None and non-callables are refused."
+    """`f` as a `Transform`: itself, an instance of a `Transform` class, a torchvision v2 transform or a function wrapped.
+
+    None and non-callables are refused.
+    """
     if isinstance(f, Transform):
         return f
     if isinstance(f, type) and issubclass(f, Transform):
         return f()
+    if any(c.__module__.startswith("torchvision.transforms") for c in type(f).__mro__):
+        from .vision.torchvision_v2 import V2       # here, so that only those who use torchvision pay for its import
+        return V2(f)
     if not callable(f):
         raise TypeError(f"a transform must be a Transform or a function of one item; received {describe(f)}")
     return Transform(f)

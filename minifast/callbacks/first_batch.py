@@ -1,0 +1,39 @@
+"""`FirstBatch`: look hard at the first training batch of every fit, so that what cannot work says so before any time is spent."""
+import torch
+
+from ..callback import Callback, Order
+from ..losses_known import check_target
+from ..messages import describe
+from ..nested import leaves
+
+
+class FirstBatch(Callback):
+    """Check inputs, predictions, targets and loss of the first training batch of a fit; afterwards it costs nothing.
+
+    Refuses: NaN or infinite inputs, targets that do not fit the loss or the number of outputs, shapes that would broadcast, a loss
+    that is no scalar or has no gradient.
+    """
+
+    order = Order.SETUP
+    run_valid = False
+
+    def before_batch(self):
+        for x in leaves((self.learn.xb, self.learn.kw)):
+            if isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all():
+                bad = int((~torch.isfinite(x)).sum())
+                raise ValueError(f"the inputs of the first training batch hold {bad:,} NaN or infinite values ({describe(x)}): "
+                                 "remove or fill them (`FillMissing` for tables), and look at the transform that made them")
+
+    def after_pred(self):
+        if self.learn.yb and isinstance(self.learn.pred, torch.Tensor):
+            check_target(self.learn.loss_func, self.learn.pred, self.learn.yb[0] if len(self.learn.yb) == 1 else self.learn.yb)
+
+    def after_loss(self):
+        loss = self.learn.loss
+        if not isinstance(loss, torch.Tensor) or loss.ndim:
+            raise ValueError(f"the loss must be one number (a 0-d tensor), but {self.learn.loss_func} returned {describe(loss)}: "
+                             "use reduction='mean', or return loss.mean()")
+        if not loss.requires_grad:
+            raise ValueError("the loss has no gradient: every parameter is frozen (`learn.unfreeze()`), or the model or the loss "
+                             "detaches its result (`.detach()`, `.item()`, argmax, `torch.no_grad`)")
+        self.run = False

@@ -1,0 +1,130 @@
+"""`HasCallbacks`: the half of a learner that holds callbacks and tells them about events."""
+from contextlib import contextmanager
+
+from ..callback import Callback, collect_handlers, run_handlers, sort_callbacks
+from ..guarded import declared
+from ..messages import describe, did_you_mean
+from .progress import ProgressCallback
+from .recorder import Recorder
+
+
+def listed(cbs):
+    "None, one or several as a list."
+    return [] if cbs is None else list(cbs) if isinstance(cbs, (list, tuple)) else [cbs]
+
+
+class HasCallbacks:
+    "Attach, detach and call callbacks. Each is also found under its own name, such as `learn.recorder`."
+
+    cbs: list
+    training = False
+    recorder: Recorder | None = None
+    logger: object                   #: called with each row of the epoch table
+    logging_off = False
+    _tables: dict = {}
+
+    def __call__(self, event):
+        "Tell every callback that overrides `event`."
+        if handlers := self._tables[self.training][event]:
+            run_handlers(handlers, event)
+
+    def collect_handlers(self):
+        "Look anew at which callback hears which event: after callbacks were added, removed or switched."
+        self._tables = {training: collect_handlers(self.cbs, training) for training in (True, False)}
+
+    def add_cb(self, cb):
+        "Attach one callback (a class is instantiated). Returns the learner."
+        cb = cb() if isinstance(cb, type) and issubclass(cb, Callback) else cb
+        if not isinstance(cb, Callback):
+            raise TypeError(f"a callback must be a minifast Callback; received {describe(cb)}. To listen with a plain function write "
+                            "`Callback(after_batch=f)`")
+        if cb.learn is not None:
+            owner = "this learner" if cb.learn is self else "another learner"
+            raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
+        cb.learn = self
+        self.cbs = sort_callbacks([*self.cbs, cb])
+        self._callbacks_changed()
+        return self
+
+    def add_cbs(self, cbs):
+        "Attach several callbacks. Returns the learner."
+        for cb in listed(cbs):
+            self.add_cb(cb)
+        return self
+
+    def remove_cb(self, cb):
+        "Detach a callback, or every callback of a class. Returns the learner."
+        for gone in self._matching(cb):
+            gone.learn = None
+            self.cbs.remove(gone)
+        self._callbacks_changed()
+        return self
+
+    def remove_cbs(self, cbs):
+        "Detach several callbacks. Returns the learner."
+        for cb in listed(cbs):
+            self.remove_cb(cb)
+        return self
+
+    @contextmanager
+    def added_cbs(self, cbs):
+        "Within the block these callbacks are attached too."
+        attached = [cb() if isinstance(cb, type) else cb for cb in listed(cbs)]
+        try:
+            self.add_cbs(attached)
+            yield self
+        finally:
+            self.remove_cbs([cb for cb in attached if isinstance(cb, Callback) and cb.learn is self])
+
+    @contextmanager
+    def removed_cbs(self, cbs):
+        "Within the block these callbacks (or all of these classes) are detached."
+        gone = [c for cb in listed(cbs) for c in self._matching(cb)]
+        try:
+            self.remove_cbs(gone)
+            yield self
+        finally:
+            self.add_cbs(gone)
+
+    def no_bar(self):
+        "Within the block no progress is shown but the rows of the epoch table."
+        return self.removed_cbs(ProgressCallback)
+
+    @contextmanager
+    def no_logging(self):
+        "Within the block the epoch table is not shown."
+        before = self.logger, self.logging_off
+        self.logger, self.logging_off = _silent, True
+        try:
+            yield self
+        finally:
+            self.logger, self.logging_off = before
+
+    @contextmanager
+    def recording_apart(self, valid_metrics=True):
+        "Within the block a fresh recorder is used, so that the history does not change."
+        own = [c for c in self.cbs if isinstance(c, Recorder)]
+        with self.removed_cbs(own), self.added_cbs(Recorder(valid_metrics=valid_metrics) if own else None):
+            yield self
+
+    def ordered_cbs(self, event):
+        "The callbacks that hear `event` in training (or in validation, for its events), in the order in which they do."
+        return [h.__self__ for h in collect_handlers(self.cbs, "valid" not in event)[event] if hasattr(h, "__self__")]
+
+    def _matching(self, cb):
+        return [c for c in self.cbs if c is cb or (isinstance(cb, type) and isinstance(c, cb))]
+
+    def _callbacks_changed(self):
+        self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
+        self.collect_handlers()
+
+    def __getattr__(self, name):
+        if not name.startswith("_"):
+            for cb in vars(self).get("cbs", ()):
+                if cb.name == name:
+                    return cb
+        raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{did_you_mean(name, [*declared(type(self))])}")
+
+
+def _silent(row):
+    pass

@@ -1,0 +1,55 @@
+"""`ProgressCallback`: bars and the epoch table."""
+from ..callback import Callback, Order
+from ..progress import choose_display
+
+
+class ProgressCallback(Callback):
+    """Show progress: bars and a table in Jupyter, a bar in a terminal, one plain line per epoch anywhere else.
+
+    The display is chosen when a fit starts. The loss is read from the device only when the bar is redrawn, a few times a second.
+    """
+
+    order = Order.DISPLAY
+    display = None
+
+    def before_fit(self):
+        self.display = choose_display()
+        self.display.start(self.learn.n_epoch, self.learn.recorder.metric_names if self.learn.recorder is not None else ["epoch"])
+        self._saved_logger = self.learn.logger
+        if not self.learn.logging_off:
+            self.learn.logger = self.display.write_row
+
+    def before_train(self):
+        self._open("train")
+
+    def before_validate(self):
+        self._open("valid")
+
+    def after_batch(self):
+        self._advance(self.learn.iter + 1)
+
+    def after_train(self):
+        self._close()
+
+    def after_validate(self):
+        self._close()
+
+    def cleanup_fit(self):
+        self._close()
+        if "_saved_logger" in vars(self):
+            self.learn.logger = vars(self).pop("_saved_logger")
+            self.display.finish()
+        self.display = None
+
+    def _open(self, half):
+        if self.display is None:                  # validate or get_preds, outside a fit
+            self.display = choose_display()
+        self._advance = self.display.open_bar(half, self.learn.epoch, self.learn.n_iter, self._comment)
+
+    def _close(self):
+        if self.display is not None:
+            self.display.close_bar()
+
+    def _comment(self):
+        smooth = self.learn.recorder.smooth_loss if self.learn.recorder is not None and self.learn.training else None
+        return "" if smooth is None else f"{smooth:.4f}"

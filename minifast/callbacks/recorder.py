@@ -1,0 +1,263 @@
+"""`Recorder`: losses, metrics and learning rates of every fit, kept for good."""
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from ..callback import Callback, Order
+from ..metrics import AvgLoss
+from ..nested import find_bs
+
+FLUSH_EVERY = 256      # per-batch losses wait on the device in a list this long before they are stacked into one tensor
+
+
+@dataclass
+class FitRecord:
+    "What one fit left behind: one entry per training batch in `losses` and `lrs`, one per epoch in `values` and `iters`."
+    losses: list = field(default_factory=list)      # raw loss of each training batch
+    smooth: list = field(default_factory=list)      # its debiased moving average
+    lrs: list = field(default_factory=list)         # learning rate of the last layer group
+    iters: list = field(default_factory=list)       # number of training batches done at the end of each epoch
+    values: list = field(default_factory=list)      # [train_loss, valid_loss, *metrics] of each epoch
+    hps: dict = field(default_factory=dict)         # scheduled hyper-parameters of the last layer group, by name
+
+
+class NonFiniteLoss(FloatingPointError):
+    "Training has produced a loss that is not a finite number, so the weights are lost."
+
+
+class Recorder(Callback):
+    """Record every batch's loss and every epoch's metrics, without waiting for the device in the loop.
+
+    train_metrics, valid_metrics: on which half the metrics are computed (default: validation only). beta: smoothing of the loss
+    curve (debiased exponential moving average). The `train_loss` column is the mean over the epoch's items, not that curve.
+    `history` only grows: `validate`, `get_preds` and `lr_find` never touch it.
+    """
+
+    order = Order.RECORD
+
+    def __init__(self, add_time=True, train_metrics=False, valid_metrics=True, beta=0.98):
+        self.add_time, self.train_metrics, self.valid_metrics, self.beta = add_time, train_metrics, valid_metrics, beta
+        self.fits, self.history, self.log, self.lr_find = [], [], [], None
+        self._clear_epoch()
+
+    # -- what was recorded ------------------------------------------------------------------------------------------------------
+    @property
+    def last(self):
+        "The `FitRecord` of the latest fit."
+        return self.fits[-1] if self.fits else FitRecord()
+
+    @property
+    def losses(self):
+        "Smoothed training loss after each batch of the latest fit."
+        self._flush()
+        return self.last.smooth
+
+    @property
+    def raw_losses(self):
+        "Training loss of each batch of the latest fit."
+        self._flush()
+        return self.last.losses
+
+    @property
+    def values(self):
+        "`[train_loss, valid_loss, *metrics]` for each epoch of the latest fit."
+        return self.last.values
+
+    @property
+    def lrs(self):
+        "Learning rate of the last layer group at each batch of the latest fit."
+        return self.last.lrs
+
+    @property
+    def iters(self):
+        "Number of training batches done at the end of each epoch of the latest fit."
+        return self.last.iters
+
+    @property
+    def hps(self):
+        "Scheduled hyper-parameters of the latest fit, batch by batch."
+        return self.last.hps
+
+    @property
+    def smooth_loss(self):
+        "The latest point of the smoothed loss curve, or None before the first batch."
+        smooth = self.losses
+        return smooth[-1] if smooth else None
+
+    @property
+    def metric_names(self):
+        "Column names of the epoch table."
+        names = [m.name for m in self.learn.metrics]
+        train = [f"train_{n}" for n in names] if self.train_metrics else []
+        valid = ([f"valid_{n}" for n in names] if self.train_metrics else names) if self.valid_metrics else []
+        return ["epoch", "train_loss", *train, "valid_loss", *valid] + (["time"] if self.add_time else [])
+
+    def frame(self):
+        "The whole history as a DataFrame: one row per epoch of every fit."
+        import pandas as pd
+        return pd.DataFrame(self.history)
+
+    # -- events -----------------------------------------------------------------------------------------------------------------
+    def before_fit(self):
+        self.fits.append(FitRecord())
+        self._moving, self._steps = 0.0, 0
+        self._clear_epoch()
+
+    def before_epoch(self):
+        self._clear_epoch()
+        self._epoch_start = time.perf_counter()
+
+    def before_train(self):
+        self._group = self.learn.opt.param_groups[-1]
+        self._reset(self.train_metrics)
+
+    def before_validate(self):
+        self._reset(self.valid_metrics)
+        self.valid_loss = AvgLoss()
+        self.valid_loss.reset()
+
+    def after_batch(self):
+        learn = self.learn
+        if not learn.training:
+            if learn.loss is not None:
+                self.valid_loss.accumulate(learn)
+            if self.valid_metrics:
+                for metric in learn.metrics:
+                    metric.accumulate(learn)
+            return
+        if learn.loss is None:                     # the batch was cancelled before its loss
+            return
+        self._pending.append(learn.loss.detach())
+        first = learn.yb[0] if learn.yb else learn.xb[0] if learn.xb else None
+        self._sizes.append(first.shape[0] if isinstance(first, torch.Tensor) and first.ndim else find_bs((learn.xb, learn.kw, learn.yb)))
+        self.fits[-1].lrs.append(self._group["lr"])
+        if self.train_metrics:
+            for metric in learn.metrics:
+                metric.accumulate(learn)
+        if len(self._pending) >= FLUSH_EVERY:
+            self._blocks.append(torch.stack(self._pending))
+            self._pending.clear()
+
+    def after_train(self):
+        self._flush()
+        self._train_values = self._metric_values(self.train_metrics)
+        self.fits[-1].iters.append(len(self.fits[-1].losses))
+        if self._epoch_losses and not torch.isfinite(torch.tensor(self._epoch_losses[-1])):
+            self._refuse_non_finite()
+
+    def after_validate(self):
+        self._valid_values = [self.valid_loss.value, *self._metric_values(self.valid_metrics)]
+
+    def after_epoch(self):
+        self.log = [self.learn.epoch, *self._row()]
+        self.fits[-1].values.append(self.log[1:])
+        if self.add_time:
+            self.log.append(_clock(time.perf_counter() - self._epoch_start))
+        self.history.append({"fit": len(self.fits) - 1, **dict(zip(self.metric_names, self.log, strict=True))})
+        self.learn.logger(self.log)
+
+    def cleanup_fit(self):
+        self._flush()
+
+    # -- the work ---------------------------------------------------------------------------------------------------------------
+    def _clear_epoch(self):
+        self._pending, self._blocks, self._sizes, self._epoch_losses = [], [], [], []
+        self._train_values, self._valid_values = [], []
+
+    def _reset(self, wanted):
+        if wanted:
+            for metric in self.learn.metrics:
+                metric.reset()
+
+    def _metric_values(self, wanted):
+        return [m.value for m in self.learn.metrics] if wanted else []
+
+    def validation_values(self):
+        "`[valid_loss, *metrics]` of the latest validation pass."
+        return self._valid_values
+
+    def _flush(self):
+        "Bring the losses that still wait on the device into the record: one transfer."
+        if not self._pending and not self._blocks:
+            return
+        blocks = self._blocks + ([torch.stack(self._pending)] if self._pending else [])
+        self._pending, self._blocks = [], []
+        fresh = torch.cat(blocks).double().cpu().tolist()
+        self._epoch_losses += fresh
+        record = self.fits[-1]
+        record.losses += fresh
+        for loss in fresh:
+            self._moving = self.beta * self._moving + (1 - self.beta) * loss
+            self._steps += 1
+            record.smooth.append(self._moving / (1 - self.beta ** self._steps))
+
+    def _row(self):
+        sizes = self._sizes
+        mean = sum(loss * n for loss, n in zip(self._epoch_losses, sizes, strict=True)) / sum(sizes) if sizes else None
+        n_valid = 1 + (len(self.learn.metrics) if self.valid_metrics else 0)
+        n_train = len(self.learn.metrics) if self.train_metrics else 0
+        return [mean, *(self._train_values or [None] * n_train), *(self._valid_values or [None] * n_valid)]
+
+    def _refuse_non_finite(self):
+        bad = next(i for i, loss in enumerate(self._epoch_losses) if not torch.isfinite(torch.tensor(loss)))
+        raise NonFiniteLoss(f"the training loss became {self._epoch_losses[bad]} at batch {bad} of epoch {self.learn.epoch} and is "
+                            f"{self._epoch_losses[-1]} at its end, so the weights are lost: train again from fresh weights with a lower "
+                            f"learning rate (lr was {self.lrs[-1]:.2g}; `learn.lr_find()` suggests one), or look for NaN or infinite "
+                            "values in the inputs and targets of that batch")
+
+    # -- pictures ---------------------------------------------------------------------------------------------------------------
+    def plot_loss(self, skip_start=5, with_valid=True, log=False, show_epochs=False, ax=None):
+        "Plot the smoothed training loss and the validation loss over the batches of every fit so far; returns the axes."
+        from ..plots import subplots
+        self._flush()
+        ax = subplots(figsize=(6, 4))[1] if ax is None else ax
+        smooth = [v for fit in self.fits for v in fit.smooth]
+        if not smooth:
+            raise ValueError("nothing has been recorded yet: train first, `learn.fit(1)`")
+        ax.plot(range(skip_start, len(smooth)), smooth[skip_start:], label="train (smoothed)")
+        ends, valid, done = [], [], 0
+        column = 1 + (len(self.learn.metrics) if self.train_metrics else 0)
+        for fit in self.fits:
+            ends += [done + i for i in fit.iters[:len(fit.values)]]
+            valid += [v[column] for v in fit.values]
+            done += len(fit.losses)
+        shown = [(i, v) for i, v in zip(ends, valid, strict=True) if v is not None and i > skip_start]
+        if with_valid and shown:
+            ax.plot(*zip(*shown, strict=True), "o-", label="valid")
+        if show_epochs:
+            for i in ends:
+                ax.axvline(i, color="0.85", zorder=0)
+        if log:
+            ax.set_yscale("log")
+        ax.set(xlabel="training batch", ylabel="loss")
+        ax.legend()
+        return ax
+
+    def plot_sched(self, keys=None, figsize=None):
+        "Plot the scheduled hyper-parameters of the latest fit (of its last layer group), batch by batch; returns the axes."
+        from ..plots import get_grid
+        hps = self.hps or {"lr": self.lrs}
+        keys = list(hps) if keys is None else [keys] if isinstance(keys, str) else list(keys)
+        unknown = [k for k in keys if k not in hps]
+        if unknown:
+            raise KeyError(f"{', '.join(unknown)} was not scheduled in the latest fit; recorded: {', '.join(hps)}")
+        axes = get_grid(len(keys), nrows=1, figsize=figsize or (5 * len(keys), 3.5))
+        for key, ax in zip(keys, axes, strict=False):
+            ax.axis("on")
+            ax.plot(hps[key])
+            ax.set(xlabel="training batch", ylabel=key)
+        return axes
+
+    def plot_lr_find(self, skip_end=5):
+        "Plot the latest `lr_find` again; returns the axes."
+        if self.lr_find is None:
+            raise ValueError("there is no learning-rate range test to plot: call `learn.lr_find()` first")
+        return self.lr_find.plot(skip_end)
+
+
+def _clock(seconds):
+    "`mm:ss` or `h:mm:ss`."
+    minutes, secs = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes:02d}:{secs:02d}"

@@ -1,0 +1,142 @@
+"""From samples to a batch: stacking, and remembering which tensors were images, masks, boxes."""
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from numbers import Number
+
+import numpy as np
+import torch
+from torch.utils.data import default_collate
+
+from ..messages import describe
+from ..nested import map_nested
+
+
+def collate(samples, names=None, _place=""):
+    """One batch of `samples`: tuples, named tuples, lists, dicts or dataclasses of tensors, arrays and numbers become the same of stacked tensors.
+
+    Python numbers become tensors of torch's default type (float32, int64, bool); strings and None stay lists. Tensor subclasses become plain
+    tensors, see `kinds_of`. names: what to call each sample in an error.
+    """
+    one = samples[0]
+    if isinstance(one, torch.Tensor):
+        return _stack(samples, names, _place)
+    if isinstance(one, np.ndarray):
+        return _stack([torch.as_tensor(o) for o in samples], names, _place)
+    if isinstance(one, (str, bytes)) or one is None:
+        return list(samples)
+    if isinstance(one, (Number, np.generic)):
+        return _numbers(samples, _place)
+    odd = next((o for o in samples if type(o) is not type(one)), None)
+    if odd is not None:
+        raise TypeError(f"the samples of a batch{_place} must be alike: received {describe(one)} and {describe(odd)}")
+    if isinstance(one, Mapping):
+        for o, name in zip(samples, names or map(str, range(len(samples))), strict=False):
+            if o.keys() != one.keys():
+                raise ValueError(f"the samples of a batch must have the same keys: received {sorted(one)} and, of {name}, {sorted(o)}")
+        return type(one)((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]")) for k in one)
+    if is_dataclass(one):
+        return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}") for f in fields(one)})
+    if isinstance(one, (tuple, list)):
+        if any(len(o) != len(one) for o in samples):
+            sizes = sorted({len(o) for o in samples})
+            raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sizes}. For items of different "
+                             "lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")
+        parts = [collate([o[i] for o in samples], names, f"{_place} [{i}]") for i in range(len(one))]
+        return type(one)(*parts) if hasattr(one, "_fields") else tuple(parts) if isinstance(one, tuple) else parts
+    hint = "turn the image into a tensor, `item_tfms=ToTensor`" if hasattr(one, "getbands") else "turn it into a tensor with a transform"
+    raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the loader a `collate_fn`")
+
+
+def _numbers(samples, place):
+    if isinstance(samples[0], np.generic) and not isinstance(samples[0], (float, np.bool_)):
+        return torch.as_tensor(np.array(samples))
+    try:
+        return torch.tensor([o.item() if isinstance(o, np.generic) else o for o in samples])
+    except (TypeError, ValueError) as e:
+        raise TypeError(f"element{place} of the samples is a number here and something else there: {describe(samples[:4])}") from e
+
+
+def _stack(tensors, names, place):
+    shapes = {}
+    for i, t in enumerate(tensors):
+        if not isinstance(t, torch.Tensor):
+            raise TypeError(f"element{place} of the samples is a tensor here and {describe(t)} there")
+        shapes.setdefault(tuple(t.shape), i)
+    if len(shapes) > 1:
+        seen = "; ".join(f"{list(s)}{f' ({names[i]})' if names else f' (sample {i})'}" for s, i in list(shapes.items())[:4])
+        images = tensors[0].ndim >= 2
+        raise ValueError(f"cannot make a batch: element{place} of the samples has {len(shapes)} different shapes: {seen}. "
+                         + ("Bring all to one size, for images with `item_tfms=Resize(224)`" if images else
+                            "Pad them to one length in a `before_batch` transform, or give the loader a `collate_fn`"))
+    return default_collate([t if type(t) is torch.Tensor else t.as_subclass(torch.Tensor) for t in tensors])
+
+
+# -- kinds: what the elements were before they became plain tensors ----------------------------------------------------------------
+def _kind(x):
+    "An empty tensor of the subclass of `x`, with its metadata; None for everything else."
+    if not isinstance(x, torch.Tensor) or type(x) in (torch.Tensor, torch.nn.Parameter):
+        return None
+    return wrap_as(x.detach().as_subclass(torch.Tensor)[:0] if x.ndim else x.detach().as_subclass(torch.Tensor), x)
+
+
+def kinds_of(sample):
+    "`sample` with each leaf replaced by what `wrap_kinds` needs to restore its tensor subclass; None if all tensors are plain."
+    found = []
+
+    def kind(x):
+        found.append(_kind(x))
+        return found[-1]
+
+    kinds = map_nested(kind, sample)
+    return kinds if any(k is not None for k in found) else None
+
+
+def wrap_as(tensor, like):
+    "`tensor` as the subclass of `like`, with its metadata where it is one of torchvision's."
+    tv_tensors = sys.modules.get("torchvision.tv_tensors")
+    if tv_tensors is not None and isinstance(like, tv_tensors.TVTensor):
+        return tv_tensors.wrap(tensor, like=like)
+    return tensor.as_subclass(type(like))
+
+
+def wrap_kinds(x, kinds):
+    "`x` with the tensor subclasses of `kinds`; elements that are no longer tensors, or no longer there, stay as they are."
+    if kinds is None:
+        return x
+    if isinstance(kinds, torch.Tensor):
+        return wrap_as(x.as_subclass(torch.Tensor), kinds) if isinstance(x, torch.Tensor) else x
+    if isinstance(x, dict) and isinstance(kinds, dict):
+        return type(x)((k, wrap_kinds(v, kinds.get(k))) for k, v in x.items())
+    if isinstance(x, (tuple, list)) and isinstance(kinds, (tuple, list)):
+        parts = [wrap_kinds(o, kinds[i] if i < len(kinds) else None) for i, o in enumerate(x)]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    if is_dataclass(x) and is_dataclass(kinds):
+        return replace(x, **{f.name: wrap_kinds(getattr(x, f.name), getattr(kinds, f.name)) for f in fields(x)})
+    return x
+
+
+def unbatch(x, i):
+    "Item `i` of the batch `x`, with the same nesting."
+    return map_nested(lambda o: o[i] if hasattr(o, "__getitem__") and not isinstance(o, (str, bytes)) else o, _lists_as_leaves(x))
+
+
+class _Leaf:
+    "A list in a batch (of strings, say) holds one value per item: it is a leaf, not nesting."
+
+    def __init__(self, values):
+        self.values = values
+
+    def __getitem__(self, i):
+        return self.values[i]
+
+
+def _lists_as_leaves(x):
+    if isinstance(x, list) and x and not isinstance(x[0], torch.Tensor):
+        return _Leaf(x)
+    if isinstance(x, tuple):
+        parts = [_lists_as_leaves(o) for o in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    if isinstance(x, dict):
+        return type(x)((k, _lists_as_leaves(v)) for k, v in x.items())
+    return x

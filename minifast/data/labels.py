@@ -1,0 +1,141 @@
+"""From an item to its label (`get_y`) or its input (`get_x`): functions and small callable objects, all of which can be sent to workers."""
+import os
+import re
+from pathlib import Path
+
+from ..items import L
+from ..messages import describe, did_you_mean
+from ..transform import ItemTransform
+
+
+def is_missing(o):
+    "Whether `o` stands for a value that is not there: None, NaN, or pandas' NaT and NA."
+    if o is None or isinstance(o, str):
+        return o is None
+    try:
+        return bool(o != o)                         # NaN and NaT are not equal to themselves
+    except (TypeError, ValueError, RuntimeError):   # NA has no truth value; an array has many
+        return type(o).__name__ == "NAType"
+
+
+def parent_label(o):
+    "The name of the folder that the file `o` lies in."
+    return Path(o).parent.name
+
+
+class RegexLabeller:
+    """The first group of the regular expression `pat` in the file name (or string) `o`; the separators of a path are `/`.
+
+    match: the expression must match from the start of the string. A name that does not match raises `ValueError`.
+    """
+
+    def __init__(self, pat, match=False):
+        self.pat, self.match = re.compile(pat), match
+        if not self.pat.groups:
+            raise ValueError(f"RegexLabeller({self.pat.pattern!r}): the pattern has no group, so there is no label to return; "
+                             "put parentheses round the part that is the label")
+
+    def __call__(self, o):
+        text = str(o).replace(os.sep, "/")
+        found = (self.pat.match if self.match else self.pat.search)(text)
+        if found is None:
+            raise ValueError(f"the pattern {self.pat.pattern!r} of RegexLabeller {'does not match' if self.match else 'is not found in'} {text!r}")
+        return found.group(1)
+
+    def __repr__(self):
+        return f"RegexLabeller({self.pat.pattern!r}{', match=True' if self.match else ''})"
+
+
+def _columns_of(row):
+    "The names of the values of `row`: of a row of a frame, a dict or a named tuple; None for a plain sequence."
+    if hasattr(row, "index") and hasattr(row, "iloc"):
+        return list(row.index)
+    if isinstance(row, dict):
+        return list(row)
+    return list(row._fields) if hasattr(row, "_fields") else None
+
+
+def _value(row, col):
+    "The value of column `col` (a name, or a position) of `row`."
+    columns = _columns_of(row)
+    if columns is not None and col in columns:
+        return getattr(row, col) if hasattr(row, "_fields") else row[col]
+    if isinstance(col, int) and hasattr(row, "__len__") and not isinstance(row, (str, bytes)) and -len(row) <= col < len(row):
+        return row.iloc[col] if hasattr(row, "iloc") else list(row.values())[col] if isinstance(row, dict) else row[col]
+    if columns is None:
+        raise TypeError(f"ColReader({col!r}) reads rows of a DataFrame (or dicts, or tuples); received {describe(row)}")
+    raise KeyError(f"there is no column {col!r}{did_you_mean(col, columns)}. Columns: {', '.join(map(str, columns[:30]))}")
+
+
+class ColReader:
+    """The value of column `cols` (a name or a position; a list of them gives an `L`) of a row of a DataFrame.
+
+    pref, suff: put before and after the value, which makes a file name of it; a `Path` as `pref` is a folder. label_delim: split
+    the value at this string, for several labels per item; an empty or missing value is then no label at all.
+    """
+
+    def __init__(self, cols, pref="", suff="", label_delim=None):
+        self.cols = list(cols) if isinstance(cols, (list, tuple)) else [cols]
+        self.many = isinstance(cols, (list, tuple)) and len(self.cols) > 1
+        self.pref = f"{pref}{os.path.sep}" if isinstance(pref, Path) else pref
+        self.suff, self.label_delim = suff, label_delim
+
+    def _read(self, row, col):
+        value = _value(row, col)
+        if self.label_delim is not None:
+            if is_missing(value) or value == "":
+                return L()
+            if not isinstance(value, str):
+                raise TypeError(f"ColReader({col!r}, label_delim={self.label_delim!r}) splits text; the column holds {describe(value)}")
+            return L(value.split(self.label_delim))
+        return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
+
+    def __call__(self, row):
+        return L((self._read(row, c) for c in self.cols), use_list=True) if self.many else self._read(row, self.cols[0])
+
+    def __repr__(self):
+        return f"ColReader({(self.cols if self.many else self.cols[0])!r})"
+
+
+class ItemGetter(ItemTransform):
+    "Element `i` of the item: `o[i]`."
+
+    def __init__(self, i):
+        super().__init__()
+        self.i = i
+
+    def encodes(self, o):
+        try:
+            return o[self.i]
+        except (IndexError, KeyError) as e:
+            raise type(e)(f"ItemGetter({self.i!r}) finds no such element in {describe(o)}") from e
+
+
+class AttrGetter(ItemTransform):
+    "Attribute `nm` of the item, or `default`."
+
+    def __init__(self, nm, default=None):
+        super().__init__()
+        self.nm, self.default = nm, default
+
+    def encodes(self, o):
+        return getattr(o, self.nm, self.default)
+
+
+class _UsingAttr:
+    def __init__(self, f, attr):
+        self.f, self.attr = f, attr
+
+    def __call__(self, o):
+        if not hasattr(o, self.attr):
+            raise AttributeError(f"using_attr({self.f!r}, {self.attr!r}): {describe(o)} has no attribute {self.attr!r}"
+                                 f"{did_you_mean(self.attr, [a for a in dir(o) if not a.startswith('_')])}")
+        return self.f(getattr(o, self.attr))
+
+    def __repr__(self):
+        return f"using_attr({self.f!r}, {self.attr!r})"
+
+
+def using_attr(f, attr):
+    "A function of the item that calls `f` with its attribute `attr`: `using_attr(RegexLabeller(pat), 'name')`."
+    return _UsingAttr(f, attr)

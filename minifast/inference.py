@@ -1,0 +1,166 @@
+"""What a trained learner says about data: functions of a learner, which its verbs call."""
+import torch
+from torch.utils.data import DataLoader as TorchDataLoader
+
+from .callbacks.predictions import GatherPreds
+from .messages import describe, plural
+from .nested import to_device
+
+
+class Text(str):
+    "A string that shows itself unquoted as the last line of a notebook cell."
+
+    def __repr__(self):
+        return str(self)
+
+
+def loader_for(learn, ds_idx, dl, shuffle=False, train_transforms=False):
+    """The loader to predict on: `dl`, or loader `ds_idx` of the learner's data, over every item in the order of its dataset.
+
+    Training data is seen with the transforms of validation, without augmentation, unless `train_transforms`.
+    """
+    if dl is None:
+        if not -len(learn.dls) <= ds_idx < len(learn.dls):
+            raise IndexError(f"ds_idx={ds_idx}: this learner has {plural(len(learn.dls), 'loader')} (0 is training, 1 validation). "
+                             "Give a loader, `dl=learn.dls.test_dl(items)`")
+        dl = learn.dls[ds_idx]
+    elif isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
+        raise TypeError(f"dl must be a loader; received {describe(dl)}. Make one from items with `learn.dls.test_dl(items)`")
+    if hasattr(dl, "after_batch"):
+        return dl.new(shuffle=shuffle, drop_last=False, split_idx=0 if train_transforms else 1)
+    if type(dl) is TorchDataLoader and not shuffle and not isinstance(dl.sampler, torch.utils.data.SequentialSampler) and dl.batch_size:
+        return TorchDataLoader(dl.dataset, dl.batch_size, num_workers=dl.num_workers, collate_fn=dl.collate_fn)
+    return dl
+
+
+def run_pass(learn, dl, cbs=None):
+    "One validation pass of `learn` over `dl`: eval mode, no gradients, only the validation events."
+    learn.model.to(learn.dls.device)
+    with learn.added_cbs(cbs), learn._cleaning_up():
+        learn._validate(dl)
+
+
+def validate(learn, ds_idx=1, dl=None, cbs=None):
+    "`[loss, *metrics]` on loader `ds_idx`, or on `dl`; the history is left alone."
+    if learn.recorder is None:
+        raise ValueError("validate() reads its results from the Recorder, and this learner has none: create it with default_cbs=True, or "
+                         "`learn.add_cb(Recorder())`")
+    if dl is None and ds_idx >= len(learn.dls):
+        raise IndexError(f"validate(ds_idx={ds_idx}): this learner has {plural(len(learn.dls), 'loader')} and no validation data; "
+                         "give a loader, `dl=...`")
+    with learn.recording_apart():
+        run_pass(learn, learn.dls[ds_idx] if dl is None else dl, cbs)
+        return learn.recorder.validation_values()
+
+
+def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, reorder=True, cbs=None,
+              with_preds=True, with_targs=True, concat_dim=0, train_transforms=False):
+    "See `Learner.get_preds`."
+    if with_loss and learn.loss_func is None:
+        raise ValueError("get_preds(with_loss=True): this learner has no loss function")
+    dl = loader_for(learn, ds_idx, dl, train_transforms=train_transforms) if reorder else dl if dl is not None else learn.dls[ds_idx]
+    gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, learn.activation if act is None else act)
+    with learn.recording_apart(valid_metrics=False):
+        run_pass(learn, dl, [gather, *([] if cbs is None else cbs if isinstance(cbs, (list, tuple)) else [cbs])])
+    preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
+    results = [gather.joined(gather.inputs, concat_dim)] if with_input else []
+    results += [preds] if with_preds else []
+    results += [gather.joined(gather.targets, concat_dim)] if with_targs else []
+    results += [learn.decode_pred(preds)] if with_decoded else []
+    results += [gather.joined(gather.losses)] if with_loss else []
+    return tuple(results)
+
+
+def predict(learn, item, with_input=False):
+    "See `Learner.predict`."
+    if not hasattr(learn.dls, "test_dl"):
+        raise TypeError("predict(item) needs DataLoaders that know how to turn an item into a batch (made by a DataBlock or a factory); "
+                        "with plain torch loaders call `learn.model` on a batch")
+    dl = learn.dls.test_dl([item], num_workers=0)
+    inputs, preds, _, decoded = get_preds(learn, dl=dl, with_input=True, with_decoded=True)
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    full = decode_batch(learn, (*inputs, decoded))[0]
+    n_inp = len(inputs)
+    target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
+    result = (target, decoded[0], preds[0])
+    return (full[:n_inp] if n_inp > 1 else full[0], *result) if with_input else result
+
+
+def decode_batch(learn, batch, max_n=None):
+    "A batch of inputs and targets as a list of decoded samples, such as (image, 'cat')."
+    n = max_n or len(batch[0])
+    return learn.dls[-1 if len(learn.dls) == 1 else 1].decode_batch(to_device(batch, learn.dls.device), max_n=n)
+
+
+def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
+    """Test-time augmentation: `(preds, targs)` averaged over `n` passes with the training transforms and one plain pass.
+
+    beta: weight of the plain pass (`beta * plain + (1 - beta) * mean of augmented`); None returns `(augmented, plain, targs)`.
+    use_max: take the maximum over all passes instead. Averages activated predictions (probabilities).
+    """
+    if n < 1:
+        raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
+    source = learn.dls[ds_idx] if dl is None else dl
+    if not varying_transforms(source):
+        raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
+                         "`batch_tfms=aug_transforms()`, or use get_preds()")
+    passes = [get_preds(learn, ds_idx, dl, with_targs=False, train_transforms=True)[0] for _ in range(n)]
+    plain, targs = get_preds(learn, ds_idx, dl)
+    if use_max:
+        return torch.stack([*passes, plain]).max(0)[0], targs
+    augmented = torch.stack(passes).mean(0)
+    if beta is None:
+        return augmented, plain, targs
+    return torch.lerp(augmented, plain, beta), targs
+
+
+def varying_transforms(dl):
+    "The random training transforms of a loader: what test-time augmentation would vary."
+    pipelines = [getattr(dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
+    return [f for p in pipelines for f in p if hasattr(f, "draw")]
+
+
+def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
+    "See `Learner.show_results`."
+    from .plots import get_grid, show_item
+    dl = loader_for(learn, ds_idx, dl, shuffle=shuffle)
+    if not hasattr(dl, "decode_batch"):
+        raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
+                        "`DataLoaders.from_dsets`); these are plain torch loaders")
+    batch = dl.one_batch()
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
+    inputs, _, _, decoded = get_preds(learn, dl=[batch], with_input=True, with_decoded=True, reorder=False)
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    n = min(max_n, len(inputs[0]))
+    truth, guess = dl.decode_batch(batch, max_n=n), dl.decode_batch(to_device((*inputs, decoded), learn.dls.device), max_n=n)
+    n_inp, titled = len(inputs), all(_is_label(o) for o in truth[0][len(inputs):])
+    columns = 1 if titled else 2
+    axes = get_grid(n * columns, ncols=None if titled else 2, figsize=figsize)
+    for i, (sample, pred) in enumerate(zip(truth, guess, strict=True)):
+        for j in range(columns):
+            ax = axes[i * columns + j]
+            for x in sample[:n_inp]:
+                ax = show_item(x, ctx=ax) or ax
+            if titled:
+                right = all(str(a) == str(b) for a, b in zip(sample[n_inp:], pred[n_inp:], strict=True))
+                text = "\n".join(", ".join(map(_label, part)) for part in (sample[n_inp:], pred[n_inp:]))
+                ax.set_title(text, color="green" if right else "red")
+            else:
+                for y in (sample if j == 0 else pred)[n_inp:]:
+                    show_item(y, ctx=ax)
+                ax.set_title("target" if j == 0 else "prediction")
+    axes[0].figure.suptitle("target\nprediction" if titled else "", fontsize=11)
+    return axes
+
+
+def _is_label(x):
+    return isinstance(x, (str, int, float, list, tuple)) or (hasattr(x, "ndim") and x.ndim == 0)
+
+
+def _label(x):
+    if isinstance(x, (list, tuple)):
+        return ";".join(map(str, x))
+    if hasattr(x, "ndim") and x.ndim == 0:
+        x = x.item()
+    return f"{x:.4g}" if isinstance(x, float) else str(x)

@@ -1,0 +1,201 @@
+"""`L`: a list with fancy indexing and the handful of methods that data code uses, and three small helpers."""
+import random
+from functools import reduce
+from itertools import cycle, islice
+from operator import attrgetter, itemgetter
+
+import numpy as np
+
+
+def coll_repr(c, max_n=10):
+    "`(#3) [1,2,3]`: the length of `c` and its first `max_n` items."
+    shown = ",".join(repr(o) if isinstance(o, str) else str(o) for o in islice(c, max_n))
+    return f"(#{len(c)}) [{shown}{'...' if len(c) > max_n else ''}]"
+
+
+def first(x, f=None, negate=False):
+    "The first item of `x` (for which `f` is true, or with `negate` false); None when there is none."
+    return next((o for o in x if f is None or bool(f(o)) != negate), None)
+
+
+def range_of(x):
+    "The indices of `x` as a list."
+    return list(range(len(x)))
+
+
+def _listify(items):
+    "What `L(items)` holds: the items of an iterable, but a string, array, tensor or frame is one item."
+    if items is None:
+        return []
+    if isinstance(items, (str, bytes)) or hasattr(items, "__array__") or hasattr(items, "iloc") or not hasattr(items, "__iter__"):
+        return [items]
+    return items
+
+
+def _caller(f):
+    "What `L.map` calls: `f`, or the look-up in a mapping or list, or the filling of a format string."
+    if callable(f):
+        return f
+    if isinstance(f, str):
+        return f.format
+    if hasattr(f, "__getitem__"):
+        return f.__getitem__
+    raise TypeError(f"map takes a function, a mapping or a format string; received {type(f).__name__}")
+
+
+def _key(key):
+    "A sort key: a function, or the name of an attribute, or the index of an item."
+    if isinstance(key, str):
+        return attrgetter(key)
+    return itemgetter(key) if isinstance(key, int) else key
+
+
+class L(list):
+    """A list that can also be indexed with a list, tuple or array of ints, or with a mask, and that can be mapped and filtered.
+
+    `L(1, 2, 3)`, `L([1, 2, 3])`, `L(range(3))`; a string, array or tensor is one item unless `use_list=True`; `L()` is empty.
+    Every method returns a new `L`.
+    """
+
+    def __init__(self, items=None, *rest, use_list=False):
+        if rest:
+            items = [items, *rest]
+        elif not use_list:
+            items = _listify(items)
+        super().__init__(items)
+
+    # -- indexing ---------------------------------------------------------------------------------------------------------------
+    def _indices(self, idx):
+        "The positions that a list, tuple or array of ints, or a mask, stands for."
+        idx = idx.tolist() if hasattr(idx, "tolist") else list(idx)
+        if idx and all(isinstance(o, (bool, np.bool_)) for o in idx):
+            if len(idx) != len(self):
+                raise IndexError(f"a mask needs one value per item: received {len(idx)} values for {len(self)} items")
+            return [i for i, keep in enumerate(idx) if keep]
+        return idx
+
+    def __getitem__(self, idx):
+        if isinstance(idx, slice):
+            return type(self)(super().__getitem__(idx), use_list=True)
+        if isinstance(idx, (list, tuple)) or getattr(idx, "ndim", 0):
+            return type(self)((super(L, self).__getitem__(i) for i in self._indices(idx)), use_list=True)
+        return super().__getitem__(idx)
+
+    def __setitem__(self, idx, value):
+        if not (isinstance(idx, (list, tuple)) or getattr(idx, "ndim", 0)):
+            super().__setitem__(idx, value)
+            return
+        idx = self._indices(idx)
+        values = value if isinstance(value, (list, tuple)) else [value] * len(idx)
+        if len(values) != len(idx):
+            raise ValueError(f"cannot set {len(idx)} items from {len(values)} values")
+        for i, o in zip(idx, values, strict=True):
+            super().__setitem__(i, o)
+
+    def _new(self, items):
+        return type(self)(items, use_list=True)
+
+    def __add__(self, other):
+        return self._new([*self, *_listify(other)])
+
+    def __radd__(self, other):
+        return self._new([*_listify(other), *self])
+
+    def __mul__(self, n):
+        return self._new(list(self) * n)
+
+    __rmul__ = __mul__
+
+    def __repr__(self):
+        return coll_repr(self)
+
+    def copy(self):
+        return self._new(self)
+
+    @property
+    def items(self):
+        "The plain list."
+        return list(self)
+
+    # -- mapping and filtering --------------------------------------------------------------------------------------------------
+    def map(self, f, *args, **kwargs):
+        "`f(o, *args, **kwargs)` of every item; `f` may also be a mapping or list to look up in, or a format string."
+        f = _caller(f)
+        return self._new(f(o, *args, **kwargs) for o in self)
+
+    def starmap(self, f, *args, **kwargs):
+        "`f(*o, *args, **kwargs)` of every item."
+        return self._new(f(*o, *args, **kwargs) for o in self)
+
+    def filter(self, f=bool, negate=False):
+        "The items for which `f` is true (with `negate`: false)."
+        return self._new(o for o in self if bool(f(o)) != negate)
+
+    def argwhere(self, f, negate=False):
+        "The positions of the items for which `f` is true (with `negate`: false)."
+        return self._new(i for i, o in enumerate(self) if bool(f(o)) != negate)
+
+    def unique(self, sort=False):
+        "Each different item once, in the order of first appearance or sorted."
+        found = self._new(dict.fromkeys(self))
+        return found.sorted() if sort else found
+
+    def sorted(self, key=None, reverse=False):
+        "A sorted copy; `key` is a function, the name of an attribute, or the index of an item."
+        return self._new(sorted(self, key=_key(key), reverse=reverse))
+
+    def itemgot(self, *idxs):
+        "`o[idx]` of every item, for each of `idxs` in turn."
+        out = self
+        for i in idxs:
+            out = out.map(itemgetter(i))
+        return out
+
+    def attrgot(self, name, default=None):
+        "The attribute (or, of a dict, the value) called `name` of every item."
+        return self._new(o.get(name, default) if isinstance(o, dict) else getattr(o, name, default) for o in self)
+
+    def val2idx(self):
+        "A dict from each item to its position."
+        return {o: i for i, o in enumerate(self)}
+
+    def enumerate(self):
+        return self._new(enumerate(self))
+
+    def zip(self, cycled=False):
+        "The items transposed: `L([1, 2], [3, 4]).zip()` is `[(1, 3), (2, 4)]`; `cycled` repeats the shorter ones."
+        if not cycled:
+            return self._new(zip(*self, strict=False))
+        longest = max((len(o) for o in self), default=0)
+        return self._new(islice(zip(*(cycle(o) for o in self), strict=False), longest))
+
+    def zipwith(self, *others, cycled=False):
+        "`L([1, 2]).zipwith([3, 4])` is `[(1, 3), (2, 4)]`."
+        return self._new([self, *others]).zip(cycled)
+
+    def shuffle(self):
+        "A shuffled copy, drawn from Python's global random stream."
+        return self._new(random.sample(self, len(self)))
+
+    @classmethod
+    def range(cls, a, b=None, step=None):
+        "`L(range(...))`; a collection instead of `a` stands for its length."
+        if b is None and hasattr(a, "__len__"):
+            a = len(a)
+        return cls(range(a) if b is None else range(a, b, step or 1))
+
+    # -- together ---------------------------------------------------------------------------------------------------------------
+    def concat(self):
+        "The items of the items, as one flat `L`."
+        return self._new(o for part in self for o in _listify(part))
+
+    def reduce(self, f, initial=None):
+        return reduce(f, self) if initial is None else reduce(f, self, initial)
+
+    def sum(self):
+        return sum(self)
+
+    def stack(self, dim=0):
+        "One tensor of all these tensors, stacked along the new axis `dim`."
+        import torch
+        return torch.stack(list(self), dim)

@@ -1,0 +1,509 @@
+"""`Learner`: data, a model and a loss, and everything that can be done with them.
+
+The loop, with its events in the order in which callbacks hear them:
+
+    before_fit
+    for epoch in range(n_epoch):
+        before_epoch
+        before_train
+        for batch in dls.train:
+            before_batch
+            pred = model(*xb)
+            after_pred
+            loss = loss_func(pred, *yb)
+            after_loss
+            before_backward
+            loss.backward()
+            after_backward
+            before_step
+            opt.step()
+            after_step
+            opt.zero_grad()
+            after_batch
+        after_train
+        before_validate
+        for batch in dls.valid:
+            before_batch
+            pred = model(*xb)
+            after_pred
+            loss = loss_func(pred, *yb)
+            after_loss
+            after_batch
+        after_validate
+        after_epoch
+    after_fit
+    cleanup_fit
+
+A `Cancel...Exception` jumps to the matching `after_cancel_...` event and goes on with the `after_...` event below it.
+`cleanup_fit` also runs after an error and after Ctrl-C.
+"""
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+
+from . import inference, saving
+from .callback import (
+    EVENTS,
+    CancelBackwardException,
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    CancelStepException,
+    CancelTrainException,
+    CancelValidException,
+)
+from .callbacks.first_batch import FirstBatch
+from .callbacks.host import HasCallbacks, listed
+from .callbacks.lr_finder import as_named_tuple, range_test, valley
+from .callbacks.precision import MixedPrecision
+from .callbacks.progress import ProgressCallback
+from .callbacks.recorder import Recorder
+from .callbacks.scheduler import ParamScheduler
+from .freezing import Freezer
+from .groups import get_hyper, layer_group_count, param_groups, set_hyper, spread, trainable_params
+from .guarded import Guarded
+from .losses_known import activation_of, decodes_of, loss_name
+from .messages import describe, plural
+from .metrics import as_metric
+from .nested import split_batch, to_device
+from .optim import Adam
+from .parts import batches_in, check_epochs, check_loss, check_parts
+from .schedule import combined_cos, sgdr
+
+
+class Learner(HasCallbacks, Guarded):
+    """Train `model` on `dls` with `loss_func`, and look at the result.
+
+    dls: `DataLoaders`. model: any `nn.Module`. loss_func: `loss_func(pred, *targets) -> 0-d tensor` (None: the data says which,
+    `dls.loss_func`). opt_func: called with torch param groups and `lr`. lr: default learning rate of `fit`. splitter: a function of
+    the model that returns its parameters, or one list of parameters per layer group. cbs: callbacks. metrics: functions of
+    (pred, target), `Metric`s or their names. path, model_dir: `save` writes to `path/model_dir` (default `./models`). wd: weight
+    decay (None: the optimizer's). wd_bn_bias: decay norm layers and biases too. train_bn: norm layers of frozen groups go on
+    learning. moms: momentum at start, peak and end of one-cycle. default_cbs: add the first-batch check, recorder and progress.
+    """
+
+    # What a learner holds; nothing else may be set on it, so that a misspelt name is an error (subclasses annotate their own).
+    dls: object
+    model: torch.nn.Module
+    loss_func: object
+    opt_func: object
+    opt: torch.optim.Optimizer | None = None
+    freezer: Freezer | None = None
+    lr: float
+    splitter: object
+    path: Path
+    model_dir: str
+    wd: float | None
+    wd_bn_bias: bool
+    train_bn: bool
+    moms: tuple
+    #: Wraps forward pass and loss of every batch; called for a context manager each time (autocast, when mixed precision is on).
+    forward_context: object
+    # The state of training, which callbacks read and may change.
+    dl = None
+    xb: tuple = ()
+    kw: dict = {}
+    yb: tuple = ()
+    pred = None
+    loss = None
+    training = False
+    epoch = 0
+    n_epoch = 1
+    iter = 0
+    n_iter = 0
+    batches_done = 0
+    start_epoch = 0
+
+    def __init__(self, dls, model, loss_func=None, opt_func=Adam, lr=1e-3, splitter=trainable_params, cbs=None, metrics=None, path=None,
+                 model_dir="models", wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), default_cbs=True):
+        check_parts(dls, model, opt_func, splitter)
+        self.dls, self.model = dls, model
+        self.loss_func = getattr(dls, "loss_func", None) if loss_func is None else check_loss(loss_func)
+        self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
+        self.path, self.model_dir = Path("." if path is None else path), model_dir
+        self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
+        self.logger, self.forward_context, self.cbs = print, nullcontext, []
+        self.metrics = metrics
+        if default_cbs:
+            self.add_cbs([FirstBatch(), Recorder(), ProgressCallback()])
+        self.add_cbs(cbs)
+        self("after_create")
+
+    # -- the loop ---------------------------------------------------------------------------------------------------------------
+    def _fit(self, n_epoch, start_epoch=0):
+        self.n_epoch, self.start_epoch, self.epoch, self.batches_done = n_epoch, start_epoch, start_epoch, 0
+        with self._cleaning_up():
+            self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
+
+    def _all_epochs(self):
+        for self.epoch in range(self.start_epoch, self.n_epoch):
+            self._phase("before_epoch", self._one_epoch, CancelEpochException, "after_cancel_epoch", "after_epoch")
+
+    def _one_epoch(self):
+        self._enter(self.dls.train, training=True)
+        self._phase("before_train", self._all_batches, CancelTrainException, "after_cancel_train", "after_train")
+        if len(self.dls) > 1:
+            self._validate(self.dls.valid)
+
+    def _validate(self, dl):
+        self._enter(dl, training=False)
+        with torch.no_grad():
+            self._phase("before_validate", self._all_batches, CancelValidException, "after_cancel_validate", "after_validate")
+
+    def _phase(self, before, body, cancel, after_cancel, after):
+        try:
+            self(before)
+            body()
+        except cancel:
+            self(after_cancel)
+        self(after)
+
+    def _all_batches(self):
+        for self.iter, batch in enumerate(self._on_device(self.dl)):
+            self.xb, self.kw, self.yb = split_batch(batch, self._n_inp)
+            self.pred = self.loss = None
+            try:
+                self("before_batch")
+                self._one_batch()
+            except CancelBatchException:
+                self("after_cancel_batch")
+            if self.training:
+                self.batches_done = self.iter + 1
+            self("after_batch")
+
+    def _one_batch(self):
+        with self.forward_context():
+            self.pred = self.model(*self.xb, **self.kw)
+            self("after_pred")
+            if self.yb:
+                self.loss = self.loss_func(self.pred, *self.yb)
+                self("after_loss")
+        if self.training:
+            self._backward_and_step()
+
+    def _backward_and_step(self):
+        try:
+            self("before_backward")
+            self.loss.backward()
+        except CancelBackwardException:
+            self("after_cancel_backward")
+        self("after_backward")
+        try:
+            self("before_step")
+            self.opt.step()
+        except CancelStepException:
+            self("after_cancel_step")
+        self("after_step")
+        self.opt.zero_grad()
+
+    # -- around the loop --------------------------------------------------------------------------------------------------------
+    def _enter(self, dl, training):
+        "Make `dl` the current loader and put the model in the mode that goes with it."
+        self.dl, self.training, self.batches_done = dl, training, 0 if training else self.batches_done
+        self.n_iter = batches_in(dl)
+        self._n_inp = getattr(dl, "n_inp", None)
+        self.model.train(training)
+        if training:
+            self.freezer.hold_norm_statistics()
+
+    def _on_device(self, dl):
+        "`dl`, its batches moved to the learner's device unless the loader does that itself."
+        if hasattr(dl, "after_batch") or self.dls.device.type == "cpu":
+            return dl
+        return (to_device(batch, self.dls.device, non_blocking=True) for batch in dl)
+
+    @contextmanager
+    def _cleaning_up(self):
+        "Afterwards, whatever happened, run `cleanup_fit` and put the loop's state back as it was."
+        names = ("dl", "training", "epoch", "n_epoch", "iter", "n_iter", "xb", "kw", "yb", "pred", "loss", "batches_done", "_n_inp")
+        before = {n: getattr(self, n) for n in names if n != "_n_inp"} | {"_n_inp": getattr(self, "_n_inp", None)}
+        mode = self.model.training
+        try:
+            yield
+        finally:
+            self("cleanup_fit")
+            for cb in self.cbs:
+                cb._run = True
+            self.collect_handlers()
+            if before["dl"] is not None:            # we were inside another pass, such as get_preds from a callback
+                for name, value in before.items():
+                    setattr(self, name, value)
+                self.model.train(mode)
+            else:
+                self.dl, self.xb, self.kw, self.yb, self.training = None, (), {}, (), False
+
+    @property
+    def x(self):
+        "The input of this batch: alone if there is one, else the tuple."
+        return self.xb[0] if len(self.xb) == 1 else self.xb or self.kw
+
+    @property
+    def y(self):
+        "The target of this batch: alone if there is one, else the tuple."
+        return self.yb[0] if len(self.yb) == 1 else self.yb
+
+    @property
+    def train_iter(self):
+        "Number of training batches finished in this fit."
+        per_epoch = len(self.dls.train)
+        return (self.epoch - self.start_epoch) * per_epoch + self.batches_done
+
+    @property
+    def pct_train(self):
+        "Progress of this fit, from 0 before its first batch to 1."
+        return (self.epoch + self.batches_done / len(self.dls.train)) / self.n_epoch
+
+    @property
+    def loss_grad(self):
+        "fastai's name for the loss that is propagated back: the same as `loss`."
+        return self.loss
+
+    @loss_grad.setter
+    def loss_grad(self, value):
+        self.loss = value
+
+    @property
+    def smooth_loss(self):
+        "The smoothed training loss (reads it from the device: not for every batch)."
+        return None if self.recorder is None else self.recorder.smooth_loss
+
+    @property
+    def metrics(self):
+        "The metrics of the epoch table; assign functions of (pred, target), `Metric`s or names."
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics):
+        listed = [] if metrics is None else list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+        self._metrics = [as_metric(m) for m in listed]
+
+    # -- training ---------------------------------------------------------------------------------------------------------------
+    def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+        """Train for `n_epoch` epochs at learning rate `lr` (None: the learner's).
+
+        lr, wd: a number, a list (one per layer group), or a slice (see `spread`); they hold for this fit only. cbs: callbacks for
+        this fit only. reset_opt: forget the optimizer's state. start_epoch: begin at this epoch, to go on with an interrupted fit.
+        """
+        check_epochs(n_epoch, start_epoch)
+        if self.loss_func is None:
+            raise ValueError("this learner has no loss function, and its data does not say which to use: write "
+                             "`Learner(dls, model, loss_func=...)`, for example CrossEntropyLossFlat() for classes or "
+                             "MSELossFlat() for numbers")
+        if reset_opt or self.opt is None:
+            self.create_opt()
+        self._check_opt()
+        with self.added_cbs(cbs), self._hypers_of_this_fit(self.lr if lr is None else lr, wd):
+            self._fit(n_epoch, start_epoch)
+
+    def fit_one_cycle(self, n_epoch, lr_max=None, div=25.0, div_final=1e5, pct_start=0.25, wd=None, moms=None, cbs=None, reset_opt=False,
+                      start_epoch=0):
+        """Train with the one-cycle policy: lr rises by a cosine from `lr_max/div` to `lr_max` over the first `pct_start` of the
+        batches, then falls to `lr_max/div_final`; momentum goes the other way, through `moms`. Source: L. Smith, N. Topin,
+        "Super-Convergence", 2018."""
+        if self.opt is None or reset_opt:
+            self.create_opt()
+        peak = spread(self.lr if lr_max is None else lr_max, layer_group_count(self.opt))
+        scheds = {"lr": combined_cos(pct_start, [v / div for v in peak], peak, [v / div_final for v in peak])}
+        if self._has_momentum():
+            scheds["mom"] = combined_cos(pct_start, *(self.moms if moms is None else moms))
+        self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *listed(cbs)], start_epoch=start_epoch)
+
+    def fit_flat_cos(self, n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+        "Train at `lr` for the first `pct_start` of the batches, then anneal by a cosine to `lr/div_final`."
+        if self.opt is None or reset_opt:
+            self.create_opt()
+        lrs = spread(self.lr if lr is None else lr, layer_group_count(self.opt))
+        sched = combined_cos(pct_start, lrs, lrs, [v / div_final for v in lrs])
+        self.fit(n_epoch, lrs, wd, [ParamScheduler({"lr": sched}), *listed(cbs)], start_epoch=start_epoch)
+
+    def fit_sgdr(self, n_cycles, cycle_len, lr_max=None, cycle_mult=2, cbs=None, reset_opt=False, wd=None, start_epoch=0):
+        """Train in `n_cycles` cycles, each annealing by a cosine from `lr_max` to 0; the first lasts `cycle_len` epochs, each later one
+        `cycle_mult` times the one before. Source: I. Loshchilov, F. Hutter, "SGDR", 2017."""
+        if self.opt is None or reset_opt:
+            self.create_opt()
+        peak = spread(self.lr if lr_max is None else lr_max, layer_group_count(self.opt))
+        sched, n_epoch = sgdr(n_cycles, cycle_len, peak, cycle_mult)
+        self.fit(n_epoch, peak, wd, [ParamScheduler({"lr": sched}), *listed(cbs)], start_epoch=start_epoch)
+
+    def fine_tune(self, epochs, base_lr=2e-3, freeze_epochs=1, lr_mult=100, pct_start=0.3, div=5.0, div_final=1e5, wd=None, moms=None,
+                  cbs=None, reset_opt=False):
+        """Transfer learning in two phases: `freeze_epochs` with all but the last layer group frozen at `base_lr`, then `epochs` with
+        everything trained at `base_lr/2`, the first layers `lr_mult` times slower. Source: J. Howard, S. Ruder, "ULMFiT", 2018."""
+        if isinstance(base_lr, slice):
+            raise TypeError(f"fine_tune(base_lr={base_lr}): give one number; the slice over layer groups is made from it and lr_mult")
+        self.freeze()
+        self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, div_final=div_final, wd=wd, moms=moms, cbs=cbs,
+                           reset_opt=reset_opt)
+        base_lr /= 2
+        self.unfreeze()
+        self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, div_final=div_final, wd=wd,
+                           moms=moms, cbs=cbs)
+
+    def lr_find(self, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True, show_plot=True, suggest_funcs=valley):
+        """Try learning rates from `start_lr` to `end_lr` over `num_it` batches, plot the loss, and return suggestions as a named tuple.
+
+        suggest_funcs: one of, or several of, `valley, slide, minimum, steep`. Leaves no trace: weights, optimizer, random streams
+        and history are afterwards what they were, also after Ctrl-C; nothing is written to disk.
+        """
+        result = range_test(self, start_lr, end_lr, num_it, stop_div, suggest_funcs)
+        if self.recorder is not None:
+            self.recorder.lr_find = result
+        if show_plot:
+            result.plot()
+        return as_named_tuple(result.suggestions) if result.suggestions else None
+
+    # -- layer groups and the optimizer -----------------------------------------------------------------------------------------
+    def create_opt(self):
+        "Make the optimizer anew from the model's layer groups, as `splitter` gives them; returns it."
+        self.model.to(self.dls.device)
+        groups = param_groups(self.model, self.splitter(self.model), self.wd_bn_bias)
+        lrs = spread(self.lr, 1 + max(g["layer_group"] for g in groups))
+        self.opt = self.opt_func(groups, lr=lrs[-1])
+        if not isinstance(self.opt, torch.optim.Optimizer):
+            raise TypeError(f"opt_func must return a torch.optim.Optimizer; {self.opt_func} returned {describe(self.opt)}")
+        set_hyper(self.opt, "lr", lrs)
+        if self.wd is not None:
+            set_hyper(self.opt, "wd", self.wd)
+        for group in self.opt.param_groups:            # an optimizer of torch's own does not know the mark
+            if group["no_decay"] and "weight_decay" in group:
+                group["weight_decay"] = 0.0
+        self.freezer = Freezer(self.model, self.opt, self.train_bn)
+        return self.opt
+
+    def freeze_to(self, n):
+        "Freeze the layer groups before `n` (norm layers go on learning if `train_bn`); what was frozen by hand stays frozen."
+        if self.opt is None:
+            self.create_opt()
+        self.freezer.freeze_to(n)
+
+    def freeze(self):
+        "Freeze all layer groups but the last: the pretrained body."
+        self.freeze_to(-1)
+
+    def unfreeze(self):
+        "Train all layer groups again, except what was frozen by hand."
+        self.freeze_to(0)
+
+    def _has_momentum(self):
+        try:
+            return any(get_hyper(self.opt, "mom"))
+        except ValueError:
+            return False
+
+    def _check_opt(self):
+        "Bring model and optimizer onto the loaders' device, and refuse an optimizer that does not hold what should be trained."
+        known = {id(p) for g in self.opt.param_groups for p in g["params"]}
+        missing = [n for n, p in self.model.named_parameters() if p.requires_grad and id(p) not in known]
+        if missing:
+            raise ValueError(f"{plural(len(missing), 'parameter')} of the model would not be trained, because the optimizer does not hold "
+                             f"them (first: {', '.join(missing[:3])}). If the model was changed, call `learn.create_opt()`")
+        if next(self.model.parameters()).device != self.dls.device:
+            self.model.to(self.dls.device)
+            self.opt.load_state_dict(self.opt.state_dict())     # moves its state to where the parameters are now
+
+    @contextmanager
+    def _hypers_of_this_fit(self, lr, wd):
+        "Set `lr` and `wd`, and afterwards put every hyper-parameter back: what one fit is told does not stick to the next."
+        before = [{k: v for k, v in g.items() if k != "params"} for g in self.opt.param_groups]
+        try:
+            set_hyper(self.opt, "lr", lr)
+            if wd is not None:
+                set_hyper(self.opt, "wd", wd)
+            yield
+        finally:
+            for group, hypers in zip(self.opt.param_groups, before, strict=True):
+                group.update(hypers)
+
+    # -- results ----------------------------------------------------------------------------------------------------------------
+    def validate(self, ds_idx=1, dl=None, cbs=None):
+        "`[loss, *metrics]` on loader `ds_idx` (1: validation), or on `dl`."
+        return inference.validate(self, ds_idx, dl, cbs)
+
+    def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, reorder=True, cbs=None,
+                  with_preds=True, with_targs=True, concat_dim=0):
+        """Predictions and targets of every item of loader `ds_idx` (or of `dl`), in the order of its dataset, on the CPU.
+
+        Returns a tuple in the order (inputs, preds, targs, decoded, losses), of those asked for. `preds` went through `act` (None:
+        the activation that belongs to the loss, such as softmax). Training data is seen without augmentation.
+        """
+        return inference.get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs, with_preds, with_targs,
+                                   concat_dim)
+
+    def predict(self, item, with_input=False):
+        "`(decoded target, its tensor, probabilities)` for one item, such as a file; with `with_input`, the decoded input first."
+        return inference.predict(self, item, with_input)
+
+    def tta(self, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
+        "Predictions averaged over `n` augmented passes and one plain pass: see `inference.tta`."
+        return inference.tta(self, ds_idx, dl, n, beta, use_max)
+
+    def show_results(self, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
+        "Show inputs of one batch with target and prediction; returns the axes."
+        return inference.show_results(self, ds_idx, dl, max_n, shuffle, figsize)
+
+    def activation(self, pred):
+        "What turns the model's output into a prediction, as the loss says (softmax, sigmoid, identity)."
+        return activation_of(self.loss_func)(pred)
+
+    def decode_pred(self, pred):
+        "What turns a prediction into a target (argmax, threshold, identity)."
+        return decodes_of(self.loss_func)(pred)
+
+    # -- saving -----------------------------------------------------------------------------------------------------------------
+    def save(self, file, with_opt=True):
+        """Write the weights, and with `with_opt` the optimizer's state, to `path/model_dir/file.safetensors`; returns the file.
+
+        The file replaces an older one only once it is complete. Raises `OSError` where it cannot be written.
+        """
+        return saving.save(self, file, with_opt)
+
+    def load(self, file, device=None, with_opt=True, strict=True):
+        """Read weights, and with `with_opt` the optimizer's state if it was saved, from `path/model_dir/file.safetensors` (or a `.pth`
+        of plain weights). Raises `ValueError` where names or shapes do not match (`strict=False`: loads what matches by name).
+        Returns the learner."""
+        return saving.load(self, file, device, with_opt, strict)
+
+    # -- precision and memory ---------------------------------------------------------------------------------------------------
+    def to_fp16(self, init_scale=2.0**16, growth_interval=2000):
+        "Train in mixed fp16 precision with loss scaling (accelerators only: refused on a CPU). Returns the learner."
+        return self._set_precision(MixedPrecision("fp16", init_scale=init_scale, growth_interval=growth_interval))
+
+    def to_bf16(self):
+        "Train in mixed bf16 precision. Returns the learner."
+        return self._set_precision(MixedPrecision("bf16"))
+
+    def to_fp32(self):
+        "Back to full precision. Returns the learner."
+        return self._set_precision(None)
+
+    def _set_precision(self, cb):
+        if cb is not None:
+            cb.attach_to(self)
+        else:
+            self.forward_context = nullcontext
+        self.remove_cbs([old for old in self.cbs if isinstance(old, MixedPrecision)])
+        return self.add_cbs(cb)
+
+    # -- looking at it ----------------------------------------------------------------------------------------------------------
+    def show_training_loop(self):
+        "Print the loop with the callbacks that hear each event."
+        for line in __doc__.split("order in which callbacks hear them:\n")[1].split("\nA `Cancel")[0].strip("\n").splitlines():
+            heard = self.ordered_cbs(line.strip()) if line.strip() in EVENTS else []
+            print(line + (f"    <- {', '.join(map(repr, heard))}" if heard else ""))
+
+    def summary(self):
+        "A table of the model's layers with output shapes and parameters, then optimizer, loss and callbacks: printable text."
+        from .hooks import module_summary
+        inputs, keywords, _ = split_batch(self.dls.one_batch(), getattr(self.dls.train, "n_inp", None))
+        self.model.to(self.dls.device)
+        table = module_summary(self.model, *inputs, **keywords)
+        frozen = "not created yet" if self.opt is None else f"frozen up to layer group {self.freezer.frozen_to}"
+        groups = "" if self.opt is None else f" ({plural(layer_group_count(self.opt), 'layer group')}, {frozen})"
+        return inference.Text(f"{table}\n\nOptimizer: {getattr(self.opt_func, '__name__', self.opt_func)}{groups}\n"
+                              f"Loss: {loss_name(self.loss_func) if self.loss_func is not None else None}\n"
+                              "Callbacks: " + ", ".join(map(repr, self.cbs)))
+
+    def __repr__(self):
+        loss = loss_name(self.loss_func) if self.loss_func is not None else None
+        return f"{type(self).__name__}(model={type(self.model).__name__}, loss={loss}, metrics={[m.name for m in self.metrics]})"

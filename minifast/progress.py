@@ -1,0 +1,187 @@
+"""The one file that touches fastprogress: where progress is shown, and how.
+
+fastprogress (1.0 and 1.1 alike) keeps the time estimate, the throttling and the HTML of a bar. What it gets wrong is decided here:
+whether the output is a terminal at all, and the epoch table. It is imported when the first bar is drawn; without it only the plain
+lines remain.
+"""
+import os
+import sys
+from html import escape
+
+
+def in_notebook():
+    "Whether output goes to a Jupyter front end (also Colab, Kaggle, VS Code and executed notebooks)."
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and (type(shell).__name__ == "ZMQInteractiveShell" or "google.colab" in sys.modules)
+
+
+def _bars_available():
+    if os.environ.get("MINIFAST_PROGRESS", "1") == "0":
+        return False
+    try:
+        import fastprogress.fastprogress  # noqa: F401  (only to learn whether it is there)
+    except ImportError:
+        return False
+    return True
+
+
+def choose_display():
+    """The display that fits where we are: notebook, terminal, or plain lines.
+
+    Plain lines are used when the output is not a terminal, when fastprogress is missing, or with `MINIFAST_PROGRESS=0`.
+    """
+    if _bars_available():
+        if in_notebook():
+            return NotebookDisplay()
+        if hasattr(sys.stdout, "isatty") and sys.stdout.isatty():
+            return TerminalDisplay()
+    return PlainDisplay()
+
+
+def format_value(value):
+    "One cell of the epoch table."
+    if value is None:
+        return "-"
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
+
+
+class PlainDisplay:
+    "One line per epoch, nothing else: what belongs in a log file."
+
+    def start(self, n_epoch, headers):
+        "A fit begins: `n_epoch` epochs, with these column names."
+        self.headers, self.n_epoch, self.rows = headers, n_epoch, []
+        self._begin()
+
+    def _begin(self):
+        pass
+
+    def open_bar(self, half, epoch, total, comment):
+        "A bar for one half of an epoch; returns the function to call with the number of batches done."
+        return _ignore
+
+    def close_bar(self):
+        "The half is over, or was interrupted."
+
+    def write_row(self, row):
+        "An epoch is over: show its row of the table."
+        self.rows.append([format_value(v) for v in row])
+        self._show_row()
+
+    def _show_row(self):
+        print("  ".join(f"{h} {v}" for h, v in zip(self.headers, self.rows[-1], strict=False)), flush=True)
+
+    def finish(self):
+        "The fit is over, or was interrupted."
+
+
+def _ignore(done):
+    pass
+
+
+def _make_bar(total, draw, comment):
+    "A fastprogress bar that calls `draw(done, text)` a few times a second."
+    from fastprogress.fastprogress import ProgressBar
+
+    class Bar(ProgressBar):
+        def on_update(self, val, text):
+            note = comment()
+            draw(val, f"{text} {note}" if note else text)
+
+    bar = Bar(range(total), total=total)
+    bar.update(0)
+    return bar
+
+
+class TerminalDisplay(PlainDisplay):
+    "A bar that is overwritten in place, and the table as aligned text."
+
+    width = 0
+
+    def _begin(self):
+        self.columns = [max(len(h), 9) for h in self.headers]
+        print("  ".join(h.ljust(w) for h, w in zip(self.headers, self.columns, strict=True)), flush=True)
+
+    def open_bar(self, half, epoch, total, comment):
+        prefix = f"Epoch {epoch + 1}/{self.n_epoch} {half}" if hasattr(self, "n_epoch") else half
+
+        def draw(done, text):
+            filled = int(30 * done / total) if total else 30
+            line = f"{prefix} |{'#' * filled}{'-' * (30 - filled)}| {text}"
+            print("\r" + line.ljust(self.width), end="", flush=True)
+            self.width = len(line)
+
+        return _make_bar(total, draw, comment).update
+
+    def close_bar(self):
+        if self.width:
+            print("\r" + " " * self.width + "\r", end="", flush=True)
+            self.width = 0
+
+    def _show_row(self):
+        print("  ".join(v.ljust(w) for v, w in zip(self.rows[-1], self.columns, strict=False)), flush=True)
+
+
+class NotebookDisplay(PlainDisplay):
+    "Bars and the epoch table in one output cell that is updated in place; only its last state stays in the notebook."
+
+    handle = None
+    bar_html = ""
+
+    def _begin(self):
+        self._draw()
+
+    def open_bar(self, half, epoch, total, comment):
+        from fastprogress.fastprogress import html_progress_bar
+        label = f"Epoch {epoch + 1}/{self.n_epoch} {half}: " if hasattr(self, "n_epoch") else ""
+
+        def draw(done, text):
+            bar = html_progress_bar(done, total, label + text.replace("&lt;", "<"))
+            self.bar_html = bar if isinstance(bar, str) else bar.__html__()
+            self._draw()
+
+        return _make_bar(total, draw, comment).update
+
+    def close_bar(self):
+        if self.bar_html:
+            self.bar_html = ""
+            self._draw()
+
+    def _show_row(self):
+        self._draw()
+
+    def table_html(self):
+        "The epoch table as HTML, with inline styles only (they survive export and code hosts)."
+        if not hasattr(self, "headers"):
+            return ""
+        cell = 'style="text-align:left;padding:2px 8px"'
+        head = "".join(f"<th {cell}>{escape(h)}</th>" for h in self.headers)
+        body = "".join("<tr>" + "".join(f"<td {cell}>{escape(v)}</td>" for v in row) + "</tr>" for row in self.rows)
+        return f'<table border="1" class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+    def table_text(self):
+        if not hasattr(self, "headers"):
+            return ""
+        return "\n".join("  ".join(v.ljust(10) for v in row) for row in [self.headers, *self.rows])
+
+    def _draw(self):
+        from IPython.display import display
+        data = {"text/html": self.table_html() + self.bar_html, "text/plain": self.table_text()}
+        if self.handle is None:
+            self.handle = display(data, raw=True, display_id=True)
+        else:
+            self.handle.update(data, raw=True)
+
+
+def progress_bar(items, total=None, comment=""):
+    "Iterate over `items` with a progress bar where one can be shown (fastai's name)."
+    total = len(items) if total is None else total
+    display = choose_display()
+    advance = display.open_bar("", 0, total, lambda: comment)
+    try:
+        for done, item in enumerate(items, 1):
+            yield item
+            advance(done)
+    finally:
+        display.close_bar()

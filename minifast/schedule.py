@@ -1,0 +1,232 @@
+"""Schedules: pure functions of progress `pos`, from 0 at the start of training to 1 at its end.
+
+A schedule is anything callable as `value = sched(pos)`; the ones here are small picklable objects. `start` and `end` are floats, or
+lists with one value per layer group, and then the value is such a list. The learner evaluates a schedule before each batch, so the
+first step uses `pos` 0 and the last one `1 - 1/steps`.
+"""
+import math
+from numbers import Real
+
+__all__ = ["SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "combine_scheds", "combined_cos", "cos", "exp", "flat_cos", "lin",
+           "no", "one_cycle", "poly", "sgdr"]
+
+_ROUNDING = 1e-6      # progress summed up batch after batch may miss 1 by a rounding error
+
+
+def lin(start, end, pos):
+    "`start` to `end` in a straight line."
+    return start + pos * (end - start)
+
+
+def cos(start, end, pos):
+    "`start` to `end` along half a cosine: flat at both ends (Loshchilov & Hutter 2016, arXiv:1608.03983)."
+    return start + (1 + math.cos(math.pi * (1 - pos))) * (end - start) / 2
+
+
+def no(start, end, pos):
+    "`start` throughout."
+    return start
+
+
+def exp(start, end, pos):
+    "`start` to `end` by a constant factor per unit of progress; both must be positive."
+    return start * (end / start) ** pos
+
+
+def poly(start, end, pos, power):
+    "`start` to `end` as `pos**power`."
+    return start + (end - start) * pos ** power
+
+
+def _checked_pos(pos, sched):
+    "`pos` put into 0..1 when it is out by no more than rounding; else `ValueError`."
+    if -_ROUNDING <= pos <= 1 + _ROUNDING:
+        return min(max(pos, 0.0), 1.0)
+    raise ValueError(f"{sched!r} was asked for pos={pos!r}: a schedule is a function of progress, from 0 (start of training) "
+                     "to 1 (its end). Divide the step by the number of steps.")
+
+
+def _number(value, name, where):
+    if not isinstance(value, Real):
+        raise TypeError(f"{where} takes a number or a list of numbers (one per layer group) as `{name}`; received {value!r}.")
+    return float(value)
+
+
+def _ends(start, end, where):
+    "Both ends as floats, or both as lists of equal length."
+    is_list = [hasattr(v, "__len__") and not isinstance(v, str) for v in (start, end)]
+    if not any(is_list):
+        return _number(start, "start", where), _number(end, "end", where)
+    n = len(start if is_list[0] else end)
+    both = [list(v) if many else [v] * n for v, many in zip((start, end), is_list, strict=True)]
+    if len(both[1]) != n:
+        raise ValueError(f"{where} has {n} start values and {len(both[1])} end values: give one of each per layer group.")
+    if not n:
+        raise ValueError(f"{where} was given an empty list: give one value per layer group.")
+    return [_number(v, "start", where) for v in both[0]], [_number(v, "end", where) for v in both[1]]
+
+
+class _Sched:
+    "From `start` to `end` as progress goes from 0 to 1."
+
+    def __init__(self, start, end):
+        self.start, self.end = _ends(start, end, type(self).__name__)
+        self._many = isinstance(self.start, list)
+
+    def __call__(self, pos):
+        if not 0 <= pos <= 1:
+            pos = _checked_pos(pos, self)
+        if self._many:
+            return [self._value(s, e, pos) for s, e in zip(self.start, self.end, strict=True)]
+        return self._value(self.start, self.end, pos)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.start!r}, {self.end!r})"
+
+
+class SchedLin(_Sched):
+    "`lin` from `start` to `end`."
+    _value = staticmethod(lin)
+
+
+class SchedCos(_Sched):
+    "`cos` from `start` to `end`."
+    _value = staticmethod(cos)
+
+
+class SchedNo(_Sched):
+    "`start` throughout; `end` is there so that it can stand where the other schedules do."
+    _value = staticmethod(no)
+
+
+class SchedExp(_Sched):
+    "`exp` from `start` to `end`, both positive."
+    _value = staticmethod(exp)
+
+    def __init__(self, start, end):
+        super().__init__(start, end)
+        for v in (*self.start, *self.end) if self._many else (self.start, self.end):
+            if not v > 0:
+                raise ValueError(f"{self!r}: an exponential schedule needs positive ends, received {v}. "
+                                 "Use SchedCos or SchedLin to reach 0, or a small positive end such as 1e-8.")
+
+
+class SchedPoly(_Sched):
+    "`poly` from `start` to `end` with exponent `power` (positive)."
+
+    def __init__(self, start, end, power):
+        super().__init__(start, end)
+        self.power = _number(power, "power", "SchedPoly")
+        if not self.power > 0:
+            raise ValueError(f"{self!r}: the power must be positive, received {power!r}.")
+
+    def _value(self, start, end, pos):
+        return poly(start, end, pos, self.power)
+
+    def __repr__(self):
+        return f"SchedPoly({self.start!r}, {self.end!r}, {self.power!r})"
+
+
+class _Combined:
+    "What `combine_scheds` returns: the schedule whose stretch of training contains `pos`, at its own progress."
+
+    def __init__(self, pcts, scheds):
+        self.pcts, self.scheds = list(pcts), list(scheds)
+        self._parts, start = [], 0.0
+        last = max(i for i, pct in enumerate(self.pcts) if pct > 0)
+        for i, (pct, sched) in enumerate(zip(self.pcts, self.scheds, strict=True)):
+            end = 1.0 if i == last else start + pct
+            if pct > 0:                                     # a stretch of length 0 is never reached
+                self._parts.append((start, end, sched))
+            start = end
+
+    def __call__(self, pos):
+        if not 0 <= pos <= 1:
+            pos = _checked_pos(pos, self)
+        for start, end, sched in self._parts:
+            if pos < end:
+                return sched((pos - start) / (end - start))
+        return sched(1.0)
+
+    def __repr__(self):
+        return f"combine_scheds({self.pcts!r}, {self.scheds!r})"
+
+
+def combine_scheds(pcts, scheds):
+    """One schedule after the other: `scheds[i]` goes from its 0 to its 1 over the fraction `pcts[i]` of training.
+
+    `pcts` must sum to 1. At a boundary the later schedule holds; `pos` 1 is the end of the last one.
+    """
+    pcts, scheds = [_number(p, "pcts", "combine_scheds") for p in pcts], list(scheds)
+    problems = []
+    if len(pcts) != len(scheds) or not pcts:
+        problems.append(f"{len(pcts)} fractions were given for {len(scheds)} schedules")
+    if any(p < 0 for p in pcts):
+        problems.append("a fraction is negative")
+    if not math.isclose(sum(pcts), 1, rel_tol=0, abs_tol=1e-9):
+        problems.append(f"the fractions sum to {sum(pcts):.6g}, not to 1")
+    problems += [f"schedule {i} ({s!r}) cannot be called with pos" for i, s in enumerate(scheds) if not callable(s)]
+    if problems:
+        raise ValueError(f"combine_scheds(pcts={pcts}, ...): {'; '.join(problems)}. Give one fraction of training per schedule, "
+                         "such as combine_scheds([0.25, 0.75], [SchedCos(0.1, 1), SchedCos(1, 0)]).")
+    return _Combined(pcts, scheds)
+
+
+def combined_cos(pct, start, middle, end):
+    "Cosine from `start` to `middle` over the fraction `pct` of training, then cosine from `middle` to `end`."
+    if not 0 <= pct <= 1:
+        raise ValueError(f"combined_cos(pct={pct!r}): pct is the fraction of training spent going from start to middle, 0 to 1.")
+    return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
+
+
+def _divided(lr, by):
+    return [v / by for v in lr] if hasattr(lr, "__len__") else lr / by
+
+
+def _check_lr(lr, where):
+    if isinstance(lr, slice):
+        raise TypeError(f"{where} takes a learning rate per layer group, not {lr!r}: write spread({lr!r}, n_layer_groups).")
+
+
+def _check_positive(where, **values):
+    for name, v in values.items():
+        if not v > 0:
+            raise ValueError(f"{where}: {name}={v!r} must be positive.")
+
+
+def one_cycle(lr_max, div=25.0, div_final=1e5, pct_start=0.25, moms=(0.95, 0.85, 0.95)):
+    """`{'lr': sched, 'mom': sched}` of one cycle (Smith 2018, arXiv:1803.09820, with cosine in place of lines).
+
+    lr: `lr_max/div` to `lr_max` over the fraction `pct_start` of training, then to `lr_max/div_final`. mom: `moms[0]` to `moms[1]`
+    to `moms[2]` at the same time; `moms=None` leaves momentum out. `lr_max` is a float or a list with one per layer group.
+    """
+    _check_lr(lr_max, "one_cycle")
+    _check_positive("one_cycle", div=div, div_final=div_final)
+    scheds = {"lr": combined_cos(pct_start, _divided(lr_max, div), lr_max, _divided(lr_max, div_final))}
+    if moms is None:
+        return scheds
+    if not hasattr(moms, "__len__") or len(moms) != 3:
+        raise ValueError(f"one_cycle(moms={moms!r}): give the momentum at the start, at the peak of the learning rate and at the end, "
+                         "such as moms=(0.95, 0.85, 0.95), or moms=None to leave momentum alone.")
+    return scheds | {"mom": combined_cos(pct_start, *moms)}
+
+
+def flat_cos(lr, div_final=1e5, pct_start=0.75):
+    "`lr` for the fraction `pct_start` of training, then cosine down to `lr/div_final`."
+    _check_lr(lr, "flat_cos")
+    _check_positive("flat_cos", div_final=div_final)
+    return combined_cos(pct_start, lr, lr, _divided(lr, div_final))
+
+
+def sgdr(n_cycles, cycle_len, lr_max, cycle_mult=2):
+    """`(sched, n_epoch)`: cosine from `lr_max` to 0, restarted `n_cycles` times (Loshchilov & Hutter 2016, arXiv:1608.03983).
+
+    The first cycle lasts `cycle_len` epochs, each later one `cycle_mult` times the one before; `n_epoch` is their sum.
+    """
+    _check_lr(lr_max, "sgdr")
+    for name, v in (("n_cycles", n_cycles), ("cycle_len", cycle_len), ("cycle_mult", cycle_mult)):
+        if not isinstance(v, int) or v < 1:
+            raise ValueError(f"sgdr: {name}={v!r} must be a whole number of at least 1: cycles last whole epochs.")
+    lengths = [cycle_len * cycle_mult**i for i in range(n_cycles)]
+    n_epoch = sum(lengths)
+    return combine_scheds([n / n_epoch for n in lengths], [SchedCos(lr_max, 0.0) for _ in lengths]), n_epoch

@@ -1,0 +1,354 @@
+"""Random changes of geometry on a batch, in one resampling.
+
+Every transform here gives one 3x3 matrix per picture that maps a point of the result to the point of the picture it is taken from, in
+coordinates from -1 (left, top) to 1 (right, bottom). `AffineWarp` multiplies the matrices of its transforms, so that flip, rotation,
+zoom, perspective, crop and resize cost one `grid_sample` together and the picture is interpolated once. Parameters are drawn on the CPU
+from the batch's own generator, one set per picture (one for all with `batch=True`), and the device is never waited for.
+"""
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torchvision import tv_tensors
+
+from ..seeds import draw_seed, item_rng
+from ..transform import RandTransform
+from .augment_item import PadMode, central_crop, check_crop_range, image_size, one_of, random_crops
+
+__all__ = ["AffineWarp", "Dihedral", "Flip", "RandomResizedCropGPU", "Rotate", "Warp", "Zoom"]
+
+Image, Mask = tv_tensors.Image, tv_tensors.Mask
+
+
+class BatchTransform(RandTransform):
+    "A `RandTransform` of a batch of pictures whose probability `p` holds for each picture, not for the batch."
+    types = (Image, Mask)
+
+    def __init__(self, p=None, batch=False):
+        super().__init__(p)
+        self.batch = batch
+
+    def __call__(self, x, split_idx=None, rng=None):
+        if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:
+            return x
+        if type(x) is torch.Tensor and x.ndim == 4:                  # called by hand on a plain batch of pictures
+            return self(Image(x), split_idx, rng).as_subclass(torch.Tensor)
+        params = self.draw(x, item_rng(draw_seed()) if rng is None else rng, split_idx)
+        if params is None:
+            return x
+        return self._apply(x, lambda o: self.encodes(o, **params))
+
+    def pick(self, n, rng, values, neutral, given=None, x=None):
+        """`n` parameters: `values(k)` draws k of them from `rng`; with probability 1 - p a picture keeps `neutral`.
+
+        given: fixed value or values instead, or a function of the batch `x` that returns them (the `draw=` of the transforms).
+        """
+        k = 1 if self.batch else n
+        if given is None:
+            drawn = values(k)
+        else:
+            drawn = given(x) if callable(given) else given
+            drawn = np.broadcast_to(np.asarray(drawn.cpu() if isinstance(drawn, torch.Tensor) else drawn, dtype=np.float64), (k,))
+        applied = rng.random(k) < self.p
+        return np.broadcast_to(np.where(applied, drawn, neutral), (n,))
+
+
+def first_image(sample):
+    "The picture (else mask) of `sample` that decides size and number, or None."
+    found = [o for o in (sample if type(sample) is tuple else (sample,)) if isinstance(o, (Image, Mask))]
+    return next((o for o in found if isinstance(o, Image)), found[0] if found else None)
+
+
+def identity(n):
+    return np.tile(np.eye(3), (n, 1, 1))
+
+
+@lru_cache(maxsize=16)
+def _base_coords(h, w, align_corners, device):
+    def line(n):
+        if align_corners:
+            return torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1)
+        return (torch.arange(n) * 2 + 1) / n - 1
+    return line(w).view(1, 1, w).to(device), line(h).view(1, h, 1).to(device)
+
+
+def sampling_grid(matrix, hw, align_corners=True):
+    """Coordinates (B,H,W,2) for `grid_sample`: where in the picture each pixel of an `hw` result is taken from.
+
+    matrix: (B,3,3), result -> picture. Sums over rows and columns rather than a matrix product, which TF32 would round.
+    """
+    x, y = _base_coords(*hw, align_corners, matrix.device)
+    m = matrix[:, :, :, None, None]
+    grid = torch.empty(len(matrix), *hw, 2, device=matrix.device)
+    for i in range(2):
+        torch.add(m[:, i, 0] * x + m[:, i, 2], m[:, i, 1] * y, out=grid[..., i])
+    return grid, (m[:, 2, 0] * x + m[:, 2, 1] * y + m[:, 2, 2])[..., None]
+
+
+def resize_batch(x, hw, mode="bilinear"):
+    "Batch of pictures (B,C,H,W) at size `hw`, antialiased; masks ('nearest') by their nearest pixel."
+    if x.shape[-2:] == tuple(hw):
+        return x
+    if mode == "nearest":
+        return F.interpolate(x, hw, mode="nearest-exact")
+    return F.interpolate(x, hw, mode=mode, align_corners=False, antialias=True)
+
+
+def warp_batch(x, matrix, hw, mode="bilinear", pad_mode="reflection", align_corners=True, perspective=True):
+    """Resample float batch `x` (B,C,H,W) at size `hw` through `matrix` (B,3,3).
+
+    A result of less than half the size would skip pixels: `x` is then first brought to twice the size of the result, antialiased.
+    """
+    h, w = x.shape[-2:]
+    if mode != "nearest" and min(h / hw[0], w / hw[1]) > 2:
+        x = resize_batch(x, (hw[0] * 2, hw[1] * 2), mode)
+    grid, depth = sampling_grid(matrix, hw, align_corners)
+    if perspective:
+        grid.div_(depth.clamp_(min=0.05))             # never behind the eye, however far a point is outside the picture
+    return F.grid_sample(x, grid.to(x.dtype), mode=mode, padding_mode=pad_mode, align_corners=align_corners)
+
+
+class AffineWarp(BatchTransform):
+    """The geometric transforms `tfms` together with a resize to `size`, in one resampling. Training batches only, but for the resize.
+
+    size: (height, width) or one number of the result; None: as the batch is. Validation batches are only resized (antialiased).
+    mode: interpolation of pictures, 'bilinear', 'bicubic' or 'nearest'; masks always take the nearest pixel. pad_mode: 'zeros',
+    'border' or 'reflection', what is outside. align_corners: whether -1 and 1 are the centres of the outermost pixels (True) or
+    their outer edges. Pictures are uint8 or floats (B,C,H,W); masks integers (B,H,W).
+    """
+    order = 30
+
+    def __init__(self, tfms=(), size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, p=1.0, batch=False):
+        super().__init__(p, batch)
+        name = type(self).__name__
+        self.tfms = list(tfms)
+        self.size = None if size is None else image_size(size, name)
+        self.mode = one_of(mode, ("bilinear", "bicubic", "nearest"), name, "mode")
+        self.pad_mode = one_of(pad_mode, ("zeros", "border", "reflection"), name, "pad_mode")
+        self.align_corners = align_corners
+        if self.size is not None:
+            self.split_idx = None
+
+    def matrices(self, x, hw, rng):
+        "Override: one matrix per picture of batch `x`, array (B,3,3). `hw`: size of the picture in pixels."
+        m = identity(len(x))
+        for t in self.tfms:
+            m = m @ t.matrices(x, hw, rng)
+        return m
+
+    def valid_matrix(self, hw):
+        "Override: the matrix (3,3) for every validation picture, or None for no change but the resize."
+        for t in self.tfms:
+            m = t.valid_matrix(hw)
+            if m is not None:
+                return m
+        return None
+
+    def draw(self, sample, rng, split_idx):
+        x = first_image(sample)
+        if x is None:
+            return None
+        hw = tuple(x.shape[-2:])
+        if split_idx == 1:
+            m = self.valid_matrix(hw)
+            m = None if m is None else np.broadcast_to(m, (len(x), 3, 3))
+        else:
+            m = self.matrices(x, hw, rng)
+        if m is not None and np.array_equal(m, identity(len(m))):
+            m = None
+        if m is None and self.size in (None, hw):
+            return None
+        return {"matrix": m, "tensor": None if m is None else torch.from_numpy(m.astype(np.float32)).to(x.device, non_blocking=True)}
+
+    def encodes(self, x, matrix, tensor):
+        plain, is_mask = x.as_subclass(torch.Tensor), isinstance(x, Mask)
+        hw = self.size or tuple(plain.shape[-2:])
+        if matrix is not None and hw == tuple(plain.shape[-2:]) and _is_symmetry(matrix):
+            return tv_tensors.wrap(_symmetries(plain, matrix), like=x)
+        flat_mask = plain.ndim == 3
+        work = plain[:, None] if flat_mask else plain
+        work = work if work.dtype in (torch.float32, torch.float64) else work.float()
+        mode = "nearest" if is_mask else self.mode
+        if matrix is None:
+            out = resize_batch(work, hw, "nearest" if is_mask else "bilinear" if mode == "nearest" else mode)
+        else:
+            perspective = bool((matrix[:, 2] != (0, 0, 1)).any())
+            out = warp_batch(work, tensor, hw, mode, self.pad_mode, self.align_corners, perspective)
+        if out.dtype != plain.dtype:
+            keep = is_mask or plain.is_floating_point()
+            out = (out if keep else out.round_().clamp_(0, 255)).to(plain.dtype)
+        return tv_tensors.wrap(out[:, 0] if flat_mask else out, like=x)
+
+    def __repr__(self):
+        inner = ", ".join(map(repr, self.tfms))
+        return f"AffineWarp([{inner}], size={self.size})" if type(self) is AffineWarp else super().__repr__()
+
+
+def _is_symmetry(m):
+    "Whether every matrix is a flip, a half turn or nothing: pixels only change places and nothing needs interpolating."
+    linear, rest = m[:, (0, 1), (0, 1)], m.copy()
+    rest[:, (0, 1), (0, 1)] = 0
+    rest[:, 2, 2] -= 1
+    return (np.abs(linear) == 1).all() and not rest.any()
+
+
+def _symmetries(x, m):
+    for axis, flipped in ((-1, m[:, 0, 0] < 0), (-2, m[:, 1, 1] < 0)):
+        if flipped.all():
+            x = x.flip(axis)
+        elif flipped.any():
+            where = torch.from_numpy(flipped.copy()).to(x.device, non_blocking=True).view(-1, *[1] * (x.ndim - 1))
+            x = torch.where(where, x.flip(axis), x)
+    return x
+
+
+class Flip(AffineWarp):
+    "Mirror left and right with probability `p`. draw: 1 = mirrored, 0 = not."
+    split_idx = 0
+
+    def __init__(self, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, batch=False):
+        super().__init__((), size, mode, pad_mode, align_corners, p, batch)
+        self.given = draw
+
+    def matrices(self, x, hw, rng):
+        m = identity(len(x))
+        m[:, 0, 0] -= 2 * self.pick(len(x), rng, np.ones, 0, self.given, x)
+        return m
+
+
+class Dihedral(AffineWarp):
+    """One of the eight symmetries of a square with probability `p`; a picture that is not square is stretched by the quarter turns.
+
+    draw: a number 0 to 7, the sum of 1 (mirror left and right), 2 (mirror top and bottom) and 4 (swap rows and columns first).
+    """
+    split_idx = 0
+
+    def __init__(self, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, batch=False):
+        super().__init__((), size, mode, pad_mode, align_corners, p, batch)
+        self.given = draw
+
+    def matrices(self, x, hw, rng):
+        k = self.pick(len(x), rng, lambda n: rng.integers(8, size=n), 0, self.given, x).astype(int)
+        m = np.zeros((len(x), 3, 3))
+        sx, sy, swap = 1 - 2 * (k & 1), 1 - 2 * (k >> 1 & 1), (k >> 2 & 1).astype(bool)
+        m[:, 0, 0], m[:, 1, 1] = np.where(swap, 0, sx), np.where(swap, 0, sy)
+        m[:, 0, 1], m[:, 1, 0] = np.where(swap, sy, 0), np.where(swap, sx, 0)
+        m[:, 2, 2] = 1
+        return m
+
+
+class Rotate(AffineWarp):
+    "Turn by up to `max_deg` degrees either way, with probability `p`. draw: degrees, positive = anticlockwise."
+    split_idx = 0
+
+    def __init__(self, max_deg=10, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True,
+                 batch=False):
+        super().__init__((), size, mode, pad_mode, align_corners, p, batch)
+        self.max_deg, self.given = max_deg, draw
+
+    def matrices(self, x, hw, rng):
+        angle = np.deg2rad(self.pick(len(x), rng, lambda n: rng.uniform(-self.max_deg, self.max_deg, n), 0.0, self.given, x))
+        h, w = (max(s - 1, 1) for s in hw) if self.align_corners else hw
+        m = identity(len(x))
+        m[:, 0, 0] = m[:, 1, 1] = np.cos(angle)
+        m[:, 0, 1], m[:, 1, 0] = -np.sin(angle) * h / w, np.sin(angle) * w / h       # h / w: a turn in pixels, not in -1..1
+        return m
+
+
+class Zoom(AffineWarp):
+    """Enlarge by a factor of `min_zoom` to `max_zoom` around a random point, with probability `p`.
+
+    draw: the factor. draw_x, draw_y: the part shown, 0 = leftmost or topmost, 1 = rightmost or bottommost.
+    """
+    split_idx = 0
+
+    def __init__(self, min_zoom=1.0, max_zoom=1.1, p=0.5, draw=None, draw_x=None, draw_y=None, size=None, mode="bilinear",
+                 pad_mode=PadMode.Reflection, align_corners=True, batch=False):
+        super().__init__((), size, mode, pad_mode, align_corners, p, batch)
+        if not 0 < min_zoom <= max_zoom:
+            raise ValueError(f"Zoom(min_zoom={min_zoom}, max_zoom={max_zoom}): factors, 0 < min_zoom <= max_zoom")
+        self.min_zoom, self.max_zoom = min_zoom, max_zoom
+        self.given, self.given_x, self.given_y = draw, draw_x, draw_y
+
+    def matrices(self, x, hw, rng):
+        n = len(x)
+        scale = 1 / self.pick(n, rng, lambda k: rng.uniform(self.min_zoom, self.max_zoom, k), 1.0, self.given, x)
+        m = identity(n)
+        for i, given in enumerate((self.given_x, self.given_y)):
+            m[:, i, i] = scale
+            m[:, i, 2] = (1 - scale) * (2 * self.pick(n, rng, rng.random, 0.5, given, x) - 1)
+        return m
+
+
+class Warp(AffineWarp):
+    """Perspective: see the picture from the side, by up to `magnitude` each way, with probability `p`.
+
+    With (u, v) drawn for a picture, its corner (sx, sy) is taken from (sx - v sx sy, sy - u sx sy): u moves left and right edge nearer
+    or further, v top and bottom edge. draw_x, draw_y: u and v.
+    """
+    split_idx = 0
+
+    def __init__(self, magnitude=0.2, p=0.5, draw_x=None, draw_y=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection,
+                 align_corners=True, batch=False):
+        super().__init__((), size, mode, pad_mode, align_corners, p, batch)
+        if not 0 <= magnitude < 0.5:
+            raise ValueError(f"Warp(magnitude={magnitude}): a number from 0 to below 0.5, about 0.2")
+        self.magnitude, self.given_x, self.given_y = magnitude, draw_x, draw_y
+
+    def matrices(self, x, hw, rng):
+        n = len(x)
+        u, v = (self.pick(n, rng, lambda k: rng.uniform(-self.magnitude, self.magnitude, k), 0.0, given, x)
+                for given in (self.given_x, self.given_y))
+        # The projective map through these four corners has a closed form, so no linear system is solved (Apple's MPS has no solver).
+        m = identity(n)
+        m[:, 0, 0], m[:, 0, 1], m[:, 0, 2] = 1 - v * v, -u * v, u
+        m[:, 1, 0], m[:, 1, 1], m[:, 1, 2] = -u * v, 1 - u * u, v
+        m[:, 2, 0], m[:, 2, 1] = u, v
+        return m
+
+
+class RandomResizedCropGPU(AffineWarp):
+    """A random part of each picture at `size`, as `RandomResizedCrop` but on the whole batch; one draw per picture.
+
+    Validation batches: the central part of an aspect ratio within `ratio`, of `valid_scale` times its largest extent.
+    """
+    split_idx = None
+
+    def __init__(self, size, min_scale=0.08, ratio=(3 / 4, 4 / 3), mode="bilinear", valid_scale=1.0, max_scale=1.0,
+                 pad_mode=PadMode.Reflection, align_corners=True, batch=False):
+        super().__init__((), size, mode, pad_mode, align_corners, 1.0, batch)
+        check_crop_range("RandomResizedCropGPU", min_scale, max_scale, ratio)
+        self.min_scale, self.max_scale, self.ratio, self.valid_scale = min_scale, max_scale, tuple(ratio), valid_scale
+
+    @staticmethod
+    def _to_box(left, top, fw, fh):
+        m = identity(np.size(left))
+        m[:, 0, 0], m[:, 1, 1] = fw, fh
+        m[:, 0, 2], m[:, 1, 2] = 2 * np.asarray(left) + fw - 1, 2 * np.asarray(top) + fh - 1
+        return m
+
+    def matrices(self, x, hw, rng):
+        boxes = random_crops(1 if self.batch else len(x), hw, rng, self.min_scale, self.max_scale, self.ratio)
+        return np.broadcast_to(self._to_box(*boxes.T), (len(x), 3, 3))
+
+    def valid_matrix(self, hw):
+        w, h = central_crop(hw, self.ratio)
+        fw, fh = w / hw[1] * self.valid_scale, h / hw[0] * self.valid_scale
+        return self._to_box((1 - fw) / 2, (1 - fh) / 2, fw, fh)[0]
+
+
+def fuse_geometry(tfms):
+    """The geometric transforms `tfms` as few `AffineWarp`: one for each way of sampling (mode, pad_mode, align_corners) among them.
+
+    Their sizes must agree; the one size goes to the last.
+    """
+    sizes = {t.size for t in tfms if t.size is not None}
+    if len(sizes) > 1:
+        raise ValueError(f"batch transforms ask for several sizes: {sorted(sizes)}. Give one of them the size, as (height, width)")
+    groups = {}
+    for t in tfms:
+        groups.setdefault((t.mode, t.pad_mode, t.align_corners), []).extend(t.tfms if type(t) is AffineWarp else [t])
+    last = len(groups) - 1
+    return [AffineWarp(group, size=next(iter(sizes), None) if i == last else None, mode=key[0], pad_mode=key[1], align_corners=key[2])
+            for i, (key, group) in enumerate(groups.items())]

@@ -1,0 +1,274 @@
+"""Transforms of one PIL image, on the way to a batch: everything that makes pictures of one size, and flips.
+
+Random positions are fractions of the picture, drawn once per sample, so a picture and its mask (also one of another resolution) are cut
+alike. Training items get random crops, validation items the deterministic counterpart named in each docstring.
+Sizes are (height, width), or one number for a square.
+"""
+import math
+
+import numpy as np
+from PIL import Image
+
+from ..messages import did_you_mean
+from ..transform import RandTransform, Transform
+from .images import PILBase, PILMask
+
+__all__ = ["CropPad", "DihedralItem", "FlipItem", "PadMode", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod"]
+
+BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
+
+
+class ResizeMethod:
+    "How `Resize` deals with another aspect ratio: stretch, cut off, or fill up."
+    Squish = "squish"
+    Crop = "crop"
+    Pad = "pad"
+
+
+class PadMode:
+    "What is outside a picture: black (class 0), its border pixels repeated, or its mirror image."
+    Zeros = "zeros"
+    Border = "border"
+    Reflection = "reflection"
+
+
+_NUMPY_PAD = {"zeros": "constant", "border": "edge", "reflection": "reflect"}
+
+
+def one_of(value, options, where, name):
+    "`value` if it is one of the strings `options`, else ValueError."
+    if value not in options:
+        hint = did_you_mean(value, options) or ":"
+        raise ValueError(f"{where}({name}={value!r}){hint} it is one of {', '.join(map(repr, options))}")
+    return value
+
+
+def image_size(size, where):
+    "`size`, one number or (height, width), as a pair of ints."
+    pair = (size, size) if isinstance(size, (int, np.integer)) else size
+    try:
+        h, w = pair
+        good = int(h) == h and int(w) == w and h > 0 and w > 0
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(f"{where}(size={size!r}): a size is a whole number above 0, or a pair (height, width) of them")
+    return int(h), int(w)
+
+
+def _like(im, original):
+    return original._cast(im) if isinstance(original, PILBase) and type(im) is not type(original) else im
+
+
+def _first_image(sample):
+    "The (height, width) of the first PIL image of `sample`."
+    for o in sample if type(sample) is tuple else (sample,):
+        if isinstance(o, Image.Image):
+            return o.size[1], o.size[0]
+    return None
+
+
+def pad_image(im, left, top, right, bottom, pad_mode):
+    "`im` with this many pixels added on each side."
+    if not (left or top or right or bottom):
+        return im
+    if pad_mode == PadMode.Zeros:
+        return _like(im.crop((-left, -top, im.size[0] + right, im.size[1] + bottom)), im)
+    a = np.asarray(im)
+    widths = [(top, bottom), (left, right)] + [(0, 0)] * (a.ndim - 2)
+    return _like(Image.fromarray(np.pad(a, widths, mode=_NUMPY_PAD[pad_mode])), im)
+
+
+class _ItemTransform(RandTransform):
+    "A transform of PIL images that acts on training and validation items alike, drawing at random for training items only."
+    split_idx = None
+    order = 1
+    types = (Image.Image,)
+    resamples = (BILINEAR, NEAREST)
+
+    def fractions(self, n, rng, split_idx):
+        "`n` positions: random in 0..1 for training items (or where the split is unknown), the centre for validation items."
+        return (0.5,) * n if split_idx == 1 else tuple(rng.random(n))
+
+    def resize(self, im, size, box=None):
+        "The part `box` (left, top, right, bottom; fractions of pixels allowed) of `im` at `size` (height, width), antialiased."
+        resample = self.resamples[1] if isinstance(im, PILMask) else self.resamples[0]
+        if box is not None:       # rounding may leave the picture by a hair, which PIL refuses
+            (w, h), (l, t, r, b) = im.size, box
+            box = max(l, 0), max(t, 0), min(r, w), min(b, h)
+        return _like(im.resize((size[1], size[0]), resample, box=box), im)
+
+
+class Resize(_ItemTransform):
+    """Make every picture `size` by cutting ('crop'), stretching ('squish') or padding ('pad').
+
+    crop, the default, keeps the short side whole and cuts off the ends of the long one: at a random place for training items, around
+    the centre for validation items. What lies at the edge can be lost; 'squish' and 'pad' keep everything.
+    pad_mode: 'zeros', 'border' or 'reflection'. resamples: PIL resampling for (pictures, masks).
+    """
+
+    def __init__(self, size, method=ResizeMethod.Crop, pad_mode=PadMode.Reflection, resamples=(BILINEAR, NEAREST)):
+        super().__init__()
+        self.size = image_size(size, "Resize")
+        self.method = one_of(method, ("squish", "crop", "pad"), "Resize", "method")
+        self.pad_mode = one_of(pad_mode, tuple(_NUMPY_PAD), "Resize", "pad_mode")
+        self.resamples = resamples
+
+    def draw(self, sample, rng, split_idx):
+        fx, fy = (0.5, 0.5) if self.method == "squish" else self.fractions(2, rng, split_idx)
+        return {"fx": fx, "fy": fy}
+
+    def encodes(self, x, fx=0.5, fy=0.5):
+        (w, h), (th, tw) = x.size, self.size
+        if self.method == "squish" or w * th == h * tw:
+            return x if (h, w) == self.size else self.resize(x, self.size)
+        if self.method == "crop":
+            scale = min(w / tw, h / th)
+            cw, ch = tw * scale, th * scale
+            left, top = fx * (w - cw), fy * (h - ch)
+            return self.resize(x, self.size, (left, top, left + cw, top + ch))
+        scale = max(w / tw, h / th)
+        nw, nh = min(tw, max(1, round(w / scale))), min(th, max(1, round(h / scale)))
+        left, top = round(fx * (tw - nw)), round(fy * (th - nh))
+        return pad_image(self.resize(x, (nh, nw)), left, top, tw - nw - left, th - nh - top, self.pad_mode)
+
+
+class RandomResizedCrop(_ItemTransform):
+    """A random part of the picture at `size`: `min_scale` to `max_scale` of its area, with an aspect ratio (width / height) from `ratio`.
+
+    Validation items are stretched to `size` plus a margin of `val_xtra` (rounded up to a multiple of 8), and cut around the centre.
+    """
+
+    def __init__(self, size, min_scale=0.08, ratio=(3 / 4, 4 / 3), resamples=(BILINEAR, NEAREST), val_xtra=0.14, max_scale=1.0):
+        super().__init__()
+        self.size = image_size(size, "RandomResizedCrop")
+        check_crop_range("RandomResizedCrop", min_scale, max_scale, ratio)
+        self.min_scale, self.max_scale, self.ratio, self.val_xtra, self.resamples = min_scale, max_scale, tuple(ratio), val_xtra, resamples
+
+    def draw(self, sample, rng, split_idx):
+        hw = _first_image(sample)
+        if hw is None:
+            return None
+        if split_idx == 1:
+            extra = math.ceil(max(self.size) * self.val_xtra / 8) * 8
+            fh, fw = (s / (s + extra) for s in self.size)
+            return {"box": ((1 - fw) / 2, (1 - fh) / 2, fw, fh)}
+        box = random_crops(1, hw, rng, self.min_scale, self.max_scale, self.ratio)[0]
+        return {"box": tuple(box)}
+
+    def encodes(self, x, box):
+        (w, h), (left, top, fw, fh) = x.size, box
+        return self.resize(x, self.size, (left * w, top * h, (left + fw) * w, (top + fh) * h))
+
+
+def check_crop_range(where, min_scale, max_scale, ratio):
+    "Refuse a crop range that no crop can have."
+    if not 0 < min_scale <= max_scale <= 1:
+        raise ValueError(f"{where}(min_scale={min_scale}, max_scale={max_scale}): shares of the area, 0 < min_scale <= max_scale <= 1")
+    if not 0 < ratio[0] <= ratio[1]:
+        raise ValueError(f"{where}(ratio={ratio}): a pair (least, greatest) of width / height")
+
+
+def random_crops(n, hw, rng, min_scale, max_scale, ratio, tries=10):
+    """`n` random boxes in a picture of `hw` pixels: array (n,4) of (left, top, width, height) as fractions of the picture.
+
+    Area uniform in min_scale..max_scale, aspect ratio log-uniform in `ratio`; the first of `tries` draws that fits into the picture,
+    else the largest centred box of an allowed aspect ratio.
+    """
+    h, w = hw
+    area = h * w * rng.uniform(min_scale, max_scale, (n, tries))
+    aspect = np.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]), (n, tries)))
+    cw, ch = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
+    fits = (cw <= w) & (ch <= h) & (cw > 0) & (ch > 0)
+    first = fits.argmax(1)
+    rows = np.arange(n)
+    cw, ch, ok = cw[rows, first], ch[rows, first], fits[rows, first]
+    bw, bh = central_crop(hw, ratio)
+    cw, ch = np.where(ok, cw, bw), np.where(ok, ch, bh)
+    place = np.where(ok[:, None], rng.random((n, 2)), 0.5)
+    left, top = place[:, 0] * (w - cw), place[:, 1] * (h - ch)
+    return np.stack([left / w, top / h, cw / w, ch / h], 1)
+
+
+def central_crop(hw, ratio):
+    "(width, height) in pixels of the largest box with a width / height within `ratio`."
+    h, w = hw
+    if w / h < ratio[0]:
+        return w, w / ratio[0]
+    return (h * ratio[1], h) if w / h > ratio[1] else (w, h)
+
+
+class RandomCrop(_ItemTransform):
+    "Cut out `size` pixels: at a random place for training items, the centre for validation items. Smaller pictures are padded with zeros."
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = image_size(size, type(self).__name__)
+
+    pad_mode = PadMode.Zeros
+
+    def draw(self, sample, rng, split_idx):
+        fx, fy = self.fractions(2, rng, split_idx)
+        return {"fx": fx, "fy": fy}
+
+    def encodes(self, x, fx=0.5, fy=0.5):
+        (w, h), (th, tw) = x.size, self.size
+        left, top = max(tw - w, 0) // 2, max(th - h, 0) // 2
+        x = pad_image(x, left, top, max(tw - w, 0) - left, max(th - h, 0) - top, self.pad_mode)
+        left, top = int(fx * (x.size[0] - tw + 0.5)), int(fy * (x.size[1] - th + 0.5))
+        return _like(x.crop((left, top, left + tw, top + th)), x)
+
+
+class CropPad(RandomCrop):
+    "The central `size` pixels, for training and validation items; smaller pictures are padded by `pad_mode`."
+    order = 0
+
+    def __init__(self, size, pad_mode=PadMode.Zeros):
+        super().__init__(size)
+        self.pad_mode = one_of(pad_mode, tuple(_NUMPY_PAD), "CropPad", "pad_mode")
+
+    def draw(self, sample, rng, split_idx):
+        return {"fx": 0.5, "fy": 0.5}
+
+
+class RatioResize(Transform):
+    "Resize so that the longer side has `max_sz` pixels, keeping the aspect ratio."
+    order = 1
+    types = (Image.Image,)
+
+    def __init__(self, max_sz, resamples=(BILINEAR, NEAREST)):
+        super().__init__()
+        self.max_sz, self.resamples = image_size(max_sz, "RatioResize")[0], resamples
+
+    def encodes(self, x):
+        scale = self.max_sz / max(x.size)
+        size = tuple(max(1, round(s * scale)) for s in x.size)
+        return _like(x.resize(size, self.resamples[isinstance(x, PILMask)]), x)
+
+
+class FlipItem(RandTransform):
+    "Mirror left and right with probability `p`, training items only."
+    order = 0
+    types = (Image.Image,)
+
+    def __init__(self, p=0.5):
+        super().__init__(p)
+
+    def encodes(self, x):
+        return _like(x.transpose(Image.Transpose.FLIP_LEFT_RIGHT), x)
+
+
+class DihedralItem(RandTransform):
+    "One of the eight symmetries of a square (flips and quarter turns), drawn with probability `p`, training items only."
+    order = 0
+    types = (Image.Image,)
+
+    def __init__(self, p=1.0):
+        super().__init__(p)
+
+    def draw(self, sample, rng, split_idx):
+        return {"k": int(rng.integers(8))}
+
+    def encodes(self, x, k):
+        return x if k == 0 else _like(x.transpose(list(Image.Transpose)[k - 1]), x)
+

@@ -1,0 +1,178 @@
+"""Random changes of light and colour on a batch, in one pass.
+
+Brightness, contrast and saturation act on the logits of the pixels, log(x / (1 - x)), so that no pixel leaves 0..1 and nothing is
+clipped. There each of them is linear in the channels; `Lighting` multiplies them into one small matrix and offset per picture. A hue
+shift is not linear: it is done before the others. Pictures are (B,C,H,W), floats in 0..1 or uint8; masks are left alone.
+"""
+import numpy as np
+import torch
+from torchvision import tv_tensors
+
+from .augment_affine import BatchTransform, first_image
+
+__all__ = ["Brightness", "Contrast", "Hue", "Lighting", "Saturation"]
+
+LUMA = np.array([0.299, 0.587, 0.114])     # ITU-R BT.601: how bright red, green and blue look
+_EPS = 1e-7                                # the logit of a black pixel is finite
+
+
+def shift_hue(x, turns):
+    "Pictures `x` (B,3,H,W) in 0..1 with their hue turned by `turns` (B,), as shares of the colour circle."
+    high, brightest = x.max(1)
+    low = x.amin(1)
+    chroma = high - low
+    safe = chroma.clamp_min(1e-12)
+    r, g, b = x.unbind(1)
+    sextant = torch.where(brightest == 0, (g - b) / safe, torch.where(brightest == 1, (b - r) / safe + 2, (r - g) / safe + 4))
+    hue = sextant + 6 * turns.view(-1, 1, 1)
+    # channel n of an HSV colour: high - chroma * max(0, min(k, 4 - k, 1)) with k = (n + hue) mod 6, n = 5, 3, 1 for r, g, b
+    out = torch.empty_like(x)
+    for channel, n in enumerate((5, 3, 1)):
+        k = (hue + n) % 6
+        out[:, channel] = high - chroma * torch.minimum(k, 4 - k).clamp_(0, 1)
+    return out
+
+
+class Lighting(BatchTransform):
+    "The lighting transforms `tfms` together, in one pass over the pixels. Training batches only."
+    order = 40
+    split_idx = 0
+    types = (tv_tensors.Image,)
+
+    def __init__(self, tfms=(), p=1.0, batch=False):
+        super().__init__(p, batch)
+        self.tfms = list(tfms)
+
+    def change(self, x, rng, light):
+        "Override: add this transform's parameters to `light`, a `_Light`."
+        for t in self.tfms:
+            t.change(x, rng, light)
+
+    def draw(self, sample, rng, split_idx):
+        x = first_image(sample)
+        if x is None or not isinstance(x, tv_tensors.Image):
+            return None
+        light = _Light(len(x), x.shape[1])
+        self.change(x, rng, light)
+        return None if light.is_nothing() else {"light": light}
+
+    def encodes(self, x, light):
+        plain = x.as_subclass(torch.Tensor)
+        work = plain.float() if plain.is_floating_point() else plain.float().div_(255)
+        out = light.apply(work, plain.device)
+        return tv_tensors.wrap(out.to(plain.dtype) if plain.is_floating_point() else out.mul_(255).round_().to(plain.dtype), like=x)
+
+    def __repr__(self):
+        return f"Lighting([{', '.join(map(repr, self.tfms))}])" if type(self) is Lighting else super().__repr__()
+
+
+class _Light:
+    "What is done to each picture: hue turns, then logits = scale * (mix @ logits) + offset."
+
+    def __init__(self, n, channels):
+        self.n, self.channels = n, channels
+        self.scale, self.offset = np.ones(n), np.zeros(n)
+        self.saturation, self.turns = None, None
+
+    def is_nothing(self):
+        return ((self.scale == 1).all() and not self.offset.any() and (self.saturation is None or (self.saturation == 1).all())
+                and (self.turns is None or not self.turns.any()))
+
+    def needs_colour(self, name):
+        if self.channels not in (1, 3):
+            raise ValueError(f"{name} changes colours: it needs pictures of 3 channels (red, green, blue), these have {self.channels}")
+        return self.channels == 3
+
+    def apply(self, x, device):
+        # one small copy to the device for all parameters
+        columns = [self.scale, self.offset, np.ones(self.n) if self.saturation is None else self.saturation,
+                   np.zeros(self.n) if self.turns is None else self.turns]
+        scale, offset, saturation, turns = torch.from_numpy(np.stack(columns).astype(np.float32)).to(device, non_blocking=True)
+        if self.turns is not None and self.turns.any():
+            x = shift_hue(x, turns)
+        x = torch.logit(x, eps=_EPS)
+        if self.saturation is not None:
+            # grey + saturation * (colour - grey) keeps the grey value, so it may be done before the offset and the scale
+            grey = torch.tensordot(x, x.new_tensor(LUMA), dims=([1], [0]))[:, None]
+            x = torch.lerp(grey, x, saturation.view(-1, 1, 1, 1))
+        return torch.addcmul(offset.view(-1, 1, 1, 1), x, scale.view(-1, 1, 1, 1)).sigmoid_()
+
+
+def _check_lighting(name, value, argument="max_lighting"):
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}({argument}={value}): a number from 0 (no change) to below 1")
+
+
+def _log_uniform(rng, amount):
+    "Draws of a factor between 1 - amount and 1 / (1 - amount), as likely below 1 as above."
+    top = -np.log(1 - amount)
+    return lambda n: np.exp(rng.uniform(-top, top, n))
+
+
+class Brightness(Lighting):
+    """Lighter or darker, with probability `p`: the logit of a number drawn from 0.5 (1 - max_lighting) .. 0.5 (1 + max_lighting) is added.
+
+    draw: that number; 0.5 changes nothing.
+    """
+
+    def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
+        super().__init__((), p, batch)
+        _check_lighting("Brightness", max_lighting)
+        self.max_lighting, self.given = max_lighting, draw
+
+    def change(self, x, rng, light):
+        low, high = 0.5 * (1 - self.max_lighting), 0.5 * (1 + self.max_lighting)
+        v = self.pick(len(x), rng, lambda n: rng.uniform(low, high, n), 0.5, self.given, x)
+        light.offset = light.offset + np.log(v / (1 - v))
+
+
+class Contrast(Lighting):
+    "More or less contrast, with probability `p`: the logits are multiplied by a factor from 1 - max_lighting to its inverse. draw: the factor."
+
+    def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
+        super().__init__((), p, batch)
+        _check_lighting("Contrast", max_lighting)
+        self.max_lighting, self.given = max_lighting, draw
+
+    def change(self, x, rng, light):
+        v = self.pick(len(x), rng, _log_uniform(rng, self.max_lighting), 1.0, self.given, x)
+        light.scale, light.offset = light.scale * v, light.offset * v
+
+
+class Saturation(Lighting):
+    """Stronger or paler colours, with probability `p`: the logits move from their grey value by a factor as in `Contrast`. draw: the factor.
+
+    Grey pictures (1 channel) are left alone.
+    """
+
+    def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
+        super().__init__((), p, batch)
+        _check_lighting("Saturation", max_lighting)
+        self.max_lighting, self.given = max_lighting, draw
+
+    def change(self, x, rng, light):
+        v = self.pick(len(x), rng, _log_uniform(rng, self.max_lighting), 1.0, self.given, x)
+        if light.needs_colour("Saturation"):
+            light.saturation = v if light.saturation is None else light.saturation * v
+
+
+class Hue(Lighting):
+    """Turn the colour circle by up to `max_hue` of a full turn either way, with probability `p`. draw: the share of a turn.
+
+    Grey pictures (1 channel) are left alone.
+    """
+
+    def __init__(self, max_hue=0.1, p=0.75, draw=None, batch=False):
+        super().__init__((), p, batch)
+        _check_lighting("Hue", max_hue, "max_hue")
+        self.max_hue, self.given = max_hue, draw
+
+    def change(self, x, rng, light):
+        v = self.pick(len(x), rng, lambda n: rng.uniform(-self.max_hue, self.max_hue, n), 0.0, self.given, x)
+        if light.needs_colour("Hue"):
+            light.turns = v if light.turns is None else light.turns + v
+
+
+def fuse_lighting(tfms):
+    "The lighting transforms `tfms` as one `Lighting`."
+    return [Lighting([inner for t in tfms for inner in (t.tfms if type(t) is Lighting else [t])])] if tfms else []

@@ -1,0 +1,3 @@
+"""The data blocks of vision: pictures and masks."""
+
+__all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]

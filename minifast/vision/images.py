@@ -1,0 +1,288 @@
+"""Pictures as PIL images and as tensors, and the transforms between the two.
+
+On the way to the model: `PILImage.create` (a file to an upright RGB picture) -> item transforms -> `ToTensor` (uint8, channels first)
+-> batch -> `IntToFloatTensor` (0..1) -> batch augmentation -> `Normalize`. Tensors are torchvision's `tv_tensors`, so its v2
+transforms know which are pictures and which are masks; `TensorImage` and `TensorMask` are other names for those classes.
+"""
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from os import PathLike
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision import tv_tensors
+
+from ..device import cpu_count
+from ..items import L
+from ..messages import describe
+from ..plots import show_image
+from ..transform import Pipeline, Transform
+from .reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
+
+__all__ = ["IntToFloatTensor", "Normalize", "PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask",
+           "ToTensor", "UnreadableImage", "cifar_stats", "image2tensor", "imagenet_stats", "load_image", "mnist_stats", "verify_image",
+           "verify_images"]
+
+TensorImage = tv_tensors.Image
+TensorImageBW = tv_tensors.Image
+TensorMask = tv_tensors.Mask
+
+#: (mean, std) per channel of pixels in 0..1
+imagenet_stats = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+cifar_stats = ([0.491, 0.482, 0.447], [0.247, 0.243, 0.261])
+mnist_stats = ([0.131], [0.308])
+
+
+def load_image(fn, mode=None):
+    "The upright PIL image in file `fn`, converted to `mode` if given ('RGB', 'L'); see `PILImage.create`."
+    im = open_image(fn)
+    return im if mode is None else to_mode(im, mode, str(fn))
+
+
+class PILBase(Image.Image):
+    "A PIL image that knows what it stands for, and stays what it is when it is cropped, resized or turned."
+
+    pixel_mode = "RGB"          #: the PIL mode of every image of this class
+    show_args = {}              #: how `show` draws it: keyword arguments of `matplotlib.axes.Axes.imshow`
+
+    @classmethod
+    def create(cls, fn, mode=None):
+        """An image from a file name, `Path`, bytes of a file, array, tensor or PIL image.
+
+        The EXIF orientation is applied. Pixels deeper than 8 bits are scaled to 0..255 by their bit depth, not clipped; transparent
+        parts become white. Arrays are (H,W[,C]), tensors ([C,]H,W): uint8, or floats in 0..1. mode: another PIL mode than the class's.
+        Raises `UnreadableImage`, which names the file and says what is wrong with it.
+        """
+        mode = cls.pixel_mode if mode is None else mode
+        if isinstance(fn, Image.Image):
+            return cls._cast(cls._convert(fn, mode, f"image given as {describe(fn)}"))
+        if isinstance(fn, (np.ndarray, torch.Tensor)):
+            name = f"image given as {describe(fn)}"
+            return cls._cast(cls._convert(Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(fn), name))), mode, name))
+        if not isinstance(fn, (str, PathLike, bytes, bytearray)):
+            raise TypeError(f"{cls.__name__}.create takes a file name, Path, bytes, array, tensor or PIL image; received {describe(fn)}")
+        return cls._cast(cls._convert(open_image(fn), mode, "image given as bytes" if isinstance(fn, (bytes, bytearray)) else str(fn)))
+
+    @classmethod
+    def _convert(cls, im, mode, name):
+        return to_mode(im, mode, name)
+
+    @classmethod
+    def _bytes(cls, a, name):
+        return eight_bit(a, name)
+
+    @classmethod
+    def _cast(cls, im):
+        "`im` as this class. The pixels are shared, not copied, unless `im` still holds its file."
+        if type(im) is cls:
+            return im
+        if not isinstance(im, PILBase) and type(im) is not Image.Image:
+            im = im.copy()
+        new = cls()
+        new.__dict__.update(im.__dict__)
+        return new
+
+    def _new(self, im):         # through here Pillow makes the results of resize, crop, transpose, rotate, copy ...
+        return self._cast(super()._new(im))
+
+    @property
+    def shape(self):
+        "(height, width); PIL's `size` is (width, height)."
+        return self.size[1], self.size[0]
+
+    @property
+    def aspect(self):
+        "Width divided by height."
+        return self.size[0] / self.size[1]
+
+    def show(self, ctx=None, title=None, **kwargs):
+        "Draw on axes `ctx` (default: a new figure) and return the axes."
+        return show_image(self, ctx=ctx, title=title, **{**self.show_args, **kwargs})
+
+    def to_thumb(self, h, w=None):
+        "A copy that fits into `h` x `w` pixels (default: a square), with the same aspect ratio."
+        im = self.copy()
+        im.thumbnail((h if w is None else w, h))
+        return im
+
+    def __repr__(self):
+        return f"{type(self).__name__} mode={self.mode} size={self.size[0]}x{self.size[1]}"
+
+
+class PILImage(PILBase):
+    "An RGB picture."
+
+
+class PILImageBW(PILBase):
+    "A grey picture (mode L)."
+    pixel_mode = "L"
+    show_args = {"cmap": "Greys_r", "vmin": 0, "vmax": 255}
+
+
+class PILMask(PILBase):
+    "A mask: every pixel is a class number, 0 to 255. Nothing is scaled, and it is resized by nearest neighbour."
+    pixel_mode = "L"
+    show_args = {"alpha": 0.5, "cmap": "tab20", "interpolation": "nearest"}
+
+    @classmethod
+    def _convert(cls, im, mode, name):
+        return to_labels(im, name)
+
+    @classmethod
+    def _bytes(cls, a, name):
+        return label_array(a, name) if a.ndim == 2 else a
+
+
+def verify_image(fn):
+    "Whether file `fn` opens as an RGB picture, to its last pixel."
+    try:
+        load_image(fn, "RGB")
+    except OSError:
+        return False
+    return True
+
+
+def verify_images(fns, n_workers=None):
+    "Those of the files `fns` that `verify_image` finds bad: `verify_images(files).map(Path.unlink)` removes them."
+    fns = list(fns)
+    with ThreadPoolExecutor(n_workers or cpu_count()) as pool:
+        return L(fn for fn, good in zip(fns, pool.map(verify_image, fns), strict=True) if not good)
+
+
+def image2tensor(img):
+    "PIL image -> uint8 tensor (C,H,W), with C=1 for a grey one."
+    a = np.array(img)
+    t = torch.from_numpy(a)
+    return t[None] if t.ndim == 2 else t.permute(2, 0, 1).contiguous()
+
+
+class ToTensor(Transform):
+    "PIL picture -> uint8 `TensorImage` (C,H,W); `PILMask` -> uint8 `TensorMask` (H,W)."
+    order = 5
+    types = (Image.Image,)
+
+    def encodes(self, x):
+        if isinstance(x, PILMask):
+            return TensorMask(image2tensor(x)[0])
+        return TensorImage(image2tensor(x if x.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(x, "RGB")))
+
+
+class IntToFloatTensor(Transform):
+    "Pictures: integers divided by `div` -> floats in 0..1. Masks: integers floor-divided by `div_mask` -> int64 class numbers."
+    order = 10
+    types = (TensorImage, TensorMask)
+
+    def __init__(self, div=255.0, div_mask=1):
+        super().__init__()
+        self.div, self.div_mask = div, div_mask
+
+    def encodes(self, x):
+        plain = x.as_subclass(torch.Tensor)
+        if isinstance(x, TensorMask):
+            return TensorMask(plain.long() if self.div_mask == 1 else plain.long() // self.div_mask)
+        return x if plain.is_floating_point() else TensorImage(plain.float().div_(self.div))
+
+    def decodes(self, x):
+        return TensorImage(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, TensorImage) and x.is_floating_point() else x
+
+
+def _channel_stats(batches, axes):
+    "Mean and standard deviation per channel over all pixels of the pictures in `batches`."
+    n, total, squares = 0, 0.0, 0.0
+    for batch in batches:
+        images = [o for o in (batch if isinstance(batch, (tuple, list)) else (batch,)) if isinstance(o, TensorImage)]
+        for x in images[:1]:
+            x = x.as_subclass(torch.Tensor).cpu()
+            x = (x if x.is_floating_point() else x / 255).double()
+            total, squares = total + x.sum(axes), squares + (x * x).sum(axes)
+            n += x.numel() // total.numel()
+    if not n:
+        raise ValueError("Normalize() without mean and std measures them on the pictures of the training batches, and found none there. "
+                         "Write Normalize.from_stats(mean, std), for instance Normalize.from_stats(*imagenet_stats).")
+    mean = total / n
+    return mean.float(), (squares / n - mean * mean).clamp_min(0).sqrt().float()
+
+
+class Normalize(Transform):
+    """Pictures: subtract `mean` and divide by `std`, per channel; `decode` undoes it.
+
+    mean, std: one number per channel (of pixels in 0..1), see `imagenet_stats`. axes: the axes of the batch that share a mean.
+    Without them they are measured at setup, over the first `n_batches` (10) training batches with training augmentation left out.
+    """
+    order = 99
+    types = (TensorImage,)
+    n_batches = 10
+
+    def __init__(self, mean=None, std=None, axes=(0, 2, 3)):
+        super().__init__()
+        if (mean is None) != (std is None):
+            raise ValueError(f"Normalize takes mean and std together or neither; received mean={mean}, std={std}")
+        self.axes = tuple(axes)
+        self.mean, self.std = (None, None) if mean is None else (self._shaped("mean", mean), self._shaped("std", std))
+        if self.std is not None and not (self.std > 0).all():
+            raise ValueError(f"Normalize(std={std}): every standard deviation must be above 0")
+
+    @classmethod
+    def from_stats(cls, mean, std, dim=1, ndim=4, cuda=True):
+        """From statistics such as `imagenet_stats`, for batches of `ndim` axes whose axis `dim` is the channels.
+
+        cuda: accepted for fastai's signature; the statistics follow the batch to its device.
+        """
+        return cls(mean, std, axes=tuple(i for i in range(ndim) if i != dim % ndim))
+
+    def _shaped(self, name, value):
+        t = torch.as_tensor(value, dtype=torch.float32)
+        if t.ndim > 1:
+            return t
+        if t.ndim == 0:
+            t = t[None]
+        ndim = len(self.axes) + 1
+        return t.view([1 if i in self.axes else -1 for i in range(ndim)])
+
+    def setups(self, items):
+        if self.mean is not None:
+            return
+        # `items` are batches seen through the batch transforms before this one: measured as validation items see them
+        earlier = getattr(items, "f", None)
+        if isinstance(earlier, Pipeline):
+            items, f = items.items, earlier.new(1)
+            batches = (f(b) for b in islice(iter(items), self.n_batches))
+        else:
+            batches = islice(iter(items), self.n_batches)
+        mean, std = _channel_stats(batches, self.axes)
+        self.mean, self.std = self._shaped("mean", mean), self._shaped("std", std.clamp_min(1e-7))
+
+    def _stats_on(self, x):
+        if self.mean is None:
+            raise RuntimeError("Normalize() has no mean and std yet: they are measured when the DataLoaders are made. "
+                               "Outside them write Normalize.from_stats(*imagenet_stats).")
+        if self.mean.device != x.device:
+            self.mean, self.std = self.mean.to(x.device), self.std.to(x.device)
+        return self.mean, self.std
+
+    def encodes(self, x):
+        mean, std = self._stats_on(x)
+        if not x.is_floating_point():
+            raise TypeError(f"Normalize works on pictures as floats in 0..1; received {describe(x)}. Put IntToFloatTensor() before it "
+                            "(ImageBlock does).")
+        plain = x.as_subclass(torch.Tensor)
+        channels = next(i for i in range(len(self.axes) + 1) if i not in self.axes)
+        if plain.ndim > channels and mean.shape[channels] not in (1, plain.shape[channels]):
+            raise ValueError(f"Normalize has statistics for {mean.shape[channels]} channels; received {describe(x)}")
+        return TensorImage(plain.sub(mean).div_(std))
+
+    def decodes(self, x):
+        if not isinstance(x, TensorImage) or not x.is_floating_point():
+            return x
+        mean, std = self._stats_on(x)
+        plain = x.as_subclass(torch.Tensor)
+        if plain.ndim < mean.ndim:                       # one picture of a batch
+            mean, std = (s.view(s.shape[-plain.ndim:]) for s in (mean, std))
+        return TensorImage(plain.mul(std).add_(mean))
+
+    def __repr__(self):
+        if self.mean is None:
+            return "Normalize()"
+        mean, std = ([round(v, 3) for v in t.flatten().tolist()] for t in (self.mean, self.std))
+        return f"Normalize(mean={mean}, std={std})"

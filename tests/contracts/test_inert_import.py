@@ -1,0 +1,55 @@
+"""Importing minifast changes nothing outside minifast, and does not touch an accelerator."""
+import subprocess
+import sys
+
+import pytest
+
+PROBE = """
+import warnings, logging, sys, random, os, socket, subprocess
+import torch, numpy as np, pandas as pd, PIL.Image, pathlib, torchvision, matplotlib
+def state():
+    return (set(dir(torch.Tensor)), set(dir(torch.nn.Module)), set(dir(pathlib.Path)), set(dir(PIL.Image.Image)), set(dir(pd.DataFrame)),
+            pd.get_option('display.max_colwidth'), pd.get_option('display.max_rows'), pd.DataFrame.__init__, PIL.Image.Image.__dict__.get('size'),
+            torch.Tensor.__repr__, tuple(map(str, warnings.filters)), logging.root.level, PIL.Image.MAX_IMAGE_PIXELS,
+            torch.get_rng_state().sum().item(), random.getstate(), str(np.random.get_state()), torch.get_num_threads(),
+            dict(os.environ), matplotlib.rcParams['backend'] if 'matplotlib.pyplot' in sys.modules else None, torch.get_default_dtype(),
+            PIL.ImageFile.LOAD_TRUNCATED_IMAGES)
+import PIL.ImageFile, matplotlib.pyplot
+"""
+
+
+@pytest.mark.parametrize("statement", ["from minifast.vision.all import *", "from minifast.learner import Learner", "import minifast.basics"])
+def test_nothing_changes(statement):
+    code = PROBE + f"""
+before = state()
+def no_side_effects(event, args):
+    writes = event == 'open' and isinstance(args[1], str) and set(args[1]) & set('wax+') and '__pycache__' not in str(args[0])
+    if writes or event in ('socket.connect', 'subprocess.Popen', 'os.system'):
+        sys.stderr.write(f'SIDE EFFECT {{event}} {{args}}\\n')
+sys.addaudithook(no_side_effects)
+{statement}
+after = state()
+assert before == after, [i for i, (a, b) in enumerate(zip(before, after)) if a != b]
+assert not torch.cuda.is_initialized()
+"""
+    done = subprocess.run([sys.executable, "-W", "error::DeprecationWarning:minifast", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "SIDE EFFECT" not in done.stderr, done.stderr
+
+
+def modules_after(statement):
+    code = f"import sys\n{statement}\nprint(' '.join(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_learner_is_light():
+    heavy = {"torchvision", "pandas", "matplotlib", "PIL", "sklearn", "fastprogress", "scipy", "IPython"}
+    assert heavy & modules_after("from minifast.learner import Learner") - modules_after("import torch") == set()
+
+
+def test_package_itself_imports_nothing():
+    assert "torch" not in modules_after("import minifast")
+
+
+def test_star_import_brings_no_web_stack():
+    assert {"sklearn", "fastprogress", "scipy", "timm", "starlette"} & modules_after("from minifast.vision.all import *") == set()

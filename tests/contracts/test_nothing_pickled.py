@@ -1,0 +1,40 @@
+"""Nothing that minifast loads can run code."""
+import os
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from minifast import checkpoint
+
+PACKAGE = Path(__file__).parents[2] / "minifast"
+
+
+def test_no_pickle_in_the_package():
+    for file in PACKAGE.rglob("*.py"):
+        code = file.read_text()
+        assert not re.search(r"^\s*(import|from)\s+(pickle|cloudpickle|dill|joblib)\b", code, re.M), file
+        assert "weights_only=False" not in code, file
+        for call in re.findall(r"torch\.load\((.*)", code):
+            assert "weights_only=True" in call, f"{file}: torch.load({call}"
+        assert not re.search(r"(?<![\w.])(eval|exec)\(", code), file
+
+
+class Malicious:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (os.system, (f"touch {self.marker}",))
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.pt", "model.pkl", "model.safetensors"])
+def test_a_malicious_file_is_refused(tmp_path, name):
+    marker = tmp_path / "ran"
+    torch.save({"model": Malicious(marker)}, tmp_path / name) if name.endswith(("pth", "pt")) else \
+        (tmp_path / name).write_bytes(pickle.dumps(Malicious(marker)))
+    with pytest.raises((ValueError, pickle.UnpicklingError)):
+        checkpoint.load(tmp_path / name)
+    assert not marker.exists()
