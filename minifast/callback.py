@@ -199,10 +199,11 @@ class Callback:
                 raise TypeError(f"{cls.__name__}.{name} is not a training event{hint}")
 
     def __getattr__(self, name):
-        if self.learn is None and name in (*STATE, *ALSO_READ):
+        state = name in STATE or name in ALSO_READ
+        if state and self.learn is None:
             raise AttributeError(f"{type(self).__name__} is not attached to a learner, so it has no `{name}` yet: use `learn.add_cb(...)` "
                                  "or `cbs=[...]`")
-        if name in ALSO_READ and self.learn is not None:
+        if state:
             return getattr(self.learn, name)
         if not name.startswith("_") and self.learn is not None and hasattr(self.learn, name):
             raise AttributeError(f"{type(self).__name__} has no `{name}`; training state lives on the learner: write `self.learn.{name}`")

@@ -1,7 +1,8 @@
 """Saving and loading tensors with plain values around them: safetensors plus JSON, written atomically. Never a pickle."""
 import json
 import os
-import tempfile
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -18,18 +19,29 @@ def pack(value):
     """
     tensors, seen = {}, {}
 
+    def name_of(where):
+        "The place of a tensor as its name, made unique: {1: ...} and {'1': ...} are different places with the same text."
+        name, n = where, 1
+        while name in tensors:
+            name, n = f"{where}#{n}", n + 1
+        return name
+
     def walk(x, where):
         if isinstance(x, torch.Tensor):
             key = (x.data_ptr(), tuple(x.shape), x.stride(), x.dtype, str(x.device)) if x.numel() else id(x)
             if key not in seen:
-                seen[key] = where
-                tensors[where] = x.detach().cpu().contiguous().clone()
+                seen[key] = name_of(where)
+                tensors[seen[key]] = x.detach().cpu().contiguous().clone()
             return {"tensor": seen[key]}
         if x is None or isinstance(x, (bool, int, float, str)):
             return x
         if isinstance(x, (list, tuple)):
-            return {type(x).__name__ if type(x) in (list, tuple) else "list": [walk(o, f"{where}.{i}") for i, o in enumerate(x)]}
+            kind = "tuple" if isinstance(x, tuple) else "list"
+            return {kind: [walk(o, f"{where}.{i}") for i, o in enumerate(x)]}
         if isinstance(x, dict):
+            wrong = [k for k in x if not (k is None or isinstance(k, (bool, int, float, str)))]
+            if wrong:
+                raise TypeError(f"cannot save a dict with the key {describe(wrong[0])} at {where}: keys must be strings or numbers")
             return {"dict": [[k, walk(v, f"{where}.{k}")] for k, v in x.items()]}
         raise TypeError(f"cannot save {describe(x)} at {where}: only tensors, numbers, strings, None and nested lists, tuples and dicts "
                         "of them are stored, so that loading never runs code")
@@ -46,7 +58,7 @@ def unpack(tensors, tree):
         return tensors[body]
     if kind == "dict":
         return {k: unpack(tensors, v) for k, v in body}
-    return (tuple if kind == "tuple" else list)(unpack(tensors, o) for o in body)
+    return {"tuple": tuple, "list": list}[kind](unpack(tensors, o) for o in body)
 
 
 def save(value, file):
@@ -54,25 +66,34 @@ def save(value, file):
 
     The file is read back before it replaces the old one. Raises `OSError` naming the folder when it cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
     file = Path(file)
     tensors, tree = pack(value)
+    part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=file.name, suffix=".part", dir=file.parent)
-        os.close(handle)
-    except OSError as e:
-        add_note(e, f"cannot write to {file.parent.resolve()}: give the learner a writable folder, `learn.path = Path('...')`")
-        raise
-    try:
+        with open(part, "xb") as f:
+            mode = os.fstat(f.fileno()).st_mode & 0o777         # what this user's files get; safetensors would keep others from reading
         save_file(tensors, part, metadata={HEADER: json.dumps(tree)})
+        os.chmod(part, mode)
         with open(part, "rb+") as f:
             os.fsync(f.fileno())
         load(part)
         os.replace(part, file)
+    except OSError as e:
+        add_note(e, _cannot_write(file))
+        raise
+    except SafetensorError as e:                                # how safetensors reports a full disk
+        raise OSError(f"{_cannot_write(file)} ({e})") from e
     finally:
-        Path(part).unlink(missing_ok=True)
+        with suppress(OSError):                                 # where there is no such folder, nothing was left in it either
+            part.unlink(missing_ok=True)
     return file
+
+
+def _cannot_write(file):
+    return f"cannot write {file.name} to {file.parent.resolve()}: give the learner a writable folder with room, `learn.path = Path('...')`"
 
 
 def load(file, device="cpu"):
@@ -83,7 +104,7 @@ def load(file, device="cpu"):
         raise FileNotFoundError(f"there is no file {file}. " + (f"Saved here: {', '.join(siblings)}" if siblings else
                                                                 f"Nothing is saved in {file.parent.resolve()}"))
     if file.suffix in (".pth", ".pt"):
-        return torch.load(file, map_location=device, weights_only=True)
+        return _load_torch(file, device)
     if file.suffix in (".pkl", ".pickle"):
         raise ValueError(f"{file} is a pickle: loading it could run any code. Load the weights alone from a `.pth` or `.safetensors` file.")
     from safetensors import SafetensorError, safe_open
@@ -91,6 +112,17 @@ def load(file, device="cpu"):
         with safe_open(str(file), framework="pt", device=str(device)) as f:
             metadata = f.metadata() or {}
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118  (not a dict)
-    except SafetensorError as e:
+        return unpack(tensors, json.loads(metadata[HEADER])) if HEADER in metadata else tensors
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         raise ValueError(f"{file} is not a complete safetensors file ({e}): it was cut short, changed, or is something else") from e
-    return unpack(tensors, json.loads(metadata[HEADER])) if HEADER in metadata else tensors
+
+
+def _load_torch(file, device):
+    try:
+        return torch.load(file, map_location=device, weights_only=True)
+    except OSError:
+        raise
+    except Exception as e:      # cut short, changed, or objects of classes that are no tensors: torch raises many kinds
+        reason = str(e).strip().split("\n")[0]
+        raise ValueError(f"{file} cannot be read as tensors ({type(e).__name__}: {reason}): it was cut short, changed, or holds other "
+                         "objects, which are never loaded because that could run any code. Save `model.state_dict()` alone.") from e

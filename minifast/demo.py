@@ -34,7 +34,6 @@ def run(data=None, out=OUT, epochs=None, size=None, seed=42, weights=None):
     from .basics import accuracy, set_seed
     from .data.files import get_image_files
     from .vision.all import ImageDataLoaders, Resize, aug_transforms, resnet18, vision_learner
-    from .vision.backbones import cached_weights
 
     started, out = time.perf_counter(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -56,10 +55,9 @@ def run(data=None, out=OUT, epochs=None, size=None, seed=42, weights=None):
           + ", ".join(map(str, dls.vocab[:12])) + (", ..." if len(dls.vocab) > 12 else ""))
     _picture(dls.show_batch(), out / "batch.png")
 
-    weights = weights or cached_weights(resnet18)
+    weights = weights or _weights_at_hand()
     learn = vision_learner(dls, resnet18, metrics=accuracy, pretrained=weights is not None, weights=weights, path=out)
-    lr = learn.lr_find(suggest_funcs=_valley()).valley
-    learn.recorder.plot_lr_find()
+    lr = learn.lr_find().valley
     _picture(None, out / "lr_find.png")
     print(f"lr_find suggests a learning rate of {lr:.1e}")
     if weights is None:
@@ -84,9 +82,12 @@ def run(data=None, out=OUT, epochs=None, size=None, seed=42, weights=None):
     return learn
 
 
-def _valley():
-    from .callbacks.lr_finder import valley
-    return valley
+def _weights_at_hand():
+    "The file of resnet18's ImageNet weights if it is on this machine, else None."
+    from torchvision.models import ResNet18_Weights
+
+    from .vision.pretrained import find_weights
+    return find_weights(ResNet18_Weights.DEFAULT.url.rsplit("/", 1)[1])
 
 
 def _picture(axes, file):

@@ -5,33 +5,43 @@ import sys
 from importlib import metadata, util
 from pathlib import Path
 
-PACKAGES = ("minifast", "torch", "torchvision", "numpy", "pandas", "pillow", "matplotlib", "fastprogress", "scikit-learn", "safetensors",
+from . import __version__
+
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pillow", "matplotlib", "fastprogress", "scikit-learn", "safetensors",
             "timm", "transformers", "simplejpeg", "ipython", "ipykernel")
 
 
 def report():
     "The report as text: one `name: value` a line."
-    lines = [f"python: {sys.version.split()[0]} ({sys.executable})", f"platform: {platform.platform()}"]
+    lines = [f"minifast: {__version__} ({Path(__file__).parent})", f"python: {sys.version.split()[0]} ({sys.executable})",
+             f"platform: {platform.platform()}"]
     for name in PACKAGES:
         try:
             lines.append(f"{name}: {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             lines.append(f"{name}: not installed")
+    if util.find_spec("torch") is None:
+        return "\n".join([*lines, "devices: none can be used without torch; install it with `pip install torch`"])
     return "\n".join(lines + _devices() + _caches())
 
 
 def _devices():
-    if util.find_spec("torch") is None:
-        return ["devices: torch is not installed"]
     import torch
 
     from .device import cpu_count, default_device
-    cuda = [f"cuda:{i}: {torch.cuda.get_device_name(i)}, compute capability {'.'.join(map(str, torch.cuda.get_device_capability(i)))}, "
-            f"{torch.cuda.get_device_properties(i).total_memory / 2**30:.1f} GiB" for i in range(torch.cuda.device_count())]
+    try:
+        cuda = [f"cuda:{i}: {torch.cuda.get_device_name(i)}, compute capability {'.'.join(map(str, torch.cuda.get_device_capability(i)))}, "
+                f"{torch.cuda.get_device_properties(i).total_memory / 2**30:.1f} GiB" for i in range(torch.cuda.device_count())]
+    except RuntimeError as e:                   # a GPU that its driver cannot start: the very thing to report
+        cuda = [f"cuda: {torch.cuda.device_count()} seen, none can be used: {str(e).splitlines()[0]}"]
+    try:
+        chosen = default_device()
+    except RuntimeError as e:
+        chosen = f"none: {str(e).splitlines()[0]}"
     built = torch.cuda.get_arch_list() if torch.cuda.is_available() else []
     return [f"cpu: {cpu_count()} cores for this process, torch uses {torch.get_num_threads()} threads",
             *(cuda or ["cuda: no device"]), *([f"torch built for: {', '.join(built)}"] if built else []),
-            f"mps: {'available' if torch.backends.mps.is_available() else 'not available'}", f"default device: {default_device()}"]
+            f"mps: {'available' if torch.backends.mps.is_available() else 'not available'}", f"default device: {chosen}"]
 
 
 def _caches():
@@ -47,5 +57,8 @@ def _caches():
 def _state(folder):
     if not folder.exists():
         return "not there yet"
-    files = sum(1 for f in folder.iterdir()) if folder.is_dir() else 1
-    return f"{files} entries, {'writable' if os.access(folder, os.W_OK) else 'read-only'}"
+    try:
+        entries = len(os.listdir(folder))
+    except OSError as e:
+        return f"cannot be listed: {e.strerror}"
+    return f"entries: {entries}, {'writable' if os.access(folder, os.W_OK) else 'read-only'}"

@@ -30,7 +30,7 @@ _TORCH_SLOTS = {"mom": (("betas", 0), ("momentum", None)), "sqr_mom": (("betas",
 _WORD_RANGES = {"lr": (0, math.inf), "wd": (0, math.inf), "eps": (0, math.inf), "mom": (0, 1), "sqr_mom": (0, 1)}
 # Keys of a torch group that are no hyper-parameters. torch's schedulers put the second line there.
 _BOOKKEEPING = {"params", "param_names", "layer_group", "no_decay", "decoupled_weight_decay",
-                "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"}
+                "initial_accumulator_value", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"}
 
 
 # Which parameter belongs where
@@ -297,7 +297,7 @@ def _slots(opt, name):
         raise ValueError(f"this {kind} was built without momentum (it was 0), so '{name}' cannot be set. Build it with some, such as "
                          f"partial({kind}, {'mom' if kind == 'SGD' else 'momentum'}=0.9), or pass moms=None to leave momentum alone.")
     advice = " Pass moms=None to leave momentum alone." if name == "mom" else ""
-    raise ValueError(f"{kind} has no hyper-parameter '{name}'{did_you_mean(name, known)}. It has: {', '.join(known)}.{advice}")
+    raise ValueError(f"{kind} has no hyper-parameter '{name}'{did_you_mean(name, known) or '.'} It has: {', '.join(known)}.{advice}")
 
 
 def hyper_setter(opt, name):

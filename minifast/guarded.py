@@ -10,8 +10,8 @@ class Guarded:
     def __setattr__(self, name, value):
         if name not in declared(type(self)) and not name.startswith("_"):
             hint = did_you_mean(name, declared(type(self))) or "."
-            raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{hint} To keep a value of your own, put it on a Callback, "
-                                 "or declare it in a subclass")
+            raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{hint} To keep a value of your own, put it on a "
+                                 "Callback, or declare it in a subclass")
         object.__setattr__(self, name, value)
 
 

@@ -117,7 +117,7 @@ def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
 def varying_transforms(dl):
     "The random training transforms of a loader: what test-time augmentation would vary."
     pipelines = [getattr(dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
-    return [f for p in pipelines for f in p if hasattr(f, "draw")]
+    return [f for p in pipelines for f in p if getattr(f, "varies", False)]
 
 
 def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):

@@ -1,4 +1,4 @@
-"""Convolutional building blocks, and every name of `minifast.layers_base`: what custom models are made of.
+"""Convolutional building blocks, and the names of `minifast.layers_base` and `minifast.model_info`: what models are made of.
 
 Constructors take channels in and out first (`ni, nf`), then the kernel size `ks` and the stride.
 """
@@ -36,26 +36,27 @@ from .layers_base import (
     TimeDistributed,
     View,
     apply_init,
-    children_of,
-    dummy_eval,
-    eval_mode,
-    flatten_model,
     icnr_init,
-    in_channels,
     init_default,
     init_linear,
     mish,
-    model_sizes,
     noop,
-    num_features_model,
-    one_param,
-    params,
-    requires_grad,
-    round_up,
     sequential,
     sigmoid,
     sigmoid_range,
     swish,
+)
+from .model_info import (
+    children_of,
+    dummy_eval,
+    eval_mode,
+    flatten_model,
+    in_channels,
+    model_sizes,
+    num_features_model,
+    one_param,
+    params,
+    requires_grad,
     total_params,
 )
 
@@ -132,7 +133,7 @@ class SEModule(SequentialEx):
     "Squeeze and excitation: each channel is scaled by a gate computed from the means of all channels (https://arxiv.org/abs/1709.01507)."
 
     def __init__(self, ch, reduction, act_cls=nn.ReLU):
-        hidden = round_up(ch // reduction, 8)
+        hidden = -(-(ch // reduction) // 8) * 8                  # up to a multiple of 8
         if not hidden:
             raise ValueError(f"SEModule(ch={ch}, reduction={reduction}): reduction must be at most the number of channels")
         super().__init__(nn.AdaptiveAvgPool2d(1), ConvLayer(ch, hidden, ks=1, norm_type=None, act_cls=act_cls),
@@ -228,10 +229,11 @@ class PooledSelfAttention2d(Module):
 
     def __init__(self, n_channels):
         if n_channels < 8:
-            raise ValueError(f"PooledSelfAttention2d(n_channels={n_channels}): at least 8 channels, queries and keys have an eighth of them")
+            raise ValueError(f"PooledSelfAttention2d(n_channels={n_channels}): at least 8 channels, queries and keys have an eighth of "
+                             "them")
         self.n_channels = n_channels
-        self.theta, self.phi = self._conv(n_channels, n_channels // 8), self._conv(n_channels, n_channels // 8)
-        self.g, self.o = self._conv(n_channels, n_channels // 2), self._conv(n_channels // 2, n_channels)
+        self.query, self.key = self._conv(n_channels, n_channels // 8), self._conv(n_channels, n_channels // 8)
+        self.value, self.out = self._conv(n_channels, n_channels // 2), self._conv(n_channels // 2, n_channels)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     @staticmethod
@@ -239,11 +241,11 @@ class PooledSelfAttention2d(Module):
         return ConvLayer(ni, nf, ks=1, norm_type=NormType.Spectral, act_cls=None, bias=False)
 
     def forward(self, x):
-        queries, keys = self.theta(x).flatten(2), F.max_pool2d(self.phi(x), 2).flatten(2)
-        values = F.max_pool2d(self.g(x), 2).flatten(2)
+        queries, keys = self.query(x).flatten(2), F.max_pool2d(self.key(x), 2).flatten(2)
+        values = F.max_pool2d(self.value(x), 2).flatten(2)
         share = F.softmax(queries.transpose(1, 2) @ keys, dim=-1)
         attended = (values @ share.transpose(1, 2)).unflatten(2, x.shape[2:])
-        return self.gamma * self.o(attended) + x
+        return self.gamma * self.out(attended) + x
 
 
 class PixelShuffle_ICNR(nn.Sequential):

@@ -160,24 +160,25 @@ class Learner(HasCallbacks, Guarded):
         self(after)
 
     def _all_batches(self):
-        for self.iter, batch in enumerate(self._on_device(self.dl)):
-            self.xb, self.kw, self.yb = split_batch(batch, self._n_inp)
-            self.pred = self.loss = None
+        state = vars(self)        # written to directly: the guard against misspelt attributes would cost 1% of a small step
+        for state["iter"], batch in enumerate(self._on_device(self.dl)):
+            state["xb"], state["kw"], state["yb"] = split_batch(batch, self._n_inp)
+            state["pred"] = state["loss"] = None
             try:
                 self("before_batch")
-                self._one_batch()
+                self._one_batch(state)
             except CancelBatchException:
                 self("after_cancel_batch")
             if self.training:
-                self.batches_done = self.iter + 1
+                state["batches_done"] += 1
             self("after_batch")
 
-    def _one_batch(self):
+    def _one_batch(self, state):
         with self.forward_context():
-            self.pred = self.model(*self.xb, **self.kw)
+            state["pred"] = self.model(*self.xb, **self.kw)
             self("after_pred")
             if self.yb:
-                self.loss = self.loss_func(self.pred, *self.yb)
+                state["loss"] = self.loss_func(self.pred, *self.yb)
                 self("after_loss")
         if self.training:
             self._backward_and_step()

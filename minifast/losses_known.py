@@ -267,7 +267,7 @@ def _check_values(loss_func, kind, pred, y):
     if not same and not same_items(pred.shape, y.shape) and getattr(_inner(loss_func), "flatten", False):
         advice = "Check n_out and the shape of the targets." if y.is_floating_point() else "For class ids use CrossEntropyLossFlat()."
         raise ValueError(f"{name}: predictions {describe(pred)} and targets {describe(y)} cannot be compared element by element. {advice}")
-    if same and not y.is_floating_point():
+    if same and not y.is_floating_point() and not name.lower().startswith("poisson"):       # counts may be integers
         raise ValueError(f"{name} takes float targets, received {describe(y)}: write y.float(), or use {_flat_name(kind, name)}.")
     if kind in ("logits", "probabilities"):
         low, high = float(y.min()), float(y.max())

@@ -51,4 +51,4 @@ def plural(n, noun):
     "`plural(1, 'item')` -> '1 item'; `plural(3, 'batch')` -> '3 batches'."
     if n == 1:
         return f"1 {noun}"
-    return f"{n:,} {noun}" + ("es" if noun.endswith(("ch", "s", "x")) else "s")
+    return f"{n:,} {noun}" + ("es" if noun.endswith(("tch", "sh", "s", "x")) else "s")

@@ -269,7 +269,7 @@ class CorpusBLEUMetric(Metric):
     """
 
     lower_is_better = False
-    _name = "CorpusBLEU"
+    _name = "corpus_bleu"
 
     def __init__(self, vocab_sz=5000, axis=-1):
         self.vocab_sz, self.axis = vocab_sz, axis

@@ -72,8 +72,8 @@ class _Sum:
 class Metric:
     "Base of all metrics: subclass it and write `reset`, `accumulate` and `value`."
 
-    lower_is_better = None       #: True, False, or None when undeclared
-    _name = None
+    lower_is_better: bool | None = None       #: True, False, or None when undeclared
+    _name: str | None = None
 
     def reset(self):
         "Forget everything: called before each epoch."
@@ -287,18 +287,18 @@ class AccumMetric(Metric):
             raise TypeError(f"metric {self.name} takes one tensor of predictions and one of targets; received {describe(pred)} and "
                             f"{describe(targ)}")
         pred, targ = to_detach(pred, cpu=False), to_detach(targ, cpu=False)
+        if self.dim_argmax is not None and (pred.ndim < 2 or pred.shape[self.dim_argmax] == 1):
+            raise ValueError(f"metric {self.name} takes the most probable class along axis {self.dim_argmax}, but the predictions are "
+                             f"{describe(pred)}: a single column is always class 0. Use two outputs, or a threshold (a ...Multi metric, "
+                             "or thresh=).")
         if self.check is not None:
             self.check(self, pred)
         pred = self._activate(pred, loss_func)
         if self.dim_argmax is not None:
-            if pred.ndim < 2 or pred.shape[self.dim_argmax] == 1:
-                raise ValueError(f"metric {self.name} takes the most probable class along axis {self.dim_argmax}, but the predictions are "
-                                 f"{describe(pred)}: a single column is always class 0. Use two outputs, or a threshold "
-                                 "(a ...Multi metric, or thresh=).")
             pred = pred.argmax(dim=self.dim_argmax)
         if self.thresh is not None:
             pred = pred > self.thresh
-        if self.flatten:
+        if self.flatten or (pred.ndim == 2 and pred.shape[1] == 1):         # one number per item
             pred, targ = flatten_check(pred, targ)
         self.preds.append(pred)
         self.targs.append(targ)

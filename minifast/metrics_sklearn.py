@@ -50,11 +50,14 @@ def skm_to_fastai(func, is_class=True, thresh=None, axis=-1, activation=None, lo
     return metric
 
 
-def _two_classes(instead):
+def _two_classes(instead, one_logit="thresh="):
     def check(metric, pred):
         n = pred.shape[metric.axis] if pred.ndim > 1 else 1
+        if n == 1:
+            raise ValueError(f"metric {metric.name} is for two classes with one output each; the predictions are {describe(pred)}: for one "
+                             f"logit per item write {one_logit}.")
         if n != 2:
-            raise ValueError(f"metric {metric.name} is for two classes, with one output each; the predictions are {describe(pred)}, {n} "
+            raise ValueError(f"metric {metric.name} is for two classes with one output each; the predictions are {describe(pred)}, {n} "
                              f"along axis {metric.axis}: write {instead}.")
     return check
 
@@ -81,7 +84,7 @@ def APScoreBinary(axis=-1, average="macro", pos_label=1, sample_weight=None):
     "Average precision of the probability of the second of two classes."
     m = skm_to_fastai(_sklearn("average_precision_score"), is_class=False, axis=axis, activation="binarysoftmax", average=average,
                       pos_label=pos_label, sample_weight=sample_weight)
-    m.check = _two_classes("APScoreMulti() with one-hot targets")
+    m.check = _two_classes("APScoreMulti() with one-hot targets", "APScoreMulti()")
     return m
 
 
@@ -96,7 +99,7 @@ def BrierScore(axis=-1, sample_weight=None, pos_label=None):
     "Mean squared error of the probability of the second of two classes (of the probability, not of the decision)."
     m = skm_to_fastai(_sklearn("brier_score_loss"), is_class=False, axis=axis, activation="binarysoftmax", sample_weight=sample_weight,
                       pos_label=pos_label)
-    m.check = _two_classes("BrierScoreMulti() with one-hot targets")
+    m.check = _two_classes("BrierScoreMulti() with one-hot targets", "BrierScoreMulti()")
     return m
 
 
@@ -162,7 +165,7 @@ def RocAucBinary(axis=-1, average="macro", sample_weight=None, max_fpr=None, mul
     "Area under the ROC curve of the probability of the second of two classes."
     m = skm_to_fastai(_sklearn("roc_auc_score"), is_class=False, axis=axis, activation="binarysoftmax", average=average,
                       sample_weight=sample_weight, max_fpr=max_fpr, multi_class=multi_class)
-    m.check = _two_classes("RocAuc()")
+    m.check = _two_classes("RocAuc()", "RocAucMulti()")
     return m
 
 

@@ -118,15 +118,15 @@ def split_batch(batch, n_inp=None):
     dataclass is passed to the model by keyword, less its target, the first of `labels, label, targets, target, y` present.
     A lone tensor is an input without target.
     """
+    if isinstance(batch, (tuple, list)):
+        n_inp = (len(batch) - 1 or 1) if n_inp is None else n_inp
+        return tuple(batch[:n_inp]), {}, tuple(batch[n_inp:])
     if isinstance(batch, torch.Tensor):
         return (batch,), {}, ()
     if _is_batch_dataclass(batch):
         batch = {o.name: getattr(batch, o.name) for o in fields(batch)}
-    if isinstance(batch, Mapping):
+    if isinstance(batch, dict):
         target = next((k for k in TARGET_KEYS if k in batch), None)
         return (), {k: v for k, v in batch.items() if k != target}, (() if target is None else (batch[target],))
-    if not isinstance(batch, (tuple, list)):
-        raise TypeError(f"a batch must be a tensor, tuple, list, dict or dataclass of tensors; received {describe(batch)}. "
-                        "Give the loader a `collate_fn` that returns one of these.")
-    n_inp = max(1, len(batch) - 1) if n_inp is None else n_inp
-    return tuple(batch[:n_inp]), {}, tuple(batch[n_inp:])
+    raise TypeError(f"a batch must be a tensor, tuple, list, dict or dataclass of tensors; received {describe(batch)}. "
+                    "Give the loader a `collate_fn` that returns one of these.")

@@ -200,13 +200,13 @@ class SGD(_DecoupledDecay, torch.optim.SGD):
 
     def _torch_step(self):
         # torch's fused kernel cannot take a parameter without momentum among others that have it: one that was frozen until now
+        state = self.state
         for g in self.param_groups:
             if g.get("fused") and g["momentum"] != 0:
-                params = [p for p in g["params"] if p.grad is not None]
-                new = [p for p in params if self.state[p].get("momentum_buffer") is None]
-                if len(new) < len(params):
+                new = [p for p in g["params"] if "momentum_buffer" not in state.get(p, ()) and p.grad is not None]
+                if new and len(new) < sum(p.grad is not None for p in g["params"]):
                     for p in new:
-                        self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+                        state[p]["momentum_buffer"] = torch.zeros_like(p)
         super()._torch_step()
 
 

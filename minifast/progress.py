@@ -1,19 +1,21 @@
 """The one file that touches fastprogress: where progress is shown, and how.
 
-fastprogress (1.0 and 1.1 alike) keeps the time estimate, the throttling and the HTML of a bar. What it gets wrong is decided here:
-whether the output is a terminal at all, and the epoch table. It is imported when the first bar is drawn; without it only the plain
-lines remain.
+fastprogress (1.0 and 1.1 alike) keeps the time estimate and the throttling of a bar. What its versions do differently, or get wrong,
+is decided here: whether the output is a terminal at all, how a bar is drawn, and the epoch table. It is imported when the first bar
+is drawn; without it only the plain lines remain.
 """
 import os
+import shutil
 import sys
 from html import escape
+from numbers import Integral, Real
 
 
 def in_notebook():
     "Whether output goes to a Jupyter front end (also Colab, Kaggle, VS Code and executed notebooks)."
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and (type(shell).__name__ == "ZMQInteractiveShell" or "google.colab" in sys.modules)
+    return any(c.__name__ == "ZMQInteractiveShell" for c in type(shell).__mro__)      # the shells of Colab and Spyder derive from it
 
 
 def _bars_available():
@@ -43,7 +45,7 @@ def format_value(value):
     "One cell of the epoch table."
     if value is None:
         return "-"
-    return f"{value:.6f}" if isinstance(value, float) else str(value)
+    return f"{value:.6f}" if isinstance(value, Real) and not isinstance(value, Integral) else str(value)
 
 
 class PlainDisplay:
@@ -58,7 +60,10 @@ class PlainDisplay:
         pass
 
     def open_bar(self, half, epoch, total, comment):
-        "A bar for one half of an epoch; returns the function to call with the number of batches done."
+        """A bar for one half of an epoch; returns the function to call with the number of batches done.
+
+        total: how many there are (None: unknown). comment: called for the text at the end of the bar whenever it is redrawn.
+        """
         return _ignore
 
     def close_bar(self):
@@ -81,7 +86,9 @@ def _ignore(done):
 
 
 def _make_bar(total, draw, comment):
-    "A fastprogress bar that calls `draw(done, text)` a few times a second."
+    "The `update` of a fastprogress bar that calls `draw(done, text)` a few times a second."
+    if total == 0:
+        return _ignore
     from fastprogress.fastprogress import ProgressBar
 
     class Bar(ProgressBar):
@@ -89,9 +96,17 @@ def _make_bar(total, draw, comment):
             note = comment()
             draw(val, f"{text} {note}" if note else text)
 
-    bar = Bar(range(total), total=total)
+    bar = Bar((), total="noinfer" if total is None else total)
     bar.update(0)
-    return bar
+    return bar.update
+
+
+def _widths(rows):
+    return [max(map(len, column)) for column in zip(*rows, strict=False)]
+
+
+def _aligned(row, widths):
+    return "  ".join(v.ljust(w) for v, w in zip(row, widths, strict=False)).rstrip()
 
 
 class TerminalDisplay(PlainDisplay):
@@ -101,26 +116,29 @@ class TerminalDisplay(PlainDisplay):
 
     def _begin(self):
         self.columns = [max(len(h), 9) for h in self.headers]
-        print("  ".join(h.ljust(w) for h, w in zip(self.headers, self.columns, strict=True)), flush=True)
+        print(_aligned(self.headers, self.columns), flush=True)
 
     def open_bar(self, half, epoch, total, comment):
         prefix = f"Epoch {epoch + 1}/{self.n_epoch} {half}" if hasattr(self, "n_epoch") else half
 
         def draw(done, text):
-            filled = int(30 * done / total) if total else 30
-            line = f"{prefix} |{'#' * filled}{'-' * (30 - filled)}| {text}"
+            room = shutil.get_terminal_size().columns - 3       # a line that wraps could not be overwritten; 3: the terminal echoes ^C
+            length = max(0, min(30, room - len(prefix) - len(text) - 4))
+            filled = min(int(length * done / total), length) if total else 0
+            line = f"{prefix} |{'#' * filled}{'-' * (length - filled)}| {text}"
+            line = line if len(line) <= room else line[:room].rpartition(" ")[0]      # half a number would mislead
             print("\r" + line.ljust(self.width), end="", flush=True)
             self.width = len(line)
 
-        return _make_bar(total, draw, comment).update
+        return _make_bar(total, draw, comment)
 
     def close_bar(self):
         if self.width:
-            print("\r" + " " * self.width + "\r", end="", flush=True)
+            print("\r" + " " * (self.width + 2) + "\r", end="", flush=True)       # 2: the terminal may have echoed ^C
             self.width = 0
 
     def _show_row(self):
-        print("  ".join(v.ljust(w) for v, w in zip(self.rows[-1], self.columns, strict=False)), flush=True)
+        print(_aligned(self.rows[-1], self.columns), flush=True)
 
 
 class NotebookDisplay(PlainDisplay):
@@ -133,15 +151,15 @@ class NotebookDisplay(PlainDisplay):
         self._draw()
 
     def open_bar(self, half, epoch, total, comment):
-        from fastprogress.fastprogress import html_progress_bar
         label = f"Epoch {epoch + 1}/{self.n_epoch} {half}: " if hasattr(self, "n_epoch") else ""
 
         def draw(done, text):
-            bar = html_progress_bar(done, total, label + text.replace("&lt;", "<"))
-            self.bar_html = bar if isinstance(bar, str) else bar.__html__()
+            value = "" if total is None else f'value="{done}" max="{total}" '
+            self.bar_html = (f'<div><progress {value}style="width:300px;height:20px;vertical-align:middle"></progress> '
+                             f"{escape(label + text)}</div>")
             self._draw()
 
-        return _make_bar(total, draw, comment).update
+        return _make_bar(total, draw, comment)
 
     def close_bar(self):
         if self.bar_html:
@@ -163,7 +181,8 @@ class NotebookDisplay(PlainDisplay):
     def table_text(self):
         if not hasattr(self, "headers"):
             return ""
-        return "\n".join("  ".join(v.ljust(10) for v in row) for row in [self.headers, *self.rows])
+        table = [self.headers, *self.rows]
+        return "\n".join(_aligned(row, _widths(table)) for row in table)
 
     def _draw(self):
         from IPython.display import display
@@ -175,8 +194,8 @@ class NotebookDisplay(PlainDisplay):
 
 
 def progress_bar(items, total=None, comment=""):
-    "Iterate over `items` with a progress bar where one can be shown (fastai's name)."
-    total = len(items) if total is None else total
+    "Iterate over `items` with a progress bar where one can be shown (fastai's name). total: their number (None: `len(items)`)."
+    total = len(items) if total is None and hasattr(items, "__len__") else total
     display = choose_display()
     advance = display.open_bar("", 0, total, lambda: comment)
     try:

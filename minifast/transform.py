@@ -44,6 +44,7 @@ class Transform:
     order: int = 0
     split_idx: int | None = None
     types: tuple | None = None       #: the classes this transform applies to; None: the annotation of `encodes`, else everything
+    varies = False                   #: whether two calls on one training item can differ
     whole = False                    #: True: gets the whole sample tuple instead of one element after another
 
     def __init__(self, enc=None, dec=None, split_idx=None, order=None):
@@ -147,6 +148,7 @@ class RandTransform(Transform):
 
     split_idx = 0
     p = 1.0
+    varies = True
 
     def __init__(self, p=None, enc=None, dec=None, split_idx=None, order=None):
         super().__init__(enc, dec, split_idx, order)
@@ -179,7 +181,7 @@ def as_transform(f):
     if isinstance(f, type) and issubclass(f, Transform):
         return f()
     if any(c.__module__.startswith("torchvision.transforms") for c in type(f).__mro__):
-        from .vision.torchvision_v2 import V2       # here, so that only those who use torchvision pay for its import
+        from .vision.torchvision_v2 import V2  # here, so that only those who use torchvision pay for its import
         return V2(f)
     if not callable(f):
         raise TypeError(f"a transform must be a Transform or a function of one item; received {describe(f)}")

@@ -2,7 +2,7 @@
 import torch
 
 from ..callback import Callback, Order
-from ..losses_known import check_target
+from ..losses_known import check_target, kind_of
 from ..messages import describe
 from ..nested import leaves
 
@@ -26,7 +26,17 @@ class FirstBatch(Callback):
 
     def after_pred(self):
         if self.learn.yb and isinstance(self.learn.pred, torch.Tensor):
+            self._check_outputs()
             check_target(self.learn.loss_func, self.learn.pred, self.learn.yb[0] if len(self.learn.yb) == 1 else self.learn.yb)
+
+    def _check_outputs(self):
+        "Fewer outputs than the data has classes would only fail at the first item of a missing class."
+        learn = self.learn
+        n_classes = getattr(learn.dls, "c", None)
+        by_class = (kind_of(learn.loss_func) or "").startswith("class")
+        if by_class and isinstance(n_classes, int) and learn.pred.ndim > 1 and n_classes > max(learn.pred.shape[1], learn.pred.shape[-1]):
+            raise ValueError(f"the model has {learn.pred.shape[1]} outputs ({describe(learn.pred)}), but the data has {n_classes} classes: "
+                             "give its last layer dls.c outputs")
 
     def after_loss(self):
         loss = self.learn.loss

@@ -21,7 +21,7 @@ class HasCallbacks:
     recorder: Recorder | None = None
     logger: object                   #: called with each row of the epoch table
     logging_off = False
-    _tables: dict = {}
+    _tables: dict = {training: collect_handlers([], training) for training in (True, False)}
 
     def __call__(self, event):
         "Tell every callback that overrides `event`."
@@ -41,8 +41,8 @@ class HasCallbacks:
         if cb.learn is not None:
             owner = "this learner" if cb.learn is self else "another learner"
             raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
-        cb.learn = self
         self.cbs = sort_callbacks([*self.cbs, cb])
+        cb.learn = self
         self._callbacks_changed()
         return self
 
@@ -79,12 +79,15 @@ class HasCallbacks:
     @contextmanager
     def removed_cbs(self, cbs):
         "Within the block these callbacks (or all of these classes) are detached."
+        before = {id(cb): place for place, cb in enumerate(self.cbs)}
         gone = [c for cb in listed(cbs) for c in self._matching(cb)]
         try:
             self.remove_cbs(gone)
             yield self
         finally:
             self.add_cbs(gone)
+            self.cbs = sort_callbacks(sorted(self.cbs, key=lambda cb: before.get(id(cb), len(before))))
+            self._callbacks_changed()
 
     def no_bar(self):
         "Within the block no progress is shown but the rows of the epoch table."

@@ -142,7 +142,7 @@ class LRFindResult:
     def plot(self, skip_end=5, ax=None):
         "Loss over learning rate (log axis) without the last `skip_end` points, each suggestion marked; returns the axes."
         from ..plots import subplots
-        ax = subplots(figsize=(6, 4))[1] if ax is None else ax
+        ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
         end = len(self.lrs) - skip_end if len(self.lrs) > skip_end else len(self.lrs)
         ax.plot(self.lrs[:end], self.losses[:end])
         for i, (name, lr) in enumerate(self.suggestions.items()):

@@ -109,19 +109,18 @@ class Recorder(Callback):
         self._epoch_start = time.perf_counter()
 
     def before_train(self):
-        self._group = self.learn.opt.param_groups[-1]
+        self._group, self._lrs = self.learn.opt.param_groups[-1], self.fits[-1].lrs
         self._reset(self.train_metrics)
 
     def before_validate(self):
         self._reset(self.valid_metrics)
-        self.valid_loss = AvgLoss()
-        self.valid_loss.reset()
+        self._valid_loss = AvgLoss()
 
     def after_batch(self):
         learn = self.learn
         if not learn.training:
             if learn.loss is not None:
-                self.valid_loss.accumulate(learn)
+                self._valid_loss.accumulate(learn)
             if self.valid_metrics:
                 for metric in learn.metrics:
                     metric.accumulate(learn)
@@ -129,9 +128,8 @@ class Recorder(Callback):
         if learn.loss is None:                     # the batch was cancelled before its loss
             return
         self._pending.append(learn.loss.detach())
-        first = learn.yb[0] if learn.yb else learn.xb[0] if learn.xb else None
-        self._sizes.append(first.shape[0] if isinstance(first, torch.Tensor) and first.ndim else find_bs((learn.xb, learn.kw, learn.yb)))
-        self.fits[-1].lrs.append(self._group["lr"])
+        self._sizes.append(_batch_size(learn))
+        self._lrs.append(self._group["lr"])
         if self.train_metrics:
             for metric in learn.metrics:
                 metric.accumulate(learn)
@@ -147,7 +145,8 @@ class Recorder(Callback):
             self._refuse_non_finite()
 
     def after_validate(self):
-        self._valid_values = [self.valid_loss.value, *self._metric_values(self.valid_metrics)]
+        if self._valid_loss is not None:               # else validation was cancelled before it began
+            self._valid_values = [self._valid_loss.value, *self._metric_values(self.valid_metrics)]
 
     def after_epoch(self):
         self.log = [self.learn.epoch, *self._row()]
@@ -163,7 +162,7 @@ class Recorder(Callback):
     # -- the work ---------------------------------------------------------------------------------------------------------------
     def _clear_epoch(self):
         self._pending, self._blocks, self._sizes, self._epoch_losses = [], [], [], []
-        self._train_values, self._valid_values = [], []
+        self._train_values, self._valid_values, self._valid_loss = [], [], None
 
     def _reset(self, wanted):
         if wanted:
@@ -211,7 +210,7 @@ class Recorder(Callback):
         "Plot the smoothed training loss and the validation loss over the batches of every fit so far; returns the axes."
         from ..plots import subplots
         self._flush()
-        ax = subplots(figsize=(6, 4))[1] if ax is None else ax
+        ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
         smooth = [v for fit in self.fits for v in fit.smooth]
         if not smooth:
             raise ValueError("nothing has been recorded yet: train first, `learn.fit(1)`")
@@ -254,6 +253,13 @@ class Recorder(Callback):
         if self.lr_find is None:
             raise ValueError("there is no learning-rate range test to plot: call `learn.lr_find()` first")
         return self.lr_find.plot(skip_end)
+
+
+def _batch_size(learn):
+    try:
+        return len(learn.yb[0])
+    except (TypeError, IndexError):            # no target, or one that is no tensor
+        return find_bs((learn.xb, learn.kw, learn.yb))
 
 
 def _clock(seconds):

@@ -25,6 +25,8 @@ class ParamScheduler(Callback):
     def before_fit(self):
         self._setters = [(name, f, hyper_setter(self.learn.opt, name)) for name, f in self.scheds.items()]
         self._groups = layer_group_count(self.learn.opt)
+
+    def before_train(self):
         self._hps = self.learn.recorder.last.hps if self.learn.recorder is not None else {}
         for name in self.scheds:
             self._hps.setdefault(name, [])

@@ -31,8 +31,9 @@ def _python_value(o):
 class CategoryMap(Sequence):
     """The classes, in the order of their ids: a sequence that also maps classes to ids. It never changes.
 
-    col: the labels (repeats and missing values are left out; of a pandas categorical, its categories in their order). sort: sort the classes, else
-    order of appearance. add_na: `'#na#'` is id 0 and stands for anything unknown. strict: of a categorical, only classes that occur.
+    col: the labels (repeats and missing values are left out; of a pandas categorical, its categories in their order). sort: sort the
+    classes, else order of appearance. add_na: `'#na#'` is id 0 and stands for anything unknown. strict: of a categorical, only
+    classes that occur.
     """
 
     def __init__(self, col, sort=True, add_na=False, strict=False):
@@ -54,7 +55,8 @@ class CategoryMap(Sequence):
         try:
             hash(o)
         except TypeError:
-            raise TypeError(f"a label must be one value; received {describe(o)}. For several labels per item use MultiCategoryBlock") from None
+            raise TypeError(f"a label must be one value; received {describe(o)}. For several labels per item use "
+                            "MultiCategoryBlock") from None
         return o
 
     @staticmethod
@@ -93,7 +95,8 @@ class CategoryMap(Sequence):
             return found
         if self.add_na:
             return 0
-        raise KeyError(f"the label {o!r} is not one of the {plural(len(self), 'known class')}: {coll_repr(self)}{did_you_mean(o, self._items)}")
+        raise KeyError(f"the label {o!r} is not one of the {plural(len(self), 'known class')}: "
+                       f"{coll_repr(self)}{did_you_mean(o, self._items)}")
 
     def map_objs(self, objs):
         "The ids of classes `objs`."
@@ -163,8 +166,8 @@ class _Labels(Transform):
                 continue
             labels.update(dict.fromkeys(map(CategoryMap._hashable, self.labels_of(o))))
         if missing:
-            raise ValueError(f"{type(self).__name__}: {len(missing)} of {plural(n, 'item')} have no label (None or NaN): {_names(items, missing)}. "
-                             "Leave these items out, or give them a label")
+            raise ValueError(f"{type(self).__name__}: {len(missing)} of {plural(n, 'item')} have no label (None or NaN): "
+                             f"{_names(items, missing)}. Leave these items out, or give them a label")
         return list(labels)
 
     def setups(self, items):
@@ -181,7 +184,8 @@ class _Labels(Transform):
         unknown = [o for o in self._collect(items) if o not in self.vocab]
         if unknown and not self.vocab.add_na:
             raise ValueError(f"{type(self).__name__}: {where} has labels that are not among the {plural(len(self.vocab), 'known class')} "
-                             f"{coll_repr(self.vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], self.vocab)}. Give all classes with vocab=")
+                             f"{coll_repr(self.vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], self.vocab)}. Give all classes "
+                             "with vocab=")
 
     def _known(self):
         if self.vocab is None:
@@ -243,11 +247,13 @@ class OneHotEncode(Transform):
         if self.c is None and vocab is not None:
             self.c = len(vocab)
         if not self.c:
-            raise ValueError("OneHotEncode does not know how many classes there are: put it after MultiCategorize, or write OneHotEncode(c=...)")
+            raise ValueError("OneHotEncode does not know how many classes there are: put it after MultiCategorize, or write "
+                             "OneHotEncode(c=...)")
 
     def encodes(self, o):
         if self.c is None:
-            raise RuntimeError("OneHotEncode does not know how many classes there are: write OneHotEncode(c=...), or call setup(items) first")
+            raise RuntimeError("OneHotEncode does not know how many classes there are: write OneHotEncode(c=...), or call setup(items) "
+                               "first")
         out = torch.zeros(self.c)
         out[torch.as_tensor(o, dtype=torch.int64)] = 1.0
         return out
@@ -274,7 +280,8 @@ class EncodedMultiCategorize(Transform):
     def encodes(self, o):
         out = torch.as_tensor(o, dtype=torch.float32)
         if out.shape != (self.c,):
-            raise ValueError(f"EncodedMultiCategorize: an item must have one value for each of the {self.c} classes; received {describe(o)}")
+            raise ValueError(f"EncodedMultiCategorize: an item must have one value for each of the {self.c} classes; received "
+                             f"{describe(o)}")
         return out
 
     def decodes(self, o):
@@ -320,7 +327,8 @@ class RegressionSetup(Transform):
                 raise ValueError(f"RegressionSetup: {_name(items, n - 1)} of {where} has {plural(c, 'target')}, expected {self.c}: "
                                  f"received {describe(o)}")
         if bad:
-            raise ValueError(f"RegressionSetup: {len(bad)} of {plural(n, 'target')} of {where} are missing, NaN or infinite: {_names(items, bad)}. "
+            raise ValueError(f"RegressionSetup: {len(bad)} of {plural(n, 'target')} of {where} are missing, NaN or infinite: "
+                             f"{_names(items, bad)}. "
                              "One of them is enough to turn every weight into NaN: leave these items out, or fill them in")
 
     @property

@@ -1,5 +1,4 @@
 """From samples to a batch: stacking, and remembering which tensors were images, masks, boxes."""
-import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from numbers import Number
@@ -13,10 +12,11 @@ from ..nested import map_nested
 
 
 def collate(samples, names=None, _place=""):
-    """One batch of `samples`: tuples, named tuples, lists, dicts or dataclasses of tensors, arrays and numbers become the same of stacked tensors.
+    """One batch of `samples`: tuples, named tuples, lists, dicts or dataclasses of tensors, arrays and numbers become the same of
+    stacked tensors.
 
-    Python numbers become tensors of torch's default type (float32, int64, bool); strings and None stay lists. Tensor subclasses become plain
-    tensors, see `kinds_of`. names: what to call each sample in an error.
+    Python numbers become tensors of torch's default type (float32, int64, bool); strings and None stay lists. Tensor subclasses
+    become plain tensors, see `kinds_of`. names: what to call each sample in an error.
     """
     one = samples[0]
     if isinstance(one, torch.Tensor):
@@ -27,8 +27,8 @@ def collate(samples, names=None, _place=""):
         return list(samples)
     if isinstance(one, (Number, np.generic)):
         return _numbers(samples, _place)
-    odd = next((o for o in samples if type(o) is not type(one)), None)
-    if odd is not None:
+    if len(set(map(type, samples))) > 1:
+        odd = next(o for o in samples if type(o) is not type(one))
         raise TypeError(f"the samples of a batch{_place} must be alike: received {describe(one)} and {describe(odd)}")
     if isinstance(one, Mapping):
         for o, name in zip(samples, names or map(str, range(len(samples))), strict=False):
@@ -38,14 +38,15 @@ def collate(samples, names=None, _place=""):
     if is_dataclass(one):
         return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}") for f in fields(one)})
     if isinstance(one, (tuple, list)):
-        if any(len(o) != len(one) for o in samples):
-            sizes = sorted({len(o) for o in samples})
-            raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sizes}. For items of different "
-                             "lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")
-        parts = [collate([o[i] for o in samples], names, f"{_place} [{i}]") for i in range(len(one))]
+        sizes = set(map(len, samples))
+        if len(sizes) > 1:
+            raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sorted(sizes)}. For items "
+                             "of different lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")
+        parts = [collate(column, names, f"{_place} [{i}]") for i, column in enumerate(zip(*samples, strict=True))]
         return type(one)(*parts) if hasattr(one, "_fields") else tuple(parts) if isinstance(one, tuple) else parts
     hint = "turn the image into a tensor, `item_tfms=ToTensor`" if hasattr(one, "getbands") else "turn it into a tensor with a transform"
-    raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the loader a `collate_fn`")
+    raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the loader a "
+                    "`collate_fn`")
 
 
 def _numbers(samples, place):
@@ -58,30 +59,46 @@ def _numbers(samples, place):
 
 
 def _stack(tensors, names, place):
-    shapes = {}
-    for i, t in enumerate(tensors):
-        if not isinstance(t, torch.Tensor):
-            raise TypeError(f"element{place} of the samples is a tensor here and {describe(t)} there")
-        shapes.setdefault(tuple(t.shape), i)
-    if len(shapes) > 1:
-        seen = "; ".join(f"{list(s)}{f' ({names[i]})' if names else f' (sample {i})'}" for s, i in list(shapes.items())[:4])
-        images = tensors[0].ndim >= 2
-        raise ValueError(f"cannot make a batch: element{place} of the samples has {len(shapes)} different shapes: {seen}. "
-                         + ("Bring all to one size, for images with `item_tfms=Resize(224)`" if images else
-                            "Pad them to one length in a `before_batch` transform, or give the loader a `collate_fn`"))
-    return default_collate([t if type(t) is torch.Tensor else t.as_subclass(torch.Tensor) for t in tensors])
+    if set(map(type, tensors)) != {torch.Tensor}:
+        odd = next((t for t in tensors if not isinstance(t, torch.Tensor)), None)
+        if odd is not None:
+            raise TypeError(f"element{place} of the samples is a tensor here and {describe(odd)} there")
+        tensors = [t.as_subclass(torch.Tensor) for t in tensors]
+    try:
+        return default_collate(tensors)             # which stacks into shared memory where it runs in a worker
+    except RuntimeError:
+        shapes = {}
+        for i, t in enumerate(tensors):
+            shapes.setdefault(tuple(t.shape), i)
+        if len(shapes) == 1:
+            raise
+    seen = "; ".join(f"{list(s)}{f' ({names[i]})' if names else f' (sample {i})'}" for s, i in list(shapes.items())[:4])
+    raise ValueError(f"cannot make a batch: element{place} of the samples has {len(shapes)} different shapes: {seen}. "
+                     + ("Bring all to one size, for images with `item_tfms=Resize(224)`" if tensors[0].ndim >= 2 else
+                        "Pad them to one length in a `before_batch` transform, or give the loader a `collate_fn`"))
 
 
 # -- kinds: what the elements were before they became plain tensors ----------------------------------------------------------------
+class Kind:
+    "A tensor subclass with its metadata (torchvision's boxes have a format and a canvas size), without the tensor."
+    __slots__ = ("attributes", "cls")
+
+    def __init__(self, tensor):
+        self.cls, self.attributes = type(tensor), dict(vars(tensor))
+
+    def wrap(self, tensor):
+        "`tensor` as this subclass; also with a batch axis, which `tv_tensors.wrap` does not allow for boxes."
+        wrapped = tensor.as_subclass(torch.Tensor).as_subclass(self.cls)
+        vars(wrapped).update(self.attributes)
+        return wrapped
+
+
 def _kind(x):
-    "An empty tensor of the subclass of `x`, with its metadata; None for everything else."
-    if not isinstance(x, torch.Tensor) or type(x) in (torch.Tensor, torch.nn.Parameter):
-        return None
-    return wrap_as(x.detach().as_subclass(torch.Tensor)[:0] if x.ndim else x.detach().as_subclass(torch.Tensor), x)
+    return Kind(x) if isinstance(x, torch.Tensor) and type(x) not in (torch.Tensor, torch.nn.Parameter) else None
 
 
 def kinds_of(sample):
-    "`sample` with each leaf replaced by what `wrap_kinds` needs to restore its tensor subclass; None if all tensors are plain."
+    "`sample` with each leaf replaced by its `Kind`, or None for what is no tensor subclass; None if nothing is."
     found = []
 
     def kind(x):
@@ -92,20 +109,26 @@ def kinds_of(sample):
     return kinds if any(k is not None for k in found) else None
 
 
-def wrap_as(tensor, like):
-    "`tensor` as the subclass of `like`, with its metadata where it is one of torchvision's."
-    tv_tensors = sys.modules.get("torchvision.tv_tensors")
-    if tv_tensors is not None and isinstance(like, tv_tensors.TVTensor):
-        return tv_tensors.wrap(tensor, like=like)
-    return tensor.as_subclass(type(like))
+def kinds_after(batch, before):
+    """The kinds of a batch after its transforms. An element that became a plain tensor, but still has two axes or more per item, is
+    of the kind it had before: arithmetic on a `tv_tensors.Image` makes a plain tensor of it, which is a picture all the same."""
+    typed = wrap_kinds(batch, before)
+
+    def kind(x, as_before):
+        return _kind(x) or (_kind(as_before) if getattr(x, "ndim", 0) > 2 else None)
+
+    if isinstance(batch, tuple) and isinstance(typed, tuple) and not any(isinstance(o, (tuple, list, dict)) for o in batch):
+        kinds = tuple(map(kind, batch, typed))
+        return kinds if any(k is not None for k in kinds) else None
+    return kinds_of(batch) or kinds_of(typed)
 
 
 def wrap_kinds(x, kinds):
     "`x` with the tensor subclasses of `kinds`; elements that are no longer tensors, or no longer there, stay as they are."
     if kinds is None:
         return x
-    if isinstance(kinds, torch.Tensor):
-        return wrap_as(x.as_subclass(torch.Tensor), kinds) if isinstance(x, torch.Tensor) else x
+    if isinstance(kinds, Kind):
+        return kinds.wrap(x) if isinstance(x, torch.Tensor) else x
     if isinstance(x, dict) and isinstance(kinds, dict):
         return type(x)((k, wrap_kinds(v, kinds.get(k))) for k, v in x.items())
     if isinstance(x, (tuple, list)) and isinstance(kinds, (tuple, list)):

@@ -4,79 +4,18 @@ from pathlib import Path
 from ..items import L, range_of
 from ..messages import add_note, describe, plural
 from ..transform import ItemTransform, Pipeline, Transform
+from .rows import Rows, as_items
 from .splitters import check_splits
 
 
-class Rows:
-    """The items of a dataset, whatever holds them, as a sequence: the rows of a DataFrame, the items of a list, array or any object with `len` and
-    indices. `rows[i]` is one item, `rows.at(indices)` are the `Rows` of some of them."""
-
-    def __init__(self, items):
-        if isinstance(items, Rows):
-            items = items.source
-        if isinstance(items, (str, bytes, Path)) or not (hasattr(items, "__len__") and hasattr(items, "__getitem__")):
-            if isinstance(items, (str, bytes, Path)) or not hasattr(items, "__iter__"):
-                raise TypeError(f"items must be a list, array or DataFrame; received {describe(items)}. A folder becomes items with get_image_files(path)")
-            items = list(items)
-        self.source = items
-        self._frame = hasattr(items, "iloc")
-        self._rows = _without_upcasting(items) if self._frame else items
-
-    def __len__(self):
-        return len(self.source)
-
-    def __getitem__(self, i):
-        return self._rows.iloc[i] if self._frame else self._rows[i]
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
-
-    def at(self, indices):
-        "The items at `indices`, in the same kind of container."
-        if self._frame:
-            return Rows(self.source.iloc[list(indices)])
-        if hasattr(self.source, "dtype") and hasattr(self.source, "shape"):
-            return Rows(self.source[list(indices)])
-        if isinstance(self.source, (list, tuple)):
-            return Rows(L((self.source[i] for i in indices), use_list=True))
-        return Rows(_View(self.source, list(indices)))
-
-    def item_name(self, i):
-        "What to call item `i` in a message."
-        item = self[i]
-        if isinstance(item, (str, Path)):
-            return f"item {i}, {str(item)!r}"
-        if self._frame:
-            return f"item {i}, row {item.name!r} ({', '.join(f'{k}={v!r}' for k, v in list(item.items())[:3])})"
-        return f"item {i}, {describe(item)}"
-
-
-def _without_upcasting(frame):
-    "A frame whose rows keep the types of their columns: pandas makes floats of the whole numbers of a row that also has floats."
-    kinds = {str(t) for t in frame.dtypes}
-    return frame if len(kinds) < 2 or "object" in kinds else frame.astype(object)
-
-
-class _View:
-    "Some items of a sequence that is only known by `len` and indices, fetched when asked for."
-
-    def __init__(self, items, indices):
-        self.items, self.indices = items, indices
-
-    def __len__(self):
-        return len(self.indices)
-
-    def __getitem__(self, i):
-        return self.items[self.indices[i]]
-
-
 def _element_pipeline(tfms):
-    """The pipeline from an item to one element of the sample. A plain function that comes first gets the item whole, also if it is a tuple."""
+    """The pipeline from an item to one element of the sample. A plain function that comes first gets the item whole, also if it is a
+    tuple."""
     if isinstance(tfms, Pipeline):
         return tfms
     tfms = [] if tfms is None else list(tfms) if isinstance(tfms, (list, tuple)) else [tfms]
     if tfms and callable(tfms[0]) and not isinstance(tfms[0], (Transform, type)):
-        tfms[0] = ItemTransform(tfms[0], order=-1)
+        tfms[0] = ItemTransform(tfms[0])
     return Pipeline(tfms)
 
 
@@ -100,7 +39,8 @@ class _Split:
     def _begin(self, items, pipes, splits, split_idx, setup, train_setup):
         self._rows = Rows(items)
         if not len(self._rows):
-            raise ValueError(f"{type(self).__name__} received no items. Look at what get_items returns: is the folder right, and the file endings?")
+            raise ValueError(f"{type(self).__name__} received no items. Look at what get_items returns: is the folder right, and the "
+                             "file endings?")
         self.splits = None if splits is None else check_splits(splits, len(self._rows), "the splits")
         self.split_idx = split_idx
         self._pipes = [p.new(split_idx) for p in pipes]
@@ -108,8 +48,8 @@ class _Split:
             self._setup(self.splits[0] if self.splits is not None and train_setup else None)
 
     def _setup(self, train_indices):
-        """Let every transform that wants to learn from the training items; the labels of the other splits are then checked, because a bad one
-        would otherwise only show when it is reached."""
+        """Let every transform that wants to learn from the training items; the labels of the other splits are then checked, because a
+        bad one would otherwise only show when it is reached."""
         train = self._rows if train_indices is None else self._rows.at(train_indices)
         others = [] if train_indices is None else [self._rows.at(s) for s in self.splits[1:]]
         for pipe in (p.new(1) for p in self._pipes):
@@ -144,7 +84,8 @@ class _Split:
         if self.splits is None:
             if i == 0:
                 return self._copy(self._rows, 0)
-            raise IndexError(f"this {type(self).__name__} has no splits, so there is no subset {i}; give splits=(train indices, validation indices)")
+            raise IndexError(f"this {type(self).__name__} has no splits, so there is no subset {i}; give splits=(train indices, "
+                             "validation indices)")
         if not -len(self.splits) <= i < len(self.splits):
             raise IndexError(f"there is no subset {i}: there are {plural(len(self.splits), 'split')}")
         i %= len(self.splits)
@@ -233,8 +174,8 @@ class _Through:
 class TfmdLists(_Split):
     """`items` seen through one pipeline: `tl[i]` is `tfms` applied to item `i`.
 
-    splits: a list of lists of indices, training first; `tl.train` and `tl.valid` are those parts. split_idx: which of the transforms apply, as in
-    `Transform`. do_setup: let the transforms learn from the training items (train_setup=False: from all items).
+    splits: a list of lists of indices, training first; `tl.train` and `tl.valid` are those parts. split_idx: which of the transforms
+    apply, as in `Transform`. do_setup: let the transforms learn from the training items (train_setup=False: from all items).
     """
 
     def __init__(self, items, tfms, splits=None, split_idx=None, do_setup=True, train_setup=True):
@@ -281,7 +222,7 @@ class TfmdLists(_Split):
 
     def test_set(self, items, with_labels=False):
         "The same transforms, as for validation, for other items."
-        return self._copy(Rows(_as_items(items, self._rows)), 1)
+        return self._copy(Rows(as_items(items, self._rows)), 1)
 
     def __repr__(self):
         return f"TfmdLists: {coll(self)}\n{self.tfms!r}"
@@ -297,10 +238,12 @@ class Datasets(_Split):
     def __init__(self, items, tfms=None, splits=None, n_inp=None, do_setup=True, blocks=None, split_idx=None):
         tfms = [None] if tfms is None else tfms
         if not isinstance(tfms, (list, tuple)):
-            raise TypeError(f"Datasets(tfms=...) takes a list with one list of transforms per element of the sample; received {describe(tfms)}")
+            raise TypeError(f"Datasets(tfms=...) takes a list with one list of transforms per element of the sample; received "
+                            f"{describe(tfms)}")
         pipes = [_element_pipeline(t) for t in tfms]
         if n_inp is not None and not 0 < n_inp <= len(pipes):
-            raise ValueError(f"Datasets(n_inp={n_inp}): a sample has {plural(len(pipes), 'element')}, of which 1 to {len(pipes)} can be inputs")
+            raise ValueError(f"Datasets(n_inp={n_inp}): a sample has {plural(len(pipes), 'element')}, of which 1 to {len(pipes)} can be "
+                             "inputs")
         self.n_inp = max(1, len(pipes) - 1) if n_inp is None else n_inp
         self.blocks = blocks
         self.labelled = True
@@ -367,14 +310,16 @@ class Datasets(_Split):
 
     def test_set(self, items, with_labels=False):
         "The same transforms, as for validation, for other items, which have labels or have not."
-        rows = Rows(_as_items(items, self._rows))
+        rows = Rows(as_items(items, self._rows))
         if with_labels:
             return self._copy(rows, 1, labelled=True)
         return self._copy(rows, 1, labelled=False, _pipes=self._starting_at(rows))
 
     def _starting_at(self, rows):
         "The pipelines for new items: the input ones start at the step where something of the type of these items goes in."
-        inputs = [Pipeline(p.fs[_entry(p, self._rows[0], rows[0]):], 1) for p in self._pipes[:self.n_inp]] if len(rows) else self._pipes[:self.n_inp]
+        inputs = self._pipes[:self.n_inp]
+        if len(rows):
+            inputs = [Pipeline(p.fs[_entry(p, self._rows[0], rows[0]):], 1) for p in inputs]
         return inputs + [p.new(1) for p in self._pipes[self.n_inp:]]
 
     def __repr__(self):
@@ -389,8 +334,8 @@ def coll(ds):
 
 
 def _entry(pipe, train_item, x):
-    """At which step of `pipe` the value `x` enters: 0 when it is of the type of a training item, else the first step after which the value is of
-    the type of `x`; 0 too when there is none, and the first transforms may or may not be able to read it."""
+    """At which step of `pipe` the value `x` enters: 0 when it is of the type of a training item, else the first step after which the
+    value is of the type of `x`; 0 too when there is none, and the first transforms may or may not be able to read it."""
     if isinstance(x, type(train_item)) or isinstance(train_item, type(x)) or not len(pipe):
         return 0
     if isinstance(x, (str, Path)) and isinstance(train_item, (str, Path)):
@@ -404,24 +349,6 @@ def _entry(pipe, train_item, x):
 
 def _infer(pipe, train_item, x):
     return Pipeline(pipe.fs[_entry(pipe, train_item, x):], 1)(x)
-
-
-def _as_items(items, rows):
-    "The items of a test set: a lone path, image, row or array of the size of one item becomes a list of one."
-    if isinstance(items, (str, bytes, Path)) or not hasattr(items, "__len__"):
-        return list(items) if hasattr(items, "__iter__") and not isinstance(items, (str, bytes, Path)) else [items]
-    if hasattr(items, "iloc") and not hasattr(items, "columns"):        # one row of a frame
-        return items.to_frame().T.infer_objects()
-    if hasattr(items, "getbands"):                                      # an image
-        return [items]
-    known = rows[0]
-    if hasattr(items, "shape") and hasattr(items, "dtype"):
-        if hasattr(known, "shape"):
-            return [items] if len(items.shape) == len(known.shape) else items
-        return [items] if 2 <= len(items.shape) <= 3 else items         # items are files, say: this is the content of one
-    if isinstance(items, (dict, tuple)) and isinstance(known, (dict, tuple)) and type(items) is type(known):
-        return [items]
-    return items
 
 
 def _show_value(value, block, ctx, **kwargs):

@@ -1,13 +1,14 @@
 """What runs for one batch, in this process or in a worker: get the samples, transform them, stack them."""
 import random
+from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_info
 
-from ..messages import add_note, describe
-from ..nested import map_nested
+from ..messages import add_note
+from ..nested import map_nested, plain
 from ..seeds import item_rng
 from ..transform import Pipeline
 from .collate import collate, kinds_of
@@ -52,8 +53,8 @@ class Batch:
 
 @contextmanager
 def _private_streams(epoch_seed, number):
-    """The global random streams seeded for batch `number`, for datasets and transforms that draw from them: the batch is the same in any process.
-    Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
+    """The global random streams seeded for batch `number`, for datasets and transforms that draw from them: the batch is the same in any
+    process. Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
     in_worker = get_worker_info() is not None
     state = None if in_worker else (random.getstate(), np.random.get_state(), torch.get_rng_state())
     seed = int(batch_rng(epoch_seed, number).integers(2**63))
@@ -72,8 +73,8 @@ def _private_streams(epoch_seed, number):
 class Fetcher:
     """`fetcher[epoch_seed, batch number, indices, repeats]` is that `Batch`: the dataset that the workers of a loader see.
 
-    Each item has its own generator, a function of the epoch seed and its index: it goes to `dataset.sample(i, rng)`, where the dataset has that
-    method, and to the item transforms.
+    Each item has its own generator, a function of the epoch seed and its index: it goes to `dataset.sample(i, rng)`, where the
+    dataset has that method, and to the item transforms.
     """
 
     def __init__(self, dataset, after_item, before_batch, collate_fn=None):
@@ -94,17 +95,34 @@ class Fetcher:
             return self._batch(epoch_seed, indices, repeats)
 
     def _batch(self, epoch_seed, indices, repeats):
-        samples = [self.item(i, epoch_seed, repeats[k] if repeats else 0) for k, i in enumerate(indices)]
+        samples = self._samples(epoch_seed, indices, repeats)
         if len(self.before_batch):
             samples = self.before_batch(samples, item_rng(epoch_seed, indices[0], _BATCH))
         if self.collate_fn is not None:
             data = self.collate_fn(samples)
-            return Batch(data, kinds_of(data))
+            if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
+                data = dict(data)
+            return Batch(plain(data), kinds_of(data))
         try:
             return Batch(collate(samples), kinds_of(samples[0]))
         except (TypeError, ValueError, RuntimeError):
             collate(samples, [self.name_of(i) for i in indices])        # once more, for a message with names
             raise
+
+    def _samples(self, epoch_seed, indices, repeats):
+        if self.draws or len(self.after_item):
+            return [self.item(i, epoch_seed, repeats[k] if repeats else 0) for k, i in enumerate(indices)]
+        return self._as_they_are(indices)
+
+    def _as_they_are(self, indices):
+        samples, dataset = [], self.dataset
+        try:
+            for i in indices:
+                samples.append(dataset[i])
+        except Exception as e:
+            add_note(e, f"while getting item {indices[len(samples)]} of {type(dataset).__name__}")
+            raise
+        return samples
 
     def item(self, i, epoch_seed, repeat=0):
         "Sample `i` after the item transforms."
@@ -114,11 +132,7 @@ class Fetcher:
         if self.draws:
             sample = self.dataset.sample(i, rng)
         else:
-            try:
-                sample = self.dataset[i]
-            except Exception as e:
-                add_note(e, f"while getting item {i} of {type(self.dataset).__name__}")
-                raise
+            sample, = self._as_they_are([i])
         if not len(self.after_item):
             return sample
         try:
@@ -155,15 +169,3 @@ def _index_all(tensors, indices):
     if chosen is not None:
         indices = chosen[indices]
     return tuple(t.index_select(0, indices) if t.device.type == "cpu" else t[indices] for t in tensors)
-
-
-def first_item(batches):
-    "The collate function of the stock loader: a batch is complete already."
-    return batches[0]
-
-
-def describe_workers(n, context):
-    return f"{n} workers ({context})" if n else "no workers"
-
-
-__all__ = ["Batch", "Fetcher", "batch_rng", "describe", "is_in_memory"]

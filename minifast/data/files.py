@@ -6,9 +6,9 @@ from ..items import L
 from ..messages import did_you_mean
 
 #: File name endings of the image formats that Pillow reads. A fixed list: what the operating system calls an image differs.
-image_extensions = frozenset(
-    ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pcx .pgm .png .pnm .ppm .ras .rgb .sgi .tga .tif .tiff .webp .xbm .xpm"
-    .split())
+image_extensions = frozenset([
+    ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm", ".png", ".pnm",
+    ".ppm", ".ras", ".rgb", ".sgi", ".tga", ".tif", ".tiff", ".webp", ".xbm", ".xpm"])
 
 
 def _check_folder(path):
@@ -22,7 +22,8 @@ def _check_folder(path):
         parent, missing = parent.parent, parent.name
     children = sorted(o.name for o in parent.iterdir()) if parent.is_dir() else []
     holds = f" holds {', '.join(children[:10])}{', ...' if len(children) > 10 else ''}" if children else " is empty"
-    raise FileNotFoundError(f"there is no folder {str(path)!r}: {str(parent)!r}{holds}, but no {missing!r}{did_you_mean(missing, children)}")
+    raise FileNotFoundError(f"there is no folder {str(path)!r}: {str(parent)!r}{holds}, but no "
+                            f"{missing!r}{did_you_mean(missing, children)}")
 
 
 def _check_subfolders(path, folders):
@@ -30,7 +31,8 @@ def _check_subfolders(path, folders):
     missing = [f for f in folders if f != "." and f not in present]
     if missing:
         wrong = ", ".join(f"{f!r}{did_you_mean(f, present)}" for f in missing)
-        raise FileNotFoundError(f"folders={list(folders)}: {str(path)!r} has no folder {wrong}. Its folders: {', '.join(present) or 'none'}")
+        raise FileNotFoundError(f"folders={list(folders)}: {str(path)!r} has no folder {wrong}. Its folders: "
+                                f"{', '.join(present) or 'none'}")
 
 
 def _walk(path, recurse, folders, followlinks):

@@ -39,7 +39,8 @@ class RegexLabeller:
         text = str(o).replace(os.sep, "/")
         found = (self.pat.match if self.match else self.pat.search)(text)
         if found is None:
-            raise ValueError(f"the pattern {self.pat.pattern!r} of RegexLabeller {'does not match' if self.match else 'is not found in'} {text!r}")
+            raise ValueError(f"the pattern {self.pat.pattern!r} of RegexLabeller {'does not match' if self.match else 'is not found in'} "
+                             f"{text!r}")
         return found.group(1)
 
     def __repr__(self):
@@ -57,11 +58,14 @@ def _columns_of(row):
 
 def _value(row, col):
     "The value of column `col` (a name, or a position) of `row`."
-    columns = _columns_of(row)
-    if columns is not None and col in columns:
-        return getattr(row, col) if hasattr(row, "_fields") else row[col]
+    is_series = hasattr(row, "iloc") and hasattr(row, "index")
+    if col in row.index if is_series else isinstance(row, dict) and col in row:
+        return row[col]
+    if isinstance(col, str) and hasattr(row, "_fields") and col in row._fields:
+        return getattr(row, col)
     if isinstance(col, int) and hasattr(row, "__len__") and not isinstance(row, (str, bytes)) and -len(row) <= col < len(row):
-        return row.iloc[col] if hasattr(row, "iloc") else list(row.values())[col] if isinstance(row, dict) else row[col]
+        return row.iloc[col] if is_series else list(row.values())[col] if isinstance(row, dict) else row[col]
+    columns = _columns_of(row)
     if columns is None:
         raise TypeError(f"ColReader({col!r}) reads rows of a DataFrame (or dicts, or tuples); received {describe(row)}")
     raise KeyError(f"there is no column {col!r}{did_you_mean(col, columns)}. Columns: {', '.join(map(str, columns[:30]))}")

@@ -80,8 +80,9 @@ class PartialSampler(OrderSampler):
 class Batches:
     """What a loader asks its dataset for: `(epoch seed, batch number, indices, repeats)` of each batch of one epoch.
 
-    repeats: how often each index came earlier in the epoch (None: never), so that an item drawn twice is augmented differently. `epoch_seed` and
-    `start` are set before an epoch begins: the seed that order and augmentation depend on, and the batch to begin with.
+    repeats: how often each index came earlier in the epoch (None: never), so that an item drawn twice is augmented differently.
+    `epoch_seed` and `start` are set before an epoch begins: the seed that order and augmentation depend on, and the batch to begin
+    with.
     """
 
     def __init__(self, sampler, bs, drop_last):

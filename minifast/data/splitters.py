@@ -1,8 +1,8 @@
 """Splitters: from the items to `(training indices, validation indices)`.
 
-Every splitter is an object that can be called and sent to another process. The random ones are seeded by default with `SPLIT_SEED`, from a private
-generator: the same items give the same split every time, so that nothing moves from one side to the other when the data are built again,
-and no global random stream is touched.
+Every splitter is an object that can be called and sent to another process. The random ones are seeded by default with `SPLIT_SEED`,
+from a private generator: the same items give the same split every time, so that nothing moves from one side to the other when the
+data are built again, and no global random stream is touched.
 """
 from pathlib import Path
 from warnings import warn
@@ -38,14 +38,14 @@ def check_splits(splits, n, where="splits"):
                             + (". For a mask use MaskSplitter(mask)" if isinstance(odd, bool) else ""))
         outside = [i for i in indices if not 0 <= i < n]
         if outside:
-            raise ValueError(f"{where}: the {name} set has {plural(len(outside), 'index' if len(outside) == 1 else 'indice')} outside 0..{n - 1} "
-                             f"(there are {plural(n, 'item')}): {outside[:5]}")
+            raise ValueError(f"{where}: the {name} set has {plural(len(outside), 'index' if len(outside) == 1 else 'indice')} outside "
+                             f"0..{n - 1} (there are {plural(n, 'item')}): {outside[:5]}")
         if len(set(indices)) < len(indices):
             raise ValueError(f"{where}: {plural(len(indices) - len(set(indices)), 'item')} of the {name} set are listed more than once")
         both = [i for i in indices if i in seen]
         if both:
-            raise ValueError(f"{where}: {plural(len(both), 'item')} would be in the {seen[both[0]]} and in the {name} set (first: {both[:5]}), "
-                             "so that the validation figures would say nothing")
+            raise ValueError(f"{where}: {plural(len(both), 'item')} would be in the {seen[both[0]]} and in the {name} set (first: "
+                             f"{both[:5]}), so that the validation figures would say nothing")
         seen.update(dict.fromkeys(indices, name))
     return checked
 
@@ -57,7 +57,8 @@ def _generator(seed):
 def _fraction(name, value, where):
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         raise ValueError(f"{where}({name}={value!r}): {name} is a fraction between 0 and 1 (0.2 is 20% for validation)"
-                         + (". To train on everything, without validation, write `splitter=lambda items: [range(len(items))]`" if value == 0 else ""))
+                         + (". To train on everything, without validation, write `splitter=lambda items: "
+                            "[range(len(items))]`" if value == 0 else ""))
     return value
 
 
@@ -100,7 +101,8 @@ class TrainTestSplitter(_Splitter):
     def __call__(self, items):
         from sklearn.model_selection import train_test_split
         if self.stratify is not None and len(self.stratify) != len(items):
-            raise ValueError(f"TrainTestSplitter(stratify=...) needs one label per item: received {len(self.stratify)} for {len(items)} items")
+            raise ValueError(f"TrainTestSplitter(stratify=...) needs one label per item: received {len(self.stratify)} for {len(items)} "
+                             "items")
         train, valid = train_test_split(range_of(items), test_size=self.test_size, random_state=self.random_state, stratify=self.stratify,
                                         train_size=self.train_size, shuffle=self.shuffle)
         return L(train), L(valid)
@@ -147,7 +149,8 @@ class GrandparentSplitter(_Splitter):
             names = [name] if isinstance(name, str) else list(name)
             sides.append(L(i for i, folder in enumerate(folders) if folder in names))
             if not sides[-1]:
-                raise ValueError(f"GrandparentSplitter({side}={name!r}): no item lies two levels below a folder {' or '.join(map(repr, names))}"
+                raise ValueError(f"GrandparentSplitter({side}={name!r}): no item lies two levels below a folder "
+                                 f"{' or '.join(map(repr, names))}"
                                  f"{did_you_mean(names[0], found)}. Folders there: {', '.join(map(repr, found[:20])) or 'none'}"
                                  + (f" (first item: {str(items[0])!r})" if len(items) else ""))
         return tuple(check_splits(sides, len(items), repr(self)))
@@ -194,7 +197,8 @@ class FileSplitter(_Splitter):
             raise ValueError(f"none of the {plural(len(listed), 'name')} in {str(self.fname)!r} is the name of an item: "
                              f"the file has {', '.join(map(repr, unknown[:3]))}, the items {', '.join(map(repr, names[:3]))}")
         if unknown:
-            warn(f"{len(unknown)} of the {len(listed)} names in {str(self.fname)!r} belong to no item (first: {', '.join(map(repr, unknown[:3]))})",
+            warn(f"{len(unknown)} of the {len(listed)} names in {str(self.fname)!r} belong to no item (first: "
+                 f"{', '.join(map(repr, unknown[:3]))})",
                  stacklevel=2)
         return MaskSplitter([o in listed for o in names])(items, repr(self))
 
@@ -213,7 +217,8 @@ class ColSplitter(_Splitter):
             raise TypeError(f"ColSplitter({self.col!r}) splits a DataFrame; the items are {describe(items)}")
         columns = list(items.columns)
         if self.col not in columns and not isinstance(self.col, int):
-            raise KeyError(f"ColSplitter: there is no column {self.col!r}{did_you_mean(self.col, columns)}. Columns: {', '.join(map(str, columns))}")
+            raise KeyError(f"ColSplitter: there is no column {self.col!r}{did_you_mean(self.col, columns)}. Columns: "
+                           f"{', '.join(map(str, columns))}")
         values = (items[self.col] if self.col in columns else items.iloc[:, self.col]).tolist()
         where = f"ColSplitter({self.col!r}{'' if self.on is None else f', on={self.on!r}'})"
         if self.on is not None:
@@ -221,11 +226,13 @@ class ColSplitter(_Splitter):
             missing = [w for w in wanted if w not in values]
             if missing:
                 found = sorted(set(map(str, values)))
-                raise ValueError(f"{where}: no row has the value {missing[0]!r}{did_you_mean(missing[0], found)}. Values: {', '.join(found[:20])}")
+                raise ValueError(f"{where}: no row has the value {missing[0]!r}{did_you_mean(missing[0], found)}. Values: "
+                                 f"{', '.join(found[:20])}")
             return MaskSplitter([v in wanted for v in values])(items, where)
         odd = [v for v in values if is_missing(v) or v not in (0, 1)]
         if odd:
-            raise ValueError(f"{where}: the column must hold true and false (or 1 and 0); {plural(len(odd), 'row')} hold something else, such as "
+            raise ValueError(f"{where}: the column must hold true and false (or 1 and 0); {plural(len(odd), 'row')} hold something else, "
+                             "such as "
                              f"{describe(odd[0])}. Name the value that marks validation rows: ColSplitter({self.col!r}, on={odd[0]!r})")
         return MaskSplitter(values)(items, where)
 
@@ -234,7 +241,8 @@ class RandomSubsetSplitter(_Splitter):
     "A random `train_sz` of the items for training and `valid_sz` for validation (fractions); the rest is not used."
 
     def __init__(self, train_sz, valid_sz, seed=SPLIT_SEED):
-        self.train_sz, self.valid_sz = _fraction("train_sz", train_sz, "RandomSubsetSplitter"), _fraction("valid_sz", valid_sz, "RandomSubsetSplitter")
+        self.train_sz = _fraction("train_sz", train_sz, "RandomSubsetSplitter")
+        self.valid_sz = _fraction("valid_sz", valid_sz, "RandomSubsetSplitter")
         if train_sz + valid_sz > 1 + 1e-9:
             raise ValueError(f"RandomSubsetSplitter(train_sz={train_sz}, valid_sz={valid_sz}): together more than all items")
         self.seed = seed

@@ -9,8 +9,8 @@ from .augment_affine import AffineWarp, BatchTransform, Dihedral, Flip, RandomRe
 from .augment_item import PadMode
 from .augment_lighting import Brightness, Contrast, Hue, Lighting, Saturation, fuse_lighting
 
-__all__ = ["AffineWarp", "Brightness", "Contrast", "Dihedral", "Flip", "Hue", "Lighting", "PadMode", "RandomErasing", "RandomResizedCropGPU",
-           "Rotate", "Saturation", "Warp", "Zoom", "aug_transforms", "setup_aug_tfms"]
+__all__ = ["AffineWarp", "Brightness", "Contrast", "Dihedral", "Flip", "Hue", "Lighting", "PadMode", "RandomErasing",
+           "RandomResizedCropGPU", "Rotate", "Saturation", "Warp", "Zoom", "aug_transforms", "setup_aug_tfms"]
 
 
 def setup_aug_tfms(tfms):
@@ -51,7 +51,7 @@ def aug_transforms(mult=1.0, do_flip=True, flip_vert=False, max_rotate=10.0, min
     elif size is not None:
         res.append(AffineWarp(size=size, **sampling))
     if max_lighting:
-        res += [Brightness(max_lighting=max_lighting, p=p_lighting, batch=batch), Contrast(max_lighting=max_lighting, p=p_lighting, batch=batch)]
+        res += [t(max_lighting=max_lighting, p=p_lighting, batch=batch) for t in (Brightness, Contrast)]
     extra = [] if xtra_tfms is None else list(xtra_tfms) if isinstance(xtra_tfms, (list, tuple)) else [xtra_tfms]
     return setup_aug_tfms(res + extra)
 

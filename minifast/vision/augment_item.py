@@ -113,6 +113,7 @@ class Resize(_ItemTransform):
         self.method = one_of(method, ("squish", "crop", "pad"), "Resize", "method")
         self.pad_mode = one_of(pad_mode, tuple(_NUMPY_PAD), "Resize", "pad_mode")
         self.resamples = resamples
+        self.varies = self.method != "squish"
 
     def draw(self, sample, rng, split_idx):
         fx, fy = (0.5, 0.5) if self.method == "squish" else self.fractions(2, rng, split_idx)

@@ -127,7 +127,10 @@ class Brightness(Lighting):
 
 
 class Contrast(Lighting):
-    "More or less contrast, with probability `p`: the logits are multiplied by a factor from 1 - max_lighting to its inverse. draw: the factor."
+    """More or less contrast, with probability `p`: the logits are multiplied by a factor from 1 - max_lighting to its inverse.
+
+    draw: the factor.
+    """
 
     def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
         super().__init__((), p, batch)
@@ -140,9 +143,9 @@ class Contrast(Lighting):
 
 
 class Saturation(Lighting):
-    """Stronger or paler colours, with probability `p`: the logits move from their grey value by a factor as in `Contrast`. draw: the factor.
+    """Stronger or paler colours, with probability `p`: logits move from their grey value by a factor as in `Contrast`.
 
-    Grey pictures (1 channel) are left alone.
+    draw: the factor. Grey pictures (1 channel) are left alone.
     """
 
     def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):

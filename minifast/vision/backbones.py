@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 from ..messages import describe, did_you_mean
-from .pretrained import load_pretrained, pick_weights, read_weights
+from .heads import add_head, create_head
+from .pretrained import load_pretrained, pick_weights
 
 __all__ = ["ArchMeta", "add_head", "arch_meta", "create_body", "create_cnn_model", "create_head", "create_vision_model", "default_split",
            "has_pool_type", "num_features", "replace_input"]
@@ -89,7 +89,11 @@ class ArchMeta:
     split: Callable = default_split
     weights: object = None                      #: torchvision's enum of weights
     stats: tuple | None = None                  #: (mean, std) that the pretrained weights expect; None: unknown
-    trained: bool = False                       #: the input has been fitted to `n_in` already
+    takes_n_in: bool = False                    #: `build` itself fits the model to `n_in` channels
+
+    def split_for(self, cut=None):
+        "`split`, or the split for any body where a `cut` of the user's decides what the body looks like."
+        return self.split if cut is None else default_split
 
     def stats_for(self, weights=None):
         "(mean, std) that these weights expect, from their own description; None: unknown."
@@ -164,9 +168,7 @@ def _load_body(model, state, name, weights):
 def _build_function(arch, name, pretrained, weights, n_in):
     if weights is not None:
         model = arch()
-        picked = pick_weights(None, weights)
-        state = picked.get_state_dict(check_hash=True, weights_only=True) if isinstance(picked, models.WeightsEnum) else read_weights(picked)
-        _load_body(model, state, name, weights)
+        _load_body(model, load_pretrained(None, weights, name), name, weights)
     elif pretrained:
         if "pretrained" not in inspect.signature(arch).parameters:
             raise ValueError(f"no pretrained weights are known for {name}: pass pretrained=False to start from random weights, or "
@@ -207,10 +209,10 @@ def _timm_meta(name):
             from None
     name = name.removeprefix("timm/")
     if not timm.is_model(name.split(".")[0]):
-        raise ValueError(f"arch={name!r} is known neither to torchvision nor to timm" + (hint or did_you_mean(name, timm.list_models())))
+        raise ValueError(f"arch={name!r} is known neither to torchvision nor to timm" + did_you_mean(name, [*_torchvision_names(), *timm.list_models()]))
     config = timm.get_pretrained_cfg(name)
     stats = None if config is None else (list(config.mean), list(config.std))
-    return ArchMeta(name, "timm", partial(_build_timm, name), split=default_split, stats=stats, trained=True)
+    return ArchMeta(name, "timm", partial(_build_timm, name), split=default_split, stats=stats, takes_n_in=True)
 
 
 def _build_timm(name, pretrained, weights, n_in):
@@ -267,7 +269,7 @@ def _cut(model, cut):
 
 
 def create_body(arch, n_in=3, pretrained=False, cut=None, weights=None):
-    """The body of `arch`: all layers before the final pooling, so that it returns maps (B,C,H,W), or features (B,F) for vision transformers.
+    """The body of `arch`: all layers before the final pooling. It returns maps (B,C,H,W), or for a vision transformer features (B,F).
 
     arch: see `arch_meta`, or a model. n_in: channels of the pictures. weights: see `pretrained.load_pretrained`; implies pretrained.
     cut: how many children of the model to keep (may be negative), or a function of the model that returns the body.
@@ -281,7 +283,7 @@ def create_body(arch, n_in=3, pretrained=False, cut=None, weights=None):
         body = model
     else:
         body = _cut(model, meta.cut or _torchvision_cut if type(model).__module__.startswith("torchvision.models") else _cut_at_pool)
-    if n_in != 3 and not meta.trained:
+    if n_in != 3 and not meta.takes_n_in:
         replace_input(body, n_in, pretrained or isinstance(arch, nn.Module))
     return body
 
@@ -325,14 +327,15 @@ def _output_shape(body, n_in):
                 with torch.no_grad():
                     out = body(torch.zeros(1, n_in, size, size, device=device))
                 if not isinstance(out, torch.Tensor) or out.ndim not in (2, 4):
-                    raise ValueError(f"the body {type(body).__name__} must return maps (B,C,H,W) or features (B,F); it returned {describe(out)}. "
-                                     "Choose another cut")
+                    raise ValueError(f"the body {type(body).__name__} must return maps (B,C,H,W) or features (B,F); it returned "
+                                     f"{describe(out)}. Choose another cut")
                 return tuple(out.shape)
             except (RuntimeError, AssertionError) as e:     # some networks take one size only, or none so small
                 error = e
     finally:
         body.train(was_training)
-    raise ValueError(f"the body {type(body).__name__} does not run on a picture of {n_in} channels: {error}. Choose another cut or n_in") from error
+    raise ValueError(f"the body {type(body).__name__} does not run on a picture of {n_in} channels: {error}. "
+                     "Choose another cut or n_in") from error
 
 
 def num_features(body, n_in=3):
@@ -340,50 +343,7 @@ def num_features(body, n_in=3):
     return _output_shape(body, n_in)[1]
 
 
-# -- the head ---------------------------------------------------------------------------------------------------------------------
-
-def create_head(nf, n_out, lin_ftrs=None, ps=0.5, pool=True, concat_pool=True, first_bn=True, bn_final=False, lin_first=False, y_range=None):
-    """A head from `nf` features to `n_out` outputs: pooling, then blocks of batch norm, dropout, linear layer and ReLU.
-
-    lin_ftrs: sizes between (default [512]). ps: dropout, one number (halved for all blocks but the last) or one per block.
-    pool: whether to pool maps to vectors; concat_pool: with maximum and mean (2 nf features) instead of the mean. first_bn: batch norm
-    before the first linear layer. bn_final: batch norm after the last. lin_first: linear layer before norm and dropout.
-    y_range: (low, high) of a scaled sigmoid at the end.
-    """
-    if pool and concat_pool:
-        nf *= 2
-    sizes = [nf, *([512] if lin_ftrs is None else lin_ftrs), n_out]
-    n_blocks = len(sizes) - 1
-    ps = [ps] if isinstance(ps, (int, float)) else list(ps)
-    if len(ps) == 1:
-        ps = [ps[0] / 2] * (n_blocks - 1) + ps
-    if len(ps) != n_blocks:
-        raise ValueError(f"ps has {len(ps)} dropout probabilities for {n_blocks} linear layers: give one number, or one per linear layer "
-                         f"(lin_ftrs={lin_ftrs} and the output)")
-    layers = [AdaptiveConcatPool2d() if concat_pool else nn.AdaptiveAvgPool2d(1), Flatten()] if pool else []
-    if lin_first:
-        layers.append(nn.Dropout(ps[0]))
-        for i in range(n_blocks - 1):
-            layers += LinBnDrop(sizes[i], sizes[i + 1], bn=True if i else first_bn, p=ps[i + 1], act=nn.ReLU(inplace=True), lin_first=True)
-        layers.append(nn.Linear(sizes[-2], n_out))
-    else:
-        for i in range(n_blocks):
-            act = nn.ReLU(inplace=True) if i < n_blocks - 1 else None
-            layers += LinBnDrop(sizes[i], sizes[i + 1], bn=True if i else first_bn, p=ps[i], act=act)
-    if bn_final:
-        layers.append(nn.BatchNorm1d(n_out, momentum=0.01))
-    if y_range is not None:
-        layers.append(SigmoidRange(*y_range))
-    return nn.Sequential(*layers)
-
-
-def add_head(body, nf, n_out, init=nn.init.kaiming_normal_, head=None, **head_args):
-    "`Sequential(body, head)` with `head`, or one made by `create_head(nf, n_out, **head_args)`; `init` goes over the weights of the head."
-    head = create_head(nf, n_out, **head_args) if head is None else head
-    if init is not None:
-        apply_init(head, init)
-    return nn.Sequential(body, head)
-
+# -- body and head ----------------------------------------------------------------------------------------------------------------
 
 def create_vision_model(arch, n_out, pretrained=True, weights=None, cut=None, n_in=3, init=nn.init.kaiming_normal_, custom_head=None,
                         concat_pool=True, pool=True, lin_ftrs=None, ps=0.5, first_bn=True, bn_final=False, lin_first=False, y_range=None):

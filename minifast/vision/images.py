@@ -17,7 +17,7 @@ from ..device import cpu_count
 from ..items import L
 from ..messages import describe
 from ..plots import show_image
-from ..transform import Pipeline, Transform
+from ..transform import Transform
 from .reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
 
 __all__ = ["IntToFloatTensor", "Normalize", "PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask",
@@ -85,6 +85,9 @@ class PILBase(Image.Image):
 
     def _new(self, im):         # through here Pillow makes the results of resize, crop, transpose, rotate, copy ...
         return self._cast(super()._new(im))
+
+    def transform(self, *args, **kwargs):       # ... and rotate through here
+        return self._cast(super().transform(*args, **kwargs))
 
     @property
     def shape(self):
@@ -204,11 +207,16 @@ def _channel_stats(batches, axes):
     return mean.float(), (squares / n - mean * mean).clamp_min(0).sqrt().float()
 
 
+def _for_one_item(x, mean, std):
+    "Statistics of the shape for `x`, which may be one picture of a batch."
+    return (mean, std) if x.ndim >= mean.ndim else (mean.view(mean.shape[-x.ndim:]), std.view(std.shape[-x.ndim:]))
+
+
 class Normalize(Transform):
     """Pictures: subtract `mean` and divide by `std`, per channel; `decode` undoes it.
 
     mean, std: one number per channel (of pixels in 0..1), see `imagenet_stats`. axes: the axes of the batch that share a mean.
-    Without them they are measured at setup, over the first `n_batches` (10) training batches with training augmentation left out.
+    Without them they are measured when the loaders are made, over `n_batches` (10) batches of training items without augmentation.
     """
     order = 99
     types = (TensorImage,)
@@ -243,14 +251,7 @@ class Normalize(Transform):
     def setups(self, items):
         if self.mean is not None:
             return
-        # `items` are batches seen through the batch transforms before this one: measured as validation items see them
-        earlier = getattr(items, "f", None)
-        if isinstance(earlier, Pipeline):
-            items, f = items.items, earlier.new(1)
-            batches = (f(b) for b in islice(iter(items), self.n_batches))
-        else:
-            batches = islice(iter(items), self.n_batches)
-        mean, std = _channel_stats(batches, self.axes)
+        mean, std = _channel_stats(islice(iter(items), self.n_batches), self.axes)
         self.mean, self.std = self._shaped("mean", mean), self._shaped("std", std.clamp_min(1e-7))
 
     def _stats_on(self, x):
@@ -267,9 +268,9 @@ class Normalize(Transform):
             raise TypeError(f"Normalize works on pictures as floats in 0..1; received {describe(x)}. Put IntToFloatTensor() before it "
                             "(ImageBlock does).")
         plain = x.as_subclass(torch.Tensor)
-        channels = next(i for i in range(len(self.axes) + 1) if i not in self.axes)
-        if plain.ndim > channels and mean.shape[channels] not in (1, plain.shape[channels]):
-            raise ValueError(f"Normalize has statistics for {mean.shape[channels]} channels; received {describe(x)}")
+        mean, std = _for_one_item(plain, mean, std)
+        if any(n not in (1, m) for n, m in zip(mean.shape, plain.shape, strict=False)):
+            raise ValueError(f"Normalize has statistics for {mean.numel()} channels; received {describe(x)}")
         return TensorImage(plain.sub(mean).div_(std))
 
     def decodes(self, x):
@@ -277,8 +278,7 @@ class Normalize(Transform):
             return x
         mean, std = self._stats_on(x)
         plain = x.as_subclass(torch.Tensor)
-        if plain.ndim < mean.ndim:                       # one picture of a batch
-            mean, std = (s.view(s.shape[-plain.ndim:]) for s in (mean, std))
+        mean, std = _for_one_item(plain, mean, std)
         return TensorImage(plain.mul(std).add_(mean))
 
     def __repr__(self):

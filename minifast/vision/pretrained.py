@@ -56,7 +56,9 @@ def _damaged(path):
     with open(path, "rb") as f:
         while block := f.read(1 << 22):
             digest.update(block)
-    return None if digest.hexdigest().startswith(found[1]) else f"{path} does not match the hash in its name: it is incomplete or another file"
+    if digest.hexdigest().startswith(found[1]):
+        return None
+    return f"{path} does not match the hash in its name: it is incomplete or another file"
 
 
 def _below(folder, name, depth=6):
@@ -120,8 +122,8 @@ def read_weights(path):
             return load_file(path)
         state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as e:
-        raise WeightsNotFound(f"{path} cannot be read as weights ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}). It is "
-                              "damaged, or not a file of tensors: save weights as .safetensors or torch.save(model.state_dict(), file)") from e
+        raise WeightsNotFound(f"{path} cannot be read as weights ({type(e).__name__}: {str(e).partition(chr(10))[0]}). It is damaged, or "
+                              "not a file of tensors: save weights as .safetensors or torch.save(model.state_dict(), file)") from e
     return _unwrapped(state, path)
 
 
@@ -156,6 +158,6 @@ def load_pretrained(choices, weights="DEFAULT", arch="this architecture"):
         except (URLError, OSError, RuntimeError, EOFError) as e:
             problem = f"{url} cannot be downloaded ({e})"
     raise WeightsNotFound(
-        f"the pretrained weights of {arch} ({picked}) are not on this machine, and {problem}. Bring the file {filename} ({url}) and put it into "
-        f"{minifast_home() / 'weights'} or {Path(torch.hub.get_dir()) / 'checkpoints'} (on Kaggle: attach a dataset that holds it), "
+        f"the pretrained weights of {arch} ({picked}) are not on this machine, and {problem}. Bring the file {filename} ({url}) and put "
+        f"it into {minifast_home() / 'weights'} or {Path(torch.hub.get_dir()) / 'checkpoints'} (on Kaggle: attach a dataset that has it), "
         "or pass weights='path/of/file', or pretrained=False to start from random weights.")

@@ -46,7 +46,7 @@ def _why(source, error):
     if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return "this is a HEIC photo, which Pillow cannot read by itself: install pillow-heif and call pillow_heif.register_heif_opener()"
     if isinstance(error, Image.DecompressionBombError):
-        return f"{error}. Set PIL.Image.MAX_IMAGE_PIXELS higher if the picture is meant to be that large"
+        return f"{str(error).rstrip('.')}. Set PIL.Image.MAX_IMAGE_PIXELS higher if the picture is meant to be that large"
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if "truncated" in text.lower():
         return f"the file ends too early ({text}): the download or copy was cut off. Delete it or download it again"

@@ -11,7 +11,7 @@ from ..seeds import draw_seed, item_rng
 from ..transform import ItemTransform
 from .images import PILBase, PILImage, PILMask, image2tensor
 
-__all__ = ["V2"]
+__all__ = ["V2", "for_validation", "is_random", "normalizes"]
 
 _RANDOM_WITHOUT_PARAMS = (v2.RandomApply, v2.RandomChoice, v2.RandomOrder, v2.GaussianNoise, v2.AutoAugment, v2.AugMix, v2.RandAugment,
                           v2.TrivialAugmentWide)
@@ -64,7 +64,7 @@ class V2(ItemTransform):
                 if not isinstance(o, v2.Transform) and type(o).__module__.startswith("torchvision."):
                     V2(o)
         self.transform, self.valid = t, for_validation(t)
-        self.is_random = self.valid is not t
+        self.is_random = self.varies = self.valid is not t
         self.name = f"v2.{type(t).__name__}"
 
     def __call__(self, x, split_idx=None, rng=None):
@@ -94,6 +94,12 @@ class V2(ItemTransform):
 
     def __repr__(self):
         return f"V2({self.transform})"
+
+
+def normalizes(t):
+    "Whether transform `t` is or holds torchvision's `Normalize`."
+    t = t.transform if isinstance(t, V2) else t
+    return isinstance(t, v2.Normalize) or any(map(normalizes, getattr(t, "transforms", ())))
 
 
 def _mask_as_tensor(o):

@@ -1,0 +1,363 @@
+"""`DataLoader`: batches of a dataset, on the device, ready for the model.
+
+One batch goes through: indices -> `dataset[i]` -> after_item -> before_batch -> collate (all this in a worker, where there are any)
+-> the device -> after_batch (in this process, on the device) -> plain tensors.
+"""
+import sys
+from warnings import warn
+
+import torch
+from torch.utils.data import IterableDataset
+
+from ..device import cpu_count, default_device
+from ..messages import add_note, describe, plural, reject_unknown
+from ..nested import leaves, plain, to_device
+from ..seeds import draw_seed, fixed_seed, item_rng
+from ..transform import Pipeline
+from .collate import kinds_after, wrap_kinds
+from .fetch import Fetcher, batch_rng, is_in_memory
+from .samplers import Batches, InOrder, Shuffled
+from .workers import WORKER_TIMEOUT, explain_dead_worker, start_method
+
+
+class DataLoader(torch.utils.data.DataLoader):
+    """Batches of `dataset`, any object with `len` and indices whose samples are tuples, dicts or dataclasses (an own `sample(i, rng)` is
+    preferred).
+
+    bs: items per batch (torch's name `batch_size` works too). shuffle: a new order each epoch. num_workers: processes that prepare
+    batches; they are kept between epochs. None: 0 for data in memory and for a single batch, else one per core up to 8; where
+    processes cannot be forked (Windows, macOS) 0, because there a script must protect itself with `if __name__ == '__main__'`; the
+    attribute `num_workers` is the number in use. drop_last: drop an incomplete last batch; None: only if it is a single item and the
+    loader shuffles, because batch norm cannot train on it. after_item: transforms of each sample. before_batch: transforms of the
+    list of samples. after_batch: transforms of the batch, on the device. device: None: `default_device()` when first needed. n_inp:
+    how many elements of a batch are inputs. seed: order and augmentation become a function of (seed, epoch); None: of a seed drawn
+    from torch's global stream when an epoch begins, so that `set_seed` before training is enough. They do not depend on
+    `num_workers`. sampler: which items and in which order, instead of `shuffle` (see `samplers`). collate_fn: a list of samples to a
+    batch. pin_memory: None: if the device is a GPU. timeout: seconds to wait for a worker; None: 300. multiprocessing_context: None:
+    chosen, see `workers.start_method`. split_idx: 0 for training, 1 for validation items: which transforms apply, see `Transform`; a loader
+    with 1 that does not shuffle gives the same batches each time. verbose: print one line about what was chosen.
+    """
+
+    def __init__(self, dataset, bs=64, shuffle=False, num_workers=None, drop_last=None, after_item=None, before_batch=None,
+                 after_batch=None, device=None, n_inp=None, seed=None, sampler=None, collate_fn=None, pin_memory=None,
+                 persistent_workers=None, timeout=None, multiprocessing_context=None, split_idx=None, verbose=False, batch_size=None,
+                 **unknown):
+        _reject_unknown(unknown)
+        bs = bs if batch_size is None else batch_size
+        _check(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers)
+        self._args = {"dataset": dataset, "bs": bs, "shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "n_inp": n_inp,
+                      "seed": seed, "sampler": sampler, "collate_fn": collate_fn, "pin_memory": pin_memory, "timeout": timeout,
+                      "persistent_workers": persistent_workers, "multiprocessing_context": multiprocessing_context, "split_idx": split_idx}
+        self.after_item, self.before_batch, self.after_batch = (Pipeline(f, split_idx) for f in (after_item, before_batch, after_batch))
+        self.bs, self.seed, self.split_idx = bs, seed, split_idx
+        self._device, self._n_inp = None if device is None else torch.device(device), n_inp
+        self._fetcher = Fetcher(dataset, self.after_item, self.before_batch, collate_fn)
+        sampler = (Shuffled if shuffle else InOrder)(len(dataset)) if sampler is None else sampler
+        self._batches = Batches(sampler, bs, drop_last)
+        if not len(self._batches):
+            raise ValueError(f"the dataset is smaller than one batch: drop_last=True with {plural(len(sampler), 'item')} and bs={bs} "
+                             f"leaves no batch at all, and nothing would be trained. Use bs={len(sampler)} or less, or drop_last=False")
+        workers, context = self._choose_workers(num_workers, multiprocessing_context)
+        super().__init__(dataset, batch_size=bs, sampler=sampler, num_workers=workers, collate_fn=collate_fn, pin_memory=bool(pin_memory),
+                         drop_last=bool(drop_last), timeout=(WORKER_TIMEOUT if timeout is None else timeout) if workers else 0,
+                         multiprocessing_context=context, persistent_workers=bool(workers) and persistent_workers is not False)
+        self.epoch, self.epoch_seed, self.kinds = 0, None, None
+        self._stock, self._resume, self._handed_out, self._turn, self._peeks = None, None, 0, 0, 0
+        self._kinds_known, self._reported, self._moves = False, False, None
+        if verbose:
+            how = f"{plural(workers, 'worker')} ({context})" if workers else "no workers"
+            print(f"{type(self).__name__}: {plural(self.n, 'item')} in {plural(len(self), 'batch')} of {bs}, {how}")
+
+    def _choose_workers(self, num_workers, context):
+        "The number of workers and how to start them."
+        spawns = not sys.platform.startswith("linux")
+        if num_workers is None:
+            if is_in_memory(self._args["dataset"]) or len(self._batches) < 2:
+                return 0, None
+            if spawns:
+                warn("the data are loaded in this process (num_workers=0), because here workers start by running your script again. For "
+                     "workers give num_workers=, and put what the script does under `if __name__ == '__main__':`", stacklevel=4)
+                return 0, None
+            num_workers = min(8, cpu_count(), len(self._batches))
+        if not num_workers or context is not None:
+            return num_workers, context if num_workers else None
+        context, why = start_method(self._fetcher)
+        if context is None:
+            warn(f"the data are loaded in this process (num_workers=0 instead of {num_workers}), because they cannot be sent to a "
+                 f"worker: {why}. Define functions at the top of a module, not as a lambda or in a notebook", stacklevel=4)
+            return 0, None
+        return num_workers, context
+
+    # -- what it holds ----------------------------------------------------------------------------------------------------------
+    def __len__(self):
+        "Number of batches in an epoch."
+        return len(self._batches)
+
+    @property
+    def n(self):
+        "Number of items in an epoch."
+        return len(self.sampler)
+
+    @property
+    def device(self):
+        "Where the batches are put."
+        if self._device is None:
+            self._device = default_device()
+        if self._device.type == "cuda" and self._device.index is None:
+            self._device = torch.device("cuda", torch.cuda.current_device())
+        return self._device
+
+    def to(self, device):
+        "From now on put the batches on `device`."
+        self._device, self._moves = torch.device(device), None
+        return self
+
+    @property
+    def n_inp(self):
+        "How many elements of a batch are inputs of the model (None: the batch decides, see `split_batch`)."
+        if self._n_inp is None:
+            self._n_inp = getattr(self.dataset, "n_inp", None)
+        if self._n_inp is None and self._args["collate_fn"] is None:
+            with fixed_seed():
+                sample = self._fetcher.item(0, 0)
+            self._n_inp = max(1, len(sample) - 1) if isinstance(sample, (tuple, list)) else None
+        return self._n_inp
+
+    @property
+    def vocab(self):
+        "The classes of the dataset, if it has `vocab` (or torchvision's `classes`), else None."
+        found = getattr(self.dataset, "vocab", None)
+        return getattr(self.dataset, "classes", None) if found is None else found
+
+    @property
+    def c(self):
+        "The number of outputs the dataset asks for: its `c`, else the number of its classes; None if it has neither."
+        c, vocab = getattr(self.dataset, "c", None), self.vocab
+        return c if isinstance(c, int) else len(vocab) if vocab is not None and hasattr(vocab, "__len__") else None
+
+    @property
+    def loss_func(self):
+        "The loss that belongs to the targets of the dataset, or None."
+        return getattr(self.dataset, "loss_func", None)
+
+    def __repr__(self):
+        return (f"{type(self).__name__}: {plural(self.n, 'item')} in {plural(len(self), 'batch')} of {self.bs}, "
+                f"{'shuffled' if self._batches.sampler_shuffles else 'in order'}, num_workers={self.num_workers}")
+
+    # -- iterating --------------------------------------------------------------------------------------------------------------
+    def __iter__(self):
+        resume, self._resume = self._resume, None
+        if resume is None:
+            self.epoch_seed, start = self._new_epoch_seed(), 0
+            self.epoch += 1
+        else:
+            self.epoch_seed, start = resume
+        self._turn += 1
+        self._batches.epoch_seed, self._batches.start = self.epoch_seed, start
+        fetched = iter(self._workers()) if self.num_workers else self._in_this_process(iter(self._batches))
+        return self._epoch(fetched, self.epoch_seed, start, self._turn)
+
+    def _new_epoch_seed(self):
+        if self.split_idx == 1 and not self._batches.sampler_shuffles:
+            return 0
+        return draw_seed() if self.seed is None else int(item_rng(self.seed, self.epoch).integers(2**63))
+
+    def _in_this_process(self, keys):
+        pins = self._pins()
+        for key in keys:
+            batch = self._fetcher[key]
+            yield batch.pin_memory() if pins else batch
+
+    def _pins(self):
+        return self.device.type == "cuda" if self._args["pin_memory"] is None else self._args["pin_memory"] and torch.cuda.is_available()
+
+    def _workers(self):
+        "torch's loader, whose workers make whole batches; kept, so that they are."
+        pins = self._pins()
+        if self._stock is None or (self._stock.num_workers, self._stock.pin_memory) != (self.num_workers, pins):
+            self._stock = torch.utils.data.DataLoader(
+                self._fetcher, batch_size=None, sampler=self._batches, num_workers=self.num_workers, collate_fn=_as_it_is,
+                pin_memory=pins, timeout=self.timeout, multiprocessing_context=self.multiprocessing_context,
+                persistent_workers=self.persistent_workers,
+                generator=torch.Generator())        # its own: torch would draw from the global stream, and only where there are workers
+        return self._stock
+
+    def _epoch(self, fetched, epoch_seed, start, turn):
+        number = start
+        while True:
+            try:
+                batch = next(fetched, None)
+            except RuntimeError as e:
+                explain_dead_worker(e, self)
+                raise
+            if batch is None:
+                return
+            finished = self._finish(batch, epoch_seed, number)
+            number += 1
+            self._handed_out = number
+            yield finished
+            if turn != self._turn and self.num_workers:
+                raise RuntimeError("this loader was iterated again before its epoch was over: its workers now serve the new loop. To "
+                                   "look at a batch during training use one_batch(), for another pass loader.new()")
+
+    def _finish(self, batch, epoch_seed, number):
+        "The last steps: to the device, batch transforms, plain tensors."
+        data, first = batch.data, not self._kinds_known
+        if self._moves is None:
+            self._moves = self.device.type != "cpu" or any(isinstance(t, torch.Tensor) and t.device != self.device for t in leaves(data))
+        if self._moves:
+            data = to_device(data, self.device, non_blocking=True)
+        if not len(self.after_batch):
+            if first:
+                self.kinds, self._kinds_known = batch.kinds, True
+                self._report_idle([])
+            return data
+        data, rng = wrap_kinds(data, batch.kinds), batch_rng(epoch_seed, number)
+        try:
+            if first:
+                steps = self.after_batch.trace(data, rng)
+                data = steps[-1][1]
+                self.kinds, self._kinds_known = kinds_after(data, batch.kinds), True
+                self._report_idle([f for f, _, applied in steps if not applied and self._is_meant(f)])
+            else:
+                data = self.after_batch(data, rng)
+        except Exception as e:
+            add_note(e, f"in after_batch, batch {number}")
+            raise
+        return plain(data)
+
+    def _is_meant(self, transform):
+        return transform.split_idx is None or self.split_idx is None or transform.split_idx == self.split_idx
+
+    def _report_idle(self, batch_idle):
+        "Warn, once, of transforms that applied to nothing."
+        if self._reported:
+            return
+        self._reported = True
+        with fixed_seed():
+            idle = (self._fetcher.idle() if self._fetcher.draws or len(self.after_item) else []) + batch_idle
+        if idle:
+            def takes(f):
+                types = f._handled_types()
+                return f"{f!r} (it takes {', '.join(t.__name__ for t in types)})" if types else repr(f)
+
+            warn(f"these transforms applied to nothing in the first sample: {'; '.join(map(takes, idle))}. "
+                 "Put them where such values are, or leave them out", stacklevel=5)
+
+    def one_batch(self):
+        """One batch, made in this process (no workers are started); each call gives another one, unless the loader always gives the
+        same. It takes nothing from the random streams that training draws from."""
+        with fixed_seed():
+            seed = draw_seed() if self.seed is None else self.seed
+            self._peeks += 1
+            evaluates = self.split_idx == 1 and not self._batches.sampler_shuffles
+            self._batches.epoch_seed, self._batches.start = 0 if evaluates else int(item_rng(seed, self._peeks, 1).integers(2**63)), 0
+            key = next(iter(self._batches))
+            return self._finish(self._fetcher[key], key[0], 0)
+
+    # -- resuming in the middle of an epoch -------------------------------------------------------------------------------------
+    def state_dict(self):
+        "Where the loader is: plain numbers, from which `load_state_dict` goes on with the next batch."
+        return {"epoch": self.epoch, "epoch_seed": self.epoch_seed, "batch": self._handed_out}
+
+    def load_state_dict(self, state):
+        "The next epoch begins where `state` was taken: same order, same augmentation, the batches that were handed out left out."
+        self.epoch = state["epoch"]
+        unfinished = state["epoch_seed"] is not None and state["batch"] < len(self)
+        self._resume = (state["epoch_seed"], state["batch"]) if unfinished else None
+
+    # -- others like it ---------------------------------------------------------------------------------------------------------
+    def new(self, dataset=None, **overrides):
+        """A loader like this one with other arguments. `shuffle=` replaces a sampler; `split_idx=1` on a training loader gives its items
+        with the transforms of validation items."""
+        _reject_unknown({k: v for k, v in overrides.items() if k not in LOADER_KEYWORDS}, "loader.new(...)")
+        if "batch_size" in overrides:
+            overrides["bs"] = overrides.pop("batch_size")
+        args = {**self._args, "device": self._device, "after_item": self.after_item, "before_batch": self.before_batch,
+                "after_batch": self.after_batch}
+        if dataset is not None:
+            args["dataset"] = dataset
+        elif "split_idx" in overrides and hasattr(self.dataset, "with_split_idx"):
+            args["dataset"] = self.dataset.with_split_idx(overrides["split_idx"])
+        if dataset is not None or "shuffle" in overrides:
+            args["sampler"] = None
+        new = type(self)(**{**args, **overrides})
+        new._reported = self._reported and not any(k in overrides for k in ("after_item", "before_batch", "after_batch"))
+        return new
+
+    def add_tfms(self, tfms, event):
+        "Add transforms to the pipeline `event`: 'after_item', 'before_batch' or 'after_batch'."
+        if event not in ("after_item", "before_batch", "after_batch"):
+            raise ValueError(f"add_tfms(event={event!r}): the events are 'after_item', 'before_batch' and 'after_batch'")
+        setattr(self, event, getattr(self, event).add(tfms))
+        self._fetcher = Fetcher(self.dataset, self.after_item, self.before_batch, self._args["collate_fn"])
+        self._stock, self._kinds_known, self._reported = None, False, False
+
+    def __getstate__(self):
+        return {**self.__dict__, "_stock": None, "_iterator": None}
+
+    # -- looking ----------------------------------------------------------------------------------------------------------------
+    def decode_batch(self, b, max_n=9):
+        "The first `max_n` items of batch `b` as a list of samples with every transform undone: what can be shown."
+        from .show import decode_batch
+        return decode_batch(self, b, max_n)
+
+    def show_batch(self, b=None, max_n=9, ctxs=None, show=True, unique=False, nrows=None, ncols=None, figsize=None, **kwargs):
+        """Draw up to `max_n` items of batch `b` (None: a new one) in a grid; items without a picture come back as a table.
+
+        unique: one item again and again, to see the augmentation. show=False: return the decoded samples instead. kwargs: for the
+        functions that draw.
+        """
+        from .show import show_batch
+        return show_batch(self, b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs)
+
+
+def _as_it_is(batch):
+    return batch
+
+
+#: The keywords of `DataLoader`, besides its dataset.
+LOADER_KEYWORDS = ("bs", "batch_size", "shuffle", "num_workers", "drop_last", "after_item", "before_batch", "after_batch", "device",
+                   "n_inp", "seed", "sampler", "collate_fn", "pin_memory", "persistent_workers", "timeout", "multiprocessing_context",
+                   "split_idx", "verbose")
+
+
+def _reject_unknown(unknown, where="DataLoader(...)"):
+    for name in ("item_tfms", "batch_tfms"):
+        if name in unknown:
+            raise TypeError(f"{where} does not take {name}: give a DataBlock {name}=, or write "
+                            f"{'after_item' if name == 'item_tfms' else 'after_batch'}= here")
+    reject_unknown(unknown, LOADER_KEYWORDS, where)
+
+
+def _check(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers):
+    "Refuse what cannot work, all problems at once."
+    if isinstance(dataset, IterableDataset):
+        raise TypeError(f"DataLoader needs a dataset with len and indices; {type(dataset).__name__} is an IterableDataset. Put it in "
+                        "torch's own DataLoader, and that in DataLoaders(train_dl, valid_dl)")
+    if not hasattr(dataset, "__len__") or not (hasattr(dataset, "__getitem__") or hasattr(dataset, "sample")) or hasattr(dataset, "iloc"):
+        raise TypeError(f"DataLoader needs a dataset with len and indices; received {describe(dataset)}. Items become a dataset with "
+                        "Datasets(items, tfms) or a DataBlock, tensors with torch.utils.data.TensorDataset(x, y)")
+
+    def whole(value, least):
+        return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+    problems = []
+    if not len(dataset):
+        problems.append("the dataset is empty")
+    if not whole(bs, 1):
+        problems.append(f"bs={bs!r}: a batch has a whole number of items, at least 1")
+    if num_workers is not None and not whole(num_workers, 0):
+        problems.append(f"num_workers={num_workers!r}: a whole number of processes, 0 for none, None to choose")
+    if seed is not None and not whole(seed, 0):
+        problems.append(f"seed={seed!r}: a whole number >= 0, or None")
+    if timeout is not None and (not isinstance(timeout, (int, float)) or timeout < 0):
+        problems.append(f"timeout={timeout!r}: seconds >= 0")
+    if sampler is not None and shuffle:
+        problems.append("shuffle=True and sampler=... both say in which order: give one of them")
+    if sampler is not None and not hasattr(sampler, "__len__"):
+        problems.append(f"sampler={describe(sampler)}: a sampler must have a length")
+    if persistent_workers and num_workers == 0:
+        problems.append("persistent_workers=True needs workers, but num_workers=0")
+    if problems:
+        raise ValueError("DataLoader: " + "; ".join(problems))

@@ -1,0 +1,88 @@
+"""The items of a dataset, whatever holds them."""
+from pathlib import Path
+
+from ..items import L
+from ..messages import describe
+
+
+class Rows:
+    """The items of a dataset, whatever holds them, as a sequence: the rows of a DataFrame, the items of a list, array or any object with
+    `len` and indices. `rows[i]` is one item, `rows.at(indices)` are the `Rows` of some of them."""
+
+    def __init__(self, items):
+        if isinstance(items, Rows):
+            items = items.source
+        if isinstance(items, (str, bytes, Path)) or not (hasattr(items, "__len__") and hasattr(items, "__getitem__")):
+            if isinstance(items, (str, bytes, Path)) or not hasattr(items, "__iter__"):
+                raise TypeError(f"items must be a list, array or DataFrame; received {describe(items)}. A folder becomes items with "
+                                "get_image_files(path)")
+            items = list(items)
+        self.source = items
+        self._frame = hasattr(items, "iloc")
+        self._rows = _without_upcasting(items) if self._frame else items
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, i):
+        return self._rows.iloc[i] if self._frame else self._rows[i]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def at(self, indices):
+        "The items at `indices`, in the same kind of container."
+        if self._frame:
+            return Rows(self.source.iloc[list(indices)])
+        if hasattr(self.source, "dtype") and hasattr(self.source, "shape"):
+            return Rows(self.source[list(indices)])
+        if isinstance(self.source, (list, tuple)):
+            return Rows(L((self.source[i] for i in indices), use_list=True))
+        return Rows(_View(self.source, list(indices)))
+
+    def item_name(self, i):
+        "What to call item `i` in a message."
+        item = self[i]
+        if isinstance(item, (str, Path)):
+            return f"item {i}, {str(item)!r}"
+        if self._frame:
+            label = item.name.item() if hasattr(item.name, "item") else item.name
+            return f"item {i}, row {label!r} ({', '.join(f'{k}={v!r}' for k, v in list(item.items())[:3])})"
+        return f"item {i}, {describe(item)}"
+
+
+def _without_upcasting(frame):
+    "A frame whose rows keep the types of their columns: pandas makes floats of the whole numbers of a row that also has floats."
+    kinds = {str(t) for t in frame.dtypes}
+    return frame if len(kinds) < 2 or "object" in kinds else frame.astype(object)
+
+
+class _View:
+    "Some items of a sequence that is only known by `len` and indices, fetched when asked for."
+
+    def __init__(self, items, indices):
+        self.items, self.indices = items, indices
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, i):
+        return self.items[self.indices[i]]
+
+
+def as_items(items, rows):
+    "The items of a test set: a lone path, image, row or array of the size of one item becomes a list of one."
+    if isinstance(items, (str, bytes, Path)) or not hasattr(items, "__len__"):
+        return list(items) if hasattr(items, "__iter__") and not isinstance(items, (str, bytes, Path)) else [items]
+    if hasattr(items, "iloc") and not hasattr(items, "columns"):        # one row of a frame
+        return items.to_frame().T.infer_objects()
+    if hasattr(items, "getbands"):                                      # an image
+        return [items]
+    known = rows[0]
+    if hasattr(items, "shape") and hasattr(items, "dtype"):
+        if hasattr(known, "shape"):
+            return [items] if len(items.shape) == len(known.shape) else items
+        return [items] if 2 <= len(items.shape) <= 3 else items         # items are files, say: this is the content of one
+    if isinstance(items, (dict, tuple)) and isinstance(known, (dict, tuple)) and type(items) is type(known):
+        return [items]
+    return items

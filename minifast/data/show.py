@@ -1,0 +1,88 @@
+"""From a batch back to things that can be looked at."""
+from math import ceil
+
+import torch
+
+from ..messages import describe
+from ..nested import find_bs, map_nested, to_cpu
+from ..seeds import draw_seed, fixed_seed
+from .collate import unbatch, wrap_kinds
+
+
+def decode_batch(loader, b, max_n=9):
+    "The first `max_n` items of batch `b` of `loader`, decoded by its batch transforms, item transforms and dataset, as a list of samples."
+    if not loader._kinds_known:
+        loader.one_batch()
+    n = min(max_n, find_bs(b))
+    b = map_nested(lambda o: o[:n] if isinstance(o, torch.Tensor) and o.ndim else o, b)
+    b = to_cpu(loader.after_batch.decode(wrap_kinds(b, loader.kinds)))
+    samples = [loader.after_item.decode(wrap_kinds(unbatch(b, i), loader.kinds)) for i in range(n)]
+    decode = getattr(loader.dataset, "decode", None)
+    return samples if decode is None else [decode(s) for s in samples]
+
+
+def repeated_batch(loader, max_n):
+    "A batch of one item, `max_n` times, each time augmented differently."
+    with fixed_seed():
+        loader._peeks += 1
+        key = draw_seed() + loader._peeks, 0, [loader._peeks % len(loader.dataset)] * max_n, list(range(max_n))
+        return loader._finish(loader._fetcher[key], key[0], 0)
+
+
+def _is_picture(value):
+    return hasattr(value, "show") or getattr(value, "ndim", 0) >= 2
+
+
+def _elements(sample):
+    "The elements of a decoded sample, numbers as Python numbers."
+    parts = list(sample.values()) if isinstance(sample, dict) else list(sample) if isinstance(sample, (tuple, list)) else [sample]
+    return [o.item() if isinstance(o, torch.Tensor) and o.ndim == 0 else o for o in parts]
+
+
+def show_batch(loader, b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs):
+    if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
+        raise ValueError(f"show_batch(max_n={max_n!r}): how many items to show, at least 1")
+    if nrows is not None and ncols is not None:
+        max_n = min(max_n, nrows * ncols) if max_n != 9 else nrows * ncols
+    if b is None:
+        b = repeated_batch(loader, max_n) if unique else loader.one_batch()
+    samples = decode_batch(loader, b, max_n)
+    return show_samples(loader.dataset, samples, ctxs, nrows, ncols, figsize, **kwargs) if show else samples
+
+
+def show_samples(dataset, samples, ctxs=None, nrows=None, ncols=None, figsize=None, **kwargs):
+    "Draw decoded `samples` in a grid and return None; or, if nothing about them is a picture, return a DataFrame of them."
+    blocks = getattr(dataset, "blocks", None)
+    drawn_by_block = blocks is not None and any(o.show is not None for o in blocks)
+    if not drawn_by_block and not any(map(_is_picture, _elements(samples[0]))):
+        return as_table(samples, getattr(dataset, "n_inp", None))
+    from ..plots import get_grid, show_item
+    if ctxs is None:
+        if nrows is None and ncols is not None:
+            nrows = ceil(len(samples) / ncols)
+        ctxs = get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize)
+    if len(ctxs) < len(samples):
+        raise ValueError(f"show_batch: {len(ctxs)} axes for {len(samples)} items; received ctxs={describe(ctxs)}")
+    for sample, ctx in zip(samples, ctxs, strict=False):
+        if hasattr(dataset, "show_decoded"):
+            dataset.show_decoded(sample, ctx, **kwargs)
+        else:
+            for value in _elements(sample):
+                ctx = show_item(value, ctx=ctx, **kwargs)
+    return None
+
+
+def as_table(samples, n_inp=None):
+    "Decoded samples as a DataFrame with a column per element."
+    import pandas as pd
+    if isinstance(samples[0], dict):
+        return pd.DataFrame(samples)
+    rows = [_elements(s) for s in samples]
+    n_inp = max(1, len(rows[0]) - 1) if n_inp is None else n_inp
+    n_targets = len(rows[0]) - n_inp
+
+    def numbered(name, n):
+        return [name] if n == 1 else [f"{name} {i}" for i in range(n)]
+
+    names = numbered("input", n_inp) + numbered("target", n_targets)
+    return pd.DataFrame([[o if isinstance(o, (str, int, float)) else str(o) for o in row] for row in rows], columns=names[:len(rows[0])])

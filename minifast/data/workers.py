@@ -1,0 +1,48 @@
+"""The processes that prepare batches: how to start them, and what to say when one dies."""
+import sys
+from io import RawIOBase
+from multiprocessing.reduction import ForkingPickler
+
+import torch
+
+from ..messages import add_note
+
+#: Seconds to wait for a worker before giving up, unless `timeout=` says otherwise.
+WORKER_TIMEOUT = 300
+
+
+class _Nowhere(RawIOBase):
+    def write(self, data):
+        return len(data)
+
+
+def _can_be_sent(fetcher):
+    "Whether `fetcher` can be sent to a process that is not forked; if not, why."
+    try:
+        ForkingPickler(_Nowhere()).dump(fetcher)
+    except Exception as e:                     # whatever an object raises when it cannot be sent
+        return False, f"{type(e).__name__}: {e}"
+    return True, ""
+
+
+def start_method(fetcher):
+    """How workers are to be started, and None; or None and why they cannot be. They are forked on Linux, so that functions defined in a
+    notebook work; elsewhere, and from Python 3.14 on where CUDA is in use, they are started afresh, if what they need can be sent to
+    them."""
+    forks = sys.platform.startswith("linux")
+    if forks and (sys.version_info < (3, 14) or not torch.cuda.is_initialized()):
+        return "fork", None
+    sendable, why = _can_be_sent(fetcher)
+    if sendable:
+        return ("forkserver" if forks else "spawn"), None
+    return ("fork", None) if forks else (None, why)
+
+
+def explain_dead_worker(error, loader):
+    text = str(error)
+    if "timed out after" in text:
+        add_note(error, f"no batch came from the workers within timeout={loader.timeout} seconds: a file that cannot be reached, or "
+                        "transforms that slow? num_workers=0 shows where it stops; timeout=0 waits for ever")
+    elif "exited unexpectedly" in text or "killed by signal" in text:
+        add_note(error, "a worker process died, most often because memory or shared memory (/dev/shm) ran out: use fewer workers or a "
+                        "smaller bs; num_workers=0 shows the error, if there is one")

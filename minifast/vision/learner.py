@@ -1,0 +1,72 @@
+"""`vision_learner`: a `Learner` with a pretrained body and a new head, ready to be fine-tuned."""
+from warnings import warn
+
+from torch import nn
+
+from ..data.dataloader import DataLoader
+from ..learner import Learner
+from ..messages import describe
+from ..optim import Adam
+from .backbones import arch_meta, create_vision_model
+from .images import Normalize
+from .torchvision_v2 import normalizes
+
+__all__ = ["cnn_learner", "vision_learner"]
+
+
+def _is_normalised(dls):
+    "Whether pictures of `dls` are normalised already, by minifast's `Normalize` or by torchvision's."
+    pipelines = [getattr(dl, name, ()) for dl in dls for name in ("after_item", "after_batch")]
+    return any(isinstance(t, Normalize) or normalizes(t) for pipeline in pipelines for t in pipeline)
+
+
+def _normalised(dls, stats):
+    "`dls`, or a copy that normalises with `stats` where nothing does."
+    if not all(isinstance(dl, DataLoader) for dl in dls):
+        warn("the loaders are not minifast's, so nothing is normalised here: the pretrained model expects pictures normalised with mean "
+             f"{stats[0]} and std {stats[1]}. If your dataset does that, say normalize=False", stacklevel=3)
+        return dls
+    return dls if _is_normalised(dls) else dls.with_tfms([Normalize.from_stats(*stats)])
+
+
+def _n_out(dls, n_out):
+    n_out = getattr(dls, "c", None) if n_out is None else n_out
+    if not n_out:
+        raise ValueError("vision_learner cannot tell from the data how many outputs the model needs: pass n_out=, the number of classes "
+                         "or of numbers to predict")
+    return n_out
+
+
+def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weights=None, loss_func=None, opt_func=Adam, lr=1e-3,
+                   splitter=None, cbs=None, metrics=None, path=None, model_dir="models", wd=None, wd_bn_bias=False, train_bn=True,
+                   moms=(0.95, 0.85, 0.95), cut=None, init=nn.init.kaiming_normal_, custom_head=None, concat_pool=True, pool=True,
+                   lin_ftrs=None, ps=0.5, first_bn=True, bn_final=False, lin_first=False, y_range=None, n_in=3):
+    """A `Learner` on `dls` with the body of `arch` and a new head; if pretrained, the body starts frozen.
+
+    arch: a function of torchvision.models, its name, a name of timm, or a function returning a module (see `arch_meta`).
+    normalize: pictures are normalised with the statistics that the pretrained weights were made with, in a copy of `dls` (the caller's
+    stays as it is), unless `dls` normalises already; without pretrained weights, and for n_in other than 3, nothing is added.
+    n_out: number of outputs, default: what `dls` says. pretrained, weights: weights="DEFAULT" and other names of torchvision, or a file.
+    cut, init, custom_head, concat_pool, pool, lin_ftrs, ps, first_bn, bn_final, lin_first, y_range, n_in: see `create_vision_model`.
+    The rest: see `Learner`.
+    """
+    if isinstance(arch, nn.Module):
+        raise TypeError(f"vision_learner takes an architecture such as resnet34, from which it builds the model; received a model, "
+                        f"{describe(arch)[:80]}. For a model of your own write Learner(dls, model)")
+    meta = arch_meta(arch)
+    pretrained = bool(pretrained or weights is not None)
+    model = create_vision_model(arch, _n_out(dls, n_out), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,
+                                custom_head=custom_head, concat_pool=concat_pool, pool=pool, lin_ftrs=lin_ftrs, ps=ps, first_bn=first_bn,
+                                bn_final=bn_final, lin_first=lin_first, y_range=y_range)
+    stats = meta.stats_for(weights) if normalize and pretrained and n_in == 3 else None
+    if stats is not None:
+        dls = _normalised(dls, stats)
+    splitter = meta.split_for(cut) if splitter is None else splitter
+    learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs,
+                    metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms)
+    if pretrained:
+        learn.freeze()
+    return learn
+
+
+cnn_learner = vision_learner

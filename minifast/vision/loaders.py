@@ -1,0 +1,181 @@
+"""`ImageDataLoaders`: from folders, file names, tables and lists to batches of pictures, in one call."""
+from pathlib import Path
+
+from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
+from ..data.files import get_image_files
+from ..data.labels import ColReader, RegexLabeller, parent_label
+from ..data.loaders import DataLoaders
+from ..data.splitters import SPLIT_SEED, ColSplitter, GrandparentSplitter, RandomSplitter
+from ..messages import describe, plural
+from .blocks import ImageBlock, MaskBlock
+from .images import PILImage
+
+__all__ = ["ImageDataLoaders", "SegmentationDataLoaders"]
+
+
+def _random_splitter(valid_pct, seed):
+    "seed=None stands for the default seed: the split is the same each time the loaders are made."
+    return RandomSplitter(valid_pct, seed=SPLIT_SEED if seed is None else seed)
+
+
+class _FileName:
+    "`f` of the name of a file, without its folder."
+
+    def __init__(self, f):
+        self.f = f
+
+    def __call__(self, o):
+        return self.f(Path(o).name)
+
+    def __repr__(self):
+        return f"{self.f!r} of the file name"
+
+
+def _check_callable(f, where):
+    if not callable(f):
+        raise TypeError(f"{where} takes a function that returns the label; received {describe(f)}")
+
+
+class ImageDataLoaders(DataLoaders):
+    """`DataLoaders` of pictures. Each `from_...` is a `DataBlock` written out, which is the place to look for anything more special.
+
+    All take item_tfms and batch_tfms; further keyword arguments, such as bs, val_bs, num_workers, shuffle, device and seed-free
+    options of `DataLoader`, go to `DataBlock.dataloaders`. Random splits are the same each time unless another `seed` is given.
+    """
+
+    @classmethod
+    def _make(cls, block, source, path, kwargs):
+        dls = block.dataloaders(source, path=path, **kwargs)
+        return cls(*dls.loaders, path=dls.path)
+
+    @classmethod
+    def from_folder(cls, path, train="train", valid="valid", valid_pct=None, seed=None, vocab=None, item_tfms=None, batch_tfms=None,
+                    img_cls=PILImage, **kwargs):
+        """Pictures in one folder per class: `path/train/cat/1.jpg`, `path/valid/cat/2.jpg`.
+
+        valid_pct: split at random instead, with the classes anywhere below `path`. vocab: the classes, in this order.
+        """
+        by_folder = valid_pct is None
+        splitter = GrandparentSplitter(train_name=train, valid_name=valid) if by_folder else _random_splitter(valid_pct, seed)
+        block = DataBlock(blocks=(ImageBlock(img_cls), CategoryBlock(vocab=vocab)), splitter=splitter, get_y=parent_label,
+                          item_tfms=item_tfms, batch_tfms=batch_tfms)
+        return cls._make(block, get_image_files(path, folders=[train, valid] if by_folder else None), path, kwargs)
+
+    @classmethod
+    def from_path_func(cls, path, fnames, label_func, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage,
+                       **kwargs):
+        "The files `fnames`, labelled by `label_func` of their path."
+        _check_callable(label_func, "from_path_func(label_func=...)")
+        block = DataBlock(blocks=(ImageBlock(img_cls), CategoryBlock()), splitter=_random_splitter(valid_pct, seed), get_y=label_func,
+                          item_tfms=item_tfms, batch_tfms=batch_tfms)
+        return cls._make(block, fnames, path, kwargs)
+
+    @classmethod
+    def from_name_func(cls, path, fnames, label_func, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage,
+                       **kwargs):
+        "The files `fnames`, labelled by `label_func` of their name (a string, without the folder)."
+        _check_callable(label_func, "from_name_func(label_func=...)")
+        return cls.from_path_func(path, fnames, _FileName(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
+
+    @classmethod
+    def from_path_re(cls, path, fnames, pat, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage, **kwargs):
+        "The files `fnames`, labelled by the first group of the regular expression `pat` in their path."
+        return cls.from_path_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
+
+    @classmethod
+    def from_name_re(cls, path, fnames, pat, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage, **kwargs):
+        "The files `fnames`, labelled by the first group of the regular expression `pat` in their name."
+        return cls.from_name_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
+
+    @classmethod
+    def from_df(cls, df, path=".", valid_pct=0.2, seed=None, fn_col=0, folder=None, suff="", label_col=1, label_delim=None, y_block=None,
+                valid_col=None, item_tfms=None, batch_tfms=None, img_cls=PILImage, **kwargs):
+        """File names and labels in the columns of a DataFrame.
+
+        fn_col, label_col: names or positions; several label columns make several targets (or one of several numbers with
+        y_block=RegressionBlock). folder, suff: the file is `path/folder/name + suff`. label_delim: several labels in one column,
+        separated by this. y_block: the block of the labels, default a category, or several with label_delim or several columns.
+        valid_col: the column that says which rows are for validation.
+        """
+        pref = Path(path) / folder if folder is not None else Path(path)
+        block = DataBlock(blocks=(ImageBlock(img_cls), _label_block(y_block, label_col, label_delim)),
+                          get_x=ColReader(fn_col, pref=pref, suff=suff), get_y=ColReader(label_col, label_delim=label_delim),
+                          splitter=_random_splitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col),
+                          item_tfms=item_tfms, batch_tfms=batch_tfms)
+        return cls._make(block, df, path, kwargs)
+
+    @classmethod
+    def from_csv(cls, path, csv_fname="labels.csv", header="infer", delimiter=None, valid_pct=0.2, seed=None, fn_col=0, folder=None,
+                 suff="", label_col=1, label_delim=None, y_block=None, valid_col=None, item_tfms=None, batch_tfms=None,
+                 img_cls=PILImage, **kwargs):
+        "`from_df` of the file `path/csv_fname`; header and delimiter as in `pandas.read_csv`."
+        import pandas as pd
+        file = Path(path) / csv_fname
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {str(file)!r} with names and labels: from_csv(path, csv_fname='labels.csv') reads "
+                                    "path/csv_fname")
+        df = pd.read_csv(file, header=header, sep="," if delimiter is None else delimiter)
+        return cls.from_df(df, path, valid_pct, seed, fn_col, folder, suff, label_col, label_delim, y_block, valid_col, item_tfms,
+                           batch_tfms, img_cls, **kwargs)
+
+    @classmethod
+    def from_lists(cls, path, fnames, labels, valid_pct=0.2, seed=None, y_block=None, item_tfms=None, batch_tfms=None, img_cls=PILImage,
+                   **kwargs):
+        """The files `fnames` and, in the same order, their `labels`.
+
+        y_block: the block of the labels; default, by all of them: several categories if they are lists of text, numbers to predict
+        if they are floats or lists of numbers, else a category.
+        """
+        fnames, labels = list(fnames), list(labels)
+        if len(fnames) != len(labels):
+            raise ValueError(f"from_lists: {plural(len(fnames), 'file name')}, but {plural(len(labels), 'label')}")
+        block = DataBlock(blocks=(ImageBlock(img_cls), _guessed_block(labels) if y_block is None else y_block),
+                          get_x=_Position(0), get_y=_Position(1), splitter=_random_splitter(valid_pct, seed), item_tfms=item_tfms,
+                          batch_tfms=batch_tfms)
+        return cls._make(block, list(zip(fnames, labels, strict=True)), path, kwargs)
+
+
+class SegmentationDataLoaders(DataLoaders):
+    "`DataLoaders` of pictures and their masks."
+
+    @classmethod
+    def from_label_func(cls, path, fnames, label_func, valid_pct=0.2, seed=None, codes=None, ignore_index=None, item_tfms=None,
+                        batch_tfms=None, img_cls=PILImage, **kwargs):
+        "The pictures `fnames`, whose masks are the files `label_func(fname)`. codes, ignore_index: see `MaskBlock`."
+        _check_callable(label_func, "from_label_func(label_func=...)")
+        block = DataBlock(blocks=(ImageBlock(img_cls), MaskBlock(codes, ignore_index)), splitter=_random_splitter(valid_pct, seed),
+                          get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
+        dls = block.dataloaders(fnames, path=path, **kwargs)
+        return cls(*dls.loaders, path=dls.path)
+
+
+class _Position:
+    def __init__(self, i):
+        self.i = i
+
+    def __call__(self, pair):
+        return pair[self.i]
+
+    def __repr__(self):
+        return f"element {self.i}"
+
+
+def _label_block(y_block, label_col, label_delim):
+    if y_block is not None:
+        return y_block
+    several = isinstance(label_col, (list, tuple)) and len(label_col) > 1
+    return MultiCategoryBlock() if label_delim is not None or several else CategoryBlock()
+
+
+def _guessed_block(labels):
+    def is_number(o):
+        return isinstance(o, float) or (type(o).__module__ == "numpy" and getattr(getattr(o, "dtype", None), "kind", "") == "f")
+
+    several = [isinstance(o, (list, tuple, set)) or getattr(o, "ndim", 0) > 0 for o in labels]
+    if any(several):
+        flat = [v for o, many in zip(labels, several, strict=True) if many for v in o]
+        numbers = flat and not any(isinstance(v, str) for v in flat) and all(several)
+        return RegressionBlock() if numbers else MultiCategoryBlock()
+    return RegressionBlock() if any(map(is_number, labels)) else CategoryBlock()
+
+

@@ -1,0 +1,144 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from minifast.data.categories import (
+    Categorize,
+    Category,
+    CategoryMap,
+    EncodedMultiCategorize,
+    MultiCategorize,
+    MultiCategory,
+    OneHotEncode,
+    RegressionSetup,
+)
+from minifast.transform import Pipeline
+
+
+def test_category_map():
+    m = CategoryMap(["dog", "cat", None, "dog", float("nan"), "ant"])
+    assert list(m) == ["ant", "cat", "dog"] and m.o2i == {"ant": 0, "cat": 1, "dog": 2} and len(m) == 3 and m[1] == "cat"
+    assert m.map_objs(["dog", "ant"]) == [2, 0] and m.map_ids(torch.tensor([2, 0])) == ["dog", "ant"] and m.items == ["ant", "cat", "dog"]
+    assert m == ["ant", "cat", "dog"] and m == CategoryMap(m) and m != ["cat"] and m.index("dog") == 2 and m[:2] == ["ant", "cat"]
+    assert "cat" in m and "cow" not in m and [] not in m
+    assert list(CategoryMap(["b", "a"], sort=False)) == ["b", "a"]
+    assert pickle.loads(pickle.dumps(m)) == m and hash(m) == hash(CategoryMap(m))
+
+
+def test_category_map_holds_python_values():
+    m = CategoryMap(np.array([3, 1, 3]))
+    assert [type(o) for o in m] == [int, int] and m.map_objs([np.int64(3), torch.tensor(1)]) == [1, 0]
+
+
+def test_unknown_labels():
+    m = CategoryMap(["cat", "dog"])
+    with pytest.raises(KeyError, match=r"the label 'cta' is not one of the 2 known classes: .*did you mean 'cat'"):
+        m.map_objs(["cta"])
+    na = CategoryMap(["cat", "dog"], add_na=True)
+    assert list(na) == ["#na#", "cat", "dog"]
+    assert na.map_objs([f"new{i}" for i in range(100)] + ["dog"]) == [0] * 100 + [2]
+    assert len(na) == 3 and len(na.o2i) == 3                 # looking up what is unknown adds nothing
+    na.o2i["x"] = 9
+    assert "x" not in na
+
+
+def test_pandas_categorical_keeps_its_order():
+    col = pd.Series(pd.Categorical(["lo", "hi", None], categories=["lo", "mid", "hi"], ordered=True))
+    assert list(CategoryMap(col)) == ["lo", "mid", "hi"] and list(CategoryMap(col, strict=True)) == ["lo", "hi"]
+
+
+def test_labels_that_are_no_labels():
+    with pytest.raises(TypeError, match="labels of mixed types"):
+        CategoryMap([1, "1"])
+    with pytest.raises(TypeError, match="use MultiCategoryBlock"):
+        CategoryMap([["a", "b"]])
+
+
+def test_categorize():
+    t = Categorize()
+    with pytest.raises(RuntimeError, match="has no vocabulary yet"):
+        t("cat")
+    t.setup(["dog", "cat", "dog"])
+    assert t.vocab == ["cat", "dog"] and t.c == 2
+    y = t("dog")
+    assert y.dtype == torch.int64 and y.shape == () and y == 1
+    assert t.decode(y) == "dog" and type(t.decode(y)) is Category
+    with pytest.raises(KeyError, match="the label 'cow' is not one of"):
+        t("cow")
+    assert type(t.loss_func).__name__ == "CrossEntropyLossFlat"
+
+
+def test_categorize_with_given_classes():
+    t = Categorize(vocab=["dog", "cat"])
+    t.setup(["cat", "cat"])
+    assert t.vocab == ["dog", "cat"] and t("cat") == 1
+    with pytest.raises(ValueError, match=r"labels that are not among the 2 known classes .*\['cta'\]; did you mean 'cat'"):
+        Categorize(vocab=["dog", "cat"]).setup(["cat", "cta"])
+    with pytest.raises(ValueError, match="more than once"):
+        Categorize(vocab=["dog", "dog"])
+    with pytest.raises(TypeError, match="vocab must be a list of classes; received str 'dog'"):
+        Categorize(vocab="dog")
+    assert Categorize(vocab=["b", "a"], add_na=True)("?") == 0
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_missing_labels_are_refused(missing):
+    with pytest.raises(ValueError, match=r"1 of 3 items have no label \(None or NaN\): item 1"):
+        Categorize().setup(["a", missing, "b"])
+    with pytest.raises(ValueError, match="1 of 2 items have no label"):
+        MultiCategorize().setup([["a"], missing])
+
+
+def test_multi_categorize_and_one_hot():
+    p = Pipeline([MultiCategorize(), OneHotEncode()])
+    p.setup([["b", "a"], [], ["c"]])
+    y = p(["c", "a"])
+    assert torch.equal(y, torch.tensor([1.0, 0.0, 1.0])) and y.dtype == torch.float32
+    assert p.decode(y) == ["a", "c"] and type(p.decode(y)) is MultiCategory and str(p.decode(y)) == "a;c"
+    assert p(["b"]).tolist() == [0, 1, 0] and p([]).tolist() == [0, 0, 0]
+    assert p.decode(torch.tensor([True, True, False])) == ["a", "b"]
+    assert p[0].c == p[1].c == 3 and type(p[0].loss_func).__name__ == "BCEWithLogitsLossFlat"
+    with pytest.raises(KeyError, match="the label 'd' is not one of"):
+        p(["d"])
+
+
+def test_a_string_is_not_a_list_of_labels():
+    with pytest.raises(TypeError, match="takes a list of labels per item; received str 'a b'.*label_delim"):
+        MultiCategorize().setup(["a b"])
+
+
+def test_one_hot_needs_to_know_how_many():
+    assert OneHotEncode(3)([1]).tolist() == [0, 1, 0]
+    with pytest.raises(RuntimeError, match=r"write OneHotEncode\(c=...\)"):
+        OneHotEncode()([1])
+    with pytest.raises(ValueError, match="put it after MultiCategorize"):
+        OneHotEncode().setup([[1]])
+
+
+def test_encoded_multi_categorize():
+    t = EncodedMultiCategorize(["a", "b", "c"])
+    assert t([1, 0, 1]).tolist() == [1, 0, 1] and t.decode(t(np.array([0, 1, 1]))) == ["b", "c"] and t.c == 3
+    with pytest.raises(ValueError, match="one value for each of the 3 classes; received list of 2"):
+        t([1, 0])
+
+
+def test_regression_setup():
+    t = RegressionSetup()
+    t.setup([1, 2.5, np.float64(3)])
+    assert t.c == 1 and t(2).dtype == torch.float32 and t(2).shape == () and t.decode(t(2.5)) == 2.5
+    many = RegressionSetup()
+    many.setup([[1, 2], np.array([3.0, 4.0])])
+    assert many.c == 2 and many.decode(many([1, 2])) == [1.0, 2.0] and type(many.loss_func).__name__ == "MSELossFlat"
+    with pytest.raises(ValueError, match="item 1 of the training set has 3 targets, expected 2"):
+        RegressionSetup(c=2).setup([[1, 2], [1, 2, 3]])
+    with pytest.raises(TypeError, match="must be a number or a list of numbers; received str 'x'"):
+        t("x")
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), -np.inf, [1.0, float("nan")], pd.NA])
+def test_targets_that_would_ruin_the_weights_are_refused(bad):
+    with pytest.raises(ValueError, match="2 of 4 targets of the training set are missing, NaN or infinite: item 1, item 3"):
+        RegressionSetup().setup([1.0, bad, 2.0, bad])

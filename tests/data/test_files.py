@@ -1,0 +1,89 @@
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+
+from minifast.data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files, image_extensions
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("train/cat/2.jpg", "train/cat/10.JPG", "train/dog/1.png", "valid/cat/3.jpg", "notes.txt", "train/.hidden/4.jpg",
+                 "train/cat/.5.jpg", "b.jpeg", "a.jpg"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return tmp_path
+
+
+def relative(files, tree):
+    return [str(f.relative_to(tree)).replace(os.sep, "/") for f in files]
+
+
+def test_files_are_sorted_and_hidden_ones_left_out(tree):
+    found = get_files(tree)
+    assert relative(found, tree) == ["a.jpg", "b.jpeg", "notes.txt", "train/cat/10.JPG", "train/cat/2.jpg", "train/dog/1.png", "valid/cat/3.jpg"]
+    assert all(isinstance(f, Path) for f in found)
+
+
+def test_the_order_is_that_of_the_names_not_of_the_disk(tree, monkeypatch):
+    before, walk = get_files(tree), os.walk
+
+    def backwards(*args, **kwargs):
+        for where, dirs, names in walk(*args, **kwargs):
+            dirs.reverse()
+            yield where, dirs, names[::-1]
+
+    monkeypatch.setattr(os, "walk", backwards)
+    assert get_files(tree) == before
+
+
+def test_extensions_and_recursion(tree):
+    assert relative(get_image_files(tree / "train"), tree) == ["train/cat/10.JPG", "train/cat/2.jpg", "train/dog/1.png"]
+    assert relative(get_text_files(tree), tree) == ["notes.txt"]
+    assert relative(get_files(tree, recurse=False), tree) == ["a.jpg", "b.jpeg", "notes.txt"]
+    assert relative(get_files(tree, extensions="PNG"), tree) == ["train/dog/1.png"]
+    assert relative(get_image_files(str(tree), folders=["valid"]), tree) == ["valid/cat/3.jpg"]
+    assert relative(get_image_files(tree, folders=["valid", "."]), tree) == ["a.jpg", "b.jpeg", "valid/cat/3.jpg"]
+    assert {".jpg", ".jpeg", ".png", ".webp", ".tif"} <= image_extensions and ".svg" not in image_extensions
+
+
+def test_a_missing_folder_is_named_with_what_is_there(tree):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*tree.*holds|no folder .*trian.*did you mean 'train'"):
+        get_files(tree / "trian" / "cat")
+    with pytest.raises(FileNotFoundError) as error:
+        get_image_files(tree / "trian")
+    assert "did you mean 'train'" in str(error.value) and str(tree) in str(error.value)
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        get_files(tree / "a.jpg")
+
+
+def test_a_missing_subfolder_is_refused(tree):
+    with pytest.raises(FileNotFoundError, match=r"has no folder 'val'; did you mean 'valid'\?. Its folders: train, valid"):
+        get_image_files(tree, folders=["train", "val"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_are_followed_but_not_for_ever(tree):
+    (tree / "train" / "round").symlink_to(tree, target_is_directory=True)
+    found = relative(get_files(tree), tree)
+    assert len(found) == 7
+    other = tree.parent / "other"
+    (other / "x").mkdir(parents=True)
+    (other / "x" / "linked.jpg").touch()
+    (tree / "valid" / "more").symlink_to(other, target_is_directory=True)
+    assert "valid/more/x/linked.jpg" in relative(get_files(tree), tree)
+    assert "valid/more/x/linked.jpg" not in relative(get_files(tree, followlinks=False), tree)
+
+
+def test_getters_can_be_sent_to_a_worker(tree):
+    get = pickle.loads(pickle.dumps(ImageGetter("train", recurse=True)))
+    assert relative(get(tree), tree) == ["train/cat/10.JPG", "train/cat/2.jpg", "train/dog/1.png"] and "suf='train'" in repr(get)
+    assert relative(FileGetter(extensions=[".txt"])(tree), tree) == ["notes.txt"]
+
+
+def test_real_folder(data_dir):
+    files = get_image_files(data_dir / "mnist_tiny")
+    assert len(files) == 1400 and files == sorted(files, key=lambda f: f.parts)
