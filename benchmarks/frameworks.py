@@ -117,6 +117,7 @@ def minifast(task, variant):
 
 def fastai(task, variant):
     "variant: 'bar' (with the bar of a terminal), 'no bar'."
+    import fastai.callback.progress  # noqa: F401  (adds the bar to every learner, and `no_bar`)
     from fastai.callback.core import Callback, CancelValidException
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner

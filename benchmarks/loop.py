@@ -85,7 +85,8 @@ def measure(name, task_name, args):
         base_model, base = hand_loop(task, make_opt)
         with output_to(FakeTerminal()):
             model, run = function(task, variant)
-            for n in (task.short, task.long):           # warm up, and see that both do the number of steps that is divided by
+            run(task.short)                             # warm up: some frameworks build things on the first call
+            for n in (task.short, task.long):           # see that both do the number of steps that is divided by
                 check_steps(base_model, base, n)
                 check_steps(model, run, n)
             times = compare_slopes(base, run, task.short, task.long, args.rounds)

@@ -3,6 +3,7 @@ import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 
 from .callbacks.predictions import GatherPreds
+from .callbacks.progress import ProgressCallback
 from .messages import describe, plural
 from .nested import to_device
 
@@ -36,7 +37,8 @@ def loader_for(learn, ds_idx, dl, shuffle=False, train_transforms=False):
 def run_pass(learn, dl, cbs=None):
     "One validation pass of `learn` over `dl`: eval mode, no gradients, only the validation events."
     learn.model.to(learn.dls.device)
-    with learn.added_cbs(cbs), learn._cleaning_up():
+    nested = learn.dl is not None               # called from a callback: the bars on the screen belong to the outer pass
+    with learn.removed_cbs(ProgressCallback if nested else None), learn.added_cbs(cbs), learn._cleaning_up():
         learn._validate(dl)
 
 

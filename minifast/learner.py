@@ -37,7 +37,7 @@ The loop, with its events in the order in which callbacks hear them:
 A `Cancel...Exception` jumps to the matching `after_cancel_...` event and goes on with the `after_...` event below it.
 `cleanup_fit` also runs after an error and after Ctrl-C.
 """
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -71,6 +71,9 @@ from .optim import Adam
 from .parts import batches_in, check_epochs, check_loss, check_parts
 from .schedule import combined_cos, sgdr
 
+#: What a pass over a loader changes on the learner.
+LOOP_STATE = ("dl", "training", "epoch", "n_epoch", "iter", "n_iter", "n_inp", "xb", "kw", "yb", "pred", "loss", "batches_done")
+
 
 class Learner(HasCallbacks, Guarded):
     """Train `model` on `dls` with `loss_func`, and look at the result.
@@ -98,8 +101,6 @@ class Learner(HasCallbacks, Guarded):
     wd_bn_bias: bool
     train_bn: bool
     moms: tuple
-    #: Wraps forward pass and loss of every batch; called for a context manager each time (autocast, when mixed precision is on).
-    forward_context: object
     # The state of training, which callbacks read and may change.
     dl = None
     xb: tuple = ()
@@ -112,6 +113,7 @@ class Learner(HasCallbacks, Guarded):
     n_epoch = 1
     iter = 0
     n_iter = 0
+    n_inp: int | None = None         # how many elements of a batch are inputs; None: all but the last
     batches_done = 0
     start_epoch = 0
 
@@ -123,7 +125,7 @@ class Learner(HasCallbacks, Guarded):
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
         self.path, self.model_dir = Path("." if path is None else path), model_dir
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
-        self.logger, self.forward_context, self.cbs = print, nullcontext, []
+        self.logger, self.cbs = print, []
         self.metrics = metrics
         if default_cbs:
             self.add_cbs([FirstBatch(), Recorder(), ProgressCallback()])
@@ -162,7 +164,7 @@ class Learner(HasCallbacks, Guarded):
     def _all_batches(self):
         state = vars(self)        # written to directly: the guard against misspelt attributes would cost 1% of a small step
         for state["iter"], batch in enumerate(self._on_device(self.dl)):
-            state["xb"], state["kw"], state["yb"] = split_batch(batch, self._n_inp)
+            state["xb"], state["kw"], state["yb"] = split_batch(batch, self.n_inp)
             state["pred"] = state["loss"] = None
             try:
                 self("before_batch")
@@ -203,9 +205,12 @@ class Learner(HasCallbacks, Guarded):
         "Make `dl` the current loader and put the model in the mode that goes with it."
         self.dl, self.training, self.batches_done = dl, training, 0 if training else self.batches_done
         self.n_iter = batches_in(dl)
-        self._n_inp = getattr(dl, "n_inp", None)
-        self.model.train(training)
-        if training:
+        self.n_inp = getattr(dl, "n_inp", None)
+        self._set_mode()
+
+    def _set_mode(self):
+        self.model.train(self.training)
+        if self.training:
             self.freezer.hold_norm_statistics()
 
     def _on_device(self, dl):
@@ -216,23 +221,20 @@ class Learner(HasCallbacks, Guarded):
 
     @contextmanager
     def _cleaning_up(self):
-        "Afterwards, whatever happened, run `cleanup_fit` and put the loop's state back as it was."
-        names = ("dl", "training", "epoch", "n_epoch", "iter", "n_iter", "xb", "kw", "yb", "pred", "loss", "batches_done", "_n_inp")
-        before = {n: getattr(self, n) for n in names if n != "_n_inp"} | {"_n_inp": getattr(self, "_n_inp", None)}
-        mode = self.model.training
+        """Afterwards, whatever happened, run `cleanup_fit` and forget the batch. Inside another pass (a callback that calls
+        `get_preds`) put the state of that pass back instead."""
+        outer = {name: getattr(self, name) for name in LOOP_STATE} if self.dl is not None else None
         try:
             yield
         finally:
-            self("cleanup_fit")
-            for cb in self.cbs:
-                cb._run = True
-            self.collect_handlers()
-            if before["dl"] is not None:            # we were inside another pass, such as get_preds from a callback
-                for name, value in before.items():
-                    setattr(self, name, value)
-                self.model.train(mode)
-            else:
-                self.dl, self.xb, self.kw, self.yb, self.training = None, (), {}, (), False
+            if outer is None:
+                self("cleanup_fit")
+                for cb in self.cbs:
+                    cb.run = True
+                outer = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
+            for name, value in outer.items():
+                setattr(self, name, value)
+            self._set_mode()
 
     @property
     def x(self):
@@ -480,9 +482,7 @@ class Learner(HasCallbacks, Guarded):
 
     def _set_precision(self, cb):
         if cb is not None:
-            cb.attach_to(self)
-        else:
-            self.forward_context = nullcontext
+            cb.check(self)
         self.remove_cbs([old for old in self.cbs if isinstance(old, MixedPrecision)])
         return self.add_cbs(cb)
 

@@ -52,7 +52,7 @@ class PlainDisplay:
     "One line per epoch, nothing else: what belongs in a log file."
 
     def start(self, n_epoch, headers):
-        "A fit begins: `n_epoch` epochs, with these column names."
+        "A fit begins: `n_epoch` epochs, with these column names (none: no table is shown)."
         self.headers, self.n_epoch, self.rows = headers, n_epoch, []
         self._begin()
 
@@ -116,7 +116,8 @@ class TerminalDisplay(PlainDisplay):
 
     def _begin(self):
         self.columns = [max(len(h), 9) for h in self.headers]
-        print(_aligned(self.headers, self.columns), flush=True)
+        if self.headers:
+            print(_aligned(self.headers, self.columns), flush=True)
 
     def open_bar(self, half, epoch, total, comment):
         prefix = f"Epoch {epoch + 1}/{self.n_epoch} {half}" if hasattr(self, "n_epoch") else half
@@ -171,7 +172,7 @@ class NotebookDisplay(PlainDisplay):
 
     def table_html(self):
         "The epoch table as HTML, with inline styles only (they survive export and code hosts)."
-        if not hasattr(self, "headers"):
+        if not getattr(self, "headers", None):
             return ""
         cell = 'style="text-align:left;padding:2px 8px"'
         head = "".join(f"<th {cell}>{escape(h)}</th>" for h in self.headers)
@@ -179,7 +180,7 @@ class NotebookDisplay(PlainDisplay):
         return f'<table border="1" class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def table_text(self):
-        if not hasattr(self, "headers"):
+        if not getattr(self, "headers", None):
             return ""
         table = [self.headers, *self.rows]
         return "\n".join(_aligned(row, _widths(table)) for row in table)

@@ -1,5 +1,6 @@
 """`HasCallbacks`: the half of a learner that holds callbacks and tells them about events."""
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 
 from ..callback import Callback, collect_handlers, run_handlers, sort_callbacks
 from ..guarded import declared
@@ -21,6 +22,8 @@ class HasCallbacks:
     recorder: Recorder | None = None
     logger: object                   #: called with each row of the epoch table
     logging_off = False
+    #: Makes the context manager around forward pass and loss of every batch: what callbacks with a method of this name ask for.
+    forward_context = nullcontext
     _tables: dict = {training: collect_handlers([], training) for training in (True, False)}
 
     def __call__(self, event):
@@ -119,6 +122,8 @@ class HasCallbacks:
 
     def _callbacks_changed(self):
         self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
+        contexts = [c.forward_context for c in self.cbs if hasattr(type(c), "forward_context")]
+        self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else nullcontext
         self.collect_handlers()
 
     def __getattr__(self, name):
@@ -127,6 +132,14 @@ class HasCallbacks:
                 if cb.name == name:
                     return cb
         raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{did_you_mean(name, [*declared(type(self))])}")
+
+
+@contextmanager
+def _nested(contexts):
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context())
+        yield
 
 
 def _silent(row):

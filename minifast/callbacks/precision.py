@@ -1,6 +1,4 @@
 """`MixedPrecision`: run the forward pass and the loss under autocast; scale the loss where half precision needs it."""
-from functools import partial
-
 import torch
 
 from ..callback import Callback, CancelStepException, Order
@@ -25,15 +23,20 @@ class MixedPrecision(Callback):
                          "growth_interval": growth_interval}
         self.scaler, self.skipped_steps = None, 0
 
-    def attach_to(self, learn):
-        "Check the device and switch autocast on in the loop."
-        device = learn.dls.device.type
-        if self.amp_mode == "fp16" and device == "cpu":
+    def check(self, learn):
+        "Refuse a learner on whose device this precision does not work."
+        if self.amp_mode == "fp16" and learn.dls.device.type == "cpu":
             raise ValueError("to_fp16() needs an accelerator, and this learner's data is on the CPU, where fp16 training is slow and "
                              "loses gradients: use to_bf16(), or move the data, `dls.to('cuda')`")
-        learn.forward_context = partial(torch.autocast, device, dtype=self.dtype)
-        if self.amp_mode == "fp16":
-            self.scaler = torch.amp.GradScaler(device, **self._scaling)
+
+    def forward_context(self):
+        "Autocast, around the forward pass and the loss of every batch."
+        return torch.autocast(self.learn.dls.device.type, dtype=self.dtype)
+
+    def before_fit(self):
+        self.check(self.learn)
+        if self.amp_mode == "fp16" and self.scaler is None:
+            self.scaler = torch.amp.GradScaler(self.learn.dls.device.type, **self._scaling)
 
     def before_backward(self):
         if self.scaler is not None:

@@ -14,7 +14,7 @@ class ProgressCallback(Callback):
 
     def before_fit(self):
         self.display = choose_display()
-        self.display.start(self.learn.n_epoch, self.learn.recorder.metric_names if self.learn.recorder is not None else ["epoch"])
+        self.display.start(self.learn.n_epoch, self._headers())
         self._saved_logger = self.learn.logger
         if not self.learn.logging_off:
             self.learn.logger = self.display.write_row
@@ -40,6 +40,11 @@ class ProgressCallback(Callback):
             self.learn.logger = vars(self).pop("_saved_logger")
             self.display.finish()
         self.display = None
+
+    def _headers(self):
+        if self.learn.logging_off or self.learn.recorder is None:
+            return []
+        return self.learn.recorder.metric_names
 
     def _open(self, half):
         if self.display is None:                  # validate or get_preds, outside a fit

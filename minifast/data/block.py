@@ -222,7 +222,7 @@ class DataBlock:
         allowed = {*LOADER_KEYWORDS, *(f"val_{k}" for k in LOADER_KEYWORDS), "path", "dl_type"} - {"split_idx", "val_split_idx"}
         reject_unknown(kwargs, allowed, f"{method}(...)")
         from_blocks = {k: v for b in self.blocks for k, v in b.dls_kwargs.items()}
-        given = {**from_blocks, **kwargs, **named}
+        given = {**from_blocks, **kwargs, **{k: v for k, v in named.items() if v is not None or k not in from_blocks}}
         after_item = merge_tfms(self.item_tfms, given.pop("after_item", None))
         after_batch = merge_tfms(self.batch_tfms, given.pop("after_batch", None))
         given["dl_type"] = given.get("dl_type") or self.dl_type

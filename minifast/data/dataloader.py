@@ -17,7 +17,7 @@ from ..transform import Pipeline
 from .collate import kinds_after, wrap_kinds
 from .fetch import Fetcher, batch_rng, is_in_memory
 from .samplers import Batches, InOrder, Shuffled
-from .workers import WORKER_TIMEOUT, explain_dead_worker, start_method
+from .workers import WORKER_TIMEOUT, Failure, InWorker, explain_dead_worker, start_method
 
 
 class DataLoader(torch.utils.data.DataLoader):
@@ -176,7 +176,7 @@ class DataLoader(torch.utils.data.DataLoader):
         pins = self._pins()
         if self._stock is None or (self._stock.num_workers, self._stock.pin_memory) != (self.num_workers, pins):
             self._stock = torch.utils.data.DataLoader(
-                self._fetcher, batch_size=None, sampler=self._batches, num_workers=self.num_workers, collate_fn=_as_it_is,
+                InWorker(self._fetcher), batch_size=None, sampler=self._batches, num_workers=self.num_workers, collate_fn=_as_it_is,
                 pin_memory=pins, timeout=self.timeout, multiprocessing_context=self.multiprocessing_context,
                 persistent_workers=self.persistent_workers,
                 generator=torch.Generator())        # its own: torch would draw from the global stream, and only where there are workers
@@ -192,6 +192,13 @@ class DataLoader(torch.utils.data.DataLoader):
                 raise
             if batch is None:
                 return
+            if isinstance(batch, Failure):
+                add_note(batch.error, f"in a worker, where the traceback was:\n{batch.trace}")
+                error = batch.error
+                try:
+                    raise error
+                finally:
+                    del error, batch        # or error and frame would keep each other, and the workers, alive
             finished = self._finish(batch, epoch_seed, number)
             number += 1
             self._handed_out = number

@@ -1,5 +1,6 @@
 """The processes that prepare batches: how to start them, and what to say when one dies."""
 import sys
+import traceback
 from io import RawIOBase
 from multiprocessing.reduction import ForkingPickler
 
@@ -36,6 +37,40 @@ def start_method(fetcher):
     if sendable:
         return ("forkserver" if forks else "spawn"), None
     return ("fork", None) if forks else (None, why)
+
+
+class Failure:
+    "An error on its way from a worker to the loop, with the text of its traceback there."
+
+    def __init__(self, error):
+        self.error, self.trace = error, "".join(traceback.format_tb(error.__traceback__))
+
+    def survives(self):
+        "Whether the error can be sent as it is; some exceptions cannot be made again from their arguments."
+        try:
+            return type(ForkingPickler.loads(ForkingPickler.dumps(self.error))) is type(self.error)
+        except Exception:                       # whatever an object raises when it cannot be sent
+            return False
+
+
+class InWorker:
+    """The fetcher as workers see it: an error comes back as a value, to be raised where the loop is, of its own type and with its notes.
+    (torch makes a new exception of the type and a text, where that type can be made of a text.)"""
+
+    def __init__(self, fetcher):
+        self.fetcher = fetcher
+
+    def __len__(self):
+        return len(self.fetcher)
+
+    def __getitem__(self, key):
+        try:
+            return self.fetcher[key]
+        except Exception as e:
+            failure = Failure(e)
+            if failure.survives():
+                return failure
+            raise
 
 
 def explain_dead_worker(error, loader):

@@ -5,7 +5,6 @@ from torch import nn
 
 from ..data.dataloader import DataLoader
 from ..learner import Learner
-from ..messages import describe
 from ..optim import Adam
 from .backbones import arch_meta, create_vision_model
 from .images import Normalize
@@ -52,7 +51,7 @@ def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weigh
     """
     if isinstance(arch, nn.Module):
         raise TypeError(f"vision_learner takes an architecture such as resnet34, from which it builds the model; received a model, "
-                        f"{describe(arch)[:80]}. For a model of your own write Learner(dls, model)")
+                        f"{type(arch).__name__}. For a model of your own write Learner(dls, model)")
     meta = arch_meta(arch)
     pretrained = bool(pretrained or weights is not None)
     model = create_vision_model(arch, _n_out(dls, n_out), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,

@@ -39,8 +39,9 @@ def _check_callable(f, where):
 class ImageDataLoaders(DataLoaders):
     """`DataLoaders` of pictures. Each `from_...` is a `DataBlock` written out, which is the place to look for anything more special.
 
-    All take item_tfms and batch_tfms; further keyword arguments, such as bs, val_bs, num_workers, shuffle, device and seed-free
-    options of `DataLoader`, go to `DataBlock.dataloaders`. Random splits are the same each time unless another `seed` is given.
+    All take item_tfms and batch_tfms; further keyword arguments, such as bs, val_bs, num_workers, shuffle and device, go to
+    `DataBlock.dataloaders`. seed: of a random split, which is the same each time unless another one is given; the order of training
+    items and their augmentation follow `set_seed`.
     """
 
     @classmethod

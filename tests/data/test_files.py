@@ -24,7 +24,8 @@ def relative(files, tree):
 
 def test_files_are_sorted_and_hidden_ones_left_out(tree):
     found = get_files(tree)
-    assert relative(found, tree) == ["a.jpg", "b.jpeg", "notes.txt", "train/cat/10.JPG", "train/cat/2.jpg", "train/dog/1.png", "valid/cat/3.jpg"]
+    assert relative(found, tree) == ["a.jpg", "b.jpeg", "notes.txt", "train/cat/10.JPG", "train/cat/2.jpg", "train/dog/1.png",
+                                     "valid/cat/3.jpg"]
     assert all(isinstance(f, Path) for f in found)
 
 

@@ -29,6 +29,15 @@ def all_of(error):
     return "\n".join([str(error), *getattr(error, "__notes__", [])])
 
 
+def failure_of(loop):
+    "Type and text of the error that iterating raises; the error itself is let go, because it would keep the workers alive."
+    try:
+        list(loop)
+    except Exception as e:
+        return type(e), all_of(e)
+    return None, ""
+
+
 def tensors(n=10):
     return TensorDataset(torch.arange(n).float()[:, None], torch.arange(n))
 
@@ -136,8 +145,9 @@ def test_a_training_set_smaller_than_a_batch():
         DataLoader(tensors(3), bs=64, drop_last=True)
 
 
-@pytest.mark.parametrize("n, shuffle, drop_last, expected", [(9, True, None, [4, 4]), (10, True, None, [4, 4, 2]), (9, False, None, [4, 4, 1]),
-                                                             (1, True, None, [1]), (10, True, True, [4, 4]), (9, True, False, [4, 4, 1])])
+@pytest.mark.parametrize("n, shuffle, drop_last, expected", [
+    (9, True, None, [4, 4]), (10, True, None, [4, 4, 2]), (9, False, None, [4, 4, 1]), (1, True, None, [1]), (10, True, True, [4, 4]),
+    (9, True, False, [4, 4, 1])])
 def test_only_a_lone_last_item_is_dropped_and_only_in_training(n, shuffle, drop_last, expected):
     dl = on_cpu(tensors(n), bs=4, shuffle=shuffle, drop_last=drop_last)
     assert [len(b[0]) for b in dl] == expected and len(dl) == len(expected)
@@ -232,7 +242,8 @@ def test_resuming_in_the_middle_of_an_epoch():
     other = make()
     other.load_state_dict(pickle.loads(pickle.dumps(state)))
     rest = list(other)
-    assert len(rest) == len(whole) - 3 and all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(rest, whole[3:], strict=True))
+    for a, b in zip(rest, whole[3:], strict=True):
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
     assert other.epoch == dl.epoch == 1 and len(list(other)) == len(other) == 7
 
 
@@ -282,13 +293,25 @@ def test_functions_of_a_notebook_reach_the_workers():
 
 
 def test_an_error_in_a_worker_keeps_its_type_and_names_the_item():
-    dl = on_cpu(Datasets(["1", "2", "x"], [[int]]), bs=1, num_workers=1)
-    with pytest.raises(ValueError) as error:
-        list(dl)
-    text = all_of(error.value)
-    assert "invalid literal for int" in text
-    if sys.version_info >= (3, 11):
-        assert "item 2, 'x'" in text and "in transform int on str 'x'" in text
+    kind, text = failure_of(on_cpu(Datasets(["1", "2", "x"], [[int]]), bs=1, num_workers=1))
+    assert kind is ValueError and "invalid literal for int" in text and "item 2, 'x'" in text and "in transform int on str 'x'" in text
+    assert "in a worker, where the traceback was:" in text and "in _fetch" in text
+    assert failure_of(on_cpu(TfmdLists([b"ok", b"\xff"], bytes.decode), bs=1, num_workers=1))[0] is UnicodeDecodeError
+
+
+class Awkward(Exception):
+    def __init__(self, a, b):
+        super().__init__(f"{a} and {b}")
+
+
+class Raises(Pids):
+    def __getitem__(self, i):
+        raise Awkward(1, 2)
+
+
+def test_an_error_that_cannot_be_sent_still_arrives():
+    kind, text = failure_of(on_cpu(Raises(), bs=4, num_workers=1))
+    assert kind is RuntimeError and "Awkward: 1 and 2" in text
 
 
 class Slow(Dataset):
@@ -306,12 +329,10 @@ class Dies(Slow):
 
 def test_a_worker_that_hangs_or_dies_is_explained():
     assert on_cpu(Pids(), num_workers=1).timeout == 300 and on_cpu(tensors()).timeout == 0
-    with pytest.raises(RuntimeError, match="timed out after 0.3 seconds") as error:
-        next(iter(on_cpu(Slow(), bs=1, num_workers=1, timeout=0.3)))
-    assert "no batch came from the workers within timeout=0.3 seconds" in all_of(error.value)
-    with pytest.raises(RuntimeError) as error:
-        next(iter(on_cpu(Dies(), bs=1, num_workers=1)))
-    assert "a worker process died, most often because memory" in all_of(error.value)
+    kind, text = failure_of(on_cpu(Slow(), bs=1, num_workers=1, timeout=0.3))
+    assert kind is RuntimeError and "timed out after 0.3 seconds" in text and "no batch came from the workers within timeout=0.3" in text
+    kind, text = failure_of(on_cpu(Dies(), bs=1, num_workers=1))
+    assert kind is RuntimeError and "a worker process died, most often because memory" in text
 
 
 def test_two_loops_over_the_same_workers_are_refused():
@@ -321,8 +342,7 @@ def test_two_loops_over_the_same_workers_are_refused():
     dl.one_batch()
     next(loop)                                                         # looking at a batch disturbs nothing
     next(iter(dl))
-    with pytest.raises(RuntimeError, match="this loader was iterated again before its epoch was over"):
-        next(loop)
+    assert "this loader was iterated again before its epoch was over" in failure_of(loop)[1]
 
 
 def test_one_batch_starts_no_workers():
@@ -375,12 +395,13 @@ class Pair:
 
 def test_collate_keeps_the_nesting():
     batch = collate([{"x": torch.ones(2), "more": (1, [2.5, "a"])}] * 3)
-    assert batch["x"].shape == (3, 2) and batch["more"][0].tolist() == [1, 1, 1] and batch["more"][1] == [pytest.approx(torch.full((3,), 2.5)),
-                                                                                                            ["a"] * 3]
+    assert batch["x"].shape == (3, 2) and batch["more"][0].tolist() == [1, 1, 1]
+    assert batch["more"][1][0].tolist() == [2.5] * 3 and batch["more"][1][1] == ["a"] * 3
     pair = collate([Pair(torch.zeros(2), 4)] * 2)
     assert isinstance(pair, Pair) and pair.x.shape == (2, 2) and pair.y.tolist() == [4, 4]
     assert collate([np.float64(1.5)] * 2).dtype == torch.float32 and collate([np.zeros(2)] * 2).dtype == torch.float64
-    assert collate([np.int32(1)] * 2).dtype == torch.int32 and collate([True, False]).dtype == torch.bool and collate([None, None]) == [None, None]
+    assert collate([np.int32(1)] * 2).dtype == torch.int32 and collate([True, False]).dtype == torch.bool
+    assert collate([None, None]) == [None, None]
 
 
 def test_dicts_and_dataclasses_come_out_of_a_loader():
@@ -390,7 +411,7 @@ def test_dicts_and_dataclasses_come_out_of_a_loader():
 
 def test_shapes_that_do_not_fit_are_listed_with_their_items():
     ds = Datasets(["a.jpg", "b.jpg"], [[{"a.jpg": torch.zeros(3, 4, 4), "b.jpg": torch.zeros(3, 5, 4)}.get], [len]])
-    with pytest.raises(ValueError, match=r"element \[0\] of the samples has 2 different shapes: \[3, 4, 4\] \(item 0, 'a.jpg'\); \[3, 5, 4\] "
+    with pytest.raises(ValueError, match=r"element \[0\] .* has 2 different shapes: \[3, 4, 4\] \(item 0, 'a.jpg'\); \[3, 5, 4\] "
                                          r"\(item 1, 'b.jpg'\).*item_tfms=Resize\(224\)"):
         next(iter(on_cpu(ds, bs=2)))
     with pytest.raises(ValueError, match="Pad them to one length"):
@@ -487,7 +508,7 @@ def test_a_transform_that_applies_to_nothing_is_reported_once():
             return x
 
     dl = on_cpu(Pictures(), bs=2, after_item=OnlyMasks(), after_batch=[Halve(), OnlyMasks()], num_workers=0)
-    with pytest.warns(UserWarning, match=r"applied to nothing in the first sample: OnlyMasks \(it takes Mask\); OnlyMasks \(it takes Mask\)"):
+    with pytest.warns(UserWarning, match=r"applied to nothing .*: OnlyMasks \(it takes Mask\); OnlyMasks \(it takes Mask\)"):
         list(dl)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -627,7 +648,7 @@ def test_test_dl():
     assert DataLoaders(on_cpu(tensors())).test_dl(torch.zeros(3, 1)).one_batch()[0].shape == (3, 1)
     with pytest.raises(ValueError, match="test_dl received no items"):
         dls.test_dl([])
-    assert test.decode_batch((torch.zeros(1, 1), torch.tensor([2])))[0][1] == "3"           # targets can be decoded without having been there
+    assert test.decode_batch((torch.zeros(1, 1), torch.tensor([2])))[0][1] == "3"      # targets that were not there can be decoded
 
 
 def test_new_and_device():

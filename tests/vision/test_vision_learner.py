@@ -79,7 +79,8 @@ def test_what_adds_no_normalisation(dls, folder, weights):
                                           batch_tfms=v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(*imagenet_stats)]))
     assert vision_learner(theirs, "squeezenet1_1", weights=weights).dls is theirs
     assert not vision_learner(dls, "squeezenet1_1", weights=weights, n_in=1, n_out=2).dls.train.after_batch[1:]
-    torchs = DataLoaders(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.rand(4, 3, 32, 32), torch.arange(4) % 2)), device="cpu")
+    pictures = torch.utils.data.TensorDataset(torch.rand(4, 3, 32, 32), torch.arange(4) % 2)
+    torchs = DataLoaders(torch.utils.data.DataLoader(pictures), device="cpu")
     with pytest.warns(UserWarning, match="the loaders are not minifast's, so nothing is normalised here.*say normalize=False"):
         vision_learner(torchs, "squeezenet1_1", weights=weights, n_out=2, loss_func=nn.CrossEntropyLoss())
 
@@ -97,7 +98,8 @@ def test_arguments_reach_the_model_and_the_learner(dls, weights, tmp_path):
     assert out.shape == (2, 7) and out.min() > 0 and out.max() < 5
     linear = [m for m in learn.model[1].modules() if isinstance(m, nn.Linear)]
     assert [(m.in_features, m.out_features) for m in linear] == [(512, 32), (32, 7)]
-    assert (learn.lr, learn.wd, learn.path, learn.model_dir, learn.train_bn, learn.moms) == (0.01, 0.1, tmp_path, "m", False, (0.9, 0.8, 0.9))
+    given = learn.lr, learn.wd, learn.path, learn.model_dir, learn.train_bn, learn.moms
+    assert given == (0.01, 0.1, tmp_path, "m", False, (0.9, 0.8, 0.9))
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 2))
     assert vision_learner(dls, "squeezenet1_1", pretrained=False, custom_head=head).model[1] is head
     groups = vision_learner(dls, "resnet18", pretrained=False, cut=5).splitter
@@ -118,21 +120,22 @@ def test_says_what_is_wrong(dls):
 
 def test_it_learns(dls):
     torch.manual_seed(0)
-    learn = vision_learner(dls, "squeezenet1_1", pretrained=False, metrics=accuracy, lin_ftrs=[16], ps=0.0)
-    learn.fit(3, 1e-3)
-    assert learn.validate()[1] >= 0.75
+    learn = vision_learner(dls, lambda: nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1)), pretrained=False,
+                           metrics=accuracy, lin_ftrs=[16], ps=0.0)
+    learn.fit(20, 1e-2)
+    assert learn.validate()[1] == 1
 
 
 def test_transfer_learning_on_real_pets(data_dir):
-    "Cats against dogs with ImageNet's squeezenet: a few steps of the head alone beat what guessing gives by far."
-    file = data_dir / "weights" / "squeezenet1_1-caffe-ncnn.pth"
+    "Cats against dogs with ImageNet's mobilenet: one pass of the head alone beats guessing (68%) by far."
+    file = data_dir / "weights" / "mobilenet_v2-from-qnnpack.pth"
     path = data_dir / "pets_sample" / "images"
     if not file.is_file() or not path.is_dir():
         pytest.skip("no weights or pictures")
     torch.manual_seed(0)
     files = [f for f in get_image_files(path) if int(f.stem.rsplit("_", 1)[1]) % 2]
-    dls = ImageDataLoaders.from_name_func(path, files, lambda name: "cat" if name[0].isupper() else "dog", item_tfms=Resize(96), bs=16,
+    dls = ImageDataLoaders.from_name_func(path, files, lambda name: "cat" if name[0].isupper() else "dog", item_tfms=Resize(128), bs=8,
                                           num_workers=0, device="cpu")
-    learn = vision_learner(dls, "squeezenet1_1", weights=file, metrics=accuracy)
-    learn.fit_one_cycle(1, 3e-3)
+    learn = vision_learner(dls, "mobilenet_v2", weights=file, metrics=accuracy, train_bn=False)
+    learn.fit_one_cycle(1, 5e-3)
     assert learn.validate()[1] > 0.8
