@@ -206,11 +206,11 @@ def skorch(task, variant):
     return net.module_, run
 
 
-#: name -> (function, module to import, variants as (name, the hand-written loop's optimizer))
+#: name (also of the package to import) -> (function, variants as (name, the hand-written loop's optimizer))
 FRAMEWORKS = {
-    "minifast": (minifast, "minifast.learner", [("no bar", minifast_adam), ("bar", minifast_adam), ("no bar", plain_adamw)]),
-    "fastai": (fastai, "fastai.learner", [("no bar", plain_adamw), ("bar", plain_adamw)]),
-    "lightning": (lightning, "lightning", [("default", plain_adamw)]),
-    "keras": (keras, "keras", [("default", plain_adamw)]),
-    "skorch": (skorch, "skorch", [("default", plain_adamw)]),
+    "minifast": (minifast, [("no bar", minifast_adam), ("bar", minifast_adam), ("no bar", plain_adamw)]),
+    "fastai": (fastai, [("no bar", plain_adamw), ("bar", plain_adamw)]),
+    "lightning": (lightning, [("default", plain_adamw)]),
+    "keras": (keras, [("default", plain_adamw)]),
+    "skorch": (skorch, [("default", plain_adamw)]),
 }

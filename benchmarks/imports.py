@@ -69,13 +69,13 @@ def main():
     failed = False
     for name in names:
         if importlib.util.find_spec(name) is None:
-            print(f"{name}: skipped, not installed in {sys.prefix} (pip install {name})", flush=True)
+            report({"framework": name, "skipped": "not installed"}, f"{name}: skipped, not installed here (pip install {name})", args.json)
             continue
         for statement, base in PAIRS[name]:
             try:
                 row = compare(statement, base, args.rounds)
             except RuntimeError as e:
-                print(e, flush=True)
+                report({"import": statement, "failed": str(e)}, str(e), args.json)
                 failed = True
                 continue
             report({"import": statement, "against": base, **row},

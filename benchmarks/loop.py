@@ -44,14 +44,14 @@ def arguments():
 def main():
     args = arguments()
     import torch
-    from common import machine
+    from common import machine, report
     if args.threads:
         torch.set_num_threads(args.threads)
     if len(args.frameworks) > 1:                # each in a process of its own: importing one can change how another behaves
         return max(run_alone(name, args) for name in args.frameworks)
     name = args.frameworks[0]
     if importlib.util.find_spec(name) is None:
-        print(f"{name}: skipped, not installed in {sys.prefix} (pip install {name})", flush=True)
+        report({"framework": name, "skipped": "not installed"}, f"{name}: skipped, not installed here (pip install {name})", args.json)
         return 0
     warnings.filterwarnings("ignore")
     print(f"# {name} {version(name)}; {machine()}", file=sys.stderr, flush=True)
@@ -79,7 +79,7 @@ def measure(name, task_name, args):
     "All variants of one framework on one task."
     from common import FakeTerminal, compare_slopes, output_to, report
     from frameworks import FRAMEWORKS, Task, hand_loop, plain_adamw
-    function, _, variants = FRAMEWORKS[name]
+    function, variants = FRAMEWORKS[name]
     for variant, make_opt in variants:
         task = Task(task_name, args.loader)
         base_model, base = hand_loop(task, make_opt)

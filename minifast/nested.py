@@ -125,7 +125,7 @@ def split_batch(batch, n_inp=None):
         return (batch,), {}, ()
     if _is_batch_dataclass(batch):
         batch = {o.name: getattr(batch, o.name) for o in fields(batch)}
-    if isinstance(batch, dict):
+    if isinstance(batch, Mapping):
         target = next((k for k in TARGET_KEYS if k in batch), None)
         return (), {k: v for k, v in batch.items() if k != target}, (() if target is None else (batch[target],))
     raise TypeError(f"a batch must be a tensor, tuple, list, dict or dataclass of tensors; received {describe(batch)}. "

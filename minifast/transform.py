@@ -119,10 +119,11 @@ class Transform:
         return f(x) if self.handles(x) else x
 
     def decode(self, x):
-        "Undo this transform on `x`, a value or a tuple of values."
-        if type(x) is tuple and not self.whole:
-            return tuple(self.decodes(o) for o in x)
-        return self.decodes(x)
+        "Undo this transform on `x`, a value or a tuple of values; an annotation of `decodes` limits it to values of that type."
+        handled = _annotated_types(self.decodes)
+        parts = x if type(x) is tuple and not self.whole else (x,)
+        done = tuple(self.decodes(o) if handled is None or isinstance(o, handled) else o for o in parts)
+        return done if parts is x else done[0]
 
     def __repr__(self):
         shown = {k: v for k, v in vars(self).items()

@@ -211,6 +211,20 @@ print("after", flush=True)
 
 
 @has_pty
+def test_predicting_in_the_middle_of_a_fit_does_not_disturb_its_bars():
+    script = LEARNER + """
+def predict(cb):
+    if cb.training and cb.iter == 2: cb.learn.get_preds()
+with learner().no_logging() as quiet: quiet.fit(1)
+learner(5, after_batch=predict, after_epoch=lambda cb: cb.learn.validate()).fit(3)
+"""
+    with Terminal(script, environment(), columns=100) as t:
+        t.finish()
+    assert [row[0] for row in table(t.screens[-1])] == ["epoch", "0", "1", "2", ""]
+    assert any(re.match(r"Epoch 2/3 train \|#{30}\| 100\.00% \[5/5 ", b) for b in t.bars), t.bars
+
+
+@has_pty
 @pytest.mark.parametrize("missing", ["import sys; sys.modules['fastprogress'] = None\n",
                                      "import os; os.environ['MINIFAST_PROGRESS'] = '0'\n"])
 def test_plain_lines_in_a_terminal_without_fastprogress_or_when_asked_for(env, missing):

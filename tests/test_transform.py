@@ -243,3 +243,13 @@ def test_trace_and_idle():
         [("shout", False), ("Transform", False), ("Shift", True), ("Add", True)]
     assert p.idle((1, 2.5), item_rng(0)) == [shout]                 # `str` is meant for other items
     assert p.idle((1, "a"), item_rng(0)) == []
+
+
+def test_decode_honours_the_annotation_of_decodes():
+    class Half(Transform):
+        def encodes(self, x: float):
+            return x / 2
+
+        def decodes(self, x: float):
+            return x * 2
+    assert Half().decode((3.0, "cat")) == (6.0, "cat")

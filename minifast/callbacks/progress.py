@@ -12,6 +12,9 @@ class ProgressCallback(Callback):
     order = Order.DISPLAY
     display = None
 
+    def __init__(self):
+        self._open_bars = []                      # of the current pass last: a callback may run `get_preds` in the middle of an epoch
+
     def before_fit(self):
         self.display = choose_display()
         self.display.start(self.learn.n_epoch, self._headers())
@@ -26,7 +29,8 @@ class ProgressCallback(Callback):
         self._open("valid")
 
     def after_batch(self):
-        self._advance(self.learn.iter + 1)
+        if self._open_bars:                       # none if this callback was added in the middle of an epoch
+            self._open_bars[-1](self.learn.iter + 1)
 
     def after_train(self):
         self._close()
@@ -35,7 +39,8 @@ class ProgressCallback(Callback):
         self._close()
 
     def cleanup_fit(self):
-        self._close()
+        while self._open_bars:
+            self._close()
         if "_saved_logger" in vars(self):
             self.learn.logger = vars(self).pop("_saved_logger")
             self.display.finish()
@@ -49,10 +54,11 @@ class ProgressCallback(Callback):
     def _open(self, half):
         if self.display is None:                  # validate or get_preds, outside a fit
             self.display = choose_display()
-        self._advance = self.display.open_bar(half, self.learn.epoch, self.learn.n_iter, self._comment)
+        self._open_bars.append(self.display.open_bar(half, self.learn.epoch, self.learn.n_iter, self._comment))
 
     def _close(self):
-        if self.display is not None:
+        if self._open_bars:
+            self._open_bars.pop()
             self.display.close_bar()
 
     def _comment(self):

@@ -1,9 +1,10 @@
 """`DataBlock`: a description of a data set, as blocks (what goes in, what comes out), from which datasets and loaders are made."""
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..items import L
-from ..messages import add_note, describe, plural, reject_unknown
+from ..messages import describe, plural, reject_unknown
 from ..transform import ItemTransform, Pipeline, Transform, as_transform
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
 from .dataloader import LOADER_KEYWORDS
@@ -81,6 +82,11 @@ def merge_tfms(*lists):
     return merged
 
 
+def _unlearnt(tfm):
+    "A copy of a transform that learns from the data, so that one `DataBlock` can be used for several sources: each gets its own classes."
+    return copy(tfm) if isinstance(tfm, Transform) and tfm.has_setup else tfm
+
+
 class _Column:
     "The getter of one column of zipped columns."
 
@@ -90,7 +96,8 @@ class _Column:
     def __call__(self, o):
         return o[self.i]
 
-    def __repr__(self):
+    @property
+    def __name__(self):
         return f"column {self.i}"
 
 
@@ -190,7 +197,7 @@ class DataBlock:
         return check_splits(self.splitter(items), len(items), f"the splitter {_name(self.splitter)}")
 
     def _pipelines(self):
-        return [([] if g is None else [g]) + b.type_tfms for g, b in zip(self.getters, self.blocks, strict=True)]
+        return [([] if g is None else [g]) + [_unlearnt(f) for f in b.type_tfms] for g, b in zip(self.getters, self.blocks, strict=True)]
 
     def datasets(self, source, verbose=False):
         "`Datasets` of the items of `source`; `verbose` prints how many there are."
@@ -223,8 +230,8 @@ class DataBlock:
         reject_unknown(kwargs, allowed, f"{method}(...)")
         from_blocks = {k: v for b in self.blocks for k, v in b.dls_kwargs.items()}
         given = {**from_blocks, **kwargs, **{k: v for k, v in named.items() if v is not None or k not in from_blocks}}
-        after_item = merge_tfms(self.item_tfms, given.pop("after_item", None))
-        after_batch = merge_tfms(self.batch_tfms, given.pop("after_batch", None))
+        after_item = merge_tfms([_unlearnt(f) for f in self.item_tfms], given.pop("after_item", None))
+        after_batch = merge_tfms([_unlearnt(f) for f in self.batch_tfms], given.pop("after_batch", None))
         given["dl_type"] = given.get("dl_type") or self.dl_type
         return getattr(datasets, method)(**given, after_item=after_item, after_batch=after_batch)
 
@@ -250,8 +257,9 @@ class _Composed:
     def __call__(self, o):
         return self.g(self.f(o))
 
-    def __repr__(self):
-        return f"{self.f!r} -> {_name(self.g)}"
+    @property
+    def __name__(self):
+        return f"{_name(self.f)} -> {_name(self.g)}"
 
 
 def _name(f):
@@ -260,5 +268,3 @@ def _name(f):
 
 #: The arguments of `DataBlock`.
 DATABLOCK_KEYWORDS = ("blocks", "dl_type", "getters", "n_inp", "item_tfms", "batch_tfms", "get_items", "splitter", "get_x", "get_y")
-
-__all__ = ["CategoryBlock", "DataBlock", "MultiCategoryBlock", "RegressionBlock", "TransformBlock", "add_note", "merge_tfms"]

@@ -153,6 +153,7 @@ class DataLoader(torch.utils.data.DataLoader):
         else:
             self.epoch_seed, start = resume
         self._turn += 1
+        self._handed_out = start
         self._batches.epoch_seed, self._batches.start = self.epoch_seed, start
         fetched = iter(self._workers()) if self.num_workers else self._in_this_process(iter(self._batches))
         return self._epoch(fetched, self.epoch_seed, start, self._turn)
@@ -194,11 +195,11 @@ class DataLoader(torch.utils.data.DataLoader):
                 return
             if isinstance(batch, Failure):
                 add_note(batch.error, f"in a worker, where the traceback was:\n{batch.trace}")
-                error = batch.error
-                try:
+                error, fetched, self._stock = batch.error, None, None       # the workers end now, while that takes no time: what a
+                try:                                                        # traceback keeps alive ends at some later time, slowly
                     raise error
                 finally:
-                    del error, batch        # or error and frame would keep each other, and the workers, alive
+                    del error, batch
             finished = self._finish(batch, epoch_seed, number)
             number += 1
             self._handed_out = number

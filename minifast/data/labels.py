@@ -43,6 +43,10 @@ class RegexLabeller:
                              f"{text!r}")
         return found.group(1)
 
+    @property
+    def __name__(self):         # what a transform made of it is called
+        return repr(self)
+
     def __repr__(self):
         return f"RegexLabeller({self.pat.pattern!r}{', match=True' if self.match else ''})"
 
@@ -97,6 +101,10 @@ class ColReader:
     def __call__(self, row):
         return L((self._read(row, c) for c in self.cols), use_list=True) if self.many else self._read(row, self.cols[0])
 
+    @property
+    def __name__(self):
+        return repr(self)
+
     def __repr__(self):
         return f"ColReader({(self.cols if self.many else self.cols[0])!r})"
 
@@ -135,6 +143,10 @@ class _UsingAttr:
             raise AttributeError(f"using_attr({self.f!r}, {self.attr!r}): {describe(o)} has no attribute {self.attr!r}"
                                  f"{did_you_mean(self.attr, [a for a in dir(o) if not a.startswith('_')])}")
         return self.f(getattr(o, self.attr))
+
+    @property
+    def __name__(self):
+        return repr(self)
 
     def __repr__(self):
         return f"using_attr({self.f!r}, {self.attr!r})"

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from torchvision import models
 
-from ..messages import describe, did_you_mean
+from ..messages import describe
 from .heads import add_head, create_head
 from .pretrained import load_pretrained, pick_weights
+from .timm_body import TimmBody, build_timm, timm_config
 
 __all__ = ["ArchMeta", "add_head", "arch_meta", "create_body", "create_cnn_model", "create_head", "create_vision_model", "default_split",
            "has_pool_type", "num_features", "replace_input"]
@@ -115,7 +116,10 @@ def arch_meta(arch):
     if isinstance(arch, str):
         if arch in _torchvision_names():
             return _torchvision_meta(arch)
-        return _timm_meta(arch)
+        name = arch.removeprefix("timm/")
+        config = timm_config(name, _torchvision_names())
+        stats = None if config is None else (list(config.mean), list(config.std))
+        return ArchMeta(name, "timm", partial(build_timm, name, config), stats=stats, takes_n_in=True)
     if isinstance(arch, nn.Module):
         return ArchMeta(type(arch).__name__, "function", lambda pretrained, weights, n_in: arch)
     if not callable(arch):
@@ -179,54 +183,6 @@ def _build_function(arch, name, pretrained, weights, n_in):
     if not isinstance(model, nn.Module):
         raise TypeError(f"arch {name} must return an nn.Module; it returned {describe(model)}")
     return model
-
-
-# -- timm -------------------------------------------------------------------------------------------------------------------------
-
-class TimmBody(nn.Module):
-    "A timm model without its head: feature maps (B,C,H,W) where the model has them, else pooled features (B,F)."
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-        size = model.default_cfg.get("input_size", (3, 224, 224))[-2:]
-        channels = next(p for p in model.parameters() if p.ndim == 4).shape[1]
-        with torch.no_grad():
-            model.eval()
-            features = model.forward_features(torch.zeros(1, channels, *size))
-        self.has_maps = isinstance(features, torch.Tensor) and features.ndim == 4 and features.shape[1] == model.num_features
-
-    def forward(self, x):
-        return self.model.forward_features(x) if self.has_maps else self.model(x)
-
-
-def _timm_meta(name):
-    hint = did_you_mean(name, _torchvision_names())
-    try:
-        import timm
-    except ImportError:
-        raise ValueError(f"arch={name!r} is no architecture of torchvision{hint or '.'} If it is one of timm: pip install minifast[timm]") \
-            from None
-    name = name.removeprefix("timm/")
-    if not timm.is_model(name.split(".")[0]):
-        raise ValueError(f"arch={name!r} is known neither to torchvision nor to timm" + did_you_mean(name, [*_torchvision_names(), *timm.list_models()]))
-    config = timm.get_pretrained_cfg(name)
-    stats = None if config is None else (list(config.mean), list(config.std))
-    return ArchMeta(name, "timm", partial(_build_timm, name), split=default_split, stats=stats, takes_n_in=True)
-
-
-def _build_timm(name, pretrained, weights, n_in):
-    import timm
-    options = {"num_classes": 0, "in_chans": n_in}
-    if weights is not None:
-        options["pretrained_cfg_overlay"] = {"file": str(pick_weights(None, weights))}
-    try:
-        return TimmBody(timm.create_model(name, pretrained=pretrained, **options))
-    except Exception as e:
-        if not pretrained:
-            raise
-        raise OSError(f"the pretrained weights of timm's {name} could not be loaded ({type(e).__name__}: {e}). Without a network pass "
-                      "weights='path/of/file' (.safetensors), or pretrained=False to start from random weights.") from e
 
 
 # -- the body ---------------------------------------------------------------------------------------------------------------------
@@ -322,10 +278,10 @@ def _output_shape(body, n_in):
     was_training, device = body.training, next((p.device for p in body.parameters()), torch.device("cpu"))
     body.eval()
     try:
-        for size in (64, 128, 224, 384, 448, 518):
+        for size in [getattr(body, "input_size", (64, 64)), *((n, n) for n in (128, 224, 384, 448, 518))]:
             try:
                 with torch.no_grad():
-                    out = body(torch.zeros(1, n_in, size, size, device=device))
+                    out = body(torch.zeros(1, n_in, *size, device=device))
                 if not isinstance(out, torch.Tensor) or out.ndim not in (2, 4):
                     raise ValueError(f"the body {type(body).__name__} must return maps (B,C,H,W) or features (B,F); it returned "
                                      f"{describe(out)}. Choose another cut")

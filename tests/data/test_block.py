@@ -108,6 +108,12 @@ def test_the_split_stays_when_the_data_are_made_again(folder):
     assert block.new(item_tfms=Brighter()).datasets(folder).valid.items == first and isinstance(block.splitter, RandomSplitter)
 
 
+def test_one_block_serves_several_sources():
+    block = DataBlock(blocks=(TransformBlock, CategoryBlock), splitter=IndexSplitter([0]))
+    first, second = block.datasets(["a", "a", "b"]), block.datasets(["x", "x", "y"])
+    assert first.vocab == ["a", "b"] and second.vocab == ["x", "y"]
+
+
 def test_defaults():
     ds = DataBlock().datasets(list(range(10)))
     assert [len(ds.train), len(ds.valid)] == [8, 2] and ds[3] == (3, 3) and len(ds.blocks) == 2

@@ -244,6 +244,8 @@ def test_resuming_in_the_middle_of_an_epoch():
     rest = list(other)
     for a, b in zip(rest, whole[3:], strict=True):
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+    assert iter(dl) is not None and dl.state_dict()["batch"] == 0
+    dl.epoch = 1
     assert other.epoch == dl.epoch == 1 and len(list(other)) == len(other) == 7
 
 

@@ -5,6 +5,7 @@ from torch import nn
 from torchvision import models
 
 from minifast.layers import AdaptiveConcatPool2d, Flatten, SigmoidRange
+from minifast.vision import timm_body
 from minifast.vision.backbones import (
     arch_meta,
     create_body,
@@ -15,6 +16,7 @@ from minifast.vision.backbones import (
     replace_input,
 )
 from minifast.vision.heads import create_head
+from minifast.vision.pretrained import WeightsNotFound
 
 BY_NAME = {"resnet18": 512, "squeezenet1_1": 512, "mobilenet_v3_small": 576, "regnet_y_400mf": 440, "shufflenet_v2_x0_5": 1024,
            "mnasnet0_5": 1280, "alexnet": 256, "vgg11_bn": 512, "densenet121": 1024}
@@ -199,7 +201,7 @@ def test_unknown_names():
         arch_meta("resnet81")
 
 
-def test_timm_is_asked_for_other_names(monkeypatch):
+def test_timm_is_asked_for_other_names(monkeypatch, tmp_path):
     "With a stand-in for timm: names, channels, statistics and both kinds of features."
     import sys
     from types import SimpleNamespace
@@ -228,8 +230,10 @@ def test_timm_is_asked_for_other_names(monkeypatch):
 
     fake = SimpleNamespace(create_model=create_model, is_model=lambda n: n.startswith(("resnet26", "vit_x", "broken")),
                            list_models=lambda: ["resnet26d"],
-                           get_pretrained_cfg=lambda n: SimpleNamespace(mean=(0.5,) * 3, std=(0.25,) * 3))
+                           get_pretrained_cfg=lambda n: SimpleNamespace(mean=(0.5,) * 3, std=(0.25,) * 3, architecture=n, tag="tag",
+                                                                        hf_hub_id="timm/"))
     monkeypatch.setitem(sys.modules, "timm", fake)
+    monkeypatch.setattr(timm_body, "reachable", lambda url: True)
     assert arch_meta("resnet26d").stats == ([0.5] * 3, [0.25] * 3) == arch_meta("resnet26d").stats_for()
     model = create_vision_model("resnet26d", 3, n_in=2)
     assert calls[-1] == ("resnet26d", True, 0, 2, {}) and model(torch.zeros(2, 2, 32, 32)).shape == (2, 3)
@@ -238,8 +242,16 @@ def test_timm_is_asked_for_other_names(monkeypatch):
     assert vit(torch.zeros(2, 3, 32, 32)).shape == (2, 3) and isinstance(vit[1][0], nn.BatchNorm1d)
     create_body("timm/resnet26d", weights="some/file.safetensors")
     assert calls[-1][4] == {"pretrained_cfg_overlay": {"file": "some/file.safetensors"}}
-    with pytest.raises(OSError, match=r"pretrained weights of timm's broken could not be loaded \(OSError: no network\).*pretrained=False"):
+    with pytest.raises(WeightsNotFound, match=r"weights of timm's broken could not be loaded: OSError: no network.*pretrained=False"):
         create_body("broken", pretrained=True)
+    monkeypatch.setattr(timm_body, "reachable", lambda url: False)
+    with pytest.raises(WeightsNotFound, match="not on this machine, and the server they come from does not answer"):
+        create_body("resnet26d", pretrained=True)
+    monkeypatch.setenv("MINIFAST_HOME", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "resnet26d.tag.safetensors").touch()
+    create_body("resnet26d", pretrained=True)
+    assert calls[-1][4]["pretrained_cfg_overlay"]["file"].endswith("resnet26d.tag.safetensors")
     with pytest.raises(ValueError, match="known neither to torchvision nor to timm; did you mean 'resnet26d'"):
         arch_meta("resnext26dd")
     monkeypatch.setitem(sys.modules, "timm", None)

@@ -116,7 +116,7 @@ def test_what_wrong_calls_say(folder, files, tmp_path):
         ImageDataLoaders.from_name_re(folder, files, r"^(\d+)$", **ARGS)
     with pytest.raises(TypeError, match=r"from_name_func\(label_func=...\) takes a function that returns the label; received str 'cat'"):
         ImageDataLoaders.from_name_func(folder, files, "cat")
-    with pytest.raises(TypeError, match=r"batch_sz=64; did you mean 'batch_size'"):
+    with pytest.raises(TypeError, match=r"batch_sz=int 64; did you mean 'batch_size'"):
         ImageDataLoaders.from_folder(folder, item_tfms=Resize(16), batch_sz=64)
     with pytest.raises(ValueError, match=r"different shapes.*Resize\(224\)"):
         ImageDataLoaders.from_folder(folder, bs=8, num_workers=0).one_batch()
