@@ -63,6 +63,7 @@ from .callbacks.scheduler import ParamScheduler
 from .freezing import Freezer
 from .groups import get_hyper, layer_group_count, param_groups, set_hyper, spread, trainable_params
 from .guarded import Guarded
+from .loop_state import LoopState
 from .losses_known import activation_of, decodes_of, loss_name
 from .messages import describe, plural
 from .metrics import as_metric
@@ -71,11 +72,8 @@ from .optim import Adam
 from .parts import batches_in, check_epochs, check_loss, check_parts
 from .schedule import combined_cos, sgdr
 
-#: What a pass over a loader changes on the learner.
-LOOP_STATE = ("dl", "training", "epoch", "n_epoch", "iter", "n_iter", "n_inp", "xb", "kw", "yb", "pred", "loss", "batches_done")
 
-
-class Learner(HasCallbacks, Guarded):
+class Learner(LoopState, HasCallbacks, Guarded):
     """Train `model` on `dls` with `loss_func`, and look at the result.
 
     dls: `DataLoaders`. model: any `nn.Module`. loss_func: `loss_func(pred, *targets) -> 0-d tensor` (None: the data says which,
@@ -101,21 +99,6 @@ class Learner(HasCallbacks, Guarded):
     wd_bn_bias: bool
     train_bn: bool
     moms: tuple
-    # The state of training, which callbacks read and may change.
-    dl = None
-    xb: tuple = ()
-    kw: dict = {}
-    yb: tuple = ()
-    pred = None
-    loss = None
-    training = False
-    epoch = 0
-    n_epoch = 1
-    iter = 0
-    n_iter = 0
-    n_inp: int | None = None         # how many elements of a batch are inputs; None: all but the last
-    batches_done = 0
-    start_epoch = 0
 
     def __init__(self, dls, model, loss_func=None, opt_func=Adam, lr=1e-3, splitter=trainable_params, cbs=None, metrics=None, path=None,
                  model_dir="models", wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), default_cbs=True):
@@ -223,7 +206,7 @@ class Learner(HasCallbacks, Guarded):
     def _cleaning_up(self):
         """Afterwards, whatever happened, run `cleanup_fit` and forget the batch. Inside another pass (a callback that calls
         `get_preds`) put the state of that pass back instead."""
-        outer = {name: getattr(self, name) for name in LOOP_STATE} if self.dl is not None else None
+        outer = self.loop_state() if self.dl is not None else None
         try:
             yield
         finally:
@@ -235,41 +218,6 @@ class Learner(HasCallbacks, Guarded):
             for name, value in outer.items():
                 setattr(self, name, value)
             self._set_mode()
-
-    @property
-    def x(self):
-        "The input of this batch: alone if there is one, else the tuple."
-        return self.xb[0] if len(self.xb) == 1 else self.xb or self.kw
-
-    @property
-    def y(self):
-        "The target of this batch: alone if there is one, else the tuple."
-        return self.yb[0] if len(self.yb) == 1 else self.yb
-
-    @property
-    def train_iter(self):
-        "Number of training batches finished in this fit."
-        per_epoch = len(self.dls.train)
-        return (self.epoch - self.start_epoch) * per_epoch + self.batches_done
-
-    @property
-    def pct_train(self):
-        "Progress of this fit, from 0 before its first batch to 1."
-        return (self.epoch + self.batches_done / len(self.dls.train)) / self.n_epoch
-
-    @property
-    def loss_grad(self):
-        "fastai's name for the loss that is propagated back: the same as `loss`."
-        return self.loss
-
-    @loss_grad.setter
-    def loss_grad(self, value):
-        self.loss = value
-
-    @property
-    def smooth_loss(self):
-        "The smoothed training loss (reads it from the device: not for every batch)."
-        return None if self.recorder is None else self.recorder.smooth_loss
 
     @property
     def metrics(self):

@@ -108,6 +108,8 @@ def get_grid(n, nrows=None, ncols=None, figsize=None, double=False, title=None, 
     if nrows * ncols < n:
         raise ValueError(f"get_grid: {n} items do not fit into nrows={nrows} times ncols={ncols}")
     each = 2 if double else 1
+    if not {"layout", "constrained_layout", "tight_layout"} & set(kwargs):
+        kwargs["layout"] = "constrained"                        # titles of several lines make room for themselves
     fig, axs = subplots(nrows, ncols * each, figsize=figsize, imsize=imsize, **kwargs)
     if title is not None:
         fig.suptitle(title, weight="bold", size=14)

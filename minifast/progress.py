@@ -7,6 +7,7 @@ is drawn; without it only the plain lines remain.
 import os
 import shutil
 import sys
+import time
 from html import escape
 from numbers import Integral, Real
 
@@ -143,8 +144,13 @@ class TerminalDisplay(PlainDisplay):
 
 
 class NotebookDisplay(PlainDisplay):
-    "Bars and the epoch table in one output cell that is updated in place; only its last state stays in the notebook."
+    """Bars and the epoch table in one output cell that is updated in place; only its last state stays in the notebook.
 
+    A bar without a table, such as that of `get_preds`, appears once it has been needed for `PATIENCE` seconds: an output cannot be
+    taken back, so a short pass would leave an empty one.
+    """
+
+    PATIENCE = 0.5
     handle = None
     bar_html = ""
 
@@ -153,8 +159,11 @@ class NotebookDisplay(PlainDisplay):
 
     def open_bar(self, half, epoch, total, comment):
         label = f"Epoch {epoch + 1}/{self.n_epoch} {half}: " if hasattr(self, "n_epoch") else ""
+        appears = time.perf_counter() + (0 if hasattr(self, "headers") else self.PATIENCE)
 
         def draw(done, text):
+            if time.perf_counter() < appears:
+                return
             value = "" if total is None else f'value="{done}" max="{total}" '
             self.bar_html = (f'<div><progress {value}style="width:300px;height:20px;vertical-align:middle"></progress> '
                              f"{escape(label + text)}</div>")

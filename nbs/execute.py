@@ -30,7 +30,8 @@ def run(file, timeout=TIMEOUT):
             cell.outputs, cell.execution_count = [], None
     env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}        # the kernel sets its own, which shows figures in the notebook
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(nb, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}}, record_timing=False)
+        client = NotebookClient(nb, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}}, record_timing=False,
+                                extra_arguments=["--log-level=ERROR"])
         client.execute(env=env)
     for cell in nb.cells:
         cell.metadata.clear()

@@ -335,15 +335,18 @@ def coll(ds):
 
 def _entry(pipe, train_item, x):
     """At which step of `pipe` the value `x` enters: 0 when it is of the type of a training item, else the first step after which the
-    value is of the type of `x`; 0 too when there is none, and the first transforms may or may not be able to read it."""
+    value is of the type of `x` (that step itself, where it makes a subclass of it: any PIL image becomes a `PILImage`); 0 too when
+    there is none, and the first transforms may or may not be able to read it."""
     if isinstance(x, type(train_item)) or isinstance(train_item, type(x)) or not len(pipe):
         return 0
     if isinstance(x, (str, Path)) and isinstance(train_item, (str, Path)):
         return 0
     for i, (_, value, _) in enumerate(pipe.trace(train_item)):
         paths = isinstance(x, (str, Path)) and isinstance(value, (str, Path))
-        if paths or (isinstance(x, type(value)) and type(value) is not object) or (isinstance(value, type(x)) and type(x) is not object):
+        if paths or (isinstance(x, type(value)) and type(value) is not object):
             return i + 1
+        if isinstance(value, type(x)) and type(x) is not object:        # this step makes the special kind of the general one
+            return i
     return 0
 
 

@@ -8,7 +8,7 @@ FLOORS = {
     0: "messages items nested device seeds guarded course plots layers layers_base model_info",
     1: "callback schedule groups optim steppers lookahead losses losses_known metrics metrics_base metrics_sklearn hooks transform "
        "checkpoint progress freezing",
-    2: "data.* callbacks.*",
+    2: "data.* callbacks.* loop_state",
     3: "inference learner saving parts",
     5: "vision.* basics demo doctor __main__",
 }

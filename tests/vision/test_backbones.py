@@ -19,7 +19,7 @@ from minifast.vision.heads import create_head
 from minifast.vision.pretrained import WeightsNotFound
 
 BY_NAME = {"resnet18": 512, "squeezenet1_1": 512, "mobilenet_v3_small": 576, "regnet_y_400mf": 440, "shufflenet_v2_x0_5": 1024,
-           "mnasnet0_5": 1280, "alexnet": 256, "vgg11_bn": 512, "densenet121": 1024}
+           "mnasnet0_5": 1280, "alexnet": 256, "vgg11_bn": 512}
 
 
 def check_groups(groups, model):

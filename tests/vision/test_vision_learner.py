@@ -11,7 +11,7 @@ from minifast.data.files import get_image_files
 from minifast.data.loaders import DataLoaders
 from minifast.metrics import accuracy
 from minifast.vision.augment_item import Resize
-from minifast.vision.images import Normalize, imagenet_stats
+from minifast.vision.images import Normalize, PILImage, imagenet_stats
 from minifast.vision.learner import cnn_learner, vision_learner
 from minifast.vision.loaders import ImageDataLoaders
 
@@ -140,3 +140,18 @@ def test_transfer_learning_on_real_pets(data_dir):
     learn = vision_learner(dls, "mobilenet_v2", weights=file, metrics=accuracy, train_bn=False)
     learn.fit_one_cycle(1, 5e-3)
     assert learn.validate()[1] > 0.8
+
+
+def test_predict_takes_whatever_holds_a_picture(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(4):
+            Image.new("RGB", (20, 20), (60 * i, 40, 10)).save(tmp_path / label / f"{i}.png")
+    dls = ImageDataLoaders.from_folder(tmp_path, valid_pct=0.25, item_tfms=Resize(16), num_workers=0, bs=4)
+    learn = vision_learner(dls, "squeezenet1_1", pretrained=False)
+    file = tmp_path / "a" / "2.png"
+    im = Image.open(file)
+    pictures = [str(file), file.read_bytes(), im, im.convert("RGBA"), np.array(im), PILImage.create(file)]
+    expected = learn.predict(file)[2]
+    for x in pictures:
+        torch.testing.assert_close(learn.predict(x)[2], expected)
