@@ -8,8 +8,16 @@ the same fifth of the photos, which neither model is trained on.
 import argparse
 import time
 
-from minifast.vision.all import (ImageDataLoaders, RandomResizedCrop, accuracy, aug_transforms, get_image_files, mobilenet_v2, set_seed,
-                                 vision_learner)
+from minifast.vision.all import (
+    ImageDataLoaders,
+    RandomResizedCrop,
+    accuracy,
+    aug_transforms,
+    get_image_files,
+    mobilenet_v2,
+    set_seed,
+    vision_learner,
+)
 
 
 def main():
@@ -32,7 +40,8 @@ def main():
             learn.fit_one_cycle(args.epochs + 1, 3e-3)
         else:
             learn.fine_tune(args.epochs)
-        print(f"{'from scratch' if weights is None else 'fine-tuned  '}: accuracy {learn.validate()[1]:.4f} after {args.epochs + 1} epochs, "
+        name = "from scratch" if weights is None else "fine-tuned"
+        print(f"{name}: accuracy {learn.validate()[1]:.4f} after {args.epochs + 1} epochs, "
               f"{time.perf_counter() - started:.0f} s", flush=True)
 
 

@@ -167,8 +167,7 @@ def _pictures(path):
 
 def _small_vision(path):
     data = ImageDataLoaders.from_folder(path, item_tfms=Resize(16, method="squish"), bs=4, num_workers=0)
-    learn = Learner(data, nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2)))
-    return learn
+    return Learner(data, nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2)))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -148,7 +148,7 @@ def test_predict_takes_whatever_holds_a_picture(tmp_path):
         for i in range(4):
             Image.new("RGB", (20, 20), (60 * i, 40, 10)).save(tmp_path / label / f"{i}.png")
     dls = ImageDataLoaders.from_folder(tmp_path, valid_pct=0.25, item_tfms=Resize(16), num_workers=0, bs=4)
-    learn = vision_learner(dls, "squeezenet1_1", pretrained=False)
+    learn = vision_learner(dls, "resnet18", pretrained=False)
     file = tmp_path / "a" / "2.png"
     im = Image.open(file)
     pictures = [str(file), file.read_bytes(), im, im.convert("RGBA"), np.array(im), PILImage.create(file)]

@@ -1,0 +1,97 @@
+"""`from minifast.vision.all import *` is a contract: listed, sorted, documented names, and the ones that course notebooks count on."""
+import importlib
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+MODULES = ["minifast.basics", "minifast.vision.all"]
+
+#: The names that notebooks of the fast.ai course use in vision code, of those parts that minifast has.
+COURSE = """
+Path partial np pd plt torch nn F tensor re random math os string shutil matplotlib SimpleNamespace Tensor
+L first range_of coll_repr noop array one_hot store_attr Inf defaults params to_device to_cpu to_np progress_bar set_seed
+URLs untar_data get_image_files get_text_files parent_label using_attr RegexLabeller verify_images
+RandomSplitter GrandparentSplitter FuncSplitter Transform Pipeline TfmdLists Datasets Categorize ToTensor IntToFloatTensor Normalize
+DataBlock DataLoader DataLoaders ImageBlock CategoryBlock MultiCategoryBlock ImageDataLoaders
+Image PILImage PILImageBW TensorImage image2tensor imagenet_stats show_image show_at subplots
+Resize ResizeMethod PadMode RandomResizedCrop aug_transforms setup_aug_tfms Rotate Zoom Warp
+Learner Callback Recorder CancelFitException vision_learner cnn_learner create_head create_body resnet18 resnet34 resnet50
+Module ConvLayer Embedding Flatten NormType sequential sigmoid_range
+SGD Optimizer CrossEntropyLossFlat MSELossFlat accuracy accuracy_multi error_rate slide valley minimum steep
+""".split()
+
+
+def public(module):
+    return {name: getattr(importlib.import_module(module), name) for name in importlib.import_module(module).__all__}
+
+
+def is_constant(value):
+    "Numbers, texts and tables of them say what they are by their names."
+    return isinstance(value, (int, float, str, tuple, list, dict))
+
+
+def undocumented(names):
+    "Which of minifast's own names have no docstring of their own."
+    def ours(value):
+        return not is_constant(value) and not isinstance(value, ModuleType) and (getattr(value, "__module__", None) or "").startswith("minifast")
+    return [name for name, value in names.items() if ours(value) and not (getattr(value, "__doc__", None) or "").strip()
+            or (ours(value) and isinstance(value, type) and not (vars(value).get("__doc__") or "").strip())]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_listed_sorted_and_there(module):
+    names = importlib.import_module(module).__all__
+    assert names == sorted(names), [b for a, b in zip(names, names[1:], strict=False) if b < a]
+    assert len(set(names)) == len(names), sorted({n for n in names if names.count(n) > 1})
+    assert [n for n in names if not hasattr(importlib.import_module(module), n)] == []
+    assert [n for n in names if n.startswith("_")] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_own_names_are_documented(module):
+    assert undocumented(public(module)) == []
+
+
+def test_the_test_sees_a_missing_docstring():
+    def bare():
+        pass
+
+    class Bare(Exception):
+        pass
+
+    bare.__module__ = Bare.__module__ = "minifast.made_up"
+    assert undocumented({"bare": bare, "Bare": Bare, "number": 3, "Path": ModuleType("m")}) == ["bare", "Bare"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_name_defined_for_users_is_listed(module):
+    "What the module imports to give it on is in its `__all__`: no name is there by accident."
+    m = importlib.import_module(module)
+    submodules = {n for n, v in vars(m).items() if isinstance(v, ModuleType) and v.__name__.startswith("minifast")}
+    assert sorted(n for n in vars(m) if not n.startswith("_") and n not in m.__all__ and n not in submodules) == []
+
+
+def test_vision_has_all_of_basics():
+    assert set(public("minifast.basics")) <= set(public("minifast.vision.all"))
+    assert all(public("minifast.vision.all")[n] is v for n, v in public("minifast.basics").items())
+
+
+def test_a_star_brings_exactly_what_is_listed():
+    code = ("before = set(globals())\nfrom minifast.vision.all import *\n"
+            "print(*sorted(set(globals()) - before - {'before'}))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = importlib.import_module("minifast.vision.all").__all__
+    assert done.stdout.split() == names
+    assert len(names) <= 300, "so many names come with a star that nobody can know them: leave the rare ones in their modules"
+
+
+def test_no_python_builtin_is_hidden():
+    import builtins
+    assert [n for n in importlib.import_module("minifast.vision.all").__all__ if hasattr(builtins, n)] == []
+
+
+def test_the_course_finds_its_names():
+    assert [n for n in COURSE if n not in public("minifast.vision.all")] == []
+    assert len(set(COURSE)) == len(COURSE) == 121, len(COURSE)
