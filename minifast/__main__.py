@@ -26,6 +26,8 @@ def main(argv=None):
         from .doctor import report
         print(report())
         return 0
+    import matplotlib
+    matplotlib.use("Agg")              # the pictures go to files
     from .demo import run
     try:
         run(args.data, args.out, args.epochs, args.size, weights=args.weights)

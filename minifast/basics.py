@@ -53,8 +53,8 @@ from .metrics import (CorpusBLEUMetric, Dice, DiceMulti, JaccardCoeff, JaccardCo
                       foreground_acc, mae, mse, msle, optim_metric, rmse, top_k_accuracy)
 from .metrics_base import AccumMetric, AvgLoss, AvgMetric, LossMetric, Metric, Perplexity, ValueMetric
 from .metrics_sklearn import (APScoreBinary, APScoreMulti, BalancedAccuracy, BrierScore, CohenKappa, ExplainedVariance, F1Score,
-                              F1ScoreMulti, FBeta, HammingLoss, Jaccard, MatthewsCorrCoef, PearsonCorrCoef, Precision, PrecisionMulti, R2Score,
-                              Recall, RecallMulti, RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef, skm_to_fastai)
+                              F1ScoreMulti, FBeta, HammingLoss, Jaccard, MatthewsCorrCoef, PearsonCorrCoef, Precision, PrecisionMulti,
+                              R2Score, Recall, RecallMulti, RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef, skm_to_fastai)
 from .model_info import num_features_model, params, total_params
 from .nested import to_cpu, to_detach, to_device, to_np
 from .optim import SGD, Adam, Lamb, Larc, Lion, Lookahead, Optimizer, OptimWrapper, QHAdam, RAdam, RMSProp, ranger

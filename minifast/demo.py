@@ -25,12 +25,10 @@ def write_digits(folder):
 def run(data=None, out=OUT, epochs=None, size=None, seed=42, weights=None):
     """Train on the images under `data` (one folder per class; None: the handwritten digits) and write pictures and model to `out`.
 
-    epochs, size: default to 5 epochs of 64x64 pixels for the digits, 3 of 128x128 for own images. weights: path to ImageNet
+    epochs, size: default to 5 epochs of 32x32 pixels for the digits, 3 of 128x128 for own images. weights: path to ImageNet
     weights of resnet18; where they are at hand (here or in torch's cache) the model is fine-tuned instead of trained from scratch.
     Returns the learner.
     """
-    import matplotlib
-    matplotlib.use("Agg")
     from .basics import accuracy, set_seed
     from .data.files import get_image_files
     from .vision.all import ImageDataLoaders, Resize, aug_transforms, resnet18, vision_learner
@@ -40,25 +38,25 @@ def run(data=None, out=OUT, epochs=None, size=None, seed=42, weights=None):
     set_seed(seed)
     if data is None:
         path = write_digits(out / "digits")
-        epochs, size, item_tfms, flip = epochs or 5, size or 32, None, False
+        epochs, size, flip = epochs or 5, size or 32, False
         print(f"Wrote {plural(len(get_image_files(path)), 'handwritten digit')} to {path}/<class>/*.png")
     else:
         path = Path(data)
         epochs, size, flip = epochs or 3, size or 128, True
-    item_tfms = Resize(size)
     print(f"Loading the images: one folder per class, a fifth of them kept for validation, {size}x{size} pixels")
     splits = {d.name for d in path.iterdir() if d.is_dir()} if path.is_dir() else set()
     valid = {"train": "train", "valid": "valid"} if {"train", "valid"} <= splits else {"valid_pct": 0.2}
-    dls = ImageDataLoaders.from_folder(path, **valid, seed=seed, item_tfms=item_tfms, bs=64,
+    dls = ImageDataLoaders.from_folder(path, **valid, seed=seed, item_tfms=Resize(size), bs=64,
                                        batch_tfms=aug_transforms(do_flip=flip, max_rotate=8, max_warp=0.1, p_affine=0.5))
     print(f"{len(dls.train_ds):,} training and {len(dls.valid_ds):,} validation images in {plural(len(dls.vocab), 'class')}: "
           + ", ".join(map(str, dls.vocab[:12])) + (", ..." if len(dls.vocab) > 12 else ""))
-    _picture(dls.show_batch(), out / "batch.png")
+    dls.show_batch()
+    _picture(out / "batch.png")
 
     weights = weights or _weights_at_hand()
     learn = vision_learner(dls, resnet18, metrics=accuracy, pretrained=weights is not None, weights=weights, path=out)
     lr = learn.lr_find().valley
-    _picture(None, out / "lr_find.png")
+    _picture(out / "lr_find.png")
     print(f"lr_find suggests a learning rate of {lr:.1e}")
     if weights is None:
         print(f"Training resnet18 from scratch for {plural(epochs, 'epoch')} with one-cycle")
@@ -67,9 +65,9 @@ def run(data=None, out=OUT, epochs=None, size=None, seed=42, weights=None):
         print(f"Fine-tuning resnet18 from {weights}")
         learn.fine_tune(epochs, lr)
     learn.recorder.plot_loss()
-    _picture(None, out / "losses.png")
+    _picture(out / "losses.png")
     learn.show_results()
-    _picture(None, out / "results.png")
+    _picture(out / "results.png")
     saved = learn.save("demo", with_opt=False)
 
     file = dls.valid_ds.items[0]
@@ -90,7 +88,7 @@ def _weights_at_hand():
     return find_weights(ResNet18_Weights.DEFAULT.url.rsplit("/", 1)[1])
 
 
-def _picture(axes, file):
+def _picture(file):
     "Save the current figure and close it."
     import matplotlib.pyplot as plt
     plt.gcf().savefig(file, dpi=110, bbox_inches="tight")

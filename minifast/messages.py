@@ -42,6 +42,8 @@ def add_note(error, note):
     "Attach `note` to `error` so that it is printed with it (Python 3.10 has no `add_note`: the first argument is extended)."
     if hasattr(error, "add_note"):
         error.add_note(note)
+    elif isinstance(error, OSError) and error.strerror:      # its text is made of this, whatever its arguments say
+        error.strerror = f"{error.strerror}\n{note}"
     else:
         head = str(error.args[0]) if error.args else type(error).__name__
         error.args = (f"{head}\n{note}", *error.args[1:])

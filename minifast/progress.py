@@ -155,11 +155,12 @@ class NotebookDisplay(PlainDisplay):
     bar_html = ""
 
     def _begin(self):
-        self._draw()
+        if self.headers:
+            self._draw()
 
     def open_bar(self, half, epoch, total, comment):
         label = f"Epoch {epoch + 1}/{self.n_epoch} {half}: " if hasattr(self, "n_epoch") else ""
-        appears = time.perf_counter() + (0 if hasattr(self, "headers") else self.PATIENCE)
+        appears = time.perf_counter() + (0 if getattr(self, "headers", None) else self.PATIENCE)
 
         def draw(done, text):
             if time.perf_counter() < appears:

@@ -75,3 +75,12 @@ def test_add_note_keeps_the_arguments():
                                            (1234567, "class", "1,234,567 classes"), (2, "box", "2 boxes")])
 def test_plural(n, noun, text):
     assert plural(n, noun) == text
+
+
+def test_a_note_reaches_the_text_of_an_os_error_on_old_pythons():
+    class Old(FileNotFoundError):
+        add_note = property()                     # as on Python 3.10: there is no such method
+
+    error = Old(2, "No such file")
+    add_note(error, "in transform Resize")
+    assert "in transform Resize" in str(error)

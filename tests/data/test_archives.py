@@ -202,6 +202,14 @@ def test_tar_cut_exactly_between_two_members(tmp_path):
     assert_refused(tmp_path, archive, "damaged or incomplete")
 
 
+def test_fewer_bytes_than_declared(tmp_path):
+    "tarfile and zipfile notice this themselves in most cases; the writer does in every case."
+    from minifast.data.archives import _Writer
+    (tmp_path / "archive").write_bytes(b"x")
+    with pytest.raises(ArchiveError, match=r"ends in the middle of 'a/b': 7 of 10 bytes are missing"):
+        _Writer(tmp_path, tmp_path / "archive", Limits()).file(["a", "b"], io.BytesIO(b"abc"), 10)
+
+
 def test_damaged_header_is_not_taken_for_the_end(tmp_path):
     archive = make_tar(tmp_path / "a.tar", [(f"t/{i}", bytes(512)) for i in range(4)], "w")
     data = bytearray(archive.read_bytes())
