@@ -13,11 +13,13 @@ extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "myst_nb"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"minifast {release}"
+html_show_copyright = False
 myst_heading_anchors = 3
 nb_execution_mode = "off"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True, "ignore-module-all": True}     # each thing once, in the module that defines it
 autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False      # else what PIL and torch say of their methods is repeated here
 python_maximum_signature_line_length = 100
 
 HERE = Path(__file__).parent
@@ -27,7 +29,9 @@ def copy_notebooks():
     "Bring `../nbs` to where Sphinx looks, with the links that lead back here."
     (HERE / "nbs").mkdir(exist_ok=True)
     for file in (HERE.parent / "nbs").glob("*.ipynb"):
-        (HERE / "nbs" / file.name).write_text(file.read_text(encoding="utf-8").replace("](../docs/", "](../"), encoding="utf-8")
+        text = file.read_text(encoding="utf-8").replace("](../docs/", "](../")
+        text = re.sub(r"\]\(#[\w-]+\)", lambda link: link[0].lower(), text)          # Jupyter's anchors keep capitals, Sphinx's do not
+        (HERE / "nbs" / file.name).write_text(text, encoding="utf-8")
     for file in (HERE / "nbs").glob("*.ipynb"):
         if not (HERE.parent / "nbs" / file.name).exists():
             file.unlink()
@@ -37,28 +41,31 @@ _SPAN = re.compile(r"`([^`]+)`")
 _SPECIAL = re.compile(r"([*|_\\])")
 
 
-def _in_rst(line):
-    "A line of a docstring, in which `code` and plain text is all there is, as reStructuredText."
-    parts = _SPAN.split(line)           # text, code, text, code, ..., text
+def _in_rst(text):
+    "Part of a docstring, in which `code` and plain text is all there is, as reStructuredText."
+    parts = _SPAN.split(text)           # text, code, text, code, ..., text
     for i in range(0, len(parts), 2):
         parts[i] = _SPECIAL.sub(r"\\\1", parts[i])
     out = parts[0]
-    for code, text in zip(parts[1::2], parts[2::2], strict=True):
-        out += (r"\ " if out and not out[-1].isspace() else "") + f"``{code}``" + (r"\ " if text and not text[0].isspace() else "") + text
+    for code, plain in zip(parts[1::2], parts[2::2], strict=True):
+        before, after = out and not out[-1].isspace(), plain and not plain[0].isspace()
+        out += (r"\ " if before else "") + f"``{code}``" + (r"\ " if after else "") + plain
     return out
 
 
 def to_rst(app, what, name, obj, options, lines):
-    "Docstrings are written to be read in the source: make headings, code spans and indented code what Sphinx expects."
-    new, in_code = [], False
-    for i, line in enumerate(lines):
-        indented, after_blank = line.startswith("    "), i == 0 or not lines[i - 1].strip()
-        if indented and after_blank and not in_code:
-            in_code = True
-            new += ["::", ""]
-        elif line.strip() and not indented:
-            in_code = False
-        new.append(line if in_code or line.lstrip().startswith(">>>") else _in_rst(line))
+    "Docstrings are written to be read in the source: make code spans, and indented code, what Sphinx expects."
+    if what == "module":
+        lines[:] = obj.__doc__.splitlines()         # Sphinx takes away the indentation if everything but the first line has it
+    blocks = re.split(r"\n\s*\n", "\n".join(lines).strip("\n"))
+    new = []
+    for block in blocks:
+        if block.startswith("    "):
+            new += ["::", "", *block.splitlines(), ""]
+        elif ">>>" in block:
+            new += [*block.splitlines(), ""]
+        else:
+            new += [*_in_rst(block).splitlines(), ""]
     lines[:] = new
 
 

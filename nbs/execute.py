@@ -31,10 +31,12 @@ def run(file, timeout=TIMEOUT):
     env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}        # the kernel sets its own, which shows figures in the notebook
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(nb, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}}, record_timing=False,
-                                extra_arguments=["--log-level=ERROR"])
+                                coalesce_streams=True, extra_arguments=["--log-level=ERROR"])
         client.execute(env=env)
     for cell in nb.cells:
         cell.metadata.clear()
+        if cell.cell_type == "code":        # a progress bar that is gone leaves an empty output
+            cell.outputs = [o for o in cell.outputs if o.output_type != "display_data" or any(o.data.values())]
     nb.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
     return nb
 
