@@ -1,5 +1,5 @@
 """Freezing layer groups, and remembering what the user froze by hand."""
-from .groups import NORM_TYPES, layer_group_count, norm_params
+from .groups import NORM_TYPES, group_layers, layer_group_count, norm_params
 from .messages import plural
 
 
@@ -11,10 +11,11 @@ class Freezer:
     parameters nor their running statistics move there.
     """
 
-    def __init__(self, model, opt, train_bn=True):
+    def __init__(self, model, opt, train_bn=True, before=None):
         self.model, self.opt, self.train_bn = model, opt, train_bn
-        self.last_set = {id(p): True for g in opt.param_groups for p in g["params"]}
-        self.frozen_to = 0
+        known = {} if before is None else before.last_set        # of an optimizer made anew: what is frozen now was frozen here
+        self.last_set = {id(p): known.get(id(p), True) for g in opt.param_groups for p in g["params"]}
+        self.frozen_to = 0 if before is None else before.frozen_to
 
     def freeze_to(self, n):
         "Freeze every layer group before `n`; negative `n` counts from the end."
@@ -27,10 +28,10 @@ class Freezer:
         if not 0 <= wanted < total:
             raise ValueError(f"freeze_to({n}): this model has {plural(total, 'layer group')}, so n must be from {-total} to {total - 1}")
         norms = norm_params(self.model) if self.train_bn else set()
-        for group in self.opt.param_groups:
+        for group, layer in zip(self.opt.param_groups, group_layers(self.opt), strict=True):
             for p in group["params"]:
                 by_hand = not p.requires_grad and self.last_set.get(id(p), True)
-                flag = not by_hand and (group["layer_group"] >= wanted or id(p) in norms)
+                flag = not by_hand and (layer >= wanted or id(p) in norms)
                 if not by_hand:
                     p.requires_grad_(flag)
                     self.last_set[id(p)] = flag

@@ -15,28 +15,71 @@ class Text(str):
         return str(self)
 
 
-def loader_for(learn, ds_idx, dl, shuffle=False, train_transforms=False):
-    """The loader to predict on: `dl`, or loader `ds_idx` of the learner's data, over every item in the order of its dataset.
+def with_model_tfms(loaders, tfms):
+    "`loaders` (a loader or `DataLoaders`), or a copy to which those of the model's batch transforms `tfms` that are missing are added."
+    parts = list(loaders) if hasattr(loaders, "with_tfms") else [loaders]
+    if not tfms or not all(hasattr(dl, "after_batch") for dl in parts):
+        return loaders
+    missing = [t for t in tfms if not any(type(t) is type(f) for f in parts[0].after_batch)]
+    if not missing:
+        return loaders
+    if hasattr(loaders, "with_tfms"):
+        return loaders.with_tfms(missing)
+    return loaders.new(after_batch=loaders.after_batch.add(missing))
 
-    Training data is seen with the transforms of validation, without augmentation, unless `train_transforms`.
+
+def loader_for(learn, ds_idx, dl, shuffle=False, train_transforms=False, seed=None):
+    """The loader to predict on: `dl`, or loader `ds_idx` of the learner's data, over its items in the order of its dataset.
+
+    Training data is seen with the transforms of validation, without augmentation, unless `train_transforms`. A sampler that takes a
+    subset of the items keeps doing so.
     """
     if dl is None:
         if not -len(learn.dls) <= ds_idx < len(learn.dls):
-            raise IndexError(f"ds_idx={ds_idx}: this learner has {plural(len(learn.dls), 'loader')} (0 is training, 1 validation). "
-                             "Give a loader, `dl=learn.dls.test_dl(items)`")
+            raise IndexError(f"ds_idx={ds_idx}: this learner has {plural(len(learn.dls), 'loader')} (0 is training, 1 validation)"
+                             + (" and no validation data" if len(learn.dls) == 1 else "")
+                             + ". Give a loader, `dl=learn.dls.test_dl(items)`")
         dl = learn.dls[ds_idx]
     elif isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
         raise TypeError(f"dl must be a loader; received {describe(dl)}. Make one from items with `learn.dls.test_dl(items)`")
     if hasattr(dl, "after_batch"):
-        return dl.new(shuffle=shuffle, drop_last=False, split_idx=0 if train_transforms else 1)
-    if type(dl) is TorchDataLoader and not shuffle and not isinstance(dl.sampler, torch.utils.data.SequentialSampler) and dl.batch_size:
-        return TorchDataLoader(dl.dataset, dl.batch_size, num_workers=dl.num_workers, collate_fn=dl.collate_fn)
+        dl = with_model_tfms(dl, learn.batch_tfms)
+        if dl.is_plain_pass and dl.device == learn.dls.device and learn.dl is None and not shuffle and not train_transforms:
+            return dl
+        subset = getattr(dl.sampler, "indices", None)
+        dataset = None if subset is None else torch.utils.data.Subset(dl.dataset, sorted(subset))
+        return dl.new(dataset, shuffle=shuffle, drop_last=False, split_idx=0 if train_transforms else 1, device=learn.dls.device,
+                      **({} if seed is None else {"seed": seed}))
+    if type(dl) is TorchDataLoader and dl.batch_size and not shuffle:
+        return _torch_loader_in_order(dl)
     return dl
+
+
+def _torch_loader_in_order(dl):
+    "A torch loader over the same items in the order of the dataset, with none left out at the end."
+    samplers = torch.utils.data
+    if isinstance(dl.sampler, samplers.SequentialSampler) and not dl.drop_last:
+        return dl
+    if isinstance(dl.sampler, samplers.SubsetRandomSampler):
+        dataset = samplers.Subset(dl.dataset, sorted(int(i) for i in dl.sampler.indices))
+    elif isinstance(dl.sampler, (samplers.SequentialSampler, samplers.RandomSampler, samplers.WeightedRandomSampler)):
+        dataset = dl.dataset
+    else:
+        return dl
+    return TorchDataLoader(dataset, dl.batch_size, num_workers=dl.num_workers, collate_fn=dl.collate_fn)
+
+
+class _OneBatch(list):
+    "A single batch in the place of a loader."
+
+    def __init__(self, batch, n_inp):
+        super().__init__([batch])
+        self.n_inp = n_inp
 
 
 def run_pass(learn, dl, cbs=None):
     "One validation pass of `learn` over `dl`: eval mode, no gradients, only the validation events."
-    learn.model.to(learn.dls.device)
+    learn.to_device()
     nested = learn.dl is not None               # called from a callback: the bars on the screen belong to the outer pass
     with learn.removed_cbs(ProgressCallback if nested else None), learn.added_cbs(cbs), learn._cleaning_up():
         learn._validate(dl)
@@ -47,20 +90,18 @@ def validate(learn, ds_idx=1, dl=None, cbs=None):
     if learn.recorder is None:
         raise ValueError("validate() reads its results from the Recorder, and this learner has none: create it with default_cbs=True, or "
                          "`learn.add_cb(Recorder())`")
-    if dl is None and ds_idx >= len(learn.dls):
-        raise IndexError(f"validate(ds_idx={ds_idx}): this learner has {plural(len(learn.dls), 'loader')} and no validation data; "
-                         "give a loader, `dl=...`")
+    dl = loader_for(learn, ds_idx, dl)
     with learn.recording_apart():
-        run_pass(learn, learn.dls[ds_idx] if dl is None else dl, cbs)
+        run_pass(learn, dl, cbs)
         return learn.recorder.validation_values()
 
 
 def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, reorder=True, cbs=None,
-              with_preds=True, with_targs=True, concat_dim=0, train_transforms=False):
+              with_preds=True, with_targs=True, concat_dim=0):
     "See `Learner.get_preds`."
     if with_loss and learn.loss_func is None:
         raise ValueError("get_preds(with_loss=True): this learner has no loss function")
-    dl = loader_for(learn, ds_idx, dl, train_transforms=train_transforms) if reorder else dl if dl is not None else learn.dls[ds_idx]
+    dl = loader_for(learn, ds_idx, dl) if reorder else dl if dl is not None else learn.dls[ds_idx]
     gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, learn.activation if act is None else act)
     with learn.recording_apart(valid_metrics=False):
         run_pass(learn, dl, [gather, *([] if cbs is None else cbs if isinstance(cbs, (list, tuple)) else [cbs])])
@@ -97,7 +138,7 @@ def decode_batch(learn, batch, max_n=None):
 def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
     """Test-time augmentation: `(preds, targs)` averaged over `n` passes with the training transforms and one plain pass.
 
-    beta: weight of the plain pass (`beta * plain + (1 - beta) * mean of augmented`); None returns `(augmented, plain, targs)`.
+    beta: weight of the plain pass (`beta * plain + (1 - beta) * mean of augmented`); None returns `((augmented, plain), targs)`.
     use_max: take the maximum over all passes instead. Averages activated predictions (probabilities).
     """
     if n < 1:
@@ -106,13 +147,14 @@ def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
     if not varying_transforms(source):
         raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
                          "`batch_tfms=aug_transforms()`, or use get_preds()")
-    passes = [get_preds(learn, ds_idx, dl, with_targs=False, train_transforms=True)[0] for _ in range(n)]
+    augmenting = loader_for(learn, ds_idx, dl, train_transforms=True)      # one loader: each pass is an epoch of its own
+    passes = [get_preds(learn, dl=augmenting, with_targs=False, reorder=False)[0] for _ in range(n)]
     plain, targs = get_preds(learn, ds_idx, dl)
     if use_max:
         return torch.stack([*passes, plain]).max(0)[0], targs
     augmented = torch.stack(passes).mean(0)
     if beta is None:
-        return augmented, plain, targs
+        return (augmented, plain), targs
     return torch.lerp(augmented, plain, beta), targs
 
 
@@ -125,14 +167,15 @@ def varying_transforms(dl):
 def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
     "See `Learner.show_results`."
     from .plots import get_grid, show_item
-    dl = loader_for(learn, ds_idx, dl, shuffle=shuffle)
+    learn._shown = vars(learn).get("_shown", -1) + 1                       # other items each time, the same in each run
+    dl = loader_for(learn, ds_idx, dl, shuffle=shuffle, seed=learn._shown if shuffle else None)
     if not hasattr(dl, "decode_batch"):
         raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
                         "`DataLoaders.from_dsets`); these are plain torch loaders")
     batch = dl.one_batch()
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
-    inputs, _, _, decoded = get_preds(learn, dl=[batch], with_input=True, with_decoded=True, reorder=False)
+    inputs, _, _, decoded = get_preds(learn, dl=_OneBatch(batch, dl.n_inp), with_input=True, with_decoded=True, reorder=False)
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     n = min(max_n, len(inputs[0]))
     truth, guess = dl.decode_batch(batch, max_n=n), dl.decode_batch(to_device((*inputs, decoded), learn.dls.device), max_n=n)

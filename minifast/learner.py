@@ -81,11 +81,13 @@ class Learner(LoopState, HasCallbacks, Guarded):
     the model that returns its parameters, or one list of parameters per layer group. cbs: callbacks. metrics: functions of
     (pred, target), `Metric`s or their names. path, model_dir: `save` writes to `path/model_dir` (default `./models`). wd: weight
     decay (None: the optimizer's). wd_bn_bias: decay norm layers and biases too. train_bn: norm layers of frozen groups go on
-    learning. moms: momentum at start, peak and end of one-cycle. default_cbs: add the first-batch check, recorder and progress.
+    learning. moms: momentum at start, peak and end of one-cycle (None: momentum is left alone). default_cbs: add the first-batch
+    check, recorder and progress. batch_tfms: batch transforms that belong to the model, such as the normalisation of its weights:
+    every loader this learner is given gets them if it has none of the kind; the loaders themselves stay as they are.
     """
 
     # What a learner holds; nothing else may be set on it, so that a misspelt name is an error (subclasses annotate their own).
-    dls: object
+    batch_tfms: list
     model: torch.nn.Module
     loss_func: object
     opt_func: object
@@ -101,8 +103,10 @@ class Learner(LoopState, HasCallbacks, Guarded):
     moms: tuple
 
     def __init__(self, dls, model, loss_func=None, opt_func=Adam, lr=1e-3, splitter=trainable_params, cbs=None, metrics=None, path=None,
-                 model_dir="models", wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), default_cbs=True):
+                 model_dir="models", wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), default_cbs=True,
+                 batch_tfms=None):
         check_parts(dls, model, opt_func, splitter)
+        self.batch_tfms = listed(batch_tfms)
         self.dls, self.model = dls, model
         self.loss_func = getattr(dls, "loss_func", None) if loss_func is None else check_loss(loss_func)
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
@@ -118,8 +122,13 @@ class Learner(LoopState, HasCallbacks, Guarded):
     # -- the loop ---------------------------------------------------------------------------------------------------------------
     def _fit(self, n_epoch, start_epoch=0):
         self.n_epoch, self.start_epoch, self.epoch, self.batches_done = n_epoch, start_epoch, start_epoch, 0
-        with self._cleaning_up():
-            self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
+        self.opt.zero_grad()              # an interrupted fit may have left gradients behind
+        try:
+            with self._cleaning_up():
+                self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
+        finally:
+            for cb in self.cbs:
+                cb.run = True
 
     def _all_epochs(self):
         for self.epoch in range(self.start_epoch, self.n_epoch):
@@ -171,13 +180,13 @@ class Learner(LoopState, HasCallbacks, Guarded):
     def _backward_and_step(self):
         try:
             self("before_backward")
-            self.loss.backward()
+            self.loop_backward(self.loss)
         except CancelBackwardException:
             self("after_cancel_backward")
         self("after_backward")
         try:
             self("before_step")
-            self.opt.step()
+            self.loop_step(self.opt)
         except CancelStepException:
             self("after_cancel_step")
         self("after_step")
@@ -212,12 +221,19 @@ class Learner(LoopState, HasCallbacks, Guarded):
         finally:
             if outer is None:
                 self("cleanup_fit")
-                for cb in self.cbs:
-                    cb.run = True
                 outer = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
             for name, value in outer.items():
                 setattr(self, name, value)
             self._set_mode()
+
+    @property
+    def dls(self):
+        "The data. Assigning other loaders is fine at any time; they get the learner's own batch transforms."
+        return self._dls
+
+    @dls.setter
+    def dls(self, dls):
+        self._dls = inference.with_model_tfms(dls, self.batch_tfms)
 
     @property
     def metrics(self):
@@ -250,14 +266,16 @@ class Learner(LoopState, HasCallbacks, Guarded):
     def fit_one_cycle(self, n_epoch, lr_max=None, div=25.0, div_final=1e5, pct_start=0.25, wd=None, moms=None, cbs=None, reset_opt=False,
                       start_epoch=0):
         """Train with the one-cycle policy: lr rises by a cosine from `lr_max/div` to `lr_max` over the first `pct_start` of the
-        batches, then falls to `lr_max/div_final`; momentum goes the other way, through `moms`. Source: L. Smith, N. Topin,
+        batches, then falls to `lr_max/div_final`; momentum goes the other way, through `moms`, if
+        the optimizer has any (SGD has not unless it is given `mom=`). Source: L. Smith, N. Topin,
         "Super-Convergence", 2018."""
         if self.opt is None or reset_opt:
             self.create_opt()
         peak = spread(self.lr if lr_max is None else lr_max, layer_group_count(self.opt))
         scheds = {"lr": combined_cos(pct_start, [v / div for v in peak], peak, [v / div_final for v in peak])}
-        if self._has_momentum():
-            scheds["mom"] = combined_cos(pct_start, *(self.moms if moms is None else moms))
+        moms = self.moms if moms is None else moms
+        if moms is not None and self._has_momentum():
+            scheds["mom"] = combined_cos(pct_start, *moms)
         self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *listed(cbs)], start_epoch=start_epoch)
 
     def fit_flat_cos(self, n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False, start_epoch=0):
@@ -307,7 +325,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
     # -- layer groups and the optimizer -----------------------------------------------------------------------------------------
     def create_opt(self):
         "Make the optimizer anew from the model's layer groups, as `splitter` gives them; returns it."
-        self.model.to(self.dls.device)
+        self.to_device()
         groups = param_groups(self.model, self.splitter(self.model), self.wd_bn_bias)
         lrs = spread(self.lr, 1 + max(g["layer_group"] for g in groups))
         self.opt = self.opt_func(groups, lr=lrs[-1])
@@ -317,9 +335,9 @@ class Learner(LoopState, HasCallbacks, Guarded):
         if self.wd is not None:
             set_hyper(self.opt, "wd", self.wd)
         for group in self.opt.param_groups:            # an optimizer of torch's own does not know the mark
-            if group["no_decay"] and "weight_decay" in group:
+            if group.get("no_decay") and "weight_decay" in group:
                 group["weight_decay"] = 0.0
-        self.freezer = Freezer(self.model, self.opt, self.train_bn)
+        self.freezer = Freezer(self.model, self.opt, self.train_bn, self.freezer)
         return self.opt
 
     def freeze_to(self, n):
@@ -339,8 +357,19 @@ class Learner(LoopState, HasCallbacks, Guarded):
     def _has_momentum(self):
         try:
             return any(get_hyper(self.opt, "mom"))
-        except ValueError:
+        except ValueError:              # this optimizer has none
             return False
+
+    def to_device(self):
+        "Bring the model, the loss (it may hold class weights) and the optimizer's state to where the batches are. Returns the learner."
+        device = self.dls.device
+        for module in (self.model, self.loss_func):
+            if isinstance(module, torch.nn.Module):
+                module.to(device)
+        if self.opt is not None and any(t.device != p.device for p, state in self.opt.state.items() for name, t in state.items()
+                                        if isinstance(t, torch.Tensor) and name != "step"):
+            self.opt.load_state_dict(self.opt.state_dict())     # puts the state where the parameters are now
+        return self
 
     def _check_opt(self):
         "Bring model and optimizer onto the loaders' device, and refuse an optimizer that does not hold what should be trained."
@@ -349,9 +378,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
         if missing:
             raise ValueError(f"{plural(len(missing), 'parameter')} of the model would not be trained, because the optimizer does not hold "
                              f"them (first: {', '.join(missing[:3])}). If the model was changed, call `learn.create_opt()`")
-        if next(self.model.parameters()).device != self.dls.device:
-            self.model.to(self.dls.device)
-            self.opt.load_state_dict(self.opt.state_dict())     # moves its state to where the parameters are now
+        self.to_device()
 
     @contextmanager
     def _hypers_of_this_fit(self, lr, wd):
@@ -390,8 +417,8 @@ class Learner(LoopState, HasCallbacks, Guarded):
         return inference.tta(self, ds_idx, dl, n, beta, use_max)
 
     def show_results(self, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
-        "Show inputs of one batch with target and prediction; returns the axes."
-        return inference.show_results(self, ds_idx, dl, max_n, shuffle, figsize)
+        "Show inputs of one batch with target and prediction, green where they agree."
+        inference.show_results(self, ds_idx, dl, max_n, shuffle, figsize)
 
     def activation(self, pred):
         "What turns the model's output into a prediction, as the loss says (softmax, sigmoid, identity)."
@@ -437,15 +464,18 @@ class Learner(LoopState, HasCallbacks, Guarded):
     # -- looking at it ----------------------------------------------------------------------------------------------------------
     def show_training_loop(self):
         "Print the loop with the callbacks that hear each event."
+        training = True
         for line in __doc__.split("order in which callbacks hear them:\n")[1].split("\nA `Cancel")[0].strip("\n").splitlines():
-            heard = self.ordered_cbs(line.strip()) if line.strip() in EVENTS else []
+            event = line.strip()
+            training = training and event != "before_validate"
+            heard = self.ordered_cbs(event, training) if event in EVENTS else []
             print(line + (f"    <- {', '.join(map(repr, heard))}" if heard else ""))
 
     def summary(self):
         "A table of the model's layers with output shapes and parameters, then optimizer, loss and callbacks: printable text."
         from .hooks import module_summary
         inputs, keywords, _ = split_batch(self.dls.one_batch(), getattr(self.dls.train, "n_inp", None))
-        self.model.to(self.dls.device)
+        self.to_device()
         table = module_summary(self.model, *inputs, **keywords)
         frozen = "not created yet" if self.opt is None else f"frozen up to layer group {self.freezer.frozen_to}"
         groups = "" if self.opt is None else f" ({plural(layer_group_count(self.opt), 'layer group')}, {frozen})"

@@ -122,6 +122,8 @@ class Transform:
         "Undo this transform on `x`, a value or a tuple of values; an annotation of `decodes` limits it to values of that type."
         handled = _annotated_types(self.decodes)
         parts = x if type(x) is tuple and not self.whole else (x,)
+        if handled is None and any(map(self.handles, parts)):      # it kept the type: only what it encoded is decoded
+            handled = self._handled_types()
         done = tuple(self.decodes(o) if handled is None or isinstance(o, handled) else o for o in parts)
         return done if parts is x else done[0]
 

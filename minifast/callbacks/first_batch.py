@@ -3,7 +3,7 @@ import torch
 
 from ..callback import Callback, Order
 from ..losses_known import check_target, kind_of
-from ..messages import describe
+from ..messages import describe, plural
 from ..nested import leaves
 
 
@@ -25,7 +25,10 @@ class FirstBatch(Callback):
                                  "remove or fill them (`FillMissing` for tables), and look at the transform that made them")
 
     def after_pred(self):
-        if self.learn.yb and isinstance(self.learn.pred, torch.Tensor):
+        if not self.learn.yb:
+            raise ValueError(f"this batch has no target to train on, only {plural(len(self.learn.xb), 'input')}. Give the loader pairs "
+                             "(input, target), or n_inp=, the number of elements that are inputs")
+        if isinstance(self.learn.pred, torch.Tensor):
             self._check_outputs()
             check_target(self.learn.loss_func, self.learn.pred, self.learn.yb[0] if len(self.learn.yb) == 1 else self.learn.yb)
 

@@ -2,6 +2,8 @@
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 
+import torch
+
 from ..callback import Callback, collect_handlers, run_handlers, sort_callbacks
 from ..guarded import declared
 from ..messages import describe, did_you_mean
@@ -14,6 +16,10 @@ def listed(cbs):
     return [] if cbs is None else list(cbs) if isinstance(cbs, (list, tuple)) else [cbs]
 
 
+def _step(opt):
+    opt.step()
+
+
 class HasCallbacks:
     "Attach, detach and call callbacks. Each is also found under its own name, such as `learn.recorder`."
 
@@ -24,6 +30,9 @@ class HasCallbacks:
     logging_off = False
     #: Makes the context manager around forward pass and loss of every batch: what callbacks with a method of this name ask for.
     forward_context = nullcontext
+    #: The backward pass and the optimizer step; a callback with a method of this name (mixed precision) takes its place.
+    loop_backward = staticmethod(torch.Tensor.backward)
+    loop_step = staticmethod(_step)
     _tables: dict = {training: collect_handlers([], training) for training in (True, False)}
 
     def __call__(self, event):
@@ -113,9 +122,9 @@ class HasCallbacks:
         with self.removed_cbs(own), self.added_cbs(Recorder(valid_metrics=valid_metrics) if own else None):
             yield self
 
-    def ordered_cbs(self, event):
-        "The callbacks that hear `event` in training (or in validation, for its events), in the order in which they do."
-        return [h.__self__ for h in collect_handlers(self.cbs, "valid" not in event)[event] if hasattr(h, "__self__")]
+    def ordered_cbs(self, event, training=True):
+        "The callbacks that hear `event` (a batch event: of training, or of validation), in the order in which they do."
+        return [h.__self__ for h in collect_handlers(self.cbs, training)[event] if hasattr(h, "__self__")]
 
     def _matching(self, cb):
         return [c for c in self.cbs if c is cb or (isinstance(cb, type) and isinstance(c, cb))]
@@ -124,7 +133,18 @@ class HasCallbacks:
         self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
         contexts = [c.forward_context for c in self.cbs if hasattr(type(c), "forward_context")]
         self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else nullcontext
+        for name in ("loop_backward", "loop_step"):
+            self._replace(name)
         self.collect_handlers()
+
+    def _replace(self, name):
+        "Let the callback that has a method `name` do what the loop otherwise does itself."
+        own = [c for c in self.cbs if hasattr(type(c), name)]
+        if len(own) > 1:
+            raise ValueError(f"{', '.join(map(repr, own))} each have a method {name} in the place of the loop's own: keep one of them")
+        vars(self).pop(name, None)
+        if own:
+            vars(self)[name] = getattr(own[0], name)
 
     def __getattr__(self, name):
         if not name.startswith("_"):

@@ -57,6 +57,7 @@ class LRFinder(Callback):
 @contextmanager
 def leaving_no_trace(learn):
     "Within the block the learner may be trained; afterwards its weights, buffers, gradients, optimizer and random streams are as before."
+    learn.to_device()                  # moving the model later would give it other buffers than those put back below
     named = [*learn.model.named_parameters(), *learn.model.named_buffers()]
     saved = {name: (t, t.detach().clone()) for name, t in named}
     grads = {name: None if p.grad is None else p.grad.clone() for name, p in learn.model.named_parameters()}
@@ -66,6 +67,7 @@ def leaving_no_trace(learn):
     opt_state = copy.deepcopy(opt.state_dict()) if opt is not None else None
     loaders = [dl for dl in learn.dls if hasattr(dl, "epoch")]
     epochs = [dl.epoch for dl in loaders]
+    stateful = [(cb, cb.state_dict()) for cb in learn.cbs if hasattr(cb, "state_dict")]
     rng = rng_state()
     try:
         yield
@@ -83,6 +85,8 @@ def leaving_no_trace(learn):
             opt.load_state_dict(opt_state)
         for dl, epoch in zip(loaders, epochs, strict=True):
             dl.epoch = epoch
+        for cb, state in stateful:
+            cb.load_state_dict(state)
         set_rng_state(rng)
 
 

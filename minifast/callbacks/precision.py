@@ -1,15 +1,16 @@
 """`MixedPrecision`: run the forward pass and the loss under autocast; scale the loss where half precision needs it."""
 import torch
 
-from ..callback import Callback, CancelStepException, Order
+from ..callback import Callback, Order
+from ..nested import map_nested
 
 
 class MixedPrecision(Callback):
     """Autocast to `amp_mode` ('fp16' or 'bf16') on the learner's device; 'fp16' also scales the loss against underflow.
 
-    The gradient scaler lives as long as the callback, across fits. `skipped_steps` counts steps skipped because a scaled gradient
-    overflowed. fp16 needs an accelerator: on a CPU it is refused, never ignored. Source: P. Micikevicius et al., "Mixed Precision
-    Training", 2018.
+    The gradient scaler lives as long as the callback, across fits. Gradients are unscaled in `before_step`: callbacks that clip come
+    after it (`order` above `Order.GRADS`), those that accumulate before. fp16 needs an accelerator: on a CPU it is refused, never
+    ignored. Source: P. Micikevicius et al., "Mixed Precision Training", 2018.
     """
 
     order = Order.GRADS
@@ -21,7 +22,7 @@ class MixedPrecision(Callback):
         self.amp_mode, self.dtype = amp_mode, dtypes[amp_mode]
         self._scaling = {"init_scale": init_scale, "growth_factor": growth_factor, "backoff_factor": backoff_factor,
                          "growth_interval": growth_interval}
-        self.scaler, self.skipped_steps = None, 0
+        self.scaler, self._skipped, self._unscaled = None, 0, False
 
     def check(self, learn):
         "Refuse a learner on whose device this precision does not work."
@@ -37,22 +38,59 @@ class MixedPrecision(Callback):
         self.check(self.learn)
         if self.amp_mode == "fp16" and self.scaler is None:
             self.scaler = torch.amp.GradScaler(self.learn.dls.device.type, **self._scaling)
+        self._unscaled = False
 
-    def before_backward(self):
-        if self.scaler is not None:
-            self._unscaled = self.learn.loss
-            self.learn.loss = self.scaler.scale(self.learn.loss)
+    def after_pred(self):
+        "Losses, metrics and predictions are computed in full precision."
+        self.learn.pred = map_nested(lambda t: t.float() if isinstance(t, torch.Tensor) and t.dtype == self.dtype else t, self.learn.pred)
 
-    def after_backward(self):
-        if self.scaler is not None:
-            self.learn.loss = self._unscaled
-            self.scaler.unscale_(self.learn.opt)
+    def loop_backward(self, loss):
+        "The loop's backward pass: of the scaled loss."
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
 
     def before_step(self):
+        if self.scaler is not None:
+            self.scaler.unscale_(self.learn.opt)
+            self._unscaled = True
+
+    def loop_step(self, opt):
+        "The loop's step: skipped by the scaler where a gradient overflowed."
         if self.scaler is None:
+            opt.step()
             return
-        scale = self.scaler.get_scale()
-        self.scaler.step(self.learn.opt)
+        before = self.scaler._scale.clone()        # its public get_scale() waits for the device
+        self.scaler.step(opt)
+        self._end_step()
+        self._skipped = self._skipped + (self.scaler._scale < before)
+
+    def _end_step(self):
         self.scaler.update()
-        self.skipped_steps += self.scaler.get_scale() < scale
-        raise CancelStepException
+        self._unscaled = False
+
+    def after_cancel_step(self):
+        if self.scaler is not None and self._unscaled:
+            self._end_step()
+
+    def after_cancel_batch(self):
+        if self.scaler is not None and self._unscaled:
+            raise RuntimeError("a callback cancelled the batch after its gradients were unscaled, so that they cannot be accumulated: give "
+                               "that callback an order below Order.GRADS")
+
+    def cleanup_fit(self):
+        if self.scaler is not None and self._unscaled:      # interrupted between unscaling and the step
+            self._end_step()
+
+    @property
+    def skipped_steps(self):
+        "How many steps were skipped because a scaled gradient overflowed."
+        return int(self._skipped)
+
+    def state_dict(self):
+        "The scale and the count of skipped steps."
+        return {"scaler": None if self.scaler is None else self.scaler.state_dict(), "skipped": self.skipped_steps}
+
+    def load_state_dict(self, state):
+        "Go on from `state_dict`."
+        self._skipped = state["skipped"]
+        if self.scaler is not None and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])

@@ -1,4 +1,5 @@
 """`Recorder`: losses, metrics and learning rates of every fit, kept for good."""
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -136,12 +137,13 @@ class Recorder(Callback):
         if len(self._pending) >= FLUSH_EVERY:
             self._blocks.append(torch.stack(self._pending))
             self._pending.clear()
+            if not torch.isfinite(self._blocks[-1][-1]):        # the one wait for the device, every 256 batches
+                self._refuse_non_finite()
 
     def after_train(self):
         self._flush()
         self._train_values = self._metric_values(self.train_metrics)
-        self.fits[-1].iters.append(len(self.fits[-1].losses))
-        if self._epoch_losses and not torch.isfinite(torch.tensor(self._epoch_losses[-1])):
+        if self._epoch_losses and not math.isfinite(self._epoch_losses[-1]):
             self._refuse_non_finite()
 
     def after_validate(self):
@@ -149,6 +151,8 @@ class Recorder(Callback):
             self._valid_values = [self._valid_loss.value, *self._metric_values(self.valid_metrics)]
 
     def after_epoch(self):
+        self._flush()
+        self.fits[-1].iters.append(len(self.fits[-1].losses))
         self.log = [self.learn.epoch, *self._row()]
         self.fits[-1].values.append(self.log[1:])
         if self.add_time:
@@ -199,7 +203,8 @@ class Recorder(Callback):
         return [mean, *(self._train_values or [None] * n_train), *(self._valid_values or [None] * n_valid)]
 
     def _refuse_non_finite(self):
-        bad = next(i for i, loss in enumerate(self._epoch_losses) if not torch.isfinite(torch.tensor(loss)))
+        self._flush()
+        bad = next(i for i, loss in enumerate(self._epoch_losses) if not math.isfinite(loss))
         raise NonFiniteLoss(f"the training loss became {self._epoch_losses[bad]} at batch {bad} of epoch {self.learn.epoch} and is "
                             f"{self._epoch_losses[-1]} at its end, so the weights are lost: train again from fresh weights with a lower "
                             f"learning rate (lr was {self.lrs[-1]:.2g}; `learn.lr_find()` suggests one), or look for NaN or infinite "

@@ -207,9 +207,12 @@ class DataBlock:
             print(f"{coll(ds)}, split by {_name(self.splitter)}")
         return ds
 
-    def dataloaders(self, source, path=".", verbose=False, bs=64, val_bs=None, shuffle=True, device=None, num_workers=None, seed=None,
+    def dataloaders(self, source, path=".", verbose=False, bs=None, val_bs=None, shuffle=None, device=None, num_workers=None, seed=None,
                     drop_last=None, dl_type=None, **kwargs):
-        "`DataLoaders` of the items of `source`; kwargs as for `DataLoaders.from_dsets`, such as `val_num_workers=`."
+        """`DataLoaders` of the items of `source`; kwargs as for `DataLoaders.from_dsets`, such as `val_num_workers=`.
+
+        bs (64) and shuffle (True) may have another default in the `dls_kwargs` of a block.
+        """
         return self._loaders(self.datasets(source, verbose), "dataloaders", kwargs, path=path, bs=bs, val_bs=val_bs, shuffle=shuffle,
                              device=device, num_workers=num_workers, seed=seed, drop_last=drop_last, dl_type=dl_type, verbose=verbose)
 
@@ -230,6 +233,7 @@ class DataBlock:
         reject_unknown(kwargs, allowed, f"{method}(...)")
         from_blocks = {k: v for b in self.blocks for k, v in b.dls_kwargs.items()}
         given = {**from_blocks, **kwargs, **{k: v for k, v in named.items() if v is not None or k not in from_blocks}}
+        given = {k: v for k, v in given.items() if v is not None or k not in ("bs", "shuffle")}
         after_item = merge_tfms([_unlearnt(f) for f in self.item_tfms], given.pop("after_item", None))
         after_batch = merge_tfms([_unlearnt(f) for f in self.batch_tfms], given.pop("after_batch", None))
         given["dl_type"] = given.get("dl_type") or self.dl_type

@@ -113,6 +113,11 @@ class DataLoader(torch.utils.data.DataLoader):
         return self
 
     @property
+    def is_plain_pass(self):
+        "Whether every item comes once, in the order of the dataset and with the transforms of validation."
+        return self.split_idx == 1 and not self._batches.sampler_shuffles and not self._args["drop_last"]
+
+    @property
     def n_inp(self):
         "How many elements of a batch are inputs of the model (None: the batch decides, see `split_batch`)."
         if self._n_inp is None:

@@ -123,6 +123,8 @@ class AffineWarp(BatchTransform):
         super().__init__(p, batch)
         name = type(self).__name__
         self.tfms = list(tfms)
+        if self.tfms and (p != 1.0 or batch):
+            raise ValueError(f"{name}([...], p={p}, batch={batch}): p and batch belong to the transforms in the list, each has its own")
         self.size = None if size is None else image_size(size, name)
         self.mode = one_of(mode, ("bilinear", "bicubic", "nearest"), name, "mode")
         self.pad_mode = one_of(pad_mode, ("zeros", "border", "reflection"), name, "pad_mode")

@@ -42,6 +42,8 @@ class Lighting(BatchTransform):
     def __init__(self, tfms=(), p=1.0, batch=False):
         super().__init__(p, batch)
         self.tfms = list(tfms)
+        if self.tfms and (p != 1.0 or batch):
+            raise ValueError(f"{type(self).__name__}([...], p={p}, batch={batch}): p and batch belong to the transforms in the list")
 
     def change(self, x, rng, light):
         "Override: add this transform's parameters to `light`, a `_Light`."

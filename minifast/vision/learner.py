@@ -19,13 +19,13 @@ def _is_normalised(dls):
     return any(isinstance(t, Normalize) or normalizes(t) for pipeline in pipelines for t in pipeline)
 
 
-def _normalised(dls, stats):
-    "`dls`, or a copy that normalises with `stats` where nothing does."
+def _normalisation(dls, stats):
+    "The batch transforms that the pretrained weights need and `dls` lacks."
     if not all(isinstance(dl, DataLoader) for dl in dls):
         warn("the loaders are not minifast's, so nothing is normalised here: the pretrained model expects pictures normalised with mean "
              f"{stats[0]} and std {stats[1]}. If your dataset does that, say normalize=False", stacklevel=3)
-        return dls
-    return dls if _is_normalised(dls) else dls.with_tfms([Normalize.from_stats(*stats)])
+        return []
+    return [] if _is_normalised(dls) else [Normalize.from_stats(*stats)]
 
 
 def _n_out(dls, n_out):
@@ -44,7 +44,8 @@ def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weigh
 
     arch: a function of torchvision.models, its name, a name of timm, or a function returning a module (see `arch_meta`).
     normalize: pictures are normalised with the statistics that the pretrained weights were made with, in a copy of `dls` (the caller's
-    stays as it is), unless `dls` normalises already; without pretrained weights, and for n_in other than 3, nothing is added.
+    stays as it is) and in every loader the learner is given later, unless `dls` normalises already; without pretrained weights, and for
+    n_in other than 3, nothing is added.
     n_out: number of outputs, default: what `dls` says. pretrained, weights: weights="DEFAULT" and other names of torchvision, or a file.
     cut, init, custom_head, concat_pool, pool, lin_ftrs, ps, first_bn, bn_final, lin_first, y_range, n_in: see `create_vision_model`.
     The rest: see `Learner`.
@@ -58,11 +59,11 @@ def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weigh
                                 custom_head=custom_head, concat_pool=concat_pool, pool=pool, lin_ftrs=lin_ftrs, ps=ps, first_bn=first_bn,
                                 bn_final=bn_final, lin_first=lin_first, y_range=y_range)
     stats = meta.stats_for(weights) if normalize and pretrained and n_in == 3 else None
-    if stats is not None:
-        dls = _normalised(dls, stats)
+    batch_tfms = [] if stats is None else _normalisation(dls, stats)
     splitter = meta.split_for(cut) if splitter is None else splitter
     learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs,
-                    metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms)
+                    metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms,
+                    batch_tfms=batch_tfms)
     if pretrained:
         learn.freeze()
     return learn
