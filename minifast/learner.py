@@ -327,11 +327,10 @@ class Learner(LoopState, HasCallbacks, Guarded):
         "Make the optimizer anew from the model's layer groups, as `splitter` gives them; returns it."
         self.to_device()
         groups = param_groups(self.model, self.splitter(self.model), self.wd_bn_bias)
-        lrs = spread(self.lr, 1 + max(g["layer_group"] for g in groups))
-        self.opt = self.opt_func(groups, lr=lrs[-1])
+        self.opt = self.opt_func(groups, lr=spread(self.lr, 1 + groups[-1]["layer_group"])[-1])
         if not isinstance(self.opt, torch.optim.Optimizer):
             raise TypeError(f"opt_func must return a torch.optim.Optimizer; {self.opt_func} returned {describe(self.opt)}")
-        set_hyper(self.opt, "lr", lrs)
+        set_hyper(self.opt, "lr", spread(self.lr, layer_group_count(self.opt)))
         if self.wd is not None:
             set_hyper(self.opt, "wd", self.wd)
         for group in self.opt.param_groups:            # an optimizer of torch's own does not know the mark

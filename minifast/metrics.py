@@ -338,7 +338,7 @@ def as_metric(x):
         by_name = {_plain(o.__name__): o for o in _FUNCTIONS + _MAKERS}
         if _plain(x) not in by_name:
             known = [o.__name__ for o in _FUNCTIONS + _MAKERS]
-            raise ValueError(f"there is no metric named {x!r}{did_you_mean(x, known)}. Known names: {', '.join(known)}.")
+            raise ValueError(f"there is no metric named {x!r}{did_you_mean(x, known) or '.'} Known names: {', '.join(known)}.")
         found = by_name[_plain(x)]
         return found() if found in _MAKERS else as_metric(found)
     if isinstance(x, Metric):

@@ -184,7 +184,7 @@ class _Labels(Transform):
         unknown = [o for o in self._collect(items) if o not in self.vocab]
         if unknown and not self.vocab.add_na:
             raise ValueError(f"{type(self).__name__}: {where} has labels that are not among the {plural(len(self.vocab), 'known class')} "
-                             f"{coll_repr(self.vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], self.vocab)}. Give all classes "
+                             f"{coll_repr(self.vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], self.vocab) or '.'} Give all classes "
                              "with vocab=")
 
     def _known(self):

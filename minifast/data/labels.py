@@ -72,7 +72,7 @@ def _value(row, col):
     columns = _columns_of(row)
     if columns is None:
         raise TypeError(f"ColReader({col!r}) reads rows of a DataFrame (or dicts, or tuples); received {describe(row)}")
-    raise KeyError(f"there is no column {col!r}{did_you_mean(col, columns)}. Columns: {', '.join(map(str, columns[:30]))}")
+    raise KeyError(f"there is no column {col!r}{did_you_mean(col, columns) or '.'} Columns: {', '.join(map(str, columns[:30]))}")
 
 
 class ColReader:

@@ -151,7 +151,7 @@ class GrandparentSplitter(_Splitter):
             if not sides[-1]:
                 raise ValueError(f"GrandparentSplitter({side}={name!r}): no item lies two levels below a folder "
                                  f"{' or '.join(map(repr, names))}"
-                                 f"{did_you_mean(names[0], found)}. Folders there: {', '.join(map(repr, found[:20])) or 'none'}"
+                                 f"{did_you_mean(names[0], found) or '.'} Folders there: {', '.join(map(repr, found[:20])) or 'none'}"
                                  + (f" (first item: {str(items[0])!r})" if len(items) else ""))
         return tuple(check_splits(sides, len(items), repr(self)))
 
@@ -217,7 +217,7 @@ class ColSplitter(_Splitter):
             raise TypeError(f"ColSplitter({self.col!r}) splits a DataFrame; the items are {describe(items)}")
         columns = list(items.columns)
         if self.col not in columns and not isinstance(self.col, int):
-            raise KeyError(f"ColSplitter: there is no column {self.col!r}{did_you_mean(self.col, columns)}. Columns: "
+            raise KeyError(f"ColSplitter: there is no column {self.col!r}{did_you_mean(self.col, columns) or '.'} Columns: "
                            f"{', '.join(map(str, columns))}")
         values = (items[self.col] if self.col in columns else items.iloc[:, self.col]).tolist()
         where = f"ColSplitter({self.col!r}{'' if self.on is None else f', on={self.on!r}'})"
@@ -226,7 +226,7 @@ class ColSplitter(_Splitter):
             missing = [w for w in wanted if w not in values]
             if missing:
                 found = sorted(set(map(str, values)))
-                raise ValueError(f"{where}: no row has the value {missing[0]!r}{did_you_mean(missing[0], found)}. Values: "
+                raise ValueError(f"{where}: no row has the value {missing[0]!r}{did_you_mean(missing[0], found) or '.'} Values: "
                                  f"{', '.join(found[:20])}")
             return MaskSplitter([v in wanted for v in values])(items, where)
         odd = [v for v in values if is_missing(v) or v not in (0, 1)]

@@ -6,7 +6,7 @@ from ..data.files import get_image_files
 from ..data.labels import ColReader, RegexLabeller, parent_label
 from ..data.loaders import DataLoaders
 from ..data.splitters import SPLIT_SEED, ColSplitter, GrandparentSplitter, RandomSplitter
-from ..messages import describe, plural
+from ..messages import add_note, describe, plural
 from .blocks import ImageBlock, MaskBlock
 from .images import PILImage
 
@@ -60,7 +60,13 @@ class ImageDataLoaders(DataLoaders):
         splitter = GrandparentSplitter(train_name=train, valid_name=valid) if by_folder else _random_splitter(valid_pct, seed)
         block = DataBlock(blocks=(ImageBlock(img_cls), CategoryBlock(vocab=vocab)), splitter=splitter, get_y=parent_label,
                           item_tfms=item_tfms, batch_tfms=batch_tfms)
-        return cls._make(block, get_image_files(path, folders=[train, valid] if by_folder else None), path, kwargs)
+        try:
+            files = get_image_files(path, folders=[train, valid] if by_folder else None)
+        except FileNotFoundError as e:
+            if by_folder and Path(path).is_dir():
+                add_note(e, "Where the folders of the classes lie directly in the folder, write from_folder(path, valid_pct=0.2)")
+            raise
+        return cls._make(block, files, path, kwargs)
 
     @classmethod
     def from_path_func(cls, path, fnames, label_func, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage,
