@@ -153,43 +153,54 @@ class Learner(LoopState, HasCallbacks, Guarded):
             self(after_cancel)
         self(after)
 
+    # Every step counts here. The state is written directly, past the guard against misspelt names, and an event that nobody hears is
+    # not even called: on a step of a quarter of a millisecond each of these two is worth 1%.
+
     def _all_batches(self):
-        state = vars(self)        # written to directly: the guard against misspelt attributes would cost 1% of a small step
+        state, heard = vars(self), self._tables[self.training]
         for state["iter"], batch in enumerate(self._on_device(self.dl)):
             state["xb"], state["kw"], state["yb"] = split_batch(batch, self.n_inp)
             state["pred"] = state["loss"] = None
             try:
-                self("before_batch")
-                self._one_batch(state)
+                if heard["before_batch"]:
+                    self("before_batch")
+                self._one_batch(state, heard)
             except CancelBatchException:
                 self("after_cancel_batch")
             if self.training:
                 state["batches_done"] += 1
-            self("after_batch")
+            if heard["after_batch"]:
+                self("after_batch")
 
-    def _one_batch(self, state):
+    def _one_batch(self, state, heard):
         with self.forward_context():
             state["pred"] = self.model(*self.xb, **self.kw)
-            self("after_pred")
+            if heard["after_pred"]:
+                self("after_pred")
             if self.yb:
                 state["loss"] = self.loss_func(self.pred, *self.yb)
-                self("after_loss")
+                if heard["after_loss"]:
+                    self("after_loss")
         if self.training:
-            self._backward_and_step()
+            self._backward_and_step(heard)
 
-    def _backward_and_step(self):
+    def _backward_and_step(self, heard):
         try:
-            self("before_backward")
+            if heard["before_backward"]:
+                self("before_backward")
             self.loop_backward(self.loss)
         except CancelBackwardException:
             self("after_cancel_backward")
-        self("after_backward")
+        if heard["after_backward"]:
+            self("after_backward")
         try:
-            self("before_step")
+            if heard["before_step"]:
+                self("before_step")
             self.loop_step(self.opt)
         except CancelStepException:
             self("after_cancel_step")
-        self("after_step")
+        if heard["after_step"]:
+            self("after_step")
         self.opt.zero_grad()
 
     # -- around the loop --------------------------------------------------------------------------------------------------------

@@ -16,6 +16,13 @@ def listed(cbs):
     return [] if cbs is None else list(cbs) if isinstance(cbs, (list, tuple)) else [cbs]
 
 
+_NOTHING = nullcontext()
+
+
+def _no_context():
+    return _NOTHING
+
+
 def _step(opt):
     opt.step()
 
@@ -29,7 +36,7 @@ class HasCallbacks:
     logger: object                   #: called with each row of the epoch table
     logging_off = False
     #: Makes the context manager around forward pass and loss of every batch: what callbacks with a method of this name ask for.
-    forward_context = nullcontext
+    forward_context = staticmethod(_no_context)
     #: The backward pass and the optimizer step; a callback with a method of this name (mixed precision) takes its place.
     loop_backward = staticmethod(torch.Tensor.backward)
     loop_step = staticmethod(_step)
@@ -42,7 +49,10 @@ class HasCallbacks:
 
     def collect_handlers(self):
         "Look anew at which callback hears which event: after callbacks were added, removed or switched."
-        self._tables = {training: collect_handlers(self.cbs, training) for training in (True, False)}
+        if "_tables" not in vars(self):
+            self._tables = {True: {}, False: {}}
+        for training, table in self._tables.items():          # updated in place: a loop that runs holds on to them
+            table.update(collect_handlers(self.cbs, training))
 
     def add_cb(self, cb):
         "Attach one callback (a class is instantiated). Returns the learner."
@@ -132,7 +142,7 @@ class HasCallbacks:
     def _callbacks_changed(self):
         self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
         contexts = [c.forward_context for c in self.cbs if hasattr(type(c), "forward_context")]
-        self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else nullcontext
+        self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else _no_context
         for name in ("loop_backward", "loop_step"):
             self._replace(name)
         self.collect_handlers()

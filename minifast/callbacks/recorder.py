@@ -1,7 +1,6 @@
 """`Recorder`: losses, metrics and learning rates of every fit, kept for good."""
 import math
 import time
-from dataclasses import dataclass, field
 
 import torch
 
@@ -12,15 +11,39 @@ from ..nested import find_bs
 FLUSH_EVERY = 256      # per-batch losses wait on the device in a list this long before they are stacked into one tensor
 
 
-@dataclass
 class FitRecord:
-    "What one fit left behind: one entry per training batch in `losses` and `lrs`, one per epoch in `values` and `iters`."
-    losses: list = field(default_factory=list)      # raw loss of each training batch
-    smooth: list = field(default_factory=list)      # its debiased moving average
-    lrs: list = field(default_factory=list)         # learning rate of the last layer group
-    iters: list = field(default_factory=list)       # number of training batches done at the end of each epoch
-    values: list = field(default_factory=list)      # [train_loss, valid_loss, *metrics] of each epoch
-    hps: dict = field(default_factory=dict)         # scheduled hyper-parameters of the last layer group, by name
+    """What one fit left behind: `losses`, `smooth` and `lrs` have one entry per training batch, `values` and `iters` one per epoch.
+
+    The losses stay on the device, where they were computed, until somebody looks.
+    """
+
+    def __init__(self, beta=0.98):
+        self.beta = beta
+        self.lrs = []            # learning rate of the last layer group
+        self.iters = []          # number of training batches done at the end of each epoch
+        self.values = []         # [train_loss, valid_loss, *metrics] of each epoch
+        self.hps = {}            # scheduled hyper-parameters of the last layer group, by name
+        self._blocks, self._losses, self._smooth, self._moving = [], [], [], 0.0
+
+    def add(self, block):
+        "Append the losses of some batches: a tensor (batches,)."
+        self._blocks.append(block)
+
+    @property
+    def losses(self):
+        "The loss of each training batch."
+        if self._blocks:
+            self._losses += torch.cat(self._blocks).double().tolist()
+            self._blocks = []
+        return self._losses
+
+    @property
+    def smooth(self):
+        "The debiased moving average of the losses."
+        for t in range(len(self._smooth), len(self.losses)):
+            self._moving = self.beta * self._moving + (1 - self.beta) * self._losses[t]
+            self._smooth.append(self._moving / (1 - self.beta ** (t + 1)))
+        return self._smooth
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -101,8 +124,7 @@ class Recorder(Callback):
 
     # -- events -----------------------------------------------------------------------------------------------------------------
     def before_fit(self):
-        self.fits.append(FitRecord())
-        self._moving, self._steps = 0.0, 0
+        self.fits.append(FitRecord(self.beta))
         self._clear_epoch()
 
     def before_epoch(self):
@@ -128,22 +150,22 @@ class Recorder(Callback):
             return
         if learn.loss is None:                     # the batch was cancelled before its loss
             return
-        self._pending.append(learn.loss.detach())
+        loss = learn.loss
+        self._pending.append(loss.item() if loss.is_cpu else loss.detach())     # on the CPU there is nothing to wait for
         self._sizes.append(_batch_size(learn))
         self._lrs.append(self._group["lr"])
         if self.train_metrics:
             for metric in learn.metrics:
                 metric.accumulate(learn)
         if len(self._pending) >= FLUSH_EVERY:
-            self._blocks.append(torch.stack(self._pending))
-            self._pending.clear()
+            self._flush()
             if not torch.isfinite(self._blocks[-1][-1]):        # the one wait for the device, every 256 batches
                 self._refuse_non_finite()
 
     def after_train(self):
         self._flush()
         self._train_values = self._metric_values(self.train_metrics)
-        if self._epoch_losses and not math.isfinite(self._epoch_losses[-1]):
+        if self._blocks and not torch.isfinite(self._blocks[-1][-1]):
             self._refuse_non_finite()
 
     def after_validate(self):
@@ -152,7 +174,7 @@ class Recorder(Callback):
 
     def after_epoch(self):
         self._flush()
-        self.fits[-1].iters.append(len(self.fits[-1].losses))
+        self.fits[-1].iters.append(len(self.fits[-1].lrs))
         self.log = [self.learn.epoch, *self._row()]
         self.fits[-1].values.append(self.log[1:])
         if self.add_time:
@@ -165,7 +187,7 @@ class Recorder(Callback):
 
     # -- the work ---------------------------------------------------------------------------------------------------------------
     def _clear_epoch(self):
-        self._pending, self._blocks, self._sizes, self._epoch_losses = [], [], [], []
+        self._pending, self._blocks, self._sizes = [], [], []
         self._train_values, self._valid_values, self._valid_loss = [], [], None
 
     def _reset(self, wanted):
@@ -181,33 +203,33 @@ class Recorder(Callback):
         return self._valid_values
 
     def _flush(self):
-        "Bring the losses that still wait on the device into the record: one transfer."
-        if not self._pending and not self._blocks:
-            return
-        blocks = self._blocks + ([torch.stack(self._pending)] if self._pending else [])
-        self._pending, self._blocks = [], []
-        fresh = torch.cat(blocks).double().cpu().tolist()
-        self._epoch_losses += fresh
-        record = self.fits[-1]
-        record.losses += fresh
-        for loss in fresh:
-            self._moving = self.beta * self._moving + (1 - self.beta) * loss
-            self._steps += 1
-            record.smooth.append(self._moving / (1 - self.beta ** self._steps))
+        "Put the losses that still wait one by one into the record."
+        if self._pending:
+            numbers = isinstance(self._pending[0], float)
+            self._blocks.append(torch.tensor(self._pending, dtype=torch.float64) if numbers else torch.stack(self._pending))
+            self.fits[-1].add(self._blocks[-1])
+            self._pending = []
+
+    def _train_loss(self):
+        "The mean loss of this epoch over its items; None if it had none."
+        if not self._blocks:
+            return None
+        losses = torch.cat(self._blocks).double().cpu()
+        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        return float(losses @ sizes / sizes.sum())
 
     def _row(self):
-        sizes = self._sizes
-        mean = sum(loss * n for loss, n in zip(self._epoch_losses, sizes, strict=True)) / sum(sizes) if sizes else None
         n_valid = 1 + (len(self.learn.metrics) if self.valid_metrics else 0)
         n_train = len(self.learn.metrics) if self.train_metrics else 0
-        return [mean, *(self._train_values or [None] * n_train), *(self._valid_values or [None] * n_valid)]
+        return [self._train_loss(), *(self._train_values or [None] * n_train), *(self._valid_values or [None] * n_valid)]
 
     def _refuse_non_finite(self):
         self._flush()
-        bad = next(i for i, loss in enumerate(self._epoch_losses) if not math.isfinite(loss))
-        raise NonFiniteLoss(f"the training loss became {self._epoch_losses[bad]} at batch {bad} of epoch {self.learn.epoch} and is "
-                            f"{self._epoch_losses[-1]} at its end, so the weights are lost: train again from fresh weights with a lower "
-                            f"learning rate (lr was {self.lrs[-1]:.2g}; `learn.lr_find()` suggests one), or look for NaN or infinite "
+        losses = torch.cat(self._blocks).tolist()
+        bad = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+        raise NonFiniteLoss(f"the training loss became {losses[bad]} at batch {bad} of epoch {self.learn.epoch} and was still "
+                            f"{losses[-1]} at batch {len(losses) - 1}, so the weights are lost: train again from fresh weights with a "
+                            f"lower learning rate (lr was {self.lrs[-1]:.2g}; `learn.lr_find()` suggests one), or look for NaN or infinite "
                             "values in the inputs and targets of that batch")
 
     # -- pictures ---------------------------------------------------------------------------------------------------------------
@@ -262,8 +284,8 @@ class Recorder(Callback):
 
 def _batch_size(learn):
     try:
-        return len(learn.yb[0])
-    except (TypeError, IndexError):            # no target, or one that is no tensor
+        return learn.yb[0].size(0)             # half the time of len()
+    except (AttributeError, TypeError, IndexError):      # no target, or one that is no tensor
         return find_bs((learn.xb, learn.kw, learn.yb))
 
 
