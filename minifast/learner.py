@@ -280,9 +280,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
         batches, then falls to `lr_max/div_final`; momentum goes the other way, through `moms`, if
         the optimizer has any (SGD has not unless it is given `mom=`). Source: L. Smith, N. Topin,
         "Super-Convergence", 2018."""
-        if self.opt is None or reset_opt:
-            self.create_opt()
-        peak = spread(self.lr if lr_max is None else lr_max, layer_group_count(self.opt))
+        peak = self._per_group(lr_max, reset_opt)
         scheds = {"lr": combined_cos(pct_start, [v / div for v in peak], peak, [v / div_final for v in peak])}
         moms = self.moms if moms is None else moms
         if moms is not None and self._has_momentum():
@@ -291,18 +289,14 @@ class Learner(LoopState, HasCallbacks, Guarded):
 
     def fit_flat_cos(self, n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False, start_epoch=0):
         "Train at `lr` for the first `pct_start` of the batches, then anneal by a cosine to `lr/div_final`."
-        if self.opt is None or reset_opt:
-            self.create_opt()
-        lrs = spread(self.lr if lr is None else lr, layer_group_count(self.opt))
+        lrs = self._per_group(lr, reset_opt)
         sched = combined_cos(pct_start, lrs, lrs, [v / div_final for v in lrs])
         self.fit(n_epoch, lrs, wd, [ParamScheduler({"lr": sched}), *listed(cbs)], start_epoch=start_epoch)
 
     def fit_sgdr(self, n_cycles, cycle_len, lr_max=None, cycle_mult=2, cbs=None, reset_opt=False, wd=None, start_epoch=0):
         """Train in `n_cycles` cycles, each annealing by a cosine from `lr_max` to 0; the first lasts `cycle_len` epochs, each later one
         `cycle_mult` times the one before. Source: I. Loshchilov, F. Hutter, "SGDR", 2017."""
-        if self.opt is None or reset_opt:
-            self.create_opt()
-        peak = spread(self.lr if lr_max is None else lr_max, layer_group_count(self.opt))
+        peak = self._per_group(lr_max, reset_opt)
         sched, n_epoch = sgdr(n_cycles, cycle_len, peak, cycle_mult)
         self.fit(n_epoch, peak, wd, [ParamScheduler({"lr": sched}), *listed(cbs)], start_epoch=start_epoch)
 
@@ -363,6 +357,12 @@ class Learner(LoopState, HasCallbacks, Guarded):
     def unfreeze(self):
         "Train all layer groups again, except what was frozen by hand."
         self.freeze_to(0)
+
+    def _per_group(self, lr, reset_opt):
+        "`lr` (None: the learner's) as one number per layer group of the optimizer, which is made if need be."
+        if self.opt is None or reset_opt:
+            self.create_opt()
+        return spread(self.lr if lr is None else lr, layer_group_count(self.opt))
 
     def _has_momentum(self):
         try:

@@ -245,7 +245,7 @@ class Pipeline:
         "Set up one transform after the other, each on `items` as the earlier ones leave them."
         for i, f in enumerate(self.fs):
             if f.has_setup:
-                f.setup(_Mapped(items, Pipeline(self.fs[:i], self.split_idx)) if i else items)
+                f.setup(Mapped(items, Pipeline(self.fs[:i], self.split_idx)) if i else items)
 
     def trace(self, x, rng=None):
         "Run on `x` and return a list of (transform, value after it, whether it applied to anything)."
@@ -263,7 +263,7 @@ class Pipeline:
                 if not applied and (f.split_idx is None or self.split_idx is None or f.split_idx == self.split_idx)]
 
 
-class _Mapped:
+class Mapped:
     "`items` seen through `f`, lazily: what `setups` of a later transform looks at."
 
     def __init__(self, items, f):

@@ -120,7 +120,7 @@ def test_no_text_mentions_a_machine():
     assert {f: paths for f, paths in found.items() if paths} == {}
 
 
-@pytest.mark.parametrize("line, seen", [("see /home/me/data", True), ("in /work/venv/bin", True), (r"C:\Users\me", True),
+@pytest.mark.parametrize("line, seen", [("see /home/me/data", True), ("in /opt/venv/bin", True), (r"C:\Users\me", True),
                                         ("~/.cache/torch", False), ("https://host/work/it", False), ("a/root/b", False),
                                         ("$HOME/tmp/x", False)])
 def test_the_test_knows_a_machine_when_it_sees_one(line, seen):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from ..items import L, range_of
 from ..messages import add_note, describe, plural
-from ..transform import ItemTransform, Pipeline, Transform
+from ..transform import ItemTransform, Mapped, Pipeline, Transform
 from .rows import Rows, as_items
 from .splitters import check_splits
 
@@ -57,7 +57,7 @@ class _Split:
                 pipe.setup(train)
             for i, f in enumerate(pipe.fs):
                 for rows in others if hasattr(f, "check_items") else ():
-                    f.check_items(_Through(rows, Pipeline(pipe.fs[:i], 1)), "the validation set")
+                    f.check_items(Mapped(rows, Pipeline(pipe.fs[:i], 1)), "the validation set")
 
     def _copy(self, rows, split_idx, **changes):
         new = object.__new__(type(self))
@@ -156,19 +156,6 @@ class _Split:
         "`dataloaders` that train on `partial_n` items an epoch, others each time."
         from .samplers import PartialSampler
         return self.dataloaders(bs=bs, sampler=PartialSampler(len(self.train), partial_n), **kwargs)
-
-
-class _Through:
-    "`rows` seen through the pipeline `f`, one after the other."
-
-    def __init__(self, items, f):
-        self.items, self.f = items, f
-
-    def __len__(self):
-        return len(self.items)
-
-    def __iter__(self):
-        return (self.f(o) for o in self.items)
 
 
 class TfmdLists(_Split):
