@@ -95,7 +95,7 @@ def test_grandparent_splitter():
     files = [Path(f"{a}/{b}/{i}.jpg") for a in ("train", "valid", "test") for b in ("x", "y") for i in range(2)]
     assert GrandparentSplitter()(files) == ([0, 1, 2, 3], [4, 5, 6, 7])
     assert GrandparentSplitter(valid_name=["valid", "test"])(files)[1] == [4, 5, 6, 7, 8, 9, 10, 11]
-    with pytest.raises(ValueError, match=r"valid_name='vali'.*did you mean 'valid'\?. Folders there: 'test', 'train', 'valid'"):
+    with pytest.raises(ValueError, match=r"valid_name='vali'.*did you mean 'valid'\? Folders there: 'test', 'train', 'valid'"):
         GrandparentSplitter(valid_name="vali")(files)
     with pytest.raises(ValueError, match="train_name='training'"):
         GrandparentSplitter(train_name="training")(files)
