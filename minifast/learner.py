@@ -52,6 +52,7 @@ from .callback import (
     CancelStepException,
     CancelTrainException,
     CancelValidException,
+    run_handlers,
 )
 from .callbacks.first_batch import FirstBatch
 from .callbacks.host import HasCallbacks, listed
@@ -112,7 +113,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
         self.path, self.model_dir = Path("." if path is None else path), model_dir
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
-        self.logger, self.cbs = print, []
+        self.logger, self.cbs, self.opt = print, [], None
         self.metrics = metrics
         if default_cbs:
             self.add_cbs([FirstBatch(), Recorder(), ProgressCallback()])
@@ -153,13 +154,13 @@ class Learner(LoopState, HasCallbacks, Guarded):
             self(after_cancel)
         self(after)
 
-    # Every step counts here. The state is written directly, past the guard against misspelt names, and an event that nobody hears is
-    # not even called: on a step of a quarter of a millisecond each of these two is worth 1%.
+    # Every step counts here. The state is read and written directly, past the look-up of callbacks by name and the guard against
+    # misspelt names, and an event that nobody hears is not even called: on a step of a quarter of a millisecond that is worth 2%.
 
     def _all_batches(self):
         state, heard = vars(self), self._tables[self.training]
         for state["iter"], batch in enumerate(self._on_device(self.dl)):
-            state["xb"], state["kw"], state["yb"] = split_batch(batch, self.n_inp)
+            state["xb"], state["kw"], state["yb"] = split_batch(batch, state["n_inp"])
             state["pred"] = state["loss"] = None
             try:
                 if heard["before_batch"]:
@@ -167,28 +168,28 @@ class Learner(LoopState, HasCallbacks, Guarded):
                 self._one_batch(state, heard)
             except CancelBatchException:
                 self("after_cancel_batch")
-            if self.training:
+            if state["training"]:
                 state["batches_done"] += 1
             if heard["after_batch"]:
-                self("after_batch")
+                run_handlers(heard["after_batch"], "after_batch")
 
     def _one_batch(self, state, heard):
-        with self.forward_context():
-            state["pred"] = self.model(*self.xb, **self.kw)
+        with state["forward_context"]():
+            state["pred"] = state["model"](*state["xb"], **state["kw"])
             if heard["after_pred"]:
                 self("after_pred")
-            if self.yb:
-                state["loss"] = self.loss_func(self.pred, *self.yb)
+            if state["yb"]:
+                state["loss"] = state["loss_func"](state["pred"], *state["yb"])
                 if heard["after_loss"]:
                     self("after_loss")
-        if self.training:
-            self._backward_and_step(heard)
+        if state["training"]:
+            self._backward_and_step(state, heard)
 
-    def _backward_and_step(self, heard):
+    def _backward_and_step(self, state, heard):
         try:
             if heard["before_backward"]:
                 self("before_backward")
-            self.loop_backward(self.loss)
+            state["loop_backward"](state["loss"])
         except CancelBackwardException:
             self("after_cancel_backward")
         if heard["after_backward"]:
@@ -196,12 +197,12 @@ class Learner(LoopState, HasCallbacks, Guarded):
         try:
             if heard["before_step"]:
                 self("before_step")
-            self.loop_step(self.opt)
+            state["loop_step"](state["opt"])
         except CancelStepException:
             self("after_cancel_step")
         if heard["after_step"]:
             self("after_step")
-        self.opt.zero_grad()
+        state["opt"].zero_grad()
 
     # -- around the loop --------------------------------------------------------------------------------------------------------
     def _enter(self, dl, training):

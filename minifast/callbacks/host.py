@@ -38,8 +38,8 @@ class HasCallbacks:
     #: Makes the context manager around forward pass and loss of every batch: what callbacks with a method of this name ask for.
     forward_context = staticmethod(_no_context)
     #: The backward pass and the optimizer step; a callback with a method of this name (mixed precision) takes its place.
-    loop_backward = staticmethod(torch.Tensor.backward)
-    loop_step = staticmethod(_step)
+    loop_backward: object
+    loop_step: object
     _tables: dict = {training: collect_handlers([], training) for training in (True, False)}
 
     def __call__(self, event):
@@ -143,18 +143,16 @@ class HasCallbacks:
         self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
         contexts = [c.forward_context for c in self.cbs if hasattr(type(c), "forward_context")]
         self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else _no_context
-        for name in ("loop_backward", "loop_step"):
-            self._replace(name)
+        self.loop_backward = self._replaced("loop_backward", torch.Tensor.backward)
+        self.loop_step = self._replaced("loop_step", _step)
         self.collect_handlers()
 
-    def _replace(self, name):
-        "Let the callback that has a method `name` do what the loop otherwise does itself."
+    def _replaced(self, name, default):
+        "The method `name` of the callback that has one, to do what the loop otherwise does itself; else `default`."
         own = [c for c in self.cbs if hasattr(type(c), name)]
         if len(own) > 1:
             raise ValueError(f"{', '.join(map(repr, own))} each have a method {name} in the place of the loop's own: keep one of them")
-        vars(self).pop(name, None)
-        if own:
-            vars(self)[name] = getattr(own[0], name)
+        return getattr(own[0], name) if own else default
 
     def __getattr__(self, name):
         if not name.startswith("_"):

@@ -140,27 +140,32 @@ class Recorder(Callback):
         self._valid_loss = AvgLoss()
 
     def after_batch(self):
-        learn = self.learn
-        if not learn.training:
-            if learn.loss is not None:
-                self._valid_loss.accumulate(learn)
-            if self.valid_metrics:
-                for metric in learn.metrics:
-                    metric.accumulate(learn)
+        state = vars(self.learn)                   # read directly, as the loop does: this runs at every step
+        if not state["training"]:
+            self._after_valid_batch()
             return
-        if learn.loss is None:                     # the batch was cancelled before its loss
+        loss = state["loss"]
+        if loss is None:                           # the batch was cancelled before its loss
             return
-        loss = learn.loss
-        self._pending.append(loss.item() if loss.is_cpu else loss.detach())     # on the CPU there is nothing to wait for
-        self._sizes.append(_batch_size(learn))
-        self._lrs.append(self._group["lr"])
-        if self.train_metrics:
-            for metric in learn.metrics:
-                metric.accumulate(learn)
-        if len(self._pending) >= FLUSH_EVERY:
+        own = vars(self)
+        pending = own["_pending"]
+        pending.append(loss.item() if loss.is_cpu else loss.detach())     # on the CPU there is nothing to wait for
+        own["_sizes"].append(_batch_size(state["yb"]) or _batch_size((state["xb"], state["kw"])))
+        own["_lrs"].append(own["_group"]["lr"])
+        if own["train_metrics"]:
+            for metric in self.learn.metrics:
+                metric.accumulate(self.learn)
+        if len(pending) >= FLUSH_EVERY:
             self._flush()
             if not torch.isfinite(self._blocks[-1][-1]):        # the one wait for the device, every 256 batches
                 self._refuse_non_finite()
+
+    def _after_valid_batch(self):
+        if self.learn.loss is not None:
+            self._valid_loss.accumulate(self.learn)
+        if self.valid_metrics:
+            for metric in self.learn.metrics:
+                metric.accumulate(self.learn)
 
     def after_train(self):
         self._flush()
@@ -282,11 +287,11 @@ class Recorder(Callback):
         return self.lr_find.plot(skip_end)
 
 
-def _batch_size(learn):
-    try:
-        return learn.yb[0].size(0)             # half the time of len()
-    except (AttributeError, TypeError, IndexError):      # no target, or one that is no tensor
-        return find_bs((learn.xb, learn.kw, learn.yb))
+def _batch_size(batch):
+    "Number of items of targets or inputs; None if there are none."
+    if batch and isinstance(batch[0], torch.Tensor) and batch[0].ndim:
+        return batch[0].size(0)
+    return find_bs(batch) if batch else None
 
 
 def _clock(seconds):
