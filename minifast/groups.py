@@ -342,3 +342,16 @@ def get_hyper(opt, name):
         if layer not in found or (found[layer][0] and not g.get("no_decay")):
             found[layer] = g.get("no_decay", False), g[key] if i is None else g[key][i]
     return [found[layer][1] for layer in sorted(found)]
+
+
+def clear_grads(opt):
+    """Drop the gradient of every parameter of `opt`, as `opt.zero_grad()` does.
+
+    torch's own method also tells its profiler, which is 3% of a small step. An optimizer with a `zero_grad` of its own is asked.
+    """
+    if type(opt).zero_grad is not torch.optim.Optimizer.zero_grad or "zero_grad" in vars(opt):
+        opt.zero_grad()
+        return
+    for group in opt.param_groups:
+        for p in group["params"]:
+            p.grad = None

@@ -62,7 +62,7 @@ from .callbacks.progress import ProgressCallback
 from .callbacks.recorder import Recorder
 from .callbacks.scheduler import ParamScheduler
 from .freezing import Freezer
-from .groups import get_hyper, layer_group_count, param_groups, set_hyper, spread, trainable_params
+from .groups import clear_grads, get_hyper, layer_group_count, param_groups, set_hyper, spread, trainable_params
 from .guarded import Guarded
 from .loop_state import LoopState
 from .losses_known import activation_of, decodes_of, loss_name
@@ -118,12 +118,13 @@ class Learner(LoopState, HasCallbacks, Guarded):
         if default_cbs:
             self.add_cbs([FirstBatch(), Recorder(), ProgressCallback()])
         self.add_cbs(cbs)
+        self._callbacks_changed()         # also without any
         self("after_create")
 
     # -- the loop ---------------------------------------------------------------------------------------------------------------
     def _fit(self, n_epoch, start_epoch=0):
         self.n_epoch, self.start_epoch, self.epoch, self.batches_done = n_epoch, start_epoch, start_epoch, 0
-        self.opt.zero_grad()              # an interrupted fit may have left gradients behind
+        clear_grads(self.opt)             # an interrupted fit may have left gradients behind
         try:
             with self._cleaning_up():
                 self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
@@ -202,7 +203,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
             self("after_cancel_step")
         if heard["after_step"]:
             self("after_step")
-        state["opt"].zero_grad()
+        clear_grads(state["opt"])
 
     # -- around the loop --------------------------------------------------------------------------------------------------------
     def _enter(self, dl, training):
