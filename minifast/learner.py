@@ -102,6 +102,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
     wd_bn_bias: bool
     train_bn: bool
     moms: tuple
+    _shown = -1                      # how often show_results was called
 
     def __init__(self, dls, model, loss_func=None, opt_func=Adam, lr=1e-3, splitter=trainable_params, cbs=None, metrics=None, path=None,
                  model_dir="models", wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), default_cbs=True,

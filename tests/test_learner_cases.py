@@ -270,3 +270,47 @@ def test_accumulating_after_unscaling_is_refused(half):
             raise CancelBatchException
     with pytest.raises(RuntimeError, match=r"below Order\.GRADS"):
         make(cbs=[half, Accumulate()]).fit(1)
+
+
+def test_a_learner_without_any_callback_trains():
+    learn = Learner(DataLoaders(DataLoader(dataset(), bs=8)), net(), CrossEntropyLossFlat(), default_cbs=False)
+    before = learn.model[1].weight.clone()
+    learn.fit(1, 0.1)
+    assert learn.cbs == [] and not torch.equal(before, learn.model[1].weight)
+
+
+def test_an_optimizer_with_its_own_zero_grad_is_asked():
+    class Counting(torch.optim.SGD):
+        asked = 0
+
+        def zero_grad(self, set_to_none=True):
+            Counting.asked += 1
+            super().zero_grad(set_to_none)
+
+    make(opt_func=Counting, cbs=None).fit(1)
+    assert Counting.asked == 3 + 1                     # each batch, and before the fit
+    learn = make()
+    learn.fit(1)
+    assert all(p.grad is None for p in learn.model.parameters())
+
+
+def test_results_of_other_items_each_time():
+    import matplotlib
+    matplotlib.use("agg")
+    from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
+    block = DataBlock((TransformBlock(), TransformBlock(), CategoryBlock()), n_inp=2, get_items=lambda n: list(range(n)),
+                      getters=[lambda i: torch.full((3, 4, 4), i / 40), lambda i: torch.tensor([float(i)]), lambda i: "ab"[i % 2]])
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lin = nn.Linear(1, 2)
+
+        def forward(self, x, z):
+            return self.lin(z)
+
+    learn = Learner(block.dataloaders(40, bs=4, num_workers=0), Two())
+    with learn.no_bar():
+        for _ in range(2):
+            learn.show_results(max_n=2)                # two inputs: both are passed to the model, both are drawn
+    assert learn._shown == 1

@@ -3,10 +3,13 @@ from math import ceil
 
 import torch
 
-from ..messages import describe
+from ..messages import describe, did_you_mean
 from ..nested import find_bs, map_nested, to_cpu
 from ..seeds import draw_seed, fixed_seed
 from .collate import unbatch, wrap_kinds
+
+# What image-drawing functions take: never a misspelt keyword of ours.
+_DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")
 
 
 def decode_batch(loader, b, max_n=9):
@@ -42,6 +45,9 @@ def _elements(sample):
 def show_batch(loader, b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs):
     if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
         raise ValueError(f"show_batch(max_n={max_n!r}): how many items to show, at least 1")
+    for name in kwargs:
+        if name not in _DRAWING and (hint := did_you_mean(name, ("max_n", "nrows", "ncols", "figsize", "unique"))):
+            raise TypeError(f"show_batch() has no keyword {name}{hint} Other keywords go to the functions that draw, such as cmap=")
     if nrows is not None and ncols is not None:
         max_n = min(max_n, nrows * ncols) if max_n != 9 else nrows * ncols
     if b is None:

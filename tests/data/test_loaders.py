@@ -672,6 +672,8 @@ def test_show_batch_draws_pictures_with_their_targets():
     assert len(plt.gcf().axes) == 3
     with pytest.raises(ValueError, match="max_n=0"):
         dl.show_batch(max_n=0)
+    with pytest.raises(TypeError, match="has no keyword max; did you mean 'max_n'"):
+        dl.show_batch(max=4)
     plt.close("all")
 
 
