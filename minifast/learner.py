@@ -42,7 +42,7 @@ from pathlib import Path
 
 import torch
 
-from . import inference, saving
+from . import inference, memory, saving
 from .callback import (
     EVENTS,
     CancelBackwardException,
@@ -54,12 +54,14 @@ from .callback import (
     CancelValidException,
     run_handlers,
 )
+from .callbacks.batch import ChannelsLast
 from .callbacks.first_batch import FirstBatch
-from .callbacks.host import HasCallbacks, listed
+from .callbacks.host import HasCallbacks, as_callback, listed
 from .callbacks.lr_finder import as_named_tuple, range_test, valley
 from .callbacks.precision import MixedPrecision
 from .callbacks.progress import ProgressCallback
 from .callbacks.recorder import Recorder
+from .callbacks.resize import in_sizes
 from .callbacks.scheduler import ParamScheduler
 from .freezing import Freezer
 from .groups import clear_grads, get_hyper, layer_group_count, param_groups, set_hyper, spread, trainable_params
@@ -102,6 +104,9 @@ class Learner(LoopState, HasCallbacks, Guarded):
     wd_bn_bias: bool
     train_bn: bool
     moms: tuple
+    continues = False                #: whether this fit is a later phase of the verb that called it
+    rehearsing = False               #: whether this fit is a trial that leaves no trace, such as `lr_find`: nothing is to be written
+    compiled_with: dict | None = None            #: the keywords given to `compile`
     _shown = -1                      # how often show_results was called
 
     def __init__(self, dls, model, loss_func=None, opt_func=Adam, lr=1e-3, splitter=trainable_params, cbs=None, metrics=None, path=None,
@@ -196,6 +201,11 @@ class Learner(LoopState, HasCallbacks, Guarded):
             self("after_cancel_backward")
         if heard["after_backward"]:
             self("after_backward")
+        self.optimizer_step()
+
+    def optimizer_step(self):
+        "The optimizer's step with its events, after which the gradients are dropped: the end of a training batch."
+        state, heard = vars(self), self._tables[True]
         try:
             if heard["before_step"]:
                 self("before_step")
@@ -278,17 +288,18 @@ class Learner(LoopState, HasCallbacks, Guarded):
             self._fit(n_epoch, start_epoch)
 
     def fit_one_cycle(self, n_epoch, lr_max=None, div=25.0, div_final=1e5, pct_start=0.25, wd=None, moms=None, cbs=None, reset_opt=False,
-                      start_epoch=0):
+                      start_epoch=0, sizes=None):
         """Train with the one-cycle policy: lr rises by a cosine from `lr_max/div` to `lr_max` over the first `pct_start` of the
         batches, then falls to `lr_max/div_final`; momentum goes the other way, through `moms`, if
-        the optimizer has any (SGD has not unless it is given `mom=`). Source: L. Smith, N. Topin,
-        "Super-Convergence", 2018."""
+        the optimizer has any (SGD has not unless it is given `mom=`). sizes: of the pictures, such as [128, 192, 224], each for an
+        equal part of the epochs (see `ProgressiveResize`). Source: L. Smith, N. Topin, "Super-Convergence", 2018."""
+        resizing = in_sizes(sizes, 0, n_epoch)
         peak = self._per_group(lr_max, reset_opt)
         scheds = {"lr": combined_cos(pct_start, [v / div for v in peak], peak, [v / div_final for v in peak])}
         moms = self.moms if moms is None else moms
         if moms is not None and self._has_momentum():
             scheds["mom"] = combined_cos(pct_start, *moms)
-        self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *listed(cbs)], start_epoch=start_epoch)
+        self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *resizing, *listed(cbs)], start_epoch=start_epoch)
 
     def fit_flat_cos(self, n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False, start_epoch=0):
         "Train at `lr` for the first `pct_start` of the batches, then anneal by a cosine to `lr/div_final`."
@@ -304,18 +315,31 @@ class Learner(LoopState, HasCallbacks, Guarded):
         self.fit(n_epoch, peak, wd, [ParamScheduler({"lr": sched}), *listed(cbs)], start_epoch=start_epoch)
 
     def fine_tune(self, epochs, base_lr=2e-3, freeze_epochs=1, lr_mult=100, pct_start=0.3, div=5.0, div_final=1e5, wd=None, moms=None,
-                  cbs=None, reset_opt=False):
+                  cbs=None, reset_opt=False, sizes=None):
         """Transfer learning in two phases: `freeze_epochs` with all but the last layer group frozen at `base_lr`, then `epochs` with
-        everything trained at `base_lr/2`, the first layers `lr_mult` times slower. Source: J. Howard, S. Ruder, "ULMFiT", 2018."""
+        everything trained at `base_lr/2`, the first layers `lr_mult` times slower. sizes: of the pictures, such as [128, 192, 224],
+        each for an equal part of all these epochs. Source: J. Howard, S. Ruder, "ULMFiT", 2018."""
         if isinstance(base_lr, slice):
             raise TypeError(f"fine_tune(base_lr={base_lr}): give one number; the slice over layer groups is made from it and lr_mult")
+        cbs = [as_callback(cb) for cb in listed(cbs)]            # the same objects in both phases
+        small, large = (in_sizes(sizes, first, freeze_epochs + epochs) for first in (0, freeze_epochs))
         self.freeze()
-        self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, div_final=div_final, wd=wd, moms=moms, cbs=cbs,
-                           reset_opt=reset_opt)
+        self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, div_final=div_final, wd=wd, moms=moms,
+                           cbs=[*small, *cbs], reset_opt=reset_opt)
         base_lr /= 2
         self.unfreeze()
-        self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, div_final=div_final, wd=wd,
-                           moms=moms, cbs=cbs)
+        with self._continuing():
+            self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, div_final=div_final, wd=wd,
+                               moms=moms, cbs=[*large, *cbs])
+
+    @contextmanager
+    def _continuing(self):
+        "Within the block a fit goes on with what the one before began: trackers keep their best."
+        self.continues = True
+        try:
+            yield
+        finally:
+            self.continues = False
 
     def lr_find(self, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True, show_plot=True, suggest_funcs=valley):
         """Try learning rates from `start_lr` to `end_lr` over `num_it` batches, plot the loss, and return suggestions as a named tuple.
@@ -352,6 +376,8 @@ class Learner(LoopState, HasCallbacks, Guarded):
         if self.opt is None:
             self.create_opt()
         self.freezer.freeze_to(n)
+        if self.compiled_with is not None:
+            self.compile(**self.compiled_with)           # what was compiled has no gradients for layers that were frozen
 
     def freeze(self):
         "Freeze all layer groups but the last: the pretrained body."
@@ -473,6 +499,27 @@ class Learner(LoopState, HasCallbacks, Guarded):
             cb.check(self)
         self.remove_cbs([old for old in self.cbs if isinstance(old, MixedPrecision)])
         return self.add_cbs(cb)
+
+    def to_channelslast(self):
+        "Keep pictures and convolutions in the memory format that tensor cores want, (B,H,W,C). Returns the learner."
+        return self if any(isinstance(cb, ChannelsLast) for cb in self.cbs) else self.add_cb(ChannelsLast())
+
+    def to_contiguous(self):
+        "Back to torch's own memory format. Returns the learner."
+        return self.remove_cb(ChannelsLast)
+
+    def compile(self, **kwargs):
+        """Compile the model with `torch.compile(**kwargs)`, from the next batch on; again after each freeze and unfreeze. The model stays
+        what it is, so weights are saved under their plain names. Returns the learner."""
+        self.compiled_with = kwargs
+        self.model.compile(**kwargs)
+        return self
+
+    def find_bs(self, start=None, min_bs=1):
+        """The largest batch size, from `start` (None: that of the data) downwards by halves, with which two training steps fit into
+        memory; the loaders are changed to it, and a warning says so. Weights, optimizer, random streams and history stay as they
+        are. Raises `RuntimeError` if not even `min_bs` fits."""
+        return memory.find_bs(self, start, min_bs)
 
     # -- looking at it ----------------------------------------------------------------------------------------------------------
     def show_training_loop(self):

@@ -51,6 +51,8 @@ class BaseLoss(nn.Module):
 
     def __init__(self, loss_cls, *args, axis=-1, flatten=True, floatify=False, is_2d=True, **kwargs):
         super().__init__()
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise TypeError(f"{type(self).__name__}(axis={axis!r}): axis is the number of the axis of the classes, such as -1 or 1")
         self.func = loss_cls(*args, **kwargs)
         self.axis, self.flatten, self.floatify, self.is_2d = axis, flatten, floatify, is_2d
         self.kind = kind_of(self.func)                 # what the output means, see `minifast.losses_known`
@@ -134,7 +136,7 @@ class CrossEntropyLossFlat(BaseLoss):
 class LabelSmoothingCrossEntropyFlat(CrossEntropyLossFlat):
     "`CrossEntropyLossFlat` whose targets give `eps` of their probability to all classes alike (Szegedy et al. 2015, section 7)."
 
-    def __init__(self, axis=-1, eps=0.1, weight=None, ignore_index=-100, reduction="mean", flatten=True):
+    def __init__(self, eps=0.1, axis=-1, weight=None, ignore_index=-100, reduction="mean", flatten=True):
         super().__init__(axis=axis, weight=weight, ignore_index=ignore_index, label_smoothing=eps, reduction=reduction, flatten=flatten)
         self.eps = eps
 

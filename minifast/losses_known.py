@@ -155,6 +155,46 @@ def reduction_none(loss_func):
                     "parameter `reduction='mean'` that also takes 'none' (a function), or an attribute `reduction` (an object).")
 
 
+def reduction_of(loss_func):
+    "How `loss_func` makes one number of a batch: 'mean', 'sum' or 'none'."
+    if isinstance(loss_func, partial) and "reduction" in loss_func.keywords:
+        return loss_func.keywords["reduction"]
+    inner = _inner(loss_func)
+    return getattr(getattr(inner, "func", inner), "reduction", "mean")
+
+
+def batch_weight(loss_func, yb, n_items):
+    """By how much a batch counts in a mean over several batches: the divisor of its own mean.
+
+    That is the number of target elements; for class targets without those ignored, and the sum of their class weights where the loss
+    has any (a 0-d tensor on the device); `n_items` for losses and targets that are not recognised. None: the loss is a sum.
+    """
+    if reduction_of(loss_func) == "sum":
+        return None
+    y = yb[0] if len(yb) == 1 else None
+    kind = kind_of(loss_func)
+    if kind is None or not isinstance(y, torch.Tensor):
+        return n_items
+    if not kind.startswith("class"):
+        return y.numel()
+    if y.is_floating_point():                    # class probabilities
+        return n_items
+    weight = class_weight_of(loss_func)
+    if weight is None and y.ndim <= 1 and ignore_index_of(loss_func) == -100:
+        return y.numel()
+    counted = (y != ignore_index_of(loss_func)).flatten()
+    if weight is None:
+        return counted.sum().clamp(min=1)
+    return (weight.to(y.device)[y.flatten().long() * counted] * counted).sum()
+
+
+def class_weight_of(loss_func):
+    if isinstance(loss_func, partial) and "weight" in loss_func.keywords:
+        return loss_func.keywords["weight"]
+    inner = _inner(loss_func)
+    return getattr(getattr(inner, "func", inner), "weight", None)
+
+
 def same_items(a, b):
     """Whether tensors of shapes `a` and `b` can be compared element by element once flattened.
 
@@ -207,7 +247,7 @@ def _check_classes(loss_func, kind, pred, y):
                          f"received {describe(y)}. " + _shape_advice(pred, y, n_out, axis))
     if not flat and y.dtype not in (torch.int64, torch.uint8):
         raise ValueError(f"{name} takes class ids as int64, received targets {describe(y)}: write y.long(), or CrossEntropyLossFlat().")
-    ignore = _ignore_index(loss_func)
+    ignore = ignore_index_of(loss_func)
     seen = y[y != ignore] if ignore is not None else y
     if not seen.numel():
         return None
@@ -245,7 +285,7 @@ def _shape_advice(pred, y, n_out, axis):
     return "Check the shape of what the model returns."
 
 
-def _ignore_index(loss_func):
+def ignore_index_of(loss_func):
     if isinstance(loss_func, partial) and "ignore_index" in loss_func.keywords:
         return loss_func.keywords["ignore_index"]
     inner = _inner(loss_func)

@@ -23,6 +23,8 @@ def save(learn, file, with_opt=True):
     state = {"model": learn.model.state_dict()}
     if with_opt and learn.opt is not None:
         state["opt"] = learn.opt.state_dict()
+        state["callbacks"] = {cb.name: cb.state_dict() for cb in learn.cbs
+                              if hasattr(cb, "state_dict") and not getattr(cb, "tells_history", False)}
     return checkpoint.save(state, file)
 
 
@@ -43,6 +45,9 @@ def load(learn, file, device=None, with_opt=True, strict=True):
         except (ValueError, KeyError, RuntimeError) as e:
             add_note(e, f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)")
             raise
+        for cb in learn.cbs:
+            if hasattr(cb, "load_state_dict") and cb.name in state.get("callbacks", {}):
+                cb.load_state_dict(state["callbacks"][cb.name])
     return learn
 
 

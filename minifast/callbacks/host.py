@@ -9,11 +9,19 @@ from ..guarded import declared
 from ..messages import describe, did_you_mean
 from .progress import ProgressCallback
 from .recorder import Recorder
+from .scheduler import TorchScheduler, is_torch_scheduler
 
 
 def listed(cbs):
     "None, one or several as a list."
     return [] if cbs is None else list(cbs) if isinstance(cbs, (list, tuple)) else [cbs]
+
+
+def as_callback(cb):
+    "A callback class as an instance, and a scheduler of torch as the callback that steps it; anything else as it is."
+    if isinstance(cb, type) and issubclass(cb, Callback):
+        return cb()
+    return TorchScheduler(cb) if is_torch_scheduler(cb) else cb
 
 
 _NOTHING = nullcontext()
@@ -56,7 +64,7 @@ class HasCallbacks:
 
     def add_cb(self, cb):
         "Attach one callback (a class is instantiated). Returns the learner."
-        cb = cb() if isinstance(cb, type) and issubclass(cb, Callback) else cb
+        cb = as_callback(cb)
         if not isinstance(cb, Callback):
             raise TypeError(f"a callback must be a minifast Callback; received {describe(cb)}. To listen with a plain function write "
                             "`Callback(after_batch=f)`")
@@ -91,7 +99,7 @@ class HasCallbacks:
     @contextmanager
     def added_cbs(self, cbs):
         "Within the block these callbacks are attached too."
-        attached = [cb() if isinstance(cb, type) else cb for cb in listed(cbs)]
+        attached = [as_callback(cb) for cb in listed(cbs)]
         try:
             self.add_cbs(attached)
             yield self

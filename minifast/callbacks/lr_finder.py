@@ -68,10 +68,11 @@ def leaving_no_trace(learn):
     loaders = [dl for dl in learn.dls if hasattr(dl, "epoch")]
     epochs = [dl.epoch for dl in loaders]
     stateful = [(cb, cb.state_dict()) for cb in learn.cbs if hasattr(cb, "state_dict")]
-    rng = rng_state()
+    rng, learn.rehearsing = rng_state(), True
     try:
         yield
     finally:
+        learn.rehearsing = False
         with torch.no_grad():
             for t, before in saved.values():
                 t.copy_(before)
@@ -167,6 +168,9 @@ def range_test(learn, start_lr, end_lr, num_it, stop_div, suggest_funcs):
     n = len(finder.losses)
     lrs, losses = _usable(finder.lrs[:n], finder.losses, finder.num_it)
     functions = [] if suggest_funcs is None else list(suggest_funcs) if isinstance(suggest_funcs, (list, tuple)) else [suggest_funcs]
+    if functions and len(losses) < 2 and n >= finder.num_it:
+        raise ValueError(f"lr_find(num_it={num_it}): suggestions leave out the first tenth and the last 5 batches, so give at least 8; or "
+                         "suggest_funcs=None")
     if functions and len(losses) < 2:
         raise ValueError(f"lr_find stopped after {n} batches because the loss diverged at once (from {finder.losses[0]:.3g}): too short "
                          f"to suggest anything. Start lower, `start_lr={start_lr / 100:g}`, or look at the data with `dls.show_batch()`")

@@ -22,7 +22,7 @@ class MixedPrecision(Callback):
         self.amp_mode, self.dtype = amp_mode, dtypes[amp_mode]
         self._scaling = {"init_scale": init_scale, "growth_factor": growth_factor, "backoff_factor": backoff_factor,
                          "growth_interval": growth_interval}
-        self.scaler, self._skipped, self._unscaled = None, 0, False
+        self.scaler, self._saved, self._skipped, self._unscaled = None, None, 0, False
 
     def check(self, learn):
         "Refuse a learner on whose device this precision does not work."
@@ -38,6 +38,8 @@ class MixedPrecision(Callback):
         self.check(self.learn)
         if self.amp_mode == "fp16" and self.scaler is None:
             self.scaler = torch.amp.GradScaler(self.learn.dls.device.type, **self._scaling)
+            if self._saved:
+                self.scaler.load_state_dict(self._saved)
         self._unscaled = False
 
     def after_pred(self):
@@ -87,10 +89,10 @@ class MixedPrecision(Callback):
 
     def state_dict(self):
         "The scale and the count of skipped steps."
-        return {"scaler": None if self.scaler is None else self.scaler.state_dict(), "skipped": self.skipped_steps}
+        return {"scaler": self._saved if self.scaler is None else self.scaler.state_dict(), "skipped": self.skipped_steps}
 
     def load_state_dict(self, state):
         "Go on from `state_dict`."
-        self._skipped = state["skipped"]
-        if self.scaler is not None and state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
+        self._skipped, self._saved = state["skipped"], state["scaler"]
+        if self.scaler is not None and self._saved:
+            self.scaler.load_state_dict(self._saved)

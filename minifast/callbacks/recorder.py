@@ -45,6 +45,18 @@ class FitRecord:
             self._smooth.append(self._moving / (1 - self.beta ** (t + 1)))
         return self._smooth
 
+    def state_dict(self):
+        "All of it as lists of numbers."
+        return {"losses": self.losses, "lrs": self.lrs, "iters": self.iters, "values": self.values, "hps": self.hps}
+
+    def load_state_dict(self, state):
+        "Go on from `state_dict`; what others hold on to stays the same lists."
+        self._blocks, self._losses, self._smooth, self._moving = [], list(state["losses"]), [], 0.0
+        for name in ("lrs", "iters", "values"):
+            getattr(self, name)[:] = state[name]
+        self.hps.clear()
+        self.hps.update(state["hps"])
+
 
 class NonFiniteLoss(FloatingPointError):
     "Training has produced a loss that is not a finite number, so the weights are lost."
@@ -232,10 +244,14 @@ class Recorder(Callback):
         self._flush()
         losses = torch.cat(self._blocks).tolist()
         bad = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+        names_of = getattr(self.learn.dls.train, "names_of_batch", None)
+        names = (names_of(bad - len(losses)) if names_of else None) or []
+        items = f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
         raise NonFiniteLoss(f"the training loss became {losses[bad]} at batch {bad} of epoch {self.learn.epoch} and was still "
                             f"{losses[-1]} at batch {len(losses) - 1}, so the weights are lost: train again from fresh weights with a "
                             f"lower learning rate (lr was {self.lrs[-1]:.2g}; `learn.lr_find()` suggests one), or look for NaN or infinite "
-                            "values in the inputs and targets of that batch")
+                            f"values in the inputs and targets of that batch{items}. `TerminateOnNaNCallback()` "
+                            "stops before the weights are lost")
 
     # -- pictures ---------------------------------------------------------------------------------------------------------------
     def plot_loss(self, skip_start=5, with_valid=True, log=False, show_epochs=False, ax=None):

@@ -1,4 +1,6 @@
-"""`ParamScheduler`: hyper-parameters as functions of training progress."""
+"""`ParamScheduler`: hyper-parameters as functions of training progress. `TorchScheduler`: torch's own schedulers."""
+from torch.optim import lr_scheduler
+
 from ..callback import Callback, Order
 from ..groups import hyper_setter, layer_group_count
 from ..messages import describe
@@ -38,3 +40,68 @@ class ParamScheduler(Callback):
             value = list(value) if hasattr(value, "__len__") else [value] * self._groups
             set_value(value)
             self._hps[name].append(value[-1])
+
+
+_PER_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)       # made for a step after every batch
+
+
+class TorchScheduler(Callback):
+    """Let a scheduler of `torch.optim.lr_scheduler` set the learning rates; an `LRScheduler` given as a callback becomes one of these.
+
+    scheduler: an `LRScheduler` of `learn.opt` (make the optimizer before: `learn.create_opt()`), or a function of the optimizer that
+    makes one, such as `partial(StepLR, step_size=2)`: it then starts from the learning rate of the fit. per_batch: step after every
+    batch (None: for OneCycleLR and CyclicLR), else after every epoch. ReduceLROnPlateau gets the validation loss. What it changes is
+    put back after the fit.
+    """
+
+    order = Order.DECIDE
+    run_valid = False
+
+    def __init__(self, scheduler, per_batch=None):
+        if not callable(scheduler) and not is_torch_scheduler(scheduler):
+            raise TypeError("TorchScheduler takes one of torch.optim.lr_scheduler, or a function of the optimizer that makes one; "
+                            f"received {describe(scheduler)}")
+        self.make, self.per_batch = scheduler, per_batch
+
+    def before_fit(self):
+        others = [cb for cb in self.learn.cbs if isinstance(cb, ParamScheduler) and "lr" in cb.scheds]
+        if others:
+            raise ValueError(f"{type(self).__name__} and {others[0]!r} both set the learning rate, and the last one would win: use `fit`, "
+                             "which has no schedule of its own, with a torch scheduler")
+        if is_torch_scheduler(self.make):
+            self.scheduler = self.make
+            if self.scheduler.optimizer is not self.learn.opt:
+                raise ValueError(f"this {type(self.scheduler).__name__} belongs to another optimizer than the learner's: write "
+                                 "`learn.create_opt()`, then make it with `learn.opt`; or give a function of the optimizer")
+            for group, lr in zip(self.learn.opt.param_groups, self._lrs(), strict=True):
+                group["lr"] = lr
+        else:
+            self.scheduler = self.make(self.learn.opt)
+            if not is_torch_scheduler(self.scheduler):
+                raise TypeError("the function given to TorchScheduler must return a torch scheduler; it returned "
+                                f"{describe(self.scheduler)}")
+        self._every_batch = isinstance(self.scheduler, _PER_BATCH) if self.per_batch is None else self.per_batch
+
+    def _lrs(self):
+        last = getattr(self.scheduler, "_last_lr", None)
+        return [g["lr"] for g in self.learn.opt.param_groups] if last is None else last
+
+    def after_batch(self):
+        if self._every_batch and self.learn.train_iter < self.learn.n_epoch * len(self.learn.dls.train):
+            self.scheduler.step()              # not after the last batch, when there is no next one: OneCycleLR refuses it
+
+    def after_epoch(self):
+        if isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau):
+            names, values = self.learn.recorder.metric_names[1:], self.learn.recorder.log[1:]
+            loss = dict(zip(names, values, strict=False)).get("valid_loss")
+            if loss is None:
+                raise ValueError("torch's ReduceLROnPlateau needs a validation loss, and this epoch has none: give the learner validation "
+                                 "data")
+            self.scheduler.step(loss)
+        elif not self._every_batch:
+            self.scheduler.step()
+
+
+def is_torch_scheduler(o):
+    "Whether `o` is a scheduler of `torch.optim.lr_scheduler`."
+    return isinstance(o, (lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau))

@@ -268,6 +268,16 @@ class DataLoader(torch.utils.data.DataLoader):
             key = next(iter(self._batches))
             return self._finish(self._fetcher[key], key[0], 0)
 
+    def items_of_batch(self, n=-1):
+        "The items of batch `n` of the epoch in progress (negative: back from the batch handed out last); None if not known."
+        from .batch_items import items_of_batch
+        return items_of_batch(self, n)
+
+    def names_of_batch(self, n=-1):
+        "What to call the items of batch `n` in a message, such as \"item 17, 'cats/17.jpg'\": see `items_of_batch`."
+        from .batch_items import names_of_batch
+        return names_of_batch(self, n)
+
     # -- resuming in the middle of an epoch -------------------------------------------------------------------------------------
     def state_dict(self):
         "Where the loader is: plain numbers, from which `load_state_dict` goes on with the next batch."

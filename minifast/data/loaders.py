@@ -113,6 +113,20 @@ class DataLoaders:
         "The loss that belongs to the targets; None if that is not known."
         return getattr(self.train, "loss_func", getattr(self.train_ds, "loss_func", None))
 
+    def class_weights(self, how="balanced", beta=0.999, target=None):
+        """A weight per class against rare ones, float32 in the order of the vocabulary, counted on the training targets (no input is made):
+        for `CrossEntropyLossFlat(weight=...)`, or with several labels per item `BCEWithLogitsLossFlat(pos_weight=...)`.
+
+        how: 'balanced', 'sqrt' or 'effective', see `data.class_weights.class_weights`. target: which, where there are several.
+        """
+        from .class_weights import weights_from
+        return weights_from(self, how, beta, target)
+
+    def item_weights(self, how="balanced", beta=0.999, target=None):
+        "A weight per training item against rare classes, in the order of the training set, for `weighted_dataloaders(source, wgts)`."
+        from .class_weights import item_weights_from
+        return item_weights_from(self, how, beta, target)
+
     def __repr__(self):
         return f"DataLoaders on {self._device or 'the default device'}\n" + "\n".join(
             f"{name}: {loader if isinstance(loader, DataLoader) else describe(loader)}"

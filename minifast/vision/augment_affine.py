@@ -5,6 +5,7 @@ coordinates from -1 (left, top) to 1 (right, bottom). `AffineWarp` multiplies th
 zoom, perspective, crop and resize cost one `grid_sample` together and the picture is interpolated once. Parameters are drawn on the CPU
 from the batch's own generator, one set per picture (one for all with `batch=True`), and the device is never waited for.
 """
+from copy import copy
 from functools import lru_cache
 
 import numpy as np
@@ -13,8 +14,9 @@ import torch.nn.functional as F
 from torchvision import tv_tensors
 
 from ..seeds import draw_seed, item_rng
-from ..transform import RandTransform
-from .augment_item import PadMode, central_crop, check_crop_range, image_size, one_of, random_crops
+from ..transform import RandTransform, is_sample
+from .augment_item import PadMode, central_crop, check_crop_range, image_size, one_of, random_crops, scaled
+from .coords import COORDS, blank_empty, move_batch, on_canvas
 
 __all__ = ["AffineWarp", "Dihedral", "Flip", "RandomResizedCropGPU", "Rotate", "Warp", "Zoom"]
 
@@ -56,7 +58,7 @@ class BatchTransform(RandTransform):
 
 def first_image(sample):
     "The picture (else mask) of `sample` that decides size and number, or None."
-    found = [o for o in (sample if type(sample) is tuple else (sample,)) if isinstance(o, (Image, Mask))]
+    found = [o for o in (sample if is_sample(sample) else (sample,)) if isinstance(o, (Image, Mask))]
     return next((o for o in found if isinstance(o, Image)), found[0] if found else None)
 
 
@@ -118,6 +120,8 @@ class AffineWarp(BatchTransform):
     their outer edges. Pictures are uint8 or floats (B,C,H,W); masks integers (B,H,W).
     """
     order = 30
+    types = (*BatchTransform.types, *COORDS)
+    drawn = None                #: a list, to which each batch adds what was drawn for it; see `tta_geometry.recording`
 
     def __init__(self, tfms=(), size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, p=1.0, batch=False):
         super().__init__(p, batch)
@@ -131,6 +135,14 @@ class AffineWarp(BatchTransform):
         self.align_corners = align_corners
         if self.size is not None:
             self.split_idx = None
+
+    def rescaled(self, scale):
+        "The same transform with a result of `scale` times the size; itself if it keeps the size it is given."
+        if self.size is None:
+            return self
+        new = copy(self)
+        new.size = scaled(self.size, scale)
+        return new
 
     def matrices(self, x, hw, rng):
         "Override: one matrix per picture of batch `x`, array (B,3,3). `hw`: size of the picture in pixels."
@@ -147,11 +159,30 @@ class AffineWarp(BatchTransform):
                 return m
         return None
 
+    def result_to_source(self, matrix, hw):
+        """`matrix` (B,3,3; None: no change but the size) in coordinates where -1 and 1 are the outer edges of the picture, as points have
+        them, for pictures of `hw` pixels."""
+        size = self.size or hw
+        if matrix is None or not self.align_corners or (size == hw and _is_symmetry(matrix)):
+            return matrix
+        shrunk = self.mode != "nearest" and min(hw[0] / size[0], hw[1] / size[1]) > 2           # see `warp_batch`
+        source = (size[0] * 2, size[1] * 2) if shrunk else hw
+
+        def outer(hw):
+            return np.array([*(n / max(n - 1, 1) for n in hw[::-1]), 1.0])
+        return matrix * outer(size) / outer(source)[:, None]
+
     def draw(self, sample, rng, split_idx):
         x = first_image(sample)
         if x is None:
             return None
         hw = tuple(x.shape[-2:])
+        params = self._draw(x, hw, sample, rng, split_idx)
+        if self.drawn is not None:
+            self.drawn.append((None if params is None else self.result_to_source(params["matrix"], hw), hw, self.size or hw, len(x)))
+        return params
+
+    def _draw(self, x, hw, sample, rng, split_idx):
         if split_idx == 1:
             m = self.valid_matrix(hw)
             m = None if m is None else np.broadcast_to(m, (len(x), 3, 3))
@@ -161,9 +192,18 @@ class AffineWarp(BatchTransform):
             m = None
         if m is None and self.size in (None, hw):
             return None
-        return {"matrix": m, "tensor": None if m is None else torch.from_numpy(m.astype(np.float32)).to(x.device, non_blocking=True)}
+        params = {"matrix": m, "tensor": _on_device(m, x)}
+        if any(isinstance(o, COORDS) for o in (sample if is_sample(sample) else ())):
+            params["forward"] = _on_device(None if m is None else np.linalg.inv(self.result_to_source(m, hw)), x)
+            params["new_size"] = self.size or hw
+        return params
 
-    def encodes(self, x, matrix, tensor):
+    def _apply(self, x, f):
+        return blank_empty(super()._apply(on_canvas(x), f))
+
+    def encodes(self, x, matrix, tensor, forward=None, new_size=None):
+        if isinstance(x, COORDS):
+            return move_batch(x, forward, new_size)
         plain, is_mask = x.as_subclass(torch.Tensor), isinstance(x, Mask)
         hw = self.size or tuple(plain.shape[-2:])
         if matrix is not None and hw == tuple(plain.shape[-2:]) and _is_symmetry(matrix):
@@ -185,6 +225,10 @@ class AffineWarp(BatchTransform):
     def __repr__(self):
         inner = ", ".join(map(repr, self.tfms))
         return f"AffineWarp([{inner}], size={self.size})" if type(self) is AffineWarp else super().__repr__()
+
+
+def _on_device(m, like):
+    return None if m is None else torch.from_numpy(np.ascontiguousarray(m, dtype=np.float32)).to(like.device, non_blocking=True)
 
 
 def _is_symmetry(m):

@@ -5,12 +5,14 @@ alike. Training items get random crops, validation items the deterministic count
 Sizes are (height, width), or one number for a square.
 """
 import math
+from copy import copy
 
 import numpy as np
 from PIL import Image
 
 from ..messages import did_you_mean
-from ..transform import RandTransform, Transform
+from ..transform import RandTransform, is_sample
+from .coords import COORDS, blank_empty, box_to_size, move_item, on_canvas, turn_matrix
 from .images import PILBase, PILMask
 
 __all__ = ["CropPad", "DihedralItem", "FlipItem", "PadMode", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod"]
@@ -56,13 +58,18 @@ def image_size(size, where):
     return int(h), int(w)
 
 
+def scaled(size, scale):
+    "`size` (height, width) times `scale`, in whole pixels."
+    return tuple(max(1, round(s * scale)) for s in size)
+
+
 def _like(im, original):
     return original._cast(im) if isinstance(original, PILBase) and type(im) is not type(original) else im
 
 
 def _first_image(sample):
     "The (height, width) of the first PIL image of `sample`."
-    for o in sample if type(sample) is tuple else (sample,):
+    for o in sample if is_sample(sample) else (sample,):
         if isinstance(o, Image.Image):
             return o.size[1], o.size[0]
     return None
@@ -79,11 +86,26 @@ def pad_image(im, left, top, right, bottom, pad_mode):
     return _like(Image.fromarray(np.pad(a, widths, mode=_NUMPY_PAD[pad_mode])), im)
 
 
-class _ItemTransform(RandTransform):
-    "A transform of PIL images that acts on training and validation items alike, drawing at random for training items only."
+class _Moves(RandTransform):
+    "A transform of PIL images that moves the points and boxes of the sample along with them."
+    types = (Image.Image, *COORDS)
+
+    def moves(self, hw, **params):
+        "Override: what `encodes` does to a picture of `hw` pixels, as the matrix (2,3) that points follow, and the size it gets."
+        raise NotImplementedError
+
+    def _apply(self, x, f):
+        params = getattr(f, "keywords", {})         # `f` is `encodes` with what was drawn
+
+        def one(o):
+            return move_item(o, *self.moves(o.canvas_size, **params)) if isinstance(o, COORDS) else f(o)
+        return blank_empty(super()._apply(on_canvas(x), one))
+
+
+class _ItemTransform(_Moves):
+    "One that acts on training and validation items alike, drawing at random for training items only."
     split_idx = None
     order = 1
-    types = (Image.Image,)
     resamples = (BILINEAR, NEAREST)
 
     def fractions(self, n, rng, split_idx):
@@ -99,7 +121,17 @@ class _ItemTransform(RandTransform):
         return _like(im.resize((size[1], size[0]), resample, box=box), im)
 
 
-class Resize(_ItemTransform):
+class _Sized(_ItemTransform):
+    "One that brings the whole picture, or a share of it, to `size`."
+
+    def rescaled(self, scale):
+        "The same transform with a result of `scale` times the size."
+        new = copy(self)
+        new.size = scaled(self.size, scale)
+        return new
+
+
+class Resize(_Sized):
     """Make every picture `size` by cutting ('crop'), stretching ('squish') or padding ('pad').
 
     crop, the default, keeps the short side whole and cuts off the ends of the long one: at a random place for training items, around
@@ -119,22 +151,42 @@ class Resize(_ItemTransform):
         fx, fy = (0.5, 0.5) if self.method == "squish" else self.fractions(2, rng, split_idx)
         return {"fx": fx, "fy": fy}
 
-    def encodes(self, x, fx=0.5, fy=0.5):
-        (w, h), (th, tw) = x.size, self.size
+    def _cut(self, hw, fx, fy):
+        "The box (left, top, right, bottom) that 'crop' and 'squish' bring to `size`; None: the whole picture."
+        (h, w), (th, tw) = hw, self.size
         if self.method == "squish" or w * th == h * tw:
-            return x if (h, w) == self.size else self.resize(x, self.size)
-        if self.method == "crop":
-            scale = min(w / tw, h / th)
-            cw, ch = tw * scale, th * scale
-            left, top = fx * (w - cw), fy * (h - ch)
-            return self.resize(x, self.size, (left, top, left + cw, top + ch))
+            return None
+        scale = min(w / tw, h / th)
+        cw, ch = tw * scale, th * scale
+        left, top = fx * (w - cw), fy * (h - ch)
+        return left, top, left + cw, top + ch
+
+    def _placed(self, hw, fx, fy):
+        "The size (height, width) that 'pad' brings the picture to, and its left upper corner in the result."
+        (h, w), (th, tw) = hw, self.size
         scale = max(w / tw, h / th)
         nw, nh = min(tw, max(1, round(w / scale))), min(th, max(1, round(h / scale)))
-        left, top = round(fx * (tw - nw)), round(fy * (th - nh))
+        return (nh, nw), (round(fx * (tw - nw)), round(fy * (th - nh)))
+
+    def encodes(self, x, fx=0.5, fy=0.5):
+        (w, h), (th, tw) = x.size, self.size
+        if self.method != "pad" or w * th == h * tw:
+            box = self._cut((h, w), fx, fy)
+            return x if (h, w) == self.size and box is None else self.resize(x, self.size, box)
+        (nh, nw), (left, top) = self._placed((h, w), fx, fy)
         return pad_image(self.resize(x, (nh, nw)), left, top, tw - nw - left, th - nh - top, self.pad_mode)
 
+    def moves(self, hw, fx=0.5, fy=0.5):
+        whole = 0, 0, hw[1], hw[0]
+        if self.method != "pad":
+            return box_to_size(self._cut(hw, fx, fy) or whole, self.size), self.size
+        size, place = self._placed(hw, fx, fy)
+        m = box_to_size(whole, size)
+        m[:, 2] += place
+        return m, self.size
 
-class RandomResizedCrop(_ItemTransform):
+
+class RandomResizedCrop(_Sized):
     """A random part of the picture at `size`: `min_scale` to `max_scale` of its area, with an aspect ratio (width / height) from `ratio`.
 
     Validation items are stretched to `size` plus a margin of `val_xtra` (rounded up to a multiple of 8), and cut around the centre.
@@ -160,6 +212,10 @@ class RandomResizedCrop(_ItemTransform):
     def encodes(self, x, box):
         (w, h), (left, top, fw, fh) = x.size, box
         return self.resize(x, self.size, (left * w, top * h, (left + fw) * w, (top + fh) * h))
+
+    def moves(self, hw, box):
+        (h, w), (left, top, fw, fh) = hw, box
+        return box_to_size((left * w, top * h, (left + fw) * w, (top + fh) * h), self.size), self.size
 
 
 def check_crop_range(where, min_scale, max_scale, ratio):
@@ -212,12 +268,25 @@ class RandomCrop(_ItemTransform):
         fx, fy = self.fractions(2, rng, split_idx)
         return {"fx": fx, "fy": fy}
 
-    def encodes(self, x, fx=0.5, fy=0.5):
-        (w, h), (th, tw) = x.size, self.size
+    def _margins(self, hw):
+        "How many pixels are added on the left, top, right and bottom of a picture that is too small."
+        (h, w), (th, tw) = hw, self.size
         left, top = max(tw - w, 0) // 2, max(th - h, 0) // 2
-        x = pad_image(x, left, top, max(tw - w, 0) - left, max(th - h, 0) - top, self.pad_mode)
-        left, top = int(fx * (x.size[0] - tw + 0.5)), int(fy * (x.size[1] - th + 0.5))
-        return _like(x.crop((left, top, left + tw, top + th)), x)
+        return left, top, max(tw - w, 0) - left, max(th - h, 0) - top
+
+    def _corner(self, hw, fx, fy):
+        "The left upper corner of what is cut out of a picture of `hw` pixels, margins included."
+        return int(fx * (hw[1] - self.size[1] + 0.5)), int(fy * (hw[0] - self.size[0] + 0.5))
+
+    def encodes(self, x, fx=0.5, fy=0.5):
+        x = pad_image(x, *self._margins((x.size[1], x.size[0])), self.pad_mode)
+        left, top = self._corner((x.size[1], x.size[0]), fx, fy)
+        return _like(x.crop((left, top, left + self.size[1], top + self.size[0])), x)
+
+    def moves(self, hw, fx=0.5, fy=0.5):
+        left, top, right, bottom = self._margins(hw)
+        x, y = self._corner((hw[0] + top + bottom, hw[1] + left + right), fx, fy)
+        return np.array([[1.0, 0, left - x], [0, 1.0, top - y]]), self.size
 
 
 class CropPad(RandomCrop):
@@ -232,25 +301,34 @@ class CropPad(RandomCrop):
         return {"fx": 0.5, "fy": 0.5}
 
 
-class RatioResize(Transform):
+class RatioResize(_ItemTransform):
     "Resize so that the longer side has `max_sz` pixels, keeping the aspect ratio."
-    order = 1
-    types = (Image.Image,)
+    varies = False
 
     def __init__(self, max_sz, resamples=(BILINEAR, NEAREST)):
         super().__init__()
         self.max_sz, self.resamples = image_size(max_sz, "RatioResize")[0], resamples
 
+    def rescaled(self, scale):
+        "The same transform with a result of `scale` times the size."
+        return RatioResize(max(1, round(self.max_sz * scale)), self.resamples)
+
+    def _size(self, hw):
+        scale = self.max_sz / max(hw)
+        return tuple(max(1, round(s * scale)) for s in hw)
+
     def encodes(self, x):
-        scale = self.max_sz / max(x.size)
-        size = tuple(max(1, round(s * scale)) for s in x.size)
-        return _like(x.resize(size, self.resamples[isinstance(x, PILMask)]), x)
+        h, w = self._size((x.size[1], x.size[0]))
+        return _like(x.resize((w, h), self.resamples[isinstance(x, PILMask)]), x)
+
+    def moves(self, hw):
+        size = self._size(hw)
+        return box_to_size((0, 0, hw[1], hw[0]), size), size
 
 
-class FlipItem(RandTransform):
+class FlipItem(_Moves):
     "Mirror left and right with probability `p`, training items only."
     order = 0
-    types = (Image.Image,)
 
     def __init__(self, p=0.5):
         super().__init__(p)
@@ -258,11 +336,13 @@ class FlipItem(RandTransform):
     def encodes(self, x):
         return _like(x.transpose(Image.Transpose.FLIP_LEFT_RIGHT), x)
 
+    def moves(self, hw):
+        return turn_matrix(Image.Transpose.FLIP_LEFT_RIGHT, hw)
 
-class DihedralItem(RandTransform):
+
+class DihedralItem(_Moves):
     "One of the eight symmetries of a square (flips and quarter turns), drawn with probability `p`, training items only."
     order = 0
-    types = (Image.Image,)
 
     def __init__(self, p=1.0):
         super().__init__(p)
@@ -272,4 +352,7 @@ class DihedralItem(RandTransform):
 
     def encodes(self, x, k):
         return x if k == 0 else _like(x.transpose(list(Image.Transpose)[k - 1]), x)
+
+    def moves(self, hw, k):
+        return (np.eye(2, 3), hw) if k == 0 else turn_matrix(list(Image.Transpose)[k - 1], hw)
 

@@ -9,7 +9,7 @@ FLOORS = {
     1: "callback schedule groups optim steppers lookahead losses losses_known metrics metrics_base metrics_sklearn hooks transform "
        "checkpoint progress freezing",
     2: "data.* callbacks.* loop_state",
-    3: "inference learner saving parts",
+    3: "inference learner saving parts memory",
     5: "vision.* basics demo doctor __main__",
 }
 #: Imports that point upwards on purpose, inside one function each: (importer, imported).

@@ -1,0 +1,147 @@
+"""What each training technique is worth on Fashion-MNIST: 10,000 training images, a small xresnet, five epochs, several seeds.
+
+    python benchmarks/techniques.py --data DIR                  minifast, every row of the table
+    python benchmarks/techniques.py --data DIR --framework fastai    the same model, data and epochs in fastai
+
+DIR holds Fashion-MNIST's four idx files. One row per technique: accuracy on the 10,000 test images (mean and standard deviation over
+the seeds), and the wall time of training as a ratio to the row `plain` (median over the seeds, of runs that take turns).
+"""
+import argparse
+import gzip
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from torch.utils.data import TensorDataset
+
+EPOCHS, BS, LR, N_TRAIN = 5, 64, 8e-3, 10_000
+MEAN, STD = 0.2860, 0.3530
+
+
+def read_idx(path):
+    "The array in an idx file (Y. LeCun's format for MNIST)."
+    with gzip.open(path, "rb") as f:
+        raw = f.read()
+    shape = tuple(int.from_bytes(raw[4 + 4 * i:8 + 4 * i], "big") for i in range(raw[3]))
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+
+
+def datasets(folder):
+    "Training and test set: images (N,1,28,28) normalised, labels (N,)."
+    found = []
+    for part, n in (("train", N_TRAIN), ("t10k", None)):
+        x = read_idx(folder / f"{part}-images-idx3-ubyte.gz")[:n]
+        y = read_idx(folder / f"{part}-labels-idx1-ubyte.gz")[:n]
+        found.append(TensorDataset((torch.tensor(x)[:, None].float() / 255 - MEAN) / STD, torch.tensor(y).long()))
+    return found
+
+
+def model():
+    from minifast.vision.xresnet import XResNet
+    return XResNet(layers=[1, 1, 1], widths=[16, 32, 64], stem_szs=(8, 8, 16), stride=1, n_in=1, n_out=10)
+
+
+def minifast_rows(train, test):
+    "name -> function(seed) that trains and returns (seconds of training, accuracy)."
+    from torchvision import tv_tensors
+
+    from minifast.callbacks.averaging import EMA
+    from minifast.callbacks.mix import MixUp
+    from minifast.callbacks.resize import ProgressiveResize
+    from minifast.data.loaders import DataLoader, DataLoaders
+    from minifast.learner import Learner
+    from minifast.losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat
+    from minifast.seeds import set_seed
+    from minifast.transform import Transform
+    from minifast.vision.augment_affine import Flip
+
+    class AsImage(Transform):
+        "Says that the first tensor of a batch is pictures, so that picture transforms take it."
+        order = 1
+
+        def encodes(self, x: torch.Tensor):
+            return tv_tensors.Image(x) if x.ndim == 4 else x
+
+    def run(seed, verb="fit_one_cycle", cbs=(), loss=None, flip=False, tta=False, lr=LR):
+        set_seed(seed)
+        tfms = [AsImage(), Flip()] if flip else None
+        dls = DataLoaders(DataLoader(train, bs=BS, shuffle=True, after_batch=tfms, split_idx=0),
+                          DataLoader(test, bs=500, after_batch=tfms, split_idx=1))
+        learn = Learner(dls, model(), loss or CrossEntropyLossFlat(), metrics="accuracy")
+        with learn.no_bar(), learn.no_logging():
+            start = time.perf_counter()
+            getattr(learn, verb)(EPOCHS, lr, cbs=[cb() for cb in cbs])
+            seconds = time.perf_counter() - start
+            preds, targets = learn.tta() if tta else learn.get_preds()
+        return seconds, float((preds.argmax(1) == targets).double().mean())
+
+    def row(**kwargs):
+        return lambda seed: run(seed, **kwargs)
+
+    return {"plain": row(verb="fit", lr=LR / 4), "one-cycle": row(),
+            "one-cycle + label smoothing": row(loss=LabelSmoothingCrossEntropyFlat()),
+            "one-cycle + mixup": row(cbs=[MixUp]),
+            "one-cycle + EMA": row(cbs=[lambda: EMA(0.99)]),
+            "one-cycle + progressive resizing": row(cbs=[lambda: ProgressiveResize(16)]),
+            "one-cycle + flip": row(flip=True), "one-cycle + flip + TTA": row(flip=True, tta=True)}
+
+
+def fastai_rows(train, test):
+    from fastai.callback.schedule import fit_one_cycle  # noqa: F401  (adds the verb)
+    from fastai.data.core import DataLoaders
+    from fastai.data.load import DataLoader
+    from fastai.learner import Learner
+    from fastai.losses import CrossEntropyLossFlat
+    from fastai.metrics import accuracy
+    from fastai.torch_core import set_seed
+
+    def run(seed, verb, lr):
+        set_seed(seed)
+        dls = DataLoaders(DataLoader(train, bs=BS, shuffle=True), DataLoader(test, bs=500))
+        learn = Learner(dls, model(), CrossEntropyLossFlat(), metrics=accuracy)
+        with learn.no_bar(), learn.no_logging():
+            start = time.perf_counter()
+            getattr(learn, verb)(EPOCHS, lr)
+            seconds = time.perf_counter() - start
+            preds, targets = learn.get_preds()
+        return seconds, float((preds.argmax(1) == targets).double().mean())
+
+    return {"plain": lambda seed: run(seed, "fit", LR / 4), "one-cycle": lambda seed: run(seed, "fit_one_cycle", LR)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with Fashion-MNIST's idx files")
+    parser.add_argument("--framework", choices=["minifast", "fastai"], default="minifast")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", help="only rows whose name contains this")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    rows = {"minifast": minifast_rows, "fastai": fastai_rows}[args.framework](*datasets(args.data))
+    rows = {name: f for name, f in rows.items() if not args.only or args.only in name or name == "plain"}
+    seconds, accuracy = {n: [] for n in rows}, {n: [] for n in rows}
+    for seed in range(args.seeds):
+        for name in rows if seed % 2 == 0 else reversed(rows):
+            s, a = rows[name](seed)
+            seconds[name].append(s)
+            accuracy[name].append(a)
+            print(f"# seed {seed}: {name}: {a:.4f} in {s:.1f} s", file=sys.stderr, flush=True)
+    for name in rows:
+        ratio = statistics.median(s / p for s, p in zip(seconds[name], seconds["plain"], strict=True))
+        spread = statistics.stdev(accuracy[name]) if args.seeds > 1 else 0.0
+        found = {"framework": args.framework, "row": name, "accuracy": round(statistics.mean(accuracy[name]), 4),
+                 "spread": round(spread, 4), "time": round(ratio, 3), "seconds": round(statistics.median(seconds[name]), 1)}
+        print(json.dumps(found) if args.json else f"{args.framework:9} {name:34} accuracy {found['accuracy']:.4f} +- {spread:.4f}   "
+              f"time {ratio:.2f} x plain ({found['seconds']:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

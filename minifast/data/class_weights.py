@@ -1,0 +1,160 @@
+"""Weights against rare classes: per class for the loss, per item for a weighted loader, counted on the training targets alone."""
+from warnings import warn
+
+import torch
+
+from ..items import coll_repr
+from ..messages import describe, plural
+from .categories import NA
+from .rows import Rows
+
+HOWS = ("balanced", "sqrt", "effective")
+
+
+def _importance(counts, how, beta):
+    "How much an item of a class of `counts` items counts, but for a common factor."
+    if how == "balanced":
+        return 1 / counts
+    if how == "sqrt":
+        return counts.rsqrt()
+    return (1 - beta) / -torch.expm1(counts * torch.log(torch.tensor(beta, dtype=counts.dtype)))
+
+
+def _checked(counts, how, beta):
+    if how not in HOWS:
+        raise ValueError(f"class_weights(how={how!r}): how is one of {', '.join(map(repr, HOWS))}")
+    if not 0 < beta < 1:
+        raise ValueError(f"class_weights(beta={beta}): beta is a number between 0 and 1, such as 0.999")
+    counts = torch.as_tensor(counts).double()
+    if counts.ndim != 1 or not len(counts) or not bool(torch.isfinite(counts).all()) or bool((counts < 0).any()) or not counts.sum() > 0:
+        raise ValueError(f"class_weights takes the number of items of each class, 0 or more, not all 0; received {describe(counts)} "
+                         f"{counts.tolist() if counts.numel() <= 10 else ''}")
+    return counts
+
+
+def _warn_empty(which, vocab, what):
+    names = [i if vocab is None else vocab[i] for i in which.nonzero().flatten().tolist()]
+    names = [n for n in names if n != NA]           # the id that stands for anything unknown has no items by its nature
+    if names:
+        warn(f"{plural(len(names), 'class')} {what} the training set: {coll_repr(names)}; weight 1 for each", stacklevel=4)
+
+
+def class_weights(counts, how="balanced", beta=0.999, vocab=None):
+    """The weight of each class, float32 (c,), from its number of items, for `CrossEntropyLossFlat(weight=...)`.
+
+    how: 'balanced' is n / (classes * count), as scikit-learn's; 'sqrt' goes with 1 / sqrt(count), half way to none; 'effective' with
+    (1 - beta) / (1 - beta**count), which stops growing where more items would be no news. All are scaled so that the mean over the
+    items is 1 and the loss keeps its size. A class without items gets weight 1 and a warning (weight 0 would make the validation loss of
+    such items 0/0). vocab: names for that warning. Source of 'effective': Y. Cui et al., "Class-Balanced Loss", 2019.
+    """
+    counts = _checked(counts, how, beta)
+    empty = counts == 0
+    weights = _importance(counts.clamp(min=1), how, beta)
+    weights = weights * counts.sum() / (weights * counts).sum()
+    _warn_empty(empty, vocab, "without an item in")
+    return torch.where(empty, 1.0, weights).float()
+
+
+def pos_weights(counts, n, how="balanced", beta=0.999, vocab=None):
+    """The weight of the positives of each label, float32 (c,), for `BCEWithLogitsLossFlat(pos_weight=...)`: counts are the items with the
+    label, of `n`.
+
+    It is how much an item with the label counts compared with one without it: (n - count) / count for 'balanced', its root for
+    'sqrt'. A label that no item or every item has gets 1 and a warning.
+    """
+    counts = _checked(counts, how, beta)
+    if bool((counts > n).any()):
+        raise ValueError(f"pos_weights: {int(counts.max())} items with a label, but only n={n} items")
+    alike = (counts == 0) | (counts == n)
+    weights = _importance(counts.clamp(min=1), how, beta) / _importance((n - counts).clamp(min=1), how, beta)
+    _warn_empty(alike, vocab, "which no item or every item has in")
+    return torch.where(alike, 1.0, weights).float()
+
+
+# -- the targets of a training set --------------------------------------------------------------------------------------------------
+def targets_of(dataset, target=None):
+    """The targets of every item of `dataset` as one tensor; inputs are not made, so no picture is opened.
+
+    Known are `Datasets`, tables, `TensorDataset`, `Subset`s of these, and datasets with an attribute `targets` (torchvision's). target:
+    which one, where there are several.
+    """
+    if isinstance(dataset, torch.utils.data.Subset):
+        return targets_of(dataset.dataset, target)[torch.as_tensor(list(dataset.indices), dtype=torch.int64)]
+    if hasattr(dataset, "pipelines") and hasattr(dataset, "n_inp"):
+        pipes = dataset.pipelines[dataset.n_inp:] if dataset.labelled else []
+        pipe = pipes[_which(target, len(pipes), dataset)].new(1)
+        return _stacked(pipe(o) for o in Rows(dataset.items))
+    tensors = getattr(dataset, "tensors", None)
+    if tensors is not None:
+        n_inp = getattr(dataset, "n_inp", None) or max(1, len(tensors) - 1)
+        return tensors[n_inp:][_which(target, len(tensors) - n_inp, dataset)]
+    if hasattr(dataset, "targets"):
+        return _stacked(iter(dataset.targets)) if not hasattr(dataset.targets, "dtype") else torch.as_tensor(dataset.targets)
+    raise TypeError(f"the targets of {describe(dataset)} cannot be had without making every sample. Give the dataset an attribute "
+                    "`targets`, one per item, or count yourself: class_weights(counts)")
+
+
+def _which(target, n, dataset):
+    if not n:
+        raise ValueError(f"{type(dataset).__name__} has no targets, only inputs: there is nothing to count")
+    if target is None and n > 1:
+        raise ValueError(f"the samples have {n} targets: say which one counts, target=0 to {n - 1}")
+    target = 0 if target is None else target
+    if not 0 <= target < n:
+        raise IndexError(f"target={target}: the samples have {plural(n, 'target')}")
+    return target
+
+
+def _stacked(values):
+    made = []
+    for i, value in enumerate(values):
+        if isinstance(value, (bool, int, float)) or (hasattr(value, "item") and not isinstance(value, torch.Tensor)):
+            value = torch.as_tensor(value)
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"the target of item {i} is no tensor but {describe(value)}: to weigh the classes of pictures or other targets "
+                            "count them yourself, class_weights(counts)")
+        made.append(value)
+    return torch.stack(made)
+
+
+def _ids(dls, target):
+    "`(targets of the training items, whether there are several labels per item, their number, vocab)`."
+    dataset = dls.train_ds
+    if dataset is None:
+        raise TypeError(f"the training loader has no dataset to count targets of: {describe(dls.train)}. Count yourself: "
+                        "class_weights(counts)")
+    y, vocab = targets_of(dataset, target), dls.vocab
+    used = getattr(getattr(dls.train, "sampler", None), "indices", None)       # a loader of a part of the items
+    y = y if used is None else y[torch.as_tensor(list(used), dtype=torch.int64)]
+    classes = (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)) and not y.is_floating_point()
+    labels = y.ndim == 2 and not classes and bool(((y == 0) | (y == 1)).all())
+    if not classes and not labels:
+        raise ValueError(f"the training targets are neither class ids (int64, one per item) nor zeros and ones (one per label), but "
+                         f"{describe(y)}: classes cannot be counted")
+    c = dls.c if isinstance(dls.c, int) else 0
+    if vocab is not None and len(vocab) != c:       # several vocabularies
+        vocab = None
+    return (y.flatten().long() if classes else y), labels, c if classes else y.shape[1], vocab
+
+
+def weights_from(dls, how="balanced", beta=0.999, target=None):
+    """Weights for the loss of `dls`, float32 (c,) in the order of its vocabulary, from the targets of the training items: for classes
+    `class_weights`, for several labels per item `pos_weights`. No input is made. target: which, where the samples have several."""
+    y, labels, c, vocab = _ids(dls, target)
+    if labels:
+        return pos_weights(y.double().sum(0), len(y), how, beta, vocab)
+    return class_weights(torch.bincount(y, minlength=c), how, beta, vocab)
+
+
+def item_weights_from(dls, how="balanced", beta=0.999, target=None):
+    """The weight of each training item of `dls`, float32 (n,), for `weighted_dataloaders`: that of its class; of several labels, that of
+    the rarest, and of an item without a label, that of the most common one."""
+    y, labels, c, _ = _ids(dls, target)
+    counts = y.double().sum(0) if labels else torch.bincount(y, minlength=c).double()
+    weights = _importance(_checked(counts, how, beta).clamp(min=1), how, beta)
+    if labels:
+        chosen = torch.where(y > 0, weights, 0).amax(1)
+        chosen = torch.where(chosen > 0, chosen, weights[counts > 0].min())
+    else:
+        chosen = weights[y]
+    return (chosen / chosen.mean()).float()

@@ -1,0 +1,134 @@
+"""Splitters that keep apart what must not be on both sides: the items of one group (video, patient, user), and past and future."""
+import re
+from warnings import warn
+
+import numpy as np
+
+from ..items import L
+from ..messages import describe, did_you_mean, plural
+from ..seeds import draw_seed, item_rng
+from .labels import is_missing
+from .splitters import SPLIT_SEED, _at_least_two, _fraction, _rows, _Splitter, check_splits
+
+
+def values_of(items, source, where):
+    """One value per item, as a list: `source` is such a list (array, Series), the name of a column of a DataFrame, or a function of an
+    item (of a frame: of a row). Missing values are refused; `where` names the call in messages."""
+    if isinstance(source, str):
+        if not hasattr(items, "columns"):
+            raise TypeError(f"{where}={source!r} names a column, but the items are no DataFrame: {describe(items)}. Give one value per "
+                            "item, or a function of an item")
+        if source not in items.columns:
+            raise KeyError(f"{where}={source!r}: there is no such column{did_you_mean(source, items.columns) or '.'} Columns: "
+                           f"{', '.join(map(str, items.columns))}")
+        values = items[source].tolist()
+    elif callable(source):
+        values = [source(o) for o in _rows(items)]
+    elif hasattr(source, "__len__"):
+        values = source.tolist() if hasattr(source, "tolist") else list(source)
+    else:
+        raise TypeError(f"{where} takes one value per item, the name of a column or a function of an item; received {describe(source)}")
+    if len(values) != len(items):
+        raise ValueError(f"{where} needs one value per item: received {len(values):,} for {plural(len(items), 'item')}")
+    missing = [i for i, v in enumerate(values) if is_missing(v)]
+    if missing:
+        raise ValueError(f"{where}: {plural(len(missing), 'item')} have no value (None or NaN), first at positions {missing[:5]}. Fill "
+                         "them in, or leave these items out")
+    return values
+
+
+def check_groups(splits, groups, where="the splits"):
+    """Raise `ValueError` if a group has items in more than one of `splits` (lists of positions); groups: one value per item.
+
+    Items of one video or patient are nearly copies of each other: with some of them on each side the validation figures say nothing.
+    """
+    owner = {}
+    for k, indices in enumerate(splits):
+        for i in indices:
+            other = owner.setdefault(groups[i], k)
+            if other != k:
+                raise ValueError(f"{where}: the group {groups[i]!r} has items on both sides (split {other} and split {k}), so that the "
+                                 "validation figures would say nothing. Split by groups: GroupSplitter(groups), or kfold(groups=...)")
+
+
+class FixedSplitter(_Splitter):
+    "The lists of positions `splits`, as they are: (training, validation), or one list only, to train on without validation."
+
+    def __init__(self, splits):
+        self.splits = splits
+
+    def __call__(self, items):
+        return tuple(check_splits(self.splits, len(items), "FixedSplitter(splits)"))
+
+
+class GroupSplitter(_Splitter):
+    """Whole groups for validation, chosen at random, that together hold about `valid_pct` of the items.
+
+    groups: one value per item, the name of a column of a DataFrame, or a function of an item. A group that alone holds much more than
+    `valid_pct` of the items stays in training; a warning says so where `valid_pct` cannot be met to within half of it.
+    """
+
+    def __init__(self, groups, valid_pct=0.2, seed=SPLIT_SEED):
+        self.groups, self.valid_pct, self.seed = groups, _fraction("valid_pct", valid_pct, "GroupSplitter"), seed
+
+    def __call__(self, items):
+        _at_least_two(items, repr(self))
+        groups = values_of(items, self.groups, "GroupSplitter(groups)")
+        sizes = {}
+        for g in groups:
+            sizes[g] = sizes.get(g, 0) + 1
+        if len(sizes) < 2:
+            raise ValueError(f"GroupSplitter: all {plural(len(items), 'item')} are of one group, {groups[0]!r}: nothing to split. "
+                             "groups gives the video, patient or user of each item")
+        names, target = list(sizes), self.valid_pct * len(items)
+        order = item_rng(draw_seed() if self.seed is None else self.seed).permutation(len(names))
+        chosen, n = set(), 0
+        for name in (names[i] for i in order):
+            if len(chosen) < len(names) - 1 and abs(n + sizes[name] - target) < abs(n - target):
+                chosen.add(name)
+                n += sizes[name]
+        if not chosen:
+            smallest = min((names[i] for i in order), key=sizes.get)
+            chosen, n = {smallest}, sizes[smallest]
+        if abs(n - target) > 0.5 * target:
+            warn(f"GroupSplitter(valid_pct={self.valid_pct}): {n / len(items):.0%} of the items ({n:,} of {len(items):,}) are for "
+                 f"validation. Whole groups allow nothing nearer: there are {len(names)}, of {min(sizes.values()):,} to "
+                 f"{max(sizes.values()):,} items",
+                 stacklevel=2)
+        sides = [i for i, g in enumerate(groups) if g not in chosen], [i for i, g in enumerate(groups) if g in chosen]
+        return tuple(check_splits(sides, len(items), "GroupSplitter"))
+
+
+_SORTS_AS_A_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class TimeSplitter(_Splitter):
+    """In the order of time: the last `valid_pct` of the items, or all from `cutoff` on, are for validation. Items of the same time are
+    never on both sides: those at the border are all for validation.
+
+    key: the time of each item (a list), the name of a column of a DataFrame, or a function of an item: dates, timestamps, numbers, or
+    strings that begin as in 2024-01-31. Both sides come in the order of time. cutoff: a time, instead of `valid_pct`.
+    """
+
+    def __init__(self, key, valid_pct=0.2, cutoff=None):
+        self.key, self.valid_pct, self.cutoff = key, _fraction("valid_pct", valid_pct, "TimeSplitter"), cutoff
+
+    def __call__(self, items):
+        _at_least_two(items, repr(self))
+        times = values_of(items, self.key, "TimeSplitter(key)")
+        odd = next((t for t in times if isinstance(t, str) and not _SORTS_AS_A_DATE.match(t)), None)
+        if odd is not None:
+            raise ValueError(f"TimeSplitter: times that are text, such as {odd!r}, would be sorted as text and not as times. Make dates of "
+                             "them first, pd.to_datetime(...), or write them as 2024-01-31")
+        try:
+            order = sorted(range(len(times)), key=times.__getitem__)
+            cutoff = times[order[-max(1, int(self.valid_pct * len(times)))]] if self.cutoff is None else self.cutoff
+            n_train = int(np.sum([bool(t < cutoff) for t in times]))
+        except TypeError as e:
+            raise TypeError(f"TimeSplitter: these times cannot be compared ({e}): received {describe(times[0])}"
+                            + (f", cutoff={self.cutoff!r}" if self.cutoff is not None else "")) from None
+        if not 0 < n_train < len(times):
+            side = "before" if n_train == 0 else "at or after"
+            raise ValueError(f"TimeSplitter: there is no item {side} {cutoff!r}; the times go from {times[order[0]]!r} to "
+                             f"{times[order[-1]]!r}" + ("" if self.cutoff is not None else ", and items of one time stay together"))
+        return L(order[:n_train]), L(order[n_train:])

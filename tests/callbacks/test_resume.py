@@ -1,0 +1,75 @@
+"""An interrupted fit goes on, and ends where it would have ended."""
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from minifast.callback import Callback
+from minifast.callbacks.resume import Resume
+from minifast.data.loaders import DataLoader, DataLoaders
+from minifast.learner import Learner
+from minifast.losses import CrossEntropyLossFlat
+
+
+def make(path, seed=None, width=8):
+    torch.manual_seed(0)
+    ds = TensorDataset(torch.randn(24, 4), torch.arange(24) % 2)
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.Dropout(0.3)), nn.Linear(width, 2))
+    learn = Learner(DataLoaders(DataLoader(ds, bs=8, shuffle=True, seed=seed), DataLoader(ds, bs=8)), model, CrossEntropyLossFlat(),
+                    splitter=lambda m: [list(part.parameters()) for part in m], path=path, metrics="accuracy")
+    learn.logger = lambda row: None
+    return learn.remove_cb(learn.progress)
+
+
+def crash(at):
+    def after_batch(cb):
+        if cb.learn.training and cb.learn.epoch == at and cb.learn.iter == 1:
+            raise KeyboardInterrupt
+    return Callback(after_batch=after_batch)
+
+
+VERBS = {"fit": lambda learn, **kw: learn.fit(4, 0.05, **kw), "one cycle": lambda learn, **kw: learn.fit_one_cycle(4, 0.05, **kw),
+         "fine_tune": lambda learn, **kw: learn.fine_tune(4, 0.05, freeze_epochs=3, **kw)}
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("at", [0, 2, 3])
+def test_the_same_weights_and_history(verb, at, seed, tmp_path):
+    whole = make(tmp_path / "a", seed)
+    torch.manual_seed(9)
+    VERBS[verb](whole)
+    broken = make(tmp_path / "b", seed)
+    torch.manual_seed(9)
+    with pytest.raises(KeyboardInterrupt):
+        VERBS[verb](broken, cbs=[Resume(), crash(at)])
+    again = make(tmp_path / "b", seed)                     # another process: nothing but the file is left
+    VERBS[verb](again, cbs=Resume())
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True))
+    assert again.recorder.raw_losses == whole.recorder.raw_losses and again.recorder.lrs == whole.recorder.lrs
+    assert [r["train_loss"] for r in again.recorder.history] == [r["train_loss"] for r in whole.recorder.history]
+    assert not list(tmp_path.rglob("*.safetensors"))       # the fit is over: no state is left
+
+
+def test_in_the_second_phase_of_fine_tune(tmp_path):
+    whole = make(tmp_path / "a")
+    torch.manual_seed(9)
+    whole.fine_tune(3, 0.05, freeze_epochs=1)
+    broken = make(tmp_path / "b")
+    torch.manual_seed(9)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fine_tune(3, 0.05, freeze_epochs=1, cbs=[Resume(), crash(2)])
+    again = make(tmp_path / "b")
+    again.fine_tune(3, 0.05, freeze_epochs=1, cbs=Resume())
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True))
+    assert [r["epoch"] for r in again.recorder.history] == [0, 0, 1, 2]
+
+
+def test_a_file_of_another_fit_is_refused(tmp_path):
+    learn = make(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(4, cbs=[Resume(), crash(1)])
+    with pytest.raises(ValueError, match="is of another fit .epochs=4 there, 5 here"):
+        make(tmp_path).fit(5, cbs=Resume())
+    with pytest.raises(ValueError, match="its weights have other names or shapes"):
+        make(tmp_path, width=9).fit(4, cbs=Resume())
