@@ -31,6 +31,16 @@ def _annotated_types(func):
     return options if usable else None
 
 
+def is_sample(x):
+    "Whether `x` is a tuple of elements to transform one by one: a plain tuple, or a subclass of it that shows itself (has `show`)."
+    return type(x) is tuple or (isinstance(x, tuple) and callable(getattr(x, "show", None)))
+
+
+def like_sample(parts, x):
+    "The elements `parts` as a tuple of the class of `x`."
+    return tuple.__new__(type(x), parts)
+
+
 class Transform:
     """A reversible step of a data pipeline: subclass it, or wrap functions with `Transform(enc, dec)` or `@Transform`.
 
@@ -103,7 +113,7 @@ class Transform:
 
     def applies_to(self, sample):
         "Whether this transform would change anything about `sample`, a value or a tuple of values."
-        if type(sample) is tuple and not self.whole:
+        if is_sample(sample) and not self.whole:
             return any(self.handles(o) for o in sample)
         return self.handles(sample)
 
@@ -114,18 +124,18 @@ class Transform:
         return self._apply(x, self.encodes)
 
     def _apply(self, x, f):
-        if type(x) is tuple and not self.whole:
-            return tuple(f(o) if self.handles(o) else o for o in x)
+        if is_sample(x) and not self.whole:
+            return like_sample((f(o) if self.handles(o) else o for o in x), x)
         return f(x) if self.handles(x) else x
 
     def decode(self, x):
         "Undo this transform on `x`, a value or a tuple of values; an annotation of `decodes` limits it to values of that type."
         handled = _annotated_types(self.decodes)
-        parts = x if type(x) is tuple and not self.whole else (x,)
+        parts = x if is_sample(x) and not self.whole else (x,)
         if handled is None and any(map(self.handles, parts)):      # it kept the type: only what it encoded is decoded
             handled = self._handled_types()
         done = tuple(self.decodes(o) if handled is None or isinstance(o, handled) else o for o in parts)
-        return done if parts is x else done[0]
+        return like_sample(done, x) if parts is x else done[0]
 
     def __repr__(self):
         shown = {k: v for k, v in vars(self).items()

@@ -60,7 +60,8 @@ def show_samples(dataset, samples, ctxs=None, nrows=None, ncols=None, figsize=No
     "Draw decoded `samples` in a grid and return None; or, if nothing about them is a picture, return a DataFrame of them."
     blocks = getattr(dataset, "blocks", None)
     drawn_by_block = blocks is not None and any(o.show is not None for o in blocks)
-    if not drawn_by_block and not any(map(_is_picture, _elements(samples[0]))):
+    shows_itself = callable(getattr(samples[0], "show", None))
+    if not drawn_by_block and not shows_itself and not any(map(_is_picture, _elements(samples[0]))):
         return as_table(samples, getattr(dataset, "n_inp", None))
     from ..plots import get_grid, show_item
     if ctxs is None:
@@ -70,7 +71,9 @@ def show_samples(dataset, samples, ctxs=None, nrows=None, ncols=None, figsize=No
     if len(ctxs) < len(samples):
         raise ValueError(f"show_batch: {len(ctxs)} axes for {len(samples)} items; received ctxs={describe(ctxs)}")
     for sample, ctx in zip(samples, ctxs, strict=False):
-        if hasattr(dataset, "show_decoded"):
+        if shows_itself:
+            sample.show(ctx=ctx, **kwargs)
+        elif hasattr(dataset, "show_decoded"):
             dataset.show_decoded(sample, ctx, **kwargs)
         else:
             for value in _elements(sample):

@@ -4,7 +4,7 @@ An architecture is a function of `torchvision.models` (`resnet18`), its name ("r
 function that returns an `nn.Module`. `arch_meta` says where its weights are, where it is cut and how it is split into layer groups.
 """
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,9 +16,10 @@ from ..messages import describe
 from .heads import add_head, create_head
 from .pretrained import load_pretrained, pick_weights
 from .timm_body import TimmBody, build_timm, timm_config
+from .xresnet import XRESNETS, XResNet
 
 __all__ = ["ArchMeta", "add_head", "arch_meta", "create_body", "create_cnn_model", "create_head", "create_vision_model", "default_split",
-           "has_pool_type", "num_features", "replace_input"]
+           "has_pool_type", "model_meta", "num_features", "replace_input"]
 
 _HEAD_NAMES = {"classifier", "fc", "head", "heads", "avgpool"}
 
@@ -113,11 +114,13 @@ def _torchvision_names():
 
 def arch_meta(arch):
     "`ArchMeta` of an architecture: a function of torchvision.models, a name of torchvision or timm, or a function returning a module."
+    if isinstance(arch, str) and arch in XRESNETS:
+        arch = XRESNETS[arch]
     if isinstance(arch, str):
         if arch in _torchvision_names():
             return _torchvision_meta(arch)
         name = arch.removeprefix("timm/")
-        config = timm_config(name, _torchvision_names())
+        config = timm_config(name, [*_torchvision_names(), *XRESNETS])
         stats = None if config is None else (list(config.mean), list(config.std))
         return ArchMeta(name, "timm", partial(build_timm, name, config), stats=stats, takes_n_in=True)
     if isinstance(arch, nn.Module):
@@ -127,7 +130,38 @@ def arch_meta(arch):
     name = getattr(arch, "__name__", type(arch).__name__)
     if getattr(arch, "__module__", "").startswith("torchvision.models") and name in _torchvision_names():
         return _torchvision_meta(name)
-    return ArchMeta(name, "function", partial(_build_function, arch, name))
+    made_by = arch.func if isinstance(arch, partial) else arch
+    split = partial(_body_split, at=3) if made_by in (XResNet, *XRESNETS.values()) else default_split
+    return ArchMeta(name, "function", partial(_build_function, arch, name), split=split)
+
+
+class _ModelMeta(Mapping):
+    """What is known about each architecture: `model_meta[resnet18]` is a dict of `cut` (a function of the model that returns its body),
+    `split` (`Sequential(body, head)` to layer groups), `stats` (mean and std of the weights, or None) and `weights` (torchvision's
+    enum, or None). Keys are what `arch_meta` takes; iterating gives the names that need no further package."""
+
+    def __getitem__(self, arch):
+        meta = arch_meta(arch)
+        return {"cut": meta.cut or _cut_at_pool, "split": meta.split, "stats": meta.stats, "weights": meta.weights}
+
+    def __contains__(self, arch):
+        try:
+            arch_meta(arch)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    def __iter__(self):
+        return iter([*_torchvision_names(), *XRESNETS])
+
+    def __len__(self):
+        return len(_torchvision_names()) + len(XRESNETS)
+
+    def __repr__(self):
+        return f"model_meta: {len(self)} architectures"
+
+
+model_meta = _ModelMeta()
 
 
 def _torchvision_meta(name):
@@ -224,10 +258,11 @@ def _cut(model, cut):
     raise TypeError(f"cut is a number (children of the model to keep) or a function of the model; received {describe(cut)}")
 
 
-def create_body(arch, n_in=3, pretrained=False, cut=None, weights=None):
+def create_body(arch, n_in=3, pretrained=True, cut=None, weights=None):
     """The body of `arch`: all layers before the final pooling. It returns maps (B,C,H,W), or for a vision transformer features (B,F).
 
-    arch: see `arch_meta`, or a model. n_in: channels of the pictures. weights: see `pretrained.load_pretrained`; implies pretrained.
+    arch: see `arch_meta`, or a model, which is taken as it is. n_in: channels of the pictures. pretrained: with the weights of
+    ImageNet, or those named by `weights`, see `pretrained.load_pretrained`.
     cut: how many children of the model to keep (may be negative), or a function of the model that returns the body.
     """
     meta = arch_meta(arch)

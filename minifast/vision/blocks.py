@@ -1,11 +1,14 @@
 """The data blocks of vision: pictures, and masks of them."""
+from os import PathLike, fspath
+
 import numpy as np
+import torch
 
 from ..data.block import TransformBlock
 from ..losses import CrossEntropyLossFlat
 from ..plots import show_image
 from ..transform import Transform
-from .images import IntToFloatTensor, PILBase, PILImage, PILMask, ToTensor
+from .images import IntToFloatTensor, PILBase, PILImage, PILMask, TensorMask, ToTensor
 
 __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]
 
@@ -16,6 +19,14 @@ def ImageBlock(cls=PILImage):
         raise TypeError(f"ImageBlock(cls={cls!r}): a class of pictures such as PILImage or PILImageBW"
                         + (", as ImageBlock() makes it" if cls is ImageBlock else ""))
     return TransformBlock(type_tfms=[cls.create], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()])
+
+
+def open_mask(fn):
+    "`PILMask.create(fn)` that remembers its file."
+    mask = PILMask.create(fn)
+    if isinstance(fn, (str, PathLike)):
+        mask.source = fspath(fn)
+    return mask
 
 
 class AddMaskCodes(Transform):
@@ -37,30 +48,61 @@ class AddMaskCodes(Transform):
             found = [self.c + i for i in np.flatnonzero(counts).tolist() if self.c + i != self.ignore_index]
             if found:
                 shown = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
-                raise ValueError(f"this mask holds the class numbers {shown}, but there are {self.c} codes, 0 to {self.c - 1}. Name them "
-                                 f"in codes, or write MaskBlock(codes, ignore_index={found[-1]}) if that marks pixels that do not count")
+                raise ValueError(f"{getattr(x, 'source', 'this mask')} holds the class numbers {shown}, but there are {self.c} codes, 0 to "
+                                 f"{self.c - 1}. Name them in codes, or write MaskBlock(codes, ignore_index={found[-1]}) if that marks "
+                                 "pixels that do not count")
         return x
+
+    def decodes(self, x: TensorMask):
+        return ShownMask.of(x, self.c, self.ignore_index)
+
+
+class ShownMask(TensorMask):
+    "A decoded mask, which is drawn half transparent over what is there, each class in the same colour in every picture."
+    n_classes = ignore_index = None
+
+    @classmethod
+    def of(cls, x, n_classes=None, ignore_index=None):
+        mask = x.as_subclass(torch.Tensor).as_subclass(cls)
+        mask.n_classes, mask.ignore_index = n_classes, ignore_index
+        return mask
+
+    def show(self, ctx=None, **kwargs):
+        "Draw the mask on axes `ctx` (default: new ones); pixels that do not count are left clear. kwargs: as for `show_image`."
+        a = self.as_subclass(torch.Tensor).detach().cpu().numpy()
+        n = self.n_classes or 20
+        colours = {"alpha": 0.5, "cmap": "tab20" if n <= 20 else _many_colours(n), "interpolation": "nearest", "vmin": 0,
+                   "vmax": max(n - 1, 1)}
+        shown = (a % n if self.n_classes is None else a).astype(np.float32)
+        if self.ignore_index is not None:
+            shown[a == self.ignore_index] = np.nan                # which matplotlib leaves clear
+        return show_image(shown, ctx=ctx, **{**colours, **kwargs})
+
+
+def _many_colours(n):
+    "A colour map of `n` colours of which neighbours differ much."
+    from matplotlib.colors import ListedColormap, hsv_to_rgb
+    i = np.arange(n)
+    return ListedColormap(hsv_to_rgb(np.stack([i * 0.618034 % 1, 0.55 + 0.45 * (i % 2), 0.65 + 0.35 * (i // 2 % 2)], 1)))
 
 
 class _ShowMask:
-    "Draw a mask half transparent over what is there, each class in its own colour."
-
-    def __init__(self, n_classes=None):
-        self.n_classes = n_classes
+    def __init__(self, n_classes=None, ignore_index=None):
+        self.n_classes, self.ignore_index = n_classes, ignore_index
 
     def __call__(self, x, ctx=None, **kwargs):
-        colours = {"alpha": 0.5, "cmap": "tab20", "interpolation": "nearest", "vmin": 0}
-        if self.n_classes is not None:
-            colours["vmax"] = max(self.n_classes - 1, 1)
-        return show_image(x, ctx=ctx, **{**colours, **kwargs})
+        x = torch.as_tensor(np.asarray(x) if isinstance(x, PILMask) else x)
+        return ShownMask.of(x, self.n_classes, self.ignore_index).show(ctx=ctx, **kwargs)
 
 
 def MaskBlock(codes=None, ignore_index=None):
     """Masks: images whose pixels are class numbers; int64 (H,W) in a batch, with cross entropy over axis 1 as loss.
 
-    codes: the name of each class. ignore_index: a number that marks pixels that do not count, such as 255; the loss leaves them out.
+    codes: the name of each class; a mask with another number is refused, with its file name. ignore_index: a number that marks pixels
+    that do not count (void), such as 255; it is no code, the loss leaves it out, and it is not drawn. `DiceMulti` and
+    `JaccardCoeffMulti` leave it out too; `foreground_acc` counts such pixels as wrong, unless it is its `bkg_idx`.
     """
     loss = CrossEntropyLossFlat(axis=1) if ignore_index is None else CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
     tfm = AddMaskCodes(codes, ignore_index)
-    return TransformBlock(type_tfms=[PILMask.create, tfm], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()], loss_func=loss,
-                          show=_ShowMask(tfm.c))
+    return TransformBlock(type_tfms=[open_mask, tfm], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()], loss_func=loss,
+                          show=_ShowMask(tfm.c, ignore_index))

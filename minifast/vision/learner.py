@@ -28,12 +28,30 @@ def _normalisation(dls, stats):
     return [] if _is_normalised(dls) else [Normalize.from_stats(*stats)]
 
 
-def _n_out(dls, n_out):
+def _n_out(dls, n_out, where):
     n_out = getattr(dls, "c", None) if n_out is None else n_out
     if not n_out:
-        raise ValueError("vision_learner cannot tell from the data how many outputs the model needs: pass n_out=, the number of classes "
+        raise ValueError(f"{where} cannot tell from the data how many outputs the model needs: pass n_out=, the number of classes "
                          "or of numbers to predict")
     return n_out
+
+
+def build_learner(where, make, dls, arch, normalize, n_out, pretrained, weights, cut, n_in, splitter, **learner_args):
+    """What `vision_learner` and `unet_learner` share: a `Learner` around the model that `make(n_out, pretrained)` returns, with the layer
+    groups of `arch`, normalised by the statistics of its weights and, if pretrained, frozen. where: the name of the caller."""
+    if isinstance(arch, nn.Module):
+        raise TypeError(f"{where} takes an architecture such as resnet34, from which it builds the model; received a model, "
+                        f"{type(arch).__name__}. For a model of your own write Learner(dls, model)")
+    meta = arch_meta(arch)
+    pretrained = bool(pretrained or weights is not None)
+    model = make(_n_out(dls, n_out, where), pretrained)
+    stats = meta.stats_for(weights) if normalize and pretrained and n_in == 3 else None
+    batch_tfms = [] if stats is None else _normalisation(dls, stats)
+    splitter = meta.split_for(cut) if splitter is None else splitter
+    learn = Learner(dls, model, splitter=splitter, batch_tfms=batch_tfms, **learner_args)
+    if pretrained:
+        learn.freeze()
+    return learn
 
 
 def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weights=None, loss_func=None, opt_func=Adam, lr=1e-3,
@@ -50,23 +68,13 @@ def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weigh
     cut, init, custom_head, concat_pool, pool, lin_ftrs, ps, first_bn, bn_final, lin_first, y_range, n_in: see `create_vision_model`.
     The rest: see `Learner`.
     """
-    if isinstance(arch, nn.Module):
-        raise TypeError(f"vision_learner takes an architecture such as resnet34, from which it builds the model; received a model, "
-                        f"{type(arch).__name__}. For a model of your own write Learner(dls, model)")
-    meta = arch_meta(arch)
-    pretrained = bool(pretrained or weights is not None)
-    model = create_vision_model(arch, _n_out(dls, n_out), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,
-                                custom_head=custom_head, concat_pool=concat_pool, pool=pool, lin_ftrs=lin_ftrs, ps=ps, first_bn=first_bn,
-                                bn_final=bn_final, lin_first=lin_first, y_range=y_range)
-    stats = meta.stats_for(weights) if normalize and pretrained and n_in == 3 else None
-    batch_tfms = [] if stats is None else _normalisation(dls, stats)
-    splitter = meta.split_for(cut) if splitter is None else splitter
-    learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs,
-                    metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms,
-                    batch_tfms=batch_tfms)
-    if pretrained:
-        learn.freeze()
-    return learn
+    def make(n_out, pretrained):
+        return create_vision_model(arch, n_out, pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,
+                                   custom_head=custom_head, concat_pool=concat_pool, pool=pool, lin_ftrs=lin_ftrs, ps=ps,
+                                   first_bn=first_bn, bn_final=bn_final, lin_first=lin_first, y_range=y_range)
+    return build_learner("vision_learner", make, dls, arch, normalize, n_out, pretrained, weights, cut, n_in, splitter,
+                         loss_func=loss_func, opt_func=opt_func, lr=lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd,
+                         wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms)
 
 
 cnn_learner = vision_learner

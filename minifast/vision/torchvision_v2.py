@@ -8,7 +8,8 @@ from torchvision.transforms import v2
 
 from ..messages import describe
 from ..seeds import draw_seed, item_rng
-from ..transform import ItemTransform
+from ..transform import ItemTransform, is_sample, like_sample
+from .coords import XYXY, BoundingBoxes, KeyPoints, blank_empty, in_pixels, is_scaled, on_canvas, scale_coords, with_attributes
 from .images import PILBase, PILImage, PILMask, image2tensor
 
 __all__ = ["V2", "for_validation", "is_random", "normalizes"]
@@ -47,7 +48,8 @@ class V2(ItemTransform):
 
     Training items get the transform; validation items what `for_validation` says. A `PILMask` is handed over as a `tv_tensors.Mask`
     and comes back as a `PILMask`. The transform's randomness comes from the sample's generator and leaves torch's global stream as it is
-    (on the CPU: transforms that draw noise on a GPU use the GPU's stream).
+    (on the CPU: transforms that draw noise on a GPU use the GPU's stream). Points and boxes, also those scaled to -1..1, move along;
+    what a crop cuts off is moved to its edge (points) or cut (boxes).
     order: place in the pipeline. By default 1, before pictures become tensors (items) or floats (batches); transforms that need
     floats come later (`GaussianNoise` 40, `Normalize` 99, `RandomErasing` 100).
     """
@@ -71,10 +73,11 @@ class V2(ItemTransform):
         t = self.valid if split_idx == 1 else self.transform
         if t is None:
             return x
-        sample = x if type(x) is tuple else (x,)
+        x = on_canvas(x)
+        sample = x if is_sample(x) else (x,)
         if not any(isinstance(o, (torch.Tensor, Image.Image)) for o in sample):
             return x
-        given = [_mask_as_tensor(o) for o in sample]
+        given = [_coords_as_boxes(_mask_as_tensor(o)) for o in sample]
         if self.is_random and split_idx != 1:
             rng = item_rng(draw_seed()) if rng is None else rng
             with torch.random.fork_rng(devices=[]):
@@ -85,11 +88,11 @@ class V2(ItemTransform):
         done = (done,) if len(given) == 1 else done
         if not isinstance(done, (tuple, list)) or len(done) != len(sample):
             raise TypeError(f"{self.name} made {describe(done)} of a sample of {len(sample)}: a transform must keep the number of elements")
-        done = tuple(map(_as_before, sample, done))
-        return done if type(x) is tuple else done[0]
+        done = blank_empty(tuple(map(_as_before, sample, done)))
+        return like_sample(done, x) if is_sample(x) else done[0]
 
     def applies_to(self, sample):
-        parts = sample if type(sample) is tuple else (sample,)
+        parts = sample if is_sample(sample) else (sample,)
         return any(isinstance(o, (tv_tensors.TVTensor, Image.Image)) for o in parts) or (type(sample) is torch.Tensor)
 
     def __repr__(self):
@@ -106,7 +109,30 @@ def _mask_as_tensor(o):
     return tv_tensors.Mask(image2tensor(o)[0]) if isinstance(o, PILMask) else o
 
 
+def _coords_as_boxes(o):
+    """Points as boxes without extent, and all in pixels and in one list: torchvision mirrors its own `KeyPoints` as if they were the
+    numbers of pixels, one pixel off from where it puts the pixels of a resized picture, and it takes no batches of boxes."""
+    if not isinstance(o, (KeyPoints, BoundingBoxes)):
+        return o
+    o = in_pixels(o)
+    plain = o.as_subclass(torch.Tensor)
+    plain = plain if plain.is_floating_point() else plain.float()
+    is_box = isinstance(o, BoundingBoxes)
+    flat = plain.reshape(-1, plain.shape[-1]) if is_box else plain.reshape(-1, 2).repeat(1, 2)
+    return BoundingBoxes(flat, format=o.format if is_box else XYXY, canvas_size=o.canvas_size)
+
+
+def _coords_as_before(before, after):
+    plain, size = after.as_subclass(torch.Tensor), tuple(after.canvas_size)
+    plain = plain if isinstance(before, BoundingBoxes) else plain[:, :2]
+    if len(plain) == before.numel() // before.shape[-1]:
+        plain = plain.reshape(*before.shape[:-1], plain.shape[-1])
+    return with_attributes(scale_coords(plain, size) if is_scaled(before) else plain, before, canvas_size=size)
+
+
 def _as_before(before, after):
+    if isinstance(before, (KeyPoints, BoundingBoxes)) and isinstance(after, BoundingBoxes):
+        return _coords_as_before(before, after)
     if isinstance(before, PILMask) and isinstance(after, tv_tensors.Mask):
         return PILMask.create(after.as_subclass(torch.Tensor))
     if isinstance(before, PILBase) and isinstance(after, Image.Image) and type(after) is not type(before):

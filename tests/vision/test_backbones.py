@@ -138,7 +138,7 @@ def test_other_numbers_of_channels_keep_what_was_learnt(n_in):
 
 
 def test_channels_without_pretrained_weights():
-    body = create_body("resnet18", n_in=6)
+    body = create_body("resnet18", n_in=6, pretrained=False)
     assert body[0].in_channels == 6 and body[0].weight[:, 3:].abs().sum() > 0
     same = nn.Sequential(nn.Conv2d(4, 2, 3))
     conv = same[0]
@@ -151,15 +151,15 @@ def test_channels_without_pretrained_weights():
 # -- cut --------------------------------------------------------------------------------------------------------------------------
 
 def test_cut_is_honoured():
-    assert num_features(create_body("resnet18", cut=-3)) == 256
-    assert num_features(create_body("resnet18", cut=6)) == 128
-    assert num_features(create_body("resnet18", cut=lambda m: nn.Sequential(m.conv1, m.bn1))) == 64
+    assert num_features(create_body("resnet18", pretrained=False, cut=-3)) == 256
+    assert num_features(create_body("resnet18", pretrained=False, cut=6)) == 128
+    assert num_features(create_body("resnet18", pretrained=False, cut=lambda m: nn.Sequential(m.conv1, m.bn1))) == 64
     model = create_vision_model("resnet18", 3, pretrained=False, cut=6)
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
     groups = arch_meta("resnet18").split_for(6)(model)
     assert len(groups) == 3 and sum(map(len, groups)) == len(list(model.parameters()))
     with pytest.raises(TypeError, match=r"cut is a number .* or a function of the model; received str 'avgpool'"):
-        create_body("resnet18", cut="avgpool")
+        create_body("resnet18", pretrained=False, cut="avgpool")
 
 
 def own_net():
@@ -167,7 +167,7 @@ def own_net():
 
 
 def test_architectures_of_ones_own(tmp_path):
-    body = create_body(own_net)
+    body = create_body(own_net, pretrained=False)
     assert len(body) == 2 and num_features(body) == 7
     assert len(create_body(own_net())) == 2
     model = create_vision_model(own_net, 4, pretrained=False)
@@ -179,7 +179,7 @@ def test_architectures_of_ones_own(tmp_path):
     with pytest.raises(ValueError, match=r"cannot tell where the body of Sequential ends: it has no pooling layer.*cut=-1"):
         create_body(nn.Sequential(nn.Conv2d(3, 7, 3), nn.Linear(7, 2)))
     with pytest.raises(TypeError, match=r"arch <lambda> must return an nn.Module; it returned int 3"):
-        create_body(lambda: 3)
+        create_body(lambda: 3, pretrained=False)
     with pytest.raises(TypeError, match="received int 18"):
         arch_meta(18)
     with pytest.raises(ValueError, match=r"does not run on a picture of 3 channels.*Choose another cut or n_in"):
@@ -189,7 +189,7 @@ def test_architectures_of_ones_own(tmp_path):
 
 
 def test_num_features_leaves_the_model_as_it_was():
-    body = create_body("resnet18")
+    body = create_body("resnet18", pretrained=False)
     body.train()
     before = {k: v.clone() for k, v in body.state_dict().items()}
     num_features(body)

@@ -1,0 +1,171 @@
+"""Capacity: can the model learn one item, and a few, by heart, with regularisation and augmentation off? If not, no data will help.
+
+Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019 ("overfit one batch").
+"""
+import math
+import time
+
+import torch
+from torch import nn
+
+from ..losses_known import decodes_of, loss_name
+from ..seeds import fixed_seed
+from .report import issue, not_applicable, passed, tip
+from .start import constant_values, entropy, frequencies
+
+RATES = (3e-3, 3e-2, 3e-4)          # of AdamW, one after the other until one works
+_DROPS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+# -- pure functions -----------------------------------------------------------------------------------------------------------------
+def different_items(y, n):
+    "The indices of `n` items whose targets differ as much as possible: one of each class in turn; evenly spread for numbers."
+    y = y.reshape(len(y), -1).double()
+    keys = y[:, 0] if y.shape[1] == 1 else (y * torch.linspace(1, 2, y.shape[1], dtype=torch.double, device=y.device)).sum(1)
+    values = keys.unique()
+    if len(values) > n:
+        ranked = keys.argsort().tolist()
+        chosen = [ranked[round(k * (len(ranked) - 1) / (n - 1))] for k in range(n)] if n > 1 else ranked[:1]
+    else:
+        queues = [torch.nonzero(keys == v).flatten().tolist() for v in values]
+        chosen = [i for row in zip(*[q + [None] * (len(y) - len(q)) for q in queues], strict=True) for i in row if i is not None][:n]
+    return sorted(chosen)
+
+
+def without_inputs(kind, name, y, n_out):
+    "The lowest loss that a model can have that does not see the inputs, for the targets `y`; None where it is not known."
+    if kind in ("class logits", "class log-probabilities") and not y.is_floating_point():
+        return entropy(frequencies(y, n_out))
+    if kind in ("logits", "probabilities"):
+        from .start import binary_entropy
+        return binary_entropy(y.float().reshape(len(y), -1).mean(0))
+    found = constant_values(y.reshape(len(y), -1), name) if kind == "values" else None
+    return None if found is None else found[1]
+
+
+def overfit(model, predict, loss_func, lr, n_steps, enough, seconds=math.inf):
+    """Train `model` with AdamW on one batch, without weight decay, until `enough(pred, loss)`; `(losses, done)`.
+
+    predict: a function without arguments that gives the prediction of the batch.
+    """
+    params = [p for p in model.parameters() if p.requires_grad]
+    opt, losses, end = torch.optim.AdamW(params, lr=lr, weight_decay=0.0, betas=(0.9, 0.99)), [], time.perf_counter() + seconds
+    for _ in range(n_steps):
+        opt.zero_grad()
+        pred = predict()
+        loss = loss_func(pred)
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            return losses, False
+        if enough(pred, losses[-1]):
+            return losses, True
+        if time.perf_counter() > end:
+            break
+        loss.backward()
+        opt.step()
+    return losses, False
+
+
+# -- the run that the checks share --------------------------------------------------------------------------------------------------
+def _without_chance(model, keep_norms):
+    "Dropout off; batch norm by its running statistics where the items are too alike for its own."
+    for m in model.modules():
+        if isinstance(m, _DROPS) or (not keep_norms and isinstance(m, _BATCH_NORMS)) or (isinstance(m, (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)) and getattr(m, "dropout", 0)):
+            m.eval()
+
+
+def _learn_by_heart(probe, n):
+    "Overfit `n` items: a dict of what came of it."
+    found = probe.steps(1, "plain") or probe.steps(1)
+    step = found[0]
+    y = step.y
+    rows = y is not None and y.ndim > 0 and len(y) == step.n
+    n = min(n, step.n)
+    step = step.take(different_items(y.float(), n) if rows else list(range(n)))
+    batched = step if n > 1 else step.take([0, 0])              # norm layers and squeezes need two
+    name, kind = loss_name(probe.loss_func), probe.kind
+    first = None
+    best = {"losses": [], "done": False}
+    budget = 8.0 if probe.fast else 40.0
+    began = time.perf_counter()
+    for lr in RATES:
+        with fixed_seed(0):
+            model = probe.reset(training=True)
+            for p in model.parameters():                        # frozen layers may have what it takes: all of them may learn
+                p.requires_grad_(p.is_floating_point())
+            _without_chance(model, keep_norms=n > 1)
+            goal = _goal(probe, step, kind, name)
+            losses, done = overfit(model, lambda: probe.predict(batched), lambda p: probe.loss(p, batched), lr, 80 if probe.fast else 200,
+                                   goal, max(1.0, budget - (time.perf_counter() - began)))
+        first = losses[0] if first is None else first
+        if done or not best["losses"] or min(losses) < min(best["losses"]):
+            best = {"losses": losses, "done": done, "lr": lr}
+        if done or time.perf_counter() - began > budget:
+            break
+    with torch.no_grad():
+        pred = probe.predict(batched) if isinstance(probe.pred, torch.Tensor) else None
+    n_out = pred.shape[getattr(probe.loss_func, "axis", 1 if pred.ndim > 1 else 0)] if pred is not None and pred.ndim else 1
+    base = without_inputs(kind, name, y if not rows else step.y, n_out) if y is not None else None
+    probe.reset()
+    return {**best, "first": first, "last": min(best["losses"]), "base": base, "items": n, "steps": len(best["losses"]),
+            "out_of_time": not best["done"] and time.perf_counter() - began > budget,
+            "alike": rows and n > 1 and bool((step.y == step.y[:1]).all())}
+
+
+def _goal(probe, step, kind, name):
+    "When it is learned: every decision right and the loss a tenth of the first, or the loss a hundredth."
+    state, decodes, y = {}, decodes_of(probe.loss_func), step.y
+    by_class = (kind or "").startswith("class") and y is not None and not y.is_floating_point()
+
+    def enough(pred, loss):
+        first = state.setdefault("first", max(abs(loss), 1e-8))
+        if by_class and isinstance(pred, torch.Tensor):
+            labels = y if len(y) == len(pred) else y.repeat(len(pred))
+            right = decodes(pred.detach()).reshape(-1) == labels.reshape(-1).to(pred.device)
+            return bool(right.float().mean() > 0.99) and (loss < 0.25 or loss < 0.1 * first)
+        return loss < 0.02 * first or (loss < 1e-4 and kind is not None)
+    return enough
+
+
+def by_heart(probe, n):
+    return probe.once(f"by heart {n}", lambda: _learn_by_heart(probe, n))
+
+
+# -- checks -------------------------------------------------------------------------------------------------------------------------
+def one_item(probe):
+    run = by_heart(probe, 1)
+    return _verdict("MF501", run, "one item")
+
+
+def few_items(probe):
+    run = by_heart(probe, 4 if probe.fast else 8)
+    return _verdict("MF502", run, f"{run['items']} items")
+
+
+def _verdict(code, run, what):
+    numbers = {"first_loss": run["first"], "last_loss": run["last"], "steps": run["steps"], "lr": run.get("lr", 0.0)}
+    said = f"the loss on {what} went from {run['first']:.3g} to {run['last']:.3g} in {run['steps']} steps"
+    if run["done"]:
+        return passed(code, said, **numbers)
+    if run["last"] < 0.3 * run["first"] or (run["base"] is not None and run["last"] < 0.5 * run["base"]):
+        return passed(code, said + ", and still falls", **numbers)
+    if run["out_of_time"] and run["steps"] < 40:
+        return tip(code, said + ": too slow a model to say more", "run it without fast=True", **numbers)
+    if run["base"] is None and run["last"] < 0.7 * run["first"]:
+        return passed(code, said, **numbers)
+    return issue(code, said, **numbers)
+
+
+def better_than_blind(probe):
+    "The loss with inputs against the best that a model without inputs could have on the same items."
+    run = by_heart(probe, 4 if probe.fast else 8)
+    if run["base"] is None:
+        return not_applicable("MF503", "it is not known what a model without inputs could reach with this loss")
+    if run["alike"] or run["base"] < 1e-6:
+        return not_applicable("MF503", "the items of the batch all have the same target")
+    numbers = {"with_inputs": run["last"], "without_inputs": run["base"]}
+    said = f"with inputs the loss on {run['items']} items falls to {run['last']:.3g}; without them {run['base']:.3g} is the best"
+    if run["last"] > 0.9 * run["base"] and not run["out_of_time"]:
+        return issue("MF503", said, **numbers)
+    return passed("MF503", said, **numbers)

@@ -1,0 +1,176 @@
+"""The loss at the start against what a guess without knowledge costs, and `init_head`, which makes the last layer such a guess.
+
+Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019 ("verify loss @ init", "init well").
+"""
+import math
+
+import torch
+from torch import nn
+
+from ..losses_known import kind_of, loss_name
+from ..messages import describe, plural
+from ..nested import split_batch, to_device
+from .report import issue, not_applicable, passed, tip
+from .wiring import class_axis, last_layer
+
+
+# -- pure functions of tensors ------------------------------------------------------------------------------------------------------
+def frequencies(y, n):
+    "How often each of `n` classes occurs in the class ids `y`, as shares with sum 1; negative ids and ids from n up do not count."
+    y = y.flatten().long()
+    counts = torch.bincount(y[(y >= 0) & (y < n)].cpu(), minlength=n).double()
+    return counts / counts.sum().clamp(min=1)
+
+
+def entropy(shares):
+    "The cross entropy of a guess that knows the class frequencies: -sum p log p."
+    return float(-(shares * shares.clamp(min=1e-12).log()).sum())
+
+
+def binary_entropy(rates):
+    "The mean binary cross entropy of a guess that knows how often each label is on."
+    p = rates.double().clamp(1e-6, 1 - 1e-6)
+    return float(-(p * p.log() + (1 - p) * (1 - p).log()).mean())
+
+
+def expected_at_start(kind, y, n_out):
+    """`(ignorant, informed)`: the loss of a model that gives every class (or label) the same chance, or the value 0; and of one that knows the
+    frequencies, or the mean, of the targets `y`. None where `kind` has no such value."""
+    if kind in ("class logits", "class log-probabilities") and not y.is_floating_point():
+        return math.log(n_out), entropy(frequencies(y, n_out))
+    if kind in ("logits", "probabilities"):
+        rates = y.float().reshape(len(y), -1).mean(0)
+        return math.log(2), binary_entropy(rates)
+    return None
+
+
+def constant_values(y, loss_name_of):
+    "`(loss of predicting 0, loss of the best constant)` for mean squared or absolute error on the targets `y`; None for other losses."
+    y = y.double()
+    if "mse" in loss_name_of.lower():
+        return float(y.square().mean()), float((y - y.mean(0)).square().mean())
+    if "l1" in loss_name_of.lower() and "smooth" not in loss_name_of.lower():
+        return float(y.abs().mean()), float((y - y.median(0).values).abs().mean())
+    return None
+
+
+def head_bias(kind, y, n_out, last=None):
+    """The bias with which the last layer guesses: log frequencies for classes, logits of the label rates, the mean of the targets (their
+    median for absolute errors is close to it). last: a module after that layer, such as SigmoidRange, which is undone. float (n_out,)."""
+    if kind in ("class logits", "class log-probabilities"):
+        shares = (frequencies(y, n_out) * y.numel() + 1) / (y.numel() + n_out)          # one more of each: no class is impossible
+        bias = shares.log()
+        return (bias - bias.mean()).float()
+    values = y.double().reshape(-1, n_out) if y.numel() % n_out == 0 else y.double().reshape(-1, 1)
+    mean = values.mean(0)
+    if kind in ("logits", "probabilities"):
+        rate = (values.sum(0) + 1) / (len(values) + 2)
+        return (rate / (1 - rate)).log().float()
+    if type(last).__name__ == "SigmoidRange":
+        share = ((mean - last.low) / (last.high - last.low)).clamp(1e-3, 1 - 1e-3)
+        return (share / (1 - share)).log().float()
+    return mean.float()
+
+
+# -- checks -------------------------------------------------------------------------------------------------------------------------
+def _first_loss(probe, steps):
+    losses, weights = [], []
+    for step in steps:
+        probe.reset(training=False)
+        with torch.no_grad():
+            losses.append(float(probe.loss(probe.predict(step), step)))
+        weights.append(step.n)
+    return sum(a * b for a, b in zip(losses, weights, strict=True)) / sum(weights)
+
+
+def loss_at_start(probe):
+    "The first loss, in evaluation mode, against that of a guess."
+    steps, pred = probe.steps(4), probe.pred
+    if probe.kind is None or probe.step.y is None or not isinstance(pred, torch.Tensor):
+        return not_applicable("MF401", "it is not known what a guess costs with this loss")
+    y = torch.cat([s.y.reshape(s.n, -1) for s in steps])
+    loss = _first_loss(probe, steps)
+    if probe.kind == "values":
+        return _values_at_start(probe, y, loss)
+    n_out = pred.shape[class_axis(probe.loss_func, pred)] if pred.ndim > 1 else 1
+    expected = expected_at_start(probe.kind, y, n_out)
+    if expected is None or getattr(getattr(probe.loss_func, "func", probe.loss_func), "weight", None) is not None:
+        return not_applicable("MF401", "the targets are no class ids, or the loss has class weights")
+    if loss_name(probe.loss_func).startswith(("Focal", "Dice")):
+        return not_applicable("MF401", f"{loss_name(probe.loss_func)} has no such value")
+    ignorant, informed = expected
+    numbers = {"loss": loss, "same_chance_for_all": ignorant, "knowing_frequencies": informed}
+    said = f"the first loss is {loss:.3f}; giving each class the same chance costs {ignorant:.3f}, knowing the frequencies {informed:.3f}"
+    if loss > 2.5 * ignorant + 0.5:
+        return issue("MF401", said + ": the model begins sure of what it cannot know", **numbers)
+    if loss > 1.25 * ignorant + 0.1:
+        return tip("MF401", said, **numbers)
+    if len(y) >= 48 and informed < 0.6 * ignorant and loss > 1.5 * informed:
+        return tip("MF401", said + ": its first lesson will be that some are rare", **numbers)
+    return passed("MF401", said, **numbers)
+
+
+def _values_at_start(probe, y, loss):
+    expected = constant_values(y, loss_name(probe.loss_func))
+    if expected is None:
+        return not_applicable("MF401", "it is not known what a guess costs with this loss")
+    zero, best = expected
+    numbers = {"loss": loss, "predicting_0": zero, "predicting_the_mean": best, "target_mean": float(y.double().mean()),
+               "target_std": float(y.double().std())}
+    said = f"the first loss is {loss:.4g}; predicting the mean of the targets costs {best:.4g}"
+    if best <= 1e-12:
+        return tip("MF401", "all targets of these batches are the same", "look at the targets", **numbers)
+    if loss > 30 * best:
+        return issue("MF401", said + f": the model must first learn that the targets are around {numbers['target_mean']:.4g}", **numbers)
+    return tip("MF401", said, **numbers) if loss > 3 * best else passed("MF401", said, **numbers)
+
+
+# -- the remedy ---------------------------------------------------------------------------------------------------------------------
+def init_head(learn, n_items=10_000):
+    """Set the bias of the last layer of `learn.model` so that the model begins with the guess that knows the training labels: log class
+    frequencies, logits of label rates, or the mean target. Returns the learner.
+
+    n_items: at most how many labels are read (labels in memory all at once, else batch by batch). The weights stay as they are.
+    """
+    from .data_labels import labels_of
+    from .probe import probing
+    kind = kind_of(learn.loss_func)
+    if kind is None:
+        raise ValueError(f"init_head() does not know what the output means to {learn.loss_func!r}: use a loss of minifast or torch")
+    with probing(learn) as probe:
+        module, name, after = _biased_layer(probe)
+        pred = probe.pred
+        n_out = pred.shape[class_axis(probe.loss_func, pred)] if pred.ndim > 1 else 1
+        y = labels_of(learn.dls.train, n_items)
+        if y is None:
+            y = torch.cat([s.y.reshape(s.n, -1).cpu() for s in probe.steps(max(1, n_items // 16))])
+        if not torch.isfinite(y.double()).all():
+            raise ValueError("init_head(): the targets hold NaN or infinite values: `learn.check()` says where")
+        values = head_bias(kind, y, n_out if kind != "values" else module.bias.numel(), after)
+    target = dict(learn.model.named_modules())[name]
+    if values.numel() not in (1, target.bias.numel()):
+        raise ValueError(f"init_head(): the last layer {name} has {plural(target.bias.numel(), 'output')}, the targets ask for {values.numel()}")
+    with torch.no_grad():
+        target.bias.copy_(values.expand_as(target.bias))
+    return learn
+
+
+def _biased_layer(probe):
+    "The last layer with a bias that is run, its name, and the module that is run after it (None: it is the last)."
+    last, _ = last_layer(probe)
+    seen, names = [], {m: n for n, m in probe.model.named_modules()}
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    handles = [m.register_forward_hook(lambda mod, i, o: seen.append(mod)) for m in probe.model.modules() if isinstance(m, kinds)]
+    try:
+        probe.output()
+    finally:
+        for h in handles:
+            h.remove()
+    if not seen or seen[-1].bias is None:
+        raise ValueError("init_head() needs a model that ends with a linear or convolutional layer with bias; the last one run is "
+                         f"{seen[-1] if seen else describe(last)}")
+    return seen[-1], names[seen[-1]], None if last is seen[-1] else last
+
+
+__all__ = ["binary_entropy", "constant_values", "entropy", "expected_at_start", "frequencies", "head_bias", "init_head", "split_batch",
+           "to_device"]

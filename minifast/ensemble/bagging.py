@@ -1,0 +1,107 @@
+"""Bagging: learners on bootstrap samples of the items, and what each predicts for the items that it did not draw."""
+from collections import Counter
+
+import torch
+
+from ..data.samplers import OrderSampler
+from ..data.splitters_groups import values_of
+from ..messages import describe, plural
+from ..seeds import draw_seed, item_rng
+from .averaging import Ensemble
+from .parts import Parts, at, gathered, run_parts
+
+
+class Repeated(OrderSampler):
+    "Item `i` as often as `counts[i]` says, in random order."
+
+    def __init__(self, counts):
+        self.positions = torch.repeat_interleave(torch.arange(len(counts)), torch.as_tensor(counts))
+
+    def __len__(self):
+        return len(self.positions)
+
+    def order(self, epoch_seed):
+        return self.positions[torch.randperm(len(self), generator=torch.Generator().manual_seed(epoch_seed))]
+
+
+def bootstrap(positions, rng, groups=None):
+    """`({position: how often it was drawn}, positions that were not drawn)`: as many as there are, with replacement, from the numpy
+    generator `rng`; with groups (one value per position) whole groups are drawn."""
+    positions = list(positions)
+    if groups is None:
+        drawn = Counter(positions[i] for i in rng.integers(len(positions), size=len(positions)))
+    else:
+        members = {}
+        for p, g in zip(positions, groups, strict=True):
+            members.setdefault(g, []).append(p)
+        names = list(members)
+        drawn = Counter(p for i in rng.integers(len(names), size=len(names)) for p in members[names[i]])
+    return {p: drawn[p] for p in positions if p in drawn}, [p for p in positions if p not in drawn]
+
+
+class BaggingResult(Parts):
+    """What `bagging` returns.
+
+    preds, targs: out of bag: of each item at `positions`, the mean over the learners that did not draw it; `counts` says how many these
+    are. Items that every learner drew are not among them. ensemble: all learners as one. The rest: see `Parts`.
+    """
+
+    noun = "bag"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        preds, targs, positions = gathered(self.parts)
+        if not isinstance(preds, torch.Tensor):
+            raise TypeError(f"bagging averages the output of models that give one tensor; these give {describe(preds)}")
+        found, index, counts = positions.unique(return_inverse=True, return_counts=True)
+        total = torch.zeros(len(found), *preds.shape[1:], dtype=torch.float64).index_add_(0, index, preds.double())
+        self.preds = (total / counts.reshape(-1, *[1] * (preds.ndim - 1))).to(preds.dtype)
+        first = torch.full((len(found),), len(index)).scatter_reduce_(0, index, torch.arange(len(index)), "amin")
+        self.targs, self.positions, self.counts = at(targs, first), found.tolist(), counts.tolist()
+
+    @property
+    def ensemble(self):
+        "All learners as an `Ensemble`."
+        return Ensemble(self.learners)
+
+
+def bagging(learner_fn, items, n=5, *, fit, train_idx=None, groups=None, seed=42, path=None, keep="models"):
+    """`n` learners, each on a bootstrap sample of `items`, validated on those it did not draw (about 37%): a `BaggingResult`.
+
+    learner_fn: `learner_fn(splits)`, as for `kfold`, with splits = (positions that were drawn, positions that were not); items that
+    were drawn several times come several times in each epoch. train_idx: draw from these positions only, and leave the others for a
+    test. groups: draw whole groups, see `kfold_splits`. fit, seed, path, keep: as for `kfold`. Source: L. Breiman, "Bagging predictors",
+    1996.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"bagging(n={n!r}): how many learners, at least 1")
+    positions = list(range(len(items))) if train_idx is None else [int(i) for i in train_idx]
+    if len(positions) < 2 or len(set(positions)) < len(positions) or not all(0 <= i < len(items) for i in positions):
+        raise ValueError(f"bagging(train_idx): different positions from 0 to {len(items) - 1}, at least two; received "
+                         f"{describe(train_idx)}")
+    if groups is not None:
+        all_groups = values_of(items, groups, "bagging(groups)")
+        groups = [all_groups[i] for i in positions]
+        if len(set(groups)) < 2:
+            raise ValueError(f"bagging(groups): all {plural(len(positions), 'item')} are of one group, so none would be out of the bag")
+    draws, base = [], draw_seed() if seed is None else seed
+    for i in range(n):
+        rng, out = item_rng(base, i, 1), []
+        while not out:                           # a handful of items may all be drawn
+            drawn, out = bootstrap(positions, rng, groups)
+        draws.append((drawn, out))
+    splits = [(list(drawn), out) for drawn, out in draws]
+
+    def prepare(i):
+        def repeat_items(learn):
+            counts = list(draws[i][0].values())
+            train = learn.dls.train
+            if len(train.dataset) != len(counts) or not hasattr(train, "after_batch"):
+                raise TypeError(f"bag {i}: to draw items several times the training loader must be minifast's DataLoader over the "
+                                f"{len(counts):,} items of splits[0]; it is {describe(train)}")
+            others = list(learn.dls)[1:]
+            learn.dls = learn.dls.new(train.new(shuffle=False, sampler=Repeated(counts)), *others)
+        return repeat_items
+
+    parts, store = run_parts(learner_fn, items, splits, fit, "bag", seed, path, keep, {"run": "bagging", "n": n}, prepare)
+    return BaggingResult(parts, splits, learner_fn, items, seed, store)

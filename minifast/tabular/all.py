@@ -1,0 +1,16 @@
+"""Everything for tables: `from minifast.tabular.all import *`."""
+from ..basics import *
+from ..basics import __all__ as _basics
+from .columns import cont_cat_split, df_shrink, df_shrink_dtypes
+from .dates import add_datepart, add_elapsed_times, make_date
+from .frames import TabularPandas
+from .learner import TabularLearner, tabular_learner
+from .loaders import TabDataLoader, TabularDataLoaders
+from .model import TabularModel, emb_sz_rule, get_emb_sz, tabular_config
+from .procs import Categorify, FillMissing, FillStrategy, Normalize, TabularProc
+
+__all__ = sorted([*_basics,
+    "Categorify", "FillMissing", "FillStrategy", "Normalize", "TabDataLoader", "TabularDataLoaders", "TabularLearner", "TabularModel",
+    "TabularPandas", "TabularProc", "add_datepart", "add_elapsed_times", "cont_cat_split", "df_shrink", "df_shrink_dtypes", "emb_sz_rule",
+    "get_emb_sz", "make_date", "tabular_config", "tabular_learner",
+])

@@ -1,0 +1,159 @@
+"""Columns of a frame: which are categories and which are numbers, reading numbers exactly, smaller types that lose nothing."""
+from warnings import warn
+
+import numpy as np
+import pandas as pd
+
+from ..messages import describe, did_you_mean, plural
+
+__all__ = ["cont_cat_split", "df_shrink", "df_shrink_dtypes"]
+
+
+def as_frame(df, where="TabularPandas"):
+    "`df` as a DataFrame: itself, or what its `to_pandas` gives (polars, Arrow)."
+    if not isinstance(df, pd.DataFrame) and hasattr(df, "to_pandas"):
+        df = df.to_pandas()
+    if not isinstance(df, pd.DataFrame):
+        raise TypeError(f"{where} takes a DataFrame; received {describe(df)}")
+    return df
+
+
+def check_columns(df, groups, where):
+    """Refuse, all at once, names that are not columns of `df`, come twice, or are in two of `groups`, a dict from the name of an
+    argument to its list of columns."""
+    problems, seen = [], {}
+    repeated = set(df.columns[df.columns.duplicated()])
+    for argument, names in groups.items():
+        for name in names:
+            if name not in df.columns:
+                problems.append(f"{argument}: there is no column {name!r}{did_you_mean(name, df.columns)}")
+            elif name in repeated:
+                problems.append(f"the frame has several columns named {name!r}")
+            if name in seen:
+                twice = f"listed twice in {argument}" if seen[name] == argument else f"in {seen[name]} and in {argument}"
+                problems.append(f"{name!r} is {twice}")
+            seen[name] = argument
+    if problems:
+        shown = ", ".join(map(str, df.columns[:20])) + (", ..." if len(df.columns) > 20 else "")
+        raise ValueError(f"{where}: {'; '.join(problems)}. Columns of the frame: {shown}")
+
+
+def listed_names(names, df):
+    "Column names as a list: one name, a list, or a set, which gets the order of the frame because it has none of its own."
+    if names is None:
+        return []
+    if isinstance(names, (str, int)) or (isinstance(names, tuple) and names in df.columns):
+        return [names]
+    if isinstance(names, (set, frozenset)):
+        return [c for c in df.columns if c in names] + sorted(map(str, names - set(df.columns)))
+    return list(names)
+
+
+def is_date(series):
+    "Whether a column holds dates, times or durations."
+    dtype = series.dtype
+    return pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype) or isinstance(dtype, pd.PeriodDtype)
+
+
+def rows_of(index, mask_or_positions, n=5):
+    "The first `n` of some rows as the labels of `index`, for messages."
+    positions = np.asarray(mask_or_positions)
+    positions = np.flatnonzero(positions) if positions.dtype == bool else positions
+    labels = [o.item() if hasattr(o, "item") else o for o in index[positions[:n]]]
+    return ", ".join(map(repr, labels)) + (", ..." if len(positions) > n else "")
+
+
+def numbers_of(series, name):
+    """The column as float64 numbers, NaN where a value is missing; infinite values and whatever is no number are refused.
+
+    The array may be the memory of the frame itself: it must not be changed.
+    """
+    if is_date(series):
+        advice = f"make columns of it with add_datepart(df, {name!r})" if not pd.api.types.is_timedelta64_dtype(series.dtype) else \
+            f"make a number of it, df[{name!r}].dt.total_seconds()"
+        raise TypeError(f"the continuous column {name!r} holds {series.dtype}, not numbers: {advice}")
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(series.cat.categories.dtype) if not series.isna().any() else series.astype(object)
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufb":
+        values = series.to_numpy(dtype="float64")
+    elif (pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype)):
+        values = series.to_numpy(dtype="float64", na_value=np.nan)
+    else:
+        try:
+            values = pd.to_numeric(series.where(series.notna(), np.nan), errors="raise").to_numpy(dtype="float64", na_value=np.nan)
+        except (TypeError, ValueError):
+            bad = next((v for v in series if not _is_number(v)), None)
+            raise TypeError(f"the continuous column {name!r} holds {bad!r}, which is no number: list the column in cat_names, or clean it "
+                            f"with pd.to_numeric(df[{name!r}], errors='coerce')") from None
+    if not np.isfinite(values.sum()) and np.isinf(values).any():
+        rows = rows_of(series.index, np.isinf(values))
+        raise ValueError(f"the continuous column {name!r} holds infinite values in {plural(int(np.isinf(values).sum()), 'row')} ({rows}): "
+                         "replace them, for example by NaN")
+    return values
+
+
+def _is_number(value):
+    try:
+        return bool(pd.isna(value)) or float(value) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def cont_cat_split(df, max_card=20, dep_var=None):
+    """`(continuous names, category names)` of the columns of `df`, in its order, without the target(s) `dep_var`.
+
+    Floats are continuous; whole numbers are if they have more than `max_card` different values; all else is a category. Dates are left
+    out with a warning: make columns of them with `add_datepart`.
+    """
+    df = as_frame(df, "cont_cat_split")
+    targets = listed_names(dep_var, df)
+    check_columns(df, {"dep_var": targets}, "cont_cat_split")
+    cont, cat, dates = [], [], []
+    for name in df.columns:
+        if name in targets:
+            continue
+        column, dtype = df[name], df[name].dtype
+        if is_date(column):
+            dates.append(name)
+        elif pd.api.types.is_float_dtype(dtype) or (pd.api.types.is_integer_dtype(dtype) and column.nunique() > max_card):
+            cont.append(name)
+        else:
+            cat.append(name)
+    if dates:
+        warn(f"cont_cat_split left out {plural(len(dates), 'column')} of dates or durations: {', '.join(map(str, dates))}. Make columns of "
+             "dates with add_datepart(df, name)", stacklevel=2)
+    return cont, cat
+
+
+def _shrunk(column, obj2cat, int2uint):
+    "The smallest type of a column that holds each of its values exactly; None to leave it."
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iu":
+        low, high = (column.min(), column.max()) if len(column) else (0, 0)
+        kinds = ("u1", "u2", "u4", "u8") if dtype.kind == "u" or (int2uint and low >= 0) else ("i1", "i2", "i4", "i8")
+        return next(np.dtype(k) for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+    if isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize > 4:
+        values = column.to_numpy()
+        with np.errstate(over="ignore"):
+            exact = np.array_equal(values.astype("f4").astype(dtype), values, equal_nan=True)
+        return np.dtype("f4") if exact else None
+    text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
+    return "category" if obj2cat and text and not isinstance(dtype, pd.CategoricalDtype) else None
+
+
+def df_shrink_dtypes(df, skip=(), obj2cat=True, int2uint=False):
+    "The smaller types that `df_shrink` would give columns of `df`, by name."
+    df = as_frame(df, "df_shrink")
+    skip = listed_names(skip, df)
+    check_columns(df, {"skip": skip}, "df_shrink")
+    found = {name: _shrunk(df[name], obj2cat, int2uint) for name in df.columns if name not in skip}
+    return {name: dtype for name, dtype in found.items() if dtype is not None and dtype != df[name].dtype}
+
+
+def df_shrink(df, skip=(), obj2cat=True, int2uint=False):
+    """A copy of `df` in smaller types that hold every value exactly: floats become float32 only where that loses nothing.
+
+    skip: columns to leave. obj2cat: text and objects become pandas categories. int2uint: whole numbers without a negative one become
+    unsigned.
+    """
+    return as_frame(df, "df_shrink").astype(df_shrink_dtypes(df, skip, obj2cat, int2uint))

@@ -1,0 +1,123 @@
+"""Columns made of dates: parts of a date, and days since and until an event."""
+import re
+
+import numpy as np
+import pandas as pd
+
+from .columns import as_frame, check_columns, is_date, listed_names, rows_of
+
+__all__ = ["add_datepart", "add_elapsed_times", "make_date"]
+
+PARTS = ("Year", "Month", "Week", "Day", "Dayofweek", "Dayofyear", "Is_month_end", "Is_month_start", "Is_quarter_end", "Is_quarter_start",
+         "Is_year_end", "Is_year_start")
+TIME_PARTS = ("Hour", "Minute", "Second")
+
+
+def as_dates(column, name):
+    "A column as dates; text is read, and what cannot be read is refused with its row."
+    if isinstance(column.dtype, pd.PeriodDtype):
+        return column.dt.to_timestamp()
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return column
+    if is_date(column) or pd.api.types.is_numeric_dtype(column.dtype):
+        raise TypeError(f"column {name!r} holds {column.dtype}, not dates: convert it first, for example with "
+                        f"pd.to_datetime(df[{name!r}], unit='s')")
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    try:
+        return pd.to_datetime(column)
+    except (TypeError, ValueError) as e:
+        bad = pd.to_datetime(column, errors="coerce").isna() & column.notna()
+        raise ValueError(f"column {name!r} cannot be read as dates, see row {rows_of(column.index, bad.to_numpy(), 3)}: "
+                         f"{str(e).splitlines()[0].split(' You might')[0]} Give the format yourself, pd.to_datetime(df[{name!r}], "
+                         "format=...)") from None
+
+
+def epoch_seconds(dates):
+    """Whole seconds since 1970-01-01 UTC, whatever the unit of the column (s, ms, us, ns) and its time zone: int64, or float64 with NaN
+    where a date is missing. Dates without a time zone are taken as UTC."""
+    naive = dates.dt.tz_convert("UTC").dt.tz_localize(None) if dates.dt.tz is not None else dates
+    missing = naive.isna().to_numpy()
+    seconds = naive.to_numpy().astype("datetime64[s]").astype(np.int64)
+    return np.where(missing, np.nan, seconds.astype(np.float64)) if missing.any() else seconds
+
+
+def make_date(df, date_field, inplace=False):
+    "`df` with the column `date_field` converted to dates (inplace: in `df` itself)."
+    df = as_frame(df, "make_date")
+    check_columns(df, {"date_field": [date_field]}, "make_date")
+    out = df if inplace else df.copy()
+    out[date_field] = as_dates(df[date_field], date_field)
+    return out
+
+
+def add_datepart(df, field_name, prefix=None, drop=True, time=False, inplace=False):
+    """`df` with columns made of the dates in `field_name`: Year, Month, Week (ISO), Day, Dayofweek (Monday is 0), Dayofyear,
+    Is_month_end and _start, the same of quarter and year, with `time` Hour, Minute and Second, and Elapsed, seconds since 1970 UTC.
+
+    prefix: of the new names (default: `field_name` without "Date" or "date" at its end). drop: leave out `field_name`. Parts are in the
+    time zone of the column; where the date is missing they are NaN (Is_...: False). inplace: add to `df` itself.
+    """
+    df = as_frame(df, "add_datepart")
+    check_columns(df, {"field_name": [field_name]}, "add_datepart")
+    dates = as_dates(df[field_name], field_name)
+    prefix = re.sub("[Dd]ate$", "", str(field_name)) if prefix is None else prefix
+    new = {}
+    for part in PARTS + (TIME_PARTS if time else ()):
+        values = dates.dt.isocalendar().week if part == "Week" else getattr(dates.dt, part.lower().replace("dayof", "day_of_"))
+        new[prefix + part] = _plain_numbers(values)
+    new[prefix + "Elapsed"] = epoch_seconds(dates)
+    taken = [c for c in new if c in df.columns and c != field_name]
+    if taken:
+        raise ValueError(f"add_datepart: the frame has columns {taken} already; give another prefix=")
+    out = df if inplace else df.copy()
+    if drop:
+        out.pop(field_name)
+    for name, values in new.items():
+        out[name] = values
+    return out
+
+
+def _plain_numbers(values):
+    "bool as it is, numbers as int64, or as float64 with NaN where some are missing."
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return values.to_numpy(dtype=bool)
+    return values.to_numpy(dtype="float64", na_value=np.nan) if values.isna().any() else values.to_numpy(dtype="int64")
+
+
+def add_elapsed_times(df, field_names, date_field, base_field):
+    """`df` with, for each event in `field_names` (a column of truth values) and each value of `base_field` (a shop, say):
+
+    `After{event}`: days since the latest event, `Before{event}`: days to the next one, as a number <= 0; both 0 on the day itself and where
+    there is none. `{event}_bw` and `{event}_fw`: how many of the seven rows up to here, and from here on, in the order of `date_field`,
+    have the event.
+    """
+    df = as_frame(df, "add_elapsed_times")
+    events = listed_names(field_names, df)
+    check_columns(df, {"field_names": events, "date_field": [date_field], "base_field": [base_field]}, "add_elapsed_times")
+    dates = as_dates(df[date_field], date_field)
+    if dates.isna().any():
+        raise ValueError(f"add_elapsed_times: {date_field!r} has missing dates in rows {rows_of(df.index, dates.isna().to_numpy())}")
+    days = pd.Series(epoch_seconds(dates.dt.tz_localize(None) if dates.dt.tz is not None else dates) // 86400)
+    base = pd.factorize(df[base_field], use_na_sentinel=False)[0]
+    order = np.lexsort((np.arange(len(df)), days.to_numpy(), base))
+    grouped_base, grouped_days = pd.Series(base[order]), days.iloc[order].reset_index(drop=True)
+    columns = {}
+    for event in events:
+        happened = df[event]
+        if happened.isna().any() or not set(happened.unique()) <= {0, 1}:
+            odd = next(v for v in happened.unique().tolist() if v is None or v not in (0, 1))
+            raise ValueError(f"add_elapsed_times: {event!r} must hold true and false (or 1 and 0); received {odd!r}")
+        flags = pd.Series(happened.to_numpy(dtype=bool)[order])
+        event_days = grouped_days.where(flags)
+        after = grouped_days - event_days.groupby(grouped_base).ffill()
+        before = grouped_days - event_days.groupby(grouped_base).bfill()
+        counts = flags.astype("int64")
+        backward = counts.groupby(grouped_base).rolling(7, min_periods=1).sum().droplevel(0)
+        forward = counts[::-1].groupby(grouped_base[::-1]).rolling(7, min_periods=1).sum().droplevel(0).sort_index()
+        for name, values in ((f"After{event}", after), (f"Before{event}", before), (f"{event}_bw", backward), (f"{event}_fw", forward)):
+            columns[name] = values.fillna(0).astype("int64").to_numpy()
+    position = np.empty(len(df), dtype=np.int64)
+    position[order] = np.arange(len(df))
+    kinds = [*(f"After{e}" for e in events), *(f"Before{e}" for e in events), *(f"{e}_bw" for e in events), *(f"{e}_fw" for e in events)]
+    return df.assign(**{name: columns[name][position] for name in kinds})

@@ -1,0 +1,61 @@
+"""Splits of long tables: arrays of row positions, made and checked without Python per row."""
+import numpy as np
+import torch
+
+from ..data.splitters import SPLIT_SEED, RandomSplitter
+from ..items import coll_repr
+from ..messages import describe, plural
+
+
+def check_splits(splits, n):
+    "`splits` as arrays of row positions, or an error where they are no use: one that is empty, outside the frame, or has rows twice."
+    if splits is None:
+        return None
+    if not isinstance(splits, (list, tuple)) or not splits or not all(hasattr(s, "__len__") for s in splits):
+        raise TypeError(f"splits takes lists of row positions, (training, validation), or a splitter; received {describe(splits)}")
+    names = ["training", "validation", *(f"split {i}" for i in range(2, len(splits)))]
+    checked, owner = [], np.zeros(n, dtype=np.int8)
+    for k, (name, rows) in enumerate(zip(names, splits, strict=False), 1):
+        rows = np.asarray(rows)
+        if not len(rows):
+            raise ValueError(f"splits: the {name} set is empty ({plural(n, 'row')}; sizes {[len(s) for s in splits]}). To train on "
+                             "everything, without validation, leave splits out")
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise TypeError(f"splits takes row positions, whole numbers; the {name} set is {describe(rows)}"
+                            + (". For a mask write MaskSplitter(mask)" if rows.dtype == bool else ""))
+        rows = rows.astype(np.int64)
+        if rows.min() < 0 or rows.max() >= n:
+            outside = coll_repr(rows[(rows < 0) | (rows >= n)].tolist())
+            raise ValueError(f"splits: the {name} set has positions outside 0..{n - 1} ({outside}). They are positions, counted from 0, "
+                             "not labels of the index")
+        before = owner[rows]
+        if before.any():
+            both = plural(int((before > 0).sum()), "row")
+            raise ValueError(f"splits: {both} would be in the {names[before.max() - 1]} and in the {name} set, so that the validation "
+                             "figures would say nothing")
+        owner[rows] = k
+        if (owner == k).sum() < len(rows):
+            raise ValueError(f"splits: rows of the {name} set are listed more than once")
+        checked.append(rows)
+    return checked
+
+
+def random_split(n, valid_pct=None, seed=None):
+    "`(training rows, validation rows)` as arrays: the split that `RandomSplitter` makes."
+    splitter = RandomSplitter(0.2 if valid_pct is None else valid_pct, SPLIT_SEED if seed is None else seed)
+    if n < 2:
+        raise ValueError(f"a random split needs at least two rows; the frame has {plural(n, 'row')}")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(splitter.seed)).numpy()
+    cut = max(1, int(splitter.valid_pct * n))
+    return order[cut:], order[:cut]
+
+
+def index_split(valid_idx, n):
+    valid = np.asarray(valid_idx)
+    if valid.ndim != 1 or valid.dtype.kind not in "iu" or not len(valid):
+        raise TypeError(f"valid_idx takes a list of row positions; received {describe(valid_idx)}")
+    if valid.min() < 0 or valid.max() >= n:
+        raise ValueError(f"valid_idx has positions outside 0..{n - 1}: they are positions, counted from 0, not labels of the index")
+    keep = np.ones(n, dtype=bool)
+    keep[valid] = False
+    return np.flatnonzero(keep), valid

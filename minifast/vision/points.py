@@ -1,0 +1,158 @@
+"""Key points of pictures: `PointBlock`, and `PointScaler`, which brings points and boxes to -1..1 for the model and back."""
+import torch
+
+from ..data.block import TransformBlock
+from ..data.categories import _name
+from ..losses import MSELossFlat
+from ..messages import describe, plural
+from ..transform import ItemTransform, is_sample, like_sample
+from .coords import (
+    COORDS,
+    BoundingBoxes,
+    KeyPoints,
+    _as_xyxy,
+    _pairs,
+    drop_empty,
+    has_area,
+    is_scaled,
+    on_canvas,
+    picture_size,
+    scale_coords,
+    unscale_coords,
+    with_attributes,
+)
+
+__all__ = ["PointBlock", "PointScaler", "TensorPoint"]
+
+
+class TensorPoint(KeyPoints):
+    """Points (N,2) of a picture, each (x, y): in pixels from its left and upper edge (see `coords`), or with `scaled` from -1 to 1.
+
+    A torchvision `KeyPoints`, where torchvision has that class.
+    """
+    scaled = False
+
+    @classmethod
+    def create(cls, t, img_size=None):
+        """Points from pairs (x, y), an array or tensor of them, or one flat list x, y, x, y ...
+
+        img_size: (height, width) of their picture; default: that of the picture in the same sample.
+        """
+        points = numbers(t, 2, "TensorPoint.create", "points are pairs (x, y)")
+        return cls(points.clone() if isinstance(t, torch.Tensor) else points, canvas_size=None if img_size is None else tuple(img_size))
+
+    def show(self, ctx=None, title=None, s=10, marker=".", c="r", **kwargs):
+        "Draw the points on axes `ctx` (default: new ones). s, marker, c: as for matplotlib's `scatter`; kwargs are for the picture."
+        ctx = axes_for(ctx, title)
+        points = self.as_subclass(torch.Tensor).detach().cpu().float()
+        if self.scaled and self.canvas_size is not None:
+            points = unscale_coords(points, self.canvas_size)
+        points = points.reshape(-1, 2) - 0.5                       # matplotlib has pixel centres at whole numbers
+        ctx.scatter(points[:, 0], points[:, 1], s=s, marker=marker, c=c)
+        return ctx
+
+
+def axes_for(ctx, title=None):
+    "The axes `ctx` or, where it is None, new ones on which y goes down, as in a picture; with `title`."
+    if ctx is None:
+        import matplotlib.pyplot as plt
+        _, ctx = plt.subplots()
+        ctx.set_aspect("equal")
+        ctx.invert_yaxis()
+    if title is not None:
+        ctx.set_title(title)
+    return ctx
+
+
+def numbers(t, n, where, what):
+    "`t` as float32 tensor (N, n) of finite numbers, else an error that says `what` they are."
+    try:
+        found = torch.as_tensor(t, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise TypeError(f"{where}: {what}; received {describe(t)}") from e
+    found = found.as_subclass(torch.Tensor).detach()
+    if (found.ndim > 1 and found.shape[-1] != n and found.numel()) or found.numel() % n:
+        raise ValueError(f"{where}: {what}; received {describe(t)}")
+    if not torch.isfinite(found).all():
+        raise ValueError(f"{where}: {what}, but of these some are NaN or infinite: {found.reshape(-1, n).tolist()[:4]}. "
+                         "Leave such items out")
+    return found.reshape(-1, n)
+
+
+class PointScaler(ItemTransform):
+    """Points and boxes of a sample from pixels to -1..1, after everything that changes the picture's geometry; `decode` goes back.
+
+    Boxes are cut at the edges of the picture, and what is left without area is dropped with its label.
+    """
+    order = 4
+
+    def encodes(self, sample):
+        sample = on_canvas(sample)
+        if not is_sample(sample):
+            return self._scale(sample)
+        for i, j in _pairs(sample):
+            if j is not None and len(sample[i]) != len(sample[j]):
+                raise ValueError(f"{plural(len(sample[i]), 'box')}, but {plural(len(sample[j]), 'label')}: each box needs a label")
+        return drop_empty(like_sample(map(self._scale, sample), sample))
+
+    @staticmethod
+    def _scale(x):
+        if not isinstance(x, COORDS) or is_scaled(x):
+            return x
+        plain = scale_coords(_as_xyxy(x), x.canvas_size)
+        return with_attributes(plain.clamp(-1, 1) if isinstance(x, BoundingBoxes) else plain, x, scaled=True)
+
+    def decodes(self, sample):
+        if not is_sample(sample):
+            return self._unscale(sample, None)
+        size = picture_size(sample)
+        parts = [self._unscale(o, size) for o in sample]
+        for i, j in _pairs(parts):
+            keep = has_area(parts[i])
+            for k in (i, j):
+                if k is not None and parts[k].ndim and len(parts[k]) == len(keep):
+                    parts[k] = with_attributes(parts[k].as_subclass(torch.Tensor)[keep], parts[k])
+        return like_sample(parts, sample)
+
+    @staticmethod
+    def _unscale(x, size):
+        if not isinstance(x, COORDS):
+            return x
+        n, plain = 4 if isinstance(x, BoundingBoxes) else 2, x.as_subclass(torch.Tensor)
+        if plain.numel() % n:
+            return x
+        size = x.canvas_size if size is None else size
+        plain = plain.reshape(-1, n)                        # a model may give all of them in one row
+        return with_attributes(unscale_coords(plain, size) if is_scaled(x) else plain, x, scaled=False, canvas_size=size)
+
+
+class ReadPoints(ItemTransform):
+    "Points as the labels have them to a `TensorPoint`. All training items must have the same number of points."
+
+    def __init__(self, y_first=False):
+        super().__init__()
+        self.y_first, self.c = y_first, None
+
+    def encodes(self, o):
+        points = TensorPoint.create(o)
+        return TensorPoint(points.as_subclass(torch.Tensor).flip(1), canvas_size=points.canvas_size) if self.y_first else points
+
+    def setups(self, items):
+        self.check_items(items)
+
+    def check_items(self, items, where="the training set"):
+        "Refuse items with another number of points than the first one; `where` says which items these are."
+        for i, o in enumerate(items):
+            n = TensorPoint.create(o).numel()
+            self.c = n if self.c is None else self.c
+            if n != self.c or not n:
+                raise ValueError(f"{_name(items, i)} of {where} has {plural(n // 2, 'point')}, others have {self.c // 2}: a model that "
+                                 "predicts points needs the same number for every picture")
+
+
+def PointBlock(y_first=False):
+    """Key points: pairs (x, y) in pixels of the (upright) picture; (N,2) from -1 to 1 in a batch, with mean squared error as loss.
+
+    y_first: the labels are (y, x), that is row, column.
+    """
+    return TransformBlock(type_tfms=[ReadPoints(y_first)], item_tfms=[PointScaler()], loss_func=MSELossFlat())

@@ -1,0 +1,161 @@
+"""Folders of pictures: download them, make them smaller."""
+import os
+import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+from warnings import warn
+
+from PIL import Image
+
+from ..data.download import download_url, url_name
+from ..data.files import get_image_files, image_extensions
+from ..device import cpu_count
+from ..items import L
+from ..messages import describe, plural
+from ..progress import progress_bar
+from .reading import _orientation, open_image, to_mode
+
+__all__ = ["download_images", "get_image_files_sorted", "resize_image", "resize_images"]
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def get_image_files_sorted(path, recurse=True, folders=None):
+    "`get_image_files`, which sorts anyway."
+    return get_image_files(path, recurse, folders)
+
+
+def _each(f, items, n_workers, what):
+    """`f` of each of `items` in `n_workers` threads, with a progress bar: the results as an `L`, without those items that failed, which a
+    warning counts and names. what: verb and noun for it."""
+    done, failed = [None] * len(items), []
+    with ThreadPoolExecutor(max(1, n_workers)) as pool:
+        futures = {pool.submit(f, *item): i for i, item in enumerate(items)}
+        try:
+            for future in progress_bar(as_completed(futures), total=len(items)):
+                i = futures[future]
+                try:
+                    done[i] = future.result()
+                except (OSError, ValueError) as e:
+                    failed.append(f"{items[i][0]}: {e}" if str(items[i][0]) not in str(e) else str(e))
+        except BaseException:                                   # Ctrl-C: what has not begun will not
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failed:
+        shown = "; ".join(sorted(failed)[:3]) + ("; ..." if len(failed) > 3 else "")
+        warn(f"{len(failed)} of {plural(len(items), 'picture')} could not be {what}: {shown}", stacklevel=3)
+    return L((o for o in done if o is not None), use_list=True)
+
+
+# -- downloading ------------------------------------------------------------------------------------------------------------------
+
+def _names(urls, preserve_filename):
+    "A file name for each URL, no two the same."
+    taken, names = set(), []
+    for i, url in enumerate(urls):
+        suffix = PurePosixPath(urlsplit(url).path).suffix.lower()
+        suffix = suffix if suffix in image_extensions else ".jpg"
+        name = f"{i:08d}{suffix}"
+        if preserve_filename:
+            with suppress(ValueError):                          # the URL ends without a name
+                name = url_name(url)
+        stem, end, k = PurePosixPath(name).stem, PurePosixPath(name).suffix, 0
+        while name.lower() in taken:
+            k += 1
+            name = f"{stem}_{k}{end}"
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def download_images(dest, urls=None, max_pics=1000, n_workers=8, timeout=4, preserve_filename=False, url_file=None):
+    """Download the first `max_pics` of `urls` (or of the lines of `url_file`) to the folder `dest`, and return the files as an `L`.
+
+    They are called 00000000.jpg and so on, or with `preserve_filename` as in the URL. n_workers: downloads at a time. timeout: seconds
+    of silence after which one is given up. Those that fail are counted in one warning; whether the others are pictures is for
+    `verify_images` to say.
+    """
+    if (urls is None) == (url_file is None):
+        raise TypeError("download_images(dest, urls=...) takes a list of URLs, or url_file=, a text file with one in each line: give "
+                        "one of them")
+    if isinstance(urls, (str, bytes)):
+        raise TypeError(f"download_images(urls=...) takes a list of URLs; received {describe(urls)}. For one write urls=[url], for a file "
+                        "url_file=")
+    if url_file is not None:
+        urls = [line.strip() for line in Path(url_file).read_text(encoding="utf-8").splitlines() if line.strip()]
+    urls = [str(u) for u in urls][:max_pics]
+    dest = Path(dest)
+    dest.mkdir(parents=True, exist_ok=True)
+
+    def fetch(url, name):
+        return download_url(url, dest / name, show_progress=False, timeout=timeout)
+
+    return _each(fetch, list(zip(urls, _names(urls, preserve_filename), strict=True)), n_workers, "downloaded")
+
+
+# -- resizing ---------------------------------------------------------------------------------------------------------------------
+
+def _save(im, file, img_format, kwargs):
+    "Save under a passing name first, so that there is never half a picture under the right one."
+    temp = file.with_name(f".{uuid.uuid4().hex}{file.suffix}")
+    try:
+        im.save(temp, img_format, **kwargs)
+        os.replace(temp, file)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+
+
+def _upright_already(file, mode):
+    with Image.open(file) as im:
+        return im.mode == mode and "transparency" not in im.info and _orientation(im) == 1
+
+
+def resize_image(file, dest, src=".", max_size=None, n_channels=3, ext=None, img_format=None, resample=Image.Resampling.BILINEAR,
+                 resume=False, **kwargs):
+    """Write the picture `src/file` to `dest/file`, its longer side shrunk to `max_size` pixels (never enlarged), and return the new file.
+
+    n_channels: 3 (RGB), 1 (grey) or 4 (with transparency). The EXIF orientation is applied. ext: another ending, such as ".png".
+    img_format: default by the ending. resume: leave it if it is there already. kwargs: for PIL's `save`, such as quality=90. A picture
+    that needs no change is copied as it is.
+    """
+    if n_channels not in _MODES:
+        raise ValueError(f"resize_image(n_channels={n_channels!r}): 1 for grey, 3 for RGB, 4 for RGB with transparency")
+    source, target = Path(src) / file, Path(dest) / file
+    if ext is not None:
+        target = target.with_suffix(ext if ext.startswith(".") else f".{ext}")
+    if resume and target.exists():
+        return target
+    im = open_image(source)
+    mode, size = _MODES[n_channels], im.size
+    if max_size is not None and max(size) > max_size:
+        scale = max_size / max(size)
+        size = tuple(max(1, round(s * scale)) for s in size)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if size == im.size and ext is None and img_format is None and not kwargs and _upright_already(source, mode):
+        if not (target.exists() and target.samefile(source)):
+            shutil.copyfile(source, target)
+        return target
+    im = im.convert(mode) if mode == "RGBA" else to_mode(im, mode, str(source))
+    _save(im.resize(size, resample) if size != im.size else im, target, img_format, kwargs)
+    return target
+
+
+def resize_images(path, max_workers=None, max_size=None, recurse=False, dest=".", n_channels=3, ext=None, img_format=None,
+                  resample=Image.Resampling.BILINEAR, resume=False, **kwargs):
+    """`resize_image` on every picture in the folder `path` (recurse: and below), in `max_workers` threads (default: one per core).
+
+    dest: the folder to write to, which may be `path`; the folders below it are made as they are below `path`. Returns the new files;
+    pictures that cannot be opened are counted in one warning.
+    """
+    if n_channels not in _MODES:
+        raise ValueError(f"resize_images(n_channels={n_channels!r}): 1 for grey, 3 for RGB, 4 for RGB with transparency")
+    files = [f.relative_to(path) for f in get_image_files(path, recurse=recurse)]
+
+    def one(file):
+        return resize_image(file, dest, path, max_size, n_channels, ext, img_format, resample, resume, **kwargs)
+
+    return _each(one, [(f,) for f in files], cpu_count() if max_workers is None else max_workers, "resized")
