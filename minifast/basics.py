@@ -25,6 +25,7 @@ from .callback import (Callback, CancelBackwardException, CancelBatchException, 
 from .callbacks.accumulate import GradientAccumulation
 from .callbacks.averaging import EMA, SWA
 from .callbacks.batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback
+from .callbacks.distill import KnowledgeDistillation
 from .callbacks.dynamics import PredictionDynamics
 from .callbacks.gradients import GradientClip, GradientClipValue
 from .callbacks.loggers import CSVLogger, JSONLogger, ShowGraphCallback
@@ -42,7 +43,7 @@ from .callbacks.terminate_on_nan import TerminateOnNaNCallback
 from .callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
 from .course import Inf, array, noop, one_hot, store_attr, tensor
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
-from .data.categories import Categorize, Category, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
+from .data.categories import Categorize, MultiCategorize, OneHotEncode
 from .data.datasets import Datasets, TfmdLists
 from .data.download import download_url
 from .data.external import URLs, untar_data
@@ -51,18 +52,22 @@ from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, paren
 from .data.loaders import DataLoader, DataLoaders
 from .data.splitters import (ColSplitter, EndSplitter, FileSplitter, FuncSplitter, GrandparentSplitter, IndexSplitter, MaskSplitter,
                              RandomSplitter, RandomSubsetSplitter, TrainTestSplitter)
+from .data.splitters_groups import FixedSplitter, GroupSplitter, TimeSplitter
 from .device import default_device, defaults
+from .ensemble.averaging import Ensemble, average_preds
+from .ensemble.bagging import bagging
+from .ensemble.kfold import kfold, train_on_all
 from .groups import param_groups, trainable_params
 from .hooks import Hook, Hooks, hook_output, hook_outputs, module_summary
 from .items import L, coll_repr, first, range_of
-from .layers import (AdaptiveConcatPool2d, ConvLayer, Embedding, Flatten, Lambda, LinBnDrop, Module, NormType, PixelShuffle_ICNR, ResBlock,
+from .layers import (AdaptiveConcatPool2d, ConvLayer, Embedding, Flatten, Lambda, LinBnDrop, Module, NormType, ResBlock,
                      SelfAttention, SigmoidRange, SimpleCNN, TimeDistributed, apply_init, sequential, sigmoid_range)
 from .learner import Learner
 from .losses import (BaseLoss, BCELossFlat, BCEWithLogitsLossFlat, CrossEntropyLossFlat, DiceLoss, FocalLoss, FocalLossFlat, L1LossFlat,
                      LabelSmoothingCrossEntropy, LabelSmoothingCrossEntropyFlat, MSELossFlat)
 from .metrics import (Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti, accuracy, accuracy_multi, error_rate, exp_rmspe,
                       foreground_acc, mae, mse, msle, rmse, top_k_accuracy)
-from .metrics_base import AvgMetric, LossMetric, Metric, Perplexity, ValueMetric
+from .metrics_base import AvgMetric, LossMetric, Metric, Perplexity
 from .metrics_sklearn import (APScoreBinary, APScoreMulti, BalancedAccuracy, BrierScore, CohenKappa, ExplainedVariance, F1Score,
                               F1ScoreMulti, FBeta, HammingLoss, Jaccard, MatthewsCorrCoef, PearsonCorrCoef, Precision, PrecisionMulti,
                               R2Score, Recall, RecallMulti, RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef, skm_to_fastai)
@@ -72,6 +77,7 @@ from .optim import SGD, Adam, Lamb, Larc, Lion, Lookahead, Optimizer, OptimWrapp
 from .plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
 from .progress import progress_bar
 from .schedule import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds, combined_cos
+from .search import loguniform, random_search
 from .seeds import fixed_seed, no_random, set_seed
 from .transform import ItemTransform, Pipeline, RandTransform, Transform
 
@@ -79,28 +85,29 @@ __all__ = [
     "APScoreBinary", "APScoreMulti", "ActivationReg", "Adam", "AdaptiveConcatPool2d", "AttrGetter", "AvgMetric", "BCELossFlat",
     "BCEWithLogitsLossFlat", "BalancedAccuracy", "BaseLoss", "BnFreeze", "BrierScore", "CSVLogger", "Callback",
     "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException",
-    "CancelTrainException", "CancelValidException", "Categorize", "Category", "CategoryBlock", "ChannelsLast", "CohenKappa",
-    "ColReader", "ColSplitter", "ConvLayer", "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader", "DataLoaders",
-    "Datasets", "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EncodedMultiCategorize", "EndSplitter",
-    "ExplainedVariance", "F", "F1Score", "F1ScoreMulti", "FBeta", "FileGetter", "FileSplitter", "Flatten", "FocalLoss", "FocalLossFlat",
-    "FuncSplitter", "GradientAccumulation", "GradientClip", "GradientClipValue", "GrandparentSplitter", "HammingLoss", "Hook", "Hooks",
-    "ImageGetter", "IndexSplitter", "Inf", "ItemGetter", "ItemTransform", "JSONLogger", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti",
-    "L", "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop",
-    "Lion", "Lookahead", "LossMetric", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef", "Metric", "MixUp",
-    "MixedPrecision", "Module", "MultiCategorize", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper", "Optimizer",
-    "Order", "ParamScheduler", "Path", "PearsonCorrCoef", "Perplexity", "Pipeline", "PixelShuffle_ICNR", "Precision", "PrecisionMulti",
-    "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score", "RAdam", "RMSProp", "RandTransform",
-    "RandomSplitter", "RandomSubsetSplitter", "Recall", "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller",
-    "RegressionBlock", "RegressionSetup", "ResBlock", "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SGD", "SWA",
-    "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SelfAttention", "ShortEpochCallback",
-    "ShowGraphCallback", "SigmoidRange", "SimpleCNN", "SimpleNamespace", "SpearmanCorrCoef", "SuggestionMethod", "Tensor",
-    "TerminateOnNaNCallback", "TfmdLists", "TimeDistributed", "TorchScheduler", "TrainTestSplitter", "Transform", "TransformBlock",
-    "URLs", "ValueMetric", "accuracy", "accuracy_multi", "apply_init", "array", "coll_repr", "combine_scheds", "combined_cos",
-    "default_device", "defaults", "download_url", "error_rate", "exp_rmspe", "first", "fixed_seed", "foreground_acc", "get_files",
-    "get_grid", "get_image_files", "get_text_files", "hook_output", "hook_outputs", "mae", "math", "matplotlib", "minimum",
-    "module_summary", "mse", "msle", "nn", "no_random", "noop", "np", "num_features_model", "one_hot", "os", "param_groups", "params",
-    "parent_label", "partial", "pd", "plt", "progress_bar", "random", "range_of", "ranger", "re", "rmse", "sequential", "set_seed",
-    "show_at", "show_image", "show_images", "show_titled_image", "shutil", "sigmoid_range", "skm_to_fastai", "slide", "steep",
-    "store_attr", "string", "subplots", "tensor", "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch",
-    "total_params", "trainable_params", "untar_data", "using_attr", "valley",
+    "CancelTrainException", "CancelValidException", "Categorize", "CategoryBlock", "ChannelsLast", "CohenKappa", "ColReader",
+    "ColSplitter", "ConvLayer", "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader", "DataLoaders", "Datasets",
+    "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EndSplitter", "Ensemble", "ExplainedVariance", "F",
+    "F1Score", "F1ScoreMulti", "FBeta", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss", "FocalLossFlat",
+    "FuncSplitter", "GradientAccumulation", "GradientClip", "GradientClipValue", "GrandparentSplitter", "GroupSplitter", "HammingLoss",
+    "Hook", "Hooks", "ImageGetter", "IndexSplitter", "Inf", "ItemGetter", "ItemTransform", "JSONLogger", "Jaccard", "JaccardCoeff",
+    "JaccardCoeffMulti", "KnowledgeDistillation", "L", "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat",
+    "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop", "Lion", "Lookahead", "LossMetric", "MCDropoutCallback", "MSELossFlat",
+    "MaskSplitter", "MatthewsCorrCoef", "Metric", "MixUp", "MixedPrecision", "Module", "MultiCategorize", "MultiCategoryBlock",
+    "NormType", "OneHotEncode", "OptimWrapper", "Optimizer", "Order", "ParamScheduler", "Path", "PearsonCorrCoef", "Perplexity",
+    "Pipeline", "Precision", "PrecisionMulti", "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score",
+    "RAdam", "RMSProp", "RandTransform", "RandomSplitter", "RandomSubsetSplitter", "Recall", "RecallMulti", "Recorder",
+    "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "ResBlock", "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM",
+    "SGD", "SWA", "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SelfAttention",
+    "ShortEpochCallback", "ShowGraphCallback", "SigmoidRange", "SimpleCNN", "SimpleNamespace", "SpearmanCorrCoef", "SuggestionMethod",
+    "Tensor", "TerminateOnNaNCallback", "TfmdLists", "TimeDistributed", "TimeSplitter", "TorchScheduler", "TrainTestSplitter",
+    "Transform", "TransformBlock", "URLs", "accuracy", "accuracy_multi", "apply_init", "array", "average_preds", "bagging", "coll_repr",
+    "combine_scheds", "combined_cos", "default_device", "defaults", "download_url", "error_rate", "exp_rmspe", "first", "fixed_seed",
+    "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "hook_output", "hook_outputs", "kfold",
+    "loguniform", "mae", "math", "matplotlib", "minimum", "module_summary", "mse", "msle", "nn", "no_random", "noop", "np",
+    "num_features_model", "one_hot", "os", "param_groups", "params", "parent_label", "partial", "pd", "plt", "progress_bar", "random",
+    "random_search", "range_of", "ranger", "re", "rmse", "sequential", "set_seed", "show_at", "show_image", "show_images",
+    "show_titled_image", "shutil", "sigmoid_range", "skm_to_fastai", "slide", "steep", "store_attr", "string", "subplots", "tensor",
+    "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch", "total_params", "train_on_all", "trainable_params",
+    "untar_data", "using_attr", "valley",
 ]

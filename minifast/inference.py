@@ -1,4 +1,6 @@
 """What a trained learner says about data: functions of a learner, which its verbs call."""
+import sys
+
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 
@@ -139,14 +141,21 @@ def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
     """Test-time augmentation: `(preds, targs)` averaged over `n` passes with the training transforms and one plain pass.
 
     beta: weight of the plain pass (`beta * plain + (1 - beta) * mean of augmented`); None returns `((augmented, plain), targs)`.
-    use_max: take the maximum over all passes instead. Averages activated predictions (probabilities).
+    use_max: take the maximum over all passes instead. Averages activated predictions (probabilities); predicted masks and points
+    are brought back to the plain picture first. What is varied is said in one line (not within `learn.no_logging()`).
     """
     if n < 1:
         raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
     source = learn.dls[ds_idx] if dl is None else dl
-    if not varying_transforms(source):
+    varying = varying_transforms(source)
+    if kind := _place_of_targets(source):
+        from .vision.tta_geometry import tta_geometry
+        return tta_geometry(learn, kind, ds_idx, dl, n, beta, use_max)
+    if not varying:
         raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
                          "`batch_tfms=aug_transforms()`, or use get_preds()")
+    if not learn.logging_off:
+        learn.logger(f"tta varies {', '.join(map(repr, varying))}")
     augmenting = loader_for(learn, ds_idx, dl, train_transforms=True)      # one loader: each pass is an epoch of its own
     passes = [get_preds(learn, dl=augmenting, with_targs=False, reorder=False)[0] for _ in range(n)]
     plain, targs = get_preds(learn, ds_idx, dl)
@@ -156,6 +165,14 @@ def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
     if beta is None:
         return (augmented, plain), targs
     return torch.lerp(augmented, plain, beta), targs
+
+
+def _place_of_targets(dl):
+    "'mask', 'points' or 'boxes' where the targets of a loader have a place in a picture, else None."
+    if not hasattr(dl, "kinds") or "torchvision.tv_tensors" not in sys.modules:
+        return None
+    from .vision.tta_geometry import target_kind
+    return target_kind(dl)
 
 
 def varying_transforms(dl):

@@ -90,7 +90,8 @@ def test_weights_and_biases_by_name(learn):
     model, films = learn.model, learn.dls.classes["film"]
     names = ["film 3", "film 0"]
     ids = [films.id_of(n) for n in names]
-    assert torch.equal(model.weight(names), model.i_weight.weight.detach()[ids]) and torch.equal(model.bias(names), model.i_bias.weight.detach()[ids, 0])
+    assert torch.equal(model.weight(names), model.i_weight.weight.detach()[ids])
+    assert torch.equal(model.bias(names), model.i_bias.weight.detach()[ids, 0])
     assert torch.equal(model.weight([7], is_item=False), model.u_weight.weight.detach()[[7]]) and model.bias("film 3").shape == (1,)
     with pytest.raises(KeyError, match=r"'film 33' is no item of the training data, column 'film'; did you mean 'film 3'"):
         model.bias(["film 33"])
@@ -101,9 +102,12 @@ def test_weights_and_biases_by_name(learn):
 def test_learner(ratings):
     dls = CollabDataLoaders.from_df(ratings, bs=16)
     learn = collab_learner(dls)
-    assert isinstance(learn.model, EmbeddingDotBias) and learn.model.u_weight.weight.shape == (21, 50) and isinstance(learn.loss_func, MSELossFlat)
-    nn_learn = collab_learner(dls, use_nn=True, layers=[8, 4], emb_szs={"user": 3}, y_range=(0, 5.5), config={"ps": 0.1}, loss_func=L1LossFlat())
-    assert isinstance(nn_learn.model, EmbeddingNN) and nn_learn.model.embeds[0].embedding_dim == 3 and isinstance(nn_learn.loss_func, L1LossFlat)
+    assert isinstance(learn.model, EmbeddingDotBias) and learn.model.u_weight.weight.shape == (21, 50)
+    assert isinstance(learn.loss_func, MSELossFlat)
+    nn_learn = collab_learner(dls, use_nn=True, layers=[8, 4], emb_szs={"user": 3}, y_range=(0, 5.5), config={"ps": 0.1},
+                              loss_func=L1LossFlat())
+    assert isinstance(nn_learn.model, EmbeddingNN) and nn_learn.model.embeds[0].embedding_dim == 3
+    assert isinstance(nn_learn.loss_func, L1LossFlat)
     assert [m.out_features for m in nn_learn.model.modules() if isinstance(m, torch.nn.Linear)] == [8, 4, 1]
     assert collab_learner(dls, use_nn=True).model.layers[0][0].out_features == 50
     nn_learn.fit(1)
@@ -136,7 +140,8 @@ def test_recommend(learn, ratings):
     seen = set(table["film"][table["user"] == 3])
     rest = recommend(learn, 3, k=50)
     assert not seen & set(rest["film"]) and len(rest) == 12 - len(seen) and "#na#" not in set(rest["film"])
-    with pytest.warns(UserWarning, match=r"1 user without a rating in the training data, such as 99: they get what an unknown user \(#na#\) gets"):
+    with pytest.warns(UserWarning,
+                      match=r"1 user without a rating in the training data, such as 99: they get what an unknown user \(#na#\) gets"):
         assert len(recommend(learn, 99, k=3)) == 3
     with pytest.raises(ValueError, match=r"k=0: how many items"):
         recommend(learn, 3, k=0)
@@ -194,7 +199,8 @@ def test_names_for_a_star():
 
 def test_movielens(data_dir):
     ratings = pd.read_csv(data_dir / "ml-100k" / "u.data", sep="\t", header=None, names=["user", "movie", "rating", "timestamp"])
-    titles = pd.read_csv(data_dir / "ml-100k" / "u.item", sep="|", encoding="latin-1", usecols=(0, 1), names=("movie", "title"), header=None)
+    titles = pd.read_csv(data_dir / "ml-100k" / "u.item", sep="|", encoding="latin-1", usecols=(0, 1), names=("movie", "title"),
+                         header=None)
     torch.manual_seed(0)
     dls = CollabDataLoaders.from_df(ratings.merge(titles), item_name="title", rating_name="rating", bs=512)
     learn = collab_learner(dls, n_factors=50, y_range=(0.5, 5.5))

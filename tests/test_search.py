@@ -38,6 +38,11 @@ def search(tmp_path, n=3, **kwargs):
                          csv=tmp_path / "search.csv", **kwargs)
 
 
+def rows_of(tmp_path):
+    with open(tmp_path / "search.csv", newline="", encoding="utf-8") as f:
+        return list(csv.DictReader(f))
+
+
 # -- what is drawn ------------------------------------------------------------------------------------------------------------------
 def test_distributions():
     rng = item_rng(0)
@@ -79,7 +84,7 @@ def test_trials_and_csv(tmp_path):
     state = torch.get_rng_state()
     result = search(tmp_path, 4)
     assert torch.equal(state, torch.get_rng_state())
-    rows = list(csv.DictReader(open(tmp_path / "search.csv", newline="")))
+    rows = rows_of(tmp_path)
     assert len(rows) == 4 and [float(r["valid_loss"]) for r in rows] == [t.values["valid_loss"] for t in result.trials]
     assert [float(r["lr"]) for r in rows] == [trial_params(SPACE, 42, i)["lr"] for i in range(4)]
     losses = [t.values["valid_loss"] for t in result.trials]
@@ -112,7 +117,7 @@ def test_goes_on_after_ctrl_c_as_if_nothing_had_happened(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path, 5, fit=interrupted)
-    assert len(list(csv.DictReader(open(tmp_path / "search.csv", newline="")))) == 2
+    assert len(rows_of(tmp_path)) == 2
     result = search(tmp_path, 5, fit=interrupted)
     assert len(calls) == 6
     whole = random_search(learner_fn, SPACE, 5, fit=fit, csv=None)

@@ -1,11 +1,8 @@
 """Dependencies by backprop: which inputs an output depends on. Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019."""
 import torch
-from torch import nn
 
 from ..nested import leaves
 from .report import issue, not_applicable, passed, tip
-
-_NORMS_OVER_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 # -- pure functions -----------------------------------------------------------------------------------------------------------------
@@ -16,6 +13,8 @@ def items_reached(predict, inputs, n, i):
     """
     inputs = [t.detach().clone().requires_grad_() for t in inputs]
     out = predict(inputs)
+    if not out.requires_grad:
+        return torch.zeros(n, dtype=torch.bool)
     grads = torch.autograd.grad(out[i].float().square().sum() + out[i].float().sum(), inputs, allow_unused=True)
     reached = torch.zeros(n, dtype=torch.bool)
     for g, t in zip(grads, inputs, strict=True):
@@ -92,21 +91,21 @@ def inputs_used(probe):
     "Outputs that are the same for every item, and inputs that have no gradient at all."
     step, pred = probe.step, probe.pred
     if not isinstance(pred, torch.Tensor) or pred.ndim == 0 or pred.shape[0] != step.n or step.n < 3:
-        return not_applicable("MF202", "the output is no tensor with an item per row")
+        return not_applicable("MF304", "the output is no tensor with an item per row")
     tensors, predict = _positional(probe, step)
     ignored = _ignored(probe, tensors, predict)
     differ = [any(not torch.equal(t[0], t[k]) for k in range(1, step.n)) for t in tensors if t.ndim and t.shape[0] == step.n]
     if not any(differ):
-        return issue("MF202", "all inputs of the batch are identical", "look at a decoded batch: dls.show_batch()", items=step.n)
+        return issue("MF304", "all inputs of the batch are identical", "look at a decoded batch: dls.show_batch()", n_items=step.n)
     if ignored and len(ignored) == len(tensors):
-        return issue("MF202", "the output does not depend on the inputs at all", inputs=len(tensors))
+        return issue("MF304", "the output does not depend on the inputs at all", inputs=len(tensors))
     if ignored:
-        return issue("MF202", f"input {ignored[0]} of {len(tensors)} has no influence on the output", ignored=ignored)
+        return issue("MF304", f"input {ignored[0]} of {len(tensors)} has no influence on the output", ignored=ignored)
     spread = float(pred.float().std(0).max())
     size = float(pred.float().abs().max())
     if spread <= 1e-6 * (size + 1e-12) and size > 0:
-        return tip("MF202", f"the outputs of all items are the same to {spread:.1g}: the inputs have nearly no influence yet", spread=spread)
-    return passed("MF202", spread=spread)
+        return tip("MF304", f"the outputs of all items are the same to {spread:.1g}: the inputs have nearly no influence yet", spread=spread)
+    return passed("MF304", spread=spread)
 
 
 def _ignored(probe, tensors, predict):
@@ -141,7 +140,7 @@ def _ignored(probe, tensors, predict):
 def causal(probe):
     "For models that must not look ahead: asked for by `causal=True`."
     if not probe.once("causal", bool):
-        return not_applicable("MF203", "ask for it with causal=True")
+        return not_applicable("MF202", "ask for it with causal=True")
     step, pred = probe.step, probe.pred
     floats = step.float_inputs
     probe.reset(training=False)
@@ -153,7 +152,7 @@ def causal(probe):
         tensors, predict = _positional(probe, step)
         tokens = next((t for t in tensors if t.ndim > 1), None)
         if tokens is None:
-            return not_applicable("MF203", "no input has a time axis")
+            return not_applicable("MF202", "no input has a time axis")
         length, ahead = tokens.shape[1], []
         with torch.no_grad():
             before = predict(tensors)
@@ -164,5 +163,5 @@ def causal(probe):
                 if float((after[:, :t + 1] - before[:, :t + 1]).abs().max()) > 1e-5 * (float(before.abs().max()) + 1e-12):
                     ahead.append(t)
     if ahead:
-        return issue("MF203", f"the output at step {ahead[0]} depends on later steps", steps=ahead, length=length)
-    return passed("MF203", length=length, output=list(pred.shape))
+        return issue("MF202", f"the output at step {ahead[0]} depends on later steps", steps=ahead, length=length)
+    return passed("MF202", length=length, output=list(pred.shape))

@@ -1,4 +1,5 @@
 """`Report`: what checks found, for people (text, HTML, pictures), for scripts (`raise_if_failed`) and for tables (`frame`)."""
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
@@ -97,10 +98,15 @@ class Report:
     A list of `Check`s that can be asked by code, `report["MF401"]`. Printed it is text, in a notebook a table.
     """
 
-    def __init__(self, checks, subject="", seconds=None):
+    def __init__(self, checks, subject="", times=None):
         order = {code: i for i, code in enumerate(CODES)}
         self.checks = sorted(checks, key=lambda c: order[c.code])
-        self.subject, self.seconds = subject, seconds
+        self.subject, self.times = subject, dict(times or {})
+
+    @property
+    def seconds(self):
+        "How long the checks took, preparations included; `times` has it by code."
+        return sum(self.times.values())
 
     def __iter__(self):
         return iter(self.checks)
@@ -165,7 +171,7 @@ class Report:
         counts = {v: len(self.with_verdict(v)) for v in VERDICTS}
         parts = [plural(counts["issue"], "issue"), plural(counts["tip"], "tip"), f"{counts['pass']} passed"]
         parts += [f"{counts[v]} {v}" for v in VERDICTS[3:] if counts[v]]
-        return ", ".join(parts) + ("" if self.seconds is None else f" ({self.seconds:.1f} s)")
+        return ", ".join(parts) + (f" ({self.seconds:.1f} s)" if self.times else "")
 
     def __str__(self):
         head = f"{self.subject}: {self._summary()}" if self.subject else self._summary()
@@ -199,25 +205,35 @@ def check_ignore(ignore):
     return {known(c) for c in codes}
 
 
+NEEDS = "needs"
+
+
+def _stops(check):
+    "Whether what needs this check cannot be run: it failed, or was itself skipped because of what failed."
+    return check.verdict == "issue" or (check.verdict == "skipped" and check.found.startswith(NEEDS))
+
+
 def run(entries, subject_of, ignore=(), fast=False):
-    """The results of `entries`, a sequence of `(code, function, needs, slow)`, each called with `subject_of`.
+    """`(results, seconds by code)` of `entries`, a sequence of `(code, function, needs, slow)`, each called with `subject_of`.
 
     ignore: codes to leave out. needs: codes that must not have found an issue, else this check is skipped. slow: leave out if `fast`.
     A check that fails with an error is reported as skipped, with that error: one unusual model must not hide what the others found.
     """
-    ignore, results = check_ignore(ignore), {}
+    ignore, results, times = check_ignore(ignore), {}, {}
     for code, function, needs, slow in entries:
-        blocking = [n for n in needs if n in results and (results[n].verdict == "issue" or results[n].evidence.get("_blocks"))]
+        began = time.perf_counter()
+        blocking = [n for n in needs if n in results and _stops(results[n])]
         if code in ignore:
             results[code] = skipped(code, "ignored")
         elif fast and slow:
             results[code] = skipped(code, "left out by fast=True")
         elif blocking:
-            results[code] = skipped(code, f"needs {blocking[0]}, which failed")
+            results[code] = skipped(code, f"{NEEDS} {blocking[0]}, which failed")
         else:
             try:
                 results[code] = function(subject_of)
             except Exception as e:
                 first = (str(e).splitlines() or [""])[0]
                 results[code] = skipped(code, f"could not be run here: {type(e).__name__}: {first[:200]}")
-    return list(results.values())
+        times[code] = time.perf_counter() - began
+    return list(results.values()), times

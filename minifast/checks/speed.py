@@ -4,7 +4,10 @@ import time
 import torch
 
 from ..callback import Callback, CancelFitException
+from ..freezing import Freezer
+from .probe import probing
 from .report import not_applicable, passed, tip
+from .updates import optimizer_of
 
 PARTS = ("data", "forward and loss", "backward", "optimizer", "callbacks and the rest")
 
@@ -22,13 +25,10 @@ def measure(learn, n_steps=12, seconds=20.0, warm_up=2, seed=0):
 
     It trains a copy on the real training loader, workers included, so the learner does not change. warm_up: steps that do not count.
     """
-    from .probe import probing
-    from .updates import optimizer_of
     with probing(learn, seed=seed) as probe:
         twin, device = probe.twin, probe.device
-        from ..freezing import Freezer
         twin.opt = optimizer_of(probe)
-        twin.freezer = Freezer(twin.model, twin.opt, twin.train_bn, None)
+        twin.freezer = Freezer(twin.model, twin.opt, twin.train_bn)
         real = learn.dls.train
         workers = getattr(real, "num_workers", 0)
         loader = real.new(seed=0) if hasattr(real, "after_batch") else real
@@ -94,7 +94,7 @@ def speed(probe):
     times = measure(learn, 4 if probe.fast else 10, 6.0 if probe.fast else 20.0, warm_up=1)
     if not times["steps"]:
         return not_applicable("MF701", "no step was finished in time")
-    worst, share, knob = verdict(times)
+    worst, share, _ = verdict(times)
     numbers = {"ms_per_step": 1e3 * times["step"], **{p: times[p] / max(times["step"], 1e-12) for p in PARTS}}
     said = f"{1e3 * times['step']:.3g} ms per step, {share:.0%} of it: {worst}"
     small = times["step"] < 2e-3                    # of such steps half is Python, whatever one does

@@ -9,7 +9,6 @@ from torch import nn
 
 from ..losses_known import kind_of, loss_name
 from ..messages import describe, plural
-from ..nested import split_batch, to_device
 from .report import issue, not_applicable, passed, tip
 from .wiring import class_axis, last_layer
 
@@ -132,7 +131,7 @@ def init_head(learn, n_items=10_000):
 
     n_items: at most how many labels are read (labels in memory all at once, else batch by batch). The weights stay as they are.
     """
-    from .data_labels import labels_of
+    from .data_probe import labels_of
     from .probe import probing
     kind = kind_of(learn.loss_func)
     if kind is None:
@@ -171,6 +170,3 @@ def _biased_layer(probe):
                          f"{seen[-1] if seen else describe(last)}")
     return seen[-1], names[seen[-1]], None if last is seen[-1] else last
 
-
-__all__ = ["binary_entropy", "constant_values", "entropy", "expected_at_start", "frequencies", "head_bias", "init_head", "split_batch",
-           "to_device"]

@@ -1,8 +1,12 @@
 """The learning signal: gradients, activations, and how much the weights really change in a step."""
+import math
+
 import torch
 from torch import nn
 
-from ..groups import NORM_TYPES, group_layers, param_groups, set_hyper, spread
+from ..callback import Callback, CancelFitException
+from ..freezing import Freezer
+from ..groups import param_groups, set_hyper, spread
 from ..losses_known import loss_name
 from ..messages import plural
 from .probe import Batches
@@ -83,7 +87,7 @@ def trained_steps(probe, n=N_STEPS, lr=1e-3):
         for name, p in probe.model.named_parameters():
             if p.requires_grad:
                 norms[name].append(None if p.grad is None else float(p.grad.norm()))
-        if all(v[-1] is None or v[-1] == v[-1] for v in norms.values()):
+        if all(v[-1] is None or math.isfinite(v[-1]) for v in norms.values()):
             opt.step()
     return norms
 
@@ -103,7 +107,7 @@ def _matrices(probe):
 # -- checks -------------------------------------------------------------------------------------------------------------------------
 def symmetric(probe):
     "Layers all of whose units are, and stay, the same."
-    norms, same = _signal(probe)
+    _, same = _signal(probe)
     same = [n for n in same if not n.endswith("embedding.weight")]
     if same:
         return issue("MF301", f"all units of {', '.join(same[:3])} are the same, also after {plural(N_STEPS, 'step')} of training",
@@ -115,28 +119,26 @@ def gradients(probe):
     "Parameters without a gradient, or with one that is zero or not finite, over several batches and steps."
     norms, _ = _signal(probe)
     if not norms:
-        return not_applicable("MF302", "nothing is trained")
-    not_finite = [n for n, v in norms.items() if any(g is not None and not (g == g and abs(g) != float("inf")) for g in v)]
+        return not_applicable("MF305", "nothing is trained")
+    not_finite = [n for n, v in norms.items() if any(g is not None and not math.isfinite(g) for g in v)]
     missing = [n for n, v in norms.items() if all(g is None for g in v)]
     zero = [n for n, v in norms.items() if n not in missing and all(g is None or g == 0 for g in v)]
     numbers = {"parameters": len(norms), "without": len(missing), "zero": len(zero), "not_finite": len(not_finite)}
     if not_finite:
-        return issue("MF302", f"the gradient of {', '.join(not_finite[:3])} is not finite", items=not_finite,
+        return issue("MF305", f"the gradient of {', '.join(not_finite[:3])} is not finite", items=not_finite,
                      advice="look for sqrt, log or division at 0; lower the learning rate; clip gradients", **numbers)
     if missing or zero:
         what = [*([f"{', '.join(missing[:3])} {'get' if len(missing) > 1 else 'gets'} none"] if missing else []),
                 *([f"{', '.join(zero[:3])} {'are' if len(zero) > 1 else 'is'} always 0"] if zero else [])]
-        return issue("MF302", f"no gradient arrives at {plural(len(missing) + len(zero), 'trainable parameter')} of {len(norms)}: "
+        return issue("MF305", f"no gradient arrives at {plural(len(missing) + len(zero), 'trainable parameter')} of {len(norms)}: "
                               + "; ".join(what), items=missing + zero, **numbers)
-    return passed("MF302", **numbers)
+    return passed("MF305", **numbers)
 
 
 def gradient_sizes(probe):
-    "Gradients that vanish or explode from layer to layer: norms of the weight matrices, relative to the weights."
+    "Gradients that vanish or explode from layer to layer: their norms for the weight matrices."
     norms, _ = _signal(probe)
-    weights = dict(probe.model.named_parameters())
-    sizes = {n: v[-1] / max(float(weights[n].detach().norm()), 1e-8) for n, v in norms.items()
-             if n in _matrices(probe) and v and v[-1] is not None and v[-1] > 0}
+    sizes = {n: v[-1] for n, v in norms.items() if n in _matrices(probe) and v and v[-1] is not None and v[-1] > 0}
     if len(sizes) < 2:
         return not_applicable("MF303", "fewer than two layers with gradients")
     low, high = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
@@ -152,16 +154,16 @@ def every_item_teaches(probe):
     "Items with a loss and without a gradient: the loss is clipped or clamped."
     pred, step = probe.pred, probe.step
     if not isinstance(pred, torch.Tensor) or step.y is None or len(pred) != step.n:
-        return not_applicable("MF304", "predictions and targets are not one tensor each, with an item per row")
+        return not_applicable("MF306", "predictions and targets are not one tensor each, with an item per row")
     try:
         silent, losses = silent_items(pred, step.y, probe.loss_func)
     except Exception:
-        return not_applicable("MF304", "the loss does not take a single item")
-    numbers = {"items": len(losses), "without_gradient": len(silent), "loss_of_these": max((losses[i] for i in silent), default=0.0)}
+        return not_applicable("MF306", "the loss does not take a single item")
+    numbers = {"n_items": len(losses), "without_gradient": len(silent), "loss_of_these": max((losses[i] for i in silent), default=0.0)}
     if silent:
-        return issue("MF304", f"{len(silent)} of {len(losses)} items have a loss (up to {numbers['loss_of_these']:.3g}) but no gradient in "
+        return issue("MF306", f"{len(silent)} of {len(losses)} items have a loss (up to {numbers['loss_of_these']:.3g}) but no gradient in "
                               f"{loss_name(probe.loss_func)}: the loss is flat there", **numbers)
-    return passed("MF304", **numbers)
+    return passed("MF306", **numbers)
 
 
 def _inputs_of_layers(probe):
@@ -201,22 +203,22 @@ def live(probe):
     "Hidden units that are 0 for all items, and bounded activations at their ends."
     from .wiring import last_layer
     inputs, bounded = _inputs_of_layers(probe)
-    last, last_name = last_layer(probe)
+    _, last_name = last_layer(probe)
     dead = {n: dead_share(x) for n, x in inputs.items()}
     ends = {n: saturated_share(x, *r) for n, (x, r) in bounded.items() if n != last_name}
     if not dead and not ends:
-        return not_applicable("MF305", "no hidden layer can be looked into")
+        return not_applicable("MF302", "no hidden layer can be looked into")
     worst = max(dead, key=dead.get, default=None)
     stuck = max(ends, key=ends.get, default=None)
     numbers = {"dead_share": dead.get(worst, 0.0), "saturated_share": ends.get(stuck, 0.0)}
     if worst is not None and dead[worst] >= 0.8:
-        return issue("MF305", f"{dead[worst]:.0%} of the units that go into {worst} are 0 for every item: dead", **numbers)
+        return issue("MF302", f"{dead[worst]:.0%} of the units that go into {worst} are 0 for every item: dead", **numbers)
     if stuck is not None and ends[stuck] >= 0.8:
-        return issue("MF305", f"{ends[stuck]:.0%} of the values of {stuck} are at the ends of its range: saturated", **numbers)
+        return issue("MF302", f"{ends[stuck]:.0%} of the values of {stuck} are at the ends of its range: saturated", **numbers)
     if numbers["dead_share"] >= 0.5 or numbers["saturated_share"] >= 0.5:
         name = worst if numbers["dead_share"] >= 0.5 else stuck
-        return tip("MF305", f"half or more of the units at {name} do not respond to the inputs", **numbers)
-    return passed("MF305", **numbers)
+        return tip("MF302", f"half or more of the units at {name} do not respond to the inputs", **numbers)
+    return passed("MF302", **numbers)
 
 
 def bias_before_norm(probe):
@@ -237,7 +239,7 @@ def bias_before_norm(probe):
     with_bias = [m for m in probe.model.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
     norms = [m for m in probe.model.modules() if isinstance(m, taking_away)]
     if not norms:
-        return not_applicable("MF308", "there is no norm layer that takes a bias away")
+        return not_applicable("MF309", "there is no norm layer that takes a bias away")
     handles = [m.register_forward_hook(after) for m in with_bias] + [m.register_forward_pre_hook(before) for m in norms]
     try:
         probe.output(training=True)
@@ -246,8 +248,8 @@ def bias_before_norm(probe):
             h.remove()
         outputs.clear()
     if found:
-        return tip("MF308", f"the bias of {', '.join(found[:3])} has no effect: the norm layer after it takes it away", items=found, layers=len(found))
-    return passed("MF308")
+        return tip("MF309", f"the bias of {', '.join(found[:3])} has no effect: the norm layer after it takes it away", items=found, layers=len(found))
+    return passed("MF309")
 
 
 class _Watch:
@@ -283,14 +285,10 @@ class _Watch:
 def rehearsal(probe):
     "A few real steps of the learner's own loop, optimizer and callbacks, at its own rate, on the copy: a `_Watch`."
     def run():
-        from ..callback import Callback, CancelFitException
         watch, twin = _Watch(probe), probe.twin
         probe.reset()
         twin.opt = optimizer_of(probe)
-        twin.freezer = None
-        twin.create_opt = None if False else twin.create_opt
-        from ..freezing import Freezer
-        twin.freezer = Freezer(twin.model, twin.opt, twin.train_bn, None)
+        twin.freezer = Freezer(twin.model, twin.opt, twin.train_bn)
         steps = probe.steps(N_STEPS)
         data = twin.dls
         n_inp = max(1, len(steps[0].xb))
@@ -300,10 +298,12 @@ def rehearsal(probe):
             if cb.learn.iter + 1 >= len(steps):
                 raise CancelFitException
 
-        spy = Callback(before_backward=watch.before_backward, before_step=watch.before_step, after_step=watch.after_step)
+        first = Callback(before_backward=watch.before_backward, before_step=watch.before_step)
+        last = Callback(after_step=watch.after_step, after_batch=stop)
+        first.order, last.order = -1000, 1000
         try:
             vars(twin)["_dls"] = type(data)(batches, path=data.path, device=data.device)
-            with twin.added_cbs([spy]):
+            with twin.added_cbs([first, last]):
                 twin.fit(1, probe.learn.lr)
         finally:
             vars(twin)["_dls"] = data
@@ -316,9 +316,9 @@ def cleared(probe):
     "Gradients of the step before that are still there when the next backward pass begins."
     watch = rehearsal(probe)
     if watch.left:
-        return issue("MF306", f"gradients of the step before were still there in {plural(watch.left, 'step')} of {len(watch.losses) - 1}: they add "
+        return issue("MF307", f"gradients of the step before were still there in {plural(watch.left, 'step')} of {len(watch.losses) - 1}: they add "
                               "up", left=watch.left, steps=len(watch.losses))
-    return passed("MF306", steps=len(watch.losses))
+    return passed("MF307", steps=len(watch.losses))
 
 
 def step_sizes(probe):
@@ -326,29 +326,26 @@ def step_sizes(probe):
     Source: A. Karpathy, CS231n notes, "Ratio of weights:updates"."""
     watch = rehearsal(probe)
     if watch.frozen_moved:
-        return issue("MF307", f"frozen parameters change in a step: {', '.join(watch.frozen_moved[:3])}",
+        return issue("MF308", f"frozen parameters change in a step: {', '.join(watch.frozen_moved[:3])}",
                      "look at the optimizer: it must leave parameters without a gradient alone", items=watch.frozen_moved)
     lr = probe.learn.lr
     lr = lr.stop if isinstance(lr, slice) else lr
     if not watch.moved:
-        return issue("MF307", f"no weight changes in {plural(len(watch.losses), 'step')} (lr={lr})",
+        return issue("MF308", f"no weight changes in {plural(len(watch.losses), 'step')} (lr={lr})",
                      "look at the learning rate, and at callbacks that cancel the step", steps=len(watch.losses))
     ratios = {n: sum(v) / len(v) for n, v in watch.ratios.items()}
     if not ratios:
-        return not_applicable("MF307", "no weight matrix is trained")
+        return not_applicable("MF308", "no weight matrix is trained")
     ordered = sorted(ratios.values())
     middle, largest = ordered[len(ordered) // 2], ordered[-1]
     numbers = {"lr": lr, "median": middle, "largest": largest, "smallest": ordered[0], "loss_first": watch.losses[0],
                "loss_last": watch.losses[-1]}
     said = f"per step at lr={lr} the weights change by {middle:.1e} of their size (largest {largest:.1e})"
-    if middle > 0.4 or any(not v == v for v in watch.losses):
-        return issue("MF307", said + ": the learning rate is far too high", **numbers)
+    if middle > 0.4 or not all(map(math.isfinite, watch.losses)):
+        return issue("MF308", said + ": the learning rate is far too high", **numbers)
     if largest < 2e-5:
-        return issue("MF307", said + ": the learning rate is far too low", **numbers)
+        return issue("MF308", said + ": the learning rate is far too low", **numbers)
     if middle > 0.15 or largest < 1e-4:
-        return tip("MF307", said, **numbers)
-    return passed("MF307", said, **numbers)
+        return tip("MF308", said, **numbers)
+    return passed("MF308", said, **numbers)
 
-
-__all__ = ["NORM_TYPES", "all_rows_equal", "dead_share", "gradients", "group_layers", "optimizer_of", "rehearsal", "saturated_share",
-           "silent_items", "trained_steps", "update_ratio"]

@@ -6,7 +6,7 @@ from ..groups import NORM_TYPES, norm_bias_params, param_groups
 from ..losses_known import check_target, loss_name, needs_same_shape
 from ..messages import describe, plural
 from ..nested import leaves
-from .report import issue, not_applicable, passed, tip
+from .report import NEEDS, issue, not_applicable, passed, skipped, tip
 
 
 # -- pure functions of tensors ------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def target_fits(probe):
     except ValueError as e:
         text = str(e)
         if "probabilities, but the model returns values" in text:        # the target is fine: MF105 says what is not
-            return passed("MF103", "", note="see MF105")
+            return skipped("MF103", f"{NEEDS} MF105, which failed")
         return issue("MF103", text, "change what the sentence names")
     try:
         probe.reset()
@@ -332,6 +332,23 @@ def optimizer_holds(probe):
     return passed("MF109", held=len(held))
 
 
+def rewards_right(probe):
+    "A loss of the user's own on perfect and on wrong predictions: the perfect ones must cost less."
+    from .evaluation import best_and_worst
+    pred, y = probe.pred, probe.step.y
+    if probe.kind is not None or y is None or not isinstance(pred, torch.Tensor) or not pred.is_floating_point():
+        return not_applicable("MF111", "the loss is a known one" if probe.kind is not None else "it is not known what a perfect prediction is")
+    kind = "values" if y.is_floating_point() else "class logits"
+    made = best_and_worst(kind, pred, y, class_axis(probe.loss_func, pred))
+    if made is None:
+        return not_applicable("MF111", "it is not known what a perfect prediction is")
+    good, bad = (float(probe.loss(o, probe.step)) for o in made)
+    numbers = {"perfect": good, "wrong": bad}
+    if good > bad + 1e-6 * abs(bad):
+        return issue("MF111", f"the loss is {good:.4g} for perfect predictions and {bad:.4g} for wrong ones", **numbers)
+    return passed("MF111", **numbers)
+
+
 _CHANCE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
@@ -364,7 +381,7 @@ def weight_decay(probe):
     exempt = norm_bias_params(probe.model)
     decayed = [p for g in opt.param_groups if g.get("weight_decay", g.get("wd", 0)) for p in g["params"] if id(p) in exempt]
     if not any(g.get("weight_decay", g.get("wd", 0)) for g in opt.param_groups):
-        return passed("MF309", "there is no weight decay")
+        return passed("MF310", "there is no weight decay")
     if decayed:
-        return tip("MF309", f"weight decay also pulls {plural(len(decayed), 'parameter')} of norm layers and biases towards 0", decayed=len(decayed))
-    return passed("MF309")
+        return tip("MF310", f"weight decay also pulls {plural(len(decayed), 'parameter')} of norm layers and biases towards 0", decayed=len(decayed))
+    return passed("MF310")

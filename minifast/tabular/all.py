@@ -1,9 +1,12 @@
 """Everything for tables: `from minifast.tabular.all import *`."""
 from ..basics import *
 from ..basics import __all__ as _basics
+from .baseline import tabular_baseline
 from .columns import cont_cat_split, df_shrink, df_shrink_dtypes
 from .dates import add_datepart, add_elapsed_times, make_date
+from .embeddings import add_embeddings, embeddings_frame
 from .frames import TabularPandas
+from .importance import partial_dependence, permutation_importance
 from .learner import TabularLearner, tabular_learner
 from .loaders import TabDataLoader, TabularDataLoaders
 from .model import TabularModel, emb_sz_rule, get_emb_sz, tabular_config
@@ -11,6 +14,7 @@ from .procs import Categorify, FillMissing, FillStrategy, Normalize, TabularProc
 
 __all__ = sorted([*_basics,
     "Categorify", "FillMissing", "FillStrategy", "Normalize", "TabDataLoader", "TabularDataLoaders", "TabularLearner", "TabularModel",
-    "TabularPandas", "TabularProc", "add_datepart", "add_elapsed_times", "cont_cat_split", "df_shrink", "df_shrink_dtypes", "emb_sz_rule",
-    "get_emb_sz", "make_date", "tabular_config", "tabular_learner",
+    "TabularPandas", "TabularProc", "add_datepart", "add_elapsed_times", "add_embeddings", "cont_cat_split", "df_shrink",
+    "df_shrink_dtypes", "emb_sz_rule", "embeddings_frame", "get_emb_sz", "make_date", "partial_dependence", "permutation_importance",
+    "tabular_baseline", "tabular_config", "tabular_learner",
 ])

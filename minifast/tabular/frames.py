@@ -59,6 +59,20 @@ class TabularPandas:
         self.unseen, self.missing = {}, {}
 
     # -- processing -------------------------------------------------------------------------------------------------------------
+    @classmethod
+    def assembled(cls, procs, raw_cat_names, raw_cont_names, y_names, target, splits, codes, floats, cat_names, cont_names, unseen, missing,
+                  keeper, y):
+        "A processed table put together from parts that were made elsewhere. keeper: what must live as long as the arrays."
+        self = object.__new__(cls)
+        self.procs, self.y_names, self.reduce_memory, self.inplace = procs, y_names, True, False
+        self.raw_cat_names, self.raw_cont_names, self.splits = raw_cat_names, raw_cont_names, splits
+        self._y_block, self.target = None, target
+        self._begin(pd.DataFrame(index=pd.RangeIndex(len(codes))))
+        self._df, self._keeper = None, keeper
+        self.cat_names, self.cont_names, self.unseen, self.missing = cat_names, cont_names, unseen, missing
+        self._codes, self._floats, self._y = codes, floats, y
+        return self
+
     def setup(self):
         "Learn from the training rows and process all rows. Returns itself."
         df, train, mask = self._df, None if self.splits is None else self.splits[0], None
@@ -294,6 +308,13 @@ class TabularPandas:
         inputs = (codes, floats) if self.with_cont else (codes,)
         return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (*inputs, *([] if self._y is None else [self._y])))
 
+    def with_tensors(self, *tensors):
+        "A table with the same columns whose rows are these codes, numbers and targets: to ask a model what would be if."
+        new = self._copy(index=pd.RangeIndex(len(tensors[0])), _rows=None, splits=None, _placed={"cpu": tensors})
+        new._codes, new._floats = (t.numpy() for t in (tensors if self.with_cont else (tensors[0], torch.zeros(len(new.index), 0)))[:2])
+        new._y = tensors[self.n_inp].numpy() if len(tensors) > self.n_inp else None
+        return new
+
     def __getitem__(self, i):
         i = range(len(self))[i]
         i = i if self._rows is None else int(self._rows[i])
@@ -355,9 +376,9 @@ class TabularPandas:
     # -- loaders and words ------------------------------------------------------------------------------------------------------
     def dataloaders(self, bs=64, val_bs=None, shuffle=True, path=".", device=None, seed=None, drop_last=None, sampler=None,
                     after_batch=None, verbose=False):
-        "`TabularDataLoaders` of the splits: see `TabDataLoader` for the arguments; val_bs: rows per batch of validation (default: bs)."
-        from .loaders import TabularDataLoaders
-        return TabularDataLoaders.from_tables(*(self.subset(i) for i in range(self.n_subsets)), bs=bs, val_bs=val_bs, shuffle=shuffle,
+        "`TableDataLoaders` of the splits: see `TabDataLoader` for the arguments; val_bs: rows per batch of validation (default: bs)."
+        from .dataloader import TableDataLoaders
+        return TableDataLoaders.from_tables(*(self.subset(i) for i in range(self.n_subsets)), bs=bs, val_bs=val_bs, shuffle=shuffle,
                                               path=path, device=device, seed=seed, drop_last=drop_last, sampler=sampler,
                                               after_batch=after_batch, verbose=verbose)
 

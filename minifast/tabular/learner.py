@@ -14,8 +14,8 @@ from ..learner import Learner
 from ..messages import describe, did_you_mean
 from ..nested import to_cpu
 from ..optim import Adam
+from .dataloader import TabDataLoader
 from .frames import TabularPandas, rows_frame
-from .loaders import TabDataLoader
 from .model import TabularModel, check_config, get_emb_sz
 from .targets import Classes
 

@@ -1,180 +1,19 @@
-"""Batches of tables: one index into tensors that lie where the batches are needed. No worker processes, no Python per row."""
+"""`TabularDataLoaders`: from a frame or a CSV file to batches, in one call."""
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
-from torch.utils.data import Subset
 
-from ..data.dataloader import DataLoader
-from ..data.fetch import Batch
-from ..data.loaders import DataLoaders
-from ..data.samplers import Batches
-from ..messages import describe
-from ..nested import find_bs
 from .columns import as_frame, check_columns, cont_cat_split, listed_names
+from .dataloader import TabDataLoader, TableDataLoaders
 from .frames import TabularPandas
 from .procs import Categorify, FillMissing, Normalize
 from .splits import index_split, random_split
 
-__all__ = ["TabDataLoader", "TabularDataLoaders"]
-
-#: A table goes to the accelerator as a whole if it takes at most this fraction of the memory that is free there.
-FITS = 0.25
+__all__ = ["TabDataLoader", "TableDataLoaders", "TabularDataLoaders"]
 
 
-class RowFetcher:
-    """`fetcher[epoch_seed, number, rows, repeats]` is that `Batch` of a `TabularPandas`, by one index into each of its tensors.
-
-    rows: positions within the part of the table that the loader is for, or a tensor of `place`.
-    """
-
-    quiet, draws = True, False
-
-    def __init__(self, table):
-        self.table, self.device, self.home = table, torch.device("cpu"), torch.device("cpu")
-
-    def move_to(self, device):
-        "Let the table lie on `device`, where the batches go, if it fits there."
-        if device != self.device:
-            self.device = device
-            self.home = device if device.type == "cpu" or _fits(self.table.whole("cpu"), device) else torch.device("cpu")
-
-    def place(self, order):
-        "An order of rows as rows of the whole table, on the device where it lies: once per epoch, so that no batch waits for it."
-        rows = self.table._rows
-        order = order if rows is None else torch.from_numpy(rows).index_select(0, order)
-        return order.to(self.home, non_blocking=True)
-
-    def __getitem__(self, key):
-        _, _, rows, _ = key
-        if not isinstance(rows, torch.Tensor):
-            rows = self.place(torch.as_tensor(rows, dtype=torch.int64))
-        return Batch(tuple(t.index_select(0, rows) for t in self.table.whole(self.home)))
-
-    def item(self, i, epoch_seed, repeat=0):
-        return self.table[i]
-
-    def name_of(self, i):
-        return self.table.item_name(i)
-
-    def idle(self, epoch_seed=0):
-        return []
-
-
-def _fits(tensors, device):
-    if device.type != "cuda":
-        return device.type != "meta"
-    return sum(t.numel() * t.element_size() for t in tensors) <= FITS * torch.cuda.mem_get_info(device)[0]
-
-
-class RowBatches(Batches):
-    "`Batches` whose indices are slices of one tensor per epoch, placed by the fetcher."
-
-    def __init__(self, batches, fetcher):
-        super().__init__(batches.sampler, batches.bs, batches.drop_last)
-        self.fetcher = fetcher
-
-    def _batches(self, epoch_seed, start):
-        order = self.sampler.order(epoch_seed) if hasattr(self.sampler, "order") else torch.as_tensor(list(self.sampler))
-        order = self.fetcher.place(order)
-        for n in range(start, len(self)):
-            yield epoch_seed, n, order[n * self.bs:(n + 1) * self.bs], None
-
-
-class TabDataLoader(DataLoader):
-    """Batches (codes, numbers, targets) of a processed `TabularPandas`: a `DataLoader` that takes each batch by one index.
-
-    bs: rows per batch. shuffle: a new order each epoch. drop_last: drop an incomplete last batch; None: only if it is a single row and
-    the loader shuffles. after_batch: transforms of the batch, on the device. device: where batches are put; the table lies there as a
-    whole if it takes no more than a quarter of the free memory. seed, sampler, split_idx, verbose: see `DataLoader`.
-    The rest of the arguments of `DataLoader` is for data that is made item by item, and refused: there are no workers and no items here.
-    """
-
-    def __init__(self, dataset, bs=64, shuffle=False, num_workers=None, drop_last=None, after_item=None, before_batch=None,
-                 after_batch=None, device=None, n_inp=None, seed=None, sampler=None, collate_fn=None, pin_memory=None,
-                 persistent_workers=None, timeout=None, multiprocessing_context=None, split_idx=None, verbose=False, batch_size=None,
-                 **unknown):
-        if isinstance(dataset, Subset) and isinstance(dataset.dataset, TabularPandas):
-            dataset = dataset.dataset.at(dataset.indices)
-        if not isinstance(dataset, TabularPandas):
-            raise TypeError(f"TabDataLoader takes a TabularPandas; received {describe(dataset)}")
-        useless = {"num_workers": num_workers, "collate_fn": collate_fn, "persistent_workers": persistent_workers, "timeout": timeout,
-                   "multiprocessing_context": multiprocessing_context, "after_item": _some(after_item), "before_batch": _some(before_batch)}
-        given = [name for name, value in useless.items() if value]
-        if given:
-            raise ValueError(f"TabDataLoader does not take {', '.join(given)}: a batch is one index into tensors, there are neither "
-                             "workers nor single items. Leave it out; transforms of a batch go to after_batch")
-        dataset.whole("cpu")                      # says now what is wrong with the columns
-        super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=0, drop_last=drop_last, after_batch=after_batch, device=device,
-                         n_inp=dataset.n_inp if n_inp is None else n_inp, seed=seed, sampler=sampler, pin_memory=pin_memory,
-                         split_idx=split_idx, verbose=verbose, batch_size=batch_size, **unknown)
-        self._fetch_rows()
-
-    def _fetch_rows(self):
-        self._fetcher = RowFetcher(self.dataset)
-        self._batches = RowBatches(self._batches, self._fetcher)
-
-    def __iter__(self):
-        self._fetcher.move_to(self.device)
-        return super().__iter__()
-
-    def one_batch(self):
-        "One batch, as `DataLoader.one_batch`."
-        self._fetcher.move_to(self.device)
-        return super().one_batch()
-
-    def add_tfms(self, tfms, event):
-        "Add transforms of the batch, event 'after_batch'."
-        if event in ("after_item", "before_batch"):
-            raise ValueError(f"add_tfms(event={event!r}): batches of a table are not made item by item; the event is 'after_batch'")
-        super().add_tfms(tfms, event)
-        self._fetch_rows()
-
-    # -- looking ----------------------------------------------------------------------------------------------------------------
-    @property
-    def classes(self):
-        "`{column: its categories}`."
-        return self.dataset.classes
-
-    def decoded(self, b, max_n=9):
-        "The first `max_n` rows of batch `b` with every step undone, as a DataFrame."
-        n = min(max_n, find_bs(b))
-        parts = [t[:n] for t in (b if isinstance(b, (tuple, list)) else (b,))]
-        parts = [t.detach().cpu() for t in self.after_batch.decode(tuple(parts))]
-        codes, rest = parts[0].numpy(), parts[1:]
-        floats = rest.pop(0).numpy() if self.dataset.with_cont else np.zeros((n, 0), dtype=np.float32)
-        return self.dataset.decode_arrays(codes, floats, rest[0].numpy() if rest else None)
-
-    def decode_batch(self, b, max_n=9):
-        "The first `max_n` rows of batch `b` with every step undone, as a list of dicts."
-        return self.decoded(b, max_n).to_dict("records")
-
-    def show_batch(self, b=None, max_n=10, ctxs=None, show=True, unique=False, nrows=None, ncols=None, figsize=None):
-        "The first `max_n` rows of batch `b` (None: a new one), decoded, as a DataFrame; show=False: as a list of dicts."
-        asked = {"ctxs": ctxs, "unique": unique, "nrows": nrows, "ncols": ncols, "figsize": figsize}
-        given = [name for name, value in asked.items() if value]
-        if given:
-            raise TypeError(f"show_batch of a table gives a DataFrame and does not take {', '.join(given)}: it takes b, max_n and show")
-        if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
-            raise ValueError(f"show_batch(max_n={max_n!r}): how many rows to show, at least 1")
-        b = self.one_batch() if b is None else b
-        return self.decoded(b, max_n) if show else self.decode_batch(b, max_n)
-
-
-def _some(tfms):
-    return tfms is not None and (not hasattr(tfms, "__len__") or len(tfms) > 0)
-
-
-class TabularDataLoaders(DataLoaders):
-    "`DataLoaders` of tables: `from_df`, `from_csv`, or `dataloaders` of a `TabularPandas`."
-
-    @classmethod
-    def from_tables(cls, *tables, bs=64, val_bs=None, shuffle=True, path=".", device=None, seed=None, drop_last=None, sampler=None,
-                    after_batch=None, verbose=False):
-        "Loaders of processed `TabularPandas`, the first for training."
-        return cls.from_dsets(*tables, path=path, bs=bs, device=device, after_batch=after_batch, val_bs=val_bs, shuffle=shuffle,
-                              drop_last=drop_last, seed=seed, sampler=sampler, dl_type=TabDataLoader, verbose=verbose)
+class TabularDataLoaders(TableDataLoaders):
+    "`DataLoaders` of tables: `from_df` and `from_csv`; for anything more special, `dataloaders` of a `TabularPandas`."
 
     @classmethod
     def from_df(cls, df, path=".", procs=None, cat_names=None, cont_names=None, y_names=None, y_block=None, valid_idx=None, splits=None,
@@ -212,18 +51,17 @@ class TabularDataLoaders(DataLoaders):
         return cls.from_df(df, path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs,
                            shuffle, device, drop_last, sampler, after_batch, False, reduce_memory, verbose)
 
-    @property
-    def classes(self):
-        "`{column: its categories}`, id 0 being `'#na#'`."
-        return self.train.dataset.classes
 
-    def new(self, *loaders, **overrides):
-        "As `DataLoaders.new`."
-        return type(self)(*super().new(*loaders, **overrides).loaders, path=self.path, device=self._device)
-
-    def with_tfms(self, batch_tfms):
-        "As `DataLoaders.with_tfms`."
-        return type(self)(*super().with_tfms(batch_tfms).loaders, path=self.path, device=self._device)
+    @classmethod
+    def from_parquet(cls, path, procs=None, cat_names=None, cont_names=None, y_names=None, y_block=None, valid_idx=None, splits=None,
+                     valid_pct=None, seed=None, folder=None, bs=64, val_bs=None, shuffle=True, device=None, drop_last=None, sampler=None,
+                     after_batch=None, verbose=False):
+        """Loaders of a Parquet file, or of a folder of them, that need not fit into memory: see `parquet.table_from_parquet`. cat_names and
+        cont_names must be given."""
+        from .parquet import table_from_parquet
+        table = table_from_parquet(path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, folder)
+        return cls.from_tables(*(table.subset(i) for i in range(table.n_subsets)), bs=bs, val_bs=val_bs, shuffle=shuffle, device=device,
+                               drop_last=drop_last, sampler=sampler, after_batch=after_batch, verbose=verbose)
 
 
 def _columns(df, cat_names, cont_names, y_names):

@@ -113,6 +113,12 @@ class Categorify(TabularProc):
     def fit(self, table):
         self._take(table, self._learn(table))
 
+    def learn_values(self, values, had_missing):
+        "Learn from `{column: values of the training rows}`, in any order, and `{column: whether some were missing}`."
+        self.classes = {name: CategoryMap(sorted_values(v), sort=False, add_na=True) for name, v in values.items()}
+        self._lookup = {name: classes.o2i for name, classes in self.classes.items()}
+        self._had_missing = dict(had_missing)
+
     def _learn(self, table):
         done = table.each(lambda name: self._column(table, name), table.cats)
         self.classes = {name: o[0] for name, o in done.items()}
@@ -337,7 +343,10 @@ class Normalize(TabularProc):
             std = float(np.sqrt(off @ off / len(off)))
             return (float(mean), std) if std > TINY else (float(low), 0.0)
 
-        done = table.each(learn, table.conts)
+        self.learn_moments(table.each(learn, table.conts))
+
+    def learn_moments(self, done):
+        "Learn from `{column: (mean, standard deviation)}` of the training rows; a deviation of 0 marks a constant."
         constant = [name for name, (_, std) in done.items() if not std]
         if constant:
             warn(f"constant in the training rows, so they say nothing and are not scaled: {', '.join(map(repr, constant))}", stacklevel=6)

@@ -16,10 +16,10 @@ from .learner import cnn_learner, vision_learner
 from .loaders import ImageDataLoaders, SegmentationDataLoaders
 
 __all__ = sorted([*_basics,
-    "AffineWarp", "Brightness", "Contrast", "CropPad", "Dihedral", "DihedralItem", "Flip", "FlipItem", "Hue", "Image", "ImageBlock",
-    "ImageDataLoaders", "IntToFloatTensor", "Lighting", "MaskBlock", "Normalize", "PILImage", "PILImageBW", "PILMask", "PadMode",
-    "RandomCrop", "RandomErasing", "RandomResizedCrop", "RandomResizedCropGPU", "RatioResize", "Resize", "ResizeMethod", "Rotate",
-    "Saturation", "SegmentationDataLoaders", "TensorImage", "TensorImageBW", "TensorMask", "ToTensor", "Warp", "Zoom", "aug_transforms",
+    "Brightness", "Contrast", "CropPad", "Dihedral", "DihedralItem", "Flip", "FlipItem", "Hue", "Image", "ImageBlock",
+    "ImageDataLoaders", "IntToFloatTensor", "MaskBlock", "Normalize", "PILImage", "PILImageBW", "PILMask", "PadMode", "RandomCrop",
+    "RandomErasing", "RandomResizedCrop", "RandomResizedCropGPU", "RatioResize", "Resize", "ResizeMethod", "Rotate", "Saturation",
+    "SegmentationDataLoaders", "TensorImage", "TensorImageBW", "TensorMask", "ToTensor", "Warp", "Zoom", "aug_transforms",
     "cifar_stats", "cnn_learner", "create_body", "create_head", "create_vision_model", "image2tensor", "imagenet_stats", "load_image",
     "mnist_stats", "mobilenet_v2", "resnet101", "resnet152", "resnet18", "resnet34", "resnet50", "setup_aug_tfms", "squeezenet1_1",
     "verify_image", "verify_images", "vision_learner",

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..messages import did_you_mean
 from ..transform import RandTransform, is_sample
+from . import lazy
 from .coords import COORDS, blank_empty, box_to_size, move_item, on_canvas, turn_matrix
 from .images import PILBase, PILMask
 
@@ -75,15 +76,25 @@ def _first_image(sample):
     return None
 
 
+def whole_pixels(box, hw, size):
+    """`box` (left, top, right, bottom) in a picture of `hw` pixels, that is to become `size`, moved to where its pixels can be had without
+    interpolating between them: to multiples of the scale at which a JPEG is decoded for it."""
+    k = lazy.draft_scale(box, size[::-1])
+    edges = []
+    for low, high, whole, least in ((box[0], box[2], hw[1], size[1]), (box[1], box[3], hw[0], size[0])):
+        n = max(round((high - low) / k), least if k > 1 else 1)     # length and start, in pixels of the decoded picture
+        first = max(min(round(low / k), whole // k - n), 0)
+        # what reaches from edge to edge stays whole
+        edges.append((0, whole) if high - low > whole - 0.5 else (first * k, (first + n) * k))
+    (left, right), (top, bottom) = edges
+    return left, top, right, bottom
+
+
 def pad_image(im, left, top, right, bottom, pad_mode):
     "`im` with this many pixels added on each side."
     if not (left or top or right or bottom):
         return im
-    if pad_mode == PadMode.Zeros:
-        return _like(im.crop((-left, -top, im.size[0] + right, im.size[1] + bottom)), im)
-    a = np.asarray(im)
-    widths = [(top, bottom), (left, right)] + [(0, 0)] * (a.ndim - 2)
-    return _like(Image.fromarray(np.pad(a, widths, mode=_NUMPY_PAD[pad_mode])), im)
+    return _like(lazy.pad(im, left, top, right, bottom, _NUMPY_PAD[pad_mode]), im)
 
 
 class _Moves(RandTransform):
@@ -113,12 +124,13 @@ class _ItemTransform(_Moves):
         return (0.5,) * n if split_idx == 1 else tuple(rng.random(n))
 
     def resize(self, im, size, box=None):
-        "The part `box` (left, top, right, bottom; fractions of pixels allowed) of `im` at `size` (height, width), antialiased."
+        """The part `box` (left, top, right, bottom) of `im` at `size` (height, width), antialiased; fractions of pixels are allowed where
+        it gets larger, see `whole_pixels`."""
         resample = self.resamples[1] if isinstance(im, PILMask) else self.resamples[0]
         if box is not None:       # rounding may leave the picture by a hair, which PIL refuses
             (w, h), (l, t, r, b) = im.size, box
             box = max(l, 0), max(t, 0), min(r, w), min(b, h)
-        return _like(im.resize((size[1], size[0]), resample, box=box), im)
+        return _like(lazy.resize(im, size, resample, box), im)
 
 
 class _Sized(_ItemTransform):
@@ -159,7 +171,8 @@ class Resize(_Sized):
         scale = min(w / tw, h / th)
         cw, ch = tw * scale, th * scale
         left, top = fx * (w - cw), fy * (h - ch)
-        return left, top, left + cw, top + ch
+        box = left, top, left + cw, top + ch
+        return box if scale < 1 else whole_pixels(box, hw, self.size)
 
     def _placed(self, hw, fx, fy):
         "The size (height, width) that 'pad' brings the picture to, and its left upper corner in the result."
@@ -205,17 +218,23 @@ class RandomResizedCrop(_Sized):
         if split_idx == 1:
             extra = math.ceil(max(self.size) * self.val_xtra / 8) * 8
             fh, fw = (s / (s + extra) for s in self.size)
-            return {"box": ((1 - fw) / 2, (1 - fh) / 2, fw, fh)}
-        box = random_crops(1, hw, rng, self.min_scale, self.max_scale, self.ratio)[0]
-        return {"box": tuple(box)}
+            box = (1 - fw) / 2, (1 - fh) / 2, fw, fh
+        else:
+            box = random_crops(1, hw, rng, self.min_scale, self.max_scale, self.ratio)[0]
+        (h, w), (left, top, right, bottom) = hw, whole_pixels(_in_pixels(hw, box), hw, self.size)
+        return {"box": (left / w, top / h, (right - left) / w, (bottom - top) / h)}
 
     def encodes(self, x, box):
-        (w, h), (left, top, fw, fh) = x.size, box
-        return self.resize(x, self.size, (left * w, top * h, (left + fw) * w, (top + fh) * h))
+        return self.resize(x, self.size, _in_pixels(x.size[::-1], box))
 
     def moves(self, hw, box):
-        (h, w), (left, top, fw, fh) = hw, box
-        return box_to_size((left * w, top * h, (left + fw) * w, (top + fh) * h), self.size), self.size
+        return box_to_size(_in_pixels(hw, box), self.size), self.size
+
+
+def _in_pixels(hw, box):
+    "`box`, fractions (left, top, width, height) of a picture of `hw` pixels, as (left, top, right, bottom) in pixels."
+    (h, w), (left, top, fw, fh) = hw, box
+    return left * w, top * h, (left + fw) * w, (top + fh) * h
 
 
 def check_crop_range(where, min_scale, max_scale, ratio):
@@ -235,7 +254,13 @@ def random_crops(n, hw, rng, min_scale, max_scale, ratio, tries=10):
     h, w = hw
     area = h * w * rng.uniform(min_scale, max_scale, (n, tries))
     aspect = np.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]), (n, tries)))
-    cw, ch = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
+    sizes = np.rint(np.sqrt([area * aspect, area / aspect]))
+    if n == 1:                                  # the same, without the cost of many small arrays
+        size = next(((cw, ch) for cw, ch in sizes[:, 0].T.tolist() if 0 < cw <= w and 0 < ch <= h), None)
+        places = rng.random((1, 2))[0].tolist()
+        (cw, ch), (px, py) = (central_crop(hw, ratio), (0.5, 0.5)) if size is None else (size, places)
+        return np.array([[px * (w - cw) / w, py * (h - ch) / h, cw / w, ch / h]])
+    cw, ch = sizes
     fits = (cw <= w) & (ch <= h) & (cw > 0) & (ch > 0)
     first = fits.argmax(1)
     rows = np.arange(n)
@@ -281,7 +306,7 @@ class RandomCrop(_ItemTransform):
     def encodes(self, x, fx=0.5, fy=0.5):
         x = pad_image(x, *self._margins((x.size[1], x.size[0])), self.pad_mode)
         left, top = self._corner((x.size[1], x.size[0]), fx, fy)
-        return _like(x.crop((left, top, left + self.size[1], top + self.size[0])), x)
+        return _like(lazy.crop(x, (left, top, left + self.size[1], top + self.size[0])), x)
 
     def moves(self, hw, fx=0.5, fy=0.5):
         left, top, right, bottom = self._margins(hw)
@@ -319,7 +344,7 @@ class RatioResize(_ItemTransform):
 
     def encodes(self, x):
         h, w = self._size((x.size[1], x.size[0]))
-        return _like(x.resize((w, h), self.resamples[isinstance(x, PILMask)]), x)
+        return _like(lazy.resize(x, (h, w), self.resamples[isinstance(x, PILMask)]), x)
 
     def moves(self, hw):
         size = self._size(hw)
@@ -334,7 +359,7 @@ class FlipItem(_Moves):
         super().__init__(p)
 
     def encodes(self, x):
-        return _like(x.transpose(Image.Transpose.FLIP_LEFT_RIGHT), x)
+        return _like(lazy.turn(x, Image.Transpose.FLIP_LEFT_RIGHT), x)
 
     def moves(self, hw):
         return turn_matrix(Image.Transpose.FLIP_LEFT_RIGHT, hw)
@@ -351,7 +376,7 @@ class DihedralItem(_Moves):
         return {"k": int(rng.integers(8))}
 
     def encodes(self, x, k):
-        return x if k == 0 else _like(x.transpose(list(Image.Transpose)[k - 1]), x)
+        return x if k == 0 else _like(lazy.turn(x, list(Image.Transpose)[k - 1]), x)
 
     def moves(self, hw, k):
         return (np.eye(2, 3), hw) if k == 0 else turn_matrix(list(Image.Transpose)[k - 1], hw)

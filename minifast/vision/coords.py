@@ -4,6 +4,8 @@ Coordinates are (x, y), counted from the left and upper edge of the picture: the
 edge at x = width. Scaled, for the model, both edges are at -1 and 1. A resize is then a multiplication, whatever the resolution, and what
 a transform does to a point is what it does to the pixel there, exactly.
 """
+from functools import lru_cache
+
 import numpy as np
 import torch
 from PIL import Image
@@ -104,10 +106,8 @@ def hulls(points):
 
 def has_area(boxes, size=None):
     "Which boxes (...,4) are wider and higher than `EMPTY` pixels. size: (height, width), where they are scaled to -1..1."
-    extent = boxes[..., 2:] - boxes[..., :2]
-    if size is not None:
-        extent = extent * torch.tensor([size[1] / 2, size[0] / 2], dtype=extent.dtype, device=extent.device)
-    return (extent > EMPTY).all(-1)
+    h, w = (2, 2) if size is None else size
+    return ((boxes[..., 2] - boxes[..., 0]) * (w / 2) > EMPTY) & ((boxes[..., 3] - boxes[..., 1]) * (h / 2) > EMPTY)
 
 
 def _as_xyxy(x):
@@ -128,8 +128,14 @@ def _from_xyxy(plain, like):
     return plain
 
 
+@lru_cache(maxsize=64)
+def _half_of(size, n, dtype, device):
+    return torch.tensor([size[1] / 2, size[0] / 2] * n, dtype=dtype, device=device)
+
+
 def _half(size, like):
-    return torch.tensor([size[1] / 2, size[0] / 2] * (like.shape[-1] // 2), dtype=like.dtype, device=like.device)
+    "Half of the width, half of the height, as often as `like` has pairs of coordinates; made once, since a copy to a GPU waits for it."
+    return _half_of(tuple(size), like.shape[-1] // 2, like.dtype, like.device)
 
 
 def scale_coords(plain, size):

@@ -1,8 +1,9 @@
 """Pictures as PIL images and as tensors, and the transforms between the two.
 
 On the way to the model: `PILImage.create` (a file to an upright RGB picture) -> item transforms -> `ToTensor` (uint8, channels first)
--> batch -> `IntToFloatTensor` (0..1) -> batch augmentation -> `Normalize`. Tensors are torchvision's `tv_tensors`, so its v2
-transforms know which are pictures and which are masks; `TensorImage` and `TensorMask` are other names for those classes.
+-> batch -> `IntToFloatTensor` (0..1) -> batch augmentation -> `Normalize`. Pictures in JPEG files are decoded when their pixels are
+needed, and as far as they are (see `lazy`). Tensors are torchvision's `tv_tensors`, so its v2 transforms know which are pictures and
+which are masks; `TensorImage` and `TensorMask` are other names for those classes.
 """
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -13,11 +14,13 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
+from ..data.loading import current
 from ..device import cpu_count
 from ..items import L
 from ..messages import describe
 from ..plots import show_image
 from ..transform import Transform
+from .lazy import LazyImage, lazily, tensor_of
 from .reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
 
 __all__ = ["IntToFloatTensor", "Normalize", "PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask",
@@ -40,10 +43,11 @@ def load_image(fn, mode=None):
     return im if mode is None else to_mode(im, mode, str(fn))
 
 
-class PILBase(Image.Image):
+class PILBase(LazyImage):
     "A PIL image that knows what it stands for, and stays what it is when it is cropped, resized or turned."
 
     pixel_mode = "RGB"          #: the PIL mode of every image of this class
+    may_be_lazy = True          #: whether a JPEG need not be decoded before its pixels are asked for
     show_args = {}              #: how `show` draws it: keyword arguments of `matplotlib.axes.Axes.imshow`
 
     @classmethod
@@ -52,7 +56,8 @@ class PILBase(Image.Image):
 
         The EXIF orientation is applied. Pixels deeper than 8 bits are scaled to 0..255 by their bit depth, not clipped; transparent
         parts become white. Arrays are (H,W[,C]), tensors ([C,]H,W): uint8, or floats in 0..1. mode: another PIL mode than the class's.
-        Raises `UnreadableImage`, which names the file and says what is wrong with it.
+        Of a JPEG only the header is looked at; it is decoded when its pixels are needed.
+        Raises `UnreadableImage`, which names the file and says what is wrong with it: here, or for damaged pixels when they are decoded.
         """
         mode = cls.pixel_mode if mode is None else mode
         if isinstance(fn, Image.Image):
@@ -62,7 +67,10 @@ class PILBase(Image.Image):
             return cls._cast(cls._convert(Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(fn), name))), mode, name))
         if not isinstance(fn, (str, PathLike, bytes, bytearray)):
             raise TypeError(f"{cls.__name__}.create takes a file name, Path, bytes, array, tensor or PIL image; received {describe(fn)}")
-        return cls._cast(cls._convert(open_image(fn), mode, "image given as bytes" if isinstance(fn, (bytes, bytearray)) else str(fn)))
+        def opened():
+            return cls._convert(open_image(fn), mode, "image given as bytes" if isinstance(fn, (bytes, bytearray)) else str(fn))
+
+        return lazily(cls, fn, mode, opened, current.cache) or cls._cast(opened())
 
     @classmethod
     def _convert(cls, im, mode, name):
@@ -126,6 +134,7 @@ class PILImageBW(PILBase):
 class PILMask(PILBase):
     "A mask: every pixel is a class number, 0 to 255. Nothing is scaled, and it is resized by nearest neighbour."
     pixel_mode = "L"
+    may_be_lazy = False
     show_args = {"alpha": 0.5, "cmap": "tab20", "interpolation": "nearest"}
 
     @classmethod
@@ -140,7 +149,7 @@ class PILMask(PILBase):
 def verify_image(fn):
     "Whether file `fn` opens as an RGB picture, to its last pixel."
     try:
-        load_image(fn, "RGB")
+        load_image(fn, "RGB")           # which decodes it
     except OSError:
         return False
     return True
@@ -155,20 +164,22 @@ def verify_images(fns, n_workers=None):
 
 def image2tensor(img):
     "PIL image -> uint8 tensor (C,H,W), with C=1 for a grey one."
-    a = np.array(img)
-    t = torch.from_numpy(a)
-    return t[None] if t.ndim == 2 else t.permute(2, 0, 1).contiguous()
+    return tensor_of(img)
 
 
 class ToTensor(Transform):
-    "PIL picture -> uint8 `TensorImage` (C,H,W); `PILMask` -> uint8 `TensorMask` (H,W)."
+    """PIL picture -> uint8 `TensorImage` (C,H,W); `PILMask` -> uint8 `TensorMask` (H,W).
+
+    Contiguous, but for a loader that makes floats of them: there pictures may have their channels last in memory, as they were decoded.
+    """
     order = 5
     types = (Image.Image,)
 
     def encodes(self, x):
         if isinstance(x, PILMask):
             return TensorMask(image2tensor(x)[0])
-        return TensorImage(image2tensor(x if x.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(x, "RGB")))
+        x = x if x.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(x, "RGB")
+        return TensorImage(tensor_of(x, channels_last=current.channels_last))
 
 
 class IntToFloatTensor(Transform):

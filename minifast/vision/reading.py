@@ -20,7 +20,7 @@ class UnreadableImage(OSError):
     "A picture that cannot be opened. The message names the file and says why."
 
 
-def _name_of(source):
+def name_of(source):
     return fspath(source) if isinstance(source, (str, PathLike)) else f"image given as {describe(source)}"
 
 
@@ -34,7 +34,7 @@ def _head_of(source):
         return b"", None
 
 
-def _why(source, error):
+def why(source, error):
     "What is wrong with a file that did not open, from its first bytes and the error of the decoder."
     head, size = _head_of(source)
     if size == 0:
@@ -75,14 +75,14 @@ def open_image(source):
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as e:
-        raise UnreadableImage(f"{_name_of(source)}: {_why(source, e)}") from e
+        raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
     try:
         im.load()
         turn = UPRIGHT.get(_orientation(im))
         # transpose and copy return a plain Image, which no longer holds the file
         return im.copy() if turn is None else im.transpose(turn)
     except Exception as e:
-        raise UnreadableImage(f"{_name_of(source)}: {_why(source, e)}") from e
+        raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
     finally:
         im.close()
 

@@ -15,6 +15,7 @@ from minifast.callback import Callback
 from minifast.callbacks.accumulate import GradientAccumulation
 from minifast.callbacks.averaging import EMA, SWA
 from minifast.callbacks.batch import BnFreeze, MCDropoutCallback, ShortEpochCallback
+from minifast.callbacks.distill import KnowledgeDistillation
 from minifast.callbacks.dynamics import PredictionDynamics
 from minifast.callbacks.gradients import GradientClip, GradientClipValue
 from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger
@@ -66,6 +67,7 @@ def in_folder(name):
 #: Callbacks that need arguments, or another setting than the default on this device.
 MAKE = {ParamScheduler: lambda: ParamScheduler({"lr": SchedCos(1e-2, 1e-3)}), MixedPrecision: lambda: MixedPrecision("bf16"),
         LRFinder: lambda: LRFinder(num_it=6),
+        KnowledgeDistillation: lambda: KnowledgeDistillation(nn.Linear(3, 2)),
         SaveModelCallback: lambda: SaveModelCallback(fname=in_folder("model")), FileLogger: lambda: FileLogger(in_folder("history.log")),
         CSVLogger: lambda: CSVLogger(in_folder("history.csv")), JSONLogger: lambda: JSONLogger(in_folder("history.jsonl")),
         PredictionDynamics: lambda: PredictionDynamics(path=in_folder("dynamics")),

@@ -10,10 +10,11 @@ FLOORS = {
        "checkpoint progress freezing",
     2: "data.* callbacks.* loop_state",
     3: "inference learner saving parts memory",
-    5: "vision.* basics demo doctor __main__",
+    4: "ensemble.* search",
+    5: "vision.* tabular.* collab basics demo doctor __main__",
 }
 #: Imports that point upwards on purpose, inside one function each: (importer, imported).
-UPWARD = {("transform", "vision.torchvision_v2")}
+UPWARD = {("transform", "vision.torchvision_v2"), ("inference", "vision.tta_geometry")}
 
 
 def modules():

@@ -42,8 +42,10 @@ def named(seed=0, vocab=None, labels=None):
     "A learner of items with class names."
     torch.manual_seed(seed)
     labels = labels or ["ab"[i] for i in Y.tolist()]
-    db = DataBlock((TransformBlock, CategoryBlock(vocab=vocab)), get_x=lambda i: X[i], get_y=lambda i: labels[i], splitter=IndexSplitter(range(6)))
-    return quiet(Learner(db.dataloaders(list(range(N)), bs=4, device="cpu", num_workers=0), nn.Linear(3, 2), CrossEntropyLossFlat(), metrics=accuracy))
+    db = DataBlock((TransformBlock, CategoryBlock(vocab=vocab)), get_x=lambda i: X[i], get_y=lambda i: labels[i],
+                   splitter=IndexSplitter(range(6)))
+    dls = db.dataloaders(list(range(N)), bs=4, device="cpu", num_workers=0)
+    return quiet(Learner(dls, nn.Linear(3, 2), CrossEntropyLossFlat(), metrics=accuracy))
 
 
 # -- numbers ------------------------------------------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ def test_ensemble_predicts_an_item():
     assert torch.allclose(probs, (a.predict(4)[2] + b.predict(4)[2]) / 2)
     assert label == "ab"[int(probs.argmax())] and int(index) == int(probs.argmax())
     assert Ensemble([a]).predict(4)[0] == a.predict(4)[0]
-    preds, targs, decoded = Ensemble([a, b], how="geometric").get_preds(with_decoded=True)
+    preds, _, decoded = Ensemble([a, b], how="geometric").get_preds(with_decoded=True)
     assert torch.equal(decoded, preds.argmax(1)) and torch.allclose(preds.sum(1), torch.ones(6))
     assert "Ensemble of 2 learners" in repr(Ensemble([a, b]))
 

@@ -198,8 +198,8 @@ def test_validation_items_in_training():
     def leaky(splits):
         items = [ITEMS[i] for i in splits[1]]
         db = DataBlock((RegressionBlock, RegressionBlock), get_x=number, get_y=number)
-        return quiet(Learner(DataLoaders(*(DataLoader(db.datasets(ITEMS).test_set(o, True), bs=4, device="cpu") for o in (ITEMS, items))), Scale(),
-                             MSELossFlat()))
+        dls = DataLoaders(*(DataLoader(db.datasets(ITEMS).test_set(o, True), bs=4, device="cpu") for o in (ITEMS, items)))
+        return quiet(Learner(dls, Scale(), MSELossFlat()))
 
     with pytest.raises(ValueError, match="5 items of the training set of the learner are for validation"):
         kfold(leaky, ITEMS, 4, fit=no_fit)

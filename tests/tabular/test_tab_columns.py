@@ -8,9 +8,11 @@ from minifast.tabular.columns import cont_cat_split, df_shrink, df_shrink_dtypes
 
 def test_cont_cat_split_by_type_and_in_the_order_of_the_frame():
     n = 30
-    df = pd.DataFrame({"f": np.linspace(0, 1, n), "i_many": range(n), "i_few": [1, 2, 3] * 10, "s": ["a", "b"] * 15, "b": [True, False] * 15,
+    df = pd.DataFrame({"f": np.linspace(0, 1, n), "i_many": range(n), "i_few": [1, 2, 3] * 10, "s": ["a", "b"] * 15,
+                       "b": [True, False] * 15,
                        "c": pd.Categorical([1, 2] * 15), "I": pd.array(list(range(n - 1)) + [None], dtype="Int64"),
-                       "F": pd.array([0.5] * n, dtype="Float64"), "u": np.arange(n, dtype="uint8"), "f_few": [0.0, 1.0] * 15, "y": range(n)})
+                       "F": pd.array([0.5] * n, dtype="Float64"), "u": np.arange(n, dtype="uint8"), "f_few": [0.0,
+                                                                                                              1.0] * 15, "y": range(n)})
     cont, cat = cont_cat_split(df, dep_var="y")
     assert cont == ["f", "i_many", "I", "F", "u", "f_few"] and cat == ["i_few", "s", "b", "c"]
     assert cont_cat_split(df, max_card=2, dep_var=["y", "s"])[0] == ["f", "i_many", "i_few", "I", "F", "u", "f_few"]

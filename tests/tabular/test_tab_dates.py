@@ -30,7 +30,8 @@ def test_parts_are_those_of_pandas():
     assert list(out) == ["x", *(f"sale{p}" for p in (
         "Year", "Month", "Week", "Day", "Dayofweek", "Dayofyear", "Is_month_end", "Is_month_start", "Is_quarter_end", "Is_quarter_start",
         "Is_year_end", "Is_year_start", "Hour", "Minute", "Second", "Elapsed"))]
-    assert out["saleWeek"].tolist() == [9, 52, 53] and out["saleDayofweek"].tolist() == [3, 6, 6] and out["saleMinute"].tolist() == [30, 0, 0]
+    assert out["saleWeek"].tolist() == [9, 52, 53] and out["saleDayofweek"].tolist() == [3, 6, 6]
+    assert out["saleMinute"].tolist() == [30, 0, 0]
     for part in ("Year", "Month", "Day", "Dayofyear", "Is_month_end", "Is_quarter_end", "Is_year_end", "Is_year_start"):
         assert out["sale" + part].tolist() == getattr(df["saleDate"].dt, part.lower().replace("dayof", "day_of_")).tolist()
     assert out["saleYear"].dtype == "int64" and out["saleIs_month_end"].dtype == bool
@@ -65,7 +66,8 @@ def test_make_date():
 
 
 def test_elapsed_times_by_hand():
-    df = pd.DataFrame({"date": pd.to_datetime(["2019-12-04", "2019-11-29", "2019-11-15", "2019-10-24"]), "event": [False, True, False, True],
+    df = pd.DataFrame({"date": pd.to_datetime(["2019-12-04", "2019-11-29", "2019-11-15", "2019-10-24"]),
+                       "event": [False, True, False, True],
                        "base": [1, 1, 2, 2]}, index=[7, 7, 3, 1])
     out = add_elapsed_times(df, "event", "date", "base")
     assert out["Afterevent"].tolist() == [5, 0, 22, 0] and out["Beforeevent"].tolist() == [0, 0, 0, 0]

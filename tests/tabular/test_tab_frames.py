@@ -65,8 +65,10 @@ def test_tensors(to):
 
 def test_decode_and_show(to, df):
     shown = to.show(3)
-    assert shown["city"].tolist() == ["Rome", "Oslo", "Rome"] and shown["size"].tolist() == [1.0, 2.0, 4.0] and shown.index.tolist() == [10, 20, 30]
-    assert shown["size_na"].tolist() == [False, False, True] and shown["rooms"].tolist() == [1, 2, 3] and shown["y"].tolist() == ["no", "yes", "no"]
+    assert shown["city"].tolist() == ["Rome", "Oslo", "Rome"] and shown["size"].tolist() == [1.0, 2.0, 4.0]
+    assert shown.index.tolist() == [10, 20, 30]
+    assert shown["size_na"].tolist() == [False, False, True] and shown["rooms"].tolist() == [1, 2, 3]
+    assert shown["y"].tolist() == ["no", "yes", "no"]
     assert len(to.decode()) == 6 and to.valid.decode()["city"].tolist() == ["Oslo", "Oslo"]
     again = to.new(to.decode()).process()
     pd.testing.assert_frame_equal(again.cats[["city"]], to.cats[["city"]])
@@ -138,9 +140,11 @@ def test_a_column_named_like_an_attribute(df):
 
 
 def test_names_of_columns(df):
-    assert TabularPandas(df, Categorify, {"rooms", "city", "size"}).cat_names == ["city", "size", "rooms"]     # a set has no order: the frame's
+    assert TabularPandas(df, Categorify, {"rooms", "city", "size"}).cat_names == ["city", "size",
+                                                                                  "rooms"]     # a set has no order: the frame's
     assert TabularPandas(df, Categorify, ["rooms", "city"]).cat_names == ["rooms", "city"]
-    with pytest.raises(ValueError, match=r"cat_names: there is no column 'citi'; did you mean 'city'\?; cont_names: there is no column 'z'"):
+    with pytest.raises(ValueError,
+                       match=r"cat_names: there is no column 'citi'; did you mean 'city'\?; cont_names: there is no column 'z'"):
         TabularPandas(df, PROCS, ["citi"], ["z"])
     with pytest.raises(ValueError, match=r"'rooms' is in cat_names and in cont_names; 'y' is in cat_names and in y_names"):
         TabularPandas(df, PROCS, ["rooms", "y"], ["rooms"], "y")
@@ -163,7 +167,8 @@ def test_splits(df):
     with pytest.raises(IndexError, match=r"there is no subset 1: the table has no splits"):
         alone.valid
     for splits, error, text in (
-            (([0, 1], []), ValueError, "the validation set is empty"), (([0, 7], [1]), ValueError, r"positions outside 0..5 .*7.*not labels"),
+            (([0, 1], []), ValueError, "the validation set is empty"), (([0, 7], [1]), ValueError,
+                                                                        r"positions outside 0..5 .*7.*not labels"),
             (([0, 1], [1, 2]), ValueError, "1 row would be in the training and in the validation set"),
             (([0, 0], [1]), ValueError, "training set are listed more than once"), (([0.5], [1]), TypeError, "whole numbers"),
             ((np.array([True] * 6), [1]), TypeError, r"write MaskSplitter\(mask\)"), ("abc", TypeError, "lists of row positions"),
@@ -216,9 +221,11 @@ def test_what_could_be_either_is_said_once():
 
 
 def test_several_targets():
-    df = pd.DataFrame({"x": np.arange(4.0), "a": [1.0, 2, 3, 4], "b": [5, 6, 7, 8], "p": [True, False, True, True], "q": [False] * 3 + [True]})
+    df = pd.DataFrame({"x": np.arange(4.0), "a": [1.0, 2, 3, 4], "b": [5, 6, 7, 8], "p": [True, False, True, True],
+                       "q": [False] * 3 + [True]})
     two = TabularPandas(df, Normalize, [], ["x"], ["a", "b"])
-    assert two.c == 2 and two.tensors[2].tolist() == [[1, 5], [2, 6], [3, 7], [4, 8]] and list(two.ys) == ["a", "b"] and two.y.shape == (4, 2)
+    assert two.c == 2 and two.tensors[2].tolist() == [[1, 5], [2, 6], [3, 7], [4, 8]] and list(two.ys) == ["a", "b"]
+    assert two.y.shape == (4, 2)
     many = TabularPandas(df, Normalize, [], ["x"], ["p", "q"])
     assert isinstance(many.loss_func, BCEWithLogitsLossFlat) and many.tensors[2].tolist() == [[1, 0], [0, 0], [1, 0], [1, 1]]
     assert many.decode()["q"].tolist() == [False] * 3 + [True] and list(many.vocab) == ["p", "q"]
@@ -242,15 +249,18 @@ def test_several_targets():
 
 
 @pytest.mark.parametrize(("y", "block"), [([0.5, np.nan, 1, 2, np.inf, 3], None), (["a", None, "b", "a", None, "b"], None),
-                                          ([0, np.nan, 1, 1, np.nan, 0], CategoryBlock), (pd.array([1, None, 1, 0, None, 1], "Int64"), None),
+                                          ([0, np.nan, 1, 1, np.nan, 0], CategoryBlock), (pd.array([1, None, 1, 0, None, 1], "Int64"),
+                                                                                          None),
                                           (pd.array([1, None, 1, 0, None, 1], "Int64"), RegressionBlock)])
 def test_missing_targets_are_refused_with_their_rows(y, block):
-    with pytest.raises(ValueError, match=r"target 'y' is missing \(NaN or None\) or infinite in 2 rows of the frame: 1, 4. Leave these rows out"):
+    with pytest.raises(ValueError,
+                       match=r"target 'y' is missing \(NaN or None\) or infinite in 2 rows of the frame: 1, 4. Leave these rows out"):
         target(y, block)
 
 
 def test_labels_that_training_lacks():
-    with pytest.raises(ValueError, match=r"'y' has labels in the frame that are not among the 2 classes of training, .*\['c'\] in 1 row \(4\)"):
+    with pytest.raises(ValueError,
+                       match=r"'y' has labels in the frame that are not among the 2 classes of training, .*\['c'\] in 1 row \(4\)"):
         target(["a", "a", "b", "a", "c", "b"])
     assert target(["a", "a", "b", "a", "c", "b"], CategoryBlock(vocab=["c", "b", "a"])).y.tolist() == [2, 2, 1, 2, 0, 1]
     assert target(pd.Categorical(["a", "a", "b", "a", "c", "b"], ["c", "b", "x", "a"])).y.tolist() == [2, 2, 1, 2, 0, 1]
@@ -259,7 +269,8 @@ def test_labels_that_training_lacks():
 def test_targets_that_cannot_be():
     with pytest.raises(TypeError, match=r"'y' holds datetime64.*make a number of it"):
         target(pd.to_datetime(["2020-01-01"] * 6))
-    with pytest.raises(TypeError, match=r"to be predicted as a number, but holds .* such as str 'a'. For classes write y_block=CategoryBlock"):
+    with pytest.raises(TypeError,
+                       match=r"to be predicted as a number, but holds .* such as str 'a'. For classes write y_block=CategoryBlock"):
         target(["a"] * 6, RegressionBlock)
     with pytest.raises(TypeError, match=r"y_block takes CategoryBlock, RegressionBlock or MultiCategoryBlock; received int 3"):
         target([1.5] * 6, 3)

@@ -14,8 +14,9 @@ from minifast.data.loaders import DataLoaders
 from minifast.data.samplers import WeightedSampler
 from minifast.data.splitters import RandomSplitter
 from minifast.seeds import set_seed
+from minifast.tabular.dataloader import TabDataLoader, TableDataLoaders
 from minifast.tabular.frames import TabularPandas
-from minifast.tabular.loaders import TabDataLoader, TabularDataLoaders
+from minifast.tabular.loaders import TabularDataLoaders
 from minifast.tabular.procs import Categorify, FillMissing, Normalize
 from minifast.tabular.splits import random_split
 
@@ -36,7 +37,7 @@ def rows(batches):
 
 def test_every_row_once_and_in_step(to):
     dls = to.dataloaders(bs=8)
-    assert isinstance(dls, TabularDataLoaders) and isinstance(dls.train, TabDataLoader) and isinstance(dls.train, DataLoader)
+    assert isinstance(dls, TableDataLoaders) and isinstance(dls.train, TabDataLoader) and isinstance(dls.train, DataLoader)
     batches = list(dls.train)
     assert sorted(rows(batches)) == [*range(33)][:33] or len(rows(batches)) == 32          # 33 = 4 * 8 + 1: a last batch of one is dropped
     assert [len(b[0]) for b in batches] == [8] * 4 and rows(batches) != sorted(rows(batches))
@@ -73,6 +74,14 @@ def test_one_batch_leaves_the_random_streams_alone(to):
     assert torch.equal(before, torch.get_rng_state()) and not torch.equal(a[1], b[1])
 
 
+def test_the_rows_of_a_batch_have_names(to):
+    dls = to.dataloaders(bs=8)
+    batch = next(iter(dls.valid))
+    assert [n.split(",")[1] for n in dls.valid.names_of_batch()] == [f" row {int(v)}" for v in batch[1][:, 0]]
+    batch = next(iter(dls.train))
+    assert [n.split(",")[1] for n in dls.train.names_of_batch()] == [f" row {int(v)}" for v in batch[1][:, 0]]
+
+
 def test_samplers_and_parts(to):
     weights = [1.0] + [0.0] * 32
     assert set(rows(to.dataloaders(bs=8, sampler=WeightedSampler(weights)).train)) == {0}
@@ -88,7 +97,7 @@ def test_batch_transforms(to):
     assert max(rows(to.dataloaders(bs=8).with_tfms(lambda x: x * 2 if x.is_floating_point() else x).valid)) == 98
     plain = to.dataloaders(bs=8)
     plain.add_tfms(lambda x: x * 2 if x.is_floating_point() else x, "after_batch")
-    assert max(rows(plain.valid)) == 98 and isinstance(plain.new(bs=4), TabularDataLoaders)
+    assert max(rows(plain.valid)) == 98 and isinstance(plain.new(bs=4), TableDataLoaders)
     with pytest.raises(ValueError, match="not made item by item; the event is 'after_batch'"):
         plain.train.add_tfms(abs, "after_item")
 
@@ -186,7 +195,8 @@ def test_the_order_of_columns_is_that_of_the_frame_in_every_process(df):
     code = ("import pandas as pd\nfrom minifast.tabular.loaders import TabularDataLoaders\n"
             "df = pd.DataFrame({n: [1.0, 2.0, 3.0] for n in 'zyxwvutabc'})\n"
             "print(TabularDataLoaders.from_df(df, cat_names=[], y_names='a').train.dataset.cont_names)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONHASHSEED": "7"})
     assert done.stdout == "['z', 'y', 'x', 'w', 'v', 'u', 't', 'b', 'c']\n"
 
 

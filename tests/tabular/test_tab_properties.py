@@ -23,7 +23,8 @@ ALL = {
     "int": (st.integers(-5, 5) | st.integers(2**53, 2**53 + 3), [object, "int64", "Int64", "category"]),
     "float": (st.floats(-1e6, 1e6) | st.sampled_from([0.1, -0.0]), [object, "float64", "Float64", "category"]),
     "bool": (st.booleans(), [object, "bool", "boolean", "category"]),
-    "date": (st.dates(pd.Timestamp("1990-01-01").date(), pd.Timestamp("2030-01-01").date()).map(pd.Timestamp), ["datetime64[s]", "datetime64[ns]", object]),
+    "date": (st.dates(pd.Timestamp("1990-01-01").date(), pd.Timestamp("2030-01-01").date()).map(pd.Timestamp),
+             ["datetime64[s]", "datetime64[ns]", object]),
     "mixed": (TEXT | st.integers(-3, 3) | st.floats(-3, 3), [object]),
 }
 GAPS = {object: [None, float("nan"), pd.NA, pd.NaT]}
@@ -124,14 +125,16 @@ def test_one_row_frames_and_unknown_columns(case):
 def test_retyped_copies_give_the_same_predictions():
     rng = np.random.default_rng(0)
     n = 300
-    df = pd.DataFrame({"s": rng.choice(["a", "b", "c"], n), "i": rng.integers(1, 9, n), "x": rng.normal(size=n), "y": rng.choice(["p", "q"], n)})
+    df = pd.DataFrame({"s": rng.choice(["a", "b", "c"], n), "i": rng.integers(1, 9, n), "x": rng.normal(size=n),
+                       "y": rng.choice(["p", "q"], n)})
     df.loc[::7, "s"] = None
     learn = tabular_learner(TabularDataLoaders.from_df(df, cat_names=["s", "i"], cont_names=["x"], y_names="y"), layers=[10])
     learn.fit(1)
     want = learn.predict(df)[2]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for types in ({"s": "category", "i": "category"}, {"s": "string", "i": "Int32"}, {"s": object, "i": float}, {"i": object, "x": object}):
+        for types in ({"s": "category", "i": "category"}, {"s": "string", "i": "Int32"}, {"s": object, "i": float},
+                      {"i": object, "x": object}):
             torch.testing.assert_close(learn.predict(df.astype(types))[2], want)
         order = rng.permutation(n)
         torch.testing.assert_close(learn.predict(df.iloc[order].astype({"s": "category"}))[2], want[order])

@@ -1,0 +1,108 @@
+"""Which columns a learner relies on, and how its predictions depend on one of them."""
+import numpy as np
+import pandas as pd
+import torch
+
+from ..messages import describe, did_you_mean, plural
+from .columns import numbers_of
+from .dataloader import TabDataLoader
+
+__all__ = ["partial_dependence", "permutation_importance"]
+
+
+def _loader(learn, ds_idx, dl, where):
+    dl = learn.dls[ds_idx] if dl is None else dl
+    if not isinstance(dl, TabDataLoader):
+        raise TypeError(f"{where} needs loaders of a TabularPandas; received {describe(dl)}")
+    return dl
+
+
+def permutation_importance(learn, ds_idx=1, dl=None, monitor="valid_loss", n_repeats=3, seed=0):
+    """How much worse the learner gets when the values of one column are shuffled among the rows: a DataFrame with `column`, `importance`
+    (the mean over `n_repeats`, positive where the column helps) and `std`, the most important first.
+
+    ds_idx, dl: which rows, with labels; default validation. monitor: 'valid_loss' or the name of one of the learner's metrics, of which it
+    must be known whether lower is better. A column and the marks of its missing values are shuffled together. Columns that say the
+    same share their importance. Source: L. Breiman, "Random Forests", 2001.
+    """
+    dl = _loader(learn, ds_idx, dl, "permutation_importance")
+    table, tensors = dl.dataset, dl.dataset.tensors
+    if len(tensors) <= table.n_inp:
+        raise ValueError("permutation_importance needs rows with labels: make them with dls.test_dl(df, with_labels=True)")
+    place, sign = _monitored(learn, monitor)
+
+    def score(*tensors):
+        with learn.no_bar():
+            return sign * learn.validate(dl=dl.new(table.with_tensors(*tensors), bs=4096, shuffle=False, drop_last=False))[place]
+
+    base, rng, rows = score(*tensors), np.random.default_rng(seed), []
+    for column, (codes, numbers) in _places(table).items():
+        worse = []
+        for _ in range(n_repeats):
+            order = torch.from_numpy(rng.permutation(len(table)))
+            changed = [t.clone() for t in tensors]
+            changed[0][:, codes] = tensors[0][order][:, codes]
+            if numbers:
+                changed[1][:, numbers] = tensors[1][order][:, numbers]
+            worse.append(score(*changed) - base)
+        rows.append((column, float(np.mean(worse)), float(np.std(worse))))
+    found = pd.DataFrame(rows, columns=["column", "importance", "std"])
+    return found.sort_values("importance", ascending=False, ignore_index=True)
+
+
+def _monitored(learn, monitor):
+    "`(place among the values of validate, sign that makes lower better)`."
+    if monitor == "valid_loss":
+        return 0, 1
+    names = [m.name for m in learn.metrics]
+    if monitor not in names:
+        raise ValueError(f"monitor={monitor!r} is neither 'valid_loss' nor a metric of the learner{did_you_mean(monitor, names) or '.'} "
+                         f"Metrics: {', '.join(names) or 'none'}")
+    lower = learn.metrics[names.index(monitor)].lower_is_better
+    if lower is None:
+        raise ValueError(f"monitor={monitor!r}: this metric does not say whether lower or higher is better: set its `lower_is_better`")
+    return 1 + names.index(monitor), 1 if lower else -1
+
+
+def _places(table):
+    "`{column of the frame: (positions among the codes, positions among the numbers)}`."
+    marks = {mark: name for proc in table.procs for name, mark in getattr(proc, "na_cols", {}).items()}
+    found = {name: ([], []) for name in table.raw_cat_names + table.raw_cont_names}
+    for j, name in enumerate(table.cat_names):
+        found[marks.get(name, name)][0].append(j)
+    for j, name in enumerate(table.cont_names):
+        found[name][1].append(j)
+    return found
+
+
+def partial_dependence(learn, name, values=None, n=20, ds_idx=1, max_rows=1000, seed=0):
+    """The mean prediction if every row had the same value in column `name`, for each of `values`: a DataFrame with the column, then a
+    column per class (the mean probability) or target (the mean).
+
+    values: default the `n` most frequent categories, or `n` quantiles of the numbers. ds_idx: whose rows; `max_rows` of them at random.
+    Source: J. Friedman, "Greedy Function Approximation: A Gradient Boosting Machine", 2001.
+    """
+    dl = _loader(learn, ds_idx, None, "partial_dependence")
+    table = dl.dataset
+    if name not in table.raw_cat_names + table.raw_cont_names:
+        known = table.raw_cat_names + table.raw_cont_names
+        raise KeyError(f"{name!r} is no column of the data{did_you_mean(name, known) or '.'} Columns: {', '.join(map(str, known))}")
+    rows = np.random.default_rng(seed).permutation(len(table))[:max_rows]
+    frame = table.at(np.sort(rows)).decode()
+    if values is None:
+        values = _usual_values(frame[name], name in table.raw_cont_names, n)
+    if not len(values):
+        raise ValueError(f"partial_dependence: {name!r} has no value in {plural(len(frame), 'row')}")
+    outputs = list(map(str, table.vocab)) if table.vocab is not None else list(table.y_names)
+    means = []
+    for value in values:
+        with learn.no_bar():
+            preds, _ = learn.get_preds(dl=dl.new(table.test_set(frame.assign(**{name: value})), bs=4096, shuffle=False, drop_last=False))
+        means.append(preds.reshape(len(frame), -1).mean(0).tolist())
+    return pd.DataFrame(means, columns=outputs).assign(**{name: list(values)})[[name, *outputs]]
+
+
+def _usual_values(column, continuous, n):
+    if continuous:
+        return np.unique(np.nanquantile(numbers_of(column, column.name), np.linspace(0, 1, n))).tolist()
+    return column.value_counts().index[:n].tolist()
