@@ -91,7 +91,7 @@ def minifast_rows(train, test):
             "one-cycle + label smoothing": row(loss=LabelSmoothingCrossEntropyFlat()),
             "one-cycle + mixup": row(cbs=[MixUp]),
             "one-cycle + EMA": row(cbs=[lambda: EMA(0.99)]),
-            "one-cycle + progressive resizing": row(cbs=[lambda: ProgressiveResize(16)]),
+            "one-cycle + progressive resizing": row(cbs=[lambda: ProgressiveResize(20, finish=0.5)]),
             "one-cycle + flip": row(flip=True), "one-cycle + flip + TTA": row(flip=True, tta=True)}
 
 

@@ -148,7 +148,7 @@ def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
         raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
     source = learn.dls[ds_idx] if dl is None else dl
     varying = varying_transforms(source)
-    if kind := _place_of_targets(source):
+    if kind := _place_of_targets(learn.dls[-1 if len(learn.dls) == 1 else 1]):
         from .vision.tta_geometry import tta_geometry
         return tta_geometry(learn, kind, ds_idx, dl, n, beta, use_max)
     if not varying:

@@ -12,13 +12,14 @@ from .report import issue, not_applicable, passed
 from .wiring import class_axis
 
 
-def _fetched(probe, n=3):
-    "The first `n` batches of the validation loader, of at most 64 items each, made anew."
+def _fetched(probe):
+    "The first batches of the validation loader, made anew: one of at most 16 items if the probe is fast, else three of at most 64."
+    n, bs = (1, 16) if probe.fast else (3, 64)
     dl = probe.twin.dls.valid
     if dl is None:
         return None
-    if hasattr(dl, "after_batch") and dl.bs > 64:
-        dl = dl.new(bs=64, num_workers=0)
+    if hasattr(dl, "after_batch") and dl.bs > bs:
+        dl = dl.new(bs=bs, num_workers=0)
     return Batches([to_device(b, probe.device) for b in islice(iter(dl), n)], getattr(dl, "n_inp", None))
 
 
@@ -36,7 +37,7 @@ def largest_difference(a, b):
 
 def repeats(probe):
     "Two validation passes over the same batches, each loaded anew."
-    one, two = _fetched(probe), _fetched(probe)
+    one, two = probe.once("validation batches", lambda: _fetched(probe)), _fetched(probe)
     if one is None:
         return not_applicable("MF601", "there is no validation data")
     if any(not split_batch(b, one.n_inp)[2] for b in one):
@@ -52,7 +53,7 @@ def repeats(probe):
 
 def agree(probe):
     "predict, get_preds and validate on the same validation items."
-    batches = _fetched(probe, 2)
+    batches = probe.once("validation batches", lambda: _fetched(probe))
     if batches is None or any(not split_batch(b, batches.n_inp)[2] for b in batches):
         return not_applicable("MF602", "there is no validation data with targets")
     twin = probe.twin

@@ -151,6 +151,7 @@ class Probe:
 
     def __init__(self, learn, twin, fast=False):
         self.learn, self.twin, self.fast = learn, twin, fast
+        self.n_items = N_ITEMS // 2 if fast else N_ITEMS
         twin.to_device()
         self.model, self.loss_func = twin.model, twin.loss_func
         self.kind = kind_of(self.loss_func)
@@ -213,13 +214,13 @@ class Probe:
         if hasattr(dl, "after_batch"):
             over = {} if split == "valid" else {"seed": 0} if split == "train" else {"seed": 0, "split_idx": 1, "shuffle": True}
             try:
-                wanted = dl.new(bs=min(dl.bs, N_ITEMS), num_workers=0, **over)
+                wanted = dl.new(bs=min(dl.bs, self.n_items), num_workers=0, **over)
             except Exception:                   # a loader with other arguments
                 wanted = dl
         found = []
         for batch in islice(iter(wanted), n):
             step = Step(*split_batch(to_device(batch, self.device), n_inp))
-            found.append(step if step.n <= N_ITEMS else step.take(list(range(N_ITEMS))))
+            found.append(step if step.n <= self.n_items else step.take(list(range(self.n_items))))
         return found
 
     # -- running ----------------------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def speed(probe):
     learn = probe.learn
     if len(learn.dls.train) < 3:
         return not_applicable("MF701", "an epoch has fewer than 3 batches")
-    times = measure(learn, 4 if probe.fast else 10, 6.0 if probe.fast else 20.0, warm_up=1)
+    times = measure(learn, 3 if probe.fast else 10, 12.0 if probe.fast else 30.0, warm_up=1)
     if not times["steps"]:
         return not_applicable("MF701", "no step was finished in time")
     worst, share, _ = verdict(times)

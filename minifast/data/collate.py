@@ -5,24 +5,24 @@ from numbers import Number
 
 import numpy as np
 import torch
-from torch.utils.data import default_collate
+from torch.utils.data import default_collate, get_worker_info
 
 from ..messages import describe
 from ..nested import map_nested
 
 
-def collate(samples, names=None, _place=""):
+def collate(samples, names=None, _place="", buffers=None):
     """One batch of `samples`: tuples, named tuples, lists, dicts or dataclasses of tensors, arrays and numbers become the same of
     stacked tensors.
 
     Python numbers become tensors of torch's default type (float32, int64, bool); strings and None stay lists. Tensor subclasses
-    become plain tensors, see `kinds_of`. names: what to call each sample in an error.
+    become plain tensors, see `kinds_of`. names: what to call each sample in an error. buffers: a `BufferPool` to stack large tensors into.
     """
     one = samples[0]
     if isinstance(one, torch.Tensor):
-        return _stack(samples, names, _place)
+        return _stack(samples, names, _place, buffers)
     if isinstance(one, np.ndarray):
-        return _stack([torch.as_tensor(o) for o in samples], names, _place)
+        return _stack([torch.as_tensor(o) for o in samples], names, _place, buffers)
     if isinstance(one, (str, bytes)) or one is None:
         return list(samples)
     if isinstance(one, (Number, np.generic)):
@@ -34,15 +34,16 @@ def collate(samples, names=None, _place=""):
         for o, name in zip(samples, names or map(str, range(len(samples))), strict=False):
             if o.keys() != one.keys():
                 raise ValueError(f"the samples of a batch must have the same keys: received {sorted(one)} and, of {name}, {sorted(o)}")
-        return type(one)((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]")) for k in one)
+        return type(one)((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]", buffers)) for k in one)
     if is_dataclass(one):
-        return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}") for f in fields(one)})
+        return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}", buffers)
+                               for f in fields(one)})
     if isinstance(one, (tuple, list)):
         sizes = set(map(len, samples))
         if len(sizes) > 1:
             raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sorted(sizes)}. For items "
                              "of different lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")
-        parts = [collate(column, names, f"{_place} [{i}]") for i, column in enumerate(zip(*samples, strict=True))]
+        parts = [collate(column, names, f"{_place} [{i}]", buffers) for i, column in enumerate(zip(*samples, strict=True))]
         return type(one)(*parts) if hasattr(one, "_fields") else tuple(parts) if isinstance(one, tuple) else parts
     hint = "turn the image into a tensor, `item_tfms=ToTensor`" if hasattr(one, "getbands") else "turn it into a tensor with a transform"
     raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the loader a "
@@ -58,13 +59,18 @@ def _numbers(samples, place):
         raise TypeError(f"element{place} of the samples is a number here and something else there: {describe(samples[:4])}") from e
 
 
-def _stack(tensors, names, place):
+def _stack(tensors, names, place, buffers):
     if set(map(type, tensors)) != {torch.Tensor}:
         odd = next((t for t in tensors if not isinstance(t, torch.Tensor)), None)
         if odd is not None:
             raise TypeError(f"element{place} of the samples is a tensor here and {describe(odd)} there")
         tensors = [t.as_subclass(torch.Tensor) for t in tensors]
     try:
+        one = tensors[0]
+        if one.device.type == "cpu" and one.layout == torch.strided and not any(t.requires_grad for t in tensors):
+            out = _stack_out(one, len(tensors), buffers)
+            if out is not None:
+                return torch.stack(tensors, out=out)
         return default_collate(tensors)             # which stacks into shared memory where it runs in a worker
     except RuntimeError:
         shapes = {}
@@ -76,6 +82,18 @@ def _stack(tensors, names, place):
     raise ValueError(f"cannot make a batch: element{place} of the samples has {len(shapes)} different shapes: {seen}. "
                      + ("Bring all to one size, for images with `item_tfms=Resize(224)`" if tensors[0].ndim >= 2 else
                         "Pad them to one length in a `before_batch` transform, or give the loader a `collate_fn`"))
+
+
+def _stack_out(one, n, buffers):
+    "Where to stack `n` tensors like `one`, if there is a better place than a new tensor."
+    channels_last = one.ndim == 3 and one.shape[0] > 1 and one.stride(0) == 1
+    if get_worker_info() is None:
+        return None if buffers is None else buffers.empty((n, *one.shape), one.dtype, channels_last)
+    if not channels_last:
+        return None
+    c, h, w = one.shape
+    shared = one._typed_storage()._new_shared(n * c * h * w, device="cpu")
+    return one.new_empty(0).set_(shared).resize_(n, h, w, c).permute(0, 3, 1, 2)
 
 
 # -- kinds: what the elements were before they became plain tensors ----------------------------------------------------------------

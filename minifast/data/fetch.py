@@ -7,14 +7,16 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_info
 
-from ..messages import add_note
+from ..messages import add_note, plural
 from ..nested import map_nested, plain
 from ..seeds import item_rng
 from ..transform import Pipeline
 from .collate import collate, kinds_of
+from .loading import loading
 
 # Third part of the key of a batch's generator: items have (epoch seed, index) or (epoch seed, index, repeat), and never come to this.
 _BATCH = 2**32 - 1
+_REPLACING = 2**32 - 2      # as that, of an item that takes the place of one that cannot be made
 
 
 def batch_rng(epoch_seed, number):
@@ -38,17 +40,18 @@ def is_in_memory(dataset):
 
 
 class Batch:
-    "A collated batch of plain tensors on its way, and what its tensors were before (see `collate.kinds_of`)."
-    __slots__ = ("data", "kinds")
+    """A collated batch of plain tensors on its way, and what its tensors were before (see `collate.kinds_of`). skipped: the items that
+    could not be made and were replaced, index -> why."""
+    __slots__ = ("data", "kinds", "skipped")
 
-    def __init__(self, data, kinds=None):
-        self.data, self.kinds = data, kinds
+    def __init__(self, data, kinds=None, skipped=None):
+        self.data, self.kinds, self.skipped = data, kinds, skipped
 
     def pin_memory(self):
         def pin(x):
             return x.pin_memory() if isinstance(x, torch.Tensor) and x.device.type == "cpu" else x
 
-        return Batch(map_nested(pin, self.data), self.kinds)
+        return Batch(map_nested(pin, self.data), self.kinds, self.skipped)
 
 
 @contextmanager
@@ -74,11 +77,14 @@ class Fetcher:
     """`fetcher[epoch_seed, batch number, indices, repeats]` is that `Batch`: the dataset that the workers of a loader see.
 
     Each item has its own generator, a function of the epoch seed and its index: it goes to `dataset.sample(i, rng)`, where the
-    dataset has that method, and to the item transforms.
+    dataset has that method, and to the item transforms. on_error: 'raise', or 'skip' to put another item of the batch in the place of
+    one that cannot be made. cache, channels_last: what pictures are opened with, see `loading`. buffers: a `BufferPool` to collate
+    into; it does not travel to worker processes.
     """
 
-    def __init__(self, dataset, after_item, before_batch, collate_fn=None):
+    def __init__(self, dataset, after_item, before_batch, collate_fn=None, on_error="raise", cache=None, channels_last=False, buffers=None):
         self.dataset, self.after_item, self.before_batch, self.collate_fn = dataset, after_item, before_batch, collate_fn
+        self.on_error, self.cache, self.channels_last, self.buffers = on_error, cache, channels_last, buffers
         self.draws = hasattr(dataset, "sample")
         untouched = not len(after_item) and not len(before_batch) and collate_fn is None
         self.tensors = _tensors_of(dataset) if untouched else None
@@ -87,32 +93,65 @@ class Fetcher:
     def __len__(self):
         return len(self.dataset)
 
+    def __getstate__(self):
+        return {**self.__dict__, "buffers": None}
+
     def __getitem__(self, key):
-        epoch_seed, number, indices, repeats = key
+        epoch_seed, number, indices, _ = key
         if self.tensors is not None:
             return Batch(_index_all(self.tensors, indices))
         with nullcontext() if self.quiet else _private_streams(epoch_seed, number):
-            return self._batch(epoch_seed, indices, repeats)
+            samples, skipped = [None] * len(indices), {}
+            self.fill(key, range(len(indices)), samples, skipped)
+            return self.finish(key, samples, skipped)
 
-    def _batch(self, epoch_seed, indices, repeats):
-        samples = self._samples(epoch_seed, indices, repeats)
+    def fill(self, key, positions, samples, skipped, stopped=None):
+        """Make the samples at these `positions` of the batch `key` and put them into the list `samples`; what could not be made is noted in
+        the dict `skipped`. stopped: a function that says when to give up."""
+        epoch_seed, _, indices, repeats = key
+        with loading(self.cache, self.channels_last):
+            if not (self.draws or len(self.after_item) or self.on_error == "skip"):
+                for k, sample in zip(positions, self._as_they_are([indices[k] for k in positions]), strict=True):
+                    samples[k] = sample
+                return
+            for k in positions:
+                if stopped is not None and stopped():
+                    return
+                try:
+                    samples[k] = self.item(indices[k], epoch_seed, repeats[k] if repeats else 0)
+                except Exception as e:
+                    if self.on_error != "skip" or isinstance(e, MemoryError):
+                        raise
+                    skipped[indices[k]] = _reason(e)
+                    samples[k] = self._another(indices, indices[k], epoch_seed, skipped, e)
+
+    def _another(self, indices, failed, epoch_seed, skipped, error):
+        "A sample in the place of item `failed`: of another item of its batch, which one is a function of the seed."
+        others = sorted(set(indices) - {failed}) or [i for i in range(min(len(self.dataset), 64)) if i != failed]
+        for j in item_rng(epoch_seed, failed, _REPLACING).permutation(others).tolist():
+            try:
+                return self.item(j, epoch_seed, _REPLACING)
+            except Exception as e:
+                skipped[j] = _reason(e)
+        add_note(error, f"on_error='skip' found no item to take its place: {plural(len(others), 'other')} of its batch cannot be made either, "
+                        "so the fault is hardly with single files")
+        raise error
+
+    def finish(self, key, samples, skipped=None):
+        "The `Batch` of the `samples` made for `key`."
+        epoch_seed, _, indices, _ = key
         if len(self.before_batch):
             samples = self.before_batch(samples, item_rng(epoch_seed, indices[0], _BATCH))
         if self.collate_fn is not None:
             data = self.collate_fn(samples)
             if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
                 data = dict(data)
-            return Batch(plain(data), kinds_of(data))
+            return Batch(plain(data), kinds_of(data), skipped)
         try:
-            return Batch(collate(samples), kinds_of(samples[0]))
+            return Batch(collate(samples, buffers=self.buffers), kinds_of(samples[0]), skipped)
         except (TypeError, ValueError, RuntimeError):
             collate(samples, [self.name_of(i) for i in indices])        # once more, for a message with names
             raise
-
-    def _samples(self, epoch_seed, indices, repeats):
-        if self.draws or len(self.after_item):
-            return [self.item(i, epoch_seed, repeats[k] if repeats else 0) for k, i in enumerate(indices)]
-        return self._as_they_are(indices)
 
     def _as_they_are(self, indices):
         samples, dataset = [], self.dataset
@@ -152,6 +191,10 @@ class Fetcher:
             return dataset_idle
         bare = Fetcher(self.dataset, Pipeline(), Pipeline())
         return dataset_idle + self.after_item.idle(bare.item(0, epoch_seed), item_rng(epoch_seed, 0))
+
+
+def _reason(error):
+    return f"{type(error).__name__}: {error}"
 
 
 def _tensors_of(dataset):

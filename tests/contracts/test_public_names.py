@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-MODULES = ["minifast.basics", "minifast.vision.all"]
+MODULES = ["minifast.basics", "minifast.vision.all", "minifast.tabular.all"]
 
 #: The names that notebooks of the fast.ai course use in vision code, of those parts that minifast has.
 COURSE = """

@@ -1,0 +1,114 @@
+import pytest
+from zoo import BROKEN, HEALTHY
+
+from minifast.checks.codes import CODES
+from minifast.checks.learner import CHECKS, check_learner
+from minifast.checks.loaders import CHECKS as DATA_CHECKS
+from minifast.checks.report import (
+    Check,
+    ChecksFailed,
+    Report,
+    check_ignore,
+    issue,
+    not_applicable,
+    passed,
+    run,
+    skipped,
+    tip,
+)
+
+
+def animal(name):
+    return next(a for a in BROKEN + HEALTHY if a.name == name).make()
+
+
+@pytest.fixture
+def report():
+    return Report([tip("MF401", "a bit high", loss=3.0), issue("MF105", "softmax twice", n=2), passed("MF101"), skipped("MF501", "ignored"),
+                   not_applicable("MF202", "ask for it")], "learn.check() of X", {"preparing": 1.0, "MF105": 0.5})
+
+
+def test_a_report_sorts_by_cause_and_can_be_asked(report):
+    assert [c.code for c in report] == ["MF101", "MF105", "MF202", "MF401", "MF501"] and len(report) == 5
+    assert report.cause.code == "MF105" and not report.ok and [c.code for c in report.tips] == ["MF401"]
+    assert report["MF401"].evidence == {"loss": 3.0} and report.seconds == 1.5
+    with pytest.raises(KeyError, match="MF601 .* is not in this report"):
+        report["MF601"]
+    with pytest.raises(ValueError, match="there is no check 'MF999'"):
+        report["MF999"]
+
+
+def test_a_report_as_text_html_and_frame(report):
+    text = str(report)
+    assert text.startswith("learn.check() of X: 1 issue, 1 tip, 1 passed, 1 not applicable, 1 skipped (1.5 s)")
+    assert "✗ MF105 Activation and loss: issue. softmax twice" in text and "n=2" in text and "docs/checks.md#mf105" in text
+    assert text.index("MF105") < text.index("MF401") < text.index("MF101")
+    html = Report([issue("MF105", "<b>")])._repr_html_()
+    assert "&lt;b&gt;" in html and "<b>MF" not in html and "docs/checks.md#mf105" in html
+    frame = report.frame()
+    assert frame.verdict.tolist() == ["pass", "issue", "not applicable", "tip", "skipped"] and frame.loc[1, "evidence"] == {"n": 2}
+    assert list(Report([]).frame().columns)[:2] == ["code", "verdict"]
+
+
+def test_raise_if_failed(report):
+    with pytest.raises(ChecksFailed, match=r"1 check failed for learn.check\(\) of X:\n.*softmax twice") as e:
+        report.raise_if_failed()
+    assert e.value.report is report
+    good = Report([passed("MF101"), tip("MF401", "high")])
+    assert good.raise_if_failed() is good
+    with pytest.raises(ChecksFailed, match="MF401"):
+        good.raise_if_failed(tips=True)
+
+
+def test_unknown_codes_and_verdicts_are_refused():
+    with pytest.raises(ValueError, match="did you mean 'MF101'"):
+        Check("MF1011", "pass")
+    with pytest.raises(ValueError, match="verdict='bad'"):
+        Check("MF101", "bad")
+    with pytest.raises(ValueError, match="no check 'softmax'"):
+        check_ignore(["MF101", "softmax"])
+    assert check_ignore("MF101") == {"MF101"}
+
+
+def test_run_skips_what_needs_a_failed_check_and_survives_errors():
+    def broken(subject):
+        raise RuntimeError("odd\nmodel")
+
+    results, times = run([("MF101", lambda s: issue("MF101", "nan"), (), False), ("MF102", lambda s: passed("MF102"), ("MF101",), False),
+                          ("MF103", lambda s: passed("MF103"), ("MF102",), False), ("MF108", broken, (), False),
+                          ("MF501", lambda s: passed("MF501"), (), True), ("MF502", lambda s: passed("MF502"), (), False)],
+                         None, ["MF502"], fast=True)
+    by_code = {c.code: c for c in results}
+    assert by_code["MF102"].found == "needs MF101, which failed" and by_code["MF103"].found == "needs MF102, which failed"
+    assert by_code["MF108"].verdict == "skipped" and by_code["MF108"].found == "could not be run here: RuntimeError: odd"
+    assert by_code["MF501"].found == "left out by fast=True" and by_code["MF502"].found == "ignored"
+    assert set(times) == set(by_code)
+
+
+def test_ignore_and_fast():
+    learn = animal("classes from points")
+    report = check_learner(learn, fast=True, ignore=["MF310", "MF701"])
+    assert report["MF310"].found == "ignored" and report["MF501"].found == "left out by fast=True" and report.ok
+    with pytest.raises(ValueError, match="no check"):
+        check_learner(learn, ignore=["MF000"])
+
+
+def test_the_learning_rate_can_be_given():
+    learn = animal("classes from points")
+    report = check_learner(learn, fast=True, lr=5.0)
+    assert report["MF308"].verdict == "issue" and learn.lr == 1e-3
+
+
+def test_every_code_is_checked_once_and_documented():
+    codes = [c[0] for c in (*CHECKS, *DATA_CHECKS)]
+    assert set(codes) == set(CODES)
+    assert len([c[0] for c in CHECKS]) == len({c[0] for c in CHECKS}) and len(DATA_CHECKS) == len({c[0] for c in DATA_CHECKS})
+    assert all(code.title and code.asks.endswith("?") and code.advice for code in CODES.values())
+
+
+def test_pictures_are_drawn_on_request():
+    import matplotlib.pyplot as plt
+    drawn = []
+    report = Report([issue("MF105", "x", draw=lambda: drawn.append(1)), passed("MF101")])
+    assert report.show() == 1 and report.show("MF101") == 0 and drawn == [1]
+    plt.close("all")
