@@ -27,8 +27,8 @@ from .callbacks.averaging import EMA, SWA
 from .callbacks.batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback
 from .callbacks.distill import KnowledgeDistillation
 from .callbacks.dynamics import PredictionDynamics
-from .callbacks.gradients import GradientClip, GradientClipValue
-from .callbacks.loggers import CSVLogger, JSONLogger, ShowGraphCallback
+from .callbacks.gradients import GradientClip
+from .callbacks.loggers import CSVLogger, ShowGraphCallback
 from .callbacks.lr_finder import SuggestionMethod, minimum, slide, steep, valley
 from .callbacks.mix import CutMix, CutMixUp, MixUp
 from .callbacks.precision import MixedPrecision
@@ -54,24 +54,23 @@ from .data.splitters import (ColSplitter, EndSplitter, FileSplitter, FuncSplitte
                              RandomSplitter, RandomSubsetSplitter, TrainTestSplitter)
 from .data.splitters_groups import FixedSplitter, GroupSplitter, TimeSplitter
 from .device import default_device, defaults
-from .ensemble.averaging import Ensemble, average_preds
-from .ensemble.bagging import bagging
-from .ensemble.kfold import kfold, train_on_all
+from .ensemble.averaging import average_preds
+from .ensemble.kfold import kfold
 from .groups import param_groups, trainable_params
 from .hooks import Hook, Hooks, hook_output, hook_outputs, module_summary
 from .items import L, coll_repr, first, range_of
 from .layers import (AdaptiveConcatPool2d, ConvLayer, Embedding, Flatten, Lambda, LinBnDrop, Module, NormType, ResBlock,
-                     SelfAttention, SigmoidRange, SimpleCNN, TimeDistributed, apply_init, sequential, sigmoid_range)
+                     SelfAttention, SigmoidRange, SimpleCNN, apply_init, sequential, sigmoid_range)
 from .learner import Learner
 from .losses import (BaseLoss, BCELossFlat, BCEWithLogitsLossFlat, CrossEntropyLossFlat, DiceLoss, FocalLoss, FocalLossFlat, L1LossFlat,
                      LabelSmoothingCrossEntropy, LabelSmoothingCrossEntropyFlat, MSELossFlat)
 from .metrics import (Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti, accuracy, accuracy_multi, error_rate, exp_rmspe,
                       foreground_acc, mae, mse, msle, rmse, top_k_accuracy)
-from .metrics_base import AvgMetric, LossMetric, Metric, Perplexity
+from .metrics_base import AvgMetric, Metric, Perplexity
 from .metrics_sklearn import (APScoreBinary, APScoreMulti, BalancedAccuracy, BrierScore, CohenKappa, ExplainedVariance, F1Score,
                               F1ScoreMulti, FBeta, HammingLoss, Jaccard, MatthewsCorrCoef, PearsonCorrCoef, Precision, PrecisionMulti,
                               R2Score, Recall, RecallMulti, RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef, skm_to_fastai)
-from .model_info import num_features_model, params, total_params
+from .model_info import params
 from .nested import to_cpu, to_detach, to_device, to_np
 from .optim import SGD, Adam, Lamb, Larc, Lion, Lookahead, Optimizer, OptimWrapper, QHAdam, RAdam, RMSProp, ranger
 from .plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
@@ -87,27 +86,25 @@ __all__ = [
     "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException",
     "CancelTrainException", "CancelValidException", "Categorize", "CategoryBlock", "ChannelsLast", "CohenKappa", "ColReader",
     "ColSplitter", "ConvLayer", "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader", "DataLoaders", "Datasets",
-    "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EndSplitter", "Ensemble", "ExplainedVariance", "F",
-    "F1Score", "F1ScoreMulti", "FBeta", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss", "FocalLossFlat",
-    "FuncSplitter", "GradientAccumulation", "GradientClip", "GradientClipValue", "GrandparentSplitter", "GroupSplitter", "HammingLoss",
-    "Hook", "Hooks", "ImageGetter", "IndexSplitter", "Inf", "ItemGetter", "ItemTransform", "JSONLogger", "Jaccard", "JaccardCoeff",
-    "JaccardCoeffMulti", "KnowledgeDistillation", "L", "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat",
-    "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop", "Lion", "Lookahead", "LossMetric", "MCDropoutCallback", "MSELossFlat",
-    "MaskSplitter", "MatthewsCorrCoef", "Metric", "MixUp", "MixedPrecision", "Module", "MultiCategorize", "MultiCategoryBlock",
-    "NormType", "OneHotEncode", "OptimWrapper", "Optimizer", "Order", "ParamScheduler", "Path", "PearsonCorrCoef", "Perplexity",
-    "Pipeline", "Precision", "PrecisionMulti", "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score",
-    "RAdam", "RMSProp", "RandTransform", "RandomSplitter", "RandomSubsetSplitter", "Recall", "RecallMulti", "Recorder",
-    "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "ResBlock", "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM",
-    "SGD", "SWA", "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SelfAttention",
-    "ShortEpochCallback", "ShowGraphCallback", "SigmoidRange", "SimpleCNN", "SimpleNamespace", "SpearmanCorrCoef", "SuggestionMethod",
-    "Tensor", "TerminateOnNaNCallback", "TfmdLists", "TimeDistributed", "TimeSplitter", "TorchScheduler", "TrainTestSplitter",
-    "Transform", "TransformBlock", "URLs", "accuracy", "accuracy_multi", "apply_init", "array", "average_preds", "bagging", "coll_repr",
-    "combine_scheds", "combined_cos", "default_device", "defaults", "download_url", "error_rate", "exp_rmspe", "first", "fixed_seed",
-    "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "hook_output", "hook_outputs", "kfold",
-    "loguniform", "mae", "math", "matplotlib", "minimum", "module_summary", "mse", "msle", "nn", "no_random", "noop", "np",
-    "num_features_model", "one_hot", "os", "param_groups", "params", "parent_label", "partial", "pd", "plt", "progress_bar", "random",
-    "random_search", "range_of", "ranger", "re", "rmse", "sequential", "set_seed", "show_at", "show_image", "show_images",
-    "show_titled_image", "shutil", "sigmoid_range", "skm_to_fastai", "slide", "steep", "store_attr", "string", "subplots", "tensor",
-    "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch", "total_params", "train_on_all", "trainable_params",
-    "untar_data", "using_attr", "valley",
+    "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EndSplitter", "ExplainedVariance", "F", "F1Score",
+    "F1ScoreMulti", "FBeta", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss", "FocalLossFlat", "FuncSplitter",
+    "GradientAccumulation", "GradientClip", "GrandparentSplitter", "GroupSplitter", "HammingLoss", "Hook", "Hooks", "ImageGetter",
+    "IndexSplitter", "Inf", "ItemGetter", "ItemTransform", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti", "KnowledgeDistillation", "L",
+    "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop",
+    "Lion", "Lookahead", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef", "Metric", "MixUp", "MixedPrecision",
+    "Module", "MultiCategorize", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper", "Optimizer", "Order",
+    "ParamScheduler", "Path", "PearsonCorrCoef", "Perplexity", "Pipeline", "Precision", "PrecisionMulti", "PredictionDynamics",
+    "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score", "RAdam", "RMSProp", "RandTransform", "RandomSplitter",
+    "RandomSubsetSplitter", "Recall", "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "ResBlock",
+    "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SGD", "SWA", "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin",
+    "SchedNo", "SchedPoly", "SelfAttention", "ShortEpochCallback", "ShowGraphCallback", "SigmoidRange", "SimpleCNN", "SimpleNamespace",
+    "SpearmanCorrCoef", "SuggestionMethod", "Tensor", "TerminateOnNaNCallback", "TfmdLists", "TimeSplitter", "TorchScheduler",
+    "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "accuracy", "accuracy_multi", "apply_init", "array", "average_preds",
+    "coll_repr", "combine_scheds", "combined_cos", "default_device", "defaults", "download_url", "error_rate", "exp_rmspe", "first",
+    "fixed_seed", "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "hook_output", "hook_outputs",
+    "kfold", "loguniform", "mae", "math", "matplotlib", "minimum", "module_summary", "mse", "msle", "nn", "no_random", "noop", "np",
+    "one_hot", "os", "param_groups", "params", "parent_label", "partial", "pd", "plt", "progress_bar", "random", "random_search",
+    "range_of", "ranger", "re", "rmse", "sequential", "set_seed", "show_at", "show_image", "show_images", "show_titled_image", "shutil",
+    "sigmoid_range", "skm_to_fastai", "slide", "steep", "store_attr", "string", "subplots", "tensor", "to_cpu", "to_detach",
+    "to_device", "to_np", "top_k_accuracy", "torch", "trainable_params", "untar_data", "using_attr", "valley",
 ]

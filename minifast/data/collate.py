@@ -67,7 +67,7 @@ def _stack(tensors, names, place, buffers):
         tensors = [t.as_subclass(torch.Tensor) for t in tensors]
     try:
         one = tensors[0]
-        if one.device.type == "cpu" and one.layout == torch.strided and not any(t.requires_grad for t in tensors):
+        if one.device.type == "cpu" and one.layout == torch.strided and not any(t.requires_grad or t.dtype != one.dtype for t in tensors):
             out = _stack_out(one, len(tensors), buffers)
             if out is not None:
                 return torch.stack(tensors, out=out)

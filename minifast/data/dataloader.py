@@ -7,10 +7,10 @@ import sys
 from warnings import warn
 
 import torch
-from torch.utils.data import IterableDataset
 
-from ..device import cpu_count, default_device
-from ..messages import add_note, describe, plural, reject_unknown
+from ..allocator import keep_freed_memory
+from ..device import default_device
+from ..messages import add_note, describe, plural
 from ..nested import leaves, plain, to_device
 from ..seeds import draw_seed, fixed_seed, item_rng
 from ..transform import Pipeline
@@ -42,9 +42,9 @@ class DataLoader(torch.utils.data.DataLoader):
                  after_batch=None, device=None, n_inp=None, seed=None, sampler=None, collate_fn=None, pin_memory=None,
                  persistent_workers=None, timeout=None, multiprocessing_context=None, split_idx=None, verbose=False, batch_size=None,
                  **unknown):
-        _reject_unknown(unknown)
+        reject_unknown_loader_args(unknown)
         bs = bs if batch_size is None else batch_size
-        _check(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers)
+        check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers)
         self._args = {"dataset": dataset, "bs": bs, "shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "n_inp": n_inp,
                       "seed": seed, "sampler": sampler, "collate_fn": collate_fn, "pin_memory": pin_memory, "timeout": timeout,
                       "persistent_workers": persistent_workers, "multiprocessing_context": multiprocessing_context, "split_idx": split_idx}
@@ -293,7 +293,7 @@ class DataLoader(torch.utils.data.DataLoader):
     def new(self, dataset=None, **overrides):
         """A loader like this one with other arguments. `shuffle=` replaces a sampler; `split_idx=1` on a training loader gives its items
         with the transforms of validation items."""
-        _reject_unknown({k: v for k, v in overrides.items() if k not in LOADER_KEYWORDS}, "loader.new(...)")
+        reject_unknown_loader_args({k: v for k, v in overrides.items() if k not in LOADER_KEYWORDS}, "loader.new(...)")
         if "batch_size" in overrides:
             overrides["bs"] = overrides.pop("batch_size")
         args = {**self._args, "device": self._device, "after_item": self.after_item, "before_batch": self.before_batch,
@@ -337,50 +337,3 @@ class DataLoader(torch.utils.data.DataLoader):
 
 def _as_it_is(batch):
     return batch
-
-
-#: The keywords of `DataLoader`, besides its dataset.
-LOADER_KEYWORDS = ("bs", "batch_size", "shuffle", "num_workers", "drop_last", "after_item", "before_batch", "after_batch", "device",
-                   "n_inp", "seed", "sampler", "collate_fn", "pin_memory", "persistent_workers", "timeout", "multiprocessing_context",
-                   "split_idx", "verbose")
-
-
-def _reject_unknown(unknown, where="DataLoader(...)"):
-    for name in ("item_tfms", "batch_tfms"):
-        if name in unknown:
-            raise TypeError(f"{where} does not take {name}: give a DataBlock {name}=, or write "
-                            f"{'after_item' if name == 'item_tfms' else 'after_batch'}= here")
-    reject_unknown(unknown, LOADER_KEYWORDS, where)
-
-
-def _check(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers):
-    "Refuse what cannot work, all problems at once."
-    if isinstance(dataset, IterableDataset):
-        raise TypeError(f"DataLoader needs a dataset with len and indices; {type(dataset).__name__} is an IterableDataset. Put it in "
-                        "torch's own DataLoader, and that in DataLoaders(train_dl, valid_dl)")
-    if not hasattr(dataset, "__len__") or not (hasattr(dataset, "__getitem__") or hasattr(dataset, "sample")) or hasattr(dataset, "iloc"):
-        raise TypeError(f"DataLoader needs a dataset with len and indices; received {describe(dataset)}. Items become a dataset with "
-                        "Datasets(items, tfms) or a DataBlock, tensors with torch.utils.data.TensorDataset(x, y)")
-
-    def whole(value, least):
-        return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-    problems = []
-    if not len(dataset):
-        problems.append("the dataset is empty")
-    if not whole(bs, 1):
-        problems.append(f"bs={bs!r}: a batch has a whole number of items, at least 1")
-    if num_workers is not None and not whole(num_workers, 0):
-        problems.append(f"num_workers={num_workers!r}: a whole number of processes, 0 for none, None to choose")
-    if seed is not None and not whole(seed, 0):
-        problems.append(f"seed={seed!r}: a whole number >= 0, or None")
-    if timeout is not None and (not isinstance(timeout, (int, float)) or timeout < 0):
-        problems.append(f"timeout={timeout!r}: seconds >= 0")
-    if sampler is not None and shuffle:
-        problems.append("shuffle=True and sampler=... both say in which order: give one of them")
-    if sampler is not None and not hasattr(sampler, "__len__"):
-        problems.append(f"sampler={describe(sampler)}: a sampler must have a length")
-    if persistent_workers and num_workers == 0:
-        problems.append("persistent_workers=True needs workers, but num_workers=0")
-    if problems:
-        raise ValueError("DataLoader: " + "; ".join(problems))
