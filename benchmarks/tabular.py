@@ -4,10 +4,10 @@
     python benchmarks/tabular.py --fastai PYTHON               fastai of another environment: the path of its Python
     python benchmarks/tabular.py --only predict,preds --rounds 15 --json
 
-The table has 8 category columns (3 to 10,000 values; text, then whole numbers) and 6 of numbers, two of them with gaps. Measured: processing up
-to loaders that are ready, an epoch at batch 1024 with validation, `get_preds` on ready rows, `predict` of one row. Each side lives in a
-process of its own and they take turns; a ratio is the median over the rounds of minifast over the other within a round, first of wall
-time, then of processor time. Peak memory is what a side needs beyond what it had before, in the first call.
+The table has 8 category columns (3 to 10,000 values; text, then whole numbers) and 6 of numbers, two of them with gaps. Measured:
+processing up to loaders that are ready, an epoch at batch 1024 with validation, `get_preds` on ready rows, `predict` of one row. Each
+side lives in a process of its own and they take turns; a ratio is the median over the rounds of minifast over the other within a round,
+first of wall time, then of processor time. Peak memory is what a side needs beyond what it had before, in the first call.
 """
 import argparse
 import gc
@@ -360,15 +360,15 @@ def measure(task, sides, args):
     for name, side in sides.items():
         peak = first[name]["peak"]
         row = {"task": task, "rows": rows, "side": name, "version": side.version, "rounds": args.rounds,
-               "ms": round(1e3 * median(t["wall"] for t in times[name]), 3), "cpu_ms": round(1e3 * median(t["cpu"] for t in times[name]), 3),
+               **{key: round(1e3 * median(t[kind] for t in times[name]), 3) for key, kind in (("ms", "wall"), ("cpu_ms", "cpu"))},
                "peak_mb": None if peak is None else round(peak / 2**20, 1)}
         text = f"{task:9} {name:9} {row['ms']:10.2f} ms  (cpu {row['cpu_ms']:10.2f})   peak {row['peak_mb']} MiB"
         if name != "minifast":
             ratios = [a["wall"] / b["wall"] for a, b in zip(times["minifast"], times[name], strict=True)]
             row["ratio"], (row["ratio_q1"], row["ratio_q3"]) = round(median(ratios), 4), [round(q, 4) for q in quartiles(ratios)]
             row["ratio_cpu"] = round(median(a["cpu"] / b["cpu"] for a, b in zip(times["minifast"], times[name], strict=True)), 4)
-            text += (f"   minifast takes {row['ratio']:.3f} of it ({row['ratio_q1']:.3f}-{row['ratio_q3']:.3f}, cpu {row['ratio_cpu']:.3f}), "
-                     f"is {1 / row['ratio']:.2f} times as fast (cpu {1 / row['ratio_cpu']:.2f})")
+            text += (f"   minifast takes {row['ratio']:.3f} of it ({row['ratio_q1']:.3f}-{row['ratio_q3']:.3f}, "
+                     f"cpu {row['ratio_cpu']:.3f}), is {1 / row['ratio']:.2f} times as fast (cpu {1 / row['ratio_cpu']:.2f})")
         report(row, text, args.json)
 
 

@@ -56,14 +56,14 @@ def _pair_pictures(data, pairs, title):
     def draw():
         from ..plots import get_grid, show_image
         shown = pairs[:4]
-        axes = get_grid(2 * len(shown), ncols=2, imsize=2.2, title=title)
+        axes = get_grid(2 * len(shown), ncols=2, imsize=2.8, title=title)
         for k, pair in enumerate(shown):
             for side, i in enumerate(pair):
                 f = data.facts[i]
                 from PIL import Image
                 with Image.open(f.path) as im:
                     im.thumbnail((200, 200))
-                    show_image(im.convert("RGB"), ax=axes[2 * k + side], title=f"{data.side_names[data.sides[i]]}: {Path(f.path).name}")
+                    show_image(im.convert("RGB"), ax=axes[2 * k + side], title=f"{data.side_names[data.sides[i]]}\n{Path(f.path).name}")
         return axes
     return draw
 

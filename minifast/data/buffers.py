@@ -66,10 +66,8 @@ class BufferPool:
 
 
 def _made(shape, dtype, channels_last, **kwargs):
-    if channels_last and len(shape) == 4:
-        n, c, h, w = shape
-        return torch.empty((n, h, w, c), dtype=dtype, **kwargs).permute(0, 3, 1, 2)
-    return torch.empty(shape, dtype=dtype, **kwargs)
+    layout = torch.channels_last if channels_last and len(shape) == 4 else torch.contiguous_format
+    return torch.empty(shape, dtype=dtype, memory_format=layout, **kwargs)     # no view: a view holds a second tensor
 
 
 #: Of batch transforms on the CPU.

@@ -123,6 +123,12 @@ class RamCache(PictureCache):
         super().__init__(presize, spec, max_bytes)
         self._kept = {}
 
+    def __getstate__(self):
+        return self._presize, self.spec, self.max_bytes     # a copy begins empty
+
+    def __setstate__(self, state):
+        self.__init__(*state)
+
     def _is_free(self, n):
         found = free_memory()
         return found is None or found[0] - n > found[1] / 5
@@ -208,6 +214,14 @@ class DiskCache(PictureCache):
         self.bytes, self.n, self.full = 0, 0, False
 
 
+class _Presize:
+    def __init__(self, transform, split_idx):
+        self.transform, self.split_idx = transform, split_idx
+
+    def __call__(self, hw):
+        return self.transform.presize(hw, self.split_idx)
+
+
 def presizer(after_item, split_idx):
     """(presize, spec) for the pictures that go through the pipeline `after_item`: of the first transform that has a `presize` method, if
     nothing that would have to see the whole picture comes before it."""
@@ -215,7 +229,7 @@ def presizer(after_item, split_idx):
         if f.split_idx is not None and split_idx is not None and f.split_idx != split_idx:
             continue
         if hasattr(f, "presize"):
-            return (lambda hw: f.presize(hw, split_idx)), f"{f!r} on split {split_idx}"
+            return _Presize(f, split_idx), f"{f!r} on split {split_idx}"
         if not getattr(f, "keeps_size", False):
             break
     return None, "whole"

@@ -3,7 +3,6 @@
 One batch goes through: indices -> `dataset[i]` -> after_item -> before_batch -> collate (all this in a worker, where there are any)
 -> the device -> after_batch (in this process, on the device) -> plain tensors.
 """
-import sys
 from warnings import warn
 
 import torch
@@ -14,20 +13,26 @@ from ..messages import add_note, describe, plural
 from ..nested import leaves, plain, to_device
 from ..seeds import draw_seed, fixed_seed, item_rng
 from ..transform import Pipeline
+from .buffers import BufferPool
+from .cache import RamCache, make_cache
 from .collate import kinds_after, wrap_kinds
-from .fetch import Fetcher, batch_rng, is_in_memory
+from .fetch import Fetcher, batch_rng
+from .loader_args import LOADER_KEYWORDS, check_loader_args, reject_unknown_loader_args
 from .samplers import Batches, InOrder, Shuffled
-from .workers import WORKER_TIMEOUT, Failure, InWorker, explain_dead_worker, start_method
+from .threads import BatchThreads
+from .worker_choice import choose_processes, choose_workers, draws_from_global_streams, may_draw_globally
+from .workers import WORKER_TIMEOUT, Failure, InWorker, explain_dead_worker
 
 
 class DataLoader(torch.utils.data.DataLoader):
     """Batches of `dataset`, any object with `len` and indices whose samples are tuples, dicts or dataclasses (an own `sample(i, rng)` is
     preferred).
 
-    bs: items per batch (torch's name `batch_size` works too). shuffle: a new order each epoch. num_workers: processes that prepare
-    batches; they are kept between epochs. None: 0 for data in memory and for a single batch, else one per core up to 8; where
-    processes cannot be forked (Windows, macOS) 0, because there a script must protect itself with `if __name__ == '__main__'`; the
-    attribute `num_workers` is the number in use. drop_last: drop an incomplete last batch; None: only if it is a single item and the
+    bs: items per batch (torch's name `batch_size` works too). shuffle: a new order each epoch. num_workers: how many workers prepare
+    batches, at most two batches each in advance. None: 0 for data in memory and for a single batch, else one per core up to 8; the
+    attribute `num_workers` is the number in use. worker_type: 'thread', 'process', or None: threads for pictures, which are decoded and
+    resized outside of Python's lock, else processes (kept between epochs; where they cannot be forked, on Windows and macOS, none, because
+    there a script must protect itself with `if __name__ == '__main__'`); the attribute `worker_type` is what is in use. drop_last: drop an incomplete last batch; None: only if it is a single item and the
     loader shuffles, because batch norm cannot train on it. after_item: transforms of each sample. before_batch: transforms of the
     list of samples. after_batch: transforms of the batch, on the device. device: None: `default_device()` when first needed. n_inp:
     how many elements of a batch are inputs. seed: order and augmentation become a function of (seed, epoch); None: of a seed drawn
@@ -36,57 +41,52 @@ class DataLoader(torch.utils.data.DataLoader):
     batch. pin_memory: None: if the device is a GPU. timeout: seconds to wait for a worker; None: 300. multiprocessing_context: None:
     chosen, see `workers.start_method`. split_idx: 0 for training, 1 for validation items: which transforms apply, see `Transform`; a loader
     with 1 that does not shuffle gives the same batches each time. verbose: print one line about what was chosen.
+    on_error: 'raise', or 'skip' to put another item of the batch in the place of one that cannot be made; `skipped` says which. cache:
+    keep decoded pictures in memory ('ram') or on disk ('disk', or a folder), see `data.cache`. cache_bytes: at most so many.
     """
 
     def __init__(self, dataset, bs=64, shuffle=False, num_workers=None, drop_last=None, after_item=None, before_batch=None,
                  after_batch=None, device=None, n_inp=None, seed=None, sampler=None, collate_fn=None, pin_memory=None,
                  persistent_workers=None, timeout=None, multiprocessing_context=None, split_idx=None, verbose=False, batch_size=None,
-                 **unknown):
+                 worker_type=None, on_error="raise", cache=None, cache_bytes=None, **unknown):
         reject_unknown_loader_args(unknown)
         bs = bs if batch_size is None else batch_size
-        check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers)
+        check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers, worker_type, on_error,
+                          multiprocessing_context)
         self._args = {"dataset": dataset, "bs": bs, "shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "n_inp": n_inp,
                       "seed": seed, "sampler": sampler, "collate_fn": collate_fn, "pin_memory": pin_memory, "timeout": timeout,
-                      "persistent_workers": persistent_workers, "multiprocessing_context": multiprocessing_context, "split_idx": split_idx}
+                      "persistent_workers": persistent_workers, "multiprocessing_context": multiprocessing_context, "split_idx": split_idx,
+                      "worker_type": worker_type, "on_error": on_error, "cache": cache, "cache_bytes": cache_bytes}
         self.after_item, self.before_batch, self.after_batch = (Pipeline(f, split_idx) for f in (after_item, before_batch, after_batch))
         self.bs, self.seed, self.split_idx = bs, seed, split_idx
         self._device, self._n_inp = None if device is None else torch.device(device), n_inp
-        self._fetcher = Fetcher(dataset, self.after_item, self.before_batch, collate_fn)
+        self._fetcher = self._new_fetcher(dataset)
         sampler = (Shuffled if shuffle else InOrder)(len(dataset)) if sampler is None else sampler
         self._batches = Batches(sampler, bs, drop_last)
         if not len(self._batches):
             raise ValueError(f"the dataset is smaller than one batch: drop_last=True with {plural(len(sampler), 'item')} and bs={bs} "
                              f"leaves no batch at all, and nothing would be trained. Use bs={len(sampler)} or less, or drop_last=False")
-        workers, context = self._choose_workers(num_workers, multiprocessing_context)
+        workers, self.worker_type, context = choose_workers(self._fetcher, len(self._batches), num_workers, worker_type,
+                                                            multiprocessing_context, isinstance(self.cache, RamCache))
         super().__init__(dataset, batch_size=bs, sampler=sampler, num_workers=workers, collate_fn=collate_fn, pin_memory=bool(pin_memory),
                          drop_last=bool(drop_last), timeout=(WORKER_TIMEOUT if timeout is None else timeout) if workers else 0,
                          multiprocessing_context=context, persistent_workers=bool(workers) and persistent_workers is not False)
         self.epoch, self.epoch_seed, self.kinds = 0, None, None
         self._stock, self._resume, self._handed_out, self._turn, self._peeks = None, None, 0, 0, 0
-        self._kinds_known, self._reported, self._moves = False, False, None
+        self._kinds_known, self._reported, self._moves, self._buffers = False, False, None, None
+        self._threads_are_safe = worker_type == "thread" or not may_draw_globally(self._fetcher)
+        self.skipped = {}           #: with on_error='skip': what could not be made, index -> (its name, why)
         if verbose:
-            how = f"{plural(workers, 'worker')} ({context})" if workers else "no workers"
+            how = f"{plural(workers, self.worker_type)}{f' ({context})' if context else ''}" if workers else "no workers"
             print(f"{type(self).__name__}: {plural(self.n, 'item')} in {plural(len(self), 'batch')} of {bs}, {how}")
 
-    def _choose_workers(self, num_workers, context):
-        "The number of workers and how to start them."
-        spawns = not sys.platform.startswith("linux")
-        if num_workers is None:
-            if is_in_memory(self._args["dataset"]) or len(self._batches) < 2:
-                return 0, None
-            if spawns:
-                warn("the data are loaded in this process (num_workers=0), because here workers start by running your script again. For "
-                     "workers give num_workers=, and put what the script does under `if __name__ == '__main__':`", stacklevel=4)
-                return 0, None
-            num_workers = min(8, cpu_count(), len(self._batches))
-        if not num_workers or context is not None:
-            return num_workers, context if num_workers else None
-        context, why = start_method(self._fetcher)
-        if context is None:
-            warn(f"the data are loaded in this process (num_workers=0 instead of {num_workers}), because they cannot be sent to a "
-                 f"worker: {why}. Define functions at the top of a module, not as a lambda or in a notebook", stacklevel=4)
-            return 0, None
-        return num_workers, context
+    def _new_fetcher(self, dataset):
+        args = self._args
+        self.cache = args["cache"] = make_cache(args["cache"], self.after_item, self.split_idx, args["cache_bytes"])
+        # pictures may keep the layout they are decoded in where nothing but the transform that makes floats of them sees it
+        any_layout = (not len(self.before_batch) and args["collate_fn"] is None and len(self.after_item) > 0 and len(self.after_batch) > 0
+                      and getattr(self.after_item[-1], "loads_pictures", False) and getattr(self.after_batch[0], "any_layout", False))
+        return Fetcher(dataset, self.after_item, self.before_batch, args["collate_fn"], args["on_error"], self.cache, any_layout)
 
     # -- what it holds ----------------------------------------------------------------------------------------------------------
     def __len__(self):
@@ -147,7 +147,8 @@ class DataLoader(torch.utils.data.DataLoader):
 
     def __repr__(self):
         return (f"{type(self).__name__}: {plural(self.n, 'item')} in {plural(len(self), 'batch')} of {self.bs}, "
-                f"{'shuffled' if self._batches.sampler_shuffles else 'in order'}, num_workers={self.num_workers}")
+                f"{'shuffled' if self._batches.sampler_shuffles else 'in order'}, num_workers={self.num_workers}"
+                + (" (threads)" if self.worker_type == "thread" else ""))
 
     # -- iterating --------------------------------------------------------------------------------------------------------------
     def __iter__(self):
@@ -160,7 +161,21 @@ class DataLoader(torch.utils.data.DataLoader):
         self._turn += 1
         self._handed_out = start
         self._batches.epoch_seed, self._batches.start = self.epoch_seed, start
-        fetched = iter(self._workers()) if self.num_workers else self._in_this_process(iter(self._batches))
+        if getattr(self._fetcher, "pictures", False):
+            keep_freed_memory()
+        if self.num_workers and self.worker_type is None:           # the number was changed by hand
+            _, self.worker_type, self.multiprocessing_context = choose_workers(
+                self._fetcher, len(self), self.num_workers, self._args["worker_type"], None, isinstance(self.cache, RamCache))
+        if self.num_workers and self.worker_type == "thread" and not self._threads_are_safe:
+            self._look_for_global_draws()
+        if self.num_workers and self.worker_type == "process":
+            fetched = iter(self._workers())
+        elif self.num_workers:
+            self._give_buffers()
+            fetched = BatchThreads(self._fetcher, iter(self._batches), self.num_workers, self._pins(), self.timeout)
+        else:
+            self._give_buffers()
+            fetched = self._in_this_process(iter(self._batches))
         return self._epoch(fetched, self.epoch_seed, start, self._turn)
 
     def _new_epoch_seed(self):
@@ -177,6 +192,25 @@ class DataLoader(torch.utils.data.DataLoader):
     def _pins(self):
         return self.device.type == "cuda" if self._args["pin_memory"] is None else self._args["pin_memory"] and torch.cuda.is_available()
 
+    def _give_buffers(self):
+        "Memory for batches made in this process, used again when nobody holds them any more."
+        if hasattr(self._fetcher, "buffers"):
+            pins = self._pins()
+            if self._buffers is None or self._buffers.pin != pins:
+                self._buffers = BufferPool(pin=pins)
+            self._fetcher.buffers = self._buffers
+
+    def _look_for_global_draws(self):
+        "Threads share the global random streams: functions that draw from these get processes instead. Looked at once, on one item."
+        self._threads_are_safe = True
+        if not draws_from_global_streams(self._fetcher, 0, self.epoch_seed):
+            return
+        if isinstance(self.cache, RamCache):
+            self.num_workers, self.worker_type = 0, None
+        else:
+            self.num_workers, self.worker_type, context = choose_processes(self._fetcher, len(self._batches), self.num_workers, stacklevel=6)
+            self.multiprocessing_context = context if self.num_workers else None
+
     def _workers(self):
         "torch's loader, whose workers make whole batches; kept, so that they are."
         pins = self._pins()
@@ -189,6 +223,13 @@ class DataLoader(torch.utils.data.DataLoader):
         return self._stock
 
     def _epoch(self, fetched, epoch_seed, start, turn):
+        try:
+            yield from self._handing_out(fetched, epoch_seed, start, turn)
+        finally:                                # also when the loop is left early
+            if hasattr(fetched, "close"):
+                fetched.close()
+
+    def _handing_out(self, fetched, epoch_seed, start, turn):
         number = start
         while True:
             try:
@@ -205,17 +246,20 @@ class DataLoader(torch.utils.data.DataLoader):
                     raise error
                 finally:
                     del error, batch
-            finished = self._finish(batch, epoch_seed, number)
+            finished = [self._finish(batch, epoch_seed, number)]
             number += 1
             self._handed_out = number
-            yield finished
-            if turn != self._turn and self.num_workers:
+            del batch                           # nor is what was handed out held here: its memory may be used again soon
+            yield finished.pop()
+            if turn != self._turn and self.num_workers and self.worker_type == "process":
                 raise RuntimeError("this loader was iterated again before its epoch was over: its workers now serve the new loop. To "
                                    "look at a batch during training use one_batch(), for another pass loader.new()")
 
     def _finish(self, batch, epoch_seed, number):
         "The last steps: to the device, batch transforms, plain tensors."
         data, first = batch.data, not self._kinds_known
+        if batch.skipped:
+            self._note_skipped(batch.skipped)
         if self._moves is None:
             self._moves = self.device.type != "cpu" or any(isinstance(t, torch.Tensor) and t.device != self.device for t in leaves(data))
         if self._moves:
@@ -238,6 +282,13 @@ class DataLoader(torch.utils.data.DataLoader):
             add_note(e, f"in after_batch, batch {number}")
             raise
         return plain(data)
+
+    def _note_skipped(self, skipped):
+        if not self.skipped:
+            i, why = next(iter(skipped.items()))
+            warn(f"on_error='skip': {self._fetcher.name_of(i)} could not be made, and another item is in its place ({why}). All of them are in "
+                 "`loader.skipped`" + ("; what is predicted for them is of other items" if self.split_idx == 1 else ""), stacklevel=4)
+        self.skipped.update((i, (self._fetcher.name_of(i), why)) for i, why in skipped.items())
 
     def _is_meant(self, transform):
         return transform.split_idx is None or self.split_idx is None or transform.split_idx == self.split_idx
@@ -313,7 +364,7 @@ class DataLoader(torch.utils.data.DataLoader):
         if event not in ("after_item", "before_batch", "after_batch"):
             raise ValueError(f"add_tfms(event={event!r}): the events are 'after_item', 'before_batch' and 'after_batch'")
         setattr(self, event, getattr(self, event).add(tfms))
-        self._fetcher = Fetcher(self.dataset, self.after_item, self.before_batch, self._args["collate_fn"])
+        self._fetcher = self._new_fetcher(self.dataset)
         self._stock, self._kinds_known, self._reported = None, False, False
 
     def __getstate__(self):

@@ -13,6 +13,7 @@ from ..seeds import item_rng
 from ..transform import Pipeline
 from .collate import collate, kinds_of
 from .loading import loading
+from .threads import one_torch_thread
 
 # Third part of the key of a batch's generator: items have (epoch seed, index) or (epoch seed, index, repeat), and never come to this.
 _BATCH = 2**32 - 1
@@ -86,6 +87,7 @@ class Fetcher:
         self.dataset, self.after_item, self.before_batch, self.collate_fn = dataset, after_item, before_batch, collate_fn
         self.on_error, self.cache, self.channels_last, self.buffers = on_error, cache, channels_last, buffers
         self.draws = hasattr(dataset, "sample")
+        self.pictures = any(getattr(f, "loads_pictures", False) for f in after_item)
         untouched = not len(after_item) and not len(before_batch) and collate_fn is None
         self.tensors = _tensors_of(dataset) if untouched else None
         self.quiet = is_in_memory(dataset) and not len(after_item) and not len(before_batch)     # nothing here draws random numbers
@@ -102,7 +104,8 @@ class Fetcher:
             return Batch(_index_all(self.tensors, indices))
         with nullcontext() if self.quiet else _private_streams(epoch_seed, number):
             samples, skipped = [None] * len(indices), {}
-            self.fill(key, range(len(indices)), samples, skipped)
+            with one_torch_thread() if self.pictures else nullcontext():
+                self.fill(key, range(len(indices)), samples, skipped)
             return self.finish(key, samples, skipped)
 
     def fill(self, key, positions, samples, skipped, stopped=None):

@@ -6,10 +6,11 @@ from ..messages import describe, reject_unknown
 #: The keywords of `DataLoader`, besides its dataset.
 LOADER_KEYWORDS = ("bs", "batch_size", "shuffle", "num_workers", "drop_last", "after_item", "before_batch", "after_batch", "device",
                    "n_inp", "seed", "sampler", "collate_fn", "pin_memory", "persistent_workers", "timeout", "multiprocessing_context",
-                   "split_idx", "verbose")
+                   "split_idx", "verbose", "worker_type", "on_error", "cache", "cache_bytes")
 
 
 def reject_unknown_loader_args(unknown, where="DataLoader(...)"):
+    "Raise TypeError for keywords that no loader takes."
     for name in ("item_tfms", "batch_tfms"):
         if name in unknown:
             raise TypeError(f"{where} does not take {name}: give a DataBlock {name}=, or write "
@@ -17,7 +18,8 @@ def reject_unknown_loader_args(unknown, where="DataLoader(...)"):
     reject_unknown(unknown, LOADER_KEYWORDS, where)
 
 
-def check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers):
+def check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers, worker_type=None, on_error="raise",
+                      multiprocessing_context=None):
     "Refuse what cannot work, all problems at once."
     if isinstance(dataset, IterableDataset):
         raise TypeError(f"DataLoader needs a dataset with len and indices; {type(dataset).__name__} is an IterableDataset. Put it in "
@@ -35,7 +37,7 @@ def check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout,
     if not whole(bs, 1):
         problems.append(f"bs={bs!r}: a batch has a whole number of items, at least 1")
     if num_workers is not None and not whole(num_workers, 0):
-        problems.append(f"num_workers={num_workers!r}: a whole number of processes, 0 for none, None to choose")
+        problems.append(f"num_workers={num_workers!r}: a whole number of workers, 0 for none, None to choose")
     if seed is not None and not whole(seed, 0):
         problems.append(f"seed={seed!r}: a whole number >= 0, or None")
     if timeout is not None and (not isinstance(timeout, (int, float)) or timeout < 0):
@@ -46,5 +48,12 @@ def check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout,
         problems.append(f"sampler={describe(sampler)}: a sampler must have a length")
     if persistent_workers and num_workers == 0:
         problems.append("persistent_workers=True needs workers, but num_workers=0")
+    if worker_type not in (None, "thread", "process"):
+        problems.append(f"worker_type={worker_type!r}: it is 'thread', 'process' or None to choose")
+    if worker_type == "thread" and multiprocessing_context is not None:
+        problems.append(f"worker_type='thread' and multiprocessing_context={multiprocessing_context!r}, which is for processes: give one of "
+                        "them")
+    if on_error not in ("raise", "skip"):
+        problems.append(f"on_error={on_error!r}: it is 'raise' or 'skip'")
     if problems:
         raise ValueError("DataLoader: " + "; ".join(problems))

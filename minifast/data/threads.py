@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from contextlib import contextmanager
 
 _running = weakref.WeakSet()
 _registered = False
@@ -69,7 +70,11 @@ class _Making:
 
 
 def _work(shared):
-    use_one_torch_thread()
+    with one_torch_thread():
+        _make_batches(shared)
+
+
+def _make_batches(shared):
     while (job := shared.take()) is not None:
         making, positions = job
         result = None
@@ -173,10 +178,20 @@ def _end_all():
         threads.close()
 
 
-def use_one_torch_thread():
-    """Let torch's operations in this thread run in this thread alone: the threads are the parallelism, and each would start helpers of its
-    own. The number is kept per thread by OpenMP; `torch.set_num_threads` would also change MKL's, for all threads."""
+@contextmanager
+def one_torch_thread():
+    """Within the block torch's operations in this thread run in this thread alone: a picture is too small to be shared out, and where several
+    threads make batches each would start helpers of its own. The number is kept per thread by OpenMP; where torch does not use that, or
+    the system does not show it, nothing happens. (`torch.set_num_threads` may change other libraries' threads as well, for all.)
+    """
     try:
-        ctypes.CDLL(None).omp_set_num_threads(1)
-    except (AttributeError, OSError, TypeError):        # a torch without OpenMP, or a system that does not show it
-        pass
+        openmp = ctypes.CDLL(None)
+        before = openmp.omp_get_max_threads()
+        openmp.omp_set_num_threads(1)
+    except (AttributeError, OSError, TypeError):
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            openmp.omp_set_num_threads(before)

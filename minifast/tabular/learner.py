@@ -12,7 +12,6 @@ from ..callbacks.recorder import Recorder
 from ..inference import _OneBatch, get_preds, loader_for
 from ..learner import Learner
 from ..messages import describe, did_you_mean
-from ..nested import to_cpu
 from ..optim import Adam
 from .dataloader import TabDataLoader
 from .frames import TabularPandas, rows_frame
@@ -70,13 +69,14 @@ class TabularLearner(Learner):
         if not isinstance(row, (dict, pd.Series)):
             return self._predict_frame(rows_frame(row))
         table = self.table()
-        encoded = None if self._heard() else table.encode_row(row.to_dict() if isinstance(row, pd.Series) else row)
+        if isinstance(row, pd.Series):
+            row = dict(zip(row.index.tolist(), row.tolist(), strict=True))
+        encoded = None if self._heard() else table.encode_row(row)
         if encoded is None:
             frame, decoded, preds = self._predict_frame(rows_frame(row))
             return PredictedRow(lambda: frame), decoded[0], preds[0]
         codes, floats = encoded
-        xb = [torch.tensor([codes], dtype=torch.int64), torch.tensor([floats], dtype=torch.float32)][:table.n_inp]
-        preds = self._forward(xb)
+        preds = self._forward_row(codes, floats, table.with_cont)
         decoded = self.decode_pred(preds)
 
         def decoded_row():
@@ -92,18 +92,21 @@ class TabularLearner(Learner):
         return any(type(getattr(handler, "__self__", None)) not in _LISTENERS
                    for event in ("before_validate", "before_batch", "after_pred") for handler in heard[event])
 
-    def _forward(self, xb):
-        "Predictions of a batch, activated, on the CPU."
-        device = self.dls.device
-        if next(self.model.parameters()).device != device:
+    def _forward_row(self, codes, floats, with_cont):
+        "The prediction for one row, activated, on the CPU: (1, outputs)."
+        device, model = self.dls.device, self.model
+        if next(model.parameters()).device != device:
             self.to_device()
-        if self.model.training:
-            self.model.eval()
-        if device.type != "cpu":
-            xb = [x.to(device) for x in xb]
+        if model.training:
+            model.eval()
+        x_cont = torch.tensor([floats], dtype=torch.float32, device=device)
         with torch.no_grad(), self.forward_context():
-            pred = self.model(*xb)
-        return to_cpu(self.activation(pred))
+            if getattr(model, "takes_rows", False):
+                pred = model.forward_row(codes, x_cont)
+            else:
+                x_cat = torch.tensor([codes], dtype=torch.int64, device=device)
+                pred = model(x_cat, x_cont) if with_cont else model(x_cat)
+        return self.activation(pred).cpu()
 
     def _predict_frame(self, frame):
         dl = self.dls.test_dl(frame)

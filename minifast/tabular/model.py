@@ -84,6 +84,22 @@ class TabularModel(Module):
             x = torch.cat([x, numbers], 1) if self.n_emb else numbers
         return self.layers(x)
 
+    def forward_row(self, codes, x_cont):
+        """`forward` of one row whose codes are a list of whole numbers, in evaluation: (1, n_cont) -> (1, out_sz). With one row most of the
+        time goes into calling things, and there is less to call."""
+        parts = [e.weight[code] for e, code in zip(self.embeds, codes, strict=True)]
+        if not self.n_cont:
+            return self.layers(torch.cat(parts)[None])
+        numbers = x_cont if self.bn_cont is None else self.bn_cont(x_cont)
+        return self.layers(torch.cat([*parts, numbers[0]])[None] if parts else numbers)
+
+    @property
+    def takes_rows(self):
+        "Whether `forward_row` is all that a call of the model does: no subclass, hook or other embedding changes what happens on the way."
+        parts = [self, self.embeds, self.emb_drop, *self.embeds]
+        return (type(self).forward is TabularModel.forward and "forward" not in vars(self) and all(type(e) is Embedding for e in parts[3:])
+                and not any(m._forward_hooks or m._forward_pre_hooks for m in parts))
+
 
 def _activation(act_cls):
     if act_cls is nn.ReLU:

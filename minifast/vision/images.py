@@ -174,6 +174,7 @@ class ToTensor(Transform):
     """
     order = 5
     types = (Image.Image,)
+    loads_pictures = True           #: for the loader: decoding and resizing leave Python's lock to other threads
 
     def encodes(self, x):
         if isinstance(x, PILMask):
@@ -186,6 +187,7 @@ class IntToFloatTensor(Transform):
     "Pictures: integers divided by `div` -> floats in 0..1. Masks: integers floor-divided by `div_mask` -> int64 class numbers."
     order = 10
     types = (TensorImage, TensorMask)
+    any_layout = True               #: for the loader: pictures may come with their channels last in memory
 
     def __init__(self, div=255.0, div_mask=1):
         super().__init__()
@@ -195,7 +197,9 @@ class IntToFloatTensor(Transform):
         plain = x.as_subclass(torch.Tensor)
         if isinstance(x, TensorMask):
             return TensorMask(plain.long() if self.div_mask == 1 else plain.long() // self.div_mask)
-        return x if plain.is_floating_point() else TensorImage(plain.float().div_(self.div))
+        if plain.is_floating_point():
+            return x
+        return TensorImage(plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.div))
 
     def decodes(self, x):
         return TensorImage(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, TensorImage) and x.is_floating_point() else x

@@ -66,7 +66,7 @@ class V2(ItemTransform):
                 if not isinstance(o, v2.Transform) and type(o).__module__.startswith("torchvision."):
                     V2(o)
         self.transform, self.valid = t, for_validation(t)
-        self.is_random = self.varies = self.valid is not t
+        self.is_random = self.varies = self.draws_globally = self.valid is not t
         self.name = f"v2.{type(t).__name__}"
 
     def __call__(self, x, split_idx=None, rng=None):

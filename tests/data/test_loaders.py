@@ -262,7 +262,7 @@ def test_workers_live_as_long_as_the_loader():
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_num_workers_is_the_number_in_use(monkeypatch):
     assert on_cpu(tensors()).num_workers == 0 and on_cpu([(1, 2)] * 100, bs=2).num_workers == 0
-    monkeypatch.setattr("minifast.data.dataloader.cpu_count", lambda: 16)
+    monkeypatch.setattr("minifast.data.worker_choice.cpu_count", lambda: 16)
     if sys.platform.startswith("linux"):
         assert on_cpu(Pids(100), bs=1).num_workers == 8 and on_cpu(Pids(9), bs=4).num_workers == 3
     assert on_cpu(Pids(), bs=8).num_workers == 0                       # a single batch gains nothing from workers

@@ -1,0 +1,1 @@
+"""Looking at what a learner predicts: `Interpretation` and its kinds, likely label errors, calibration, heat maps."""

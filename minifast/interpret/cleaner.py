@@ -1,0 +1,185 @@
+"""Cleaning labels by eye: `ImageClassifierCleaner` in Jupyter, and `Decisions`, the CSV file that it writes. Nothing is ever deleted or moved."""
+import csv
+from pathlib import Path
+
+import torch
+
+from ..messages import did_you_mean, plural
+from .classification import ClassificationInterpretation
+
+__all__ = ["Decisions", "ImageClassifierCleaner"]
+
+FIELDS = ("path", "action", "label", "was", "split")
+KEEP, DELETE = "keep", "delete"
+
+
+class Decisions:
+    """What was decided about items, in a CSV file with the columns path, action ('keep', 'delete' or 'relabel'), label, was, split.
+
+    A later decision about a path replaces an earlier one. The file is written whole at each `save`, beside the old one, and then put in its place.
+    """
+
+    def __init__(self, file="cleaning.csv"):
+        self.file, self.rows = Path(file), {}
+        if self.file.is_file():
+            with self.file.open(newline="", encoding="utf-8") as f:
+                reader = csv.DictReader(f)
+                if reader.fieldnames is None or not set(FIELDS) <= set(reader.fieldnames):
+                    raise ValueError(f"{self.file} is no file of decisions: it needs the columns {', '.join(FIELDS)}; it has {reader.fieldnames}. Give "
+                                     "another name")
+                self.rows = {r["path"]: {k: r[k] for k in FIELDS} for r in reader}
+
+    def __len__(self):
+        return len(self.rows)
+
+    def put(self, path, action, label="", was="", split=""):
+        "Note a decision about `path`."
+        if action not in (KEEP, DELETE, "relabel"):
+            raise ValueError(f"action={action!r}: 'keep', 'delete' or 'relabel'")
+        if action == "relabel" and not label:
+            raise ValueError("action='relabel' needs the new label")
+        self.rows[str(path)] = {"path": str(path), "action": action, "label": str(label), "was": str(was), "split": str(split)}
+
+    def to_delete(self):
+        "The paths to delete, as a list."
+        return [Path(p) for p, r in self.rows.items() if r["action"] == DELETE]
+
+    def to_relabel(self):
+        "`[(path, new label)]`."
+        return [(Path(p), r["label"]) for p, r in self.rows.items() if r["action"] == "relabel"]
+
+    def save(self):
+        "Write the file; returns its path."
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        part = self.file.with_name(self.file.name + ".part")
+        with part.open("w", newline="", encoding="utf-8") as f:
+            writer = csv.DictWriter(f, FIELDS)
+            writer.writeheader()
+            writer.writerows(self.rows.values())
+        part.replace(self.file)
+        return self.file
+
+    def frame(self):
+        "A DataFrame of the decisions."
+        import pandas as pd
+        return pd.DataFrame(list(self.rows.values()), columns=list(FIELDS))
+
+
+class ImageClassifierCleaner:
+    """Go through the items of a class, the highest loss first, and say for each: keep, delete, or another class. For Jupyter (needs ipywidgets).
+
+    learn: a learner of one class per picture. opts: kept for fastai's signature. ds_idx: where to begin, 0 training, 1 validation. csv: where `save` writes
+    the decisions; nothing is deleted or moved by itself: `delete()` and `change()` return `(number, new label)` pairs for the pictures on show, as in
+    fastai, and `cleaner.decisions.to_delete()` the files. n: pictures on show at most.
+    """
+
+    def __init__(self, learn, opts=(), csv="cleaning.csv", ds_idx=0, n=30, size=128):
+        self.learn, self.n, self.size, self.decisions = learn, n, size, Decisions(csv)
+        self._known = {}
+        self.ds_idx, self.label = ds_idx, None
+        self.vocab = [str(v) for v in self.interp.vocab]
+        self.label = self.vocab[0]
+        self.order, self.choices, self._widget = [], [], None
+        self.select(self.label)
+
+    @property
+    def interp(self):
+        "The predictions on the split on show, computed once per split."
+        if self.ds_idx not in self._known:
+            self._known[self.ds_idx] = ClassificationInterpretation.from_learner(self.learn, self.ds_idx)
+        return self._known[self.ds_idx]
+
+    def select(self, label, ds_idx=None):
+        "Show the items of the class `label` (of another split), the highest loss first. Returns the numbers of the items."
+        if label not in self.vocab:
+            raise ValueError(f"there is no class {label!r}{did_you_mean(label, self.vocab) or '.'}")
+        self.label, self.ds_idx = label, self.ds_idx if ds_idx is None else ds_idx
+        members = torch.nonzero(self.interp.targs.reshape(-1) == self.vocab.index(label)).flatten()
+        self.order = members[self.interp.losses[members].argsort(descending=True)][:self.n].tolist()
+        known = [self.decisions.rows.get(str(self.interp.path(i))) for i in self.order]
+        self.choices = [KEEP if r is None or r["action"] == KEEP else DELETE if r["action"] == DELETE else r["label"] for r in known]
+        return self.order
+
+    def choose(self, k, choice):
+        "Decide about the `k`-th picture on show: 'keep', 'delete', or the name of a class."
+        if choice not in (KEEP, DELETE, *self.vocab):
+            raise ValueError(f"choose({k}, {choice!r}): 'keep', 'delete' or a class{did_you_mean(choice, [KEEP, DELETE, *self.vocab]) or '.'}")
+        self.choices[k] = choice
+        path = self.interp.path(self.order[k])
+        split = ("training", "validation")[self.ds_idx] if self.ds_idx in (0, 1) else str(self.ds_idx)
+        if choice in (KEEP, DELETE):
+            self.decisions.put(path, choice, was=self.label, split=split)
+        else:
+            self.decisions.put(path, "relabel", choice, self.label, split)
+
+    def delete(self):
+        "The places of the pictures on show that are to be deleted, as a list."
+        return [k for k, c in enumerate(self.choices) if c == DELETE]
+
+    def change(self):
+        "`[(place, new label)]` of the pictures on show that are to be relabelled."
+        return [(k, c) for k, c in enumerate(self.choices) if c not in (KEEP, DELETE, self.label)]
+
+    def save(self):
+        "Write the decisions to the CSV file; returns its path."
+        return self.decisions.save()
+
+    # -- in Jupyter -------------------------------------------------------------------------------------------------------------
+    def _png(self, i):
+        "Item `i` as the bytes of a small PNG."
+        import io
+
+        from PIL import Image
+        item = self.interp.path(i)
+        if isinstance(item, (str, Path)):
+            with Image.open(item) as im:
+                picture = im.convert("RGB")
+        else:
+            a = self.interp._decoded_inputs([i])[0][0]
+            a = a.detach().float().cpu()
+            a = (a - a.min()) / (a.max() - a.min()).clamp(min=1e-8)
+            a = (a * 255).byte().numpy()
+            picture = Image.fromarray(a.transpose(1, 2, 0) if a.shape[0] == 3 else a[0])
+        picture.thumbnail((self.size, self.size))
+        out = io.BytesIO()
+        picture.save(out, "PNG")
+        return out.getvalue()
+
+    def widget(self):
+        "The widget: menus for class and split, the pictures each with its choice, and a button that saves."
+        try:
+            import ipywidgets as w
+        except ImportError as e:
+            raise ImportError("ImageClassifierCleaner shows itself with ipywidgets: pip install 'minifast[notebook]' or pip install ipywidgets. "
+                              "Without it, use select(), choose() and save()") from e
+        splits = {"training": 0, "validation": 1} if len(self.learn.dls) > 1 else {"training": 0}
+        label = w.Dropdown(options=self.vocab, value=self.label, description="class")
+        split = w.Dropdown(options=list(splits), value=list(splits)[min(self.ds_idx, len(splits) - 1)], description="split")
+        button, said = w.Button(description="save"), w.Label()
+        box = w.HBox(layout=w.Layout(flex_flow="row wrap"))
+
+        def card(k):
+            i = self.order[k]
+            choice = w.Dropdown(options=[KEEP, DELETE, *self.vocab], value=self.choices[k], layout=w.Layout(width=f"{self.size}px"))
+            choice.observe(lambda change: self.choose(k, change["new"]), names="value")
+            text = w.HTML(f"<small>{self.interp.name(i)}<br>loss {float(self.interp.losses[i]):.2f}, "
+                          f"{self.interp.prediction_text(i)} {float(self.interp.p_predicted[i]):.2f}</small>")
+            return w.VBox([w.Image(value=self._png(i), format="png"), text, choice], layout=w.Layout(width=f"{self.size + 12}px"))
+
+        def refresh(change=None):
+            self.select(label.value, splits[split.value])
+            box.children = tuple(card(k) for k in range(len(self.order)))
+
+        def save(_):
+            said.value = f"{plural(len(self.decisions), 'decision')} in {self.save()}"
+
+        label.observe(refresh, names="value")
+        split.observe(refresh, names="value")
+        button.on_click(save)
+        refresh()
+        return w.VBox([w.HBox([label, split, button, said]), box])
+
+    def _ipython_display_(self):
+        from IPython.display import display
+        self._widget = self._widget or self.widget()
+        display(self._widget)

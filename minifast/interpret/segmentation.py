@@ -1,0 +1,100 @@
+"""`SegmentationInterpretation`: which classes of pixels are taken for which, and the pictures that come out worst."""
+import torch
+
+from ..messages import describe
+from .base import Interpretation, _is_picture, batch_of
+from .scores import confusion
+
+__all__ = ["SegmentationInterpretation"]
+
+
+class SegmentationInterpretation(Interpretation):
+    """`Interpretation` of masks: targets (items, height, width) of class ids, predictions (items, classes, height, width).
+
+    Pixels with the loss's `ignore_index` do not count.
+    """
+
+    score_name = "iou"
+
+    def __init__(self, learn, dl, preds, targs, decoded, losses):
+        super().__init__(learn, dl, preds, targs, decoded, losses)
+        if not isinstance(preds, torch.Tensor) or preds.ndim != 4 or not isinstance(targs, torch.Tensor) or targs.ndim != 3:
+            raise TypeError(f"SegmentationInterpretation takes masks; received predictions {describe(preds)}, targets {describe(targs)}")
+        self.n_classes = preds.shape[1]
+        if self.vocab is None or len(self.vocab) != self.n_classes:
+            self.vocab = list(range(self.n_classes))
+        func = getattr(learn.loss_func, "func", learn.loss_func)
+        ignored = getattr(func, "ignore_index", -100)
+        self.targs = targs.long().masked_fill(targs == ignored, -1) if ignored is not None else targs.long()
+        self._each = None
+
+    def item_confusions(self):
+        "The confusion matrix of each item: int64 (items, classes, classes), computed once."
+        if self._each is None:
+            self._each = torch.stack([confusion(t, d, self.n_classes) for t, d in zip(self.targs, self.decoded, strict=True)])
+        return self._each
+
+    def confusion_matrix(self):
+        "How many pixels of each class (rows) were taken for each class (columns), as an array of ints."
+        return self.item_confusions().sum(0).numpy()
+
+    def per_class(self):
+        "A DataFrame with a row per class: pixels, intersection over union, dice, precision, recall."
+        import pandas as pd
+        m = self.item_confusions().sum(0).double()
+        true, in_target, in_guess = m.diag(), m.sum(1), m.sum(0)
+        union = in_target + in_guess - true
+        return pd.DataFrame({"pixels": in_target.long().tolist(), "iou": (true / union.clamp(min=1)).tolist(),
+                             "dice": (2 * true / (in_target + in_guess).clamp(min=1)).tolist(), "precision": (true / in_guess.clamp(min=1)).tolist(),
+                             "recall": (true / in_target.clamp(min=1)).tolist()}, index=[str(v) for v in self.vocab])
+
+    @property
+    def iou(self):
+        "Of each item, the mean intersection over union of the classes that occur in its target or prediction: (items,)."
+        m = self.item_confusions().double()
+        true = m.diagonal(dim1=1, dim2=2)
+        union = m.sum(1) + m.sum(2) - true
+        return (true / union.clamp(min=1)).sum(1) / (union > 0).sum(1).clamp(min=1)
+
+    def _score(self):
+        return self.iou
+
+    def most_confused(self, min_val=1):
+        "`[(class, taken for, pixels)]`, the most frequent first."
+        m = self.confusion_matrix()
+        found = [(self.vocab[i], self.vocab[j], int(m[i, j])) for i in range(len(m)) for j in range(len(m)) if i != j and m[i, j] >= max(min_val, 1)]
+        return sorted(found, key=lambda o: -o[2])
+
+    def frame(self):
+        "A DataFrame with a row per item: path, loss, intersection over union, share of pixels right."
+        import pandas as pd
+        m = self.item_confusions().double()
+        right = m.diagonal(dim1=1, dim2=2).sum(1) / m.sum((1, 2)).clamp(min=1)
+        return pd.DataFrame({"path": [self.path(i) for i in range(len(self))], "loss": self.losses.tolist(), "iou": self.iou.tolist(),
+                             "pixels_right": right.tolist()})
+
+    def title(self, i):
+        return f"{self.name(i)}\nloss {float(self.losses[i]):.3g}, IoU {float(self.iou[i]):.2f}"
+
+    def show_items(self, indices, nrows=None, ncols=None, figsize=None):
+        "Draw each item twice: with its target, and with its prediction; returns the axes."
+        from ..plots import get_grid, show_item
+        n = len(indices)
+        columns = 2 * (ncols or min(2, n))
+        axes = get_grid(2 * n, nrows=nrows, ncols=columns, figsize=figsize, imsize=2.6)
+        batch = batch_of(self.dl, indices)
+        guess = (*batch[:-1], self.decoded[indices].to(batch[-1].device))
+        shown = [self._decoded(b, n) for b in (batch, guess)]
+        for k, i in enumerate(indices):
+            for side, (samples, word) in enumerate(zip(shown, ("target", "prediction"), strict=True)):
+                ax = axes[2 * k + side]
+                for x in samples[k]:
+                    if _is_picture(x):
+                        ax = show_item(x, ctx=ax) or ax
+                ax.set_title(f"{self.title(i)}\n{word}" if side == 0 else word, fontsize=8, loc="left")
+        return axes
+
+    def _decoded(self, batch, n):
+        if hasattr(self.dl, "decode_batch"):
+            return self.dl.decode_batch(batch, max_n=n)
+        return [tuple(t[i].cpu() for t in batch) for i in range(n)]
