@@ -30,7 +30,7 @@ CODES = {
                   "unfreeze the model, and take detach(), no_grad and argmax out of it"),
     "MF109": Code("Parameters and optimizer", "Does the optimizer hold exactly the trainable parameters of this model?",
                   "call learn.create_opt() after changing the model, and put every parameter into one group of the splitter"),
-    "MF110": Code("Modes", "Do dropout and norm layers follow train() and eval(), and is evaluation free of chance?",
+    "MF110": Code("Modes", "Do dropout and norm layers follow the mode of the model, and is evaluation free of chance?",
                   "use nn.Dropout, or F.dropout(x, training=self.training), and do not override train()"),
     "MF111": Code("Loss and right answers", "Is the loss of perfect predictions lower than that of wrong ones?",
                   "look at the sign of the loss and the order of its arguments: loss(prediction, target)"),

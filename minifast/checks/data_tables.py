@@ -171,7 +171,11 @@ def drift(data):
         table = _table(data, "MF825", side)
         if not isinstance(table, tuple):
             return table
-    (a, names, _), (b, _, _) = data.table(0), data.table(1)
+    (a, names, cats), (b, _, _) = data.table(0), data.table(1)
+    new = [j for j in np.flatnonzero(cats) if np.isin(b[:, j], np.unique(a[:, j]), invert=True).mean() > 0.05]     # MF827 is about these
+    if len(new) == len(names):
+        return not_applicable("MF825", "every column is a category that validation has not seen")
+    a, b, names = np.delete(a, new, 1), np.delete(b, new, 1), [n for j, n in enumerate(names) if j not in new]
     if min(len(a), len(b)) < 40 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return not_applicable("MF825", "too few rows, or values that are not finite")
     auc, importances = tell_apart(a, b)

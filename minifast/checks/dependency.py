@@ -3,6 +3,7 @@ import torch
 
 from ..nested import leaves
 from .report import issue, not_applicable, passed, tip
+from .updates import trained_steps
 
 
 # -- pure functions -----------------------------------------------------------------------------------------------------------------
@@ -111,7 +112,6 @@ def inputs_used(probe):
 def _ignored(probe, tensors, predict):
     """The numbers of the inputs that do not matter: by gradient at the start and after a few steps (a head that begins at zero has none
     yet), by replacement for those without gradient."""
-    from .updates import trained_steps
     found = set(range(len(tensors)))
     for when in ("start", "later"):
         if when == "start":

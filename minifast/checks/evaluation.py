@@ -9,7 +9,7 @@ from ..data.rows import Rows
 from ..nested import leaves, split_batch, to_device
 from .probe import Batches
 from .report import issue, not_applicable, passed
-from .wiring import class_axis
+from .wiring import best_and_worst, class_axis
 
 
 def _fetched(probe):
@@ -103,23 +103,6 @@ def _learner():
 
 
 # -- metrics ------------------------------------------------------------------------------------------------------------------------
-def best_and_worst(kind, pred, y, axis=1):
-    "Predictions that are as right and as wrong as can be for the targets `y`, of the shape of `pred`; None where it is not known how."
-    if kind == "class logits" and not y.is_floating_point() and y.ndim == pred.ndim - 1:
-        n = pred.shape[axis]
-        labels = y.long().clamp(0, n - 1)
-        hot = torch.nn.functional.one_hot(labels, n).movedim(-1, axis).to(pred.dtype)
-        shifted = torch.nn.functional.one_hot((labels + 1) % n, n).movedim(-1, axis).to(pred.dtype)
-        return hot * 20 - 10, shifted * 20 - 10
-    if kind == "logits" and y.numel() == pred.numel():
-        right = (y.reshape(pred.shape).to(pred.dtype) * 2 - 1) * 10
-        return right, -right
-    if kind == "values" and y.numel() == pred.numel() and y.is_floating_point():
-        right = y.reshape(pred.shape).to(pred.dtype)
-        return right, right.flip(0) + 2 * right.std().nan_to_num(1.0) + 1.0
-    return None
-
-
 def directions(probe):
     "Each metric on perfect and on wrong predictions, against its `lower_is_better`."
     if not probe.twin.metrics:

@@ -37,7 +37,7 @@ CHECKS = (
     ("MF307", updates.cleared, (*_LEARNS, "MF109"), False),
     ("MF308", updates.step_sizes, (*_LEARNS, "MF109"), False),
     ("MF309", updates.bias_before_norm, _RUNS, False),
-    ("MF310", wiring.weight_decay, ("MF109",), False),
+    ("MF310", updates.weight_decay, ("MF109",), False),
     ("MF401", start.loss_at_start, _LOSS, False),
     ("MF501", capacity.one_item, _SOUND, True),
     ("MF502", capacity.few_items, _SOUND, False),

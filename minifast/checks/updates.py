@@ -6,11 +6,12 @@ from torch import nn
 
 from ..callback import Callback, CancelFitException
 from ..freezing import Freezer
-from ..groups import param_groups, set_hyper, spread
+from ..groups import norm_bias_params, param_groups, set_hyper, spread
 from ..losses_known import loss_name
 from ..messages import plural
 from .probe import Batches
 from .report import issue, not_applicable, passed, tip
+from .wiring import last_layer
 
 N_STEPS = 4         # so that a layer that begins at zero (the last of a residual branch, a head) has moved by then
 
@@ -201,7 +202,6 @@ def _units_first(x, module):
 
 def live(probe):
     "Hidden units that are 0 for all items, and bounded activations at their ends."
-    from .wiring import last_layer
     inputs, bounded = _inputs_of_layers(probe)
     _, last_name = last_layer(probe)
     dead = {n: dead_share(x) for n, x in inputs.items()}
@@ -349,3 +349,14 @@ def step_sizes(probe):
         return tip("MF308", said, **numbers)
     return passed("MF308", said, **numbers)
 
+
+def weight_decay(probe):
+    "Norm layers and biases in groups that decay."
+    opt = optimizer_of(probe)
+    exempt = norm_bias_params(probe.model)
+    decayed = [p for g in opt.param_groups if g.get("weight_decay", g.get("wd", 0)) for p in g["params"] if id(p) in exempt]
+    if not any(g.get("weight_decay", g.get("wd", 0)) for g in opt.param_groups):
+        return passed("MF310", "there is no weight decay")
+    if decayed:
+        return tip("MF310", f"weight decay also pulls {plural(len(decayed), 'parameter')} of norm layers and biases towards 0", decayed=len(decayed))
+    return passed("MF310")

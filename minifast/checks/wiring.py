@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-from ..groups import NORM_TYPES, norm_bias_params, param_groups
+from ..groups import NORM_TYPES, param_groups
 from ..losses_known import check_target, loss_name, needs_same_shape
 from ..messages import describe, plural
 from ..nested import leaves
@@ -43,6 +43,23 @@ def class_axis(loss_func, pred):
 def bounds(values):
     "(lowest, highest) of a tensor."
     return float(values.min()), float(values.max())
+
+
+def best_and_worst(kind, pred, y, axis=1):
+    "Predictions that are as right and as wrong as can be for the targets `y`, of the shape of `pred`; None where it is not known how."
+    if kind == "class logits" and not y.is_floating_point() and y.ndim == pred.ndim - 1:
+        n = pred.shape[axis]
+        labels = y.long().clamp(0, n - 1)
+        hot = torch.nn.functional.one_hot(labels, n).movedim(-1, axis).to(pred.dtype)
+        shifted = torch.nn.functional.one_hot((labels + 1) % n, n).movedim(-1, axis).to(pred.dtype)
+        return hot * 20 - 10, shifted * 20 - 10
+    if kind == "logits" and y.numel() == pred.numel():
+        right = (y.reshape(pred.shape).to(pred.dtype) * 2 - 1) * 10
+        return right, -right
+    if kind == "values" and y.numel() == pred.numel() and y.is_floating_point():
+        right = y.reshape(pred.shape).to(pred.dtype)
+        return right, right.flip(0) + 2 * right.std().nan_to_num(1.0) + 1.0
+    return None
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
@@ -334,7 +351,6 @@ def optimizer_holds(probe):
 
 def rewards_right(probe):
     "A loss of the user's own on perfect and on wrong predictions: the perfect ones must cost less."
-    from .evaluation import best_and_worst
     pred, y = probe.pred, probe.step.y
     if probe.kind is not None or y is None or not isinstance(pred, torch.Tensor) or not pred.is_floating_point():
         return not_applicable("MF111", "the loss is a known one" if probe.kind is not None else "it is not known what a perfect prediction is")
@@ -353,7 +369,7 @@ _CHANCE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
 
 
 def modes(probe):
-    "Modules that do not follow train() and eval(), and outputs that differ from one evaluation to the next."
+    "Modules that do not follow the mode of the model, and outputs that differ from one evaluation to the next."
     model = probe.reset(training=True)
     names = {m: n for n, m in model.named_modules()}
     moving = (*_CHANCE, *NORM_TYPES)
@@ -372,16 +388,3 @@ def modes(probe):
         return tip("MF110", f"stays in evaluation mode in training: {', '.join(stuck_eval[:4])}", items=stuck_eval,
                    advice="if that is not meant, do not override train()", stuck=len(stuck_eval))
     return passed("MF110")
-
-
-def weight_decay(probe):
-    "Norm layers and biases in groups that decay."
-    from .updates import optimizer_of
-    opt = optimizer_of(probe)
-    exempt = norm_bias_params(probe.model)
-    decayed = [p for g in opt.param_groups if g.get("weight_decay", g.get("wd", 0)) for p in g["params"] if id(p) in exempt]
-    if not any(g.get("weight_decay", g.get("wd", 0)) for g in opt.param_groups):
-        return passed("MF310", "there is no weight decay")
-    if decayed:
-        return tip("MF310", f"weight decay also pulls {plural(len(decayed), 'parameter')} of norm layers and biases towards 0", decayed=len(decayed))
-    return passed("MF310")

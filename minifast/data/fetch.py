@@ -106,7 +106,7 @@ class Fetcher:
             samples, skipped = [None] * len(indices), {}
             with one_torch_thread() if self.pictures else nullcontext():
                 self.fill(key, range(len(indices)), samples, skipped)
-            return self.finish(key, samples, skipped)
+                return self.finish(key, samples, skipped)
 
     def fill(self, key, positions, samples, skipped, stopped=None):
         """Make the samples at these `positions` of the batch `key` and put them into the list `samples`; what could not be made is noted in

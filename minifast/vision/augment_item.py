@@ -159,6 +159,18 @@ class Resize(_Sized):
         self.resamples = resamples
         self.varies = self.method != "squish"
 
+    def presize(self, hw, split_idx=None):
+        "The size at which a picture of `hw` pixels can be kept for this transform: what it becomes before its ends are cut off."
+        (h, w), (th, tw) = hw, self.size
+        if self.method == "squish":
+            size = self.size
+        elif self.method == "pad":
+            size = self._placed(hw, 0.5, 0.5)[0]
+        else:
+            scale = min(w / tw, h / th)
+            size = max(th, round(h / scale)), max(tw, round(w / scale))
+        return size if size[0] <= h and size[1] <= w else None
+
     def draw(self, sample, rng, split_idx):
         fx, fy = (0.5, 0.5) if self.method == "squish" else self.fractions(2, rng, split_idx)
         return {"fx": fx, "fy": fy}
@@ -211,13 +223,26 @@ class RandomResizedCrop(_Sized):
         check_crop_range("RandomResizedCrop", min_scale, max_scale, ratio)
         self.min_scale, self.max_scale, self.ratio, self.val_xtra, self.resamples = min_scale, max_scale, tuple(ratio), val_xtra, resamples
 
+    def presize(self, hw, split_idx=None):
+        """The size at which a picture of `hw` pixels can be kept for this transform: for validation items what is cut out of, for training
+        items the least at which the smallest crop still has `size` pixels."""
+        (h, w), (th, tw) = hw, self.size
+        if split_idx == 1:
+            size = th + self._margin(), tw + self._margin()
+            return size if size[0] <= h and size[1] <= w else None
+        least = math.sqrt(self.min_scale * h * w)               # the side of the smallest square crop
+        scale = max(tw / (least * math.sqrt(self.ratio[0])), th * math.sqrt(self.ratio[1]) / least)
+        return (math.ceil(h * scale), math.ceil(w * scale)) if scale < 1 else None
+
+    def _margin(self):
+        return math.ceil(max(self.size) * self.val_xtra / 8) * 8
+
     def draw(self, sample, rng, split_idx):
         hw = _first_image(sample)
         if hw is None:
             return None
         if split_idx == 1:
-            extra = math.ceil(max(self.size) * self.val_xtra / 8) * 8
-            fh, fw = (s / (s + extra) for s in self.size)
+            fh, fw = (s / (s + self._margin()) for s in self.size)
             box = (1 - fw) / 2, (1 - fh) / 2, fw, fh
         else:
             box = random_crops(1, hw, rng, self.min_scale, self.max_scale, self.ratio)[0]
@@ -342,6 +367,11 @@ class RatioResize(_ItemTransform):
         scale = self.max_sz / max(hw)
         return tuple(max(1, round(s * scale)) for s in hw)
 
+    def presize(self, hw, split_idx=None):
+        "The size at which a picture of `hw` pixels can be kept for this transform."
+        size = self._size(hw)
+        return size if max(size) <= max(hw) else None
+
     def encodes(self, x):
         h, w = self._size((x.size[1], x.size[0]))
         return _like(lazy.resize(x, (h, w), self.resamples[isinstance(x, PILMask)]), x)
@@ -354,6 +384,7 @@ class RatioResize(_ItemTransform):
 class FlipItem(_Moves):
     "Mirror left and right with probability `p`, training items only."
     order = 0
+    keeps_size = True           #: a transform that comes after it decides at which size pictures are cached
 
     def __init__(self, p=0.5):
         super().__init__(p)

@@ -20,6 +20,7 @@ from ..items import L
 from ..messages import describe
 from ..plots import show_image
 from ..transform import Transform
+from .cached import from_cache
 from .lazy import LazyImage, lazily, tensor_of
 from .reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
 
@@ -67,10 +68,12 @@ class PILBase(LazyImage):
             return cls._cast(cls._convert(Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(fn), name))), mode, name))
         if not isinstance(fn, (str, PathLike, bytes, bytearray)):
             raise TypeError(f"{cls.__name__}.create takes a file name, Path, bytes, array, tensor or PIL image; received {describe(fn)}")
-        def opened():
-            return cls._convert(open_image(fn), mode, "image given as bytes" if isinstance(fn, (bytes, bytearray)) else str(fn))
+        is_file = not isinstance(fn, (bytes, bytearray))
 
-        return lazily(cls, fn, mode, opened, current.cache) or cls._cast(opened())
+        def opened():
+            return lazily(cls, fn, mode) or cls._cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
+
+        return (from_cache(cls, fn, mode, opened, current.cache) if is_file and current.cache is not None else None) or opened()
 
     @classmethod
     def _convert(cls, im, mode, name):

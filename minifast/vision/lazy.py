@@ -50,7 +50,7 @@ class JpegSource:
         self.data, self.jpeg, self.file = data, jpeg, file
         self.size = jpeg.size
 
-    def pixels(self, mode, box, size):
+    def pixels(self, mode, box, size, resample):
         """A tensor (H,W,C) of the pixels in `box`, at least `size` (width, height) of them; how much of its width and height belongs to the
         box; and whether the tensor is nobody else's."""
         try:
@@ -73,7 +73,7 @@ class ArraySource:
         self.size = tensor.shape[1], tensor.shape[0]
         self._info = info or {}
 
-    def pixels(self, mode, box, size):
+    def pixels(self, mode, box, size, resample):
         (left, top, right, bottom), covered = in_scaled(box, 1, self.size, self.size)
         return self.tensor[top:bottom, left:right], covered, self.private
 
@@ -109,7 +109,7 @@ class Plan:
 
     def pixels(self):
         "The picture as a uint8 tensor (H,W,C) of its own, with the channels last in memory unless it was turned by a quarter."
-        t, covered, private = self.source.pixels(self.mode, self.box, self.out)
+        t, covered, private = self.source.pixels(self.mode, self.box, self.out, self.resample)
         if self.out is not None and (t.shape[1], t.shape[0]) != self.out:
             t, private = resample(t, self.out, self.resample, covered), True
         swap, *mirrored = self.turn
@@ -176,8 +176,8 @@ class LazyImage(Image.Image):
         self.__dict__["info"] = value or None
 
 
-def lazily(cls, file, mode, opened, cache=None):
-    """The JPEG in `file` (a path or bytes) as a lazy image of `cls`; None if it cannot be one. opened: a function that opens it at once."""
+def lazily(cls, file, mode):
+    "The JPEG in `file` (a path or bytes) as a lazy image of `cls`; None if it cannot be one."
     if not cls.may_be_lazy or mode not in ("RGB", "L"):
         return None
     data = _bytes_of_jpeg(file)

@@ -10,7 +10,7 @@ FLOORS = {
        "checkpoint progress freezing",
     2: "data.* callbacks.* loop_state",
     3: "inference learner saving parts memory",
-    4: "ensemble.* search",
+    4: "ensemble.* search checks.* interpret.*",
     5: "vision.* tabular.* collab basics demo doctor __main__",
 }
 #: Imports that point upwards on purpose, inside one function each: (importer, imported).

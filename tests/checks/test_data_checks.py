@@ -1,0 +1,219 @@
+"""Files, labels and tables: the functions behind the checks of data, and what is found in real data."""
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Subset, TensorDataset
+from zoo import image_loaders, loaders, picture_files, points, table, table_loaders
+
+from minifast.checks.data_batches import dataloaders_of
+from minifast.checks.data_files import group_of, straddling
+from minifast.checks.data_labels import association, conflicting, exchanged_pairs, quick_model
+from minifast.checks.data_probe import DataProbe, files_of, labels_of, table_of
+from minifast.checks.data_tables import auc_of, linear_r2, single_column_score, tell_apart
+from minifast.checks.loaders import check_loaders
+from minifast.checks.look import correlation, difference_hash, exact_copies, look, look_all, near_copies
+from minifast.data.loaders import DataLoader, DataLoaders
+
+
+def picture(seed=0, size=(120, 90)):
+    r = np.random.default_rng(seed)
+    a = r.integers(0, 255, (size[1] // 15, size[0] // 15, 3)).astype(np.uint8)
+    return Image.fromarray(a).resize(size, Image.Resampling.BICUBIC)
+
+
+# -- looking at files ---------------------------------------------------------------------------------------------------------------
+def test_facts_of_a_picture(tmp_path):
+    picture().save(tmp_path / "a.jpg", quality=95)
+    f = look(tmp_path / "a.jpg")
+    assert (f.error, f.size, f.mode) == (None, (120, 90), "RGB") and f.bytes == (tmp_path / "a.jpg").stat().st_size and len(f.sha256) == 64
+    assert f.thumb.shape == (16, 16) and 0 < f.spread <= 255
+    expected = np.asarray(picture().convert("L")).mean()
+    assert f.grey == pytest.approx(expected, abs=4)
+
+
+@pytest.mark.parametrize(("content", "error"), [(b"", "the file is empty"), (b"no picture at all", "UnidentifiedImageError")])
+def test_unreadable_files(tmp_path, content, error):
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert error in look(tmp_path / "a.jpg").error
+    assert "cannot be opened" in look(tmp_path / "missing.jpg").error
+
+
+def test_truncated_files_are_found_though_they_are_decoded_small(tmp_path):
+    for ending in ("jpg", "png"):
+        file = tmp_path / f"a.{ending}"
+        picture(size=(600, 450)).save(file)
+        file.write_bytes(file.read_bytes()[:-2000])
+        assert look(file).error is not None, ending
+
+
+def test_the_hash_survives_resizing_and_recompression_and_not_another_picture(tmp_path):
+    for name, im, kw in (("a.png", picture(), {}), ("b.jpg", picture().resize((64, 48)), {"quality": 50}), ("c.png", picture(1), {})):
+        im.save(tmp_path / name, **kw)
+    (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes())
+    facts, rate = look_all([tmp_path / n for n in ("a.png", "b.jpg", "c.png", "d.png")])
+    assert rate > 0 and exact_copies(facts) == [[0, 3]]
+    assert near_copies(facts) == [(0, 1), (1, 3)]               # 0 and 3 are the same file
+    assert bin(facts[0].hash ^ facts[1].hash).count("1") <= 6 < bin(facts[0].hash ^ facts[2].hash).count("1")
+    assert correlation(facts[0].thumb, facts[1].thumb) > 0.99 > correlation(facts[0].thumb, facts[2].thumb)
+    with pytest.raises(ValueError, match="from 0 to 7"):
+        near_copies(facts, bits=9)
+
+
+def test_near_copies_equal_all_pairs():
+    r = np.random.default_rng(0)
+    hashes = [int(v) for v in r.integers(0, 2**63, 60)]
+    hashes += [h ^ sum(1 << int(b) for b in r.choice(64, k % 9, replace=False)) for k, h in enumerate(hashes)]
+    thumb = r.normal(size=(16, 16)).astype(np.float32) * 50
+    from minifast.checks.look import Facts
+    facts = [Facts(str(i), 1, str(i), hash=h % 2**64, thumb=thumb) for i, h in enumerate(hashes)]
+    wanted = [(i, j) for i in range(len(hashes)) for j in range(i + 1, len(hashes)) if bin((hashes[i] ^ hashes[j]) % 2**64).count("1") <= 6]
+    assert near_copies(facts, bits=6) == wanted and len(wanted) > 20
+
+
+def test_difference_hash_bits():
+    grey = np.arange(9)[None].repeat(8, 0)
+    assert difference_hash(grey) == 2**64 - 1 and difference_hash(-grey) == 0
+
+
+def test_a_turned_copy_with_exif_is_near(tmp_path):
+    im = picture()
+    im.save(tmp_path / "a.jpg", quality=95)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    im.rotate(90, expand=True).save(tmp_path / "b.jpg", quality=95, exif=exif)
+    facts, _ = look_all([tmp_path / "a.jpg", tmp_path / "b.jpg"])
+    assert near_copies(facts) == [(0, 1)]
+
+
+def test_16_bit_pictures_are_not_taken_for_blank(tmp_path):
+    a = (np.linspace(0, 1, 64)[None].repeat(64, 0) * 3000 + 20000).astype(np.uint16)
+    Image.fromarray(a).save(tmp_path / "a.png")
+    f = look(tmp_path / "a.png")
+    assert f.error is None and f.mode.startswith("I") and f.spread > 5
+
+
+# -- where files and labels come from -------------------------------------------------------------------------------------------------
+def test_files_and_labels_of_datasets(tmp_path):
+    import pandas as pd
+
+    from minifast.vision.all import ImageDataLoaders, Resize
+    dls = image_loaders(picture_files(tmp_path))
+    assert [p.name for p in files_of(dls.valid_ds)] == [p.name for p in dls.valid_ds.items]
+    assert [dls.vocab[i] for i in labels_of(dls.train).tolist()] == [p.parent.name for p in dls.train_ds.items]
+    df = pd.DataFrame({"name": [str(p.relative_to(tmp_path)) for p in dls.train_ds.items], "label": [p.parent.name for p in dls.train_ds.items]})
+    from_df = ImageDataLoaders.from_df(df, tmp_path, item_tfms=Resize(16), bs=4, num_workers=0)
+    assert all(p.is_file() for p in files_of(from_df.train_ds)) and len(files_of(from_df.train_ds)) == len(from_df.train_ds)
+    x, y = points(20)
+    assert files_of(TensorDataset(x, y)) is None
+    assert torch.equal(labels_of(Subset(TensorDataset(x, y), [3, 1])), y[[3, 1]])
+    assert labels_of(TensorDataset(x)) is None and labels_of(TensorDataset(x, x[:, None, :, None])) is None
+
+
+def test_rows_of_tables():
+    dls = table_loaders(table())
+    values, names, cats = table_of(dls.train)
+    assert names == ["job", "age", "hours"] and cats.tolist() == [True, False, False] and values.shape == (200, 3)
+    x, y = points(20)
+    values, names, cats = table_of(DataLoader(Subset(TensorDataset(x, y), [4, 2]), bs=2))
+    assert np.allclose(values, x[[4, 2]].numpy()) and names[0] == "column 0" and not cats.any()
+
+
+# -- functions ----------------------------------------------------------------------------------------------------------------------
+def test_groups_of_names():
+    assert group_of("film3_0017.jpg") == "film3" and group_of("0001TP_006690.png") == "0001TP" and group_of("cat.12.jpg") == "cat"
+    assert group_of("0017.jpg") is None and group_of("portrait.jpg") is None
+    assert list(straddling(["a", "a", "b", None, None], [0, 1, 0, 0, 1])) == ["a"]
+
+
+def test_conflicts_and_exchanges():
+    assert conflicting([[0, 1], [2, 3]], ["x", "y", "z", "z"]) == [[0, 1]]
+    y = np.repeat([0, 1, 2], 10)
+    swapped = np.array([1, 0, 2])[y]
+    assert exchanged_pairs(y, y, swapped, y) == [(0, 1)] and exchanged_pairs(y, y, y, y) == []
+
+
+def test_association_is_found_and_noise_is_not():
+    r = np.random.default_rng(0)
+    x = r.normal(size=(300, 5))
+    y = (x[:, 0] > 0).astype(int)
+    assert association(quick_model(x, y, True), y, True)[1] > 5
+    noise = r.permutation(y)
+    assert association(quick_model(x, noise, True), noise, True)[1] < 2.5
+    values = x[:, 0] + 0.1 * r.normal(size=300)
+    score, z = association(quick_model(x, values, False), values, False)
+    assert score > 0.8 and z > 5
+
+
+def test_auc_equals_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+    r = np.random.default_rng(0)
+    y, v = r.random(80) > 0.4, r.integers(0, 9, 80).astype(float)
+    auc = roc_auc_score(y, v)
+    assert auc_of(v, y) == pytest.approx(max(auc, 1 - auc)) and auc_of(v, np.ones(80, dtype=bool)) == 0.5
+
+
+def test_single_columns_and_drift():
+    r = np.random.default_rng(0)
+    v = r.normal(size=400)
+    assert single_column_score(v, (v > 0).astype(int), True) > 0.98 and single_column_score(r.permutation(v), (v > 0).astype(int), True) < 0.7
+    assert linear_r2(v, 3 * v - 2) == pytest.approx(1) and linear_r2(np.ones(5), np.arange(5.0)) == 0
+    a, b = r.normal(size=(300, 3)), r.normal(size=(300, 3))
+    assert tell_apart(a, b)[0] == pytest.approx(0.5, abs=0.08)
+    b[:, 1] += 3
+    auc, importances = tell_apart(a, b)
+    assert auc > 0.95 and importances.argmax() == 1
+
+
+# -- the report ---------------------------------------------------------------------------------------------------------------------
+def test_groups_given_as_a_list_must_fit():
+    x, y = points()
+    dls = loaders(x, y)
+    assert check_loaders(dls, fast=True, groups=list(range(240)))["MF805"].verdict == "pass"
+    assert check_loaders(dls, fast=True, groups=[i % 100 for i in range(240)])["MF805"].verdict == "issue"
+    with pytest.raises(ValueError, match="one group per item"):
+        check_loaders(dls, groups=[1, 2])
+
+
+def test_a_batch_before_the_net_can_be_shown(tmp_path):
+    import matplotlib.pyplot as plt
+    report = check_loaders(image_loaders(picture_files(tmp_path)), fast=True)
+    assert report.show("MF832") == 1 and "just before the net" in plt.gcf()._suptitle.get_text()
+    plt.close("all")
+
+
+def test_without_validation():
+    x, y = points()
+    report = check_loaders(DataLoaders(DataLoader(TensorDataset(x, y), bs=32, shuffle=True)))
+    assert report.ok and report["MF826"].verdict == "not applicable" and report["MF833"].verdict == "not applicable"
+    assert not [c for c in report if "could not be run" in c.found]
+
+
+def test_both_probes_name_their_loaders():
+    x, y = points()
+    dls = loaders(x, y)
+    assert dataloaders_of(DataProbe(dls)) is dls
+
+
+def test_real_flowers_hold_copies_with_different_labels(data_dir):
+    from minifast.vision.all import ImageDataLoaders, Resize
+    dls = ImageDataLoaders.from_folder(data_dir / "flowers", valid_pct=0.2, item_tfms=Resize(32), num_workers=0)
+    wanted = [p for p in (*dls.train_ds.items, *dls.valid_ds.items) if p.name[:4] in ("1729", "1506", "1488", "1592")]
+    facts, _ = look_all(wanted)
+    copies = exact_copies(facts)
+    assert any({wanted[i].parent.name for i in g} == {"rose", "tulip"} for g in copies)
+
+
+def test_frames_of_a_film_are_found(data_dir):
+    files = sorted((data_dir / "camvid_half" / "val").glob("*.jpg"))[:60]
+    facts, _ = look_all(files)
+    pairs = near_copies(facts)
+    assert pairs and all(abs(i - j) < 15 for i, j in pairs)
+
+
+def test_bad_images_are_named(data_dir):
+    files = sorted(p for p in (data_dir / "bad_images").rglob("*") if p.is_file() and p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    facts, _ = look_all(files)
+    bad = {f.path.name for f in facts if f.error is not None}
+    assert any("trunc" in n for n in bad) and any("empty" in n for n in bad)
+    assert any(f.error is None for f in facts)
