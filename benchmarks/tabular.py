@@ -6,10 +6,12 @@
 
 The table has 8 category columns (3 to 10,000 values; text, then whole numbers) and 6 of numbers, two of them with gaps. Measured:
 processing up to loaders that are ready, an epoch at batch 1024 with validation, `get_preds` on ready rows, `predict` of one row. Each
-side lives in a process of its own and they take turns; a ratio is the median over the rounds of minifast over the other within a round,
-first of wall time, then of processor time. Peak memory is what a side needs beyond what it had before, in the first call.
+side lives in a process of its own and they take turns; the processes are started anew now and then, because where their memory happens
+to lie can make one a tenth slower for as long as it lives. A ratio is the median over the rounds of minifast over the other within a
+round, of wall and of processor time. Peak memory is what a side needs beyond what it had before, in the first call.
 """
 import argparse
+import ctypes
 import gc
 import importlib.util
 import json
@@ -31,7 +33,8 @@ def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows to process")
     parser.add_argument("--epoch-rows", type=int, default=200_000, help="rows of an epoch and of get_preds; four in five train")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=4, help="rounds of each launch")
+    parser.add_argument("--launches", type=int, default=2, help="how often the processes are started anew")
     parser.add_argument("--only", default=",".join(TASKS), help=f"some of {', '.join(TASKS)}")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (0: torch's choice)")
     parser.add_argument("--fastai", default=sys.executable, metavar="PYTHON", help="a Python that has fastai")
@@ -41,8 +44,8 @@ def arguments(argv=None):
     args.tasks = args.only.split(",")
     if wrong := [t for t in args.tasks if t not in TASKS]:
         parser.error(f"unknown: {', '.join(wrong)}; choose from {', '.join(TASKS)}")
-    if args.rounds < 1 or args.rows < 1000 or args.epoch_rows < 2 * BS:
-        parser.error(f"--rounds must be at least 1, --rows 1000, --epoch-rows {2 * BS}")
+    if args.rounds < 1 or args.launches < 1 or args.rows < 1000 or args.epoch_rows < 2 * BS:
+        parser.error(f"--rounds and --launches must be at least 1, --rows 1000, --epoch-rows {2 * BS}")
     return args
 
 
@@ -268,10 +271,12 @@ def memory():
 
 
 def forget():
+    "Give freed memory back and begin to watch the most that is in use; whether that is possible."
     try:
+        ctypes.CDLL(None).malloc_trim(0)
         with open("/proc/self/clear_refs", "w", encoding="utf-8") as f:
             f.write("5")
-    except OSError:
+    except (OSError, AttributeError):
         return False
     return True
 
@@ -290,7 +295,7 @@ def serve(name, threads):
         if "rows" in request:
             side.take(task, request["rows"])
         gc.collect()
-        watched = forget() and memory()
+        watched = "rows" in request and forget() and memory()
         wall, cpu = time.perf_counter(), time.process_time()
         done = getattr(side, task)()
         per = done if task == "predict" else 1
@@ -340,26 +345,36 @@ def main():
     else:
         print(f"fastai: skipped, {args.fastai} does not have it (--fastai PYTHON)", file=sys.stderr)
     for task in args.tasks:
-        sides = {name: Process(name, python, args.threads) for name, python in names.items()}       # fresh: for peak memory
-        try:
-            measure(task, sides, args)
-        finally:
-            for side in sides.values():
-                side.end()
+        times, first, versions = {name: [] for name in names}, {}, {}
+        for _ in range(args.launches):
+            sides = {name: Process(name, python, args.threads) for name, python in names.items()}
+            try:
+                take_turns(task, sides, args, first, times)
+            finally:
+                for name, side in sides.items():
+                    side.end()
+                    versions[name] = side.version
+        show(task, first, times, versions, args)
     return 0
 
 
-def measure(task, sides, args):
-    from common import median, quartiles, report
-    rows = args.rows if task in ("strings", "integers") else args.epoch_rows
-    first = {name: side.do(task, rows=rows) for name, side in sides.items()}
-    times = {name: [] for name in sides}
+def rows_of(task, args):
+    return args.rows if task in ("strings", "integers") else args.epoch_rows
+
+
+def take_turns(task, sides, args, first, times):
+    for name, side in sides.items():
+        first[name] = side.do(task, rows=rows_of(task, args))
     for r in range(args.rounds):
         for name in list(sides)[::1 if r % 2 == 0 else -1]:
             times[name].append(sides[name].do(task))
-    for name, side in sides.items():
+
+
+def show(task, first, times, versions, args):
+    from common import median, quartiles, report
+    for name in times:
         peak = first[name]["peak"]
-        row = {"task": task, "rows": rows, "side": name, "version": side.version, "rounds": args.rounds,
+        row = {"task": task, "rows": rows_of(task, args), "side": name, "version": versions[name], "rounds": len(times[name]),
                **{key: round(1e3 * median(t[kind] for t in times[name]), 3) for key, kind in (("ms", "wall"), ("cpu_ms", "cpu"))},
                "peak_mb": None if peak is None else round(peak / 2**20, 1)}
         text = f"{task:9} {name:9} {row['ms']:10.2f} ms  (cpu {row['cpu_ms']:10.2f})   peak {row['peak_mb']} MiB"

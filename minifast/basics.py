@@ -28,7 +28,7 @@ from .callbacks.batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpo
 from .callbacks.distill import KnowledgeDistillation
 from .callbacks.dynamics import PredictionDynamics
 from .callbacks.gradients import GradientClip
-from .callbacks.loggers import CSVLogger, ShowGraphCallback
+from .callbacks.loggers import CSVLogger, JSONLogger, ShowGraphCallback
 from .callbacks.lr_finder import SuggestionMethod, minimum, slide, steep, valley
 from .callbacks.mix import CutMix, CutMixUp, MixUp
 from .callbacks.precision import MixedPrecision
@@ -89,22 +89,23 @@ __all__ = [
     "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EndSplitter", "ExplainedVariance", "F", "F1Score",
     "F1ScoreMulti", "FBeta", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss", "FocalLossFlat", "FuncSplitter",
     "GradientAccumulation", "GradientClip", "GrandparentSplitter", "GroupSplitter", "HammingLoss", "Hook", "Hooks", "ImageGetter",
-    "IndexSplitter", "Inf", "ItemGetter", "ItemTransform", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti", "KnowledgeDistillation", "L",
-    "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop",
-    "Lion", "Lookahead", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef", "Metric", "MixUp", "MixedPrecision",
-    "Module", "MultiCategorize", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper", "Optimizer", "Order",
-    "ParamScheduler", "Path", "PearsonCorrCoef", "Perplexity", "Pipeline", "Precision", "PrecisionMulti", "PredictionDynamics",
-    "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score", "RAdam", "RMSProp", "RandTransform", "RandomSplitter",
-    "RandomSubsetSplitter", "Recall", "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "ResBlock",
-    "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SGD", "SWA", "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin",
-    "SchedNo", "SchedPoly", "SelfAttention", "ShortEpochCallback", "ShowGraphCallback", "SigmoidRange", "SimpleCNN", "SimpleNamespace",
-    "SpearmanCorrCoef", "SuggestionMethod", "Tensor", "TerminateOnNaNCallback", "TfmdLists", "TimeSplitter", "TorchScheduler",
-    "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "accuracy", "accuracy_multi", "apply_init", "array", "average_preds",
-    "coll_repr", "combine_scheds", "combined_cos", "default_device", "defaults", "download_url", "error_rate", "exp_rmspe", "first",
-    "fixed_seed", "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "hook_output", "hook_outputs",
-    "kfold", "loguniform", "mae", "math", "matplotlib", "minimum", "module_summary", "mse", "msle", "nn", "no_random", "noop", "np",
-    "one_hot", "os", "param_groups", "params", "parent_label", "partial", "pd", "plt", "progress_bar", "random", "random_search",
-    "range_of", "ranger", "re", "rmse", "sequential", "set_seed", "show_at", "show_image", "show_images", "show_titled_image", "shutil",
-    "sigmoid_range", "skm_to_fastai", "slide", "steep", "store_attr", "string", "subplots", "tensor", "to_cpu", "to_detach",
-    "to_device", "to_np", "top_k_accuracy", "torch", "trainable_params", "untar_data", "using_attr", "valley",
+    "IndexSplitter", "Inf", "ItemGetter", "ItemTransform", "JSONLogger", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti",
+    "KnowledgeDistillation", "L", "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda",
+    "Larc", "Learner", "LinBnDrop", "Lion", "Lookahead", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef",
+    "Metric", "MixUp", "MixedPrecision", "Module", "MultiCategorize", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper",
+    "Optimizer", "Order", "ParamScheduler", "Path", "PearsonCorrCoef", "Perplexity", "Pipeline", "Precision", "PrecisionMulti",
+    "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score", "RAdam", "RMSProp", "RandTransform",
+    "RandomSplitter", "RandomSubsetSplitter", "Recall", "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller",
+    "RegressionBlock", "ResBlock", "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SGD", "SWA", "SaveModelCallback",
+    "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SelfAttention", "ShortEpochCallback", "ShowGraphCallback",
+    "SigmoidRange", "SimpleCNN", "SimpleNamespace", "SpearmanCorrCoef", "SuggestionMethod", "Tensor", "TerminateOnNaNCallback",
+    "TfmdLists", "TimeSplitter", "TorchScheduler", "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "accuracy",
+    "accuracy_multi", "apply_init", "array", "average_preds", "coll_repr", "combine_scheds", "combined_cos", "default_device",
+    "defaults", "download_url", "error_rate", "exp_rmspe", "first", "fixed_seed", "foreground_acc", "get_files", "get_grid",
+    "get_image_files", "get_text_files", "hook_output", "hook_outputs", "kfold", "loguniform", "mae", "math", "matplotlib", "minimum",
+    "module_summary", "mse", "msle", "nn", "no_random", "noop", "np", "one_hot", "os", "param_groups", "params", "parent_label",
+    "partial", "pd", "plt", "progress_bar", "random", "random_search", "range_of", "ranger", "re", "rmse", "sequential", "set_seed",
+    "show_at", "show_image", "show_images", "show_titled_image", "shutil", "sigmoid_range", "skm_to_fastai", "slide", "steep",
+    "store_attr", "string", "subplots", "tensor", "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch",
+    "trainable_params", "untar_data", "using_attr", "valley",
 ]

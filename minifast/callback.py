@@ -288,3 +288,22 @@ def run_handlers(handlers, event):
             owner = type(getattr(handler, "__self__", handler)).__name__
             add_note(e, f"in {owner}.{event}")
             raise
+
+
+def states_of(cbs):
+    "The states of the callbacks that have any, by their names; several of one name are told apart by their place."
+    return {name: cb.state_dict() for name, cb in _named(cbs) if hasattr(cb, "state_dict")}
+
+
+def restore_states(cbs, states):
+    "Give the callbacks the states that `states_of` took of callbacks of the same names."
+    for name, cb in _named(cbs):
+        if hasattr(cb, "load_state_dict") and name in states:
+            cb.load_state_dict(states[name])
+
+
+def _named(cbs):
+    seen = {}
+    for cb in cbs:
+        n = seen[cb.name] = seen.get(cb.name, -1) + 1
+        yield f"{cb.name}#{n}" if n else cb.name, cb

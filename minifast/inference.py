@@ -46,7 +46,7 @@ def loader_for(learn, ds_idx, dl, shuffle=False, train_transforms=False, seed=No
         raise TypeError(f"dl must be a loader; received {describe(dl)}. Make one from items with `learn.dls.test_dl(items)`")
     if hasattr(dl, "after_batch"):
         dl = with_model_tfms(dl, learn.batch_tfms)
-        if dl.is_plain_pass and dl.device == learn.dls.device and learn.dl is None and not shuffle and not train_transforms:
+        if dl.is_plain_pass and dl.device == learn.dls.device and not learn.running and not shuffle and not train_transforms:
             return dl
         subset = getattr(dl.sampler, "indices", None)
         dataset = None if subset is None else torch.utils.data.Subset(dl.dataset, sorted(subset))
@@ -82,7 +82,7 @@ class _OneBatch(list):
 def run_pass(learn, dl, cbs=None):
     "One validation pass of `learn` over `dl`: eval mode, no gradients, only the validation events."
     learn.to_device()
-    nested = learn.dl is not None               # called from a callback: the bars on the screen belong to the outer pass
+    nested = learn.running                      # called from a callback: the bars on the screen belong to the outer pass
     with learn.removed_cbs(ProgressCallback if nested else None), learn.added_cbs(cbs), learn._cleaning_up():
         learn._validate(dl)
 

@@ -104,6 +104,8 @@ class Learner(LoopState, HasCallbacks, Guarded):
     wd_bn_bias: bool
     train_bn: bool
     moms: tuple
+    running = False                  #: whether a fit is under way
+    _in_pass = False                 # whether a fit or another pass is under way
     continues = False                #: whether this fit is a later phase of the verb that called it
     rehearsing = False               #: whether this fit is a trial that leaves no trace, such as `lr_find`: nothing is to be written
     compiled_with: dict | None = None            #: the keywords given to `compile`
@@ -130,11 +132,13 @@ class Learner(LoopState, HasCallbacks, Guarded):
     # -- the loop ---------------------------------------------------------------------------------------------------------------
     def _fit(self, n_epoch, start_epoch=0):
         self.n_epoch, self.start_epoch, self.epoch, self.batches_done = n_epoch, start_epoch, start_epoch, 0
+        self.running = True
         clear_grads(self.opt)             # an interrupted fit may have left gradients behind
         try:
             with self._cleaning_up():
                 self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
         finally:
+            self.running = False
             for cb in self.cbs:
                 cb.run = True
 
@@ -239,10 +243,13 @@ class Learner(LoopState, HasCallbacks, Guarded):
     def _cleaning_up(self):
         """Afterwards, whatever happened, run `cleanup_fit` and forget the batch. Inside another pass (a callback that calls
         `get_preds`) put the state of that pass back instead."""
-        outer = self.loop_state() if self.dl is not None else None
+        nested = self.dl is not None or (self.running and self._in_pass)
+        outer = self.loop_state() if nested else None
         try:
+            self._in_pass = True
             yield
         finally:
+            self._in_pass = nested
             if outer is None:
                 self("cleanup_fit")
                 outer = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
@@ -277,6 +284,9 @@ class Learner(LoopState, HasCallbacks, Guarded):
         this fit only. reset_opt: forget the optimizer's state. start_epoch: begin at this epoch, to go on with an interrupted fit.
         """
         check_epochs(n_epoch, start_epoch)
+        if self.running:
+            raise RuntimeError("a fit (or lr_find) was started by a callback of a fit that is under way: they would change each other's "
+                               "epochs, schedules and callbacks. Start it afterwards; validate() and get_preds() may be called at any time")
         if self.loss_func is None:
             raise ValueError("this learner has no loss function, and its data does not say which to use: write "
                              "`Learner(dls, model, loss_func=...)`, for example CrossEntropyLossFlat() for classes or "
@@ -319,7 +329,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
         """Transfer learning in two phases: `freeze_epochs` with all but the last layer group frozen at `base_lr`, then `epochs` with
         everything trained at `base_lr/2`, the first layers `lr_mult` times slower. sizes: of the pictures, such as [128, 192, 224],
         each for an equal part of all these epochs. Source: J. Howard, S. Ruder, "ULMFiT", 2018."""
-        if isinstance(base_lr, slice):
+        if not isinstance(base_lr, (int, float)):
             raise TypeError(f"fine_tune(base_lr={base_lr}): give one number; the slice over layer groups is made from it and lr_mult")
         cbs = [as_callback(cb) for cb in listed(cbs)]            # the same objects in both phases
         small, large = (in_sizes(sizes, first, freeze_epochs + epochs) for first in (0, freeze_epochs))
@@ -430,6 +440,8 @@ class Learner(LoopState, HasCallbacks, Guarded):
             yield
         finally:
             for group, hypers in zip(self.opt.param_groups, before, strict=True):
+                for added in group.keys() - hypers.keys() - {"params"}:        # such as a torch scheduler's initial_lr
+                    del group[added]
                 group.update(hypers)
 
     # -- results ----------------------------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ def fits(learn, bs):
 def find_bs(learn, start=None, min_bs=1):
     "See `Learner.find_bs`."
     start = learn.dls.bs if start is None else start
+    if isinstance(start, int) and hasattr(learn.dls.train, "n"):
+        start = min(start, learn.dls.train.n)
     if not isinstance(start, int) or not isinstance(min_bs, int) or not 1 <= min_bs <= start:
         raise ValueError(f"find_bs(start={describe(start)}, min_bs={describe(min_bs)}): whole numbers with 1 <= min_bs <= start")
     if not hasattr(learn.dls.train, "after_item"):
@@ -66,5 +68,5 @@ def find_bs(learn, start=None, min_bs=1):
         warn(f"batches of {start} do not fit into the memory of {learn.dls.device}: the loaders now give {bs}. To step as with {start}, "
              f"train with cbs=GradientAccumulation({start})", stacklevel=3)
     if bs != learn.dls.bs:
-        learn.dls = learn.dls.new(bs=bs)
+        learn.dls = learn.dls.new(*(dl.new(bs=bs if i == 0 else min(bs, dl.bs)) for i, dl in enumerate(learn.dls)))
     return bs

@@ -3,6 +3,7 @@ from pathlib import Path
 from warnings import warn
 
 from . import checkpoint
+from .callback import restore_states, states_of
 from .messages import add_note, describe, plural
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
@@ -23,8 +24,7 @@ def save(learn, file, with_opt=True):
     state = {"model": learn.model.state_dict()}
     if with_opt and learn.opt is not None:
         state["opt"] = learn.opt.state_dict()
-        state["callbacks"] = {cb.name: cb.state_dict() for cb in learn.cbs
-                              if hasattr(cb, "state_dict") and not getattr(cb, "tells_history", False)}
+        state["callbacks"] = states_of([cb for cb in learn.cbs if not getattr(cb, "tells_history", False)])
     return checkpoint.save(state, file)
 
 
@@ -45,9 +45,8 @@ def load(learn, file, device=None, with_opt=True, strict=True):
         except (ValueError, KeyError, RuntimeError) as e:
             add_note(e, f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)")
             raise
-        for cb in learn.cbs:
-            if hasattr(cb, "load_state_dict") and cb.name in state.get("callbacks", {}):
-                cb.load_state_dict(state["callbacks"][cb.name])
+        if not learn.running:                    # a tracker that loads the best weights does not turn its fellows back
+            restore_states([cb for cb in learn.cbs if not getattr(cb, "tells_history", False)], state.get("callbacks", {}))
     return learn
 
 

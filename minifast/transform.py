@@ -234,6 +234,19 @@ class Pipeline:
         "A new pipeline with `funcs` added, each in its place."
         return Pipeline(self.fs + Pipeline(funcs).fs, self.split_idx)
 
+    def fused(self):
+        """A pipeline that does the same with fewer passes: a transform with a method `fuse(following)` may return another one for itself and
+        the first few of those that follow, and how many of them; or None."""
+        fs, left = [], list(self.fs)
+        while left:
+            f = left.pop(0)
+            made, n = getattr(f, "fuse", lambda following: None)(left) or (f, 0)
+            fs.append(made)
+            del left[:n]
+        new = Pipeline(None, self.split_idx)
+        new.fs = fs
+        return new
+
     def __call__(self, x, rng=None):
         for f in self.fs:
             try:

@@ -390,3 +390,75 @@ def test_cancelling_a_fit_is_no_error():
     learn = make()
     learn.fit(3, cbs=Stop())
     assert len(learn.recorder.history) == 1
+
+
+# -- passes inside a fit ------------------------------------------------------------------------------------------------------------
+class ValidateFirst(Callback):
+    "Validates before anything was trained."
+
+    def before_epoch(self):
+        if self.learn.epoch == 0:
+            self.learn.validate()
+
+
+def test_validating_before_the_first_batch_cleans_nothing_up(tmp_path):
+    from minifast.callbacks.batch import ShortEpochCallback
+    learn = make(n=64, path=tmp_path)
+    learn.fit(1, cbs=[ValidateFirst(), ShortEpochCallback(0.1)])
+    assert len(learn.recorder.raw_losses) == 1
+
+
+def test_a_fit_inside_a_fit_is_refused():
+    learn = make()
+    with pytest.raises(RuntimeError, match="started by a callback of a fit that is under way"):
+        learn.fit(2, cbs=Callback(after_epoch=lambda: learn.lr_find(show_plot=False)))
+    learn.fit(1)
+
+
+def test_a_pass_inside_a_pass_leaves_its_metrics_alone():
+    def trained(*cbs):
+        learn = make(n=64, metrics="accuracy")
+        learn.recorder.train_metrics = True
+        torch.manual_seed(2)
+        learn.fit(1, cbs=cbs)
+        return learn.recorder.values
+
+    def look(cb):
+        if cb.learn.iter == 3 and not cb.learn.rehearsing and not getattr(cb, "busy", False):
+            cb.busy = True
+            cb.learn.validate()
+            cb.busy = False
+
+    assert trained() == trained(Callback(after_batch=look))
+
+
+def test_a_second_scheduler_starts_from_the_rate_of_its_fit():
+    from functools import partial
+
+    from torch.optim.lr_scheduler import LambdaLR
+
+    from minifast.callbacks.scheduler import TorchScheduler
+    learn = make()
+    for lr in (1e-3, 1e-1):
+        learn.fit(1, lr, cbs=TorchScheduler(partial(LambdaLR, lr_lambda=lambda e: 1.0)))
+        assert learn.recorder.lrs[-1] == lr
+
+
+def test_training_metrics_of_mixed_labels_compare_with_true_labels():
+    from minifast.losses import BCEWithLogitsLossFlat
+
+    def accuracy_of(*cbs):
+        y = (torch.arange(72).reshape(24, 3) % 2).float()
+        learn = make(targets=y, loss=BCEWithLogitsLossFlat(), metrics="accuracy_multi")
+        learn.recorder.train_metrics = True
+        seen = []
+        learn.fit(1, 0.0, wd=0.0, cbs=[*cbs, Callback(after_batch=lambda: seen.append(learn.yb[0]) if learn.training else None)])
+        return torch.cat(seen).unique().tolist()
+
+    assert accuracy_of(MixUp(5.0)) == [0.0, 1.0]
+
+
+def test_averages_and_resizers_that_fight_are_refused():
+    from minifast.callbacks.averaging import EMA, SWA
+    with pytest.raises(ValueError, match="keep one of them"):
+        make().fit(2, cbs=[EMA(), SWA()])

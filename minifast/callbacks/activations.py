@@ -14,8 +14,8 @@ N_BINS, TOP = 40, 10.0
 
 
 def activation_stats(x, with_hist=False):
-    """`(stats, histogram)` of the activations `x`, any float tensor: stats is float32 (3,), their mean, standard deviation and the share that is at
-    most 0.05; the histogram float32 (40,) counts those from 0 to 10 (None without `with_hist`)."""
+    """`(stats, histogram)` of the activations `x`, any float tensor: stats is float32 (3,), their mean, standard deviation and the share
+    that is at most 0.05; the histogram float32 (40,) counts those from 0 to 10 (None without `with_hist`)."""
     x = x.detach().float()
     stats = torch.stack([x.mean(), x.std(unbiased=x.numel() > 1), (x <= 0.05).float().mean()])
     return stats, torch.histc(x, N_BINS, 0.0, TOP) if with_hist else None
@@ -24,10 +24,9 @@ def activation_stats(x, with_hist=False):
 class ActivationStats(Callback):
     """Record mean, standard deviation and share of near zeros of the activations of every layer at each training batch.
 
-    with_hist: histograms too, for `color_dim` and `hist`. every: only each so many batches (None: each). modules: which (None: all that have
-    no children). Layers are numbered in the order of `modules`; `names` says which is which. Every fit begins a new record.
-    Source: J. Howard, S. Gugger, "Deep Learning for Coders", 2020, chapter 13 (the colourful dimension is S. Giomo's).
-    """
+    with_hist: histograms too, for `color_dim` and `hist`. every: only each so many batches (None: each). modules: which (None: all that
+    have no children). Layers are numbered in the order of `modules`; `names` says which is which. Every fit begins a new record. Source:
+    J. Howard, S. Gugger, "Deep Learning for Coders", 2020, chapter 13 (the colourful dimension is S. Giomo's). """
 
     order = Order.RECORD
     run_valid = False
@@ -98,8 +97,16 @@ class ActivationStats(Callback):
     def frame(self):
         "A DataFrame with a row per layer: the last mean, standard deviation and share of near zeros."
         import pandas as pd
-        rows = [{"layer": i, "name": self.names[i], **dict(zip(("mean", "std", "near_zero"), (v[-1] for v in self.layer_stats(i)), strict=True))}
-                for i in range(len(self.modules)) if self._stats[i]]
+
+        rows = [
+            {
+                "layer": i,
+                "name": self.names[i],
+                **dict(zip(("mean", "std", "near_zero"), (v[-1] for v in self.layer_stats(i)), strict=True)),
+            }
+            for i in range(len(self.modules))
+            if self._stats[i]
+        ]
         return pd.DataFrame(rows, columns=["layer", "name", "mean", "std", "near_zero"])
 
     def plot_layer_stats(self, i):
@@ -114,11 +121,18 @@ class ActivationStats(Callback):
         return axes
 
     def color_dim(self, i, figsize=(10, 5), ax=None):
-        """Draw the histograms of layer `i` over time, the logarithm of the counts as colour: large activations at the top, batches from left to
-        right. Bright only at the bottom means dead; columns that collapse again and again mean unstable training. Returns the axes."""
+        """Draw the histograms of layer `i` over time, the logarithm of the counts as colour: large activations at the top, batches from
+        left to right. Bright only at the bottom means dead; columns that collapse again and again mean unstable training. Returns the
+        axes."""
         from ..plots import subplots
         ax = subplots(figsize=figsize)[1][0] if ax is None else ax
-        ax.imshow(self.hist(i).log1p(), origin="lower", aspect="auto", interpolation="nearest", extent=(0, len(self._hists[self._layer(i)]), 0, TOP))
+        ax.imshow(
+            self.hist(i).log1p(),
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+            extent=(0, len(self._hists[self._layer(i)]), 0, TOP),
+        )
         ax.set(xlabel="recorded batch", ylabel="activation", title=f"layer {self._layer(i)}: {self.names[i]}")
         return ax
 
@@ -126,8 +140,8 @@ class ActivationStats(Callback):
 class GradientNorms(Callback):
     """Record the norm of all gradients together, and per layer group, before each step.
 
-    `norms` is a tensor (steps,), `by_group` one (steps, layer groups); both come to the CPU when they are read. Every fit begins a new record.
-    """
+    `norms` is a tensor (steps,), `by_group` one (steps, layer groups); both come to the CPU when they are read. Every fit begins a new
+    record. """
 
     order = Order.RECORD
     run_valid = False
@@ -176,8 +190,8 @@ class GradientNorms(Callback):
 
 
 def spikes(losses, factor=4.0, window=50, least=10):
-    """The positions at which the loss is above the median of the `window` losses before it by more than `factor` times their spread (1.4826 times
-    the median distance from the median, at least 5% of it). Only from the `least`-th loss on. losses: a list of numbers."""
+    """The positions at which the loss is above the median of the `window` losses before it by more than `factor` times their spread
+    (1.4826 times the median distance from the median, at least 5% of it). Only from the `least`-th loss on. losses: a list of numbers."""
     found = []
     for i in range(least, len(losses)):
         before = torch.tensor(losses[max(0, i - window):i], dtype=torch.float64)
@@ -191,9 +205,8 @@ def spikes(losses, factor=4.0, window=50, least=10):
 class LossSpikes(Callback):
     """Keep the items of the training batches whose loss jumps, to look at: often wrong labels, broken files, or outliers.
 
-    factor, window: see `spikes`. keep: at most so many, the largest. `found` is a list of dicts with epoch, batch, loss and items (None where the
-    loader does not know them). Looked for at the end of each epoch, so that the loop never waits.
-    """
+    factor, window: see `spikes`. keep: at most so many, the largest. `found` is a list of dicts with epoch, batch, loss and items (None
+    where the loader does not know them). Looked for at the end of each epoch, so that the loop never waits. """
 
     order = Order.RECORD
     run_valid = False

@@ -182,6 +182,10 @@ class _Averages:
                 self._average.swap_out(model)
 
     def _refuse_inside(self):
+        others = [cb for cb in self.learn.cbs if isinstance(cb, _Averages) and cb is not self]
+        if others:
+            raise ValueError(f"{self!r} and {others[0]!r} would each leave their own average in the model, and the last one would win: "
+                             "keep one of them")
         if self._average.raw is not None:
             raise RuntimeError(f"{self!r}: the model holds averaged weights now, which are not those to train: end the block "
                                "`with ...averaged():` first")

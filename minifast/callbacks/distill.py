@@ -9,6 +9,7 @@ from torch import nn
 from ..callback import Callback, Order
 from ..losses_known import kind_of, loss_name
 from ..messages import describe
+from .mix import MixHandler
 
 KINDS = ("class logits", "class log-probabilities", "logits", "values")
 
@@ -83,6 +84,10 @@ class KnowledgeDistillation(Callback):
         self._kind, self._axis = output_kind(learn.loss_func, self.kind)
         if hasattr(self.teacher, "dls"):
             check_same_data(self.teacher, learn)
+        mixing = [cb for cb in learn.cbs if isinstance(cb, MixHandler)]
+        if mixing and any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in learn.model.modules()):
+            raise ValueError(f"KnowledgeDistillation and {mixing[0]!r}: the student's embeddings would be mixed and the teacher's not, "
+                             "so they would see different items. Keep one of the two")
         self._modes = [(m, m.training) for m in self.teacher_model.modules()]
         self.teacher_model.eval().to(learn.dls.device)
 

@@ -1,4 +1,5 @@
 """`HasCallbacks`: the half of a learner that holds callbacks and tells them about events."""
+import copy
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 
@@ -136,9 +137,14 @@ class HasCallbacks:
     @contextmanager
     def recording_apart(self, valid_metrics=True):
         "Within the block a fresh recorder is used, so that the history does not change."
-        own = [c for c in self.cbs if isinstance(c, Recorder)]
+        own, metrics = [c for c in self.cbs if isinstance(c, Recorder)], self.metrics
         with self.removed_cbs(own), self.added_cbs(Recorder(valid_metrics=valid_metrics) if own else None):
-            yield self
+            try:
+                if self.running:                  # those of the outer pass are in the middle of it
+                    self.metrics = [copy.deepcopy(m) for m in metrics]
+                yield self
+            finally:
+                self.metrics = metrics
 
     def ordered_cbs(self, event, training=True):
         "The callbacks that hear `event` (a batch event: of training, or of validation), in the order in which they do."

@@ -97,6 +97,7 @@ class Mix:
     def __init__(self, perm, lam, box=None, size=None):
         self.perm, self.lam, self.box, self.size = perm, lam, box, size
         self.partner = None              # targets of the partners, where losses are mixed instead of targets
+        self.targets = None              # the targets as they came
 
 
 class MixHandler(Callback):
@@ -128,6 +129,9 @@ class MixHandler(Callback):
         others = [cb for cb in self.learn.cbs if isinstance(cb, MixHandler) and cb is not self]
         if others:
             raise ValueError(f"{self!r} and {others[0]!r} would mix the same batch twice: keep one, or use CutMixUp(), which takes turns")
+        if self.learn.compiled_with is not None and any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.learn.model.modules()):
+            raise ValueError(f"{self!r} mixes the outputs of embedding layers through hooks, which a compiled model does not call: train "
+                             "this model without learn.compile()")
         self._forget()
         self._roles = {}
         self._embeddings = [m for m in self.learn.model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
@@ -147,6 +151,7 @@ class MixHandler(Callback):
         mix = self.draw(self._rng, n, size, inputs[0].device)
         self._codes = [t for t in inputs if not t.is_floating_point() and t.dtype is not torch.bool]
         learn.xb, learn.kw = map_nested(lambda t: self._mixed(t, mix), (learn.xb, learn.kw))
+        mix.targets = learn.yb
         self._mix_targets(mix)
         self._mix = mix
 
@@ -231,6 +236,8 @@ class MixHandler(Callback):
     # -- the loss
     def after_loss(self):
         mix, learn = self._mix, self.learn
+        if mix is not None and mix.partner is None:
+            learn.yb = mix.targets               # metrics of training compare with true targets
         if mix is None or mix.partner is None:
             return
         if not isinstance(mix.lam, torch.Tensor):        # one share for all items: any loss will do

@@ -74,6 +74,8 @@ class ActivationReg(Callback):
     def before_fit(self):
         self._remove()
         self._handles = [m.register_forward_hook(self._collect) for m in select_modules(self.learn.model, self.modules)]
+        if self.learn.compiled_with is not None:
+            self.learn.compile(**self.learn.compiled_with)       # what was compiled before does not call hooks
 
     def _collect(self, module, inputs, output):
         if self.learn.training and torch.is_grad_enabled():

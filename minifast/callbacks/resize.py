@@ -66,6 +66,9 @@ class ProgressiveResize(Callback):
 
     def before_fit(self):
         learn = self.learn
+        others = [cb for cb in learn.cbs if isinstance(cb, ProgressiveResize) and cb is not self]
+        if others:
+            raise ValueError("two callbacks change the size of the pictures: give either sizes= or a ProgressiveResize")
         image = next((t for t in _images(learn.dls.one_batch()) if t.ndim == 4), None)
         if image is None:
             raise TypeError("ProgressiveResize needs batches of pictures (B,C,H,W); received "

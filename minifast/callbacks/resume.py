@@ -1,25 +1,29 @@
 """`Resume`: a fit that was interrupted goes on where its last epoch began, and ends with the same weights to the bit."""
+from warnings import warn
+
 import numpy as np
 import torch
 
 from .. import checkpoint
-from ..callback import Callback, CancelFitException, Order
+from ..callback import Callback, CancelFitException, Order, restore_states, states_of
 from ..seeds import rng_state, set_rng_state
+from .recorder import FitRecord
 
 
 class Resume(Callback):
     """Write the whole training state at the start of every epoch; the same call after a crash goes on from there.
 
-    fname: of the file, `path/model_dir/fname.safetensors`, which is removed when the fit ends. It holds weights, buffers, optimizer,
-    random streams, the loaders' epochs, the states of the other callbacks and the history; nothing in it can run code. In both
-    phases of `fine_tune` the same callback serves. Raises `ValueError` if the file is of another fit (other number of epochs,
-    batches or weights).
+    fname: of the file, `path/model_dir/fname.safetensors`, which is removed when the fit ends or is cancelled, and stays after an error
+    or Ctrl-C. It holds weights, buffers, optimizer, random streams, the loaders' epochs, the states of the other callbacks and the
+    history; nothing in it can run code. A script of several fits, such as the two phases of `fine_tune`, is run again from its top: a
+    fit that had ended before the interruption is left out, and a warning says so. Raises `ValueError` if the file is of another fit
+    (other number of epochs, batches, learning rates or weights).
     """
 
     order = Order.SETUP - 10                     # the first: the others find what was restored
 
     def __init__(self, fname="resume"):
-        self.fname, self._phase, self._state, self._skipped = fname, -1, None, False
+        self.fname, self._state, self._skipped = fname, None, False
 
     @property
     def file(self):
@@ -28,22 +32,33 @@ class Resume(Callback):
 
     def before_fit(self):
         learn = self.learn
-        self._phase = self._phase + 1 if learn.continues else 0
-        self._state, self._skipped = None, False
+        if learn.rehearsing:
+            self.run = False
+            return
+        if learn.recorder is None:
+            raise ValueError("Resume() needs the learner's Recorder, to know which fit is which: create the learner with default_cbs=True")
+        self._state, self._skipped, self._number = None, False, len(learn.recorder.fits)
+        self._rates = [float(g["lr"]) for g in learn.opt.param_groups]
         if not self.file.exists():
             return
         state = checkpoint.load(self.file)
-        if state["phase"] > self._phase:         # this phase was finished; the next one brings the weights
+        if state["number"] > self._number:       # this fit was finished; a later one brings the weights
             self._skipped = True
+            learn.recorder.fits.append(FitRecord())
+            warn(f"Resume: this fit, number {self._number} of its learner, had ended when number {state['number']} was interrupted: "
+                 f"it is left out. To train anew, remove {self.file.name} from {self.file.parent}", stacklevel=2)
             raise CancelFitException
         self._check(state)
         learn.model.load_state_dict(state["model"])
+        hypers = [_hypers(g) for g in learn.opt.param_groups]
         learn.opt.load_state_dict(state["opt"])
+        for group, own in zip(learn.opt.param_groups, hypers, strict=True):
+            group.update(own)                    # schedulers that begin now start where the fit started
         learn.start_epoch, self._state = state["epoch"], state
 
     def _check(self, state):
         learn = self.learn
-        here = {"epochs": learn.n_epoch, "batches": len(learn.dls.train), "phase": self._phase}
+        here = {"epochs": learn.n_epoch, "batches": len(learn.dls.train), "number": self._number, "rates": self._rates}
         other = [f"{k}={state[k]} there, {v} here" for k, v in here.items() if state[k] != v]
         own = learn.model.state_dict()
         if not other and (list(own) != list(state["model"]) or any(own[n].shape != w.shape for n, w in state["model"].items())):
@@ -60,12 +75,10 @@ class Resume(Callback):
             return
         recorder = learn.recorder
         checkpoint.save({
-            "phase": self._phase, "epoch": learn.epoch, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
+            "number": self._number, "rates": self._rates, "epoch": learn.epoch, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
             "model": learn.model.state_dict(), "opt": learn.opt.state_dict(), "rng": _packed(rng_state()),
             "loaders": [getattr(dl, "epoch", None) for dl in learn.dls],
-            "callbacks": {cb.name: cb.state_dict() for cb in learn.cbs if hasattr(cb, "state_dict")},
-            "history": None if recorder is None else recorder.history,
-            "record": None if recorder is None else recorder.last.state_dict(),
+            "callbacks": states_of(learn.cbs), "history": recorder.history, "record": recorder.last.state_dict(),
         }, self.file)
 
     def _go_on(self, state):
@@ -74,20 +87,23 @@ class Resume(Callback):
         for dl, epoch in zip(learn.dls, state["loaders"], strict=True):
             if epoch is not None:
                 dl.epoch = epoch
-        for cb in learn.cbs:
-            if hasattr(cb, "load_state_dict") and cb.name in state["callbacks"]:
-                cb.load_state_dict(state["callbacks"][cb.name])
-        if learn.recorder is not None and state["history"] is not None:
-            learn.recorder.history[:] = state["history"]
-            learn.recorder.last.load_state_dict(state["record"])
+        for group, saved in zip(learn.opt.param_groups, state["opt"]["param_groups"], strict=True):
+            group.update(_hypers(saved))
+        restore_states(learn.cbs, state["callbacks"])
+        learn.recorder.history[:] = state["history"]
+        learn.recorder.last.load_state_dict(state["record"])
         set_rng_state(_unpacked(state["rng"]))
 
     def after_fit(self):
-        if not self._skipped and self.learn.epoch == self.learn.n_epoch - 1:
+        if not self._skipped:
             self.file.unlink(missing_ok=True)
 
     def __repr__(self):
         return f"{type(self).__name__}({self.fname!r})"
+
+
+def _hypers(group):
+    return {k: v for k, v in group.items() if k != "params"}
 
 
 def _packed(rng):

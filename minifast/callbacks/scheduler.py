@@ -1,4 +1,6 @@
 """`ParamScheduler`: hyper-parameters as functions of training progress. `TorchScheduler`: torch's own schedulers."""
+import warnings
+
 from torch.optim import lr_scheduler
 
 from ..callback import Callback, Order
@@ -61,9 +63,12 @@ class TorchScheduler(Callback):
         if not callable(scheduler) and not is_torch_scheduler(scheduler):
             raise TypeError("TorchScheduler takes one of torch.optim.lr_scheduler, or a function of the optimizer that makes one; "
                             f"received {describe(scheduler)}")
-        self.make, self.per_batch = scheduler, per_batch
+        self.make, self.per_batch, self.scheduler = scheduler, per_batch, None
 
     def before_fit(self):
+        if self.learn.rehearsing:                # lr_find sets the rates itself
+            self.run = False
+            return
         others = [cb for cb in self.learn.cbs if isinstance(cb, ParamScheduler) and "lr" in cb.scheds]
         if others:
             raise ValueError(f"{type(self).__name__} and {others[0]!r} both set the learning rate, and the last one would win: use `fit`, "
@@ -76,11 +81,33 @@ class TorchScheduler(Callback):
             for group, lr in zip(self.learn.opt.param_groups, self._lrs(), strict=True):
                 group["lr"] = lr
         else:
+            for group in self.learn.opt.param_groups:
+                group.pop("initial_lr", None)                # of an earlier scheduler: this one starts from the rate of this fit
             self.scheduler = self.make(self.learn.opt)
             if not is_torch_scheduler(self.scheduler):
                 raise TypeError("the function given to TorchScheduler must return a torch scheduler; it returned "
                                 f"{describe(self.scheduler)}")
         self._every_batch = isinstance(self.scheduler, _PER_BATCH) if self.per_batch is None else self.per_batch
+        if self.learn.start_epoch and not is_torch_scheduler(self.make):
+            self._advance(self.learn.start_epoch)
+
+    def _advance(self, epochs):
+        "Take the steps of the epochs that are left out."
+        if isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau):
+            return                               # it depends on their losses
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")      # that the optimizer has not stepped
+            for _ in range(epochs * (len(self.learn.dls.train) if self._every_batch else 1)):
+                self.scheduler.step()
+
+    def state_dict(self):
+        "The scheduler's state, as far as it consists of numbers, texts and lists of them."
+        return {} if self.scheduler is None else {k: v for k, v in self.scheduler.state_dict().items() if _is_plain(v)}
+
+    def load_state_dict(self, state):
+        "Go on from `state_dict`."
+        if self.scheduler is not None and state:
+            self.scheduler.__dict__.update(state)
 
     def _lrs(self):
         last = getattr(self.scheduler, "_last_lr", None)
@@ -105,3 +132,11 @@ class TorchScheduler(Callback):
 def is_torch_scheduler(o):
     "Whether `o` is a scheduler of `torch.optim.lr_scheduler`."
     return isinstance(o, (lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau))
+
+
+def _is_plain(v):
+    if isinstance(v, (list, tuple)):
+        return all(map(_is_plain, v))
+    if isinstance(v, dict):
+        return all(isinstance(k, (str, int)) and _is_plain(o) for k, o in v.items())
+    return v is None or isinstance(v, (bool, int, float, str))

@@ -82,7 +82,11 @@ def _settled(losses):
 def _without_chance(model, keep_norms):
     "Dropout off; batch norm by its running statistics where the items are too alike for its own."
     for m in model.modules():
-        if isinstance(m, _DROPS) or (not keep_norms and isinstance(m, _BATCH_NORMS)) or (isinstance(m, (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)) and getattr(m, "dropout", 0)):
+        if (
+            isinstance(m, _DROPS)
+            or (not keep_norms and isinstance(m, _BATCH_NORMS))
+            or (isinstance(m, (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)) and getattr(m, "dropout", 0))
+        ):
             m.eval()
 
 
@@ -116,13 +120,21 @@ def _learn_by_heart(probe, n):
         if done or time.perf_counter() - began > budget:
             break
     probe.reset()
-    return {**best, "first": first, "last": best["losses"][-1] if best["done"] else _settled(best["losses"]), "base": base, "items": n, "steps": len(best["losses"]),
-            "out_of_time": not best["done"] and time.perf_counter() - began > budget,
-            "alike": rows and n > 1 and bool((step.y == step.y[:1]).all())}
+    return {
+        **best,
+        "first": first,
+        "last": best["losses"][-1] if best["done"] else _settled(best["losses"]),
+        "base": base,
+        "items": n,
+        "steps": len(best["losses"]),
+        "out_of_time": not best["done"] and time.perf_counter() - began > budget,
+        "alike": rows and n > 1 and bool((step.y == step.y[:1]).all()),
+    }
 
 
 def _goal(probe, step, kind, base):
-    "When it is learned: every decision right and the loss half of the first (with smoothed labels it never nears 0), or the loss a fiftieth."
+    """When it is learned: every decision right and the loss half of the first (with smoothed labels it never nears 0), or the loss a
+    fiftieth."""
     state, decodes, y = {}, decodes_of(probe.loss_func), step.y
     by_class = (kind or "").startswith("class") and y is not None and not y.is_floating_point()
 

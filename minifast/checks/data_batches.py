@@ -41,7 +41,9 @@ def normalised(data):
     draw = _picture(data, x) if x.ndim == 4 and x.shape[1] in (1, 3) else None
     steps = [f for f in getattr(data.loaders[0], "after_batch", ()) if type(f).__name__ == "Normalize"]
     if len(steps) > 1:
-        return issue("MF832", f"Normalize is applied {len(steps)} times; {said}", "keep one of them", draw=draw, times=len(steps), **numbers)
+        return issue(
+            "MF832", f"Normalize is applied {len(steps)} times; {said}", "keep one of them", draw=draw, times=len(steps), **numbers
+        )
     if abs(mean) > 10 or std > 20:
         return issue("MF832", said, draw=draw, **numbers)
     if 0 < std < 0.02 or abs(mean) > 3 or std > 5:
@@ -59,7 +61,9 @@ def _picture(data, x):
         labels = None
         yb = data.batch()[2]
         if len(yb) == 1 and isinstance(yb[0], torch.Tensor) and yb[0].ndim == 1:
-            labels = [data.name_of(v) for v in yb[0][:8].tolist()] if not yb[0].is_floating_point() else [f"{v:.3g}" for v in yb[0][:8].tolist()]
+            labels = (
+                [data.name_of(v) for v in yb[0][:8].tolist()] if not yb[0].is_floating_point() else [f"{v:.3g}" for v in yb[0][:8].tolist()]
+            )
         return show_images((shown - low) / (high - low + 1e-8), nrows=2 if len(shown) > 4 else 1, titles=labels, imsize=2,
                            suptitle=f"just before the net: mean {float(x.mean()):.2f}, std {float(x.std()):.2f}")
     return draw
@@ -88,7 +92,9 @@ def validation_repeats(subject):
     one = _batch_of_seed(dl, 11)
     if one is None:
         if _shuffles(dls.valid):
-            return tip("MF833", "validation is shuffled: predictions do not come in the order of the items", "use shuffle=False for validation")
+            return tip(
+                "MF833", "validation is shuffled: predictions do not come in the order of the items", "use shuffle=False for validation"
+            )
         batches = []
         for seed in (11, 12):
             with fixed_seed(seed):
@@ -98,7 +104,9 @@ def validation_repeats(subject):
         two = _batch_of_seed(dl, 12)
     difference = largest_difference(one, two)
     if difference > 0:
-        return issue("MF833", "the same validation items differ from one time to the next: they are augmented", largest_difference=difference)
+        return issue(
+            "MF833", "the same validation items differ from one time to the next: they are augmented", largest_difference=difference
+        )
     return passed("MF833")
 
 
@@ -145,8 +153,13 @@ def throughput(data):
         if time.perf_counter() - began > budget:
             break
     rate = n / max(time.perf_counter() - began, 1e-9)
-    return passed("MF835", f"{rate:,.0f} items per second in one process ({workers} workers in use)", items_per_second=rate, workers=workers,
-                  batches=batches)
+    return passed(
+        "MF835",
+        f"{rate:,.0f} items per second in one process ({workers} workers in use)",
+        items_per_second=rate,
+        workers=workers,
+        batches=batches,
+    )
 
 
 def texts(data):

@@ -74,14 +74,23 @@ def copies_across(data):
     groups = [g for g in exact_copies(data.facts) if len({data.sides[i] for i in g}) > 1]
     if len(set(data.sides)) < 2:
         return not_applicable("MF802", "there is no validation set")
-    pairs = [(next(i for i in g if data.sides[i] == 0), next(i for i in g if data.sides[i] != 0)) for g in groups if any(data.sides[i] == 0 for i in g)]
+    pairs = [
+        (next(i for i in g if data.sides[i] == 0), next(i for i in g if data.sides[i] != 0))
+        for g in groups
+        if any(data.sides[i] == 0 for i in g)
+    ]
     if pairs:
         n_valid = sum(s == 1 for s in data.sides)
         found = {j for _, j in pairs}
-        return issue("MF802", f"{plural(len(pairs), 'validation file')} of {n_valid:,} are also in training: "
-                              + ", ".join(f"{Path(data.facts[j].path).name} = {Path(data.facts[i].path).name}" for i, j in pairs[:3]),
-                     items=[(data.facts[i].path, data.facts[j].path) for i, j in pairs], draw=_pair_pictures(data, pairs, "copies across the split"),
-                     copies=len(pairs), share_of_validation=len(found) / max(n_valid, 1))
+        return issue(
+            "MF802",
+            f"{plural(len(pairs), 'validation file')} of {n_valid:,} are also in training: "
+            + ", ".join(f"{Path(data.facts[j].path).name} = {Path(data.facts[i].path).name}" for i, j in pairs[:3]),
+            items=[(data.facts[i].path, data.facts[j].path) for i, j in pairs],
+            draw=_pair_pictures(data, pairs, "copies across the split"),
+            copies=len(pairs),
+            share_of_validation=len(found) / max(n_valid, 1),
+        )
     return passed("MF802", files=len(data.facts))
 
 
@@ -114,10 +123,14 @@ def copies_within(data):
     numbers = {"copies": extra, "near_copies": len(near), "files": len(data.facts)}
     if extra or len(near) > 0.02 * len(data.facts):
         pairs = pairs_of(groups) + near
-        return tip("MF804", f"{extra} exact copies and {len(near)} near copies within the splits: "
-                            + ", ".join(f"{Path(data.facts[i].path).name} ~ {Path(data.facts[j].path).name}" for i, j in pairs[:3]),
-                   items=[(data.facts[i].path, data.facts[j].path) for i, j in pairs], draw=_pair_pictures(data, pairs, "copies within a split"),
-                   **numbers)
+        return tip(
+            "MF804",
+            f"{extra} exact copies and {len(near)} near copies within the splits: "
+            + ", ".join(f"{Path(data.facts[i].path).name} ~ {Path(data.facts[j].path).name}" for i, j in pairs[:3]),
+            items=[(data.facts[i].path, data.facts[j].path) for i, j in pairs],
+            draw=_pair_pictures(data, pairs, "copies within a split"),
+            **numbers,
+        )
     return passed("MF804", **numbers)
 
 
@@ -128,8 +141,12 @@ def groups_together(data):
     if data.groups is not None:
         found = straddling(data.groups, data.sides)
         if found:
-            return issue("MF805", f"{plural(len(found), 'group')} have members in training and in validation, such as {next(iter(found))!r}",
-                         items=list(found), groups=len(found))
+            return issue(
+                "MF805",
+                f"{plural(len(found), 'group')} have members in training and in validation, such as {next(iter(found))!r}",
+                items=list(found),
+                groups=len(found),
+            )
         return passed("MF805", groups=len(set(data.groups)))
     if not data.paths:
         return not_applicable("MF805", "the items have no names; give groups=")
@@ -179,8 +196,13 @@ def sizes(data):
                "smallest_file": f"{by_bytes[0].bytes:,} bytes", "largest_file": f"{by_bytes[-1].bytes:,} bytes"}
     if (tiny and len(tiny) < 0.5 * len(good)) or long:
         odd = [*(tiny if len(tiny) < 0.5 * len(good) else []), *long]
-        return tip("MF806", f"{plural(len(odd), 'picture')} of unusual size or shape: "
-                            + ", ".join(f"{Path(f.path).name} {f.size[0]}x{f.size[1]}" for f in odd[:3]), items=[f.path for f in odd], **numbers)
+        return tip(
+            "MF806",
+            f"{plural(len(odd), 'picture')} of unusual size or shape: "
+            + ", ".join(f"{Path(f.path).name} {f.size[0]}x{f.size[1]}" for f in odd[:3]),
+            items=[f.path for f in odd],
+            **numbers,
+        )
     return passed("MF806", **numbers)
 
 
@@ -191,7 +213,9 @@ def blank(data):
     flat = [f for f in good if f.spread <= 3]
     numbers = {"one_colour": len(flat), "files": len(good)}
     if flat:
-        said = f"{plural(len(flat), 'picture')} of one single colour: " + ", ".join(f"{Path(f.path).name} (grey {f.grey:.0f})" for f in flat[:3])
+        said = f"{plural(len(flat), 'picture')} of one single colour: " + ", ".join(
+            f"{Path(f.path).name} (grey {f.grey:.0f})" for f in flat[:3]
+        )
         make = issue if len(flat) > max(2, 0.02 * len(good)) else tip
         return make("MF807", said, items=[f.path for f in flat], **numbers)
     return passed("MF807", **numbers)
@@ -207,6 +231,10 @@ def modes(data):
     numbers = dict(counts.most_common())
     deep = [f for f in odd if f.mode in ("I", "F", "I;16", "I;16B", "CMYK")]
     if deep or 0 < len(odd) < 0.2 * len(good):
-        return tip("MF808", f"{plural(len(odd), 'picture')} are not {usual}: " + ", ".join(f"{Path(f.path).name} {f.mode}" for f in odd[:3]),
-                   items=[f.path for f in odd], **numbers)
+        return tip(
+            "MF808",
+            f"{plural(len(odd), 'picture')} are not {usual}: " + ", ".join(f"{Path(f.path).name} {f.mode}" for f in odd[:3]),
+            items=[f.path for f in odd],
+            **numbers,
+        )
     return passed("MF808", **numbers)

@@ -30,8 +30,8 @@ def quick_model(x, y, classes, seed=0, n_max=1500):
 
 
 def association(model, y, classes):
-    """`(score, z)`: how well predictions for unseen rows order the labels (AUC of the best told class; rank correlation for numbers), and by
-    how many standard deviations that is better than chance."""
+    """`(score, z)`: how well predictions for unseen rows order the labels (AUC of the best told class; rank correlation for numbers), and
+    by how many standard deviations that is better than chance."""
     from sklearn.metrics import roc_auc_score
     if not classes:
         from scipy.stats import spearmanr
@@ -178,8 +178,12 @@ def same_meaning(data):
     pairs = exchanged_pairs(guess, train_y, valid_guess, y)
     if pairs:
         a, b = pairs[0]
-        return issue("MF814", f"{data.name_of(a)} and {data.name_of(b)} are exchanged: what a quick model learns as one is labelled the other "
-                              "in validation", pairs=len(pairs), **numbers)
+        return issue(
+            "MF814",
+            f"{data.name_of(a)} and {data.name_of(b)} are exchanged: what a quick model learns as one is labelled the other in validation",
+            pairs=len(pairs),
+            **numbers,
+        )
     return passed("MF814", **numbers)
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import Subset
 
 from ..data.rows import Rows
 from ..nested import split_batch
@@ -11,10 +12,11 @@ from .look import look_all, near_copies
 MAX_LABELS = 200_000
 
 
-def base_dataset(dataset):
-    "`(dataset, indices)`: what lies under torch's `Subset`s, and which of its items are meant (None: all)."
+def base_dataset(source):
+    "`(dataset, indices)`: what lies under a loader or torch's `Subset`s, and which of its items are meant (None: all)."
+    dataset = source if isinstance(source, Subset) else getattr(source, "dataset", source)
     indices = None
-    while type(dataset).__name__ == "Subset" and hasattr(dataset, "indices"):
+    while isinstance(dataset, Subset):
         own = [int(i) for i in dataset.indices]
         indices = own if indices is None else [own[i] for i in indices]
         dataset = dataset.dataset
@@ -76,9 +78,9 @@ def _path_maker(dataset, first):
 
 
 def labels_of(loader, limit=MAX_LABELS):
-    """The targets of the items of a loader or dataset as a tensor (items,) or (items, k), without making the inputs; None where the target is
-    no number or label (masks), or where there is none. At most `limit` of them."""
-    dataset, indices = base_dataset(getattr(loader, "dataset", loader))
+    """The targets of the items of a loader or dataset as a tensor (items,) or (items, k), without making the inputs; None where the
+    target is no number or label (masks), or where there is none. At most `limit` of them."""
+    dataset, indices = base_dataset(loader)
     chosen = indices if indices is not None else None
     if hasattr(dataset, "tensors") and isinstance(dataset.tensors, tuple):
         if len(dataset.tensors) < 2:
@@ -132,7 +134,7 @@ def table_of(loader):
 
     From a `TabularPandas` codes and numbers; from tensors in memory all inputs, flattened.
     """
-    dataset, indices = base_dataset(getattr(loader, "dataset", loader))
+    dataset, indices = base_dataset(loader)
     tensors = getattr(dataset, "tensors", None)
     if not isinstance(tensors, tuple) or len(tensors) < 1:
         return None
@@ -179,7 +181,9 @@ class DataProbe:
             return [groups(item) for dl in self.loaders for item in Rows(dl.dataset.items)]
         groups = list(groups)
         if len(groups) != len(self.sides):
-            raise ValueError(f"check(groups=...): one group per item, training items first: received {len(groups)} for {len(self.sides)} items")
+            raise ValueError(
+                f"check(groups=...): one group per item, training items first: received {len(groups)} for {len(self.sides)} items"
+            )
         return groups
 
     def once(self, name, make):

@@ -25,8 +25,8 @@ def auc_of(values, y):
 
 
 def single_column_score(values, y, classes, seed=0):
-    """How much of the target one column gives away, 0 to 1: accuracy (classes) or R2 (numbers) of a small tree on the half of the rows that it did
-    not see."""
+    """How much of the target one column gives away, 0 to 1: accuracy (classes) or R2 (numbers) of a small tree on the half of the rows
+    that it did not see."""
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(values))
     half = len(order) // 2
@@ -120,7 +120,9 @@ def constant_columns(data):
     values, names, _ = table
     flat = [n for j, n in enumerate(names) if np.unique(values[:, j]).size == 1]
     if flat:
-        return tip("MF822", f"{plural(len(flat), 'column')} with one single value: {', '.join(map(str, flat[:5]))}", items=flat, constant=len(flat))
+        return tip(
+            "MF822", f"{plural(len(flat), 'column')} with one single value: {', '.join(map(str, flat[:5]))}", items=flat, constant=len(flat)
+        )
     return passed("MF822", columns=len(names))
 
 
@@ -133,11 +135,17 @@ def ids(data):
     for j, name in enumerate(names):
         column = values[:, j]
         unique = np.unique(column)
-        if (cats[j] and unique.size > 0.8 * n and n >= 50) or (not cats[j] and unique.size == n and n >= 50 and np.isfinite(column).all() and _evenly_spaced(unique)):
+        if (cats[j] and unique.size > 0.8 * n and n >= 50) or (
+            not cats[j] and unique.size == n and n >= 50 and np.isfinite(column).all() and _evenly_spaced(unique)
+        ):
             found.append(name)
     if found:
-        return tip("MF823", f"{', '.join(map(repr, found[:4]))} {'number' if len(found) > 1 else 'numbers'} the rows: another value in almost every "
-                            "one", items=found, columns=len(found))
+        return tip(
+            "MF823",
+            f"{', '.join(map(repr, found[:4]))} {'number' if len(found) > 1 else 'numbers'} the rows: another value in almost every one",
+            items=found,
+            columns=len(found),
+        )
     return passed("MF823", columns=len(names))
 
 
@@ -162,7 +170,9 @@ def missing(data):
     mostly = {k: s for k, s in shares.items() if s > 0.5}
     numbers = {str(k): v for k, v in sorted(shares.items(), key=lambda o: -o[1])[:6]}
     if mostly:
-        return tip("MF824", f"mostly missing: {', '.join(f'{k} ({s:.0%})' for k, s in list(mostly.items())[:5])}", items=list(mostly), **numbers)
+        return tip(
+            "MF824", f"mostly missing: {', '.join(f'{k} ({s:.0%})' for k, s in list(mostly.items())[:5])}", items=list(mostly), **numbers
+        )
     return passed("MF824", f"{plural(len(shares), 'column')} with missing values" if shares else "", **numbers)
 
 
@@ -225,5 +235,10 @@ def unseen(data):
     many = {k: s for k, s in shares.items() if s > 0.02}
     if many:
         worst = max(many, key=many.get)
-        return tip("MF827", f"{many[worst]:.1%} of the validation rows have a category in {worst!r} that training did not see", items=list(many), **shares)
+        return tip(
+            "MF827",
+            f"{many[worst]:.1%} of the validation rows have a category in {worst!r} that training did not see",
+            items=list(many),
+            **shares,
+        )
     return passed("MF827", **shares)

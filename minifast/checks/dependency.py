@@ -84,7 +84,9 @@ def independent(probe):
     with torch.no_grad():
         change = changes_elsewhere(predict, tensors, step.n, i)
     if change > 1e-3:
-        return issue("MF201", f"replacing item {i} changes the outputs of others by {change:.2g} of the largest output", item=i, change=change)
+        return issue(
+            "MF201", f"replacing item {i} changes the outputs of others by {change:.2g} of the largest output", item=i, change=change
+        )
     return passed("MF201", "by replacing an item", change=change)
 
 
@@ -105,7 +107,9 @@ def inputs_used(probe):
     spread = float(pred.float().std(0).max())
     size = float(pred.float().abs().max())
     if spread <= 1e-6 * (size + 1e-12) and size > 0:
-        return tip("MF304", f"the outputs of all items are the same to {spread:.1g}: the inputs have nearly no influence yet", spread=spread)
+        return tip(
+            "MF304", f"the outputs of all items are the same to {spread:.1g}: the inputs have nearly no influence yet", spread=spread
+        )
     return passed("MF304", spread=spread)
 
 

@@ -46,7 +46,11 @@ def repeats(probe):
     a, b = probe.twin.validate(dl=one), probe.twin.validate(dl=two)
     numbers = {"first": a[0], "second": b[0], "inputs_differ_by": largest_difference(list(one), list(two))}
     if any(x is not None and y is not None and not math.isclose(x, y, rel_tol=1e-3, abs_tol=1e-6) for x, y in zip(a, b, strict=True)):
-        why = "the validation items differ each time they are loaded" if numbers["inputs_differ_by"] > 0 else "the model is random in eval mode"
+        why = (
+            "the validation items differ each time they are loaded"
+            if numbers["inputs_differ_by"] > 0
+            else "the model is random in eval mode"
+        )
         return issue("MF601", f"validation gave {a[0]:.5g} and then {b[0]:.5g}: {why}", **numbers)
     return passed("MF601", f"{a[0]:.5g} both times", **numbers)
 

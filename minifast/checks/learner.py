@@ -11,7 +11,7 @@ from .report import Report, check_ignore, run
 _RUNS = ("MF101", "MF102")
 _LOSS = (*_RUNS, "MF103")
 _LEARNS = (*_LOSS, "MF108")
-_SOUND = (*_LEARNS, "MF105", "MF106", "MF110", "MF111", "MF301", "MF302", "MF304", "MF305")          # else it is known why nothing is learned
+_SOUND = (*_LEARNS, "MF105", "MF106", "MF110", "MF111", "MF301", "MF302", "MF304", "MF305")  # else it is known why nothing is learned
 
 #: (code, function of a `Probe`, codes it needs, whether fast=True leaves it out)
 CHECKS = (

@@ -50,7 +50,9 @@ def look(path):
         im = Image.open(io.BytesIO(data))
         size, mode = im.size, im.mode
         if size[0] * size[1] > 178_956_970:
-            return Facts(path, len(data), digest, f"{size[0]}x{size[1]} pixels would need {size[0] * size[1] * 3 / 2**30:.1f} GiB", size, mode)
+            return Facts(
+                path, len(data), digest, f"{size[0]}x{size[1]} pixels would need {size[0] * size[1] * 3 / 2**30:.1f} GiB", size, mode
+            )
         if im.format == "JPEG":
             im.draft("RGB" if mode != "L" else "L", (48, 48))
         im.load()
@@ -90,7 +92,9 @@ def _upright(grey, turned):
 def _resized(grey, width, height):
     from PIL import Image
     im = Image.fromarray(np.ascontiguousarray(grey, dtype=np.float32))
-    return np.asarray(im.resize((width, height), Image.Resampling.BOX if min(grey.shape) >= max(width, height) else Image.Resampling.BILINEAR))
+    return np.asarray(
+        im.resize((width, height), Image.Resampling.BOX if min(grey.shape) >= max(width, height) else Image.Resampling.BILINEAR)
+    )
 
 
 def look_all(paths, n_workers=None):

@@ -1,9 +1,8 @@
 """`Probe`: a learner that checks may train, break and interrupt, because it is a copy.
 
-Everything runs on a twin: a copy of model, loss, metrics and callbacks, with loaders of its own. So the learner itself is never changed, not
-even for a moment, and Ctrl-C can do no harm. What twin and learner share are the datasets and the global random streams, which are put
-back.
-"""
+Everything runs on a twin: a copy of model, loss, metrics and callbacks, with loaders of its own. So the learner itself is never changed,
+not even for a moment, and Ctrl-C can do no harm. What twin and learner share are the datasets and the global random streams, which are
+put back. """
 import copy
 import warnings
 from contextlib import ExitStack, contextmanager
@@ -144,7 +143,8 @@ def probing(learn, fast=False, seed=0):
 
 
 class Probe:
-    """What checks look at: `model` (a copy, put back to its start by `reset()`), `loss_func`, batches, and `twin`, a learner of these parts.
+    """What checks look at: `model` (a copy, put back to its start by `reset()`), `loss_func`, batches, and `twin`, a learner of these
+    parts.
 
     learn: the learner itself, to be read only. fast: whether to be quick.
     """

@@ -9,7 +9,7 @@ from .codes import CODES, card, known
 
 #: The verdicts, the worst first.
 VERDICTS = ("issue", "tip", "pass", "not applicable", "skipped")
-_SIGNS = {"issue": "✗", "tip": "!", "pass": "✓", "not applicable": "·", "skipped": "–"}
+_SIGNS = {"issue": "✗", "tip": "!", "pass": "✓", "not applicable": "·", "skipped": "-"}
 _COLOURS = {"issue": "#c62828", "tip": "#b26a00", "pass": "#2e7d32", "not applicable": "#777", "skipped": "#777"}
 
 

@@ -50,7 +50,9 @@ def measure(learn, n_steps=12, seconds=20.0, warm_up=2, seed=0):
             if counted[0] >= n_steps or time.perf_counter() - begun > seconds:
                 raise CancelFitException
 
-        first = Callback(before_batch=at("data"), after_loss=at("forward and loss"), after_backward=at("backward"), after_step=at("optimizer"))
+        first = Callback(
+            before_batch=at("data"), after_loss=at("forward and loss"), after_backward=at("backward"), after_step=at("optimizer")
+        )
         first.order = -100
         last = Callback(before_batch=at(PARTS[4]), after_batch=end)
         last.order = 1000
@@ -69,10 +71,13 @@ def verdict(times):
     "`(bottleneck, its share, what to turn)` of what `measure` returned."
     shares = {p: times[p] / max(times["step"], 1e-12) for p in PARTS}
     worst = max(shares, key=shares.get)
-    knob = {"data": f"more workers (num_workers={times['workers']} now), smaller files, or transforms on the batch instead of the item",
-            "forward and loss": "to_fp16() or to_bf16() on a GPU, smaller inputs, compile()",
-            "backward": "to_fp16() or to_bf16() on a GPU, smaller inputs, freezing",
-            "optimizer": "a fused optimizer, larger batches", "callbacks and the rest": "leave out callbacks that read the loss at every step"}
+    knob = {
+        "data": f"more workers (num_workers={times['workers']} now), smaller files, or transforms on the batch instead of the item",
+        "forward and loss": "to_fp16() or to_bf16() on a GPU, smaller inputs, compile()",
+        "backward": "to_fp16() or to_bf16() on a GPU, smaller inputs, freezing",
+        "optimizer": "a fused optimizer, larger batches",
+        "callbacks and the rest": "leave out callbacks that read the loss at every step",
+    }
     return worst, shares[worst], knob[worst]
 
 

@@ -33,8 +33,8 @@ def binary_entropy(rates):
 
 
 def expected_at_start(kind, y, n_out):
-    """`(ignorant, informed)`: the loss of a model that gives every class (or label) the same chance, or the value 0; and of one that knows the
-    frequencies, or the mean, of the targets `y`. None where `kind` has no such value."""
+    """`(ignorant, informed)`: the loss of a model that gives every class (or label) the same chance, or the value 0; and of one that
+    knows the frequencies, or the mean, of the targets `y`. None where `kind` has no such value."""
     if kind in ("class logits", "class log-probabilities") and not y.is_floating_point():
         return math.log(n_out), entropy(frequencies(y, n_out))
     if kind in ("logits", "probabilities"):
@@ -148,7 +148,9 @@ def init_head(learn, n_items=10_000):
         values = head_bias(kind, y, n_out if kind != "values" else module.bias.numel(), after)
     target = dict(learn.model.named_modules())[name]
     if values.numel() not in (1, target.bias.numel()):
-        raise ValueError(f"init_head(): the last layer {name} has {plural(target.bias.numel(), 'output')}, the targets ask for {values.numel()}")
+        raise ValueError(
+            f"init_head(): the last layer {name} has {plural(target.bias.numel(), 'output')}, the targets ask for {values.numel()}"
+        )
     with torch.no_grad():
         target.bias.copy_(values.expand_as(target.bias))
     return learn

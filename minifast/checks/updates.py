@@ -248,7 +248,12 @@ def bias_before_norm(probe):
             h.remove()
         outputs.clear()
     if found:
-        return tip("MF309", f"the bias of {', '.join(found[:3])} has no effect: the norm layer after it takes it away", items=found, layers=len(found))
+        return tip(
+            "MF309",
+            f"the bias of {', '.join(found[:3])} has no effect: the norm layer after it takes it away",
+            items=found,
+            layers=len(found),
+        )
     return passed("MF309")
 
 
@@ -316,8 +321,12 @@ def cleared(probe):
     "Gradients of the step before that are still there when the next backward pass begins."
     watch = rehearsal(probe)
     if watch.left:
-        return issue("MF307", f"gradients of the step before were still there in {plural(watch.left, 'step')} of {len(watch.losses) - 1}: they add "
-                              "up", left=watch.left, steps=len(watch.losses))
+        return issue(
+            "MF307",
+            f"gradients of the step before were still there in {plural(watch.left, 'step')} of {len(watch.losses) - 1}: they add up",
+            left=watch.left,
+            steps=len(watch.losses),
+        )
     return passed("MF307", steps=len(watch.losses))
 
 
@@ -358,5 +367,9 @@ def weight_decay(probe):
     if not any(g.get("weight_decay", g.get("wd", 0)) for g in opt.param_groups):
         return passed("MF310", "there is no weight decay")
     if decayed:
-        return tip("MF310", f"weight decay also pulls {plural(len(decayed), 'parameter')} of norm layers and biases towards 0", decayed=len(decayed))
+        return tip(
+            "MF310",
+            f"weight decay also pulls {plural(len(decayed), 'parameter')} of norm layers and biases towards 0",
+            decayed=len(decayed),
+        )
     return passed("MF310")

@@ -16,8 +16,8 @@ def bad_values(x):
 
 
 def looks_like(pred, axis=1):
-    """What the values of `pred` look like along the class axis: 'softmax' (each row 0..1 with sum 1), 'log_softmax', 'sigmoid' (all strictly
-    between 0 and 1), 'relu' (none negative, many exactly 0) or 'free'."""
+    """What the values of `pred` look like along the class axis: 'softmax' (each row 0..1 with sum 1), 'log_softmax', 'sigmoid' (all
+    strictly between 0 and 1), 'relu' (none negative, many exactly 0) or 'free'."""
     pred = pred.detach().float()
     if not torch.isfinite(pred).all() or pred.numel() < 8 or float(pred.max() - pred.min()) < 1e-6:
         return "free"
@@ -244,7 +244,8 @@ def reach(probe):
         return passed("MF106", targets=[low, high])
     outside = float(((ys < limits[0]) | (ys > limits[1])).float().mean())
     at_edge = float(((ys <= limits[0]) | (ys >= limits[1])).float().mean())
-    said = f"the outputs stay between {limits[0]:.4g} and {limits[1]:.4g} ({name or type(module).__name__}), the targets go from {low:.4g} to {high:.4g}"
+    said = (f"the outputs stay between {limits[0]:.4g} and {limits[1]:.4g} ({name or type(module).__name__}), the targets go from "
+            f"{low:.4g} to {high:.4g}")
     if outside > 0:
         return issue("MF106", said, targets_out_of_reach=outside)
     if at_edge > 0.02 and limits[1] != float("inf"):
@@ -338,8 +339,13 @@ def optimizer_holds(probe):
     missing = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in set(held)]
     strangers = [i for i in held if i not in names]
     if missing:
-        return issue("MF109", f"{plural(len(missing), 'trainable parameter')} not in the optimizer: {', '.join(missing[:4])}", missing=len(missing),
-                     not_of_this_model=len(strangers), items=missing)
+        return issue(
+            "MF109",
+            f"{plural(len(missing), 'trainable parameter')} not in the optimizer: {', '.join(missing[:4])}",
+            missing=len(missing),
+            not_of_this_model=len(strangers),
+            items=missing,
+        )
     if strangers:
         return issue("MF109", f"the optimizer holds {plural(len(strangers), 'parameter')} that the model does not have",
                      not_of_this_model=len(strangers))
@@ -353,7 +359,9 @@ def rewards_right(probe):
     "A loss of the user's own on perfect and on wrong predictions: the perfect ones must cost less."
     pred, y = probe.pred, probe.step.y
     if probe.kind is not None or y is None or not isinstance(pred, torch.Tensor) or not pred.is_floating_point():
-        return not_applicable("MF111", "the loss is a known one" if probe.kind is not None else "it is not known what a perfect prediction is")
+        return not_applicable(
+            "MF111", "the loss is a known one" if probe.kind is not None else "it is not known what a perfect prediction is"
+        )
     kind = "values" if y.is_floating_point() else "class logits"
     made = best_and_worst(kind, pred, y, class_axis(probe.loss_func, pred))
     if made is None:

@@ -73,7 +73,7 @@ class DataLoader(torch.utils.data.DataLoader):
                          multiprocessing_context=context, persistent_workers=bool(workers) and persistent_workers is not False)
         self.epoch, self.epoch_seed, self.kinds = 0, None, None
         self._stock, self._resume, self._handed_out, self._turn, self._peeks = None, None, 0, 0, 0
-        self._kinds_known, self._reported, self._moves, self._buffers = False, False, None, None
+        self._kinds_known, self._reported, self._moves, self._buffers, self._fused = False, False, None, None, None
         self._threads_are_safe = worker_type == "thread" or not may_draw_globally(self._fetcher)
         self.skipped = {}           #: with on_error='skip': what could not be made, index -> (its name, why)
         if verbose:
@@ -273,11 +273,12 @@ class DataLoader(torch.utils.data.DataLoader):
         try:
             if first:
                 steps = self.after_batch.trace(data, rng)
-                data = steps[-1][1]
-                self.kinds, self._kinds_known = kinds_after(data, batch.kinds), True
+                self.kinds, self._kinds_known = kinds_after(steps[-1][1], batch.kinds), True
                 self._report_idle([f for f, _, applied in steps if not applied and self._is_meant(f)])
-            else:
-                data = self.after_batch(data, rng)
+                rng = batch_rng(epoch_seed, number)
+            if self._fused is None or self._fused[0] is not self.after_batch:
+                self._fused = self.after_batch, self.after_batch.fused()
+            data = self._fused[1](data, rng)
         except Exception as e:
             add_note(e, f"in after_batch, batch {number}")
             raise
@@ -365,7 +366,7 @@ class DataLoader(torch.utils.data.DataLoader):
             raise ValueError(f"add_tfms(event={event!r}): the events are 'after_item', 'before_batch' and 'after_batch'")
         setattr(self, event, getattr(self, event).add(tfms))
         self._fetcher = self._new_fetcher(self.dataset)
-        self._stock, self._kinds_known, self._reported = None, False, False
+        self._stock, self._kinds_known, self._reported, self._fused = None, False, False, None
 
     def __getstate__(self):
         return {**self.__dict__, "_stock": None, "_iterator": None}

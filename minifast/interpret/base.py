@@ -14,7 +14,7 @@ __all__ = ["Interpretation", "batch_of"]
 def base_items(dataset):
     "The items of a dataset and the indices in use (None: all), through torch's `Subset`s; `(None, None)` where it has none."
     indices = None
-    while type(dataset).__name__ == "Subset" and hasattr(dataset, "indices"):
+    while isinstance(dataset, torch.utils.data.Subset):
         own = [int(i) for i in dataset.indices]
         indices = own if indices is None else [own[i] for i in indices]
         dataset = dataset.dataset
@@ -35,9 +35,8 @@ def batch_of(dl, indices):
 class Interpretation:
     """Predictions (`preds`, after the activation), `targs`, `decoded` and `losses` of the items of one loader, on the CPU.
 
-    Make it with `from_learner`. Everything is computed there, once, in the order of the dataset; the methods only read it. Pictures are read again
-    when they are drawn.
-    """
+    Make it with `from_learner`. Everything is computed there, once, in the order of the dataset; the methods only read it. Pictures are
+    read again when they are drawn. """
 
     def __init__(self, learn, dl, preds, targs, decoded, losses):
         self.learn, self.dl, self.preds, self.targs, self.decoded, self.losses = learn, dl, preds, targs, decoded, losses
@@ -45,8 +44,8 @@ class Interpretation:
 
     @classmethod
     def from_learner(cls, learn, ds_idx=1, dl=None, act=None):
-        """Predict on loader `ds_idx` of the learner (1: validation), or on `dl`, once. Training items are seen without augmentation. act: instead of
-        the activation of the loss."""
+        """Predict on loader `ds_idx` of the learner (1: validation), or on `dl`, once. Training items are seen without augmentation. act:
+        instead of the activation of the loss."""
         dl = loader_for(learn, ds_idx, dl)
         preds, targs, decoded, losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True, act=act, reorder=False)
         if targs is None:

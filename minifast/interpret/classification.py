@@ -19,9 +19,11 @@ class ClassificationInterpretation(Interpretation):
     def __init__(self, learn, dl, preds, targs, decoded, losses):
         super().__init__(learn, dl, preds, targs, decoded, losses)
         if not isinstance(preds, torch.Tensor) or preds.ndim != 2 or not isinstance(targs, torch.Tensor):
-            raise TypeError(f"{type(self).__name__} takes one prediction per item, (items, classes); received {describe(preds)} for targets "
-                            f"{describe(targs)}. For masks use SegmentationInterpretation, for numbers RegressionInterpretation")
-        self.multi = targs.ndim == 2 and targs.shape == preds.shape and (preds.shape[1] > 1 or targs.is_floating_point())
+            raise TypeError(
+                f"{type(self).__name__} takes one prediction per item, (items, classes); received {describe(preds)} for targets "
+                f"{describe(targs)}. For masks use SegmentationInterpretation, for numbers RegressionInterpretation"
+            )
+        self.multi = targs.ndim == 2 and targs.shape == preds.shape and bool(((targs >= 0) & (targs <= 1)).all())
         if not self.multi and (targs.is_floating_point() or (preds.shape[1] < 2)):
             raise TypeError(f"{type(self).__name__} takes class ids or 0/1 labels; received targets {describe(targs)}. For numbers use "
                             "RegressionInterpretation")
@@ -129,7 +131,8 @@ class ClassificationInterpretation(Interpretation):
         return self.show_items(found, **kwargs)
 
     def likely_label_errors(self, probs=None):
-        """A DataFrame of the items whose label is likely wrong, the likeliest first: item, path, given and suggested label, and score (see `label_errors`).
+        """A DataFrame of the items whose label is likely wrong, the likeliest first: item, path, given and suggested label, and score
+        (see `label_errors`).
 
         probs: probabilities from models that did not train on these items, where the learner did; validation items are fine as they are.
         """
@@ -147,7 +150,9 @@ class ClassificationInterpretation(Interpretation):
 
         from .scores import f1_at
         if not self.multi:
-            raise TypeError("best_thresholds() is for several labels per item; here each has one class, and the largest probability decides")
+            raise TypeError(
+                "best_thresholds() is for several labels per item; here each has one class, and the largest probability decides"
+            )
         targets = self.targs > 0.5
         best, scores = best_thresholds(self.preds, targets, thresholds)
         half = [float(f1_at(self.preds[:, j], targets[:, j], torch.tensor([0.5]))[0]) for j in range(self.preds.shape[1])]
@@ -159,7 +164,9 @@ class ClassificationInterpretation(Interpretation):
         return (f"{self.name(i)}\ntarget {target}, p({target}) = {float(self.p_target[i]):.2f}\npredicted {guess}, p({guess}) = "
                 f"{float(self.p_predicted[i]):.2f}\nloss {float(self.losses[i]):.3g}")
 
-    def plot_confusion_matrix(self, normalize=False, title="Confusion matrix", cmap="Blues", norm_dec=2, plot_txt=True, figsize=None, ax=None):
+    def plot_confusion_matrix(
+        self, normalize=False, title="Confusion matrix", cmap="Blues", norm_dec=2, plot_txt=True, figsize=None, ax=None
+    ):
         "Draw the confusion matrix; normalize: as shares of each row, with `norm_dec` decimals. Returns the axes."
         from ..plots import subplots
         matrix = self.confusion_matrix()
@@ -195,6 +202,11 @@ class ClassificationInterpretation(Interpretation):
         ax.plot([0, 1], [0, 1], "--", color="0.6", zorder=0)
         ax.plot(mean, share, "-", color="C0", zorder=1)
         ax.scatter(mean, share, s=(20 + 300 * n / n.sum()).tolist(), zorder=2)
-        ax.set(xlabel="probability of the label" if self.multi else "probability of the decision", ylabel="share that is so" if self.multi else "share right",
-               title=f"calibration error {error:.3f}, {plural(len(self), 'item')}", xlim=(0, 1.02), ylim=(0, 1.02))
+        ax.set(
+            xlabel="probability of the label" if self.multi else "probability of the decision",
+            ylabel="share that is so" if self.multi else "share right",
+            title=f"calibration error {error:.3f}, {plural(len(self), 'item')}",
+            xlim=(0, 1.02),
+            ylim=(0, 1.02),
+        )
         return ax

@@ -1,4 +1,5 @@
-"""Cleaning labels by eye: `ImageClassifierCleaner` in Jupyter, and `Decisions`, the CSV file that it writes. Nothing is ever deleted or moved."""
+"""Cleaning labels by eye: `ImageClassifierCleaner` in Jupyter, and `Decisions`, the CSV file that it writes. Nothing is ever deleted or
+moved."""
 import csv
 from pathlib import Path
 
@@ -16,8 +17,8 @@ KEEP, DELETE = "keep", "delete"
 class Decisions:
     """What was decided about items, in a CSV file with the columns path, action ('keep', 'delete' or 'relabel'), label, was, split.
 
-    A later decision about a path replaces an earlier one. The file is written whole at each `save`, beside the old one, and then put in its place.
-    """
+    A later decision about a path replaces an earlier one. The file is written whole at each `save`, beside the old one, and then put in
+    its place. """
 
     def __init__(self, file="cleaning.csv"):
         self.file, self.rows = Path(file), {}
@@ -25,8 +26,10 @@ class Decisions:
             with self.file.open(newline="", encoding="utf-8") as f:
                 reader = csv.DictReader(f)
                 if reader.fieldnames is None or not set(FIELDS) <= set(reader.fieldnames):
-                    raise ValueError(f"{self.file} is no file of decisions: it needs the columns {', '.join(FIELDS)}; it has {reader.fieldnames}. Give "
-                                     "another name")
+                    raise ValueError(
+                        f"{self.file} is no file of decisions: it needs the columns {', '.join(FIELDS)}; it has {reader.fieldnames}. Give "
+                        "another name"
+                    )
                 self.rows = {r["path"]: {k: r[k] for k in FIELDS} for r in reader}
 
     def __len__(self):
@@ -66,12 +69,12 @@ class Decisions:
 
 
 class ImageClassifierCleaner:
-    """Go through the items of a class, the highest loss first, and say for each: keep, delete, or another class. For Jupyter (needs ipywidgets).
+    """Go through the items of a class, the highest loss first, and say for each: keep, delete, or another class. For Jupyter (needs
+    ipywidgets).
 
-    learn: a learner of one class per picture. opts: kept for fastai's signature. ds_idx: where to begin, 0 training, 1 validation. csv: where `save` writes
-    the decisions; nothing is deleted or moved by itself: `delete()` and `change()` return `(number, new label)` pairs for the pictures on show, as in
-    fastai, and `cleaner.decisions.to_delete()` the files. n: pictures on show at most.
-    """
+    learn: a learner of one class per picture. opts: kept for fastai's signature. ds_idx: where to begin, 0 training, 1 validation. csv:
+    where `save` writes the decisions; nothing is deleted or moved by itself: `delete()` and `change()` return `(number, new label)` pairs
+    for the pictures on show, as in fastai, and `cleaner.decisions.to_delete()` the files. n: pictures on show at most. """
 
     def __init__(self, learn, opts=(), csv="cleaning.csv", ds_idx=0, n=30, size=128):
         self.learn, self.n, self.size, self.decisions = learn, n, size, Decisions(csv)
@@ -103,7 +106,9 @@ class ImageClassifierCleaner:
     def choose(self, k, choice):
         "Decide about the `k`-th picture on show: 'keep', 'delete', or the name of a class."
         if choice not in (KEEP, DELETE, *self.vocab):
-            raise ValueError(f"choose({k}, {choice!r}): 'keep', 'delete' or a class{did_you_mean(choice, [KEEP, DELETE, *self.vocab]) or '.'}")
+            raise ValueError(
+                f"choose({k}, {choice!r}): 'keep', 'delete' or a class{did_you_mean(choice, [KEEP, DELETE, *self.vocab]) or '.'}"
+            )
         self.choices[k] = choice
         path = self.interp.path(self.order[k])
         split = ("training", "validation")[self.ds_idx] if self.ds_idx in (0, 1) else str(self.ds_idx)
@@ -150,8 +155,10 @@ class ImageClassifierCleaner:
         try:
             import ipywidgets as w
         except ImportError as e:
-            raise ImportError("ImageClassifierCleaner shows itself with ipywidgets: pip install 'minifast[notebook]' or pip install ipywidgets. "
-                              "Without it, use select(), choose() and save()") from e
+            raise ImportError(
+                "ImageClassifierCleaner shows itself with ipywidgets: pip install 'minifast[notebook]' or pip install ipywidgets. "
+                "Without it, use select(), choose() and save()"
+            ) from e
         splits = {"training": 0, "validation": 1} if len(self.learn.dls) > 1 else {"training": 0}
         label = w.Dropdown(options=self.vocab, value=self.label, description="class")
         split = w.Dropdown(options=list(splits), value=list(splits)[min(self.ds_idx, len(splits) - 1)], description="split")

@@ -19,9 +19,8 @@ def last_convolution(model):
 def grad_cam(model, xb, target=None, layer=None):
     """How much each place of each picture speaks for a class: float (items, h, w) of the layer's resolution, each from 0 to 1.
 
-    xb: a batch of inputs. target: the class (an int, or one per item; None: the one predicted). layer: the module whose output is looked at (None: the
-    last convolution). The model is run in evaluation mode; its gradients, modes and hooks stay as they are.
-    """
+    xb: a batch of inputs. target: the class (an int, or one per item; None: the one predicted). layer: the module whose output is looked
+    at (None: the last convolution). The model is run in evaluation mode; its gradients, modes and hooks stay as they are. """
     layer = last_convolution(model) if layer is None else layer
     inputs = xb if isinstance(xb, (tuple, list)) else (xb,)
     kept = {}
@@ -37,7 +36,9 @@ def grad_cam(model, xb, target=None, layer=None):
         finally:
             handle.remove()
         if "out" not in kept or kept["out"].ndim != 4:
-            raise ValueError(f"grad_cam(layer=...): the layer must be run and give (items, channels, h, w); it gave {describe(kept.get('out'))}")
+            raise ValueError(
+                f"grad_cam(layer=...): the layer must be run and give (items, channels, h, w); it gave {describe(kept.get('out'))}"
+            )
         if pred.ndim != 2:
             raise ValueError(f"grad_cam() explains one score per class, (items, classes); the model gives {describe(pred)}")
         if target is None:
@@ -50,7 +51,8 @@ def grad_cam(model, xb, target=None, layer=None):
 
 
 def plot_grad_cam(interp, indices, target=None, layer=None, figsize=None):
-    "Draw items of an `Interpretation` with the heat map of `target` (a class by name or number; None: the one predicted) over them; returns the axes."
+    """Draw items of an `Interpretation` with the heat map of `target` (a class by name or number; None: the one predicted) over them;
+    returns the axes."""
     from ..nested import split_batch
     from ..plots import get_grid, show_item
     from .base import batch_of

@@ -15,7 +15,9 @@ class RegressionInterpretation(Interpretation):
     def __init__(self, learn, dl, preds, targs, decoded, losses):
         super().__init__(learn, dl, preds, targs, decoded, losses)
         if not isinstance(preds, torch.Tensor) or not isinstance(targs, torch.Tensor) or preds.numel() != targs.numel():
-            raise TypeError(f"RegressionInterpretation takes one predicted number per target; received {describe(preds)} and {describe(targs)}")
+            raise TypeError(
+                f"RegressionInterpretation takes one predicted number per target; received {describe(preds)} and {describe(targs)}"
+            )
         self.guesses = preds.reshape(len(preds), -1).float()
         self.truth = targs.reshape(len(targs), -1).float()
 
@@ -31,7 +33,9 @@ class RegressionInterpretation(Interpretation):
         import pandas as pd
         r, t = self.residuals.double(), self.truth.double()
         r2 = 1 - r.square().sum(0) / (t - t.mean(0)).square().sum(0).clamp(min=1e-12)
-        return pd.DataFrame({"bias": r.mean(0).tolist(), "mae": r.abs().mean(0).tolist(), "rmse": r.square().mean(0).sqrt().tolist(), "r2": r2.tolist()})
+        return pd.DataFrame(
+            {"bias": r.mean(0).tolist(), "mae": r.abs().mean(0).tolist(), "rmse": r.square().mean(0).sqrt().tolist(), "r2": r2.tolist()}
+        )
 
     def frame(self):
         "A DataFrame with a row per item: path, target, prediction, residual, loss."

@@ -14,8 +14,8 @@ def confusion(targets, decisions, n):
 
 
 def calibration(confidence, right, n_bins=10):
-    """How often predictions of a certain confidence are right: `(mean confidence, share right, how many)` per bin with items, three tensors, and the
-    expected calibration error, the mean distance of the first two weighted by the third.
+    """How often predictions of a certain confidence are right: `(mean confidence, share right, how many)` per bin with items, three
+    tensors, and the expected calibration error, the mean distance of the first two weighted by the third.
 
     Source: C. Guo et al., "On Calibration of Modern Neural Networks", 2017.
     """
@@ -38,8 +38,8 @@ def f1_at(probs, targets, thresholds):
 
 
 def best_thresholds(probs, targets, thresholds=None, score=f1_at):
-    """The threshold that gives each label its best score, and that score: two tensors (labels,). With equal scores, the middle of the thresholds that
-    have it. probs, targets: (items, labels). score: a function as `f1_at`."""
+    """The threshold that gives each label its best score, and that score: two tensors (labels,). With equal scores, the middle of the
+    thresholds that have it. probs, targets: (items, labels). score: a function as `f1_at`."""
     thresholds = torch.linspace(0.01, 0.99, 99) if thresholds is None else torch.as_tensor(thresholds, dtype=torch.float32)
     best, values = [], []
     for j in range(probs.shape[1]):
@@ -54,14 +54,15 @@ def best_thresholds(probs, targets, thresholds=None, score=f1_at):
 def label_errors(probs, labels):
     """Items whose given label is likely wrong, the likeliest first: `(indices, suggested labels, scores)`, three tensors.
 
-    probs: (items, classes), of a model that did not train on these items (out of fold). labels: (items,). A class counts as claimed by an item when its
-    probability is at least the mean probability of that class among the items labelled so; an item that claims another class than its own, and most
-    strongly, is named. score: the probability of its own label less that of the claimed one, -1 the surest.
-    Source: C. Northcutt, L. Jiang, I. Chuang, "Confident Learning", 2021.
-    """
+    probs: (items, classes), of a model that did not train on these items (out of fold). labels: (items,). A class counts as claimed by an
+    item when its probability is at least the mean probability of that class among the items labelled so; an item that claims another
+    class than its own, and most strongly, is named. score: the probability of its own label less that of the claimed one, -1 the surest.
+    Source: C. Northcutt, L. Jiang, I. Chuang, "Confident Learning", 2021. """
     labels = labels.long()
     if probs.ndim != 2 or labels.ndim != 1 or len(probs) != len(labels):
-        raise ValueError(f"label_errors() takes probabilities (items, classes) and labels (items,); received {describe(probs)} and {describe(labels)}")
+        raise ValueError(
+            f"label_errors() takes probabilities (items, classes) and labels (items,); received {describe(probs)} and {describe(labels)}"
+        )
     n = probs.shape[1]
     usual = torch.full((n,), 2.0, dtype=probs.dtype)
     for k in range(n):

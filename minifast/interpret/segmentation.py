@@ -44,9 +44,16 @@ class SegmentationInterpretation(Interpretation):
         m = self.item_confusions().sum(0).double()
         true, in_target, in_guess = m.diag(), m.sum(1), m.sum(0)
         union = in_target + in_guess - true
-        return pd.DataFrame({"pixels": in_target.long().tolist(), "iou": (true / union.clamp(min=1)).tolist(),
-                             "dice": (2 * true / (in_target + in_guess).clamp(min=1)).tolist(), "precision": (true / in_guess.clamp(min=1)).tolist(),
-                             "recall": (true / in_target.clamp(min=1)).tolist()}, index=[str(v) for v in self.vocab])
+        return pd.DataFrame(
+            {
+                "pixels": in_target.long().tolist(),
+                "iou": (true / union.clamp(min=1)).tolist(),
+                "dice": (2 * true / (in_target + in_guess).clamp(min=1)).tolist(),
+                "precision": (true / in_guess.clamp(min=1)).tolist(),
+                "recall": (true / in_target.clamp(min=1)).tolist(),
+            },
+            index=[str(v) for v in self.vocab],
+        )
 
     @property
     def iou(self):
@@ -62,7 +69,12 @@ class SegmentationInterpretation(Interpretation):
     def most_confused(self, min_val=1):
         "`[(class, taken for, pixels)]`, the most frequent first."
         m = self.confusion_matrix()
-        found = [(self.vocab[i], self.vocab[j], int(m[i, j])) for i in range(len(m)) for j in range(len(m)) if i != j and m[i, j] >= max(min_val, 1)]
+        found = [
+            (self.vocab[i], self.vocab[j], int(m[i, j]))
+            for i in range(len(m))
+            for j in range(len(m))
+            if i != j and m[i, j] >= max(min_val, 1)
+        ]
         return sorted(found, key=lambda o: -o[2])
 
     def frame(self):

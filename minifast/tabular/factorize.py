@@ -16,15 +16,15 @@ def factorized(column, name):
         return column.view(np.int8), [False, True]
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy(), column.cat.categories.tolist()
-    found = None
+    found, in_python = None, column.dtype == object or getattr(column.dtype, "storage", "") == "python"
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
         found = _by_offset(column.to_numpy())
-    elif len(column) >= THREADS_FROM and (column.dtype == object or getattr(column.dtype, "storage", "") == "python"):
+    elif len(column) >= THREADS_FROM and in_python:
         found = _by_identity(np.asarray(column))
     if found is not None:
         return found
     try:
-        codes, values = pd.factorize(column)
+        codes, values = pd.factorize(np.asarray(column) if in_python else column)      # as objects: no look for missing values first
     except TypeError as e:
         raise TypeError(f"the category column {name!r} holds values that cannot be categories ({e}): received "
                         f"{describe(next((v for v in column if not is_missing(v) and not _is_hashable(v)), None))}") from None

@@ -36,14 +36,14 @@ class Table:
     def __init__(self, cats, conts, index, train=None):
         self.cats, self.conts, self.index, self.train = dict(cats), dict(conts), index, train
         self.unseen, self.missing, self.unexpected = {}, {}, {}
-        self._trained = {}
+        self._trained, self._positions = {}, None if train is None else np.flatnonzero(train)
 
     def __len__(self):
         return len(self.index)
 
     def training(self, values):
         "The training rows of an array."
-        return values if self.train is None else values[self.train]
+        return values if self.train is None else values.take(self._positions)        # much quicker than the mask
 
     def training_numbers(self, name):
         "The training rows of a column of numbers; kept for the next proc, if this one leaves the column as it is."
@@ -128,13 +128,8 @@ class Categorify(TabularProc):
 
     def _column(self, table, name):
         codes, values = factorized(table.cats[name], name)
-        seen = np.zeros(len(values) + 1, dtype=bool)
-        places = codes.astype(np.int32) + 1                      # a missing value, -1, has place 0
-        had_missing = places.min() == 0 and bool((table.training(codes) < 0).any())
-        if table.train is not None:
-            places *= table.train                                # and so have the rows that are not for training
-        seen[places] = True
-        present = [values[i] for i in np.flatnonzero(seen[1:]).tolist()]
+        had_missing = bool(len(codes)) and codes.min() < 0 and bool((table.training(codes) < 0).any())
+        present = [values[i] for i in np.flatnonzero(_seen(codes, len(values), table.train)).tolist()]
         if not isinstance(table.cats[name].dtype, pd.CategoricalDtype):
             present = sorted_values(present)
         classes = CategoryMap(present, sort=False, add_na=True)
@@ -146,7 +141,7 @@ class Categorify(TabularProc):
         "`(codes of this vocabulary, how many are missing, (how many are unseen, the most frequent of them))`."
         new = np.zeros(len(values) + 1, dtype=np.int32)          # a missing value, -1, takes the last place
         new[:-1] = [lookup.get(v, 0) for v in values]
-        out, unseen, example = new[codes], 0, None
+        out, unseen, example = np.take(new, codes, mode="wrap"), 0, None
         n_zero = len(out) - int(np.count_nonzero(out))
         missing = int(np.count_nonzero(codes < 0)) if n_zero else 0
         if n_zero > missing:
@@ -186,6 +181,18 @@ class Categorify(TabularProc):
     def decodes(self, table):
         for name, codes in table.cats.items():
             table.cats[name] = pd.Series(decoded_values(self.classes[name])[np.asarray(codes)], index=table.index).infer_objects()
+
+
+def _seen(codes, n, train):
+    "Which of the codes 0..n-1 occur in the training rows, a mask; block by block, because most often the first rows have all of them."
+    seen, start, size = np.zeros(n + 1, dtype=bool), 0, 16_384
+    while start < len(codes) and not seen[1:].all():
+        places = codes[start:start + size].astype(np.intp) + 1       # a missing value, -1, has place 0
+        if train is not None:
+            places *= train[start:start + size]                      # and so have the rows that are not for training
+        seen[places] = True
+        start, size = start + size, 65_536
+    return seen[1:]
 
 
 def unseen_text(unseen, n, classes):
@@ -269,7 +276,7 @@ class FillMissing(TabularProc):
             train = table.training_numbers(name)
             in_train = missing is not False and table.training(missing)
             if in_train is not False and in_train.any():
-                train = train[~in_train]
+                train = train.take(np.flatnonzero(~in_train))
             else:
                 in_train = False
                 train = train[::max(1, len(train) // ENOUGH)]

@@ -163,7 +163,7 @@ class AffineWarp(BatchTransform):
         """`matrix` (B,3,3; None: no change but the size) in coordinates where -1 and 1 are the outer edges of the picture, as points have
         them, for pictures of `hw` pixels."""
         size = self.size or hw
-        if matrix is None or not self.align_corners or (size == hw and _is_symmetry(matrix)):
+        if matrix is None or not self.align_corners or (size == hw and is_symmetry(matrix)):
             return matrix
         shrunk = self.mode != "nearest" and min(hw[0] / size[0], hw[1] / size[1]) > 2           # see `warp_batch`
         source = (size[0] * 2, size[1] * 2) if shrunk else hw
@@ -206,8 +206,8 @@ class AffineWarp(BatchTransform):
             return move_batch(x, forward, new_size)
         plain, is_mask = x.as_subclass(torch.Tensor), isinstance(x, Mask)
         hw = self.size or tuple(plain.shape[-2:])
-        if matrix is not None and hw == tuple(plain.shape[-2:]) and _is_symmetry(matrix):
-            return tv_tensors.wrap(_symmetries(plain, matrix), like=x)
+        if matrix is not None and hw == tuple(plain.shape[-2:]) and is_symmetry(matrix):
+            return tv_tensors.wrap(symmetries(plain, matrix), like=x)
         flat_mask = plain.ndim == 3
         work = plain[:, None] if flat_mask else plain
         work = work if work.dtype in (torch.float32, torch.float64) else work.float()
@@ -231,7 +231,7 @@ def _on_device(m, like):
     return None if m is None else torch.from_numpy(np.ascontiguousarray(m, dtype=np.float32)).to(like.device, non_blocking=True)
 
 
-def _is_symmetry(m):
+def is_symmetry(m):
     "Whether every matrix is a flip, a half turn or nothing: pixels only change places and nothing needs interpolating."
     linear, rest = m[:, (0, 1), (0, 1)], m.copy()
     rest[:, (0, 1), (0, 1)] = 0
@@ -239,7 +239,8 @@ def _is_symmetry(m):
     return (np.abs(linear) == 1).all() and not rest.any()
 
 
-def _symmetries(x, m):
+def symmetries(x, m):
+    "Batch `x` with the flips `m` (see `is_symmetry`) done by moving pixels."
     for axis, flipped in ((-1, m[:, 0, 0] < 0), (-2, m[:, 1, 1] < 0)):
         if flipped.all():
             x = x.flip(axis)

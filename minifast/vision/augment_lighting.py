@@ -80,6 +80,10 @@ class _Light:
         return ((self.scale == 1).all() and not self.offset.any() and (self.saturation is None or (self.saturation == 1).all())
                 and (self.turns is None or not self.turns.any()))
 
+    def is_pointwise(self):
+        "Whether what becomes of a number depends on that number only, not on the other channels."
+        return self.saturation is None and (self.turns is None or not self.turns.any())
+
     def needs_colour(self, name):
         if self.channels not in (1, 3):
             raise ValueError(f"{name} changes colours: it needs pictures of 3 channels (red, green, blue), these have {self.channels}")

@@ -204,6 +204,11 @@ class IntToFloatTensor(Transform):
             return x
         return TensorImage(plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.div))
 
+    def fuse(self, following):
+        "This and those of the transforms `following` it that can be done in one go, see `fused`."
+        from .fused import fuse
+        return fuse(self, following, Normalize)
+
     def decodes(self, x):
         return TensorImage(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, TensorImage) and x.is_floating_point() else x
 
@@ -279,6 +284,10 @@ class Normalize(Transform):
         if self.mean.device != x.device:
             self.mean, self.std = self.mean.to(x.device), self.std.to(x.device)
         return self.mean, self.std
+
+    def fits(self, x):
+        "Whether there are statistics for the channels of batch `x` (B,C,H,W), and they do not differ from place to place."
+        return self.mean is not None and self.mean.numel() in (1, x.shape[1]) and self.mean.ndim == 4 and self.axes == (0, 2, 3)
 
     def encodes(self, x):
         mean, std = self._stats_on(x)

@@ -44,7 +44,7 @@ def _before_turn(box, turn, size):
 
 
 class JpegSource:
-    "The bytes of a JPEG with its header. file: what to call it, and to look at when it turns out to be damaged."
+    "The bytes of a JPEG with its header. file: where they come from, to be named when they turn out to be damaged."
 
     def __init__(self, data, jpeg, file):
         self.data, self.jpeg, self.file = data, jpeg, file
@@ -56,7 +56,7 @@ class JpegSource:
         try:
             return *decode(self.data, self.jpeg, mode, box, size), True
         except Exception as e:
-            raise UnreadableImage(f"{self.file[0]}: {why(self.file[1], e)}") from e
+            raise UnreadableImage(f"{name_of(self.file)}: {why(self.file, e)}") from e
 
     def info(self):
         "What PIL's `info` says of the file."
@@ -185,7 +185,7 @@ def lazily(cls, file, mode):
     if jpeg is None:
         return None
     turn = TURNS[UPRIGHT[jpeg.orientation]] if jpeg.orientation > 1 else _UPRIGHT
-    return cls.planned(Plan(JpegSource(data, jpeg, (name_of(file), file)), mode, turn))
+    return cls.planned(Plan(JpegSource(data, jpeg, file), mode, turn))
 
 
 def _bytes_of_jpeg(file):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback
+from minifast.callback import Callback, CancelFitException
 from minifast.callbacks.resume import Resume
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner import Learner
@@ -73,3 +73,70 @@ def test_a_file_of_another_fit_is_refused(tmp_path):
         make(tmp_path).fit(5, cbs=Resume())
     with pytest.raises(ValueError, match="its weights have other names or shapes"):
         make(tmp_path, width=9).fit(4, cbs=Resume())
+
+
+def test_trials_leave_the_file_alone(tmp_path):
+    learn = make(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(4, cbs=[Resume(), crash(2)])
+    again = make(tmp_path)
+    again.add_cb(Resume())
+    again.lr_find(num_it=20, show_plot=False)
+    assert list(tmp_path.rglob("resume.safetensors"))
+    assert len(again.recorder.lr_find.lrs) >= 10
+
+
+def test_a_cancelled_fit_leaves_no_file(tmp_path):
+    class Stop(Callback):
+        order = 60
+
+        def after_epoch(self):
+            raise CancelFitException
+
+    make(tmp_path).fit(4, cbs=[Resume(), Stop()])
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_script_of_two_fits(tmp_path):
+    def script(path, *cbs):
+        learn = make(path)
+        torch.manual_seed(9)
+        learn.fit_one_cycle(3, 0.1, cbs=Resume())
+        learn.fit_one_cycle(3, 0.01, cbs=[Resume(), *cbs])
+        return learn
+
+    whole = script(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        script(tmp_path / "b", crash(2))
+    with pytest.warns(UserWarning, match="number 0 of its learner, had ended"):
+        again = script(tmp_path / "b")
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True))
+    assert [(r["fit"], r["epoch"]) for r in again.recorder.history] == [(f, e) for f in range(2) for e in range(3)]
+
+
+def test_another_rate_is_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path).fit(4, 0.1, cbs=[Resume(), crash(2)])
+    with pytest.raises(ValueError, match=r"rates=\[0.1.* there, \[0.0001"):
+        make(tmp_path).fit(4, 1e-4, cbs=Resume())
+
+
+def test_torch_schedulers_and_callbacks_of_one_name_go_on(tmp_path):
+    from functools import partial
+
+    from torch.optim.lr_scheduler import StepLR
+
+    from minifast.callbacks.scheduler import TorchScheduler
+    from minifast.callbacks.trackers import SaveModelCallback
+
+    def run(path, *cbs):
+        learn = make(path)
+        torch.manual_seed(9)
+        saves = [SaveModelCallback("accuracy", fname="a"), SaveModelCallback("valid_loss", fname="b")]
+        learn.fit(4, 0.1, cbs=[TorchScheduler(partial(StepLR, step_size=1)), *saves, Resume(), *cbs])
+        return learn.recorder.lrs, [s.best for s in saves]
+
+    whole = run(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", crash(2))
+    assert run(tmp_path / "b") == whole

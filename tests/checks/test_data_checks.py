@@ -101,7 +101,9 @@ def test_files_and_labels_of_datasets(tmp_path):
     dls = image_loaders(picture_files(tmp_path))
     assert [p.name for p in files_of(dls.valid_ds)] == [p.name for p in dls.valid_ds.items]
     assert [dls.vocab[i] for i in labels_of(dls.train).tolist()] == [p.parent.name for p in dls.train_ds.items]
-    df = pd.DataFrame({"name": [str(p.relative_to(tmp_path)) for p in dls.train_ds.items], "label": [p.parent.name for p in dls.train_ds.items]})
+    df = pd.DataFrame(
+        {"name": [str(p.relative_to(tmp_path)) for p in dls.train_ds.items], "label": [p.parent.name for p in dls.train_ds.items]}
+    )
     from_df = ImageDataLoaders.from_df(df, tmp_path, item_tfms=Resize(16), bs=4, num_workers=0)
     assert all(p.is_file() for p in files_of(from_df.train_ds)) and len(files_of(from_df.train_ds)) == len(from_df.train_ds)
     x, y = points(20)
@@ -156,7 +158,9 @@ def test_auc_equals_scikit_learn():
 def test_single_columns_and_drift():
     r = np.random.default_rng(0)
     v = r.normal(size=400)
-    assert single_column_score(v, (v > 0).astype(int), True) > 0.98 and single_column_score(r.permutation(v), (v > 0).astype(int), True) < 0.7
+    assert (
+        single_column_score(v, (v > 0).astype(int), True) > 0.98 and single_column_score(r.permutation(v), (v > 0).astype(int), True) < 0.7
+    )
     assert linear_r2(v, 3 * v - 2) == pytest.approx(1) and linear_r2(np.ones(5), np.arange(5.0)) == 0
     a, b = r.normal(size=(300, 3)), r.normal(size=(300, 3))
     assert tell_apart(a, b)[0] == pytest.approx(0.5, abs=0.08)

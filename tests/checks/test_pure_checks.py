@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import zoo_data  # noqa: F401  the animals
+import zoo_healthy  # noqa: F401
+import zoo_learners  # noqa: F401
 from torch import nn
 from zoo import BROKEN, classifier, mlp, points, regressor
 
@@ -111,7 +114,10 @@ def test_init_head_refuses():
 
 def test_rows_ratios_and_shares():
     assert all_rows_equal(torch.ones(3, 4)) and not all_rows_equal(torch.eye(3)) and not all_rows_equal(torch.ones(1, 4))
-    assert update_ratio(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])) == pytest.approx(0.1) and update_ratio(torch.zeros(2), torch.ones(2)) is None
+    assert (
+        update_ratio(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])) == pytest.approx(0.1)
+        and update_ratio(torch.zeros(2), torch.ones(2)) is None
+    )
     a = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     assert dead_share(a) == pytest.approx(2 / 3) and dead_share(torch.ones(2, 3, 4)) == 0
     assert saturated_share(torch.tensor([-1.0, -0.99, 0.0, 1.0]), -1, 1) == 0.75
@@ -135,7 +141,9 @@ def test_different_items():
 def test_without_inputs():
     assert without_inputs("class logits", "", torch.tensor([0, 1, 2, 3]), 4) == pytest.approx(math.log(4))
     assert without_inputs("logits", "", torch.tensor([[1.0], [0.0]]), 1) == pytest.approx(math.log(2))
-    assert without_inputs("values", "MSELoss", torch.tensor([[0.0], [2.0]]), 1) == 1.0 and without_inputs(None, "f", torch.zeros(2), 1) is None
+    assert (
+        without_inputs("values", "MSELoss", torch.tensor([[0.0], [2.0]]), 1) == 1.0 and without_inputs(None, "f", torch.zeros(2), 1) is None
+    )
 
 
 def test_overfit_stops_when_it_is_enough_or_stands_still():

@@ -1,4 +1,7 @@
 import pytest
+import zoo_data  # noqa: F401  the animals
+import zoo_healthy  # noqa: F401
+import zoo_learners  # noqa: F401
 from zoo import BROKEN, HEALTHY
 
 from minifast.checks.codes import CODES
@@ -112,3 +115,13 @@ def test_pictures_are_drawn_on_request():
     report = Report([issue("MF105", "x", draw=lambda: drawn.append(1)), passed("MF101")])
     assert report.show() == 1 and report.show("MF101") == 0 and drawn == [1]
     plt.close("all")
+
+
+def test_the_page_of_the_docs_is_up_to_date():
+    import importlib.util
+    from pathlib import Path
+    root = Path(__file__).parents[2]
+    spec = importlib.util.spec_from_file_location("make_checks", root / "docs" / "make_checks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page(), "run python docs/make_checks.py"

@@ -52,14 +52,36 @@ def snapshot(learn):
     tensors = {n: t.detach().clone() for n, t in [*learn.model.named_parameters(), *learn.model.named_buffers()]}
     grads = {n: None if p.grad is None else p.grad.clone() for n, p in learn.model.named_parameters()}
     rest = {
-        "flags": [p.requires_grad for p in learn.model.parameters()], "modes": [m.training for m in learn.model.modules()],
-        "calls": learn.model.calls, "hooks": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in learn.model.modules()),
-        "history": repr(learn.recorder.history), "losses": list(learn.recorder.raw_losses), "fits": len(learn.recorder.fits),
-        "cbs": [id(cb) for cb in learn.cbs], "attached": [cb.learn is learn for cb in learn.cbs], "dl": learn.dl, "loss": learn.loss,
-        "model": id(learn.model), "opt": id(learn.opt), "lr": learn.lr, "loss_func": id(learn.loss_func), "metrics": [id(m) for m in learn.metrics],
-        "loaders": [(id(dl), getattr(dl, "epoch", 0), getattr(dl, "_peeks", 0), getattr(dl, "_handed_out", 0), getattr(dl, "epoch_seed", 0),
-                     getattr(dl, "_turn", 0)) for dl in learn.dls],
-        "random": random.getstate(), "numpy": np.random.get_state()[1].tolist(), "grad": torch.is_grad_enabled(),
+        "flags": [p.requires_grad for p in learn.model.parameters()],
+        "modes": [m.training for m in learn.model.modules()],
+        "calls": learn.model.calls,
+        "hooks": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in learn.model.modules()),
+        "history": repr(learn.recorder.history),
+        "losses": list(learn.recorder.raw_losses),
+        "fits": len(learn.recorder.fits),
+        "cbs": [id(cb) for cb in learn.cbs],
+        "attached": [cb.learn is learn for cb in learn.cbs],
+        "dl": learn.dl,
+        "loss": learn.loss,
+        "model": id(learn.model),
+        "opt": id(learn.opt),
+        "lr": learn.lr,
+        "loss_func": id(learn.loss_func),
+        "metrics": [id(m) for m in learn.metrics],
+        "loaders": [
+            (
+                id(dl),
+                getattr(dl, "epoch", 0),
+                getattr(dl, "_peeks", 0),
+                getattr(dl, "_handed_out", 0),
+                getattr(dl, "epoch_seed", 0),
+                getattr(dl, "_turn", 0),
+            )
+            for dl in learn.dls
+        ],
+        "random": random.getstate(),
+        "numpy": np.random.get_state()[1].tolist(),
+        "grad": torch.is_grad_enabled(),
         "hypers": [{k: v for k, v in g.items() if k != "params"} for g in learn.opt.param_groups] if learn.opt else None,
     }
     state = [torch.get_rng_state()]

@@ -2,6 +2,9 @@
 import inspect
 
 import pytest
+import zoo_data  # noqa: F401  the animals
+import zoo_healthy  # noqa: F401
+import zoo_learners  # noqa: F401
 from zoo import BROKEN, HEALTHY
 
 from minifast.checks.codes import CODES

@@ -1,0 +1,255 @@
+"""Data that is broken in one way each."""
+
+import numpy as np
+import torch
+from torch.utils.data import TensorDataset
+from zoo import broken, image_loaders, loaders, numbers, picture_files, points, rng, table, table_loaders, tokens
+
+from minifast.transform import RandTransform, Transform
+
+
+# -- broken: data -------------------------------------------------------------------------------------------------------------------
+@broken("validation is augmented", "MF833")
+def _():
+    class Jitter(RandTransform):
+        split_idx = None
+
+        def draw(self, sample, rng, split_idx):
+            return {"by": float(rng.normal())}
+
+        def encodes(self, x: torch.Tensor, by):
+            return x + by if x.is_floating_point() else x
+
+    x, y = points()
+    return loaders(x, y, after_batch=[Jitter(split_idx=None)])
+
+
+@broken("training is sorted by class and not shuffled", "MF834")
+def _():
+    x, y = points()
+    order = y[:160].argsort()
+    x[:160], y[:160] = x[:160][order], y[:160][order]
+    return loaders(x, y, shuffle=False, bs=16)
+
+
+@broken("target leaked into the inputs", "MF821")
+def _():
+    x, y = points()
+    x[:, 4] = y * 2.0 - 1 + 0.01 * torch.randn(len(y), generator=rng())
+    return loaders(x, y)
+
+
+@broken("a column that is the target in other units", "MF821")
+def _():
+    x, y = numbers()
+    x[:, 5] = y[:, 0] * 0.45 + 3
+    return loaders(x, y)
+
+
+@broken("a constant column", "MF822", "tip")
+def _():
+    x, y = points()
+    x[:, 3] = 7.0
+    return loaders(x, y)
+
+
+@broken("a running number as a column", "MF823", "tip")
+def _():
+    x, y = points()
+    x[:, 3] = torch.randperm(len(x), generator=rng()).float() / len(x)
+    return loaders(x, y)
+
+
+@broken("validation from another source", "MF825")
+def _():
+    x, y = points()
+    x[160:, 3] += 4
+    return loaders(x, y)
+
+
+@broken("validation rows are training rows", "MF826")
+def _():
+    x, y = points()
+    x[200:], y[200:] = x[:40], y[:40]
+    return loaders(x, y)
+
+
+@broken("identical items with different labels", "MF811")
+def _():
+    x, y = points()
+    x[100:120], y[100:120] = x[:20], (y[:20] + 1) % 3
+    return loaders(x, y)
+
+
+@broken("one class missing in training", "MF812")
+def _():
+    x, y = points()
+    keep = torch.cat([torch.nonzero(y[:160] != 2).flatten(), torch.arange(160, 240)])
+    n = int((keep < 160).sum())
+    return loaders(x[keep], y[keep], n_train=n, c=3)
+
+
+@broken("one class missing in validation", "MF812")
+def _():
+    x, y = points()
+    keep = torch.cat([torch.arange(160), 160 + torch.nonzero(y[160:] != 1).flatten()])
+    return loaders(x[keep], y[keep], c=3)
+
+
+@broken("all items of one class", "MF813")
+def _():
+    x, y = points()
+    return loaders(x, y * 0)
+
+
+@broken("labels of two classes swapped in validation", "MF814")
+def _():
+    x, y = points(n=400)
+    swapped = y.clone()
+    swapped[280:] = torch.tensor([2, 1, 0])[y[280:]]
+    return loaders(x, swapped, n_train=280)
+
+
+@broken("shuffled labels", "MF815", "tip")
+def _():
+    x, y = points(n=400)
+    return loaders(x, y[torch.randperm(400, generator=rng(5))], n_train=280)
+
+
+@broken("inputs in thousands, not normalised", "MF832")
+def _():
+    x, y = points()
+    return loaders(x * 900 + 5000, y)
+
+
+@broken("normalised twice", "MF832")
+def _():
+    class Normalize(Transform):
+        def encodes(self, x: torch.Tensor):
+            return (x - 0.5) / 0.25 if x.is_floating_point() else x
+
+    x, y = points()
+    return loaders(x, y, after_batch=[Normalize(), Normalize()])
+
+
+@broken("infinite values in a batch", "MF831")
+def _():
+    x, y = points()
+    x[::5, 1] = float("inf")
+    return loaders(x, y)
+
+
+@broken("a truncated picture", "MF801")
+def _(folder):
+    file = next((picture_files(folder) / "train" / "bar").iterdir())
+    dls = image_loaders(folder)
+    file.write_bytes(file.read_bytes()[:400])
+    return dls
+
+
+@broken("duplicate files across the split", "MF802")
+def _(folder):
+    picture_files(folder)
+    source = sorted((folder / "train" / "disc").iterdir())[0]
+    (folder / "valid" / "disc" / "another.jpg").write_bytes(source.read_bytes())
+    return image_loaders(folder)
+
+
+@broken("the same picture saved again, smaller, in validation", "MF803")
+def _(folder):
+    from PIL import Image
+    picture_files(folder)
+    source = sorted((folder / "train" / "disc").iterdir())[0]
+    with Image.open(source) as im:
+        im.resize((40, 40)).save(folder / "valid" / "disc" / "another.jpg", quality=70)
+    return image_loaders(folder)
+
+
+@broken("one picture in two classes", "MF811")
+def _(folder):
+    picture_files(folder)
+    source = sorted((folder / "train" / "disc").iterdir())[0]
+    (folder / "train" / "bar" / "another.jpg").write_bytes(source.read_bytes())
+    return image_loaders(folder)
+
+
+@broken("files copied twice within training", "MF804", "tip")
+def _(folder):
+    picture_files(folder)
+    source = sorted((folder / "train" / "disc").iterdir())[0]
+    (folder / "train" / "disc" / "another.jpg").write_bytes(source.read_bytes())
+    return image_loaders(folder)
+
+
+def _film(item):
+    return int(item.stem[-1])
+
+
+@broken("frames of one film on both sides", "MF805", groups=_film)
+def _(folder):
+    return image_loaders(picture_files(folder))
+
+
+@broken("one very long picture", "MF806", "tip")
+def _(folder):
+    from PIL import Image
+    picture_files(folder)
+    r = np.random.default_rng(1)
+    Image.fromarray(r.integers(0, 255, (20, 200, 3), dtype=np.uint8)).save(folder / "train" / "bar" / "long.png")
+    return image_loaders(folder)
+
+
+@broken("blank pictures", "MF807")
+def _(folder):
+    from PIL import Image
+    picture_files(folder)
+    for i in range(4):
+        Image.new("RGB", (48, 48), (10 * i, 0, 0)).save(folder / "train" / "bar" / f"blank{i}.png")
+    return image_loaders(folder)
+
+
+@broken("a CMYK picture among RGB", "MF808", "tip")
+def _(folder):
+    from PIL import Image
+    file = sorted((picture_files(folder) / "train" / "bar").iterdir())[0]
+    with Image.open(file) as im:
+        im.convert("CMYK").save(file)
+    return image_loaders(folder)
+
+
+@broken("a table column that is only known afterwards", "MF821")
+def _():
+    df = table()
+    df["tax"] = np.where(df.rich == "yes", 9000.0, 100.0) + np.random.default_rng(0).normal(0, 20, len(df))
+    return table_loaders(df, conts=("age", "hours", "tax"))
+
+
+@broken("a customer number as a category", "MF823", "tip")
+def _():
+    df = table()
+    df["customer"] = [f"c{i}" for i in range(len(df))]
+    return table_loaders(df, cats=("job", "customer"))
+
+
+@broken("a column that is mostly missing", "MF824", "tip")
+def _():
+    df = table()
+    df.loc[df.index % 5 != 0, "hours"] = np.nan
+    return table_loaders(df)
+
+
+@broken("categories of validation that training never saw", "MF827", "tip")
+def _():
+    df = table()
+    df.loc[df.index[-60:], "job"] = "new"
+    return table_loaders(df)
+
+
+@broken("texts of which half the words are unknown", "MF836")
+def _():
+    x, y = tokens()
+    x[:, ::2] = 0
+
+    class Texts(TensorDataset):
+        vocab = [["xxunk", "xxpad", *(f"w{i}" for i in range(28))], ["neg", "pos"]]
+    return loaders(x, y, cls=Texts)
