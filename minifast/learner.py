@@ -105,6 +105,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
     train_bn: bool
     moms: tuple
     running = False                  #: whether a fit is under way
+    fits_ended = 0                   #: how many fits ended, or were cancelled; interrupted ones do not count
     _in_pass = False                 # whether a fit or another pass is under way
     continues = False                #: whether this fit is a later phase of the verb that called it
     rehearsing = False               #: whether this fit is a trial that leaves no trace, such as `lr_find`: nothing is to be written
@@ -137,6 +138,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
         try:
             with self._cleaning_up():
                 self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
+            self.fits_ended += not self.rehearsing
         finally:
             self.running = False
             for cb in self.cbs:

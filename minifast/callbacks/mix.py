@@ -97,7 +97,7 @@ class Mix:
     def __init__(self, perm, lam, box=None, size=None):
         self.perm, self.lam, self.box, self.size = perm, lam, box, size
         self.partner = None              # targets of the partners, where losses are mixed instead of targets
-        self.targets = None              # the targets as they came
+        self.targets = None              # the targets before they were blended
 
 
 class MixHandler(Callback):
@@ -151,7 +151,6 @@ class MixHandler(Callback):
         mix = self.draw(self._rng, n, size, inputs[0].device)
         self._codes = [t for t in inputs if not t.is_floating_point() and t.dtype is not torch.bool]
         learn.xb, learn.kw = map_nested(lambda t: self._mixed(t, mix), (learn.xb, learn.kw))
-        mix.targets = learn.yb
         self._mix_targets(mix)
         self._mix = mix
 
@@ -181,6 +180,7 @@ class MixHandler(Callback):
             raise TypeError(f"{self!r} mixes targets that are tensors with one entry per item; received {describe(wrong[0])}")
         dense = [mix.box is not None and y.ndim >= 3 and tuple(y.shape[-2:]) == mix.size for y in learn.yb]
         learn.yb = tuple(paste(y, mix.perm, mix.box) if d else y for y, d in zip(learn.yb, dense, strict=True))
+        mix.targets = learn.yb
         rest = [y for y, d in zip(learn.yb, dense, strict=True) if not d]
         if not rest:
             return
@@ -236,8 +236,6 @@ class MixHandler(Callback):
     # -- the loss
     def after_loss(self):
         mix, learn = self._mix, self.learn
-        if mix is not None and mix.partner is None:
-            learn.yb = mix.targets               # metrics of training compare with true targets
         if mix is None or mix.partner is None:
             return
         if not isinstance(mix.lam, torch.Tensor):        # one share for all items: any loss will do
@@ -262,6 +260,8 @@ class MixHandler(Callback):
         return self._each[1]
 
     def after_batch(self):
+        if self._mix is not None and self._mix.targets is not None:
+            self.learn.yb = self._mix.targets    # metrics of training compare with targets that are not blended
         self._mix, self._codes = None, []
 
     def cleanup_fit(self):

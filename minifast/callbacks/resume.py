@@ -37,7 +37,7 @@ class Resume(Callback):
             return
         if learn.recorder is None:
             raise ValueError("Resume() needs the learner's Recorder, to know which fit is which: create the learner with default_cbs=True")
-        self._state, self._skipped, self._number = None, False, len(learn.recorder.fits)
+        self._state, self._skipped, self._number = None, False, learn.fits_ended
         self._rates = [float(g["lr"]) for g in learn.opt.param_groups]
         if not self.file.exists():
             return

@@ -75,7 +75,7 @@ def head_bias(kind, y, n_out, last=None):
 def _first_loss(probe, steps):
     losses, weights = [], []
     for step in steps:
-        probe.reset(training=False)
+        probe.reset(training=True)              # as training begins: the statistics of a new norm layer mean nothing yet
         with torch.no_grad():
             losses.append(float(probe.loss(probe.predict(step), step)))
         weights.append(step.n)
@@ -83,7 +83,7 @@ def _first_loss(probe, steps):
 
 
 def loss_at_start(probe):
-    "The first loss, in evaluation mode, against that of a guess."
+    "The loss with which training begins against that of a guess."
     steps, pred = probe.steps(4), probe.pred
     if probe.kind is None or probe.step.y is None or not isinstance(pred, torch.Tensor):
         return not_applicable("MF401", "it is not known what a guess costs with this loss")

@@ -68,9 +68,11 @@ class DataLoader(torch.utils.data.DataLoader):
                              f"leaves no batch at all, and nothing would be trained. Use bs={len(sampler)} or less, or drop_last=False")
         workers, self.worker_type, context = choose_workers(self._fetcher, len(self._batches), num_workers, worker_type,
                                                             multiprocessing_context, isinstance(self.cache, RamCache))
-        super().__init__(dataset, batch_size=bs, sampler=sampler, num_workers=workers, collate_fn=collate_fn, pin_memory=bool(pin_memory),
+        processes = workers if self.worker_type == "process" else 0           # all that torch shall know of, and warn about
+        super().__init__(dataset, batch_size=bs, sampler=sampler, num_workers=processes, collate_fn=collate_fn, pin_memory=bool(pin_memory),
                          drop_last=bool(drop_last), timeout=(WORKER_TIMEOUT if timeout is None else timeout) if workers else 0,
-                         multiprocessing_context=context, persistent_workers=bool(workers) and persistent_workers is not False)
+                         multiprocessing_context=context, persistent_workers=bool(processes) and persistent_workers is not False)
+        self.num_workers = workers
         self.epoch, self.epoch_seed, self.kinds = 0, None, None
         self._stock, self._resume, self._handed_out, self._turn, self._peeks = None, None, 0, 0, 0
         self._kinds_known, self._reported, self._moves, self._buffers, self._fused = False, False, None, None, None

@@ -418,6 +418,7 @@ def test_the_best_survives_a_crash_and_resume(tmp_path):
     learn = learner(None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Resume: this fit")
         learn.fine_tune(2, freeze_epochs=1)
     assert len(weights.seen) == 1 and (save.best, save.best_epoch) == (9, 1) and same(learn, best)
 

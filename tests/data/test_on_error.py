@@ -92,7 +92,7 @@ def test_bad_pictures_do_not_stop_training(data_dir, tmp_path):
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(tmp_path / f"good{i}.jpg")
     files = [*sorted(tmp_path.glob("*.jpg")), *files]
     block = DataBlock((ImageBlock, CategoryBlock(vocab=["a", "b"])), get_y=lambda f: "ab"[len(f.name) % 2], item_tfms=Resize(24),
-                      splitter=lambda items: (list(range(len(items))), [0]))
+                      splitter=lambda items: [range(len(items))])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dls = block.dataloaders(files, bs=16, on_error="skip", device="cpu", num_workers=2, drop_last=False)
