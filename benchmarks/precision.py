@@ -130,7 +130,7 @@ def main():
         row = {"setting": name, "arch": args.arch, "size": args.size, "bs": args.bs, "device": args.device, **times,
                "images_per_s": round(args.bs / times["other_us"] * 1e6, 1), "speed": round(speed, 3)}
         text = (f"{name:32} {row['images_per_s']:9.1f} images/s   {speed:.3f} of the loop by hand "
-                f"({1 / times['ratio_q3']:.3f}-{1 / times['ratio_q1']:.3f})")
+                f"({1 / times['ratio_q3']:.3f}-{1 / times['ratio_q1']:.3f}, by processor time {1 / times['ratio_cpu']:.3f})")
         if args.device.startswith("cuda"):
             row["waits"] = waits(ours, 10)
             text += f"   {row['waits']} waits for the device in 9 further steps"

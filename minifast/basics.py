@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from .callback import (Callback, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException,
                        CancelStepException, CancelTrainException, CancelValidException, Order)
 from .callbacks.accumulate import GradientAccumulation
+from .callbacks.activations import ActivationStats
 from .callbacks.averaging import EMA, SWA
 from .callbacks.batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback
 from .callbacks.distill import KnowledgeDistillation
@@ -58,6 +59,10 @@ from .ensemble.averaging import average_preds
 from .ensemble.kfold import kfold
 from .groups import param_groups, trainable_params
 from .hooks import Hook, Hooks, hook_output, hook_outputs, module_summary
+from .interpret.base import Interpretation
+from .interpret.classification import ClassificationInterpretation
+from .interpret.cleaner import ImageClassifierCleaner
+from .interpret.segmentation import SegmentationInterpretation
 from .items import L, coll_repr, first, range_of
 from .layers import (AdaptiveConcatPool2d, ConvLayer, Embedding, Flatten, Lambda, LinBnDrop, Module, NormType, ResBlock,
                      SelfAttention, SigmoidRange, SimpleCNN, apply_init, sequential, sigmoid_range)
@@ -81,31 +86,31 @@ from .seeds import fixed_seed, no_random, set_seed
 from .transform import ItemTransform, Pipeline, RandTransform, Transform
 
 __all__ = [
-    "APScoreBinary", "APScoreMulti", "ActivationReg", "Adam", "AdaptiveConcatPool2d", "AttrGetter", "AvgMetric", "BCELossFlat",
-    "BCEWithLogitsLossFlat", "BalancedAccuracy", "BaseLoss", "BnFreeze", "BrierScore", "CSVLogger", "Callback",
+    "APScoreBinary", "APScoreMulti", "ActivationReg", "ActivationStats", "Adam", "AdaptiveConcatPool2d", "AttrGetter", "AvgMetric",
+    "BCELossFlat", "BCEWithLogitsLossFlat", "BalancedAccuracy", "BaseLoss", "BnFreeze", "BrierScore", "CSVLogger", "Callback",
     "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException",
-    "CancelTrainException", "CancelValidException", "Categorize", "CategoryBlock", "ChannelsLast", "CohenKappa", "ColReader",
-    "ColSplitter", "ConvLayer", "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader", "DataLoaders", "Datasets",
-    "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EndSplitter", "ExplainedVariance", "F", "F1Score",
-    "F1ScoreMulti", "FBeta", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss", "FocalLossFlat", "FuncSplitter",
-    "GradientAccumulation", "GradientClip", "GrandparentSplitter", "GroupSplitter", "HammingLoss", "Hook", "Hooks", "ImageGetter",
-    "IndexSplitter", "Inf", "ItemGetter", "ItemTransform", "JSONLogger", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti",
-    "KnowledgeDistillation", "L", "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda",
-    "Larc", "Learner", "LinBnDrop", "Lion", "Lookahead", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef",
-    "Metric", "MixUp", "MixedPrecision", "Module", "MultiCategorize", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper",
-    "Optimizer", "Order", "ParamScheduler", "Path", "PearsonCorrCoef", "Perplexity", "Pipeline", "Precision", "PrecisionMulti",
-    "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score", "RAdam", "RMSProp", "RandTransform",
-    "RandomSplitter", "RandomSubsetSplitter", "Recall", "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller",
-    "RegressionBlock", "ResBlock", "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SGD", "SWA", "SaveModelCallback",
-    "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SelfAttention", "ShortEpochCallback", "ShowGraphCallback",
-    "SigmoidRange", "SimpleCNN", "SimpleNamespace", "SpearmanCorrCoef", "SuggestionMethod", "Tensor", "TerminateOnNaNCallback",
-    "TfmdLists", "TimeSplitter", "TorchScheduler", "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "accuracy",
-    "accuracy_multi", "apply_init", "array", "average_preds", "coll_repr", "combine_scheds", "combined_cos", "default_device",
-    "defaults", "download_url", "error_rate", "exp_rmspe", "first", "fixed_seed", "foreground_acc", "get_files", "get_grid",
-    "get_image_files", "get_text_files", "hook_output", "hook_outputs", "kfold", "loguniform", "mae", "math", "matplotlib", "minimum",
-    "module_summary", "mse", "msle", "nn", "no_random", "noop", "np", "one_hot", "os", "param_groups", "params", "parent_label",
-    "partial", "pd", "plt", "progress_bar", "random", "random_search", "range_of", "ranger", "re", "rmse", "sequential", "set_seed",
-    "show_at", "show_image", "show_images", "show_titled_image", "shutil", "sigmoid_range", "skm_to_fastai", "slide", "steep",
-    "store_attr", "string", "subplots", "tensor", "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch",
-    "trainable_params", "untar_data", "using_attr", "valley",
+    "CancelTrainException", "CancelValidException", "Categorize", "CategoryBlock", "ChannelsLast", "ClassificationInterpretation",
+    "CohenKappa", "ColReader", "ColSplitter", "ConvLayer", "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader",
+    "DataLoaders", "Datasets", "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EndSplitter",
+    "ExplainedVariance", "F", "F1Score", "F1ScoreMulti", "FBeta", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss",
+    "FocalLossFlat", "FuncSplitter", "GradientAccumulation", "GradientClip", "GrandparentSplitter", "GroupSplitter", "HammingLoss",
+    "Hook", "Hooks", "ImageClassifierCleaner", "ImageGetter", "IndexSplitter", "Inf", "Interpretation", "ItemGetter", "ItemTransform",
+    "JSONLogger", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti", "KnowledgeDistillation", "L", "L1LossFlat",
+    "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop", "Lion",
+    "Lookahead", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef", "Metric", "MixUp", "MixedPrecision", "Module",
+    "MultiCategorize", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper", "Optimizer", "Order", "ParamScheduler", "Path",
+    "PearsonCorrCoef", "Perplexity", "Pipeline", "Precision", "PrecisionMulti", "PredictionDynamics", "ProgressCallback",
+    "ProgressiveResize", "QHAdam", "R2Score", "RAdam", "RMSProp", "RandTransform", "RandomSplitter", "RandomSubsetSplitter", "Recall",
+    "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "ResBlock", "Resume", "RocAuc", "RocAucBinary",
+    "RocAucMulti", "SAM", "SGD", "SWA", "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly",
+    "SegmentationInterpretation", "SelfAttention", "ShortEpochCallback", "ShowGraphCallback", "SigmoidRange", "SimpleCNN",
+    "SimpleNamespace", "SpearmanCorrCoef", "SuggestionMethod", "Tensor", "TerminateOnNaNCallback", "TfmdLists", "TimeSplitter",
+    "TorchScheduler", "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "accuracy", "accuracy_multi", "apply_init", "array",
+    "average_preds", "coll_repr", "combine_scheds", "combined_cos", "default_device", "defaults", "download_url", "error_rate",
+    "exp_rmspe", "first", "fixed_seed", "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "hook_output",
+    "hook_outputs", "kfold", "loguniform", "mae", "math", "matplotlib", "minimum", "module_summary", "mse", "msle", "nn", "no_random",
+    "noop", "np", "one_hot", "os", "param_groups", "params", "parent_label", "partial", "pd", "plt", "progress_bar", "random",
+    "random_search", "range_of", "ranger", "re", "rmse", "sequential", "set_seed", "show_at", "show_image", "show_images",
+    "show_titled_image", "shutil", "sigmoid_range", "skm_to_fastai", "slide", "steep", "store_attr", "string", "subplots", "tensor",
+    "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch", "trainable_params", "untar_data", "using_attr", "valley",
 ]

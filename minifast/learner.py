@@ -535,6 +535,22 @@ class Learner(LoopState, HasCallbacks, Guarded):
         are. Raises `RuntimeError` if not even `min_bs` fits."""
         return memory.find_bs(self, start, min_bs)
 
+    # -- checking -------------------------------------------------------------------------------------------------------------------
+    def check(self, fast=False, ignore=(), causal=False, lr=None):
+        "A `Report` of what is wrong with model, loss, optimizer, batches and evaluation; the learner does not change. See docs/checks.md."
+        from .checks.learner import check_learner
+        return check_learner(self, fast, ignore, causal, lr)
+
+    def init_head(self):
+        "Set the bias of the last layer to the guess that knows the training labels. Returns the learner."
+        from .checks.start import init_head
+        return init_head(self)
+
+    def profile(self, n_steps=20):
+        "A DataFrame of where the time of a training step goes; the learner does not change."
+        from .checks.speed import profile
+        return profile(self, n_steps)
+
     # -- looking at it ----------------------------------------------------------------------------------------------------------
     def show_training_loop(self):
         "Print the loop with the callbacks that hear each event."

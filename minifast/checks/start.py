@@ -73,13 +73,17 @@ def head_bias(kind, y, n_out, last=None):
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
 def _first_loss(probe, steps):
-    losses, weights = [], []
-    for step in steps:
-        probe.reset(training=True)              # as training begins: the statistics of a new norm layer mean nothing yet
-        with torch.no_grad():
-            losses.append(float(probe.loss(probe.predict(step), step)))
-        weights.append(step.n)
-    return sum(a * b for a, b in zip(losses, weights, strict=True)) / sum(weights)
+    """The lower of the mean losses in training mode (in evaluation mode the statistics of new norm layers mean nothing yet) and in
+    evaluation mode (in training mode there is dropout)."""
+    found = []
+    for training in (True, False):
+        total = 0.0
+        for step in steps:
+            probe.reset(training)
+            with torch.no_grad():
+                total += float(probe.loss(probe.predict(step), step)) * step.n
+        found.append(total / sum(step.n for step in steps))
+    return min(found)
 
 
 def loss_at_start(probe):

@@ -9,7 +9,7 @@ import torch
 
 from ..allocator import keep_freed_memory
 from ..device import default_device
-from ..messages import add_note, describe, plural
+from ..messages import add_note, plural
 from ..nested import leaves, plain, to_device
 from ..seeds import draw_seed, fixed_seed, item_rng
 from ..transform import Pipeline
@@ -273,14 +273,16 @@ class DataLoader(torch.utils.data.DataLoader):
             return data
         data, rng = wrap_kinds(data, batch.kinds), batch_rng(epoch_seed, number)
         try:
-            if first:
-                steps = self.after_batch.trace(data, rng)
-                self.kinds, self._kinds_known = kinds_after(steps[-1][1], batch.kinds), True
-                self._report_idle([f for f, _, applied in steps if not applied and self._is_meant(f)])
-                rng = batch_rng(epoch_seed, number)
             if self._fused is None or self._fused[0] is not self.after_batch:
                 self._fused = self.after_batch, self.after_batch.fused()
-            data = self._fused[1](data, rng)
+            if first:
+                steps = self._fused[1].trace(data, rng)
+                idle = [g for f, _, applied in steps for g in ([] if applied else [f]) + getattr(f, "idle_members", lambda x: [])(data)]
+                data = steps[-1][1]
+                self.kinds, self._kinds_known = kinds_after(data, batch.kinds), True
+                self._report_idle(list(filter(self._is_meant, idle)))
+            else:
+                data = self._fused[1](data, rng)
         except Exception as e:
             add_note(e, f"in after_batch, batch {number}")
             raise

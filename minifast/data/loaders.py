@@ -175,6 +175,11 @@ class DataLoaders:
         "Items of batch `b` with every transform undone, see `DataLoader.decode_batch`."
         return _ours(self.valid or self.train).decode_batch(b, max_n)
 
+    def check(self, fast=False, ignore=(), groups=None):
+        "A `Report` of what is wrong with the data: files, copies across splits, labels, tables, batches just before the net."
+        from ..checks.loaders import check_loaders
+        return check_loaders(self, fast, ignore, groups)
+
     # -- others like it ---------------------------------------------------------------------------------------------------------
     def test_dl(self, items, with_labels=False, **dl_kw):
         """A loader of new `items` with the transforms of validation, in their order.

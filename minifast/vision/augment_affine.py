@@ -121,6 +121,7 @@ class AffineWarp(BatchTransform):
     """
     order = 30
     types = (*BatchTransform.types, *COORDS)
+    fuses_as = "geometry"       #: see `fused`
     drawn = None                #: a list, to which each batch adds what was drawn for it; see `tta_geometry.recording`
 
     def __init__(self, tfms=(), size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, p=1.0, batch=False):
@@ -201,22 +202,30 @@ class AffineWarp(BatchTransform):
     def _apply(self, x, f):
         return blank_empty(super()._apply(on_canvas(x), f))
 
+    def only_moved(self, plain, matrix):
+        "Batch `plain` through `matrix`, where that means that pixels change places and nothing else; otherwise None."
+        hw = tuple(plain.shape[-2:])
+        return symmetries(plain, matrix) if self.size in (None, hw) and is_symmetry(matrix) else None
+
+    def resampled(self, work, matrix, tensor, is_mask=False):
+        "Floats `work` (B,C,H,W) through `matrix` (`tensor`: the same on the device; None: only resized)."
+        hw = self.size or tuple(work.shape[-2:])
+        mode = "nearest" if is_mask else self.mode
+        if matrix is None:
+            return resize_batch(work, hw, "nearest" if is_mask else "bilinear" if mode == "nearest" else mode)
+        perspective = bool((matrix[:, 2] != (0, 0, 1)).any())
+        return warp_batch(work, tensor, hw, mode, self.pad_mode, self.align_corners, perspective)
+
     def encodes(self, x, matrix, tensor, forward=None, new_size=None):
         if isinstance(x, COORDS):
             return move_batch(x, forward, new_size)
         plain, is_mask = x.as_subclass(torch.Tensor), isinstance(x, Mask)
-        hw = self.size or tuple(plain.shape[-2:])
-        if matrix is not None and hw == tuple(plain.shape[-2:]) and is_symmetry(matrix):
-            return tv_tensors.wrap(symmetries(plain, matrix), like=x)
+        if matrix is not None and (moved := self.only_moved(plain, matrix)) is not None:
+            return tv_tensors.wrap(moved, like=x)
         flat_mask = plain.ndim == 3
         work = plain[:, None] if flat_mask else plain
         work = work if work.dtype in (torch.float32, torch.float64) else work.float()
-        mode = "nearest" if is_mask else self.mode
-        if matrix is None:
-            out = resize_batch(work, hw, "nearest" if is_mask else "bilinear" if mode == "nearest" else mode)
-        else:
-            perspective = bool((matrix[:, 2] != (0, 0, 1)).any())
-            out = warp_batch(work, tensor, hw, mode, self.pad_mode, self.align_corners, perspective)
+        out = self.resampled(work, matrix, tensor, is_mask)
         if out.dtype != plain.dtype:
             keep = is_mask or plain.is_floating_point()
             out = (out if keep else out.round_().clamp_(0, 255)).to(plain.dtype)

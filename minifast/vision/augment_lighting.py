@@ -38,6 +38,7 @@ class Lighting(BatchTransform):
     order = 40
     split_idx = 0
     types = (tv_tensors.Image,)
+    fuses_as = "light"          #: see `fused`
 
     def __init__(self, tfms=(), p=1.0, batch=False):
         super().__init__(p, batch)

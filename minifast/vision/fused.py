@@ -13,92 +13,86 @@ import torch
 from torchvision import tv_tensors
 
 from ..data.buffers import batches
-from ..transform import Transform
-from .augment_affine import AffineWarp, is_symmetry, resize_batch, symmetries, warp_batch
-from .augment_lighting import Lighting
+from ..transform import Transform, is_sample, like_sample
 
 Image = tv_tensors.Image
 
 
-def fuse(to_float, following, normalize):
-    """`to_float` (an `IntToFloatTensor`) with those of the transforms `following` it that can be done in the same go: (transform, how many
-    of them it replaces), or None. normalize: the class of the normalisation."""
-    found = {}
-    for kind in (AffineWarp, Lighting, normalize):
-        if len(found) < len(following) and isinstance(following[len(found)], kind):
-            found[kind] = following[len(found)]
-    if not found or any(isinstance(f, AffineWarp) and f.mode == "nearest" for f in found.values()):
-        return None
-    return FusedPictures(to_float, found.get(AffineWarp), found.get(Lighting), found.get(normalize)), len(found)
+def fuse(to_float, following):
+    """`to_float` (an `IntToFloatTensor`) with those of the transforms `following` it that can be done in the same go, one of each kind
+    ('geometry', 'light', 'norm': their `fuses_as`), in this order: (transform, how many of them it replaces), or None."""
+    found, left = {}, list(following)
+    for kind in ("geometry", "light", "norm"):
+        if left and getattr(left[0], "fuses_as", None) == kind:
+            found[kind] = left.pop(0)
+    return (FusedPictures(to_float, **found), len(found)) if found else None
 
 
 class FusedPictures(Transform):
     "The given transforms together (None: left out), on batches of uint8 pictures; everything else gets them one by one."
     whole = True
 
-    def __init__(self, to_float, warp=None, light=None, norm=None):
+    def __init__(self, to_float, geometry=None, light=None, norm=None):
         super().__init__(order=to_float.order)
-        self.to_float, self.warp, self.light, self.norm = to_float, warp, light, norm
+        self.to_float, self.geometry, self.light, self.norm = to_float, geometry, light, norm
+
+    @property
+    def members(self):
+        return [f for f in (self.to_float, self.geometry, self.light, self.norm) if f is not None]
+
+    def idle_members(self, sample):
+        "Those that would change nothing about `sample`."
+        return [f for f in self.members if not f.applies_to(sample)]
 
     def __repr__(self):
-        return f"FusedPictures({', '.join(map(repr, filter(None, (self.to_float, self.warp, self.light, self.norm))))})"
+        return f"FusedPictures({', '.join(map(repr, self.members))})"
 
     def _is_fast(self, o):
-        if not (isinstance(o, Image) and o.dtype == torch.uint8 and o.ndim == 4):
-            return False
-        return self.norm is None or self.norm.fits(o)
+        return isinstance(o, Image) and o.dtype == torch.uint8 and o.ndim == 4 and (self.norm is None or self.norm.fits(o))
 
     def __call__(self, x, split_idx=None, rng=None):
         drawn = {}
-        for f in (self.to_float, self.warp, self.light, self.norm):
-            if f is None:
-                continue
-            if not isinstance(f, (AffineWarp, Lighting)):
-                x = f._apply(x, lambda o, f=f: o if self._is_fast(o) else f.encodes(o))
-                continue
+        for f in self.members:
             if f.split_idx is not None and split_idx is not None and split_idx != f.split_idx:
                 continue
-            params = drawn[f] = f.draw(x, rng, split_idx)
-            if params is not None:
+            params = {}
+            if hasattr(f, "draw"):
+                params = drawn[f] = f.draw(x, rng, split_idx)
+            if params is not None:              # what is not a batch of bytes gets this transform now
                 x = f._apply(x, lambda o, f=f, params=params: o if self._is_fast(o) else f.encodes(o, **params))
-        warp, light = drawn.get(self.warp), drawn.get(self.light)
+        geometry, light = drawn.get(self.geometry), drawn.get(self.light)
 
         def done(o):
-            return self._picture(o, warp, None if light is None else light["light"]) if self._is_fast(o) else o
-        return tuple(map(done, x)) if type(x) is tuple else done(x)
+            return self._picture(o, geometry, None if light is None else light["light"]) if self._is_fast(o) else o
+        return like_sample(map(done, x), x) if is_sample(x) else done(x)
 
-    def _picture(self, x, warp, light):
+    def _picture(self, x, geometry, light):
         plain = x.as_subclass(torch.Tensor)
-        matrix = None if warp is None else warp["matrix"]
-        hw = tuple(plain.shape[-2:]) if warp is None else self.warp.size or tuple(plain.shape[-2:])
-        if matrix is not None and hw == tuple(plain.shape[-2:]) and is_symmetry(matrix):
-            plain, matrix = symmetries(plain, matrix), None         # pixels change places: as bytes
-        black = matrix is not None and self.warp.pad_mode == "zeros"         # what is outside is black, not the mean
+        matrix = None if geometry is None else geometry["matrix"]
+        if matrix is not None and (moved := self.geometry.only_moved(plain, matrix)) is not None:
+            plain, geometry = moved, None                       # pixels change places: as bytes
+        black = geometry is not None and matrix is not None and self.geometry.pad_mode == "zeros"
         out = self._values(plain, light, None if black else self.norm)
-        if matrix is not None:
-            perspective = bool((matrix[:, 2] != (0, 0, 1)).any())
-            out = warp_batch(out, warp["tensor"], hw, self.warp.mode, self.warp.pad_mode, self.warp.align_corners, perspective)
-            if black and self.norm is not None:
-                out = self.norm.encodes(Image(out)).as_subclass(torch.Tensor)
-        elif hw != tuple(plain.shape[-2:]):
-            out = resize_batch(out, hw, self.warp.mode)
+        if geometry is not None:
+            out = self.geometry.resampled(out, matrix, geometry["tensor"])
+        if black and self.norm is not None:                     # what is outside is black, not the mean
+            out = self.norm.encodes(Image(out)).as_subclass(torch.Tensor)
         return Image(out)
 
     def _values(self, plain, light, norm):
         "Bytes -> floats, contiguous, with the light changed and normalised."
         if plain.device.type == "cpu" and (light is None or light.is_pointwise()):
-            return look_up(self._table(len(plain), plain.shape[1], light, norm), plain)
+            return look_up(self._table(len(plain), light, norm), plain)
         x = plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.to_float.div)
         x = x if light is None else light.apply(x, x.device)
         return x if norm is None else norm.encodes(Image(x)).as_subclass(torch.Tensor)
 
-    def _table(self, n, channels, light, norm):
+    def _table(self, n, light, norm):
         "What becomes of each byte: (pictures or 1, channels or 1, 256)."
         values = torch.arange(256, dtype=torch.float32).div_(self.to_float.div)
         if light is not None:
-            values = light.apply(values.view(1, 1, 1, 256).expand(n, 1, 1, 256), values.device).view(n, 1, 256)
-        else:
-            values = values.view(1, 1, 256)
+            values = light.apply(values.view(1, 1, 1, 256).expand(n, 1, 1, 256), values.device)
+        values = values.view(-1, 1, 256)
         if norm is not None:
             mean, std = (t.reshape(1, -1, 1) for t in norm._stats_on(values))
             values = values.sub(mean).div_(std)

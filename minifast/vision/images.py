@@ -21,6 +21,7 @@ from ..messages import describe
 from ..plots import show_image
 from ..transform import Transform
 from .cached import from_cache
+from .fused import fuse
 from .lazy import LazyImage, lazily, tensor_of
 from .reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
 
@@ -206,8 +207,7 @@ class IntToFloatTensor(Transform):
 
     def fuse(self, following):
         "This and those of the transforms `following` it that can be done in one go, see `fused`."
-        from .fused import fuse
-        return fuse(self, following, Normalize)
+        return fuse(self, following)
 
     def decodes(self, x):
         return TensorImage(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, TensorImage) and x.is_floating_point() else x
@@ -243,6 +243,7 @@ class Normalize(Transform):
     """
     order = 99
     types = (TensorImage,)
+    fuses_as = "norm"               #: see `fused`
     n_batches = 10
 
     def __init__(self, mean=None, std=None, axes=(0, 2, 3)):

@@ -5,7 +5,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "minifast"
 
 FLOORS = {
-    0: "messages items nested device seeds guarded course plots layers layers_base model_info",
+    0: "messages items nested device seeds guarded course plots layers layers_base model_info allocator",
     1: "callback schedule groups optim steppers lookahead losses losses_known metrics metrics_base metrics_sklearn hooks transform "
        "checkpoint progress freezing",
     2: "data.* callbacks.* loop_state",
@@ -14,7 +14,8 @@ FLOORS = {
     5: "vision.* tabular.* collab basics demo doctor __main__",
 }
 #: Imports that point upwards on purpose, inside one function each: (importer, imported).
-UPWARD = {("transform", "vision.torchvision_v2"), ("inference", "vision.tta_geometry")}
+UPWARD = {("transform", "vision.torchvision_v2"), ("inference", "vision.tta_geometry"), ("learner", "checks.learner"),
+          ("vision.images", "vision.fused"), ("learner", "checks.start"), ("learner", "checks.speed"), ("data.loaders", "checks.loaders")}
 
 
 def modules():

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from minifast.data.block import CategoryBlock, DataBlock
 from minifast.data.dataloader import DataLoader
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.vision.augment_item import Resize
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.images import ToTensor
-from minifast.data.block import CategoryBlock, DataBlock
 
 ITEMS = [str(i) for i in range(20)]
 BAD = [*ITEMS[:7], "seven", *ITEMS[8:13], "thirteen", *ITEMS[14:]]

@@ -72,7 +72,8 @@ def test_functions_of_any_kind():
     seen = []
     dl = loader(Datasets(range(9), [[lambda i: torch.full((3,), i)], [lambda i: (seen.append(threading.current_thread().name), i)[1]]]),
                 num_workers=2, worker_type="thread")
-    assert torch.cat([b[1] for b in dl]).tolist() == list(range(9)) and all(n.startswith("minifast-loader") for n in seen[-9:])
+    assert torch.cat([b[1] for b in dl]).tolist() == list(range(9))
+    assert sum(n.startswith("minifast-loader") for n in seen) == 9
     assert repr(dl).endswith("num_workers=2 (threads)")
 
 
@@ -251,7 +252,7 @@ def test_one_torch_thread_is_for_this_thread_only():
     assert seen["inside"] == 1 and torch.get_num_threads() == before and seen["other"] >= 1
     seen = []
     list(loader(TfmdLists(range(4), lambda i: seen.append(torch.get_num_threads()) or i), num_workers=2, worker_type="thread"))
-    assert set(seen[1:]) == {1} and torch.get_num_threads() == before
+    assert seen.count(1) >= 4 and torch.get_num_threads() == before
 
 
 # -- memory that is used again ----------------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def test_no_more_is_decoded_than_needed_and_never_less(file, decoder, decoded, t
         assert x.is_lazy
         t = ToTensor()(x)
         w, h = decoded[-1]
-        assert h >= t.shape[1] and w >= t.shape[2] or i and type(tfm) is RandomResizedCrop      # but for a crop smaller than its result
+        assert (h >= t.shape[1] and w >= t.shape[2]) or (i and type(tfm) is RandomResizedCrop)      # but for a crop smaller than its result
         assert min(w / t.shape[2], h / t.shape[1]) < largest
     assert len(decoded) == 20
 
