@@ -4,9 +4,9 @@
     python benchmarks/tables_accuracy.py --data FOLDER --fastai PYTHON     ... of another environment: the path of its Python
     python benchmarks/tables_accuracy.py --data FOLDER --only adult,movielens --seeds 3 --json
 
-FOLDER holds `adult/adult.csv` and `adult/adult_test.csv`, `titanic/train.csv`, `california_housing/housing.csv`, `ml-100k/u.data` (see the
-README beside this file). Both networks get the same rows, columns, layers, epochs, rates and batch size; their predictions of the validation
-rows come back and are measured by the same few lines. The seed decides on the split (Adult has its own), the order and the weights.
+FOLDER holds `adult/adult.csv` and `adult/adult_test.csv`, `titanic/train.csv`, `california_housing/housing.csv`, `ml-100k/u.data`. Both
+networks get the same rows, columns, layers, epochs, rates and batch size; their predictions of the validation rows come back and are
+measured by the same few lines. The seed decides on the split (Adult has its own), the order and the weights.
 """
 import argparse
 import json

@@ -25,7 +25,7 @@ def write_digits(folder):
 def run(data=None, out=OUT, epochs=None, size=None, seed=42, weights=None):
     """Train on the images under `data` (one folder per class; None: the handwritten digits) and write pictures and model to `out`.
 
-    epochs, size: default to 5 epochs of 32x32 pixels for the digits, 3 of 128x128 for own images. weights: path to ImageNet
+    epochs, size: default to 6 epochs of 32x32 pixels for the digits, 3 of 128x128 for own images. weights: path to ImageNet
     weights of resnet18; where they are at hand (here or in torch's cache) the model is fine-tuned instead of trained from scratch.
     Returns the learner.
     """
@@ -38,7 +38,7 @@ def run(data=None, out=OUT, epochs=None, size=None, seed=42, weights=None):
     set_seed(seed)
     if data is None:
         path = write_digits(out / "digits")
-        epochs, size, flip = epochs or 5, size or 32, False
+        epochs, size, flip = epochs or 6, size or 32, False
         print(f"Wrote {plural(len(get_image_files(path)), 'handwritten digit')} to {path}/<class>/*.png")
     else:
         path = Path(data)

@@ -104,7 +104,6 @@ class Learner(LoopState, HasCallbacks, Guarded):
     wd_bn_bias: bool
     train_bn: bool
     moms: tuple
-    running = False                  #: whether a fit is under way
     fits_ended = 0                   #: how many fits ended, or were cancelled; interrupted ones do not count
     _in_pass = False                 # whether a fit or another pass is under way
     continues = False                #: whether this fit is a later phase of the verb that called it

@@ -235,8 +235,8 @@ class Pipeline:
         return Pipeline(self.fs + Pipeline(funcs).fs, self.split_idx)
 
     def fused(self):
-        """A pipeline that does the same with fewer passes: a transform with a method `fuse(following)` may return another one for itself and
-        the first few of those that follow, and how many of them; or None."""
+        """A pipeline that does the same with fewer passes: a transform with a method `fuse(following)` may return another one for itself
+        and the first few of those that follow, and how many of them; or None."""
         fs, left = [], list(self.fs)
         while left:
             f = left.pop(0)

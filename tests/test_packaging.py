@@ -16,7 +16,7 @@ if not (ROOT / "pyproject.toml").exists():
     pytest.skip("not in a clone of the repository", allow_module_level=True)
 
 CORE = {"torch>=2.6", "torchvision", "pandas", "pillow", "numpy", "matplotlib", "fastprogress>=1.0.3", "scikit-learn", "safetensors"}
-EXTRAS = {"dev", "text", "timm", "trackers", "fast", "benchmarks", "docs"}
+EXTRAS = {"notebook", "parquet", "dev", "text", "timm", "trackers", "fast", "benchmarks", "docs"}
 
 
 @pytest.fixture(scope="module")

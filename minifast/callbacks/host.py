@@ -41,6 +41,7 @@ class HasCallbacks:
 
     cbs: list
     training = False
+    running = False                  #: whether a fit is under way
     recorder: Recorder | None = None
     logger: object                   #: called with each row of the epoch table
     logging_off = False
@@ -137,11 +138,14 @@ class HasCallbacks:
     @contextmanager
     def recording_apart(self, valid_metrics=True):
         "Within the block a fresh recorder is used, so that the history does not change."
-        own, metrics = [c for c in self.cbs if isinstance(c, Recorder)], self.metrics
+        own = [c for c in self.cbs if isinstance(c, Recorder)]
         with self.removed_cbs(own), self.added_cbs(Recorder(valid_metrics=valid_metrics) if own else None):
+            if not self.running:
+                yield self
+                return
+            metrics = self.metrics
             try:
-                if self.running:                  # those of the outer pass are in the middle of it
-                    self.metrics = [copy.deepcopy(m) for m in metrics]
+                self.metrics = [copy.deepcopy(m) for m in metrics]       # the outer pass is in the middle of those
                 yield self
             finally:
                 self.metrics = metrics

@@ -88,8 +88,8 @@ class PictureCache:
                     self.full = not self._is_free(n + _CHECK_EVERY)
             if self.full and not self._warned:
                 self._warned = True
-                warn(f"the cache of pictures is full: {plural(self.n, 'picture')} in {self.bytes / 2**30:.1f} GB {self.where}; the others are "
-                     f"decoded each time. {self._advice}", stacklevel=2)
+                warn(f"the cache of pictures is full: {plural(self.n, 'picture')} in {self.bytes / 2**30:.1f} GB {self.where}; the others "
+                     f"are decoded each time. {self._advice}", stacklevel=2)
             return not self.full
 
     def _is_free(self, n):

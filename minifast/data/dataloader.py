@@ -32,10 +32,10 @@ class DataLoader(torch.utils.data.DataLoader):
     batches, at most two batches each in advance. None: 0 for data in memory and for a single batch, else one per core up to 8; the
     attribute `num_workers` is the number in use. worker_type: 'thread', 'process', or None: threads for pictures, which are decoded and
     resized outside of Python's lock, else processes (kept between epochs; where they cannot be forked, on Windows and macOS, none, because
-    there a script must protect itself with `if __name__ == '__main__'`); the attribute `worker_type` is what is in use. drop_last: drop an incomplete last batch; None: only if it is a single item and the
-    loader shuffles, because batch norm cannot train on it. after_item: transforms of each sample. before_batch: transforms of the
-    list of samples. after_batch: transforms of the batch, on the device. device: None: `default_device()` when first needed. n_inp:
-    how many elements of a batch are inputs. seed: order and augmentation become a function of (seed, epoch); None: of a seed drawn
+    there a script must protect itself with `if __name__ == '__main__'`); the attribute `worker_type` is what is in use.
+    drop_last: drop an incomplete last batch; None: only if it is a single item and the loader shuffles, because batch norm cannot train
+    on it. after_item: transforms of each sample. before_batch: transforms of the list of samples. after_batch: transforms of the batch,
+    on the device. device: None: `default_device()` when first needed. n_inp: how many elements of a batch are inputs. seed: order and augmentation become a function of (seed, epoch); None: of a seed drawn
     from torch's global stream when an epoch begins, so that `set_seed` before training is enough. They do not depend on
     `num_workers`. sampler: which items and in which order, instead of `shuffle` (see `samplers`). collate_fn: a list of samples to a
     batch. pin_memory: None: if the device is a GPU. timeout: seconds to wait for a worker; None: 300. multiprocessing_context: None:
@@ -210,7 +210,7 @@ class DataLoader(torch.utils.data.DataLoader):
         if isinstance(self.cache, RamCache):
             self.num_workers, self.worker_type = 0, None
         else:
-            self.num_workers, self.worker_type, context = choose_processes(self._fetcher, len(self._batches), self.num_workers, stacklevel=6)
+            self.num_workers, self.worker_type, context = choose_processes(self._fetcher, len(self), self.num_workers, stacklevel=6)
             self.multiprocessing_context = context if self.num_workers else None
 
     def _workers(self):
@@ -291,8 +291,9 @@ class DataLoader(torch.utils.data.DataLoader):
     def _note_skipped(self, skipped):
         if not self.skipped:
             i, why = next(iter(skipped.items()))
-            warn(f"on_error='skip': {self._fetcher.name_of(i)} could not be made, and another item is in its place ({why}). All of them are in "
-                 "`loader.skipped`" + ("; what is predicted for them is of other items" if self.split_idx == 1 else ""), stacklevel=4)
+            warn(f"on_error='skip': {self._fetcher.name_of(i)} could not be made, and another item is in its place ({why}). All of them "
+                 "are in `loader.skipped`" + ("; what is predicted for them is of other items" if self.split_idx == 1 else ""),
+                 stacklevel=4)
         self.skipped.update((i, (self._fetcher.name_of(i), why)) for i, why in skipped.items())
 
     def _is_meant(self, transform):

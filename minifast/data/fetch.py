@@ -136,8 +136,8 @@ class Fetcher:
                 return self.item(j, epoch_seed, _REPLACING)
             except Exception as e:
                 skipped[j] = _reason(e)
-        add_note(error, f"on_error='skip' found no item to take its place: {plural(len(others), 'other')} of its batch cannot be made either, "
-                        "so the fault is hardly with single files")
+        add_note(error, f"on_error='skip' found no item to take its place: {plural(len(others), 'other')} of its batch cannot be made "
+                        "either, so the fault is hardly with single files")
         raise error
 
     def finish(self, key, samples, skipped=None):

@@ -51,8 +51,8 @@ def check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout,
     if worker_type not in (None, "thread", "process"):
         problems.append(f"worker_type={worker_type!r}: it is 'thread', 'process' or None to choose")
     if worker_type == "thread" and multiprocessing_context is not None:
-        problems.append(f"worker_type='thread' and multiprocessing_context={multiprocessing_context!r}, which is for processes: give one of "
-                        "them")
+        problems.append(f"worker_type='thread' and multiprocessing_context={multiprocessing_context!r}, which is for processes: give one "
+                        "of them")
     if on_error not in ("raise", "skip"):
         problems.append(f"on_error={on_error!r}: it is 'raise' or 'skip'")
     if problems:

@@ -180,9 +180,9 @@ def _end_all():
 
 @contextmanager
 def one_torch_thread():
-    """Within the block torch's operations in this thread run in this thread alone: a picture is too small to be shared out, and where several
-    threads make batches each would start helpers of its own. The number is kept per thread by OpenMP; where torch does not use that, or
-    the system does not show it, nothing happens. (`torch.set_num_threads` may change other libraries' threads as well, for all.)
+    """Within the block torch's operations in this thread run in this thread alone: a picture is too small to be shared out, and where
+    several threads make batches each would start helpers of its own. The number is kept per thread by OpenMP; where torch does not use
+    that, or the system does not show it, nothing happens. (`torch.set_num_threads` may change other libraries' threads as well, for all.)
     """
     try:
         openmp = ctypes.CDLL(None)

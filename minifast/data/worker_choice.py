@@ -39,7 +39,8 @@ def choose_workers(fetcher, n_batches, num_workers=None, worker_type=None, conte
         return (min(8, cpu_count()) if automatic else num_workers), kind, None
     if shares_memory:
         if worker_type == "process":
-            raise ValueError("cache='ram' and worker_type='process': each process would keep pictures of its own. Use threads, or cache='disk'")
+            raise ValueError("cache='ram' and worker_type='process': each process would keep pictures of its own. Use threads, or "
+                             "cache='disk'")
         warn(f"the data are loaded in this process (num_workers=0), because cache='ram' needs threads, and {drawer!r} draws from a global "
              "random stream. cache='disk' works with processes", stacklevel=5)
         return 0, None, None

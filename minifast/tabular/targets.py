@@ -8,7 +8,7 @@ from ..items import coll_repr
 from ..losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from ..messages import describe, did_you_mean, plural
 from .columns import is_date, numbers_of, rows_of
-from .procs import factorized, sorted_values
+from .factorize import factorized, sorted_values
 
 #: Whole numbers with at most this many different values are taken for classes.
 MAX_CLASSES = 20

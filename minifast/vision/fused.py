@@ -1,8 +1,8 @@
 """Batch transforms of bytes in one go: floats, light, normalisation and geometry of a batch of pictures in two passes over the pixels.
 
-A byte has 256 values. What `IntToFloatTensor`, `Lighting` and `Normalize` do to each of them is worked out once per picture (and channel) and
-looked up for every pixel; then `AffineWarp` resamples the result. The parameters are drawn as they are by the transforms one by one, and
-validation batches are the same to the last bit. In a training batch light comes before the geometry instead of after it, which differs
+A byte has 256 values. What `IntToFloatTensor`, `Lighting` and `Normalize` do to each of them is worked out once per picture (and channel)
+and looked up for every pixel; then `AffineWarp` resamples the result. The parameters are drawn as they are by the transforms one by one,
+and validation batches are the same to the last bit. In a training batch light comes before the geometry instead of after it, which differs
 where neighbouring pixels differ and are blended: by less than one level of 255 on average.
 """
 import os

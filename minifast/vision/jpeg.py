@@ -126,8 +126,8 @@ def decode(data, jpeg, mode, box=None, size=None):
 
 
 def in_scaled(box, k, full, size):
-    """`box` in whole pixels (left, top, right, bottom) of a picture of `full` (width, height) pixels that was decoded at 1/k, to `size`; and
-    how much of them it covers, (width, height)."""
+    """`box` in whole pixels (left, top, right, bottom) of a picture of `full` (width, height) pixels that was decoded at 1/k, to `size`;
+    and how much of them it covers, (width, height)."""
     edges = []
     for low, high, whole, limit in ((box[0], box[2], full[0], size[0]), (box[1], box[3], full[1], size[1])):
         first = min(max(round(low / k), 0), limit - 1)

@@ -26,8 +26,8 @@ def loader(items=BAD, **kwargs):
     not sys.platform.startswith("linux"), reason="forks"))])
 def test_replaced_and_listed(n, kind):
     dl = loader(num_workers=n, worker_type=kind)
-    with pytest.warns(UserWarning, match=r"item 7, 'seven' could not be made, and another item is in its place \(ValueError: invalid literal.*"
-                                         r"loader.skipped"):
+    said = r"item 7, 'seven' could not be made, and another item is in its place \(ValueError: invalid literal.*loader.skipped"
+    with pytest.warns(UserWarning, match=said):
         batches = [b[0].tolist() for b in dl]
     assert [len(b) for b in batches] == [5] * 4
     assert sorted(dl.skipped) == [7, 13] and dl.skipped[13][0] == "item 13, 'thirteen'" and "ValueError: invalid" in dl.skipped[13][1]

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from minifast.tabular import factorize
+from minifast.tabular import factorize, frames
+from minifast.tabular import table as table_module
 from minifast.tabular.frames import TabularPandas
 from minifast.tabular.procs import Categorify, FillMissing, FillStrategy, Normalize, TabularProc, as_procs
 
@@ -112,7 +113,7 @@ def test_long_columns_take_the_quick_ways_and_give_the_same(monkeypatch):
     splits = [np.arange(0, n, 2), np.arange(1, n, 2)]
     args = [Categorify, FillMissing, Normalize], ["s", "i", "far", "m"], ["x"], None, None, splits
     slow = TabularPandas(df, *args)
-    for module in (factorize, __import__("minifast.tabular.procs", fromlist=["x"]), __import__("minifast.tabular.frames", fromlist=["x"])):
+    for module in (factorize, table_module, frames):
         monkeypatch.setattr(module, "THREADS_FROM", 100)
     assert factorize._by_identity(df["s"].to_numpy()) is not None
     assert factorize._by_identity(np.array([f"a{i}" for i in range(n)], "O")) is None

@@ -98,7 +98,8 @@ def test_the_loader_uses_it():
         def __getitem__(self, i):
             return TensorImage(pictures(12)[i]), i
 
-    dl = DataLoader(Ds(), bs=6, device="cpu", split_idx=0, after_batch=[IntToFloatTensor(), *aug_transforms(), NORM], seed=1)
+    dl = DataLoader(Ds(), bs=6, device="cpu", split_idx=0, seed=1,
+                    after_batch=[IntToFloatTensor(), *aug_transforms(), NORM])
     assert [type(f).__name__ for f in dl.after_batch] == ["IntToFloatTensor", "AffineWarp", "Lighting", "Normalize"]
     first = [x.clone() for x, _ in dl]
     assert isinstance(dl._fused[1][0], FusedPictures) and first[0].shape == (6, 3, 40, 52)
@@ -115,6 +116,7 @@ def test_look_up():
     x = torch.randint(0, 256, (5, 3, 7, 9), dtype=torch.uint8)
     table = torch.rand(5, 3, 256)
     expected = torch.stack([torch.stack([table[i, c][x[i, c].long()] for c in range(3)]) for i in range(5)])
-    assert torch.equal(look_up(table, x), expected) and torch.equal(look_up(table, x.contiguous(memory_format=torch.channels_last)), expected)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        assert torch.equal(look_up(table, x.contiguous(memory_format=layout)), expected)
     assert torch.equal(look_up(table[:1, :1], x), table[0, 0][x.long()])
     assert isinstance(tv_tensors.Image(x), TensorImage)

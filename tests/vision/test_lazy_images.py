@@ -82,11 +82,13 @@ def test_the_header_is_enough_for_the_size(tmp_path, orientation, decoded):
 @pytest.mark.parametrize("use", [
     lambda im: im.tobytes(), lambda im: np.asarray(im).tobytes(), lambda im: im.getpixel((3, 4)), lambda im: im.histogram(),
     lambda im: im.convert("L").tobytes(), lambda im: im.resize((9, 9)).tobytes(), lambda im: im.crop((1, 2, 30, 40)).tobytes(),
-    lambda im: im.rotate(20).tobytes(), lambda im: im.transpose(Image.Transpose.ROTATE_90).tobytes(), lambda im: im.filter(ImageFilter.BLUR).tobytes(),
+    lambda im: im.rotate(20).tobytes(), lambda im: im.transpose(Image.Transpose.ROTATE_90).tobytes(),
+    lambda im: im.filter(ImageFilter.BLUR).tobytes(),
     lambda im: im.point(lambda v: 255 - v).tobytes(), lambda im: [b.tobytes() for b in im.split()], lambda im: im.getbbox(),
     lambda im: im.reduce(3).tobytes(), lambda im: im.quantize(8).tobytes(), lambda im: ImageChops.invert(im).tobytes(),
     lambda im: ImageStat.Stat(im).mean, lambda im: ImageOps.autocontrast(im).tobytes(), lambda im: im.to_thumb(30).tobytes(),
-    lambda im: im.getextrema(), lambda im: pickle.loads(pickle.dumps(im)).tobytes(), lambda im: im.entropy(), lambda im: im.getcolors(10**6),
+    lambda im: im.getextrema(), lambda im: pickle.loads(pickle.dumps(im)).tobytes(), lambda im: im.entropy(),
+    lambda im: im.getcolors(10**6),
     lambda im: im.transform((50, 40), Image.Transform.AFFINE, (1, 0, 3, 0, 1, 5)).tobytes(),
     lambda im: Image.blend(im, im.copy(), 0.5).tobytes(), lambda im: im.effect_spread(0).tobytes(),
 ], ids=range(26))
@@ -141,7 +143,8 @@ def test_grey_and_colour(tmp_path, file, decoder):
 # -- how much is decoded ----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("tfm", "largest"), [
-    (Resize(32), 2), (Resize(32, "squish"), 2), (Resize((30, 40), "pad"), 2), (RandomResizedCrop(32), 2), (RatioResize(40), 2), (Resize(100), 2.5),
+    (Resize(32), 2), (Resize(32, "squish"), 2), (Resize((30, 40), "pad"), 2), (RandomResizedCrop(32), 2), (RatioResize(40), 2),
+    (Resize(100), 2.5),
 ])
 def test_no_more_is_decoded_than_needed_and_never_less(file, decoder, decoded, tfm, largest):
     for i in range(20):
