@@ -35,7 +35,8 @@ class DataLoader(torch.utils.data.DataLoader):
     there a script must protect itself with `if __name__ == '__main__'`); the attribute `worker_type` is what is in use.
     drop_last: drop an incomplete last batch; None: only if it is a single item and the loader shuffles, because batch norm cannot train
     on it. after_item: transforms of each sample. before_batch: transforms of the list of samples. after_batch: transforms of the batch,
-    on the device. device: None: `default_device()` when first needed. n_inp: how many elements of a batch are inputs. seed: order and augmentation become a function of (seed, epoch); None: of a seed drawn
+    on the device. device: None: `default_device()` when first needed. n_inp: how many elements of a batch are inputs. seed: order and
+    augmentation become a function of (seed, epoch); None: of a seed drawn
     from torch's global stream when an epoch begins, so that `set_seed` before training is enough. They do not depend on
     `num_workers`. sampler: which items and in which order, instead of `shuffle` (see `samplers`). collate_fn: a list of samples to a
     batch. pin_memory: None: if the device is a GPU. timeout: seconds to wait for a worker; None: 300. multiprocessing_context: None:

@@ -277,15 +277,21 @@ def random_crops(n, hw, rng, min_scale, max_scale, ratio, tries=10):
     else the largest centred box of an allowed aspect ratio.
     """
     h, w = hw
-    area = h * w * rng.uniform(min_scale, max_scale, (n, tries))
-    aspect = np.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]), (n, tries)))
-    sizes = np.rint(np.sqrt([area * aspect, area / aspect]))
+    low, high = math.log(ratio[0]), math.log(ratio[1])
     if n == 1:                                  # the same, without the cost of many small arrays
-        size = next(((cw, ch) for cw, ch in sizes[:, 0].T.tolist() if 0 < cw <= w and 0 < ch <= h), None)
-        places = rng.random((1, 2))[0].tolist()
-        (cw, ch), (px, py) = (central_crop(hw, ratio), (0.5, 0.5)) if size is None else (size, places)
-        return np.array([[px * (w - cw) / w, py * (h - ch) / h, cw / w, ch / h]])
-    cw, ch = sizes
+        draws = rng.random((tries, 2)).tolist()
+        places = rng.random(2).tolist()
+        for u, v in draws:
+            area, aspect = h * w * (min_scale + (max_scale - min_scale) * u), math.exp(low + (high - low) * v)
+            cw, ch = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < cw <= w and 0 < ch <= h:
+                break
+        else:
+            (cw, ch), places = central_crop(hw, ratio), (0.5, 0.5)
+        return np.array([[places[0] * (w - cw) / w, places[1] * (h - ch) / h, cw / w, ch / h]])
+    area = h * w * rng.uniform(min_scale, max_scale, (n, tries))
+    aspect = np.exp(rng.uniform(low, high, (n, tries)))
+    cw, ch = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
     fits = (cw <= w) & (ch <= h) & (cw > 0) & (ch > 0)
     first = fits.argmax(1)
     rows = np.arange(n)
