@@ -1,24 +1,20 @@
 """Images per second from JPEG files to normalised float batches: minifast against fastai and hand-written torchvision loaders.
 
-    python benchmarks/images.py --quick                          a few minutes: 128 photos of each size
+    python benchmarks/images.py --quick                          ten minutes: 258 photos of each size
     python benchmarks/images.py --json --photos 2000 --rounds 7
     python benchmarks/images.py --peer-python path/to/python     where fastai is installed, if not here
     python benchmarks/images.py --pixels                         only: how far the pixels are from those of a full decode
 
 Every pipeline reads the same files: random resized crop to 224, mirror, normalise (mean and standard deviation of ImageNet), batches of
-64, shuffled. `+aug` adds the default `aug_transforms()` of minifast and fastai. With 0 and with 2 workers; torch may use all cores in all of
-them. Each pipeline runs in a process of its own, which waits for its turn; a round runs each of them for one epoch, in changing order.
+64, shuffled. `+aug` adds the default `aug_transforms()` of minifast and fastai. With 0 and with 2 workers; torch may use all cores in all
+of them. Each pipeline runs in a process of its own, which waits for its turn; a round runs each of them for one epoch, in changing order.
 Ratios are of neighbours in time, their median counts; absolute numbers depend on the machine and on what else it does. The first epoch is
 not counted (with a cache it is the one that fills it), nor is what starting costs. `no-keep`: with MINIFAST_KEEP_MEMORY=0.
 """
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
-import warnings
 from pathlib import Path
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -36,15 +32,8 @@ PIPELINES = {
 # -- one pipeline, in a process of its own ----------------------------------------------------------------------------------------
 
 def run_pipeline(name, files, workers):
-    "Epochs on demand: for each line on standard input, run one and print a line with images and seconds."
-    warnings.filterwarnings("ignore")
-    epoch = {"torchvision": torchvision_epoch, "fastai": fastai_epoch, "minifast": minifast_epoch}[PIPELINES[name]](name, files, workers)
-    epoch()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        n = epoch()
-        print(json.dumps([n, time.perf_counter() - started]), flush=True)
+    from turns import serve
+    serve({"torchvision": torchvision_epoch, "fastai": fastai_epoch, "minifast": minifast_epoch}[PIPELINES[name]](name, files, workers))
 
 
 def counted(loader):
@@ -121,49 +110,20 @@ def label_of(file):
 
 # -- the comparison ---------------------------------------------------------------------------------------------------------------
 
-class Runner:
-    "A pipeline in its own process."
-
-    def __init__(self, python, name, files, workers, options):
-        self.name = name
-        command = [python, __file__, "--pipeline", name, "--workers", str(workers), *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.ready = self.process.stdout.readline().strip() == "ready"
-
-    def epoch(self):
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        n, seconds = json.loads(self.process.stdout.readline())
-        return n / seconds
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
-
-
-def compare(args, size, files, kilobytes, workers, options):
+def compare(args, size, kilobytes, workers, options):
     from common import median, report
-    runners = []
-    for name in args.pipelines:
-        python = args.peer_python if PIPELINES[name] == "fastai" else sys.executable
-        runner = Runner(python, name, files, workers, options)
-        if runner.ready:
-            runners.append(runner)
-        else:
-            report({"pipeline": name, "skipped": "did not start"}, f"{name}: skipped, it did not start with {python}", args.json)
-    rates = {r.name: [] for r in runners}
-    for turn in range(args.rounds):
-        for r in runners if turn % 2 == 0 else runners[::-1]:
-            rates[r.name].append(r.epoch())
-    for r in runners:
-        r.end()
+    from turns import Runner, ratios_over, take_turns
+    options = [*options, "--workers", str(workers)]
+    runners = [Runner(args.peer_python if PIPELINES[name] == "fastai" else sys.executable, __file__, name, options)
+               for name in args.pipelines]
+    rates = take_turns(runners, args.rounds,
+                       lambda n: report({"pipeline": n, "skipped": "did not start"}, f"{n}: skipped, it did not start", args.json))
     for name, found in rates.items():
         row = {"size": size, "workers": workers, "pipeline": name, "images_per_second": round(median(found), 1),
                "mean_kb": round(kilobytes)}
         for base in ("torchvision v1", "fastai", "fastai+aug"):
             if base in rates and (base != "fastai+aug" or "+aug" in name):
-                ratios = [a / b for a, b in zip(found, rates[base], strict=True)]
-                row[f"over {base}"] = round(median(ratios), 2)
+                row[f"over {base}"] = ratios_over(rates, name, base)
         text = ", ".join(f"{v} x {k[5:]}" for k, v in row.items() if k.startswith("over "))
         report(row, f"{size}, {workers} workers: {name:32s} {row['images_per_second']:8.0f} images/s   {text}", args.json)
 
@@ -208,13 +168,13 @@ def main():
     parser.add_argument("--pipelines", default=",".join(PIPELINES), help="names with commas, or 'all'")
     parser.add_argument("--peer-python", default=sys.executable, help="the Python in which fastai is installed")
     parser.add_argument("--images", help="a folder of photos to use instead of generated ones")
-    parser.add_argument("--quick", action="store_true", help="128 photos, 3 rounds")
+    parser.add_argument("--quick", action="store_true", help="258 photos, 3 rounds")
     parser.add_argument("--pixels", action="store_true", help="only the differences of pixels")
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of text")
     parser.add_argument("--pipeline", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.quick:
-        args.photos, args.rounds = min(args.photos, 128), min(args.rounds, 3)
+        args.photos, args.rounds = min(args.photos, 258), min(args.rounds, 3)
     sizes = ["photos"] if args.images else args.size.split(",")
     if args.pipeline:
         return run_pipeline(args.pipeline, files_of(args, sizes[0])[0], int(args.workers))
@@ -229,7 +189,7 @@ def main():
             options = ["--folder", args.folder, "--photos", str(args.photos), "--size", size]
             options += ["--images", args.images] if args.images else []
             for workers in map(int, args.workers.split(",")):
-                compare(args, size, files, kilobytes, workers, options)
+                compare(args, size, kilobytes, workers, options)
         pixel_differences(args, size, files)
     return 0
 

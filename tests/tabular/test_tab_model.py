@@ -72,3 +72,30 @@ def test_options():
         TabularModel([], 2, 1, [5, 5], ps=[0.1, 0.2, 0.3])
     with pytest.raises(ValueError, match=r"y_range takes \(low, high\), low < high; received"):
         TabularModel([], 2, 1, [5], y_range=(3, 1))
+
+
+@pytest.mark.parametrize(("emb_szs", "n_cont", "kwargs"), [
+    ([(4, 3), (5, 2)], 3, {}), ([(4, 3)], 0, {"embed_p": 0.5}), ([], 2, {"bn_cont": False}),
+    ([(4, 3)], 2, {"y_range": (0, 1), "lin_first": False})])
+def test_one_row_goes_the_same_way(emb_szs, n_cont, kwargs):
+    model = TabularModel(emb_szs, n_cont, 2, [6, 5], **kwargs)
+    model(torch.randint(3, (8, len(emb_szs))), torch.randn(8, n_cont))                # so that batch norm has seen something
+    model.eval()
+    codes, numbers = [2, 4][:len(emb_szs)], torch.randn(1, n_cont)
+    assert model.takes_rows
+    torch.testing.assert_close(model.forward_row(codes, numbers), model(torch.tensor([codes], dtype=torch.int64), numbers))
+
+
+def test_one_row_goes_the_usual_way_where_somebody_listens():
+    class Own(TabularModel):
+        def forward(self, x_cat, x_cont):
+            return super().forward(x_cat, x_cont) + 1
+
+    assert not Own([(4, 3)], 1, 2, [5]).takes_rows
+    model = TabularModel([(4, 3)], 1, 2, [5])
+    handle = model.embeds[0].register_forward_hook(lambda *a: None)
+    assert not model.takes_rows
+    handle.remove()
+    assert model.takes_rows
+    model.embeds[0] = torch.nn.Embedding(4, 3)
+    assert not model.takes_rows

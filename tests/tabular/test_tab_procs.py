@@ -231,3 +231,17 @@ def test_a_proc_of_ones_own():
     np.testing.assert_allclose(to.conts["x"], [-1.2247449, 0, 1.2247449], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(to.decode()["x"], df["x"], rtol=1e-5)
     assert to.encode_row({"x": 1.0}) is None and repr(to.procs) == "[Log, Normalize]"
+
+
+def test_values_that_come_late_or_only_in_validation_rows():
+    n = 200_000
+    a, b = np.zeros(n, dtype=np.int64), np.array(["x"] * n, dtype=object)
+    a[150_000], a[10], a[199_999] = 1, 2, 3
+    b[190_000], b[5], b[6] = "late", "only valid", None
+    to = TabularPandas(pd.DataFrame({"a": a, "b": b}), Categorify, ["a", "b"], splits=(np.r_[0:5, 20:n], np.r_[5:20]))
+    assert list(to.classes["a"]) == ["#na#", 0, 1, 3] and list(to.classes["b"]) == ["#na#", "late", "x"]
+    assert to.unseen == {"a": (1, 2), "b": (1, "only valid")} and to.missing == {"b": 1}
+    assert to.cats["a"].iloc[[150_000, 10, 199_999, 7]].tolist() == [2, 0, 3, 1]
+    assert to.cats["b"].iloc[[190_000, 5, 6, 7]].tolist() == [1, 0, 0, 2]
+    with pytest.warns(UserWarning, match="'b' has 1"):                         # none was missing in the training rows
+        to.new(pd.DataFrame({"a": [1], "b": [None]})).process()
