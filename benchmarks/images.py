@@ -8,8 +8,8 @@
 Every pipeline reads the same files: random resized crop to 224, mirror, normalise (mean and standard deviation of ImageNet), batches of
 64, shuffled. `+aug` adds the default `aug_transforms()` of minifast and fastai. With 0 and with 2 workers; torch may use all cores in all
 of them. Each pipeline runs in a process of its own, which waits for its turn; a round runs each of them for one epoch, in changing order.
-Ratios are of neighbours in time, their median counts; absolute numbers depend on the machine and on what else it does. The first epoch is
-not counted (with a cache it is the one that fills it), nor is what starting costs. `no-keep`: with MINIFAST_KEEP_MEMORY=0.
+Ratios are of neighbours in time, their median counts; absolute numbers depend on the machine and on what else it does. The first two
+epochs are not counted (with a cache they fill it), nor is what starting costs. `no-keep`: with MINIFAST_KEEP_MEMORY=0.
 """
 import argparse
 import os
