@@ -18,18 +18,19 @@ _EPS = 1e-7                                # the logit of a black pixel is finit
 
 def shift_hue(x, turns):
     "Pictures `x` (B,3,H,W) in 0..1 with their hue turned by `turns` (B,), as shares of the colour circle."
-    high, brightest = x.max(1)
-    low = x.amin(1)
-    chroma = high - low
-    safe = chroma.clamp_min(1e-12)
     r, g, b = x.unbind(1)
-    sextant = torch.where(brightest == 0, (g - b) / safe, torch.where(brightest == 1, (b - r) / safe + 2, (r - g) / safe + 4))
-    hue = sextant + 6 * turns.view(-1, 1, 1)
-    # channel n of an HSV colour: high - chroma * max(0, min(k, 4 - k, 1)) with k = (n + hue) mod 6, n = 5, 3, 1 for r, g, b
+    high = torch.maximum(torch.maximum(r, g), b)
+    chroma = high - torch.minimum(torch.minimum(r, g), b)
+    safe = chroma.clamp_min(1e-12)
+    sextant = torch.where(high == r, (g - b).div_(safe), torch.where(high == g, (b - r).div_(safe).add_(2), (r - g).div_(safe).add_(4)))
+    hue = sextant.add_(6 * turns.view(-1, 1, 1))
+    # Channel n of an HSV colour (n = 5, 3, 1 for red, green, blue): high - chroma * f, where f falls from 1 to 0 between the distances 1
+    # and 2 of hue + n from 2, on a circle of 6.
     out = torch.empty_like(x)
     for channel, n in enumerate((5, 3, 1)):
-        k = (hue + n) % 6
-        out[:, channel] = high - chroma * torch.minimum(k, 4 - k).clamp_(0, 1)
+        k = hue.add(n - 2).div_(6)
+        f = k.sub_(k.round()).abs_().mul_(-6).add_(2).clamp_(0, 1)
+        torch.addcmul(high, chroma, f, value=-1, out=out[:, channel])
     return out
 
 
@@ -95,6 +96,16 @@ class _Light:
         columns = [self.scale, self.offset, np.ones(self.n) if self.saturation is None else self.saturation,
                    np.zeros(self.n) if self.turns is None else self.turns]
         scale, offset, saturation, turns = torch.from_numpy(np.stack(columns).astype(np.float32)).to(device, non_blocking=True)
+        if x.device.type != "cpu" or self.is_pointwise():
+            return self._changed(x, scale, offset, saturation, turns)
+        # one after the other, so that what lies between the steps stays in the cache of the processor
+        out = torch.empty_like(x)
+        for i in range(self.n):
+            one = slice(i, i + 1)
+            out[one] = self._changed(x[one], scale[one], offset[one], saturation[one], turns[one])
+        return out
+
+    def _changed(self, x, scale, offset, saturation, turns):
         if self.turns is not None and self.turns.any():
             x = shift_hue(x, turns)
         x = torch.logit(x, eps=_EPS)

@@ -15,7 +15,7 @@ FLOORS = {
 }
 #: Imports that point upwards on purpose, inside one function each: (importer, imported).
 UPWARD = {("transform", "vision.torchvision_v2"), ("inference", "vision.tta_geometry"), ("learner", "checks.learner"),
-          ("vision.images", "vision.fused"), ("learner", "checks.start"), ("learner", "checks.speed"), ("data.loaders", "checks.loaders")}
+          ("learner", "checks.start"), ("learner", "checks.speed"), ("data.loaders", "checks.loaders")}
 
 
 def modules():
