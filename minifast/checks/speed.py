@@ -60,8 +60,8 @@ def measure(learn, n_steps=12, seconds=20.0, warm_up=2, seed=0):
             with twin.added_cbs([first, last]):
                 twin.fit(1, learn.lr)
         finally:
-            if workers and hasattr(loader, "_stock"):
-                loader._stock = None                # its workers end with it
+            if workers and hasattr(loader, "end_workers"):
+                loader.end_workers()
     n = max(counted[0], 1)
     result = {part: t / n for part, t in totals.items()}
     return {**result, "step": sum(result.values()), "steps": counted[0], "workers": workers}

@@ -3,6 +3,7 @@
 One batch goes through: indices -> `dataset[i]` -> after_item -> before_batch -> collate (all this in a worker, where there are any)
 -> the device -> after_batch (in this process, on the device) -> plain tensors.
 """
+import weakref
 from warnings import warn
 
 import torch
@@ -21,7 +22,7 @@ from .loader_args import LOADER_KEYWORDS, check_loader_args, reject_unknown_load
 from .samplers import Batches, InOrder, Shuffled
 from .threads import BatchThreads
 from .worker_choice import choose_processes, choose_workers, draws_from_global_streams, may_draw_globally
-from .workers import WORKER_TIMEOUT, Failure, InWorker, explain_dead_worker
+from .workers import WORKER_TIMEOUT, Failure, InWorker, end_workers_of, explain_dead_worker
 
 
 class DataLoader(torch.utils.data.DataLoader):
@@ -77,6 +78,7 @@ class DataLoader(torch.utils.data.DataLoader):
         self.epoch, self.epoch_seed, self.kinds = 0, None, None
         self._stock, self._resume, self._handed_out, self._turn, self._peeks = None, None, 0, 0, 0
         self._kinds_known, self._reported, self._moves, self._buffers, self._fused = False, False, None, None, None
+        self._finalizer = None
         self._threads_are_safe = worker_type == "thread" or not may_draw_globally(self._fetcher)
         self.skipped = {}           #: with on_error='skip': what could not be made, index -> (its name, why)
         if verbose:
@@ -218,12 +220,21 @@ class DataLoader(torch.utils.data.DataLoader):
         "torch's loader, whose workers make whole batches; kept, so that they are."
         pins = self._pins()
         if self._stock is None or (self._stock.num_workers, self._stock.pin_memory) != (self.num_workers, pins):
+            self.end_workers()
             self._stock = torch.utils.data.DataLoader(
                 InWorker(self._fetcher), batch_size=None, sampler=self._batches, num_workers=self.num_workers, collate_fn=_as_it_is,
                 pin_memory=pins, timeout=self.timeout, multiprocessing_context=self.multiprocessing_context,
                 persistent_workers=self.persistent_workers,
                 generator=torch.Generator())        # its own: torch would draw from the global stream, and only where there are workers
+            # when this loader goes: those left to the garbage collector are waited for, each for seconds
+            self._finalizer = weakref.finalize(self, end_workers_of, self._stock)
         return self._stock
+
+    def end_workers(self):
+        "End the worker processes kept between epochs, if there are any; the next epoch starts new ones."
+        self._stock = None
+        if self._finalizer is not None:
+            self._finalizer()
 
     def _epoch(self, fetched, epoch_seed, start, turn):
         try:
@@ -244,8 +255,9 @@ class DataLoader(torch.utils.data.DataLoader):
                 return
             if isinstance(batch, Failure):
                 add_note(batch.error, f"in a worker, where the traceback was:\n{batch.trace}")
-                error, fetched, self._stock = batch.error, None, None       # the workers end now, while that takes no time: what a
-                try:                                                        # traceback keeps alive ends at some later time, slowly
+                error = batch.error
+                self.end_workers()             # now, while that takes no time: what a traceback keeps alive ends later, slowly
+                try:
                     raise error
                 finally:
                     del error, batch
@@ -372,10 +384,11 @@ class DataLoader(torch.utils.data.DataLoader):
             raise ValueError(f"add_tfms(event={event!r}): the events are 'after_item', 'before_batch' and 'after_batch'")
         setattr(self, event, getattr(self, event).add(tfms))
         self._fetcher = self._new_fetcher(self.dataset)
-        self._stock, self._kinds_known, self._reported, self._fused = None, False, False, None
+        self.end_workers()
+        self._kinds_known, self._reported, self._fused = False, False, None
 
     def __getstate__(self):
-        return {**self.__dict__, "_stock": None, "_iterator": None}
+        return {**self.__dict__, "_stock": None, "_iterator": None, "_finalizer": None}
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
     def decode_batch(self, b, max_n=9):

@@ -81,3 +81,10 @@ def explain_dead_worker(error, loader):
     elif "exited unexpectedly" in text or "killed by signal" in text:
         add_note(error, "a worker process died, most often because memory or shared memory (/dev/shm) ran out: use fewer workers or a "
                         "smaller bs; num_workers=0 shows the error, if there is one")
+
+
+def end_workers_of(stock):
+    "End the workers that torch's loader `stock` keeps between its epochs, if it has any."
+    iterator, stock._iterator = stock._iterator, None
+    if iterator is not None:
+        iterator._shutdown_workers()

@@ -1,3 +1,4 @@
+import gc
 import os
 import pickle
 import random
@@ -687,3 +688,16 @@ def test_what_has_no_picture_becomes_a_table():
     dl = on_cpu(Datasets(["a", "b", "a"], [None, [Categorize()]]), bs=3)
     table = dl.show_batch()
     assert list(table.columns) == ["input", "target"] and table.input.tolist() == ["a", "b", "a"] == table.target.tolist()
+
+
+def test_forgotten_workers_end_at_once():
+    "A loader in a circle of references, its processes still there: found by the garbage collector, it must not wait for them."
+    dl = DataLoader(list(range(8)), bs=2, num_workers=2, worker_type="process")
+    assert len(list(dl)) == 4
+    workers = list(dl._stock._iterator._workers)
+    dl.itself = dl
+    assert all(w.is_alive() for w in workers)
+    del dl
+    began = time.perf_counter()
+    gc.collect()
+    assert time.perf_counter() - began < 3 and not any(w.is_alive() for w in workers)
