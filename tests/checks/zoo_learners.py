@@ -412,7 +412,12 @@ def _():
     return classifier(Model(lambda s, x: s.net(x + (100 * torch.randn_like(x) if s.training else 0)), net=mlp()))
 
 
-@broken("random numbers in the targets' place", "MF601")
+@broken("dropout that does not know evaluation", "MF110")
+def _():
+    return classifier(Model(lambda s, x: s.net(nn.functional.dropout(x, 0.5)), net=mlp()))
+
+
+@broken("random noise on validation items", "MF601")
 def _():
     x, y = points()
 
@@ -424,7 +429,7 @@ def _():
             return len(self.x)
 
         def __getitem__(self, i):
-            return self.x[i] + torch.randn(6) * 0.5, self.y[i]
+            return self.x[i] + torch.randn(6) * 3, self.y[i]
 
     dls = DataLoaders(TorchDataLoader(Noisy(x[:160], y[:160]), 32, shuffle=True), TorchDataLoader(Noisy(x[160:], y[160:]), 32))
     return Learner(dls, mlp(), CrossEntropyLossFlat())
