@@ -125,6 +125,8 @@ def predict(learn, item, with_input=False):
     inputs, preds, _, decoded = get_preds(learn, dl=dl, with_input=True, with_decoded=True)
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     full = decode_batch(learn, (*inputs, decoded))[0]
+    if isinstance(full, dict):                  # a row of a table, its target among the rest
+        return (full, decoded[0], preds[0])
     n_inp = len(inputs)
     target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
     result = (target, decoded[0], preds[0])

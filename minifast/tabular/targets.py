@@ -159,6 +159,8 @@ class Numbers(Target):
 
     def decode(self, y):
         y = np.asarray(y).reshape(len(y), -1)
+        if y.dtype == np.float32:               # by way of their shortest text: 18.45, not 18.450000762939453
+            y = y.astype(str).astype(np.float64)
         return {name: y[:, j] for j, name in enumerate(self.names)}
 
 

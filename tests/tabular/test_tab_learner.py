@@ -9,6 +9,7 @@ import torch
 from minifast.callback import Callback
 from minifast.data.block import CategoryBlock, RegressionBlock
 from minifast.data.loaders import DataLoaders
+from minifast.learner import Learner
 from minifast.losses import CrossEntropyLossFlat
 from minifast.metrics import accuracy, accuracy_multi, rmse
 from minifast.tabular.frames import TabularPandas
@@ -264,3 +265,19 @@ def test_y_block_of_few_whole_numbers(df):
     learn.fit(1)
     shown, clas, probs = learn.predict(df.iloc[0])
     assert probs.shape == (4,) and shown["n"] == clas.item() + 1
+
+
+def test_an_ordinary_learner_predicts_rows_too(df):
+    dls = TabularDataLoaders.from_df(df, procs=[Categorify, FillMissing, Normalize], cat_names="k", cont_names=["x", "z"], y_names="price",
+                                     device="cpu")
+    table = tabular_learner(dls, layers=[8])
+    plain = Learner(dls, table.model)
+    row, value, pred = plain.predict(df.iloc[3])
+    assert row["k"] == df["k"].iloc[3] and row["price"] == pytest.approx(float(value), rel=1e-5)
+    assert torch.allclose(pred, table.predict(df.iloc[3])[2], atol=1e-6)
+
+
+def test_numbers_are_shown_as_they_were_written():
+    df = pd.DataFrame({"x": [0.5, 1.0, 2.0, 4.0] * 4, "y": [18.45, 0.1, 7.3, 1e6] * 4})
+    dls = TabularDataLoaders.from_df(df, procs=[Normalize], cont_names="x", y_names="y", y_block=RegressionBlock, device="cpu")
+    assert set(dls.show_batch()["y"]) <= {18.45, 0.1, 7.3, 1e6}
