@@ -15,7 +15,7 @@ from torch import nn
 from .messages import describe, did_you_mean, plural
 
 __all__ = ["NORM_TYPES", "get_hyper", "group_layers", "hyper_names", "hyper_setter", "layer_group_count", "norm_bias_params", "norm_params",
-           "param_groups", "set_hyper", "spread", "torch_slot", "trainable_params", "with_hypers"]
+           "param_groups", "set_hyper", "setting_names", "spread", "torch_slot", "trainable_params", "with_hypers"]
 
 #: torch's normalisation layers that own parameters (lazy and synchronised ones are subclasses or listed)
 NORM_TYPES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
@@ -256,6 +256,12 @@ def torch_slot(name, keys, hp_map=None):
 
 
 # Hyper-parameters of an optimizer that exists
+
+def setting_names(group):
+    "The keys of a torch group that hold numbers (lr, betas, momentum ...): what tells one kind of optimizer from another."
+    return {k for k, v in group.items() if k not in _BOOKKEEPING and (isinstance(v, (Real, tuple, list, torch.Tensor)))
+            and not isinstance(v, bool)}
+
 
 def group_layers(opt):
     "The layer group of each torch group of `opt`."

@@ -488,11 +488,12 @@ class Learner(LoopState, HasCallbacks, Guarded):
         """
         return saving.save(self, file, with_opt)
 
-    def load(self, file, device=None, with_opt=True, strict=True):
+    def load(self, file, device=None, with_opt=True, strict=True, check_vocab=True):
         """Read weights, and with `with_opt` the optimizer's state if it was saved, from `path/model_dir/file.safetensors` (or a `.pth`
-        of plain weights). Raises `ValueError` where names or shapes do not match (`strict=False`: loads what matches by name).
+        of plain weights). Raises `ValueError` where names or shapes do not match (`strict=False`: loads what matches by name),
+        or where the weights were made for other classes or words than those of `dls` (`check_vocab=False`: not looked at).
         Returns the learner."""
-        return saving.load(self, file, device, with_opt, strict)
+        return saving.load(self, file, device, with_opt, strict, check_vocab)
 
     # -- precision and memory ---------------------------------------------------------------------------------------------------
     def to_fp16(self, init_scale=2.0**16, growth_interval=2000):

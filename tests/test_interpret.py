@@ -1,4 +1,3 @@
-import math
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,7 +6,6 @@ import torch
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
-from minifast.callback import Callback
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.interpret.base import Interpretation, batch_of
 from minifast.interpret.classification import ClassificationInterpretation
@@ -41,19 +39,6 @@ def as_class(learn, **kw):
 def close():
     yield
     plt.close("all")
-
-
-def test_everything_is_computed_once():
-    learn, passes = make(), []
-    learn.add_cb(Callback(before_validate=lambda cb: passes.append(1)))
-    interp = as_class(learn)
-    interp.confusion_matrix()
-    interp.top_losses(3)
-    interp.most_confused()
-    interp.frame()
-    interp.per_class()
-    interp.calibration()
-    assert passes == [1]
 
 
 def test_agrees_with_the_learner_and_scikit_learn():
@@ -93,17 +78,6 @@ def test_top_losses():
     assert interp.top_losses(2, largest=False)[0].tolist() == sorted(interp.losses.tolist())[:2]
     assert len(interp.top_losses()[0]) == 30
     assert interp.top_losses(2, items=True)[2] == indices[:2].tolist()              # tensors have no items but their numbers
-
-
-def test_probabilities_say_whose_they_are():
-    interp = as_class(make())
-    i = int(torch.nonzero(~interp.right)[0]) if not interp.right.all() else 0
-    t, d = int(interp.targs[i]), int(interp.decoded[i])
-    assert float(interp.p_target[i]) == float(interp.preds[i, t]) and float(interp.p_predicted[i]) == float(interp.preds[i, d])
-    title = interp.title(i)
-    assert f"target {interp.vocab[t]}, p({interp.vocab[t]}) = {float(interp.preds[i, t]):.2f}" in title
-    assert f"predicted {interp.vocab[d]}, p({interp.vocab[d]}) = {float(interp.preds[i, d]):.2f}" in title
-    assert interp.losses[i].item() == pytest.approx(-math.log(interp.p_target[i].item()), rel=1e-4)
 
 
 def test_least_confident_and_confidently_wrong():

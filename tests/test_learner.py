@@ -91,15 +91,6 @@ def test_smoothed_losses_are_the_debiased_average():
     assert learn.recorder.iters == [5, 10]
 
 
-def test_hypers_of_one_fit_do_not_stick():
-    learn = make(lr=3e-3)
-    learn.create_opt()
-    learn.fit_one_cycle(1, 1e-2, wd=0.3)
-    seen = Weights()
-    learn.fit(1, cbs=seen)
-    assert seen.rows[0] == ([3e-3], [0.9], [0.01])
-
-
 def test_one_cycle_schedule_per_group():
     learn = make(splitter=three_groups)
     seen = Weights()
@@ -130,12 +121,6 @@ def test_fit_flat_cos_and_sgdr():
     learn.fit_sgdr(2, 1, 1e-2)
     lrs = learn.recorder.lrs
     assert len(lrs) == 15 and lrs[0] == lrs[5] == pytest.approx(1e-2) and lrs[4] < 2e-3
-
-
-def test_fit_flat_cos_respects_start_epoch():
-    learn = make()
-    learn.fit_flat_cos(4, 1e-2, pct_start=0.5, start_epoch=3)
-    assert len(learn.recorder.lrs) == 5 and learn.recorder.lrs[0] < 1e-2
 
 
 def test_sgd_without_momentum_stays_without():
@@ -331,15 +316,6 @@ def test_without_train_bn_frozen_statistics_do_not_drift():
         learn.fit(1, 1e-1)
         moved = [not torch.equal(a, b) for a, b in zip(before, (learn.model[0][1].running_mean, learn.model[0][1].weight), strict=True)]
         assert moved == [train_bn, train_bn]
-
-
-def test_freezing_keeps_the_optimizer_state():
-    learn = make(splitter=three_groups)
-    learn.fit(1)
-    state = {k: v["exp_avg"].clone() for k, v in learn.opt.state.items()}
-    learn.freeze()
-    learn.unfreeze()
-    assert all(torch.equal(learn.opt.state[k]["exp_avg"], v) for k, v in state.items())
 
 
 def test_freeze_needs_layer_groups():

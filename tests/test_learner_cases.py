@@ -180,6 +180,20 @@ def test_a_refused_file_changes_nothing(tmp_path):
     assert float(learn.model[0][0].weight[0, 0].detach()) == 7
 
 
+def test_an_optimizer_state_of_other_shapes_is_refused(tmp_path):
+    learn, other = make(path=tmp_path), make(path=tmp_path)
+    other.model = nn.Sequential(other.model[0], nn.Linear(8, 5))
+    other.create_opt()
+    for p in other.model.parameters():
+        p.grad = torch.ones_like(p)
+    other.opt.step()
+    other.opt.param_groups[0]["swa_lr"] = 0.1                    # as torch's SWALR leaves it
+    other.save("five")
+    with pytest.raises(ValueError, match=r"exp_avg of parameter \d is float32\[5,8\].*, the parameter float32\[3,8"):
+        learn.load("five", strict=False)
+    other.load("five")
+
+
 def test_a_batch_without_a_target():
     with pytest.raises(ValueError, match=r"no target to train on.*n_inp="):
         make(DataLoaders(DataLoader(TensorDataset(torch.randn(8, 4)), bs=4))).fit(1)

@@ -1,7 +1,10 @@
 """`MixedPrecision`: run the forward pass and the loss under autocast; scale the loss where half precision needs it."""
+from warnings import warn
+
 import torch
 
 from ..callback import Callback, Order
+from ..messages import plural
 from ..nested import map_nested
 
 
@@ -10,7 +13,8 @@ class MixedPrecision(Callback):
 
     The gradient scaler lives as long as the callback, across fits. Gradients are unscaled in `before_step`: callbacks that clip come
     after it (`order` above `Order.GRADS`), those that accumulate before. fp16 needs an accelerator: on a CPU it is refused, never
-    ignored. Source: P. Micikevicius et al., "Mixed Precision Training", 2018.
+    ignored. Steps that overflow are skipped and counted (`skipped_steps`, shown by `learn.summary()`); a fit that skipped more than a
+    quarter of its steps warns. Source: P. Micikevicius et al., "Mixed Precision Training", 2018.
     """
 
     order = Order.GRADS
@@ -23,6 +27,7 @@ class MixedPrecision(Callback):
         self._scaling = {"init_scale": init_scale, "growth_factor": growth_factor, "backoff_factor": backoff_factor,
                          "growth_interval": growth_interval}
         self.scaler, self._saved, self._skipped, self._unscaled = None, None, 0, False
+        self._steps, self._skipped_before = 0, 0
 
     def check(self, learn):
         "Refuse a learner on whose device this precision does not work."
@@ -41,6 +46,7 @@ class MixedPrecision(Callback):
             if self._saved:
                 self.scaler.load_state_dict(self._saved)
         self._unscaled = False
+        self._steps, self._skipped_before = 0, self._skipped
 
     def after_pred(self):
         "Losses, metrics and predictions are computed in full precision."
@@ -64,6 +70,7 @@ class MixedPrecision(Callback):
         self.scaler.step(opt)
         self._end_step()
         self._skipped = self._skipped + (self.scaler._scale < before)
+        self._steps += 1
 
     def _end_step(self):
         self.scaler.update()
@@ -78,6 +85,15 @@ class MixedPrecision(Callback):
             raise RuntimeError("a callback cancelled the batch after its gradients were unscaled, so that they cannot be accumulated: give "
                                "that callback an order below Order.GRADS")
 
+    def after_fit(self):
+        if self.scaler is None or self.learn.rehearsing:
+            return
+        skipped = int(self._skipped - self._skipped_before)
+        if skipped * 4 > self._steps:
+            warn(f"fp16: {skipped} of {plural(self._steps, 'step')} of this fit did nothing, because gradients overflowed (the loss is now "
+                 f"scaled by {self.scaler.get_scale():g}). A few at the start are usual; more speak for a lower learning rate, gradient "
+                 "clipping, or to_bf16(), which needs no scaling", stacklevel=2)
+
     def cleanup_fit(self):
         if self.scaler is not None and self._unscaled:      # interrupted between unscaling and the step
             self._end_step()
@@ -86,6 +102,9 @@ class MixedPrecision(Callback):
     def skipped_steps(self):
         "How many steps were skipped because a scaled gradient overflowed."
         return int(self._skipped)
+
+    def __repr__(self):
+        return f"MixedPrecision({self.amp_mode}" + (f", {plural(self.skipped_steps, 'step')} skipped)" if self.skipped_steps else ")")
 
     def state_dict(self):
         "The scale and the count of skipped steps."

@@ -25,6 +25,7 @@ class _Steps:
                 self.line(f"{f!r}: left out, it is for validation items", 2)
                 continue
             applied = f.applies_to(value)
+            remark = f.remark(value) if applied and hasattr(f, "remark") else None
             try:
                 value = Pipeline(f, pipeline.split_idx)(value, rng)
             except Exception as e:
@@ -34,6 +35,8 @@ class _Steps:
             if not applied:
                 self.idle.append(f)
             self.line(f"{f!r} -> {describe(value)}" if applied else f"{f!r}: applied to nothing", 2)
+            if remark:
+                self.line(remark, 3)
         return value
 
 

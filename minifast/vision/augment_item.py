@@ -171,6 +171,18 @@ class Resize(_Sized):
             size = max(th, round(h / scale)), max(tw, round(w / scale))
         return size if size[0] <= h and size[1] <= w else None
 
+    def remark(self, sample):
+        "For `DataBlock.summary`: how much of the first picture is cut off, or None."
+        hw = _first_image(sample)
+        box = None if hw is None or self.method != "crop" else self._cut(hw, 0.5, 0.5)
+        if box is None:
+            return None
+        (h, w), (left, top, right, bottom) = hw, box
+        lost = 1 - (right - left) * (bottom - top) / (h * w)
+        where = "left and right" if left > top else "above and below"
+        said = f"of this picture of {w}x{h} {lost:.0%} is cut off, {where}; method='squish' or 'pad' keeps everything"
+        return said if lost > 0.005 else None
+
     def draw(self, sample, rng, split_idx):
         fx, fy = (0.5, 0.5) if self.method == "squish" else self.fractions(2, rng, split_idx)
         return {"fx": fx, "fy": fy}

@@ -1,12 +1,15 @@
 """`vision_learner`: a `Learner` with a pretrained body and a new head, ready to be fine-tuned."""
 from warnings import warn
 
+import torch
 from torch import nn
 
 from ..data.dataloader import DataLoader
 from ..learner import Learner
+from ..nested import split_batch
 from ..optim import Adam
 from .backbones import arch_meta, create_vision_model
+from .heads import start_head_at
 from .images import Normalize
 from .torchvision_v2 import normalizes
 
@@ -46,12 +49,26 @@ def build_learner(where, make, dls, arch, normalize, n_out, pretrained, weights,
     pretrained = bool(pretrained or weights is not None)
     model = make(_n_out(dls, n_out, where), pretrained)
     stats = meta.stats_for(weights) if normalize and pretrained and n_in == 3 else None
+    if stats is None and normalize and pretrained and n_in == 3 and not _is_normalised(dls):
+        warn(f"nothing is normalised: which mean and std the weights of {meta.name} expect is not known. If they were trained on "
+             "normalised pictures, give the data batch_tfms=Normalize.from_stats(mean, std), for instance of imagenet_stats; if not, say "
+             f"{where}(normalize=False)", stacklevel=3)
     batch_tfms = [] if stats is None else _normalisation(dls, stats)
     splitter = meta.split_for(cut) if splitter is None else splitter
     learn = Learner(dls, model, splitter=splitter, batch_tfms=batch_tfms, **learner_args)
     if pretrained:
         learn.freeze()
     return learn
+
+
+def _mean_target(dls, n_out):
+    "The mean (n_out,) of the targets of a training batch; None where they are not `n_out` numbers per item. No random stream moves."
+    targets = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[2]
+    target = targets[0] if len(targets) == 1 else None
+    if not isinstance(target, torch.Tensor) or not target.is_floating_point() or target.numel() != len(target) * n_out:
+        return None
+    mean = target.detach().reshape(-1, n_out).double().mean(0)
+    return mean if torch.isfinite(mean).all() else None
 
 
 def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weights=None, loss_func=None, opt_func=Adam, lr=1e-3,
@@ -66,12 +83,17 @@ def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weigh
     n_in other than 3, nothing is added.
     n_out: number of outputs, default: what `dls` says. pretrained, weights: weights="DEFAULT" and other names of torchvision, or a file.
     cut, init, custom_head, concat_pool, pool, lin_ftrs, ps, first_bn, bn_final, lin_first, y_range, n_in: see `create_vision_model`.
+    With y_range the model begins with predicting the mean target of a training batch, which otherwise is the first thing to be learnt, and
+    takes long at the learning rates of fine-tuning. Pooling forgets where things are: for places write a custom_head that flattens.
     The rest: see `Learner`.
     """
     def make(n_out, pretrained):
-        return create_vision_model(arch, n_out, pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,
-                                   custom_head=custom_head, concat_pool=concat_pool, pool=pool, lin_ftrs=lin_ftrs, ps=ps,
-                                   first_bn=first_bn, bn_final=bn_final, lin_first=lin_first, y_range=y_range)
+        model = create_vision_model(arch, n_out, pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,
+                                    custom_head=custom_head, concat_pool=concat_pool, pool=pool, lin_ftrs=lin_ftrs, ps=ps,
+                                    first_bn=first_bn, bn_final=bn_final, lin_first=lin_first, y_range=y_range)
+        if y_range is not None and custom_head is None and init is not None and (mean := _mean_target(dls, n_out)) is not None:
+            start_head_at(model[1], mean)
+        return model
     return build_learner("vision_learner", make, dls, arch, normalize, n_out, pretrained, weights, cut, n_in, splitter,
                          loss_func=loss_func, opt_func=opt_func, lr=lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd,
                          wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms)

@@ -46,13 +46,6 @@ def test_random_splitter_is_seeded_and_leaves_the_global_streams_alone():
     assert RandomSplitter(seed=None)(ITEMS) != RandomSplitter(seed=None)(ITEMS)
 
 
-def test_random_splitter_never_leaves_validation_empty():
-    assert [len(s) for s in RandomSplitter(0.2)(ITEMS[:4])] == [3, 1]
-    assert [len(s) for s in RandomSplitter(0.99)(ITEMS[:2])] == [1, 1]
-    with pytest.raises(ValueError, match="cannot split 1 item into a training and a validation set"):
-        RandomSplitter()(ITEMS[:1])
-
-
 @pytest.mark.parametrize("pct", [0, 1, 20, -0.1, "0.2", True])
 def test_a_fraction_is_a_fraction(pct):
     for cls in (RandomSplitter, EndSplitter):

@@ -1,0 +1,114 @@
+"""Sequences of different lengths in one batch: filled up to the longest, and cut only with a count of what was lost."""
+from threading import Lock
+from warnings import warn
+
+import numpy as np
+import torch
+from torch.utils.data import get_worker_info
+
+from ..messages import describe, plural
+from ..transform import ItemTransform
+
+_SLOTS = 64         # counts are kept per worker: each row has one writer
+_SEEN, _CUT, _LOST, _LONGEST = range(4)
+
+
+def pad_sequences(samples, pad_value=0, max_len=None, pad_first=False, n_inp=1):
+    """`samples`, a list of tuples (or of bare sequences), with their first `n_inp` elements as tensors of one length.
+
+    A sequence is a 1-d tensor or array, or a list of numbers. They get the length of the longest in the list, filled up with `pad_value`
+    behind (pad_first: before). max_len: longer ones keep their first `max_len` elements, and a warning says how many were cut.
+    For a loader write `before_batch=PadSequences(...)`, which counts over all batches.
+    """
+    padded, counts = _pad(samples, pad_value, max_len, pad_first, n_inp)
+    if counts[_CUT]:
+        warn(_sentence(counts, max_len), stacklevel=2)
+    return padded
+
+
+class PadSequences(ItemTransform):
+    """`pad_sequences` for a loader: `DataLoader(ds, before_batch=PadSequences(max_len=512))`.
+
+    What is cut is counted in `cut`, over all batches and workers, and said once, by a warning.
+    """
+
+    def __init__(self, pad_value=0, max_len=None, pad_first=False, n_inp=1):
+        super().__init__()
+        _check(max_len, n_inp)
+        self.pad_value, self.max_len, self.pad_first, self.n_inp = pad_value, max_len, pad_first, n_inp
+        self._counts = torch.zeros(_SLOTS, 4, dtype=torch.int64).share_memory_()        # worker processes write into the same
+        self._lock = Lock()
+
+    def __getstate__(self):
+        return {**self.__dict__, "_lock": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _lock=Lock())
+
+    @property
+    def cut(self):
+        "A dict of counts: `sequences` seen (each time again), `cut` of them, `lost` elements, the length of the `longest`."
+        total, longest = self._counts.sum(0).tolist(), int(self._counts[:, _LONGEST].max())
+        return {"sequences": total[_SEEN], "cut": total[_CUT], "lost": total[_LOST], "longest": longest}
+
+    def encodes(self, samples):
+        padded, counts = _pad(samples, self.pad_value, self.max_len, self.pad_first, self.n_inp)
+        worker = get_worker_info()
+        with self._lock:
+            is_first = counts[_CUT] and not self._counts[:, _CUT].any()
+            row = self._counts[0 if worker is None else 1 + worker.id % (_SLOTS - 1)]
+            row[:_LONGEST] += torch.tensor(counts[:_LONGEST])
+            row[_LONGEST] = max(int(row[_LONGEST]), counts[_LONGEST])
+        if is_first:
+            warn(_sentence(counts, self.max_len) + ". This is said once; the counts of all batches are in `.cut`", stacklevel=2)
+        return padded
+
+
+def _check(max_len, n_inp):
+    for name, value in (("max_len", max_len), ("n_inp", n_inp)):
+        if not (value is None and name == "max_len") and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ValueError(f"pad_sequences({name}={value!r}): a whole number of at least 1"
+                             + (", or None to cut nothing" if name == "max_len" else ""))
+
+
+def _sentence(counts, max_len):
+    return (f"{counts[_CUT]} of {plural(counts[_SEEN], 'sequence')} of this batch are longer than max_len={max_len} (the longest has "
+            f"{counts[_LONGEST]}) and were cut: the model does not see {plural(counts[_LOST], 'element')} of them")
+
+
+def _pad(samples, pad_value, max_len, pad_first, n_inp):
+    "`(samples, [sequences, cut, elements lost, longest])`."
+    _check(max_len, n_inp)
+    if not isinstance(samples, list) or not samples:
+        raise TypeError(f"pad_sequences takes the list of samples of a batch; received {describe(samples)}")
+    bare = not isinstance(samples[0], tuple)
+    rows = [(s,) if bare else s for s in samples]
+    counts, columns = [0, 0, 0, 0], []
+    for i in range(min(n_inp, len(rows[0]))):
+        column = [_sequence(row[i], i) for row in rows]
+        lengths = [len(o) for o in column]
+        longest = max(lengths) if max_len is None else min(max(lengths), max_len)
+        over = [n - longest for n in lengths if n > longest]
+        counts = [counts[_SEEN] + len(column), counts[_CUT] + len(over), counts[_LOST] + sum(over), max(counts[_LONGEST], *lengths)]
+        columns.append([_filled(o[:longest], longest, pad_value, pad_first) for o in column])
+    done = [(*(column[k] for column in columns), *row[len(columns):]) for k, row in enumerate(rows)]
+    return [row[0] for row in done] if bare else done, counts
+
+
+def _sequence(x, i):
+    try:
+        out = x if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x) if len(x) else np.zeros(0, np.int64))
+    except (TypeError, ValueError) as e:
+        raise TypeError(_no_sequence(x, i)) from e
+    if out.ndim != 1:
+        raise TypeError(_no_sequence(x, i))
+    return out
+
+
+def _no_sequence(x, i):
+    return f"pad_sequences: element {i} of the samples must be a list of numbers or a 1-d tensor; received {describe(x)}"
+
+
+def _filled(x, n, value, first):
+    fill = x.new_full((n - len(x),), value)
+    return torch.cat([fill, x] if first else [x, fill])
