@@ -61,8 +61,9 @@ def draw_photos(folder, n):
 def tiny():
     "1,000 rows through a small MLP: the shortest fit there is, where a fixed cost weighs most."
     import torch
-    from minifast.basics import CrossEntropyLossFlat, DataLoader, DataLoaders, Learner, accuracy
     from torch import nn
+
+    from minifast.basics import CrossEntropyLossFlat, DataLoader, DataLoaders, Learner, accuracy
     g = torch.Generator().manual_seed(0)
     x = torch.randn(1200, 20, generator=g)
     data = [torch.utils.data.TensorDataset(x[a:b], (x[a:b, 0] > 0).long()) for a, b in ((0, 1000), (1000, 1200))]
@@ -74,8 +75,9 @@ def tiny():
 def photos():
     "1,000 pictures of 128x128 in memory through a resnet18."
     import torch
-    from minifast.basics import CrossEntropyLossFlat, DataLoader, DataLoaders, Learner, accuracy
     from torchvision.models import resnet18
+
+    from minifast.basics import CrossEntropyLossFlat, DataLoader, DataLoaders, Learner, accuracy
     g = torch.Generator().manual_seed(0)
     x = torch.randn(1200, 3, 128, 128, generator=g)
     y = torch.arange(1200) % 10
@@ -116,6 +118,7 @@ def own_seconds(learn):
 
 def share(name, make, rounds):
     from common import median, quartiles, seconds
+
     from minifast.callbacks.first_batch import FirstBatch
     learn = make()
     learn.fit(1)                                # warm up
@@ -143,7 +146,8 @@ def share(name, make, rounds):
 def share_alone(name, make):
     "For a fit that takes long: its handlers against one such fit."
     own, whole = own_seconds(make())
-    return {"what": "share", "fit": name, "with_s": round(whole, 2), "checks_ms": round(1e3 * own, 3), "share_of_fit": round(own / whole, 6)}
+    return {"what": "share", "fit": name, "with_s": round(whole, 2), "checks_ms": round(1e3 * own, 3),
+            "share_of_fit": round(own / whole, 6)}
 
 
 # -- the checks that are asked for ------------------------------------------------------------------------------------------------
@@ -154,12 +158,13 @@ def picture_loaders(folder):
 
 
 def of_loaders(dls):
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     report = dls.check()
-    spent = time.perf_counter() - began
+    spent, cpu = time.perf_counter() - began, time.process_time() - cpu
     n = sum(len(dl.dataset) for dl in dls)
     slowest = sorted(report.times.items(), key=lambda o: -o[1])[:4]
     return {"what": "loaders", "items": n, "seconds": round(spent, 2), "items_per_second": round(n / spent),
+            "cpu_s": round(cpu, 2), "items_per_cpu_second": round(n / cpu),
             "files_per_second": round(report["MF801"].evidence["files_per_second"]), "slowest": {k: round(v, 2) for k, v in slowest}}
 
 

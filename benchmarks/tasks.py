@@ -14,9 +14,32 @@ import sys
 import time
 from pathlib import Path
 
-from minifast.vision.all import (BBoxBlock, ColSplitter, DataBlock, Flatten, FuncSplitter, ImageBlock, ImageDataLoaders, MaskBlock, MSELossFlat,
-                                 MultiCategoryBlock, PointBlock, RandomSplitter, Resize, SigmoidRange, accuracy, accuracy_multi,
-                                 get_image_files_sorted, mobilenet_v2, nn, pd, set_seed, torch, unet_learner, vision_learner)
+from minifast.vision.all import (
+    BBoxBlock,
+    ColSplitter,
+    DataBlock,
+    Flatten,
+    FuncSplitter,
+    ImageBlock,
+    ImageDataLoaders,
+    MaskBlock,
+    MSELossFlat,
+    MultiCategoryBlock,
+    PointBlock,
+    RandomSplitter,
+    Resize,
+    SigmoidRange,
+    accuracy,
+    accuracy_multi,
+    get_image_files_sorted,
+    mobilenet_v2,
+    nn,
+    pd,
+    set_seed,
+    torch,
+    unet_learner,
+    vision_learner,
+)
 
 WEIGHTS = "weights/mobilenet_v2-from-qnnpack.pth"
 
@@ -118,17 +141,17 @@ def boxes(data, size=128):
             {"iou": box_iou(mean, targs)})
 
 
-def segmentation(data, size=(96, 128)):
+def segmentation(data, size=(80, 112)):
     "Streets of CamVid, a class for every pixel; void pixels count nowhere."
     folder = data / "camvid_half"
     codes = [o for o in (folder / "codes.txt").read_text().split() if o != "Void"]
-    files = [f for part, n in (("train", 120), ("val", 60)) for f in get_image_files_sorted(folder / part)[:n]]
+    files = [f for part, n in (("train", 120), ("val", 48)) for f in get_image_files_sorted(folder / part)[:n]]
     block = DataBlock((ImageBlock, MaskBlock(codes, ignore_index=len(codes))), splitter=FuncSplitter(lambda f: f.parent.name == "val"),
                       get_y=lambda f: folder / f"{f.parent.name}annot" / f"{f.stem}.png", item_tfms=Resize(size, "squish"))
     dls = block.dataloaders(files, bs=8, val_bs=16, num_workers=0, cache="ram", device="cpu", seed=1)
     set_seed(1)
-    learn = unet_learner(dls, mobilenet_v2, weights=data / WEIGHTS, train_bn=False)
-    preds, targs = trained(learn, 4, 2e-3).get_preds()
+    learn = unet_learner(dls, mobilenet_v2, weights=data / WEIGHTS, cut=lambda m: m.features[:14], train_bn=False)
+    preds, targs = trained(learn, 4, 5e-3).get_preds()
     most_frequent = torch.cat([y for _, y in dls.train]).flatten().bincount()[:len(codes)].argmax()
 
     def scores(decided):

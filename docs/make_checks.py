@@ -50,7 +50,9 @@ history, callbacks and random streams are afterwards bit for bit what they were,
 belong together unless their names say so (give `groups=`), and which columns will be known at the time of prediction.
 
 Beside the checks: `init_head(learn)` sets the bias of the last layer to the guess that knows the training labels, `profile(learn)` is the
-table of where the time of a step goes, and `ActivationStats`, `GradientNorms` and `LossSpikes` look inside while the model trains. """
+table of where the time of a step goes, and `ActivationStats`, `GradientNorms` and `LossSpikes` look inside while the model trains.
+Overfitting cannot be seen beforehand: it is said below the epoch table of a fit ([card](techniques/overfitting.md)).
+"""
 
 
 def zoo():
@@ -60,6 +62,7 @@ def zoo():
     import zoo_data  # noqa: F401  each adds its animals
     import zoo_healthy  # noqa: F401
     import zoo_learners  # noqa: F401
+    import zoo_rest  # noqa: F401
     return zoo.BROKEN, zoo.HEALTHY
 
 

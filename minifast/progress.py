@@ -78,6 +78,10 @@ class PlainDisplay:
     def _show_row(self):
         print("  ".join(f"{h} {v}" for h, v in zip(self.headers, self.rows[-1], strict=False)), flush=True)
 
+    def note(self, text):
+        "Say something about the fit below its table, in one line."
+        print(text, flush=True)
+
     def finish(self):
         "The fit is over, or was interrupted."
 
@@ -153,6 +157,7 @@ class NotebookDisplay(PlainDisplay):
     PATIENCE = 0.5
     handle = None
     bar_html = ""
+    said = ""                   # what was noted below the table
 
     def _begin(self):
         if self.headers:
@@ -180,6 +185,10 @@ class NotebookDisplay(PlainDisplay):
     def _show_row(self):
         self._draw()
 
+    def note(self, text):
+        self.said = f"{self.said}\n{text}" if self.said else text
+        self._draw()
+
     def table_html(self):
         "The epoch table as HTML, with inline styles only (they survive export and code hosts)."
         if not getattr(self, "headers", None):
@@ -197,7 +206,8 @@ class NotebookDisplay(PlainDisplay):
 
     def _draw(self):
         from IPython.display import display
-        data = {"text/html": self.table_html() + self.bar_html, "text/plain": self.table_text()}
+        notes = "".join(f"<p>{escape(line)}</p>" for line in self.said.splitlines())
+        data = {"text/html": self.table_html() + self.bar_html + notes, "text/plain": f"{self.table_text()}\n{self.said}".strip("\n")}
         if self.handle is None:
             self.handle = display(data, raw=True, display_id=True)
         else:

@@ -58,6 +58,8 @@ def test_stored_outputs(file):
 @pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: f.stem)
 def test_it_runs(file, environment):
+    if execute.lacks_data(file):
+        pytest.skip(f"no test data in {execute.DATA}: set MINIFAST_TEST_DATA")
     before = file.read_bytes()
     fresh = execute.run(file, timeout=300)
     errors = [text for c in fresh.cells for kind, text in execute.texts(c) if kind == "error"]
@@ -91,6 +93,18 @@ def test_a_good_notebook_has_no_problem():
     assert execute.problems(nb) == []
     nb.cells[0].execution_count = None
     assert execute.problems(nb) == ["cell 0 was not executed: 'x'"]
+
+
+def test_a_notebook_whose_data_are_not_here_is_left_out(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "06_pictures.ipynb"
+    nbformat.write(book(('path = os.environ["MINIFAST_TEST_DATA"]', [])), file)
+    monkeypatch.setattr(execute, "HERE", tmp_path)
+    monkeypatch.setattr(execute, "DATA", tmp_path)
+    assert not execute.lacks_data(file)
+    monkeypatch.setattr(execute, "DATA", tmp_path / "none")
+    before = file.read_bytes()
+    assert execute.lacks_data(file) and execute.main([]) == 0 and file.read_bytes() == before
+    assert "06_pictures.ipynb: left out" in capsys.readouterr().out
 
 
 def test_names(capsys):

@@ -1,18 +1,22 @@
 """`ProgressCallback`: bars and the epoch table."""
 from ..callback import Callback, Order
 from ..progress import choose_display
+from .overfitting import sentence
 
 
 class ProgressCallback(Callback):
     """Show progress: bars and a table in Jupyter, a bar in a terminal, one plain line per epoch anywhere else.
 
     The display is chosen when a fit starts. The loss is read from the device only when the bar is redrawn, a few times a second.
+    overfitting: at the end of a fit whose validation loss has risen while the training loss fell, say so in one line
+    (`learn.progress.overfitting = False` turns it off; `learn.recorder.overfitting()` is the same as numbers).
     """
 
     order = Order.DISPLAY
     display = None
 
-    def __init__(self):
+    def __init__(self, overfitting=True):
+        self.overfitting = overfitting
         self._open_bars = []                      # of the current pass last: a callback may run `get_preds` in the middle of an epoch
 
     def before_fit(self):
@@ -43,6 +47,7 @@ class ProgressCallback(Callback):
             self._close()
         if "_saved_logger" in vars(self):
             self.learn.logger = vars(self).pop("_saved_logger")
+            self._say_overfitting()
             self.display.finish()
         self.display = None
 
@@ -50,6 +55,13 @@ class ProgressCallback(Callback):
         if self.learn.logging_off or self.learn.recorder is None:
             return []
         return self.learn.recorder.metric_names
+
+    def _say_overfitting(self):
+        learn = self.learn
+        if self.overfitting and not learn.logging_off and learn.recorder is not None:
+            found = learn.recorder.overfitting()
+            if found is not None:
+                self.display.note(sentence(found, learn.cbs))
 
     def _open(self, half):
         if self.display is None:                  # validate or get_preds, outside a fit

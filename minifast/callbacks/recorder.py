@@ -7,6 +7,7 @@ import torch
 from ..callback import Callback, Order
 from ..metrics import AvgLoss
 from ..nested import find_bs
+from .overfitting import overfitting
 
 FLUSH_EVERY = 256      # per-batch losses wait on the device in a list this long before they are stacked into one tensor
 
@@ -133,6 +134,20 @@ class Recorder(Callback):
         "The whole history as a DataFrame: one row per epoch of every fit."
         import pandas as pd
         return pd.DataFrame(self.history)
+
+    def overfitting(self):
+        """`Overfit` (the best epoch, and the losses then and now) if in the latest fit the validation loss rose beyond noise while the
+        training loss fell; None if it did not, or if this cannot be told."""
+        rows = [r for r in self.history if r["fit"] == len(self.fits) - 1]
+        found = overfitting([r.get("train_loss") for r in rows], [r.get("valid_loss") for r in rows])
+        if found is None:
+            return None
+        then, now, better = rows[found.best], rows[-1], None
+        for metric in self.learn.metrics:
+            a, b = (r.get(metric.name, r.get(f"valid_{metric.name}")) for r in (then, now))
+            if None not in (a, b, metric.lower_is_better) and (b < a if metric.lower_is_better else b > a):
+                better = better or (metric.name, a, b)
+        return found._replace(best=then["epoch"], better=better)
 
     # -- events -----------------------------------------------------------------------------------------------------------------
     def before_fit(self):

@@ -10,6 +10,8 @@ from .evaluation import largest_difference
 from .report import issue, not_applicable, passed, tip
 from .wiring import bad_values
 
+SLOW = 50           #: items per second of all workers together, below which most models would wait
+
 
 def dataloaders_of(subject):
     "The loaders of a `Probe` (the copies) or of a `DataProbe`."
@@ -153,13 +155,12 @@ def throughput(data):
         if time.perf_counter() - began > budget:
             break
     rate = n / max(time.perf_counter() - began, 1e-9)
-    return passed(
-        "MF835",
-        f"{rate:,.0f} items per second in one process ({workers} workers in use)",
-        items_per_second=rate,
-        workers=workers,
-        batches=batches,
-    )
+    epoch = len(getattr(dl, "dataset", ())) / max(rate * max(workers, 1), 1e-9)
+    numbers = {"items_per_second": rate, "workers": workers, "batches": batches}
+    said = f"{rate:,.0f} items per second in one process ({workers} workers in use)"
+    if rate * max(workers, 1) < SLOW and epoch > 2:
+        return tip("MF835", f"{said}: an epoch spends {epoch:,.0f} s loading", seconds_per_epoch=epoch, **numbers)
+    return passed("MF835", said, **numbers)
 
 
 def texts(data):

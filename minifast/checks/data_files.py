@@ -56,7 +56,7 @@ def _pair_pictures(data, pairs, title):
     def draw():
         from ..plots import get_grid, show_image
         shown = pairs[:4]
-        axes = get_grid(2 * len(shown), ncols=2, imsize=2.8, title=title)
+        axes = get_grid(2 * len(shown), ncols=2 * min(2, len(shown)), imsize=2.8, title=title)
         for k, pair in enumerate(shown):
             for side, i in enumerate(pair):
                 f = data.facts[i]

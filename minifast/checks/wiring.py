@@ -321,7 +321,7 @@ def something_to_train(probe):
     if not loss.requires_grad:
         return issue("MF108", "the loss has no gradient although the output has: the loss detaches it (detach, item, argmax)",
                      trainable=len(trainable))
-    return passed("MF108", trainable=len(trainable), parameters=total)
+    return passed("MF108", f"{len(trainable)} of {plural(total, 'parameter')}", trainable=len(trainable), parameters=total)
 
 
 def optimizer_holds(probe):

@@ -8,6 +8,12 @@ from .scores import best_thresholds, calibration, confusion, label_errors
 __all__ = ["ClassificationInterpretation"]
 
 
+def _within(line, n=40):
+    "A line of a title, at most `n` letters of it, the number at its end kept."
+    head, _, end = line.rpartition(" ")
+    return line if len(line) <= n else f"{head[:n - len(end) - 4]}... {end}"
+
+
 class ClassificationInterpretation(Interpretation):
     """`Interpretation` of classes (one per item), or of several labels per item.
 
@@ -161,6 +167,9 @@ class ClassificationInterpretation(Interpretation):
     # -- words and pictures -----------------------------------------------------------------------------------------------------
     def title(self, i):
         target, guess = self.target_text(i), self.prediction_text(i)
+        if self.multi:                      # the names of several labels would not fit twice
+            lines = (f"target {target} ({float(self.p_target[i]):.2f})", f"predicted {guess} ({float(self.p_predicted[i]):.2f})")
+            return "\n".join([self.name(i), *(_within(line) for line in lines), f"loss {float(self.losses[i]):.3g}"])
         return (f"{self.name(i)}\ntarget {target}, p({target}) = {float(self.p_target[i]):.2f}\npredicted {guess}, p({guess}) = "
                 f"{float(self.p_predicted[i]):.2f}\nloss {float(self.losses[i]):.3g}")
 

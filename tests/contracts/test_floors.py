@@ -9,7 +9,7 @@ FLOORS = {
     1: "callback schedule groups optim steppers lookahead losses losses_known metrics metrics_base metrics_sklearn hooks transform "
        "checkpoint progress freezing",
     2: "data.* callbacks.* loop_state",
-    3: "inference learner saving parts memory",
+    3: "inference learner saving vocabularies parts memory",
     4: "ensemble.* search checks.* interpret.*",
     5: "vision.* tabular.* collab basics demo doctor __main__",
 }

@@ -1,0 +1,74 @@
+"""Set-ups broken in capacity, evaluation and speed."""
+import time
+
+import torch
+from PIL import Image
+from torch.utils.data import TensorDataset
+from zoo import Model, broken, classifier, convnet, image_loaders, loaders, mlp, picture_files, points
+
+from minifast.learner import Learner
+from minifast.losses import CrossEntropyLossFlat
+from minifast.metrics import accuracy
+from minifast.transform import Transform
+
+
+class Reversed(torch.autograd.Function):
+    "The identity, with gradients of the wrong sign: what domain adaptation puts before its domain classifier."
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return -grad
+
+
+class Slow(TensorDataset):
+    "Items that take their time, as large pictures from a slow disk do."
+    seconds = 0.01
+
+    def __getitem__(self, i):
+        time.sleep(self.seconds)
+        return super().__getitem__(i)
+
+
+class VerySlow(Slow):
+    seconds = 0.04
+
+
+@broken("a gradient reversal left at the end of the model", "MF501")
+def _():
+    return classifier(Model(lambda s, x: Reversed.apply(s.net(x)), net=mlp()))
+
+
+@broken("noise drowns the inputs, so that they might as well be missing", "MF503", ignore=["MF502"])
+def _():
+    return classifier(Model(lambda s, x: s.net(x + (100 * torch.randn_like(x) if s.training else 0)), net=mlp()))
+
+
+@broken("each batch is scaled by its own mean and spread", "MF602")
+def _(folder):
+    class OwnScale(Transform):
+        order = 99
+
+        def encodes(self, x):
+            return (x - x.mean()) / x.std() if x.is_floating_point() else x
+    folder = picture_files(folder, per_class=24)
+    for k, file in enumerate(sorted(folder.rglob("*.jpg"))):                # some are darker than others
+        with Image.open(file) as im:
+            darker = im.point(lambda v, k=k: int(v * (0.3 + 0.7 * (k % 3) / 2)))
+        darker.save(file)
+    return Learner(image_loaders(folder, batch_tfms=OwnScale()), convnet(out=2, c_in=3), metrics=accuracy)
+
+
+@broken("a step waits for its items", "MF701", "tip")
+def _():
+    x, y = points()
+    return Learner(loaders(x, y, cls=Slow), mlp(), CrossEntropyLossFlat())
+
+
+@broken("25 items per second", "MF835", "tip")
+def _():
+    x, y = points()
+    return loaders(x, y, cls=VerySlow)
