@@ -63,6 +63,8 @@ class CollabDataLoaders(TabularDataLoaders):
             if missing.any():
                 raise ValueError(f"column {name!r} is missing in {plural(int(missing.sum()), 'row')} "
                                  f"({rows_of(ratings.index, missing)}): a rating needs a user and an item")
+        if valid_idx is not None and splits is not None:
+            raise ValueError("CollabDataLoaders.from_df: valid_idx and splits both say which rows are for validation: give one of them")
         if splits is None:
             splits = random_split(len(ratings), valid_pct, seed) if valid_idx is None else index_split(valid_idx, len(ratings))
         table = TabularCollab(ratings, Categorify, names[:2], [], names[2], RegressionBlock, splits)
@@ -225,6 +227,8 @@ def recommend(learn, user, k=10, exclude_seen=True):
     user, and a warning.
     """
     table = _table(learn, "recommend")
+    if isinstance(user, (list, set, dict, np.ndarray, pd.Series, pd.Index, torch.Tensor)):
+        raise TypeError(f"recommend takes one user; received {describe(user)}. For several write {{u: recommend(learn, u) for u in users}}")
     user_id, = _user_ids(table, [user])
     scores = _scores(learn, [user_id])[0]
     scores[0] = -torch.inf
@@ -237,9 +241,9 @@ def recommend(learn, user, k=10, exclude_seen=True):
 
 
 def _checked_k(k):
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ValueError(f"k={k!r}: how many items, a whole number >= 1")
-    return k
+    return int(k)
 
 
 def similar_items(learn, item, k=10):
@@ -250,6 +254,9 @@ def similar_items(learn, item, k=10):
     if item not in known or item == NA:
         raise KeyError(f"{item!r} is no item of the training data, column {column!r}{did_you_mean(item, known)}")
     model = learn.model
+    if not isinstance(model, (EmbeddingDotBias, TabularModel)):
+        raise TypeError("similar_items knows the vectors of EmbeddingDotBias and EmbeddingNN; "
+                        f"the model is a {type(model).__name__}: compare the vectors of its own embedding with torch.cosine_similarity")
     vectors = (model.i_weight if isinstance(model, EmbeddingDotBias) else model.embeds[1]).weight.detach().cpu()
     cosine = torch.cosine_similarity(vectors, vectors[known.id_of(item)][None])
     cosine[[0, known.id_of(item)]] = -torch.inf
@@ -301,12 +308,17 @@ def evaluate_ranking(learn, df, k=10, threshold=None, exclude_seen=True):
     df = as_frame(df, "evaluate_ranking")
     user, item = table.cat_names
     check_columns(df, {"users": [user], "items": [item], **({} if threshold is None else {"ratings": table.y_names})}, "evaluate_ranking")
+    for name in (user, item):
+        missing = df[name].isna().to_numpy()
+        if missing.any():
+            raise ValueError(f"evaluate_ranking: column {name!r} is missing in {plural(int(missing.sum()), 'row')} "
+                             f"({rows_of(df.index, missing)}): leave these rows out")
     df = df if threshold is None else df[df[table.y_names[0]] >= threshold]
     if not len(df):
         raise ValueError(f"evaluate_ranking: no row has a rating of {threshold} or more" if threshold is not None else
                          "evaluate_ranking: the frame has no rows")
     known_users, known_items = table.classes[user], table.classes[item]
-    wanted = {u: set(group) for u, group in df.groupby(user)[item]}
+    wanted = {u: set(group) for u, group in df.groupby(user, observed=True)[item]}
     users = list(wanted)
     scores = _scores(learn, ids := [known_users.id_of(u) if u in known_users else 0 for u in users])
     scores[:, 0] = -torch.inf
@@ -314,8 +326,8 @@ def evaluate_ranking(learn, df, k=10, threshold=None, exclude_seen=True):
     for row, i in enumerate(ids):
         if i in seen and i:
             scores[row, torch.as_tensor(seen[i])] = -torch.inf
-    ranked = scores.topk(min(_checked_k(k), scores.shape[1] - 1)).indices.tolist()
-    rankings = [list(known_items.map_ids(ids_)) for ids_ in ranked]
+    best = scores.topk(min(_checked_k(k), scores.shape[1] - 1))
+    rankings = [list(known_items.map_ids(ids_[score > -torch.inf].tolist())) for score, ids_ in zip(*best, strict=True)]
     relevant = [wanted[u] for u in users]
     return pd.Series({"hit_rate": hit_rate_at_k(rankings, relevant, k), "ndcg": ndcg_at_k(rankings, relevant, k), "users": len(users),
                       "cold_users": ids.count(0), "cold_items": len({i for i in df[item].unique() if i not in known_items})})

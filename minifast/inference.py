@@ -198,6 +198,9 @@ def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     n = min(max_n, len(inputs[0]))
     truth, guess = dl.decode_batch(batch, max_n=n), dl.decode_batch(to_device((*inputs, decoded), learn.dls.device), max_n=n)
+    if isinstance(truth[0], dict):                     # rows of a table
+        raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), or "
+                        "TabularLearner(dls, model) for a model of your own")
     n_inp, titled = len(inputs), all(_is_label(o) for o in truth[0][len(inputs):])
     columns = 1 if titled else 2
     axes = get_grid(n * columns, ncols=None if titled else 2, figsize=figsize)

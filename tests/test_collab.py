@@ -207,3 +207,35 @@ def test_movielens(data_dir):
     learn.fit_one_cycle(3, 2e-2, wd=0.1)
     assert learn.validate()[0] < 0.92                                                         # a constant: 1.27
     assert "Empire Strikes Back, The (1980)" in set(similar_items(learn, "Star Wars (1977)", 5)["title"])
+
+
+def test_ranking_of_few_items_does_not_find_what_was_seen(learn, ratings):
+    train = ratings.iloc[learn.dls.train_ds._rows]
+    assert evaluate_ranking(learn, train, k=1000)["hit_rate"] == 0
+    assert evaluate_ranking(learn, train, k=1000, exclude_seen=False)["hit_rate"] == 1
+
+
+def test_ranking_of_category_columns(learn, ratings):
+    few = ratings[ratings["user"] < 4]
+    typed = ratings.assign(user=ratings["user"].astype("category"), film=ratings["film"].astype("category"))[ratings["user"] < 4]
+    assert evaluate_ranking(learn, typed, k=3).to_dict() == evaluate_ranking(learn, few, k=3).to_dict()
+
+
+def test_what_cannot_be_meant_is_refused(learn, ratings):
+    with pytest.raises(ValueError, match="valid_idx and splits both say"):
+        CollabDataLoaders.from_df(ratings, valid_idx=[0], splits=([1, 2], [3]))
+    with pytest.raises(TypeError, match="recommend takes one user; received list of 2"):
+        recommend(learn, [1, 2])
+    assert len(recommend(learn, 1, k=np.int64(2))) == 2
+    with pytest.raises(ValueError, match="column 'film' is missing in 1 row"):
+        evaluate_ranking(learn, pd.DataFrame({"user": [1, 2], "film": ["film 1", None]}))
+
+
+def test_similar_items_of_another_model(learn):
+    class Mine(torch.nn.Module):
+        def forward(self, x):
+            return x.sum(1).float()
+
+    learn.model = Mine()
+    with pytest.raises(TypeError, match="the model is a Mine"):
+        similar_items(learn, "film 1")

@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..messages import describe
 from .dataloader import TabDataLoader
+from .frames import TabularPandas
 from .targets import Classes, Numbers
 
 __all__ = ["tabular_baseline"]
@@ -26,6 +27,9 @@ def tabular_baseline(dls, learn=None, seed=0, n_jobs=None):
     train, valid = dls.train.dataset, getattr(dls.valid, "dataset", None)
     if valid is None:
         raise ValueError("tabular_baseline compares on validation rows, and these loaders have none: give splits, or valid_pct")
+    if learn is not None and not _same_steps(getattr(learn.dls.train, "dataset", None), train):
+        raise ValueError("tabular_baseline: the learner was made with other data than these loaders (other rows for training, or other "
+                         "columns), so its codes and numbers mean other things: write tabular_baseline(learn.dls, learn)")
     if not isinstance(train.target, (Classes, Numbers)):
         what = "nothing" if train.target is None else train.target.kind
         raise ValueError(f"tabular_baseline is for classes and numbers; the target here is {what}")
@@ -43,6 +47,16 @@ def tabular_baseline(dls, learn=None, seed=0, n_jobs=None):
                                                    (network + predictions["gradient boosting"].reshape(network.shape)) / 2)):
             rows.append({"model": name, **_measured(preds, valid, by_class), "seconds": float("nan")})
     return pd.DataFrame(rows).set_index("model").sort_values("log_loss" if by_class else "rmse")
+
+
+def _same_steps(a, b):
+    "Whether two tables encode rows alike."
+    if not isinstance(a, TabularPandas) or a.procs is b.procs:
+        return isinstance(a, TabularPandas)
+    try:
+        return a.state_dict() == b.state_dict()
+    except TypeError:                   # values that cannot be stored
+        return False
 
 
 def _models(train, by_class, seed, n_jobs):

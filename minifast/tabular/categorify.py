@@ -8,7 +8,7 @@ from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing
 from ..messages import describe, did_you_mean
 from .factorize import decoded_values, factorized, sorted_values
-from .table import TabularProc
+from .table import TabularProc, missing_text
 
 __all__ = ["Categorify"]
 
@@ -98,7 +98,9 @@ class Categorify(TabularProc):
             if code < 0:
                 code = 0
                 if not is_missing(value):
-                    warn(unseen_text({name: (1, value)}, 1, self.classes), stacklevel=2)
+                    warn(unseen_text({name: (1, value)}, 1, self.classes), stacklevel=4)
+                elif not self._had_missing.get(name, True):
+                    warn(missing_text({name: 1}), stacklevel=4)
             cats[name] = code
 
     def decodes(self, table):

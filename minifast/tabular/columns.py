@@ -38,6 +38,13 @@ def check_columns(df, groups, where):
         raise ValueError(f"{where}: {'; '.join(problems)}. Columns of the frame: {shown}")
 
 
+def _refuse_repeated(df, where):
+    repeated = df.columns[df.columns.duplicated()].unique().tolist()
+    if repeated:
+        raise ValueError(f"{where}: the frame has several columns named {', '.join(map(repr, repeated))}. To keep the first of each write "
+                         "df.loc[:, ~df.columns.duplicated()]")
+
+
 def listed_names(names, df):
     "Column names as a list: one name, a list, or a set, which gets the order of the frame because it has none of its own."
     if names is None:
@@ -106,6 +113,7 @@ def cont_cat_split(df, max_card=20, dep_var=None):
     out with a warning: make columns of them with `add_datepart`.
     """
     df = as_frame(df, "cont_cat_split")
+    _refuse_repeated(df, "cont_cat_split")
     targets = listed_names(dep_var, df)
     check_columns(df, {"dep_var": targets}, "cont_cat_split")
     cont, cat, dates = [], [], []
@@ -144,6 +152,7 @@ def _shrunk(column, obj2cat, int2uint):
 def df_shrink_dtypes(df, skip=(), obj2cat=True, int2uint=False):
     "The smaller types that `df_shrink` would give columns of `df`, by name."
     df = as_frame(df, "df_shrink")
+    _refuse_repeated(df, "df_shrink")
     skip = listed_names(skip, df)
     check_columns(df, {"skip": skip}, "df_shrink")
     found = {name: _shrunk(df[name], obj2cat, int2uint) for name in df.columns if name not in skip}

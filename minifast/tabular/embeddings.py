@@ -5,16 +5,24 @@ Source: C. Guo, F. Berkhahn, "Entity Embeddings of Categorical Variables", 2016,
 import numpy as np
 import pandas as pd
 
-from ..messages import did_you_mean
+from ..messages import describe, did_you_mean
 from .columns import as_frame, listed_names
 from .factorize import factorized
+from .frames import TabularPandas
 
 __all__ = ["add_embeddings", "embeddings_frame"]
 
 
+def _table(learn):
+    table = getattr(learn.dls.train, "dataset", None)
+    if not isinstance(table, TabularPandas):
+        raise TypeError(f"this takes a learner whose loaders are made of a TabularPandas; received one with {describe(learn.dls.train)}")
+    return table
+
+
 def embeddings_frame(learn, name):
     "The embedding of a category column: a DataFrame with a row per category, `'#na#'` first, and columns `{name}_0`, `{name}_1` ..."
-    embeds, table = getattr(learn.model, "embeds", None), learn.table()
+    embeds, table = getattr(learn.model, "embeds", None), _table(learn)
     if embeds is None:
         raise TypeError(f"embeddings_frame takes a learner whose model has an embedding per column; received {type(learn.model).__name__}")
     if name not in table.classes:
@@ -31,13 +39,16 @@ def add_embeddings(df, learn, names=None, drop=True):
 
     names: default every category column of the learner's data that `df` has. drop: leave these columns themselves out.
     """
-    df, classes = as_frame(df, "add_embeddings"), learn.table().classes
+    df, classes = as_frame(df, "add_embeddings"), _table(learn).classes
     names = [n for n in classes if n in df.columns] if names is None else listed_names(names, df)
     missing = [n for n in names if n not in df.columns]
     if missing or not names:
         raise ValueError(f"add_embeddings: the frame has no column {missing[0]!r}" if missing else
                          "add_embeddings: the frame has none of the category columns of the learner's data")
     parts = [df.drop(columns=names) if drop else df]
+    taken = [c for name in names for c in embeddings_frame(learn, name).columns if c in parts[0].columns]
+    if taken:
+        raise ValueError(f"add_embeddings: the frame has columns {taken[:5]} already: were they added before?")
     for name in names:
         vectors, lookup = embeddings_frame(learn, name), classes[name].o2i
         codes, values = factorized(df[name], name)

@@ -13,7 +13,7 @@ from ..messages import describe, did_you_mean, plural
 from .categorify import unseen_text
 from .columns import as_frame, check_columns, listed_names, numbers_of
 from .factorize import THREADS_FROM
-from .procs import Categorify, Normalize, Table, as_procs, missing_text
+from .procs import Categorify, FillMissing, Normalize, Table, as_procs, missing_text
 from .splits import check_splits
 from .table_view import TableView
 from .targets import make_target
@@ -33,6 +33,8 @@ class TabularPandas(TableView):
     The columns keep the order in which they are listed. It is a dataset too: `to[i]` is (codes int64, numbers float32, target).
     """
 
+    _learnt = True
+
     def __init__(self, df, procs=None, cat_names=None, cont_names=None, y_names=None, y_block=None, splits=None, do_setup=True,
                  inplace=False, reduce_memory=False):
         df = as_frame(df)
@@ -46,7 +48,7 @@ class TabularPandas(TableView):
         self.procs, self.y_names, self.reduce_memory, self.inplace = as_procs(procs), y_names, reduce_memory, inplace
         self.raw_cat_names, self.raw_cont_names = cat_names, cont_names
         self.splits = check_splits(splits(df) if callable(splits) else splits, len(df))
-        self._y_block, self.target = y_block, None
+        self._y_block, self.target, self._learnt = y_block, None, False
         self._begin(df)
         if do_setup:
             self.setup()
@@ -75,6 +77,8 @@ class TabularPandas(TableView):
 
     def setup(self):
         "Learn from the training rows and process all rows. Returns itself."
+        if self.processed:
+            raise RuntimeError("this table is set up already: setup() is for TabularPandas(..., do_setup=False)")
         df, train, mask = self._df, None if self.splits is None else self.splits[0], None
         if train is not None:
             mask = np.zeros(len(df), dtype=bool)
@@ -92,6 +96,7 @@ class TabularPandas(TableView):
                 proc.fit(table)
             self._finish(table)
             self.target, self._y = (self.target, y) if found is None else found.result()
+        self._learnt = True
         if self.target is not None and self.target.note:
             warn(self.target.note, stacklevel=3)
         if self.inplace:
@@ -119,6 +124,9 @@ class TabularPandas(TableView):
         a label that training did not have is an error. Returns itself."""
         if self.processed:
             raise RuntimeError("this frame is processed already: process() is for what `to.new(df)` returns")
+        if not self._learnt:
+            raise RuntimeError("this table has not learnt anything yet: call setup(), which learns from the training rows and processes "
+                               "all; process() is for what `to.new(df)` returns")
         df = self._df
         if with_labels is None:
             with_labels = bool(self.y_names) and all(n in df.columns for n in self.y_names)
@@ -140,7 +148,11 @@ class TabularPandas(TableView):
     def _table(self, train):
         df = self._df
         conts = Table({}, {}, df.index).each(lambda name: numbers_of(df[name], name), self.raw_cont_names)
-        return Table({name: df[name] for name in self.raw_cat_names}, conts, df.index, train)
+        cats = {name: df[name] for name in self.raw_cat_names}
+        if any(type(p) not in (Categorify, FillMissing, Normalize) for p in self.procs):
+            conts = {name: values.copy() for name, values in conts.items()}      # a proc of the user's may write into them,
+            cats = {name: values.copy() for name, values in cats.items()}        # and they may be the memory of the frame
+        return Table(cats, conts, df.index, train)
 
     def _finish(self, table):
         self.cat_names, self.cont_names = list(table.cats), list(table.conts)

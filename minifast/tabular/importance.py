@@ -66,13 +66,18 @@ def _monitored(learn, monitor):
 
 def _places(table):
     "`{column of the frame: (positions among the codes, positions among the numbers)}`."
-    marks = {mark: name for proc in table.procs for name, mark in getattr(proc, "na_cols", {}).items()}
+    marks = _marks(table)
     found = {name: ([], []) for name in table.raw_cat_names + table.raw_cont_names}
     for j, name in enumerate(table.cat_names):
         found[marks.get(name, name)][0].append(j)
     for j, name in enumerate(table.cont_names):
         found[name][1].append(j)
     return found
+
+
+def _marks(table):
+    "`{column of marks: the column whose missing values it marks}`."
+    return {mark: name for proc in table.procs for name, mark in getattr(proc, "na_cols", {}).items()}
 
 
 def partial_dependence(learn, name, values=None, n=20, ds_idx=1, max_rows=1000, seed=0):
@@ -89,6 +94,11 @@ def partial_dependence(learn, name, values=None, n=20, ds_idx=1, max_rows=1000, 
         raise KeyError(f"{name!r} is no column of the data{did_you_mean(name, known) or '.'} Columns: {', '.join(map(str, known))}")
     rows = np.random.default_rng(seed).permutation(len(table))[:max_rows]
     frame = table.at(np.sort(rows)).decode()
+    for mark, column in _marks(table).items():               # decoded, these hold what was filled in
+        if mark in frame:
+            frame[column] = frame[column].mask(frame[mark].eq(True).to_numpy())
+    if values is not None and (isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or not len(values)):
+        raise TypeError(f"partial_dependence(values=...) takes a list of values of {name!r}, at least one; received {describe(values)}")
     if values is None:
         values = _usual_values(frame[name], name in table.raw_cont_names, n)
     if not len(values):
@@ -97,9 +107,13 @@ def partial_dependence(learn, name, values=None, n=20, ds_idx=1, max_rows=1000, 
     means = []
     for value in values:
         with learn.no_bar():
-            preds, _ = learn.get_preds(dl=dl.new(table.test_set(frame.assign(**{name: value})), bs=4096, shuffle=False, drop_last=False))
+            asked = frame.copy()
+            asked[name] = value
+            preds, _ = learn.get_preds(dl=dl.new(table.test_set(asked), bs=4096, shuffle=False, drop_last=False))
         means.append(preds.reshape(len(frame), -1).mean(0).tolist())
-    return pd.DataFrame(means, columns=outputs).assign(**{name: list(values)})[[name, *outputs]]
+    found = pd.DataFrame(means, columns=outputs)
+    found.insert(0, name, list(values), allow_duplicates=True)
+    return found
 
 
 def _usual_values(column, continuous, n):

@@ -18,6 +18,7 @@ from .frames import TabularPandas, rows_frame
 from .model import TabularModel, check_config, get_emb_sz
 from .targets import Classes
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 _LISTENERS = (FirstBatch, ProgressCallback, Recorder)         # they change nothing
 
 __all__ = ["PredictedRow", "TabularLearner", "tabular_learner"]
@@ -76,6 +77,9 @@ class TabularLearner(Learner):
             frame, decoded, preds = self._predict_frame(rows_frame(row))
             return PredictedRow(lambda: frame), decoded[0], preds[0]
         codes, floats = encoded
+        if not -FLOAT32_MAX < sum(floats) < FLOAT32_MAX:
+            with np.errstate(over="ignore"):
+                table.refuse_numbers(np.array([floats]).astype(np.float32))
         preds = self._forward_row(codes, floats, table.with_cont)
         decoded = self.decode_pred(preds)
 
@@ -148,6 +152,9 @@ def tabular_learner(dls, layers=None, emb_szs=None, config=None, n_out=None, y_r
         if not n_out:
             raise ValueError("the data has no target, so the number of outputs is not known: give y_names when making the loaders, or "
                              "n_out=")
+    if n_out == 1 and isinstance(table.target, Classes) and table.c == 1 and loss_func is None:
+        raise ValueError(f"the target {table.y_names[0]!r} has a single class in the training rows, {table.vocab[0]!r}: there is nothing "
+                         "to learn. Look at the column and at the split, or give all classes with y_block=CategoryBlock(vocab=[...])")
     if y_range is not None and isinstance(table.target, Classes) and loss_func is None:
         raise ValueError(f"y_range={y_range} is for numbers, but the target {table.y_names[0]!r} has {table.target.kind}: leave y_range "
                          "out, or make the loaders with y_block=RegressionBlock")

@@ -56,6 +56,8 @@ class TabularModel(Module):
 
     def __init__(self, emb_szs, n_cont, out_sz, layers, ps=None, embed_p=0.0, y_range=None, use_bn=True, bn_final=False, bn_cont=True,
                  act_cls=nn.ReLU, lin_first=True):
+        if isinstance(layers, (int, float, str)):
+            raise TypeError(f"layers takes the sizes of the hidden layers, a list such as [200, 100]; received {describe(layers)}")
         layers = list(layers)
         ps = [0.0 if ps is None else ps] * len(layers) if not isinstance(ps, (list, tuple)) else list(ps)
         if len(ps) != len(layers):

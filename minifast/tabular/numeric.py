@@ -6,7 +6,7 @@ from warnings import warn
 import numpy as np
 
 from ..messages import did_you_mean
-from .table import TabularProc
+from .table import TabularProc, missing_text
 
 __all__ = ["FillMissing", "FillStrategy", "Normalize"]
 
@@ -128,6 +128,8 @@ class FillMissing(TabularProc):
             missing = value != value
             if missing:
                 conts[name] = self.na_dict[name]
+                if name not in self.na_cols:
+                    warn(missing_text({name: 1}), stacklevel=4)
             if self.add_col and name in self.na_cols:
                 cats[self.na_cols[name]] = missing
 
@@ -172,10 +174,11 @@ class Normalize(TabularProc):
         def scaled(name):
             values, mean, std = table.conts[name], self.means[name], self.stds[name]
             out = np.empty(len(values), dtype=np.float32)
-            for i in range(0, len(values), 32_768):       # block by block, so that the float64 results need not go through memory
-                part = values[i:i + 32_768] - mean
-                part /= std
-                out[i:i + 32_768] = part
+            with np.errstate(over="ignore"):                  # what does not fit becomes infinite, and is refused with its row
+                for i in range(0, len(values), 32_768):       # block by block, so that the float64 results need not go through memory
+                    part = values[i:i + 32_768] - mean
+                    part /= std
+                    out[i:i + 32_768] = part
             return out
 
         table.conts.update(table.each(scaled, table.conts))
@@ -183,7 +186,8 @@ class Normalize(TabularProc):
     def decodes(self, table):
         for name, values in table.conts.items():
             numbers = values.astype(np.float64) * self.stds[name] + self.means[name]
-            table.conts[name] = numbers.round(7 - math.ceil(math.log10(self.stds[name])))    # what a float32 of this scale holds
+            digits = 7 - math.ceil(math.log10(self.stds[name]))                  # what a float32 of this scale holds
+            table.conts[name] = numbers.round(digits) + 0.0                      # + 0.0: no -0.0
 
     def encodes_row(self, cats, conts):
         for name, value in conts.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..messages import did_you_mean
-from .columns import is_date, listed_names, numbers_of
+from .columns import check_columns, is_date, listed_names, numbers_of
 from .factorize import factorized
 from .frames import TabularPandas
 from .procs import Categorify, FillMissing, Normalize, Table, as_procs
@@ -128,6 +128,9 @@ def table_from_parquet(path, procs=None, cat_names=None, cont_names=None, y_name
     if missing or not (cat_names or cont_names):
         raise ValueError(f"from_parquet: there is no column {missing[0]!r}{did_you_mean(missing[0], source.columns)}" if missing else
                          "from_parquet: give cat_names= and cont_names=")
+    check_columns(as_it_is, {"cat_names": cat_names, "cont_names": cont_names, "y_names": y_names}, "from_parquet")
+    if valid_idx is not None and splits is not None:
+        raise ValueError("from_parquet: valid_idx and splits both say which rows are for validation: give one of them")
     procs = as_procs([Categorify, FillMissing, Normalize] if procs is None else procs)
     own = [p for p in procs if type(p) not in (Categorify, FillMissing, Normalize)]
     if own:
@@ -182,7 +185,8 @@ def _encoded(source, procs, cat_names, cont_names, folder, chunk):
             numbers = _file(place / "numbers.npy", np.float32, (source.n, len(names[1])))
         for out, columns in ((codes, table.cats), (numbers, table.conts)):
             for j, column in enumerate(columns.values()):
-                out[start:start + len(frame), j] = column
+                with np.errstate(over="ignore"):             # what does not fit becomes infinite, and is refused with its row
+                    out[start:start + len(frame), j] = column
         for name, (n, example) in table.unseen.items():
             unseen[name] = unseen.get(name, (0, example))[0] + n, unseen.get(name, (0, example))[1]
         for name, n in table.missing.items():

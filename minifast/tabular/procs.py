@@ -7,7 +7,7 @@ from copy import deepcopy
 from ..messages import describe
 from .categorify import Categorify
 from .numeric import FillMissing, FillStrategy, Normalize
-from .table import Table, TabularProc
+from .table import Table, TabularProc, missing_text
 
 __all__ = ["Categorify", "FillMissing", "FillStrategy", "Normalize", "Table", "TabularProc", "as_procs", "missing_text"]
 
@@ -32,10 +32,3 @@ def as_procs(procs):
 def _other_normalize(proc):
     name = proc.__name__ if isinstance(proc, type) else type(proc).__name__
     return ". The Normalize of tables is minifast.tabular.all.Normalize" if name == "Normalize" else ""
-
-
-def missing_text(unexpected):
-    "What to say of missing values in columns that had none in training."
-    return ("missing values in columns that had none in training: "
-            + ", ".join(f"{name!r} has {n:,}" for name, n in unexpected.items()))
-

@@ -6,7 +6,7 @@ import numpy as np
 from ..device import cpu_count
 from .factorize import THREADS_FROM
 
-__all__ = ["Table", "TabularProc"]
+__all__ = ["Table", "TabularProc", "missing_text"]
 
 
 class Table:
@@ -72,3 +72,9 @@ class TabularProc:
 
     def __repr__(self):
         return type(self).__name__
+
+
+def missing_text(unexpected):
+    "What to say of missing values in columns that had none in training."
+    return ("missing values in columns that had none in training: "
+            + ", ".join(f"{name!r} has {n:,}" for name, n in unexpected.items()))

@@ -162,14 +162,22 @@ class TableView:
         if self._codes is None and self.cat_names:
             raise ValueError(f"the categories {self.cat_names[:5]} are no codes yet: a network needs procs=[Categorify, ...]")
         codes = np.zeros((len(self.index), 0), dtype=np.int64) if self._codes is None else self._codes
-        floats = self._floats.astype(np.float32, copy=False)
-        if floats.size and not np.isfinite(floats.sum()):
-            bad = [(n, np.isnan(floats[:, j])) for j, n in enumerate(self.cont_names) if np.isnan(floats[:, j]).any()]
-            if bad:
-                shown = "; ".join(f"{n!r} in {plural(int(m.sum()), 'row')} ({rows_of(self.index, m, 3)})" for n, m in bad)
-                raise ValueError(f"continuous columns have missing values, which a network cannot take: {shown}. Add FillMissing to procs")
+        with np.errstate(over="ignore"):
+            floats = self._floats.astype(np.float32, copy=False)
+            if floats.size and not np.isfinite(floats.sum()):
+                self.refuse_numbers(floats)
         inputs = (codes, floats) if self.with_cont else (codes,)
         return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (*inputs, *([] if self._y is None else [self._y])))
+
+    def refuse_numbers(self, floats):
+        "An error where the float32 numbers, of all rows of the table, are missing or infinite."
+        for of, what in ((np.isnan, "missing values, which a network cannot take: {}. Add FillMissing to procs"),
+                         (np.isinf, "values too large for float32: {}. Clip them, or take their logarithm")):
+            bad = [(n, of(floats[:, j])) for j, n in enumerate(self.cont_names) if of(floats[:, j]).any()]
+            if bad:
+                index = self.index if len(self.index) == len(floats) else pd.RangeIndex(len(floats))
+                shown = "; ".join(f"{n!r} in {plural(int(m.sum()), 'row')} ({rows_of(index, m, 3)})" for n, m in bad)
+                raise ValueError(f"continuous columns have {what.format(shown)}")
 
     def with_tensors(self, *tensors):
         "A table with the same columns whose rows are these codes, numbers and targets: to ask a model what would be if."
@@ -200,7 +208,10 @@ class TableView:
 
     def _with_targets(self, frame, y, suffix=""):
         columns = {} if y is None or self.target is None else self.target.decode(y)
-        return frame.assign(**{f"{name}{suffix}": values for name, values in columns.items()})
+        out = frame.copy() if columns else frame
+        for name, values in columns.items():
+            out[f"{name}{suffix}" if suffix else name] = values         # names need not be text
+        return out
 
     def decode(self, max_n=None):
         "The (first `max_n`) rows with every step undone, as a DataFrame: categories by name, numbers on their own scale."

@@ -154,7 +154,12 @@ class Numbers(Target):
             except ValueError:                      # infinite
                 missing = missing | np.isinf(column.to_numpy(dtype="float64", na_value=np.nan))
             self._refuse_missing(df.index, missing, name, where)
-            columns.append(values.astype(np.float32))
+            with np.errstate(over="ignore"):
+                columns.append(values.astype(np.float32))
+            large = np.isinf(columns[-1])
+            if large.any():
+                raise ValueError(f"the target {name!r} is too large for float32 in {plural(int(large.sum()), 'row')} of {where}: "
+                                 f"{rows_of(df.index, large)}. Scale it, or take its logarithm")
         return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 
     def decode(self, y):

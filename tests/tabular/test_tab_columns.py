@@ -64,3 +64,10 @@ def test_what_is_no_number_is_refused():
         numbers_of(pd.Series(pd.to_timedelta([1], unit="s")), "x")
     with pytest.raises(ValueError, match=r"infinite values in 1 row \('b'\)"):
         numbers_of(pd.Series([1.0, np.inf], index=["a", "b"]), "x")
+
+
+@pytest.mark.parametrize("function", [cont_cat_split, df_shrink])
+def test_repeated_columns_are_refused(function):
+    df = pd.DataFrame([[1, 2.0, 3]], columns=["a", "b", "a"])
+    with pytest.raises(ValueError, match=f"{function.__name__}: the frame has several columns named 'a'"):
+        function(df)

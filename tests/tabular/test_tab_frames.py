@@ -10,7 +10,7 @@ from minifast.data.block import CategoryBlock, MultiCategoryBlock, RegressionBlo
 from minifast.data.splitters import RandomSplitter
 from minifast.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from minifast.tabular.frames import TabularPandas
-from minifast.tabular.procs import Categorify, FillMissing, Normalize
+from minifast.tabular.procs import Categorify, FillMissing, Normalize, TabularProc
 
 PROCS = [Normalize, Categorify, FillMissing]
 SPLITS = ([0, 2, 3, 5], [4, 1])
@@ -276,3 +276,38 @@ def test_targets_that_cannot_be():
         target([1.5] * 6, 3)
     with pytest.raises(ValueError, match=r"y_block is given, but no target: name its column"):
         TabularPandas(pd.DataFrame({"x": [1.0]}), Normalize, [], ["x"], y_block=CategoryBlock)
+
+
+def test_numbers_that_float32_cannot_hold_are_refused():
+    df = pd.DataFrame({"k": list("abab"), "x": [1.0, 2.0, 1e300, 3.0], "y": [1.0, 2.0, 1e300, 3.0]}, index=list("pqrs"))
+    with pytest.raises(ValueError, match="too large for float32: 'x' in 1 row .*r"):
+        TabularPandas(df, [Categorify], ["k"], ["x"]).tensors
+    with pytest.raises(ValueError, match="the target 'y' is too large for float32 in 1 row of the frame: 'r'"):
+        TabularPandas(df, [Categorify], ["k"], [], "y")
+
+
+def test_a_proc_of_the_user_may_write_into_its_columns():
+    class Plus(TabularProc):
+        def encodes(self, table):
+            for name in table.conts:
+                table.conts[name] += 100
+
+    df = pd.DataFrame({"x": [1.0, 2.0]})
+    assert TabularPandas(df, [Plus], [], ["x"]).conts["x"].tolist() == [101, 102]
+    assert df["x"].tolist() == [1, 2]
+
+
+def test_no_negative_zeros_are_shown():
+    df = pd.DataFrame({"x": [0.0, 1.0, 1.0, 3.0, 0.0]})
+    shown = TabularPandas(df, [Normalize], [], ["x"]).show()["x"].to_numpy()
+    assert shown.tolist() == df["x"].tolist() and not np.signbit(shown).any()
+
+
+def test_setup_and_process_say_which_of_them_is_meant():
+    df = pd.DataFrame({"k": list("ab"), "x": [1.0, 2.0]})
+    to = TabularPandas(df, [Categorify], ["k"], ["x"], do_setup=False)
+    with pytest.raises(RuntimeError, match="has not learnt anything yet: call setup"):
+        to.process()
+    assert to.setup().new(df).process().cats["k"].tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="this table is set up already"):
+        to.setup()

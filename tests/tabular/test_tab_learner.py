@@ -281,3 +281,29 @@ def test_numbers_are_shown_as_they_were_written():
     df = pd.DataFrame({"x": [0.5, 1.0, 2.0, 4.0] * 4, "y": [18.45, 0.1, 7.3, 1e6] * 4})
     dls = TabularDataLoaders.from_df(df, procs=[Normalize], cont_names="x", y_names="y", y_block=RegressionBlock, device="cpu")
     assert set(dls.show_batch()["y"]) <= {18.45, 0.1, 7.3, 1e6}
+
+
+def test_a_row_says_what_a_frame_says_of_missing_values():
+    learn = tabular_learner(TabularDataLoaders.from_df(make(), cat_names=["k"], cont_names=["x", "z"], y_names="price"), layers=[4])
+    for row in ({"k": "a", "x": np.nan, "z": 1.0}, {"k": None, "x": 1.0, "z": 1.0}):
+        for asked in (row, pd.DataFrame([row])):
+            with pytest.warns(UserWarning, match="missing values in columns that had none in training"):
+                learn.predict(asked)
+
+
+@pytest.mark.parametrize("procs, x, message", [([Categorify, Normalize], np.nan, "missing values, .* 'x' in 1 row"),
+                                               ([Categorify, FillMissing, Normalize], 1e300, "too large for float32: 'x' in 1 row")])
+def test_a_row_refuses_what_a_frame_refuses(procs, x, message):
+    df = make()
+    df["y"] = df["price"]
+    learn = tabular_learner(TabularDataLoaders.from_df(df, procs=procs, cat_names=["k"], cont_names=["x"], y_names="y"), layers=[4])
+    for asked in ({"k": "a", "x": x}, pd.DataFrame([{"k": "a", "x": x}])):
+        with pytest.raises(ValueError, match=message):
+            learn.predict(asked)
+
+
+def test_a_single_class_is_refused():
+    df = make()
+    dls = TabularDataLoaders.from_df(df.assign(y="only"), cat_names=["k"], cont_names=["x"], y_names="y")
+    with pytest.raises(ValueError, match="the target 'y' has a single class in the training rows, 'only'"):
+        tabular_learner(dls)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from minifast.learner import Learner
 from minifast.metrics import accuracy, rmse
 from minifast.metrics_base import AvgMetric
 from minifast.tabular.baseline import tabular_baseline
@@ -12,6 +13,7 @@ from minifast.tabular.embeddings import add_embeddings, embeddings_frame
 from minifast.tabular.importance import partial_dependence, permutation_importance
 from minifast.tabular.learner import tabular_learner
 from minifast.tabular.loaders import TabularDataLoaders
+from minifast.tabular.model import TabularModel, get_emb_sz
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +131,43 @@ def test_baseline_of_numbers(numbers, df):
     with pytest.raises(ValueError, match="the target here is several labels"):
         tabular_baseline(TabularDataLoaders.from_df(df.assign(p=df["x"] > 0, q=df["x"] > 1), cat_names=["k"], cont_names=["x"],
                                                     y_names=["p", "q"]))
+
+
+def test_partial_dependence_keeps_what_is_missing_elsewhere(df):
+    frame = df.assign(x=df["x"].where(np.arange(len(df)) % 3 > 0))
+    dls = TabularDataLoaders.from_df(frame, cat_names=["k"], cont_names=["x", "noise"], y_names="price")
+    torch.manual_seed(0)
+    learn = tabular_learner(dls, layers=[10])
+    learn.fit(2, 0.1)
+    valid = frame.iloc[dls.valid.dataset._rows]
+    found = partial_dependence(learn, "k", values=["a", "c"])
+    for value, pred in zip(found["k"], found["price"], strict=True):
+        assert pred == pytest.approx(learn.predict(valid.assign(k=value))[2].mean().item(), abs=1e-4)
+
+
+def test_names_of_columns_that_are_no_text(df):
+    frame = df[["k", "x", "price"]].set_axis([0, 1, 2], axis=1)
+    learn = tabular_learner(TabularDataLoaders.from_df(frame, cat_names=[0], cont_names=[1], y_names=2), layers=[4])
+    assert list(partial_dependence(learn, 1, values=[0.5]).columns) == [1, 2]
+    assert list(learn.predict(frame.iloc[0])[0]) == [0, 1, 2]
+    assert list(learn.predict(frame.iloc[:2])[0].columns) == [0, 1, 2]
+
+
+def test_what_would_mislead_is_refused(classes, df):
+    for values in ("ab", []):
+        with pytest.raises(TypeError, match="takes a list of values of 'k', at least one"):
+            partial_dependence(classes, "k", values=values)
+    with pytest.raises(ValueError, match="add_embeddings: the frame has columns .* already"):
+        add_embeddings(add_embeddings(df, classes, drop=False), classes, drop=False)
+    other = made(df.iloc[100:], "y")
+    with pytest.raises(ValueError, match="the learner was made with other data than these loaders"):
+        tabular_baseline(classes.dls, other)
+
+
+def test_a_learner_of_another_kind_is_looked_at_too(df):
+    dls = TabularDataLoaders.from_df(df, cat_names=["k"], cont_names=["x"], y_names="y")
+    learn = Learner(dls, TabularModel(get_emb_sz(dls), 1, 2, [4]))
+    assert "network" in tabular_baseline(dls, learn).index
+    assert embeddings_frame(learn, "k").shape[0] == 4 and "k_0" in add_embeddings(df, learn)
+    with pytest.raises(TypeError, match="show_results.. of a table needs a TabularLearner"):
+        learn.show_results(max_n=3)

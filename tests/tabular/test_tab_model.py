@@ -99,3 +99,8 @@ def test_one_row_goes_the_usual_way_where_somebody_listens():
     assert model.takes_rows
     model.embeds[0] = torch.nn.Embedding(4, 3)
     assert not model.takes_rows
+
+
+def test_layers_are_a_list():
+    with pytest.raises(TypeError, match=r"layers takes the sizes of the hidden layers, a list such as \[200, 100\]; received int 4"):
+        TabularModel([(3, 2)], 1, 1, 4)

@@ -91,3 +91,12 @@ def test_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match="reading Parquet needs pyarrow: pip install pyarrow"):
         table_from_parquet(tmp_path / "a.parquet", cat_names=["k"])
+
+
+def test_arguments_that_contradict_each_other(df, tmp_path):
+    pytest.importorskip("pyarrow")
+    df.to_parquet(tmp_path / "all.parquet")
+    with pytest.raises(ValueError, match="from_parquet: valid_idx and splits both say"):
+        table_from_parquet(tmp_path, **COLUMNS, valid_idx=[0], splits=([1], [2]))
+    with pytest.raises(ValueError, match="'k' is in cat_names and in y_names"):
+        table_from_parquet(tmp_path, **COLUMNS, y_names="k")
