@@ -37,21 +37,24 @@ def main():
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     files = sorted(f for folder in args.images for f in Path(folder).rglob("*") if f.is_file())
     kind = {"worker_type": args.worker_type} if args.worker_type else {}
-    dls = ImageDataLoaders.from_path_func(".", files, lambda f: f.suffix.lower() == ".jpg", item_tfms=RandomResizedCrop(128), bs=32, device="cpu",
-                                          batch_tfms=aug_transforms(), on_error="skip", num_workers=2, cache=args.cache, **kind)
+    dls = ImageDataLoaders.from_path_func(".", files, lambda f: f.suffix.lower() == ".jpg", item_tfms=RandomResizedCrop(128),
+                                          batch_tfms=aug_transforms(), bs=32, device="cpu", on_error="skip", num_workers=2,
+                                          cache=args.cache, **kind)
     model = nn.Sequential(nn.Conv2d(3, 8, 7, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, dls.c))
     seen = []
+
+    def skipped():
+        return len(dls.train.skipped) + len(dls.valid.skipped)
 
     def look(cb):
         gc.collect()
         seen.append(resident())
-        print(json.dumps({"epoch": len(seen), "resident_mb": round(seen[-1], 1), "skipped": len(dls.train.skipped) + len(dls.valid.skipped)}),
-              flush=True)
+        print(json.dumps({"epoch": len(seen), "resident_mb": round(seen[-1], 1), "skipped": skipped()}), flush=True)
 
     Learner(dls, model, cbs=Callback(after_epoch=look)).fit(args.epochs)
     half = seen[len(seen) // 2:]
     slope = np.polyfit(range(len(half)), half, 1)[0] if len(half) > 1 else 0.0
-    print(json.dumps({"files": len(files), "skipped": len(dls.train.skipped) + len(dls.valid.skipped), "mb_per_epoch": round(float(slope), 2),
+    print(json.dumps({"files": len(files), "skipped": skipped(), "mb_per_epoch": round(float(slope), 2),
                       "first_to_last_mb": round(seen[-1] - seen[0], 1)}))
 
 

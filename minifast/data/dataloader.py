@@ -24,6 +24,8 @@ from .threads import BatchThreads
 from .worker_choice import choose_processes, choose_workers, draws_from_global_streams, may_draw_globally
 from .workers import WORKER_TIMEOUT, Failure, InWorker, end_workers_of, explain_dead_worker
 
+_DECIDED = "bs", "shuffle", "split_idx", "on_error", "cache_bytes"
+
 
 class DataLoader(torch.utils.data.DataLoader):
     """Batches of `dataset`, any object with `len` and indices whose samples are tuples, dicts or dataclasses (an own `sample(i, rng)` is
@@ -55,6 +57,7 @@ class DataLoader(torch.utils.data.DataLoader):
         bs = bs if batch_size is None else batch_size
         check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers, worker_type, on_error,
                           multiprocessing_context)
+        bs, num_workers, seed = (None if n is None else n.__index__() for n in (bs, num_workers, seed))     # numpy's numbers are numbers
         self._args = {"dataset": dataset, "bs": bs, "shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "n_inp": n_inp,
                       "seed": seed, "sampler": sampler, "collate_fn": collate_fn, "pin_memory": pin_memory, "timeout": timeout,
                       "persistent_workers": persistent_workers, "multiprocessing_context": multiprocessing_context, "split_idx": split_idx,
@@ -84,6 +87,12 @@ class DataLoader(torch.utils.data.DataLoader):
         if verbose:
             how = f"{plural(workers, self.worker_type)}{f' ({context})' if context else ''}" if workers else "no workers"
             print(f"{type(self).__name__}: {plural(self.n, 'item')} in {plural(len(self), 'batch')} of {bs}, {how}")
+
+    def __setattr__(self, name, value):
+        if name in _DECIDED and "skipped" in vars(self):            # made already: it would change nothing
+            raise AttributeError(f"{name} is decided when a loader is made, setting it would change nothing: write "
+                                 f"`dl = dl.new({name}=...)`, or `dls = dls.new({name}=...)`")
+        super().__setattr__(name, value)
 
     def _new_fetcher(self, dataset):
         args = self._args

@@ -31,7 +31,8 @@ def _check_subfolders(path, folders):
     missing = [f for f in folders if f != "." and f not in present]
     if missing:
         wrong = ", ".join(f"{f!r}{did_you_mean(f, present)}" for f in missing)
-        raise FileNotFoundError(f"folders={list(folders)}: {str(path)!r} has no folder {wrong}. Its folders: "
+        wrong += "" if wrong.endswith("?") else "."
+        raise FileNotFoundError(f"folders={list(folders)}: {str(path)!r} has no folder {wrong} Its folders: "
                                 f"{', '.join(present) or 'none'}")
 
 

@@ -78,13 +78,15 @@ def _value(row, col):
 class ColReader:
     """The value of column `cols` (a name or a position; a list of them gives an `L`) of a row of a DataFrame.
 
-    pref, suff: put before and after the value, which makes a file name of it; a `Path` as `pref` is a folder. label_delim: split
-    the value at this string, for several labels per item; an empty or missing value is then no label at all.
+    pref, suff: put before and after the value, which makes a file name of it; a `Path` as `pref` is a folder, in which
+    absolute file names are not looked for. label_delim: split the value at this string, for several labels per item, without the spaces
+    around them; an empty or missing value is then no label at all.
     """
 
     def __init__(self, cols, pref="", suff="", label_delim=None):
         self.cols = list(cols) if isinstance(cols, (list, tuple)) else [cols]
         self.many = isinstance(cols, (list, tuple)) and len(self.cols) > 1
+        self.in_folder = isinstance(pref, Path)
         self.pref = f"{pref}{os.path.sep}" if isinstance(pref, Path) else pref
         self.suff, self.label_delim = suff, label_delim
 
@@ -95,7 +97,9 @@ class ColReader:
                 return L()
             if not isinstance(value, str):
                 raise TypeError(f"ColReader({col!r}, label_delim={self.label_delim!r}) splits text; the column holds {describe(value)}")
-            return L(value.split(self.label_delim))
+            return L((o.strip() for o in value.split(self.label_delim) if o.strip()), use_list=True)
+        if self.in_folder and isinstance(value, (str, Path)) and os.path.isabs(value):
+            return f"{value}{self.suff}"
         return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
 
     def __call__(self, row):

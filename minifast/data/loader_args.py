@@ -1,4 +1,6 @@
 """The arguments of a loader: their names, and what cannot work."""
+from numbers import Integral
+
 from torch.utils.data import IterableDataset
 
 from ..messages import describe, reject_unknown
@@ -29,7 +31,7 @@ def check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout,
                         "Datasets(items, tfms) or a DataBlock, tensors with torch.utils.data.TensorDataset(x, y)")
 
     def whole(value, least):
-        return isinstance(value, int) and not isinstance(value, bool) and value >= least
+        return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
 
     problems = []
     if not len(dataset):

@@ -171,6 +171,16 @@ class DataLoaders:
         b = self.one_batch() if b is None and not isinstance(self.train, DataLoader) else b
         return _ours(self.train).show_batch(b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs)
 
+    def show_pipeline(self, item=0, nrows=None, ncols=None, figsize=None, **kwargs):
+        """Draw one training item as it is read and after each transform: what a crop cuts off, and what the model sees in the end. Each
+        call draws the random transforms anew.
+
+        item: the number of a training item, or a new one (a file, a row). Returns the list of (transform, sample). kwargs: as for
+        `show_batch`.
+        """
+        from .show import show_pipeline
+        return show_pipeline(_ours(self.train), item, nrows, ncols, figsize, **kwargs)
+
     def decode_batch(self, b, max_n=9):
         "Items of batch `b` with every transform undone, see `DataLoader.decode_batch`."
         return _ours(self.valid or self.train).decode_batch(b, max_n)

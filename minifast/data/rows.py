@@ -75,6 +75,8 @@ def as_items(items, rows):
     if isinstance(items, (str, bytes, Path)) or not hasattr(items, "__len__"):
         return list(items) if hasattr(items, "__iter__") and not isinstance(items, (str, bytes, Path)) else [items]
     if hasattr(items, "iloc") and not hasattr(items, "columns"):        # one row of a frame
+        if not hasattr(rows.source, "columns"):                         # a column of files, say
+            return items.tolist()
         return items.to_frame().T.infer_objects()
     if hasattr(items, "getbands"):                                      # an image
         return [items]

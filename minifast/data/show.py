@@ -4,9 +4,10 @@ from math import ceil
 import torch
 
 from ..messages import describe, did_you_mean
-from ..nested import find_bs, map_nested, to_cpu
-from ..seeds import draw_seed, fixed_seed
-from .collate import unbatch, wrap_kinds
+from ..nested import find_bs, map_nested, to_cpu, to_device
+from ..seeds import draw_seed, fixed_seed, item_rng
+from ..transform import Pipeline
+from .collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
 
 # What image-drawing functions take: never a misspelt keyword of ours.
 _DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")
@@ -30,6 +31,59 @@ def repeated_batch(loader, max_n):
         loader._peeks += 1
         key = draw_seed() + loader._peeks, 0, [loader._peeks % len(loader.dataset)] * max_n, list(range(max_n))
         return loader._finish(loader._fetcher[key], key[0], 0)
+
+
+def pipeline_steps(loader, item=0):
+    """What the transforms of `loader` make of one item, one after the other: a list of (what was done, the sample then, decoded).
+
+    item: the number of one of its items, or an item as `DataLoaders.test_dl` takes them. Transforms that do not apply to it are left out.
+    """
+    dataset = loader.dataset
+    if isinstance(item, bool) or not hasattr(item, "__index__") or getattr(item, "ndim", 0):
+        if not hasattr(dataset, "test_set"):
+            raise TypeError(f"show_pipeline takes the number of an item here, because the data come from {describe(dataset)}; received "
+                            f"{describe(item)}")
+        dataset, item = dataset.test_set([item]).with_split_idx(loader.split_idx), 0
+    elif not -len(dataset) <= item < len(dataset):
+        raise IndexError(f"show_pipeline(item={item}): there are {len(dataset)} items")
+    n, steps = item.__index__() % len(dataset), []
+    with fixed_seed():
+        loader._peeks += 1
+        rng = item_rng(draw_seed() + loader._peeks, n)
+        sample = dataset.sample(n, rng) if hasattr(dataset, "sample") else dataset[n]
+        steps.append(("as it is read", sample))
+        for k, (f, sample, applied) in enumerate(loader.after_item.trace(sample, rng)):
+            if applied:
+                steps.append((_named(f), Pipeline(loader.after_item[:k + 1]).decode(sample)))
+        samples = loader.before_batch([sample], rng)
+        kinds = kinds_of(samples[0])
+        batch = wrap_kinds(to_device(collate(samples), loader.device), kinds)
+        for k, (f, done, applied) in enumerate(loader.after_batch.trace(batch, rng)):
+            kinds = kinds_after(done, kinds)
+            if applied:
+                shown = to_cpu(Pipeline(loader.after_batch[:k + 1]).decode(wrap_kinds(done, kinds)))
+                steps.append((_named(f), loader.after_item.decode(wrap_kinds(unbatch(shown, 0), kinds))))
+    decode = getattr(dataset, "decode", lambda o: o)
+    return [(name, decode(o)) for name, o in steps]
+
+
+def _named(f):
+    inner = getattr(f, "tfms", None)
+    return ", ".join(map(_named, inner)) if inner else vars(f).get("name") or type(f).__name__
+
+
+def show_pipeline(loader, item, nrows, ncols, figsize, **kwargs):
+    "Draw `pipeline_steps` in a grid and return them."
+    from ..plots import get_grid
+    steps = pipeline_steps(loader, item)
+    if nrows is None and ncols is None:
+        ncols = min(len(steps), 4)
+    axs = get_grid(len(steps), nrows=nrows, ncols=ncols, figsize=figsize)
+    table = show_samples(loader.dataset, [o for _, o in steps], axs, **kwargs)
+    if table is None:
+        for ax, (name, _) in zip(axs, steps, strict=True):
+            ax.set_title("\n".join(t for t in (name, ax.get_title()) if t), fontsize="small")
+    return steps
 
 
 def _is_picture(value):

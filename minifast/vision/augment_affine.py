@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torchvision import tv_tensors
 
+from ..messages import describe
 from ..seeds import draw_seed, item_rng
 from ..transform import RandTransform, is_sample
 from .augment_item import PadMode, central_crop, check_crop_range, image_size, one_of, random_crops, scaled
@@ -36,6 +37,9 @@ class BatchTransform(RandTransform):
             return x
         if type(x) is torch.Tensor and x.ndim == 4:                  # called by hand on a plain batch of pictures
             return self(Image(x), split_idx, rng).as_subclass(torch.Tensor)
+        if (picture := first_image(x)) is not None and isinstance(picture, Image) and picture.ndim == 3:
+            raise TypeError(f"{type(self).__name__} works on batches of pictures (B,C,H,W); received one, {describe(picture)}. Put "
+                            "it into batch_tfms (after_batch) instead of item_tfms; by hand, pass picture[None]")
         params = self.draw(x, item_rng(draw_seed()) if rng is None else rng, split_idx)
         if params is None:
             return x
@@ -301,6 +305,8 @@ class Rotate(AffineWarp):
     def __init__(self, max_deg=10, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True,
                  batch=False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
+        if not max_deg >= 0:
+            raise ValueError(f"Rotate(max_deg={max_deg}): degrees, 0 or more; it turns either way")
         self.max_deg, self.given = max_deg, draw
 
     def matrices(self, x, hw, rng):

@@ -91,7 +91,7 @@ class _ShowMask:
         self.n_classes, self.ignore_index = n_classes, ignore_index
 
     def __call__(self, x, ctx=None, **kwargs):
-        x = torch.as_tensor(np.asarray(x) if isinstance(x, PILMask) else x)
+        x = torch.as_tensor(np.array(x) if isinstance(x, PILMask) else x)
         return ShownMask.of(x, self.n_classes, self.ignore_index).show(ctx=ctx, **kwargs)
 
 

@@ -1,9 +1,12 @@
 """The head of a vision model: from the features of a body to the outputs."""
+import torch
 from torch import nn
 
 from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 
-__all__ = ["add_head", "create_head"]
+__all__ = ["add_head", "create_head", "start_head_at"]
+
+_CALM = 0.1             # with y_range, the weights before the sigmoid begin this much smaller than `init` makes them
 
 
 def create_head(nf, n_out, lin_ftrs=None, ps=0.5, pool=True, concat_pool=True, first_bn=True, bn_final=False, lin_first=False,
@@ -15,6 +18,8 @@ def create_head(nf, n_out, lin_ftrs=None, ps=0.5, pool=True, concat_pool=True, f
     before the first linear layer. bn_final: batch norm after the last. lin_first: linear layer before norm and dropout.
     y_range: (low, high) of a scaled sigmoid at the end.
     """
+    if y_range is not None and not (len(y_range) == 2 and y_range[0] < y_range[1]):
+        raise ValueError(f"y_range takes (low, high), low < high; received {y_range!r}")
     if pool and concat_pool:
         nf *= 2
     sizes = [nf, *([512] if lin_ftrs is None else lin_ftrs), n_out]
@@ -43,8 +48,41 @@ def create_head(nf, n_out, lin_ftrs=None, ps=0.5, pool=True, concat_pool=True, f
 
 
 def add_head(body, nf, n_out, init=nn.init.kaiming_normal_, head=None, **head_args):
-    "`Sequential(body, head)` with `head`, or one made by `create_head(nf, n_out, **head_args)`; `init` goes over the weights of the head."
-    head = create_head(nf, n_out, **head_args) if head is None else head
+    """`Sequential(body, head)` with `head`, or one made by `create_head(nf, n_out, **head_args)`; `init` goes over the weights of the head.
+
+    A head with y_range begins in the middle of it, where the sigmoid is steep: made for layers before a ReLU, `init` alone gives sums of
+    deviation 2, at which a good part of the outputs lie near the ends and tell apart what is not different.
+    """
+    made, head = head is None, create_head(nf, n_out, **head_args) if head is None else head
     if init is not None:
         apply_init(head, init)
+        if made and head_args.get("y_range") is not None:
+            with torch.no_grad():
+                _before_sigmoid(head)[-1].weight.mul_(_CALM)
     return nn.Sequential(body, head)
+
+
+def _before_sigmoid(head):
+    "The norm layer, or None, and the layer that decide what comes before the sigmoid at the end of a head of `create_head`."
+    layers = [m for m in head.modules() if isinstance(m, (nn.Linear, nn.BatchNorm1d))]
+    return (layers[-2] if len(layers) > 1 and isinstance(layers[-2], nn.BatchNorm1d) else None), layers[-1]
+
+
+def start_head_at(head, values):
+    """Set the biases of a head made with `y_range` so that before training it gives `values` (n_out,), such as the mean of the targets.
+
+    The last linear layer has no bias where batch norm precedes it: the least change of that norm's bias that does the same is made.
+    Values outside of the range are taken for its ends, of which half a percent of it is kept away.
+    """
+    end = head[-1]
+    if not isinstance(end, SigmoidRange):
+        raise ValueError(f"start_head_at is for heads of create_head(..., y_range=(low, high)); this one ends with {type(end).__name__}")
+    norm, last = _before_sigmoid(head)
+    with torch.no_grad():
+        share = ((values.to(last.weight) - end.low) / (end.high - end.low)).clamp(0.005, 0.995)
+        wanted = share.logit()
+        if last.bias is not None:
+            last.bias.copy_(wanted)
+        else:
+            gap = wanted - last.weight @ norm.bias
+            norm.bias.add_(torch.linalg.pinv(last.weight.double()).to(gap) @ gap)

@@ -161,6 +161,9 @@ def verify_image(fn):
 
 def verify_images(fns, n_workers=None):
     "Those of the files `fns` that `verify_image` finds bad: `verify_images(files).map(Path.unlink)` removes them."
+    if isinstance(fns, (str, bytes, PathLike)):             # the letters of a path are no files
+        raise TypeError(f"verify_images takes a list of files; received {describe(fns)}. For a folder write "
+                        "verify_images(get_image_files(path)), for one file verify_image(file)")
     fns = list(fns)
     with ThreadPoolExecutor(n_workers or cpu_count()) as pool:
         return L(fn for fn, good in zip(fns, pool.map(verify_image, fns), strict=True) if not good)

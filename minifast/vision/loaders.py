@@ -101,11 +101,12 @@ class ImageDataLoaders(DataLoaders):
 
         fn_col, label_col: names or positions; several label columns make several targets (or one of several numbers with
         y_block=RegressionBlock). folder, suff: the file is `path/folder/name + suff`. label_delim: several labels in one column,
-        separated by this. y_block: the block of the labels, default a category, or several with label_delim or several columns.
+        separated by this. y_block: the block of the labels, default a category, or several with label_delim or several columns; several
+        columns of zeros and ones are the classes themselves.
         valid_col: the column that says which rows are for validation.
         """
         pref = Path(path) / folder if folder is not None else Path(path)
-        block = DataBlock(blocks=(ImageBlock(img_cls), _label_block(y_block, label_col, label_delim)),
+        block = DataBlock(blocks=(ImageBlock(img_cls), _label_block(y_block, df, label_col, label_delim)),
                           get_x=ColReader(fn_col, pref=pref, suff=suff), get_y=ColReader(label_col, label_delim=label_delim),
                           splitter=_random_splitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col),
                           item_tfms=item_tfms, batch_tfms=batch_tfms)
@@ -130,8 +131,8 @@ class ImageDataLoaders(DataLoaders):
                    **kwargs):
         """The files `fnames` and, in the same order, their `labels`.
 
-        y_block: the block of the labels; default, by all of them: several categories if they are lists of text, numbers to predict
-        if they are floats or lists of numbers, else a category.
+        y_block: the block of the labels; default, by all of them: several categories if they are lists of text (or of whole numbers,
+        not equally many), numbers to predict if they are floats or lists of numbers, else a category.
         """
         fnames, labels = list(fnames), list(labels)
         if len(fnames) != len(labels):
@@ -167,22 +168,29 @@ class _Position:
         return f"element {self.i}"
 
 
-def _label_block(y_block, label_col, label_delim):
+def _label_block(y_block, df, label_col, label_delim):
     if y_block is not None:
         return y_block
     several = isinstance(label_col, (list, tuple)) and len(label_col) > 1
+    if several and label_delim is None:
+        names = [c if c in df.columns or not isinstance(c, int) else df.columns[c] for c in label_col]
+        if all(c in df.columns and df[c].isin([0, 1]).all() for c in names):
+            return MultiCategoryBlock(encoded=True, vocab=names)
     return MultiCategoryBlock() if label_delim is not None or several else CategoryBlock()
 
 
 def _guessed_block(labels):
-    def is_number(o):
-        return isinstance(o, float) or (type(o).__module__ == "numpy" and getattr(getattr(o, "dtype", None), "kind", "") == "f")
+    def is_fraction(o):
+        dtype = getattr(o, "dtype", None)
+        return isinstance(o, float) or getattr(dtype, "kind", "") == "f" or getattr(dtype, "is_floating_point", False)
 
     several = [isinstance(o, (list, tuple, set)) or getattr(o, "ndim", 0) > 0 for o in labels]
     if any(several):
         flat = [v for o, many in zip(labels, several, strict=True) if many for v in o]
         numbers = flat and not any(isinstance(v, str) for v in flat) and all(several)
-        return RegressionBlock() if numbers else MultiCategoryBlock()
-    return RegressionBlock() if any(map(is_number, labels)) else CategoryBlock()
+        sets = numbers and len(set(map(len, labels))) > 1 and not any(map(is_fraction, flat))       # of class numbers
+        return RegressionBlock() if numbers and not sets else MultiCategoryBlock()
+    named = any(isinstance(o, str) for o in labels)                     # then NaN is a label that is missing
+    return RegressionBlock() if not named and any(map(is_fraction, labels)) else CategoryBlock()
 
 

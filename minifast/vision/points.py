@@ -41,7 +41,7 @@ class TensorPoint(KeyPoints):
         points = numbers(t, 2, "TensorPoint.create", "points are pairs (x, y)")
         return cls(points.clone() if isinstance(t, torch.Tensor) else points, canvas_size=None if img_size is None else tuple(img_size))
 
-    def show(self, ctx=None, title=None, s=10, marker=".", c="r", **kwargs):
+    def show(self, ctx=None, title=None, s=60, marker=".", c="r", **kwargs):
         "Draw the points on axes `ctx` (default: new ones). s, marker, c: as for matplotlib's `scatter`; kwargs are for the picture."
         ctx = axes_for(ctx, title)
         points = self.as_subclass(torch.Tensor).detach().cpu().float()

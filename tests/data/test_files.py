@@ -62,7 +62,7 @@ def test_a_missing_folder_is_named_with_what_is_there(tree):
 
 
 def test_a_missing_subfolder_is_refused(tree):
-    with pytest.raises(FileNotFoundError, match=r"has no folder 'val'; did you mean 'valid'\?. Its folders: train, valid"):
+    with pytest.raises(FileNotFoundError, match=r"has no folder 'val'; did you mean 'valid'\? Its folders: train, valid"):
         get_image_files(tree, folders=["train", "val"])
 
 

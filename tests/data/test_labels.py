@@ -76,3 +76,15 @@ def test_all_can_be_sent_to_a_worker(f):
 def test_is_missing():
     assert all(map(is_missing, [None, float("nan"), np.nan, pd.NaT, pd.NA]))
     assert not any(map(is_missing, [0, "", "nan", [], np.array([np.nan, 1.0]), False]))
+
+
+def test_labels_of_a_column_without_spaces_around_them():
+    df = pd.DataFrame({"tags": ["a, b", "b", " a,,b ", ", "]})
+    assert [list(ColReader("tags", label_delim=",")(df.iloc[i])) for i in range(4)] == [["a", "b"], ["b"], ["a", "b"], []]
+    assert list(ColReader("tags", label_delim=" ")(pd.Series({"tags": "red  wet"}))) == ["red", "wet"]
+
+
+def test_absolute_names_are_not_looked_for_in_the_folder(tmp_path):
+    row = pd.Series({"file": str(tmp_path / "1"), "name": "1"})
+    assert ColReader("file", pref=Path("."), suff=".jpg")(row) == str(tmp_path / "1.jpg")
+    assert ColReader("name", pref=tmp_path, suff=".jpg")(row) == str(tmp_path / "1.jpg")

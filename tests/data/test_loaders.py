@@ -701,3 +701,11 @@ def test_forgotten_workers_end_at_once():
     began = time.perf_counter()
     gc.collect()
     assert time.perf_counter() - began < 3 and not any(w.is_alive() for w in workers)
+
+
+@pytest.mark.parametrize("name", ["bs", "shuffle"])
+def test_what_setting_would_not_change_is_refused(name):
+    dl = on_cpu(tensors(10), bs=4)
+    with pytest.raises(AttributeError, match=rf"{name} is decided when a loader is made.*dl.new\({name}=...\)"):
+        setattr(dl, name, 2)
+    assert [len(b[0]) for b in dl.new(bs=5)] == [5, 5]

@@ -45,7 +45,7 @@ GUARDS = {
             "        if False:\n            raise ValueError(f\"the target"),
     "S15": ("minifast/tabular/table_view.py", "return None if self.target is None else self.target.c",
             "return self.classes.get('c', self.target.c)"),
-    "S16": ("minifast/vision/loaders.py", "RegressionBlock() if any(map(is_number, labels))",
+    "S16": ("minifast/vision/loaders.py", "RegressionBlock() if not named and any(map(is_fraction, labels))",
             "RegressionBlock() if isinstance(labels[0], float)"),
     "S17": ("minifast/vision/reading.py", "turn = UPRIGHT.get(_orientation(im))", "turn = None"),
     "S18": ("minifast/vision/reading.py", "elif im.mode in (\"I\", \"F\") or im.mode.startswith(\"I;\"):", "elif False:"),

@@ -257,3 +257,61 @@ def test_real_pets(data_dir):
     dls.show_batch(max_n=9)
     assert sum(bool(a.images) for a in plt.gcf().axes) == 9
     plt.close("all")
+
+
+def test_lists_of_labels_of_all_kinds(folder, files):
+    half = len(files) // 2
+    with pytest.raises(ValueError, match="1 of .* have no label"):                      # not "a regression target must be a number"
+        ImageDataLoaders.from_lists(folder, files, [float("nan"), *["a", "b"] * half][:len(files)], valid_pct=1 / len(files), **ARGS)
+    as_tensor = ImageDataLoaders.from_lists(folder, files, torch.arange(len(files)) / 2, **ARGS)
+    assert isinstance(as_tensor.loss_func, MSELossFlat)
+    sets = ImageDataLoaders.from_lists(folder, files, [[0, 3], [3], [0, 3]] * 10 + [[0]] * (len(files) - 30), **ARGS)
+    assert isinstance(sets.loss_func, BCEWithLogitsLossFlat) and list(sets.vocab) == [0, 3]
+    pairs = ImageDataLoaders.from_lists(folder, files, [[1, 2]] * len(files), **ARGS)
+    assert isinstance(pairs.loss_func, MSELossFlat) and pairs.c == 2
+
+
+def test_columns_of_zeros_and_ones_are_the_classes(folder, files):
+    names = [str(f.relative_to(folder)) for f in files]
+    df = pd.DataFrame({"name": names, "red": [1, 0, 1, 0] * (len(files) // 4), "wet": [True, True, False, False] * (len(files) // 4)})
+    for label_col in (["red", "wet"], [1, 2]):
+        dls = ImageDataLoaders.from_df(df, folder, label_col=label_col, shuffle=False, **ARGS)
+        assert list(dls.vocab) == ["red", "wet"] and dls.c == 2 and isinstance(dls.loss_func, BCEWithLogitsLossFlat)
+        rows = dls.train_ds.items.iloc[:8]
+        assert dls.one_batch()[1].tolist() == rows[["red", "wet"]].to_numpy().astype(float).tolist()
+
+
+def test_loader_takes_a_column_of_files_and_numpy_numbers(folder, files):
+    dls = ImageDataLoaders.from_folder(folder, item_tfms=Resize(16), bs=np.int64(8), num_workers=np.int64(0))
+    assert [len(x) for x, in dls.test_dl(pd.Series(files[:11], index=range(5, 16)))] == [8, 3]
+
+
+def test_batch_transform_on_one_picture_is_refused(folder):
+    dls = ImageDataLoaders.from_folder(folder, item_tfms=[Resize(16), *aug_transforms()], bs=8, num_workers=0)
+    with pytest.raises(TypeError, match=r"AffineWarp works on batches of pictures.*Put it into batch_tfms"):
+        dls.one_batch()
+
+
+def test_show_pipeline(folder, files, tmp_path):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    dls = ImageDataLoaders.from_folder(folder, item_tfms=Resize(16), bs=8, num_workers=0,
+                                       batch_tfms=[aug_transforms(size=12)[0], Normalize.from_stats(*imagenet_stats)])
+    steps = dls.show_pipeline(3)
+    titles = [a.get_title().split("\n") for a in plt.gcf().axes][:len(steps)]
+    plt.close("all")
+    names = ["as it is read", "Resize", "ToTensor", "IntToFloatTensor", "Flip, Warp, Rotate, Zoom", "Normalize"]
+    assert [name for name, _ in steps] == [t[0] for t in titles] == names
+    assert {t[1] for t in titles} == {dls.train_ds.items[3].parent.name}
+    pictures = [o[0] for _, o in steps]
+    assert pictures[0].size == load_size(dls.train_ds.items[3]) and pictures[1].size == (16, 16)
+    assert pictures[-1].shape == (3, 12, 12) and torch.allclose(pictures[-1], pictures[-2], atol=1e-5)          # Normalize is undone
+    assert dls.show_pipeline(files[0])[0][1][0].size == load_size(files[0])                                     # a new one
+    plt.close("all")
+    with pytest.raises(IndexError, match=r"show_pipeline\(item=99\): there are 24 items"):
+        dls.show_pipeline(99)
+
+
+def load_size(file):
+    with Image.open(file) as im:
+        return im.size

@@ -316,3 +316,9 @@ def test_the_whole_way_can_be_undone(pixels):
     back = pipe.decode(pipe((PILImage.create(pixels),)))[0]
     assert torch.allclose(back, torch.from_numpy(pixels).permute(2, 0, 1) / 255, atol=1e-6)
     assert isinstance(back, tv_tensors.Image)
+
+
+def test_verify_images_refuses_a_path():
+    for path in ("photos", Path("photos")):
+        with pytest.raises(TypeError, match=r"verify_images takes a list of files.*verify_images\(get_image_files\(path\)\)"):
+            verify_images(path)

@@ -79,8 +79,8 @@ def test_numbers(table):
         assert dls.c == c and isinstance(dls.loss_func, MSELossFlat)
         learn = vision_learner(dls, tiny, pretrained=False, metrics=mae, y_range=(-0.5, 3.5), ps=0.0, lin_ftrs=[16], lr=1e-2)
         before = learn.validate()[0]
-        learn.fit(4)
-        assert learn.validate()[0] < before
+        learn.fit_one_cycle(8, 1e-2)
+        assert learn.validate()[0] < (0.01 if c == 1 else before)       # the means hardly differ, and it begins with their mean
         assert learn.get_preds()[0].shape == (9, c)
 
 
