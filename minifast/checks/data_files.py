@@ -51,6 +51,13 @@ def readable(data):
     return passed("MF801", f"{len(data.facts):,} files, {data.rate:,.0f} per second", **numbers)
 
 
+def _short(path):
+    "Folder and name of a file, short enough to stand above a small picture."
+    path = Path(path)
+    name = path.name if len(path.name) <= 16 else f"{path.stem[:6]}…{path.name[-9:]}"
+    return f"{path.parent.name[:12]}/{name}"
+
+
 def _pair_pictures(data, pairs, title):
     "A function that draws up to four pairs side by side."
     def draw():
@@ -63,7 +70,7 @@ def _pair_pictures(data, pairs, title):
                 from PIL import Image
                 with Image.open(f.path) as im:
                     im.thumbnail((200, 200))
-                    show_image(im.convert("RGB"), ax=axes[2 * k + side], title=f"{data.side_names[data.sides[i]]}\n{Path(f.path).name}")
+                    show_image(im.convert("RGB"), ax=axes[2 * k + side], title=f"{data.side_names[data.sides[i]]}\n{_short(f.path)}")
         return axes
     return draw
 
@@ -152,7 +159,7 @@ def groups_together(data):
         return not_applicable("MF805", "the items have no names; give groups=")
     twins = straddling([_stem_group(p) for p in data.paths], data.sides)
     if twins:
-        return tip("MF805", f"{plural(len(twins), 'file stem')} occur in training and in validation, such as {next(iter(twins))!r}",
+        return tip("MF805", f"{plural(len(twins), 'file stem')} in training and in validation alike, such as {next(iter(twins))!r}",
                    items=list(twins), stems=len(twins))
     guessed = [group_of(p) for p in data.paths]
     kinds = set(guessed) - {None}

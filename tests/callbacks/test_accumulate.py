@@ -44,7 +44,7 @@ LOSSES = [(CrossEntropyLossFlat(), "class"), (nn.CrossEntropyLoss(weight=WEIGHT)
           (BCEWithLogitsLossFlat(), "multi"), (MSELossFlat(), "values"), (lambda p, y: (p - y).abs().mean(), "values")]
 
 
-@pytest.mark.parametrize(("loss_func", "kind"), LOSSES, ids=lambda o: str(o)[:30])
+@pytest.mark.parametrize(("loss_func", "kind"), LOSSES, ids=lambda o: str(o).split(" at 0x")[0][:30])
 def test_small_batches_equal_a_big_one(loss_func, kind):
     "24 items in steps of 12, and as small batches of 4: the same weights to float tolerance."
     big, _ = trained(loss_func, kind, 12)

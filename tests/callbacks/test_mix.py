@@ -136,7 +136,7 @@ def by_hand(loss_func, pred, y, y2, lam):
     ("plain", CrossEntropyLossFlat()), ("plain", nn.CrossEntropyLoss()), ("plain", F.cross_entropy),
     ("weighted", CrossEntropyLossFlat(weight=WEIGHT)), ("weighted", partial(F.cross_entropy, weight=WEIGHT)),
     ("smooth", LabelSmoothingCrossEntropyFlat()), ("weighted smooth", LabelSmoothingCrossEntropyFlat(weight=WEIGHT)),
-    ("ignored", CrossEntropyLossFlat()), ("weighted ignored", nn.CrossEntropyLoss(weight=WEIGHT))], ids=str)
+    ("ignored", CrossEntropyLossFlat()), ("weighted ignored", nn.CrossEntropyLoss(weight=WEIGHT))], ids=lambda o: str(o).split(" at 0x")[0])
 def test_mixup_of_class_ids(name, loss_func):
     x, y = flat_data()
     if "ignored" in name:

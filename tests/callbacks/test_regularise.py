@@ -101,7 +101,7 @@ def net():
 
 
 @pytest.mark.parametrize(("modules", "indices"), [(None, [2, 4]), ("1", [1]), (["1", nn.ReLU], [1, 2]), (nn.Linear, [1, 3, 5]),
-                                                  (lambda m: isinstance(m, nn.GELU), [4])], ids=str)
+                                                  (lambda m: isinstance(m, nn.GELU), [4])], ids=lambda o: str(o).split(" at 0x")[0])
 def test_activation_reg_callback(modules, indices):
     model, x, penalty = net(), X, 0.0
     with torch.no_grad():

@@ -68,7 +68,8 @@ def test_item_and_attr_getters_take_a_tuple_whole():
         ItemGetter(5)((1, 2))
 
 
-@pytest.mark.parametrize("f", [RegexLabeller("(a)"), ColReader("a"), ItemGetter(0), AttrGetter("x"), using_attr(parent_label, "name")])
+@pytest.mark.parametrize("f", [RegexLabeller("(a)"), ColReader("a"), ItemGetter(0), AttrGetter("x"), using_attr(parent_label, "name")],
+                         ids=lambda f: type(f).__name__)
 def test_all_can_be_sent_to_a_worker(f):
     assert repr(pickle.loads(pickle.dumps(f))) == repr(f)
 
