@@ -469,8 +469,8 @@ class Learner(LoopState, HasCallbacks, Guarded):
         return inference.tta(self, ds_idx, dl, n, beta, use_max)
 
     def show_results(self, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
-        "Show inputs of one batch with target and prediction, green where they agree."
-        inference.show_results(self, ds_idx, dl, max_n, shuffle, figsize)
+        "Show inputs of one batch with target and prediction, green where they agree; of a table, return them as a DataFrame."
+        return inference.show_results(self, ds_idx, dl, max_n, shuffle, figsize)
 
     def activation(self, pred):
         "What turns the model's output into a prediction, as the loss says (softmax, sigmoid, identity)."

@@ -58,6 +58,19 @@ class TabularLearner(Learner):
         "The `TabularPandas` of the training rows, which knows columns, categories and scales."
         return getattr(self.dls.train, "dataset", None)
 
+    def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, reorder=True, cbs=None,
+                  with_preds=True, with_targs=True, concat_dim=0):
+        """As `Learner.get_preds`; targets of one number per row are (n,1), like the predictions, so that `preds - targs` is a difference
+        per row (of (n,1) and (n,) torch would make an (n,n) table)."""
+        results = list(get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs, with_preds, with_targs,
+                                 concat_dim))
+        if with_preds and with_targs:
+            k = int(with_input)
+            preds, targs = results[k:k + 2]
+            if isinstance(targs, torch.Tensor) and targs.is_floating_point() and targs.ndim == 1 and preds.shape == (len(targs), 1):
+                results[k + 1] = targs[:, None]
+        return tuple(results)
+
     def predict(self, row, with_input=False):
         """`(row, prediction, probabilities)` of one row, a Series or a dict: the row decoded, with the predicted target; the class id, or
         the number(s); and what the model gave, probabilities for classes.

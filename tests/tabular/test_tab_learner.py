@@ -307,3 +307,15 @@ def test_a_single_class_is_refused():
     dls = TabularDataLoaders.from_df(df.assign(y="only"), cat_names=["k"], cont_names=["x"], y_names="y")
     with pytest.raises(ValueError, match="the target 'y' has a single class in the training rows, 'only'"):
         tabular_learner(dls)
+
+
+def test_predictions_and_targets_can_be_subtracted(df):
+    "(n,1) minus (n,) would be (n,n), without a word."
+    dls = TabularDataLoaders.from_df(df, procs=[Categorify, FillMissing, Normalize], cat_names="k", cont_names=["x", "z"], y_names="price",
+                                     device="cpu")
+    learn = tabular_learner(dls, layers=[8])
+    preds, targs = learn.get_preds()
+    assert preds.shape == targs.shape == (len(dls.valid_ds), 1)
+    loss = learn.validate()[0]
+    assert ((preds - targs) ** 2).mean().item() == pytest.approx(loss, rel=1e-5)
+    assert learn.get_preds(with_input=True, with_loss=True)[2].shape == (len(dls.valid_ds), 1)
