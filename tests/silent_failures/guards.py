@@ -188,7 +188,7 @@ def try_without(row):
         (root / changed).write_text(text, encoding="utf-8")
         data = os.environ.get("MINIFAST_TEST_DATA") or str(ROOT.parent / "shared" / "data")
         env = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "MINIFAST_TEST_DATA": data}
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(file.relative_to(ROOT)), "-k", name]
+        command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", str(file.relative_to(ROOT)), "-k", name]
         done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
     said = [line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")]
     if done.returncode == 1:
