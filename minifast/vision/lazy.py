@@ -54,7 +54,8 @@ class JpegSource:
         """A tensor (H,W,C) of the pixels in `box`, at least `size` (width, height) of them; how much of its width and height belongs to the
         box; and whether the tensor is nobody else's."""
         try:
-            return *decode(self.data, self.jpeg, mode, box, size), True
+            # with a size, the pixels may lie in memory that the next picture is decoded into
+            return *decode(self.data, self.jpeg, mode, box, size), size is None
         except Exception as e:
             raise UnreadableImage(f"{name_of(self.file)}: {why(self.file, e)}") from e
 

@@ -228,6 +228,20 @@ def test_the_tensor_is_its_own(file):
     assert current.channels_last is False and current.cache is None
 
 
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_pictures_that_need_no_resizing_stay_what_they_are(tmp_path, decoder, k):
+    "Decoded at just the size that is wanted, a picture must not lie where the next one is decoded to."
+    files = [tmp_path / f"{i}.jpg" for i in range(3)]
+    for i, f in enumerate(files):
+        Image.fromarray(photo(64 * k, 48 * k, seed=i)).save(f)
+    tfm = Resize((48, 64), "squish")
+    one_by_one = [np.asarray(tfm((PILImage.create(f),), 1)[0]).copy() for f in files]
+    together = [lazy.tensor_of(tfm((PILImage.create(f),), 1)[0], channels_last=True) for f in files]
+    assert not np.array_equal(one_by_one[0], one_by_one[1])
+    for got, expected in zip(together, one_by_one, strict=True):
+        assert np.array_equal(got.permute(1, 2, 0).numpy(), expected)
+
+
 def test_threads_decode_at_the_same_time(file, decoder, tmp_path):
     "Each thread has its own buffer."
     files = []
