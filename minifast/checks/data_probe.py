@@ -211,7 +211,7 @@ class DataProbe:
         vocab = self.dls.vocab
         try:
             return str(vocab[int(label)])
-        except Exception:
+        except (TypeError, ValueError, IndexError, KeyError):          # no vocabulary, or a label that is no class number
             return str(label)
 
     def features(self, side):
@@ -249,5 +249,5 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", 
 def _length(dl):
     try:
         return len(dl.dataset)
-    except Exception:
+    except (TypeError, AttributeError, NotImplementedError):            # a stream, or no loader of torch's
         return 0

@@ -158,8 +158,8 @@ def every_item_teaches(probe):
         return not_applicable("MF306", "predictions and targets are not one tensor each, with an item per row")
     try:
         silent, losses = silent_items(pred, step.y, probe.loss_func)
-    except Exception:
-        return not_applicable("MF306", "the loss does not take a single item")
+    except Exception as e:                      # whatever a loss raises
+        return not_applicable("MF306", f"the loss does not take a single item: {type(e).__name__}: {e}")
     numbers = {"n_items": len(losses), "without_gradient": len(silent), "loss_of_these": max((losses[i] for i in silent), default=0.0)}
     if silent:
         return issue("MF306", f"{len(silent)} of {len(losses)} items have a loss (up to {numbers['loss_of_these']:.3g}) but no gradient in "

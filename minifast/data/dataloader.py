@@ -3,6 +3,7 @@
 One batch goes through: indices -> `dataset[i]` -> after_item -> before_batch -> collate (all this in a worker, where there are any)
 -> the device -> after_batch (in this process, on the device) -> plain tensors.
 """
+import os
 import weakref
 from warnings import warn
 
@@ -236,7 +237,7 @@ class DataLoader(torch.utils.data.DataLoader):
                 persistent_workers=self.persistent_workers,
                 generator=torch.Generator())        # its own: torch would draw from the global stream, and only where there are workers
             # when this loader goes: those left to the garbage collector are waited for, each for seconds
-            self._finalizer = weakref.finalize(self, end_workers_of, self._stock)
+            self._finalizer = weakref.finalize(self, end_workers_of, self._stock, os.getpid())
         return self._stock
 
     def end_workers(self):
@@ -265,7 +266,8 @@ class DataLoader(torch.utils.data.DataLoader):
             if isinstance(batch, Failure):
                 add_note(batch.error, f"in a worker, where the traceback was:\n{batch.trace}")
                 error = batch.error
-                self.end_workers()             # now, while that takes no time: what a traceback keeps alive ends later, slowly
+                fetched._shutdown_workers()     # also those that are not kept
+                self.end_workers()              # now, while that takes no time: what a traceback keeps alive ends later, slowly
                 try:
                     raise error
                 finally:

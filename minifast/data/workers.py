@@ -1,4 +1,5 @@
 """The processes that prepare batches: how to start them, and what to say when one dies."""
+import os
 import sys
 import traceback
 from io import RawIOBase
@@ -83,8 +84,8 @@ def explain_dead_worker(error, loader):
                         "smaller bs; num_workers=0 shows the error, if there is one")
 
 
-def end_workers_of(stock):
-    "End the workers that torch's loader `stock` keeps between its epochs, if it has any."
+def end_workers_of(stock, owner):
+    "End the workers that torch's loader `stock` keeps between its epochs, if it has any and this is the process `owner` that has them."
     iterator, stock._iterator = stock._iterator, None
-    if iterator is not None:
+    if iterator is not None and os.getpid() == owner:           # a forked worker has a copy of the loader, but not of its workers
         iterator._shutdown_workers()

@@ -1,4 +1,5 @@
 import gc
+import multiprocessing
 import os
 import pickle
 import random
@@ -6,6 +7,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.fetch import is_in_memory
 from minifast.data.loaders import DataLoader, DataLoaders, PartialDL, WeightedDL
 from minifast.data.samplers import Batches, InOrder, PartialSampler, Shuffled, WeightedSampler
+from minifast.data.workers import end_workers_of
 from minifast.nested import to_concat
 from minifast.seeds import set_seed
 from minifast.transform import ItemTransform, RandTransform, Transform
@@ -709,3 +712,33 @@ def test_what_setting_would_not_change_is_refused(name):
     with pytest.raises(AttributeError, match=rf"{name} is decided when a loader is made.*dl.new\({name}=...\)"):
         setattr(dl, name, 2)
     assert [len(b[0]) for b in dl.new(bs=5)] == [5, 5]
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_workers_end_with_an_error(persistent):
+    "Although the traceback keeps the loop alive, and with it what the loop holds."
+    before = set(multiprocessing.active_children())
+    dl = DataLoader(Broken(), bs=2, num_workers=2, worker_type="process", persistent_workers=persistent)
+    with pytest.raises(ValueError, match="item 5 is broken") as caught:
+        list(dl)
+    assert caught.value.__traceback__ is not None and not set(multiprocessing.active_children()) - before
+
+
+def test_a_forked_copy_of_a_loader_leaves_the_workers_alone():
+    dl = DataLoader(list(range(8)), bs=2, num_workers=1, worker_type="process")
+    list(dl)
+    worker, = dl._stock._iterator._workers
+    end_workers_of(SimpleNamespace(_iterator=dl._stock._iterator), owner=-1)
+    assert worker.is_alive()
+    dl.end_workers()
+    assert not worker.is_alive() and len(list(dl)) == 4
+
+
+class Broken(Dataset):
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, i):
+        if i == 5:
+            raise ValueError("item 5 is broken")
+        return float(i)
