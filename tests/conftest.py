@@ -9,6 +9,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")           # the processes that run the tests share the cores
 
 
+def pytest_make_parametrize_id(val, argname):
+    "Bytes give a test no name: compressed ones can hold the time, and then the processes that share the tests disagree on their names."
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     "The folder of real test data, $MINIFAST_TEST_DATA or ../shared/data beside the repository; the test is skipped without it."
