@@ -6,10 +6,11 @@
     python benchmarks/images.py --pixels                         only: how far the pixels are from those of a full decode
 
 Every pipeline reads the same files: random resized crop to 224, mirror, normalise (mean and standard deviation of ImageNet), batches of
-64, shuffled. `+aug` adds the default `aug_transforms()` of minifast and fastai. With 0 and with 2 workers; torch may use all cores in all
-of them. Each pipeline runs in a process of its own, which waits for its turn; a round runs each of them for one epoch, in changing order.
-Ratios are of neighbours in time, their median counts; absolute numbers depend on the machine and on what else it does. The first two
-epochs are not counted (with a cache they fill it), nor is what starting costs. `no-keep`: with MINIFAST_KEEP_MEMORY=0.
+64, shuffled. `+flip` mirrors in the batch (`Flip()`) instead of item by item, `+aug` adds the default `aug_transforms()`, in minifast and
+in fastai by the same lines. With 0 and with 2 workers; torch may use all cores in all of them. Each pipeline runs in a process of its own,
+which waits for its turn; a round runs each of them for one epoch, in changing order. Ratios are of neighbours in time, their median counts;
+absolute numbers depend on the machine and on what else it does. The first two epochs are not counted (with a cache they fill it), nor is
+what starting costs. `no-keep`: with MINIFAST_KEEP_MEMORY=0.
 """
 import argparse
 import os
@@ -22,9 +23,10 @@ SIZES = {"500x375": (500, 375, 4), "1600x1200": (1600, 1200, 2)}          # widt
 SIZE, BS = 224, 64
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 PIPELINES = {
-    "torchvision v1": "torchvision", "torchvision v2": "torchvision", "fastai": "fastai", "fastai+aug": "fastai",
-    "minifast pillow": "minifast", "minifast pillow+aug": "minifast", "minifast fast": "minifast", "minifast fast+aug": "minifast",
-    "minifast cached": "minifast", "minifast cached+aug": "minifast", "minifast disk": "minifast",
+    "torchvision v1": "torchvision", "torchvision v2": "torchvision", "fastai": "fastai", "fastai+flip": "fastai", "fastai+aug": "fastai",
+    "minifast pillow": "minifast", "minifast pillow+flip": "minifast", "minifast pillow+aug": "minifast",
+    "minifast fast": "minifast", "minifast fast+flip": "minifast", "minifast fast+aug": "minifast",
+    "minifast cached": "minifast", "minifast cached+flip": "minifast", "minifast cached+aug": "minifast", "minifast disk": "minifast",
     "minifast pillow processes": "minifast", "minifast fast no-keep": "minifast",
 }
 
@@ -76,12 +78,18 @@ def torchvision_epoch(name, files, workers):
 
 
 def fastai_epoch(name, files, workers):
-    from fastai.vision.all import FlipItem, ImageDataLoaders, Normalize, RandomResizedCrop, aug_transforms
-    aug = name.endswith("+aug")
-    items = [RandomResizedCrop(SIZE)] + ([] if aug else [FlipItem()])
+    from fastai.vision.all import Flip, FlipItem, ImageDataLoaders, Normalize, RandomResizedCrop, aug_transforms
+    items, batch = augmentation(name, RandomResizedCrop, FlipItem, Flip, aug_transforms)
     dls = ImageDataLoaders.from_path_func(".", files, label_of, item_tfms=items, bs=BS, num_workers=workers, device="cpu", valid_pct=0.0001,
-                                          batch_tfms=(aug_transforms() if aug else []) + [Normalize.from_stats(MEAN, STD, cuda=False)])
+                                          batch_tfms=[*batch, Normalize.from_stats(MEAN, STD, cuda=False)])
     return counted(dls.train)
+
+
+def augmentation(name, RandomResizedCrop, FlipItem, Flip, aug_transforms):
+    "The transforms of items and of batches."
+    if "+" not in name:
+        return [RandomResizedCrop(SIZE), FlipItem()], []
+    return [RandomResizedCrop(SIZE)], aug_transforms() if name.endswith("+aug") else [Flip()]
 
 
 def minifast_epoch(name, files, workers):
@@ -89,18 +97,17 @@ def minifast_epoch(name, files, workers):
         os.environ["MINIFAST_KEEP_MEMORY"] = "0"
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from minifast.vision import jpeg
-    from minifast.vision.all import FlipItem, ImageDataLoaders, Normalize, RandomResizedCrop, aug_transforms
-    if "fast" not in name.split("minifast ")[1]:
+    from minifast.vision.all import Flip, FlipItem, ImageDataLoaders, Normalize, RandomResizedCrop, aug_transforms
+    if "pillow" in name:
         jpeg.decoder = "pillow"
-    elif jpeg.decoder != "simplejpeg":
+    elif "fast" in name and jpeg.decoder != "simplejpeg":
         raise SystemExit("simplejpeg is not installed (pip install minifast[fast])")
-    aug = name.endswith("+aug")
-    items = [RandomResizedCrop(SIZE)] + ([] if aug else [FlipItem()])
+    items, batch = augmentation(name, RandomResizedCrop, FlipItem, Flip, aug_transforms)
     cache = "ram" if "cached" in name else tempfile.mkdtemp() + "/" if "disk" in name else None
     kind = {"worker_type": "process"} if "processes" in name and workers else {}
     dls = ImageDataLoaders.from_path_func(".", files, label_of, item_tfms=items, bs=BS, num_workers=workers, device="cpu", valid_pct=0.0001,
                                           cache=cache, drop_last=True,
-                                          batch_tfms=(aug_transforms() if aug else []) + [Normalize.from_stats(MEAN, STD)], **kind)
+                                          batch_tfms=[*batch, Normalize.from_stats(MEAN, STD)], **kind)
     return counted(dls.train)
 
 
@@ -121,8 +128,8 @@ def compare(args, size, kilobytes, workers, options):
     for name, found in rates.items():
         row = {"size": size, "workers": workers, "pipeline": name, "images_per_second": round(median(found), 1),
                "mean_kb": round(kilobytes)}
-        for base in ("torchvision v1", "fastai", "fastai+aug"):
-            if base in rates and (base != "fastai+aug" or "+aug" in name):
+        for base in ("torchvision v1", "torchvision v2", "fastai", "fastai+flip", "fastai+aug"):
+            if base in rates and ("+" not in base or base.split("+")[1] == name.partition("+")[2]):
                 row[f"over {base}"] = ratios_over(rates, name, base)
         text = ", ".join(f"{v} x {k[5:]}" for k, v in row.items() if k.startswith("over "))
         report(row, f"{size}, {workers} workers: {name:32s} {row['images_per_second']:8.0f} images/s   {text}", args.json)

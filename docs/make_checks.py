@@ -13,7 +13,7 @@ GROUPS = {
     "MF2": "Independence",
     "MF3": "The learning signal",
     "MF4": "The start",
-    "MF5": "Capacity",
+    "MF5": "Capacity, and the score to beat",
     "MF6": "Evaluation",
     "MF7": "Speed",
     "MF80": "Data: files",
@@ -49,7 +49,7 @@ history, callbacks and random streams are afterwards bit for bit what they were,
 **What it cannot know.** Whether labels that a quick model finds nothing in are shuffled or simply hard (MF815 is a tip), which items
 belong together unless their names say so (give `groups=`), and which columns will be known at the time of prediction.
 
-Beside the checks: `init_head(learn)` sets the bias of the last layer to the guess that knows the training labels, `profile(learn)` is the
+Beside the checks: `learn.init_head()` lets the last layer begin with the guess that knows the training labels, `profile(learn)` is the
 table of where the time of a step goes, and `ActivationStats`, `GradientNorms` and `LossSpikes` look inside while the model trains.
 Overfitting cannot be seen beforehand: it is said below the epoch table of a fit ([card](techniques/overfitting.md)).
 """

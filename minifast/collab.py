@@ -16,7 +16,8 @@ import torch
 
 from .data.block import RegressionBlock
 from .data.categories import NA
-from .layers import Embedding, Module, sigmoid_range
+from .first_guess import before_range
+from .layers import Embedding, Module, SigmoidRange, sigmoid_range
 from .losses import MSELossFlat
 from .messages import describe, did_you_mean, plural
 from .optim import Adam
@@ -103,6 +104,11 @@ class EmbeddingDotBias(Module):
     def all_items(self, users):
         "(n,) user ids -> (n, items) ratings of every item."
         return self._scaled(self.u_weight(users) @ self.i_weight.weight.T + self.u_bias(users) + self.i_bias.weight.T)
+
+    def start_at(self, outputs):
+        "Let the model begin with giving everyone and everything the rating `outputs` (1,), by the biases of the users; for `init_head`."
+        wanted = outputs if self.y_range is None else before_range(outputs, SigmoidRange(*self.y_range))[0]
+        self.u_bias.weight.add_(wanted.to(self.u_bias.weight) - self.u_bias.weight.mean() - self.i_bias.weight.mean())
 
     @classmethod
     def from_classes(cls, n_factors, classes, user=None, item=None, y_range=None):

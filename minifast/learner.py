@@ -75,6 +75,13 @@ from .optim import Adam
 from .parts import batches_in, check_epochs, check_loss, check_parts
 from .schedule import combined_cos, sgdr
 
+#: Words of fastai that are no verbs here, and what to write.
+_ELSEWHERE = {
+    "export": "write learn.save('name'): the weights and the classes, in a file that runs no code when it is loaded. To predict elsewhere, "
+              "make the data and the learner by the same lines and call .load('name', with_opt=False). For other programs give "
+              "learn.model.eval() and a batch to torch.export.export or torch.onnx.export",
+}
+
 
 class Learner(LoopState, HasCallbacks, Guarded):
     """Train `model` on `dls` with `loss_func`, and look at the result.
@@ -542,8 +549,8 @@ class Learner(LoopState, HasCallbacks, Guarded):
         return check_learner(self, fast, ignore, causal, lr)
 
     def init_head(self):
-        "Set the bias of the last layer to the guess that knows the training labels. Returns the learner."
-        from .checks.start import init_head
+        "Let the last layer begin with the guess that knows the training labels, see `first_guess.init_head`. Returns the learner."
+        from .first_guess import init_head
         return init_head(self)
 
     def profile(self, n_steps=20):
@@ -572,6 +579,11 @@ class Learner(LoopState, HasCallbacks, Guarded):
         return inference.Text(f"{table}\n\nOptimizer: {getattr(self.opt_func, '__name__', self.opt_func)}{groups}\n"
                               f"Loss: {loss_name(self.loss_func) if self.loss_func is not None else None}\n"
                               "Callbacks: " + ", ".join(map(repr, self.cbs)))
+
+    def __getattr__(self, name):
+        if name in _ELSEWHERE:
+            raise AttributeError(f"a {type(self).__name__} has no attribute '{name}': {_ELSEWHERE[name]}")
+        return super().__getattr__(name)
 
     def __repr__(self):
         loss = loss_name(self.loss_func) if self.loss_func is not None else None

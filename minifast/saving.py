@@ -1,4 +1,5 @@
 """Saving and loading the weights and optimizer of a learner: functions that its verbs call."""
+from os import PathLike
 from pathlib import Path
 from warnings import warn
 
@@ -14,6 +15,8 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
 
 def file_of(learn, file):
     "Where `file` is for this learner: `path/model_dir/file.safetensors`, unless it has a folder of its own or another suffix."
+    if not isinstance(file, (str, PathLike)) or not Path(file).name:
+        raise TypeError(f"the file is a name, such as 'stage-1', or a path; received {describe(file)}")
     file = Path(file)
     file = file if file.suffix in SUFFIXES else file.with_name(file.name + ".safetensors")
     return file if file.is_absolute() else learn.path / learn.model_dir / file

@@ -56,6 +56,7 @@ class Transform:
     types: tuple | None = None       #: the classes this transform applies to; None: the annotation of `encodes`, else everything
     varies = False                   #: whether two calls on one training item can differ
     whole = False                    #: True: gets the whole sample tuple instead of one element after another
+    only_one = None                  #: a verb, such as "normalise", of what only one transform of a pipeline may do
 
     def __init__(self, enc=None, dec=None, split_idx=None, order=None):
         if enc is not None and not callable(enc):
@@ -212,6 +213,7 @@ class Pipeline:
             funcs = funcs.fs
         funcs = [] if funcs is None else list(funcs) if isinstance(funcs, (list, tuple)) or hasattr(funcs, "attrgot") else [funcs]
         self.fs = sorted((as_transform(f) for f in funcs if f is not None), key=lambda t: t.order)
+        _refuse_twice(self.fs)
         self.split_idx = split_idx
 
     def __len__(self):
@@ -284,6 +286,20 @@ class Pipeline:
         "The transforms meant for these items that apply to nothing in the sample `x`."
         return [f for f, _, applied in self.trace(x, rng)
                 if not applied and (f.split_idx is None or self.split_idx is None or f.split_idx == self.split_idx)]
+
+
+def _refuse_twice(fs):
+    "Refuse transforms of which a pipeline may have one only, such as two that normalise, if they work on values of the same kind."
+    done = []
+    for f in fs:
+        if (verb := getattr(f, "only_one", None)) is None:
+            continue
+        for other in done:
+            same = None in (f.types, other.types) or set(f.types) & set(other.types)
+            if other.only_one == verb and same:
+                raise ValueError(f"two transforms of this pipeline {verb}, so that the second would do it once more: {other!r} and {f!r}. "
+                                 "Keep one of them")
+        done.append(f)
 
 
 class Mapped:

@@ -61,7 +61,7 @@ CODES = {
                   "leave wd_bn_bias=False, and group parameters with param_groups(model, splitter(model))"),
     # the start
     "MF401": Code("Loss at the start", "Is the first loss that of a guess without knowledge?",
-                  "initialise the last layer: learn.init_head() sets its bias to the label frequencies or the target mean"),
+                  "initialise the last layer: learn.init_head() lets it begin with the label frequencies or the target mean"),
     # capacity
     "MF501": Code("One item can be learned", "Does the loss on a single item fall to nearly nothing?",
                   "something between input and loss is broken: look at the model's forward and the loss"),
@@ -69,6 +69,9 @@ CODES = {
                   "give the model more width or depth, or look at what keeps the items from being told apart"),
     "MF503": Code("Better than without inputs", "Does the model do better with its inputs than it could without?",
                   "look at a decoded batch: are the inputs what they should be, and does the model use them?"),
+    "MF504": Code("Score to beat", "Is a trained network better than a guess that does not see the inputs, and than gradient boosting?",
+                  "if the training loss is low, see how validation differs (numbering of the classes, transforms, split) and whether the "
+                  "labels have to do with the inputs; else train longer, at a lower rate"),
     # evaluation
     "MF601": Code("Validation repeats", "Does a validation pass give the same number twice?",
                   "keep random transforms away from validation (split_idx=0), and dropout off in eval mode"),
@@ -123,8 +126,9 @@ CODES = {
     "MF834": Code("Training is shuffled", "Are the training batches a mixture of the classes?", "use shuffle=True for training"),
     "MF835": Code("Speed of loading", "How many items per second does the loader give?",
                   "more workers, smaller files, transforms on the batch instead of items"),
-    "MF836": Code("Items of text", "Are the texts of usable length, and their words known?",
-                  "look at the tokenizer and the vocabulary: were they made from these texts?"),
+    "MF836": Code("Items of text",
+                  "Are the texts of both splits whole (not empty, not cut, not mostly padding), and does the vocabulary know their words?",
+                  "raise max_len, leave out empty texts, and make ids and vocabulary from the training texts with one tokenizer"),
 }
 
 

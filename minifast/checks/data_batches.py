@@ -161,26 +161,3 @@ def throughput(data):
     if rate * max(workers, 1) < SLOW and epoch > 2:
         return tip("MF835", f"{said}: an epoch spends {epoch:,.0f} s loading", seconds_per_epoch=epoch, **numbers)
     return passed("MF835", said, **numbers)
-
-
-def texts(data):
-    "Token ids: length of the texts and share of unknown words, where the dataset has a vocabulary with an unknown word."
-    xb, kw, _ = data.batch()
-    ids = next((t for t in leaves((xb, kw)) if isinstance(t, torch.Tensor) and t.dtype == torch.int64 and t.ndim == 2), None)
-    vocab = data.dls.vocab
-    words = vocab[0] if isinstance(vocab, (list, tuple)) and vocab and isinstance(vocab[0], (list, tuple)) else vocab
-    if ids is None or not isinstance(words, (list, tuple)):
-        return not_applicable("MF836", "the inputs are no token ids with a vocabulary")
-    lower = [str(w).lower() for w in words]
-    unknown = next((i for i, w in enumerate(lower) if w in ("xxunk", "<unk>", "[unk]", "unk")), None)
-    padding = next((i for i, w in enumerate(lower) if w in ("xxpad", "<pad>", "[pad]", "pad")), None)
-    if unknown is None:
-        return not_applicable("MF836", "the vocabulary has no word for unknown words")
-    real = ids != padding if padding is not None else torch.ones_like(ids, dtype=torch.bool)
-    rate = float((ids == unknown).sum() / real.sum().clamp(min=1))
-    lengths = real.sum(1).float()
-    numbers = {"unknown": rate, "median_length": float(lengths.median()), "longest": int(lengths.max()), "vocabulary": len(words)}
-    if rate > 0.3:
-        return issue("MF836", f"{rate:.0%} of the tokens are unknown words", **numbers)
-    return tip("MF836", f"{rate:.0%} of the tokens are unknown words", **numbers) if rate > 0.1 else passed("MF836", **numbers)
-

@@ -159,7 +159,8 @@ def _evenly_spaced(unique):
 def missing(data):
     dataset = getattr(data.loaders[0], "dataset", None)
     known = getattr(dataset, "missing", None)
-    n = len(getattr(dataset, "index", ()))
+    index = getattr(dataset, "index", ())
+    n = len(index) if hasattr(index, "__len__") else 0              # of a list `index` is a method
     if not isinstance(known, dict) or not n:
         table = _table(data, "MF824")
         if not isinstance(table, tuple):

@@ -4,7 +4,7 @@ Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019; M. Niessner'
 """
 import time
 
-from . import capacity, data_batches, dependency, evaluation, speed, start, updates, wiring
+from . import baseline, capacity, data_batches, dependency, evaluation, speed, start, updates, wiring
 from .probe import probing
 from .report import Report, check_ignore, run
 
@@ -42,6 +42,7 @@ CHECKS = (
     ("MF501", capacity.one_item, _SOUND, True),
     ("MF502", capacity.few_items, _SOUND, False),
     ("MF503", capacity.better_than_blind, _SOUND, False),
+    ("MF504", baseline.score_to_beat, _LEARNS, False),
     ("MF601", evaluation.repeats, _LOSS, False),
     ("MF602", evaluation.agree, _LOSS, False),
     ("MF603", evaluation.directions, _LOSS, False),

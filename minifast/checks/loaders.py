@@ -5,9 +5,9 @@ from contextlib import ExitStack
 
 from ..data.loaders import DataLoaders
 from ..seeds import fixed_seed
-from . import data_batches, data_files, data_labels, data_tables
+from . import data_batches, data_files, data_labels, data_tables, data_texts
 from .data_probe import DataProbe
-from .probe import _kept_generators
+from .probe import _kept_generators, own_loader
 from .report import Report, check_ignore, run
 
 #: (code, function of a `DataProbe`, codes it needs, whether fast=True leaves it out)
@@ -37,7 +37,7 @@ CHECKS = (
     ("MF833", data_batches.validation_repeats, ("MF801",), False),
     ("MF834", data_batches.shuffled, (), False),
     ("MF835", data_batches.throughput, ("MF801",), False),
-    ("MF836", data_batches.texts, ("MF801",), False),
+    ("MF836", data_texts.texts, ("MF801",), False),
 )
 
 
@@ -54,7 +54,7 @@ def check_loaders(dls, fast=False, ignore=(), groups=None, n_workers=None):
         stack.enter_context(fixed_seed(0))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        own = DataLoaders(*(dl.new() if hasattr(dl, "after_batch") else dl for dl in dls), path=dls.path, device=dls.device)
+        own = DataLoaders(*map(own_loader, dls), path=dls.path, device=dls.device)
         data = DataProbe(own, fast, groups, n_workers)
         ready = time.perf_counter()
         results, times = run(CHECKS, data, ignore, fast)

@@ -18,6 +18,7 @@ from ..callbacks.progress import ProgressCallback
 from ..callbacks.recorder import Recorder
 from ..callbacks.scheduler import ParamScheduler, TorchScheduler
 from ..data.loaders import DataLoaders
+from ..data.sequences import PadSequences
 from ..groups import NORM_TYPES
 from ..losses_known import kind_of
 from ..nested import find_bs, leaves, map_nested, split_batch, to_device
@@ -83,9 +84,14 @@ def _shapes_training(cb):
         n in vars(cb) for n in _SHAPES_TRAINING)
 
 
-def _own_loader(dl):
-    "A loader over the same items that starts no workers; torch's loaders as they are."
-    return dl.new(num_workers=0) if hasattr(dl, "after_batch") and hasattr(dl, "new") else dl
+def own_loader(dl, **overrides):
+    """A loader over the same items, with other arguments; torch's loaders as they are. What it cuts off sequences is neither counted nor
+    warned of as what training cuts: a warning that is given once must not be used up by a check that is silent."""
+    if not (hasattr(dl, "after_batch") and hasattr(dl, "new")):
+        return dl
+    if any(isinstance(f, PadSequences) for f in dl.before_batch):
+        overrides["before_batch"] = [f.uncounted() if isinstance(f, PadSequences) else f for f in dl.before_batch]
+    return dl.new(**overrides)
 
 
 def twin_of(learn, copies_model=True):
@@ -98,7 +104,7 @@ def twin_of(learn, copies_model=True):
     own["loss_func"] = _own_copy(learn.loss_func, memo)
     own["_metrics"] = [_own_copy(m, memo) for m in learn.metrics]
     own.update(opt=None, freezer=None, dl=None, xb=(), kw={}, yb=(), pred=None, loss=None, compiled_with=None, logger=_silent)
-    own["_dls"] = DataLoaders(*map(_own_loader, learn.dls), path=learn.dls.path, device=learn.dls.device)
+    own["_dls"] = DataLoaders(*(own_loader(dl, num_workers=0) for dl in learn.dls), path=learn.dls.path, device=learn.dls.device)
     own.pop("_tables", None)
     own["cbs"] = [_own_copy(cb, memo) for cb in learn.cbs if _shapes_training(cb)]
     for cb in own["cbs"]:

@@ -5,7 +5,7 @@ import torch
 
 from ..callback import Callback, CancelFitException
 from ..freezing import Freezer
-from .probe import probing
+from .probe import own_loader, probing
 from .report import not_applicable, passed, tip
 from .updates import optimizer_of
 
@@ -31,7 +31,7 @@ def measure(learn, n_steps=12, seconds=20.0, warm_up=2, seed=0):
         twin.freezer = Freezer(twin.model, twin.opt, twin.train_bn)
         real = learn.dls.train
         workers = getattr(real, "num_workers", 0)
-        loader = real.new(seed=0) if hasattr(real, "after_batch") else real
+        loader = own_loader(real, seed=0)
         vars(twin)["_dls"] = type(twin.dls)(loader, path=twin.dls.path, device=device)
         marks, totals, begun = {}, dict.fromkeys(PARTS, 0.0), time.perf_counter()
         counted = [0]

@@ -1,16 +1,14 @@
-"""The loss at the start against what a guess without knowledge costs, and `init_head`, which makes the last layer such a guess.
+"""The loss at the start against what a guess without knowledge costs.
 
 Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019 ("verify loss @ init", "init well").
 """
 import math
 
 import torch
-from torch import nn
 
-from ..losses_known import kind_of, loss_name
-from ..messages import describe, plural
+from ..losses_known import loss_name
 from .report import issue, not_applicable, passed, tip
-from .wiring import class_axis, last_layer
+from .wiring import class_axis
 
 
 # -- pure functions of tensors ------------------------------------------------------------------------------------------------------
@@ -51,24 +49,6 @@ def constant_values(y, loss_name_of):
     if "l1" in loss_name_of.lower() and "smooth" not in loss_name_of.lower():
         return float(y.abs().mean()), float((y - y.median(0).values).abs().mean())
     return None
-
-
-def head_bias(kind, y, n_out, last=None):
-    """The bias with which the last layer guesses: log frequencies for classes, logits of the label rates, the mean of the targets (their
-    median for absolute errors is close to it). last: a module after that layer, such as SigmoidRange, which is undone. float (n_out,)."""
-    if kind in ("class logits", "class log-probabilities"):
-        shares = (frequencies(y, n_out) * y.numel() + 1) / (y.numel() + n_out)          # one more of each: no class is impossible
-        bias = shares.log()
-        return (bias - bias.mean()).float()
-    values = y.double().reshape(-1, n_out) if y.numel() % n_out == 0 else y.double().reshape(-1, 1)
-    mean = values.mean(0)
-    if kind in ("logits", "probabilities"):
-        rate = (values.sum(0) + 1) / (len(values) + 2)
-        return (rate / (1 - rate)).log().float()
-    if type(last).__name__ == "SigmoidRange":
-        share = ((mean - last.low) / (last.high - last.low)).clamp(1e-3, 1 - 1e-3)
-        return (share / (1 - share)).log().float()
-    return mean.float()
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
@@ -126,53 +106,3 @@ def _values_at_start(probe, y, loss):
     if loss > 30 * best:
         return issue("MF401", said + f": the model must first learn that the targets are around {numbers['target_mean']:.4g}", **numbers)
     return tip("MF401", said, **numbers) if loss > 3 * best else passed("MF401", said, **numbers)
-
-
-# -- the remedy ---------------------------------------------------------------------------------------------------------------------
-def init_head(learn, n_items=10_000):
-    """Set the bias of the last layer of `learn.model` so that the model begins with the guess that knows the training labels: log class
-    frequencies, logits of label rates, or the mean target. Returns the learner.
-
-    n_items: at most how many labels are read (labels in memory all at once, else batch by batch). The weights stay as they are.
-    """
-    from .data_probe import labels_of
-    from .probe import probing
-    kind = kind_of(learn.loss_func)
-    if kind is None:
-        raise ValueError(f"init_head() does not know what the output means to {learn.loss_func!r}: use a loss of minifast or torch")
-    with probing(learn) as probe:
-        module, name, after = _biased_layer(probe)
-        pred = probe.pred
-        n_out = pred.shape[class_axis(probe.loss_func, pred)] if pred.ndim > 1 else 1
-        y = labels_of(learn.dls.train, n_items)
-        if y is None:
-            y = torch.cat([s.y.reshape(s.n, -1).cpu() for s in probe.steps(max(1, n_items // 16))])
-        if not torch.isfinite(y.double()).all():
-            raise ValueError("init_head(): the targets hold NaN or infinite values: `learn.check()` says where")
-        values = head_bias(kind, y, n_out if kind != "values" else module.bias.numel(), after)
-    target = dict(learn.model.named_modules())[name]
-    if values.numel() not in (1, target.bias.numel()):
-        raise ValueError(
-            f"init_head(): the last layer {name} has {plural(target.bias.numel(), 'output')}, the targets ask for {values.numel()}"
-        )
-    with torch.no_grad():
-        target.bias.copy_(values.expand_as(target.bias))
-    return learn
-
-
-def _biased_layer(probe):
-    "The last layer with a bias that is run, its name, and the module that is run after it (None: it is the last)."
-    last, _ = last_layer(probe)
-    seen, names = [], {m: n for n, m in probe.model.named_modules()}
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    handles = [m.register_forward_hook(lambda mod, i, o: seen.append(mod)) for m in probe.model.modules() if isinstance(m, kinds)]
-    try:
-        probe.output()
-    finally:
-        for h in handles:
-            h.remove()
-    if not seen or seen[-1].bias is None:
-        raise ValueError("init_head() needs a model that ends with a linear or convolutional layer with bias; the last one run is "
-                         f"{seen[-1] if seen else describe(last)}")
-    return seen[-1], names[seen[-1]], None if last is seen[-1] else last
-

@@ -306,7 +306,8 @@ class Datasets(_Split):
         "The pipelines for new items: the input ones start at the step where something of the type of these items goes in."
         inputs = self._pipes[:self.n_inp]
         if len(rows):
-            inputs = [Pipeline(p.fs[_entry(p, self._rows[0], rows[0]):], 1) for p in inputs]
+            kinds = [rows[i] for i in rows.first_of_each_type()]        # of a mixed list: the step where all of them can go in
+            inputs = [Pipeline(p.fs[min(_entry(p, self._rows[0], x) for x in kinds):], 1) for p in inputs]
         return inputs + [p.new(1) for p in self._pipes[self.n_inp:]]
 
     def __repr__(self):

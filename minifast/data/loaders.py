@@ -201,7 +201,9 @@ class DataLoaders:
         dataset = like.dataset
         if hasattr(dataset, "test_set"):
             dataset = dataset.test_set(items, with_labels)
-        elif hasattr(items, "__getitem__") and hasattr(items, "__len__") and not hasattr(items, "shape"):
+        elif hasattr(items, "__getitem__") and hasattr(items, "__len__") and not isinstance(items, (str, bytes, dict)) and not hasattr(
+                items, "shape"):
+            _refuse_names(items, dataset)
             dataset = items
         elif hasattr(items, "shape"):
             dataset = torch.utils.data.TensorDataset(torch.as_tensor(items))
@@ -305,6 +307,15 @@ def _ours(loader):
     collate_fn = getattr(loader, "collate_fn", default)
     bs = getattr(loader, "batch_size", None) or find_bs(next(iter(loader)))
     return DataLoader(dataset, bs, num_workers=getattr(loader, "num_workers", 0), collate_fn=None if collate_fn is default else collate_fn)
+
+
+def _refuse_names(items, dataset):
+    "Refuse a list that holds file names where the training data are tensors: such a dataset cannot open them."
+    tensors = isinstance(getattr(dataset, "tensors", None), tuple)
+    at = next((i for i, x in enumerate(items) if isinstance(x, (str, bytes, Path))), None) if tensors and isinstance(items, list) else None
+    if at is not None:
+        raise TypeError(f"test_dl: item {at} is {describe(items[at])}, but the training data are tensors in memory, from which it is not "
+                        "known how to make an input of it. Give tensors, or a dataset that opens what you have")
 
 
 # -- transforms that learn from the data -------------------------------------------------------------------------------------------

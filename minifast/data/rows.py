@@ -12,8 +12,9 @@ class Rows:
     def __init__(self, items):
         if isinstance(items, Rows):
             items = items.source
-        if isinstance(items, (str, bytes, Path)) or not (hasattr(items, "__len__") and hasattr(items, "__getitem__")):
-            if isinstance(items, (str, bytes, Path)) or not hasattr(items, "__iter__"):
+        no_items = isinstance(items, (str, bytes, Path, dict))
+        if no_items or not (hasattr(items, "__len__") and hasattr(items, "__getitem__")):
+            if no_items or not hasattr(items, "__iter__"):
                 raise TypeError(f"items must be a list, array or DataFrame; received {describe(items)}. A folder becomes items with "
                                 "get_image_files(path)")
             items = list(items)
@@ -39,6 +40,15 @@ class Rows:
         if isinstance(self.source, (list, tuple)):
             return Rows(L((self.source[i] for i in indices), use_list=True))
         return Rows(_View(self.source, list(indices)))
+
+    def first_of_each_type(self):
+        "The position of the first item of each type, for lists, which alone can hold several."
+        if not isinstance(self.source, (list, tuple)):
+            return [0] if len(self) else []
+        first = {}
+        for i, item in enumerate(self.source):
+            first.setdefault(type(item), i)
+        return sorted(first.values())
 
     def item_name(self, i):
         "What to call item `i` in a message."

@@ -1,4 +1,5 @@
 """Sequences of different lengths in one batch: filled up to the longest, and cut only with a count of what was lost."""
+from copy import copy
 from threading import Lock
 from warnings import warn
 
@@ -50,6 +51,12 @@ class PadSequences(ItemTransform):
         "A dict of counts: `sequences` seen (each time again), `cut` of them, `lost` elements, the length of the `longest`."
         total, longest = self._counts.sum(0).tolist(), int(self._counts[:, _LONGEST].max())
         return {"sequences": total[_SEEN], "cut": total[_CUT], "lost": total[_LOST], "longest": longest}
+
+    def uncounted(self):
+        "The same with counts of its own, from 0: what goes through it is not seen in `cut`."
+        new = copy(self)
+        new._counts = torch.zeros_like(self._counts).share_memory_()
+        return new
 
     def encodes(self, samples):
         padded, counts = _pad(samples, self.pad_value, self.max_len, self.pad_first, self.n_inp)

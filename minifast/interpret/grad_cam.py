@@ -1,11 +1,13 @@
 """Where a network of convolutions looks. Source: R. Selvaraju et al., "Grad-CAM", 2017."""
+import math
+
 import torch
 from torch import nn
 
 from ..messages import describe
 from ..model_info import eval_mode
 
-__all__ = ["grad_cam", "last_convolution", "plot_grad_cam"]
+__all__ = ["grad_cam", "last_convolution", "last_maps", "plot_grad_cam"]
 
 
 def last_convolution(model):
@@ -16,16 +18,80 @@ def last_convolution(model):
     return found[-1]
 
 
+def _size_of(inputs):
+    return next((tuple(x.shape[-2:]) for x in inputs if isinstance(x, torch.Tensor) and x.ndim == 4), (1, 1))
+
+
+def _maps_of(out, size):
+    """The output of a layer as maps (B,C,h,w), None if it has no places: maps; the same with channels last, as some transformers have them;
+    tokens (B,tokens,D) of a square of patches, with or without one for the class before them. size: (height, width) of the pictures."""
+    if not isinstance(out, torch.Tensor):
+        return None
+    if out.ndim == 3:
+        for first in (0, 1):
+            side = math.isqrt(out.shape[1] - first)
+            if side > 1 and side * side == out.shape[1] - first:
+                return out[:, first:].unflatten(1, (side, side)).movedim(-1, 1)
+    if out.ndim != 4:
+        return None
+
+    def strain(h, w):                # how far from the same share of height and width
+        return abs(h / size[0] - w / size[1]) if h <= size[0] + 2 and w <= size[1] + 2 else 9.0
+    return out if strain(*out.shape[2:]) <= strain(*out.shape[1:3]) else out.movedim(-1, 1)
+
+
+def _says_where(out, size):
+    maps = _maps_of(out, size) if getattr(out, "ndim", 0) == 4 else None
+    return maps is not None and maps.shape[-2] * maps.shape[-1] > 1
+
+
+def last_maps(model, *inputs):
+    """The module of `model` whose output says last, before it is pooled, where something is: maps of more than one place, of a vision
+    transformer the tokens that its last attention looks at. The model is run once."""
+    size = _size_of(inputs)
+    if len(inputs[0]) == 1:         # two items: what does not depend on the pictures, such as tables of positions, has one
+        inputs = [torch.cat([x, x]) if isinstance(x, torch.Tensor) else x for x in inputs]
+    n, ended, maps = len(inputs[0]), [], None
+
+    def note(module, args, out):
+        nonlocal maps
+        ended.append((module, out.ndim if isinstance(out, torch.Tensor) else None))
+        if "Adaptive" not in type(module).__name__ and _says_where(out, size) and len(out) == n:
+            maps = len(ended) - 1
+
+    with eval_mode(model), torch.no_grad():
+        handles = [m.register_forward_hook(note) for m in model.modules() if m is not model]
+        try:
+            model(*inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+    after = [i for i in range(0 if maps is None else maps + 1, len(ended)) if "Attention" in type(ended[i][0]).__name__]
+    if after:                        # the maps are its patches, and what it finds out about them comes later
+        inside = set(ended[after[-1]][0].modules())
+        tokens = next((m for m, ndim in reversed(ended[:after[-1]]) if ndim == 3 and m not in inside), None)
+        if tokens is not None:
+            return tokens
+    if maps is None:
+        raise ValueError(f"no layer of {type(model).__name__} gives maps (items, channels, h, w) of more than one place for pictures of "
+                         f"{size[0]} x {size[1]} pixels: give larger pictures, or layer=")
+    return ended[maps][0]
+
+
 def grad_cam(model, xb, target=None, layer=None):
     """How much each place of each picture speaks for a class: float (items, h, w) of the layer's resolution, each from 0 to 1.
 
     xb: a batch of inputs. target: the class (an int, or one per item; None: the one predicted). layer: the module whose output is looked
-    at (None: the last convolution). The model is run in evaluation mode; its gradients, modes and hooks stay as they are. """
-    layer = last_convolution(model) if layer is None else layer
+    at, maps (items, channels, h, w), or tokens of a square of patches (items, tokens, features); None: see `last_maps`. The model is run in
+    evaluation mode; its gradients, modes and hooks stay as they are. """
     inputs = xb if isinstance(xb, (tuple, list)) else (xb,)
+    layer = last_maps(model, *inputs) if layer is None else layer
     kept = {}
 
     def keep(module, args, out):
+        if not isinstance(out, torch.Tensor):
+            kept["out"] = out
+            return None
         kept["out"] = out if out.requires_grad else out.detach().requires_grad_()
         return kept["out"].clone()                  # the layer after it may work in place
 
@@ -35,19 +101,23 @@ def grad_cam(model, xb, target=None, layer=None):
             pred = model(*inputs)
         finally:
             handle.remove()
-        if "out" not in kept or kept["out"].ndim != 4:
+        out = kept.get("out")
+        maps = _maps_of(out, _size_of(inputs))
+        if maps is None:
             raise ValueError(
-                f"grad_cam(layer=...): the layer must be run and give (items, channels, h, w); it gave {describe(kept.get('out'))}"
+                f"grad_cam(layer=...): the layer must be run and give (items, channels, h, w), or the tokens of a square of patches; "
+                f"{type(layer).__name__} gave {'nothing: it was not run' if out is None else describe(out)}. Leave layer out, or give one "
+                "before the pooling"
             )
         if pred.ndim != 2:
             raise ValueError(f"grad_cam() explains one score per class, (items, classes); the model gives {describe(pred)}")
         if target is None:
             target = pred.argmax(1)
         target = torch.as_tensor(target, device=pred.device).expand(len(pred))
-        grads, = torch.autograd.grad(pred.gather(1, target[:, None]).sum(), kept["out"])
-    weights = grads.mean((2, 3), keepdim=True)
-    cam = (weights * kept["out"]).sum(1).relu().detach()
-    return cam / cam.amax((1, 2), keepdim=True).clamp(min=1e-12)
+        grads, = torch.autograd.grad(pred.gather(1, target[:, None]).sum(), out)
+    weights = _maps_of(grads, _size_of(inputs)).mean((2, 3), keepdim=True)
+    cam = (weights * maps).sum(1).relu().detach()
+    return cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)       # gradients may be very small
 
 
 def plot_grad_cam(interp, indices, target=None, layer=None, figsize=None):

@@ -4,15 +4,13 @@ import time
 import numpy as np
 import pandas as pd
 
+from ..checks.guess import boosting_of, class_probabilities
 from ..messages import describe
 from .dataloader import TabDataLoader
 from .frames import TabularPandas
 from .targets import Classes, Numbers
 
 __all__ = ["tabular_baseline"]
-
-#: More categories than this cannot be told apart by scikit-learn's boosting: the column is taken for a number.
-MAX_CATEGORIES = 255
 
 
 def tabular_baseline(dls, learn=None, seed=0, n_jobs=None):
@@ -61,30 +59,19 @@ def _same_steps(a, b):
 
 def _models(train, by_class, seed, n_jobs):
     from sklearn.dummy import DummyClassifier, DummyRegressor
-    from sklearn.ensemble import (
-        HistGradientBoostingClassifier,
-        HistGradientBoostingRegressor,
-        RandomForestClassifier,
-        RandomForestRegressor,
-    )
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.multioutput import MultiOutputRegressor
-    categorical = [name in train.cat_names and len(train.classes.get(name, ())) <= MAX_CATEGORIES for name in train.x_names]
     forest = {"n_estimators": 200, "min_samples_leaf": 3, "n_jobs": n_jobs, "random_state": seed}
-    boosting = {"categorical_features": categorical if any(categorical) else None, "random_state": seed}
+    boosting = boosting_of(train, by_class, seed)
     if by_class:
         return {"constant": DummyClassifier(strategy="prior"), "random forest": RandomForestClassifier(**forest),
-                "gradient boosting": HistGradientBoostingClassifier(**boosting)}
-    boosted = HistGradientBoostingRegressor(**boosting)
+                "gradient boosting": boosting}
     return {"constant": DummyRegressor(), "random forest": RandomForestRegressor(**forest),
-            "gradient boosting": MultiOutputRegressor(boosted) if train.c > 1 else boosted}
+            "gradient boosting": MultiOutputRegressor(boosting) if train.c > 1 else boosting}
 
 
 def _predicted(model, xs, train, by_class):
-    if not by_class:
-        return model.predict(xs)
-    probs = np.zeros((len(xs), train.c))
-    probs[:, np.asarray(model.classes_, dtype=int)] = model.predict_proba(xs)      # a declared class may not occur in training
-    return probs
+    return class_probabilities(model, xs, train.c) if by_class else model.predict(xs)
 
 
 def _measured(preds, valid, by_class):

@@ -252,5 +252,7 @@ def rows_frame(items):
     if isinstance(items, (list, tuple)) and items and all(isinstance(o, (pd.Series, dict)) for o in items):
         return pd.DataFrame([dict(o) for o in items])
     if isinstance(items, (list, tuple)):
-        raise TypeError(f"rows are dicts or Series with the columns of the training data; received {describe(items)}")
+        at = next((i for i, o in enumerate(items) if not isinstance(o, (pd.Series, dict))), None)
+        which = describe(items) if at is None else f"item {at}, {describe(items[at])}"
+        raise TypeError(f"rows are dicts or Series with the columns of the training data; received {which}")
     return as_frame(items, "test_dl")

@@ -18,6 +18,8 @@ from ..seeds import draw_seed, item_rng
 from ..transform import RandTransform, is_sample
 from .augment_item import PadMode, central_crop, check_crop_range, image_size, one_of, random_crops, scaled
 from .coords import COORDS, blank_empty, move_batch, on_canvas
+from .given_draws import check_given, given_values
+from .symmetry import is_symmetry, symmetries
 
 __all__ = ["AffineWarp", "Dihedral", "Flip", "RandomResizedCropGPU", "Rotate", "Warp", "Zoom"]
 
@@ -45,19 +47,23 @@ class BatchTransform(RandTransform):
             return x
         return self._apply(x, lambda o: self.encodes(o, **params))
 
-    def pick(self, n, rng, values, neutral, given=None, x=None):
+    def pick(self, n, rng, values, neutral, given=None, x=None, called="draw", allowed=None):
         """`n` parameters: `values(k)` draws k of them from `rng`; with probability 1 - p a picture keeps `neutral`.
 
-        given: fixed value or values instead, or a function of the batch `x` that returns them (the `draw=` of the transforms).
+        given: fixed value or values instead, or a function of the batch `x` that returns them (the `draw=` of the transforms); called:
+        the name of that argument; allowed: see `given_values`.
         """
         k = 1 if self.batch else n
-        if given is None:
-            drawn = values(k)
-        else:
-            drawn = given(x) if callable(given) else given
-            drawn = np.broadcast_to(np.asarray(drawn.cpu() if isinstance(drawn, torch.Tensor) else drawn, dtype=np.float64), (k,))
+        drawn = values(k) if given is None else given_values(given, x, k, f"{type(self).__name__}({called}=...)", allowed)
         applied = rng.random(k) < self.p
         return np.broadcast_to(np.where(applied, drawn, neutral), (n,))
+
+    def takes(self, **given):
+        "`given`, the arguments that say what is to be drawn, by name, if they can: one value, or a list of them."
+        for name, value in given.items():
+            check_given(value, f"{type(self).__name__}({name}=...)")
+        values = list(given.values())
+        return values[0] if len(values) == 1 else values
 
 
 def first_image(sample):
@@ -206,10 +212,9 @@ class AffineWarp(BatchTransform):
     def _apply(self, x, f):
         return blank_empty(super()._apply(on_canvas(x), f))
 
-    def only_moved(self, plain, matrix):
-        "Batch `plain` through `matrix`, where that means that pixels change places and nothing else; otherwise None."
-        hw = tuple(plain.shape[-2:])
-        return symmetries(plain, matrix) if self.size in (None, hw) and is_symmetry(matrix) else None
+    def only_moves(self, plain, matrix):
+        "Whether batch `plain` through `matrix` means that pixels change places and nothing else."
+        return self.size in (None, tuple(plain.shape[-2:])) and is_symmetry(matrix)
 
     def resampled(self, work, matrix, tensor, is_mask=False):
         "Floats `work` (B,C,H,W) through `matrix` (`tensor`: the same on the device; None: only resized)."
@@ -224,8 +229,8 @@ class AffineWarp(BatchTransform):
         if isinstance(x, COORDS):
             return move_batch(x, forward, new_size)
         plain, is_mask = x.as_subclass(torch.Tensor), isinstance(x, Mask)
-        if matrix is not None and (moved := self.only_moved(plain, matrix)) is not None:
-            return tv_tensors.wrap(moved, like=x)
+        if matrix is not None and self.only_moves(plain, matrix):
+            return tv_tensors.wrap(symmetries(plain, matrix), like=x)
         flat_mask = plain.ndim == 3
         work = plain[:, None] if flat_mask else plain
         work = work if work.dtype in (torch.float32, torch.float64) else work.float()
@@ -244,23 +249,8 @@ def _on_device(m, like):
     return None if m is None else torch.from_numpy(np.ascontiguousarray(m, dtype=np.float32)).to(like.device, non_blocking=True)
 
 
-def is_symmetry(m):
-    "Whether every matrix is a flip, a half turn or nothing: pixels only change places and nothing needs interpolating."
-    linear, rest = m[:, (0, 1), (0, 1)], m.copy()
-    rest[:, (0, 1), (0, 1)] = 0
-    rest[:, 2, 2] -= 1
-    return (np.abs(linear) == 1).all() and not rest.any()
-
-
-def symmetries(x, m):
-    "Batch `x` with the flips `m` (see `is_symmetry`) done by moving pixels."
-    for axis, flipped in ((-1, m[:, 0, 0] < 0), (-2, m[:, 1, 1] < 0)):
-        if flipped.all():
-            x = x.flip(axis)
-        elif flipped.any():
-            where = torch.from_numpy(flipped.copy()).to(x.device, non_blocking=True).view(-1, *[1] * (x.ndim - 1))
-            x = torch.where(where, x.flip(axis), x)
-    return x
+def _is_whole_to(last):
+    return lambda v: np.isin(v, np.arange(last + 1))
 
 
 class Flip(AffineWarp):
@@ -269,11 +259,11 @@ class Flip(AffineWarp):
 
     def __init__(self, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, batch=False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
-        self.given = draw
+        self.given = self.takes(draw=draw)
 
     def matrices(self, x, hw, rng):
         m = identity(len(x))
-        m[:, 0, 0] -= 2 * self.pick(len(x), rng, np.ones, 0, self.given, x)
+        m[:, 0, 0] -= 2 * self.pick(len(x), rng, np.ones, 0, self.given, x, allowed=(_is_whole_to(1), "1 (mirrored) or 0 (not)"))
         return m
 
 
@@ -286,10 +276,11 @@ class Dihedral(AffineWarp):
 
     def __init__(self, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, batch=False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
-        self.given = draw
+        self.given = self.takes(draw=draw)
 
     def matrices(self, x, hw, rng):
-        k = self.pick(len(x), rng, lambda n: rng.integers(8, size=n), 0, self.given, x).astype(int)
+        whole = _is_whole_to(7), "whole numbers from 0 to 7"
+        k = self.pick(len(x), rng, lambda n: rng.integers(8, size=n), 0, self.given, x, allowed=whole).astype(int)
         m = np.zeros((len(x), 3, 3))
         sx, sy, swap = 1 - 2 * (k & 1), 1 - 2 * (k >> 1 & 1), (k >> 2 & 1).astype(bool)
         m[:, 0, 0], m[:, 1, 1] = np.where(swap, 0, sx), np.where(swap, 0, sy)
@@ -307,7 +298,7 @@ class Rotate(AffineWarp):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not max_deg >= 0:
             raise ValueError(f"Rotate(max_deg={max_deg}): degrees, 0 or more; it turns either way")
-        self.max_deg, self.given = max_deg, draw
+        self.max_deg, self.given = max_deg, self.takes(draw=draw)
 
     def matrices(self, x, hw, rng):
         angle = np.deg2rad(self.pick(len(x), rng, lambda n: rng.uniform(-self.max_deg, self.max_deg, n), 0.0, self.given, x))
@@ -331,15 +322,16 @@ class Zoom(AffineWarp):
         if not 0 < min_zoom <= max_zoom:
             raise ValueError(f"Zoom(min_zoom={min_zoom}, max_zoom={max_zoom}): factors, 0 < min_zoom <= max_zoom")
         self.min_zoom, self.max_zoom = min_zoom, max_zoom
-        self.given, self.given_x, self.given_y = draw, draw_x, draw_y
+        self.given, self.given_x, self.given_y = self.takes(draw=draw, draw_x=draw_x, draw_y=draw_y)
 
     def matrices(self, x, hw, rng):
         n = len(x)
-        scale = 1 / self.pick(n, rng, lambda k: rng.uniform(self.min_zoom, self.max_zoom, k), 1.0, self.given, x)
+        scale = 1 / self.pick(n, rng, lambda k: rng.uniform(self.min_zoom, self.max_zoom, k), 1.0, self.given, x,
+                              allowed=(lambda v: v > 0, "factors above 0"))
         m = identity(n)
-        for i, given in enumerate((self.given_x, self.given_y)):
+        for i, (name, given) in enumerate((("draw_x", self.given_x), ("draw_y", self.given_y))):
             m[:, i, i] = scale
-            m[:, i, 2] = (1 - scale) * (2 * self.pick(n, rng, rng.random, 0.5, given, x) - 1)
+            m[:, i, 2] = (1 - scale) * (2 * self.pick(n, rng, rng.random, 0.5, given, x, name) - 1)
         return m
 
 
@@ -356,12 +348,13 @@ class Warp(AffineWarp):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not 0 <= magnitude < 0.5:
             raise ValueError(f"Warp(magnitude={magnitude}): a number from 0 to below 0.5, about 0.2")
-        self.magnitude, self.given_x, self.given_y = magnitude, draw_x, draw_y
+        self.magnitude = magnitude
+        self.given_x, self.given_y = self.takes(draw_x=draw_x, draw_y=draw_y)
 
     def matrices(self, x, hw, rng):
         n = len(x)
-        u, v = (self.pick(n, rng, lambda k: rng.uniform(-self.magnitude, self.magnitude, k), 0.0, given, x)
-                for given in (self.given_x, self.given_y))
+        u, v = (self.pick(n, rng, lambda k: rng.uniform(-self.magnitude, self.magnitude, k), 0.0, given, x, name)
+                for name, given in (("draw_x", self.given_x), ("draw_y", self.given_y)))
         # The projective map through these four corners has a closed form, so no linear system is solved (Apple's MPS has no solver).
         m = identity(n)
         m[:, 0, 0], m[:, 0, 1], m[:, 0, 2] = 1 - v * v, -u * v, u

@@ -257,7 +257,7 @@ class RandomResizedCrop(_Sized):
             fh, fw = (s / (s + self._margin()) for s in self.size)
             box = (1 - fw) / 2, (1 - fh) / 2, fw, fh
         else:
-            box = random_crops(1, hw, rng, self.min_scale, self.max_scale, self.ratio)[0]
+            box = random_crops(1, hw, rng, self.min_scale, self.max_scale, self.ratio)[0].tolist()
         (h, w), (left, top, right, bottom) = hw, whole_pixels(_in_pixels(hw, box), hw, self.size)
         return {"box": (left / w, top / h, (right - left) / w, (bottom - top) / h)}
 

@@ -136,11 +136,12 @@ class Brightness(Lighting):
     def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
         super().__init__((), p, batch)
         _check_lighting("Brightness", max_lighting)
-        self.max_lighting, self.given = max_lighting, draw
+        self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
 
     def change(self, x, rng, light):
         low, high = 0.5 * (1 - self.max_lighting), 0.5 * (1 + self.max_lighting)
-        v = self.pick(len(x), rng, lambda n: rng.uniform(low, high, n), 0.5, self.given, x)
+        v = self.pick(len(x), rng, lambda n: rng.uniform(low, high, n), 0.5, self.given, x,
+                      allowed=(lambda v: (v > 0) & (v < 1), "numbers between 0 (black) and 1 (white), 0.5 for no change"))
         light.offset = light.offset + np.log(v / (1 - v))
 
 
@@ -153,7 +154,7 @@ class Contrast(Lighting):
     def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
         super().__init__((), p, batch)
         _check_lighting("Contrast", max_lighting)
-        self.max_lighting, self.given = max_lighting, draw
+        self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
 
     def change(self, x, rng, light):
         v = self.pick(len(x), rng, _log_uniform(rng, self.max_lighting), 1.0, self.given, x)
@@ -169,7 +170,7 @@ class Saturation(Lighting):
     def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
         super().__init__((), p, batch)
         _check_lighting("Saturation", max_lighting)
-        self.max_lighting, self.given = max_lighting, draw
+        self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
 
     def change(self, x, rng, light):
         v = self.pick(len(x), rng, _log_uniform(rng, self.max_lighting), 1.0, self.given, x)
@@ -186,7 +187,7 @@ class Hue(Lighting):
     def __init__(self, max_hue=0.1, p=0.75, draw=None, batch=False):
         super().__init__((), p, batch)
         _check_lighting("Hue", max_hue, "max_hue")
-        self.max_hue, self.given = max_hue, draw
+        self.max_hue, self.given = max_hue, self.takes(draw=draw)
 
     def change(self, x, rng, light):
         v = self.pick(len(x), rng, lambda n: rng.uniform(-self.max_hue, self.max_hue, n), 0.0, self.given, x)

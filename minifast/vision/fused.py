@@ -14,6 +14,7 @@ from torchvision import tv_tensors
 
 from ..data.buffers import batches
 from ..transform import Transform, is_sample, like_sample
+from .symmetry import flips, symmetries
 
 Image = tv_tensors.Image
 
@@ -69,20 +70,22 @@ class FusedPictures(Transform):
     def _picture(self, x, geometry, light):
         plain = x.as_subclass(torch.Tensor)
         matrix = None if geometry is None else geometry["matrix"]
-        if matrix is not None and (moved := self.geometry.only_moved(plain, matrix)) is not None:
-            plain, geometry = moved, None                       # pixels change places: as bytes
+        moves = None
+        if matrix is not None and self.geometry.only_moves(plain, matrix):
+            moves, geometry = matrix, None                      # pixels change places: on the way
         black = geometry is not None and matrix is not None and self.geometry.pad_mode == "zeros"
-        out = self._values(plain, light, None if black else self.norm)
+        out = self._values(plain, light, None if black else self.norm, moves)
         if geometry is not None:
             out = self.geometry.resampled(out, matrix, geometry["tensor"])
         if black and self.norm is not None:                     # what is outside is black, not the mean
             out = self.norm.encodes(Image(out)).as_subclass(torch.Tensor)
         return Image(out)
 
-    def _values(self, plain, light, norm):
-        "Bytes -> floats, contiguous, with the light changed and normalised."
+    def _values(self, plain, light, norm, moves=None):
+        "Bytes -> floats, contiguous, with the light changed and normalised. moves: matrices of flips."
         if plain.device.type == "cpu" and (light is None or light.is_pointwise()):
-            return look_up(self._table(len(plain), light, norm), plain)
+            return look_up(self._table(len(plain), light, norm), plain, None if moves is None else flips(moves))
+        plain = plain if moves is None else symmetries(plain, moves)
         x = plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.to_float.div)
         x = x if light is None else light.apply(x, x.device)
         return x if norm is None else norm.encodes(Image(x)).as_subclass(torch.Tensor)
@@ -99,8 +102,11 @@ class FusedPictures(Transform):
         return values
 
 
-def look_up(table, x):
-    "`table` (B or 1,C or 1,256) at the bytes `x` (B,C,H,W): contiguous floats (B,C,H,W), in memory that is used again."
+def look_up(table, x, mirrored=None):
+    """`table` (B or 1,C or 1,256) at the bytes `x` (B,C,H,W): contiguous floats (B,C,H,W), in memory that is used again.
+
+    mirrored: which pictures to mirror left and right, and which top and bottom, see `flips`.
+    """
     n, channels = x.shape[:2]
     out = batches.empty(x.shape, torch.float32)
     table = table.expand(n, channels, 256).contiguous().numpy()
@@ -108,9 +114,12 @@ def look_up(table, x):
 
     def planes(first, last):
         for i in range(first, last):
+            picture = source[i]
+            if mirrored is not None:
+                picture = picture[:, ::-1 if mirrored[1][i] else 1, ::-1 if mirrored[0][i] else 1]
             for c in range(channels):
                 # clip: the bytes are in range, and the default mode would go through a buffer
-                np.take(table[i, c], source[i, c], out=target[i, c], mode="clip")
+                np.take(table[i, c], picture[c], out=target[i, c], mode="clip")
 
     threads = min(torch.get_num_threads(), n)
     edges = [n * i // threads for i in range(threads + 1)]

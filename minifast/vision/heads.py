@@ -2,9 +2,10 @@
 import torch
 from torch import nn
 
+from ..first_guess import before_range, give_outputs
 from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 
-__all__ = ["add_head", "create_head", "start_head_at"]
+__all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]
 
 _CALM = 0.1             # with y_range, the weights before the sigmoid begin this much smaller than `init` makes them
 
@@ -50,22 +51,27 @@ def create_head(nf, n_out, lin_ftrs=None, ps=0.5, pool=True, concat_pool=True, f
 def add_head(body, nf, n_out, init=nn.init.kaiming_normal_, head=None, **head_args):
     """`Sequential(body, head)` with `head`, or one made by `create_head(nf, n_out, **head_args)`; `init` goes over the weights of the head.
 
-    A head with y_range begins in the middle of it, where the sigmoid is steep: made for layers before a ReLU, `init` alone gives sums of
-    deviation 2, at which a good part of the outputs lie near the ends and tell apart what is not different.
+    A head with y_range begins in the middle of it, see `calm_before_range`.
     """
     made, head = head is None, create_head(nf, n_out, **head_args) if head is None else head
     if init is not None:
         apply_init(head, init)
         if made and head_args.get("y_range") is not None:
-            with torch.no_grad():
-                _before_sigmoid(head)[-1].weight.mul_(_CALM)
+            calm_before_range(head)
     return nn.Sequential(body, head)
 
 
 def _before_sigmoid(head):
-    "The norm layer, or None, and the layer that decide what comes before the sigmoid at the end of a head of `create_head`."
-    layers = [m for m in head.modules() if isinstance(m, (nn.Linear, nn.BatchNorm1d))]
+    "The norm layer, or None, and the layer that decide what comes before the sigmoid at the end of a head."
+    layers = [m for m in head.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.BatchNorm1d))]
     return (layers[-2] if len(layers) > 1 and isinstance(layers[-2], nn.BatchNorm1d) else None), layers[-1]
+
+
+@torch.no_grad()
+def calm_before_range(head):
+    """Make the weights before the sigmoid at the end of `head` small, so that it begins in the middle of the range, where it is steep: made
+    for layers before a ReLU, initialisation gives sums of deviation 2, at which a good part of the outputs lie near the ends."""
+    _before_sigmoid(head)[-1].weight.mul_(_CALM)
 
 
 def start_head_at(head, values):
@@ -77,12 +83,4 @@ def start_head_at(head, values):
     end = head[-1]
     if not isinstance(end, SigmoidRange):
         raise ValueError(f"start_head_at is for heads of create_head(..., y_range=(low, high)); this one ends with {type(end).__name__}")
-    norm, last = _before_sigmoid(head)
-    with torch.no_grad():
-        share = ((values.to(last.weight) - end.low) / (end.high - end.low)).clamp(0.005, 0.995)
-        wanted = share.logit()
-        if last.bias is not None:
-            last.bias.copy_(wanted)
-        else:
-            gap = wanted - last.weight @ norm.bias
-            norm.bias.add_(torch.linalg.pinv(last.weight.double()).to(gap) @ gap)
+    give_outputs(*_before_sigmoid(head), before_range(values.double(), end)[0])

@@ -247,6 +247,7 @@ class Normalize(Transform):
     order = 99
     types = (TensorImage,)
     fuses_as = "norm"               #: see `fused`
+    only_one = "normalise"
     n_batches = 10
 
     def __init__(self, mean=None, std=None, axes=(0, 2, 3)):

@@ -2,12 +2,15 @@
 
 libjpeg can skip most of the inverse cosine transform for a result of 1/2, 1/4 or 1/8 of the size (Pillow's `draft`). With the package
 simplejpeg installed (`pip install minifast[fast]`) colour pictures are decoded by it, straight into an array; else by Pillow.
+
+Most of the time goes into the compressed codes, which can only be read from the start. What is below the part that is shown is left
+unread: the decoder gets a header with a smaller height.
 """
 import os
 import threading
 from io import BytesIO
 from struct import error as StructError
-from struct import unpack_from
+from struct import pack_into, unpack_from
 
 import numpy as np
 import torch
@@ -23,17 +26,19 @@ except ImportError:             # it is an extra
 decoder = "pillow" if simplejpeg is None or os.environ.get("MINIFAST_JPEG", "").lower() == "pillow" else "simplejpeg"
 
 _SCALES = 8, 4, 2
+_BELOW = 32             # rows decoded below what is shown: colours are blended with those of the next rows, a block has up to 32
 _BASELINE_OR_PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _own = threading.local()                # each thread decodes into a buffer of its own
 
 
 class Jpeg:
-    "What the header of a JPEG says: its size (width, height) as stored, its number of channels, and how to turn it upright."
-    __slots__ = ("channels", "orientation", "size")
+    """What the header of a JPEG says: its size (width, height) as stored, its number of channels, and how to turn it upright. height_at:
+    where in the file it says the height."""
+    __slots__ = ("channels", "height_at", "orientation", "size")
 
-    def __init__(self, size, channels, orientation):
-        self.size, self.channels, self.orientation = size, channels, orientation
+    def __init__(self, size, channels, orientation, height_at):
+        self.size, self.channels, self.orientation, self.height_at = size, channels, orientation, height_at
 
 
 def read_header(data):
@@ -49,7 +54,7 @@ def read_header(data):
 
 
 def _parse(data):
-    at, size, channels, orientation = 2, None, 0, None
+    at, size, channels, orientation, height_at = 2, None, 0, None, 0
     while True:
         if data[at] != 0xFF:
             return None
@@ -66,7 +71,7 @@ def _parse(data):
             bits, h, w, channels = unpack_from(">BHHB", data, at + 2)
             if bits != 8 or size is not None:
                 return None
-            size = w, h
+            size, height_at = (w, h), at + 3
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return None
         elif marker == 0xE1:
@@ -81,7 +86,7 @@ def _parse(data):
     if size is None or channels not in (1, 3) or not all(size) or not whole or orientation == 0:
         return None
     limit = Image.MAX_IMAGE_PIXELS
-    return None if limit is not None and size[0] * size[1] > limit else Jpeg(size, channels, orientation or 1)
+    return None if limit is not None and size[0] * size[1] > limit else Jpeg(size, channels, orientation or 1, height_at)
 
 
 def _orientation(tiff):
@@ -117,12 +122,21 @@ def decode(data, jpeg, mode, box=None, size=None):
     w, h = jpeg.size
     box = (0, 0, w, h) if box is None else box
     k = 1 if size is None else draft_scale(box, size)
+    rows = -(-(box[3] + _BELOW) // _BELOW) * _BELOW
+    data, rows = (_with_height(data, jpeg, int(rows)), int(rows)) if rows < h else (data, h)
     if decoder == "simplejpeg" and jpeg.channels == 3 and mode == "RGB":
         try:
-            return _by_simplejpeg(data, jpeg, box, k, size is not None)
+            return _by_simplejpeg(data, jpeg, box, k, rows, size is not None)
         except ValueError:              # it is stricter than Pillow, which decides what can be read
             pass
     return _by_pillow(data, jpeg, mode, box, k)
+
+
+def _with_height(data, jpeg, rows):
+    "The file `data` with a header that says the picture has `rows` rows: what comes below is skipped, which libjpeg only warns about."
+    data = bytearray(data)
+    pack_into(">H", data, jpeg.height_at, rows)
+    return data
 
 
 def in_scaled(box, k, full, size):
@@ -137,9 +151,8 @@ def in_scaled(box, k, full, size):
     return (left, top, right, bottom), (w, h)
 
 
-def _by_simplejpeg(data, jpeg, box, k, may_reuse):
-    w, h = jpeg.size
-    shape = -(-h // k), -(-w // k), 3
+def _by_simplejpeg(data, jpeg, box, k, rows, may_reuse):
+    shape = -(-rows // k), -(-jpeg.size[0] // k), 3
     n = shape[0] * shape[1] * 3
     buffer = None
     if may_reuse:                       # the caller makes another tensor of it before this thread decodes again
@@ -147,8 +160,8 @@ def _by_simplejpeg(data, jpeg, box, k, may_reuse):
         if buffer is None or len(buffer) < n:
             buffer = _own.buffer = np.empty(n, np.uint8)
         buffer = buffer[:n]
-    pixels = simplejpeg.decode_jpeg(data, min_height=shape[0], min_width=shape[1], min_factor=1, buffer=buffer) if k > 1 else \
-        simplejpeg.decode_jpeg(data, buffer=buffer)
+    how = {"min_height": shape[0], "min_width": shape[1], "min_factor": 1} if k > 1 else {}
+    pixels = simplejpeg.decode_jpeg(data, buffer=buffer, strict=rows == jpeg.size[1], **how)
     (left, top, right, bottom), covered = in_scaled(box, k, jpeg.size, (pixels.shape[1], pixels.shape[0]))
     return torch.from_numpy(pixels)[top:bottom, left:right], covered
 

@@ -9,6 +9,7 @@ from ..learner import Learner
 from ..nested import split_batch
 from ..optim import Adam
 from .backbones import arch_meta, create_vision_model
+from .channels import check_channels
 from .heads import start_head_at
 from .images import Normalize
 from .torchvision_v2 import normalizes
@@ -47,7 +48,12 @@ def build_learner(where, make, dls, arch, normalize, n_out, pretrained, weights,
                         f"{type(arch).__name__}. For a model of your own write Learner(dls, model)")
     meta = arch_meta(arch)
     pretrained = bool(pretrained or weights is not None)
-    model = make(_n_out(dls, n_out, where), pretrained)
+    n_out = _n_out(dls, n_out, where)
+    if meta.source != "function":
+        check_channels(where, dls, n_in)              # before weights are fetched
+    model = make(n_out, pretrained)
+    if meta.source == "function":                     # which may make a model for other channels than 3
+        check_channels(where, dls, n_in, model[0])
     stats = meta.stats_for(weights) if normalize and pretrained and n_in == 3 else None
     if stats is None and normalize and pretrained and n_in == 3 and not _is_normalised(dls):
         warn(f"nothing is normalised: which mean and std the weights of {meta.name} expect is not known. If they were trained on "
@@ -61,11 +67,19 @@ def build_learner(where, make, dls, arch, normalize, n_out, pretrained, weights,
     return learn
 
 
-def _mean_target(dls, n_out):
-    "The mean (n_out,) of the targets of a training batch; None where they are not `n_out` numbers per item. No random stream moves."
+def mean_target(dls, n_out, maps=False):
+    """The mean (n_out,) of the targets of a training batch; None where they are not `n_out` numbers per item, or per pixel (maps). No
+    random stream moves."""
     targets = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[2]
     target = targets[0] if len(targets) == 1 else None
-    if not isinstance(target, torch.Tensor) or not target.is_floating_point() or target.numel() != len(target) * n_out:
+    if not isinstance(target, torch.Tensor) or not target.is_floating_point():
+        return None
+    if maps:
+        target = target[:, None] if target.ndim == 3 else target
+        if target.ndim != 4 or target.shape[1] != n_out:
+            return None
+        target = target.movedim(1, -1)
+    elif target.numel() != len(target) * n_out:
         return None
     mean = target.detach().reshape(-1, n_out).double().mean(0)
     return mean if torch.isfinite(mean).all() else None
@@ -91,7 +105,7 @@ def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weigh
         model = create_vision_model(arch, n_out, pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,
                                     custom_head=custom_head, concat_pool=concat_pool, pool=pool, lin_ftrs=lin_ftrs, ps=ps,
                                     first_bn=first_bn, bn_final=bn_final, lin_first=lin_first, y_range=y_range)
-        if y_range is not None and custom_head is None and init is not None and (mean := _mean_target(dls, n_out)) is not None:
+        if y_range is not None and custom_head is None and init is not None and (mean := mean_target(dls, n_out)) is not None:
             start_head_at(model[1], mean)
         return model
     return build_learner("vision_learner", make, dls, arch, normalize, n_out, pretrained, weights, cut, n_in, splitter,

@@ -14,7 +14,8 @@ from ..messages import describe, plural
 from ..model_info import eval_mode
 from ..optim import Adam
 from .backbones import create_body
-from .learner import build_learner
+from .heads import calm_before_range, start_head_at
+from .learner import build_learner, mean_target
 
 __all__ = ["DynamicUnet", "UnetBlock", "create_unet_model", "unet_learner"]
 
@@ -169,6 +170,8 @@ class DynamicUnet(nn.Module):
         if init is not None:
             apply_init(nn.Sequential(*end), init)
         layers.append(nn.Sequential(*end, *([] if y_range is None else [SigmoidRange(*y_range)])))
+        if y_range is not None and init is not None:
+            calm_before_range(layers[-1])
         self.layers = nn.ModuleList(layers)
 
     def __getitem__(self, i):
@@ -233,12 +236,16 @@ def unet_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weights
     """A `Learner` on `dls` with a `DynamicUnet` on the body of `arch`: a prediction for every pixel. If pretrained, the body starts frozen.
 
     n_out: channels of the result, default: what `dls` says, the number of codes. normalize, pretrained, weights, cut and the arguments
-    of `Learner`: as for `vision_learner`. The rest: see `DynamicUnet`.
+    of `Learner`: as for `vision_learner`. With y_range the model begins with predicting the mean target of a training batch. The rest: see
+    `DynamicUnet`.
     """
     def make(n_out, pretrained):
-        return create_unet_model(arch, n_out, _image_size(dls), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, blur=blur,
-                                 blur_final=blur_final, self_attention=self_attention, y_range=y_range, last_cross=last_cross,
-                                 bottle=bottle, act_cls=act_cls, init=init, norm_type=norm_type)
+        model = create_unet_model(arch, n_out, _image_size(dls), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, blur=blur,
+                                  blur_final=blur_final, self_attention=self_attention, y_range=y_range, last_cross=last_cross,
+                                  bottle=bottle, act_cls=act_cls, init=init, norm_type=norm_type)
+        if y_range is not None and init is not None and (mean := mean_target(dls, n_out, maps=True)) is not None:
+            start_head_at(model[-1], mean)
+        return model
     return build_learner("unet_learner", make, dls, arch, normalize, n_out, pretrained, weights, cut, n_in, splitter, loss_func=loss_func,
                          opt_func=opt_func, lr=lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias,
                          train_bn=train_bn, moms=moms)

@@ -21,12 +21,9 @@ from minifast.checks.start import (
     entropy,
     expected_at_start,
     frequencies,
-    head_bias,
-    init_head,
 )
 from minifast.checks.updates import all_rows_equal, dead_share, saturated_share, silent_items, update_ratio
 from minifast.checks.wiring import best_and_worst, looks_like
-from minifast.layers import SigmoidRange
 from minifast.learner import Learner
 from minifast.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 
@@ -72,16 +69,6 @@ def test_expected_loss_at_the_start():
     assert constant_values(values, "huber_loss") is None
 
 
-def test_head_bias():
-    y = torch.tensor([0] * 30 + [1] * 10)
-    bias = head_bias("class logits", y, 2)
-    assert bias.softmax(0).tolist() == pytest.approx([31 / 42, 11 / 42]) and float(bias.mean()) == pytest.approx(0, abs=1e-6)
-    assert head_bias("logits", torch.tensor([[1.0], [0.0], [0.0], [0.0]]), 1).sigmoid().item() == pytest.approx(2 / 6)
-    assert head_bias("values", torch.tensor([[2.0, 5.0], [4.0, 7.0]]), 2).tolist() == [3.0, 6.0]
-    last = SigmoidRange(0, 10)
-    assert last(head_bias("values", torch.tensor([[2.0], [3.0]]), 1, last)).item() == pytest.approx(2.5, abs=1e-4)
-
-
 def loss_of(learn):
     with torch.no_grad():
         return sum(float(learn.loss_func(learn.model(x), y)) * len(x) for x, y in learn.dls.train) / 160
@@ -92,24 +79,24 @@ def test_init_head_makes_the_first_loss_that_of_a_guess():
     y = (y == 2).long() * (torch.arange(240) % 3 == 0)
     learn = classifier(mlp(out=2), x=x, y=y)
     nn.init.zeros_(learn.model[-1].weight)
-    assert init_head(learn) is learn
+    assert learn.init_head() is learn
     assert loss_of(learn) == pytest.approx(entropy(frequencies(y[:160], 2)), abs=2e-3)
     learn = regressor(y=points()[0][:, :1] + 1000)
     assert loss_of(learn) > 1e5
-    init_head(learn)
+    learn.init_head()
     assert loss_of(learn) < 5 and float(learn.model[-1].bias.detach()) == pytest.approx(1000, abs=1)
 
 
 def test_init_head_refuses():
     with pytest.raises(ValueError, match="does not know what the output means"):
-        init_head(classifier(loss=lambda p, t: F.cross_entropy(p, t)))
+        classifier(loss=lambda p, t: F.cross_entropy(p, t)).init_head()
     model = mlp()
     model[-1] = nn.Linear(32, 3, bias=False)
     with pytest.raises(ValueError, match="needs a model that ends with a linear or convolutional layer with bias"):
-        init_head(classifier(model))
+        classifier(model).init_head()
     nan = next(a for a in BROKEN if a.name == "NaN targets").make()
     with pytest.raises(ValueError, match="NaN or infinite"):
-        init_head(nan)
+        nan.init_head()
 
 
 def test_rows_ratios_and_shares():

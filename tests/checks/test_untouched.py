@@ -11,7 +11,7 @@ from zoo import loaders, points, table, table_loaders
 
 from minifast.callback import Callback
 from minifast.callbacks.mix import MixUp
-from minifast.checks import capacity, dependency, evaluation, learner, updates, wiring
+from minifast.checks import baseline, capacity, dependency, evaluation, learner, updates, wiring
 from minifast.checks.learner import check_learner
 from minifast.checks.loaders import check_loaders
 from minifast.data.loaders import DataLoaders
@@ -114,7 +114,7 @@ def test_a_check_changes_nothing(trained, torch_loaders):
 
 
 POINTS = [(wiring, "runs"), (wiring, "modes"), (dependency, "inputs_used"), (updates, "gradients"), (updates, "step_sizes"),
-          (capacity, "few_items"), (evaluation, "repeats"), (evaluation, "agree")]
+          (capacity, "few_items"), (baseline, "score_to_beat"), (evaluation, "repeats"), (evaluation, "agree")]
 
 
 @pytest.mark.parametrize("at", ["forward 1", "forward 7", "forward 40", "backward 2", "backward 12", "step 3"])

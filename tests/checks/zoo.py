@@ -71,6 +71,13 @@ def mlp(d=6, out=3, hidden=32, last=None):
     return nn.Sequential(*layers, *([last] if last is not None else []))
 
 
+def trained(learn, epochs, lr=1e-2):
+    "The learner, fitted without a word."
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(epochs, lr)
+    return learn
+
+
 def classifier(model=None, loss=None, x=None, y=None, c=None, **kw):
     xs, ys = points()
     return Learner(loaders(xs if x is None else x, ys if y is None else y, c=c), model or mlp(), loss or CrossEntropyLossFlat(), **kw)
@@ -134,6 +141,29 @@ def tokens(n=240, length=12, words=30, seed=0):
     return x, y
 
 
+WORDS = ["xxunk", "xxpad", *(f"w{i}" for i in range(28))]
+
+
+def ragged(n=240, seed=0):
+    "Texts of 3 to 20 of the ids 2 to 29, and whether small ids are many."
+    lengths = torch.randint(3, 21, (n,), generator=rng(seed)).tolist()
+    x = [torch.randint(2, 30, (k,), generator=rng(seed + 1 + i)).tolist() for i, k in enumerate(lengths)]
+    return x, [int(sum(w < 10 for w in t) > 0.3 * len(t)) for t in x]
+
+
+class Texts(list):
+    "Texts and labels, and the vocabularies of both."
+    vocab = [WORDS, ["neg", "pos"]]
+
+
+def text_loaders(x, y, n_train=160, **kw):
+    from minifast.data.sequences import PadSequences
+    pad = PadSequences(**{"pad_value": 1, **kw})
+    items = list(zip(x, y, strict=True))
+    return DataLoaders(DataLoader(Texts(items[:n_train]), bs=16, shuffle=True, before_batch=pad, split_idx=0, num_workers=0),
+                       DataLoader(Texts(items[n_train:]), bs=16, before_batch=pad, split_idx=1, num_workers=0))
+
+
 def picture_files(folder, per_class=12, classes=("disc", "bar"), seed=0, size=48):
     "Small JPEGs `folder/{train,valid}/{class}/{class}_{i}.jpg` of noisy shapes."
     from PIL import Image
@@ -165,6 +195,15 @@ def table(n=300, seed=0):
     df = pd.DataFrame({"age": r.normal(40, 12, n), "hours": r.normal(38, 9, n), "job": r.choice(["a", "b", "c"], n)})
     score = (df.age - 40) / 12 + (df.job == "a") - (df.hours - 38) / 20 + r.normal(0, 0.5, n)
     df["rich"] = np.where(score > 0.3, "yes", "no")
+    return df
+
+
+def squares(n=900, seed=0):
+    "A table whose target is that of a chess board: no line divides it."
+    import pandas as pd
+    r = np.random.default_rng(seed)
+    df = pd.DataFrame(r.uniform(-1, 1, (n, 3)), columns=["a", "b", "c"])
+    df["rich"] = np.where((df.a > 0) ^ (df.b > 0), "yes", "no")
     return df
 
 

@@ -3,7 +3,22 @@
 import numpy as np
 import torch
 from torch.utils.data import TensorDataset
-from zoo import broken, image_loaders, loaders, numbers, picture_files, points, rng, table, table_loaders, tokens
+from zoo import (
+    WORDS,
+    Texts,
+    broken,
+    image_loaders,
+    loaders,
+    numbers,
+    picture_files,
+    points,
+    ragged,
+    rng,
+    table,
+    table_loaders,
+    text_loaders,
+    tokens,
+)
 
 from minifast.transform import RandTransform, Transform
 
@@ -250,6 +265,50 @@ def _():
     x, y = tokens()
     x[:, ::2] = 0
 
-    class Texts(TensorDataset):
-        vocab = [["xxunk", "xxpad", *(f"w{i}" for i in range(28))], ["neg", "pos"]]
-    return loaders(x, y, cls=Texts)
+    class Rows(TensorDataset):
+        vocab = [WORDS, ["neg", "pos"]]
+    return loaders(x, y, cls=Rows)
+
+
+@broken("most texts cut off", "MF836")
+def _():
+    return text_loaders(*ragged(), max_len=6)
+
+
+@broken("empty texts", "MF836")
+def _():
+    x, y = ragged()
+    return text_loaders([[] if i % 10 == 3 else t for i, t in enumerate(x)], y)
+
+
+@broken("ids that the vocabulary does not have", "MF836")
+def _():
+    x, y = ragged()
+    x[40][1], x[41][0] = 30, 31
+    return text_loaders(x, y)
+
+
+@broken("words of validation unknown", "MF836")
+def _():
+    x, y = ragged()
+    return text_loaders([t if i < 160 else [0 if w > 14 else w for w in t] for i, t in enumerate(x)], y)
+
+
+@broken("a vocabulary of its own for validation", "MF836")
+def _():
+    class Others(Texts):
+        vocab = [[*WORDS[:2], *WORDS[:1:-1]], ["neg", "pos"]]
+
+    dls = text_loaders(*ragged())
+    return dls.new(dls.train, dls.valid.new(Others(dls.valid_ds)))
+
+
+@broken("padding with a word", "MF836", "tip")
+def _():
+    return text_loaders(*ragged(), pad_value=0)
+
+
+@broken("batches that are mostly padding", "MF836", "tip")
+def _():
+    x, y = ragged()
+    return text_loaders([t * 12 if i % 16 == 5 else t[:4] for i, t in enumerate(x)], y)

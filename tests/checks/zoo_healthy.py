@@ -18,16 +18,20 @@ from zoo import (
     picture_files,
     picture_learner,
     points,
+    ragged,
     regressor,
     rng,
     shapes,
     table,
     table_loaders,
+    text_loaders,
     tokens,
+    trained,
 )
 
 from minifast.callbacks.mix import MixUp
 from minifast.data.loaders import DataLoader, DataLoaders
+from minifast.data.samplers import WeightedSampler
 from minifast.layers import SigmoidRange
 from minifast.learner import Learner
 from minifast.losses import (
@@ -136,10 +140,7 @@ def _():
 
 @healthy("a trained model")
 def _():
-    learn = classifier()
-    with learn.no_bar(), learn.no_logging():
-        learn.fit(4, 1e-2)
-    return learn
+    return trained(classifier(), 4)
 
 
 @healthy("dropout and layer norm")
@@ -230,6 +231,18 @@ def _():
     return Learner(loaders(x, y), model, CrossEntropyLossFlat())
 
 
+@healthy("texts of different lengths, filled up")
+def _():
+    torch.manual_seed(0)
+
+    def mean_of_words(s, x):
+        real = (x != 1)[..., None]
+        return s.head((s.emb(x) * real).sum(1) / real.sum(1))
+
+    model = Model(mean_of_words, emb=nn.Embedding(30, 24, padding_idx=1), head=nn.Linear(24, 2))
+    return Learner(text_loaders(*ragged(), max_len=19), model, CrossEntropyLossFlat())
+
+
 @healthy("a language model", causal=True)
 def _():
     torch.manual_seed(0)
@@ -296,6 +309,36 @@ def _():
 def _():
     from minifast.tabular.learner import tabular_learner
     return tabular_learner(table_loaders(table()), layers=[32, 16], metrics=accuracy)
+
+
+@healthy("a trained table")
+def _():
+    from minifast.tabular.learner import tabular_learner
+    torch.manual_seed(0)
+    return trained(tabular_learner(table_loaders(table()), layers=[32, 16], metrics=accuracy), 4)
+
+
+@healthy("trained on rare classes, drawn as often as the others")
+def _():
+    x, y = points(n=400, classes=10)
+    y = (y > 8).long()
+    train, valid = TensorDataset(x[:260], y[:260]), TensorDataset(x[260:], y[260:])
+    drawn = WeightedSampler(torch.where(y[:260] == 1, 9.0, 1.0))
+    dls = DataLoaders(DataLoader(train, bs=32, sampler=drawn, split_idx=0), DataLoader(valid, bs=32, split_idx=1))
+    return trained(Learner(dls, mlp(out=2), CrossEntropyLossFlat(), metrics=accuracy), 8)
+
+
+@healthy("trained with class weights")
+def _():
+    x, y = points(n=400, classes=10)
+    y = (y > 8).long()
+    weighted = CrossEntropyLossFlat(weight=torch.tensor([1.0, 9.0]))
+    return trained(classifier(mlp(out=2), weighted, x, y, metrics=accuracy), 8)
+
+
+@healthy("trained numbers")
+def _():
+    return trained(regressor(metrics=rmse), 12)
 
 
 @healthy("pictures in folders, xresnet")

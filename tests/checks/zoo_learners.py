@@ -111,7 +111,11 @@ def _():
 @broken("BCELoss on raw outputs", "MF105")
 def _():
     x, y = points(classes=2)
-    return classifier(mlp(out=1), nn.BCELoss(), x, y[:, None].float())
+    model = mlp(out=1)
+    with torch.no_grad():
+        model[-1].weight.mul_(4)                    # so that some outputs are below 0, whatever the seed
+        model[-1].bias.zero_()
+    return classifier(model, nn.BCELoss(), x, y[:, None].float())
 
 
 @broken("ReLU at the end of a classifier", "MF106")

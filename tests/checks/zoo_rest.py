@@ -4,7 +4,7 @@ import time
 import torch
 from PIL import Image
 from torch.utils.data import TensorDataset
-from zoo import Model, broken, classifier, convnet, image_loaders, loaders, mlp, picture_files, points
+from zoo import Model, broken, classifier, convnet, image_loaders, loaders, mlp, picture_files, points, rng, squares, table_loaders, trained
 
 from minifast.learner import Learner
 from minifast.losses import CrossEntropyLossFlat
@@ -47,6 +47,34 @@ def _():
     return classifier(Model(lambda s, x: s.net(x + (100 * torch.randn_like(x) if s.training else 0)), net=mlp()))
 
 
+@broken("classes numbered otherwise in validation", "MF504")
+def _():
+    x, y = points()
+    y[160:] = (y[160:] + 1) % 3
+    return trained(classifier(x=x, y=y), 25)
+
+
+@broken("labels drawn by lot, learned by heart", "MF504")
+def _():
+    x, y = points(n=600)
+    return trained(classifier(mlp(hidden=64), x=x, y=y[torch.randperm(len(y), generator=rng(5))]), 40)
+
+
+@broken("overfitted: right more often than a guess, but too sure of it", "MF504", "tip")
+def _():
+    x, y = points(n=600)
+    lots = torch.randint(0, 3, (600,), generator=rng(6))
+    y = torch.where(torch.rand(600, generator=rng(7)) < 0.5, lots, y)
+    return trained(classifier(mlp(hidden=64), x=x, y=y), 40)
+
+
+@broken("a network too small for the table", "MF504", "tip")
+def _():
+    from minifast.tabular.learner import tabular_learner
+    torch.manual_seed(0)
+    return trained(tabular_learner(table_loaders(squares(), (), ("a", "b", "c")), layers=[2], metrics=accuracy), 3)
+
+
 @broken("each batch is scaled by its own mean and spread", "MF602")
 def _(folder):
     class OwnScale(Transform):
@@ -59,7 +87,10 @@ def _(folder):
         with Image.open(file) as im:
             darker = im.point(lambda v, k=k: int(v * (0.3 + 0.7 * (k % 3) / 2)))
         darker.save(file)
-    return Learner(image_loaders(folder, batch_tfms=OwnScale()), convnet(out=2, c_in=3), metrics=accuracy)
+    model = convnet(out=2, c_in=3)
+    with torch.no_grad():
+        model[-1].weight.mul_(3)                    # so that the outputs differ by more than a little, whatever the seed
+    return Learner(image_loaders(folder, batch_tfms=OwnScale()), model, metrics=accuracy)
 
 
 @broken("a step waits for its items", "MF701", "tip")

@@ -147,6 +147,20 @@ CASES = {
     "no such weights file": (lambda p: vision_learner(_pictures(p), resnet18, weights=p / "none.pth"), OSError, r"none\.pth.*no such file"),
     "tta with nothing to vary": (lambda p: _small_vision(p).tta(), ValueError, r"nothing to vary.*aug_transforms"),
     "misspelt keyword of aug_transforms": (lambda p: aug_transforms(max_rot=5), TypeError, r"max_rot"),
+    "grey pictures for a model of colours": (lambda p: vision_learner(_grey(p), "resnet18", pretrained=False), ValueError,
+                                             r"3 channels, those of the data have 1, .*vision_learner\(\.\.\., n_in=1\)"),
+    "normalised twice": (lambda p: _pictures(p).with_tfms([Normalize(), Normalize.from_stats(*imagenet_stats)]), ValueError,
+                         r"two transforms of this pipeline normalise.*Keep one of them"),
+    "draws of the wrong number": (lambda p: Rotate(p=1, draw=[1, 2, 3])(torch.rand(4, 3, 8, 8)), ValueError,
+                                  r"Rotate\(draw=\.\.\.\) takes .* one per picture of the batch, 4 here; received list of 3"),
+    "draws that are no numbers": (lambda p: Zoom(draw="big"), TypeError, r"Zoom\(draw=\.\.\.\) takes a number.*received str 'big'"),
+    "export": (lambda p: learner().export(), AttributeError, r"no attribute 'export': write learn\.save\('name'\)"),
+    "no name to save under": (lambda p: learner().save(None), TypeError, r"name, such as 'stage-1'.*received NoneType"),
+    "item of a test set that is none": (lambda p: list(_pictures(p).test_dl([get_image_files(p / "train")[0], 3])), TypeError,
+                                        r"PILImage.create takes a file name.*received int 3"),
+    "a dict as a test set": (lambda p: _pictures(p).test_dl({"a": 1}), TypeError, r"items must be a list.*received dict"),
+    "init_head without a bias to set": (lambda p: learner(nn.Linear(4, 3, bias=False)).init_head(), ValueError,
+                                        r"linear or convolutional layer with bias.*Linear\(in_features=4"),
     "probability above one": (lambda p: Flip(p=3), ValueError, r"p=3.*0 to 1|p is a probability"),
 }
 
@@ -164,6 +178,10 @@ def _all_frozen():
 
 def _pictures(path):
     return ImageDataLoaders.from_folder(path, item_tfms=Resize(16), bs=4, num_workers=0)
+
+
+def _grey(path):
+    return ImageDataLoaders.from_folder(path, item_tfms=Resize(16), bs=4, num_workers=0, img_cls=PILImageBW)
 
 
 def _small_vision(path):

@@ -10,12 +10,12 @@ FLOORS = {
        "checkpoint progress freezing",
     2: "data.* callbacks.* loop_state",
     3: "inference learner saving vocabularies parts memory",
-    4: "ensemble.* search checks.* interpret.*",
+    4: "ensemble.* search checks.* interpret.* first_guess",
     5: "vision.* tabular.* collab basics demo doctor __main__",
 }
 #: Imports that point upwards on purpose, inside one function each: (importer, imported).
 UPWARD = {("transform", "vision.torchvision_v2"), ("inference", "vision.tta_geometry"), ("learner", "checks.learner"),
-          ("learner", "checks.start"), ("learner", "checks.speed"), ("data.loaders", "checks.loaders")}
+          ("learner", "first_guess"), ("learner", "checks.speed"), ("data.loaders", "checks.loaders")}
 
 
 def modules():

@@ -242,6 +242,35 @@ def test_pictures_that_need_no_resizing_stay_what_they_are(tmp_path, decoder, k)
         assert np.array_equal(got.permute(1, 2, 0).numpy(), expected)
 
 
+@pytest.mark.parametrize("how", [{}, {"subsampling": 0}, {"subsampling": 1}, {"progressive": True}, {"restart_marker_blocks": 3},
+                                 {"restart_marker_rows": 1, "progressive": True}, {"optimize": True, "mode": "L"}],
+                         ids=lambda how: "-".join(map(str, how)) or "plain")
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_rows_below_the_part_are_not_decoded(tmp_path, monkeypatch, decoder, how, k):
+    mode = how.get("mode", "RGB")
+    how = {name: value for name, value in how.items() if name != "mode"}
+    Image.fromarray(photo(620, 587)).convert(mode).save(tmp_path / "a.jpg", quality=90, **how)
+    data = (tmp_path / "a.jpg").read_bytes()
+    header = jpeg.read_header(data)
+    decoded = []
+    for name in ("_by_simplejpeg", "_by_pillow"):
+        known = getattr(jpeg, name)
+        monkeypatch.setattr(jpeg, name, lambda d, *a, known=known, **kw: decoded.append(jpeg.read_header(d).size[1]) or known(d, *a, **kw))
+    size = None if k == 1 else (8, 8)
+    for top in range(0, 500, 37):
+        for bottom in (top + 8 * k, top + 64, 587):
+            box = (30, top, 30 + 8 * k if k > 1 else 200, bottom)
+            if bottom > 587 or (size and jpeg.draft_scale(box, size) != k):
+                continue
+            part, covered = jpeg.decode(data, header, mode, box, size)
+            part = part.clone()
+            monkeypatch.setattr(jpeg, "_BELOW", 10_000)
+            whole, also_covered = jpeg.decode(data, header, mode, box, size)
+            monkeypatch.setattr(jpeg, "_BELOW", 32)
+            assert torch.equal(part, whole) and covered == also_covered, (box, k)
+    assert min(decoded) < 100 and max(decoded) == 587
+
+
 def test_threads_decode_at_the_same_time(file, decoder, tmp_path):
     "Each thread has its own buffer."
     files = []

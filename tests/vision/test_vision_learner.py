@@ -11,7 +11,7 @@ from minifast.data.files import get_image_files
 from minifast.data.loaders import DataLoaders
 from minifast.metrics import accuracy
 from minifast.vision.augment_item import Resize
-from minifast.vision.images import Normalize, PILImage, imagenet_stats
+from minifast.vision.images import Normalize, PILImage, PILImageBW, imagenet_stats
 from minifast.vision.learner import cnn_learner, vision_learner
 from minifast.vision.loaders import ImageDataLoaders
 
@@ -75,7 +75,8 @@ def test_what_adds_no_normalisation(dls, folder, weights):
     theirs = ImageDataLoaders.from_folder(folder, valid_pct=0.2, item_tfms=Resize(32), bs=8, num_workers=0, device="cpu",
                                           batch_tfms=v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(*imagenet_stats)]))
     assert vision_learner(theirs, "squeezenet1_1", weights=weights).dls is theirs
-    assert not vision_learner(dls, "squeezenet1_1", weights=weights, n_in=1, n_out=2).dls.train.after_batch[1:]
+    grey = ImageDataLoaders.from_folder(folder, valid_pct=0.2, item_tfms=Resize(32), bs=8, num_workers=0, device="cpu", img_cls=PILImageBW)
+    assert not vision_learner(grey, "squeezenet1_1", weights=weights, n_in=1).dls.train.after_batch[1:]
     pictures = torch.utils.data.TensorDataset(torch.rand(4, 3, 32, 32), torch.arange(4) % 2)
     torchs = DataLoaders(torch.utils.data.DataLoader(pictures), device="cpu")
     with pytest.warns(UserWarning, match="the loaders are not minifast's, so nothing is normalised here.*say normalize=False"):

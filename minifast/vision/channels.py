@@ -1,0 +1,75 @@
+"""How many channels the pictures of a loader have, before a model is made for them."""
+import numpy as np
+import torch
+from PIL import Image, ImageMode
+from torch import nn
+
+from ..messages import describe
+from ..nested import split_batch
+from ..seeds import fixed_seed
+from .images import PILBase
+
+__all__ = ["check_channels", "first_convolution"]
+
+
+def first_convolution(model):
+    "The first convolution of pictures in `model`; None if there is none."
+    return next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+
+
+def _bands(mode):
+    return len(ImageMode.getmode(mode).bands)
+
+
+def _of_picture(x):
+    "Channels of one picture, as far as its shape says."
+    if isinstance(x, Image.Image):
+        return _bands(x.mode)
+    return x.shape[0] if isinstance(x, (torch.Tensor, np.ndarray)) and x.ndim == 3 else None
+
+
+def _expected(dataset):
+    """The channels that the items of a dataset seem to have: of its tensors, of the class that opens its pictures, or of one item, which is
+    made only if nothing else says it. None if it cannot be told. Batch transforms may change it."""
+    dataset = getattr(dataset, "dataset", dataset)                       # of a torch Subset
+    tensors = getattr(dataset, "tensors", ())
+    if isinstance(tensors, (tuple, list)) and tensors and isinstance(tensors[0], torch.Tensor):
+        return tensors[0].shape[1] if tensors[0].ndim == 4 else None
+    for pipe in list(getattr(dataset, "pipelines", ()))[:1]:
+        for f in pipe:
+            cls = getattr(f.encodes, "__self__", None)
+            if isinstance(cls, type) and issubclass(cls, PILBase):
+                return _bands(cls.pixel_mode)
+    try:
+        with fixed_seed():
+            sample = dataset[0]
+        return _of_picture(sample[0] if isinstance(sample, (tuple, list)) else sample)
+    except Exception:                   # what is wrong with the item is said when the first batch is made
+        return None
+
+
+def _pictures(dls):
+    "The first input of a training batch, if it is pictures (B,C,H,W)."
+    try:
+        x = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[0][0]
+    except Exception:
+        return None
+    return x if isinstance(x, torch.Tensor) and x.ndim == 4 else None
+
+
+def check_channels(where, dls, n_in, model=None):
+    """Refuse to make a model of `n_in` channels for pictures that have others; of a `model` its first convolution says how many.
+
+    A batch is made only where the items seem not to fit, because a transform of the loader may yet change them. where: the caller."""
+    if model is not None:
+        conv = first_convolution(model)
+        n_in = n_in if conv is None else conv.in_channels
+    if _expected(getattr(getattr(dls, "train", None), "dataset", None)) in (None, n_in):
+        return
+    x = _pictures(dls)
+    if x is None or x.shape[1] == n_in:
+        return
+    other = {1: ", or open the pictures in colour: ImageBlock(PILImage), img_cls=PILImage", 3: "" if n_in != 1 else
+             ", or open the pictures in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"}.get(x.shape[1], "")
+    raise ValueError(f"{where}(n_in={n_in}): the model would take pictures of {n_in} channel{'s' * (n_in != 1)}, those of the data have "
+                     f"{x.shape[1]}, {describe(x)}. Write {where}(..., n_in={x.shape[1]}){other}")
