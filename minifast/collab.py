@@ -16,7 +16,7 @@ import torch
 
 from .data.block import RegressionBlock
 from .data.categories import NA
-from .first_guess import before_range
+from .head_outputs import before_range
 from .layers import Embedding, Module, SigmoidRange, sigmoid_range
 from .losses import MSELossFlat
 from .messages import describe, did_you_mean, plural

@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-from ..first_guess import before_range, give_outputs
+from ..head_outputs import before_range, give_outputs
 from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 
 __all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]

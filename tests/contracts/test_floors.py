@@ -5,7 +5,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "minifast"
 
 FLOORS = {
-    0: "messages items nested device seeds guarded course plots layers layers_base model_info allocator",
+    0: "messages items nested device seeds guarded course plots layers layers_base head_outputs model_info allocator",
     1: "callback schedule groups optim steppers lookahead losses losses_known metrics metrics_base metrics_sklearn hooks transform "
        "checkpoint progress freezing",
     2: "data.* callbacks.* loop_state",
