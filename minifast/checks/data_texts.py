@@ -210,7 +210,7 @@ def _of_ids(data, samples):
     padding = words.padding if words is not None and words.padding is not None else padding_of([r for s in samples for r in s.rows])
     counts = [count(s.rows, words, padding) for s in samples]
     lengths = np.concatenate([c.lengths for c in counts])
-    if words is None and not any(pads) and (lengths == lengths[0]).all():
+    if words is None and not any(pads) and ((lengths == lengths[0]).all() or _are_flags(samples)):
         return not_applicable("MF836", "the inputs are whole numbers, as many in each item, and nothing says that they are words")
     if words is None and sum(c.negative for c in counts) > 0.2 * lengths.sum():
         return not_applicable("MF836", "the inputs are whole numbers, many of them negative: no ids")
@@ -229,6 +229,12 @@ def _of_ids(data, samples):
             _two_vocabularies(words, other, found, numbers)
         _wrong_padding(pads, words, found)
     return _verdict(found, said, items, numbers)
+
+
+def _are_flags(samples):
+    "Whether rows, all as long, hold no more than two different numbers: one that only ends rows is then not padding but 'no'."
+    rows = [r for s in samples for r in s.rows]
+    return len({len(r) for r in rows}) == 1 and len(np.unique(np.concatenate(rows))) <= 2
 
 
 def _verdict(found, said, items, numbers):

@@ -27,6 +27,7 @@ decoder = "pillow" if simplejpeg is None or os.environ.get("MINIFAST_JPEG", "").
 
 _SCALES = 8, 4, 2
 _BELOW = 32             # rows decoded below what is shown: colours are blended with those of the next rows, a block has up to 32
+_LEFT_OUT = "extraneous bytes before marker"            # what libjpeg says of them
 _BASELINE_OR_PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _own = threading.local()                # each thread decodes into a buffer of its own
@@ -152,16 +153,21 @@ def in_scaled(box, k, full, size):
 
 
 def _by_simplejpeg(data, jpeg, box, k, rows, may_reuse):
-    shape = -(-rows // k), -(-jpeg.size[0] // k), 3
+    shape, cut = (-(-rows // k), -(-jpeg.size[0] // k), 3), rows < jpeg.size[1]
     n = shape[0] * shape[1] * 3
-    buffer = None
+    buffer = np.empty(n, np.uint8) if cut and not may_reuse else None
     if may_reuse:                       # the caller makes another tensor of it before this thread decodes again
         buffer = getattr(_own, "buffer", None)
         if buffer is None or len(buffer) < n:
             buffer = _own.buffer = np.empty(n, np.uint8)
         buffer = buffer[:n]
     how = {"min_height": shape[0], "min_width": shape[1], "min_factor": 1} if k > 1 else {}
-    pixels = simplejpeg.decode_jpeg(data, buffer=buffer, strict=rows == jpeg.size[1], **how)
+    try:
+        pixels = simplejpeg.decode_jpeg(data, buffer=buffer, strict=True, **how)
+    except ValueError as e:             # all is decoded, and the rows left out are more than the header says: nothing else may be wrong
+        if not cut or _LEFT_OUT not in str(e):
+            raise
+        pixels = buffer.reshape(shape)
     (left, top, right, bottom), covered = in_scaled(box, k, jpeg.size, (pixels.shape[1], pixels.shape[0]))
     return torch.from_numpy(pixels)[top:bottom, left:right], covered
 

@@ -161,12 +161,14 @@ def test_an_empty_tensor_of_floats_is_an_empty_text():
     (lambda: loaders(*points()), "neither ids of words nor text"),
     (lambda: table_loaders(table()), "rows of a table"),
     (lambda: loaders(torch.randint(0, 9, (240, 5)), torch.arange(240) % 2), "as many in each item, and nothing says that they are words"),
+    (lambda: loaders((torch.arange(6) < torch.randint(0, 7, (240, 1))).long(), torch.arange(240) % 2),        # a level in thermometer code
+     "as many in each item, and nothing says that they are words"),
     (lambda: two([[-5, 3], [4, -2, -7]] * 20, [[1, 2]], pad_value=0), None),
     (lambda: DataLoaders(DataLoader([("ann", 0), ("bob", 1)] * 20, bs=4)), "names or labels rather than texts"),
     (lambda: DataLoaders(DataLoader([("the same four words", 0)] * 20, bs=4)), "names or labels rather than texts"),
     (lambda: DataLoaders([(torch.ones(4, 3), torch.zeros(4))] * 2), "neither ids of words nor text"),
     (lambda: DataLoaders(DataLoader([(torch.tensor(2), torch.tensor(5), 1.0)] * 20, bs=4, n_inp=2)), "neither ids of words nor text"),
-], ids=range(8))
+], ids=range(9))
 def test_not_applicable(make, why):
     result = check(make())
     assert result.verdict == ("not applicable" if why else "issue") and (why or "outside the vocabulary") in result.found, result

@@ -53,3 +53,8 @@ def test_package_itself_imports_nothing():
 
 def test_star_import_brings_no_web_stack():
     assert {"sklearn", "fastprogress", "scipy", "timm", "starlette"} & modules_after("from minifast.vision.all import *") == set()
+
+
+def test_the_applications_bring_no_checks():
+    found = modules_after("from minifast.vision.all import *\nfrom minifast.collab import *")
+    assert {m for m in found if m.startswith(("minifast.checks", "minifast.first_guess"))} == set()

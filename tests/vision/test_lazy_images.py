@@ -315,6 +315,26 @@ def test_damaged_pixels_are_named_when_they_are_decoded(file, decoder):
         PILImage.create(bytes(data)).load()
 
 
+@pytest.mark.parametrize("size", [None, (8, 8)], ids=["as it is", "smaller"])
+def test_damage_is_seen_where_only_the_top_is_decoded(file, decoder, size):
+    data = bytearray(file.read_bytes())
+    at = data.index(b"\xff\xda") + 400
+    data[at:at + 2] = b"\xff\x44"                             # a marker that no JPEG has, where the codes of the first rows are
+    header = jpeg.read_header(bytes(data))
+    for box in ((0, 0, 64, 64), (0, 0, *header.size)):
+        with pytest.raises(OSError, match="broken data stream"):
+            jpeg.decode(bytes(data), header, "RGB", box, size)
+
+
+def test_what_is_left_out_is_no_damage(file, monkeypatch):
+    pytest.importorskip("simplejpeg")
+    data = file.read_bytes()
+    monkeypatch.setattr(jpeg, "decoder", "simplejpeg")
+    monkeypatch.setattr(jpeg, "_by_pillow", None)
+    for size in (None, (8, 8)):
+        assert jpeg.decode(data, jpeg.read_header(data), "RGB", (0, 0, 64, 64), size)[0].shape[2] == 3
+
+
 def test_headers_that_are_left_to_pillow(file, monkeypatch):
     data = file.read_bytes()
     assert jpeg.read_header(data).size == (W, H)
