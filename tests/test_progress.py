@@ -87,7 +87,9 @@ class Terminal:
         self.columns, self.raw = columns, b""
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        own_terminal = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"          # so that ^C arrives as a signal
+        # so that ^C arrives as a signal, and is heard even where the tests run as a job in the background, which ignores it
+        own_terminal = ("import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+                        "signal.signal(signal.SIGINT, signal.default_int_handler)\n")
         self.process = subprocess.Popen([sys.executable, "-c", own_terminal + script], stdin=slave, stdout=slave, stderr=slave, env=env,
                                         start_new_session=True)
         os.close(slave)
