@@ -10,7 +10,7 @@ from torch import nn
 from .checks.data_probe import labels_of
 from .checks.guess import constant_output
 from .checks.probe import probing
-from .checks.wiring import class_axis
+from .checks.wiring import class_axis, layers_run
 from .groups import NORM_TYPES
 from .head_outputs import before_range, give_outputs
 from .losses_known import kind_of
@@ -74,15 +74,7 @@ def init_head(learn, n_items=10_000):
 
 def _last_layers(probe):
     "`(norm or None, last, modules after it)`: the last layer of the model that can set the outputs, by its bias or by that of `norm`."
-    seen = []
-    leaf = [m for m in probe.model.modules() if not any(True for _ in m.children())]
-    handles = [m.register_forward_hook(lambda mod, i, o: seen.append(mod)) for m in leaf]
-    try:
-        probe.output()
-    finally:
-        for h in handles:
-            h.remove()
-    seen = [m for m in seen if not isinstance(m, _NO_CHANGE)]
+    seen = [m for m in layers_run(probe) if not isinstance(m, _NO_CHANGE)]
     at = next((i for i in reversed(range(len(seen))) if isinstance(seen[i], (*_LINEAR, *NORM_TYPES))), None)
     if at is not None:
         last, norm = seen[at], seen[at - 1] if at and isinstance(seen[at - 1], NORM_TYPES) else None

@@ -217,7 +217,7 @@ def _rows(probe, train_positions, valid_positions):
 
 
 def _evidence(probe, scores, rivals, y):
-    "Loss, accuracy or RMSE, and the learner's own metrics, by name."
+    "Loss, accuracy or RMSE, and the learner's own metrics, by name; those that ask for more than predictions and targets are named."
     numbers, own = {"validation_items": len(scores["constant"].loss)}, "rmse" if probe.kind == "values" else "accuracy"
     for name, s in scores.items():
         numbers[f"{name}_loss"] = s.mean_loss
@@ -227,7 +227,9 @@ def _evidence(probe, scores, rivals, y):
             continue
         for name, preds in rivals.items():
             value = _metric(probe, metric, preds, y)
-            if isinstance(value, float) and math.isfinite(value):
+            if value is None:
+                numbers["metrics_left_out"] = sorted({*numbers.get("metrics_left_out", ()), metric.name})
+            elif math.isfinite(value):
                 numbers[f"{name}_{metric.name}"] = value
     return numbers
 

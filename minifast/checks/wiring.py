@@ -205,10 +205,10 @@ def _floor(pred, axis, found):
     return float(torch.log1p((n - 1) * torch.exp(torch.tensor(-1.0))))
 
 
-def last_layer(probe):
-    "The last module without children that is run, and its name; (None, '') if none has been seen."
+def layers_run(probe):
+    "The modules without children, in the order in which they are run."
     def find():
-        seen, names = [], {m: n for n, m in probe.model.named_modules()}
+        seen = []
         leaf = [m for m in probe.model.modules() if not any(True for _ in m.children())]
         handles = [m.register_forward_hook(lambda mod, i, o: seen.append(mod)) for m in leaf]
         try:
@@ -216,8 +216,14 @@ def last_layer(probe):
         finally:
             for h in handles:
                 h.remove()
-        return (seen[-1], names[seen[-1]]) if seen else (None, "")
-    return probe.once("last_layer", find)
+        return seen
+    return probe.once("layers_run", find)
+
+
+def last_layer(probe):
+    "The last module without children that is run, and its name; (None, '') if none has been seen."
+    seen = layers_run(probe)
+    return (seen[-1], next(n for n, m in probe.model.named_modules() if m is seen[-1])) if seen else (None, "")
 
 
 def reach(probe):

@@ -41,6 +41,7 @@ from minifast.losses import (
     MSELossFlat,
 )
 from minifast.metrics import accuracy, mae, rmse
+from minifast.metrics_base import Metric
 
 ALL = [f"MF{n}" for n in (101, 102, 103, 108)]
 
@@ -408,3 +409,23 @@ def test_generators_of_torch_loaders_are_put_back():
                       TorchDataLoader(TensorDataset(x[160:], y[160:]), 32))
     learn, before = Learner(dls, mlp(), nn.CrossEntropyLoss()), g.get_state()
     assert found(learn).verdict == "pass" and torch.equal(before, g.get_state())
+
+
+def test_a_metric_that_needs_more_is_named():
+    class OfInputs(Metric):
+        name, lower_is_better = "of_inputs", True
+
+        def reset(self):
+            self.total = 0.0
+
+        def accumulate(self, learn):
+            self.total += float(learn.xb[0].sum())
+
+        @property
+        def value(self):
+            return self.total
+
+    report = classifier(metrics=[accuracy, OfInputs()]).check(fast=True)
+    evidence = report["MF504"].evidence
+    assert evidence["metrics_left_out"] == ["of_inputs"] and "constant_accuracy" in evidence
+    assert "metrics_left_out" not in classifier(metrics=accuracy).check(fast=True)["MF504"].evidence
