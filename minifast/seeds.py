@@ -1,9 +1,11 @@
 """Seeds and private random streams."""
 import random
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.random.bit_generator import ISeedSequence
 
 
 def set_seed(s, reproducible=False):
@@ -64,3 +66,56 @@ def draw_seed():
 def item_rng(*key):
     "A private numpy generator that is a pure function of `key`, such as (epoch seed, item index)."
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(key)))
+
+
+def item_rngs(seed, indices):
+    "`[item_rng(seed, i) for i in indices]`, in a fraction of the time."
+    if not (0 <= seed < 2**64 and all(0 <= i < 2**32 for i in indices)):
+        return [item_rng(seed, i) for i in indices]
+    return [np.random.Generator(np.random.SFC64(_Seeded(words))) for words in _seed_words(seed, indices)]
+
+
+class _Seeded(ISeedSequence):
+    "What a `SeedSequence` would say when it is asked, worked out before."
+    __slots__ = ("words",)
+
+    def __init__(self, words):
+        self.words = words
+
+    def generate_state(self, n_words, dtype=np.uint32):
+        return self.words
+
+
+def _seed_words(seed, indices):
+    """`SeedSequence((seed, i)).generate_state(3, np.uint64)` for all `indices` together: array (n,3).
+
+    O'Neill, "Developing a seed_seq alternative" (pcg-random.org, 2015), with the constants that numpy documents as stable.
+    """
+    u32, n = np.uint32, len(indices)
+    pool = np.zeros((4, n), u32)
+    words = [seed & 0xFFFFFFFF] if seed < 2**32 else [seed & 0xFFFFFFFF, seed >> 32]
+    pool[:len(words)] = np.array(words, u32)[:, None]
+    pool[len(words)] = indices
+    pool = _hashed(pool, _MIX[:4])
+    for source in range(4):
+        others = [k for k in range(4) if k != source]
+        k = 4 + 3 * source
+        mixed = pool[others] * u32(0xCA01F9DD) - _hashed(pool[source], _MIX[k:k + 3]) * u32(0x4973F715)
+        pool[others] = mixed ^ (mixed >> u32(16))
+    state = _hashed(pool[[0, 1, 2, 3, 0, 1]], _OUT).astype(np.uint64)
+    return np.ascontiguousarray((state[0::2] | state[1::2] << np.uint64(32)).T)
+
+
+def _hashed(values, constants):
+    before, after = constants[:, :1], constants[:, 1:]
+    values = (values ^ before) * after
+    return values ^ (values >> np.uint32(16))
+
+
+def _powers(start, factor, n):
+    "The pairs of neighbours among start, start * factor, start * factor**2, ... (modulo 2**32): array (n,2)."
+    chain = [start * pow(factor, k, 2**32) % 2**32 for k in range(n + 1)]
+    return np.array(list(pairwise(chain)), np.uint32)
+
+
+_MIX, _OUT = _powers(0x43B0D7E5, 0x931E8875, 16), _powers(0x8B51F9DD, 0x58F38DED, 6)

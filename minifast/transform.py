@@ -109,7 +109,7 @@ class Transform:
 
     def handles(self, x):
         "Whether `encodes` would be applied to the value `x`."
-        handled = self._handled_types()
+        handled = self._handled_types() if self.types is None else self.types
         return handled is None or isinstance(x, handled)
 
     def applies_to(self, sample):
@@ -125,8 +125,9 @@ class Transform:
         return self._apply(x, self.encodes)
 
     def _apply(self, x, f):
-        if is_sample(x) and not self.whole:
-            return like_sample((f(o) if self.handles(o) else o for o in x), x)
+        if not self.whole and isinstance(x, tuple) and is_sample(x):
+            done = [f(o) if self.handles(o) else o for o in x]
+            return tuple(done) if type(x) is tuple else like_sample(done, x)
         return f(x) if self.handles(x) else x
 
     def decode(self, x):

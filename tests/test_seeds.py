@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from minifast.seeds import draw_seed, fixed_seed, item_rng, no_random, rng_state, set_rng_state, set_seed
+from minifast.seeds import draw_seed, fixed_seed, item_rng, item_rngs, no_random, rng_state, set_rng_state, set_seed
 
 
 def draws():
@@ -116,3 +116,11 @@ def test_neighbouring_items_are_uncorrelated():
     x = np.stack([item_rng(123, i).random(2) for i in range(4000)])
     assert abs(x.mean() - 0.5) < 0.02 and abs(x.var() - 1 / 12) < 0.005
     assert abs(np.corrcoef(x[:-1, 0], x[1:, 0])[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1, 2**32, 2**62 + 12345, 2**64 - 1, 2**64, 2**90 + 1])
+def test_generators_for_many_items_are_those_for_each(seed):
+    indices = [0, 1, 31, 2**31, 2**32 - 1, 2**32, 2**40]
+    for some in (indices[:5], indices, [], [3]):
+        many = item_rngs(seed, some)
+        assert [r.integers(2**63, size=3).tolist() for r in many] == [item_rng(seed, i).integers(2**63, size=3).tolist() for i in some]

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from warnings import warn
 
-import torch
+import numpy as np
 
 from ..messages import describe, plural
 from .external import minifast_home
@@ -96,17 +96,17 @@ class PictureCache:
         raise NotImplementedError
 
     def find(self, key):
-        "(pixels, uint8 tensor (H,W,C), not to be written to; (width, height) of the original) or None."
+        "(pixels, uint8 array (H,W,C), not to be written to; (width, height) of the original) or None."
         raise NotImplementedError
 
     def put(self, key, pixels, size):
-        "Keep the tensor `pixels` (H,W,C) for a picture whose original has `size` (width, height); whether it was kept."
-        pixels = pixels.contiguous()
-        if not self.has_room(pixels.numel()):
+        "Keep the array `pixels` (H,W,C) for a picture whose original has `size` (width, height); whether it was kept."
+        pixels = np.ascontiguousarray(pixels)
+        if not self.has_room(pixels.size):
             return False
         self._store(key, pixels, size)
         with self._lock:
-            self.bytes += pixels.numel()
+            self.bytes += pixels.size
             self.n += 1
         return True
 
@@ -140,7 +140,7 @@ class RamCache(PictureCache):
         if entry[0] != key:                         # the file is another one now
             if self._kept.pop(key[:2], None) is not None:
                 with self._lock:
-                    self.bytes -= entry[1].numel()
+                    self.bytes -= entry[1].size
                     self.n -= 1
             return None
         return entry[1:]
@@ -184,8 +184,8 @@ class DiskCache(PictureCache):
                     return None
                 header = json.loads(f.read(n))
                 h, w, c = shape = header["pixels"]["shape"]
-                pixels = torch.empty(shape, dtype=torch.uint8)
-                if f.readinto(memoryview(pixels.numpy()).cast("B")) != h * w * c:
+                pixels = np.empty(shape, np.uint8)
+                if f.readinto(memoryview(pixels).cast("B")) != h * w * c:
                     return None
                 return pixels, tuple(map(int, header["__metadata__"]["size"].split("x")))
         except (OSError, ValueError, KeyError, TypeError):         # not there, or damaged: made anew
@@ -194,14 +194,14 @@ class DiskCache(PictureCache):
     def _store(self, key, pixels, size):
         file = self._file(key)
         header = json.dumps({"__metadata__": {"size": f"{size[0]}x{size[1]}", "file": os.path.basename(key[0])},
-                             "pixels": {"dtype": "U8", "shape": list(pixels.shape), "data_offsets": [0, pixels.numel()]}}).encode()
+                             "pixels": {"dtype": "U8", "shape": list(pixels.shape), "data_offsets": [0, pixels.size]}}).encode()
         header += b" " * (-len(header) % 8)
         file.parent.mkdir(exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as f:
                 f.write(len(header).to_bytes(8, "little") + header)
-                f.write(memoryview(pixels.numpy()).cast("B"))
+                f.write(memoryview(pixels).cast("B"))
             os.replace(temporary, file)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Targets: class labels, sets of labels, numbers; to tensors and back."""
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from ..items import L, coll_repr
@@ -89,8 +90,10 @@ class CategoryMap(Sequence):
 
     def id_of(self, o):
         "The id of class `o`; with `add_na` 0 for anything unknown, else an unknown class raises `KeyError`."
-        o = self._hashable(o)
-        found = self._o2i.get(o)
+        found = self._o2i.get(o) if isinstance(o, str) else None
+        if found is None:
+            o = self._hashable(o)
+            found = self._o2i.get(o)
         if found is not None:
             return found
         if self.add_na:
@@ -197,7 +200,7 @@ class Categorize(_Labels):
     "One class label per item to its id (int64, 0-d) and back; the vocabulary is `vocab` or the sorted labels of the training items."
 
     def encodes(self, o):
-        return torch.tensor(self._known().id_of(o))
+        return torch.from_numpy(np.array(self._known().id_of(o), np.int64))
 
     def decodes(self, o):
         return Category(self._known()[int(o)])

@@ -9,6 +9,7 @@ from torch.utils.data import default_collate, get_worker_info
 
 from ..messages import describe
 from ..nested import map_nested
+from .loading import Places
 
 
 def collate(samples, names=None, _place="", buffers=None):
@@ -16,7 +17,8 @@ def collate(samples, names=None, _place="", buffers=None):
     stacked tensors.
 
     Python numbers become tensors of torch's default type (float32, int64, bool); strings and None stay lists. Tensor subclasses
-    become plain tensors, see `kinds_of`. names: what to call each sample in an error. buffers: a `BufferPool` to stack large tensors into.
+    become plain tensors, see `kinds_of`. names: what to call each sample in an error. buffers: a `BufferPool` to stack large tensors
+    into, or the `Places` that they may lie in already.
     """
     one = samples[0]
     if isinstance(one, torch.Tensor):
@@ -65,6 +67,8 @@ def _stack(tensors, names, place, buffers):
         if odd is not None:
             raise TypeError(f"element{place} of the samples is a tensor here and {describe(odd)} there")
         tensors = [t.as_subclass(torch.Tensor) for t in tensors]
+    if isinstance(buffers, Places) and (batch := buffers.filled(tensors)) is not None:
+        return batch
     try:
         one = tensors[0]
         if one.device.type == "cpu" and one.layout == torch.strided and not any(t.requires_grad or t.dtype != one.dtype for t in tensors):

@@ -9,10 +9,10 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_in
 
 from ..messages import add_note, plural
 from ..nested import map_nested, plain
-from ..seeds import item_rng
+from ..seeds import item_rng, item_rngs
 from ..transform import Pipeline
 from .collate import collate, kinds_of
-from .loading import loading
+from .loading import Places, current, loading
 from .threads import one_torch_thread
 
 # Third part of the key of a batch's generator: items have (epoch seed, index) or (epoch seed, index, repeat), and never come to this.
@@ -74,6 +74,14 @@ def _private_streams(epoch_seed, number):
             torch.set_rng_state(state[2])
 
 
+class Samples(list):
+    "The `n` samples of a batch in the making. places: the `Places` that their pictures go to, or None."
+
+    def __init__(self, n, places=None):
+        super().__init__([None] * n)
+        self.places = places
+
+
 class Fetcher:
     """`fetcher[epoch_seed, batch number, indices, repeats]` is that `Batch`: the dataset that the workers of a loader see.
 
@@ -103,25 +111,33 @@ class Fetcher:
         if self.tensors is not None:
             return Batch(_index_all(self.tensors, indices))
         with nullcontext() if self.quiet else _private_streams(epoch_seed, number):
-            samples, skipped = [None] * len(indices), {}
+            samples, skipped = self.begin(key), {}
             with one_torch_thread() if self.pictures else nullcontext():
                 self.fill(key, range(len(indices)), samples, skipped)
                 return self.finish(key, samples, skipped)
+
+    def begin(self, key):
+        "The `Samples` of the batch `key`, none of which is made yet."
+        n = len(key[2])
+        return Samples(n, Places(n, self.buffers) if self.channels_last and self.buffers is not None else None)
 
     def fill(self, key, positions, samples, skipped, stopped=None):
         """Make the samples at these `positions` of the batch `key` and put them into the list `samples`; what could not be made is noted in
         the dict `skipped`. stopped: a function that says when to give up."""
         epoch_seed, _, indices, repeats = key
+        draws = self.draws or len(self.after_item)
         with loading(self.cache, self.channels_last):
-            if not (self.draws or len(self.after_item) or self.on_error == "skip"):
+            if not (draws or self.on_error == "skip"):
                 for k, sample in zip(positions, self._as_they_are([indices[k] for k in positions]), strict=True):
                     samples[k] = sample
                 return
-            for k in positions:
+            rngs = item_rngs(epoch_seed, [indices[k] for k in positions]) if draws and not repeats else None
+            for n, k in enumerate(positions):
                 if stopped is not None and stopped():
                     return
+                current.begin(samples.places, k)
                 try:
-                    samples[k] = self.item(indices[k], epoch_seed, repeats[k] if repeats else 0)
+                    samples[k] = self.item(indices[k], epoch_seed, repeats[k] if repeats else 0, rngs and rngs[n])
                 except Exception as e:
                     if self.on_error != "skip" or isinstance(e, MemoryError):
                         raise
@@ -142,7 +158,7 @@ class Fetcher:
 
     def finish(self, key, samples, skipped=None):
         "The `Batch` of the `samples` made for `key`."
-        epoch_seed, _, indices, _ = key
+        (epoch_seed, _, indices, _), places = key, samples.places
         if len(self.before_batch):
             samples = self.before_batch(samples, item_rng(epoch_seed, indices[0], _BATCH))
         if self.collate_fn is not None:
@@ -151,7 +167,7 @@ class Fetcher:
                 data = dict(data)
             return Batch(plain(data), kinds_of(data), skipped)
         try:
-            return Batch(collate(samples, buffers=self.buffers), kinds_of(samples[0]), skipped)
+            return Batch(collate(samples, buffers=places or self.buffers), kinds_of(samples[0]), skipped)
         except (TypeError, ValueError, RuntimeError):
             collate(samples, [self.name_of(i) for i in indices])        # once more, for a message with names
             raise
@@ -166,10 +182,9 @@ class Fetcher:
             raise
         return samples
 
-    def item(self, i, epoch_seed, repeat=0):
-        "Sample `i` after the item transforms."
-        rng = None
-        if self.draws or len(self.after_item):
+    def item(self, i, epoch_seed, repeat=0, rng=None):
+        "Sample `i` after the item transforms. rng: its generator, where it is there already."
+        if rng is None and (self.draws or len(self.after_item)):
             rng = item_rng(epoch_seed, i, repeat) if repeat else item_rng(epoch_seed, i)
         if self.draws:
             sample = self.dataset.sample(i, rng)

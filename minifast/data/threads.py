@@ -32,19 +32,27 @@ class _Shared:
                 if self.parts:
                     return self.parts.popleft()
                 if not self.exhausted and self.begun - self.taken < self.ahead:
-                    key = next(self.keys, None)
-                    if key is None:
-                        self.exhausted = True
-                        self.changed.notify_all()
-                        continue
-                    self.parts.extend(_Making(self.begun, key).split(self.n_parts))
-                    self.begun += 1
+                    self._begin_next()
                     self.changed.notify_all()
                 elif self.exhausted:
                     return None
                 else:
                     self.changed.wait()
             return None
+
+    def _begin_next(self):
+        try:
+            key = next(self.keys, None)
+            if key is not None:
+                self.parts.extend(_Making(self.begun, key, self.fetcher.begin(key)).split(self.n_parts))
+        except BaseException as e:              # the order cannot be had: the loop gets the error in the place of the batch
+            key = None
+            self.ready[self.begun] = Raised(e)
+            self.begun += 1
+        if key is None:
+            self.exhausted = True
+        else:
+            self.begun += 1
 
     def stop(self):
         with self.changed:
@@ -57,9 +65,9 @@ class _Shared:
 class _Making:
     "A batch in the making."
 
-    def __init__(self, number, key):
-        self.number, self.key = number, key
-        self.samples, self.errors, self.skipped = [None] * len(key[2]), [], {}
+    def __init__(self, number, key, samples):
+        self.number, self.key, self.samples = number, key, samples
+        self.errors, self.skipped = [], {}
         self.left = 0
 
     def split(self, n):

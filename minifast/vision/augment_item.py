@@ -106,6 +106,8 @@ class _Moves(RandTransform):
         raise NotImplementedError
 
     def _apply(self, x, f):
+        if not any(isinstance(o, COORDS) for o in (x if is_sample(x) else (x,))):
+            return super()._apply(x, f)
         params = getattr(f, "keywords", {})         # `f` is `encodes` with what was drawn
 
         def one(o):
@@ -257,7 +259,7 @@ class RandomResizedCrop(_Sized):
             fh, fw = (s / (s + self._margin()) for s in self.size)
             box = (1 - fw) / 2, (1 - fh) / 2, fw, fh
         else:
-            box = random_crops(1, hw, rng, self.min_scale, self.max_scale, self.ratio)[0].tolist()
+            box = random_crop(hw, rng, self.min_scale, self.max_scale, self.ratio)
         (h, w), (left, top, right, bottom) = hw, whole_pixels(_in_pixels(hw, box), hw, self.size)
         return {"box": (left / w, top / h, (right - left) / w, (bottom - top) / h)}
 
@@ -282,25 +284,32 @@ def check_crop_range(where, min_scale, max_scale, ratio):
         raise ValueError(f"{where}(ratio={ratio}): a pair (least, greatest) of width / height")
 
 
+def random_crop(hw, rng, min_scale, max_scale, ratio, tries=10):
+    "One of `random_crops`, without the cost of many small arrays: the numbers (left, top, width, height)."
+    h, w = hw
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    draws = rng.random(2 * tries + 2).tolist()
+    places = draws[-2:]
+    for k in range(0, 2 * tries, 2):
+        area, aspect = h * w * (min_scale + (max_scale - min_scale) * draws[k]), math.exp(low + (high - low) * draws[k + 1])
+        cw, ch = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < cw <= w and 0 < ch <= h:
+            break
+    else:
+        (cw, ch), places = central_crop(hw, ratio), (0.5, 0.5)
+    return places[0] * (w - cw) / w, places[1] * (h - ch) / h, cw / w, ch / h
+
+
 def random_crops(n, hw, rng, min_scale, max_scale, ratio, tries=10):
     """`n` random boxes in a picture of `hw` pixels: array (n,4) of (left, top, width, height) as fractions of the picture.
 
     Area uniform in min_scale..max_scale, aspect ratio log-uniform in `ratio`; the first of `tries` draws that fits into the picture,
     else the largest centred box of an allowed aspect ratio.
     """
+    if n == 1:
+        return np.array([random_crop(hw, rng, min_scale, max_scale, ratio, tries)])
     h, w = hw
     low, high = math.log(ratio[0]), math.log(ratio[1])
-    if n == 1:                                  # the same, without the cost of many small arrays
-        draws = rng.random((tries, 2)).tolist()
-        places = rng.random(2).tolist()
-        for u, v in draws:
-            area, aspect = h * w * (min_scale + (max_scale - min_scale) * u), math.exp(low + (high - low) * v)
-            cw, ch = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if 0 < cw <= w and 0 < ch <= h:
-                break
-        else:
-            (cw, ch), places = central_crop(hw, ratio), (0.5, 0.5)
-        return np.array([[places[0] * (w - cw) / w, places[1] * (h - ch) / h, cw / w, ch / h]])
     area = h * w * rng.uniform(min_scale, max_scale, (n, tries))
     aspect = np.exp(rng.uniform(low, high, (n, tries)))
     cw, ch = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))

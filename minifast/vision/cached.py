@@ -1,5 +1,7 @@
 """Pictures from a `PictureCache`: decoded and brought to the size that is kept once, cut out of that from then on."""
-import torch
+from functools import lru_cache
+
+import numpy as np
 from PIL import Image
 
 from .jpeg import in_scaled, pixels_of
@@ -24,23 +26,23 @@ class CachedSource:
                 return self._of_file(box, size, resample)
             whole = self.original()
             plan = whole if wanted == self.size else whole.resized(wanted, (0, 0, *self.size), resample or "bilinear")
-            pixels = plan.pixels().contiguous()
+            pixels = plan.pixels()
             if not self.cache.put(self.key, pixels, self.size):
                 return self._of_file(box, size, resample)
             self.kept = pixels
-        t = self.kept
-        actual = t.shape[1], t.shape[0]
+        a = self.kept
+        actual = a.shape[1], a.shape[0]
         if size is None or actual == self.size:
             (left, top, right, bottom), covered = in_scaled(box, 1, self.size, actual)
         else:
             left, right = _fitted(box[0], box[2], actual[0] / self.size[0], actual[0], size[0])
             top, bottom = _fitted(box[1], box[3], actual[1] / self.size[1], actual[1], size[1])
             covered = right - left, bottom - top
-        return t[top:bottom, left:right], covered, False
+        return a[top:bottom, left:right], covered, False
 
     def _of_file(self, box, size, resample):
-        t = self.original().resized(size, box, resample).pixels()
-        return t, (t.shape[1], t.shape[0]), True
+        a = self.original().resized(size, box, resample).pixels()
+        return a, (a.shape[1], a.shape[0]), True
 
     def info(self):
         return {}
@@ -57,11 +59,17 @@ def _fitted(low, high, scale, limit, wanted):
     return first, min(max(round(high * scale), first + 1), limit)
 
 
+@lru_cache
+def _kind(cls, mode):
+    "What to call pictures of class `cls` in `mode` where they are kept."
+    return f"{cls.__module__}.{cls.__qualname__} {mode}"
+
+
 def from_cache(cls, file, mode, opened, cache):
     """The picture in `file` as an image of `cls` whose pixels are kept in `cache`; None where that cannot be. opened: a function that opens
     it as it is, lazily or not."""
     try:
-        key = cache.key_of(file, f"{cls.__module__}.{cls.__qualname__} {mode}")
+        key = cache.key_of(file, _kind(cls, mode))
     except (OSError, ValueError):
         return None                                         # opening it says what is wrong
     found = cache.find(key)
@@ -90,4 +98,4 @@ def _whole_from_cache(cls, key, found, opened, cache):
         if im.mode == "L":
             cache.put(key, pixels_of(im), im.size)
         return im
-    return cls._cast(Image.fromarray(torch.squeeze(found[0], 2).numpy()).copy())
+    return cls._cast(Image.fromarray(np.squeeze(found[0], 2)).copy())

@@ -109,7 +109,8 @@ def look_up(table, x, mirrored=None):
     """
     n, channels = x.shape[:2]
     out = batches.empty(x.shape, torch.float32)
-    table = table.expand(n, channels, 256).contiguous().numpy()
+    table = table.contiguous().numpy()              # one for all, or one each
+    table = np.broadcast_to(table, (n, channels, 256))
     source, target = x.numpy(), out.numpy()
 
     def planes(first, last):
@@ -118,8 +119,8 @@ def look_up(table, x, mirrored=None):
             if mirrored is not None:
                 picture = picture[:, ::-1 if mirrored[1][i] else 1, ::-1 if mirrored[0][i] else 1]
             for c in range(channels):
-                # clip: the bytes are in range, and the default mode would go through a buffer
-                np.take(table[i, c], picture[c], out=target[i, c], mode="clip")
+                # wrap: the bytes are in range, and the default mode would go through a buffer
+                np.take(table[i, c], picture[c], out=target[i, c], mode="wrap")
 
     threads = min(torch.get_num_threads(), n)
     edges = [n * i // threads for i in range(threads + 1)]

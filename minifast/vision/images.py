@@ -187,7 +187,7 @@ class ToTensor(Transform):
         if isinstance(x, PILMask):
             return TensorMask(image2tensor(x)[0])
         x = x if x.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(x, "RGB")
-        return TensorImage(tensor_of(x, channels_last=current.channels_last))
+        return tensor_of(x, channels_last=current.channels_last).as_subclass(TensorImage)
 
 
 class IntToFloatTensor(Transform):

@@ -13,7 +13,6 @@ from struct import error as StructError
 from struct import pack_into, unpack_from
 
 import numpy as np
-import torch
 from PIL import Image
 
 try:
@@ -110,11 +109,14 @@ def _orientation(tiff):
 def draft_scale(box, size):
     "By how much less may be decoded (1, 2, 4 or 8) for a `box` (left, top, right, bottom) that is to become `size` (width, height)."
     w, h = box[2] - box[0], box[3] - box[1]
-    return next((k for k in _SCALES if w >= k * size[0] and h >= k * size[1]), 1)
+    for k in _SCALES:
+        if w >= k * size[0] and h >= k * size[1]:
+            return k
+    return 1
 
 
 def decode(data, jpeg, mode, box=None, size=None):
-    """The pixels of `box` (left, top, right, bottom; default: all) of a JPEG as a uint8 tensor (H,W,C) in `mode`, 'RGB' or 'L', not turned,
+    """The pixels of `box` (left, top, right, bottom; default: all) of a JPEG as a uint8 array (H,W,C) in `mode`, 'RGB' or 'L', not turned,
     and how much of their width and height the box covers: at half of an odd size, the last pixel stands for half a pixel.
     A grey JPEG gives one channel in any case.
 
@@ -156,7 +158,7 @@ def _by_simplejpeg(data, jpeg, box, k, rows, may_reuse):
     shape, cut = (-(-rows // k), -(-jpeg.size[0] // k), 3), rows < jpeg.size[1]
     n = shape[0] * shape[1] * 3
     buffer = np.empty(n, np.uint8) if cut and not may_reuse else None
-    if may_reuse:                       # the caller makes another tensor of it before this thread decodes again
+    if may_reuse:                       # the caller makes another array of it before this thread decodes again
         buffer = getattr(_own, "buffer", None)
         if buffer is None or len(buffer) < n:
             buffer = _own.buffer = np.empty(n, np.uint8)
@@ -169,7 +171,7 @@ def _by_simplejpeg(data, jpeg, box, k, rows, may_reuse):
             raise
         pixels = buffer.reshape(shape)
     (left, top, right, bottom), covered = in_scaled(box, k, jpeg.size, (pixels.shape[1], pixels.shape[0]))
-    return torch.from_numpy(pixels)[top:bottom, left:right], covered
+    return pixels[top:bottom, left:right], covered
 
 
 def _by_pillow(data, jpeg, mode, box, k):
@@ -184,7 +186,7 @@ def _by_pillow(data, jpeg, mode, box, k):
 
 
 def pixels_of(im, box=None):
-    "The pixels in `box` of a loaded PIL image of mode RGB or L, as a uint8 tensor (H,W,C) of its own."
+    "The pixels in `box` of a loaded PIL image of mode RGB or L, as a uint8 array (H,W,C) of its own."
     box = (0, 0, *im.size) if box is None else box
     w, h, channels = box[2] - box[0], box[3] - box[1], len(im.mode)
     try:                                # Pillow's encoder takes a part of the picture, in one go; np.asarray copies all of it, in pieces
@@ -193,7 +195,7 @@ def pixels_of(im, box=None):
         _, status, raw = encoder.encode(w * h * channels)
         if status != 1 or len(raw) != w * h * channels:
             raise ValueError("incomplete")
-        return torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(h, w, channels)
+        return np.frombuffer(bytearray(raw), np.uint8).reshape(h, w, channels)
     except (AttributeError, TypeError, ValueError, SystemError):
         a = np.array(im)[box[1]:box[3], box[0]:box[2]]
-        return torch.from_numpy(np.ascontiguousarray(a)).view(h, w, channels)
+        return np.ascontiguousarray(a).reshape(h, w, channels)

@@ -6,9 +6,9 @@ antialiased step on bytes, and turned. Any method of PIL that touches pixels has
 """
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
+from ..data.loading import current
 from .jpeg import decode, draft_scale, in_scaled, pixels_of, read_header
 from .reading import UPRIGHT, UnreadableImage, name_of, why
 
@@ -51,8 +51,8 @@ class JpegSource:
         self.size = jpeg.size
 
     def pixels(self, mode, box, size, resample):
-        """A tensor (H,W,C) of the pixels in `box`, at least `size` (width, height) of them; how much of its width and height belongs to the
-        box; and whether the tensor is nobody else's."""
+        """A uint8 array (H,W,C) of the pixels in `box`, at least `size` (width, height) of them; how much of its width and height belongs
+        to the box; and whether the array is nobody else's."""
         try:
             # with a size, the pixels may lie in memory that the next picture is decoded into
             return *decode(self.data, self.jpeg, mode, box, size), size is None
@@ -67,16 +67,16 @@ class JpegSource:
 
 
 class ArraySource:
-    "Decoded pixels, a uint8 tensor (H,W,C). private: whether nobody else has the tensor."
+    "Decoded pixels, a uint8 array (H,W,C). private: whether nobody else has the array."
 
-    def __init__(self, tensor, info=None, private=True):
-        self.tensor, self.private = tensor, private
-        self.size = tensor.shape[1], tensor.shape[0]
+    def __init__(self, array, info=None, private=True):
+        self.array, self.private = array, private
+        self.size = array.shape[1], array.shape[0]
         self._info = info or {}
 
     def pixels(self, mode, box, size, resample):
         (left, top, right, bottom), covered = in_scaled(box, 1, self.size, self.size)
-        return self.tensor[top:bottom, left:right], covered, self.private
+        return self.array[top:bottom, left:right], covered, self.private
 
     def info(self):
         return dict(self._info)
@@ -108,34 +108,43 @@ class Plan:
         out = size[::-1] if size is not None and self.turn[0] else size
         return Plan(self.source, self.mode, self.turn, (left + x, top + y, right + x, bottom + y), out, resample)
 
-    def pixels(self):
-        "The picture as a uint8 tensor (H,W,C) of its own, with the channels last in memory unless it was turned by a quarter."
-        t, covered, private = self.source.pixels(self.mode, self.box, self.out, self.resample)
-        if self.out is not None and (t.shape[1], t.shape[0]) != self.out:
-            t, private = resample(t, self.out, self.resample, covered), True
+    def pixels(self, place=None):
+        "The picture as a uint8 array (H,W,C) of its own. place: the array of that shape to write it into, which is returned."
+        a, covered, private = self.source.pixels(self.mode, self.box, self.out, self.resample)
         swap, *mirrored = self.turn
+        if self.out is not None and (a.shape[1], a.shape[0]) != self.out:
+            straight = self.turn == _UPRIGHT and a.shape[2] == len(self.mode)
+            a, private = resample(a, self.out, self.resample, covered, place if straight else None), True
         if swap:
-            t = t.transpose(0, 1)
+            a = a.transpose(1, 0, 2)
         axes = [axis for axis, there in zip((1, 0), mirrored, strict=True) if there]
-        if axes:
-            t, private = t.flip(axes), True
-        if t.shape[2] != len(self.mode):            # a grey JPEG as an RGB picture
-            t, private = t.expand(-1, -1, len(self.mode)).contiguous(), True
-        return t if private else t.clone()
+        if axes:                                    # torch mirrors bytes ten times as fast as numpy
+            a, private = torch.from_numpy(a).flip(axes).numpy(), True
+        if place is not None:
+            if a is not place:
+                place[:] = a                        # of a grey JPEG, all channels
+            return place
+        if a.shape[2] != len(self.mode):            # a grey JPEG as an RGB picture
+            a, private = np.repeat(a, len(self.mode), axis=2), True
+        return a if private else a.copy()
 
 
-def resample(t, size, mode, covered=None):
-    """Pixels `t` (H,W,C) at `size` (width, height), antialiased. covered: how much of the width and height of `t` is meant (default: all).
+_RESIZES = {"bilinear": torch._C._nn._upsample_bilinear2d_aa, "bicubic": torch._C._nn._upsample_bicubic2d_aa}
 
-    torch works on bytes with the channels last in memory four times as fast as Pillow, and keeps that layout.
+
+def resample(a, size, mode, covered=None, place=None):
+    """Pixels `a` (H,W,C) at `size` (width, height), antialiased. covered: how much of the width and height of `a` is meant (default: all).
+    place: the array to write the result into (default: a new one), which is returned.
+
+    torch works on bytes with the channels last in memory four times as fast as Pillow. The arrays are cut and turned by numpy: that takes
+    less than a tensor's own methods, each of which lets go of Python's lock and then waits for it.
     """
-    x = t[None].permute(0, 3, 1, 2)
-    if covered is None or covered == (t.shape[1], t.shape[0]):
-        x = F.interpolate(x, size=size[::-1], mode=mode, antialias=True)
-    else:
-        f = torch.ops.aten._upsample_bilinear2d_aa if mode == "bilinear" else torch.ops.aten._upsample_bicubic2d_aa
-        x = f(x, size[::-1], False, size[1] / covered[1], size[0] / covered[0])
-    return x[0].permute(1, 2, 0)
+    h, w, c = a.shape
+    place = np.empty((size[1], size[0], c), np.uint8) if place is None else place
+    scales = (None, None) if covered is None or covered == (w, h) else (size[1] / covered[1], size[0] / covered[0])
+    x, out = (torch.from_numpy(np.ascontiguousarray(o)[None].reshape(1, *o.shape).transpose(0, 3, 1, 2)) for o in (a, place))
+    _RESIZES[mode](x, size[::-1], False, *scales, out=out)
+    return place
 
 
 class LazyImage(Image.Image):
@@ -157,7 +166,7 @@ class LazyImage(Image.Image):
 
     def load(self):
         if self._plan is not None:
-            a = self._plan.pixels().numpy()
+            a = self._plan.pixels()
             info = self.info
             made = Image.fromarray(np.ascontiguousarray(a[..., 0] if a.shape[2] == 1 else a))
             self.im, self._size, self._plan = made.im, made.size, None
@@ -258,21 +267,26 @@ def turn(im, transpose):
 def pad(im, left, top, right, bottom, mode):
     "`im` with this many pixels around it; mode: of `numpy.pad`."
     lazy = _plan_of(im) is not None
-    a = im._plan.pixels().numpy() if lazy else np.asarray(im)
+    a = im._plan.pixels() if lazy else np.asarray(im)
     a = np.pad(a, [(top, bottom), (left, right)] + [(0, 0)] * (a.ndim - 2), mode=mode)
     if not lazy:
         return Image.fromarray(a)
-    return type(im).planned(Plan(ArraySource(torch.from_numpy(a), info=im.info), im.mode))
+    return type(im).planned(Plan(ArraySource(a, info=im.info), im.mode))
 
 
 def tensor_of(im, channels_last=False):
-    "The pixels of a PIL image as a uint8 tensor (C,H,W). channels_last: it may have its channels last in memory."
+    """The pixels of a PIL image as a uint8 tensor (C,H,W). channels_last: it may have its channels last in memory, and lie in its place in
+    a batch in the making, see `loading.Places`."""
+    place = current.place((im.size[1], im.size[0], len(im.getbands()))) if channels_last else None
     if _plan_of(im) is not None:
-        t = im._plan.pixels()
+        a = im._plan.pixels(place)
     elif im.mode in ("RGB", "L"):
-        t = pixels_of(_loaded(im))
+        a = pixels_of(_loaded(im))
     else:
         a = np.array(im)
-        t = torch.from_numpy(a[..., None] if a.ndim == 2 else a)
-    t = t.permute(2, 0, 1)
-    return t if channels_last else t.contiguous()
+        a = a[..., None] if a.ndim == 2 else a
+    if place is not None and a is not place:
+        place[:] = a
+        a = place
+    a = a.transpose(2, 0, 1)
+    return torch.from_numpy(a if channels_last else np.ascontiguousarray(a))

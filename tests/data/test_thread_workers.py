@@ -332,6 +332,9 @@ def test_batches_that_are_kept_are_not_written_over(n):
 
 def test_iterator_by_hand():
     class Fetches:
+        def begin(self, key):
+            return [None] * len(key[2])
+
         def fill(self, key, positions, samples, skipped, stopped):
             for k in positions:
                 samples[k] = key[2][k] * 10
@@ -342,4 +345,14 @@ def test_iterator_by_hand():
     it = BatchThreads(Fetches(), iter([(0, n, [n, n + 1], None) for n in range(5)]), 2)
     assert list(it) == [[10 * n, 10 * n + 10] for n in range(5)]
     assert list(BatchThreads(Fetches(), iter(()), 2)) == []
+
+    def failing():
+        yield 0, 0, [1, 2], None
+        yield 0, 1, [3, 4], None
+        raise OSError("the order is on another disk")
+
+    it = BatchThreads(Fetches(), failing(), 2)
+    assert [next(it), next(it)] == [[10, 20], [30, 40]]
+    with pytest.raises(OSError, match="another disk"):
+        next(it)
     assert os.getpid()
