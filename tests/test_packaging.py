@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 if not (ROOT / "pyproject.toml").exists():
     pytest.skip("not in a clone of the repository", allow_module_level=True)
 
-CORE = {"torch>=2.6", "torchvision", "pandas", "pillow", "numpy", "matplotlib", "fastprogress>=1.0.3", "scikit-learn", "safetensors"}
+CORE = {"torch>=2.6", "torchvision", "pandas", "pillow>=10.1", "numpy", "matplotlib", "fastprogress>=1.0.3", "scikit-learn", "safetensors"}
 EXTRAS = {"notebook", "parquet", "dev", "text", "timm", "trackers", "fast", "benchmarks", "docs"}
 
 

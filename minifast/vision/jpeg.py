@@ -30,6 +30,7 @@ _LEFT_OUT = "extraneous bytes before marker"            # what libjpeg says of t
 _BASELINE_OR_PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _own = threading.local()                # each thread decodes into a buffer of its own
+_BLANK = Image.Image()
 
 
 class Jpeg:
@@ -132,7 +133,7 @@ def decode(data, jpeg, mode, box=None, size=None):
             return _by_simplejpeg(data, jpeg, box, k, rows, size is not None)
         except ValueError:              # it is stricter than Pillow, which decides what can be read
             pass
-    return _by_pillow(data, jpeg, mode, box, k)
+    return _by_pillow(data, jpeg, mode, box, k, rows)
 
 
 def _with_height(data, jpeg, rows):
@@ -174,7 +175,12 @@ def _by_simplejpeg(data, jpeg, box, k, rows, may_reuse):
     return pixels[top:bottom, left:right], covered
 
 
-def _by_pillow(data, jpeg, mode, box, k):
+def _by_pillow(data, jpeg, mode, box, k, rows):
+    done = _decoded_straight(data, jpeg, mode, k, rows)
+    if done is not None:
+        im, size = done
+        box, covered = in_scaled(box, k, jpeg.size, size)
+        return pixels_of(im, box), covered
     with Image.open(BytesIO(data)) as im:
         if k > 1 or mode == "L":
             im.draft(mode, (im.size[0] // k, im.size[1] // k))
@@ -183,6 +189,28 @@ def _by_pillow(data, jpeg, mode, box, k):
             im = im.convert(mode)
         box, covered = in_scaled(box, k, jpeg.size, im.size)
         return pixels_of(im, box), covered
+
+
+def _decoded_straight(data, jpeg, mode, k, rows):
+    """What Pillow's decoder makes of the file, in the upper left corner of an image that this thread decodes the next one into, and its
+    size; None where it finds a fault, and what that means is for `Image.open` to say.
+
+    `Image.open` would read the header once more, in Python, and hand the decoder pieces of the file.
+    """
+    mode = "L" if jpeg.channels == 1 else mode
+    size = -(-jpeg.size[0] // k), -(-rows // k)
+    try:
+        core = getattr(_own, mode, None)
+        if core is None or core.size[0] < size[0] or core.size[1] < size[1]:
+            setattr(_own, mode, None)
+            core = Image.core.new(mode, (size[0], -(-jpeg.size[1] // k)))
+            setattr(_own, mode, core)
+        decoder = Image._getdecoder(mode, "jpeg", (mode, ""), (k, 0))
+        decoder.setimage(core, (0, 0, *size))
+        used, fault = decoder.decode(data)
+        return (_BLANK._new(core), size) if used < 0 and fault >= 0 else None
+    except (AttributeError, TypeError, ValueError, SystemError, OSError):
+        return None
 
 
 def pixels_of(im, box=None):
