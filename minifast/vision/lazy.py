@@ -23,6 +23,7 @@ TURNS = {
     Image.Transpose.ROTATE_90: (True, False, True), Image.Transpose.ROTATE_270: (True, True, False),
     Image.Transpose.TRANSVERSE: (True, True, True),
 }
+_AT_ONCE = 1 << 18              # bytes: most photos are read in one go
 _MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
 
 
@@ -136,13 +137,14 @@ def resample(a, size, mode, covered=None, place=None):
     """Pixels `a` (H,W,C) at `size` (width, height), antialiased. covered: how much of the width and height of `a` is meant (default: all).
     place: the array to write the result into (default: a new one), which is returned.
 
-    torch works on bytes with the channels last in memory four times as fast as Pillow. The arrays are cut and turned by numpy: that takes
-    less than a tensor's own methods, each of which lets go of Python's lock and then waits for it.
+    torch works on bytes with the channels last in memory four times as fast as Pillow. Arrays are cut and turned by numpy: that takes less
+    than a tensor's own methods, each of which lets go of Python's lock and then waits for it. A part of a picture is left to torch to copy,
+    for the same reason.
     """
     h, w, c = a.shape
     place = np.empty((size[1], size[0], c), np.uint8) if place is None else place
     scales = (None, None) if covered is None or covered == (w, h) else (size[1] / covered[1], size[0] / covered[0])
-    x, out = (torch.from_numpy(np.ascontiguousarray(o)[None].reshape(1, *o.shape).transpose(0, 3, 1, 2)) for o in (a, place))
+    x, out = (torch.from_numpy(o.reshape(1, *o.shape).transpose(0, 3, 1, 2)) for o in (a, place))
     _RESIZES[mode](x, size[::-1], False, *scales, out=out)
     return place
 
@@ -204,10 +206,10 @@ def _bytes_of_jpeg(file):
         return bytes(file)
     try:
         with open(file, "rb", buffering=0) as f:            # unbuffered: nothing is copied
-            if f.read(3) != b"\xff\xd8\xff":
+            data = f.read(_AT_ONCE)
+            if not data.startswith(b"\xff\xd8\xff"):
                 return None
-            f.seek(0)
-            return f.readall()
+            return data if len(data) < _AT_ONCE else data + f.readall()
     except (OSError, ValueError):               # Pillow says what is wrong
         return None
 
