@@ -62,7 +62,7 @@ def minifast_rows(train, test):
     from minifast.losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat
     from minifast.seeds import set_seed
     from minifast.transform import Transform
-    from minifast.vision.augment_affine import Flip
+    from minifast.vision.augment_geometry import Flip
 
     class AsImage(Transform):
         "Says that the first tensor of a batch is pictures, so that picture transforms take it."

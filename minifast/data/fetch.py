@@ -148,6 +148,7 @@ class Fetcher:
         "A sample in the place of item `failed`: of another item of its batch, which one is a function of the seed."
         others = sorted(set(indices) - {failed}) or [i for i in range(min(len(self.dataset), 64)) if i != failed]
         for j in item_rng(epoch_seed, failed, _REPLACING).permutation(others).tolist():
+            current.begin(current.places, current.row)
             try:
                 return self.item(j, epoch_seed, _REPLACING)
             except Exception as e:

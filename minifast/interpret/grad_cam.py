@@ -111,18 +111,26 @@ def grad_cam(model, xb, target=None, layer=None):
             )
         if pred.ndim != 2:
             raise ValueError(f"grad_cam() explains one score per class, (items, classes); the model gives {describe(pred)}")
-        if target is None:
-            target = pred.argmax(1)
-        target = torch.as_tensor(target, device=pred.device).expand(len(pred))
+        target = target_of(pred, target)
         grads, = torch.autograd.grad(pred.gather(1, target[:, None]).sum(), out)
     weights = _maps_of(grads, _size_of(inputs)).mean((2, 3), keepdim=True)
     cam = (weights * maps).sum(1).relu().detach()
     return cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)       # gradients may be very small
 
 
+def target_of(pred, target):
+    "The classes to explain, one per item of the predictions `pred` (items, classes)."
+    return torch.as_tensor(pred.argmax(1) if target is None else target, device=pred.device).expand(len(pred))
+
+
 def plot_grad_cam(interp, indices, target=None, layer=None, figsize=None):
     """Draw items of an `Interpretation` with the heat map of `target` (a class by name or number; None: the one predicted) over them;
     returns the axes."""
+    return draw_maps(interp, indices, target, lambda model, xb, target: grad_cam(model, xb, target, layer), figsize)
+
+
+def draw_maps(interp, indices, target, maps_of, figsize):
+    "Draw items of an `Interpretation` with `maps_of(model, inputs, target)`, (items, h, w), over them."
     from ..nested import split_batch
     from ..plots import get_grid, show_item
     from .base import batch_of
@@ -132,7 +140,7 @@ def plot_grad_cam(interp, indices, target=None, layer=None, figsize=None):
     if isinstance(target, str):
         target = interp.vocab.index(target)
     xb = tuple(t.to(interp.learn.dls.device) for t in xb)
-    cams = grad_cam(interp.learn.model, xb, target, layer).cpu()
+    cams = maps_of(interp.learn.model, xb, target).cpu()
     axes = get_grid(len(indices), figsize=figsize, imsize=3.4)
     for ax, i, sample, cam in zip(axes, indices, interp._decoded_inputs(indices), cams, strict=True):
         show_item(sample[0], ctx=ax)

@@ -3,8 +3,8 @@ from torchvision.models import mobilenet_v2, resnet18, resnet34, resnet50, resne
 
 from ..basics import *
 from ..basics import __all__ as _basics
-from .augment_affine import Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
 from .augment_batch import RandomErasing, aug_transforms, setup_aug_tfms
+from .augment_geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
 from .augment_item import (CropPad, DihedralItem, FlipItem, PadMode, RandomCrop, RandomResizedCrop, RatioResize, Resize, ResizeMethod)
 from .augment_lighting import Brightness, Contrast, Hue, Saturation
 from .backbones import create_body, model_meta

@@ -5,12 +5,13 @@ from torchvision import tv_tensors
 
 from ..messages import describe
 from ..transform import as_transform
-from .augment_affine import AffineWarp, BatchTransform, Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom, first_image, fuse_geometry
+from .augment_affine import AffineWarp, BatchTransform, first_image, fuse_geometry
+from .augment_geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
 from .augment_item import PadMode
-from .augment_lighting import Brightness, Contrast, Hue, Lighting, Saturation, fuse_lighting
+from .augment_lighting import Brightness, Contrast, Grey, Hue, Lighting, Saturation, Tint, fuse_lighting
 
-__all__ = ["AffineWarp", "Brightness", "Contrast", "Dihedral", "Flip", "Hue", "Lighting", "PadMode", "RandomErasing",
-           "RandomResizedCropGPU", "Rotate", "Saturation", "Warp", "Zoom", "aug_transforms", "setup_aug_tfms"]
+__all__ = ["AffineWarp", "Brightness", "Contrast", "Dihedral", "Flip", "Grey", "Hue", "Lighting", "PadMode", "RandomErasing",
+           "RandomResizedCropGPU", "Rotate", "Saturation", "Scale", "Tint", "Warp", "Zoom", "aug_transforms", "setup_aug_tfms"]
 
 
 def setup_aug_tfms(tfms):
@@ -30,7 +31,8 @@ def aug_transforms(mult=1.0, do_flip=True, flip_vert=False, max_rotate=10.0, min
     mult: multiplies max_rotate (degrees), max_lighting and max_warp. flip_vert: all eight symmetries of a square instead of the mirror
     image. p_affine, p_lighting: probability of each geometric and each lighting change, per picture (a flip: 0.5). size: resize to
     this in the same step, also for validation batches. min_scale: below 1, also a random square crop of at least that share of the
-    area. batch: one draw for the whole batch. xtra_tfms: more transforms, fused with the rest where possible.
+    area. batch: one draw for the whole batch. xtra_tfms: more transforms, fused with the rest where possible, for instance
+    `from minifast.vision.augment_batch import Grey, Scale, Tint`, `xtra_tfms=[Tint(), Grey(), Scale(), Saturation(), Hue()]`.
     """
     max_rotate, max_lighting, max_warp = max_rotate * mult, max_lighting * mult, max_warp * mult
     sampling = {"mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}

@@ -1,16 +1,17 @@
 """Random changes of light and colour on a batch, in one pass.
 
-Brightness, contrast and saturation act on the logits of the pixels, log(x / (1 - x)), so that no pixel leaves 0..1 and nothing is
-clipped. There each of them is linear in the channels; `Lighting` multiplies them into one small matrix and offset per picture. A hue
-shift is not linear: it is done before the others. Pictures are (B,C,H,W), floats in 0..1 or uint8; masks are left alone.
+Brightness, contrast, tint and saturation act on the logits of the pixels, log(x / (1 - x)), so that no pixel leaves 0..1 and nothing is
+clipped. There each of them is linear in the channels; `Lighting` multiplies them into one small matrix and offset per picture. Grey and a
+hue shift are not linear: they are done before the others. Pictures are (B,C,H,W), floats in 0..1 or uint8; masks are left alone.
 """
 import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from .augment_affine import BatchTransform, first_image
+from .augment_affine import BatchTransform, first_image, log_uniform
+from .given_draws import given_values
 
-__all__ = ["Brightness", "Contrast", "Hue", "Lighting", "Saturation"]
+__all__ = ["Brightness", "Contrast", "Grey", "Hue", "Lighting", "Saturation", "Tint"]
 
 LUMA = np.array([0.299, 0.587, 0.114])     # ITU-R BT.601: how bright red, green and blue look
 _EPS = 1e-7                                # the logit of a black pixel is finite
@@ -71,20 +72,20 @@ class Lighting(BatchTransform):
 
 
 class _Light:
-    "What is done to each picture: hue turns, then logits = scale * (mix @ logits) + offset."
+    "What is done to each picture: grey or hue turns, then logits = scale * (mix @ logits) + offset."
 
     def __init__(self, n, channels):
         self.n, self.channels = n, channels
-        self.scale, self.offset = np.ones(n), np.zeros(n)
-        self.saturation, self.turns = None, None
+        self.scale, self.offset = np.ones(n), np.zeros((1, n))          # the offset of all channels, or of each
+        self.saturation, self.turns, self.grey = None, None, None
 
     def is_nothing(self):
         return ((self.scale == 1).all() and not self.offset.any() and (self.saturation is None or (self.saturation == 1).all())
-                and (self.turns is None or not self.turns.any()))
+                and (self.turns is None or not self.turns.any()) and (self.grey is None or not self.grey.any()))
 
     def is_pointwise(self):
-        "Whether what becomes of a number depends on that number only, not on the other channels."
-        return self.saturation is None and (self.turns is None or not self.turns.any())
+        "Whether what becomes of a number depends on that number and its channel only, not on the other channels."
+        return self.saturation is None and (self.turns is None or not self.turns.any()) and (self.grey is None or not self.grey.any())
 
     def needs_colour(self, name):
         if self.channels not in (1, 3):
@@ -93,38 +94,40 @@ class _Light:
 
     def apply(self, x, device):
         # one small copy to the device for all parameters
-        columns = [self.scale, self.offset, np.ones(self.n) if self.saturation is None else self.saturation,
-                   np.zeros(self.n) if self.turns is None else self.turns]
-        scale, offset, saturation, turns = torch.from_numpy(np.stack(columns).astype(np.float32)).to(device, non_blocking=True)
+        nothing = np.zeros(self.n)
+        columns = [self.scale, np.ones(self.n) if self.saturation is None else self.saturation,
+                   nothing if self.turns is None else self.turns, nothing if self.grey is None else self.grey, *self.offset]
+        params = torch.from_numpy(np.stack(columns, 1).astype(np.float32)).to(device, non_blocking=True)[..., None, None]
         if x.device.type != "cpu" or self.is_pointwise():
-            return self._changed(x, scale, offset, saturation, turns)
+            return self._changed(x, params)
         # one after the other, so that what lies between the steps stays in the cache of the processor
         out = torch.empty_like(x)
         for i in range(self.n):
             one = slice(i, i + 1)
-            out[one] = self._changed(x[one], scale[one], offset[one], saturation[one], turns[one])
+            out[one] = self._changed(x[one], params[one])
         return out
 
-    def _changed(self, x, scale, offset, saturation, turns):
+    def _changed(self, x, params):
+        scale, saturation, turns, grey, offset = params[:, :1], params[:, 1:2], params[:, 2], params[:, 3:4], params[:, 4:]
+        if self.grey is not None and self.grey.any():
+            x = torch.where(grey > 0, _brightness_of(x), x)
         if self.turns is not None and self.turns.any():
             x = shift_hue(x, turns)
         x = torch.logit(x, eps=_EPS)
         if self.saturation is not None:
-            # grey + saturation * (colour - grey) keeps the grey value, so it may be done before the offset and the scale
-            grey = torch.tensordot(x, x.new_tensor(LUMA), dims=([1], [0]))[:, None]
-            x = torch.lerp(grey, x, saturation.view(-1, 1, 1, 1))
-        return torch.addcmul(offset.view(-1, 1, 1, 1), x, scale.view(-1, 1, 1, 1)).sigmoid_()
+            # it keeps the grey value, so it may be done before the scale and an offset of all channels
+            x = torch.lerp(_brightness_of(x), x, saturation)
+        return torch.addcmul(offset, x, scale).sigmoid_()
+
+
+def _brightness_of(x):
+    "How bright the colours `x` (B,3,H,W) look: (B,1,H,W)."
+    return torch.tensordot(x, x.new_tensor(LUMA), dims=([1], [0]))[:, None]
 
 
 def _check_lighting(name, value, argument="max_lighting"):
     if not 0 <= value < 1:
         raise ValueError(f"{name}({argument}={value}): a number from 0 (no change) to below 1")
-
-
-def _log_uniform(rng, amount):
-    "Draws of a factor between 1 - amount and 1 / (1 - amount), as likely below 1 as above."
-    top = -np.log(1 - amount)
-    return lambda n: np.exp(rng.uniform(-top, top, n))
 
 
 class Brightness(Lighting):
@@ -157,8 +160,32 @@ class Contrast(Lighting):
         self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
 
     def change(self, x, rng, light):
-        v = self.pick(len(x), rng, _log_uniform(rng, self.max_lighting), 1.0, self.given, x)
+        v = self.pick(len(x), rng, log_uniform(rng, self.max_lighting), 1.0, self.given, x)
         light.scale, light.offset = light.scale * v, light.offset * v
+
+
+class Tint(Lighting):
+    """A cast of colour, such as that of another lamp, with probability `p`: to the logits of red, green and blue is added the logit of
+    0.5 (1 + s), with s drawn from 0 .. max_tint, times the cosine of their distance from a random place on the colour circle.
+
+    The three add up to nothing, so that the picture stays about as bright. draw: s. draw_colour: the place, as a share of the circle: 0
+    is red, 1/3 green, 2/3 blue. Grey pictures (1 channel) are left alone.
+    """
+
+    def __init__(self, max_tint=0.2, p=0.75, draw=None, draw_colour=None, batch=False):
+        super().__init__((), p, batch)
+        _check_lighting("Tint", max_tint, "max_tint")
+        self.max_tint = max_tint
+        self.given, self.given_colour = self.takes(draw=draw, draw_colour=draw_colour)
+
+    def change(self, x, rng, light):
+        n = len(x)
+        k = 1 if self.batch else n
+        s = self.pick(n, rng, lambda k: rng.uniform(0, self.max_tint, k), 0.0, self.given, x,
+                      allowed=(lambda v: (abs(v) < 1), "numbers above -1 and below 1, 0 for no change"))
+        colour = rng.random(k) if self.given_colour is None else given_values(self.given_colour, x, k, "Tint(draw_colour=...)")
+        if light.needs_colour("Tint"):
+            light.offset = light.offset + np.log((1 + s) / (1 - s)) * np.cos(2 * np.pi * (colour - np.arange(3)[:, None] / 3))
 
 
 class Saturation(Lighting):
@@ -173,9 +200,12 @@ class Saturation(Lighting):
         self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
 
     def change(self, x, rng, light):
-        v = self.pick(len(x), rng, _log_uniform(rng, self.max_lighting), 1.0, self.given, x)
+        v = self.pick(len(x), rng, log_uniform(rng, self.max_lighting), 1.0, self.given, x)
         if light.needs_colour("Saturation"):
             light.saturation = v if light.saturation is None else light.saturation * v
+            if len(light.offset) > 1:                   # the cast of colour that an earlier one added
+                grey = LUMA @ light.offset
+                light.offset = grey + v * (light.offset - grey)
 
 
 class Hue(Lighting):
@@ -193,6 +223,22 @@ class Hue(Lighting):
         v = self.pick(len(x), rng, lambda n: rng.uniform(-self.max_hue, self.max_hue, n), 0.0, self.given, x)
         if light.needs_colour("Hue"):
             light.turns = v if light.turns is None else light.turns + v
+
+
+class Grey(Lighting):
+    """The picture without its colours, as bright as they look (ITU-R BT.601), in three equal channels, with probability `p`.
+
+    draw: 1 = grey, 0 = not. Grey pictures (1 channel) are left alone.
+    """
+
+    def __init__(self, p=0.1, draw=None, batch=False):
+        super().__init__((), p, batch)
+        self.given = self.takes(draw=draw)
+
+    def change(self, x, rng, light):
+        v = self.pick(len(x), rng, np.ones, 0, self.given, x, allowed=(lambda v: (v == 0) | (v == 1), "1 (grey) or 0 (not)"))
+        if light.needs_colour("Grey"):
+            light.grey = v if light.grey is None else np.maximum(light.grey, v)
 
 
 def fuse_lighting(tfms):

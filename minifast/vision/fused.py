@@ -95,7 +95,7 @@ class FusedPictures(Transform):
         values = torch.arange(256, dtype=torch.float32).div_(self.to_float.div)
         if light is not None:
             values = light.apply(values.view(1, 1, 1, 256).expand(n, 1, 1, 256), values.device)
-        values = values.view(-1, 1, 256)
+        values = values.view(-1, 1, 256) if light is None else values.view(n, -1, 256)
         if norm is not None:
             mean, std = (t.reshape(1, -1, 1) for t in norm._stats_on(values))
             values = values.sub(mean).div_(std)

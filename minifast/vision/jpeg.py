@@ -30,6 +30,7 @@ _LEFT_OUT = "extraneous bytes before marker"            # what libjpeg says of t
 _BASELINE_OR_PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _own = threading.local()                # each thread decodes into a buffer of its own
+_KEPT = 8_000_000                       # pixels: memory for larger pictures is given back
 _BLANK = Image.Image()
 
 
@@ -162,7 +163,8 @@ def _by_simplejpeg(data, jpeg, box, k, rows, may_reuse):
     if may_reuse:                       # the caller makes another array of it before this thread decodes again
         buffer = getattr(_own, "buffer", None)
         if buffer is None or len(buffer) < n:
-            buffer = _own.buffer = np.empty(n, np.uint8)
+            buffer = np.empty(n, np.uint8)
+            _own.buffer = buffer if n <= 3 * _KEPT else None
         buffer = buffer[:n]
     how = {"min_height": shape[0], "min_width": shape[1], "min_factor": 1} if k > 1 else {}
     try:
@@ -202,9 +204,8 @@ def _decoded_straight(data, jpeg, mode, k, rows):
     try:
         core = getattr(_own, mode, None)
         if core is None or core.size[0] < size[0] or core.size[1] < size[1]:
-            setattr(_own, mode, None)
             core = Image.core.new(mode, (size[0], -(-jpeg.size[1] // k)))
-            setattr(_own, mode, core)
+            setattr(_own, mode, core if core.size[0] * core.size[1] <= _KEPT else None)
         decoder = Image._getdecoder(mode, "jpeg", (mode, ""), (k, 0))
         decoder.setimage(core, (0, 0, *size))
         used, fault = decoder.decode(data)

@@ -148,12 +148,15 @@ def test_transforms_that_change_or_keep_the_tensor(folder):
 
 
 @pytest.mark.parametrize("n", [0, 2])
-def test_one_that_cannot_be_made_is_replaced_in_its_place(folder, n):
+def test_one_that_cannot_be_made_is_replaced_in_its_place(folder, monkeypatch, n):
     bad = folder / "03.jpg"
     bad.write_bytes(bad.read_bytes()[:400])
     dl = loaders(folder, [Resize(64)], n, on_error="skip").train
+    found, filled = [], Places.filled
+    monkeypatch.setattr(Places, "filled", lambda *a: found.append(filled(*a)) or found[-1])
     with pytest.warns(UserWarning, match="03.jpg"):
         batches = list(dl)
+    assert sum(batch is not None for batch in found) == len(batches) == 3
     items = [Path(f) for f in dl.dataset.items]
     known = {f: Resize(64)(PILImage.create(f), 0, item_rng(0)) for f in items if f != bad}
     assert len(dl.skipped) == 1 and sum(len(x) for x, _ in batches) == 11 and len(known) == 10

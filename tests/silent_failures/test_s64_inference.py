@@ -20,7 +20,7 @@ from minifast.interpret.classification import ClassificationInterpretation
 from minifast.learner import Learner
 from minifast.optim import SGD
 from minifast.transform import RandTransform
-from minifast.vision.augment_affine import Flip
+from minifast.vision.augment_geometry import Flip
 from minifast.vision.augment_item import Resize
 from minifast.vision.backbones import create_body
 from minifast.vision.learner import vision_learner

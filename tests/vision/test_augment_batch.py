@@ -14,12 +14,15 @@ from minifast.vision.augment_batch import (
     Contrast,
     Dihedral,
     Flip,
+    Grey,
     Hue,
     Lighting,
     RandomErasing,
     RandomResizedCropGPU,
     Rotate,
     Saturation,
+    Scale,
+    Tint,
     Warp,
     Zoom,
     aug_transforms,
@@ -27,8 +30,8 @@ from minifast.vision.augment_batch import (
 )
 from minifast.vision.images import IntToFloatTensor, Normalize, TensorImage, TensorMask, imagenet_stats
 
-GEOMETRY = [Flip, Dihedral, Rotate, Zoom, Warp]
-LIGHTING = [Brightness, Contrast, Saturation, Hue]
+GEOMETRY = [Flip, Dihedral, Rotate, Zoom, Scale, Warp]
+LIGHTING = [Brightness, Contrast, Tint, Saturation, Hue, Grey]
 
 
 @pytest.fixture
@@ -53,6 +56,24 @@ def run(tfm, *sample, split_idx=0, seed=0):
 
 
 # -- geometry ---------------------------------------------------------------------------------------------------------------------
+
+def test_scale_stretches_each_side(smooth):
+    across = torch.linspace(0, 1, 65).view(1, 1, 1, 65).expand(1, 1, 65, 65)
+    down = across.transpose(2, 3)
+    for factors in ((2.0, 1.0), (1.25, 0.8), (1.0, 1.0)):
+        tfm = Scale(p=1.0, draw_x=factors[0], draw_y=factors[1])
+        for ramp, k, axis in ((across, factors[0], 3), (down, factors[1], 2)):
+            got = plain(run(tfm, TensorImage(ramp)))
+            inner = got.narrow(axis, 20, 25)                    # what the edges reflect is further out
+            assert torch.allclose(inner, 0.5 + (ramp.narrow(axis, 20, 25) - 0.5) / k, atol=1e-4)
+    rng = item_rng(0)
+    m = Scale(max_scale=0.2, p=1.0).matrices(torch.zeros(4000, 1, 1, 1), (1, 1), rng)
+    for i in (0, 1):
+        assert 0.8 <= m[:, i, i].min() < 0.803 and 1.245 < m[:, i, i].max() <= 1.2501 and abs(np.median(m[:, i, i]) - 1) < 0.01
+    assert abs(np.corrcoef(m[:, 0, 0], m[:, 1, 1])[0, 1]) < 0.05 and not m[:, 0, 1:].any()
+    with pytest.raises(ValueError, match=r"Scale\(max_scale=1.5\): a number from 0"):
+        Scale(1.5)
+
 
 def test_flip_is_torch_flip(x):
     assert torch.equal(run(Flip(p=1.0), x), plain(x).flip(-1))
@@ -276,6 +297,40 @@ def test_lighting_leaves_alone(x):
     assert run(Hue(p=1.0), one) is one and run(Saturation(p=1.0), one) is one
     with pytest.raises(ValueError, match=r"Hue changes colours: it needs pictures of 3 channels .*, these have 4"):
         run(Hue(p=1.0), TensorImage(torch.rand(2, 4, 3, 3)))
+
+
+def test_tint(x):
+    t = plain(x).clamp(0.05, 0.95)
+    x = TensorImage(t)
+    amount = torch.tensor(1.2 / 0.8).log()                     # the logit of 0.5 (1 + 0.2)
+    for colour, shares in ((0.0, (1, -0.5, -0.5)), (1 / 3, (-0.5, 1, -0.5)), (0.5, (-1, 0.5, 0.5))):
+        expected = torch.sigmoid(logit(t) + amount * torch.tensor(shares).view(3, 1, 1))
+        assert torch.allclose(plain(run(Tint(p=1.0, draw=0.2, draw_colour=colour), x)), expected, atol=1e-5)
+    grey = TensorImage(torch.full((4000, 3, 1, 1), 0.5))
+    shifts = logit(plain(run(Tint(max_tint=0.3, p=1.0), grey)))[..., 0, 0]
+    assert shifts.sum(1).abs().max() < 1e-4 and 0.6 < shifts.max() <= torch.tensor(1.3 / 0.7).log() + 1e-4
+    assert (shifts.argmax(1).bincount() / 4000 - 1 / 3).abs().max() < 0.03
+    together = setup_aug_tfms([Tint(p=1.0, draw=0.3, draw_colour=0.1), Contrast(p=1.0, draw=1.3), Saturation(p=1.0, draw=0.6),
+                               Brightness(p=1.0, draw=0.55)])
+    apart = x
+    for tfm in together[0].tfms:
+        apart = run(tfm, apart)
+    assert len(together) == 1 and torch.allclose(plain(run(together[0], x)), plain(apart), atol=1e-4)
+    one_for_all = plain(run(Tint(p=1.0, batch=True), grey))
+    assert (one_for_all == one_for_all[:1]).all() and (one_for_all[0, 0] != one_for_all[0, 1]).all()
+
+
+def test_grey_is_torchvisions(x):
+    got = plain(run(Grey(p=1.0), x))
+    assert torch.allclose(got, V.rgb_to_grayscale(plain(x), 3), atol=1e-3) and torch.equal(got[:, 0], got[:, 1])
+    some = plain(run(Grey(p=1.0, draw=[1, 0] * 4), x))
+    assert torch.allclose(some[1::2], plain(x)[1::2], atol=1e-5) and torch.allclose(some[::2], got[::2], atol=1e-5)
+    pure = TensorImage(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4))
+    assert torch.allclose(plain(run(Grey(p=1.0), pure)), torch.tensor(0.299), atol=1e-4)         # red is not black
+    sepia = plain(run(Lighting([Grey(p=1.0), Tint(p=1.0, draw=0.2, draw_colour=0.1)]), x))
+    assert (sepia[:, 0] > sepia[:, 1]).all() and (sepia[:, 1] > sepia[:, 2]).all()
+    shown = [plain(run(Grey(), TensorImage(torch.rand(2000, 3, 1, 1)), seed=seed)) for seed in range(2)]
+    assert all(0.07 < (s[:, 0] == s[:, 2]).float().mean() < 0.13 for s in shown)
 
 
 # -- together ---------------------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from minifast.losses import L1LossFlat
 from minifast.seeds import item_rng
 from minifast.transform import Pipeline, as_transform
 from minifast.vision import coords
-from minifast.vision.augment_affine import AffineWarp, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
+from minifast.vision.augment_affine import AffineWarp
 from minifast.vision.augment_batch import aug_transforms
+from minifast.vision.augment_geometry import Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
 from minifast.vision.augment_item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.boxes import BBoxBlock, BBoxLblBlock, BoxNames, LabeledBBox, TensorBBox, bb_pad, get_annotations
@@ -88,7 +89,7 @@ def test_exact_numbers():
     assert scaled[1].scaled and isinstance(scaled[1], TensorBBox) and isinstance(scaled[1], tv_tensors.BoundingBoxes)
 
 
-BATCH = [Flip(1.0), Rotate(25, 1.0), Zoom(1.0, 1.6, 1.0), Warp(0.3, 1.0), RandomResizedCropGPU(50, 0.3),
+BATCH = [Flip(1.0), Rotate(25, 1.0), Zoom(1.0, 1.6, 1.0), Scale(0.3, 1.0), Warp(0.3, 1.0), RandomResizedCropGPU(50, 0.3),
          AffineWarp([Flip(), Warp(0.2, 1.0), Rotate(20, 1.0), Zoom(p=1.0)], size=(64, 40))]
 
 

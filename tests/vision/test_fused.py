@@ -11,11 +11,14 @@ from minifast.vision.augment_batch import (
     Brightness,
     Contrast,
     Flip,
+    Grey,
     Hue,
     RandomErasing,
     RandomResizedCropGPU,
     Rotate,
     Saturation,
+    Scale,
+    Tint,
     Zoom,
     aug_transforms,
 )
@@ -36,6 +39,7 @@ def pictures(n=6, h=40, w=52, c=3, channels_last=False):
 
 SETS = {"nothing": [], "all": aug_transforms(), "zeros": aug_transforms(pad_mode="zeros"), "size": aug_transforms(size=24),
         "light": [Brightness(), Contrast()], "colour": aug_transforms(xtra_tfms=[Saturation(), Hue()]), "flip": [Flip(0.5)],
+        "tint": aug_transforms(xtra_tfms=[Tint(), Scale()]), "grey": aug_transforms(xtra_tfms=[Grey(0.5), Tint(), Saturation()]),
         "crop": [RandomResizedCropGPU(20)], "same": aug_transforms(batch=True), "rotate": [Rotate(30, p=1.0), Zoom(0.8, 1.2, p=1.0)],
         "bicubic": aug_transforms(mode="bicubic"), "grow": aug_transforms(size=(80, 99))}
 

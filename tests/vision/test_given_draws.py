@@ -2,11 +2,26 @@
 import pytest
 import torch
 
-from minifast.vision.augment_batch import Brightness, Contrast, Dihedral, Flip, Hue, Rotate, Saturation, Warp, Zoom, aug_transforms
+from minifast.vision.augment_batch import (
+    Brightness,
+    Contrast,
+    Dihedral,
+    Flip,
+    Grey,
+    Hue,
+    Rotate,
+    Saturation,
+    Scale,
+    Tint,
+    Warp,
+    Zoom,
+    aug_transforms,
+)
 from minifast.vision.given_draws import given_values
 
 X = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-ALL = [(c, "draw") for c in (Flip, Dihedral, Rotate, Zoom, Brightness, Contrast, Saturation, Hue)] + [
+ALL = [(c, "draw") for c in (Flip, Dihedral, Rotate, Zoom, Brightness, Contrast, Tint, Saturation, Hue, Grey)] + [
+    (Scale, "draw_x"), (Scale, "draw_y"), (Tint, "draw_colour"),
     (Zoom, "draw_x"), (Zoom, "draw_y"), (Warp, "draw_x"), (Warp, "draw_y")]
 
 
@@ -17,7 +32,7 @@ def made(cls, name, given):
 @pytest.mark.parametrize(("cls", "name"), ALL)
 def test_wrong_ones(cls, name):
     where = rf"{cls.__name__}\({name}=\.\.\.\) takes"
-    good = {"Flip": 1, "Dihedral": 3, "Warp": 0.1}.get(cls.__name__, 0.5)
+    good = {"Flip": 1, "Grey": 1, "Dihedral": 3, "Warp": 0.1}.get(cls.__name__, 0.5)
     for given in ([good] * 3, torch.full((3,), good), torch.full((4, 2), good), [[good] * 4]):
         with pytest.raises(ValueError, match=rf"{where} one number for all, or one per picture of the batch, 4 here; received"):
             made(cls, name, given)(X)

@@ -10,6 +10,7 @@ from minifast.data.block import CategoryBlock, DataBlock, RegressionBlock
 from minifast.data.files import get_image_files
 from minifast.data.labels import parent_label
 from minifast.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
+from minifast.transform import RandTransform, Transform
 from minifast.vision.augment_batch import RandomErasing, aug_transforms
 from minifast.vision.augment_item import FlipItem, RandomResizedCrop, Resize
 from minifast.vision.blocks import AddMaskCodes, ImageBlock, MaskBlock
@@ -315,3 +316,56 @@ def test_show_pipeline(folder, files, tmp_path):
 def load_size(file):
     with Image.open(file) as im:
         return im.size
+
+
+def test_functions_of_arrays_as_transforms(tmp_path):
+    "As the documentation has it for libraries that are called with `image=` and give a dict."
+    class Arrays(Transform):
+        split_idx = 0
+
+        def __init__(self, aug):                                # without a word to the class it comes from
+            self.aug = aug
+
+        def encodes(self, im: PILImage):
+            return PILImage.create(self.aug(image=np.array(im))["image"])
+
+    class Seeded(RandTransform):
+        def __init__(self, aug):
+            super().__init__()
+            self.aug = aug
+
+        def draw(self, sample, rng, split_idx):
+            return {"seed": int(rng.integers(2**31))}
+
+        def encodes(self, im: PILImage, seed):
+            self.aug.set_random_seed(seed)
+            return PILImage.create(self.aug(image=np.array(im))["image"])
+
+    class Noise:
+        "As such a library does: a stream of its own."
+        def __init__(self):
+            self.rng = np.random.default_rng()
+
+        def set_random_seed(self, seed):
+            self.rng = np.random.default_rng(seed)
+
+        def __call__(self, image):
+            assert image.dtype == np.uint8 and image.flags.writeable
+            image[:] = self.rng.integers(0, 256, image.shape)
+            return {"image": image}
+
+    for i in range(12):
+        Image.fromarray(np.full((40, 50, 3), 10 * i, np.uint8)).save(tmp_path / f"{i:02}.png")
+    files = sorted(tmp_path.glob("*.png"))
+
+    def batches(tfm, n, kind=None):
+        dls = ImageDataLoaders.from_path_func(tmp_path, files, lambda f: f.stem > "05", bs=5, seed=1, item_tfms=[Resize(32), tfm],
+                                              num_workers=n, worker_type=kind, device="cpu")
+        torch.manual_seed(0)
+        return [x for x, _ in dls.train], [x for x, _ in dls.valid]
+
+    train, valid = batches(Arrays(lambda image: {"image": 255 - image}), 0)
+    plain, same = batches(Arrays(lambda image: {"image": image}), 0)
+    assert all(torch.allclose(a, 1 - b, atol=1e-6) for a, b in zip(train, plain, strict=True)) and torch.equal(valid[0], same[0])
+    first, again, other = (batches(Seeded(Noise()), n, kind)[0] for n, kind in ((0, None), (0, None), (2, "process")))
+    assert all(map(torch.equal, first, again)) and all(map(torch.equal, first, other)) and first[0].std() > 0.1

@@ -14,8 +14,9 @@ from minifast.losses import MSELossFlat
 from minifast.seeds import item_rng
 from minifast.transform import Pipeline, as_transform
 from minifast.vision import coords
-from minifast.vision.augment_affine import AffineWarp, Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
+from minifast.vision.augment_affine import AffineWarp
 from minifast.vision.augment_batch import aug_transforms
+from minifast.vision.augment_geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
 from minifast.vision.augment_item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.images import PILImage, PILImageBW, TensorImage
@@ -98,7 +99,8 @@ def test_points_follow_the_upright_picture(tmp_path):
 
 # -- batch transforms: sampled where the point is, the picture says where it was ----------------------------------------------------
 
-BATCH = [Flip(1.0), Dihedral(1.0), Rotate(30, 1.0), Zoom(0.8, 1.5, 1.0), Warp(0.3, 1.0), RandomResizedCropGPU((50, 60), 0.5),
+BATCH = [Flip(1.0), Dihedral(1.0), Rotate(30, 1.0), Zoom(0.8, 1.5, 1.0), Scale(0.4, 1.0), Warp(0.3, 1.0),
+         RandomResizedCropGPU((50, 60), 0.5),
          AffineWarp([Flip(), Warp(0.2, 1.0), Rotate(20, 1.0), Zoom(p=1.0)], size=(64, 40)),
          AffineWarp([Rotate(20, 1.0, align_corners=False)], size=(20, 24), align_corners=False),
          AffineWarp([Flip(), Rotate(20, 1.0)], size=(20, 24)), AffineWarp(size=(33, 21))]

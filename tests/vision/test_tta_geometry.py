@@ -12,8 +12,9 @@ from minifast.learner import Learner
 from minifast.seeds import item_rng
 from minifast.transform import Pipeline
 from minifast.vision import coords
-from minifast.vision.augment_affine import AffineWarp, Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
+from minifast.vision.augment_affine import AffineWarp
 from minifast.vision.augment_batch import aug_transforms
+from minifast.vision.augment_geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
 from minifast.vision.augment_item import RandomCrop
 from minifast.vision.augment_lighting import Brightness
 from minifast.vision.blocks import ImageBlock
@@ -49,7 +50,7 @@ def test_symmetries_are_undone_exactly(tfm, size):
     assert len(record) == 1 and record[0].matrix.shape == (9, 3, 3)
 
 
-@pytest.mark.parametrize("tfm", [Rotate(30, 1.0), Zoom(1.2, 1.5, 1.0), Zoom(0.7, 0.9, 1.0), Warp(0.3, 1.0),
+@pytest.mark.parametrize("tfm", [Rotate(30, 1.0), Zoom(1.2, 1.5, 1.0), Zoom(0.7, 0.9, 1.0), Scale(0.3, 1.0), Warp(0.3, 1.0),
                                  RandomResizedCropGPU((40, 44), 0.4),
                                  AffineWarp([Flip(), Warp(0.2, 1.0), Rotate(15, 1.0), Zoom(p=1.0)], size=(56, 40)),
                                  AffineWarp([Flip(), Rotate(15, 1.0)], align_corners=False),

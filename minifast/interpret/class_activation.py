@@ -1,0 +1,55 @@
+"""Which places a score is made of, in networks that end in a mean over places and one linear layer. Source: B. Zhou et al., "Learning Deep
+Features for Discriminative Localization", 2016."""
+import torch
+from torch import nn
+
+from ..model_info import eval_mode
+from .grad_cam import draw_maps, last_maps, target_of
+
+__all__ = ["class_activation", "plot_class_activation"]
+
+
+def class_activation(model, xb, target=None):
+    """What each place of each picture adds to the score of a class: float (items, h, w), whose mean plus the bias of the last layer is the
+    score. Unlike those of `grad_cam` these are shares of the score itself, of both signs.
+
+    xb: a batch of inputs. target: the class (an int, or one per item; None: the one predicted). Raises ValueError for a network whose
+    scores are made in another way: `grad_cam` shows those. The model is run in evaluation mode and stays as it is.
+    """
+    inputs = xb if isinstance(xb, (tuple, list)) else (xb,)
+    layer, kept, linears = last_maps(model, *inputs), {}, []
+
+    def keep(module, args, out):
+        kept["maps"] = out
+
+    def note(module, args, out):
+        linears.append(module)
+
+    with eval_mode(model), torch.no_grad():
+        handles = [layer.register_forward_hook(keep), *(m.register_forward_hook(note) for m in model.modules() if isinstance(m, nn.Linear))]
+        try:
+            pred = model(*inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        for maps in (kept["maps"], torch.relu(kept["maps"])):           # some networks have a ReLU between, as a function
+            shares = _shares(maps, linears[-1] if linears else None, pred)
+            if shares is not None:
+                return shares[torch.arange(len(shares), device=shares.device), target_of(pred, target)]
+    raise ValueError(f"class_activation() takes apart scores that are a mean over places and one linear layer of it; those of "
+                     f"{type(model).__name__} are made in another way: use grad_cam, or a head such as "
+                     "create_head(nf, n_out, lin_ftrs=[], concat_pool=False, first_bn=False)")
+
+
+def _shares(maps, linear, pred):
+    "What each place adds to each score, (items, classes, h, w); None if the scores `pred` are not made in this way."
+    if linear is None or maps.ndim != 4 or maps.shape[1] != linear.in_features or pred.shape[1:] != (linear.out_features,):
+        return None
+    shares = torch.einsum("kc,nchw->nkhw", linear.weight, maps)
+    made = shares.mean((2, 3)) + (0 if linear.bias is None else linear.bias)
+    return shares if torch.allclose(made, pred, rtol=1e-3, atol=1e-3 * float(pred.abs().max())) else None
+
+
+def plot_class_activation(interp, indices, target=None, figsize=None):
+    "Draw items of an `Interpretation` with what each place adds to the score of `target`, as `plot_grad_cam` does; returns the axes."
+    return draw_maps(interp, indices, target, class_activation, figsize)
