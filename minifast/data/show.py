@@ -1,5 +1,6 @@
 """From a batch back to things that can be looked at."""
 from math import ceil
+from textwrap import fill
 
 import torch
 
@@ -82,7 +83,7 @@ def show_pipeline(loader, item, nrows, ncols, figsize, **kwargs):
     table = show_samples(loader.dataset, [o for _, o in steps], axs, **kwargs)
     if table is None:
         for ax, (name, _) in zip(axs, steps, strict=True):
-            ax.set_title("\n".join(t for t in (name, ax.get_title()) if t), fontsize="small")
+            ax.set_title("\n".join(t for t in (fill(name, 20), ax.get_title()) if t), fontsize="small")
     return steps
 
 
