@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.random.bit_generator import ISeedSequence
+from numpy.random.bit_generator import ISpawnableSeedSequence
 
 
 def set_seed(s, reproducible=False):
@@ -72,18 +72,32 @@ def item_rngs(seed, indices):
     "`[item_rng(seed, i) for i in indices]`, in a fraction of the time."
     if not (0 <= seed < 2**64 and all(0 <= i < 2**32 for i in indices)):
         return [item_rng(seed, i) for i in indices]
-    return [np.random.Generator(np.random.SFC64(_Seeded(words))) for words in _seed_words(seed, indices)]
+    return [np.random.Generator(np.random.SFC64(_Seeded((seed, i), words)))
+            for i, words in zip(indices, _seed_words(seed, indices), strict=True)]
 
 
-class _Seeded(ISeedSequence):
-    "What a `SeedSequence` would say when it is asked, worked out before."
-    __slots__ = ("words",)
+class _Seeded(ISpawnableSeedSequence):
+    "`np.random.SeedSequence(key)`, of which what SFC64 asks for, `words`, was worked out before."
+    __slots__ = ("key", "made", "words")
 
-    def __init__(self, words):
-        self.words = words
+    def __init__(self, key, words):
+        self.key, self.words, self.made = key, words, None
+
+    def whole(self):
+        "The `SeedSequence` itself."
+        self.made = np.random.SeedSequence(self.key) if self.made is None else self.made
+        return self.made
 
     def generate_state(self, n_words, dtype=np.uint32):
-        return self.words
+        return self.words if n_words == 3 and dtype is np.uint64 else self.whole().generate_state(n_words, dtype)
+
+    def spawn(self, n_children):
+        return self.whole().spawn(n_children)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.whole(), name)
 
 
 def _seed_words(seed, indices):

@@ -66,3 +66,13 @@ def test_drawn(data_dir):
     axes = plot_class_activation(interp, [0, 1, 2], target=1)
     assert len(axes) == 3 and all(len(a.images) == 2 for a in axes)
     plt.close("all")
+
+
+def test_in_lower_precision():
+    torch.manual_seed(0)
+    model, x = models.resnet18(num_classes=4).eval(), torch.rand(2, 3, 64, 64)
+    exact = class_activation(model, x, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = class_activation(model, x, 1)
+    assert (near - exact).abs().max() < 0.1 * exact.abs().max()
+    assert class_activation(model.bfloat16(), x.bfloat16(), 1).shape == exact.shape

@@ -1,4 +1,5 @@
 """Seeds and private random streams."""
+import pickle
 import random
 
 import numpy as np
@@ -124,3 +125,10 @@ def test_generators_for_many_items_are_those_for_each(seed):
     for some in (indices[:5], indices, [], [3]):
         many = item_rngs(seed, some)
         assert [r.integers(2**63, size=3).tolist() for r in many] == [item_rng(seed, i).integers(2**63, size=3).tolist() for i in some]
+    ours, numpys = item_rngs(seed, [3])[0], item_rng(seed, 3)
+    assert [r.random() for r in ours.spawn(2)] == [r.random() for r in numpys.spawn(2)]
+    ours, numpys = ours.bit_generator.seed_seq, numpys.bit_generator.seed_seq
+    assert ours.entropy == numpys.entropy and ours.generate_state(5).tolist() == numpys.generate_state(5).tolist()
+    assert np.random.default_rng(ours).random() == np.random.default_rng(numpys).random()
+    copied = pickle.loads(pickle.dumps(item_rngs(seed, [7])[0]))
+    assert copied.random() == item_rng(seed, 7).random()

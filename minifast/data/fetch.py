@@ -148,7 +148,7 @@ class Fetcher:
         "A sample in the place of item `failed`: of another item of its batch, which one is a function of the seed."
         others = sorted(set(indices) - {failed}) or [i for i in range(min(len(self.dataset), 64)) if i != failed]
         for j in item_rng(epoch_seed, failed, _REPLACING).permutation(others).tolist():
-            current.begin(current.places, current.row)
+            current.begin(None, current.row)            # somebody may hold what was made of the one that failed
             try:
                 return self.item(j, epoch_seed, _REPLACING)
             except Exception as e:
@@ -161,9 +161,9 @@ class Fetcher:
         "The `Batch` of the `samples` made for `key`."
         (epoch_seed, _, indices, _), places = key, samples.places
         if len(self.before_batch):
-            samples = self.before_batch(samples, item_rng(epoch_seed, indices[0], _BATCH))
+            samples = self.before_batch(list(samples), item_rng(epoch_seed, indices[0], _BATCH))
         if self.collate_fn is not None:
-            data = self.collate_fn(samples)
+            data = self.collate_fn(list(samples))
             if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
                 data = dict(data)
             return Batch(plain(data), kinds_of(data), skipped)

@@ -35,12 +35,13 @@ current = Loading()
 @contextmanager
 def loading(cache=None, channels_last=False):
     "Within the block this thread makes a batch with these wishes."
-    before = current.cache, current.channels_last, current.places
-    current.cache, current.channels_last, current.places = cache, channels_last, None
+    before = dict(vars(current))            # a sample may itself be made with a loader
+    vars(current).update(cache=cache, channels_last=channels_last, places=None)
     try:
         yield
     finally:
-        current.cache, current.channels_last, current.places = before
+        vars(current).clear()
+        vars(current).update(before)
 
 
 class Places:

@@ -45,9 +45,10 @@ def _shares(maps, linear, pred):
     "What each place adds to each score, (items, classes, h, w); None if the scores `pred` are not made in this way."
     if linear is None or maps.ndim != 4 or maps.shape[1] != linear.in_features or pred.shape[1:] != (linear.out_features,):
         return None
-    shares = torch.einsum("kc,nchw->nkhw", linear.weight, maps)
-    made = shares.mean((2, 3)) + (0 if linear.bias is None else linear.bias)
-    return shares if torch.allclose(made, pred, rtol=1e-3, atol=1e-3 * float(pred.abs().max())) else None
+    shares = torch.einsum("kc,nchw->nkhw", linear.weight.float(), maps.float())
+    made, pred = shares.mean((2, 3)) + (0 if linear.bias is None else linear.bias.float()), pred.float()
+    near = 1e-3 if maps.dtype in (torch.float32, torch.float64) else 3e-2
+    return shares if torch.allclose(made, pred, rtol=near, atol=near * float(pred.abs().max())) else None
 
 
 def plot_class_activation(interp, indices, target=None, figsize=None):

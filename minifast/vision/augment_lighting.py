@@ -109,6 +109,8 @@ class _Light:
 
     def _changed(self, x, params):
         scale, saturation, turns, grey, offset = params[:, :1], params[:, 1:2], params[:, 2], params[:, 3:4], params[:, 4:]
+        if x.shape[1] < offset.shape[1]:        # a grey picture beside those of colour: a cast of colour adds nothing to it
+            offset = offset.mean(1, keepdim=True)
         if self.grey is not None and self.grey.any():
             x = torch.where(grey > 0, _brightness_of(x), x)
         if self.turns is not None and self.turns.any():
@@ -226,7 +228,8 @@ class Hue(Lighting):
 
 
 class Grey(Lighting):
-    """The picture without its colours, as bright as they look (ITU-R BT.601), in three equal channels, with probability `p`.
+    """The picture without its colours, as bright as they look (ITU-R BT.601), in three equal channels, with probability `p`; a tint comes
+    after it.
 
     draw: 1 = grey, 0 = not. Grey pictures (1 channel) are left alone.
     """

@@ -84,18 +84,19 @@ class FusedPictures(Transform):
     def _values(self, plain, light, norm, moves=None):
         "Bytes -> floats, contiguous, with the light changed and normalised. moves: matrices of flips."
         if plain.device.type == "cpu" and (light is None or light.is_pointwise()):
-            return look_up(self._table(len(plain), light, norm), plain, None if moves is None else flips(moves))
+            return look_up(self._table(plain.shape[:2], light, norm), plain, None if moves is None else flips(moves))
         plain = plain if moves is None else symmetries(plain, moves)
         x = plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.to_float.div)
         x = x if light is None else light.apply(x, x.device)
         return x if norm is None else norm.encodes(Image(x)).as_subclass(torch.Tensor)
 
-    def _table(self, n, light, norm):
+    def _table(self, shape, light, norm):
         "What becomes of each byte: (pictures or 1, channels or 1, 256)."
         values = torch.arange(256, dtype=torch.float32).div_(self.to_float.div)
         if light is not None:
-            values = light.apply(values.view(1, 1, 1, 256).expand(n, 1, 1, 256), values.device)
-        values = values.view(-1, 1, 256) if light is None else values.view(n, -1, 256)
+            n, channels = shape[0], shape[1] if len(light.offset) > 1 else 1
+            values = light.apply(values.view(1, 1, 1, 256).expand(n, channels, 1, 256), values.device).view(n, channels, 256)
+        values = values.view(-1, 1, 256) if light is None else values
         if norm is not None:
             mean, std = (t.reshape(1, -1, 1) for t in norm._stats_on(values))
             values = values.sub(mean).div_(std)

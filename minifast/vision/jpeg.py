@@ -166,11 +166,14 @@ def _by_simplejpeg(data, jpeg, box, k, rows, may_reuse):
             buffer = np.empty(n, np.uint8)
             _own.buffer = buffer if n <= 3 * _KEPT else None
         buffer = buffer[:n]
+    if cut:
+        last = buffer[n - shape[1] * 3:n]
+        last[:] = before = np.frombuffer(os.urandom(len(last)), np.uint8)
     how = {"min_height": shape[0], "min_width": shape[1], "min_factor": 1} if k > 1 else {}
     try:
         pixels = simplejpeg.decode_jpeg(data, buffer=buffer, strict=True, **how)
-    except ValueError as e:             # all is decoded, and the rows left out are more than the header says: nothing else may be wrong
-        if not cut or _LEFT_OUT not in str(e):
+    except ValueError as e:             # the rows left out are more than the header says; they come after the last row, which must be there
+        if not cut or _LEFT_OUT not in str(e) or np.array_equal(last, before):
             raise
         pixels = buffer.reshape(shape)
     (left, top, right, bottom), covered = in_scaled(box, k, jpeg.size, (pixels.shape[1], pixels.shape[0]))

@@ -8,11 +8,12 @@ from PIL import Image
 
 from minifast.data.buffers import BufferPool, holders
 from minifast.data.collate import collate
+from minifast.data.dataloader import DataLoader
 from minifast.data.loading import Places, current, loading
 from minifast.seeds import item_rng
 from minifast.vision.all import FlipItem, ImageDataLoaders, Normalize, PILImage, RandomResizedCrop, Resize, TensorImage, Transform
 from minifast.vision.augment_item import RandomCrop
-from minifast.vision.images import ToTensor
+from minifast.vision.images import IntToFloatTensor, ToTensor
 
 TALL = (300, 200, 3)            # large enough for buffers to be kept
 
@@ -156,9 +157,61 @@ def test_one_that_cannot_be_made_is_replaced_in_its_place(folder, monkeypatch, n
     monkeypatch.setattr(Places, "filled", lambda *a: found.append(filled(*a)) or found[-1])
     with pytest.warns(UserWarning, match="03.jpg"):
         batches = list(dl)
-    assert sum(batch is not None for batch in found) == len(batches) == 3
+    assert sum(batch is not None for batch in found) == len(batches) - 1 == 2       # the one with the replacement is stacked
     items = [Path(f) for f in dl.dataset.items]
     known = {f: Resize(64)(PILImage.create(f), 0, item_rng(0)) for f in items if f != bad}
     assert len(dl.skipped) == 1 and sum(len(x) for x, _ in batches) == 11 and len(known) == 10
     shapes = {tuple(x.shape[1:]) for x, _ in batches}
     assert shapes == {(3, 64, 64)} and all(torch.isfinite(x).all() for x, _ in batches)
+
+
+def test_a_loader_inside_a_sample():
+    inner = DataLoader(list(range(8)), bs=8, after_item=[lambda x: x + 0.0], num_workers=0, device="cpu")
+
+    class Outer:
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            first = PILImage.create(np.full((64, 64, 3), 10 * i + 10, np.uint8))
+            inner.one_batch()
+            return first, PILImage.create(np.full((64, 64, 3), 10 * i + 11, np.uint8)), i
+
+    for n in (0, 2):
+        dl = DataLoader(Outer(), bs=4, after_item=[ToTensor()], after_batch=[IntToFloatTensor()], num_workers=n,
+                        worker_type="thread" if n else None, device="cpu")
+        (a, b, i), = dl
+        assert (a.mean((1, 2, 3)) * 255).round().tolist() == [10, 20, 30, 40] and i.tolist() == [0, 1, 2, 3]
+        assert (b.mean((1, 2, 3)) * 255).round().tolist() == [11, 21, 31, 41]
+
+
+def test_what_a_dataset_keeps_is_not_written_over_by_a_replacement():
+    kept = {}
+
+    class Keeps:
+        fails = True
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            if i not in kept:
+                kept[i] = ToTensor()(PILImage.create(np.full((64, 64, 3), 10 * i + 10, np.uint8)))
+            if i == 1 and self.fails:
+                raise OSError("once")
+            return kept[i], i
+
+    dl = DataLoader(Keeps(), bs=4, after_item=[ToTensor()], after_batch=[IntToFloatTensor()], num_workers=0, device="cpu", on_error="skip")
+    with pytest.warns(UserWarning, match="once"):
+        list(dl)
+    Keeps.fails = False
+    (x, _), = dl
+    assert (x.mean((1, 2, 3)) * 255).round().tolist() == [10, 20, 30, 40]
+
+
+def test_functions_of_the_samples_get_a_list():
+    seen = []
+    dl = DataLoader([1, 2, 3], bs=3, num_workers=0, device="cpu", before_batch=[lambda b: seen.append(type(b)) or b],
+                    collate_fn=lambda b: seen.append(type(b)) or torch.tensor(b))
+    list(dl)
+    assert set(seen) == {list}

@@ -320,6 +320,18 @@ def test_tint(x):
     assert (one_for_all == one_for_all[:1]).all() and (one_for_all[0, 0] != one_for_all[0, 1]).all()
 
 
+def test_a_grey_picture_beside_one_in_colour():
+    colour, grey = torch.rand(6, 3, 8, 8), torch.rand(6, 1, 8, 8)
+    for factor, dtype in ((1, torch.float32), (255, torch.uint8)):
+        sample = TensorImage((colour * factor).to(dtype)), TensorImage((grey * factor).to(dtype))
+        pipe = Pipeline([IntToFloatTensor(), *setup_aug_tfms([Tint(0.4, p=1.0), Brightness(p=1.0, draw=0.6)])], 0)
+        for p in (pipe, pipe.fused()):
+            a, b = p(sample, item_rng(0))
+            assert a.shape == colour.shape and b.shape == grey.shape
+            expected = torch.sigmoid(logit((grey * factor).to(dtype).float() / factor) + logit(torch.tensor(0.6)))
+            assert torch.allclose(plain(b), expected, atol=1e-4)
+
+
 def test_grey_is_torchvisions(x):
     got = plain(run(Grey(p=1.0), x))
     assert torch.allclose(got, V.rgb_to_grayscale(plain(x), 3), atol=1e-3) and torch.equal(got[:, 0], got[:, 1])

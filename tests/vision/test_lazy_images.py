@@ -406,3 +406,25 @@ def encoded(a, grey):
     out = BytesIO()
     Image.fromarray(a).convert("L" if grey else "RGB").save(out, "jpeg", quality=90)
     return out.getvalue()
+
+
+@pytest.mark.parametrize("junk", [b"\xff\x00\x00\x02", b"\xff\x00", b"\x00\x01"])
+def test_extra_bytes_in_the_header_show_no_other_picture(decoder, junk):
+    "What a decoder says of them is what it says of rows that are left out on purpose; but it has not decoded anything."
+    resample = Image.Resampling.BILINEAR
+    red, green = (encoded(np.full((400, 400, 3), colour, np.uint8), False) for colour in ((200, 0, 0), (0, 200, 0)))
+    at = green.index(b"\xff\xdb")
+    odd = green[:at] + junk + green[at:]
+    for box in ((0, 0, 400, 200), (0, 0, 400, 64), (0, 0, 400, 400)):
+        ToTensor()(lazy.resize(PILImage.create(red), (200, 200), resample))
+        try:
+            got = ToTensor()(lazy.resize(PILImage.create(odd), (32, 200), resample, box=box))
+        except UnreadableImage:
+            continue
+        assert abs(got[1].float() - 200).max() <= 3 and got[0].max() <= 3
+    for _ in range(3):                                  # cut out, not resized: into memory of its own
+        try:
+            got = ToTensor()(lazy.crop(PILImage.create(odd), (10, 10, 200, 100)))
+        except UnreadableImage:
+            continue
+        assert abs(got[1].float() - 200).max() <= 3 and got[0].max() <= 3
