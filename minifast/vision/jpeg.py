@@ -30,6 +30,7 @@ _LEFT_OUT = "extraneous bytes before marker"            # what libjpeg says of t
 _BASELINE_OR_PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _own = threading.local()                # each thread decodes into a buffer of its own
+_NOISE = np.frombuffer(os.urandom(4096), np.uint8)      # what no picture holds
 _KEPT = 8_000_000                       # pixels: memory for larger pictures is given back
 _BLANK = Image.Image()
 
@@ -167,8 +168,8 @@ def _by_simplejpeg(data, jpeg, box, k, rows, may_reuse):
             _own.buffer = buffer if n <= 3 * _KEPT else None
         buffer = buffer[:n]
     if cut:
-        last = buffer[n - shape[1] * 3:n]
-        last[:] = before = np.frombuffer(os.urandom(len(last)), np.uint8)
+        last = buffer[n - min(shape[1] * 3, len(_NOISE)):n]
+        last[:] = before = _NOISE[:len(last)]
     how = {"min_height": shape[0], "min_width": shape[1], "min_factor": 1} if k > 1 else {}
     try:
         pixels = simplejpeg.decode_jpeg(data, buffer=buffer, strict=True, **how)
