@@ -107,8 +107,6 @@ def _orientation(tiff):
     return 1
 
 
-
-
 def draft_scale(box, size):
     "By how much less may be decoded (1, 2, 4 or 8) for a `box` (left, top, right, bottom) that is to become `size` (width, height)."
     w, h = box[2] - box[0], box[3] - box[1]

@@ -68,16 +68,16 @@ class JpegSource:
 
 
 class ArraySource:
-    "Decoded pixels, a uint8 array (H,W,C). private: whether nobody else has the array."
+    "Decoded pixels, a uint8 array (H,W,C)."
 
-    def __init__(self, array, info=None, private=True):
-        self.array, self.private = array, private
+    def __init__(self, array, info=None):
+        self.array = array
         self.size = array.shape[1], array.shape[0]
         self._info = info or {}
 
     def pixels(self, mode, box, size, resample):
         (left, top, right, bottom), covered = in_scaled(box, 1, self.size, self.size)
-        return self.array[top:bottom, left:right], covered, self.private
+        return self.array[top:bottom, left:right], covered, False
 
     def info(self):
         return dict(self._info)

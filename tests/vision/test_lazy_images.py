@@ -428,3 +428,14 @@ def test_extra_bytes_in_the_header_show_no_other_picture(decoder, junk):
         except UnreadableImage:
             continue
         assert abs(got[1].float() - 200).max() <= 3 and got[0].max() <= 3
+
+
+@pytest.mark.parametrize("tfm", [Resize((60, 90), "pad"), CropPad(400)], ids=["pad", "crop"])
+def test_tensors_of_one_padded_picture_share_no_memory(file, tfm):
+    im = tfm(PILImage.create(file), 1)
+    one, two = ToTensor()(im), ToTensor()(im)
+    before = two.clone()
+    one.zero_()
+    with loading(channels_last=True):
+        ToTensor()(im).zero_()
+    assert before.any() and torch.equal(two, before) and torch.equal(ToTensor()(im), before)
