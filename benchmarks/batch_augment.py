@@ -42,9 +42,9 @@ def pipeline(name, x):
         steps = Pipeline([IntToFloatTensor(), *aug_transforms(), Normalize.from_stats(MEAN, STD, cuda=x.is_cuda)], split_idx=0)
         return lambda: steps(TensorImage(x))
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from minifast.allocator import keep_freed_memory
-    from minifast.seeds import item_rng
-    from minifast.transform import Pipeline
+    from minifast.core.seeds import item_rng
+    from minifast.data.engine.allocator import keep_freed_memory
+    from minifast.data.transforms import Pipeline
     from minifast.vision.all import Hue, IntToFloatTensor, Normalize, Saturation, TensorImage, aug_transforms
     if "no-keep" not in name:
         keep_freed_memory()                     # as the first loop over a loader of pictures does

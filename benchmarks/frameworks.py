@@ -88,15 +88,15 @@ def plain_adamw(model):
 
 def minifast_adam(model):
     "What `Learner` trains with by default: minifast's Adam (torch's fused AdamW), without weight decay for norm layers and biases."
-    from minifast.groups import param_groups, trainable_params
-    from minifast.optim import Adam
+    from minifast.optim.groups import param_groups, trainable_params
+    from minifast.optim.optimizers import Adam
     return Adam(param_groups(model, trainable_params(model)), lr=1e-3)
 
 
 def minifast(task, variant):
     "variant: 'no bar' (all default callbacks, nothing shown), 'bar' (with the bar and the table of a terminal)."
     from minifast.data.loaders import DataLoaders
-    from minifast.learner import Learner
+    from minifast.learner.learner import Learner
     model, terminal = task.model(), FakeTerminal()
     learners = {n: Learner(DataLoaders(task.loader_of(n), device="cpu"), model, loss_func=F.cross_entropy, lr=1e-3)
                 for n in (task.short, task.long)}

@@ -96,8 +96,8 @@ def minifast_epoch(name, files, workers):
     if "no-keep" in name:
         os.environ["MINIFAST_KEEP_MEMORY"] = "0"
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from minifast.vision import jpeg
     from minifast.vision.all import Flip, FlipItem, ImageDataLoaders, Normalize, RandomResizedCrop, aug_transforms
+    from minifast.vision.files import jpeg
     if "pillow" in name:
         jpeg.decoder = "pillow"
     elif "fast" in name and jpeg.decoder != "simplejpeg":
@@ -141,9 +141,9 @@ def pixel_differences(args, size, files):
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from common import report
 
-    from minifast.seeds import item_rng
-    from minifast.vision import lazy
+    from minifast.core.seeds import item_rng
     from minifast.vision.all import PILImage, RandomCrop, RandomResizedCrop, RatioResize, Resize
+    from minifast.vision.files import lazy
     transforms = [Resize(SIZE), Resize(SIZE, "squish"), Resize(SIZE, "pad"), Resize(460), RandomResizedCrop(SIZE), RandomCrop(SIZE),
                   RatioResize(SIZE)]
     names = ["Resize(224)", "Resize(224, 'squish')", "Resize(224, 'pad')", "Resize(460)", "RandomResizedCrop(224)", "RandomCrop(224)",

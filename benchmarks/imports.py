@@ -18,7 +18,7 @@ TORCH = "import torch"
 VISION = "import torch, torchvision, matplotlib.pyplot, pandas"
 #: framework -> pairs of (what is measured, what it is compared with)
 PAIRS = {
-    "minifast": [("from minifast.vision.all import *", VISION), ("from minifast.learner import Learner", TORCH)],
+    "minifast": [("from minifast.vision.all import *", VISION), ("from minifast.learner.learner import Learner", TORCH)],
     "fastai": [("from fastai.vision.all import *", VISION), ("from fastai.learner import Learner", TORCH)],
     "lightning": [("import lightning", TORCH)],
     "keras": [("import keras", TORCH)],

@@ -45,8 +45,8 @@ def model_of(args):
 
 def by_hand(args, batch, bf16=False, channels_last=False, compile=False):
     "The loop that a careful person writes."
-    from minifast.groups import param_groups, trainable_params
-    from minifast.optim import Adam
+    from minifast.optim.groups import param_groups, trainable_params
+    from minifast.optim.optimizers import Adam
     model = model_of(args)
     opt = Adam(param_groups(model, trainable_params(model)), lr=1e-4)
     x, y = batch
@@ -72,7 +72,7 @@ def by_hand(args, batch, bf16=False, channels_last=False, compile=False):
 
 def with_learner(args, batch, bf16=False, channels_last=False, compile=False):
     from minifast.data.loaders import DataLoaders
-    from minifast.learner import Learner
+    from minifast.learner.learner import Learner
     learn = Learner(DataLoaders(Synthetic(batch, 1), device=args.device), model_of(args), F.cross_entropy, lr=1e-4)
     if bf16:
         learn.to_bf16()

@@ -60,7 +60,7 @@ def train_by_hand(model, loader, epochs):
 
 def train_with_learner(model, loader, epochs, bar):
     from minifast.data.loaders import DataLoaders
-    from minifast.learner import Learner
+    from minifast.learner.learner import Learner
     learn = Learner(DataLoaders(loader, device="cpu"), model, loss_func=F.cross_entropy, lr=1e-3)
     if bar:
         with output_to(FakeTerminal()):

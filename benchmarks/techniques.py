@@ -46,7 +46,7 @@ def datasets(folder):
 
 
 def model():
-    from minifast.vision.xresnet import XResNet
+    from minifast.vision.models.xresnet import XResNet
     return XResNet(layers=[1, 1, 1], widths=[16, 32, 64], stem_szs=(8, 8, 16), n_in=1, n_out=10)
 
 
@@ -57,12 +57,12 @@ def minifast_rows(train, test):
     from minifast.callbacks.averaging import EMA
     from minifast.callbacks.mix import MixUp
     from minifast.callbacks.resize import ProgressiveResize
+    from minifast.core.seeds import set_seed
     from minifast.data.loaders import DataLoader, DataLoaders
-    from minifast.learner import Learner
-    from minifast.losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat
-    from minifast.seeds import set_seed
-    from minifast.transform import Transform
-    from minifast.vision.augment_geometry import Flip
+    from minifast.data.transforms import Transform
+    from minifast.learner.learner import Learner
+    from minifast.nn.losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat
+    from minifast.vision.augment.geometry import Flip
 
     class AsImage(Transform):
         "Says that the first tensor of a batch is pictures, so that picture transforms take it."

@@ -29,8 +29,8 @@ HEAD = """# Checks: the recipe as one call
 seconds.
 
 ```python
-from minifast.checks.learner import check_learner
-from minifast.checks.loaders import check_loaders
+from minifast.checks.check_learner import check_learner
+from minifast.checks.check_loaders import check_loaders
 
 check_loaders(dls)                          # files, labels, splits, tables, batches just before the net
 report = check_learner(learn)               # wiring, gradients, the first loss, capacity, evaluation, speed

@@ -1,2 +1,69 @@
-"""minifast: a layered deep-learning framework on PyTorch. Importing this package imports nothing heavy."""
+"""minifast: a layered deep-learning framework on PyTorch.
+
+The names most programs need can be imported from here (`from minifast import Learner, DataBlock, vision_learner`). Each is looked up
+when it is first asked for (PEP 562), so `import minifast` itself imports nothing heavy.
+"""
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:           # for editors and type checkers; must name what _HOMES names, see tests/contracts/test_public_names.py
+    from .callbacks.base import Callback
+    from .collab.learner import CollabDataLoaders, collab_learner
+    from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
+    from .data.dataloader import DataLoader
+    from .data.datasets import Datasets
+    from .data.loaders import DataLoaders
+    from .data.sources.urls import URLs, untar_data
+    from .data.transforms import Pipeline, Transform
+    from .interpret.base import Interpretation
+    from .interpret.classification import ClassificationInterpretation
+    from .learner.learner import Learner
+    from .tabular.frames import TabularPandas
+    from .tabular.learner import tabular_learner
+    from .tabular.loaders import TabularDataLoaders
+    from .vision.augment.batch import aug_transforms
+    from .vision.augment.item import Resize
+    from .vision.blocks import ImageBlock, MaskBlock
+    from .vision.learner import vision_learner
+    from .vision.loaders import ImageDataLoaders, SegmentationDataLoaders
+    from .vision.models.unet import unet_learner
+
+_HOMES = {
+    "callbacks.base": ["Callback"],
+    "collab.learner": ["CollabDataLoaders", "collab_learner"],
+    "data.block": ["CategoryBlock", "DataBlock", "MultiCategoryBlock", "RegressionBlock", "TransformBlock"],
+    "data.dataloader": ["DataLoader"],
+    "data.datasets": ["Datasets"],
+    "data.loaders": ["DataLoaders"],
+    "data.sources.urls": ["URLs", "untar_data"],
+    "data.transforms": ["Pipeline", "Transform"],
+    "interpret.base": ["Interpretation"],
+    "interpret.classification": ["ClassificationInterpretation"],
+    "learner.learner": ["Learner"],
+    "tabular.frames": ["TabularPandas"],
+    "tabular.learner": ["tabular_learner"],
+    "tabular.loaders": ["TabularDataLoaders"],
+    "vision.augment.batch": ["aug_transforms"],
+    "vision.augment.item": ["Resize"],
+    "vision.blocks": ["ImageBlock", "MaskBlock"],
+    "vision.learner": ["vision_learner"],
+    "vision.loaders": ["ImageDataLoaders", "SegmentationDataLoaders"],
+    "vision.models.unet": ["unet_learner"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'minifast' has no attribute {name!r}. All public names come with `from minifast.vision.all import *` "
+                             "or `from minifast.tabular.all import *`")
+    value = globals()[name] = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .callback import (Callback, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException,
-                       CancelStepException, CancelTrainException, CancelValidException, Order)
+from .callbacks.base import (Callback, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException,
+                             CancelStepException, CancelTrainException, CancelValidException, Order)
 from .callbacks.accumulate import GradientAccumulation
 from .callbacks.activations import ActivationStats
 from .callbacks.averaging import EMA, SWA
@@ -42,48 +42,48 @@ from .callbacks.sam import SAM
 from .callbacks.scheduler import ParamScheduler, TorchScheduler
 from .callbacks.terminate_on_nan import TerminateOnNaNCallback
 from .callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
-from .course import Inf, array, noop, one_hot, store_attr, tensor
+from .core.helpers import Inf, array, noop, one_hot, store_attr, tensor
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from .data.categories import Categorize, MultiCategorize, OneHotEncode
 from .data.datasets import Datasets, TfmdLists
-from .data.download import download_url
-from .data.external import URLs, untar_data
+from .data.sources.download import download_url
+from .data.sources.urls import URLs, untar_data
 from .data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files
 from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
 from .data.loaders import DataLoader, DataLoaders
 from .data.splitters import (ColSplitter, EndSplitter, FileSplitter, FuncSplitter, GrandparentSplitter, IndexSplitter, MaskSplitter,
                              RandomSplitter, RandomSubsetSplitter, TrainTestSplitter)
 from .data.splitters_groups import FixedSplitter, GroupSplitter, TimeSplitter
-from .device import default_device, defaults
+from .core.device import default_device, defaults
 from .ensemble.averaging import average_preds
 from .ensemble.kfold import kfold
-from .groups import param_groups, trainable_params
-from .hooks import Hook, Hooks, hook_output, hook_outputs, module_summary
+from .optim.groups import param_groups, trainable_params
+from .nn.hooks import Hook, Hooks, hook_output, hook_outputs, module_summary
 from .interpret.base import Interpretation
 from .interpret.classification import ClassificationInterpretation
 from .interpret.cleaner import ImageClassifierCleaner
 from .interpret.segmentation import SegmentationInterpretation
-from .items import L, coll_repr, first, range_of
-from .layers import (AdaptiveConcatPool2d, ConvLayer, Embedding, Flatten, Lambda, LinBnDrop, Module, NormType, ResBlock,
-                     SelfAttention, SigmoidRange, SimpleCNN, apply_init, sequential, sigmoid_range)
-from .learner import Learner
-from .losses import (BaseLoss, BCELossFlat, BCEWithLogitsLossFlat, CrossEntropyLossFlat, DiceLoss, FocalLoss, FocalLossFlat, L1LossFlat,
-                     LabelSmoothingCrossEntropy, LabelSmoothingCrossEntropyFlat, MSELossFlat)
-from .metrics import (Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti, accuracy, accuracy_multi, error_rate, exp_rmspe,
-                      foreground_acc, mae, mse, msle, rmse, top_k_accuracy)
-from .metrics_base import AvgMetric, Metric, Perplexity
-from .metrics_sklearn import (APScoreBinary, APScoreMulti, BalancedAccuracy, BrierScore, CohenKappa, ExplainedVariance, F1Score,
+from .core.items import L, coll_repr, first, range_of
+from .nn.conv import (AdaptiveConcatPool2d, ConvLayer, Embedding, Flatten, Lambda, LinBnDrop, Module, NormType, ResBlock, SelfAttention,
+                      SigmoidRange, SimpleCNN, apply_init, sequential, sigmoid_range)
+from .learner.learner import Learner
+from .nn.losses import (BaseLoss, BCELossFlat, BCEWithLogitsLossFlat, CrossEntropyLossFlat, DiceLoss, FocalLoss, FocalLossFlat, L1LossFlat,
+                        LabelSmoothingCrossEntropy, LabelSmoothingCrossEntropyFlat, MSELossFlat)
+from .metrics.functions import (Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti, accuracy, accuracy_multi, error_rate, exp_rmspe,
+                                foreground_acc, mae, mse, msle, rmse, top_k_accuracy)
+from .metrics.base import AvgMetric, Metric, Perplexity
+from .metrics.sklearn import (APScoreBinary, APScoreMulti, BalancedAccuracy, BrierScore, CohenKappa, ExplainedVariance, F1Score,
                               F1ScoreMulti, FBeta, HammingLoss, Jaccard, MatthewsCorrCoef, PearsonCorrCoef, Precision, PrecisionMulti,
                               R2Score, Recall, RecallMulti, RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef, skm_to_fastai)
-from .model_info import params
-from .nested import to_cpu, to_detach, to_device, to_np
-from .optim import SGD, Adam, Lamb, Larc, Lion, Lookahead, Optimizer, OptimWrapper, QHAdam, RAdam, RMSProp, ranger
-from .plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
-from .progress import progress_bar
-from .schedule import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds, combined_cos
-from .search import loguniform, random_search
-from .seeds import fixed_seed, no_random, set_seed
-from .transform import ItemTransform, Pipeline, RandTransform, Transform
+from .nn.model_info import params
+from .core.nested import to_cpu, to_detach, to_device, to_np
+from .optim.optimizers import (SGD, Adam, Lamb, Larc, Lion, Lookahead, Optimizer, OptimWrapper, QHAdam, RAdam, RMSProp, ranger)
+from .core.plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
+from .core.progress import progress_bar
+from .optim.schedules import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds, combined_cos
+from .ensemble.search import loguniform, random_search
+from .core.seeds import fixed_seed, no_random, set_seed
+from .data.transforms import ItemTransform, Pipeline, RandTransform, Transform
 
 __all__ = [
     "APScoreBinary", "APScoreMulti", "ActivationReg", "ActivationStats", "Adam", "AdaptiveConcatPool2d", "AttrGetter", "AvgMetric",

@@ -1,10 +1,10 @@
 """`GradientAccumulation`: the gradient of one big batch, from several small ones that fit into memory."""
 import torch
 
-from ..callback import Callback, CancelBatchException, Order
-from ..losses_known import batch_weight
-from ..messages import describe
-from ..nested import find_bs
+from ..core.messages import describe
+from ..core.nested import find_bs
+from ..nn.torch_losses import batch_weight
+from .base import Callback, CancelBatchException, Order
 
 
 def mean_of_means(losses, weights):

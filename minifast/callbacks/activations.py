@@ -4,11 +4,11 @@ All numbers stay on the device until somebody looks; nothing here waits for it i
 """
 import torch
 
-from ..callback import Callback, Order
-from ..hooks import Hooks
-from ..messages import describe
-from ..model_info import flatten_model
-from ..nested import leaves
+from ..core.messages import describe
+from ..core.nested import leaves
+from ..nn.hooks import Hooks
+from ..nn.model_info import flatten_model
+from .base import Callback, Order
 
 N_BINS, TOP = 40, 10.0
 
@@ -111,7 +111,7 @@ class ActivationStats(Callback):
 
     def plot_layer_stats(self, i):
         "Plot the three numbers of layer `i` over the batches; returns the axes."
-        from ..plots import subplots
+        from ..core.plots import subplots
         stats = self.layer_stats(i)
         fig, axes = subplots(1, 3, figsize=(12, 3), layout="constrained")
         for ax, values, title in zip(axes, stats, ("mean", "std. dev.", "% near zero"), strict=True):
@@ -124,7 +124,7 @@ class ActivationStats(Callback):
         """Draw the histograms of layer `i` over time, the logarithm of the counts as colour: large activations at the top, batches from
         left to right. Bright only at the bottom means dead; columns that collapse again and again mean unstable training. Returns the
         axes."""
-        from ..plots import subplots
+        from ..core.plots import subplots
         ax = subplots(figsize=figsize)[1][0] if ax is None else ax
         ax.imshow(
             self.hist(i).log1p(),
@@ -177,7 +177,7 @@ class GradientNorms(Callback):
 
     def plot(self, ax=None):
         "Plot the norms over the steps, on a logarithmic scale; returns the axes."
-        from ..plots import subplots
+        from ..core.plots import subplots
         if not self._rows:
             raise ValueError("nothing has been recorded yet: train first, with cbs=GradientNorms()")
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax

@@ -10,12 +10,12 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
-from ..callback import Callback, Order
-from ..groups import get_hyper, hyper_setter, layer_group_count, spread
-from ..messages import describe
-from ..nested import split_batch, to_device
-from ..schedule import SchedCos
-from .training_run import rehearses
+from ..core.messages import describe
+from ..core.nested import split_batch, to_device
+from ..optim.groups import get_hyper, hyper_setter, layer_group_count, spread
+from ..optim.schedules import SchedCos
+from .base import Callback, Order
+from .run_kind import rehearses
 
 
 # -- functions of tensors and models ------------------------------------------------------------------------------------------------

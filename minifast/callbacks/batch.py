@@ -4,7 +4,7 @@ import math
 import torch
 from torch import nn
 
-from ..callback import Callback, CancelTrainException, CancelValidException, Order
+from .base import Callback, CancelTrainException, CancelValidException, Order
 
 
 class ShortEpochCallback(Callback):

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..callback import Callback, Order
-from ..losses_known import kind_of, loss_name
-from ..messages import describe
+from ..core.messages import describe
+from ..nn.torch_losses import kind_of, loss_name
+from .base import Callback, Order
 from .mix import MixHandler
 
 KINDS = ("class logits", "class log-probabilities", "logits", "values")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
-from ..callback import Callback, Order
-from ..messages import describe
-from ..nested import to_cpu
-from ..seeds import fixed_seed
+from ..core.messages import describe
+from ..core.nested import to_cpu
+from ..core.seeds import fixed_seed
+from .base import Callback, Order
 from .fixed_batch import fixed_batch, prediction_figure
-from .training_run import begins_anew, check_folder, new_run, rehearses
+from .run_kind import begins_anew, check_folder, new_run, rehearses
 
 LARGE = 4096       # numbers per item: predictions above this (a mask per class) are kept decoded
 
@@ -80,7 +80,7 @@ class PredictionDynamics(Callback):
     def plot(self, figsize=None):
         """Draw, for each item, its prediction over the epochs: a line per class, the true one thick, or one line with the target dashed;
         returns the axes."""
-        from ..plots import get_grid
+        from ..core.plots import get_grid
         if not self.history:
             raise ValueError("there is nothing to plot yet: train with this callback first, `learn.fit(3, cbs=dynamics)`")
         epochs, preds = list(self.history), list(self.history.values())

@@ -1,10 +1,10 @@
 """`FirstBatch`: look hard at the first training batch of every fit, so that what cannot work says so before any time is spent."""
 import torch
 
-from ..callback import Callback, Order
-from ..losses_known import check_target, kind_of
-from ..messages import describe, plural
-from ..nested import leaves
+from ..core.messages import describe, plural
+from ..core.nested import leaves
+from ..nn.torch_losses import check_target, kind_of
+from .base import Callback, Order
 
 
 class FirstBatch(Callback):

@@ -3,8 +3,8 @@ import itertools
 
 import torch
 
-from ..nested import leaves, map_nested
-from ..seeds import fixed_seed, item_rng
+from ..core.nested import leaves, map_nested
+from ..core.seeds import fixed_seed, item_rng
 
 
 class BatchSource:

@@ -2,7 +2,7 @@
 import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from ..callback import Callback, Order
+from .base import Callback, Order
 
 STACK_EVERY = 256      # norms wait on the device in a list this long before they are stacked into one tensor
 

@@ -1,12 +1,12 @@
 """`LiveLogger`: what TensorBoard, Weights & Biases and others are shown while training runs."""
 import torch
 
-from ..callback import Callback, Order
-from ..groups import get_hyper, hyper_names
-from ..seeds import fixed_seed
+from ..core.seeds import fixed_seed
+from ..optim.groups import get_hyper, hyper_names
+from .base import Callback, Order
 from .fixed_batch import BatchSource, FixedBatch, fixed_batch, prediction_figure
 from .recorder import FLUSH_EVERY
-from .training_run import begins_anew, new_run, rehearses
+from .run_kind import begins_anew, new_run, rehearses
 
 
 class LiveLogger(Callback):

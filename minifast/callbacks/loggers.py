@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from warnings import warn
 
-from ..callback import Callback, Order
-from ..progress import in_notebook
-from .training_run import TrainingRun, begins_anew, check_folder, new_run, rehearses
+from ..core.progress import in_notebook
+from .base import Callback, Order
+from .run_kind import TrainingRun, begins_anew, check_folder, new_run, rehearses
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 

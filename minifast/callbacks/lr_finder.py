@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import torch
 
-from ..callback import Callback, CancelFitException, CancelValidException, Order
-from ..seeds import rng_state, set_rng_state
+from ..core.seeds import rng_state, set_rng_state
+from .base import Callback, CancelFitException, CancelValidException, Order
 
 
 class LRFinder(Callback):
@@ -146,7 +146,7 @@ class LRFindResult:
 
     def plot(self, skip_end=5, ax=None):
         "Loss over learning rate (log axis) without the last `skip_end` points, each suggestion marked; returns the axes."
-        from ..plots import subplots
+        from ..core.plots import subplots
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
         end = len(self.lrs) - skip_end if len(self.lrs) > skip_end else len(self.lrs)
         ax.plot(self.lrs[:end], self.losses[:end])

@@ -9,11 +9,11 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
-from ..callback import Callback, Order
-from ..losses_known import class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
-from ..messages import add_note, describe
-from ..nested import find_bs, leaves, map_nested
-from ..seeds import draw_seed, item_rng
+from ..core.messages import add_note, describe
+from ..core.nested import find_bs, leaves, map_nested
+from ..core.seeds import draw_seed, item_rng
+from ..nn.torch_losses import class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
+from .base import Callback, Order
 
 _NOTHING = nullcontext()
 

@@ -3,7 +3,7 @@ import math
 from statistics import fmean, median
 from typing import NamedTuple
 
-from ..messages import plural
+from ..core.messages import plural
 
 LEAST = 2           # epochs in a row that must be clearly above the best
 MARGIN = 0.1        # and by how much of the best at least

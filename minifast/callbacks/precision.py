@@ -3,9 +3,9 @@ from warnings import warn
 
 import torch
 
-from ..callback import Callback, Order
-from ..messages import plural
-from ..nested import map_nested
+from ..core.messages import plural
+from ..core.nested import map_nested
+from .base import Callback, Order
 
 
 class MixedPrecision(Callback):

@@ -1,7 +1,7 @@
 """`GatherPreds`: collect what a pass over a loader produces."""
-from ..callback import Callback, Order
-from ..losses_known import reduction_none
-from ..nested import to_concat, to_detach
+from ..core.nested import to_concat, to_detach
+from ..nn.torch_losses import reduction_none
+from .base import Callback, Order
 
 
 class GatherPreds(Callback):

@@ -1,6 +1,6 @@
 """`ProgressCallback`: bars and the epoch table."""
-from ..callback import Callback, Order
-from ..progress import choose_display
+from ..core.progress import choose_display
+from .base import Callback, Order
 from .overfitting import sentence
 
 

@@ -4,9 +4,9 @@ import time
 
 import torch
 
-from ..callback import Callback, Order
-from ..metrics import AvgLoss
-from ..nested import find_bs
+from ..core.nested import find_bs
+from ..metrics.functions import AvgLoss
+from .base import Callback, Order
 from .overfitting import overfitting
 
 FLUSH_EVERY = 256      # per-batch losses wait on the device in a list this long before they are stacked into one tensor
@@ -271,7 +271,7 @@ class Recorder(Callback):
     # -- pictures ---------------------------------------------------------------------------------------------------------------
     def plot_loss(self, skip_start=5, with_valid=True, log=False, show_epochs=False, ax=None):
         "Plot the smoothed training loss and the validation loss over the batches of every fit so far; returns the axes."
-        from ..plots import subplots
+        from ..core.plots import subplots
         self._flush()
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
         smooth = [v for fit in self.fits for v in fit.smooth]
@@ -298,7 +298,7 @@ class Recorder(Callback):
 
     def plot_sched(self, keys=None, figsize=None):
         "Plot the scheduled hyper-parameters of the latest fit (of its last layer group), batch by batch; returns the axes."
-        from ..plots import get_grid
+        from ..core.plots import get_grid
         hps = self.hps or {"lr": self.lrs}
         keys = list(hps) if keys is None else [keys] if isinstance(keys, str) else list(keys)
         unknown = [k for k in keys if k not in hps]

@@ -3,9 +3,9 @@ Regularization for Language RNNs", 2017."""
 import torch
 from torch import nn
 
-from ..callback import Callback, Order
-from ..messages import describe, did_you_mean
-from ..nested import leaves
+from ..core.messages import describe, did_you_mean
+from ..core.nested import leaves
+from .base import Callback, Order
 
 
 def activation_reg(out, h, alpha, beta):

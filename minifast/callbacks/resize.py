@@ -5,9 +5,9 @@ Source: J. Howard, "Training Imagenet in 3 hours for 25 minutes", 2018; M. Tan, 
 import torch
 import torch.nn.functional as F
 
-from ..callback import Callback, Order
-from ..messages import describe
-from ..nested import map_nested
+from ..core.messages import describe
+from ..core.nested import map_nested
+from .base import Callback, Order
 
 
 def size_at(progress, start, end, finish=0.75, multiple_of=4):

@@ -4,9 +4,9 @@ from warnings import warn
 import numpy as np
 import torch
 
-from .. import checkpoint
-from ..callback import Callback, CancelFitException, Order, restore_states, states_of
-from ..seeds import rng_state, set_rng_state
+from ..core import checkpoint
+from ..core.seeds import rng_state, set_rng_state
+from .base import Callback, CancelFitException, Order, restore_states, states_of
 from .recorder import FitRecord
 
 

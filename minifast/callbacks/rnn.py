@@ -1,6 +1,6 @@
 """Callbacks of recurrent models that return `(output, raw outputs, dropped outputs)` and keep a hidden state from batch to batch."""
-from ..callback import Callback, Order
-from ..messages import describe
+from ..core.messages import describe
+from .base import Callback, Order
 from .regularise import activation_reg
 
 

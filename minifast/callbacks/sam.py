@@ -5,9 +5,9 @@ Sources: P. Foret et al., "Sharpness-Aware Minimization for Efficiently Improvin
 """
 import torch
 
-from ..callback import Callback, Order
-from ..groups import clear_grads
+from ..optim.groups import clear_grads
 from .accumulate import GradientAccumulation
+from .base import Callback, Order
 from .precision import MixedPrecision
 
 

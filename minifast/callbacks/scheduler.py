@@ -3,9 +3,9 @@ import warnings
 
 from torch.optim import lr_scheduler
 
-from ..callback import Callback, Order
-from ..groups import hyper_setter, layer_group_count
-from ..messages import describe
+from ..core.messages import describe
+from ..optim.groups import hyper_setter, layer_group_count
+from .base import Callback, Order
 
 
 class ParamScheduler(Callback):

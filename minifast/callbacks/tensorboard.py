@@ -3,9 +3,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from warnings import warn
 
-from ..seeds import fixed_seed
+from ..core.seeds import fixed_seed
 from .live_log import LiveLogger
-from .training_run import check_folder
+from .run_kind import check_folder
 
 
 class TensorBoardCallback(LiveLogger):

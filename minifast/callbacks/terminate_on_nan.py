@@ -1,9 +1,9 @@
 """`TerminateOnNaNCallback`: stop at the first loss that is no finite number, and say which items were in the batch."""
 import torch
 
-from ..callback import Callback, Order
-from ..messages import plural
-from ..nested import leaves
+from ..core.messages import plural
+from ..core.nested import leaves
+from .base import Callback, Order
 from .recorder import NonFiniteLoss
 
 SHOWN = 8      # names in the message; the error has all of them

@@ -7,10 +7,10 @@ from warnings import warn
 
 import torch
 
-from ..callback import CancelFitException, Order
+from .base import CancelFitException, Order
+from .run_kind import check_folder
 from .scheduler import ParamScheduler, TorchScheduler, is_torch_scheduler
 from .trackers_base import PatientTracker, TrackerCallback
-from .training_run import check_folder
 
 
 class SaveModelCallback(TrackerCallback):

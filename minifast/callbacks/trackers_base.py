@@ -1,9 +1,9 @@
 """`TrackerCallback`: follow one column of the epoch table and know when it is the best so far."""
 import math
 
-from ..callback import Callback, Order
-from ..messages import describe, did_you_mean
-from .training_run import begins_anew, rehearses
+from ..core.messages import describe, did_you_mean
+from .base import Callback, Order
+from .run_kind import begins_anew, rehearses
 
 
 def column_directions(recorder, metrics):

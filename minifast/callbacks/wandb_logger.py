@@ -3,7 +3,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .live_log import LiveLogger
-from .training_run import check_folder
+from .run_kind import check_folder
 
 MODES = (None, "online", "offline", "disabled", "shared")
 

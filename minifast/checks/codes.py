@@ -2,7 +2,7 @@
 what comes later, so the first issue of a report is the one to repair first."""
 from typing import NamedTuple
 
-from ..messages import did_you_mean
+from ..core.messages import did_you_mean
 
 
 class Code(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 
-from ..messages import plural
+from ..core.messages import plural
 from .codes import CODES, card, known
 
 #: The verdicts, the worst first.

@@ -3,13 +3,13 @@ from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..items import L
-from ..messages import describe, plural, reject_unknown
-from ..transform import ItemTransform, Pipeline, Transform, as_transform
+from ..core.items import L
+from ..core.messages import describe, plural, reject_unknown
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
 from .dataloader import LOADER_KEYWORDS
 from .datasets import Datasets, coll
 from .splitters import RandomSplitter, check_splits
+from .transforms import ItemTransform, Pipeline, Transform, as_transform
 
 
 def _as_list(x):

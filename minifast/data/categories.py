@@ -4,10 +4,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..items import L, coll_repr
-from ..messages import describe, did_you_mean, plural
-from ..transform import Transform
+from ..core.items import L, coll_repr
+from ..core.messages import describe, did_you_mean, plural
 from .labels import is_missing
+from .transforms import Transform
 
 NA = "#na#"
 
@@ -207,7 +207,7 @@ class Categorize(_Labels):
 
     @property
     def loss_func(self):
-        from ..losses import CrossEntropyLossFlat
+        from ..nn.losses import CrossEntropyLossFlat
         return CrossEntropyLossFlat()
 
 
@@ -231,7 +231,7 @@ class MultiCategorize(_Labels):
 
     @property
     def loss_func(self):
-        from ..losses import BCEWithLogitsLossFlat
+        from ..nn.losses import BCEWithLogitsLossFlat
         return BCEWithLogitsLossFlat()
 
 
@@ -336,5 +336,5 @@ class RegressionSetup(Transform):
 
     @property
     def loss_func(self):
-        from ..losses import MSELossFlat
+        from ..nn.losses import MSELossFlat
         return MSELossFlat()

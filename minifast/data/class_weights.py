@@ -3,8 +3,8 @@ from warnings import warn
 
 import torch
 
-from ..items import coll_repr
-from ..messages import describe, plural
+from ..core.items import coll_repr
+from ..core.messages import describe, plural
 from .categories import NA
 from .rows import Rows
 

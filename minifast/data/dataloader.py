@@ -9,21 +9,21 @@ from warnings import warn
 
 import torch
 
-from ..allocator import keep_freed_memory
-from ..device import default_device
-from ..messages import add_note, plural
-from ..nested import leaves, plain, to_device
-from ..seeds import draw_seed, fixed_seed, item_rng
-from ..transform import Pipeline
-from .buffers import BufferPool
-from .cache import RamCache, make_cache
-from .collate import kinds_after, wrap_kinds
-from .fetch import Fetcher, batch_rng
+from ..core.device import default_device
+from ..core.messages import add_note, plural
+from ..core.nested import leaves, plain, to_device
+from ..core.seeds import draw_seed, fixed_seed, item_rng
+from .engine.allocator import keep_freed_memory
+from .engine.buffers import BufferPool
+from .engine.cache import RamCache, make_cache
+from .engine.collate import kinds_after, wrap_kinds
+from .engine.fetch import Fetcher, batch_rng
+from .engine.processes import WORKER_TIMEOUT, Failure, InWorker, end_workers_of, explain_dead_worker
+from .engine.samplers import Batches, InOrder, Shuffled
+from .engine.threads import BatchThreads
+from .engine.worker_choice import choose_processes, choose_workers, draws_from_global_streams, may_draw_globally
 from .loader_args import LOADER_KEYWORDS, check_loader_args, reject_unknown_loader_args
-from .samplers import Batches, InOrder, Shuffled
-from .threads import BatchThreads
-from .worker_choice import choose_processes, choose_workers, draws_from_global_streams, may_draw_globally
-from .workers import WORKER_TIMEOUT, Failure, InWorker, end_workers_of, explain_dead_worker
+from .transforms import Pipeline
 
 _DECIDED = "bs", "shuffle", "split_idx", "on_error", "cache_bytes"
 

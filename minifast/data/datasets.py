@@ -1,11 +1,11 @@
 """`TfmdLists` and `Datasets`: items seen through pipelines of transforms, split into training and validation sets."""
 from pathlib import Path
 
-from ..items import L, range_of
-from ..messages import add_note, describe, plural
-from ..transform import ItemTransform, Mapped, Pipeline, Transform
+from ..core.items import L, range_of
+from ..core.messages import add_note, describe, plural
 from .rows import Rows, as_items
 from .splitters import check_splits
+from .transforms import ItemTransform, Mapped, Pipeline, Transform
 
 
 def _element_pipeline(tfms):
@@ -145,7 +145,7 @@ class _Split:
 
     def weighted_dataloaders(self, wgts, bs=64, **kwargs):
         "`dataloaders` whose training items are drawn with replacement, with probabilities proportional to `wgts` (one per item)."
-        from .samplers import WeightedSampler
+        from .engine.samplers import WeightedSampler
         if len(wgts) not in (len(self), len(self.train)):
             raise ValueError(f"weighted_dataloaders: wgts needs one weight per item: received {len(wgts)} for {plural(len(self), 'item')}")
         if len(wgts) == len(self) and self.splits is not None:
@@ -154,7 +154,7 @@ class _Split:
 
     def partial_dataloaders(self, partial_n, bs=64, **kwargs):
         "`dataloaders` that train on `partial_n` items an epoch, others each time."
-        from .samplers import PartialSampler
+        from .engine.samplers import PartialSampler
         return self.dataloaders(bs=bs, sampler=PartialSampler(len(self.train), partial_n), **kwargs)
 
 
@@ -346,5 +346,5 @@ def _show_value(value, block, ctx, **kwargs):
     show = block.show if block is not None and block.show is not None else None
     if show is not None:
         return show(value, ctx=ctx, **kwargs)
-    from ..plots import show_item
+    from ..core.plots import show_item
     return show_item(value, ctx=ctx, **kwargs)

@@ -2,8 +2,8 @@
 import os
 from pathlib import Path
 
-from ..items import L
-from ..messages import did_you_mean
+from ..core.items import L
+from ..core.messages import did_you_mean
 
 #: File name endings of the image formats that Pillow reads. A fixed list: what the operating system calls an image differs.
 image_extensions = frozenset([

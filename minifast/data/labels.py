@@ -3,9 +3,9 @@ import os
 import re
 from pathlib import Path
 
-from ..items import L
-from ..messages import describe, did_you_mean
-from ..transform import ItemTransform
+from ..core.items import L
+from ..core.messages import describe, did_you_mean
+from .transforms import ItemTransform
 
 
 def is_missing(o):

@@ -3,7 +3,7 @@ from numbers import Integral
 
 from torch.utils.data import IterableDataset
 
-from ..messages import describe, reject_unknown
+from ..core.messages import describe, reject_unknown
 
 #: The keywords of `DataLoader`, besides its dataset.
 LOADER_KEYWORDS = ("bs", "batch_size", "shuffle", "num_workers", "drop_last", "after_item", "before_batch", "after_batch", "device",

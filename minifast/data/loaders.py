@@ -3,13 +3,13 @@ from pathlib import Path
 
 import torch
 
-from ..device import default_device
-from ..messages import describe, plural, reject_unknown
-from ..nested import find_bs, to_device
-from ..transform import Pipeline
-from .collate import wrap_kinds
+from ..core.device import default_device
+from ..core.messages import describe, plural, reject_unknown
+from ..core.nested import find_bs, to_device
 from .dataloader import LOADER_KEYWORDS, DataLoader
-from .samplers import PartialSampler, WeightedSampler
+from .engine.collate import wrap_kinds
+from .engine.samplers import PartialSampler, WeightedSampler
+from .transforms import Pipeline
 
 __all__ = ["DataLoader", "DataLoaders", "PartialDL", "WeightedDL"]
 
@@ -162,7 +162,7 @@ class DataLoaders:
         "One training batch, on the device."
         if isinstance(self.train, DataLoader):
             return self.train.one_batch()
-        from ..seeds import fixed_seed
+        from ..core.seeds import fixed_seed
         with fixed_seed():
             return to_device(next(iter(self.train)), self.device)
 
@@ -187,7 +187,7 @@ class DataLoaders:
 
     def check(self, fast=False, ignore=(), groups=None):
         "A `Report` of what is wrong with the data: files, copies across splits, labels, tables, batches just before the net."
-        from ..checks.loaders import check_loaders
+        from ..checks.check_loaders import check_loaders
         return check_loaders(self, fast, ignore, groups)
 
     # -- others like it ---------------------------------------------------------------------------------------------------------

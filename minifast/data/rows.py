@@ -1,8 +1,8 @@
 """The items of a dataset, whatever holds them."""
 from pathlib import Path
 
-from ..items import L
-from ..messages import describe
+from ..core.items import L
+from ..core.messages import describe
 
 
 class Rows:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from ..messages import describe, plural
-from ..transform import ItemTransform
+from ..core.messages import describe, plural
+from .transforms import ItemTransform
 
 _SLOTS = 64         # counts are kept per worker: each row has one writer
 _SEEN, _CUT, _LOST, _LONGEST = range(4)

@@ -4,11 +4,11 @@ from textwrap import fill
 
 import torch
 
-from ..messages import describe, did_you_mean
-from ..nested import find_bs, map_nested, to_cpu, to_device
-from ..seeds import draw_seed, fixed_seed, item_rng
-from ..transform import Pipeline
-from .collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
+from ..core.messages import describe, did_you_mean
+from ..core.nested import find_bs, map_nested, to_cpu, to_device
+from ..core.seeds import draw_seed, fixed_seed, item_rng
+from .engine.collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
+from .transforms import Pipeline
 
 # What image-drawing functions take: never a misspelt keyword of ours.
 _DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")
@@ -75,7 +75,7 @@ def _named(f):
 
 def show_pipeline(loader, item, nrows, ncols, figsize, **kwargs):
     "Draw `pipeline_steps` in a grid and return them."
-    from ..plots import get_grid
+    from ..core.plots import get_grid
     steps = pipeline_steps(loader, item)
     if nrows is None and ncols is None:
         ncols = min(len(steps), 4)
@@ -118,7 +118,7 @@ def show_samples(dataset, samples, ctxs=None, nrows=None, ncols=None, figsize=No
     shows_itself = callable(getattr(samples[0], "show", None))
     if not drawn_by_block and not shows_itself and not any(map(_is_picture, _elements(samples[0]))):
         return as_table(samples, getattr(dataset, "n_inp", None))
-    from ..plots import get_grid, show_item
+    from ..core.plots import get_grid, show_item
     if ctxs is None:
         if nrows is None and ncols is not None:
             nrows = ceil(len(samples) / ncols)

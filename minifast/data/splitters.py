@@ -9,9 +9,9 @@ from warnings import warn
 
 import torch
 
-from ..items import L, range_of
-from ..messages import describe, did_you_mean, plural
-from ..seeds import draw_seed
+from ..core.items import L, range_of
+from ..core.messages import describe, did_you_mean, plural
+from ..core.seeds import draw_seed
 from .labels import is_missing
 
 #: Seed of the random splitters unless another is given; `seed=None` asks for a different split each time.

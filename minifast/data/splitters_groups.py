@@ -4,9 +4,9 @@ from warnings import warn
 
 import numpy as np
 
-from ..items import L
-from ..messages import describe, did_you_mean, plural
-from ..seeds import draw_seed, item_rng
+from ..core.items import L
+from ..core.messages import describe, did_you_mean, plural
+from ..core.seeds import draw_seed, item_rng
 from .labels import is_missing
 from .splitters import SPLIT_SEED, _at_least_two, _fraction, _rows, _Splitter, check_splits
 

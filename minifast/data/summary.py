@@ -1,11 +1,11 @@
 """`DataBlock.summary`: one item followed through every step."""
-from ..messages import add_note, describe, plural
-from ..nested import map_nested
-from ..seeds import fixed_seed, item_rng
-from ..transform import Pipeline
-from .collate import kinds_of, wrap_kinds
+from ..core.messages import add_note, describe, plural
+from ..core.nested import map_nested
+from ..core.seeds import fixed_seed, item_rng
 from .datasets import Datasets, coll
-from .fetch import batch_rng
+from .engine.collate import kinds_of, wrap_kinds
+from .engine.fetch import batch_rng
+from .transforms import Pipeline
 
 
 class _Steps:

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import torch
 
-from ..inference import decode_batch
-from ..losses_known import kind_of
-from ..messages import describe, plural
-from ..metrics import as_metric
-from .checks import item_keys, vocab_of
+from ..core.messages import describe, plural
+from ..learner.inference import decode_batch
+from ..metrics.functions import as_metric
+from ..nn.torch_losses import kind_of
+from .arguments import item_keys, vocab_of
 
 HOWS = ("mean", "geometric", "rank")
 

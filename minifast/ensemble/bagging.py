@@ -3,12 +3,12 @@ from collections import Counter
 
 import torch
 
-from ..data.samplers import OrderSampler
+from ..core.messages import describe, plural
+from ..core.seeds import draw_seed, item_rng
+from ..data.engine.samplers import OrderSampler
 from ..data.splitters_groups import values_of
-from ..messages import describe, plural
-from ..seeds import draw_seed, item_rng
 from .averaging import Ensemble
-from .parts import Parts, at, gathered, run_parts
+from .runner import Parts, at, gathered, run_parts
 
 
 class Repeated(OrderSampler):

@@ -7,11 +7,11 @@ import statistics
 import torch
 
 from ..callbacks.trackers_base import lower_wins
+from ..core.messages import add_note, did_you_mean, plural
+from ..core.seeds import draw_seed
 from ..data.splitters_groups import check_groups, values_of
-from ..messages import add_note, did_you_mean, plural
-from ..seeds import draw_seed
-from .checks import valid_positions
-from .parts import Parts, at, build, fitted, gathered, run_parts, seeded
+from .arguments import valid_positions
+from .runner import Parts, at, build, fitted, gathered, run_parts, seeded
 
 
 def kfold_splits(items, k=5, groups=None, stratify=None, seed=42):

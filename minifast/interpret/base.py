@@ -3,10 +3,10 @@ from pathlib import Path
 
 import torch
 
+from ..core.messages import describe, plural
+from ..core.nested import leaves, split_batch
 from ..data.rows import Rows
-from ..inference import loader_for
-from ..messages import describe, plural
-from ..nested import leaves, split_batch
+from ..learner.inference import loader_for
 
 __all__ = ["Interpretation", "batch_of"]
 
@@ -143,7 +143,7 @@ class Interpretation:
         samples = self._decoded_inputs(indices)
         if not any(_is_picture(x) for x in samples[0]):
             return self.frame().iloc[indices]
-        from ..plots import get_grid, show_item
+        from ..core.plots import get_grid, show_item
         size = figsize or _size_for(len(indices), nrows, ncols)
         axes = get_grid(len(indices), nrows=nrows, ncols=ncols, figsize=size)
         for ax, i, sample in zip(axes, indices, samples, strict=True):

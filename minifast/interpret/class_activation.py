@@ -3,7 +3,7 @@ Features for Discriminative Localization", 2016."""
 import torch
 from torch import nn
 
-from ..model_info import eval_mode
+from ..nn.model_info import eval_mode
 from .grad_cam import draw_maps, last_maps, target_of
 
 __all__ = ["class_activation", "plot_class_activation"]

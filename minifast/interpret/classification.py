@@ -1,7 +1,7 @@
 """`ClassificationInterpretation`: which classes are taken for which, how sure, and which labels are likely wrong."""
 import torch
 
-from ..messages import describe, plural
+from ..core.messages import describe, plural
 from .base import Interpretation
 from .scores import best_thresholds, calibration, confusion, label_errors
 
@@ -177,7 +177,7 @@ class ClassificationInterpretation(Interpretation):
         self, normalize=False, title="Confusion matrix", cmap="Blues", norm_dec=2, plot_txt=True, figsize=None, ax=None
     ):
         "Draw the confusion matrix; normalize: as shares of each row, with `norm_dec` decimals. Returns the axes."
-        from ..plots import subplots
+        from ..core.plots import subplots
         matrix = self.confusion_matrix()
         shown = matrix / matrix.sum(1, keepdims=True).clip(min=1) if normalize else matrix
         n = len(matrix)
@@ -205,7 +205,7 @@ class ClassificationInterpretation(Interpretation):
 
     def plot_calibration(self, n_bins=10, ax=None):
         "Draw how often predictions of a certain confidence are right; on the dashed line, confidence means what it says. Returns the axes."
-        from ..plots import subplots
+        from ..core.plots import subplots
         mean, share, n, error = self.calibration(n_bins)
         ax = subplots(figsize=(5, 5))[1][0] if ax is None else ax
         ax.plot([0, 1], [0, 1], "--", color="0.6", zorder=0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..messages import did_you_mean, plural
+from ..core.messages import did_you_mean, plural
 from .classification import ClassificationInterpretation
 
 __all__ = ["Decisions", "ImageClassifierCleaner"]

@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-from ..messages import describe
+from ..core.messages import describe
 
 __all__ = ["first_filters", "plot_filters"]
 
@@ -30,7 +30,7 @@ def plot_filters(learn, layer=None, n=64, figsize=None, imsize=0.7):
     Trained ones show edges, bars and blobs of colour; noise means that they have not learnt anything yet, or that the learning rate was
     too high. The filters of pretrained weights are a good picture of what they should be.
     """
-    from ..plots import show_images
+    from ..core.plots import show_images
     pictures = first_filters(getattr(learn, "model", learn), layer)[:n]
     columns = max(1, round(len(pictures) ** 0.5))
     return show_images(pictures, nrows=-(-len(pictures) // columns), ncols=columns, figsize=figsize, imsize=imsize)

@@ -4,8 +4,8 @@ import math
 import torch
 from torch import nn
 
-from ..messages import describe
-from ..model_info import eval_mode
+from ..core.messages import describe
+from ..nn.model_info import eval_mode
 
 __all__ = ["grad_cam", "last_convolution", "last_maps", "plot_grad_cam"]
 
@@ -131,8 +131,8 @@ def plot_grad_cam(interp, indices, target=None, layer=None, figsize=None):
 
 def draw_maps(interp, indices, target, maps_of, figsize):
     "Draw items of an `Interpretation` with `maps_of(model, inputs, target)`, (items, h, w), over them."
-    from ..nested import split_batch
-    from ..plots import get_grid, show_item
+    from ..core.nested import split_batch
+    from ..core.plots import get_grid, show_item
     from .base import batch_of
     indices = [int(i) for i in indices]
     batch = batch_of(interp.dl, indices)

@@ -1,7 +1,7 @@
 """`RegressionInterpretation`: how far off the predicted numbers are, and where."""
 import torch
 
-from ..messages import describe
+from ..core.messages import describe
 from .base import Interpretation
 
 __all__ = ["RegressionInterpretation"]
@@ -48,7 +48,7 @@ class RegressionInterpretation(Interpretation):
 
     def plot_predictions(self, column=0, ax=None):
         "Draw predictions against targets; on the dashed line they are right. Returns the axes."
-        from ..plots import subplots
+        from ..core.plots import subplots
         ax = subplots(figsize=(5, 5))[1][0] if ax is None else ax
         t, p = self.truth[:, column], self.guesses[:, column]
         low, high = float(min(t.min(), p.min())), float(max(t.max(), p.max()))
@@ -59,7 +59,7 @@ class RegressionInterpretation(Interpretation):
 
     def plot_residuals(self, column=0, axes=None):
         "Draw residuals against predictions (a slope or a funnel says what the model misses) and their histogram; returns two axes."
-        from ..plots import subplots
+        from ..core.plots import subplots
         axes = subplots(1, 2, figsize=(10, 4), layout="constrained")[1] if axes is None else axes
         r, p = self.residuals[:, column], self.guesses[:, column]
         axes[0].axhline(0, ls="--", color="0.6", zorder=0)

@@ -1,7 +1,7 @@
 """Functions of probabilities and labels: confusion, calibration, thresholds, likely label errors. They need no learner."""
 import torch
 
-from ..messages import describe
+from ..core.messages import describe
 
 
 def confusion(targets, decisions, n):

@@ -1,7 +1,7 @@
 """`SegmentationInterpretation`: which classes of pixels are taken for which, and the pictures that come out worst."""
 import torch
 
-from ..messages import describe
+from ..core.messages import describe
 from .base import Interpretation, _is_picture, batch_of
 from .scores import confusion
 
@@ -90,7 +90,7 @@ class SegmentationInterpretation(Interpretation):
 
     def show_items(self, indices, nrows=None, ncols=None, figsize=None):
         "Draw each item twice: with its target, and with its prediction; returns the axes."
-        from ..plots import get_grid, show_item
+        from ..core.plots import get_grid, show_item
         n = len(indices)
         columns = 2 * (ncols or min(2, n))
         axes = get_grid(2 * n, nrows=nrows, ncols=columns, figsize=figsize, imsize=2.6)

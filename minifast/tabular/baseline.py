@@ -4,8 +4,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from ..checks.guess import boosting_of, class_probabilities
-from ..messages import describe
+from ..checks.learner.guess import boosting_of, class_probabilities
+from ..core.messages import describe
 from .dataloader import TabDataLoader
 from .frames import TabularPandas
 from .targets import Classes, Numbers

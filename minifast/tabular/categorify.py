@@ -4,9 +4,9 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
+from ..core.messages import describe, did_you_mean
 from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing
-from ..messages import describe, did_you_mean
 from .factorize import decoded_values, factorized, sorted_values
 from .table import TabularProc, missing_text
 

@@ -4,7 +4,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
-from ..messages import describe, did_you_mean, plural
+from ..core.messages import describe, did_you_mean, plural
 
 __all__ = ["cont_cat_split", "df_shrink", "df_shrink_dtypes"]
 

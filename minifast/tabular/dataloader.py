@@ -3,12 +3,12 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
+from ..core.messages import describe
+from ..core.nested import find_bs
 from ..data.dataloader import DataLoader
-from ..data.fetch import Batch
+from ..data.engine.fetch import Batch
+from ..data.engine.samplers import Batches
 from ..data.loaders import DataLoaders
-from ..data.samplers import Batches
-from ..messages import describe
-from ..nested import find_bs
 
 __all__ = ["TabDataLoader", "TableDataLoaders"]
 

@@ -5,7 +5,7 @@ Source: C. Guo, F. Berkhahn, "Entity Embeddings of Categorical Variables", 2016,
 import numpy as np
 import pandas as pd
 
-from ..messages import describe, did_you_mean
+from ..core.messages import describe, did_you_mean
 from .columns import as_frame, listed_names
 from .factorize import factorized
 from .frames import TabularPandas

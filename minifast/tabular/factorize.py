@@ -2,8 +2,8 @@
 import numpy as np
 import pandas as pd
 
+from ..core.messages import describe
 from ..data.labels import is_missing
-from ..messages import describe
 
 #: Long tables, from this many rows on, are worth several threads and other ways of being quick.
 THREADS_FROM = 50_000

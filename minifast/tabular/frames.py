@@ -8,8 +8,8 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
-from ..checkpoint import load, save
-from ..messages import describe, did_you_mean, plural
+from ..core.checkpoint import load, save
+from ..core.messages import describe, did_you_mean, plural
 from .categorify import unseen_text
 from .columns import as_frame, check_columns, listed_names, numbers_of
 from .factorize import THREADS_FROM

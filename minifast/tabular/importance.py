@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..messages import describe, did_you_mean, plural
+from ..core.messages import describe, did_you_mean, plural
 from .columns import numbers_of
 from .dataloader import TabDataLoader
 

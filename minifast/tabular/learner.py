@@ -9,10 +9,10 @@ import torch
 from ..callbacks.first_batch import FirstBatch
 from ..callbacks.progress import ProgressCallback
 from ..callbacks.recorder import Recorder
-from ..inference import _OneBatch, get_preds, loader_for
-from ..learner import Learner
-from ..messages import describe, did_you_mean
-from ..optim import Adam
+from ..core.messages import describe, did_you_mean
+from ..learner.inference import _OneBatch, get_preds, loader_for
+from ..learner.learner import Learner
+from ..optim.optimizers import Adam
 from .dataloader import TabDataLoader
 from .frames import TabularPandas, rows_frame
 from .model import TabularModel, check_config, get_emb_sz
@@ -152,7 +152,7 @@ def tabular_learner(dls, layers=None, emb_szs=None, config=None, n_out=None, y_r
     every category column; default: `emb_sz_rule`. config: more about the model, see `tabular_config`. n_out: outputs, default: what the
     data says. y_range: (low, high) of a number to predict. The rest: see `Learner`.
     """
-    from ..groups import trainable_params
+    from ..optim.groups import trainable_params
     table = getattr(getattr(dls, "train", None), "dataset", None)
     if not isinstance(table, TabularPandas):
         raise TypeError(f"tabular_learner takes loaders of a table (TabularDataLoaders.from_df, to.dataloaders); received {describe(dls)}")

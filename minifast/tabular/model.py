@@ -7,8 +7,8 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from ..layers import Embedding, LinBnDrop, Module, SigmoidRange
-from ..messages import describe, did_you_mean, reject_unknown
+from ..core.messages import describe, did_you_mean, reject_unknown
+from ..nn.conv import Embedding, LinBnDrop, Module, SigmoidRange
 
 __all__ = ["TabularModel", "emb_sz_rule", "get_emb_sz", "tabular_config"]
 

@@ -5,7 +5,7 @@ from warnings import warn
 
 import numpy as np
 
-from ..messages import did_you_mean
+from ..core.messages import did_you_mean
 from .table import TabularProc, missing_text
 
 __all__ = ["FillMissing", "FillStrategy", "Normalize"]

@@ -8,7 +8,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
-from ..messages import did_you_mean
+from ..core.messages import did_you_mean
 from .columns import check_columns, is_date, listed_names, numbers_of
 from .factorize import factorized
 from .frames import TabularPandas

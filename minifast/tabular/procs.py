@@ -4,7 +4,7 @@ They run in the order of their `order`, whatever the order of the list: `FillMis
 """
 from copy import deepcopy
 
-from ..messages import describe
+from ..core.messages import describe
 from .categorify import Categorify
 from .numeric import FillMissing, FillStrategy, Normalize
 from .table import Table, TabularProc, missing_text

@@ -2,9 +2,9 @@
 import numpy as np
 import torch
 
+from ..core.items import coll_repr
+from ..core.messages import describe, plural
 from ..data.splitters import SPLIT_SEED, RandomSplitter
-from ..items import coll_repr
-from ..messages import describe, plural
 
 
 def check_splits(splits, n):

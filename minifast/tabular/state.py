@@ -4,8 +4,8 @@ from datetime import date, datetime
 import numpy as np
 import pandas as pd
 
+from ..core.messages import describe, did_you_mean
 from ..data.categories import CategoryMap
-from ..messages import describe, did_you_mean
 from .categorify import Categorify
 from .numeric import FillMissing, FillStrategy, Normalize
 from .targets import Classes, LabelLists, Labels, Numbers

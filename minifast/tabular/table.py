@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ..device import cpu_count
+from ..core.device import cpu_count
 from .factorize import THREADS_FROM
 
 __all__ = ["Table", "TabularProc", "missing_text"]

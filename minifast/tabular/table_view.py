@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..messages import plural
+from ..core.messages import plural
 from .categorify import Categorify, unseen_text
 from .columns import rows_of
 from .table import Table
@@ -242,7 +242,7 @@ class TableView:
 
     def summary(self):
         "`report`, as text that shows itself."
-        from ..inference import Text
+        from ..learner.inference import Text
         return Text(self.report)
 
     def __repr__(self):

@@ -2,11 +2,11 @@
 import numpy as np
 import pandas as pd
 
+from ..core.items import coll_repr
+from ..core.messages import describe, did_you_mean, plural
 from ..data.block import TransformBlock
 from ..data.categories import Categorize, CategoryMap, EncodedMultiCategorize, MultiCategorize, RegressionSetup
-from ..items import coll_repr
-from ..losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from ..messages import describe, did_you_mean, plural
+from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from .columns import is_date, numbers_of, rows_of
 from .factorize import factorized, sorted_values
 

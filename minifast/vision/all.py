@@ -3,22 +3,22 @@ from torchvision.models import mobilenet_v2, resnet18, resnet34, resnet50, resne
 
 from ..basics import *
 from ..basics import __all__ as _basics
-from .augment_batch import RandomErasing, aug_transforms, setup_aug_tfms
-from .augment_geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
-from .augment_item import (CropPad, DihedralItem, FlipItem, PadMode, RandomCrop, RandomResizedCrop, RatioResize, Resize, ResizeMethod)
-from .augment_lighting import Brightness, Contrast, Hue, Saturation
-from .backbones import create_body, model_meta
+from .augment.batch import RandomErasing, aug_transforms, setup_aug_tfms
+from .augment.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
+from .augment.item import (CropPad, DihedralItem, FlipItem, PadMode, RandomCrop, RandomResizedCrop, RatioResize, Resize, ResizeMethod)
+from .augment.lighting import Brightness, Contrast, Hue, Saturation
+from .models.backbones import create_body, model_meta
 from .blocks import ImageBlock, MaskBlock
 from .boxes import BBoxBlock, BBoxLblBlock, TensorBBox, get_annotations
-from .heads import create_head
+from .models.heads import create_head
 from .images import (Image, IntToFloatTensor, Normalize, PILImage, PILImageBW, PILMask, TensorImage, TensorImageBW, TensorMask, ToTensor,
                      cifar_stats, image2tensor, imagenet_stats, load_image, mnist_stats, verify_image, verify_images)
 from .learner import cnn_learner, vision_learner
 from .loaders import ImageDataLoaders, SegmentationDataLoaders
 from .points import PointBlock, TensorPoint
-from .unet import unet_learner
+from .models.unet import unet_learner
 from .utils import download_images, get_image_files_sorted, resize_images
-from .xresnet import xresnet18, xresnet34, xresnet50
+from .models.xresnet import xresnet18, xresnet34, xresnet50
 
 __all__ = sorted([*_basics,
     "BBoxBlock", "BBoxLblBlock", "Brightness", "Contrast", "CropPad", "Dihedral", "DihedralItem", "Flip", "FlipItem", "Hue", "Image",

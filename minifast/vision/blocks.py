@@ -4,10 +4,10 @@ from os import PathLike, fspath
 import numpy as np
 import torch
 
+from ..core.plots import show_image
 from ..data.block import TransformBlock
-from ..losses import CrossEntropyLossFlat
-from ..plots import show_image
-from ..transform import Transform
+from ..data.transforms import Transform
+from ..nn.losses import CrossEntropyLossFlat
 from .images import IntToFloatTensor, PILBase, PILImage, PILMask, TensorMask, ToTensor
 
 __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]

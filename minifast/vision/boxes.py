@@ -3,11 +3,11 @@ import json
 
 import torch
 
+from ..core.items import L
+from ..core.messages import describe
 from ..data.block import TransformBlock
 from ..data.categories import NA, MultiCategorize, MultiCategory
-from ..items import L
-from ..messages import describe
-from ..transform import ItemTransform
+from ..data.transforms import ItemTransform
 from .coords import XYXY, BoundingBoxes, BoxLabels, unscale_coords, with_attributes
 from .points import PointScaler, axes_for, numbers
 
@@ -64,7 +64,7 @@ class BoxNames(MultiCategory):
         "Write them on the boxes that were drawn last on axes `ctx`; where there are not as many, below the title."
         from matplotlib import patheffects
 
-        from ..plots import show_item
+        from ..core.plots import show_item
         drawn = [] if ctx is None else [p for p in ctx.patches if p.get_gid() == _PATCH][-len(self):] if len(self) else []
         if len(drawn) != len(self) or ctx is None:
             return show_item(str(self), ctx=ctx, title=title)

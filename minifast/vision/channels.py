@@ -4,9 +4,9 @@ import torch
 from PIL import Image, ImageMode
 from torch import nn
 
-from ..messages import describe
-from ..nested import split_batch
-from ..seeds import fixed_seed
+from ..core.messages import describe
+from ..core.nested import split_batch
+from ..core.seeds import fixed_seed
 from .images import PILBase
 
 __all__ = ["check_channels", "first_convolution"]

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
-from ..messages import describe
-from ..transform import is_sample, like_sample
+from ..core.messages import describe
+from ..data.transforms import is_sample, like_sample
 
 __all__ = [
     "COORDS",

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from ..data.buffers import batches
-from ..transform import Transform, is_sample, like_sample
-from .symmetry import flips, symmetries
+from ..data.engine.buffers import batches
+from ..data.transforms import Transform, is_sample, like_sample
+from .augment.symmetry import flips, symmetries
 
 Image = tv_tensors.Image
 

@@ -14,16 +14,16 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
-from ..data.loading import current
-from ..device import cpu_count
-from ..items import L
-from ..messages import describe
-from ..plots import show_image
-from ..transform import Transform
-from .cached import from_cache
+from ..core.device import cpu_count
+from ..core.items import L
+from ..core.messages import describe
+from ..core.plots import show_image
+from ..data.engine.loading import current
+from ..data.transforms import Transform
+from .files.cached import from_cache
+from .files.lazy import LazyImage, lazily, tensor_of
+from .files.reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
 from .fused import fuse
-from .lazy import LazyImage, lazily, tensor_of
-from .reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
 
 __all__ = ["IntToFloatTensor", "Normalize", "PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask",
            "ToTensor", "UnreadableImage", "cifar_stats", "image2tensor", "imagenet_stats", "load_image", "mnist_stats", "verify_image",

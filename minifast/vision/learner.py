@@ -4,14 +4,14 @@ from warnings import warn
 import torch
 from torch import nn
 
+from ..core.nested import split_batch
 from ..data.dataloader import DataLoader
-from ..learner import Learner
-from ..nested import split_batch
-from ..optim import Adam
-from .backbones import arch_meta, create_vision_model
+from ..learner.learner import Learner
+from ..optim.optimizers import Adam
 from .channels import check_channels
-from .heads import start_head_at
 from .images import Normalize
+from .models.backbones import arch_meta, create_vision_model
+from .models.heads import start_head_at
 from .torchvision_v2 import normalizes
 
 __all__ = ["cnn_learner", "vision_learner"]

@@ -1,12 +1,12 @@
 """`ImageDataLoaders`: from folders, file names, tables and lists to batches of pictures, in one call."""
 from pathlib import Path
 
+from ..core.messages import add_note, describe, plural
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
 from ..data.files import get_image_files
 from ..data.labels import ColReader, RegexLabeller, parent_label
 from ..data.loaders import DataLoaders
 from ..data.splitters import SPLIT_SEED, ColSplitter, GrandparentSplitter, RandomSplitter
-from ..messages import add_note, describe, plural
 from .blocks import ImageBlock, MaskBlock
 from .images import PILImage
 

@@ -1,11 +1,11 @@
 """Key points of pictures: `PointBlock`, and `PointScaler`, which brings points and boxes to -1..1 for the model and back."""
 import torch
 
+from ..core.messages import describe, plural
 from ..data.block import TransformBlock
 from ..data.categories import _name
-from ..losses import MSELossFlat
-from ..messages import describe, plural
-from ..transform import ItemTransform, is_sample, like_sample
+from ..data.transforms import ItemTransform, is_sample, like_sample
+from ..nn.losses import MSELossFlat
 from .coords import (
     COORDS,
     BoundingBoxes,

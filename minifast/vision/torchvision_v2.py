@@ -6,9 +6,9 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..messages import describe
-from ..seeds import draw_seed, item_rng
-from ..transform import ItemTransform, is_sample, like_sample
+from ..core.messages import describe
+from ..core.seeds import draw_seed, item_rng
+from ..data.transforms import ItemTransform, is_sample, like_sample
 from .coords import XYXY, BoundingBoxes, KeyPoints, blank_empty, in_pixels, is_scaled, on_canvas, scale_coords, with_attributes
 from .images import PILBase, PILImage, PILMask, image2tensor
 

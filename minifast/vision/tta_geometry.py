@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torchvision import tv_tensors
 
-from ..inference import get_preds, loader_for
-from ..messages import describe
-from .augment_affine import AffineWarp, sampling_grid
-from .augment_batch import RandomErasing
-from .augment_lighting import Lighting
+from ..core.messages import describe
+from ..learner.inference import get_preds, loader_for
+from .augment.affine import AffineWarp, sampling_grid
+from .augment.batch import RandomErasing
+from .augment.lighting import Lighting
 from .coords import BoundingBoxes, KeyPoints, _projected
 
 __all__ = ["Drawn", "Record", "inverse_grid", "invert_masks", "invert_points", "recording", "target_kind", "tta_geometry"]

@@ -10,13 +10,13 @@ from warnings import warn
 
 from PIL import Image
 
-from ..data.download import download_url, url_name
+from ..core.device import cpu_count
+from ..core.items import L
+from ..core.messages import describe, plural
+from ..core.progress import progress_bar
 from ..data.files import get_image_files, image_extensions
-from ..device import cpu_count
-from ..items import L
-from ..messages import describe, plural
-from ..progress import progress_bar
-from .reading import _orientation, open_image, to_mode
+from ..data.sources.download import download_url, url_name
+from .files.reading import _orientation, open_image, to_mode
 
 __all__ = ["download_images", "get_image_files_sorted", "resize_image", "resize_images"]
 

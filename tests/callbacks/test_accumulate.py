@@ -5,13 +5,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback, CancelTrainException
 from minifast.callbacks.accumulate import GradientAccumulation, mean_of_means
+from minifast.callbacks.base import Callback, CancelTrainException
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat
-from minifast.losses_known import batch_weight
-from minifast.optim import SGD, Adam
+from minifast.learner.learner import Learner
+from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat
+from minifast.nn.torch_losses import batch_weight
+from minifast.optim.optimizers import SGD, Adam
 
 WEIGHT = torch.tensor([0.2, 1.0, 5.0])
 

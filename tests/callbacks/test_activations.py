@@ -4,12 +4,12 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback
 from minifast.callbacks.activations import ActivationStats, GradientNorms, LossSpikes, activation_stats, spikes
+from minifast.callbacks.base import Callback
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat, MSELossFlat
-from minifast.optim import SGD
+from minifast.learner.learner import Learner
+from minifast.nn.losses import CrossEntropyLossFlat, MSELossFlat
+from minifast.optim.optimizers import SGD
 
 
 def make(cbs, model=None, n=40, bs=8, **kw):

@@ -9,14 +9,14 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback, CancelFitException
 from minifast.callbacks.averaging import EMA, SWA, WeightAverage, ema_decay, ema_update, update_norm_statistics
+from minifast.callbacks.base import Callback, CancelFitException
 from minifast.callbacks.lr_finder import leaving_no_trace
 from minifast.callbacks.resume import Resume
 from minifast.callbacks.trackers import SaveModelCallback
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.optim import SGD
+from minifast.learner.learner import Learner
+from minifast.optim.optimizers import SGD
 
 
 def net(seed=0):
@@ -274,7 +274,7 @@ def test_a_callback_that_stops_training():
 
 
 def test_skipped_steps_do_not_count():
-    from minifast.callback import CancelStepException
+    from minifast.callbacks.base import CancelStepException
 
     def skip(cb):
         if cb.learn.iter == 1:

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback
+from minifast.callbacks.base import Callback
 from minifast.callbacks.distill import KnowledgeDistillation, distillation_loss, soft_loss
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from minifast.transform import Transform
+from minifast.data.transforms import Transform
+from minifast.learner.learner import Learner
+from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 
 X = torch.randn(32, 3, generator=torch.Generator().manual_seed(0))
 Y = (X.sum(1) > 0).long()

@@ -12,8 +12,8 @@ from minifast.callbacks.dynamics import PredictionDynamics
 from minifast.callbacks.fixed_batch import BatchSource, fixed_batch
 from minifast.callbacks.progress import ProgressCallback
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat, MSELossFlat
+from minifast.learner.learner import Learner
+from minifast.nn.losses import CrossEntropyLossFlat, MSELossFlat
 from minifast.vision.loaders import ImageDataLoaders
 
 

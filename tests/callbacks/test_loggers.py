@@ -10,18 +10,18 @@ from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback
 from minifast.callbacks import loggers
+from minifast.callbacks.base import Callback
 from minifast.callbacks.live_log import LiveLogger
 from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger, ShowGraphCallback
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
+from minifast.callbacks.run_kind import check_folder, new_run
 from minifast.callbacks.trackers import EarlyStoppingCallback
-from minifast.callbacks.training_run import check_folder, new_run
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import MSELossFlat
-from minifast.metrics import ValueMetric, mae
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import ValueMetric, mae
+from minifast.nn.losses import MSELossFlat
 
 
 def loaders(n=8, bs=4, kind=DataLoader, valid=True):

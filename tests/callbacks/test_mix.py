@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback
+from minifast.callbacks.base import Callback
 from minifast.callbacks.mix import (
     CutMix,
     CutMixUp,
@@ -22,9 +22,10 @@ from minifast.callbacks.mix import (
     mixup_batch,
     paste,
 )
+from minifast.core.seeds import set_seed
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import (
+from minifast.learner.learner import Learner
+from minifast.nn.losses import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
     DiceLoss,
@@ -32,7 +33,6 @@ from minifast.losses import (
     LabelSmoothingCrossEntropyFlat,
     MSELossFlat,
 )
-from minifast.seeds import set_seed
 
 
 def gen(seed=0):

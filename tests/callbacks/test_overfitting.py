@@ -10,12 +10,12 @@ from minifast.callbacks.overfitting import Overfit, jitter, overfitting, sentenc
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
 from minifast.callbacks.trackers import EarlyStoppingCallback, SaveModelCallback
+from minifast.core.progress import NotebookDisplay
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat
-from minifast.metrics import accuracy
-from minifast.metrics_base import AvgMetric
-from minifast.progress import NotebookDisplay
+from minifast.learner.learner import Learner
+from minifast.metrics.base import AvgMetric
+from minifast.metrics.functions import accuracy
+from minifast.nn.losses import CrossEntropyLossFlat
 
 FALLS = [1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08]
 
@@ -175,7 +175,7 @@ def test_an_interrupted_fit_says_it_too(capsys):
     def stop(cb):
         if cb.epoch == 8:
             raise KeyboardInterrupt
-    from minifast.callback import Callback
+    from minifast.callbacks.base import Callback
     with pytest.raises(KeyboardInterrupt):
         learn.fit(30, cbs=Callback(before_epoch=stop))
     assert len(lines(capsys)) == 1

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback
+from minifast.callbacks.base import Callback
 from minifast.callbacks.mix import MixUp
 from minifast.callbacks.regularise import ActivationReg, activation_reg, select_modules
 from minifast.callbacks.rnn import ModelResetter, RNNCallback, RNNRegularizer, rnn_cbs
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
+from minifast.learner.learner import Learner
 
 X, Y = torch.randn(8, 5, 3, generator=torch.Generator().manual_seed(1)), torch.arange(8) % 2
 

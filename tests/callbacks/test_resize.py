@@ -6,13 +6,13 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback
+from minifast.callbacks.base import Callback
 from minifast.callbacks.resize import ProgressiveResize, resize_images, size_at, staged_size
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat
-from minifast.vision.augment_batch import aug_transforms
-from minifast.vision.augment_item import RandomResizedCrop, RatioResize, Resize
+from minifast.learner.learner import Learner
+from minifast.nn.losses import CrossEntropyLossFlat
+from minifast.vision.augment.batch import aug_transforms
+from minifast.vision.augment.item import RandomResizedCrop, RatioResize, Resize
 from minifast.vision.loaders import ImageDataLoaders
 
 

@@ -4,11 +4,11 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback, CancelFitException
+from minifast.callbacks.base import Callback, CancelFitException
 from minifast.callbacks.resume import Resume
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat
+from minifast.learner.learner import Learner
+from minifast.nn.losses import CrossEntropyLossFlat
 
 
 def make(path, seed=None, width=8):

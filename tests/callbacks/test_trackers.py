@@ -11,9 +11,8 @@ from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Subset, TensorDataset, WeightedRandomSampler
 
-from minifast import metrics as all_metrics
-from minifast.callback import Callback, CancelFitException, CancelValidException
 from minifast.callbacks.averaging import EMA
+from minifast.callbacks.base import Callback, CancelFitException, CancelValidException
 from minifast.callbacks.first_batch import FirstBatch
 from minifast.callbacks.live_log import LiveLogger
 from minifast.callbacks.progress import ProgressCallback
@@ -24,12 +23,13 @@ from minifast.callbacks.terminate_on_nan import TerminateOnNaNCallback, bad_rows
 from minifast.callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback, patience_for
 from minifast.callbacks.trackers_base import TrackerCallback, column_directions, is_better, lower_wins
 from minifast.data.batch_items import indices_of_batch, items_of_batch, names_of_batch
+from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.data.samplers import WeightedSampler
-from minifast.learner import Learner
-from minifast.losses import MSELossFlat
-from minifast.metrics import ValueMetric, as_metric, mae, rmse
-from minifast.schedule import combined_cos, sgdr
+from minifast.learner.learner import Learner
+from minifast.metrics import functions as all_metrics
+from minifast.metrics.functions import ValueMetric, as_metric, mae, rmse
+from minifast.nn.losses import MSELossFlat
+from minifast.optim.schedules import combined_cos, sgdr
 
 
 def loaders(n=8, bs=4, valid=True):

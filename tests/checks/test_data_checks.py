@@ -6,13 +6,13 @@ from PIL import Image
 from torch.utils.data import Subset, TensorDataset
 from zoo import image_loaders, loaders, picture_files, points, table, table_loaders
 
-from minifast.checks.data_batches import dataloaders_of
-from minifast.checks.data_files import group_of, straddling
-from minifast.checks.data_labels import association, conflicting, exchanged_pairs, quick_model
-from minifast.checks.data_probe import DataProbe, files_of, labels_of, table_of
-from minifast.checks.data_tables import auc_of, linear_r2, single_column_score, tell_apart
-from minifast.checks.loaders import check_loaders
-from minifast.checks.look import correlation, difference_hash, exact_copies, look, look_all, near_copies
+from minifast.checks.check_loaders import check_loaders
+from minifast.checks.data.batches import dataloaders_of
+from minifast.checks.data.files import group_of, straddling
+from minifast.checks.data.images import correlation, difference_hash, exact_copies, look, look_all, near_copies
+from minifast.checks.data.labels import association, conflicting, exchanged_pairs, quick_model
+from minifast.checks.data.probe import DataProbe, files_of, labels_of, table_of
+from minifast.checks.data.tables import auc_of, linear_r2, single_column_score, tell_apart
 from minifast.data.loaders import DataLoader, DataLoaders
 
 
@@ -65,7 +65,7 @@ def test_near_copies_equal_all_pairs():
     hashes = [int(v) for v in r.integers(0, 2**63, 60)]
     hashes += [h ^ sum(1 << int(b) for b in r.choice(64, k % 9, replace=False)) for k, h in enumerate(hashes)]
     thumb = r.normal(size=(16, 16)).astype(np.float32) * 50
-    from minifast.checks.look import Facts
+    from minifast.checks.data.images import Facts
     facts = [Facts(str(i), 1, str(i), hash=h % 2**64, thumb=thumb) for i, h in enumerate(hashes)]
     wanted = [(i, j) for i in range(len(hashes)) for j in range(i + 1, len(hashes)) if bin((hashes[i] ^ hashes[j]) % 2**64).count("1") <= 6]
     assert near_copies(facts, bits=6) == wanted and len(wanted) > 20

@@ -11,20 +11,20 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 from zoo import WORDS, Texts, classifier, image_loaders, loaders, picture_files, points, table, table_loaders, text_loaders
 
-from minifast.checks import data_texts
-from minifast.checks.data_probe import DataProbe
-from minifast.checks.data_texts import as_ids, read, texts, words_of
-from minifast.checks.learner import check_learner
-from minifast.checks.loaders import check_loaders
-from minifast.checks.text_counts import Words, count, differing, filled, padding_of, pile_at_the_end, tokens_cut, within, word_list
+from minifast.checks.check_learner import check_learner
+from minifast.checks.check_loaders import check_loaders
+from minifast.checks.data import texts as data_texts
+from minifast.checks.data.probe import DataProbe
+from minifast.checks.data.text_counts import Words, count, differing, filled, padding_of, pile_at_the_end, tokens_cut, within, word_list
+from minifast.checks.data.texts import as_ids, read, texts, words_of
 from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
 from minifast.data.categories import Categorize, CategoryMap
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.sequences import PadSequences, pad_sequences
 from minifast.data.splitters import IndexSplitter
-from minifast.losses import CrossEntropyLossFlat
-from minifast.transform import Transform
+from minifast.data.transforms import Transform
+from minifast.nn.losses import CrossEntropyLossFlat
 
 VOCAB = Words(WORDS, 30, 0, 1, frozenset())
 
@@ -498,7 +498,7 @@ def test_the_counts_of_what_is_cut_stay_and_so_does_the_warning():
 
 
 def classifier_of(dls):
-    from minifast.learner import Learner
+    from minifast.learner.learner import Learner
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.EmbeddingBag(30, 8), torch.nn.Linear(8, 2))
     return Learner(dls, model, CrossEntropyLossFlat())

@@ -11,21 +11,21 @@ import zoo_learners  # noqa: F401
 from torch import nn
 from zoo import BROKEN, classifier, mlp, points, regressor
 
-from minifast.checks.capacity import different_items, overfit, without_inputs
-from minifast.checks.dependency import changes_elsewhere, items_reached, steps_ahead
-from minifast.checks.evaluation import largest_difference
-from minifast.checks.speed import PARTS, measure, profile, verdict
-from minifast.checks.start import (
+from minifast.checks.learner.dependency import changes_elsewhere, items_reached, steps_ahead
+from minifast.checks.learner.evaluation import largest_difference
+from minifast.checks.learner.initial_loss import (
     binary_entropy,
     constant_values,
     entropy,
     expected_at_start,
     frequencies,
 )
-from minifast.checks.updates import all_rows_equal, dead_share, saturated_share, silent_items, update_ratio
-from minifast.checks.wiring import best_and_worst, looks_like
-from minifast.learner import Learner
-from minifast.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
+from minifast.checks.learner.overfit_batch import different_items, overfit, without_inputs
+from minifast.checks.learner.speed import PARTS, measure, profile, verdict
+from minifast.checks.learner.updates import all_rows_equal, dead_share, saturated_share, silent_items, update_ratio
+from minifast.checks.learner.wiring import best_and_worst, looks_like
+from minifast.learner.learner import Learner
+from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 
 
 def test_looks_like():
@@ -174,7 +174,7 @@ def test_slow_data_is_named():
 
     from torch.utils.data import Dataset
 
-    from minifast.checks.learner import check_learner
+    from minifast.checks.check_learner import check_learner
     from minifast.data.loaders import DataLoader, DataLoaders
 
     class Slow(Dataset):
@@ -193,7 +193,7 @@ def test_slow_data_is_named():
 
 
 def test_a_binary_learner_with_one_output_and_two_classes():
-    from minifast.checks.learner import check_learner
+    from minifast.checks.check_learner import check_learner
     x, y = points(classes=2)
     report = check_learner(classifier(mlp(out=1), BCEWithLogitsLossFlat(), x, y[:, None].float(), c=2), fast=True)
     assert report["MF104"].verdict == "pass" and report.ok

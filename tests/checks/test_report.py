@@ -4,9 +4,9 @@ import zoo_healthy  # noqa: F401
 import zoo_learners  # noqa: F401
 from zoo import BROKEN, HEALTHY
 
+from minifast.checks.check_learner import CHECKS, check_learner
+from minifast.checks.check_loaders import CHECKS as DATA_CHECKS
 from minifast.checks.codes import CODES
-from minifast.checks.learner import CHECKS, check_learner
-from minifast.checks.loaders import CHECKS as DATA_CHECKS
 from minifast.checks.report import (
     Check,
     ChecksFailed,

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from zoo import Model, classifier, loaders, mlp, numbers, picture_files, points, regressor, rng, shapes, table, table_loaders, trained
 
-from minifast.checks.guess import (
+from minifast.checks.check_learner import check_learner
+from minifast.checks.learner.guess import (
     Scores,
     balance,
     boosted,
@@ -27,11 +28,12 @@ from minifast.checks.guess import (
     scores_of,
     spread_over,
 )
-from minifast.checks.learner import check_learner
+from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoaders
-from minifast.data.samplers import WeightedSampler
-from minifast.learner import Learner
-from minifast.losses import (
+from minifast.learner.learner import Learner
+from minifast.metrics.base import Metric
+from minifast.metrics.functions import accuracy, mae, rmse
+from minifast.nn.losses import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
     DiceLoss,
@@ -40,8 +42,6 @@ from minifast.losses import (
     LabelSmoothingCrossEntropyFlat,
     MSELossFlat,
 )
-from minifast.metrics import accuracy, mae, rmse
-from minifast.metrics_base import Metric
 
 ALL = [f"MF{n}" for n in (101, 102, 103, 108)]
 
@@ -306,7 +306,7 @@ def test_masks_and_labels_that_cannot_be_read_alone_come_from_batches():
 
 
 def test_files_are_not_opened_for_it(tmp_path, monkeypatch):
-    from minifast.checks import baseline
+    from minifast.checks.learner import baseline
     from minifast.vision.all import ImageDataLoaders, Resize
     dls = ImageDataLoaders.from_folder(picture_files(tmp_path, per_class=60), item_tfms=Resize(16), bs=8, num_workers=0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
@@ -323,7 +323,7 @@ def test_files_are_not_opened_for_it(tmp_path, monkeypatch):
 
 
 def test_targets_that_a_transform_changes_are_taken_from_batches():
-    from minifast.transform import Transform
+    from minifast.data.transforms import Transform
 
     class Scaled(Transform):
         order = 99

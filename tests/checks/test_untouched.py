@@ -9,15 +9,17 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import TensorDataset
 from zoo import loaders, points, table, table_loaders
 
-from minifast.callback import Callback
+from minifast.callbacks.base import Callback
 from minifast.callbacks.mix import MixUp
-from minifast.checks import baseline, capacity, dependency, evaluation, learner, updates, wiring
-from minifast.checks.learner import check_learner
-from minifast.checks.loaders import check_loaders
+from minifast.checks import check_learner as learner
+from minifast.checks.check_learner import check_learner
+from minifast.checks.check_loaders import check_loaders
+from minifast.checks.learner import baseline, dependency, evaluation, updates, wiring
+from minifast.checks.learner import overfit_batch as capacity
 from minifast.data.loaders import DataLoaders
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat
-from minifast.metrics import accuracy
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import accuracy
+from minifast.nn.losses import CrossEntropyLossFlat
 
 
 class Counting(nn.Sequential):

@@ -8,9 +8,9 @@ import zoo_learners  # noqa: F401
 import zoo_rest  # noqa: F401
 from zoo import BROKEN, HEALTHY
 
+from minifast.checks.check_learner import check_learner
+from minifast.checks.check_loaders import check_loaders
 from minifast.checks.codes import CODES
-from minifast.checks.learner import check_learner
-from minifast.checks.loaders import check_loaders
 
 
 def made(animal, folder):

@@ -9,12 +9,12 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import (
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import accuracy
+from minifast.nn.losses import (
     CrossEntropyLossFlat,
     MSELossFlat,
 )
-from minifast.metrics import accuracy
 
 
 class Animal(NamedTuple):

@@ -20,7 +20,7 @@ from zoo import (
     tokens,
 )
 
-from minifast.transform import RandTransform, Transform
+from minifast.data.transforms import RandTransform, Transform
 
 
 # -- broken: data -------------------------------------------------------------------------------------------------------------------

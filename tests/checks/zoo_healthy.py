@@ -30,11 +30,12 @@ from zoo import (
 )
 
 from minifast.callbacks.mix import MixUp
+from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.data.samplers import WeightedSampler
-from minifast.layers import SigmoidRange
-from minifast.learner import Learner
-from minifast.losses import (
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import accuracy, rmse
+from minifast.nn.conv import SigmoidRange
+from minifast.nn.losses import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
     FocalLoss,
@@ -42,8 +43,7 @@ from minifast.losses import (
     LabelSmoothingCrossEntropyFlat,
     MSELossFlat,
 )
-from minifast.metrics import accuracy, rmse
-from minifast.optim import SGD, Adam
+from minifast.optim.optimizers import SGD, Adam
 
 
 # -- healthy ------------------------------------------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset
 from zoo import Model, broken, classifier, convnet, loaders, mlp, numbers, picture_learner, points, regressor, shapes, tokens
 
-from minifast.callback import Callback, CancelStepException
+from minifast.callbacks.base import Callback, CancelStepException
 from minifast.data.loaders import DataLoaders
-from minifast.layers import SigmoidRange
-from minifast.learner import Learner
-from minifast.losses import (
+from minifast.learner.learner import Learner
+from minifast.metrics.base import AvgMetric
+from minifast.nn.conv import SigmoidRange
+from minifast.nn.losses import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
 )
-from minifast.metrics_base import AvgMetric
 
 
 # -- broken: the model meets a batch ------------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 from zoo import Model, broken, classifier, convnet, image_loaders, loaders, mlp, picture_files, points, rng, squares, table_loaders, trained
 
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat
-from minifast.metrics import accuracy
-from minifast.transform import Transform
+from minifast.data.transforms import Transform
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import accuracy
+from minifast.nn.losses import CrossEntropyLossFlat
 
 
 class Reversed(torch.autograd.Function):

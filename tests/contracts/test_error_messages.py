@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.vision.all import *
-from minifast.vision.reading import UnreadableImage
+from minifast.vision.files.reading import UnreadableImage
 
 X, Y = torch.randn(20, 4), torch.arange(20) % 3
 

@@ -11,9 +11,9 @@ from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import TensorDataset
 
 import minifast.callbacks
-from minifast.callback import Callback
 from minifast.callbacks.accumulate import GradientAccumulation
 from minifast.callbacks.averaging import EMA, SWA
+from minifast.callbacks.base import Callback
 from minifast.callbacks.batch import BnFreeze, MCDropoutCallback, ShortEpochCallback
 from minifast.callbacks.distill import KnowledgeDistillation
 from minifast.callbacks.dynamics import PredictionDynamics
@@ -32,9 +32,9 @@ from minifast.callbacks.tensorboard import TensorBoardCallback
 from minifast.callbacks.trackers import EarlyStoppingCallback, SaveModelCallback
 from minifast.callbacks.wandb_logger import WandbCallback
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat
-from minifast.schedule import SchedCos
+from minifast.learner.learner import Learner
+from minifast.nn.losses import CrossEntropyLossFlat
+from minifast.optim.schedules import SchedCos
 
 
 def on_pictures(cb):

@@ -18,7 +18,7 @@ import PIL.ImageFile, matplotlib.pyplot
 """
 
 
-@pytest.mark.parametrize("statement", ["from minifast.vision.all import *", "from minifast.learner import Learner", "import minifast.basics"])
+@pytest.mark.parametrize("statement", ["from minifast.vision.all import *", "from minifast.learner.learner import Learner", "import minifast.basics"])
 def test_nothing_changes(statement):
     code = PROBE + f"""
 before = state()
@@ -44,7 +44,7 @@ def modules_after(statement):
 
 def test_the_learner_is_light():
     heavy = {"torchvision", "pandas", "matplotlib", "PIL", "sklearn", "fastprogress", "scipy", "IPython"}
-    assert heavy & modules_after("from minifast.learner import Learner") - modules_after("import torch") == set()
+    assert heavy & modules_after("from minifast.learner.learner import Learner") - modules_after("import torch") == set()
 
 
 def test_package_itself_imports_nothing():
@@ -56,5 +56,5 @@ def test_star_import_brings_no_web_stack():
 
 
 def test_the_applications_bring_no_checks():
-    found = modules_after("from minifast.vision.all import *\nfrom minifast.collab import *")
-    assert {m for m in found if m.startswith(("minifast.checks", "minifast.first_guess"))} == set()
+    found = modules_after("from minifast.vision.all import *\nfrom minifast.collab.learner import *")
+    assert {m for m in found if m.startswith(("minifast.checks", "minifast.learner.init_head"))} == set()

@@ -4,10 +4,10 @@ import re
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from minifast import learner
-from minifast.callback import EVENTS, Callback
+from minifast.callbacks.base import EVENTS, Callback
 from minifast.data.loaders import DataLoaders
-from minifast.learner import Learner
+from minifast.learner import learner
+from minifast.learner.learner import Learner
 
 
 def picture():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minifast import checkpoint
+from minifast.core import checkpoint
 
 PACKAGE = Path(__file__).parents[2] / "minifast"
 

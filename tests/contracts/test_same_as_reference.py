@@ -7,9 +7,9 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import TensorDataset
 
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.groups import param_groups
-from minifast.learner import Learner
-from minifast.optim import SGD, Adam
+from minifast.learner.learner import Learner
+from minifast.optim.groups import param_groups
+from minifast.optim.optimizers import SGD, Adam
 
 
 def mlp():
@@ -57,7 +57,7 @@ def test_fit_equals_the_hand_loop(opt_func, kind):
 
 
 def test_fit_one_cycle_equals_torch_with_the_same_schedule():
-    from minifast.schedule import combined_cos
+    from minifast.optim.schedules import combined_cos
     model, twin = mlp(), mlp()
     loader = TorchDataLoader(data(), batch_size=10)
     learn = Learner(DataLoaders(loader), model, F.cross_entropy, lr=1e-2)

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
+from minifast.core.nested import to_concat
 from minifast.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock, merge_tfms
 from minifast.data.files import get_image_files
 from minifast.data.labels import ColReader, RegexLabeller, parent_label
 from minifast.data.loaders import DataLoader
 from minifast.data.splitters import ColSplitter, GrandparentSplitter, IndexSplitter, RandomSplitter
-from minifast.nested import to_concat
-from minifast.transform import RandTransform, Transform
+from minifast.data.transforms import RandTransform, Transform
 
 
 def all_of(error):

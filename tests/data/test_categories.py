@@ -15,7 +15,7 @@ from minifast.data.categories import (
     OneHotEncode,
     RegressionSetup,
 )
-from minifast.transform import Pipeline
+from minifast.data.transforms import Pipeline
 
 
 def test_category_map():

@@ -11,8 +11,8 @@ from minifast.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Re
 from minifast.data.class_weights import class_weights, item_weights_from, pos_weights, targets_of, weights_from
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.splitters import IndexSplitter
-from minifast.learner import Learner
-from minifast.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
+from minifast.learner.learner import Learner
+from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 
 Y = [0] * 50 + [1] * 30 + [2] * 5
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
+from minifast.core.items import L
 from minifast.data.categories import Categorize, MultiCategorize, OneHotEncode, RegressionSetup
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.labels import ColReader, ItemGetter
-from minifast.items import L
-from minifast.transform import RandTransform, Transform
+from minifast.data.transforms import RandTransform, Transform
 
 WORDS = ["ant", "bee", "cat", "dog", "eel"]
 SPLITS = [[0, 1, 2], [3, 4]]

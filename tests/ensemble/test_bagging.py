@@ -10,16 +10,16 @@ from scipy.stats import rankdata
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
+from minifast.core.seeds import item_rng
 from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.splitters import IndexSplitter
 from minifast.ensemble.averaging import Ensemble, average_preds, combine_preds
 from minifast.ensemble.bagging import Repeated, bagging, bootstrap
-from minifast.learner import Learner
-from minifast.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from minifast.metrics import accuracy
-from minifast.metrics_sklearn import RocAucBinary
-from minifast.seeds import item_rng
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import accuracy
+from minifast.metrics.sklearn import RocAucBinary
+from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 
 N = 24
 X = torch.randn(N, 3, generator=torch.Generator().manual_seed(0))

@@ -14,11 +14,11 @@ from minifast.data.block import CategoryBlock, DataBlock, RegressionBlock, Trans
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.splitters import IndexSplitter, RandomSplitter
 from minifast.data.splitters_groups import FixedSplitter
-from minifast.ensemble.checks import item_keys
+from minifast.ensemble.arguments import item_keys
 from minifast.ensemble.kfold import best_epochs, kfold, kfold_splits, train_on_all
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat, MSELossFlat
-from minifast.metrics import accuracy, mae
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import accuracy, mae
+from minifast.nn.losses import CrossEntropyLossFlat, MSELossFlat
 
 N = 20
 ITEMS = [f"item{i:02d}" for i in range(N)]

@@ -4,9 +4,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat
-from minifast.metrics import Metric
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import Metric
+from minifast.nn.losses import CrossEntropyLossFlat
 
 
 def net():

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from minifast.data.categories import RegressionSetup
 from minifast.data.loaders import DataLoaders
-from minifast.learner import Learner
+from minifast.learner.learner import Learner
 from minifast.tabular.all import (
     Categorify,
     CrossEntropyLossFlat,

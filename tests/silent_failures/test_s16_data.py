@@ -16,11 +16,11 @@ from minifast.data.labels import parent_label
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.sequences import PadSequences, pad_sequences
 from minifast.data.splitters import IndexSplitter
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat, MSELossFlat
+from minifast.learner.learner import Learner
+from minifast.nn.losses import CrossEntropyLossFlat, MSELossFlat
 from minifast.tabular.all import Categorify, TabularDataLoaders, TabularPandas
-from minifast.vision.augment_batch import Rotate
-from minifast.vision.augment_item import Resize
+from minifast.vision.augment.batch import Rotate
+from minifast.vision.augment.item import Resize
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.images import Normalize, PILImage, PILImageBW
 from minifast.vision.loaders import ImageDataLoaders

@@ -9,17 +9,17 @@ from small_learners import body_head, make, net, one_group, same, weights_of
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callback import Callback
 from minifast.callbacks.accumulate import GradientAccumulation
+from minifast.callbacks.base import Callback
 from minifast.callbacks.batch import BnFreeze
 from minifast.callbacks.mix import CutMix, MixUp
 from minifast.callbacks.precision import MixedPrecision
 from minifast.callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.groups import get_hyper
-from minifast.learner import Learner
-from minifast.losses import CrossEntropyLossFlat
-from minifast.optim import OptimWrapper
+from minifast.learner.learner import Learner
+from minifast.nn.losses import CrossEntropyLossFlat
+from minifast.optim.groups import get_hyper
+from minifast.optim.optimizers import OptimWrapper
 
 
 def interrupt():

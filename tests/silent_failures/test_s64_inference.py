@@ -11,20 +11,20 @@ from PIL import Image
 from small_learners import make, same, weights_of
 from torch import nn
 
-from minifast.callback import Callback
+from minifast.callbacks.base import Callback
 from minifast.callbacks.loggers import CSVLogger
 from minifast.callbacks.trackers import SaveModelCallback
 from minifast.data.files import get_image_files
 from minifast.data.loaders import DataLoaders
+from minifast.data.transforms import RandTransform
 from minifast.interpret.classification import ClassificationInterpretation
-from minifast.learner import Learner
-from minifast.optim import SGD
-from minifast.transform import RandTransform
-from minifast.vision.augment_geometry import Flip
-from minifast.vision.augment_item import Resize
-from minifast.vision.backbones import create_body
+from minifast.learner.learner import Learner
+from minifast.optim.optimizers import SGD
+from minifast.vision.augment.geometry import Flip
+from minifast.vision.augment.item import Resize
 from minifast.vision.learner import vision_learner
 from minifast.vision.loaders import ImageDataLoaders, SegmentationDataLoaders
+from minifast.vision.models.backbones import create_body
 
 
 class Noise(RandTransform):

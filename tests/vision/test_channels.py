@@ -11,13 +11,13 @@ from minifast.data.files import get_image_files
 from minifast.data.labels import parent_label
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.splitters import RandomSplitter
-from minifast.losses import CrossEntropyLossFlat, MSELossFlat
-from minifast.transform import Transform
+from minifast.data.transforms import Transform
+from minifast.nn.losses import CrossEntropyLossFlat, MSELossFlat
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.channels import check_channels
 from minifast.vision.images import PILBase, PILImage, PILImageBW
 from minifast.vision.learner import vision_learner
-from minifast.vision.unet import unet_learner
+from minifast.vision.models.unet import unet_learner
 
 
 class PILTransparent(PILBase):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
+from minifast.core.seeds import item_rng
 from minifast.data.dataloader import DataLoader
-from minifast.seeds import item_rng
-from minifast.transform import Pipeline, Transform
-from minifast.vision.augment_batch import (
+from minifast.data.transforms import Pipeline, Transform
+from minifast.vision.augment.batch import (
     Brightness,
     Contrast,
     Flip,

@@ -8,16 +8,16 @@ from torch import nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from minifast.core.seeds import item_rng
 from minifast.data.block import DataBlock
-from minifast.learner import Learner
-from minifast.losses import MSELossFlat
-from minifast.seeds import item_rng
-from minifast.transform import Pipeline, as_transform
+from minifast.data.transforms import Pipeline, as_transform
+from minifast.learner.learner import Learner
+from minifast.nn.losses import MSELossFlat
 from minifast.vision import coords
-from minifast.vision.augment_affine import AffineWarp
-from minifast.vision.augment_batch import aug_transforms
-from minifast.vision.augment_geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
-from minifast.vision.augment_item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
+from minifast.vision.augment.affine import AffineWarp
+from minifast.vision.augment.batch import aug_transforms
+from minifast.vision.augment.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
+from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.images import PILImage, PILImageBW, TensorImage
 from minifast.vision.points import PointBlock, PointScaler, TensorPoint

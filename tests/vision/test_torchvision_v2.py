@@ -6,8 +6,8 @@ from torchvision import transforms as v1
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from minifast.seeds import item_rng
-from minifast.transform import Pipeline, as_transform
+from minifast.core.seeds import item_rng
+from minifast.data.transforms import Pipeline, as_transform
 from minifast.vision.images import PILImage, PILImageBW, PILMask, ToTensor
 from minifast.vision.torchvision_v2 import V2, for_validation, is_random, normalizes
 

@@ -6,17 +6,17 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
+from minifast.core.seeds import item_rng
 from minifast.data.block import DataBlock
 from minifast.data.files import get_image_files
-from minifast.learner import Learner
-from minifast.seeds import item_rng
-from minifast.transform import Pipeline
+from minifast.data.transforms import Pipeline
+from minifast.learner.learner import Learner
 from minifast.vision import coords
-from minifast.vision.augment_affine import AffineWarp
-from minifast.vision.augment_batch import aug_transforms
-from minifast.vision.augment_geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
-from minifast.vision.augment_item import RandomCrop
-from minifast.vision.augment_lighting import Brightness
+from minifast.vision.augment.affine import AffineWarp
+from minifast.vision.augment.batch import aug_transforms
+from minifast.vision.augment.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
+from minifast.vision.augment.item import RandomCrop
+from minifast.vision.augment.lighting import Brightness
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.images import TensorImage
 from minifast.vision.loaders import SegmentationDataLoaders

@@ -1,0 +1,252 @@
+"""Decoded pictures, kept in memory or on disk: from the second epoch on, only the random part of the pipeline is left to do.
+
+What is kept is a picture at the size that the first geometric transform makes of it, or needs it to have; see its `presize`. An entry is
+used only while the file has the size and the time of change that it had, and the transform is the same.
+"""
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from warnings import warn
+
+import numpy as np
+
+from ...core.messages import describe, plural
+from ..sources.urls import minifast_home
+
+_CHECK_EVERY = 64 << 20             # how many bytes are stored between two looks at what is free
+_VERSION = "1"                      # of what is stored for a picture; part of the name of its file
+
+
+def free_memory():
+    "(bytes that can still be used, bytes in total): of the container where its limit is lower than the machine's. None if unknown."
+    try:
+        with open("/proc/meminfo", encoding="ascii") as f:
+            lines = dict(line.split(":", 1) for line in f)
+        free, total = (int(lines[name].split()[0]) * 1024 for name in ("MemAvailable", "MemTotal"))
+    except (OSError, KeyError, ValueError):
+        try:
+            page = os.sysconf("SC_PAGE_SIZE")
+            return os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
+        except (AttributeError, OSError, ValueError):
+            return None
+    for limit_file, used_file in (("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+                                  ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes")):
+        try:
+            limit, used = (int(Path(name).read_text(encoding="ascii")) for name in (limit_file, used_file))
+        except (OSError, ValueError):
+            continue
+        if limit < total:
+            free, total = min(free, limit - used), limit
+    return max(free, 0), total
+
+
+def cache_folder():
+    "Where pictures are kept on disk unless said otherwise: `$MINIFAST_HOME/cache/pictures`, by default in `~/.minifast`."
+    return minifast_home() / "cache" / "pictures"
+
+
+class PictureCache:
+    """Decoded pictures by file. `find(key)` gives (pixels, size of the original) or None, `put` stores them if there is room.
+
+    presize: the size (height, width) at which a picture of a size (height, width) is kept; None, or a result of None: as it is. spec:
+    text that changes when what is kept changes. max_bytes: how much to keep; None: until a fifth of the memory (of the disk: of 5 GB)
+    is left free.
+    """
+
+    where = "nowhere"
+
+    def __init__(self, presize=None, spec="whole", max_bytes=None):
+        if max_bytes is not None and (not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 0):
+            raise ValueError(f"cache_bytes={max_bytes!r}: a number of bytes, such as 4 * 2**30, or None")
+        self._presize, self.spec, self.max_bytes = presize, spec, max_bytes
+        self.bytes = self.n = 0
+        self.full, self._warned, self._checked = False, False, -_CHECK_EVERY
+        self._lock = threading.Lock()
+
+    def key_of(self, file, mode):
+        "What an entry for `file` in the PIL mode `mode` is found by; raises OSError where there is no such file."
+        status = os.stat(file)
+        return os.fspath(file), mode, status.st_mtime_ns, status.st_size
+
+    def presize(self, size):
+        "The (width, height) to keep a picture of `size` (width, height) at."
+        kept = None if self._presize is None else self._presize((size[1], size[0]))
+        return size if kept is None else (min(kept[1], size[0]), min(kept[0], size[1]))
+
+    def has_room(self, n):
+        "Whether `n` bytes more may be stored; once they may not, nothing more is."
+        with self._lock:
+            if not self.full:
+                if self.max_bytes is not None:
+                    self.full = self.bytes + n > self.max_bytes
+                elif self.bytes - self._checked >= _CHECK_EVERY:
+                    self._checked = self.bytes
+                    self.full = not self._is_free(n + _CHECK_EVERY)
+            if self.full and not self._warned:
+                self._warned = True
+                warn(f"the cache of pictures is full: {plural(self.n, 'picture')} in {self.bytes / 2**30:.1f} GB {self.where}; the others "
+                     f"are decoded each time. {self._advice}", stacklevel=2)
+            return not self.full
+
+    def _is_free(self, n):
+        raise NotImplementedError
+
+    def find(self, key):
+        "(pixels, uint8 array (H,W,C), not to be written to; (width, height) of the original) or None."
+        raise NotImplementedError
+
+    def put(self, key, pixels, size):
+        "Keep the array `pixels` (H,W,C) for a picture whose original has `size` (width, height); whether it was kept."
+        pixels = np.ascontiguousarray(pixels)
+        if not self.has_room(pixels.size):
+            return False
+        self._store(key, pixels, size)
+        with self._lock:
+            self.bytes += pixels.size
+            self.n += 1
+        return True
+
+    def __repr__(self):
+        return f"{type(self).__name__}: {plural(self.n, 'picture')} in {self.bytes / 2**20:.1f} MB {self.where}, kept for {self.spec}"
+
+
+class RamCache(PictureCache):
+    "A `PictureCache` in the memory of this process."
+
+    where, _advice = "in memory", "cache='disk' may hold more; cache_bytes= sets another limit"
+
+    def __init__(self, presize=None, spec="whole", max_bytes=None):
+        super().__init__(presize, spec, max_bytes)
+        self._kept = {}
+
+    def __getstate__(self):
+        return self._presize, self.spec, self.max_bytes     # a copy begins empty
+
+    def __setstate__(self, state):
+        self.__init__(*state)
+
+    def _is_free(self, n):
+        found = free_memory()
+        return found is None or found[0] - n > found[1] / 5
+
+    def find(self, key):
+        entry = self._kept.get(key[:2])
+        if entry is None:
+            return None
+        if entry[0] != key:                         # the file is another one now
+            if self._kept.pop(key[:2], None) is not None:
+                with self._lock:
+                    self.bytes -= entry[1].size
+                    self.n -= 1
+            return None
+        return entry[1:]
+
+    def _store(self, key, pixels, size):
+        self._kept[key[:2]] = key, pixels, size
+
+
+class DiskCache(PictureCache):
+    "A `PictureCache` of one safetensors file per picture in `folder`, written whole or not at all; several processes may share it."
+
+    _advice = "Give cache= a folder on a larger disk, or a greater cache_bytes="
+
+    def __init__(self, presize=None, spec="whole", max_bytes=None, folder=None):
+        super().__init__(presize, spec, max_bytes)
+        self.folder = cache_folder() if folder is None else Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.where = f"in {self.folder}"
+
+    def __getstate__(self):
+        return {k: v for k, v in vars(self).items() if k != "_lock"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def _is_free(self, n):
+        return shutil.disk_usage(self.folder).free - n > 1 << 30
+
+    def _file(self, key):
+        path, *rest = key
+        text = "\0".join([_VERSION, self.spec, os.path.abspath(path), *map(str, rest)])
+        name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+        return self.folder / name[:2] / f"{name}.safetensors"
+
+    def find(self, key):
+        try:
+            with open(self._file(key), "rb", buffering=0) as f:
+                n = int.from_bytes(f.read(8), "little")
+                if not 0 < n < 1 << 16:
+                    return None
+                header = json.loads(f.read(n))
+                h, w, c = shape = header["pixels"]["shape"]
+                pixels = np.empty(shape, np.uint8)
+                if f.readinto(memoryview(pixels).cast("B")) != h * w * c:
+                    return None
+                return pixels, tuple(map(int, header["__metadata__"]["size"].split("x")))
+        except (OSError, ValueError, KeyError, TypeError):         # not there, or damaged: made anew
+            return None
+
+    def _store(self, key, pixels, size):
+        file = self._file(key)
+        header = json.dumps({"__metadata__": {"size": f"{size[0]}x{size[1]}", "file": os.path.basename(key[0])},
+                             "pixels": {"dtype": "U8", "shape": list(pixels.shape), "data_offsets": [0, pixels.size]}}).encode()
+        header += b" " * (-len(header) % 8)
+        file.parent.mkdir(exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(len(header).to_bytes(8, "little") + header)
+                f.write(memoryview(pixels).cast("B"))
+            os.replace(temporary, file)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def clear(self):
+        "Delete the pictures kept in the folder, also those of other transforms."
+        for file in self.folder.glob("??/*.safetensors"):
+            file.unlink(missing_ok=True)
+        self.bytes, self.n, self.full = 0, 0, False
+
+
+class _Presize:
+    def __init__(self, transform, split_idx):
+        self.transform, self.split_idx = transform, split_idx
+
+    def __call__(self, hw):
+        return self.transform.presize(hw, self.split_idx)
+
+
+def presizer(after_item, split_idx):
+    """(presize, spec) for the pictures that go through the pipeline `after_item`: of the first transform that has a `presize` method, if
+    nothing that would have to see the whole picture comes before it."""
+    for f in after_item:
+        if f.split_idx is not None and split_idx is not None and f.split_idx != split_idx:
+            continue
+        if hasattr(f, "presize"):
+            return _Presize(f, split_idx), f"{f!r} on split {split_idx}"
+        if not getattr(f, "keeps_size", False):
+            break
+    return None, "whole"
+
+
+def make_cache(cache, after_item, split_idx, max_bytes=None):
+    "The `PictureCache` that the argument `cache=` of a loader means: None, 'ram', 'disk', a folder, or one that fits already."
+    if cache is None or cache is False:
+        return None
+    presize, spec = presizer(after_item, split_idx)
+    if isinstance(cache, PictureCache):
+        if cache.spec == spec:
+            return cache
+        cache, max_bytes = ("ram" if isinstance(cache, RamCache) else cache.folder), cache.max_bytes
+    if cache == "ram":
+        return RamCache(presize, spec, max_bytes)
+    if cache == "disk" or (isinstance(cache, (str, os.PathLike)) and (os.sep in str(cache) or isinstance(cache, os.PathLike))):
+        return DiskCache(presize, spec, max_bytes, None if cache == "disk" else cache)
+    raise ValueError(f"cache={cache!r}: it is 'ram', 'disk', a folder such as Path('cache'), or None" if isinstance(cache, str) else
+                     f"cache={describe(cache)}: it is 'ram', 'disk', a folder such as Path('cache'), or None")

@@ -1,0 +1,187 @@
+"""From samples to a batch: stacking, and remembering which tensors were images, masks, boxes."""
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from numbers import Number
+
+import numpy as np
+import torch
+from torch.utils.data import default_collate, get_worker_info
+
+from ...core.messages import describe
+from ...core.nested import map_nested
+from .loading import Places
+
+
+def collate(samples, names=None, _place="", buffers=None):
+    """One batch of `samples`: tuples, named tuples, lists, dicts or dataclasses of tensors, arrays and numbers become the same of
+    stacked tensors.
+
+    Python numbers become tensors of torch's default type (float32, int64, bool); strings and None stay lists. Tensor subclasses
+    become plain tensors, see `kinds_of`. names: what to call each sample in an error. buffers: a `BufferPool` to stack large tensors
+    into, or the `Places` that they may lie in already.
+    """
+    one = samples[0]
+    if isinstance(one, torch.Tensor):
+        return _stack(samples, names, _place, buffers)
+    if isinstance(one, np.ndarray):
+        return _stack([torch.as_tensor(o) for o in samples], names, _place, buffers)
+    if isinstance(one, (str, bytes)) or one is None:
+        return list(samples)
+    if isinstance(one, (Number, np.generic)):
+        return _numbers(samples, _place)
+    if len(set(map(type, samples))) > 1:
+        odd = next(o for o in samples if type(o) is not type(one))
+        raise TypeError(f"the samples of a batch{_place} must be alike: received {describe(one)} and {describe(odd)}")
+    if isinstance(one, Mapping):
+        for o, name in zip(samples, names or map(str, range(len(samples))), strict=False):
+            if o.keys() != one.keys():
+                raise ValueError(f"the samples of a batch must have the same keys: received {sorted(one)} and, of {name}, {sorted(o)}")
+        return type(one)((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]", buffers)) for k in one)
+    if is_dataclass(one):
+        return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}", buffers)
+                               for f in fields(one)})
+    if isinstance(one, (tuple, list)):
+        sizes = set(map(len, samples))
+        if len(sizes) > 1:
+            raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sorted(sizes)}. For items "
+                             "of different lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")
+        parts = [collate(column, names, f"{_place} [{i}]", buffers) for i, column in enumerate(zip(*samples, strict=True))]
+        return type(one)(*parts) if hasattr(one, "_fields") else tuple(parts) if isinstance(one, tuple) else parts
+    hint = "turn the image into a tensor, `item_tfms=ToTensor`" if hasattr(one, "getbands") else "turn it into a tensor with a transform"
+    raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the loader a "
+                    "`collate_fn`")
+
+
+def _numbers(samples, place):
+    if isinstance(samples[0], np.generic) and not isinstance(samples[0], (float, np.bool_)):
+        return torch.as_tensor(np.array(samples))
+    try:
+        return torch.tensor([o.item() if isinstance(o, np.generic) else o for o in samples])
+    except (TypeError, ValueError) as e:
+        raise TypeError(f"element{place} of the samples is a number here and something else there: {describe(samples[:4])}") from e
+
+
+def _stack(tensors, names, place, buffers):
+    if set(map(type, tensors)) != {torch.Tensor}:
+        odd = next((t for t in tensors if not isinstance(t, torch.Tensor)), None)
+        if odd is not None:
+            raise TypeError(f"element{place} of the samples is a tensor here and {describe(odd)} there")
+        tensors = [t.as_subclass(torch.Tensor) for t in tensors]
+    if isinstance(buffers, Places) and (batch := buffers.filled(tensors)) is not None:
+        return batch
+    try:
+        one = tensors[0]
+        if one.device.type == "cpu" and one.layout == torch.strided and not any(t.requires_grad or t.dtype != one.dtype for t in tensors):
+            out = _stack_out(one, len(tensors), buffers)
+            if out is not None:
+                return torch.stack(tensors, out=out)
+        return default_collate(tensors)             # which stacks into shared memory where it runs in a worker
+    except RuntimeError:
+        shapes = {}
+        for i, t in enumerate(tensors):
+            shapes.setdefault(tuple(t.shape), i)
+        if len(shapes) == 1:
+            raise
+    seen = "; ".join(f"{list(s)}{f' ({names[i]})' if names else f' (sample {i})'}" for s, i in list(shapes.items())[:4])
+    raise ValueError(f"cannot make a batch: element{place} of the samples has {len(shapes)} different shapes: {seen}. "
+                     + ("Bring all to one size, for images with `item_tfms=Resize(224)`" if tensors[0].ndim >= 2 else
+                        "Pad them to one length in a `before_batch` transform, or give the loader a `collate_fn`"))
+
+
+def _stack_out(one, n, buffers):
+    "Where to stack `n` tensors like `one`, if there is a better place than a new tensor."
+    channels_last = one.ndim == 3 and one.shape[0] > 1 and one.stride(0) == 1
+    if get_worker_info() is None:
+        return None if buffers is None else buffers.empty((n, *one.shape), one.dtype, channels_last)
+    if not channels_last:
+        return None
+    c, h, w = one.shape
+    shared = one._typed_storage()._new_shared(n * c * h * w, device="cpu")
+    return one.new_empty(0).set_(shared).resize_(n, h, w, c).permute(0, 3, 1, 2)
+
+
+# -- kinds: what the elements were before they became plain tensors ----------------------------------------------------------------
+class Kind:
+    "A tensor subclass with its metadata (torchvision's boxes have a format and a canvas size), without the tensor."
+    __slots__ = ("attributes", "cls")
+
+    def __init__(self, tensor):
+        self.cls, self.attributes = type(tensor), dict(vars(tensor))
+
+    def wrap(self, tensor):
+        "`tensor` as this subclass; also with a batch axis, which `tv_tensors.wrap` does not allow for boxes."
+        wrapped = tensor.as_subclass(torch.Tensor).as_subclass(self.cls)
+        vars(wrapped).update(self.attributes)
+        return wrapped
+
+
+def _kind(x):
+    return Kind(x) if isinstance(x, torch.Tensor) and type(x) not in (torch.Tensor, torch.nn.Parameter) else None
+
+
+def kinds_of(sample):
+    "`sample` with each leaf replaced by its `Kind`, or None for what is no tensor subclass; None if nothing is."
+    found = []
+
+    def kind(x):
+        found.append(_kind(x))
+        return found[-1]
+
+    kinds = map_nested(kind, sample)
+    return kinds if any(k is not None for k in found) else None
+
+
+def kinds_after(batch, before):
+    """The kinds of a batch after its transforms. An element that became a plain tensor, but still has two axes or more per item, is
+    of the kind it had before: arithmetic on a `tv_tensors.Image` makes a plain tensor of it, which is a picture all the same."""
+    typed = wrap_kinds(batch, before)
+
+    def kind(x, as_before):
+        return _kind(x) or (_kind(as_before) if getattr(x, "ndim", 0) > 2 else None)
+
+    if isinstance(batch, tuple) and isinstance(typed, tuple) and not any(isinstance(o, (tuple, list, dict)) for o in batch):
+        kinds = tuple(map(kind, batch, typed))
+        return kinds if any(k is not None for k in kinds) else None
+    return kinds_of(batch) or kinds_of(typed)
+
+
+def wrap_kinds(x, kinds):
+    "`x` with the tensor subclasses of `kinds`; elements that are no longer tensors, or no longer there, stay as they are."
+    if kinds is None:
+        return x
+    if isinstance(kinds, Kind):
+        return kinds.wrap(x) if isinstance(x, torch.Tensor) else x
+    if isinstance(x, dict) and isinstance(kinds, dict):
+        return type(x)((k, wrap_kinds(v, kinds.get(k))) for k, v in x.items())
+    if isinstance(x, (tuple, list)) and isinstance(kinds, (tuple, list)):
+        parts = [wrap_kinds(o, kinds[i] if i < len(kinds) else None) for i, o in enumerate(x)]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    if is_dataclass(x) and is_dataclass(kinds):
+        return replace(x, **{f.name: wrap_kinds(getattr(x, f.name), getattr(kinds, f.name)) for f in fields(x)})
+    return x
+
+
+def unbatch(x, i):
+    "Item `i` of the batch `x`, with the same nesting."
+    return map_nested(lambda o: o[i] if hasattr(o, "__getitem__") and not isinstance(o, (str, bytes)) else o, _lists_as_leaves(x))
+
+
+class _Leaf:
+    "A list in a batch (of strings, say) holds one value per item: it is a leaf, not nesting."
+
+    def __init__(self, values):
+        self.values = values
+
+    def __getitem__(self, i):
+        return self.values[i]
+
+
+def _lists_as_leaves(x):
+    if isinstance(x, list) and x and not isinstance(x[0], torch.Tensor):
+        return _Leaf(x)
+    if isinstance(x, tuple):
+        parts = [_lists_as_leaves(o) for o in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    if isinstance(x, dict):
+        return type(x)((k, _lists_as_leaves(v)) for k, v in x.items())
+    return x

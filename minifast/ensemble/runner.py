@@ -1,0 +1,258 @@
+"""One learner after the other, each trained on some of the items and asked about others: what k-fold and bagging have in common."""
+import gc
+import hashlib
+import json
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..callbacks.predictions import GatherPreds
+from ..callbacks.trackers_base import column_directions
+from ..core import checkpoint
+from ..core.items import L
+from ..core.messages import add_note, describe, plural
+from ..core.nested import map_nested, to_concat
+from ..core.seeds import fixed_seed, item_rng
+from .arguments import CannotTell, FreshWeights, keys_of, valid_positions, vocab_of
+from .averaging import _average, _checked_weights
+
+KEEPS = ("models", "files", "nothing")
+
+
+# -- one part -----------------------------------------------------------------------------------------------------------------------
+@dataclass
+class Part:
+    """What one learner left: `preds` and `targs` of the items at `positions`, `values` ([loss, *metrics], called `names`), `history` (the
+    rows of its epoch table) and which way each column is better (`directions`); `learn` itself where it is kept."""
+
+    preds: object
+    targs: object
+    positions: list
+    values: list
+    names: list
+    history: list
+    directions: dict
+    vocab: list | None
+    learn: object = field(default=None, repr=False)
+
+    def state(self):
+        return {k: v for k, v in vars(self).items() if k != "learn"}
+
+
+def part_seed(seed, i):
+    "The seed of part `i`: a function of both, so that a run that goes on gives what one in a single go would."
+    return None if seed is None else int(item_rng(seed, i).integers(2**31))
+
+
+def seeded(seed):
+    "Global streams seeded with `seed` within the block, and afterwards as before; None: left alone."
+    return nullcontext() if seed is None else fixed_seed(seed)
+
+
+def build(learner_fn, splits, what):
+    "The learner that `learner_fn` makes of `splits`."
+    if not callable(learner_fn):
+        raise TypeError(f"learner_fn takes `splits`, the lists of positions, and returns a new Learner; received {describe(learner_fn)}")
+    try:
+        learn = learner_fn(tuple(L(s, use_list=True) for s in splits))
+    except Exception as e:
+        add_note(e, f"in learner_fn, {what}")
+        raise
+    if not hasattr(learn, "get_preds") or not hasattr(learn, "dls"):
+        raise TypeError(f"learner_fn must return a Learner; {what} it returned {describe(learn)}")
+    return learn
+
+
+def fitted(learn, fit, what, *args):
+    "Train `learn` with the caller's function."
+    if not callable(fit):
+        raise TypeError(f"fit is a function that trains the learner, such as fit=lambda learn: learn.fit_one_cycle(5); received "
+                        f"{describe(fit)}")
+    try:
+        fit(learn, *args)
+    except Exception as e:
+        add_note(e, f"in fit, {what}")
+        raise
+
+
+def _run(learner_fn, items, splits, fit, what, fresh, prepare):
+    learn = build(learner_fn, splits, what)
+    fresh.check(learn, what)
+    valid_positions(learn, items, splits, what)
+    if prepare is not None:
+        prepare(learn)
+    fitted(learn, fit, what)
+    positions = valid_positions(learn, items, splits, what)          # fit may have given it other loaders
+    gather = GatherPreds(act=learn.activation)
+    values = learn.validate(cbs=[gather])
+    preds, targs = gather.joined(gather.preds), gather.joined(gather.targets)
+    n = len(preds) if isinstance(preds, torch.Tensor) else None
+    if n is not None and n != len(positions):
+        raise ValueError(f"{what}: the validation loader gave {plural(n, 'prediction')} for {plural(len(positions), 'item')}: it leaves "
+                         "items out, or takes some twice")
+    recorder = learn.recorder
+    return Part(preds, targs, [int(i) for i in positions], values, ["valid_loss", *(m.name for m in learn.metrics)], list(recorder.history),
+                column_directions(recorder, learn.metrics), vocab_of(learn), learn)
+
+
+class Store:
+    "A folder with what each part left, and in `settings.json` of which run that is."
+
+    def __init__(self, path, settings):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / "settings.json"
+        if file.exists():
+            there = json.loads(file.read_text(encoding="utf-8"))
+            other = [f"{k} is {there.get(k)!r} there, {v!r} here" for k, v in settings.items() if there.get(k) != v]
+            if other:
+                raise ValueError(f"{self.path} holds the parts of another run ({'; '.join(other)}): make the same call as then, or give "
+                                 "another path")
+        else:
+            part = file.with_suffix(".part")
+            part.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+            os.replace(part, file)
+
+    def file(self, i):
+        return self.path / f"part_{i}.safetensors"
+
+    def weights(self, i):
+        return (self.path / f"part_{i}_weights.safetensors").resolve()
+
+    def save(self, i, part, with_weights):
+        if with_weights:
+            part.learn.save(self.weights(i), with_opt=False)
+        checkpoint.save(part.state(), self.file(i))              # the last thing written: with it the part is finished
+
+    def load(self, i):
+        "Part `i` as it was saved; None if it was not finished."
+        return Part(**checkpoint.load(self.file(i))) if self.file(i).exists() else None
+
+
+def fingerprint(items):
+    "A short text that changes with the items and their order, as far as they can be told apart."
+    try:
+        return digest(keys_of(items))
+    except CannotTell:
+        return "not known"
+
+
+def digest(values):
+    "A hash of nested plain values."
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+def run_parts(learner_fn, items, all_splits, fit, noun, seed, path, keep, settings, prepare=None):
+    "`(parts, store)`: a learner built and trained on each of `all_splits`; with `path` those that are finished are read from there."
+    if keep not in KEEPS:
+        raise ValueError(f"keep={keep!r}: of the learners one can keep {', '.join(map(repr, KEEPS))}")
+    if keep == "files" and path is None:
+        raise ValueError("keep='files' needs a folder for the weights: path=...")
+    if path is not None and seed is None:
+        raise ValueError("path=... is for a run that can be taken up again, which needs a seed: seed=None makes other parts each time")
+    settings = {**settings, "seed": seed, "n_items": len(items), "items": fingerprint(items),
+                "splits": digest([[[int(i) for i in s] for s in splits] for splits in all_splits])}
+    store, parts, fresh = None if path is None else Store(path, settings), [], FreshWeights()
+    for i, splits in enumerate(all_splits):
+        what = f"{noun} {i} of {len(all_splits)}"
+        part = None if store is None else store.load(i)
+        if part is None:
+            with seeded(part_seed(seed, i)):
+                part = _run(learner_fn, items, splits, fit, what, fresh, None if prepare is None else prepare(i))
+            _check_alike(parts[0] if parts else part, part, what)
+            if store is not None:
+                store.save(i, part, keep != "nothing")
+            if keep != "models":
+                part.learn = None
+                gc.collect()
+        else:
+            _check_alike(parts[0] if parts else part, part, what)
+        parts.append(part)
+    return parts, store
+
+
+def _check_alike(first, part, what):
+    if part.vocab != first.vocab:
+        raise ValueError(f"{what} has the classes {part.vocab}, the first one {first.vocab}, so that their predictions do not go "
+                         "together. Give all classes, CategoryBlock(vocab=[...]), or stratify by the labels")
+    if part.names != first.names:
+        raise ValueError(f"{what} has the metrics {part.names}, the first one {first.names}: give every learner the same")
+
+
+class Parts:
+    """The learners of a run, and what each predicted for the items that it was not trained on.
+
+    preds, targs: of the items at `positions`, in their order. table: `[loss, *metrics]` of each learner, with mean and standard deviation.
+    """
+
+    noun = "part"
+
+    def __init__(self, parts, splits, learner_fn, items, seed, store, prepare=None):
+        self.parts, self.splits = parts, splits
+        self._learner_fn, self._items, self._seed, self._store, self._prepare = learner_fn, items, seed, store, prepare
+
+    def __len__(self):
+        return len(self.parts)
+
+    @property
+    def vocab(self):
+        return self.parts[0].vocab
+
+    @property
+    def table(self):
+        "A DataFrame: a row per learner, then 'mean' and 'std' (with n - 1)."
+        import pandas as pd
+        rows = pd.DataFrame([p.values for p in self.parts], columns=self.parts[0].names, dtype="float64")
+        rows.index = [str(i) for i in range(len(rows))]
+        return pd.concat([rows, pd.DataFrame({"mean": rows.mean(), "std": rows.std()}).T])
+
+    @property
+    def histories(self):
+        "The epoch table of each learner, as DataFrames."
+        import pandas as pd
+        return [pd.DataFrame(p.history) for p in self.parts]
+
+    def learner(self, i):
+        "Learner `i`: the one that was kept, or a new one with the weights that were saved."
+        part = self.parts[i]
+        if part.learn is not None:
+            return part.learn
+        i = i % len(self.parts)
+        if self._store is None or not self._store.weights(i).exists():
+            raise ValueError(f"the learner of {self.noun} {i} was not kept: call with keep='models', or with path=... and keep='files'")
+        with seeded(part_seed(self._seed, i)):
+            learn = build(self._learner_fn, self.splits[i], f"{self.noun} {i}")
+            valid_positions(learn, self._items, self.splits[i], f"{self.noun} {i}")
+            return learn.load(self._store.weights(i), with_opt=False)
+
+    @property
+    def learners(self):
+        "All of the learners, in memory."
+        return [self.learner(i) for i in range(len(self))]
+
+    def predict(self, items=None, dl=None, weights=None, how="mean"):
+        """The average of what all learners predict for new `items`, or for the loader `dl`; one after the other, so that learners that
+        are kept as files are never in memory together. how: see `combine_preds`."""
+        if (items is None) == (dl is None):
+            raise TypeError("predict needs items=, such as files or rows of a DataFrame, or a loader dl=: one of them")
+        each = (self.learner(i) for i in range(len(self)))
+        if weights is not None:
+            weights, each = _checked_weights(weights, len(self)), self.learners
+        return _average(each, 1, dl, items, weights, how)[0]
+
+    def __repr__(self):
+        return f"{type(self).__name__} of {plural(len(self), self.noun)}\n{self.table}"
+
+
+def gathered(parts):
+    "`(preds, targs, positions)` of all parts, one after the other."
+    positions = torch.tensor([i for p in parts for i in p.positions])
+    return to_concat([p.preds for p in parts]), to_concat([p.targs for p in parts]), positions
+
+
+def at(values, index):
+    "Nested tensors at `index`."
+    return map_nested(lambda t: t[index], values)

@@ -1,0 +1,4 @@
+"""The learner: its loop, its verbs, and what they need."""
+from .learner import Learner
+
+__all__ = ["Learner"]

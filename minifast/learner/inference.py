@@ -1,0 +1,233 @@
+"""What a trained learner says about data: functions of a learner, which its verbs call."""
+import sys
+
+import torch
+from torch.utils.data import DataLoader as TorchDataLoader
+
+from ..callbacks.predictions import GatherPreds
+from ..callbacks.progress import ProgressCallback
+from ..core.messages import describe, plural
+from ..core.nested import to_device
+
+
+class Text(str):
+    "A string that shows itself unquoted as the last line of a notebook cell."
+
+    def __repr__(self):
+        return str(self)
+
+
+def with_model_tfms(loaders, tfms):
+    "`loaders` (a loader or `DataLoaders`), or a copy to which those of the model's batch transforms `tfms` that are missing are added."
+    parts = list(loaders) if hasattr(loaders, "with_tfms") else [loaders]
+    if not tfms or not all(hasattr(dl, "after_batch") for dl in parts):
+        return loaders
+    missing = [t for t in tfms if not any(type(t) is type(f) for f in parts[0].after_batch)]
+    if not missing:
+        return loaders
+    if hasattr(loaders, "with_tfms"):
+        return loaders.with_tfms(missing)
+    return loaders.new(after_batch=loaders.after_batch.add(missing))
+
+
+def loader_for(learn, ds_idx, dl, shuffle=False, train_transforms=False, seed=None):
+    """The loader to predict on: `dl`, or loader `ds_idx` of the learner's data, over its items in the order of its dataset.
+
+    Training data is seen with the transforms of validation, without augmentation, unless `train_transforms`. A sampler that takes a
+    subset of the items keeps doing so.
+    """
+    if dl is None:
+        if not -len(learn.dls) <= ds_idx < len(learn.dls):
+            raise IndexError(f"ds_idx={ds_idx}: this learner has {plural(len(learn.dls), 'loader')} (0 is training, 1 validation)"
+                             + (" and no validation data" if len(learn.dls) == 1 else "")
+                             + ". Give a loader, `dl=learn.dls.test_dl(items)`")
+        dl = learn.dls[ds_idx]
+    elif isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
+        raise TypeError(f"dl must be a loader; received {describe(dl)}. Make one from items with `learn.dls.test_dl(items)`")
+    if hasattr(dl, "after_batch"):
+        dl = with_model_tfms(dl, learn.batch_tfms)
+        if dl.is_plain_pass and dl.device == learn.dls.device and not learn.running and not shuffle and not train_transforms:
+            return dl
+        subset = getattr(dl.sampler, "indices", None)
+        dataset = None if subset is None else torch.utils.data.Subset(dl.dataset, sorted(subset))
+        return dl.new(dataset, shuffle=shuffle, drop_last=False, split_idx=0 if train_transforms else 1, device=learn.dls.device,
+                      **({} if seed is None else {"seed": seed}))
+    if type(dl) is TorchDataLoader and dl.batch_size and not shuffle:
+        return _torch_loader_in_order(dl)
+    return dl
+
+
+def _torch_loader_in_order(dl):
+    "A torch loader over the same items in the order of the dataset, with none left out at the end."
+    samplers = torch.utils.data
+    if isinstance(dl.sampler, samplers.SequentialSampler) and not dl.drop_last:
+        return dl
+    if isinstance(dl.sampler, samplers.SubsetRandomSampler):
+        dataset = samplers.Subset(dl.dataset, sorted(int(i) for i in dl.sampler.indices))
+    elif isinstance(dl.sampler, (samplers.SequentialSampler, samplers.RandomSampler, samplers.WeightedRandomSampler)):
+        dataset = dl.dataset
+    else:
+        return dl
+    return TorchDataLoader(dataset, dl.batch_size, num_workers=dl.num_workers, collate_fn=dl.collate_fn)
+
+
+class _OneBatch(list):
+    "A single batch in the place of a loader."
+
+    def __init__(self, batch, n_inp):
+        super().__init__([batch])
+        self.n_inp = n_inp
+
+
+def run_pass(learn, dl, cbs=None):
+    "One validation pass of `learn` over `dl`: eval mode, no gradients, only the validation events."
+    learn.to_device()
+    nested = learn.running                      # called from a callback: the bars on the screen belong to the outer pass
+    with learn.removed_cbs(ProgressCallback if nested else None), learn.added_cbs(cbs), learn._cleaning_up():
+        learn._validate(dl)
+
+
+def validate(learn, ds_idx=1, dl=None, cbs=None):
+    "`[loss, *metrics]` on loader `ds_idx`, or on `dl`; the history is left alone."
+    if learn.recorder is None:
+        raise ValueError("validate() reads its results from the Recorder, and this learner has none: create it with default_cbs=True, or "
+                         "`learn.add_cb(Recorder())`")
+    dl = loader_for(learn, ds_idx, dl)
+    with learn.recording_apart():
+        run_pass(learn, dl, cbs)
+        return learn.recorder.validation_values()
+
+
+def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, reorder=True, cbs=None,
+              with_preds=True, with_targs=True, concat_dim=0):
+    "See `Learner.get_preds`."
+    if with_loss and learn.loss_func is None:
+        raise ValueError("get_preds(with_loss=True): this learner has no loss function")
+    dl = loader_for(learn, ds_idx, dl) if reorder else dl if dl is not None else learn.dls[ds_idx]
+    gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, learn.activation if act is None else act)
+    with learn.recording_apart(valid_metrics=False):
+        run_pass(learn, dl, [gather, *([] if cbs is None else cbs if isinstance(cbs, (list, tuple)) else [cbs])])
+    preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
+    results = [gather.joined(gather.inputs, concat_dim)] if with_input else []
+    results += [preds] if with_preds else []
+    results += [gather.joined(gather.targets, concat_dim)] if with_targs else []
+    results += [learn.decode_pred(preds)] if with_decoded else []
+    results += [gather.joined(gather.losses)] if with_loss else []
+    return tuple(results)
+
+
+def predict(learn, item, with_input=False):
+    "See `Learner.predict`."
+    if not hasattr(learn.dls, "test_dl"):
+        raise TypeError("predict(item) needs DataLoaders that know how to turn an item into a batch (made by a DataBlock or a factory); "
+                        "with plain torch loaders call `learn.model` on a batch")
+    dl = learn.dls.test_dl([item], num_workers=0)
+    inputs, preds, _, decoded = get_preds(learn, dl=dl, with_input=True, with_decoded=True)
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    full = decode_batch(learn, (*inputs, decoded))[0]
+    if isinstance(full, dict):                  # a row of a table, its target among the rest
+        return (full, decoded[0], preds[0])
+    n_inp = len(inputs)
+    target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
+    result = (target, decoded[0], preds[0])
+    return (full[:n_inp] if n_inp > 1 else full[0], *result) if with_input else result
+
+
+def decode_batch(learn, batch, max_n=None):
+    "A batch of inputs and targets as a list of decoded samples, such as (image, 'cat')."
+    n = max_n or len(batch[0])
+    return learn.dls[-1 if len(learn.dls) == 1 else 1].decode_batch(to_device(batch, learn.dls.device), max_n=n)
+
+
+def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
+    """Test-time augmentation: `(preds, targs)` averaged over `n` passes with the training transforms and one plain pass.
+
+    beta: weight of the plain pass (`beta * plain + (1 - beta) * mean of augmented`); None returns `((augmented, plain), targs)`.
+    use_max: take the maximum over all passes instead. Averages activated predictions (probabilities); predicted masks and points
+    are brought back to the plain picture first. What is varied is said in one line (not within `learn.no_logging()`).
+    """
+    if n < 1:
+        raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
+    source = learn.dls[ds_idx] if dl is None else dl
+    varying = varying_transforms(source)
+    if kind := _place_of_targets(learn.dls[-1 if len(learn.dls) == 1 else 1]):
+        from ..vision.tta_geometry import tta_geometry
+        return tta_geometry(learn, kind, ds_idx, dl, n, beta, use_max)
+    if not varying:
+        raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
+                         "`batch_tfms=aug_transforms()`, or use get_preds()")
+    if not learn.logging_off:
+        learn.logger(f"tta varies {', '.join(map(repr, varying))}")
+    augmenting = loader_for(learn, ds_idx, dl, train_transforms=True)      # one loader: each pass is an epoch of its own
+    passes = [get_preds(learn, dl=augmenting, with_targs=False, reorder=False)[0] for _ in range(n)]
+    plain, targs = get_preds(learn, ds_idx, dl)
+    if use_max:
+        return torch.stack([*passes, plain]).max(0)[0], targs
+    augmented = torch.stack(passes).mean(0)
+    if beta is None:
+        return (augmented, plain), targs
+    return torch.lerp(augmented, plain, beta), targs
+
+
+def _place_of_targets(dl):
+    "'mask', 'points' or 'boxes' where the targets of a loader have a place in a picture, else None."
+    if not hasattr(dl, "kinds") or "torchvision.tv_tensors" not in sys.modules:
+        return None
+    from ..vision.tta_geometry import target_kind
+    return target_kind(dl)
+
+
+def varying_transforms(dl):
+    "The random training transforms of a loader: what test-time augmentation would vary."
+    pipelines = [getattr(dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
+    return [f for p in pipelines for f in p if getattr(f, "varies", False)]
+
+
+def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
+    "See `Learner.show_results`."
+    from ..core.plots import get_grid, show_item
+    learn._shown += 1                                                      # other items each time, the same in each run
+    dl = loader_for(learn, ds_idx, dl, shuffle=shuffle, seed=learn._shown if shuffle else None)
+    if not hasattr(dl, "decode_batch"):
+        raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
+                        "`DataLoaders.from_dsets`); these are plain torch loaders")
+    batch = dl.one_batch()
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
+    inputs, _, _, decoded = get_preds(learn, dl=_OneBatch(batch, dl.n_inp), with_input=True, with_decoded=True, reorder=False)
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    n = min(max_n, len(inputs[0]))
+    truth, guess = dl.decode_batch(batch, max_n=n), dl.decode_batch(to_device((*inputs, decoded), learn.dls.device), max_n=n)
+    if isinstance(truth[0], dict):                     # rows of a table
+        raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), or "
+                        "TabularLearner(dls, model) for a model of your own")
+    n_inp, titled = len(inputs), all(_is_label(o) for o in truth[0][len(inputs):])
+    columns = 1 if titled else 2
+    axes = get_grid(n * columns, ncols=None if titled else 2, figsize=figsize)
+    for i, (sample, pred) in enumerate(zip(truth, guess, strict=True)):
+        for j in range(columns):
+            ax = axes[i * columns + j]
+            for x in sample[:n_inp]:
+                ax = show_item(x, ctx=ax) or ax
+            if titled:
+                right = all(str(a) == str(b) for a, b in zip(sample[n_inp:], pred[n_inp:], strict=True))
+                text = "\n".join(", ".join(map(_label, part)) for part in (sample[n_inp:], pred[n_inp:]))
+                ax.set_title(text, color="green" if right else "red")
+            else:
+                for y in (sample if j == 0 else pred)[n_inp:]:
+                    show_item(y, ctx=ax)
+                ax.set_title("target" if j == 0 else "prediction")
+    axes[0].figure.suptitle("target\nprediction" if titled else "", fontsize=11)
+    return axes
+
+
+def _is_label(x):
+    return isinstance(x, (str, int, float, list, tuple)) or (hasattr(x, "ndim") and x.ndim == 0)
+
+
+def _label(x):
+    if isinstance(x, (list, tuple)):
+        return ";".join(map(str, x))
+    if hasattr(x, "ndim") and x.ndim == 0:
+        x = x.item()
+    return f"{x:.4g}" if isinstance(x, float) else str(x)

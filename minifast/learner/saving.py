@@ -1,0 +1,110 @@
+"""Saving and loading the weights and optimizer of a learner: functions that its verbs call."""
+from os import PathLike
+from pathlib import Path
+from warnings import warn
+
+import torch
+
+from ..callbacks.base import restore_states, states_of
+from ..core import checkpoint
+from ..core.messages import add_note, describe, plural
+from ..optim.groups import setting_names
+from . import saved_vocab as vocabularies
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
+
+
+def file_of(learn, file):
+    "Where `file` is for this learner: `path/model_dir/file.safetensors`, unless it has a folder of its own or another suffix."
+    if not isinstance(file, (str, PathLike)) or not Path(file).name:
+        raise TypeError(f"the file is a name, such as 'stage-1', or a path; received {describe(file)}")
+    file = Path(file)
+    file = file if file.suffix in SUFFIXES else file.with_name(file.name + ".safetensors")
+    return file if file.is_absolute() else learn.path / learn.model_dir / file
+
+
+def save(learn, file, with_opt=True):
+    "See `Learner.save`."
+    file = file_of(learn, file)
+    if file.suffix != ".safetensors":
+        raise ValueError(f"weights are saved as safetensors; received the name {file.name}: leave the suffix out")
+    state = {"model": learn.model.state_dict()}
+    if vocabs := vocabularies.vocabularies(learn.dls):
+        state["vocab"] = vocabularies.to_tensor(vocabs)
+    if with_opt and learn.opt is not None:
+        state["opt"] = learn.opt.state_dict()
+        state["callbacks"] = states_of([cb for cb in learn.cbs if not getattr(cb, "tells_history", False)])
+    return checkpoint.save(state, file)
+
+
+def load(learn, file, device=None, with_opt=True, strict=True, check_vocab=True):
+    "See `Learner.load`."
+    file = file_of(learn, file)
+    state = checkpoint.load(file, "cpu")
+    weights = state["model"] if isinstance(state.get("model"), dict) else state
+    if device is not None:
+        learn.dls.to(device)
+    if check_vocab and weights is not state:
+        vocabularies.check_same(vocabularies.vocabularies(learn.dls), vocabularies.from_tensor(state.get("vocab")), file, strict)
+    weights, left_out = _fitting(learn.model, weights, file, strict)
+    with_opt = with_opt and isinstance(state.get("opt"), dict)
+    if with_opt:
+        if learn.opt is None:
+            learn.create_opt()
+        _check_opt(learn.opt, state["opt"], file)
+    learn.model.load_state_dict(weights, strict=strict)
+    if left_out:
+        warn(f"{file}: loaded only in part: {'; '.join(left_out)}", stacklevel=3)
+    learn.to_device()
+    if with_opt:
+        try:
+            learn.opt.load_state_dict(state["opt"])
+        except (ValueError, KeyError, RuntimeError) as e:
+            add_note(e, f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)")
+            raise
+        if not learn.running:                    # a tracker that loads the best weights does not turn its fellows back
+            restore_states([cb for cb in learn.cbs if not getattr(cb, "tells_history", False)], state.get("callbacks", {}))
+    return learn
+
+
+def _fitting(model, weights, file, strict):
+    """Those of `weights` that `model` can take, and a list of what does not fit; looked at before anything is copied, so that a refused
+    file changes nothing."""
+    own = model.state_dict()
+    shapes = [f"{n} is {describe(weights[n])} in the file, {describe(own[n])} in the model" for n in own
+              if n in weights and own[n].shape != weights[n].shape]
+    missing, extra = [n for n in own if n not in weights], [n for n in weights if n not in own]
+    problems = shapes[:3] + [f"{what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}" for what, names in
+                             ((f"{plural(len(missing), 'tensor')} of the model not in the file", missing),
+                              (f"{plural(len(extra), 'tensor')} of the file not in the model", extra)) if names]
+    if problems and strict:
+        raise ValueError(f"the weights in {file} do not fit this model: {'; '.join(problems)}. Build the model as it was when they were "
+                         "saved, or load what fits with load(..., strict=False)")
+    return {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}, problems
+
+
+# What torch's optimizers and ours keep per parameter in the parameter's own shape.
+_LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg", "sqr_avg")
+
+
+def _check_opt(opt, state, file):
+    """Refuse the state of an optimizer that is not like `opt`. torch itself compares only the number of parameters: the settings of
+    another kind of optimizer would take the place of these, and training would fail at its first step, or go on with other values."""
+    groups, saved = opt.param_groups, state.get("param_groups", [])
+    sizes, theirs = [len(g["params"]) for g in groups], [len(g["params"]) for g in saved]
+    problems = []
+    if sizes != theirs:
+        problems.append(f"it has {theirs} parameters in its groups, this learner's optimizer {sizes} (another splitter, or another model)")
+    elif setting_names(groups[0]) - setting_names(saved[0]):          # a file may hold more: schedulers leave settings of their own
+        problems.append(f"it is that of another kind of optimizer, with {', '.join(sorted(setting_names(saved[0])))}; this learner's "
+                        f"{type(opt).__name__} has {', '.join(sorted(setting_names(groups[0])))}")
+    else:
+        params = zip((p for g in groups for p in g["params"]), (i for g in saved for i in g["params"]), strict=True)
+        kept = state.get("state", {})
+        shapes = [f"{name} of parameter {i} is {describe(t)}, the parameter {describe(p.detach())}" for p, i in params
+                  for name, t in kept.get(i, kept.get(str(i), {})).items()
+                  if name in _LIKE_PARAMETER and isinstance(t, torch.Tensor) and t.shape != p.shape]
+        problems += shapes[:2]
+    if problems:
+        raise ValueError(f"the optimizer state in {file} does not fit this learner: {'; '.join(problems)}. Make the learner as it was when "
+                         "the file was saved, or load the weights alone: load(..., with_opt=False)")

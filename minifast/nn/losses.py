@@ -1,0 +1,279 @@
+"""Losses. A loss here is a function plus two more that tell what the model's output means: `activation` (raw output ->
+probabilities) and `decodes` (probabilities -> decision). Predictions and interpretation read them from the loss in use.
+
+`...Flat` losses take predictions and targets of any number of axes and flatten them, so (64,1) meets (64,) as one expects.
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..core.messages import describe
+from .torch_losses import (
+    activation_of,
+    check_target,
+    decodes_of,
+    kind_of,
+    loss_name,
+    needs_same_shape,
+    reduction_none,
+    same_items,
+    y_int_of,
+)
+
+__all__ = ["BCELossFlat", "BCEWithLogitsLossFlat", "BaseLoss", "CrossEntropyLossFlat", "DiceLoss", "FocalLoss", "FocalLossFlat",
+           "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "MSELossFlat", "activation_of",
+           "check_target", "decodes_of", "loss_name", "needs_same_shape", "reduction_none", "same_items", "y_int_of"]
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def _check_reduction(reduction, where):
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{where}(reduction={reduction!r}): reduction is one of {', '.join(map(repr, REDUCTIONS))}")
+    return reduction
+
+
+def _mismatch(loss, inp, targ):
+    advice = "For class ids use CrossEntropyLossFlat()." if targ.ndim < inp.ndim else "Check n_out and the shape of the targets."
+    return (f"{type(loss).__name__}: predictions {describe(inp)} and targets {describe(targ)} cannot be compared element by element. "
+            + advice)
+
+
+class BaseLoss(nn.Module):
+    """The loss `loss_cls(*args, **kwargs)` on flattened predictions and targets.
+
+    axis: the axis of the classes in the predictions. flatten: reshape before the call. floatify: targets become floats.
+    is_2d: True keeps the class axis, predictions (N,C) against targets (N,); False flattens both to (N,).
+    Raises `ValueError` naming both shapes where predictions and targets do not go together.
+    """
+
+    thresh = 0.5        #: probability above which a binary loss decides yes
+
+    def __init__(self, loss_cls, *args, axis=-1, flatten=True, floatify=False, is_2d=True, **kwargs):
+        super().__init__()
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise TypeError(f"{type(self).__name__}(axis={axis!r}): axis is the number of the axis of the classes, such as -1 or 1")
+        self.func = loss_cls(*args, **kwargs)
+        self.axis, self.flatten, self.floatify, self.is_2d = axis, flatten, floatify, is_2d
+        self.kind = kind_of(self.func)                 # what the output means, see `minifast.nn.torch_losses`
+        self.y_int = y_int_of(self.func)               # whether targets are class ids
+
+    @property
+    def reduction(self):
+        "'mean', 'sum' or 'none': settable."
+        return self.func.reduction
+
+    @reduction.setter
+    def reduction(self, value):
+        self.func.reduction = _check_reduction(value, type(self).__name__)
+
+    def activation(self, x):
+        "Raw output -> what is shown and saved as predictions: softmax over `axis`, sigmoid, or as it is."
+        if self.kind == "class logits":
+            return F.softmax(x, dim=self.axis)
+        return x.exp() if self.kind == "class log-probabilities" else x.sigmoid() if self.kind == "logits" else x
+
+    def decodes(self, x):
+        "Activated output -> decision: argmax over `axis`, `> thresh`, or as it is."
+        if self.y_int:
+            return x.argmax(dim=self.axis)
+        return x > self.thresh if self.kind in ("logits", "probabilities") else x
+
+    def forward(self, inp, targ):
+        if self.floatify and targ.dtype is not inp.dtype:
+            targ = targ.to(torch.float64 if inp.dtype is torch.float64 else torch.float32)
+        elif self.y_int and targ.dtype is not torch.int64 and not targ.is_floating_point():
+            targ = targ.long()
+        if not self.flatten:
+            return self.func(inp, targ)
+        return self._by_class(inp, targ) if self.is_2d else self._by_element(inp, targ)
+
+    def _by_element(self, inp, targ):
+        if inp.shape == targ.shape:
+            loss = self.func(inp, targ)
+            return loss.reshape(-1) if loss.ndim else loss
+        if not same_items(inp.shape, targ.shape):
+            raise ValueError(_mismatch(self, inp, targ))
+        return self.func(inp if inp.ndim == 1 else inp.reshape(-1), targ if targ.ndim == 1 else targ.reshape(-1))
+
+    def _by_class(self, inp, targ):
+        last = self.axis == -1 or self.axis == inp.ndim - 1
+        if last and inp.ndim == 2 and targ.ndim == 1 and inp.shape[0] == targ.shape[0]:     # nothing to flatten: the usual case
+            return self.func(inp, targ)
+        per_class = targ.ndim == inp.ndim and targ.is_floating_point()
+        if not last:
+            inp, targ = inp.movedim(self.axis, -1), targ.movedim(self.axis, -1) if per_class else targ
+        n = inp.shape[-1]
+        if targ.numel() * (1 if per_class else n) != inp.numel():
+            raise ValueError(f"{type(self).__name__}(axis={self.axis}): one target per prediction is needed, but with the classes "
+                             f"moved last the predictions are {describe(inp)} and the targets {describe(targ)}. For masks write axis=1.")
+        return self.func(inp.reshape(-1, n), targ.reshape(-1, n) if per_class else targ.reshape(-1))
+
+    def __repr__(self):
+        return f"{type(self).__name__}(axis={self.axis}, reduction={getattr(self.func, 'reduction', None)!r})"
+
+
+class CrossEntropyLossFlat(BaseLoss):
+    """`nn.CrossEntropyLoss` on logits with the classes on `axis` (1 for masks) and class ids of any shape.
+
+    Targets may also be class probabilities of the predictions' shape. weight: (C,) factor per class. Equal to torch's loss.
+    """
+
+    def __init__(self, axis=-1, weight=None, ignore_index=-100, label_smoothing=0., reduction="mean", flatten=True):
+        super().__init__(nn.CrossEntropyLoss, axis=axis, flatten=flatten, weight=weight, ignore_index=ignore_index,
+                         label_smoothing=label_smoothing, reduction=_check_reduction(reduction, type(self).__name__))
+
+    def _by_class(self, inp, targ):
+        # Torch takes (B,C,H,W) as it is, which saves moving the classes last: a copy, unless the memory is channels-last.
+        # Its two-dimensional kernel is not deterministic, so a program that asked for determinism takes the flat one.
+        if (self.axis == 1 and inp.ndim > 2 and targ.shape == inp.shape[:1] + inp.shape[2:] and inp.is_contiguous()
+                and not torch.are_deterministic_algorithms_enabled()):
+            loss = self.func(inp, targ)
+            return loss.reshape(-1) if loss.ndim else loss
+        return super()._by_class(inp, targ)
+
+
+class LabelSmoothingCrossEntropyFlat(CrossEntropyLossFlat):
+    "`CrossEntropyLossFlat` whose targets give `eps` of their probability to all classes alike (Szegedy et al. 2015, section 7)."
+
+    def __init__(self, eps=0.1, axis=-1, weight=None, ignore_index=-100, reduction="mean", flatten=True):
+        super().__init__(axis=axis, weight=weight, ignore_index=ignore_index, label_smoothing=eps, reduction=reduction, flatten=flatten)
+        self.eps = eps
+
+
+class LabelSmoothingCrossEntropy(nn.CrossEntropyLoss):
+    "Cross entropy with label smoothing, classes on axis 1: exactly torch's `label_smoothing=eps`, class weights included."
+    y_int, kind = True, "class logits"
+
+    def __init__(self, eps=0.1, weight=None, reduction="mean", ignore_index=-100):
+        super().__init__(weight=weight, ignore_index=ignore_index, label_smoothing=eps,
+                         reduction=_check_reduction(reduction, type(self).__name__))
+        self.eps = eps
+
+
+class FocalLoss(nn.Module):
+    """(1 - p_t)^gamma times cross entropy, classes on axis 1 (Lin et al. 2017, https://arxiv.org/abs/1708.02002).
+
+    p_t, the probability given to the right class, never includes the class `weight`. With gamma=0 it is `F.cross_entropy`: the mean
+    of a weighted loss is divided by the sum of the weights of the targets, and targets equal to `ignore_index` do not count.
+    """
+
+    y_int, kind = True, "class logits"
+
+    def __init__(self, gamma=2.0, weight=None, reduction="mean", ignore_index=-100):
+        super().__init__()
+        if gamma < 0:
+            raise ValueError(f"FocalLoss(gamma={gamma}): gamma is 0 (plain cross entropy) or more")
+        self.gamma, self.ignore_index = gamma, ignore_index
+        self.reduction = _check_reduction(reduction, "FocalLoss")
+        self.register_buffer("weight", weight)
+
+    def forward(self, inp, targ):
+        ce = F.cross_entropy(inp, targ, reduction="none", ignore_index=self.ignore_index)
+        wrong = -torch.expm1(-ce)                                             # 1 - p_t, exact for p_t near 1
+        loss = wrong.clamp_min(torch.finfo(wrong.dtype).eps) ** self.gamma * ce   # the clamp keeps the gradient finite for gamma < 1
+        counted = targ != self.ignore_index
+        if self.weight is not None:
+            w = self.weight.to(loss.dtype)[torch.where(counted, targ, 0)] * counted
+            loss = loss * w
+        if self.reduction == "none":
+            return loss
+        if self.reduction == "sum":
+            return loss.sum()
+        return loss.sum() / (counted.sum() if self.weight is None else w.sum())
+
+    def extra_repr(self):
+        return f"gamma={self.gamma}, reduction={self.reduction!r}"
+
+
+class FocalLossFlat(BaseLoss):
+    "`FocalLoss` on logits with the classes on `axis` and class ids of any shape."
+
+    def __init__(self, gamma=2.0, axis=-1, weight=None, reduction="mean", ignore_index=-100, flatten=True):
+        super().__init__(FocalLoss, axis=axis, flatten=flatten, gamma=gamma, weight=weight, reduction=reduction, ignore_index=ignore_index)
+
+
+class BCEWithLogitsLossFlat(BaseLoss):
+    """Binary cross entropy on logits, for one or several yes/no labels per item; targets of any dtype, 0 to 1.
+
+    thresh: probability above which `decodes` says yes. weight, pos_weight: torch's, broadcast against the last axis.
+    """
+
+    def __init__(self, axis=-1, floatify=True, thresh=0.5, weight=None, pos_weight=None, reduction="mean", flatten=True):
+        super().__init__(nn.BCEWithLogitsLoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=_as_tensor(weight),
+                         pos_weight=_as_tensor(pos_weight), reduction=_check_reduction(reduction, type(self).__name__))
+        self.thresh = thresh
+
+    def _by_element(self, inp, targ):
+        if self.func.weight is None and self.func.pos_weight is None:
+            return super()._by_element(inp, targ)
+        if not same_items(inp.shape, targ.shape):
+            raise ValueError(_mismatch(self, inp, targ))
+        inp, targ = (o.movedim(self.axis, -1) for o in (inp, targ.reshape(inp.shape)))   # weights are per label: keep the last axis
+        return self.func(inp, targ)
+
+
+def _as_tensor(x):
+    return x if x is None or isinstance(x, torch.Tensor) else torch.as_tensor(x, dtype=torch.float32)
+
+
+class BCELossFlat(BaseLoss):
+    "Binary cross entropy on probabilities (a model that ends in a sigmoid); `BCEWithLogitsLossFlat` is more accurate."
+
+    def __init__(self, axis=-1, floatify=True, thresh=0.5, weight=None, reduction="mean", flatten=True):
+        super().__init__(nn.BCELoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=_as_tensor(weight),
+                         reduction=_check_reduction(reduction, type(self).__name__))
+        self.thresh = thresh
+
+
+class MSELossFlat(BaseLoss):
+    "Mean squared error; (n,1) predictions meet (n,) targets element by element, integer targets become floats."
+
+    def __init__(self, axis=-1, floatify=True, reduction="mean", flatten=True):
+        super().__init__(nn.MSELoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False,
+                         reduction=_check_reduction(reduction, type(self).__name__))
+
+
+class L1LossFlat(BaseLoss):
+    "Mean absolute error; (n,1) predictions meet (n,) targets element by element, integer targets become floats."
+
+    def __init__(self, axis=-1, floatify=True, reduction="mean", flatten=True):
+        super().__init__(nn.L1Loss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False,
+                         reduction=_check_reduction(reduction, type(self).__name__))
+
+
+class DiceLoss(nn.Module):
+    """1 - Dice coefficient of the softmax, per image and class, for masks (V-Net, https://arxiv.org/abs/1606.04797).
+
+    axis: the classes. smooth: keeps an absent class from dividing by 0. reduction: over images and classes. square_in_union: p^2
+    instead of p in the denominator. Targets are class ids of the predictions' shape less `axis`.
+    """
+
+    y_int, kind = True, "class logits"
+
+    def __init__(self, axis=1, smooth=1e-6, reduction="sum", square_in_union=False):
+        super().__init__()
+        self.axis, self.smooth, self.square_in_union = axis, smooth, square_in_union
+        self.reduction = _check_reduction(reduction, "DiceLoss")
+
+    def forward(self, pred, targ):
+        pred = pred.movedim(self.axis, 1)
+        if targ.shape != pred.shape[:1] + pred.shape[2:]:
+            raise ValueError(f"DiceLoss(axis={self.axis}) takes one class id per pixel: predictions (classes on axis 1) {describe(pred)}, "
+                             f"targets {describe(targ)}")
+        p = F.softmax(pred, dim=1)
+        t = torch.zeros_like(p).scatter_(1, targ.long().unsqueeze(1), 1.0)
+        pixels = list(range(2, p.ndim))
+        both = (p * t).sum(pixels) if pixels else p * t
+        size = p ** 2 + t if self.square_in_union else p + t
+        size = size.sum(pixels) if pixels else size
+        loss = 1 - (2 * both + self.smooth) / (size + self.smooth)
+        return loss if self.reduction == "none" else loss.sum() if self.reduction == "sum" else loss.mean()
+
+    def activation(self, x):
+        "Softmax over the classes."
+        return F.softmax(x, dim=self.axis)
+
+    def decodes(self, x):
+        "The most probable class of each pixel."
+        return x.argmax(dim=self.axis)

@@ -1,0 +1,47 @@
+"""Freezing layer groups, and remembering what the user froze by hand."""
+from ..core.messages import plural
+from .groups import NORM_TYPES, group_layers, layer_group_count, norm_params
+
+
+class Freezer:
+    """Turns `requires_grad` on and off per layer group of one optimizer.
+
+    A parameter that the user froze by hand (its flag differs from what was last set here) stays frozen through every later
+    `freeze_to`. With `train_bn`, the parameters of norm layers stay trainable in frozen groups; without it neither their
+    parameters nor their running statistics move there.
+    """
+
+    def __init__(self, model, opt, train_bn=True, before=None):
+        self.model, self.opt, self.train_bn = model, opt, train_bn
+        known = {} if before is None else before.last_set        # of an optimizer made anew: what is frozen now was frozen here
+        self.last_set = {id(p): known.get(id(p), True) for g in opt.param_groups for p in g["params"]}
+        self.frozen_to = 0 if before is None else before.frozen_to
+
+    def freeze_to(self, n):
+        "Freeze every layer group before `n`; negative `n` counts from the end."
+        total = layer_group_count(self.opt)
+        if total == 1 and n != 0:
+            raise ValueError(f"freeze_to({n}) would freeze nothing or everything: this model has 1 layer group. Pass "
+                             "`splitter=` to the Learner, a function of the model that returns one list of parameters per layer group "
+                             "(`lambda m: [params(m.body), params(m.head)]`), or use `vision_learner`, which sets it.")
+        wanted = n if n >= 0 else total + n
+        if not 0 <= wanted < total:
+            raise ValueError(f"freeze_to({n}): this model has {plural(total, 'layer group')}, so n must be from {-total} to {total - 1}")
+        norms = norm_params(self.model) if self.train_bn else set()
+        for group, layer in zip(self.opt.param_groups, group_layers(self.opt), strict=True):
+            for p in group["params"]:
+                by_hand = not p.requires_grad and self.last_set.get(id(p), True)
+                flag = not by_hand and (layer >= wanted or id(p) in norms)
+                if not by_hand:
+                    p.requires_grad_(flag)
+                    self.last_set[id(p)] = flag
+        self.frozen_to = wanted
+
+    def hold_norm_statistics(self):
+        "With `train_bn=False`, put the norm layers whose own parameters are all frozen in eval mode: their statistics must not drift."
+        if self.train_bn or not self.frozen_to:
+            return
+        for m in self.model.modules():
+            own = list(m.parameters(recurse=False))
+            if isinstance(m, NORM_TYPES) and own and not any(p.requires_grad for p in own):
+                m.eval()

@@ -1,0 +1,363 @@
+"""Layer groups and hyper-parameters of any `torch.optim.Optimizer`, in plain `param_groups`.
+
+Each torch group carries `layer_group`, the index of its layer group, because one layer group may be two torch groups: norm and bias
+parameters sit in a group of their own, marked `no_decay`, whose weight decay stays 0. Hyper-parameters go by short names (`lr, mom,
+sqr_mom, wd, eps`) whatever the optimizer calls them: `mom` is `betas[0]` of AdamW and `momentum` of SGD.
+"""
+import math
+import re
+from collections.abc import Iterable
+from numbers import Real
+
+import torch
+from torch import nn
+
+from ..core.messages import describe, did_you_mean, plural
+
+__all__ = ["NORM_TYPES", "get_hyper", "group_layers", "hyper_names", "hyper_setter", "layer_group_count", "norm_bias_params", "norm_params",
+           "param_groups", "set_hyper", "setting_names", "spread", "torch_slot", "trainable_params", "with_hypers"]
+
+#: torch's normalisation layers that own parameters (lazy and synchronised ones are subclasses or listed)
+NORM_TYPES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
+              nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+# `LlamaRMSNorm` and `LayerNormalization` are norm layers by their name, `NormalizedLinear` is not.
+_NORM_NAME = re.compile(r"norm(?!al)|normali[sz]ation", re.IGNORECASE)
+_WORDS = re.compile(r"[\W\d_]+")
+
+# Where each hyper-parameter may live in a torch group: (key, index into a tuple or None).
+_TORCH_SLOTS = {"mom": (("betas", 0), ("momentum", None)), "sqr_mom": (("betas", 1), ("alpha", None)), "wd": (("weight_decay", None),)}
+_WORD_RANGES = {"lr": (0, math.inf), "wd": (0, math.inf), "eps": (0, math.inf), "mom": (0, 1), "sqr_mom": (0, 1)}
+# Keys of a torch group that are no hyper-parameters. torch's schedulers put the second line there.
+_BOOKKEEPING = {"params", "param_names", "layer_group", "no_decay", "decoupled_weight_decay",
+                "initial_accumulator_value", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"}
+
+
+# Which parameter belongs where
+
+def trainable_params(model):
+    "The parameters of `model` that require a gradient, as one flat list: the splitter of a model without layer groups."
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def _owned(model):
+    "Yield (owning module, name within it, parameter); a parameter shared by two modules comes twice."
+    for module in model.modules():
+        for name, p in module.named_parameters(recurse=False):
+            yield module, name, p
+
+
+def _is_norm(module):
+    return isinstance(module, NORM_TYPES) or _NORM_NAME.search(type(module).__name__) is not None
+
+
+def norm_params(model):
+    """The ids of the parameters owned by norm layers: those that stay trainable in frozen layer groups.
+
+    A norm layer is one of `NORM_TYPES` or a class with 'norm' in its name, such as `LlamaRMSNorm`.
+    """
+    return {id(p) for module, _, p in _owned(model) if _is_norm(module)}
+
+
+def norm_bias_params(model):
+    "The ids of the parameters that get no weight decay: of norm layers, and those named bias (`bias`, `bias_ih_l0`, `in_proj_bias`)."
+    return {id(p) for module, name, p in _owned(model) if _is_norm(module) or "bias" in _WORDS.split(name.lower())}
+
+
+def _as_layer_groups(layer_groups):
+    "A flat list of parameters is one layer group; anything else is a list of layer groups."
+    if isinstance(layer_groups, (torch.Tensor, nn.Module)) or not isinstance(layer_groups, Iterable):
+        raise TypeError(f"a splitter returns a list of parameters, or a list of such lists (one per layer group); "
+                        f"received {type(layer_groups).__name__}. Write list(model.parameters()) or "
+                        "[list(model.body.parameters()), list(model.head.parameters())].")
+    groups = list(layer_groups)
+    flat = [isinstance(g, torch.Tensor) for g in groups]
+    if groups and all(flat):
+        return [groups]
+    return [list(g) if isinstance(g, Iterable) and not isinstance(g, (torch.Tensor, nn.Module, str)) else [g] for g in groups]
+
+
+def param_groups(model, layer_groups, wd_bn_bias=False):
+    """The torch groups of `layer_groups`: what an optimizer of this package, or any of `torch.optim`, takes as its parameters.
+
+    layer_groups: what a splitter returns, a flat list of parameters (one layer group) or one list per layer group, input side
+    first. Unless `wd_bn_bias`, the parameters of norm layers and those named bias go into a group of their own without weight decay.
+    Each group is a dict with `params`, `layer_group` and `no_decay`. `ValueError` lists everything that is wrong with the groups.
+    """
+    groups = _as_layer_groups(layer_groups)
+    names = {id(p): name for name, p in model.named_parameters()}
+    exempt = set() if wd_bn_bias else norm_bias_params(model)
+    home, problems, made = {}, [], []
+    if not groups:
+        problems.append("there is no layer group at all")
+    for i, group in enumerate(groups):
+        if not group:
+            problems.append(f"layer group {i} is empty")
+        strange = sorted({type(p).__name__ for p in group if not isinstance(p, nn.Parameter)})
+        if strange:
+            problems.append(f"layer group {i} holds {', '.join(strange)} where parameters are expected (write list(module.parameters()))")
+        members = {id(p): p for p in group if isinstance(p, nn.Parameter)}     # one shared by two modules of the group counts once
+        for key in members:
+            if key in home:
+                problems.append(f"parameter {names.get(key, '(not of this model)')} is in layer groups {home[key]} and {i}")
+            home[key] = i
+        for no_decay in (False, True):
+            params = [p for key, p in members.items() if (key in exempt) == no_decay]
+            if params:
+                made.append({"params": params, "layer_group": i, "no_decay": no_decay})
+    missing = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in home]
+    if missing:
+        shown = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
+        problems.append(f"{plural(len(missing), 'trainable parameter')} of the model would not be trained, in no layer group: {shown}")
+    if problems:
+        raise ValueError(f"these layer groups of {type(model).__name__} cannot be used: {'; '.join(problems)}. Correct the splitter: each "
+                         "trainable parameter belongs to exactly one layer group. Freeze with requires_grad_(False) what is not to train.")
+    return made
+
+
+# Values per layer group
+
+def _is_sequence(value):
+    return hasattr(value, "__len__") and not isinstance(value, (str, dict, torch.Tensor)) and getattr(value, "shape", None) != ()
+
+
+def spread(value, n):
+    """One value per layer group, as a list of `n`.
+
+    A number goes to every group; `slice(lo, hi)` is geometric from `lo` (first group) to `hi` (last); `slice(hi)` gives `hi` to the
+    last group and `hi/10` to the others; a list or tuple must have `n` values.
+    """
+    if isinstance(value, slice):
+        return _spread_slice(value, n)
+    if not _is_sequence(value):
+        return [value] * n
+    if len(value) != n:
+        raise ValueError(f"{plural(len(value), 'value')} ({value!r}) for {plural(n, 'layer group')}: give one per layer group, "
+                         "slice(lo, hi), or a single number for all.")
+    return list(value)
+
+
+def _spread_slice(value, n):
+    lo, hi = value.start, value.stop
+    if value.step is not None or not isinstance(hi, Real) or not (lo is None or isinstance(lo, Real)):
+        raise ValueError(f"{value!r} does not say which values to use: write slice(hi), the last layer group at hi and the others at "
+                         "hi/10, or slice(lo, hi), geometric from lo to hi.")
+    if lo is None:
+        return [hi / 10] * (n - 1) + [hi]
+    if not (lo > 0 and hi > 0):
+        raise ValueError(f"slice({lo!r}, {hi!r}) is geometric from its first to its second number, so both must be positive. "
+                         "Give a list with one value per layer group to use others.")
+    if n == 1:
+        return [hi]
+    return [lo * (hi / lo) ** (i / (n - 1)) for i in range(n)]
+
+
+def _check_value(name, value, where):
+    "Refuse what no optimizer can use as the hyper-parameter `name`; an unknown name or a tensor is let through."
+    if name not in _WORD_RANGES or isinstance(value, torch.Tensor):
+        return
+    lo, hi = _WORD_RANGES[name]
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}={describe(value)} in {where}: {name} must be a number, a slice or a list with one number per layer group.")
+    if not lo <= value < hi:
+        need = "a finite number, 0 or larger" if hi == math.inf else "at least 0 and less than 1"
+        raise ValueError(f"{name}={value!r} in {where}: {name} must be {need}.")
+
+
+# Groups for an optimizer's constructor
+
+def _in_short_words(group):
+    "A copy of a torch group in which torch's `weight_decay`, `momentum` and `betas` have their short names."
+    group = dict(group)
+    for old, new in (("weight_decay", "wd"), ("momentum", "mom")):
+        if old in group:
+            group.setdefault(new, group.pop(old))
+    if len(group.get("betas", ())) == 2:
+        mom, sqr_mom = group.pop("betas")
+        group.setdefault("mom", mom)
+        group.setdefault("sqr_mom", sqr_mom)
+    return group
+
+
+def _as_groups(params, where):
+    "Whatever a user may give as `params`, as new group dicts, each with its `layer_group`."
+    if isinstance(params, (nn.Module, torch.Tensor, dict, str)) or not isinstance(params, Iterable):
+        raise TypeError(f"{where} takes parameters: model.parameters(), a list of parameters, a list of lists (one per layer group) or "
+                        f"what param_groups(model, splitter(model)) returns; received {type(params).__name__}.")
+    items = list(params)
+    if not items:
+        raise ValueError(f"{where} was given no parameters. A generator such as model.parameters() is used up by its first reader.")
+    if all(isinstance(o, dict) for o in items):
+        bare = [i for i, g in enumerate(items) if "params" not in g]
+        if bare:
+            raise ValueError(f"{where}: group {bare[0]} has no 'params' but {', '.join(map(repr, items[bare[0]]))}.")
+        groups = [_in_short_words(g) for g in items]
+        for g in groups:
+            g["params"] = [g["params"]] if isinstance(g["params"], torch.Tensor) else list(g["params"])
+    elif all(isinstance(o, torch.Tensor) or _is_named(o) for o in items):
+        groups = [{"params": items}]
+    elif all(isinstance(o, Iterable) and not isinstance(o, (torch.Tensor, nn.Module, dict, str)) for o in items):
+        groups = [{"params": list(o)} for o in items]
+    else:
+        kinds = sorted({type(o).__name__ for o in items})
+        raise TypeError(f"{where} takes a list of parameters, of lists of parameters or of group dicts; "
+                        f"received a list of {', '.join(kinds)}.")
+    marked = sum("layer_group" in g for g in groups)
+    if marked not in (0, len(groups)):
+        raise ValueError(f"{where}: {marked} of {len(groups)} groups have a 'layer_group'. Give all of them one, or none.")
+    for i, g in enumerate(groups):
+        g.setdefault("layer_group", i)
+    return groups
+
+
+def _is_named(o):
+    return isinstance(o, tuple) and len(o) == 2 and isinstance(o[0], str) and isinstance(o[1], torch.Tensor)
+
+
+def with_hypers(params, hypers, where, allowed=None):
+    """`params` (parameters, or groups) as new group dicts that carry `hypers`, a dict, spread over the layer groups.
+
+    What a group dict says itself comes first, but it may only set the hyper-parameters `allowed` (default: those of `hypers`). A group
+    marked `no_decay` gets `wd` 0 whatever is given. `where` names the call in errors.
+    """
+    allowed = hypers if allowed is None else allowed
+    groups = _as_groups(params, where)
+    n = 1 + max(g["layer_group"] for g in groups)
+    for name, value in hypers.items():
+        # a tuple may be one value of a hyper-parameter that only the user's own stepper knows
+        values = spread(value, n) if name in _WORD_RANGES or isinstance(value, (slice, list)) else [value] * n
+        for g in groups:
+            g.setdefault(name, values[g["layer_group"]])
+    for g in groups:
+        unused = [name for name in _WORD_RANGES if name in g and name not in allowed]
+        if unused:
+            raise ValueError(f"{where} has no use for {unused[0]}={g[unused[0]]!r}, set in the group of layer group {g['layer_group']}. "
+                             f"It takes: {', '.join(sorted(allowed))}.")
+        if "wd" in allowed and g.get("no_decay"):
+            g["wd"] = 0.0
+        for name in _WORD_RANGES:
+            if name in g:
+                _check_value(name, g[name], where)
+    return groups
+
+
+def torch_slot(name, keys, hp_map=None):
+    """Where the hyper-parameter `name` lives among the `keys` of a torch group: `(key, index)`, `(key, None)`, or None where it does not.
+
+    hp_map: such places for names that cannot be guessed, `{name: (key, index or None)}`.
+    """
+    if hp_map and name in hp_map:
+        return hp_map[name]
+    for key, i in ((name, None), *_TORCH_SLOTS.get(name, ())):
+        # `alpha` of ASGD (which has `lambd`) is no average of squares
+        if key in keys and not (key == "alpha" != name and "lambd" in keys):
+            return key, i
+    return None
+
+
+# Hyper-parameters of an optimizer that exists
+
+def setting_names(group):
+    "The keys of a torch group that hold numbers (lr, betas, momentum ...): what tells one kind of optimizer from another."
+    return {k for k, v in group.items() if k not in _BOOKKEEPING and (isinstance(v, (Real, tuple, list, torch.Tensor)))
+            and not isinstance(v, bool)}
+
+
+def group_layers(opt):
+    "The layer group of each torch group of `opt`."
+    return [g.get("layer_group", i) for i, g in enumerate(opt.param_groups)]
+
+
+def layer_group_count(opt):
+    "The number of layer groups of `opt` (one may be two torch groups)."
+    return 1 + max(group_layers(opt))
+
+
+def _built_without_momentum(opt, slot):
+    "Whether `opt` is such as SGD(momentum=0): turning momentum on later would change what the user asked for."
+    return slot == ("momentum", None) and opt.defaults.get("momentum") == 0 and all(g["momentum"] == 0 for g in opt.param_groups)
+
+
+def _slot(opt, group, name):
+    slot = None if name in _BOOKKEEPING else torch_slot(name, group, getattr(opt, "hp_map", None))
+    return None if slot and _built_without_momentum(opt, slot) else slot
+
+
+def hyper_names(opt):
+    "The hyper-parameters that `set_hyper` can set on `opt`, by their short names, sorted."
+    group = opt.param_groups[0]
+    short = [*_WORD_RANGES, *(getattr(opt, "hp_map", None) or ())]
+    found = {name: slot for name in short if (slot := _slot(opt, group, name))}
+    taken = {key for key, _ in found.values()} | _BOOKKEEPING
+    own = {k for k, v in group.items() if k not in taken and isinstance(v, Real) and not isinstance(v, bool) and _slot(opt, group, k)}
+    return sorted(own | set(found))
+
+
+def _slots(opt, name):
+    "(key, index) of `name` in each torch group of `opt`; `ValueError` where it has none."
+    slots = [_slot(opt, g, name) for g in opt.param_groups]
+    if None not in slots:
+        return slots
+    kind, known = type(opt).__name__, hyper_names(opt)
+    if name in ("mom", "momentum") and "momentum" in opt.param_groups[0]:
+        raise ValueError(f"this {kind} was built without momentum (it was 0), so '{name}' cannot be set. Build it with some, such as "
+                         f"partial({kind}, {'mom' if kind == 'SGD' else 'momentum'}=0.9), or write Learner(moms=None) to leave it alone.")
+    advice = " Write Learner(moms=None) to leave momentum alone." if name == "mom" else ""
+    raise ValueError(f"{kind} has no hyper-parameter '{name}'{did_you_mean(name, known) or '.'} It has: {', '.join(known)}.{advice}")
+
+
+def hyper_setter(opt, name):
+    """A function `set_values(values)` that sets the hyper-parameter `name`, `values` being a list with one per layer group.
+
+    Everything is looked up and checked here, once, so that the function is cheap enough for every step (1-2 us). Weight decay stays
+    0 in groups marked `no_decay`.
+    """
+    slots = _slots(opt, name)
+    decay = name in ("wd", "weight_decay")
+    targets = [(k, layer, *slot) for k, (g, layer, slot) in enumerate(zip(opt.param_groups, group_layers(opt), slots, strict=True))
+               if not (decay and g.get("no_decay"))]
+
+    def set_values(values):
+        groups = opt.param_groups            # read anew: load_state_dict replaces the dicts
+        for k, layer, key, i in targets:
+            group, value = groups[k], values[layer]
+            if i is not None:
+                old = group[key]
+                group[key] = (*old[:i], value, *old[i + 1:])
+            elif isinstance(group[key], torch.Tensor):           # kept on the device for a captured or compiled step
+                group[key].fill_(value)
+            else:
+                group[key] = value
+
+    return set_values
+
+
+def set_hyper(opt, name, value):
+    "Set the hyper-parameter `name` of any torch optimizer; `value` is a number, a slice or a list, see `spread`."
+    setter = hyper_setter(opt, name)
+    values = spread(value, layer_group_count(opt))
+    for v in values:
+        _check_value(name, v, f"set_hyper({type(opt).__name__}, ...)")
+    setter(values)
+
+
+def get_hyper(opt, name):
+    "The hyper-parameter `name` of any torch optimizer, as a list with one value per layer group (`wd`: of the parameters that decay)."
+    slots, found = _slots(opt, name), {}
+    for g, layer, (key, i) in zip(opt.param_groups, group_layers(opt), slots, strict=True):
+        if layer not in found or (found[layer][0] and not g.get("no_decay")):
+            found[layer] = g.get("no_decay", False), g[key] if i is None else g[key][i]
+    return [found[layer][1] for layer in sorted(found)]
+
+
+def clear_grads(opt):
+    """Drop the gradient of every parameter of `opt`, as `opt.zero_grad()` does.
+
+    torch's own method also tells its profiler, which is 3% of a small step. An optimizer with a `zero_grad` of its own is asked.
+    """
+    if type(opt).zero_grad is not torch.optim.Optimizer.zero_grad or "zero_grad" in vars(opt):
+        opt.zero_grad()
+        return
+    for group in opt.param_groups:
+        for p in group["params"]:
+            p.grad = None

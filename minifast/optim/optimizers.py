@@ -1,0 +1,350 @@
+"""Optimizers: `torch.optim` with fastai's defaults and names, fused where the device has it, and those torch does not have.
+
+Each is called as `opt_func(params, lr=..., **hypers)` and returns a real `torch.optim.Optimizer`: `param_groups`, `state_dict`,
+closures, `torch.amp.GradScaler` and torch's schedulers work on it. `params` is what any torch optimizer takes, a list of lists (one per
+layer group), or `param_groups(model, splitter(model))`, which also spares norm and bias parameters the weight decay. Any
+hyper-parameter may be a number, `slice(lo, hi)` over the layer groups, or a list with one value per layer group.
+"""
+import inspect
+from functools import partial
+
+import torch
+from torch import nn
+
+from ..core.messages import describe, reject_unknown
+from .groups import (
+    NORM_TYPES,
+    get_hyper,
+    hyper_names,
+    hyper_setter,
+    layer_group_count,
+    norm_bias_params,
+    norm_params,
+    param_groups,
+    set_hyper,
+    spread,
+    torch_slot,
+    trainable_params,
+    with_hypers,
+)
+from .lookahead import Lookahead
+from .steppers import (
+    Optimizer,
+    average_grad,
+    average_sqr_grad,
+    l2_reg,
+    lamb_step,
+    larc_layer_lr,
+    larc_step,
+    lion_step,
+    qhadam_step,
+    radam_step,
+    rms_prop_step,
+    step_stat,
+    weight_decay,
+)
+
+__all__ = ["NORM_TYPES", "SGD", "Adam", "Lamb", "Larc", "Lion", "Lookahead", "OptimWrapper", "Optimizer", "QHAdam", "RAdam", "RMSProp",
+           "get_hyper", "hyper_names", "hyper_setter", "layer_group_count", "norm_bias_params", "norm_params", "param_groups", "ranger",
+           "set_hyper", "spread", "trainable_params"]
+
+_FUSED_DEVICES = ("cpu", "cuda", "mps")
+_FUSED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_TORCH_WORDS = {"momentum": "mom", "weight_decay": "wd", "betas": "mom (the first) and sqr_mom (the second)", "alpha": "sqr_mom"}
+
+
+def _refuse(unknown, opt_func):
+    "Refuse keywords that `opt_func` does not take; torch's word for one that it does take is answered with that."
+    if not unknown:
+        return
+    takes = [n for n, p in inspect.signature(opt_func).parameters.items() if p.kind != p.VAR_KEYWORD and n not in ("params", "self")]
+    for word in unknown:
+        if word in _TORCH_WORDS and _TORCH_WORDS[word].split()[0] in takes:
+            raise TypeError(f"{opt_func.__name__}(...) does not take {word}={describe(unknown[word])}: it is called "
+                            f"{_TORCH_WORDS[word]} here. It takes: {', '.join(sorted(takes))}.")
+    reject_unknown(unknown, takes, f"{opt_func.__name__}(...)")
+
+
+def _tensors(groups):
+    "Every parameter of `groups`, whose `params` may be torch's (name, parameter) pairs."
+    return [p[1] if isinstance(p, tuple) else p for g in groups for p in g["params"]]
+
+
+def _can_fuse(groups):
+    "Whether torch's fused kernels can step these parameters: plain floating point ones that all lie on one device that has them."
+    params = _tensors(groups)
+    return (len({p.device for p in params}) == 1 and params[0].device.type in _FUSED_DEVICES
+            and all(type(p) in (torch.Tensor, nn.Parameter) and p.dtype in _FUSED_DTYPES for p in params))
+
+
+# Between the short names and torch's
+
+def _torch_words(hypers, names, betas, hp_map):
+    "`hypers` under the keywords a torch optimizer with the parameters `names` has for them."
+    words = {}
+    for name, value in hypers.items():
+        key, i = torch_slot(name, names, hp_map) or (name, None)
+        if i is None:
+            words[key] = value
+        else:
+            old = words.get(key, betas)
+            words[key] = (*old[:i], value, *old[i + 1:])
+    return words
+
+
+def _torch_arguments(names, params, hypers, where, betas=(0.9, 0.999), hp_map=None):
+    "(groups, keywords) to construct a torch optimizer that has the parameters `names` and should have `hypers`."
+    short = {"lr", "mom", "sqr_mom", "wd", "eps", *(hp_map or ()), *hypers}
+    allowed = {n for n in short if torch_slot(n, names, hp_map)}
+    groups = with_hypers(params, hypers, where, allowed)
+    defaults = {n: spread(v, 1 + max(g["layer_group"] for g in groups))[-1] for n, v in hypers.items()}
+    made = [{k: v for k, v in g.items() if k not in allowed} | _torch_words({k: g[k] for k in allowed if k in g}, names, betas, hp_map)
+            for g in groups]
+    if "wd" not in allowed:
+        made = _joined(made)
+    return made, _torch_words(defaults, names, betas, hp_map)
+
+
+def _joined(groups):
+    "Without weight decay there is nothing to tell the two torch groups of a layer group apart, and LBFGS wants only one."
+    joined = {}
+    for i, g in enumerate(groups):
+        settings = i if "param_names" in g else repr(sorted((k, v) for k, v in g.items() if k not in ("params", "no_decay")))
+        if settings in joined:
+            joined[settings]["params"] = joined[settings]["params"] + g["params"]
+        else:
+            joined[settings] = g | ({"no_decay": False} if "no_decay" in g else {})
+    return list(joined.values())
+
+
+def _torch_optimizer(opt_class, opt_func, params, fused=None, settings=None, **hypers):
+    "An `opt_class` of `torch.optim` with `hypers`; fused where it has such kernels and `fused` is not False."
+    names = inspect.signature(opt_class).parameters
+    groups, words = _torch_arguments(names, params, hypers, f"{opt_func.__name__}(...)")
+    words |= settings or {}
+    if "fused" in names:
+        words["fused"] = (True if _can_fuse(groups) else None) if fused is None else fused
+    return opt_class(groups, **words)
+
+
+# Torch's optimizers with fastai's defaults
+
+def Adam(params, lr=1e-3, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.01, decouple_wd=True, fused=None, **unknown):
+    """`torch.optim.AdamW` with betas `(mom, sqr_mom)` (Loshchilov & Hutter 2017, arXiv:1711.05101).
+
+    decouple_wd=False: `torch.optim.Adam`, where `wd` is an L2 penalty. fused=None: torch's fused kernel wherever it can be used.
+    """
+    _refuse(unknown, Adam)
+    opt_class = torch.optim.AdamW if decouple_wd else torch.optim.Adam
+    return _torch_optimizer(opt_class, Adam, params, fused, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+
+
+class _DecoupledDecay:
+    """Gives a torch optimizer decoupled weight decay, `p *= 1 - lr*weight_decay` before its own step.
+
+    It concerns groups with `decoupled_weight_decay`, as torch calls it for RAdam; in others `weight_decay` stays an L2 penalty.
+    """
+
+    def step(self, closure=None):
+        "One step; `closure`, if given, is called first and its loss returned."
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        always = self.defaults["decoupled_weight_decay"]     # for groups out of a plain torch optimizer's state dict
+        decayed = [g for g in self.param_groups if g.get("decoupled_weight_decay", always) and g["weight_decay"] != 0]
+        amounts = [g["weight_decay"] for g in decayed]
+        for g in decayed:
+            self._decay(g)
+        try:
+            for g in decayed:
+                g["weight_decay"] = 0
+            self._torch_step()
+        finally:
+            for g, amount in zip(decayed, amounts, strict=True):
+                g["weight_decay"] = amount
+        return loss
+
+    @torch.no_grad()
+    def _decay(self, group):
+        params = [p for p in group["params"] if p.grad is not None]
+        if not params:
+            return
+        amount = group["lr"] * group["weight_decay"]
+        found_inf = getattr(self, "found_inf", None)         # set by GradScaler: the fused kernel skips the step where it is 1
+        if found_inf is not None:
+            amount = amount * (1 - found_inf.to(params[0].device))
+        torch._foreach_mul_(params, 1 - amount)
+
+    def _torch_step(self):
+        # torch wraps `step` of a class with the step hooks at its first instance. They have run for this step already.
+        step = super().step.__func__
+        (step.__wrapped__ if getattr(step, "hooked", False) else step)(self)
+
+
+class SGD(_DecoupledDecay, torch.optim.SGD):
+    """`torch.optim.SGD`: `m = mom*m + grad; p -= lr*m`, with decoupled weight decay.
+
+    decouple_wd=False: `wd` is an L2 penalty, as in torch. fused=None: torch's fused kernel wherever it can be used (not for sparse
+    gradients: give `fused=False`).
+    """
+
+    def __init__(self, params, lr=1e-3, mom=0.0, wd=0.0, decouple_wd=True, fused=None, **unknown):
+        _refuse(unknown, SGD)
+        names = inspect.signature(torch.optim.SGD).parameters
+        groups, words = _torch_arguments(names, params, {"lr": lr, "mom": mom, "wd": wd}, "SGD(...)")
+        for g in groups:
+            g.setdefault("decoupled_weight_decay", decouple_wd)
+        super().__init__(groups, **words, fused=(True if _can_fuse(groups) else None) if fused is None else fused)
+        self.defaults["decoupled_weight_decay"] = decouple_wd
+
+    def _torch_step(self):
+        # torch's fused kernel cannot take a parameter without momentum among others that have it: one that was frozen until now
+        state = self.state
+        for g in self.param_groups:
+            if g.get("fused") and g["momentum"] != 0:
+                new = [p for p in g["params"] if "momentum_buffer" not in state.get(p, ()) and p.grad is not None]
+                if new and len(new) < sum(p.grad is not None for p in g["params"]):
+                    for p in new:
+                        state[p]["momentum_buffer"] = torch.zeros_like(p)
+        super()._torch_step()
+
+
+class _RMSpropW(_DecoupledDecay, torch.optim.RMSprop):
+    "`torch.optim.RMSprop` with decoupled weight decay."
+
+    def __init__(self, groups, lr=0.01, alpha=0.99, eps=1e-8, weight_decay=0.0):
+        super().__init__([g | {"decoupled_weight_decay": True} for g in groups], lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay)
+        self.defaults["decoupled_weight_decay"] = True
+
+
+def RMSProp(params, lr=1e-3, mom=0.0, sqr_mom=0.99, eps=1e-8, wd=0.0, decouple_wd=True, **unknown):
+    """RMSProp (Hinton 2012, lecture 6e): `p -= lr * g / (sqrt(mean of grad²) + eps)`; torch's where `mom` is 0.
+
+    With `mom`, `g` is the running sum of gradients (torch's own RMSprop accumulates the quotient instead), on the composed `Optimizer`.
+    """
+    _refuse(unknown, RMSProp)
+    hypers = {"lr": lr, "sqr_mom": sqr_mom, "eps": eps, "wd": wd}
+    if _is_zero(mom):
+        return _torch_optimizer(_RMSpropW if decouple_wd else torch.optim.RMSprop, RMSProp, params, **hypers)
+    return Optimizer(params, [_decay_stepper(decouple_wd), average_grad, average_sqr_grad, rms_prop_step], mom=mom, **hypers)
+
+
+def RAdam(params, lr=1e-3, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.0, beta=0.0, decouple_wd=True, **unknown):
+    """Rectified Adam (Liu et al. 2019, arXiv:1908.03265): `torch.optim.RAdam`.
+
+    beta: with a value above 0 the denominator goes through `softplus(x, beta)`; this variant runs on the composed `Optimizer`,
+    which adds `eps` after debiasing the denominator (torch: before).
+    """
+    _refuse(unknown, RAdam)
+    hypers = {"lr": lr, "mom": mom, "sqr_mom": sqr_mom, "eps": eps, "wd": wd}
+    if not beta:
+        return _torch_optimizer(torch.optim.RAdam, RAdam, params, settings={"decoupled_weight_decay": decouple_wd}, **hypers)
+    return Optimizer(params, [_decay_stepper(decouple_wd), *_adam_averages(), radam_step], beta=beta, **hypers)
+
+
+# Optimizers that torch does not have
+
+def _decay_stepper(decouple_wd):
+    return weight_decay if decouple_wd else l2_reg
+
+
+def _adam_averages():
+    return [partial(average_grad, dampening=True), average_sqr_grad, step_stat]
+
+
+def _is_zero(mom):
+    return not isinstance(mom, slice) and all(m == 0 for m in (mom if hasattr(mom, "__len__") else [mom]))
+
+
+def QHAdam(params, lr=1e-3, mom=0.999, sqr_mom=0.999, nu_1=0.7, nu_2=1.0, eps=1e-8, wd=0.0, decouple_wd=True, **unknown):
+    "Quasi-hyperbolic Adam (Ma & Yarats 2018, arXiv:1810.06801); `nu_1 = nu_2 = 1` is Adam."
+    _refuse(unknown, QHAdam)
+    return Optimizer(params, [_decay_stepper(decouple_wd), *_adam_averages(), qhadam_step], lr=lr, mom=mom, sqr_mom=sqr_mom, nu_1=nu_1,
+                     nu_2=nu_2, eps=eps, wd=wd)
+
+
+def Larc(params, lr=1e-3, mom=0.9, clip=True, trust_coeff=0.02, eps=1e-8, wd=0.0, decouple_wd=True, **unknown):
+    "SGD with a learning rate per parameter, in proportion to `|p|/|grad|` and at most `lr`; LARS if not `clip`. See `larc_layer_lr`."
+    _refuse(unknown, Larc)
+    averages, hypers = ([], {}) if _is_zero(mom) else ([average_grad], {"mom": mom})
+    return Optimizer(params, [_decay_stepper(decouple_wd), *averages, partial(larc_layer_lr, clip=clip), larc_step], lr=lr,
+                     trust_coeff=trust_coeff, eps=eps, wd=wd, **hypers)
+
+
+def Lamb(params, lr=1e-3, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.0, decouple_wd=True, **unknown):
+    "Adam with steps scaled per parameter to its own size, for large batches (You et al. 2019, arXiv:1904.00962); see `lamb_step`."
+    _refuse(unknown, Lamb)
+    return Optimizer(params, [_decay_stepper(decouple_wd), *_adam_averages(), lamb_step], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+
+
+def Lion(params, lr=1e-4, mom=0.9, avg_mom=0.99, wd=0.0, decouple_wd=True, **unknown):
+    """Steps by the sign of an averaged gradient (Chen et al. 2023, arXiv:2302.06675).
+
+    mom: weight of the average within a step (the paper's β1), avg_mom: decay of the average itself (β2). Use a learning rate 3 to 10
+    times smaller than Adam's.
+    """
+    _refuse(unknown, Lion)
+    return Optimizer(params, [_decay_stepper(decouple_wd), lion_step], lr=lr, mom=mom, avg_mom=avg_mom, wd=wd)
+
+
+def ranger(params, lr=1e-3, mom=0.95, wd=0.01, eps=1e-6, k=6, alpha=0.5, sqr_mom=0.99, beta=0.0, decouple_wd=True, **unknown):
+    "`Lookahead(RAdam(...), k, alpha)`."
+    _refuse(unknown, ranger)
+    return Lookahead(RAdam(params, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd, beta=beta, decouple_wd=decouple_wd), k, alpha)
+
+
+# Any other optimizer
+
+def OptimWrapper(params=None, opt=None, hp_map=None, **kwargs):
+    """Any torch optimizer class (or `partial` of one) as an `opt_func`: `partial(OptimWrapper, opt=torch.optim.AdamW)`.
+
+    kwargs: its own keywords, or the short names `lr, mom, sqr_mom, wd, eps`. It is returned as it is, constructed on groups in which
+    norm and bias parameters have weight decay 0 when `params` come from `param_groups`. hp_map: the short names of keywords that
+    cannot be guessed, `{"beta1": "mom"}`; `betas__0` stands for the first of a tuple. An `opt` that is constructed already is returned.
+    """
+    hp_map = {short: _place(key) for key, short in (hp_map or {}).items()}
+    if isinstance(opt, torch.optim.Optimizer):
+        if params is not None or kwargs:
+            raise TypeError(f"OptimWrapper(opt=...) received a constructed {type(opt).__name__}, which has its parameters and settings. "
+                            f"Give the class, opt=torch.optim.{type(opt).__name__}, to construct it here.")
+    else:
+        opt = _construct(opt, params, hp_map, kwargs)
+    if hp_map:
+        opt.hp_map = hp_map                  # where set_hyper looks
+    return opt
+
+
+def _place(key):
+    "`betas__0` -> ('betas', 0); `beta1` -> ('beta1', None)"
+    key, _, i = key.partition("__")
+    return key, int(i) if i else None
+
+
+def _construct(opt, params, hp_map, kwargs):
+    if not callable(opt):
+        raise TypeError(f"OptimWrapper needs the class of a torch optimizer, such as opt=torch.optim.AdamW; received opt={describe(opt)}.")
+    opt_name = getattr(opt, "__name__", None) or getattr(getattr(opt, "func", None), "__name__", repr(opt))
+    where = f"OptimWrapper(opt={opt_name})"
+    if params is None:
+        raise TypeError(f"{where} needs params: model.parameters(), or what param_groups(model, splitter(model)) returns.")
+    names = inspect.signature(opt).parameters
+    keywords = {n for n, p in names.items() if p.kind != p.VAR_KEYWORD} - {"params"}
+    short = {"lr", "mom", "sqr_mom", "wd", "eps", *hp_map}
+    usable = {n for n in short if torch_slot(n, keywords, hp_map)}
+    if not any(p.kind == p.VAR_KEYWORD for p in names.values()):
+        reject_unknown(kwargs, usable | keywords, where)
+    # what is a tuple by default, such as Adafactor's eps, is a setting of the optimizer's own
+    hypers = {k: v for k, v in kwargs.items() if k in usable and not (k in names and isinstance(names[k].default, tuple))}
+    own = {k: v for k, v in kwargs.items() if k not in hypers}
+    default = names["betas"].default if "betas" in names else None
+    betas = own.get("betas", default if isinstance(default, tuple) else (0.9, 0.999))
+    groups, words = _torch_arguments(keywords, params, hypers, where, betas, hp_map)
+    twice = [k for k in own if k in words]
+    if twice:
+        raise TypeError(f"{where} was given {twice[0]} both as {twice[0]}={own[twice[0]]!r} and by its short name. Give it once.")
+    has_decay = torch_slot("wd", keywords, hp_map)
+    for g in groups:
+        if has_decay and g.get("no_decay"):
+            g[has_decay[0]] = 0.0
+    return opt(groups, **own, **words)

@@ -1,0 +1,277 @@
+"""An optimizer composed of small functions: `Optimizer(params, cbs=[average_grad, momentum_step], mom=0.9)`.
+
+A stepper is a function of one parameter `p` (its gradient is `p.grad`) and of whatever it names among the hyper-parameters and the
+state of that parameter: `def sgd_step(p, lr, **kwargs)`. What it returns, a dict or None, is added to the state, and later steppers
+may name it: `average_grad` returns `grad_avg`, which `momentum_step` uses. Steppers run in the order given, without recording
+gradients. An attribute `defaults` on the function gives default hyper-parameters: `average_grad.defaults = {"mom": 0.9}`.
+
+None of the steppers here reads a value back from the device.
+"""
+import inspect
+from functools import partial
+
+import torch
+from torch.nn.functional import softplus
+
+from ..core.messages import describe, did_you_mean
+from .groups import group_layers, layer_group_count, with_hypers
+
+__all__ = ["Optimizer", "adam_step", "average_grad", "average_sqr_grad", "debias", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step",
+           "lion_step", "momentum_step", "qhadam_step", "radam_step", "rms_prop_step", "sgd_step", "step_stat", "weight_decay"]
+
+
+# Steppers that change the parameter
+
+def sgd_step(p, lr, **kwargs):
+    "`p -= lr * grad`"
+    p.add_(p.grad, alpha=-lr)
+
+
+def momentum_step(p, lr, grad_avg, **kwargs):
+    "`p -= lr * grad_avg`; put `average_grad` before it."
+    p.add_(grad_avg, alpha=-lr)
+
+
+def weight_decay(p, lr, wd, **kwargs):
+    "Decoupled weight decay, `p *= 1 - lr*wd` (Loshchilov & Hutter 2017, arXiv:1711.05101)."
+    if wd != 0:
+        p.mul_(1 - lr * wd)
+
+
+weight_decay.defaults = {"wd": 0.0}
+
+
+def l2_reg(p, wd, **kwargs):
+    "L2 penalty, `grad += wd * p`; put it before the steppers that average the gradient."
+    if wd != 0:
+        p.grad.add_(p, alpha=wd)
+
+
+l2_reg.defaults = {"wd": 0.0}
+
+
+def rms_prop_step(p, lr, sqr_avg, eps, grad_avg=None, **kwargs):
+    "`p -= lr * grad / (sqrt(sqr_avg) + eps)`, with `grad_avg` in place of the gradient where `average_grad` runs before it."
+    p.addcdiv_(p.grad if grad_avg is None else grad_avg, sqr_avg.sqrt().add_(eps), value=-lr)
+
+
+rms_prop_step.defaults = {"eps": 1e-8}
+
+
+def adam_step(p, lr, mom, sqr_mom, eps, step, grad_avg, sqr_avg, **kwargs):
+    "Adam's step (Kingma & Ba 2014, arXiv:1412.6980) from `average_grad(dampening=True)`, `average_sqr_grad` and `step_stat`."
+    denominator = (sqr_avg / debias(sqr_mom, 1 - sqr_mom, step)).sqrt_().add_(eps)
+    p.addcdiv_(grad_avg, denominator, value=-lr / debias(mom, 1 - mom, step))
+
+
+adam_step.defaults = {"eps": 1e-5}
+
+
+def radam_step(p, lr, mom, sqr_mom, eps, step, grad_avg, sqr_avg, beta=0.0, **kwargs):
+    """Rectified Adam (Liu et al. 2019, arXiv:1908.03265): plain momentum until the variance of the denominator can be judged.
+
+    `beta` above 0 puts the denominator through `softplus(x, beta)`, which keeps it away from 0.
+    """
+    debias1, debias2 = debias(mom, 1 - mom, step), debias(sqr_mom, 1 - sqr_mom, step)
+    r_inf = 2 / (1 - sqr_mom) - 1
+    r = r_inf - 2 * step * sqr_mom**step / (1 - sqr_mom**step)
+    if r <= 5:
+        p.add_(grad_avg, alpha=-lr / debias1)
+        return
+    rectified = (((r - 4) * (r - 2) * r_inf) / ((r_inf - 4) * (r_inf - 2) * r)) ** 0.5
+    denominator = (sqr_avg / debias2).sqrt_().add_(eps)
+    if beta:
+        denominator = softplus(denominator, beta)
+    p.addcdiv_(grad_avg, denominator, value=-lr * rectified / debias1)
+
+
+radam_step.defaults = {"eps": 1e-5}
+
+
+def qhadam_step(p, lr, mom, sqr_mom, nu_1, nu_2, eps, step, grad_avg, sqr_avg, **kwargs):
+    "Quasi-hyperbolic Adam (Ma & Yarats 2018, arXiv:1810.06801): `nu_1` and `nu_2` weigh the averages against this step's gradient."
+    top = (grad_avg / debias(mom, 1 - mom, step)).mul_(nu_1).add_(p.grad, alpha=1 - nu_1)
+    bottom = (sqr_avg / debias(sqr_mom, 1 - sqr_mom, step)).mul_(nu_2).addcmul_(p.grad, p.grad, value=1 - nu_2)
+    p.addcdiv_(top, bottom.sqrt_().add_(eps), value=-lr)
+
+
+def larc_layer_lr(p, lr, trust_coeff, wd, eps, clip=True, **kwargs):
+    """The learning rate of one parameter, `lr * trust_coeff * |p| / (|grad| + wd*|p| + eps)` (You et al. 2017, arXiv:1708.03888).
+
+    `clip` keeps it from exceeding `lr` (LARC); without, it is LARS. A parameter or gradient that is all 0 gets `lr`: with the ratio,
+    biases that start at 0 would stay there. State: `local_lr`, a tensor without axes.
+    """
+    p_norm, g_norm = torch.linalg.vector_norm(p), torch.linalg.vector_norm(p.grad)
+    ratio = trust_coeff * p_norm / (g_norm + wd * p_norm + eps)
+    ratio = torch.where((p_norm > 0) & (g_norm > 0), ratio, torch.ones_like(ratio))
+    return {"local_lr": lr * (ratio.clamp_(max=1) if clip else ratio)}
+
+
+larc_layer_lr.defaults = {"trust_coeff": 0.02, "wd": 0.0, "eps": 1e-8}
+
+
+def larc_step(p, local_lr, grad_avg=None, **kwargs):
+    "`p -= local_lr * grad`, with `grad_avg` in place of the gradient where `average_grad` runs before it."
+    p.sub_((p.grad if grad_avg is None else grad_avg) * local_lr)
+
+
+def lamb_step(p, lr, mom, sqr_mom, eps, step, grad_avg, sqr_avg, **kwargs):
+    """Adam's step with its size per parameter scaled to the parameter's own (LAMB, You et al. 2019, arXiv:1904.00962).
+
+    The scale is `rms(p) / rms(step)`, at most 10, and 1 where either is 0.
+    """
+    denominator = (sqr_avg / debias(sqr_mom, 1 - sqr_mom, step)).sqrt_().add_(eps)
+    move = (grad_avg / debias(mom, 1 - mom, step)).div_(denominator)
+    p_rms, move_rms = p.square().mean().sqrt(), move.square().mean().sqrt()
+    trust = torch.where((p_rms > 0) & (move_rms > 0), (p_rms / move_rms).clamp_(max=10), torch.ones_like(p_rms))
+    p.sub_(move.mul_(trust), alpha=lr)
+
+
+lamb_step.defaults = {"eps": 1e-5}
+
+
+def lion_step(p, lr, mom, avg_mom, grad_avg=None, **kwargs):
+    """`p -= lr * sign(mom*grad_avg + (1-mom)*grad)`, then `grad_avg` is updated with `avg_mom` (Lion, Chen et al. 2023, arXiv:2302.06675).
+
+    Every element moves by `lr`, so it wants a learning rate 3 to 10 times smaller than Adam's, and as much more weight decay.
+    """
+    grad_avg = torch.zeros_like(p) if grad_avg is None else grad_avg
+    p.sub_(torch.lerp(p.grad, grad_avg, mom).sign_(), alpha=lr)
+    return {"grad_avg": grad_avg.lerp_(p.grad, 1 - avg_mom)}
+
+
+lion_step.defaults = {"mom": 0.9, "avg_mom": 0.99}
+
+
+# Steppers that keep state
+
+def average_grad(p, mom, dampening=False, grad_avg=None, **kwargs):
+    "State `grad_avg`: `mom*grad_avg + grad`, or with `dampening` a running mean, `mom*grad_avg + (1-mom)*grad`. Starts at 0."
+    grad_avg = torch.zeros_like(p.grad) if grad_avg is None else grad_avg
+    return {"grad_avg": grad_avg.mul_(mom).add_(p.grad, alpha=1 - mom if dampening else 1)}
+
+
+average_grad.defaults = {"mom": 0.9}
+
+
+def average_sqr_grad(p, sqr_mom, dampening=True, sqr_avg=None, **kwargs):
+    "State `sqr_avg`: the running mean of the squared gradient (without `dampening`: its decaying sum). Starts at 0."
+    sqr_avg = torch.zeros_like(p.grad) if sqr_avg is None else sqr_avg
+    return {"sqr_avg": sqr_avg.mul_(sqr_mom).addcmul_(p.grad, p.grad, value=1 - sqr_mom if dampening else 1)}
+
+
+average_sqr_grad.defaults = {"sqr_mom": 0.99}
+
+
+def step_stat(p, step=0, **kwargs):
+    "State `step`: how many steps this parameter has had, this one included."
+    return {"step": step + 1}
+
+
+def debias(mom, damp, step):
+    "What to divide a running mean that started at 0 by: `damp * (1 - mom**step) / (1 - mom)`, where `damp` was each gradient's weight."
+    return damp * (1 - mom**step) / (1 - mom)
+
+
+# The optimizer made of them
+
+def _signature(f):
+    "(names `f` takes beside the parameter, those it cannot do without, whether it takes any other)."
+    parameters = list(inspect.signature(f).parameters.values())[1:]
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return [p.name for p in named], [p.name for p in named if p.default is p.empty], any(p.kind == p.VAR_KEYWORD for p in parameters)
+
+
+def _name(f):
+    while isinstance(f, partial):
+        f = f.func
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _defaults(f):
+    while isinstance(f, partial) and not hasattr(f, "defaults"):
+        f = f.func
+    return getattr(f, "defaults", {})
+
+
+class Optimizer(torch.optim.Optimizer):
+    """A `torch.optim.Optimizer` whose step is a list of steppers, run for each parameter that has a gradient.
+
+    params: parameters, lists of them (one per layer group) or group dicts. cbs: one stepper or a list. hypers: the values that the
+    steppers name (`lr`, `mom`, `wd` ...), each a number, or a slice or list over the layer groups; they are the keys of
+    `param_groups`. It loops over parameters in Python, which is for reading and trying out: what `torch.optim` has is faster there.
+    """
+
+    def __init__(self, params, cbs, **hypers):
+        self.cbs = [cbs] if callable(cbs) else list(cbs)
+        wrong = [f for f in self.cbs if not callable(f)]
+        if wrong or not self.cbs:
+            raise TypeError(f"Optimizer(cbs=...) takes one stepper function or a list of them; received "
+                            f"{describe(wrong[0]) if wrong else 'an empty list'}. Write cbs=[average_grad, momentum_step].")
+        defaults = {k: v for f in self.cbs for k, v in _defaults(f).items()} | hypers
+        self._prepare(defaults)
+        groups = with_hypers(params, defaults, "Optimizer(...)")
+        super().__init__(groups, {k: groups[-1][k] for k in defaults})
+
+    def _prepare(self, hypers):
+        "Check the steppers against the hyper-parameters; note what to pass to each (None: everything)."
+        signatures = [_signature(f) for f in self.cbs]
+        known = {n for names, _, _ in signatures for n in names} | {n for f in self.cbs for n in _defaults(f)}
+        steppers = ", ".join(_name(f) for f in self.cbs)
+        for name in hypers:
+            if name not in known:
+                raise TypeError(f"Optimizer(...) does not take {name}={describe(hypers[name])}{did_you_mean(name, known)}: none of its "
+                                f"steppers ({steppers}) names it. Add the stepper that uses it, or leave it out.")
+        if "lr" in known and "lr" not in hypers:
+            raise TypeError(f"Optimizer(...) needs lr, which its steppers ({steppers}) use: write Optimizer(params, cbs, lr=0.1).")
+        self._hyper_names = tuple(hypers)
+        self._takes = [None if takes_any else set(names) for names, _, takes_any in signatures]
+
+    def __getstate__(self):
+        return super().__getstate__() | {"cbs": self.cbs, "_hyper_names": self._hyper_names, "_takes": self._takes}
+
+    @property
+    def hypers(self):
+        "The hyper-parameters as they are now: a list with one dict per layer group (`wd`: of the parameters that decay)."
+        found = [{} for _ in range(layer_group_count(self))]
+        pairs = list(zip(self.param_groups, group_layers(self), strict=True))
+        for g, layer in sorted(pairs, key=lambda pair: not pair[0].get("no_decay", False)):
+            found[layer].update((k, g[k]) for k in self._hyper_names)       # the group that decays comes last and stands
+        return found
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        "One step of every parameter that has a gradient; `closure`, if given, is called first and its loss returned."
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        steppers = list(zip(self.cbs, self._takes, strict=True))
+        for group in self.param_groups:
+            hypers = {k: group[k] for k in self._hyper_names}
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                for f, takes in steppers:
+                    given = {**hypers, **state}
+                    try:
+                        new = f(p, **(given if takes is None else {k: v for k, v in given.items() if k in takes}))
+                    except TypeError as e:
+                        self._explain_missing(f, given, e)
+                        raise
+                    if new:
+                        if not hypers.keys().isdisjoint(new):
+                            raise ValueError(f"stepper {_name(f)} returned {', '.join(hypers.keys() & new)} as state, the name of a "
+                                             "hyper-parameter of this optimizer: later steppers could not tell them apart. Rename it.")
+                        state.update(new)
+        return loss
+
+    def _explain_missing(self, f, given, error):
+        "Where `f` names a value that is there neither as hyper-parameter nor as state, say so."
+        missing = [n for n in _signature(f)[1] if n not in given]
+        if missing:
+            raise TypeError(f"stepper {_name(f)} needs {', '.join(missing)}: it is no hyper-parameter of this optimizer "
+                            f"({', '.join(self._hyper_names)}) and no earlier stepper returned it. Steppers run in the order "
+                            f"{', '.join(_name(o) for o in self.cbs)}; give the value, or put the stepper that returns it "
+                            "first.") from error

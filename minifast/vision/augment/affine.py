@@ -1,0 +1,271 @@
+"""Random changes of geometry on a batch, in one resampling.
+
+Every transform here gives one 3x3 matrix per picture that maps a point of the result to the point of the picture it is taken from, in
+coordinates from -1 (left, top) to 1 (right, bottom). `AffineWarp` multiplies the matrices of its transforms, so that flip, rotation,
+zoom, perspective, crop and resize cost one `grid_sample` together and the picture is interpolated once. Parameters are drawn on the CPU
+from the batch's own generator, one set per picture (one for all with `batch=True`), and the device is never waited for.
+"""
+from copy import copy
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torchvision import tv_tensors
+
+from ...core.messages import describe
+from ...core.seeds import draw_seed, item_rng
+from ...data.transforms import RandTransform, is_sample
+from ..coords import COORDS, blank_empty, move_batch, on_canvas
+from .given_draws import check_given, given_values
+from .item import PadMode, image_size, one_of, scaled
+from .symmetry import is_symmetry, symmetries
+
+__all__ = ["AffineWarp", "BatchTransform", "first_image", "fuse_geometry", "identity", "log_uniform"]
+
+Image, Mask = tv_tensors.Image, tv_tensors.Mask
+
+
+class BatchTransform(RandTransform):
+    "A `RandTransform` of a batch of pictures whose probability `p` holds for each picture, not for the batch."
+    types = (Image, Mask)
+
+    def __init__(self, p=None, batch=False):
+        super().__init__(p)
+        self.batch = batch
+
+    def __call__(self, x, split_idx=None, rng=None):
+        if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:
+            return x
+        if type(x) is torch.Tensor and x.ndim == 4:                  # called by hand on a plain batch of pictures
+            return self(Image(x), split_idx, rng).as_subclass(torch.Tensor)
+        if (picture := first_image(x)) is not None and isinstance(picture, Image) and picture.ndim == 3:
+            raise TypeError(f"{type(self).__name__} works on batches of pictures (B,C,H,W); received one, {describe(picture)}. Put "
+                            "it into batch_tfms (after_batch) instead of item_tfms; by hand, pass picture[None]")
+        params = self.draw(x, item_rng(draw_seed()) if rng is None else rng, split_idx)
+        if params is None:
+            return x
+        return self._apply(x, lambda o: self.encodes(o, **params))
+
+    def pick(self, n, rng, values, neutral, given=None, x=None, called="draw", allowed=None):
+        """`n` parameters: `values(k)` draws k of them from `rng`; with probability 1 - p a picture keeps `neutral`.
+
+        given: fixed value or values instead, or a function of the batch `x` that returns them (the `draw=` of the transforms); called:
+        the name of that argument; allowed: see `given_values`.
+        """
+        k = 1 if self.batch else n
+        drawn = values(k) if given is None else given_values(given, x, k, f"{type(self).__name__}({called}=...)", allowed)
+        applied = rng.random(k) < self.p
+        return np.broadcast_to(np.where(applied, drawn, neutral), (n,))
+
+    def takes(self, **given):
+        "`given`, the arguments that say what is to be drawn, by name, if they can: one value, or a list of them."
+        for name, value in given.items():
+            check_given(value, f"{type(self).__name__}({name}=...)")
+        values = list(given.values())
+        return values[0] if len(values) == 1 else values
+
+
+def log_uniform(rng, amount):
+    "A function of n: n draws from `rng` of a factor between 1 - amount and 1 / (1 - amount), as likely below 1 as above."
+    top = -np.log(1 - amount)
+    return lambda n: np.exp(rng.uniform(-top, top, n))
+
+
+def first_image(sample):
+    "The picture (else mask) of `sample` that decides size and number, or None."
+    found = [o for o in (sample if is_sample(sample) else (sample,)) if isinstance(o, (Image, Mask))]
+    return next((o for o in found if isinstance(o, Image)), found[0] if found else None)
+
+
+def identity(n):
+    return np.tile(np.eye(3), (n, 1, 1))
+
+
+@lru_cache(maxsize=16)
+def _base_coords(h, w, align_corners, device):
+    def line(n):
+        if align_corners:
+            return torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1)
+        return (torch.arange(n) * 2 + 1) / n - 1
+    return line(w).view(1, 1, w).to(device), line(h).view(1, h, 1).to(device)
+
+
+def sampling_grid(matrix, hw, align_corners=True):
+    """Coordinates (B,H,W,2) for `grid_sample`: where in the picture each pixel of an `hw` result is taken from.
+
+    matrix: (B,3,3), result -> picture. Sums over rows and columns rather than a matrix product, which TF32 would round.
+    """
+    x, y = _base_coords(*hw, align_corners, matrix.device)
+    m = matrix[:, :, :, None, None]
+    grid = torch.empty(len(matrix), *hw, 2, device=matrix.device)
+    for i in range(2):
+        torch.add(m[:, i, 0] * x + m[:, i, 2], m[:, i, 1] * y, out=grid[..., i])
+    return grid, (m[:, 2, 0] * x + m[:, 2, 1] * y + m[:, 2, 2])[..., None]
+
+
+def resize_batch(x, hw, mode="bilinear"):
+    "Batch of pictures (B,C,H,W) at size `hw`, antialiased; masks ('nearest') by their nearest pixel."
+    if x.shape[-2:] == tuple(hw):
+        return x
+    if mode == "nearest":
+        return F.interpolate(x, hw, mode="nearest-exact")
+    return F.interpolate(x, hw, mode=mode, align_corners=False, antialias=True)
+
+
+def warp_batch(x, matrix, hw, mode="bilinear", pad_mode="reflection", align_corners=True, perspective=True):
+    """Resample float batch `x` (B,C,H,W) at size `hw` through `matrix` (B,3,3).
+
+    A result of less than half the size would skip pixels: `x` is then first brought to twice the size of the result, antialiased.
+    """
+    h, w = x.shape[-2:]
+    if mode != "nearest" and min(h / hw[0], w / hw[1]) > 2:
+        x = resize_batch(x, (hw[0] * 2, hw[1] * 2), mode)
+    grid, depth = sampling_grid(matrix, hw, align_corners)
+    if perspective:
+        grid.div_(depth.clamp_(min=0.05))             # never behind the eye, however far a point is outside the picture
+    return F.grid_sample(x, grid.to(x.dtype), mode=mode, padding_mode=pad_mode, align_corners=align_corners)
+
+
+class AffineWarp(BatchTransform):
+    """The geometric transforms `tfms` together with a resize to `size`, in one resampling. Training batches only, but for the resize.
+
+    size: (height, width) or one number of the result; None: as the batch is. Validation batches are only resized (antialiased).
+    mode: interpolation of pictures, 'bilinear', 'bicubic' or 'nearest'; masks always take the nearest pixel. pad_mode: 'zeros',
+    'border' or 'reflection', what is outside. align_corners: whether -1 and 1 are the centres of the outermost pixels (True) or
+    their outer edges. Pictures are uint8 or floats (B,C,H,W); masks integers (B,H,W).
+    """
+    order = 30
+    types = (*BatchTransform.types, *COORDS)
+    fuses_as = "geometry"       #: see `fused`
+    drawn = None                #: a list, to which each batch adds what was drawn for it; see `tta_geometry.recording`
+
+    def __init__(self, tfms=(), size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, p=1.0, batch=False):
+        super().__init__(p, batch)
+        name = type(self).__name__
+        self.tfms = list(tfms)
+        if self.tfms and (p != 1.0 or batch):
+            raise ValueError(f"{name}([...], p={p}, batch={batch}): p and batch belong to the transforms in the list, each has its own")
+        self.size = None if size is None else image_size(size, name)
+        self.mode = one_of(mode, ("bilinear", "bicubic", "nearest"), name, "mode")
+        self.pad_mode = one_of(pad_mode, ("zeros", "border", "reflection"), name, "pad_mode")
+        self.align_corners = align_corners
+        if self.size is not None:
+            self.split_idx = None
+
+    def rescaled(self, scale):
+        "The same transform with a result of `scale` times the size; itself if it keeps the size it is given."
+        if self.size is None:
+            return self
+        new = copy(self)
+        new.size = scaled(self.size, scale)
+        return new
+
+    def matrices(self, x, hw, rng):
+        "Override: one matrix per picture of batch `x`, array (B,3,3). `hw`: size of the picture in pixels."
+        m = identity(len(x))
+        for t in self.tfms:
+            m = m @ t.matrices(x, hw, rng)
+        return m
+
+    def valid_matrix(self, hw):
+        "Override: the matrix (3,3) for every validation picture, or None for no change but the resize."
+        for t in self.tfms:
+            m = t.valid_matrix(hw)
+            if m is not None:
+                return m
+        return None
+
+    def result_to_source(self, matrix, hw):
+        """`matrix` (B,3,3; None: no change but the size) in coordinates where -1 and 1 are the outer edges of the picture, as points have
+        them, for pictures of `hw` pixels."""
+        size = self.size or hw
+        if matrix is None or not self.align_corners or (size == hw and is_symmetry(matrix)):
+            return matrix
+        shrunk = self.mode != "nearest" and min(hw[0] / size[0], hw[1] / size[1]) > 2           # see `warp_batch`
+        source = (size[0] * 2, size[1] * 2) if shrunk else hw
+
+        def outer(hw):
+            return np.array([*(n / max(n - 1, 1) for n in hw[::-1]), 1.0])
+        return matrix * outer(size) / outer(source)[:, None]
+
+    def draw(self, sample, rng, split_idx):
+        x = first_image(sample)
+        if x is None:
+            return None
+        hw = tuple(x.shape[-2:])
+        params = self._draw(x, hw, sample, rng, split_idx)
+        if self.drawn is not None:
+            self.drawn.append((None if params is None else self.result_to_source(params["matrix"], hw), hw, self.size or hw, len(x)))
+        return params
+
+    def _draw(self, x, hw, sample, rng, split_idx):
+        if split_idx == 1:
+            m = self.valid_matrix(hw)
+            m = None if m is None else np.broadcast_to(m, (len(x), 3, 3))
+        else:
+            m = self.matrices(x, hw, rng)
+        if m is not None and np.array_equal(m, identity(len(m))):
+            m = None
+        if m is None and self.size in (None, hw):
+            return None
+        params = {"matrix": m, "tensor": _on_device(m, x)}
+        if any(isinstance(o, COORDS) for o in (sample if is_sample(sample) else ())):
+            params["forward"] = _on_device(None if m is None else np.linalg.inv(self.result_to_source(m, hw)), x)
+            params["new_size"] = self.size or hw
+        return params
+
+    def _apply(self, x, f):
+        return blank_empty(super()._apply(on_canvas(x), f))
+
+    def only_moves(self, plain, matrix):
+        "Whether batch `plain` through `matrix` means that pixels change places and nothing else."
+        return self.size in (None, tuple(plain.shape[-2:])) and is_symmetry(matrix)
+
+    def resampled(self, work, matrix, tensor, is_mask=False):
+        "Floats `work` (B,C,H,W) through `matrix` (`tensor`: the same on the device; None: only resized)."
+        hw = self.size or tuple(work.shape[-2:])
+        mode = "nearest" if is_mask else self.mode
+        if matrix is None:
+            return resize_batch(work, hw, "nearest" if is_mask else "bilinear" if mode == "nearest" else mode)
+        perspective = bool((matrix[:, 2] != (0, 0, 1)).any())
+        return warp_batch(work, tensor, hw, mode, self.pad_mode, self.align_corners, perspective)
+
+    def encodes(self, x, matrix, tensor, forward=None, new_size=None):
+        if isinstance(x, COORDS):
+            return move_batch(x, forward, new_size)
+        plain, is_mask = x.as_subclass(torch.Tensor), isinstance(x, Mask)
+        if matrix is not None and self.only_moves(plain, matrix):
+            return tv_tensors.wrap(symmetries(plain, matrix), like=x)
+        flat_mask = plain.ndim == 3
+        work = plain[:, None] if flat_mask else plain
+        work = work if work.dtype in (torch.float32, torch.float64) else work.float()
+        out = self.resampled(work, matrix, tensor, is_mask)
+        if out.dtype != plain.dtype:
+            keep = is_mask or plain.is_floating_point()
+            out = (out if keep else out.round_().clamp_(0, 255)).to(plain.dtype)
+        return tv_tensors.wrap(out[:, 0] if flat_mask else out, like=x)
+
+    def __repr__(self):
+        inner = ", ".join(map(repr, self.tfms))
+        return f"AffineWarp([{inner}], size={self.size})" if type(self) is AffineWarp else super().__repr__()
+
+
+def _on_device(m, like):
+    return None if m is None else torch.from_numpy(np.ascontiguousarray(m, dtype=np.float32)).to(like.device, non_blocking=True)
+
+
+def fuse_geometry(tfms):
+    """The geometric transforms `tfms` as few `AffineWarp`: one for each way of sampling (mode, pad_mode, align_corners) among them.
+
+    Their sizes must agree; the one size goes to the last.
+    """
+    sizes = {t.size for t in tfms if t.size is not None}
+    if len(sizes) > 1:
+        raise ValueError(f"batch transforms ask for several sizes: {sorted(sizes)}. Give one of them the size, as (height, width)")
+    groups = {}
+    for t in tfms:
+        groups.setdefault((t.mode, t.pad_mode, t.align_corners), []).extend(t.tfms if type(t) is AffineWarp else [t])
+    last = len(groups) - 1
+    return [AffineWarp(group, size=next(iter(sizes), None) if i == last else None, mode=key[0], pad_mode=key[1], align_corners=key[2])
+            for i, (key, group) in enumerate(groups.items())]

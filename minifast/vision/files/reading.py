@@ -1,0 +1,185 @@
+"""From a file, bytes, array or tensor to an upright 8-bit picture, or a sentence that names the file and says what is wrong with it."""
+from io import BytesIO
+from os import PathLike, fspath
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ...core.messages import describe
+
+# What undoes each EXIF orientation (1 is upright already).
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION_TAG = 0x0112
+
+
+class UnreadableImage(OSError):
+    "A picture that cannot be opened. The message names the file and says why."
+
+
+def name_of(source):
+    return fspath(source) if isinstance(source, (str, PathLike)) else f"image given as {describe(source)}"
+
+
+def _head_of(source):
+    if isinstance(source, (bytes, bytearray)):
+        return bytes(source[:64]), len(source)
+    try:
+        with open(source, "rb") as f:
+            return f.read(64), f.seek(0, 2)
+    except (OSError, TypeError):
+        return b"", None
+
+
+def why(source, error):
+    "What is wrong with a file that did not open, from its first bytes and the error of the decoder."
+    head, size = _head_of(source)
+    if size == 0:
+        return "the file is empty (0 bytes): delete it or download it again"
+    start = head.lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<svg")):
+        kind = "an SVG drawing" if b"<svg" in start else "an HTML or XML page"
+        return f"this is {kind}, not a photo, whatever its name says: a download that returned a web page. Delete it or download it again"
+    if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "this is a HEIC photo, which Pillow cannot read by itself: install pillow-heif and call pillow_heif.register_heif_opener()"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{str(error).rstrip('.')}. Set PIL.Image.MAX_IMAGE_PIXELS higher if the picture is meant to be that large"
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if "truncated" in text.lower():
+        return f"the file ends too early ({text}): the download or copy was cut off. Delete it or download it again"
+    if len(head) >= 4 and all(32 <= c < 127 or c in b"\r\n\t" for c in head):
+        return f"this is a text file, not a picture; it begins {head[:30]!r}"
+    if "cannot identify" in text:
+        return f"no picture format that Pillow knows; the file has {size} bytes and begins {head[:8]!r}"
+    return f"the picture is damaged or of a kind that Pillow cannot read ({text})"
+
+
+def _orientation(im):
+    "The EXIF orientation, 1 to 8. EXIF data too broken to read says nothing: the picture itself may be fine."
+    try:
+        return im.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:
+        return 1
+
+
+def open_image(source):
+    """The picture in file or bytes `source`, decoded and turned upright by its EXIF orientation, in its own mode.
+
+    The first frame of an animation. Raises `UnreadableImage` naming the file, or `FileNotFoundError`.
+    """
+    try:
+        im = Image.open(BytesIO(source) if isinstance(source, (bytes, bytearray)) else source)
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as e:
+        raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
+    try:
+        im.load()
+        turn = UPRIGHT.get(_orientation(im))
+        # transpose and copy return a plain Image, which no longer holds the file
+        return im.copy() if turn is None else im.transpose(turn)
+    except Exception as e:
+        raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
+    finally:
+        im.close()
+
+
+def eight_bit(a, name):
+    """The array `a` as uint8, scaled by its bit depth, never clipped.
+
+    uint8: as it is. bool: 0 and 255. uint16: divided by 257. Other integers and floats do not say their range: the smallest of
+    1 (floats), 255 and 65535 that holds the values of this picture is taken as white. Negative, non-finite and larger values are refused.
+    """
+    if a.dtype == np.uint8:
+        return a
+    if a.dtype == np.bool_:
+        return a.astype(np.uint8) * 255
+    if a.dtype.kind == "u" and a.dtype.itemsize == 2:
+        return np.rint(a / 257).astype(np.uint8)
+    low, high = (a.min(), a.max()) if a.size else (0, 0)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UnreadableImage(f"{name}: the pixels hold values that are not finite (min={low}, max={high})")
+    whites = (1, 255, 65535) if a.dtype.kind == "f" else (255, 65535)
+    if low < 0 or high > whites[-1]:
+        raise UnreadableImage(f"{name}: pixel values go from {low} to {high}, which is no picture as it stands. "
+                              "Map the values that matter to 0..255 and save or pass that")
+    return np.rint(a * (255 / next(w for w in whites if high <= w))).astype(np.uint8)
+
+
+def _flattened(im):
+    "An RGB picture with transparent parts on white, as a viewer shows it (the colour hidden behind them is arbitrary)."
+    im = im.convert("RGBA")
+    white = Image.new("RGBA", im.size, (255, 255, 255, 255))
+    white.alpha_composite(im)
+    return white.convert("RGB")
+
+
+def to_mode(im, mode, name="image"):
+    "PIL image `im` in `mode` ('RGB', 'L'): 16-bit, 32-bit and float pixels scaled by `eight_bit`, transparency laid on white."
+    if im.mode == mode:
+        if "transparency" not in im.info:
+            return im
+    elif im.mode in ("I", "F") or im.mode.startswith("I;"):
+        im = Image.fromarray(eight_bit(np.asarray(im), name))
+    if im.mode == "1":
+        im.info.pop("transparency", None)
+    if im.has_transparency_data:
+        im = _flattened(im)
+    try:
+        return im if im.mode == mode else im.convert(mode)
+    except (ValueError, OSError) as e:
+        raise UnreadableImage(f"{name}: pixel mode {im.mode} cannot be converted to {mode}: {e}") from e
+
+
+def to_labels(im, name="mask"):
+    """PIL image `im` as a mask of class numbers (mode 'L', nothing scaled).
+
+    A palette image gives its indices, a 1-bit image 0 and 1, a grey image stored as RGB its grey values. A mask with colours or
+    with values above 255 is refused.
+    """
+    if im.mode == "L":
+        return im
+    if im.mode == "LA":
+        return im.getchannel("L")
+    a = np.asarray(im)
+    if im.mode in ("RGB", "RGBA"):
+        if (a[..., 0] != a[..., 1]).any() or (a[..., 0] != a[..., 2]).any():
+            raise UnreadableImage(f"{name}: this mask holds colours (mode {im.mode}), not class numbers. Map each colour to its class "
+                                  "first, for instance with a function that returns PILMask.create(array of class numbers)")
+        a = a[..., 0]
+    elif im.mode not in ("P", "1", "I", "F") and not im.mode.startswith("I;"):
+        raise UnreadableImage(f"{name}: a mask of mode {im.mode} has no class numbers; save it as a grey or palette PNG")
+    return Image.fromarray(label_array(a, name))
+
+
+def label_array(a, name):
+    "Array of class numbers as uint8; refused when they do not fit."
+    if a.size and not (a.min() >= 0 and a.max() <= 255):          # written so that NaN is refused as well
+        raise UnreadableImage(f"{name}: class numbers go from {a.min()} to {a.max()}; a mask holds 0 to 255")
+    labels = a.astype(np.uint8)
+    if a.dtype.kind == "f" and (labels != a).any():
+        raise UnreadableImage(f"{name}: a mask holds whole class numbers, this one has fractions")
+    return labels
+
+
+def image_array(x):
+    "Array or tensor `x` as a numpy array (H,W) or (H,W,C). Tensors are (C,H,W); arrays (H,W,C), or (C,H,W) where only that fits."
+    is_tensor = isinstance(x, torch.Tensor)
+    if is_tensor:
+        x = x.detach().cpu()
+        x = (x.float() if x.dtype == torch.bfloat16 else x).as_subclass(torch.Tensor).numpy()
+    channels = (1, 3, 4)
+    if x.ndim == 3:
+        first, last = x.shape[0] in channels, x.shape[2] in channels
+        if first and (is_tensor or not last):
+            x = x.transpose(1, 2, 0)
+        elif not last:
+            raise ValueError("an image array is (height, width), (height, width, 1, 3 or 4) or (1, 3 or 4, height, width); "
+                             f"received {describe(x)}")
+        x = x[..., 0] if x.shape[2] == 1 else x
+    if x.ndim != 2 and x.ndim != 3:
+        raise ValueError(f"an image has 2 or 3 axes; received {describe(x)}" + (": pass one image of the batch" if x.ndim == 4 else ""))
+    return x

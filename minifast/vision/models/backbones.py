@@ -1,0 +1,353 @@
+"""Bodies and heads: any image classification network as a feature extractor, and a new head on top.
+
+An architecture is a function of `torchvision.models` (`resnet18`), its name ("resnet18"), a name that timm knows ("resnet26d"), or any
+function that returns an `nn.Module`. `arch_meta` says where its weights are, where it is cut and how it is split into layer groups.
+"""
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import nn
+from torchvision import models
+
+from ...core.messages import describe
+from .heads import add_head, create_head
+from .pretrained import load_pretrained, pick_weights
+from .timm_body import TimmBody, build_timm, timm_config
+from .xresnet import XRESNETS, XResNet
+
+__all__ = ["ArchMeta", "add_head", "arch_meta", "create_body", "create_cnn_model", "create_head", "create_vision_model", "default_split",
+           "has_pool_type", "model_meta", "num_features", "replace_input"]
+
+_HEAD_NAMES = {"classifier", "fc", "head", "heads", "avgpool"}
+
+
+# -- how a model falls into layer groups ------------------------------------------------------------------------------------------
+
+def _params(*modules):
+    return [p for m in modules for p in m.parameters()]
+
+
+def _size(stage):
+    return sum(p.numel() for p in (stage.parameters() if isinstance(stage, nn.Module) else stage))
+
+
+def _opened(module):
+    "The parts of `module` in order: its own parameters (a list), then its children."
+    own = list(module.parameters(recurse=False))
+    return [s for s in [own, *module.children()] if _size(s)]
+
+
+def default_split(model):
+    """Layer groups of `Sequential(body, head)`: first half of the body's stages, second half, head.
+
+    Stages are the children of the body; one that holds more than half of its parameters is opened.
+    """
+    body, head = model[0], model[1:]
+    stages, total = _opened(body), _size(body)
+    while stages:
+        largest = max(range(len(stages)), key=lambda i: _size(stages[i]))
+        stage = stages[largest]
+        if _size(stage) * 2 <= total or not isinstance(stage, nn.Module) or not list(stage.children()):
+            break
+        stages[largest:largest + 1] = _opened(stage)
+    params = [list(s.parameters()) if isinstance(s, nn.Module) else s for s in stages]
+    half = len(params) // 2
+    groups = [[p for s in part for p in s] for part in (params[:half], params[half:])]
+    return [g for g in groups if g] + [_params(head)]
+
+
+def _body_split(model, at):
+    "Layer groups of `Sequential(body, head)`: the body's children before and from `at`, head."
+    return [_params(model[0][:at]), _params(model[0][at:]), _params(model[1:])]
+
+
+def _features_split(model, at):
+    "The same for a body whose first child holds the layers."
+    return [_params(model[0][0][:at]), _params(model[0][0][at:], model[0][1:]), _params(model[1:])]
+
+
+def _split_of(name):
+    if name.startswith(("resnet", "resnext", "wide_resnet")):
+        return partial(_body_split, at=6)
+    for start, at in (("densenet", 7), ("squeezenet", 5), ("alexnet", 6)):
+        if name.startswith(start):
+            return partial(_features_split, at=at)
+    return partial(_features_split, at=22) if name.startswith("vgg") and name.endswith("_bn") else default_split
+
+
+# -- what is known about an architecture ------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class ArchMeta:
+    "What `arch_meta` found out: `build(pretrained, weights, n_in)` makes the model, `cut` its body, `split` its layer groups."
+
+    name: str
+    source: str                                 #: 'torchvision', 'timm' or 'function'
+    build: Callable
+    cut: Callable | int | None = None
+    split: Callable = default_split
+    weights: object = None                      #: torchvision's enum of weights
+    stats: tuple | None = None                  #: (mean, std) that the pretrained weights expect; None: unknown
+    takes_n_in: bool = False                    #: `build` itself fits the model to `n_in` channels
+
+    def split_for(self, cut=None):
+        "`split`, or the split for any body where a `cut` of the user's decides what the body looks like."
+        return self.split if cut is None else default_split
+
+    def stats_for(self, weights=None):
+        "(mean, std) that these weights expect, from their own description; None: unknown."
+        if self.source != "torchvision" or self.weights is None:
+            return self.stats
+        if self.name in ("googlenet", "inception_v3"):      # whole, these turn ImageNet's statistics into these before their first layer
+            return [0.5] * 3, [0.5] * 3
+        picked = pick_weights(self.weights, "DEFAULT" if weights is None else weights)
+        preset = (picked if isinstance(picked, models.WeightsEnum) else self.weights.DEFAULT).transforms()
+        return list(preset.mean), list(preset.std)
+
+
+def _torchvision_names():
+    return models.list_models(module=models)
+
+
+def arch_meta(arch):
+    "`ArchMeta` of an architecture: a function of torchvision.models, a name of torchvision or timm, or a function returning a module."
+    if isinstance(arch, str) and arch in XRESNETS:
+        arch = XRESNETS[arch]
+    if isinstance(arch, str):
+        if arch in _torchvision_names():
+            return _torchvision_meta(arch)
+        name = arch.removeprefix("timm/")
+        config = timm_config(name, [*_torchvision_names(), *XRESNETS])
+        stats = None if config is None else (list(config.mean), list(config.std))
+        return ArchMeta(name, "timm", partial(build_timm, name, config), stats=stats, takes_n_in=True)
+    if isinstance(arch, nn.Module):
+        return ArchMeta(type(arch).__name__, "function", lambda pretrained, weights, n_in: arch)
+    if not callable(arch):
+        raise TypeError(f"arch is a function such as torchvision.models.resnet18, or a name such as 'resnet18'; received {describe(arch)}")
+    name = getattr(arch, "__name__", type(arch).__name__)
+    if getattr(arch, "__module__", "").startswith("torchvision.models") and name in _torchvision_names():
+        return _torchvision_meta(name)
+    made_by = arch.func if isinstance(arch, partial) else arch
+    split = partial(_body_split, at=3) if made_by in (XResNet, *XRESNETS.values()) else default_split
+    return ArchMeta(name, "function", partial(_build_function, arch, name), split=split)
+
+
+class _ModelMeta(Mapping):
+    """What is known about each architecture: `model_meta[resnet18]` is a dict of `cut` (a function of the model that returns its body),
+    `split` (`Sequential(body, head)` to layer groups), `stats` (mean and std of the weights, or None) and `weights` (torchvision's
+    enum, or None). Keys are what `arch_meta` takes; iterating gives the names that need no further package."""
+
+    def __getitem__(self, arch):
+        meta = arch_meta(arch)
+        return {"cut": meta.cut or _cut_at_pool, "split": meta.split, "stats": meta.stats, "weights": meta.weights}
+
+    def __contains__(self, arch):
+        try:
+            arch_meta(arch)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    def __iter__(self):
+        return iter([*_torchvision_names(), *XRESNETS])
+
+    def __len__(self):
+        return len(_torchvision_names()) + len(XRESNETS)
+
+    def __repr__(self):
+        return f"model_meta: {len(self)} architectures"
+
+
+model_meta = _ModelMeta()
+
+
+def _torchvision_meta(name):
+    weights = models.get_model_weights(name)
+    meta = ArchMeta(name, "torchvision", partial(_build_torchvision, name, weights), _torchvision_cut, _split_of(name), weights)
+    return replace(meta, stats=meta.stats_for())
+
+
+def _build_torchvision(name, choices, pretrained, weights, n_in):
+    builder, options = models.get_model_builder(name), {}
+    picked = pick_weights(choices, "DEFAULT" if weights is None else weights) if pretrained else None
+    if name in ("googlenet", "inception_v3"):               # the auxiliary heads only serve training on ImageNet
+        options = {"aux_logits": False, "init_weights": not pretrained, "transform_input": False}
+    if name.startswith("vit") and isinstance(picked, models.WeightsEnum):
+        options = {"image_size": picked.meta["min_size"][0]}
+    state = load_pretrained(choices, picked, name) if pretrained else None      # before the model is built: it fails faster
+    model = builder(weights=None, **options)
+    if state is not None:
+        _load_body(model, state, name, weights)
+    return model
+
+
+def _load_body(model, state, name, weights):
+    "Load `state` into `model`; all but the head, which will be replaced, must fit."
+    def is_head(key):
+        return key.split(".")[0] in _HEAD_NAMES | {"aux1", "aux2", "AuxLogits"}
+
+    own = model.state_dict()
+    body = {k: v for k, v in state.items() if not is_head(k)}
+    missing = [k for k in own if not is_head(k) and k not in body and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in body if k not in own]
+    misfits = [f"{k}: {tuple(v.shape)} in the file, {tuple(own[k].shape)} in the model" for k, v in body.items()
+               if k in own and v.shape != own[k].shape]
+    problems = [f"{what}: {', '.join(map(str, which[:3]))}{' ...' if len(which) > 3 else ''} ({len(which)} in all)"
+                for what, which in (("not in the file", missing), ("not in the model", unknown), ("of another shape", misfits)) if which]
+    if problems:
+        raise ValueError(f"weights={weights!r} do not fit {name}: " + "; ".join(problems))
+    head = {k: v for k, v in state.items() if is_head(k) and k in own and own[k].shape == v.shape}
+    model.load_state_dict({**body, **head}, strict=False)
+
+
+def _build_function(arch, name, pretrained, weights, n_in):
+    if weights is not None:
+        model = arch()
+        _load_body(model, load_pretrained(None, weights, name), name, weights)
+    elif pretrained:
+        if "pretrained" not in inspect.signature(arch).parameters:
+            raise ValueError(f"no pretrained weights are known for {name}: pass pretrained=False to start from random weights, or "
+                             "weights='path/of/file' with the state dict of a trained one")
+        model = arch(pretrained=True)
+    else:
+        model = arch()
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"arch {name} must return an nn.Module; it returned {describe(model)}")
+    return model
+
+
+# -- the body ---------------------------------------------------------------------------------------------------------------------
+
+def _torchvision_cut(model):
+    "The body of a torchvision classifier: everything before its final pooling and classifier, in the order it runs in."
+    if isinstance(model, models.VisionTransformer):
+        model.heads = nn.Identity()
+        return model
+    layers = []
+    for name, child in model.named_children():
+        if name in _HEAD_NAMES:
+            break
+        layers += list(child) if isinstance(child, nn.ModuleList) else [child]
+    if isinstance(model, models.DenseNet):                  # the last activation is not a layer of the model but a line of its forward
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def has_pool_type(m):
+    "Whether module `m` or one inside it is a pooling layer."
+    return any("Pool" in type(c).__name__ for c in m.modules())
+
+
+def _cut_at_pool(model):
+    children = list(model.children())
+    at = next((i for i in reversed(range(len(children))) if has_pool_type(children[i])), 0)
+    if not at:
+        raise ValueError(f"cannot tell where the body of {type(model).__name__} ends: it has no pooling layer after its first child. Pass "
+                         "cut=-1 to leave out its last child, another number, or a function of the model that returns the body")
+    return nn.Sequential(*children[:at])
+
+
+def _cut(model, cut):
+    if isinstance(cut, int):
+        return nn.Sequential(*list(model.children())[:cut])
+    if callable(cut):
+        return cut(model)
+    raise TypeError(f"cut is a number (children of the model to keep) or a function of the model; received {describe(cut)}")
+
+
+def create_body(arch, n_in=3, pretrained=True, cut=None, weights=None):
+    """The body of `arch`: all layers before the final pooling. It returns maps (B,C,H,W), or for a vision transformer features (B,F).
+
+    arch: see `arch_meta`, or a model, which is taken as it is. n_in: channels of the pictures. pretrained: with the weights of
+    ImageNet, or those named by `weights`, see `pretrained.load_pretrained`.
+    cut: how many children of the model to keep (may be negative), or a function of the model that returns the body.
+    """
+    meta = arch_meta(arch)
+    pretrained = bool(pretrained or weights is not None) and not isinstance(arch, nn.Module)
+    model = meta.build(pretrained, weights, n_in)
+    if cut is not None:
+        body = _cut(model.model if isinstance(model, TimmBody) else model, cut)
+    elif meta.source == "timm":
+        body = model
+    else:
+        body = _cut(model, meta.cut or _torchvision_cut if type(model).__module__.startswith("torchvision.models") else _cut_at_pool)
+    if n_in != 3 and not meta.takes_n_in:
+        replace_input(body, n_in, pretrained or isinstance(arch, nn.Module))
+    return body
+
+
+def replace_input(body, n_in, pretrained=True):
+    """Let the first convolution of `body` take `n_in` channels.
+
+    Pretrained weights for red, green, blue are kept: 1 channel gets their sum, 2 channels the first two times 1.5, more than 3 the
+    three and zeros for the rest. The bias is kept.
+    """
+    path, conv = next(((n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d)), (None, None))
+    if conv is None:
+        raise ValueError(f"n_in={n_in}: {type(body).__name__} has no Conv2d whose input could be changed")
+    if conv.in_channels == n_in:
+        return
+    new = nn.Conv2d(n_in, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.bias is not None,
+                    conv.padding_mode)
+    if pretrained:
+        w = conv.weight.detach()
+        with torch.no_grad():
+            if n_in == 1:
+                new.weight.copy_(w.sum(1, keepdim=True))
+            elif n_in < conv.in_channels:
+                new.weight.copy_(w[:, :n_in] * (conv.in_channels / n_in))
+            else:
+                new.weight.zero_()
+                new.weight[:, :conv.in_channels].copy_(w)
+            if conv.bias is not None:
+                new.bias.copy_(conv.bias)
+    parent, _, name = path.rpartition(".")
+    setattr(body.get_submodule(parent), name, new)
+
+
+def _output_shape(body, n_in):
+    "Shape of what `body` returns for one picture, tried at small sizes first."
+    was_training, device = body.training, next((p.device for p in body.parameters()), torch.device("cpu"))
+    body.eval()
+    try:
+        for size in [getattr(body, "input_size", (64, 64)), *((n, n) for n in (128, 224, 384, 448, 518))]:
+            try:
+                with torch.no_grad():
+                    out = body(torch.zeros(1, n_in, *size, device=device))
+                if not isinstance(out, torch.Tensor) or out.ndim not in (2, 4):
+                    raise ValueError(f"the body {type(body).__name__} must return maps (B,C,H,W) or features (B,F); it returned "
+                                     f"{describe(out)}. Choose another cut")
+                return tuple(out.shape)
+            except (RuntimeError, AssertionError) as e:     # some networks take one size only, or none so small
+                error = e
+    finally:
+        body.train(was_training)
+    raise ValueError(f"the body {type(body).__name__} does not run on a picture of {n_in} channels: {error}. "
+                     "Choose another cut or n_in") from error
+
+
+def num_features(body, n_in=3):
+    "Number of features that `body` returns: channels of its maps, or length of its vectors."
+    return _output_shape(body, n_in)[1]
+
+
+# -- body and head ----------------------------------------------------------------------------------------------------------------
+
+def create_vision_model(arch, n_out, pretrained=True, weights=None, cut=None, n_in=3, init=nn.init.kaiming_normal_, custom_head=None,
+                        concat_pool=True, pool=True, lin_ftrs=None, ps=0.5, first_bn=True, bn_final=False, lin_first=False, y_range=None):
+    """`Sequential(body, head)`: the body of `arch` and a new head for `n_out` outputs. See `create_body` and `create_head`.
+
+    custom_head: a module instead of `create_head`'s. init: for the weights of the head (None: as they are).
+    """
+    body = create_body(arch, n_in, pretrained, cut, weights)
+    if custom_head is not None:
+        return add_head(body, None, n_out, init, custom_head)
+    shape = _output_shape(body, n_in)
+    return add_head(body, shape[1], n_out, init, lin_ftrs=lin_ftrs, ps=ps, pool=pool and len(shape) == 4, concat_pool=concat_pool,
+                    first_bn=first_bn, bn_final=bn_final, lin_first=lin_first, y_range=y_range)
+
+
+create_cnn_model = create_vision_model

@@ -1,0 +1,86 @@
+"""The head of a vision model: from the features of a body to the outputs."""
+import torch
+from torch import nn
+
+from ...nn.output_bias import before_range, give_outputs
+from ...nn.conv import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
+
+__all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]
+
+_CALM = 0.1             # with y_range, the weights before the sigmoid begin this much smaller than `init` makes them
+
+
+def create_head(nf, n_out, lin_ftrs=None, ps=0.5, pool=True, concat_pool=True, first_bn=True, bn_final=False, lin_first=False,
+                y_range=None):
+    """A head from `nf` features to `n_out` outputs: pooling, then blocks of batch norm, dropout, linear layer and ReLU.
+
+    lin_ftrs: sizes between (default [512]). ps: dropout, one number (halved for all blocks but the last) or one per block.
+    pool: whether to pool maps to vectors; concat_pool: with maximum and mean (2 nf features) instead of the mean. first_bn: batch norm
+    before the first linear layer. bn_final: batch norm after the last. lin_first: linear layer before norm and dropout.
+    y_range: (low, high) of a scaled sigmoid at the end.
+    """
+    if y_range is not None and not (len(y_range) == 2 and y_range[0] < y_range[1]):
+        raise ValueError(f"y_range takes (low, high), low < high; received {y_range!r}")
+    if pool and concat_pool:
+        nf *= 2
+    sizes = [nf, *([512] if lin_ftrs is None else lin_ftrs), n_out]
+    n_blocks = len(sizes) - 1
+    ps = [ps] if isinstance(ps, (int, float)) else list(ps)
+    if len(ps) == 1:
+        ps = [ps[0] / 2] * (n_blocks - 1) + ps
+    if len(ps) != n_blocks:
+        raise ValueError(f"ps has {len(ps)} dropout probabilities for {n_blocks} linear layers: give one number, or one per linear layer "
+                         f"(lin_ftrs={lin_ftrs} and the output)")
+    layers = [AdaptiveConcatPool2d() if concat_pool else nn.AdaptiveAvgPool2d(1), Flatten()] if pool else []
+    if lin_first:
+        layers.append(nn.Dropout(ps[0]))
+        for i in range(n_blocks - 1):
+            layers += LinBnDrop(sizes[i], sizes[i + 1], bn=True if i else first_bn, p=ps[i + 1], act=nn.ReLU(inplace=True), lin_first=True)
+        layers.append(nn.Linear(sizes[-2], n_out))
+    else:
+        for i in range(n_blocks):
+            act = nn.ReLU(inplace=True) if i < n_blocks - 1 else None
+            layers += LinBnDrop(sizes[i], sizes[i + 1], bn=True if i else first_bn, p=ps[i], act=act)
+    if bn_final:
+        layers.append(nn.BatchNorm1d(n_out, momentum=0.01))
+    if y_range is not None:
+        layers.append(SigmoidRange(*y_range))
+    return nn.Sequential(*layers)
+
+
+def add_head(body, nf, n_out, init=nn.init.kaiming_normal_, head=None, **head_args):
+    """`Sequential(body, head)` with `head`, or one made by `create_head(nf, n_out, **head_args)`; `init` goes over the weights of the head.
+
+    A head with y_range begins in the middle of it, see `calm_before_range`.
+    """
+    made, head = head is None, create_head(nf, n_out, **head_args) if head is None else head
+    if init is not None:
+        apply_init(head, init)
+        if made and head_args.get("y_range") is not None:
+            calm_before_range(head)
+    return nn.Sequential(body, head)
+
+
+def _before_sigmoid(head):
+    "The norm layer, or None, and the layer that decide what comes before the sigmoid at the end of a head."
+    layers = [m for m in head.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.BatchNorm1d))]
+    return (layers[-2] if len(layers) > 1 and isinstance(layers[-2], nn.BatchNorm1d) else None), layers[-1]
+
+
+@torch.no_grad()
+def calm_before_range(head):
+    """Make the weights before the sigmoid at the end of `head` small, so that it begins in the middle of the range, where it is steep: made
+    for layers before a ReLU, initialisation gives sums of deviation 2, at which a good part of the outputs lie near the ends."""
+    _before_sigmoid(head)[-1].weight.mul_(_CALM)
+
+
+def start_head_at(head, values):
+    """Set the biases of a head made with `y_range` so that before training it gives `values` (n_out,), such as the mean of the targets.
+
+    The last linear layer has no bias where batch norm precedes it: the least change of that norm's bias that does the same is made.
+    Values outside of the range are taken for its ends, of which half a percent of it is kept away.
+    """
+    end = head[-1]
+    if not isinstance(end, SigmoidRange):
+        raise ValueError(f"start_head_at is for heads of create_head(..., y_range=(low, high)); this one ends with {type(end).__name__}")
+    give_outputs(*_before_sigmoid(head), before_range(values.double(), end)[0])

@@ -1,0 +1,251 @@
+"""U-Net on any body: `DynamicUnet`, and `unet_learner`, which trains one to label every pixel.
+
+After Ronneberger et al. 2015 (https://arxiv.org/abs/1505.04597): the body makes ever smaller maps, the decoder doubles their size step by
+step, and at each size takes in what the body had there. Upsampling is by pixel shuffle without checkerboard
+(https://arxiv.org/abs/1707.02937).
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...nn.hooks import hook_outputs
+from ...nn.conv import (BatchNorm, ConvLayer, NormType, PixelShuffle_ICNR, ResBlock, SelfAttention, SigmoidRange, apply_init)
+from ...core.messages import describe, plural
+from ...nn.model_info import eval_mode
+from ...optim.optimizers import Adam
+from .backbones import create_body
+from .heads import calm_before_range, start_head_at
+from ..learner import build_learner, mean_target
+
+__all__ = ["DynamicUnet", "UnetBlock", "create_unet_model", "unet_learner"]
+
+
+class UnetBlock(nn.Module):
+    """One step of the decoder: (B,up_in_c,H,W) and the skip (B,x_in_c,2H,2W) -> (B,out_c,2H,2W), out_c = up_in_c/2 + x_in_c.
+
+    final_div: without it, half as many channels come out. The other arguments: see `DynamicUnet`.
+    """
+
+    def __init__(self, up_in_c, x_in_c, final_div=True, blur=False, act_cls=nn.ReLU, self_attention=False, norm_type=None,
+                 init=nn.init.kaiming_normal_):
+        super().__init__()
+        self.shuf = PixelShuffle_ICNR(up_in_c, up_in_c // 2, blur=blur, act_cls=act_cls, norm_type=norm_type)
+        self.bn = BatchNorm(x_in_c)
+        ni = up_in_c // 2 + x_in_c
+        self.out_c = ni if final_div else ni // 2
+        self.act = act_cls()
+        attention = SelfAttention(self.out_c) if self_attention else None
+        self.conv1 = _conv(ni, self.out_c, act_cls, norm_type)
+        self.conv2 = _conv(self.out_c, self.out_c, act_cls, norm_type, xtra=attention)
+        if init is not None:
+            apply_init(nn.Sequential(self.conv1, self.conv2), init)
+
+    def forward(self, x, skip):
+        up = self.shuf(x)
+        if up.shape[-2:] != skip.shape[-2:]:                  # an odd size does not double
+            up = F.interpolate(up, skip.shape[-2:], mode="nearest")
+        return self.conv2(self.conv1(self.act(torch.cat([up, self.bn(skip)], 1))))
+
+
+def _conv(ni, nf, act_cls, norm_type, xtra=None):
+    return ConvLayer(ni, nf, act_cls=act_cls, norm_type=NormType.Batch if norm_type is None else norm_type, xtra=xtra)
+
+
+class _Levels:
+    "Where in a body the size of its maps changes: `modules`, deepest last, the `channels` and the size of what each returns."
+
+    def __init__(self, body, img_size, n_in):
+        h, w = img_size
+        device = next((p.device for p in body.parameters()), torch.device("cpu"))
+        x = torch.zeros(1, n_in, h, w, device=device)
+        with eval_mode(body):
+            outputs, self.out = self._traced(body, list(body.children()), x)
+            outputs = self._opened(body, outputs, x)
+        if not isinstance(self.out, torch.Tensor) or self.out.ndim != 4:
+            raise ValueError(f"a U-Net needs a body that returns maps (B,C,H,W), but {type(body).__name__} returns {describe(self.out)}. "
+                             "Vision transformers that return one vector per picture cannot be used")
+        found = []                                  # the last module at each size, or about that size without padding
+        for module, shape in outputs:
+            c, *size = _as_chw(shape, img_size)
+            if found and found[-1][3] / size[0] < 1.5:
+                found[-1] = module, c, size, found[-1][3]
+            else:
+                found.append((module, c, size, size[0]))
+        found = [o[:3] for o in found if o[2][0] / self.out.shape[-2] >= 1.5]
+        if not found:
+            raise ValueError("a U-Net needs a body whose maps shrink step by step: "
+                             f"{type(body).__name__} makes {tuple(self.out.shape[-2:])} of {h} x {w} pixels and nothing between")
+        self.modules, self.channels, self.sizes = zip(*found, strict=True)
+
+    @staticmethod
+    def _traced(body, modules, x):
+        "`[(module, shape)]` of those of `modules` that return maps and are called once, in the order of their calls, and the output."
+        calls = []
+        handles = [m.register_forward_hook(lambda m, i, o: calls.append((m, o))) for m in modules]
+        try:
+            out = body(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        called = [m for m, _ in calls]
+        return [(m, tuple(o.shape)) for m, o in calls if isinstance(o, torch.Tensor) and o.ndim == 4 and called.count(m) == 1], out
+
+    def _opened(self, body, outputs, x):
+        "`outputs` where a module that makes the maps more than half as small gives way to its parts, as far as there are any."
+        closed = set()
+        while True:
+            before, wide = x.shape[-2], None
+            for module, shape in outputs:
+                size = _as_chw(shape, tuple(x.shape[-2:]))[1]
+                if before / size > 2.2 and module not in closed and list(module.children()):
+                    wide = module
+                    break
+                before = size
+            if not outputs and not closed and list(body.children()):          # nothing among the children returns maps: look inside
+                closed.add(body)
+                outputs = self._traced(body, [g for m in body.children() for g in m.children()], x)[0]
+                continue
+            if wide is None:
+                return outputs
+            closed.add(wide)
+            parts, _ = self._traced(body, list(wide.children()), x)
+            i = next(i for i, (m, _) in enumerate(outputs) if m is wide)
+            outputs = [*outputs[:i], *parts, *outputs[i:]]
+
+
+def _as_chw(shape, img_size):
+    "(C, H, W) of maps of shape (B,C,H,W), or (B,H,W,C) as some transformers have them inside."
+    _, a, b, c = shape
+    h, w = img_size
+
+    def badness(height, width):          # how far from the same share of height and width
+        return abs(height / h - width / w) if height <= h + 2 and width <= w + 2 else 9.0
+    return (c, a, b) if badness(a, b) < badness(b, c) else (a, b, c)
+
+
+class DynamicUnet(nn.Module):
+    """A U-Net around `encoder`, a body whose maps get smaller step by step: pictures (B,n_in,H,W) of any size -> (B,n_out,H,W).
+
+    n_out: channels of the result. img_size: (height, width) of typical pictures; other sizes work as well. blur: smooth upsampled
+    maps, blur_final: those of the last step too. self_attention: in the third step from the end. y_range: (low, high) of a scaled
+    sigmoid at the end. last_cross: the picture itself joins at the end, followed by a residual block. bottle: which has half the
+    channels inside. act_cls, norm_type: of all new layers (norm_type None: batch norm, and weight norm for upsampling). init: of the
+    new convolutions.
+
+    `model[0]` is the encoder and `model[1:]` everything else, for splitters.
+    """
+
+    def __init__(self, encoder, n_out, img_size, blur=False, blur_final=True, self_attention=False, y_range=None, last_cross=True,
+                 bottle=False, act_cls=nn.ReLU, init=nn.init.kaiming_normal_, norm_type=None, n_in=3):
+        super().__init__()
+        h, w = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+        probe = (h, w + 32 if h == w else w)                                    # not square, so that height and channels can be told apart
+        levels = _try_levels(encoder, (probe, (h, w)), n_in)
+        self._skip_names = [_name_of(encoder, m) for m in levels.modules]       # names: a copy of the model has an encoder of its own
+        self._channels, self.last_cross = list(levels.channels), last_cross
+        options = {"act_cls": act_cls, "norm_type": norm_type}
+        shuffle = {"act_cls": act_cls, "norm_type": NormType.Weight if norm_type is None else norm_type}
+        ni = levels.out.shape[1]
+        middle = nn.Sequential(_conv(ni, ni * 2, **options), _conv(ni * 2, ni, **options))
+        layers = [encoder, nn.Sequential(BatchNorm(ni), nn.ReLU(), middle)]
+        if init is not None:
+            apply_init(middle, init)
+        n = len(levels.modules)
+        for i in range(n):
+            final = i == n - 1
+            block = UnetBlock(ni, levels.channels[n - 1 - i], final_div=not final, blur=blur and (blur_final or not final),
+                              self_attention=self_attention and i == max(n - 3, 0), init=init, **options)
+            layers.append(block)
+            ni = block.out_c
+        self.n_blocks = n
+        scale, ups = levels.probe[0] / levels.sizes[0][0], []
+        while scale > 1.5:                                                  # the encoder's first map is smaller than the picture
+            ups.append(PixelShuffle_ICNR(ni, **shuffle))
+            scale /= 2
+        layers.append(nn.Sequential(*ups))
+        ni += n_in if last_cross else 0
+        end = [ResBlock(1, ni, ni, nh2=ni // 2 if bottle else ni, act_cls=act_cls,
+                        norm_type=NormType.Batch if norm_type is None else norm_type)] if last_cross else []
+        end.append(ConvLayer(ni, n_out, ks=1, act_cls=None, norm_type=None))
+        if init is not None:
+            apply_init(nn.Sequential(*end), init)
+        layers.append(nn.Sequential(*end, *([] if y_range is None else [SigmoidRange(*y_range)])))
+        if y_range is not None and init is not None:
+            calm_before_range(layers[-1])
+        self.layers = nn.ModuleList(layers)
+
+    def __getitem__(self, i):
+        return self.layers[i]
+
+    def __len__(self):
+        return len(self.layers)
+
+    def forward(self, x):
+        encoder, middle, *blocks, ups, end = self.layers
+        with hook_outputs([encoder.get_submodule(name) for name in self._skip_names], detach=False) as hooks:
+            out = encoder(x)
+            skips = hooks.stored
+        out = middle(out)
+        for block, skip, c in zip(blocks, reversed(skips), reversed(self._channels), strict=True):
+            out = block(out, skip if skip.shape[1] == c else skip.movedim(-1, 1))
+        out = ups(out)
+        if out.shape[-2:] != x.shape[-2:]:
+            out = F.interpolate(out, x.shape[-2:], mode="nearest")
+        return end(torch.cat([out, x.to(out.dtype)], 1) if self.last_cross else out)
+
+    def __repr__(self):
+        return f"DynamicUnet({type(self.layers[0]).__name__}, {plural(self.n_blocks, 'step')})"
+
+
+def _name_of(body, module):
+    return next(name for name, m in body.named_modules() if m is module)
+
+
+def _try_levels(encoder, sizes, n_in):
+    "`_Levels` of the encoder for the first of `sizes` that it takes."
+    error = None
+    for size in sizes:
+        try:
+            levels = _Levels(encoder, size, n_in)
+            levels.probe = size
+            return levels
+        except (RuntimeError, AssertionError) as e:           # some networks take only pictures of one size
+            error = e
+    raise ValueError(f"the body {type(encoder).__name__} does not run on a picture of {n_in} channels and {sizes[-1][0]} x {sizes[-1][1]} "
+                     f"pixels: {error}") from error
+
+
+def create_unet_model(arch, n_out, img_size, pretrained=True, weights=None, cut=None, n_in=3, **unet_args):
+    "A `DynamicUnet` on the body of `arch` for pictures of `img_size`. See `create_body`; unet_args: of `DynamicUnet`."
+    body = create_body(arch, n_in, pretrained, cut, weights)
+    return DynamicUnet(body, n_out, img_size, n_in=n_in, **unet_args)
+
+
+def _image_size(dls):
+    batch = dls.one_batch()
+    x = batch[0] if isinstance(batch, (tuple, list)) else batch
+    if not isinstance(x, torch.Tensor) or x.ndim != 4:
+        raise ValueError(f"unet_learner needs batches whose first element is pictures (B,C,H,W); received {describe(x)}")
+    return tuple(x.shape[-2:])
+
+
+def unet_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weights=None, loss_func=None, opt_func=Adam, lr=1e-3,
+                 splitter=None, cbs=None, metrics=None, path=None, model_dir="models", wd=None, wd_bn_bias=False, train_bn=True,
+                 moms=(0.95, 0.85, 0.95), cut=None, blur=False, blur_final=True, self_attention=False, y_range=None, last_cross=True,
+                 bottle=False, act_cls=nn.ReLU, init=nn.init.kaiming_normal_, norm_type=None, n_in=3):
+    """A `Learner` on `dls` with a `DynamicUnet` on the body of `arch`: a prediction for every pixel. If pretrained, the body starts frozen.
+
+    n_out: channels of the result, default: what `dls` says, the number of codes. normalize, pretrained, weights, cut and the arguments
+    of `Learner`: as for `vision_learner`. With y_range the model begins with predicting the mean target of a training batch. The rest: see
+    `DynamicUnet`.
+    """
+    def make(n_out, pretrained):
+        model = create_unet_model(arch, n_out, _image_size(dls), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, blur=blur,
+                                  blur_final=blur_final, self_attention=self_attention, y_range=y_range, last_cross=last_cross,
+                                  bottle=bottle, act_cls=act_cls, init=init, norm_type=norm_type)
+        if y_range is not None and init is not None and (mean := mean_target(dls, n_out, maps=True)) is not None:
+            start_head_at(model[-1], mean)
+        return model
+    return build_learner("unet_learner", make, dls, arch, normalize, n_out, pretrained, weights, cut, n_in, splitter, loss_func=loss_func,
+                         opt_func=opt_func, lr=lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias,
+                         train_bn=train_bn, moms=moms)

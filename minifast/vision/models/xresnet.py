@@ -1,0 +1,84 @@
+"""Residual networks with the changes of "Bag of Tricks" (He et al. 2018, https://arxiv.org/abs/1812.01187).
+
+Three 3x3 convolutions instead of one 7x7 at the start; shortcuts that average instead of skipping pixels; the last norm of each block
+starts at 0, so that a block starts as the identity. There are no pretrained weights: they are for training from scratch.
+"""
+from torch import nn
+
+from ...nn.conv import ConvLayer, Flatten, ResBlock, init_default
+
+__all__ = ["XResNet", "xresnet18", "xresnet34", "xresnet50", "xresnet101", "xresnet152"]
+
+
+class XResNet(nn.Sequential):
+    """A residual network: stem, pooling, stages of blocks, pooling, linear layer. Pictures (B,n_in,H,W) -> (B,n_out).
+
+    block: makes a block, called as `ResBlock`. expansion: 1, or 4 for blocks with a bottleneck. layers: blocks in each stage. p: dropout
+    before the linear layer. widths: channels of each stage (times `expansion` and `widen`); default 64, 128, 256, 512, half of the
+    last for each further one. stem_szs: channels of the convolutions of the stem; the first has `stride`. sa: a self-attention layer in the
+    first stage. act_cls: the activation. ks: kernel size in the blocks. block_args: for `block`, such as reduction=16.
+
+    For 28x28 pictures: `XResNet(layers=[1, 1, 1, 1], widths=(32, 64, 128, 256), stem_szs=(16, 32, 32), n_in=1, n_out=10)`.
+    """
+
+    def __init__(self, block=ResBlock, expansion=1, layers=(2, 2, 2, 2), p=0.0, n_in=3, n_out=1000, stem_szs=(32, 32, 64), widen=1.0,
+                 widths=None, sa=False, act_cls=nn.ReLU, ks=3, stride=2, **block_args):
+        if widths is None:
+            widths = [64, 128, 256, 512, *[256] * (len(layers) - 4)][:len(layers)]
+        if not layers or len(widths) < len(layers) or not stem_szs:
+            raise ValueError(f"XResNet(layers={layers}, widths={widths}, stem_szs={stem_szs}): at least one stage and one stem convolution,"
+                             " and a width for each stage")
+        sizes = [n_in, *stem_szs]
+        stem = [ConvLayer(sizes[i], sizes[i + 1], ks=3, stride=stride if i == 0 else 1, act_cls=act_cls) for i in range(len(stem_szs))]
+        widths = [int(w * widen) for w in widths[:len(layers)]]
+        ni, stages = stem_szs[-1] // expansion, []
+        for i, (n, nf) in enumerate(zip(layers, widths, strict=True)):
+            blocks = []
+            for j in range(n):
+                attends = sa and i == max(len(layers) - 4, 0) and j == n - 1
+                blocks.append(block(expansion, ni, nf, stride=2 if i and j == 0 else 1, sa=attends, act_cls=act_cls, ks=ks, **block_args))
+                ni = nf
+            stages.append(nn.Sequential(*blocks))
+        super().__init__(*stem, nn.MaxPool2d(3, stride=2, padding=1), *stages, nn.AdaptiveAvgPool2d(1), Flatten(), nn.Dropout(p),
+                         nn.Linear(ni * expansion, n_out))
+        for m in self.modules():
+            if isinstance(m, (nn.Conv2d, nn.Linear)):
+                init_default(m)
+
+    def __getitem__(self, i):
+        "Layer `i`; of a slice, an `nn.Sequential` (a part is no whole network)."
+        return nn.Sequential(*list(self)[i]) if isinstance(i, slice) else super().__getitem__(i)
+
+
+def _make(name, pretrained, expansion, layers, kwargs):
+    if pretrained:
+        raise ValueError(f"there are no pretrained weights of {name}: pass pretrained=False to start from random weights")
+    return XResNet(**{"expansion": expansion, "layers": layers, **kwargs})
+
+
+def xresnet18(pretrained=False, **kwargs):
+    "`XResNet` with 2, 2, 2, 2 blocks; kwargs: its arguments, such as sa, act_cls, n_in, n_out."
+    return _make("xresnet18", pretrained, 1, (2, 2, 2, 2), kwargs)
+
+
+def xresnet34(pretrained=False, **kwargs):
+    "`XResNet` with 3, 4, 6, 3 blocks."
+    return _make("xresnet34", pretrained, 1, (3, 4, 6, 3), kwargs)
+
+
+def xresnet50(pretrained=False, **kwargs):
+    "`XResNet` with 3, 4, 6, 3 bottleneck blocks."
+    return _make("xresnet50", pretrained, 4, (3, 4, 6, 3), kwargs)
+
+
+def xresnet101(pretrained=False, **kwargs):
+    "`XResNet` with 3, 4, 23, 3 bottleneck blocks."
+    return _make("xresnet101", pretrained, 4, (3, 4, 23, 3), kwargs)
+
+
+def xresnet152(pretrained=False, **kwargs):
+    "`XResNet` with 3, 8, 36, 3 bottleneck blocks."
+    return _make("xresnet152", pretrained, 4, (3, 8, 36, 3), kwargs)
+
+
+XRESNETS = {f.__name__: f for f in (xresnet18, xresnet34, xresnet50, xresnet101, xresnet152)}

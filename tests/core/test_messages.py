@@ -1,0 +1,86 @@
+"""The words of error messages."""
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from minifast.core.messages import add_note, describe, did_you_mean, plural, reject_unknown
+
+
+def test_did_you_mean_suggests_only_what_is_near():
+    assert did_you_mean("acuracy", ["error_rate", "accuracy"]) == "; did you mean 'accuracy'?"
+    assert did_you_mean("zzz", ["error_rate", "accuracy"]) == ""
+    assert did_you_mean(3, [31, 4]) == "; did you mean '31'?"          # names need not be strings
+
+
+@pytest.mark.parametrize("value, phrase", [
+    (torch.zeros(2, 3), "float32[2,3] on cpu"),
+    (torch.tensor(1), "int64[] on cpu"),
+    (np.zeros((4, 1), dtype="uint8"), "uint8[4,1]"),
+    ((torch.zeros(2), 1), "tuple of 2 (float32[2] on cpu, int 1)"),
+    ([1, 2, 3, 4, 5], "list of 5 (int 1, int 2, int 3, int 4, ...)"),
+    ({"x": torch.zeros(1), "n": 2}, "dict of x=float32[1] on cpu, n=int 2"),
+    ("cat", "str 'cat'"),
+    (None, "NoneType None"),
+    (Image.new("RGB", (6, 4)), "Image RGB 6x4 (width x height)"),
+])
+def test_describe(value, phrase):
+    assert describe(value) == phrase
+
+
+def test_describe_is_short():
+    text = describe("x" * 1000)
+    assert text.startswith("str 'xxx") and text.endswith("...") and len(text) < 100
+
+
+def test_reject_unknown_names_every_stranger_at_once():
+    reject_unknown({"bs": 4}, ["bs", "shuffle"], "DataLoader(...)")
+    with pytest.raises(TypeError) as e:
+        reject_unknown({"suffle": True, "zz": 1}, ["shuffle", "bs"], "DataLoader(...)")
+    assert str(e.value) == ("DataLoader(...) does not take suffle=bool True; did you mean 'shuffle'? nor zz=int 1. "
+                            "It takes: bs, shuffle.")
+    with pytest.raises(TypeError, match=r"suffle=bool True; did you mean 'shuffle'\? It takes: bs, shuffle\.$"):
+        reject_unknown({"suffle": True}, ["shuffle", "bs"], "DataLoader(...)")
+
+
+def test_add_note_is_printed_with_the_error():
+    import traceback
+    error = ValueError("wrong")
+    add_note(error, "in Callback.after_batch")
+    assert "wrong\nin Callback.after_batch" in "".join(traceback.format_exception_only(ValueError, error))
+
+
+class OldError(Exception):
+    "An error as Python 3.10 knows it."
+    add_note = property(lambda self: (_ for _ in ()).throw(AttributeError("add_note")))
+
+
+@pytest.mark.parametrize("error, text", [(OldError("wrong", 7), "wrong\nthe note"), (OldError(), "OldError\nthe note")])
+def test_add_note_before_python_311(error, text):
+    rest = error.args[1:]
+    add_note(error, "the note")
+    assert error.args == (text, *rest)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no notes")
+def test_add_note_keeps_the_arguments():
+    error = KeyError("k")
+    add_note(error, "n")
+    assert error.args == ("k",)
+
+
+@pytest.mark.parametrize("n, noun, text", [(1, "item", "1 item"), (3, "batch", "3 batches"), (0, "item", "0 items"),
+                                           (1234567, "class", "1,234,567 classes"), (2, "box", "2 boxes")])
+def test_plural(n, noun, text):
+    assert plural(n, noun) == text
+
+
+def test_a_note_reaches_the_text_of_an_os_error_on_old_pythons():
+    class Old(FileNotFoundError):
+        add_note = property()                     # as on Python 3.10: there is no such method
+
+    error = Old(2, "No such file")
+    add_note(error, "in transform Resize")
+    assert "in transform Resize" in str(error)

@@ -1,0 +1,358 @@
+"""Threads make the same batches as processes and as no workers, end when nobody wants them, and reuse memory only when it is free."""
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset, TensorDataset
+from torchvision.transforms import v2
+
+from minifast.data.dataloader import DataLoader
+from minifast.data.datasets import Datasets, TfmdLists
+from minifast.data.engine.buffers import BufferPool, holders
+from minifast.data.engine.threads import BatchThreads, one_torch_thread
+from minifast.data.transforms import RandTransform
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes can be forked on Linux")
+
+
+class Noise(RandTransform):
+    "Draws from the generator of the sample."
+    split_idx = None
+
+    def draw(self, sample, rng, split_idx):
+        return {"v": float(rng.random())}
+
+    def encodes(self, x: float, v):
+        return x + v
+
+
+def noisy(n=23):
+    return TfmdLists(range(n), [float, Noise()])
+
+
+def loader(dataset, **kwargs):
+    return DataLoader(dataset, **{"bs": 4, "device": "cpu", **kwargs})
+
+
+def threads_alive():
+    return [t for t in threading.enumerate() if t.name.startswith("minifast-loader")]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    deadline = time.monotonic() + 5
+    while threads_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not threads_alive()
+
+
+# -- the same batches -------------------------------------------------------------------------------------------------------------
+
+@linux
+def test_the_same_batches_whatever_makes_them():
+    kinds = [(0, None), (1, "thread"), (2, "thread"), (5, "thread"), (2, "process")]
+    found = []
+    for n, kind in kinds:
+        dl = loader(noisy(), shuffle=True, seed=3, num_workers=n, worker_type=kind)
+        assert (dl.num_workers, dl.worker_type) == (n, kind if n else None)
+        found.append([torch.cat(list(dl)) for _ in range(3)])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+    assert not torch.equal(found[0][0], found[0][1])
+
+
+def test_functions_of_any_kind():
+    seen = []
+    dl = loader(Datasets(range(9), [[lambda i: torch.full((3,), i)], [lambda i: (seen.append(threading.current_thread().name), i)[1]]]),
+                num_workers=2, worker_type="thread")
+    assert torch.cat([b[1] for b in dl]).tolist() == list(range(9))
+    assert sum(n.startswith("minifast-loader") for n in seen) == 9
+    assert repr(dl).endswith("num_workers=2 (threads)")
+
+
+def test_before_batch_collate_and_resuming():
+    def dl():
+        return loader(noisy(), shuffle=True, seed=1, num_workers=2, worker_type="thread", before_batch=lambda samples: samples[::-1],
+                      collate_fn=lambda samples: {"x": torch.tensor(samples)})
+    whole = [b["x"] for b in dl()]
+    half = dl()
+    it = iter(half)
+    first = [next(it)["x"] for _ in range(2)]
+    state = half.state_dict()
+    other = dl()
+    other.load_state_dict(state)
+    rest = [b["x"] for b in other]
+    assert all(torch.equal(a, b) for a, b in zip(first + rest, whole, strict=True))
+    del it
+
+
+def test_two_loops_at_once():
+    dl = loader(range(8), bs=2, num_workers=2, worker_type="thread")
+    assert [(a.tolist(), b.tolist()) for a, b in zip(dl, dl, strict=True)] == [([i, i + 1],) * 2 for i in (0, 2, 4, 6)]
+
+
+# -- errors, and the end ----------------------------------------------------------------------------------------------------------
+
+def test_errors_come_in_their_turn_and_name_the_item():
+    dl = loader(Datasets(["1", "2", "3", "x", "5", "y"], [[int]]), bs=2, num_workers=2, worker_type="thread")
+    it = iter(dl)
+    assert next(it)[0].tolist() == [1, 2]
+    with pytest.raises(ValueError, match="invalid literal for int.*'x'") as e:
+        next(it)
+    text = "".join([str(e.value), *getattr(e.value, "__notes__", [])])
+    assert "item 3, 'x'" in text and any("_fetch" in str(f.name) for f in e.traceback)
+    assert not threads_alive()
+
+
+class Odd(Exception):
+    def __init__(self, a, b):
+        super().__init__(a, b)
+
+
+def test_an_error_arrives_as_it_is():
+    def fail(i):
+        raise Odd(1, 2)
+    with pytest.raises(Odd):
+        list(loader(TfmdLists(range(4), fail), num_workers=2, worker_type="thread"))
+    with pytest.raises(ValueError, match="different shapes.*item 1"):
+        list(loader(TfmdLists(range(4), lambda i: torch.zeros(i + 1)), num_workers=2, worker_type="thread"))
+
+
+@pytest.mark.parametrize("how", ["break", "error", "interrupt", "forgotten"])
+def test_threads_end_with_the_loop(how):
+    dl = loader(noisy(200), bs=2, num_workers=3, worker_type="thread")
+    if how == "break":
+        for _ in dl:
+            break
+        assert not threads_alive()
+    elif how == "forgotten":
+        it = iter(dl)
+        next(it)
+        assert len(threads_alive()) == 3
+        del it
+    else:
+        error = KeyboardInterrupt if how == "interrupt" else RuntimeError
+        with pytest.raises(error):
+            for _ in dl:
+                raise error
+    deadline = time.monotonic() + 2
+    while threads_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not threads_alive()
+
+
+def test_the_interpreter_ends_with_a_loop_left_open():
+    code = ("import time\nfrom minifast.data.dataloader import DataLoader\n"
+            "class Slow:\n    def __len__(self): return 1000\n    def __getitem__(self, i): time.sleep(0.01); return i\n"
+            "it = iter(DataLoader(Slow(), bs=2, num_workers=4, worker_type='thread', device='cpu'))\nprint(next(it).tolist())")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.strip() == "[0, 1]" and not done.stderr, done.stderr
+
+
+class Counts(Dataset):
+    def __init__(self, n):
+        self.n, self.made = n, 0
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        self.made += 1
+        return i
+
+
+def test_at_most_two_batches_for_each_thread_in_advance():
+    ds = Counts(400)
+    it = iter(loader(ds, bs=4, num_workers=3, worker_type="thread"))
+    next(it)
+    time.sleep(0.3)
+    assert ds.made == 4 * (1 + 2 * 3)
+    next(it)
+    time.sleep(0.1)
+    assert ds.made == 4 * (2 + 2 * 3)
+    del it
+
+
+def test_a_worker_that_never_comes_back():
+    stuck = threading.Event()
+    dl = loader(TfmdLists(range(4), lambda i: stuck.wait(3)), bs=2, num_workers=1, worker_type="thread", timeout=0.2)
+    with pytest.raises(RuntimeError, match="timed out after 0.2 seconds") as e:
+        stuck_for = threading.Timer(1.5, stuck.set)
+        stuck_for.start()
+        next(iter(dl))
+    assert "num_workers=0 shows where it stops" in "".join([str(e.value), *getattr(e.value, "__notes__", [])])
+
+
+# -- the choice -------------------------------------------------------------------------------------------------------------------
+
+def test_what_is_chosen():
+    assert loader(TensorDataset(torch.zeros(9))).worker_type is None
+    if sys.platform.startswith("linux"):
+        assert loader(noisy(), num_workers=2).worker_type == "process"
+    dl = loader(noisy(), num_workers=0)
+    assert dl.worker_type is None
+    dl.num_workers = 2                                   # changed by hand
+    assert len(torch.cat(list(dl))) == 23 and dl.worker_type is not None
+
+
+@pytest.mark.parametrize(("kwargs", "words"), [
+    ({"worker_type": "threads"}, "worker_type='threads': it is 'thread', 'process' or None"),
+    ({"worker_type": "thread", "num_workers": 2, "multiprocessing_context": "fork"}, "which is for processes: give one of them"),
+    ({"cache": "ram", "worker_type": "process", "num_workers": 2}, "cache='ram' and worker_type='process'"),
+    ({"after_item": v2.RandomHorizontalFlip(), "worker_type": "thread", "num_workers": 2}, "draws from torch's global random stream"),
+])
+def test_refused(kwargs, words):
+    with pytest.raises(ValueError, match=words):
+        loader(noisy(), **kwargs)
+
+
+class Pictures(RandTransform):
+    "Stands for the step that makes tensors of pictures."
+    loads_pictures = True
+
+    def encodes(self, x: float):
+        return x
+
+
+@linux
+def test_what_draws_from_a_global_stream_gets_processes():
+    for draw in (lambda x: x + random.random(), lambda x: x + np.random.rand(), lambda x: x + torch.rand(()).item()):
+        batches = []
+        for n in (None, 0):
+            dl = loader(TfmdLists(range(9), [float, draw]), after_item=Pictures(), num_workers=n, seed=1)
+            assert dl.worker_type == ("thread" if n is None else None)
+            before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+            batches.append(torch.cat(list(dl)))
+            assert random.getstate() == before[0] and np.random.get_state()[1].tolist() == before[1]
+            assert torch.equal(torch.get_rng_state(), before[2])
+            assert dl.worker_type == ("process" if n is None else None)
+        assert torch.equal(*batches)
+    dl = loader(TfmdLists(range(9), [float, lambda x: x + 1]), after_item=Pictures())
+    assert torch.cat(list(dl)).tolist() == list(range(1, 10)) and dl.worker_type == "thread"
+
+
+# -- torch's threads --------------------------------------------------------------------------------------------------------------
+
+@linux
+def test_one_torch_thread_is_for_this_thread_only():
+    before = torch.get_num_threads()
+    seen = {}
+    with one_torch_thread():
+        seen["inside"] = torch.get_num_threads()
+        other = threading.Thread(target=lambda: seen.update(other=torch.get_num_threads()))
+        other.start()
+        other.join()
+    assert seen["inside"] == 1 and torch.get_num_threads() == before and seen["other"] >= 1
+    seen = []
+    list(loader(TfmdLists(range(4), lambda i: seen.append(torch.get_num_threads()) or i), num_workers=2, worker_type="thread"))
+    assert seen.count(1) >= 4 and torch.get_num_threads() == before
+
+
+# -- memory that is used again ----------------------------------------------------------------------------------------------------
+
+BIG = 4, 3, 400, 400
+
+
+def test_memory_comes_back_when_nobody_holds_it():
+    pool = BufferPool()
+    for channels_last in (False, True):
+        a = pool.empty(BIG, torch.uint8, channels_last)
+        assert a.shape == BIG and a.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+        at = a.data_ptr()
+        assert pool.empty(BIG, torch.uint8, channels_last).data_ptr() != at
+        part = a[1:2, :, 3]
+        del a
+        assert pool.empty(BIG, torch.uint8, channels_last).data_ptr() != at           # a view holds it
+        del part
+        taken = [pool.empty(BIG, torch.uint8, channels_last) for _ in range(2)]
+        assert at in [t.data_ptr() for t in taken]
+        smaller = pool.empty((2, *BIG[1:]), torch.uint8, channels_last)
+        assert smaller.shape[0] == 2
+        del taken, smaller
+
+
+def test_memory_that_a_graph_or_an_array_holds_is_not_given_out():
+    pool = BufferPool()
+    x = pool.empty(BIG)
+    at = x.data_ptr()
+    w = torch.ones(1, requires_grad=True)
+    y = (x * w).sum()
+    del x
+    assert pool.empty(BIG).data_ptr() != at              # needed for the gradient of w
+    y.backward()
+    del y
+    held = [pool.empty(BIG) for _ in range(2)]
+    assert at in [t.data_ptr() for t in held]
+    array = next(t for t in held if t.data_ptr() == at).numpy()
+    del held
+    assert pool.empty(BIG).data_ptr() != at and array.shape == BIG
+    del array
+    assert holders(pool._kept[0][1]) == 1
+
+
+def test_small_tensors_and_many_tensors():
+    pool = BufferPool(limit=2)
+    assert pool.empty((3, 3)).shape == (3, 3) and not pool._kept
+    held = [pool.empty(BIG) for _ in range(4)]
+    assert len(pool._kept) == 2 and len({t.data_ptr() for t in held}) == 4
+    del held
+    pool.clear()
+    assert not pool._kept
+
+
+class Planes(Dataset):
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, i):
+        return torch.full((3, 300, 300), i, dtype=torch.uint8).contiguous()
+
+
+@pytest.mark.parametrize("n", [0, 2])
+def test_batches_that_are_kept_are_not_written_over(n):
+    dl = loader(Planes(), bs=4, num_workers=n, worker_type="thread" if n else None)
+    kept = list(dl)
+    again = [b.clone() for b in dl]
+    assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True)) and len({b.data_ptr() for b in kept}) == 6
+    del kept
+    places = set()
+    for _ in range(4):
+        for b in dl:
+            places.add(b.data_ptr())
+            assert (b == b[:, :1, :1, :1]).all()
+    assert len(places) <= 12                             # of 24 batches: memory is used again
+
+
+def test_iterator_by_hand():
+    class Fetches:
+        def begin(self, key):
+            return [None] * len(key[2])
+
+        def fill(self, key, positions, samples, skipped, stopped):
+            for k in positions:
+                samples[k] = key[2][k] * 10
+
+        def finish(self, key, samples, skipped):
+            return list(samples)
+
+    it = BatchThreads(Fetches(), iter([(0, n, [n, n + 1], None) for n in range(5)]), 2)
+    assert list(it) == [[10 * n, 10 * n + 10] for n in range(5)]
+    assert list(BatchThreads(Fetches(), iter(()), 2)) == []
+
+    def failing():
+        yield 0, 0, [1, 2], None
+        yield 0, 1, [3, 4], None
+        raise OSError("the order is on another disk")
+
+    it = BatchThreads(Fetches(), failing(), 2)
+    assert [next(it), next(it)] == [[10, 20], [30, 40]]
+    with pytest.raises(OSError, match="another disk"):
+        next(it)
+    assert os.getpid()

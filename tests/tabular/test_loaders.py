@@ -1,0 +1,206 @@
+"""Batches of tables: right rows, right order, no rows lost; factories; what is refused."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import SubsetRandomSampler
+
+from minifast.core.seeds import set_seed
+from minifast.data.dataloader import DataLoader
+from minifast.data.engine.samplers import WeightedSampler
+from minifast.data.loaders import DataLoaders
+from minifast.data.splitters import RandomSplitter
+from minifast.tabular.dataloader import TabDataLoader, TableDataLoaders
+from minifast.tabular.frames import TabularPandas
+from minifast.tabular.loaders import TabularDataLoaders
+from minifast.tabular.procs import Categorify, FillMissing, Normalize
+from minifast.tabular.splits import random_split
+
+
+@pytest.fixture
+def df():
+    return pd.DataFrame({"k": [f"v{i % 7}" for i in range(50)], "x": np.arange(50.0), "z": [1, 2] * 25, "y": ["p", "q"] * 25})
+
+
+@pytest.fixture
+def to(df):
+    return TabularPandas(df, [Categorify], ["k", "z"], ["x"], "y", splits=(list(range(33)), list(range(33, 50))))
+
+
+def rows(batches):
+    return [int(v) for b in batches for v in b[1][:, 0]]
+
+
+def test_every_row_once_and_in_step(to):
+    dls = to.dataloaders(bs=8)
+    assert isinstance(dls, TableDataLoaders) and isinstance(dls.train, TabDataLoader) and isinstance(dls.train, DataLoader)
+    batches = list(dls.train)
+    assert sorted(rows(batches)) == [*range(33)][:33] or len(rows(batches)) == 32          # 33 = 4 * 8 + 1: a last batch of one is dropped
+    assert [len(b[0]) for b in batches] == [8] * 4 and rows(batches) != sorted(rows(batches))
+    codes, numbers, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    index = numbers[:, 0].long()
+    assert torch.equal(codes[:, 0], index % 7 + 1) and torch.equal(codes[:, 1], index % 2 + 1) and torch.equal(y, index % 2)
+    assert rows(dls.valid) == list(range(33, 50)) and [len(b[0]) for b in dls.valid] == [8, 8, 1]
+    assert [len(b[0]) for b in dls.train.new(bs=10)] == [10, 10, 10, 3] and len(dls.train.new(bs=10, drop_last=True)) == 3
+    assert codes.dtype == torch.int64 and dls.n_inp == 2 and dls.c == 2 and list(dls.vocab) == ["p", "q"] and dls.bs == 8
+    assert list(dls.classes["z"]) == ["#na#", 1, 2] and "TabDataLoader: 33 items" in repr(dls)
+
+
+def test_the_order_is_seeded_and_can_be_resumed(to):
+    set_seed(1)
+    first = rows(to.dataloaders(bs=8).train)
+    set_seed(1)
+    dl = to.dataloaders(bs=8).train
+    assert rows(dl) == first and rows(dl) != first                                        # another order in the next epoch
+    fixed = [rows(to.dataloaders(bs=8, seed=5).train) for _ in range(2)]
+    assert fixed[0] == fixed[1] != first
+    dl = to.dataloaders(bs=8, seed=5).train
+    it = iter(dl)
+    next(it), next(it)
+    state = dl.state_dict()
+    again = to.dataloaders(bs=8, seed=5).train
+    again.load_state_dict(state)
+    assert rows(again) == fixed[0][16:]
+
+
+def test_one_batch_leaves_the_random_streams_alone(to):
+    dls = to.dataloaders(bs=8)
+    before = torch.get_rng_state()
+    a, b = dls.one_batch(), dls.one_batch()
+    assert torch.equal(before, torch.get_rng_state()) and not torch.equal(a[1], b[1])
+
+
+def test_the_rows_of_a_batch_have_names(to):
+    dls = to.dataloaders(bs=8)
+    batch = next(iter(dls.valid))
+    assert [n.split(",")[1] for n in dls.valid.names_of_batch()] == [f" row {int(v)}" for v in batch[1][:, 0]]
+    batch = next(iter(dls.train))
+    assert [n.split(",")[1] for n in dls.train.names_of_batch()] == [f" row {int(v)}" for v in batch[1][:, 0]]
+
+
+def test_samplers_and_parts(to):
+    weights = [1.0] + [0.0] * 32
+    assert set(rows(to.dataloaders(bs=8, sampler=WeightedSampler(weights)).train)) == {0}
+    dl = TabDataLoader(to.train, bs=4, sampler=SubsetRandomSampler([3, 5, 9]))
+    assert sorted(rows(dl)) == [3, 5, 9]
+    assert rows(TabDataLoader(torch.utils.data.Subset(to.valid, [2, 0]), bs=4)) == [35, 33]
+    assert rows(dl.new(to.valid.at([1, 2]))) == [34, 35]
+
+
+def test_batch_transforms(to):
+    dls = to.dataloaders(bs=8, after_batch=lambda x: x * 2 if x.is_floating_point() else x)
+    assert max(rows(dls.valid)) == 98
+    assert max(rows(to.dataloaders(bs=8).with_tfms(lambda x: x * 2 if x.is_floating_point() else x).valid)) == 98
+    plain = to.dataloaders(bs=8)
+    plain.add_tfms(lambda x: x * 2 if x.is_floating_point() else x, "after_batch")
+    assert max(rows(plain.valid)) == 98 and isinstance(plain.new(bs=4), TableDataLoaders)
+    with pytest.raises(ValueError, match="not made item by item; the event is 'after_batch'"):
+        plain.train.add_tfms(abs, "after_item")
+
+
+def test_show_batch_and_decode(to):
+    dls = to.dataloaders(bs=8)
+    shown = dls.show_batch(max_n=3)
+    assert shown.shape == (3, 4) and list(shown) == ["k", "z", "x", "y"]
+    for row in dls.train.show_batch(show=False):
+        assert row["k"] == f"v{int(row['x']) % 7}" and row["y"] == "pq"[int(row["x"]) % 2]
+    b = dls.valid.one_batch()
+    assert dls.decode_batch(b, 2)[0] == {"k": "v5", "z": 2, "x": 33.0, "y": "q"}
+    with pytest.raises(TypeError, match=r"show_batch of a table gives a DataFrame and does not take nrows"):
+        dls.show_batch(nrows=2)
+    with pytest.raises(ValueError, match=r"show_batch\(max_n=0\)"):
+        dls.train.show_batch(max_n=0)
+
+
+def test_test_dl(to, df):
+    dls = to.dataloaders(bs=8)
+    dl = dls.test_dl(df.drop(columns="y"), bs=64)
+    (codes, numbers), = list(dl)
+    assert numbers[:, 0].tolist() == df["x"].tolist() and torch.equal(codes, to.tensors[0])
+    labelled, = list(dls.test_dl(df, with_labels=True, bs=64))
+    assert torch.equal(labelled[2], to.tensors[2]) and len(next(iter(dls.test_dl(df)))) == 2
+    for one in (df.iloc[3], df.iloc[3].to_dict(), [df.iloc[3].to_dict()], df.iloc[[3]]):
+        assert dls.test_dl(one).one_batch()[0].tolist() == codes[[3]].tolist()
+    with pytest.raises(ValueError, match=r"labels in this frame that are not among the 2 classes .*'r'"):
+        dls.test_dl(df.assign(y="r"), with_labels=True)
+    with pytest.raises(ValueError, match=r"lacks 1 column of the training data: 'k'"):
+        dls.test_dl(df[["x", "z"]])
+    with pytest.raises(TypeError, match=r"rows are dicts or Series"):
+        dls.test_dl([1, 2])
+    assert len(list(dls.valid.new(to.new(df).process()))) == 7                              # fastai's way
+
+
+def test_what_has_no_use_here_is_refused(to):
+    with pytest.raises(TypeError, match=r"TabDataLoader takes a TabularPandas; received list"):
+        TabDataLoader([1, 2])
+    with pytest.raises(ValueError, match=r"does not take num_workers, after_item: a batch is one index"):
+        TabDataLoader(to.train, num_workers=2, after_item=abs)
+    with pytest.raises(TypeError, match=r"does not take suffle=bool True; did you mean 'shuffle'\?"):
+        TabDataLoader(to.train, suffle=True)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'batch_sz'"):
+        to.dataloaders(batch_sz=3)
+    with pytest.raises(ValueError, match=r"smaller than one batch: drop_last=True with 33 items and bs=64"):
+        to.dataloaders(bs=64, drop_last=True)
+
+
+# -- factories ---------------------------------------------------------------------------------------------------------------------
+def test_from_df(df):
+    dls = TabularDataLoaders.from_df(df, y_names="y", bs=8)
+    assert dls.classes.keys() == {"k", "z"} and dls.train.dataset.cont_names == ["x"] and len(dls.valid_ds) == 10
+    assert [type(p).__name__ for p in dls.train.dataset.procs] == ["FillMissing", "Categorify", "Normalize"]
+    assert sorted(dls.valid_ds._rows) == sorted(RandomSplitter(0.2)(df)[1])
+    by_index = TabularDataLoaders.from_df(df, y_names="y", valid_idx=[3, 4], bs=8)
+    assert by_index.valid_ds.row_index.tolist() == [3, 4] and len(by_index.train_ds) == 48
+    assert len(TabularDataLoaders.from_df(df, y_names="y", valid_pct=0.5).valid_ds) == 25
+    assert len(TabularDataLoaders.from_df(df, y_names="y", splits=([0, 1, 2, 3], [4])).train_ds) == 4
+    cat_only = TabularDataLoaders.from_df(df, cat_names=["k"], y_names="y")
+    assert cat_only.train.dataset.cont_names == ["x", "z"]                                    # the rest, in the order of the frame
+    other = TabularDataLoaders.from_df(df, y_names="y", seed=3).valid_ds._rows
+    assert sorted(other) != sorted(dls.valid_ds._rows)
+    with pytest.raises(ValueError, match=r"without cont_names takes every column .* but 'k' holds"):
+        TabularDataLoaders.from_df(df, cat_names=["z"], y_names="y")
+    with pytest.raises(ValueError, match=r"valid_idx and valid_pct all say which rows are for validation"):
+        TabularDataLoaders.from_df(df, y_names="y", valid_idx=[1], valid_pct=0.1)
+    with pytest.raises(ValueError, match=r"valid_idx has positions outside 0..49"):
+        TabularDataLoaders.from_df(df, y_names="y", valid_idx=[50])
+    with pytest.raises(TypeError, match=r"valid_idx takes a list of row positions; received"):
+        TabularDataLoaders.from_df(df, y_names="y", valid_idx=0.2)
+    with pytest.raises(ValueError, match=r"y_names: there is no column 'yy'; did you mean 'y'\?"):
+        TabularDataLoaders.from_df(df, y_names="yy")
+
+
+def test_random_split_is_that_of_random_splitter():
+    for n, pct, seed in ((10, 0.2, None), (101, 0.33, 7)):
+        splitter = RandomSplitter(pct) if seed is None else RandomSplitter(pct, seed)
+        assert [list(s) for s in random_split(n, pct, seed)] == [list(s) for s in splitter(range(n))]
+    with pytest.raises(ValueError, match="at least two rows"):
+        random_split(1)
+
+
+def test_from_csv(df, tmp_path):
+    df.to_csv(tmp_path / "t.csv", index=False)
+    dls = TabularDataLoaders.from_csv(tmp_path / "t.csv", path=tmp_path, y_names="y", bs=8)
+    assert dls.path == tmp_path and list(dls.vocab) == ["p", "q"]
+    (tmp_path / "s.csv").write_text("a, b, y\n1.5, u, p\n2.5, v, q\n3.5, u, p\n")
+    assert list(TabularDataLoaders.from_csv(tmp_path / "s.csv", y_names="y", valid_idx=[2]).classes["b"]) == ["#na#", "u", "v"]
+    with pytest.raises(FileNotFoundError, match="there is no file .*none.csv"):
+        TabularDataLoaders.from_csv(tmp_path / "none.csv", y_names="y")
+
+
+def test_the_order_of_columns_is_that_of_the_frame_in_every_process(df):
+    code = ("import pandas as pd\nfrom minifast.tabular.loaders import TabularDataLoaders\n"
+            "df = pd.DataFrame({n: [1.0, 2.0, 3.0] for n in 'zyxwvutabc'})\n"
+            "print(TabularDataLoaders.from_df(df, cat_names=[], y_names='a').train.dataset.cont_names)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONHASHSEED": "7"})
+    assert done.stdout == "['z', 'y', 'x', 'w', 'v', 'u', 't', 'b', 'c']\n"
+
+
+def test_only_training_data(df):
+    to = TabularPandas(df, [Categorify, FillMissing, Normalize], ["k"], ["x"], "y")
+    dls = to.dataloaders(bs=8)
+    assert len(dls) == 1 and dls.valid is None and isinstance(dls, DataLoaders) and len(dls.test_dl(df)) == 7
