@@ -1,0 +1,47 @@
+"""torch's fused operations over lists of tensors, which `torch.optim` uses itself and which have no public name.
+
+Measured (2 cores, resnet18, 62 tensors): an EMA update by `_foreach_lerp_` takes a third of the time of a loop over the tensors.
+Fallback: the same operation tensor by tensor, where a version of torch lacks the name; `tests/core/test_torch_internals.py` forces it.
+"""
+from collections.abc import Sequence
+
+import torch
+
+Tensors = Sequence[torch.Tensor]
+
+
+def _fused(name: str, fallback):
+    return getattr(torch, f"_foreach_{name}", None) or fallback
+
+
+def lerp_(tensors: Tensors, ends: Tensors, weight: float) -> None:
+    "Move each tensor towards its end by the fraction `weight`, in place."
+    _fused("lerp_", lambda xs, ys, w: [x.lerp_(y, w) for x, y in zip(xs, ys, strict=True)])(tensors, ends, weight)
+
+
+def mul_(tensors: Tensors, factor: float | torch.Tensor) -> None:
+    "Multiply each tensor by `factor`, in place."
+    _fused("mul_", lambda xs, f: [x.mul_(f) for x in xs])(tensors, factor)
+
+
+def mul(tensors: Tensors, factor: float | torch.Tensor | Tensors) -> list[torch.Tensor]:
+    "Each tensor times `factor`, or times its own one of several factors."
+    def each(xs, f):
+        return [x * (f[i] if isinstance(f, (list, tuple)) else f) for i, x in enumerate(xs)]
+
+    return list(_fused("mul", each)(tensors, factor))
+
+
+def add_(tensors: Tensors, others: Tensors) -> None:
+    "Add to each tensor its own other one, in place."
+    _fused("add_", lambda xs, ys: [x.add_(y) for x, y in zip(xs, ys, strict=True)])(tensors, others)
+
+
+def copy_(tensors: Tensors, sources: Tensors) -> None:
+    "Copy into each tensor its source, in place."
+    _fused("copy_", lambda xs, ys: [x.copy_(y) for x, y in zip(xs, ys, strict=True)])(tensors, sources)
+
+
+def norm(tensors: Tensors) -> list[torch.Tensor]:
+    "The 2-norm of each tensor, as 0-d tensors."
+    return list(_fused("norm", lambda xs: [x.norm() for x in xs])(tensors))
