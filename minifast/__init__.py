@@ -54,7 +54,12 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)
+__all__ = [
+    "Callback", "CategoryBlock", "ClassificationInterpretation", "CollabDataLoaders", "DataBlock", "DataLoader", "DataLoaders",
+    "Datasets", "ImageBlock", "ImageDataLoaders", "Interpretation", "Learner", "MaskBlock", "MultiCategoryBlock", "Pipeline",
+    "RegressionBlock", "Resize", "SegmentationDataLoaders", "TabularDataLoaders", "TabularPandas", "Transform", "TransformBlock",
+    "URLs", "aug_transforms", "collab_learner", "tabular_learner", "unet_learner", "untar_data", "vision_learner",
+]
 
 
 def __getattr__(name: str) -> Any:

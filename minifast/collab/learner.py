@@ -30,7 +30,6 @@ from ..tabular.procs import Categorify
 from ..tabular.splits import index_split, random_split
 
 
-
 class TabularCollab(TabularPandas):
     "A `TabularPandas` of two category columns, users and items, and a rating; batches are (ids int64 (B, 2), ratings float32 (B,))."
 

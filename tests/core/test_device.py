@@ -114,7 +114,8 @@ import torch
 def touched(*args, **kwargs): raise SystemExit("CUDA was touched")
 torch.cuda.is_available = torch.cuda.init = torch.cuda._lazy_init = torch.cuda.get_device_capability = touched
 torch.backends.mps.is_available = touched
-import minifast.core.device, minifast.core.seeds, minifast.core.nested, minifast.callbacks.base, minifast.core.checkpoint, minifast.core.progress, minifast.data.transforms
+import minifast.core.device, minifast.core.seeds, minifast.core.nested, minifast.core.checkpoint, minifast.core.progress
+import minifast.callbacks.base, minifast.data.transforms
 assert minifast.core.device.defaults.device is None
 print("fine")
 """
