@@ -19,7 +19,7 @@ from .engine.cache import RamCache, make_cache
 from .engine.collate import kinds_after, wrap_kinds
 from .engine.fetch import Fetcher, batch_rng
 from .engine.processes import WORKER_TIMEOUT, Failure, InWorker, end_workers_of, explain_dead_worker
-from .engine.samplers import Batches, InOrder, Shuffled
+from .engine.samplers import Batches, InOrder, Shuffled, repeats_of
 from .engine.threads import BatchThreads
 from .engine.worker_choice import choose_processes, choose_workers, draws_from_global_streams, may_draw_globally
 from .loader_args import LOADER_KEYWORDS, check_loader_args, reject_unknown_loader_args
@@ -79,8 +79,9 @@ class DataLoader(torch.utils.data.DataLoader):
                          drop_last=bool(drop_last), timeout=(WORKER_TIMEOUT if timeout is None else timeout) if workers else 0,
                          multiprocessing_context=context, persistent_workers=bool(processes) and persistent_workers is not False)
         self.num_workers = workers
-        self.epoch, self.epoch_seed, self.kinds = 0, None, None
-        self._stock, self._resume, self._handed_out, self._turn, self._peeks = None, None, 0, 0, 0
+        self.epoch, self.epoch_seed = 0, None
+        self.peeks = 0              #: how many batches were made only to be looked at
+        self._stock, self._resume, self._handed_out, self._turn, self._kinds = None, None, 0, 0, None
         self._kinds_known, self._reported, self._moves, self._buffers, self._fused = False, False, None, None, None
         self._finalizer = None
         self._threads_are_safe = worker_type == "thread" or not may_draw_globally(self._fetcher)
@@ -130,7 +131,20 @@ class DataLoader(torch.utils.data.DataLoader):
     @property
     def is_plain_pass(self):
         "Whether every item comes once, in the order of the dataset and with the transforms of validation."
-        return self.split_idx == 1 and not self._batches.sampler_shuffles and not self._args["drop_last"]
+        return self.split_idx == 1 and not self.shuffles and not self._args["drop_last"]
+
+    @property
+    def shuffles(self):
+        "Whether the order of the items differs from epoch to epoch."
+        return bool(self._batches.sampler_shuffles)
+
+    @property
+    def kinds(self):
+        """What each element of a batch is: the batch's nesting with a `Kind` (a tensor subclass such as `tv_tensors.Image`, and its
+        metadata) or None for each tensor; None if there are plain tensors only. Asked before the first batch, it makes one."""
+        if not self._kinds_known:
+            self.one_batch()
+        return self._kinds
 
     @property
     def n_inp(self):
@@ -162,7 +176,7 @@ class DataLoader(torch.utils.data.DataLoader):
 
     def __repr__(self):
         return (f"{type(self).__name__}: {plural(self.n, 'item')} in {plural(len(self), 'batch')} of {self.bs}, "
-                f"{'shuffled' if self._batches.sampler_shuffles else 'in order'}, num_workers={self.num_workers}"
+                f"{'shuffled' if self.shuffles else 'in order'}, num_workers={self.num_workers}"
                 + (" (threads)" if self.worker_type == "thread" else ""))
 
     # -- iterating --------------------------------------------------------------------------------------------------------------
@@ -194,7 +208,7 @@ class DataLoader(torch.utils.data.DataLoader):
         return self._epoch(fetched, self.epoch_seed, start, self._turn)
 
     def _new_epoch_seed(self):
-        if self.split_idx == 1 and not self._batches.sampler_shuffles:
+        if self.split_idx == 1 and not self.shuffles:
             return 0
         return draw_seed() if self.seed is None else int(item_rng(self.seed, self.epoch).integers(2**63))
 
@@ -292,7 +306,7 @@ class DataLoader(torch.utils.data.DataLoader):
             data = to_device(data, self.device, non_blocking=True)
         if not len(self.after_batch):
             if first:
-                self.kinds, self._kinds_known = batch.kinds, True
+                self._kinds, self._kinds_known = batch.kinds, True
                 self._report_idle([])
             return data
         data, rng = wrap_kinds(data, batch.kinds), batch_rng(epoch_seed, number)
@@ -303,7 +317,7 @@ class DataLoader(torch.utils.data.DataLoader):
                 steps = self._fused[1].trace(data, rng)
                 idle = [g for f, _, applied in steps for g in ([] if applied else [f]) + getattr(f, "idle_members", lambda x: [])(data)]
                 data = steps[-1][1]
-                self.kinds, self._kinds_known = kinds_after(data, batch.kinds), True
+                self._kinds, self._kinds_known = kinds_after(data, batch.kinds), True
                 self._report_idle(list(filter(self._is_meant, idle)))
             else:
                 data = self._fused[1](data, rng)
@@ -342,12 +356,42 @@ class DataLoader(torch.utils.data.DataLoader):
         """One batch, made in this process (no workers are started); each call gives another one, unless the loader always gives the
         same. It takes nothing from the random streams that training draws from."""
         with fixed_seed():
-            seed = draw_seed() if self.seed is None else self.seed
-            self._peeks += 1
-            evaluates = self.split_idx == 1 and not self._batches.sampler_shuffles
-            self._batches.epoch_seed, self._batches.start = 0 if evaluates else int(item_rng(seed, self._peeks, 1).integers(2**63)), 0
-            key = next(iter(self._batches))
-            return self._finish(self._fetcher[key], key[0], 0)
+            seed = self.peek_seed()
+            self._batches.epoch_seed, self._batches.start = 0 if self.split_idx == 1 and not self.shuffles else seed, 0
+            return self._make(next(iter(self._batches)))
+
+    def make_batch(self, indices, seed=0):
+        """The batch of the items `indices` of the dataset, made in this process as an epoch of this seed makes it; an index that comes
+        again is augmented anew. It takes nothing from the random streams that training draws from."""
+        with fixed_seed():
+            return self._make((seed, 0, list(indices), repeats_of(indices)))
+
+    def collate_items(self, indices, seed=0):
+        "What the workers hand over for the items `indices`: a `Batch`, its `data` not yet on the device nor through `after_batch`."
+        return self._fetcher[seed, 0, list(indices), repeats_of(indices)]
+
+    def peek_seed(self):
+        "A seed for something to look at: another one each time (`peeks` counts them), without effect on the streams of training."
+        with fixed_seed():
+            self.peeks += 1
+            return int(item_rng(draw_seed() if self.seed is None else self.seed, self.peeks, 1).integers(2**63))
+
+    def _make(self, key):
+        return self._finish(self._fetcher[key], key[0], key[1])
+
+    def indices_of_batch(self, n=-1):
+        """The indices, in the dataset, of the items of one batch of the epoch in progress, or of the latest one, as a list.
+
+        n: the batch's number from the beginning of the epoch; negative numbers count back from the batch handed out last (-1). Known
+        without asking the workers, because the order is a function of the epoch's seed; None where it is not (samplers of torch's own,
+        and before the first epoch).
+        """
+        if self.epoch_seed is None or not self._batches.is_known:
+            return None
+        number = n + self._handed_out if n < 0 else n
+        if not 0 <= number < len(self):
+            raise IndexError(f"batch {n}: {self._handed_out} of {len(self)} batches of this epoch have been handed out")
+        return self._batches.indices(self.epoch_seed, number)
 
     def items_of_batch(self, n=-1):
         "The items of batch `n` of the epoch in progress (negative: back from the batch handed out last); None if not known."

@@ -6,7 +6,7 @@ import torch
 
 from ..core.messages import describe, did_you_mean
 from ..core.nested import find_bs, map_nested, to_cpu, to_device
-from ..core.seeds import draw_seed, fixed_seed, item_rng
+from ..core.seeds import fixed_seed, item_rng
 from .engine.collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
 from .transforms import Pipeline
 
@@ -16,8 +16,6 @@ _DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "
 
 def decode_batch(loader, b, max_n=9):
     "The first `max_n` items of batch `b` of `loader`, decoded by its batch transforms, item transforms and dataset, as a list of samples."
-    if not loader._kinds_known:
-        loader.one_batch()
     n = min(max_n, find_bs(b))
     b = map_nested(lambda o: o[:n] if isinstance(o, torch.Tensor) and o.ndim else o, b)
     b = to_cpu(loader.after_batch.decode(wrap_kinds(b, loader.kinds)))
@@ -28,10 +26,8 @@ def decode_batch(loader, b, max_n=9):
 
 def repeated_batch(loader, max_n):
     "A batch of one item, `max_n` times, each time augmented differently."
-    with fixed_seed():
-        loader._peeks += 1
-        key = draw_seed() + loader._peeks, 0, [loader._peeks % len(loader.dataset)] * max_n, list(range(max_n))
-        return loader._finish(loader._fetcher[key], key[0], 0)
+    seed = loader.peek_seed()
+    return loader.make_batch([loader.peeks % len(loader.dataset)] * max_n, seed)
 
 
 def pipeline_steps(loader, item=0):
@@ -49,8 +45,7 @@ def pipeline_steps(loader, item=0):
         raise IndexError(f"show_pipeline(item={item}): there are {len(dataset)} items")
     n, steps = item.__index__() % len(dataset), []
     with fixed_seed():
-        loader._peeks += 1
-        rng = item_rng(draw_seed() + loader._peeks, n)
+        rng = item_rng(loader.peek_seed(), n)
         sample = dataset.sample(n, rng) if hasattr(dataset, "sample") else dataset[n]
         steps.append(("as it is read", sample))
         for k, (f, sample, applied) in enumerate(loader.after_item.trace(sample, rng)):

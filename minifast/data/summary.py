@@ -71,7 +71,7 @@ def print_summary(block, source, bs):
         dls = block.dataloaders(source, bs=bs, shuffle=False, num_workers=0)
         loader = dls.train
         try:
-            batch = loader._fetcher[0, 0, list(range(bs)), None]
+            batch = loader.collate_items(range(bs))
         except Exception as e:
             steps.line(f"FAILED: {type(e).__name__}: {e}")
             raise

@@ -5,6 +5,7 @@ import torch
 
 from ..core.messages import describe, plural
 from ..core.nested import leaves, split_batch
+from ..data.dataloader import DataLoader
 from ..data.rows import Rows
 from ..learner.inference import loader_for
 
@@ -24,11 +25,8 @@ def base_items(dataset):
 
 def batch_of(dl, indices):
     "A batch of the items `indices` of the dataset of `dl`, as validation sees them."
-    fetcher = getattr(dl, "_fetcher", None)
-    if fetcher is not None:
-        if not dl._kinds_known:
-            dl.one_batch()
-        return dl._finish(fetcher[0, 0, list(indices), None], 0, 0)
+    if isinstance(dl, DataLoader):
+        return dl.make_batch(indices)
     return dl.collate_fn([dl.dataset[i] for i in indices])
 
 

@@ -171,7 +171,7 @@ def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
 
 def _place_of_targets(dl):
     "'mask', 'points' or 'boxes' where the targets of a loader have a place in a picture, else None."
-    if not hasattr(dl, "kinds") or "torchvision.tv_tensors" not in sys.modules:
+    if "torchvision.tv_tensors" not in sys.modules:
         return None
     from ..vision.tta_geometry import target_kind
     return target_kind(dl)

@@ -120,6 +120,11 @@ class TabDataLoader(DataLoader):
         self._fetcher.move_to(self.device)
         return super().one_batch()
 
+    def make_batch(self, indices, seed=0):
+        "The batch of the rows `indices`, as `DataLoader.make_batch`."
+        self._fetcher.move_to(self.device)
+        return super().make_batch(indices, seed)
+
     def add_tfms(self, tfms, event):
         "Add transforms of the batch, event 'after_batch'."
         if event in ("after_item", "before_batch"):

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torchvision import tv_tensors
 
 from ..core.messages import describe
+from ..data.dataloader import DataLoader
 from ..learner.inference import get_preds, loader_for
 from .augment.affine import AffineWarp, sampling_grid
 from .augment.batch import RandomErasing
@@ -176,11 +177,7 @@ def invert_masks(preds, record, plain=None):
 
 def target_kind(dl):
     "'mask', 'points' or 'boxes' where the targets of the loader `dl` are such, else None."
-    if not hasattr(dl, "kinds"):
-        return None
-    if not dl._kinds_known:
-        dl.one_batch()
-    kinds = dl.kinds if isinstance(dl.kinds, tuple) else ()
+    kinds = dl.kinds if isinstance(dl, DataLoader) and isinstance(dl.kinds, tuple) else ()
     for kind in kinds[dl.n_inp or 1:]:
         for name, cls in (("mask", tv_tensors.Mask), ("points", KeyPoints), ("boxes", BoundingBoxes)):
             if kind is not None and issubclass(kind.cls, cls):

@@ -22,7 +22,7 @@ from minifast.callbacks.scheduler import TorchScheduler
 from minifast.callbacks.terminate_on_nan import TerminateOnNaNCallback, bad_rows
 from minifast.callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback, patience_for
 from minifast.callbacks.trackers_base import TrackerCallback, column_directions, is_better, lower_wins
-from minifast.data.batch_items import indices_of_batch, items_of_batch, names_of_batch
+from minifast.data.batch_items import items_of_batch, names_of_batch
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
@@ -547,19 +547,19 @@ class Files:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_items_of_every_batch_are_known(workers):
     dl = DataLoader(Files(11), bs=3, shuffle=True, num_workers=workers, seed=3)
-    assert indices_of_batch(dl) is None
+    assert dl.indices_of_batch() is None
     for _ in range(2):
         seen = []
         for x, _y in dl:
             seen.append([int(v) for v in x[:, 0]])
-            assert indices_of_batch(dl) == seen[-1] == indices_of_batch(dl, len(seen) - 1)
+            assert dl.indices_of_batch() == seen[-1] == dl.indices_of_batch(len(seen) - 1)
             if len(seen) == 2:
                 dl.one_batch()                           # looking at another batch changes nothing
             assert items_of_batch(dl, -len(seen)) == [Path(f"pictures/{i}.png") for i in seen[0]]
         assert names_of_batch(dl, 0)[0] == f"item {seen[0][0]}, 'pictures/{seen[0][0]}.png'"
         assert dl.items_of_batch(1) == [Path(f"pictures/{i}.png") for i in seen[1]]
     with pytest.raises(IndexError, match="4 of 4 batches"):
-        indices_of_batch(dl, 4)
+        dl.indices_of_batch(4)
 
 
 def test_items_in_the_middle_of_an_epoch_taken_up_again():
@@ -570,7 +570,7 @@ def test_items_in_the_middle_of_an_epoch_taken_up_again():
     other = DataLoader(Files(8), bs=2, shuffle=True, seed=1, num_workers=0)
     other.load_state_dict(state)
     for x, _ in other:
-        assert indices_of_batch(other) == x[:, 0].int().tolist()
+        assert other.indices_of_batch() == x[:, 0].int().tolist()
 
 
 def test_items_of_subsets_and_samplers():
@@ -579,7 +579,7 @@ def test_items_of_subsets_and_samplers():
     assert items_of_batch(dl) == [Path("pictures/5.png"), Path("pictures/3.png")] and names_of_batch(dl)[1] == "item 3, 'pictures/3.png'"
     dl = DataLoader(Files(6), bs=4, sampler=WeightedSampler([0, 0, 1, 1, 0, 0]), num_workers=0)
     for x, _ in dl:
-        assert indices_of_batch(dl) == x[:, 0].int().tolist()
+        assert dl.indices_of_batch() == x[:, 0].int().tolist()
     dl = DataLoader(Files(6), bs=4, sampler=WeightedRandomSampler([1.0] * 6, 6), num_workers=0)
     next(iter(dl))
     assert items_of_batch(dl) is None and names_of_batch(dl) is None     # torch's samplers cannot be asked again

@@ -483,11 +483,11 @@ def test_the_counts_of_what_is_cut_stay_and_so_does_the_warning():
     np.random.seed(3)
     random.seed(3)
     streams = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
-    loaders_before = [(dl.epoch, dl.epoch_seed, dl._peeks, dl._turn) for dl in dls]
+    loaders_before = [(dl.peeks, dl.state_dict()) for dl in dls]
     assert check_loaders(dls)["MF836"].verdict == "tip"
     check_learner(learn)
     assert pad.cut == {"sequences": 0, "cut": 0, "lost": 0, "longest": 0}
-    assert [(dl.epoch, dl.epoch_seed, dl._peeks, dl._turn) for dl in dls] == loaders_before
+    assert [(dl.peeks, dl.state_dict()) for dl in dls] == loaders_before
     assert all(dl.before_batch[0] is pad for dl in dls)
     assert torch.equal(streams[0], torch.get_rng_state()) and streams[1:] == (np.random.get_state()[1].tolist(), random.getstate())
     with warnings.catch_warnings(record=True) as said:

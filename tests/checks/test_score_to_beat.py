@@ -384,7 +384,7 @@ def test_streams_and_two_inputs():
 def state(learn):
     tensors = [t.clone() for t in (*learn.model.parameters(), *learn.model.buffers())]
     return (tensors, [torch.get_rng_state()], np.random.get_state()[1].tolist(), random.getstate(), torch.get_num_threads(),
-            repr(learn.recorder.history), [(dl.epoch, dl.epoch_seed, dl._turn) for dl in learn.dls], learn.model.training)
+            repr(learn.recorder.history), [dl.state_dict() for dl in learn.dls], learn.model.training)
 
 
 def test_it_changes_nothing_and_leaves_no_threads():

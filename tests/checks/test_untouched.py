@@ -73,11 +73,8 @@ def snapshot(learn):
         "loaders": [
             (
                 id(dl),
-                getattr(dl, "epoch", 0),
-                getattr(dl, "_peeks", 0),
-                getattr(dl, "_handed_out", 0),
-                getattr(dl, "epoch_seed", 0),
-                getattr(dl, "_turn", 0),
+                getattr(dl, "peeks", 0),
+                dl.state_dict() if hasattr(dl, "state_dict") else None,
             )
             for dl in learn.dls
         ],

@@ -6,6 +6,7 @@ import torch
 
 from ...core.nested import leaves, plain
 from ...core.seeds import fixed_seed
+from ...data.dataloader import DataLoader
 from ..learner.evaluation import largest_difference
 from ..learner.wiring import bad_values
 from ..report import issue, not_applicable, passed, tip
@@ -73,12 +74,10 @@ def _picture(data, x):
 
 def _batch_of_seed(dl, seed):
     "The first batch of a loader of this package as it would be in an epoch with this seed; None where the loader works otherwise."
-    fetcher = getattr(dl, "_fetcher", None)
-    if not hasattr(fetcher, "draws"):
+    if not isinstance(dl, DataLoader):
         return None
-    n = min(dl.bs, 8, len(dl.dataset))
     with fixed_seed(seed):
-        return dl._finish(fetcher[seed, 0, list(range(n)), None], seed, 0)
+        return dl.make_batch(range(min(dl.bs, 8, len(dl.dataset))), seed)
 
 
 def validation_repeats(subject):
@@ -87,7 +86,7 @@ def validation_repeats(subject):
     if dls.valid is None:
         return not_applicable("MF833", "there is no validation data")
     dl = dls.valid
-    if getattr(getattr(dl, "_batches", None), "sampler_shuffles", False):
+    if getattr(dl, "shuffles", False):
         dl = dl.new(shuffle=False)
     if hasattr(dl, "after_batch"):
         dl = dl.new(num_workers=0)
@@ -114,8 +113,8 @@ def validation_repeats(subject):
 
 def _shuffles(dl):
     "Whether a loader takes its items in random order; None where it cannot be told."
-    if hasattr(dl, "_batches"):
-        return bool(dl._batches.sampler_shuffles)
+    if hasattr(dl, "shuffles"):
+        return dl.shuffles
     sampler = getattr(dl, "sampler", None)
     if sampler is None:
         return None

@@ -85,7 +85,7 @@ def _as_it_is(x):
 def _predict_agrees(probe, raw, numbers):
     dl, twin = probe.twin.dls.valid, probe.twin
     items = getattr(getattr(dl, "dataset", None), "items", None)
-    shuffled = getattr(getattr(dl, "_batches", None), "sampler_shuffles", True)
+    shuffled = getattr(dl, "shuffles", True)
     if items is None or callable(items) or shuffled or not hasattr(twin.dls, "test_dl") or type(twin).predict is not _learner().predict:
         return passed("MF602", "validate and get_preds", **numbers)
     wanted, rows = twin.activation(raw), Rows(items)

@@ -2,6 +2,8 @@
 
 A sampler here is an object with `order(epoch_seed) -> int64 tensor of indices`, a pure function, and `len`. torch's own samplers work too.
 """
+from itertools import islice
+
 import torch
 from torch.utils.data import Sampler
 
@@ -101,23 +103,32 @@ class Batches:
     def sampler_shuffles(self):
         return getattr(self.sampler, "shuffles", True)
 
+    @property
+    def is_known(self):
+        "Whether the order is a function of the epoch's seed, so that it can be asked for again."
+        return hasattr(self.sampler, "order")
+
+    def indices(self, epoch_seed, number):
+        "The indices of batch `number` of the epoch with this seed."
+        return next(islice(self._batches(epoch_seed, number), 1))[2]
+
     def __iter__(self):
         return self._batches(self.epoch_seed, self.start)
 
     def _batches(self, epoch_seed, start):
-        if hasattr(self.sampler, "order"):
+        if self.is_known:
             order, repeats = self.sampler.order(epoch_seed), None
             if isinstance(self.sampler, WeightedSampler):
-                repeats = _repeats(order.tolist())
+                repeats = repeats_of(order.tolist())
         else:
             order = torch.as_tensor(list(self.sampler), dtype=torch.int64)
-            repeats = _repeats(order.tolist())
+            repeats = repeats_of(order.tolist())
         for n in range(start, len(self)):
             part = slice(n * self.bs, (n + 1) * self.bs)
             yield epoch_seed, n, order[part].tolist(), None if repeats is None else repeats[part]
 
 
-def _repeats(order):
+def repeats_of(order):
     "For each index how often it came before, or None if no index comes twice."
     seen, repeats = {}, []
     for i in order:
