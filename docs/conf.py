@@ -9,7 +9,7 @@ from pathlib import Path
 import minifast
 
 project, author, release = "minifast", "the minifast authors", minifast.__version__
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "myst_nb"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_nb"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"minifast {release}"
@@ -19,6 +19,9 @@ nb_execution_mode = "off"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "ignore-module-all": True}     # each thing once, in the module that defines it
 autodoc_preserve_defaults = True
+autodoc_typehints = "signature"
+napoleon_numpy_docstring = False
+napoleon_custom_sections = ["Source"]
 autodoc_inherit_docstrings = False      # else what PIL and torch say of their methods is repeated here
 python_maximum_signature_line_length = 100
 
@@ -71,5 +74,5 @@ def to_rst(app, what, name, obj, options, lines):
 
 def setup(app):
     copy_notebooks()
-    app.connect("autodoc-process-docstring", to_rst)
+    app.connect("autodoc-process-docstring", to_rst, priority=100)          # before napoleon sets out `Args:`
     app.connect("build-finished", lambda app, error: shutil.rmtree(HERE / "nbs", ignore_errors=True))

@@ -1,71 +1,58 @@
-"""docs/architecture.md is true: every file of the package is on it, under the floor where test_floors.py has it, and none that is not."""
+"""docs/architecture.md is true: its picture and tables are those of the package, what it names exists, what moved is where it says."""
 import importlib.util
 import re
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGE = ROOT / "minifast"
 
-spec = importlib.util.spec_from_file_location("floors_of_the_contract", Path(__file__).with_name("test_floors.py"))
-floors = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(floors)
+spec = importlib.util.spec_from_file_location("make_architecture", ROOT / "docs" / "make_architecture.py")
+make = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make)
 
 
-def listed(text):
-    "`{file: floor}` of the tables under `### Floor n` headings; a file that is listed twice is an error."
-    found, floor = {}, None
-    for line in text.splitlines():
-        if line.startswith("#"):
-            heading = re.match(r"### Floor (\d)", line)
-            floor = int(heading[1]) if heading else None
-        elif floor is not None and (row := re.match(r"\| `([\w/]+\.py)` \| (.+) \|$", line)):
-            assert row[1] not in found, f"{row[1]} is listed twice"
-            found[row[1]] = floor
-    return found
+def test_picture_and_tables_are_those_of_the_package():
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == make.page(text), "run python docs/make_architecture.py"
 
 
-def expected():
-    "`{file: floor}` of the package; the `__init__.py` of a folder is where the folder is."
-    files = {}
-    for file in sorted(PACKAGE.rglob("*.py")):
-        name = file.relative_to(PACKAGE)
-        module = ".".join(name.with_suffix("").parts)
-        files[name.as_posix()] = 5 if str(name) == "__init__.py" else floors.floor_of(module)
-    return files
-
-
-def test_every_file_is_on_the_page_under_its_floor():
-    page, package = listed(PAGE.read_text()), expected()
-    assert sorted(package.keys() - page.keys()) == [], "add these files to docs/architecture.md"
-    assert sorted(page.keys() - package.keys()) == [], "docs/architecture.md lists files that do not exist"
-    assert {f: (page[f], package[f]) for f in package if page[f] != package[f]} == {}, "file: (floor on the page, floor in test_floors.py)"
+def test_every_file_is_on_the_page():
+    listed = set(re.findall(r"^\| `([\w/]+\.py)` \|", PAGE.read_text(encoding="utf-8"), re.M))
+    empty = {f for f in PACKAGE.rglob("__init__.py") if not f.read_text().strip()}
+    doors = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
+    assert {f.relative_to(PACKAGE).as_posix() for f in set(PACKAGE.rglob("*.py")) - empty - doors} == listed
 
 
 def test_files_named_in_the_text_exist():
-    text = PAGE.read_text()
-    for name in set(re.findall(r"`([\w/]+\.py)`", text)):
+    for name in set(re.findall(r"`([\w/]+\.py)`", PAGE.read_text(encoding="utf-8"))):
         assert (PACKAGE / name).is_file() or (ROOT / name).is_file() or name == "all.py", name
 
 
-def test_names_in_the_tables_exist():
-    "What a row says a file holds, in the form `name` or `name`, is defined or imported in that file."
-    for line in PAGE.read_text().splitlines():
-        row = re.match(r"\| `([\w/]+\.py)` \| (.+) \|$", line)
-        if not row or row[1] in ("basics.py", "vision/all.py"):
-            continue
-        source = (PACKAGE / row[1]).read_text()
-        for name in re.findall(r"`(\w+)`", row[2]):
-            if name not in ("item_tfms", "batch_tfms", "requires_grad", "param_groups"):
-                assert re.search(rf"^\s*(?:def|class) {name}\b|^{name}\b.*=|import.*\b{name}\b", source, re.M), (row[1], name)
+def test_modules_that_moved_are_where_the_page_says():
+    text = PAGE.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `minifast\.([\w.]+)` \| (.+) \|$", text, re.M)
+    assert len(rows) > 60
+    for old, new in rows:
+        for module in re.findall(r"`(minifast\.[\w.]+)`", new):
+            import_module(module)
+        file = PACKAGE.joinpath(*old.split(".")).with_suffix(".py")
+        assert old == "__main__" or not file.exists(), f"minifast.{old} is still there"
 
 
-def test_links_lead_somewhere():
-    for page in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+@pytest.mark.parametrize("page", [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.stem)
+def test_links_lead_somewhere(page):
+    broken = [target for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+              if not (page.parent / target).exists()]
+    assert broken == []
 
 
 def test_the_test_sees_a_wrong_page():
-    page = "### Floor 0: x\n| `messages.py` | words |\n## Where\n| `learner.py` | no |\n### Floor 3: y\n| `data/block.py` | z |\n"
-    assert listed(page) == {"messages.py": 0, "data/block.py": 3}
+    text = "<!-- picture: x -->\n<!-- end of picture -->\n<!-- tables: x -->\n| `a.py` | b |\n<!-- end of tables -->\n"
+    made = make.page(text)
+    assert "`a.py`" not in made and "| `core/messages.py` |" in made and "vision" in made.split("end of picture")[0]
+    with pytest.raises(ValueError, match="no part between"):
+        make.page("nothing")
