@@ -15,7 +15,6 @@ from ..core.nested import split_batch, to_device
 from ..optim.groups import get_hyper, hyper_setter, layer_group_count, spread
 from ..optim.schedules import SchedCos
 from .base import Callback, Order
-from .run_kind import rehearses
 
 
 # -- functions of tensors and models ------------------------------------------------------------------------------------------------
@@ -223,7 +222,7 @@ class EMA(_Averages, Callback):
 
     def before_fit(self):
         self._fitting = False
-        if rehearses(self.learn):
+        if self.learn.dry_run:
             self.run = False
             return
         self._refuse_inside()
@@ -325,7 +324,7 @@ class SWA(_Averages, Callback):
 
     def before_fit(self):
         learn = self.learn
-        if rehearses(learn):
+        if learn.dry_run:
             self.run = False
             return
         self._refuse_inside()

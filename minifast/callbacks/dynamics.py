@@ -7,14 +7,14 @@ import torch
 from ..core.messages import describe
 from ..core.nested import to_cpu
 from ..core.seeds import fixed_seed
-from .base import Callback, Order
+from .base import Order
 from .fixed_batch import fixed_batch, prediction_figure
-from .run_kind import begins_anew, check_folder, new_run, rehearses
+from .training_run import RunCallback, check_folder
 
 LARGE = 4096       # numbers per item: predictions above this (a mask per class) are kept decoded
 
 
-class PredictionDynamics(Callback):
+class PredictionDynamics(RunCallback):
     """After every `every` epochs predict on a fixed batch of `n` validation items: draw them into `folder`, and keep the predictions.
 
     path: under `learn.path`; each training gets a folder of its own in it. Pictures become `epoch_000.png` ..., other data lines of
@@ -25,7 +25,6 @@ class PredictionDynamics(Callback):
     """
 
     order = Order.RECORD + 3
-    tells_history = True                            # its state is what happened, which loading older weights does not undo
 
     def __init__(self, n=9, every=1, path="dynamics", dl=None, seed=42):
         for name, value in (("n", n), ("every", every)):
@@ -34,13 +33,10 @@ class PredictionDynamics(Callback):
         self.n, self.every, self.path, self.source, self.seed = n, every, Path(path), dl, seed
         self.history, self.targets, self.folder, self.batch, self.n_seen = {}, None, None, None, 0
 
-    def before_fit(self):
-        if rehearses(self.learn):
-            self.run = False                        # until the end of this fit
-            return
-        if begins_anew(self) or self.folder is None:
+    def begin_fit(self, is_new):
+        if is_new:
             self.history, self.targets, self.n_seen = {}, None, self.learn.start_epoch
-            self.folder = self.learn.path / self.path / new_run().folder_name
+            self.folder = self.learn.path / self.path / self.training_run.folder_name
             self.batch = None
         check_folder(self.folder, "PredictionDynamics")
         self.batch = self.batch or fixed_batch(self.learn, self.source, self.n, self.seed)

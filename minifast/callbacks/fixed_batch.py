@@ -73,10 +73,6 @@ def prediction_figure(learn, batch, n=9):
     if not batch.shows_pictures:
         return None
     import matplotlib.pyplot as plt
-    counter = learn._shown
-    try:
-        with fixed_seed():
-            learn.show_results(dl=batch, max_n=n, shuffle=False)
-    finally:
-        learn._shown = counter                      # what the user sees next does not depend on what was drawn here
+    with fixed_seed():
+        learn.show_results(dl=batch, max_n=n, shuffle=False)
     return plt.gcf()

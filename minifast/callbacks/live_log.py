@@ -6,10 +6,10 @@ from ..optim.groups import get_hyper, hyper_names
 from .base import Callback, Order
 from .fixed_batch import BatchSource, FixedBatch, fixed_batch, prediction_figure
 from .recorder import FLUSH_EVERY
-from .run_kind import begins_anew, new_run, rehearses
+from .training_run import RunCallback
 
 
-class LiveLogger(Callback):
+class LiveLogger(RunCallback):
     """Base of the callbacks that send what happens to a tracker: override `open`, `write_scalars`, `write_figure` and `close`.
 
     Sends, against the number of training batches done in this training (over both phases of `fine_tune`): `batch/loss`, `hyper/lr` and
@@ -20,7 +20,6 @@ class LiveLogger(Callback):
 
     order = Order.RECORD + 2
     run_valid = False
-    tells_history = True                            # its state is what happened, which loading older weights does not undo
 
     def __init__(self, log_every=1, n_preds=9, log_preds=True, valid_every=0):
         whole = {"log_every": (log_every, 1), "n_preds": (n_preds, 1), "valid_every": (valid_every, 0)}
@@ -29,11 +28,11 @@ class LiveLogger(Callback):
         if wrong:
             raise ValueError(f"{type(self).__name__}: {', '.join(wrong)}")
         self.log_every, self.n_preds, self.log_preds, self.valid_every = log_every, n_preds, log_preds, valid_every
-        self.training_run, self.step, self._opened, self._pending = None, 0, False, []
+        self.step, self._pending = 0, []
 
     # -- to override ------------------------------------------------------------------------------------------------------------
-    def open(self, anew):
-        "A fit begins. anew: it begins a training; else it goes on with the one before."
+    def open(self, is_new):
+        "A fit begins. is_new: it starts a training run; otherwise it continues the previous one."
 
     def write_scalars(self, values, step):
         "Send numbers by name."
@@ -45,22 +44,15 @@ class LiveLogger(Callback):
         "The fit is over, or was interrupted."
 
     # -- events -----------------------------------------------------------------------------------------------------------------
-    def before_fit(self):
-        if rehearses(self.learn):
-            self.run = False                        # until the end of this fit
-            return
-        if self.learn.recorder is None:
-            raise ValueError(f"{type(self).__name__} reads the epoch table from the Recorder, and this learner has none: create it with "
-                             "default_cbs=True, or `learn.add_cb(Recorder())`")
-        anew = begins_anew(self) or self.training_run is None
-        if anew:
-            self.training_run, self.step = new_run(), self.learn.start_epoch * len(self.learn.dls.train)
+    def begin_fit(self, is_new):
+        self.check_recorder()
+        if is_new:
+            self.step = self.learn.start_epoch * len(self.learn.dls.train)
         self._hypers = [h for h in ("lr", "mom") if h in hyper_names(self.learn.opt)]
         self._pending, self._random, self._shown_batch = [], None, None
         if self.valid_every and len(self.learn.dls) < 2:
             raise ValueError(f"{type(self).__name__}(valid_every={self.valid_every}): this learner has no validation data")
-        self.open(anew)
-        self._opened = True
+        self.open(is_new)
 
     def after_batch(self):
         self.step += 1
@@ -84,10 +76,11 @@ class LiveLogger(Callback):
             self._log_predictions()
 
     def cleanup_fit(self):
-        if self._opened:                            # not after a pass that is no fit, such as `validate`
+        if self.active:                             # not after another pass, such as `validate`
             self.flush()
-            self._opened, self._random, self._shown_batch = False, None, None
+            self._random, self._shown_batch = None, None
             self.close()
+        super().cleanup_fit()
 
     def state_dict(self):
         "How many batches were done, for a training that goes on in another process."

@@ -8,12 +8,12 @@ from warnings import warn
 
 from ..core.progress import in_notebook
 from .base import Callback, Order
-from .run_kind import TrainingRun, begins_anew, check_folder, new_run, rehearses
+from .training_run import RunCallback, TrainingRun, check_folder
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-class FileLogger(Callback):
+class FileLogger(RunCallback):
     """Base of the loggers that append one row per epoch to a file, `learn.path/fname`.
 
     A row has the columns `run` (an id of this training, shared by the phases of `fine_tune`), `started`, `fit` (which fit of this
@@ -23,21 +23,13 @@ class FileLogger(Callback):
     """
 
     order = Order.RECORD + 1
-    tells_history = True                            # its state is what happened, which loading older weights does not undo
 
     def __init__(self, fname="history.log", append=True):
         self.fname, self.append = Path(fname), append
-        self.file, self.training_run, self._emptied = None, None, append
+        self.file, self._emptied = None, append
 
-    def before_fit(self):
-        if rehearses(self.learn):
-            self.run = False                        # until the end of this fit
-            return
-        if self.learn.recorder is None:
-            raise ValueError(f"{type(self).__name__} reads the epoch table from the Recorder, and this learner has none: create it with "
-                             "default_cbs=True, or `learn.add_cb(Recorder())`")
-        if begins_anew(self) or self.training_run is None:
-            self.training_run = new_run()
+    def begin_fit(self, is_new):
+        self.check_recorder()
         names = self.learn.recorder.metric_names
         self.columns = ["run", "started", "fit", *names, "lr"]
         wanted = self.learn.path / self.fname
@@ -161,7 +153,7 @@ class ShowGraphCallback(Callback):
 
     def before_fit(self):
         self._handle = None
-        if not in_notebook() or self.learn.recorder is None or self.learn.logging_off or rehearses(self.learn):
+        if not in_notebook() or self.learn.recorder is None or self.learn.logging_off or self.learn.dry_run:
             self.run = False                        # until the end of this fit
 
     def after_epoch(self):

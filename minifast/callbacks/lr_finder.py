@@ -28,7 +28,10 @@ class LRFinder(Callback):
         self.start_lr, self.end_lr, self.stop_div = start_lr, end_lr, stop_div
         self.num_it = max(6, num_it)
         self.lrs, self.losses = [], []
-        self._average, self._best = 0.0, math.inf
+        self._average, self._best, self._outer = 0.0, math.inf, False
+
+    def before_fit(self):
+        self._outer, self.learn.dry_run = self.learn.dry_run, True
 
     def before_batch(self):
         if not self.learn.training:
@@ -53,6 +56,9 @@ class LRFinder(Callback):
     def before_validate(self):
         raise CancelValidException
 
+    def cleanup_fit(self):
+        self.learn.dry_run = self._outer
+
 
 @contextmanager
 def leaving_no_trace(learn):
@@ -68,11 +74,11 @@ def leaving_no_trace(learn):
     loaders = [dl for dl in learn.dls if hasattr(dl, "epoch")]
     epochs = [dl.epoch for dl in loaders]
     stateful = [(cb, cb.state_dict()) for cb in learn.cbs if hasattr(cb, "state_dict")]
-    rng, learn.rehearsing = rng_state(), True
+    rng, learn.dry_run = rng_state(), True
     try:
         yield
     finally:
-        learn.rehearsing = False
+        learn.dry_run = False
         with torch.no_grad():
             for t, before in saved.values():
                 t.copy_(before)

@@ -86,7 +86,7 @@ class MixedPrecision(Callback):
                                "that callback an order below Order.GRADS")
 
     def after_fit(self):
-        if self.scaler is None or self.learn.rehearsing:
+        if self.scaler is None or self.learn.dry_run:
             return
         skipped = int(self._skipped - self._skipped_before)
         if skipped * 4 > self._steps:

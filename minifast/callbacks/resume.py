@@ -32,7 +32,7 @@ class Resume(Callback):
 
     def before_fit(self):
         learn = self.learn
-        if learn.rehearsing:
+        if learn.dry_run:
             self.run = False
             return
         if learn.recorder is None:

@@ -66,7 +66,7 @@ class TorchScheduler(Callback):
         self.make, self.per_batch, self.scheduler = scheduler, per_batch, None
 
     def before_fit(self):
-        if self.learn.rehearsing:                # lr_find sets the rates itself
+        if self.learn.dry_run:                # lr_find sets the rates itself
             self.run = False
             return
         others = [cb for cb in self.learn.cbs if isinstance(cb, ParamScheduler) and "lr" in cb.scheds]

@@ -5,7 +5,7 @@ from warnings import warn
 
 from ..core.seeds import fixed_seed
 from .live_log import LiveLogger
-from .run_kind import check_folder
+from .training_run import check_folder
 
 
 class TensorBoardCallback(LiveLogger):
@@ -24,9 +24,9 @@ class TensorBoardCallback(LiveLogger):
         super().__init__(log_every, n_preds, log_preds, valid_every)
         self.log_dir, self.trace_model, self.folder, self.writer, self._traced = Path(log_dir), trace_model, None, None, False
 
-    def open(self, anew):
+    def open(self, is_new):
         from torch.utils.tensorboard import SummaryWriter
-        if anew:
+        if is_new:
             self.folder, self._traced = self.learn.path / self.log_dir / self.training_run.folder_name, False
         check_folder(self.folder, "TensorBoardCallback")
         self.writer = SummaryWriter(self.folder)

@@ -8,9 +8,9 @@ from warnings import warn
 import torch
 
 from .base import CancelFitException, Order
-from .run_kind import check_folder
 from .scheduler import ParamScheduler, TorchScheduler, is_torch_scheduler
 from .trackers_base import PatientTracker, TrackerCallback
+from .training_run import RunCallback, check_folder
 
 
 class SaveModelCallback(TrackerCallback):
@@ -40,10 +40,8 @@ class SaveModelCallback(TrackerCallback):
         super().reset()
         self.file, self._stamp = None, None
 
-    def before_fit(self):
-        super().before_fit()
-        if self.idle:
-            return
+    def begin_fit(self, is_new):
+        super().begin_fit(is_new)
         if any(cb.fname == self.fname for cb in self.others(SaveModelCallback)):
             raise ValueError(f"two SaveModelCallbacks save to {self.fname!r}, and each would overwrite the best of the other: give one of "
                              f"them another fname, such as fname='{self.fname}_{self.monitor}'")
@@ -60,7 +58,7 @@ class SaveModelCallback(TrackerCallback):
             self._stamp = _stamp(self.file)
 
     def after_fit(self):
-        if self.idle:                               # another callback cancelled the fit before this one had begun
+        if not self.active:                         # another callback cancelled the fit before this one had begun
             return
         if self.at_end:
             self.learn.save(f"{self.fname}_end", with_opt=self.with_opt)
@@ -75,7 +73,7 @@ class SaveModelCallback(TrackerCallback):
             warn(f"{self.file} was changed or removed by somebody else since SaveModelCallback saved the best model to it (do two runs "
                  "share it?), so it is not loaded: the model is as training left it", stacklevel=2)
         else:
-            histories = [(cb, cb.state_dict()) for cb in self.learn.cbs if getattr(cb, "tells_history", False)]
+            histories = [(cb, cb.state_dict()) for cb in self.learn.cbs if isinstance(cb, RunCallback) and hasattr(cb, "state_dict")]
             self.learn.load(self.fname, with_opt=self.with_opt)
             for cb, state in histories:             # a file with the optimizer also has the states of callbacks
                 cb.load_state_dict(state)
@@ -109,10 +107,8 @@ class EarlyStoppingCallback(PatientTracker):
         super().__init__(monitor, comp, min_delta, patience, reset_on_fit)
         self.stopped, self._warned = None, False
 
-    def before_fit(self):
-        super().before_fit()
-        if self.idle:
-            return
+    def begin_fit(self, is_new):
+        super().begin_fit(is_new)
         self.stopped = None
         needed = max((patience_for(sched, self.learn.n_epoch) for sched in _lr_schedules(self.learn)), default=0)
         if self.patience < needed and not self._warned:
@@ -173,10 +169,8 @@ class ReduceLROnPlateau(PatientTracker):
         super().reset()
         self.reductions = []
 
-    def before_fit(self):
-        super().before_fit()
-        if self.idle:
-            return
+    def begin_fit(self, is_new):
+        super().begin_fit(is_new)
         self._expected, self._warned = None, False
         if rival := _who_schedules(self.learn):
             raise ValueError(f"ReduceLROnPlateau together with {rival}: the schedule sets the learning rate anew at every batch, so that "

@@ -2,8 +2,8 @@
 import math
 
 from ..core.messages import describe, did_you_mean
-from .base import Callback, Order
-from .run_kind import begins_anew, rehearses
+from .base import Order
+from .training_run import RunCallback, new_run
 
 
 def column_directions(recorder, metrics):
@@ -41,7 +41,7 @@ def is_better(value, best, lower, min_delta=0.0):
     return value < best - min_delta if lower else value > best + min_delta
 
 
-class TrackerCallback(Callback):
+class TrackerCallback(RunCallback):
     """Follow the column `monitor` of the epoch table: base of the callbacks that save, stop or slow down by it.
 
     comp: np.less or np.greater (operator.lt, gt) overrides which direction is better; by default the metric says
@@ -51,7 +51,6 @@ class TrackerCallback(Callback):
     """
 
     order = Order.DECIDE
-    tells_history = True                            # its state is what happened, which loading older weights does not undo
 
     def __init__(self, monitor="valid_loss", comp=None, min_delta=0.0, reset_on_fit=None):
         if not isinstance(monitor, str):
@@ -62,7 +61,6 @@ class TrackerCallback(Callback):
                              "the direction")
         self.monitor, self.comp, self.min_delta, self.reset_on_fit = monitor, comp, min_delta, reset_on_fit
         self.lower = None if comp is None else lower_wins(comp)
-        self.idle = True                            # outside a fit that counts
         self.reset()
 
     def reset(self):
@@ -70,14 +68,9 @@ class TrackerCallback(Callback):
         self.best, self.best_epoch, self.new_best = None, None, False
         self.n_seen = 0                             # epochs of this training, over all of its fits
 
-    def before_fit(self):
-        self.idle = rehearses(self.learn)
-        if self.idle:
-            self.run = False                        # until the end of this fit
-            return
+    def begin_fit(self, is_new):
         self._column = self._checked_column()
-        begins = begins_anew(self)
-        if self.reset_on_fit or (begins and self.reset_on_fit is None):
+        if self.reset_on_fit or (is_new and self.reset_on_fit is None):
             self.reset()
         if not self.n_seen:
             self.n_seen = self.learn.start_epoch
@@ -90,9 +83,6 @@ class TrackerCallback(Callback):
         if self.new_best:
             self.best, self.best_epoch = self.value, self.n_seen
         self.n_seen += 1
-
-    def cleanup_fit(self):
-        self.idle = True
 
     def others(self, kind):
         "The other callbacks of class `kind` on this learner."
@@ -129,6 +119,7 @@ class TrackerCallback(Callback):
     def load_state_dict(self, state):
         "Go on from `state_dict`; the fit that follows says so with `start_epoch=`."
         self.best, self.best_epoch, self.n_seen = state["best"], state["best_epoch"], state["n_seen"]
+        self.training_run = self.training_run or new_run()       # the fit that follows continues what was loaded
 
 
 class PatientTracker(TrackerCallback):
@@ -148,9 +139,9 @@ class PatientTracker(TrackerCallback):
         super().reset()
         self.wait = 0
 
-    def before_fit(self):
-        super().before_fit()
-        if not self.idle and not self.learn.start_epoch:
+    def begin_fit(self, is_new):
+        super().begin_fit(is_new)
+        if not self.learn.start_epoch:
             self.wait = 0
 
     def after_epoch(self):

@@ -3,7 +3,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .live_log import LiveLogger
-from .run_kind import check_folder
+from .training_run import check_folder
 
 MODES = (None, "online", "offline", "disabled", "shared")
 
@@ -29,9 +29,9 @@ class WandbCallback(LiveLogger):
         self.project, self.run_name, self.mode, self.dir, self.config = project, name, mode, dir, config
         self.wandb_run = None
 
-    def open(self, anew):
+    def open(self, is_new):
         import wandb
-        if wandb.run is not None and wandb.run is WandbCallback._opened_here and (anew or wandb.run is not self.wandb_run):
+        if wandb.run is not None and wandb.run is WandbCallback._opened_here and (is_new or wandb.run is not self.wandb_run):
             wandb.finish()
         if wandb.run is None:
             folder = self.learn.path if self.dir is None else Path(self.dir)

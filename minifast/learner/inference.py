@@ -186,7 +186,7 @@ def varying_transforms(dl):
 def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
     "See `Learner.show_results`."
     from ..core.plots import get_grid, show_item
-    learn._shown += 1                                                      # other items each time, the same in each run
+    learn._shown += shuffle                                                # other items each time, the same in each run
     dl = loader_for(learn, ds_idx, dl, shuffle=shuffle, seed=learn._shown if shuffle else None)
     if not hasattr(dl, "decode_batch"):
         raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "

@@ -115,7 +115,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
     fits_ended = 0                   #: how many fits ended, or were cancelled; interrupted ones do not count
     _in_pass = False                 # whether a fit or another pass is under way
     continues = False                #: whether this fit is a later phase of the verb that called it
-    rehearsing = False               #: whether this fit is a trial that leaves no trace, such as `lr_find`: nothing is to be written
+    dry_run = False                  #: whether this fit is undone afterwards, as by `lr_find`: nothing of it is to be kept or written
     compiled_with: dict | None = None            #: the keywords given to `compile`
     _shown = -1                      # how often show_results was called
 
@@ -145,7 +145,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
         try:
             with self._cleaning_up():
                 self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
-            self.fits_ended += not self.rehearsing
+            self.fits_ended += not self.dry_run
         finally:
             self.running = False
             for cb in self.cbs:

@@ -6,6 +6,7 @@ from warnings import warn
 import torch
 
 from ..callbacks.base import restore_states, states_of
+from ..callbacks.training_run import RunCallback
 from ..core import checkpoint
 from ..core.messages import add_note, describe, plural
 from ..optim.groups import setting_names
@@ -33,7 +34,7 @@ def save(learn, file, with_opt=True):
         state["vocab"] = vocabularies.to_tensor(vocabs)
     if with_opt and learn.opt is not None:
         state["opt"] = learn.opt.state_dict()
-        state["callbacks"] = states_of([cb for cb in learn.cbs if not getattr(cb, "tells_history", False)])
+        state["callbacks"] = states_of([cb for cb in learn.cbs if not isinstance(cb, RunCallback)])
     return checkpoint.save(state, file)
 
 
@@ -63,7 +64,7 @@ def load(learn, file, device=None, with_opt=True, strict=True, check_vocab=True)
             add_note(e, f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)")
             raise
         if not learn.running:                    # a tracker that loads the best weights does not turn its fellows back
-            restore_states([cb for cb in learn.cbs if not getattr(cb, "tells_history", False)], state.get("callbacks", {}))
+            restore_states([cb for cb in learn.cbs if not isinstance(cb, RunCallback)], state.get("callbacks", {}))
     return learn
 
 

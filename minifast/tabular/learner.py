@@ -133,7 +133,7 @@ class TabularLearner(Learner):
 
     def show_results(self, ds_idx=1, dl=None, max_n=10, shuffle=True):
         "Rows of one batch with target and prediction (`{target}_pred`), as a DataFrame."
-        self._shown += 1                                                   # other rows each time, the same in each run
+        self._shown += shuffle                                              # other rows each time, the same in each run
         dl = loader_for(self, ds_idx, dl, shuffle=shuffle, seed=self._shown if shuffle else None)
         if not isinstance(dl, TabDataLoader):
             raise TypeError(f"show_results() of a table needs loaders of a TabularPandas; received {describe(dl)}")

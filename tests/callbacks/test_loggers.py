@@ -16,8 +16,8 @@ from minifast.callbacks.live_log import LiveLogger
 from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger, ShowGraphCallback
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
-from minifast.callbacks.run_kind import check_folder, new_run
 from minifast.callbacks.trackers import EarlyStoppingCallback
+from minifast.callbacks.training_run import check_folder, new_run
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import ValueMetric, mae

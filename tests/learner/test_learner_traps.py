@@ -135,7 +135,7 @@ def test_a_pass_inside_a_pass_leaves_its_metrics_alone():
         return learn.recorder.values
 
     def look(cb):
-        if cb.learn.iter == 3 and not cb.learn.rehearsing and not getattr(cb, "busy", False):
+        if cb.learn.iter == 3 and not cb.learn.dry_run and not getattr(cb, "busy", False):
             cb.busy = True
             cb.learn.validate()
             cb.busy = False

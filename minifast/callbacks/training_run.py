@@ -1,0 +1,90 @@
+"""Training runs: `TrainingRun` names one, and `RunCallback` is the base of callbacks whose record spans all fits of a run."""
+import secrets
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..core.messages import add_note
+from ..core.types import PathLike
+from .base import Callback
+
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
+
+
+class TrainingRun(NamedTuple):
+    """One training as the user sees it, such as both phases of a `fine_tune`.
+
+    Attributes:
+        id: short and unique.
+        started: local time, `YYYY-MM-DD HH:MM:SS`.
+    """
+
+    id: str
+    started: str
+
+    @property
+    def folder_name(self) -> str:
+        "A folder name that sorts by time."
+        return f"{self.started.replace(':', '').replace('-', '').replace(' ', '-')}_{self.id}"
+
+
+def new_run() -> TrainingRun:
+    "A `TrainingRun` that starts now. Its id comes from the operating system, so no seeded random stream is touched."
+    return TrainingRun(secrets.token_hex(3), time.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+class RunCallback(Callback):
+    """Base of the callbacks whose record spans a whole training run: all phases of `fine_tune`, or a fit that was interrupted and resumed.
+
+    It sits out dry runs such as `lr_find`. Because the state of such a callback is what has happened, `learn.load` of older weights does
+    not reset it. Subclasses override `begin_fit`.
+
+    Attributes:
+        training_run: the current run; None before the first fit.
+        active: whether a fit that counts is under way.
+    """
+
+    training_run: TrainingRun | None = None
+    active: bool = False
+    _last_learner: "weakref.ref[Learner] | None" = None
+
+    def before_fit(self) -> None:
+        if self.learn.dry_run:
+            self.run = False                        # until the end of this fit
+            return
+        resumed = self.learn.continues or self.learn.start_epoch > 0
+        other_learner = self._last_learner is not None and self._last_learner() is not self.learn
+        is_new = self.training_run is None or not resumed or other_learner
+        if is_new:
+            self.training_run = new_run()
+        self._last_learner = weakref.ref(self.learn)
+        self.begin_fit(is_new)
+        self.active = True
+
+    def begin_fit(self, is_new: bool) -> None:
+        "A fit begins. is_new: it starts a training run; otherwise it continues the previous one."
+
+    def cleanup_fit(self) -> None:
+        self.active = False
+
+    def check_recorder(self) -> None:
+        "Raise `ValueError` if the learner has no `Recorder`, whose epoch table this callback reads."
+        if self.learn.recorder is None:
+            raise ValueError(f"{type(self).__name__} reads the epoch table from the Recorder, and this learner has none: create it with "
+                             "default_cbs=True, or `learn.add_cb(Recorder())`")
+
+
+def check_folder(folder: PathLike, who: str) -> Path:
+    "Create `folder` if it does not exist; where it cannot be written to, raise `OSError` that says what to do."
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        add_note(e, f"{who} cannot write to {folder.resolve()}: give it, or the learner (`learn.path = Path('...')`), a writable folder")
+        raise
+    return folder
