@@ -44,7 +44,7 @@ def pipeline(name, x):
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from minifast.core.seeds import item_rng
     from minifast.data.engine.allocator import keep_freed_memory
-    from minifast.data.transforms import Pipeline
+    from minifast.data.pipeline import Pipeline
     from minifast.vision.all import Hue, IntToFloatTensor, Normalize, Saturation, TensorImage, aug_transforms
     if "no-keep" not in name:
         keep_freed_memory()                     # as the first loop over a loader of pictures does

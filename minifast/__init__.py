@@ -15,8 +15,9 @@ if TYPE_CHECKING:           # for editors and type checkers; must name what _HOM
     from .data.dataloader import DataLoader
     from .data.datasets import Datasets
     from .data.loaders import DataLoaders
+    from .data.pipeline import Pipeline
     from .data.sources.urls import URLs, untar_data
-    from .data.transforms import Pipeline, Transform
+    from .data.transforms import Transform
     from .interpret.base import Interpretation
     from .interpret.classification import ClassificationInterpretation
     from .learner.learner import Learner
@@ -38,7 +39,8 @@ _HOMES = {
     "data.datasets": ["Datasets"],
     "data.loaders": ["DataLoaders"],
     "data.sources.urls": ["URLs", "untar_data"],
-    "data.transforms": ["Pipeline", "Transform"],
+    "data.transforms": ["Transform"],
+    "data.pipeline": ["Pipeline"],
     "interpret.base": ["Interpretation"],
     "interpret.classification": ["ClassificationInterpretation"],
     "learner.learner": ["Learner"],

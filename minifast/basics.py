@@ -83,7 +83,8 @@ from .core.progress import progress_bar
 from .optim.schedules import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds, combined_cos
 from .ensemble.search import loguniform, random_search
 from .core.seeds import fixed_seed, no_random, set_seed
-from .data.transforms import ItemTransform, Pipeline, RandTransform, Transform
+from .data.pipeline import Pipeline
+from .data.transforms import ItemTransform, RandTransform, Transform
 
 __all__ = [
     "APScoreBinary", "APScoreMulti", "ActivationReg", "ActivationStats", "Adam", "AdaptiveConcatPool2d", "AttrGetter", "AvgMetric",

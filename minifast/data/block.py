@@ -8,8 +8,9 @@ from ..core.messages import describe, plural, reject_unknown
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
 from .dataloader import LOADER_KEYWORDS
 from .datasets import Datasets, coll
+from .pipeline import Pipeline, as_transform
 from .splitters import RandomSplitter, check_splits
-from .transforms import ItemTransform, Pipeline, Transform, as_transform
+from .transforms import ItemTransform, Transform
 
 
 def _as_list(x):

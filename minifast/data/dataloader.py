@@ -23,7 +23,7 @@ from .engine.samplers import Batches, InOrder, Shuffled, repeats_of
 from .engine.threads import BatchThreads
 from .engine.worker_choice import choose_processes, choose_workers, draws_from_global_streams, may_draw_globally
 from .loader_args import LOADER_KEYWORDS, check_loader_args, reject_unknown_loader_args
-from .transforms import Pipeline
+from .pipeline import Pipeline
 
 _DECIDED = "bs", "shuffle", "split_idx", "on_error", "cache_bytes"
 

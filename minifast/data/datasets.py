@@ -3,9 +3,10 @@ from pathlib import Path
 
 from ..core.items import L, range_of
 from ..core.messages import add_note, describe, plural
+from .pipeline import Mapped, Pipeline
 from .rows import Rows, as_items
 from .splitters import check_splits
-from .transforms import ItemTransform, Mapped, Pipeline, Transform
+from .transforms import ItemTransform, Transform
 
 
 def _element_pipeline(tfms):

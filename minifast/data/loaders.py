@@ -9,7 +9,7 @@ from ..core.nested import find_bs, to_device
 from .dataloader import LOADER_KEYWORDS, DataLoader
 from .engine.collate import wrap_kinds
 from .engine.samplers import PartialSampler, WeightedSampler
-from .transforms import Pipeline
+from .pipeline import Pipeline
 
 __all__ = ["DataLoader", "DataLoaders", "PartialDL", "WeightedDL"]
 

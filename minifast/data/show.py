@@ -8,7 +8,7 @@ from ..core.messages import describe, did_you_mean
 from ..core.nested import find_bs, map_nested, to_cpu, to_device
 from ..core.seeds import fixed_seed, item_rng
 from .engine.collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
-from .transforms import Pipeline
+from .pipeline import Pipeline
 
 # What image-drawing functions take: never a misspelt keyword of ours.
 _DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")

@@ -5,7 +5,7 @@ from ..core.seeds import fixed_seed, item_rng
 from .datasets import Datasets, coll
 from .engine.collate import kinds_of, wrap_kinds
 from .engine.fetch import batch_rng
-from .transforms import Pipeline
+from .pipeline import Pipeline
 
 
 class _Steps:

@@ -7,8 +7,8 @@ from ..core.items import L
 from ..core.messages import describe
 from ..data.block import TransformBlock
 from ..data.categories import NA, MultiCategorize, MultiCategory
+from ..data.coords import XYXY, BoundingBoxes, BoxLabels, unscale_coords, with_attributes
 from ..data.transforms import ItemTransform
-from .coords import XYXY, BoundingBoxes, BoxLabels, unscale_coords, with_attributes
 from .points import PointScaler, axes_for, numbers
 
 __all__ = ["BBoxBlock", "BBoxLblBlock", "LabeledBBox", "TensorBBox", "bb_pad", "get_annotations"]
@@ -127,7 +127,7 @@ def bb_pad(samples, pad_idx=None):
     """
     if not isinstance(samples, list) or not all(isinstance(s, tuple) for s in samples):
         raise TypeError(f"bb_pad takes the list of samples of a batch, each a tuple; received {describe(samples)}")
-    from .coords import drop_empty
+    from ..data.coords import drop_empty
     samples = [drop_empty(s) for s in samples]
     kinds = (BoundingBoxes, BoxLabels)
     positions = [i for i, o in enumerate(samples[0]) if isinstance(o, kinds)]

@@ -111,6 +111,16 @@ class PILBase(LazyImage):
         "Width divided by height."
         return self.size[0] / self.size[1]
 
+    def to_tv_tensor(self):
+        "What torchvision's transforms get for this image: the image itself, since they take PIL images."
+        return self
+
+    def from_tv_tensor(self, changed):
+        "`changed`, which a torchvision transform made of this image, as this class; as `PILImage` where its mode has changed."
+        if not isinstance(changed, Image.Image) or type(changed) is type(self):
+            return changed
+        return (type(self) if changed.mode == self.mode else PILImage)._cast(changed)
+
     def show(self, ctx=None, title=None, **kwargs):
         "Draw on axes `ctx` (default: a new figure) and return the axes."
         return show_image(self, ctx=ctx, title=title, **{**self.show_args, **kwargs})
@@ -148,6 +158,14 @@ class PILMask(PILBase):
     @classmethod
     def _bytes(cls, a, name):
         return label_array(a, name) if a.ndim == 2 else a
+
+    def to_tv_tensor(self):
+        "What torchvision's transforms get for this mask: a `tv_tensors.Mask` (H,W)."
+        return TensorMask(image2tensor(self)[0])
+
+    def from_tv_tensor(self, changed):
+        "`changed`, which a torchvision transform made of this mask, as a `PILMask`."
+        return PILMask.create(changed.as_subclass(torch.Tensor)) if isinstance(changed, TensorMask) else super().from_tv_tensor(changed)
 
 
 def verify_image(fn):

@@ -6,13 +6,13 @@ from torch import nn
 
 from ..core.nested import split_batch
 from ..data.dataloader import DataLoader
+from ..data.torchvision_v2 import normalizes
 from ..learner.learner import Learner
 from ..optim.optimizers import Adam
 from .channels import check_channels
 from .images import Normalize
 from .models.backbones import arch_meta, create_vision_model
 from .models.heads import start_head_at
-from .torchvision_v2 import normalizes
 
 __all__ = ["cnn_learner", "vision_learner"]
 

@@ -4,9 +4,7 @@ import torch
 from ..core.messages import describe, plural
 from ..data.block import TransformBlock
 from ..data.categories import _name
-from ..data.transforms import ItemTransform, is_sample, like_sample
-from ..nn.losses import MSELossFlat
-from .coords import (
+from ..data.coords import (
     COORDS,
     BoundingBoxes,
     KeyPoints,
@@ -21,6 +19,8 @@ from .coords import (
     unscale_coords,
     with_attributes,
 )
+from ..data.transforms import ItemTransform, is_sample, like_sample
+from ..nn.losses import MSELossFlat
 
 __all__ = ["PointBlock", "PointScaler", "TensorPoint"]
 

@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torchvision import tv_tensors
 
 from ..core.messages import describe
+from ..data.coords import BoundingBoxes, KeyPoints, _projected
 from ..data.dataloader import DataLoader
 from ..learner.inference import get_preds, loader_for
 from .augment.affine import AffineWarp, sampling_grid
 from .augment.batch import RandomErasing
 from .augment.lighting import Lighting
-from .coords import BoundingBoxes, KeyPoints, _projected
 
 __all__ = ["Drawn", "Record", "inverse_grid", "invert_masks", "invert_points", "recording", "target_kind", "tta_geometry"]
 

@@ -15,7 +15,7 @@ from minifast.data.categories import (
     OneHotEncode,
     RegressionSetup,
 )
-from minifast.data.transforms import Pipeline
+from minifast.data.pipeline import Pipeline
 
 
 def test_category_map():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from minifast.core.seeds import fixed_seed, item_rng
-from minifast.data.transforms import ItemTransform, Pipeline, RandTransform, Transform, as_transform
+from minifast.data.pipeline import Pipeline, as_transform
+from minifast.data.transforms import ItemTransform, RandTransform, Transform
 
 
 class Add(Transform):

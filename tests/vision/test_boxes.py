@@ -9,19 +9,19 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from minifast.core.seeds import item_rng
+from minifast.data import coords
 from minifast.data.block import DataBlock
+from minifast.data.coords import BoxLabels
+from minifast.data.pipeline import Pipeline, as_transform
 from minifast.data.splitters import IndexSplitter
-from minifast.data.transforms import Pipeline, as_transform
 from minifast.learner.learner import Learner
 from minifast.nn.losses import L1LossFlat
-from minifast.vision import coords
 from minifast.vision.augment.affine import AffineWarp
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.geometry import Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
 from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.boxes import BBoxBlock, BBoxLblBlock, BoxNames, LabeledBBox, TensorBBox, bb_pad, get_annotations
-from minifast.vision.coords import BoxLabels
 from minifast.vision.images import PILImage, PILImageBW, TensorImage
 from minifast.vision.points import PointScaler
 

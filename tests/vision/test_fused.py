@@ -5,8 +5,10 @@ import torch
 from torchvision import tv_tensors
 
 from minifast.core.seeds import item_rng
+from minifast.data.coords import KeyPoints
 from minifast.data.dataloader import DataLoader
-from minifast.data.transforms import Pipeline, Transform
+from minifast.data.pipeline import Pipeline
+from minifast.data.transforms import Transform
 from minifast.vision.augment.batch import (
     Brightness,
     Contrast,
@@ -22,7 +24,6 @@ from minifast.vision.augment.batch import (
     Zoom,
     aug_transforms,
 )
-from minifast.vision.coords import KeyPoints
 from minifast.vision.fused import FusedPictures, look_up
 from minifast.vision.images import IntToFloatTensor, Normalize, TensorImage, TensorMask, imagenet_stats
 from minifast.vision.tta_geometry import recording

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torchvision import tv_tensors
 
-from minifast.data.transforms import Pipeline
+from minifast.data.pipeline import Pipeline
 from minifast.vision.images import (
     IntToFloatTensor,
     Normalize,

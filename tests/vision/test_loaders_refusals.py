@@ -10,8 +10,8 @@ from torchvision import tv_tensors
 from minifast.data.files import get_image_files
 from minifast.data.labels import parent_label
 from minifast.data.loaders import DataLoader, DataLoaders
+from minifast.data.pipeline import Pipeline
 from minifast.data.rows import Rows
-from minifast.data.transforms import Pipeline
 from minifast.tabular.loaders import TabularDataLoaders
 from minifast.vision.images import Normalize, PILImage, TensorImage, imagenet_stats
 from minifast.vision.learner import vision_learner

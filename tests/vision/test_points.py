@@ -9,11 +9,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from minifast.core.seeds import item_rng
+from minifast.data import coords
 from minifast.data.block import DataBlock
-from minifast.data.transforms import Pipeline, as_transform
+from minifast.data.pipeline import Pipeline, as_transform
 from minifast.learner.learner import Learner
 from minifast.nn.losses import MSELossFlat
-from minifast.vision import coords
 from minifast.vision.augment.affine import AffineWarp
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
@@ -199,7 +199,7 @@ def test_without_keypoints_in_torchvision(monkeypatch):
     "torchvision before 0.23 has no such class: the stand-in keeps its attributes."
     import importlib.util
     monkeypatch.delattr(tv_tensors, "KeyPoints", raising=False)
-    spec = importlib.util.spec_from_file_location("minifast.vision.coords_old", coords.__file__)
+    spec = importlib.util.spec_from_file_location("minifast.data.coords_old", coords.__file__)
     old = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(old)
     p = old.KeyPoints([[1.0, 2.0]], canvas_size=(4, 8))

@@ -7,11 +7,11 @@ from torch import nn
 from torchvision.transforms import v2
 
 from minifast.core.seeds import item_rng
+from minifast.data import coords
 from minifast.data.block import DataBlock
 from minifast.data.files import get_image_files
-from minifast.data.transforms import Pipeline
+from minifast.data.pipeline import Pipeline
 from minifast.learner.learner import Learner
-from minifast.vision import coords
 from minifast.vision.augment.affine import AffineWarp
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom

@@ -70,7 +70,7 @@ def _path_maker(dataset, first):
         except Exception:
             return None
         if _is_file(value):
-            from ...data.transforms import Pipeline
+            from ...data.pipeline import Pipeline
             return Pipeline(fs[:k + 1], 1)
         if hasattr(value, "getbands") or isinstance(value, torch.Tensor):
             return None
@@ -102,7 +102,7 @@ def _labels_of_pipelines(dataset, chosen, limit):
     targets = dataset.pipelines[dataset.n_inp:]
     if len(targets) != 1 or not dataset.labelled:
         return None
-    from ...data.transforms import Pipeline
+    from ...data.pipeline import Pipeline
     pipe, rows = Pipeline(targets[0].fs, 1), dataset._rows
     chosen = list(range(len(rows))) if chosen is None else chosen
     found = []

@@ -10,7 +10,7 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_in
 from ...core.messages import add_note, plural
 from ...core.nested import map_nested, plain
 from ...core.seeds import item_rng, item_rngs
-from ..transforms import Pipeline
+from ..pipeline import Pipeline
 from .collate import collate, kinds_of
 from .loading import Places, current, loading
 from .threads import one_torch_thread

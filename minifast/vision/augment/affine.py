@@ -15,8 +15,8 @@ from torchvision import tv_tensors
 
 from ...core.messages import describe
 from ...core.seeds import draw_seed, item_rng
+from ...data.coords import COORDS, blank_empty, move_batch, on_canvas
 from ...data.transforms import RandTransform, is_sample
-from ..coords import COORDS, blank_empty, move_batch, on_canvas
 from .given_draws import check_given, given_values
 from .item import PadMode, image_size, one_of, scaled
 from .symmetry import is_symmetry, symmetries

@@ -4,7 +4,7 @@ import torch
 from torchvision import tv_tensors
 
 from ...core.messages import describe
-from ...data.transforms import as_transform
+from ...data.pipeline import as_transform
 from .affine import AffineWarp, BatchTransform, first_image, fuse_geometry
 from .geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
 from .item import PadMode

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from ...core.messages import did_you_mean
+from ...data.coords import COORDS, blank_empty, box_to_size, move_item, on_canvas, turn_matrix
 from ...data.transforms import RandTransform, is_sample
-from ..coords import COORDS, blank_empty, box_to_size, move_item, on_canvas, turn_matrix
 from ..files import lazy
 from ..images import PILBase, PILMask
 

@@ -7,7 +7,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as V
 
 from minifast.core.seeds import item_rng
-from minifast.data.transforms import Pipeline
+from minifast.data.pipeline import Pipeline
 from minifast.vision.augment.affine import AffineWarp, sampling_grid
 from minifast.vision.augment.batch import (
     Brightness,

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from minifast.core.seeds import item_rng
-from minifast.data.transforms import Pipeline
+from minifast.data.pipeline import Pipeline
 from minifast.vision.augment.item import (
     CropPad,
     DihedralItem,

@@ -18,7 +18,7 @@ from minifast.data.block import DataBlock
 from minifast.data.engine import cache as cache_module
 from minifast.data.engine.cache import DiskCache, PictureCache, RamCache, free_memory, make_cache, presizer
 from minifast.data.engine.loading import loading
-from minifast.data.transforms import Pipeline
+from minifast.data.pipeline import Pipeline
 from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.blocks import ImageBlock, MaskBlock
 from minifast.vision.files import lazy

@@ -205,7 +205,7 @@ def test_the_real_weights(data_dir):
     body = create_body("mobilenet_v2", weights=file).eval()
     classifier = nn.Linear(1280, 1000)
     classifier.load_state_dict({k.removeprefix("classifier.1."): v for k, v in state.items() if k.startswith("classifier")})
-    from minifast.data.transforms import Pipeline
+    from minifast.data.pipeline import Pipeline
     from minifast.vision.augment.item import Resize
     from minifast.vision.images import IntToFloatTensor, Normalize, PILImage, ToTensor, imagenet_stats
     pipe = Pipeline([Resize(224), ToTensor(), IntToFloatTensor(), Normalize.from_stats(*imagenet_stats)], 1)

@@ -8,9 +8,8 @@ from torchvision.transforms import v2
 
 from ..core.messages import describe
 from ..core.seeds import draw_seed, item_rng
-from ..data.transforms import ItemTransform, is_sample, like_sample
 from .coords import XYXY, BoundingBoxes, KeyPoints, blank_empty, in_pixels, is_scaled, on_canvas, scale_coords, with_attributes
-from .images import PILBase, PILImage, PILMask, image2tensor
+from .transforms import ItemTransform, is_sample, like_sample
 
 __all__ = ["V2", "for_validation", "is_random", "normalizes"]
 
@@ -46,12 +45,19 @@ def for_validation(t):
 class V2(ItemTransform):
     """A transform of `torchvision.transforms.v2`, called on the whole sample, so that a picture and its mask change alike.
 
-    Training items get the transform; validation items what `for_validation` says. A `PILMask` is handed over as a `tv_tensors.Mask`
-    and comes back as a `PILMask`. The transform's randomness comes from the sample's generator and leaves torch's global stream as it is
-    (on the CPU: transforms that draw noise on a GPU use the GPU's stream). Points and boxes, also those scaled to -1..1, move along;
-    what a crop cuts off is moved to its edge (points) or cut (boxes).
-    order: place in the pipeline. By default 1, before pictures become tensors (items) or floats (batches); transforms that need
-    floats come later (`GaussianNoise` 40, `Normalize` 99, `RandomErasing` 100).
+    Training items get the transform; validation items what `for_validation` says. A value whose class has `to_tv_tensor()` and
+    `from_tv_tensor(changed)` is handed over as what the first returns, and comes back as what the second makes of it: a `PILMask`
+    travels as a `tv_tensors.Mask`. The transform's randomness comes from the sample's generator and leaves torch's global stream as
+    it is (on the CPU: transforms that draw noise on a GPU use the GPU's stream). Points and boxes, also those scaled to -1..1, move
+    along; what a crop cuts off is moved to its edge (points) or cut (boxes).
+
+    Args:
+        t: a transform of `torchvision.transforms.v2`.
+        order: place in the pipeline. By default 1, before images become tensors (items) or floats (batches); transforms that need
+            floats come later (`GaussianNoise` 40, `Normalize` 99, `RandomErasing` 100).
+
+    Raises:
+        TypeError: `t` is one of torchvision's old transforms, which do not change a mask with its image.
     """
 
     def __init__(self, t, order=None):
@@ -77,7 +83,7 @@ class V2(ItemTransform):
         sample = x if is_sample(x) else (x,)
         if not any(isinstance(o, (torch.Tensor, Image.Image)) for o in sample):
             return x
-        given = [_coords_as_boxes(_mask_as_tensor(o)) for o in sample]
+        given = [_for_torchvision(o) for o in sample]
         if self.is_random and split_idx != 1:
             rng = item_rng(draw_seed()) if rng is None else rng
             with torch.random.fork_rng(devices=[]):
@@ -105,15 +111,16 @@ def normalizes(t):
     return isinstance(t, v2.Normalize) or any(map(normalizes, getattr(t, "transforms", ())))
 
 
-def _mask_as_tensor(o):
-    return tv_tensors.Mask(image2tensor(o)[0]) if isinstance(o, PILMask) else o
+def _for_torchvision(o):
+    "The value of a sample as torchvision gets it."
+    if isinstance(o, (KeyPoints, BoundingBoxes)):
+        return _coords_as_boxes(o)
+    return o.to_tv_tensor() if hasattr(o, "to_tv_tensor") else o
 
 
 def _coords_as_boxes(o):
     """Points as boxes without extent, and all in pixels and in one list: torchvision mirrors its own `KeyPoints` as if they were the
     numbers of pixels, one pixel off from where it puts the pixels of a resized picture, and it takes no batches of boxes."""
-    if not isinstance(o, (KeyPoints, BoundingBoxes)):
-        return o
     o = in_pixels(o)
     plain = o.as_subclass(torch.Tensor)
     plain = plain if plain.is_floating_point() else plain.float()
@@ -131,10 +138,7 @@ def _coords_as_before(before, after):
 
 
 def _as_before(before, after):
+    "What torchvision made of the value `before`, as a value of the same class."
     if isinstance(before, (KeyPoints, BoundingBoxes)) and isinstance(after, BoundingBoxes):
         return _coords_as_before(before, after)
-    if isinstance(before, PILMask) and isinstance(after, tv_tensors.Mask):
-        return PILMask.create(after.as_subclass(torch.Tensor))
-    if isinstance(before, PILBase) and isinstance(after, Image.Image) and type(after) is not type(before):
-        return type(before)._cast(after) if after.mode == before.mode else PILImage._cast(after)
-    return after
+    return before.from_tv_tensor(after) if hasattr(before, "from_tv_tensor") else after

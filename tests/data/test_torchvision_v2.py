@@ -7,9 +7,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from minifast.core.seeds import item_rng
-from minifast.data.transforms import Pipeline, as_transform
+from minifast.data.pipeline import Pipeline, as_transform
+from minifast.data.torchvision_v2 import V2, for_validation, is_random, normalizes
 from minifast.vision.images import PILImage, PILImageBW, PILMask, ToTensor
-from minifast.vision.torchvision_v2 import V2, for_validation, is_random, normalizes
 
 
 @pytest.fixture
