@@ -174,7 +174,7 @@ def move_item(x, matrix, size):
     return with_attributes(scale_coords(moved, size) if is_scaled(x) else moved, x, canvas_size=tuple(size))
 
 
-def _projected(points, matrix):
+def projected(points, matrix):
     "Points (B,...,2) through projective maps (B,3,3)."
     m = matrix.view(len(matrix), *[1] * (points.ndim - 2), 3, 3)
     x, y = points[..., :1], points[..., 1:]
@@ -195,13 +195,13 @@ def move_batch(x, matrix, size):
     plain = plain if plain.is_floating_point() else plain.float()
     plain = plain if scaled else scale_coords(plain, old)
     if isinstance(x, BoundingBoxes):
-        moved = plain if matrix is None else hulls(_projected(corners(plain), matrix))
+        moved = plain if matrix is None else hulls(projected(corners(plain), matrix))
         moved = moved.clamp(-1, 1)
         alive = has_area(plain, old) & has_area(moved, size)
         # an empty box is all zeros, in pixels as well as scaled: no place, and no size
         moved = torch.where(alive[..., None], moved if scaled else unscale_coords(moved, size), 0)
     else:
-        moved = plain if matrix is None else _projected(plain, matrix)
+        moved = plain if matrix is None else projected(plain, matrix)
         moved = moved if scaled else unscale_coords(moved, size)
     return with_attributes(_from_xyxy(moved, x), x, canvas_size=tuple(size))
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torchvision import tv_tensors
 
 from ..core.messages import describe
-from ..data.coords import BoundingBoxes, KeyPoints, _projected
+from ..data.coords import BoundingBoxes, KeyPoints, projected
 from ..data.dataloader import DataLoader
 from ..learner.inference import get_preds, loader_for
 from .augment.affine import AffineWarp, sampling_grid
@@ -117,7 +117,7 @@ def invert_points(preds, record, plain=None):
     done = []
     for part, matrix, back, _ in _batches(preds, record, plain, "invert_points"):
         m = matrix if back is None else np.linalg.inv(back) @ matrix
-        done.append(_projected(part.reshape(len(part), -1, 2), _tensor(m, part)).reshape(part.shape))
+        done.append(projected(part.reshape(len(part), -1, 2), _tensor(m, part)).reshape(part.shape))
     return torch.cat(done)
 
 
