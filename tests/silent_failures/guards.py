@@ -1,9 +1,11 @@
 """Take out what guards a row of docs/silent-failures.md and see that the row's test then fails.
 
-    python tests/silent_failures/guards.py            # all of GUARDS, a few seconds each
+    python tests/silent_failures/guards.py            # every row, a few seconds each
     python tests/silent_failures/guards.py S12 S13    # these
 
-The package is copied to a temporary folder, one text in it is replaced, and the row's test runs there. Exit status 1 if one still passes.
+A guard is named, not quoted: each row says in which function, class or constant it stands and what that does without it (the kinds of edits
+are in `source_edits.py`). The package is copied to a temporary folder, edited there, and the row's test runs on the copy. Exit status 1 if
+one still passes, or fails only because the edit no longer makes sense.
 """
 import os
 import re
@@ -13,157 +15,116 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+from source_edits import ROOT, Package, assign, body, call, default, first, never, reads, result
 
-# row: (file, text that occurs exactly once in it, what takes its place); sorted
+HERE = Path(__file__).resolve().parent
+
+#: row: (what is taken out, the edits that take it out)
 GUARDS = {
-    "S1": ("minifast/vision/models/backbones.py", "return list(preset.mean), list(preset.std)", "return None"),
-    "S2": ("minifast/data/loaders.py",
-           "[self._needs_ours(dl, \"with_tfms\").new(after_batch=dl.after_batch.add(tfms)) for dl in self.loaders]",
-           "[dl for dl in self.loaders if not setattr(dl, \"after_batch\", dl.after_batch.add(tfms))]"),
-    "S3": ("minifast/data/splitters.py", "def __init__(self, valid_pct=0.2, seed=SPLIT_SEED):",
-           "def __init__(self, valid_pct=0.2, seed=None):"),
-    "S4": ("minifast/data/splitters.py", "return torch.Generator().manual_seed(", "return torch.manual_seed("),
-    "S5": ("minifast/data/splitters.py", "            if not sides[-1]:", "            if False:"),
-    "S6": ("minifast/data/splitters.py", "cut = max(1, int(self.valid_pct * len(items)))\n        return order[cut:], order[:cut]",
-           "cut = int(self.valid_pct * len(items))\n        return order[cut:], order[:cut]"),
-    "S7": ("minifast/tabular/targets.py", "classes = n <= MAX_CLASSES", "classes = False"),
-    "S8": ("minifast/tabular/loaders.py", "cont_names, cat_names = cont_cat_split(df, dep_var=y_names)",
-           "cont_names, cat_names = (list(set(o)) for o in cont_cat_split(df, dep_var=y_names))"),
-    "S9": ("minifast/tabular/categorify.py",
-           "table.each(lambda name: self._encoded(*factorized(table.cats[name], name), self._known(name)), table.cats)",
-           "{k: (c.cat.codes.to_numpy() + 1, 0, (0, None)) if hasattr(c, \"cat\") else self._encoded(*factorized(c, k), self._known(k)) "
-           "for k, c in table.cats.items()}"),
-    "S10": ("minifast/tabular/frames.py", "if table.unseen else []", "if False else []"),
-    "S11": ("minifast/tabular/factorize.py", "    found, in_python = None,",
-            "    column = column.astype(\"float32\") if column.dtype == \"float64\" else column\n    found, in_python = None,"),
-    "S12": ("minifast/tabular/dates.py", "naive.to_numpy().astype(\"datetime64[s]\").astype(np.int64)",
-            "naive.to_numpy().astype(np.int64) // 10**9"),
-    "S13": ("minifast/tabular/numeric.py", "name: std or 1.0 for name", "name: std or 1e-7 for name"),
-    "S14": ("minifast/tabular/targets.py", "        if missing.any():\n            raise ValueError(f\"the target",
-            "        if False:\n            raise ValueError(f\"the target"),
-    "S15": ("minifast/tabular/table_view.py", "return None if self.target is None else self.target.c",
-            "return self.classes.get('c', self.target.c)"),
-    "S16": ("minifast/vision/loaders.py", "RegressionBlock() if not named and any(map(is_fraction, labels))",
-            "RegressionBlock() if isinstance(labels[0], float)"),
-    "S17": ("minifast/vision/files/reading.py", "turn = UPRIGHT.get(_orientation(im))", "turn = None"),
-    "S18": ("minifast/vision/files/reading.py", "elif im.mode in (\"I\", \"F\") or im.mode.startswith(\"I;\"):", "elif False:"),
-    "S19": ("minifast/data/summary.py", "            if remark:", "            if False:"),
-    "S20": ("minifast/data/loader_args.py", "    reject_unknown(unknown, LOADER_KEYWORDS, where)", "    pass"),
-    "S21": ("minifast/data/dataloader.py", "        if not len(self._batches):", "        if False:"),
-    "S22": ("minifast/data/engine/samplers.py", "drop = rest == 1 and full > 0 and self.sampler_shuffles", "drop = self.sampler_shuffles"),
-    "S23": ("minifast/data/categories.py", "        if self.add_na:\n            return 0",
-            "        if self.add_na:\n            return self._o2i.setdefault(o, len(self._o2i))"),
-    "S24": ("minifast/learner/saving.py", "if check_vocab and weights is not state:", "if False:"),
-    "S25": ("minifast/data/sequences.py", "    if counts[_CUT]:\n        warn(", "    if False:\n        warn("),
-    "S26": ("minifast/vision/images.py", "    n_batches = 10", "    n_batches = 1"),
-    "S27": ("minifast/optim/freezing.py", "                m.eval()\n", "                pass\n"),
-    "S28": ("minifast/callbacks/batch.py",
-           "        for m in self._layers:\n            m.eval()",
-           "        for m in self._layers:\n            m.train(any(p.requires_grad for p in m.parameters()))"),
-    "S29": ("minifast/optim/freezing.py", "if total == 1 and n != 0:", "if False:"),
-    "S30": ("minifast/optim/freezing.py", "by_hand = not p.requires_grad and self.last_set.get(id(p), True)", "by_hand = False"),
-    "S31": ("minifast/optim/freezing.py",
-           "        self.frozen_to = wanted\n",
-           "        self.frozen_to = wanted\n        self.opt.state.clear()\n"),
-    "S32": ("minifast/optim/groups.py", "exempt = set() if wd_bn_bias else norm_bias_params(model)", "exempt = set()"),
-    "S33": ("minifast/optim/groups.py",
-           "_is_norm(module) or \"bias\" in _WORDS.split(name.lower())}",
-           "isinstance(module, nn.BatchNorm1d) or name == \"bias\"}"),
-    "S34": ("minifast/learner/learner.py", "                group.update(hypers)\n", "                pass\n"),
-    "S35": ("minifast/callbacks/trackers.py", "if rival := _who_schedules(self.learn):", "if rival := None:"),
-    "S36": ("minifast/callbacks/trackers.py", "if self.patience < needed and not self._warned:", "if False:"),
-    "S37": ("minifast/learner/learner.py", "for self.epoch in range(self.start_epoch, self.n_epoch):", "for self.epoch in range(self.n_epoch):"),
-    "S38": ("minifast/callbacks/lr_finder.py", "                t.copy_(before)\n", "                pass\n"),
-    "S39": ("minifast/callbacks/mix.py",
-           "self._each = loss_func, reduction_none(loss_func)",
-           "loss_func.reduction, self._each = \"none\", (loss_func, loss_func)"),
-    "S40": ("minifast/callbacks/accumulate.py",
-           "        if self._items < self.n_acc and learn.iter < learn.n_iter - 1:\n"
-           "            raise CancelBatchException\n"
-           "        self._average()\n"
-           "\n"
-           "    def after_train(self):\n"
-           "        \"The epoch was cut short between two steps: step with what there is.\"\n"
-           "        if self._items:",
-           "        if self._items < self.n_acc:\n"
-           "            raise CancelBatchException\n"
-           "        self._average()\n"
-           "\n"
-           "    def after_train(self):\n"
-           "        if False:"),
-    "S41": ("minifast/callbacks/precision.py", "if self.amp_mode == \"fp16\" and learn.dls.device.type == \"cpu\":", "if False:"),
-    "S42": ("minifast/callbacks/precision.py", "self._skipped = self._skipped + (self.scaler._scale < before)", "self._skipped = 0"),
-    "S43": ("minifast/learner/saving.py",
-           "    return checkpoint.save(state, file)",
-           "    import os\n    return file if os.environ.get(\"RANK\", \"0\") != \"0\" else checkpoint.save(state, file)"),
-    "S44": ("minifast/callbacks/mix.py", "    out = x.clone()\n", "    out = x\n"),
-    "S45": ("minifast/core/guarded.py", "if name not in declared(type(self)) and not name.startswith(\"_\"):", "if False:"),
-    "S46": ("minifast/nn/torch_losses.py", "        return _FUNCTIONS.get(inner)\n", "        return None\n"),
-    "S47": ("minifast/nn/torch_losses.py", "    if same and pred.shape != y.shape:", "    if False:"),
-    "S48": ("minifast/callbacks/first_batch.py", "if by_class and isinstance(n_classes, int)", "if False and isinstance(n_classes, int)"),
-    "S49": ("minifast/metrics/functions.py", "if inp.ndim == 0 or inp.shape[axis] == 1:", "if inp.ndim == 0:"),
-    "S50": ("minifast/metrics/sklearn.py",
-           "m = skm_to_fastai(_sklearn(\"brier_score_loss\"), is_class=False, axis=axis, activation=\"binarysoftmax\", ",
-           "m = skm_to_fastai(_sklearn(\"brier_score_loss\"), axis=axis, "),
-    "S51": ("minifast/metrics/functions.py", "if learn.pred.shape[self.axis] != 2:", "if False:"),
-    "S52": ("minifast/nn/losses.py",
-           "ce = F.cross_entropy(inp, targ, reduction=\"none\", ignore_index=self.ignore_index)",
-           "ce = F.cross_entropy(inp, targ, self.weight, reduction=\"none\", ignore_index=self.ignore_index)"),
-    "S53": ("minifast/nn/losses.py",
-           "super().__init__(axis=axis, weight=weight, ignore_index=ignore_index, label_smoothing=eps, reduction=reduction, "
-           "flatten=flatten)",
-           "super().__init__(axis=axis, ignore_index=ignore_index, label_smoothing=eps, reduction=reduction, flatten=flatten)"),
-    "S54": ("minifast/metrics/functions.py",
-           "        f.lower_is_better, f.accumulated = lower_is_better, accumulated",
-           "        f.lower_is_better, f.accumulated = lower_is_better, False"),
-    "S55": ("minifast/callbacks/trackers_base.py",
-           "known.setdefault(prefix + metric.name, getattr(metric, \"lower_is_better\", None))",
-           "known.setdefault(prefix + metric.name, False)"),
-    "S56": ("minifast/callbacks/trackers.py",
-           "    def _load_best(self):\n",
-           "    def _load_best(self):\n        self.learn.load(self.fname, with_opt=self.with_opt)\n"),
-    "S57": ("minifast/callbacks/trackers_base.py", "if self.reset_on_fit or (begins and self.reset_on_fit is None):", "if True:"),
-    "S58": ("minifast/callbacks/loggers.py",
-           "with self.file.open(\"a\", encoding=\"utf-8\", newline=\"\") as f:",
-           "with self.file.open(\"w\", encoding=\"utf-8\", newline=\"\") as f:"),
-    "S59": ("minifast/learner/callback_list.py",
-           "with self.removed_cbs(own), self.added_cbs(Recorder(valid_metrics=valid_metrics) if own else None):",
-           "with self.added_cbs(None):"),
-    "S60": ("minifast/callbacks/recorder.py", "        return float(losses @ sizes / sizes.sum())", "        return self.smooth_loss"),
-    "S61": ("minifast/callbacks/trackers_base.py", "if self.monitor not in directions:", "if False:"),
-    "S62": ("minifast/callbacks/base.py",
-           "            add_note(e, f\"in {owner}.{event}\")",
-           "            e.args = (f\"in {owner}.{event}: {e.args[0]}\", *e.args[1:])"),
-    "S63": ("minifast/metrics/base.py", "        if self.thresh is not None:", "        if self.thresh:"),
-    "S64": ("minifast/learner/inference.py", "split_idx=0 if train_transforms else 1,", "split_idx=0,"),
-    "S65": ("minifast/learner/inference.py", "        learn.logger(f\"tta varies {', '.join(map(repr, varying))}\")", "        pass"),
-    "S66": ("minifast/learner/inference.py", "if kind := _place_of_targets(learn.dls[-1 if len(learn.dls) == 1 else 1]):", "if kind := None:"),
-    "S67": ("minifast/vision/models/backbones.py", "    if cut is not None:\n        body = _cut(", "    if False:\n        body = _cut("),
-    "S68": ("minifast/vision/models/backbones.py", "                new.bias.copy_(conv.bias)\n", "                pass\n"),
-    "S69": ("minifast/interpret/base.py",
-           "values, indices = self.losses.topk(k, largest=largest)",
-           "values, indices = self.learn.get_preds(dl=self.dl, with_loss=True)[-1].topk(k, largest=largest)"),
-    "S70": ("minifast/learner/saving.py", "        _check_opt(learn.opt, state[\"opt\"], file)\n", ""),
-    "S71": ("minifast/interpret/classification.py",
-           "p({target}) = {float(self.p_target[i]):.2f}",
-           "p({target}) = {float(self.p_predicted[i]):.2f}"),
-    "S72": ("minifast/learner/learner.py",
-           "Path(\".\" if path is None else path), model_dir",
-           "Path(dls.path if path is None else path), model_dir"),
+    "S1": ("torchvision's weights do not say with which statistics they were trained",
+           body("ArchMeta.stats_for", "return None")),
+    "S2": ("transforms are added to the caller's loaders",
+           body("DataLoaders.with_tfms", "for dl in self.loaders:\n    dl.after_batch = dl.after_batch.add(batch_tfms)\nreturn self")),
+    "S3": ("a random split has no seed of its own", default("RandomSplitter.__init__", seed="None")),
+    "S4": ("a split seeds the whole process", first("RandomSplitter.__call__", "torch.manual_seed(self.seed)")),
+    "S5": ("an empty side of a split by folders is taken", never("GrandparentSplitter.__call__", "no item lies two levels below a folder")),
+    "S6": ("a share may be rounded to no item", call("RandomSplitter.__call__", "max", "arg1")),
+    "S7": ("whole numbers are always a regression", assign("targets.MAX_CLASSES", "-1")),
+    "S8": ("the guessed columns come out of a set", result("cont_cat_split", "tuple(list(set(names)) for names in it)")),
+    "S9": ("a pandas category stands for the value that training gave its code",
+           first("Categorify.encodes", "for name, column in table.cats.items():\n"
+                                       "    if hasattr(column, 'cat'):\n"
+                                       "        table.cats[name] = pd.Series([list(self.classes[name])[1 + i] for i in column.cat.codes])")),
+    "S10": ("new frames are processed without a warning", call("TabularPandas.process", "warn", "None")),
+    "S11": ("float ids are rounded to 32 bits", first("factorized", "if column.dtype == 'float64':\n    column = column.astype('float32')")),
+    "S12": ("dates are taken to be in nanoseconds", body("epoch_seconds", "return dates.to_numpy().astype(np.int64) // 10**9")),
+    "S13": ("a constant column is divided by a tiny number",
+            first("Normalize.learn_moments", "done = {name: (mean, std or 1e-7) for name, (mean, std) in done.items()}")),
+    "S14": ("missing targets are taken", never("tabular.targets", "is missing (NaN or None) or infinite")),
+    "S15": ("a column named c hides the number of outputs", body("TableView.c", "return self.classes.get('c', self.target.c)")),
+    "S16": ("the exact type of the first label says what is predicted",
+            body("_guessed_block", "return RegressionBlock() if isinstance(labels[0], float) else CategoryBlock()")),
+    "S17": ("the orientation of a photo is ignored", assign("reading.UPRIGHT", "{}")),
+    "S18": ("deep pixels are clipped", never("to_mode", "eight_bit(")),
+    "S19": ("a resize does not say what it cuts off", body("item.Resize.remark", "return None")),
+    "S20": ("loaders take any keyword", body("reject_unknown_loader_args", "pass")),
+    "S21": ("a loader without batches is taken", never("data.dataloader", "the dataset is smaller than one batch")),
+    "S22": ("a shuffled loader drops its last batch", first("data.dataloader.DataLoader.__init__",
+                                                          "if drop_last is None:\n    drop_last = shuffle")),
+    "S23": ("a vocabulary makes an entry for what it is asked for",
+            first("CategoryMap.id_of", "if self.add_na:\n    return self.o2i.setdefault(o, len(self.o2i))")),
+    "S24": ("vocabularies are not compared", default("Learner.load", check_vocab="False")),
+    "S25": ("sequences are cut without a warning", call("pad_sequences", "warn", "None")),
+    "S26": ("statistics come from one batch", assign("images.Normalize.n_batches", "1")),
+    "S27": ("statistics of frozen norm layers move", body("Freezer.hold_norm_statistics", "pass")),
+    "S28": ("only norm layers with frozen parameters are held",
+            call("BnFreeze", "eval", "of.train(any(p.requires_grad for p in of.parameters()))")),
+    "S29": ("a model of one group may be frozen", never("Freezer.freeze_to", "would freeze nothing or everything")),
+    "S30": ("freezing forgets what was frozen by hand",
+            first("Freezer.freeze_to", "for p in self.model.parameters():\n    p.requires_grad_(True)")),
+    "S31": ("freezing empties the optimizer", first("Freezer.freeze_to", "self.opt.state.clear()")),
+    "S32": ("every parameter is decayed", body("norm_bias_params", "return set()")),
+    "S33": ("only batch norm and the name bias go without decay",
+            body("norm_bias_params", "return {id(p) for m in model.modules() for name, p in m.named_parameters(recurse=False)\n"
+                                     "        if isinstance(m, nn.BatchNorm1d) or name == 'bias'}")),
+    "S34": ("the hyper-parameters of a fit stay",
+            body("Learner._hypers_of_this_fit", "set_hyper(self.opt, 'lr', lr)\nif wd is not None:\n    set_hyper(self.opt, 'wd', wd)\nyield")),
+    "S35": ("a plateau rule works beside a schedule", never("ReduceLROnPlateau.before_fit", "lowering it would have no effect")),
+    "S36": ("little patience is not warned of", call("EarlyStoppingCallback.before_fit", "warn", "None")),
+    "S37": ("every fit begins with epoch 0", first("Learner.fit", "start_epoch = 0")),
+    "S38": ("the finder leaves the weights where they are", call("leaving_no_trace", "copy_", "None")),
+    "S39": ("mixing sets the reduction of the learner's own loss",
+            call("MixHandler", "reduction_none", "(setattr(arg0, 'reduction', 'none'), arg0)[1]")),
+    "S40": ("gradients at the end of an epoch wait for the next",
+            reads("GradientAccumulation.after_backward", "n_iter", "float('inf')"), body("GradientAccumulation.after_train", "pass")),
+    "S41": ("fp16 on a CPU is taken", body("MixedPrecision.check", "pass")),
+    "S42": ("skipped steps are not counted", body("MixedPrecision.skipped_steps", "return 0")),
+    "S43": ("only the first process saves",
+            first("saving.save", "import os\nif os.environ.get('RANK', '0') != '0':\n    return file")),
+    "S44": ("a box is pasted into the batch itself", call("mix.paste", "clone", "of")),
+    "S45": ("a learner takes any attribute", body("Guarded.__setattr__", "object.__setattr__(self, name, value)")),
+    "S46": ("what functions of torch take is unknown", call("torch_losses.kind_of", "get", "None")),
+    "S47": ("shapes of predictions and targets are not compared", body("torch_losses.needs_same_shape", "return False")),
+    "S48": ("too few outputs are taken", never("FirstBatch", "give its last layer dls.c outputs")),
+    "S49": ("a metric takes the argmax of one column", body("_several_classes", "pass")),
+    "S50": ("the Brier score is that of decisions", call("BrierScore", "skm_to_fastai", is_class=None, activation=None)),
+    "S51": ("Dice takes any number of classes", never("Dice.accumulate", "is for two classes, background and foreground")),
+    "S52": ("the modulation of the focal loss sees the class weights", call("FocalLoss.forward", "cross_entropy", weight="self.weight")),
+    "S53": ("label smoothing drops the class weights", first("LabelSmoothingCrossEntropyFlat.__init__", "weight = None")),
+    "S54": ("metrics are means over batches", first("metrics.functions._declare", "accumulated = False")),
+    "S55": ("every metric is better high",
+            result("column_directions", "{name: bool(lower) for name, lower in it.items()}")),
+    "S56": ("the best model is loaded from whatever is in its file",
+            first("SaveModelCallback._load_best", "self.learn.load(self.fname, with_opt=self.with_opt)")),
+    "S57": ("every fit forgets the best value", first("TrackerCallback.before_fit", "self.reset_on_fit = True")),
+    "S58": ("a log is written anew at each epoch", call("FileLogger.after_epoch", "open", "of.open('w', encoding='utf-8', newline='')")),
+    "S59": ("validating empties the record", body("recording_apart", "yield self")),
+    "S60": ("the training loss is a moving average", result("Recorder._train_loss", "self.smooth_loss")),
+    "S61": ("a tracker takes a column that does not exist", never("TrackerCallback", "there is no such column in the epoch table")),
+    "S62": ("the callback is named inside the error's arguments",
+            call("run_handlers", "add_note", "setattr(arg0, 'args', (f'{arg1}: {arg0.args[0]}', *arg0.args[1:]))")),
+    "S63": ("a threshold of 0 is none", first("AccumMetric.__init__", "thresh = thresh or None")),
+    "S64": ("predictions on training data are augmented", first("loader_for", "train_transforms = True")),
+    "S65": ("tta does not say what it varies", call("inference.tta", "logger", "None")),
+    "S66": ("masks are averaged where augmentation moved them", body("_place_of_targets", "return None")),
+    "S67": ("a body is cut where it always is", first("create_body", "cut = None")),
+    "S68": ("the bias of a new first layer is random", call("replace_input", "bias.copy_", "None")),
+    "S69": ("losses and items come from two passes",
+            reads("Interpretation.top_losses", "losses", "self.learn.get_preds(dl=self.dl, with_loss=True)[-1]")),
+    "S70": ("the optimizer of a file is not compared", body("saving._check_opt", "pass")),
+    "S71": ("the title has the probability of the wrong class", reads("ClassificationInterpretation.title", "p_target", "of.p_predicted")),
+    "S72": ("a learner writes into the folder of its data", first("Learner.__init__", "path = dls.path if path is None else path")),
 }
 
 
-def without(row):
-    "The file of this row's guard, and its text with the guard taken out."
-    file, old, new = GUARDS[row]
-    text = (ROOT / file).read_text(encoding="utf-8")
-    if text.count(old) != 1:
-        raise ValueError(f"{row}: {old!r} occurs {text.count(old)} times in {file}, not once: bring GUARDS up to date")
-    text = text.replace(old, new)
-    compile(text, file, "exec")                     # else the test fails for the wrong reason
-    return file, text
+def without(row, package=None):
+    "`{file: its text with this row's guard taken out}`; `LookupError` where what guards is not found under its name."
+    package = package or Package()
+    changed = {}
+    for edit in GUARDS[row][1:]:
+        file, text = edit.apply(package, changed)
+        changed[file] = text
+    return changed
 
 
 def test_of(row):
@@ -177,37 +138,35 @@ def test_of(row):
 
 
 def try_without(row):
-    "What happens to the test of this row without its guard: 'fails', 'passes', or how else pytest ended."
-    changed, text = without(row)
-    file, name = test_of(row)
+    "What happens to the test of this row without its guard: 'fails', 'passes' or 'breaks', and the first line of pytest's evidence."
+    changed, (file, name) = without(row), test_of(row)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for part in ("minifast", "tests"):
             shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", root)
-        (root / changed).write_text(text, encoding="utf-8")
+        for path, text in changed.items():
+            (root / path.relative_to(ROOT)).write_text(text, encoding="utf-8")
         data = os.environ.get("MINIFAST_TEST_DATA") or str(ROOT.parent / "shared" / "data")
         env = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "MINIFAST_TEST_DATA": data}
         command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", str(file.relative_to(ROOT)), "-k", name]
         done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
-    said = [line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")]
-    if done.returncode == 1:
-        return "fails", said[0] if said else "?"
+    errors = [line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")]
     if done.returncode == 0:
         return "passes", ""
-    return f"pytest ended with status {done.returncode}", done.stdout[-2000:] + done.stderr[-500:]
+    if done.returncode == 1 and errors and not errors[0].startswith(("NameError", "UnboundLocalError", "SyntaxError", "ImportError")):
+        return "fails", errors[0]
+    return "breaks", f"pytest ended with status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-500:]}"
 
 
 def main(rows):
-    "Try these rows, all of GUARDS if none are given; the exit status."
+    "Try these rows, every one if none are given; the exit status."
     bad = 0
     for row in rows or GUARDS:
-        what, evidence = try_without(row)
-        if what == "fails":
-            print(f"{row}: fails without its guard ({evidence[:100]})", flush=True)
-        else:
-            bad += 1
-            print(f"{row}: {'STILL PASSES' if what == 'passes' else what + evidence}", flush=True)
+        outcome, evidence = try_without(row)
+        bad += outcome != "fails"
+        print(f"{row}: " + {"fails": f"fails without its guard ({evidence[:100]})", "passes": "STILL PASSES without its guard",
+                            "breaks": f"BREAKS without its guard: {evidence}"}[outcome], flush=True)
     return int(bad > 0)
 
 
