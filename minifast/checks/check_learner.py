@@ -4,11 +4,11 @@ Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019; M. Niessner'
 """
 import time
 
+from ..learner.probe import probing
 from .data import batches as data_batches
 from .learner import baseline, dependency, evaluation, speed, updates, wiring
 from .learner import initial_loss as start
 from .learner import overfit_batch as capacity
-from .learner.probe import probing
 from .report import Report, check_ignore, run
 
 _RUNS = ("MF101", "MF102")

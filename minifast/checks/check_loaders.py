@@ -5,13 +5,13 @@ from contextlib import ExitStack
 
 from ..core.seeds import fixed_seed
 from ..data.loaders import DataLoaders
+from ..learner.twin import independent_loader, kept_generators
 from .data import batches as data_batches
 from .data import files as data_files
 from .data import labels as data_labels
 from .data import tables as data_tables
 from .data import texts as data_texts
 from .data.probe import DataProbe
-from .learner.probe import _kept_generators, own_loader
 from .report import Report, check_ignore, run
 
 #: (code, function of a `DataProbe`, codes it needs, whether fast=True leaves it out)
@@ -54,11 +54,11 @@ def check_loaders(dls, fast=False, ignore=(), groups=None, n_workers=None):
     """
     ignore, began = check_ignore(ignore), time.perf_counter()
     with ExitStack() as stack:
-        stack.enter_context(_kept_generators(dls))
+        stack.enter_context(kept_generators(dls))
         stack.enter_context(fixed_seed(0))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        own = DataLoaders(*map(own_loader, dls), path=dls.path, device=dls.device)
+        own = DataLoaders(*map(independent_loader, dls), path=dls.path, device=dls.device)
         data = DataProbe(own, fast, groups, n_workers)
         ready = time.perf_counter()
         results, times = run(CHECKS, data, ignore, fast)

@@ -58,7 +58,12 @@ class HasCallbacks:
             run_handlers(handlers, event)
 
     def collect_handlers(self):
-        "Look anew at which callback hears which event: after callbacks were added, removed or switched."
+        "Collect again what the callbacks override and replace: call it after they were added, removed or switched on or off."
+        self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
+        contexts = [c.forward_context for c in self.cbs if hasattr(type(c), "forward_context")]
+        self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else _no_context
+        self.loop_backward = self._replaced("loop_backward", torch.Tensor.backward)
+        self.loop_step = self._replaced("loop_step", _step)
         if "_tables" not in vars(self):
             self._tables = {True: {}, False: {}}
         for training, table in self._tables.items():          # updated in place: a loop that runs holds on to them
@@ -75,7 +80,7 @@ class HasCallbacks:
             raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
         self.cbs = sort_callbacks([*self.cbs, cb])
         cb.learn = self
-        self._callbacks_changed()
+        self.collect_handlers()
         return self
 
     def add_cbs(self, cbs):
@@ -89,7 +94,7 @@ class HasCallbacks:
         for gone in self._matching(cb):
             gone.learn = None
             self.cbs.remove(gone)
-        self._callbacks_changed()
+        self.collect_handlers()
         return self
 
     def remove_cbs(self, cbs):
@@ -119,7 +124,7 @@ class HasCallbacks:
         finally:
             self.add_cbs(gone)
             self.cbs = sort_callbacks(sorted(self.cbs, key=lambda cb: before.get(id(cb), len(before))))
-            self._callbacks_changed()
+            self.collect_handlers()
 
     def no_bar(self):
         "Within the block no progress is shown but the rows of the epoch table."
@@ -156,14 +161,6 @@ class HasCallbacks:
 
     def _matching(self, cb):
         return [c for c in self.cbs if c is cb or (isinstance(cb, type) and isinstance(c, cb))]
-
-    def _callbacks_changed(self):
-        self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
-        contexts = [c.forward_context for c in self.cbs if hasattr(type(c), "forward_context")]
-        self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else _no_context
-        self.loop_backward = self._replaced("loop_backward", torch.Tensor.backward)
-        self.loop_step = self._replaced("loop_step", _step)
-        self.collect_handlers()
 
     def _replaced(self, name, default):
         "The method `name` of the callback that has one, to do what the loop otherwise does itself; else `default`."

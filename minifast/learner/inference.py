@@ -5,7 +5,6 @@ import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 
 from ..callbacks.predictions import GatherPreds
-from ..callbacks.progress import ProgressCallback
 from ..core.messages import describe, plural
 from ..core.nested import to_device
 
@@ -71,20 +70,12 @@ def _torch_loader_in_order(dl):
     return TorchDataLoader(dataset, dl.batch_size, num_workers=dl.num_workers, collate_fn=dl.collate_fn)
 
 
-class _OneBatch(list):
-    "A single batch in the place of a loader."
+class Batches(list):
+    "Batches in the place of a loader."
 
-    def __init__(self, batch, n_inp):
-        super().__init__([batch])
+    def __init__(self, batches, n_inp=None):
+        super().__init__(batches)
         self.n_inp = n_inp
-
-
-def run_pass(learn, dl, cbs=None):
-    "One validation pass of `learn` over `dl`: eval mode, no gradients, only the validation events."
-    learn.to_device()
-    nested = learn.running                      # called from a callback: the bars on the screen belong to the outer pass
-    with learn.removed_cbs(ProgressCallback if nested else None), learn.added_cbs(cbs), learn._cleaning_up():
-        learn._validate(dl)
 
 
 def validate(learn, ds_idx=1, dl=None, cbs=None):
@@ -94,7 +85,7 @@ def validate(learn, ds_idx=1, dl=None, cbs=None):
                          "`learn.add_cb(Recorder())`")
     dl = loader_for(learn, ds_idx, dl)
     with learn.recording_apart():
-        run_pass(learn, dl, cbs)
+        learn.validation_pass(dl, cbs)
         return learn.recorder.validation_values()
 
 
@@ -106,7 +97,7 @@ def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, wi
     dl = loader_for(learn, ds_idx, dl) if reorder else dl if dl is not None else learn.dls[ds_idx]
     gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, learn.activation if act is None else act)
     with learn.recording_apart(valid_metrics=False):
-        run_pass(learn, dl, [gather, *([] if cbs is None else cbs if isinstance(cbs, (list, tuple)) else [cbs])])
+        learn.validation_pass(dl, [gather, *([] if cbs is None else cbs if isinstance(cbs, (list, tuple)) else [cbs])])
     preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
     results = [gather.joined(gather.inputs, concat_dim)] if with_input else []
     results += [preds] if with_preds else []
@@ -183,18 +174,16 @@ def varying_transforms(dl):
     return [f for p in pipelines for f in p if getattr(f, "varies", False)]
 
 
-def show_results(learn, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
+def show_results(learn, dl, max_n=9, figsize=None):
     "See `Learner.show_results`."
     from ..core.plots import get_grid, show_item
-    learn._shown += shuffle                                                # other items each time, the same in each run
-    dl = loader_for(learn, ds_idx, dl, shuffle=shuffle, seed=learn._shown if shuffle else None)
     if not hasattr(dl, "decode_batch"):
         raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
                         "`DataLoaders.from_dsets`); these are plain torch loaders")
     batch = dl.one_batch()
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
-    inputs, _, _, decoded = get_preds(learn, dl=_OneBatch(batch, dl.n_inp), with_input=True, with_decoded=True, reorder=False)
+    inputs, _, _, decoded = get_preds(learn, dl=Batches([batch], dl.n_inp), with_input=True, with_decoded=True, reorder=False)
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     n = min(max_n, len(inputs[0]))
     truth, guess = dl.decode_batch(batch, max_n=n), dl.decode_batch(to_device((*inputs, decoded), learn.dls.device), max_n=n)

@@ -7,14 +7,13 @@ from warnings import warn
 import torch
 from torch import nn
 
-from ..checks.data.probe import labels_of
-from ..checks.learner.guess import constant_output
-from ..checks.learner.probe import probing
-from ..checks.learner.wiring import class_axis, layers_run
 from ..core.messages import describe, plural
+from ..data.targets import labels_of
 from ..nn.output_bias import before_range, give_outputs
-from ..nn.torch_losses import kind_of
+from ..nn.torch_losses import class_axis, kind_of
 from ..optim.groups import NORM_TYPES
+from .constant_guess import constant_output
+from .probe import probing
 
 __all__ = ["guess", "init_head"]
 
@@ -74,7 +73,7 @@ def init_head(learn, n_items=10_000):
 
 def _last_layers(probe):
     "`(norm or None, last, modules after it)`: the last layer of the model that can set the outputs, by its bias or by that of `norm`."
-    seen = [m for m in layers_run(probe) if not isinstance(m, _NO_CHANGE)]
+    seen = [m for m in probe.layers_run() if not isinstance(m, _NO_CHANGE)]
     at = next((i for i in reversed(range(len(seen))) if isinstance(seen[i], (*_LINEAR, *NORM_TYPES))), None)
     if at is not None:
         last, norm = seen[at], seen[at - 1] if at and isinstance(seen[at - 1], NORM_TYPES) else None

@@ -37,6 +37,7 @@ The loop, with its events in the order in which callbacks hear them:
 A `Cancel...Exception` jumps to the matching `after_cancel_...` event and goes on with the `after_...` event below it.
 `cleanup_fit` also runs after an error and after Ctrl-C.
 """
+import copy
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,6 +76,7 @@ from . import inference, saving
 from .arguments import batches_in, check_epochs, check_loss, check_parts
 from .callback_list import HasCallbacks, as_callback, listed
 from .loop_state import LoopState
+from .twin import make_independent
 
 #: Words of fastai that are no verbs here, and what to write.
 _ELSEWHERE = {
@@ -117,7 +119,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
     continues = False                #: whether this fit is a later phase of the verb that called it
     dry_run = False                  #: whether this fit is undone afterwards, as by `lr_find`: nothing of it is to be kept or written
     compiled_with: dict | None = None            #: the keywords given to `compile`
-    _shown = -1                      # how often show_results was called
+    _shown = -1                      # how often show_results has shuffled
 
     def __init__(self, dls, model, loss_func=None, opt_func=Adam, lr=1e-3, splitter=trainable_params, cbs=None, metrics=None, path=None,
                  model_dir="models", wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), default_cbs=True,
@@ -134,7 +136,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
         if default_cbs:
             self.add_cbs([FirstBatch(), Recorder(), ProgressCallback()])
         self.add_cbs(cbs)
-        self._callbacks_changed()         # also without any
+        self.collect_handlers()           # also without any
         self("after_create")
 
     # -- the loop ---------------------------------------------------------------------------------------------------------------
@@ -265,6 +267,13 @@ class Learner(LoopState, HasCallbacks, Guarded):
             for name, value in outer.items():
                 setattr(self, name, value)
             self._set_mode()
+
+    def validation_pass(self, dl, cbs=None):
+        "Run the model over `dl` without training: evaluation mode, no gradients, only the validation events, with `cbs` attached too."
+        self.to_device()
+        nested = self.running                      # called from a callback: the bars on the screen belong to the outer pass
+        with self.removed_cbs(ProgressCallback if nested else None), self.added_cbs(cbs), self._cleaning_up():
+            self._validate(dl)
 
     @property
     def dls(self):
@@ -478,7 +487,12 @@ class Learner(LoopState, HasCallbacks, Guarded):
 
     def show_results(self, ds_idx=1, dl=None, max_n=9, shuffle=True, figsize=None):
         "Show inputs of one batch with target and prediction, green where they agree; of a table, return them as a DataFrame."
-        return inference.show_results(self, ds_idx, dl, max_n, shuffle, figsize)
+        return inference.show_results(self, self._loader_to_show(ds_idx, dl, shuffle), max_n, figsize)
+
+    def _loader_to_show(self, ds_idx, dl, shuffle):
+        "With `shuffle` other items each time, the same in each run of a program."
+        self._shown += bool(shuffle)
+        return inference.loader_for(self, ds_idx, dl, shuffle=shuffle, seed=self._shown if shuffle else None)
 
     def activation(self, pred):
         "What turns the model's output into a prediction, as the loss says (softmax, sigmoid, identity)."
@@ -542,6 +556,19 @@ class Learner(LoopState, HasCallbacks, Guarded):
         memory; the loaders are changed to it, and a warning says so. Weights, optimizer, random streams and history stay as they
         are. Raises `RuntimeError` if not even `min_bs` fits."""
         return memory.find_bs(self, start, min_bs)
+
+    def twin(self, copy_model=True):
+        """An independent copy for trials: it can be trained, broken and interrupted while this learner stays as it is.
+
+        It has a copy of model, loss and metrics, loaders of its own over the same datasets, copies of those callbacks that change training
+        (not of those that log, save, schedule or stop), a recorder of its own, and no optimizer yet.
+
+        Args:
+            copy_model: False shares the model, for one that cannot be copied.
+        """
+        new = copy.copy(self)
+        vars(new).pop("_tables")                          # the twin collects its own
+        return make_independent(new, self, copy_model)
 
     # -- checking -------------------------------------------------------------------------------------------------------------------
     def check(self, fast=False, ignore=(), causal=False, lr=None):

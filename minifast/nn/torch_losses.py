@@ -6,6 +6,7 @@ Torch's own losses are recognised, as modules (`nn.CrossEntropyLoss()`), as func
 import copy
 import inspect
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -231,10 +232,15 @@ def check_target(loss_func, pred, yb):
     (_check_classes if kind.startswith("class") else _check_values)(loss_func, kind, pred, y)
 
 
+def class_axis(loss_func: Any, pred: torch.Tensor) -> int:
+    "The axis of `pred` on which the loss expects the classes."
+    return getattr(loss_func, "axis", _class_axis(pred)) % max(pred.ndim, 1)
+
+
 def _check_classes(loss_func, kind, pred, y):
     name, inner = loss_name(loss_func), _inner(loss_func)
     flat = getattr(inner, "flatten", False)
-    axis = getattr(inner, "axis", _class_axis(pred)) % pred.ndim
+    axis = class_axis(inner, pred)
     n_out = pred.shape[axis]
     rest = pred.shape[:axis] + pred.shape[axis + 1:]
     if n_out == 1:

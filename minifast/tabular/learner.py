@@ -10,7 +10,7 @@ from ..callbacks.first_batch import FirstBatch
 from ..callbacks.progress import ProgressCallback
 from ..callbacks.recorder import Recorder
 from ..core.messages import describe, did_you_mean
-from ..learner.inference import _OneBatch, get_preds, loader_for
+from ..learner.inference import Batches, get_preds
 from ..learner.learner import Learner
 from ..optim.optimizers import Adam
 from .dataloader import TabDataLoader
@@ -133,12 +133,11 @@ class TabularLearner(Learner):
 
     def show_results(self, ds_idx=1, dl=None, max_n=10, shuffle=True):
         "Rows of one batch with target and prediction (`{target}_pred`), as a DataFrame."
-        self._shown += shuffle                                              # other rows each time, the same in each run
-        dl = loader_for(self, ds_idx, dl, shuffle=shuffle, seed=self._shown if shuffle else None)
+        dl = self._loader_to_show(ds_idx, dl, shuffle)
         if not isinstance(dl, TabDataLoader):
             raise TypeError(f"show_results() of a table needs loaders of a TabularPandas; received {describe(dl)}")
         batch = dl.one_batch()
-        _, _, decoded = get_preds(self, dl=_OneBatch(batch, dl.n_inp), with_decoded=True, reorder=False)
+        _, _, decoded = get_preds(self, dl=Batches([batch], dl.n_inp), with_decoded=True, reorder=False)
         shown = dl.decoded(batch, max_n)
         return dl.dataset._with_targets(shown, decoded[:len(shown)].numpy(), suffix="_pred")
 

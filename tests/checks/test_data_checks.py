@@ -11,9 +11,10 @@ from minifast.checks.data.batches import dataloaders_of
 from minifast.checks.data.files import group_of, straddling
 from minifast.checks.data.images import correlation, difference_hash, exact_copies, look, look_all, near_copies
 from minifast.checks.data.labels import association, conflicting, exchanged_pairs, quick_model
-from minifast.checks.data.probe import DataProbe, files_of, labels_of, table_of
+from minifast.checks.data.probe import DataProbe, files_of, table_of
 from minifast.checks.data.tables import auc_of, linear_r2, single_column_score, tell_apart
 from minifast.data.loaders import DataLoader, DataLoaders
+from minifast.data.targets import labels_of
 
 
 def picture(seed=0, size=(120, 90)):

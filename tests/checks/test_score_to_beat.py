@@ -21,7 +21,6 @@ from minifast.checks.learner.guess import (
     Scores,
     balance,
     boosted,
-    constant_output,
     difference,
     fit_in_time,
     joined,
@@ -30,6 +29,7 @@ from minifast.checks.learner.guess import (
 )
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoaders
+from minifast.learner.constant_guess import constant_output
 from minifast.learner.learner import Learner
 from minifast.metrics.base import Metric
 from minifast.metrics.functions import accuracy, mae, rmse

@@ -7,6 +7,7 @@ import torch
 from ...core.nested import leaves, plain
 from ...core.seeds import fixed_seed
 from ...data.dataloader import DataLoader
+from ...data.targets import labels_of
 from ..learner.evaluation import largest_difference
 from ..learner.wiring import bad_values
 from ..report import issue, not_applicable, passed, tip
@@ -129,7 +130,6 @@ def shuffled(subject):
         return not_applicable("MF834", "it cannot be told how this loader takes its items")
     if shuffles or len(dl) < 2:
         return passed("MF834")
-    from .probe import labels_of
     y = labels_of(dl, 20_000)
     if y is None or y.ndim != 1 or y.is_floating_point():
         return tip("MF834", "training takes the items in the same order in every epoch")

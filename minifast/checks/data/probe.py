@@ -3,24 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Subset
 
 from ...core.nested import split_batch
 from ...data.rows import Rows
+from ...data.targets import base_dataset, labels_of
 from .images import look_all, near_copies
-
-MAX_LABELS = 200_000
-
-
-def base_dataset(source):
-    "`(dataset, indices)`: what lies under a loader or torch's `Subset`s, and which of its items are meant (None: all)."
-    dataset = source if isinstance(source, Subset) else getattr(source, "dataset", source)
-    indices = None
-    while isinstance(dataset, Subset):
-        own = [int(i) for i in dataset.indices]
-        indices = own if indices is None else [own[i] for i in indices]
-        dataset = dataset.dataset
-    return dataset, indices
 
 
 def files_of(dataset):
@@ -75,58 +62,6 @@ def _path_maker(dataset, first):
         if hasattr(value, "getbands") or isinstance(value, torch.Tensor):
             return None
     return None
-
-
-def labels_of(loader, limit=MAX_LABELS):
-    """The targets of the items of a loader or dataset as a tensor (items,) or (items, k), without making the inputs; None where the
-    target is no number or label (masks), or where there is none. At most `limit` of them."""
-    dataset, indices = base_dataset(loader)
-    chosen = indices if indices is not None else None
-    if hasattr(dataset, "tensors") and isinstance(dataset.tensors, tuple):
-        if len(dataset.tensors) < 2:
-            return None
-        y = dataset.tensors[-1]
-        y = y if chosen is None else y[chosen]
-        return y[:limit].cpu() if y.ndim <= 2 else None
-    if hasattr(dataset, "pipelines") and hasattr(dataset, "_rows"):
-        return _labels_of_pipelines(dataset, chosen, limit)
-    for name in ("targets", "labels"):
-        found = getattr(dataset, name, None)
-        if found is not None and hasattr(found, "__len__") and len(found) == len(dataset):
-            y = torch.as_tensor(np.asarray(found))
-            return (y if chosen is None else y[chosen])[:limit]
-    return _labels_of_samples(dataset, chosen, min(limit, 2000))
-
-
-def _labels_of_pipelines(dataset, chosen, limit):
-    targets = dataset.pipelines[dataset.n_inp:]
-    if len(targets) != 1 or not dataset.labelled:
-        return None
-    from ...data.pipeline import Pipeline
-    pipe, rows = Pipeline(targets[0].fs, 1), dataset._rows
-    chosen = list(range(len(rows))) if chosen is None else chosen
-    found = []
-    for i in chosen[:limit]:
-        y = pipe(rows[i])
-        if not found and (hasattr(y, "getbands") or (getattr(y, "ndim", 0) > 1) or isinstance(y, str)):
-            return None
-        found.append(torch.as_tensor(y).as_subclass(torch.Tensor))
-    return torch.stack(found) if found and len({t.shape for t in found}) == 1 else None
-
-
-def _labels_of_samples(dataset, chosen, limit):
-    if not isinstance(dataset, (list, tuple)):
-        return None
-    found = []
-    for i in (chosen if chosen is not None else range(len(dataset)))[:limit]:
-        sample = dataset[i]
-        if not isinstance(sample, (tuple, list)) or len(sample) < 2:
-            return None
-        y = torch.as_tensor(sample[-1]) if not isinstance(sample[-1], str) else None
-        if y is None or y.ndim > 1:
-            return None
-        found.append(y)
-    return torch.stack(found) if found and len({t.shape for t in found}) == 1 else None
 
 
 def table_of(loader):

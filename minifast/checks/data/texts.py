@@ -15,8 +15,8 @@ import torch
 from ...core.messages import plural
 from ...core.nested import split_batch
 from ...data.sequences import PadSequences
+from ...data.targets import base_dataset
 from ..report import issue, not_applicable, passed, tip
-from .probe import base_dataset
 from .text_counts import Words, count, differing, filled, padding_of, pile_at_the_end, tokens_cut, within
 
 MAX_ITEMS, MAX_TOKENS, SECONDS, MAX_BATCHES = 4000, 5_000_000, 2.0, 20      #: of each split, at most

@@ -12,14 +12,14 @@ from torch.utils.data import Subset
 from ...core.messages import plural
 from ...core.nested import split_batch, to_device
 from ...data.engine.samplers import InOrder
-from ...nn.torch_losses import ignore_index_of, loss_name, reduction_none
-from ..data.probe import labels_of
+from ...data.targets import labels_of
+from ...learner.constant_guess import constant_output, fixed_generator, is_absolute, is_squared
+from ...learner.inference import Batches
+from ...nn.torch_losses import class_axis, ignore_index_of, loss_name, reduction_none
 from ..report import issue, not_applicable, passed, tip
 from .evaluation import _fetched
-from .guess import balance, boosted, constant_output, difference, generator, is_absolute, is_squared, joined, scores_of, spread_over
+from .guess import balance, boosted, difference, joined, scores_of, spread_over
 from .initial_loss import frequencies
-from .probe import Batches
-from .wiring import class_axis
 
 FEW_STEPS = 100             # after so few, a network that is worse than a guess may just need to train on
 _MOST = 2_000_000           # values of a prediction that are made at once
@@ -41,7 +41,7 @@ def _positions(dl, limit, as_drawn=True):
     order = range(n) if not as_drawn or _samples_plainly(dl) else sampler.order(0).tolist() if hasattr(sampler, "order") else list(sampler)
     if not all(isinstance(i, int) for i in order[:1]):
         return None
-    return [order[i] for i in torch.randperm(len(order), generator=generator())[:limit].tolist()]
+    return [order[i] for i in torch.randperm(len(order), generator=fixed_generator())[:limit].tolist()]
 
 
 def _labels(probe, dl, limit, as_drawn=True):

@@ -7,9 +7,10 @@ import torch
 
 from ...core.nested import leaves, split_batch, to_device
 from ...data.rows import Rows
+from ...learner.inference import Batches
+from ...nn.torch_losses import class_axis
 from ..report import issue, not_applicable, passed
-from .probe import Batches
-from .wiring import best_and_worst, class_axis
+from .wiring import best_and_worst
 
 
 def _fetched(probe):

@@ -1,4 +1,4 @@
-"""Guesses that do not see the inputs, gradient boosting on rows, and their scores item by item: functions of tensors and tables.
+"""Scores of predictions item by item, and gradient boosting on rows: functions of tensors and tables.
 
 Source for tables: L. Grinsztajn et al., "Why do tree-based models still outperform deep learning on typical tabular data?", 2022
 (https://arxiv.org/abs/2207.08815).
@@ -9,93 +9,11 @@ from typing import NamedTuple
 
 import torch
 
-from ...nn.torch_losses import activation_of, class_weight_of, decodes_of, ignore_index_of, loss_name, reduction_none
+from ...learner.constant_guess import columns_of, of_logarithms
+from ...nn.torch_losses import activation_of, class_weight_of, decodes_of, ignore_index_of, reduction_none
 
 #: More categories than this cannot be told apart by scikit-learn's boosting: the column is taken for a number.
 MAX_CATEGORIES = 255
-
-
-# -- the constant -------------------------------------------------------------------------------------------------------------------
-def columns_of(y, c):
-    "The targets `y` (items, ...) of `c` outputs on axis 1 as (values, c)."
-    return y.reshape(len(y), c, -1).movedim(1, -1).reshape(-1, c).double()
-
-
-def constant_output(loss_func, kind, y, n_out):
-    """The output (n_out,) of a model that does not see its inputs and knows the training targets `y`: what costs least with this loss.
-
-    Logarithms of the class shares, weighted as the loss weights them; logits of the label rates; the mean, for absolute errors the median.
-    For other losses it is searched for from there. A class or label value that training did not have counts as half an item.
-    """
-    if kind.startswith("class"):
-        y = y.flatten().long().cpu()
-        y = y[(y != ignore_index_of(loss_func)) & (y >= 0) & (y < n_out)]
-        weight, eps = class_weight_of(loss_func), _setting(loss_func, "label_smoothing", 0.0)
-        counts = torch.bincount(y, minlength=n_out).double().clamp(min=0.5)
-        counts = (1 - eps) * counts + eps * counts.sum() / n_out
-        counts = counts if weight is None else (counts * weight.detach().double().cpu()).clamp(min=1e-12)
-        values, targets = (counts / counts.sum()).log(), y
-    else:
-        targets = columns_of(y.cpu(), n_out)
-        if kind in ("logits", "probabilities"):
-            n, on = len(targets), targets.mean(0)
-            weight = _setting(loss_func, "pos_weight")
-            on, off = on.clamp(0.5 / n, 1 - 0.5 / n), 1 - on.clamp(0.5 / n, 1 - 0.5 / n)
-            on = on if weight is None else on * weight.detach().double().cpu()
-            values = (on / off).log() if kind == "logits" else on / (on + off)
-        else:
-            values = targets.mean(0)
-            if is_absolute(loss_func):
-                values = targets.quantile(0.5, 0) if targets.numel() < 10_000_000 else targets.median(0).values
-            elif of_logarithms(loss_func):
-                values = values.clamp(min=1e-8).log()
-    if loss_name(loss_func).startswith("Focal") or (kind == "values" and not is_absolute(loss_func) and not is_squared(loss_func)):
-        values = _searched(loss_func, values, targets[torch.randperm(len(targets), generator=generator())[:2000]])
-    return values.float()
-
-
-def _setting(loss_func, name, default=None):
-    found = getattr(loss_func, "keywords", {}).get(name)                # of a partial
-    return getattr(getattr(loss_func, "func", loss_func), name, default) if found is None else found
-
-
-def is_absolute(loss_func):
-    "Whether a loss is the mean absolute error."
-    name = loss_name(loss_func).lower()
-    return "l1" in name and "smooth" not in name
-
-
-def is_squared(loss_func):
-    "Whether a loss is the mean squared error."
-    return "mse" in loss_name(loss_func).lower()
-
-
-def of_logarithms(loss_func):
-    "Whether the outputs are logarithms of the numbers meant: those of torch's Poisson loss."
-    return "poisson" in loss_name(loss_func).lower() and _setting(loss_func, "log_input", True)
-
-
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-def _searched(loss_func, values, targets):
-    "`values`, or what costs less, for losses that have no formula for it."
-    device = next((t.device for t in (class_weight_of(loss_func),) if t is not None), torch.device("cpu"))
-    y = (targets if not targets.is_floating_point() else targets.float()).to(device)
-    z = values.float().to(device).clone().requires_grad_()
-    opt = torch.optim.LBFGS([z], max_iter=60, line_search_fn="strong_wolfe")
-
-    def closure():
-        opt.zero_grad()
-        loss = loss_func(z.expand(len(y), -1), y).mean()
-        loss.backward()
-        return loss
-
-    with torch.enable_grad():
-        before = float(opt.step(closure).detach())
-        after = float(closure().detach())
-    return z.detach().cpu() if math.isfinite(after) and after < before else values
 
 
 def spread_over(values, shape, axis):

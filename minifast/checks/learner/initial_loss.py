@@ -6,9 +6,8 @@ import math
 
 import torch
 
-from ...nn.torch_losses import loss_name
+from ...nn.torch_losses import class_axis, loss_name
 from ..report import issue, not_applicable, passed, tip
-from .wiring import class_axis
 
 
 # -- pure functions of tensors ------------------------------------------------------------------------------------------------------

@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 from ...core.seeds import fixed_seed
-from ...nn.torch_losses import decodes_of, loss_name
+from ...nn.torch_losses import class_axis, decodes_of, loss_name
 from ..report import issue, not_applicable, passed, tip
 from .initial_loss import binary_entropy, constant_values, entropy, frequencies
-from .wiring import class_axis
 
 RATES = (5e-3, 5e-4, 3e-2)          # of AdamW, one after the other until one works
 _DROPS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)

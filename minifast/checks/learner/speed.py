@@ -4,9 +4,10 @@ import time
 import torch
 
 from ...callbacks.base import Callback, CancelFitException
+from ...learner.probe import probing
+from ...learner.twin import independent_loader
 from ...optim.freezing import Freezer
 from ..report import not_applicable, passed, tip
-from .probe import own_loader, probing
 from .updates import optimizer_of
 
 PARTS = ("data", "forward and loss", "backward", "optimizer", "callbacks and the rest")
@@ -31,7 +32,7 @@ def measure(learn, n_steps=12, seconds=20.0, warm_up=2, seed=0):
         twin.freezer = Freezer(twin.model, twin.opt, twin.train_bn)
         real = learn.dls.train
         workers = getattr(real, "num_workers", 0)
-        loader = own_loader(real, seed=0)
+        loader = independent_loader(real, seed=0)
         vars(twin)["_dls"] = type(twin.dls)(loader, path=twin.dls.path, device=device)
         marks, totals, begun = {}, dict.fromkeys(PARTS, 0.0), time.perf_counter()
         counted = [0]

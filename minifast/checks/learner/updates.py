@@ -6,11 +6,11 @@ from torch import nn
 
 from ...callbacks.base import Callback, CancelFitException
 from ...core.messages import plural
+from ...learner.inference import Batches
 from ...nn.torch_losses import loss_name
 from ...optim.freezing import Freezer
 from ...optim.groups import norm_bias_params, param_groups, set_hyper, spread
 from ..report import issue, not_applicable, passed, tip
-from .probe import Batches
 from .wiring import last_layer
 
 N_STEPS = 4         # so that a layer that begins at zero (the last of a residual branch, a head) has moved by then

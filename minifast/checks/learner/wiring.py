@@ -4,7 +4,7 @@ from torch import nn
 
 from ...core.messages import describe, plural
 from ...core.nested import leaves
-from ...nn.torch_losses import check_target, loss_name, needs_same_shape
+from ...nn.torch_losses import check_target, class_axis, loss_name, needs_same_shape
 from ...optim.groups import NORM_TYPES, param_groups
 from ..report import NEEDS, issue, not_applicable, passed, skipped, tip
 
@@ -33,11 +33,6 @@ def looks_like(pred, axis=1):
     if low == 0 and float((pred == 0).float().mean()) > 0.1:
         return "relu"
     return "free"
-
-
-def class_axis(loss_func, pred):
-    "The axis of `pred` on which the loss expects the classes."
-    return getattr(loss_func, "axis", 1 if pred.ndim > 1 else 0) % max(pred.ndim, 1)
 
 
 def bounds(values):
@@ -205,24 +200,9 @@ def _floor(pred, axis, found):
     return float(torch.log1p((n - 1) * torch.exp(torch.tensor(-1.0))))
 
 
-def layers_run(probe):
-    "The modules without children, in the order in which they are run."
-    def find():
-        seen = []
-        leaf = [m for m in probe.model.modules() if not any(True for _ in m.children())]
-        handles = [m.register_forward_hook(lambda mod, i, o: seen.append(mod)) for m in leaf]
-        try:
-            probe.output()
-        finally:
-            for h in handles:
-                h.remove()
-        return seen
-    return probe.once("layers_run", find)
-
-
 def last_layer(probe):
     "The last module without children that is run, and its name; (None, '') if none has been seen."
-    seen = layers_run(probe)
+    seen = probe.layers_run()
     return (seen[-1], next(n for n, m in probe.model.named_modules() if m is seen[-1])) if seen else (None, "")
 
 
