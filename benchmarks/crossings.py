@@ -66,6 +66,7 @@ def photos(folder):
 def image_learner(files, aug=False):
     "A small net on photos: random resized crop, normalise; batches of four made in this process."
     import torch
+
     from minifast.vision.all import ImageDataLoaders, Learner, Normalize, RandomResizedCrop, accuracy, aug_transforms, imagenet_stats
     tfms = [*(aug_transforms() if aug else []), Normalize.from_stats(*imagenet_stats)]
     dls = ImageDataLoaders.from_name_func(".", files, kind_of, bs=BS, num_workers=0, device="cpu", seed=1,
