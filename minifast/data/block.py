@@ -1,4 +1,5 @@
 """`DataBlock`: a description of a data set, as blocks (what goes in, what comes out), from which datasets and loaders are made."""
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ class TransformBlock:
     type_tfms: from what the getter returns to the element. item_tfms, batch_tfms: transforms of samples and batches that this kind of
     element needs. loss_func: the loss that belongs to it as a target. show: `show(value, ctx=None, **kwargs)` draws a decoded value
     and returns the axes (None: `plots.show_item`). dl_type: the loader class it needs. dls_kwargs: arguments for the loaders.
+    tta: as a target, how `Learner.tta` merges predictions: `tta(learn, ds_idx, dl, n, beta, use_max)` (None: it averages them).
     """
 
     type_tfms: list | None = None
@@ -33,6 +35,7 @@ class TransformBlock:
     show: object = None
     dl_type: type | None = None
     dls_kwargs: dict = field(default_factory=dict)
+    tta: Callable | None = None
 
     def __post_init__(self):
         self.type_tfms, self.item_tfms, self.batch_tfms = map(_as_list, (self.type_tfms, self.item_tfms, self.batch_tfms))

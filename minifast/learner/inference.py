@@ -1,5 +1,6 @@
 """What a trained learner says about data: functions of a learner, which its verbs call."""
-import sys
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -7,6 +8,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from ..callbacks.predictions import GatherPreds
 from ..core.messages import describe, plural
 from ..core.nested import to_device
+from ..data.targets import base_dataset
 
 
 class Text(str):
@@ -135,15 +137,14 @@ def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
 
     beta: weight of the plain pass (`beta * plain + (1 - beta) * mean of augmented`); None returns `((augmented, plain), targs)`.
     use_max: take the maximum over all passes instead. Averages activated predictions (probabilities); predicted masks and points
-    are brought back to the plain picture first. What is varied is said in one line (not within `learn.no_logging()`).
+    are mapped back to the plain image first. What is varied is said in one line (not within `learn.no_logging()`).
     """
     if n < 1:
         raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
     source = learn.dls[ds_idx] if dl is None else dl
     varying = varying_transforms(source)
-    if kind := _place_of_targets(learn.dls[-1 if len(learn.dls) == 1 else 1]):
-        from ..vision.tta_geometry import tta_geometry
-        return tta_geometry(learn, kind, ds_idx, dl, n, beta, use_max)
+    if merged := tta_of_targets(learn.dls[min(1, len(learn.dls) - 1)]):
+        return merged(learn, ds_idx, dl, n, beta, use_max)
     if not varying:
         raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
                          "`batch_tfms=aug_transforms()`, or use get_preds()")
@@ -160,12 +161,20 @@ def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
     return torch.lerp(augmented, plain, beta), targs
 
 
-def _place_of_targets(dl):
-    "'mask', 'points' or 'boxes' where the targets of a loader have a place in a picture, else None."
-    if "torchvision.tv_tensors" not in sys.modules:
-        return None
-    from ..vision.tta_geometry import target_kind
-    return target_kind(dl)
+def tta_of_targets(dl: Any) -> Callable | None:
+    "What the block of a target of the loader `dl` gives as `TransformBlock(tta=...)`; None: predictions may simply be averaged."
+    dataset = base_dataset(dl)[0]
+    n_inp = getattr(dl, "n_inp", None) or 1
+    for block in (getattr(dataset, "blocks", None) or [])[n_inp:]:
+        if block.tta is not None:
+            return block.tta
+    kinds = getattr(dl, "kinds", None)
+    for kind in kinds[n_inp:] if isinstance(kinds, tuple) else ():
+        if kind is not None and any(c.__name__ in ("Mask", "KeyPoints", "BoundingBoxes") for c in kind.cls.__mro__):
+            raise TypeError(f"tta() of {kind.cls.__name__}: predictions on augmented images must be mapped back before they are averaged, "
+                            "and the block of these targets does not say how. Write TransformBlock(..., tta=tta_masks) or tta=tta_points, or "
+                            "call `tta_masks(learn)`; both are in minifast.vision.tta_geometry")
+    return None
 
 
 def varying_transforms(dl):

@@ -9,6 +9,7 @@ from ..data.block import TransformBlock
 from ..data.transforms import Transform
 from ..nn.losses import CrossEntropyLossFlat
 from .images import IntToFloatTensor, PILBase, PILImage, PILMask, TensorMask, ToTensor
+from .tta_geometry import tta_masks
 
 __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]
 
@@ -105,4 +106,4 @@ def MaskBlock(codes=None, ignore_index=None):
     loss = CrossEntropyLossFlat(axis=1) if ignore_index is None else CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
     tfm = AddMaskCodes(codes, ignore_index)
     return TransformBlock(type_tfms=[open_mask, tfm], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()], loss_func=loss,
-                          show=_ShowMask(tfm.c, ignore_index))
+                          show=_ShowMask(tfm.c, ignore_index), tta=tta_masks)

@@ -10,6 +10,7 @@ from ..data.categories import NA, MultiCategorize, MultiCategory
 from ..data.coords import XYXY, BoundingBoxes, BoxLabels, unscale_coords, with_attributes
 from ..data.transforms import ItemTransform
 from .points import PointScaler, axes_for, numbers
+from .tta_geometry import tta_boxes
 
 __all__ = ["BBoxBlock", "BBoxLblBlock", "LabeledBBox", "TensorBBox", "bb_pad", "get_annotations"]
 
@@ -146,7 +147,7 @@ def BBoxBlock():
 
     They are targets: with `BBoxLblBlock` as third block write DataBlock(n_inp=1).
     """
-    return TransformBlock(type_tfms=[ReadBoxes()], item_tfms=[PointScaler()], dls_kwargs={"before_batch": bb_pad})
+    return TransformBlock(type_tfms=[ReadBoxes()], item_tfms=[PointScaler()], dls_kwargs={"before_batch": bb_pad}, tta=tta_boxes)
 
 
 def BBoxLblBlock(vocab=None, add_na=True):

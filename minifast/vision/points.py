@@ -21,6 +21,7 @@ from ..data.coords import (
 )
 from ..data.transforms import ItemTransform, is_sample, like_sample
 from ..nn.losses import MSELossFlat
+from .tta_geometry import tta_points
 
 __all__ = ["PointBlock", "PointScaler", "TensorPoint"]
 
@@ -155,4 +156,4 @@ def PointBlock(y_first=False):
 
     y_first: the labels are (y, x), that is row, column.
     """
-    return TransformBlock(type_tfms=[ReadPoints(y_first)], item_tfms=[PointScaler()], loss_func=MSELossFlat())
+    return TransformBlock(type_tfms=[ReadPoints(y_first)], item_tfms=[PointScaler()], loss_func=MSELossFlat(), tta=tta_points)

@@ -8,9 +8,10 @@ from torchvision.transforms import v2
 
 from minifast.core.seeds import item_rng
 from minifast.data import coords
-from minifast.data.block import DataBlock
+from minifast.data.block import DataBlock, TransformBlock
 from minifast.data.files import get_image_files
 from minifast.data.pipeline import Pipeline
+from minifast.learner.inference import tta_of_targets
 from minifast.learner.learner import Learner
 from minifast.vision.augment.affine import AffineWarp
 from minifast.vision.augment.batch import aug_transforms
@@ -18,10 +19,10 @@ from minifast.vision.augment.geometry import Dihedral, Flip, RandomResizedCropGP
 from minifast.vision.augment.item import RandomCrop
 from minifast.vision.augment.lighting import Brightness
 from minifast.vision.blocks import ImageBlock
-from minifast.vision.images import TensorImage
+from minifast.vision.images import PILMask, TensorImage, ToTensor
 from minifast.vision.loaders import SegmentationDataLoaders
 from minifast.vision.points import PointBlock, TensorPoint
-from minifast.vision.tta_geometry import inverse_grid, invert_masks, invert_points, recording, target_kind, tta_geometry
+from minifast.vision.tta_geometry import inverse_grid, invert_masks, invert_points, recording, tta_boxes, tta_masks, tta_points
 
 
 def smooth(n, h, w):
@@ -120,14 +121,14 @@ def test_recording_is_for_its_block_only():
 def test_says_what_is_wrong():
     x = torch.rand(2, 1, 4, 4)
     _, record = augmented(Flip(1.0), x)
-    with pytest.raises(ValueError, match="invert_masks: 3 predictions, but what was recorded is of 2 pictures"):
+    with pytest.raises(ValueError, match="invert_masks: 3 predictions, but what was recorded is of 2 images"):
         invert_masks(torch.rand(3, 1, 4, 4), record)
     with pytest.raises(ValueError, match=r"predictions per pixel are floats \(N,C,H,W\); received float32\[2,5\]"):
         invert_masks(torch.rand(2, 5), record)
-    with pytest.raises(TypeError, match="must be one tensor, of pictures of one size; received list"):
+    with pytest.raises(TypeError, match="must be one tensor, of images of one size; received list"):
         invert_masks([x[0], x[1]], record)
     rotation = Pipeline([v2.RandomRotation(9)])
-    with pytest.raises(ValueError, match=r"V2\(RandomRotation.* did to the pictures is not known"), recording(rotation):
+    with pytest.raises(ValueError, match=r"V2\(RandomRotation.* did to the images is not known"), recording(rotation):
         pass
 
 
@@ -164,17 +165,17 @@ def test_tta_of_masks(scenes):
                                                   item_tfms=RandomCrop((32, 36)),
                                                   batch_tfms=aug_transforms(flip_vert=False, max_rotate=20, max_lighting=0.1))
     learn = Learner(dls, Brightness2())
-    assert target_kind(dls.valid) == "mask"
+    assert tta_of_targets(dls.valid) is tta_masks
     plain, targs = learn.get_preds()
     for beta in (0.25, 0.0):
-        preds, again = tta_geometry(learn, "mask", n=3, beta=beta)
+        preds, again = tta_masks(learn, n=3, beta=beta)
         assert torch.equal(again, targs) and preds.shape == plain.shape
         assert torch.allclose(preds.sum(1), torch.ones(5, 32, 36), atol=1e-4)
         assert ((preds.argmax(1) == targs).float().mean()) > 0.97
         assert (preds - plain).abs().mean() < 0.06 and not torch.equal(preds, plain)
-    (augmented, same), _ = tta_geometry(learn, "mask", n=2, beta=None)
+    (augmented, same), _ = tta_masks(learn, n=2, beta=None)
     assert torch.equal(same, plain) and augmented.shape == plain.shape
-    high, _ = tta_geometry(learn, "mask", n=2, use_max=True)
+    high, _ = tta_masks(learn, n=2, use_max=True)
     assert (high >= plain).all()
 
 
@@ -183,7 +184,7 @@ def test_flips_alone_change_nothing(scenes):
     dls = SegmentationDataLoaders.from_label_func(scenes, get_image_files(scenes, recurse=False), lambda f: f.parent / "masks" / f.name,
                                                   codes=["dark", "bright"], bs=3, num_workers=0, device="cpu", batch_tfms=Flip())
     learn = Learner(dls, Brightness2())
-    assert torch.allclose(tta_geometry(learn, "mask")[0], learn.get_preds()[0], atol=1e-6)
+    assert torch.allclose(tta_masks(learn)[0], learn.get_preds()[0], atol=1e-6)
 
 
 class Centre(nn.Module):
@@ -211,13 +212,28 @@ def test_tta_of_points(tmp_path):
     block = DataBlock((ImageBlock, PointBlock), get_y=lambda f: where[f.name], batch_tfms=aug_transforms(max_lighting=0))
     dls = block.dataloaders(sorted(tmp_path.iterdir()), bs=3, num_workers=0, device="cpu")
     learn = Learner(dls, Centre())
-    assert target_kind(dls.train) == "points"
-    preds, targs = tta_geometry(learn, "points", n=4, beta=0.0)
+    assert tta_of_targets(dls.train) is tta_points
+    preds, targs = tta_points(learn, n=4, beta=0.0)
     assert (preds - targs[:, 0]).abs().max() < 0.02                       # 0.4 pixels
-    with pytest.raises(ValueError, match="greatest of several coordinates"):
-        tta_geometry(learn, "points", use_max=True)
+    with pytest.raises(ValueError, match="maximum of several coordinates"):
+        tta_points(learn, use_max=True)
     with pytest.raises(ValueError, match="cannot average boxes"):
-        tta_geometry(learn, "boxes")
+        tta_boxes(learn)
     bare = Learner(block.new(batch_tfms=[]).dataloaders(sorted(tmp_path.iterdir()), bs=3, num_workers=0, device="cpu"), Centre())
-    with pytest.raises(ValueError, match=r"can only be brought back from random batch transforms.*aug_transforms\(\)"):
-        tta_geometry(bare, "points")
+    with pytest.raises(ValueError, match=r"can only be mapped back from random batch transforms.*aug_transforms\(\)"):
+        tta_points(bare)
+
+
+def test_a_block_of_ones_own_says_how_masks_are_merged(scenes):
+    "Without it, masks would be averaged although they do not lie on each other: that is refused, and the advice works."
+    def loaders(**kwargs):
+        block = DataBlock((ImageBlock, TransformBlock(type_tfms=PILMask.create, item_tfms=ToTensor(), **kwargs)), n_inp=1,
+                          get_items=lambda p: get_image_files(p, recurse=False), get_y=lambda f: f.parent / "masks" / f.name,
+                          batch_tfms=Flip())
+        return block.dataloaders(scenes, bs=3, num_workers=0, device="cpu")
+
+    learn = Learner(loaders(), Brightness2(), nn.CrossEntropyLoss())
+    with pytest.raises(TypeError, match=r"tta\(\) of Mask: .*TransformBlock\(..., tta=tta_masks\)"):
+        learn.tta()
+    told = Learner(loaders(tta=tta_masks), Brightness2(), nn.CrossEntropyLoss())
+    assert torch.allclose(told.tta(n=2)[0], tta_masks(learn, n=2)[0], atol=1e-6)
