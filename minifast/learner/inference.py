@@ -172,8 +172,8 @@ def tta_of_targets(dl: Any) -> Callable | None:
     for kind in kinds[n_inp:] if isinstance(kinds, tuple) else ():
         if kind is not None and any(c.__name__ in ("Mask", "KeyPoints", "BoundingBoxes") for c in kind.cls.__mro__):
             raise TypeError(f"tta() of {kind.cls.__name__}: predictions on augmented images must be mapped back before they are averaged, "
-                            "and the block of these targets does not say how. Write TransformBlock(..., tta=tta_masks) or tta=tta_points, or "
-                            "call `tta_masks(learn)`; both are in minifast.vision.tta_geometry")
+                            "and the block of these targets does not say how. Write TransformBlock(..., tta=tta_masks) or tta=tta_points, "
+                            "or call `tta_masks(learn)`; both are in minifast.vision.tta_geometry")
     return None
 
 
