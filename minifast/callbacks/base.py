@@ -1,15 +1,26 @@
-"""The events of training, and the `Callback` that listens to them.
+"""The events of training, and `Callback`, the base class of everything that reacts to them.
 
-The methods of `Callback` are the only list of events in minifast. `EVENTS`, the picture of the loop in `learner.py` and
+The methods of `Callback` are the only list of events in minifast. `EVENTS`, the diagram of the loop in `learner.py` and
 `Learner.show_training_loop` are all checked against it.
 """
 import inspect
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import torch
 
 from ..core.messages import add_note, describe, did_you_mean
+
+if TYPE_CHECKING:
+    from ..data.loaders import DataLoaders
+    from ..learner.learner import Learner
+    from .recorder import Recorder
+
+T = TypeVar("T")
 
 
 class CancelException(Exception):
@@ -58,147 +69,178 @@ class Order(IntEnum):
     DISPLAY = 70    #: reads everything, changes nothing
 
 
-#: Names of the learner's training state that a callback may read as `self.<name>`.
-STATE = ("model", "dls", "opt", "xb", "yb", "x", "y", "pred", "loss", "loss_grad", "smooth_loss", "training", "epoch", "n_epoch",
-         "iter", "n_iter", "train_iter", "pct_train", "dl", "recorder")
-
 #: More of the learner's attributes that can be read as `self.<name>`, unless the callback has its own of that name.
 ALSO_READ = ("loss_func", "metrics", "lr", "path", "model_dir", "cbs")
 
 
-def _state_property(name):
-    def read(self):
-        return getattr(self.learn, name)            # without a learner: an AttributeError, which goes on to `__getattr__`
+class State(Generic[T]):
+    "An attribute of the learner that a callback reads as `self.<name>`; assigning it raises and says what to write."
 
-    def refuse(self, value):
-        raise AttributeError(f"{type(self).__name__} sets `self.{name}`, which would not reach the learner: "
-                             f"write `self.learn.{name} = ...`")
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
-    return property(read, refuse, doc=f"`learn.{name}`, read only: write `self.learn.{name} = ...` to change it.")
+    def __get__(self, cb: Any, owner: type | None = None) -> T:
+        value: Any = self if cb is None else getattr(cb.learn, self.name)    # no learner: AttributeError, so `__getattr__` takes over
+        return value
+
+    def __set__(self, cb: "Callback", value: Any) -> None:
+        raise AttributeError(f"{type(cb).__name__} sets `self.{self.name}`, which would not reach the learner: "
+                             f"write `self.learn.{self.name} = ...`")
 
 
 class Callback:
-    """Override any event below; inside it read training state as `self.<name>` and write it as `self.learn.<name> = ...`.
+    """Base of everything that takes part in training: override any of the events below.
 
-    order: the role (`Order`) that decides who runs first. run_before, run_after: a callback class (or several) to run before or
-    after, whatever the order. run: False switches the callback off until the end of the fit. run_train, run_valid: whether the
-    batch events are heard in training and in validation. `Callback(before_batch=f)` listens with plain functions.
+    Within an event, read training state as `self.<name>` and change it with `self.learn.<name> = ...`. For a plain function no class is
+    needed: `Callback(after_batch=f)`.
+
+    Args:
+        **events: functions by the name of their event, called without arguments or with the callback.
+
+    Attributes:
+        learn: the learner that this callback is attached to; None before.
+        order: the role (`Order`) that decides which callback runs first.
+        run_before, run_after: callback classes, or their names, to run before or after, whatever their order.
+        run_train, run_valid: whether the batch events are called in training and in validation.
     """
 
+    learn: "Learner" = None
     order: int = Order.BATCH
-    run_before: tuple = ()
-    run_after: tuple = ()
-    run_train = True
-    run_valid = True
-    learn = None
+    run_before: tuple | list | type | str = ()
+    run_after: tuple | list | type | str = ()
+    run_train: bool = True
+    run_valid: bool = True
     _run = True
 
-    def after_create(self):
+    model = State[torch.nn.Module]()
+    dls: "State[DataLoaders]" = State()
+    opt = State[torch.optim.Optimizer]()
+    xb = State[tuple]()
+    yb = State[tuple]()
+    x = State[Any]()
+    y = State[Any]()
+    pred = State[Any]()
+    loss = State[torch.Tensor]()
+    loss_grad = State[torch.Tensor]()
+    smooth_loss: "State[float | None]" = State()
+    training = State[bool]()
+    epoch = State[int]()
+    n_epoch = State[int]()
+    iter = State[int]()
+    n_iter = State[int]()
+    train_iter = State[int]()
+    pct_train = State[float]()
+    dl = State[Any]()
+    recorder: "State[Recorder | None]" = State()
+
+    def after_create(self) -> None:
         "The learner has been put together; this callback is attached."
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         "Model, optimizer and data are ready; no batch has been drawn. Hyper-parameters may be changed."
 
-    def before_epoch(self):
+    def before_epoch(self) -> None:
         "`learn.epoch` is set."
 
-    def before_train(self):
+    def before_train(self) -> None:
         "The model is in training mode; `learn.dl` is the training loader."
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         "`learn.xb` and `learn.yb` are on the device: the last chance to change them."
 
-    def after_pred(self):
+    def after_pred(self) -> None:
         "`learn.pred` is set; it may be replaced."
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         "`learn.loss` is set, a scalar with its graph; in training it may be replaced or added to."
 
-    def before_backward(self):
+    def before_backward(self) -> None:
         "Training only: about to call `learn.loss.backward()`."
 
-    def after_cancel_backward(self):
+    def after_cancel_backward(self) -> None:
         "A `CancelBackwardException` skipped the backward pass."
 
-    def after_backward(self):
+    def after_backward(self) -> None:
         "Gradients are in `.grad`: inspect or clip them here."
 
-    def before_step(self):
+    def before_step(self) -> None:
         "About to call `learn.opt.step()`."
 
-    def after_cancel_step(self):
+    def after_cancel_step(self) -> None:
         "A `CancelStepException` skipped the optimizer step."
 
-    def after_step(self):
+    def after_step(self) -> None:
         "Parameters have moved; gradients are not cleared yet."
 
-    def after_cancel_batch(self):
+    def after_cancel_batch(self) -> None:
         "A `CancelBatchException` ended the batch."
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         "End of a training or validation batch."
 
-    def after_cancel_train(self):
+    def after_cancel_train(self) -> None:
         "A `CancelTrainException` ended the training half."
 
-    def after_train(self):
+    def after_train(self) -> None:
         "End of the training half of the epoch."
 
-    def before_validate(self):
+    def before_validate(self) -> None:
         "The model is in eval mode, gradients are off; `learn.dl` is the validation loader."
 
-    def after_cancel_validate(self):
+    def after_cancel_validate(self) -> None:
         "A `CancelValidException` ended the validation half."
 
-    def after_validate(self):
+    def after_validate(self) -> None:
         "End of the validation half of the epoch."
 
-    def after_cancel_epoch(self):
+    def after_cancel_epoch(self) -> None:
         "A `CancelEpochException` ended the epoch."
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         "End of the epoch; the recorder has the losses and metrics."
 
-    def after_cancel_fit(self):
+    def after_cancel_fit(self) -> None:
         "A `CancelFitException` ended training."
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         "Training ended normally or was cancelled."
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         "Always runs after a fit, `validate` or `get_preds`, also after an error or Ctrl-C: release what was taken."
 
-    def __init__(self, **events):
+    def __init__(self, **events: Callable) -> None:
         for name, function in events.items():
-            if name not in EVENTS:
-                hint = did_you_mean(name, EVENTS) or "."
-                raise TypeError(f"{name} is not a training event{hint} Events: {', '.join(EVENTS)}")
+            self._refuse_unknown(name, name)
             setattr(self, name, self._listener(name, function))
 
-    def _listener(self, event, function):
-        "A plain function of nothing, or of the callback, as a bound method."
+    def _listener(self, event: str, function: Callable) -> MethodType:
+        "A function that takes nothing, or the callback, as a bound method."
         if not callable(function):
             raise TypeError(f"Callback({event}=...) takes a function; received {describe(function)}")
         try:
             signature = inspect.signature(function)
-        except ValueError:                          # some built-in functions do not say
-            signature = None
+        except ValueError:                          # some built-in functions have none
+            return MethodType(lambda _: function(), self)
         for arguments in ((), (self,)):
             with suppress(TypeError):
-                if signature is not None:
-                    signature.bind(*arguments)
+                signature.bind(*arguments)
                 return MethodType(function if arguments else lambda _: function(), self)
         raise TypeError(f"Callback({event}={describe(function)}): the function is called without arguments, or with the callback (read "
                         f"state as `cb.learn`); it asks for {signature}")
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, value in vars(cls).items():
-            if callable(value) and name.startswith(("before_", "after_", "cleanup_")) and name not in EVENTS:
-                hint = did_you_mean(name, EVENTS) or f". Events: {', '.join(EVENTS)}"
-                raise TypeError(f"{cls.__name__}.{name} is not a training event{hint}")
+            if callable(value) and name.startswith(("before_", "after_", "cleanup_")):
+                cls._refuse_unknown(name, f"{cls.__name__}.{name}")
 
-    def __getattr__(self, name):
+    @staticmethod
+    def _refuse_unknown(event: str, written: str) -> None:
+        if event not in EVENTS:
+            hint = did_you_mean(event, EVENTS) or f". Events: {', '.join(EVENTS)}"
+            raise TypeError(f"{written} is not a training event{hint}")
+
+    def __getattr__(self, name: str) -> Any:
         state = name in STATE or name in ALSO_READ
         if state and self.learn is None:
             raise AttributeError(f"{type(self).__name__} is not attached to a learner, so it has no `{name}` yet: use `learn.add_cb(...)` "
@@ -210,36 +252,37 @@ class Callback:
         raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{did_you_mean(name, [*STATE, *dir(self)])}")
 
     @property
-    def run(self):
-        "False: this callback hears nothing until the end of the fit."
+    def run(self) -> bool:
+        "Whether this callback takes part. False switches it off until the end of the fit."
         return self._run
 
     @run.setter
-    def run(self, value):
+    def run(self, value: bool) -> None:
         changed = bool(value) != self._run
         self._run = bool(value)
         if changed and self.learn is not None:
             self.learn.collect_handlers()
 
     @property
-    def name(self):
-        "The attribute of the learner under which this callback is found: its class name in snake case, less 'Callback'."
+    def name(self) -> str:
+        "The attribute of the learner that holds this callback: its class name in snake case, without 'Callback'."
         return re.sub(r"(?<=[a-z0-9])([A-Z])|(?<=[A-Z])([A-Z][a-z])", r"_\1\2", re.sub("Callback$", "", type(self).__name__)
                       or "Callback").lower()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return type(self).__name__
 
 
-for _name in STATE:
-    setattr(Callback, _name, _state_property(_name))
-
+#: Names of the learner's training state that a callback may read as `self.<name>`.
+STATE = tuple(n for n, v in vars(Callback).items() if isinstance(v, State))
 EVENTS = tuple(n for n in vars(Callback) if n.startswith(("before_", "after_", "cleanup_")))
 BATCH_EVENTS = EVENTS[EVENTS.index("before_batch"):EVENTS.index("after_batch") + 1]
 
+Handlers = dict[str, list[Callable[[], None]]]
 
-def sort_callbacks(cbs):
-    "Callbacks in the order in which they run: by `order`, then `run_before`/`run_after`, then as they were added."
+
+def sort_callbacks(cbs: Iterable[Callback]) -> list[Callback]:
+    "Callbacks in the order in which they run: by `order`, then `run_before` and `run_after`, then as they were added."
     waiting = sorted(cbs, key=lambda cb: cb.order)
     done = []
     while waiting:
@@ -252,33 +295,29 @@ def sort_callbacks(cbs):
     return done
 
 
-def _must_precede(first, second):
+def _must_precede(first: Callback, second: Callback) -> bool:
     return _names(first.run_before, second) or _names(second.run_after, first)
 
 
-def _names(wanted, cb):
+def _names(wanted: Any, cb: Callback) -> bool:
     wanted = wanted if isinstance(wanted, (tuple, list)) else (wanted,)
     return any(w == type(cb).__name__ if isinstance(w, str) else isinstance(cb, w) for w in wanted)
 
 
-def collect_handlers(cbs, training):
-    """The bound methods to call for each event: `{event: [method, ...]}`, holding only what a callback really overrides.
+def collect_handlers(cbs: Iterable[Callback], training: bool) -> Handlers:
+    """The bound methods to call for each event: `{event: [method, ...]}`, only those that a callback really overrides.
 
-    Made when a fit starts or its callbacks change, so that an event nobody hears costs nothing in the loop.
+    Collected when a fit starts or its callbacks change, so that an event without handlers costs nothing in the loop.
     """
     cbs = [cb for cb in sort_callbacks(cbs) if cb.run]
-    table = {}
-    for event in EVENTS:
-        hearing = cbs
-        if event in BATCH_EVENTS:
-            hearing = [cb for cb in cbs if (cb.run_train if training else cb.run_valid)]
-        table[event] = [getattr(cb, event) for cb in hearing
-                        if event in vars(cb) or getattr(type(cb), event) is not getattr(Callback, event)]
-    return table
+    in_batches = [cb for cb in cbs if (cb.run_train if training else cb.run_valid)]
+    return {event: [getattr(cb, event) for cb in (in_batches if event in BATCH_EVENTS else cbs)
+                    if event in vars(cb) or getattr(type(cb), event) is not getattr(Callback, event)]
+            for event in EVENTS}
 
 
-def run_handlers(handlers, event):
-    "Call each handler; an error that is not a `Cancel...Exception` is marked with the callback it came from."
+def run_handlers(handlers: Iterable[Callable[[], None]], event: str) -> None:
+    "Call each handler; an error that is not a `Cancel...Exception` gets a note that names the callback it came from."
     for handler in handlers:
         try:
             handler()
@@ -290,20 +329,20 @@ def run_handlers(handlers, event):
             raise
 
 
-def states_of(cbs):
-    "The states of the callbacks that have any, by their names; several of one name are told apart by their place."
+def states_of(cbs: Sequence[Callback]) -> dict[str, dict]:
+    "The states of the callbacks that have any, by name; several of one name are told apart by their place."
     return {name: cb.state_dict() for name, cb in _named(cbs) if hasattr(cb, "state_dict")}
 
 
-def restore_states(cbs, states):
-    "Give the callbacks the states that `states_of` took of callbacks of the same names."
+def restore_states(cbs: Sequence[Callback], states: dict[str, dict]) -> None:
+    "Give callbacks the states that `states_of` took from callbacks of the same names."
     for name, cb in _named(cbs):
         if hasattr(cb, "load_state_dict") and name in states:
             cb.load_state_dict(states[name])
 
 
-def _named(cbs):
-    seen = {}
+def _named(cbs: Sequence[Callback]) -> Iterator[tuple[str, Any]]:
+    seen: dict[str, int] = {}
     for cb in cbs:
         n = seen[cb.name] = seen.get(cb.name, -1) + 1
         yield f"{cb.name}#{n}" if n else cb.name, cb
