@@ -38,7 +38,7 @@ class ActivationStats(Callback):
         self.modules, self.names, self._stats, self._hists, self.hooks = [], [], [], [], None
         self._listening = False
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         model = self.learn.model
         self.modules = flatten_model(model) if self.wanted is None else list(self.wanted)
         names = {m: n for n, m in model.named_modules()}
@@ -50,7 +50,7 @@ class ActivationStats(Callback):
         number = {m: i for i, m in enumerate(self.modules)}
         self.hooks = Hooks(self.modules, lambda m, inp, out: self._look(number[m], out))
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         self._listening = self.every is None or vars(self.learn)["iter"] % self.every == 0
 
     def _look(self, i, out):
@@ -63,10 +63,10 @@ class ActivationStats(Callback):
             if hist is not None:
                 self._hists[i].append(hist)
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         self._listening = False
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         if self.hooks is not None:
             self.hooks.remove()
         self.hooks, self._listening = None, False
@@ -149,10 +149,10 @@ class GradientNorms(Callback):
     def __init__(self):
         self._rows = []
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self._rows = []
 
-    def before_step(self):
+    def before_step(self) -> None:
         rows = []
         for group in self.learn.opt.param_groups:
             grads = [p.grad for p in group["params"] if p.grad is not None]
@@ -215,18 +215,18 @@ class LossSpikes(Callback):
         self.factor, self.window, self.keep, self.found = factor, window, keep, []
         self._pending, self._before = [], []
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self.found, self._before = [], []
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._pending = []
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         loss = self.learn.loss
         if loss is not None:
             self._pending.append((self.learn.iter, loss.detach()))
 
-    def after_train(self):
+    def after_train(self) -> None:
         if not self._pending:
             return
         losses = torch.stack([loss for _, loss in self._pending]).double().tolist()

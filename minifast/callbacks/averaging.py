@@ -220,7 +220,7 @@ class EMA(_Averages, Callback):
         self._average, self.updates, self._steps = WeightAverage(), 0, 0
         self._live, self._fitting, self._ended, self._skipped = None, False, False, False
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self._fitting = False
         if self.learn.dry_run:
             self.run = False
@@ -231,17 +231,17 @@ class EMA(_Averages, Callback):
             average.values, self.updates = None, 0
         self._model, self._fitting, self._ended, self._skipped = weakref.ref(model), True, False, False
 
-    def before_train(self):
+    def before_train(self) -> None:
         model, average = self.learn.model, self._average
         if average.values is None and self.learn.epoch >= self.start_epoch:
             average.start(model)
         self._live = None if average.values is None else average.align(model)
         self._cast = self._live is not None and any(a.dtype is not c.dtype for a, c in zip(*self._live, strict=True))
 
-    def after_cancel_step(self):
+    def after_cancel_step(self) -> None:
         self._skipped = True
 
-    def after_step(self):
+    def after_step(self) -> None:
         own = vars(self)
         if own["_live"] is None or own["_skipped"]:
             own["_skipped"] = False
@@ -255,18 +255,18 @@ class EMA(_Averages, Callback):
         ema_update(averaged, current, ema_decay(own["updates"], own["decay"]))
         own["updates"] += 1
 
-    def after_train(self):
+    def after_train(self) -> None:
         self._live = None
         if self.validate and self._average.values is not None:
             self._average.swap_in(self.learn.model)
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         if self.learn.epoch >= self.learn.n_epoch - 1:
             self._end()
         else:
             self._average.swap_out(self.learn.model)
 
-    def after_cancel_fit(self):
+    def after_cancel_fit(self) -> None:
         self._end()
 
     def _end(self):
@@ -281,23 +281,23 @@ class EMA(_Averages, Callback):
         average.raw, self._ended = None, True
         average.note(model)
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         if self._fitting:
             self._live, self._fitting = None, False
             if self._average.values is not None and not self._ended:
                 self._average.swap_out(self.learn.model)
                 self._average.note(self.learn.model)
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "The averages by name (copies), the numbers of updates and steps, and what tells whether the weights were changed since."
         return {"averaged": self._average.copies(), "seen": self._average.seen, "updates": self.updates, "steps": self._steps}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         "Go on from `state_dict`."
         self._average.values, self._average.seen = state["averaged"], state["seen"]
         self.updates, self._steps = state["updates"], state["steps"]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"EMA({self.decay})"
 
 
@@ -322,7 +322,7 @@ class SWA(_Averages, Callback):
         self.start, self.lr, self.anneal_epochs = start, lr, anneal_epochs
         self._average, self.n_averaged, self._start_lr = WeightAverage(buffers=False), 0, None
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         learn = self.learn
         if learn.dry_run:
             self.run = False
@@ -334,7 +334,7 @@ class SWA(_Averages, Callback):
         if self.lr is not None:
             self._target, self._set_lr = spread(self.lr, layer_group_count(learn.opt)), hyper_setter(learn.opt, "lr")
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         learn = self.learn
         if self.lr is None or learn.epoch < self._first:
             return
@@ -344,7 +344,7 @@ class SWA(_Averages, Callback):
         progress = min(1.0, done / self.anneal_epochs) if self.anneal_epochs else 1.0
         self._set_lr(SchedCos(self._start_lr, self._target)(progress))
 
-    def after_train(self):
+    def after_train(self) -> None:
         learn, average = self.learn, self._average
         if learn.epoch < self._first:
             return
@@ -357,7 +357,7 @@ class SWA(_Averages, Callback):
         self.n_averaged += 1
         self._norms = [m for m in learn.model.modules() if isinstance(m, _BatchNorm) and m.training]     # those not frozen
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         if not self.n_averaged:
             return
         model = self.learn.model
@@ -385,13 +385,13 @@ class SWA(_Averages, Callback):
             for m, mode in modes.items():
                 m.training = mode
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "The averages by name, how many sets of weights they are of, and the learning rate at which annealing began."
         return {"averaged": self._average.copies(), "n_averaged": self.n_averaged, "start_lr": self._start_lr}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         "Go on from `state_dict`."
         self._average.values, self.n_averaged, self._start_lr = state["averaged"], state["n_averaged"], state["start_lr"]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SWA({self.start})"

@@ -20,10 +20,10 @@ class ShortEpochCallback(Callback):
             raise ValueError(f"ShortEpochCallback(pct={pct!r}): the share of the batches to run, above 0 and up to 1")
         self.pct, self.short_valid, self._fitting = pct, short_valid, False
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self._fitting = True
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         learn = self.learn
         if not self._fitting or learn.iter + 1 < max(1, math.ceil(self.pct * learn.n_iter - 1e-9)):
             return
@@ -32,7 +32,7 @@ class ShortEpochCallback(Callback):
         if self.short_valid and learn.dl is learn.dls.valid:
             raise CancelValidException
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         self._fitting = False
 
 
@@ -51,11 +51,11 @@ class BnFreeze(Callback):
     order = Order.BATCH
     run_valid = False
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._layers = with_statistics(self.learn.model)
         self._hold()
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         if self._layers and self._layers[0].training:       # another pass in between has put the model back into training mode
             self._hold()
 
@@ -92,7 +92,7 @@ class MCDropoutCallback(Callback):
     See `mc_dropout_preds`. Source: Y. Gal, Z. Ghahramani, "Dropout as a Bayesian Approximation", 2016.
     """
 
-    def before_validate(self):
+    def before_validate(self) -> None:
         if not activate_dropout(self.learn.model):
             raise ValueError(f"MCDropoutCallback: {type(self.learn.model).__name__} has no dropout module, so its predictions would not "
                              "vary: build it with some, such as nn.Dropout(0.2)")
@@ -125,19 +125,19 @@ class ChannelsLast(Callback):
 
     order = Order.SETUP
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         set_memory_format(self.learn.model, torch.channels_last)
 
-    def before_validate(self):
+    def before_validate(self) -> None:
         set_memory_format(self.learn.model, torch.channels_last)
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         learn = self.learn
         learn.xb = tuple(map(_channels_last, learn.xb))
         if learn.kw:
             learn.kw = {name: _channels_last(x) for name, x in learn.kw.items()}
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         set_memory_format(self.learn.model, torch.contiguous_format)
 
 

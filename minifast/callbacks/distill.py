@@ -77,7 +77,7 @@ class KnowledgeDistillation(Callback):
         self.teacher, self.teacher_model, self.temperature, self.alpha, self.kind = teacher, model, float(temperature), float(alpha), kind
         self._modes = []
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         learn = self.learn
         if self.teacher_model is learn.model:
             raise ValueError("KnowledgeDistillation: the teacher is the very model that is trained; give a model of its own")
@@ -91,7 +91,7 @@ class KnowledgeDistillation(Callback):
         self._modes = [(m, m.training) for m in self.teacher_model.modules()]
         self.teacher_model.eval().to(learn.dls.device)
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         learn = self.learn
         with torch.no_grad():
             taught = self.teacher_model(*learn.xb, **learn.kw)
@@ -100,12 +100,12 @@ class KnowledgeDistillation(Callback):
                              f"{describe(learn.pred)}: both need the same outputs")
         learn.loss = self.alpha * soft_loss(learn.pred, taught, self._kind, self.temperature, self._axis) + (1 - self.alpha) * learn.loss
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         for module, training in self._modes:
             module.training = training
         self._modes = []
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"KnowledgeDistillation({type(self.teacher_model).__name__}, temperature={self.temperature:g}, alpha={self.alpha:g})"
 
 

@@ -41,7 +41,7 @@ class PredictionDynamics(RunCallback):
         check_folder(self.folder, "PredictionDynamics")
         self.batch = self.batch or fixed_batch(self.learn, self.source, self.n, self.seed)
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         epoch, self.n_seen = self.n_seen, self.n_seen + 1
         if epoch % self.every:
             return
@@ -60,11 +60,11 @@ class PredictionDynamics(RunCallback):
         finally:
             plt.close(figure)
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "How many epochs were done, for a training that goes on in another process."
         return {"n_seen": self.n_seen}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         self.n_seen = state["n_seen"]
 
     def _write_values(self, epoch, preds):

@@ -1,4 +1,4 @@
-"""`FirstBatch`: look hard at the first training batch of every fit, so that what cannot work says so before any time is spent."""
+"""`FirstBatch`: check the first training batch of every fit, so that what cannot work fails before any time is spent."""
 import torch
 
 from ..core.messages import describe, plural
@@ -10,30 +10,31 @@ from .base import Callback, Order
 class FirstBatch(Callback):
     """Check inputs, predictions, targets and loss of the first training batch of a fit; afterwards it costs nothing.
 
-    Refuses: NaN or infinite inputs, targets that do not fit the loss or the number of outputs, shapes that would broadcast, a loss
-    that is no scalar or has no gradient.
+    Refuses NaN or infinite inputs, targets that do not fit the loss or the number of outputs, shapes that would broadcast, and a loss
+    that is not a scalar or has no gradient.
     """
 
     order = Order.SETUP
     run_valid = False
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         for x in leaves((self.learn.xb, self.learn.kw)):
             if isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all():
                 bad = int((~torch.isfinite(x)).sum())
                 raise ValueError(f"the inputs of the first training batch hold {bad:,} NaN or infinite values ({describe(x)}): "
-                                 "remove or fill them (`FillMissing` for tables), and look at the transform that made them")
+                                 "remove or fill them (`FillMissing` for tables), and check the transform that produced them")
 
-    def after_pred(self):
-        if not self.learn.yb:
-            raise ValueError(f"this batch has no target to train on, only {plural(len(self.learn.xb), 'input')}. Give the loader pairs "
+    def after_pred(self) -> None:
+        learn = self.learn
+        if not learn.yb:
+            raise ValueError(f"this batch has no target to train on, only {plural(len(learn.xb), 'input')}. Give the loader pairs "
                              "(input, target), or n_inp=, the number of elements that are inputs")
-        if isinstance(self.learn.pred, torch.Tensor):
+        if isinstance(learn.pred, torch.Tensor):
             self._check_outputs()
-            check_target(self.learn.loss_func, self.learn.pred, self.learn.yb[0] if len(self.learn.yb) == 1 else self.learn.yb)
+            check_target(learn.loss_func, learn.pred, learn.yb[0] if len(learn.yb) == 1 else learn.yb)
 
-    def _check_outputs(self):
-        "Fewer outputs than the data has classes would only fail at the first item of a missing class."
+    def _check_outputs(self) -> None:
+        "Too few outputs for the classes of the data would otherwise fail only at the first item of a missing class."
         learn = self.learn
         n_classes = getattr(learn.dls, "c", None)
         by_class = (kind_of(learn.loss_func) or "").startswith("class")
@@ -41,7 +42,7 @@ class FirstBatch(Callback):
             raise ValueError(f"the model has {learn.pred.shape[1]} outputs ({describe(learn.pred)}), but the data has {n_classes} classes: "
                              "give its last layer dls.c outputs")
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         loss = self.learn.loss
         if not isinstance(loss, torch.Tensor) or loss.ndim:
             raise ValueError(f"the loss must be one number (a 0-d tensor), but {self.learn.loss_func} returned {describe(loss)}: "

@@ -54,7 +54,7 @@ class LiveLogger(RunCallback):
             raise ValueError(f"{type(self).__name__}(valid_every={self.valid_every}): this learner has no validation data")
         self.open(is_new)
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         self.step += 1
         loss = self.learn.loss
         if self.step % self.log_every == 0 and loss is not None:
@@ -64,10 +64,10 @@ class LiveLogger(RunCallback):
         if len(self._pending) >= FLUSH_EVERY:
             self.flush()
 
-    def after_train(self):
+    def after_train(self) -> None:
         self.flush()
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         recorder = self.learn.recorder
         row = dict(zip(recorder.metric_names, recorder.log, strict=True))
         values = {f"epoch/{k}": float(v) for k, v in row.items() if k not in ("epoch", "time") and v is not None}
@@ -75,18 +75,18 @@ class LiveLogger(RunCallback):
         if self.log_preds:
             self._log_predictions()
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         if self.active:                             # not after another pass, such as `validate`
             self.flush()
             self._random, self._shown_batch = None, None
             self.close()
         super().cleanup_fit()
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "How many batches were done, for a training that goes on in another process."
         return {"step": self.step}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         self.step = state["step"]
 
     # -- the work ---------------------------------------------------------------------------------------------------------------

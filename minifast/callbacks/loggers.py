@@ -40,7 +40,7 @@ class FileLogger(RunCallback):
         if self.file.exists():
             self.file.open("ab").close()            # a file that is read-only says so now, not after the first epoch
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         recorder = self.learn.recorder
         cells = [*self.training_run, len(recorder.fits) - 1, *recorder.log, float(self.learn.opt.param_groups[-1]["lr"])]
         if not self._emptied:
@@ -51,11 +51,11 @@ class FileLogger(RunCallback):
         with self.file.open("a", encoding="utf-8", newline="") as f:       # opened and closed each time: a crash keeps what is there
             f.write(text)
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "Under which id the rows are written, for a training that goes on in another process."
         return {"run": list(self.training_run or ())}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         self.training_run = TrainingRun(*state["run"]) if state["run"] else None
 
     def choose_file(self, wanted):
@@ -151,12 +151,12 @@ class ShowGraphCallback(Callback):
 
     order = Order.DISPLAY
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self._handle = None
         if not in_notebook() or self.learn.recorder is None or self.learn.logging_off or self.learn.dry_run:
             self.run = False                        # until the end of this fit
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         import matplotlib.pyplot as plt
         from IPython.display import display
         recorder = self.learn.recorder

@@ -30,10 +30,10 @@ class LRFinder(Callback):
         self.lrs, self.losses = [], []
         self._average, self._best, self._outer = 0.0, math.inf, False
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self._outer, self.learn.dry_run = self.learn.dry_run, True
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         if not self.learn.training:
             return
         lr = self.start_lr * (self.end_lr / self.start_lr) ** (self.learn.train_iter / self.num_it)
@@ -41,7 +41,7 @@ class LRFinder(Callback):
             group["lr"] = lr
         self.lrs.append(lr)
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if not self.learn.training:
             return
         done = len(self.losses) + 1
@@ -53,10 +53,10 @@ class LRFinder(Callback):
         if diverged or self.learn.train_iter >= self.num_it:
             raise CancelFitException
 
-    def before_validate(self):
+    def before_validate(self) -> None:
         raise CancelValidException
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         self.learn.dry_run = self._outer
 
 

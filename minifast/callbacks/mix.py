@@ -125,7 +125,7 @@ class MixHandler(Callback):
     def _forget(self):
         self._mix, self._codes, self._each = None, [], (None, None)
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         others = [cb for cb in self.learn.cbs if isinstance(cb, MixHandler) and cb is not self]
         if others:
             raise ValueError(f"{self!r} and {others[0]!r} would mix the same batch twice: keep one, or use CutMixUp(), which takes turns")
@@ -137,11 +137,11 @@ class MixHandler(Callback):
         self._embeddings = [m for m in self.learn.model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
         self._seed = draw_seed()
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._rng = item_rng(self._seed, self.learn.epoch)
 
     # -- inputs and targets
-    def before_batch(self):
+    def before_batch(self) -> None:
         learn = self.learn
         self._mix = None
         inputs = [t for t in leaves((learn.xb, learn.kw)) if isinstance(t, torch.Tensor) and t.ndim]
@@ -234,7 +234,7 @@ class MixHandler(Callback):
         return self._roles[module]
 
     # -- the loss
-    def after_loss(self):
+    def after_loss(self) -> None:
         mix, learn = self._mix, self.learn
         if mix is None or mix.partner is None:
             return
@@ -259,23 +259,23 @@ class MixHandler(Callback):
                 raise
         return self._each[1]
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if self._mix is not None and self._mix.targets is not None:
             self.learn.yb = self._mix.targets    # metrics of training compare with targets that are not blended
         self._mix, self._codes = None, []
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         self._forget()
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "The seed of this fit's draws."
         return {"seed": self._seed}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         "Draw as from `state_dict`."
         self._seed = state["seed"]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.alpha})"
 
 
@@ -321,7 +321,7 @@ class CutMixUp(MixHandler):
             return draw_cutmix(rng, n, self.cutmix_alpha, size, device, self)
         return draw_mixup(rng, n, self.alpha, device)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"CutMixUp({self.alpha}, {self.cutmix_alpha}, {self.p_cutmix})"
 
 

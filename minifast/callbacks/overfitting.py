@@ -1,36 +1,50 @@
-"""Overfitting noticed from the epoch table alone: the validation loss rises while the training loss goes on falling."""
+"""Notice overfitting from the epoch table alone: the validation loss rises while the training loss keeps falling."""
 import math
+from collections.abc import Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
 from ..core.messages import plural
+from .base import Callback
 
 LEAST = 2           # epochs in a row that must be clearly above the best
 MARGIN = 0.1        # and by how much of the best at least
 
 
 class Overfit(NamedTuple):
-    """best: the epoch with the lowest validation loss. epochs: how many came after it. valid, train: the losses `(then, now)`, now being
-    the last epoch. better: a metric that nevertheless improved, `(name, then, now)`; None if none did."""
+    """How a fit overfitted.
+
+    Attributes:
+        best: the epoch with the lowest validation loss.
+        epochs: how many epochs came after it.
+        valid, train: the losses `(then, now)`, at the best epoch and at the last one.
+        better: a metric that improved all the same, `(name, then, now)`; None if none did.
+    """
+
     best: int
     epochs: int
-    valid: tuple
-    train: tuple
-    better: tuple | None = None
+    valid: tuple[float, float]
+    train: tuple[float, float]
+    better: tuple[str, float, float] | None = None
 
 
-def jitter(values):
-    "How much a series goes to and fro about its own trend: a robust standard deviation, from second differences. 0 for fewer than 3."
+def jitter(values: Sequence[float]) -> float:
+    "How much a series fluctuates about its own trend: a robust standard deviation from second differences; 0 for fewer than 3 values."
     bends = [abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False)]
     return 1.4826 * median(bends) / math.sqrt(6) if bends else 0.0      # of noise alone a second difference has 6 times the variance
 
 
-def overfitting(train, valid, margin=MARGIN, least=LEAST):
+def overfitting(train: Sequence[float | None], valid: Sequence[float | None], margin: float = MARGIN, least: int = LEAST) -> Overfit | None:
     """`Overfit` if the validation loss has risen beyond noise while the training loss fell, else None.
 
-    train, valid: mean losses, one number per epoch (None or NaN where there is none). The last `least` validation losses must each be
-    above the lowest by `margin` of it. Beyond noise means 2.5 times the `jitter` of the last epochs: by so much too, and by so much must
-    the later half of the epochs from the lowest on be above the earlier half, on average.
+    Two things must hold. The last `least` validation losses each exceed the lowest one by `margin` of it, and by 2.5 times the `jitter`
+    of the last epochs. And from the lowest one on, the later half of the epochs exceeds the earlier half on average by as much as that
+    noise.
+
+    Args:
+        train, valid: mean losses, one number per epoch (None or NaN where there is none).
+        margin: fraction of the lowest validation loss.
+        least: number of epochs.
     """
     known = [(i, t, v) for i, (t, v) in enumerate(zip(train, valid, strict=True)) if _finite(t) and _finite(v)]
     losses = [v for _, _, v in known]
@@ -50,12 +64,12 @@ def overfitting(train, valid, margin=MARGIN, least=LEAST):
     return Overfit(best, len(rise) - 1, (rise[0], rise[-1]), (then, known[-1][1]))
 
 
-def _finite(x):
+def _finite(x: float | None) -> bool:
     return x is not None and math.isfinite(x)
 
 
-def sentence(found, cbs=()):
-    "What an `Overfit` says, in one line with what to do. cbs: the callbacks of the learner: what they already do is not advised."
+def sentence(found: Overfit, cbs: Sequence[Callback] = ()) -> str:
+    "An `Overfit` in one line that says what to do. cbs: the callbacks of the learner, so that what they already do is not advised."
     names = {cb.name for cb in cbs}
     kept = any(cb.name == "save_model" and getattr(cb, "monitor", None) == "valid_loss" and getattr(cb, "file", None) for cb in cbs)
     said = (f"overfitting: valid_loss was lowest after epoch {found.best} ({found.valid[0]:.3g}"
@@ -63,8 +77,7 @@ def sentence(found, cbs=()):
             f"{found.valid[1]:.3g} while train_loss fell from {found.train[0]:.3g} to {found.train[1]:.3g}")
     if found.better is not None:
         name, then, now = found.better
-        said += f" ({name} still went from {then:.3g} to {now:.3g}: not more mistakes, but too sure of them)"
-    todo = [] if "save_model" in names else ["keep the best with SaveModelCallback()"]
-    todo += [] if "early_stopping" in names else ["stop with EarlyStoppingCallback(patience=...)"]
-    todo = "; ".join([*todo, "train fewer epochs; augment or regularise more"])
+        said += f" ({name} still went from {then:.3g} to {now:.3g}: no more mistakes, but more confident ones)"
+    advice = {"save_model": "keep the best with SaveModelCallback()", "early_stopping": "stop with EarlyStoppingCallback(patience=...)"}
+    todo = "; ".join([text for name, text in advice.items() if name not in names] + ["train fewer epochs; augment or regularise more"])
     return f"{said}. {todo[0].upper()}{todo[1:]}"

@@ -1,4 +1,6 @@
 """`MixedPrecision`: run the forward pass and the loss under autocast; scale the loss where half precision needs it."""
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Literal
 from warnings import warn
 
 import torch
@@ -7,111 +9,122 @@ from ..core.messages import plural
 from ..core.nested import map_nested
 from .base import Callback, Order
 
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
+
 
 class MixedPrecision(Callback):
-    """Autocast to `amp_mode` ('fp16' or 'bf16') on the learner's device; 'fp16' also scales the loss against underflow.
+    """Autocast to half precision on the learner's device; 'fp16' also scales the loss against underflow.
 
-    The gradient scaler lives as long as the callback, across fits. Gradients are unscaled in `before_step`: callbacks that clip come
-    after it (`order` above `Order.GRADS`), those that accumulate before. fp16 needs an accelerator: on a CPU it is refused, never
-    ignored. Steps that overflow are skipped and counted (`skipped_steps`, shown by `learn.summary()`); a fit that skipped more than a
-    quarter of its steps warns. Source: P. Micikevicius et al., "Mixed Precision Training", 2018.
+    The gradient scaler lives as long as the callback, across fits. Gradients are unscaled in `before_step`: callbacks that clip run
+    after it (`order` above `Order.GRADS`), those that accumulate before. fp16 needs an accelerator and is refused on a CPU. Steps that
+    overflow are skipped and counted (`skipped_steps`, shown by `learn.summary()`); a fit that skipped more than a quarter of its steps
+    warns. Source: P. Micikevicius et al., "Mixed Precision Training", 2018.
+
+    Args:
+        amp_mode: 'fp16' or 'bf16' (which needs no scaling).
+        init_scale: the loss scale at the start.
+        growth_factor: the scale is multiplied by this after `growth_interval` steps without overflow.
+        backoff_factor: the scale is multiplied by this after an overflow.
+        growth_interval: number of steps.
     """
 
     order = Order.GRADS
 
-    def __init__(self, amp_mode="fp16", init_scale=2.0**16, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000):
+    def __init__(self, amp_mode: Literal["fp16", "bf16"] = "fp16", init_scale: float = 2.0**16, growth_factor: float = 2.0,
+                 backoff_factor: float = 0.5, growth_interval: int = 2000):
         dtypes = {"fp16": torch.float16, "bf16": torch.bfloat16}
         if amp_mode not in dtypes:
             raise ValueError(f"MixedPrecision(amp_mode={amp_mode!r}): amp_mode is 'fp16' or 'bf16'")
         self.amp_mode, self.dtype = amp_mode, dtypes[amp_mode]
         self._scaling = {"init_scale": init_scale, "growth_factor": growth_factor, "backoff_factor": backoff_factor,
                          "growth_interval": growth_interval}
-        self.scaler, self._saved, self._skipped, self._unscaled = None, None, 0, False
-        self._steps, self._skipped_before = 0, 0
+        self.scaler: torch.amp.GradScaler | None = None
+        self._saved, self._skipped, self._unscaled, self._steps, self._skipped_before = None, 0, False, 0, 0
 
-    def check(self, learn):
+    def check(self, learn: "Learner") -> None:
         "Refuse a learner on whose device this precision does not work."
         if self.amp_mode == "fp16" and learn.dls.device.type == "cpu":
             raise ValueError("to_fp16() needs an accelerator, and this learner's data is on the CPU, where fp16 training is slow and "
                              "loses gradients: use to_bf16(), or move the data, `dls.to('cuda')`")
 
-    def forward_context(self):
+    def forward_context(self) -> AbstractContextManager:
         "Autocast, around the forward pass and the loss of every batch."
         return torch.autocast(self.learn.dls.device.type, dtype=self.dtype)
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self.check(self.learn)
         if self.amp_mode == "fp16" and self.scaler is None:
             self.scaler = torch.amp.GradScaler(self.learn.dls.device.type, **self._scaling)
             if self._saved:
                 self.scaler.load_state_dict(self._saved)
-        self._unscaled = False
-        self._steps, self._skipped_before = 0, self._skipped
+        self._unscaled, self._steps, self._skipped_before = False, 0, self._skipped
+        self._one = torch.ones((), device=self.learn.dls.device)
 
-    def after_pred(self):
+    def after_pred(self) -> None:
         "Losses, metrics and predictions are computed in full precision."
         self.learn.pred = map_nested(lambda t: t.float() if isinstance(t, torch.Tensor) and t.dtype == self.dtype else t, self.learn.pred)
 
-    def loop_backward(self, loss):
-        "The loop's backward pass: of the scaled loss."
+    def loop_backward(self, loss: torch.Tensor) -> None:
+        "The loop's backward pass, of the scaled loss."
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
 
-    def before_step(self):
+    def before_step(self) -> None:
         if self.scaler is not None:
             self.scaler.unscale_(self.learn.opt)
             self._unscaled = True
 
-    def loop_step(self, opt):
-        "The loop's step: skipped by the scaler where a gradient overflowed."
+    def loop_step(self, opt: torch.optim.Optimizer) -> None:
+        "The loop's step, which the scaler skips when a gradient overflowed."
         if self.scaler is None:
             opt.step()
             return
-        before = self.scaler._scale.clone()        # its public get_scale() waits for the device
+        before = self.scaler.scale(self._one)      # the scale as a tensor: `get_scale()` would wait for the device
         self.scaler.step(opt)
         self._end_step()
-        self._skipped = self._skipped + (self.scaler._scale < before)
+        self._skipped = self._skipped + (self.scaler.scale(self._one) < before)
         self._steps += 1
 
-    def _end_step(self):
+    def _end_step(self) -> None:
         self.scaler.update()
         self._unscaled = False
 
-    def after_cancel_step(self):
-        if self.scaler is not None and self._unscaled:
+    def after_cancel_step(self) -> None:
+        if self._unscaled:
             self._end_step()
 
-    def after_cancel_batch(self):
-        if self.scaler is not None and self._unscaled:
+    def after_cancel_batch(self) -> None:
+        if self._unscaled:
             raise RuntimeError("a callback cancelled the batch after its gradients were unscaled, so that they cannot be accumulated: give "
                                "that callback an order below Order.GRADS")
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         if self.scaler is None or self.learn.dry_run:
             return
         skipped = int(self._skipped - self._skipped_before)
         if skipped * 4 > self._steps:
-            warn(f"fp16: {skipped} of {plural(self._steps, 'step')} of this fit did nothing, because gradients overflowed (the loss is now "
-                 f"scaled by {self.scaler.get_scale():g}). A few at the start are usual; more speak for a lower learning rate, gradient "
-                 "clipping, or to_bf16(), which needs no scaling", stacklevel=2)
+            warn(f"fp16: {skipped} of {plural(self._steps, 'step')} of this fit did nothing, because gradients overflowed (the loss is "
+                 f"now scaled by {self.scaler.get_scale():g}). A few at the start are normal; with more, try a lower learning rate, "
+                 "gradient clipping, or to_bf16(), which needs no scaling", stacklevel=2)
 
-    def cleanup_fit(self):
-        if self.scaler is not None and self._unscaled:      # interrupted between unscaling and the step
+    def cleanup_fit(self) -> None:
+        if self._unscaled:                          # interrupted between unscaling and the step
             self._end_step()
 
     @property
-    def skipped_steps(self):
+    def skipped_steps(self) -> int:
         "How many steps were skipped because a scaled gradient overflowed."
         return int(self._skipped)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"MixedPrecision({self.amp_mode}" + (f", {plural(self.skipped_steps, 'step')} skipped)" if self.skipped_steps else ")")
 
-    def state_dict(self):
-        "The scale and the count of skipped steps."
+    def state_dict(self) -> dict:
+        "The scale and the number of skipped steps."
         return {"scaler": self._saved if self.scaler is None else self.scaler.state_dict(), "skipped": self.skipped_steps}
 
-    def load_state_dict(self, state):
-        "Go on from `state_dict`."
+    def load_state_dict(self, state: dict) -> None:
+        "Continue from `state_dict`."
         self._skipped, self._saved = state["skipped"], state["scaler"]
         if self.scaler is not None and self._saved:
             self.scaler.load_state_dict(self._saved)

@@ -1,41 +1,45 @@
 """`GatherPreds`: collect what a pass over a loader produces."""
+from collections.abc import Callable
+from typing import Any
+
 from ..core.nested import to_concat, to_detach
 from ..nn.torch_losses import reduction_none
 from .base import Callback, Order
 
 
 class GatherPreds(Callback):
-    """Collect predictions (after `act`), targets and, if asked, inputs and per-item losses of a validation pass, on the CPU.
+    """Collect predictions, targets and, if asked, inputs and per-item losses of a validation pass, on the CPU.
 
     The lists `inputs, preds, targets, losses` hold one entry per batch.
+
+    Args:
+        with_input, with_loss, with_preds, with_targs: what to collect.
+        act: activation of the predictions; None collects the raw outputs.
     """
 
     order = Order.RECORD
     run_train = False
 
-    def __init__(self, with_input=False, with_loss=False, with_preds=True, with_targs=True, act=None):
+    def __init__(self, with_input: bool = False, with_loss: bool = False, with_preds: bool = True, with_targs: bool = True,
+                 act: Callable | None = None):
         self.with_input, self.with_loss, self.with_preds, self.with_targs, self.act = with_input, with_loss, with_preds, with_targs, act
         self.inputs, self.preds, self.targets, self.losses = [], [], [], []
-        self._each = None
+        self._loss_per_item: Callable | None = None
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         learn = self.learn
         if self.with_preds:
             self.preds.append(to_detach(learn.pred if self.act is None else self.act(learn.pred)))
         if self.with_targs:
-            self.targets.append(to_detach(_one(learn.yb)))
+            self.targets.append(to_detach(learn.y))
         if self.with_input:
-            self.inputs.append(to_detach(learn.kw if learn.kw else _one(learn.xb)))
+            self.inputs.append(to_detach(learn.kw or learn.x))
         if self.with_loss and learn.yb:
-            self._each = self._each or reduction_none(learn.loss_func)
-            loss = self._each(learn.pred, *learn.yb)
+            self._loss_per_item = self._loss_per_item or reduction_none(learn.loss_func)
+            loss = self._loss_per_item(learn.pred, *learn.yb)
             self.losses.append(to_detach(loss.reshape(len(learn.yb[0]), -1).mean(1)))
 
-    def joined(self, parts, dim=0):
-        "All batches of one list as one tensor (or nest of tensors); None when there are no targets."
+    def joined(self, parts: list, dim: int = 0) -> Any:
+        "All batches of one list as one tensor (or nested tensors); None if there are no targets."
         parts = [p for p in parts if not (isinstance(p, tuple) and not p)]
         return to_concat(parts, dim) if parts else None
-
-
-def _one(elements):
-    return elements[0] if len(elements) == 1 else elements

@@ -1,5 +1,5 @@
 """`ProgressCallback`: bars and the epoch table."""
-from ..core.progress import choose_display
+from ..core.progress import PlainDisplay, choose_display
 from .base import Callback, Order
 from .overfitting import sentence
 
@@ -8,71 +8,67 @@ class ProgressCallback(Callback):
     """Show progress: bars and a table in Jupyter, a bar in a terminal, one plain line per epoch anywhere else.
 
     The display is chosen when a fit starts. The loss is read from the device only when the bar is redrawn, a few times a second.
-    overfitting: at the end of a fit whose validation loss has risen while the training loss fell, say so in one line
-    (`learn.progress.overfitting = False` turns it off; `learn.recorder.overfitting()` is the same as numbers).
+
+    Args:
+        overfitting: whether to say in one line, at the end of a fit, that its validation loss has risen while its training loss fell
+            (`learn.progress.overfitting = False` turns it off; `learn.recorder.overfitting()` gives the numbers).
     """
 
     order = Order.DISPLAY
-    display = None
+    display: PlainDisplay | None = None
 
-    def __init__(self, overfitting=True):
+    def __init__(self, overfitting: bool = True):
         self.overfitting = overfitting
-        self._open_bars = []                      # of the current pass last: a callback may run `get_preds` in the middle of an epoch
+        self._open_bars = []                      # that of the current pass is last: a callback may run `get_preds` within an epoch
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self.display = choose_display()
-        self.display.start(self.learn.n_epoch, self._headers())
+        quiet = self.learn.logging_off or self.learn.recorder is None
+        self.display.start(self.learn.n_epoch, [] if quiet else self.learn.recorder.metric_names)
         self._saved_logger = self.learn.logger
         if not self.learn.logging_off:
             self.learn.logger = self.display.write_row
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._open("train")
 
-    def before_validate(self):
+    def before_validate(self) -> None:
         self._open("valid")
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if self._open_bars:                       # none if this callback was added in the middle of an epoch
             self._open_bars[-1](self.learn.iter + 1)
 
-    def after_train(self):
+    def after_train(self) -> None:
         self._close()
 
-    def after_validate(self):
+    def after_validate(self) -> None:
         self._close()
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         while self._open_bars:
             self._close()
         if "_saved_logger" in vars(self):
             self.learn.logger = vars(self).pop("_saved_logger")
-            self._say_overfitting()
+            self._report_overfitting()
             self.display.finish()
         self.display = None
 
-    def _headers(self):
-        if self.learn.logging_off or self.learn.recorder is None:
-            return []
-        return self.learn.recorder.metric_names
-
-    def _say_overfitting(self):
+    def _report_overfitting(self) -> None:
         learn = self.learn
-        if self.overfitting and not learn.logging_off and learn.recorder is not None:
-            found = learn.recorder.overfitting()
-            if found is not None:
-                self.display.note(sentence(found, learn.cbs))
+        if self.overfitting and not learn.logging_off and learn.recorder is not None and (found := learn.recorder.overfitting()):
+            self.display.note(sentence(found, learn.cbs))
 
-    def _open(self, half):
+    def _open(self, half: str) -> None:
         if self.display is None:                  # validate or get_preds, outside a fit
             self.display = choose_display()
         self._open_bars.append(self.display.open_bar(half, self.learn.epoch, self.learn.n_iter, self._comment))
 
-    def _close(self):
+    def _close(self) -> None:
         if self._open_bars:
             self._open_bars.pop()
             self.display.close_bar()
 
-    def _comment(self):
+    def _comment(self) -> str:
         smooth = self.learn.recorder.smooth_loss if self.learn.recorder is not None and self.learn.training else None
         return "" if smooth is None else f"{smooth:.4f}"

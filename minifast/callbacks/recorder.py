@@ -1,58 +1,74 @@
 """`Recorder`: losses, metrics and learning rates of every fit, kept for good."""
 import math
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..core.nested import find_bs
 from ..metrics.functions import AvgLoss
 from .base import Callback, Order
-from .overfitting import overfitting
+from .overfitting import Overfit, overfitting
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from .lr_finder import LRFindResult
 
 FLUSH_EVERY = 256      # per-batch losses wait on the device in a list this long before they are stacked into one tensor
 
 
 class FitRecord:
-    """What one fit left behind: `losses`, `smooth` and `lrs` have one entry per training batch, `values` and `iters` one per epoch.
+    """What one fit left behind. The losses stay on the device, where they were computed, until somebody looks.
 
-    The losses stay on the device, where they were computed, until somebody looks.
+    Attributes:
+        lrs: learning rate of the last layer group at each training batch.
+        iters: number of training batches done at the end of each epoch.
+        values: `[train_loss, valid_loss, *metrics]` of each epoch.
+        hps: scheduled hyper-parameters of the last layer group by name, a value per training batch.
+        pending: the latest losses (floats or 0-d tensors), not yet stacked by `flush`.
     """
 
-    def __init__(self, beta=0.98):
-        self.beta = beta
-        self.lrs = []            # learning rate of the last layer group
-        self.iters = []          # number of training batches done at the end of each epoch
-        self.values = []         # [train_loss, valid_loss, *metrics] of each epoch
-        self.hps = {}            # scheduled hyper-parameters of the last layer group, by name
+    def __init__(self, beta: float = 0.98):
+        self.beta, self.lrs, self.iters, self.values, self.hps, self.pending = beta, [], [], [], {}, []
         self._blocks, self._losses, self._smooth, self._moving = [], [], [], 0.0
 
-    def add(self, block):
-        "Append the losses of some batches: a tensor (batches,)."
-        self._blocks.append(block)
+    def flush(self) -> torch.Tensor | None:
+        "Stack the pending losses; returns the tensor they became, or None if there were none."
+        if not self.pending:
+            return None
+        numbers = isinstance(self.pending[0], float)
+        self._blocks.append(torch.tensor(self.pending, dtype=torch.float64) if numbers else torch.stack(self.pending))
+        self.pending.clear()
+        return self._blocks[-1]
 
     @property
-    def losses(self):
+    def losses(self) -> list[float]:
         "The loss of each training batch."
+        self.flush()
         if self._blocks:
-            self._losses += torch.cat(self._blocks).double().tolist()
+            self._losses += torch.cat(self._blocks).cpu().double().tolist()
             self._blocks = []
         return self._losses
 
     @property
-    def smooth(self):
+    def smooth(self) -> list[float]:
         "The debiased moving average of the losses."
         for t in range(len(self._smooth), len(self.losses)):
             self._moving = self.beta * self._moving + (1 - self.beta) * self._losses[t]
             self._smooth.append(self._moving / (1 - self.beta ** (t + 1)))
         return self._smooth
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "All of it as lists of numbers."
         return {"losses": self.losses, "lrs": self.lrs, "iters": self.iters, "values": self.values, "hps": self.hps}
 
-    def load_state_dict(self, state):
-        "Go on from `state_dict`; what others hold on to stays the same lists."
+    def load_state_dict(self, state: dict) -> None:
+        "Continue from `state_dict`; lists that others hold on to are filled in place."
         self._blocks, self._losses, self._smooth, self._moving = [], list(state["losses"]), [], 0.0
+        self.pending.clear()
         for name in ("lrs", "iters", "values"):
             getattr(self, name)[:] = state[name]
         self.hps.clear()
@@ -60,82 +76,99 @@ class FitRecord:
 
 
 class NonFiniteLoss(FloatingPointError):
-    "Training has produced a loss that is not a finite number, so the weights are lost."
+    """Training has produced a loss that is NaN or infinite.
+
+    Attributes:
+        items: names of the items of that batch; None if the loader does not know them.
+        culprits: names of the items at fault, as far as that can be told.
+    """
+
+    items: list[str] | None = None
+    culprits: Sequence[str] = ()
 
 
 class Recorder(Callback):
     """Record every batch's loss and every epoch's metrics, without waiting for the device in the loop.
 
-    train_metrics, valid_metrics: on which half the metrics are computed (default: validation only). beta: smoothing of the loss
-    curve (debiased exponential moving average). The `train_loss` column is the mean over the epoch's items, not that curve.
-    `history` only grows: `validate`, `get_preds` and `lr_find` never touch it.
+    The `train_loss` column is the mean over the items of the epoch, not the smoothed curve. `history` only grows: `validate`,
+    `get_preds` and `lr_find` never touch it.
+
+    Args:
+        add_time: whether the epoch table has a column with the time of each epoch.
+        train_metrics, valid_metrics: whether metrics are computed in training and in validation.
+        beta: smoothing of the loss curve, a debiased exponential moving average.
+
+    Attributes:
+        fits: a `FitRecord` per fit.
+        history: a dict per epoch of every fit.
+        log: the latest row of the epoch table.
+        lr_find: the latest learning-rate range test.
     """
 
     order = Order.RECORD
 
-    def __init__(self, add_time=True, train_metrics=False, valid_metrics=True, beta=0.98):
+    def __init__(self, add_time: bool = True, train_metrics: bool = False, valid_metrics: bool = True, beta: float = 0.98):
         self.add_time, self.train_metrics, self.valid_metrics, self.beta = add_time, train_metrics, valid_metrics, beta
-        self.fits, self.history, self.log, self.lr_find = [], [], [], None
+        self.fits, self.history, self.log = [], [], []
+        self.lr_find: LRFindResult | None = None
         self._clear_epoch()
 
     # -- what was recorded ------------------------------------------------------------------------------------------------------
     @property
-    def last(self):
-        "The `FitRecord` of the latest fit."
+    def last(self) -> FitRecord:
+        "The record of the latest fit."
         return self.fits[-1] if self.fits else FitRecord()
 
     @property
-    def losses(self):
+    def losses(self) -> list[float]:
         "Smoothed training loss after each batch of the latest fit."
-        self._flush()
         return self.last.smooth
 
     @property
-    def raw_losses(self):
+    def raw_losses(self) -> list[float]:
         "Training loss of each batch of the latest fit."
-        self._flush()
         return self.last.losses
 
     @property
-    def values(self):
+    def values(self) -> list[list]:
         "`[train_loss, valid_loss, *metrics]` for each epoch of the latest fit."
         return self.last.values
 
     @property
-    def lrs(self):
+    def lrs(self) -> list[float]:
         "Learning rate of the last layer group at each batch of the latest fit."
         return self.last.lrs
 
     @property
-    def iters(self):
+    def iters(self) -> list[int]:
         "Number of training batches done at the end of each epoch of the latest fit."
         return self.last.iters
 
     @property
-    def hps(self):
+    def hps(self) -> dict[str, list]:
         "Scheduled hyper-parameters of the latest fit, batch by batch."
         return self.last.hps
 
     @property
-    def smooth_loss(self):
+    def smooth_loss(self) -> float | None:         # type: ignore[override]  # here the learner reads what other callbacks read from it
         "The latest point of the smoothed loss curve, or None before the first batch."
         smooth = self.losses
         return smooth[-1] if smooth else None
 
     @property
-    def metric_names(self):
+    def metric_names(self) -> list[str]:
         "Column names of the epoch table."
         names = [m.name for m in self.learn.metrics]
         train = [f"train_{n}" for n in names] if self.train_metrics else []
         valid = ([f"valid_{n}" for n in names] if self.train_metrics else names) if self.valid_metrics else []
         return ["epoch", "train_loss", *train, "valid_loss", *valid] + (["time"] if self.add_time else [])
 
-    def frame(self):
+    def frame(self) -> "pd.DataFrame":
         "The whole history as a DataFrame: one row per epoch of every fit."
         import pandas as pd
         return pd.DataFrame(self.history)
 
-    def overfitting(self):
+    def overfitting(self) -> Overfit | None:
         """`Overfit` (the best epoch, and the losses then and now) if in the latest fit the validation loss rose beyond noise while the
         training loss fell; None if it did not, or if this cannot be told."""
         rows = [r for r in self.history if r["fit"] == len(self.fits) - 1]
@@ -150,23 +183,26 @@ class Recorder(Callback):
         return found._replace(best=then["epoch"], better=better)
 
     # -- events -----------------------------------------------------------------------------------------------------------------
-    def before_fit(self):
+    def before_fit(self) -> None:
         self.fits.append(FitRecord(self.beta))
         self._clear_epoch()
 
-    def before_epoch(self):
+    def before_epoch(self) -> None:
         self._clear_epoch()
         self._epoch_start = time.perf_counter()
 
-    def before_train(self):
-        self._group, self._lrs = self.learn.opt.param_groups[-1], self.fits[-1].lrs
-        self._reset(self.train_metrics)
+    def before_train(self) -> None:
+        self._group, self._lrs, self._pending = self.learn.opt.param_groups[-1], self.last.lrs, self.last.pending
+        self._first = len(self._lrs)
+        if self.train_metrics:
+            self._reset_metrics()
 
-    def before_validate(self):
-        self._reset(self.valid_metrics)
+    def before_validate(self) -> None:
         self._valid_loss = AvgLoss()
+        if self.valid_metrics:
+            self._reset_metrics()
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         state = vars(self.learn)                   # read directly, as the loop does: this runs at every step
         if not state["training"]:
             self._after_valid_batch()
@@ -182,82 +218,60 @@ class Recorder(Callback):
         if own["train_metrics"]:
             for metric in self.learn.metrics:
                 metric.accumulate(self.learn)
-        if len(pending) >= FLUSH_EVERY:
-            self._flush()
-            if not torch.isfinite(self._blocks[-1][-1]):        # the one wait for the device, every 256 batches
-                self._refuse_non_finite()
+        if len(pending) >= FLUSH_EVERY and not torch.isfinite(self.last.flush()[-1]):     # the one wait for the device, every 256 batches
+            self._refuse_non_finite()
 
-    def _after_valid_batch(self):
+    def _after_valid_batch(self) -> None:
         if self.learn.loss is not None:
             self._valid_loss.accumulate(self.learn)
         if self.valid_metrics:
             for metric in self.learn.metrics:
                 metric.accumulate(self.learn)
 
-    def after_train(self):
-        self._flush()
-        self._train_values = self._metric_values(self.train_metrics)
-        if self._blocks and not torch.isfinite(self._blocks[-1][-1]):
+    def after_train(self) -> None:
+        self._train_values = [m.value for m in self.learn.metrics] if self.train_metrics else []
+        losses = self._epoch_losses()
+        if losses and not math.isfinite(losses[-1]):
             self._refuse_non_finite()
 
-    def after_validate(self):
-        if self._valid_loss is not None:               # else validation was cancelled before it began
-            self._valid_values = [self._valid_loss.value, *self._metric_values(self.valid_metrics)]
+    def after_validate(self) -> None:
+        if self._valid_loss is not None:               # None: validation was cancelled before it began
+            self._valid_values = [self._valid_loss.value, *([m.value for m in self.learn.metrics] if self.valid_metrics else [])]
 
-    def after_epoch(self):
-        self._flush()
-        self.fits[-1].iters.append(len(self.fits[-1].lrs))
+    def after_epoch(self) -> None:
+        record = self.last
+        record.iters.append(len(record.lrs))
         self.log = [self.learn.epoch, *self._row()]
-        self.fits[-1].values.append(self.log[1:])
+        record.values.append(self.log[1:])
         if self.add_time:
             self.log.append(_clock(time.perf_counter() - self._epoch_start))
         self.history.append({"fit": len(self.fits) - 1, **dict(zip(self.metric_names, self.log, strict=True))})
         self.learn.logger(self.log)
 
-    def cleanup_fit(self):
-        self._flush()
-
     # -- the work ---------------------------------------------------------------------------------------------------------------
-    def _clear_epoch(self):
-        self._pending, self._blocks, self._sizes = [], [], []
-        self._train_values, self._valid_values, self._valid_loss = [], [], None
+    def _clear_epoch(self) -> None:
+        self._sizes, self._train_values, self._valid_values, self._valid_loss = [], [], [], None
 
-    def _reset(self, wanted):
-        if wanted:
-            for metric in self.learn.metrics:
-                metric.reset()
+    def _reset_metrics(self) -> None:
+        for metric in self.learn.metrics:
+            metric.reset()
 
-    def _metric_values(self, wanted):
-        return [m.value for m in self.learn.metrics] if wanted else []
-
-    def validation_values(self):
+    def validation_values(self) -> list:
         "`[valid_loss, *metrics]` of the latest validation pass."
         return self._valid_values
 
-    def _flush(self):
-        "Put the losses that still wait one by one into the record."
-        if self._pending:
-            numbers = isinstance(self._pending[0], float)
-            self._blocks.append(torch.tensor(self._pending, dtype=torch.float64) if numbers else torch.stack(self._pending))
-            self.fits[-1].add(self._blocks[-1])
-            self._pending = []
+    def _epoch_losses(self) -> list[float]:
+        return self.last.losses[self._first:] if self._sizes else []
 
-    def _train_loss(self):
-        "The mean loss of this epoch over its items; None if it had none."
-        if not self._blocks:
-            return None
-        losses = torch.cat(self._blocks).double().cpu()
-        sizes = torch.tensor(self._sizes, dtype=torch.float64)
-        return float(losses @ sizes / sizes.sum())
-
-    def _row(self):
+    def _row(self) -> list:
+        losses, sizes = torch.tensor([self._epoch_losses(), self._sizes], dtype=torch.float64)
+        train_loss = float(losses @ sizes / sizes.sum()) if self._sizes else None
         n_valid = 1 + (len(self.learn.metrics) if self.valid_metrics else 0)
         n_train = len(self.learn.metrics) if self.train_metrics else 0
-        return [self._train_loss(), *(self._train_values or [None] * n_train), *(self._valid_values or [None] * n_valid)]
+        return [train_loss, *(self._train_values or [None] * n_train), *(self._valid_values or [None] * n_valid)]
 
-    def _refuse_non_finite(self):
-        self._flush()
-        losses = torch.cat(self._blocks).tolist()
+    def _refuse_non_finite(self) -> None:
+        losses = self._epoch_losses()
         bad = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
         names_of = getattr(self.learn.dls.train, "names_of_batch", None)
         names = (names_of(bad - len(losses)) if names_of else None) or []
@@ -268,11 +282,22 @@ class Recorder(Callback):
                             f"values in the inputs and targets of that batch{items}. `TerminateOnNaNCallback()` "
                             "stops before the weights are lost")
 
-    # -- pictures ---------------------------------------------------------------------------------------------------------------
-    def plot_loss(self, skip_start=5, with_valid=True, log=False, show_epochs=False, ax=None):
-        "Plot the smoothed training loss and the validation loss over the batches of every fit so far; returns the axes."
+    # -- plots ------------------------------------------------------------------------------------------------------------------
+    def plot_loss(self, skip_start: int = 5, with_valid: bool = True, log: bool = False, show_epochs: bool = False,
+                  ax: "Axes | None" = None) -> "Axes":
+        """Plot the smoothed training loss and the validation loss over the batches of every fit so far.
+
+        Args:
+            skip_start: leave out the first batches.
+            with_valid: also the validation loss, a point per epoch.
+            log: logarithmic loss axis.
+            show_epochs: mark the end of each epoch.
+            ax: axes to draw on.
+
+        Returns:
+            The axes.
+        """
         from ..core.plots import subplots
-        self._flush()
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
         smooth = [v for fit in self.fits for v in fit.smooth]
         if not smooth:
@@ -296,7 +321,7 @@ class Recorder(Callback):
         ax.legend()
         return ax
 
-    def plot_sched(self, keys=None, figsize=None):
+    def plot_sched(self, keys: str | list[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
         "Plot the scheduled hyper-parameters of the latest fit (of its last layer group), batch by batch; returns the axes."
         from ..core.plots import get_grid
         hps = self.hps or {"lr": self.lrs}
@@ -311,21 +336,21 @@ class Recorder(Callback):
             ax.set(xlabel="training batch", ylabel=key)
         return axes
 
-    def plot_lr_find(self, skip_end=5):
+    def plot_lr_find(self, skip_end: int = 5) -> "Axes":
         "Plot the latest `lr_find` again; returns the axes."
         if self.lr_find is None:
             raise ValueError("there is no learning-rate range test to plot: call `learn.lr_find()` first")
         return self.lr_find.plot(skip_end)
 
 
-def _batch_size(batch):
+def _batch_size(batch: tuple) -> int | None:
     "Number of items of targets or inputs; None if there are none."
     if batch and isinstance(batch[0], torch.Tensor) and batch[0].ndim:
         return batch[0].size(0)
     return find_bs(batch) if batch else None
 
 
-def _clock(seconds):
+def _clock(seconds: float) -> str:
     "`mm:ss` or `h:mm:ss`."
     minutes, secs = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

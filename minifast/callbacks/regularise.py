@@ -71,7 +71,7 @@ class ActivationReg(Callback):
         self.alpha, self.modules = alpha, modules
         self._handles, self._terms = [], []
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self._remove()
         self._handles = [m.register_forward_hook(self._collect) for m in select_modules(self.learn.model, self.modules)]
         if self.learn.compiled_with is not None:
@@ -81,12 +81,12 @@ class ActivationReg(Callback):
         if self.learn.training and torch.is_grad_enabled():
             self._terms += [t.float().pow(2).mean() for t in leaves(output) if isinstance(t, torch.Tensor) and t.is_floating_point()]
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         if self._terms:
             self.learn.loss = self.learn.loss + self.alpha * torch.stack(self._terms).sum()
         self._terms = []
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         self._terms = []
 
     def _remove(self):
@@ -94,8 +94,8 @@ class ActivationReg(Callback):
             handle.remove()
         self._handles, self._terms = [], []
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         self._remove()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ActivationReg({self.alpha})"

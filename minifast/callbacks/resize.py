@@ -64,7 +64,7 @@ class ProgressiveResize(Callback):
         self.start, self.end, self.finish, self.multiple_of, self.sizes, self.part = start, end, finish, multiple_of, sizes, part
         self._dls, self.used = None, []          # used: the size of each epoch of the latest fit
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         learn = self.learn
         others = [cb for cb in learn.cbs if isinstance(cb, ProgressiveResize) and cb is not self]
         if others:
@@ -84,7 +84,7 @@ class ProgressiveResize(Callback):
         self._end, self._start = end, round(self.start * end) if self.start < 1 else self.start
         self._dls, self.used, self._loaders = learn.dls, [], {}
 
-    def before_epoch(self):
+    def before_epoch(self) -> None:
         first, total = self.part or (0, self.learn.n_epoch)
         epoch = first + self.learn.epoch
         if self.sizes is not None:
@@ -109,7 +109,7 @@ class ProgressiveResize(Callback):
         new.epoch = train.epoch                          # goes on with the same order and augmentation
         return self._dls.new(new, *list(self._dls)[1:])
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         learn, full, size = self.learn, self._full, self._size
 
         def resize(t):
@@ -119,12 +119,12 @@ class ProgressiveResize(Callback):
             learn.xb, learn.kw = map_nested(resize, learn.xb), map_nested(resize, learn.kw)
             learn.yb = map_nested(resize, learn.yb)
 
-    def after_train(self):
+    def after_train(self) -> None:
         "The full loaders count the epoch too."
         if self.learn.dls is not self._dls:
             self._dls.train.epoch = self.learn.dls.train.epoch
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         if self._dls is not None:
             self.learn.dls, self._dls = self._dls, None
 

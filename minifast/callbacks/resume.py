@@ -30,7 +30,7 @@ class Resume(Callback):
         "Where the state is."
         return self.learn.path / self.learn.model_dir / f"{self.fname}.safetensors"
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         learn = self.learn
         if learn.dry_run:
             self.run = False
@@ -67,7 +67,7 @@ class Resume(Callback):
             raise ValueError(f"{self.file} is of another fit ({'; '.join(other)}): make the call that was interrupted, or "
                              "remove the file to begin anew")
 
-    def before_epoch(self):
+    def before_epoch(self) -> None:
         learn = self.learn
         if self._state is not None and learn.epoch == self._state["epoch"]:
             self._go_on(self._state)
@@ -94,11 +94,11 @@ class Resume(Callback):
         learn.recorder.last.load_state_dict(state["record"])
         set_rng_state(_unpacked(state["rng"]))
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         if not self._skipped:
             self.file.unlink(missing_ok=True)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.fname!r})"
 
 

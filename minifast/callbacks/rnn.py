@@ -7,10 +7,10 @@ from .regularise import activation_reg
 class ModelResetter(Callback):
     "Call `model.reset()`, which forgets the hidden state, before each training and validation pass and at the end."
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._reset()
 
-    def before_validate(self):
+    def before_validate(self) -> None:
         self._reset()
 
     def _reset(self):
@@ -20,7 +20,7 @@ class ModelResetter(Callback):
                             "one, which forgets its hidden state, or leave this callback out")
         reset()
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         if callable(getattr(self.learn.model, "reset", None)):
             self._reset()
 
@@ -36,7 +36,7 @@ class RNNCallback(Callback):
     order = Order.BATCH
     raw_out = out = None
 
-    def after_pred(self):
+    def after_pred(self) -> None:
         pred = self.learn.pred
         if not isinstance(pred, (tuple, list)):
             self.raw_out = self.out = None
@@ -45,10 +45,10 @@ class RNNCallback(Callback):
             raise ValueError(f"RNNCallback takes apart (output, raw outputs, dropped outputs), but the model returned {describe(pred)}")
         self.learn.pred, self.raw_out, self.out = (o[-1] if isinstance(o, (tuple, list)) else o for o in pred)
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         self.raw_out = self.out = None
 
-    def cleanup_fit(self):
+    def cleanup_fit(self) -> None:
         self.raw_out = self.out = None
 
 
@@ -66,13 +66,13 @@ class RNNRegularizer(Callback):
             raise ValueError(f"RNNRegularizer(alpha={alpha}, beta={beta}): the weights of penalties, 0 or more")
         self.alpha, self.beta = alpha, beta
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self._source = next((cb for cb in self.learn.cbs if isinstance(cb, RNNCallback)), None)
         if self._source is None and (self.alpha or self.beta):
             raise ValueError("RNNRegularizer needs the activations that RNNCallback takes out of the model's result: add both, "
                              "`cbs=rnn_cbs(alpha=2, beta=1)`")
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         if not (self.alpha or self.beta):
             return
         if self._source.out is None:
@@ -80,7 +80,7 @@ class RNNRegularizer(Callback):
                             f"{describe(self.learn.pred)}. For other models use ActivationReg(alpha)")
         self.learn.loss = self.learn.loss + activation_reg(self._source.out, self._source.raw_out, self.alpha, self.beta)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"RNNRegularizer({self.alpha}, {self.beta})"
 
 

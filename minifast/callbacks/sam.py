@@ -45,7 +45,7 @@ class SAM(Callback):
             raise ValueError(f"SAM(rho={rho!r}): the length of the step up the gradient, a number above 0 such as 0.05")
         self.rho, self.adaptive = rho, adaptive
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         learn = self.learn
         problems = []
         if any(isinstance(cb, MixedPrecision) and cb.amp_mode == "fp16" for cb in learn.cbs):
@@ -60,12 +60,12 @@ class SAM(Callback):
             raise ValueError("SAM cannot be used here: " + "; ".join(problems))
         self._buffers = [(m._buffers, name) for m in learn.model.modules() for name, b in m._buffers.items() if b is not None]
 
-    def after_cancel_batch(self):
+    def after_cancel_batch(self) -> None:
         if any(p.grad is not None for group in self.learn.opt.param_groups for p in group["params"]):
             raise RuntimeError("a callback cancelled the batch after its backward pass, to accumulate gradients; SAM repeats only the last "
                                "batch of a step: remove one of the two")
 
-    def before_step(self):
+    def before_step(self) -> None:
         learn = self.learn
         params = [p for group in learn.opt.param_groups for p in group["params"] if p.grad is not None]
         if not params:
@@ -93,6 +93,6 @@ class SAM(Callback):
             learn("after_loss")
         learn.loop_backward(learn.loss)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{'A' if self.adaptive else ''}SAM({self.rho})"
 

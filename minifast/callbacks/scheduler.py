@@ -26,16 +26,16 @@ class ParamScheduler(Callback):
                             + ", ".join(f"{k}={describe(v)}" for k, v in wrong.items()))
         self.scheds = dict(scheds)
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self._setters = [(name, f, hyper_setter(self.learn.opt, name)) for name, f in self.scheds.items()]
         self._groups = layer_group_count(self.learn.opt)
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._hps = self.learn.recorder.last.hps if self.learn.recorder is not None else {}
         for name in self.scheds:
             self._hps.setdefault(name, [])
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         progress = self.learn.pct_train
         for name, schedule, set_value in self._setters:
             value = schedule(progress)
@@ -65,7 +65,7 @@ class TorchScheduler(Callback):
                             f"received {describe(scheduler)}")
         self.make, self.per_batch, self.scheduler = scheduler, per_batch, None
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         if self.learn.dry_run:                # lr_find sets the rates itself
             self.run = False
             return
@@ -100,11 +100,11 @@ class TorchScheduler(Callback):
             for _ in range(epochs * (len(self.learn.dls.train) if self._every_batch else 1)):
                 self.scheduler.step()
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "The scheduler's state, as far as it consists of numbers, texts and lists of them."
         return {} if self.scheduler is None else {k: v for k, v in self.scheduler.state_dict().items() if _is_plain(v)}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         "Go on from `state_dict`."
         if self.scheduler is not None and state:
             self.scheduler.__dict__.update(state)
@@ -113,11 +113,11 @@ class TorchScheduler(Callback):
         last = getattr(self.scheduler, "_last_lr", None)
         return [g["lr"] for g in self.learn.opt.param_groups] if last is None else last
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if self._every_batch and self.learn.train_iter < self.learn.n_epoch * len(self.learn.dls.train):
             self.scheduler.step()              # not after the last batch, when there is no next one: OneCycleLR refuses it
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         if isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau):
             names, values = self.learn.recorder.metric_names[1:], self.learn.recorder.log[1:]
             loss = dict(zip(names, values, strict=False)).get("valid_loss")

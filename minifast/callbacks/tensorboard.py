@@ -42,7 +42,7 @@ class TensorBoardCallback(LiveLogger):
         writer, self.writer = self.writer, None
         writer.close()
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if self.trace_model and not self._traced:
             self._traced = True
             self._trace(self.learn)

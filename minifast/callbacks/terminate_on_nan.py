@@ -1,4 +1,6 @@
-"""`TerminateOnNaNCallback`: stop at the first loss that is no finite number, and say which items were in the batch."""
+"""`TerminateOnNaNCallback`: stop at the first loss that is not finite, and name the items of the batch."""
+from typing import Any
+
 import torch
 
 from ..core.messages import plural
@@ -9,8 +11,8 @@ from .recorder import NonFiniteLoss
 SHOWN = 8      # names in the message; the error has all of them
 
 
-def bad_rows(nest, n):
-    "The items (row numbers) of a batch of `n` in which any tensor of `nest` holds NaN or infinite values."
+def bad_rows(nest: Any, n: int) -> list[int]:
+    "The row numbers of a batch of `n` items at which any tensor of `nest` holds NaN or infinite values."
     bad = torch.zeros(n, dtype=torch.bool)
     for t in leaves(nest):
         if isinstance(t, torch.Tensor) and t.ndim and len(t) == n and t.is_floating_point():
@@ -21,24 +23,25 @@ def bad_rows(nest, n):
 class TerminateOnNaNCallback(Callback):
     """Raise `NonFiniteLoss` at the first training loss that is NaN or infinite, before it reaches the weights.
 
-    The message names the items of the batch and what was wrong first: weights, inputs, targets, predictions or only the loss; the error
-    holds all names in `items` (None where the loader does not know them) and those at fault in `culprits`. Costs one wait for the device
-    per batch. Without this callback the recorder looks every 256 batches and at the end of each epoch.
+    The message names the items of the batch and where the problem arose: weights, inputs, targets, predictions or only the loss. The
+    error has the names of all items in `items` (None if the loader does not know them) and of those at fault in `culprits`. This costs
+    one wait for the device per batch. Without this callback the recorder checks every 256 batches and at the end of each epoch.
     """
 
     order = Order.DISPLAY                # the loss as the backward pass would see it
     run_valid = False
     name = "terminate_on_nan"
 
-    def before_backward(self):
+    def before_backward(self) -> None:
         if not torch.isfinite(self.learn.loss.detach()).all():
             raise self._error()
 
-    def _error(self):
+    def _error(self) -> NonFiniteLoss:
         learn = self.learn
         find_names = getattr(learn.dl, "names_of_batch", None)
         names = None if find_names is None else find_names()
-        reason, rows = self._reason(learn, _batch_size(learn))
+        n = next((len(t) for t in leaves((learn.xb, learn.kw, learn.yb)) if isinstance(t, torch.Tensor) and t.ndim), 0)
+        reason, rows = self._reason(n)
         culprits = [names[i] for i in rows] if names and len(names) > max(rows, default=0) else []
         if names:
             shown = culprits or names
@@ -51,8 +54,9 @@ class TerminateOnNaNCallback(Callback):
         error.items, error.culprits = names, culprits
         return error
 
-    def _reason(self, learn, n):
-        "What is not finite, looked for where it would come first, and in which rows of the batch."
+    def _reason(self, n: int) -> tuple[str, list[int]]:
+        "The first thing that is not finite, in the order of the computation, and the rows of the batch concerned."
+        learn = self.learn
         lr = float(learn.opt.param_groups[-1]["lr"])
         if broken := [name for name, p in learn.model.named_parameters() if not torch.isfinite(p.detach()).all()]:
             return (f"{plural(len(broken), 'parameter')} of the model ({', '.join(broken[:3])}) {'was' if len(broken) == 1 else 'were'} "
@@ -68,7 +72,3 @@ class TerminateOnNaNCallback(Callback):
                     f"log of 0 or an overflow inside the model. {kept}"), rows
         return (f"inputs, targets, weights and predictions are finite, so it arises in the loss: the log of 0, a division by 0, or values "
                 f"too large for its precision. {kept}"), []
-
-
-def _batch_size(learn):
-    return next((len(t) for t in leaves((learn.xb, learn.kw, learn.yb)) if isinstance(t, torch.Tensor) and t.ndim), 0)

@@ -47,7 +47,7 @@ class SaveModelCallback(TrackerCallback):
                              f"them another fname, such as fname='{self.fname}_{self.monitor}'")
         check_folder((self.learn.path / self.learn.model_dir / self.fname).parent, "SaveModelCallback")
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         number = self.n_seen
         super().after_epoch()
         if self.every_epoch:
@@ -57,7 +57,7 @@ class SaveModelCallback(TrackerCallback):
             self.file = self.learn.save(self.fname, with_opt=self.with_opt)
             self._stamp = _stamp(self.file)
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         if not self.active:                         # another callback cancelled the fit before this one had begun
             return
         if self.at_end:
@@ -78,10 +78,10 @@ class SaveModelCallback(TrackerCallback):
             for cb, state in histories:             # a file with the optimizer also has the states of callbacks
                 cb.load_state_dict(state)
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         return {**super().state_dict(), "file": None if self.file is None else str(self.file)}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
         self.file = None if state["file"] is None else Path(state["file"])
         self._stamp = None if self.file is None else _stamp(self.file)
@@ -176,7 +176,7 @@ class ReduceLROnPlateau(PatientTracker):
             raise ValueError(f"ReduceLROnPlateau together with {rival}: the schedule sets the learning rate anew at every batch, so that "
                              "lowering it would have no effect. Use it with fit(), whose learning rate is constant, or leave it out")
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         if self._expected is not None and self._rates() != self._expected and not self._warned:
             self._warned = True
             warn(f"something else has set the learning rate to {self._rates()[-1]:.3g} after ReduceLROnPlateau lowered it to "
@@ -199,10 +199,10 @@ class ReduceLROnPlateau(PatientTracker):
     def _rates(self):
         return [float(group["lr"]) for group in self.learn.opt.param_groups]
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         return {**super().state_dict(), "reductions": [list(r) for r in self.reductions]}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
         self.reductions = [Reduction(*r) for r in state["reductions"]]
 

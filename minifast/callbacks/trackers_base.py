@@ -76,7 +76,7 @@ class TrackerCallback(RunCallback):
             self.n_seen = self.learn.start_epoch
         self.new_best = False
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         self.value = self.learn.recorder.log[self._column]
         self.value = None if self.value is None else float(self.value)
         self.new_best = is_better(self.value, self.best, self.lower, self.min_delta)
@@ -112,11 +112,11 @@ class TrackerCallback(RunCallback):
                                  f"comp=np.less or comp=np.greater, or set `lower_is_better` on the metric")
         return names.index(self.monitor)
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         "What is needed to go on in another process: plain values."
         return {"best": self.best, "best_epoch": self.best_epoch, "n_seen": self.n_seen}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         "Go on from `state_dict`; the fit that follows says so with `start_epoch=`."
         self.best, self.best_epoch, self.n_seen = state["best"], state["best_epoch"], state["n_seen"]
         self.training_run = self.training_run or new_run()       # the fit that follows continues what was loaded
@@ -144,7 +144,7 @@ class PatientTracker(TrackerCallback):
         if not self.learn.start_epoch:
             self.wait = 0
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         super().after_epoch()
         if self.new_best:
             self.wait = 0
@@ -156,9 +156,9 @@ class PatientTracker(TrackerCallback):
     def out_of_patience(self):
         "There was no improvement for `patience` epochs."
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         return {**super().state_dict(), "wait": self.wait}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
         self.wait = state["wait"]

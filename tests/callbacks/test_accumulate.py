@@ -95,5 +95,5 @@ def test_pure_functions():
 
 @pytest.mark.parametrize("n", [0, 1.5, True, "32"])
 def test_refuses_what_is_no_number_of_items(n):
-    with pytest.raises(ValueError, match="number of items of a step"):
+    with pytest.raises(ValueError, match="number of items per step"):
         GradientAccumulation(n)

@@ -86,5 +86,5 @@ def test_refusals():
         GradientClip(0)
     with pytest.raises(ValueError, match=r"GradientClip\(norm_type='l2'\)"):
         GradientClip(1.0, "l2")
-    with pytest.raises(ValueError, match=r"GradientClipValue\(clip_value=-1\): the largest size of an entry"):
+    with pytest.raises(ValueError, match=r"GradientClipValue\(clip_value=-1\): the largest absolute value of an entry"):
         GradientClipValue(-1)

@@ -69,13 +69,13 @@ def test_the_sentence():
     found = Overfit(3, 6, (0.412, 0.603), (0.35, 0.08), ("accuracy", 0.9, 0.92))
     assert sentence(found) == (
         "overfitting: valid_loss was lowest after epoch 3 (0.412), and in 6 epochs rose to 0.603 while train_loss fell from 0.35 to 0.08 "
-        "(accuracy still went from 0.9 to 0.92: not more mistakes, but too sure of them). Keep the best with SaveModelCallback(); stop "
+        "(accuracy still went from 0.9 to 0.92: no more mistakes, but more confident ones). Keep the best with SaveModelCallback(); stop "
         "with EarlyStoppingCallback(patience=...); train fewer epochs; augment or regularise more")
     kept = SaveModelCallback()
     kept.file = "models/model.safetensors"
     said = sentence(found, [kept, EarlyStoppingCallback(patience=5)])
     assert "(0.412, the model that SaveModelCallback keeps)" in said
-    assert said.endswith("mistakes, but too sure of them). Train fewer epochs; augment or regularise more")
+    assert said.endswith("mistakes, but more confident ones). Train fewer epochs; augment or regularise more")
     assert "\n" not in said
 
 

@@ -133,7 +133,7 @@ def test_smoothed_loss():
         moving = 0.98 * moving + 0.02 * loss
         expected.append(moving / (1 - 0.98**t))
     record = FitRecord()
-    record.add(torch.tensor(losses, dtype=torch.float64))
+    record.pending += losses
     assert record.smooth == pytest.approx(expected, rel=1e-12)
 
 

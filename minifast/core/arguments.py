@@ -1,0 +1,28 @@
+"""Checks of the numbers that users pass: one error names every wrong argument of a call."""
+import math
+from typing import Any
+
+
+def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
+    "Whether `value` is an int or a float from `low` to `high`; a bool or NaN is neither."
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def is_whole(value: Any, least: int = 1) -> bool:
+    "Whether `value` is an int (not a bool) of `least` or more."
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def check_arguments(call: str, **arguments: tuple[Any, bool, str]) -> None:
+    """Refuse wrong arguments of a call, all in one error.
+
+    Args:
+        call: the class or function as the user writes it, such as `GradientClip`.
+        **arguments: `name=(value, whether it is valid, what to give instead)`.
+
+    Raises:
+        ValueError: if any argument is not valid.
+    """
+    wrong = [f"{call}({name}={value!r}): {meaning}" for name, (value, valid, meaning) in arguments.items() if not valid]
+    if wrong:
+        raise ValueError("; ".join(wrong))
