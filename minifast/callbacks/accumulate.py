@@ -6,7 +6,7 @@ import torch
 from ..core.arguments import check_arguments, is_whole
 from ..core.nested import find_bs
 from ..core.torch_internals import mul_
-from ..nn.torch_losses import batch_weight
+from ..nn.loss_traits import batch_weight
 from .base import Callback, CancelBatchException, Order
 
 

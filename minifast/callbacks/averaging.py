@@ -12,7 +12,8 @@ from torch.optim.swa_utils import get_swa_multi_avg_fn
 
 from ..core.messages import describe
 from ..core.nested import split_batch, to_device
-from ..optim.groups import get_hyper, hyper_setter, layer_group_count, spread
+from ..optim.groups import layer_group_count, spread
+from ..optim.hypers import get_hyper, hyper_setter
 from ..optim.schedules import SchedCos
 from .base import Callback, Order
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core.messages import describe
-from ..nn.torch_losses import kind_of, loss_name
+from ..nn.loss_traits import kind_of, loss_name
 from .base import Callback, Order
 from .mix import MixHandler
 

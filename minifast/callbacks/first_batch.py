@@ -3,7 +3,8 @@ import torch
 
 from ..core.messages import describe, plural
 from ..core.nested import leaves
-from ..nn.torch_losses import check_target, kind_of
+from ..nn.loss_traits import kind_of
+from ..nn.target_checks import check_target
 from .base import Callback, Order
 
 

@@ -2,7 +2,7 @@
 import torch
 
 from ..core.seeds import fixed_seed
-from ..optim.groups import get_hyper, hyper_names
+from ..optim.hypers import get_hyper, hyper_names
 from .base import Callback, Order
 from .fixed_batch import BatchSource, FixedBatch, fixed_batch, prediction_figure
 from .recorder import FLUSH_EVERY

@@ -12,7 +12,7 @@ from torch import nn
 from ..core.messages import add_note, describe
 from ..core.nested import find_bs, leaves, map_nested
 from ..core.seeds import draw_seed, item_rng
-from ..nn.torch_losses import class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
+from ..nn.loss_traits import class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
 from .base import Callback, Order
 
 _NOTHING = nullcontext()

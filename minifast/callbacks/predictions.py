@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.nested import to_concat, to_detach
-from ..nn.torch_losses import reduction_none
+from ..nn.loss_traits import reduction_none
 from .base import Callback, Order
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.nested import find_bs
-from ..metrics.functions import AvgLoss
+from ..metrics.base import AvgLoss
 from .base import Callback, Order
 from .overfitting import Overfit, overfitting
 

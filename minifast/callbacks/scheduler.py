@@ -4,7 +4,8 @@ import warnings
 from torch.optim import lr_scheduler
 
 from ..core.messages import describe
-from ..optim.groups import hyper_setter, layer_group_count
+from ..optim.groups import layer_group_count
+from ..optim.hypers import hyper_setter
 from .base import Callback, Order
 
 

@@ -17,8 +17,10 @@ import torch
 from ..core.messages import describe, did_you_mean, plural
 from ..data.block import RegressionBlock
 from ..data.categories import NA
-from ..nn.conv import Embedding, Module, SigmoidRange, sigmoid_range
+from ..nn.activations import SigmoidRange, sigmoid_range
+from ..nn.layers import Embedding
 from ..nn.losses import MSELossFlat
+from ..nn.module import Module
 from ..nn.output_bias import before_range
 from ..optim.optimizers import Adam
 from ..tabular.columns import as_frame, check_columns, rows_of

@@ -7,8 +7,8 @@ import torch
 
 from ..core.messages import describe, plural
 from ..learner.inference import decode_batch
-from ..metrics.functions import as_metric
-from ..nn.torch_losses import kind_of
+from ..metrics.convert import as_metric
+from ..nn.loss_traits import kind_of
 from .arguments import item_keys, vocab_of
 
 HOWS = ("mean", "geometric", "rank")

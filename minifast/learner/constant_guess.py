@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..nn.torch_losses import class_weight_of, ignore_index_of, loss_name
+from ..nn.loss_traits import class_weight_of, ignore_index_of, loss_name
 
 
 def columns_of(y: torch.Tensor, c: int) -> torch.Tensor:

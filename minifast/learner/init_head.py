@@ -9,8 +9,8 @@ from torch import nn
 
 from ..core.messages import describe, plural
 from ..data.targets import labels_of
+from ..nn.loss_traits import class_axis, kind_of
 from ..nn.output_bias import before_range, give_outputs
-from ..nn.torch_losses import class_axis, kind_of
 from ..optim.groups import NORM_TYPES
 from .constant_guess import constant_output
 from .probe import probing

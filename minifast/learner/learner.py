@@ -63,14 +63,15 @@ from ..callbacks.recorder import Recorder
 from ..callbacks.resize import in_sizes
 from ..callbacks.scheduler import ParamScheduler
 from ..core.guarded import Guarded
-from ..core.messages import describe, plural
+from ..core.messages import plural
 from ..core.nested import split_batch, to_device
-from ..metrics.functions import as_metric
-from ..nn.torch_losses import activation_of, decodes_of, loss_name
+from ..metrics.convert import as_metric
+from ..nn.loss_traits import activation_of, decodes_of, loss_name
 from ..optim.freezing import Freezer
-from ..optim.groups import clear_grads, get_hyper, layer_group_count, param_groups, set_hyper, spread, trainable_params
+from ..optim.groups import clear_grads, layer_group_count, param_groups, spread, trainable_params
+from ..optim.hypers import create_optimizer, get_hyper, set_hyper
 from ..optim.optimizers import Adam
-from ..optim.schedules import combined_cos, sgdr
+from ..optim.schedules import flat_cos, one_cycle, sgdr
 from . import batch_size as memory
 from . import inference, saving
 from .arguments import batches_in, check_epochs, check_loss, check_parts
@@ -323,17 +324,14 @@ class Learner(LoopState, HasCallbacks, Guarded):
         equal part of the epochs (see `ProgressiveResize`). Source: L. Smith, N. Topin, "Super-Convergence", 2018."""
         resizing = in_sizes(sizes, 0, n_epoch)
         peak = self._per_group(lr_max, reset_opt)
-        scheds = {"lr": combined_cos(pct_start, [v / div for v in peak], peak, [v / div_final for v in peak])}
         moms = self.moms if moms is None else moms
-        if moms is not None and self._has_momentum():
-            scheds["mom"] = combined_cos(pct_start, *moms)
+        scheds = one_cycle(peak, div, div_final, pct_start, moms if self._has_momentum() else None)
         self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *resizing, *listed(cbs)], start_epoch=start_epoch)
 
     def fit_flat_cos(self, n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False, start_epoch=0):
         "Train at `lr` for the first `pct_start` of the batches, then anneal by a cosine to `lr/div_final`."
         lrs = self._per_group(lr, reset_opt)
-        sched = combined_cos(pct_start, lrs, lrs, [v / div_final for v in lrs])
-        self.fit(n_epoch, lrs, wd, [ParamScheduler({"lr": sched}), *listed(cbs)], start_epoch=start_epoch)
+        self.fit(n_epoch, lrs, wd, [ParamScheduler({"lr": flat_cos(lrs, div_final, pct_start)}), *listed(cbs)], start_epoch=start_epoch)
 
     def fit_sgdr(self, n_cycles, cycle_len, lr_max=None, cycle_mult=2, cbs=None, reset_opt=False, wd=None, start_epoch=0):
         """Train in `n_cycles` cycles, each annealing by a cosine from `lr_max` to 0; the first lasts `cycle_len` epochs, each later one
@@ -387,15 +385,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
         "Make the optimizer anew from the model's layer groups, as `splitter` gives them; returns it."
         self.to_device()
         groups = param_groups(self.model, self.splitter(self.model), self.wd_bn_bias)
-        self.opt = self.opt_func(groups, lr=spread(self.lr, 1 + groups[-1]["layer_group"])[-1])
-        if not isinstance(self.opt, torch.optim.Optimizer):
-            raise TypeError(f"opt_func must return a torch.optim.Optimizer; {self.opt_func} returned {describe(self.opt)}")
-        set_hyper(self.opt, "lr", spread(self.lr, layer_group_count(self.opt)))
-        if self.wd is not None:
-            set_hyper(self.opt, "wd", self.wd)
-        for group in self.opt.param_groups:            # an optimizer of torch's own does not know the mark
-            if group.get("no_decay") and "weight_decay" in group:
-                group["weight_decay"] = 0.0
+        self.opt = create_optimizer(self.opt_func, groups, self.lr, self.wd)
         self.freezer = Freezer(self.model, self.opt, self.train_bn, self.freezer)
         return self.opt
 
@@ -598,7 +588,7 @@ class Learner(LoopState, HasCallbacks, Guarded):
 
     def summary(self):
         "A table of the model's layers with output shapes and parameters, then optimizer, loss and callbacks: printable text."
-        from ..nn.hooks import module_summary
+        from ..nn.summary import module_summary
         inputs, keywords, _ = split_batch(self.dls.one_batch(), getattr(self.dls.train, "n_inp", None))
         self.to_device()
         table = module_summary(self.model, *inputs, **keywords)

@@ -12,8 +12,7 @@ import torch
 from ..callbacks.lr_finder import leaving_no_trace
 from ..core.nested import find_bs, leaves, map_nested, split_batch, to_device
 from ..core.seeds import fixed_seed
-from ..nn.torch_losses import kind_of
-from ..optim.groups import NORM_TYPES
+from ..nn.loss_traits import kind_of
 from .twin import kept_generators
 
 if TYPE_CHECKING:
@@ -105,12 +104,8 @@ class Probe:
     def mode(self, training: bool) -> torch.nn.Module:
         "Put the model in training or evaluation mode, as the learner would. Returns it."
         self.model.train(training)
-        freezer = self.learn.freezer
-        if training and freezer is not None and not freezer.train_bn and freezer.frozen_to:
-            for m in self.model.modules():
-                own = list(m.parameters(recurse=False))
-                if isinstance(m, NORM_TYPES) and own and not any(p.requires_grad for p in own):
-                    m.eval()
+        if training and self.learn.freezer is not None:
+            self.learn.freezer.hold_norm_statistics(self.model)
         return self.model
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:

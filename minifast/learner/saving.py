@@ -9,7 +9,7 @@ from ..callbacks.base import restore_states, states_of
 from ..callbacks.training_run import RunCallback
 from ..core import checkpoint
 from ..core.messages import add_note, describe, plural
-from ..optim.groups import setting_names
+from ..optim.hypers import setting_names
 from . import saved_vocab as vocabularies
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")

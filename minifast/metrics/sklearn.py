@@ -9,7 +9,7 @@ from functools import wraps
 import numpy as np
 
 from ..core.messages import describe
-from .base import AccumMetric
+from .accumulate import AccumMetric
 
 #: scikit-learn's functions whose direction their name does not tell; `..._score` is better high, `..._loss` and `..._error` low
 _DIRECTIONS = {"matthews_corrcoef": False, "pearsonr": False, "spearmanr": False}

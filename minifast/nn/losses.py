@@ -8,21 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core.messages import describe
-from .torch_losses import (
-    activation_of,
-    check_target,
-    decodes_of,
-    kind_of,
-    loss_name,
-    needs_same_shape,
-    reduction_none,
-    same_items,
-    y_int_of,
-)
-
-__all__ = ["BCELossFlat", "BCEWithLogitsLossFlat", "BaseLoss", "CrossEntropyLossFlat", "DiceLoss", "FocalLoss", "FocalLossFlat",
-           "L1LossFlat", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "MSELossFlat", "activation_of",
-           "check_target", "decodes_of", "loss_name", "needs_same_shape", "reduction_none", "same_items", "y_int_of"]
+from .loss_traits import kind_of, same_items, y_int_of
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -55,7 +41,7 @@ class BaseLoss(nn.Module):
             raise TypeError(f"{type(self).__name__}(axis={axis!r}): axis is the number of the axis of the classes, such as -1 or 1")
         self.func = loss_cls(*args, **kwargs)
         self.axis, self.flatten, self.floatify, self.is_2d = axis, flatten, floatify, is_2d
-        self.kind = kind_of(self.func)                 # what the output means, see `minifast.nn.torch_losses`
+        self.kind = kind_of(self.func)                 # what the output means, see `minifast.nn.loss_traits`
         self.y_int = y_int_of(self.func)               # whether targets are class ids
 
     @property

@@ -37,11 +37,15 @@ class Freezer:
                     self.last_set[id(p)] = flag
         self.frozen_to = wanted
 
-    def hold_norm_statistics(self):
-        "With `train_bn=False`, put the norm layers whose own parameters are all frozen in eval mode: their statistics must not drift."
+    def hold_norm_statistics(self, model=None):
+        """With `train_bn=False`, put the norm layers whose own parameters are all frozen in eval mode: their statistics must not drift.
+
+        Args:
+            model: the model, or a copy of it (default: the model itself).
+        """
         if self.train_bn or not self.frozen_to:
             return
-        for m in self.model.modules():
+        for m in (self.model if model is None else model).modules():
             own = list(m.parameters(recurse=False))
             if isinstance(m, NORM_TYPES) and own and not any(p.requires_grad for p in own):
                 m.eval()

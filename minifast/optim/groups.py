@@ -1,10 +1,8 @@
-"""Layer groups and hyper-parameters of any `torch.optim.Optimizer`, in plain `param_groups`.
+"""Layer groups in plain `param_groups`: which parameter belongs where, and which gets no weight decay.
 
 Each torch group carries `layer_group`, the index of its layer group, because one layer group may be two torch groups: norm and bias
-parameters sit in a group of their own, marked `no_decay`, whose weight decay stays 0. Hyper-parameters go by short names (`lr, mom,
-sqr_mom, wd, eps`) whatever the optimizer calls them: `mom` is `betas[0]` of AdamW and `momentum` of SGD.
+parameters sit in a group of their own, marked `no_decay`, whose weight decay stays 0.
 """
-import math
 import re
 from collections.abc import Iterable
 from numbers import Real
@@ -12,28 +10,15 @@ from numbers import Real
 import torch
 from torch import nn
 
-from ..core.messages import describe, did_you_mean, plural
-
-__all__ = ["NORM_TYPES", "get_hyper", "group_layers", "hyper_names", "hyper_setter", "layer_group_count", "norm_bias_params", "norm_params",
-           "param_groups", "set_hyper", "setting_names", "spread", "torch_slot", "trainable_params", "with_hypers"]
+from ..core.messages import plural
 
 #: torch's normalisation layers that own parameters (lazy and synchronised ones are subclasses or listed)
 NORM_TYPES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
               nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-
 # `LlamaRMSNorm` and `LayerNormalization` are norm layers by their name, `NormalizedLinear` is not.
 _NORM_NAME = re.compile(r"norm(?!al)|normali[sz]ation", re.IGNORECASE)
 _WORDS = re.compile(r"[\W\d_]+")
 
-# Where each hyper-parameter may live in a torch group: (key, index into a tuple or None).
-_TORCH_SLOTS = {"mom": (("betas", 0), ("momentum", None)), "sqr_mom": (("betas", 1), ("alpha", None)), "wd": (("weight_decay", None),)}
-_WORD_RANGES = {"lr": (0, math.inf), "wd": (0, math.inf), "eps": (0, math.inf), "mom": (0, 1), "sqr_mom": (0, 1)}
-# Keys of a torch group that are no hyper-parameters. torch's schedulers put the second line there.
-_BOOKKEEPING = {"params", "param_names", "layer_group", "no_decay", "decoupled_weight_decay",
-                "initial_accumulator_value", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"}
-
-
-# Which parameter belongs where
 
 def trainable_params(model):
     "The parameters of `model` that require a gradient, as one flat list: the splitter of a model without layer groups."
@@ -115,7 +100,22 @@ def param_groups(model, layer_groups, wd_bn_bias=False):
     return made
 
 
-# Values per layer group
+def exempt_from_decay(groups, key):
+    "Set the weight decay, `group[key]`, to 0 in the groups of norm and bias parameters: those marked `no_decay`."
+    for g in groups:
+        if g.get("no_decay"):
+            g[key] = 0.0
+
+
+def group_layers(opt):
+    "The layer group of each torch group of `opt`."
+    return [g.get("layer_group", i) for i, g in enumerate(opt.param_groups)]
+
+
+def layer_group_count(opt):
+    "The number of layer groups of `opt` (one may be two torch groups)."
+    return 1 + max(group_layers(opt))
+
 
 def _is_sequence(value):
     return hasattr(value, "__len__") and not isinstance(value, (str, dict, torch.Tensor)) and getattr(value, "shape", None) != ()
@@ -150,204 +150,6 @@ def _spread_slice(value, n):
     if n == 1:
         return [hi]
     return [lo * (hi / lo) ** (i / (n - 1)) for i in range(n)]
-
-
-def _check_value(name, value, where):
-    "Refuse what no optimizer can use as the hyper-parameter `name`; an unknown name or a tensor is let through."
-    if name not in _WORD_RANGES or isinstance(value, torch.Tensor):
-        return
-    lo, hi = _WORD_RANGES[name]
-    if not isinstance(value, Real):
-        raise TypeError(f"{name}={describe(value)} in {where}: {name} must be a number, a slice or a list with one number per layer group.")
-    if not lo <= value < hi:
-        need = "a finite number, 0 or larger" if hi == math.inf else "at least 0 and less than 1"
-        raise ValueError(f"{name}={value!r} in {where}: {name} must be {need}.")
-
-
-# Groups for an optimizer's constructor
-
-def _in_short_words(group):
-    "A copy of a torch group in which torch's `weight_decay`, `momentum` and `betas` have their short names."
-    group = dict(group)
-    for old, new in (("weight_decay", "wd"), ("momentum", "mom")):
-        if old in group:
-            group.setdefault(new, group.pop(old))
-    if len(group.get("betas", ())) == 2:
-        mom, sqr_mom = group.pop("betas")
-        group.setdefault("mom", mom)
-        group.setdefault("sqr_mom", sqr_mom)
-    return group
-
-
-def _as_groups(params, where):
-    "Whatever a user may give as `params`, as new group dicts, each with its `layer_group`."
-    if isinstance(params, (nn.Module, torch.Tensor, dict, str)) or not isinstance(params, Iterable):
-        raise TypeError(f"{where} takes parameters: model.parameters(), a list of parameters, a list of lists (one per layer group) or "
-                        f"what param_groups(model, splitter(model)) returns; received {type(params).__name__}.")
-    items = list(params)
-    if not items:
-        raise ValueError(f"{where} was given no parameters. A generator such as model.parameters() is used up by its first reader.")
-    if all(isinstance(o, dict) for o in items):
-        bare = [i for i, g in enumerate(items) if "params" not in g]
-        if bare:
-            raise ValueError(f"{where}: group {bare[0]} has no 'params' but {', '.join(map(repr, items[bare[0]]))}.")
-        groups = [_in_short_words(g) for g in items]
-        for g in groups:
-            g["params"] = [g["params"]] if isinstance(g["params"], torch.Tensor) else list(g["params"])
-    elif all(isinstance(o, torch.Tensor) or _is_named(o) for o in items):
-        groups = [{"params": items}]
-    elif all(isinstance(o, Iterable) and not isinstance(o, (torch.Tensor, nn.Module, dict, str)) for o in items):
-        groups = [{"params": list(o)} for o in items]
-    else:
-        kinds = sorted({type(o).__name__ for o in items})
-        raise TypeError(f"{where} takes a list of parameters, of lists of parameters or of group dicts; "
-                        f"received a list of {', '.join(kinds)}.")
-    marked = sum("layer_group" in g for g in groups)
-    if marked not in (0, len(groups)):
-        raise ValueError(f"{where}: {marked} of {len(groups)} groups have a 'layer_group'. Give all of them one, or none.")
-    for i, g in enumerate(groups):
-        g.setdefault("layer_group", i)
-    return groups
-
-
-def _is_named(o):
-    return isinstance(o, tuple) and len(o) == 2 and isinstance(o[0], str) and isinstance(o[1], torch.Tensor)
-
-
-def with_hypers(params, hypers, where, allowed=None):
-    """`params` (parameters, or groups) as new group dicts that carry `hypers`, a dict, spread over the layer groups.
-
-    What a group dict says itself comes first, but it may only set the hyper-parameters `allowed` (default: those of `hypers`). A group
-    marked `no_decay` gets `wd` 0 whatever is given. `where` names the call in errors.
-    """
-    allowed = hypers if allowed is None else allowed
-    groups = _as_groups(params, where)
-    n = 1 + max(g["layer_group"] for g in groups)
-    for name, value in hypers.items():
-        # a tuple may be one value of a hyper-parameter that only the user's own stepper knows
-        values = spread(value, n) if name in _WORD_RANGES or isinstance(value, (slice, list)) else [value] * n
-        for g in groups:
-            g.setdefault(name, values[g["layer_group"]])
-    for g in groups:
-        unused = [name for name in _WORD_RANGES if name in g and name not in allowed]
-        if unused:
-            raise ValueError(f"{where} has no use for {unused[0]}={g[unused[0]]!r}, set in the group of layer group {g['layer_group']}. "
-                             f"It takes: {', '.join(sorted(allowed))}.")
-        if "wd" in allowed and g.get("no_decay"):
-            g["wd"] = 0.0
-        for name in _WORD_RANGES:
-            if name in g:
-                _check_value(name, g[name], where)
-    return groups
-
-
-def torch_slot(name, keys, hp_map=None):
-    """Where the hyper-parameter `name` lives among the `keys` of a torch group: `(key, index)`, `(key, None)`, or None where it does not.
-
-    hp_map: such places for names that cannot be guessed, `{name: (key, index or None)}`.
-    """
-    if hp_map and name in hp_map:
-        return hp_map[name]
-    for key, i in ((name, None), *_TORCH_SLOTS.get(name, ())):
-        # `alpha` of ASGD (which has `lambd`) is no average of squares
-        if key in keys and not (key == "alpha" != name and "lambd" in keys):
-            return key, i
-    return None
-
-
-# Hyper-parameters of an optimizer that exists
-
-def setting_names(group):
-    "The keys of a torch group that hold numbers (lr, betas, momentum ...): what tells one kind of optimizer from another."
-    return {k for k, v in group.items() if k not in _BOOKKEEPING and (isinstance(v, (Real, tuple, list, torch.Tensor)))
-            and not isinstance(v, bool)}
-
-
-def group_layers(opt):
-    "The layer group of each torch group of `opt`."
-    return [g.get("layer_group", i) for i, g in enumerate(opt.param_groups)]
-
-
-def layer_group_count(opt):
-    "The number of layer groups of `opt` (one may be two torch groups)."
-    return 1 + max(group_layers(opt))
-
-
-def _built_without_momentum(opt, slot):
-    "Whether `opt` is such as SGD(momentum=0): turning momentum on later would change what the user asked for."
-    return slot == ("momentum", None) and opt.defaults.get("momentum") == 0 and all(g["momentum"] == 0 for g in opt.param_groups)
-
-
-def _slot(opt, group, name):
-    slot = None if name in _BOOKKEEPING else torch_slot(name, group, getattr(opt, "hp_map", None))
-    return None if slot and _built_without_momentum(opt, slot) else slot
-
-
-def hyper_names(opt):
-    "The hyper-parameters that `set_hyper` can set on `opt`, by their short names, sorted."
-    group = opt.param_groups[0]
-    short = [*_WORD_RANGES, *(getattr(opt, "hp_map", None) or ())]
-    found = {name: slot for name in short if (slot := _slot(opt, group, name))}
-    taken = {key for key, _ in found.values()} | _BOOKKEEPING
-    own = {k for k, v in group.items() if k not in taken and isinstance(v, Real) and not isinstance(v, bool) and _slot(opt, group, k)}
-    return sorted(own | set(found))
-
-
-def _slots(opt, name):
-    "(key, index) of `name` in each torch group of `opt`; `ValueError` where it has none."
-    slots = [_slot(opt, g, name) for g in opt.param_groups]
-    if None not in slots:
-        return slots
-    kind, known = type(opt).__name__, hyper_names(opt)
-    if name in ("mom", "momentum") and "momentum" in opt.param_groups[0]:
-        raise ValueError(f"this {kind} was built without momentum (it was 0), so '{name}' cannot be set. Build it with some, such as "
-                         f"partial({kind}, {'mom' if kind == 'SGD' else 'momentum'}=0.9), or write Learner(moms=None) to leave it alone.")
-    advice = " Write Learner(moms=None) to leave momentum alone." if name == "mom" else ""
-    raise ValueError(f"{kind} has no hyper-parameter '{name}'{did_you_mean(name, known) or '.'} It has: {', '.join(known)}.{advice}")
-
-
-def hyper_setter(opt, name):
-    """A function `set_values(values)` that sets the hyper-parameter `name`, `values` being a list with one per layer group.
-
-    Everything is looked up and checked here, once, so that the function is cheap enough for every step (1-2 us). Weight decay stays
-    0 in groups marked `no_decay`.
-    """
-    slots = _slots(opt, name)
-    decay = name in ("wd", "weight_decay")
-    targets = [(k, layer, *slot) for k, (g, layer, slot) in enumerate(zip(opt.param_groups, group_layers(opt), slots, strict=True))
-               if not (decay and g.get("no_decay"))]
-
-    def set_values(values):
-        groups = opt.param_groups            # read anew: load_state_dict replaces the dicts
-        for k, layer, key, i in targets:
-            group, value = groups[k], values[layer]
-            if i is not None:
-                old = group[key]
-                group[key] = (*old[:i], value, *old[i + 1:])
-            elif isinstance(group[key], torch.Tensor):           # kept on the device for a captured or compiled step
-                group[key].fill_(value)
-            else:
-                group[key] = value
-
-    return set_values
-
-
-def set_hyper(opt, name, value):
-    "Set the hyper-parameter `name` of any torch optimizer; `value` is a number, a slice or a list, see `spread`."
-    setter = hyper_setter(opt, name)
-    values = spread(value, layer_group_count(opt))
-    for v in values:
-        _check_value(name, v, f"set_hyper({type(opt).__name__}, ...)")
-    setter(values)
-
-
-def get_hyper(opt, name):
-    "The hyper-parameter `name` of any torch optimizer, as a list with one value per layer group (`wd`: of the parameters that decay)."
-    slots, found = _slots(opt, name), {}
-    for g, layer, (key, i) in zip(opt.param_groups, group_layers(opt), slots, strict=True):
-        if layer not in found or (found[layer][0] and not g.get("no_decay")):
-            found[layer] = g.get("no_decay", False), g[key] if i is None else g[key][i]
-    return [found[layer][1] for layer in sorted(found)]
 
 
 def clear_grads(opt):

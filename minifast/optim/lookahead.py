@@ -2,6 +2,7 @@
 import torch
 
 from ..core.messages import describe
+from ..core.torch_internals import copy_, lerp_
 
 __all__ = ["Lookahead"]
 
@@ -63,6 +64,6 @@ class Lookahead(torch.optim.Optimizer):
                 slow.append(state["slow"])
                 weights.append(p)
         if slow:
-            torch._foreach_lerp_(slow, weights, self.alpha)
-            torch._foreach_copy_(weights, slow)
+            lerp_(slow, weights, self.alpha)
+            copy_(weights, slow)
         return loss

@@ -12,21 +12,9 @@ import torch
 from torch import nn
 
 from ..core.messages import describe, reject_unknown
-from .groups import (
-    NORM_TYPES,
-    get_hyper,
-    hyper_names,
-    hyper_setter,
-    layer_group_count,
-    norm_bias_params,
-    norm_params,
-    param_groups,
-    set_hyper,
-    spread,
-    torch_slot,
-    trainable_params,
-    with_hypers,
-)
+from ..core.torch_internals import mul_
+from .groups import exempt_from_decay, spread
+from .hypers import torch_slot, with_hypers
 from .lookahead import Lookahead
 from .steppers import (
     Optimizer,
@@ -43,10 +31,6 @@ from .steppers import (
     step_stat,
     weight_decay,
 )
-
-__all__ = ["NORM_TYPES", "SGD", "Adam", "Lamb", "Larc", "Lion", "Lookahead", "OptimWrapper", "Optimizer", "QHAdam", "RAdam", "RMSProp",
-           "get_hyper", "hyper_names", "hyper_setter", "layer_group_count", "norm_bias_params", "norm_params", "param_groups", "ranger",
-           "set_hyper", "spread", "trainable_params"]
 
 _FUSED_DEVICES = ("cpu", "cuda", "mps")
 _FUSED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -174,7 +158,7 @@ class _DecoupledDecay:
         found_inf = getattr(self, "found_inf", None)         # set by GradScaler: the fused kernel skips the step where it is 1
         if found_inf is not None:
             amount = amount * (1 - found_inf.to(params[0].device))
-        torch._foreach_mul_(params, 1 - amount)
+        mul_(params, 1 - amount)
 
     def _torch_step(self):
         # torch wraps `step` of a class with the step hooks at its first instance. They have run for this step already.
@@ -343,8 +327,6 @@ def _construct(opt, params, hp_map, kwargs):
     twice = [k for k in own if k in words]
     if twice:
         raise TypeError(f"{where} was given {twice[0]} both as {twice[0]}={own[twice[0]]!r} and by its short name. Give it once.")
-    has_decay = torch_slot("wd", keywords, hp_map)
-    for g in groups:
-        if has_decay and g.get("no_decay"):
-            g[has_decay[0]] = 0.0
+    if decay := torch_slot("wd", keywords, hp_map):
+        exempt_from_decay(groups, decay[0])
     return opt(groups, **own, **words)

@@ -14,7 +14,8 @@ import torch
 from torch.nn.functional import softplus
 
 from ..core.messages import describe, did_you_mean
-from .groups import group_layers, layer_group_count, with_hypers
+from .groups import group_layers, layer_group_count
+from .hypers import with_hypers
 
 __all__ = ["Optimizer", "adam_step", "average_grad", "average_sqr_grad", "debias", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step",
            "lion_step", "momentum_step", "qhadam_step", "radam_step", "rms_prop_step", "sgd_step", "step_stat", "weight_decay"]

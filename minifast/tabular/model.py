@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from ..core.messages import describe, did_you_mean, reject_unknown
-from ..nn.conv import Embedding, LinBnDrop, Module, SigmoidRange
+from ..nn.activations import SigmoidRange
+from ..nn.layers import Embedding, LinBnDrop
+from ..nn.module import Module
 
 __all__ = ["TabularModel", "emb_sz_rule", "get_emb_sz", "tabular_config"]
 

@@ -9,8 +9,8 @@ from minifast.callbacks.accumulate import GradientAccumulation, mean_of_means
 from minifast.callbacks.base import Callback, CancelTrainException
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
+from minifast.nn.loss_traits import batch_weight
 from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat
-from minifast.nn.torch_losses import batch_weight
 from minifast.optim.optimizers import SGD, Adam
 
 WEIGHT = torch.tensor([0.2, 1.0, 5.0])

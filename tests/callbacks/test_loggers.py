@@ -20,7 +20,8 @@ from minifast.callbacks.trackers import EarlyStoppingCallback
 from minifast.callbacks.training_run import check_folder, new_run
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
-from minifast.metrics.functions import ValueMetric, mae
+from minifast.metrics.base import ValueMetric
+from minifast.metrics.functions import mae
 from minifast.nn.losses import MSELossFlat
 
 

@@ -26,8 +26,10 @@ from minifast.data.batch_items import items_of_batch, names_of_batch
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
-from minifast.metrics import functions as all_metrics
-from minifast.metrics.functions import ValueMetric, as_metric, mae, rmse
+from minifast.metrics import convert as all_metrics
+from minifast.metrics.base import ValueMetric
+from minifast.metrics.convert import as_metric
+from minifast.metrics.functions import mae, rmse
 from minifast.nn.losses import MSELossFlat
 from minifast.optim.schedules import combined_cos, sgdr
 
@@ -79,7 +81,7 @@ LOWER = {"error_rate", "mse", "mae", "msle", "rmse", "exp_rmspe", "perplexity"}
 
 
 def test_every_metric_declares_its_direction():
-    made = [as_metric(f) for f in all_metrics._FUNCTIONS + tuple(m() for m in all_metrics._MAKERS)]
+    made = [as_metric(f) for f in all_metrics.FUNCTIONS + tuple(m() for m in all_metrics.MAKERS)]
     for metric in made:
         assert metric.lower_is_better in (True, False), metric
         if metric.name in HIGHER | LOWER:

@@ -19,7 +19,7 @@ from minifast.callbacks.regularise import activation_reg
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.transforms import RandTransform
 from minifast.learner.learner import Learner
-from minifast.metrics.functions import AvgMetric
+from minifast.metrics.base import AvgMetric
 from minifast.nn.losses import CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat
 from minifast.optim.groups import norm_bias_params, spread
 from minifast.optim.optimizers import SGD, Adam

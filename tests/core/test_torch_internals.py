@@ -29,3 +29,12 @@ def test_what_each_computes():
     assert x[0].tolist() == [2.0, 4.0]
     assert fused.mul(x, 2.0)[0].tolist() == [4.0, 8.0] and fused.mul(x, y)[0].tolist() == [6.0, 24.0]
     assert fused.norm([torch.tensor([3.0, 4.0])])[0].item() == 5
+
+
+def test_what_was_compiled_is_found():
+    def f(pred, targ):
+        return (pred - targ).abs().mean()
+
+    loss = torch.nn.MSELoss()
+    assert fused.uncompiled(torch.compile(loss)) is loss and fused.uncompiled(torch.compile(f)) is f
+    assert fused.uncompiled(f) is f and fused.uncompiled(loss) is loss

@@ -12,7 +12,8 @@ from minifast.core.seeds import item_rng
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.ensemble.search import choice, loguniform, randint, random_search, trial_params, uniform
 from minifast.learner.learner import Learner
-from minifast.metrics.functions import AvgMetric, accuracy
+from minifast.metrics.base import AvgMetric
+from minifast.metrics.functions import accuracy
 from minifast.nn.losses import CrossEntropyLossFlat
 
 SPACE = {"lr": loguniform(1e-3, 1), "n": randint(1, 3), "act": choice([nn.ReLU, nn.Tanh]), "drop": uniform(0, 0.5)}

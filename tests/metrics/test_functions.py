@@ -9,24 +9,12 @@ import torch.nn.functional as F
 from scipy import stats
 from sklearn import metrics as skm
 
-from minifast.metrics import functions as M
-from minifast.metrics.functions import (
-    AccumMetric,
-    AvgLoss,
-    AvgMetric,
-    AvgSmoothLoss,
-    LossMetrics,
-    Metric,
-    Perplexity,
-    ValueMetric,
-    accuracy,
-    accuracy_multi,
-    as_metric,
-    error_rate,
-    rmse,
-    skm_to_fastai,
-    top_k_accuracy,
-)
+from minifast import metrics as M
+from minifast.metrics.accumulate import AccumMetric
+from minifast.metrics.base import AvgLoss, AvgMetric, AvgSmoothLoss, LossMetrics, Metric, Perplexity, ValueMetric
+from minifast.metrics.convert import as_metric
+from minifast.metrics.functions import accuracy, accuracy_multi, error_rate, rmse, top_k_accuracy
+from minifast.metrics.sklearn import skm_to_fastai
 from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 
 G = torch.Generator().manual_seed(1)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from minifast.nn.hooks import Hook, Hooks, has_params, hook_output, hook_outputs, layer_info, module_summary
+from minifast.nn.hooks import Hook, Hooks, hook_output, hook_outputs
+from minifast.nn.summary import has_params, layer_info, module_summary
 
 close = torch.testing.assert_close
 

@@ -6,62 +6,42 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minifast.nn.conv import (
-    AdaptiveAvgPool,
-    AdaptiveConcatPool1d,
-    AdaptiveConcatPool2d,
-    AvgPool,
-    BatchNorm,
+from minifast.core.helpers import noop
+from minifast.nn.activations import Mish, SigmoidRange, Swish, mish, sigmoid, sigmoid_range, swish
+from minifast.nn.attention import PooledSelfAttention2d, SelfAttention, SimpleSelfAttention
+from minifast.nn.conv import BatchNorm, ConvLayer, InstanceNorm, NormType, PixelShuffle_ICNR, SimpleCNN
+from minifast.nn.init import apply_init, icnr_init, init_default, init_linear
+from minifast.nn.layers import (
     Cat,
-    ConvLayer,
     Embedding,
     Flatten,
-    InstanceNorm,
     Lambda,
     LinBnDrop,
-    MaxPool,
     MergeLayer,
-    Mish,
-    Module,
-    NormType,
     PartialLambda,
-    PixelShuffle_ICNR,
-    PooledSelfAttention2d,
     ProdLayer,
-    ResBlock,
     ResizeBatch,
-    SEBlock,
-    SelfAttention,
-    SEModule,
     SequentialEx,
-    SigmoidRange,
-    SimpleCNN,
-    SimpleSelfAttention,
-    Swish,
     TimeDistributed,
     View,
-    apply_init,
+    sequential,
+)
+from minifast.nn.model_info import (
     children_of,
     dummy_eval,
     eval_mode,
     flatten_model,
-    icnr_init,
     in_channels,
-    init_default,
-    init_linear,
-    mish,
     model_sizes,
-    noop,
     num_features_model,
     one_param,
     params,
     requires_grad,
-    sequential,
-    sigmoid,
-    sigmoid_range,
-    swish,
     total_params,
 )
+from minifast.nn.module import Module
+from minifast.nn.pooling import AdaptiveAvgPool, AdaptiveConcatPool1d, AdaptiveConcatPool2d, AvgPool, MaxPool
+from minifast.nn.resblock import ResBlock, SEBlock, SEModule
 
 close = torch.testing.assert_close
 

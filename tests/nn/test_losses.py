@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from minifast.nn.loss_traits import activation_of, decodes_of, loss_name, needs_same_shape, reduction_none, y_int_of
 from minifast.nn.losses import (
     BaseLoss,
     BCELossFlat,
@@ -17,14 +18,8 @@ from minifast.nn.losses import (
     LabelSmoothingCrossEntropy,
     LabelSmoothingCrossEntropyFlat,
     MSELossFlat,
-    activation_of,
-    check_target,
-    decodes_of,
-    loss_name,
-    needs_same_shape,
-    reduction_none,
-    y_int_of,
 )
+from minifast.nn.target_checks import check_target
 
 G = torch.Generator().manual_seed(0)
 close = torch.testing.assert_close

@@ -10,30 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from minifast.optim.groups import param_groups, spread, with_hypers
-from minifast.optim.optimizers import (
-    SGD,
-    Adam,
-    Lamb,
-    Larc,
-    Lion,
-    Lookahead,
-    Optimizer,
-    OptimWrapper,
-    QHAdam,
-    RAdam,
-    RMSProp,
-    get_hyper,
-    hyper_names,
-    hyper_setter,
-    layer_group_count,
-    norm_bias_params,
-    norm_params,
-    ranger,
-    set_hyper,
-    trainable_params,
-)
-from minifast.optim.steppers import sgd_step
+from minifast.optim.groups import layer_group_count, norm_bias_params, norm_params, param_groups, spread, trainable_params
+from minifast.optim.hypers import get_hyper, hyper_names, hyper_setter, set_hyper, with_hypers
+from minifast.optim.lookahead import Lookahead
+from minifast.optim.optimizers import SGD, Adam, Lamb, Larc, Lion, OptimWrapper, QHAdam, RAdam, RMSProp, ranger
+from minifast.optim.steppers import Optimizer, sgd_step
 
 
 def small_model(seed=0):

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from minifast.optim.optimizers import Lamb, Larc, Lion, Optimizer, QHAdam, RAdam, RMSProp, set_hyper
+from minifast.optim.hypers import set_hyper
+from minifast.optim.optimizers import Lamb, Larc, Lion, QHAdam, RAdam, RMSProp
 from minifast.optim.steppers import (
+    Optimizer,
     adam_step,
     average_grad,
     average_sqr_grad,

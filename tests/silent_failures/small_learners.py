@@ -5,7 +5,7 @@ from torch.utils.data import TensorDataset
 
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
-from minifast.metrics.functions import Metric
+from minifast.metrics.base import Metric
 from minifast.nn.losses import CrossEntropyLossFlat
 
 

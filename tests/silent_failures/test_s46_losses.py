@@ -10,6 +10,7 @@ from small_learners import Scripted, body_head, make, one_group, same, weights_o
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from minifast import metrics as M
 from minifast.callbacks.base import Callback
 from minifast.callbacks.loggers import CSVLogger
 from minifast.callbacks.progress import ProgressCallback
@@ -18,8 +19,8 @@ from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.transforms import RandTransform
 from minifast.learner.learner import Learner
-from minifast.metrics import functions as M
-from minifast.metrics.functions import accuracy, accuracy_multi, as_metric
+from minifast.metrics.convert import as_metric
+from minifast.metrics.functions import accuracy, accuracy_multi
 from minifast.nn.losses import CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat
 
 

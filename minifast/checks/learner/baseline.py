@@ -15,7 +15,7 @@ from ...data.engine.samplers import InOrder
 from ...data.targets import labels_of
 from ...learner.constant_guess import constant_output, fixed_generator, is_absolute, is_squared
 from ...learner.inference import Batches
-from ...nn.torch_losses import class_axis, ignore_index_of, loss_name, reduction_none
+from ...nn.loss_traits import class_axis, ignore_index_of, loss_name, reduction_none
 from ..report import issue, not_applicable, passed, tip
 from .evaluation import _fetched
 from .guess import balance, boosted, difference, joined, scores_of, spread_over

@@ -8,7 +8,7 @@ import torch
 from ...core.nested import leaves, split_batch, to_device
 from ...data.rows import Rows
 from ...learner.inference import Batches
-from ...nn.torch_losses import class_axis
+from ...nn.loss_traits import class_axis
 from ..report import issue, not_applicable, passed
 from .wiring import best_and_worst
 

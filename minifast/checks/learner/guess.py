@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from ...learner.constant_guess import columns_of, of_logarithms
-from ...nn.torch_losses import activation_of, class_weight_of, decodes_of, ignore_index_of, reduction_none
+from ...nn.loss_traits import activation_of, class_weight_of, decodes_of, ignore_index_of, reduction_none
 
 #: More categories than this cannot be told apart by scikit-learn's boosting: the column is taken for a number.
 MAX_CATEGORIES = 255

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ...nn.torch_losses import class_axis, loss_name
+from ...nn.loss_traits import class_axis, loss_name
 from ..report import issue, not_applicable, passed, tip
 
 

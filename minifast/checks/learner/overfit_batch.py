@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...core.seeds import fixed_seed
-from ...nn.torch_losses import class_axis, decodes_of, loss_name
+from ...nn.loss_traits import class_axis, decodes_of, loss_name
 from ..report import issue, not_applicable, passed, tip
 from .initial_loss import binary_entropy, constant_values, entropy, frequencies
 

@@ -7,9 +7,10 @@ from torch import nn
 from ...callbacks.base import Callback, CancelFitException
 from ...core.messages import plural
 from ...learner.inference import Batches
-from ...nn.torch_losses import loss_name
+from ...nn.loss_traits import loss_name
 from ...optim.freezing import Freezer
-from ...optim.groups import norm_bias_params, param_groups, set_hyper, spread
+from ...optim.groups import norm_bias_params, param_groups
+from ...optim.hypers import create_optimizer
 from ..report import issue, not_applicable, passed, tip
 from .wiring import last_layer
 
@@ -59,15 +60,7 @@ def optimizer_of(probe, lr=None):
     "The learner's optimizer made anew for the copy, with the hyper-parameters that the learner's own has now."
     learn, model = probe.learn, probe.model
     groups = param_groups(model, learn.splitter(model), learn.wd_bn_bias)
-    n = 1 + groups[-1]["layer_group"]
-    rates = spread(learn.lr if lr is None else lr, n)
-    opt = learn.opt_func(groups, lr=rates[-1])
-    set_hyper(opt, "lr", rates)
-    if learn.wd is not None:
-        set_hyper(opt, "wd", learn.wd)
-    for g in opt.param_groups:
-        if g.get("no_decay") and "weight_decay" in g:
-            g["weight_decay"] = 0.0
+    opt = create_optimizer(learn.opt_func, groups, learn.lr if lr is None else lr, learn.wd)
     if learn.opt is not None and len(learn.opt.param_groups) == len(opt.param_groups):
         for g, own in zip(opt.param_groups, learn.opt.param_groups, strict=True):
             g.update({k: v for k, v in own.items() if k in ("weight_decay", "wd")})

@@ -4,7 +4,8 @@ from torch import nn
 
 from ...core.messages import describe, plural
 from ...core.nested import leaves
-from ...nn.torch_losses import check_target, class_axis, loss_name, needs_same_shape
+from ...nn.loss_traits import class_axis, loss_name, needs_same_shape
+from ...nn.target_checks import check_target
 from ...optim.groups import NORM_TYPES, param_groups
 from ..report import NEEDS, issue, not_applicable, passed, skipped, tip
 

@@ -3,7 +3,10 @@ import torch
 from torch import nn
 
 from ...nn.output_bias import before_range, give_outputs
-from ...nn.conv import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
+from ...nn.activations import SigmoidRange
+from ...nn.init import apply_init
+from ...nn.layers import Flatten, LinBnDrop
+from ...nn.pooling import AdaptiveConcatPool2d
 
 __all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]
 

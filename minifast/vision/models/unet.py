@@ -9,7 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...nn.hooks import hook_outputs
-from ...nn.conv import (BatchNorm, ConvLayer, NormType, PixelShuffle_ICNR, ResBlock, SelfAttention, SigmoidRange, apply_init)
+from ...nn.activations import SigmoidRange
+from ...nn.attention import SelfAttention
+from ...nn.conv import BatchNorm, ConvLayer, NormType, PixelShuffle_ICNR
+from ...nn.init import apply_init
+from ...nn.resblock import ResBlock
 from ...core.messages import describe, plural
 from ...nn.model_info import eval_mode
 from ...optim.optimizers import Adam

@@ -5,7 +5,10 @@ starts at 0, so that a block starts as the identity. There are no pretrained wei
 """
 from torch import nn
 
-from ...nn.conv import ConvLayer, Flatten, ResBlock, init_default
+from ...nn.conv import ConvLayer
+from ...nn.init import init_default
+from ...nn.layers import Flatten
+from ...nn.resblock import ResBlock
 
 __all__ = ["XResNet", "xresnet18", "xresnet34", "xresnet50", "xresnet101", "xresnet152"]
 

@@ -10,8 +10,11 @@ from torch import nn
 from torchvision import models
 
 from minifast.data.files import get_image_files
-from minifast.metrics.functions import Dice, DiceMulti, JaccardCoeffMulti, foreground_acc
-from minifast.nn.conv import NormType, PixelShuffle_ICNR, SelfAttention, SigmoidRange
+from minifast.metrics.functions import foreground_acc
+from minifast.metrics.segmentation import Dice, DiceMulti, JaccardCoeffMulti
+from minifast.nn.activations import SigmoidRange
+from minifast.nn.attention import SelfAttention
+from minifast.nn.conv import NormType, PixelShuffle_ICNR
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.item import Resize
 from minifast.vision.images import Normalize

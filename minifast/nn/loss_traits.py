@@ -1,0 +1,211 @@
+"""What a loss function implies: how to read the model's output, how to compute the loss per item, how much a batch counts.
+
+Torch's own losses are recognised, as modules (`nn.CrossEntropyLoss()`), as functions (`F.cross_entropy`) and inside
+`functools.partial`. Any other object may say it itself, with attributes `activation`, `decodes`, `reduction` and `y_int`.
+"""
+import copy
+import inspect
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..core.torch_internals import uncompiled
+
+
+def torch_class_axis(x):
+    return 1 if x.ndim > 1 else 0                # where torch's own classification losses look for the classes
+
+
+def _softmax(x):
+    return F.softmax(x, dim=torch_class_axis(x))
+
+
+def _argmax(x):
+    return x.argmax(dim=torch_class_axis(x))
+
+
+def _over_half(x):
+    return x > 0.5
+
+
+def _identity(x):
+    return x
+
+
+# kind of output -> (activation, decodes)
+_READINGS = {
+    "class logits": (_softmax, _argmax),
+    "class log-probabilities": (torch.exp, _argmax),
+    "logits": (torch.sigmoid, _over_half),
+    "probabilities": (_identity, _over_half),
+    "values": (_identity, _identity),
+}
+_MODULES = {
+    nn.CrossEntropyLoss: "class logits", nn.NLLLoss: "class log-probabilities", nn.BCEWithLogitsLoss: "logits",
+    nn.MultiLabelSoftMarginLoss: "logits", nn.BCELoss: "probabilities", nn.MSELoss: "values", nn.L1Loss: "values",
+    nn.SmoothL1Loss: "values", nn.HuberLoss: "values", nn.PoissonNLLLoss: "values", nn.GaussianNLLLoss: "values",
+}
+_FUNCTIONS = {
+    F.cross_entropy: "class logits", F.nll_loss: "class log-probabilities", F.binary_cross_entropy_with_logits: "logits",
+    F.multilabel_soft_margin_loss: "logits", F.binary_cross_entropy: "probabilities", F.mse_loss: "values", F.l1_loss: "values",
+    F.smooth_l1_loss: "values", F.huber_loss: "values", F.poisson_nll_loss: "values", F.gaussian_nll_loss: "values",
+}
+_ELEMENTWISE = (
+    nn.BCEWithLogitsLoss, nn.BCELoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss,
+    F.binary_cross_entropy_with_logits, F.binary_cross_entropy, F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.poisson_nll_loss,
+)
+
+
+def inner_loss(loss_func):
+    "`loss_func` without `torch.compile` and `functools.partial` around it."
+    while (inner := uncompiled(loss_func.func if isinstance(loss_func, partial) else loss_func)) is not loss_func:
+        loss_func = inner
+    return loss_func
+
+
+def class_axis(loss_func: Any, pred: torch.Tensor) -> int:
+    "The axis of `pred` on which the loss expects the classes."
+    return getattr(loss_func, "axis", torch_class_axis(pred)) % max(pred.ndim, 1)
+
+
+def kind_of(loss_func):
+    "What the output of the model means to `loss_func`, a key of `_READINGS`, or None when unknown."
+    inner = inner_loss(loss_func)
+    own = getattr(inner, "kind", None)           # said by the losses of `minifast.nn.losses`
+    if isinstance(own, str) and own in _READINGS:
+        return own
+    for cls, kind in _MODULES.items():
+        if isinstance(inner, cls):
+            return kind
+    try:
+        return _FUNCTIONS.get(inner)
+    except TypeError:                            # an unhashable callable
+        return None
+
+
+def _reading(loss_func, name, i):
+    own = getattr(inner_loss(loss_func), name, None)
+    if callable(own):
+        return own
+    kind = kind_of(loss_func)
+    return _identity if kind is None else _READINGS[kind][i]
+
+
+def activation_of(loss_func):
+    """The function that turns raw outputs of the model into what a person reads: softmax for `F.cross_entropy`, sigmoid for
+    `nn.BCEWithLogitsLoss()`, the loss's own `activation` where it has one, else the identity."""
+    return _reading(loss_func, "activation", 0)
+
+
+def decodes_of(loss_func):
+    "The function that turns activated outputs into decisions: argmax for class losses, `> 0.5` for binary ones, else the identity."
+    return _reading(loss_func, "decodes", 1)
+
+
+def y_int_of(loss_func):
+    "Whether the targets of `loss_func` are class ids, which cannot be blended: MixUp then blends two losses instead."
+    inner = inner_loss(loss_func)
+    return bool(getattr(inner, "y_int", False)) or (kind_of(inner) or "").startswith("class")
+
+
+def needs_same_shape(loss_func):
+    "Whether predictions and targets must have one shape: true of torch's elementwise losses, which would broadcast (n,1) against (n,)."
+    inner = inner_loss(loss_func)
+    return any(inner is o or (isinstance(o, type) and isinstance(inner, o)) for o in _ELEMENTWISE)
+
+
+def loss_name(loss_func):
+    "The name of `loss_func` for people: `'cross_entropy'`, `'CrossEntropyLossFlat'`."
+    inner = inner_loss(loss_func)
+    return getattr(inner, "__name__", None) or type(inner).__name__
+
+
+def reduction_none(loss_func):
+    """A callable that computes `loss_func` per element, without averaging; `loss_func` itself is left as it is.
+
+    Works for torch's losses, those of `minifast.nn.losses`, any object with an attribute `reduction` and any function with a
+    parameter `reduction`; anything else raises `TypeError`.
+    """
+    inner = inner_loss(loss_func)
+    if not isinstance(inner, type) and hasattr(inner, "reduction"):
+        new = copy.copy(inner)
+        if isinstance(getattr(new, "func", None), nn.Module):      # a loss around a loss: the inner one holds the setting
+            object.__setattr__(new, "func", copy.copy(new.func))   # as a plain attribute: both copies share their table of submodules
+        new.reduction = "none"
+        return partial(new, *loss_func.args, **loss_func.keywords) if isinstance(loss_func, partial) else new
+    if not isinstance(inner, nn.Module) and callable(inner):
+        try:
+            takes = "reduction" in inspect.signature(inner).parameters
+        except (TypeError, ValueError):
+            takes = False
+        if takes:
+            return partial(loss_func, reduction="none")
+    raise TypeError(f"the loss of each item is needed here, but {loss_name(loss_func)} only gives one number per batch. Give it a "
+                    "parameter `reduction='mean'` that also takes 'none' (a function), or an attribute `reduction` (an object).")
+
+
+def reduction_of(loss_func):
+    "How `loss_func` makes one number of a batch: 'mean', 'sum' or 'none'."
+    if isinstance(loss_func, partial) and "reduction" in loss_func.keywords:
+        return loss_func.keywords["reduction"]
+    inner = inner_loss(loss_func)
+    return getattr(getattr(inner, "func", inner), "reduction", "mean")
+
+
+def batch_weight(loss_func, yb, n_items):
+    """By how much a batch counts in a mean over several batches: the divisor of its own mean.
+
+    That is the number of target elements; for class targets without those ignored, and the sum of their class weights where the loss
+    has any (a 0-d tensor on the device); `n_items` for losses and targets that are not recognised. None: the loss is a sum.
+    """
+    if reduction_of(loss_func) == "sum":
+        return None
+    y = yb[0] if len(yb) == 1 else None
+    kind = kind_of(loss_func)
+    if kind is None or not isinstance(y, torch.Tensor):
+        return n_items
+    if not kind.startswith("class"):
+        return y.numel()
+    if y.is_floating_point():                    # class probabilities
+        return n_items
+    weight = class_weight_of(loss_func)
+    if weight is None and y.ndim <= 1 and ignore_index_of(loss_func) == -100:
+        return y.numel()
+    counted = (y != ignore_index_of(loss_func)).flatten()
+    if weight is None:
+        return counted.sum().clamp(min=1)
+    return (weight.to(y.device)[y.flatten().long() * counted] * counted).sum()
+
+
+def class_weight_of(loss_func):
+    if isinstance(loss_func, partial) and "weight" in loss_func.keywords:
+        return loss_func.keywords["weight"]
+    inner = inner_loss(loss_func)
+    return getattr(getattr(inner, "func", inner), "weight", None)
+
+
+def ignore_index_of(loss_func):
+    if isinstance(loss_func, partial) and "ignore_index" in loss_func.keywords:
+        return loss_func.keywords["ignore_index"]
+    inner = inner_loss(loss_func)
+    return getattr(getattr(inner, "func", inner), "ignore_index", -100)
+
+
+def same_items(a, b):
+    """Whether tensors of shapes `a` and `b` can be compared element by element once flattened.
+
+    True for equal shapes, axes of length 1 aside, and where one of the two is already flat: (64,1) and (64,), (64,4) and (64,2,2),
+    (640,) and (64,10). False for (64,3,8,8) and (64,8,8,3), which only happen to have as many elements.
+    """
+    if a == b or (a[:-1] == b and a[-1] == 1):          # by far the usual cases
+        return True
+    squeezed_a, squeezed_b = ([n for n in s if n != 1] for s in (a, b))
+    if squeezed_a == squeezed_b:
+        return True
+    if a.numel() != b.numel():
+        return False
+    flat = min(len(squeezed_a), len(squeezed_b))
+    return flat <= 1 or (flat == 2 and a[0] == b[0])
