@@ -90,7 +90,7 @@ def seed_all(seed):
 # -- the two frameworks ------------------------------------------------------------------------------------------------------------
 def train_minifast(name, folder, seed):
     "`(loaders, trained learner)`."
-    from minifast.collab.learner import TabularCollab, collab_learner
+    from minifast.collab import TabularCollab, collab_learner
     from minifast.tabular.all import (
         Categorify,
         CategoryBlock,

@@ -10,7 +10,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:           # for editors and type checkers; must name what _HOMES names, see tests/contracts/test_public_names.py
     from .callbacks.base import Callback
-    from .collab.learner import CollabDataLoaders, collab_learner
+    from .collab.learner import collab_learner
+    from .collab.loaders import CollabDataLoaders
     from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
     from .data.dataloader import DataLoader
     from .data.datasets import Datasets
@@ -33,7 +34,8 @@ if TYPE_CHECKING:           # for editors and type checkers; must name what _HOM
 
 _HOMES = {
     "callbacks.base": ["Callback"],
-    "collab.learner": ["CollabDataLoaders", "collab_learner"],
+    "collab.learner": ["collab_learner"],
+    "collab.loaders": ["CollabDataLoaders"],
     "data.block": ["CategoryBlock", "DataBlock", "MultiCategoryBlock", "RegressionBlock", "TransformBlock"],
     "data.dataloader": ["DataLoader"],
     "data.datasets": ["Datasets"],

@@ -1,5 +1,6 @@
 """Targets: class labels, sets of labels, numbers; to tensors and back."""
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -235,6 +236,11 @@ class MultiCategorize(_Labels):
         return BCEWithLogitsLossFlat()
 
 
+def last_vocab(transforms: Iterable) -> Any:
+    "The vocabulary of the last of `transforms` that has one, or None."
+    return next((t.vocab for t in reversed(list(transforms)) if getattr(t, "vocab", None) is not None), None)
+
+
 class OneHotEncode(Transform):
     "Ids (int64, 1-d) to a float tensor of `c` zeros and ones, and back; `c` comes from the vocabulary of the transform before."
 
@@ -245,8 +251,7 @@ class OneHotEncode(Transform):
         self.c = c
 
     def setups(self, items):
-        earlier = getattr(getattr(items, "f", None), "fs", [])
-        vocab = next((t.vocab for t in reversed(earlier) if getattr(t, "vocab", None) is not None), None)
+        vocab = last_vocab(getattr(getattr(items, "f", None), "fs", []))
         if self.c is None and vocab is not None:
             self.c = len(vocab)
         if not self.c:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from ..core.items import L, range_of
 from ..core.messages import add_note, describe, plural
+from .categories import last_vocab
 from .pipeline import Mapped, Pipeline
 from .rows import Rows, as_items
 from .splitters import check_splits
@@ -20,13 +21,9 @@ def _element_pipeline(tfms):
     return Pipeline(tfms)
 
 
-def _vocab_of(pipeline):
-    return next((t.vocab for t in reversed(pipeline.fs) if getattr(t, "vocab", None) is not None), None)
-
-
 def _c_of(pipeline):
     found = next((t.c for t in reversed(pipeline.fs) if isinstance(getattr(t, "c", None), int)), None)
-    vocab = _vocab_of(pipeline)
+    vocab = last_vocab(pipeline.fs)
     return found if found is not None or vocab is None else len(vocab)
 
 
@@ -198,7 +195,7 @@ class TfmdLists(_Split):
 
     @property
     def vocab(self):
-        return _vocab_of(self.tfms)
+        return last_vocab(self.tfms)
 
     @property
     def c(self):
@@ -278,7 +275,7 @@ class Datasets(_Split):
     @property
     def vocab(self):
         "The classes of the target; a list of vocabularies when there are several."
-        found = [v for v in map(_vocab_of, self._pipes) if v is not None]
+        found = [v for v in map(last_vocab, self._pipes) if v is not None]
         return found[0] if len(found) == 1 else found or None
 
     @property

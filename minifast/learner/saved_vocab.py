@@ -3,6 +3,8 @@ import json
 
 import torch
 
+from ..data.categories import last_vocab
+
 
 def vocabularies(dls):
     "The vocabularies of the training set as text: `{'target': ['cat', 'dog']}`, and those of inputs (words, columns) that have one."
@@ -12,8 +14,7 @@ def vocabularies(dls):
         found.update((f"column {name!r}", values) for name, values in columns.items())
     n_inp = getattr(ds, "n_inp", None) or max(1, len(pipes) - 1)
     for i, pipe in enumerate(pipes):
-        vocab = next((t.vocab for t in reversed(list(pipe)) if getattr(t, "vocab", None) is not None), None)
-        found[f"input {i}" if i < n_inp else "target" if len(pipes) == n_inp + 1 else f"target {i - n_inp}"] = vocab
+        found[f"input {i}" if i < n_inp else "target" if len(pipes) == n_inp + 1 else f"target {i - n_inp}"] = last_vocab(pipe)
     vocab = getattr(dls, "vocab", None)
     if not pipes and isinstance(vocab, (list, tuple)) and vocab and all(isinstance(o, (list, tuple)) for o in vocab):
         found.update((f"vocabulary {i}", o) for i, o in enumerate(vocab))

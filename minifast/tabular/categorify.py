@@ -1,4 +1,6 @@
-"""`Categorify`: categories to codes, by value."""
+"""`Categorify`: the values of categorical columns to codes."""
+from collections.abc import Mapping
+from typing import Any
 from warnings import warn
 
 import numpy as np
@@ -7,121 +9,123 @@ import pandas as pd
 from ..core.messages import describe, did_you_mean
 from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing
-from .factorize import decoded_values, factorized, sorted_values
-from .table import TabularProc, missing_text
+from .factorize import as_object_array, factorized, sorted_values
+from .plain_values import from_pairs, pairs, plain_vocab, vocab_from_plain
+from .table import Table, TabularProc, missing_text
 
 __all__ = ["Categorify"]
 
 
 class Categorify(TabularProc):
-    """Categories to codes: 0 is `'#na#'`, missing or not seen in training; the rest are 1, 2, ... for the sorted values of the training
-    rows (of a pandas categorical, in the order of its categories).
+    """Categories to codes.
 
-    Values are looked up by what they are, never by the codes or the type of the column they come in: 3, 3.0 and a categorical 3 are one.
+    Code 0 is `'#na#'`, for values that are missing or that training did not have; 1, 2, ... are the sorted values of the training rows
+    (of a pandas categorical, in the order of its categories). Values are looked up by what they are, never by the codes or the type of
+    the column they come in: 3, 3.0 and a categorical 3 are one.
+
+    Attributes:
+        classes: `{column: its categories}`.
+        had_missing: `{column: whether values were missing in the training rows}`.
     """
 
     order = 1
 
     def __init__(self):
-        self.classes = {}           #: `{column: CategoryMap}`
-        self._lookup, self._had_missing = {}, {}
+        self.classes: dict[Any, CategoryMap] = {}
+        self.had_missing: dict[Any, bool] = {}
 
-    def setups(self, table):
-        self._learn(table)
+    def setups(self, table: Table) -> dict[Any, tuple]:
+        "Learn from the training rows; returns the encoded columns, which were made on the way."
+        learnt = table.each(lambda name: self._learn_column(table, name), table.cats)
+        self.classes = {name: classes for name, (classes, _, _) in learnt.items()}
+        self.had_missing = {name: had_missing for name, (_, had_missing, _) in learnt.items()}
+        return {name: encoded for name, (_, _, encoded) in learnt.items()}
 
-    def encodes(self, table):
-        found = table.each(lambda name: self._encoded(*factorized(table.cats[name], name), self._known(name)), table.cats)
-        self._take(table, found)
+    def encodes(self, table: Table) -> None:
+        "Replace the values of the categorical columns by their codes."
+        def encode(name: Any) -> tuple:
+            if name not in self.classes:
+                raise KeyError(f"Categorify has not learnt column {name!r}{did_you_mean(name, self.classes)}")
+            return _encoded(*factorized(table.cats[name], name), self.classes[name])
 
-    def fit(self, table):
-        self._take(table, self._learn(table))
+        self._store(table, table.each(encode, table.cats))
 
-    def learn_values(self, values, had_missing):
-        "Learn from `{column: values of the training rows}`, in any order, and `{column: whether some were missing}`."
+    def fit(self, table: Table) -> None:
+        self._store(table, self.setups(table))
+
+    def learn_values(self, values: Mapping[Any, list], had_missing: Mapping[Any, bool]) -> None:
+        "Learn from the values of the training rows, in any order, and whether some were missing, by column."
         self.classes = {name: CategoryMap(sorted_values(v), sort=False, add_na=True) for name, v in values.items()}
-        self._lookup = {name: classes.o2i for name, classes in self.classes.items()}
-        self._had_missing = dict(had_missing)
+        self.had_missing = dict(had_missing)
 
-    def _learn(self, table):
-        done = table.each(lambda name: self._column(table, name), table.cats)
-        self.classes = {name: o[0] for name, o in done.items()}
-        self._lookup = {name: o[1] for name, o in done.items()}
-        self._had_missing = {name: o[2] for name, o in done.items()}
-        return {name: o[3] for name, o in done.items()}
-
-    def _column(self, table, name):
+    def _learn_column(self, table: Table, name: Any) -> tuple:
         codes, values = factorized(table.cats[name], name)
-        had_missing = bool(len(codes) and codes.min() < 0 and (table.training(codes) < 0).any())
-        present = [values[i] for i in np.flatnonzero(_seen(codes, len(values), table.train)).tolist()]
+        counts = np.bincount(table.training(codes) + 1, minlength=len(values) + 1)      # a missing value has code -1
+        present = [values[i] for i in np.flatnonzero(counts[1:]).tolist()]
         if not isinstance(table.cats[name].dtype, pd.CategoricalDtype):
             present = sorted_values(present)
         classes = CategoryMap(present, sort=False, add_na=True)
-        lookup = classes.o2i
-        return classes, lookup, had_missing, self._encoded(codes, values, lookup)
+        return classes, bool(counts[0]), _encoded(codes, values, classes)
 
-    @staticmethod
-    def _encoded(codes, values, lookup):
-        "`(codes of this vocabulary, how many are missing, (how many are unseen, the most frequent of them))`."
-        new = np.zeros(len(values) + 1, dtype=np.int32)          # a missing value, -1, takes the last place
-        new[:-1] = [lookup.get(v, 0) for v in values]
-        out, unseen, example = np.take(new, codes, mode="wrap"), 0, None
-        n_zero = len(out) - int(np.count_nonzero(out))
-        missing = int(np.count_nonzero(codes < 0)) if n_zero else 0
-        if n_zero > missing:
-            counts = np.bincount(codes[(out == 0) & (codes >= 0)], minlength=len(values))
-            unknown = [i for i in np.flatnonzero(counts).tolist() if values[i] not in lookup]
-            unseen = int(counts[unknown].sum())
-            example = values[max(unknown, key=counts.__getitem__)] if unknown else None
-        return out, missing, (unseen, example)
-
-    def _take(self, table, found):
-        for name, (codes, missing, (n_unseen, example)) in found.items():
+    def _store(self, table: Table, encoded: Mapping[Any, tuple]) -> None:
+        for name, (codes, missing, (n_unseen, example)) in encoded.items():
             table.cats[name] = codes
             if missing:
                 table.missing[name] = missing
-                if not self._had_missing[name]:
+                if not self.had_missing[name]:
                     table.unexpected[name] = missing
             if n_unseen:
                 table.unseen[name] = n_unseen, example
 
-    def _known(self, name):
-        if name not in self._lookup:
-            raise KeyError(f"Categorify has not learnt column {name!r}{did_you_mean(name, self._lookup)}")
-        return self._lookup[name]
-
-    def encodes_row(self, cats, conts):
+    def encodes_row(self, cats: dict[Any, Any], conts: dict[Any, float]) -> None:
+        "`encodes` of one row, in place."
         for name, value in cats.items():
             try:
-                code = self._lookup[name].get(value, -1)
+                code = self.classes[name].id_of(value)
             except TypeError:
                 raise TypeError(f"the category column {name!r} takes one value; received {describe(value)}") from None
-            if code < 0:
-                code = 0
+            if not code:
                 if not is_missing(value):
-                    warn(unseen_text({name: (1, value)}, 1, self.classes), stacklevel=4)
-                elif not self._had_missing.get(name, True):
-                    warn(missing_text({name: 1}), stacklevel=4)
+                    if value != NA:
+                        warn(unseen_text({name: (1, value)}, 1, self.classes), stacklevel=5)
+                elif not self.had_missing.get(name, True):
+                    warn(missing_text({name: 1}), stacklevel=5)
             cats[name] = code
 
-    def decodes(self, table):
+    def decodes(self, table: Table) -> None:
+        "Replace codes by their values."
         for name, codes in table.cats.items():
-            table.cats[name] = pd.Series(decoded_values(self.classes[name])[np.asarray(codes)], index=table.index).infer_objects()
+            values = as_object_array(list(self.classes[name]))
+            table.cats[name] = pd.Series(values[np.asarray(codes)], index=table.index).infer_objects()
+
+    def state_dict(self) -> dict[str, Any]:
+        "The categories of each column, as plain values."
+        return {"classes": [[name, plain_vocab(classes, name)] for name, classes in self.classes.items()],
+                "had_missing": pairs(self.had_missing)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        "Take over what `state_dict` gave."
+        self.classes = {name: vocab_from_plain(values, add_na=True) for name, values in state["classes"]}
+        self.had_missing = from_pairs(state["had_missing"])
 
 
-def _seen(codes, n, train):
-    "Which of the codes 0..n-1 occur in the training rows, a mask; block by block, because most often the first rows have all of them."
-    seen, start, size = np.zeros(n + 1, dtype=bool), 0, 16_384
-    while start < len(codes) and not seen[1:].all():
-        places = codes[start:start + size].astype(np.intp) + 1       # a missing value, -1, has place 0
-        if train is not None:
-            places *= train[start:start + size]                      # and so have the rows that are not for training
-        seen[places] = True
-        start, size = start + size, 65_536
-    return seen[1:]
+def _encoded(codes: np.ndarray, values: list, classes: CategoryMap) -> tuple[np.ndarray, int, tuple[int, Any]]:
+    "`(codes of these classes, how many values are missing, (how many are unseen, the most frequent of them))`."
+    ids = classes.o2i
+    new = np.array([*(ids.get(v, 0) for v in values), 0], dtype=np.int32)         # a missing value, -1, takes the last place
+    out, unseen, example = np.take(new, codes, mode="wrap"), 0, None
+    n_zero = len(out) - int(np.count_nonzero(out))
+    missing = int(np.count_nonzero(codes < 0)) if n_zero else 0
+    if n_zero > missing:
+        counts = np.bincount(codes[(out == 0) & (codes >= 0)], minlength=len(values))
+        unknown = [i for i in np.flatnonzero(counts).tolist() if values[i] not in ids]
+        unseen = int(counts[unknown].sum())
+        example = values[max(unknown, key=counts.__getitem__)] if unknown else None
+    return out, missing, (unseen, example)
 
 
-def unseen_text(unseen, n, classes):
-    "What to say of categories that training did not have."
+def unseen_text(unseen: Mapping[Any, tuple[int, Any]], n: int, classes: Mapping[Any, CategoryMap]) -> str:
+    "A warning of categories that training did not have, in a table of `n` rows."
     parts = []
     for name, (count, example) in unseen.items():
         known = [v for v in classes[name] if v != NA]

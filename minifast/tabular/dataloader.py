@@ -35,7 +35,7 @@ class RowFetcher:
 
     def place(self, order):
         "An order of rows as rows of the whole table, on the device where it lies: once per epoch, so that no batch waits for it."
-        rows = self.table._rows
+        rows = self.table.rows
         order = order if rows is None else torch.from_numpy(rows).index_select(0, order)
         return order.to(self.home, non_blocking=True)
 

@@ -1,42 +1,70 @@
-"""`TabularPandas`: a DataFrame as codes and numbers, from which batches are taken by one index.
+"""`TabularPandas`: a DataFrame as categorical codes and continuous numbers, from which batches are taken by one index.
 
-It is set up once, on the training rows; `to.new(df)` and `test_dl` send other frames through the same steps.
+It is set up once, on the training rows; `to.new(df)` and `test_dl` send other frames through the same steps. Longer than 400 lines because
+users meet one class that is a frame, a dataset and what was learnt; the work is in `table`, `encoded`, `rows` and `state`.
 """
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ..core.checkpoint import load, save
-from ..core.messages import describe, did_you_mean, plural
+from ..core.messages import did_you_mean, plural
+from ..core.types import PathLike, Splits
+from ..data.block import TransformBlock
+from ..data.categories import CategoryMap
 from .categorify import unseen_text
 from .columns import as_frame, check_columns, listed_names, numbers_of
+from .encoded import Encoded, beside
 from .factorize import THREADS_FROM
-from .procs import Categorify, FillMissing, Normalize, Table, as_procs, missing_text
+from .procs import OWN_PROCS, Categorify, Normalize, Procs, Table, TabularProc, as_procs, missing_text
+from .rows import encode_row, rows_frame
 from .splits import check_splits
-from .table_view import TableView
-from .targets import make_target
+from .targets import Target, make_target
+
+if TYPE_CHECKING:
+    from .dataloader import TableDataLoaders
 
 __all__ = ["TabularPandas"]
 
 
-class TabularPandas(TableView):
+class TabularPandas:
     """The columns `cat_names` and `cont_names` of `df`, processed by `procs`, with the target column(s) `y_names`.
 
-    procs: such as `[Categorify, FillMissing, Normalize]`, in any order. y_block: `CategoryBlock`, `RegressionBlock` or
-    `MultiCategoryBlock` (default: told from all labels; see `to.report`). splits: lists of row positions, training first, or a splitter
-    such as `RandomSplitter()`; without it all rows are for training. do_setup: learn from the training rows and process now. inplace:
-    write the processed columns into `df`, which otherwise is never changed. reduce_memory: keep numbers as float32 also where they are
-    not normalised.
-
     The columns keep the order in which they are listed. It is a dataset too: `to[i]` is (codes int64, numbers float32, target).
+
+    Args:
+        df: the frame.
+        procs: such as `[Categorify, FillMissing, Normalize]`, in any order.
+        cat_names, cont_names: categorical and continuous columns.
+        y_names: target column(s).
+        y_block: `CategoryBlock`, `RegressionBlock` or `MultiCategoryBlock`; default: told from all labels, see `to.report`.
+        splits: lists of row positions, training first, or a splitter such as `RandomSplitter()`; default: all rows are for training.
+        do_setup: learn from the training rows and process all rows now.
+        inplace: write the processed columns into `df`, which otherwise never changes.
+        reduce_memory: keep numbers as float32 also where they are not normalised.
+
+    Attributes:
+        rows: positions of these rows in the whole table; None: all of them.
+        target: what is predicted, see `targets.Target`; None without `y_names`.
+        unseen: `{column: (count, example)}` of categories that training did not have.
+        missing: `{column: count}` of missing values.
     """
 
+    with_cont = True        #: whether batches have an element for the continuous columns
+    target: Target | None
     _learnt = True
 
-    def __init__(self, df, procs=None, cat_names=None, cont_names=None, y_names=None, y_block=None, splits=None, do_setup=True,
-                 inplace=False, reduce_memory=False):
+    def __init__(self, df: pd.DataFrame, procs: Procs | None = None, cat_names: Sequence | str | None = None,
+                 cont_names: Sequence | str | None = None, y_names: Sequence | str | None = None,
+                 y_block: TransformBlock | Callable[[], TransformBlock] | None = None,
+                 splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, do_setup: bool = True, inplace: bool = False,
+                 reduce_memory: bool = False):
         df = as_frame(df)
         cat_names, cont_names, y_names = (listed_names(o, df) for o in (cat_names, cont_names, y_names))
         check_columns(df, {"cat_names": cat_names, "cont_names": cont_names, "y_names": y_names}, "TabularPandas")
@@ -45,37 +73,36 @@ class TabularPandas(TableView):
         if not cat_names and not cont_names:
             raise ValueError("TabularPandas needs columns to predict from: give cat_names= and cont_names=, for example those of "
                              "cont_names, cat_names = cont_cat_split(df, dep_var=...)")
-        self.procs, self.y_names, self.reduce_memory, self.inplace = as_procs(procs), y_names, reduce_memory, inplace
-        self.raw_cat_names, self.raw_cont_names = cat_names, cont_names
-        self.splits = check_splits(splits(df) if callable(splits) else splits, len(df))
-        self._y_block, self.target, self._learnt = y_block, None, False
+        self._describe(as_procs(procs), cat_names, cont_names, y_names, None, reduce_memory,
+                       check_splits(splits(df) if callable(splits) else splits, len(df)))
+        self.inplace, self._y_block, self._learnt = inplace, y_block, False
         self._begin(df)
         if do_setup:
             self.setup()
 
-    def _begin(self, df):
-        self._df, self.index, self._rows = df, df.index, None
-        self._codes = self._floats = self._y = self._raw_cats = None
-        self._placed = {}                               # tensors of the whole table by device: shared by all its parts
+    def _describe(self, procs: list[TabularProc], cat_names: list, cont_names: list, y_names: list, target: Target | None,
+                  reduce_memory: bool, splits: list[np.ndarray] | None) -> None:
+        self.procs, self.raw_cat_names, self.raw_cont_names, self.y_names = procs, cat_names, cont_names, y_names
+        self.target, self.reduce_memory, self.inplace, self.splits = target, reduce_memory, False, splits
+
+    def _begin(self, df: pd.DataFrame | None, data: Encoded | None = None) -> None:
+        self._df, self._data, self.rows = df, data, None
+        self.index = df.index if data is None else data.index
         self.cat_names, self.cont_names = list(self.raw_cat_names), list(self.raw_cont_names)
         self.unseen, self.missing = {}, {}
 
     # -- processing -------------------------------------------------------------------------------------------------------------
     @classmethod
-    def assembled(cls, procs, raw_cat_names, raw_cont_names, y_names, target, splits, codes, floats, cat_names, cont_names, unseen, missing,
-                  keeper, y):
-        "A processed table put together from parts that were made elsewhere. keeper: what must live as long as the arrays."
+    def assembled(cls, procs: list[TabularProc], cat_names: list, cont_names: list, y_names: list, target: Target | None,
+                  splits: list[np.ndarray] | None, data: Encoded) -> "TabularPandas":
+        "A processed table put together from parts that were made elsewhere."
         self = object.__new__(cls)
-        self.procs, self.y_names, self.reduce_memory, self.inplace = procs, y_names, True, False
-        self.raw_cat_names, self.raw_cont_names, self.splits = raw_cat_names, raw_cont_names, splits
-        self._y_block, self.target = None, target
-        self._begin(pd.DataFrame(index=pd.RangeIndex(len(codes))))
-        self._df, self._keeper = None, keeper
-        self.cat_names, self.cont_names, self.unseen, self.missing = cat_names, cont_names, unseen, missing
-        self._codes, self._floats, self._y = codes, floats, y
+        self._describe(procs, cat_names, cont_names, y_names, target, True, splits)
+        self._begin(None, data)
+        self.cat_names, self.cont_names = data.cat_names, data.cont_names
         return self
 
-    def setup(self):
+    def setup(self) -> "TabularPandas":
         "Learn from the training rows and process all rows. Returns itself."
         if self.processed:
             raise RuntimeError("this table is set up already: setup() is for TabularPandas(..., do_setup=False)")
@@ -84,27 +111,27 @@ class TabularPandas(TableView):
             mask = np.zeros(len(df), dtype=bool)
             mask[train] = True
 
-        def labels():
+        def labels() -> tuple:
             target = make_target(df, self.y_names, self._y_block, train)
             return target, None if target is None else target.encode(df, "the frame")
 
-        with ThreadPoolExecutor(1) as pool:             # the labels are looked at while the columns are processed
-            found = pool.submit(labels) if len(df) >= THREADS_FROM else None
-            self.target, y = labels() if found is None else (None, None)
+        with ThreadPoolExecutor(1) as pool:             # the labels are encoded while the columns are processed
+            pending = pool.submit(labels) if len(df) >= THREADS_FROM else None
+            target, y = labels() if pending is None else (None, None)
             table = self._table(mask)
             for proc in self.procs:
                 proc.fit(table)
             self._finish(table)
-            self.target, self._y = (self.target, y) if found is None else found.result()
+            self.target, self._data.targets = (target, y) if pending is None else pending.result()
         self._learnt = True
         if self.target is not None and self.target.note:
             warn(self.target.note, stacklevel=3)
         if self.inplace:
-            for name in self.items.columns:
-                self._df[name] = self.items[name]
+            for name, values in self.items.items():
+                self._df[name] = values
         return self
 
-    def new(self, df):
+    def new(self, df: pd.DataFrame) -> "TabularPandas":
         "Another frame with the same columns, to go through the same steps: call `process()` on it."
         df = as_frame(df, "to.new")
         missing = [n for n in self.raw_cat_names + self.raw_cont_names if n not in df.columns]
@@ -114,14 +141,16 @@ class TabularPandas(TableView):
         if not len(df):
             raise ValueError("there are no rows: the frame is empty")
         check_columns(df, {"columns": self.raw_cat_names + self.raw_cont_names}, "to.new")
-        new = self._copy()
-        new.splits, new.inplace = None, False
+        new = self._copy(splits=None, inplace=False)
         new._begin(df)
         return new
 
-    def process(self, with_labels=None):
-        """Process the frame of a `new` as the training rows were. with_labels: encode the target too (None: if the frame has it);
-        a label that training did not have is an error. Returns itself."""
+    def process(self, with_labels: bool | None = None) -> "TabularPandas":
+        """Process the frame of a `new` as the training rows were. Returns itself.
+
+        Args:
+            with_labels: encode the target too; default: if the frame has it. A label that training did not have is an error.
+        """
         if self.processed:
             raise RuntimeError("this frame is processed already: process() is for what `to.new(df)` returns")
         if not self._learnt:
@@ -138,121 +167,299 @@ class TabularPandas(TableView):
         for proc in self.procs:
             proc.encodes(table)
         self._finish(table)
-        self._y = self.target.encode(df, "this frame") if with_labels and self.target is not None else None
-        said = [*([unseen_text(table.unseen, len(table), self.classes)] if table.unseen else []),
-                *([missing_text(table.unexpected)] if table.unexpected else [])]
-        if said:
-            warn("; ".join(said), stacklevel=3)
+        self._data.targets = self.target.encode(df, "this frame") if with_labels and self.target is not None else None
+        warnings = [*([unseen_text(table.unseen, len(table), self.classes)] if table.unseen else []),
+                    *([missing_text(table.unexpected)] if table.unexpected else [])]
+        if warnings:
+            warn("; ".join(warnings), stacklevel=3)
         return self
 
-    def _table(self, train):
+    def _table(self, train: np.ndarray | None) -> Table:
         df = self._df
         conts = Table({}, {}, df.index).each(lambda name: numbers_of(df[name], name), self.raw_cont_names)
         cats = {name: df[name] for name in self.raw_cat_names}
-        if any(type(p) not in (Categorify, FillMissing, Normalize) for p in self.procs):
-            conts = {name: values.copy() for name, values in conts.items()}      # a proc of the user's may write into them,
-            cats = {name: values.copy() for name, values in cats.items()}        # and they may be the memory of the frame
+        if any(type(p) not in OWN_PROCS for p in self.procs):                    # a proc of the user's may write into the columns,
+            conts = {name: values.copy() for name, values in conts.items()}      # which may be the memory of the frame
+            cats = {name: values.copy() for name, values in cats.items()}
         return Table(cats, conts, df.index, train)
 
-    def _finish(self, table):
-        self.cat_names, self.cont_names = list(table.cats), list(table.conts)
-        coded = any(isinstance(p, Categorify) for p in self.procs)
-        self._codes = _stacked(table, table.cats, np.int64) if coded else None
-        self._raw_cats = None if coded else pd.DataFrame(table.cats, index=table.index)
+    def _finish(self, table: Table) -> None:
         small = self.reduce_memory or any(isinstance(p, Normalize) for p in self.procs)
-        self._floats = _stacked(table, table.conts, np.float32 if small else np.float64)
-        self.unseen, self.missing = table.unseen, table.missing
+        with_codes = any(isinstance(p, Categorify) for p in self.procs)
+        self._data = Encoded.of_table(table, with_codes, np.float32 if small else np.float64)
+        self.cat_names, self.cont_names, self.unseen, self.missing = list(table.cats), list(table.conts), table.unseen, table.missing
         if not self.inplace:
             self._df = None                             # it is needed no more, and may be large
 
-    # -- other rows -------------------------------------------------------------------------------------------------------------
-    def test_set(self, items, with_labels=False):
+    @property
+    def processed(self) -> bool:
+        "Whether the rows are encoded."
+        return self._data is not None
+
+    def _processed(self, what: str) -> Encoded:
+        if not self.processed:
+            raise RuntimeError(f"{what} needs processed columns: call {'process()' if self.target is not None else 'setup()'} first")
+        return self._data
+
+    def test_set(self, items: Any, with_labels: bool = False) -> "TabularPandas":
         "The rows `items`, a frame, a row (Series or dict) or a list of rows, processed as the training rows were."
         return self.new(rows_frame(items)).process(with_labels)
 
-    def encode_row(self, row):
-        """`(codes, numbers)`, two lists, of one row: a dict or Series with the columns of the training data. The same values as from a
-        frame; None if one of the procs cannot do single rows."""
-        if any(p.encodes_row is None for p in self.procs) or (self.raw_cat_names and not self.classes):
-            return None
-        try:
-            cats = {name: row[name] for name in self.raw_cat_names}
-            conts = {name: row[name] for name in self.raw_cont_names}
-        except KeyError as e:
-            raise ValueError(f"the row lacks the column {e.args[0]!r} of the training data{did_you_mean(e.args[0], row)}") from None
-        for name, value in conts.items():
-            conts[name] = value if type(value) is float and -1e308 < value < 1e308 else _number(value, name)
-        for proc in self.procs:
-            proc.encodes_row(cats, conts)
-        return list(cats.values()), list(conts.values())
+    def encode_row(self, row: Mapping) -> tuple[list[int], list[float]] | None:
+        "`(codes, numbers)` of one row, a dict or Series, the same as from a frame; None if a proc cannot do single rows."
+        return encode_row(self, row)
+
+    # -- rows -------------------------------------------------------------------------------------------------------------------
+    def _copy(self, **changes: Any) -> "TabularPandas":
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, **changes)
+        return new
+
+    @property
+    def n_subsets(self) -> int:
+        "The number of splits; 1 without."
+        return 1 if self.splits is None else len(self.splits)
+
+    def subset(self, i: int) -> "TabularPandas":
+        "Split `i`, which shares the memory of the whole: 0 is for training, 1 for validation."
+        if not -self.n_subsets <= i < self.n_subsets:
+            there = "no splits" if self.splits is None else plural(self.n_subsets, "split")
+            raise IndexError(f"there is no subset {i}: the table has {there}. Give splits=(training rows, validation rows), or a splitter "
+                             "such as RandomSplitter()")
+        return self if self.splits is None else self._copy(rows=self.splits[i], splits=None)
+
+    @property
+    def subsets(self) -> list["TabularPandas"]:
+        "All splits."
+        return [self.subset(i) for i in range(self.n_subsets)]
+
+    @property
+    def train(self) -> "TabularPandas":
+        "The training rows."
+        return self.subset(0)
+
+    @property
+    def valid(self) -> "TabularPandas":
+        "The validation rows."
+        return self.subset(1)
+
+    def at(self, positions: Sequence[int]) -> "TabularPandas":
+        "Some of these rows, by their positions."
+        positions = np.asarray(positions, dtype=np.int64)
+        return self._copy(rows=positions if self.rows is None else self.rows[positions], splits=None)
+
+    def __len__(self) -> int:
+        return len(self.index) if self.rows is None else len(self.rows)
+
+    def _at_rows(self, values: Any) -> Any:
+        return values if self.rows is None else values[self.rows]
+
+    @property
+    def row_index(self) -> pd.Index:
+        "The labels of the rows in the frame they come from."
+        return self._at_rows(self.index)
+
+    def item_name(self, i: int) -> str:
+        "What to call row `i` in a message."
+        label = self.row_index[i]
+        return f"item {i}, row {label.item() if hasattr(label, 'item') else label!r}"
+
+    # -- columns ----------------------------------------------------------------------------------------------------------------
+    def _frame(self, values: np.ndarray, names: list) -> pd.DataFrame:
+        return pd.DataFrame(self._at_rows(values), index=self.row_index, columns=names, copy=True)
+
+    @property
+    def cats(self) -> pd.DataFrame:
+        "The codes of the categories; without `Categorify`, the values as they came."
+        data = self._processed("to.cats")
+        if data.codes is None:
+            return data.raw_cats.copy() if self.rows is None else data.raw_cats.iloc[self.rows]
+        return self._frame(data.codes, self.cat_names)
+
+    @property
+    def conts(self) -> pd.DataFrame:
+        "The continuous columns."
+        return self._frame(self._processed("to.conts").numbers, self.cont_names)
+
+    @property
+    def xs(self) -> pd.DataFrame:
+        "Categorical and continuous columns: what a model of scikit-learn takes."
+        return beside(self.cats, self.conts)
+
+    @property
+    def ys(self) -> pd.DataFrame:
+        "The encoded target(s)."
+        y = self._processed("to.ys").targets
+        if y is None:
+            raise ValueError("this table has no targets" + ("" if self.y_names else ": it was made without y_names"))
+        return self._frame(y, self.y_names if y.ndim == 1 or y.shape[1] == len(self.y_names) else list(self.vocab))
+
+    @property
+    def y(self) -> pd.Series | pd.DataFrame:
+        "The encoded target as a Series; a DataFrame if there are several."
+        ys = self.ys
+        return ys.iloc[:, 0] if ys.shape[1] == 1 else ys
+
+    @property
+    def items(self) -> pd.DataFrame:
+        "All processed columns; before processing, the columns as they came."
+        if not self.processed:
+            return self._df[self.raw_cat_names + self.raw_cont_names + [n for n in self.y_names if n in self._df.columns]]
+        return self.xs if self._data.targets is None else beside(self.xs, self.ys)
+
+    @property
+    def x_names(self) -> list:
+        "The names of the categorical and the continuous columns."
+        return self.cat_names + self.cont_names
+
+    @property
+    def classes(self) -> dict[Any, CategoryMap]:
+        "`{column: its categories}`, id 0 being `'#na#'`."
+        return next((p.classes for p in self.procs if isinstance(p, Categorify)), {})
+
+    @property
+    def vocab(self) -> Any:
+        "The classes of the target; None if it is a number."
+        return None if self.target is None else self.target.vocab
+
+    @property
+    def c(self) -> int | None:
+        "The number of outputs a model needs: classes, or numbers to predict."
+        return None if self.target is None else self.target.c
+
+    @property
+    def loss_func(self) -> Callable | None:
+        "The loss that goes with the target."
+        return None if self.target is None else self.target.loss_func
+
+    # -- as a dataset -----------------------------------------------------------------------------------------------------------
+    @property
+    def n_inp(self) -> int:
+        "How many elements of a batch are inputs."
+        return 2 if self.with_cont else 1
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """`(codes, numbers, targets)` of these rows: int64 (n, categorical), float32 (n, continuous), and what the loss takes.
+
+        Without targets there are two elements.
+        """
+        rows = None if self.rows is None else torch.from_numpy(self.rows)
+        return tuple(t if rows is None else t.index_select(0, rows) for t in self.whole("cpu"))
+
+    def whole(self, device: torch.device | str) -> tuple[torch.Tensor, ...]:
+        "The tensors of all rows of the table, splits aside, on `device`, where they stay."
+        return self._processed("tensors").tensors(device, self.with_cont)
+
+    def with_tensors(self, *tensors: torch.Tensor) -> "TabularPandas":
+        "A table with the same columns whose rows are these tensors of a batch, to ask a model what it would predict for them."
+        targets = tensors[self.n_inp] if len(tensors) > self.n_inp else None
+        data = Encoded.of_tensors(self._data, tensors[0], tensors[1] if self.with_cont else None, targets)
+        return self._copy(index=data.index, rows=None, splits=None, _data=data)
+
+    def check_finite(self, numbers: np.ndarray) -> None:
+        "Refuse float32 numbers (n, continuous columns) that are missing or infinite."
+        self._data.check_finite(numbers)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, ...]:
+        i = range(len(self))[i]
+        i = i if self.rows is None else int(self.rows[i])
+        return tuple(t[i] for t in self.whole("cpu"))
+
+    def dataloaders(self, bs: int = 64, val_bs: int | None = None, shuffle: bool = True, path: PathLike = ".",
+                    device: str | torch.device | None = None, seed: int | None = None, drop_last: bool | None = None, sampler: Any = None,
+                    after_batch: Any = None, verbose: bool = False) -> "TableDataLoaders":
+        """Loaders of the splits.
+
+        Args:
+            bs, val_bs: rows per batch of training and of validation (default: as `bs`).
+            path: the folder of the learner's files.
+            shuffle, device, seed, drop_last, sampler, after_batch, verbose: see `TabDataLoader`.
+        """
+        from .dataloader import TableDataLoaders
+        return TableDataLoaders.from_tables(*self.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, seed=seed,
+                                            drop_last=drop_last, sampler=sampler, after_batch=after_batch, verbose=verbose)
+
+    # -- back to values ---------------------------------------------------------------------------------------------------------
+    def decode_arrays(self, codes: np.ndarray, numbers: np.ndarray, y: np.ndarray | None = None, index: pd.Index | None = None,
+                      suffix: str = "") -> pd.DataFrame:
+        "The values behind codes, numbers and, if given, targets."
+        index = pd.RangeIndex(len(codes)) if index is None else index
+        table = Table({n: codes[:, j] for j, n in enumerate(self.cat_names)} if self.classes else {},
+                      {n: np.asarray(numbers[:, j]) for j, n in enumerate(self.cont_names)}, index)
+        for proc in reversed(self.procs):
+            proc.decodes(table)
+        return self.add_targets(pd.DataFrame({**table.cats, **table.conts}, index=index), y, suffix)
+
+    def add_targets(self, frame: pd.DataFrame, y: np.ndarray | None, suffix: str = "") -> pd.DataFrame:
+        "`frame` with the values behind the targets `y` as further columns; suffix: of their names."
+        columns = {} if y is None or self.target is None else self.target.decode(y)
+        out = frame.copy() if columns else frame
+        for name, values in columns.items():
+            out[f"{name}{suffix}" if suffix else name] = values         # names need not be text
+        return out
+
+    def decode(self, max_n: int | None = None) -> pd.DataFrame:
+        "The (first `max_n`) rows with every step undone: categories by name, continuous columns on their own scale."
+        data, rows = self._processed("to.decode()"), slice(None, max_n)
+        index = self.row_index[rows]
+        codes = np.zeros((len(index), 0), dtype=np.int64) if data.codes is None else self._at_rows(data.codes)[rows]
+        y = None if data.targets is None else self._at_rows(data.targets)[rows]
+        out = self.decode_arrays(codes, self._at_rows(data.numbers)[rows], y, index)
+        return out if data.codes is not None else beside(self.cats.iloc[rows], out)
+
+    def show(self, max_n: int = 10) -> pd.DataFrame:
+        "The first `max_n` rows, decoded."
+        return self.decode(max_n)
+
+    @property
+    def report(self) -> str:
+        "What was made of the frame: rows, columns, target and why it was taken for that, missing and unseen values."
+        sizes = "" if self.splits is None else f" ({', '.join(f'{len(s):,}' for s in self.splits)} in the splits)"
+        lines = [f"{plural(len(self), 'row')}{sizes}, {len(self.cat_names)} category and {len(self.cont_names)} continuous columns",
+                 "target: " + ("none" if not self.y_names else self.target.describe() if self.target is not None else "not set up")]
+        if self.classes:
+            lines.append("categories: " + ", ".join(f"{n} ({len(v):,})" for n, v in self.classes.items()))
+        if self.missing:
+            lines.append("missing values: " + ", ".join(f"{k} {v:,}" for k, v in self.missing.items()))
+        if self.unseen:
+            lines.append(unseen_text(self.unseen, len(self.index), self.classes))
+        return "\n".join(lines)
+
+    def summary(self) -> str:
+        "`report`, as text that shows itself."
+        from ..learner.inference import Text
+        return Text(self.report)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.report}"
 
     # -- what was learnt --------------------------------------------------------------------------------------------------------
-    def state_dict(self):
-        """Columns, what the procs learnt, and the target, without any rows: numbers and strings in dicts and lists, which
-        `checkpoint.save` stores. A loss function of your own is not among them."""
+    def state_dict(self) -> dict[str, Any]:
+        """Columns, what the procs learnt, and the target, without any rows, as plain values that `checkpoint.save` stores.
+
+        A loss function of your own is not among them.
+        """
         from .state import table_state
+        self._processed("to.state_dict()")
         return table_state(self)
 
     @classmethod
-    def from_state_dict(cls, state, procs=()):
-        """A table without rows from what `state_dict` gave: `test_set(rows)` and `encode_row(row)` process new rows as ever. procs: classes
-        of procs of your own that are among its steps."""
+    def from_state_dict(cls, state: dict[str, Any], procs: Sequence[type[TabularProc]] = ()) -> "TabularPandas":
+        """A table without rows from what `state_dict` gave: `test_set(rows)` and `encode_row(row)` process new rows.
+
+        Args:
+            state: the dict.
+            procs: classes of procs of your own that are among its steps.
+        """
         from .state import table_from_state
         return table_from_state(cls, state, procs)
 
-    def save(self, file):
+    def save(self, file: PathLike) -> Path:
         "Write `state_dict` to `file`, which holds no code and none of the rows. Returns the file."
         return save(self.state_dict(), file)
 
     @classmethod
-    def load(cls, file, procs=()):
+    def load(cls, file: PathLike, procs: Sequence[type[TabularProc]] = ()) -> "TabularPandas":
         "The table without rows that `save` wrote: see `from_state_dict`."
         return cls.from_state_dict(load(file), procs)
-
-    # -- loaders ----------------------------------------------------------------------------------------------------------------
-    def dataloaders(self, bs=64, val_bs=None, shuffle=True, path=".", device=None, seed=None, drop_last=None, sampler=None,
-                    after_batch=None, verbose=False):
-        "`TableDataLoaders` of the splits: see `TabDataLoader` for the arguments; val_bs: rows per batch of validation (default: bs)."
-        from .dataloader import TableDataLoaders
-        return TableDataLoaders.from_tables(*(self.subset(i) for i in range(self.n_subsets)), bs=bs, val_bs=val_bs, shuffle=shuffle,
-                                              path=path, device=device, seed=seed, drop_last=drop_last, sampler=sampler,
-                                              after_batch=after_batch, verbose=verbose)
-
-
-def _stacked(table, columns, dtype):
-    "Columns side by side as one array, which has a row per row; block by block, so that a block stays in the cache."
-    out = np.empty((len(table), len(columns)), dtype=dtype)
-
-    def fill(start):
-        for i in range(start, min(start + 65_536, len(table)), 2048):
-            for j, column in enumerate(columns.values()):
-                out[i:i + 2048, j] = column[i:i + 2048]
-
-    table.each(fill, range(0, len(table), 65_536))
-    return out
-
-
-def _number(value, name):
-    "A Python number of one value of a row; NaN where it is missing."
-    try:
-        value = float("nan") if value is None or value is pd.NA or value is pd.NaT else float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"the continuous column {name!r} takes a number; received {describe(value)}") from None
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"the continuous column {name!r} takes finite numbers; received {value}")
-    return value
-
-
-def rows_frame(items):
-    "Rows as a DataFrame: a frame, one row (Series or dict), or a list of rows."
-    if isinstance(items, pd.Series):
-        return items.to_frame().T.infer_objects()
-    if isinstance(items, dict):
-        return pd.DataFrame([items])
-    if isinstance(items, (list, tuple)) and items and all(isinstance(o, (pd.Series, dict)) for o in items):
-        return pd.DataFrame([dict(o) for o in items])
-    if isinstance(items, (list, tuple)):
-        at = next((i for i, o in enumerate(items) if not isinstance(o, (pd.Series, dict))), None)
-        which = describe(items) if at is None else f"item {at}, {describe(items[at])}"
-        raise TypeError(f"rows are dicts or Series with the columns of the training data; received {which}")
-    return as_frame(items, "test_dl")

@@ -1,29 +1,38 @@
-"""`TabularModel`: an embedding for each category column beside the numbers, then linear layers.
+"""`TabularModel`: an embedding for each categorical column beside the continuous columns, then linear layers.
 
 Source: C. Guo, F. Berkhahn, "Entity Embeddings of Categorical Variables", 2016, https://arxiv.org/abs/1604.06737.
 """
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..core.messages import describe, did_you_mean, reject_unknown
+from ..core.messages import describe, did_you_mean
 from ..nn.activations import SigmoidRange
 from ..nn.layers import Embedding, LinBnDrop
 from ..nn.module import Module
+from .hooks_internals import has_forward_hooks
 
 __all__ = ["TabularModel", "emb_sz_rule", "get_emb_sz", "tabular_config"]
 
 
-def emb_sz_rule(n_cat):
-    "The size of the embedding of `n_cat` categories, '#na#' included: min(600, round(1.6 * n_cat**0.56))."
+def emb_sz_rule(n_cat: int) -> int:
+    """The size of an embedding: min(600, round(1.6 * n_cat**0.56)).
+
+    Args:
+        n_cat: number of categories, '#na#' included.
+    """
     return min(600, round(1.6 * n_cat ** 0.56))
 
 
-def get_emb_sz(to, sz_dict=None):
-    """`[(categories, embedding size), ...]` of the category columns of a `TabularPandas`, or of loaders made of one.
+def get_emb_sz(to: Any, sz_dict: Mapping[Any, int] | None = None) -> list[tuple[int, int]]:
+    """`[(categories, embedding size), ...]` of the categorical columns.
 
-    sz_dict: sizes of some columns, by name; the others follow `emb_sz_rule`.
+    Args:
+        to: a `TabularPandas`, or loaders made of one.
+        sz_dict: sizes of some columns, by name; the others follow `emb_sz_rule`.
     """
     to = to.train.dataset if hasattr(to, "train_ds") else getattr(to, "dataset", to)
     sizes = {} if sz_dict is None else dict(sz_dict)
@@ -34,30 +43,43 @@ def get_emb_sz(to, sz_dict=None):
     return [(len(classes), int(sizes.get(name, emb_sz_rule(len(classes))))) for name, classes in to.classes.items()]
 
 
-def tabular_config(ps=None, embed_p=0.0, y_range=None, use_bn=True, bn_final=False, bn_cont=True, act_cls=nn.ReLU, lin_first=True):
-    "The arguments of `TabularModel` besides sizes and layers, as the dict that `tabular_learner(config=...)` takes."
+def tabular_config(ps: float | Sequence[float] | None = None, embed_p: float = 0.0, y_range: tuple[float, float] | None = None,
+                   use_bn: bool = True, bn_final: bool = False, bn_cont: bool = True,
+                   act_cls: type[nn.Module] | nn.Module = nn.ReLU, lin_first: bool = True) -> dict[str, Any]:
+    """The dict that `tabular_learner(config=...)` takes: the arguments of `TabularModel` besides sizes and layers.
+
+    Args:
+        ps, embed_p, y_range, use_bn, bn_final, bn_cont, act_cls, lin_first: see `TabularModel`.
+    """
     return {"ps": ps, "embed_p": embed_p, "y_range": y_range, "use_bn": use_bn, "bn_final": bn_final, "bn_cont": bn_cont,
             "act_cls": act_cls, "lin_first": lin_first}
 
 
-def check_config(config, where):
-    "`config` as a dict of arguments of `TabularModel`."
-    config = {} if config is None else dict(config)
-    reject_unknown(config, tabular_config(), where)
-    return config
-
-
 class TabularModel(Module):
-    """(codes int64 (B, categories), numbers float32 (B, n_cont)) -> (B, out_sz).
+    """(categorical int64 (B, n_cat), continuous float32 (B, n_cont)) -> (B, out_sz).
 
-    Embeddings, dropped out with probability `embed_p`, beside the batch-normed numbers (bn_cont); then for each of `layers` a linear layer,
-    `act_cls`, batch norm and dropout (lin_first=False: batch norm and dropout before the linear layer); then a linear layer to `out_sz`.
-    emb_szs: `(categories, size)` of each category column. ps: dropout of each layer, or one for all. y_range: (low, high) that the
-    outputs are scaled to by a sigmoid. use_bn: batch norm after the layers; bn_final: in the last one too.
+    Embeddings and batch-normed continuous columns side by side; then for each of `layers` a linear layer, activation, batch norm and
+    dropout; then a linear layer to `out_sz`.
+
+    Args:
+        emb_szs: (categories, embedding size) of each categorical column.
+        n_cont: number of continuous columns.
+        out_sz: number of outputs.
+        layers: sizes of the hidden layers.
+        ps: dropout after each hidden layer, or one probability for all.
+        embed_p: dropout of the embeddings.
+        y_range: (low, high) that a sigmoid scales the outputs to.
+        use_bn: batch norm after the hidden layers.
+        bn_final: batch norm in the last layer too.
+        bn_cont: batch norm of the continuous columns.
+        act_cls: activation, a class or a module to copy.
+        lin_first: False: batch norm and dropout before each linear layer instead of after it.
     """
 
-    def __init__(self, emb_szs, n_cont, out_sz, layers, ps=None, embed_p=0.0, y_range=None, use_bn=True, bn_final=False, bn_cont=True,
-                 act_cls=nn.ReLU, lin_first=True):
+    def __init__(self, emb_szs: Sequence[tuple[int, int]], n_cont: int, out_sz: int, layers: Sequence[int],
+                 ps: float | Sequence[float] | None = None, embed_p: float = 0.0, y_range: tuple[float, float] | None = None,
+                 use_bn: bool = True, bn_final: bool = False, bn_cont: bool = True,
+                 act_cls: type[nn.Module] | nn.Module = nn.ReLU, lin_first: bool = True):
         if isinstance(layers, (int, float, str)):
             raise TypeError(f"layers takes the sizes of the hidden layers, a list such as [200, 100]; received {describe(layers)}")
         layers = list(layers)
@@ -69,49 +91,48 @@ class TabularModel(Module):
         self.bn_cont = nn.BatchNorm1d(n_cont) if bn_cont and n_cont else None
         self.n_emb, self.n_cont = sum(e.embedding_dim for e in self.embeds), n_cont
         if not self.n_emb + n_cont:
-            raise ValueError("TabularModel has no input: neither embeddings (emb_szs) nor numbers (n_cont)")
+            raise ValueError("TabularModel has no input: neither embeddings (emb_szs) nor continuous columns (n_cont)")
         sizes = [self.n_emb + n_cont, *layers]
         steps = [LinBnDrop(i, o, bn=use_bn, p=p, act=_activation(act_cls), lin_first=lin_first)
                  for i, o, p in zip(sizes, sizes[1:], ps, strict=False)]
         steps.append(LinBnDrop(sizes[-1], out_sz, bn=use_bn and bn_final, lin_first=lin_first))
-        if y_range is not None:
-            steps.append(SigmoidRange(*_checked_range(y_range)))
-        self.layers = nn.Sequential(*steps)
+        self.layers = nn.Sequential(*steps, *([] if y_range is None else [SigmoidRange(*check_range(y_range))]))
 
-    def forward(self, x_cat, x_cont=None):
+    def forward(self, x_cat: torch.Tensor, x_cont: torch.Tensor | None = None) -> torch.Tensor:
+        parts = []
         if self.n_emb:
-            x = [e(column) for e, column in zip(self.embeds, x_cat.unbind(1), strict=True)]
-            x = x[0] if len(x) == 1 else torch.cat(x, 1)
-            x = self.emb_drop(x)
+            embedded = [e(column) for e, column in zip(self.embeds, x_cat.unbind(1), strict=True)]
+            parts.append(self.emb_drop(embedded[0] if len(embedded) == 1 else torch.cat(embedded, 1)))
         if self.n_cont:
-            numbers = x_cont if self.bn_cont is None else self.bn_cont(x_cont)
-            x = torch.cat([x, numbers], 1) if self.n_emb else numbers
-        return self.layers(x)
+            parts.append(x_cont if self.bn_cont is None else self.bn_cont(x_cont))
+        return self.layers(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
 
-    def forward_row(self, codes, x_cont):
-        """`forward` of one row whose codes are a list of whole numbers, in evaluation: (1, n_cont) -> (1, out_sz). With one row most of the
-        time goes into calling things, and there is less to call."""
+    def forward_row(self, codes: Sequence[int], x_cont: torch.Tensor) -> torch.Tensor:
+        """`forward` of one row in evaluation mode: a list of categorical codes and (1, n_cont) -> (1, out_sz).
+
+        With a single row most of the time goes into calling modules, and here fewer are called.
+        """
         parts = [e.weight[code] for e, code in zip(self.embeds, codes, strict=True)]
-        if not self.n_cont:
-            return self.layers(torch.cat(parts)[None])
-        numbers = x_cont if self.bn_cont is None else self.bn_cont(x_cont)
-        return self.layers(torch.cat([*parts, numbers[0]])[None] if parts else numbers)
+        if self.n_cont:
+            parts.append((x_cont if self.bn_cont is None else self.bn_cont(x_cont))[0])
+        return self.layers(torch.cat(parts)[None])
 
     @property
-    def takes_rows(self):
-        "Whether `forward_row` is all that a call of the model does: no subclass, hook or other embedding changes what happens on the way."
+    def takes_rows(self) -> bool:
+        "Whether `forward_row` does all that a call of the model does: no subclass, hook or other embedding changes it."
         parts = [self, self.embeds, self.emb_drop, *self.embeds]
         return (type(self).forward is TabularModel.forward and "forward" not in vars(self) and all(type(e) is Embedding for e in parts[3:])
-                and not any(m._forward_hooks or m._forward_pre_hooks for m in parts))
+                and not any(map(has_forward_hooks, parts)))
 
 
-def _activation(act_cls):
+def _activation(act_cls: type[nn.Module] | nn.Module) -> nn.Module:
     if act_cls is nn.ReLU:
         return nn.ReLU(inplace=True)        # no layer before it needs what it overwrites
     return act_cls() if isinstance(act_cls, type) else deepcopy(act_cls)
 
 
-def _checked_range(y_range):
+def check_range(y_range: Any) -> tuple[float, float]:
+    "`y_range`, a pair (low, high)."
     if not isinstance(y_range, (tuple, list)) or len(y_range) != 2 or not y_range[0] < y_range[1]:
         raise ValueError(f"y_range takes (low, high), low < high; received {describe(y_range)}")
     return y_range

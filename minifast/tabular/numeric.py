@@ -1,16 +1,19 @@
-"""`FillMissing` and `Normalize`: numbers without gaps, and on one scale."""
+"""`FillMissing` and `Normalize`: continuous columns without missing values, and on one scale."""
 import math
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 from warnings import warn
 
 import numpy as np
 
 from ..core.messages import did_you_mean
-from .table import TabularProc, missing_text
+from .plain_values import from_pairs, pairs
+from .table import Table, TabularProc, missing_text
 
 __all__ = ["FillMissing", "FillStrategy", "Normalize"]
 
-#: So many training rows say what to fill in where training itself had nothing to fill.
+#: This many training rows are enough to choose what to fill in where training itself had nothing to fill.
 ENOUGH = 100_000
 #: A deviation this small is that of a constant: divided by it, other values would not fit into a float32.
 TINY = 1e-30
@@ -23,7 +26,7 @@ class FillStrategy(str, Enum):
     constant = "constant"
     mode = "mode"
 
-    def filler(self, values, fill_val):
+    def filler(self, values: np.ndarray, fill_val: float) -> float:
         "The number to fill in, for the values of a column in the training rows that are not missing."
         if self is FillStrategy.constant:
             return float(fill_val)
@@ -33,25 +36,34 @@ class FillStrategy(str, Enum):
         return float(found[counts.argmax()])                    # of several modes, the smallest
 
 
-def _missing(values):
-    "Where numbers are missing, a mask; False if nowhere."
+def _missing(values: np.ndarray) -> np.ndarray | None:
+    "Where numbers are missing, a mask; None if nowhere."
     if not np.isnan(values.sum()):                        # much cheaper than a mask, and usually all there is to do
-        return False
+        return None
     missing = np.isnan(values)
-    return missing if missing.any() else False
+    return missing if missing.any() else None
 
 
 class FillMissing(TabularProc):
-    """Missing numbers to the median (`FillStrategy.median`), mode or a constant of the training rows; with `add_col` a category column
-    `{name}_na` says where, for each column in which the training rows have missing values.
+    """Fill missing numbers, and mark them in a categorical column `{name}_na` for each column that has some in the training rows.
 
-    fill_vals: with `FillStrategy.constant`, a number or a dict from columns to numbers (default 0). A column that had no missing value in
-    training is filled in the same way later (with the median of some 100,000 of its rows, if it had more), and that is reported.
+    A column that had no missing value in training is filled in the same way later (with the median of some 100,000 of its rows, if it had
+    more), and that is reported.
+
+    Args:
+        fill_strategy: `FillStrategy.median`, `mode` or `constant`.
+        add_col: whether to add the columns of marks.
+        fill_vals: with `FillStrategy.constant`, a number or a dict from columns to numbers; default: 0.
+
+    Attributes:
+        na_dict: `{column: number to fill in}`.
+        na_cols: `{column: name of its column of marks}`, of columns with missing values in the training rows.
     """
 
     order = 0
 
-    def __init__(self, fill_strategy=FillStrategy.median, add_col=True, fill_vals=None):
+    def __init__(self, fill_strategy: FillStrategy | str = FillStrategy.median, add_col: bool = True,
+                 fill_vals: float | Mapping[Any, float] | None = None):
         try:
             self.fill_strategy = FillStrategy(getattr(fill_strategy, "value", fill_strategy))
         except ValueError:
@@ -60,96 +72,102 @@ class FillMissing(TabularProc):
             raise ValueError("FillMissing(fill_vals=...) goes with FillStrategy.constant; received "
                              f"fill_strategy={self.fill_strategy.value!r}")
         self.add_col, self.fill_vals = add_col, fill_vals
-        self.na_dict = {}           #: `{column: number to fill in}`
-        self.na_cols = {}           #: `{column: name of its column of marks}`, of columns with missing values in the training rows
+        self.na_dict: dict[Any, float] = {}
+        self.na_cols: dict[Any, str] = {}
 
-    def _fill_val(self, name):
-        if isinstance(self.fill_vals, dict):
-            return self.fill_vals.get(name, 0)
-        return 0 if self.fill_vals is None else self.fill_vals
+    def fill_val(self, name: Any) -> float:
+        "The constant for a column."
+        return (self.fill_vals.get(name, 0) if isinstance(self.fill_vals, dict) else self.fill_vals) or 0
 
-    def setups(self, table):
-        self._learn(table)
-
-    def encodes(self, table):
-        self._fill(table, dict.fromkeys(table.conts))
-
-    def fit(self, table):
-        self._fill(table, self._learn(table))
-
-    def _learn(self, table):
+    def setups(self, table: Table) -> dict[Any, np.ndarray | None]:
         "Learn what to fill in; returns where values are missing."
-        def learn(name):
-            values = table.conts[name]
-            missing = _missing(values)
-            train = table.training_numbers(name)
-            in_train = missing is not False and table.training(missing)
-            if in_train is not False and in_train.any():
-                train = train.take(np.flatnonzero(~in_train))
-            else:
-                in_train = False
-                train = train[::max(1, len(train) // ENOUGH)]
+        def learn(name: Any) -> tuple:
+            missing, train = _missing(table.conts[name]), table.training_numbers(name)
+            in_train = None if missing is None else table.training(missing)
+            some = in_train is not None and bool(in_train.any())
+            train = train.take(np.flatnonzero(~in_train)) if some else train[::max(1, len(train) // ENOUGH)]
             if not len(train) and self.fill_strategy is not FillStrategy.constant:
                 raise ValueError(f"the continuous column {name!r} has no value at all in the training rows: leave it out, or use "
                                  "FillMissing(FillStrategy.constant)")
-            return self.fill_strategy.filler(train, self._fill_val(name)), in_train is not False, missing
+            return self.fill_strategy.filler(train, self.fill_val(name)), some, missing
 
         unknown = [k for k in self.fill_vals if k not in table.conts] if isinstance(self.fill_vals, dict) else []
         if unknown:
             raise KeyError(f"FillMissing(fill_vals=...): {unknown[0]!r} is no continuous column{did_you_mean(unknown[0], table.conts)}")
-        done = table.each(learn, table.conts)
-        self.na_dict = {name: fill for name, (fill, _, _) in done.items()}
-        self.na_cols = {name: f"{name}_na" for name, (_, missing, _) in done.items() if missing}
-        for name in self.na_cols.values() if self.add_col else ():
-            if name in table.cats or name in table.conts:
-                raise ValueError(f"FillMissing would add a column {name!r}, but there is one: rename it, or write "
-                                 "FillMissing(add_col=False)")
-        return {name: missing for name, (_, _, missing) in done.items()}
+        learnt = table.each(learn, table.conts)
+        self.na_dict = {name: fill for name, (fill, _, _) in learnt.items()}
+        self.na_cols = {name: f"{name}_na" for name, (_, some, _) in learnt.items() if some}
+        taken = [mark for mark in self.na_cols.values() if self.add_col and (mark in table.cats or mark in table.conts)]
+        if taken:
+            raise ValueError(f"FillMissing would add a column {taken[0]!r}, but there is one: rename it, or write "
+                             "FillMissing(add_col=False)")
+        return {name: missing for name, (_, _, missing) in learnt.items()}
 
-    def _fill(self, table, where):
-        def fill(name):
-            values = table.conts[name]
-            missing = _missing(values) if where[name] is None else where[name]
-            if missing is False:
-                return values, None, 0
-            return np.where(missing, self.na_dict[name], values), missing, int(np.count_nonzero(missing))
+    def encodes(self, table: Table) -> None:
+        "Fill in missing values and add the columns of marks."
+        self._fill(table, table.each(lambda name: _missing(table.conts[name]), table.conts))
 
-        for name, (values, missing, n) in table.each(fill, table.conts).items():
-            table.conts[name] = values
-            if n:
-                table.missing[name] = n
+    def fit(self, table: Table) -> None:
+        self._fill(table, self.setups(table))
+
+    def _fill(self, table: Table, where: Mapping[Any, np.ndarray | None]) -> None:
+        def fill(name: Any) -> np.ndarray:
+            return table.conts[name] if where[name] is None else np.where(where[name], self.na_dict[name], table.conts[name])
+
+        for name, values in table.each(fill, table.conts).items():
+            table.conts[name], missing = values, where[name]
+            if missing is not None:
+                table.missing[name] = int(np.count_nonzero(missing))
                 if name not in self.na_cols:
-                    table.unexpected[name] = n
+                    table.unexpected[name] = table.missing[name]
             if self.add_col and name in self.na_cols:
                 table.cats[self.na_cols[name]] = np.zeros(len(table), dtype=bool) if missing is None else missing
 
-    def encodes_row(self, cats, conts):
+    def encodes_row(self, cats: dict[Any, Any], conts: dict[Any, float]) -> None:
+        "`encodes` of one row, in place."
         for name, value in conts.items():
             missing = value != value
             if missing:
                 conts[name] = self.na_dict[name]
                 if name not in self.na_cols:
-                    warn(missing_text({name: 1}), stacklevel=4)
+                    warn(missing_text({name: 1}), stacklevel=5)
             if self.add_col and name in self.na_cols:
                 cats[self.na_cols[name]] = missing
 
+    def state_dict(self) -> dict[str, Any]:
+        "The arguments, and what is filled in and marked."
+        fill_vals = pairs(self.fill_vals) if isinstance(self.fill_vals, dict) else self.fill_vals
+        return {"fill_strategy": self.fill_strategy.value, "add_col": self.add_col, "fill_vals": fill_vals,
+                "na_dict": pairs(self.na_dict), "na_cols": pairs(self.na_cols)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        "Take over what `state_dict` gave."
+        vals = state["fill_vals"]
+        self.__init__(state["fill_strategy"], state["add_col"], from_pairs(vals) if isinstance(vals, list) else vals)
+        self.na_dict, self.na_cols = from_pairs(state["na_dict"]), from_pairs(state["na_cols"])
+
 
 class Normalize(TabularProc):
-    """Numbers to mean 0 and standard deviation 1 (of the population, ddof=0) over the training rows.
+    """Scale continuous columns to mean 0 and standard deviation 1 (of the population, ddof=0) over the training rows.
 
-    A column that is constant there keeps its scale: it is divided by 1, and a warning says so.
+    A column that is constant there keeps its scale: it is divided by 1, and a warning names it.
+
+    Attributes:
+        means, stds: `{column: mean}` and `{column: standard deviation}` of the training rows.
     """
 
     order = 2
 
     def __init__(self):
-        self.means, self.stds = {}, {}
+        self.means: dict[Any, float] = {}
+        self.stds: dict[Any, float] = {}
 
-    def setups(self, table):
-        def learn(name):
+    def setups(self, table: Table) -> None:
+        "Learn means and deviations from the training rows."
+        def learn(name: Any) -> tuple[float, float]:
             values = table.training_numbers(name)
             missing = _missing(values)
-            values = values if missing is False else values[~missing]
+            values = values if missing is None else values[~missing]
             if not len(values):
                 raise ValueError(f"the continuous column {name!r} has no value at all in the training rows: leave it out")
             low = values.min()
@@ -162,16 +180,18 @@ class Normalize(TabularProc):
 
         self.learn_moments(table.each(learn, table.conts))
 
-    def learn_moments(self, done):
+    def learn_moments(self, moments: Mapping[Any, tuple[float, float]]) -> None:
         "Learn from `{column: (mean, standard deviation)}` of the training rows; a deviation of 0 marks a constant."
-        constant = [name for name, (_, std) in done.items() if not std]
+        constant = [name for name, (_, std) in moments.items() if not std]
         if constant:
-            warn(f"constant in the training rows, so they say nothing and are not scaled: {', '.join(map(repr, constant))}", stacklevel=6)
-        self.means = {name: mean for name, (mean, _) in done.items()}
-        self.stds = {name: std or 1.0 for name, (_, std) in done.items()}
+            warn(f"constant columns in the training rows, which carry no information and are not scaled: {', '.join(map(repr, constant))}",
+                 stacklevel=6)
+        self.means = {name: mean for name, (mean, _) in moments.items()}
+        self.stds = {name: std or 1.0 for name, (_, std) in moments.items()}
 
-    def encodes(self, table):
-        def scaled(name):
+    def encodes(self, table: Table) -> None:
+        "Subtract the means and divide by the deviations: float32."
+        def scaled(name: Any) -> np.ndarray:
             values, mean, std = table.conts[name], self.means[name], self.stds[name]
             out = np.empty(len(values), dtype=np.float32)
             with np.errstate(over="ignore"):                  # what does not fit becomes infinite, and is refused with its row
@@ -183,12 +203,22 @@ class Normalize(TabularProc):
 
         table.conts.update(table.each(scaled, table.conts))
 
-    def decodes(self, table):
+    def decodes(self, table: Table) -> None:
+        "Back to the scale of the column, rounded to the digits that a float32 of this scale holds."
         for name, values in table.conts.items():
             numbers = values.astype(np.float64) * self.stds[name] + self.means[name]
-            digits = 7 - math.ceil(math.log10(self.stds[name]))                  # what a float32 of this scale holds
+            digits = 7 - math.ceil(math.log10(self.stds[name]))
             table.conts[name] = numbers.round(digits) + 0.0                      # + 0.0: no -0.0
 
-    def encodes_row(self, cats, conts):
+    def encodes_row(self, cats: dict[Any, Any], conts: dict[Any, float]) -> None:
+        "`encodes` of one row, in place."
         for name, value in conts.items():
             conts[name] = (value - self.means[name]) / self.stds[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        "Means and deviations."
+        return {"means": pairs(self.means), "stds": pairs(self.stds)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        "Take over what `state_dict` gave."
+        self.means, self.stds = from_pairs(state["means"]), from_pairs(state["stds"])

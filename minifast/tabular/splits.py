@@ -1,4 +1,7 @@
-"""Splits of long tables: arrays of row positions, made and checked without Python per row."""
+"""Splits of long tables: arrays of row positions, made and checked without a Python loop over the rows."""
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -7,8 +10,8 @@ from ..core.messages import describe, plural
 from ..data.splitters import SPLIT_SEED, RandomSplitter
 
 
-def check_splits(splits, n):
-    "`splits` as arrays of row positions, or an error where they are no use: one that is empty, outside the frame, or has rows twice."
+def check_splits(splits: Any, n: int) -> list[np.ndarray] | None:
+    "`splits` as arrays of positions among `n` rows; refuses an empty split, positions outside the frame, and rows that come twice."
     if splits is None:
         return None
     if not isinstance(splits, (list, tuple)) or not splits or not all(hasattr(s, "__len__") for s in splits):
@@ -30,9 +33,8 @@ def check_splits(splits, n):
                              "not labels of the index")
         before = owner[rows]
         if before.any():
-            both = plural(int((before > 0).sum()), "row")
-            raise ValueError(f"splits: {both} would be in the {names[before.max() - 1]} and in the {name} set, so that the validation "
-                             "figures would say nothing")
+            raise ValueError(f"splits: {plural(int((before > 0).sum()), 'row')} would be in the {names[before.max() - 1]} and in the "
+                             f"{name} set, which makes the validation metrics meaningless")
         owner[rows] = k
         if (owner == k).sum() < len(rows):
             raise ValueError(f"splits: rows of the {name} set are listed more than once")
@@ -40,8 +42,26 @@ def check_splits(splits, n):
     return checked
 
 
-def random_split(n, valid_pct=None, seed=None):
-    "`(training rows, validation rows)` as arrays: the split that `RandomSplitter` makes."
+def choose_splits(n: int, splits: Any, valid_idx: Sequence[int] | None, valid_pct: float | None, seed: int | None, where: str) -> Any:
+    """What says which of `n` rows are for validation: `splits`, the positions `valid_idx`, or a random `valid_pct` (0.2) of the rows.
+
+    Args:
+        n: number of rows.
+        splits, valid_idx, valid_pct: at most one of them is given; default: a `valid_pct` of 0.2.
+        seed: of the random split; default: that of `RandomSplitter`.
+        where: the caller, for messages.
+    """
+    given = [name for name, value in (("valid_idx", valid_idx), ("splits", splits), ("valid_pct", valid_pct)) if value is not None]
+    if len(given) > 1:
+        raise ValueError(f"{where}: {' and '.join(given)} {'both' if len(given) == 2 else 'all'} say which rows are for validation: give "
+                         "one of them")
+    if splits is not None:
+        return splits
+    return random_split(n, valid_pct, seed) if valid_idx is None else _index_split(valid_idx, n)
+
+
+def random_split(n: int, valid_pct: float | None = None, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    "The split that `RandomSplitter` makes, as arrays."
     splitter = RandomSplitter(0.2 if valid_pct is None else valid_pct, SPLIT_SEED if seed is None else seed)
     if n < 2:
         raise ValueError(f"a random split needs at least two rows; the frame has {plural(n, 'row')}")
@@ -50,12 +70,10 @@ def random_split(n, valid_pct=None, seed=None):
     return order[cut:], order[:cut]
 
 
-def index_split(valid_idx, n):
+def _index_split(valid_idx: Sequence[int], n: int) -> tuple[np.ndarray, np.ndarray]:
     valid = np.asarray(valid_idx)
     if valid.ndim != 1 or valid.dtype.kind not in "iu" or not len(valid):
         raise TypeError(f"valid_idx takes a list of row positions; received {describe(valid_idx)}")
     if valid.min() < 0 or valid.max() >= n:
         raise ValueError(f"valid_idx has positions outside 0..{n - 1}: they are positions, counted from 0, not labels of the index")
-    keep = np.ones(n, dtype=bool)
-    keep[valid] = False
-    return np.flatnonzero(keep), valid
+    return np.delete(np.arange(n), valid), valid

@@ -1,7 +1,10 @@
-"""What the procs work on and what they are: `Table`, the columns on their way, and `TabularProc`, a step of that way."""
+"""What the procs work on and what they are: `Table`, the columns being processed, and `TabularProc`, a step of the processing."""
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..core.device import cpu_count
 from .factorize import THREADS_FROM
@@ -10,34 +13,41 @@ __all__ = ["Table", "TabularProc", "missing_text"]
 
 
 class Table:
-    """The columns of one frame on their way through the procs, which change them in place.
+    """The columns of one frame while the procs change them in place.
 
-    cats, conts: dicts from column names to values; categories come as pandas Series and leave `Categorify` as whole numbers, numbers are
-    float64 arrays with NaN where missing, which `Normalize` leaves as float32. index: of the frame. train: mask of the rows to learn from
-    (None: all). unseen: `{column: (count, example)}` of categories that training did not have; missing: `{column: count}` of missing
-    values; unexpected: those of them in columns where training had none.
+    Args:
+        cats: `{column: values}`, pandas Series, which `Categorify` turns into arrays of codes.
+        conts: `{column: values}`, float64 arrays with NaN where a value is missing, which `Normalize` turns into float32.
+        index: of the frame.
+        train: mask of the rows to learn from; default: all.
+
+    Attributes:
+        unseen: `{column: (count, example)}` of categories that training did not have.
+        missing: `{column: count}` of missing values.
+        unexpected: those of them in columns in which training had none.
     """
 
-    def __init__(self, cats, conts, index, train=None):
+    def __init__(self, cats: Mapping[Any, Any], conts: Mapping[Any, np.ndarray], index: pd.Index, train: np.ndarray | None = None):
         self.cats, self.conts, self.index, self.train = dict(cats), dict(conts), index, train
-        self.unseen, self.missing, self.unexpected = {}, {}, {}
+        self.unseen: dict[Any, tuple[int, Any]] = {}
+        self.missing, self.unexpected = {}, {}
         self._trained, self._positions = {}, None if train is None else np.flatnonzero(train)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.index)
 
-    def training(self, values):
+    def training(self, values: np.ndarray) -> np.ndarray:
         "The training rows of an array."
         return values if self.train is None else values.take(self._positions)        # much quicker than the mask
 
-    def training_numbers(self, name):
-        "The training rows of a column of numbers; kept for the next proc, if this one leaves the column as it is."
+    def training_numbers(self, name: Any) -> np.ndarray:
+        "The training rows of a continuous column; kept for the next proc, if this one leaves the column as it is."
         values = self.conts[name]
         if name not in self._trained or self._trained[name][0] is not values:
             self._trained[name] = values, self.training(values)
         return self._trained[name][1]
 
-    def each(self, f, names):
+    def each(self, f: Callable[[Any], Any], names: Iterable) -> dict[Any, Any]:
         "`{name: f(name)}`, by several threads where the table is long."
         names = list(names)
         if len(self) < THREADS_FROM or len(names) < 2 or cpu_count() < 2:
@@ -50,31 +60,40 @@ class TabularProc:
     """A step of processing: `setups` learns from `table.train`, `encodes` changes the `Table` in place, `decodes` undoes it.
 
     `encodes_row(cats, conts)` does the same for one row, two dicts of Python values; a proc without it makes predictions for single
-    rows go the slower way of a frame of one row.
+    rows go the slower way of a frame of one row. `state_dict` and `load_state_dict` are needed to save the table.
     """
 
-    order = 0
-    encodes_row = None
+    order: float = 0
+    encodes_row: Callable[..., None] | None = None
 
-    def setups(self, table):
+    def setups(self, table: Table) -> Any:
         "Override: learn from the training rows."
 
-    def encodes(self, table):
+    def encodes(self, table: Table) -> None:
         "Override: change the columns."
 
-    def decodes(self, table):
+    def decodes(self, table: Table) -> None:
         "Override: undo it, as far as showing the table needs it."
 
-    def fit(self, table):
+    def fit(self, table: Table) -> None:
         "Learn and encode; one pass for procs where both need the same work."
         self.setups(table)
         self.encodes(table)
 
-    def __repr__(self):
+    def state_dict(self) -> dict[str, Any]:
+        "Override: what was learnt, as numbers and strings in dicts and lists."
+        raise TypeError(f"state_dict: {self!r} is a proc of your own; give it `state_dict()`, a dict of numbers and strings, and "
+                        "`load_state_dict(state)`")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        "Override: take over what `state_dict` gave."
+        raise TypeError(f"load_state_dict: {self!r} is a proc of your own; give it `load_state_dict(state)`")
+
+    def __repr__(self) -> str:
         return type(self).__name__
 
 
-def missing_text(unexpected):
-    "What to say of missing values in columns that had none in training."
+def missing_text(unexpected: Mapping[Any, int]) -> str:
+    "A warning of missing values in columns that had none in training."
     return ("missing values in columns that had none in training: "
             + ", ".join(f"{name!r} has {n:,}" for name, n in unexpected.items()))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.collab.learner import CollabDataLoaders, collab_learner
+from minifast.collab import CollabDataLoaders, collab_learner
 from minifast.core.nested import split_batch
 from minifast.data.block import CategoryBlock
 from minifast.data.loaders import DataLoader, DataLoaders

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import TensorDataset
 
-from minifast.collab.learner import CollabDataLoaders, collab_learner
+from minifast.collab import CollabDataLoaders, collab_learner
 from minifast.data.loaders import DataLoaders
 from minifast.learner.learner import Learner
 from minifast.nn.losses import CrossEntropyLossFlat

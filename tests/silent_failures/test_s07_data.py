@@ -136,10 +136,10 @@ def test_s13_a_constant_column_does_not_explode():
     """A column that is constant in training.
 
     Elsewhere: it is divided by a tiny number that stands for its standard deviation: 1.5 instead of 1.0 becomes five million.
-    Here: it is not scaled, and named: "constant in the training rows, so they say nothing and are not scaled: 'c'".
+    Here: it is not scaled, and named: "constant columns in the training rows, which carry no information and are not scaled: 'c'".
     """
     df = pd.DataFrame({"c": [1.0] * 6, "x": np.arange(6.0)})
-    with pytest.warns(UserWarning, match="constant in the training rows, so they say nothing and are not scaled: 'c'"):
+    with pytest.warns(UserWarning, match="constant columns in the training rows, which carry no information and are not scaled: 'c'"):
         to = TabularPandas(df, Normalize, [], ["c", "x"])
     assert to.new(pd.DataFrame({"c": [1.5], "x": [2.5]})).process().conts.iloc[0].tolist() == [0.5, 0.0]
 

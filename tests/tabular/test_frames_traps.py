@@ -178,7 +178,7 @@ def test_what_cannot_be_saved_or_loaded_is_said():
     state = to.state_dict()
     with pytest.raises(TypeError, match=r"from_state_dict takes what state_dict of a table gave; received list"):
         TabularPandas.from_state_dict([])
-    with pytest.raises(ValueError, match=r"has format 99, and this version reads 1"):
+    with pytest.raises(ValueError, match=r"has format 99, and this version reads 1 and 2"):
         TabularPandas.from_state_dict({**state, "format": 99})
     with pytest.raises(ValueError, match=r"has a proc 'Mine': give its class, from_state_dict\(state, procs=\[Mine\]\)"):
         TabularPandas.from_state_dict({**state, "procs": [{"kind": "Mine", "state": {}}]})

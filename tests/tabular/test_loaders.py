@@ -152,18 +152,18 @@ def test_from_df(df):
     dls = TabularDataLoaders.from_df(df, y_names="y", bs=8)
     assert dls.classes.keys() == {"k", "z"} and dls.train.dataset.cont_names == ["x"] and len(dls.valid_ds) == 10
     assert [type(p).__name__ for p in dls.train.dataset.procs] == ["FillMissing", "Categorify", "Normalize"]
-    assert sorted(dls.valid_ds._rows) == sorted(RandomSplitter(0.2)(df)[1])
+    assert sorted(dls.valid_ds.rows) == sorted(RandomSplitter(0.2)(df)[1])
     by_index = TabularDataLoaders.from_df(df, y_names="y", valid_idx=[3, 4], bs=8)
     assert by_index.valid_ds.row_index.tolist() == [3, 4] and len(by_index.train_ds) == 48
     assert len(TabularDataLoaders.from_df(df, y_names="y", valid_pct=0.5).valid_ds) == 25
     assert len(TabularDataLoaders.from_df(df, y_names="y", splits=([0, 1, 2, 3], [4])).train_ds) == 4
     cat_only = TabularDataLoaders.from_df(df, cat_names=["k"], y_names="y")
     assert cat_only.train.dataset.cont_names == ["x", "z"]                                    # the rest, in the order of the frame
-    other = TabularDataLoaders.from_df(df, y_names="y", seed=3).valid_ds._rows
-    assert sorted(other) != sorted(dls.valid_ds._rows)
+    other = TabularDataLoaders.from_df(df, y_names="y", seed=3).valid_ds.rows
+    assert sorted(other) != sorted(dls.valid_ds.rows)
     with pytest.raises(ValueError, match=r"without cont_names takes every column .* but 'k' holds"):
         TabularDataLoaders.from_df(df, cat_names=["z"], y_names="y")
-    with pytest.raises(ValueError, match=r"valid_idx and valid_pct all say which rows are for validation"):
+    with pytest.raises(ValueError, match=r"valid_idx and valid_pct both say which rows are for validation"):
         TabularDataLoaders.from_df(df, y_names="y", valid_idx=[1], valid_pct=0.1)
     with pytest.raises(ValueError, match=r"valid_idx has positions outside 0..49"):
         TabularDataLoaders.from_df(df, y_names="y", valid_idx=[50])

@@ -87,6 +87,14 @@ def test_one_row_goes_the_same_way(emb_szs, n_cont, kwargs):
     torch.testing.assert_close(model.forward_row(codes, numbers), model(torch.tensor([codes], dtype=torch.int64), numbers))
 
 
+def test_one_row_goes_the_usual_way_where_torch_does_not_tell_of_hooks(monkeypatch):
+    model = TabularModel([(4, 3)], 1, 2, [5])
+    assert model.takes_rows
+    monkeypatch.delattr(torch.nn.Module, "_forward_hooks", raising=False)
+    del model.embeds[0].__dict__["_forward_hooks"]
+    assert not model.takes_rows
+
+
 def test_one_row_goes_the_usual_way_where_somebody_listens():
     class Own(TabularModel):
         def forward(self, x_cat, x_cont):

@@ -10,7 +10,7 @@ from minifast.metrics.functions import accuracy
 from minifast.tabular.frames import TabularPandas
 from minifast.tabular.learner import tabular_learner
 from minifast.tabular.loaders import TabularDataLoaders
-from minifast.tabular.parquet import Summary, _learn, table_from_parquet
+from minifast.tabular.parquet import Summary, table_from_parquet
 from minifast.tabular.procs import Categorify, FillMissing, Normalize, TabularProc
 from minifast.tabular.splits import random_split
 
@@ -41,9 +41,9 @@ def test_chunks_learn_what_a_frame_teaches(df):
         for name in COLUMNS["cont_names"]:
             summary.add_numbers(name, part[name].to_numpy(dtype="float64"), np.ones(len(part), dtype=bool))
     procs = [FillMissing(), Categorify(), Normalize()]
-    _learn(procs, summary, COLUMNS["cont_names"])
+    summary.teach(procs)
     for mine, theirs in zip(procs, whole.procs, strict=True):
-        for name in ("na_dict", "na_cols", "classes", "_had_missing"):
+        for name in ("na_dict", "na_cols", "classes", "had_missing"):
             assert getattr(mine, name, None) == getattr(theirs, name, None)
     for name in COLUMNS["cont_names"]:
         assert procs[2].means[name] == pytest.approx(whole.procs[2].means[name], rel=1e-12)

@@ -87,7 +87,7 @@ def test_nothing_grows_at_inference():
         for i in range(20):
             to.new(pd.DataFrame({"s": [f"new{i}"]})).process()
             to.encode_row({"s": f"row{i}"})
-    assert list(to.classes["s"]) == before and len(to.procs[0]._lookup["s"]) == 4
+    assert list(to.classes["s"]) == before
     with pytest.raises(TypeError):
         to.classes["s"]["new"] = 7
 
@@ -183,7 +183,7 @@ def test_normalize_is_sklearns_scaler_of_the_training_rows():
 @pytest.mark.parametrize("value", [1.0, 0.1, 1e9 + 0.1])
 def test_a_constant_column_is_divided_by_one(value):
     df = pd.DataFrame({"k": [value] * 4 + [value + 0.5, value]})
-    with pytest.warns(UserWarning, match="constant in the training rows, so they say nothing and are not scaled: 'k'"):
+    with pytest.warns(UserWarning, match="constant columns in the training rows, which carry no information and are not scaled: 'k'"):
         to = table(df, Normalize, cont=["k"])
     np.testing.assert_allclose(to.conts["k"], [0, 0, 0, 0, 0.5, 0], atol=1e-6)
 

@@ -78,7 +78,7 @@ def test_permutation_importance(classes, monitor):
 
 def test_permutation_importance_by_hand(numbers, df):
     found = permutation_importance(numbers, n_repeats=1, seed=3).set_index("column")["importance"]
-    valid = df.iloc[numbers.dls.valid_ds._rows]
+    valid = df.iloc[numbers.dls.valid_ds.rows]
     rng = np.random.default_rng(3)
     shuffled = valid.assign(k=valid["k"].to_numpy()[rng.permutation(len(valid))])              # k is the first column
     by_hand = numbers.validate(dl=numbers.dls.test_dl(shuffled, with_labels=True))[0] - numbers.validate()[0]
@@ -139,7 +139,7 @@ def test_partial_dependence_keeps_what_is_missing_elsewhere(df):
     torch.manual_seed(0)
     learn = tabular_learner(dls, layers=[10])
     learn.fit(2, 0.1)
-    valid = frame.iloc[dls.valid.dataset._rows]
+    valid = frame.iloc[dls.valid.dataset.rows]
     found = partial_dependence(learn, "k", values=["a", "c"])
     for value, pred in zip(found["k"], found["price"], strict=True):
         assert pred == pytest.approx(learn.predict(valid.assign(k=value))[2].mean().item(), abs=1e-4)

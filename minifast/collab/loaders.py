@@ -1,0 +1,83 @@
+"""`CollabDataLoaders`: batches of (user id, item id) and rating, from a frame or a CSV file with a rating per row."""
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+
+from ..core.messages import plural
+from ..core.types import PathLike, Splits
+from ..data.block import RegressionBlock
+from ..tabular.columns import as_frame, check_columns, rows_of
+from ..tabular.frames import TabularPandas
+from ..tabular.loaders import TabularDataLoaders, check_csv
+from ..tabular.procs import Categorify
+from ..tabular.splits import choose_splits
+
+
+class TabularCollab(TabularPandas):
+    """A `TabularPandas` of two categorical columns, users and items, and a rating.
+
+    Batches are (ids int64 (B, 2), ratings float32 (B,)).
+    """
+
+    with_cont = False
+
+
+class CollabDataLoaders(TabularDataLoaders):
+    "`DataLoaders` of ratings: batches of ids of users and items, int64 (B, 2), and ratings, float32 (B,)."
+
+    @classmethod
+    def from_df(cls, ratings: pd.DataFrame, valid_pct: float = 0.2, user_name: Any = None, item_name: Any = None, rating_name: Any = None,
+                seed: int = 42, path: PathLike = ".", bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
+                device: str | torch.device | None = None, drop_last: bool | None = None, valid_idx: Sequence[int] | None = None,
+                splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, verbose: bool = False) -> "CollabDataLoaders":
+        """Make loaders of a frame with a rating per row.
+
+        Args:
+            ratings: the frame.
+            valid_pct, seed: this fraction of the rows, drawn with this seed, is for validation.
+            user_name, item_name, rating_name: columns; default: the first, second and third.
+            path: the folder of the learner's files.
+            bs, val_bs: rows per batch of training and of validation (default: as `bs`).
+            shuffle, device, drop_last, verbose: see `TabDataLoader`.
+            valid_idx: positions of the validation rows, instead of a random split.
+            splits: positions of the training and of the validation rows, or a splitter, instead of a random split.
+        """
+        ratings = as_frame(ratings, "CollabDataLoaders.from_df")
+        if ratings.shape[1] < 3:
+            raise ValueError("ratings need three columns: user, item and rating; the frame has "
+                             f"{', '.join(map(repr, ratings.columns)) or 'none'}")
+        arguments = {"user_name": user_name, "item_name": item_name, "rating_name": rating_name}
+        names = [column if name is None else name for name, column in zip(arguments.values(), ratings.columns, strict=False)]
+        check_columns(ratings, dict(zip(arguments, ([n] for n in names), strict=True)), "CollabDataLoaders.from_df")
+        refuse_missing(ratings, names[:2], "a rating needs a user and an item")
+        pct = valid_pct if splits is None and valid_idx is None else None
+        splits = choose_splits(len(ratings), splits, valid_idx, pct, seed, "CollabDataLoaders.from_df")
+        table = TabularCollab(ratings, Categorify, names[:2], [], names[2], RegressionBlock, splits)
+        return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, drop_last=drop_last,
+                               verbose=verbose)
+
+    @classmethod
+    def from_csv(cls, csv: Any, valid_pct: float = 0.2, user_name: Any = None, item_name: Any = None, rating_name: Any = None,
+                 seed: int = 42, path: PathLike = ".", bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
+                 device: str | torch.device | None = None, drop_last: bool | None = None, delimiter: str = ",",
+                 header: int | str | None = "infer", names: Sequence[str] | None = None, verbose: bool = False) -> "CollabDataLoaders":
+        """Make loaders of a CSV file with a rating per row: `from_df` of what `pandas.read_csv` gives.
+
+        Args:
+            csv: the file, a URL or an open file.
+            delimiter, header, names: as in `pandas.read_csv`.
+            valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last, verbose: as in `from_df`.
+        """
+        df = pd.read_csv(check_csv(csv), delimiter=delimiter, header=header, names=names)
+        return cls.from_df(df, valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last,
+                           verbose=verbose)
+
+
+def refuse_missing(df: pd.DataFrame, names: Sequence[Any], advice: str) -> None:
+    "Refuse a frame with missing values in one of the columns `names`."
+    for name in names:
+        missing = df[name].isna().to_numpy()
+        if missing.any():
+            raise ValueError(f"column {name!r} is missing in {plural(int(missing.sum()), 'row')} ({rows_of(df.index, missing)}): {advice}")
