@@ -25,6 +25,7 @@ from .factorize import THREADS_FROM
 from .procs import OWN_PROCS, Categorify, Normalize, Procs, Table, TabularProc, as_procs, missing_text
 from .rows import encode_row, rows_frame
 from .splits import check_splits
+from .state import table_from_state, table_state
 from .targets import Target, make_target
 
 if TYPE_CHECKING:
@@ -440,7 +441,6 @@ class TabularPandas:
 
         A loss function of your own is not among them.
         """
-        from .state import table_state
         self._processed("to.state_dict()")
         return table_state(self)
 
@@ -452,7 +452,6 @@ class TabularPandas:
             state: the dict.
             procs: classes of procs of your own that are among its steps.
         """
-        from .state import table_from_state
         return table_from_state(cls, state, procs)
 
     def save(self, file: PathLike) -> Path:

@@ -1,16 +1,18 @@
 """What a table has learnt, without its rows, as a plain dict: for `checkpoint.save`, and for another process that has only new rows."""
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..core.messages import describe, did_you_mean
 from .encoded import Encoded
-from .frames import TabularPandas
 from .plain_values import plain_vocab, vocab_from_plain
 from .procs import OWN_PROCS, TabularProc
 from .targets import Classes, LabelLists, Labels, Numbers, Target
+
+if TYPE_CHECKING:
+    from .frames import TabularPandas
 
 __all__ = ["table_from_state", "table_state"]
 
@@ -18,14 +20,15 @@ __all__ = ["table_from_state", "table_state"]
 FORMAT = 2
 
 
-def table_state(table: TabularPandas) -> dict[str, Any]:
+def table_state(table: "TabularPandas") -> dict[str, Any]:
     "See `TabularPandas.state_dict`."
     return {"format": FORMAT, "cat_names": table.raw_cat_names, "cont_names": table.raw_cont_names, "y_names": table.y_names,
             "made": [table.cat_names, table.cont_names], "reduce_memory": table.reduce_memory,
             "procs": [{"kind": type(p).__name__, "state": p.state_dict()} for p in table.procs], "target": _target_state(table.target)}
 
 
-def table_from_state(cls: type[TabularPandas], state: dict[str, Any], procs: Sequence[type[TabularProc]] = ()) -> TabularPandas:
+def table_from_state(cls: "type[TabularPandas]", state: dict[str, Any],
+                     procs: Sequence[type[TabularProc]] = ()) -> "TabularPandas":
     "See `TabularPandas.from_state_dict`."
     if not isinstance(state, dict) or "format" not in state or "procs" not in state:
         raise TypeError(f"from_state_dict takes what state_dict of a table gave; received {describe(state)}")
