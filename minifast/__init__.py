@@ -28,9 +28,8 @@ if TYPE_CHECKING:           # for editors and type checkers; must name what _HOM
     from .vision.augment.batch import aug_transforms
     from .vision.augment.item import Resize
     from .vision.blocks import ImageBlock, MaskBlock
-    from .vision.learner import vision_learner
+    from .vision.learner import unet_learner, vision_learner
     from .vision.loaders import ImageDataLoaders, SegmentationDataLoaders
-    from .vision.models.unet import unet_learner
 
 _HOMES = {
     "callbacks.base": ["Callback"],
@@ -52,9 +51,8 @@ _HOMES = {
     "vision.augment.batch": ["aug_transforms"],
     "vision.augment.item": ["Resize"],
     "vision.blocks": ["ImageBlock", "MaskBlock"],
-    "vision.learner": ["vision_learner"],
+    "vision.learner": ["unet_learner", "vision_learner"],
     "vision.loaders": ["ImageDataLoaders", "SegmentationDataLoaders"],
-    "vision.models.unet": ["unet_learner"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -110,7 +110,7 @@ def has_area(boxes, size=None):
     return ((boxes[..., 2] - boxes[..., 0]) * (w / 2) > EMPTY) & ((boxes[..., 3] - boxes[..., 1]) * (h / 2) > EMPTY)
 
 
-def _as_xyxy(x):
+def as_xyxy(x):
     "Plain coordinates of `x`, boxes as x1, y1, x2, y2."
     plain = x.as_subclass(torch.Tensor)
     if isinstance(x, BoundingBoxes) and x.format != XYXY:
@@ -161,7 +161,7 @@ def move_item(x, matrix, size):
     A point may end up outside. A box becomes the box around its corners, cut at the edges of the picture; one of which nothing is
     left becomes zeros.
     """
-    plain = _as_xyxy(in_pixels(x))
+    plain = as_xyxy(in_pixels(x))
     plain = plain if plain.is_floating_point() else plain.float()
     m = torch.as_tensor(matrix, dtype=plain.dtype)
     if isinstance(x, BoundingBoxes):
@@ -191,7 +191,7 @@ def move_batch(x, matrix, size):
     """
     old = x.canvas_size
     scaled = is_scaled(x)
-    plain = _as_xyxy(x)
+    plain = as_xyxy(x)
     plain = plain if plain.is_floating_point() else plain.float()
     plain = plain if scaled else scale_coords(plain, old)
     if isinstance(x, BoundingBoxes):
@@ -208,7 +208,7 @@ def move_batch(x, matrix, size):
 
 # -- boxes and their labels -------------------------------------------------------------------------------------------------------
 
-def _pairs(sample):
+def boxes_and_labels(sample):
     "(position of boxes, position of their labels or None) in a sample; labels belong to the boxes before them."
     found, last = [], None
     for i, o in enumerate(sample):
@@ -223,13 +223,13 @@ def _pairs(sample):
 
 
 def _alive(boxes):
-    return has_area(_as_xyxy(boxes), boxes.canvas_size if is_scaled(boxes) else None)
+    return has_area(as_xyxy(boxes), boxes.canvas_size if is_scaled(boxes) else None)
 
 
 def blank_empty(sample):
     "A sample or batch in which empty boxes are all zeros, and their labels those of no box."
     parts = list(sample) if is_sample(sample) else [sample]
-    for i, j in _pairs(parts):
+    for i, j in boxes_and_labels(parts):
         boxes, alive = parts[i].as_subclass(torch.Tensor), _alive(parts[i])
         parts[i] = with_attributes(torch.where(alive[..., None], boxes, 0), parts[i])
         if j is not None and parts[j].shape == parts[i].shape[:-1]:
@@ -243,7 +243,7 @@ def drop_empty(sample):
     if not is_sample(sample):
         return sample
     parts = list(sample)
-    for i, j in _pairs(parts):
+    for i, j in boxes_and_labels(parts):
         keep = _alive(parts[i])
         for k in (i, j):
             if k is not None and len(parts[k]) == len(keep):

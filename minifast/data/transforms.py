@@ -122,9 +122,9 @@ class Transform:
         "Encode `x`; `split_idx` says whether it is a training (0) or validation (1) item, None: apply in any case."
         if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:
             return x
-        return self._apply(x, self.encodes)
+        return self.map_parts(x, self.encodes)
 
-    def _apply(self, x, f):
+    def map_parts(self, x, f):
         if not self.whole and isinstance(x, tuple) and is_sample(x):
             done = [f(o) if self.handles(o) else o for o in x]
             return tuple(done) if type(x) is tuple else like_sample(done, x)
@@ -183,4 +183,4 @@ class RandTransform(Transform):
         if self.p < 1 and rng.random() >= self.p:
             return x
         params = self.draw(x, rng, split_idx)
-        return x if params is None else self._apply(x, partial(self.encodes, **params))
+        return x if params is None else self.map_parts(x, partial(self.encodes, **params))

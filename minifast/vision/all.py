@@ -13,10 +13,9 @@ from .boxes import BBoxBlock, BBoxLblBlock, TensorBBox, get_annotations
 from .models.heads import create_head
 from .images import (Image, IntToFloatTensor, Normalize, PILImage, PILImageBW, PILMask, TensorImage, TensorImageBW, TensorMask, ToTensor,
                      cifar_stats, image2tensor, imagenet_stats, load_image, mnist_stats, verify_image, verify_images)
-from .learner import cnn_learner, vision_learner
+from .learner import cnn_learner, unet_learner, vision_learner
 from .loaders import ImageDataLoaders, SegmentationDataLoaders
 from .points import PointBlock, TensorPoint
-from .models.unet import unet_learner
 from .utils import download_images, get_image_files_sorted, resize_images
 from .models.xresnet import xresnet18, xresnet34, xresnet50
 

@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 
 from ..data.engine.buffers import batches
 from ..data.transforms import Transform, is_sample, like_sample
-from .augment.symmetry import flips, symmetries
+from .symmetry import flips, symmetries
 
 Image = tv_tensors.Image
 
@@ -60,7 +60,7 @@ class FusedPictures(Transform):
             if hasattr(f, "draw"):
                 params = drawn[f] = f.draw(x, rng, split_idx)
             if params is not None:              # what is not a batch of bytes gets this transform now
-                x = f._apply(x, lambda o, f=f, params=params: o if self._is_fast(o) else f.encodes(o, **params))
+                x = f.map_parts(x, lambda o, f=f, params=params: o if self._is_fast(o) else f.encodes(o, **params))
         geometry, light = drawn.get(self.geometry), drawn.get(self.light)
 
         def done(o):
@@ -98,7 +98,7 @@ class FusedPictures(Transform):
             values = light.apply(values.view(1, 1, 1, 256).expand(n, channels, 1, 256), values.device).view(n, channels, 256)
         values = values.view(-1, 1, 256) if light is None else values
         if norm is not None:
-            mean, std = (t.reshape(1, -1, 1) for t in norm._stats_on(values))
+            mean, std = (t.reshape(1, -1, 1) for t in norm.stats_on(values))
             values = values.sub(mean).div_(std)
         return values
 

@@ -63,16 +63,16 @@ class PILBase(LazyImage):
         """
         mode = cls.pixel_mode if mode is None else mode
         if isinstance(fn, Image.Image):
-            return cls._cast(cls._convert(fn, mode, f"image given as {describe(fn)}"))
+            return cls.cast(cls._convert(fn, mode, f"image given as {describe(fn)}"))
         if isinstance(fn, (np.ndarray, torch.Tensor)):
             name = f"image given as {describe(fn)}"
-            return cls._cast(cls._convert(Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(fn), name))), mode, name))
+            return cls.cast(cls._convert(Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(fn), name))), mode, name))
         if not isinstance(fn, (str, PathLike, bytes, bytearray)):
             raise TypeError(f"{cls.__name__}.create takes a file name, Path, bytes, array, tensor or PIL image; received {describe(fn)}")
         is_file = not isinstance(fn, (bytes, bytearray))
 
         def opened():
-            return lazily(cls, fn, mode) or cls._cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
+            return lazily(cls, fn, mode) or cls.cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
 
         return (from_cache(cls, fn, mode, opened, current.cache) if is_file and current.cache is not None else None) or opened()
 
@@ -85,7 +85,7 @@ class PILBase(LazyImage):
         return eight_bit(a, name)
 
     @classmethod
-    def _cast(cls, im):
+    def cast(cls, im):
         "`im` as this class. The pixels are shared, not copied, unless `im` still holds its file."
         if type(im) is cls:
             return im
@@ -96,10 +96,10 @@ class PILBase(LazyImage):
         return new
 
     def _new(self, im):         # through here Pillow makes the results of resize, crop, transpose, rotate, copy ...
-        return self._cast(super()._new(im))
+        return self.cast(super()._new(im))
 
     def transform(self, *args, **kwargs):       # ... and rotate through here
-        return self._cast(super().transform(*args, **kwargs))
+        return self.cast(super().transform(*args, **kwargs))
 
     @property
     def shape(self):
@@ -119,7 +119,7 @@ class PILBase(LazyImage):
         "`changed`, which a torchvision transform made of this image, as this class; as `PILImage` where its mode has changed."
         if not isinstance(changed, Image.Image) or type(changed) is type(self):
             return changed
-        return (type(self) if changed.mode == self.mode else PILImage)._cast(changed)
+        return (type(self) if changed.mode == self.mode else PILImage).cast(changed)
 
     def show(self, ctx=None, title=None, **kwargs):
         "Draw on axes `ctx` (default: a new figure) and return the axes."
@@ -300,7 +300,7 @@ class Normalize(Transform):
         mean, std = _channel_stats(islice(iter(items), self.n_batches), self.axes)
         self.mean, self.std = self._shaped("mean", mean), self._shaped("std", std.clamp_min(1e-7))
 
-    def _stats_on(self, x):
+    def stats_on(self, x):
         if self.mean is None:
             raise RuntimeError("Normalize() has no mean and std yet: they are measured when the DataLoaders are made. "
                                "Outside them write Normalize.from_stats(*imagenet_stats).")
@@ -313,7 +313,7 @@ class Normalize(Transform):
         return self.mean is not None and self.mean.numel() in (1, x.shape[1]) and self.mean.ndim == 4 and self.axes == (0, 2, 3)
 
     def encodes(self, x):
-        mean, std = self._stats_on(x)
+        mean, std = self.stats_on(x)
         if not x.is_floating_point():
             raise TypeError(f"Normalize works on pictures as floats in 0..1; received {describe(x)}. Put IntToFloatTensor() before it "
                             "(ImageBlock does).")
@@ -326,7 +326,7 @@ class Normalize(Transform):
     def decodes(self, x):
         if not isinstance(x, TensorImage) or not x.is_floating_point():
             return x
-        mean, std = self._stats_on(x)
+        mean, std = self.stats_on(x)
         plain = x.as_subclass(torch.Tensor)
         mean, std = _for_one_item(plain, mean, std)
         return TensorImage(plain.mul(std).add_(mean))

@@ -8,8 +8,8 @@ from ..data.coords import (
     COORDS,
     BoundingBoxes,
     KeyPoints,
-    _as_xyxy,
-    _pairs,
+    as_xyxy,
+    boxes_and_labels,
     drop_empty,
     has_area,
     is_scaled,
@@ -91,7 +91,7 @@ class PointScaler(ItemTransform):
         sample = on_canvas(sample)
         if not is_sample(sample):
             return self._scale(sample)
-        for i, j in _pairs(sample):
+        for i, j in boxes_and_labels(sample):
             if j is not None and len(sample[i]) != len(sample[j]):
                 raise ValueError(f"{plural(len(sample[i]), 'box')}, but {plural(len(sample[j]), 'label')}: each box needs a label")
         return drop_empty(like_sample(map(self._scale, sample), sample))
@@ -100,7 +100,7 @@ class PointScaler(ItemTransform):
     def _scale(x):
         if not isinstance(x, COORDS) or is_scaled(x):
             return x
-        plain = scale_coords(_as_xyxy(x), x.canvas_size)
+        plain = scale_coords(as_xyxy(x), x.canvas_size)
         return with_attributes(plain.clamp(-1, 1) if isinstance(x, BoundingBoxes) else plain, x, scaled=True)
 
     def decodes(self, sample):
@@ -108,7 +108,7 @@ class PointScaler(ItemTransform):
             return self._unscale(sample, None)
         size = picture_size(sample)
         parts = [self._unscale(o, size) for o in sample]
-        for i, j in _pairs(parts):
+        for i, j in boxes_and_labels(parts):
             keep = has_area(parts[i])
             for k in (i, j):
                 if k is not None and parts[k].ndim and len(parts[k]) == len(keep):

@@ -16,7 +16,7 @@ from ..core.messages import describe, plural
 from ..core.progress import progress_bar
 from ..data.files import get_image_files, image_extensions
 from ..data.sources.download import download_url, url_name
-from .files.reading import _orientation, open_image, to_mode
+from .files.reading import exif_orientation, open_image, to_mode
 
 __all__ = ["download_images", "get_image_files_sorted", "resize_image", "resize_images"]
 
@@ -111,7 +111,7 @@ def _save(im, file, img_format, kwargs):
 
 def _upright_already(file, mode):
     with Image.open(file) as im:
-        return im.mode == mode and "transparency" not in im.info and _orientation(im) == 1
+        return im.mode == mode and "transparency" not in im.info and exif_orientation(im) == 1
 
 
 def resize_image(file, dest, src=".", max_size=None, n_channels=3, ext=None, img_format=None, resample=Image.Resampling.BILINEAR,

@@ -17,8 +17,7 @@ from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, L1Lo
 from minifast.tabular.learner import tabular_learner
 from minifast.tabular.loaders import TabularDataLoaders
 from minifast.tabular.model import tabular_config
-from minifast.vision.learner import vision_learner
-from minifast.vision.models.unet import unet_learner
+from minifast.vision.learner import unet_learner, vision_learner
 
 N = 96
 

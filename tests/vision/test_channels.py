@@ -16,8 +16,7 @@ from minifast.nn.losses import CrossEntropyLossFlat, MSELossFlat
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.channels import check_channels
 from minifast.vision.images import PILBase, PILImage, PILImageBW
-from minifast.vision.learner import vision_learner
-from minifast.vision.models.unet import unet_learner
+from minifast.vision.learner import unet_learner, vision_learner
 
 
 class PILTransparent(PILBase):

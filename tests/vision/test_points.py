@@ -73,7 +73,7 @@ def test_exact_numbers():
     assert after(Resize((100, 100), "pad"), 1) == [[10, 40], [100, 80]]
     assert after(CropPad((80, 80))) == [[0, 30], [90, 70]]
     assert after(v2.RandomHorizontalFlip(1.0)) == [[90, 20], [0, 60]]
-    turned = {tuple(DihedralItem()._apply((im, p), _drawn(k))[1][0].tolist()) for k in range(8)}
+    turned = {tuple(DihedralItem().map_parts((im, p), _drawn(k))[1][0].tolist()) for k in range(8)}
     assert turned == {(10, 20), (90, 20), (10, 40), (20, 90), (90, 40), (40, 10), (20, 10), (40, 90)}
 
 

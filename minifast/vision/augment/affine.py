@@ -17,9 +17,9 @@ from ...core.messages import describe
 from ...core.seeds import draw_seed, item_rng
 from ...data.coords import COORDS, blank_empty, move_batch, on_canvas
 from ...data.transforms import RandTransform, is_sample
+from ..symmetry import is_symmetry, symmetries
 from .given_draws import check_given, given_values
 from .item import PadMode, image_size, one_of, scaled
-from .symmetry import is_symmetry, symmetries
 
 __all__ = ["AffineWarp", "BatchTransform", "first_image", "fuse_geometry", "identity", "log_uniform"]
 
@@ -45,7 +45,7 @@ class BatchTransform(RandTransform):
         params = self.draw(x, item_rng(draw_seed()) if rng is None else rng, split_idx)
         if params is None:
             return x
-        return self._apply(x, lambda o: self.encodes(o, **params))
+        return self.map_parts(x, lambda o: self.encodes(o, **params))
 
     def pick(self, n, rng, values, neutral, given=None, x=None, called="draw", allowed=None):
         """`n` parameters: `values(k)` draws k of them from `rng`; with probability 1 - p a picture keeps `neutral`.
@@ -215,8 +215,8 @@ class AffineWarp(BatchTransform):
             params["new_size"] = self.size or hw
         return params
 
-    def _apply(self, x, f):
-        return blank_empty(super()._apply(on_canvas(x), f))
+    def map_parts(self, x, f):
+        return blank_empty(super().map_parts(on_canvas(x), f))
 
     def only_moves(self, plain, matrix):
         "Whether batch `plain` through `matrix` means that pixels change places and nothing else."

@@ -65,7 +65,7 @@ def scaled(size, scale):
 
 
 def _like(im, original):
-    return original._cast(im) if isinstance(original, PILBase) and type(im) is not type(original) else im
+    return original.cast(im) if isinstance(original, PILBase) and type(im) is not type(original) else im
 
 
 def _first_image(sample):
@@ -105,14 +105,14 @@ class _Moves(RandTransform):
         "Override: what `encodes` does to a picture of `hw` pixels, as the matrix (2,3) that points follow, and the size it gets."
         raise NotImplementedError
 
-    def _apply(self, x, f):
+    def map_parts(self, x, f):
         if not any(isinstance(o, COORDS) for o in (x if is_sample(x) else (x,))):
-            return super()._apply(x, f)
+            return super().map_parts(x, f)
         params = getattr(f, "keywords", {})         # `f` is `encodes` with what was drawn
 
         def one(o):
             return move_item(o, *self.moves(o.canvas_size, **params)) if isinstance(o, COORDS) else f(o)
-        return blank_empty(super()._apply(on_canvas(x), one))
+        return blank_empty(super().map_parts(on_canvas(x), one))
 
 
 class _ItemTransform(_Moves):

@@ -98,4 +98,4 @@ def _whole_from_cache(cls, key, found, opened, cache):
         if im.mode == "L":
             cache.put(key, pixels_of(im), im.size)
         return im
-    return cls._cast(Image.fromarray(np.squeeze(found[0], 2)).copy())
+    return cls.cast(Image.fromarray(np.squeeze(found[0], 2)).copy())

@@ -57,7 +57,7 @@ def why(source, error):
     return f"the picture is damaged or of a kind that Pillow cannot read ({text})"
 
 
-def _orientation(im):
+def exif_orientation(im):
     "The EXIF orientation, 1 to 8. EXIF data too broken to read says nothing: the picture itself may be fine."
     try:
         return im.getexif().get(_ORIENTATION_TAG, 1)
@@ -78,7 +78,7 @@ def open_image(source):
         raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
     try:
         im.load()
-        turn = UPRIGHT.get(_orientation(im))
+        turn = UPRIGHT.get(exif_orientation(im))
         # transpose and copy return a plain Image, which no longer holds the file
         return im.copy() if turn is None else im.transpose(turn)
     except Exception as e:

@@ -1,4 +1,4 @@
-"""U-Net on any body: `DynamicUnet`, and `unet_learner`, which trains one to label every pixel.
+"""A U-Net on any body: `DynamicUnet`.
 
 After Ronneberger et al. 2015 (https://arxiv.org/abs/1505.04597): the body makes ever smaller maps, the decoder doubles their size step by
 step, and at each size takes in what the body had there. Upsampling is by pixel shuffle without checkerboard
@@ -16,12 +16,10 @@ from ...nn.init import apply_init
 from ...nn.resblock import ResBlock
 from ...core.messages import describe, plural
 from ...nn.model_info import eval_mode
-from ...optim.optimizers import Adam
 from .backbones import create_body
-from .heads import calm_before_range, start_head_at
-from ..learner import build_learner, mean_target
+from .heads import calm_before_range
 
-__all__ = ["DynamicUnet", "UnetBlock", "create_unet_model", "unet_learner"]
+__all__ = ["DynamicUnet", "UnetBlock", "create_unet_model"]
 
 
 class UnetBlock(nn.Module):
@@ -223,33 +221,3 @@ def create_unet_model(arch, n_out, img_size, pretrained=True, weights=None, cut=
     "A `DynamicUnet` on the body of `arch` for pictures of `img_size`. See `create_body`; unet_args: of `DynamicUnet`."
     body = create_body(arch, n_in, pretrained, cut, weights)
     return DynamicUnet(body, n_out, img_size, n_in=n_in, **unet_args)
-
-
-def _image_size(dls):
-    batch = dls.one_batch()
-    x = batch[0] if isinstance(batch, (tuple, list)) else batch
-    if not isinstance(x, torch.Tensor) or x.ndim != 4:
-        raise ValueError(f"unet_learner needs batches whose first element is pictures (B,C,H,W); received {describe(x)}")
-    return tuple(x.shape[-2:])
-
-
-def unet_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weights=None, loss_func=None, opt_func=Adam, lr=1e-3,
-                 splitter=None, cbs=None, metrics=None, path=None, model_dir="models", wd=None, wd_bn_bias=False, train_bn=True,
-                 moms=(0.95, 0.85, 0.95), cut=None, blur=False, blur_final=True, self_attention=False, y_range=None, last_cross=True,
-                 bottle=False, act_cls=nn.ReLU, init=nn.init.kaiming_normal_, norm_type=None, n_in=3):
-    """A `Learner` on `dls` with a `DynamicUnet` on the body of `arch`: a prediction for every pixel. If pretrained, the body starts frozen.
-
-    n_out: channels of the result, default: what `dls` says, the number of codes. normalize, pretrained, weights, cut and the arguments
-    of `Learner`: as for `vision_learner`. With y_range the model begins with predicting the mean target of a training batch. The rest: see
-    `DynamicUnet`.
-    """
-    def make(n_out, pretrained):
-        model = create_unet_model(arch, n_out, _image_size(dls), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, blur=blur,
-                                  blur_final=blur_final, self_attention=self_attention, y_range=y_range, last_cross=last_cross,
-                                  bottle=bottle, act_cls=act_cls, init=init, norm_type=norm_type)
-        if y_range is not None and init is not None and (mean := mean_target(dls, n_out, maps=True)) is not None:
-            start_head_at(model[-1], mean)
-        return model
-    return build_learner("unet_learner", make, dls, arch, normalize, n_out, pretrained, weights, cut, n_in, splitter, loss_func=loss_func,
-                         opt_func=opt_func, lr=lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias,
-                         train_bn=train_bn, moms=moms)

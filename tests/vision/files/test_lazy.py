@@ -181,7 +181,7 @@ def test_close_to_a_full_decode(file, decoder, tfm, limit, split_idx):
     "Mean absolute difference, in levels of 255, to Pillow's resize of the fully decoded picture; nothing is out of place."
     for i in range(4):
         lazily = tfm((PILImage.create(file),), split_idx, item_rng(i))[0]
-        full = PILImage._cast(Image.open(file).convert("RGB"))
+        full = PILImage.cast(Image.open(file).convert("RGB"))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lazy, "_MODES", {})
             expected = tfm((full,), split_idx, item_rng(i))[0]
@@ -192,7 +192,7 @@ def test_close_to_a_full_decode(file, decoder, tfm, limit, split_idx):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turns_and_crops_together(tmp_path, orientation):
     file, upright = oriented(tmp_path, orientation)
-    upright = PILImage._cast(upright)
+    upright = PILImage.cast(upright)
     for i in range(12):
         lazily, eagerly = PILImage.create(file), upright
         for tfm in (DihedralItem(), FlipItem(1.0), RandomCrop((90, 120)), DihedralItem()):

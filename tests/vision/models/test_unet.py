@@ -20,7 +20,8 @@ from minifast.vision.augment.item import Resize
 from minifast.vision.images import Normalize
 from minifast.vision.loaders import SegmentationDataLoaders
 from minifast.vision.models.backbones import arch_meta, create_body
-from minifast.vision.models.unet import DynamicUnet, UnetBlock, create_unet_model, unet_learner
+from minifast.vision.learner import unet_learner
+from minifast.vision.models.unet import DynamicUnet, UnetBlock, create_unet_model
 
 
 def small_body():
