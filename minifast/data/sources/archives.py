@@ -1,11 +1,10 @@
 """Unpacking archives that came from elsewhere: only plain files and folders, only inside the target, only up to a stated size.
 
-Formats are told by content, not by name: tar (plain, gzip, bzip2, xz), zip, one gzipped file; and, by name, one plain data file.
+The format is told by content, not by name: tar (plain, gzip, bzip2, xz), zip, one gzipped file; and, by name, one plain data file.
 """
 import bz2
 import gzip
 import lzma
-import os
 import re
 import shutil
 import stat
@@ -14,15 +13,18 @@ import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from ...core.messages import describe
+from ...core.types import PathLike
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".txz", ".tar", ".zip", ".gz", ".bz2", ".xz")
 PLAIN_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
-_CHUNK = 1 << 20
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _HEADER_BUDGET = 4 << 20          # bytes of tar headers and padding between the data of two members
-_MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
 class ArchiveError(ValueError):
@@ -41,7 +43,7 @@ class Limits:
     ratio_from: int = 256 * 2**20
 
 
-def dataset_name(filename):
+def dataset_name(filename: str) -> str:
     "`'imagenette2-160.tgz'` -> `'imagenette2-160'`: the folder name for what is in an archive or data file."
     for suffix in (*ARCHIVE_SUFFIXES, *PLAIN_SUFFIXES):
         if filename.lower().endswith(suffix) and len(filename) > len(suffix):
@@ -50,7 +52,7 @@ def dataset_name(filename):
     return filename
 
 
-def safe_parts(name):
+def safe_parts(name: str) -> list[str]:
     "The parts of an archive member's name; `ArchiveError` unless it is a relative path that stays below the target folder."
     parts = [p for p in re.split(r"[\\/]" if "\\" in name else "/", name) if p not in ("", ".")]
     if not name or "\0" in name:
@@ -59,15 +61,13 @@ def safe_parts(name):
         raise ArchiveError(f"it holds the absolute path {name!r}; only paths below the target folder are unpacked")
     if ".." in parts:
         raise ArchiveError(f"it holds {name!r}, which leads out of the target folder")
-    if os.name == "nt" and any(":" in p for p in parts):
-        raise ArchiveError(f"it holds {name!r}; ':' cannot be part of a file name here")
     return parts
 
 
-def unpack_archive(archive, dest, limits=None):
+def unpack_archive(archive: PathLike, dest: PathLike, limits: Limits | None = None) -> Path:
     """Unpack `archive` into the new folder `dest` and return it; an existing `dest` is replaced.
 
-    A single folder at the top of the archive becomes `dest`. Everything is unpacked into a fresh folder beside `dest` first and
+    A single folder at the top of the archive becomes `dest`. Everything is unpacked into a temporary folder beside `dest` first and
     renamed at the end, so `dest` is never half filled. Raises `ArchiveError`, naming the member, for paths that lead elsewhere,
     links, devices, encrypted or damaged content, and for anything beyond `limits` (default `Limits()`).
     """
@@ -86,7 +86,7 @@ def unpack_archive(archive, dest, limits=None):
         if dest.exists():
             dest.rename(work / "replaced")
         top.rename(dest)
-    except (ArchiveError, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as e:
+    except (ArchiveError, *_DAMAGE) as e:
         reason = str(e) if isinstance(e, ArchiveError) else f"it is damaged or incomplete ({e})"
         raise ArchiveError(f"cannot unpack {archive}: {reason}") from e
     finally:
@@ -94,8 +94,55 @@ def unpack_archive(archive, dest, limits=None):
     return dest
 
 
-def _read(archive, out):
-    "Send every member of `archive` to the writer `out`."
+class _Writer:
+    "Creates files and folders below `top`, and holds what is unpacked to the limits."
+
+    def __init__(self, top: Path, archive: Path, limits: Limits):
+        self.top, self.limits = top, limits
+        self.archive_size = max(1, archive.stat().st_size)
+        self.n_members = self.n_bytes = 0
+
+    def count_bytes(self, n: int) -> None:
+        self.n_bytes += n
+        if self.n_bytes > self.limits.total:
+            raise ArchiveError(f"it unpacks to more than {self.limits.total:,} bytes")
+        if self.n_bytes > max(self.limits.ratio_from, self.limits.ratio * self.archive_size):
+            raise ArchiveError(f"it unpacks to more than {self.limits.ratio:g} times its size of {self.archive_size:,} bytes, "
+                               "as a decompression bomb does")
+
+    def add(self, name: str, source: Any = None) -> None:
+        "Create the file `name` with the bytes of the stream `source`, or without one the folder `name`."
+        path = self.top.joinpath(*safe_parts(name))
+        self.n_members += 1
+        if self.n_members > self.limits.members:
+            raise ArchiveError(f"it has more than {self.limits.members:,} members")
+        try:
+            (path if source is None else path.parent).mkdir(parents=True, exist_ok=True)
+            if source is not None:
+                with open(path, "xb") as f:
+                    shutil.copyfileobj(source, f)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as e:
+            raise ArchiveError(f"it holds {name!r} twice, or a file and a folder of that name "
+                               "(names that differ in case only count as the same on some disks)") from e
+
+
+class _Counted:
+    "A stream of unpacked bytes, which are counted as they are read. budget: how many may come, for the headers of a tar."
+
+    def __init__(self, file: Any, out: _Writer, budget: float = inf):
+        self.file, self.out, self.budget = file, out, budget
+
+    def read(self, n: int = -1) -> bytes:
+        data = self.file.read(n)
+        self.out.count_bytes(len(data))
+        self.budget -= len(data)
+        if self.budget < 0:
+            raise ArchiveError(f"it has more than {_HEADER_BUDGET:,} bytes of headers for one member")
+        return data
+
+
+def _read(archive: Path, out: _Writer) -> None:
+    "Give every member of `archive` to the writer `out`."
     with open(archive, "rb") as f:
         head = f.read(512)
     if not head:
@@ -105,98 +152,26 @@ def _read(archive, out):
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         _read_zip(archive, out)
         return
-    opener = next((o for magic, o in _MAGIC.items() if head.startswith(magic)), open)
-    if _is_tar(archive, opener):
-        _read_tar(archive, opener, out)
-    elif opener is not open and not _named_tar(archive):
-        stem = re.sub(r"\.(gz|bz2|xz)$", "", archive.name, flags=re.IGNORECASE)
-        with opener(archive, "rb") as f:
-            out.file([stem], f)
-    elif archive.suffix.lower() in PLAIN_SUFFIXES:
-        with open(archive, "rb") as f:
-            out.file([archive.name], f)
-    else:
+    opener = next((o for magic, o in _OPENERS.items() if head.startswith(magic)), open)
+    with opener(archive, "rb") as f:
+        is_tar = _is_tar(f.read(512))
+    packed_alone = opener is not open and not re.search(r"\.(tar|tgz|tbz2|txz)(\.|$)", archive.name, re.IGNORECASE)
+    if not (is_tar or packed_alone or archive.suffix.lower() in PLAIN_SUFFIXES):
         raise ArchiveError(f"it is no tar, zip or gz archive (it begins with {describe(head[:16])}), and no "
                            f"{', '.join(PLAIN_SUFFIXES)} file by its name")
-
-
-def _named_tar(archive):
-    return re.search(r"\.(tar|tgz|tbz2|txz)(\.|$)", archive.name, re.IGNORECASE) is not None
-
-
-def _is_tar(archive, opener):
     with opener(archive, "rb") as f:
-        block = f.read(512)
-    if not any(block):
-        return len(block) == 512 and _named_tar(archive)       # an empty tar
-    try:
+        if is_tar:
+            _read_tar(_Counted(f, out, _HEADER_BUDGET), out)
+        else:
+            out.add(archive.stem if packed_alone else archive.name, _Counted(f, out))
+
+
+def _is_tar(block: bytes) -> bool:
+    try:                                             # not `tarfile.is_tarfile`, which reads headers of any size
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        return False
+        return not any(block)                        # an empty tar
     return True
-
-
-class _Writer:
-    "Creates files and folders below `top`, and counts."
-
-    def __init__(self, top, archive, limits):
-        self.top, self.limits = top, limits
-        self.root = os.path.realpath(top)
-        self.archive_size = max(1, archive.stat().st_size)
-        self.members = self.total = 0
-
-    def count_member(self):
-        self.members += 1
-        if self.members > self.limits.members:
-            raise ArchiveError(f"it has more than {self.limits.members:,} members")
-
-    def count_bytes(self, n):
-        "Called before `n` more bytes are unpacked."
-        self.total += n
-        if self.total > self.limits.total:
-            raise ArchiveError(f"it unpacks to more than {self.limits.total:,} bytes")
-        if self.total > self.limits.ratio_from and self.total > self.limits.ratio * self.archive_size:
-            raise ArchiveError(f"it unpacks to more than {self.limits.ratio:g} times its size of {self.archive_size:,} bytes, "
-                               "as a decompression bomb does")
-
-    def place(self, parts):
-        "The path for `parts`, its parent folder made and found, on the disk as it is now, to lie below the target."
-        path = self.top.joinpath(*parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        real = os.path.realpath(path.parent)
-        if real != self.root and not real.startswith(self.root + os.sep):
-            raise ArchiveError(f"it holds {'/'.join(parts)!r}, which leads out of the target folder")
-        return path
-
-    def folder(self, parts):
-        self.count_member()
-        if parts:
-            self.place(parts).mkdir(exist_ok=True)
-
-    def file(self, parts, source, size=None):
-        "Copy `source` to `parts`; a declared `size` is held to exactly."
-        self.count_member()
-        name = "/".join(parts)
-        if not parts:
-            raise ArchiveError("it holds a file without a name")
-        if size is not None:
-            if size < 0:
-                raise ArchiveError(f"it gives {name!r} a size of {size}")
-            self.count_bytes(size)
-        try:
-            with open(self.place(parts), "xb") as f:
-                left = size
-                while chunk := source.read(_CHUNK if left is None else min(_CHUNK, left)):
-                    if left is None:
-                        self.count_bytes(len(chunk))
-                    else:
-                        left -= len(chunk)
-                    f.write(chunk)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as e:
-            raise ArchiveError(f"it holds {name!r} twice, or a file and a folder of that name "
-                               "(names that differ in case only count as the same on some disks)") from e
-        if left:
-            raise ArchiveError(f"it ends in the middle of {name!r}: {left:,} of {size:,} bytes are missing")
 
 
 class _StrictTarInfo(tarfile.TarInfo):
@@ -204,73 +179,50 @@ class _StrictTarInfo(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf, encoding, errors):
-        if len(buf) == 512 and not any(buf):
-            return super().frombuf(buf, encoding, errors)      # the end marker
         try:
             return super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as e:
+            if len(buf) == 512 and not any(buf):     # the end marker
+                raise
             raise ArchiveError(f"it is damaged or incomplete ({e})") from e
 
 
-class _Metered:
-    "A stream that yields at most `budget` more bytes, so that neither headers nor padding can expand without end."
-
-    def __init__(self, file):
-        self.file, self.budget = file, _HEADER_BUDGET
-
-    def read(self, n):
-        data = self.file.read(n)
-        self.budget -= len(data)
-        if self.budget < 0:
-            raise ArchiveError(f"it has more than {_HEADER_BUDGET:,} bytes of headers for one member")
-        return data
-
-
-def _read_tar(archive, opener, out):
-    with opener(archive, "rb") as raw:
-        stream = _Metered(raw)
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()                  # tarfile would keep every header
-                parts = safe_parts(member.name)
-                if member.isdir():
-                    out.folder(parts)
-                elif member.isreg() and not member.issparse():
-                    stream.budget = _HEADER_BUDGET + member.size
-                    out.file(parts, tar.extractfile(member), member.size)
-                else:
-                    raise ArchiveError(f"it holds {member.name!r}, a {_tar_kind(member)}; only plain files and folders are unpacked")
-                stream.budget = _HEADER_BUDGET
-        while rest := raw.read(_CHUNK):              # the checksum at the end of a compressed stream is only checked there
-            out.count_bytes(len(rest))
+def _read_tar(stream: _Counted, out: _Writer) -> None:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as tar:      # type: ignore[call-overload]  # it only reads
+        while (member := tar.next()) is not None:
+            tar.members.clear()                      # tarfile would keep every header
+            if not (member.isdir() or member.isreg()) or member.issparse():
+                raise ArchiveError(f"it holds {member.name!r}, a {_tar_kind(member)}; only plain files and folders are unpacked")
+            stream.budget = _HEADER_BUDGET + member.size
+            out.add(member.name, None if member.isdir() else tar.extractfile(member))
+            stream.budget = _HEADER_BUDGET
+    stream.budget = inf
+    while stream.read(1 << 20):                      # the checksum at the end of a compressed stream is only checked there
+        pass
 
 
-def _tar_kind(member):
+def _tar_kind(member: tarfile.TarInfo) -> str:
     kinds = {"issym": "symbolic link", "islnk": "hard link", "ischr": "character device", "isblk": "block device", "isfifo": "named pipe",
              "issparse": "sparse file"}
     return next((words for test, words in kinds.items() if getattr(member, test)()), f"member of type {member.type!r}")
 
 
-def _read_zip(archive, out):
+def _read_zip(archive: Path, out: _Writer) -> None:
     with zipfile.ZipFile(archive) as z:
-        infos = z.infolist()
-        if len(infos) > out.limits.members:
-            raise ArchiveError(f"it has more than {out.limits.members:,} members")
-        for info in infos:
-            parts = safe_parts(info.filename)
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if parts[:1] == ["__MACOSX"]:            # resource forks that macOS adds beside the real content
+        for info in z.infolist():
+            if safe_parts(info.filename)[:1] == ["__MACOSX"]:            # resource forks that macOS adds beside the real content
                 continue
+            kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 what = "symbolic link" if kind == stat.S_IFLNK else "special file"
                 raise ArchiveError(f"it holds {info.filename!r}, a {what}; only plain files and folders are unpacked")
             if info.flag_bits & 1:
                 raise ArchiveError(f"its member {info.filename!r} is encrypted; unpack it by hand")
             if info.is_dir():
-                out.folder(parts)
+                out.add(info.filename)
                 continue
             try:
                 with z.open(info) as f:
-                    out.file(parts, f, info.file_size)
+                    out.add(info.filename, _Counted(f, out))
             except NotImplementedError as e:
                 raise ArchiveError(f"its member {info.filename!r} is compressed in a way that zipfile cannot read ({e})") from e

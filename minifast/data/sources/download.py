@@ -1,44 +1,63 @@
-"""Downloads that survive a dropped line, never leave half a file under the final name, and are checked.
+"""Downloads that survive a dropped connection, never leave half a file under the final name, and are checked.
 
-While a download is on its way there are `NAME.part` and `NAME.part.json` beside its destination (what came so far, and of what), and
-`NAME.lock`, which keeps other processes waiting.
+While a download is running, `NAME.part` and `NAME.part.json` lie beside its destination: the bytes that have arrived, and of which
+version of which file they are.
 """
 import hashlib
 import http.client
 import json
 import os
 import re
+import tempfile
 import time
 import urllib.error
 import urllib.request
-import uuid
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from math import ceil
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from filelock import FileLock
+
 from ... import __version__
-from ...core.progress import choose_display
-from .file_lock import file_lock
+from ...core.progress import PlainDisplay, choose_display
+from ...core.types import PathLike
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _BLOCK = 1 << 16
-_TRY_AGAIN = (408, 429, 500, 502, 503, 504)
+_RETRY_CODES = (408, 429, 500, 502, 503, 504)
 
 
 class DownloadError(OSError):
-    "A file could not be fetched, or is not the file that was asked for."
+    "A file could not be downloaded, or is not the file that was asked for."
 
 
-def url_name(url):
+def url_name(url: str) -> str:
     "The file name a URL ends with; `ValueError` when it has none."
     name = unquote(PurePosixPath(urlsplit(url).path).name)
-    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+    if name in ("", ".", "..") or re.search(r"[/\\\0]", name):
         raise ValueError(f"{url} does not end with a file name; say where to put it: dest='...'")
     return name
 
 
-def sha256_of(file):
+def check_url(url: str) -> None:
+    "`ValueError` for anything but https, or http to this machine."
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in _LOCAL:
+        raise ValueError(f"{url} is not encrypted, so what arrives could be anything; use https:// (http:// is for localhost only)")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"cannot download {url!r}: a URL begins with https://")
+
+
+def check_sha256(sha256: str | None) -> str | None:
+    "`sha256` in lower case; `ValueError` unless it is one (or None)."
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ValueError(f"sha256={sha256!r} is not a sha256: that has 64 hexadecimal digits")
+    return sha256 and sha256.lower()
+
+
+def sha256_of(file: PathLike) -> str:
     "The sha256 of a file's content, as 64 hexadecimal digits."
     digest = hashlib.sha256()
     with open(file, "rb") as f:
@@ -47,255 +66,175 @@ def sha256_of(file):
     return digest.hexdigest()
 
 
-def download_url(url, dest=None, show_progress=True, timeout=10.0, sha256=None):
-    """Download `url` to `dest` (a file, or a folder to put it in; default: the working folder) and return the path.
+def file_lock(target: Path, folder: Path | None = None) -> FileLock:
+    """A lock for work on `target`: `with file_lock(target): ...` waits until no other process or thread holds it.
 
-    The file appears under its name only when it is complete. A download that was cut off goes on where it stopped if the server
-    can do that and its file is still the same one. With `sha256` a file that is already there with that hash is kept, and one that
-    arrives with another hash is fetched a second time, then refused. `timeout` is in seconds, for connecting and for any silence.
-    Raises `DownloadError` naming the URL and the reason.
+    The lock file stays where it is, since removing it could let two in. It lies in `folder`: by default the folder for temporary
+    files, so that the lock holds among the processes of this machine.
+    """
+    if folder is None:
+        user = os.getuid() if hasattr(os, "getuid") else ""
+        key = hashlib.sha256(f"{user}:{target.resolve()}".encode()).hexdigest()[:24]
+        return FileLock(Path(tempfile.gettempdir()) / f"minifast-{key}.lock")
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{target.name}.lock")
+
+
+def download_url(url: str, dest: PathLike | None = None, show_progress: bool = True, timeout: float = 10.0,
+                 sha256: str | None = None) -> Path:
+    """Download `url` and return the path of the file, which appears under its name only when it is complete.
+
+    A download that was cut off continues where it stopped if the server supports that and its file is still the same one.
+
+    Args:
+        url: an address that begins with https://; http:// is for this machine only.
+        dest: a file, or an existing folder to put it in; default: the working folder.
+        show_progress: draw a progress bar on a terminal or in a notebook.
+        timeout: seconds, for connecting and for any silence.
+        sha256: what the file must have as its hash. A file that is already there and has it is kept; one that arrives with another
+            is downloaded a second time, then refused.
+
+    Raises:
+        DownloadError: names the URL and the reason.
+        ValueError: the URL is not encrypted or has no file name, or `sha256` is not one.
     """
     dest = Path(dest or ".").expanduser()
     if dest.is_dir():
         dest = dest / url_name(url)
     check_url(url)
-    sha256 = _check_sha256(sha256)
+    sha256 = check_sha256(sha256)
     dest.parent.mkdir(parents=True, exist_ok=True)
     with file_lock(dest):
         if sha256 is None or not dest.is_file() or sha256_of(dest) != sha256:
-            _download(url, dest, show_progress, timeout, sha256)
+            fetch(url, dest, show_progress, timeout, sha256)
     return dest
 
 
-def cached_download(url, dest, show_progress=True, timeout=10.0, sha256=None, force=False):
-    """`dest`, downloaded from `url` unless it is there already and sound; what came is recorded in `dest` + `.json`.
-
-    Sound means: downloaded from this URL, and with the hash asked for, or else the one recorded. A file put there by hand has no
-    record and is taken for what it is called.
-    """
+def fetch(url: str, dest: Path, show_progress: bool = False, timeout: float = 10.0, sha256: str | None = None) -> str:
+    "Download `url` to the file `dest`, see `download_url`, and return its sha256. The caller sees to it that nobody else does the same."
     check_url(url)
-    sha256 = _check_sha256(sha256)
-    if not force and _is_sound(url, dest, sha256):
-        return dest
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    with file_lock(dest):
-        if force or not _is_sound(url, dest, sha256):
-            write_record(dest, _download(url, dest, show_progress, timeout, sha256))
-    return dest
-
-
-def record_file(file):
-    return file.with_name(file.name + ".json")
-
-
-def read_record(file):
-    "What is recorded about a downloaded file: url, size, sha256, by_hand; an empty dict without a (readable) record."
-    try:
-        record = json.loads(record_file(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def write_record(file, record):
-    temp = record_file(file).with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temp.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        os.replace(temp, record_file(file))
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
-
-
-def _is_sound(url, file, sha256):
-    if not file.is_file():
-        return False
-    record = read_record(file)
-    if record.get("url", url) != url:              # another file of the same name
-        return False
-    if record and sha256 is None and file.stat().st_size != record.get("size"):
-        return False
-    digest = sha256_of(file)
-    if digest != (sha256 or record.get("sha256", digest)):
-        return False
-    if record.get("sha256") != digest:
-        with suppress(OSError):                    # in a read-only folder the file is as good without a record
-            write_record(file, {"url": url, "size": file.stat().st_size, "sha256": digest, "by_hand": True})
-    return True
-
-
-def check_url(url):
-    "`ValueError` for anything but https, or http to this machine."
-    parts = urlsplit(url)
-    if (parts.scheme == "https" and parts.hostname) or (parts.scheme == "http" and parts.hostname in _LOCAL):
-        return
-    if parts.scheme == "http":
-        raise ValueError(f"{url} is not encrypted, so what arrives could be anything; use https:// (http:// is for localhost only)")
-    raise ValueError(f"cannot download {url!r}: a URL begins with https://")
-
-
-def _check_sha256(sha256):
-    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise ValueError(f"sha256={sha256!r} is not a sha256: that has 64 hexadecimal digits")
-    return sha256 and sha256.lower()
-
-
-def _download(url, dest, show, timeout, sha256):
-    "Fetch `url`, check it, put it in place; returns its record. The caller holds the lock."
     part = _Part(dest, url, any_version=sha256 is not None)
-    digests = []
     for _ in range(2):
-        _fetch(url, part, show, timeout)
-        digests.append(sha256_of(part.file))
-        if sha256 in (None, digests[-1]):
-            break
+        _complete(part, show_progress, timeout)
+        digest = sha256_of(part.file)
+        if sha256 in (None, digest):
+            os.replace(part.file, dest)
+            part.discard()
+            return digest
         part.discard()
-    else:
-        raise DownloadError(f"{url} has sha256 {digests[-1]}, but {sha256} was asked for; it was downloaded twice and discarded. Either "
-                            "the file was changed at its source, or sha256= is that of another file.")
-    record = {"url": url, "size": part.file.stat().st_size, "sha256": digests[-1]}
-    os.replace(part.file, dest)
-    part.discard()
-    return record
+    raise DownloadError(f"{url} has sha256 {digest}, but {sha256} was asked for; it was downloaded twice and discarded. Either the file "
+                        "was changed at its source, or sha256= is that of another file.")
 
 
 class _Part:
-    "The unfinished file, and the version of the remote file that its bytes belong to."
+    "The unfinished file, and which version of the remote file its bytes belong to."
 
-    def __init__(self, dest, url, any_version):
-        self.file, self.info = dest.with_name(dest.name + ".part"), dest.with_name(dest.name + ".part.json")
+    def __init__(self, dest: Path, url: str, any_version: bool):
+        self.file, self.info = dest.with_name(f"{dest.name}.part"), dest.with_name(f"{dest.name}.part.json")
         self.name, self.url, self.any_version = dest.name, url, any_version
         self.version = self.total = None
-        try:
+        with suppress(OSError, ValueError, KeyError, TypeError):
             info = json.loads(self.info.read_text(encoding="utf-8"))
-            if info["url"] == url and self.file.is_file():
+            if info["url"] == url:
                 self.version, self.total = info["version"], info["total"]
                 return
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
         self.discard()
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self.file.stat().st_size if self.file.is_file() else 0
 
     @property
-    def complete(self):
-        return self.total is not None and self.size == self.total
+    def is_complete(self) -> bool:
+        return self.size == self.total
 
-    def resume_headers(self):
-        """Headers that ask for the rest. Without a version to hold the server to, only a file whose hash will be checked is
-        resumed: otherwise two versions could be glued together."""
-        if self.size and (self.version or self.any_version):
-            return {"Range": f"bytes={self.size}-", **({"If-Range": self.version} if self.version else {})}
-        return {}
+    def headers(self) -> dict[str, str]:
+        """What to ask for: the rest of the file, or all of it.
 
-    def begin(self, version, total):
-        "A new download of this version and size: what came before is void."
+        Without a version to hold the server to, only a file whose hash will be checked is resumed: otherwise two versions could end
+        up in one file.
+        """
+        if not self.size or not (self.version or self.any_version):
+            return {}
+        return {"Range": f"bytes={self.size}-"} | ({"If-Range": self.version} if self.version else {})
+
+    def begin(self, version: str | None, total: int | None) -> None:
+        "Start a new download of this version and size, without what came before."
         self.discard()
         self.version, self.total = version, total
         self.info.write_text(json.dumps({"url": self.url, "version": version, "total": total}), encoding="utf-8")
 
-    def discard(self):
+    def discard(self) -> None:
         self.version = self.total = None
         self.info.unlink(missing_ok=True)
         self.file.unlink(missing_ok=True)
 
 
-def _fetch(url, part, show, timeout):
-    "Attempts until `part` is complete; gives up when three in a row bring nothing new, at once when there is no connection."
-    best, failures, reached = part.size, 0, False
-    while not part.complete:
+def _complete(part: _Part, show: bool, timeout: float) -> None:
+    "Request until `part` is complete; give up after three requests in a row that bring nothing new, or when there is no connection."
+    best = failures = 0
+    while not part.is_complete:
+        error: Exception | None = None
         try:
-            _attempt(url, part, show, timeout)
-            reached, reason = True, "the connection was closed before the file was complete"
-        except urllib.error.HTTPError as e:
-            e.close()
-            reached, reason = True, f"the server answered {e.code} {e.reason}"
-            if e.code == 416 and part.size:        # the file has no such range: it is not the one that was begun
+            _request(part, show, timeout)
+            reason = "the connection was closed before the file was complete"
+        except DownloadError:
+            raise
+        except (OSError, http.client.HTTPException) as e:
+            error, cause = e, getattr(e, "reason", e)
+            reason = f"nothing came for {timeout:g} s" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__
+        is_final = False
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+            reason = f"the server answered {error.code} {error.reason}"
+            if error.code == 416:                       # the file has no such range: it is not the one that was begun
                 part.discard()
-            elif e.code not in _TRY_AGAIN:
-                raise DownloadError(f"could not download {url}: {reason}") from e
-        except _LineError as e:
-            reached, reason = reached or e.reached, str(e)
+            is_final = error.code not in (416, *_RETRY_CODES)
+        elif isinstance(error, urllib.error.URLError):  # no connection, not even once
+            is_final = not best
         failures = 0 if part.size > best else failures + 1
         best = max(best, part.size)
-        if part.complete:
-            return
-        if failures >= (3 if reached else 1):
-            raise DownloadError(f"could not download {url}: {reason}")
-        time.sleep(0.2 * 2**failures)
+        if not part.is_complete:
+            if is_final or failures == 3:
+                raise DownloadError(f"could not download {part.url}: {reason}") from error
+            time.sleep(0.2 * 2**failures)
 
 
-class _LineError(Exception):
-    "The network failed (not the disk, not the server's answer); `reached`: after the answer had begun."
-
-    def __init__(self, error, reached, timeout):
-        cause = getattr(error, "reason", None) or error
-        super().__init__(f"nothing came for {timeout:g} s" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__)
-        self.reached = reached
-
-
-@contextmanager
-def _network(timeout, reached):
-    try:
-        yield
-    except (urllib.error.HTTPError, DownloadError):
-        raise
-    except (OSError, http.client.HTTPException) as e:
-        raise _LineError(e, reached, timeout) from e
-
-
-def _attempt(url, part, show, timeout):
-    "One request: adds what arrives to the part file."
-    headers = {"User-Agent": f"minifast/{__version__}", "Accept-Encoding": "identity", **part.resume_headers()}
-    with _network(timeout, False):
-        response = _opener(url).open(urllib.request.Request(url, headers=headers), timeout=timeout)
-    with response as r:
+def _request(part: _Part, show: bool, timeout: float) -> None:
+    "One request: append what arrives to the part file."
+    headers = {"User-Agent": f"minifast/{__version__}", "Accept-Encoding": "identity", **part.headers()}
+    with _opener(part.url).open(urllib.request.Request(part.url, headers=headers), timeout=timeout) as r:
         version = r.headers.get("ETag")
         if version is None or version.startswith("W/"):          # only a strong validator vouches for every byte
             version = r.headers.get("Last-Modified")
-        if r.status == 206:
-            if not _continues(r, version, part):
-                part.discard()
-                return
-        else:
-            length = r.headers.get("Content-Length", "")
-            part.begin(version, int(length) if length.isdigit() else None)
-        _copy(r, part, show, timeout)
-    # without an announced length the end is what the chunked encoding, or the end of the connection, says it is
-    part.total = part.size if part.total is None else part.total
+        length = r.headers.get("Content-Length")
+        if r.status != 206:
+            part.begin(version, None if length is None else int(length))
+        elif not _is_the_rest(r.headers.get("Content-Range", ""), version, part):
+            part.discard()
+            return
+        _append(r, part, show)
+    if part.total is None:          # the chunked encoding, or the end of the connection, says where the file ends
+        part.total = part.size
 
 
-def _continues(r, version, part):
+def _is_the_rest(content_range: str, version: str | None, part: _Part) -> bool:
     "Whether a partial answer begins where the part file ends, in the same version of the same file."
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", r.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != part.size or (part.version and version and version != part.version):
-        return False
-    if part.total is None and found[2] != "*":
-        part.total = int(found[2])
-    return found[2] in ("*", str(part.total))
+    start, _, total = content_range.partition("/")
+    same_version = not (part.version and version) or part.version == version
+    return start.startswith(f"bytes {part.size}-") and total in ("*", str(part.total)) and same_version
 
 
-def _copy(r, part, show, timeout):
-    display = choose_display() if show and part.total else None
-    kilo = ceil((part.total or 0) / 1000)
-    advance = display.open_bar("", 0, kilo, lambda: f"kB of {part.name}") if display else None
+def _append(response: Any, part: _Part, show: bool) -> None:
+    display = choose_display() if show and part.total else PlainDisplay()         # which draws no bar
+    advance = display.open_bar("", 0, ceil((part.total or 0) / 1000), lambda: f"kB of {part.name}")
     try:
         with open(part.file, "ab") as f:
-            done = f.tell()
-            while part.total is None or done < part.total:
-                with _network(timeout, True):
-                    chunk = r.read1(_BLOCK if part.total is None else min(_BLOCK, part.total - done))
-                if not chunk:
-                    return
+            while chunk := response.read1(_BLOCK):
                 f.write(chunk)
-                done += len(chunk)
-                if advance:
-                    advance(done // 1000)
+                advance(f.tell() // 1000)
     finally:
-        if display:
-            display.close_bar()
+        display.close_bar()
 
 
 class _SafeRedirect(urllib.request.HTTPRedirectHandler):
@@ -304,14 +243,14 @@ class _SafeRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         try:
             check_url(newurl)
-            if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
+            if req.type == "https" and urlsplit(newurl).scheme != "https":
                 raise ValueError(f"{newurl} is not encrypted")
         except ValueError as e:
             raise DownloadError(f"could not download {req.full_url}: it redirects to an address that is not used ({e})") from e
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener(url):
+def _opener(url: str) -> urllib.request.OpenerDirector:
     "Proxies come from the environment, as for any program, but not for this machine itself."
     direct = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in _LOCAL else []
     return urllib.request.build_opener(_SafeRedirect, *direct)

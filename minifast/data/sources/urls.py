@@ -1,17 +1,19 @@
 """Public datasets: their addresses (`URLs`), and `untar_data`, which brings one to this machine and returns its folder."""
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from ...core.types import PathLike
 from .archives import ArchiveError, dataset_name, unpack_archive
-from .download import DownloadError, cached_download, check_url, download_url, read_record, record_file, url_name
-from .file_lock import file_lock
+from .download import DownloadError, check_sha256, check_url, download_url, fetch, file_lock, sha256_of, url_name
 
 __all__ = ["ArchiveError", "DownloadError", "URLs", "download_url", "minifast_home", "untar_data"]
 
 _S3 = "https://s3.amazonaws.com/fast-ai-"
 
 
-def minifast_home():
+def minifast_home() -> Path:
     "The folder for downloads (`archive/` and `data/` in it): the environment variable MINIFAST_HOME, else `~/.minifast`."
     return Path(os.environ.get("MINIFAST_HOME") or "~/.minifast").expanduser()
 
@@ -86,9 +88,13 @@ class URLs:
     ZEBRA_FINCH = "https://storage.googleapis.com/ml-animal-sounds-datasets/zebra_finch.zip"
 
     @staticmethod
-    def path(url=".", c_key="archive"):
-        """Where the file of `url` (or a plain name) is, or would be: `data/` or `models/` of the working folder if it is there, else
-        the folder `c_key` of `minifast_home()`."""
+    def path(url: str = ".", c_key: str = "archive") -> Path:
+        """Return where the file of a URL is, or would be.
+
+        Args:
+            url: an address, or a plain file name.
+            c_key: the folder of `minifast_home()` to name when the file is in neither `data/` nor `models/` of the working folder.
+        """
         name = url_name(url) if "://" in url else url
         for folder in (Path("data"), Path("models")):
             if (folder / name).exists():
@@ -96,17 +102,32 @@ class URLs:
         return minifast_home() / c_key / name
 
 
-def untar_data(url, archive=None, data=None, force_download=False, base=None, sha256=None, show_progress=True, timeout=10.0):
+def untar_data(url: str, archive: PathLike | None = None, data: PathLike | None = None, force_download: bool = False,
+               base: PathLike | None = None, sha256: str | None = None, show_progress: bool = True, timeout: float = 10.0) -> Path:
     """Download the archive at `url`, unpack it, and return the dataset's folder; only what is not there yet is done.
 
-    The archive goes to `base/archive`, the dataset to `base/data/NAME`, with `base=minifast_home()`; `archive` and `data` name other
-    folders (relative ones lie in `base`). A single folder at the top of the archive becomes NAME. Also takes a zip, a single .gz and a
-    single .csv, .tsv, .txt or .json file. The sha256 of what was downloaded is recorded and checked when the archive is used again;
-    `sha256=` demands one. `force_download` fetches and unpacks anew. Any number of processes may ask for the same dataset at once.
+    Takes a tar (plain, gzip, bzip2, xz), a zip, a single .gz and a single .csv, .tsv, .txt or .json file. A single folder at the top of
+    the archive becomes the dataset's folder, which has the archive's name without its ending. The sha256 of what was downloaded is
+    recorded and checked when the archive is used again. Any number of processes may ask for the same dataset at once.
     Without a network: put the archive into the archive folder by hand.
-    Raises `DownloadError` (an `OSError`) and `ArchiveError` (a `ValueError`).
+
+    Args:
+        url: such as `URLs.PETS`; https only.
+        archive: the folder for the archive; default `base/archive`. A relative one lies in `base`.
+        data: the folder in which the dataset's folder is made; default `base/data`. A relative one lies in `base`.
+        force_download: download and unpack again.
+        base: default `minifast_home()`.
+        sha256: what the archive must have as its hash.
+        show_progress: draw a progress bar on a terminal or in a notebook.
+        timeout: seconds, for connecting and for any silence.
+
+    Raises:
+        DownloadError: (an `OSError`) the archive could not be downloaded.
+        ArchiveError: (a `ValueError`) it is damaged or not safe to unpack.
+        ValueError: the folder holds the dataset of another URL with the same file name.
     """
     check_url(url)
+    sha256 = check_sha256(sha256)
     base = Path(base).expanduser() if base is not None else minifast_home()
     name = url_name(url)
     file = base / Path(archive or "archive").expanduser() / name
@@ -114,41 +135,78 @@ def untar_data(url, archive=None, data=None, force_download=False, base=None, sh
     if not force_download and _is_unpacked(url, file, dest, sha256):
         return dest
     try:
-        dest.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (dest.parent, file.parent):
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         need = "datasets need a folder that can be written: set the environment variable MINIFAST_HOME, or pass base='...'"
-        raise type(e)(e.errno, f"{e.strerror}; {need}", str(dest.parent)) from e
-    with file_lock(dest):
+        raise type(e)(e.errno, f"{e.strerror}; {need}", str(e.filename)) from e
+    with file_lock(file, base / "locks"):
         if not force_download and _is_unpacked(url, file, dest, sha256):         # another process was faster
             return dest
-        try:
-            cached_download(url, file, show_progress, timeout, sha256, force_download)
-        except DownloadError as e:
-            raise DownloadError(f"{e}. {_by_hand(file, base)}") from e
+        if force_download or not _is_sound(url, file, sha256):
+            try:
+                digest = fetch(url, file, show_progress, timeout, sha256)
+            except DownloadError as e:
+                raise DownloadError(f"{e}. {_by_hand(file, base)}") from e
+            _write_record(file, url=url, size=file.stat().st_size, sha256=digest)
         try:
             unpack_archive(file, dest)
         except ArchiveError as e:
-            if read_record(file).get("by_hand"):
+            if _read_record(file).get("by_hand"):
                 raise
             file.unlink(missing_ok=True)
-            record_file(file).unlink(missing_ok=True)
+            _record_file(file).unlink(missing_ok=True)
             raise ArchiveError(f"{e}. It came from {url} and was deleted; the next call downloads it again.") from e
     return dest
 
 
-def _is_unpacked(url, file, dest, sha256):
+def _record_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")
+
+
+def _read_record(file: Path) -> dict:
+    "What is recorded about a downloaded file: url, size, sha256, by_hand; an empty dict without a (readable) record."
+    try:
+        record = json.loads(_record_file(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _write_record(file: Path, **record: object) -> None:
+    _record_file(file).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def _is_sound(url: str, file: Path, sha256: str | None) -> bool:
+    """Whether `file` was downloaded from this URL and has the hash asked for, or else the one recorded.
+
+    A file put there by hand has no record and is taken for what it is called.
+    """
+    record = _read_record(file)
+    if not file.is_file() or record.get("url", url) != url:
+        return False
+    digest = sha256_of(file)
+    if digest != (sha256 or record.get("sha256", digest)):
+        return False
+    if record.get("sha256") != digest:
+        with suppress(OSError):                    # in a read-only folder the file is as good without a record
+            _write_record(file, url=url, size=file.stat().st_size, sha256=digest, by_hand=True)
+    return True
+
+
+def _is_unpacked(url: str, file: Path, dest: Path, sha256: str | None) -> bool:
     "Whether `dest` holds the dataset of `url`; `ValueError` when it holds that of another URL with the same file name."
     if not dest.is_dir():
         return False
-    record = read_record(file)
+    record = _read_record(file)
     if record.get("url", url) != url:
         raise ValueError(f"{dest} was unpacked from {record['url']}, not from {url}; choose another place for this one with "
                          "untar_data(url, base='...'), or replace it with force_download=True")
-    return sha256 is None or record.get("sha256", "").lower() == sha256.lower()
+    return sha256 is None or record.get("sha256", "").lower() == sha256
 
 
-def _by_hand(file, base):
+def _by_hand(file: Path, base: Path) -> str:
     there = (f" (The {file.name} that is there now is not that file: its sha256 is not the one recorded or asked for. If it is right, "
-             f"delete {record_file(file).name}.)") if file.exists() else ""
+             f"delete {_record_file(file).name}.)") if file.exists() else ""
     return (f"Without a network, put the file by hand at {file}{there} and call again. That folder lies in {base}; set the environment "
             "variable MINIFAST_HOME to use another one.")
