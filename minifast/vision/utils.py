@@ -15,7 +15,7 @@ from ..core.items import L
 from ..core.messages import describe, plural
 from ..core.progress import progress_bar
 from ..data.files import get_image_files, image_extensions
-from ..data.sources.download import download_url, url_name
+from ..data.sources.download import fetch, url_name
 from .files.reading import exif_orientation, open_image, to_mode
 
 __all__ = ["download_images", "get_image_files_sorted", "resize_image", "resize_images"]
@@ -90,10 +90,11 @@ def download_images(dest, urls=None, max_pics=1000, n_workers=8, timeout=4, pres
     dest = Path(dest)
     dest.mkdir(parents=True, exist_ok=True)
 
-    def fetch(url, name):
-        return download_url(url, dest / name, show_progress=False, timeout=timeout)
+    def download(url, name):
+        fetch(url, dest / name, timeout=timeout)
+        return dest / name
 
-    return _each(fetch, list(zip(urls, _names(urls, preserve_filename), strict=True)), n_workers, "downloaded")
+    return _each(download, list(zip(urls, _names(urls, preserve_filename), strict=True)), n_workers, "downloaded")
 
 
 # -- resizing ---------------------------------------------------------------------------------------------------------------------
