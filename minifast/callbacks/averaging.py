@@ -341,7 +341,7 @@ class SWA(_Averages, Callback):
             return
         if self._start_lr is None:
             self._start_lr = get_hyper(learn.opt, "lr")
-        done = learn.epoch - self._first + learn.batches_done / learn.n_iter
+        done = learn.start_epoch - self._first + learn.train_iter / learn.n_iter
         progress = min(1.0, done / self.anneal_epochs) if self.anneal_epochs else 1.0
         self._set_lr(SchedCos(self._start_lr, self._target)(progress))
 

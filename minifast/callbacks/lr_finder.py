@@ -169,7 +169,7 @@ def range_test(learn, start_lr, end_lr, num_it, stop_div, suggest_funcs):
     "Run the range test on `learn`, leaving no trace, and return an `LRFindResult`."
     finder = LRFinder(start_lr, end_lr, num_it, stop_div)
     n_epoch = finder.num_it // len(learn.dls.train) + 1
-    with leaving_no_trace(learn), learn.recording_apart(), learn.no_logging():
+    with leaving_no_trace(learn), learn.temporary_recorder(), learn.no_logging():
         learn.fit(n_epoch, cbs=finder)
     n = len(finder.losses)
     lrs, losses = _usable(finder.lrs[:n], finder.losses, finder.num_it)

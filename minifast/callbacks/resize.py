@@ -141,9 +141,7 @@ def _images(batch):
 
 
 def in_sizes(sizes, first, total):
-    "The callbacks of a fit that is asked for `sizes` (None: none), and begins after `first` of `total` epochs."
-    if sizes is None:
-        return []
+    "The callbacks of a fit that is asked for `sizes`, and begins after `first` of `total` epochs."
     if isinstance(sizes, (list, tuple)) and len(sizes) > total:
         raise ValueError(f"sizes={list(sizes)}: {len(sizes)} sizes need at least as many epochs, and this training has {total}")
     return [ProgressiveResize(sizes=sizes, part=(first, total))]

@@ -91,7 +91,7 @@ class SAM(Callback):
             learn("after_pred")
             learn.loss = learn.loss_func(learn.pred, *learn.yb)
             learn("after_loss")
-        learn.loop_backward(learn.loss)
+        learn.backward(learn.loss)
 
     def __repr__(self) -> str:
         return f"{'A' if self.adaptive else ''}SAM({self.rho})"

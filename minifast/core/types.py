@@ -19,3 +19,6 @@ Splitter: TypeAlias = Callable[[torch.nn.Module], list]
 
 Batch: TypeAlias = Any
 "What a loader yields: a tensor, or nested tuples, lists, dicts or dataclasses of tensors."
+
+PerGroup: TypeAlias = float | slice | Sequence[float]
+"A hyper-parameter: one number, one per layer group, or a slice from the first group to the last."

@@ -1,28 +1,14 @@
-"""What a `Learner` can be put together from: refused here, at once, with what to write instead."""
+"""Checks of the arguments of `Learner`: what cannot be used is refused at once, with what to write instead."""
+from typing import Any
+
 import torch
 
 from ..core.messages import describe
+from ..core.types import LossFunc
 
 
-def batches_in(dl):
-    "The number of batches of a loader, which schedules and bars need."
-    try:
-        return len(dl)
-    except TypeError as e:
-        raise TypeError(f"{type(dl).__name__} has no length, and schedules need to know how many batches an epoch has: give its dataset a "
-                        "`__len__`, or wrap it in a minifast DataLoader with n=...") from e
-
-
-def check_epochs(n_epoch, start_epoch):
-    "Refuse what is no number of epochs."
-    if not isinstance(n_epoch, int) or n_epoch < 0:
-        raise ValueError(f"n_epoch must be a whole number of epochs, 0 or more; received n_epoch={describe(n_epoch)}")
-    if not 0 <= start_epoch <= n_epoch:
-        raise ValueError(f"start_epoch must be between 0 and n_epoch={n_epoch}; received start_epoch={describe(start_epoch)}")
-
-
-def check_parts(dls, model, opt_func, splitter):
-    "Refuse, all at once, what cannot be a part of a learner."
+def check_parts(dls: Any, model: Any, opt_func: Any, splitter: Any) -> None:
+    "Refuse what cannot be a part of a learner: all problems in one message."
     problems = []
     if not (hasattr(dls, "train") and hasattr(dls, "device")):
         problems.append(f"dls must be DataLoaders; received {describe(dls)}. Wrap torch loaders as `DataLoaders(train_dl, valid_dl)`")
@@ -43,11 +29,10 @@ def check_parts(dls, model, opt_func, splitter):
         raise TypeError("Learner: " + "; ".join(problems))
 
 
-def check_loss(loss_func):
-    "`loss_func`, if it can be called as one."
+def check_loss(loss_func: Any) -> LossFunc:
+    "Refuse what is not a loss function; returns it."
     if isinstance(loss_func, type):
         raise TypeError(f"loss_func is the class {loss_func.__name__}; give an instance, `{loss_func.__name__}()`")
     if not callable(loss_func):
         raise TypeError(f"loss_func must be callable, loss_func(pred, target); received {describe(loss_func)}")
     return loss_func
-

@@ -33,7 +33,7 @@ def fits(learn, bs):
     "Whether `learn` can train two steps at batch size `bs`; weights, optimizer, random streams and history are as before."
     dls = learn.dls
     try:
-        with leaving_no_trace(learn), learn.recording_apart(), learn.no_logging(), learn.no_bar():
+        with leaving_no_trace(learn), learn.temporary_recorder(), learn.no_logging(), learn.no_bar():
             learn.dls = dls.new(dls.train.new(bs=bs, num_workers=0), *list(dls)[1:])
             learn.fit(1, cbs=_TwoSteps())
         return True

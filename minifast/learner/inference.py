@@ -86,7 +86,7 @@ def validate(learn, ds_idx=1, dl=None, cbs=None):
         raise ValueError("validate() reads its results from the Recorder, and this learner has none: create it with default_cbs=True, or "
                          "`learn.add_cb(Recorder())`")
     dl = loader_for(learn, ds_idx, dl)
-    with learn.recording_apart():
+    with learn.temporary_recorder():
         learn.validation_pass(dl, cbs)
         return learn.recorder.validation_values()
 
@@ -98,7 +98,7 @@ def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, wi
         raise ValueError("get_preds(with_loss=True): this learner has no loss function")
     dl = loader_for(learn, ds_idx, dl) if reorder else dl if dl is not None else learn.dls[ds_idx]
     gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, learn.activation if act is None else act)
-    with learn.recording_apart(valid_metrics=False):
+    with learn.temporary_recorder(valid_metrics=False):
         learn.validation_pass(dl, [gather, *([] if cbs is None else cbs if isinstance(cbs, (list, tuple)) else [cbs])])
     preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
     results = [gather.joined(gather.inputs, concat_dim)] if with_input else []

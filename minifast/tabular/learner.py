@@ -116,7 +116,7 @@ class TabularLearner(Learner):
         "Whether batch transforms or callbacks may change batches or predictions, so that a row must go through a validation pass."
         if len((self.dls.valid or self.dls.train).after_batch):
             return True
-        handlers = self._tables[False]
+        handlers = self._handlers[False]
         return any(type(getattr(handler, "__self__", None)) not in _PASSIVE
                    for event in ("before_validate", "before_batch", "after_pred") for handler in handlers[event])
 

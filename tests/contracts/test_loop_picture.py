@@ -1,4 +1,4 @@
-"""The picture of the loop at the top of learner.py is the truth: it names the events of a real fit, in order."""
+"""The picture of the loop at the top of loop.py is the truth: it names the events of a real fit, in order."""
 import re
 
 import torch
@@ -6,13 +6,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from minifast.callbacks.base import EVENTS, Callback
 from minifast.data.loaders import DataLoaders
-from minifast.learner import learner
+from minifast.learner import loop
 from minifast.learner.learner import Learner
 
 
 def picture():
     "The picture as a nested list: strings are lines, `(line, [body])` are loops."
-    text = learner.__doc__.split("callbacks hear them:\n")[1].split("\nA `Cancel")[0]
+    text = loop.__doc__.split("in which they are called:\n")[1].split("\nA `Cancel")[0]
     lines = [(len(s) - len(s.lstrip()), s.strip()) for s in text.splitlines() if s.strip()]
 
     def block(i, indent):

@@ -1,17 +1,14 @@
-"""`HasCallbacks`: attaching, detaching and calling callbacks."""
+"""`TrainingLoop`: attaching, detaching and calling callbacks."""
 import pytest
 
 from minifast.callbacks.base import Callback, CancelFitException, Order
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
-from minifast.core.guarded import Guarded
-from minifast.learner.callback_list import HasCallbacks, listed
+from minifast.learner.loop import TrainingLoop, listed
 
 
-class Host(HasCallbacks, Guarded):
+class Host(TrainingLoop):
     "The least that can hold callbacks."
-
-    metrics: list
 
     def __init__(self, *cbs):
         self.logger, self.cbs, self.metrics = print, [], []
@@ -57,7 +54,7 @@ def test_attach_call_detach():
 
 
 def test_a_host_without_callbacks_can_be_called():
-    class Bare(HasCallbacks, Guarded):
+    class Bare(TrainingLoop):
         def __init__(self):
             self.cbs = []
 
@@ -175,13 +172,13 @@ def test_no_bar_and_no_logging():
     assert rows == [] and not host.logging_off and host.logger == rows.append
 
 
-def test_recording_apart():
+def test_temporary_recorder():
     own = Recorder()
     host = Host(own)
-    with host.recording_apart():
+    with host.temporary_recorder():
         assert host.recorder is not own and len(host.cbs) == 1
     assert host.recorder is own
-    with Host().recording_apart() as bare:
+    with Host().temporary_recorder() as bare:
         assert bare.recorder is None
 
 

@@ -1,10 +1,10 @@
 """A misspelt attribute is an error."""
 import pytest
 
-from minifast.core.guarded import Guarded, declared
+from minifast.learner.loop import TrainingLoop, declared
 
 
-class Base(Guarded):
+class Base(TrainingLoop):
     lr: float
     epochs = 1
 

@@ -1,0 +1,519 @@
+"""`TrainingLoop`: epochs and batches, and the callbacks that take part in them.
+
+The loop, with its events in the order in which they are called:
+
+    before_fit
+    for epoch in range(n_epoch):
+        before_epoch
+        before_train
+        for batch in dls.train:
+            before_batch
+            pred = model(*xb)
+            after_pred
+            loss = loss_func(pred, *yb)
+            after_loss
+            before_backward
+            loss.backward()
+            after_backward
+            before_step
+            opt.step()
+            after_step
+            opt.zero_grad()
+            after_batch
+        after_train
+        before_validate
+        for batch in dls.valid:
+            before_batch
+            pred = model(*xb)
+            after_pred
+            loss = loss_func(pred, *yb)
+            after_loss
+            after_batch
+        after_validate
+        after_epoch
+    after_fit
+    cleanup_fit
+
+A `Cancel...Exception` jumps to the matching `after_cancel_...` event, then the `after_...` event below it follows. `cleanup_fit` also runs
+after an error and after Ctrl-C.
+
+This file is longer than 400 lines because state, callbacks and loop are one object, which is read best in one place.
+"""
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import torch
+
+from ..callbacks.base import (
+    EVENTS,
+    Callback,
+    CancelBackwardException,
+    CancelBatchException,
+    CancelEpochException,
+    CancelException,
+    CancelFitException,
+    CancelStepException,
+    CancelTrainException,
+    CancelValidException,
+    collect_handlers,
+    run_handlers,
+    sort_callbacks,
+)
+from ..callbacks.progress import ProgressCallback
+from ..callbacks.recorder import Recorder
+from ..callbacks.scheduler import TorchScheduler, is_torch_scheduler
+from ..core.messages import describe, did_you_mean
+from ..core.nested import split_batch, to_device
+from ..core.types import LossFunc
+from ..data.loaders import DataLoaders
+from ..metrics.base import Metric
+from ..metrics.convert import as_metric
+from ..optim.freezing import Freezer
+from ..optim.groups import clear_grads
+
+Callbacks: TypeAlias = "Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence | None"
+"One or several callbacks; a class is instantiated, and a scheduler of torch is stepped."
+
+Self = TypeVar("Self", bound="TrainingLoop")
+
+#: What a pass over a loader changes: a pass inside another one (a callback that calls `get_preds`) puts these back.
+_PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "iter", "n_iter", "_n_inp", "_batches_done", "xb", "kw", "yb", "pred",
+               "loss")
+#: That state between passes.
+_AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
+
+
+def listed(x: Any) -> list:
+    "None, one or several as a list."
+    return [] if x is None else list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def as_callback(cb: Any) -> Any:
+    "A callback class as an instance, and a scheduler of torch as the callback that steps it; anything else as it is."
+    if isinstance(cb, Callback):
+        return cb
+    if isinstance(cb, type) and issubclass(cb, Callback):
+        return cb()
+    return TorchScheduler(cb) if is_torch_scheduler(cb) else cb
+
+
+@cache
+def declared(cls: type) -> frozenset[str]:
+    "Every attribute that `cls` and its bases declare, by a value, a method or an annotation in the class body."
+    return frozenset(n for c in cls.__mro__ for n in (*vars(c), *getattr(c, "__annotations__", ())) if not n.startswith("__"))
+
+
+_NO_CONTEXT = nullcontext()
+
+
+def _no_context() -> AbstractContextManager:
+    return _NO_CONTEXT
+
+
+def _step(opt: torch.optim.Optimizer) -> None:
+    opt.step()
+
+
+class TrainingLoop:
+    """The base of `Learner`: state, callbacks and the loop. Each callback is also found under its own name, such as `learn.recorder`.
+
+    Attributes that no class declares cannot be set, so that a misspelt name is an error instead of silence; private ones can. Between
+    passes, the state of a batch (`xb` ... `loss`) is None or empty.
+    """
+
+    # -- the parts --------------------------------------------------------------------------------------------------------------
+    dls: DataLoaders
+    model: torch.nn.Module
+    loss_func: LossFunc
+    opt: torch.optim.Optimizer = None
+    freezer: Freezer = None          #: freezes layer groups of the optimizer
+    cbs: list[Callback]              #: in the order in which they run
+    recorder: Recorder = None
+    logger: Callable[[list], Any]    #: called with each row of the epoch table
+    logging_off = False              #: within `no_logging()`
+
+    # -- the state, which callbacks read and may change -------------------------------------------------------------------------
+    dl: Any = None                   #: the loader of the current pass; None outside the loop
+    training: bool = False           #: whether this pass trains
+    epoch: int = 0
+    n_epoch: int = 1
+    start_epoch: int = 0
+    iter: int = 0                    #: index of the current batch in its pass
+    n_iter: int = 0                  #: number of batches of the pass
+    xb: tuple = ()                   #: inputs of the batch, by position
+    kw: dict[str, Any] = {}          #: inputs of the batch, by keyword (dict and dataclass batches)
+    yb: tuple = ()                   #: targets of the batch
+    pred: Any = None                 #: output of the model
+    loss: torch.Tensor = None        #: loss of the batch, a 0-d tensor
+    running: bool = False            #: whether a fit is under way
+    dry_run: bool = False            #: whether this fit is undone afterwards, as by `lr_find`: nothing of it is to be kept or written
+    fits_ended: int = 0              #: how many fits ended or were cancelled; interrupted ones do not count
+    _in_pass = False                 # whether a fit or another pass is under way
+    _n_inp: int | None = None        # how many elements of a batch are inputs; None: all but the last
+    _batches_done = 0                # training batches finished in this epoch
+
+    # -- what callbacks may replace ---------------------------------------------------------------------------------------------
+    #: Makes the context manager around forward pass and loss of every batch: what callbacks with a method of this name ask for.
+    forward_context: Callable[[], AbstractContextManager] = staticmethod(_no_context)
+    #: The backward pass, `backward(loss)`; a callback with a method `loop_backward` (mixed precision) takes its place.
+    backward: Callable[[torch.Tensor], Any]
+    _step: Callable[[torch.optim.Optimizer], Any]          # a callback with a method `loop_step` takes its place
+    _handlers: dict[bool, dict[str, list]] = {training: collect_handlers([], training) for training in (True, False)}
+
+    # -- the loop ---------------------------------------------------------------------------------------------------------------
+    def _fit(self, n_epoch, start_epoch=0):
+        self.n_epoch, self.start_epoch, self.epoch, self._batches_done = n_epoch, start_epoch, start_epoch, 0
+        self.running = True
+        clear_grads(self.opt)             # an interrupted fit may have left gradients behind
+        try:
+            with self._cleaning_up():
+                self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
+            self.fits_ended += not self.dry_run
+        finally:
+            self.running = False
+            for cb in self.cbs:
+                cb.run = True
+
+    def _all_epochs(self):
+        for self.epoch in range(self.start_epoch, self.n_epoch):
+            self._phase("before_epoch", self._one_epoch, CancelEpochException, "after_cancel_epoch", "after_epoch")
+
+    def _one_epoch(self):
+        self._batches_done = 0
+        self._enter(self.dls.train, training=True)
+        self._phase("before_train", self._all_batches, CancelTrainException, "after_cancel_train", "after_train")
+        if len(self.dls) > 1:
+            self._validate(self.dls.valid)
+
+    def _validate(self, dl):
+        self._enter(dl, training=False)
+        with torch.no_grad():
+            self._phase("before_validate", self._all_batches, CancelValidException, "after_cancel_validate", "after_validate")
+
+    def _phase(self, before: str, body: Callable[[], None], cancel: type[CancelException], after_cancel: str, after: str):
+        try:
+            self(before)
+            body()
+        except cancel:
+            self(after_cancel)
+        self(after)
+
+    # Every step counts here. The state is read and written directly, past the look-up of callbacks by name and the guard against
+    # misspelt names, and an event that no callback overrides is not even called: on a step of a quarter of a millisecond that is worth 2%.
+
+    def _all_batches(self):
+        state, handlers = vars(self), self._handlers[self.training]
+        for state["iter"], batch in enumerate(self._on_device(self.dl)):
+            state["xb"], state["kw"], state["yb"] = split_batch(batch, state["_n_inp"])
+            state["pred"] = state["loss"] = None
+            try:
+                if handlers["before_batch"]:
+                    self("before_batch")
+                self._one_batch(state, handlers)
+            except CancelBatchException:
+                self("after_cancel_batch")
+            if state["training"]:
+                state["_batches_done"] += 1
+            if handlers["after_batch"]:
+                run_handlers(handlers["after_batch"], "after_batch")
+
+    def _one_batch(self, state, handlers):
+        with state["forward_context"]():
+            state["pred"] = state["model"](*state["xb"], **state["kw"])
+            if handlers["after_pred"]:
+                self("after_pred")
+            if state["yb"]:
+                state["loss"] = state["loss_func"](state["pred"], *state["yb"])
+                if handlers["after_loss"]:
+                    self("after_loss")
+        if state["training"]:
+            self._backward_and_step(state, handlers)
+
+    def _backward_and_step(self, state, handlers):
+        try:
+            if handlers["before_backward"]:
+                self("before_backward")
+            state["backward"](state["loss"])
+        except CancelBackwardException:
+            self("after_cancel_backward")
+        if handlers["after_backward"]:
+            self("after_backward")
+        self.optimizer_step()
+
+    def optimizer_step(self) -> None:
+        "Make the optimizer's step with its events, then drop the gradients: the end of a training batch."
+        state, handlers = vars(self), self._handlers[True]
+        try:
+            if handlers["before_step"]:
+                self("before_step")
+            state["_step"](state["opt"])
+        except CancelStepException:
+            self("after_cancel_step")
+        if handlers["after_step"]:
+            self("after_step")
+        clear_grads(state["opt"])
+
+    # -- around the loop --------------------------------------------------------------------------------------------------------
+    def _enter(self, dl, training):
+        "Make `dl` the current loader and put the model in the mode that goes with it."
+        try:
+            self.n_iter = len(dl)
+        except TypeError as e:
+            raise TypeError(f"{type(dl).__name__} has no length, and schedules need to know how many batches an epoch has: give its "
+                            "dataset a `__len__`, or wrap it in a minifast DataLoader with n=...") from e
+        self.dl, self.training, self._n_inp = dl, training, getattr(dl, "n_inp", None)
+        self._set_mode()
+
+    def _set_mode(self):
+        self.model.train(self.training)
+        if self.training:
+            self.freezer.hold_norm_statistics()
+
+    def _on_device(self, dl):
+        "`dl`, its batches moved to the device of the data unless the loader does that itself."
+        if hasattr(dl, "after_batch") or self.dls.device.type == "cpu":
+            return dl
+        return (to_device(batch, self.dls.device, non_blocking=True) for batch in dl)
+
+    @contextmanager
+    def _cleaning_up(self):
+        """Afterwards, whatever happened, run `cleanup_fit` and forget the batch. Inside another pass (a callback that calls `get_preds`)
+        restore the state of that pass instead."""
+        nested = self.dl is not None or (self.running and self._in_pass)
+        outer = {name: getattr(self, name) for name in _PASS_STATE} if nested else _AT_REST
+        try:
+            self._in_pass = True
+            yield
+        finally:
+            self._in_pass = nested
+            if not nested:
+                self("cleanup_fit")
+            vars(self).update(outer)
+            self._set_mode()
+
+    def validation_pass(self, dl: Iterable, cbs: Callbacks = None) -> None:
+        """Run the model over `dl` in evaluation mode, without gradients and with only the validation events.
+
+        Args:
+            dl: the batches.
+            cbs: callbacks for this pass alone, which collect what it gives.
+        """
+        self.to_device()
+        nested = self.running                      # called from a callback: the bars on the screen belong to the outer pass
+        with self.removed_cbs(ProgressCallback if nested else None), self.added_cbs(cbs), self._cleaning_up():
+            self._validate(dl)
+
+    def to_device(self: Self) -> Self:
+        "Move the model, the loss (it may hold class weights) and the optimizer's state to where the batches are. Returns the learner."
+        device = self.dls.device
+        for module in (self.model, self.loss_func):
+            if isinstance(module, torch.nn.Module):
+                module.to(device)
+        if self.opt is not None and any(t.device != p.device for p, state in self.opt.state.items() for name, t in state.items()
+                                        if isinstance(t, torch.Tensor) and name != "step"):
+            self.opt.load_state_dict(self.opt.state_dict())     # puts the state where the parameters are now
+        return self
+
+    def show_training_loop(self) -> None:
+        "Print the loop with the callbacks that override each event."
+        training = True
+        for line in __doc__.split("in which they are called:\n")[1].split("\nA `Cancel")[0].strip("\n").splitlines():
+            event = line.strip()
+            training = training and event != "before_validate"
+            cbs = self.ordered_cbs(event, training) if event in EVENTS else []
+            print(line + (f"    <- {', '.join(map(repr, cbs))}" if cbs else ""))
+
+    # -- what is derived from the state -----------------------------------------------------------------------------------------
+    @property
+    def metrics(self) -> list[Metric]:
+        "The metrics of the epoch table; assign functions of (pred, target), `Metric`s or names."
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Any) -> None:
+        self._metrics = [as_metric(m) for m in listed(metrics)]
+
+    @property
+    def x(self) -> Any:
+        "The input of this batch: alone if there is one, else the tuple."
+        return self.xb[0] if len(self.xb) == 1 else self.xb or self.kw
+
+    @property
+    def y(self) -> Any:
+        "The target of this batch: alone if there is one, else the tuple."
+        return self.yb[0] if len(self.yb) == 1 else self.yb
+
+    @property
+    def train_iter(self) -> int:
+        "Number of training batches finished in this fit."
+        return (self.epoch - self.start_epoch) * len(self.dls.train) + self._batches_done
+
+    @property
+    def pct_train(self) -> float:
+        "Progress of this fit, from 0 before its first batch to 1."
+        return (self.epoch + min(1.0, self._batches_done / len(self.dls.train))) / self.n_epoch
+
+    @property
+    def loss_grad(self) -> torch.Tensor:
+        "fastai's name for the loss that is propagated back: the same as `loss`."
+        return self.loss
+
+    @loss_grad.setter
+    def loss_grad(self, value: torch.Tensor) -> None:
+        self.loss = value
+
+    @property
+    def smooth_loss(self) -> float | None:
+        "The smoothed training loss (reads it from the device: not for every batch)."
+        return None if self.recorder is None else self.recorder.smooth_loss
+
+    # -- callbacks --------------------------------------------------------------------------------------------------------------
+    def __call__(self, event: str) -> None:
+        "Call every callback that overrides `event`."
+        if handlers := self._handlers[self.training][event]:
+            run_handlers(handlers, event)
+
+    def collect_handlers(self) -> None:
+        "Collect again what the callbacks override and replace: for when callbacks were added, removed or switched on or off."
+        self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
+        contexts = [c.forward_context for c in self.cbs if hasattr(type(c), "forward_context")]
+        self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else _no_context
+        self.backward = self._replaced("loop_backward", torch.Tensor.backward)
+        self._step = self._replaced("loop_step", _step)
+        if "_handlers" not in vars(self):
+            self._handlers = {True: {}, False: {}}
+        for training, table in self._handlers.items():        # updated in place: a running loop holds on to them
+            table.update(collect_handlers(self.cbs, training))
+
+    def _replaced(self, name, default):
+        "The method `name` of the callback that has one; else `default`."
+        own = [c for c in self.cbs if hasattr(type(c), name)]
+        if len(own) > 1:
+            raise ValueError(f"{', '.join(map(repr, own))} each have a method {name} that replaces the loop's own: keep one of them")
+        return getattr(own[0], name) if own else default
+
+    def add_cb(self: Self, cb: Callbacks) -> Self:
+        """Attach one callback. Returns the learner.
+
+        Args:
+            cb: a `Callback`, a class of them, or a scheduler of torch.
+        """
+        cb = as_callback(cb)
+        if not isinstance(cb, Callback):
+            raise TypeError(f"a callback must be a minifast Callback; received {describe(cb)}. To run a plain function write "
+                            "`Callback(after_batch=f)`")
+        if cb.learn is not None:
+            owner = "this learner" if cb.learn is self else "another learner"
+            raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
+        self.cbs = sort_callbacks([*self.cbs, cb])
+        cb.learn = self
+        self.collect_handlers()
+        return self
+
+    def add_cbs(self: Self, cbs: Callbacks) -> Self:
+        "Attach several callbacks. Returns the learner."
+        for cb in listed(cbs):
+            self.add_cb(cb)
+        return self
+
+    def remove_cb(self: Self, cb: Callbacks) -> Self:
+        "Detach a callback, or every callback of a class. Returns the learner."
+        return self.remove_cbs([cb])
+
+    def remove_cbs(self: Self, cbs: Callbacks) -> Self:
+        "Detach several callbacks, or all callbacks of these classes. Returns the learner."
+        for cb in self._matching(cbs):
+            cb.learn = None
+            self.cbs.remove(cb)
+        self.collect_handlers()
+        return self
+
+    def _matching(self, cbs):
+        return [c for c in self.cbs if any(c is cb or (isinstance(cb, type) and isinstance(c, cb)) for cb in listed(cbs))]
+
+    @contextmanager
+    def added_cbs(self: Self, cbs: Callbacks) -> Iterator[Self]:
+        "Within the block these callbacks are attached too."
+        attached = [as_callback(cb) for cb in listed(cbs)]
+        try:
+            self.add_cbs(attached)
+            yield self
+        finally:
+            self.remove_cbs([cb for cb in attached if isinstance(cb, Callback) and cb.learn is self])
+
+    @contextmanager
+    def removed_cbs(self: Self, cbs: Callbacks) -> Iterator[Self]:
+        "Within the block these callbacks, or all of these classes, are detached."
+        before = {id(cb): place for place, cb in enumerate(self.cbs)}
+        removed = self._matching(cbs)
+        try:
+            self.remove_cbs(removed)
+            yield self
+        finally:
+            self.add_cbs(removed)
+            self.cbs = sort_callbacks(sorted(self.cbs, key=lambda cb: before.get(id(cb), len(before))))
+            self.collect_handlers()
+
+    def no_bar(self) -> AbstractContextManager:
+        "Within the block no progress is shown but the rows of the epoch table."
+        return self.removed_cbs(ProgressCallback)
+
+    @contextmanager
+    def no_logging(self: Self) -> Iterator[Self]:
+        "Within the block the epoch table is not shown."
+        before = self.logger, self.logging_off
+        self.logger, self.logging_off = _silent, True
+        try:
+            yield self
+        finally:
+            self.logger, self.logging_off = before
+
+    @contextmanager
+    def temporary_recorder(self: Self, valid_metrics: bool = True) -> Iterator[Self]:
+        "Within the block a new recorder is used, so that the history does not change."
+        own = [c for c in self.cbs if isinstance(c, Recorder)]
+        with self.removed_cbs(own), self.added_cbs(Recorder(valid_metrics=valid_metrics) if own else None):
+            metrics = self._metrics
+            try:
+                if self.running:                                         # the outer pass is in the middle of its metrics
+                    self._metrics = [copy.deepcopy(m) for m in metrics]
+                yield self
+            finally:
+                self._metrics = metrics
+
+    def ordered_cbs(self, event: str, training: bool = True) -> list[Callback]:
+        "The callbacks that override `event` (a batch event: of training, or of validation), in the order in which they run."
+        return [h.__self__ for h in collect_handlers(self.cbs, training)[event] if hasattr(h, "__self__")]
+
+    # -- attributes -------------------------------------------------------------------------------------------------------------
+    if not TYPE_CHECKING:                 # else a type checker would take every name for an attribute
+        def __getattr__(self, name):
+            if not name.startswith("_"):
+                for cb in vars(self).get("cbs", ()):
+                    if cb.name == name:
+                        return cb
+            raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{did_you_mean(name, declared(type(self)))}")
+
+        def __setattr__(self, name, value):
+            if name not in declared(type(self)) and not name.startswith("_"):
+                hint = did_you_mean(name, declared(type(self))) or "."
+                raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{hint} To keep a value of your own, put it on a "
+                                     "Callback, or declare it in a subclass")
+            object.__setattr__(self, name, value)
+
+
+@contextmanager
+def _nested(contexts):
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context())
+        yield
+
+
+def _silent(row: list) -> None:
+    pass
