@@ -1,4 +1,8 @@
 """`AccumMetric`: a metric computed once, on all predictions and targets of the epoch."""
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -7,13 +11,16 @@ from ..core.nested import to_detach
 from ..nn.loss_traits import activation_of, same_items
 from .base import Metric, func_attr, func_name
 
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
+
 
 class ActivationType:
-    "Names for `AccumMetric(activation=...)`: what happens to raw outputs first."
-    No, Sigmoid, Softmax, BinarySoftmax, Loss = "no", "sigmoid", "softmax", "binarysoftmax", "loss"
+    "fastai's names for `AccumMetric(activation=...)`: what happens to raw outputs first."
+    No, Sigmoid, Softmax, BinarySoftmax, Loss = ACTIVATIONS = "no", "sigmoid", "softmax", "binarysoftmax", "loss"
 
 
-def flatten_check(inp, targ):
+def flatten_check(inp: torch.Tensor, targ: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     "`inp` and `targ` flattened; `ValueError` naming both shapes where they cannot be compared element by element."
     if not same_items(inp.shape, targ.shape):
         raise ValueError(f"predictions {describe(inp)} and targets {describe(targ)} cannot be compared element by element. "
@@ -24,44 +31,63 @@ def flatten_check(inp, targ):
 class AccumMetric(Metric):
     """`func` on all predictions and targets of the epoch at once: for what is not a mean over batches.
 
-    Each batch goes through `activation` ('no', 'sigmoid', 'softmax', 'binarysoftmax' = probability of the last class, 'loss' = that
-    of the loss function, or a function), then argmax along `dim_argmax`, then `> thresh`, in so far as they are given, and is kept
-    on its device. to_np: `func` gets numpy arrays. invert_arg: it is called as func(targets, predictions). flatten: both are flattened
-    to one axis. axis: the axis of the classes for the softmax, by default `dim_argmax`, else the last. Other keyword arguments go to
-    `func`. Called on (predictions, targets) it returns its value for these alone.
+    Each batch goes through `activation`, then argmax along `dim_argmax`, then `> thresh`, as far as they are given, and is kept on
+    its device. Called on (predictions, targets), the metric returns its value for these alone.
+
+    Args:
+        func: a function of (predictions, targets) that returns one number.
+        dim_argmax: take the most probable class along this axis.
+        activation: 'no', 'sigmoid', 'softmax', 'binarysoftmax' (probability of the last class), 'loss' (that of the loss function),
+            or a function of the raw outputs.
+        thresh: compare the activated outputs with this number.
+        to_np: `func` gets numpy arrays.
+        invert_arg: call it as func(targets, predictions).
+        flatten: flatten both to one axis.
+        name: shown in tables (default: the function's own).
+        lower_is_better: default: what the function declares.
+        axis: the axis of the classes for the softmax (default: `dim_argmax`, else the last).
+        kwargs: for `func`.
     """
 
-    def __init__(self, func, dim_argmax=None, activation="no", thresh=None, to_np=False, invert_arg=False, flatten=True, name=None,
-                 lower_is_better=None, axis=None, **kwargs):
+    def __init__(self, func: Callable[..., Any], dim_argmax: int | None = None,
+                 activation: str | Callable[[torch.Tensor], torch.Tensor] | None = "no", thresh: float | None = None, to_np: bool = False,
+                 invert_arg: bool = False, flatten: bool = True, name: str | None = None, lower_is_better: bool | None = None,
+                 axis: int | None = None, **kwargs: Any):
         if not callable(func):
             raise TypeError(f"AccumMetric takes a function of (predictions, targets); received {describe(func)}")
         self.func, self.dim_argmax, self.thresh, self.to_np, self.invert_arg = func, dim_argmax, thresh, to_np, invert_arg
         self.flatten, self.kwargs, self._name = flatten, kwargs, name or func_name(func)
         self.axis = axis if axis is not None else -1 if dim_argmax is None else dim_argmax
         self.lower_is_better = func_attr(func, "lower_is_better") if lower_is_better is None else lower_is_better
-        self.activation = "no" if activation is None else activation
-        if isinstance(self.activation, str):
-            self.activation = self.activation.lower()
-            if self.activation not in ("no", "sigmoid", "softmax", "binarysoftmax", "loss"):
-                raise ValueError(f"AccumMetric(activation={activation!r}): write 'no', 'sigmoid', 'softmax', 'binarysoftmax', 'loss' or a "
-                                 "function")
+        self.activation = "no" if activation is None else activation.lower() if isinstance(activation, str) else activation
+        if isinstance(self.activation, str) and self.activation not in ActivationType.ACTIVATIONS:
+            raise ValueError(f"AccumMetric(activation={activation!r}): write 'no', 'sigmoid', 'softmax', 'binarysoftmax', 'loss' or a "
+                             "function")
         if dim_argmax is not None and thresh is not None:
             raise ValueError(f"AccumMetric(dim_argmax={dim_argmax}, thresh={thresh}): the most probable class has no threshold; give one "
                              "of the two")
-        self.check = None                 #: a function of the raw predictions that raises where they do not suit the metric
+        #: A function of (this metric, raw predictions) that raises where they do not suit the metric.
+        self.check: Callable[[AccumMetric, torch.Tensor], None] | None = None
         self.reset()
 
-    def reset(self):
-        self.preds, self.targs = [], []
+    def reset(self) -> None:
+        self.preds: list[torch.Tensor] = []
+        self.targs: list[torch.Tensor] = []
 
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         if len(learn.yb) != 1:
             raise ValueError(f"metric {self.name} compares predictions with one target; this batch has {len(learn.yb)}: "
                              f"{describe(tuple(learn.yb))}. Write a Metric that picks its own.")
         self.add(learn.pred, learn.yb[0], learn.loss_func if self.activation == "loss" else None)
 
-    def add(self, pred, targ, loss_func=None):
-        "Take in one batch of raw predictions and targets."
+    def add(self, pred: torch.Tensor, targ: torch.Tensor, loss_func: Any = None) -> None:
+        """Take in one batch.
+
+        Args:
+            pred: raw predictions.
+            targ: targets.
+            loss_func: whose activation to use, with `activation='loss'`.
+        """
         if not isinstance(pred, torch.Tensor) or not isinstance(targ, torch.Tensor):
             raise TypeError(f"metric {self.name} takes one tensor of predictions and one of targets; received {describe(pred)} and "
                             f"{describe(targ)}")
@@ -87,22 +113,22 @@ class AccumMetric(Metric):
             return pred.clone() if self.dim_argmax is None and self.thresh is None else pred
         if self.activation == "sigmoid":
             return pred.sigmoid()
-        if self.activation == "softmax":
-            return F.softmax(pred, dim=self.axis)
-        if self.activation == "binarysoftmax":
-            return F.softmax(pred, dim=self.axis).select(self.axis, -1)
+        if self.activation in ("softmax", "binarysoftmax"):
+            pred = F.softmax(pred, dim=self.axis)
+            return pred if self.activation == "softmax" else pred.select(self.axis, -1)
         return (activation_of(loss_func) if self.activation == "loss" else self.activation)(pred)
 
     @property
-    def value(self):
+    def value(self) -> float | None:
         if not self.preds:
             return None
-        preds, targs = torch.cat(self.preds), torch.cat(self.targs)
+        preds: Any = torch.cat(self.preds)
+        targs: Any = torch.cat(self.targs)
         if self.to_np:
             preds, targs = _as_numpy(preds), _as_numpy(targs)
         try:
             with torch.no_grad():
-                result = self.func(targs, preds, **self.kwargs) if self.invert_arg else self.func(preds, targs, **self.kwargs)
+                result = self.func(*((targs, preds) if self.invert_arg else (preds, targs)), **self.kwargs)
         except Exception as e:
             add_note(e, f"in metric {self.name} on predictions {describe(preds)} and targets {describe(targs)}")
             raise
@@ -111,7 +137,7 @@ class AccumMetric(Metric):
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(f"metric {self.name} must be one number; its function returned {describe(result)}") from None
 
-    def __call__(self, pred, targ):
+    def __call__(self, pred: torch.Tensor, targ: torch.Tensor) -> float | None:
         "The metric of these raw predictions and targets, for use outside a fit; what was accumulated is forgotten."
         self.reset()
         self.add(torch.as_tensor(pred), torch.as_tensor(targ))
@@ -120,6 +146,6 @@ class AccumMetric(Metric):
         return value
 
 
-def _as_numpy(t):
+def _as_numpy(t: torch.Tensor) -> np.ndarray:
     t = t.detach().cpu()
     return (t.long() if t.dtype is torch.bool else t.float() if t.dtype in (torch.float16, torch.bfloat16) else t).numpy()

@@ -1,13 +1,15 @@
-"""Kinds of metric: averaged over batches, computed once on everything, or read off the loss.
+"""Kinds of metric: averaged over batches, read off the loss, or computed elsewhere.
 
 A metric has four methods and attributes: `reset()` before an epoch, `accumulate(learn)` after each batch, then `value`, a number or
-None where nothing was seen, under `name`. `lower_is_better` is True, False or, where nobody said, None. `accumulate` reads
+None where nothing was seen, under `name`. `lower_is_better` is True, False or, when undeclared, None. `accumulate` reads
 `learn.pred` (raw output of the model), `learn.yb` (tuple of targets), `learn.loss` and `learn.loss_func`.
 Nothing here waits for the device before `value` is asked for.
 """
 import math
 import re
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,44 +17,30 @@ from ..core.messages import describe
 from ..core.nested import find_bs
 from ..nn.loss_traits import kind_of, loss_name, needs_same_shape
 
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
 
-def func_name(func):
+
+def unwrapped(func: Callable) -> Callable:
+    "`func` without `functools.partial` around it."
+    while isinstance(func, partial):
+        func = func.func
+    return func
+
+
+def func_name(func: Callable) -> str:
     "The name of a function, also inside `functools.partial`."
-    while isinstance(func, partial):
-        func = func.func
-    return getattr(func, "__name__", None) or type(func).__name__
+    return getattr(unwrapped(func), "__name__", None) or type(unwrapped(func)).__name__
 
 
-def func_attr(func, attr, default=None):
+def func_attr(func: Callable, attr: str, default: Any = None) -> Any:
     "`func.attr`, also inside `functools.partial`."
-    while isinstance(func, partial):
-        func = func.func
-    return getattr(func, attr, default)
+    return getattr(unwrapped(func), attr, default)
 
 
-def batch_size(learn):
-    "Items in the batch `learn` is at: the length of its targets, else of its predictions."
-    return find_bs(learn.yb) if len(learn.yb) else find_bs(learn.pred)
-
-
-class _Sum:
-    "A weighted sum kept on the device of what is added, in double precision where the device has it."
-
-    def __init__(self):
-        self.total, self.count = None, 0
-
-    def add(self, x, n):
-        if isinstance(x, torch.Tensor):
-            x = x.detach()
-            if self.total is None:
-                self.total = torch.zeros((), dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device)
-            self.total.add_(x.reshape(()), alpha=n)
-        else:
-            self.total = (0.0 if self.total is None else self.total) + x * n
-        self.count += n
-
-    def mean(self):
-        return float(self.total) / self.count if self.count else None
+def batch_size(learn: "Learner") -> int:
+    "Items in the learner's current batch: the length of its targets, else of its predictions."
+    return find_bs(learn.yb if len(learn.yb) else learn.pred)
 
 
 class Metric:
@@ -61,54 +49,82 @@ class Metric:
     lower_is_better: bool | None = None       #: True, False, or None when undeclared
     _name: str | None = None
 
-    def reset(self):
+    def reset(self) -> None:
         "Forget everything: called before each epoch."
 
-    def accumulate(self, learn):
-        "Take in the batch `learn` is at."
+    def accumulate(self, learn: "Learner") -> None:
+        "Take in the learner's current batch."
         raise NotImplementedError(f"{type(self).__name__} must define accumulate(self, learn)")
 
     @property
-    def value(self):
+    def value(self) -> float | None:
         "The metric over everything since `reset`, as a number; None if there was nothing."
         raise NotImplementedError(f"{type(self).__name__} must define the property value")
 
     @property
-    def name(self):
-        "What it is called in tables and by `monitor=`: by default the class in small letters with underscores."
+    def name(self) -> str:
+        "What it is called in tables and by `monitor=`: by default the class name in snake case."
         return self._name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub("Metric$", "", type(self).__name__) or "Metric").lower()
 
     @name.setter
-    def name(self, value):
+    def name(self, value: str) -> None:
         self._name = value
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"
 
 
-class AvgMetric(Metric):
+class MeanMetric(Metric):
+    "Base of metrics that are a weighted mean over batches, summed on the device, in double precision where the device has it."
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._total: Any = None             # a 0-d tensor, or a number where numbers are added
+        self._count = 0
+
+    def add(self, x: torch.Tensor | float, n: int) -> None:
+        "Take in the mean `x` of `n` items."
+        if isinstance(x, torch.Tensor):
+            x = x.detach()
+            if self._total is None:
+                self._total = torch.zeros((), dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device)
+            self._total.add_((x.mean() if x.ndim else x).reshape(()), alpha=n)
+        else:
+            self._total = (self._total or 0.0) + x * n
+        self._count += n
+
+    @property
+    def value(self) -> float | None:
+        return float(self._total) / self._count if self._count else None
+
+
+class AvgMetric(MeanMetric):
     """The mean of `func(pred, *yb)` over batches, each weighted by its number of items: sum(metric_b * bs_b) / sum(bs_b).
 
-    func returns one number per batch. Right for what is a mean over items (accuracy); a metric such as F1 or R2 needs `AccumMetric`.
+    Right for what is a mean over items (accuracy); a metric such as F1 or R2 needs `AccumMetric`.
+
+    Args:
+        func: a function of (predictions, targets) that returns one number per batch.
+        name: shown in tables (default: the function's own).
+        lower_is_better: default: what the function declares; every loss is better low.
     """
 
-    def __init__(self, func, name=None, lower_is_better=None):
+    def __init__(self, func: Callable[..., torch.Tensor | float], name: str | None = None, lower_is_better: bool | None = None):
         if not callable(func):
             raise TypeError(f"AvgMetric takes a function of (predictions, targets); received {describe(func)}")
         if func_attr(func, "accumulated", False):
             raise ValueError(f"the mean of {func_name(func)} over batches is not its value on the whole set: "
                              f"write metrics=[{func_name(func)}], or AccumMetric({func_name(func)}).")
+        super().__init__()
         self.func, self._name = func, name or func_name(func)
-        if lower_is_better is None:                        # every loss is better low
+        if lower_is_better is None:
             lower_is_better = True if kind_of(func) else func_attr(func, "lower_is_better")
         self.lower_is_better = lower_is_better
         self._same_shape = needs_same_shape(func)
-        self.reset()
 
-    def reset(self):
-        self._sum = _Sum()
-
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         if self._same_shape and learn.pred.shape != learn.yb[0].shape:
             raise ValueError(f"metric {self.name} compares element by element, but predictions {describe(learn.pred)} and targets "
                              f"{describe(learn.yb[0])} differ in shape and would be broadcast: use mse, mae or a ...Flat loss.")
@@ -116,113 +132,110 @@ class AvgMetric(Metric):
             m = self.func(learn.pred, *learn.yb)
         if isinstance(m, torch.Tensor) and m.numel() != 1:
             raise ValueError(f"metric {self.name} must return one number per batch; it returned {describe(m)}. Write .mean() at its end.")
-        self._sum.add(m, batch_size(learn))
-
-    @property
-    def value(self):
-        return self._sum.mean()
+        self.add(m, batch_size(learn))
 
 
-class AvgLoss(Metric):
+class AvgLoss(MeanMetric):
     "The mean of the loss over batches, each weighted by its number of items."
     lower_is_better = True
     _name = "loss"
 
-    def __init__(self):
-        self.reset()
-
-    def reset(self):
-        self._sum = _Sum()
-
-    def accumulate(self, learn):
-        loss = learn.loss.detach()
-        self._sum.add(loss.mean() if loss.ndim else loss, batch_size(learn))
-
-    @property
-    def value(self):
-        return self._sum.mean()
+    def accumulate(self, learn: "Learner") -> None:
+        self.add(learn.loss, batch_size(learn))
 
 
 class Perplexity(AvgLoss):
-    "exp of the mean loss: for a language model, among how many words it hesitates."
+    "exp of the mean loss: for a language model, the number of words that it chooses between."
     _name = "perplexity"
 
     @property
-    def value(self):
-        mean = self._sum.mean()
-        if mean is None:
-            return None
-        return math.exp(mean) if not mean > 709 else math.inf
+    def value(self) -> float | None:
+        mean = super().value
+        return mean if mean is None else math.inf if mean > 709 else math.exp(mean)        # exp(710) overflows a double
 
 
 class AvgSmoothLoss(Metric):
-    "Exponential average of the batch losses, v <- beta*v + (1-beta)*loss, shown as v / (1 - beta**t)."
+    """Exponential average of the batch losses, v <- beta*v + (1-beta)*loss, shown as v / (1 - beta**t).
+
+    Args:
+        beta: weight of the past, from 0 (the last loss alone) to just under 1.
+    """
+
     lower_is_better = True
     _name = "smooth_loss"
 
-    def __init__(self, beta=0.98):
+    def __init__(self, beta: float = 0.98):
         if not 0 <= beta < 1:
             raise ValueError(f"AvgSmoothLoss(beta={beta}): beta is from 0 (the last loss) to just under 1")
         self.beta = beta
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         self.count, self.val = 0, None
 
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         loss = learn.loss.detach()
         loss = (loss.mean() if loss.ndim else loss).float()
         self.val = loss * (1 - self.beta) if self.val is None else self.val.lerp_(loss, 1 - self.beta)
         self.count += 1
 
     @property
-    def value(self):
+    def value(self) -> float | None:
         return float(self.val) / (1 - self.beta ** self.count) if self.count else None
 
 
-class LossMetric(Metric):
-    "The mean over batches of `learn.loss_func.<attr>`, a part of the loss that the loss function stores at each call."
+class LossMetric(MeanMetric):
+    """The mean over batches of `learn.loss_func.<attr>`, a part of the loss that the loss function stores at each call.
+
+    Args:
+        attr: name of the attribute.
+        name: shown in tables (default: `attr`).
+    """
+
     lower_is_better = True
 
-    def __init__(self, attr, name=None):
+    def __init__(self, attr: str, name: str | None = None):
+        super().__init__()
         self.attr, self._name = attr, name or attr
-        self.reset()
 
-    def reset(self):
-        self._sum = _Sum()
-
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         if not hasattr(learn.loss_func, self.attr):
             raise AttributeError(f"LossMetric({self.attr!r}): the loss {loss_name(learn.loss_func)} has no attribute {self.attr!r}. "
                                  f"Set self.{self.attr} = ... where it computes the loss.")
-        part = getattr(learn.loss_func, self.attr)
-        self._sum.add(part.detach().mean() if isinstance(part, torch.Tensor) else part, batch_size(learn))
-
-    @property
-    def value(self):
-        return self._sum.mean()
+        self.add(getattr(learn.loss_func, self.attr), batch_size(learn))
 
 
-def LossMetrics(attrs, names=None):
-    "A list of `LossMetric`, one for each of `attrs`: a list, or a text such as 'recon,kl'."
-    attrs = [a.strip() for a in attrs.split(",")] if isinstance(attrs, str) else list(attrs)
-    names = attrs if names is None else [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
+def LossMetrics(attrs: str | Sequence[str], names: str | Sequence[str] | None = None) -> list[LossMetric]:
+    """Make one `LossMetric` for each of several attributes of the loss function.
+
+    Args:
+        attrs: a list, or a text such as 'recon,kl'.
+        names: shown in tables, likewise (default: `attrs`).
+    """
+    attrs, names = ([n.strip() for n in o.split(",")] if isinstance(o, str) else list(o)
+                    for o in (attrs, attrs if names is None else names))
     if len(names) != len(attrs):
         raise ValueError(f"LossMetrics: {len(attrs)} attributes {attrs} but {len(names)} names {names}")
     return [LossMetric(a, n) for a, n in zip(attrs, names, strict=True)]
 
 
 class ValueMetric(Metric):
-    "A metric computed elsewhere, such as in a callback: its value is whatever `func()` returns."
+    """A metric computed elsewhere, such as in a callback.
 
-    def __init__(self, func, name=None, lower_is_better=None):
+    Args:
+        func: called without arguments; returns the value.
+        name: shown in tables (default: the function's own).
+        lower_is_better: True, False, or None when undeclared.
+    """
+
+    def __init__(self, func: Callable[[], float | None], name: str | None = None, lower_is_better: bool | None = None):
         if not callable(func):
             raise TypeError(f"ValueMetric takes a function without arguments; received {describe(func)}")
         self.func, self._name, self.lower_is_better = func, name or func_name(func), lower_is_better
 
-    def accumulate(self, learn):
+    def accumulate(self, learn: "Learner") -> None:
         pass
 
     @property
-    def value(self):
+    def value(self) -> float | None:
         return self.func()

@@ -1,65 +1,41 @@
 """`as_metric`: a metric made of a function, a name or a metric."""
-from functools import partial
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
 
 from ..core.messages import describe, did_you_mean
+from . import functions, sklearn
 from .accumulate import AccumMetric
-from .base import AvgMetric, Metric, Perplexity, func_attr, func_name
+from .base import AvgMetric, Metric, Perplexity, func_attr, func_name, unwrapped
 from .bleu import CorpusBLEUMetric
-from .functions import (
-    accuracy,
-    accuracy_multi,
-    error_rate,
-    exp_rmspe,
-    foreground_acc,
-    mae,
-    mse,
-    msle,
-    rmse,
-    top_k_accuracy,
-)
 from .segmentation import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
-from .sklearn import (
-    APScoreBinary,
-    APScoreMulti,
-    BalancedAccuracy,
-    BrierScore,
-    BrierScoreMulti,
-    CohenKappa,
-    ExplainedVariance,
-    F1Score,
-    F1ScoreMulti,
-    HammingLoss,
-    HammingLossMulti,
-    Jaccard,
-    JaccardMulti,
-    MatthewsCorrCoef,
-    MatthewsCorrCoefMulti,
-    PearsonCorrCoef,
-    Precision,
-    PrecisionMulti,
-    R2Score,
-    Recall,
-    RecallMulti,
-    RocAuc,
-    RocAucBinary,
-    RocAucMulti,
-    SpearmanCorrCoef,
-)
-
-FUNCTIONS = (accuracy, error_rate, top_k_accuracy, accuracy_multi, mse, mae, msle, rmse, exp_rmspe, foreground_acc)
-MAKERS = (Dice, JaccardCoeff, DiceMulti, JaccardCoeffMulti, CorpusBLEUMetric, Perplexity, APScoreBinary, APScoreMulti, BalancedAccuracy,
-           BrierScore, BrierScoreMulti, CohenKappa, ExplainedVariance, F1Score, F1ScoreMulti, HammingLoss, HammingLossMulti, Jaccard,
-           JaccardMulti, MatthewsCorrCoef, MatthewsCorrCoefMulti, PearsonCorrCoef, Precision, PrecisionMulti, R2Score, Recall, RecallMulti,
-           RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef)
 
 
-def _plain(name):
+def _needs_nothing(make: Callable) -> bool:
+    return all(p.default is not p.empty for p in inspect.signature(make).parameters.values())
+
+
+#: Functions of (predictions, targets), and what makes a metric when it is called without arguments: what a name may stand for.
+FUNCTIONS = tuple(f for f in vars(functions).values() if hasattr(f, "accumulated"))
+MAKERS = (Dice, JaccardCoeff, DiceMulti, JaccardCoeffMulti, CorpusBLEUMetric, Perplexity,
+          *(f for f in vars(sklearn).values() if hasattr(f, "makes_metric") and _needs_nothing(f)))
+
+
+def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace(" ", "")
 
 
-def as_metric(x):
-    """A metric made of `x`: a metric as it is; a function averaged over batches, or over the whole set where it says so; a name such as
-    'accuracy' or 'F1Score'. A class, a scikit-learn function and an unknown name are refused with what to write instead."""
+def as_metric(x: str | Metric | Callable[..., Any]) -> Metric:
+    """Make a metric of whatever a user may give in `metrics=`.
+
+    Args:
+        x: a metric, which is returned as it is; a function of (predictions, targets), averaged over batches, or over the whole set
+            where it says so; or a name such as 'accuracy' or 'F1Score'.
+
+    Raises:
+        TypeError: for a class, a function of scikit-learn, and whatever cannot be called.
+        ValueError: for an unknown name.
+    """
     if isinstance(x, str):
         by_name = {_plain(o.__name__): o for o in FUNCTIONS + MAKERS}
         if _plain(x) not in by_name:
@@ -73,17 +49,14 @@ def as_metric(x):
         name = func_name(x)
         raise TypeError(f"metrics=[{name}]: {name} makes a metric when it is called: write {name}()"
                         + (" with its arguments." if isinstance(x, type) and not issubclass(x, Metric) else "."))
-    if all(hasattr(x, a) for a in ("reset", "accumulate", "value", "name")):
-        return x
+    if all(hasattr(x, a) for a in ("reset", "accumulate", "value", "name")):        # another library's metric of the same shape
+        return cast(Metric, x)
     if not callable(x):
         raise TypeError(f"a metric is a function of (predictions, targets), a Metric or a name; received {describe(x)}")
-    inner = x
-    while isinstance(inner, partial):
-        inner = inner.func
-    if (getattr(inner, "__module__", None) or "").split(".")[0] == "sklearn":
+    if (getattr(unwrapped(x), "__module__", None) or "").split(".")[0] == "sklearn":
         raise TypeError(f"scikit-learn's {func_name(x)} takes (targets, decisions) of the whole set: write skm_to_fastai({func_name(x)}), "
-                        "or use the metric of minifast.metrics.functions.")
+                        "or use the metric of minifast.metrics.")
     return AccumMetric(x, flatten=False) if func_attr(x, "accumulated", False) else AvgMetric(x)
 
 
-mk_metric = as_metric
+mk_metric = as_metric           #: fastai's name

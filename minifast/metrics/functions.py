@@ -3,8 +3,11 @@
 Given as `metrics=[accuracy]` they are averaged over batches, weighted by their size, except those that must see the whole set
 (`rmse`), which do.
 """
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..core.messages import describe
 from .accumulate import flatten_check
@@ -19,30 +22,54 @@ def _declare(lower_is_better, accumulated=False):
     return deco
 
 
-def several_classes(inp, axis, name):
+def check_several_classes(inp: Tensor, axis: int, name: str) -> None:
+    "Refuse predictions with a single class along `axis`: their argmax is always 0."
     if inp.ndim == 0 or inp.shape[axis] == 1:
         raise ValueError(f"{name} takes the most probable of several classes along axis {axis}, but the predictions are {describe(inp)}: a "
                          "single column is always class 0. Use accuracy_multi for one logit, or n_out=2.")
 
 
+def _decided(inp, targ, axis, name):
+    check_several_classes(inp, axis, name)
+    return flatten_check(inp.argmax(dim=axis), targ)
+
+
 @_declare(lower_is_better=False)
-def accuracy(inp, targ, axis=-1):
-    "Share of items whose highest output along `axis` is at the target class."
-    several_classes(inp, axis, "accuracy")
-    pred, targ = flatten_check(inp.argmax(dim=axis), targ)
+def accuracy(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
+    """Share of items whose highest output along `axis` is at the target class.
+
+    Args:
+        inp: raw outputs with the classes along `axis`, such as (B, n_classes).
+        targ: class ids, of the shape of `inp` less `axis`.
+        axis: the axis of the classes; 1 for masks (B, n_classes, H, W).
+    """
+    pred, targ = _decided(inp, targ, axis, "accuracy")
     return (pred == targ).float().mean()
 
 
 @_declare(lower_is_better=True)
-def error_rate(inp, targ, axis=-1):
-    "1 - `accuracy`."
+def error_rate(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
+    """1 - `accuracy`.
+
+    Args:
+        inp: raw outputs with the classes along `axis`.
+        targ: class ids.
+        axis: the axis of the classes.
+    """
     return 1 - accuracy(inp, targ, axis=axis)
 
 
 @_declare(lower_is_better=False)
-def top_k_accuracy(inp, targ, k=5, axis=-1):
-    "Share of items whose target is among the `k` highest outputs along `axis`."
-    several_classes(inp, axis, "top_k_accuracy")
+def top_k_accuracy(inp: Tensor, targ: Tensor, k: int = 5, axis: int = -1) -> Tensor:
+    """Share of items whose target is among the `k` highest outputs along `axis`.
+
+    Args:
+        inp: raw outputs with the classes along `axis`.
+        targ: class ids.
+        k: how many of the highest outputs count.
+        axis: the axis of the classes.
+    """
+    check_several_classes(inp, axis, "top_k_accuracy")
     if k > inp.shape[axis]:
         raise ValueError(f"top_k_accuracy(k={k}) needs at least {k} classes, the predictions {describe(inp)} have {inp.shape[axis]}: "
                          f"write partial(top_k_accuracy, k=2).")
@@ -53,29 +80,17 @@ def top_k_accuracy(inp, targ, k=5, axis=-1):
 
 
 @_declare(lower_is_better=False)
-def accuracy_multi(inp, targ, thresh=0.5, sigmoid=True):
-    "Share of (item, label) pairs decided right: probability above `thresh` against the 0/1 target. sigmoid: `inp` are logits."
+def accuracy_multi(inp: Tensor, targ: Tensor, thresh: float = 0.5, sigmoid: bool = True) -> Tensor:
+    """Share of (item, label) pairs that are decided right.
+
+    Args:
+        inp: one output per label, (B, n_labels).
+        targ: 0 or 1 per label, of the same shape.
+        thresh: probability above which a label counts as predicted.
+        sigmoid: `inp` are logits (False: probabilities).
+    """
     inp, targ = flatten_check(inp, targ)
     return (((inp.sigmoid() if sigmoid else inp) > thresh) == targ.bool()).float().mean()
-
-
-@_declare(lower_is_better=True)
-def mse(inp, targ):
-    "Mean squared error."
-    return F.mse_loss(*_floats(inp, targ))
-
-
-@_declare(lower_is_better=True)
-def mae(inp, targ):
-    "Mean absolute error."
-    return F.l1_loss(*_floats(inp, targ))
-
-
-@_declare(lower_is_better=True)
-def msle(inp, targ):
-    "Mean squared error of log(1 + x), for values from 0 up."
-    inp, targ = _floats(inp, targ)
-    return F.mse_loss(torch.log1p(inp), torch.log1p(targ))
 
 
 def _floats(inp, targ):
@@ -83,33 +98,91 @@ def _floats(inp, targ):
     return inp, targ if targ.is_floating_point() else targ.to(inp.dtype)
 
 
+@_declare(lower_is_better=True)
+def mse(inp: Tensor, targ: Tensor) -> Tensor:
+    """Mean squared error.
+
+    Args:
+        inp: predicted numbers.
+        targ: targets of the same shape, axes of length 1 aside.
+    """
+    return F.mse_loss(*_floats(inp, targ))
+
+
+@_declare(lower_is_better=True)
+def mae(inp: Tensor, targ: Tensor) -> Tensor:
+    """Mean absolute error.
+
+    Args:
+        inp: predicted numbers.
+        targ: targets of the same shape, axes of length 1 aside.
+    """
+    return F.l1_loss(*_floats(inp, targ))
+
+
+@_declare(lower_is_better=True)
+def msle(inp: Tensor, targ: Tensor) -> Tensor:
+    """Mean squared error of log(1 + x).
+
+    Args:
+        inp: predicted numbers, 0 or larger.
+        targ: targets of the same shape, 0 or larger.
+    """
+    inp, targ = _floats(inp, targ)
+    return F.mse_loss(torch.log1p(inp), torch.log1p(targ))
+
+
 @_declare(lower_is_better=True, accumulated=True)
-def rmse(inp, targ):
-    "Root mean squared error, of the whole set when used as a metric."
+def rmse(inp: Tensor, targ: Tensor) -> Tensor:
+    """Root mean squared error, of the whole set when used as a metric.
+
+    Args:
+        inp: predicted numbers.
+        targ: targets of the same shape, axes of length 1 aside.
+    """
     return mse(inp, targ).sqrt()
 
 
 @_declare(lower_is_better=True, accumulated=True)
-def exp_rmspe(inp, targ):
-    "Root mean square percentage error of exp(predictions) against exp(targets), of the whole set when used as a metric."
+def exp_rmspe(inp: Tensor, targ: Tensor) -> Tensor:
+    """Root mean square percentage error of exp(predictions) against exp(targets), of the whole set when used as a metric.
+
+    Args:
+        inp: predicted logarithms.
+        targ: logarithms of the targets, of the same shape.
+    """
     inp, targ = (o.exp() for o in _floats(inp, targ))
     return (((targ - inp) / targ) ** 2).mean().sqrt()
 
 
 @_declare(lower_is_better=False)
-def foreground_acc(inp, targ, bkg_idx=0, axis=1):
-    "Accuracy over the pixels whose target is not `bkg_idx`; NaN for a batch that has none."
-    several_classes(inp, axis, "foreground_acc")
-    pred, targ = flatten_check(inp.argmax(dim=axis), targ)
+def foreground_acc(inp: Tensor, targ: Tensor, bkg_idx: int = 0, axis: int = 1) -> Tensor:
+    """Accuracy over the pixels whose target is not the background; NaN for a batch that has none.
+
+    Args:
+        inp: raw outputs with the classes along `axis`, such as (B, n_classes, H, W).
+        targ: class ids, (B, H, W).
+        bkg_idx: the class id of the background.
+        axis: the axis of the classes.
+    """
+    pred, targ = _decided(inp, targ, axis, "foreground_acc")
     foreground = targ != bkg_idx
     return ((pred == targ) & foreground).sum() / foreground.sum()
 
 
-def optim_metric(f, argname, bounds, tol=0.01, do_neg=True, get_x=False):
-    """A function like `f(preds, targs)` that gives `f` at the best value of its argument `argname` within `bounds`, such as a threshold.
+def optim_metric(f: Callable[..., Tensor | float], argname: str, bounds: tuple[float, float], tol: float = 0.01, do_neg: bool = True,
+                 get_x: bool = False) -> Callable[[Tensor, Tensor], float | tuple[float, float]]:
+    """Make a function like `f(preds, targs)` that gives `f` at the best value of one of its arguments, such as a threshold.
 
-    do_neg: best is highest (False: lowest). tol: precision of the argument. get_x: also return the argument found. Used as a metric it
-    sees the whole set. Note that an argument tuned on a set flatters the value on that set.
+    Used as a metric it sees the whole set. An argument tuned on a set flatters the value on that set.
+
+    Args:
+        f: a function of (predictions, targets) and of `argname`.
+        argname: the name of the argument.
+        bounds: its lowest and highest value.
+        tol: precision of the argument.
+        do_neg: best is highest (False: lowest).
+        get_x: also return the argument found.
     """
     def best(preds, targs):
         from scipy.optimize import minimize_scalar

@@ -1,4 +1,7 @@
 """Freezing layer groups, and remembering what the user froze by hand."""
+import torch
+from torch import nn
+
 from ..core.messages import plural
 from .groups import NORM_TYPES, group_layers, layer_group_count, norm_params
 
@@ -9,15 +12,21 @@ class Freezer:
     A parameter that the user froze by hand (its flag differs from what was last set here) stays frozen through every later
     `freeze_to`. With `train_bn`, the parameters of norm layers stay trainable in frozen groups; without it neither their
     parameters nor their running statistics move there.
+
+    Args:
+        model: the model.
+        opt: its optimizer.
+        train_bn: norm layers of frozen groups stay trainable.
+        before: the freezer of the optimizer that `opt` replaces: what was frozen stays frozen.
     """
 
-    def __init__(self, model, opt, train_bn=True, before=None):
+    def __init__(self, model: nn.Module, opt: torch.optim.Optimizer, train_bn: bool = True, before: "Freezer | None" = None):
         self.model, self.opt, self.train_bn = model, opt, train_bn
-        known = {} if before is None else before.last_set        # of an optimizer made anew: what is frozen now was frozen here
-        self.last_set = {id(p): known.get(id(p), True) for g in opt.param_groups for p in g["params"]}
-        self.frozen_to = 0 if before is None else before.frozen_to
+        known = {} if before is None else before.last_set        # a new optimizer: what is frozen now was frozen here
+        self.last_set: dict[int, bool] = {id(p): known.get(id(p), True) for g in opt.param_groups for p in g["params"]}
+        self.frozen_to: int = 0 if before is None else before.frozen_to
 
-    def freeze_to(self, n):
+    def freeze_to(self, n: int) -> None:
         "Freeze every layer group before `n`; negative `n` counts from the end."
         total = layer_group_count(self.opt)
         if total == 1 and n != 0:
@@ -37,7 +46,7 @@ class Freezer:
                     self.last_set[id(p)] = flag
         self.frozen_to = wanted
 
-    def hold_norm_statistics(self, model=None):
+    def hold_norm_statistics(self, model: nn.Module | None = None) -> None:
         """With `train_bn=False`, put the norm layers whose own parameters are all frozen in eval mode: their statistics must not drift.
 
         Args:

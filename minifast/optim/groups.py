@@ -4,8 +4,9 @@ Each torch group carries `layer_group`, the index of its layer group, because on
 parameters sit in a group of their own, marked `no_decay`, whose weight decay stays 0.
 """
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,23 +21,27 @@ _NORM_NAME = re.compile(r"norm(?!al)|normali[sz]ation", re.IGNORECASE)
 _WORDS = re.compile(r"[\W\d_]+")
 
 
-def trainable_params(model):
-    "The parameters of `model` that require a gradient, as one flat list: the splitter of a model without layer groups."
+def trainable_params(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of `model` that require a gradient, as one flat list: the splitter of a model without layer groups.
+
+    Args:
+        model: any model.
+    """
     return [p for p in model.parameters() if p.requires_grad]
 
 
-def _owned(model):
+def _owned(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
     "Yield (owning module, name within it, parameter); a parameter shared by two modules comes twice."
     for module in model.modules():
         for name, p in module.named_parameters(recurse=False):
             yield module, name, p
 
 
-def _is_norm(module):
+def _is_norm(module: nn.Module) -> bool:
     return isinstance(module, NORM_TYPES) or _NORM_NAME.search(type(module).__name__) is not None
 
 
-def norm_params(model):
+def norm_params(model: nn.Module) -> set[int]:
     """The ids of the parameters owned by norm layers: those that stay trainable in frozen layer groups.
 
     A norm layer is one of `NORM_TYPES` or a class with 'norm' in its name, such as `LlamaRMSNorm`.
@@ -44,7 +49,7 @@ def norm_params(model):
     return {id(p) for module, _, p in _owned(model) if _is_norm(module)}
 
 
-def norm_bias_params(model):
+def norm_bias_params(model: nn.Module) -> set[int]:
     "The ids of the parameters that get no weight decay: of norm layers, and those named bias (`bias`, `bias_ih_l0`, `in_proj_bias`)."
     return {id(p) for module, name, p in _owned(model) if _is_norm(module) or "bias" in _WORDS.split(name.lower())}
 
@@ -62,12 +67,19 @@ def _as_layer_groups(layer_groups):
     return [list(g) if isinstance(g, Iterable) and not isinstance(g, (torch.Tensor, nn.Module, str)) else [g] for g in groups]
 
 
-def param_groups(model, layer_groups, wd_bn_bias=False):
-    """The torch groups of `layer_groups`: what an optimizer of this package, or any of `torch.optim`, takes as its parameters.
+def param_groups(model: nn.Module, layer_groups: Iterable[Any], wd_bn_bias: bool = False) -> list[dict[str, Any]]:
+    """Make the torch groups of `layer_groups`, for an optimizer of this package or any of `torch.optim`.
 
-    layer_groups: what a splitter returns, a flat list of parameters (one layer group) or one list per layer group, input side
-    first. Unless `wd_bn_bias`, the parameters of norm layers and those named bias go into a group of their own without weight decay.
-    Each group is a dict with `params`, `layer_group` and `no_decay`. `ValueError` lists everything that is wrong with the groups.
+    Args:
+        model: the model.
+        layer_groups: what a splitter returns: a flat list of parameters (one layer group), or one list per layer group, input side first.
+        wd_bn_bias: decay the parameters of norm layers and biases too, instead of putting them into a group without weight decay.
+
+    Returns:
+        One dict per torch group, with `params`, `layer_group` and `no_decay`.
+
+    Raises:
+        ValueError: lists everything that is wrong with the groups.
     """
     groups = _as_layer_groups(layer_groups)
     names = {id(p): name for name, p in model.named_parameters()}
@@ -100,19 +112,19 @@ def param_groups(model, layer_groups, wd_bn_bias=False):
     return made
 
 
-def exempt_from_decay(groups, key):
+def exempt_from_decay(groups: Iterable[dict[str, Any]], key: str) -> None:
     "Set the weight decay, `group[key]`, to 0 in the groups of norm and bias parameters: those marked `no_decay`."
     for g in groups:
         if g.get("no_decay"):
             g[key] = 0.0
 
 
-def group_layers(opt):
+def group_layers(opt: torch.optim.Optimizer) -> list[int]:
     "The layer group of each torch group of `opt`."
     return [g.get("layer_group", i) for i, g in enumerate(opt.param_groups)]
 
 
-def layer_group_count(opt):
+def layer_group_count(opt: torch.optim.Optimizer) -> int:
     "The number of layer groups of `opt` (one may be two torch groups)."
     return 1 + max(group_layers(opt))
 
@@ -121,11 +133,13 @@ def _is_sequence(value):
     return hasattr(value, "__len__") and not isinstance(value, (str, dict, torch.Tensor)) and getattr(value, "shape", None) != ()
 
 
-def spread(value, n):
-    """One value per layer group, as a list of `n`.
+def spread(value: Any, n: int) -> list[Any]:
+    """Give one value to each of `n` layer groups.
 
-    A number goes to every group; `slice(lo, hi)` is geometric from `lo` (first group) to `hi` (last); `slice(hi)` gives `hi` to the
-    last group and `hi/10` to the others; a list or tuple must have `n` values.
+    Args:
+        value: a number, for every group; `slice(lo, hi)`, geometric from `lo` (first group) to `hi` (last); `slice(hi)`, `hi` for the last
+            group and `hi/10` for the others; or a list or tuple of `n` values.
+        n: the number of layer groups.
     """
     if isinstance(value, slice):
         return _spread_slice(value, n)
@@ -152,10 +166,10 @@ def _spread_slice(value, n):
     return [lo * (hi / lo) ** (i / (n - 1)) for i in range(n)]
 
 
-def clear_grads(opt):
+def clear_grads(opt: torch.optim.Optimizer) -> None:
     """Drop the gradient of every parameter of `opt`, as `opt.zero_grad()` does.
 
-    torch's own method also tells its profiler, which is 3% of a small step. An optimizer with a `zero_grad` of its own is asked.
+    torch's own method also informs its profiler, which costs 3% of a small step. An optimizer that overrides `zero_grad` is asked.
     """
     if type(opt).zero_grad is not torch.optim.Optimizer.zero_grad or "zero_grad" in vars(opt):
         opt.zero_grad()

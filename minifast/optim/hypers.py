@@ -3,14 +3,18 @@
 `mom` is `betas[0]` of AdamW and `momentum` of SGD.
 """
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from numbers import Real
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
 from ..core.messages import describe, did_you_mean
 from .groups import exempt_from_decay, group_layers, layer_group_count, spread
+
+#: Where a hyper-parameter lives in a torch group: (key, index into a tuple or None).
+Place: TypeAlias = tuple[str, int | None]
 
 # Where each hyper-parameter may live in a torch group: (key, index into a tuple or None).
 _TORCH_SLOTS = {"mom": (("betas", 0), ("momentum", None)), "sqr_mom": (("betas", 1), ("alpha", None)), "wd": (("weight_decay", None),)}
@@ -32,7 +36,7 @@ def _check_value(name, value, where):
         raise ValueError(f"{name}={value!r} in {where}: {name} must be {need}.")
 
 
-def _in_short_words(group):
+def _in_short_words(group: dict[str, Any]) -> dict[str, Any]:
     "A copy of a torch group in which torch's `weight_decay`, `momentum` and `betas` have their short names."
     group = dict(group)
     for old, new in (("weight_decay", "wd"), ("momentum", "mom")):
@@ -45,7 +49,7 @@ def _in_short_words(group):
     return group
 
 
-def _as_groups(params, where):
+def _as_groups(params: Any, where: str) -> list[dict[str, Any]]:
     "Whatever a user may give as `params`, as new group dicts, each with its `layer_group`."
     if isinstance(params, (nn.Module, torch.Tensor, dict, str)) or not isinstance(params, Iterable):
         raise TypeError(f"{where} takes parameters: model.parameters(), a list of parameters, a list of lists (one per layer group) or "
@@ -80,11 +84,16 @@ def _is_named(o):
     return isinstance(o, tuple) and len(o) == 2 and isinstance(o[0], str) and isinstance(o[1], torch.Tensor)
 
 
-def with_hypers(params, hypers, where, allowed=None):
-    """`params` (parameters, or groups) as new group dicts that carry `hypers`, a dict, spread over the layer groups.
+def with_hypers(params: Any, hypers: dict[str, Any], where: str, allowed: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Make new group dicts of `params` that carry hyper-parameters, spread over the layer groups.
 
-    What a group dict says itself comes first, but it may only set the hyper-parameters `allowed` (default: those of `hypers`). A group
-    marked `no_decay` gets `wd` 0 whatever is given. `where` names the call in errors.
+    What a group dict says itself comes first. A group marked `no_decay` gets `wd` 0 whatever is given.
+
+    Args:
+        params: parameters, lists of them or group dicts.
+        hypers: hyper-parameters by short name.
+        where: the call as the user knows it, for errors.
+        allowed: the hyper-parameters that a group dict may set (default: those of `hypers`).
     """
     allowed = hypers if allowed is None else allowed
     groups = _as_groups(params, where)
@@ -107,10 +116,13 @@ def with_hypers(params, hypers, where, allowed=None):
     return groups
 
 
-def torch_slot(name, keys, hp_map=None):
-    """Where the hyper-parameter `name` lives among the `keys` of a torch group: `(key, index)`, `(key, None)`, or None where it does not.
+def torch_slot(name: str, keys: Collection[str], hp_map: dict[str, Place] | None = None) -> Place | None:
+    """Where the hyper-parameter `name` lives among the `keys` of a torch group: `(key, index)`, `(key, None)`, or None.
 
-    hp_map: such places for names that cannot be guessed, `{name: (key, index or None)}`.
+    Args:
+        name: the short name, or torch's.
+        keys: the keys of the group.
+        hp_map: places of names that cannot be guessed, `{name: (key, index or None)}`.
     """
     if hp_map and name in hp_map:
         return hp_map[name]
@@ -121,7 +133,7 @@ def torch_slot(name, keys, hp_map=None):
     return None
 
 
-def setting_names(group):
+def setting_names(group: dict[str, Any]) -> set[str]:
     "The keys of a torch group that hold numbers (lr, betas, momentum ...): what tells one kind of optimizer from another."
     return {k for k, v in group.items() if k not in _BOOKKEEPING and (isinstance(v, (Real, tuple, list, torch.Tensor)))
             and not isinstance(v, bool)}
@@ -132,12 +144,12 @@ def _built_without_momentum(opt, slot):
     return slot == ("momentum", None) and opt.defaults.get("momentum") == 0 and all(g["momentum"] == 0 for g in opt.param_groups)
 
 
-def _slot(opt, group, name):
+def _slot(opt: torch.optim.Optimizer, group: dict[str, Any], name: str) -> Place | None:
     slot = None if name in _BOOKKEEPING else torch_slot(name, group, getattr(opt, "hp_map", None))
     return None if slot and _built_without_momentum(opt, slot) else slot
 
 
-def hyper_names(opt):
+def hyper_names(opt: torch.optim.Optimizer) -> list[str]:
     "The hyper-parameters that `set_hyper` can set on `opt`, by their short names, sorted."
     group = opt.param_groups[0]
     short = [*_WORD_RANGES, *(getattr(opt, "hp_map", None) or ())]
@@ -147,7 +159,7 @@ def hyper_names(opt):
     return sorted(own | set(found))
 
 
-def _slots(opt, name):
+def _slots(opt: torch.optim.Optimizer, name: str) -> list[Place]:
     "(key, index) of `name` in each torch group of `opt`; `ValueError` where it has none."
     slots = [_slot(opt, g, name) for g in opt.param_groups]
     if None not in slots:
@@ -160,8 +172,8 @@ def _slots(opt, name):
     raise ValueError(f"{kind} has no hyper-parameter '{name}'{did_you_mean(name, known) or '.'} It has: {', '.join(known)}.{advice}")
 
 
-def hyper_setter(opt, name):
-    """A function `set_values(values)` that sets the hyper-parameter `name`, `values` being a list with one per layer group.
+def hyper_setter(opt: torch.optim.Optimizer, name: str) -> Callable[[Sequence[Any]], None]:
+    """Make a function `set_values(values)` that sets the hyper-parameter `name`, given a list with one value per layer group.
 
     Everything is looked up and checked here, once, so that the function is cheap enough for every step (1-2 us). Weight decay stays
     0 in groups marked `no_decay`.
@@ -186,8 +198,8 @@ def hyper_setter(opt, name):
     return set_values
 
 
-def set_hyper(opt, name, value):
-    "Set the hyper-parameter `name` of any torch optimizer; `value` is a number, a slice or a list, see `spread`."
+def set_hyper(opt: torch.optim.Optimizer, name: str, value: Any) -> None:
+    "Set the hyper-parameter `name` of any torch optimizer to a number, a slice or a list, see `spread`."
     setter = hyper_setter(opt, name)
     values = spread(value, layer_group_count(opt))
     for v in values:
@@ -195,8 +207,8 @@ def set_hyper(opt, name, value):
     setter(values)
 
 
-def get_hyper(opt, name):
-    "The hyper-parameter `name` of any torch optimizer, as a list with one value per layer group (`wd`: of the parameters that decay)."
+def get_hyper(opt: torch.optim.Optimizer, name: str) -> list[Any]:
+    "The hyper-parameter `name` of any torch optimizer, one value per layer group (`wd`: of the parameters that decay)."
     slots, found = _slots(opt, name), {}
     for g, layer, (key, i) in zip(opt.param_groups, group_layers(opt), slots, strict=True):
         if layer not in found or (found[layer][0] and not g.get("no_decay")):
@@ -204,7 +216,8 @@ def get_hyper(opt, name):
     return [found[layer][1] for layer in sorted(found)]
 
 
-def create_optimizer(opt_func, groups, lr, wd=None):
+def create_optimizer(opt_func: Callable[..., torch.optim.Optimizer], groups: list[dict[str, Any]], lr: Any,
+                     wd: Any = None) -> torch.optim.Optimizer:
     """The optimizer that `opt_func` makes of torch groups, with `lr` and `wd` spread over the layer groups.
 
     Args:

@@ -2,11 +2,13 @@
 
 Each is called as `opt_func(params, lr=..., **hypers)` and returns a real `torch.optim.Optimizer`: `param_groups`, `state_dict`,
 closures, `torch.amp.GradScaler` and torch's schedulers work on it. `params` is what any torch optimizer takes, a list of lists (one per
-layer group), or `param_groups(model, splitter(model))`, which also spares norm and bias parameters the weight decay. Any
+layer group), or `param_groups(model, splitter(model))`, which also exempts norm and bias parameters from weight decay. Any
 hyper-parameter may be a number, `slice(lo, hi)` over the layer groups, or a list with one value per layer group.
 """
 import inspect
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import torch
 from torch import nn
@@ -32,31 +34,51 @@ from .steppers import (
     weight_decay,
 )
 
+Params: TypeAlias = Iterable[torch.Tensor] | Iterable[Iterable[torch.Tensor]] | Iterable[dict[str, Any]]
+Hyper: TypeAlias = float | slice | Sequence[float]
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _FUSED_DEVICES = ("cpu", "cuda", "mps")
 _FUSED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _TORCH_WORDS = {"momentum": "mom", "weight_decay": "wd", "betas": "mom (the first) and sqr_mom (the second)", "alpha": "sqr_mom"}
+_HYPERS = {
+    "params": "parameters, lists of them (one per layer group) or group dicts.",
+    "lr": "learning rate.",
+    "mom": "momentum: the decay of the average of the gradients.",
+    "sqr_mom": "the decay of the average of the squared gradients.",
+    "eps": "added to the denominator.",
+    "wd": "weight decay.",
+    "decouple_wd": "`p *= 1 - lr*wd` apart from the gradient (False: an L2 penalty).",
+    "fused": "use torch's fused kernel (None: wherever it can be used).",
+}
 
 
-def _refuse(unknown, opt_func):
-    "Refuse keywords that `opt_func` does not take; torch's word for one that it does take is answered with that."
-    if not unknown:
-        return
-    takes = [n for n, p in inspect.signature(opt_func).parameters.items() if p.kind != p.VAR_KEYWORD and n not in ("params", "self")]
-    for word in unknown:
-        if word in _TORCH_WORDS and _TORCH_WORDS[word].split()[0] in takes:
-            raise TypeError(f"{opt_func.__name__}(...) does not take {word}={describe(unknown[word])}: it is called "
-                            f"{_TORCH_WORDS[word]} here. It takes: {', '.join(sorted(takes))}.")
-    reject_unknown(unknown, takes, f"{opt_func.__name__}(...)")
+def _opt_func(f: Callable[P, R]) -> Callable[P, R]:
+    "Let `f` answer keywords that it does not take with its own, torch's word with ours; document the usual parameters."
+    takes = [n for n in inspect.signature(f).parameters if n not in ("params", "self")]
+    name = f.__name__ if f.__name__ != "__init__" else f.__qualname__.split(".")[0]
 
+    @wraps(f)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        unknown = {k: v for k, v in kwargs.items() if k not in (*takes, "params")}
+        for word in unknown:
+            if word in _TORCH_WORDS and _TORCH_WORDS[word].split()[0] in takes:
+                raise TypeError(f"{name}(...) does not take {word}={describe(unknown[word])}: it is called {_TORCH_WORDS[word]} here. "
+                                f"It takes: {', '.join(sorted(takes))}.")
+        reject_unknown(unknown, takes, f"{name}(...)")
+        return f(*args, **kwargs)
 
-def _tensors(groups):
-    "Every parameter of `groups`, whose `params` may be torch's (name, parameter) pairs."
-    return [p[1] if isinstance(p, tuple) else p for g in groups for p in g["params"]]
+    if f.__doc__:
+        usual = "".join(f"\n    {n}: {_HYPERS[n]}" for n in ("params", *takes) if n in _HYPERS)
+        doc = inspect.cleandoc(f.__doc__)
+        checked.__doc__ = doc.replace("Args:", "Args:" + usual) if "Args:" in doc else f"{doc}\n\nArgs:{usual}"
+    return checked
 
 
 def _can_fuse(groups):
     "Whether torch's fused kernels can step these parameters: plain floating point ones that all lie on one device that has them."
-    params = _tensors(groups)
+    params = [p[1] if isinstance(p, tuple) else p for g in groups for p in g["params"]]        # torch also takes (name, parameter)
     return (len({p.device for p in params}) == 1 and params[0].device.type in _FUSED_DEVICES
             and all(type(p) in (torch.Tensor, nn.Parameter) and p.dtype in _FUSED_DTYPES for p in params))
 
@@ -68,11 +90,8 @@ def _torch_words(hypers, names, betas, hp_map):
     words = {}
     for name, value in hypers.items():
         key, i = torch_slot(name, names, hp_map) or (name, None)
-        if i is None:
-            words[key] = value
-        else:
-            old = words.get(key, betas)
-            words[key] = (*old[:i], value, *old[i + 1:])
+        old = words.get(key, betas)
+        words[key] = value if i is None else (*old[:i], value, *old[i + 1:])
     return words
 
 
@@ -84,9 +103,7 @@ def _torch_arguments(names, params, hypers, where, betas=(0.9, 0.999), hp_map=No
     defaults = {n: spread(v, 1 + max(g["layer_group"] for g in groups))[-1] for n, v in hypers.items()}
     made = [{k: v for k, v in g.items() if k not in allowed} | _torch_words({k: g[k] for k in allowed if k in g}, names, betas, hp_map)
             for g in groups]
-    if "wd" not in allowed:
-        made = _joined(made)
-    return made, _torch_words(defaults, names, betas, hp_map)
+    return made if "wd" in allowed else _joined(made), _torch_words(defaults, names, betas, hp_map)
 
 
 def _joined(groups):
@@ -101,10 +118,10 @@ def _joined(groups):
     return list(joined.values())
 
 
-def _torch_optimizer(opt_class, opt_func, params, fused=None, settings=None, **hypers):
+def _torch_optimizer(opt_class, where, params, fused=None, settings=None, **hypers):
     "An `opt_class` of `torch.optim` with `hypers`; fused where it has such kernels and `fused` is not False."
     names = inspect.signature(opt_class).parameters
-    groups, words = _torch_arguments(names, params, hypers, f"{opt_func.__name__}(...)")
+    groups, words = _torch_arguments(names, params, hypers, where)
     words |= settings or {}
     if "fused" in names:
         words["fused"] = (True if _can_fuse(groups) else None) if fused is None else fused
@@ -113,14 +130,12 @@ def _torch_optimizer(opt_class, opt_func, params, fused=None, settings=None, **h
 
 # Torch's optimizers with fastai's defaults
 
-def Adam(params, lr=1e-3, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.01, decouple_wd=True, fused=None, **unknown):
-    """`torch.optim.AdamW` with betas `(mom, sqr_mom)` (Loshchilov & Hutter 2017, arXiv:1711.05101).
-
-    decouple_wd=False: `torch.optim.Adam`, where `wd` is an L2 penalty. fused=None: torch's fused kernel wherever it can be used.
-    """
-    _refuse(unknown, Adam)
+@_opt_func
+def Adam(params: Params, lr: Hyper = 1e-3, mom: Hyper = 0.9, sqr_mom: Hyper = 0.99, eps: Hyper = 1e-5, wd: Hyper = 0.01,
+         decouple_wd: bool = True, fused: bool | None = None) -> torch.optim.Optimizer:
+    """`torch.optim.AdamW`, or with `decouple_wd=False` `torch.optim.Adam` (Loshchilov & Hutter 2017, arXiv:1711.05101)."""
     opt_class = torch.optim.AdamW if decouple_wd else torch.optim.Adam
-    return _torch_optimizer(opt_class, Adam, params, fused, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+    return _torch_optimizer(opt_class, "Adam(...)", params, fused, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
 
 
 class _DecoupledDecay:
@@ -130,22 +145,22 @@ class _DecoupledDecay:
     """
 
     def step(self, closure=None):
-        "One step; `closure`, if given, is called first and its loss returned."
+        "Make one step; `closure`, if given, is called first and its loss returned."
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         always = self.defaults["decoupled_weight_decay"]     # for groups out of a plain torch optimizer's state dict
-        decayed = [g for g in self.param_groups if g.get("decoupled_weight_decay", always) and g["weight_decay"] != 0]
-        amounts = [g["weight_decay"] for g in decayed]
-        for g in decayed:
+        decayed = [(g, g["weight_decay"]) for g in self.param_groups
+                   if g.get("decoupled_weight_decay", always) and g["weight_decay"] != 0]
+        for g, _ in decayed:
             self._decay(g)
         try:
-            for g in decayed:
+            for g, _ in decayed:
                 g["weight_decay"] = 0
             self._torch_step()
         finally:
-            for g, amount in zip(decayed, amounts, strict=True):
+            for g, amount in decayed:
                 g["weight_decay"] = amount
         return loss
 
@@ -169,12 +184,18 @@ class _DecoupledDecay:
 class SGD(_DecoupledDecay, torch.optim.SGD):
     """`torch.optim.SGD`: `m = mom*m + grad; p -= lr*m`, with decoupled weight decay.
 
-    decouple_wd=False: `wd` is an L2 penalty, as in torch. fused=None: torch's fused kernel wherever it can be used (not for sparse
-    gradients: give `fused=False`).
+    Args:
+        params: parameters, lists of them (one per layer group) or group dicts.
+        lr: learning rate.
+        mom: momentum.
+        wd: weight decay.
+        decouple_wd: False: `wd` is an L2 penalty, as in torch.
+        fused: use torch's fused kernel (None: wherever it can be used). Sparse gradients need `fused=False`.
     """
 
-    def __init__(self, params, lr=1e-3, mom=0.0, wd=0.0, decouple_wd=True, fused=None, **unknown):
-        _refuse(unknown, SGD)
+    @_opt_func
+    def __init__(self, params: Params, lr: Hyper = 1e-3, mom: Hyper = 0.0, wd: Hyper = 0.0, decouple_wd: bool = True,
+                 fused: bool | None = None):
         names = inspect.signature(torch.optim.SGD).parameters
         groups, words = _torch_arguments(names, params, {"lr": lr, "mom": mom, "wd": wd}, "SGD(...)")
         for g in groups:
@@ -202,107 +223,132 @@ class _RMSpropW(_DecoupledDecay, torch.optim.RMSprop):
         self.defaults["decoupled_weight_decay"] = True
 
 
-def RMSProp(params, lr=1e-3, mom=0.0, sqr_mom=0.99, eps=1e-8, wd=0.0, decouple_wd=True, **unknown):
+@_opt_func
+def RMSProp(params: Params, lr: Hyper = 1e-3, mom: Hyper = 0.0, sqr_mom: Hyper = 0.99, eps: Hyper = 1e-8, wd: Hyper = 0.0,
+            decouple_wd: bool = True) -> torch.optim.Optimizer:
     """RMSProp (Hinton 2012, lecture 6e): `p -= lr * g / (sqrt(mean of grad²) + eps)`; torch's where `mom` is 0.
 
     With `mom`, `g` is the running sum of gradients (torch's own RMSprop accumulates the quotient instead), on the composed `Optimizer`.
     """
-    _refuse(unknown, RMSProp)
     hypers = {"lr": lr, "sqr_mom": sqr_mom, "eps": eps, "wd": wd}
     if _is_zero(mom):
-        return _torch_optimizer(_RMSpropW if decouple_wd else torch.optim.RMSprop, RMSProp, params, **hypers)
-    return Optimizer(params, [_decay_stepper(decouple_wd), average_grad, average_sqr_grad, rms_prop_step], mom=mom, **hypers)
+        return _torch_optimizer(_RMSpropW if decouple_wd else torch.optim.RMSprop, "RMSProp(...)", params, **hypers)
+    return _composed(params, decouple_wd, [average_grad, average_sqr_grad, rms_prop_step], mom=mom, **hypers)
 
 
-def RAdam(params, lr=1e-3, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.0, beta=0.0, decouple_wd=True, **unknown):
+@_opt_func
+def RAdam(params: Params, lr: Hyper = 1e-3, mom: Hyper = 0.9, sqr_mom: Hyper = 0.99, eps: Hyper = 1e-5, wd: Hyper = 0.0,
+          beta: float = 0.0, decouple_wd: bool = True) -> torch.optim.Optimizer:
     """Rectified Adam (Liu et al. 2019, arXiv:1908.03265): `torch.optim.RAdam`.
 
-    beta: with a value above 0 the denominator goes through `softplus(x, beta)`; this variant runs on the composed `Optimizer`,
-    which adds `eps` after debiasing the denominator (torch: before).
+    Args:
+        beta: above 0 the denominator goes through `softplus(x, beta)`; this variant runs on the composed `Optimizer`, which adds
+            `eps` after debiasing the denominator (torch: before).
     """
-    _refuse(unknown, RAdam)
     hypers = {"lr": lr, "mom": mom, "sqr_mom": sqr_mom, "eps": eps, "wd": wd}
     if not beta:
-        return _torch_optimizer(torch.optim.RAdam, RAdam, params, settings={"decoupled_weight_decay": decouple_wd}, **hypers)
-    return Optimizer(params, [_decay_stepper(decouple_wd), *_adam_averages(), radam_step], beta=beta, **hypers)
+        return _torch_optimizer(torch.optim.RAdam, "RAdam(...)", params, settings={"decoupled_weight_decay": decouple_wd}, **hypers)
+    return _composed(params, decouple_wd, [*_ADAM_AVERAGES, radam_step], beta=beta, **hypers)
 
 
 # Optimizers that torch does not have
 
-def _decay_stepper(decouple_wd):
-    return weight_decay if decouple_wd else l2_reg
+_ADAM_AVERAGES = (partial(average_grad, dampening=True), average_sqr_grad, step_stat)
 
 
-def _adam_averages():
-    return [partial(average_grad, dampening=True), average_sqr_grad, step_stat]
+def _composed(params, decouple_wd, steppers, **hypers):
+    return Optimizer(params, [weight_decay if decouple_wd else l2_reg, *steppers], **hypers)
 
 
 def _is_zero(mom):
     return not isinstance(mom, slice) and all(m == 0 for m in (mom if hasattr(mom, "__len__") else [mom]))
 
 
-def QHAdam(params, lr=1e-3, mom=0.999, sqr_mom=0.999, nu_1=0.7, nu_2=1.0, eps=1e-8, wd=0.0, decouple_wd=True, **unknown):
-    "Quasi-hyperbolic Adam (Ma & Yarats 2018, arXiv:1810.06801); `nu_1 = nu_2 = 1` is Adam."
-    _refuse(unknown, QHAdam)
-    return Optimizer(params, [_decay_stepper(decouple_wd), *_adam_averages(), qhadam_step], lr=lr, mom=mom, sqr_mom=sqr_mom, nu_1=nu_1,
-                     nu_2=nu_2, eps=eps, wd=wd)
+@_opt_func
+def QHAdam(params: Params, lr: Hyper = 1e-3, mom: Hyper = 0.999, sqr_mom: Hyper = 0.999, nu_1: Hyper = 0.7, nu_2: Hyper = 1.0,
+           eps: Hyper = 1e-8, wd: Hyper = 0.0, decouple_wd: bool = True) -> Optimizer:
+    """Quasi-hyperbolic Adam (Ma & Yarats 2018, arXiv:1810.06801); `nu_1 = nu_2 = 1` is Adam.
 
-
-def Larc(params, lr=1e-3, mom=0.9, clip=True, trust_coeff=0.02, eps=1e-8, wd=0.0, decouple_wd=True, **unknown):
-    "SGD with a learning rate per parameter, in proportion to `|p|/|grad|` and at most `lr`; LARS if not `clip`. See `larc_layer_lr`."
-    _refuse(unknown, Larc)
-    averages, hypers = ([], {}) if _is_zero(mom) else ([average_grad], {"mom": mom})
-    return Optimizer(params, [_decay_stepper(decouple_wd), *averages, partial(larc_layer_lr, clip=clip), larc_step], lr=lr,
-                     trust_coeff=trust_coeff, eps=eps, wd=wd, **hypers)
-
-
-def Lamb(params, lr=1e-3, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.0, decouple_wd=True, **unknown):
-    "Adam with steps scaled per parameter to its own size, for large batches (You et al. 2019, arXiv:1904.00962); see `lamb_step`."
-    _refuse(unknown, Lamb)
-    return Optimizer(params, [_decay_stepper(decouple_wd), *_adam_averages(), lamb_step], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
-
-
-def Lion(params, lr=1e-4, mom=0.9, avg_mom=0.99, wd=0.0, decouple_wd=True, **unknown):
-    """Steps by the sign of an averaged gradient (Chen et al. 2023, arXiv:2302.06675).
-
-    mom: weight of the average within a step (the paper's β1), avg_mom: decay of the average itself (β2). Use a learning rate 3 to 10
-    times smaller than Adam's.
+    Args:
+        nu_1: weight of the averaged gradient against this step's gradient, 0 to 1.
+        nu_2: the same of the averaged squared gradient.
     """
-    _refuse(unknown, Lion)
-    return Optimizer(params, [_decay_stepper(decouple_wd), lion_step], lr=lr, mom=mom, avg_mom=avg_mom, wd=wd)
+    return _composed(params, decouple_wd, [*_ADAM_AVERAGES, qhadam_step], lr=lr, mom=mom, sqr_mom=sqr_mom, nu_1=nu_1, nu_2=nu_2, eps=eps,
+                     wd=wd)
 
 
-def ranger(params, lr=1e-3, mom=0.95, wd=0.01, eps=1e-6, k=6, alpha=0.5, sqr_mom=0.99, beta=0.0, decouple_wd=True, **unknown):
-    "`Lookahead(RAdam(...), k, alpha)`."
-    _refuse(unknown, ranger)
+@_opt_func
+def Larc(params: Params, lr: Hyper = 1e-3, mom: Hyper = 0.9, clip: bool = True, trust_coeff: Hyper = 0.02, eps: Hyper = 1e-8,
+         wd: Hyper = 0.0, decouple_wd: bool = True) -> Optimizer:
+    """SGD with a learning rate per parameter, in proportion to `|p|/|grad|` (You et al. 2017, arXiv:1708.03888).
+
+    Args:
+        clip: the learning rate of a parameter is at most `lr` (False: LARS).
+        trust_coeff: the factor of `|p|/|grad|`.
+    """
+    averages, hypers = ([], {}) if _is_zero(mom) else ([average_grad], {"mom": mom})
+    return _composed(params, decouple_wd, [*averages, partial(larc_layer_lr, clip=clip), larc_step], lr=lr, trust_coeff=trust_coeff,
+                     eps=eps, wd=wd, **hypers)
+
+
+@_opt_func
+def Lamb(params: Params, lr: Hyper = 1e-3, mom: Hyper = 0.9, sqr_mom: Hyper = 0.99, eps: Hyper = 1e-5, wd: Hyper = 0.0,
+         decouple_wd: bool = True) -> Optimizer:
+    """Adam with steps scaled to the size of each parameter, for large batches (You et al. 2019, arXiv:1904.00962)."""
+    return _composed(params, decouple_wd, [*_ADAM_AVERAGES, lamb_step], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+
+
+@_opt_func
+def Lion(params: Params, lr: Hyper = 1e-4, mom: Hyper = 0.9, avg_mom: Hyper = 0.99, wd: Hyper = 0.0,
+         decouple_wd: bool = True) -> Optimizer:
+    """Steps by the sign of an averaged gradient (Chen et al. 2023, arXiv:2302.06675); `mom` is the paper's β1.
+
+    Use a learning rate 3 to 10 times smaller than Adam's, and as much more weight decay.
+
+    Args:
+        avg_mom: decay of the average itself (the paper's β2).
+    """
+    return _composed(params, decouple_wd, [lion_step], lr=lr, mom=mom, avg_mom=avg_mom, wd=wd)
+
+
+@_opt_func
+def ranger(params: Params, lr: Hyper = 1e-3, mom: Hyper = 0.95, wd: Hyper = 0.01, eps: Hyper = 1e-6, k: int = 6, alpha: float = 0.5,
+           sqr_mom: Hyper = 0.99, beta: float = 0.0, decouple_wd: bool = True) -> Lookahead:
+    """`Lookahead(RAdam(...), k, alpha)`.
+
+    Args:
+        k: steps between two moves of the slow weights.
+        alpha: how far the slow weights move, a fraction.
+        beta: see `RAdam`.
+    """
     return Lookahead(RAdam(params, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd, beta=beta, decouple_wd=decouple_wd), k, alpha)
 
 
 # Any other optimizer
 
-def OptimWrapper(params=None, opt=None, hp_map=None, **kwargs):
-    """Any torch optimizer class (or `partial` of one) as an `opt_func`: `partial(OptimWrapper, opt=torch.optim.AdamW)`.
+def OptimWrapper(params: Params | None = None, opt: Callable[..., torch.optim.Optimizer] | torch.optim.Optimizer | None = None,
+                 hp_map: dict[str, str] | None = None, **kwargs: Any) -> torch.optim.Optimizer:
+    """Construct any torch optimizer, as an `opt_func`: `partial(OptimWrapper, opt=torch.optim.AdamW)`.
 
-    kwargs: its own keywords, or the short names `lr, mom, sqr_mom, wd, eps`. It is returned as it is, constructed on groups in which
-    norm and bias parameters have weight decay 0 when `params` come from `param_groups`. hp_map: the short names of keywords that
-    cannot be guessed, `{"beta1": "mom"}`; `betas__0` stands for the first of a tuple. An `opt` that is constructed already is returned.
+    The optimizer is returned as it is. Norm and bias parameters have weight decay 0 when `params` come from `param_groups`.
+
+    Args:
+        params: as for the optimizers of this package.
+        opt: the class, or a `partial` of it. An optimizer that is constructed already is returned.
+        hp_map: the short names of keywords that cannot be guessed, `{"beta1": "mom"}`; `betas__0` stands for the first of a tuple.
+        kwargs: the optimizer's own keywords, or the short names `lr, mom, sqr_mom, wd, eps`.
     """
-    hp_map = {short: _place(key) for key, short in (hp_map or {}).items()}
-    if isinstance(opt, torch.optim.Optimizer):
-        if params is not None or kwargs:
-            raise TypeError(f"OptimWrapper(opt=...) received a constructed {type(opt).__name__}, which has its parameters and settings. "
-                            f"Give the class, opt=torch.optim.{type(opt).__name__}, to construct it here.")
-    else:
-        opt = _construct(opt, params, hp_map, kwargs)
-    if hp_map:
-        opt.hp_map = hp_map                  # where set_hyper looks
-    return opt
-
-
-def _place(key):
-    "`betas__0` -> ('betas', 0); `beta1` -> ('beta1', None)"
-    key, _, i = key.partition("__")
-    return key, int(i) if i else None
+    places = {}
+    for key, short in (hp_map or {}).items():
+        key, _, i = key.partition("__")
+        places[short] = key, int(i) if i else None
+    made: Any = opt if isinstance(opt, torch.optim.Optimizer) else _construct(opt, params, places, kwargs)
+    if made is opt and (params is not None or kwargs):
+        raise TypeError(f"OptimWrapper(opt=...) received a constructed {type(opt).__name__}, which has its parameters and settings. "
+                        f"Give the class, opt=torch.optim.{type(opt).__name__}, to construct it here.")
+    if places:
+        made.hp_map = places                 # where set_hyper looks
+    return made
 
 
 def _construct(opt, params, hp_map, kwargs):

@@ -5,40 +5,42 @@ lists with one value per layer group, and then the value is such a list. The lea
 first step uses `pos` 0 and the last one `1 - 1/steps`.
 """
 import math
+from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import Any, TypeAlias
 
-__all__ = ["SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "combine_scheds", "combined_cos", "cos", "exp", "flat_cos", "lin",
-           "no", "one_cycle", "poly", "sgdr"]
+Values: TypeAlias = float | Sequence[float]
+Schedule: TypeAlias = Callable[[float], Any]
 
 _ROUNDING = 1e-6      # progress summed up batch after batch may miss 1 by a rounding error
 
 
-def lin(start, end, pos):
+def lin(start: float, end: float, pos: float) -> float:
     "`start` to `end` in a straight line."
     return start + pos * (end - start)
 
 
-def cos(start, end, pos):
+def cos(start: float, end: float, pos: float) -> float:
     "`start` to `end` along half a cosine: flat at both ends (Loshchilov & Hutter 2016, arXiv:1608.03983)."
     return start + (1 + math.cos(math.pi * (1 - pos))) * (end - start) / 2
 
 
-def no(start, end, pos):
+def no(start: float, end: float, pos: float) -> float:
     "`start` throughout."
     return start
 
 
-def exp(start, end, pos):
+def exp(start: float, end: float, pos: float) -> float:
     "`start` to `end` by a constant factor per unit of progress; both must be positive."
     return start * (end / start) ** pos
 
 
-def poly(start, end, pos, power):
+def poly(start: float, end: float, pos: float, power: float) -> float:
     "`start` to `end` as `pos**power`."
     return start + (end - start) * pos ** power
 
 
-def _checked_pos(pos, sched):
+def _checked_pos(pos: float, sched: Schedule) -> float:
     "`pos` put into 0..1 when it is out by no more than rounding; else `ValueError`."
     if -_ROUNDING <= pos <= 1 + _ROUNDING:
         return min(max(pos, 0.0), 1.0)
@@ -46,7 +48,7 @@ def _checked_pos(pos, sched):
                      "to 1 (its end). Divide the step by the number of steps.")
 
 
-def _number(value, name, where):
+def _number(value: Any, name: str, where: str) -> float:
     if not isinstance(value, Real):
         raise TypeError(f"{where} takes a number or a list of numbers (one per layer group) as `{name}`; received {value!r}.")
     return float(value)
@@ -69,41 +71,63 @@ def _ends(start, end, where):
 class _Sched:
     "From `start` to `end` as progress goes from 0 to 1."
 
-    def __init__(self, start, end):
+    _value: Callable[[float, float, float], float]
+
+    def __init__(self, start: Values, end: Values):
         self.start, self.end = _ends(start, end, type(self).__name__)
         self._many = isinstance(self.start, list)
 
-    def __call__(self, pos):
+    def __call__(self, pos: float) -> Any:
         if not 0 <= pos <= 1:
             pos = _checked_pos(pos, self)
         if self._many:
             return [self._value(s, e, pos) for s, e in zip(self.start, self.end, strict=True)]
         return self._value(self.start, self.end, pos)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.start!r}, {self.end!r})"
 
 
 class SchedLin(_Sched):
-    "`lin` from `start` to `end`."
+    """A straight line from `start` to `end`.
+
+    Args:
+        start: a number, or one per layer group.
+        end: likewise.
+    """
     _value = staticmethod(lin)
 
 
 class SchedCos(_Sched):
-    "`cos` from `start` to `end`."
+    """Half a cosine from `start` to `end`, flat at both ends (Loshchilov & Hutter 2016, arXiv:1608.03983).
+
+    Args:
+        start: a number, or one per layer group.
+        end: likewise.
+    """
     _value = staticmethod(cos)
 
 
 class SchedNo(_Sched):
-    "`start` throughout; `end` is there so that it can stand where the other schedules do."
+    """`start` throughout.
+
+    Args:
+        start: a number, or one per layer group.
+        end: not used; it is there so that `SchedNo` can stand in for the other schedules.
+    """
     _value = staticmethod(no)
 
 
 class SchedExp(_Sched):
-    "`exp` from `start` to `end`, both positive."
+    """A constant factor per unit of progress, from `start` to `end`.
+
+    Args:
+        start: a positive number, or one per layer group.
+        end: likewise.
+    """
     _value = staticmethod(exp)
 
-    def __init__(self, start, end):
+    def __init__(self, start: Values, end: Values):
         super().__init__(start, end)
         for v in (*self.start, *self.end) if self._many else (self.start, self.end):
             if not v > 0:
@@ -112,9 +136,15 @@ class SchedExp(_Sched):
 
 
 class SchedPoly(_Sched):
-    "`poly` from `start` to `end` with exponent `power` (positive)."
+    """`start` to `end` as a power of progress.
 
-    def __init__(self, start, end, power):
+    Args:
+        start: a number, or one per layer group.
+        end: likewise.
+        power: the exponent, positive.
+    """
+
+    def __init__(self, start: Values, end: Values, power: float):
         super().__init__(start, end)
         self.power = _number(power, "power", "SchedPoly")
         if not self.power > 0:
@@ -123,12 +153,12 @@ class SchedPoly(_Sched):
     def _value(self, start, end, pos):
         return poly(start, end, pos, self.power)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SchedPoly({self.start!r}, {self.end!r}, {self.power!r})"
 
 
 class _Combined:
-    "What `combine_scheds` returns: the schedule whose stretch of training contains `pos`, at its own progress."
+    "What `combine_scheds` returns: the schedule of the stretch of training that contains `pos`, at its own progress."
 
     def __init__(self, pcts, scheds):
         self.pcts, self.scheds = list(pcts), list(scheds)
@@ -140,7 +170,7 @@ class _Combined:
                 self._parts.append((start, end, sched))
             start = end
 
-    def __call__(self, pos):
+    def __call__(self, pos: float) -> Any:
         if not 0 <= pos <= 1:
             pos = _checked_pos(pos, self)
         for start, end, sched in self._parts:
@@ -148,14 +178,16 @@ class _Combined:
                 return sched((pos - start) / (end - start))
         return sched(1.0)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"combine_scheds({self.pcts!r}, {self.scheds!r})"
 
 
-def combine_scheds(pcts, scheds):
-    """One schedule after the other: `scheds[i]` goes from its 0 to its 1 over the fraction `pcts[i]` of training.
+def combine_scheds(pcts: Sequence[float], scheds: Sequence[Schedule]) -> Schedule:
+    """Run one schedule after the other.
 
-    `pcts` must sum to 1. At a boundary the later schedule holds; `pos` 1 is the end of the last one.
+    Args:
+        pcts: the fraction of training that each schedule takes; they sum to 1. At a boundary the later schedule holds.
+        scheds: functions of progress, each evaluated from its 0 to its 1.
     """
     pcts, scheds = [_number(p, "pcts", "combine_scheds") for p in pcts], list(scheds)
     problems = []
@@ -172,8 +204,15 @@ def combine_scheds(pcts, scheds):
     return _Combined(pcts, scheds)
 
 
-def combined_cos(pct, start, middle, end):
-    "Cosine from `start` to `middle` over the fraction `pct` of training, then cosine from `middle` to `end`."
+def combined_cos(pct: float, start: Values, middle: Values, end: Values) -> Schedule:
+    """Cosine from `start` to `middle`, then cosine from `middle` to `end`.
+
+    Args:
+        pct: the fraction of training from `start` to `middle`.
+        start: a number, or one per layer group.
+        middle: likewise.
+        end: likewise.
+    """
     if not 0 <= pct <= 1:
         raise ValueError(f"combined_cos(pct={pct!r}): pct is the fraction of training spent going from start to middle, 0 to 1.")
     return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
@@ -194,11 +233,19 @@ def _check_positive(where, **values):
             raise ValueError(f"{where}: {name}={v!r} must be positive.")
 
 
-def one_cycle(lr_max, div=25.0, div_final=1e5, pct_start=0.25, moms=(0.95, 0.85, 0.95)):
-    """`{'lr': sched, 'mom': sched}` of one cycle (Smith 2018, arXiv:1803.09820, with cosine in place of lines).
+def one_cycle(lr_max: Values, div: float = 25.0, div_final: float = 1e5, pct_start: float = 0.25,
+              moms: Sequence[float] | None = (0.95, 0.85, 0.95)) -> dict[str, Schedule]:
+    """The schedules of one cycle (Smith 2018, arXiv:1803.09820, with cosines in place of lines).
 
-    lr: `lr_max/div` to `lr_max` over the fraction `pct_start` of training, then to `lr_max/div_final`. mom: `moms[0]` to `moms[1]`
-    to `moms[2]` at the same time; `moms=None` leaves momentum out. `lr_max` is a float or a list with one per layer group.
+    Args:
+        lr_max: the highest learning rate: a number, or one per layer group.
+        div: the learning rate starts at `lr_max/div`.
+        div_final: it ends at `lr_max/div_final`.
+        pct_start: the fraction of training before the peak.
+        moms: momentum at the start, at the peak and at the end; None leaves it out.
+
+    Returns:
+        `{'lr': schedule, 'mom': schedule}`.
     """
     _check_lr(lr_max, "one_cycle")
     _check_positive("one_cycle", div=div, div_final=div_final)
@@ -211,17 +258,30 @@ def one_cycle(lr_max, div=25.0, div_final=1e5, pct_start=0.25, moms=(0.95, 0.85,
     return scheds | {"mom": combined_cos(pct_start, *moms)}
 
 
-def flat_cos(lr, div_final=1e5, pct_start=0.75):
-    "`lr` for the fraction `pct_start` of training, then cosine down to `lr/div_final`."
+def flat_cos(lr: Values, div_final: float = 1e5, pct_start: float = 0.75) -> Schedule:
+    """A constant learning rate, then a cosine down to almost 0.
+
+    Args:
+        lr: a number, or one per layer group.
+        div_final: it ends at `lr/div_final`.
+        pct_start: the fraction of training at `lr`.
+    """
     _check_lr(lr, "flat_cos")
     _check_positive("flat_cos", div_final=div_final)
     return combined_cos(pct_start, lr, lr, _divided(lr, div_final))
 
 
-def sgdr(n_cycles, cycle_len, lr_max, cycle_mult=2):
-    """`(sched, n_epoch)`: cosine from `lr_max` to 0, restarted `n_cycles` times (Loshchilov & Hutter 2016, arXiv:1608.03983).
+def sgdr(n_cycles: int, cycle_len: int, lr_max: Values, cycle_mult: int = 2) -> tuple[Schedule, int]:
+    """Cosine from `lr_max` to 0 with warm restarts (Loshchilov & Hutter 2016, arXiv:1608.03983).
 
-    The first cycle lasts `cycle_len` epochs, each later one `cycle_mult` times the one before; `n_epoch` is their sum.
+    Args:
+        n_cycles: the number of cycles.
+        cycle_len: epochs of the first cycle.
+        lr_max: the learning rate at each start: a number, or one per layer group.
+        cycle_mult: each cycle lasts this many times as long as the one before.
+
+    Returns:
+        The schedule, and the number of epochs of all cycles.
     """
     _check_lr(lr_max, "sgdr")
     for name, v in (("n_cycles", n_cycles), ("cycle_len", cycle_len), ("cycle_mult", cycle_mult)):

@@ -3,12 +3,14 @@
 A stepper is a function of one parameter `p` (its gradient is `p.grad`) and of whatever it names among the hyper-parameters and the
 state of that parameter: `def sgd_step(p, lr, **kwargs)`. What it returns, a dict or None, is added to the state, and later steppers
 may name it: `average_grad` returns `grad_avg`, which `momentum_step` uses. Steppers run in the order given, without recording
-gradients. An attribute `defaults` on the function gives default hyper-parameters: `average_grad.defaults = {"mom": 0.9}`.
+gradients. An attribute `defaults` of the function gives default hyper-parameters; `@hyper_defaults(mom=0.9)` sets it.
 
 None of the steppers here reads a value back from the device.
 """
 import inspect
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch.nn.functional import softplus
@@ -17,58 +19,61 @@ from ..core.messages import describe, did_you_mean
 from .groups import group_layers, layer_group_count
 from .hypers import with_hypers
 
-__all__ = ["Optimizer", "adam_step", "average_grad", "average_sqr_grad", "debias", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step",
-           "lion_step", "momentum_step", "qhadam_step", "radam_step", "rms_prop_step", "sgd_step", "step_stat", "weight_decay"]
+F = TypeVar("F", bound=Callable)
+
+
+def hyper_defaults(**values: float) -> Callable[[F], F]:
+    "Give a stepper default hyper-parameters, as its attribute `defaults`."
+    def deco(f: Any) -> Any:
+        f.defaults = values
+        return f
+    return deco
 
 
 # Steppers that change the parameter
 
-def sgd_step(p, lr, **kwargs):
+def sgd_step(p: torch.Tensor, lr: float, **kwargs: Any) -> None:
     "`p -= lr * grad`"
     p.add_(p.grad, alpha=-lr)
 
 
-def momentum_step(p, lr, grad_avg, **kwargs):
+def momentum_step(p: torch.Tensor, lr: float, grad_avg: torch.Tensor, **kwargs: Any) -> None:
     "`p -= lr * grad_avg`; put `average_grad` before it."
     p.add_(grad_avg, alpha=-lr)
 
 
-def weight_decay(p, lr, wd, **kwargs):
+@hyper_defaults(wd=0.0)
+def weight_decay(p: torch.Tensor, lr: float, wd: float, **kwargs: Any) -> None:
     "Decoupled weight decay, `p *= 1 - lr*wd` (Loshchilov & Hutter 2017, arXiv:1711.05101)."
     if wd != 0:
         p.mul_(1 - lr * wd)
 
 
-weight_decay.defaults = {"wd": 0.0}
-
-
-def l2_reg(p, wd, **kwargs):
+@hyper_defaults(wd=0.0)
+def l2_reg(p: torch.Tensor, wd: float, **kwargs: Any) -> None:
     "L2 penalty, `grad += wd * p`; put it before the steppers that average the gradient."
     if wd != 0:
         p.grad.add_(p, alpha=wd)
 
 
-l2_reg.defaults = {"wd": 0.0}
-
-
-def rms_prop_step(p, lr, sqr_avg, eps, grad_avg=None, **kwargs):
+@hyper_defaults(eps=1e-8)
+def rms_prop_step(p: torch.Tensor, lr: float, sqr_avg: torch.Tensor, eps: float, grad_avg: torch.Tensor | None = None,
+                  **kwargs: Any) -> None:
     "`p -= lr * grad / (sqrt(sqr_avg) + eps)`, with `grad_avg` in place of the gradient where `average_grad` runs before it."
     p.addcdiv_(p.grad if grad_avg is None else grad_avg, sqr_avg.sqrt().add_(eps), value=-lr)
 
 
-rms_prop_step.defaults = {"eps": 1e-8}
-
-
-def adam_step(p, lr, mom, sqr_mom, eps, step, grad_avg, sqr_avg, **kwargs):
+@hyper_defaults(eps=1e-5)
+def adam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, eps: float, step: int, grad_avg: torch.Tensor, sqr_avg: torch.Tensor,
+              **kwargs: Any) -> None:
     "Adam's step (Kingma & Ba 2014, arXiv:1412.6980) from `average_grad(dampening=True)`, `average_sqr_grad` and `step_stat`."
     denominator = (sqr_avg / debias(sqr_mom, 1 - sqr_mom, step)).sqrt_().add_(eps)
     p.addcdiv_(grad_avg, denominator, value=-lr / debias(mom, 1 - mom, step))
 
 
-adam_step.defaults = {"eps": 1e-5}
-
-
-def radam_step(p, lr, mom, sqr_mom, eps, step, grad_avg, sqr_avg, beta=0.0, **kwargs):
+@hyper_defaults(eps=1e-5)
+def radam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, eps: float, step: int, grad_avg: torch.Tensor, sqr_avg: torch.Tensor,
+               beta: float = 0.0, **kwargs: Any) -> None:
     """Rectified Adam (Liu et al. 2019, arXiv:1908.03265): plain momentum until the variance of the denominator can be judged.
 
     `beta` above 0 puts the denominator through `softplus(x, beta)`, which keeps it away from 0.
@@ -86,17 +91,17 @@ def radam_step(p, lr, mom, sqr_mom, eps, step, grad_avg, sqr_avg, beta=0.0, **kw
     p.addcdiv_(grad_avg, denominator, value=-lr * rectified / debias1)
 
 
-radam_step.defaults = {"eps": 1e-5}
-
-
-def qhadam_step(p, lr, mom, sqr_mom, nu_1, nu_2, eps, step, grad_avg, sqr_avg, **kwargs):
+def qhadam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, nu_1: float, nu_2: float, eps: float, step: int,
+                grad_avg: torch.Tensor, sqr_avg: torch.Tensor, **kwargs: Any) -> None:
     "Quasi-hyperbolic Adam (Ma & Yarats 2018, arXiv:1810.06801): `nu_1` and `nu_2` weigh the averages against this step's gradient."
     top = (grad_avg / debias(mom, 1 - mom, step)).mul_(nu_1).add_(p.grad, alpha=1 - nu_1)
     bottom = (sqr_avg / debias(sqr_mom, 1 - sqr_mom, step)).mul_(nu_2).addcmul_(p.grad, p.grad, value=1 - nu_2)
     p.addcdiv_(top, bottom.sqrt_().add_(eps), value=-lr)
 
 
-def larc_layer_lr(p, lr, trust_coeff, wd, eps, clip=True, **kwargs):
+@hyper_defaults(trust_coeff=0.02, wd=0.0, eps=1e-8)
+def larc_layer_lr(p: torch.Tensor, lr: float, trust_coeff: float, wd: float, eps: float, clip: bool = True,
+                  **kwargs: Any) -> dict[str, torch.Tensor]:
     """The learning rate of one parameter, `lr * trust_coeff * |p| / (|grad| + wd*|p| + eps)` (You et al. 2017, arXiv:1708.03888).
 
     `clip` keeps it from exceeding `lr` (LARC); without, it is LARS. A parameter or gradient that is all 0 gets `lr`: with the ratio,
@@ -108,15 +113,14 @@ def larc_layer_lr(p, lr, trust_coeff, wd, eps, clip=True, **kwargs):
     return {"local_lr": lr * (ratio.clamp_(max=1) if clip else ratio)}
 
 
-larc_layer_lr.defaults = {"trust_coeff": 0.02, "wd": 0.0, "eps": 1e-8}
-
-
-def larc_step(p, local_lr, grad_avg=None, **kwargs):
+def larc_step(p: torch.Tensor, local_lr: torch.Tensor, grad_avg: torch.Tensor | None = None, **kwargs: Any) -> None:
     "`p -= local_lr * grad`, with `grad_avg` in place of the gradient where `average_grad` runs before it."
     p.sub_((p.grad if grad_avg is None else grad_avg) * local_lr)
 
 
-def lamb_step(p, lr, mom, sqr_mom, eps, step, grad_avg, sqr_avg, **kwargs):
+@hyper_defaults(eps=1e-5)
+def lamb_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, eps: float, step: int, grad_avg: torch.Tensor, sqr_avg: torch.Tensor,
+              **kwargs: Any) -> None:
     """Adam's step with its size per parameter scaled to the parameter's own (LAMB, You et al. 2019, arXiv:1904.00962).
 
     The scale is `rms(p) / rms(step)`, at most 10, and 1 where either is 0.
@@ -128,10 +132,9 @@ def lamb_step(p, lr, mom, sqr_mom, eps, step, grad_avg, sqr_avg, **kwargs):
     p.sub_(move.mul_(trust), alpha=lr)
 
 
-lamb_step.defaults = {"eps": 1e-5}
-
-
-def lion_step(p, lr, mom, avg_mom, grad_avg=None, **kwargs):
+@hyper_defaults(mom=0.9, avg_mom=0.99)
+def lion_step(p: torch.Tensor, lr: float, mom: float, avg_mom: float, grad_avg: torch.Tensor | None = None,
+              **kwargs: Any) -> dict[str, torch.Tensor]:
     """`p -= lr * sign(mom*grad_avg + (1-mom)*grad)`, then `grad_avg` is updated with `avg_mom` (Lion, Chen et al. 2023, arXiv:2302.06675).
 
     Every element moves by `lr`, so it wants a learning rate 3 to 10 times smaller than Adam's, and as much more weight decay.
@@ -141,43 +144,38 @@ def lion_step(p, lr, mom, avg_mom, grad_avg=None, **kwargs):
     return {"grad_avg": grad_avg.lerp_(p.grad, 1 - avg_mom)}
 
 
-lion_step.defaults = {"mom": 0.9, "avg_mom": 0.99}
-
-
 # Steppers that keep state
 
-def average_grad(p, mom, dampening=False, grad_avg=None, **kwargs):
+@hyper_defaults(mom=0.9)
+def average_grad(p: torch.Tensor, mom: float, dampening: bool = False, grad_avg: torch.Tensor | None = None,
+                 **kwargs: Any) -> dict[str, torch.Tensor]:
     "State `grad_avg`: `mom*grad_avg + grad`, or with `dampening` a running mean, `mom*grad_avg + (1-mom)*grad`. Starts at 0."
     grad_avg = torch.zeros_like(p.grad) if grad_avg is None else grad_avg
     return {"grad_avg": grad_avg.mul_(mom).add_(p.grad, alpha=1 - mom if dampening else 1)}
 
 
-average_grad.defaults = {"mom": 0.9}
-
-
-def average_sqr_grad(p, sqr_mom, dampening=True, sqr_avg=None, **kwargs):
+@hyper_defaults(sqr_mom=0.99)
+def average_sqr_grad(p: torch.Tensor, sqr_mom: float, dampening: bool = True, sqr_avg: torch.Tensor | None = None,
+                     **kwargs: Any) -> dict[str, torch.Tensor]:
     "State `sqr_avg`: the running mean of the squared gradient (without `dampening`: its decaying sum). Starts at 0."
     sqr_avg = torch.zeros_like(p.grad) if sqr_avg is None else sqr_avg
     return {"sqr_avg": sqr_avg.mul_(sqr_mom).addcmul_(p.grad, p.grad, value=1 - sqr_mom if dampening else 1)}
 
 
-average_sqr_grad.defaults = {"sqr_mom": 0.99}
-
-
-def step_stat(p, step=0, **kwargs):
+def step_stat(p: torch.Tensor, step: int = 0, **kwargs: Any) -> dict[str, int]:
     "State `step`: how many steps this parameter has had, this one included."
     return {"step": step + 1}
 
 
-def debias(mom, damp, step):
+def debias(mom: float, damp: float, step: int) -> float:
     "What to divide a running mean that started at 0 by: `damp * (1 - mom**step) / (1 - mom)`, where `damp` was each gradient's weight."
     return damp * (1 - mom**step) / (1 - mom)
 
 
 # The optimizer made of them
 
-def _signature(f):
-    "(names `f` takes beside the parameter, those it cannot do without, whether it takes any other)."
+def _signature(f: Callable) -> tuple[list[str], list[str], bool]:
+    "The names `f` takes besides the parameter, those it cannot do without, and whether it takes any other."
     parameters = list(inspect.signature(f).parameters.values())[1:]
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return [p.name for p in named], [p.name for p in named if p.default is p.empty], any(p.kind == p.VAR_KEYWORD for p in parameters)
@@ -198,12 +196,16 @@ def _defaults(f):
 class Optimizer(torch.optim.Optimizer):
     """A `torch.optim.Optimizer` whose step is a list of steppers, run for each parameter that has a gradient.
 
-    params: parameters, lists of them (one per layer group) or group dicts. cbs: one stepper or a list. hypers: the values that the
-    steppers name (`lr`, `mom`, `wd` ...), each a number, or a slice or list over the layer groups; they are the keys of
-    `param_groups`. It loops over parameters in Python, which is for reading and trying out: what `torch.optim` has is faster there.
+    It loops over parameters in Python, which is for reading and trying out: what `torch.optim` has is faster there.
+
+    Args:
+        params: parameters, lists of them (one per layer group) or group dicts.
+        cbs: one stepper or a list, run in this order.
+        hypers: the values that the steppers name (`lr`, `mom`, `wd` ...), each a number, or a slice or list over the layer groups; they
+            are the keys of `param_groups`.
     """
 
-    def __init__(self, params, cbs, **hypers):
+    def __init__(self, params: Iterable[Any], cbs: Callable | Sequence[Callable], **hypers: Any):
         self.cbs = [cbs] if callable(cbs) else list(cbs)
         wrong = [f for f in self.cbs if not callable(f)]
         if wrong or not self.cbs:
@@ -228,11 +230,11 @@ class Optimizer(torch.optim.Optimizer):
         self._hyper_names = tuple(hypers)
         self._takes = [None if takes_any else set(names) for names, _, takes_any in signatures]
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"cbs": self.cbs, "_hyper_names": self._hyper_names, "_takes": self._takes}
 
     @property
-    def hypers(self):
+    def hypers(self) -> list[dict[str, Any]]:
         "The hyper-parameters as they are now: a list with one dict per layer group (`wd`: of the parameters that decay)."
         found = [{} for _ in range(layer_group_count(self))]
         pairs = list(zip(self.param_groups, group_layers(self), strict=True))
@@ -241,8 +243,8 @@ class Optimizer(torch.optim.Optimizer):
         return found
 
     @torch.no_grad()
-    def step(self, closure=None):
-        "One step of every parameter that has a gradient; `closure`, if given, is called first and its loss returned."
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        "Make one step of every parameter that has a gradient; `closure`, if given, is called first and its loss returned."
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -272,7 +274,7 @@ class Optimizer(torch.optim.Optimizer):
         "Where `f` names a value that is there neither as hyper-parameter nor as state, say so."
         missing = [n for n in _signature(f)[1] if n not in given]
         if missing:
-            raise TypeError(f"stepper {_name(f)} needs {', '.join(missing)}: it is no hyper-parameter of this optimizer "
-                            f"({', '.join(self._hyper_names)}) and no earlier stepper returned it. Steppers run in the order "
+            raise TypeError(f"stepper {_name(f)} needs {', '.join(missing)}: it is neither a hyper-parameter of this optimizer "
+                            f"({', '.join(self._hyper_names)}) nor state that an earlier stepper returned. Steppers run in the order "
                             f"{', '.join(_name(o) for o in self.cbs)}; give the value, or put the stepper that returns it "
                             "first.") from error

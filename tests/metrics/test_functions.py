@@ -119,7 +119,7 @@ def test_avg_metric_does_not_wait_for_the_device_or_keep_a_graph(monkeypatch):
     assert 0 <= m.value <= 1
     avg = AvgMetric(M.mse)
     avg.accumulate(SimpleNamespace(pred=x, yb=(torch.zeros(6),)))
-    assert not avg._sum.total.requires_grad
+    assert not avg._total.requires_grad
 
 
 def test_nothing_seen_is_none():

@@ -355,7 +355,7 @@ def test_unknown_keyword(opt_func):
     (lambda p: Adam(p, mom=1.0), ValueError, "mom=1.0.*at least 0 and less than 1"),
     (lambda p: Adam(p, lr=[0.1, 0.2]), ValueError, r"2 values \(\[0.1, 0.2\]\) for 1 layer group: give one per"),
     (lambda p: RMSProp([{"params": p, "mom": 0.9}]), ValueError, r"RMSProp\(...\) has no use for mom=0.9, set in the group of layer"),
-    (lambda p: Lookahead(RAdam), TypeError, "goes round an optimizer that exists.*As an opt_func, write"),
+    (lambda p: Lookahead(RAdam), TypeError, "takes a constructed optimizer.*As an opt_func, write"),
     (lambda p: Lookahead(SGD(p), k=0), ValueError, "k=0.*at least 1"),
     (lambda p: Lookahead(SGD(p), alpha=2), ValueError, "alpha=2"),
     (lambda p: OptimWrapper(p), TypeError, "needs the class of a torch optimizer.*received opt="),

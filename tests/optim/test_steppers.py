@@ -288,7 +288,7 @@ def shadow(p, **kwargs):
     (lambda p: Optimizer(p, [sgd_step], lr=-1), ValueError, "lr=-1"),
     (lambda p: Optimizer([{"params": p, "wd": 0.1}], [sgd_step], lr=1), ValueError, "has no use for wd=0.1"),
     (lambda p: Optimizer(p, [momentum_step], lr=1).step(), TypeError,
-     r"stepper momentum_step needs grad_avg: .*\(lr\) and no earlier stepper"),
+     r"stepper momentum_step needs grad_avg: .*\(lr\) nor state that an earlier stepper"),
     (lambda p: Optimizer(p, [momentum_step, average_grad], lr=1).step(), TypeError,
      "in the order momentum_step, average_grad; give the value"),
     (lambda p: Optimizer(p, [partial(sgd_step), shadow], lr=1).step(), ValueError, "stepper shadow returned lr as state"),
