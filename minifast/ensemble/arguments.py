@@ -1,14 +1,25 @@
-"""Which items a learner holds, and whether it is a new one: what is looked at before its predictions are believed."""
+"""Which items a learner holds, and whether it is a new one: what is checked before its predictions are believed."""
 import hashlib
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..core.messages import describe, plural
+from ..data.targets import base_dataset
 
 
-def vocab_of(learn):
+def check_count(call: str, name: str, value: Any, what: str, least: int = 1, most: float = float("inf")) -> int:
+    "`value`, a whole number from `least` to `most`; `what` says of what."
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        to = "" if most == float("inf") else f" to {most:,}"
+        raise ValueError(f"{call}({name}={value!r}): {what}, a whole number from {least}{to}")
+    return value
+
+
+def vocab_of(learn: Any) -> list | None:
     "The classes of a learner's data as plain lists of strings, to compare with those of another; None if it has none."
     vocab = getattr(learn.dls, "vocab", None)
     if vocab is None or not hasattr(vocab, "__iter__"):
@@ -17,10 +28,10 @@ def vocab_of(learn):
 
 
 class CannotTell(Exception):
-    "These items cannot be told apart without looking into each."
+    "These items cannot be told apart without opening each."
 
 
-def _key(o):
+def _key(o: Any) -> Any:
     "What tells an item from others, the same for an equal item."
     if isinstance(o, (str, Path)):
         return str(o)
@@ -37,7 +48,7 @@ def _key(o):
     return o
 
 
-def keys_of(items):
+def keys_of(items: Any) -> list:
     "What tells the items of a list, array or frame apart, one key per item; raises `CannotTell`."
     if hasattr(items, "iloc"):
         return list(items.index)
@@ -46,17 +57,16 @@ def keys_of(items):
     return [_key(items[i]) for i in range(len(items))]
 
 
-def item_keys(dataset, items=None):
+def item_keys(dataset: Any, items: Any = None) -> Any:
     """What tells the items of `dataset` apart, one key per item in its order; None where it does not say which items it holds.
 
-    With `items`, all those of the run: `(keys of the dataset, keys of the items)`, comparable with each other, or None.
+    Args:
+        dataset: of a loader.
+        items: all items of the run; then `(keys of the dataset, keys of the items)`, comparable with each other, or None.
     """
     try:
         if isinstance(dataset, torch.utils.data.Subset):
-            root, own = dataset, list(range(len(dataset)))
-            while isinstance(root, torch.utils.data.Subset):
-                indices = list(root.indices)
-                root, own = root.dataset, [int(indices[i]) for i in own]
+            root, own = base_dataset(dataset)
             if items is None:
                 return own
             return (own, list(range(len(items)))) if len(root) == len(items) else None
@@ -73,9 +83,15 @@ def item_keys(dataset, items=None):
         return None
 
 
-def valid_positions(learn, items, splits, what):
-    """The positions among `items` of the validation items of `learn`, in the order of its dataset; refuses a learner that was not built on
-    `splits`, (training positions, validation positions), or on one list, (training positions,), without validation."""
+def valid_positions(learn: Any, items: Any, splits: Sequence[Sequence[int]], what: str) -> list[int] | None:
+    """The positions among `items` of the validation items of `learn`, in the order of its dataset.
+
+    Args:
+        learn: what `learner_fn(splits)` returned; refused if it holds other items.
+        items: all items of the run.
+        splits: (training positions, validation positions), or (training positions,) without validation; then the result is None.
+        what: which learner this is, for messages.
+    """
     how = "Write splitter=FixedSplitter(splits) in the DataBlock, TabularPandas(..., splits=splits), or Subset(ds, splits[i])"
     if hasattr(items, "iloc"):
         how += " (rows are told by the labels of the frame's index: do not reset it)"
@@ -86,49 +102,47 @@ def valid_positions(learn, items, splits, what):
     if any(s is None or not hasattr(s, "__len__") for s in sets):
         raise TypeError(f"{what}: which items the loaders hold cannot be told, because they have no dataset: "
                         f"{', '.join(describe(dl) for dl in learn.dls)}")
-    known = [item_keys(s, items) for s in sets]
-    if all(known) and set(known[0][1]) & {k for own, _ in known for k in own}:
-        own, keys = [k for k, _ in known], known[0][1]
-    else:                                             # of other kinds than the items of the run: their number is all there is to compare
-        own = keys = None
+    known, own, keys = [item_keys(s, items) for s in sets], None, None
+    if all(known) and set(known[0][1]) & {k for held, _ in known for k in held}:
+        own, keys = [held for held, _ in known], known[0][1]
+    # else the items are of another kind than those of the run, and their number is all there is to compare
     if len(splits) == 1:
         if len(sets[0]) < len(splits[0]) or (own and not {keys[i] for i in splits[0]} <= set(own[0])):
             raise ValueError(f"{what}: the training set has {plural(len(sets[0]), 'item')} and is to hold all {len(splits[0]):,}. "
                              f"{how}")
         return None
-    if len(sets[1]) != len(splits[1]):
+    n_train, n_valid = len(sets[0]), len(sets[1])
+    if n_valid != len(splits[1]):
         raise ValueError(f"{what}: learner_fn was given {plural(len(splits[1]), 'position')} for validation, but the validation set of its "
-                         f"learner has {plural(len(sets[1]), 'item')}. {how}")
+                         f"learner has {plural(n_valid, 'item')}. {how}")
+    if own is None and n_train > len(splits[0]):
+        raise ValueError(f"{what}: learner_fn was given {plural(len(splits[0]), 'position')} for training, but the training set of its "
+                         f"learner has {plural(n_train, 'item')}: some of them may be those of validation. {how}")
     if own is None:
-        if len(sets[0]) > len(splits[0]):
-            raise ValueError(f"{what}: learner_fn was given {plural(len(splits[0]), 'position')} for training, but the training set of its "
-                             f"learner has {plural(len(sets[0]), 'item')}: some of them may be those of validation. {how}")
         return list(splits[1])
-    wanted = [keys[i] for i in splits[1]]
-    if own[1] != wanted and (set(own[1]) != set(wanted) or len(set(wanted)) < len(wanted)):
-        wrong = len(set(own[1]) - set(wanted))
-        raise ValueError(f"{what}: {plural(wrong, 'item')} of the validation set of the learner are not those that learner_fn was given "
-                         f"(splits[1]). {how}")
-    leaked = set(own[0]) & set(wanted)
+    expected = [keys[i] for i in splits[1]]
+    if own[1] != expected and (set(own[1]) != set(expected) or len(set(expected)) < len(expected)):
+        raise ValueError(f"{what}: {plural(len(set(own[1]) - set(expected)), 'item')} of the validation set of the learner are not those "
+                         f"that learner_fn was given (splits[1]). {how}")
+    leaked = set(own[0]) & set(expected)
     if leaked and len(set(keys)) == len(keys):
-        raise ValueError(f"{what}: {plural(len(leaked), 'item')} of the training set of the learner are for validation (splits[1]), so "
-                         f"that the figures would say nothing. {how}")
-    if own[1] == wanted:
-        return list(splits[1])
-    place = dict(zip(wanted, splits[1], strict=True))
-    return [place[k] for k in own[1]]
+        raise ValueError(f"{what}: {plural(len(leaked), 'item')} of the training set of the learner are for validation (splits[1]), which "
+                         f"makes the validation metrics meaningless. {how}")
+    place = dict(zip(expected, splits[1], strict=True))
+    return list(splits[1]) if own[1] == expected else [place[k] for k in own[1]]
 
 
 class FreshWeights:
     "Refuses a learner whose trainable parameters were trained before: by an earlier learner, on what is now validation."
 
     def __init__(self):
-        self.seen = {}
+        self._seen = {}
 
-    def check(self, learn, what):
+    def check(self, learn: Any, what: str) -> None:
+        "Refuse `learn` if an earlier learner trained its parameters."
         for name, p in learn.model.named_parameters():
-            known = self.seen.get(id(p))
+            known = self._seen.get(id(p))
             if p.requires_grad and known is not None and known() is p:
                 raise ValueError(f"{what}: the model has parameters that an earlier learner has trained already ({name}), on items that "
                                  "are now for validation. Make the model inside of learner_fn, so that each call gives a new one")
-        self.seen.update({id(p): weakref.ref(p) for p in learn.model.parameters()})
+        self._seen.update({id(p): weakref.ref(p) for p in learn.model.parameters()})

@@ -1,12 +1,17 @@
 """Bagging: learners on bootstrap samples of the items, and what each predicts for the items that it did not draw."""
 from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 
 from ..core.messages import describe, plural
 from ..core.seeds import draw_seed, item_rng
+from ..core.types import PathLike
 from ..data.engine.samplers import OrderSampler
 from ..data.splitters_groups import values_of
+from ..learner.learner import Learner
+from .arguments import check_count
 from .averaging import Ensemble
 from .runner import Parts, at, gathered, run_parts
 
@@ -14,41 +19,44 @@ from .runner import Parts, at, gathered, run_parts
 class Repeated(OrderSampler):
     "Item `i` as often as `counts[i]` says, in random order."
 
-    def __init__(self, counts):
+    def __init__(self, counts: Sequence[int]):
         self.positions = torch.repeat_interleave(torch.arange(len(counts)), torch.as_tensor(counts))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.positions)
 
-    def order(self, epoch_seed):
+    def order(self, epoch_seed: int) -> torch.Tensor:
+        "The positions of one epoch."
         return self.positions[torch.randperm(len(self), generator=torch.Generator().manual_seed(epoch_seed))]
 
 
-def bootstrap(positions, rng, groups=None):
-    """`({position: how often it was drawn}, positions that were not drawn)`: as many as there are, with replacement, from the numpy
-    generator `rng`; with groups (one value per position) whole groups are drawn."""
-    positions = list(positions)
-    if groups is None:
-        drawn = Counter(positions[i] for i in rng.integers(len(positions), size=len(positions)))
-    else:
-        members = {}
-        for p, g in zip(positions, groups, strict=True):
-            members.setdefault(g, []).append(p)
-        names = list(members)
-        drawn = Counter(p for i in rng.integers(len(names), size=len(names)) for p in members[names[i]])
+def bootstrap(positions: Sequence[int], seed: int, groups: Sequence[Hashable] | None = None) -> tuple[dict[int, int], list[int]]:
+    """`({position: how often it was drawn}, positions that were not drawn)`, by `sklearn.utils.resample`.
+
+    Args:
+        positions: as many are drawn as there are, with replacement.
+        seed: of the draws.
+        groups: one value per position; whole groups are drawn.
+    """
+    from sklearn.utils import resample
+    members = {}
+    for p, g in zip(positions, positions if groups is None else groups, strict=True):
+        members.setdefault(g, []).append(p)
+    drawn = Counter(p for name in resample(list(members), random_state=seed) for p in members[name])
     return {p: drawn[p] for p in positions if p in drawn}, [p for p in positions if p not in drawn]
 
 
 class BaggingResult(Parts):
     """What `bagging` returns.
 
-    preds, targs: out of bag: of each item at `positions`, the mean over the learners that did not draw it; `counts` says how many these
-    are. Items that every learner drew are not among them. ensemble: all learners as one. The rest: see `Parts`.
+    Attributes:
+        preds, targs: out of bag: of each item at `positions`, the mean over the learners that did not draw it.
+        counts: how many these are. Items that every learner drew are not among them.
     """
 
     noun = "bag"
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         preds, targs, positions = gathered(self.parts)
         if not isinstance(preds, torch.Tensor):
@@ -60,21 +68,28 @@ class BaggingResult(Parts):
         self.targs, self.positions, self.counts = at(targs, first), found.tolist(), counts.tolist()
 
     @property
-    def ensemble(self):
+    def ensemble(self) -> Ensemble:
         "All learners as an `Ensemble`."
         return Ensemble(self.learners)
 
 
-def bagging(learner_fn, items, n=5, *, fit, train_idx=None, groups=None, seed=42, path=None, keep="models"):
-    """`n` learners, each on a bootstrap sample of `items`, validated on those it did not draw (about 37%): a `BaggingResult`.
+def bagging(learner_fn: Callable[[tuple], Learner], items: Any, n: int = 5, *, fit: Callable[[Learner], Any],
+            train_idx: Sequence[int] | None = None, groups: Any = None, seed: int | None = 42, path: PathLike | None = None,
+            keep: str = "models") -> BaggingResult:
+    """Train learners on bootstrap samples of `items`, each validated on those it did not draw (about 37 %).
 
-    learner_fn: `learner_fn(splits)`, as for `kfold`, with splits = (positions that were drawn, positions that were not); items that
-    were drawn several times come several times in each epoch. train_idx: draw from these positions only, and leave the others for a
-    test. groups: draw whole groups, see `kfold_splits`. fit, seed, path, keep: as for `kfold`. Source: L. Breiman, "Bagging predictors",
-    1996.
+    Args:
+        learner_fn: as for `kfold`, with splits = (positions that were drawn, positions that were not); items that were drawn several times
+            come several times in each epoch.
+        items: a list, array or DataFrame.
+        n: how many learners.
+        train_idx: draw from these positions only, and leave the others for a test.
+        groups: draw whole groups, see `kfold_splits`.
+        fit, seed, path, keep: as for `kfold`.
+
+    Source: L. Breiman, "Bagging predictors", 1996.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"bagging(n={n!r}): how many learners, at least 1")
+    check_count("bagging", "n", n, "how many learners")
     positions = list(range(len(items))) if train_idx is None else [int(i) for i in train_idx]
     if len(positions) < 2 or len(set(positions)) < len(positions) or not all(0 <= i < len(items) for i in positions):
         raise ValueError(f"bagging(train_idx): different positions from 0 to {len(items) - 1}, at least two; received "
@@ -88,20 +103,16 @@ def bagging(learner_fn, items, n=5, *, fit, train_idx=None, groups=None, seed=42
     for i in range(n):
         rng, out = item_rng(base, i, 1), []
         while not out:                           # a handful of items may all be drawn
-            drawn, out = bootstrap(positions, rng, groups)
+            drawn, out = bootstrap(positions, int(rng.integers(2**32)), groups)
         draws.append((drawn, out))
     splits = [(list(drawn), out) for drawn, out in draws]
 
-    def prepare(i):
-        def repeat_items(learn):
-            counts = list(draws[i][0].values())
-            train = learn.dls.train
-            if len(train.dataset) != len(counts) or not hasattr(train, "after_batch"):
-                raise TypeError(f"bag {i}: to draw items several times the training loader must be minifast's DataLoader over the "
-                                f"{len(counts):,} items of splits[0]; it is {describe(train)}")
-            others = list(learn.dls)[1:]
-            learn.dls = learn.dls.new(train.new(shuffle=False, sampler=Repeated(counts)), *others)
-        return repeat_items
+    def repeat_items(i: int, learn: Any) -> None:
+        counts, train = list(draws[i][0].values()), learn.dls.train
+        if len(train.dataset) != len(counts) or not hasattr(train, "after_batch"):
+            raise TypeError(f"bag {i}: to draw items several times the training loader must be minifast's DataLoader over the "
+                            f"{len(counts):,} items of splits[0]; it is {describe(train)}")
+        learn.dls = learn.dls.new(train.new(shuffle=False, sampler=Repeated(counts)), *list(learn.dls)[1:])
 
-    parts, store = run_parts(learner_fn, items, splits, fit, "bag", seed, path, keep, {"run": "bagging", "n": n}, prepare)
+    parts, store = run_parts(learner_fn, items, splits, fit, "bag", seed, path, keep, {"run": "bagging", "n": n}, repeat_items)
     return BaggingResult(parts, splits, learner_fn, items, seed, store)

@@ -1,29 +1,39 @@
-"""k-fold cross-validation: k learners, each validated on another part of the items, so that every item is predicted by one that has not
-seen it; and, with what that taught, training on everything."""
+"""k-fold cross-validation, in which every item is predicted by a learner that has not seen it; and, with what that taught, training on all
+items."""
 import inspect
 import math
 import statistics
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from ..callbacks.trackers_base import lower_wins
 from ..core.messages import add_note, did_you_mean, plural
 from ..core.seeds import draw_seed
+from ..core.types import PathLike
 from ..data.splitters_groups import check_groups, values_of
-from .arguments import valid_positions
+from ..learner.learner import Learner
+from .arguments import check_count, valid_positions
 from .runner import Parts, at, build, fitted, gathered, run_parts, seeded
 
 
-def kfold_splits(items, k=5, groups=None, stratify=None, seed=42):
-    """k pairs (training positions, validation positions) over `items`, by scikit-learn, shuffled.
+def kfold_splits(items: Any, k: int = 5, groups: Any = None, stratify: Any = None,
+                 seed: int | None = 42) -> list[tuple[list[int], list[int]]]:
+    """k pairs (training positions, validation positions), by scikit-learn's splitters, shuffled.
 
-    groups, stratify: one value per item, the name of a column of a DataFrame, or a function of an item. Items of one group are never on
-    both sides; with stratify every part has about the same share of each label. seed: None: others each time.
+    Args:
+        items: a list, array or DataFrame.
+        k: number of folds.
+        groups: one value per item, the name of a column of a DataFrame, or a function of an item; items of one group are never on both
+            sides.
+        stratify: the same for labels; every fold has about the same share of each.
+        seed: of the order; None: another each time.
     """
     from sklearn import model_selection as sk
     n = len(items)
-    if isinstance(k, bool) or not isinstance(k, int) or not 2 <= k <= n:
-        raise ValueError(f"kfold(k={k!r}): k is a whole number from 2 to the number of items, {n:,}")
+    check_count("kfold", "k", k, "how many folds", least=2, most=n)
     groups = None if groups is None else values_of(items, groups, "kfold(groups)")
     labels = None if stratify is None else values_of(items, stratify, "kfold(stratify)")
     if groups is not None and len(set(groups)) < k:
@@ -45,13 +55,11 @@ def kfold_splits(items, k=5, groups=None, stratify=None, seed=42):
     return splits
 
 
-def _check_labels(labels, k):
+def _check_labels(labels: list, k: int) -> None:
     if any(isinstance(o, (list, tuple, set)) or getattr(o, "ndim", 0) for o in labels):
         raise TypeError("kfold(stratify): every item needs one label; for several labels per item give the one that matters, or the "
                         "rarest, stratify=lambda item: ...")
-    counts = {}
-    for o in labels:
-        counts[o] = counts.get(o, 0) + 1
+    counts = Counter(labels)
     if isinstance(labels[0], float) and len(counts) > len(labels) / 2:
         raise ValueError(f"kfold(stratify): {len(counts):,} different numbers for {plural(len(labels), 'item')} are no classes. Make bins "
                          "of them, stratify=pd.qcut(values, 10, labels=False)")
@@ -59,35 +67,45 @@ def _check_labels(labels, k):
     if rare:
         name = next(iter(rare))
         raise ValueError(f"kfold(k={k}, stratify): {plural(len(rare), 'label')} have fewer items than there are parts (first: {name!r}, "
-                         f"{plural(rare[name], 'item')}), so that some learner would never see it, or never be asked about it. Use a "
+                         f"{plural(rare[name], 'item')}), so that some learner would never see it, or never predict it. Use a "
                          "smaller k, or merge rare labels")
 
 
 class KFoldResult(Parts):
     """What `kfold` returns.
 
-    preds, targs: out-of-fold, in the order of the items. table: `[loss, *metrics]` of each fold, with mean and standard deviation.
-    parts, learners, `learner(i)`, histories: of each fold. `predict(items)` averages all learners.
+    Attributes:
+        preds, targs: out-of-fold, in the order of the items.
+        positions: of the items.
     """
 
     noun = "fold"
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         preds, targs, positions = gathered(self.parts)
         order = positions.argsort()
         self.preds, self.targs, self.positions = at(preds, order), at(targs, order), positions[order].tolist()
 
 
-def kfold(learner_fn, items, k=5, *, fit, groups=None, stratify=None, seed=42, path=None, keep="models"):
-    """k-fold cross-validation of `items` (a list, array or DataFrame): a `KFoldResult`.
+def kfold(learner_fn: Callable[[tuple], Learner], items: Any, k: int = 5, *, fit: Callable[[Learner], Any], groups: Any = None,
+          stratify: Any = None, seed: int | None = 42, path: PathLike | None = None, keep: str = "models") -> KFoldResult:
+    """k-fold cross-validation.
 
-    learner_fn: `learner_fn(splits)` returns a new Learner on splits = (training positions, validation positions), used as
-    `DataBlock(splitter=FixedSplitter(splits))`, `TabularPandas(..., splits=splits)` or `Subset(ds, splits[0])`. A learner on other items
-    is refused, and one whose model was trained before. fit: trains it, `fit=lambda learn: learn.fine_tune(5)`. groups, stratify: see
-    `kfold_splits`. seed: of the folds, and of model and training in each (None: other ones each time). path: a folder where what each
-    fold left is saved, and from which the same call goes on. keep: 'models' keeps the learners in memory, 'files' their weights in
-    `path`, 'nothing' only what they predicted.
+    Args:
+        learner_fn: `learner_fn(splits)` returns a new Learner on splits = (training positions, validation positions), used as
+            `DataBlock(splitter=FixedSplitter(splits))`, `TabularPandas(..., splits=splits)` or `Subset(ds, splits[0])`. A learner on other
+            items is refused, and one whose model was trained before.
+        items: a list, array or DataFrame.
+        k: number of folds.
+        fit: trains a learner, `fit=lambda learn: learn.fine_tune(5)`.
+        groups, stratify: see `kfold_splits`.
+        seed: of the folds, and of model and training in each; None: other ones each time.
+        path: a folder where the result of each fold is saved, and from which the same call resumes.
+        keep: 'models' keeps the learners in memory, 'files' their weights in `path`, 'nothing' only what they predicted.
+
+    Returns:
+        Out-of-fold predictions and targets, a table with the metrics of each fold, and the learners.
     """
     splits = kfold_splits(items, k, groups, stratify, seed)
     parts, store = run_parts(learner_fn, items, splits, fit, "fold", seed, path, keep, {"run": "kfold", "k": k})
@@ -95,11 +113,15 @@ def kfold(learner_fn, items, k=5, *, fit, groups=None, stratify=None, seed=42, p
 
 
 # -- and then on everything ---------------------------------------------------------------------------------------------------------
-def best_epochs(result, monitor="valid_loss", comp=None):
+def best_epochs(result: Parts, monitor: str = "valid_loss", comp: Callable[[float, float], bool] | None = None) -> int:
     """For how many epochs to train on all items: the median over the folds of the epoch at which `monitor` was best, from 1.
 
-    Counted within the last fit of each fold, such as the second phase of `fine_tune`. comp: np.less or np.greater, where the metric does
-    not say which is better.
+    Counted within the last fit of each fold, such as the second phase of `fine_tune`.
+
+    Args:
+        result: of `kfold`.
+        monitor: a column of the epoch table.
+        comp: np.less or np.greater, where the metric does not say which is better.
     """
     columns = list(result.parts[0].directions)
     if monitor not in columns:
@@ -119,14 +141,18 @@ def best_epochs(result, monitor="valid_loss", comp=None):
     return math.floor(statistics.median(best) + 0.5)
 
 
-def train_on_all(learner_fn, items, n_epoch, *, fit=None, seed=42):
-    """A learner trained on all of `items` for `n_epoch` epochs (see `best_epochs`), without validation.
+def train_on_all(learner_fn: Callable[[tuple], Learner], items: Any, n_epoch: int, *, fit: Callable[[Learner, int], Any] | None = None,
+                 seed: int | None = 42) -> Learner:
+    """A learner trained on all items, without validation; callbacks that need validation metrics, such as early stopping, have none.
 
-    learner_fn: the one of `kfold`, here with splits = (all positions,), one list. fit: `fit(learn, n_epoch)`; None:
-    `learn.fit_one_cycle(n_epoch)`. What looks at validation figures, such as early stopping, has nothing to look at here.
+    Args:
+        learner_fn: the one of `kfold`, here with splits = (all positions,), one list.
+        items: a list, array or DataFrame.
+        n_epoch: number of epochs, see `best_epochs`.
+        fit: `fit(learn, n_epoch)`; default: `learn.fit_one_cycle(n_epoch)`.
+        seed: of model and training; None: another each time.
     """
-    if isinstance(n_epoch, bool) or not isinstance(n_epoch, int) or n_epoch < 1:
-        raise ValueError(f"train_on_all(n_epoch={n_epoch!r}): a whole number of epochs, at least 1, such as best_epochs(result)")
+    check_count("train_on_all", "n_epoch", n_epoch, "how many epochs")
     splits, what = (list(range(len(items))),), "training on all items"
     with seeded(seed):
         try:
@@ -138,5 +164,5 @@ def train_on_all(learner_fn, items, n_epoch, *, fit=None, seed=42):
         valid_positions(learn, items, splits, what)
         fitted(learn, (lambda learn, n: learn.fit_one_cycle(n)) if fit is None else fit, what, n_epoch)
     if any(not torch.isfinite(p).all() for p in learn.model.parameters()):
-        raise FloatingPointError("training on all items has made weights that are no finite numbers: use a lower learning rate")
+        raise FloatingPointError("training on all items made weights that are not finite: use a lower learning rate")
     return learn

@@ -3,10 +3,14 @@ import gc
 import hashlib
 import json
 import os
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 
 from ..callbacks.predictions import GatherPreds
@@ -16,8 +20,10 @@ from ..core.items import L
 from ..core.messages import add_note, describe, plural
 from ..core.nested import map_nested, to_concat
 from ..core.seeds import fixed_seed, item_rng
+from ..core.types import PathLike
+from ..learner.learner import Learner
 from .arguments import CannotTell, FreshWeights, keys_of, valid_positions, vocab_of
-from .averaging import _average, _checked_weights
+from .averaging import average_of, check_weights
 
 KEEPS = ("models", "files", "nothing")
 
@@ -28,31 +34,32 @@ class Part:
     """What one learner left: `preds` and `targs` of the items at `positions`, `values` ([loss, *metrics], called `names`), `history` (the
     rows of its epoch table) and which way each column is better (`directions`); `learn` itself where it is kept."""
 
-    preds: object
-    targs: object
-    positions: list
-    values: list
-    names: list
-    history: list
-    directions: dict
+    preds: Any
+    targs: Any
+    positions: list[int]
+    values: list[float]
+    names: list[str]
+    history: list[dict]
+    directions: dict[str, bool | None]
     vocab: list | None
-    learn: object = field(default=None, repr=False)
+    learn: Learner | None = field(default=None, repr=False)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        "What is saved."
         return {k: v for k, v in vars(self).items() if k != "learn"}
 
 
-def part_seed(seed, i):
-    "The seed of part `i`: a function of both, so that a run that goes on gives what one in a single go would."
+def part_seed(seed: int | None, i: int) -> int | None:
+    "The seed of part `i`: a function of both, so that a resumed run gives what an uninterrupted one would."
     return None if seed is None else int(item_rng(seed, i).integers(2**31))
 
 
-def seeded(seed):
-    "Global streams seeded with `seed` within the block, and afterwards as before; None: left alone."
+def seeded(seed: int | None) -> AbstractContextManager:
+    "Seed the global random streams within the block and restore them afterwards; None: leave them alone."
     return nullcontext() if seed is None else fixed_seed(seed)
 
 
-def build(learner_fn, splits, what):
+def build(learner_fn: Callable, splits: Sequence[Sequence[int]], what: str) -> Learner:
     "The learner that `learner_fn` makes of `splits`."
     if not callable(learner_fn):
         raise TypeError(f"learner_fn takes `splits`, the lists of positions, and returns a new Learner; received {describe(learner_fn)}")
@@ -66,7 +73,7 @@ def build(learner_fn, splits, what):
     return learn
 
 
-def fitted(learn, fit, what, *args):
+def fitted(learn: Learner, fit: Callable, what: str, *args: Any) -> None:
     "Train `learn` with the caller's function."
     if not callable(fit):
         raise TypeError(f"fit is a function that trains the learner, such as fit=lambda learn: learn.fit_one_cycle(5); received "
@@ -78,30 +85,29 @@ def fitted(learn, fit, what, *args):
         raise
 
 
-def _run(learner_fn, items, splits, fit, what, fresh, prepare):
+def _run(learner_fn: Callable, items: Any, splits: Sequence, fit: Callable, what: str, fresh: FreshWeights,
+         prepare: Callable[[Learner], None] | None) -> Part:
     learn = build(learner_fn, splits, what)
     fresh.check(learn, what)
     valid_positions(learn, items, splits, what)
     if prepare is not None:
         prepare(learn)
     fitted(learn, fit, what)
-    positions = valid_positions(learn, items, splits, what)          # fit may have given it other loaders
+    positions = valid_positions(learn, items, splits, what)          # again: fit may have given it other loaders
     gather = GatherPreds(act=learn.activation)
     values = learn.validate(cbs=[gather])
     preds, targs = gather.joined(gather.preds), gather.joined(gather.targets)
-    n = len(preds) if isinstance(preds, torch.Tensor) else None
-    if n is not None and n != len(positions):
-        raise ValueError(f"{what}: the validation loader gave {plural(n, 'prediction')} for {plural(len(positions), 'item')}: it leaves "
-                         "items out, or takes some twice")
-    recorder = learn.recorder
-    return Part(preds, targs, [int(i) for i in positions], values, ["valid_loss", *(m.name for m in learn.metrics)], list(recorder.history),
-                column_directions(recorder, learn.metrics), vocab_of(learn), learn)
+    if isinstance(preds, torch.Tensor) and len(preds) != len(positions):
+        raise ValueError(f"{what}: the validation loader gave {plural(len(preds), 'prediction')} for {plural(len(positions), 'item')}: it "
+                         "leaves items out, or takes some twice")
+    return Part(preds, targs, [int(i) for i in positions], values, ["valid_loss", *(m.name for m in learn.metrics)],
+                list(learn.recorder.history), column_directions(learn.recorder, learn.metrics), vocab_of(learn), learn)
 
 
 class Store:
     "A folder with what each part left, and in `settings.json` of which run that is."
 
-    def __init__(self, path, settings):
+    def __init__(self, path: PathLike, settings: dict[str, Any]):
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / "settings.json"
@@ -116,23 +122,26 @@ class Store:
             part.write_text(json.dumps(settings, indent=1), encoding="utf-8")
             os.replace(part, file)
 
-    def file(self, i):
+    def file(self, i: int) -> Path:
+        "The file of part `i`."
         return self.path / f"part_{i}.safetensors"
 
-    def weights(self, i):
+    def weights(self, i: int) -> Path:
+        "The file of the weights of learner `i`."
         return (self.path / f"part_{i}_weights.safetensors").resolve()
 
-    def save(self, i, part, with_weights):
+    def save(self, i: int, part: Part, with_weights: bool) -> None:
+        "Write part `i`, and the weights of its learner."
         if with_weights:
             part.learn.save(self.weights(i), with_opt=False)
         checkpoint.save(part.state(), self.file(i))              # the last thing written: with it the part is finished
 
-    def load(self, i):
+    def load(self, i: int) -> Part | None:
         "Part `i` as it was saved; None if it was not finished."
         return Part(**checkpoint.load(self.file(i))) if self.file(i).exists() else None
 
 
-def fingerprint(items):
+def fingerprint(items: Any) -> str:
     "A short text that changes with the items and their order, as far as they can be told apart."
     try:
         return digest(keys_of(items))
@@ -140,41 +149,48 @@ def fingerprint(items):
         return "not known"
 
 
-def digest(values):
+def digest(values: Any) -> str:
     "A hash of nested plain values."
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
-def run_parts(learner_fn, items, all_splits, fit, noun, seed, path, keep, settings, prepare=None):
-    "`(parts, store)`: a learner built and trained on each of `all_splits`; with `path` those that are finished are read from there."
+def run_parts(learner_fn: Callable, items: Any, all_splits: Sequence, fit: Callable, noun: str, seed: int | None, path: PathLike | None,
+              keep: str, settings: dict[str, Any],
+              prepare: Callable[[int, Learner], None] | None = None) -> tuple[list[Part], Store | None]:
+    """Build and train a learner on each of `all_splits`; with `path` those that are finished are read from there.
+
+    Args:
+        noun: what a learner is called in messages.
+        settings: what the run was called with; with other settings a folder is refused.
+        prepare: `prepare(i, learn)` is called before learner `i` is trained.
+        learner_fn, items, fit, seed, path, keep: see `kfold`.
+    """
     if keep not in KEEPS:
-        raise ValueError(f"keep={keep!r}: of the learners one can keep {', '.join(map(repr, KEEPS))}")
+        raise ValueError(f"keep={keep!r}: what is kept of the learners is one of {', '.join(map(repr, KEEPS))}")
     if keep == "files" and path is None:
         raise ValueError("keep='files' needs a folder for the weights: path=...")
     if path is not None and seed is None:
-        raise ValueError("path=... is for a run that can be taken up again, which needs a seed: seed=None makes other parts each time")
+        raise ValueError("path=... is for a run that can be resumed, which needs a seed: seed=None makes other parts each time")
     settings = {**settings, "seed": seed, "n_items": len(items), "items": fingerprint(items),
                 "splits": digest([[[int(i) for i in s] for s in splits] for splits in all_splits])}
     store, parts, fresh = None if path is None else Store(path, settings), [], FreshWeights()
     for i, splits in enumerate(all_splits):
         what = f"{noun} {i} of {len(all_splits)}"
-        part = None if store is None else store.load(i)
+        saved = part = None if store is None else store.load(i)
         if part is None:
             with seeded(part_seed(seed, i)):
-                part = _run(learner_fn, items, splits, fit, what, fresh, None if prepare is None else prepare(i))
-            _check_alike(parts[0] if parts else part, part, what)
-            if store is not None:
-                store.save(i, part, keep != "nothing")
-            if keep != "models":
-                part.learn = None
-                gc.collect()
-        else:
-            _check_alike(parts[0] if parts else part, part, what)
+                part = _run(learner_fn, items, splits, fit, what, fresh, None if prepare is None else partial(prepare, i))
+        _check_alike(parts[0] if parts else part, part, what)
+        if saved is None and store is not None:
+            store.save(i, part, keep != "nothing")
+        if keep != "models":
+            part.learn = None
+            gc.collect()
         parts.append(part)
     return parts, store
 
 
-def _check_alike(first, part, what):
+def _check_alike(first: Part, part: Part, what: str) -> None:
     if part.vocab != first.vocab:
         raise ValueError(f"{what} has the classes {part.vocab}, the first one {first.vocab}, so that their predictions do not go "
                          "together. Give all classes, CategoryBlock(vocab=[...]), or stratify by the labels")
@@ -185,37 +201,44 @@ def _check_alike(first, part, what):
 class Parts:
     """The learners of a run, and what each predicted for the items that it was not trained on.
 
-    preds, targs: of the items at `positions`, in their order. table: `[loss, *metrics]` of each learner, with mean and standard deviation.
+    Args:
+        parts, splits: what each learner left, and what it was trained and validated on.
+        learner_fn, items, seed, store: of the run.
+
+    Attributes:
+        preds, targs: of the items at `positions`, in their order.
     """
 
     noun = "part"
+    preds: Any
+    targs: Any
+    positions: list[int]
 
-    def __init__(self, parts, splits, learner_fn, items, seed, store, prepare=None):
+    def __init__(self, parts: list[Part], splits: Sequence, learner_fn: Callable, items: Any, seed: int | None, store: Store | None):
         self.parts, self.splits = parts, splits
-        self._learner_fn, self._items, self._seed, self._store, self._prepare = learner_fn, items, seed, store, prepare
+        self._learner_fn, self._items, self._seed, self._store = learner_fn, items, seed, store
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.parts)
 
     @property
-    def vocab(self):
+    def vocab(self) -> list | None:
+        "The classes, as text."
         return self.parts[0].vocab
 
     @property
-    def table(self):
-        "A DataFrame: a row per learner, then 'mean' and 'std' (with n - 1)."
-        import pandas as pd
+    def table(self) -> pd.DataFrame:
+        "`[loss, *metrics]`: a row per learner, then 'mean' and 'std' (with n - 1)."
         rows = pd.DataFrame([p.values for p in self.parts], columns=self.parts[0].names, dtype="float64")
         rows.index = [str(i) for i in range(len(rows))]
         return pd.concat([rows, pd.DataFrame({"mean": rows.mean(), "std": rows.std()}).T])
 
     @property
-    def histories(self):
+    def histories(self) -> list[pd.DataFrame]:
         "The epoch table of each learner, as DataFrames."
-        import pandas as pd
         return [pd.DataFrame(p.history) for p in self.parts]
 
-    def learner(self, i):
+    def learner(self, i: int) -> Learner:
         "Learner `i`: the one that was kept, or a new one with the weights that were saved."
         part = self.parts[i]
         if part.learn is not None:
@@ -229,30 +252,34 @@ class Parts:
             return learn.load(self._store.weights(i), with_opt=False)
 
     @property
-    def learners(self):
+    def learners(self) -> list[Learner]:
         "All of the learners, in memory."
         return [self.learner(i) for i in range(len(self))]
 
-    def predict(self, items=None, dl=None, weights=None, how="mean"):
-        """The average of what all learners predict for new `items`, or for the loader `dl`; one after the other, so that learners that
-        are kept as files are never in memory together. how: see `combine_preds`."""
+    def predict(self, items: Any = None, dl: Any = None, weights: Sequence[float] | None = None, how: str = "mean") -> torch.Tensor:
+        """The average of what all learners predict, one after the other: learners that are kept as files are never in memory together.
+
+        Args:
+            items, dl: new items, or a loader of them.
+            weights, how: see `combine_preds`.
+        """
         if (items is None) == (dl is None):
             raise TypeError("predict needs items=, such as files or rows of a DataFrame, or a loader dl=: one of them")
         each = (self.learner(i) for i in range(len(self)))
         if weights is not None:
-            weights, each = _checked_weights(weights, len(self)), self.learners
-        return _average(each, 1, dl, items, weights, how)[0]
+            weights, each = check_weights(weights, len(self)), self.learners
+        return average_of(each, 1, dl, items, weights, how)[0]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__} of {plural(len(self), self.noun)}\n{self.table}"
 
 
-def gathered(parts):
+def gathered(parts: Iterable[Part]) -> tuple[Any, Any, torch.Tensor]:
     "`(preds, targs, positions)` of all parts, one after the other."
     positions = torch.tensor([i for p in parts for i in p.positions])
     return to_concat([p.preds for p in parts]), to_concat([p.targs for p in parts]), positions
 
 
-def at(values, index):
+def at(values: Any, index: torch.Tensor) -> Any:
     "Nested tensors at `index`."
     return map_nested(lambda t: t[index], values)

@@ -10,7 +10,6 @@ from scipy.stats import rankdata
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
-from minifast.core.seeds import item_rng
 from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.splitters import IndexSplitter
@@ -116,7 +115,7 @@ def test_what_cannot_be_averaged():
         average_preds([a, learner(1, n_out=3)])
     with pytest.raises(ValueError, match="predicts other items, or the same in another order"):
         average_preds([a, learner(1, valid=range(23, 11, -1))])
-    with pytest.raises(ValueError, match="the targets it was asked about are not those of learner 0"):
+    with pytest.raises(ValueError, match="its targets are not those of learner 0"):
         average_preds([a, learner(1, y=1 - Y)])
     with pytest.raises(ValueError, match="predictions are values, those of learner 0 class probabilities"):
         average_preds([a, learner(1, y=torch.rand(N, 2), loss=MSELossFlat(), metrics=None)])
@@ -210,11 +209,11 @@ def test_ensemble_errors():
 
 # -- bagging ------------------------------------------------------------------------------------------------------------------------
 def test_bootstrap():
-    drawn, out = bootstrap(range(100, 1100), item_rng(0))
+    drawn, out = bootstrap(range(100, 1100), 0)
     assert sum(drawn.values()) == 1000 and not set(drawn) & set(out) and len(drawn) + len(out) == 1000
     assert 330 < len(out) < 410                                            # 1/e of them
     groups = [i // 10 for i in range(1000)]
-    drawn, out = bootstrap(range(1000), item_rng(0), groups)
+    drawn, out = bootstrap(range(1000), 0, groups)
     assert not {i // 10 for i in drawn} & {i // 10 for i in out}
 
 

@@ -92,7 +92,7 @@ def test_seed_none_draws_and_a_seed_leaves_the_global_streams():
 
 def test_split_errors():
     for k in (1, N + 1, 2.5, True):
-        with pytest.raises(ValueError, match="k is a whole number from 2 to the number of items, 20"):
+        with pytest.raises(ValueError, match="how many folds, a whole number from 2 to 20"):
             kfold_splits(ITEMS, k)
     with pytest.raises(ValueError, match="only 2 groups"):
         kfold_splits(ITEMS, 5, groups=[0, 1] * 10)
@@ -256,7 +256,7 @@ def test_wrong_calls():
         kfold(3, ITEMS, 4, fit=no_fit)
     with pytest.raises(TypeError, match="fit is a function that trains the learner"):
         kfold(block_learner, ITEMS, 4, fit=3)
-    with pytest.raises(ValueError, match="keep='all': of the learners one can keep"):
+    with pytest.raises(ValueError, match="keep='all': what is kept of the learners is one of"):
         kfold(block_learner, ITEMS, 4, fit=no_fit, keep="all")
     with pytest.raises(ValueError, match="needs a folder"):
         kfold(block_learner, ITEMS, 4, fit=no_fit, keep="files")
@@ -387,7 +387,7 @@ def test_train_on_all_errors():
         train_on_all(lambda s: block_learner(s, splitter=RandomSplitter()), ITEMS, 1)
     with pytest.raises(ValueError, match="the training set has 10 items and is to hold all 20"):
         train_on_all(lambda s: block_learner((s[0][:10],)), ITEMS, 1)
-    with pytest.raises(ValueError, match="a whole number of epochs"):
+    with pytest.raises(ValueError, match="how many epochs, a whole number from 1"):
         train_on_all(block_learner, ITEMS, 0)
 
 
