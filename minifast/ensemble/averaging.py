@@ -144,8 +144,8 @@ def _check_alike(first: SimpleNamespace, other: SimpleNamespace, i: int) -> None
     "Refuse to average what learner `i` predicts with what the first one does."
     items = "Give the items, items=..., or one loader for all, dl=..."
     if other.vocab != first.vocab:
-        why = (f"its classes are {other.vocab}, those of learner 0 {first.vocab}. Give the same classes in the same order when the data are "
-               "made, CategoryBlock(vocab=[...])")
+        why = (f"its classes are {other.vocab}, those of learner 0 {first.vocab}. Give the same classes in the same order when the data "
+               "are made, CategoryBlock(vocab=[...])")
     elif other.meaning != first.meaning:
         why = f"its predictions are {other.meaning}, those of learner 0 {first.meaning} (told from their losses)"
     elif other.shape != first.shape:
