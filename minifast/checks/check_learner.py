@@ -1,80 +1,87 @@
-"""`check_learner`: the recipe as one call. It looks at a learner, its model, loss, optimizer and a few batches, and says what is wrong.
+"""`check_learner`: the recipe as one call. What is wrong with a learner, its model, loss, optimizer and first batches?
 
 Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019; M. Niessner's list of steps; the habits of fast.ai's courses.
 """
-import time
+from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+
+from ..learner.learner import Learner
 from ..learner.probe import probing
-from .data import batches as data_batches
-from .learner import baseline, dependency, evaluation, speed, updates, wiring
-from .learner import initial_loss as start
-from .learner import overfit_batch as capacity
-from .report import Report, check_ignore, run
+from .data import batches
+from .learner import activations, dependency, evaluation, gradients, inputs, model_runs, outputs, overfit_batch, updates
+from .learner.baseline import baselines
+from .learner.initial_loss import initial_loss
+from .learner.modes import train_and_eval_mode
+from .learner.speed import step_time
+from .outcomes import Entry, check_ignore, run
+from .report import Report
 
 _RUNS = ("MF101", "MF102")
 _LOSS = (*_RUNS, "MF103")
 _LEARNS = (*_LOSS, "MF108")
-_SOUND = (*_LEARNS, "MF105", "MF106", "MF110", "MF111", "MF301", "MF302", "MF304", "MF305")  # else it is known why nothing is learned
+_STEPS = (*_LEARNS, "MF109")
+_SOUND = (*_LEARNS, "MF105", "MF106", "MF110", "MF111", "MF301", "MF302", "MF304", "MF305")  # otherwise it is known why nothing is learned
 
-#: (code, function of a `Probe`, codes it needs, whether fast=True leaves it out)
-CHECKS = (
-    ("MF101", wiring.finite, (), False),
-    ("MF102", wiring.runs, ("MF101",), False),
-    ("MF104", wiring.outputs_match_classes, _RUNS, False),
-    ("MF105", wiring.activation_fits, _RUNS, False),
-    ("MF103", wiring.target_fits, _RUNS, False),
-    ("MF106", wiring.reach, _RUNS, False),
-    ("MF107", wiring.scale, _RUNS, False),
-    ("MF108", wiring.something_to_train, _LOSS, False),
-    ("MF109", wiring.optimizer_holds, (), False),
-    ("MF110", wiring.modes, _RUNS, False),
-    ("MF111", wiring.rewards_right, _LOSS, False),
-    ("MF201", dependency.independent, _RUNS, False),
-    ("MF202", dependency.causal, _RUNS, False),
-    ("MF301", updates.symmetric, _LEARNS, False),
-    ("MF302", updates.live, _RUNS, False),
-    ("MF303", updates.gradient_sizes, _LEARNS, False),
-    ("MF304", dependency.inputs_used, _LEARNS, False),
-    ("MF305", updates.gradients, _LEARNS, False),
-    ("MF306", updates.every_item_teaches, _LEARNS, False),
-    ("MF307", updates.cleared, (*_LEARNS, "MF109"), False),
-    ("MF308", updates.step_sizes, (*_LEARNS, "MF109"), False),
-    ("MF309", updates.bias_before_norm, _RUNS, False),
-    ("MF310", updates.weight_decay, ("MF109",), False),
-    ("MF401", start.loss_at_start, _LOSS, False),
-    ("MF501", capacity.one_item, _SOUND, True),
-    ("MF502", capacity.few_items, _SOUND, False),
-    ("MF503", capacity.better_than_blind, _SOUND, False),
-    ("MF504", baseline.score_to_beat, _LEARNS, False),
-    ("MF601", evaluation.repeats, _LOSS, False),
-    ("MF602", evaluation.agree, _LOSS, False),
-    ("MF603", evaluation.directions, _LOSS, False),
-    ("MF701", speed.speed, (*_LEARNS, "MF109"), False),
-    ("MF833", data_batches.validation_repeats, (), False),
-    ("MF834", data_batches.shuffled, (), False),
+#: The checks of a `Probe`, in the order in which they run.
+CHECKS: tuple[Entry, ...] = (
+    Entry("MF101", model_runs.finite_values),
+    Entry("MF102", model_runs.model_runs, ("MF101",)),
+    Entry("MF104", outputs.outputs_per_class, _RUNS),
+    Entry("MF105", outputs.final_activation, _RUNS),
+    Entry("MF103", model_runs.target_fits_loss, _RUNS),
+    Entry("MF106", outputs.output_range, _RUNS),
+    Entry("MF107", inputs.input_scale, _RUNS),
+    Entry("MF108", model_runs.trainable_parameters, _LOSS),
+    Entry("MF109", updates.optimizer_parameters),
+    Entry("MF110", train_and_eval_mode, _RUNS),
+    Entry("MF111", model_runs.loss_direction, _LOSS),
+    Entry("MF201", dependency.independent_items, _RUNS),
+    Entry("MF202", dependency.causality, _RUNS),
+    Entry("MF301", gradients.symmetric_weights, _LEARNS),
+    Entry("MF302", activations.dead_and_saturated_units, _RUNS),
+    Entry("MF303", gradients.gradient_scale, _LEARNS),
+    Entry("MF304", inputs.unused_inputs, _LEARNS),
+    Entry("MF305", gradients.missing_gradients, _LEARNS),
+    Entry("MF306", gradients.gradient_of_every_item, _LEARNS),
+    Entry("MF307", updates.zeroed_gradients, _STEPS),
+    Entry("MF308", updates.update_to_weight_ratio, _STEPS),
+    Entry("MF309", activations.bias_before_norm, _RUNS),
+    Entry("MF310", updates.weight_decay, ("MF109",)),
+    Entry("MF401", initial_loss, _LOSS),
+    Entry("MF501", overfit_batch.overfit_one_item, _SOUND, slow=True),
+    Entry("MF502", overfit_batch.overfit_one_batch, _SOUND),
+    Entry("MF503", overfit_batch.better_than_without_inputs, _SOUND),
+    Entry("MF504", baselines, _LEARNS),
+    Entry("MF601", evaluation.repeatable_validation, _LOSS),
+    Entry("MF602", evaluation.consistent_predictions, _LOSS),
+    Entry("MF603", evaluation.metric_direction, _LOSS),
+    Entry("MF701", step_time, _STEPS),
+    Entry("MF833", batches.augmented_validation),
+    Entry("MF834", batches.shuffled_training),
 )
 
 
-def check_learner(learn, fast=False, ignore=(), causal=False, lr=None, seed=0):
-    """A `Report` of what is wrong with `learn`, its model, loss, optimizer, batches and evaluation.
+def check_learner(learn: Learner, fast: bool = False, ignore: str | Iterable[str] = (), causal: bool = False,
+                  lr: float | list[float] | slice | None = None, seed: int = 0) -> Report:
+    """Report what is wrong with a learner: its model, loss, optimizer, batches and evaluation.
 
-    fast: leave out what takes long, and train the small tests for a shorter time. ignore: codes to leave out, such as ['MF309'].
-    causal: the model must not look ahead, output t may depend on inputs up to t only. lr: the learning rate that will be used, if it is
-    not the learner's. The learner does not change: everything runs on a copy, and random streams are put back, also after Ctrl-C.
+    The learner does not change: everything runs on a copy, and random streams are restored, also after Ctrl-C.
+
+    Args:
+        learn: The learner.
+        fast: Leave out what takes long, and train the small trials for a shorter time.
+        ignore: Codes to leave out, such as 'MF309'.
+        causal: The model must not look ahead: the output at step t may depend only on inputs up to t.
+        lr: The learning rate that will be used, if it is not the learner's.
+        seed: Of the random streams of the checks.
     """
     ignore, began = check_ignore(ignore), time.perf_counter()
-    if lr is not None:
-        learn = _at_rate(learn, lr)
     with probing(learn, fast, seed) as probe:
         probe.once("causal", lambda: causal)
+        if lr is not None:
+            probe.twin.lr = lr
         ready = time.perf_counter()
         results, times = run(CHECKS, probe, ignore, fast)
     return Report(results, f"learn.check() of {type(learn.model).__name__}", {"preparing": ready - began, **times})
-
-
-def _at_rate(learn, lr):
-    "The same learner with another learning rate, for the checks to read."
-    import copy
-    other = copy.copy(learn)
-    vars(other)["lr"] = lr
-    return other

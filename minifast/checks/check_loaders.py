@@ -1,62 +1,67 @@
-"""`check_loaders`: what is wrong with the data, in one call: files, labels, tables, splits, and batches just before the net."""
+"""`check_loaders`: what is wrong with the data, in one call: files, labels, tables, texts, splits and batches."""
+from __future__ import annotations
+
 import time
 import warnings
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from ..core.seeds import fixed_seed
 from ..data.loaders import DataLoaders
 from ..learner.twin import independent_loader, kept_generators
-from .data import batches as data_batches
-from .data import files as data_files
-from .data import labels as data_labels
-from .data import tables as data_tables
-from .data import texts as data_texts
+from .data import batches, files, labels, tables
 from .data.probe import DataProbe
-from .report import Report, check_ignore, run
+from .data.texts import text_quality
+from .outcomes import Entry, check_ignore, run
+from .report import Report
 
-#: (code, function of a `DataProbe`, codes it needs, whether fast=True leaves it out)
-CHECKS = (
-    ("MF801", data_files.readable, (), False),
-    ("MF802", data_files.copies_across, (), False),
-    ("MF803", data_files.near_across, (), False),
-    ("MF804", data_files.copies_within, (), False),
-    ("MF805", data_files.groups_together, (), False),
-    ("MF806", data_files.sizes, (), False),
-    ("MF807", data_files.blank, (), False),
-    ("MF808", data_files.modes, (), False),
-    ("MF811", data_labels.copies_agree, (), False),
-    ("MF812", data_labels.classes_present, (), False),
-    ("MF813", data_labels.balance, (), False),
-    ("MF814", data_labels.same_meaning, (), True),
-    ("MF815", data_labels.related, (), True),
-    ("MF821", data_tables.leaks, (), False),
-    ("MF822", data_tables.constant_columns, (), False),
-    ("MF823", data_tables.ids, (), False),
-    ("MF824", data_tables.missing, (), False),
-    ("MF825", data_tables.drift, (), True),
-    ("MF826", data_tables.rows_across, (), False),
-    ("MF827", data_tables.unseen, (), False),
-    ("MF831", data_batches.finite, ("MF801",), False),
-    ("MF832", data_batches.normalised, ("MF831",), False),
-    ("MF833", data_batches.validation_repeats, ("MF801",), False),
-    ("MF834", data_batches.shuffled, (), False),
-    ("MF835", data_batches.throughput, ("MF801",), False),
-    ("MF836", data_texts.texts, ("MF801",), False),
+#: The checks of a `DataProbe`, in the order in which they run.
+CHECKS: tuple[Entry, ...] = (
+    Entry("MF801", files.readable_files),
+    Entry("MF802", files.duplicates_across_splits),
+    Entry("MF803", files.near_duplicates_across_splits),
+    Entry("MF804", files.duplicates_within_splits),
+    Entry("MF805", files.group_leakage),
+    Entry("MF806", files.image_sizes),
+    Entry("MF807", files.blank_images),
+    Entry("MF808", files.image_modes),
+    Entry("MF811", labels.conflicting_labels),
+    Entry("MF812", labels.classes_in_both_splits),
+    Entry("MF813", labels.class_balance),
+    Entry("MF814", labels.label_mapping, slow=True),
+    Entry("MF815", labels.labels_related_to_inputs, slow=True),
+    Entry("MF821", tables.target_leakage),
+    Entry("MF822", tables.constant_columns),
+    Entry("MF823", tables.id_columns),
+    Entry("MF824", tables.missing_values),
+    Entry("MF825", tables.distribution_shift, slow=True),
+    Entry("MF826", tables.duplicate_rows_across_splits),
+    Entry("MF827", tables.unseen_categories),
+    Entry("MF831", batches.finite_batch, ("MF801",)),
+    Entry("MF832", batches.normalised_inputs, ("MF831",)),
+    Entry("MF833", batches.augmented_validation, ("MF801",)),
+    Entry("MF834", batches.shuffled_training),
+    Entry("MF835", batches.loading_speed, ("MF801",)),
+    Entry("MF836", text_quality, ("MF801",)),
 )
 
 
-def check_loaders(dls, fast=False, ignore=(), groups=None, n_workers=None):
-    """A `Report` of what is wrong with the data behind `dls`, training and validation.
+def check_loaders(dls: DataLoaders, fast: bool = False, ignore: str | Iterable[str] = (),
+                  groups: Sequence | Callable[[Any], Any] | None = None, n_workers: int | None = None) -> Report:
+    """Report what is wrong with the data behind `dls`, training and validation.
 
-    fast: leave out what trains a quick model. ignore: codes to leave out. groups: which items belong together (patients, films) and
-    must be on one side of the split: a function of an item, or one value per item, training items first. n_workers: threads that read
-    files (None: one per core). Nothing is changed: loaders are copied, random streams put back, files only read.
+    Nothing changes: loaders are copied, random streams restored, files only read.
+
+    Args:
+        dls: The loaders.
+        fast: Leave out what trains a quick model.
+        ignore: Codes to leave out, such as 'MF805'.
+        groups: Which items belong together (patients, videos) and must be in one split: a function of an item, or one value per item,
+            training items first.
+        n_workers: Threads that read files (None: one per core).
     """
     ignore, began = check_ignore(ignore), time.perf_counter()
-    with ExitStack() as stack:
-        stack.enter_context(kept_generators(dls))
-        stack.enter_context(fixed_seed(0))
-        stack.enter_context(warnings.catch_warnings())
+    with kept_generators(dls), fixed_seed(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         own = DataLoaders(*map(independent_loader, dls), path=dls.path, device=dls.device)
         data = DataProbe(own, fast, groups, n_workers)

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from ..checks.learner.guess import boosting_of, class_probabilities
+from ..checks.learner.boosting import boosting_of, class_probabilities
 from ..core.messages import describe
 from .dataloader import TabDataLoader
 from .frames import TabularPandas

@@ -13,10 +13,22 @@ from zoo import WORDS, Texts, classifier, image_loaders, loaders, picture_files,
 
 from minifast.checks.check_learner import check_learner
 from minifast.checks.check_loaders import check_loaders
-from minifast.checks.data import texts as data_texts
+from minifast.checks.data import text_samples, texts
 from minifast.checks.data.probe import DataProbe
-from minifast.checks.data.text_counts import Words, count, differing, filled, padding_of, pile_at_the_end, tokens_cut, within, word_list
-from minifast.checks.data.texts import as_ids, read, texts, words_of
+from minifast.checks.data.text_counts import (
+    Vocabulary,
+    count,
+    differing,
+    padding_of,
+    pile_at_the_end,
+    real_share,
+    tokens_cut,
+    within,
+    word_list,
+)
+from minifast.checks.data.text_samples import as_ids, read_texts, vocabulary_of
+from minifast.checks.data.texts import text_quality
+from minifast.checks.outcomes import Entry, run
 from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
 from minifast.data.categories import Categorize, CategoryMap
 from minifast.data.datasets import Datasets, TfmdLists
@@ -26,7 +38,7 @@ from minifast.data.splitters import IndexSplitter
 from minifast.data.transforms import Transform
 from minifast.nn.losses import CrossEntropyLossFlat
 
-VOCAB = Words(WORDS, 30, 0, 1, frozenset())
+VOCAB = Vocabulary(WORDS, 30, 0, 1, frozenset())
 
 
 def rows(*xs):
@@ -34,7 +46,8 @@ def rows(*xs):
 
 
 def check(dls, fast=False):
-    return texts(DataProbe(dls, fast))
+    results, _ = run([Entry("MF836", text_quality)], DataProbe(dls, fast))
+    return results[0]
 
 
 def lengths_like(*lengths, n=1):
@@ -56,7 +69,7 @@ def test_counts_by_hand():
 
 
 def test_a_text_of_nothing_but_marks_is_empty():
-    words = Words.of(SimpleNamespace(vocab=["<pad>", "<unk>", "<s>", "</s>", "the"]))
+    words = Vocabulary.of(SimpleNamespace(vocab=["<pad>", "<unk>", "<s>", "</s>", "the"]))
     assert words.markers == {2, 3}
     c = count(rows([2, 3], [2, 4, 3]), words, 0)
     assert c.lengths.tolist() == [2, 3] and c.empty.tolist() == [0]
@@ -90,8 +103,8 @@ def test_a_pile_at_the_longest_length():
 
 def test_share_of_batches_that_is_words():
     ids = np.array([[5, 0, 0, 0], [0, 5, 6, 7]])
-    assert filled([(ids, None)], 0) == 4 / 8 and filled([(ids, None)], 0, False) == 5 / 8 and filled([(ids, None)], 0, True) == 7 / 8
-    assert filled([(ids, ids > 0), (ids, None)]) == 12 / 16
+    assert [real_share([(ids, None)], 0, first) for first in (None, False, True)] == [4 / 8, 5 / 8, 7 / 8]
+    assert real_share([(ids, ids > 0), (ids, None)]) == 12 / 16
 
 
 # -- vocabularies -------------------------------------------------------------------------------------------------------------------
@@ -101,13 +114,13 @@ def test_share_of_batches_that_is_words():
     CategoryMap(["<unk>", "a", "b"], sort=False)], ids=lambda v: type(v).__name__)
 def test_kinds_of_vocabularies(vocab):
     assert word_list(vocab) == ["<unk>", "a", "b"]
-    words = Words.of(SimpleNamespace(vocab=vocab))
+    words = Vocabulary.of(SimpleNamespace(vocab=vocab))
     assert (words.size, words.unknown, words.padding) == (3, 0, None)
 
 
 @pytest.mark.parametrize("vocab", [None, "abc", 7, [], {}, {"a": "b"}, {"a": 1, "b": 1}, {"a": True}])
 def test_no_vocabulary(vocab):
-    assert word_list(vocab) is None and Words.of(SimpleNamespace(vocab=vocab)) is None
+    assert word_list(vocab) is None and Vocabulary.of(SimpleNamespace(vocab=vocab)) is None
 
 
 def test_words_have_holes_places_and_names():
@@ -118,8 +131,8 @@ def test_words_have_holes_places_and_names():
 
 
 def test_plain_names_are_special_only_at_the_beginning():
-    assert Words.of(SimpleNamespace(vocab=["pad", "unk", "a"])).padding == 0
-    words = Words.of(SimpleNamespace(vocab=[*"abcdefgh", "pad", "UNK", "[UNK]"]))
+    assert Vocabulary.of(SimpleNamespace(vocab=["pad", "unk", "a"])).padding == 0
+    words = Vocabulary.of(SimpleNamespace(vocab=[*"abcdefgh", "pad", "UNK", "[UNK]"]))
     assert (words.padding, words.unknown) == (None, 10)
 
 
@@ -132,12 +145,12 @@ def test_where_a_vocabulary_is_found():
 
     tokenizer = Tokenizer()
     wanted = (None, 99, 5, 3, frozenset())
-    assert Words.of(tokenizer) == Words.of(Transform(tokenizer.encode)) == Words.of(tokenizer.encode) == wanted
-    assert Words.of(SimpleNamespace(tokenizer=tokenizer)) == wanted
+    assert Vocabulary.of(tokenizer) == Vocabulary.of(Transform(tokenizer.encode)) == Vocabulary.of(tokenizer.encode) == wanted
+    assert Vocabulary.of(SimpleNamespace(tokenizer=tokenizer)) == wanted
     tokenizer.get_vocab = lambda: {"a": 0, "b": 1}
     tokenizer.vocab = {"a": 0}                                              # without words that were added
-    assert Words.of(tokenizer)[:4] == (["a", "b"], 2, 5, 3)
-    assert Words.of(None) is None and Words.of(len) is None and Words.of(Transform()) is None
+    assert Vocabulary.of(tokenizer)[:4] == (["a", "b"], 2, 5, 3)
+    assert Vocabulary.of(None) is None and Vocabulary.of(len) is None and Vocabulary.of(Transform()) is None
 
 
 # -- what the inputs are ------------------------------------------------------------------------------------------------------------
@@ -160,9 +173,9 @@ def test_an_empty_tensor_of_floats_is_an_empty_text():
 @pytest.mark.parametrize(("make", "why"), [
     (lambda: loaders(*points()), "neither ids of words nor text"),
     (lambda: table_loaders(table()), "rows of a table"),
-    (lambda: loaders(torch.randint(0, 9, (240, 5)), torch.arange(240) % 2), "as many in each item, and nothing says that they are words"),
+    (lambda: loaders(torch.randint(0, 9, (240, 5)), torch.arange(240) % 2), "nothing says that they are words"),
     (lambda: loaders((torch.arange(6) < torch.randint(0, 7, (240, 1))).long(), torch.arange(240) % 2),        # a level in thermometer code
-     "as many in each item, and nothing says that they are words"),
+     "equally many whole numbers in every item"),
     (lambda: two([[-5, 3], [4, -2, -7]] * 20, [[1, 2]], pad_value=0), None),
     (lambda: DataLoaders(DataLoader([("ann", 0), ("bob", 1)] * 20, bs=4)), "names or labels rather than texts"),
     (lambda: DataLoaders(DataLoader([("the same four words", 0)] * 20, bs=4)), "names or labels rather than texts"),
@@ -183,7 +196,7 @@ def test_waves_are_no_texts():
 
 def test_pictures_are_not_read_for_it(tmp_path, monkeypatch):
     dls = image_loaders(picture_files(tmp_path))
-    monkeypatch.setattr(data_texts, "read", None)
+    monkeypatch.setattr(texts, "read_texts", None)
     assert check(dls).verdict == "not applicable"
 
 
@@ -209,14 +222,14 @@ def test_cut_texts(long, verdict):
     assert result.evidence["validation_cut"] == 0
     if verdict != "pass":
         tokens = 4 * (20 - long) + 10 * long
-        assert result.found == (f"PadSequences(max_len=6) cuts {long / 20:.0%} of the texts in training: {4 * long} of {tokens} tokens "
-                                f"({4 * long / tokens:.0%}) are lost")
+        assert result.found == (f"PadSequences(max_len=6) truncates {long / 20:.0%} of the texts in training: {4 * long} of {tokens} "
+                                f"tokens ({4 * long / tokens:.0%}) are lost")
         assert "max_len=10 leaves 95% of the training texts whole" in result.advice
 
 
 def test_a_cut_of_validation_alone():
     result = check(two(lengths_like(4, n=20), lengths_like(10, n=10), max_len=6))
-    assert result.verdict == "issue" and "cuts 100% of the texts in validation: 40 of 100 tokens" in result.found
+    assert result.verdict == "issue" and "truncates 100% of the texts in validation: 40 of 100 tokens" in result.found
     assert "max_len=4" in result.advice and "in training:" not in result.found
 
 
@@ -276,12 +289,12 @@ def test_padding_with_a_word_and_with_no_id():
     train, valid = lengths_like(4, 5, n=10), lengths_like(4, n=5)
     result = check(two(train, valid, pad_value=0))
     assert result.verdict == "tip" and result.advice == "PadSequences(pad_value=1)"
-    assert result.found == "PadSequences fills up with 0, which is 'xxunk'; the vocabulary's word for padding is 1"
+    assert result.found == "PadSequences pads with 0, which is 'xxunk'; the vocabulary's padding is 1"
     dls = two(train, valid, pad_value=-1)
     for dl in dls:
         dl.dataset.vocab = [["xxunk", "a", *WORDS[2:]], ["neg", "pos"]]
     result = check(dls)
-    assert result.verdict == "tip" and "fills up with -1, which is no id of the vocabulary" in result.found
+    assert result.verdict == "tip" and "pads with -1, which is not an id of the vocabulary" in result.found
 
 
 def test_two_vocabularies():
@@ -298,7 +311,7 @@ def test_batches_of_padding():
     result = check(two([*lengths_like(2, n=15), list(range(2, 30))] * 2, lengths_like(2, n=4)))
     filled_share = result.evidence["training_filled"]
     assert result.verdict == "tip" and filled_share < 0.3
-    assert f"only {filled_share:.0%} of the numbers in the training batches are words" in result.found
+    assert f"only {filled_share:.0%} of the training batches are words" in result.found
     assert "similar length" in result.advice and result.evidence["validation_filled"] == 1
 
 
@@ -365,7 +378,7 @@ def test_what_tokenizers_return():
 
 
 class ToIds(Transform):
-    "Words between spaces to ids of the words of the training texts; unknown is 0, padding 1."
+    "Vocabulary between spaces to ids of the words of the training texts; unknown is 0, padding 1."
 
     def __init__(self, vocab=None):
         super().__init__()
@@ -400,7 +413,7 @@ def test_item_transforms_and_lists():
     vocab = ["xxunk", "xxpad", "the", "cat", "sat"]
     dls = DataLoaders(*(DataLoader([(s, 0) for s in SENTENCES], bs=3, after_item=ToIds(vocab), before_batch=PadSequences(pad_value=1),
                                    num_workers=0) for _ in range(2)))
-    assert check(dls).evidence["training_unknown"] == pytest.approx(11 / 19) and words_of(dls.train).names == vocab
+    assert check(dls).evidence["training_unknown"] == pytest.approx(11 / 19) and vocabulary_of(dls.train).names == vocab
     tl = TfmdLists(SENTENCES, ToIds(vocab), do_setup=False)
     dls = DataLoaders(DataLoader(tl, bs=3, before_batch=PadSequences(pad_value=1), num_workers=0))
     assert check(dls).evidence["training_unknown"] == pytest.approx(11 / 19)
@@ -451,16 +464,16 @@ def test_without_validation_and_with_items_that_cannot_be_made():
 
 def test_a_large_set_is_looked_at_in_part_and_evenly():
     dls = two(lengths_like(4, n=9000) + lengths_like(12, n=9000), lengths_like(4, n=10))
-    sample = read(DataProbe(dls), 0)
+    sample = read_texts(DataProbe(dls), 0)
     assert len(sample.rows) == 4000 and sample.total == 18_000 and sample.where == sorted(sample.where)
     assert sum(len(r) == 12 for r in sample.rows) == 2000
-    assert len(read(DataProbe(dls, fast=True), 0).rows) == 500
+    assert len(read_texts(DataProbe(dls, fast=True), 0).rows) == 500
     assert "training: 4,000 of 18,000 texts" in check(dls).found
 
 
 def test_time_ends_it(monkeypatch):
-    monkeypatch.setattr(data_texts, "SECONDS", 0.0)
-    sample = read(DataProbe(two(lengths_like(4, n=50), lengths_like(4, n=10))), 0)
+    monkeypatch.setattr(text_samples, "SECONDS", 0.0)
+    sample = read_texts(DataProbe(two(lengths_like(4, n=50), lengths_like(4, n=10))), 0)
     assert len(sample.rows) == 1 and sample.total == 50
 
 

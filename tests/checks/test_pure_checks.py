@@ -11,21 +11,17 @@ import zoo_learners  # noqa: F401
 from torch import nn
 from zoo import BROKEN, classifier, mlp, points, regressor
 
-from minifast.checks.learner.dependency import changes_elsewhere, items_reached, steps_ahead
+from minifast.checks.learner.activations import dead_share, saturated_share
+from minifast.checks.learner.dependency import changes_elsewhere, items_reached, looks_ahead
 from minifast.checks.learner.evaluation import largest_difference
-from minifast.checks.learner.initial_loss import (
-    binary_entropy,
-    constant_values,
-    entropy,
-    expected_at_start,
-    frequencies,
-)
-from minifast.checks.learner.overfit_batch import different_items, overfit, without_inputs
-from minifast.checks.learner.speed import PARTS, measure, profile, verdict
-from minifast.checks.learner.updates import all_rows_equal, dead_share, saturated_share, silent_items, update_ratio
-from minifast.checks.learner.wiring import best_and_worst, looks_like
+from minifast.checks.learner.gradients import all_rows_equal, silent_items
+from minifast.checks.learner.initial_loss import binary_entropy, entropy, expected_losses, frequencies
+from minifast.checks.learner.outputs import best_and_worst, looks_like
+from minifast.checks.learner.overfit_batch import different_items, overfit
+from minifast.checks.learner.speed import PARTS, bottleneck, measure, profile
+from minifast.checks.learner.updates import update_ratio
 from minifast.learner.learner import Learner
-from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
+from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 
 
 def test_looks_like():
@@ -51,22 +47,22 @@ def test_changes_elsewhere_for_token_ids():
 
 def test_steps_ahead():
     x = torch.randn(3, 5, 2)
-    assert not steps_ahead(lambda t: t[0].cumsum(1), [x], 3, 5, 2)
-    assert steps_ahead(lambda t: t[0].flip(1).cumsum(1), [x], 3, 5, 1)
+    assert not looks_ahead(lambda t: t[0].cumsum(1), [x], 5, 2)
+    assert looks_ahead(lambda t: t[0].flip(1).cumsum(1), [x], 5, 1)
 
 
 def test_expected_loss_at_the_start():
     y = torch.tensor([0, 0, 0, 1])
     assert frequencies(y, 3).tolist() == [0.75, 0.25, 0.0] and frequencies(torch.tensor([0, -100, 1]), 2).tolist() == [0.5, 0.5]
     assert entropy(frequencies(y, 2)) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
-    ignorant, informed = expected_at_start("class logits", y, 2)
-    assert ignorant == pytest.approx(math.log(2)) and informed == pytest.approx(0.5623, abs=1e-4)
-    assert expected_at_start("logits", torch.tensor([[1.0], [0.0]]), 1) == pytest.approx((math.log(2), math.log(2)))
+    uninformed, informed = expected_losses(F.cross_entropy, "class logits", y, 2)
+    assert uninformed == pytest.approx(math.log(2)) and informed == pytest.approx(0.5623, abs=1e-4)
+    assert expected_losses(F.binary_cross_entropy, "logits", torch.tensor([[1.0], [0.0]]), 1) == pytest.approx((math.log(2), math.log(2)))
     assert binary_entropy(torch.tensor([0.5, 1.0])) == pytest.approx(math.log(2) / 2, abs=1e-4)
-    assert expected_at_start("values", y, 1) is None
     values = torch.tensor([[1.0], [3.0]])
-    assert constant_values(values, "MSELossFlat") == (5.0, 1.0) and constant_values(values, "l1_loss") == (2.0, 1.0)
-    assert constant_values(values, "huber_loss") is None
+    assert expected_losses(MSELossFlat(), "values", values, 1) == (5.0, 1.0)
+    assert expected_losses(F.l1_loss, "values", values, 1) == (2.0, 1.0)
+    assert expected_losses(F.huber_loss, "values", values, 1) is None and expected_losses(F.mse_loss, None, values, 1) is None
 
 
 def loss_of(learn):
@@ -125,14 +121,6 @@ def test_different_items():
     assert different_items(torch.tensor([[5.0], [1.0], [3.0], [2.0], [4.0]]), 3) == [0, 1, 2]
 
 
-def test_without_inputs():
-    assert without_inputs("class logits", "", torch.tensor([0, 1, 2, 3]), 4) == pytest.approx(math.log(4))
-    assert without_inputs("logits", "", torch.tensor([[1.0], [0.0]]), 1) == pytest.approx(math.log(2))
-    assert (
-        without_inputs("values", "MSELoss", torch.tensor([[0.0], [2.0]]), 1) == 1.0 and without_inputs(None, "f", torch.zeros(2), 1) is None
-    )
-
-
 def test_overfit_stops_when_it_is_enough_or_stands_still():
     model = nn.Linear(2, 1)
     x, y = torch.eye(2), torch.tensor([[1.0], [-1.0]])
@@ -166,7 +154,7 @@ def test_measure_and_profile():
     table = profile(learn, n_steps=2)
     assert set(table.index) == set(PARTS) and table.share.sum() == pytest.approx(1) and "of a step is" in table.attrs["verdict"]
     made_up = {**dict.fromkeys(PARTS, 0.1), "data": 0.6, "step": 1.0, "workers": 2}
-    assert verdict(made_up)[:2] == ("data", 0.6) and "num_workers=2 now" in verdict(made_up)[2]
+    assert bottleneck(made_up)[:2] == ("data", 0.6) and "num_workers=2 now" in bottleneck(made_up)[2]
 
 
 def test_slow_data_is_named():

@@ -7,18 +7,8 @@ from zoo import BROKEN, HEALTHY
 from minifast.checks.check_learner import CHECKS, check_learner
 from minifast.checks.check_loaders import CHECKS as DATA_CHECKS
 from minifast.checks.codes import CODES
-from minifast.checks.report import (
-    Check,
-    ChecksFailed,
-    Report,
-    check_ignore,
-    issue,
-    not_applicable,
-    passed,
-    run,
-    skipped,
-    tip,
-)
+from minifast.checks.outcomes import Check, Entry, NotApplicable, Skipped, check_ignore, graded, issue, passed, require, run, tip
+from minifast.checks.report import ChecksFailed, Report
 
 
 def animal(name):
@@ -27,8 +17,9 @@ def animal(name):
 
 @pytest.fixture
 def report():
-    return Report([tip("MF401", "a bit high", loss=3.0), issue("MF105", "softmax twice", n=2), passed("MF101"), skipped("MF501", "ignored"),
-                   not_applicable("MF202", "ask for it")], "learn.check() of X", {"preparing": 1.0, "MF105": 0.5})
+    return Report([Check("MF401", "tip", "a bit high", {"loss": 3.0}), Check("MF105", "issue", "softmax twice", {"n": 2}, "drop it"),
+                   Check("MF101", "pass"), Check("MF501", "skipped", "ignored"), Check("MF202", "not applicable", "ask for it")],
+                  "learn.check() of X", {"preparing": 1.0, "MF105": 0.5})
 
 
 def test_a_report_sorts_by_cause_and_can_be_asked(report):
@@ -44,9 +35,9 @@ def test_a_report_sorts_by_cause_and_can_be_asked(report):
 def test_a_report_as_text_html_and_frame(report):
     text = str(report)
     assert text.startswith("learn.check() of X: 1 issue, 1 tip, 1 passed, 1 not applicable, 1 skipped (1.5 s)")
-    assert "✗ MF105 Activation and loss: issue. softmax twice" in text and "n=2" in text and "docs/checks.md#mf105" in text
+    assert "✗ MF105 Final activation: issue. softmax twice" in text and "n=2" in text and "docs/checks.md#mf105" in text
     assert text.index("MF105") < text.index("MF401") < text.index("MF101")
-    html = Report([issue("MF105", "<b>")])._repr_html_()
+    html = Report([Check("MF105", "issue", "<b>")])._repr_html_()
     assert "&lt;b&gt;" in html and "<b>MF" not in html and "docs/checks.md#mf105" in html
     frame = report.frame()
     assert frame.verdict.tolist() == ["pass", "issue", "not applicable", "tip", "skipped"] and frame.loc[1, "evidence"] == {"n": 2}
@@ -57,7 +48,7 @@ def test_raise_if_failed(report):
     with pytest.raises(ChecksFailed, match=r"1 check failed for learn.check\(\) of X:\n.*softmax twice") as e:
         report.raise_if_failed()
     assert e.value.report is report
-    good = Report([passed("MF101"), tip("MF401", "high")])
+    good = Report([Check("MF101", "pass"), Check("MF401", "tip", "high")])
     assert good.raise_if_failed() is good
     with pytest.raises(ChecksFailed, match="MF401"):
         good.raise_if_failed(tips=True)
@@ -74,18 +65,32 @@ def test_unknown_codes_and_verdicts_are_refused():
 
 
 def test_run_skips_what_needs_a_failed_check_and_survives_errors():
-    def broken(subject):
+    def broken(probe):
         raise RuntimeError("odd\nmodel")
 
-    results, times = run([("MF101", lambda s: issue("MF101", "nan"), (), False), ("MF102", lambda s: passed("MF102"), ("MF101",), False),
-                          ("MF103", lambda s: passed("MF103"), ("MF102",), False), ("MF108", broken, (), False),
-                          ("MF501", lambda s: passed("MF501"), (), True), ("MF502", lambda s: passed("MF502"), (), False)],
+    def skipping(probe):
+        raise Skipped("needs MF105, which failed")
+
+    results, times = run([Entry("MF101", lambda probe: issue("nan", n=1)), Entry("MF102", lambda probe: passed(), ("MF101",)),
+                          Entry("MF103", lambda probe: passed(), ("MF102",)), Entry("MF108", broken), Entry("MF110", skipping),
+                          Entry("MF501", lambda probe: passed(), slow=True), Entry("MF502", lambda probe: passed()),
+                          Entry("MF503", lambda probe: require(probe, "there is no probe")), Entry("MF504", lambda probe: tip("", "mine"))],
                          None, ["MF502"], fast=True)
     by_code = {c.code: c for c in results}
+    assert by_code["MF101"] == Check("MF101", "issue", "nan", {"n": 1}, CODES["MF101"].advice)
     assert by_code["MF102"].found == "needs MF101, which failed" and by_code["MF103"].found == "needs MF102, which failed"
     assert by_code["MF108"].verdict == "skipped" and by_code["MF108"].found == "could not be run here: RuntimeError: odd"
+    assert by_code["MF110"].verdict == "skipped" and by_code["MF110"].found == "needs MF105, which failed"
     assert by_code["MF501"].found == "left out by fast=True" and by_code["MF502"].found == "ignored"
+    assert by_code["MF503"] == Check("MF503", "not applicable", "there is no probe") and by_code["MF504"].advice == "mine"
     assert set(times) == set(by_code)
+
+
+def test_grades():
+    verdicts = [graded("", issue, tip, "do it").verdict for issue, tip in ((1, 1), (1, 0), (0, 1), (0, 0))]
+    assert verdicts == ["issue", "issue", "tip", "pass"] and graded("", advice="do it").advice == ""
+    with pytest.raises(NotApplicable, match="too few"):
+        require([], "too few")
 
 
 def test_ignore_and_fast():
@@ -103,16 +108,17 @@ def test_the_learning_rate_can_be_given():
 
 
 def test_every_code_is_checked_once_and_documented():
-    codes = [c[0] for c in (*CHECKS, *DATA_CHECKS)]
+    codes = [entry.code for entry in (*CHECKS, *DATA_CHECKS)]
     assert set(codes) == set(CODES)
-    assert len([c[0] for c in CHECKS]) == len({c[0] for c in CHECKS}) and len(DATA_CHECKS) == len({c[0] for c in DATA_CHECKS})
+    assert len(CHECKS) == len({entry.code for entry in CHECKS}) and len(DATA_CHECKS) == len({entry.code for entry in DATA_CHECKS})
+    assert all(entry.function.__doc__ for entry in (*CHECKS, *DATA_CHECKS))
     assert all(code.title and code.asks.endswith("?") and code.advice for code in CODES.values())
 
 
-def test_pictures_are_drawn_on_request():
+def test_plots_are_drawn_on_request():
     import matplotlib.pyplot as plt
     drawn = []
-    report = Report([issue("MF105", "x", draw=lambda: drawn.append(1)), passed("MF101")])
+    report = Report([Check("MF105", "issue", "x", draw=lambda: drawn.append(1)), Check("MF101", "pass")])
     assert report.show() == 1 and report.show("MF101") == 0 and drawn == [1]
     plt.close("all")
 

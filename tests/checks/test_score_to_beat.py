@@ -17,16 +17,8 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from zoo import Model, classifier, loaders, mlp, numbers, picture_files, points, regressor, rng, shapes, table, table_loaders, trained
 
 from minifast.checks.check_learner import check_learner
-from minifast.checks.learner.guess import (
-    Scores,
-    balance,
-    boosted,
-    difference,
-    fit_in_time,
-    joined,
-    scores_of,
-    spread_over,
-)
+from minifast.checks.learner.boosting import boosted, fit_in_time
+from minifast.checks.learner.scores import Scores, difference, expand_constant, fair_weights, joined, scores_of
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoaders
 from minifast.learner.constant_guess import constant_output
@@ -64,10 +56,10 @@ def test_classes_are_guessed_as_scikit_learn_does():
     dummy = DummyClassifier(strategy="prior").fit(np.zeros((10, 1)), y.numpy())
     assert z.softmax(0).tolist() == pytest.approx(dummy.predict_proba(np.zeros((1, 1)))[0].tolist())
     new = torch.tensor([0, 1, 1, 2])
-    s = scores_of(F.cross_entropy, "class logits", spread_over(z, (4, 3), 1), new)
+    s = scores_of(F.cross_entropy, "class logits", expand_constant(z, (4, 3), 1), new)
     assert s.mean_loss == pytest.approx(log_loss(new, dummy.predict_proba(np.zeros((4, 1)))))
     assert s.mean_score == dummy.score(np.zeros((4, 1)), new.numpy()) == 0.25
-    assert scores_of(nn.NLLLoss(), "class log-probabilities", spread_over(z, (4, 3), 1), new).mean_loss == pytest.approx(s.mean_loss)
+    assert scores_of(nn.NLLLoss(), "class log-probabilities", expand_constant(z, (4, 3), 1), new).mean_loss == pytest.approx(s.mean_loss)
 
 
 def test_a_class_that_training_did_not_have_is_unlikely_but_possible():
@@ -99,7 +91,7 @@ LOSSES = [CrossEntropyLossFlat(), CrossEntropyLossFlat(weight=torch.tensor([1.0,
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda o: type(o).__name__)
 def test_the_guess_of_classes_costs_least(loss):
     z = constant_output(loss, "class logits", Y, 3)
-    guess = spread_over(z, (len(Y), 3), 1)
+    guess = expand_constant(z, (len(Y), 3), 1)
     assert float(loss(guess, Y)) == pytest.approx(cheapest(loss, Y, 3), abs=2e-4)
     assert scores_of(loss, "class logits", guess, Y).mean_loss == pytest.approx(float(loss(guess, Y)), rel=1e-5)       # the loss's own mean
 
@@ -109,7 +101,7 @@ def test_the_guess_of_classes_costs_least(loss):
 def test_the_guess_of_labels_costs_least(loss):
     y = torch.tensor([[1.0, 0.0]] * 6 + [[0.0, 0.0]] * 2 + [[1.0, 1.0]] * 2)
     z = constant_output(loss, "logits", y, 2)
-    guess = spread_over(z, (10, 2), 1)
+    guess = expand_constant(z, (10, 2), 1)
     assert float(loss(guess, y)) == pytest.approx(cheapest(loss, y, 2), abs=1e-5)
     s = scores_of(loss, "logits", guess, y)
     assert s.mean_loss == pytest.approx(float(loss(guess, y)), rel=1e-5)
@@ -128,7 +120,7 @@ def test_numbers_are_guessed_as_scikit_learn_does():
         dummy = DummyRegressor(strategy=strategy).fit(np.zeros((50, 1)), y.numpy())
         z = constant_output(loss, "values", y, 2)
         assert z.tolist() == pytest.approx(dummy.constant_.ravel().tolist())
-        s = scores_of(loss, "values", spread_over(z, (20, 2), 1), new)
+        s = scores_of(loss, "values", expand_constant(z, (20, 2), 1), new)
         guess = torch.from_numpy(dummy.predict(np.zeros((20, 1)))).float()
         assert s.mean_loss == pytest.approx(float(of(guess, new)), rel=1e-5)
         assert s.mean_score ** 0.5 == pytest.approx(float(F.mse_loss(guess, new)) ** 0.5, rel=1e-5)
@@ -150,7 +142,7 @@ def test_pixels_are_guessed_by_their_frequency():
     y[:, 7] = 255
     loss = CrossEntropyLossFlat(axis=1, ignore_index=255)
     z = constant_output(loss, "class logits", y, 3)
-    s = scores_of(loss, "class logits", spread_over(z, (4, 3, 8, 8), 1), y)
+    s = scores_of(loss, "class logits", expand_constant(z, (4, 3, 8, 8), 1), y)
     p = torch.tensor([40 * 4, 16 * 4, 0.5]) / (56 * 4 + 0.5)
     assert z.exp().tolist() == pytest.approx(p.tolist())
     assert s.mean_loss == pytest.approx(-(5 * math.log(p[0]) + 2 * math.log(p[1])) / 7, rel=1e-5) and s.mean_score == pytest.approx(5 / 7)
@@ -173,14 +165,14 @@ def test_difference_and_its_error():
 
 def test_every_class_counts_alike():
     y = torch.tensor([0] * 90 + [1] * 10)
-    counts = balance("class logits", [y[:50], y[50:]], 2)
+    counts = fair_weights("class logits", [y[:50], y[50:]], 2)
     parts = [scores_of(F.cross_entropy, "class logits", torch.tensor([[1.0, 0.0]]).expand(len(t), 2), t, counts) for t in (y[:50], y[50:])]
     s = joined(parts)
     assert isinstance(s, Scores) and s.mean_score == pytest.approx(0.9) and float(s.fair.sum() / s.fair_number.sum()) == pytest.approx(0.5)
     labels = torch.tensor([[1.0, 0.0]] * 9 + [[0.0, 1.0]])
-    s = scores_of(nn.BCEWithLogitsLoss(), "logits", torch.tensor([[1.0, -1.0]]).expand(10, 2), labels, balance("logits", [labels], 2))
+    s = scores_of(nn.BCEWithLogitsLoss(), "logits", torch.tensor([[1.0, -1.0]]).expand(10, 2), labels, fair_weights("logits", [labels], 2))
     assert s.mean_score == pytest.approx(0.9) and float(s.fair.sum() / s.fair_number.sum()) == pytest.approx(0.5)
-    assert balance("values", [y], 1) is None
+    assert fair_weights("values", [y], 1) is None
 
 
 # -- gradient boosting --------------------------------------------------------------------------------------------------------------
@@ -208,7 +200,7 @@ def test_boosting_of_numbers_is_that_of_the_tabular_baseline():
     wanted, check = tabular_baseline(dls), found(tabular_learner(dls, layers=[8]))
     assert check.evidence["boosting_rmse"] == pytest.approx(wanted.rmse["gradient boosting"], rel=1e-3)
     assert check.evidence["constant_rmse"] == pytest.approx(wanted.rmse["constant"], rel=1e-3)
-    assert "predicting the mean of the training targets has rmse" in check.found and "gradient boosting rmse" in check.found
+    assert "predicting the mean of the training targets has rmse" in check.found and "gradient boosting has rmse" in check.found
 
 
 def test_boosting_stops_in_time_and_weights_classes():
@@ -228,7 +220,7 @@ def test_boosting_stops_in_time_and_weights_classes():
 # -- the verdicts -------------------------------------------------------------------------------------------------------------------
 def test_before_training_there_are_scores_to_beat():
     check = found(classifier(metrics=accuracy))
-    assert check.verdict == "pass" and check.found == "to beat: guessing the most frequent class is 31.2% right (loss 1.101)"
+    assert check.verdict == "pass" and check.found == "to beat: guessing the most frequent class has 31.2% accuracy (loss 1.101)"
     assert set(check.evidence) == {"validation_items", "constant_loss", "constant_accuracy"}
     _, y = points()
     y, new = y[:160], y[160:]
@@ -250,10 +242,10 @@ def test_worse_than_a_guess_is_an_issue_and_after_few_steps_a_tip():
     x, y = points()
     y[160:] = (y[160:] + 1) % 3
     check = found(trained(classifier(x=x, y=y), 25))
-    assert check.verdict == "issue" and check.found.startswith("worse than a guess that does not see the inputs: the network has")
-    assert check.evidence["network_loss"] > check.evidence["constant_loss"] and "numbering of the classes" in check.advice
+    assert check.verdict == "issue" and check.found.startswith("worse than a baseline that ignores the inputs: the network has")
+    assert check.evidence["network_loss"] > check.evidence["constant_loss"] and "class ids" in check.advice
     check = found(trained(classifier(x=x, y=y), 5, 3e-2))
-    assert check.verdict == "tip" and "after only 25 steps" in check.found and check.advice == "train on, and look again"
+    assert check.verdict == "tip" and "after only 25 steps" in check.found and check.advice == "train longer, and check again"
 
 
 def test_nan_in_validation_is_an_issue_of_a_trained_network():
@@ -348,7 +340,7 @@ def test_sentences_where_it_does_not_apply():
     assert why(regressor(loss=lambda p, t: (p - t).square().mean())).startswith("it is not known what the output means to this loss")
     dls = loaders(x, y)
     assert why(Learner(DataLoaders(dls.train), mlp(), CrossEntropyLossFlat())) == "there is no validation data"
-    assert why(classifier(y=F.one_hot(y, 3).float())) == "the targets are no class ids"
+    assert why(classifier(y=F.one_hot(y, 3).float())) == "the targets are not class ids"
     assert why(classifier(y=y.clone().index_fill_(0, torch.arange(160, 240), 1))) == \
         "the validation items looked at all have the same target"
 

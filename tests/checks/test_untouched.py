@@ -11,11 +11,12 @@ from zoo import loaders, points, table, table_loaders
 
 from minifast.callbacks.base import Callback
 from minifast.callbacks.mix import MixUp
-from minifast.checks import check_learner as learner
+from minifast.checks import check_learner as checks_of_learners
 from minifast.checks.check_learner import check_learner
 from minifast.checks.check_loaders import check_loaders
-from minifast.checks.learner import baseline, dependency, evaluation, updates, wiring
-from minifast.checks.learner import overfit_batch as capacity
+from minifast.checks.learner import evaluation, gradients, model_runs, modes, overfit_batch, updates
+from minifast.checks.learner.baseline import baselines
+from minifast.checks.learner.inputs import unused_inputs
 from minifast.data.loaders import DataLoaders
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy
@@ -112,8 +113,8 @@ def test_a_check_changes_nothing(trained, torch_loaders):
     assert_same(before, snapshot(learn))
 
 
-POINTS = [(wiring, "runs"), (wiring, "modes"), (dependency, "inputs_used"), (updates, "gradients"), (updates, "step_sizes"),
-          (capacity, "few_items"), (baseline, "score_to_beat"), (evaluation, "repeats"), (evaluation, "agree")]
+FUNCTIONS = [model_runs.model_runs, modes.train_and_eval_mode, unused_inputs, gradients.missing_gradients, updates.update_to_weight_ratio,
+             overfit_batch.overfit_one_batch, baselines, evaluation.repeatable_validation, evaluation.consistent_predictions]
 
 
 @pytest.mark.parametrize("at", ["forward 1", "forward 7", "forward 40", "backward 2", "backward 12", "step 3"])
@@ -140,8 +141,8 @@ def test_ctrl_c_anywhere_changes_nothing(at, monkeypatch):
     assert_same(before, snapshot(learn))
 
 
-@pytest.mark.parametrize(("module", "name"), POINTS, ids=lambda o: getattr(o, "__name__", o))
-def test_ctrl_c_in_each_check_changes_nothing(module, name, monkeypatch):
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_ctrl_c_in_each_check_changes_nothing(function, monkeypatch):
     learn = make()
     before = snapshot(learn)
 
@@ -150,9 +151,9 @@ def test_ctrl_c_in_each_check_changes_nothing(module, name, monkeypatch):
         torch.rand(3)
         raise KeyboardInterrupt
 
-    entries = tuple((c, interrupted if f is getattr(module, name) else f, needs, slow) for c, f, needs, slow in learner.CHECKS)
-    assert entries != learner.CHECKS
-    monkeypatch.setattr(learner, "CHECKS", entries)
+    entries = tuple(e._replace(function=interrupted) if e.function is function else e for e in checks_of_learners.CHECKS)
+    assert entries != checks_of_learners.CHECKS
+    monkeypatch.setattr(checks_of_learners, "CHECKS", entries)
     with pytest.raises(KeyboardInterrupt):
         check_learner(learn, fast=True)
     assert_same(before, snapshot(learn))

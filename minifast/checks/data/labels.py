@@ -1,200 +1,189 @@
-"""Labels: how many of each, do copies agree, do they mean the same on both sides of the split, have they to do with the inputs at all."""
+"""Checks of labels: how many of each, do duplicates agree, do they mean the same in both splits, do they depend on the inputs."""
 from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...core.messages import plural
-from ..report import issue, not_applicable, passed, tip
-from .images import exact_copies
+from ..outcomes import Check, graded, issue, passed, require, tip
+from .image_files import exact_duplicates
+from .probe import DataProbe
+
+N_TREES, MAX_ROWS = 60, 1500
 
 
-# -- pure functions -----------------------------------------------------------------------------------------------------------------
-def is_classes(y):
-    "Whether `y` are class ids."
-    return y is not None and y.ndim == 1 and not y.is_floating_point()
-
-
-def conflicting(groups, labels):
-    "The groups of copies whose labels differ."
+# -- duplicates ---------------------------------------------------------------------------------------------------------------------
+def conflicting(groups: Iterable[Sequence[int]], labels: Sequence[Hashable]) -> list[Sequence[int]]:
+    "The groups of duplicates whose labels differ."
     return [g for g in groups if len({labels[i] for i in g}) > 1]
 
 
-def quick_model(x, y, classes, seed=0, n_max=1500):
-    "A random forest on rows `x` and labels `y`; `.oob` holds its predictions for rows by trees that did not see them."
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-    kind = RandomForestClassifier if classes else RandomForestRegressor
-    model = kind(60, min_samples_leaf=2, oob_score=True, random_state=seed, n_jobs=1, max_features="sqrt")
-    model.fit(x[:n_max], y[:n_max])
-    model.oob = np.nan_to_num(model.oob_decision_function_ if classes else model.oob_prediction_)
-    return model
+def duplicate_rows(data: DataProbe) -> list[list[int]] | None:
+    """Groups of identical rows, as indices over both splits.
+
+    None where the items are no rows, or identical rows are to be expected: few columns, no continuous values.
+    """
+    return data.once("duplicate rows", lambda: _duplicate_rows([data.table(side) for side in range(len(data.loaders))]))
 
 
-def association(model, y, classes):
-    """`(score, z)`: how well predictions for unseen rows order the labels (AUC of the best told class; rank correlation for numbers), and
-    by how many standard deviations that is better than chance."""
-    from sklearn.metrics import roc_auc_score
-    if not classes:
-        from scipy.stats import spearmanr
-        r = float(np.nan_to_num(spearmanr(model.oob, y).statistic))
-        return r, r * (len(y) - 1) ** 0.5
-    best = (0.5, 0.0)
-    for k, label in enumerate(model.classes_):
-        is_k = y == label
-        if 2 <= is_k.sum() <= len(y) - 2:
-            auc = float(roc_auc_score(is_k, model.oob[:, k]))
-            n_pos, n_neg = is_k.sum(), len(y) - is_k.sum()
-            z = (auc - 0.5) / ((len(y) + 1) / (12 * n_pos * n_neg)) ** 0.5
-            best = max(best, (auc, float(z)), key=lambda o: o[1])
-    return best
-
-
-def exchanged_pairs(train_guess, train_y, valid_guess, valid_y):
-    "Pairs of classes that a model of the training labels tells apart in training, and takes for each other in validation."
-    def share(guess, y, a, b):
-        rows = y == a
-        return float((guess[rows] == b).mean()) if rows.sum() >= 3 else 0.0
-
-    classes, found = sorted(set(train_y.tolist()) & set(valid_y.tolist())), []
-    for i, a in enumerate(classes):
-        for b in classes[i + 1:]:
-            told = min(share(train_guess, train_y, a, a), share(train_guess, train_y, b, b))
-            taken = min(share(valid_guess, valid_y, a, b), share(valid_guess, valid_y, b, a))
-            if told > 0.55 and taken > 0.55:
-                found.append((a, b))
-    return found
-
-
-# -- checks -------------------------------------------------------------------------------------------------------------------------
-def copies_agree(data):
-    labels = data.label_list()
-    if labels is None:
-        return not_applicable("MF811", "the targets are no labels")
-    if data.facts:
-        groups, names = exact_copies(data.facts), data.paths
-    else:
-        rows = data.once("row groups", lambda: row_groups(data))
-        if rows is None:
-            return not_applicable("MF811", "copies of such items are not looked for")
-        groups, names = rows, [f"{data.side_names[s]} item" for s in data.sides]
-    if len(labels) != len(data.sides):
-        return not_applicable("MF811", "not every item has a label")
-    bad = conflicting(groups, labels)
-    if bad:
-        g = bad[0]
-        said = ", ".join(f"{getattr(names[i], 'name', names[i])} is {data.name_of(labels[i])}" for i in g[:3])
-        rare = not data.facts and sum(map(len, bad)) < 0.01 * len(labels)      # in a table chance does that
-        return (tip if rare else issue)("MF811", f"{plural(len(bad), 'group')} of identical items have different labels: {said}",
-                     items=[[str(names[i]) for i in g] for g in bad], groups=len(bad))
-    return passed("MF811", copies=sum(len(g) - 1 for g in groups))
-
-
-def row_groups(data):
-    """Groups of identical rows of tables and tensors in memory, over all splits. None where identical rows are to be expected: few columns,
-    no continuous values."""
-    tables = [data.table(side) for side in range(len(data.loaders))]
-    if any(t is None for t in tables) or len({t[0].shape[1] for t in tables}) != 1:
+def _duplicate_rows(tables):
+    if any(t is None for t in tables) or len({t.values.shape[1] for t in tables}) != 1:
         return None
-    values = np.ascontiguousarray(np.concatenate([t[0] for t in tables]))
-    if not len(values):
-        return None
-    keys = [row.tobytes() for row in values]
+    values = np.ascontiguousarray(np.concatenate([t.values for t in tables]))
     groups = defaultdict(list)
-    for i, k in enumerate(keys):
-        groups[k].append(i)
-    if len(groups) < 0.5 * len(keys) or (tables[0][2].all() and values.shape[1] < 8):
+    for i, row in enumerate(values):
+        groups[row.tobytes()].append(i)
+    if not groups or len(groups) < 0.5 * len(values) or (tables[0].categorical.all() and values.shape[1] < 8):
         return None
     return [g for g in groups.values() if len(g) > 1]
 
 
-def classes_present(data):
-    train, valid = data.labels(0), data.labels(1)
-    if not is_classes(train):
-        return not_applicable("MF812", "the targets are no classes")
-    counts = Counter(train.tolist())
-    n_classes = data.dls.c if isinstance(data.dls.c, int) else max([*counts, *(valid.tolist() if is_classes(valid) else [])]) + 1
-    none_in_train = [k for k in range(n_classes) if k not in counts]
-    if none_in_train and len(none_in_train) < n_classes:
-        return issue("MF812", f"{plural(len(none_in_train), 'class')} of {n_classes} without a training item: "
-                              + ", ".join(map(data.name_of, none_in_train[:5])), missing_in_training=len(none_in_train), classes=n_classes)
-    if not is_classes(valid) or not len(valid):
-        return passed("MF812", classes=n_classes)
-    in_valid = Counter(valid.tolist())
-    gone = [k for k in counts if k not in in_valid]
-    expected = {k: counts[k] / len(train) * len(valid) for k in gone}
-    surely = [k for k in gone if expected[k] >= 5]
-    numbers = {"classes": n_classes, "missing_in_validation": len(gone)}
+def conflicting_labels(data: DataProbe) -> Check:
+    "Identical items whose labels differ. In a table a few of them may be chance."
+    labels = data.label_list()
+    require(labels is not None, "the targets are not labels")
+    groups = exact_duplicates(data.facts) if data.facts else duplicate_rows(data)
+    require(groups is not None, "duplicates of such items are not looked for")
+    require(len(labels) == len(data.sides), "not every item has a label")
+    names = data.paths if data.facts else [f"{data.side_names[s]} item" for s in data.sides]
+    bad = conflicting(groups, labels)
+    if not bad:
+        return passed(copies=sum(len(g) - 1 for g in groups))
+    named = ", ".join(f"{getattr(names[i], 'name', names[i])} is {data.name_of(labels[i])}" for i in bad[0][:3])
+    rare = not data.facts and sum(map(len, bad)) < 0.01 * len(labels)
+    return graded(f"{plural(len(bad), 'group')} of identical items have different labels: {named}", not rare, True,
+                  items=[[str(names[i]) for i in g] for g in bad], groups=len(bad))
+
+
+# -- classes ------------------------------------------------------------------------------------------------------------------------
+def _class_counts(data, side=0):
+    y = data.classes(side)
+    require(y is not None, "the targets are not classes")
+    return Counter(y.tolist())
+
+
+def classes_in_both_splits(data: DataProbe) -> Check:
+    "Classes that only one split has."
+    counts, valid = _class_counts(data), data.classes(1)
+    in_valid = Counter([] if valid is None else valid.tolist())
+    n_classes = data.dls.c if isinstance(data.dls.c, int) else max([*counts, *in_valid]) + 1
+    untrained = [k for k in range(n_classes) if k not in counts]
+    if untrained and len(untrained) < n_classes:
+        return issue(f"{plural(len(untrained), 'class')} of {n_classes} without a training item: "
+                     + ", ".join(map(data.name_of, untrained[:5])), missing_in_training=len(untrained), classes=n_classes)
+    missing = [k for k in counts if k not in in_valid] if in_valid else []
+    expected = {k: counts[k] / counts.total() * in_valid.total() for k in missing}
+    surely = [k for k in missing if expected[k] >= 5]
+    numbers = {"classes": n_classes, "missing_in_validation": len(missing)}
     if surely:
-        return issue("MF812", f"{data.name_of(surely[0])} has {counts[surely[0]]} training items and none for validation, where "
-                              f"{expected[surely[0]]:.0f} would be expected", items=[data.name_of(k) for k in surely], **numbers)
-    if gone:
-        return tip("MF812", f"{plural(len(gone), 'class')} without a validation item: {', '.join(map(data.name_of, gone[:5]))}", **numbers)
-    return passed("MF812", **numbers)
+        return issue(f"{data.name_of(surely[0])} has {counts[surely[0]]} training items and none for validation, where "
+                     f"{expected[surely[0]]:.0f} would be expected", items=[data.name_of(k) for k in surely], **numbers)
+    named = ", ".join(map(data.name_of, missing[:5]))
+    return graded(f"{plural(len(missing), 'class')} without a validation item: {named}" if missing else "", tip=bool(missing), **numbers)
 
 
-def balance(data):
-    train = data.labels(0)
-    if not is_classes(train):
-        return not_applicable("MF813", "the targets are no classes")
-    counts = Counter(train.tolist())
+def class_balance(data: DataProbe) -> Check:
+    "Rare classes, and training items that are all of one class."
+    counts = _class_counts(data)
     (most, n_most), (least, n_least) = counts.most_common()[0], counts.most_common()[-1]
     numbers = {"classes": len(counts), "largest": n_most, "smallest": n_least}
     if len(counts) == 1:
-        return issue("MF813", f"all {len(train)} training items are of one class, {data.name_of(most)}: there is nothing to tell apart",
+        return issue(f"all {n_most} training items are of one class, {data.name_of(most)}: there is nothing to tell apart",
                      "look at the labels: the function that makes them, the column they come from", **numbers)
     rare = [k for k, n in counts.items() if n < 5]
     if rare or n_most > 20 * n_least:
-        return tip("MF813", f"{data.name_of(least)} has {n_least} training items, {data.name_of(most)} {n_most}"
-                            + (f"; {plural(len(rare), 'class')} with fewer than 5" if rare else ""),
+        return tip(f"{data.name_of(least)} has {n_least} training items, {data.name_of(most)} {n_most}"
+                   + (f"; {plural(len(rare), 'class')} with fewer than 5" if rare else ""),
                    items=[data.name_of(k) for k in rare], rare=len(rare), **numbers)
-    return passed("MF813", f"{n_least:,} to {n_most:,} items per class", **numbers)
+    return passed(f"{n_least:,} to {n_most:,} items per class", **numbers)
 
 
-def _forest(data):
-    "The quick model, its rows and labels: None where there are no features or too few rows."
+# -- what a quick model finds -------------------------------------------------------------------------------------------------------
+class Forest(NamedTuple):
+    "A random forest fitted to some training rows."
+    model: Any
+    oob: np.ndarray         #: predictions for the rows by trees that did not see them: class probabilities, or numbers
+    y: np.ndarray           #: labels of the rows
+    classes: bool           #: whether they are class ids
+
+
+def fit_forest(x: np.ndarray, y: np.ndarray, classes: bool, seed: int = 0) -> Forest:
+    "Fit a random forest to rows `x` and labels `y`."
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    kind = RandomForestClassifier if classes else RandomForestRegressor
+    model = kind(N_TREES, min_samples_leaf=2, oob_score=True, random_state=seed, n_jobs=1, max_features="sqrt").fit(x, y)
+    return Forest(model, np.nan_to_num(model.oob_decision_function_ if classes else model.oob_prediction_), y, classes)
+
+
+def association(forest: Forest) -> tuple[float, float]:
+    """How well predictions for unseen rows order the labels, and by how many standard deviations that is better than chance.
+
+    The first is the AUC of the class that is told apart best, or the rank correlation of numbers.
+    """
+    from scipy.stats import spearmanr
+    from sklearn.metrics import roc_auc_score
+    model, oob, y, classes = forest
+    if not classes:
+        r = float(np.nan_to_num(spearmanr(oob, y).statistic))
+        return r, r * (len(y) - 1) ** 0.5
+    best = (0.5, 0.0)
+    for k, label in enumerate(model.classes_):
+        is_k = y == label
+        n_pos, n_neg = int(is_k.sum()), int((~is_k).sum())
+        if min(n_pos, n_neg) >= 2:
+            auc = float(roc_auc_score(is_k, oob[:, k]))
+            best = max(best, (auc, float((auc - 0.5) / ((len(y) + 1) / (12 * n_pos * n_neg)) ** 0.5)), key=lambda o: o[1])
+    return best
+
+
+def swapped_classes(train_guess: np.ndarray, train_y: np.ndarray, valid_guess: np.ndarray, valid_y: np.ndarray) -> list[tuple]:
+    "Pairs of classes that a model tells apart in training and takes for each other in validation."
+    def share(guess, y, a, b):
+        rows = y == a
+        return float((guess[rows] == b).mean()) if rows.sum() >= 3 else 0.0
+
+    classes = sorted(set(train_y.tolist()) & set(valid_y.tolist()))
+    return [(a, b) for i, a in enumerate(classes) for b in classes[i + 1:]
+            if min(share(train_guess, train_y, a, a), share(train_guess, train_y, b, b)) > 0.55
+            and min(share(valid_guess, valid_y, a, b), share(valid_guess, valid_y, b, a)) > 0.55]
+
+
+def _forest(data: DataProbe) -> Forest | None:
+    "The quick model of training; None where there are no features, too few rows, or labels that it cannot take."
     def make():
         x, y = data.features(0), data.labels(0)
         if x is None or y is None or y.ndim != 1 or len(x) != len(y) or len(x) < 60:
             return None
-        y = y.numpy()
-        pick = np.random.Generator(np.random.PCG64(0)).permutation(len(x))[:1500]
-        x, y = x[pick], y[pick]
-        classes = not np.issubdtype(y.dtype, np.floating)
-        if len(np.unique(y)) < 2 or not np.isfinite(y.astype(float)).all() or (classes and len(np.unique(y)) > 200):
-            return None
-        return quick_model(x, y, classes), x, y, classes
+        classes, y = not y.is_floating_point(), y.numpy()
+        some = np.random.Generator(np.random.PCG64(0)).permutation(len(x))[:MAX_ROWS]
+        x, y = x[some], y[some]
+        n_values = len(np.unique(y))
+        usable = n_values >= 2 and np.isfinite(y.astype(float)).all() and not (classes and n_values > 200)
+        return fit_forest(x, y, classes) if usable else None
     return data.once("forest", make)
 
 
-def same_meaning(data):
-    made = _forest(data)
-    x, y = data.features(1), data.labels(1)
-    if made is None or x is None or not is_classes(y) or len(x) != len(y) or len(x) < 10 or not made[3]:
-        return not_applicable("MF814", "there is nothing a quick model could compare")
-    model, _, train_y, _ = made
-    guess = model.classes_[model.oob.argmax(1)]
-    valid_guess = model.predict(x[:2000])
-    y = y.numpy()[:2000]
-    numbers = {"right_in_training": float((guess == train_y).mean()), "right_in_validation": float((valid_guess == y).mean())}
-    pairs = exchanged_pairs(guess, train_y, valid_guess, y)
-    if pairs:
-        a, b = pairs[0]
-        return issue(
-            "MF814",
-            f"{data.name_of(a)} and {data.name_of(b)} are exchanged: what a quick model learns as one is labelled the other in validation",
-            pairs=len(pairs),
-            **numbers,
-        )
-    return passed("MF814", **numbers)
+def label_mapping(data: DataProbe) -> Check:
+    "Classes that are swapped between training and validation."
+    forest, x, y = _forest(data), data.features(1), data.classes(1)
+    require(forest is not None and forest.classes and x is not None and y is not None and len(x) == len(y) >= 10,
+            "there is nothing that a quick model could compare")
+    valid_y, valid_guess = y.numpy()[:2000], forest.model.predict(x[:2000])
+    guess = forest.model.classes_[forest.oob.argmax(1)]
+    pairs = swapped_classes(guess, forest.y, valid_guess, valid_y)
+    found = " and ".join(map(data.name_of, pairs[0])) + (
+        " are swapped: what a quick model learns as one is labelled the other in validation") if pairs else ""
+    return graded(found, bool(pairs), pairs=len(pairs), right_in_training=float((guess == forest.y).mean()),
+                  right_in_validation=float((valid_guess == valid_y).mean()))
 
 
-def related(data):
-    made = _forest(data)
-    if made is None:
-        return not_applicable("MF815", "there are no inputs that a quick model could take, or fewer than 60 items")
-    model, _, y, classes = made
-    score, z = association(model, y, classes)
-    numbers = {"auc" if classes else "rank_correlation": score, "standard_deviations": z, "n_items": len(y)}
-    if z < 2.5:
-        return tip("MF815", f"a random forest on the raw inputs finds nothing about the labels ({'AUC' if classes else 'rank correlation'} "
-                            f"{score:.2f}): shuffled labels, the wrong column, or simply hard", **numbers)
-    return passed("MF815", f"a random forest on the raw inputs reaches {'AUC' if classes else 'rank correlation'} {score:.2f}", **numbers)
+def labels_related_to_inputs(data: DataProbe) -> Check:
+    "Labels about which a quick model finds nothing in the inputs."
+    forest = _forest(data)
+    require(forest is not None, "there are no inputs that a quick model could take, or fewer than 60 items")
+    score, z = association(forest)
+    name = "AUC" if forest.classes else "rank correlation"
+    found = (f"a random forest on the raw inputs finds nothing about the labels ({name} {score:.2f}): shuffled labels, the wrong column, "
+             "or a hard problem" if z < 2.5 else f"a random forest on the raw inputs reaches {name} {score:.2f}")
+    return graded(found, tip=z < 2.5, **{name.lower().replace(" ", "_"): score}, standard_deviations=z, n_items=len(forest.y))

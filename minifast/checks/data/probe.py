@@ -1,37 +1,50 @@
-"""`DataProbe`: loaders as checks of the data see them. Files, labels and features of the items of every split, read once."""
+"""`DataProbe`: loaders as the checks of data see them. Files, labels and features of the items of both splits, read once."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ...core.nested import split_batch
+from ...data.dataloader import DataLoader
+from ...data.files import image_extensions
+from ...data.loaders import DataLoaders
+from ...data.pipeline import Pipeline
 from ...data.rows import Rows
 from ...data.targets import base_dataset, labels_of
-from .images import look_all, near_copies
+from ..outcomes import NotApplicable, require
+from .image_files import THUMB, Facts, facts_of_all, near_duplicates
+
+MAX_COLUMNS = 400       # wider "tables" are images or signals, whose single columns mean nothing
 
 
-def files_of(dataset):
-    "The files behind the items of `dataset`, as a list of `Path`; None if its items are no files."
+class Table(NamedTuple):
+    "The inputs of the items of a split as rows."
+    values: np.ndarray          #: float64 (rows, columns)
+    names: list[str]            #: of the columns
+    categorical: np.ndarray     #: bool (columns,)
+
+
+def files_of(dataset: Any) -> list[Path] | None:
+    "The files behind the items of `dataset`; None if its items are no files."
     dataset, indices = base_dataset(dataset)
     items = _items(dataset)
     if items is None or not len(items):
         return None
     rows = Rows(items)
-    as_path = _path_maker(dataset, rows[0])
-    if as_path is None:
-        return None
-    return [Path(as_path(rows[i])) for i in (range(len(rows)) if indices is None else indices)]
+    path_of = _path_maker(dataset, rows[0])
+    return None if path_of is None else [Path(path_of(rows[i])) for i in (range(len(rows)) if indices is None else indices)]
 
 
 def _items(dataset):
     for name in ("samples", "imgs"):                        # torchvision's ImageFolder
-        found = getattr(dataset, name, None)
-        if isinstance(found, list):
-            return found
-    if isinstance(dataset, (torch.utils.data.TensorDataset, torch.Tensor, np.ndarray)):
-        return None
-    items = getattr(dataset, "items", None)
-    return None if items is None or callable(items) else items
+        if isinstance(getattr(dataset, name, None), list):
+            return getattr(dataset, name)
+    items = None if isinstance(dataset, (torch.utils.data.TensorDataset, torch.Tensor, np.ndarray)) else getattr(dataset, "items", None)
+    return None if callable(items) else items
 
 
 def _is_file(x):
@@ -47,138 +60,160 @@ def _path_maker(dataset, first):
         return lambda item: item
     if isinstance(first, (tuple, list)) and first and _is_file(first[0]):
         return lambda item: item[0]
-    pipelines = getattr(dataset, "pipelines", None)
-    if not pipelines:
-        return None
-    value, fs = first, list(pipelines[0].fs)
-    for k, f in enumerate(fs):
+    value, steps = first, list(dataset.pipelines[0].fs) if getattr(dataset, "pipelines", None) else []
+    for k, step in enumerate(steps, start=1):
         try:
-            value = f(value)
+            value = step(value)
         except Exception:
             return None
         if _is_file(value):
-            from ...data.pipeline import Pipeline
-            return Pipeline(fs[:k + 1], 1)
+            return Pipeline(steps[:k], 1)
         if hasattr(value, "getbands") or isinstance(value, torch.Tensor):
             return None
     return None
 
 
-def table_of(loader):
-    """The rows of a loader's items as `(values float64 (n, columns), names, which columns are categories)`; None where they are no rows.
+def table_of(loader: Any) -> Table | None:
+    """The inputs of a loader's items as rows; None if they are not rows in memory.
 
-    From a `TabularPandas` codes and numbers; from tensors in memory all inputs, flattened.
+    Of a `TabularPandas` category ids and numbers, of other tensors all inputs, flattened.
     """
     dataset, indices = base_dataset(loader)
     tensors = getattr(dataset, "tensors", None)
-    if not isinstance(tensors, tuple) or len(tensors) < 1:
+    if not isinstance(tensors, tuple) or not tensors:
         return None
     n_inp = getattr(loader, "n_inp", None) or max(1, len(tensors) - 1)
     inputs = [t if indices is None else t[indices] for t in tensors[:n_inp]]
     if any(t.is_complex() for t in inputs):
         return None
     flat = [t.reshape(len(t), -1).double().cpu().numpy() for t in inputs]
-    values = np.concatenate(flat, 1) if flat else np.zeros((0, 0))
-    cats = np.concatenate([np.full(f.shape[1], not t.is_floating_point()) for f, t in zip(flat, inputs, strict=True)])
-    names = getattr(dataset, "x_names", None)
-    names = list(names) if names is not None and len(names) == values.shape[1] else [f"column {j}" for j in range(values.shape[1])]
-    return values, names, cats
+    values = np.concatenate(flat, 1)
+    categorical = np.concatenate([np.full(f.shape[1], not t.is_floating_point()) for f, t in zip(flat, inputs, strict=True)])
+    names = list(getattr(dataset, "x_names", ()))
+    return Table(values, names if len(names) == values.shape[1] else [f"column {j}" for j in range(values.shape[1])], categorical)
 
 
 class DataProbe:
-    """What checks of data look at. dls: the loaders; groups: a group per item of training and validation, or a function of the item.
+    """What the checks of data look at: the items of training and validation, in one sequence.
 
-    `paths`, `facts` (of picture files), `sides` (0 training, 1 validation ...) and `near` (pairs of near copies) go over all splits in
-    one list.
+    Attributes:
+        paths: The files of the items; empty if they are no files.
+        facts: The `Facts` of the image files; empty if most items are no image files.
+        rate: Image files read per second.
+        sides: The split of every item: 0 training, 1 validation.
+        near: Pairs of near-duplicates, as indices of items.
+        groups: The group of every item, or None.
+
+    Args:
+        dls: The loaders.
+        fast: Whether to be quick.
+        groups: One group per item, training items first, or a function of an item.
+        n_workers: Threads that read files (None: one per core).
     """
 
-    side_names = ("training", "validation", "split 2", "split 3", "split 4", "split 5")
+    side_names = ("training", "validation")
 
-    def __init__(self, dls, fast=False, groups=None, n_workers=None):
+    def __init__(self, dls: DataLoaders, fast: bool = False, groups: Sequence | Callable[[Any], Any] | None = None,
+                 n_workers: int | None = None):
         self.dls, self.fast = dls, fast
-        self.loaders = list(dls)[:2] if len(dls) > 1 else list(dls)
-        self._kept = {}
+        self.loaders = list(dls)[:2]
+        self._kept: dict[str, Any] = {}
         files = [files_of(dl.dataset) if hasattr(dl, "dataset") else None for dl in self.loaders]
-        known = all(f is not None for f in files)
-        self.paths = [p for f in files for p in f] if known else []
-        self.sides = ([side for side, f in enumerate(files) for _ in f] if known else
-                      [side for side, dl in enumerate(self.loaders) for _ in range(_length(dl))])
-        pictures = [p for p in self.paths if p.suffix.lower() in _PICTURES]
-        is_pictures = bool(self.paths) and len(pictures) > 0.5 * len(self.paths)
-        self.facts, self.rate = look_all(self.paths, n_workers) if is_pictures else ([], 0.0)
-        self.near = near_copies(self.facts)
-        self.groups = self._groups(groups)
+        are_files = all(f is not None for f in files)
+        self.paths: list[Path] = [p for f in files for p in f] if are_files else []
+        sizes = map(len, files) if are_files else map(_length, self.loaders)
+        self.sides = [side for side, n in enumerate(sizes) for _ in range(n)]
+        n_images = sum(p.suffix.lower() in image_extensions for p in self.paths)
+        self.facts, self.rate = facts_of_all(self.paths, n_workers) if n_images > 0.5 * len(self.paths) else ([], 0.0)
+        self.near = near_duplicates(self.facts)
+        self.groups = [groups(item) for dl in self.loaders for item in Rows(dl.dataset.items)] if callable(groups) else groups
+        if groups is not None and len(self.groups) != len(self.sides):
+            raise ValueError(f"check(groups=...): one group per item, training items first: received {len(self.groups)} for "
+                             f"{len(self.sides)} items")
 
-    def _groups(self, groups):
-        if groups is None:
-            return None
-        if callable(groups):
-            return [groups(item) for dl in self.loaders for item in Rows(dl.dataset.items)]
-        groups = list(groups)
-        if len(groups) != len(self.sides):
-            raise ValueError(
-                f"check(groups=...): one group per item, training items first: received {len(groups)} for {len(self.sides)} items"
-            )
-        return groups
-
-    def once(self, name, make):
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        "The value `make()`, made once and kept for other checks."
         if name not in self._kept:
             self._kept[name] = make()
         return self._kept[name]
 
-    def labels(self, side):
-        "The labels of a split as a tensor, or None."
+    # -- what checks require ----------------------------------------------------------------------------------------------------------
+    def require_validation(self) -> int:
+        "The number of validation items; without a validation set the check is not applicable."
+        require(len(self.loaders) > 1, "there is no validation set")
+        return sum(side == 1 for side in self.sides)
+
+    def image_files(self, decoded: bool = False) -> list[Facts]:
+        "The facts of the image files (of those that could be decoded); without any, the check is not applicable."
+        facts = [f for f in self.facts if f.error is None] if decoded else self.facts
+        require(facts, "the items are not image files")
+        return facts
+
+    def rows(self, side: int = 0) -> Table:
+        "The rows of a split; the check is not applicable if it has none, or too few, or too many columns."
+        table = self.table(side)
+        if table is None:
+            raise NotApplicable("the items are not rows of a table")
+        n, n_columns = table.values.shape
+        require(n_columns <= MAX_COLUMNS, f"{n_columns:,} columns: a signal or an image")
+        require(n >= 20, "fewer than 20 rows")
+        return table
+
+    # -- what the items hold ----------------------------------------------------------------------------------------------------------
+    def labels(self, side: int) -> torch.Tensor | None:
+        "The targets of a split as a tensor, or None."
         return self.once(f"labels {side}", lambda: labels_of(self.loaders[side]) if side < len(self.loaders) else None)
 
-    def label_list(self):
-        "One hashable label per item of all splits, or None."
-        def make():
-            parts = [self.labels(side) for side in range(len(self.loaders))]
-            if any(p is None for p in parts):
-                return None
-            return [tuple(y.tolist()) if y.ndim else y.item() for p in parts for y in p]
-        return self.once("label list", make)
+    def classes(self, side: int) -> torch.Tensor | None:
+        "The targets of a split if they are class ids, one per item; None otherwise."
+        y = self.labels(side)
+        return y if y is not None and y.ndim == 1 and not y.is_floating_point() else None
 
-    def table(self, side):
-        return self.once(f"table {side}", lambda: table_of(self.loaders[side]) if side < len(self.loaders) else None)
+    def label_list(self) -> list | None:
+        "One hashable label per item of both splits, or None."
+        parts = [self.labels(side) for side in range(len(self.loaders))]
+        if any(p is None for p in parts):
+            return None
+        return self.once("label list", lambda: [tuple(y.tolist()) if y.ndim else y.item() for p in parts for y in p])
 
-    def name_of(self, label):
-        vocab = self.dls.vocab
+    def name_of(self, label: Any) -> str:
+        "What to call a label."
         try:
-            return str(vocab[int(label)])
-        except (TypeError, ValueError, IndexError, KeyError):          # no vocabulary, or a label that is no class number
+            return str(self.dls.vocab[int(label)])
+        except (TypeError, ValueError, IndexError, KeyError):          # no vocabulary, or a label that is no class id
             return str(label)
 
-    def features(self, side):
-        "Numbers for a quick model: (n, columns), or None. Thumbnails and colours of pictures, the columns of tables."
-        def make():
-            if self.facts:
-                rows = [i for i, s in enumerate(self.sides) if s == side]
-                blank = np.zeros((16, 16), dtype=np.float32)
-                return np.stack([np.concatenate([(self.facts[i].thumb if self.facts[i].thumb is not None else blank).reshape(-1),
-                                                 np.array(self.facts[i].colour or (0, 0, 0))]) for i in rows]) if rows else None
-            table = self.table(side)
-            if table is None or not np.isfinite(table[0]).all():
-                return None
-            values = table[0]
-            if values.shape[1] > 1024:
-                step = values.shape[1] // 512
-                values = values[:, ::step]
-            return values
-        return self.once(f"features {side}", make)
+    def table(self, side: int) -> Table | None:
+        "The inputs of a split as rows, or None."
+        return self.once(f"table {side}", lambda: table_of(self.loaders[side]) if side < len(self.loaders) else None)
 
-    def batch(self, side=0):
+    def features(self, side: int) -> np.ndarray | None:
+        "Numbers for a quick model, (items, columns), or None: thumbnails and mean colours of images, the columns of tables."
+        return self.once(f"features {side}", lambda: self._features(side))
+
+    def _features(self, side):
+        if self.facts:
+            facts = [f for f, s in zip(self.facts, self.sides, strict=True) if s == side]
+            blank = np.zeros(THUMB * THUMB, dtype=np.float32)
+            return np.stack([np.concatenate([blank if f.thumb is None else f.thumb.reshape(-1), f.colour or (0, 0, 0)])
+                             for f in facts]) if facts else None
+        table = self.table(side)
+        if table is None or not np.isfinite(table.values).all():
+            return None
+        n_columns = table.values.shape[1]
+        return table.values[:, ::n_columns // 512] if n_columns > 1024 else table.values
+
+    def batch(self, side: int = 0) -> tuple[tuple, dict, tuple]:
         "A batch of a split as the model would get it: `(inputs, keyword inputs, targets)`."
         def make():
-            dl = self.loaders[side]
-            if hasattr(dl, "after_batch"):
-                dl = dl.new(num_workers=0, **({"seed": 0} if side == 0 else {}))
-            batch = next(iter(dl))
-            return split_batch(batch, getattr(dl, "n_inp", None))
+            dl = self.inline_loader(side)
+            return split_batch(next(iter(dl)), getattr(dl, "n_inp", None))
         return self.once(f"batch {side}", make)
 
-
-_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".jfif"}
+    def inline_loader(self, side: int = 0) -> Any:
+        "A loader of a split without workers, seeded if it is for training; loaders of torch as they are."
+        dl = self.loaders[side]
+        return dl.new(num_workers=0, **({} if side else {"seed": 0})) if isinstance(dl, DataLoader) else dl
 
 
 def _length(dl):

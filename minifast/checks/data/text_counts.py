@@ -1,27 +1,32 @@
-"""Counting in ids of texts: lengths without padding, unknown words, cuts. Pure functions of arrays, and `Words`, a vocabulary."""
+"""Counting in ids of texts: lengths without padding, unknown words, truncation. Pure functions of arrays, and `Vocabulary`."""
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-#: What vocabularies call them, in lower case; the plain ones, which can be words of a language, only among the first ids.
+#: What vocabularies call them, in lower case. Names that can be words of a language count only among the first ids.
 UNKNOWN, PADDING = ("xxunk", "<unk>", "[unk]", "<|unk|>", "unk"), ("xxpad", "<pad>", "[pad]", "<|pad|>", "pad")
 MARKERS = ("xxbos", "xxeos", "<bos>", "<eos>", "<s>", "</s>", "[cls]", "[sep]", "<cls>", "<sep>", "[bos]", "[eos]", "<|endoftext|>")
 _FIRST_IDS = 8
 
 
-class Words(NamedTuple):
-    "A vocabulary. names: the words by id, or None; size; the ids of the unknown word and of padding, or None; markers: of begin and end."
-    names: list | None
+class Vocabulary(NamedTuple):
+    "What is known of a vocabulary."
+    names: list[str] | None         #: the words by id
     size: int | None
-    unknown: int | None
-    padding: int | None
-    markers: frozenset = frozenset()
+    unknown: int | None             #: id of the unknown word
+    padding: int | None             #: id of padding
+    markers: frozenset[int] = frozenset()       #: ids of beginning and end
 
     @classmethod
-    def of(cls, owner, place=0):
-        """What a transform, dataset, tokenizer or function says about its words, or None: `vocab`, `get_vocab()`, `unk_id`, `pad_id` and
-        what else they are called; its `tokenizer`, or the object whose method it is."""
+    def of(cls, owner: Any, place: int | str = 0) -> Vocabulary | None:
+        """What a transform, dataset, tokenizer or function says about its words, or None.
+
+        It is asked for `vocab`, `get_vocab()`, `unk_id`, `pad_id` and their other names, and so is its `tokenizer`, or the object whose
+        method it is.
+        """
         if owner is None:
             return None
         whole = getattr(owner, "get_vocab", None)               # of a tokenizer: with the words that were added to its `vocab`
@@ -30,37 +35,34 @@ class Words(NamedTuple):
         unknown, padding = (_number((owner, vocab), *(f"{n}{end}" for n in kinds for end in ("_id", "_idx", "_token_id", "_index")))
                             for kinds in (("unk", "unknown"), ("pad", "padding")))
         if names is None and unknown is None and padding is None:
-            within = [getattr(owner, "tokenizer", None), getattr(owner, "__self__", None),
-                      getattr(vars(owner).get("encodes") if hasattr(owner, "__dict__") else None, "__self__", None)]
-            return next((w for o in within if o is not None and o is not owner for w in [cls.of(o, place)] if w is not None), None)
+            attributes = vars(owner) if hasattr(owner, "__dict__") else {}
+            within = (getattr(owner, "tokenizer", None), getattr(owner, "__self__", None),
+                      getattr(attributes.get("encodes"), "__self__", None))
+            return next((v for o in within if o is not owner for v in [cls.of(o, place)] if v is not None), None)
         lower = [w.lower() for w in names or ()]
-        unknown = _position(lower, UNKNOWN) if unknown is None else unknown
-        padding = _position(lower, PADDING) if padding is None else padding
-        size = len(names) if names is not None else _number((owner,), "vocab_size")
-        return cls(names, size, unknown, padding, frozenset(i for i, w in enumerate(lower) if w in MARKERS))
+        return cls(names, len(names) if names is not None else _number((owner,), "vocab_size"),
+                   _position(lower, UNKNOWN) if unknown is None else unknown, _position(lower, PADDING) if padding is None else padding,
+                   frozenset(i for i, w in enumerate(lower) if w in MARKERS))
 
-    def name(self, i):
+    def name(self, i: int) -> str:
         "The word with id `i`, for a message."
         return repr(self.names[i]) if self.names is not None and 0 <= i < len(self.names) else "none of its words"
 
 
 def _number(owners, *names):
     found = [getattr(o, n, None) for o in owners for n in names]
-    return next((int(v) for v in found if isinstance(v, (int, np.integer)) and not isinstance(v, bool)), None)
+    return next((int(v) for v in found if _is_id(v, -np.inf)), None)
 
 
 def _position(lower, options):
-    for word in options:
-        if word in lower:
-            i = lower.index(word)
-            if not word.isalpha() or word.startswith("xx") or i < _FIRST_IDS:
-                return i
-    return None
+    "The first id of one of the words `options`."
+    found = [lower.index(word) for word in options if word in lower]
+    return next((i for i in found if not lower[i].isalpha() or lower[i].startswith("xx") or i < _FIRST_IDS), None)
 
 
-def word_list(vocab, place=0):
-    """The words of a vocabulary by id, as strings, or None: of a sequence, a dict of ids by word, something with `get_itos()` or `itos`; of
-    a list of vocabularies the one at `place`."""
+def word_list(vocab: Any, place: int | str = 0) -> list[str] | None:
+    """The words of a vocabulary by id: of a sequence, a dict of ids by word, something with `get_itos()` or `itos`; of a list of
+    vocabularies the one at `place`. None for anything else."""
     vocab = vocab.get_itos() if callable(getattr(vocab, "get_itos", None)) else getattr(vocab, "itos", vocab)
     if isinstance(vocab, Mapping):
         pairs = [(i, w) if _is_id(i) else (w, i) for w, i in vocab.items()]
@@ -74,58 +76,53 @@ def word_list(vocab, place=0):
     return [str(w) for w in words] or None
 
 
-def _is_id(i):
-    return isinstance(i, (int, np.integer)) and not isinstance(i, bool) and i >= 0
+def _is_id(i, lowest=0):
+    return isinstance(i, (int, np.integer)) and not isinstance(i, bool) and i >= lowest
 
 
-def differing(names, others):
-    "The ids that stand for one word in one vocabulary and for another in the other."
+def differing(names: Sequence[str], others: Sequence[str]) -> list[int]:
+    "The ids that stand for different words in two vocabularies."
     return [i for i, (a, b) in enumerate(zip(names, others, strict=False)) if a != b]
 
 
 # -- rows of ids --------------------------------------------------------------------------------------------------------------------
 class Counts(NamedTuple):
-    "Of some texts. lengths: without padding (n,); empty: which have no word; the others count ids, but for `first_outside`, a text."
-    lengths: np.ndarray
-    empty: np.ndarray
-    unknown: int
-    outside: int
-    lowest: int
+    "Counts of some texts."
+    lengths: np.ndarray             #: tokens without padding, (texts,)
+    empty: np.ndarray               #: indices of texts without a word
+    unknown: int                    #: ids of the unknown word
+    outside: int                    #: ids that the vocabulary does not have
+    lowest: int                     #: the lowest of these
     highest: int
-    first_outside: int | None
-    negative: int
+    first_outside: int | None       #: the first text with one
+    negative: int                   #: negative ids
 
 
-def count(rows, words=None, padding=None):
-    "The `Counts` of `rows`, a list of int64 arrays. Ids equal to `padding` are no tokens; an id is outside if negative or >= the size."
-    sizes = np.array([len(r) for r in rows])
-    flat, row = np.concatenate([np.zeros(0, np.int64), *rows]), np.repeat(np.arange(len(rows)), sizes)
-    real = np.ones(len(flat), bool) if padding is None else flat != padding
+def count(rows: Sequence[np.ndarray], words: Vocabulary | None = None, padding: int | None = None) -> Counts:
+    "The `Counts` of `rows` of ids. Ids equal to `padding` are not tokens; an id is outside if it is negative or not below the size."
+    flat, row = np.concatenate([np.zeros(0, np.int64), *rows]), np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+    real = slice(None) if padding is None else flat != padding
     flat, row = flat[real], row[real]
-    marks = np.isin(flat, list(words.markers)) if words is not None and words.markers else np.zeros(len(flat), bool)
-    unknown = int((flat == words.unknown).sum()) if words is not None and words.unknown is not None else 0
-    bad = flat < 0
-    negative = int(bad.sum())
-    if words is not None and words.size:
-        bad = bad | (flat >= words.size)
+    words = words or Vocabulary(None, None, None, None)
+    bad = (flat < 0) | (flat >= (words.size or np.inf))
     outside = flat[bad]
-    return Counts(np.bincount(row, minlength=len(rows)), np.flatnonzero(np.bincount(row[~marks], minlength=len(rows)) == 0), unknown,
-                  len(outside), int(outside.min()) if len(outside) else 0, int(outside.max()) if len(outside) else 0,
-                  int(row[bad][0]) if len(outside) else None, negative)
+    n_words = np.bincount(row[~np.isin(flat, list(words.markers))], minlength=len(rows))
+    unknown = 0 if words.unknown is None else int((flat == words.unknown).sum())
+    return Counts(np.bincount(row, minlength=len(rows)), np.flatnonzero(n_words == 0), unknown, len(outside),
+                  int(outside.min()) if len(outside) else 0, int(outside.max()) if len(outside) else 0,
+                  int(row[bad][0]) if len(outside) else None, int((flat < 0).sum()))
 
 
-def padding_of(rows):
-    """The id that rows are filled up with, or None: it ends rows (or begins them), several times over, and stands nowhere else."""
+def padding_of(rows: Sequence[np.ndarray]) -> int | None:
+    "The id that rows are padded with, or None: it ends rows (or begins them), several times over, and stands nowhere else."
     rows = [r for r in rows if len(r)]
-    for turn in (1, -1):
+    for turn in (1, -1) if len(rows) > 1 else ():
         turned = [r[::turn] for r in rows]
-        if len(turned) < 2:
-            return None
         last, times = np.unique([r[-1] for r in turned], return_counts=True)
         value = last[times.argmax()]
         runs = np.array([_run(r, value) for r in turned])
-        if runs.max() > 1 and len({len(r) - k for r, k in zip(turned, runs, strict=True)}) > 1 and all(
-                int((r == value).sum()) == k for r, k in zip(turned, runs, strict=True)):
+        rests = {len(r) - k for r, k in zip(turned, runs, strict=True)}
+        if runs.max() > 1 and len(rests) > 1 and all((r == value).sum() == k for r, k in zip(turned, runs, strict=True)):
             return int(value)
     return None
 
@@ -136,8 +133,8 @@ def _run(row, value):
     return len(row) - 1 - int(other[-1]) if len(other) else len(row)
 
 
-def tokens_cut(rows, max_len, padding=None):
-    "`(texts that lose something, tokens lost, all tokens)` where only the first `max_len` of each row stay."
+def tokens_cut(rows: Sequence[np.ndarray], max_len: int, padding: int | None = None) -> tuple[int, int, int]:
+    "`(texts that lose something, tokens lost, all tokens)` if only the first `max_len` of each row stay."
     def tokens(r):
         return len(r) if padding is None else int((r != padding).sum())
 
@@ -145,34 +142,42 @@ def tokens_cut(rows, max_len, padding=None):
     return sum(n > 0 for n in lost), sum(lost), sum(map(tokens, rows))
 
 
-def within(lengths, share=0.95):
+def within(lengths: np.ndarray, share: float = 0.95) -> int:
     "The smallest length that is enough for this share of the texts."
     return int(np.sort(lengths)[max(int(np.ceil(share * len(lengths))) - 1, 0)])
 
 
-def pile_at_the_end(lengths):
-    """The share of the texts that have exactly the longest length, if these are a pile at the end of a slope: over 10%, three times as many
-    as have any other length near it, and at least three such lengths; else 0. Nor where (almost) all have it: these are windows."""
+def pile_at_the_end(lengths: Sequence[int] | np.ndarray) -> float:
+    """The share of the texts that have exactly the longest length, if something seems to have truncated them there; otherwise 0.
+
+    It seems so if they are over 10% of the texts and three times as many as have any other length near it, of which there are at least
+    three; but not if (almost) all have it, for these are windows.
+    """
     lengths = np.asarray(lengths)
-    longest = int(lengths.max()) if len(lengths) else 0
-    share = float((lengths == longest).mean()) if len(lengths) else 0.0
+    longest = int(lengths.max(initial=0))
+    at_longest = int((lengths == longest).sum())
+    share = at_longest / max(len(lengths), 1)
     if len(lengths) < 20 or longest < 8 or not 0.1 < share < 0.98:
         return 0.0
     near = np.bincount(lengths, minlength=longest + 1)[int(0.8 * longest):longest]
-    return share if (near > 0).sum() >= 3 and (lengths == longest).sum() >= 3 * near.max() else 0.0
+    return share if (near > 0).sum() >= 3 and at_longest >= 3 * near.max() else 0.0
 
 
-def filled(batches, padding=None, first=None):
-    """The share of the numbers in `batches`, a list of `(ids (n, t), mask or None)`, that is no padding: by the mask, else none of the run
-    of `padding` that ends a row (first: that begins it; None: whichever is longer)."""
+def real_share(batches: Sequence[tuple[np.ndarray, np.ndarray | None]], padding: int | None = None, first: bool | None = None) -> float:
+    """The share of `batches` that is not padding.
+
+    Args:
+        batches: A list of `(ids (n, t), mask or None)`. The mask, if there is one, says what is not padding.
+        padding: The id of padding; what counts is the run of it that ends a row.
+        first: Whether it begins rows instead (None: whichever run is longer).
+    """
     real = size = 0
     for ids, mask in batches:
         size += ids.size
         if mask is not None:
             real += int(mask.sum())
-        elif padding is not None:
-            runs = [np.cumprod(ids[:, ::turn] == padding, 1).sum(1) for turn in {True: (1,), False: (-1,), None: (1, -1)}[first]]
-            real += ids.size - int(np.max(runs, 0).sum())
         else:
-            real += ids.size
+            turns = {True: (1,), False: (-1,), None: (1, -1)}[first]
+            runs = [np.cumprod(ids[:, ::turn] == padding, 1).sum(1) for turn in turns] if padding is not None else [np.zeros(1, np.int64)]
+            real += ids.size - int(np.max(runs, 0).sum())
     return real / max(size, 1)

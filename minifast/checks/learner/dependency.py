@@ -1,171 +1,123 @@
 """Dependencies by backprop: which inputs an output depends on. Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019."""
+from collections.abc import Callable, Sequence
+
 import torch
 
 from ...core.nested import leaves
-from ..report import issue, not_applicable, passed, tip
-from .updates import trained_steps
+from ...learner.probe import Probe, Step
+from ..outcomes import Check, NotApplicable, graded, issue, require
+
+Predict = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 
 
 # -- pure functions -----------------------------------------------------------------------------------------------------------------
-def items_reached(predict, inputs, n, i):
+def _gradients(out: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    "The gradients of a combination of `out` that does not cancel, with zeros for inputs that it does not depend on."
+    if not out.requires_grad:
+        return [torch.zeros_like(t) for t in inputs]
+    return list(torch.autograd.grad(out.float().square().sum() + out.float().sum(), inputs, allow_unused=True, materialize_grads=True))
+
+
+def items_reached(predict: Predict, inputs: Sequence[torch.Tensor], n: int, i: int) -> torch.Tensor:
     """Which items' inputs the output of item `i` depends on, by backprop: a bool tensor (n,).
 
-    predict: a function of `inputs` (a list of float tensors, items first) that returns a tensor with items first.
+    Args:
+        predict: A function of the inputs that returns a tensor, items first.
+        inputs: Float tensors, items first.
+        n: The number of items.
+        i: The item.
     """
     inputs = [t.detach().clone().requires_grad_() for t in inputs]
-    out = predict(inputs)
-    if not out.requires_grad:
-        return torch.zeros(n, dtype=torch.bool)
-    grads = torch.autograd.grad(out[i].float().square().sum() + out[i].float().sum(), inputs, allow_unused=True)
     reached = torch.zeros(n, dtype=torch.bool)
-    for g, t in zip(grads, inputs, strict=True):
-        if g is not None and t.ndim and t.shape[0] == n:
+    for g in _gradients(predict(inputs)[i], inputs):
+        if g.ndim and g.shape[0] == n:
             reached |= (g.reshape(n, -1) != 0).any(1).cpu()
     return reached
 
 
-def changes_elsewhere(predict, inputs, n, i):
-    """By how much the outputs of the other items change, relative to their size, when item `i` is replaced by another: for inputs that
-    have no gradient, such as token ids. inputs: a list of tensors, items first."""
+def changes_elsewhere(predict: Predict, inputs: Sequence[torch.Tensor], n: int, i: int) -> float:
+    """By how much the outputs of the other items change, relative to the largest output, when item `i` is replaced by another.
+
+    For inputs that have no gradient, such as token ids.
+    """
+    j, others = (i + 1) % n, [k for k in range(n) if k != i]
     before = predict(inputs)
-    j = (i + 1) % n
-    swapped = [torch.cat([t[:i], t[j:j + 1], t[i + 1:]]) if t.ndim and t.shape[0] == n else t for t in inputs]
-    after = predict(swapped)
-    others = [k for k in range(n) if k != i]
+    after = predict([torch.cat([t[:i], t[j:j + 1], t[i + 1:]]) if t.ndim and t.shape[0] == n else t for t in inputs])
     if before.shape != after.shape or before.shape[0] != n:
         return 0.0
-    difference = (before[others] - after[others]).abs().max()
-    return float(difference / (before.abs().max() + 1e-12))
+    return float((before[others] - after[others]).abs().max() / (before.abs().max() + 1e-12))
 
 
-def steps_ahead(predict, inputs, n, length, t):
-    """Whether the output at step `t` has gradient on inputs after step `t`: a bool. inputs: float tensors whose second axis is time."""
+def looks_ahead(predict: Predict, inputs: Sequence[torch.Tensor], length: int, t: int) -> bool:
+    "Whether the output at step `t` has a gradient on inputs after step `t`. inputs: float tensors whose second axis is time."
     inputs = [x.detach().clone().requires_grad_() for x in inputs]
     out = predict(inputs)
     out = out if out.shape[1] == length else out.movedim(-1, 1)
-    grads = torch.autograd.grad(out[:, t].float().square().sum() + out[:, t].float().sum(), inputs, allow_unused=True)
-    return any(g is not None and g.ndim > 1 and g.shape[1] == length and bool((g[:, t + 1:] != 0).any()) for g in grads)
+    return any(g.ndim > 1 and g.shape[1] == length and bool((g[:, t + 1:] != 0).any()) for g in _gradients(out[:, t], inputs))
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
-def _positional(probe, step):
+def positional(probe: Probe, step: Step) -> tuple[list[torch.Tensor], Predict]:
     "The tensors of the inputs, and a function of them that predicts."
     tensors = [t for t in leaves((step.xb, step.kw)) if isinstance(t, torch.Tensor)]
 
     def predict(values):
-        values = dict(zip(map(id, tensors), values, strict=True))
-        return probe.predict(step.with_inputs(lambda t: values.get(id(t), t)))
+        replaced = dict(zip(map(id, tensors), values, strict=True))
+        return probe.predict(step.with_inputs(lambda t: replaced.get(id(t), t)))
     return tensors, predict
 
 
-def independent(probe):
-    "The loss of item i has gradient only on input i, with norm layers in evaluation mode; and predictions do not depend on company."
-    step = probe.step
-    pred = probe.pred
-    if not isinstance(pred, torch.Tensor) or step.n < 3:
-        return not_applicable("MF201", "the batch has too few items" if step.n < 3 else "the output is no tensor")
-    if pred.ndim == 0 or pred.shape[0] != step.n:
-        fold = pred.shape[0] % step.n == 0 if pred.ndim else False
-        if not fold:
-            return issue("MF201", f"the output has {tuple(pred.shape)} for {step.n} items: the batch axis is gone or mixed with another",
-                         items_in=step.n, items_out=pred.shape[0] if pred.ndim else 0)
-        return not_applicable("MF201", f"{step.n} items become {pred.shape[0]} outputs")
+def require_output_per_item(probe: Probe) -> torch.Tensor:
+    "The predictions, if they are a tensor with one row per item, of at least three items; otherwise the check is not applicable."
+    pred, n = probe.pred, probe.step.n
+    require(n >= 3, "the batch has too few items")
+    if not isinstance(pred, torch.Tensor) or pred.ndim == 0 or pred.shape[0] != n:
+        raise NotApplicable("the output is not a tensor with one row per item")
+    return pred
+
+
+def independent_items(probe: Probe) -> Check:
+    "The output of item i depends on input i alone: by backprop for float inputs, otherwise by replacing an item. Norm layers evaluate."
+    step, pred = probe.step, probe.pred
+    if isinstance(pred, torch.Tensor) and step.n >= 3 and (pred.ndim == 0 or pred.shape[0] % step.n):
+        return issue(f"the output has shape {tuple(pred.shape)} for {step.n} items: the batch axis is gone or mixed with another",
+                     items_in=step.n, items_out=pred.shape[0] if pred.ndim else 0)
+    require_output_per_item(probe)
     probe.reset(training=False)
-    i = step.n // 2
-    if step.float_inputs and len(step.float_inputs) == len([t for t in leaves((step.xb, step.kw)) if isinstance(t, torch.Tensor)]):
-        tensors, predict = _positional(probe, step)
-        reached = items_reached(predict, tensors, step.n, i)
-        others = [k for k in torch.nonzero(reached).flatten().tolist() if k != i]
-        if others:
-            return issue("MF201", f"the output of item {i} depends on {len(others)} other items of the batch, such as item {others[0]}",
-                         item=i, depends_on=others)
-        return passed("MF201", "by backprop", item=i)
-    tensors, predict = _positional(probe, step)
+    (tensors, predict), i = positional(probe, step), step.n // 2
+    if step.float_inputs and len(step.float_inputs) == len(tensors):
+        others = [k for k in items_reached(predict, tensors, step.n, i).nonzero().flatten().tolist() if k != i]
+        return graded(f"the output of item {i} depends on {len(others)} other items of the batch, such as item {others[0]}" if others else
+                      "by backprop", bool(others), item=i, depends_on=others)
     with torch.no_grad():
         change = changes_elsewhere(predict, tensors, step.n, i)
-    if change > 1e-3:
-        return issue(
-            "MF201", f"replacing item {i} changes the outputs of others by {change:.2g} of the largest output", item=i, change=change
-        )
-    return passed("MF201", "by replacing an item", change=change)
+    mixed = change > 1e-3
+    return graded(f"replacing item {i} changes the outputs of others by {change:.2g} of the largest output" if mixed else
+                  "by replacing an item", mixed, item=i, change=change)
 
 
-def inputs_used(probe):
-    "Outputs that are the same for every item, and inputs that have no gradient at all."
-    step, pred = probe.step, probe.pred
-    if not isinstance(pred, torch.Tensor) or pred.ndim == 0 or pred.shape[0] != step.n or step.n < 3:
-        return not_applicable("MF304", "the output is no tensor with an item per row")
-    tensors, predict = _positional(probe, step)
-    ignored = _ignored(probe, tensors, predict)
-    differ = [any(not torch.equal(t[0], t[k]) for k in range(1, step.n)) for t in tensors if t.ndim and t.shape[0] == step.n]
-    if not any(differ):
-        return issue("MF304", "all inputs of the batch are identical", "look at a decoded batch: dls.show_batch()", n_items=step.n)
-    if ignored and len(ignored) == len(tensors):
-        return issue("MF304", "the output does not depend on the inputs at all", inputs=len(tensors))
-    if ignored:
-        return issue("MF304", f"input {ignored[0]} of {len(tensors)} has no influence on the output", ignored=ignored)
-    spread = float(pred.float().std(0).max())
-    size = float(pred.float().abs().max())
-    if spread <= 1e-6 * (size + 1e-12) and size > 0:
-        return tip(
-            "MF304", f"the outputs of all items are the same to {spread:.1g}: the inputs have nearly no influence yet", spread=spread
-        )
-    return passed("MF304", spread=spread)
-
-
-def _ignored(probe, tensors, predict):
-    """The numbers of the inputs that do not matter: by gradient at the start and after a few steps (a head that begins at zero has none
-    yet), by replacement for those without gradient."""
-    found = set(range(len(tensors)))
-    for when in ("start", "later"):
-        if when == "start":
-            probe.reset(training=False)
-        else:
-            trained_steps(probe)
-            probe.mode(False)
-        with torch.no_grad():
-            before = predict(tensors)
-            for k in list(found):
-                t = tensors[k]
-                if t.ndim == 0 or len(t) < 2:
-                    found.discard(k)
-                    continue
-                rolled = predict([o.roll(1, 0) if i == k else o for i, o in enumerate(tensors)])
-                same_values = bool((t == t.roll(1, 0)).all())
-                moved = rolled.shape == before.shape and float((rolled - before).abs().max()) > 1e-7 * (float(before.abs().max()) + 1e-12)
-                if same_values or moved:
-                    found.discard(k)
-        if not found:
-            break
-    probe.reset()
-    return sorted(found)
-
-
-def causal(probe):
-    "For models that must not look ahead: asked for by `causal=True`."
-    if not probe.once("causal", bool):
-        return not_applicable("MF202", "ask for it with causal=True")
-    step, pred = probe.step, probe.pred
-    floats = step.float_inputs
+def causality(probe: Probe) -> Check:
+    "For models that must not look ahead; asked for by `causal=True`."
+    require(probe.once("causal", bool), "ask for it with causal=True")
+    step, floats = probe.step, probe.step.float_inputs
     probe.reset(training=False)
+    tensors, predict = positional(probe, step)
     if floats and floats[0].ndim > 1:
         length = floats[0].shape[1]
-        tensors, predict = _positional(probe, step)
-        ahead = [t for t in range(length - 1) if steps_ahead(predict, tensors, step.n, length, t)]
+        ahead = [t for t in range(length - 1) if looks_ahead(predict, tensors, length, t)]
     else:
-        tensors, predict = _positional(probe, step)
         tokens = next((t for t in tensors if t.ndim > 1), None)
         if tokens is None:
-            return not_applicable("MF202", "no input has a time axis")
-        length, ahead = tokens.shape[1], []
+            raise NotApplicable("no input has a time axis")
+        length, rolled = tokens.shape[1], tokens.roll(1, 0)
         with torch.no_grad():
             before = predict(tensors)
+            scale = float(before.abs().max()) + 1e-12
+            ahead = []
             for t in range(length - 1):
-                changed = tokens.clone()
-                changed[:, t + 1:] = tokens.roll(1, 0)[:, t + 1:]
+                changed = torch.cat([tokens[:, :t + 1], rolled[:, t + 1:]], 1)
                 after = predict([changed if o is tokens else o for o in tensors])
-                if float((after[:, :t + 1] - before[:, :t + 1]).abs().max()) > 1e-5 * (float(before.abs().max()) + 1e-12):
+                if float((after[:, :t + 1] - before[:, :t + 1]).abs().max()) > 1e-5 * scale:
                     ahead.append(t)
-    if ahead:
-        return issue("MF202", f"the output at step {ahead[0]} depends on later steps", steps=ahead, length=length)
-    return passed("MF202", length=length, output=list(pred.shape))
+    return graded(f"the output at step {ahead[0]} depends on later steps" if ahead else "", bool(ahead), steps=ahead, length=length,
+                  output=list(probe.pred.shape))

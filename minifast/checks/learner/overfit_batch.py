@@ -1,52 +1,55 @@
-"""Capacity: can the model learn one item, and a few, by heart, with regularisation and augmentation off? If not, no data will help.
+"""Overfit one batch: can the model learn one item, and a few, with regularisation and augmentation off? If not, no data will help.
 
 Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019 ("overfit one batch").
 """
+from __future__ import annotations
+
 import math
 import time
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from ...core.seeds import fixed_seed
-from ...nn.loss_traits import class_axis, decodes_of, loss_name
-from ..report import issue, not_applicable, passed, tip
-from .initial_loss import binary_entropy, constant_values, entropy, frequencies
+from ...learner.probe import Probe
+from ...nn.loss_traits import class_axis, decodes_of
+from ..outcomes import Check, graded, passed, require, tip
+from .initial_loss import expected_losses
+from .modes import DROPOUT
 
 RATES = (5e-3, 5e-4, 3e-2)          # of AdamW, one after the other until one works
-_DROPS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
 
 # -- pure functions -----------------------------------------------------------------------------------------------------------------
-def different_items(y, n):
+def different_items(y: torch.Tensor, n: int) -> list[int]:
     "The indices of `n` items whose targets differ as much as possible: one of each class in turn; evenly spread for numbers."
     y = y.reshape(len(y), -1).double()
-    keys = y[:, 0] if y.shape[1] == 1 else (y * torch.linspace(1, 2, y.shape[1], dtype=torch.double, device=y.device)).sum(1)
+    keys = (y * torch.linspace(1, 2, y.shape[1], dtype=torch.double, device=y.device)).sum(1)
     values = keys.unique()
     if len(values) > n:
         ranked = keys.argsort().tolist()
-        chosen = [ranked[round(k * (len(ranked) - 1) / (n - 1))] for k in range(n)] if n > 1 else ranked[:1]
-    else:
-        queues = [torch.nonzero(keys == v).flatten().tolist() for v in values]
-        chosen = [i for row in zip(*[q + [None] * (len(y) - len(q)) for q in queues], strict=True) for i in row if i is not None][:n]
-    return sorted(chosen)
+        return sorted({ranked[round(k * (len(ranked) - 1) / max(n - 1, 1))] for k in range(n)})
+    queues = [torch.nonzero(keys == v).flatten().tolist() for v in values]
+    return sorted([i for turn in zip_longest(*queues) for i in turn if i is not None][:n])
 
 
-def without_inputs(kind, name, y, n_out):
-    "The lowest loss that a model can have that does not see the inputs, for the targets `y`; None where it is not known."
-    if kind in ("class logits", "class log-probabilities") and not y.is_floating_point():
-        return entropy(frequencies(y, n_out))
-    if kind in ("logits", "probabilities"):
-        return binary_entropy(y.float().reshape(len(y), -1).mean(0))
-    found = constant_values(y.reshape(len(y), -1), name) if kind == "values" else None
-    return None if found is None else found[1]
+def overfit(model: nn.Module, predict: Callable[[], torch.Tensor], loss_func: Callable[[torch.Tensor], torch.Tensor], lr: float,
+            n_steps: int, enough: Callable[[torch.Tensor, float], bool], seconds: float = math.inf) -> tuple[list[float], bool]:
+    """Train `model` with AdamW on one batch, without weight decay; the losses, and whether it was enough.
 
-
-def overfit(model, predict, loss_func, lr, n_steps, enough, seconds=math.inf):
-    """Train `model` with AdamW on one batch, without weight decay, until `enough(pred, loss)`; `(losses, done)`.
-
-    predict: a function without arguments that gives the prediction of the batch.
+    Args:
+        model: The model.
+        predict: Returns the prediction for the batch.
+        loss_func: The loss of a prediction.
+        lr: Learning rate.
+        n_steps: Steps at most.
+        enough: Whether a prediction and its loss are good enough to stop.
+        seconds: Time at most. It also ends where the loss no longer falls.
     """
     params = [p for p in model.parameters() if p.requires_grad]
     opt, losses, end = torch.optim.AdamW(params, lr=lr, weight_decay=0.0, betas=(0.9, 0.99)), [], time.perf_counter() + seconds
@@ -55,12 +58,9 @@ def overfit(model, predict, loss_func, lr, n_steps, enough, seconds=math.inf):
         pred = predict()
         loss = loss_func(pred)
         losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
-            return losses, False
-        if enough(pred, losses[-1]):
-            return losses, True
-        if time.perf_counter() > end or _stands_still(losses):
-            break
+        done = math.isfinite(losses[-1]) and enough(pred, losses[-1])
+        if done or not math.isfinite(losses[-1]) or time.perf_counter() > end or _stands_still(losses):
+            return losses, done
         loss.backward()
         opt.step()
     return losses, False
@@ -72,119 +72,115 @@ def _stands_still(losses, over=60):
     return n >= 2 * over and n % 10 == 0 and min(losses[-over:]) > 0.995 * min(losses[:-over])
 
 
-def _settled(losses):
-    "Where the losses ended, and not only for a moment: the mean of the last ones."
-    return sum(losses[-5:]) / len(losses[-5:])
-
-
 # -- the run that the checks share --------------------------------------------------------------------------------------------------
-def _without_chance(model, keep_norms):
+class Run(NamedTuple):
+    "What came of overfitting a few items."
+    losses: list[float]
+    done: bool
+    lr: float
+    first: float            #: the loss before the first step
+    base: float | None      #: the lowest loss without inputs
+    n_items: int
+    out_of_time: bool
+    alike: bool             #: whether all items have the same target
+
+    @property
+    def last(self) -> float:
+        "The loss that was reached, and not only for a moment unless it was enough."
+        return self.losses[-1] if self.done else sum(self.losses[-5:]) / len(self.losses[-5:])
+
+
+def overfit_items(probe: Probe, n: int) -> Run:
+    "Overfit `n` items, once for all checks."
+    return probe.once(f"overfit {n}", lambda: _overfit_items(probe, n))
+
+
+def _deterministic(model, keep_norms):
     "Dropout off; batch norm by its running statistics where the items are too alike for its own."
     for m in model.modules():
-        if (
-            isinstance(m, _DROPS)
-            or (not keep_norms and isinstance(m, _BATCH_NORMS))
-            or (isinstance(m, (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)) and getattr(m, "dropout", 0))
-        ):
+        if (isinstance(m, DROPOUT) or (isinstance(m, _BATCH_NORMS) and not keep_norms)
+                or (isinstance(m, _WITH_DROPOUT) and getattr(m, "dropout", 0))):
             m.eval()
 
 
-def _learn_by_heart(probe, n):
-    "Overfit `n` items: a dict of what came of it."
-    found = probe.steps(1, "plain") or probe.steps(1)
-    step = found[0]
-    y = step.y
-    rows = y is not None and y.ndim > 0 and len(y) == step.n
-    n = min(n, step.n)
-    step = step.take(different_items(y.float(), n) if rows else list(range(n)))
+def _overfit_items(probe, n):
+    step = (probe.steps(1, "plain") or probe.steps(1))[0]
+    n, y, pred = min(n, step.n), step.y, probe.pred
+    one_per_item = y is not None and y.ndim > 0 and len(y) == step.n
+    step = step.take(different_items(y.float(), n) if one_per_item else list(range(n)))
     batched = step if n > 1 else step.take([0, 0])              # norm layers and squeezes need two
-    kind, first = probe.kind, None
-    n_out = probe.pred.shape[class_axis(probe.loss_func, probe.pred)] if isinstance(probe.pred, torch.Tensor) and probe.pred.ndim else 1
-    base = without_inputs(kind, loss_name(probe.loss_func), step.y, n_out) if step.y is not None else None
-    best = {"losses": [], "done": False}
-    budget = 8.0 if probe.fast else 40.0
-    began = time.perf_counter()
+    n_out = pred.shape[class_axis(probe.loss_func, pred)] if isinstance(pred, torch.Tensor) and pred.ndim else 1
+    expected = expected_losses(probe.loss_func, probe.kind, step.y, n_out) if step.y is not None else None
+    base = None if expected is None else expected[1]
+    alike = one_per_item and n > 1 and bool((step.y == step.y[:1]).all())
+    best, budget, end, began = None, 8.0 if probe.fast else 40.0, False, time.perf_counter()
     for lr in RATES:
         with fixed_seed(0):
             model = probe.reset(training=True)
             for p in model.parameters():                        # frozen layers may have what it takes: all of them may learn
                 p.requires_grad_(p.is_floating_point())
-            _without_chance(model, keep_norms=n > 1)
-            goal = _goal(probe, step, kind, base)
+            _deterministic(model, keep_norms=n > 1)
             losses, done = overfit(model, lambda: probe.predict(batched), lambda p: probe.loss(p, batched), lr, 80 if probe.fast else 200,
-                                   goal, max(1.0, budget - (time.perf_counter() - began)))
-        first = losses[0] if first is None else first
-        if done or not best["losses"] or _settled(losses) < _settled(best["losses"]):
-            best = {"losses": losses, "done": done, "lr": lr}
-        if done or time.perf_counter() - began > budget:
+                                   _goal(probe, step, base), max(1.0, budget - (time.perf_counter() - began)))
+        end = time.perf_counter() - began > budget
+        run = Run(losses, done, lr, best.first if best else losses[0], base, n, end and not done, alike)
+        best = run if done or best is None or run.last < best.last else best._replace(out_of_time=run.out_of_time)
+        if done or end:
             break
     probe.reset()
-    return {
-        **best,
-        "first": first,
-        "last": best["losses"][-1] if best["done"] else _settled(best["losses"]),
-        "base": base,
-        "items": n,
-        "steps": len(best["losses"]),
-        "out_of_time": not best["done"] and time.perf_counter() - began > budget,
-        "alike": rows and n > 1 and bool((step.y == step.y[:1]).all()),
-    }
+    return best
 
 
-def _goal(probe, step, kind, base):
-    """When it is learned: every decision right and the loss half of the first (with smoothed labels it never nears 0), or the loss a
-    fiftieth."""
-    state, decodes, y = {}, decodes_of(probe.loss_func), step.y
-    by_class = (kind or "").startswith("class") and y is not None and not y.is_floating_point()
+def _goal(probe, step, base):
+    """When a batch is overfitted: every decision right and the loss half of the first (with label smoothing it never nears 0), or the loss
+    a fiftieth."""
+    first, decodes, y = [], decodes_of(probe.loss_func), step.y
+    by_class = (probe.kind or "").startswith("class") and y is not None and not y.is_floating_point()
 
     def enough(pred, loss):
-        first = state.setdefault("first", max(abs(loss), 1e-8))
+        first.append(max(abs(loss), 1e-8))
         if by_class and isinstance(pred, torch.Tensor):
             labels = y if len(y) == len(pred) else y.expand(len(pred), *y.shape[1:])
             right = decodes(pred.detach()).reshape(-1) == labels.reshape(-1).to(pred.device)
-            return bool(right.float().mean() > 0.99) and (loss < 0.25 or loss < 0.5 * min(first, base or first))
-        return loss < 0.02 * first or (loss < 1e-4 and kind is not None)
+            return bool(right.float().mean() > 0.99) and (loss < 0.25 or loss < 0.5 * min(first[0], base or first[0]))
+        return loss < 0.02 * first[0] or (loss < 1e-4 and probe.kind is not None)
     return enough
 
 
-def by_heart(probe, n):
-    return probe.once(f"by heart {n}", lambda: _learn_by_heart(probe, n))
-
-
 # -- checks -------------------------------------------------------------------------------------------------------------------------
-def one_item(probe):
-    run = by_heart(probe, 1)
-    return _verdict("MF501", run, "one item")
+def overfit_one_item(probe: Probe) -> Check:
+    "Whether the loss on one item can be driven to nearly nothing."
+    return _check(overfit_items(probe, 1), "one item")
 
 
-def few_items(probe):
-    run = by_heart(probe, 4 if probe.fast else 8)
-    return _verdict("MF502", run, f"{run['items']} items")
+def overfit_one_batch(probe: Probe) -> Check:
+    "Whether the model can overfit a few items."
+    run = _few(probe)
+    return _check(run, f"{run.n_items} items")
 
 
-def _verdict(code, run, what):
-    numbers = {"first_loss": run["first"], "last_loss": run["last"], "steps": run["steps"], "lr": run.get("lr", 0.0)}
-    said = f"the loss on {what} went from {run['first']:.3g} to {run['last']:.3g} in {run['steps']} steps"
-    if run["done"]:
-        return passed(code, said, **numbers)
-    if (run["last"] < 0.5 * run["base"]) if run["base"] else (run["last"] < 0.3 * run["first"]):
-        return passed(code, said + ", and still falls", **numbers)
-    if run["out_of_time"] and run["steps"] < 40:
-        return tip(code, said + ": too slow a model to say more", "run it without fast=True", **numbers)
-    if run["last"] < (0.8 * run["base"] if run["base"] else 0.7 * run["first"]):
-        return tip(code, said + ": it learns, but not by heart", **numbers)
-    return issue(code, said, **numbers)
+def _few(probe):
+    return overfit_items(probe, 4 if probe.fast else 8)
 
 
-def better_than_blind(probe):
+def _check(run, what):
+    steps, last = len(run.losses), run.last
+    numbers = {"first_loss": run.first, "last_loss": last, "steps": steps, "lr": run.lr}
+    found = f"the loss on {what} went from {run.first:.3g} to {last:.3g} in {steps} steps"
+    if run.done:
+        return passed(found, **numbers)
+    if last < (0.5 * run.base if run.base else 0.3 * run.first):
+        return passed(found + " and is still falling", **numbers)
+    if run.out_of_time and steps < 40:
+        return tip(found + ": the model is too slow to tell more", "run it without fast=True", **numbers)
+    learns = last < (0.8 * run.base if run.base else 0.7 * run.first)
+    return graded(found + (": it learns, but does not overfit" if learns else ""), not learns, learns, **numbers)
+
+
+def better_than_without_inputs(probe: Probe) -> Check:
     "The loss with inputs against the best that a model without inputs could have on the same items."
-    run = by_heart(probe, 4 if probe.fast else 8)
-    if run["base"] is None:
-        return not_applicable("MF503", "it is not known what a model without inputs could reach with this loss")
-    if run["alike"] or run["base"] < 1e-6:
-        return not_applicable("MF503", "the items of the batch all have the same target")
-    numbers = {"with_inputs": run["last"], "without_inputs": run["base"]}
-    said = f"with inputs the loss on {run['items']} items falls to {run['last']:.3g}; without them {run['base']:.3g} is the best"
-    if run["last"] > 0.9 * run["base"] and not run["out_of_time"]:
-        return issue("MF503", said, **numbers)
-    return passed("MF503", said, **numbers)
+    run = _few(probe)
+    require(run.base is not None, "it is not known what a model without inputs could reach with this loss")
+    require(not run.alike and run.base >= 1e-6, "the items of the batch all have the same target")
+    return graded(f"with inputs the loss on {run.n_items} items falls to {run.last:.3g}; without them {run.base:.3g} is the best",
+                  run.last > 0.9 * run.base and not run.out_of_time, with_inputs=run.last, without_inputs=run.base)

@@ -1,110 +1,126 @@
-"""Where the time of a step goes: waiting for data, the model, the optimizer, callbacks."""
+"""Where the time of a training step goes: waiting for data, the model, the optimizer, callbacks."""
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 import torch
 
 from ...callbacks.base import Callback, CancelFitException
-from ...learner.probe import probing
+from ...data.loaders import DataLoaders
+from ...learner.learner import Learner
+from ...learner.probe import Probe, probing
 from ...learner.twin import independent_loader
-from ...optim.freezing import Freezer
-from ..report import not_applicable, passed, tip
-from .updates import optimizer_of
+from ..outcomes import Check, graded, require
+from .updates import create_optimizer
 
-PARTS = ("data", "forward and loss", "backward", "optimizer", "callbacks and the rest")
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATA, CALLBACKS = "data", "callbacks and the rest"
+#: The parts of a step, and what to do about each.
+REMEDIES: dict[str, str] = {
+    DATA: "use more workers (num_workers={workers} now), smaller files, or transforms on the batch instead of the item",
+    "forward and loss": "use to_fp16() or to_bf16() on a GPU, smaller inputs, compile()",
+    "backward": "use to_fp16() or to_bf16() on a GPU, smaller inputs, freezing",
+    "optimizer": "use a fused optimizer, larger batches",
+    CALLBACKS: "remove callbacks that read the loss at every step",
+}
+PARTS = tuple(REMEDIES)
 
 
 def _now(device):
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).synchronize()
     return time.perf_counter()
 
 
-def measure(learn, n_steps=12, seconds=20.0, warm_up=2, seed=0):
-    """Seconds per training step of `learn` by part (see `PARTS`), as a dict, with `steps` and `step` (all parts together).
+def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: int = 2, seed: int = 0) -> dict[str, float]:
+    """Seconds per training step of `learn` by part (see `PARTS`), with `step` (all parts), `steps` (measured) and `workers`.
 
-    It trains a copy on the real training loader, workers included, so the learner does not change. warm_up: steps that do not count.
+    A copy is trained on the real training loader, workers included, so the learner does not change.
+
+    Args:
+        learn: The learner.
+        n_steps: Steps to measure.
+        seconds: Time at most.
+        warm_up: Steps before them that do not count.
+        seed: Of the random streams.
     """
     with probing(learn, seed=seed) as probe:
         twin, device = probe.twin, probe.device
-        twin.opt = optimizer_of(probe)
-        twin.freezer = Freezer(twin.model, twin.opt, twin.train_bn)
-        real = learn.dls.train
-        workers = getattr(real, "num_workers", 0)
-        loader = independent_loader(real, seed=0)
-        vars(twin)["_dls"] = type(twin.dls)(loader, path=twin.dls.path, device=device)
-        marks, totals, begun = {}, dict.fromkeys(PARTS, 0.0), time.perf_counter()
-        counted = [0]
+        create_optimizer(probe)
+        loader = independent_loader(learn.dls.train, seed=0)
+        workers = getattr(loader, "num_workers", 0)
+        twin.dls = DataLoaders(loader, path=twin.dls.path, device=device)
+        totals, steps, begun, last = dict.fromkeys(PARTS, 0.0), 0, time.perf_counter(), None
 
-        def at(part):
+        def end_of(part):
             def mark(cb):
+                nonlocal last
                 now = _now(device)
-                if cb.learn.iter >= warm_up and "last" in marks:
-                    totals[part] += now - marks["last"]
-                marks["last"] = now
+                if cb.learn.iter >= warm_up and last is not None:
+                    totals[part] += now - last
+                last = now
             return mark
 
-        def end(cb):
-            at(PARTS[4])(cb)
-            counted[0] += cb.learn.iter >= warm_up
-            if counted[0] >= n_steps or time.perf_counter() - begun > seconds:
+        def end_of_batch(cb):
+            nonlocal steps
+            end_of(CALLBACKS)(cb)
+            steps += cb.learn.iter >= warm_up
+            if steps >= n_steps or time.perf_counter() - begun > seconds:
                 raise CancelFitException
 
-        first = Callback(
-            before_batch=at("data"), after_loss=at("forward and loss"), after_backward=at("backward"), after_step=at("optimizer")
-        )
-        first.order = -100
-        last = Callback(before_batch=at(PARTS[4]), after_batch=end)
-        last.order = 1000
+        first = Callback(before_batch=end_of(DATA), after_loss=end_of("forward and loss"), after_backward=end_of("backward"),
+                         after_step=end_of("optimizer"))
+        final = Callback(before_batch=end_of(CALLBACKS), after_batch=end_of_batch)
+        first.order, final.order = -100, 1000
         try:
-            with twin.added_cbs([first, last]):
-                twin.fit(1, learn.lr)
+            with twin.added_cbs([first, final]):
+                twin.fit(1)
         finally:
             if workers and hasattr(loader, "end_workers"):
                 loader.end_workers()
-    n = max(counted[0], 1)
-    result = {part: t / n for part, t in totals.items()}
-    return {**result, "step": sum(result.values()), "steps": counted[0], "workers": workers}
+    times = {part: total / max(steps, 1) for part, total in totals.items()}
+    return {**times, "step": sum(times.values()), "steps": steps, "workers": workers}
 
 
-def verdict(times):
-    "`(bottleneck, its share, what to turn)` of what `measure` returned."
-    shares = {p: times[p] / max(times["step"], 1e-12) for p in PARTS}
-    worst = max(shares, key=shares.get)
-    knob = {
-        "data": f"more workers (num_workers={times['workers']} now), smaller files, or transforms on the batch instead of the item",
-        "forward and loss": "to_fp16() or to_bf16() on a GPU, smaller inputs, compile()",
-        "backward": "to_fp16() or to_bf16() on a GPU, smaller inputs, freezing",
-        "optimizer": "a fused optimizer, larger batches",
-        "callbacks and the rest": "leave out callbacks that read the loss at every step",
-    }
-    return worst, shares[worst], knob[worst]
+def shares_of(times: dict[str, float]) -> dict[str, float]:
+    "The share of each part in a step, largest first, of what `measure` returned."
+    return dict(sorted(((p, times[p] / max(times["step"], 1e-12)) for p in PARTS), key=lambda o: -o[1]))
 
 
-def profile(learn, n_steps=20, seconds=60.0):
-    "A DataFrame: milliseconds per training step and share of each part, the costliest first; `attrs['verdict']` says what to turn."
+def bottleneck(times: dict[str, float]) -> tuple[str, float, str]:
+    "The part of a step that takes longest, its share, and what to do about it."
+    part, share = next(iter(shares_of(times).items()))
+    return part, share, REMEDIES[part].format(**times)
+
+
+def profile(learn: Learner, n_steps: int = 20, seconds: float = 60.0) -> pd.DataFrame:
+    """A table of milliseconds per training step and share of each part, the costliest first; `attrs['verdict']` says what to do.
+
+    Args:
+        learn: The learner; it does not change.
+        n_steps: Steps to measure.
+        seconds: Time at most.
+    """
     import pandas as pd
     times = measure(learn, n_steps, seconds)
-    table = pd.DataFrame({"ms": {p: 1e3 * times[p] for p in PARTS}, "share": {p: times[p] / max(times["step"], 1e-12) for p in PARTS}})
-    worst, share, knob = verdict(times)
-    table.attrs["verdict"] = f"{share:.0%} of a step is {worst}: {knob}"
-    return table.sort_values("share", ascending=False)
+    shares = shares_of(times)
+    table = pd.DataFrame({"ms": {p: 1e3 * times[p] for p in shares}, "share": shares})
+    part, share, remedy = bottleneck(times)
+    table.attrs["verdict"] = f"{share:.0%} of a step is {part}: {remedy}"
+    return table
 
 
-def speed(probe):
+def step_time(probe: Probe) -> Check:
     "The share of a step spent waiting for data and in callbacks."
-    learn = probe.learn
-    if len(learn.dls.train) < 3:
-        return not_applicable("MF701", "an epoch has fewer than 3 batches")
-    times = measure(learn, 3 if probe.fast else 10, 12.0 if probe.fast else 30.0, warm_up=1)
-    if not times["steps"]:
-        return not_applicable("MF701", "no step was finished in time")
-    worst, share, _ = verdict(times)
-    numbers = {"ms_per_step": 1e3 * times["step"], **{p: times[p] / max(times["step"], 1e-12) for p in PARTS}}
-    said = f"{1e3 * times['step']:.3g} ms per step, {share:.0%} of it: {worst}"
-    small = times["step"] < 2e-3                    # of such steps half is Python, whatever one does
-    if (numbers["data"] > 0.4 or numbers[PARTS[4]] > 0.3) and not small:
-        slow = "data" if numbers["data"] > 0.4 else PARTS[4]
-        return tip("MF701", said, verdict({**times, **{p: 0.0 for p in PARTS if p != slow}})[2], **numbers)
-    return passed("MF701", said, **numbers)
+    require(len(probe.learn.dls.train) >= 3, "an epoch has fewer than 3 batches")
+    times = measure(probe.learn, 3 if probe.fast else 10, 12.0 if probe.fast else 30.0, warm_up=1)
+    require(times["steps"], "no step was finished in time")
+    (part, share, _), shares = bottleneck(times), shares_of(times)
+    slow = DATA if shares[DATA] > 0.4 else CALLBACKS if shares[CALLBACKS] > 0.3 else None
+    slow = slow if times["step"] >= 2e-3 else None          # of shorter steps half is Python, whatever one does
+    ms = 1e3 * times["step"]
+    return graded(f"{ms:.3g} ms per step, {share:.0%} of it: {part}", tip=slow is not None,
+                  advice=REMEDIES[slow].format(**times) if slow else "", ms_per_step=ms, **shares)
