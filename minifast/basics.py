@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .callbacks.base import (Callback, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException,
                              CancelStepException, CancelTrainException, CancelValidException, Order)
-from .callbacks.accumulate import GradientAccumulation
+from .callbacks.gradients import GradientAccumulation
 from .callbacks.activations import ActivationStats
 from .callbacks.averaging import EMA, SWA
 from .callbacks.batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback

@@ -1,0 +1,46 @@
+"""Callbacks: everything that takes part in training without being the loop. `base.py` has the events; the rest is a technique a file."""
+from .activations import ActivationStats, GradientNorms, LossSpikes
+from .averaging import EMA, SWA
+from .base import (
+    Callback,
+    CancelBackwardException,
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    CancelStepException,
+    CancelTrainException,
+    CancelValidException,
+    Order,
+)
+from .batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback, mc_dropout_preds
+from .distill import KnowledgeDistillation
+from .dynamics import PredictionDynamics
+from .first_batch import FirstBatch
+from .gradients import GradientAccumulation, GradientClip, GradientClipValue
+from .live_log import LiveLogger, TensorBoardCallback, WandbCallback
+from .loggers import CSVLogger, JSONLogger, ShowGraphCallback
+from .lr_finder import LRFinder
+from .mix import CutMix, CutMixUp, MixUp
+from .precision import MixedPrecision
+from .predictions import GatherPreds
+from .progress import ProgressCallback
+from .recorder import NonFiniteLoss, Recorder
+from .regularise import ActivationReg, ModelResetter, RNNCallback, RNNRegularizer, rnn_cbs
+from .resize import ProgressiveResize
+from .resume import Resume
+from .sam import SAM
+from .scheduler import ParamScheduler, TorchScheduler
+from .terminate_on_nan import TerminateOnNaNCallback
+from .trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
+from .trackers_base import TrackerCallback
+
+__all__ = [
+    "EMA", "SAM", "SWA", "ActivationReg", "ActivationStats", "BnFreeze", "CSVLogger", "Callback", "CancelBackwardException",
+    "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException", "CancelTrainException",
+    "CancelValidException", "ChannelsLast", "CutMix", "CutMixUp", "EarlyStoppingCallback", "FirstBatch", "GatherPreds",
+    "GradientAccumulation", "GradientClip", "GradientClipValue", "GradientNorms", "JSONLogger", "KnowledgeDistillation", "LRFinder",
+    "LiveLogger", "LossSpikes", "MCDropoutCallback", "MixUp", "MixedPrecision", "ModelResetter", "NonFiniteLoss", "Order",
+    "ParamScheduler", "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "RNNCallback", "RNNRegularizer", "Recorder",
+    "ReduceLROnPlateau", "Resume", "SaveModelCallback", "ShortEpochCallback", "ShowGraphCallback", "TensorBoardCallback",
+    "TerminateOnNaNCallback", "TorchScheduler", "TrackerCallback", "WandbCallback", "mc_dropout_preds", "rnn_cbs",
+]

@@ -2,41 +2,64 @@
 
 All numbers stay on the device until somebody looks; nothing here waits for it in the loop.
 """
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import nn
+
+from ..core.arguments import check_arguments, is_whole
 from ..core.messages import describe
 from ..core.nested import leaves
+from ..core.torch_internals import norm
 from ..nn.hooks import Hooks
 from ..nn.model_info import flatten_model
 from .base import Callback, Order
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
 N_BINS, TOP = 40, 10.0
 
 
-def activation_stats(x, with_hist=False):
-    """`(stats, histogram)` of the activations `x`, any float tensor: stats is float32 (3,), their mean, standard deviation and the share
-    that is at most 0.05; the histogram float32 (40,) counts those from 0 to 10 (None without `with_hist`)."""
+def activation_stats(x: torch.Tensor, with_hist: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Statistics of activations.
+
+    Args:
+        x: any float tensor.
+        with_hist: whether to compute a histogram too.
+
+    Returns:
+        `(stats, histogram)`: float32 (3,), the mean, the standard deviation and the fraction that is at most 0.05; and float32 (40,),
+        counts from 0 to 10 (None without `with_hist`).
+    """
     x = x.detach().float()
     stats = torch.stack([x.mean(), x.std(unbiased=x.numel() > 1), (x <= 0.05).float().mean()])
     return stats, torch.histc(x, N_BINS, 0.0, TOP) if with_hist else None
 
 
 class ActivationStats(Callback):
-    """Record mean, standard deviation and share of near zeros of the activations of every layer at each training batch.
+    """Record mean, standard deviation and fraction of near zeros of every layer's activations at each training batch.
 
-    with_hist: histograms too, for `color_dim` and `hist`. every: only each so many batches (None: each). modules: which (None: all that
-    have no children). Layers are numbered in the order of `modules`; `names` says which is which. Every fit begins a new record. Source:
-    J. Howard, S. Gugger, "Deep Learning for Coders", 2020, chapter 13 (the colourful dimension is S. Giomo's). """
+    Layers are numbered in the order of `modules`; `names` says which is which. Every fit starts a new record. Source: J. Howard, S.
+    Gugger, "Deep Learning for Coders", 2020, chapter 13 (the colourful dimension is S. Giomo's).
+
+    Args:
+        with_hist: record histograms too, for `color_dim` and `hist`.
+        every: batches between two records; None: record each batch.
+        modules: which layers; None: all modules without children.
+    """
 
     order = Order.RECORD
     run_valid = False
 
-    def __init__(self, with_hist=False, every=None, modules=None):
-        if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
-            raise ValueError(f"ActivationStats(every={every!r}): each so many batches, a whole number from 1 up")
+    def __init__(self, with_hist: bool = False, every: int | None = None, modules: Sequence[nn.Module] | None = None):
+        check_arguments("ActivationStats", every=(every, every is None or is_whole(every),
+                                                  "the number of batches between two records, a whole number from 1 up"))
         self.with_hist, self.every, self.wanted = with_hist, every, modules
-        self.modules, self.names, self._stats, self._hists, self.hooks = [], [], [], [], None
-        self._listening = False
+        self.modules, self.names, self._stats, self._hists, self._recording = [], [], [], [], False
+        self.hooks: Hooks | None = None
 
     def before_fit(self) -> None:
         model = self.learn.model
@@ -44,35 +67,34 @@ class ActivationStats(Callback):
         names = {m: n for n, m in model.named_modules()}
         strange = [m for m in self.modules if m not in names]
         if strange:
-            raise ValueError(f"ActivationStats(modules=...): {describe(strange[0])} is no module of this learner's model")
+            raise ValueError(f"ActivationStats(modules=...): {describe(strange[0])} is not a module of this learner's model")
         self.names = [f"{names[m]} ({type(m).__name__})" for m in self.modules]
         self._stats, self._hists = [[] for _ in self.modules], [[] for _ in self.modules]
         number = {m: i for i, m in enumerate(self.modules)}
-        self.hooks = Hooks(self.modules, lambda m, inp, out: self._look(number[m], out))
+        self.hooks = Hooks(self.modules, lambda m, inp, out: self._record(number[m], out))
 
     def before_batch(self) -> None:
-        self._listening = self.every is None or vars(self.learn)["iter"] % self.every == 0
+        self._recording = self.every is None or vars(self.learn)["iter"] % self.every == 0
 
-    def _look(self, i, out):
-        if not self._listening or not self.learn.training:
+    def _record(self, i: int, out: Any) -> None:
+        if not self._recording or not self.learn.training:
             return
         x = next((t for t in leaves(out) if isinstance(t, torch.Tensor) and t.is_floating_point() and t.numel()), None)
         if x is not None:
             stats, hist = activation_stats(x, self.with_hist)
             self._stats[i].append(stats)
-            if hist is not None:
-                self._hists[i].append(hist)
+            self._hists[i] += [] if hist is None else [hist]
 
     def after_batch(self) -> None:
-        self._listening = False
+        self._recording = False
 
     def cleanup_fit(self) -> None:
         if self.hooks is not None:
             self.hooks.remove()
-        self.hooks, self._listening = None, False
+        self.hooks, self._recording = None, False
 
-    # -- looking at it ------------------------------------------------------------------------------------------------------------
-    def _layer(self, i):
+    # -- results ----------------------------------------------------------------------------------------------------------------
+    def _layer(self, i: int) -> int:
         if not self.modules:
             raise ValueError("nothing has been recorded yet: train first, with cbs=ActivationStats()")
         if not -len(self.modules) <= i < len(self.modules):
@@ -82,34 +104,24 @@ class ActivationStats(Callback):
             raise ValueError(f"layer {i}, {self.names[i]}, was never called with an output of floats")
         return i
 
-    def layer_stats(self, i):
-        "`(means, standard deviations, shares of near zeros)` of layer `i`, each a list with a number per recorded batch."
-        rows = torch.stack(self._stats[self._layer(i)]).cpu()
-        return tuple(column.tolist() for column in rows.unbind(1))
+    def layer_stats(self, i: int) -> tuple[list[float], ...]:
+        "`(means, standard deviations, fractions of near zeros)` of layer `i`, each a list with a number per recorded batch."
+        return tuple(torch.stack(self._stats[self._layer(i)]).T.tolist())
 
-    def hist(self, i):
+    def hist(self, i: int) -> torch.Tensor:
         "The histograms of layer `i` as a tensor (40 bins from 0 to 10, batches)."
         i = self._layer(i)
         if not self._hists[i]:
             raise ValueError("there are no histograms: write ActivationStats(with_hist=True)")
         return torch.stack(self._hists[i]).cpu().T
 
-    def frame(self):
-        "A DataFrame with a row per layer: the last mean, standard deviation and share of near zeros."
+    def frame(self) -> "pd.DataFrame":
+        "A DataFrame with a row per layer: the last mean, standard deviation and fraction of near zeros."
         import pandas as pd
-
-        rows = [
-            {
-                "layer": i,
-                "name": self.names[i],
-                **dict(zip(("mean", "std", "near_zero"), (v[-1] for v in self.layer_stats(i)), strict=True)),
-            }
-            for i in range(len(self.modules))
-            if self._stats[i]
-        ]
+        rows = [(i, self.names[i], *stats[-1].tolist()) for i, stats in enumerate(self._stats) if stats]
         return pd.DataFrame(rows, columns=["layer", "name", "mean", "std", "near_zero"])
 
-    def plot_layer_stats(self, i):
+    def plot_layer_stats(self, i: int) -> Any:
         "Plot the three numbers of layer `i` over the batches; returns the axes."
         from ..core.plots import subplots
         stats = self.layer_stats(i)
@@ -120,28 +132,31 @@ class ActivationStats(Callback):
         fig.suptitle(f"layer {self._layer(i)}: {self.names[i]}")
         return axes
 
-    def color_dim(self, i, figsize=(10, 5), ax=None):
-        """Draw the histograms of layer `i` over time, the logarithm of the counts as colour: large activations at the top, batches from
-        left to right. Bright only at the bottom means dead; columns that collapse again and again mean unstable training. Returns the
-        axes."""
+    def color_dim(self, i: int, figsize: tuple[float, float] = (10, 5), ax: "Axes | None" = None) -> "Axes":
+        """Draw the histograms of layer `i` over time: large activations at the top, batches from left to right, colour for the logarithm
+        of the counts. Bright only at the bottom means dead units; columns that collapse again and again mean unstable training.
+
+        Args:
+            i: number of the layer.
+            figsize: width and height in inches.
+            ax: axes to draw on.
+
+        Returns:
+            The axes.
+        """
         from ..core.plots import subplots
         ax = subplots(figsize=figsize)[1][0] if ax is None else ax
-        ax.imshow(
-            self.hist(i).log1p(),
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            extent=(0, len(self._hists[self._layer(i)]), 0, TOP),
-        )
+        hist = self.hist(i)
+        ax.imshow(hist.log1p(), origin="lower", aspect="auto", interpolation="nearest", extent=(0, hist.shape[1], 0, TOP))
         ax.set(xlabel="recorded batch", ylabel="activation", title=f"layer {self._layer(i)}: {self.names[i]}")
         return ax
 
 
 class GradientNorms(Callback):
-    """Record the norm of all gradients together, and per layer group, before each step.
+    """Record the norm of all gradients together, and per layer group, before each step. Every fit starts a new record.
 
-    `norms` is a tensor (steps,), `by_group` one (steps, layer groups); both come to the CPU when they are read. Every fit begins a new
-    record. """
+    `norms` is a tensor (steps,), `by_group` one (steps, layer groups); both are read from the device when asked for.
+    """
 
     order = Order.RECORD
     run_valid = False
@@ -157,41 +172,49 @@ class GradientNorms(Callback):
         for group in self.learn.opt.param_groups:
             grads = [p.grad for p in group["params"] if p.grad is not None]
             if grads:
-                rows.append((group.get("layer_group", 0), torch.stack(torch._foreach_norm(grads)).float().norm()))
+                rows.append((group.get("layer_group", 0), torch.stack(norm(grads)).float().norm()))
         self._rows.append(rows)
 
     @property
-    def by_group(self):
+    def by_group(self) -> torch.Tensor:
         "Norms per layer group: a tensor (steps, layer groups)."
-        n = 1 + max((k for rows in self._rows for k, _ in rows), default=-1)
-        table = torch.zeros(len(self._rows), max(n, 1))
+        n = 1 + max((k for rows in self._rows for k, _ in rows), default=0)
+        table = torch.zeros(len(self._rows), n)
         for i, rows in enumerate(self._rows):
-            for k, norm in rows:
-                table[i, k] = table[i, k].hypot(norm.cpu())
+            for k, value in rows:
+                table[i, k] = table[i, k].hypot(value.cpu())
         return table
 
     @property
-    def norms(self):
+    def norms(self) -> torch.Tensor:
         "The norm of all gradients at each step: a tensor (steps,)."
         return self.by_group.norm(dim=1)
 
-    def plot(self, ax=None):
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
         "Plot the norms over the steps, on a logarithmic scale; returns the axes."
         from ..core.plots import subplots
         if not self._rows:
             raise ValueError("nothing has been recorded yet: train first, with cbs=GradientNorms()")
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
         by_group = self.by_group
-        for k in range(by_group.shape[1]):
-            ax.plot(by_group[:, k], label=f"layer group {k}")
+        ax.plot(by_group, label=[f"layer group {k}" for k in range(by_group.shape[1])])
         ax.set(xlabel="step", ylabel="gradient norm", yscale="log")
         ax.legend()
         return ax
 
 
-def spikes(losses, factor=4.0, window=50, least=10):
-    """The positions at which the loss is above the median of the `window` losses before it by more than `factor` times their spread
-    (1.4826 times the median distance from the median, at least 5% of it). Only from the `least`-th loss on. losses: a list of numbers."""
+def spikes(losses: Sequence[float], factor: float = 4.0, window: int = 50, least: int = 10) -> list[int]:
+    """The positions at which the loss jumps.
+
+    A loss is a spike if it exceeds the median of the losses before it by more than `factor` times their spread (1.4826 times the median
+    distance from the median, at least 5% of it).
+
+    Args:
+        losses: one number per batch.
+        factor: how many spreads.
+        window: how many losses before it are compared.
+        least: the first position that can be a spike.
+    """
     found = []
     for i in range(least, len(losses)):
         before = torch.tensor(losses[max(0, i - window):i], dtype=torch.float64)
@@ -205,15 +228,22 @@ def spikes(losses, factor=4.0, window=50, least=10):
 class LossSpikes(Callback):
     """Keep the items of the training batches whose loss jumps, to look at: often wrong labels, broken files, or outliers.
 
-    factor, window: see `spikes`. keep: at most so many, the largest. `found` is a list of dicts with epoch, batch, loss and items (None
-    where the loader does not know them). Looked for at the end of each epoch, so that the loop never waits. """
+    The search happens at the end of each epoch, so that the loop never waits.
+
+    Args:
+        factor, window: see `spikes`.
+        keep: the largest so many.
+
+    Attributes:
+        found: dicts with epoch, batch, loss and items (None if the loader does not know them).
+    """
 
     order = Order.RECORD
     run_valid = False
 
-    def __init__(self, factor=4.0, window=50, keep=20):
-        self.factor, self.window, self.keep, self.found = factor, window, keep, []
-        self._pending, self._before = [], []
+    def __init__(self, factor: float = 4.0, window: int = 50, keep: int = 20):
+        self.factor, self.window, self.keep = factor, window, keep
+        self.found, self._pending, self._before = [], [], []
 
     def before_fit(self) -> None:
         self.found, self._before = [], []
@@ -231,18 +261,15 @@ class LossSpikes(Callback):
             return
         losses = torch.stack([loss for _, loss in self._pending]).double().tolist()
         past = self._before[-self.window:]
+        items_of = getattr(self.learn.dl, "items_of_batch", lambda number: None)
         for i in spikes(past + losses, self.factor, self.window):
             if i >= len(past):
-                number = self._pending[i - len(past)][0]
-                self.found.append({"epoch": self.learn.epoch, "batch": number, "loss": losses[i - len(past)], "items": self._items(number)})
+                number, loss = self._pending[i - len(past)][0], losses[i - len(past)]
+                self.found.append({"epoch": self.learn.epoch, "batch": number, "loss": loss, "items": items_of(number)})
         self.found = sorted(self.found, key=lambda o: -o["loss"] if o["loss"] == o["loss"] else float("-inf"))[:self.keep]
         self._before, self._pending = past + losses, []
 
-    def _items(self, number):
-        dl = self.learn.dl
-        return dl.items_of_batch(number) if hasattr(dl, "items_of_batch") else None
-
-    def frame(self):
+    def frame(self) -> "pd.DataFrame":
         "A DataFrame with a row per spike."
         import pandas as pd
         return pd.DataFrame(self.found, columns=["epoch", "batch", "loss", "items"])

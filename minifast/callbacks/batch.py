@@ -1,23 +1,33 @@
 """Small callbacks about how batches are run: short epochs, fixed batch-norm statistics, dropout in prediction, memory format."""
 import math
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from ..core.arguments import check_arguments, is_number, is_whole
 from .base import Callback, CancelTrainException, CancelValidException, Order
 
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
 
+
+# -- short epochs -------------------------------------------------------------------------------------------------------------------
 class ShortEpochCallback(Callback):
-    """End each training half after the share `pct` of its batches (at least one), with `short_valid` the validation half too.
+    """End each epoch early, to see whether everything runs.
 
-    To see whether everything runs. Only fits are cut short: `validate`, `get_preds` and `predict` see everything.
+    Only fits are cut short: `validate`, `get_preds` and `predict` see everything.
+
+    Args:
+        pct: the fraction of batches to run, at least one.
+        short_valid: whether validation is cut short too.
     """
 
-    order = Order.DISPLAY + 10           # when everybody has seen the batch
+    order = Order.DISPLAY + 10           # after all others have seen the batch
 
-    def __init__(self, pct=0.01, short_valid=True):
-        if not 0 < pct <= 1:
-            raise ValueError(f"ShortEpochCallback(pct={pct!r}): the share of the batches to run, above 0 and up to 1")
+    def __init__(self, pct: float = 0.01, short_valid: bool = True):
+        check_arguments("ShortEpochCallback", pct=(pct, is_number(pct, 0, 1) and pct > 0,
+                                                   "the fraction of the batches to run, above 0 and up to 1"))
         self.pct, self.short_valid, self._fitting = pct, short_valid, False
 
     def before_fit(self) -> None:
@@ -36,16 +46,17 @@ class ShortEpochCallback(Callback):
         self._fitting = False
 
 
-def with_statistics(model):
+# -- fixed batch-norm statistics ----------------------------------------------------------------------------------------------------
+def with_statistics(model: nn.Module) -> list[nn.Module]:
     "The layers of `model` that keep running statistics: batch norm, and instance norm made so, whatever their class."
     return [m for m in model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)]
 
 
 class BnFreeze(Callback):
-    """Keep the running statistics of every norm layer as they are while training, and normalise with them.
+    """Keep the running statistics of every norm layer fixed while training, and normalise with them.
 
-    Of all layers, frozen or not; their weights and biases go on learning unless they are frozen. `Learner(train_bn=False)` does so for
-    the norm layers of frozen layer groups alone.
+    This holds for all layers, frozen or not; their weights and biases keep learning unless they are frozen. `Learner(train_bn=False)`
+    does so only for the norm layers of frozen layer groups.
     """
 
     order = Order.BATCH
@@ -59,35 +70,30 @@ class BnFreeze(Callback):
         if self._layers and self._layers[0].training:       # another pass in between has put the model back into training mode
             self._hold()
 
-    def _hold(self):
+    def _hold(self) -> None:
         for m in self._layers:
             m.eval()
 
 
+# -- Monte Carlo dropout ------------------------------------------------------------------------------------------------------------
 # Modules whose own mode decides about dropout within them, or about a fast path that leaves dropout out.
 _DROP_INSIDE = (nn.MultiheadAttention, nn.RNNBase, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
 
 
-def activate_dropout(model):
+def activate_dropout(model: nn.Module) -> int:
     "Put the dropout of `model`, and nothing else, into training mode; returns the number of modules that drop something."
     found = 0
     for m in model.modules():
-        named = "dropout" in type(m).__name__.lower()
-        if named and not getattr(m, "p", 1):                # p=0: drops nothing
-            continue
-        if named or (isinstance(m, _DROP_INSIDE) and _rate(m)):
+        rate: Any = getattr(m, "dropout", 0)
+        inside = isinstance(m, _DROP_INSIDE) and getattr(rate, "p", rate)
+        if inside or ("dropout" in type(m).__name__.lower() and getattr(m, "p", 1)):       # p=0 drops nothing
             m.training = True
             found += 1
     return found
 
 
-def _rate(m):
-    rate = getattr(m, "dropout", 0)
-    return getattr(rate, "p", rate)
-
-
 class MCDropoutCallback(Callback):
-    """Dropout stays active in validation and prediction, so that predictions vary as much as the model is unsure.
+    """Keep dropout active in validation and prediction, so that predictions vary as much as the model is unsure.
 
     See `mc_dropout_preds`. Source: Y. Gal, Z. Ghahramani, "Dropout as a Bayesian Approximation", 2016.
     """
@@ -98,19 +104,25 @@ class MCDropoutCallback(Callback):
                              "vary: build it with some, such as nn.Dropout(0.2)")
 
 
-def mc_dropout_preds(learn, n=10, dl=None, ds_idx=1):
-    """Mean and standard deviation of `n` predictions with dropout, as `(mean, std, targs)`, for loader `ds_idx` or `dl` of `learn`.
+def mc_dropout_preds(learn: "Learner", n: int = 10, dl: Any = None, ds_idx: int = 1) -> tuple[torch.Tensor, torch.Tensor, Any]:
+    """Mean and standard deviation of several predictions with dropout. A large deviation marks items the model is unsure of.
 
-    The shapes are those of `learn.get_preds`; predictions are activated (probabilities). A large `std` marks items the model is unsure of.
+    Args:
+        learn: a learner whose model has dropout.
+        n: number of predictions, at least 2.
+        dl, ds_idx: what to predict, as in `Learner.get_preds`.
+
+    Returns:
+        `(mean, std, targs)`, in the shapes of `learn.get_preds`; predictions are activated (probabilities).
     """
-    if n < 2:
-        raise ValueError(f"mc_dropout_preds(n={n}): at least 2 predictions are needed for a standard deviation")
+    check_arguments("mc_dropout_preds", n=(n, is_whole(n, 2), "at least 2 predictions are needed for a standard deviation"))
     passes = [learn.get_preds(ds_idx, dl, cbs=MCDropoutCallback()) for _ in range(n)]
     std, mean = torch.std_mean(torch.stack([preds for preds, _ in passes]), dim=0)
     return mean, std, passes[0][1]
 
 
-def set_memory_format(model, memory_format):
+# -- memory format ------------------------------------------------------------------------------------------------------------------
+def set_memory_format(model: nn.Module, memory_format: torch.memory_format) -> None:
     "Bring the 4-d weights and buffers of `model` (convolutions) into `memory_format`; values and parameters stay what they are."
     for t in (*model.parameters(), *model.buffers()):
         if t.ndim == 4:
@@ -118,7 +130,7 @@ def set_memory_format(model, memory_format):
 
 
 class ChannelsLast(Callback):
-    """Run pictures and convolutions in the memory format (B,H,W,C), which tensor cores are fastest with; results are the same.
+    """Run images and convolutions in the memory format (B,H,W,C), in which tensor cores are fastest; results are the same.
 
     During each fit, validation or prediction; afterwards the weights have torch's usual format again. Pays off with mixed precision.
     """
@@ -141,7 +153,7 @@ class ChannelsLast(Callback):
         set_memory_format(self.learn.model, torch.contiguous_format)
 
 
-def _channels_last(x):
+def _channels_last(x: Any) -> Any:
     if isinstance(x, torch.Tensor) and x.ndim == 4 and x.is_floating_point():
         return x.contiguous(memory_format=torch.channels_last)
     return x

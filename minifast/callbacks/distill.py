@@ -2,24 +2,36 @@
 
 Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", 2015.
 """
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..core.arguments import check_arguments, is_number
 from ..core.messages import describe
 from ..nn.loss_traits import kind_of, loss_name
 from .base import Callback, Order
 from .mix import MixHandler
 
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
+
 KINDS = ("class logits", "class log-probabilities", "logits", "values")
 
 
 # -- functions of tensors -----------------------------------------------------------------------------------------------------------
-def soft_loss(student, teacher, kind, temperature=4.0, axis=1):
-    """How far the outputs of the student are from the teacher's, a 0-d tensor; both (B,...) as the models give them.
+def soft_loss(student: torch.Tensor, teacher: torch.Tensor, kind: str, temperature: float = 4.0, axis: int = 1) -> torch.Tensor:
+    """How far the outputs of the student are from the teacher's, a 0-d tensor.
 
-    kind: what they are. 'class logits' (classes along `axis`): temperature**2 * KL(softmax(teacher / T) || softmax(student / T)), the mean
-    over items (and pixels); 'logits': the same for each yes or no on its own; 'values': the mean squared difference, without temperature.
+    Args:
+        student, teacher: (B,...) as the models return them.
+        kind: 'class logits' (or 'class log-probabilities'): temperature**2 * KL(softmax(teacher / T) || softmax(student / T)), the mean
+            over items (and pixels); 'logits': the same for each yes or no on its own; 'values': the mean squared difference.
+        temperature: T.
+        axis: of the classes.
     """
     student, teacher = student.float(), teacher.float()
     if kind == "values":
@@ -33,18 +45,24 @@ def soft_loss(student, teacher, kind, temperature=4.0, axis=1):
     return temperature**2 * (teacher.exp() * (teacher - student)).sum(axis).mean()
 
 
-def distillation_loss(student, teacher, target, loss_func, temperature=4.0, alpha=0.5, kind=None):
+def distillation_loss(student: torch.Tensor, teacher: torch.Tensor, target: Any, loss_func: Callable, temperature: float = 4.0,
+                      alpha: float = 0.5, kind: str | None = None) -> torch.Tensor:
     """`alpha * soft_loss(student, teacher) + (1 - alpha) * loss_func(student, target)`: a 0-d tensor.
 
-    kind: what the outputs mean (see `soft_loss`); None: as `loss_func` says. The factor temperature**2 in the soft loss keeps the two
-    parts in proportion when the temperature changes.
+    Args:
+        student, teacher: outputs (B,...).
+        target: a tensor, or a tuple of several.
+        loss_func: the loss of the targets.
+        temperature: see `soft_loss`. Its factor temperature**2 keeps the two parts in proportion when the temperature changes.
+        alpha: weight of the teacher, from 0 to 1.
+        kind: what the outputs mean (see `soft_loss`); None: as `loss_func` says.
     """
     kind, axis = output_kind(loss_func, kind)
     targets = target if isinstance(target, tuple) else (target,)
     return alpha * soft_loss(student, teacher, kind, temperature, axis) + (1 - alpha) * loss_func(student, *targets)
 
 
-def output_kind(loss_func, kind=None):
+def output_kind(loss_func: Callable, kind: str | None = None) -> tuple[str, int]:
     "`(kind, axis of the classes)` of the outputs that `loss_func` takes."
     kind = kind_of(loss_func) if kind is None else kind
     if kind not in KINDS:
@@ -57,25 +75,30 @@ def output_kind(loss_func, kind=None):
 class KnowledgeDistillation(Callback):
     """Train on `alpha` times the soft loss to the teacher's outputs plus `1 - alpha` times the loss.
 
-    teacher: a Learner or a model; it sees the batches of the student, in eval mode and without gradients, on the student's device (where it
-    stays). temperature: how much the teacher's doubts among the wrong classes count. alpha: share of the teacher. kind: what the outputs
-    mean, where the loss does not say (see `soft_loss`). Validation loss and metrics stay what they are. Refused: a teacher with other
-    classes or outputs, and a Learner whose batches are normalised differently from the student's.
+    The teacher sees the student's batches, in eval mode and without gradients, on the student's device (where it stays). Validation loss
+    and metrics stay what they are. Refuses a teacher with other classes or outputs, and a Learner whose batches are normalised
+    differently from the student's.
+
+    Args:
+        teacher: a Learner or a model.
+        temperature: how much the teacher's doubts among the wrong classes count.
+        alpha: weight of the teacher, from 0 to 1.
+        kind: what the outputs mean, if the loss does not say (see `soft_loss`).
     """
 
     order = Order.BATCH + 1                     # after what changes the batch and its loss (mixing)
     run_valid = False
 
-    def __init__(self, teacher, temperature=4.0, alpha=0.5, kind=None):
+    def __init__(self, teacher: "Learner | nn.Module", temperature: float = 4.0, alpha: float = 0.5, kind: str | None = None):
         model = getattr(teacher, "model", None) if hasattr(teacher, "dls") else teacher
         if not isinstance(model, nn.Module):
             raise TypeError(f"KnowledgeDistillation(teacher) takes a Learner or an nn.Module; received {describe(teacher)}")
-        if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 < temperature < float("inf"):
-            raise ValueError(f"KnowledgeDistillation(temperature={temperature!r}): a number above 0, such as 4")
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= 1:
-            raise ValueError(f"KnowledgeDistillation(alpha={alpha!r}): the share of the teacher, from 0 to 1")
-        self.teacher, self.teacher_model, self.temperature, self.alpha, self.kind = teacher, model, float(temperature), float(alpha), kind
-        self._modes = []
+        valid = is_number(temperature) and 0 < temperature < math.inf
+        check_arguments("KnowledgeDistillation", temperature=(temperature, valid, "a number above 0, such as 4"),
+                        alpha=(alpha, is_number(alpha, 0, 1), "the weight of the teacher, from 0 to 1"))
+        self.teacher_model, self.temperature, self.alpha, self.kind = model, float(temperature), float(alpha), kind
+        self.teacher: Any = teacher
+        self._modes = {}
 
     def before_fit(self) -> None:
         learn = self.learn
@@ -88,7 +111,7 @@ class KnowledgeDistillation(Callback):
         if mixing and any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in learn.model.modules()):
             raise ValueError(f"KnowledgeDistillation and {mixing[0]!r}: the student's embeddings would be mixed and the teacher's not, "
                              "so they would see different items. Keep one of the two")
-        self._modes = [(m, m.training) for m in self.teacher_model.modules()]
+        self._modes = {m: m.training for m in self.teacher_model.modules()}
         self.teacher_model.eval().to(learn.dls.device)
 
     def after_loss(self) -> None:
@@ -101,37 +124,34 @@ class KnowledgeDistillation(Callback):
         learn.loss = self.alpha * soft_loss(learn.pred, taught, self._kind, self.temperature, self._axis) + (1 - self.alpha) * learn.loss
 
     def cleanup_fit(self) -> None:
-        for module, training in self._modes:
+        for module, training in self._modes.items():
             module.training = training
-        self._modes = []
+        self._modes = {}
 
     def __repr__(self) -> str:
         return f"KnowledgeDistillation({type(self.teacher_model).__name__}, temperature={self.temperature:g}, alpha={self.alpha:g})"
 
 
-def check_same_data(teacher, student):
-    "Refuse a teacher (a Learner) with other classes than the student's, or that was trained on batches normalised in another way."
+def check_same_data(teacher: "Learner", student: "Learner") -> None:
+    "Refuse a teacher with other classes than the student's, or one that was trained on batches normalised in another way."
     vocabs = [None if v is None else [str(o) for o in v] for v in (getattr(o.dls, "vocab", None) for o in (teacher, student))]
     if None not in vocabs and vocabs[0] != vocabs[1]:
         raise ValueError(f"KnowledgeDistillation: the classes of the teacher are {vocabs[0]}, those of the student {vocabs[1]}: output i "
                          "must mean the same to both. Give both data sets the same classes, CategoryBlock(vocab=[...])")
     theirs, ours = _normalisation(teacher), _normalisation(student)
     if theirs != ours:
-        raise ValueError(f"KnowledgeDistillation: the pictures that the teacher was trained on went through {_said(theirs)}, those of the "
-                         f"student go through {_said(ours)}. The teacher sees the student's batches, which would be wrong for it: give the "
-                         "student the teacher's normalisation, `dls.with_tfms(teacher.batch_tfms)` of loaders that have none")
+        raise ValueError(f"KnowledgeDistillation: the teacher was trained on images with {theirs}, and the student's have {ours}. The "
+                         "teacher sees the student's batches, which would be wrong for it: give the student the teacher's normalisation, "
+                         "`dls.with_tfms(teacher.batch_tfms)` of loaders that have none")
 
 
-def _normalisation(learn):
-    "`(mean, std)` of each transform that the training data of `learn` is normalised with, as lists of rounded numbers."
+def _normalisation(learn: "Learner") -> str:
+    "How the training data of `learn` is normalised, in words."
     found = []
     for name in ("after_item", "after_batch"):
         for f in getattr(learn.dls.train, name, ()):
             f = getattr(f, "transform", f)              # torchvision's are wrapped
             if getattr(f, "mean", None) is not None and getattr(f, "std", None) is not None:
-                found.append(tuple([round(v, 3) for v in torch.as_tensor(x).flatten().tolist()] for x in (f.mean, f.std)))
-    return found
-
-
-def _said(found):
-    return "no normalisation" if not found else " and ".join(f"one with mean {mean} and std {std}" for mean, std in found)
+                mean, std = ([round(v, 3) for v in torch.as_tensor(x).flatten().tolist()] for x in (f.mean, f.std))
+                found.append(f"normalisation by mean {mean} and std {std}")
+    return " and ".join(found) or "no normalisation"

@@ -6,32 +6,44 @@ and history are as they were, also after Ctrl-C, and nothing is written to disk.
 import copy
 import math
 from collections import namedtuple
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ..core.seeds import rng_state, set_rng_state
 from .base import Callback, CancelFitException, CancelValidException, Order
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..learner.learner import Learner
+
 
 class LRFinder(Callback):
-    """Raise the learning rate exponentially from `start_lr` to `end_lr` over `num_it` batches and record the smoothed loss.
+    """Raise the learning rate exponentially and record the smoothed loss; the fit is a dry run.
 
-    Stops early when the loss exceeds 4 times its best (`stop_div`) or is no longer finite. `lrs` and `losses` hold the record.
+    Args:
+        start_lr, end_lr: the range of learning rates.
+        num_it: number of batches, at least 6.
+        stop_div: stop when the loss exceeds 4 times its best; it always stops when the loss is no longer finite.
+
+    Attributes:
+        lrs, losses: the record.
     """
 
     order = Order.SCHEDULE
 
-    def __init__(self, start_lr=1e-7, end_lr=10, num_it=100, stop_div=True):
+    def __init__(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True):
         if not 0 < start_lr < end_lr:
             raise ValueError(f"lr_find needs 0 < start_lr < end_lr; received start_lr={start_lr}, end_lr={end_lr}")
-        self.start_lr, self.end_lr, self.stop_div = start_lr, end_lr, stop_div
-        self.num_it = max(6, num_it)
-        self.lrs, self.losses = [], []
-        self._average, self._best, self._outer = 0.0, math.inf, False
+        self.start_lr, self.end_lr, self.num_it, self.stop_div = start_lr, end_lr, max(6, num_it), stop_div
+        self.lrs, self.losses, self._average, self._was_dry = [], [], 0.0, False
 
     def before_fit(self) -> None:
-        self._outer, self.learn.dry_run = self.learn.dry_run, True
+        self._was_dry, self.learn.dry_run = self.learn.dry_run, True
 
     def before_batch(self) -> None:
         if not self.learn.training:
@@ -44,12 +56,10 @@ class LRFinder(Callback):
     def after_batch(self) -> None:
         if not self.learn.training:
             return
-        done = len(self.losses) + 1
         self._average = 0.98 * self._average + 0.02 * float(self.learn.loss.detach())
-        smooth = self._average / (1 - 0.98 ** done)
+        smooth = self._average / (1 - 0.98 ** (len(self.losses) + 1))
         self.losses.append(smooth)
-        self._best = min(self._best, smooth)
-        diverged = not math.isfinite(smooth) or (self.stop_div and smooth > 4 * self._best)
+        diverged = not math.isfinite(smooth) or (self.stop_div and smooth > 4 * min(self.losses))
         if diverged or self.learn.train_iter >= self.num_it:
             raise CancelFitException
 
@@ -57,22 +67,19 @@ class LRFinder(Callback):
         raise CancelValidException
 
     def cleanup_fit(self) -> None:
-        self.learn.dry_run = self._outer
+        self.learn.dry_run = self._was_dry
 
 
 @contextmanager
-def leaving_no_trace(learn):
+def leaving_no_trace(learn: "Learner") -> Iterator[None]:
     "Within the block the learner may be trained; afterwards its weights, buffers, gradients, optimizer and random streams are as before."
     learn.to_device()                  # moving the model later would give it other buffers than those put back below
-    named = [*learn.model.named_parameters(), *learn.model.named_buffers()]
-    saved = {name: (t, t.detach().clone()) for name, t in named}
-    grads = {name: None if p.grad is None else p.grad.clone() for name, p in learn.model.named_parameters()}
-    flags = {name: p.requires_grad for name, p in learn.model.named_parameters()}
+    tensors = {t: t.detach().clone() for t in (*learn.model.parameters(), *learn.model.buffers())}
+    params = [(p, None if p.grad is None else p.grad.clone(), p.requires_grad) for p in learn.model.parameters()]
     modes = {m: m.training for m in learn.model.modules()}
     opt, freezer = learn.opt, learn.freezer
     opt_state = copy.deepcopy(opt.state_dict()) if opt is not None else None
-    loaders = [dl for dl in learn.dls if hasattr(dl, "epoch")]
-    epochs = [dl.epoch for dl in loaders]
+    epochs = [(dl, dl.epoch) for dl in learn.dls if hasattr(dl, "epoch")]
     stateful = [(cb, cb.state_dict()) for cb in learn.cbs if hasattr(cb, "state_dict")]
     rng, learn.dry_run = rng_state(), True
     try:
@@ -80,17 +87,17 @@ def leaving_no_trace(learn):
     finally:
         learn.dry_run = False
         with torch.no_grad():
-            for t, before in saved.values():
+            for t, before in tensors.items():
                 t.copy_(before)
-        for name, p in learn.model.named_parameters():
-            p.grad = grads[name]
-            p.requires_grad_(flags[name])
+        for p, grad, requires_grad in params:
+            p.grad = grad
+            p.requires_grad_(requires_grad)
         for m, mode in modes.items():
             m.training = mode
         learn.opt, learn.freezer = opt, freezer
         if opt is not None:
             opt.load_state_dict(opt_state)
-        for dl, epoch in zip(loaders, epochs, strict=True):
+        for dl, epoch in epochs:
             dl.epoch = epoch
         for cb, state in stateful:
             cb.load_state_dict(state)
@@ -98,15 +105,21 @@ def leaving_no_trace(learn):
 
 
 # -- suggestions: functions of the recorded learning rates and smoothed losses ------------------------------------------------------
-def _usable(lrs, losses, num_it):
-    "The part of the record that suggestions look at: without the first tenth and the last 5, cut at the first non-finite loss."
+def _usable(lrs: list, losses: list, num_it: int) -> tuple[list, list]:
+    "The part of the record used for suggestions: without the first tenth and the last 5, cut at the first non-finite loss."
     lrs, losses = lrs[num_it // 10:-5], losses[num_it // 10:-5]
     end = next((i for i, v in enumerate(losses) if not math.isfinite(v)), len(losses))
     return lrs[:end], losses[:end]
 
 
-def valley(lrs, losses, num_it):
-    "A point two thirds into the longest falling stretch of the curve (longest strictly decreasing subsequence): fastai's default."
+def valley(lrs: Sequence[float], losses: Sequence[float], num_it: int) -> float:
+    """A point two thirds into the longest falling stretch of the curve (longest strictly decreasing subsequence): fastai's default.
+
+    Args:
+        lrs: learning rates of the range test.
+        losses: smoothed losses, one for each rate.
+        num_it: number of batches of the range test.
+    """
     n = len(losses)
     lengths = [1] * n
     for i in range(1, n):
@@ -117,20 +130,35 @@ def valley(lrs, losses, num_it):
     return lrs[max(0, start + int(section) + int(section / 2))]
 
 
-def minimum(lrs, losses, num_it):
-    "A tenth of the learning rate at the lowest loss: one order of magnitude before it turns."
+def minimum(lrs: Sequence[float], losses: Sequence[float], num_it: int) -> float:
+    """A tenth of the learning rate at the lowest loss: one order of magnitude before it rises again.
+
+    Args:
+        lrs, losses, num_it: see `valley`.
+    """
     return lrs[losses.index(min(losses))] / 10
 
 
-def steep(lrs, losses, num_it):
-    "The learning rate where the loss falls fastest per decade."
-    slopes = _gradient(losses, [math.log(lr) for lr in lrs])
-    return lrs[slopes.index(min(slopes))]
+def steep(lrs: Sequence[float], losses: Sequence[float], num_it: int) -> float:
+    """The learning rate at which the loss falls fastest per decade.
+
+    Args:
+        lrs, losses, num_it: see `valley`.
+    """
+    return lrs[int(np.gradient(losses, np.log(lrs)).argmin())]
 
 
-def slide(lrs, losses, num_it, lr_diff=15, thresh=0.005, adjust=1.0):
-    "Slide a window of `lr_diff` points leftwards from the end until the slopes at its two ends differ by less than `thresh`."
-    slopes = _gradient(losses, None)
+def slide(lrs: Sequence[float], losses: Sequence[float], num_it: int, lr_diff: int = 15, thresh: float = 0.005,
+          adjust: float = 1.0) -> float:
+    """Slide a window leftwards from the end until the slopes at its two ends differ by less than `thresh`.
+
+    Args:
+        lrs, losses, num_it: see `valley`.
+        lr_diff: width of the window, in points.
+        thresh: difference of the slopes.
+        adjust: factor on the result.
+    """
+    slopes = np.gradient(losses)
     right, left = -1, -1 - lr_diff
     chosen = lrs[left] if len(lrs) >= -left else lrs[0]
     while left >= -len(slopes) and abs(slopes[right] - slopes[left]) > thresh:
@@ -139,18 +167,18 @@ def slide(lrs, losses, num_it, lr_diff=15, thresh=0.005, adjust=1.0):
     return chosen * adjust
 
 
-def _gradient(values, at):
-    import numpy as np
-    return (np.gradient(values) if at is None else np.gradient(values, at)).tolist()
-
-
 class LRFindResult:
-    "The record of one range test: `lrs`, `losses` and the `suggestions` by name."
+    """The record of one range test.
 
-    def __init__(self, lrs, losses, suggestions):
+    Attributes:
+        lrs, losses: learning rates and smoothed losses.
+        suggestions: learning rates by name.
+    """
+
+    def __init__(self, lrs: list[float], losses: list[float], suggestions: dict[str, float]):
         self.lrs, self.losses, self.suggestions = lrs, losses, suggestions
 
-    def plot(self, skip_end=5, ax=None):
+    def plot(self, skip_end: int = 5, ax: "Axes | None" = None) -> "Axes":
         "Loss over learning rate (log axis) without the last `skip_end` points, each suggestion marked; returns the axes."
         from ..core.plots import subplots
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
@@ -165,29 +193,29 @@ class LRFindResult:
         return ax
 
 
-def range_test(learn, start_lr, end_lr, num_it, stop_div, suggest_funcs):
-    "Run the range test on `learn`, leaving no trace, and return an `LRFindResult`."
+def range_test(learn: "Learner", start_lr: float, end_lr: float, num_it: int, stop_div: bool,
+               suggest_funcs: Callable | Sequence[Callable] | None) -> LRFindResult:
+    "Run the range test on `learn` without leaving a trace."
     finder = LRFinder(start_lr, end_lr, num_it, stop_div)
     n_epoch = finder.num_it // len(learn.dls.train) + 1
     with leaving_no_trace(learn), learn.temporary_recorder(), learn.no_logging():
         learn.fit(n_epoch, cbs=finder)
     n = len(finder.losses)
     lrs, losses = _usable(finder.lrs[:n], finder.losses, finder.num_it)
-    functions = [] if suggest_funcs is None else list(suggest_funcs) if isinstance(suggest_funcs, (list, tuple)) else [suggest_funcs]
+    functions: Any = () if suggest_funcs is None else suggest_funcs if isinstance(suggest_funcs, (list, tuple)) else [suggest_funcs]
     if functions and len(losses) < 2 and n >= finder.num_it:
         raise ValueError(f"lr_find(num_it={num_it}): suggestions leave out the first tenth and the last 5 batches, so give at least 8; or "
                          "suggest_funcs=None")
     if functions and len(losses) < 2:
         raise ValueError(f"lr_find stopped after {n} batches because the loss diverged at once (from {finder.losses[0]:.3g}): too short "
                          f"to suggest anything. Start lower, `start_lr={start_lr / 100:g}`, or look at the data with `dls.show_batch()`")
-    names = [f.__name__ if hasattr(f, "__name__") else f.func.__name__ for f in functions]
-    values = [f(lrs, losses, finder.num_it) for f in functions]
-    return LRFindResult(finder.lrs[:n], finder.losses, dict(zip(names, values, strict=True)))
+    suggestions = {getattr(f, "__name__", None) or f.func.__name__: f(lrs, losses, finder.num_it) for f in functions}
+    return LRFindResult(finder.lrs[:n], finder.losses, suggestions)
 
 
-def as_named_tuple(suggestions):
+def as_named_tuple(suggestions: dict[str, float]) -> Any:
     "`SuggestedLRs(valley=..., slide=...)`."
-    return namedtuple("SuggestedLRs", suggestions)(*suggestions.values())
+    return namedtuple("SuggestedLRs", suggestions)(**suggestions)
 
 
 class SuggestionMethod:

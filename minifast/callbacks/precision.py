@@ -1,6 +1,6 @@
 """`MixedPrecision`: run the forward pass and the loss under autocast; scale the loss where half precision needs it."""
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
 
 import torch
@@ -37,10 +37,12 @@ class MixedPrecision(Callback):
         if amp_mode not in dtypes:
             raise ValueError(f"MixedPrecision(amp_mode={amp_mode!r}): amp_mode is 'fp16' or 'bf16'")
         self.amp_mode, self.dtype = amp_mode, dtypes[amp_mode]
-        self._scaling = {"init_scale": init_scale, "growth_factor": growth_factor, "backoff_factor": backoff_factor,
+        self._scaling: dict[str, Any] = {"init_scale": init_scale, "growth_factor": growth_factor, "backoff_factor": backoff_factor,
                          "growth_interval": growth_interval}
         self.scaler: torch.amp.GradScaler | None = None
-        self._saved, self._skipped, self._unscaled, self._steps, self._skipped_before = None, 0, False, 0, 0
+        self._saved, self._unscaled, self._steps = None, False, 0
+        self._skipped: int | torch.Tensor = 0       # on the device, so that counting does not wait for it
+        self._skipped_before: int | torch.Tensor = 0
 
     def check(self, learn: "Learner") -> None:
         "Refuse a learner on whose device this precision does not work."

@@ -1,18 +1,30 @@
 """Penalties on activations, added to the training loss. Source: S. Merity, B. McCann, R. Socher, "Revisiting Activation
 Regularization for Language RNNs", 2017."""
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
 import torch
 from torch import nn
 
+from ..core.arguments import check_arguments, is_number
 from ..core.messages import describe, did_you_mean
 from ..core.nested import leaves
 from .base import Callback, Order
 
+Wanted: TypeAlias = str | type | nn.Module | Callable[[nn.Module], bool]
+"A module by name, by class, itself, or a function that says which."
 
-def activation_reg(out, h, alpha, beta):
+
+def activation_reg(out: torch.Tensor, h: torch.Tensor, alpha: float, beta: float) -> torch.Tensor:
     """`alpha * mean(out^2) + beta * mean((h[:, 1:] - h[:, :-1])^2)`: activations are kept small (AR) and change slowly in time (TAR).
 
-    out: output of the last recurrent layer after dropout. h: the same before dropout, (batch, time, features). Returns a 0-d tensor;
-    0 where neither applies.
+    Args:
+        out: output of the last recurrent layer after dropout, (batch, time, features).
+        h: the same before dropout.
+        alpha, beta: the weights of the two terms.
+
+    Returns:
+        A 0-d tensor; 0 if neither applies.
     """
     total = out.new_zeros((), dtype=torch.float32)
     if alpha:
@@ -22,62 +34,70 @@ def activation_reg(out, h, alpha, beta):
     return total
 
 
-def select_modules(model, modules=None):
-    """The modules of `model` that are meant: by name (`'layers.0'`), class, function of a module, themselves, or a list of any of these.
+def select_modules(model: nn.Module, modules: Wanted | Sequence[Wanted] | None = None) -> list[nn.Module]:
+    """The modules of `model` that are meant.
 
-    None: the activation functions (`nn.ReLU` and its kind). Raises `ValueError` where nothing is found.
+    Args:
+        model: any model.
+        modules: names (`'layers.0'`), classes, functions of a module, or modules themselves, one or a list of them; None: the
+            activation functions (`nn.ReLU` and its kind).
+
+    Raises:
+        ValueError: if nothing is found.
     """
     named = dict(model.named_modules())
+    names = ", ".join(n for n in named if n)
     if modules is None:
         found = [m for m in named.values() if type(m).__module__ == nn.ReLU.__module__ and not isinstance(m, nn.MultiheadAttention)]
         if not found:
             raise ValueError(f"{type(model).__name__} has no activation function that is a module: say which modules are meant, by name or "
-                             f"class. It has: {', '.join(n for n in named if n)}")
+                             f"class. It has: {names}")
         return found
     found = []
     for wanted in modules if isinstance(modules, (list, tuple)) else [modules]:
-        if isinstance(wanted, str):
-            if wanted not in named:
-                raise ValueError(f"{type(model).__name__} has no module '{wanted}'{did_you_mean(wanted, named)} It has: "
-                                 f"{', '.join(n for n in named if n)}")
-            hits = [named[wanted]]
-        elif isinstance(wanted, type):
-            hits = [m for m in named.values() if isinstance(m, wanted)]
-        elif isinstance(wanted, nn.Module):
-            hits = [m for m in named.values() if m is wanted]
-        elif callable(wanted):
-            hits = [m for m in named.values() if wanted(m)]
-        else:
+        if isinstance(wanted, str) and wanted not in named:
+            raise ValueError(f"{type(model).__name__} has no module '{wanted}'{did_you_mean(wanted, named)} It has: {names}")
+        if not isinstance(wanted, (str, nn.Module)) and not callable(wanted):
             raise TypeError(f"modules are given by name, class, function or themselves; received {describe(wanted)}")
+        hits = [m for name, m in named.items() if _is_meant(wanted, name, m)]
         if not hits:
             raise ValueError(f"no module of {type(model).__name__} is {describe(wanted)}")
         found += [m for m in hits if not any(m is f for f in found)]
     return found
 
 
+def _is_meant(wanted: Any, name: str, module: nn.Module) -> bool:
+    if isinstance(wanted, str):
+        return name == wanted
+    if isinstance(wanted, type):
+        return isinstance(module, wanted)
+    return module is wanted if isinstance(wanted, nn.Module) else wanted(module)
+
+
 class ActivationReg(Callback):
     """Add to the training loss `alpha` times the mean square of the outputs of each of `modules`, summed over them.
 
-    modules: names, classes, functions of a module or modules (see `select_modules`); None: the model's activation functions. For
-    recurrent models that return their activations see `RNNRegularizer`.
+    For recurrent models that return their activations see `RNNRegularizer`.
+
+    Args:
+        alpha: the weight of the penalty, such as 1e-4.
+        modules: which modules, see `select_modules`; None: the model's activation functions.
     """
 
     order = Order.BATCH + 1              # after what replaces the loss (mixing)
     run_valid = False
 
-    def __init__(self, alpha, modules=None):
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or alpha < 0:
-            raise ValueError(f"ActivationReg(alpha={alpha!r}): the weight of the penalty, 0 or more, such as 1e-4")
+    def __init__(self, alpha: float, modules: Wanted | Sequence[Wanted] | None = None):
+        check_arguments("ActivationReg", alpha=(alpha, is_number(alpha, 0), "the weight of the penalty, 0 or more, such as 1e-4"))
         self.alpha, self.modules = alpha, modules
         self._handles, self._terms = [], []
 
     def before_fit(self) -> None:
-        self._remove()
         self._handles = [m.register_forward_hook(self._collect) for m in select_modules(self.learn.model, self.modules)]
         if self.learn.compiled_with is not None:
             self.learn.compile(**self.learn.compiled_with)       # what was compiled before does not call hooks
 
-    def _collect(self, module, inputs, output):
+    def _collect(self, module: nn.Module, inputs: tuple, output: Any) -> None:
         if self.learn.training and torch.is_grad_enabled():
             self._terms += [t.float().pow(2).mean() for t in leaves(output) if isinstance(t, torch.Tensor) and t.is_floating_point()]
 
@@ -89,13 +109,95 @@ class ActivationReg(Callback):
     def after_batch(self) -> None:
         self._terms = []
 
-    def _remove(self):
+    def cleanup_fit(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles, self._terms = [], []
 
-    def cleanup_fit(self) -> None:
-        self._remove()
-
     def __repr__(self) -> str:
         return f"ActivationReg({self.alpha})"
+
+
+# -- recurrent models that return (output, raw outputs, dropped outputs) and keep a hidden state ------------------------------------
+class ModelResetter(Callback):
+    "Call `model.reset()`, which forgets the hidden state, before each training and validation pass and at the end."
+
+    def before_train(self) -> None:
+        reset = getattr(self.learn.model, "reset", None)
+        if not callable(reset):
+            raise TypeError(f"ModelResetter calls model.reset(), and {type(self.learn.model).__name__} has no such method: give the model "
+                            "one that forgets its hidden state, or leave this callback out")
+        reset()
+
+    def before_validate(self) -> None:
+        self.before_train()
+
+    def cleanup_fit(self) -> None:
+        if callable(getattr(self.learn.model, "reset", None)):
+            self.before_train()
+
+
+class RNNCallback(Callback):
+    """Split what a recurrent model returns: `learn.pred` becomes its output, and this callback keeps the rest for the batch.
+
+    The model returns `(output, raw, dropped)`, the last two being the outputs of its recurrent layers before and after dropout, as a
+    tensor (batch, time, features) or one per layer, of which the last counts: `raw_out` and `out`. A model that returns a single
+    tensor is left alone.
+    """
+
+    order = Order.BATCH
+    raw_out: Any = None
+    out: Any = None
+
+    def after_pred(self) -> None:
+        pred = self.learn.pred
+        if not isinstance(pred, (tuple, list)):
+            self.raw_out = self.out = None
+            return
+        if len(pred) != 3:
+            raise ValueError(f"RNNCallback splits (output, raw outputs, dropped outputs), but the model returned {describe(pred)}")
+        self.learn.pred, self.raw_out, self.out = (o[-1] if isinstance(o, (tuple, list)) else o for o in pred)
+
+    def after_batch(self) -> None:
+        self.raw_out = self.out = None
+
+    def cleanup_fit(self) -> None:
+        self.raw_out = self.out = None
+
+
+class RNNRegularizer(Callback):
+    """Add activation regularisation and temporal activation regularisation to the training loss; needs an `RNNCallback`.
+
+    Args:
+        alpha, beta: their weights; see `activation_reg` for the formula and its source.
+    """
+
+    order = Order.BATCH + 1
+    run_valid = False
+
+    def __init__(self, alpha: float = 0.0, beta: float = 0.0):
+        check_arguments("RNNRegularizer", alpha=(alpha, is_number(alpha, 0), "the weight of a penalty, 0 or more"),
+                        beta=(beta, is_number(beta, 0), "the weight of a penalty, 0 or more"))
+        self.alpha, self.beta = alpha, beta
+
+    def before_fit(self) -> None:
+        self._source = next((cb for cb in self.learn.cbs if isinstance(cb, RNNCallback)), None)
+        if self._source is None and (self.alpha or self.beta):
+            raise ValueError("RNNRegularizer needs the activations that RNNCallback takes from the model's result: add both, "
+                             "`cbs=rnn_cbs(alpha=2, beta=1)`")
+
+    def after_loss(self) -> None:
+        if not (self.alpha or self.beta):
+            return
+        if self._source.out is None:
+            raise TypeError("RNNRegularizer needs a model that returns (output, raw outputs, dropped outputs); this one returned only "
+                            f"{describe(self.learn.pred)}. For other models use ActivationReg(alpha)")
+        self.learn.loss = self.learn.loss + activation_reg(self._source.out, self._source.raw_out, self.alpha, self.beta)
+
+    def __repr__(self) -> str:
+        return f"RNNRegularizer({self.alpha}, {self.beta})"
+
+
+def rnn_cbs(alpha: float = 0.0, beta: float = 0.0) -> list[Callback]:
+    "The callbacks of a recurrent model: `ModelResetter`, `RNNCallback` and, with `alpha` or `beta`, `RNNRegularizer`."
+    return [ModelResetter(), RNNCallback(), *([RNNRegularizer(alpha, beta)] if alpha or beta else [])]

@@ -1,4 +1,6 @@
-"""`Resume`: a fit that was interrupted goes on where its last epoch began, and ends with the same weights to the bit."""
+"""`Resume`: a fit that was interrupted continues where its last epoch began, and ends with the same weights to the bit."""
+from pathlib import Path
+from typing import Any
 from warnings import warn
 
 import numpy as np
@@ -11,23 +13,26 @@ from .recorder import FitRecord
 
 
 class Resume(Callback):
-    """Write the whole training state at the start of every epoch; the same call after a crash goes on from there.
+    """Write the whole training state at the start of every epoch; the same call after a crash continues from there.
 
-    fname: of the file, `path/model_dir/fname.safetensors`, which is removed when the fit ends or is cancelled, and stays after an error
-    or Ctrl-C. It holds weights, buffers, optimizer, random streams, the loaders' epochs, the states of the other callbacks and the
-    history; nothing in it can run code. A script of several fits, such as the two phases of `fine_tune`, is run again from its top: a
-    fit that had ended before the interruption is left out, and a warning says so. Raises `ValueError` if the file is of another fit
-    (other number of epochs, batches, learning rates or weights).
+    The file holds weights, buffers, optimizer, random streams, the loaders' epochs, the states of the other callbacks and the history;
+    nothing in it can run code. It is removed when the fit ends or is cancelled, and stays after an error or Ctrl-C. A script of several
+    fits, such as the two phases of `fine_tune`, is run again from its top: a fit that had ended before the interruption is skipped, and
+    a warning says so. A fit raises `ValueError` if the file belongs to another one (number of epochs, batches, learning rates or weights).
+
+    Args:
+        fname: name of the file, `path/model_dir/fname.safetensors`.
     """
 
-    order = Order.SETUP - 10                     # the first: the others find what was restored
+    order = Order.SETUP - 10                     # first, so that the others find what was restored
 
-    def __init__(self, fname="resume"):
-        self.fname, self._state, self._skipped = fname, None, False
+    def __init__(self, fname: str = "resume"):
+        self.fname, self._skipped = fname, False
+        self._state: dict | None = None
 
     @property
-    def file(self):
-        "Where the state is."
+    def file(self) -> Path:
+        "Where the state is stored."
         return self.learn.path / self.learn.model_dir / f"{self.fname}.safetensors"
 
     def before_fit(self) -> None:
@@ -42,11 +47,11 @@ class Resume(Callback):
         if not self.file.exists():
             return
         state = checkpoint.load(self.file)
-        if state["number"] > self._number:       # this fit was finished; a later one brings the weights
+        if state["number"] > self._number:       # this fit had ended; a later one brings the weights
             self._skipped = True
             learn.recorder.fits.append(FitRecord())
             warn(f"Resume: this fit, number {self._number} of its learner, had ended when number {state['number']} was interrupted: "
-                 f"it is left out. To train anew, remove {self.file.name} from {self.file.parent}", stacklevel=2)
+                 f"it is skipped. To train from the beginning, remove {self.file.name} from {self.file.parent}", stacklevel=2)
             raise CancelFitException
         self._check(state)
         learn.model.load_state_dict(state["model"])
@@ -56,7 +61,7 @@ class Resume(Callback):
             group.update(own)                    # schedulers that begin now start where the fit started
         learn.start_epoch, self._state = state["epoch"], state
 
-    def _check(self, state):
+    def _check(self, state: dict) -> None:
         learn = self.learn
         here = {"epochs": learn.n_epoch, "batches": len(learn.dls.train), "number": self._number, "rates": self._rates}
         other = [f"{k}={state[k]} there, {v} here" for k, v in here.items() if state[k] != v]
@@ -64,13 +69,13 @@ class Resume(Callback):
         if not other and (list(own) != list(state["model"]) or any(own[n].shape != w.shape for n, w in state["model"].items())):
             other = ["its weights have other names or shapes"]
         if other:
-            raise ValueError(f"{self.file} is of another fit ({'; '.join(other)}): make the call that was interrupted, or "
-                             "remove the file to begin anew")
+            raise ValueError(f"{self.file} belongs to another fit ({'; '.join(other)}): repeat the call that was interrupted, or "
+                             "remove the file to train from the beginning")
 
     def before_epoch(self) -> None:
         learn = self.learn
         if self._state is not None and learn.epoch == self._state["epoch"]:
-            self._go_on(self._state)
+            self._restore(self._state)
             self._state = None
             return
         recorder = learn.recorder
@@ -81,8 +86,8 @@ class Resume(Callback):
             "callbacks": states_of(learn.cbs), "history": recorder.history, "record": recorder.last.state_dict(),
         }, self.file)
 
-    def _go_on(self, state):
-        "What callbacks and loaders would have by now; they have all begun."
+    def _restore(self, state: dict) -> None:
+        "Give callbacks and loaders, which have all begun, what they would have by now."
         learn = self.learn
         for dl, epoch in zip(learn.dls, state["loaders"], strict=True):
             if epoch is not None:
@@ -102,17 +107,17 @@ class Resume(Callback):
         return f"{type(self).__name__}({self.fname!r})"
 
 
-def _hypers(group):
+def _hypers(group: dict) -> dict:
     return {k: v for k, v in group.items() if k != "params"}
 
 
-def _packed(rng):
-    "The random streams as what `checkpoint` stores."
+def _packed(rng: dict) -> dict[str, Any]:
+    "The random streams in a form that `checkpoint` stores."
     name, keys, *rest = rng["numpy"]
     return {**rng, "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest]}
 
 
-def _unpacked(rng):
+def _unpacked(rng: dict) -> dict[str, Any]:
     name, keys, *rest = rng["numpy"]
     version, words, gauss = rng["random"]
     return {**rng, "random": (version, tuple(words), gauss), "numpy": (name, keys.numpy().astype(np.uint32), *rest)}

@@ -1,26 +1,34 @@
 """`ParamScheduler`: hyper-parameters as functions of training progress. `TorchScheduler`: torch's own schedulers."""
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from torch.optim import lr_scheduler
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from ..core.messages import describe
 from ..optim.groups import layer_group_count
 from ..optim.hypers import hyper_setter
 from .base import Callback, Order
 
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
 
 class ParamScheduler(Callback):
     """Before each training batch set every hyper-parameter named in `scheds` to its schedule's value at that moment.
 
-    scheds: `{'lr': f, 'mom': g, ...}`; each is a function of progress, from 0 at the first batch to 1 at the end of training (the
-    last batch sees 1 - 1/number of batches), that returns a number or one number per layer group. What it changes is put back
-    after the fit. Source: L. Smith, "A disciplined approach to neural network hyper-parameters", 2018 (one-cycle).
+    What it changes is restored after the fit. Source: L. Smith, "A disciplined approach to neural network hyper-parameters", 2018
+    (one-cycle).
+
+    Args:
+        scheds: `{'lr': f, 'mom': g, ...}`; each is a function of progress, from 0 at the first batch to 1 at the end of training (the
+            last batch sees 1 - 1/number of batches), that returns a number or one number per layer group.
     """
 
     order = Order.SCHEDULE
     run_valid = False
 
-    def __init__(self, scheds):
+    def __init__(self, scheds: dict[str, Callable]):
         wrong = {k: v for k, v in scheds.items() if not callable(v)}
         if wrong:
             raise TypeError("a schedule is a function of progress (0 to 1), such as SchedCos(1e-2, 1e-5); received "
@@ -45,81 +53,75 @@ class ParamScheduler(Callback):
             self._hps[name].append(value[-1])
 
 
-_PER_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)       # made for a step after every batch
-
-
 class TorchScheduler(Callback):
     """Let a scheduler of `torch.optim.lr_scheduler` set the learning rates; an `LRScheduler` given as a callback becomes one of these.
 
-    scheduler: an `LRScheduler` of `learn.opt` (make the optimizer before: `learn.create_opt()`), or a function of the optimizer that
-    makes one, such as `partial(StepLR, step_size=2)`: it then starts from the learning rate of the fit. per_batch: step after every
-    batch (None: for OneCycleLR and CyclicLR), else after every epoch. ReduceLROnPlateau gets the validation loss. What it changes is
-    put back after the fit.
+    ReduceLROnPlateau gets the validation loss. What the scheduler changes is restored after the fit.
+
+    Args:
+        scheduler: an `LRScheduler` of `learn.opt` (create the optimizer first: `learn.create_opt()`), or a function of the optimizer
+            that makes one, such as `partial(StepLR, step_size=2)`: it then starts from the learning rate of the fit.
+        per_batch: step after every batch, rather than after every epoch; None: for OneCycleLR and CyclicLR.
     """
 
     order = Order.DECIDE
     run_valid = False
 
-    def __init__(self, scheduler, per_batch=None):
+    def __init__(self, scheduler: "LRScheduler | Callable[[Optimizer], LRScheduler]", per_batch: bool | None = None):
         if not callable(scheduler) and not is_torch_scheduler(scheduler):
             raise TypeError("TorchScheduler takes one of torch.optim.lr_scheduler, or a function of the optimizer that makes one; "
                             f"received {describe(scheduler)}")
-        self.make, self.per_batch, self.scheduler = scheduler, per_batch, None
+        self.make: Any = scheduler
+        self.per_batch = per_batch
+        self.scheduler: LRScheduler | None = None
 
     def before_fit(self) -> None:
-        if self.learn.dry_run:                # lr_find sets the rates itself
+        learn = self.learn
+        if learn.dry_run:                            # lr_find sets the rates itself
             self.run = False
             return
-        others = [cb for cb in self.learn.cbs if isinstance(cb, ParamScheduler) and "lr" in cb.scheds]
+        others = [cb for cb in learn.cbs if isinstance(cb, ParamScheduler) and "lr" in cb.scheds]
         if others:
             raise ValueError(f"{type(self).__name__} and {others[0]!r} both set the learning rate, and the last one would win: use `fit`, "
                              "which has no schedule of its own, with a torch scheduler")
-        if is_torch_scheduler(self.make):
+        given = is_torch_scheduler(self.make)
+        if given:
             self.scheduler = self.make
-            if self.scheduler.optimizer is not self.learn.opt:
+            if self.scheduler.optimizer is not learn.opt:
                 raise ValueError(f"this {type(self.scheduler).__name__} belongs to another optimizer than the learner's: write "
                                  "`learn.create_opt()`, then make it with `learn.opt`; or give a function of the optimizer")
-            for group, lr in zip(self.learn.opt.param_groups, self._lrs(), strict=True):
+            for group, lr in zip(learn.opt.param_groups, self.scheduler.get_last_lr(), strict=True):
                 group["lr"] = lr
         else:
-            for group in self.learn.opt.param_groups:
+            for group in learn.opt.param_groups:
                 group.pop("initial_lr", None)                # of an earlier scheduler: this one starts from the rate of this fit
-            self.scheduler = self.make(self.learn.opt)
+            self.scheduler = self.make(learn.opt)
             if not is_torch_scheduler(self.scheduler):
                 raise TypeError("the function given to TorchScheduler must return a torch scheduler; it returned "
                                 f"{describe(self.scheduler)}")
-        self._every_batch = isinstance(self.scheduler, _PER_BATCH) if self.per_batch is None else self.per_batch
-        if self.learn.start_epoch and not is_torch_scheduler(self.make):
-            self._advance(self.learn.start_epoch)
-
-    def _advance(self, epochs):
-        "Take the steps of the epochs that are left out."
-        if isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau):
-            return                               # it depends on their losses
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")      # that the optimizer has not stepped
-            for _ in range(epochs * (len(self.learn.dls.train) if self._every_batch else 1)):
-                self.scheduler.step()
+        self._every_batch = isinstance(self.scheduler, (OneCycleLR, CyclicLR)) if self.per_batch is None else self.per_batch
+        self._on_plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+        if not given and not self._on_plateau:               # take the steps of the epochs that are left out
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")              # that the optimizer has not stepped
+                for _ in range(learn.start_epoch * (len(learn.dls.train) if self._every_batch else 1)):
+                    self.scheduler.step()
 
     def state_dict(self) -> dict:
-        "The scheduler's state, as far as it consists of numbers, texts and lists of them."
+        "The scheduler's state, as far as it consists of numbers, strings and lists of them."
         return {} if self.scheduler is None else {k: v for k, v in self.scheduler.state_dict().items() if _is_plain(v)}
 
     def load_state_dict(self, state: dict) -> None:
-        "Go on from `state_dict`."
+        "Continue from `state_dict`."
         if self.scheduler is not None and state:
-            self.scheduler.__dict__.update(state)
-
-    def _lrs(self):
-        last = getattr(self.scheduler, "_last_lr", None)
-        return [g["lr"] for g in self.learn.opt.param_groups] if last is None else last
+            vars(self.scheduler).update(state)
 
     def after_batch(self) -> None:
         if self._every_batch and self.learn.train_iter < self.learn.n_epoch * len(self.learn.dls.train):
             self.scheduler.step()              # not after the last batch, when there is no next one: OneCycleLR refuses it
 
     def after_epoch(self) -> None:
-        if isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau):
+        if self._on_plateau:
             names, values = self.learn.recorder.metric_names[1:], self.learn.recorder.log[1:]
             loss = dict(zip(names, values, strict=False)).get("valid_loss")
             if loss is None:
@@ -130,12 +132,12 @@ class TorchScheduler(Callback):
             self.scheduler.step()
 
 
-def is_torch_scheduler(o):
+def is_torch_scheduler(o: Any) -> bool:
     "Whether `o` is a scheduler of `torch.optim.lr_scheduler`."
-    return isinstance(o, (lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau))
+    return isinstance(o, LRScheduler)
 
 
-def _is_plain(v):
+def _is_plain(v: Any) -> bool:
     if isinstance(v, (list, tuple)):
         return all(map(_is_plain, v))
     if isinstance(v, dict):

@@ -39,14 +39,15 @@ def new_run() -> TrainingRun:
 class RunCallback(Callback):
     """Base of the callbacks whose record spans a whole training run: all phases of `fine_tune`, or a fit that was interrupted and resumed.
 
-    It sits out dry runs such as `lr_find`. Because the state of such a callback is what has happened, `learn.load` of older weights does
-    not reset it. Subclasses override `begin_fit`.
+    It sits out dry runs such as `lr_find`. Subclasses override `begin_fit`.
 
     Attributes:
+        is_history: whether its state is a record of what happened, which `learn.load` of older weights leaves alone.
         training_run: the current run; None before the first fit.
         active: whether a fit that counts is under way.
     """
 
+    is_history: bool = True
     training_run: TrainingRun | None = None
     active: bool = False
     _last_learner: "weakref.ref[Learner] | None" = None

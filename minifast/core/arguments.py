@@ -13,7 +13,7 @@ def is_whole(value: Any, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def check_arguments(call: str, **arguments: tuple[Any, bool, str]) -> None:
+def check_arguments(call: str, **arguments: tuple[Any, object, str]) -> None:
     """Refuse wrong arguments of a call, all in one error.
 
     Args:

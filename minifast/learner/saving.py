@@ -34,7 +34,7 @@ def save(learn, file, with_opt=True):
         state["vocab"] = vocabularies.to_tensor(vocabs)
     if with_opt and learn.opt is not None:
         state["opt"] = learn.opt.state_dict()
-        state["callbacks"] = states_of([cb for cb in learn.cbs if not isinstance(cb, RunCallback)])
+        state["callbacks"] = states_of([cb for cb in learn.cbs if not (isinstance(cb, RunCallback) and cb.is_history)])
     return checkpoint.save(state, file)
 
 
@@ -64,7 +64,7 @@ def load(learn, file, device=None, with_opt=True, strict=True, check_vocab=True)
             add_note(e, f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)")
             raise
         if not learn.running:                    # a tracker that loads the best weights does not turn its fellows back
-            restore_states([cb for cb in learn.cbs if not isinstance(cb, RunCallback)], state.get("callbacks", {}))
+            restore_states([cb for cb in learn.cbs if not (isinstance(cb, RunCallback) and cb.is_history)], state.get("callbacks", {}))
     return learn
 
 

@@ -108,7 +108,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="nothing has been recorded yet"):
         ActivationStats().layer_stats(0)
     learn = make(ActivationStats(modules=[nn.Linear(2, 2)]))
-    with pytest.raises(ValueError, match="is no module of this learner's model"):
+    with pytest.raises(ValueError, match="is not a module of this learner's model"):
         learn.fit(1)
     stats = ActivationStats()
     make(stats).fit(1)

@@ -388,11 +388,11 @@ def test_swa_cancelled_before_it_began():
 
 # -- refusals -----------------------------------------------------------------------------------------------------------------------
 def test_refusals():
-    with pytest.raises(ValueError, match=r"EMA: decay=1: from 0 to below 1, such as 0.999; every=0: a whole number of steps"):
+    with pytest.raises(ValueError, match=r"EMA\(decay=1\): from 0 to below 1, such as 0.999; EMA\(every=0\): a whole number of steps"):
         EMA(1, every=0)
-    with pytest.raises(ValueError, match="start_epoch=-1: 0 or more"):
+    with pytest.raises(ValueError, match=r"start_epoch=-1\): 0 or more"):
         EMA(start_epoch=-1)
-    with pytest.raises(ValueError, match=r"SWA\(start=int 5\): the share of training"):
+    with pytest.raises(ValueError, match=r"SWA\(start=5\): the fraction of training"):
         SWA(start=5)
     with pytest.raises(ValueError, match=r"SWA\(anneal_epochs=-1\)"):
         SWA(anneal_epochs=-1)

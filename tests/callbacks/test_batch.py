@@ -52,7 +52,7 @@ def test_short_epoch(pct, n, short_valid):
 
 def test_short_epoch_refuses():
     for pct in (0, 1.5):
-        with pytest.raises(ValueError, match="the share of the batches to run, above 0 and up to 1"):
+        with pytest.raises(ValueError, match="the fraction of the batches to run, above 0 and up to 1"):
             ShortEpochCallback(pct)
 
 

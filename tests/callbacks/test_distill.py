@@ -19,7 +19,7 @@ Y = (X.sum(1) > 0).long()
 
 
 class Normalise(Transform):
-    "Stands for a normalisation of pictures."
+    "Stands for a normalisation of images."
 
     def __init__(self, mean, std):
         super().__init__()
@@ -174,9 +174,9 @@ def test_other_classes_and_outputs():
 def test_another_normalisation():
     norm, other = [0.5, 0.5, 0.5], [0.4, 0.5, 0.5]
     one = [1.0, 1.0, 1.0]
-    with pytest.raises(ValueError, match="went through one with mean .0.5, 0.5, 0.5. and std .*, those of the student go through no norm"):
+    with pytest.raises(ValueError, match="normalisation by mean .0.5, 0.5, 0.5. and std .*, and the student's have no norm"):
         learner().fit(1, cbs=KnowledgeDistillation(learner(batch_tfms=[Normalise(norm, one)])))
-    with pytest.raises(ValueError, match="went through no normalisation"):
+    with pytest.raises(ValueError, match="was trained on images with no normalisation"):
         learner(tfms=[Normalise(norm, one)]).fit(1, cbs=KnowledgeDistillation(learner()))
     with pytest.raises(ValueError, match="KnowledgeDistillation: the pictures"):
         learner(tfms=[Normalise(other, one)]).fit(1, cbs=KnowledgeDistillation(learner(tfms=[Normalise(norm, one)])))
@@ -196,7 +196,7 @@ def test_wrong_arguments():
         with pytest.raises(ValueError, match="a number above 0"):
             KnowledgeDistillation(nn.Linear(3, 2), temperature=t)
     for a in (-0.1, 1.1, None):
-        with pytest.raises(ValueError, match="the share of the teacher, from 0 to 1"):
+        with pytest.raises(ValueError, match="the weight of the teacher, from 0 to 1"):
             KnowledgeDistillation(nn.Linear(3, 2), alpha=a)
     learn = learner()
     with pytest.raises(ValueError, match="the very model that is trained"):

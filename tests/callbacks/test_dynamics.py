@@ -114,7 +114,7 @@ def test_tensorboard_gets_the_pictures(pictures, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from minifast.callbacks.tensorboard import TensorBoardCallback
+    from minifast.callbacks.live_log import TensorBoardCallback
     for log_preds in (True, False):
         cb = TensorBoardCallback(n_preds=4, log_preds=log_preds)
         picture_learner(pictures, tmp_path).fit(2, cbs=cb)
@@ -184,7 +184,7 @@ def test_large_predictions_are_kept_decoded(tmp_path):
     dynamics = PredictionDynamics(n=2)
     make(tmp_path, dls, Masks(), CrossEntropyLossFlat(axis=1)).fit(1, cbs=dynamics)
     assert dynamics.history[0].shape == (2, 50, 50) and not dynamics.history[0].is_floating_point()
-    with pytest.raises(ValueError, match="look at the pictures in"):
+    with pytest.raises(ValueError, match="look at the images in"):
         dynamics.plot()
 
 

@@ -7,9 +7,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.callbacks import gradients
-from minifast.callbacks.accumulate import GradientAccumulation
 from minifast.callbacks.base import Callback
-from minifast.callbacks.gradients import GradientClip, GradientClipValue
+from minifast.callbacks.gradients import GradientAccumulation, GradientClip, GradientClipValue
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 

@@ -242,7 +242,7 @@ def test_what_is_sent(tmp_path):
 
 def test_losses_that_wait_on_the_device_are_read_together():
     log = Kept()
-    log._pending = [(1, "batch/loss", torch.tensor(0.5), {"hyper/lr": 0.1}), (1, "batch/valid_loss", 0.25, {}),
+    log._pending = [(1, "batch/loss", torch.tensor(0.5), {"hyper/lr": 0.1}), (1, "batch/valid_loss", torch.tensor(0.25), {}),
                     (2, "batch/loss", torch.tensor(0.75, dtype=torch.bfloat16), {})]
     log.flush()
     assert log.sent == {"batch/loss": [(1, 0.5), (2, 0.75)], "batch/valid_loss": [(1, 0.25)], "hyper/lr": [(1, 0.1)]}
@@ -297,7 +297,7 @@ def test_the_validation_loss_of_a_whole_batch_is_right(tmp_path):
 
 
 def test_live_log_refusals(tmp_path):
-    with pytest.raises(ValueError, match=r"log_every=0 \(a whole number from 1 up\), valid_every=-1 \(a whole number from 0 up\)"):
+    with pytest.raises(ValueError, match=r"log_every=0\): a whole number from 1 up; LiveLogger\(valid_every=-1\): a whole number from 0"):
         LiveLogger(log_every=0, valid_every=-1)
     with pytest.raises(ValueError, match="valid_every=2.: this learner has no validation data"):
         make(tmp_path, dls=loaders(valid=False)).fit(1, cbs=LiveLogger(valid_every=2))
@@ -308,7 +308,7 @@ def test_tensorboard_files_can_be_read_back(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from minifast.callbacks.tensorboard import TensorBoardCallback
+    from minifast.callbacks.live_log import TensorBoardCallback
     learn, cb = make(tmp_path, mae, loaders(12), splitter=two_groups), TensorBoardCallback(trace_model=True, valid_every=2)
     learn.add_cb(cb)
     learn.fine_tune(1, freeze_epochs=1)
@@ -328,8 +328,8 @@ def test_tensorboard_files_can_be_read_back(tmp_path):
 
 
 def test_tensorboard_missing(monkeypatch):
-    from minifast.callbacks import tensorboard, wandb_logger
-    for module, cls in ((tensorboard, "TensorBoardCallback"), (wandb_logger, "WandbCallback")):
+    from minifast.callbacks import live_log
+    for module, cls in ((live_log, "TensorBoardCallback"), (live_log, "WandbCallback")):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
         with pytest.raises(ImportError, match=r'pip install "minifast\[trackers\]"'):
             getattr(module, cls)()
@@ -337,7 +337,7 @@ def test_tensorboard_missing(monkeypatch):
 
 def test_a_model_that_cannot_be_traced_is_trained_all_the_same(tmp_path):
     pytest.importorskip("tensorboard")
-    from minifast.callbacks.tensorboard import TensorBoardCallback
+    from minifast.callbacks.live_log import TensorBoardCallback
 
     class Stubborn(nn.Linear):
         def forward(self, x):
@@ -379,13 +379,13 @@ def fake_wandb(monkeypatch):
 
     fake.init, fake.finish = init, finish
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    from minifast.callbacks import wandb_logger
-    monkeypatch.setattr(wandb_logger, "find_spec", lambda name: True)
+    from minifast.callbacks import live_log
+    monkeypatch.setattr(live_log, "find_spec", lambda name: True)
     return fake
 
 
 def test_wandb_runs_begin_and_end_with_trainings(tmp_path, fake_wandb):
-    from minifast.callbacks.wandb_logger import WandbCallback
+    from minifast.callbacks.live_log import WandbCallback
     learn, cb = make(tmp_path, dls=loaders(12), splitter=two_groups), WandbCallback("mine", mode="offline", config={"note": "x"})
     learn.fine_tune(1, freeze_epochs=1, cbs=cb)
     run = fake_wandb.run
@@ -402,7 +402,7 @@ def test_wandb_runs_begin_and_end_with_trainings(tmp_path, fake_wandb):
 
 
 def test_wandb_uses_the_run_of_the_user(tmp_path, fake_wandb):
-    from minifast.callbacks.wandb_logger import WandbCallback
+    from minifast.callbacks.live_log import WandbCallback
     fake_wandb.run = mine = FakeRun()
     learn, cb = make(tmp_path), WandbCallback()
     learn.fit(1, cbs=cb)
@@ -416,7 +416,7 @@ def test_wandb_uses_the_run_of_the_user(tmp_path, fake_wandb):
 @pytest.mark.slow
 def test_wandb_offline(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
-    from minifast.callbacks.wandb_logger import WandbCallback
+    from minifast.callbacks.live_log import WandbCallback
     monkeypatch.setenv("WANDB_SILENT", "true")
     if wandb.run is not None:
         wandb.finish()

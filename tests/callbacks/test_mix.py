@@ -114,7 +114,7 @@ def test_blended_loss():
         blended_loss(a, b, torch.ones(3))
 
 
-# -- MixUp: class ids ---------------------------------------------------------------------------------------------------------------
+# -- MixUp: class indices ---------------------------------------------------------------------------------------------------------------
 WEIGHT = torch.tensor([1.0, 3.0, 0.5])
 
 
@@ -373,7 +373,7 @@ def test_refusals():
         CutMixUp(cutmix_alpha=-1)
     with pytest.raises(TypeError, match="MixHandler is the base of MixUp, CutMix and CutMixUp"):
         MixHandler()
-    with pytest.raises(TypeError, match=r"CutMix\(1.0\) cuts boxes out of pictures: it needs a floating input \(B,C,H,W\)"):
+    with pytest.raises(TypeError, match=r"CutMix\(1.0\) cuts boxes out of images: it needs a floating input \(B,C,H,W\)"):
         fit(CutMix(), nn.Linear(5, 3), F.cross_entropy, (x, y))
     with pytest.raises(TypeError, match=r"cannot mix the input int64\[4,5\] on cpu: it holds integers, and the model has no nn.Embedding"):
         fit(MixUp(), nn.Linear(5, 3), F.cross_entropy, (x.long(), y))
@@ -382,7 +382,7 @@ def test_refusals():
     with pytest.raises(TypeError, match=r"only gives one number per batch"):
         fit(MixUp(), nn.Linear(5, 3), lambda p, t: F.cross_entropy(p, t), (x, y))
     images, masks = torch.randn(4, 1, 6, 6), torch.zeros(4, 3, 3, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"a target is int64\[4,3,3\] on cpu and the pictures are 6x6"):
+    with pytest.raises(ValueError, match=r"a target is int64\[4,3,3\] on cpu and the images are 6x6"):
         fit(CutMix(), nn.Conv2d(1, 2, 1, stride=2), CrossEntropyLossFlat(axis=1), (images, masks))
 
 

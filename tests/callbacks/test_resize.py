@@ -176,14 +176,14 @@ def test_transforms_in_proportion():
 def test_refusals(folder):
     dls = ImageDataLoaders.from_folder(folder, valid_pct=0.2, seed=1, bs=8, item_tfms=Resize(32), num_workers=0)
     learn = learner(dls)
-    with pytest.raises(ValueError, match="the last size must be that of the loaders' pictures, which is 32x32"):
+    with pytest.raises(ValueError, match="the last size must be that of the loaders' images, which is 32x32"):
         learn.fit_one_cycle(2, sizes=[16, 24])
     with pytest.raises(ValueError, match="3 sizes need at least as many epochs, and this training has 2"):
         learn.fit_one_cycle(2, sizes=[16, 24, 32])
     for wrong in ({"sizes": []}, {"sizes": [16, "32"]}, {"sizes": 128}, {"start": 0}, {"start": 64.5}, {"finish": 2}):
-        with pytest.raises(ValueError, match="ProgressiveResize: "):
+        with pytest.raises(ValueError, match="^ProgressiveResize\("):
             ProgressiveResize(**wrong)
     tabular = Learner(DataLoaders(DataLoader(TensorDataset(torch.rand(4, 3), torch.arange(4) % 2), bs=2)), nn.Linear(3, 2),
                       CrossEntropyLossFlat(), default_cbs=False)
-    with pytest.raises(TypeError, match="needs batches of pictures"):
+    with pytest.raises(TypeError, match="needs batches of images"):
         tabular.fit(1, cbs=ProgressiveResize())

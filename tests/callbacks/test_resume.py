@@ -69,7 +69,7 @@ def test_a_file_of_another_fit_is_refused(tmp_path):
     learn = make(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         learn.fit(4, cbs=[Resume(), crash(1)])
-    with pytest.raises(ValueError, match="is of another fit .epochs=4 there, 5 here"):
+    with pytest.raises(ValueError, match="belongs to another fit .epochs=4 there, 5 here"):
         make(tmp_path).fit(5, cbs=Resume())
     with pytest.raises(ValueError, match="its weights have other names or shapes"):
         make(tmp_path, width=9).fit(4, cbs=Resume())

@@ -5,9 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callbacks.accumulate import GradientAccumulation
 from minifast.callbacks.base import Callback, CancelBatchException, CancelStepException
-from minifast.callbacks.gradients import GradientClip
+from minifast.callbacks.gradients import GradientAccumulation, GradientClip
 from minifast.callbacks.mix import MixUp
 from minifast.callbacks.precision import MixedPrecision
 from minifast.callbacks.sam import SAM, sam_perturbation

@@ -152,9 +152,9 @@ def test_monitors_that_cannot_work_are_refused(tmp_path):
         make(tmp_path, dls=loaders(valid=False)).fit(1, cbs=TrackerCallback())
     learn = make(tmp_path)
     learn.remove_cb(Recorder)
-    with pytest.raises(ValueError, match="reads valid_loss from the Recorder"):
+    with pytest.raises(ValueError, match="reads the epoch table from the Recorder"):
         learn.fit(1, cbs=TrackerCallback())
-    with pytest.raises(ValueError, match="least change that counts"):
+    with pytest.raises(ValueError, match="smallest change that counts"):
         TrackerCallback(min_delta=-0.1)
     tracker = TrackerCallback("train_loss")
     learn = make(tmp_path, dls=loaders(valid=False))
@@ -518,7 +518,7 @@ def test_reduce_lr_notices_that_somebody_else_sets_the_rate(tmp_path):
     def meddle(cb):
         cb.learn.opt.param_groups[0]["lr"] = 0.5
 
-    with pytest.warns(UserWarning, match="one of the two is without effect"):
+    with pytest.warns(UserWarning, match="one of the two has no effect"):
         make(tmp_path, scripted([3, 2, 1])).fit(3, cbs=[ReduceLROnPlateau("score"), Callback(before_batch=meddle)])
 
 

@@ -11,26 +11,23 @@ from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import TensorDataset
 
 import minifast.callbacks
-from minifast.callbacks.accumulate import GradientAccumulation
 from minifast.callbacks.averaging import EMA, SWA
 from minifast.callbacks.base import Callback
 from minifast.callbacks.batch import BnFreeze, MCDropoutCallback, ShortEpochCallback
 from minifast.callbacks.distill import KnowledgeDistillation
 from minifast.callbacks.dynamics import PredictionDynamics
-from minifast.callbacks.gradients import GradientClip, GradientClipValue
+from minifast.callbacks.gradients import GradientAccumulation, GradientClip, GradientClipValue
+from minifast.callbacks.live_log import TensorBoardCallback, WandbCallback
 from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger
 from minifast.callbacks.lr_finder import LRFinder
 from minifast.callbacks.mix import CutMix, CutMixUp, MixHandler, MixUp
 from minifast.callbacks.precision import MixedPrecision
-from minifast.callbacks.regularise import ActivationReg
+from minifast.callbacks.regularise import ActivationReg, ModelResetter
 from minifast.callbacks.resize import ProgressiveResize
 from minifast.callbacks.resume import Resume
-from minifast.callbacks.rnn import ModelResetter
 from minifast.callbacks.sam import SAM
 from minifast.callbacks.scheduler import ParamScheduler, TorchScheduler
-from minifast.callbacks.tensorboard import TensorBoardCallback
 from minifast.callbacks.trackers import EarlyStoppingCallback, SaveModelCallback
-from minifast.callbacks.wandb_logger import WandbCallback
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.nn.losses import CrossEntropyLossFlat

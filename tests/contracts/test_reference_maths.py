@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 from torchvision import tv_tensors
 
-from minifast.callbacks.accumulate import GradientAccumulation
 from minifast.callbacks.base import Callback
+from minifast.callbacks.gradients import GradientAccumulation
 from minifast.callbacks.lr_finder import minimum, slide, steep, valley
 from minifast.callbacks.mix import CutMix, MixUp
 from minifast.callbacks.recorder import FitRecord

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callbacks.accumulate import GradientAccumulation
 from minifast.callbacks.base import Callback, CancelFitException, Order
+from minifast.callbacks.gradients import GradientAccumulation
 from minifast.callbacks.mix import MixUp
 from minifast.callbacks.precision import MixedPrecision
 from minifast.callbacks.resume import Resume

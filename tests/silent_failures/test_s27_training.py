@@ -9,9 +9,9 @@ from small_learners import body_head, make, net, one_group, same, weights_of
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callbacks.accumulate import GradientAccumulation
 from minifast.callbacks.base import Callback
 from minifast.callbacks.batch import BnFreeze
+from minifast.callbacks.gradients import GradientAccumulation
 from minifast.callbacks.mix import CutMix, MixUp
 from minifast.callbacks.precision import MixedPrecision
 from minifast.callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau

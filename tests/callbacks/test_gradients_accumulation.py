@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callbacks.accumulate import GradientAccumulation, mean_of_means
 from minifast.callbacks.base import Callback, CancelTrainException
+from minifast.callbacks.gradients import GradientAccumulation, mean_of_means
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.nn.loss_traits import batch_weight
