@@ -178,7 +178,7 @@ def test_another_normalisation():
         learner().fit(1, cbs=KnowledgeDistillation(learner(batch_tfms=[Normalise(norm, one)])))
     with pytest.raises(ValueError, match="was trained on images with no normalisation"):
         learner(tfms=[Normalise(norm, one)]).fit(1, cbs=KnowledgeDistillation(learner()))
-    with pytest.raises(ValueError, match="KnowledgeDistillation: the pictures"):
+    with pytest.raises(ValueError, match="KnowledgeDistillation: the teacher was trained on images"):
         learner(tfms=[Normalise(other, one)]).fit(1, cbs=KnowledgeDistillation(learner(tfms=[Normalise(norm, one)])))
     teacher = learner(batch_tfms=[Normalise(norm, one)])
     student = learner(tfms=[Normalise(norm, one)])
