@@ -43,7 +43,8 @@ class GradientAccumulation(Callback):
         self._begin()
 
     def _begin(self) -> None:
-        self._items, self._weight, self._loss = 0, None, None
+        self._items, self._weight = 0, None
+        self._loss: torch.Tensor | None = None
 
     def before_fit(self) -> None:
         self._begin()

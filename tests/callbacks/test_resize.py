@@ -181,7 +181,7 @@ def test_refusals(folder):
     with pytest.raises(ValueError, match="3 sizes need at least as many epochs, and this training has 2"):
         learn.fit_one_cycle(2, sizes=[16, 24, 32])
     for wrong in ({"sizes": []}, {"sizes": [16, "32"]}, {"sizes": 128}, {"start": 0}, {"start": 64.5}, {"finish": 2}):
-        with pytest.raises(ValueError, match="^ProgressiveResize\("):
+        with pytest.raises(ValueError, match=r"^ProgressiveResize\("):
             ProgressiveResize(**wrong)
     tabular = Learner(DataLoaders(DataLoader(TensorDataset(torch.rand(4, 3), torch.arange(4) % 2), bs=2)), nn.Linear(3, 2),
                       CrossEntropyLossFlat(), default_cbs=False)
