@@ -1,9 +1,14 @@
 """Pipelines: transforms applied one after the other, set up and undone in order."""
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
 from ..core.messages import add_note, describe
 from .transforms import Transform
 
 
-def as_transform(f):
+def as_transform(f: Any) -> Transform:
     """`f` as a `Transform`: itself, an instance of a `Transform` class, a torchvision v2 transform or a function wrapped.
 
     None and non-callables are refused.
@@ -23,10 +28,19 @@ def as_transform(f):
 class Pipeline:
     """Transforms applied one after the other, lowest `order` first (ties in the order given).
 
-    funcs: a transform, function, or list of them (None: nothing). split_idx: which items this pipeline serves, see `Transform`.
+    Args:
+        funcs: a transform, a function of one value, a class of transforms, or a list of them; None: nothing.
+        split_idx: which items this pipeline is for: 0 = training, 1 = validation, None = both, so that every transform applies.
+
+    Raises:
+        TypeError: one of `funcs` cannot be called.
+        ValueError: two of them do what may be done once, such as normalising.
     """
 
-    def __init__(self, funcs=None, split_idx=None):
+    fs: list[Transform]
+    split_idx: int | None
+
+    def __init__(self, funcs: Any = None, split_idx: int | None = None):
         if isinstance(funcs, Pipeline):
             funcs = funcs.fs
         funcs = [] if funcs is None else list(funcs) if isinstance(funcs, (list, tuple)) or hasattr(funcs, "attrgot") else [funcs]
@@ -34,29 +48,40 @@ class Pipeline:
         _refuse_twice(self.fs)
         self.split_idx = split_idx
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.fs)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Transform]:
         return iter(self.fs)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Transform:
         return self.fs[i]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Pipeline: " + (" -> ".join(map(repr, self.fs)) or "nothing")
 
-    def new(self, split_idx):
-        "The same transforms for other items."
+    def new(self, split_idx: int | None) -> "Pipeline":
+        """The same transforms for other items.
+
+        Args:
+            split_idx: 0 = training items, 1 = validation items, None = both.
+        """
         return Pipeline(self.fs, split_idx)
 
-    def add(self, funcs):
-        "A new pipeline with `funcs` added, each in its place."
+    def add(self, funcs: Any) -> "Pipeline":
+        """A new pipeline with more transforms, each in its place.
+
+        Args:
+            funcs: what `Pipeline` takes.
+        """
         return Pipeline(self.fs + Pipeline(funcs).fs, self.split_idx)
 
-    def fused(self):
-        """A pipeline that does the same with fewer passes: a transform with a method `fuse(following)` may return another one for itself
-        and the first few of those that follow, and how many of them; or None."""
+    def fused(self) -> "Pipeline":
+        """A pipeline that does the same in fewer passes.
+
+        A transform may have a method `fuse(following)` that returns None, or a transform for itself and the first few of those that
+        follow together with how many of them.
+        """
         fs, left = [], list(self.fs)
         while left:
             f = left.pop(0)
@@ -67,7 +92,7 @@ class Pipeline:
         new.fs = fs
         return new
 
-    def __call__(self, x, rng=None):
+    def __call__(self, x: Any, rng: np.random.Generator | None = None) -> Any:
         for f in self.fs:
             try:
                 x = f(x, self.split_idx, rng)
@@ -76,61 +101,79 @@ class Pipeline:
                 raise
         return x
 
-    def decode(self, x, until=None):
-        "Undo every transform, last first; with `until`, stop as soon as `until(x)` is true of what there is to show."
+    def decode(self, x: Any, until: Callable[[Any], bool] | None = None) -> Any:
+        """Undo every transform, last first.
+
+        Args:
+            x: a value or a sample.
+            until: stop as soon as this is true of the value, because it can be shown.
+        """
         for f in reversed(self.fs):
             if until is not None and until(x):
                 break
             x = f.decode(x)
         return x
 
-    def setup(self, items):
-        "Set up one transform after the other, each on `items` as the earlier ones leave them."
+    def setup(self, items: Sequence) -> None:
+        """Set up one transform after the other, each on the items as the earlier ones leave them.
+
+        Args:
+            items: the training items.
+        """
         for i, f in enumerate(self.fs):
             if f.has_setup:
                 f.setup(Mapped(items, Pipeline(self.fs[:i], self.split_idx)) if i else items)
 
-    def trace(self, x, rng=None):
-        "Run on `x` and return a list of (transform, value after it, whether it applied to anything)."
+    def trace(self, x: Any, rng: np.random.Generator | None = None) -> list[tuple[Transform, Any, bool]]:
+        """Run the transforms and record each step.
+
+        Args:
+            x: a value or a sample.
+            rng: generator of the random transforms.
+
+        Returns:
+            (transform, value after it, whether it applied to anything) of each step.
+        """
         steps = []
         for f in self.fs:
-            skipped = f.split_idx is not None and self.split_idx is not None and f.split_idx != self.split_idx
-            applied = not skipped and f.applies_to(x)
+            applied = not f.skips(self.split_idx) and f.applies_to(x)
             x = Pipeline(f, self.split_idx)(x, rng)
             steps.append((f, x, applied))
         return steps
 
-    def idle(self, x, rng=None):
-        "The transforms meant for these items that apply to nothing in the sample `x`."
-        return [f for f, _, applied in self.trace(x, rng)
-                if not applied and (f.split_idx is None or self.split_idx is None or f.split_idx == self.split_idx)]
+    def idle(self, x: Any, rng: np.random.Generator | None = None) -> list[Transform]:
+        """The transforms meant for these items that apply to nothing.
+
+        Args:
+            x: a sample.
+            rng: generator of the random transforms.
+        """
+        return [f for f, _, applied in self.trace(x, rng) if not applied and not f.skips(self.split_idx)]
 
 
-def _refuse_twice(fs):
-    "Refuse transforms of which a pipeline may have one only, such as two that normalise, if they work on values of the same kind."
-    done = []
+def _refuse_twice(fs: list[Transform]) -> None:
+    "Refuse two transforms that do what a pipeline may do only once, such as normalising, to values of the same kind."
+    done: list[Transform] = []
     for f in fs:
-        if (verb := getattr(f, "only_one", None)) is None:
-            continue
-        for other in done:
-            same = None in (f.types, other.types) or set(f.types) & set(other.types)
-            if other.only_one == verb and same:
-                raise ValueError(f"two transforms of this pipeline {verb}, so that the second would do it once more: {other!r} and {f!r}. "
-                                 "Keep one of them")
+        for other in done if f.only_one is not None else ():
+            same = f.types is None or other.types is None or set(f.types) & set(other.types)
+            if other.only_one == f.only_one and same:
+                raise ValueError(f"two transforms of this pipeline {f.only_one}, so that the second would do it once more: {other!r} and "
+                                 f"{f!r}. Keep one of them")
         done.append(f)
 
 
 class Mapped:
     "`items` seen through `f`, lazily: what `setups` of a later transform looks at."
 
-    def __init__(self, items, f):
+    def __init__(self, items: Any, f: Callable):
         self.items, self.f = items, f
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.items)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         return (self.f(o) for o in self.items)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Any:
         return self.f(self.items[i])
