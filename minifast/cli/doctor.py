@@ -11,7 +11,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pillow", "matplotlib", "
             "timm", "transformers", "simplejpeg", "ipython", "ipykernel")
 
 
-def report():
+def report() -> str:
     "The report as text: one `name: value` a line."
     lines = [f"minifast: {__version__} ({Path(__file__).parents[1]})", f"python: {sys.version.split()[0]} ({sys.executable})",
              f"platform: {platform.platform()}"]
@@ -25,7 +25,7 @@ def report():
     return "\n".join(lines + _devices() + _caches())
 
 
-def _devices():
+def _devices() -> list[str]:
     import torch
 
     from ..core.device import cpu_count, default_device
@@ -44,7 +44,7 @@ def _devices():
             f"mps: {'available' if torch.backends.mps.is_available() else 'not available'}", f"default device: {chosen}"]
 
 
-def _caches():
+def _caches() -> list[str]:
     import torch
 
     from ..data.sources.urls import minifast_home
@@ -54,7 +54,7 @@ def _caches():
     return [f"{name}: {folder} ({_state(folder)})" for name, folder in folders.items()]
 
 
-def _state(folder):
+def _state(folder: Path) -> str:
     if not folder.exists():
         return "not there yet"
     try:

@@ -1,24 +1,26 @@
 """The command line: `minifast demo` and `minifast doctor` (also `python -m minifast ...`)."""
 import argparse
 import sys
+from collections.abc import Sequence
 
 
-def _count(text):
-    "The type of arguments that count something."
+def _count(text: str) -> int:
+    "The argument type of counts."
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more; received {text!r}")
     return int(text)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     "Run the command line with `argv` (default: the process's arguments); returns the exit status."
     parser = argparse.ArgumentParser(prog="minifast", description="A layered deep-learning framework on PyTorch.")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="train on real handwritten digits (or your own images) and leave pictures and model behind")
+    demo = commands.add_parser("demo", help="train on real handwritten digits (or your own images) and leave plots and model behind")
     demo.add_argument("--data", metavar="DIR", help="a folder with one folder of images per class (default: handwritten digits)")
-    demo.add_argument("--out", metavar="DIR", default="minifast-demo", help="where to write pictures and model (default: %(default)s)")
-    demo.add_argument("--epochs", type=_count, metavar="N", help="epochs to train (default: 5 on the digits, 3 on own images)")
+    demo.add_argument("--out", metavar="DIR", default="minifast-demo", help="where to write plots and model (default: %(default)s)")
+    demo.add_argument("--epochs", type=_count, metavar="N", help="epochs to train (default: 10 on the digits, 3 on own images)")
     demo.add_argument("--size", type=_count, metavar="N", help="resize to NxN pixels (default: 32 for the digits, 128 for own images)")
+    demo.add_argument("--seed", type=int, metavar="N", default=42, help="seed of everything random (default: %(default)s)")
     demo.add_argument("--weights", metavar="FILE", help="ImageNet weights of resnet18 to fine-tune (.pth or .safetensors)")
     commands.add_parser("doctor", help="print versions, devices and caches for a bug report")
     args = parser.parse_args(argv)
@@ -27,10 +29,10 @@ def main(argv=None):
         print(report())
         return 0
     import matplotlib
-    matplotlib.use("Agg")              # the pictures go to files
+    matplotlib.use("Agg")              # the plots go to files
     from .demo import run
     try:
-        run(args.data, args.out, args.epochs, args.size, weights=args.weights)
+        run(args.data, args.out, args.epochs, args.size, args.seed, args.weights)
     except (OSError, ValueError) as e:
         print(f"minifast demo: {e}", file=sys.stderr)
         return 1

@@ -163,7 +163,7 @@ def _refuse_twice(fs: list[Transform]) -> None:
         done.append(f)
 
 
-class Mapped:
+class Mapped(Sequence):
     "`items` seen through `f`, lazily: what `setups` of a later transform looks at."
 
     def __init__(self, items: Any, f: Callable):
@@ -175,5 +175,5 @@ class Mapped:
     def __iter__(self) -> Iterator:
         return (self.f(o) for o in self.items)
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: Any) -> Any:
         return self.f(self.items[i])

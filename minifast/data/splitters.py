@@ -4,57 +4,74 @@ Every splitter is an object that can be called and sent to another process. The 
 from a private generator: the same items give the same split every time, so that nothing moves from one side to the other when the
 data are built again, and no global random stream is touched.
 """
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from pathlib import Path
+from typing import Any
 from warnings import warn
 
+import numpy as np
 import torch
 
 from ..core.items import L, range_of
 from ..core.messages import describe, did_you_mean, plural
 from ..core.seeds import draw_seed
+from ..core.types import PathLike
 from .labels import is_missing
 
 #: Seed of the random splitters unless another is given; `seed=None` asks for a different split each time.
 SPLIT_SEED = 42
 
 
-def check_splits(splits, n, where="splits"):
-    """`splits` as a list of `L`s of indices into `n` items, or `ValueError` where it is no use.
+def check_positions(splits: Any, n: int, where: str = "splits", item: str = "item") -> list[np.ndarray]:
+    """`splits` as arrays (int64) of positions among `n` items, or an error where they are unusable; no Python loop over the items.
 
-    Refused: no training or validation items, an index that does not exist or occurs twice in a split, an item in two splits.
+    Refused: an empty split, a position that does not exist or occurs twice in a split, an item in two splits. `where` names the call
+    in messages, `item` what is split.
     """
-    if not isinstance(splits, (list, tuple)) or not splits:
+    if not isinstance(splits, (list, tuple)) or not splits or not all(hasattr(s, "__len__") for s in splits):
         raise TypeError(f"{where} must give one list of indices per split, such as (train, valid); received {describe(splits)}")
-    checked = [L(s.tolist() if hasattr(s, "tolist") else s, use_list=True) for s in splits]
-    names = ["training", "validation", *(f"split {i}" for i in range(2, len(checked)))]
-    seen = {}
-    for name, indices in zip(names, checked, strict=False):
-        if not indices:
-            raise ValueError(f"{where} leaves the {name} set empty ({plural(n, 'item')}; sizes {[len(s) for s in checked]}). "
+    names = ["training", "validation", *(f"split {i}" for i in range(2, len(splits)))]
+    checked: list[np.ndarray] = []
+    owner = np.zeros(n, dtype=np.int8)                  # of each item: the number of its split, counted from 1
+    for k, (name, indices) in enumerate(zip(names, splits, strict=False), 1):
+        found = np.asarray(indices)
+        if not len(found):
+            raise ValueError(f"{where} leaves the {name} set empty ({plural(n, item)}; sizes {[len(s) for s in splits]}). "
                              "To train on everything, without validation, give one list only: `splitter=lambda items: [range(len(items))]`")
-        odd = next((i for i in indices if isinstance(i, bool) or not hasattr(i, "__index__")), None)
-        if odd is not None:
-            raise TypeError(f"{where} must hold indices, whole numbers; the {name} set holds {describe(odd)}"
-                            + (". For a mask use MaskSplitter(mask)" if isinstance(odd, bool) else ""))
-        outside = [i for i in indices if not 0 <= i < n]
+        if found.ndim != 1 or found.dtype.kind not in "iu":
+            raise TypeError(f"{where} must hold indices, whole numbers; the {name} set holds {describe(found.flat[0].item())}"
+                            + (". For a mask use MaskSplitter(mask)" if found.dtype == bool else ""))
+        found = found.astype(np.int64)
+        outside = found[(found < 0) | (found >= n)].tolist()
         if outside:
-            raise ValueError(f"{where}: the {name} set has {plural(len(outside), 'index' if len(outside) == 1 else 'indice')} outside "
-                             f"0..{n - 1} (there are {plural(n, 'item')}): {outside[:5]}")
-        if len(set(indices)) < len(indices):
-            raise ValueError(f"{where}: {plural(len(indices) - len(set(indices)), 'item')} of the {name} set are listed more than once")
-        both = [i for i in indices if i in seen]
+            raise ValueError(f"{where}: the {name} set has {plural(len(outside), 'position')} outside 0..{n - 1}: {outside[:5]}. They are "
+                             "positions, counted from 0, not labels of an index")
+        both = found[owner[found] > 0].tolist()
         if both:
-            raise ValueError(f"{where}: {plural(len(both), 'item')} would be in the {seen[both[0]]} and in the {name} set (first: "
-                             f"{both[:5]}), so that the validation figures would say nothing")
-        seen.update(dict.fromkeys(indices, name))
+            raise ValueError(f"{where}: {plural(len(both), item)} would be in the {names[owner[both[0]] - 1]} and in the {name} set "
+                             f"(first: {both[:5]}), which makes the validation metrics meaningless")
+        owner[found] = k
+        repeated = len(found) - int((owner == k).sum())
+        if repeated:
+            raise ValueError(f"{where}: {plural(repeated, item)} of the {name} set are listed more than once")
+        checked.append(found)
     return checked
 
 
-def _generator(seed):
-    return torch.Generator().manual_seed(draw_seed() if seed is None else seed)
+def check_splits(splits: Any, n: int, where: str = "splits") -> list[L]:
+    "`splits` as lists of indices into `n` items; what is unusable is refused, see `check_positions`."
+    return [L(s.tolist(), use_list=True) for s in check_positions(splits, n, where)]
 
 
-def _fraction(name, value, where):
+def _permutation(items: Sized, splitter: Any) -> L:
+    "The positions of the items in the random order of `splitter.seed`."
+    at_least_two(items, repr(splitter))
+    generator = torch.Generator().manual_seed(draw_seed() if splitter.seed is None else splitter.seed)
+    return L(torch.randperm(len(items), generator=generator).tolist(), use_list=True)
+
+
+def check_fraction(name: str, value: float, where: str) -> float:
+    "`value`, refused unless it lies between 0 and 1."
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         raise ValueError(f"{where}({name}={value!r}): {name} is a fraction between 0 and 1 (0.2 is 20% for validation)"
                          + (". To train on everything, without validation, write `splitter=lambda items: "
@@ -62,43 +79,60 @@ def _fraction(name, value, where):
     return value
 
 
-def _at_least_two(items, where):
+def at_least_two(items: Sized, where: str) -> None:
+    "Refuse items that cannot be split."
     if len(items) < 2:
         raise ValueError(f"{where} cannot split {plural(len(items), 'item')} into a training and a validation set")
 
 
-class _Splitter:
+class Splitter:
     "What splitters share: a readable name, from the arguments they keep."
 
-    def __repr__(self):
-        def short(value):
+    def __call__(self, items: Any) -> tuple[L, ...]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        def short(value: Any) -> str:
             text = repr(value)
             return text if len(text) <= 60 else text[:57] + "..."
 
         return f"{type(self).__name__}({', '.join(f'{k}={short(v)}' for k, v in vars(self).items())})"
 
 
-class RandomSplitter(_Splitter):
-    "A random `valid_pct` of the items (the first `int(valid_pct * n)` of a permutation, at least one) is for validation."
+class RandomSplitter(Splitter):
+    """A random part of the items is for validation: the first `int(valid_pct * n)` of a permutation, at least one.
 
-    def __init__(self, valid_pct=0.2, seed=SPLIT_SEED):
-        self.valid_pct, self.seed = _fraction("valid_pct", valid_pct, "RandomSplitter"), seed
+    Args:
+        valid_pct: fraction for validation, between 0 and 1.
+        seed: of the permutation; None: another split each time.
+    """
 
-    def __call__(self, items):
-        _at_least_two(items, repr(self))
-        order = L(torch.randperm(len(items), generator=_generator(self.seed)).tolist(), use_list=True)
+    def __init__(self, valid_pct: float = 0.2, seed: int | None = SPLIT_SEED):
+        self.valid_pct, self.seed = check_fraction("valid_pct", valid_pct, "RandomSplitter"), seed
+
+    def __call__(self, items: Sized) -> tuple[L, ...]:
+        order = _permutation(items, self)
         cut = max(1, int(self.valid_pct * len(items)))
         return order[cut:], order[:cut]
 
 
-class TrainTestSplitter(_Splitter):
-    "scikit-learn's `train_test_split`: sizes as fractions or counts; `stratify` (one label per item) keeps the shares of the labels."
+class TrainTestSplitter(Splitter):
+    """scikit-learn's `train_test_split`.
 
-    def __init__(self, test_size=0.2, random_state=SPLIT_SEED, stratify=None, train_size=None, shuffle=True):
+    Args:
+        test_size: fraction or number of the validation items.
+        random_state: seed; None: another split each time.
+        stratify: one label per item; both sides get the same shares of the labels.
+        train_size: fraction or number of the training items; None: the rest.
+        shuffle: False: the last items are for validation.
+    """
+
+    def __init__(self, test_size: float | int = 0.2, random_state: int | None = SPLIT_SEED, stratify: Sequence | None = None,
+                 train_size: float | int | None = None, shuffle: bool = True):
         self.test_size, self.random_state, self.stratify = test_size, random_state, stratify
         self.train_size, self.shuffle = train_size, shuffle
 
-    def __call__(self, items):
+    def __call__(self, items: Any) -> tuple[L, ...]:
         from sklearn.model_selection import train_test_split
         if self.stratify is not None and len(self.stratify) != len(items):
             raise ValueError(f"TrainTestSplitter(stratify=...) needs one label per item: received {len(self.stratify)} for {len(items)} "
@@ -108,40 +142,53 @@ class TrainTestSplitter(_Splitter):
         return L(train), L(valid)
 
 
-class IndexSplitter(_Splitter):
-    "The items at the indices `valid_idx` are for validation."
+class IndexSplitter(Splitter):
+    """The items at given positions are for validation.
 
-    def __init__(self, valid_idx):
+    Args:
+        valid_idx: the positions, counted from 0.
+    """
+
+    def __init__(self, valid_idx: Iterable[int]):
         self.valid_idx = valid_idx
 
-    def __call__(self, items):
+    def __call__(self, items: Sized) -> tuple[L, ...]:
         if isinstance(self.valid_idx, (str, bytes)) or not hasattr(self.valid_idx, "__iter__"):
             raise TypeError(f"IndexSplitter(valid_idx) takes a list of indices; received {describe(self.valid_idx)}")
-        valid = list(self.valid_idx.tolist() if hasattr(self.valid_idx, "tolist") else self.valid_idx)
+        valid = list(self.valid_idx)
         chosen = set(valid)
-        train, valid = check_splits(([i for i in range_of(items) if i not in chosen], valid), len(items), "IndexSplitter(valid_idx)")
-        return train, valid
+        return tuple(check_splits(([i for i in range_of(items) if i not in chosen], valid), len(items), "IndexSplitter(valid_idx)"))
 
 
-class EndSplitter(_Splitter):
-    "The last `valid_pct` of the items, in their order, is for validation (`valid_last=False`: the first); for data ordered in time."
+class EndSplitter(Splitter):
+    """The last items, in their order, are for validation: for data ordered in time.
 
-    def __init__(self, valid_pct=0.2, valid_last=True):
-        self.valid_pct, self.valid_last = _fraction("valid_pct", valid_pct, "EndSplitter"), valid_last
+    Args:
+        valid_pct: fraction for validation, between 0 and 1.
+        valid_last: False: the first items are for validation.
+    """
 
-    def __call__(self, items):
-        _at_least_two(items, repr(self))
+    def __init__(self, valid_pct: float = 0.2, valid_last: bool = True):
+        self.valid_pct, self.valid_last = check_fraction("valid_pct", valid_pct, "EndSplitter"), valid_last
+
+    def __call__(self, items: Any) -> tuple[L, ...]:
+        at_least_two(items, repr(self))
         idxs, cut = L.range(items), max(1, int(self.valid_pct * len(items)))
         return (idxs[:-cut], idxs[-cut:]) if self.valid_last else (idxs[cut:], idxs[:cut])
 
 
-class GrandparentSplitter(_Splitter):
-    "By the name of the folder two levels up: `.../train/cat/1.jpg` and `.../valid/cat/2.jpg`. Each name may be a list of names."
+class GrandparentSplitter(Splitter):
+    """Split by the name of the folder two levels up: `.../train/cat/1.jpg` and `.../valid/cat/2.jpg`.
 
-    def __init__(self, train_name="train", valid_name="valid"):
+    Args:
+        train_name: name, or list of names, of the folders for training.
+        valid_name: name, or list of names, of the folders for validation.
+    """
+
+    def __init__(self, train_name: str | Sequence[str] = "train", valid_name: str | Sequence[str] = "valid"):
         self.train_name, self.valid_name = train_name, valid_name
 
-    def __call__(self, items):
+    def __call__(self, items: Any) -> tuple[L, ...]:
         folders = [Path(o).parent.parent.name for o in items]
         found = sorted(set(folders))
         sides = []
@@ -156,40 +203,52 @@ class GrandparentSplitter(_Splitter):
         return tuple(check_splits(sides, len(items), repr(self)))
 
 
-class FuncSplitter(_Splitter):
-    "The items for which `func` is true are for validation."
+class FuncSplitter(Splitter):
+    """The items for which a function is true are for validation.
 
-    def __init__(self, func):
+    Args:
+        func: function of one item; of a DataFrame: of one row.
+    """
+
+    def __init__(self, func: Callable[[Any], Any]):
         self.func = func
 
-    def __call__(self, items):
-        return MaskSplitter([bool(self.func(o)) for o in _rows(items)])(items, repr(self))
+    def __call__(self, items: Any) -> tuple[L, ...]:
+        return MaskSplitter([bool(self.func(o)) for o in rows_of(items)])(items, repr(self))
 
 
-class MaskSplitter(_Splitter):
-    "The items where `mask` (one truth value per item) is true are for validation."
+class MaskSplitter(Splitter):
+    """The items where a mask is true are for validation.
 
-    def __init__(self, mask):
+    Args:
+        mask: one truth value (or 0 or 1) per item.
+    """
+
+    def __init__(self, mask: Sequence):
         self.mask = mask
 
-    def __call__(self, items, where="MaskSplitter"):
+    def __call__(self, items: Sized, where: str = "MaskSplitter") -> tuple[L, ...]:
         mask = self.mask.tolist() if hasattr(self.mask, "tolist") else list(self.mask)
         if len(mask) != len(items):
             raise ValueError(f"{where} needs one value per item: received {len(mask)} for {len(items)} items")
-        odd = next((o for o in mask if is_missing(o) or o not in (0, 1)), None)
-        if odd is not None or any(o is None for o in mask):
-            raise ValueError(f"{where} takes true or false for each item; received {describe(odd)}")
+        odd = [o for o in mask if is_missing(o) or o not in (0, 1)]
+        if odd:
+            raise ValueError(f"{where} takes true or false for each item; received {describe(odd[0])}")
         sides = [i for i, o in enumerate(mask) if not o], [i for i, o in enumerate(mask) if o]
         return tuple(check_splits(sides, len(items), where))
 
 
-class FileSplitter(_Splitter):
-    "The items whose file names are listed in the text file `fname`, one to a line, are for validation."
+class FileSplitter(Splitter):
+    """The items whose file names are listed in a text file, one a line, are for validation.
 
-    def __init__(self, fname):
+    Args:
+        fname: the text file.
+    """
+
+    def __init__(self, fname: PathLike):
         self.fname = fname
 
-    def __call__(self, items):
+    def __call__(self, items: Any) -> tuple[L, ...]:
         listed = {line.strip() for line in Path(self.fname).read_text(encoding="utf-8").splitlines() if line.strip()}
         names = [Path(o).name for o in items]
         unknown = sorted(listed - set(names))
@@ -203,16 +262,18 @@ class FileSplitter(_Splitter):
         return MaskSplitter([o in listed for o in names])(items, repr(self))
 
 
-class ColSplitter(_Splitter):
-    """By column `col` (a name or a position) of a DataFrame: true, or 1, is for validation.
+class ColSplitter(Splitter):
+    """Split a DataFrame by a column: rows where it is true, or 1, are for validation.
 
-    on: the value, or list of values, that marks validation rows, for columns that hold something else than true and false.
+    Args:
+        col: name or position of the column.
+        on: value, or list of values, that marks validation rows, for columns that do not hold true and false.
     """
 
-    def __init__(self, col="is_valid", on=None):
+    def __init__(self, col: str | int = "is_valid", on: Any = None):
         self.col, self.on = col, on
 
-    def __call__(self, items):
+    def __call__(self, items: Any) -> tuple[L, ...]:
         if not hasattr(items, "iloc"):
             raise TypeError(f"ColSplitter({self.col!r}) splits a DataFrame; the items are {describe(items)}")
         columns = list(items.columns)
@@ -237,23 +298,28 @@ class ColSplitter(_Splitter):
         return MaskSplitter(values)(items, where)
 
 
-class RandomSubsetSplitter(_Splitter):
-    "A random `train_sz` of the items for training and `valid_sz` for validation (fractions); the rest is not used."
+class RandomSubsetSplitter(Splitter):
+    """Random parts of the items are for training and for validation; the rest is not used.
 
-    def __init__(self, train_sz, valid_sz, seed=SPLIT_SEED):
-        self.train_sz = _fraction("train_sz", train_sz, "RandomSubsetSplitter")
-        self.valid_sz = _fraction("valid_sz", valid_sz, "RandomSubsetSplitter")
+    Args:
+        train_sz: fraction for training, between 0 and 1.
+        valid_sz: fraction for validation, between 0 and 1.
+        seed: of the permutation; None: another split each time.
+    """
+
+    def __init__(self, train_sz: float, valid_sz: float, seed: int | None = SPLIT_SEED):
+        self.train_sz = check_fraction("train_sz", train_sz, "RandomSubsetSplitter")
+        self.valid_sz = check_fraction("valid_sz", valid_sz, "RandomSubsetSplitter")
         if train_sz + valid_sz > 1 + 1e-9:
             raise ValueError(f"RandomSubsetSplitter(train_sz={train_sz}, valid_sz={valid_sz}): together more than all items")
         self.seed = seed
 
-    def __call__(self, items):
+    def __call__(self, items: Any) -> tuple[L, ...]:
         n_train, n_valid = max(1, int(self.train_sz * len(items))), max(1, int(self.valid_sz * len(items)))
-        _at_least_two(items, repr(self))
-        order = L(torch.randperm(len(items), generator=_generator(self.seed)).tolist(), use_list=True)
+        order = _permutation(items, self)
         return order[:n_train], order[n_train:n_train + n_valid]
 
 
-def _rows(items):
+def rows_of(items: Any) -> Iterator:
     "The items one by one: the rows of a DataFrame, else what iterating gives."
     return (items.iloc[i] for i in range(len(items))) if hasattr(items, "iloc") else iter(items)

@@ -1,5 +1,8 @@
 """Splitters that keep apart what must not be on both sides: the items of one group (video, patient, user), and past and future."""
 import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 from warnings import warn
 
 import numpy as np
@@ -7,11 +10,12 @@ import numpy as np
 from ..core.items import L
 from ..core.messages import describe, did_you_mean, plural
 from ..core.seeds import draw_seed, item_rng
+from ..core.types import Splits
 from .labels import is_missing
-from .splitters import SPLIT_SEED, _at_least_two, _fraction, _rows, _Splitter, check_splits
+from .splitters import SPLIT_SEED, Splitter, at_least_two, check_fraction, check_splits, rows_of
 
 
-def values_of(items, source, where):
+def values_of(items: Any, source: Any, where: str) -> list:
     """One value per item, as a list: `source` is such a list (array, Series), the name of a column of a DataFrame, or a function of an
     item (of a frame: of a row). Missing values are refused; `where` names the call in messages."""
     if isinstance(source, str):
@@ -23,7 +27,7 @@ def values_of(items, source, where):
                            f"{', '.join(map(str, items.columns))}")
         values = items[source].tolist()
     elif callable(source):
-        values = [source(o) for o in _rows(items)]
+        values = [source(o) for o in rows_of(items)]
     elif hasattr(source, "__len__"):
         values = source.tolist() if hasattr(source, "tolist") else list(source)
     else:
@@ -37,58 +41,66 @@ def values_of(items, source, where):
     return values
 
 
-def check_groups(splits, groups, where="the splits"):
+def check_groups(splits: Splits, groups: Sequence, where: str = "the splits") -> None:
     """Raise `ValueError` if a group has items in more than one of `splits` (lists of positions); groups: one value per item.
 
     Items of one video or patient are nearly copies of each other: with some of them on each side the validation figures say nothing.
     """
-    owner = {}
+    owner: dict[Any, int] = {}
     for k, indices in enumerate(splits):
         for i in indices:
             other = owner.setdefault(groups[i], k)
             if other != k:
-                raise ValueError(f"{where}: the group {groups[i]!r} has items on both sides (split {other} and split {k}), so that the "
-                                 "validation figures would say nothing. Split by groups: GroupSplitter(groups), or kfold(groups=...)")
+                raise ValueError(f"{where}: the group {groups[i]!r} has items on both sides (split {other} and split {k}), which "
+                                 "makes the validation metrics meaningless. Split by groups: GroupSplitter(groups), or kfold(groups=...)")
 
 
-class FixedSplitter(_Splitter):
-    "The lists of positions `splits`, as they are: (training, validation), or one list only, to train on without validation."
+class FixedSplitter(Splitter):
+    """Lists of positions, as they are given.
 
-    def __init__(self, splits):
+    Args:
+        splits: (training, validation), or one list only, to train on without validation.
+    """
+
+    def __init__(self, splits: Splits):
         self.splits = splits
 
-    def __call__(self, items):
+    def __call__(self, items: Any) -> tuple[L, ...]:
         return tuple(check_splits(self.splits, len(items), "FixedSplitter(splits)"))
 
 
-class GroupSplitter(_Splitter):
-    """Whole groups for validation, chosen at random, that together hold about `valid_pct` of the items.
+class GroupSplitter(Splitter):
+    """Whole groups are for validation, chosen at random.
 
-    groups: one value per item, the name of a column of a DataFrame, or a function of an item. A group that alone holds much more than
-    `valid_pct` of the items stays in training; a warning says so where `valid_pct` cannot be met to within half of it.
+    A group that alone holds much more than `valid_pct` of the items stays in training; a warning says so where `valid_pct` cannot be
+    met to within half of it.
+
+    Args:
+        groups: the group of each item: a list, the name of a column of a DataFrame, or a function of an item.
+        valid_pct: fraction of the items for validation, between 0 and 1, as nearly as whole groups allow.
+        seed: of the choice; None: another split each time.
     """
 
-    def __init__(self, groups, valid_pct=0.2, seed=SPLIT_SEED):
-        self.groups, self.valid_pct, self.seed = groups, _fraction("valid_pct", valid_pct, "GroupSplitter"), seed
+    def __init__(self, groups: Any, valid_pct: float = 0.2, seed: int | None = SPLIT_SEED):
+        self.groups, self.valid_pct, self.seed = groups, check_fraction("valid_pct", valid_pct, "GroupSplitter"), seed
 
-    def __call__(self, items):
-        _at_least_two(items, repr(self))
+    def __call__(self, items: Any) -> tuple[L, ...]:
+        at_least_two(items, repr(self))
         groups = values_of(items, self.groups, "GroupSplitter(groups)")
-        sizes = {}
-        for g in groups:
-            sizes[g] = sizes.get(g, 0) + 1
+        sizes = Counter(groups)
         if len(sizes) < 2:
             raise ValueError(f"GroupSplitter: all {plural(len(items), 'item')} are of one group, {groups[0]!r}: nothing to split. "
                              "groups gives the video, patient or user of each item")
         names, target = list(sizes), self.valid_pct * len(items)
         order = item_rng(draw_seed() if self.seed is None else self.seed).permutation(len(names))
-        chosen, n = set(), 0
+        chosen: set = set()
+        n = 0
         for name in (names[i] for i in order):
             if len(chosen) < len(names) - 1 and abs(n + sizes[name] - target) < abs(n - target):
                 chosen.add(name)
                 n += sizes[name]
         if not chosen:
-            smallest = min((names[i] for i in order), key=sizes.get)
+            smallest = min((names[i] for i in order), key=sizes.__getitem__)
             chosen, n = {smallest}, sizes[smallest]
         if abs(n - target) > 0.5 * target:
             warn(f"GroupSplitter(valid_pct={self.valid_pct}): {n / len(items):.0%} of the items ({n:,} of {len(items):,}) are for "
@@ -102,19 +114,23 @@ class GroupSplitter(_Splitter):
 _SORTS_AS_A_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-class TimeSplitter(_Splitter):
-    """In the order of time: the last `valid_pct` of the items, or all from `cutoff` on, are for validation. Items of the same time are
-    never on both sides: those at the border are all for validation.
+class TimeSplitter(Splitter):
+    """The last items in the order of time are for validation; both sides are sorted by time.
 
-    key: the time of each item (a list), the name of a column of a DataFrame, or a function of an item: dates, timestamps, numbers, or
-    strings that begin as in 2024-01-31. Both sides come in the order of time. cutoff: a time, instead of `valid_pct`.
+    Items of the same time are never on both sides: those at the border are all for validation.
+
+    Args:
+        key: the time of each item: a list, the name of a column of a DataFrame, or a function of an item. Dates, timestamps, numbers,
+            or strings that begin as in 2024-01-31.
+        valid_pct: fraction for validation, between 0 and 1.
+        cutoff: a time, instead of `valid_pct`: what is not before it is for validation.
     """
 
-    def __init__(self, key, valid_pct=0.2, cutoff=None):
-        self.key, self.valid_pct, self.cutoff = key, _fraction("valid_pct", valid_pct, "TimeSplitter"), cutoff
+    def __init__(self, key: Any, valid_pct: float = 0.2, cutoff: Any = None):
+        self.key, self.valid_pct, self.cutoff = key, check_fraction("valid_pct", valid_pct, "TimeSplitter"), cutoff
 
-    def __call__(self, items):
-        _at_least_two(items, repr(self))
+    def __call__(self, items: Any) -> tuple[L, ...]:
+        at_least_two(items, repr(self))
         times = values_of(items, self.key, "TimeSplitter(key)")
         odd = next((t for t in times if isinstance(t, str) and not _SORTS_AS_A_DATE.match(t)), None)
         if odd is not None:

@@ -5,41 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.items import coll_repr
 from ..core.messages import describe, plural
-from ..data.splitters import SPLIT_SEED, RandomSplitter
+from ..data.splitters import SPLIT_SEED, RandomSplitter, check_positions
 
 
 def check_splits(splits: Any, n: int) -> list[np.ndarray] | None:
-    "`splits` as arrays of positions among `n` rows; refuses an empty split, positions outside the frame, and rows that come twice."
-    if splits is None:
-        return None
-    if not isinstance(splits, (list, tuple)) or not splits or not all(hasattr(s, "__len__") for s in splits):
-        raise TypeError(f"splits takes lists of row positions, (training, validation), or a splitter; received {describe(splits)}")
-    names = ["training", "validation", *(f"split {i}" for i in range(2, len(splits)))]
-    checked, owner = [], np.zeros(n, dtype=np.int8)
-    for k, (name, rows) in enumerate(zip(names, splits, strict=False), 1):
-        rows = np.asarray(rows)
-        if not len(rows):
-            raise ValueError(f"splits: the {name} set is empty ({plural(n, 'row')}; sizes {[len(s) for s in splits]}). To train on "
-                             "everything, without validation, leave splits out")
-        if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise TypeError(f"splits takes row positions, whole numbers; the {name} set is {describe(rows)}"
-                            + (". For a mask write MaskSplitter(mask)" if rows.dtype == bool else ""))
-        rows = rows.astype(np.int64)
-        if rows.min() < 0 or rows.max() >= n:
-            outside = coll_repr(rows[(rows < 0) | (rows >= n)].tolist())
-            raise ValueError(f"splits: the {name} set has positions outside 0..{n - 1} ({outside}). They are positions, counted from 0, "
-                             "not labels of the index")
-        before = owner[rows]
-        if before.any():
-            raise ValueError(f"splits: {plural(int((before > 0).sum()), 'row')} would be in the {names[before.max() - 1]} and in the "
-                             f"{name} set, which makes the validation metrics meaningless")
-        owner[rows] = k
-        if (owner == k).sum() < len(rows):
-            raise ValueError(f"splits: rows of the {name} set are listed more than once")
-        checked.append(rows)
-    return checked
+    "`splits` as arrays of positions among `n` rows, or None; what is unusable is refused, see `check_positions`."
+    return None if splits is None else check_positions(splits, n, "splits", "row")
 
 
 def choose_splits(n: int, splits: Any, valid_idx: Sequence[int] | None, valid_pct: float | None, seed: int | None, where: str) -> Any:

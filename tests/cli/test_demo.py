@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -23,8 +24,10 @@ def test_digits_are_the_real_ones(tmp_path):
     for file in files[::300]:
         i = int(file.stem)
         assert file.parent.name == str(digits.target[i])
-        pixels = [v * 16 / 255 for v in Image.open(file).tobytes()]
-        assert pixels == pytest.approx(digits.images[i].ravel().tolist(), abs=0.04)
+        image = Image.open(file)
+        assert image.size == (64, 64)
+        pixels = np.asarray(image.resize((8, 8), Image.Resampling.BOX)) * 16 / 255
+        assert np.corrcoef(pixels.ravel(), digits.images[i].ravel())[0, 1] > 0.97
 
 
 @pytest.mark.slow
@@ -32,11 +35,11 @@ def test_the_main_job(tmp_path):
     done = demo(tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "minifast-demo"
-    for picture in ("batch.png", "lr_find.png", "losses.png", "results.png"):
-        assert min(Image.open(out / picture).size) > 200
+    for plot in ("batch.png", "lr_find.png", "losses.png", "results.png"):
+        assert min(Image.open(out / plot).size) > 200
     assert "model" in checkpoint.load(out / "models" / "demo.safetensors")
-    assert len(re.findall(r"^epoch \d  train_loss [\d.]+  valid_loss [\d.]+  accuracy [\d.]+  time", done.stdout, re.M)) == 6
-    assert float(re.search(r"never trained on: ([\d.]+)", done.stdout)[1]) >= 0.97
+    assert len(re.findall(r"^epoch \d  train_loss [\d.]+  valid_loss [\d.]+  accuracy [\d.]+  time", done.stdout, re.M)) == 10
+    assert float(re.search(r"never trained on: ([\d.]+)", done.stdout)[1]) > 0.97
     assert "says" in done.stdout and "Where to look next" in done.stdout and "\r" not in done.stdout
 
 

@@ -69,8 +69,8 @@ def test_demo_passes_its_arguments_on(monkeypatch):
     calls = []
     monkeypatch.setattr(demo, "run", lambda *args, **kwargs: calls.append((args, kwargs)))
     assert main(["demo"]) == 0
-    assert main(["demo", "--data", "pets", "--out", "here", "--epochs", "2", "--size", "64", "--weights", "w.pth"]) == 0
-    assert calls == [((None, "minifast-demo", None, None), {"weights": None}), (("pets", "here", 2, 64), {"weights": "w.pth"})]
+    assert main(["demo", "--data", "pets", "--out", "here", "--epochs", "2", "--size", "64", "--seed", "3", "--weights", "w.pth"]) == 0
+    assert calls == [((None, "minifast-demo", None, None, 42, None), {}), (("pets", "here", 2, 64, 3, "w.pth"), {})]
 
 
 @pytest.mark.parametrize("error", [ValueError("no images"), FileNotFoundError("no images")])

@@ -65,7 +65,7 @@ def test_train_test_splitter_is_sklearns():
 def test_index_splitter():
     assert IndexSplitter([1, 3])(range(5)) == ([0, 2, 4], [1, 3])
     assert IndexSplitter(np.array([4]))(range(5))[1] == [4]
-    with pytest.raises(ValueError, match=r"1 index outside 0..4 \(there are 5 items\): \[7\]"):
+    with pytest.raises(ValueError, match=r"1 position outside 0..4: \[7\]"):
         IndexSplitter([1, 7])(range(5))
     with pytest.raises(ValueError, match="validation set empty"):
         IndexSplitter([])(range(5))

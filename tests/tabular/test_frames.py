@@ -167,12 +167,12 @@ def test_splits(df):
     with pytest.raises(IndexError, match=r"there is no subset 1: the table has no splits"):
         alone.valid
     for splits, error, text in (
-            (([0, 1], []), ValueError, "the validation set is empty"), (([0, 7], [1]), ValueError,
-                                                                        r"positions outside 0..5 .*7.*not labels"),
+            (([0, 1], []), ValueError, "leaves the validation set empty"), (([0, 7], [1]), ValueError,
+                                                                        r"1 position outside 0..5.*7.*not labels"),
             (([0, 1], [1, 2]), ValueError, "1 row would be in the training and in the validation set"),
             (([0, 0], [1]), ValueError, "training set are listed more than once"), (([0.5], [1]), TypeError, "whole numbers"),
-            ((np.array([True] * 6), [1]), TypeError, r"write MaskSplitter\(mask\)"), ("abc", TypeError, "lists of row positions"),
-            (0.2, TypeError, "lists of row positions")):
+            ((np.array([True] * 6), [1]), TypeError, r"use MaskSplitter\(mask\)"), ("abc", TypeError, "one list of indices per split"),
+            (0.2, TypeError, "one list of indices per split")):
         with pytest.raises(error, match=text):
             TabularPandas(df, PROCS, ["city"], splits=splits)
 
