@@ -41,7 +41,7 @@ def names_in(node, prefix=""):
     for child in definitions(node.body):
         for name in bound_by(child):
             yield f"{prefix}.{name}"
-        if isinstance(child, (ast.ClassDef, *FUNCTIONS)):
+        if isinstance(child, ast.ClassDef):
             yield from names_in(child, f"{prefix}.{child.name}")
 
 

@@ -1,0 +1,19 @@
+"""Batches as the model gets them."""
+from zoo import image_loaders, loaders, picture_files, points
+
+from minifast.checks.check_loaders import check_loaders
+from minifast.checks.data.batches import dataloaders_of
+from minifast.checks.data.probe import DataProbe
+
+
+def test_a_batch_before_the_net_can_be_shown(tmp_path):
+    import matplotlib.pyplot as plt
+    report = check_loaders(image_loaders(picture_files(tmp_path)), fast=True)
+    assert report.show("MF832") == 1 and "as the model gets them" in plt.gcf()._suptitle.get_text()
+    plt.close("all")
+
+
+def test_both_probes_name_their_loaders():
+    x, y = points()
+    dls = loaders(x, y)
+    assert dataloaders_of(DataProbe(dls)) is dls
