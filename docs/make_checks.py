@@ -1,4 +1,4 @@
-"""Write docs/checks.md: what every check asks and advises, and the zoo of broken set-ups that each is tested on.
+"""Write docs/checks.md: the question and advice of every check, and the zoo of broken set-ups that it is tested on.
 
     python docs/make_checks.py          # writes the page
     python docs/make_checks.py --check  # exit status 1 if the page is not up to date
@@ -13,7 +13,7 @@ GROUPS = {
     "MF2": "Independence",
     "MF3": "The learning signal",
     "MF4": "The start",
-    "MF5": "Capacity, and the score to beat",
+    "MF5": "Capacity and baselines",
     "MF6": "Evaluation",
     "MF7": "Speed",
     "MF80": "Data: files",
@@ -25,33 +25,30 @@ GROUPS = {
 HEAD = """# Checks: the recipe as one call
 
 "Everything could be correct syntactically, but the whole thing isn't arranged properly, and it's really hard to tell"
-(A. Karpathy, "A Recipe for Training Neural Networks", 2019). `check` does what practitioners do by hand before they spend the money, in
-seconds.
+(A. Karpathy, "A Recipe for Training Neural Networks", 2019). `check` does in seconds what practitioners do by hand before a long training
+run.
 
 ```python
-from minifast.checks.check_learner import check_learner
-from minifast.checks.check_loaders import check_loaders
-
-check_loaders(dls)                          # files, labels, splits, tables, batches just before the net
-report = check_learner(learn)               # wiring, gradients, the first loss, capacity, evaluation, speed
+dls.check()                                 # files, labels, splits, tables, batches as the model gets them
+report = learn.check()                      # wiring, gradients, initial loss, capacity, evaluation, speed
 report.raise_if_failed()                    # in a script
-check_learner(learn, fast=True, ignore=["MF309"])
+learn.check(fast=True, ignore=["MF309"])
 report.cause, report.frame(), report.show()
 ```
 
-A report is sorted by causes: what comes first can bring about what comes later, so the first issue (`report.cause`) is the one to repair
-first. A verdict is *pass*, *tip* (could be better), *issue* (wrong), *not applicable* or *skipped*; each issue and tip has its numbers,
-the items concerned and one line of advice. In a notebook the report is a table.
+A report is sorted by causes: an earlier problem can bring about a later one, so the first issue (`report.cause`) is the one to fix first. A
+verdict is *pass*, *tip* (could be better), *issue* (wrong), *not applicable* or *skipped*; each issue and tip comes with its numbers, the
+items concerned and one line of advice. In a notebook the report is a table.
 
-**Nothing is changed.** All runs on a copy of the learner and with loaders of its own: weights, buffers, gradients, optimizer, modes,
+**Nothing is changed.** Everything runs on a copy of the learner with loaders of its own: weights, buffers, gradients, optimizer, modes,
 history, callbacks and random streams are afterwards bit for bit what they were, also after Ctrl-C. Files are only read.
 
-**What it cannot know.** Whether labels that a quick model finds nothing in are shuffled or simply hard (MF815 is a tip), which items
-belong together unless their names say so (give `groups=`), and which columns will be known at the time of prediction.
+**What it cannot know.** Whether labels about which a quick model finds nothing are shuffled or merely hard (so MF815 is a tip), which items
+belong together unless their names say so (pass `groups=`), and which columns will be known at prediction time.
 
-Beside the checks: `learn.init_head()` lets the last layer begin with the guess that knows the training labels, `profile(learn)` is the
-table of where the time of a step goes, and `ActivationStats`, `GradientNorms` and `LossSpikes` look inside while the model trains.
-Overfitting cannot be seen beforehand: it is said below the epoch table of a fit ([card](techniques/overfitting.md)).
+Besides the checks, `learn.init_head()` makes the last layer start from the best constant guess for the training labels, `learn.profile()`
+shows where the time of a step goes, and `ActivationStats`, `GradientNorms` and `LossSpikes` look inside while the model trains. Overfitting
+cannot be seen beforehand: it is reported below the epoch table of a fit ([card](techniques/overfitting.md)).
 """
 
 
@@ -79,12 +76,11 @@ def page():
             if caught:
                 lines.append(f"Tested on: {'; '.join(caught)}.\n")
     lines.append(
-        "## The zoo\n\nEach of these is broken in one way. The test demands that the check names this code, and, where it is an "
-        "issue, that it is "
-        "the first of the report.\n\n| broken set-up | code | verdict |\n|---|---|---|"
+        "## The zoo\n\nEach of these set-ups is broken in one way. A test demands that the check reports this code and, if it is an issue, "
+        "that it comes first.\n\n| broken set-up | code | verdict |\n|---|---|---|"
     )
     lines += [f"| {a.name} | [{a.code}](#{a.code.lower()}) | {a.verdict} |" for a in broken]
-    lines.append("\nThese are healthy: `check_learner` and `check_loaders` must find no issue.\n")
+    lines.append("\nThese set-ups are healthy: the checks must find no issue.\n")
     lines.append("; ".join(a.name for a in healthy) + ".\n")
     return "\n".join(lines)
 

@@ -18,18 +18,18 @@ SECTIONS = {26: "Data in, labels, splits", 45: "Training loop, optimizer, schedu
 
 HEAD = """# Silent failures
 
-Most mistakes in training a network raise no error: the loop runs, the figures are worse than they could be, and nobody is told. These are
-the ones we know of, each reproduced in at least one framework in wide use or read in its source. What minifast does is one of three
-things: the right result, an error at the moment the mistake is made, or a count in a report.
+Most mistakes in training a network raise no error: the loop runs, the results are worse than they could be, and nothing says so. These are
+the ones we know of, each reproduced in at least one widely used framework or found in its source. minifast does one of three things: it
+gives the right result, raises an error at the moment the mistake is made, or counts the case in a report.
 
-Each row is a test, named on the right, that pulls the trigger as a user would, and this page is written from the docstrings of these tests
-(`python docs/make_silent_failures.py`). `python tests/silent_failures/guards.py` takes the guards out of a copy of the package, one after
-the other, and shows that the tests then fail.
+Each row is a test, named on the right, that triggers the failure as a user would, and this page is generated from the docstrings of these
+tests (`python docs/make_silent_failures.py`). `python tests/silent_failures/guards.py` removes the guards from a copy of the package, one
+at a time, and shows that the tests then fail.
 """
 
 
 def read_rows(folder=TESTS):
-    "`{number: (title, elsewhere, here, file name)}` of the tests in `folder`; ValueError lists all that is missing, double or malformed."
+    "`{number: (title, elsewhere, here, file name)}` of the tests in `folder`; ValueError lists what is missing, duplicate or malformed."
     rows, problems = {}, []
     for file in sorted(folder.glob("test_s*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:

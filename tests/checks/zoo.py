@@ -8,6 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from minifast.checks.data.probe import DataProbe
+from minifast.checks.data.texts import text_quality
+from minifast.checks.outcomes import Entry, run
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy
@@ -108,7 +111,7 @@ class Model(nn.Module):
 
 
 def shapes(n=200, classes=4, size=16, seed=0):
-    "Grey pictures: a bright bar in one of four places, with noise."
+    "Greyscale images: a bright bar in one of four places, with noise."
     g = rng(seed)
     y = torch.arange(n) % classes
     x = 0.3 * torch.randn(n, 1, size, size, generator=g)
@@ -130,7 +133,7 @@ def convnet(out=4, norm=nn.BatchNorm2d, c_in=1):
                          nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, out))
 
 
-def picture_learner(model=None, **kw):
+def image_learner(model=None, **kw):
     x, y = shapes()
     return Learner(loaders(x, y, n_train=140), model or convnet(), CrossEntropyLossFlat(), metrics=accuracy, **kw)
 
@@ -164,7 +167,22 @@ def text_loaders(x, y, n_train=160, **kw):
                        DataLoader(Texts(items[n_train:]), bs=16, before_batch=pad, split_idx=1, num_workers=0))
 
 
-def picture_files(folder, per_class=12, classes=("disc", "bar"), seed=0, size=48):
+def texts_of_length(*lengths, n=1):
+    "Texts of the words 2, 3 ... of these lengths, `n` times over."
+    return [list(range(2, 2 + k)) for k in lengths] * n
+
+
+def two_splits_of_texts(train, valid, **kw):
+    return text_loaders([*train, *valid], [i % 2 for i in range(len(train) + len(valid))], n_train=len(train), **kw)
+
+
+def check_texts(dls, fast=False):
+    "What the check of texts says of these loaders."
+    results, _ = run([Entry("MF836", text_quality)], DataProbe(dls, fast))
+    return results[0]
+
+
+def image_files(folder, per_class=12, classes=("disc", "bar"), seed=0, size=48):
     "Small JPEGs `folder/{train,valid}/{class}/{class}_{i}.jpg` of noisy shapes."
     from PIL import Image
     r = np.random.default_rng(seed)

@@ -7,10 +7,10 @@ from zoo import (
     WORDS,
     Texts,
     broken,
+    image_files,
     image_loaders,
     loaders,
     numbers,
-    picture_files,
     points,
     ragged,
     rng,
@@ -39,7 +39,7 @@ def _():
     return loaders(x, y, after_batch=[Jitter(split_idx=None)])
 
 
-@broken("training is sorted by class and not shuffled", "MF834")
+@broken("training sorted by class and not shuffled", "MF834")
 def _():
     x, y = points()
     order = y[:160].argsort()
@@ -68,7 +68,7 @@ def _():
     return loaders(x, y)
 
 
-@broken("a running number as a column", "MF823", "tip")
+@broken("a column of row numbers", "MF823", "tip")
 def _():
     x, y = points()
     x[:, 3] = torch.randperm(len(x), generator=rng()).float() / len(x)
@@ -154,35 +154,35 @@ def _():
     return loaders(x, y)
 
 
-@broken("a truncated picture", "MF801")
+@broken("a truncated image", "MF801")
 def _(folder):
-    file = next((picture_files(folder) / "train" / "bar").iterdir())
+    file = next((image_files(folder) / "train" / "bar").iterdir())
     dls = image_loaders(folder)
     file.write_bytes(file.read_bytes()[:400])
     return dls
 
 
-@broken("duplicate files across the split", "MF802")
+@broken("duplicate files across splits", "MF802")
 def _(folder):
-    picture_files(folder)
+    image_files(folder)
     source = sorted((folder / "train" / "disc").iterdir())[0]
     (folder / "valid" / "disc" / "another.jpg").write_bytes(source.read_bytes())
     return image_loaders(folder)
 
 
-@broken("the same picture saved again, smaller, in validation", "MF803")
+@broken("a smaller copy of a training image in validation", "MF803")
 def _(folder):
     from PIL import Image
-    picture_files(folder)
+    image_files(folder)
     source = sorted((folder / "train" / "disc").iterdir())[0]
     with Image.open(source) as im:
         im.resize((40, 40)).save(folder / "valid" / "disc" / "another.jpg", quality=70)
     return image_loaders(folder)
 
 
-@broken("one picture in two classes", "MF811")
+@broken("one image in two classes", "MF811")
 def _(folder):
-    picture_files(folder)
+    image_files(folder)
     source = sorted((folder / "train" / "disc").iterdir())[0]
     (folder / "train" / "bar" / "another.jpg").write_bytes(source.read_bytes())
     return image_loaders(folder)
@@ -190,7 +190,7 @@ def _(folder):
 
 @broken("files copied twice within training", "MF804", "tip")
 def _(folder):
-    picture_files(folder)
+    image_files(folder)
     source = sorted((folder / "train" / "disc").iterdir())[0]
     (folder / "train" / "disc" / "another.jpg").write_bytes(source.read_bytes())
     return image_loaders(folder)
@@ -200,39 +200,39 @@ def _film(item):
     return int(item.stem[-1])
 
 
-@broken("frames of one film on both sides", "MF805", groups=_film)
+@broken("frames of one video in both splits", "MF805", groups=_film)
 def _(folder):
-    return image_loaders(picture_files(folder))
+    return image_loaders(image_files(folder))
 
 
-@broken("one very long picture", "MF806", "tip")
+@broken("one very long image", "MF806", "tip")
 def _(folder):
     from PIL import Image
-    picture_files(folder)
+    image_files(folder)
     r = np.random.default_rng(1)
     Image.fromarray(r.integers(0, 255, (20, 200, 3), dtype=np.uint8)).save(folder / "train" / "bar" / "long.png")
     return image_loaders(folder)
 
 
-@broken("blank pictures", "MF807")
+@broken("blank images", "MF807")
 def _(folder):
     from PIL import Image
-    picture_files(folder)
+    image_files(folder)
     for i in range(4):
         Image.new("RGB", (48, 48), (10 * i, 0, 0)).save(folder / "train" / "bar" / f"blank{i}.png")
     return image_loaders(folder)
 
 
-@broken("a CMYK picture among RGB", "MF808", "tip")
+@broken("a CMYK image among RGB", "MF808", "tip")
 def _(folder):
     from PIL import Image
-    file = sorted((picture_files(folder) / "train" / "bar").iterdir())[0]
+    file = sorted((image_files(folder) / "train" / "bar").iterdir())[0]
     with Image.open(file) as im:
         im.convert("CMYK").save(file)
     return image_loaders(folder)
 
 
-@broken("a table column that is only known afterwards", "MF821")
+@broken("a column that is only known afterwards", "MF821")
 def _():
     df = table()
     df["tax"] = np.where(df.rich == "yes", 9000.0, 100.0) + np.random.default_rng(0).normal(0, 20, len(df))
@@ -253,14 +253,14 @@ def _():
     return table_loaders(df)
 
 
-@broken("categories of validation that training never saw", "MF827", "tip")
+@broken("validation categories that training never saw", "MF827", "tip")
 def _():
     df = table()
     df.loc[df.index[-60:], "job"] = "new"
     return table_loaders(df)
 
 
-@broken("texts of which half the words are unknown", "MF836")
+@broken("half the words unknown", "MF836")
 def _():
     x, y = tokens()
     x[:, ::2] = 0
@@ -270,7 +270,7 @@ def _():
     return loaders(x, y, cls=Rows)
 
 
-@broken("most texts cut off", "MF836")
+@broken("most texts truncated", "MF836")
 def _():
     return text_loaders(*ragged(), max_len=6)
 
@@ -281,20 +281,20 @@ def _():
     return text_loaders([[] if i % 10 == 3 else t for i, t in enumerate(x)], y)
 
 
-@broken("ids that the vocabulary does not have", "MF836")
+@broken("ids outside the vocabulary", "MF836")
 def _():
     x, y = ragged()
     x[40][1], x[41][0] = 30, 31
     return text_loaders(x, y)
 
 
-@broken("words of validation unknown", "MF836")
+@broken("unknown words in validation", "MF836")
 def _():
     x, y = ragged()
     return text_loaders([t if i < 160 else [0 if w > 14 else w for w in t] for i, t in enumerate(x)], y)
 
 
-@broken("a vocabulary of its own for validation", "MF836")
+@broken("a separate vocabulary for validation", "MF836")
 def _():
     class Others(Texts):
         vocab = [[*WORDS[:2], *WORDS[:1:-1]], ["neg", "pos"]]
@@ -303,7 +303,7 @@ def _():
     return dls.new(dls.train, dls.valid.new(Others(dls.valid_ds)))
 
 
-@broken("padding with a word", "MF836", "tip")
+@broken("padding with the id of a word", "MF836", "tip")
 def _():
     return text_loaders(*ragged(), pad_value=0)
 

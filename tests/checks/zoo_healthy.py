@@ -11,12 +11,12 @@ from zoo import (
     classifier,
     convnet,
     healthy,
+    image_files,
+    image_learner,
     image_loaders,
     loaders,
     mlp,
     numbers,
-    picture_files,
-    picture_learner,
     points,
     ragged,
     regressor,
@@ -70,12 +70,12 @@ def _():
     return regressor(metrics=rmse)
 
 
-@healthy("regression of absolute errors, SGD")
+@healthy("regression with absolute errors, SGD")
 def _():
     return regressor(loss=L1LossFlat(), opt_func=partial(SGD, mom=0.9), lr=0.05)
 
 
-@healthy("a regression loss of one's own")
+@healthy("a custom regression loss")
 def _():
     return regressor(loss=lambda p, t: (p - t).abs().pow(1.5).mean())
 
@@ -88,17 +88,17 @@ def _():
 
 @healthy("convolutions and batch norm")
 def _():
-    return picture_learner()
+    return image_learner()
 
 
 @healthy("convolutions and group norm")
 def _():
-    return picture_learner(convnet(norm=partial(nn.GroupNorm, 4)))
+    return image_learner(convnet(norm=partial(nn.GroupNorm, 4)))
 
 
 @healthy("convolutions without norm")
 def _():
-    return picture_learner(convnet(norm=None))
+    return image_learner(convnet(norm=None))
 
 
 class _Residual(nn.Module):
@@ -120,7 +120,7 @@ def _resnet():
 
 @healthy("residual branches that start at 0")
 def _():
-    return picture_learner(_resnet())
+    return image_learner(_resnet())
 
 
 @healthy("a head that starts at 0")
@@ -133,7 +133,7 @@ def _():
 
 @healthy("a frozen body")
 def _():
-    learn = picture_learner(splitter=lambda m: [list(m[:3].parameters()), list(m[3:].parameters())], train_bn=False)
+    learn = image_learner(splitter=lambda m: [list(m[:3].parameters()), list(m[3:].parameters())], train_bn=False)
     learn.freeze()
     return learn
 
@@ -161,7 +161,7 @@ def _():
 
 @healthy("MixUp")
 def _():
-    return picture_learner(cbs=MixUp())
+    return image_learner(cbs=MixUp())
 
 
 @healthy("rare classes")
@@ -231,7 +231,7 @@ def _():
     return Learner(loaders(x, y), model, CrossEntropyLossFlat())
 
 
-@healthy("texts of different lengths, filled up")
+@healthy("texts of different lengths, padded")
 def _():
     torch.manual_seed(0)
 
@@ -318,7 +318,7 @@ def _():
     return trained(tabular_learner(table_loaders(table()), layers=[32, 16], metrics=accuracy), 4)
 
 
-@healthy("trained on rare classes, drawn as often as the others")
+@healthy("trained with rare classes oversampled")
 def _():
     x, y = points(n=400, classes=10)
     y = (y > 8).long()
@@ -336,13 +336,13 @@ def _():
     return trained(classifier(mlp(out=2), weighted, x, y, metrics=accuracy), 8)
 
 
-@healthy("trained numbers")
+@healthy("a trained regression")
 def _():
     return trained(regressor(metrics=rmse), 12)
 
 
-@healthy("pictures in folders, xresnet")
+@healthy("images in folders, xresnet")
 def _(folder):
     from minifast.vision.all import vision_learner  # noqa: F401
-    dls = image_loaders(picture_files(folder, per_class=24))
+    dls = image_loaders(image_files(folder, per_class=24))
     return Learner(dls, convnet(out=2, c_in=3), CrossEntropyLossFlat(), metrics=accuracy)

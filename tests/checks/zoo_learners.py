@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset
-from zoo import Model, broken, classifier, convnet, loaders, mlp, numbers, picture_learner, points, regressor, shapes, tokens
+from zoo import Model, broken, classifier, convnet, image_learner, loaders, mlp, numbers, points, regressor, shapes, tokens
 
 from minifast.callbacks.base import Callback, CancelStepException
 from minifast.data.loaders import DataLoaders
@@ -49,7 +49,7 @@ def _():
     return regressor(y=y[:, 0], loss=F.mse_loss)
 
 
-@broken("(n,1) against (n,) in a loss of one's own", "MF103")
+@broken("(n,1) against (n,) in a custom loss", "MF103")
 def _():
     _, y = numbers()
     return regressor(y=y[:, 0], loss=lambda p, t: (p - t).square().mean())
@@ -76,7 +76,7 @@ def _():
     return classifier(loss=lambda p, t: F.cross_entropy(p, t, reduction="none"))
 
 
-@broken("the last class never occurs in a batch, and has no output", "MF104")
+@broken("no output for a class that the batch does not have", "MF104")
 def _():
     x, y = points()
     return classifier(mlp(out=3), x=x, y=y, c=5)
@@ -155,7 +155,7 @@ def _():
     return classifier(Model(lambda s, x: s.net(x).detach(), net=mlp()))
 
 
-@broken("a loss of decisions", "MF108")
+@broken("a loss of hard decisions", "MF108")
 def _():
     return classifier(loss=lambda p, t: (p.argmax(1) != t).float().mean())
 
@@ -168,12 +168,12 @@ def _():
     return learn
 
 
-@broken("splitter forgets the body", "MF109")
+@broken("splitter without the body", "MF109")
 def _():
     return classifier(splitter=lambda m: list(m[4].parameters()))
 
 
-@broken("dropout never switched off", "MF110")
+@broken("dropout always active", "MF110")
 def _():
     return classifier(Model(lambda s, x: s.b(F.dropout(s.a(x).relu(), 0.5)), a=nn.Linear(6, 32), b=nn.Linear(32, 3)))
 
@@ -385,7 +385,7 @@ def _():
 
 @broken("weight decay on norm layers", "MF310", "tip")
 def _():
-    return picture_learner(wd=0.1, wd_bn_bias=True)
+    return image_learner(wd=0.1, wd_bn_bias=True)
 
 
 # -- broken: start, capacity, evaluation --------------------------------------------------------------------------------------------
@@ -411,12 +411,12 @@ def _():
     return regressor(x=x, y=y)
 
 
-@broken("noise drowns the inputs in training", "MF502")
+@broken("inputs drowned in noise during training", "MF502")
 def _():
     return classifier(Model(lambda s, x: s.net(x + (100 * torch.randn_like(x) if s.training else 0)), net=mlp()))
 
 
-@broken("dropout that does not know evaluation", "MF110")
+@broken("functional dropout without training=", "MF110")
 def _():
     return classifier(Model(lambda s, x: s.net(nn.functional.dropout(x, 0.5)), net=mlp()))
 

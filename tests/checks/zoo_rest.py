@@ -4,7 +4,7 @@ import time
 import torch
 from PIL import Image
 from torch.utils.data import TensorDataset
-from zoo import Model, broken, classifier, convnet, image_loaders, loaders, mlp, picture_files, points, rng, squares, table_loaders, trained
+from zoo import Model, broken, classifier, convnet, image_files, image_loaders, loaders, mlp, points, rng, squares, table_loaders, trained
 
 from minifast.data.transforms import Transform
 from minifast.learner.learner import Learner
@@ -25,7 +25,7 @@ class Reversed(torch.autograd.Function):
 
 
 class Slow(TensorDataset):
-    "Items that take their time, as large pictures from a slow disk do."
+    "Items that take their time, as large images from a slow disk do."
     seconds = 0.01
 
     def __getitem__(self, i):
@@ -42,25 +42,25 @@ def _():
     return classifier(Model(lambda s, x: Reversed.apply(s.net(x)), net=mlp()))
 
 
-@broken("noise drowns the inputs, so that they might as well be missing", "MF503", ignore=["MF502"])
+@broken("inputs drowned in noise, so that they might as well be missing", "MF503", ignore=["MF502"])
 def _():
     return classifier(Model(lambda s, x: s.net(x + (100 * torch.randn_like(x) if s.training else 0)), net=mlp()))
 
 
-@broken("classes numbered otherwise in validation", "MF504")
+@broken("different class ids in validation", "MF504")
 def _():
     x, y = points()
     y[160:] = (y[160:] + 1) % 3
     return trained(classifier(x=x, y=y), 25)
 
 
-@broken("labels drawn by lot, learned by heart", "MF504")
+@broken("random labels, memorised", "MF504")
 def _():
     x, y = points(n=600)
     return trained(classifier(mlp(hidden=64), x=x, y=y[torch.randperm(len(y), generator=rng(5))]), 40)
 
 
-@broken("overfitted: right more often than a guess, but too sure of it", "MF504", "tip")
+@broken("overfitted: more accurate than a guess, but overconfident", "MF504", "tip")
 def _():
     x, y = points(n=600)
     lots = torch.randint(0, 3, (600,), generator=rng(6))
@@ -75,14 +75,14 @@ def _():
     return trained(tabular_learner(table_loaders(squares(), (), ("a", "b", "c")), layers=[2], metrics=accuracy), 3)
 
 
-@broken("each batch is scaled by its own mean and spread", "MF602")
+@broken("each batch scaled by its own mean and standard deviation", "MF602")
 def _(folder):
     class OwnScale(Transform):
         order = 99
 
         def encodes(self, x):
             return (x - x.mean()) / x.std() if x.is_floating_point() else x
-    folder = picture_files(folder, per_class=24)
+    folder = image_files(folder, per_class=24)
     for k, file in enumerate(sorted(folder.rglob("*.jpg"))):                # some are darker than others
         with Image.open(file) as im:
             darker = im.point(lambda v, k=k: int(v * (0.3 + 0.7 * (k % 3) / 2)))
@@ -93,7 +93,7 @@ def _(folder):
     return Learner(image_loaders(folder, batch_tfms=OwnScale()), model, metrics=accuracy)
 
 
-@broken("a step waits for its items", "MF701", "tip")
+@broken("steps that wait for their items", "MF701", "tip")
 def _():
     x, y = points()
     return Learner(loaders(x, y, cls=Slow), mlp(), CrossEntropyLossFlat())

@@ -61,10 +61,10 @@ def weights(tmp_path):
 def test_s01_pretrained_networks_get_the_statistics_of_their_weights(dls, weights, tmp_path):
     """Normalisation for pretrained networks.
 
-    Elsewhere: statistics are known for a fixed list of architectures, and for every other one the pretrained network silently gets
-    pictures that are not normalised.
-    Here: mean and std come from the description of the weights themselves, for every architecture of torchvision and timm. Weights that say
-    nothing are warned of: "nothing is normalised: which mean and std the weights of ... expect is not known".
+    Elsewhere: the statistics are known for a fixed list of architectures; any other pretrained network silently gets unnormalised
+    images.
+    Here: mean and std come from the metadata of the weights, for every architecture of torchvision and timm. If the weights do not say,
+    there is a warning: "nothing is normalised: which mean and std the weights of ... expect is not known".
     """
     assert [name for name in FAMILIES if arch_meta(name).stats != (list(imagenet_stats[0]), list(imagenet_stats[1]))] == []
     learn = vision_learner(dls, models.mobilenet_v3_small, weights=weights("mobilenet_v3_small"))
@@ -80,7 +80,7 @@ def test_s02_each_learner_normalises_for_itself(dls, weights):
 
     Elsewhere: the normalisation that the first learner adds stays in the shared loaders, and the second network is trained with the
     statistics of the first.
-    Here: a learner adds its normalisation to a copy of the loaders, which share the data sets; yours stay as they are.
+    Here: a learner adds its normalisation to a copy of the loaders, which share the datasets; yours stay unchanged.
     """
     first = vision_learner(dls, "squeezenet1_1", weights=weights("squeezenet1_1"))
     second = vision_learner(dls, "googlenet", weights=weights("googlenet", aux_logits=False, init_weights=False))
@@ -89,11 +89,11 @@ def test_s02_each_learner_normalises_for_itself(dls, weights):
 
 
 def test_s03_building_the_data_again_moves_no_item_into_training(folder):
-    """A random split, made again.
+    """Repeating a random split.
 
-    Elsewhere: an unseeded random split is drawn anew when the loaders are built again, for larger pictures say, so that most of the
-    validation items have been trained on and the accuracy lies.
-    Here: `RandomSplitter()` is seeded and gives the same items the same split each time; `seed=None` asks for another one.
+    Elsewhere: an unseeded random split is redrawn when the loaders are rebuilt, say for larger images, so most of the validation items
+    have already been trained on and the accuracy is inflated.
+    Here: `RandomSplitter()` is seeded and splits the same items the same way each time; `seed=None` asks for a new split.
     """
     block = DataBlock((ImageBlock(), CategoryBlock()), get_items=get_image_files, splitter=RandomSplitter(0.25), get_y=parent_label,
                       item_tfms=Resize(16))
@@ -105,11 +105,10 @@ def test_s03_building_the_data_again_moves_no_item_into_training(folder):
 
 
 def test_s04_splitting_takes_nothing_from_the_global_random_stream():
-    """The seed of a split.
+    """Seeding a split.
 
-    Elsewhere: giving the splitter a seed resets the random stream of the whole process, so that every "random" run after it is the
-    same one.
-    Here: the split has a generator of its own, and the global streams are where they were.
+    Elsewhere: giving the splitter a seed reseeds the whole process, so every "random" run after it is the same one.
+    Here: the split has a generator of its own and leaves the global random streams alone.
     """
     torch.manual_seed(0)
     np.random.seed(0)
@@ -121,10 +120,10 @@ def test_s04_splitting_takes_nothing_from_the_global_random_stream():
 
 
 def test_s05_an_empty_side_of_a_split_is_refused_with_the_names_there_are(folder):
-    """A wrong folder name.
+    """A misspelt folder name.
 
-    Elsewhere: with a misspelt name of the validation folder the validation set is empty; training runs, and the metrics are blank.
-    Here: refused when the data are made: "no item lies two levels below a folder 'val'; did you mean 'valid'? Folders there: ...".
+    Elsewhere: if the name of the validation folder is misspelt, the validation set is empty; training runs, and the metrics are blank.
+    Here: refused when the data are built: "no item lies two levels below a folder 'val'; did you mean 'valid'? Folders there: ...".
     """
     with pytest.raises(ValueError, match=r"no item lies two levels below a folder 'val'; did you mean 'valid'\? Folders there: 'train', "):
         GrandparentSplitter(valid_name="val")([Path(f"{s}/a/{i}.jpg") for s in ("train", "valid") for i in range(3)])
@@ -136,10 +135,11 @@ def test_s05_an_empty_side_of_a_split_is_refused_with_the_names_there_are(folder
 
 
 def test_s06_a_share_of_a_few_items_is_at_least_one():
-    """A split of very few items.
+    """Splitting very few items.
 
-    Elsewhere: 20 % of four items is rounded to none, and nothing is validated.
-    Here: at least one item is for validation; a single item cannot be split: "cannot split 1 item into a training and a validation set".
+    Elsewhere: 20 % of four items is rounded down to none, and nothing is validated.
+    Here: the validation set gets at least one item; a single item cannot be split: "cannot split 1 item into a training and a
+    validation set".
     """
     assert [len(side) for side in RandomSplitter(0.2)(range(4))] == [3, 1]
     assert [len(side) for side in RandomSplitter(0.99)(range(2))] == [1, 1]

@@ -42,10 +42,10 @@ def learner(dls, **kwargs):
 @pytest.mark.parametrize(("y", "loss"), [([0, 1] * 20, CrossEntropyLossFlat), ([True, False] * 20, CrossEntropyLossFlat),
                                          ([0.0, 0.5] * 20, MSELossFlat)])
 def test_s07_a_target_of_zeros_and_ones_is_classes_and_the_choice_is_shown(y, loss):
-    """A target of whole numbers.
+    """An integer target.
 
-    Elsewhere: a column of 0 and 1 becomes a regression with squared error unless the kind of target is given, and nobody says so.
-    Here: truth values, text and few whole numbers are classes, floats are numbers, and `dls.train_ds.report` says which and why:
+    Elsewhere: a column of 0 and 1 becomes a regression with squared error unless the kind of target is given, without a word.
+    Here: bools, text and a few distinct integers are classes, floats are numbers, and `dls.train_ds.report` says which and why:
     "target: y: 2 classes (...)".
     """
     with warnings.catch_warnings():
@@ -56,11 +56,11 @@ def test_s07_a_target_of_zeros_and_ones_is_classes_and_the_choice_is_shown(y, lo
 
 
 def test_s08_columns_have_the_order_of_the_frame_and_are_found_by_name(tmp_path):
-    """The order of the columns.
+    """Column order.
 
-    Elsewhere: columns that are not listed come out of a set, in another order in each process: weights saved in one and loaded in another
-    get their inputs permuted.
-    Here: the order of the frame, stored with `to.save(file)`; new rows are read by the names of their columns, whatever their order.
+    Elsewhere: columns that are not listed come out of a set, in a different order in each process: weights saved in one and loaded in
+    another get permuted inputs.
+    Here: columns keep the order of the frame, which `to.save(file)` stores; new rows are read by column name, whatever their order.
     """
     names = list("zxwvutsrqpon")
     rng = np.random.default_rng(0)
@@ -75,11 +75,11 @@ def test_s08_columns_have_the_order_of_the_frame_and_are_found_by_name(tmp_path)
 
 
 def test_s09_categories_are_looked_up_by_value_whatever_type_arrives():
-    """Categories in a column of pandas' category type.
+    """Columns of pandas' category dtype.
 
-    Elsewhere: of a `category` column the codes of that frame are taken, not those of training: `['b', 'd']` means something else at
-    prediction than it did as text.
-    Here: values are looked up in the vocabulary of training, whatever type they come in: text, category, nullable or plain numbers.
+    Elsewhere: the codes of the new frame are used instead of those of training: `['b', 'd']` means something else at prediction time
+    than it would as text.
+    Here: values are looked up in the training vocabulary, whatever their dtype: text, category, nullable or plain numbers.
     """
     df = pd.DataFrame({"a": ["b", "a", "d"], "n": [10, 20, 30]})
     to = TabularPandas(df, Categorify, ["a", "n"])
@@ -89,11 +89,11 @@ def test_s09_categories_are_looked_up_by_value_whatever_type_arrives():
 
 
 def test_s10_unseen_categories_are_counted_and_said_and_an_unseen_label_is_an_error():
-    """Categories and labels that training has not seen.
+    """Unseen categories and labels.
 
-    Elsewhere: unseen categories become "missing" without a word, and an unseen label the class number -1.
-    Here: they are counted and said, column by column: "'k' has 20 (50.0%), such as 'zz'", and are in `dl.dataset.unseen`; an unseen label
-    is an error that names it.
+    Elsewhere: unseen categories silently become "missing", and an unseen label the class id -1.
+    Here: they are counted and reported by column: "'k' has 20 (50.0%), such as 'zz'", and listed in `dl.dataset.unseen`; an unseen
+    label is an error that names it.
     """
     dls = TabularDataLoaders.from_df(small(), y_names="y", bs=8)
     new = small().assign(k=["a", "zz"] * 20)
@@ -105,11 +105,11 @@ def test_s10_unseen_categories_are_counted_and_said_and_an_unseen_label_is_an_er
 
 @pytest.mark.parametrize("reduce_memory", [False, True])
 def test_s11_ids_are_never_rounded(reduce_memory):
-    """Large ids, stored as floats.
+    """Large ids stored as floats.
 
-    Elsewhere: saving memory turns them into 32-bit floats before they are made categories: 180 different ids near 20 million
+    Elsewhere: to save memory they are converted to 32-bit floats before they become categories: 180 different ids near 20 million
     become 91.
-    Here: whatever is a category keeps all its digits, with `reduce_memory` too; `df_shrink` narrows only what loses nothing.
+    Here: categories keep all their digits, also with `reduce_memory`; `df_shrink` narrows a column only if nothing is lost.
     """
     ids = 20_000_000.0 + np.arange(180)                               # float32 has 91 of them
     df = pd.DataFrame({"id": ids, "x": np.arange(180.0), "y": ["a", "b"] * 90})
@@ -124,9 +124,9 @@ def test_s11_ids_are_never_rounded(reduce_memory):
 def test_s12_epoch_seconds_are_unit_safe(unit):
     """Epoch seconds of dates.
 
-    Elsewhere: the column assumes that dates are kept in nanoseconds; since pandas keeps them in other units as well it is 1000 times too
-    small, and days fall together.
-    Here: `add_datepart` gives seconds, whatever the unit of the dates.
+    Elsewhere: dates are assumed to be stored in nanoseconds; pandas now has other units as well, so the column is 1000 times too small
+    and days coincide.
+    Here: `add_datepart` returns seconds, whatever the unit of the dates.
     """
     df = pd.DataFrame({"when": pd.to_datetime(["2024-01-01", "1970-01-02"]).astype(f"datetime64[{unit}]")})
     assert add_datepart(df, "when")["whenElapsed"].tolist() == [1_704_067_200, 86_400]
@@ -135,8 +135,9 @@ def test_s12_epoch_seconds_are_unit_safe(unit):
 def test_s13_a_constant_column_does_not_explode():
     """A column that is constant in training.
 
-    Elsewhere: it is divided by a tiny number that stands for its standard deviation: 1.5 instead of 1.0 becomes five million.
-    Here: it is not scaled, and named: "constant columns in the training rows, which carry no information and are not scaled: 'c'".
+    Elsewhere: it is divided by a tiny number in place of its standard deviation: 1.5 instead of 1.0 becomes five million.
+    Here: it is not scaled, and it is named: "constant columns in the training rows, which carry no information and are not scaled:
+    'c'".
     """
     df = pd.DataFrame({"c": [1.0] * 6, "x": np.arange(6.0)})
     with pytest.warns(UserWarning, match="constant columns in the training rows, which carry no information and are not scaled: 'c'"):
@@ -145,11 +146,11 @@ def test_s13_a_constant_column_does_not_explode():
 
 
 def test_s14_missing_targets_stop_before_training_and_name_their_rows():
-    """Targets that are missing.
+    """Missing targets.
 
-    Elsewhere: one NaN among the targets turns the loss and then every weight into NaN, and training runs on to the end.
-    Here: refused when the data are made, with the rows: "target 'y' is missing ... in 2 rows of the frame: 3, 17. Leave these rows out";
-    one that gets through all the same stops the fit: "the training loss became nan at batch 2 of epoch 0 ...".
+    Elsewhere: a single NaN among the targets turns the loss and then every weight into NaN, and training runs to the end.
+    Here: refused when the data are built, with the rows: "target 'y' is missing ... in 2 rows of the frame: 3, 17. Leave these rows
+    out"; one that gets through anyway stops the fit: "the training loss became nan at batch 2 of epoch 0 ...".
     """
     df = small(y=[0.5] * 40)
     df.loc[[3, 17], "y"] = np.nan
@@ -170,9 +171,9 @@ def test_s14_missing_targets_stop_before_training_and_name_their_rows():
 def test_s15_a_column_may_be_named_like_anything(name):
     """A column named like an attribute.
 
-    Elsewhere: loaders pass on unknown attributes to the data set and this to its columns, so that a column named `c` is taken for the
+    Elsewhere: loaders forward unknown attributes to the dataset and from there to its columns, so a column named `c` is taken for the
     number of classes.
-    Here: attributes are written out, nothing is passed on, and a column may have any name.
+    Here: attributes are explicit, nothing is forwarded, and a column may have any name.
     """
     df = small().rename(columns={"k": name})
     dls = TabularDataLoaders.from_df(df, y_names="y", bs=8)

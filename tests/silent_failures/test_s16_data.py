@@ -49,10 +49,10 @@ def ids(n=24):
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, float, "after an int", "float32", "object", "Float64"])
 def test_s16_the_kind_of_target_hangs_on_all_labels_and_not_on_their_width(folder, kind):
-    """The kind of target, from the labels.
+    """Inferring the kind of target from the labels.
 
-    Elsewhere: the first label decides, and by its exact type: 64-bit floats are numbers to predict, 32-bit ones become classes.
-    Here: all labels are looked at, and floats of any width are numbers.
+    Elsewhere: the first label decides, by its exact type: 64-bit floats are numbers to predict, 32-bit floats become classes.
+    Here: all labels are considered, and floats of any width are numbers.
     """
     values = [0.5, 1.5, 2.5, 3.25] * 8
     if kind in ("float32", "object", "Float64"):                        # the type of the column of a table
@@ -68,10 +68,10 @@ def test_s16_the_kind_of_target_hangs_on_all_labels_and_not_on_their_width(folde
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
 def test_s17_photos_are_turned_upright(tmp_path, name):
-    """Photos that were taken with the camera turned.
+    """Photos taken with a rotated camera.
 
-    Elsewhere: the orientation that the camera wrote into the file is ignored, and such photos lie on their side.
-    Here: every picture is turned upright when it is opened, and so is what `show_batch` shows.
+    Elsewhere: the orientation that the camera stored in the file is ignored, and such photos lie on their side.
+    Here: every image is turned upright when it is opened, and that is what `show_batch` shows.
     """
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, :30] = 255                                                # left half white: above, once it is upright
@@ -85,10 +85,10 @@ def test_s17_photos_are_turned_upright(tmp_path, name):
 
 @pytest.mark.parametrize("cls", [PILImage, PILImageBW])
 def test_s18_sixteen_bits_are_scaled_not_clipped(tmp_path, cls):
-    """Grey pictures of 16 bits.
+    """16-bit greyscale images.
 
-    Elsewhere: values above 255 are clipped, so that nearly all of the picture is white.
-    Here: they are scaled by their depth, 0 to 65535 becomes 0 to 255; numbers of unknown range that fit no depth are refused.
+    Elsewhere: values above 255 are clipped, so nearly the whole image is white.
+    Here: they are scaled by their depth, 0..65535 becomes 0..255; numbers of unknown range that fit no depth are refused.
     """
     ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
@@ -97,10 +97,10 @@ def test_s18_sixteen_bits_are_scaled_not_clipped(tmp_path, cls):
 
 
 def test_s19_cutting_off_the_ends_is_documented_and_said_by_summary(folder, capsys):
-    """Resizing cuts off.
+    """Cropping by resizing.
 
-    Elsewhere: bringing pictures to a size cuts off the ends of the longer side, and with them what lies at the edge, unmentioned.
-    Here: also the default, but `DataBlock.summary` says how much: "of this picture of 40x24 40% is cut off, left and right;
+    Elsewhere: resizing crops the ends of the longer side, and whatever is at the edges, without mentioning it.
+    Here: that is the default, too, but `DataBlock.summary` says how much: "of this picture of 40x24 40% is cut off, left and right;
     method='squish' or 'pad' keeps everything".
     """
     block = DataBlock((ImageBlock(), CategoryBlock()), get_items=get_image_files, get_y=parent_label, splitter=IndexSplitter([0]),
@@ -122,17 +122,17 @@ def test_s19_cutting_off_the_ends_is_documented_and_said_by_summary(folder, caps
     (lambda path: TabularPandas(table(), Categorify, ["k"], ["x"], "y").dataloaders(suffle=True), "suffle"),
 ], ids=["loader", "item_tfms", "new", "from_dsets", "pictures", "table", "dataloaders"])
 def test_s20_a_misspelt_argument_is_refused(folder, call, words):
-    """Misspelt arguments of loaders.
+    """Misspelt loader arguments.
 
     Elsewhere: `batch_sz=`, `suffle=` or `num_worker=` are swallowed, and what was meant does not happen.
-    Here: refused, all at once and with what was meant: "batch_sz=int 4; did you mean 'batch_size'?".
+    Here: refused, all at once and with a suggestion: "batch_sz=int 4; did you mean 'batch_size'?".
     """
     with pytest.raises(TypeError, match=words):
         call(folder)
 
 
 def test_s21_a_training_set_smaller_than_the_batch_is_trained_on_or_refused():
-    """Fewer training items than a batch holds.
+    """Fewer training items than the batch size.
 
     Elsewhere: the incomplete batch is dropped, so there is none: training runs without changing a weight, and the loss is NaN.
     Here: the batch is kept; with `drop_last=True` the data are refused: "the dataset is smaller than one batch".
@@ -152,7 +152,7 @@ def test_s21_a_training_set_smaller_than_the_batch_is_trained_on_or_refused():
 def test_s22_no_training_item_is_dropped_but_a_single_one(n, batches):
     """The last, incomplete batch.
 
-    Elsewhere: it is dropped in training, up to a batch less one item in each epoch.
+    Elsewhere: it is dropped in training, up to a batch size minus one items per epoch.
     Here: it is trained on. Only a single left-over item is dropped, because batch norm cannot train on it, and only in training.
     """
     to = TabularPandas(table(n + n % 2 + 8), [Categorify], ["k"], ["x"], "y", CategoryBlock(vocab=["no", "yes"]),
@@ -162,10 +162,10 @@ def test_s22_no_training_item_is_dropped_but_a_single_one(n, batches):
 
 
 def test_s23_looking_up_what_is_unknown_leaves_the_vocabulary_as_it_is():
-    """Unknown words and categories, looked up.
+    """Looking up unknown words and categories.
 
-    Elsewhere: the vocabulary is a dictionary that makes an entry for everything it is asked for: in a server it grows and grows.
-    Here: a vocabulary never changes; unknown values are id 0 where there is one for them, else an error that lists the classes.
+    Elsewhere: the vocabulary is a dictionary that adds an entry for everything it is asked for: in a server it grows without bound.
+    Here: a vocabulary never changes; unknown values get id 0 if there is one for them, otherwise an error that lists the classes.
     """
     classes = CategoryMap(["a", "b"], add_na=True)
     assert [classes.id_of(f"new{i}") for i in range(100)] == [0] * 100 and len(classes) == 3 and len(classes.o2i) == 3
@@ -181,12 +181,12 @@ def test_s23_looking_up_what_is_unknown_leaves_the_vocabulary_as_it_is():
 
 
 def test_s24_weights_of_another_vocabulary_are_refused(tmp_path):
-    """Weights made with other words.
+    """Weights of another vocabulary.
 
-    Elsewhere: two vocabularies of the same size, such as the largest allowed, let weights be loaded for other words or classes without an
+    Elsewhere: two vocabularies of the same size, such as the maximum, allow weights to be loaded for other words or classes without an
     error, and every row of the embedding stands for something else.
-    Here: `learn.save` keeps the vocabularies beside the weights, and `learn.load` compares: "made with another vocabulary of the
-    column 'k'; 1 of 3 differ: 2 is 'b' in the file, 'c' here"; `check_vocab=False` loads all the same.
+    Here: `learn.save` stores the vocabularies with the weights, and `learn.load` compares: "made with another vocabulary of the column
+    'k'; 1 of 3 differ: 2 is 'b' in the file, 'c' here"; `check_vocab=False` loads them anyway.
     """
     def learner(df):
         dls = TabularDataLoaders.from_df(df, cat_names=["k"], cont_names=["x"], y_names="y", bs=8)
@@ -214,9 +214,9 @@ def test_s24_weights_of_another_vocabulary_are_refused(tmp_path):
 def test_s25_what_is_cut_from_sequences_is_counted(workers):
     """Long sequences.
 
-    Elsewhere: only so many words of a long document are used, and nobody says how many documents that concerns.
-    Here: what pads and cuts says it: "2 of 4 sequences of this batch are longer than max_len=3 (the longest has 6) and were cut: the model
-    does not see 4 elements of them"; `PadSequences.cut` counts over all batches.
+    Elsewhere: a long document is truncated, without saying how many documents that affects.
+    Here: padding reports it: "2 of 4 sequences of this batch are longer than max_len=3 (the longest has 6) and were cut: the model does
+    not see 4 elements of them"; `PadSequences.cut` counts over all batches.
     """
     documents = [[1, 2, 3, 4], [5], [6] * 6, [7, 8], [9]]
     with pytest.warns(UserWarning, match=r"2 of 4 sequences of this batch are longer than max_len=3 \(the longest has 6\) and were cut: "
@@ -239,9 +239,9 @@ def test_s25_what_is_cut_from_sequences_is_counted(workers):
 
 
 def test_s26_normalisation_is_measured_on_several_plain_batches(folder):
-    """Statistics of normalisation, measured.
+    """Measured normalisation statistics.
 
-    Elsewhere: mean and standard deviation are those of a single batch, and of an augmented one at that.
+    Elsewhere: mean and standard deviation come from a single batch, and an augmented one at that.
     Here: `Normalize()` measures ten training batches, without augmentation.
     """
     dls = ImageDataLoaders.from_folder(folder, item_tfms=Resize(16), batch_tfms=[Normalize(), Rotate(45, p=1.0, pad_mode="zeros")], bs=2,

@@ -30,9 +30,10 @@ def interrupt():
 def test_s27_statistics_of_a_frozen_body_stand_still():
     """Batch norm in a frozen body.
 
-    Elsewhere: with the norm layers frozen too, their running statistics still move with every training batch, so that the body that was
-    to stay as it is predicts something else afterwards.
-    Here: `Learner(train_bn=False)` keeps the norm layers of frozen groups in eval mode: parameters and statistics stay, until `unfreeze`.
+    Elsewhere: even if the norm layers are frozen, too, their running statistics keep moving with every training batch, so the body that
+    was meant to stay fixed predicts something else afterwards.
+    Here: `Learner(train_bn=False)` keeps the norm layers of frozen groups in eval mode: parameters and statistics stay until
+    `unfreeze`.
     """
     learn = make(train_bn=False)
     learn.freeze()
@@ -47,8 +48,8 @@ def test_s27_statistics_of_a_frozen_body_stand_still():
 def test_s28_bn_freeze_freezes_with_the_default_settings():
     """A callback that freezes batch norm.
 
-    Elsewhere: it only looks at norm layers whose parameters are frozen, and by default there are none: it does nothing.
-    Here: `BnFreeze()` holds the running statistics of every norm layer, whatever is frozen.
+    Elsewhere: it only considers norm layers whose parameters are frozen, and by default there are none: it does nothing.
+    Here: `BnFreeze()` freezes the running statistics of every norm layer, whatever else is frozen.
     """
     learn = make(cbs=BnFreeze())
     before = learn.model[0][1].running_var.clone()
@@ -58,9 +59,10 @@ def test_s28_bn_freeze_freezes_with_the_default_settings():
 
 @pytest.mark.parametrize("verb", [lambda learn: learn.freeze(), lambda learn: learn.fine_tune(1)], ids=["freeze", "fine_tune"])
 def test_s29_freezing_a_model_of_one_group_is_refused(verb):
-    """Freezing a model that has no layer groups.
+    """Freezing a model without layer groups.
 
-    Elsewhere: `freeze` and the first phase of `fine_tune` freeze nothing, because everything is in the last group, and train it all.
+    Elsewhere: `freeze` and the first phase of `fine_tune` freeze nothing, because everything is in the last group, and train the whole
+    model.
     Here: a `ValueError`: "this model has 1 layer group. Pass `splitter=` to the Learner, a function of the model that returns one list
     of parameters per layer group".
     """
@@ -74,8 +76,8 @@ def test_s29_freezing_a_model_of_one_group_is_refused(verb):
 def test_s30_what_was_frozen_by_hand_stays_frozen():
     """`requires_grad_(False)` before `unfreeze` or `fine_tune`.
 
-    Elsewhere: both switch every parameter on again, also those that the user had frozen by hand.
-    Here: a parameter frozen by hand stays frozen through `freeze`, `unfreeze` and `fine_tune`, until its flag is set back by hand.
+    Elsewhere: both make every parameter trainable again, including those that the user froze by hand.
+    Here: a parameter frozen by hand stays frozen through `freeze`, `unfreeze` and `fine_tune` until its flag is reset by hand.
     """
     learn = make()
     learn.model[0][0].weight.requires_grad_(False)
@@ -88,10 +90,10 @@ def test_s30_what_was_frozen_by_hand_stays_frozen():
 
 
 def test_s31_momentum_survives_freezing():
-    """What the optimizer has gathered, when layers are frozen or unfrozen.
+    """Optimizer state when layers are frozen or unfrozen.
 
-    Elsewhere: each `freeze` and `unfreeze` empties the optimizer, and training starts again without momentum.
-    Here: averages and momentum stay; `create_opt()` or `fit(..., reset_opt=True)` begin anew.
+    Elsewhere: each `freeze` and `unfreeze` clears the optimizer, and training restarts without momentum.
+    Here: averages and momentum are kept; `create_opt()` or `fit(..., reset_opt=True)` starts afresh.
     """
     learn = make()
     learn.fit(1)
@@ -104,11 +106,12 @@ def test_s31_momentum_survives_freezing():
 # -- optimizers and schedules -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("opt_func", [partial(OptimWrapper, opt=torch.optim.AdamW), torch.optim.AdamW], ids=["wrapped", "torch's own"])
 def test_s32_no_optimizer_decays_norm_layers(opt_func):
-    """Weight decay of norm layers and biases under an optimizer of torch.
+    """Weight decay of norm layers and biases with an optimizer of torch.
 
-    Elsewhere: they are left out only with the framework's own optimizers; with a wrapped one the setting has no effect, and the scale
-    of batch norm shrinks.
-    Here: they are in a torch group of their own with weight decay 0, whatever the optimizer; `Learner(wd_bn_bias=True)` decays them.
+    Elsewhere: they are exempt only with the framework's own optimizers; with a wrapped one the setting has no effect, and the scale of
+    batch norm shrinks.
+    Here: they are in a parameter group of their own with weight decay 0, whatever the optimizer; `Learner(wd_bn_bias=True)` decays
+    them.
     """
     def trained(**kwargs):
         learn = make(opt_func=opt_func, loss=lambda pred, y: (pred * 0).sum(), wd=0.5, **kwargs)      # no gradient: nothing but decay
@@ -123,8 +126,8 @@ def test_s32_no_optimizer_decays_norm_layers(opt_func):
 def test_s33_biases_are_known_by_what_they_are():
     """Weight decay of the biases of recurrent and attention layers, and of group norm.
 
-    Elsewhere: only a parameter whose name is exactly `bias` and a few batch norm classes are left out; the rest is decayed.
-    Here: every parameter with the word bias in its name (`bias_ih_l0`, `in_proj_bias`) and of any norm layer goes without decay.
+    Elsewhere: only parameters named exactly `bias` and a few batch norm classes are exempt; the rest is decayed.
+    Here: every parameter with the word bias in its name (`bias_ih_l0`, `in_proj_bias`) and of any norm layer is exempt.
     """
     model = nn.ModuleDict({"lstm": nn.LSTM(4, 4), "attention": nn.MultiheadAttention(4, 2), "norm": nn.GroupNorm(2, 4)})
     learn = make(model=model, splitter=one_group, wd=0.3)
@@ -137,8 +140,8 @@ def test_s33_biases_are_known_by_what_they_are():
 def test_s34_what_one_fit_is_told_does_not_stick():
     """`fit(1, lr=..., wd=...)`, then another fit.
 
-    Elsewhere: the weight decay of the one is that of all later ones, and after one-cycle the momentum stays where the schedule left it.
-    Here: what a fit is told holds for that fit; afterwards lr, weight decay and momentum are what they were.
+    Elsewhere: the weight decay of one fit applies to all later ones, and after one-cycle the momentum stays where the schedule left it.
+    Here: arguments of a fit apply to that fit; afterwards lr, weight decay and momentum are what they were.
     """
     learn = make(wd=0.01)
     learn.create_opt()
@@ -163,11 +166,11 @@ def test_s35_a_plateau_rule_beside_a_schedule_is_refused(verb):
 
 
 def test_s36_little_patience_inside_one_cycle_is_warned_of():
-    """Early stopping inside one-cycle.
+    """Early stopping with one-cycle.
 
-    Elsewhere: with a patience of an epoch or two training stops where the learning rate is at its peak and the loss does not fall for a
-    while, and the best part of the schedule never runs.
-    Here: a warning before training names the least sensible value: "Use patience=2 or more, or fit_flat_cos, whose rate only falls".
+    Elsewhere: with a patience of an epoch or two, training stops at the peak of the learning rate, where the loss stalls for a while,
+    and the best part of the schedule never runs.
+    Here: a warning before training names the smallest sensible value: "Use patience=2 or more, or fit_flat_cos, whose rate only falls".
     """
     with pytest.warns(UserWarning, match=r"EarlyStoppingCallback\(patience=1\).*Use patience=2 or more, or fit_flat_cos"):
         make().fit_one_cycle(3, cbs=EarlyStoppingCallback(patience=1))
@@ -177,8 +180,8 @@ def test_s36_little_patience_inside_one_cycle_is_warned_of():
 def test_s37_a_start_epoch_leaves_the_first_epochs_out(verb):
     """`fit_flat_cos(4, start_epoch=3)`.
 
-    Elsewhere: this one verb ignores `start_epoch`, and trains all epochs again.
-    Here: every verb begins with that epoch, at its place in the schedule.
+    Elsewhere: this one method ignores `start_epoch` and trains all epochs again.
+    Here: every method starts at that epoch, at its place in the schedule.
     """
     whole, learn = make(), make()
     getattr(whole, verb)(4)
@@ -189,11 +192,11 @@ def test_s37_a_start_epoch_leaves_the_first_epochs_out(verb):
 # -- the learning-rate finder -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("broken", [False, True], ids=["finished", "interrupted"])
 def test_s38_the_finder_leaves_no_trace(broken):
-    """`lr_find`, also when it is interrupted.
+    """`lr_find`, even if it is interrupted.
 
-    Elsewhere: it moves the random streams on, so that a run with it differs from one without; and Ctrl-C leaves the weights as the
-    last, enormous learning rate made them.
-    Here: weights, buffers, optimizer, random streams and history are afterwards what they were, also after Ctrl-C.
+    Elsewhere: it advances the random streams, so a run with it differs from one without; and Ctrl-C leaves the weights as the last,
+    enormous learning rate made them.
+    Here: weights, buffers, optimizer, random streams and history are restored, also after Ctrl-C.
     """
     learn = make()
     learn.fit(1)
@@ -215,7 +218,7 @@ def test_s38_the_finder_leaves_no_trace(broken):
 def test_s39_interrupted_mixing_leaves_the_loss_as_it_was(cls):
     """Ctrl-C during a fit with MixUp or CutMix.
 
-    Elsewhere: the learner's loss function was wrapped for that fit and stays so, and every later fit computes something else.
+    Elsewhere: the learner's loss function was wrapped for that fit and stays wrapped, so every later fit computes something else.
     Here: `learn.loss_func` is never replaced; the losses of both targets are mixed in `after_loss`.
     """
     x, y = torch.randn(8, 3, 6, 6), torch.arange(8) % 3
@@ -228,10 +231,10 @@ def test_s39_interrupted_mixing_leaves_the_loss_as_it_was(cls):
 
 
 def test_s40_what_is_left_of_accumulated_gradients_is_stepped_with():
-    """Gradient accumulation, where the epoch is no multiple of it.
+    """Gradient accumulation when the epoch is not a multiple of it.
 
-    Elsewhere: the last batches of an epoch never lead to a step, and their gradients are added to those of the next.
-    Here: `GradientAccumulation` steps at the end of the epoch with what it has, as the mean over those items, and nothing is left.
+    Elsewhere: the last batches of an epoch never lead to a step, and their gradients are added to those of the next epoch.
+    Here: `GradientAccumulation` steps at the end of the epoch with what it has, as the mean over those items, and nothing is left over.
     """
     learn, sizes = make(n=20, bs=8, shuffle=False), []
     learn.fit(1, cbs=[GradientAccumulation(16), Callback(after_step=lambda cb: sizes.append(cb.learn.iter))])
@@ -239,7 +242,7 @@ def test_s40_what_is_left_of_accumulated_gradients_is_stepped_with():
 
 
 def test_s41_half_precision_is_never_ignored():
-    """`to_fp16()` where there is no accelerator.
+    """`to_fp16()` without an accelerator.
 
     Elsewhere: the learner says that it trains in half precision, and trains in single precision.
     Here: `to_fp16()` on a CPU is refused, "use to_bf16(), or move the data"; `to_bf16()` really computes in bf16 there.
@@ -256,7 +259,7 @@ def test_s41_half_precision_is_never_ignored():
 def test_s42_skipped_steps_are_counted(monkeypatch):
     """Steps that fp16 skips because gradients overflow.
 
-    Elsewhere: the optimizer does not step, the epoch table looks as always, and nobody is told how often.
+    Elsewhere: the optimizer does not step, the epoch table looks normal, and nothing says how often.
     Here: `learn.mixed_precision.skipped_steps` counts them, `learn.summary()` shows the count, and a fit that skipped more than a
     quarter of its steps warns: "3 of 3 steps of this fit did nothing, because gradients overflowed".
     """
@@ -272,10 +275,10 @@ def test_s42_skipped_steps_are_counted(monkeypatch):
 
 # -- where it runs, and names ---------------------------------------------------------------------------------------------------------
 def test_s43_a_job_number_does_not_stop_saving(tmp_path, monkeypatch):
-    """The variable `RANK` in the environment, as schedulers of clusters set it.
+    """The environment variable `RANK`, as cluster schedulers set it.
 
-    Elsewhere: it is taken for the number of a process in distributed training; all but number 0 return from `save` without a file.
-    Here: the environment has no say: `learn.save` writes the file and returns its path, or raises.
+    Elsewhere: it is taken for the rank of a process in distributed training; all but rank 0 return from `save` without a file.
+    Here: the environment does not matter: `learn.save` writes the file and returns its path, or raises.
     """
     monkeypatch.setitem(os.environ, "RANK", "1")
     learn = make(path=tmp_path)
@@ -284,10 +287,10 @@ def test_s43_a_job_number_does_not_stop_saving(tmp_path, monkeypatch):
 
 
 def test_s44_mixing_takes_a_batch_of_one_and_writes_into_none():
-    """MixUp on a last batch of one item; CutMix on batches that somebody else holds.
+    """MixUp on a last batch of one item; CutMix on batches that are used again.
 
-    Elsewhere: the one stops with an error about shapes at the end of the epoch; the other pastes into the batch itself, so that tensors
-    that are used again are cut up a little more in every epoch.
+    Elsewhere: the first fails with a shape error at the end of the epoch; the second pastes into the batch itself, so tensors that are
+    reused are cut up a little more in every epoch.
     Here: a batch of any size is mixed, and always into a copy.
     """
     make(n=9, bs=4, shuffle=False, model=nn.Sequential(nn.Linear(4, 3)), splitter=one_group).fit(1, cbs=MixUp())
@@ -301,7 +304,7 @@ def test_s44_mixing_takes_a_batch_of_one_and_writes_into_none():
 def test_s45_a_misspelt_attribute_of_the_learner_is_refused():
     """`learn.mterics = [accuracy]`.
 
-    Elsewhere: the attribute is made, and training goes on without the metric.
+    Elsewhere: the attribute is created, and training continues without the metric.
     Here: an `AttributeError`: "a Learner has no attribute 'mterics'; did you mean 'metrics'?"
     """
     learn = make(splitter=body_head)

@@ -59,9 +59,9 @@ class Noise(RandTransform):
 def test_s46_losses_of_torch_are_read_as_ones_own(loss):
     """`nn.CrossEntropyLoss()` or `F.cross_entropy` as the loss.
 
-    Elsewhere: training goes well, but `get_preds`, `predict` and `tta` return raw outputs instead of probabilities, and the label that
-    `predict` returns is not one.
-    Here: torch's losses are recognised, as modules, functions and partials: predictions are probabilities and labels are names.
+    Elsewhere: training works, but `get_preds`, `predict` and `tta` return raw outputs instead of probabilities, and what `predict`
+    returns as the label is not one.
+    Here: torch's losses are recognised as modules, functions and partials: predictions are probabilities and labels are names.
     """
     items = [f"{i % 2},{i % 3}" for i in range(12)]
     block = DataBlock(blocks=(TransformBlock(type_tfms=floats), CategoryBlock), get_y=lambda o: "cat" if o[0] == "1" else "dog",
@@ -79,11 +79,11 @@ def test_s46_losses_of_torch_are_read_as_ones_own(loss):
 
 @pytest.mark.parametrize("loss", [F.mse_loss, nn.L1Loss()])
 def test_s47_shapes_that_would_be_broadcast_are_refused(loss):
-    """A column of predictions (n,1) against targets (n,), with a loss of torch.
+    """Predictions (n,1) against targets (n,) with a loss of torch.
 
-    Elsewhere: the two are broadcast to (n,n), with a warning at most, and the model learns the mean of the targets.
-    Here: refused at the first batch: "compares element by element, but predictions float32[8,1] ... and targets float32[8] ... differ in
-    shape. Torch would broadcast them against each other. Use MSELossFlat()", which compares them as meant.
+    Elsewhere: they are broadcast to (n,n), with a warning at most, and the model learns the mean of the targets.
+    Here: refused at the first batch: "compares element by element, but predictions float32[8,1] ... and targets float32[8] ... differ
+    in shape. Torch would broadcast them against each other. Use MSELossFlat()", which compares them as intended.
     """
     x = torch.randn(24, 4, generator=generator())
     y, bare = x.sum(1), {"model": nn.Linear(4, 1), "splitter": one_group, "lr": 0.1}
@@ -102,11 +102,11 @@ class Named(TensorDataset):
 
 
 def test_s48_targets_that_do_not_fit_the_outputs_are_refused():
-    """A model with too few outputs, or numbers as targets of a loss for classes.
+    """A model with too few outputs, or numeric targets for a classification loss.
 
-    Elsewhere: an index error deep in the loss, an assertion of the accelerator that ends the process, or nothing, until the first item
-    of the missing class comes.
-    Here: the first batch is checked in full: "your model has n_out=3 outputs but a target is 36: write n_out=37 or dls.c", "the model has
+    Elsewhere: an index error deep inside the loss, a device-side assert that ends the process, or nothing until the first item of the
+    missing class comes.
+    Here: the whole first batch is checked: "your model has n_out=3 outputs but a target is 36: write n_out=37 or dls.c", "the model has
     2 outputs ..., but the data has 3 classes" and so on.
     """
     y = torch.arange(24) % 3
@@ -126,7 +126,7 @@ def test_s48_targets_that_do_not_fit_the_outputs_are_refused():
 def test_s49_accuracy_of_a_single_output_is_refused(name):
     """`accuracy` of a model with one logit per item.
 
-    Elsewhere: the most probable of one class is always class 0, so that the metric is the share of class 0 and never changes.
+    Elsewhere: the argmax over a single column is always class 0, so the metric is the share of class 0 and never changes.
     Here: refused: "a single column is always class 0. Use accuracy_multi for one logit, or n_out=2".
     """
     logits, y = torch.tensor([[3.0], [-3.0], [3.0]]), torch.tensor([1, 0, 0])
@@ -151,7 +151,7 @@ def test_s50_the_brier_score_is_of_probabilities():
 def test_s51_dice_of_more_than_two_classes_is_refused(metric, more):
     """`Dice()` or `JaccardCoeff()` of masks with more than two classes.
 
-    Elsewhere: class numbers are multiplied as if they were 0 and 1, and a perfect prediction scores above 1.
+    Elsewhere: class ids are multiplied as if they were 0 and 1, and a perfect prediction scores above 1.
     Here: refused: "is for two classes, background and foreground; the predictions are float32[...], 3 along axis 1: write DiceMulti()".
     """
     masks = torch.randint(0, 3, (2, 6, 6), generator=generator())
@@ -166,9 +166,10 @@ def test_s51_dice_of_more_than_two_classes_is_refused(metric, more):
 def test_s52_the_focal_loss_weighs_after_the_probability():
     """Focal loss with class weights.
 
-    Elsewhere: the probability of the right class is read off the weighted cross entropy, so that the weight changes how hard an item
-    counts as.
-    Here: the probability never includes the weight: `FocalLossFlat(gamma=2, weight=w)` is w * (1-p)^2 * -log p, over the sum of weights.
+    Elsewhere: the probability of the true class is derived from the weighted cross entropy, so the weight changes how hard an item
+    appears to be.
+    Here: the probability never includes the weight: `FocalLossFlat(gamma=2, weight=w)` is w * (1-p)^2 * -log p, divided by the sum of
+    weights.
     """
     logits, y, w = torch.tensor([[0.0, 1.5, 0.0], [1.0, 0.0, 0.0]]), torch.tensor([1, 0]), torch.tensor([3.0, 0.5, 1.0])
     p = logits.softmax(1)[range(2), y]
@@ -178,7 +179,7 @@ def test_s52_the_focal_loss_weighs_after_the_probability():
 def test_s53_weighted_label_smoothing_is_that_of_torch():
     """Label smoothing with class weights.
 
-    Elsewhere: the smoothed part is weighed otherwise than in torch, so that the same words give another loss.
+    Elsewhere: the smoothed part is weighted differently from torch, so the same arguments give another loss.
     Here: `LabelSmoothingCrossEntropyFlat(eps=0.1, weight=w)` is `F.cross_entropy(..., label_smoothing=0.1, weight=w)`.
     """
     logits, y, w = torch.randn(9, 3, generator=generator()), torch.arange(9) % 3, torch.tensor([0.2, 1.0, 3.0])
@@ -190,9 +191,9 @@ def test_s53_weighted_label_smoothing_is_that_of_torch():
 def test_s54_metrics_that_are_no_means_see_the_whole_set(metric):
     """F1, R2 or RMSE as metrics.
 
-    Elsewhere: a plain function is computed batch by batch and averaged, which is another number, and another for each batch size.
+    Elsewhere: a plain function is computed batch by batch and averaged, which is a different number, and depends on the batch size.
     Here: those of minifast see the whole set; a function of scikit-learn is refused with "write skm_to_fastai(f1_score)". A function of
-    your own is taken for a mean over items unless it says otherwise: `AccumMetric(f)`, or `f.accumulated = True`.
+    your own is taken as a mean over items unless it declares otherwise: `AccumMetric(f)`, or `f.accumulated = True`.
     """
     by_class = "f1" in as_metric(metric).name
     pred = torch.randn(23, 3 if by_class else 1, generator=generator())
@@ -222,9 +223,9 @@ def quiet(learn, n, *cbs):
 def test_s55_errors_are_better_when_lower(tmp_path):
     """`SaveModelCallback(monitor="rmse")`.
 
-    Elsewhere: the direction is guessed from the name, and for rmse, mae, perplexity and others it is the wrong one: the worst model is
-    kept, and early stopping ends a training that improves.
-    Here: the metric says which is better; where it does not, `comp=np.less` is asked for before the first batch.
+    Elsewhere: the direction is guessed from the name, and for rmse, mae, perplexity and others it is wrong: the worst model is kept,
+    and early stopping ends a run that improves.
+    Here: the metric declares which is better; if it does not, `comp=np.less` is asked for before the first batch.
     """
     for name in ("rmse", "mae", "mse", "msle", "perplexity", "exp_rmspe", "error_rate"):
         assert as_metric(name).lower_is_better is True
@@ -238,11 +239,11 @@ def test_s55_errors_are_better_when_lower(tmp_path):
 
 
 def test_s56_only_what_this_run_saved_is_loaded(tmp_path):
-    """`SaveModelCallback` where nothing was good enough to save, and the file of an earlier run is there.
+    """`SaveModelCallback` when nothing was good enough to save, and the file of an earlier run exists.
 
     Elsewhere: that file is loaded at the end, as if it were the best of this run.
-    Here: only what this training saved is loaded; else a warning: "SaveModelCallback saved nothing, because valid_loss was never a finite
-    number at the end of an epoch: the model is as training left it".
+    Here: only what this run saved is loaded; otherwise a warning: "SaveModelCallback saved nothing, because valid_loss was never a
+    finite number at the end of an epoch: the model is as training left it".
     """
     make(path=tmp_path).save("model")                                            # of an earlier run
     learn = make(path=tmp_path, metrics=Scripted([float("nan")] * 2))
@@ -254,8 +255,8 @@ def test_s56_only_what_this_run_saved_is_loaded(tmp_path):
 def test_s57_fine_tune_has_one_best(tmp_path):
     """`fine_tune(..., cbs=SaveModelCallback())`.
 
-    Elsewhere: the second phase forgets what was best in the first, and a worse model overwrites the better one.
-    Here: over both phases there is one best, and that is what you get.
+    Elsewhere: the second phase forgets the best value of the first, and a worse model overwrites the better one.
+    Here: there is one best model across both phases, and that is what you get.
     """
     learn, seen = make(path=tmp_path, metrics=Scripted([1.0, 4.0, 3.0])), []
     learn.fine_tune(2, cbs=[SaveModelCallback(monitor="scripted"), Callback(after_epoch=lambda: seen.append(weights_of(learn)))])
@@ -266,8 +267,8 @@ def test_s57_fine_tune_has_one_best(tmp_path):
 def test_s58_the_log_file_only_grows(tmp_path):
     """`CSVLogger` over several fits.
 
-    Elsewhere: the next fit, `validate` and `lr_find` begin the file anew, and of `fine_tune` only the second phase is left.
-    Here: rows are only added, each with the id of its run; `validate` and `lr_find` leave none.
+    Elsewhere: the next fit, `validate` and `lr_find` overwrite the file, and of `fine_tune` only the second phase is left.
+    Here: rows are only appended, each with the id of its run; `validate` and `lr_find` add none.
     """
     learn = make(path=tmp_path, cbs=CSVLogger())
     learn.fit(2)
@@ -281,8 +282,9 @@ def test_s58_the_log_file_only_grows(tmp_path):
 def test_s59_looking_leaves_the_record_alone():
     """`validate`, `get_preds` or `lr_find` after a fit.
 
-    Elsewhere: they empty the recorder, and the curve of the training is gone.
-    Here: they record apart: `learn.recorder` holds the latest fit, and `learn.recorder.history` every epoch of every fit.
+    Elsewhere: they clear the recorder, and the training curve is gone.
+    Here: they have a recorder of their own: `learn.recorder` holds the latest fit, and `learn.recorder.history` every epoch of every
+    fit.
     """
     learn = make()
     learn.fit(1)
@@ -296,9 +298,9 @@ def test_s59_looking_leaves_the_record_alone():
 def test_s60_the_training_loss_is_the_mean_over_the_epoch():
     """The column `train_loss`.
 
-    Elsewhere: a moving average that also holds the losses of earlier epochs, beside a `valid_loss` that is a mean.
-    Here: the mean over the items of the epoch. It is still of training, with dropout and augmentation, while the weights move; what
-    compares with `valid_loss` is `learn.validate(ds_idx=0)`.
+    Elsewhere: a moving average that includes losses of earlier epochs, next to a `valid_loss` that is a mean.
+    Here: the mean over the items of the epoch. It is still measured in training, with dropout and augmentation, while the weights move;
+    to compare with `valid_loss`, use `learn.validate(ds_idx=0)`.
     """
     learn, losses = make(n=20, bs=8, shuffle=False), []
     learn.fit(2, cbs=Callback(after_loss=lambda: losses.append(learn.loss.item()) if learn.training else None))
@@ -311,9 +313,9 @@ def test_s60_the_training_loss_is_the_mean_over_the_epoch():
 def test_s61_names_are_what_was_written_and_unknown_ones_are_listed():
     """The name of a metric in the table, and as `monitor`.
 
-    Elsewhere: `rmse` appears under another name, and a `monitor` that is no column ends in an assertion without a word.
-    Here: a metric has the name of its function, settable; an unknown one is refused before training with the columns that there are:
-    "there is no such column in the epoch table; did you mean 'accuracy'? It has: train_loss, valid_loss, accuracy".
+    Elsewhere: `rmse` appears under another name, and a `monitor` that is not a column ends in a bare assertion.
+    Here: a metric has the name of its function, unless you give it another; an unknown one is refused before training, with the columns
+    that exist: "there is no such column in the epoch table; did you mean 'accuracy'? It has: train_loss, valid_loss, accuracy".
     """
     learn = make(metrics=[accuracy, "error_rate", M.rmse])
     assert learn.recorder.metric_names == ["epoch", "train_loss", "valid_loss", "accuracy", "error_rate", "rmse", "time"]
@@ -329,8 +331,8 @@ class Broken(Callback):
 def test_s62_errors_in_callbacks_stay_what_they_are():
     """An exception without arguments inside a callback.
 
-    Elsewhere: what is meant to add the name of the callback fails on it, and an `IndexError` takes the place of the error.
-    Here: the error itself, with its traceback, and a note of where: "in Broken.after_batch".
+    Elsewhere: the code that adds the callback's name to the message fails on it, and an `IndexError` replaces the error.
+    Here: the error itself, with its traceback, and a note that says where: "in Broken.after_batch".
     """
     with pytest.raises(KeyError) as caught:
         make(splitter=body_head).fit(1, cbs=Broken())
@@ -339,7 +341,7 @@ def test_s62_errors_in_callbacks_stay_what_they_are():
 
 @pytest.mark.parametrize("metric", [M.F1ScoreMulti, M.PrecisionMulti, M.RecallMulti, M.HammingLossMulti, M.JaccardMulti])
 def test_s63_a_threshold_of_zero_is_a_threshold(metric):
-    """`thresh=0.` for several labels per item.
+    """`thresh=0.` for multi-label metrics.
 
     Elsewhere: zero counts as no threshold, and raw outputs are compared with labels.
     Here: zero is the threshold.

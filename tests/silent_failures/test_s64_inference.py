@@ -70,8 +70,8 @@ def pictures(folder, **kwargs):
 def test_s64_training_items_are_predicted_without_augmentation():
     """`get_preds(ds_idx=0)`: predictions on the training set.
 
-    Elsewhere: its items are augmented, cropped at random and shuffled as in training, so that predictions differ from call to call.
-    Here: they are seen as validation sees them, in the order of the dataset; `tta` is for predictions on augmented items.
+    Elsewhere: its items are augmented, randomly cropped and shuffled as in training, so predictions differ from call to call.
+    Here: they are processed as in validation, in the order of the dataset; `tta` is for predictions on augmented items.
     """
     learn = augmented()
     preds = learn.get_preds(ds_idx=0)[0]
@@ -80,10 +80,10 @@ def test_s64_training_items_are_predicted_without_augmentation():
 
 
 def test_s65_tta_says_what_it_varies(scenes):
-    """`tta()` on pictures that are only resized.
+    """`tta()` on images that are only resized.
 
-    Elsewhere: the augmentation over which it averages is the random crop that resizing does in training, and nothing says so.
-    Here: one line says what is varied ("tta varies Resize(...)"), and where nothing is, `tta` is refused.
+    Elsewhere: the only augmentation it averages over is the random crop that resizing does in training, and nothing says so.
+    Here: one line says what varies ("tta varies Resize(...)"), and if nothing does, `tta` is refused.
     """
     torch.manual_seed(0)
     said = []
@@ -110,10 +110,10 @@ class Bright(nn.Module):
 
 
 def test_s66_tta_of_masks_turns_predictions_back(scenes):
-    """`tta()` where the targets are masks or points.
+    """`tta()` when the targets are masks or points.
 
-    Elsewhere: predictions on flipped and rotated pictures are averaged as they are, flipped and rotated.
-    Here: each is brought back to the plain picture first; boxes, for which that is not possible, are refused.
+    Elsewhere: predictions on flipped and rotated images are averaged as they are, flipped and rotated.
+    Here: each is mapped back to the original image first; boxes, for which that is not possible, are refused.
     """
     dls = SegmentationDataLoaders.from_label_func(scenes, get_image_files(scenes, recurse=False), lambda f: f.parent / "masks" / f.name,
                                                   codes=["dark", "bright"], bs=3, num_workers=0, device="cpu", batch_tfms=Flip(1.0))
@@ -127,8 +127,8 @@ def test_s66_tta_of_masks_turns_predictions_back(scenes):
 def test_s67_cut_and_weights_are_honoured(scenes, monkeypatch):
     """`vision_learner(dls, arch, cut=...)`, and `weights=` with an architecture of timm.
 
-    Elsewhere: both are accepted and ignored: the body is cut where it always is, the weights are the default ones or none.
-    Here: `cut` decides where the body ends and the head has the size that goes with it; `weights` names a file also for timm.
+    Elsewhere: both are accepted and ignored: the body is cut at the default place, and the weights are the default ones or none.
+    Here: `cut` decides where the body ends, and the head has the matching size; `weights` may name a file for timm, too.
     """
     dls = pictures(scenes)
     bodies = [vision_learner(dls, small_net, pretrained=False, cut=cut).model[0] for cut in (None, 2)]
@@ -156,10 +156,10 @@ def test_s67_cut_and_weights_are_honoured(scenes, monkeypatch):
 
 
 def test_s68_more_channels_keep_the_bias():
-    """A pretrained network for pictures with other than three channels.
+    """A pretrained network for images with a different number of channels than three.
 
-    Elsewhere: the first convolution is made anew, and where it has a bias (vgg, alexnet) that is a random one.
-    Here: weights and bias are kept: one channel gets the sum of the weights, channels after the third begin at zero.
+    Elsewhere: the first convolution is replaced, and if it has a bias (vgg, alexnet), that is random.
+    Here: weights and bias are kept: one channel gets the sum of the weights, channels after the third start at zero.
     """
     trained = small_net()
     weight, bias = trained[0].weight.clone(), trained[0].bias.clone()
@@ -169,9 +169,9 @@ def test_s68_more_channels_keep_the_bias():
 
 # -- interpretation -----------------------------------------------------------------------------------------------------------------
 def test_s69_an_interpretation_computes_once():
-    """Confusion matrix and worst losses of one `ClassificationInterpretation`.
+    """Confusion matrix and top losses of one `ClassificationInterpretation`.
 
-    Elsewhere: each method runs the model again, and on the training set each run is augmented anew, so that their numbers disagree.
+    Elsewhere: each method runs the model again, and on the training set each run is augmented differently, so their numbers disagree.
     Here: one pass, in `from_learner`, without augmentation; every method reads its results.
     """
     learn, passes = augmented(), []
@@ -190,9 +190,9 @@ def test_s69_an_interpretation_computes_once():
     ({"splitter": lambda m: list(m.parameters())}, "parameters in its groups, this learner's optimizer"),
 ], ids=["other optimizer", "other groups"])
 def test_s70_an_optimizer_state_that_does_not_fit_is_refused(other, why, tmp_path):
-    """`learn.load` of a file whose optimizer was another one.
+    """`learn.load` of a file with the state of a different optimizer.
 
-    Elsewhere: a warning, and training goes on with an empty optimizer; or the state is taken over, and the next step fails.
+    Elsewhere: a warning, and training continues with an empty optimizer; or the state is loaded, and the next step fails.
     Here: a `ValueError`, before anything is changed, that says what differs: "the optimizer state in ... does not fit this learner ...
     load the weights alone: load(..., with_opt=False)".
     """
@@ -209,7 +209,7 @@ def test_s70_an_optimizer_state_that_does_not_fit_is_refused(other, why, tmp_pat
 
 
 def test_s71_probabilities_say_whose_they_are():
-    """The probability above a picture of `plot_top_losses`.
+    """The probability above an image of `plot_top_losses`.
 
     Elsewhere: it is that of the predicted class, and reads as that of the target.
     Here: both, by name: "target cat, p(cat) = 0.03", "predicted dog, p(dog) = 0.97".
@@ -226,10 +226,10 @@ def test_s71_probabilities_say_whose_they_are():
 
 # -- files --------------------------------------------------------------------------------------------------------------------------
 def test_s72_nothing_is_written_into_the_dataset(scenes, tmp_path_factory, monkeypatch):
-    """Where `save`, `SaveModelCallback` and logs go.
+    """Where `save`, `SaveModelCallback` and logs write.
 
-    Elsewhere: into the folder of the dataset, which may be shared, read-only, or scanned for pictures the next time.
-    Here: into `learn.path`, which is the working directory unless you say otherwise, whatever `dls.path` is.
+    Elsewhere: into the folder of the dataset, which may be shared, read-only, or scanned for images the next time.
+    Here: into `learn.path`, the working directory unless you say otherwise, whatever `dls.path` is.
     """
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
     before = sorted(scenes.rglob("*"))

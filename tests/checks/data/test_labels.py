@@ -4,7 +4,7 @@ import numpy as np
 from minifast.checks.data.labels import association, conflicting, fit_forest, swapped_classes
 
 
-def test_conflicts_and_exchanges():
+def test_conflicting_and_swapped_labels():
     assert conflicting([[0, 1], [2, 3]], ["x", "y", "z", "z"]) == [[0, 1]]
     y = np.repeat([0, 1, 2], 10)
     swapped = np.array([1, 0, 2])[y]

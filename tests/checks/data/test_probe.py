@@ -2,7 +2,7 @@
 import numpy as np
 import torch
 from torch.utils.data import Subset, TensorDataset
-from zoo import image_loaders, picture_files, points, table, table_loaders
+from zoo import image_files, image_loaders, points, table, table_loaders
 
 from minifast.checks.check_loaders import check_loaders
 from minifast.checks.data.probe import files_of, table_of
@@ -14,7 +14,7 @@ def test_files_and_labels_of_datasets(tmp_path):
     import pandas as pd
 
     from minifast.vision.all import ImageDataLoaders, Resize
-    dls = image_loaders(picture_files(tmp_path))
+    dls = image_loaders(image_files(tmp_path))
     assert [p.name for p in files_of(dls.valid_ds)] == [p.name for p in dls.valid_ds.items]
     assert [dls.vocab[i] for i in labels_of(dls.train).tolist()] == [p.parent.name for p in dls.train_ds.items]
     df = pd.DataFrame(

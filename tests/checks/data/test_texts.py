@@ -7,14 +7,23 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import TensorDataset
-from zoo import WORDS, classifier, image_loaders, loaders, picture_files, points, table, table_loaders, text_loaders
+from zoo import (
+    WORDS,
+    check_texts,
+    classifier,
+    image_files,
+    image_loaders,
+    loaders,
+    points,
+    table,
+    table_loaders,
+    texts_of_length,
+    two_splits_of_texts,
+)
 
 from minifast.checks.check_learner import check_learner
 from minifast.checks.check_loaders import check_loaders
 from minifast.checks.data import texts
-from minifast.checks.data.probe import DataProbe
-from minifast.checks.data.texts import text_quality
-from minifast.checks.outcomes import Entry, run
 from minifast.data.categories import Categorize
 from minifast.data.datasets import Datasets
 from minifast.data.loaders import DataLoader, DataLoaders
@@ -23,52 +32,38 @@ from minifast.data.transforms import Transform
 from minifast.nn.losses import CrossEntropyLossFlat
 
 
-def check(dls, fast=False):
-    results, _ = run([Entry("MF836", text_quality)], DataProbe(dls, fast))
-    return results[0]
-
-
-def lengths_like(*lengths, n=1):
-    "Texts of the words 2, 3 ... of these lengths, `n` times over."
-    return [list(range(2, 2 + k)) for k in lengths] * n
-
-
-def two(train, valid, **kw):
-    return text_loaders([*train, *valid], [i % 2 for i in range(len(train) + len(valid))], n_train=len(train), **kw)
-
-
 @pytest.mark.parametrize(("make", "why"), [
     (lambda: loaders(*points()), "neither ids of words nor text"),
     (lambda: table_loaders(table()), "rows of a table"),
     (lambda: loaders(torch.randint(0, 9, (240, 5)), torch.arange(240) % 2), "nothing says that they are words"),
     (lambda: loaders((torch.arange(6) < torch.randint(0, 7, (240, 1))).long(), torch.arange(240) % 2),        # a level in thermometer code
      "equally many whole numbers in every item"),
-    (lambda: two([[-5, 3], [4, -2, -7]] * 20, [[1, 2]], pad_value=0), None),
+    (lambda: two_splits_of_texts([[-5, 3], [4, -2, -7]] * 20, [[1, 2]], pad_value=0), None),
     (lambda: DataLoaders(DataLoader([("ann", 0), ("bob", 1)] * 20, bs=4)), "names or labels rather than texts"),
     (lambda: DataLoaders(DataLoader([("the same four words", 0)] * 20, bs=4)), "names or labels rather than texts"),
     (lambda: DataLoaders([(torch.ones(4, 3), torch.zeros(4))] * 2), "neither ids of words nor text"),
     (lambda: DataLoaders(DataLoader([(torch.tensor(2), torch.tensor(5), 1.0)] * 20, bs=4, n_inp=2)), "neither ids of words nor text"),
 ], ids=range(9))
 def test_not_applicable(make, why):
-    result = check(make())
+    result = check_texts(make())
     assert result.verdict == ("not applicable" if why else "issue") and (why or "outside the vocabulary") in result.found, result
 
 
-def test_waves_are_no_texts():
+def test_waveforms_are_not_texts():
     g = torch.Generator().manual_seed(0)
     waves = [(torch.randint(-900, 900, (20 + i,), generator=g, dtype=torch.int16), 0) for i in range(30)]
-    result = check(DataLoaders(DataLoader(waves, bs=4, before_batch=PadSequences(), num_workers=0)))
+    result = check_texts(DataLoaders(DataLoader(waves, bs=4, before_batch=PadSequences(), num_workers=0)))
     assert result.verdict == "not applicable" and "many of them negative" in result.found
 
 
-def test_pictures_are_not_read_for_it(tmp_path, monkeypatch):
-    dls = image_loaders(picture_files(tmp_path))
+def test_images_are_not_read_for_it(tmp_path, monkeypatch):
+    dls = image_loaders(image_files(tmp_path))
     monkeypatch.setattr(texts, "read_texts", None)
-    assert check(dls).verdict == "not applicable"
+    assert check_texts(dls).verdict == "not applicable"
 
 
 def test_the_numbers_of_both_splits():
-    result = check(two(lengths_like(2, 4, 6, 8, n=10), lengths_like(3, 5, n=5)))
+    result = check_texts(two_splits_of_texts(texts_of_length(2, 4, 6, 8, n=10), texts_of_length(3, 5, n=5)))
     assert result.verdict == "pass" and result.found == (
         "training: 40 texts of 2 to 8 tokens, median 5, 95% have at most 8; validation: 10 texts of 3 to 5 tokens, median 4, 95% have at "
         "most 5; unknown words: 0.0% of the tokens in training, 0.0% of the tokens in validation")
@@ -80,9 +75,9 @@ def test_the_numbers_of_both_splits():
 
 
 @pytest.mark.parametrize(("long", "verdict"), [(2, "pass"), (6, "tip"), (11, "issue")])
-def test_cut_texts(long, verdict):
-    train = [*lengths_like(4, n=20 - long), *lengths_like(10, n=long)]
-    result = check(two(train, lengths_like(4, n=10), max_len=6))
+def test_truncated_texts(long, verdict):
+    train = [*texts_of_length(4, n=20 - long), *texts_of_length(10, n=long)]
+    result = check_texts(two_splits_of_texts(train, texts_of_length(4, n=10), max_len=6))
     assert result.verdict == verdict
     assert result.evidence["training_cut"] == long / 20 and result.evidence["training_tokens_lost"] == 4 * long
     assert result.evidence["validation_cut"] == 0
@@ -93,32 +88,32 @@ def test_cut_texts(long, verdict):
         assert "max_len=10 leaves 95% of the training texts whole" in result.advice
 
 
-def test_a_cut_of_validation_alone():
-    result = check(two(lengths_like(4, n=20), lengths_like(10, n=10), max_len=6))
+def test_truncation_of_validation_alone():
+    result = check_texts(two_splits_of_texts(texts_of_length(4, n=20), texts_of_length(10, n=10), max_len=6))
     assert result.verdict == "issue" and "truncates 100% of the texts in validation: 40 of 100 tokens" in result.found
     assert "max_len=4" in result.advice and "in training:" not in result.found
 
 
-def test_a_cut_made_before():
-    train = [t[:20] for t in lengths_like(*range(4, 28), n=4)]
-    result = check(two(train, lengths_like(4, 5, n=10)))
+def test_truncation_before_the_loader():
+    train = [t[:20] for t in texts_of_length(*range(4, 28), n=4)]
+    result = check_texts(two_splits_of_texts(train, texts_of_length(4, 5, n=10)))
     assert result.verdict == "tip" and result.evidence["training_at_longest"] == 32 / 96
     assert "33% of the texts in training have exactly the longest length, 20 tokens" in result.found and "validation" not in result.found
 
 
 @pytest.mark.parametrize(("n", "verdict"), [(0, "pass"), (1, "tip"), (2, "tip"), (3, "issue")])
 def test_empty_texts_are_named(n, verdict):
-    train = lengths_like(4, n=60)
+    train = texts_of_length(4, n=60)
     for i in range(n):
         train[7 + i] = []
-    result = check(two(train, lengths_like(5, n=10)))
+    result = check_texts(two_splits_of_texts(train, texts_of_length(5, n=10)))
     assert result.verdict == verdict and result.items == [f"item {7 + i}" for i in range(n)] and result.evidence["training_empty"] == n
     if n == 1:
         assert result.found == "1 text of 60 in training is empty (1.7%): item 7"
 
 
 def test_empty_texts_of_validation():
-    result = check(two(lengths_like(4, n=20), [*lengths_like(5, n=10), [], [], [1, 1], []]))
+    result = check_texts(two_splits_of_texts(texts_of_length(4, n=20), [*texts_of_length(5, n=10), [], [], [1, 1], []]))
     assert result.verdict == "issue" and "4 texts of 14 in validation are empty (28.6%): item 10, item 11, item 12, ..." in result.found
     assert result.items == ["item 10", "item 11", "item 12", "item 13"]
 
@@ -126,7 +121,7 @@ def test_empty_texts_of_validation():
 @pytest.mark.parametrize(("unknown", "verdict"), [(1, "pass"), (2, "tip"), (4, "issue")])
 def test_unknown_words_of_both_splits(unknown, verdict):
     text = [0] * unknown + list(range(2, 12 - unknown))
-    result = check(two([text, text[:-1] + [5, 6]] * 20, [text] * 10))
+    result = check_texts(two_splits_of_texts([text, text[:-1] + [5, 6]] * 20, [text] * 10))
     assert result.verdict == verdict
     assert result.evidence["training_unknown"] == pytest.approx(2 * unknown / 21)
     assert result.evidence["validation_unknown"] == pytest.approx(unknown / 10)
@@ -134,47 +129,47 @@ def test_unknown_words_of_both_splits(unknown, verdict):
 
 
 def test_validation_has_far_more_unknown_words():
-    result = check(two([[2, 3, 4, 5, 6, 7, 8, 9, 10, 11], [2, 3]] * 20, [list(range(2, 20)), [0, 0, 2, 3, 4, 5]] * 5))
+    result = check_texts(two_splits_of_texts([[2, 3, 4, 5, 6, 7, 8, 9, 10, 11], [2, 3]] * 20, [list(range(2, 20)), [0, 0, 2, 3, 4, 5]] * 5))
     assert result.verdict == "tip" and result.evidence["validation_unknown"] == 2 / 24
     assert "8.3% of the tokens in validation: far more in validation" in result.found and "same tokenizer" in result.advice
-    few = check(two([[2, 3, 4, 5, 6, 7, 8, 9, 10, 11], [2, 3]] * 20, [list(range(2, 28)) * 2, [0, 0, 2, 3, 4, 5]] * 5))
+    few = check_texts(two_splits_of_texts([list(range(2, 12)), [2, 3]] * 20, [list(range(2, 28)) * 2, [0, 0, 2, 3, 4, 5]] * 5))
     assert few.verdict == "pass"                                            # three times as many, yet only 3%
 
 
 def test_ids_outside_the_vocabulary():
-    result = check(two([[2, 3], [4, 30, 5]] * 10, [[2, 31], [-100, 4, 31]] * 5))
+    result = check_texts(two_splits_of_texts([[2, 3], [4, 30, 5]] * 10, [[2, 31], [-100, 4, 31]] * 5))
     assert result.verdict == "issue" and (result.evidence["training_outside"], result.evidence["validation_outside"]) == (10, 15)
     assert ("10 ids in training are outside the vocabulary, from 30 to 30, first in item 1; the vocabulary has 30 words, ids 0 to 29; "
             "15 ids in validation are outside the vocabulary, from -100 to 31, first in item 0") in result.found
     assert "device-side assert" in result.advice
-    one = check(two([[2, 3], [4, 30, 5], *[[2, 3]] * 9], [[2, 4]] * 5))
+    one = check_texts(two_splits_of_texts([[2, 3], [4, 30, 5], *[[2, 3]] * 9], [[2, 4]] * 5))
     assert "1 id in training is outside the vocabulary: 30, first in item 1" in one.found
 
 
 def test_padding_with_a_word_and_with_no_id():
-    train, valid = lengths_like(4, 5, n=10), lengths_like(4, n=5)
-    result = check(two(train, valid, pad_value=0))
+    train, valid = texts_of_length(4, 5, n=10), texts_of_length(4, n=5)
+    result = check_texts(two_splits_of_texts(train, valid, pad_value=0))
     assert result.verdict == "tip" and result.advice == "PadSequences(pad_value=1)"
     assert result.found == "PadSequences pads with 0, which is 'xxunk'; the vocabulary's padding is 1"
-    dls = two(train, valid, pad_value=-1)
+    dls = two_splits_of_texts(train, valid, pad_value=-1)
     for dl in dls:
         dl.dataset.vocab = [["xxunk", "a", *WORDS[2:]], ["neg", "pos"]]
-    result = check(dls)
+    result = check_texts(dls)
     assert result.verdict == "tip" and "pads with -1, which is not an id of the vocabulary" in result.found
 
 
 def test_two_vocabularies():
-    dls = two(lengths_like(4, 5, n=10), lengths_like(4, n=5))
+    dls = two_splits_of_texts(texts_of_length(4, 5, n=10), texts_of_length(4, n=5))
     dls.valid_ds.vocab = [[*WORDS[:4], "w3", "w2", *WORDS[6:]], []]
-    result = check(dls)
+    result = check_texts(dls)
     assert result.verdict == "issue" and result.evidence["ids_that_differ"] == 2
     assert "2 ids stand for another word, 4 for 'w2' in training and 'w3' in validation" in result.found
     dls.valid_ds.vocab = [[*WORDS, "more"], []]
-    assert check(dls).verdict == "pass"
+    assert check_texts(dls).verdict == "pass"
 
 
 def test_batches_of_padding():
-    result = check(two([*lengths_like(2, n=15), list(range(2, 30))] * 2, lengths_like(2, n=4)))
+    result = check_texts(two_splits_of_texts([*texts_of_length(2, n=15), list(range(2, 30))] * 2, texts_of_length(2, n=4)))
     filled_share = result.evidence["training_filled"]
     assert result.verdict == "tip" and filled_share < 0.3
     assert f"only {filled_share:.0%} of the training batches are words" in result.found
@@ -202,18 +197,18 @@ SENTENCES = ["the cat sat", "a dog ran far", "the dog sat", "cat", "a far cat ra
 
 def test_text_as_people_write_it():
     train, valid = [(s + " " + "so" * (i % 3), 0) for i, s in enumerate(SENTENCES)], [("The cat, again", 0), ("Some cat sat", 1)]
-    result = check(DataLoaders(DataLoader(train, bs=3, num_workers=0), DataLoader(valid, bs=2, num_workers=0)))
+    result = check_texts(DataLoaders(DataLoader(train, bs=3, num_workers=0), DataLoader(valid, bs=2, num_workers=0)))
     assert result.verdict == "pass" and result.evidence["validation_words_new"] == 2 / 6
     assert "33.3% of the words in validation do not occur in training" in result.found and "words" in result.found.split(";")[0]
     other = [("une autre langue ici", 0), ("the quatre mots la", 1), ("", 0)]
-    result = check(DataLoaders(DataLoader(train, bs=3, num_workers=0), DataLoader(other, bs=2, num_workers=0)))
+    result = check_texts(DataLoaders(DataLoader(train, bs=3, num_workers=0), DataLoader(other, bs=2, num_workers=0)))
     assert result.verdict == "tip" and result.evidence["validation_words_new"] == 7 / 8 and result.items == ["item 2"]
     assert "1 text of 3 in validation is empty" in result.found and "same language" in result.advice
 
 
-def test_the_counts_of_what_is_cut_stay_and_so_does_the_warning():
-    train, valid = lengths_like(3, 9, n=20), lengths_like(3, 9, n=10)
-    dls = two(train, valid, max_len=4)
+def test_a_check_neither_counts_nor_warns_of_truncation():
+    train, valid = texts_of_length(3, 9, n=20), texts_of_length(3, 9, n=10)
+    dls = two_splits_of_texts(train, valid, max_len=4)
     pad, learn = dls.train.before_batch[0], classifier_of(dls)
     torch.manual_seed(3)
     np.random.seed(3)
@@ -240,7 +235,7 @@ def classifier_of(dls):
     return Learner(dls, model, CrossEntropyLossFlat())
 
 
-def test_an_uncounted_one_keeps_its_class_and_arguments():
+def test_uncounted_padding_keeps_its_class_and_arguments():
     class Mine(PadSequences):
         pass
 
@@ -262,7 +257,7 @@ def test_other_learners_are_left_alone():
     assert isinstance(learn.dls.train_ds, TensorDataset)
 
 
-def test_film_reviews(data_dir):
+def test_movie_reviews(data_dir):
     import pandas as pd
     df = pd.read_csv(data_dir / "imdb_sample" / "texts.csv").iloc[::4].reset_index(drop=True)
     splits = [df.index[~df.is_valid].tolist(), df.index[df.is_valid].tolist()]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
-from zoo import Model, classifier, loaders, mlp, numbers, picture_files, points, regressor, shapes, table, table_loaders, trained
+from zoo import Model, classifier, image_files, loaders, mlp, numbers, points, regressor, shapes, table, table_loaders, trained
 
 from minifast.checks.check_learner import check_learner
 from minifast.data.engine.samplers import WeightedSampler
@@ -38,7 +38,7 @@ def rare(n=400):
     return x, (y > 8).long()
 
 
-def test_before_training_there_are_scores_to_beat():
+def test_before_training_there_are_baselines_to_beat():
     check = found(classifier(metrics=accuracy))
     assert check.verdict == "pass" and check.found == "to beat: guessing the most frequent class has 31.2% accuracy (loss 1.101)"
     assert set(check.evidence) == {"validation_items", "constant_loss", "constant_accuracy"}
@@ -48,7 +48,7 @@ def test_before_training_there_are_scores_to_beat():
     assert check.evidence["constant_loss"] == pytest.approx(float(-p.log()[new].mean()), rel=1e-5)
 
 
-def test_a_trained_network_stands_beside_them():
+def test_a_trained_network_is_compared_with_them():
     learn = trained(regressor(metrics=[rmse, mae]), 10)
     check = found(learn)
     assert check.verdict == "pass" and check.found.startswith("the network has rmse 0.") and "To beat: predicting the mean" in check.found
@@ -58,7 +58,7 @@ def test_a_trained_network_stands_beside_them():
     assert check.evidence["network_mae"] == pytest.approx(own_mae, rel=1e-4) and check.evidence["constant_mae"] > own_mae
 
 
-def test_worse_than_a_guess_is_an_issue_and_after_few_steps_a_tip():
+def test_worse_than_a_guess_is_an_issue_or_after_few_steps_a_tip():
     x, y = points()
     y[160:] = (y[160:] + 1) % 3
     check = found(trained(classifier(x=x, y=y), 25))
@@ -120,7 +120,7 @@ def test_masks_and_labels_that_cannot_be_read_alone_come_from_batches():
 def test_files_are_not_opened_for_it(tmp_path, monkeypatch):
     from minifast.checks.learner import baseline
     from minifast.vision.all import ImageDataLoaders, Resize
-    dls = ImageDataLoaders.from_folder(picture_files(tmp_path, per_class=60), item_tfms=Resize(16), bs=8, num_workers=0)
+    dls = ImageDataLoaders.from_folder(image_files(tmp_path, per_class=60), item_tfms=Resize(16), bs=8, num_workers=0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
     opened, real = [], dls.valid.dataset.sample
 
@@ -149,7 +149,7 @@ def test_targets_that_a_transform_changes_are_taken_from_batches():
     assert check.evidence["constant_rmse"] == pytest.approx(float(y[160:].std()) / 10, rel=0.2), check
 
 
-def test_sentences_where_it_does_not_apply():
+def test_where_it_does_not_apply():
     def why(learn):
         check = found(learn)
         assert check.verdict == "not applicable"

@@ -21,7 +21,7 @@ def test_changes_elsewhere_for_token_ids():
     assert changes_elsewhere(lambda t: table[t[0]].sum(1).cumsum(0), [ids], 6, 3) > 0.01
 
 
-def test_steps_ahead():
+def test_looks_ahead():
     x = torch.randn(3, 5, 2)
     assert not looks_ahead(lambda t: t[0].cumsum(1), [x], 5, 2)
     assert looks_ahead(lambda t: t[0].flip(1).cumsum(1), [x], 5, 1)
