@@ -4,10 +4,17 @@
         model(x)
     hook.stored                            # what model[0] returned
 """
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
 import torch
+from torch import nn
 
 from ..core.messages import describe
 from ..core.nested import leaves, map_nested
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def _detached(x, cpu):
@@ -19,13 +26,20 @@ def _detached(x, cpu):
 
 
 class Hook:
-    """Call `hook_func(module, input, output)` whenever `m` is run, and keep what it returns in `stored`.
+    """Call a function whenever a module is run, and keep what it returns in `stored`.
 
-    is_forward=False: `hook_func(module, grad_input, grad_output)` in the backward pass. detach, cpu: values are detached, moved to the
-    CPU. Use it in a `with`, or call `remove()`.
+    Use it in a `with`, or call `remove()`.
+
+    Args:
+        m: the module.
+        hook_func: called as `hook_func(module, input, output)`.
+        is_forward: False: in the backward pass, as `hook_func(module, grad_input, grad_output)`.
+        detach: give it detached values.
+        cpu: move them to the CPU.
     """
 
-    def __init__(self, m, hook_func, is_forward=True, detach=True, cpu=False):
+    def __init__(self, m: nn.Module, hook_func: Callable[[nn.Module, Any, Any], Any], is_forward: bool = True, detach: bool = True,
+                 cpu: bool = False):
         if not isinstance(m, torch.nn.Module):
             raise TypeError(f"a hook is put on a module; received {describe(m)}")
         self.hook_func, self.detach, self.cpu, self.stored, self.removed = hook_func, detach, cpu, None, False
@@ -36,16 +50,16 @@ class Hook:
             inp, out = _detached(inp, self.cpu), _detached(out, self.cpu)
         self.stored = self.hook_func(module, inp, out)
 
-    def remove(self):
+    def remove(self) -> None:
         "Take the hook off; what was stored stays."
         for h in self._handles:
             h.remove()
         self._handles, self.removed = [], True
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: Any) -> None:
         self.remove()
 
 
@@ -54,9 +68,6 @@ class _GradHook(Hook):
 
     They are taken from the output tensors, not by a backward hook of the module, which fails where a layer works in place.
     """
-
-    def __init__(self, m, detach=True, cpu=False):
-        super().__init__(m, None, detach=detach, cpu=cpu)
 
     def _call(self, module, inp, out):
         found = [t for t in leaves(out) if isinstance(t, torch.Tensor) and t.requires_grad]
@@ -73,64 +84,84 @@ class _GradHook(Hook):
 
 
 class Hooks:
-    "One `Hook` on each of `ms`; `stored` is the list of what they hold."
+    """One `Hook` on each of several modules; `stored` is the list of what they hold.
 
-    def __init__(self, ms, hook_func, is_forward=True, detach=True, cpu=False):
-        self.hooks = []
+    Args:
+        ms: the modules.
+        hook_func: called as `hook_func(module, input, output)`.
+        is_forward: False: in the backward pass.
+        detach: give it detached values.
+        cpu: move them to the CPU.
+    """
+
+    _each = Hook
+
+    def __init__(self, ms: Iterable[nn.Module], hook_func: Callable[[nn.Module, Any, Any], Any], is_forward: bool = True,
+                 detach: bool = True, cpu: bool = False):
+        self.hooks: list[Hook] = []
         try:
             for m in ms:
-                self.hooks.append(Hook(m, hook_func, is_forward, detach, cpu))
+                self.hooks.append(self._each(m, hook_func, is_forward, detach, cpu))
         except TypeError:
             self.remove()
             raise
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Hook:
         return self.hooks[i]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.hooks)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Hook]:
         return iter(self.hooks)
 
     @property
-    def stored(self):
+    def stored(self) -> list[Any]:
         return [h.stored for h in self.hooks]
 
-    def remove(self):
+    def remove(self) -> None:
         "Take all hooks off."
         for h in self.hooks:
             h.remove()
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: Any) -> None:
         self.remove()
+
+
+class _GradHooks(Hooks):
+    _each = _GradHook
 
 
 def _output(module, inp, out):
     return out
 
 
-def hook_output(module, detach=True, cpu=False, grad=False):
-    """A `Hook` that stores the output of `module`; with `grad` the gradients of its outputs instead, as a tuple.
+def hook_output(module: nn.Module, detach: bool = True, cpu: bool = False, grad: bool = False) -> Hook:
+    """A `Hook` that stores the output of a module.
 
-    >>> with hook_output(model[0], grad=True) as hook: model(x)[0, 1].backward()
-    >>> hook.stored[0].shape
+    Args:
+        module: the module.
+        detach: store detached values.
+        cpu: move them to the CPU.
+        grad: store the gradients of the outputs instead, as a tuple.
+
+    Example:
+        >>> with hook_output(model[0], grad=True) as hook: model(x)[0, 1].backward()
+        >>> hook.stored[0].shape
     """
-    return _GradHook(module, detach, cpu) if grad else Hook(module, _output, detach=detach, cpu=cpu)
+    return (_GradHook if grad else Hook)(module, _output, detach=detach, cpu=cpu)
 
 
-def hook_outputs(modules, detach=True, cpu=False, grad=False):
-    "`Hooks` that store the output (with `grad` the gradients of the outputs) of each of `modules`."
-    if not grad:
-        return Hooks(modules, _output, detach=detach, cpu=cpu)
-    hooks = Hooks([], None)
-    try:
-        for m in modules:
-            hooks.hooks.append(_GradHook(m, detach, cpu))
-    except TypeError:
-        hooks.remove()
-        raise
-    return hooks
+def hook_outputs(modules: Iterable[nn.Module], detach: bool = True, cpu: bool = False, grad: bool = False) -> Hooks:
+    """`Hooks` that store the output of each of several modules.
+
+    Args:
+        modules: the modules.
+        detach: store detached values.
+        cpu: move them to the CPU.
+        grad: store the gradients of the outputs instead, as tuples.
+    """
+    return (_GradHooks if grad else Hooks)(modules, _output, detach=detach, cpu=cpu)

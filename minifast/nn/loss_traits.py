@@ -5,18 +5,23 @@ Torch's own losses are recognised, as modules (`nn.CrossEntropyLoss()`), as func
 """
 import copy
 import inspect
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ..core.torch_internals import uncompiled
+from ..core.types import LossFunc
+
+Activation: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
-def torch_class_axis(x):
-    return 1 if x.ndim > 1 else 0                # where torch's own classification losses look for the classes
+def torch_class_axis(x: torch.Tensor) -> int:
+    "The axis on which torch's own classification losses look for the classes."
+    return 1 if x.ndim > 1 else 0
 
 
 def _softmax(x):
@@ -43,23 +48,20 @@ _READINGS = {
     "probabilities": (_identity, _over_half),
     "values": (_identity, _identity),
 }
-_MODULES = {
+_KINDS = {
     nn.CrossEntropyLoss: "class logits", nn.NLLLoss: "class log-probabilities", nn.BCEWithLogitsLoss: "logits",
     nn.MultiLabelSoftMarginLoss: "logits", nn.BCELoss: "probabilities", nn.MSELoss: "values", nn.L1Loss: "values",
     nn.SmoothL1Loss: "values", nn.HuberLoss: "values", nn.PoissonNLLLoss: "values", nn.GaussianNLLLoss: "values",
-}
-_FUNCTIONS = {
     F.cross_entropy: "class logits", F.nll_loss: "class log-probabilities", F.binary_cross_entropy_with_logits: "logits",
     F.multilabel_soft_margin_loss: "logits", F.binary_cross_entropy: "probabilities", F.mse_loss: "values", F.l1_loss: "values",
     F.smooth_l1_loss: "values", F.huber_loss: "values", F.poisson_nll_loss: "values", F.gaussian_nll_loss: "values",
 }
-_ELEMENTWISE = (
-    nn.BCEWithLogitsLoss, nn.BCELoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss,
-    F.binary_cross_entropy_with_logits, F.binary_cross_entropy, F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.poisson_nll_loss,
-)
+_ELEMENTWISE_MODULES = (nn.BCEWithLogitsLoss, nn.BCELoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss)
+_ELEMENTWISE_FUNCTIONS = (F.binary_cross_entropy_with_logits, F.binary_cross_entropy, F.mse_loss, F.l1_loss, F.smooth_l1_loss,
+                          F.huber_loss, F.poisson_nll_loss)
 
 
-def inner_loss(loss_func):
+def inner_loss(loss_func: LossFunc) -> Any:
     "`loss_func` without `torch.compile` and `functools.partial` around it."
     while (inner := uncompiled(loss_func.func if isinstance(loss_func, partial) else loss_func)) is not loss_func:
         loss_func = inner
@@ -71,22 +73,19 @@ def class_axis(loss_func: Any, pred: torch.Tensor) -> int:
     return getattr(loss_func, "axis", torch_class_axis(pred)) % max(pred.ndim, 1)
 
 
-def kind_of(loss_func):
-    "What the output of the model means to `loss_func`, a key of `_READINGS`, or None when unknown."
+def kind_of(loss_func: LossFunc) -> str | None:
+    "What the output of the model means to `loss_func`, such as 'class logits' or 'values'; None when unknown."
     inner = inner_loss(loss_func)
     own = getattr(inner, "kind", None)           # said by the losses of `minifast.nn.losses`
     if isinstance(own, str) and own in _READINGS:
         return own
-    for cls, kind in _MODULES.items():
-        if isinstance(inner, cls):
-            return kind
-    try:
-        return _FUNCTIONS.get(inner)
-    except TypeError:                            # an unhashable callable
-        return None
+    for cls in type(inner).__mro__:
+        if cls in _KINDS:
+            return _KINDS[cls]
+    return _KINDS.get(inner) if isinstance(inner, Hashable) and not isinstance(inner, type) else None
 
 
-def _reading(loss_func, name, i):
+def _reading(loss_func: LossFunc, name: str, i: int) -> Activation:
     own = getattr(inner_loss(loss_func), name, None)
     if callable(own):
         return own
@@ -94,40 +93,45 @@ def _reading(loss_func, name, i):
     return _identity if kind is None else _READINGS[kind][i]
 
 
-def activation_of(loss_func):
-    """The function that turns raw outputs of the model into what a person reads: softmax for `F.cross_entropy`, sigmoid for
-    `nn.BCEWithLogitsLoss()`, the loss's own `activation` where it has one, else the identity."""
+def activation_of(loss_func: LossFunc) -> Activation:
+    """The function that turns raw outputs of the model into what a person reads.
+
+    Softmax for `F.cross_entropy`, sigmoid for `nn.BCEWithLogitsLoss()`, the loss's own `activation` where it has one, else the identity.
+    """
     return _reading(loss_func, "activation", 0)
 
 
-def decodes_of(loss_func):
+def decodes_of(loss_func: LossFunc) -> Activation:
     "The function that turns activated outputs into decisions: argmax for class losses, `> 0.5` for binary ones, else the identity."
     return _reading(loss_func, "decodes", 1)
 
 
-def y_int_of(loss_func):
+def y_int_of(loss_func: LossFunc) -> bool:
     "Whether the targets of `loss_func` are class ids, which cannot be blended: MixUp then blends two losses instead."
     inner = inner_loss(loss_func)
     return bool(getattr(inner, "y_int", False)) or (kind_of(inner) or "").startswith("class")
 
 
-def needs_same_shape(loss_func):
+def needs_same_shape(loss_func: LossFunc) -> bool:
     "Whether predictions and targets must have one shape: true of torch's elementwise losses, which would broadcast (n,1) against (n,)."
     inner = inner_loss(loss_func)
-    return any(inner is o or (isinstance(o, type) and isinstance(inner, o)) for o in _ELEMENTWISE)
+    return isinstance(inner, _ELEMENTWISE_MODULES) or inner in _ELEMENTWISE_FUNCTIONS
 
 
-def loss_name(loss_func):
+def loss_name(loss_func: LossFunc) -> str:
     "The name of `loss_func` for people: `'cross_entropy'`, `'CrossEntropyLossFlat'`."
     inner = inner_loss(loss_func)
     return getattr(inner, "__name__", None) or type(inner).__name__
 
 
-def reduction_none(loss_func):
-    """A callable that computes `loss_func` per element, without averaging; `loss_func` itself is left as it is.
+def reduction_none(loss_func: LossFunc) -> LossFunc:
+    """Make a callable that computes `loss_func` per element, without averaging; `loss_func` itself is left as it is.
 
     Works for torch's losses, those of `minifast.nn.losses`, any object with an attribute `reduction` and any function with a
-    parameter `reduction`; anything else raises `TypeError`.
+    parameter `reduction`.
+
+    Raises:
+        TypeError: for anything else.
     """
     inner = inner_loss(loss_func)
     if not isinstance(inner, type) and hasattr(inner, "reduction"):
@@ -147,19 +151,39 @@ def reduction_none(loss_func):
                     "parameter `reduction='mean'` that also takes 'none' (a function), or an attribute `reduction` (an object).")
 
 
-def reduction_of(loss_func):
-    "How `loss_func` makes one number of a batch: 'mean', 'sum' or 'none'."
-    if isinstance(loss_func, partial) and "reduction" in loss_func.keywords:
-        return loss_func.keywords["reduction"]
+def _setting(loss_func, name, default):
+    "A setting of a loss: given to a `partial` of it, or an attribute of it or of the loss inside."
+    if isinstance(loss_func, partial) and name in loss_func.keywords:
+        return loss_func.keywords[name]
     inner = inner_loss(loss_func)
-    return getattr(getattr(inner, "func", inner), "reduction", "mean")
+    return getattr(getattr(inner, "func", inner), name, default)
 
 
-def batch_weight(loss_func, yb, n_items):
-    """By how much a batch counts in a mean over several batches: the divisor of its own mean.
+def reduction_of(loss_func: LossFunc) -> str:
+    "How `loss_func` makes one number of a batch: 'mean', 'sum' or 'none'."
+    return _setting(loss_func, "reduction", "mean")
+
+
+def class_weight_of(loss_func: LossFunc) -> torch.Tensor | None:
+    "The factor per class (C,) of `loss_func`, or None."
+    return _setting(loss_func, "weight", None)
+
+
+def ignore_index_of(loss_func: LossFunc) -> int | None:
+    "The target that `loss_func` leaves out: torch's -100 where it does not say."
+    return _setting(loss_func, "ignore_index", -100)
+
+
+def batch_weight(loss_func: LossFunc, yb: Sequence[Any], n_items: int) -> int | torch.Tensor | None:
+    """How much a batch counts in a mean over several batches: the divisor of its own mean.
 
     That is the number of target elements; for class targets without those ignored, and the sum of their class weights where the loss
     has any (a 0-d tensor on the device); `n_items` for losses and targets that are not recognised. None: the loss is a sum.
+
+    Args:
+        loss_func: the loss.
+        yb: the targets of the batch.
+        n_items: items in the batch.
     """
     if reduction_of(loss_func) == "sum":
         return None
@@ -180,21 +204,7 @@ def batch_weight(loss_func, yb, n_items):
     return (weight.to(y.device)[y.flatten().long() * counted] * counted).sum()
 
 
-def class_weight_of(loss_func):
-    if isinstance(loss_func, partial) and "weight" in loss_func.keywords:
-        return loss_func.keywords["weight"]
-    inner = inner_loss(loss_func)
-    return getattr(getattr(inner, "func", inner), "weight", None)
-
-
-def ignore_index_of(loss_func):
-    if isinstance(loss_func, partial) and "ignore_index" in loss_func.keywords:
-        return loss_func.keywords["ignore_index"]
-    inner = inner_loss(loss_func)
-    return getattr(getattr(inner, "func", inner), "ignore_index", -100)
-
-
-def same_items(a, b):
+def same_items(a: torch.Size, b: torch.Size) -> bool:
     """Whether tensors of shapes `a` and `b` can be compared element by element once flattened.
 
     True for equal shapes, axes of length 1 aside, and where one of the two is already flat: (64,1) and (64,), (64,4) and (64,2,2),

@@ -1,8 +1,13 @@
-"""Losses. A loss here is a function plus two more that tell what the model's output means: `activation` (raw output ->
-probabilities) and `decodes` (probabilities -> decision). Predictions and interpretation read them from the loss in use.
+"""Losses that also say what the model's output means.
+
+`activation` turns raw outputs into probabilities, `decodes` turns these into decisions; predictions and interpretation read both from
+the loss in use.
 
 `...Flat` losses take predictions and targets of any number of axes and flatten them, so (64,1) meets (64,) as one expects.
 """
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -13,7 +18,7 @@ from .loss_traits import kind_of, same_items, y_int_of
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def _check_reduction(reduction, where):
+def _check_reduction(reduction: str, where: str) -> str:
     if reduction not in REDUCTIONS:
         raise ValueError(f"{where}(reduction={reduction!r}): reduction is one of {', '.join(map(repr, REDUCTIONS))}")
     return reduction
@@ -26,46 +31,54 @@ def _mismatch(loss, inp, targ):
 
 
 class BaseLoss(nn.Module):
-    """The loss `loss_cls(*args, **kwargs)` on flattened predictions and targets.
+    """A loss on flattened predictions and targets. `ValueError` names both shapes where they do not go together.
 
-    axis: the axis of the classes in the predictions. flatten: reshape before the call. floatify: targets become floats.
-    is_2d: True keeps the class axis, predictions (N,C) against targets (N,); False flattens both to (N,).
-    Raises `ValueError` naming both shapes where predictions and targets do not go together.
+    Args:
+        loss_cls: makes the loss: a class of torch, called with `args` and `kwargs`.
+        args: for `loss_cls`.
+        axis: the axis of the classes in the predictions; 1 for masks (B, n_classes, H, W).
+        flatten: reshape predictions and targets before the call.
+        floatify: targets become floats.
+        is_2d: True keeps the class axis, predictions (N,C) against targets (N,); False flattens both to (N,).
+        kwargs: for `loss_cls`.
     """
 
     thresh = 0.5        #: probability above which a binary loss decides yes
 
-    def __init__(self, loss_cls, *args, axis=-1, flatten=True, floatify=False, is_2d=True, **kwargs):
+    def __init__(self, loss_cls: Callable[..., Any], *args: Any, axis: int = -1, flatten: bool = True, floatify: bool = False,
+                 is_2d: bool = True, **kwargs: Any):
         super().__init__()
         if isinstance(axis, bool) or not isinstance(axis, int):
             raise TypeError(f"{type(self).__name__}(axis={axis!r}): axis is the number of the axis of the classes, such as -1 or 1")
+        if "reduction" in kwargs:
+            _check_reduction(kwargs["reduction"], type(self).__name__)
         self.func = loss_cls(*args, **kwargs)
         self.axis, self.flatten, self.floatify, self.is_2d = axis, flatten, floatify, is_2d
         self.kind = kind_of(self.func)                 # what the output means, see `minifast.nn.loss_traits`
         self.y_int = y_int_of(self.func)               # whether targets are class ids
 
     @property
-    def reduction(self):
+    def reduction(self) -> str:
         "'mean', 'sum' or 'none': settable."
         return self.func.reduction
 
     @reduction.setter
-    def reduction(self, value):
+    def reduction(self, value: str) -> None:
         self.func.reduction = _check_reduction(value, type(self).__name__)
 
-    def activation(self, x):
+    def activation(self, x: torch.Tensor) -> torch.Tensor:
         "Raw output -> what is shown and saved as predictions: softmax over `axis`, sigmoid, or as it is."
         if self.kind == "class logits":
             return F.softmax(x, dim=self.axis)
         return x.exp() if self.kind == "class log-probabilities" else x.sigmoid() if self.kind == "logits" else x
 
-    def decodes(self, x):
+    def decodes(self, x: torch.Tensor) -> torch.Tensor:
         "Activated output -> decision: argmax over `axis`, `> thresh`, or as it is."
         if self.y_int:
             return x.argmax(dim=self.axis)
         return x > self.thresh if self.kind in ("logits", "probabilities") else x
 
-    def forward(self, inp, targ):
+    def forward(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
         if self.floatify and targ.dtype is not inp.dtype:
             targ = targ.to(torch.float64 if inp.dtype is torch.float64 else torch.float32)
         elif self.y_int and targ.dtype is not torch.int64 and not targ.is_floating_point():
@@ -95,19 +108,26 @@ class BaseLoss(nn.Module):
                              f"moved last the predictions are {describe(inp)} and the targets {describe(targ)}. For masks write axis=1.")
         return self.func(inp.reshape(-1, n), targ.reshape(-1, n) if per_class else targ.reshape(-1))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}(axis={self.axis}, reduction={getattr(self.func, 'reduction', None)!r})"
 
 
 class CrossEntropyLossFlat(BaseLoss):
-    """`nn.CrossEntropyLoss` on logits with the classes on `axis` (1 for masks) and class ids of any shape.
+    """`nn.CrossEntropyLoss` on logits, with class ids of any shape or class probabilities of the predictions' shape.
 
-    Targets may also be class probabilities of the predictions' shape. weight: (C,) factor per class. Equal to torch's loss.
+    Args:
+        axis: the axis of the classes in the predictions; 1 for masks (B, n_classes, H, W).
+        weight: factor per class, (C,).
+        ignore_index: targets of this id do not count.
+        label_smoothing: share of the probability that goes to all classes alike.
+        reduction: 'mean', 'sum' or 'none'.
+        flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, axis=-1, weight=None, ignore_index=-100, label_smoothing=0., reduction="mean", flatten=True):
+    def __init__(self, axis: int = -1, weight: torch.Tensor | None = None, ignore_index: int = -100, label_smoothing: float = 0.,
+                 reduction: str = "mean", flatten: bool = True):
         super().__init__(nn.CrossEntropyLoss, axis=axis, flatten=flatten, weight=weight, ignore_index=ignore_index,
-                         label_smoothing=label_smoothing, reduction=_check_reduction(reduction, type(self).__name__))
+                         label_smoothing=label_smoothing, reduction=reduction)
 
     def _by_class(self, inp, targ):
         # Torch takes (B,C,H,W) as it is, which saves moving the classes last: a copy, unless the memory is channels-last.
@@ -120,18 +140,35 @@ class CrossEntropyLossFlat(BaseLoss):
 
 
 class LabelSmoothingCrossEntropyFlat(CrossEntropyLossFlat):
-    "`CrossEntropyLossFlat` whose targets give `eps` of their probability to all classes alike (Szegedy et al. 2015, section 7)."
+    """`CrossEntropyLossFlat` with label smoothing (Szegedy et al. 2015, section 7).
 
-    def __init__(self, eps=0.1, axis=-1, weight=None, ignore_index=-100, reduction="mean", flatten=True):
+    Args:
+        eps: share of the probability that goes to all classes alike.
+        axis: the axis of the classes in the predictions; 1 for masks (B, n_classes, H, W).
+        weight: factor per class, (C,).
+        ignore_index: targets of this id do not count.
+        reduction: 'mean', 'sum' or 'none'.
+        flatten: reshape predictions and targets before the call.
+    """
+
+    def __init__(self, eps: float = 0.1, axis: int = -1, weight: torch.Tensor | None = None, ignore_index: int = -100,
+                 reduction: str = "mean", flatten: bool = True):
         super().__init__(axis=axis, weight=weight, ignore_index=ignore_index, label_smoothing=eps, reduction=reduction, flatten=flatten)
         self.eps = eps
 
 
 class LabelSmoothingCrossEntropy(nn.CrossEntropyLoss):
-    "Cross entropy with label smoothing, classes on axis 1: exactly torch's `label_smoothing=eps`, class weights included."
+    """Cross entropy with label smoothing, classes on axis 1: exactly torch's `label_smoothing=eps`, class weights included.
+
+    Args:
+        eps: share of the probability that goes to all classes alike.
+        weight: factor per class, (C,).
+        reduction: 'mean', 'sum' or 'none'.
+        ignore_index: targets of this id do not count.
+    """
     y_int, kind = True, "class logits"
 
-    def __init__(self, eps=0.1, weight=None, reduction="mean", ignore_index=-100):
+    def __init__(self, eps: float = 0.1, weight: torch.Tensor | None = None, reduction: str = "mean", ignore_index: int = -100):
         super().__init__(weight=weight, ignore_index=ignore_index, label_smoothing=eps,
                          reduction=_check_reduction(reduction, type(self).__name__))
         self.eps = eps
@@ -141,20 +178,27 @@ class FocalLoss(nn.Module):
     """(1 - p_t)^gamma times cross entropy, classes on axis 1 (Lin et al. 2017, https://arxiv.org/abs/1708.02002).
 
     p_t, the probability given to the right class, never includes the class `weight`. With gamma=0 it is `F.cross_entropy`: the mean
-    of a weighted loss is divided by the sum of the weights of the targets, and targets equal to `ignore_index` do not count.
+    of a weighted loss is divided by the sum of the weights of the targets.
+
+    Args:
+        gamma: 0 or more; how much items that are already right are turned down.
+        weight: factor per class, (C,).
+        reduction: 'mean', 'sum' or 'none'.
+        ignore_index: targets of this id do not count.
     """
 
     y_int, kind = True, "class logits"
 
-    def __init__(self, gamma=2.0, weight=None, reduction="mean", ignore_index=-100):
+    def __init__(self, gamma: float = 2.0, weight: torch.Tensor | None = None, reduction: str = "mean", ignore_index: int = -100):
         super().__init__()
         if gamma < 0:
             raise ValueError(f"FocalLoss(gamma={gamma}): gamma is 0 (plain cross entropy) or more")
         self.gamma, self.ignore_index = gamma, ignore_index
         self.reduction = _check_reduction(reduction, "FocalLoss")
+        self.weight: torch.Tensor | None
         self.register_buffer("weight", weight)
 
-    def forward(self, inp, targ):
+    def forward(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
         ce = F.cross_entropy(inp, targ, reduction="none", ignore_index=self.ignore_index)
         wrong = -torch.expm1(-ce)                                             # 1 - p_t, exact for p_t near 1
         loss = wrong.clamp_min(torch.finfo(wrong.dtype).eps) ** self.gamma * ce   # the clamp keeps the gradient finite for gamma < 1
@@ -168,26 +212,44 @@ class FocalLoss(nn.Module):
             return loss.sum()
         return loss.sum() / (counted.sum() if self.weight is None else w.sum())
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"gamma={self.gamma}, reduction={self.reduction!r}"
 
 
 class FocalLossFlat(BaseLoss):
-    "`FocalLoss` on logits with the classes on `axis` and class ids of any shape."
+    """`FocalLoss` on logits with class ids of any shape.
 
-    def __init__(self, gamma=2.0, axis=-1, weight=None, reduction="mean", ignore_index=-100, flatten=True):
+    Args:
+        gamma: 0 or more; how much items that are already right are turned down.
+        axis: the axis of the classes in the predictions; 1 for masks (B, n_classes, H, W).
+        weight: factor per class, (C,).
+        reduction: 'mean', 'sum' or 'none'.
+        ignore_index: targets of this id do not count.
+        flatten: reshape predictions and targets before the call.
+    """
+
+    def __init__(self, gamma: float = 2.0, axis: int = -1, weight: torch.Tensor | None = None, reduction: str = "mean",
+                 ignore_index: int = -100, flatten: bool = True):
         super().__init__(FocalLoss, axis=axis, flatten=flatten, gamma=gamma, weight=weight, reduction=reduction, ignore_index=ignore_index)
 
 
 class BCEWithLogitsLossFlat(BaseLoss):
     """Binary cross entropy on logits, for one or several yes/no labels per item; targets of any dtype, 0 to 1.
 
-    thresh: probability above which `decodes` says yes. weight, pos_weight: torch's, broadcast against the last axis.
+    Args:
+        axis: the axis of the labels.
+        floatify: targets become floats.
+        thresh: probability above which `decodes` says yes.
+        weight: torch's, broadcast against the last axis.
+        pos_weight: factor of the positive targets, likewise.
+        reduction: 'mean', 'sum' or 'none'.
+        flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, axis=-1, floatify=True, thresh=0.5, weight=None, pos_weight=None, reduction="mean", flatten=True):
+    def __init__(self, axis: int = -1, floatify: bool = True, thresh: float = 0.5, weight: Any = None, pos_weight: Any = None,
+                 reduction: str = "mean", flatten: bool = True):
         super().__init__(nn.BCEWithLogitsLoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=_as_tensor(weight),
-                         pos_weight=_as_tensor(pos_weight), reduction=_check_reduction(reduction, type(self).__name__))
+                         pos_weight=_as_tensor(pos_weight), reduction=reduction)
         self.thresh = thresh
 
     def _by_element(self, inp, targ):
@@ -199,50 +261,80 @@ class BCEWithLogitsLossFlat(BaseLoss):
         return self.func(inp, targ)
 
 
-def _as_tensor(x):
+def _as_tensor(x: Any) -> torch.Tensor | None:
     return x if x is None or isinstance(x, torch.Tensor) else torch.as_tensor(x, dtype=torch.float32)
 
 
 class BCELossFlat(BaseLoss):
-    "Binary cross entropy on probabilities (a model that ends in a sigmoid); `BCEWithLogitsLossFlat` is more accurate."
+    """Binary cross entropy on probabilities (a model that ends in a sigmoid); `BCEWithLogitsLossFlat` is more accurate.
 
-    def __init__(self, axis=-1, floatify=True, thresh=0.5, weight=None, reduction="mean", flatten=True):
+    Args:
+        axis: the axis of the labels.
+        floatify: targets become floats.
+        thresh: probability above which `decodes` says yes.
+        weight: torch's, broadcast against the last axis.
+        reduction: 'mean', 'sum' or 'none'.
+        flatten: reshape predictions and targets before the call.
+    """
+
+    def __init__(self, axis: int = -1, floatify: bool = True, thresh: float = 0.5, weight: Any = None, reduction: str = "mean",
+                 flatten: bool = True):
         super().__init__(nn.BCELoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=_as_tensor(weight),
-                         reduction=_check_reduction(reduction, type(self).__name__))
+                         reduction=reduction)
         self.thresh = thresh
 
 
-class MSELossFlat(BaseLoss):
-    "Mean squared error; (n,1) predictions meet (n,) targets element by element, integer targets become floats."
+class _NumberLossFlat(BaseLoss):
+    _loss_cls: type[nn.Module]
 
-    def __init__(self, axis=-1, floatify=True, reduction="mean", flatten=True):
-        super().__init__(nn.MSELoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False,
-                         reduction=_check_reduction(reduction, type(self).__name__))
+    def __init__(self, axis: int = -1, floatify: bool = True, reduction: str = "mean", flatten: bool = True):
+        super().__init__(self._loss_cls, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, reduction=reduction)
 
 
-class L1LossFlat(BaseLoss):
-    "Mean absolute error; (n,1) predictions meet (n,) targets element by element, integer targets become floats."
+class MSELossFlat(_NumberLossFlat):
+    """Mean squared error; (n,1) predictions meet (n,) targets element by element, integer targets become floats.
 
-    def __init__(self, axis=-1, floatify=True, reduction="mean", flatten=True):
-        super().__init__(nn.L1Loss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False,
-                         reduction=_check_reduction(reduction, type(self).__name__))
+    Args:
+        axis: accepted for old code; numbers have no class axis.
+        floatify: targets become floats.
+        reduction: 'mean', 'sum' or 'none'.
+        flatten: reshape predictions and targets before the call.
+    """
+
+    _loss_cls = nn.MSELoss
+
+
+class L1LossFlat(_NumberLossFlat):
+    """Mean absolute error; (n,1) predictions meet (n,) targets element by element, integer targets become floats.
+
+    Args:
+        axis: accepted for old code; numbers have no class axis.
+        floatify: targets become floats.
+        reduction: 'mean', 'sum' or 'none'.
+        flatten: reshape predictions and targets before the call.
+    """
+
+    _loss_cls = nn.L1Loss
 
 
 class DiceLoss(nn.Module):
     """1 - Dice coefficient of the softmax, per image and class, for masks (V-Net, https://arxiv.org/abs/1606.04797).
 
-    axis: the classes. smooth: keeps an absent class from dividing by 0. reduction: over images and classes. square_in_union: p^2
-    instead of p in the denominator. Targets are class ids of the predictions' shape less `axis`.
+    Args:
+        axis: the axis of the classes; targets are class ids of the predictions' shape less this axis.
+        smooth: keeps an absent class from dividing by 0.
+        reduction: 'mean', 'sum' or 'none', over images and classes.
+        square_in_union: p^2 instead of p in the denominator.
     """
 
     y_int, kind = True, "class logits"
 
-    def __init__(self, axis=1, smooth=1e-6, reduction="sum", square_in_union=False):
+    def __init__(self, axis: int = 1, smooth: float = 1e-6, reduction: str = "sum", square_in_union: bool = False):
         super().__init__()
         self.axis, self.smooth, self.square_in_union = axis, smooth, square_in_union
         self.reduction = _check_reduction(reduction, "DiceLoss")
 
-    def forward(self, pred, targ):
+    def forward(self, pred: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
         pred = pred.movedim(self.axis, 1)
         if targ.shape != pred.shape[:1] + pred.shape[2:]:
             raise ValueError(f"DiceLoss(axis={self.axis}) takes one class id per pixel: predictions (classes on axis 1) {describe(pred)}, "
@@ -256,10 +348,10 @@ class DiceLoss(nn.Module):
         loss = 1 - (2 * both + self.smooth) / (size + self.smooth)
         return loss if self.reduction == "none" else loss.sum() if self.reduction == "sum" else loss.mean()
 
-    def activation(self, x):
+    def activation(self, x: torch.Tensor) -> torch.Tensor:
         "Softmax over the classes."
         return F.softmax(x, dim=self.axis)
 
-    def decodes(self, x):
+    def decodes(self, x: torch.Tensor) -> torch.Tensor:
         "The most probable class of each pixel."
         return x.argmax(dim=self.axis)

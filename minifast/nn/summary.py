@@ -1,21 +1,35 @@
 """The table of a model's layers."""
-from collections import namedtuple
+from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from ..core.nested import leaves
 from ..core.seeds import fixed_seed
 from .model_info import eval_mode, flatten_model
 
 
-def has_params(m):
+def has_params(m: nn.Module) -> bool:
     "Whether `m` holds parameters, in itself or its children."
     return next(iter(m.parameters()), None) is not None
 
 
-LayerInfo = namedtuple("LayerInfo", "name type shape params trainable")
-LayerInfo.__doc__ = """A row of `layer_info`. name: path in the model. shape: of the output, or a list of shapes (None: it was not called).
-params: number of its own parameters, counted once when shared. trainable: True, False, or None without parameters."""
+class LayerInfo(NamedTuple):
+    """A row of `layer_info`.
+
+    Attributes:
+        name: path in the model.
+        type: name of the class.
+        shape: of the output, or a list of shapes (None: it was not called).
+        params: number of its own parameters, counted once when shared.
+        trainable: True, False, or None without parameters.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...] | list[tuple[int, ...]] | None
+    params: int
+    trainable: bool | None
 
 
 def _shapes(out):
@@ -23,8 +37,8 @@ def _shapes(out):
     return found[0] if len(found) == 1 else found
 
 
-def layer_info(model, *inputs, **kw_inputs):
-    """The layers of `model` in the order in which they are called on `inputs`, as a list of `LayerInfo`.
+def layer_info(model: nn.Module, *inputs: Any, **kw_inputs: Any) -> list[LayerInfo]:
+    """The layers of `model` in the order in which they are called on `inputs`.
 
     The model is run once in evaluation mode; modes, hooks and random streams are afterwards as they were.
     """
@@ -49,8 +63,17 @@ def layer_info(model, *inputs, **kw_inputs):
     return rows
 
 
-def module_summary(model, *inputs, **kw_inputs):
-    "A table of the layers of `model` for `inputs`: type, output shape, parameters, trainable; then the totals. Returned as text."
+def module_summary(model: nn.Module, *inputs: Any, **kw_inputs: Any) -> str:
+    """A table of the layers of a model: type, output shape, parameters, trainable; then the totals.
+
+    Args:
+        model: the model.
+        inputs: what it is called with, such as one batch.
+        kw_inputs: inputs by keyword.
+
+    Returns:
+        The table as text.
+    """
     rows = [("Layer (type)", "Output shape", "Params", "Trainable")]
     previous = None
     for r in layer_info(model, *inputs, **kw_inputs):
@@ -61,8 +84,7 @@ def module_summary(model, *inputs, **kw_inputs):
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     line = "-" * (sum(widths) + 6)
     lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
-    ps = list(model.parameters())
-    total, live = sum(p.numel() for p in ps), sum(p.numel() for p in ps if p.requires_grad)
+    total, live = (sum(p.numel() for p in model.parameters() if p.requires_grad or not only) for only in (False, True))
     head = f"{type(model).__name__} on " + (", ".join(_text(_shapes(x)) for x in [*inputs, *kw_inputs.values()]) or "no input")
     tail = [f"Total parameters: {total:,}", f"Trainable: {live:,}", f"Frozen: {total - live:,}"]
     return "\n".join([head, line, lines[0], line, *lines[1:], line, *tail])

@@ -1,15 +1,25 @@
 """Targets that a loss would fail on, or silently learn the wrong thing from."""
+from collections.abc import Sequence
+
 import torch
 
 from ..core.messages import describe
+from ..core.types import LossFunc
 from .loss_traits import class_axis, ignore_index_of, inner_loss, kind_of, loss_name, needs_same_shape, same_items
 
 
-def check_target(loss_func, pred, yb):
-    """Refuse targets that `loss_func` would fail on, or silently learn the wrong thing from, with `ValueError`.
+def check_target(loss_func: LossFunc, pred: torch.Tensor, yb: torch.Tensor | Sequence[torch.Tensor]) -> None:
+    """Refuse targets that `loss_func` would fail on, or silently learn the wrong thing from.
 
-    pred: the raw output of the model. yb: the target or the tuple of targets of the batch. It looks at values, so it waits for
-    the device: meant for one batch per fit. Losses that are not recognised are not checked.
+    It looks at values, so it waits for the device: meant for one batch per fit. Losses that are not recognised are not checked.
+
+    Args:
+        loss_func: the loss.
+        pred: the raw output of the model.
+        yb: the target or the tuple of targets of the batch.
+
+    Raises:
+        ValueError: says what is wrong and what to write instead.
     """
     y = yb if isinstance(yb, torch.Tensor) else yb[0] if isinstance(yb, (tuple, list)) and len(yb) == 1 else None
     kind = kind_of(loss_func)
