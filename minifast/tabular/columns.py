@@ -1,4 +1,6 @@
-"""Columns of a frame: which are categories and which are numbers, reading numbers exactly, smaller types that lose nothing."""
+"""Columns of a frame: which are categorical and which continuous, reading numbers exactly, smaller types that lose nothing."""
+from collections.abc import Mapping, Sequence
+from typing import Any
 from warnings import warn
 
 import numpy as np
@@ -9,7 +11,7 @@ from ..core.messages import describe, did_you_mean, plural
 __all__ = ["cont_cat_split", "df_shrink", "df_shrink_dtypes"]
 
 
-def as_frame(df, where="TabularPandas"):
+def as_frame(df: Any, where: str = "TabularPandas") -> pd.DataFrame:
     "`df` as a DataFrame: itself, or what its `to_pandas` gives (polars, Arrow)."
     if not isinstance(df, pd.DataFrame) and hasattr(df, "to_pandas"):
         df = df.to_pandas()
@@ -18,9 +20,8 @@ def as_frame(df, where="TabularPandas"):
     return df
 
 
-def check_columns(df, groups, where):
-    """Refuse, all at once, names that are not columns of `df`, come twice, or are in two of `groups`, a dict from the name of an
-    argument to its list of columns."""
+def check_columns(df: pd.DataFrame, groups: Mapping[str, Sequence], where: str) -> None:
+    "Refuse, all at once, names that are not columns of `df`, come twice, or are in two of `groups`, `{argument: its columns}`."
     problems, seen = [], {}
     repeated = set(df.columns[df.columns.duplicated()])
     for argument, names in groups.items():
@@ -38,14 +39,14 @@ def check_columns(df, groups, where):
         raise ValueError(f"{where}: {'; '.join(problems)}. Columns of the frame: {shown}")
 
 
-def _refuse_repeated(df, where):
+def _refuse_repeated(df: pd.DataFrame, where: str) -> None:
     repeated = df.columns[df.columns.duplicated()].unique().tolist()
     if repeated:
         raise ValueError(f"{where}: the frame has several columns named {', '.join(map(repr, repeated))}. To keep the first of each write "
                          "df.loc[:, ~df.columns.duplicated()]")
 
 
-def listed_names(names, df):
+def listed_names(names: Any, df: pd.DataFrame) -> list:
     "Column names as a list: one name, a list, or a set, which gets the order of the frame because it has none of its own."
     if names is None:
         return []
@@ -56,13 +57,13 @@ def listed_names(names, df):
     return list(names)
 
 
-def is_date(series):
+def is_date(series: pd.Series) -> bool:
     "Whether a column holds dates, times or durations."
     dtype = series.dtype
     return pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype) or isinstance(dtype, pd.PeriodDtype)
 
 
-def rows_of(index, mask_or_positions, n=5):
+def rows_of(index: pd.Index, mask_or_positions: Any, n: int = 5) -> str:
     "The first `n` of some rows as the labels of `index`, for messages."
     positions = np.asarray(mask_or_positions)
     positions = np.flatnonzero(positions) if positions.dtype == bool else positions
@@ -70,8 +71,8 @@ def rows_of(index, mask_or_positions, n=5):
     return ", ".join(map(repr, labels)) + (", ..." if len(positions) > n else "")
 
 
-def numbers_of(series, name):
-    """The column as float64 numbers, NaN where a value is missing; infinite values and whatever is no number are refused.
+def numbers_of(series: pd.Series, name: Any) -> np.ndarray:
+    """The column as float64, NaN where a value is missing; refuses infinite values and whatever is not a number.
 
     The array may be the memory of the frame itself: it must not be changed.
     """
@@ -99,18 +100,23 @@ def numbers_of(series, name):
     return values
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     try:
         return bool(pd.isna(value)) or float(value) is not None
     except (TypeError, ValueError):
         return False
 
 
-def cont_cat_split(df, max_card=20, dep_var=None):
-    """`(continuous names, category names)` of the columns of `df`, in its order, without the target(s) `dep_var`.
+def cont_cat_split(df: pd.DataFrame, max_card: int = 20, dep_var: Sequence | str | None = None) -> tuple[list, list]:
+    """`(continuous names, categorical names)` of the columns of a frame, in its order.
 
-    Floats are continuous; whole numbers are if they have more than `max_card` different values; all else is a category. Dates are left
-    out with a warning: make columns of them with `add_datepart`.
+    Floats are continuous; so are whole numbers with many different values; all else is categorical. Dates are left out with a warning:
+    make columns of them with `add_datepart`.
+
+    Args:
+        df: the frame.
+        max_card: whole numbers with at most this many different values are categorical.
+        dep_var: target(s), which are left out.
     """
     df = as_frame(df, "cont_cat_split")
     _refuse_repeated(df, "cont_cat_split")
@@ -133,7 +139,7 @@ def cont_cat_split(df, max_card=20, dep_var=None):
     return cont, cat
 
 
-def _shrunk(column, obj2cat, int2uint):
+def _shrunk(column: pd.Series, obj2cat: bool, int2uint: bool) -> np.dtype | str | None:
     "The smallest type of a column that holds each of its values exactly; None to leave it."
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "iu":
@@ -149,8 +155,12 @@ def _shrunk(column, obj2cat, int2uint):
     return "category" if obj2cat and text and not isinstance(dtype, pd.CategoricalDtype) else None
 
 
-def df_shrink_dtypes(df, skip=(), obj2cat=True, int2uint=False):
-    "The smaller types that `df_shrink` would give columns of `df`, by name."
+def df_shrink_dtypes(df: pd.DataFrame, skip: Sequence | str = (), obj2cat: bool = True, int2uint: bool = False) -> dict[Any, Any]:
+    """The smaller types that `df_shrink` would give columns, by name.
+
+    Args:
+        df, skip, obj2cat, int2uint: see `df_shrink`.
+    """
     df = as_frame(df, "df_shrink")
     _refuse_repeated(df, "df_shrink")
     skip = listed_names(skip, df)
@@ -159,10 +169,13 @@ def df_shrink_dtypes(df, skip=(), obj2cat=True, int2uint=False):
     return {name: dtype for name, dtype in found.items() if dtype is not None and dtype != df[name].dtype}
 
 
-def df_shrink(df, skip=(), obj2cat=True, int2uint=False):
-    """A copy of `df` in smaller types that hold every value exactly: floats become float32 only where that loses nothing.
+def df_shrink(df: pd.DataFrame, skip: Sequence | str = (), obj2cat: bool = True, int2uint: bool = False) -> pd.DataFrame:
+    """A copy in smaller types that hold every value exactly: floats become float32 only where that loses nothing.
 
-    skip: columns to leave. obj2cat: text and objects become pandas categories. int2uint: whole numbers without a negative one become
-    unsigned.
+    Args:
+        df: the frame.
+        skip: columns to leave as they are.
+        obj2cat: make pandas categories of text and objects.
+        int2uint: make whole numbers without a negative one unsigned.
     """
     return as_frame(df, "df_shrink").astype(df_shrink_dtypes(df, skip, obj2cat, int2uint))

@@ -1,14 +1,22 @@
 """Batches of tables: one index into tensors that lie where the batches are needed. No worker processes, no Python per row."""
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import Subset
 
 from ..core.messages import describe
 from ..core.nested import find_bs
+from ..core.types import PathLike
 from ..data.dataloader import DataLoader
 from ..data.engine.fetch import Batch
 from ..data.engine.samplers import Batches
 from ..data.loaders import DataLoaders
+
+if TYPE_CHECKING:
+    from .frames import TabularPandas
 
 __all__ = ["TabDataLoader", "TableDataLoaders"]
 
@@ -19,43 +27,46 @@ FITS = 0.25
 class RowFetcher:
     """`fetcher[epoch_seed, number, rows, repeats]` is that `Batch` of a `TabularPandas`, by one index into each of its tensors.
 
-    rows: positions within the part of the table that the loader is for, or a tensor of `place`.
+    The rows are positions within the part of the table that the loader is for, or a tensor of `place`.
     """
 
     quiet, draws = True, False
 
-    def __init__(self, table):
+    def __init__(self, table: "TabularPandas"):
         self.table, self.device, self.home = table, torch.device("cpu"), torch.device("cpu")
 
-    def move_to(self, device):
+    def move_to(self, device: torch.device) -> None:
         "Let the table lie on `device`, where the batches go, if it fits there."
         if device != self.device:
             self.device = device
             self.home = device if device.type == "cpu" or _fits(self.table.whole("cpu"), device) else torch.device("cpu")
 
-    def place(self, order):
+    def place(self, order: torch.Tensor) -> torch.Tensor:
         "An order of rows as rows of the whole table, on the device where it lies: once per epoch, so that no batch waits for it."
         rows = self.table.rows
         order = order if rows is None else torch.from_numpy(rows).index_select(0, order)
         return order.to(self.home, non_blocking=True)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: tuple) -> Batch:
         _, _, rows, _ = key
         if not isinstance(rows, torch.Tensor):
             rows = self.place(torch.as_tensor(rows, dtype=torch.int64))
         return Batch(tuple(t.index_select(0, rows) for t in self.table.whole(self.home)))
 
-    def item(self, i, epoch_seed, repeat=0):
+    def item(self, i: int, epoch_seed: int, repeat: int = 0) -> tuple:
+        "Row `i` as a sample."
         return self.table[i]
 
-    def name_of(self, i):
+    def name_of(self, i: int) -> str:
+        "What to call row `i` in a message."
         return self.table.item_name(i)
 
-    def idle(self, epoch_seed=0):
+    def idle(self, epoch_seed: int = 0) -> list:
+        "Transforms of single items that apply to nothing: there are none."
         return []
 
 
-def _fits(tensors, device):
+def _fits(tensors: Sequence[torch.Tensor], device: torch.device) -> bool:
     if device.type != "cuda":
         return device.type != "meta"
     return sum(t.numel() * t.element_size() for t in tensors) <= FITS * torch.cuda.mem_get_info(device)[0]
@@ -64,14 +75,14 @@ def _fits(tensors, device):
 class RowBatches(Batches):
     "`Batches` whose indices are slices of one tensor per epoch, placed by the fetcher."
 
-    def __init__(self, batches, fetcher):
+    def __init__(self, batches: Batches, fetcher: RowFetcher):
         super().__init__(batches.sampler, batches.bs, batches.drop_last)
         self.fetcher = fetcher
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         return self._placed(self.epoch_seed, self.start)
 
-    def _placed(self, epoch_seed, start):
+    def _placed(self, epoch_seed: int, start: int) -> Iterator[tuple]:
         order = self.sampler.order(epoch_seed) if hasattr(self.sampler, "order") else torch.as_tensor(list(self.sampler))
         order = self.fetcher.place(order)
         for n in range(start, len(self)):
@@ -79,18 +90,28 @@ class RowBatches(Batches):
 
 
 class TabDataLoader(DataLoader):
-    """Batches (codes, numbers, targets) of a processed `TabularPandas`: a `DataLoader` that takes each batch by one index.
+    """Batches (categorical, continuous, targets) of a processed `TabularPandas`, each taken by one index.
 
-    bs: rows per batch. shuffle: a new order each epoch. drop_last: drop an incomplete last batch; None: only if it is a single row and
-    the loader shuffles. after_batch: transforms of the batch, on the device. device: where batches are put; the table lies there as a
-    whole if it takes no more than a quarter of the free memory. seed, sampler, split_idx, verbose: see `DataLoader`.
-    The rest of the arguments of `DataLoader` is for data that is made item by item, and refused: there are no workers and no items here.
+    Args:
+        dataset: the `TabularPandas`.
+        bs, batch_size: rows per batch.
+        shuffle: a new order each epoch.
+        drop_last: drop an incomplete last batch; default: only if it is a single row and the loader shuffles.
+        after_batch: transforms of the batch, on the device.
+        device: where batches are put; the table lies there as a whole if it takes no more than a quarter of the free memory.
+        n_inp: how many elements of a batch are inputs; default: as the table says.
+        seed, sampler, pin_memory, split_idx, verbose: see `DataLoader`.
+        num_workers, after_item, before_batch, collate_fn, persistent_workers, timeout, multiprocessing_context: refused, because there are
+            neither workers nor single items.
+        unknown: other arguments of `DataLoader`, or refused.
     """
 
-    def __init__(self, dataset, bs=64, shuffle=False, num_workers=None, drop_last=None, after_item=None, before_batch=None,
-                 after_batch=None, device=None, n_inp=None, seed=None, sampler=None, collate_fn=None, pin_memory=None,
-                 persistent_workers=None, timeout=None, multiprocessing_context=None, split_idx=None, verbose=False, batch_size=None,
-                 **unknown):
+    def __init__(self, dataset: "TabularPandas | Subset", bs: int = 64, shuffle: bool = False, num_workers: int | None = None,
+                 drop_last: bool | None = None, after_item: Any = None, before_batch: Any = None, after_batch: Any = None,
+                 device: str | torch.device | None = None, n_inp: int | None = None, seed: int | None = None, sampler: Any = None,
+                 collate_fn: Any = None, pin_memory: bool | None = None, persistent_workers: bool | None = None,
+                 timeout: float | None = None, multiprocessing_context: Any = None, split_idx: int | None = None, verbose: bool = False,
+                 batch_size: int | None = None, **unknown: Any):
         if isinstance(dataset, Subset) and hasattr(dataset.dataset, "whole"):
             dataset = dataset.dataset.at(dataset.indices)
         if not hasattr(dataset, "whole"):
@@ -107,25 +128,25 @@ class TabDataLoader(DataLoader):
                          split_idx=split_idx, verbose=verbose, batch_size=batch_size, **unknown)
         self._fetch_rows()
 
-    def _fetch_rows(self):
+    def _fetch_rows(self) -> None:
         self._fetcher = RowFetcher(self.dataset)
         self._batches = RowBatches(self._batches, self._fetcher)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         self._fetcher.move_to(self.device)
         return super().__iter__()
 
-    def one_batch(self):
+    def one_batch(self) -> tuple:
         "One batch, as `DataLoader.one_batch`."
         self._fetcher.move_to(self.device)
         return super().one_batch()
 
-    def make_batch(self, indices, seed=0):
+    def make_batch(self, indices: Sequence[int], seed: int = 0) -> tuple:
         "The batch of the rows `indices`, as `DataLoader.make_batch`."
         self._fetcher.move_to(self.device)
         return super().make_batch(indices, seed)
 
-    def add_tfms(self, tfms, event):
+    def add_tfms(self, tfms: Any, event: str) -> None:
         "Add transforms of the batch, event 'after_batch'."
         if event in ("after_item", "before_batch"):
             raise ValueError(f"add_tfms(event={event!r}): batches of a table are not made item by item; the event is 'after_batch'")
@@ -134,24 +155,25 @@ class TabDataLoader(DataLoader):
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
     @property
-    def classes(self):
+    def classes(self) -> dict[Any, Any]:
         "`{column: its categories}`."
         return self.dataset.classes
 
-    def decoded(self, b, max_n=9):
+    def decoded(self, b: Any, max_n: int = 9) -> pd.DataFrame:
         "The first `max_n` rows of batch `b` with every step undone, as a DataFrame."
         n = min(max_n, find_bs(b))
         parts = [t[:n] for t in (b if isinstance(b, (tuple, list)) else (b,))]
         parts = [t.detach().cpu() for t in self.after_batch.decode(tuple(parts))]
         codes, rest = parts[0].numpy(), parts[1:]
-        floats = rest.pop(0).numpy() if self.dataset.with_cont else np.zeros((n, 0), dtype=np.float32)
-        return self.dataset.decode_arrays(codes, floats, rest[0].numpy() if rest else None)
+        numbers = rest.pop(0).numpy() if self.dataset.with_cont else np.zeros((n, 0), dtype=np.float32)
+        return self.dataset.decode_arrays(codes, numbers, rest[0].numpy() if rest else None)
 
-    def decode_batch(self, b, max_n=9):
+    def decode_batch(self, b: Any, max_n: int = 9) -> list[dict]:
         "The first `max_n` rows of batch `b` with every step undone, as a list of dicts."
         return self.decoded(b, max_n).to_dict("records")
 
-    def show_batch(self, b=None, max_n=10, ctxs=None, show=True, unique=False, nrows=None, ncols=None, figsize=None):
+    def show_batch(self, b: Any = None, max_n: int = 10, ctxs: Any = None, show: bool = True, unique: bool = False,
+                   nrows: int | None = None, ncols: int | None = None, figsize: Any = None) -> pd.DataFrame | list[dict]:
         "The first `max_n` rows of batch `b` (None: a new one), decoded, as a DataFrame; show=False: as a list of dicts."
         asked = {"ctxs": ctxs, "unique": unique, "nrows": nrows, "ncols": ncols, "figsize": figsize}
         given = [name for name, value in asked.items() if value]
@@ -163,7 +185,7 @@ class TabDataLoader(DataLoader):
         return self.decoded(b, max_n) if show else self.decode_batch(b, max_n)
 
 
-def _some(tfms):
+def _some(tfms: Any) -> bool:
     return tfms is not None and (not hasattr(tfms, "__len__") or len(tfms) > 0)
 
 
@@ -171,21 +193,22 @@ class TableDataLoaders(DataLoaders):
     "`DataLoaders` of processed tables: what `dataloaders` of a `TabularPandas` returns."
 
     @classmethod
-    def from_tables(cls, *tables, bs=64, val_bs=None, shuffle=True, path=".", device=None, seed=None, drop_last=None, sampler=None,
-                    after_batch=None, verbose=False):
+    def from_tables(cls, *tables: "TabularPandas", bs: int = 64, val_bs: int | None = None, shuffle: bool = True, path: PathLike = ".",
+                    device: str | torch.device | None = None, seed: int | None = None, drop_last: bool | None = None, sampler: Any = None,
+                    after_batch: Any = None, verbose: bool = False) -> Any:
         "Loaders of processed `TabularPandas`, the first for training."
         return cls.from_dsets(*tables, path=path, bs=bs, device=device, after_batch=after_batch, val_bs=val_bs, shuffle=shuffle,
                               drop_last=drop_last, seed=seed, sampler=sampler, dl_type=TabDataLoader, verbose=verbose)
 
     @property
-    def classes(self):
+    def classes(self) -> dict[Any, Any]:
         "`{column: its categories}`, id 0 being `'#na#'`."
         return self.train.dataset.classes
 
-    def new(self, *loaders, **overrides):
+    def new(self, *loaders: Any, **overrides: Any) -> "TableDataLoaders":
         "As `DataLoaders.new`."
         return type(self)(*super().new(*loaders, **overrides).loaders, path=self.path, device=self._device)
 
-    def with_tfms(self, batch_tfms):
+    def with_tfms(self, batch_tfms: Any) -> "TableDataLoaders":
         "As `DataLoaders.with_tfms`."
         return type(self)(*super().with_tfms(batch_tfms).loaders, path=self.path, device=self._device)

@@ -1,5 +1,6 @@
 """Columns made of dates: parts of a date, and days since and until an event."""
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ PARTS = ("Year", "Month", "Week", "Day", "Dayofweek", "Dayofyear", "Is_month_end
 TIME_PARTS = ("Hour", "Minute", "Second")
 
 
-def as_dates(column, name):
+def as_dates(column: pd.Series, name: str) -> pd.Series:
     "A column as dates; text is read, and what cannot be read is refused with its row."
     if isinstance(column.dtype, pd.PeriodDtype):
         return column.dt.to_timestamp()
@@ -33,17 +34,25 @@ def as_dates(column, name):
                          "format=...)") from None
 
 
-def epoch_seconds(dates):
-    """Whole seconds since 1970-01-01 UTC, whatever the unit of the column (s, ms, us, ns) and its time zone: int64, or float64 with NaN
-    where a date is missing. Dates without a time zone are taken as UTC."""
+def epoch_seconds(dates: pd.Series) -> np.ndarray:
+    """Whole seconds since 1970-01-01 UTC: int64, or float64 with NaN where a date is missing.
+
+    The unit of the column (s, ms, us, ns) and its time zone do not matter; dates without a time zone are taken as UTC.
+    """
     naive = dates.dt.tz_convert("UTC").dt.tz_localize(None) if dates.dt.tz is not None else dates
     missing = naive.isna().to_numpy()
     seconds = naive.to_numpy().astype("datetime64[s]").astype(np.int64)
     return np.where(missing, np.nan, seconds.astype(np.float64)) if missing.any() else seconds
 
 
-def make_date(df, date_field, inplace=False):
-    "`df` with the column `date_field` converted to dates (inplace: in `df` itself)."
+def make_date(df: pd.DataFrame, date_field: str, inplace: bool = False) -> pd.DataFrame:
+    """A frame with a column converted to dates.
+
+    Args:
+        df: the frame.
+        date_field: the column.
+        inplace: convert it in `df` itself.
+    """
     df = as_frame(df, "make_date")
     check_columns(df, {"date_field": [date_field]}, "make_date")
     out = df if inplace else df.copy()
@@ -51,12 +60,20 @@ def make_date(df, date_field, inplace=False):
     return out
 
 
-def add_datepart(df, field_name, prefix=None, drop=True, time=False, inplace=False):
-    """`df` with columns made of the dates in `field_name`: Year, Month, Week (ISO), Day, Dayofweek (Monday is 0), Dayofyear,
-    Is_month_end and _start, the same of quarter and year, with `time` Hour, Minute and Second, and Elapsed, seconds since 1970 UTC.
+def add_datepart(df: pd.DataFrame, field_name: str, prefix: str | None = None, drop: bool = True, time: bool = False,
+                 inplace: bool = False) -> pd.DataFrame:
+    """A frame with columns made of a date.
 
-    prefix: of the new names (default: `field_name` without "Date" or "date" at its end). drop: leave out `field_name`. Parts are in the
-    time zone of the column; where the date is missing they are NaN (Is_...: False). inplace: add to `df` itself.
+    They are Year, Month, Week (ISO), Day, Dayofweek (Monday is 0), Dayofyear, Is_month_end and _start, the same of quarter and year, and
+    Elapsed, seconds since 1970 UTC. Parts are in the time zone of the column; where the date is missing they are NaN (Is_...: False).
+
+    Args:
+        df: the frame.
+        field_name: the column with the date.
+        prefix: of the new names; default: `field_name` without "Date" or "date" at its end.
+        drop: leave out `field_name`.
+        time: add Hour, Minute and Second too.
+        inplace: add to `df` itself.
     """
     df = as_frame(df, "add_datepart")
     check_columns(df, {"field_name": [field_name]}, "add_datepart")
@@ -78,19 +95,25 @@ def add_datepart(df, field_name, prefix=None, drop=True, time=False, inplace=Fal
     return out
 
 
-def _plain_numbers(values):
+def _plain_numbers(values: pd.Series) -> np.ndarray:
     "bool as it is, numbers as int64, or as float64 with NaN where some are missing."
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.to_numpy(dtype=bool)
     return values.to_numpy(dtype="float64", na_value=np.nan) if values.isna().any() else values.to_numpy(dtype="int64")
 
 
-def add_elapsed_times(df, field_names, date_field, base_field):
-    """`df` with, for each event in `field_names` (a column of truth values) and each value of `base_field` (a shop, say):
+def add_elapsed_times(df: pd.DataFrame, field_names: Sequence | str, date_field: str, base_field: str) -> pd.DataFrame:
+    """A frame with the days since and until events.
 
-    `After{event}`: days since the latest event, `Before{event}`: days to the next one, as a number <= 0; both 0 on the day itself and where
+    `After{event}`: days since the latest event; `Before{event}`: days to the next one, as a number <= 0; both 0 on the day itself and where
     there is none. `{event}_bw` and `{event}_fw`: how many of the seven rows up to here, and from here on, in the order of `date_field`,
     have the event.
+
+    Args:
+        df: the frame.
+        field_names: events, columns of truth values.
+        date_field: the column with the date.
+        base_field: what events belong to, a shop, for example; each of its values has its own.
     """
     df = as_frame(df, "add_elapsed_times")
     events = listed_names(field_names, df)
@@ -102,7 +125,8 @@ def add_elapsed_times(df, field_names, date_field, base_field):
     base = pd.factorize(df[base_field], use_na_sentinel=False)[0]
     order = np.lexsort((np.arange(len(df)), days.to_numpy(), base))
     grouped_base, grouped_days = pd.Series(base[order]), days.iloc[order].reset_index(drop=True)
-    columns = {}
+    columns = {kind.format(event): None for kind in ("After{}", "Before{}", "{}_bw", "{}_fw") for event in events}
+    position = np.argsort(order)
     for event in events:
         happened = df[event]
         if happened.isna().any() or not set(happened.unique()) <= {0, 1}:
@@ -116,8 +140,5 @@ def add_elapsed_times(df, field_names, date_field, base_field):
         backward = counts.groupby(grouped_base).rolling(7, min_periods=1).sum().droplevel(0)
         forward = counts[::-1].groupby(grouped_base[::-1]).rolling(7, min_periods=1).sum().droplevel(0).sort_index()
         for name, values in ((f"After{event}", after), (f"Before{event}", before), (f"{event}_bw", backward), (f"{event}_fw", forward)):
-            columns[name] = values.fillna(0).astype("int64").to_numpy()
-    position = np.empty(len(df), dtype=np.int64)
-    position[order] = np.arange(len(df))
-    kinds = [*(f"After{e}" for e in events), *(f"Before{e}" for e in events), *(f"{e}_bw" for e in events), *(f"{e}_fw" for e in events)]
-    return df.assign(**{name: columns[name][position] for name in kinds})
+            columns[name] = values.fillna(0).astype("int64").to_numpy()[position]
+    return df.assign(**columns)

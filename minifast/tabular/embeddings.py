@@ -1,7 +1,10 @@
-"""What a network has learnt about categories, as columns of numbers for other models.
+"""What a network has learnt about categories, as continuous columns for other models.
 
 Source: C. Guo, F. Berkhahn, "Entity Embeddings of Categorical Variables", 2016, https://arxiv.org/abs/1604.06737.
 """
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -9,19 +12,25 @@ from ..core.messages import describe, did_you_mean
 from .columns import as_frame, listed_names
 from .factorize import factorized
 from .frames import TabularPandas
+from .learner import TabularLearner
 
 __all__ = ["add_embeddings", "embeddings_frame"]
 
 
-def _table(learn):
+def _table(learn: TabularLearner) -> TabularPandas:
     table = getattr(learn.dls.train, "dataset", None)
     if not isinstance(table, TabularPandas):
         raise TypeError(f"this takes a learner whose loaders are made of a TabularPandas; received one with {describe(learn.dls.train)}")
     return table
 
 
-def embeddings_frame(learn, name):
-    "The embedding of a category column: a DataFrame with a row per category, `'#na#'` first, and columns `{name}_0`, `{name}_1` ..."
+def embeddings_frame(learn: TabularLearner, name: Any) -> pd.DataFrame:
+    """The embedding of a categorical column: a row per category, `'#na#'` first, and columns `{name}_0`, `{name}_1` ...
+
+    Args:
+        learn: a learner whose model has `embeds`, one embedding per column.
+        name: the column.
+    """
     embeds, table = getattr(learn.model, "embeds", None), _table(learn)
     if embeds is None:
         raise TypeError(f"embeddings_frame takes a learner whose model has an embedding per column; received {type(learn.model).__name__}")
@@ -33,11 +42,16 @@ def embeddings_frame(learn, name):
     return pd.DataFrame(weight, index=pd.Index(list(table.classes[name]), name=name), columns=columns)
 
 
-def add_embeddings(df, learn, names=None, drop=True):
-    """`df` with the embeddings of category columns as further columns, for a forest or for boosting: missing and unknown values get the
-    vector of `'#na#'`.
+def add_embeddings(df: pd.DataFrame, learn: TabularLearner, names: Sequence | str | None = None, drop: bool = True) -> pd.DataFrame:
+    """A frame with the embeddings of categorical columns as further columns, for a forest or for boosting.
 
-    names: default every category column of the learner's data that `df` has. drop: leave these columns themselves out.
+    Missing and unknown values get the vector of `'#na#'`.
+
+    Args:
+        df: the frame.
+        learn: see `embeddings_frame`.
+        names: the columns; default: every categorical column of the learner's data that `df` has.
+        drop: leave these columns themselves out.
     """
     df, classes = as_frame(df, "add_embeddings"), _table(learn).classes
     names = [n for n in classes if n in df.columns] if names is None else listed_names(names, df)
@@ -45,13 +59,12 @@ def add_embeddings(df, learn, names=None, drop=True):
     if missing or not names:
         raise ValueError(f"add_embeddings: the frame has no column {missing[0]!r}" if missing else
                          "add_embeddings: the frame has none of the category columns of the learner's data")
-    parts = [df.drop(columns=names) if drop else df]
-    taken = [c for name in names for c in embeddings_frame(learn, name).columns if c in parts[0].columns]
+    frames, parts = {name: embeddings_frame(learn, name) for name in names}, [df.drop(columns=names) if drop else df]
+    taken = [c for vectors in frames.values() for c in vectors.columns if c in parts[0].columns]
     if taken:
         raise ValueError(f"add_embeddings: the frame has columns {taken[:5]} already: were they added before?")
-    for name in names:
-        vectors, lookup = embeddings_frame(learn, name), classes[name].o2i
-        codes, values = factorized(df[name], name)
-        ids = np.array([*(lookup.get(v, 0) for v in values), 0])
+    for name, vectors in frames.items():
+        (codes, values), known = factorized(df[name], name), classes[name].o2i
+        ids = np.array([*(known.get(v, 0) for v in values), 0])
         parts.append(pd.DataFrame(vectors.to_numpy()[ids[codes]], index=df.index, columns=vectors.columns))
     return pd.concat(parts, axis=1)

@@ -1,4 +1,7 @@
 """Which columns a learner relies on, and how its predictions depend on one of them."""
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -6,24 +9,36 @@ import torch
 from ..core.messages import describe, did_you_mean, plural
 from .columns import numbers_of
 from .dataloader import TabDataLoader
+from .frames import TabularPandas
+from .learner import TabularLearner
 
 __all__ = ["partial_dependence", "permutation_importance"]
 
 
-def _loader(learn, ds_idx, dl, where):
+def _loader(learn: TabularLearner, ds_idx: int, dl: Any, where: str) -> TabDataLoader:
     dl = learn.dls[ds_idx] if dl is None else dl
     if not isinstance(dl, TabDataLoader):
         raise TypeError(f"{where} needs loaders of a TabularPandas; received {describe(dl)}")
     return dl
 
 
-def permutation_importance(learn, ds_idx=1, dl=None, monitor="valid_loss", n_repeats=3, seed=0):
-    """How much worse the learner gets when the values of one column are shuffled among the rows: a DataFrame with `column`, `importance`
-    (the mean over `n_repeats`, positive where the column helps) and `std`, the most important first.
+def permutation_importance(learn: TabularLearner, ds_idx: int = 1, dl: Any = None, monitor: str = "valid_loss", n_repeats: int = 3,
+                           seed: int = 0) -> pd.DataFrame:
+    """How much worse the learner gets when the values of one column are shuffled among the rows.
 
-    ds_idx, dl: which rows, with labels; default validation. monitor: 'valid_loss' or the name of one of the learner's metrics, of which it
-    must be known whether lower is better. A column and the marks of its missing values are shuffled together. Columns that say the
-    same share their importance. Source: L. Breiman, "Random Forests", 2001.
+    A column and the marks of its missing values are shuffled together. Redundant columns share their importance.
+
+    Args:
+        learn: the learner.
+        ds_idx, dl: which rows, with labels; default: validation.
+        monitor: 'valid_loss' or the name of one of the learner's metrics, which must say whether lower is better.
+        n_repeats: how often each column is shuffled.
+        seed: of the shuffling.
+
+    Returns:
+        `column`, `importance` (the mean over the repeats, positive where the column helps) and `std`, the most important first.
+
+    Source: L. Breiman, "Random Forests", 2001.
     """
     dl = _loader(learn, ds_idx, dl, "permutation_importance")
     table, tensors = dl.dataset, dl.dataset.tensors
@@ -31,12 +46,12 @@ def permutation_importance(learn, ds_idx=1, dl=None, monitor="valid_loss", n_rep
         raise ValueError("permutation_importance needs rows with labels: make them with dls.test_dl(df, with_labels=True)")
     place, sign = _monitored(learn, monitor)
 
-    def score(*tensors):
+    def score(*tensors: torch.Tensor) -> float:
         with learn.no_bar():
             return sign * learn.validate(dl=dl.new(table.with_tensors(*tensors), bs=4096, shuffle=False, drop_last=False))[place]
 
     base, rng, rows = score(*tensors), np.random.default_rng(seed), []
-    for column, (codes, numbers) in _places(table).items():
+    for column, (codes, numbers) in _positions(table).items():
         worse = []
         for _ in range(n_repeats):
             order = torch.from_numpy(rng.permutation(len(table)))
@@ -50,8 +65,8 @@ def permutation_importance(learn, ds_idx=1, dl=None, monitor="valid_loss", n_rep
     return found.sort_values("importance", ascending=False, ignore_index=True)
 
 
-def _monitored(learn, monitor):
-    "`(place among the values of validate, sign that makes lower better)`."
+def _monitored(learn: TabularLearner, monitor: str) -> tuple[int, int]:
+    "`(position among the values of validate, sign that makes lower better)`."
     if monitor == "valid_loss":
         return 0, 1
     names = [m.name for m in learn.metrics]
@@ -64,33 +79,40 @@ def _monitored(learn, monitor):
     return 1 + names.index(monitor), 1 if lower else -1
 
 
-def _places(table):
-    "`{column of the frame: (positions among the codes, positions among the numbers)}`."
-    marks = _marks(table)
-    found = {name: ([], []) for name in table.raw_cat_names + table.raw_cont_names}
-    for j, name in enumerate(table.cat_names):
-        found[marks.get(name, name)][0].append(j)
-    for j, name in enumerate(table.cont_names):
-        found[name][1].append(j)
-    return found
+def _positions(table: TabularPandas) -> dict[Any, tuple[list[int], list[int]]]:
+    "`{column of the frame: (positions among the categorical columns, among the continuous columns)}`."
+    marks, names = _marks(table), table.raw_cat_names + table.raw_cont_names
+    return {name: ([j for j, cat in enumerate(table.cat_names) if marks.get(cat, cat) == name],
+                   [j for j, cont in enumerate(table.cont_names) if cont == name]) for name in names}
 
 
-def _marks(table):
+def _marks(table: TabularPandas) -> dict[Any, Any]:
     "`{column of marks: the column whose missing values it marks}`."
     return {mark: name for proc in table.procs for name, mark in getattr(proc, "na_cols", {}).items()}
 
 
-def partial_dependence(learn, name, values=None, n=20, ds_idx=1, max_rows=1000, seed=0):
-    """The mean prediction if every row had the same value in column `name`, for each of `values`: a DataFrame with the column, then a
-    column per class (the mean probability) or target (the mean).
+def partial_dependence(learn: TabularLearner, name: Any, values: Sequence | None = None, n: int = 20, ds_idx: int = 1,
+                       max_rows: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """The mean prediction if every row had the same value in one column, for each of several values.
 
-    values: default the `n` most frequent categories, or `n` quantiles of the numbers. ds_idx: whose rows; `max_rows` of them at random.
+    Args:
+        learn: the learner.
+        name: the column.
+        values: default: the most frequent categories, or quantiles of the numbers.
+        n: how many of these.
+        ds_idx: whose rows: 0 is training, 1 validation.
+        max_rows: this many of them, drawn at random.
+        seed: of the draw.
+
+    Returns:
+        The column, then a column per class (the mean probability) or target (the mean).
+
     Source: J. Friedman, "Greedy Function Approximation: A Gradient Boosting Machine", 2001.
     """
     dl = _loader(learn, ds_idx, None, "partial_dependence")
     table = dl.dataset
-    if name not in table.raw_cat_names + table.raw_cont_names:
-        known = table.raw_cat_names + table.raw_cont_names
+    known = table.raw_cat_names + table.raw_cont_names
+    if name not in known:
         raise KeyError(f"{name!r} is no column of the data{did_you_mean(name, known) or '.'} Columns: {', '.join(map(str, known))}")
     rows = np.random.default_rng(seed).permutation(len(table))[:max_rows]
     frame = table.at(np.sort(rows)).decode()
@@ -116,7 +138,7 @@ def partial_dependence(learn, name, values=None, n=20, ds_idx=1, max_rows=1000, 
     return found
 
 
-def _usual_values(column, continuous, n):
+def _usual_values(column: pd.Series, continuous: bool, n: int) -> list:
     if continuous:
         return np.unique(np.nanquantile(numbers_of(column, column.name), np.linspace(0, 1, n))).tolist()
     return column.value_counts().index[:n].tolist()
