@@ -43,7 +43,7 @@ def normalised_inputs(data: DataProbe) -> Check:
     x = max(floats, key=lambda t: float(t.float().square().mean().nan_to_num(0))).float().cpu()
     mean, std = float(x.mean()), float(x.std())
     channels = x.movedim(1, 0).flatten(1) if x.ndim > 2 else x.reshape(1, -1)
-    details = {"draw": _plot_of_images(data, x) if x.ndim == 4 and x.shape[1] in (1, 3) else None, "mean": mean, "std": std,
+    details: dict[str, Any] = {"draw": _plot_of_images(data, x) if x.ndim == 4 and x.shape[1] in (1, 3) else None, "mean": mean, "std": std,
                "channel_means": channels.mean(1)[:4].tolist(), "channel_stds": channels.std(1)[:4].tolist()}
     found = f"mean {mean:.3g}, standard deviation {std:.3g}"
     times = sum(type(f).__name__ == "Normalize" for f in getattr(data.loaders[0], "after_batch", ()))
@@ -80,7 +80,8 @@ def augmented_validation(probe: Probe | DataProbe) -> Check:
         raise NotApplicable("there is no validation data")
     if isinstance(dl, DataLoader):
         inline = dl.new(num_workers=0, **({"shuffle": False} if dl.shuffles else {}))
-        first = range(min(dl.bs, 8, len(dl.dataset)))
+        dataset: Any = dl.dataset
+        first = range(min(dl.bs, 8, len(dataset)))
         one, two = (inline.make_batch(first, seed) for seed in (11, 12))
     elif shuffles(dl):
         return tip("validation is shuffled: predictions do not come in the order of the items", "use shuffle=False for validation")

@@ -2,6 +2,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,5 +186,6 @@ def image_modes(data: DataProbe) -> Check:
     odd = [f for f in facts if f.mode != usual]
     named = ", ".join(f"{Path(f.path).name} {f.mode}" for f in odd[:3])
     bad = any(f.mode in _DEEP_MODES for f in odd) or 0 < len(odd) < 0.2 * len(facts)
-    return graded(f"{plural(len(odd), 'image')} are not {usual}: {named}" if bad else "", tip=bad,
-                  items=[f.path for f in odd] if bad else (), **dict(counts.most_common()))
+    found = graded(f"{plural(len(odd), 'image')} are not {usual}: {named}" if bad else "", tip=bad,
+                   items=[f.path for f in odd] if bad else ())
+    return replace(found, evidence=dict(counts.most_common()))

@@ -75,7 +75,7 @@ def classes_in_both_splits(data: DataProbe) -> Check:
     missing = [k for k in counts if k not in in_valid] if in_valid else []
     expected = {k: counts[k] / counts.total() * in_valid.total() for k in missing}
     surely = [k for k in missing if expected[k] >= 5]
-    numbers = {"classes": n_classes, "missing_in_validation": len(missing)}
+    numbers: dict[str, Any] = {"classes": n_classes, "missing_in_validation": len(missing)}
     if surely:
         return issue(f"{data.name_of(surely[0])} has {counts[surely[0]]} training items and none for validation, where "
                      f"{expected[surely[0]]:.0f} would be expected", items=[data.name_of(k) for k in surely], **numbers)
@@ -186,4 +186,5 @@ def labels_related_to_inputs(data: DataProbe) -> Check:
     name = "AUC" if forest.classes else "rank correlation"
     found = (f"a random forest on the raw inputs finds nothing about the labels ({name} {score:.2f}): shuffled labels, the wrong column, "
              "or a hard problem" if z < 2.5 else f"a random forest on the raw inputs reaches {name} {score:.2f}")
-    return graded(found, tip=z < 2.5, **{name.lower().replace(" ", "_"): score}, standard_deviations=z, n_items=len(forest.y))
+    numbers: dict[str, Any] = {"auc" if forest.classes else "rank_correlation": score, "standard_deviations": z, "n_items": len(forest.y)}
+    return graded(found, tip=z < 2.5, **numbers)

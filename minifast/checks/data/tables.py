@@ -48,12 +48,12 @@ def _evenly_spaced(unique):
 # -- checks -------------------------------------------------------------------------------------------------------------------------
 def target_leakage(data: DataProbe) -> Check:
     "Single columns that are as good as the target."
-    table, y = data.rows(), data.labels(0)
-    require(y is not None and len(y) == len(table.values), "there is no target of one number or class per row")
-    require(y.ndim == 1 or y.shape[1:] == (1,), "the target has several parts")
-    classes = not y.is_floating_point()
-    some = np.random.Generator(np.random.PCG64(0)).permutation(len(y))[:MAX_ROWS]
-    values, y = table.values[some], y.reshape(-1).numpy()[some]
+    table, labels = data.rows(), data.labels(0)
+    require(labels is not None and len(labels) == len(table.values), "there is no target of one number or class per row")
+    require(labels.ndim == 1 or labels.shape[1:] == (1,), "the target has several parts")
+    classes = not labels.is_floating_point()
+    some = np.random.Generator(np.random.PCG64(0)).permutation(len(labels))[:MAX_ROWS]
+    values, y = table.values[some], labels.reshape(-1).numpy()[some]
     _, counts = np.unique(y, return_counts=True)
     require(len(y) >= 60 and np.isfinite(values).all() and np.isfinite(y.astype(float)).all() and len(counts) > 1,
             "too few rows, or values that are not finite")

@@ -183,7 +183,7 @@ def vocabulary_of(loader: Any, place: int | str = 0) -> Vocabulary | None:
     return _first_vocabulary(others, place, lambda v: v.unknown is not None or v.padding is not None)
 
 
-def _first_vocabulary(owners, place: int | str = 0, good: Callable[[Vocabulary], bool] = lambda v: True) -> Vocabulary | None:
+def _first_vocabulary(owners, place=0, good=lambda v: True):
     return next((v for v in (Vocabulary.of(owner, place) for owner in owners) if v is not None and good(v)), None)
 
 

@@ -110,7 +110,7 @@ def _check_text(samples: list[Sample]) -> Findings:
 
 
 # -- what is looked at --------------------------------------------------------------------------------------------------------------
-def _lengths(findings, s: Sample, lengths: np.ndarray, unit: str):
+def _lengths(findings: Findings, s: Sample, lengths: np.ndarray, unit: str) -> None:
     median, p95 = float(np.median(lengths)), within(lengths)
     if s.failed:
         findings.numbers[f"{s.name}_not_made"] = s.failed
@@ -121,7 +121,7 @@ def _lengths(findings, s: Sample, lengths: np.ndarray, unit: str):
                                f"median {median:,.0f}, 95% have at most {p95:,}")
 
 
-def _empty(findings, s: Sample, empty: np.ndarray):
+def _empty(findings: Findings, s: Sample, empty: np.ndarray) -> None:
     findings.numbers[f"{s.name}_empty"] = len(empty)
     if not len(empty):
         return
@@ -132,7 +132,7 @@ def _empty(findings, s: Sample, empty: np.ndarray):
                  "drop empty texts, or find the step that empties them", share > 0.02 and len(empty) >= 3)
 
 
-def _truncated(findings, s: Sample, c: Counts, pad: PadSequences | None, padding: int | None, p95: int):
+def _truncated(findings: Findings, s: Sample, c: Counts, pad: PadSequences | None, padding: int | None, p95: int) -> None:
     "What `PadSequences(max_len=...)` cuts off, and a limit applied before: many texts of exactly the longest length."
     if pad is not None and pad.max_len is not None and s.where is not None:
         cut, lost, tokens = tokens_cut(s.rows, pad.max_len, padding)
@@ -148,7 +148,7 @@ def _truncated(findings, s: Sample, c: Counts, pad: PadSequences | None, padding
                      "truncates them there, before the loader", "raise that limit, unless the items are windows of longer texts")
 
 
-def _padding_share(findings, name: str, batches: list, pad: PadSequences | None, padding: int | None):
+def _padding_share(findings: Findings, name: str, batches: list, pad: PadSequences | None, padding: int | None) -> None:
     padding = pad.pad_value if pad is not None else padding if padding is not None else padding_of([r for ids, _ in batches for r in ids])
     if not batches or (padding is None and all(mask is None for _, mask in batches)):
         return
@@ -160,7 +160,7 @@ def _padding_share(findings, name: str, batches: list, pad: PadSequences | None,
                      else "batch texts of similar length together (a sampler that sorts by length), or truncate the longest (max_len=)")
 
 
-def _outside(findings, s: Sample, c: Counts, words: Vocabulary | None):
+def _outside(findings: Findings, s: Sample, c: Counts, words: Vocabulary | None) -> None:
     if not c.outside:
         return
     size = None if words is None else words.size
@@ -173,7 +173,7 @@ def _outside(findings, s: Sample, c: Counts, words: Vocabulary | None):
                  "special tokens that were added included", True)
 
 
-def _unknown(findings, rates: dict[str, float], words: Vocabulary):
+def _unknown(findings: Findings, rates: dict[str, float], words: Vocabulary) -> None:
     "Words that the vocabulary does not know, by split."
     if words.unknown is None:
         return
@@ -191,7 +191,7 @@ def _unknown(findings, rates: dict[str, float], words: Vocabulary):
                      "does not have, and subwords help")
 
 
-def _two_vocabularies(findings, words: Vocabulary, other: Vocabulary | None):
+def _two_vocabularies(findings: Findings, words: Vocabulary, other: Vocabulary | None) -> None:
     if other is None or other.names is None or words.names is None:
         return
     if differ := differing(words.names, other.names):
@@ -202,7 +202,7 @@ def _two_vocabularies(findings, words: Vocabulary, other: Vocabulary | None):
                      "validation", "build one vocabulary from the training texts and use it for both", True)
 
 
-def _wrong_padding(findings, pads: Sequence[PadSequences | None], words: Vocabulary):
+def _wrong_padding(findings: Findings, pads: Sequence[PadSequences | None], words: Vocabulary) -> None:
     for value in dict.fromkeys(p.pad_value for p in pads if p is not None):
         if words.padding is not None and value != words.padding:
             findings.add(f"PadSequences pads with {value}, which is {words.name(value)}; the vocabulary's padding is {words.padding}",

@@ -164,7 +164,7 @@ def baselines(probe: Probe) -> Check:
     rivals = {"constant": [expand_constant(values, shape, axis) for shape in shapes]}
     extra: dict[str, Any] = {}
     rows = _rows(probe, fitted[1], positions) if positions is not None and fitted is not None else None
-    if rows is not None and (found := boosted(*rows, kind, loss_func, 1.0 if probe.fast else 10.0)) is not None:
+    if rows is not None and (found := boosted(rows[0], rows[1], kind, loss_func, 1.0 if probe.fast else 10.0)) is not None:
         rivals["boosting"] = list(found[0].to(probe.device).reshape(-1, *pred.shape[1:]).split([len(t) for t in y]))
         extra = {"boosting_rows": len(rows[0]), "boosting_rounds": found[1]}
     if trained:

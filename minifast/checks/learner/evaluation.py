@@ -83,7 +83,7 @@ def consistent_predictions(probe: Probe) -> Check:
         yb = split_batch(batch, batches.n_inp)[2]
         total += float(probe.loss_func(pred.to(probe.device), *yb)) * len(yb[0])
         n += len(yb[0])
-    numbers = {"validate": validated, "get_preds": total / n}
+    numbers: dict[str, Any] = {"validate": validated, "get_preds": total / n}
     if not _close(validated, total / n):
         return issue(f"validate gives {validated:.5g}, the loss of what get_preds returns is {total / n:.5g}", **numbers)
     difference = _difference_of_predict(probe, raw[0])

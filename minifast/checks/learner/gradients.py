@@ -1,6 +1,7 @@
 """The gradients of the first steps: do they arrive everywhere, at a similar scale, from every item, and do units differ?"""
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -72,7 +73,7 @@ def missing_gradients(probe: Probe) -> Check:
     not_finite = [n for n, v in norms.items() if any(g is not None and not math.isfinite(g) for g in v)]
     missing = [n for n, v in norms.items() if all(g is None for g in v)]
     zero = [n for n, v in norms.items() if n not in missing and not any(v)]
-    numbers = {"parameters": len(norms), "without": len(missing), "zero": len(zero), "not_finite": len(not_finite)}
+    numbers: dict[str, Any] = {"parameters": len(norms), "without": len(missing), "zero": len(zero), "not_finite": len(not_finite)}
     if not_finite:
         return issue(f"the gradient of {', '.join(not_finite[:3])} is not finite",
                      "look for sqrt, log or division at 0; lower the learning rate; clip gradients", items=not_finite, **numbers)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -122,5 +122,6 @@ def step_time(probe: Probe) -> Check:
     slow = DATA if shares[DATA] > 0.4 else CALLBACKS if shares[CALLBACKS] > 0.3 else None
     slow = slow if times["step"] >= 2e-3 else None          # of shorter steps half is Python, whatever one does
     ms = 1e3 * times["step"]
+    numbers: dict[str, Any] = {"ms_per_step": ms, **shares}
     return graded(f"{ms:.3g} ms per step, {share:.0%} of it: {part}", tip=slow is not None,
-                  advice=REMEDIES[slow].format(**times) if slow else "", ms_per_step=ms, **shares)
+                  advice=REMEDIES[slow].format(**times) if slow else "", **numbers)
