@@ -1,20 +1,28 @@
 """`DataBlock`: a description of a data set, as blocks (what goes in, what comes out), from which datasets and loaders are made."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..core.items import L
 from ..core.messages import describe, plural, reject_unknown
+from ..core.types import LossFunc, PathLike, Splits
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
 from .dataloader import LOADER_KEYWORDS
-from .datasets import Datasets, coll
+from .datasets import Datasets, sizes_of
 from .pipeline import Pipeline, as_transform
 from .splitters import RandomSplitter, check_splits
 from .transforms import ItemTransform, Transform
 
+if TYPE_CHECKING:
+    import torch
 
-def _as_list(x):
+    from .dataloader import DataLoader
+    from .loaders import DataLoaders
+
+
+def _as_list(x: Any) -> list:
     return [] if x is None else list(x) if isinstance(x, (list, tuple, Pipeline)) else [x]
 
 
@@ -22,53 +30,74 @@ def _as_list(x):
 class TransformBlock:
     """One element of a sample: how to make it, transform it and show it.
 
-    type_tfms: from what the getter returns to the element. item_tfms, batch_tfms: transforms of samples and batches that this kind of
-    element needs. loss_func: the loss that belongs to it as a target. show: `show(value, ctx=None, **kwargs)` draws a decoded value
-    and returns the axes (None: `plots.show_item`). dl_type: the loader class it needs. dls_kwargs: arguments for the loaders.
-    tta: as a target, how `Learner.tta` merges predictions: `tta(learn, ds_idx, dl, n, beta, use_max)` (None: it averages them).
+    Args:
+        type_tfms: transforms from what the getter returns to the element.
+        item_tfms: transforms of samples that this kind of element needs.
+        batch_tfms: transforms of batches that this kind of element needs.
+        loss_func: the loss that belongs to it as a target.
+        show: `show(value, ctx=None, **kwargs)` draws a decoded value and returns the axes; None: `plots.show_item`.
+        dl_type: the loader class it needs.
+        dls_kwargs: arguments for the loaders.
+        tta: as a target, how `Learner.tta` merges predictions: `tta(learn, ds_idx, dl, n, beta, use_max)`; None: it averages them.
     """
 
-    type_tfms: list | None = None
-    item_tfms: list | None = None
-    batch_tfms: list | None = None
-    loss_func: object = None
-    show: object = None
-    dl_type: type | None = None
-    dls_kwargs: dict = field(default_factory=dict)
+    type_tfms: Any = None
+    item_tfms: Any = None
+    batch_tfms: Any = None
+    loss_func: LossFunc | None = None
+    show: Callable | None = None
+    dl_type: "type[DataLoader] | None" = None
+    dls_kwargs: dict[str, Any] = field(default_factory=dict)
     tta: Callable | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.type_tfms, self.item_tfms, self.batch_tfms = map(_as_list, (self.type_tfms, self.item_tfms, self.batch_tfms))
         self.dls_kwargs = dict(self.dls_kwargs or {})
         if self.show is not None and not callable(self.show):
             raise TypeError(f"TransformBlock(show=...) takes a function of (value, ctx); received {describe(self.show)}")
 
 
-def CategoryBlock(vocab=None, sort=True, add_na=False):
-    "A single class label; `vocab` gives the classes and their order (default: the sorted labels of the training items)."
+def CategoryBlock(vocab: Iterable | None = None, sort: bool = True, add_na: bool = False) -> TransformBlock:
+    """A single class label.
+
+    Args:
+        vocab: the classes in their order; None: the labels of the training items.
+        sort: sort the labels of the training items; False: in order of appearance.
+        add_na: class 0 is `'#na#'` and stands for anything unknown.
+    """
     return TransformBlock(type_tfms=[Categorize(vocab=vocab, sort=sort, add_na=add_na)])
 
 
-def MultiCategoryBlock(encoded=False, vocab=None, add_na=False):
-    "Several class labels per item: a list of labels, or with `encoded` one 0 or 1 for each class of `vocab`."
+def MultiCategoryBlock(encoded: bool = False, vocab: Iterable | None = None, add_na: bool = False) -> TransformBlock:
+    """Several class labels per item.
+
+    Args:
+        encoded: the labels are given as one 0 or 1 for each class of `vocab`; False: as a list of labels.
+        vocab: the classes in their order; None: the sorted labels of the training items.
+        add_na: class 0 is `'#na#'` and stands for anything unknown.
+    """
     if encoded:
         return TransformBlock(type_tfms=[EncodedMultiCategorize(vocab=vocab)])
     return TransformBlock(type_tfms=[MultiCategorize(vocab=vocab, add_na=add_na), OneHotEncode()])
 
 
-def RegressionBlock(n_out=None):
-    "One number per item, or a list of `n_out` numbers."
+def RegressionBlock(n_out: int | None = None) -> TransformBlock:
+    """One number per item, or a list of numbers.
+
+    Args:
+        n_out: how many numbers; None: as many as the training items have.
+    """
     return TransformBlock(type_tfms=[RegressionSetup(c=n_out)])
 
 
-def _as_block(block, i):
+def _as_block(block: Any, i: int) -> TransformBlock:
     made = block if isinstance(block, TransformBlock) or not callable(block) else block()
     if not isinstance(made, TransformBlock):
         raise TypeError(f"blocks[{i}] must be a TransformBlock, such as ImageBlock or CategoryBlock(); received {describe(block)}")
     return made
 
 
-def _kind_of(tfm):
+def _kind_of(tfm: Any) -> Any:
     "What decides whether a later transform replaces an earlier one: its class, or the function it wraps."
     tfm = as_transform(tfm)
     if type(tfm) in (Transform, ItemTransform):
@@ -76,9 +105,9 @@ def _kind_of(tfm):
     return type(tfm), type(getattr(tfm, "transform", None))         # of a wrapped torchvision transform, its class counts too
 
 
-def merge_tfms(*lists):
+def merge_tfms(*lists: Any) -> list[Transform]:
     "The transforms of all `lists`; one of a later list takes the place of those of its class in the earlier ones."
-    merged = []
+    merged: list[Transform] = []
     for tfms in lists:
         new = [as_transform(f) for f in _as_list(tfms)]
         kinds = [_kind_of(f) for f in new]
@@ -86,32 +115,18 @@ def merge_tfms(*lists):
     return merged
 
 
-def _unlearnt(tfm):
+def _fresh(tfm: Any) -> Any:
     "A copy of a transform that learns from the data, so that one `DataBlock` can be used for several sources: each gets its own classes."
     return copy(tfm) if isinstance(tfm, Transform) and tfm.has_setup else tfm
-
-
-class _Column:
-    "The getter of one column of zipped columns."
-
-    def __init__(self, i):
-        self.i = i
-
-    def __call__(self, o):
-        return o[self.i]
-
-    @property
-    def __name__(self):
-        return f"column {self.i}"
 
 
 class _ZipColumns:
     "`get_items` of `DataBlock.from_columns`: equally long columns to a list of rows."
 
-    def __init__(self, get_items):
+    def __init__(self, get_items: Callable | None):
         self.get_items = get_items
 
-    def __call__(self, source):
+    def __call__(self, source: Any) -> L:
         columns = source if self.get_items is None else self.get_items(source)
         lengths = [len(c) for c in columns]
         if len(set(lengths)) > 1:
@@ -122,15 +137,28 @@ class _ZipColumns:
 class DataBlock:
     """How to get items from a source, split and label them, and make samples and batches of them.
 
-    blocks: a `TransformBlock` per element of a sample, or a function that makes one (default: two that do nothing). get_items: source
-    -> items (default: the source is the items). splitter: items -> (training indices, validation indices); default
-    `RandomSplitter()`. get_x, get_y: item -> input, target: a function, or a list with one per input or target; getters: all of them.
-    n_inp: how many blocks are inputs (default: all but the last). item_tfms, batch_tfms: transforms of samples and of batches,
-    besides what the blocks bring; one of the same class replaces theirs. dl_type: the loader class.
+    Args:
+        blocks: one `TransformBlock` (or a function that makes one) per element of a sample; default: two that do nothing.
+        dl_type: the loader class; default: what the blocks ask for.
+        getters: one function of an item per block, instead of `get_x` and `get_y`; None in it: the item itself.
+        n_inp: how many blocks are inputs; default: all but the last.
+        item_tfms: transforms of samples besides those of the blocks; one of the same class replaces theirs.
+        batch_tfms: transforms of batches, likewise.
+        get_items: source -> items; default: the source is the items.
+        splitter: items -> (training indices, validation indices); default `RandomSplitter()`.
+        get_x: item -> input: a function, or a list with one per input.
+        get_y: item -> target: a function, or a list with one per target.
+        **unknown: refused, with the name that may have been meant.
+
+    Raises:
+        TypeError: something that must be a block or a function is none.
+        ValueError: the numbers of blocks, inputs and functions do not fit.
     """
 
-    def __init__(self, blocks=None, dl_type=None, getters=None, n_inp=None, item_tfms=None, batch_tfms=None, get_items=None, splitter=None,
-                 get_x=None, get_y=None, **unknown):
+    def __init__(self, blocks: Any = None, dl_type: "type[DataLoader] | None" = None, getters: Sequence[Callable | None] | None = None,
+                 n_inp: int | None = None, item_tfms: Any = None, batch_tfms: Any = None, get_items: Callable | None = None,
+                 splitter: Callable | None = None, get_x: Callable | Sequence[Callable | None] | None = None,
+                 get_y: Callable | Sequence[Callable | None] | None = None, **unknown: Any):
         reject_unknown(unknown, DATABLOCK_KEYWORDS, "DataBlock(...)")
         blocks = [TransformBlock, TransformBlock] if blocks is None else blocks
         self.blocks = [_as_block(b, i) for i, b in enumerate(blocks if isinstance(blocks, (list, tuple)) else [blocks])]
@@ -150,9 +178,9 @@ class DataBlock:
         self.item_tfms = merge_tfms(*(b.item_tfms for b in self.blocks), item_tfms)
         self.batch_tfms = merge_tfms(*(b.batch_tfms for b in self.blocks), batch_tfms)
 
-    def _all_getters(self, getters, get_x, get_y):
+    def _all_getters(self, getters: Any, get_x: Any, get_y: Any) -> list[Callable | None]:
         n, n_inp = len(self.blocks), self.n_inp
-        found = [None] * n
+        found: list[Callable | None] = [None] * n
         for name, given, part in (("getters", getters, slice(0, n)), ("get_x", get_x, slice(0, n_inp)), ("get_y", get_y, slice(n_inp, n))):
             if given is None:
                 continue
@@ -169,21 +197,42 @@ class DataBlock:
         return found
 
     @classmethod
-    def from_columns(cls, blocks=None, getters=None, get_items=None, **kwargs):
-        "A `DataBlock` whose source (or what `get_items` makes of it) is a list of equally long columns, one per block."
+    def from_columns(cls, blocks: Any = None, getters: Sequence[Callable | None] | None = None, get_items: Callable | None = None,
+                     **kwargs: Any) -> "DataBlock":
+        """A `DataBlock` whose source (or what `get_items` makes of it) is a list of equally long columns, one per block.
+
+        Args:
+            blocks: as for `DataBlock`.
+            getters: one function of a value of its column per block; None in it: the value itself.
+            get_items: source -> columns.
+            **kwargs: the other arguments of `DataBlock`.
+        """
         blocks = [TransformBlock, TransformBlock] if blocks is None else blocks
         n = len(blocks) if isinstance(blocks, (list, tuple)) else 1
         getters = [None] * n if getters is None else getters
-        columns = [_Column(i) if g is None else _Composed(_Column(i), g) for i, g in enumerate(getters)]
+        columns = [_Column(i, g) for i, g in enumerate(getters)]
         return cls(blocks=blocks, getters=columns, get_items=_ZipColumns(get_items), **kwargs)
 
-    def new(self, item_tfms=None, batch_tfms=None):
-        "The same with other transforms; as a random splitter is seeded, with the same validation items."
+    def new(self, item_tfms: Any = None, batch_tfms: Any = None) -> "DataBlock":
+        """The same with other transforms; as random splitters are seeded, with the same validation items.
+
+        Args:
+            item_tfms: instead of those given to this one; None: the same.
+            batch_tfms: instead of those given to this one; None: the same.
+        """
         return DataBlock(self.blocks, self.dl_type, self.getters, self.n_inp, self.new_item_tfms if item_tfms is None else item_tfms,
                          self.new_batch_tfms if batch_tfms is None else batch_tfms, self.get_items, self.splitter)
 
     # -- from the source to datasets and loaders --------------------------------------------------------------------------------
-    def _items(self, source):
+    def items_of(self, source: Any) -> Any:
+        """The items of a source.
+
+        Args:
+            source: what `get_items` takes, or the items.
+
+        Raises:
+            ValueError: there are none.
+        """
         if self.get_items is None and isinstance(source, (str, Path)):
             raise TypeError(f"the source {str(source)!r} is a path, and this DataBlock has no get_items that makes items of it: "
                             "write DataBlock(get_items=get_image_files, ...)")
@@ -197,38 +246,83 @@ class DataBlock:
             raise ValueError(f"{how}: is the folder right, and the file endings?")
         return items
 
-    def _splits(self, items):
+    def splits_of(self, items: Any) -> list[L]:
+        """The indices of each split, training first.
+
+        Args:
+            items: what `items_of` returned.
+        """
         return check_splits(self.splitter(items), len(items), f"the splitter {_name(self.splitter)}")
 
-    def _pipelines(self):
-        return [([] if g is None else [g]) + [_unlearnt(f) for f in b.type_tfms] for g, b in zip(self.getters, self.blocks, strict=True)]
+    def datasets_of(self, items: Any, splits: Splits) -> Datasets:
+        """`Datasets` of items that are there already.
 
-    def datasets(self, source, verbose=False):
-        "`Datasets` of the items of `source`; `verbose` prints how many there are."
-        items = self._items(source)
-        ds = Datasets(items, self._pipelines(), splits=self._splits(items), n_inp=self.n_inp, blocks=self.blocks)
+        Args:
+            items: what `items_of` returned.
+            splits: what `splits_of` returned.
+        """
+        tfms = [([] if g is None else [g]) + [_fresh(f) for f in b.type_tfms] for g, b in zip(self.getters, self.blocks, strict=True)]
+        return Datasets(items, tfms, splits=splits, n_inp=self.n_inp, blocks=self.blocks)
+
+    def datasets(self, source: Any, verbose: bool = False) -> Datasets:
+        """`Datasets` of the items of a source.
+
+        Args:
+            source: what `get_items` takes, or the items.
+            verbose: print how many items there are.
+        """
+        items = self.items_of(source)
+        ds = self.datasets_of(items, self.splits_of(items))
         if verbose:
-            print(f"{coll(ds)}, split by {_name(self.splitter)}")
+            print(f"{sizes_of(ds)}, split by {_name(self.splitter)}")
         return ds
 
-    def dataloaders(self, source, path=".", verbose=False, bs=None, val_bs=None, shuffle=None, device=None, num_workers=None, seed=None,
-                    drop_last=None, dl_type=None, **kwargs):
-        """`DataLoaders` of the items of `source`; kwargs as for `DataLoaders.from_dsets`, such as `val_num_workers=`.
+    def dataloaders(self, source: Any, path: PathLike = ".", verbose: bool = False, bs: int | None = None, val_bs: int | None = None,
+                    shuffle: bool | None = None, device: "str | torch.device | None" = None, num_workers: int | None = None,
+                    seed: int | None = None, drop_last: bool | None = None, dl_type: "type[DataLoader] | None" = None,
+                    **kwargs: Any) -> "DataLoaders":
+        """`DataLoaders` of the items of a source.
 
-        bs (64) and shuffle (True) may have another default in the `dls_kwargs` of a block.
+        Args:
+            source: what `get_items` takes, or the items.
+            path: the folder that a learner saves to.
+            verbose: print how many items there are.
+            bs: batch size; default 64, unless a block says otherwise.
+            val_bs: batch size for validation; default `bs`.
+            shuffle: the training items, in another order each epoch; default True, unless a block says otherwise.
+            device: where the batches go; default: the best there is.
+            num_workers: workers that make samples, 0 for none; default: as many as suit the machine and the transforms.
+            seed: of the order and the random transforms; None: another each time.
+            drop_last: leave out an incomplete last batch of training; default True.
+            dl_type: the loader class; default: that of this `DataBlock`.
+            **kwargs: as for `DataLoaders.from_dsets`, such as `val_num_workers=`.
         """
         return self._loaders(self.datasets(source, verbose), "dataloaders", kwargs, path=path, bs=bs, val_bs=val_bs, shuffle=shuffle,
                              device=device, num_workers=num_workers, seed=seed, drop_last=drop_last, dl_type=dl_type, verbose=verbose)
 
-    def weighted_dataloaders(self, source, wgts, bs=64, **kwargs):
-        "`dataloaders` whose training items are drawn with replacement, with probabilities proportional to `wgts` (one per item)."
+    def weighted_dataloaders(self, source: Any, wgts: Sequence[float], bs: int = 64, **kwargs: Any) -> "DataLoaders":
+        """`dataloaders` whose training items are drawn with replacement.
+
+        Args:
+            source: what `get_items` takes, or the items.
+            wgts: one weight per item (or training item), proportional to its probability.
+            bs: batch size.
+            **kwargs: as for `dataloaders`.
+        """
         return self._loaders(self.datasets(source), "weighted_dataloaders", kwargs, wgts=wgts, bs=bs)
 
-    def partial_dataloaders(self, source, partial_n, bs=64, **kwargs):
-        "`dataloaders` that train on `partial_n` items an epoch, others each time."
+    def partial_dataloaders(self, source: Any, partial_n: int, bs: int = 64, **kwargs: Any) -> "DataLoaders":
+        """`dataloaders` that train on a part of the items in each epoch, another each time.
+
+        Args:
+            source: what `get_items` takes, or the items.
+            partial_n: items per epoch.
+            bs: batch size.
+            **kwargs: as for `dataloaders`.
+        """
         return self._loaders(self.datasets(source), "partial_dataloaders", kwargs, partial_n=partial_n, bs=bs)
 
-    def _loaders(self, datasets, method, kwargs, **named):
+    def _loaders(self, datasets: Datasets, method: str, kwargs: dict[str, Any], **named: Any) -> "DataLoaders":
         for name in ("item_tfms", "batch_tfms"):
             if name in kwargs:
                 raise TypeError(f"{method}() does not take {name}: give them to the DataBlock, `DataBlock({name}=...)` or "
@@ -238,39 +332,46 @@ class DataBlock:
         from_blocks = {k: v for b in self.blocks for k, v in b.dls_kwargs.items()}
         given = {**from_blocks, **kwargs, **{k: v for k, v in named.items() if v is not None or k not in from_blocks}}
         given = {k: v for k, v in given.items() if v is not None or k not in ("bs", "shuffle")}
-        after_item = merge_tfms([_unlearnt(f) for f in self.item_tfms], given.pop("after_item", None))
-        after_batch = merge_tfms([_unlearnt(f) for f in self.batch_tfms], given.pop("after_batch", None))
+        after_item = merge_tfms([_fresh(f) for f in self.item_tfms], given.pop("after_item", None))
+        after_batch = merge_tfms([_fresh(f) for f in self.batch_tfms], given.pop("after_batch", None))
         given["dl_type"] = given.get("dl_type") or self.dl_type
         return getattr(datasets, method)(**given, after_item=after_item, after_batch=after_batch)
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
-    def summary(self, source, bs=4, show_batch=False):
-        """Print what happens to the first training item of `source`, step by step, and to a batch of `bs` items. Where a step fails it
-        is named, with its item, and the error raised. show_batch: draw the batch too."""
+    def summary(self, source: Any, bs: int = 4, show_batch: bool = False) -> None:
+        """Print what happens to the first training item, step by step, and to a batch.
+
+        Where a step fails, it is named with its item, and the error is raised.
+
+        Args:
+            source: what `get_items` takes, or the items.
+            bs: items of the batch.
+            show_batch: draw the batch too.
+        """
         from .summary import print_summary
         dls = print_summary(self, source, bs)
         if show_batch:
             dls.show_batch(max_n=bs)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"DataBlock: {plural(len(self.blocks), 'block')} ({plural(self.n_inp, 'input')}), split by {_name(self.splitter)}"
 
 
-class _Composed:
-    "`g(f(o))`."
+class _Column:
+    "The getter of one column of zipped columns, and what is made of its value."
 
-    def __init__(self, f, g):
-        self.f, self.g = f, g
+    def __init__(self, i: int, getter: Callable | None):
+        self.i, self.getter = i, getter
 
-    def __call__(self, o):
-        return self.g(self.f(o))
+    def __call__(self, o: Sequence) -> Any:
+        return o[self.i] if self.getter is None else self.getter(o[self.i])
 
     @property
-    def __name__(self):
-        return f"{_name(self.f)} -> {_name(self.g)}"
+    def __name__(self) -> str:
+        return f"column {self.i}" + ("" if self.getter is None else f" -> {_name(self.getter)}")
 
 
-def _name(f):
+def _name(f: Any) -> str:
     return getattr(f, "__name__", None) or repr(f)
 
 

@@ -1,16 +1,27 @@
 """`TfmdLists` and `Datasets`: items seen through pipelines of transforms, split into training and validation sets."""
+from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..core.items import L, range_of
 from ..core.messages import add_note, describe, plural
+from ..core.plots import show_item
+from ..core.types import LossFunc, Splits
 from .categories import last_vocab
 from .pipeline import Mapped, Pipeline
 from .rows import Rows, as_items
 from .splitters import check_splits
 from .transforms import ItemTransform, Transform
 
+if TYPE_CHECKING:
+    from .block import TransformBlock
+    from .loaders import DataLoaders
 
-def _element_pipeline(tfms):
+
+def _element_pipeline(tfms: Any) -> Pipeline:
     """The pipeline from an item to one element of the sample. A plain function that comes first gets the item whole, also if it is a
     tuple."""
     if isinstance(tfms, Pipeline):
@@ -21,95 +32,101 @@ def _element_pipeline(tfms):
     return Pipeline(tfms)
 
 
-def _c_of(pipeline):
-    found = next((t.c for t in reversed(pipeline.fs) if isinstance(getattr(t, "c", None), int)), None)
+def _c_of(pipeline: Pipeline) -> int | None:
+    found = next((c for t in reversed(pipeline.fs) if isinstance(c := getattr(t, "c", None), int)), None)
     vocab = last_vocab(pipeline.fs)
     return found if found is not None or vocab is None else len(vocab)
 
 
-def _loss_of(pipeline):
-    return next((t.loss_func for t in reversed(pipeline.fs) if getattr(t, "loss_func", None) is not None), None)
+def _loss_of(pipeline: Pipeline) -> LossFunc | None:
+    return next((loss for t in reversed(pipeline.fs) if (loss := getattr(t, "loss_func", None)) is not None), None)
 
 
 class _Split:
     "What `TfmdLists` and `Datasets` share: items, their splits, and the pipelines, seen from one split or from all."
 
-    def _begin(self, items, pipes, splits, split_idx, setup, train_setup):
-        self._rows = Rows(items)
-        if not len(self._rows):
+    rows: Rows                              #: the items as a sequence, whatever holds them
+    splits: list[L] | None                  #: the indices of each split, training first
+    split_idx: int | None                   #: which transforms apply, see `Transform`
+    pipelines: list[Pipeline]               #: the pipeline of each element of a sample
+
+    def __init__(self, items: Any, pipes: list[Pipeline], splits: Splits | None, split_idx: int | None, setup: bool, train_setup: bool):
+        self.rows = Rows(items)
+        if not len(self.rows):
             raise ValueError(f"{type(self).__name__} received no items. Look at what get_items returns: is the folder right, and the "
                              "file endings?")
-        self.splits = None if splits is None else check_splits(splits, len(self._rows), "the splits")
+        self.splits = None if splits is None else check_splits(splits, len(self.rows), "the splits")
         self.split_idx = split_idx
-        self._pipes = [p.new(split_idx) for p in pipes]
+        self.pipelines = [p.new(split_idx) for p in pipes]
         if setup:
             self._setup(self.splits[0] if self.splits is not None and train_setup else None)
 
-    def _setup(self, train_indices):
+    def _setup(self, train_indices: L | None) -> None:
         """Let every transform that wants to learn from the training items; the labels of the other splits are then checked, because a
         bad one would otherwise only show when it is reached."""
-        train = self._rows if train_indices is None else self._rows.at(train_indices)
-        others = [] if train_indices is None else [self._rows.at(s) for s in self.splits[1:]]
-        for pipe in (p.new(1) for p in self._pipes):
+        train = self.rows if train_indices is None else self.rows.at(train_indices)
+        others = [] if train_indices is None else [self.rows.at(s) for s in self.splits[1:]]
+        for pipe in (p.new(1) for p in self.pipelines):
             if any(f.has_setup for f in pipe):
                 pipe.setup(train)
             for i, f in enumerate(pipe.fs):
-                for rows in others if hasattr(f, "check_items") else ():
-                    f.check_items(Mapped(rows, Pipeline(pipe.fs[:i], 1)), "the validation set")
+                check = getattr(f, "check_items", None)
+                for rows in others if check is not None else ():
+                    check(Mapped(rows, Pipeline(pipe.fs[:i], 1)), "the validation set")
 
-    def _copy(self, rows, split_idx, **changes):
-        new = object.__new__(type(self))
-        new.__dict__.update(self.__dict__)
-        new._rows, new.split_idx, new.splits = rows, split_idx, None
-        new._pipes = [p.new(split_idx) for p in self._pipes]
-        new.__dict__.update(changes)
+    def _copy(self, rows: Rows, split_idx: int | None, **changes: Any) -> Any:
+        new = copy(self)
+        vars(new).update({"rows": rows, "split_idx": split_idx, "splits": None,
+                          "pipelines": [p.new(split_idx) for p in self.pipelines], **changes})
         return new
 
     @property
-    def items(self):
+    def items(self) -> Any:
         "The items, in the container they came in."
-        return self._rows.source
+        return self.rows.source
 
-    def __len__(self):
-        return len(self._rows)
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @property
-    def n_subsets(self):
+    def n_subsets(self) -> int:
+        "How many splits there are; 1 without splits."
         return 1 if self.splits is None else len(self.splits)
 
-    def subset(self, i):
+    def subset(self, i: int) -> Any:
         "Split `i` as a dataset of its own: 0 is for training, the others for validation."
         if self.splits is None:
             if i == 0:
-                return self._copy(self._rows, 0)
+                return self._copy(self.rows, 0)
             raise IndexError(f"this {type(self).__name__} has no splits, so there is no subset {i}; give splits=(train indices, "
                              "validation indices)")
         if not -len(self.splits) <= i < len(self.splits):
             raise IndexError(f"there is no subset {i}: there are {plural(len(self.splits), 'split')}")
         i %= len(self.splits)
-        return self._copy(self._rows.at(self.splits[i]), min(i, 1))
+        return self._copy(self.rows.at(self.splits[i]), min(i, 1))
 
     @property
-    def train(self):
+    def train(self) -> Any:
         "The training set."
         return self.subset(0)
 
     @property
-    def valid(self):
+    def valid(self) -> Any:
         "The validation set."
         return self.subset(1)
 
-    def with_split_idx(self, split_idx):
+    def with_split_idx(self, split_idx: int | None) -> Any:
         "The same items with the transforms meant for training (0) or validation (1) items."
-        return self._copy(self._rows, split_idx, splits=self.splits)
+        return self._copy(self.rows, split_idx, splits=self.splits)
 
-    def item_name(self, i):
-        return self._rows.item_name(i)
+    def item_name(self, i: int) -> str:
+        "What to call item `i` in a message: its file or row."
+        return self.rows.item_name(i)
 
-    def _fetch(self, i, rng):
+    def _fetch(self, i: int, rng: np.random.Generator | None) -> Any:
         raise NotImplementedError
 
-    def sample(self, i, rng=None):
+    def sample(self, i: int, rng: np.random.Generator | None = None) -> Any:
         "`ds[i]`, random transforms drawing from the numpy generator `rng`; an error names the item."
         try:
             return self._fetch(i, rng)
@@ -117,31 +134,31 @@ class _Split:
             add_note(e, f"while making the sample of {self._name_if_possible(i)}")
             raise
 
-    def _name_if_possible(self, i):
+    def _name_if_possible(self, i: int) -> str:
         try:
             return self.item_name(i)
         except Exception:                           # the item itself cannot be read: its number is all there is to say
             return f"item {i}"
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
             i = range_of(self)[i]
-        if isinstance(i, (list, tuple, range)) or getattr(i, "ndim", 0):
+        if isinstance(i, (list, tuple, range)) or getattr(i, "ndim", False):
             return L((self.sample(j) for j in L.range(self)[list(i) if isinstance(i, range) else i]), use_list=True)
         i = i.__index__()
         if not -len(self) <= i < len(self):
             raise IndexError(f"item {i} of {plural(len(self), 'item')}")
         return self.sample(i % len(self))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         return (self.sample(i) for i in range(len(self)))
 
-    def dataloaders(self, bs=64, **kwargs):
+    def dataloaders(self, bs: int = 64, **kwargs: Any) -> "DataLoaders":
         "`DataLoaders` of the splits; takes what `DataLoaders.from_dsets` takes, such as `after_item` and `after_batch` transforms."
         from .loaders import DataLoaders
         return DataLoaders.from_dsets(*(self.subset(i) for i in range(self.n_subsets)), bs=bs, **kwargs)
 
-    def weighted_dataloaders(self, wgts, bs=64, **kwargs):
+    def weighted_dataloaders(self, wgts: Sequence[float], bs: int = 64, **kwargs: Any) -> "DataLoaders":
         "`dataloaders` whose training items are drawn with replacement, with probabilities proportional to `wgts` (one per item)."
         from .engine.samplers import WeightedSampler
         if len(wgts) not in (len(self), len(self.train)):
@@ -150,7 +167,7 @@ class _Split:
             wgts = [wgts[i] for i in self.splits[0]] if not hasattr(wgts, "iloc") else wgts.iloc[list(self.splits[0])]
         return self.dataloaders(bs=bs, sampler=WeightedSampler(wgts), **kwargs)
 
-    def partial_dataloaders(self, partial_n, bs=64, **kwargs):
+    def partial_dataloaders(self, partial_n: int, bs: int = 64, **kwargs: Any) -> "DataLoaders":
         "`dataloaders` that train on `partial_n` items an epoch, others each time."
         from .engine.samplers import PartialSampler
         return self.dataloaders(bs=bs, sampler=PartialSampler(len(self.train), partial_n), **kwargs)
@@ -159,68 +176,81 @@ class _Split:
 class TfmdLists(_Split):
     """`items` seen through one pipeline: `tl[i]` is `tfms` applied to item `i`.
 
-    splits: a list of lists of indices, training first; `tl.train` and `tl.valid` are those parts. split_idx: which of the transforms
-    apply, as in `Transform`. do_setup: let the transforms learn from the training items (train_setup=False: from all items).
+    Args:
+        items: a list, array or DataFrame (of rows).
+        tfms: a transform or function, or a list of them.
+        splits: a list of lists of indices, training first; `tl.train` and `tl.valid` are those parts. None: one set of all items.
+        split_idx: which of the transforms apply, as in `Transform`.
+        do_setup: let the transforms learn from the training items.
+        train_setup: False: they learn from all items.
     """
 
-    def __init__(self, items, tfms, splits=None, split_idx=None, do_setup=True, train_setup=True):
-        self._begin(items, [_element_pipeline(tfms)], splits, split_idx, do_setup, train_setup)
+    def __init__(self, items: Any, tfms: Any, splits: Splits | None = None, split_idx: int | None = None, do_setup: bool = True,
+                 train_setup: bool = True):
+        super().__init__(items, [_element_pipeline(tfms)], splits, split_idx, do_setup, train_setup)
 
     @property
-    def tfms(self):
+    def tfms(self) -> Pipeline:
         "The pipeline."
-        return self._pipes[0]
+        return self.pipelines[0]
 
-    def _fetch(self, i, rng):
-        return self.tfms(self._rows[i], rng)
+    def _fetch(self, i: int, rng: np.random.Generator | None) -> Any:
+        return self.tfms(self.rows[i], rng)
 
-    def idle(self, i=0, rng=None):
+    def idle(self, i: int = 0, rng: np.random.Generator | None = None) -> list[Transform]:
         "The transforms that apply to nothing in item `i`."
-        return self.tfms.idle(self._rows[i], rng)
+        return self.tfms.idle(self.rows[i], rng)
 
-    def decode(self, sample):
+    def decode(self, sample: Any) -> Any:
         "Undo the transforms."
         return self.tfms.decode(sample)
 
-    def show(self, sample, ctx=None, **kwargs):
+    def show(self, sample: Any, ctx: Any = None, **kwargs: Any) -> Any:
         "Draw the decoded `sample`."
         return _show_value(self.decode(sample), None, ctx, **kwargs)
 
-    def infer(self, x):
+    def infer(self, x: Any) -> Any:
         "The pipeline applied to `x`, from the step on where something of its type goes in."
-        return _infer(self.tfms, self._first_item(), x)
-
-    def _first_item(self):
-        return self._rows[0]
+        return _infer(self.tfms, self.rows[0], x)
 
     @property
-    def vocab(self):
+    def vocab(self) -> Any:
+        "The classes, if the transforms have any."
         return last_vocab(self.tfms)
 
     @property
-    def c(self):
+    def c(self) -> int | None:
+        "How many classes or numbers to predict the transforms say there are."
         return _c_of(self.tfms)
 
     @property
-    def loss_func(self):
+    def loss_func(self) -> LossFunc | None:
+        "The loss of the last transform that has one."
         return _loss_of(self.tfms)
 
-    def test_set(self, items, with_labels=False):
+    def test_set(self, items: Any, with_labels: bool = False) -> "TfmdLists":
         "The same transforms, as for validation, for other items."
-        return self._copy(Rows(as_items(items, self._rows)), 1)
+        return self._copy(Rows(as_items(items, self.rows)), 1)
 
-    def __repr__(self):
-        return f"TfmdLists: {coll(self)}\n{self.tfms!r}"
+    def __repr__(self) -> str:
+        return f"TfmdLists: {sizes_of(self)}\n{self.tfms!r}"
 
 
 class Datasets(_Split):
     """`items` seen through several pipelines: `ds[i]` is a tuple with one element per list in `tfms`.
 
-    n_inp: how many of the elements are inputs of the model (default: all but the last), the others are targets. splits, do_setup: as for
-    `TfmdLists`. blocks: the `TransformBlock`s that the elements come from, if any.
+    Args:
+        items: a list, array or DataFrame (of rows).
+        tfms: one list of transforms or functions per element of a sample.
+        splits: a list of lists of indices, training first; None: one set of all items.
+        n_inp: how many of the elements are inputs of the model, the others are targets; default: all but the last.
+        do_setup: let the transforms learn from the training items.
+        blocks: the `TransformBlock`s that the elements come from, if any.
+        split_idx: which of the transforms apply, as in `Transform`.
     """
 
-    def __init__(self, items, tfms=None, splits=None, n_inp=None, do_setup=True, blocks=None, split_idx=None):
+    def __init__(self, items: Any, tfms: Sequence | None = None, splits: Splits | None = None, n_inp: int | None = None,
+                 do_setup: bool = True, blocks: "Sequence[TransformBlock] | None" = None, split_idx: int | None = None):
         tfms = [None] if tfms is None else tfms
         if not isinstance(tfms, (list, tuple)):
             raise TypeError(f"Datasets(tfms=...) takes a list with one list of transforms per element of the sample; received "
@@ -232,94 +262,89 @@ class Datasets(_Split):
         self.n_inp = max(1, len(pipes) - 1) if n_inp is None else n_inp
         self.blocks = blocks
         self.labelled = True
-        self._begin(items, pipes, splits, split_idx, do_setup, True)
+        super().__init__(items, pipes, splits, split_idx, do_setup, True)
 
-    @property
-    def pipelines(self):
-        "The pipeline of each element."
-        return self._pipes
-
-    def _fetch(self, i, rng):
-        item, made = self._rows[i], []
-        for k, pipe in enumerate(self._pipes if self.labelled else self._pipes[:self.n_inp]):
+    def _fetch(self, i: int, rng: np.random.Generator | None) -> tuple:
+        item, made = self.rows[i], []
+        for k, pipe in enumerate(self.pipelines if self.labelled else self.pipelines[:self.n_inp]):
             try:
                 made.append(pipe(item, rng))
             except Exception as e:
-                add_note(e, f"while making {'input' if k < self.n_inp else 'target'} {k} of {len(self._pipes)}")
+                add_note(e, f"while making {'input' if k < self.n_inp else 'target'} {k} of {len(self.pipelines)}")
                 raise
         return tuple(made)
 
-    def idle(self, i=0, rng=None):
+    def idle(self, i: int = 0, rng: np.random.Generator | None = None) -> list[Transform]:
         "The transforms that apply to nothing in item `i`."
-        pipes = self._pipes if self.labelled else self._pipes[:self.n_inp]
-        return [f for pipe in pipes for f in pipe.idle(self._rows[i], rng)]
+        pipes = self.pipelines if self.labelled else self.pipelines[:self.n_inp]
+        return [f for pipe in pipes for f in pipe.idle(self.rows[i], rng)]
 
-    def decode(self, sample):
+    def decode(self, sample: Sequence) -> tuple:
         "Undo the transforms of each element (fewer elements: the first ones)."
-        return tuple(pipe.decode(o) for o, pipe in zip(sample, self._pipes, strict=False))
+        return tuple(pipe.decode(o) for o, pipe in zip(sample, self.pipelines, strict=False))
 
-    def show(self, sample, ctx=None, **kwargs):
+    def show(self, sample: Sequence, ctx: Any = None, **kwargs: Any) -> Any:
         "Draw the decoded `sample`, one element after the other, onto `ctx`."
         return self.show_decoded(self.decode(sample), ctx, **kwargs)
 
-    def show_decoded(self, sample, ctx=None, **kwargs):
+    def show_decoded(self, sample: Sequence, ctx: Any = None, **kwargs: Any) -> Any:
         "Draw a sample that is decoded already."
         for k, value in enumerate(sample):
             ctx = _show_value(value, self.blocks[k] if self.blocks is not None else None, ctx, **kwargs)
         return ctx
 
-    def infer(self, x):
+    def infer(self, x: Any) -> tuple:
         "The inputs made from `x`, each pipeline from the step on where something of its type goes in."
-        return tuple(_infer(pipe, self._rows[0], x) for pipe in self._pipes[:self.n_inp])
+        return tuple(_infer(pipe, self.rows[0], x) for pipe in self.pipelines[:self.n_inp])
 
     @property
-    def vocab(self):
+    def vocab(self) -> Any:
         "The classes of the target; a list of vocabularies when there are several."
-        found = [v for v in map(last_vocab, self._pipes) if v is not None]
+        found = [v for v in map(last_vocab, self.pipelines) if v is not None]
         return found[0] if len(found) == 1 else found or None
 
     @property
-    def c(self):
+    def c(self) -> int | None:
         "How many outputs the last target that says so asks for: classes, or numbers to predict."
-        return next((c for c in map(_c_of, reversed(self._pipes[self.n_inp:])) if c is not None), None)
+        return next((c for c in map(_c_of, reversed(self.pipelines[self.n_inp:])) if c is not None), None)
 
     @property
-    def loss_func(self):
+    def loss_func(self) -> LossFunc | None:
         "The loss of the last target that has one: its block's, or that of its transforms."
-        for k in reversed(range(self.n_inp, len(self._pipes))):
+        for k in reversed(range(self.n_inp, len(self.pipelines))):
             block = self.blocks[k] if self.blocks is not None else None
-            loss = block.loss_func if block is not None and block.loss_func is not None else _loss_of(self._pipes[k])
+            loss = block.loss_func if block is not None and block.loss_func is not None else _loss_of(self.pipelines[k])
             if loss is not None:
                 return loss
         return None
 
-    def test_set(self, items, with_labels=False):
-        "The same transforms, as for validation, for other items, which have labels or have not."
-        rows = Rows(as_items(items, self._rows))
+    def test_set(self, items: Any, with_labels: bool = False) -> "Datasets":
+        "The same transforms, as for validation, for other items, with labels or without."
+        rows = Rows(as_items(items, self.rows))
         if with_labels:
             return self._copy(rows, 1, labelled=True)
-        return self._copy(rows, 1, labelled=False, _pipes=self._starting_at(rows))
+        return self._copy(rows, 1, labelled=False, pipelines=self._starting_at(rows))
 
-    def _starting_at(self, rows):
+    def _starting_at(self, rows: Rows) -> list[Pipeline]:
         "The pipelines for new items: the input ones start at the step where something of the type of these items goes in."
-        inputs = self._pipes[:self.n_inp]
+        inputs = self.pipelines[:self.n_inp]
         if len(rows):
             kinds = [rows[i] for i in rows.first_of_each_type()]        # of a mixed list: the step where all of them can go in
-            inputs = [Pipeline(p.fs[min(_entry(p, self._rows[0], x) for x in kinds):], 1) for p in inputs]
-        return inputs + [p.new(1) for p in self._pipes[self.n_inp:]]
+            inputs = [Pipeline(p.fs[min(_entry(p, self.rows[0], x) for x in kinds):], 1) for p in inputs]
+        return inputs + [p.new(1) for p in self.pipelines[self.n_inp:]]
 
-    def __repr__(self):
-        return f"Datasets: {coll(self)}\n" + "\n".join(map(repr, self._pipes))
+    def __repr__(self) -> str:
+        return f"Datasets: {sizes_of(self)}\n" + "\n".join(map(repr, self.pipelines))
 
 
-def coll(ds):
+def sizes_of(ds: _Split) -> str:
     "`12 items (10 training, 2 validation)`."
     names = ["training", "validation", *(f"split {i}" for i in range(2, 99))]
     sizes = "" if ds.splits is None else f" ({', '.join(f'{len(s)} {n}' for s, n in zip(ds.splits, names, strict=False))})"
     return plural(len(ds), "item") + sizes
 
 
-def _entry(pipe, train_item, x):
+def _entry(pipe: Pipeline, train_item: Any, x: Any) -> int:
     """At which step of `pipe` the value `x` enters: 0 when it is of the type of a training item, else the first step after which the
     value is of the type of `x` (that step itself, where it makes a subclass of it: any PIL image becomes a `PILImage`); 0 too when
     there is none, and the first transforms may or may not be able to read it."""
@@ -336,13 +361,10 @@ def _entry(pipe, train_item, x):
     return 0
 
 
-def _infer(pipe, train_item, x):
+def _infer(pipe: Pipeline, train_item: Any, x: Any) -> Any:
     return Pipeline(pipe.fs[_entry(pipe, train_item, x):], 1)(x)
 
 
-def _show_value(value, block, ctx, **kwargs):
-    show = block.show if block is not None and block.show is not None else None
-    if show is not None:
-        return show(value, ctx=ctx, **kwargs)
-    from ..core.plots import show_item
-    return show_item(value, ctx=ctx, **kwargs)
+def _show_value(value: Any, block: "TransformBlock | None", ctx: Any, **kwargs: Any) -> Any:
+    show = show_item if block is None or block.show is None else block.show
+    return show(value, ctx=ctx, **kwargs)

@@ -1,9 +1,11 @@
 """From a folder to its files: the first step of most data pipelines (`get_items`)."""
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..core.items import L
 from ..core.messages import did_you_mean
+from ..core.types import PathLike
 
 #: File name endings of the image formats that Pillow reads. A fixed list: what the operating system calls an image differs.
 image_extensions = frozenset([
@@ -11,7 +13,7 @@ image_extensions = frozenset([
     ".ppm", ".ras", ".rgb", ".sgi", ".tga", ".tif", ".tiff", ".webp", ".xbm", ".xpm"])
 
 
-def _check_folder(path):
+def _check_folder(path: Path) -> None:
     "Refuse a folder that does not exist, naming the nearest parent that does and the child that may have been meant."
     if path.is_dir():
         return
@@ -26,7 +28,7 @@ def _check_folder(path):
                             f"{missing!r}{did_you_mean(missing, children)}")
 
 
-def _check_subfolders(path, folders):
+def _check_subfolders(path: Path, folders: list[str]) -> None:
     present = sorted(o.name for o in path.iterdir() if o.is_dir())
     missing = [f for f in folders if f != "." and f not in present]
     if missing:
@@ -36,7 +38,7 @@ def _check_subfolders(path, folders):
                                 f"{', '.join(present) or 'none'}")
 
 
-def _walk(path, recurse, folders, followlinks):
+def _walk(path: Path, recurse: bool, folders: list[str], followlinks: bool) -> Iterator[tuple[str, list[str]]]:
     "(folder, its file names), sorted; hidden folders are left out, and a folder reached again through a link is not entered twice."
     seen = set()
     for where, dirs, names in os.walk(path, followlinks=followlinks):
@@ -51,12 +53,21 @@ def _walk(path, recurse, folders, followlinks):
             yield where, sorted(names)
 
 
-def get_files(path, extensions=None, recurse=True, folders=None, followlinks=True):
-    """All files below `path` as an `L` of `Path`s, sorted, so that a seeded split is the same on every machine.
+def get_files(path: PathLike, extensions: str | Iterable[str] | None = None, recurse: bool = True,
+              folders: str | Sequence[str] | None = None, followlinks: bool = True) -> L:
+    """All files below a folder as an `L` of `Path`s, sorted, so that a seeded split is the same on every machine.
 
-    extensions: the endings to keep, in any case, such as `[".jpg"]` (None: every file). recurse: look into subfolders.
-    folders: look only into these subfolders of `path` ('.' for the files of `path` itself). Hidden files and folders are left out.
-    A `path` or one of `folders` that does not exist raises `FileNotFoundError`.
+    Hidden files and folders are left out.
+
+    Args:
+        path: the folder.
+        extensions: the endings to keep, in any case, such as `[".jpg"]`; None: every file.
+        recurse: look into subfolders.
+        folders: look only into these subfolders of `path`; '.' stands for the files of `path` itself.
+        followlinks: enter folders that are links.
+
+    Raises:
+        FileNotFoundError: `path` or one of `folders` does not exist.
     """
     path = Path(path)
     _check_folder(path)
@@ -68,31 +79,57 @@ def get_files(path, extensions=None, recurse=True, folders=None, followlinks=Tru
               if not name.startswith(".") and (wanted is None or os.path.splitext(name)[1].lower() in wanted)), use_list=True)
 
 
-def get_image_files(path, recurse=True, folders=None):
-    "All image files below `path` (see `get_files`)."
+def get_image_files(path: PathLike, recurse: bool = True, folders: str | Sequence[str] | None = None) -> L:
+    """All image files below a folder, sorted.
+
+    Args:
+        path: the folder.
+        recurse: look into subfolders.
+        folders: look only into these subfolders, see `get_files`.
+    """
     return get_files(path, image_extensions, recurse, folders)
 
 
-def get_text_files(path, recurse=True, folders=None):
-    "All `.txt` files below `path` (see `get_files`)."
+def get_text_files(path: PathLike, recurse: bool = True, folders: str | Sequence[str] | None = None) -> L:
+    """All `.txt` files below a folder, sorted.
+
+    Args:
+        path: the folder.
+        recurse: look into subfolders.
+        folders: look only into these subfolders, see `get_files`.
+    """
     return get_files(path, [".txt"], recurse, folders)
 
 
 class FileGetter:
-    "`get_files` with its options set: a function of the folder `path`, which looks into `path/suf`."
+    """`get_files` with its options set: a function of a folder.
 
-    def __init__(self, suf="", extensions=None, recurse=True, folders=None):
+    Args:
+        suf: subfolder to look into.
+        extensions: the endings to keep, in any case; None: every file.
+        recurse: look into subfolders.
+        folders: look only into these subfolders, see `get_files`.
+    """
+
+    def __init__(self, suf: str = "", extensions: str | Iterable[str] | None = None, recurse: bool = True,
+                 folders: str | Sequence[str] | None = None):
         self.suf, self.extensions, self.recurse, self.folders = suf, extensions, recurse, folders
 
-    def __call__(self, path):
+    def __call__(self, path: PathLike) -> L:
         return get_files(Path(path) / self.suf, self.extensions, self.recurse, self.folders)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}(suf={self.suf!r}, recurse={self.recurse}, folders={self.folders})"
 
 
 class ImageGetter(FileGetter):
-    "`get_image_files` with its options set: a function of the folder `path`, which looks into `path/suf`."
+    """`get_image_files` with its options set: a function of a folder.
 
-    def __init__(self, suf="", recurse=True, folders=None):
+    Args:
+        suf: subfolder to look into.
+        recurse: look into subfolders.
+        folders: look only into these subfolders, see `get_files`.
+    """
+
+    def __init__(self, suf: str = "", recurse: bool = True, folders: str | Sequence[str] | None = None):
         super().__init__(suf, image_extensions, recurse, folders)

@@ -1,14 +1,17 @@
 """From an item to its label (`get_y`) or its input (`get_x`): functions and small callable objects, all of which can be sent to workers."""
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..core.items import L
 from ..core.messages import describe, did_you_mean
+from ..core.types import PathLike
 from .transforms import ItemTransform
 
 
-def is_missing(o):
+def is_missing(o: Any) -> bool:
     "Whether `o` stands for a value that is not there: None, NaN, or pandas' NaT and NA."
     if o is None or isinstance(o, str):
         return o is None
@@ -18,24 +21,33 @@ def is_missing(o):
         return type(o).__name__ == "NAType"
 
 
-def parent_label(o):
-    "The name of the folder that the file `o` lies in."
+def parent_label(o: PathLike) -> str:
+    """The name of the folder that a file lies in.
+
+    Args:
+        o: the file.
+    """
     return Path(o).parent.name
 
 
 class RegexLabeller:
-    """The first group of the regular expression `pat` in the file name (or string) `o`; the separators of a path are `/`.
+    """The first group of a regular expression in a file name (or string); the separators of a path are `/`.
 
-    match: the expression must match from the start of the string. A name that does not match raises `ValueError`.
+    Args:
+        pat: the expression, with parentheses round the part that is the label.
+        match: it must match from the start of the string; False: it is searched for.
+
+    Raises:
+        ValueError: the expression has no group, or (when called) a name does not match.
     """
 
-    def __init__(self, pat, match=False):
+    def __init__(self, pat: str | re.Pattern[str], match: bool = False):
         self.pat, self.match = re.compile(pat), match
         if not self.pat.groups:
             raise ValueError(f"RegexLabeller({self.pat.pattern!r}): the pattern has no group, so there is no label to return; "
                              "put parentheses round the part that is the label")
 
-    def __call__(self, o):
+    def __call__(self, o: PathLike) -> str:
         text = str(o).replace(os.sep, "/")
         found = (self.pat.match if self.match else self.pat.search)(text)
         if found is None:
@@ -44,14 +56,14 @@ class RegexLabeller:
         return found.group(1)
 
     @property
-    def __name__(self):         # what a transform made of it is called
+    def __name__(self) -> str:  # what a transform made of it is called
         return repr(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"RegexLabeller({self.pat.pattern!r}{', match=True' if self.match else ''})"
 
 
-def _columns_of(row):
+def _columns_of(row: Any) -> list | None:
     "The names of the values of `row`: of a row of a frame, a dict or a named tuple; None for a plain sequence."
     if hasattr(row, "index") and hasattr(row, "iloc"):
         return list(row.index)
@@ -60,7 +72,7 @@ def _columns_of(row):
     return list(row._fields) if hasattr(row, "_fields") else None
 
 
-def _value(row, col):
+def _value(row: Any, col: Any) -> Any:
     "The value of column `col` (a name, or a position) of `row`."
     is_series = hasattr(row, "iloc") and hasattr(row, "index")
     if col in row.index if is_series else isinstance(row, dict) and col in row:
@@ -76,21 +88,24 @@ def _value(row, col):
 
 
 class ColReader:
-    """The value of column `cols` (a name or a position; a list of them gives an `L`) of a row of a DataFrame.
+    """The value of a column of a row of a DataFrame (or of a dict or tuple).
 
-    pref, suff: put before and after the value, which makes a file name of it; a `Path` as `pref` is a folder, in which
-    absolute file names are not looked for. label_delim: split the value at this string, for several labels per item, without the spaces
-    around them; an empty or missing value is then no label at all.
+    Args:
+        cols: name or position of the column; a list of several gives an `L` of their values.
+        pref: put before the value, which makes a file name of it; a `Path` is a folder, in which absolute file names are not looked for.
+        suff: put after the value.
+        label_delim: split the value at this string, for several labels per item; spaces around them are dropped, and an empty or
+            missing value is no label at all.
     """
 
-    def __init__(self, cols, pref="", suff="", label_delim=None):
+    def __init__(self, cols: Any, pref: str | Path = "", suff: str = "", label_delim: str | None = None):
         self.cols = list(cols) if isinstance(cols, (list, tuple)) else [cols]
         self.many = isinstance(cols, (list, tuple)) and len(self.cols) > 1
         self.in_folder = isinstance(pref, Path)
         self.pref = f"{pref}{os.path.sep}" if isinstance(pref, Path) else pref
         self.suff, self.label_delim = suff, label_delim
 
-    def _read(self, row, col):
+    def _read(self, row: Any, col: Any) -> Any:
         value = _value(row, col)
         if self.label_delim is not None:
             if is_missing(value) or value == "":
@@ -102,25 +117,29 @@ class ColReader:
             return f"{value}{self.suff}"
         return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
 
-    def __call__(self, row):
+    def __call__(self, row: Any) -> Any:
         return L((self._read(row, c) for c in self.cols), use_list=True) if self.many else self._read(row, self.cols[0])
 
     @property
-    def __name__(self):
+    def __name__(self) -> str:
         return repr(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ColReader({(self.cols if self.many else self.cols[0])!r})"
 
 
 class ItemGetter(ItemTransform):
-    "Element `i` of the item: `o[i]`."
+    """One element of the item.
 
-    def __init__(self, i):
+    Args:
+        i: its position or key.
+    """
+
+    def __init__(self, i: Any):
         super().__init__()
         self.i = i
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> Any:
         try:
             return o[self.i]
         except (IndexError, KeyError) as e:
@@ -128,34 +147,44 @@ class ItemGetter(ItemTransform):
 
 
 class AttrGetter(ItemTransform):
-    "Attribute `nm` of the item, or `default`."
+    """An attribute of the item.
 
-    def __init__(self, nm, default=None):
+    Args:
+        nm: its name.
+        default: what to return where the item has none.
+    """
+
+    def __init__(self, nm: str, default: Any = None):
         super().__init__()
         self.nm, self.default = nm, default
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> Any:
         return getattr(o, self.nm, self.default)
 
 
 class _UsingAttr:
-    def __init__(self, f, attr):
+    def __init__(self, f: Callable, attr: str):
         self.f, self.attr = f, attr
 
-    def __call__(self, o):
+    def __call__(self, o: Any) -> Any:
         if not hasattr(o, self.attr):
             raise AttributeError(f"using_attr({self.f!r}, {self.attr!r}): {describe(o)} has no attribute {self.attr!r}"
                                  f"{did_you_mean(self.attr, [a for a in dir(o) if not a.startswith('_')])}")
         return self.f(getattr(o, self.attr))
 
     @property
-    def __name__(self):
+    def __name__(self) -> str:
         return repr(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"using_attr({self.f!r}, {self.attr!r})"
 
 
-def using_attr(f, attr):
-    "A function of the item that calls `f` with its attribute `attr`: `using_attr(RegexLabeller(pat), 'name')`."
+def using_attr(f: Callable, attr: str) -> Callable:
+    """A function of the item that calls another one with an attribute of it: `using_attr(RegexLabeller(pat), 'name')`.
+
+    Args:
+        f: function of the attribute.
+        attr: name of the attribute.
+    """
     return _UsingAttr(f, attr)

@@ -1,15 +1,19 @@
 """The items of a dataset, whatever holds them."""
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..core.items import L
 from ..core.messages import describe
 
 
-class Rows:
+class Rows(Sequence):
     """The items of a dataset, whatever holds them, as a sequence: the rows of a DataFrame, the items of a list, array or any object with
-    `len` and indices. `rows[i]` is one item, `rows.at(indices)` are the `Rows` of some of them."""
+    `len` and indices. `rows[i]` is one item, `rows.at(indices)` are the `Rows` of some of them, `rows.source` is what holds them."""
 
-    def __init__(self, items):
+    source: Any
+
+    def __init__(self, items: Any):
         if isinstance(items, Rows):
             items = items.source
         no_items = isinstance(items, (str, bytes, Path, dict))
@@ -22,16 +26,16 @@ class Rows:
         self._frame = hasattr(items, "iloc")
         self._rows = _without_upcasting(items) if self._frame else items
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         return self._rows.iloc[i] if self._frame else self._rows[i]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         return (self[i] for i in range(len(self)))
 
-    def at(self, indices):
+    def at(self, indices: Iterable[int]) -> "Rows":
         "The items at `indices`, in the same kind of container."
         if self._frame:
             return Rows(self.source.iloc[list(indices)])
@@ -41,16 +45,16 @@ class Rows:
             return Rows(L((self.source[i] for i in indices), use_list=True))
         return Rows(_View(self.source, list(indices)))
 
-    def first_of_each_type(self):
+    def first_of_each_type(self) -> list[int]:
         "The position of the first item of each type, for lists, which alone can hold several."
         if not isinstance(self.source, (list, tuple)):
             return [0] if len(self) else []
-        first = {}
+        first: dict[type, int] = {}
         for i, item in enumerate(self.source):
             first.setdefault(type(item), i)
         return sorted(first.values())
 
-    def item_name(self, i):
+    def item_name(self, i: int) -> str:
         "What to call item `i` in a message."
         item = self[i]
         if isinstance(item, (str, Path)):
@@ -61,26 +65,26 @@ class Rows:
         return f"item {i}, {describe(item)}"
 
 
-def _without_upcasting(frame):
+def _without_upcasting(frame: Any) -> Any:
     "A frame whose rows keep the types of their columns: pandas makes floats of the whole numbers of a row that also has floats."
     kinds = {str(t) for t in frame.dtypes}
     return frame if len(kinds) < 2 or "object" in kinds else frame.astype(object)
 
 
-class _View:
+class _View(Sequence):
     "Some items of a sequence that is only known by `len` and indices, fetched when asked for."
 
-    def __init__(self, items, indices):
+    def __init__(self, items: Any, indices: list[int]):
         self.items, self.indices = items, indices
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         return self.items[self.indices[i]]
 
 
-def as_items(items, rows):
+def as_items(items: Any, rows: Rows) -> Any:
     "The items of a test set: a lone path, image, row or array of the size of one item becomes a list of one."
     if isinstance(items, (str, bytes, Path)) or not hasattr(items, "__len__"):
         return list(items) if hasattr(items, "__iter__") and not isinstance(items, (str, bytes, Path)) else [items]

@@ -2,7 +2,7 @@
 from ..core.messages import add_note, describe, plural
 from ..core.nested import map_nested
 from ..core.seeds import fixed_seed, item_rng
-from .datasets import Datasets, coll
+from .datasets import sizes_of
 from .engine.collate import kinds_of, wrap_kinds
 from .engine.fetch import batch_rng
 from .pipeline import Pipeline
@@ -44,17 +44,17 @@ def print_summary(block, source, bs):
     "Print the steps from `source` to a batch of `bs` items of `block`, and return the loaders."
     steps = _Steps()
     print("Items")
-    items = block._items(source)
+    items = block.items_of(source)
     steps.line(f"{plural(len(items), 'item')} from {getattr(block.get_items, '__name__', None) or block.get_items or 'the source itself'}")
-    splits = block._splits(items)
+    splits = block.splits_of(items)
     steps.line(f"split by {block.splitter!r}: {' + '.join(str(len(s)) for s in splits)} items")
     print("Setting up the transforms on the training items")
     try:
-        datasets = Datasets(items, block._pipelines(), splits=splits, n_inp=block.n_inp, blocks=block.blocks)
+        datasets = block.datasets_of(items, splits)
     except Exception as e:
         steps.line(f"FAILED: {type(e).__name__}: {e}")
         raise
-    steps.line(f"{coll(datasets)}; {f'classes {datasets.vocab!r}' if datasets.vocab is not None else 'no classes'}")
+    steps.line(f"{sizes_of(datasets)}; {f'classes {datasets.vocab!r}' if datasets.vocab is not None else 'no classes'}")
     loss = datasets.loss_func
     steps.line("loss: none that belongs to the target; give the Learner one" if loss is None else f"loss: {loss!r}")
     train = datasets.train
@@ -92,7 +92,7 @@ def _types(batch):
 
 def _one_sample(steps, train, block):
     "The first training sample, made element by element."
-    item, made = train._rows[0], []
+    item, made = train.rows[0], []
     print(f"One sample, of {train.item_name(0)}")
     for k, pipe in enumerate(train.pipelines):
         steps.line(f"{'input' if k < block.n_inp else 'target'} {k}{': the item itself' if not len(pipe) else ''}")

@@ -25,9 +25,9 @@ def test_digits_are_the_real_ones(tmp_path):
         i = int(file.stem)
         assert file.parent.name == str(digits.target[i])
         image = Image.open(file)
-        assert image.size == (64, 64)
-        pixels = np.asarray(image.resize((8, 8), Image.Resampling.BOX)) * 16 / 255
-        assert np.corrcoef(pixels.ravel(), digits.images[i].ravel())[0, 1] > 0.97
+        assert image.size == (80, 80)
+        pixels = np.asarray(image.resize((10, 10), Image.Resampling.BOX), dtype=float)[1:-1, 1:-1]
+        assert np.corrcoef(pixels.ravel(), digits.images[i].ravel())[0, 1] > 0.9
 
 
 @pytest.mark.slow
