@@ -120,7 +120,8 @@ class Transform:
         if self.has_setup:
             self.setups(items)
 
-    def _handled_types(self) -> tuple[type, ...] | None:
+    def handled_types(self) -> tuple[type, ...] | None:
+        "The classes that `encodes` is applied to; None: to everything."
         if self.types is not None:
             return self.types
         if "_annotated" not in vars(self):
@@ -133,7 +134,7 @@ class Transform:
         Args:
             x: one element of a sample.
         """
-        handled = self._handled_types() if self.types is None else self.types
+        handled = self.handled_types() if self.types is None else self.types
         return handled is None or isinstance(x, handled)
 
     def applies_to(self, sample: Any) -> bool:
@@ -181,7 +182,7 @@ class Transform:
         handled = _annotated_types(self.decodes)
         parts = x if is_sample(x) and not self.whole else (x,)
         if handled is None and any(map(self.handles, parts)):      # it kept the type: only what it encoded is decoded
-            handled = self._handled_types()
+            handled = self.handled_types()
         done = tuple(self.decodes(o) if handled is None or isinstance(o, handled) else o for o in parts)
         return like_sample(done, x) if parts is x else done[0]
 

@@ -12,7 +12,7 @@ from ..core.nested import find_bs
 from ..core.types import PathLike
 from ..data.dataloader import DataLoader
 from ..data.engine.fetch import Batch
-from ..data.engine.samplers import Batches
+from ..data.engine.samplers import BatchKey, Order
 from ..data.loaders import DataLoaders
 
 if TYPE_CHECKING:
@@ -25,44 +25,45 @@ FITS = 0.25
 
 
 class RowFetcher:
-    """`fetcher[epoch_seed, number, rows, repeats]` is that `Batch` of a `TabularPandas`, by one index into each of its tensors.
+    """Makes the `Batch` of a `TabularPandas` for a `BatchKey` by one index into each of its tensors.
 
-    The rows are positions within the part of the table that the loader is for, or a tensor of `place`.
+    The indices are positions within the part of the table that the loader is for, or a tensor of `place`.
     """
 
-    quiet, draws = True, False
+    loads_images, pin = False, False
 
     def __init__(self, table: "TabularPandas"):
-        self.table, self.device, self.home = table, torch.device("cpu"), torch.device("cpu")
+        self.dataset, self.device, self.home = table, torch.device("cpu"), torch.device("cpu")
 
     def move_to(self, device: torch.device) -> None:
         "Let the table lie on `device`, where the batches go, if it fits there."
         if device != self.device:
             self.device = device
-            self.home = device if device.type == "cpu" or _fits(self.table.whole("cpu"), device) else torch.device("cpu")
+            self.home = device if device.type == "cpu" or _fits(self.dataset.whole("cpu"), device) else torch.device("cpu")
 
     def place(self, order: torch.Tensor) -> torch.Tensor:
         "An order of rows as rows of the whole table, on the device where it lies: once per epoch, so that no batch waits for it."
-        rows = self.table.rows
+        rows = self.dataset.rows
         order = order if rows is None else torch.from_numpy(rows).index_select(0, order)
         return order.to(self.home, non_blocking=True)
 
-    def __getitem__(self, key: tuple) -> Batch:
-        _, _, rows, _ = key
+    def make(self, key: BatchKey) -> Batch:
+        "The batch `key`."
+        rows = key.indices
         if not isinstance(rows, torch.Tensor):
             rows = self.place(torch.as_tensor(rows, dtype=torch.int64))
-        return Batch(tuple(t.index_select(0, rows) for t in self.table.whole(self.home)))
+        return Batch(tuple(t.index_select(0, rows) for t in self.dataset.whole(self.home)))
 
-    def item(self, i: int, epoch_seed: int, repeat: int = 0) -> tuple:
-        "Row `i` as a sample."
-        return self.table[i]
+    def item(self, i: int, seed: int) -> tuple:
+        "Row `i`."
+        return self.dataset[i]
 
     def name_of(self, i: int) -> str:
         "What to call row `i` in a message."
-        return self.table.item_name(i)
+        return self.dataset.item_name(i)
 
-    def idle(self, epoch_seed: int = 0) -> list:
-        "Transforms of single items that apply to nothing: there are none."
+    def idle(self) -> list:
+        "No transform of single rows can be idle."
         return []
 
 
@@ -72,21 +73,18 @@ def _fits(tensors: Sequence[torch.Tensor], device: torch.device) -> bool:
     return sum(t.numel() * t.element_size() for t in tensors) <= FITS * torch.cuda.mem_get_info(device)[0]
 
 
-class RowBatches(Batches):
-    "`Batches` whose indices are slices of one tensor per epoch, placed by the fetcher."
+class RowOrder(Order):
+    "An `Order` whose indices are slices of one tensor per epoch, placed by the fetcher."
 
-    def __init__(self, batches: Batches, fetcher: RowFetcher):
-        super().__init__(batches.sampler, batches.bs, batches.drop_last)
+    def __init__(self, fetcher: RowFetcher, *args: Any):
+        super().__init__(*args)
         self.fetcher = fetcher
 
-    def __iter__(self) -> Iterator:
-        return self._placed(self.epoch_seed, self.start)
-
-    def _placed(self, epoch_seed: int, start: int) -> Iterator[tuple]:
-        order = self.sampler.order(epoch_seed) if hasattr(self.sampler, "order") else torch.as_tensor(list(self.sampler))
-        order = self.fetcher.place(order)
-        for n in range(start, len(self)):
-            yield epoch_seed, n, order[n * self.bs:(n + 1) * self.bs], None
+    def keys(self, seed: int, start: int = 0) -> Iterator[BatchKey]:
+        "The batches of the epoch with this seed, from batch `start` on."
+        order = self.fetcher.place(self.drawn(seed))
+        for number in range(start, len(self)):
+            yield BatchKey(seed, number, order[number * self.bs:(number + 1) * self.bs], None)
 
 
 class TabDataLoader(DataLoader):
@@ -126,32 +124,23 @@ class TabDataLoader(DataLoader):
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=0, drop_last=drop_last, after_batch=after_batch, device=device,
                          n_inp=dataset.n_inp if n_inp is None else n_inp, seed=seed, sampler=sampler, pin_memory=pin_memory,
                          split_idx=split_idx, verbose=verbose, batch_size=batch_size, **unknown)
-        self._fetch_rows()
 
-    def _fetch_rows(self) -> None:
-        self._fetcher = RowFetcher(self.dataset)
-        self._batches = RowBatches(self._batches, self._fetcher)
+    def _make_fetcher(self):
+        self.cache = None
+        return RowFetcher(self.dataset)
 
-    def __iter__(self) -> Iterator:
+    def _make_order(self):
+        return RowOrder(self._fetcher, self.sampler, self.bs, self._args["drop_last"])
+
+    def _prepare(self):
         self._fetcher.move_to(self.device)
-        return super().__iter__()
-
-    def one_batch(self) -> tuple:
-        "One batch, as `DataLoader.one_batch`."
-        self._fetcher.move_to(self.device)
-        return super().one_batch()
-
-    def make_batch(self, indices: Sequence[int], seed: int = 0) -> tuple:
-        "The batch of the rows `indices`, as `DataLoader.make_batch`."
-        self._fetcher.move_to(self.device)
-        return super().make_batch(indices, seed)
 
     def add_tfms(self, tfms: Any, event: str) -> None:
         "Add transforms of the batch, event 'after_batch'."
         if event in ("after_item", "before_batch"):
             raise ValueError(f"add_tfms(event={event!r}): batches of a table are not made item by item; the event is 'after_batch'")
         super().add_tfms(tfms, event)
-        self._fetch_rows()
+        self._order = self._make_order()
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
     @property

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from ..data.engine.buffers import batches
 from ..data.transforms import Transform, is_sample, like_sample
 from .symmetry import flips, symmetries
 
@@ -104,12 +103,12 @@ class FusedPictures(Transform):
 
 
 def look_up(table, x, mirrored=None):
-    """`table` (B or 1,C or 1,256) at the bytes `x` (B,C,H,W): contiguous floats (B,C,H,W), in memory that is used again.
+    """`table` (B or 1,C or 1,256) at the bytes `x` (B,C,H,W): contiguous floats (B,C,H,W).
 
     mirrored: which pictures to mirror left and right, and which top and bottom, see `flips`.
     """
     n, channels = x.shape[:2]
-    out = batches.empty(x.shape, torch.float32)
+    out = torch.empty(x.shape)
     table = table.contiguous().numpy()              # one for all, or one each
     table = np.broadcast_to(table, (n, channels, 256))
     source, target = x.numpy(), out.numpy()

@@ -18,7 +18,7 @@ from ..core.device import cpu_count
 from ..core.items import L
 from ..core.messages import describe
 from ..core.plots import show_image
-from ..data.engine.loading import current
+from ..data.engine.cache import current_cache
 from ..data.transforms import Transform
 from .files.cached import from_cache
 from .files.lazy import LazyImage, lazily, tensor_of
@@ -74,7 +74,8 @@ class PILBase(LazyImage):
         def opened():
             return lazily(cls, fn, mode) or cls.cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
 
-        return (from_cache(cls, fn, mode, opened, current.cache) if is_file and current.cache is not None else None) or opened()
+        cache = current_cache() if is_file else None
+        return (from_cache(cls, fn, mode, opened, cache) if cache is not None else None) or opened()
 
     @classmethod
     def _convert(cls, im, mode, name):
@@ -193,19 +194,35 @@ def image2tensor(img):
 
 
 class ToTensor(Transform):
-    """PIL picture -> uint8 `TensorImage` (C,H,W); `PILMask` -> uint8 `TensorMask` (H,W).
-
-    Contiguous, but for a loader that makes floats of them: there pictures may have their channels last in memory, as they were decoded.
-    """
+    "PIL image -> uint8 `TensorImage` (C,H,W); `PILMask` -> uint8 `TensorMask` (H,W)."
     order = 5
     types = (Image.Image,)
-    loads_pictures = True           #: for the loader: decoding and resizing leave Python's lock to other threads
+    loads_images = True             #: for the loader: decoding and resizing leave Python's lock to other threads
 
     def encodes(self, x):
+        return TensorMask(image2tensor(x)[0]) if isinstance(x, PILMask) else tensor_of(_in_plain_mode(x)).as_subclass(TensorImage)
+
+    def into(self, sample, place):
+        "As `encodes`, for the loader: `place(shape)` says where in the batch an image of shape (H,W,C) is written, see `engine.places`."
+        if getattr(self.encodes, "__func__", None) is not ToTensor.encodes:         # a subclass that has its own
+            return self(sample)
+        return self.map_parts(sample, lambda x: self._written(x, place))
+
+    def _written(self, x, place):
         if isinstance(x, PILMask):
-            return TensorMask(image2tensor(x)[0])
-        x = x if x.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(x, "RGB")
-        return tensor_of(x, channels_last=current.channels_last).as_subclass(TensorImage)
+            return self.encodes(x)
+        x = _in_plain_mode(x)
+        there = place((x.size[1], x.size[0], len(x.getbands())))
+        image = tensor_of(x, None if there is None else there.array).as_subclass(TensorImage)
+        if there is None:
+            return image
+        there.image = image
+        return there
+
+
+def _in_plain_mode(im):
+    "`im` in a mode whose bytes are its pixels."
+    return im if im.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(im, "RGB")
 
 
 class IntToFloatTensor(Transform):

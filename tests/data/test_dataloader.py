@@ -7,7 +7,6 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,10 +20,11 @@ from minifast.core.seeds import set_seed
 from minifast.data.categories import Categorize
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.engine.collate import collate, kinds_of, wrap_kinds
-from minifast.data.engine.fetch import is_in_memory
-from minifast.data.engine.processes import end_workers_of
-from minifast.data.engine.samplers import Batches, InOrder, PartialSampler, Shuffled, WeightedSampler
+from minifast.data.engine.fetch import Fetcher, is_in_memory
+from minifast.data.engine.processes import let_go
+from minifast.data.engine.samplers import InOrder, Order, PartialSampler, Shuffled, WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders, PartialDL, WeightedDL
+from minifast.data.pipeline import Pipeline
 from minifast.data.transforms import ItemTransform, RandTransform, Transform
 
 
@@ -102,7 +102,7 @@ def test_batches_are_those_of_torchs_loader():
 
 def test_subsets_of_tensors_are_indexed_at_once():
     dl = on_cpu(Subset(tensors(), [7, 3, 5]), bs=2)
-    assert dl._fetcher.tensors is not None and order_of(dl) == [7, 3, 5]
+    assert Fetcher(dl.dataset, *[Pipeline()] * 3).tensors is not None and order_of(dl) == [7, 3, 5]
 
 
 def test_batches_do_not_share_memory_with_the_data():
@@ -114,7 +114,7 @@ def test_batches_do_not_share_memory_with_the_data():
 def test_arguments_and_what_they_say():
     dl = on_cpu(tensors(), bs=4)
     assert (len(dl), dl.n, dl.bs, dl.batch_size, dl.num_workers, dl.n_inp) == (3, 10, 4, 4, 0, 1)
-    assert on_cpu(tensors(), batch_size=5).bs == 5 and isinstance(dl, TorchDataLoader) and dl.device == torch.device("cpu")
+    assert on_cpu(tensors(), batch_size=5).bs == 5 == on_cpu(tensors(), bs=5).batch_size and dl.device == torch.device("cpu")
     assert dl.vocab is None and dl.c is None and dl.loss_func is None
     assert repr(dl) == "DataLoader: 10 items in 3 batches of 4, in order, num_workers=0"
 
@@ -266,7 +266,7 @@ def test_workers_live_as_long_as_the_loader():
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_num_workers_is_the_number_in_use(monkeypatch):
     assert on_cpu(tensors()).num_workers == 0 and on_cpu([(1, 2)] * 100, bs=2).num_workers == 0
-    monkeypatch.setattr("minifast.data.engine.worker_choice.cpu_count", lambda: 16)
+    monkeypatch.setattr("minifast.data.engine.choice.cpu_count", lambda: 16)
     if sys.platform.startswith("linux"):
         assert on_cpu(Pids(100), bs=1).num_workers == 8 and on_cpu(Pids(9), bs=4).num_workers == 3
     assert on_cpu(Pids(), bs=8).num_workers == 0                       # a single batch gains nothing from workers
@@ -352,8 +352,8 @@ def test_two_loops_over_the_same_workers_are_refused():
 
 
 def test_one_batch_starts_no_workers():
-    dl = on_cpu(Pids(), bs=2, num_workers=2)
-    assert dl.one_batch()[0].tolist() == [os.getpid()] * 2 and dl._stock is None
+    dl, before = on_cpu(Pids(), bs=2, num_workers=2), multiprocessing.active_children()
+    assert dl.one_batch()[0].tolist() == [os.getpid()] * 2 and multiprocessing.active_children() == before
 
 
 def test_it_can_be_sent():
@@ -388,8 +388,8 @@ def test_torchs_samplers_work():
 def test_orders_are_pure_functions():
     for sampler in (Shuffled(9), WeightedSampler(torch.ones(9)), PartialSampler(9, 4), InOrder(9)):
         assert torch.equal(sampler.order(3), sampler.order(3)) and sorted(sampler)[0] >= 0
-    batches = Batches(WeightedSampler([1.0], n=3), 2, drop_last=False)
-    assert [b[3] for b in batches] == [[0, 1], [2]]
+    order = Order(WeightedSampler([1.0], n=3), 2, drop_last=False)
+    assert [key.repeats for key in order.keys(5)] == [[0, 1], [2]] and order.indices(5, 1) == [0]
 
 
 # -- collating ---------------------------------------------------------------------------------------------------------------------
@@ -695,9 +695,11 @@ def test_what_has_no_picture_becomes_a_table():
 
 def test_forgotten_workers_end_at_once():
     "A loader in a circle of references, its processes still there: found by the garbage collector, it must not wait for them."
+    before = set(multiprocessing.active_children())
     dl = DataLoader(list(range(8)), bs=2, num_workers=2, worker_type="process")
     assert len(list(dl)) == 4
-    workers = list(dl._stock._iterator._workers)
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
     dl.itself = dl
     assert all(w.is_alive() for w in workers)
     del dl
@@ -725,11 +727,15 @@ def test_workers_end_with_an_error(persistent):
 
 
 def test_a_forked_copy_of_a_loader_leaves_the_workers_alone():
+    before = set(multiprocessing.active_children())
     dl = DataLoader(list(range(8)), bs=2, num_workers=1, worker_type="process")
     list(dl)
-    worker, = dl._stock._iterator._workers
-    end_workers_of(SimpleNamespace(_iterator=dl._stock._iterator), owner=-1)
-    assert worker.is_alive()
+    worker, = set(multiprocessing.active_children()) - before
+    kept = [object()]
+    let_go(kept, owner=-1)
+    assert worker.is_alive() and kept
+    let_go(kept, owner=os.getpid())
+    assert not kept
     dl.end_workers()
     assert not worker.is_alive() and len(list(dl)) == 4
 

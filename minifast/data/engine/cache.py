@@ -1,7 +1,10 @@
-"""Decoded pictures, kept in memory or on disk: from the second epoch on, only the random part of the pipeline is left to do.
+"""Decoded images, kept in memory or on disk: from the second epoch on, only the random part of the pipeline is left to do.
 
-What is kept is a picture at the size that the first geometric transform makes of it, or needs it to have; see its `presize`. An entry is
-used only while the file has the size and the time of change that it had, and the transform is the same.
+What is kept is an image at the size that the first geometric transform makes of it, or needs it to have; see its `presize`. An entry is
+used only while the file has the size and the modification time that it had, and the transform is the same.
+
+An image is opened deep inside a dataset, by functions that know nothing of loaders (a user's `__getitem__` that calls `PILImage.create`):
+while a loader makes samples in a thread, `images_from(cache)` is in force there, and who opens an image asks `current_cache()`.
 """
 import hashlib
 import json
@@ -9,19 +12,49 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
+from typing import Any
 from warnings import warn
 
 import numpy as np
+from safetensors.numpy import save
 
 from ...core.messages import describe, plural
+from ...core.types import PathLike
+from ..pipeline import Pipeline
 from ..sources.urls import minifast_home
 
 _CHECK_EVERY = 64 << 20             # how many bytes are stored between two looks at what is free
-_VERSION = "1"                      # of what is stored for a picture; part of the name of its file
+_VERSION = "1"                      # of what is stored for an image; part of the name of its file
+
+#: What an entry is found by: (file, PIL mode, time of change, size of the file).
+Key = tuple[str, str, int, int]
+#: The pixels, a uint8 array (H,W,C) not to be written to, and the (width, height) of the original.
+Entry = tuple[np.ndarray, tuple[int, int]]
+
+_current: ContextVar["ImageCache | None"] = ContextVar("minifast_image_cache", default=None)
 
 
-def free_memory():
+@contextmanager
+def images_from(cache: "ImageCache | None") -> Iterator[None]:
+    "Within the block, images that are opened in this thread come from `cache` and are kept there (None: no cache)."
+    token = _current.set(cache)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_cache() -> "ImageCache | None":
+    "The cache for images that are opened now, in this thread; None outside of a loader."
+    return _current.get()
+
+
+def free_memory() -> tuple[int, int] | None:
     "(bytes that can still be used, bytes in total): of the container where its limit is lower than the machine's. None if unknown."
     try:
         with open("/proc/meminfo", encoding="ascii") as f:
@@ -44,22 +77,22 @@ def free_memory():
     return max(free, 0), total
 
 
-def cache_folder():
-    "Where pictures are kept on disk unless said otherwise: `$MINIFAST_HOME/cache/pictures`, by default in `~/.minifast`."
+def cache_folder() -> Path:
+    "Where images are kept on disk unless said otherwise: `$MINIFAST_HOME/cache/pictures`, by default in `~/.minifast`."
     return minifast_home() / "cache" / "pictures"
 
 
-class PictureCache:
-    """Decoded pictures by file. `find(key)` gives (pixels, size of the original) or None, `put` stores them if there is room.
+class ImageCache:
+    """Decoded images by file.
 
-    presize: the size (height, width) at which a picture of a size (height, width) is kept; None, or a result of None: as it is. spec:
-    text that changes when what is kept changes. max_bytes: how much to keep; None: until a fifth of the memory (of the disk: of 5 GB)
-    is left free.
+    presize: the size (height, width) at which an image of a size (height, width) is kept; None, or a result of None: as it is. spec: text
+    that changes when what is kept changes. max_bytes: how much to keep; None: until a fifth of the memory (5 GB of the disk) is left free.
     """
 
-    where = "nowhere"
+    where: str = "nowhere"
 
-    def __init__(self, presize=None, spec="whole", max_bytes=None):
+    def __init__(self, presize: Callable[[tuple[int, int]], tuple[int, int] | None] | None = None, spec: str = "whole",
+                 max_bytes: int | None = None):
         if max_bytes is not None and (not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 0):
             raise ValueError(f"cache_bytes={max_bytes!r}: a number of bytes, such as 4 * 2**30, or None")
         self._presize, self.spec, self.max_bytes = presize, spec, max_bytes
@@ -67,17 +100,17 @@ class PictureCache:
         self.full, self._warned, self._checked = False, False, -_CHECK_EVERY
         self._lock = threading.Lock()
 
-    def key_of(self, file, mode):
+    def key_of(self, file: PathLike, mode: str) -> Key:
         "What an entry for `file` in the PIL mode `mode` is found by; raises OSError where there is no such file."
         status = os.stat(file)
         return os.fspath(file), mode, status.st_mtime_ns, status.st_size
 
-    def presize(self, size):
-        "The (width, height) to keep a picture of `size` (width, height) at."
+    def presize(self, size: tuple[int, int]) -> tuple[int, int]:
+        "The (width, height) to keep an image of `size` (width, height) at."
         kept = None if self._presize is None else self._presize((size[1], size[0]))
         return size if kept is None else (min(kept[1], size[0]), min(kept[0], size[1]))
 
-    def has_room(self, n):
+    def has_room(self, n: int) -> bool:
         "Whether `n` bytes more may be stored; once they may not, nothing more is."
         with self._lock:
             if not self.full:
@@ -88,19 +121,19 @@ class PictureCache:
                     self.full = not self._is_free(n + _CHECK_EVERY)
             if self.full and not self._warned:
                 self._warned = True
-                warn(f"the cache of pictures is full: {plural(self.n, 'picture')} in {self.bytes / 2**30:.1f} GB {self.where}; the others "
+                warn(f"the image cache is full: {plural(self.n, 'image')} in {self.bytes / 2**30:.1f} GB {self.where}; the others "
                      f"are decoded each time. {self._advice}", stacklevel=2)
             return not self.full
 
     def _is_free(self, n):
         raise NotImplementedError
 
-    def find(self, key):
-        "(pixels, uint8 array (H,W,C), not to be written to; (width, height) of the original) or None."
+    def find(self, key: Key) -> Entry | None:
+        "Override: what is kept for `key`, or None."
         raise NotImplementedError
 
-    def put(self, key, pixels, size):
-        "Keep the array `pixels` (H,W,C) for a picture whose original has `size` (width, height); whether it was kept."
+    def put(self, key: Key, pixels: np.ndarray, size: tuple[int, int]) -> bool:
+        "Keep the array `pixels` (H,W,C) for an image whose original has `size` (width, height); whether it was kept."
         pixels = np.ascontiguousarray(pixels)
         if not self.has_room(pixels.size):
             return False
@@ -110,30 +143,27 @@ class PictureCache:
             self.n += 1
         return True
 
-    def __repr__(self):
-        return f"{type(self).__name__}: {plural(self.n, 'picture')} in {self.bytes / 2**20:.1f} MB {self.where}, kept for {self.spec}"
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {plural(self.n, 'image')} in {self.bytes / 2**20:.1f} MB {self.where}, kept for {self.spec}"
 
 
-class RamCache(PictureCache):
-    "A `PictureCache` in the memory of this process."
+class RamCache(ImageCache):
+    "An `ImageCache` in the memory of this process."
 
     where, _advice = "in memory", "cache='disk' may hold more; cache_bytes= sets another limit"
 
-    def __init__(self, presize=None, spec="whole", max_bytes=None):
-        super().__init__(presize, spec, max_bytes)
-        self._kept = {}
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._kept: dict = {}
 
-    def __getstate__(self):
-        return self._presize, self.spec, self.max_bytes     # a copy begins empty
-
-    def __setstate__(self, state):
-        self.__init__(*state)
+    def __reduce__(self) -> tuple:
+        return RamCache, (self._presize, self.spec, self.max_bytes)     # a copy begins empty
 
     def _is_free(self, n):
         found = free_memory()
         return found is None or found[0] - n > found[1] / 5
 
-    def find(self, key):
+    def find(self, key: Key) -> Entry | None:
         entry = self._kept.get(key[:2])
         if entry is None:
             return None
@@ -149,21 +179,22 @@ class RamCache(PictureCache):
         self._kept[key[:2]] = key, pixels, size
 
 
-class DiskCache(PictureCache):
-    "A `PictureCache` of one safetensors file per picture in `folder`, written whole or not at all; several processes may share it."
+class DiskCache(ImageCache):
+    "An `ImageCache` of one safetensors file per image in `folder`, written whole or not at all; several processes may share it."
 
     _advice = "Give cache= a folder on a larger disk, or a greater cache_bytes="
 
-    def __init__(self, presize=None, spec="whole", max_bytes=None, folder=None):
+    def __init__(self, presize: Callable | None = None, spec: str = "whole", max_bytes: int | None = None,
+                 folder: PathLike | None = None):
         super().__init__(presize, spec, max_bytes)
         self.folder = cache_folder() if folder is None else Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.where = f"in {self.folder}"
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k != "_lock"}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
@@ -176,7 +207,7 @@ class DiskCache(PictureCache):
         name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
         return self.folder / name[:2] / f"{name}.safetensors"
 
-    def find(self, key):
+    def find(self, key: Key) -> Entry | None:
         try:
             with open(self._file(key), "rb", buffering=0) as f:
                 n = int.from_bytes(f.read(8), "little")
@@ -188,65 +219,55 @@ class DiskCache(PictureCache):
                 if f.readinto(memoryview(pixels).cast("B")) != h * w * c:
                     return None
                 return pixels, tuple(map(int, header["__metadata__"]["size"].split("x")))
-        except (OSError, ValueError, KeyError, TypeError):         # not there, or damaged: made anew
+        except (OSError, ValueError, KeyError, TypeError):         # not there, or damaged: made again
             return None
 
     def _store(self, key, pixels, size):
         file = self._file(key)
-        header = json.dumps({"__metadata__": {"size": f"{size[0]}x{size[1]}", "file": os.path.basename(key[0])},
-                             "pixels": {"dtype": "U8", "shape": list(pixels.shape), "data_offsets": [0, pixels.size]}}).encode()
-        header += b" " * (-len(header) % 8)
+        content = save({"pixels": pixels}, {"size": f"{size[0]}x{size[1]}", "file": os.path.basename(key[0])})
         file.parent.mkdir(exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as f:
-                f.write(len(header).to_bytes(8, "little") + header)
-                f.write(memoryview(pixels).cast("B"))
+                f.write(content)
             os.replace(temporary, file)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
 
-    def clear(self):
-        "Delete the pictures kept in the folder, also those of other transforms."
+    def clear(self) -> None:
+        "Delete the images kept in the folder, also those of other transforms."
         for file in self.folder.glob("??/*.safetensors"):
             file.unlink(missing_ok=True)
         self.bytes, self.n, self.full = 0, 0, False
 
 
-class _Presize:
-    def __init__(self, transform, split_idx):
-        self.transform, self.split_idx = transform, split_idx
-
-    def __call__(self, hw):
-        return self.transform.presize(hw, self.split_idx)
-
-
-def presizer(after_item, split_idx):
-    """(presize, spec) for the pictures that go through the pipeline `after_item`: of the first transform that has a `presize` method, if
-    nothing that would have to see the whole picture comes before it."""
+def presizer(after_item: Pipeline, split_idx: int | None) -> tuple[Callable | None, str]:
+    """(presize, spec) for the images that go through the pipeline `after_item`: of the first transform that has a `presize` method, if
+    nothing that would have to see the whole image comes before it."""
     for f in after_item:
         if f.split_idx is not None and split_idx is not None and f.split_idx != split_idx:
             continue
         if hasattr(f, "presize"):
-            return _Presize(f, split_idx), f"{f!r} on split {split_idx}"
+            return partial(f.presize, split_idx=split_idx), f"{f!r} on split {split_idx}"
         if not getattr(f, "keeps_size", False):
             break
     return None, "whole"
 
 
-def make_cache(cache, after_item, split_idx, max_bytes=None):
-    "The `PictureCache` that the argument `cache=` of a loader means: None, 'ram', 'disk', a folder, or one that fits already."
+def make_cache(cache: ImageCache | PathLike | None, after_item: Pipeline, split_idx: int | None,
+               max_bytes: int | None = None) -> ImageCache | None:
+    "The `ImageCache` that the argument `cache=` of a loader means: None, 'ram', 'disk', a folder, or one that fits already."
     if cache is None or cache is False:
         return None
     presize, spec = presizer(after_item, split_idx)
-    if isinstance(cache, PictureCache):
+    if isinstance(cache, ImageCache):
         if cache.spec == spec:
             return cache
         cache, max_bytes = ("ram" if isinstance(cache, RamCache) else cache.folder), cache.max_bytes
     if cache == "ram":
         return RamCache(presize, spec, max_bytes)
-    if cache == "disk" or (isinstance(cache, (str, os.PathLike)) and (os.sep in str(cache) or isinstance(cache, os.PathLike))):
+    if cache == "disk" or isinstance(cache, os.PathLike) or (isinstance(cache, str) and os.sep in cache):
         return DiskCache(presize, spec, max_bytes, None if cache == "disk" else cache)
-    raise ValueError(f"cache={cache!r}: it is 'ram', 'disk', a folder such as Path('cache'), or None" if isinstance(cache, str) else
-                     f"cache={describe(cache)}: it is 'ram', 'disk', a folder such as Path('cache'), or None")
+    shown = repr(cache) if isinstance(cache, str) else describe(cache)
+    raise ValueError(f"cache={shown}: it is 'ram', 'disk', a folder such as Path('cache'), or None")

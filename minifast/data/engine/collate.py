@@ -1,30 +1,34 @@
 """From samples to a batch: stacking, and remembering which tensors were images, masks, boxes."""
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from numbers import Number
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import default_collate, get_worker_info
+from torch.utils.data import default_collate
 
 from ...core.messages import describe
 from ...core.nested import map_nested
-from .loading import Places
+from .places import Place, stack_places
 
 
-def collate(samples, names=None, _place="", buffers=None):
+def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: str = "") -> Any:
     """One batch of `samples`: tuples, named tuples, lists, dicts or dataclasses of tensors, arrays and numbers become the same of
     stacked tensors.
 
     Python numbers become tensors of torch's default type (float32, int64, bool); strings and None stay lists. Tensor subclasses
-    become plain tensors, see `kinds_of`. names: what to call each sample in an error. buffers: a `BufferPool` to stack large tensors
-    into, or the `Places` that they may lie in already.
+    become plain tensors, see `kinds_of`. names: what to call each sample in an error.
     """
     one = samples[0]
-    if isinstance(one, torch.Tensor):
-        return _stack(samples, names, _place, buffers)
-    if isinstance(one, np.ndarray):
-        return _stack([torch.as_tensor(o) for o in samples], names, _place, buffers)
+    if isinstance(one, Place) or any(isinstance(o, Place) for o in samples):
+        batch = stack_places(samples)
+        if batch is not None:
+            return batch
+        samples = [o.image if isinstance(o, Place) else o for o in samples]
+        one = samples[0]
+    if isinstance(one, (torch.Tensor, np.ndarray)):
+        return _stack(samples, names, _place)
     if isinstance(one, (str, bytes)) or one is None:
         return list(samples)
     if isinstance(one, (Number, np.generic)):
@@ -36,20 +40,23 @@ def collate(samples, names=None, _place="", buffers=None):
         for o, name in zip(samples, names or map(str, range(len(samples))), strict=False):
             if o.keys() != one.keys():
                 raise ValueError(f"the samples of a batch must have the same keys: received {sorted(one)} and, of {name}, {sorted(o)}")
-        return type(one)((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]", buffers)) for k in one)
+        return type(one)((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]")) for k in one)
     if is_dataclass(one):
-        return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}", buffers)
-                               for f in fields(one)})
+        return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}") for f in fields(one)})
     if isinstance(one, (tuple, list)):
         sizes = set(map(len, samples))
         if len(sizes) > 1:
             raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sorted(sizes)}. For items "
                              "of different lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")
-        parts = [collate(column, names, f"{_place} [{i}]", buffers) for i, column in enumerate(zip(*samples, strict=True))]
-        return type(one)(*parts) if hasattr(one, "_fields") else tuple(parts) if isinstance(one, tuple) else parts
+        return _like(one, [collate(column, names, f"{_place} [{i}]") for i, column in enumerate(zip(*samples, strict=True))])
     hint = "turn the image into a tensor, `item_tfms=ToTensor`" if hasattr(one, "getbands") else "turn it into a tensor with a transform"
     raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the loader a "
                     "`collate_fn`")
+
+
+def _like(x, parts):
+    "The elements `parts` as a tuple, named tuple or list like `x`."
+    return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts) if isinstance(x, tuple) else parts
 
 
 def _numbers(samples, place):
@@ -61,20 +68,13 @@ def _numbers(samples, place):
         raise TypeError(f"element{place} of the samples is a number here and something else there: {describe(samples[:4])}") from e
 
 
-def _stack(tensors, names, place, buffers):
-    if set(map(type, tensors)) != {torch.Tensor}:
-        odd = next((t for t in tensors if not isinstance(t, torch.Tensor)), None)
-        if odd is not None:
-            raise TypeError(f"element{place} of the samples is a tensor here and {describe(odd)} there")
-        tensors = [t.as_subclass(torch.Tensor) for t in tensors]
-    if isinstance(buffers, Places) and (batch := buffers.filled(tensors)) is not None:
-        return batch
+def _stack(samples, names, place):
+    tensors = [torch.as_tensor(o) if isinstance(o, np.ndarray) else o for o in samples]
+    odd = next((t for t in tensors if not isinstance(t, torch.Tensor)), None)
+    if odd is not None:
+        raise TypeError(f"element{place} of the samples is a tensor here and {describe(odd)} there")
+    tensors = [t if type(t) is torch.Tensor else t.as_subclass(torch.Tensor) for t in tensors]
     try:
-        one = tensors[0]
-        if one.device.type == "cpu" and one.layout == torch.strided and not any(t.requires_grad or t.dtype != one.dtype for t in tensors):
-            out = _stack_out(one, len(tensors), buffers)
-            if out is not None:
-                return torch.stack(tensors, out=out)
         return default_collate(tensors)             # which stacks into shared memory where it runs in a worker
     except RuntimeError:
         shapes = {}
@@ -86,18 +86,6 @@ def _stack(tensors, names, place, buffers):
     raise ValueError(f"cannot make a batch: element{place} of the samples has {len(shapes)} different shapes: {seen}. "
                      + ("Bring all to one size, for images with `item_tfms=Resize(224)`" if tensors[0].ndim >= 2 else
                         "Pad them to one length in a `before_batch` transform, or give the loader a `collate_fn`"))
-
-
-def _stack_out(one, n, buffers):
-    "Where to stack `n` tensors like `one`, if there is a better place than a new tensor."
-    channels_last = one.ndim == 3 and one.shape[0] > 1 and one.stride(0) == 1
-    if get_worker_info() is None:
-        return None if buffers is None else buffers.empty((n, *one.shape), one.dtype, channels_last)
-    if not channels_last:
-        return None
-    c, h, w = one.shape
-    shared = one._typed_storage()._new_shared(n * c * h * w, device="cpu")
-    return one.new_empty(0).set_(shared).resize_(n, h, w, c).permute(0, 3, 1, 2)
 
 
 # -- kinds: what the elements were before they became plain tensors ----------------------------------------------------------------
@@ -116,6 +104,7 @@ class Kind:
 
 
 def _kind(x):
+    x = x.image if isinstance(x, Place) else x
     return Kind(x) if isinstance(x, torch.Tensor) and type(x) not in (torch.Tensor, torch.nn.Parameter) else None
 
 

@@ -1,18 +1,39 @@
-"""Threads that prepare batches: for work that lets go of Python's lock, as decoding and resizing pictures does.
+"""The engine of threads: for work that lets go of Python's lock, as decoding and resizing images does.
 
-They need no pickling, no start-up and no copies between processes. Batches come in order; each is made of parts, so that all threads work
-on the one that is waited for.
+Threads need no pickling, no start-up and no copies between processes. Batches come in order; each is made of parts, so that all threads
+work on the one that is waited for.
 """
 import atexit
-import ctypes
 import threading
 import time
 import weakref
 from collections import deque
-from contextlib import contextmanager
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
 
-_running = weakref.WeakSet()
-_registered = False
+from ...core.messages import add_note
+from .fetch import Fetcher
+from .one_thread import one_torch_thread
+from .samplers import BatchKey
+
+#: What to say when no batch came in time.
+TIMED_OUT = ("no batch came from the workers within timeout={} seconds: a file that cannot be reached, or transforms that slow? "
+             "num_workers=0 shows where it stops; timeout=0 waits for ever")
+
+
+class ThreadEngine:
+    "Makes batches with `n` threads, which live as long as an epoch. timeout: seconds to wait for a batch, 0: for ever."
+
+    def __init__(self, fetcher: Fetcher, n: int, pin: bool = False, timeout: float = 0):
+        self.fetcher, self.n, self.pin, self.timeout = fetcher, n, pin, timeout
+
+    def batches(self, keys: Iterator[BatchKey]) -> "BatchThreads":
+        "The batches for `keys`, in their order."
+        return BatchThreads(self.fetcher, keys, self.n, self.pin, self.timeout)
+
+    def close(self) -> None:
+        "Nothing to end between epochs."
 
 
 class _Shared:
@@ -43,16 +64,14 @@ class _Shared:
     def _begin_next(self):
         try:
             key = next(self.keys, None)
-            if key is not None:
-                self.parts.extend(_Making(self.begun, key, self.fetcher.begin(key)).split(self.n_parts))
+            if key is None:
+                self.exhausted = True
+                return
+            self.parts.extend(_Job(self.begun, self.fetcher.begin(key)).split(len(key.indices), self.n_parts))
         except BaseException as e:              # the order cannot be had: the loop gets the error in the place of the batch
-            key = None
-            self.ready[self.begun] = Raised(e)
-            self.begun += 1
-        if key is None:
             self.exhausted = True
-        else:
-            self.begun += 1
+            self.ready[self.begun] = Raised(e)
+        self.begun += 1
 
     def stop(self):
         with self.changed:
@@ -62,60 +81,58 @@ class _Shared:
             self.changed.notify_all()
 
 
-class _Making:
-    "A batch in the making."
+class _Job:
+    "A batch in the making, shared out among threads."
 
-    def __init__(self, number, key, samples):
-        self.number, self.key, self.samples = number, key, samples
-        self.errors, self.skipped = [], {}
-        self.left = 0
+    def __init__(self, number, making):
+        self.number, self.making = number, making
+        self.errors, self.left = [], 0
 
-    def split(self, n):
-        size = -(-len(self.samples) // n)
-        parts = [(self, range(i, min(i + size, len(self.samples)))) for i in range(0, len(self.samples), size)]
+    def split(self, n_samples, n_parts):
+        size = -(-n_samples // n_parts)
+        parts = [(self, range(i, min(i + size, n_samples))) for i in range(0, n_samples, size)]
         self.left = len(parts)
         return parts
 
 
 def _work(shared):
     with one_torch_thread():
-        _make_batches(shared)
+        while (part := shared.take()) is not None:
+            _do(shared, *part)
+            del part
 
 
-def _make_batches(shared):
-    while (job := shared.take()) is not None:
-        making, positions = job
-        result = None
-        try:
-            if not making.errors:
-                shared.fetcher.fill(making.key, positions, making.samples, making.skipped, lambda: shared.stopped)
-        except BaseException as e:              # whatever it is, it belongs to the loop
-            making.errors.append((positions[0], e))
-        with shared.changed:
-            making.left -= 1
-            last = making.left == 0
-        if not last or shared.stopped:
-            del making, job
-            continue
-        if making.errors:
-            result = Raised(min(making.errors, key=lambda pair: pair[0])[1])
-        else:
-            try:
-                result = shared.fetcher.finish(making.key, making.samples, making.skipped)
-                result = result.pin_memory() if shared.pin else result
-            except BaseException as e:
-                result = Raised(e)
+def _do(shared, job, positions):
+    try:
+        if not job.errors:
+            shared.fetcher.fill(job.making, positions, lambda: shared.stopped)
+    except BaseException as e:                  # whatever it is, it belongs to the loop
+        job.errors.append((positions[0], e))
+    with shared.changed:
+        job.left -= 1
+        last = job.left == 0
+    if last and not shared.stopped:
+        result = _result(shared, job)
         with shared.changed:
             if not shared.stopped:
-                shared.ready[making.number] = result
+                shared.ready[job.number] = result
             shared.changed.notify_all()
-        del making, job, result
+
+
+def _result(shared, job):
+    if job.errors:
+        return Raised(min(job.errors, key=lambda pair: pair[0])[1])
+    try:
+        batch = shared.fetcher.finish(job.making)
+        return batch.pin_memory() if shared.pin else batch
+    except BaseException as e:
+        return Raised(e)
 
 
 class Raised:
     "An error in the place of a batch."
 
-    def __init__(self, error):
+    def __init__(self, error: BaseException):
         self.error = error
 
 
@@ -125,44 +142,38 @@ class BatchThreads:
     timeout: seconds to wait for a batch before giving up (0: for ever). `close()` ends the threads; so does forgetting the iterator.
     """
 
-    def __init__(self, fetcher, keys, n, pin=False, timeout=0):
-        global _registered
-        if not _registered:
-            atexit.register(_end_all)
-            _registered = True
+    def __init__(self, fetcher: Fetcher, keys: Iterator[BatchKey], n: int, pin: bool = False, timeout: float = 0):
         keys = iter(keys)
-        first = next(keys, None)                # the order may draw from the global random streams: here, not in a thread
-        keys = iter(()) if first is None else _chain(first, keys)
+        keys = chain(list(islice(keys, 1)), keys)   # the order may draw from the global random streams: here, not in a thread
         self.shared, self.timeout = _Shared(fetcher, keys, 2 * n, 2 * n, pin), timeout
         self.threads = [threading.Thread(target=_work, args=(self.shared,), name=f"minifast-loader-{i}", daemon=True) for i in range(n)]
         _running.add(self)
         for t in self.threads:
             t.start()
 
-    def __iter__(self):
+    def __iter__(self) -> "BatchThreads":
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         shared, since = self.shared, time.monotonic()
         with shared.changed:
             while shared.taken not in shared.ready:
                 if shared.stopped or (shared.exhausted and shared.taken >= shared.begun):
                     break
-                shared.changed.wait(1.0)                    # not for ever, so that Ctrl-C is heard on every system
+                shared.changed.wait(1.0)                    # not for ever, so that Ctrl-C works on every system
                 if self.timeout and time.monotonic() - since > self.timeout:
-                    raise RuntimeError(f"DataLoader timed out after {self.timeout} seconds: no batch came from the worker threads")
+                    error = RuntimeError(f"DataLoader timed out after {self.timeout} seconds: no batch came from the worker threads")
+                    add_note(error, TIMED_OUT.format(self.timeout))
+                    raise error
             result = shared.ready.pop(shared.taken, None)
             shared.taken += 1
             shared.changed.notify_all()
-        if result is None:
+        if result is None or isinstance(result, Raised):
             self.close()
-            raise StopIteration
-        if isinstance(result, Raised):
-            self.close()
-            raise result.error
+            raise StopIteration if result is None else result.error
         return result
 
-    def close(self):
+    def close(self) -> None:
         "End the threads; each finishes the item it is at."
         self.shared.stop()
         for t in self.threads:
@@ -170,36 +181,16 @@ class BatchThreads:
                 t.join(timeout=10)
         self.threads = []
 
-    def __del__(self):
+    def __del__(self) -> None:
         if getattr(self, "shared", None) is not None:
             self.shared.stop()
 
 
-def _chain(first, rest):
-    yield first
-    yield from rest
+_running: "weakref.WeakSet[BatchThreads]" = weakref.WeakSet()
 
 
+@atexit.register
 def _end_all():
     "Before the interpreter goes: threads that still run then could not be ended in an orderly way."
     for threads in list(_running):
         threads.close()
-
-
-@contextmanager
-def one_torch_thread():
-    """Within the block torch's operations in this thread run in this thread alone: a picture is too small to be shared out, and where
-    several threads make batches each would start helpers of its own. The number is kept per thread by OpenMP; where torch does not use
-    that, or the system does not show it, nothing happens. (`torch.set_num_threads` may change other libraries' threads as well, for all.)
-    """
-    try:
-        openmp = ctypes.CDLL(None)
-        before = openmp.omp_get_max_threads()
-        openmp.omp_set_num_threads(1)
-    except (AttributeError, OSError, TypeError):
-        before = None
-    try:
-        yield
-    finally:
-        if before is not None:
-            openmp.omp_set_num_threads(before)

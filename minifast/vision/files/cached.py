@@ -1,4 +1,4 @@
-"""Pictures from a `PictureCache`: decoded and brought to the size that is kept once, cut out of that from then on."""
+"""Pictures from a `ImageCache`: decoded and brought to the size that is kept once, cut out of that from then on."""
 from functools import lru_cache
 
 import numpy as np

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...data.engine.loading import current
 from .jpeg import decode, draft_scale, in_scaled, pixels_of, read_header
 from .reading import UPRIGHT, UnreadableImage, name_of, why
 
@@ -276,10 +275,8 @@ def pad(im, left, top, right, bottom, mode):
     return type(im).planned(Plan(ArraySource(a, info=im.info), im.mode))
 
 
-def tensor_of(im, channels_last=False):
-    """The pixels of a PIL image as a uint8 tensor (C,H,W). channels_last: it may have its channels last in memory, and lie in its place in
-    a batch in the making, see `loading.Places`."""
-    place = current.place((im.size[1], im.size[0], len(im.getbands()))) if channels_last else None
+def tensor_of(im, place=None):
+    """The pixels of a PIL image as a uint8 tensor (C,H,W), contiguous; or written into the array `place` (H,W,C), and over its memory."""
     if _plan_of(im) is not None:
         a = im._plan.pixels(place)
     elif im.mode in ("RGB", "L"):
@@ -291,4 +288,4 @@ def tensor_of(im, channels_last=False):
         place[:] = a
         a = place
     a = a.transpose(2, 0, 1)
-    return torch.from_numpy(a if channels_last else np.ascontiguousarray(a))
+    return torch.from_numpy(np.ascontiguousarray(a) if place is None else a)

@@ -14,8 +14,10 @@ from torchvision.transforms import v2
 
 from minifast.data.dataloader import DataLoader
 from minifast.data.datasets import Datasets, TfmdLists
-from minifast.data.engine.buffers import BufferPool, holders
-from minifast.data.engine.threads import BatchThreads, one_torch_thread
+from minifast.data.engine.fetch import Making
+from minifast.data.engine.one_thread import one_torch_thread
+from minifast.data.engine.samplers import BatchKey
+from minifast.data.engine.threads import BatchThreads
 from minifast.data.transforms import RandTransform
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes can be forked on Linux")
@@ -215,7 +217,7 @@ def test_refused(kwargs, words):
 
 class Pictures(RandTransform):
     "Stands for the step that makes tensors of pictures."
-    loads_pictures = True
+    loads_images = True
 
     def encodes(self, x: float):
         return x
@@ -255,57 +257,7 @@ def test_one_torch_thread_is_for_this_thread_only():
     assert seen.count(1) >= 4 and torch.get_num_threads() == before
 
 
-# -- memory that is used again ----------------------------------------------------------------------------------------------------
-
-BIG = 4, 3, 400, 400
-
-
-def test_memory_comes_back_when_nobody_holds_it():
-    pool = BufferPool()
-    for channels_last in (False, True):
-        a = pool.empty(BIG, torch.uint8, channels_last)
-        assert a.shape == BIG and a.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-        at = a.data_ptr()
-        assert pool.empty(BIG, torch.uint8, channels_last).data_ptr() != at
-        part = a[1:2, :, 3]
-        del a
-        assert pool.empty(BIG, torch.uint8, channels_last).data_ptr() != at           # a view holds it
-        del part
-        taken = [pool.empty(BIG, torch.uint8, channels_last) for _ in range(2)]
-        assert at in [t.data_ptr() for t in taken]
-        smaller = pool.empty((2, *BIG[1:]), torch.uint8, channels_last)
-        assert smaller.shape[0] == 2
-        del taken, smaller
-
-
-def test_memory_that_a_graph_or_an_array_holds_is_not_given_out():
-    pool = BufferPool()
-    x = pool.empty(BIG)
-    at = x.data_ptr()
-    w = torch.ones(1, requires_grad=True)
-    y = (x * w).sum()
-    del x
-    assert pool.empty(BIG).data_ptr() != at              # needed for the gradient of w
-    y.backward()
-    del y
-    held = [pool.empty(BIG) for _ in range(2)]
-    assert at in [t.data_ptr() for t in held]
-    array = next(t for t in held if t.data_ptr() == at).numpy()
-    del held
-    assert pool.empty(BIG).data_ptr() != at and array.shape == BIG
-    del array
-    assert holders(pool._kept[0][1]) == 1
-
-
-def test_small_tensors_and_many_tensors():
-    pool = BufferPool(limit=2)
-    assert pool.empty((3, 3)).shape == (3, 3) and not pool._kept
-    held = [pool.empty(BIG) for _ in range(4)]
-    assert len(pool._kept) == 2 and len({t.data_ptr() for t in held}) == 4
-    del held
-    pool.clear()
-    assert not pool._kept
-
+# -- memory ----------------------------------------------------------------------------------------------------------------------
 
 class Planes(Dataset):
     def __len__(self):
@@ -321,34 +273,27 @@ def test_batches_that_are_kept_are_not_written_over(n):
     kept = list(dl)
     again = [b.clone() for b in dl]
     assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True)) and len({b.data_ptr() for b in kept}) == 6
-    del kept
-    places = set()
-    for _ in range(4):
-        for b in dl:
-            places.add(b.data_ptr())
-            assert (b == b[:, :1, :1, :1]).all()
-    assert len(places) <= 12                             # of 24 batches: memory is used again
 
 
 def test_iterator_by_hand():
     class Fetches:
         def begin(self, key):
-            return [None] * len(key[2])
+            return Making(key)
 
-        def fill(self, key, positions, samples, skipped, stopped):
+        def fill(self, making, positions, stopped):
             for k in positions:
-                samples[k] = key[2][k] * 10
+                making.samples[k] = making.key.indices[k] * 10
 
-        def finish(self, key, samples, skipped):
-            return list(samples)
+        def finish(self, making):
+            return making.samples
 
-    it = BatchThreads(Fetches(), iter([(0, n, [n, n + 1], None) for n in range(5)]), 2)
+    it = BatchThreads(Fetches(), iter([BatchKey(0, n, [n, n + 1], None) for n in range(5)]), 2)
     assert list(it) == [[10 * n, 10 * n + 10] for n in range(5)]
     assert list(BatchThreads(Fetches(), iter(()), 2)) == []
 
     def failing():
-        yield 0, 0, [1, 2], None
-        yield 0, 1, [3, 4], None
+        yield BatchKey(0, 0, [1, 2], None)
+        yield BatchKey(0, 1, [3, 4], None)
         raise OSError("the order is on another disk")
 
     it = BatchThreads(Fetches(), failing(), 2)

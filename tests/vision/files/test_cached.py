@@ -16,8 +16,7 @@ from safetensors import safe_open
 from minifast.core.seeds import set_seed
 from minifast.data.block import DataBlock
 from minifast.data.engine import cache as cache_module
-from minifast.data.engine.cache import DiskCache, PictureCache, RamCache, free_memory, make_cache, presizer
-from minifast.data.engine.loading import loading
+from minifast.data.engine.cache import DiskCache, ImageCache, RamCache, free_memory, images_from, make_cache, presizer
 from minifast.data.pipeline import Pipeline
 from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.blocks import ImageBlock, MaskBlock
@@ -112,7 +111,7 @@ def test_what_is_kept_is_no_larger_than_needed():
 
 def test_a_file_that_changes_is_decoded_again(files, decodes):
     cache = RamCache()
-    with loading(cache):
+    with images_from(cache):
         one = np.asarray(PILImage.create(files[0]))
         two = np.asarray(PILImage.create(files[0]))
         assert np.array_equal(one, two) and len(decodes) == 1 and cache.n == 1
@@ -140,7 +139,7 @@ def test_another_transform_has_another_cache(files, tmp_path, decodes):
 def test_pixels_of_the_file_where_they_are_wanted(files):
     "A cache that keeps small versions still gives whole pictures to those who look at them."
     cache = make_cache("ram", Pipeline([Resize(32)]), 0)
-    with loading(cache):
+    with images_from(cache):
         small = Resize(32)(PILImage.create(files[0]), 1)
         assert ToTensor()(small).shape == (3, 32, 32) and cache.n == 1 and cache.bytes == 32 * 40 * 3
         im = PILImage.create(files[0])
@@ -151,7 +150,7 @@ def test_pixels_of_the_file_where_they_are_wanted(files):
 
 def test_what_is_kept_cannot_be_written_to(files):
     cache = RamCache()
-    with loading(cache):
+    with images_from(cache):
         for _ in range(2):
             ToTensor()(PILImage.create(files[0])).zero_()
             im = PILImage.create(files[0])
@@ -168,7 +167,7 @@ def test_masks_are_kept_whole(tmp_path):
         Image.fromarray(a).save(tmp_path / f"{i}.png")
         masks.append(a)
     cache = RamCache()
-    with loading(cache):
+    with images_from(cache):
         for _ in range(2):
             assert np.array_equal(np.asarray(PILMask.create(tmp_path / "1.png")), masks[1])
     assert cache.n == 1
@@ -181,7 +180,7 @@ def test_masks_are_kept_whole(tmp_path):
 
 def test_within_the_budget(files, decodes):
     each = 48 * 60 * 3
-    said = r"the cache of pictures is full: 4 pictures in 0.0 GB in memory; the others are decoded each time. cache='disk' may hold more"
+    said = r"the image cache is full: 4 images in 0.0 GB in memory; the others are decoded each time. cache='disk' may hold more"
     with pytest.warns(UserWarning, match=said):
         train = loaders(files, Resize(48), cache="ram", cache_bytes=4 * each + 5).train
         list(train)
@@ -201,7 +200,7 @@ def test_free_memory(monkeypatch):
     assert 0 < free <= total
     monkeypatch.setattr(cache_module, "free_memory", lambda: (10 << 20, 1 << 30))
     cache = RamCache()
-    with pytest.warns(UserWarning, match="full: 0 pictures"):
+    with pytest.warns(UserWarning, match="full: 0 images"):
         assert not cache.put(("f", "m", 1, 2), np.zeros((4, 4, 3), np.uint8), (4, 4))
     monkeypatch.setattr(cache_module, "free_memory", lambda: None)
     assert RamCache().put(("f", "m", 1, 2), np.zeros((4, 4, 3), np.uint8), (4, 4))
@@ -238,14 +237,14 @@ def test_arguments(tmp_path, files, monkeypatch):
     list(train)
     twin = copy.deepcopy(train)
     assert twin.cache.n == 0 and train.cache.n == len(train.dataset)
-    assert repr(train.cache).startswith("RamCache: 10 pictures in 0.0 MB in memory")
+    assert repr(train.cache).startswith("RamCache: 10 images in 0.0 MB in memory")
     list(twin)
     assert twin.cache.n == len(train.dataset)
-    assert issubclass(RamCache, PictureCache)
+    assert issubclass(RamCache, ImageCache)
 
 
 def test_missing_and_bad_files_are_named(tmp_path, files):
-    with loading(RamCache()):
+    with images_from(RamCache()):
         with pytest.raises(FileNotFoundError, match="nowhere.jpg"):
             PILImage.create(tmp_path / "nowhere.jpg")
         (tmp_path / "bad.jpg").write_bytes(b"<html>")

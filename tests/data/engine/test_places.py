@@ -1,4 +1,4 @@
-"""Where the pictures of a batch go as they are made."""
+"""Where the images of a batch go as they are made."""
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +8,15 @@ from PIL import Image
 
 from minifast.core.seeds import item_rng
 from minifast.data.dataloader import DataLoader
-from minifast.data.engine.buffers import BufferPool, holders
+from minifast.data.engine import fetch
 from minifast.data.engine.collate import collate
-from minifast.data.engine.loading import Places, current, loading
+from minifast.data.engine.places import Places, image_writer, stack_places
+from minifast.data.pipeline import Pipeline
 from minifast.vision.all import FlipItem, ImageDataLoaders, Normalize, PILImage, RandomResizedCrop, Resize, TensorImage, Transform
 from minifast.vision.augment.item import RandomCrop
 from minifast.vision.images import IntToFloatTensor, ToTensor
 
-TALL = (300, 200, 3)            # large enough for buffers to be kept
+TALL = (300, 200, 3)
 
 
 @pytest.fixture
@@ -40,84 +41,73 @@ def batches_of(dls, epochs=2):
 
 
 def fill(places, n, k=0, shape=TALL):
+    "What stands for image `k` of each of `n` samples, written into its place."
     made = []
     for row in range(n):
-        current.begin(places, row)
-        place = [current.place(shape) for _ in range(k + 1)][-1]
-        place[:] = row
-        made.append(torch.from_numpy(place.transpose(2, 0, 1)))
+        place = places.of_sample(row)
+        there = [place(shape) for _ in range(k + 1)][-1]
+        there.array[:] = row
+        there.image = torch.from_numpy(there.array.transpose(2, 0, 1))
+        made.append(there)
     return made
 
 
 def test_samples_that_lie_in_their_places_are_a_batch():
-    places = Places(6, BufferPool())
-    with loading(channels_last=True):
-        tensors = fill(places, 6)
-        batch = collate(tensors, buffers=places)
-        assert batch.data_ptr() == tensors[0].data_ptr() and batch.is_contiguous(memory_format=torch.channels_last)
-        assert batch.shape == (6, 3, 300, 200) and torch.equal(batch[:, 0, 0, 0], torch.arange(6, dtype=torch.uint8))
-        for others in (tensors[::-1], tensors[:5], [*tensors[:5], tensors[5].clone()], [t + 0 for t in tensors],
-                       [t.flip(1) for t in tensors], [t.to(torch.int16) for t in tensors], [t[:, 1:] for t in tensors]):
-            stacked = collate(others, buffers=places)
-            assert stacked.data_ptr() != batch.data_ptr() and torch.equal(stacked, torch.stack(others))
-        second = fill(Places(6, BufferPool()), 6)
-        assert places.filled(second) is None
+    places = Places(6)
+    there = fill(places, 6)
+    batch = collate(there)
+    assert batch is there[0].batch and batch.is_contiguous(memory_format=torch.channels_last)
+    assert batch.shape == (6, 3, 300, 200) and torch.equal(batch[:, 0, 0, 0], torch.arange(6, dtype=torch.uint8))
+    elsewhere = torch.full((3, 300, 200), 9, dtype=torch.uint8)
+    for others in (there[::-1], there[:5], [*there[:5], elsewhere], [elsewhere, *there[1:]], [*there[:5], fill(Places(6), 6)[5]]):
+        stacked = collate(others)
+        images = [getattr(o, "image", o) for o in others]
+        assert stacked.data_ptr() != batch.data_ptr() and torch.equal(stacked, torch.stack(images))
 
 
-def test_several_pictures_per_sample():
-    places = Places(2, BufferPool())
-    with loading(channels_last=True):
-        for row in range(2):
-            current.begin(places, row)
-            a, b = current.place(TALL), current.place((20, 20, 1))
-            assert not np.shares_memory(a, b) and b.shape == (20, 20, 1)
-            assert current.place(TALL).shape == TALL
-        current.begin(places, 0)
-        assert np.shares_memory(current.place(TALL), places.of(0, 0, TALL)) and current.place(TALL) is None    # of another size
+def test_several_images_per_sample():
+    places = Places(2)
+    for row in range(2):
+        place = places.of_sample(row)
+        a, b = place(TALL), place((20, 20, 1))
+        assert not np.shares_memory(a.array, b.array) and b.array.shape == (20, 20, 1) and place(TALL).array.shape == TALL
+    again = places.of_sample(0)
+    assert np.shares_memory(again(TALL).array, a.batch.numpy()) and again(TALL) is None         # of another size
 
 
-def test_nobody_asks_for_a_place_outside():
-    assert current.place(TALL) is None
-    places = Places(1, BufferPool())
-    with loading():                                     # pictures are wanted contiguous
-        current.begin(places, 0)
-        assert current.place(TALL) is None
-    with loading(channels_last=True):
-        assert current.place(TALL) is None
-        current.begin(places, 0)
-        with loading(channels_last=True):
-            assert current.place(TALL) is None
-        assert current.place(TALL) is not None
-    assert current.places is None
+def test_memory_of_a_batch_is_its_own():
+    first = collate(fill(Places(6), 6))
+    kept = first[2]
+    del first
+    assert not np.shares_memory(kept.numpy(), collate(fill(Places(6), 6)).numpy()) and (kept == 2).all()
 
 
-def test_memory_comes_back():
-    pool, seen = BufferPool(limit=2), set()
-    for _ in range(5):
-        places = Places(6, pool)
-        with loading(channels_last=True):
-            tensors = fill(places, 6)
-            batch = collate(tensors, buffers=places)
-        del places
-        seen.add(batch.data_ptr())
-        assert holders(batch) > 1
-        kept = tensors[2]
-        del tensors, batch
-    with loading(channels_last=True):
-        other = fill(Places(6, pool), 6)
-    assert len(seen) <= 2 and (kept == 2).all() and not np.shares_memory(kept.numpy(), other[2].numpy())
+def test_where_images_are_written_and_where_not():
+    def writer(after_item=ToTensor, before_batch=None, after_batch=IntToFloatTensor, collate_fn=None):
+        return image_writer(Pipeline(after_item), Pipeline(before_batch), Pipeline(after_batch), collate_fn)
+
+    assert isinstance(writer(), ToTensor) and writer(after_batch=None) is None and writer(after_batch=[lambda x: x]) is None
+    assert writer(before_batch=[lambda b: b]) is None and writer(collate_fn=list) is None and writer(lambda x: x) is None
+    assert writer(ToTensor(split_idx=0)) is None                                              # it may be left out
+
+
+def stacked(monkeypatch):
+    "What `stack_places` finds from now on."
+    found = []
+    monkeypatch.setattr("minifast.data.engine.collate.stack_places", lambda images: found.append(stack_places(images)) or found[-1])
+    return found
 
 
 @pytest.mark.parametrize("tfms", [[RandomResizedCrop(64), FlipItem()], [Resize(64)], [RandomCrop(50)], [FlipItem(1.0), Resize((64, 48))]],
                          ids=["resized", "cut", "cropped", "mirrored"])
 @pytest.mark.parametrize("cache", [None, "ram"])
 def test_the_same_batches_with_and_without(folder, monkeypatch, tfms, cache):
-    found, filled = [], Places.filled
-    monkeypatch.setattr(Places, "filled", lambda *a: found.append(filled(*a)) or found[-1])
+    found = stacked(monkeypatch)
     got = [batches_of(loaders(folder, tfms, n, cache=cache)) for n in (0, 2)]
-    assert sum(batch is not None for batch in found) == 2 * 2 * 3       # all the pictures lay where they belong
-    monkeypatch.setattr(Places, "of", lambda *a: None)
+    assert sum(batch is not None for batch in found) == 2 * 2 * 3       # all the images lay where they belong
+    monkeypatch.setattr(fetch, "image_writer", lambda *a: None)         # the plain way
     without = batches_of(loaders(folder, tfms, 0, cache=cache))
+    assert len(found) == 2 * 2 * 3
     for (x, y), (x2, y2), (x3, y3) in zip(*got, without, strict=True):
         assert torch.equal(x, x3) and torch.equal(y, y3) and torch.equal(x2, x3) and torch.equal(y2, y3)
 
@@ -153,11 +143,10 @@ def test_one_that_cannot_be_made_is_replaced_in_its_place(folder, monkeypatch, n
     bad = folder / "03.jpg"
     bad.write_bytes(bad.read_bytes()[:400])
     dl = loaders(folder, [Resize(64)], n, on_error="skip").train
-    found, filled = [], Places.filled
-    monkeypatch.setattr(Places, "filled", lambda *a: found.append(filled(*a)) or found[-1])
+    found = stacked(monkeypatch)
     with pytest.warns(UserWarning, match="03.jpg"):
         batches = list(dl)
-    assert sum(batch is not None for batch in found) == len(batches) - 1 == 2       # the one with the replacement is stacked
+    assert sum(batch is not None for batch in found) == len(batches) == 3           # the replacement too lies in its place
     items = [Path(f) for f in dl.dataset.items]
     known = {f: Resize(64)(PILImage.create(f), 0, item_rng(0)) for f in items if f != bad}
     assert len(dl.skipped) == 1 and sum(len(x) for x, _ in batches) == 11 and len(known) == 10
