@@ -159,7 +159,7 @@ class DataLoader:
         Returns:
             This loader.
         """
-        self._device = torch.device(device)
+        self._device, self._finisher = torch.device(device), None
         return self
 
     @property
@@ -286,10 +286,9 @@ class DataLoader:
 
     # -- the last steps ---------------------------------------------------------------------------------------------------------
     def _current_finisher(self):
-        found = self._finisher
-        if found is None or found.after_batch is not self.after_batch or found.device != self.device:
-            found = self._finisher = Finisher(self.after_batch, self.device)
-        return found
+        if self._finisher is None or self._finisher.after_batch is not self.after_batch:
+            self._finisher = Finisher(self.after_batch, self.device)
+        return self._finisher
 
     def _finish(self, batch, seed, number):
         "To the device, batch transforms, plain tensors; warnings of what went wrong on the way."
