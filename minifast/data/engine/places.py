@@ -3,7 +3,7 @@
 The last item transform (`ToTensor`) has a method `into(sample, place)` beside `__call__`: it writes each image where `place` says, channels
 last as it was decoded, and puts the `Place` into the sample. `collate` sees that the places of a column are the rows of one tensor: then
 that is the batch. Where they are not (an image of another size), what was written is stacked as anything else.
-Measured (2026-11, 2 cores, 500x375 JPEGs to 224x224, cache='ram'): 8 to 12 % of the processor time in this process, 4 to 8 % with two threads.
+Measured (2026-11, 2 cores, 500x375 JPEGs to 224x224, cache='ram'): 8 to 12 % of the processor time inline, 4 to 8 % with two threads.
 Fallback: `image_writer` returns None, and `ToTensor` makes contiguous tensors, which are stacked.
 """
 import threading
