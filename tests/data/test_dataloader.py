@@ -102,7 +102,7 @@ def test_batches_are_those_of_torchs_loader():
 
 def test_subsets_of_tensors_are_indexed_at_once():
     dl = on_cpu(Subset(tensors(), [7, 3, 5]), bs=2)
-    assert Fetcher(dl.dataset, *[Pipeline()] * 3).tensors is not None and order_of(dl) == [7, 3, 5]
+    assert Fetcher(dl.dataset, Pipeline(), Pipeline()).tensors is not None and order_of(dl) == [7, 3, 5]
 
 
 def test_batches_do_not_share_memory_with_the_data():

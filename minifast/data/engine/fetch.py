@@ -12,6 +12,7 @@ from ...core.messages import add_note, describe, plural
 from ...core.nested import map_nested, plain
 from ...core.seeds import item_rng, item_rngs
 from ..pipeline import Pipeline
+from ..transforms import Transform
 from .cache import ImageCache, images_from
 from .collate import collate, kinds_of
 from .one_thread import one_torch_thread
@@ -99,7 +100,7 @@ class Fetcher:
     one that cannot be made. cache: where decoded images are kept. pin: collate into page-locked memory where that saves a copy.
     """
 
-    def __init__(self, dataset: Any, after_item: Pipeline, before_batch: Pipeline, after_batch: Pipeline,
+    def __init__(self, dataset: Any, after_item: Pipeline, before_batch: Pipeline, after_batch: Sequence[Transform] | Pipeline = (),
                  collate_fn: Callable[[list], Any] | None = None, on_error: Literal["raise", "skip"] = "raise",
                  cache: ImageCache | None = None):
         self.dataset, self.after_item, self.before_batch, self.collate_fn = dataset, after_item, before_batch, collate_fn

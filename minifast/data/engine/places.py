@@ -70,7 +70,8 @@ def stack_places(images: Sequence[Any]) -> torch.Tensor | None:
     return batch if whole else None
 
 
-def image_writer(after_item: Pipeline, before_batch: Pipeline, after_batch: Pipeline, collate_fn: Callable | None) -> Transform | None:
+def image_writer(after_item: Pipeline, before_batch: Pipeline, after_batch: Sequence[Transform] | Pipeline,
+                 collate_fn: Callable | None) -> Transform | None:
     """The last item transform, if it can write images (has `into`) and nothing looks at them between it and the batch transforms, the
     first of which takes images of any memory layout; else None."""
     if len(before_batch) or collate_fn is not None or not len(after_item) or not len(after_batch):
