@@ -7,6 +7,7 @@ import torch
 
 from ..core.items import L, coll_repr
 from ..core.messages import describe, did_you_mean, plural
+from ..core.types import LossFunc
 from .labels import is_missing
 from .transforms import Transform
 
@@ -21,11 +22,11 @@ class Category(str):
 class MultiCategory(L):
     "The decoded labels of one item."
 
-    def __str__(self):
+    def __str__(self) -> str:
         return ";".join(map(str, self))
 
 
-def _python_value(o):
+def _python_value(o: Any) -> Any:
     "Scalars of numpy and torch as the Python values they hold, which is what a vocabulary consists of."
     return o.item() if hasattr(o, "item") and not getattr(o, "ndim", 0) else o
 
@@ -33,105 +34,105 @@ def _python_value(o):
 class CategoryMap(Sequence):
     """The classes, in the order of their ids: a sequence that also maps classes to ids. It never changes.
 
-    col: the labels (repeats and missing values are left out; of a pandas categorical, its categories in their order). sort: sort the
-    classes, else order of appearance. add_na: `'#na#'` is id 0 and stands for anything unknown. strict: of a categorical, only
-    classes that occur.
+    Args:
+        col: the labels. Repeats and missing values are left out; of a pandas categorical, its categories are taken in their order.
+        sort: sort the classes; False: in order of appearance.
+        add_na: `'#na#'` is id 0 and stands for anything unknown.
+        strict: of a categorical, only classes that occur.
     """
 
-    def __init__(self, col, sort=True, add_na=False, strict=False):
+    add_na: bool
+
+    def __init__(self, col: Any, sort: bool = True, add_na: bool = False, strict: bool = False):
         categorical = hasattr(col, "cat") and hasattr(col.cat, "categories")
         if categorical:
             present = set(col.dropna().unique()) if strict else None
             items = [_python_value(o) for o in col.cat.categories if present is None or o in present]
         else:
-            items = list(dict.fromkeys(self._hashable(o) for o in col if not is_missing(o)))
+            items = list(dict.fromkeys(as_label(o) for o in col if not is_missing(o)))
             if sort:
-                items = self._sorted(items)
+                items = _sorted(items)
         if add_na:
             items = [NA] + [o for o in items if o != NA]
         self._items, self._o2i, self.add_na = tuple(items), {o: i for i, o in enumerate(items)}, bool(add_na)
 
-    @staticmethod
-    def _hashable(o):
-        o = _python_value(o)
-        try:
-            hash(o)
-        except TypeError:
-            raise TypeError(f"a label must be one value; received {describe(o)}. For several labels per item use "
-                            "MultiCategoryBlock") from None
-        return o
-
-    @staticmethod
-    def _sorted(items):
-        try:
-            return sorted(items)
-        except TypeError:
-            kinds = sorted({type(o).__name__ for o in items})
-            raise TypeError(f"labels of mixed types ({', '.join(kinds)}) cannot be sorted, and are probably a mistake in the labels: "
-                            f"{items[:5]}. Convert them to one type, or give the classes with vocab=") from None
-
     @property
-    def items(self):
+    def items(self) -> L:
         "The classes as an `L`."
         return L(self._items)
 
     @property
-    def o2i(self):
+    def o2i(self) -> dict[Any, int]:
         "A dict from each class to its id (a copy: changing it changes nothing here)."
         return dict(self._o2i)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         return L(self._items)[i] if isinstance(i, (slice, list, tuple)) else self._items[i]
 
-    def __contains__(self, o):
+    def __contains__(self, o: Any) -> bool:
         return not isinstance(o, (list, dict, set)) and o in self._o2i
 
-    def id_of(self, o):
+    def id_of(self, o: Any) -> int:
         "The id of class `o`; with `add_na` 0 for anything unknown, else an unknown class raises `KeyError`."
-        found = self._o2i.get(o) if isinstance(o, str) else None
-        if found is None:
-            o = self._hashable(o)
-            found = self._o2i.get(o)
+        o = o if isinstance(o, str) else as_label(o)
+        found = self._o2i.get(o, 0 if self.add_na else None)
         if found is not None:
             return found
-        if self.add_na:
-            return 0
         raise KeyError(f"the label {o!r} is not one of the {plural(len(self), 'known class')}: "
                        f"{coll_repr(self)}{did_you_mean(o, self._items)}")
 
-    def map_objs(self, objs):
+    def map_objs(self, objs: Iterable) -> L:
         "The ids of classes `objs`."
         return L((self.id_of(o) for o in objs), use_list=True)
 
-    def map_ids(self, ids):
+    def map_ids(self, ids: Iterable) -> L:
         "The classes with ids `ids`."
         return L((self._items[int(i)] for i in ids), use_list=True)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, (CategoryMap, list, tuple)) and list(self._items) == list(other)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self._items)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return coll_repr(self._items, 30)
 
 
-def _name(items, i):
+def as_label(o: Any) -> Any:
+    "The Python value of a label; refuses a list of several."
+    o = _python_value(o)
+    try:
+        hash(o)
+    except TypeError:
+        raise TypeError(f"a label must be one value; received {describe(o)}. For several labels per item use MultiCategoryBlock") from None
+    return o
+
+
+def _sorted(items: list) -> list:
+    try:
+        return sorted(items)
+    except TypeError:
+        kinds = sorted({type(o).__name__ for o in items})
+        raise TypeError(f"labels of mixed types ({', '.join(kinds)}) cannot be sorted, and are probably a mistake in the labels: "
+                        f"{items[:5]}. Convert them to one type, or give the classes with vocab=") from None
+
+
+def _name(items: Any, i: int) -> str:
     "What to call item `i` in a message: its file or row where `items` know it, else its position."
     while hasattr(items, "f") and hasattr(items, "items"):       # a view through the earlier transforms of a pipeline
         items = items.items
     return items.item_name(i) if hasattr(items, "item_name") else f"item {i}"
 
 
-def _names(items, positions):
+def _names(items: Any, positions: list[int]) -> str:
     return ", ".join(_name(items, i) for i in positions[:5]) + (", ..." if len(positions) > 5 else "")
 
 
-def _given_vocab(vocab, sort, add_na, where):
+def _given_vocab(vocab: Any, sort: bool, add_na: bool, where: str) -> CategoryMap | None:
     if vocab is None or isinstance(vocab, CategoryMap):
         return vocab
     if isinstance(vocab, str) or not hasattr(vocab, "__iter__"):
@@ -146,52 +147,56 @@ class _Labels(Transform):
     "What `Categorize` and `MultiCategorize` share: a vocabulary, given or built from the training items."
 
     order = 1
+    vocab: CategoryMap | None
 
-    def __init__(self, vocab=None, sort=True, add_na=False):
+    def __init__(self, vocab: Iterable | None = None, sort: bool = True, add_na: bool = False):
         super().__init__()
         self.sort, self.add_na = sort, add_na
         self.vocab = _given_vocab(vocab, False if vocab is not None else sort, add_na, type(self).__name__)
 
     @property
-    def c(self):
+    def c(self) -> int | None:
         "Number of classes."
         return None if self.vocab is None else len(self.vocab)
 
-    def labels_of(self, o):
+    def labels_of(self, o: Any) -> Iterable:
         "The labels of one item, as a list."
         return [o]
 
-    def _collect(self, items):
+    def _collect(self, items: Iterable) -> list:
         "Every label of `items`; missing ones are refused."
-        labels, missing, n = {}, [], 0
+        labels: dict = {}
+        missing, n = [], 0
         for n, o in enumerate(items, 1):
             if is_missing(o):
                 missing.append(n - 1)
                 continue
-            labels.update(dict.fromkeys(map(CategoryMap._hashable, self.labels_of(o))))
+            labels.update(dict.fromkeys(map(as_label, self.labels_of(o))))
         if missing:
             raise ValueError(f"{type(self).__name__}: {len(missing)} of {plural(n, 'item')} have no label (None or NaN): "
                              f"{_names(items, missing)}. Leave these items out, or give them a label")
         return list(labels)
 
-    def setups(self, items):
+    def setups(self, items: Any) -> None:
+        "Take the labels of the training items as the vocabulary, or check them where it is given."
         if self.vocab is not None:
-            return self.check_items(items)
+            self.check_items(items)
+            return
         labels = self._collect(items)
         self.vocab = CategoryMap(items if hasattr(items, "cat") else labels, sort=self.sort, add_na=self.add_na)
         if not len(self.vocab):
             raise ValueError(f"{type(self).__name__}: no item has a label")
-        return None
 
-    def check_items(self, items, where="the training set"):
+    def check_items(self, items: Iterable, where: str = "the training set") -> None:
         "Refuse items whose labels are missing or unknown; `where` says which items these are."
-        unknown = [o for o in self._collect(items) if o not in self.vocab]
-        if unknown and not self.vocab.add_na:
-            raise ValueError(f"{type(self).__name__}: {where} has labels that are not among the {plural(len(self.vocab), 'known class')} "
-                             f"{coll_repr(self.vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], self.vocab) or '.'} Give all classes "
+        vocab = self._known()
+        unknown = [o for o in self._collect(items) if o not in vocab]
+        if unknown and not vocab.add_na:
+            raise ValueError(f"{type(self).__name__}: {where} has labels that are not among the {plural(len(vocab), 'known class')} "
+                             f"{coll_repr(vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], vocab) or '.'} Give all classes "
                              "with vocab=")
 
-    def _known(self):
+    def _known(self) -> CategoryMap:
         if self.vocab is None:
             raise RuntimeError(f"{type(self).__name__} has no vocabulary yet: give it one with vocab=, or call setup(items) first")
         return self.vocab
@@ -200,38 +205,46 @@ class _Labels(Transform):
 class Categorize(_Labels):
     "One class label per item to its id (int64, 0-d) and back; the vocabulary is `vocab` or the sorted labels of the training items."
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(self._known().id_of(o), np.int64))
 
-    def decodes(self, o):
+    def decodes(self, o: Any) -> Category:
         return Category(self._known()[int(o)])
 
     @property
-    def loss_func(self):
+    def loss_func(self) -> LossFunc:
+        "Cross-entropy."
         from ..nn.losses import CrossEntropyLossFlat
         return CrossEntropyLossFlat()
 
 
 class MultiCategorize(_Labels):
-    "A list of labels per item to their ids (int64, 1-d) and back."
+    """A list of labels per item to their ids (int64, 1-d) and back.
 
-    def __init__(self, vocab=None, add_na=False, sort=True):
+    Args:
+        vocab: the classes in their order; None: the labels of the training items.
+        add_na: class 0 is `'#na#'` and stands for anything unknown.
+        sort: sort the labels of the training items; False: in order of appearance.
+    """
+
+    def __init__(self, vocab: Iterable | None = None, add_na: bool = False, sort: bool = True):
         super().__init__(vocab, sort, add_na)
 
-    def labels_of(self, o):
+    def labels_of(self, o: Any) -> Iterable:
         if isinstance(o, (str, bytes)) or not hasattr(o, "__iter__"):
             raise TypeError(f"{type(self).__name__} takes a list of labels per item; received {describe(o)}. "
                             "Split text into labels with ColReader(col, label_delim=' ')")
         return o
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> torch.Tensor:
         return torch.tensor(self._known().map_objs(self.labels_of(o)), dtype=torch.int64)
 
-    def decodes(self, o):
+    def decodes(self, o: Any) -> MultiCategory:
         return MultiCategory(self._known().map_ids(o), use_list=True)
 
     @property
-    def loss_func(self):
+    def loss_func(self) -> LossFunc:
+        "Binary cross-entropy of each class."
         from ..nn.losses import BCEWithLogitsLossFlat
         return BCEWithLogitsLossFlat()
 
@@ -242,15 +255,20 @@ def last_vocab(transforms: Iterable) -> Any:
 
 
 class OneHotEncode(Transform):
-    "Ids (int64, 1-d) to a float tensor of `c` zeros and ones, and back; `c` comes from the vocabulary of the transform before."
+    """Ids (int64, 1-d) to a float tensor (c,) of zeros and ones, and back.
+
+    Args:
+        c: number of classes; None: that of the vocabulary of the transform before.
+    """
 
     order = 2
 
-    def __init__(self, c=None):
+    def __init__(self, c: int | None = None):
         super().__init__()
         self.c = c
 
-    def setups(self, items):
+    def setups(self, items: Any) -> None:
+        "Take the number of classes from the vocabulary of the transform before."
         vocab = last_vocab(getattr(getattr(items, "f", None), "fs", []))
         if self.c is None and vocab is not None:
             self.c = len(vocab)
@@ -258,7 +276,7 @@ class OneHotEncode(Transform):
             raise ValueError("OneHotEncode does not know how many classes there are: put it after MultiCategorize, or write "
                              "OneHotEncode(c=...)")
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> torch.Tensor:
         if self.c is None:
             raise RuntimeError("OneHotEncode does not know how many classes there are: write OneHotEncode(c=...), or call setup(items) "
                                "first")
@@ -266,11 +284,11 @@ class OneHotEncode(Transform):
         out[torch.as_tensor(o, dtype=torch.int64)] = 1.0
         return out
 
-    def decodes(self, o):
+    def decodes(self, o: Any) -> torch.Tensor:
         return _ids_of(o)
 
 
-def _ids_of(one_hot):
+def _ids_of(one_hot: Any) -> torch.Tensor:
     "The positions of the ones in a vector of zeros and ones (or truth values, or probabilities)."
     return (torch.as_tensor(one_hot).float() > 0.5).nonzero().flatten()
 
@@ -278,21 +296,21 @@ def _ids_of(one_hot):
 class EncodedMultiCategorize(Transform):
     "Labels that are zeros and ones already, one per class of `vocab`, to a float tensor; decoded to the classes."
 
-    def __init__(self, vocab):
+    def __init__(self, vocab: Iterable):
         super().__init__()
-        self.vocab = _given_vocab(vocab, False, False, "EncodedMultiCategorize")
-        if self.vocab is None:
+        given = _given_vocab(vocab, False, False, "EncodedMultiCategorize")
+        if given is None:
             raise TypeError("EncodedMultiCategorize(vocab) needs the list of classes, in the order of the columns")
-        self.c = len(self.vocab)
+        self.vocab, self.c = given, len(given)
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> torch.Tensor:
         out = torch.as_tensor(o, dtype=torch.float32)
         if out.shape != (self.c,):
             raise ValueError(f"EncodedMultiCategorize: an item must have one value for each of the {self.c} classes; received "
                              f"{describe(o)}")
         return out
 
-    def decodes(self, o):
+    def decodes(self, o: Any) -> MultiCategory:
         return MultiCategory(self.vocab.map_ids(_ids_of(o)), use_list=True)
 
     loss_func = MultiCategorize.loss_func
@@ -301,31 +319,29 @@ class EncodedMultiCategorize(Transform):
 class RegressionSetup(Transform):
     "Numbers to float32 tensors: a number per item 0-d, a list of `c` numbers 1-d. NaN and infinite targets are refused at setup."
 
-    def __init__(self, c=None):
+    def __init__(self, c: int | None = None):
         super().__init__()
         self.c = c
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> torch.Tensor:
         try:
             return torch.as_tensor(o, dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError) as e:
             raise type(e)(f"a regression target must be a number or a list of numbers; received {describe(o)}") from e
 
-    def decodes(self, o):
+    def decodes(self, o: torch.Tensor) -> Any:
         return float(o) if o.ndim == 0 else L(o.tolist(), use_list=True)
 
-    def setups(self, items):
+    def setups(self, items: Iterable) -> None:
+        "Check the targets of the training items."
         self.check_items(items)
 
-    def check_items(self, items, where="the training set"):
+    def check_items(self, items: Iterable, where: str = "the training set") -> None:
         "Refuse targets that are missing, not finite, or of different lengths; `where` says which items these are."
         bad, n = [], 0
         for n, o in enumerate(items, 1):
-            if is_missing(o):
-                bad.append(n - 1)
-                continue
-            value = self.encodes(o)
-            if not torch.isfinite(value).all():
+            value = None if is_missing(o) else self.encodes(o)
+            if value is None or not torch.isfinite(value).all():
                 bad.append(n - 1)
                 continue
             c = max(1, value.numel())
@@ -340,6 +356,7 @@ class RegressionSetup(Transform):
                              "One of them is enough to turn every weight into NaN: leave these items out, or fill them in")
 
     @property
-    def loss_func(self):
+    def loss_func(self) -> LossFunc:
+        "Mean squared error."
         from ..nn.losses import MSELossFlat
         return MSELossFlat()

@@ -1,4 +1,6 @@
 """Weights against rare classes: per class for the loss, per item for a weighted loader, counted on the training targets alone."""
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import torch
@@ -8,10 +10,13 @@ from ..core.messages import describe, plural
 from .categories import NA
 from .rows import Rows
 
+if TYPE_CHECKING:
+    from .loaders import DataLoaders
+
 HOWS = ("balanced", "sqrt", "effective")
 
 
-def _importance(counts, how, beta):
+def _importance(counts: torch.Tensor, how: str, beta: float) -> torch.Tensor:
     "How much an item of a class of `counts` items counts, but for a common factor."
     if how == "balanced":
         return 1 / counts
@@ -20,7 +25,7 @@ def _importance(counts, how, beta):
     return (1 - beta) / -torch.expm1(counts * torch.log(torch.tensor(beta, dtype=counts.dtype)))
 
 
-def _checked(counts, how, beta):
+def _checked(counts: Any, how: str, beta: float) -> torch.Tensor:
     if how not in HOWS:
         raise ValueError(f"class_weights(how={how!r}): how is one of {', '.join(map(repr, HOWS))}")
     if not 0 < beta < 1:
@@ -32,14 +37,14 @@ def _checked(counts, how, beta):
     return counts
 
 
-def _warn_empty(which, vocab, what):
+def _warn_empty(which: torch.Tensor, vocab: Sequence | None, what: str) -> None:
     names = [i if vocab is None else vocab[i] for i in which.nonzero().flatten().tolist()]
     names = [n for n in names if n != NA]           # the id that stands for anything unknown has no items by its nature
     if names:
         warn(f"{plural(len(names), 'class')} {what} the training set: {coll_repr(names)}; weight 1 for each", stacklevel=4)
 
 
-def class_weights(counts, how="balanced", beta=0.999, vocab=None):
+def class_weights(counts: Any, how: str = "balanced", beta: float = 0.999, vocab: Sequence | None = None) -> torch.Tensor:
     """The weight of each class, float32 (c,), from its number of items, for `CrossEntropyLossFlat(weight=...)`.
 
     how: 'balanced' is n / (classes * count), as scikit-learn's; 'sqrt' goes with 1 / sqrt(count), half way to none; 'effective' with
@@ -55,7 +60,7 @@ def class_weights(counts, how="balanced", beta=0.999, vocab=None):
     return torch.where(empty, 1.0, weights).float()
 
 
-def pos_weights(counts, n, how="balanced", beta=0.999, vocab=None):
+def pos_weights(counts: Any, n: int, how: str = "balanced", beta: float = 0.999, vocab: Sequence | None = None) -> torch.Tensor:
     """The weight of the positives of each label, float32 (c,), for `BCEWithLogitsLossFlat(pos_weight=...)`: counts are the items with the
     label, of `n`.
 
@@ -72,8 +77,8 @@ def pos_weights(counts, n, how="balanced", beta=0.999, vocab=None):
 
 
 # -- the targets of a training set --------------------------------------------------------------------------------------------------
-def targets_of(dataset, target=None):
-    """The targets of every item of `dataset` as one tensor; inputs are not made, so no picture is opened.
+def targets_of(dataset: Any, target: int | None = None) -> torch.Tensor:
+    """The targets of every item of `dataset` as one tensor; inputs are not made, so no image is opened.
 
     Known are `Datasets`, tables, `TensorDataset`, `Subset`s of these, and datasets with an attribute `targets` (torchvision's). target:
     which one, where there are several.
@@ -94,7 +99,7 @@ def targets_of(dataset, target=None):
                     "`targets`, one per item, or count yourself: class_weights(counts)")
 
 
-def _which(target, n, dataset):
+def _which(target: int | None, n: int, dataset: Any) -> int:
     if not n:
         raise ValueError(f"{type(dataset).__name__} has no targets, only inputs: there is nothing to count")
     if target is None and n > 1:
@@ -105,19 +110,19 @@ def _which(target, n, dataset):
     return target
 
 
-def _stacked(values):
+def _stacked(values: Iterable) -> torch.Tensor:
     made = []
     for i, value in enumerate(values):
         if isinstance(value, (bool, int, float)) or (hasattr(value, "item") and not isinstance(value, torch.Tensor)):
             value = torch.as_tensor(value)
         if not isinstance(value, torch.Tensor):
-            raise TypeError(f"the target of item {i} is no tensor but {describe(value)}: to weigh the classes of pictures or other targets "
+            raise TypeError(f"the target of item {i} is no tensor but {describe(value)}: to weigh the classes of images or other targets "
                             "count them yourself, class_weights(counts)")
         made.append(value)
     return torch.stack(made)
 
 
-def _ids(dls, target):
+def _ids(dls: "DataLoaders", target: int | None) -> tuple[torch.Tensor, bool, int, Sequence | None]:
     "`(targets of the training items, whether there are several labels per item, their number, vocab)`."
     dataset = dls.train_ds
     if dataset is None:
@@ -137,7 +142,7 @@ def _ids(dls, target):
     return (y.flatten().long() if classes else y), labels, c if classes else y.shape[1], vocab
 
 
-def weights_from(dls, how="balanced", beta=0.999, target=None):
+def weights_from(dls: "DataLoaders", how: str = "balanced", beta: float = 0.999, target: int | None = None) -> torch.Tensor:
     """Weights for the loss of `dls`, float32 (c,) in the order of its vocabulary, from the targets of the training items: for classes
     `class_weights`, for several labels per item `pos_weights`. No input is made. target: which, where the samples have several."""
     y, labels, c, vocab = _ids(dls, target)
@@ -146,7 +151,7 @@ def weights_from(dls, how="balanced", beta=0.999, target=None):
     return class_weights(torch.bincount(y, minlength=c), how, beta, vocab)
 
 
-def item_weights_from(dls, how="balanced", beta=0.999, target=None):
+def item_weights_from(dls: "DataLoaders", how: str = "balanced", beta: float = 0.999, target: int | None = None) -> torch.Tensor:
     """The weight of each training item of `dls`, float32 (n,), for `weighted_dataloaders`: that of its class; of several labels, that of
     the rarest, and of an item without a label, that of the most common one."""
     y, labels, c, _ = _ids(dls, target)

@@ -1,6 +1,7 @@
 """Sequences of different lengths in one batch: filled up to the longest, and cut only with a count of what was lost."""
 from copy import copy
 from threading import Lock
+from typing import Any
 from warnings import warn
 
 import numpy as np
@@ -14,12 +15,17 @@ _SLOTS = 64         # counts are kept per worker: each row has one writer
 _SEEN, _CUT, _LOST, _LONGEST = range(4)
 
 
-def pad_sequences(samples, pad_value=0, max_len=None, pad_first=False, n_inp=1):
+def pad_sequences(samples: list, pad_value: float = 0, max_len: int | None = None, pad_first: bool = False, n_inp: int = 1) -> list:
     """`samples`, a list of tuples (or of bare sequences), with their first `n_inp` elements as tensors of one length.
 
-    A sequence is a 1-d tensor or array, or a list of numbers. They get the length of the longest in the list, filled up with `pad_value`
-    behind (pad_first: before). max_len: longer ones keep their first `max_len` elements, and a warning says how many were cut.
-    For a loader write `before_batch=PadSequences(...)`, which counts over all batches.
+    They get the length of the longest in the list. For a loader write `before_batch=PadSequences(...)`, which counts over all batches.
+
+    Args:
+        samples: their sequences are 1-d tensors or arrays, or lists of numbers.
+        pad_value: fills up the shorter ones.
+        max_len: longer ones keep their first `max_len` elements, and a warning says how many were cut; None: nothing is cut.
+        pad_first: fill up before the sequence instead of behind it.
+        n_inp: how many elements of a sample are sequences.
     """
     padded, counts = _pad(samples, pad_value, max_len, pad_first, n_inp)
     if counts[_CUT]:
@@ -30,35 +36,41 @@ def pad_sequences(samples, pad_value=0, max_len=None, pad_first=False, n_inp=1):
 class PadSequences(ItemTransform):
     """`pad_sequences` for a loader: `DataLoader(ds, before_batch=PadSequences(max_len=512))`.
 
-    What is cut is counted in `cut`, over all batches and workers, and said once, by a warning.
+    What is cut is counted in `cut`, over all batches and workers, and reported once, by a warning.
+
+    Args:
+        pad_value: fills up the shorter ones.
+        max_len: longer ones keep their first `max_len` elements; None: nothing is cut.
+        pad_first: fill up before the sequence instead of behind it.
+        n_inp: how many elements of a sample are sequences.
     """
 
-    def __init__(self, pad_value=0, max_len=None, pad_first=False, n_inp=1):
+    def __init__(self, pad_value: float = 0, max_len: int | None = None, pad_first: bool = False, n_inp: int = 1):
         super().__init__()
         _check(max_len, n_inp)
         self.pad_value, self.max_len, self.pad_first, self.n_inp = pad_value, max_len, pad_first, n_inp
         self._counts = torch.zeros(_SLOTS, 4, dtype=torch.int64).share_memory_()        # worker processes write into the same
         self._lock = Lock()
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=Lock())
 
     @property
-    def cut(self):
+    def cut(self) -> dict[str, int]:
         "A dict of counts: `sequences` seen (each time again), `cut` of them, `lost` elements, the length of the `longest`."
         total, longest = self._counts.sum(0).tolist(), int(self._counts[:, _LONGEST].max())
         return {"sequences": total[_SEEN], "cut": total[_CUT], "lost": total[_LOST], "longest": longest}
 
-    def uncounted(self):
+    def uncounted(self) -> "PadSequences":
         "The same with counts of its own, from 0: what goes through it is not seen in `cut`."
         new = copy(self)
         new._counts = torch.zeros_like(self._counts).share_memory_()
         return new
 
-    def encodes(self, samples):
+    def encodes(self, samples: list) -> list:
         padded, counts = _pad(samples, self.pad_value, self.max_len, self.pad_first, self.n_inp)
         worker = get_worker_info()
         with self._lock:
@@ -67,23 +79,23 @@ class PadSequences(ItemTransform):
             row[:_LONGEST] += torch.tensor(counts[:_LONGEST])
             row[_LONGEST] = max(int(row[_LONGEST]), counts[_LONGEST])
         if is_first:
-            warn(_sentence(counts, self.max_len) + ". This is said once; the counts of all batches are in `.cut`", stacklevel=2)
+            warn(_sentence(counts, self.max_len) + ". This is reported once; the counts of all batches are in `.cut`", stacklevel=2)
         return padded
 
 
-def _check(max_len, n_inp):
+def _check(max_len: int | None, n_inp: int) -> None:
     for name, value in (("max_len", max_len), ("n_inp", n_inp)):
         if not (value is None and name == "max_len") and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise ValueError(f"pad_sequences({name}={value!r}): a whole number of at least 1"
                              + (", or None to cut nothing" if name == "max_len" else ""))
 
 
-def _sentence(counts, max_len):
+def _sentence(counts: list[int], max_len: int | None) -> str:
     return (f"{counts[_CUT]} of {plural(counts[_SEEN], 'sequence')} of this batch are longer than max_len={max_len} (the longest has "
             f"{counts[_LONGEST]}) and were cut: the model does not see {plural(counts[_LOST], 'element')} of them")
 
 
-def _pad(samples, pad_value, max_len, pad_first, n_inp):
+def _pad(samples: list, pad_value: float, max_len: int | None, pad_first: bool, n_inp: int) -> tuple[list, list[int]]:
     "`(samples, [sequences, cut, elements lost, longest])`."
     _check(max_len, n_inp)
     if not isinstance(samples, list) or not samples:
@@ -102,7 +114,7 @@ def _pad(samples, pad_value, max_len, pad_first, n_inp):
     return [row[0] for row in done] if bare else done, counts
 
 
-def _sequence(x, i):
+def _sequence(x: Any, i: int) -> torch.Tensor:
     try:
         out = x if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x) if len(x) else np.zeros(0, np.int64))
     except (TypeError, ValueError) as e:
@@ -112,10 +124,10 @@ def _sequence(x, i):
     return out
 
 
-def _no_sequence(x, i):
+def _no_sequence(x: Any, i: int) -> str:
     return f"pad_sequences: element {i} of the samples must be a list of numbers or a 1-d tensor; received {describe(x)}"
 
 
-def _filled(x, n, value, first):
+def _filled(x: torch.Tensor, n: int, value: float, first: bool) -> torch.Tensor:
     fill = x.new_full((n - len(x),), value)
     return torch.cat([fill, x] if first else [x, fill])
