@@ -11,7 +11,7 @@ from ..data.categories import CategoryMap
 from ..nn.activations import SigmoidRange, sigmoid_range
 from ..nn.layers import Embedding
 from ..nn.module import Module
-from ..nn.output_bias import before_range
+from ..nn.output_bias import inverse_sigmoid_range
 from ..tabular.model import TabularModel
 
 
@@ -45,7 +45,7 @@ class EmbeddingDotBias(Module):
 
     def start_at(self, outputs: torch.Tensor) -> None:
         "Set the biases of the users so that the model predicts the rating `outputs` (1,) on average; for `init_head`."
-        target = outputs if self.y_range is None else before_range(outputs, SigmoidRange(*self.y_range))[0]
+        target = outputs if self.y_range is None else inverse_sigmoid_range(outputs, SigmoidRange(*self.y_range))[0]
         self.u_bias.weight.add_(target.to(self.u_bias.weight) - self.u_bias.weight.mean() - self.i_bias.weight.mean())
 
     @classmethod

@@ -1,29 +1,35 @@
 """`Interpretation`: predictions, targets and losses of one set of items, computed once, and ways to look at them."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
 from ..core.messages import describe, plural
 from ..core.nested import leaves, split_batch
+from ..core.types import Batch
 from ..data.dataloader import DataLoader
 from ..data.rows import Rows
+from ..data.targets import base_dataset
 from ..learner.inference import loader_for
 
-__all__ = ["Interpretation", "batch_of"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..learner.learner import Learner
+
+__all__ = ["Interpretation", "batch_of", "is_image"]
+
+FigSize: TypeAlias = tuple[float, float]
+"Size of a figure in inches."
+
+Self = TypeVar("Self", bound="Interpretation")
 
 
-def base_items(dataset):
-    "The items of a dataset and the indices in use (None: all), through torch's `Subset`s; `(None, None)` where it has none."
-    indices = None
-    while isinstance(dataset, torch.utils.data.Subset):
-        own = [int(i) for i in dataset.indices]
-        indices = own if indices is None else [own[i] for i in indices]
-        dataset = dataset.dataset
-    items = getattr(dataset, "items", None)
-    return (None, None) if items is None or callable(items) else (Rows(items), indices)
-
-
-def batch_of(dl, indices):
+def batch_of(dl: Any, indices: list[int]) -> Batch:
     "A batch of the items `indices` of the dataset of `dl`, as validation sees them."
     if isinstance(dl, DataLoader):
         return dl.make_batch(indices)
@@ -31,71 +37,100 @@ def batch_of(dl, indices):
 
 
 class Interpretation:
-    """Predictions (`preds`, after the activation), `targs`, `decoded` and `losses` of the items of one loader, on the CPU.
+    """The predictions of a learner for the items of one loader, on the CPU. Make it with `from_learner`.
 
-    Make it with `from_learner`. Everything is computed there, once, in the order of the dataset; the methods only read it. Pictures are
-    read again when they are drawn. """
+    Everything is computed there, once, in the order of the dataset; images are read again when they are drawn.
 
-    def __init__(self, learn, dl, preds, targs, decoded, losses):
+    Args:
+        learn: the learner.
+        dl: the loader.
+        preds: predictions, after the activation.
+        targs: targets.
+        decoded: decoded predictions, such as classes.
+        losses: the loss of each item, (items,).
+    """
+
+    score_name = "score"
+
+    def __init__(self, learn: Learner, dl: Any, preds: Any, targs: Any, decoded: Any, losses: torch.Tensor):
         self.learn, self.dl, self.preds, self.targs, self.decoded, self.losses = learn, dl, preds, targs, decoded, losses
         self.vocab = _target_vocab(learn.dls.vocab)
 
     @classmethod
-    def from_learner(cls, learn, ds_idx=1, dl=None, act=None):
-        """Predict on loader `ds_idx` of the learner (1: validation), or on `dl`, once. Training items are seen without augmentation. act:
-        instead of the activation of the loss."""
+    def from_learner(cls: type[Self], learn: Learner, ds_idx: int = 1, dl: Iterable | None = None,
+                     act: Callable[[Any], Any] | None = None) -> Self:
+        """Predict every item of a loader once, without augmentation.
+
+        Args:
+            learn: the learner.
+            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
+            dl: a loader to use instead.
+            act: activation of the predictions; None: that of the loss.
+        """
         dl = loader_for(learn, ds_idx, dl)
         preds, targs, decoded, losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True, act=act, reorder=False)
         if targs is None:
             raise ValueError(f"{cls.__name__} needs items with targets; these have none. Give dl=dls.test_dl(items, with_labels=True)")
         return cls(learn, dl, preds, targs, decoded, losses)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.losses)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}: {plural(len(self), 'item')}, mean loss {float(self.losses.mean()):.4g}"
 
     # -- the items --------------------------------------------------------------------------------------------------------------
     @property
-    def items(self):
+    def items(self) -> list:
         "The items (files, rows), in the order of the predictions; their numbers where the dataset has no items."
-        rows, indices = base_items(getattr(self.dl, "dataset", None))
-        if rows is None:
-            return list(range(len(self)))
-        return [rows[i] for i in (range(len(rows)) if indices is None else indices)]
+        return self._items_at(range(len(self)))
 
-    def path(self, i):
+    def _items_at(self, positions):
+        dataset, indices = base_dataset(self.dl)
+        items = getattr(dataset, "items", None)
+        if items is None or callable(items):
+            return list(positions)
+        rows = Rows(items)
+        return [rows[i if indices is None else indices[i]] for i in positions]
+
+    def path(self, i: int) -> str | Path | int:
         "The file of item `i`, or its number."
-        item = self._item(i)
+        item = self._items_at([i])[0]
         return item if isinstance(item, (str, Path)) else i
 
-    def _item(self, i):
-        rows, indices = base_items(getattr(self.dl, "dataset", None))
-        return i if rows is None else rows[i if indices is None else indices[i]]
-
-    def name(self, i):
-        "What to call item `i`: the name of its file, or its number."
+    def name(self, i: int) -> str:
+        "The name of the file of item `i`, or its number."
         found = self.path(i)
         return Path(found).name if isinstance(found, (str, Path)) else f"item {i}"
 
     # -- the worst and the best -------------------------------------------------------------------------------------------------
-    def top_losses(self, k=None, largest=True, items=False):
-        "The `k` largest (largest=False: smallest) losses and the numbers of their items, as two tensors; with `items`, the items too."
+    def top_losses(self, k: int | None = None, largest: bool = True, items: bool = False) -> tuple:
+        """Find the items with the largest losses.
+
+        Args:
+            k: how many; None: all.
+            largest: False finds the smallest.
+            items: return the items too.
+
+        Returns:
+            Two tensors, the losses and the numbers of the items, and if asked for a list of the items.
+        """
         k = len(self) if k is None else min(k, len(self))
         values, indices = self.losses.topk(k, largest=largest)
-        return (values, indices, [self._item(i) for i in indices.tolist()]) if items else (values, indices)
+        return (values, indices, self._items_at(indices.tolist())) if items else (values, indices)
 
-    def frame(self):
+    def frame(self) -> pd.DataFrame:
         "A DataFrame with a row per item: path, target, prediction, loss."
         import pandas as pd
         return pd.DataFrame({"path": [self.path(i) for i in range(len(self))], "target": [self.target_text(i) for i in range(len(self))],
                              "prediction": [self.prediction_text(i) for i in range(len(self))], "loss": self.losses.tolist()})
 
-    def per_group(self, groups, score=None):
-        """A DataFrame with a row per group of items: how many, the mean loss, and the mean of `score`, worst loss first.
+    def per_group(self, groups: Sequence | Callable[[Any], Any], score: Sequence[float] | None = None) -> pd.DataFrame:
+        """Compare groups of items: a DataFrame with number of items, mean loss and mean score of each, worst loss first.
 
-        groups: one value per item, or a function of the item. score: one number per item, or None.
+        Args:
+            groups: one value per item, or a function of the item.
+            score: one number per item; None: accuracy, absolute error or IoU, where there is one.
         """
         import pandas as pd
         keys = [groups(item) for item in self.items] if callable(groups) else list(groups)
@@ -109,50 +144,51 @@ class Interpretation:
             spec[self.score_name] = ("score", "mean")
         return table.groupby("group").agg(**spec).sort_values("loss", ascending=False)
 
-    score_name = "score"
-
-    def _score(self):
+    def _score(self) -> Any:
         "One number per item, or None."
-        return
+        return None
 
-    # -- words and pictures -----------------------------------------------------------------------------------------------------
-    def target_text(self, i):
+    # -- words and images -----------------------------------------------------------------------------------------------------
+    def target_text(self, i: int) -> str:
+        "The target of item `i` in words."
         return _text(self.targs, i, self.vocab)
 
-    def prediction_text(self, i):
+    def prediction_text(self, i: int) -> str:
+        "The decoded prediction of item `i` in words."
         return _text(self.decoded, i, self.vocab)
 
-    def title(self, i):
-        "The lines above the picture of item `i`."
+    def title(self, i: int) -> str:
+        "The lines above the image of item `i`."
         return f"{self.name(i)}\ntarget {self.target_text(i)}\npredicted {self.prediction_text(i)}\nloss {float(self.losses[i]):.3g}"
 
-    def plot_top_losses(self, k=9, largest=True, nrows=None, ncols=None, figsize=None):
+    def plot_top_losses(self, k: int = 9, largest: bool = True, nrows: int | None = None, ncols: int | None = None,
+                        figsize: FigSize | None = None) -> Any:
         "Draw the items with the largest losses, each with its file, target, prediction and loss; returns the axes."
         return self.show_items(self.top_losses(k, largest)[1].tolist(), nrows, ncols, figsize)
 
-    def show_results(self, idxs, nrows=None, ncols=None, figsize=None):
+    def show_results(self, idxs: Iterable[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
         "Draw these items with target and prediction; returns the axes."
         return self.show_items([int(i) for i in idxs], nrows, ncols, figsize)
 
-    def show_items(self, indices, nrows=None, ncols=None, figsize=None):
-        "Draw the items `indices` with their titles; where they are no pictures, return a DataFrame of them."
+    def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
+        "Draw the items `indices` with their titles; where they are not images, return a DataFrame of them."
         if not indices:
             raise ValueError("there is nothing to show: no item was chosen")
-        samples = self._decoded_inputs(indices)
-        if not any(_is_picture(x) for x in samples[0]):
+        samples = self.decoded_inputs(indices)
+        if not any(map(is_image, samples[0])):
             return self.frame().iloc[indices]
         from ..core.plots import get_grid, show_item
         size = figsize or _size_for(len(indices), nrows, ncols)
         axes = get_grid(len(indices), nrows=nrows, ncols=ncols, figsize=size)
         for ax, i, sample in zip(axes, indices, samples, strict=True):
             for x in sample:
-                if _is_picture(x):
+                if is_image(x):
                     show_item(x, ctx=ax)
             ax.set_title(self.title(i), fontsize=8, loc="left")
         return axes
 
-    def _decoded_inputs(self, indices):
-        "The inputs of these items, as they can be shown: a list of tuples."
+    def decoded_inputs(self, indices: list[int]) -> list[tuple]:
+        "The inputs of these items, decoded so that they can be shown."
         found = []
         for start in range(0, len(indices), 16):
             part = indices[start:start + 16]
@@ -167,15 +203,15 @@ class Interpretation:
 
 
 def _size_for(n, nrows, ncols):
-    "A figure that leaves room for four lines above each picture."
-    import math
+    "A figure that leaves room for four lines above each image."
     if ncols is None:
         ncols = math.ceil(n / nrows) if nrows else math.ceil(n / max(1, int(math.sqrt(n))))
     rows = nrows or math.ceil(n / ncols)
     return 2.9 * ncols, 3.5 * rows
 
 
-def _is_picture(x):
+def is_image(x: Any) -> bool:
+    "Whether `x` can be drawn as an image: a PIL image, or an array of two or more axes."
     return hasattr(x, "getbands") or getattr(x, "ndim", 0) >= 2
 
 

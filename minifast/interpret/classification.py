@@ -1,15 +1,25 @@
-"""`ClassificationInterpretation`: which classes are taken for which, how sure, and which labels are likely wrong."""
+"""`ClassificationInterpretation`: which classes are confused, how sure the model is, and which labels are likely wrong."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import torch
+import torch.nn.functional as F
 
 from ..core.messages import describe, plural
-from .base import Interpretation
-from .scores import best_thresholds, calibration, confusion, label_errors
+from .base import FigSize, Interpretation
+from .scores import best_thresholds, calibration, confusion, f1_at, label_errors, most_confused
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 __all__ = ["ClassificationInterpretation"]
 
 
 def _within(line, n=40):
-    "A line of a title, at most `n` letters of it, the number at its end kept."
+    "A line of a title, shortened to `n` characters; the number at its end stays."
     head, _, end = line.rpartition(" ")
     return line if len(line) <= n else f"{head[:n - len(end) - 4]}... {end}"
 
@@ -17,19 +27,22 @@ def _within(line, n=40):
 class ClassificationInterpretation(Interpretation):
     """`Interpretation` of classes (one per item), or of several labels per item.
 
-    `probs` are the probabilities (items, classes); `p_target` and `p_predicted` those of the target and of the decision.
+    Args:
+        learn, dl, decoded, losses: see `Interpretation`.
+        preds: probabilities (items, classes).
+        targs: class ids (items,), or 0 and 1 (items, classes).
     """
 
     score_name = "accuracy"
 
-    def __init__(self, learn, dl, preds, targs, decoded, losses):
+    def __init__(self, learn: Any, dl: Any, preds: torch.Tensor, targs: torch.Tensor, decoded: torch.Tensor, losses: torch.Tensor):
         super().__init__(learn, dl, preds, targs, decoded, losses)
         if not isinstance(preds, torch.Tensor) or preds.ndim != 2 or not isinstance(targs, torch.Tensor):
             raise TypeError(
                 f"{type(self).__name__} takes one prediction per item, (items, classes); received {describe(preds)} for targets "
                 f"{describe(targs)}. For masks use SegmentationInterpretation, for numbers RegressionInterpretation"
             )
-        self.multi = targs.ndim == 2 and targs.shape == preds.shape and bool(((targs >= 0) & (targs <= 1)).all())
+        self.multi: bool = targs.ndim == 2 and targs.shape == preds.shape and bool(((targs >= 0) & (targs <= 1)).all())
         if not self.multi and (targs.is_floating_point() or (preds.shape[1] < 2)):
             raise TypeError(f"{type(self).__name__} takes class ids or 0/1 labels; received targets {describe(targs)}. For numbers use "
                             "RegressionInterpretation")
@@ -40,26 +53,28 @@ class ClassificationInterpretation(Interpretation):
 
     # -- numbers ----------------------------------------------------------------------------------------------------------------
     @property
-    def probs(self):
+    def probs(self) -> torch.Tensor:
+        "The probabilities (items, classes)."
         return self.preds
 
     @property
-    def p_target(self):
+    def p_target(self) -> torch.Tensor:
         "The probability of the target: (items,). With several labels per item, that of getting all of them right."
+        return self._probability_of(self.targs)
+
+    def _probability_of(self, labels):
         if self.multi:
-            return torch.where(self.targs > 0.5, self.preds, 1 - self.preds).prod(1)
-        return self.preds.gather(1, self.targs.reshape(-1, 1).long())[:, 0]
+            return torch.where(labels > 0.5, self.preds, 1 - self.preds).prod(1)
+        return self.preds.gather(1, labels.reshape(-1, 1).long())[:, 0]
 
     @property
-    def p_predicted(self):
-        "The probability of the decision: (items,)."
-        if self.multi:
-            return torch.where(self.decoded, self.preds, 1 - self.preds).prod(1)
-        return self.preds.gather(1, self.decoded.reshape(-1, 1).long())[:, 0]
+    def p_predicted(self) -> torch.Tensor:
+        "The probability of the predicted class: (items,)."
+        return self._probability_of(self.decoded)
 
     @property
-    def right(self):
-        "Whether each decision is right: bool (items,); with several labels per item, all of them."
+    def right(self) -> torch.Tensor:
+        "Whether each prediction is right: bool (items,); with several labels per item, all of them."
         if self.multi:
             return (self.decoded == (self.targs > 0.5)).all(1)
         return self.decoded.reshape(-1) == self.targs.reshape(-1)
@@ -71,34 +86,31 @@ class ClassificationInterpretation(Interpretation):
         if self.multi:
             raise TypeError(f"{verb}() is for one class per item; these items have several labels each: see per_class()")
 
-    def confusion_matrix(self):
-        "How often each target (rows) was taken for each class (columns), as an array of ints."
+    def confusion_matrix(self) -> np.ndarray:
+        "How often each target (rows) was predicted as each class (columns): ints (classes, classes)."
         self._one_class("confusion_matrix")
         return confusion(self.targs, self.decoded, len(self.vocab)).numpy()
 
-    def most_confused(self, min_val=1):
+    def most_confused(self, min_val: int = 1) -> list[tuple]:
         "`[(target, predicted, how often)]` of all confusions that occur at least `min_val` times, the most frequent first."
-        matrix = self.confusion_matrix()
-        found = [(self.vocab[i], self.vocab[j], int(matrix[i, j])) for i in range(len(matrix)) for j in range(len(matrix))
-                 if i != j and matrix[i, j] >= max(min_val, 1)]
-        return sorted(found, key=lambda o: -o[2])
+        return most_confused(self.confusion_matrix(), self.vocab, min_val)
 
-    def per_class(self):
-        "A DataFrame with a row per class: how many items, precision, recall, F1."
+    def per_class(self) -> pd.DataFrame:
+        "A DataFrame with a row per class: number of items, precision, recall, F1."
         import pandas as pd
-        targets = self.targs > 0.5 if self.multi else torch.nn.functional.one_hot(self.targs.reshape(-1).long(), self.preds.shape[1]).bool()
-        guessed = self.decoded if self.multi else torch.nn.functional.one_hot(self.decoded.reshape(-1).long(), self.preds.shape[1]).bool()
+        n = self.preds.shape[1]
+        targets, guessed = (o > 0.5 if self.multi else F.one_hot(o.reshape(-1).long(), n).bool() for o in (self.targs, self.decoded))
         true = (targets & guessed).sum(0).double()
         precision, recall = true / guessed.sum(0).clamp(min=1), true / targets.sum(0).clamp(min=1)
         f1 = 2 * true / (guessed.sum(0) + targets.sum(0)).clamp(min=1)
         return pd.DataFrame({"n": targets.sum(0).tolist(), "precision": precision.tolist(), "recall": recall.tolist(), "f1": f1.tolist()},
-                            index=[str(v) for v in self.vocab[:self.preds.shape[1]]])
+                            index=[str(v) for v in self.vocab[:n]])
 
-    def print_classification_report(self):
+    def print_classification_report(self) -> None:
         "Print scikit-learn's table of precision, recall and F1 per class."
         print(self.classification_report())
 
-    def classification_report(self):
+    def classification_report(self) -> str:
         "scikit-learn's table of precision, recall and F1 per class, as text."
         from sklearn.metrics import classification_report
         names = [str(v) for v in self.vocab]
@@ -107,7 +119,7 @@ class ClassificationInterpretation(Interpretation):
         return classification_report(self.targs.reshape(-1).numpy(), self.decoded.reshape(-1).numpy(), labels=list(range(len(names))),
                                      target_names=names, zero_division=0)
 
-    def frame(self):
+    def frame(self) -> pd.DataFrame:
         "A DataFrame with a row per item: path, target, prediction, probability of each, loss, and whether it is right."
         table = super().frame()
         table.insert(3, "p_target", self.p_target.tolist())
@@ -116,31 +128,32 @@ class ClassificationInterpretation(Interpretation):
         return table
 
     # -- which items ------------------------------------------------------------------------------------------------------------
-    def least_confident(self, k=9):
-        "The numbers of the `k` items whose decision has the lowest probability, the lowest first."
+    def least_confident(self, k: int = 9) -> list[int]:
+        "The numbers of the `k` items whose prediction has the lowest probability, the lowest first."
         return self.p_predicted.argsort()[:k].tolist()
 
-    def confidently_wrong(self, k=9):
-        "The numbers of the `k` wrong decisions with the highest probability, the highest first."
+    def confidently_wrong(self, k: int = 9) -> list[int]:
+        "The numbers of the `k` items with the most probable wrong predictions, the most probable first."
         wrong = torch.nonzero(~self.right).flatten()
         return wrong[self.p_predicted[wrong].argsort(descending=True)][:k].tolist()
 
-    def plot_least_confident(self, k=9, **kwargs):
+    def plot_least_confident(self, k: int = 9, **kwargs: Any) -> Any:
         "Draw the items of `least_confident`."
         return self.show_items(self.least_confident(k), **kwargs)
 
-    def plot_confidently_wrong(self, k=9, **kwargs):
+    def plot_confidently_wrong(self, k: int = 9, **kwargs: Any) -> Any:
         "Draw the items of `confidently_wrong`."
         found = self.confidently_wrong(k)
         if not found:
-            raise ValueError("no decision is wrong: there is nothing to show")
+            raise ValueError("no prediction is wrong: there is nothing to show")
         return self.show_items(found, **kwargs)
 
-    def likely_label_errors(self, probs=None):
-        """A DataFrame of the items whose label is likely wrong, the likeliest first: item, path, given and suggested label, and score
-        (see `label_errors`).
+    def likely_label_errors(self, probs: Any = None) -> pd.DataFrame:
+        """Find items whose label is likely wrong, the likeliest first: item, path, given and suggested label, and score.
 
-        probs: probabilities from models that did not train on these items, where the learner did; validation items are fine as they are.
+        Args:
+            probs: probabilities from models that did not train on these items (see `label_errors`), needed for training items; None:
+                those of this learner.
         """
         import pandas as pd
         self._one_class("likely_label_errors")
@@ -150,11 +163,9 @@ class ClassificationInterpretation(Interpretation):
         return pd.DataFrame({"item": rows, "path": [self.path(i) for i in rows], "given": [self.target_text(i) for i in rows],
                              "suggested": [str(self.vocab[j]) for j in suggested.tolist()], "score": scores.tolist()})
 
-    def best_thresholds(self, thresholds=None):
+    def best_thresholds(self, thresholds: Sequence[float] | None = None) -> pd.DataFrame:
         "A DataFrame with a row per label: the threshold with the best F1, that F1, and F1 at 0.5. For several labels per item."
         import pandas as pd
-
-        from .scores import f1_at
         if not self.multi:
             raise TypeError(
                 "best_thresholds() is for several labels per item; here each has one class, and the largest probability decides"
@@ -164,8 +175,9 @@ class ClassificationInterpretation(Interpretation):
         half = [float(f1_at(self.preds[:, j], targets[:, j], torch.tensor([0.5]))[0]) for j in range(self.preds.shape[1])]
         return pd.DataFrame({"threshold": best.tolist(), "f1": scores.tolist(), "f1_at_half": half}, index=[str(v) for v in self.vocab])
 
-    # -- words and pictures -----------------------------------------------------------------------------------------------------
-    def title(self, i):
+    # -- words and images -----------------------------------------------------------------------------------------------------
+    def title(self, i: int) -> str:
+        "The lines above the image of item `i`."
         target, guess = self.target_text(i), self.prediction_text(i)
         if self.multi:                      # the names of several labels would not fit twice
             lines = (f"target {target} ({float(self.p_target[i]):.2f})", f"predicted {guess} ({float(self.p_predicted[i]):.2f})")
@@ -173,10 +185,19 @@ class ClassificationInterpretation(Interpretation):
         return (f"{self.name(i)}\ntarget {target}, p({target}) = {float(self.p_target[i]):.2f}\npredicted {guess}, p({guess}) = "
                 f"{float(self.p_predicted[i]):.2f}\nloss {float(self.losses[i]):.3g}")
 
-    def plot_confusion_matrix(
-        self, normalize=False, title="Confusion matrix", cmap="Blues", norm_dec=2, plot_txt=True, figsize=None, ax=None
-    ):
-        "Draw the confusion matrix; normalize: as shares of each row, with `norm_dec` decimals. Returns the axes."
+    def plot_confusion_matrix(self, normalize: bool = False, title: str = "Confusion matrix", cmap: str = "Blues", norm_dec: int = 2,
+                              plot_txt: bool = True, figsize: FigSize | None = None, ax: Any = None) -> Any:
+        """Draw the confusion matrix; returns the axes.
+
+        Args:
+            normalize: show fractions of each row.
+            title: title of the axes.
+            cmap: colours of matplotlib.
+            norm_dec: decimals of the fractions.
+            plot_txt: write the numbers into the cells.
+            figsize: size of the figure in inches.
+            ax: axes to draw on; None: new ones.
+        """
         from ..core.plots import subplots
         matrix = self.confusion_matrix()
         shown = matrix / matrix.sum(1, keepdims=True).clip(min=1) if normalize else matrix
@@ -197,14 +218,14 @@ class ClassificationInterpretation(Interpretation):
                         ax.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if shown[i, j] > middle else "black")
         return ax
 
-    def calibration(self, n_bins=10):
-        "`(mean confidence, share right, how many)` per bin and the expected calibration error, see `scores.calibration`."
+    def calibration(self, n_bins: int = 10) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
+        "`(mean confidence, fraction right, number)` per bin and the expected calibration error, see `scores.calibration`."
         if self.multi:
             return calibration(self.preds.flatten(), (self.targs > 0.5).flatten(), n_bins)
         return calibration(self.p_predicted, self.right, n_bins)
 
-    def plot_calibration(self, n_bins=10, ax=None):
-        "Draw how often predictions of a certain confidence are right; on the dashed line, confidence means what it says. Returns the axes."
+    def plot_calibration(self, n_bins: int = 10, ax: Any = None) -> Any:
+        "Draw how often predictions of each confidence are right; the dashed line is perfect calibration. Returns the axes."
         from ..core.plots import subplots
         mean, share, n, error = self.calibration(n_bins)
         ax = subplots(figsize=(5, 5))[1][0] if ax is None else ax
@@ -212,8 +233,8 @@ class ClassificationInterpretation(Interpretation):
         ax.plot(mean, share, "-", color="C0", zorder=1)
         ax.scatter(mean, share, s=(20 + 300 * n / n.sum()).tolist(), zorder=2)
         ax.set(
-            xlabel="probability of the label" if self.multi else "probability of the decision",
-            ylabel="share that is so" if self.multi else "share right",
+            xlabel="probability of the label" if self.multi else "probability of the predicted class",
+            ylabel="fraction with the label" if self.multi else "fraction right",
             title=f"calibration error {error:.3f}, {plural(len(self), 'item')}",
             xlim=(0, 1.02),
             ylim=(0, 1.02),

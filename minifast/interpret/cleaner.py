@@ -1,12 +1,24 @@
-"""Cleaning labels by eye: `ImageClassifierCleaner` in Jupyter, and `Decisions`, the CSV file that it writes. Nothing is ever deleted or
-moved."""
+"""Cleaning labels by eye: `ImageClassifierCleaner` in Jupyter, and `Decisions`, the CSV file that it writes.
+
+Files are never deleted or moved.
+"""
+from __future__ import annotations
+
 import csv
+import io
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..core.messages import did_you_mean, plural
+from ..core.types import PathLike
 from .classification import ClassificationInterpretation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..learner.learner import Learner
 
 __all__ = ["Decisions", "ImageClassifierCleaner"]
 
@@ -17,41 +29,42 @@ KEEP, DELETE = "keep", "delete"
 class Decisions:
     """What was decided about items, in a CSV file with the columns path, action ('keep', 'delete' or 'relabel'), label, was, split.
 
-    A later decision about a path replaces an earlier one. The file is written whole at each `save`, beside the old one, and then put in
-    its place. """
+    A later decision about a path replaces an earlier one. Each `save` replaces the file only once the new one is complete.
+    """
 
-    def __init__(self, file="cleaning.csv"):
-        self.file, self.rows = Path(file), {}
+    def __init__(self, file: PathLike = "cleaning.csv"):
+        self.file = Path(file)
+        self.rows: dict[str, dict[str, str]] = {}
         if self.file.is_file():
             with self.file.open(newline="", encoding="utf-8") as f:
                 reader = csv.DictReader(f)
                 if reader.fieldnames is None or not set(FIELDS) <= set(reader.fieldnames):
                     raise ValueError(
-                        f"{self.file} is no file of decisions: it needs the columns {', '.join(FIELDS)}; it has {reader.fieldnames}. Give "
-                        "another name"
+                        f"{self.file} is not a file of decisions: it needs the columns {', '.join(FIELDS)}; it has {reader.fieldnames}. "
+                        "Give another name"
                     )
                 self.rows = {r["path"]: {k: r[k] for k in FIELDS} for r in reader}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def put(self, path, action, label="", was="", split=""):
-        "Note a decision about `path`."
+    def put(self, path: PathLike, action: str, label: str = "", was: str = "", split: str = "") -> None:
+        "Record a decision about `path`."
         if action not in (KEEP, DELETE, "relabel"):
             raise ValueError(f"action={action!r}: 'keep', 'delete' or 'relabel'")
         if action == "relabel" and not label:
             raise ValueError("action='relabel' needs the new label")
         self.rows[str(path)] = {"path": str(path), "action": action, "label": str(label), "was": str(was), "split": str(split)}
 
-    def to_delete(self):
+    def to_delete(self) -> list[Path]:
         "The paths to delete, as a list."
         return [Path(p) for p, r in self.rows.items() if r["action"] == DELETE]
 
-    def to_relabel(self):
+    def to_relabel(self) -> list[tuple[Path, str]]:
         "`[(path, new label)]`."
         return [(Path(p), r["label"]) for p, r in self.rows.items() if r["action"] == "relabel"]
 
-    def save(self):
+    def save(self) -> Path:
         "Write the file; returns its path."
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_name(self.file.name + ".part")
@@ -62,49 +75,67 @@ class Decisions:
         part.replace(self.file)
         return self.file
 
-    def frame(self):
+    def frame(self) -> pd.DataFrame:
         "A DataFrame of the decisions."
         import pandas as pd
         return pd.DataFrame(list(self.rows.values()), columns=list(FIELDS))
 
 
 class ImageClassifierCleaner:
-    """Go through the items of a class, the highest loss first, and say for each: keep, delete, or another class. For Jupyter (needs
-    ipywidgets).
+    """Go through the images of a class, the highest loss first, and choose for each: keep, delete, or another class. For Jupyter.
 
-    learn: a learner of one class per picture. opts: kept for fastai's signature. ds_idx: where to begin, 0 training, 1 validation. csv:
-    where `save` writes the decisions; nothing is deleted or moved by itself: `delete()` and `change()` return `(number, new label)` pairs
-    for the pictures on show, as in fastai, and `cleaner.decisions.to_delete()` the files. n: pictures on show at most. """
+    Files are not deleted or moved: `delete()` and `change()` return what was chosen for the images shown, as in fastai, and
+    `cleaner.decisions.to_delete()` the files.
 
-    def __init__(self, learn, opts=(), csv="cleaning.csv", ds_idx=0, n=30, size=128):
+    Args:
+        learn: a learner of one class per image.
+        opts: for fastai's signature; not used.
+        csv: the file to which `save` writes the decisions.
+        ds_idx: the split to start with: 0 training, 1 validation.
+        n: show at most this many images.
+        size: longest side of the images shown, in pixels.
+    """
+
+    def __init__(self, learn: Learner, opts: Any = (), csv: PathLike = "cleaning.csv", ds_idx: int = 0, n: int = 30, size: int = 128):
         self.learn, self.n, self.size, self.decisions = learn, n, size, Decisions(csv)
-        self._known = {}
-        self.ds_idx, self.label = ds_idx, None
+        self._known: dict[int, ClassificationInterpretation] = {}
+        self.ds_idx, self._widget = ds_idx, None
         self.vocab = [str(v) for v in self.interp.vocab]
-        self.label = self.vocab[0]
-        self.order, self.choices, self._widget = [], [], None
-        self.select(self.label)
+        self.select(self.vocab[0])
 
     @property
-    def interp(self):
-        "The predictions on the split on show, computed once per split."
+    def interp(self) -> ClassificationInterpretation:
+        "The predictions on the split shown, computed once per split."
         if self.ds_idx not in self._known:
             self._known[self.ds_idx] = ClassificationInterpretation.from_learner(self.learn, self.ds_idx)
         return self._known[self.ds_idx]
 
-    def select(self, label, ds_idx=None):
-        "Show the items of the class `label` (of another split), the highest loss first. Returns the numbers of the items."
+    def select(self, label: str, ds_idx: int | None = None) -> list[int]:
+        """Show the items of a class, the highest loss first.
+
+        Args:
+            label: the class.
+            ds_idx: the split; None: as before.
+
+        Returns:
+            The numbers of the items.
+        """
         if label not in self.vocab:
             raise ValueError(f"there is no class {label!r}{did_you_mean(label, self.vocab) or '.'}")
         self.label, self.ds_idx = label, self.ds_idx if ds_idx is None else ds_idx
         members = torch.nonzero(self.interp.targs.reshape(-1) == self.vocab.index(label)).flatten()
-        self.order = members[self.interp.losses[members].argsort(descending=True)][:self.n].tolist()
+        self.order: list[int] = members[self.interp.losses[members].argsort(descending=True)][:self.n].tolist()
         known = [self.decisions.rows.get(str(self.interp.path(i))) for i in self.order]
-        self.choices = [KEEP if r is None or r["action"] == KEEP else DELETE if r["action"] == DELETE else r["label"] for r in known]
+        self.choices = [KEEP if r is None else r["label"] if r["action"] == "relabel" else r["action"] for r in known]
         return self.order
 
-    def choose(self, k, choice):
-        "Decide about the `k`-th picture on show: 'keep', 'delete', or the name of a class."
+    def choose(self, k: int, choice: str) -> None:
+        """Decide about one of the images shown.
+
+        Args:
+            k: its position.
+            choice: "keep", "delete", or the name of a class.
+        """
         if choice not in (KEEP, DELETE, *self.vocab):
             raise ValueError(
                 f"choose({k}, {choice!r}): 'keep', 'delete' or a class{did_you_mean(choice, [KEEP, DELETE, *self.vocab]) or '.'}"
@@ -117,41 +148,37 @@ class ImageClassifierCleaner:
         else:
             self.decisions.put(path, "relabel", choice, self.label, split)
 
-    def delete(self):
-        "The places of the pictures on show that are to be deleted, as a list."
+    def delete(self) -> list[int]:
+        "The positions of the images shown that are to be deleted."
         return [k for k, c in enumerate(self.choices) if c == DELETE]
 
-    def change(self):
-        "`[(place, new label)]` of the pictures on show that are to be relabelled."
+    def change(self) -> list[tuple[int, str]]:
+        "`[(position, new label)]` of the images shown that are to be relabelled."
         return [(k, c) for k, c in enumerate(self.choices) if c not in (KEEP, DELETE, self.label)]
 
-    def save(self):
+    def save(self) -> Path:
         "Write the decisions to the CSV file; returns its path."
         return self.decisions.save()
 
     # -- in Jupyter -------------------------------------------------------------------------------------------------------------
     def _png(self, i):
         "Item `i` as the bytes of a small PNG."
-        import io
-
         from PIL import Image
         item = self.interp.path(i)
         if isinstance(item, (str, Path)):
             with Image.open(item) as im:
-                picture = im.convert("RGB")
+                image = im.convert("RGB")
         else:
-            a = self.interp._decoded_inputs([i])[0][0]
-            a = a.detach().float().cpu()
-            a = (a - a.min()) / (a.max() - a.min()).clamp(min=1e-8)
-            a = (a * 255).byte().numpy()
-            picture = Image.fromarray(a.transpose(1, 2, 0) if a.shape[0] == 3 else a[0])
-        picture.thumbnail((self.size, self.size))
+            a = self.interp.decoded_inputs([i])[0][0].detach().float().cpu()
+            a = ((a - a.min()) / (a.max() - a.min()).clamp(min=1e-8) * 255).byte().numpy()
+            image = Image.fromarray(a.transpose(1, 2, 0) if a.shape[0] == 3 else a[0])
+        image.thumbnail((self.size, self.size))
         out = io.BytesIO()
-        picture.save(out, "PNG")
+        image.save(out, "PNG")
         return out.getvalue()
 
-    def widget(self):
-        "The widget: menus for class and split, the pictures each with its choice, and a button that saves."
+    def widget(self) -> Any:
+        "Menus for class and split, the images with a choice for each, and a button that saves. Needs ipywidgets."
         try:
             import ipywidgets as w
         except ImportError as e:

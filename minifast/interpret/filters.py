@@ -1,4 +1,6 @@
-"""The filters of a network's first convolution, as pictures: what it looks for first."""
+"""The filters of a network's first convolution, as images: what it looks for first."""
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -7,11 +9,11 @@ from ..core.messages import describe
 __all__ = ["first_filters", "plot_filters"]
 
 
-def first_filters(model, layer=None):
-    """The filters of the first two-dimensional convolution of `model` (or of `layer`) as pictures (n, 3 or 1, h, w) in 0..1.
+def first_filters(model: nn.Module, layer: nn.Conv2d | None = None) -> torch.Tensor:
+    """The filters of the first two-dimensional convolution of `model` (or of `layer`) as images (n, 3 or 1, h, w) in 0..1.
 
-    Zero is 0.5, and each filter reaches 0 or 1 where its greatest weight is. A filter of other than 3 or 1 channels is shown as the mean of
-    its channels, in grey. Raises ValueError where there is no such convolution.
+    Zero is shown as 0.5, and each filter reaches 0 or 1 at its largest weight. Filters with other than 3 or 1 channels are averaged over
+    their channels. Raises ValueError where there is no such convolution.
     """
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d)] if layer is None else [layer]
     if not layers or not isinstance(layers[0], nn.Conv2d):
@@ -24,13 +26,14 @@ def first_filters(model, layer=None):
     return 0.5 + 0.5 * weights / greatest
 
 
-def plot_filters(learn, layer=None, n=64, figsize=None, imsize=0.7):
+def plot_filters(learn: Any, layer: nn.Conv2d | None = None, n: int = 64, figsize: tuple[float, float] | None = None,
+                 imsize: float = 0.7) -> Any:
     """Draw the first `n` filters of the first convolution of a `Learner` or model (or of `layer`), see `first_filters`; returns the axes.
 
-    Trained ones show edges, bars and blobs of colour; noise means that they have not learnt anything yet, or that the learning rate was
-    too high. The filters of pretrained weights are a good picture of what they should be.
+    Trained filters show edges, bars and blobs of colour; noise means that they have not learnt anything yet, or that the learning rate was
+    too high. Compare them with those of pretrained weights.
     """
     from ..core.plots import show_images
-    pictures = first_filters(getattr(learn, "model", learn), layer)[:n]
-    columns = max(1, round(len(pictures) ** 0.5))
-    return show_images(pictures, nrows=-(-len(pictures) // columns), ncols=columns, figsize=figsize, imsize=imsize)
+    images = first_filters(getattr(learn, "model", learn), layer)[:n]
+    columns = max(1, round(len(images) ** 0.5))
+    return show_images(images, nrows=-(-len(images) // columns), ncols=columns, figsize=figsize, imsize=imsize)

@@ -1,17 +1,21 @@
-"""Where a network of convolutions looks. Source: R. Selvaraju et al., "Grad-CAM", 2017."""
+"""Grad-CAM: where a convolutional network looks. Source: R. Selvaraju et al., "Grad-CAM", 2017."""
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..core.messages import describe
+from ..core.nested import split_batch
 from ..nn.model_info import eval_mode
+from .base import Interpretation, batch_of
 
 __all__ = ["grad_cam", "last_convolution", "last_maps", "plot_grad_cam"]
 
 
-def last_convolution(model):
-    "The last convolution of `model`, whose output still says where."
+def last_convolution(model: nn.Module) -> nn.Conv2d:
+    "The last convolution of `model`, whose output still has places."
     found = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     if not found:
         raise ValueError(f"{type(model).__name__} has no two-dimensional convolution to look at: give layer=")
@@ -24,7 +28,7 @@ def _size_of(inputs):
 
 def _maps_of(out, size):
     """The output of a layer as maps (B,C,h,w), None if it has no places: maps; the same with channels last, as some transformers have them;
-    tokens (B,tokens,D) of a square of patches, with or without one for the class before them. size: (height, width) of the pictures."""
+    tokens (B,tokens,D) of a square of patches, with or without one for the class before them. size: (height, width) of the images."""
     if not isinstance(out, torch.Tensor):
         return None
     if out.ndim == 3:
@@ -35,7 +39,7 @@ def _maps_of(out, size):
     if out.ndim != 4:
         return None
 
-    def strain(h, w):                # how far from the same share of height and width
+    def strain(h, w):                # how far from the aspect ratio of the images
         return abs(h / size[0] - w / size[1]) if h <= size[0] + 2 and w <= size[1] + 2 else 9.0
     return out if strain(*out.shape[2:]) <= strain(*out.shape[1:3]) else out.movedim(-1, 1)
 
@@ -45,11 +49,11 @@ def _says_where(out, size):
     return maps is not None and maps.shape[-2] * maps.shape[-1] > 1
 
 
-def last_maps(model, *inputs):
-    """The module of `model` whose output says last, before it is pooled, where something is: maps of more than one place, of a vision
-    transformer the tokens that its last attention looks at. The model is run once."""
+def last_maps(model: nn.Module, *inputs: Any) -> nn.Module:
+    """The last module of `model` whose output still has places, before it is pooled: maps of more than one place, or in a vision
+    transformer the tokens that its last attention reads. The model is run once."""
     size = _size_of(inputs)
-    if len(inputs[0]) == 1:         # two items: what does not depend on the pictures, such as tables of positions, has one
+    if len(inputs[0]) == 1:         # two items: what does not depend on the images, such as tables of positions, has one
         inputs = [torch.cat([x, x]) if isinstance(x, torch.Tensor) else x for x in inputs]
     n, ended, maps = len(inputs[0]), [], None
 
@@ -73,17 +77,24 @@ def last_maps(model, *inputs):
         if tokens is not None:
             return tokens
     if maps is None:
-        raise ValueError(f"no layer of {type(model).__name__} gives maps (items, channels, h, w) of more than one place for pictures of "
-                         f"{size[0]} x {size[1]} pixels: give larger pictures, or layer=")
+        raise ValueError(f"no layer of {type(model).__name__} gives maps (items, channels, h, w) of more than one place for images of "
+                         f"{size[0]} x {size[1]} pixels: give larger images, or layer=")
     return ended[maps][0]
 
 
-def grad_cam(model, xb, target=None, layer=None):
-    """How much each place of each picture speaks for a class: float (items, h, w) of the layer's resolution, each from 0 to 1.
+def grad_cam(model: nn.Module, xb: Any, target: Any = None, layer: nn.Module | None = None) -> torch.Tensor:
+    """How much each place of each image is evidence for a class.
 
-    xb: a batch of inputs. target: the class (an int, or one per item; None: the one predicted). layer: the module whose output is looked
-    at, maps (items, channels, h, w), or tokens of a square of patches (items, tokens, features); None: see `last_maps`. The model is run in
-    evaluation mode; its gradients, modes and hooks stay as they are. """
+    Args:
+        model: run in evaluation mode; its gradients, modes and hooks do not change.
+        xb: a batch of inputs.
+        target: the class (an int, or one per item); None: the predicted one.
+        layer: the module whose output is used: maps (items, channels, h, w), or tokens of a square of patches (items, tokens, features);
+            None: see `last_maps`.
+
+    Returns:
+        Floats (items, h, w) in the resolution of the layer, from 0 to 1.
+    """
     inputs = xb if isinstance(xb, (tuple, list)) else (xb,)
     layer = last_maps(model, *inputs) if layer is None else layer
     kept = {}
@@ -118,31 +129,29 @@ def grad_cam(model, xb, target=None, layer=None):
     return cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)       # gradients may be very small
 
 
-def target_of(pred, target):
+def target_of(pred: torch.Tensor, target: Any) -> torch.Tensor:
     "The classes to explain, one per item of the predictions `pred` (items, classes)."
     return torch.as_tensor(pred.argmax(1) if target is None else target, device=pred.device).expand(len(pred))
 
 
-def plot_grad_cam(interp, indices, target=None, layer=None, figsize=None):
-    """Draw items of an `Interpretation` with the heat map of `target` (a class by name or number; None: the one predicted) over them;
+def plot_grad_cam(interp: Interpretation, indices: Sequence[int], target: Any = None, layer: nn.Module | None = None,
+                  figsize: tuple[float, float] | None = None) -> Any:
+    """Draw items of an `Interpretation` with the heat map of `target` (a class by name or number; None: the predicted one) over them;
     returns the axes."""
     return draw_maps(interp, indices, target, lambda model, xb, target: grad_cam(model, xb, target, layer), figsize)
 
 
-def draw_maps(interp, indices, target, maps_of, figsize):
+def draw_maps(interp: Interpretation, indices: Sequence[int], target: Any, maps_of: Callable, figsize: tuple[float, float] | None) -> Any:
     "Draw items of an `Interpretation` with `maps_of(model, inputs, target)`, (items, h, w), over them."
-    from ..core.nested import split_batch
     from ..core.plots import get_grid, show_item
-    from .base import batch_of
     indices = [int(i) for i in indices]
-    batch = batch_of(interp.dl, indices)
-    xb = split_batch(batch, getattr(interp.dl, "n_inp", None))[0]
+    xb = split_batch(batch_of(interp.dl, indices), getattr(interp.dl, "n_inp", None))[0]
     if isinstance(target, str):
         target = interp.vocab.index(target)
     xb = tuple(t.to(interp.learn.dls.device) for t in xb)
     cams = maps_of(interp.learn.model, xb, target).cpu()
     axes = get_grid(len(indices), figsize=figsize, imsize=3.4)
-    for ax, i, sample, cam in zip(axes, indices, interp._decoded_inputs(indices), cams, strict=True):
+    for ax, i, sample, cam in zip(axes, indices, interp.decoded_inputs(indices), cams, strict=True):
         show_item(sample[0], ctx=ax)
         (right, left), (bottom, top) = sorted(ax.get_xlim(), reverse=True), sorted(ax.get_ylim(), reverse=True)
         ax.imshow(cam, alpha=0.5, extent=(left, right, bottom, top), interpolation="bilinear", cmap="magma")

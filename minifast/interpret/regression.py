@@ -1,18 +1,29 @@
 """`RegressionInterpretation`: how far off the predicted numbers are, and where."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import torch
 
 from ..core.messages import describe
 from .base import Interpretation
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["RegressionInterpretation"]
 
 
 class RegressionInterpretation(Interpretation):
-    "`Interpretation` of numbers: `residuals` are predictions less targets, (items, numbers)."
+    """`Interpretation` of numbers.
+
+    Args:
+        learn, dl, preds, targs, decoded, losses: see `Interpretation`.
+    """
 
     score_name = "absolute_error"
 
-    def __init__(self, learn, dl, preds, targs, decoded, losses):
+    def __init__(self, learn: Any, dl: Any, preds: torch.Tensor, targs: torch.Tensor, decoded: Any, losses: torch.Tensor):
         super().__init__(learn, dl, preds, targs, decoded, losses)
         if not isinstance(preds, torch.Tensor) or not isinstance(targs, torch.Tensor) or preds.numel() != targs.numel():
             raise TypeError(
@@ -22,14 +33,15 @@ class RegressionInterpretation(Interpretation):
         self.truth = targs.reshape(len(targs), -1).float()
 
     @property
-    def residuals(self):
+    def residuals(self) -> torch.Tensor:
+        "Predictions minus targets: (items, numbers)."
         return self.guesses - self.truth
 
     def _score(self):
         return self.residuals.abs().mean(1)
 
-    def summary(self):
-        "A DataFrame with a row per number: mean error (bias), mean absolute error, root of the mean square, R2."
+    def summary(self) -> pd.DataFrame:
+        "A DataFrame with a row per number: bias (mean error), MAE, RMSE, R2."
         import pandas as pd
         r, t = self.residuals.double(), self.truth.double()
         r2 = 1 - r.square().sum(0) / (t - t.mean(0)).square().sum(0).clamp(min=1e-12)
@@ -37,7 +49,7 @@ class RegressionInterpretation(Interpretation):
             {"bias": r.mean(0).tolist(), "mae": r.abs().mean(0).tolist(), "rmse": r.square().mean(0).sqrt().tolist(), "r2": r2.tolist()}
         )
 
-    def frame(self):
+    def frame(self) -> pd.DataFrame:
         "A DataFrame with a row per item: path, target, prediction, residual, loss."
         table = super().frame()
         if self.residuals.shape[1] == 1:
@@ -46,8 +58,8 @@ class RegressionInterpretation(Interpretation):
             table.insert(3, "residual", self.residuals[:, 0].tolist())
         return table
 
-    def plot_predictions(self, column=0, ax=None):
-        "Draw predictions against targets; on the dashed line they are right. Returns the axes."
+    def plot_predictions(self, column: int = 0, ax: Any = None) -> Any:
+        "Draw predictions against targets, with a dashed line where they are equal. Returns the axes."
         from ..core.plots import subplots
         ax = subplots(figsize=(5, 5))[1][0] if ax is None else ax
         t, p = self.truth[:, column], self.guesses[:, column]
@@ -57,16 +69,16 @@ class RegressionInterpretation(Interpretation):
         ax.set(xlabel="target", ylabel="prediction")
         return ax
 
-    def plot_residuals(self, column=0, axes=None):
-        "Draw residuals against predictions (a slope or a funnel says what the model misses) and their histogram; returns two axes."
+    def plot_residuals(self, column: int = 0, axes: Any = None) -> Any:
+        "Draw residuals against predictions (a slope or a funnel shows what the model misses) and their histogram; returns two axes."
         from ..core.plots import subplots
         axes = subplots(1, 2, figsize=(10, 4), layout="constrained")[1] if axes is None else axes
         r, p = self.residuals[:, column], self.guesses[:, column]
         axes[0].axhline(0, ls="--", color="0.6", zorder=0)
         axes[0].scatter(p, r, s=12, alpha=0.6)
-        axes[0].set(xlabel="prediction", ylabel="prediction less target")
+        axes[0].set(xlabel="prediction", ylabel="prediction minus target")
         axes[1].hist(r.numpy(), bins=min(40, max(5, len(r) // 8)))
         axes[1].axvline(float(r.mean()), color="C1", label=f"mean {float(r.mean()):.3g}")
-        axes[1].set(xlabel="prediction less target", ylabel="items")
+        axes[1].set(xlabel="prediction minus target", ylabel="items")
         axes[1].legend()
         return axes

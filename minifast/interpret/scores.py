@@ -1,11 +1,14 @@
 """Functions of probabilities and labels: confusion, calibration, thresholds, likely label errors. They need no learner."""
+from collections.abc import Callable, Sequence
+
+import numpy as np
 import torch
 
 from ..core.messages import describe
 
 
-def confusion(targets, decisions, n):
-    "How often each target (rows) was taken for each class (columns): int64 (n, n). Targets outside 0..n-1 (void) do not count."
+def confusion(targets: torch.Tensor, decisions: torch.Tensor, n: int) -> torch.Tensor:
+    "How often each target (rows) was predicted as each class (columns): int64 (n, n). Targets outside 0..n-1 (void) do not count."
     targets, decisions = targets.flatten().long(), decisions.flatten().long()
     if len(targets) != len(decisions):
         raise ValueError(f"confusion() compares decisions with targets one by one: received {describe(targets)} and {describe(decisions)}")
@@ -13,7 +16,13 @@ def confusion(targets, decisions, n):
     return torch.bincount(targets[counted] * n + decisions[counted].clamp(0, n - 1), minlength=n * n).reshape(n, n)
 
 
-def calibration(confidence, right, n_bins=10):
+def most_confused(matrix: np.ndarray, vocab: Sequence, min_val: int = 1) -> list[tuple]:
+    "`[(target, predicted, how often)]` of all confusions that occur at least `min_val` times, the most frequent first."
+    found = [(vocab[i], vocab[j], int(n)) for (i, j), n in np.ndenumerate(matrix) if i != j and n >= max(min_val, 1)]
+    return sorted(found, key=lambda o: -o[2])
+
+
+def calibration(confidence: torch.Tensor, right: torch.Tensor, n_bins: int = 10) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
     """How often predictions of a certain confidence are right: `(mean confidence, share right, how many)` per bin with items, three
     tensors, and the expected calibration error, the mean distance of the first two weighted by the third.
 
@@ -29,7 +38,7 @@ def calibration(confidence, right, n_bins=10):
     return mean, share, n[has], error
 
 
-def f1_at(probs, targets, thresholds):
+def f1_at(probs: torch.Tensor, targets: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
     "F1 of one label at each of the thresholds: a tensor (thresholds,). probs, targets: (items,)."
     on = probs[None] > thresholds[:, None]
     targets = targets.bool()[None]
@@ -37,7 +46,8 @@ def f1_at(probs, targets, thresholds):
     return 2 * true / (on.sum(1) + targets.sum(1)).clamp(min=1)
 
 
-def best_thresholds(probs, targets, thresholds=None, score=f1_at):
+def best_thresholds(probs: torch.Tensor, targets: torch.Tensor, thresholds: Sequence[float] | None = None,
+                    score: Callable = f1_at) -> tuple[torch.Tensor, torch.Tensor]:
     """The threshold that gives each label its best score, and that score: two tensors (labels,). With equal scores, the middle of the
     thresholds that have it. probs, targets: (items, labels). score: a function as `f1_at`."""
     thresholds = torch.linspace(0.01, 0.99, 99) if thresholds is None else torch.as_tensor(thresholds, dtype=torch.float32)
@@ -51,13 +61,21 @@ def best_thresholds(probs, targets, thresholds=None, score=f1_at):
     return torch.stack(best), torch.stack(values)
 
 
-def label_errors(probs, labels):
-    """Items whose given label is likely wrong, the likeliest first: `(indices, suggested labels, scores)`, three tensors.
+def label_errors(probs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Find items whose label is likely wrong, the likeliest first.
 
-    probs: (items, classes), of a model that did not train on these items (out of fold). labels: (items,). A class counts as claimed by an
-    item when its probability is at least the mean probability of that class among the items labelled so; an item that claims another
-    class than its own, and most strongly, is named. score: the probability of its own label less that of the claimed one, -1 the surest.
-    Source: C. Northcutt, L. Jiang, I. Chuang, "Confident Learning", 2021. """
+    A class is a candidate for an item when its probability is at least the mean probability of that class among the items with that label.
+    An item is reported when the most probable candidate is not its own label.
+    Source: C. Northcutt, L. Jiang, I. Chuang, "Confident Learning", 2021.
+
+    Args:
+        probs: (items, classes), from a model that did not train on these items (out of fold).
+        labels: class ids (items,).
+
+    Returns:
+        Three tensors: indices of the items, suggested labels, and scores: the probability of the given label minus that of the suggested
+        one, -1 the surest.
+    """
     labels = labels.long()
     if probs.ndim != 2 or labels.ndim != 1 or len(probs) != len(labels):
         raise ValueError(
@@ -69,11 +87,8 @@ def label_errors(probs, labels):
         own = labels == k
         if own.any():
             usual[k] = probs[own, k].mean()
-    claimed = probs >= usual
-    strongest = torch.where(claimed, probs, -1.0)
-    value, suggested = strongest.max(1)
-    given = probs[torch.arange(len(labels)), labels]
-    score = given - value
+    value, suggested = torch.where(probs >= usual, probs, -1.0).max(1)
+    score = probs[torch.arange(len(labels)), labels] - value
     found = torch.nonzero((value >= 0) & (suggested != labels) & (score < 0)).flatten()
     order = found[score[found].argsort()]
     return order, suggested[order], score[order]

@@ -1,44 +1,55 @@
-"""`SegmentationInterpretation`: which classes of pixels are taken for which, and the pictures that come out worst."""
+"""`SegmentationInterpretation`: which classes of pixels are confused, and the images with the worst masks."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import torch
 
 from ..core.messages import describe
-from .base import Interpretation, _is_picture, batch_of
-from .scores import confusion
+from ..nn.loss_traits import ignore_index_of
+from .base import FigSize, Interpretation, batch_of, is_image
+from .scores import confusion, most_confused
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 __all__ = ["SegmentationInterpretation"]
 
 
 class SegmentationInterpretation(Interpretation):
-    """`Interpretation` of masks: targets (items, height, width) of class ids, predictions (items, classes, height, width).
+    """`Interpretation` of masks. Pixels with the `ignore_index` of the loss do not count.
 
-    Pixels with the loss's `ignore_index` do not count.
+    Args:
+        learn, dl, decoded, losses: see `Interpretation`.
+        preds: (items, classes, height, width).
+        targs: class ids (items, height, width).
     """
 
     score_name = "iou"
 
-    def __init__(self, learn, dl, preds, targs, decoded, losses):
+    def __init__(self, learn: Any, dl: Any, preds: torch.Tensor, targs: torch.Tensor, decoded: torch.Tensor, losses: torch.Tensor):
         super().__init__(learn, dl, preds, targs, decoded, losses)
         if not isinstance(preds, torch.Tensor) or preds.ndim != 4 or not isinstance(targs, torch.Tensor) or targs.ndim != 3:
             raise TypeError(f"SegmentationInterpretation takes masks; received predictions {describe(preds)}, targets {describe(targs)}")
         self.n_classes = preds.shape[1]
         if self.vocab is None or len(self.vocab) != self.n_classes:
             self.vocab = list(range(self.n_classes))
-        func = getattr(learn.loss_func, "func", learn.loss_func)
-        ignored = getattr(func, "ignore_index", -100)
+        ignored = ignore_index_of(learn.loss_func)
         self.targs = targs.long().masked_fill(targs == ignored, -1) if ignored is not None else targs.long()
         self._each = None
 
-    def item_confusions(self):
+    def item_confusions(self) -> torch.Tensor:
         "The confusion matrix of each item: int64 (items, classes, classes), computed once."
         if self._each is None:
             self._each = torch.stack([confusion(t, d, self.n_classes) for t, d in zip(self.targs, self.decoded, strict=True)])
         return self._each
 
-    def confusion_matrix(self):
-        "How many pixels of each class (rows) were taken for each class (columns), as an array of ints."
+    def confusion_matrix(self) -> np.ndarray:
+        "How many pixels of each class (rows) were predicted as each class (columns): ints (classes, classes)."
         return self.item_confusions().sum(0).numpy()
 
-    def per_class(self):
+    def per_class(self) -> pd.DataFrame:
         "A DataFrame with a row per class: pixels, intersection over union, dice, precision, recall."
         import pandas as pd
         m = self.item_confusions().sum(0).double()
@@ -56,8 +67,8 @@ class SegmentationInterpretation(Interpretation):
         )
 
     @property
-    def iou(self):
-        "Of each item, the mean intersection over union of the classes that occur in its target or prediction: (items,)."
+    def iou(self) -> torch.Tensor:
+        "The intersection over union of each item, averaged over the classes in its target or prediction: (items,)."
         m = self.item_confusions().double()
         true = m.diagonal(dim1=1, dim2=2)
         union = m.sum(1) + m.sum(2) - true
@@ -66,18 +77,11 @@ class SegmentationInterpretation(Interpretation):
     def _score(self):
         return self.iou
 
-    def most_confused(self, min_val=1):
-        "`[(class, taken for, pixels)]`, the most frequent first."
-        m = self.confusion_matrix()
-        found = [
-            (self.vocab[i], self.vocab[j], int(m[i, j]))
-            for i in range(len(m))
-            for j in range(len(m))
-            if i != j and m[i, j] >= max(min_val, 1)
-        ]
-        return sorted(found, key=lambda o: -o[2])
+    def most_confused(self, min_val: int = 1) -> list[tuple]:
+        "`[(class, predicted class, pixels)]`, the most frequent first."
+        return most_confused(self.confusion_matrix(), self.vocab, min_val)
 
-    def frame(self):
+    def frame(self) -> pd.DataFrame:
         "A DataFrame with a row per item: path, loss, intersection over union, share of pixels right."
         import pandas as pd
         m = self.item_confusions().double()
@@ -85,10 +89,11 @@ class SegmentationInterpretation(Interpretation):
         return pd.DataFrame({"path": [self.path(i) for i in range(len(self))], "loss": self.losses.tolist(), "iou": self.iou.tolist(),
                              "pixels_right": right.tolist()})
 
-    def title(self, i):
+    def title(self, i: int) -> str:
+        "The lines above item `i`."
         return f"{self.name(i)}\nloss {float(self.losses[i]):.3g}, IoU {float(self.iou[i]):.2f}"
 
-    def show_items(self, indices, nrows=None, ncols=None, figsize=None):
+    def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
         "Draw each item twice: with its target, and with its prediction; returns the axes."
         from ..core.plots import get_grid, show_item
         n = len(indices)
@@ -101,7 +106,7 @@ class SegmentationInterpretation(Interpretation):
             for side, (samples, word) in enumerate(zip(shown, ("target", "prediction"), strict=True)):
                 ax = axes[2 * k + side]
                 for x in samples[k]:
-                    if _is_picture(x):
+                    if is_image(x):
                         ax = show_item(x, ctx=ax) or ax
                 ax.set_title(f"{self.title(i)}\n{word}" if side == 0 else word, fontsize=8, loc="left")
         return axes

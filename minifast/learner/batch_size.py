@@ -1,5 +1,8 @@
-"""What fits into memory: the largest batch with which a learner can train."""
+"""The largest batch size that fits into memory."""
+from __future__ import annotations
+
 import gc
+from typing import TYPE_CHECKING
 from warnings import warn
 
 import torch
@@ -8,18 +11,21 @@ from ..callbacks.base import Callback, CancelFitException, CancelValidException
 from ..callbacks.lr_finder import leaving_no_trace
 from ..core.messages import describe
 
-_SAYS_SO = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "defaultcpuallocator")
+if TYPE_CHECKING:
+    from .learner import Learner
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "defaultcpuallocator")
 
 
-def is_out_of_memory(error):
-    "Whether `error` says that a device, or this machine, has no memory left."
+def is_out_of_memory(error: BaseException) -> bool:
+    "Whether `error` means that a device, or this machine, has no memory left."
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAYS_SO)
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
 class _TwoSteps(Callback):
-    "Ends the fit after two training batches: the second finds the optimizer's state made."
+    "End the fit after two training batches: at the second, the optimizer's state exists."
 
     def after_batch(self):
         if self.learn.training and self.learn.iter >= min(1, self.learn.n_iter - 1):
@@ -29,8 +35,8 @@ class _TwoSteps(Callback):
         raise CancelValidException
 
 
-def fits(learn, bs):
-    "Whether `learn` can train two steps at batch size `bs`; weights, optimizer, random streams and history are as before."
+def fits(learn: Learner, bs: int) -> bool:
+    "Whether `learn` can train two steps at batch size `bs`; weights, optimizer, random streams and history do not change."
     dls = learn.dls
     try:
         with leaving_no_trace(learn), learn.temporary_recorder(), learn.no_logging(), learn.no_bar():
@@ -43,12 +49,12 @@ def fits(learn, bs):
         return False
     finally:
         learn.dls = dls
-        gc.collect()                                    # the traceback held on to the batch
+        gc.collect()                                    # the traceback held the batch
         if learn.dls.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
-def find_bs(learn, start=None, min_bs=1):
+def find_bs(learn: Learner, start: int | None = None, min_bs: int = 1) -> int:
     "See `Learner.find_bs`."
     start = learn.dls.bs if start is None else start
     if isinstance(start, int) and hasattr(learn.dls.train, "n"):

@@ -1,6 +1,8 @@
-"""What a trained learner says about data: functions of a learner, which its verbs call."""
-from collections.abc import Callable
-from typing import Any
+"""Predictions of a learner: what `Learner.validate`, `get_preds`, `predict`, `tta` and `show_results` do."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -9,17 +11,21 @@ from ..callbacks.predictions import GatherPreds
 from ..core.messages import describe, plural
 from ..core.nested import to_device
 from ..data.targets import base_dataset
+from .loop import listed
+
+if TYPE_CHECKING:
+    from .learner import Learner
 
 
 class Text(str):
     "A string that shows itself unquoted as the last line of a notebook cell."
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return str(self)
 
 
-def with_model_tfms(loaders, tfms):
-    "`loaders` (a loader or `DataLoaders`), or a copy to which those of the model's batch transforms `tfms` that are missing are added."
+def with_model_tfms(loaders: Any, tfms: list) -> Any:
+    "`loaders` (a loader or `DataLoaders`), or a copy with those of the model's batch transforms `tfms` that they lack."
     parts = list(loaders) if hasattr(loaders, "with_tfms") else [loaders]
     if not tfms or not all(hasattr(dl, "after_batch") for dl in parts):
         return loaders
@@ -31,11 +37,11 @@ def with_model_tfms(loaders, tfms):
     return loaders.new(after_batch=loaders.after_batch.add(missing))
 
 
-def loader_for(learn, ds_idx, dl, shuffle=False, train_transforms=False, seed=None):
+def loader_for(learn: Learner, ds_idx: int, dl: Any, shuffle: bool = False, train_transforms: bool = False, seed: int | None = None) -> Any:
     """The loader to predict on: `dl`, or loader `ds_idx` of the learner's data, over its items in the order of its dataset.
 
-    Training data is seen with the transforms of validation, without augmentation, unless `train_transforms`. A sampler that takes a
-    subset of the items keeps doing so.
+    Training data gets the transforms of validation, without augmentation, unless `train_transforms`. A sampler that selects a subset of
+    the items still does.
     """
     if dl is None:
         if not -len(learn.dls) <= ds_idx < len(learn.dls):
@@ -59,7 +65,7 @@ def loader_for(learn, ds_idx, dl, shuffle=False, train_transforms=False, seed=No
 
 
 def _torch_loader_in_order(dl):
-    "A torch loader over the same items in the order of the dataset, with none left out at the end."
+    "A torch loader over all the same items in the order of the dataset."
     samplers = torch.utils.data
     if isinstance(dl.sampler, samplers.SequentialSampler) and not dl.drop_last:
         return dl
@@ -73,15 +79,15 @@ def _torch_loader_in_order(dl):
 
 
 class Batches(list):
-    "Batches in the place of a loader."
+    "Batches in place of a loader."
 
-    def __init__(self, batches, n_inp=None):
+    def __init__(self, batches: Iterable, n_inp: int | None = None):
         super().__init__(batches)
         self.n_inp = n_inp
 
 
-def validate(learn, ds_idx=1, dl=None, cbs=None):
-    "`[loss, *metrics]` on loader `ds_idx`, or on `dl`; the history is left alone."
+def validate(learn: Learner, ds_idx: int = 1, dl: Any = None, cbs: Any = None) -> list[float]:
+    "See `Learner.validate`."
     if learn.recorder is None:
         raise ValueError("validate() reads its results from the Recorder, and this learner has none: create it with default_cbs=True, or "
                          "`learn.add_cb(Recorder())`")
@@ -91,15 +97,16 @@ def validate(learn, ds_idx=1, dl=None, cbs=None):
         return learn.recorder.validation_values()
 
 
-def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, reorder=True, cbs=None,
-              with_preds=True, with_targs=True, concat_dim=0):
+def get_preds(learn: Learner, ds_idx: int = 1, dl: Any = None, with_input: bool = False, with_decoded: bool = False,
+              with_loss: bool = False, act: Callable | None = None, reorder: bool = True, cbs: Any = None, with_preds: bool = True,
+              with_targs: bool = True, concat_dim: int = 0) -> tuple:
     "See `Learner.get_preds`."
     if with_loss and learn.loss_func is None:
         raise ValueError("get_preds(with_loss=True): this learner has no loss function")
     dl = loader_for(learn, ds_idx, dl) if reorder else dl if dl is not None else learn.dls[ds_idx]
     gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, learn.activation if act is None else act)
     with learn.temporary_recorder(valid_metrics=False):
-        learn.validation_pass(dl, [gather, *([] if cbs is None else cbs if isinstance(cbs, (list, tuple)) else [cbs])])
+        learn.validation_pass(dl, [gather, *listed(cbs)])
     preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
     results = [gather.joined(gather.inputs, concat_dim)] if with_input else []
     results += [preds] if with_preds else []
@@ -109,7 +116,7 @@ def get_preds(learn, ds_idx=1, dl=None, with_input=False, with_decoded=False, wi
     return tuple(results)
 
 
-def predict(learn, item, with_input=False):
+def predict(learn: Learner, item: Any, with_input: bool = False) -> tuple:
     "See `Learner.predict`."
     if not hasattr(learn.dls, "test_dl"):
         raise TypeError("predict(item) needs DataLoaders that know how to turn an item into a batch (made by a DataBlock or a factory); "
@@ -126,23 +133,17 @@ def predict(learn, item, with_input=False):
     return (full[:n_inp] if n_inp > 1 else full[0], *result) if with_input else result
 
 
-def decode_batch(learn, batch, max_n=None):
+def decode_batch(learn: Learner, batch: Any, max_n: int | None = None) -> list:
     "A batch of inputs and targets as a list of decoded samples, such as (image, 'cat')."
     n = max_n or len(batch[0])
     return learn.dls[-1 if len(learn.dls) == 1 else 1].decode_batch(to_device(batch, learn.dls.device), max_n=n)
 
 
-def tta(learn, ds_idx=1, dl=None, n=4, beta=0.25, use_max=False):
-    """Test-time augmentation: `(preds, targs)` averaged over `n` passes with the training transforms and one plain pass.
-
-    beta: weight of the plain pass (`beta * plain + (1 - beta) * mean of augmented`); None returns `((augmented, plain), targs)`.
-    use_max: take the maximum over all passes instead. Averages activated predictions (probabilities); predicted masks and points
-    are mapped back to the plain image first. What is varied is said in one line (not within `learn.no_logging()`).
-    """
+def tta(learn: Learner, ds_idx: int = 1, dl: Any = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> tuple:
+    "See `Learner.tta`."
     if n < 1:
         raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
-    source = learn.dls[ds_idx] if dl is None else dl
-    varying = varying_transforms(source)
+    varying = varying_transforms(learn.dls[ds_idx] if dl is None else dl)
     if merged := tta_of_targets(learn.dls[min(1, len(learn.dls) - 1)]):
         return merged(learn, ds_idx, dl, n, beta, use_max)
     if not varying:
@@ -177,13 +178,13 @@ def tta_of_targets(dl: Any) -> Callable | None:
     return None
 
 
-def varying_transforms(dl):
-    "The random training transforms of a loader: what test-time augmentation would vary."
+def varying_transforms(dl: Any) -> list:
+    "The random training transforms of a loader, which test-time augmentation varies."
     pipelines = [getattr(dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
     return [f for p in pipelines for f in p if getattr(f, "varies", False)]
 
 
-def show_results(learn, dl, max_n=9, figsize=None):
+def show_results(learn: Learner, dl: Any, max_n: int = 9, figsize: tuple[float, float] | None = None) -> Any:
     "See `Learner.show_results`."
     from ..core.plots import get_grid, show_item
     if not hasattr(dl, "decode_batch"):

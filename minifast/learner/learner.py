@@ -32,7 +32,7 @@ from ..optim.optimizers import Adam
 from ..optim.schedules import flat_cos, one_cycle, sgdr
 from . import batch_size, inference, saving
 from .arguments import check_loss, check_parts
-from .loop import Callbacks, TrainingLoop, as_callback, listed
+from .loop import CallbackLike, TrainingLoop, as_callback, listed
 from .twin import make_independent
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Learner(TrainingLoop):
 
     def __init__(self, dls: DataLoaders, model: torch.nn.Module, loss_func: LossFunc | None = None,
                  opt_func: Callable[..., torch.optim.Optimizer] = Adam, lr: PerGroup = 1e-3, splitter: Splitter = trainable_params,
-                 cbs: Callbacks = None, metrics: Any = None, path: PathLike | None = None, model_dir: str = "models",
+                 cbs: CallbackLike | None = None, metrics: Any = None, path: PathLike | None = None, model_dir: str = "models",
                  wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
                  moms: tuple[float, float, float] | None = (0.95, 0.85, 0.95), default_cbs: bool = True, batch_tfms: Any = None):
         check_parts(dls, model, opt_func, splitter)
@@ -117,8 +117,8 @@ class Learner(TrainingLoop):
         self._dls = inference.with_model_tfms(dls, self.batch_tfms)
 
     # -- training ---------------------------------------------------------------------------------------------------------------
-    def fit(self, n_epoch: int, lr: PerGroup | None = None, wd: PerGroup | None = None, cbs: Callbacks = None, reset_opt: bool = False,
-            start_epoch: int = 0) -> None:
+    def fit(self, n_epoch: int, lr: PerGroup | None = None, wd: PerGroup | None = None, cbs: CallbackLike | None = None,
+            reset_opt: bool = False, start_epoch: int = 0) -> None:
         """Train at a constant learning rate.
 
         Args:
@@ -151,7 +151,8 @@ class Learner(TrainingLoop):
 
     def fit_one_cycle(self, n_epoch: int, lr_max: PerGroup | None = None, div: float = 25.0, div_final: float = 1e5,
                       pct_start: float = 0.25, wd: PerGroup | None = None, moms: tuple[float, float, float] | None = None,
-                      cbs: Callbacks = None, reset_opt: bool = False, start_epoch: int = 0, sizes: Sequence | None = None) -> None:
+                      cbs: CallbackLike | None = None, reset_opt: bool = False, start_epoch: int = 0,
+                      sizes: Sequence | None = None) -> None:
         """Train with the one-cycle policy: the learning rate rises by a cosine to `lr_max` and falls again, momentum does the opposite.
 
         Source: L. Smith, N. Topin, "Super-Convergence", 2018.
@@ -173,7 +174,7 @@ class Learner(TrainingLoop):
         self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *resizing, *listed(cbs)], start_epoch=start_epoch)
 
     def fit_flat_cos(self, n_epoch: int, lr: PerGroup | None = None, div_final: float = 1e5, pct_start: float = 0.75,
-                     wd: PerGroup | None = None, cbs: Callbacks = None, reset_opt: bool = False, start_epoch: int = 0) -> None:
+                     wd: PerGroup | None = None, cbs: CallbackLike | None = None, reset_opt: bool = False, start_epoch: int = 0) -> None:
         """Train at a constant learning rate, then anneal it by a cosine.
 
         Args:
@@ -186,7 +187,7 @@ class Learner(TrainingLoop):
         lrs = self._per_group(lr, reset_opt)
         self.fit(n_epoch, lrs, wd, [ParamScheduler({"lr": flat_cos(lrs, div_final, pct_start)}), *listed(cbs)], start_epoch=start_epoch)
 
-    def fit_sgdr(self, n_cycles: int, cycle_len: int, lr_max: PerGroup | None = None, cycle_mult: int = 2, cbs: Callbacks = None,
+    def fit_sgdr(self, n_cycles: int, cycle_len: int, lr_max: PerGroup | None = None, cycle_mult: int = 2, cbs: CallbackLike | None = None,
                  reset_opt: bool = False, wd: PerGroup | None = None, start_epoch: int = 0) -> None:
         """Train in cycles, each of which anneals the learning rate by a cosine from `lr_max` to 0.
 
@@ -205,7 +206,7 @@ class Learner(TrainingLoop):
 
     def fine_tune(self, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100, pct_start: float = 0.3,
                   div: float = 5.0, div_final: float = 1e5, wd: PerGroup | None = None,
-                  moms: tuple[float, float, float] | None = None, cbs: Callbacks = None, reset_opt: bool = False,
+                  moms: tuple[float, float, float] | None = None, cbs: CallbackLike | None = None, reset_opt: bool = False,
                   sizes: Sequence | None = None) -> None:
         """Fine-tune a pretrained model in two phases: first the last layer group alone, then everything at half the learning rate.
 
@@ -326,7 +327,7 @@ class Learner(TrainingLoop):
                 group.update(hypers)
 
     # -- results ----------------------------------------------------------------------------------------------------------------
-    def validate(self, ds_idx: int = 1, dl: Iterable | None = None, cbs: Callbacks = None) -> list[float]:
+    def validate(self, ds_idx: int = 1, dl: Iterable | None = None, cbs: CallbackLike | None = None) -> list[float]:
         """Compute the loss and the metrics; the history does not change.
 
         Args:
@@ -340,7 +341,7 @@ class Learner(TrainingLoop):
         return inference.validate(self, ds_idx, dl, cbs)
 
     def get_preds(self, ds_idx: int = 1, dl: Iterable | None = None, with_input: bool = False, with_decoded: bool = False,
-                  with_loss: bool = False, act: Callable[[Any], Any] | None = None, reorder: bool = True, cbs: Callbacks = None,
+                  with_loss: bool = False, act: Callable[[Any], Any] | None = None, reorder: bool = True, cbs: CallbackLike | None = None,
                   with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
         """Predict every item of a loader, in the order of its dataset, without augmentation.
 
@@ -571,7 +572,7 @@ class Learner(TrainingLoop):
         return loss_name(self.loss_func) if self.loss_func is not None else None
 
     if not TYPE_CHECKING:
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> Any:
             if name in _ELSEWHERE:
                 raise AttributeError(f"a {type(self).__name__} has no attribute '{name}': {_ELSEWHERE[name]}")
             return super().__getattr__(name)

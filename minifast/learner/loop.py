@@ -76,7 +76,7 @@ from ..metrics.convert import as_metric
 from ..optim.freezing import Freezer
 from ..optim.groups import clear_grads
 
-Callbacks: TypeAlias = "Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence | None"
+CallbackLike: TypeAlias = "Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence"
 "One or several callbacks; a class is instantiated, and a scheduler of torch is stepped."
 
 Self = TypeVar("Self", bound="TrainingLoop")
@@ -296,7 +296,7 @@ class TrainingLoop:
             vars(self).update(outer)
             self._set_mode()
 
-    def validation_pass(self, dl: Iterable, cbs: Callbacks = None) -> None:
+    def validation_pass(self, dl: Iterable, cbs: CallbackLike | None = None) -> None:
         """Run the model over `dl` in evaluation mode, without gradients and with only the validation events.
 
         Args:
@@ -397,7 +397,7 @@ class TrainingLoop:
             raise ValueError(f"{', '.join(map(repr, own))} each have a method {name} that replaces the loop's own: keep one of them")
         return getattr(own[0], name) if own else default
 
-    def add_cb(self: Self, cb: Callbacks) -> Self:
+    def add_cb(self: Self, cb: CallbackLike) -> Self:
         """Attach one callback. Returns the learner.
 
         Args:
@@ -415,17 +415,17 @@ class TrainingLoop:
         self.collect_handlers()
         return self
 
-    def add_cbs(self: Self, cbs: Callbacks) -> Self:
+    def add_cbs(self: Self, cbs: CallbackLike | None) -> Self:
         "Attach several callbacks. Returns the learner."
         for cb in listed(cbs):
             self.add_cb(cb)
         return self
 
-    def remove_cb(self: Self, cb: Callbacks) -> Self:
+    def remove_cb(self: Self, cb: CallbackLike) -> Self:
         "Detach a callback, or every callback of a class. Returns the learner."
         return self.remove_cbs([cb])
 
-    def remove_cbs(self: Self, cbs: Callbacks) -> Self:
+    def remove_cbs(self: Self, cbs: CallbackLike | None) -> Self:
         "Detach several callbacks, or all callbacks of these classes. Returns the learner."
         for cb in self._matching(cbs):
             cb.learn = None
@@ -437,7 +437,7 @@ class TrainingLoop:
         return [c for c in self.cbs if any(c is cb or (isinstance(cb, type) and isinstance(c, cb)) for cb in listed(cbs))]
 
     @contextmanager
-    def added_cbs(self: Self, cbs: Callbacks) -> Iterator[Self]:
+    def added_cbs(self: Self, cbs: CallbackLike | None) -> Iterator[Self]:
         "Within the block these callbacks are attached too."
         attached = [as_callback(cb) for cb in listed(cbs)]
         try:
@@ -447,7 +447,7 @@ class TrainingLoop:
             self.remove_cbs([cb for cb in attached if isinstance(cb, Callback) and cb.learn is self])
 
     @contextmanager
-    def removed_cbs(self: Self, cbs: Callbacks) -> Iterator[Self]:
+    def removed_cbs(self: Self, cbs: CallbackLike | None) -> Iterator[Self]:
         "Within the block these callbacks, or all of these classes, are detached."
         before = {id(cb): place for place, cb in enumerate(self.cbs)}
         removed = self._matching(cbs)
@@ -492,14 +492,14 @@ class TrainingLoop:
 
     # -- attributes -------------------------------------------------------------------------------------------------------------
     if not TYPE_CHECKING:                 # else a type checker would take every name for an attribute
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> Any:
             if not name.startswith("_"):
                 for cb in vars(self).get("cbs", ()):
                     if cb.name == name:
                         return cb
             raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{did_you_mean(name, declared(type(self)))}")
 
-        def __setattr__(self, name, value):
+        def __setattr__(self, name: str, value: Any) -> None:
             if name not in declared(type(self)) and not name.startswith("_"):
                 hint = did_you_mean(name, declared(type(self))) or "."
                 raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{hint} To keep a value of your own, put it on a "

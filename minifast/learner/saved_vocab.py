@@ -1,13 +1,18 @@
-"""What the outputs of a model and the rows of its embeddings stand for: kept beside saved weights, compared when they are loaded."""
+"""Vocabularies beside saved weights: the meaning of the outputs and of the rows of embeddings, compared when weights are loaded."""
 import json
+from collections.abc import Collection
+from typing import Any, TypeAlias
 
 import torch
 
 from ..data.categories import last_vocab
 
+Vocabs: TypeAlias = dict[str, list[str]]
+"The entries of each vocabulary as text, such as `{'target': ['cat', 'dog']}`."
 
-def vocabularies(dls):
-    "The vocabularies of the training set as text: `{'target': ['cat', 'dog']}`, and those of inputs (words, columns) that have one."
+
+def vocabs_of(dls: Any) -> Vocabs:
+    "The vocabularies of the training set: of the target, and of inputs (words, columns) that have one."
     ds, found = getattr(dls, "train_ds", None), {}
     columns, pipes = getattr(ds, "classes", None), list(getattr(ds, "pipelines", None) or ())
     if isinstance(columns, dict):
@@ -24,21 +29,21 @@ def vocabularies(dls):
 
 
 def _is_vocab(values):
-    return values is not None and not isinstance(values, (str, bytes)) and hasattr(values, "__iter__") and hasattr(values, "__len__")
+    return isinstance(values, Collection) and not isinstance(values, (str, bytes))
 
 
-def to_tensor(vocabs):
-    "As JSON in a tensor of bytes: the header of a safetensors file holds only so much, and there may be millions of words."
+def bytes_from_vocabs(vocabs: Vocabs) -> torch.Tensor:
+    "`vocabs` as JSON in a tensor of bytes: millions of words would not fit into the header of a safetensors file."
     return torch.frombuffer(bytearray(json.dumps(vocabs).encode()), dtype=torch.uint8)
 
 
-def from_tensor(stored):
-    "What `to_tensor` made a tensor of; {} where nothing was stored."
+def vocabs_from_bytes(stored: torch.Tensor | None) -> Vocabs:
+    "The vocabularies that `bytes_from_vocabs` stored; {} where nothing was stored."
     return json.loads(stored.numpy().tobytes()) if isinstance(stored, torch.Tensor) else {}
 
 
-def check_same(own, saved, file, strict=True):
-    """Refuse weights in `file` that were made with other entries (`saved`) than there are now (`own`), name by name. strict=False leaves
+def check_same_vocabs(own: Vocabs, saved: Vocabs, file: Any, strict: bool = True) -> None:
+    """Refuse weights in `file` that were trained with other entries (`saved`) than those of the data (`own`). strict=False leaves
     vocabularies of different lengths to the comparison of shapes."""
     for name in [name for name in own if name in saved]:
         here, there = own[name], saved[name]

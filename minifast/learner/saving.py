@@ -1,6 +1,9 @@
-"""Saving and loading the weights and optimizer of a learner: functions that its verbs call."""
-from os import PathLike
+"""Saving and loading the weights and optimizer of a learner: what `Learner.save` and `Learner.load` do."""
+from __future__ import annotations
+
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from warnings import warn
 
 import torch
@@ -9,36 +12,41 @@ from ..callbacks.base import restore_states, states_of
 from ..callbacks.training_run import RunCallback
 from ..core import checkpoint
 from ..core.messages import add_note, describe, plural
+from ..core.types import PathLike
 from ..optim.hypers import setting_names
-from . import saved_vocab as vocabularies
+from .saved_vocab import bytes_from_vocabs, check_same_vocabs, vocabs_from_bytes, vocabs_of
+
+if TYPE_CHECKING:
+    from .learner import Learner
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
 
 
-def file_of(learn, file):
-    "Where `file` is for this learner: `path/model_dir/file.safetensors`, unless it has a folder of its own or another suffix."
-    if not isinstance(file, (str, PathLike)) or not Path(file).name:
+def file_of(learn: Learner, file: PathLike) -> Path:
+    "The path of `file`: `path/model_dir/file.safetensors`, unless it is absolute or has another suffix."
+    if not isinstance(file, (str, os.PathLike)) or not Path(file).name:
         raise TypeError(f"the file is a name, such as 'stage-1', or a path; received {describe(file)}")
     file = Path(file)
     file = file if file.suffix in SUFFIXES else file.with_name(file.name + ".safetensors")
     return file if file.is_absolute() else learn.path / learn.model_dir / file
 
 
-def save(learn, file, with_opt=True):
+def save(learn: Learner, file: PathLike, with_opt: bool = True) -> Path:
     "See `Learner.save`."
     file = file_of(learn, file)
     if file.suffix != ".safetensors":
         raise ValueError(f"weights are saved as safetensors; received the name {file.name}: leave the suffix out")
     state = {"model": learn.model.state_dict()}
-    if vocabs := vocabularies.vocabularies(learn.dls):
-        state["vocab"] = vocabularies.to_tensor(vocabs)
+    if vocabs := vocabs_of(learn.dls):
+        state["vocab"] = bytes_from_vocabs(vocabs)
     if with_opt and learn.opt is not None:
         state["opt"] = learn.opt.state_dict()
         state["callbacks"] = states_of([cb for cb in learn.cbs if not (isinstance(cb, RunCallback) and cb.is_history)])
     return checkpoint.save(state, file)
 
 
-def load(learn, file, device=None, with_opt=True, strict=True, check_vocab=True):
+def load(learn: Learner, file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
+         check_vocab: bool = True) -> Learner:
     "See `Learner.load`."
     file = file_of(learn, file)
     state = checkpoint.load(file, "cpu")
@@ -46,7 +54,7 @@ def load(learn, file, device=None, with_opt=True, strict=True, check_vocab=True)
     if device is not None:
         learn.dls.to(device)
     if check_vocab and weights is not state:
-        vocabularies.check_same(vocabularies.vocabularies(learn.dls), vocabularies.from_tensor(state.get("vocab")), file, strict)
+        check_same_vocabs(vocabs_of(learn.dls), vocabs_from_bytes(state.get("vocab")), file, strict)
     weights, left_out = _fitting(learn.model, weights, file, strict)
     with_opt = with_opt and isinstance(state.get("opt"), dict)
     if with_opt:
@@ -69,8 +77,7 @@ def load(learn, file, device=None, with_opt=True, strict=True, check_vocab=True)
 
 
 def _fitting(model, weights, file, strict):
-    """Those of `weights` that `model` can take, and a list of what does not fit; looked at before anything is copied, so that a refused
-    file changes nothing."""
+    "Those of `weights` that fit `model`, and a list of what does not: compared first, so that a refused file changes nothing."
     own = model.state_dict()
     shapes = [f"{n} is {describe(weights[n])} in the file, {describe(own[n])} in the model" for n in own
               if n in weights and own[n].shape != weights[n].shape]
@@ -89,8 +96,8 @@ _LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "gr
 
 
 def _check_opt(opt, state, file):
-    """Refuse the state of an optimizer that is not like `opt`. torch itself compares only the number of parameters: the settings of
-    another kind of optimizer would take the place of these, and training would fail at its first step, or go on with other values."""
+    """Refuse the state of an optimizer of another kind than `opt`. torch compares only the number of parameters: the settings of another
+    optimizer would replace these, and training would fail at its first step or continue with other values."""
     groups, saved = opt.param_groups, state.get("param_groups", [])
     sizes, theirs = [len(g["params"]) for g in groups], [len(g["params"]) for g in saved]
     problems = []

@@ -1,36 +1,48 @@
-"""What the last layer of a model gives on average, set by its bias: functions of tensors and layers, for models that are being made."""
+"""The bias of the last layer, set so that a model starts from given outputs: functions of tensors and layers."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
+from torch import nn
 
-__all__ = ["before_range", "give_outputs"]
+if TYPE_CHECKING:
+    from .activations import SigmoidRange
+
+__all__ = ["inverse_sigmoid_range", "set_output_bias"]
 
 
-def before_range(outputs, end):
-    "What goes into a `SigmoidRange` `end` that gives `outputs`, and how steep it is there. Ends of the range are kept away from."
-    share = ((outputs - end.low) / (end.high - end.low)).clamp(0.005, 0.995)
-    return share.logit(), (end.high - end.low) * share * (1 - share)
+def inverse_sigmoid_range(outputs: torch.Tensor, layer: SigmoidRange) -> tuple[torch.Tensor, torch.Tensor]:
+    "The inputs for which `layer` gives `outputs`, and its slope there. Outputs are kept half a percent away from the ends of the range."
+    share = ((outputs - layer.low) / (layer.high - layer.low)).clamp(0.005, 0.995)
+    return share.logit(), (layer.high - layer.low) * share * (1 - share)
 
 
 @torch.no_grad()
-def give_outputs(norm, last, outputs, calm=None):
-    """Let layer `last` give `outputs` (n_out,) on average, by its bias. A linear layer without one takes the least change of the bias of
-    `norm`, the norm layer before it, that does the same. calm (n_out,): factors for the weights, at most 1."""
+def set_output_bias(last: nn.Module, outputs: torch.Tensor, norm: nn.Module | None = None,
+                    weight_scale: torch.Tensor | None = None) -> None:
+    """Set the bias of layer `last` so that it gives `outputs` on average.
+
+    Args:
+        last: a linear or convolutional layer.
+        outputs: (n_out,).
+        norm: the norm layer before a linear layer without bias: its bias then gets the smallest change that does the same.
+        weight_scale: (n_out,), factors of at most 1 that make the weights smaller, so that the outputs vary less around `outputs`.
+    """
     outputs = outputs.to(last.weight.device, torch.float64)
     if last.bias is not None:
-        if calm is not None:
-            last.weight.mul_(calm.to(last.weight).reshape(-1, *[1] * (last.weight.ndim - 1)))
+        if weight_scale is not None:
+            last.weight.mul_(weight_scale.to(last.weight).reshape(-1, *[1] * (last.weight.ndim - 1)))
         last.bias.copy_(outputs)
         return
-    weight = last.weight.flatten(1).double()
-    gap = outputs - weight @ norm.bias.double()
-    change = torch.linalg.pinv(weight) @ gap
-    if calm is not None:               # the smaller the weights, the larger the bias before them: up to the size of what is normalised
-        factor = calm.to(weight).clamp(min=float(change.square().mean().sqrt().clamp(max=1)))
-        weight = weight * factor[:, None]
-        gap = outputs - weight @ norm.bias.double()
-        change = torch.linalg.pinv(weight) @ gap
+    weight, bias = last.weight.flatten(1).double(), norm.bias.double()
+    change = torch.linalg.pinv(weight) @ (outputs - weight @ bias)
+    if weight_scale is not None:       # the smaller the weights, the larger the bias before them: at most as large as what is normalised
+        weight = weight * weight_scale.to(weight).clamp(min=float(change.square().mean().sqrt().clamp(max=1)))[:, None]
+        change = torch.linalg.pinv(weight) @ (outputs - weight @ bias)
     norm.bias.add_(change.to(norm.bias))
     bias = norm.bias.double()
-    left = outputs - weight @ bias     # more outputs than inputs: the weights give the rest, along the bias
+    left = outputs - weight @ bias     # with more outputs than inputs the weights give the rest, along the bias
     if float(left.abs().max()) > 1e-3 * float(outputs.abs().max()):
         weight = weight + left[:, None] * (bias / bias.square().sum().clamp(min=1e-12))
     last.weight.copy_(weight.reshape(last.weight.shape))

@@ -87,7 +87,7 @@ def test_least_confident_and_confidently_wrong():
     assert interp.least_confident(2) == [1, 3] and interp.confidently_wrong() == [0, 2]
     assert interp.right.tolist() == [False, True, False, True]
     interp.targs = interp.decoded
-    with pytest.raises(ValueError, match="no decision is wrong"):
+    with pytest.raises(ValueError, match="no prediction is wrong"):
         interp.plot_confidently_wrong()
 
 

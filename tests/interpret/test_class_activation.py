@@ -52,7 +52,7 @@ def test_scores_that_are_made_in_another_way(model):
         for m in model.modules():
             if isinstance(m, nn.BatchNorm1d):
                 m.weight.fill_(3.0)
-    with pytest.raises(ValueError, match=r"takes apart scores that are a mean .* use grad_cam, or a head such as create_head\("):
+    with pytest.raises(ValueError, match=r"needs scores that are a mean .* use grad_cam, or a head such as create_head\("):
         class_activation(model, torch.rand(2, 3, 64, 64))
 
 

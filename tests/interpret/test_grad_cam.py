@@ -72,7 +72,7 @@ def test_tokens_are_where_their_patches_are():
         cam = grad_cam(model, x, k, model.tokens)
         assert cam[0][place] == 1 and cam.sum() == 1
     last = nn.Sequential(model, nn.Identity())
-    with pytest.raises(ValueError, match=r"no layer of Sequential gives maps .* of 3 x 3 pixels: give larger pictures, or layer="):
+    with pytest.raises(ValueError, match=r"no layer of Sequential gives maps .* of 3 x 3 pixels: give larger images, or layer="):
         grad_cam(last, x)
 
 

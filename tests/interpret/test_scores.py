@@ -90,7 +90,7 @@ def test_decisions_survive_in_a_csv(tmp_path):
     with pytest.raises(ValueError, match="needs the new label"):
         d.put("x", "relabel")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="no file of decisions"):
+    with pytest.raises(ValueError, match="not a file of decisions"):
         Decisions(tmp_path / "other.csv")
 
 

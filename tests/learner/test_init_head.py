@@ -250,7 +250,7 @@ def test_what_it_cannot_do():
     nan[3] = float("nan")
     with pytest.raises(ValueError, match="targets hold NaN or infinite values"):
         Learner(loaders(pictures(), nan), nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), MSELossFlat()).init_head()
-    with pytest.raises(ValueError, match=r"the last layer has 2 outputs, the targets ask for 3"):
+    with pytest.raises(ValueError, match=r"the last layer has 2 outputs, the targets have 3"):
         three = torch.cat([values(), values(k=1)], 1)
         Learner(loaders(pictures(), three), nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), MSELossFlat()).init_head()
 

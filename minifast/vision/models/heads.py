@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-from ...nn.output_bias import before_range, give_outputs
+from ...nn.output_bias import inverse_sigmoid_range, set_output_bias
 from ...nn.activations import SigmoidRange
 from ...nn.init import apply_init
 from ...nn.layers import Flatten, LinBnDrop
@@ -86,4 +86,5 @@ def start_head_at(head, values):
     end = head[-1]
     if not isinstance(end, SigmoidRange):
         raise ValueError(f"start_head_at is for heads of create_head(..., y_range=(low, high)); this one ends with {type(end).__name__}")
-    give_outputs(*_before_sigmoid(head), before_range(values.double(), end)[0])
+    norm, last = _before_sigmoid(head)
+    set_output_bias(last, inverse_sigmoid_range(values.double(), end)[0], norm)
