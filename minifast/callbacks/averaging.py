@@ -217,6 +217,8 @@ class EMA(AveragingCallback):
             Ctrl-C it always holds its own.
     """
 
+    shown = ("decay",)
+
     def __init__(self, decay: float = 0.999, start_epoch: int = 0, every: int = 1, validate: bool = True, load_at_end: bool = True):
         check_arguments("EMA", decay=(decay, is_number(decay, 0) and decay < 1, "from 0 to below 1, such as 0.999"),
                         start_epoch=(start_epoch, is_whole(start_epoch, 0), "0 or more"),
@@ -299,9 +301,6 @@ class EMA(AveragingCallback):
         self._average.values, self._average.seen = state["averaged"], state["seen"]
         self.updates, self._steps = state["updates"], state["steps"]
 
-    def __repr__(self) -> str:
-        return f"EMA({self.decay})"
-
 
 class SWA(AveragingCallback):
     """End with the mean of the weights at the end of the last epochs.
@@ -316,6 +315,8 @@ class SWA(AveragingCallback):
             schedule says; None leaves the schedule alone.
         anneal_epochs: the length of that cosine, in epochs.
     """
+
+    shown = ("start",)
 
     def __init__(self, start: float = 0.75, lr: float | slice | Sequence[float] | None = None, anneal_epochs: float = 1):
         check_arguments("SWA", start=(start, is_number(start, 0) and start < 1,
@@ -384,6 +385,3 @@ class SWA(AveragingCallback):
     def load_state_dict(self, state: dict) -> None:
         "Continue from `state_dict`."
         self._average.values, self.n_averaged, self._start_lr = state["averaged"], state["n_averaged"], state["start_lr"]
-
-    def __repr__(self) -> str:
-        return f"SWA({self.start})"

@@ -102,6 +102,7 @@ class Callback:
         order: the role (`Order`) that decides which callback runs first.
         run_before, run_after: callback classes, or their names, to run before or after, whatever their order.
         run_train, run_valid: whether the batch events are called in training and in validation.
+        shown: names of the attributes that `repr` shows.
     """
 
     learn: "Learner" = None
@@ -110,6 +111,7 @@ class Callback:
     run_after: tuple | list | type | str = ()
     run_train: bool = True
     run_valid: bool = True
+    shown: tuple[str, ...] = ()
     _run = True
 
     model = State[torch.nn.Module]()
@@ -270,7 +272,8 @@ class Callback:
                       or "Callback").lower()
 
     def __repr__(self) -> str:
-        return type(self).__name__
+        shown = ", ".join(repr(getattr(self, name)) for name in self.shown)
+        return type(self).__name__ + (f"({shown})" if shown else "")
 
 
 #: Names of the learner's training state that a callback may read as `self.<name>`.

@@ -92,6 +92,7 @@ class GradientClip(Callback):
         norm_type: 2 for the Euclidean norm, `math.inf` for the largest entry.
     """
 
+    shown = ("max_norm",)
     order = Order.GRADS + 1              # after gradients are unscaled
     run_valid = False
 
@@ -124,9 +125,6 @@ class GradientClip(Callback):
             self._stack()
         return torch.cat(self._blocks).tolist() if self._blocks else []
 
-    def __repr__(self) -> str:
-        return f"GradientClip({self.max_norm})"
-
 
 class GradientClipValue(Callback):
     """Limit each entry of the gradients to the range from `-clip_value` to `clip_value`, which changes their direction.
@@ -135,6 +133,7 @@ class GradientClipValue(Callback):
         clip_value: the largest absolute value of an entry.
     """
 
+    shown = ("clip_value",)
     order = Order.GRADS + 1
     run_valid = False
 
@@ -145,6 +144,3 @@ class GradientClipValue(Callback):
 
     def before_step(self) -> None:
         clip_grad_value_([p for group in self.learn.opt.param_groups for p in group["params"]], self.clip_value)
-
-    def __repr__(self) -> str:
-        return f"GradientClipValue({self.clip_value})"

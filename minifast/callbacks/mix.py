@@ -161,6 +161,7 @@ class MixHandler(Callback):
         alpha: parameter of the Beta distribution of lam.
     """
 
+    shown = ("alpha",)
     order = Order.BATCH
     run_valid = False
 
@@ -326,9 +327,6 @@ class MixHandler(Callback):
         "Draw as from `state_dict`."
         self._seed = state["seed"]
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.alpha})"
-
 
 class MixUp(MixHandler):
     """Train on blends of two items: `lam * x + (1 - lam) * x'`, targets likewise; lam ~ Beta(alpha, alpha) for each item, never below 0.5.
@@ -372,6 +370,8 @@ class CutMixUp(MixHandler):
         p_cutmix: probability of CutMix.
     """
 
+    shown = ("alpha", "cutmix_alpha", "p_cutmix")
+
     def __init__(self, mixup_alpha: float = 0.4, cutmix_alpha: float = 1.0, p_cutmix: float = 0.5):
         check_arguments("CutMixUp", p_cutmix=(p_cutmix, is_number(p_cutmix, 0, 1), "p_cutmix is a probability, from 0 to 1"))
         _check_alphas(self, mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha)
@@ -382,9 +382,6 @@ class CutMixUp(MixHandler):
         if rng.random() < self.p_cutmix:
             return draw_cutmix(rng, n, self.cutmix_alpha, size, device, self)
         return draw_mixup(rng, n, self.alpha, device)
-
-    def __repr__(self) -> str:
-        return f"CutMixUp({self.alpha}, {self.cutmix_alpha}, {self.p_cutmix})"
 
 
 def _check_alphas(cb: MixHandler, **alphas: float) -> None:

@@ -84,6 +84,7 @@ class ActivationReg(Callback):
         modules: which modules, see `select_modules`; None: the model's activation functions.
     """
 
+    shown = ("alpha",)
     order = Order.BATCH + 1              # after what replaces the loss (mixing)
     run_valid = False
 
@@ -113,9 +114,6 @@ class ActivationReg(Callback):
         for handle in self._handles:
             handle.remove()
         self._handles, self._terms = [], []
-
-    def __repr__(self) -> str:
-        return f"ActivationReg({self.alpha})"
 
 
 # -- recurrent models that return (output, raw outputs, dropped outputs) and keep a hidden state ------------------------------------
@@ -172,6 +170,7 @@ class RNNRegularizer(Callback):
         alpha, beta: their weights; see `activation_reg` for the formula and its source.
     """
 
+    shown = ("alpha", "beta")
     order = Order.BATCH + 1
     run_valid = False
 
@@ -193,9 +192,6 @@ class RNNRegularizer(Callback):
             raise TypeError("RNNRegularizer needs a model that returns (output, raw outputs, dropped outputs); this one returned only "
                             f"{describe(self.learn.pred)}. For other models use ActivationReg(alpha)")
         self.learn.loss = self.learn.loss + activation_reg(self._source.out, self._source.raw_out, self.alpha, self.beta)
-
-    def __repr__(self) -> str:
-        return f"RNNRegularizer({self.alpha}, {self.beta})"
 
 
 def rnn_cbs(alpha: float = 0.0, beta: float = 0.0) -> list[Callback]:

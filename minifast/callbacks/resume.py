@@ -24,6 +24,7 @@ class Resume(Callback):
         fname: name of the file, `path/model_dir/fname.safetensors`.
     """
 
+    shown = ("fname",)
     order = Order.SETUP - 10                     # first, so that the others find what was restored
 
     def __init__(self, fname: str = "resume"):
@@ -102,9 +103,6 @@ class Resume(Callback):
     def after_fit(self) -> None:
         if not self._skipped:
             self.file.unlink(missing_ok=True)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.fname!r})"
 
 
 def _hypers(group: dict) -> dict:
