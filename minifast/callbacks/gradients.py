@@ -43,7 +43,8 @@ class GradientAccumulation(Callback):
         self._begin()
 
     def _begin(self) -> None:
-        self._items, self._weight = 0, None
+        self._items = 0
+        self._weight: float | torch.Tensor | None = None
         self._loss: torch.Tensor | None = None
 
     def before_fit(self) -> None:

@@ -161,7 +161,7 @@ class MixHandler(Callback):
         alpha: parameter of the Beta distribution of lam.
     """
 
-    shown = ("alpha",)
+    shown: tuple[str, ...] = ("alpha",)
     order = Order.BATCH
     run_valid = False
 
