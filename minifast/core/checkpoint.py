@@ -4,6 +4,7 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,10 +13,13 @@ from .messages import add_note, describe
 HEADER = "minifast"
 
 
-def pack(value):
+def pack(value: Any) -> tuple[dict[str, torch.Tensor], Any]:
     """Split nested tuples, lists, dicts, numbers, strings and tensors into `(tensors by name, JSON tree)`.
 
-    Tensors that share memory (tied weights) are stored once. Anything else is refused by name of its place.
+    Tensors that share memory (tied weights) are stored once.
+
+    Raises:
+        TypeError: names the place of anything else.
     """
     tensors, seen = {}, {}
 
@@ -49,7 +53,7 @@ def pack(value):
     return tensors, walk(value, "root")
 
 
-def unpack(tensors, tree):
+def unpack(tensors: dict[str, torch.Tensor], tree: Any) -> Any:
     "The value that `pack` took apart."
     if not isinstance(tree, dict):
         return tree
@@ -61,10 +65,13 @@ def unpack(tensors, tree):
     return {"tuple": tuple, "list": list}[kind](unpack(tensors, o) for o in body)
 
 
-def save(value, file):
-    """Write `value` to `file` (safetensors) so that a crash leaves the old file or the new one, never half of one.
+def save(value: Any, file: str | Path) -> Path:
+    """Write `value` to a safetensors file so that a crash leaves the old file or the new one, never half of one.
 
-    The file is read back before it replaces the old one. Raises `OSError` naming the folder when it cannot be written.
+    The file is read back before it replaces the old one.
+
+    Raises:
+        OSError: names the folder when it cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -92,12 +99,19 @@ def save(value, file):
     return file
 
 
-def _cannot_write(file):
+def _cannot_write(file: Path) -> str:
     return f"cannot write {file.name} to {file.parent.resolve()}: give the learner a writable folder with room, `learn.path = Path('...')`"
 
 
-def load(file, device="cpu"):
-    "The value saved in `file`. A `.pth` of torch is read with `weights_only=True`. Nothing that is loaded can run code."
+def load(file: str | Path, device: torch.device | str = "cpu") -> Any:
+    """Read the value saved in `file`; nothing that is loaded can run code.
+
+    A `.pth` of torch is read with `weights_only=True`.
+
+    Raises:
+        FileNotFoundError: lists what is saved there.
+        ValueError: the file is damaged, or of a kind that could run code.
+    """
     file = Path(file)
     if not file.exists():
         siblings = sorted(p.stem for p in file.parent.glob("*.safetensors")) if file.parent.exists() else []

@@ -9,7 +9,7 @@ import torch
 defaults = SimpleNamespace(device=None, use_cuda=None)
 
 
-def _cuda_problem():
+def _cuda_problem() -> str | None:
     "Why CUDA cannot be used although a GPU is visible, or None. (A P100 with a build for newer cards looks available and fails.)"
     capability = major, minor = torch.cuda.get_device_capability()
     built = [a for a in torch.cuda.get_arch_list() if a.startswith(("sm_", "compute_"))]
@@ -19,7 +19,7 @@ def _cuda_problem():
             f"{', '.join(built)}: its kernels do not run on it")
 
 
-def _runs_on(arch, capability):
+def _runs_on(arch: str, capability: tuple[int, int]) -> bool:
     """Whether code built for `arch`, such as `sm_75` or `compute_90`, runs on a device of this (major, minor) capability.
 
     Machine code runs within its major version, on the same or a later minor one; PTX (`compute_..`) on every later device. The
@@ -35,11 +35,16 @@ def _runs_on(arch, capability):
     return capability[0] == built_for[0] and capability[1] >= built_for[1]
 
 
-def default_device(use=None):
+def default_device(use: bool | None = None) -> torch.device:
     """The device to train on: CUDA, then Apple's MPS, then the CPU; the first that torch can really use.
 
-    `use=True` demands an accelerator and raises `RuntimeError` when there is none, `use=False` keeps to the CPU; both are
-    remembered in `defaults`. A GPU that this build of torch has no kernels for is reported once and not chosen.
+    A GPU that this build of torch has no kernels for is reported once and not chosen.
+
+    Args:
+        use: True demands an accelerator, False keeps to the CPU; both are remembered in `defaults`.
+
+    Raises:
+        RuntimeError: with `use=True`, when there is no accelerator.
     """
     if use is not None:
         defaults.use_cuda, defaults.device = bool(use), None
@@ -49,7 +54,7 @@ def default_device(use=None):
     return defaults.device
 
 
-def _choose(use):
+def _choose(use: bool | None) -> torch.device:
     if use is False:
         return torch.device("cpu")
     if torch.cuda.is_available():
@@ -67,6 +72,6 @@ def _choose(use):
     return torch.device("cpu")
 
 
-def cpu_count():
+def cpu_count() -> int:
     "Number of cores this process may use (its affinity, not the machine's total)."
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -1,25 +1,45 @@
 """`L`: a list with fancy indexing and the handful of methods that data code uses, and three small helpers."""
 import random
+from collections.abc import Callable, Collection, Iterable
 from functools import reduce
 from itertools import cycle, islice
 from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import torch
 
-def coll_repr(c, max_n=10):
-    "`(#3) [1,2,3]`: the length of `c` and its first `max_n` items."
+
+def coll_repr(c: Collection[Any], max_n: int = 10) -> str:
+    """`(#3) [1,2,3]`: the length of a collection and its first items.
+
+    Args:
+        c: the collection.
+        max_n: how many items to show.
+    """
     shown = ",".join(repr(o) if isinstance(o, str) else str(o) for o in islice(c, max_n))
     return f"(#{len(c)}) [{shown}{'...' if len(c) > max_n else ''}]"
 
 
-def first(x, f=None, negate=False):
-    "The first item of `x` (for which `f` is true, or with `negate` false); None when there is none."
+def first(x: Iterable[Any], f: Callable[[Any], Any] | None = None, negate: bool = False) -> Any:
+    """The first item, or the first for which `f` is true; None when there is none.
+
+    Args:
+        x: an iterable.
+        f: a function of an item.
+        negate: the first for which `f` is false.
+    """
     return next((o for o in x if f is None or bool(f(o)) != negate), None)
 
 
-def range_of(x):
-    "The indices of `x` as a list."
+def range_of(x: Collection[Any]) -> list[int]:
+    """The indices of a collection as a list.
+
+    Args:
+        x: the collection.
+    """
     return list(range(len(x)))
 
 
@@ -43,7 +63,7 @@ def _caller(f):
     raise TypeError(f"map takes a function, a mapping or a format string; received {type(f).__name__}")
 
 
-def _key(key):
+def _key(key: Any) -> Any:
     "A sort key: a function, or the name of an attribute, or the index of an item."
     if isinstance(key, str):
         return attrgetter(key)
@@ -53,11 +73,15 @@ def _key(key):
 class L(list):
     """A list that can also be indexed with a list, tuple or array of ints, or with a mask, and that can be mapped and filtered.
 
-    `L(1, 2, 3)`, `L([1, 2, 3])`, `L(range(3))`; a string, array or tensor is one item unless `use_list=True`; `L()` is empty.
-    Every method returns a new `L`.
+    `L(1, 2, 3)`, `L([1, 2, 3])`, `L(range(3))`; `L()` is empty. Every method returns a new `L`.
+
+    Args:
+        items: the items of an iterable; a string, array, tensor or frame is one item.
+        rest: further items.
+        use_list: take the items of any iterable, also of an array or tensor.
     """
 
-    def __init__(self, items=None, *rest, use_list=False):
+    def __init__(self, items: Any = None, *rest: Any, use_list: bool = False):
         if rest:
             items = [items, *rest]
         elif not use_list:
@@ -74,15 +98,15 @@ class L(list):
             return [i for i, keep in enumerate(idx) if keep]
         return idx
 
-    def __getitem__(self, idx):
+    def __getitem__(self, idx: Any) -> Any:
         if isinstance(idx, slice):
             return type(self)(super().__getitem__(idx), use_list=True)
-        if isinstance(idx, (list, tuple)) or getattr(idx, "ndim", 0):
+        if isinstance(idx, (list, tuple)) or bool(getattr(idx, "ndim", 0)):
             return type(self)((super(L, self).__getitem__(i) for i in self._indices(idx)), use_list=True)
         return super().__getitem__(idx)
 
-    def __setitem__(self, idx, value):
-        if not (isinstance(idx, (list, tuple)) or getattr(idx, "ndim", 0)):
+    def __setitem__(self, idx: Any, value: Any) -> None:
+        if not (isinstance(idx, (list, tuple)) or bool(getattr(idx, "ndim", 0))):
             super().__setitem__(idx, value)
             return
         idx = self._indices(idx)
@@ -95,107 +119,107 @@ class L(list):
     def _new(self, items):
         return type(self)(items, use_list=True)
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> "L":
         return self._new([*self, *_listify(other)])
 
-    def __radd__(self, other):
+    def __radd__(self, other: Any) -> "L":
         return self._new([*_listify(other), *self])
 
-    def __mul__(self, n):
+    def __mul__(self, n: Any) -> "L":
         return self._new(list(self) * n)
 
     __rmul__ = __mul__
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return coll_repr(self)
 
-    def copy(self):
+    def copy(self) -> "L":
         return self._new(self)
 
     @property
-    def items(self):
+    def items(self) -> list[Any]:
         "The plain list."
         return list(self)
 
     # -- mapping and filtering --------------------------------------------------------------------------------------------------
-    def map(self, f, *args, **kwargs):
+    def map(self, f: Any, *args: Any, **kwargs: Any) -> "L":
         "`f(o, *args, **kwargs)` of every item; `f` may also be a mapping or list to look up in, or a format string."
         f = _caller(f)
         return self._new(f(o, *args, **kwargs) for o in self)
 
-    def starmap(self, f, *args, **kwargs):
+    def starmap(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> "L":
         "`f(*o, *args, **kwargs)` of every item."
         return self._new(f(*o, *args, **kwargs) for o in self)
 
-    def filter(self, f=bool, negate=False):
+    def filter(self, f: Callable[[Any], Any] = bool, negate: bool = False) -> "L":
         "The items for which `f` is true (with `negate`: false)."
         return self._new(o for o in self if bool(f(o)) != negate)
 
-    def argwhere(self, f, negate=False):
+    def argwhere(self, f: Callable[[Any], Any], negate: bool = False) -> "L":
         "The positions of the items for which `f` is true (with `negate`: false)."
         return self._new(i for i, o in enumerate(self) if bool(f(o)) != negate)
 
-    def unique(self, sort=False):
+    def unique(self, sort: bool = False) -> "L":
         "Each different item once, in the order of first appearance or sorted."
         found = self._new(dict.fromkeys(self))
         return found.sorted() if sort else found
 
-    def sorted(self, key=None, reverse=False):
+    def sorted(self, key: Any = None, reverse: bool = False) -> "L":
         "A sorted copy; `key` is a function, the name of an attribute, or the index of an item."
         return self._new(sorted(self, key=_key(key), reverse=reverse))
 
-    def itemgot(self, *idxs):
+    def itemgot(self, *idxs: int) -> "L":
         "`o[idx]` of every item, for each of `idxs` in turn."
         out = self
         for i in idxs:
             out = out.map(itemgetter(i))
         return out
 
-    def attrgot(self, name, default=None):
+    def attrgot(self, name: str, default: Any = None) -> "L":
         "The attribute (or, of a dict, the value) called `name` of every item."
         return self._new(o.get(name, default) if isinstance(o, dict) else getattr(o, name, default) for o in self)
 
-    def val2idx(self):
+    def val2idx(self) -> dict[Any, int]:
         "A dict from each item to its position."
         return {o: i for i, o in enumerate(self)}
 
-    def enumerate(self):
+    def enumerate(self) -> "L":
         return self._new(enumerate(self))
 
-    def zip(self, cycled=False):
+    def zip(self, cycled: bool = False) -> "L":
         "The items transposed: `L([1, 2], [3, 4]).zip()` is `[(1, 3), (2, 4)]`; `cycled` repeats the shorter ones."
         if not cycled:
             return self._new(zip(*self, strict=False))
         longest = max((len(o) for o in self), default=0)
         return self._new(islice(zip(*(cycle(o) for o in self), strict=False), longest))
 
-    def zipwith(self, *others, cycled=False):
+    def zipwith(self, *others: Iterable[Any], cycled: bool = False) -> "L":
         "`L([1, 2]).zipwith([3, 4])` is `[(1, 3), (2, 4)]`."
         return self._new([self, *others]).zip(cycled)
 
-    def shuffle(self):
+    def shuffle(self) -> "L":
         "A shuffled copy, drawn from Python's global random stream."
         return self._new(random.sample(self, len(self)))
 
     @classmethod
-    def range(cls, a, b=None, step=None):
+    def range(cls, a: Any, b: int | None = None, step: int | None = None) -> "L":
         "`L(range(...))`; a collection instead of `a` stands for its length."
         if b is None and hasattr(a, "__len__"):
             a = len(a)
         return cls(range(a) if b is None else range(a, b, step or 1))
 
     # -- together ---------------------------------------------------------------------------------------------------------------
-    def concat(self):
+    def concat(self) -> "L":
         "The items of the items, as one flat `L`."
         return self._new(o for part in self for o in _listify(part))
 
-    def reduce(self, f, initial=None):
+    def reduce(self, f: Callable[[Any, Any], Any], initial: Any = None) -> Any:
         return reduce(f, self) if initial is None else reduce(f, self, initial)
 
-    def sum(self):
+    def sum(self) -> Any:
         return sum(self)
 
-    def stack(self, dim=0):
+    def stack(self, dim: int = 0) -> "torch.Tensor":
         "One tensor of all these tensors, stacked along the new axis `dim`."
         import torch
         return torch.stack(list(self), dim)

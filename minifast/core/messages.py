@@ -1,15 +1,32 @@
-"""The words of error messages: what is wrong, what was received, what to write instead."""
+"""The words of error messages: what is wrong, what was received, what to write instead.
+
+Every message of the package has these three parts, and is put together of the functions here:
+
+    raise ValueError(f"fit({n_epoch=}): an epoch count is 1 or more; write fit(1)")
+    raise TypeError(f"a hook is put on a module; received {describe(m)}")
+    raise ValueError(f"there is no metric named {name!r}{did_you_mean(name, known) or '.'} Known names: {', '.join(known)}.")
+"""
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 
-def did_you_mean(name, options):
-    "`\"; did you mean 'accuracy'?\"` when `name` is close to one of `options`, else an empty string."
+def did_you_mean(name: object, options: Iterable[object]) -> str:
+    """The nearest of several names, as the end of a sentence; an empty string when none is near.
+
+    >>> did_you_mean("acuracy", ["accuracy", "mse"])
+    "; did you mean 'accuracy'?"
+    """
     near = get_close_matches(str(name), [str(o) for o in options], 1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def describe(x):
-    "One short phrase for any value: `float32[64,3,224,224] on cpu`, `tuple of 2 (...)`, `str 'cat'`."
+def describe(x: Any) -> str:
+    """One short phrase for any value: its type, with the shape and device of a tensor or the size of an image.
+
+    >>> describe((torch.zeros(64, 3), "cat"))
+    "tuple of 2 (float32[64,3] on cpu, str 'cat')"
+    """
     if hasattr(x, "dtype") and hasattr(x, "shape"):
         shape = ",".join(map(str, x.shape))
         device = f" on {x.device}" if hasattr(x, "is_cuda") else ""
@@ -25,11 +42,21 @@ def describe(x):
     return f"{type(x).__name__} {text if len(text) <= 80 else text[:77] + '...'}"
 
 
-def reject_unknown(kwargs, allowed, where):
-    """Raise `TypeError` naming every keyword of `kwargs` that is not in `allowed`, all at once.
+def reject_unknown(kwargs: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:
+    """Refuse keywords that a call does not take, all at once.
 
-    `where` is the call as the user knows it, such as `DataLoader(...)`.
+    >>> reject_unknown({"batch_size": 8}, ["bs", "shuffle"], "DataLoader(...)")
+    TypeError: DataLoader(...) does not take batch_size=int 8. It takes: bs, shuffle.
+
+    Args:
+        kwargs: the keywords received.
+        allowed: the names that the call takes.
+        where: the call as the user knows it.
+
+    Raises:
+        TypeError: names every keyword of `kwargs` that is not allowed.
     """
+    allowed = list(allowed)
     unknown = [k for k in kwargs if k not in allowed]
     if not unknown:
         return
@@ -38,8 +65,13 @@ def reject_unknown(kwargs, allowed, where):
     raise TypeError(f"{where} does not take " + " nor ".join(lines) + f"{end} It takes: {', '.join(sorted(allowed))}.")
 
 
-def add_note(error, note):
-    "Attach `note` to `error` so that it is printed with it (Python 3.10 has no `add_note`: the first argument is extended)."
+def add_note(error: BaseException, note: str) -> None:
+    """Attach a note to an error, so that it is printed with it.
+
+    Python 3.10 has no `BaseException.add_note`: there the first argument is extended.
+
+    >>> add_note(error, f"in item {i} of {describe(dataset)}")
+    """
     if hasattr(error, "add_note"):
         error.add_note(note)
     elif isinstance(error, OSError) and error.strerror:      # its text is made of this, whatever its arguments say
@@ -49,8 +81,12 @@ def add_note(error, note):
         error.args = (f"{head}\n{note}", *error.args[1:])
 
 
-def plural(n, noun):
-    "`plural(1, 'item')` -> '1 item'; `plural(3, 'batch')` -> '3 batches'."
+def plural(n: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> plural(1, "item"), plural(1200, "batch")
+    ('1 item', '1,200 batches')
+    """
     if n == 1:
         return f"1 {noun}"
     return f"{n:,} {noun}" + ("es" if noun.endswith(("tch", "sh", "s", "x")) else "s")

@@ -1,16 +1,18 @@
 """Batches are nested: tuples, lists, dicts and dataclasses of tensors. Functions that map over all of them."""
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import torch
 
 from .messages import describe
+from .types import Batch
 
 TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 
 
-def _is_batch_dataclass(x):
+def _is_batch_dataclass(x: Any) -> bool:
     return is_dataclass(x) and not isinstance(x, type)
 
 
@@ -26,7 +28,7 @@ def _tuple_like(x, values):
     return type(x)(*values) if hasattr(x, "_fields") else tuple(values)
 
 
-def map_nested(f, x):
+def map_nested(f: Callable[[Any], Any], x: Any) -> Any:
     "Apply `f` to every leaf of `x`, keeping its tuples, named tuples, lists, dicts and dataclasses."
     if isinstance(x, torch.Tensor):
         return f(x)
@@ -41,7 +43,7 @@ def map_nested(f, x):
     return f(x)
 
 
-def leaves(x):
+def leaves(x: Any) -> list[Any]:
     "Every leaf of `x`, in order."
     found = []
     map_nested(found.append, x)
@@ -52,36 +54,55 @@ def _tensors_only(f):
     return lambda x: f(x) if isinstance(x, torch.Tensor) else x
 
 
-def to_device(x, device=None, non_blocking=False):
-    "`x` with every tensor on `device` (default: `default_device()`)."
+def to_device(x: Batch, device: torch.device | str | int | None = None, non_blocking: bool = False) -> Batch:
+    """Move every tensor of a batch to a device.
+
+    Args:
+        x: a tensor, or nested tuples, lists, dicts or dataclasses of tensors.
+        device: default: `default_device()`.
+        non_blocking: as in `torch.Tensor.to`.
+    """
     if device is None:
         from .device import default_device
         device = default_device()
     return map_nested(_tensors_only(lambda t: t.to(device, non_blocking=non_blocking)), x)
 
 
-def to_cpu(x):
-    "`x` with every tensor on the CPU."
+def to_cpu(x: Batch) -> Batch:
+    """Move every tensor of a batch to the CPU.
+
+    Args:
+        x: a tensor, or nested tuples, lists, dicts or dataclasses of tensors.
+    """
     return map_nested(_tensors_only(lambda t: t.cpu()), x)
 
 
-def to_detach(x, cpu=True):
-    "`x` with every tensor detached from its graph and, if `cpu`, moved there."
+def to_detach(x: Batch, cpu: bool = True) -> Batch:
+    """Detach every tensor of a batch from its graph.
+
+    Args:
+        x: a tensor, or nested tuples, lists, dicts or dataclasses of tensors.
+        cpu: also move it to the CPU.
+    """
     return map_nested(_tensors_only(lambda t: t.detach().cpu() if cpu else t.detach()), x)
 
 
-def to_np(x):
-    "`x` with every tensor as a numpy array."
+def to_np(x: Batch) -> Any:
+    """Turn every tensor of a batch into a numpy array.
+
+    Args:
+        x: a tensor, or nested tuples, lists, dicts or dataclasses of tensors.
+    """
     return map_nested(_tensors_only(lambda t: t.detach().cpu().numpy()), x)
 
 
-def plain(x):
+def plain(x: Batch) -> Batch:
     "`x` with every tensor subclass (such as `tv_tensors.Image`) as a plain `torch.Tensor`: what a model should see."
     return map_nested(lambda t: t.as_subclass(torch.Tensor) if isinstance(t, torch.Tensor) and type(t) is not torch.Tensor else t, x)
 
 
-def find_bs(x):
-    "Number of items in batch `x`: the length of its first tensor that has a first axis."
+def find_bs(x: Batch) -> int:
+    "The number of items in a batch: the length of its first tensor that has a first axis."
     for leaf in leaves(x):
         if hasattr(leaf, "shape") and len(leaf.shape):
             return leaf.shape[0]
@@ -89,7 +110,7 @@ def find_bs(x):
                      "A batch is a tuple, list, dict or dataclass of tensors shaped (batch, ...).")
 
 
-def to_concat(parts, dim=0):
+def to_concat(parts: list[Batch], dim: int = 0) -> Batch:
     "Concatenate a list of equally nested batches leaf by leaf, along `dim`; ragged sequences stay a list of items."
     if not parts:
         raise ValueError("to_concat() got an empty list: there are no batches to join")
@@ -111,12 +132,15 @@ def to_concat(parts, dim=0):
     return torch.cat(parts, dim=dim)
 
 
-def split_batch(batch, n_inp=None):
+def split_batch(batch: Batch, n_inp: int | None = None) -> tuple[tuple, dict[str, Any], tuple]:
     """Split a batch into `(inputs, keyword_inputs, targets)`: two tuples around a dict.
 
-    A tuple or list gives its first `n_inp` elements as inputs (default: all but the last) and the rest as targets. A dict or
-    dataclass is passed to the model by keyword, less its target, the first of `labels, label, targets, target, y` present.
-    A lone tensor is an input without target.
+    A tuple or list gives its first `n_inp` elements as inputs and the rest as targets. A dict or dataclass is passed to the model by
+    keyword, less its target, the first of `labels, label, targets, target, y` present. A lone tensor is an input without target.
+
+    Args:
+        batch: what a loader yields.
+        n_inp: how many elements are inputs (default: all but the last).
     """
     if isinstance(batch, (tuple, list)):
         n_inp = (len(batch) - 1 or 1) if n_inp is None else n_inp

@@ -1,16 +1,32 @@
 """Showing images, labels and grids of them with matplotlib, which is imported when something is shown."""
 import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from .messages import describe
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def subplots(nrows=1, ncols=1, figsize=None, imsize=3, suptitle=None, **kwargs):
-    """`plt.subplots` sized for images: `(figure, array of axes)`, an array also where there is one.
 
-    imsize: inches per image, used where `figsize` (width, height) is not given. suptitle: title of the whole.
+def subplots(nrows: int = 1, ncols: int = 1, figsize: tuple[float, float] | None = None, imsize: float = 3, suptitle: str | None = None,
+             **kwargs: Any) -> "tuple[Figure, np.ndarray]":
+    """`plt.subplots` sized for images.
+
+    Args:
+        nrows: rows.
+        ncols: columns.
+        figsize: (width, height) in inches (default: from `imsize`).
+        imsize: inches per image.
+        suptitle: title of the whole.
+        kwargs: for `plt.subplots`.
+
+    Returns:
+        The figure and an array of axes, an array also where there is one.
     """
     import matplotlib.pyplot as plt
     if figsize is None:
@@ -25,7 +41,7 @@ def _is_pil(x):
     return hasattr(x, "getbands") and hasattr(x, "convert")
 
 
-def _pixels(im):
+def _pixels(im: Any) -> tuple[np.ndarray, bool]:
     "`im` as an array (H,W), (H,W,3) or (H,W,4), and whether it is an image of known range rather than a bare table of numbers."
     if _is_pil(im):
         return np.asarray(im.convert("RGB") if im.mode not in ("L", "RGB", "RGBA", "1") else im), True
@@ -48,13 +64,21 @@ def _pixels(im):
                      + (": show one item of the batch, or use show_images." if a.ndim == 4 else "."))
 
 
-def show_image(im, ax=None, figsize=None, title=None, ctx=None, **kwargs):
+def show_image(im: Any, ax: "Axes | None" = None, figsize: tuple[float, float] | None = None, title: str | None = None,
+               ctx: "Axes | None" = None, **kwargs: Any) -> "Axes":
     """Show one image and return its axes.
 
-    im: tensor or array (C,H,W), (H,W,C) or (H,W), or a PIL image; where both ends look like channels, a tensor has them first and an
-    array last. Float images are cut to 0..1, integer ones go from 0 to 255; a bare
-    (H,W) table is scaled from its lowest to its highest value. One channel is shown in grey, or in matplotlib's `image.cmap` where
-    that was set. ax, ctx: axes to draw on (default: new ones of `figsize`). kwargs: for `Axes.imshow`.
+    Float images are clipped to 0..1, integer ones go from 0 to 255; a bare (H,W) table is scaled from its lowest to its highest value.
+    One channel is shown in grey, or in matplotlib's `image.cmap` where that was set.
+
+    Args:
+        im: tensor or array (C,H,W), (H,W,C) or (H,W), or a PIL image. Where both ends look like channels, a tensor has them first and an
+            array last.
+        ax: axes to draw on (default: new ones).
+        figsize: of new axes, in inches.
+        title: above the image.
+        ctx: another name for `ax`.
+        kwargs: for `Axes.imshow`.
     """
     import matplotlib.pyplot as plt
     a, ranged = _pixels(im)
@@ -75,13 +99,30 @@ def show_image(im, ax=None, figsize=None, title=None, ctx=None, **kwargs):
     return ax
 
 
-def show_titled_image(o, **kwargs):
-    "Show an (image, label) pair, the label as title."
+def show_titled_image(o: Sequence[Any], **kwargs: Any) -> "Axes":
+    """Show an (image, label) pair, the label as title.
+
+    Args:
+        o: the pair.
+        kwargs: for `show_image`.
+    """
     return show_image(o[0], title=str(o[1]), **kwargs)
 
 
-def show_images(ims, nrows=1, ncols=None, titles=None, figsize=None, imsize=3, suptitle=None, **kwargs):
-    "Show a list or batch of images in a grid and return its axes; `titles` one per image, kwargs as for `show_image`."
+def show_images(ims: Iterable[Any], nrows: int | None = 1, ncols: int | None = None, titles: Iterable[str | None] | None = None,
+                figsize: tuple[float, float] | None = None, imsize: float = 3, suptitle: str | None = None, **kwargs: Any) -> "list[Axes]":
+    """Show a list or batch of images in a grid and return its axes.
+
+    Args:
+        ims: images, each as for `show_image`.
+        nrows: rows.
+        ncols: columns.
+        titles: one per image.
+        figsize: (width, height) in inches (default: from `imsize`).
+        imsize: inches per image.
+        suptitle: title of the whole.
+        kwargs: for `show_image`.
+    """
     ims = list(ims)
     if not ims:
         raise ValueError("show_images: there is nothing to show, the list of images is empty")
@@ -92,10 +133,19 @@ def show_images(ims, nrows=1, ncols=None, titles=None, figsize=None, imsize=3, s
     return [show_image(im, ax=ax, title=t, **kwargs) for im, t, ax in zip(ims, titles, axs, strict=True)]
 
 
-def get_grid(n, nrows=None, ncols=None, figsize=None, double=False, title=None, imsize=3, **kwargs):
-    """A list of `n` axes in a grid about as high as wide; what is left over in it is blank.
+def get_grid(n: int, nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None, double: bool = False,
+             title: str | None = None, imsize: float = 3, **kwargs: Any) -> "list[Axes]":
+    """Make a list of `n` axes in a grid about as high as wide; what is left over in it is blank.
 
-    nrows, ncols: either or both. double: twice as many axes, in pairs side by side (input and output). title: of the whole.
+    Args:
+        n: how many axes.
+        nrows: rows.
+        ncols: columns.
+        figsize: (width, height) in inches (default: from `imsize`).
+        double: twice as many axes, in pairs side by side (input and output).
+        title: title of the whole.
+        imsize: inches per image.
+        kwargs: for `plt.subplots`.
     """
     if n < 1:
         raise ValueError(f"get_grid(n={n}): there is nothing to show")
@@ -113,21 +163,19 @@ def get_grid(n, nrows=None, ncols=None, figsize=None, double=False, title=None, 
     fig, axs = subplots(nrows, ncols * each, figsize=figsize, imsize=imsize, **kwargs)
     if title is not None:
         fig.suptitle(title, weight="bold", size=14)
-    axs = list(axs.flat)
-    for ax in axs[n * each:]:
+    axes = list(axs.flat)
+    for ax in axes[n * each:]:
         ax.set_axis_off()
-    return axs[:n * each]
+    return axes[:n * each]
 
 
 def _is_number(x):
     return isinstance(x, (int, float, np.number, np.bool_)) or (isinstance(x, (torch.Tensor, np.ndarray)) and x.ndim == 0)
 
 
-def _label(x):
+def _label(x: Any) -> str | None:
     "The text of a label, or None when `x` is none: text, a number, None, or a sequence of these."
-    if isinstance(x, str):
-        return str(x)
-    if x is None or isinstance(x, (bool, np.bool_)):
+    if x is None or isinstance(x, (str, bool, np.bool_)):
         return str(x)
     if _is_number(x):
         x = x.item() if hasattr(x, "item") else x
@@ -140,7 +188,7 @@ def _label(x):
     return None
 
 
-def show_item(x, ctx=None, title=None, **kwargs):
+def show_item(x: Any, ctx: "Axes | None" = None, title: str | None = None, **kwargs: Any) -> "Axes":
     """Show one value on the axes `ctx` (default: new ones) and return them.
 
     A value with a method `show` shows itself, `x.show(ctx=ctx, **kwargs)`; images, masks and tensors of two axes or more are drawn;
@@ -171,7 +219,13 @@ def _add_title(ax, text):
     return ax
 
 
-def show_at(o, idx, **kwargs):
-    "Show item `idx` of a dataset or list `o`."
+def show_at(o: Any, idx: int, **kwargs: Any) -> Any:
+    """Show one item of a dataset or list.
+
+    Args:
+        o: the dataset or list.
+        idx: index of the item.
+        kwargs: for its `show`.
+    """
     item = o[idx]
     return o.show(item, **kwargs) if callable(getattr(o, "show", None)) else show_item(item, **kwargs)

@@ -8,11 +8,13 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sized
 from html import escape
 from numbers import Integral, Real
+from typing import Any
 
 
-def in_notebook():
+def in_notebook() -> bool:
     "Whether output goes to a Jupyter front end (also Colab, Kaggle, VS Code and executed notebooks)."
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
@@ -29,8 +31,8 @@ def _bars_available():
     return True
 
 
-def choose_display():
-    """The display that fits where we are: notebook, terminal, or plain lines.
+def choose_display() -> "PlainDisplay":
+    """The display that fits the output: notebook, terminal, or plain lines.
 
     Plain lines are used when the output is not a terminal, when fastprogress is missing, or with `MINIFAST_PROGRESS=0`.
     """
@@ -42,7 +44,7 @@ def choose_display():
     return PlainDisplay()
 
 
-def format_value(value):
+def format_value(value: Any) -> str:
     "One cell of the epoch table."
     if value is None:
         return "-"
@@ -52,38 +54,42 @@ def format_value(value):
 class PlainDisplay:
     "One line per epoch, nothing else: what belongs in a log file."
 
-    def start(self, n_epoch, headers):
-        "A fit begins: `n_epoch` epochs, with these column names (none: no table is shown)."
+    def start(self, n_epoch: int, headers: list[str]) -> None:
+        "Start the display of a fit of `n_epoch` epochs, with these column names (none: no table is shown)."
         self.headers, self.n_epoch, self.rows = headers, n_epoch, []
         self._begin()
 
     def _begin(self):
         pass
 
-    def open_bar(self, half, epoch, total, comment):
-        """A bar for one half of an epoch; returns the function to call with the number of batches done.
+    def open_bar(self, half: str, epoch: int, total: int | None, comment: Callable[[], str]) -> Callable[[int], Any]:
+        """Open a bar for one half of an epoch; returns the function to call with the number of batches done.
 
-        total: how many there are (None: unknown). comment: called for the text at the end of the bar whenever it is redrawn.
+        Args:
+            half: what it is called, such as 'train'.
+            epoch: index of the epoch.
+            total: the number of batches (None: unknown).
+            comment: called for the text at the end of the bar whenever it is redrawn.
         """
         return _ignore
 
-    def close_bar(self):
-        "The half is over, or was interrupted."
+    def close_bar(self) -> None:
+        "Remove the bar: the half is over, or was interrupted."
 
-    def write_row(self, row):
-        "An epoch is over: show its row of the table."
+    def write_row(self, row: Iterable[Any]) -> None:
+        "Show the row of an epoch that is over."
         self.rows.append([format_value(v) for v in row])
         self._show_row()
 
     def _show_row(self):
         print("  ".join(f"{h} {v}" for h, v in zip(self.headers, self.rows[-1], strict=False)), flush=True)
 
-    def note(self, text):
-        "Say something about the fit below its table, in one line."
+    def note(self, text: str) -> None:
+        "Show one line about the fit below its table."
         print(text, flush=True)
 
-    def finish(self):
-        "The fit is over, or was interrupted."
+    def finish(self) -> None:
+        "Finish: the fit is over, or was interrupted."
 
 
 def _ignore(done):
@@ -124,7 +130,7 @@ class TerminalDisplay(PlainDisplay):
         if self.headers:
             print(_aligned(self.headers, self.columns), flush=True)
 
-    def open_bar(self, half, epoch, total, comment):
+    def open_bar(self, half: str, epoch: int, total: int | None, comment: Callable[[], str]) -> Callable[[int], Any]:
         prefix = f"Epoch {epoch + 1}/{self.n_epoch} {half}" if hasattr(self, "n_epoch") else half
 
         def draw(done, text):
@@ -138,7 +144,7 @@ class TerminalDisplay(PlainDisplay):
 
         return _make_bar(total, draw, comment)
 
-    def close_bar(self):
+    def close_bar(self) -> None:
         if self.width:
             print("\r" + " " * (self.width + 2) + "\r", end="", flush=True)       # 2: the terminal may have echoed ^C
             self.width = 0
@@ -163,7 +169,7 @@ class NotebookDisplay(PlainDisplay):
         if self.headers:
             self._draw()
 
-    def open_bar(self, half, epoch, total, comment):
+    def open_bar(self, half: str, epoch: int, total: int | None, comment: Callable[[], str]) -> Callable[[int], Any]:
         label = f"Epoch {epoch + 1}/{self.n_epoch} {half}: " if hasattr(self, "n_epoch") else ""
         appears = time.perf_counter() + (0 if getattr(self, "headers", None) else self.PATIENCE)
 
@@ -177,7 +183,7 @@ class NotebookDisplay(PlainDisplay):
 
         return _make_bar(total, draw, comment)
 
-    def close_bar(self):
+    def close_bar(self) -> None:
         if self.bar_html:
             self.bar_html = ""
             self._draw()
@@ -185,11 +191,11 @@ class NotebookDisplay(PlainDisplay):
     def _show_row(self):
         self._draw()
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         self.said = f"{self.said}\n{text}" if self.said else text
         self._draw()
 
-    def table_html(self):
+    def table_html(self) -> str:
         "The epoch table as HTML, with inline styles only (they survive export and code hosts)."
         if not getattr(self, "headers", None):
             return ""
@@ -198,7 +204,8 @@ class NotebookDisplay(PlainDisplay):
         body = "".join("<tr>" + "".join(f"<td {cell}>{escape(v)}</td>" for v in row) + "</tr>" for row in self.rows)
         return f'<table border="1" class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
-    def table_text(self):
+    def table_text(self) -> str:
+        "The epoch table as aligned text."
         if not getattr(self, "headers", None):
             return ""
         table = [self.headers, *self.rows]
@@ -214,9 +221,15 @@ class NotebookDisplay(PlainDisplay):
             self.handle.update(data, raw=True)
 
 
-def progress_bar(items, total=None, comment=""):
-    "Iterate over `items` with a progress bar where one can be shown (fastai's name). total: their number (None: `len(items)`)."
-    total = len(items) if total is None and hasattr(items, "__len__") else total
+def progress_bar(items: Iterable[Any], total: int | None = None, comment: str = "") -> Iterator[Any]:
+    """Iterate with a progress bar where one can be shown (fastai's name).
+
+    Args:
+        items: an iterable.
+        total: the number of items (None: `len(items)`, where it has a length).
+        comment: text at the end of the bar.
+    """
+    total = len(items) if total is None and isinstance(items, Sized) else total
     display = choose_display()
     advance = display.open_bar("", 0, total, lambda: comment)
     try:

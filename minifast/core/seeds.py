@@ -1,17 +1,21 @@
 """Seeds and private random streams."""
 import random
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.random.bit_generator import ISpawnableSeedSequence
 
 
-def set_seed(s, reproducible=False):
-    """Seed `random`, `numpy` and `torch` (all devices) with `s`.
+def set_seed(s: int, reproducible: bool = False) -> None:
+    """Seed `random`, `numpy` and `torch` (all devices).
 
-    `reproducible=True` also asks cudnn for deterministic kernels, which can be slower.
+    Args:
+        s: the seed.
+        reproducible: ask cudnn for deterministic kernels, which can be slower.
     """
     random.seed(s)
     np.random.seed(s % 2**32)
@@ -21,14 +25,14 @@ def set_seed(s, reproducible=False):
         torch.backends.cudnn.benchmark = False
 
 
-def rng_state():
+def rng_state() -> dict[str, Any]:
     "The state of every global random stream: `random`, `numpy`, torch on the CPU and on each initialised accelerator."
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     return {"random": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state(), "cuda": cuda, "mps": mps}
 
 
-def set_rng_state(state):
+def set_rng_state(state: dict[str, Any]) -> None:
     "Put back what `rng_state` returned."
     random.setstate(state["random"])
     np.random.set_state(state["numpy"])
@@ -40,8 +44,13 @@ def set_rng_state(state):
 
 
 @contextmanager
-def fixed_seed(seed=None, reproducible=False):
-    "Within the block the global streams are seeded with `seed` (None: left where they are); afterwards they are as they were."
+def fixed_seed(seed: int | None = None, reproducible: bool = False) -> Iterator[None]:
+    """Seed the global streams within a block; afterwards they are as they were.
+
+    Args:
+        seed: None: leave the streams where they are, and restore them afterwards.
+        reproducible: ask cudnn for deterministic kernels.
+    """
     state = rng_state()
     flags = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     try:
@@ -53,22 +62,27 @@ def fixed_seed(seed=None, reproducible=False):
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = flags
 
 
-def no_random(seed=42, reproducible=True):
-    "fastai's name for `fixed_seed`: `with no_random(): ...`."
+def no_random(seed: int = 42, reproducible: bool = True) -> AbstractContextManager[None]:
+    """fastai's name for `fixed_seed`: `with no_random(): ...`.
+
+    Args:
+        seed: the seed.
+        reproducible: ask cudnn for deterministic kernels.
+    """
     return fixed_seed(seed, reproducible)
 
 
-def draw_seed():
+def draw_seed() -> int:
     "A fresh 63-bit seed from torch's global stream: what `set_seed` before an epoch makes reproducible."
     return int(torch.empty((), dtype=torch.int64).random_())
 
 
-def item_rng(*key):
+def item_rng(*key: int) -> np.random.Generator:
     "A private numpy generator that is a pure function of `key`, such as (epoch seed, item index)."
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(key)))
 
 
-def item_rngs(seed, indices):
+def item_rngs(seed: int, indices: Sequence[int]) -> list[np.random.Generator]:
     "`[item_rng(seed, i) for i in indices]`, in a fraction of the time."
     if not (0 <= seed < 2**64 and all(0 <= i < 2**32 for i in indices)):
         return [item_rng(seed, i) for i in indices]
@@ -77,7 +91,7 @@ def item_rngs(seed, indices):
 
 
 class _Seeded(ISpawnableSeedSequence):
-    "`np.random.SeedSequence(key)`, of which what SFC64 asks for, `words`, was worked out before."
+    "`np.random.SeedSequence(key)` whose `words`, the ones that SFC64 asks for, were computed before."
     __slots__ = ("key", "made", "words")
 
     def __init__(self, key, words):
@@ -100,7 +114,7 @@ class _Seeded(ISpawnableSeedSequence):
         return getattr(self.whole(), name)
 
 
-def _seed_words(seed, indices):
+def _seed_words(seed: int, indices: Sequence[int]) -> np.ndarray:
     """`SeedSequence((seed, i)).generate_state(3, np.uint64)` for all `indices` together: array (n,3).
 
     O'Neill, "Developing a seed_seq alternative" (pcg-random.org, 2015), with the constants that numpy documents as stable.

@@ -11,7 +11,7 @@ import torch
 Tensors = Sequence[torch.Tensor]
 
 
-def _fused(name: str, fallback):
+def _fused(name: str, fallback: Callable) -> Callable:
     return getattr(torch, f"_foreach_{name}", None) or fallback
 
 
