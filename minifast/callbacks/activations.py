@@ -1,6 +1,6 @@
-"""What goes on inside while the model trains: activations per layer, gradient norms, and batches whose loss jumps.
+"""Look inside the model while it trains: activations per layer, gradient norms, and batches whose loss jumps.
 
-All numbers stay on the device until somebody looks; nothing here waits for it in the loop.
+All numbers stay on the device until they are read; nothing here waits for it in the loop.
 """
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -21,7 +21,7 @@ FLUSH_EVERY = 256      # per-batch losses wait on the device in a list this long
 
 
 class FitRecord:
-    """What one fit left behind. The losses stay on the device, where they were computed, until somebody looks.
+    """What one fit recorded. The losses stay on the device, where they were computed, until they are read.
 
     Attributes:
         lrs: learning rate of the last layer group at each training batch.

@@ -82,7 +82,7 @@ class SaveModelCallback(TrackerCallback):
             warn(f"SaveModelCallback saved nothing, because {self.monitor} was never a finite number at the end of an epoch: the model is "
                  "as training left it", stacklevel=2)
         elif self._stamp is None or _stamp(self.file) != self._stamp:
-            warn(f"{self.file} was changed or removed by somebody else since SaveModelCallback saved the best model to it (do two runs "
+            warn(f"{self.file} was changed or removed since SaveModelCallback saved the best model to it (do two runs "
                  "share it?), so it is not loaded: the model is as training left it", stacklevel=2)
         else:
             histories = [cb for cb in self.learn.cbs if isinstance(cb, RunCallback) and cb.is_history]
@@ -204,7 +204,7 @@ class ReduceLROnPlateau(PatientTracker):
             elif isinstance(cb, TorchScheduler) or any(map(is_torch_scheduler, vars(cb).values())):
                 rival = f"a scheduler of torch ({cb!r})"
             if rival:
-                raise ValueError(f"ReduceLROnPlateau together with {rival}: the schedule sets the learning rate anew at every batch, so "
+                raise ValueError(f"ReduceLROnPlateau together with {rival}: the schedule sets the learning rate again at every batch, so "
                                  "lowering it would have no effect. Use it with fit(), whose learning rate is constant, or leave it out")
 
     def after_epoch(self) -> None:

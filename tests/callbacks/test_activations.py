@@ -76,7 +76,7 @@ def test_every_and_modules():
     assert chosen.names == ["1 (ReLU)"]
 
 
-def test_hooks_are_gone_after_an_interruption_and_a_new_fit_begins_anew():
+def test_hooks_are_gone_after_an_interruption_and_a_new_fit_starts_again():
     stats = ActivationStats()
     learn = make(stats)
 

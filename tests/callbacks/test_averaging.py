@@ -219,7 +219,7 @@ def test_interruption_while_swapping(monkeypatch):
     assert equal(snapshot(learn.model), trace.steps[-1])
 
 
-def test_goes_on_from_fit_to_fit_unless_the_weights_were_changed():
+def test_the_average_continues_from_fit_to_fit_unless_the_weights_were_changed():
     ema = EMA(0.5)
     learn = make(ema)
     learn.fit(1, 0.1)

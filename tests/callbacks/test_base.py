@@ -64,13 +64,13 @@ def test_values_and_other_methods_are_no_events():
 
 # -- plain functions ------------------------------------------------------------------------------------------------------------
 def test_plain_functions_of_nothing_or_of_the_callback():
-    heard = []
-    cb = attached(Callback(before_fit=lambda: heard.append("nothing"), after_fit=lambda cb: heard.append(cb.epoch),
-                           before_epoch=lambda n=3: heard.append(n)), epoch=7)
+    called = []
+    cb = attached(Callback(before_fit=lambda: called.append("nothing"), after_fit=lambda cb: called.append(cb.epoch),
+                           before_epoch=lambda n=3: called.append(n)), epoch=7)
     table = collect_handlers([cb], True)
     for event in ("before_fit", "after_fit", "before_epoch"):
         run_handlers(table[event], event)
-    assert heard == ["nothing", 7, 3]
+    assert called == ["nothing", 7, 3]
     assert all(h.__self__ is cb for event in EVENTS for h in table[event])
 
 
@@ -215,12 +215,12 @@ def test_an_error_without_a_message_keeps_its_class():
 
 
 def test_cancellations_pass_unmarked_and_skip_the_rest():
-    heard = []
+    called = []
 
     def cancel(self):
         raise CancelBatchException
 
-    cbs = [named("First", after_pred=cancel), named("Second", after_pred=lambda self: heard.append(1))]
+    cbs = [named("First", after_pred=cancel), named("Second", after_pred=lambda self: called.append(1))]
     with pytest.raises(CancelException) as e:
         run_handlers(collect_handlers(cbs, True)["after_pred"], "after_pred")
-    assert not getattr(e.value, "__notes__", []) and heard == []
+    assert not getattr(e.value, "__notes__", []) and called == []

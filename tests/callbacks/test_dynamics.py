@@ -125,7 +125,7 @@ def test_tensorboard_gets_the_pictures(pictures, tmp_path):
             assert [e.step for e in events.Images("predictions")] == [2, 4]
 
 
-def test_phases_count_on_and_a_new_training_begins_anew(tmp_path):
+def test_phases_count_on_and_a_new_training_starts_again(tmp_path):
     dls = tables()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 3))

@@ -149,7 +149,7 @@ def test_missing_values_are_empty(tmp_path):
     assert ",,00:00," in log.file.read_text() and log.read()["valid_loss"].isna().all()
 
 
-def test_append_false_begins_anew_once(tmp_path):
+def test_append_false_starts_the_file_once(tmp_path):
     make(tmp_path).fit(3, cbs=CSVLogger())
     learn, log = make(tmp_path, mae), CSVLogger(append=False)
     learn.add_cb(log)
@@ -216,8 +216,8 @@ class Kept(LiveLogger):
         super().__init__(**kwargs)
         self.sent, self.calls = {}, []
 
-    def open(self, anew):
-        self.calls.append(("open", anew))
+    def open(self, is_new):
+        self.calls.append(("open", is_new))
 
     def write_scalars(self, values, step):
         for name, value in values.items():

@@ -248,7 +248,7 @@ def test_a_file_that_somebody_else_changed_is_not_loaded(tmp_path):
         if cb.learn.epoch == 1:
             other.save("model")
 
-    with pytest.warns(UserWarning, match="was changed or removed by somebody else"):
+    with pytest.warns(UserWarning, match="was changed or removed since SaveModelCallback"):
         learn.fit(2, 1e-2, cbs=[weights, SaveModelCallback("score"), Callback(before_epoch=overwrite)])
     assert same(learn, weights.seen[1])
 
@@ -366,7 +366,7 @@ def test_when_a_tracker_forgets():
         return tracker.best
 
     assert trained(None, ["two"]) == 4                  # over both phases
-    assert trained(True, ["two"]) == 2                  # each fit anew
+    assert trained(True, ["two"]) == 2                  # starts again with each fit
     assert trained(None, ["two", "fit"]) == 4           # a new verb: 4, 3
     assert trained(None, ["fit", "fit"]) == 2           # a new verb: 2, 1
     assert trained(False, ["fit", "fit"]) == 4
@@ -381,14 +381,14 @@ def test_another_learner_is_another_training(tmp_path):
     assert tracker.best == 1
 
 
-def test_an_interrupted_fit_taken_up_again_goes_on(tmp_path):
+def test_a_resumed_fit_continues(tmp_path):
     learn, save = make(tmp_path, scripted([5, 1])), SaveModelCallback("score")
     learn.fit(1, cbs=save)
     learn.fit(2, start_epoch=1, cbs=save)
     assert (save.best, save.best_epoch, save.n_seen) == (5, 0, 2)
 
 
-def test_state_goes_on_in_another_process(tmp_path):
+def test_state_continues_in_another_process(tmp_path):
     learn, save = make(tmp_path, scripted([5])), SaveModelCallback("score")
     learn.fit(1, cbs=save)
     state, best = save.state_dict(), [p.detach().clone() for p in learn.model.parameters()]
@@ -436,20 +436,20 @@ def test_early_stop_at_the_exact_epoch(values, patience, epochs, tmp_path):
     assert stop.stopped == (epochs - 1 if epochs < len(values) or stop.wait >= patience else None)
 
 
-def test_everybody_hears_the_last_epoch_of_an_early_stop(tmp_path):
+def test_every_callback_sees_the_last_epoch_of_an_early_stop(tmp_path):
     class Late(Callback):
         order = 70
-        heard = 0
+        called = 0
 
         def after_epoch(self):
-            self.heard += 1
+            self.called += 1
 
     late = Late()
     make(tmp_path, scripted([2, 1, 0])).fit(3, cbs=[EarlyStoppingCallback("score"), late])
-    assert late.heard == 2
+    assert late.called == 2
 
 
-def test_patience_begins_anew_with_a_phase_but_the_best_stays(tmp_path):
+def test_patience_starts_again_with_a_phase_but_the_best_stays(tmp_path):
     learn = make(tmp_path, scripted([5, 1, 2, 3, 4]), splitter=two_groups)
     stop = EarlyStoppingCallback("score", patience=2)
     learn.fine_tune(3, freeze_epochs=2, cbs=stop)
