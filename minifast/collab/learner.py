@@ -20,7 +20,7 @@ def collab_learner(dls: DataLoaders, n_factors: int = 50, use_nn: bool = False,
                    config: Mapping[str, Any] | None = None, y_range: tuple[float, float] | None = None, loss_func: LossFunc | None = None,
                    opt_func: Callable[..., Any] = Adam, lr: float = 1e-3, splitter: Splitter | None = None,
                    cbs: Callback | Sequence[Callback] | None = None, metrics: Any = None, path: PathLike | None = None,
-                   model_dir: PathLike = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
+                   model_dir: str = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
                    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), default_cbs: bool = True) -> TabularLearner:
     """A learner on `CollabDataLoaders`: `EmbeddingDotBias`, or with `use_nn` an `EmbeddingNN`.
 
@@ -47,7 +47,8 @@ def collab_learner(dls: DataLoaders, n_factors: int = 50, use_nn: bool = False,
         if given:
             raise ValueError(f"collab_learner(use_nn=False) does not take {', '.join(given)}, which belong to the network: write "
                              "use_nn=True")
-        model = EmbeddingDotBias.from_classes(n_factors, table.classes, y_range=None if y_range is None else check_range(y_range))
+        model: EmbeddingDotBias | EmbeddingNN = EmbeddingDotBias.from_classes(
+            n_factors, table.classes, y_range=None if y_range is None else check_range(y_range))
     else:
         kwargs = model_config(config, y_range)
         kwargs.pop("bn_cont", None)

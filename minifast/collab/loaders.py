@@ -9,8 +9,9 @@ from ..core.messages import plural
 from ..core.types import PathLike, Splits
 from ..data.block import RegressionBlock
 from ..tabular.columns import as_frame, check_columns, rows_of
+from ..tabular.dataloader import TableDataLoaders
 from ..tabular.frames import TabularPandas
-from ..tabular.loaders import TabularDataLoaders, check_csv
+from ..tabular.loaders import check_csv
 from ..tabular.procs import Categorify
 from ..tabular.splits import choose_splits
 
@@ -24,7 +25,7 @@ class TabularCollab(TabularPandas):
     with_cont = False
 
 
-class CollabDataLoaders(TabularDataLoaders):
+class CollabDataLoaders(TableDataLoaders):
     "`DataLoaders` of ratings: batches of ids of users and items, int64 (B, 2), and ratings, float32 (B,)."
 
     @classmethod

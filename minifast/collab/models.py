@@ -27,7 +27,9 @@ class EmbeddingDotBias(Module):
     """
 
     def __init__(self, n_factors: int, n_users: int, n_items: int, y_range: tuple[float, float] | None = None):
-        self.y_range, self.classes, self.user, self.item = y_range, None, None, None
+        self.y_range = y_range
+        self.classes: dict[Any, CategoryMap] | None = None
+        self.user = self.item = None
         self.u_weight, self.i_weight = Embedding(n_users, n_factors), Embedding(n_items, n_factors)
         self.u_bias, self.i_bias = Embedding(n_users, 1), Embedding(n_items, 1)
 

@@ -35,7 +35,8 @@ def score_items(learn: TabularLearner, table: TabularCollab, users: list[int], e
     Returns:
         (n, items) on the CPU, -inf for item 0, `'#na#'`, and with `exclude_seen` for the items that the user rated in the training rows.
     """
-    model, device = learn.model, learn.dls.device
+    model: Any = learn.model
+    device = learn.dls.device
     learn.to_device()
     model.eval()
     ids = torch.as_tensor(users, device=device)
@@ -106,7 +107,8 @@ def similar_items(learn: TabularLearner, item: Any, k: int = 10) -> pd.DataFrame
     if not isinstance(model, (EmbeddingDotBias, TabularModel)):
         raise TypeError("similar_items knows the vectors of EmbeddingDotBias and EmbeddingNN; "
                         f"the model is a {type(model).__name__}: compare the vectors of its own embedding with torch.cosine_similarity")
-    vectors = (model.i_weight if isinstance(model, EmbeddingDotBias) else model.embeds[1]).weight.detach().cpu()
+    embedding: Any = model.i_weight if isinstance(model, EmbeddingDotBias) else model.embeds[1]
+    vectors = embedding.weight.detach().cpu()
     cosine = torch.cosine_similarity(vectors, vectors[known.id_of(item)][None])
     cosine[[0, known.id_of(item)]] = -torch.inf
     return _best(cosine, k, table, "similarity")

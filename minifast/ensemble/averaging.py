@@ -54,10 +54,11 @@ class _Average:
         if how == "geometric" and kind not in ("class logits", "class log-probabilities", "logits", "probabilities"):
             raise ValueError(f"how='geometric' averages the logarithms of probabilities, and these predictions are "
                              f"{'values' if kind == 'values' else 'of a loss that is not recognised'}: use how='mean'")
-        self.how, self.by_class, self.axis, self.total, self.weight, self.dtype = how, (kind or "").startswith("class"), axis, 0, 0.0, None
+        self.how, self.by_class, self.axis, self.weight = how, (kind or "").startswith("class"), axis, 0.0
+        self.total, self.dtype = torch.zeros(()), torch.float32
 
     def add(self, pred: torch.Tensor, weight: float = 1.0) -> None:
-        self.dtype = pred.dtype if pred.is_floating_point() and pred.dtype.itemsize >= 4 else torch.float32
+        self.dtype = pred.dtype if pred.is_floating_point() and pred.dtype.itemsize >= 4 else self.dtype
         x = pred.double()
         if self.how == "rank":
             x = _ranks(x)
@@ -109,7 +110,7 @@ def _as_learners(learners: Any) -> list:
     return learners
 
 
-def average_of(learners: Iterable, ds_idx: int, dl: Any, items: Any, weights: Sequence[float] | None,
+def average_of(learners: Any, ds_idx: int, dl: Any, items: Any, weights: Sequence[float] | None,
                how: str) -> tuple[torch.Tensor, Any]:
     "`average_preds` of an iterable, which needs to hold only one learner at a time."
     if dl is not None and items is not None:
@@ -226,7 +227,7 @@ class Ensemble:
         learn.to_device()
         with torch.no_grad():
             loss = learn.loss_func(raw, *yb)
-        state = SimpleNamespace(pred=raw, yb=yb, xb=(), kw={}, loss=loss, loss_func=learn.loss_func)
+        state: Any = SimpleNamespace(pred=raw, yb=yb, xb=(), kw={}, loss=loss, loss_func=learn.loss_func)
         values = [float(loss)]
         for metric in learn.metrics if metrics is None else map(as_metric, metrics if isinstance(metrics, (list, tuple)) else [metrics]):
             metric.reset()

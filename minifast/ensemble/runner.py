@@ -23,7 +23,7 @@ from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike
 from ..learner.learner import Learner
 from .arguments import CannotTell, FreshWeights, keys_of, valid_positions, vocab_of
-from .averaging import average_of, check_weights
+from .averaging import average_of
 
 KEEPS = ("models", "files", "nothing")
 
@@ -265,9 +265,7 @@ class Parts:
         """
         if (items is None) == (dl is None):
             raise TypeError("predict needs items=, such as files or rows of a DataFrame, or a loader dl=: one of them")
-        each = (self.learner(i) for i in range(len(self)))
-        if weights is not None:
-            weights, each = check_weights(weights, len(self)), self.learners
+        each = (self.learner(i) for i in range(len(self))) if weights is None else self.learners
         return average_of(each, 1, dl, items, weights, how)[0]
 
     def __repr__(self) -> str:

@@ -73,7 +73,8 @@ class _Search:
             raise ValueError(f"space: {taken[0]!r} is a column of its own in the table of trials: use another name")
         check_count("random_search", "n", n, "how many trials")
         check_count("random_search", "seed", seed, "what a resumed search draws from", least=0)
-        self.space, self.monitor, self.seed, self.exception = space, monitor, seed, None
+        self.space, self.monitor, self.seed = space, monitor, seed
+        self.exception: Exception | None = None
         self.file = TrialFile(None if csv is None else Path(csv), space, seed)
         self.lower = None if comp is None else lower_wins(comp)
 

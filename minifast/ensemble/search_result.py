@@ -92,7 +92,8 @@ class TrialFile:
     "The CSV file of a search; without a path nothing is written. goal: what an earlier run was told to look for, ('lower', monitor)."
 
     def __init__(self, path: Path | None, space: Mapping[str, Any], seed: int):
-        self.path, self.space, self.seed, self.goal = path, space, seed, ()
+        self.path, self.space, self.seed = path, space, seed
+        self.goal: tuple[str, ...] = ()
         self.id = hashlib.sha256(repr((sorted((k, repr(v)) for k, v in space.items()), seed)).encode()).hexdigest()[:12]
 
     def write(self, trials: list[Trial], lower: bool | None, monitor: str) -> None:

@@ -30,7 +30,7 @@ class Categorify(TabularProc):
 
     order = 1
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.classes: dict[Any, CategoryMap] = {}
         self.had_missing: dict[Any, bool] = {}
 

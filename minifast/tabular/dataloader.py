@@ -104,15 +104,17 @@ class TabDataLoader(DataLoader):
         unknown: other arguments of `DataLoader`, or refused.
     """
 
+    dataset: Any        #: the `TabularPandas`
+
     def __init__(self, dataset: "TabularPandas | Subset", bs: int = 64, shuffle: bool = False, num_workers: int | None = None,
                  drop_last: bool | None = None, after_item: Any = None, before_batch: Any = None, after_batch: Any = None,
                  device: str | torch.device | None = None, n_inp: int | None = None, seed: int | None = None, sampler: Any = None,
                  collate_fn: Any = None, pin_memory: bool | None = None, persistent_workers: bool | None = None,
                  timeout: float | None = None, multiprocessing_context: Any = None, split_idx: int | None = None, verbose: bool = False,
                  batch_size: int | None = None, **unknown: Any):
-        if isinstance(dataset, Subset) and hasattr(dataset.dataset, "whole"):
-            dataset = dataset.dataset.at(dataset.indices)
-        if not hasattr(dataset, "whole"):
+        whole: Any = getattr(dataset, "dataset", None)
+        table: Any = whole.at(dataset.indices) if isinstance(dataset, Subset) and hasattr(whole, "whole") else dataset
+        if not hasattr(table, "whole"):
             raise TypeError(f"TabDataLoader takes a TabularPandas; received {describe(dataset)}")
         useless = {"num_workers": num_workers, "collate_fn": collate_fn, "persistent_workers": persistent_workers, "timeout": timeout,
                    "multiprocessing_context": multiprocessing_context, "after_item": _some(after_item), "before_batch": _some(before_batch)}
@@ -120,19 +122,19 @@ class TabDataLoader(DataLoader):
         if given:
             raise ValueError(f"TabDataLoader does not take {', '.join(given)}: a batch is one index into tensors, there are neither "
                              "workers nor single items. Leave it out; transforms of a batch go to after_batch")
-        dataset.whole("cpu")                      # says now what is wrong with the columns
-        super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=0, drop_last=drop_last, after_batch=after_batch, device=device,
-                         n_inp=dataset.n_inp if n_inp is None else n_inp, seed=seed, sampler=sampler, pin_memory=pin_memory,
+        table.whole("cpu")                        # says now what is wrong with the columns
+        super().__init__(table, bs=bs, shuffle=shuffle, num_workers=0, drop_last=drop_last, after_batch=after_batch, device=device,
+                         n_inp=table.n_inp if n_inp is None else n_inp, seed=seed, sampler=sampler, pin_memory=pin_memory,
                          split_idx=split_idx, verbose=verbose, batch_size=batch_size, **unknown)
 
-    def _make_fetcher(self):
+    def _make_fetcher(self) -> RowFetcher:
         self.cache = None
         return RowFetcher(self.dataset)
 
-    def _make_order(self):
+    def _make_order(self) -> RowOrder:
         return RowOrder(self._fetcher, self.sampler, self.bs, self._args["drop_last"])
 
-    def _prepare(self):
+    def _prepare(self) -> None:
         self._fetcher.move_to(self.device)
 
     def add_tfms(self, tfms: Any, event: str) -> None:
@@ -162,9 +164,10 @@ class TabDataLoader(DataLoader):
         return self.decoded(b, max_n).to_dict("records")
 
     def show_batch(self, b: Any = None, max_n: int = 10, ctxs: Any = None, show: bool = True, unique: bool = False,
-                   nrows: int | None = None, ncols: int | None = None, figsize: Any = None) -> pd.DataFrame | list[dict]:
+                   nrows: int | None = None, ncols: int | None = None, figsize: Any = None,
+                   **kwargs: Any) -> pd.DataFrame | list[dict]:
         "The first `max_n` rows of batch `b` (None: a new one), decoded, as a DataFrame; show=False: as a list of dicts."
-        asked = {"ctxs": ctxs, "unique": unique, "nrows": nrows, "ncols": ncols, "figsize": figsize}
+        asked = {"ctxs": ctxs, "unique": unique, "nrows": nrows, "ncols": ncols, "figsize": figsize, **kwargs}
         given = [name for name, value in asked.items() if value]
         if given:
             raise TypeError(f"show_batch of a table gives a DataFrame and does not take {', '.join(given)}: it takes b, max_n and show")
@@ -193,11 +196,3 @@ class TableDataLoaders(DataLoaders):
     def classes(self) -> dict[Any, Any]:
         "`{column: its categories}`, id 0 being `'#na#'`."
         return self.train.dataset.classes
-
-    def new(self, *loaders: Any, **overrides: Any) -> "TableDataLoaders":
-        "As `DataLoaders.new`."
-        return type(self)(*super().new(*loaders, **overrides).loaders, path=self.path, device=self._device)
-
-    def with_tfms(self, batch_tfms: Any) -> "TableDataLoaders":
-        "As `DataLoaders.with_tfms`."
-        return type(self)(*super().with_tfms(batch_tfms).loaders, path=self.path, device=self._device)

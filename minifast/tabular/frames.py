@@ -246,8 +246,8 @@ class TabularPandas:
 
     def at(self, positions: Sequence[int]) -> "TabularPandas":
         "Some of these rows, by their positions."
-        positions = np.asarray(positions, dtype=np.int64)
-        return self._copy(rows=positions if self.rows is None else self.rows[positions], splits=None)
+        chosen = np.asarray(positions, dtype=np.int64)
+        return self._copy(rows=chosen if self.rows is None else self.rows[chosen], splits=None)
 
     def __len__(self) -> int:
         return len(self.index) if self.rows is None else len(self.rows)

@@ -1,7 +1,7 @@
 """`tabular_learner`: a `Learner` for tables, which predicts rows without making loaders of them."""
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -122,7 +122,7 @@ class TabularLearner(Learner):
 
     def _forward_row(self, codes: list[int], numbers: list[float], with_cont: bool) -> torch.Tensor:
         "The prediction for one row, activated, on the CPU: (1, outputs)."
-        device, model = self.dls.device, self.model
+        device, model = self.dls.device, cast(TabularModel, self.model)         # it may be any other, too
         if next(model.parameters()).device != device:
             self.to_device()
         if model.training:
@@ -141,7 +141,8 @@ class TabularLearner(Learner):
         preds, _, decoded = get_preds(self, dl=dl, with_decoded=True)
         return dl.dataset.add_targets(dl.dataset.decode(), decoded.numpy()), decoded, preds
 
-    def show_results(self, ds_idx: int = 1, dl: Any = None, max_n: int = 10, shuffle: bool = True) -> pd.DataFrame:
+    def show_results(self, ds_idx: int = 1, dl: Any = None, max_n: int = 10,  # type: ignore[override]  # a frame has no figsize
+                     shuffle: bool = True) -> pd.DataFrame:
         "Rows of one batch with target and prediction (`{target}_pred`), as a DataFrame."
         dl = self._loader_to_show(ds_idx, dl, shuffle)
         if not isinstance(dl, TabDataLoader):
@@ -157,7 +158,7 @@ def tabular_learner(dls: DataLoaders, layers: Sequence[int] | None = None,
                     n_out: int | None = None, y_range: tuple[float, float] | None = None, loss_func: LossFunc | None = None,
                     opt_func: Callable[..., Any] = Adam, lr: float = 1e-3, splitter: Splitter | None = None,
                     cbs: Callback | Sequence[Callback] | None = None, metrics: Any = None, path: PathLike | None = None,
-                    model_dir: PathLike = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
+                    model_dir: str = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
                     moms: tuple[float, float, float] = (0.95, 0.85, 0.95), default_cbs: bool = True) -> TabularLearner:
     """A `TabularLearner` with a `TabularModel`.
 

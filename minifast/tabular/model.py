@@ -83,18 +83,19 @@ class TabularModel(Module):
         if isinstance(layers, (int, float, str)):
             raise TypeError(f"layers takes the sizes of the hidden layers, a list such as [200, 100]; received {describe(layers)}")
         layers = list(layers)
-        ps = [0.0 if ps is None else ps] * len(layers) if not isinstance(ps, (list, tuple)) else list(ps)
-        if len(ps) != len(layers):
-            raise ValueError(f"TabularModel(ps=...): received {len(ps)} probabilities of dropout for {len(layers)} layers {layers}")
-        self.embeds = nn.ModuleList([Embedding(ni, nf) for ni, nf in emb_szs])
+        dropouts: list = list(ps) if isinstance(ps, (list, tuple)) else [ps or 0.0] * len(layers)
+        if len(dropouts) != len(layers):
+            raise ValueError(f"TabularModel(ps=...): received {len(dropouts)} probabilities of dropout for {len(layers)} layers {layers}")
+        embeds = [Embedding(ni, nf) for ni, nf in emb_szs]
+        self.embeds = nn.ModuleList(embeds)
         self.emb_drop = nn.Dropout(embed_p) if embed_p else nn.Identity()
         self.bn_cont = nn.BatchNorm1d(n_cont) if bn_cont and n_cont else None
-        self.n_emb, self.n_cont = sum(e.embedding_dim for e in self.embeds), n_cont
+        self.n_emb, self.n_cont = sum(e.embedding_dim for e in embeds), n_cont
         if not self.n_emb + n_cont:
             raise ValueError("TabularModel has no input: neither embeddings (emb_szs) nor continuous columns (n_cont)")
         sizes = [self.n_emb + n_cont, *layers]
         steps = [LinBnDrop(i, o, bn=use_bn, p=p, act=_activation(act_cls), lin_first=lin_first)
-                 for i, o, p in zip(sizes, sizes[1:], ps, strict=False)]
+                 for i, o, p in zip(sizes, sizes[1:], dropouts, strict=False)]
         steps.append(LinBnDrop(sizes[-1], out_sz, bn=use_bn and bn_final, lin_first=lin_first))
         self.layers = nn.Sequential(*steps, *([] if y_range is None else [SigmoidRange(*check_range(y_range))]))
 
@@ -112,7 +113,7 @@ class TabularModel(Module):
 
         With a single row most of the time goes into calling modules, and here fewer are called.
         """
-        parts = [e.weight[code] for e, code in zip(self.embeds, codes, strict=True)]
+        parts = [e.weight[code] for e, code in zip(self.embeds, codes, strict=True)]  # type: ignore[index]  # a Module's, to mypy
         if self.n_cont:
             parts.append((x_cont if self.bn_cont is None else self.bn_cont(x_cont))[0])
         return self.layers(torch.cat(parts)[None])
@@ -135,4 +136,4 @@ def check_range(y_range: Any) -> tuple[float, float]:
     "`y_range`, a pair (low, high)."
     if not isinstance(y_range, (tuple, list)) or len(y_range) != 2 or not y_range[0] < y_range[1]:
         raise ValueError(f"y_range takes (low, high), low < high; received {describe(y_range)}")
-    return y_range
+    return y_range[0], y_range[1]

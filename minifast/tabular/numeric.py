@@ -77,7 +77,8 @@ class FillMissing(TabularProc):
 
     def fill_val(self, name: Any) -> float:
         "The constant for a column."
-        return (self.fill_vals.get(name, 0) if isinstance(self.fill_vals, dict) else self.fill_vals) or 0
+        vals: Any = self.fill_vals
+        return (vals.get(name, 0) if isinstance(vals, dict) else vals) or 0
 
     def setups(self, table: Table) -> dict[Any, np.ndarray | None]:
         "Learn what to fill in; returns where values are missing."
@@ -143,7 +144,8 @@ class FillMissing(TabularProc):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         "Take over what `state_dict` gave."
         vals = state["fill_vals"]
-        self.__init__(state["fill_strategy"], state["add_col"], from_pairs(vals) if isinstance(vals, list) else vals)
+        self.fill_strategy, self.add_col = FillStrategy(state["fill_strategy"]), state["add_col"]
+        self.fill_vals = from_pairs(vals) if isinstance(vals, list) else vals
         self.na_dict, self.na_cols = from_pairs(state["na_dict"]), from_pairs(state["na_cols"])
 
 
@@ -158,7 +160,7 @@ class Normalize(TabularProc):
 
     order = 2
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.means: dict[Any, float] = {}
         self.stds: dict[Any, float] = {}
 

@@ -146,25 +146,25 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
         raise ValueError(f"from_parquet: there is no column {missing[0]!r}{did_you_mean(missing[0], source.columns)}" if missing else
                          "from_parquet: give cat_names= and cont_names=")
     check_columns(empty, {"cat_names": cat_names, "cont_names": cont_names, "y_names": y_names}, "from_parquet")
-    splits = choose_splits(source.n, splits, valid_idx, valid_pct, seed, "from_parquet")
+    chosen = choose_splits(source.n, splits, valid_idx, valid_pct, seed, "from_parquet")
     procs = as_procs(list(OWN_PROCS) if procs is None else procs)
     own = [p for p in procs if type(p) not in OWN_PROCS]
     if own:
         raise TypeError(f"from_parquet learns from chunks, which {own[0]!r} cannot: it takes Categorify, FillMissing and Normalize")
     if cat_names and not any(isinstance(p, Categorify) for p in procs):
         raise ValueError("from_parquet with cat_names needs procs=[Categorify, ...]")
-    splits = check_splits(splits, source.n)
+    parts = check_splits(chosen, source.n)
     train = np.zeros(source.n, dtype=bool)
-    train[splits[0]] = True
+    train[parts[0]] = True
     summary, targets = _summarised(source, cat_names, cont_names, y_names, train, chunk)
     summary.teach(procs)
-    target = make_target(targets, y_names, y_block, splits[0])
+    target = make_target(targets, y_names, y_block, parts[0])
     if target is not None and target.note:
         warn(target.note, stacklevel=3)
-    data, unseen, missing = _encoded(source, procs, cat_names, cont_names, folder, chunk)
+    data, unseen, gaps = _encoded(source, procs, cat_names, cont_names, folder, chunk)
     data.targets = None if target is None else target.encode(targets, "the files")
-    table = TabularPandas.assembled(procs, cat_names, cont_names, y_names, target, splits, data)
-    table.unseen, table.missing = unseen, missing
+    table = TabularPandas.assembled(procs, cat_names, cont_names, y_names, target, parts, data)
+    table.unseen, table.missing = unseen, gaps
     return table
 
 

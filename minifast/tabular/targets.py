@@ -123,7 +123,7 @@ class Classes(Target):
         self.vocab = vocab
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> str:  # type: ignore[override]  # the number of classes is part of it
         return plural(self.c, "class")
 
     def encode(self, df: pd.DataFrame, where: str) -> np.ndarray:
@@ -224,6 +224,7 @@ def make_target(df: pd.DataFrame, names: list, block: Any, train: np.ndarray | N
 
 def _from_block(df: pd.DataFrame, names: list, block: Any, train: np.ndarray | None) -> Target:
     block = block() if not isinstance(block, TransformBlock) and callable(block) else block
+    loss: Any = getattr(block, "loss_func", None)
     expected = "y_block takes CategoryBlock, RegressionBlock or MultiCategoryBlock; received"
     if not isinstance(block, TransformBlock):
         raise TypeError(f"{expected} {describe(block)}")
@@ -231,20 +232,20 @@ def _from_block(df: pd.DataFrame, names: list, block: Any, train: np.ndarray | N
         if isinstance(tfm, RegressionSetup):
             if tfm.c is not None and tfm.c != len(names):
                 raise ValueError(f"y_block=RegressionBlock(n_out={tfm.c}), but y_names has {plural(len(names), 'column')}")
-            return Numbers(names, "y_block says so", block.loss_func)
+            return Numbers(names, "y_block says so", loss)
         if isinstance(tfm, EncodedMultiCategorize):
             if len(tfm.vocab) != len(names):
                 raise ValueError(f"y_block=MultiCategoryBlock(encoded=True) has {len(tfm.vocab)} classes, but y_names has "
                                  f"{plural(len(names), 'column')}")
-            return Labels(names, tfm.vocab, block.loss_func)
+            return Labels(names, tfm.vocab, loss)
         if isinstance(tfm, MultiCategorize):
-            return Labels(names, CategoryMap(names, sort=False), block.loss_func) if len(names) > 1 else \
-                LabelLists(names, tfm.vocab, df, train, block.loss_func)
+            return Labels(names, CategoryMap(names, sort=False), loss) if len(names) > 1 else \
+                LabelLists(names, tfm.vocab, df, train, loss)
         if isinstance(tfm, Categorize):
             if len(names) > 1:
                 raise ValueError(f"y_block=CategoryBlock takes one target column; received y_names={names}. For several yes/no columns use "
                                  "MultiCategoryBlock, for several numbers RegressionBlock")
-            return Classes(names, "y_block says so", df, train, tfm.vocab, block.loss_func)
+            return Classes(names, "y_block says so", df, train, tfm.vocab, loss)
     raise TypeError(f"{expected} a block of {block.type_tfms}")
 
 
@@ -267,7 +268,7 @@ def _inferred(df: pd.DataFrame, name: Any, train: np.ndarray | None) -> Target:
         return Classes([name], {"boolean": "true and false", "categorical": "a pandas category"}.get(kind, "text"), df, train)
     n = column.nunique()
     if kind == "floating":
-        target = Numbers([name], "floats")
+        target: Target = Numbers([name], "floats")
         if n <= 2:
             note = (f"the target {name!r} holds floats with {plural(n, 'different value')}: taken for a number to predict; for classes "
                     "write y_block=CategoryBlock")
