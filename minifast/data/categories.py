@@ -52,6 +52,16 @@ class CategoryMap(Sequence):
             items = list(dict.fromkeys(as_label(o) for o in col if not is_missing(o)))
             if sort:
                 items = _sorted(items)
+        self._take(items, add_na)
+
+    @classmethod
+    def of_unique(cls, items: Iterable, add_na: bool = False) -> "CategoryMap":
+        "The map of `items`, in their order, known to be Python values that are hashable, not missing and different: nothing is checked."
+        new = cls.__new__(cls)
+        new._take(list(items), add_na)
+        return new
+
+    def _take(self, items: list, add_na: bool) -> None:
         if add_na:
             items = [NA] + [o for o in items if o != NA]
         self._items, self._o2i, self.add_na = tuple(items), {o: i for i, o in enumerate(items)}, bool(add_na)

@@ -219,7 +219,7 @@ class DataLoaders:
         if not loaders:
             reject_unknown(overrides, LOADER_KEYWORDS, "dls.new(...)")
             loaders = [_ours(dl).new(**overrides) for dl in self.loaders]
-        return DataLoaders(*loaders, path=self.path, device=self._device)
+        return type(self)(*loaders, path=self.path, device=self._device)
 
     def add_tfms(self, tfms, event, loaders=None):
         "Add transforms to 'after_item', 'before_batch' or 'after_batch' of these loaders (numbers, 'train' or 'valid'; None: all)."
@@ -236,7 +236,7 @@ class DataLoaders:
         tfms = Pipeline(batch_tfms).fs
         copies = [self._needs_ours(dl, "with_tfms").new(after_batch=dl.after_batch.add(tfms)) for dl in self.loaders]
         setup_batch_tfms(copies[0], tfms)
-        return DataLoaders(*copies, path=self.path, device=self._device)
+        return type(self)(*copies, path=self.path, device=self._device)
 
     @staticmethod
     def _needs_ours(loader, verb):

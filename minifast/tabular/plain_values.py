@@ -41,4 +41,4 @@ def vocab_from_plain(values: Iterable, add_na: bool) -> CategoryMap:
         (kind, text), = saved.items()
         return _TIMES[kind](text)
 
-    return CategoryMap(map(value, values), sort=False, add_na=add_na)
+    return CategoryMap.of_unique(map(value, values), add_na=add_na)

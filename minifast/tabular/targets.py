@@ -119,7 +119,7 @@ class Classes(Target):
             category = isinstance(column.dtype, pd.CategoricalDtype)
             counts = np.bincount(codes if category or train is None else codes[train], minlength=len(values))
             present = [values[i] for i in np.flatnonzero(counts).tolist()]
-            vocab = CategoryMap(present if category else sorted_values(present), sort=False)
+            vocab = CategoryMap.of_unique(present if category else sorted_values(present))
         self.vocab = vocab
 
     @property
