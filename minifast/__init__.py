@@ -66,8 +66,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
-        raise AttributeError(f"module 'minifast' has no attribute {name!r}. All public names come with `from minifast.vision.all import *` "
-                             "or `from minifast.tabular.all import *`")
+        from .core.messages import did_you_mean
+        hint = did_you_mean(name, __all__) or ". All public names come with `from minifast.vision.all import *` or `minifast.tabular.all`"
+        raise AttributeError(f"module 'minifast' has no attribute {name!r}{hint}")
     value = globals()[name] = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     return value
 

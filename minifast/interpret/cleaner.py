@@ -141,7 +141,7 @@ class ImageClassifierCleaner:
                 f"choose({k}, {choice!r}): 'keep', 'delete' or a class{did_you_mean(choice, [KEEP, DELETE, *self.vocab]) or '.'}"
             )
         self.choices[k] = choice
-        path = self.interp.path(self.order[k])
+        path = str(self.interp.path(self.order[k]))
         split = ("training", "validation")[self.ds_idx] if self.ds_idx in (0, 1) else str(self.ds_idx)
         if choice in (KEEP, DELETE):
             self.decisions.put(path, choice, was=self.label, split=split)

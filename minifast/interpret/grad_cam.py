@@ -54,7 +54,7 @@ def last_maps(model: nn.Module, *inputs: Any) -> nn.Module:
     transformer the tokens that its last attention reads. The model is run once."""
     size = _size_of(inputs)
     if len(inputs[0]) == 1:         # two items: what does not depend on the images, such as tables of positions, has one
-        inputs = [torch.cat([x, x]) if isinstance(x, torch.Tensor) else x for x in inputs]
+        inputs = tuple(torch.cat([x, x]) if isinstance(x, torch.Tensor) else x for x in inputs)
     n, ended, maps = len(inputs[0]), [], None
 
     def note(module, args, out):

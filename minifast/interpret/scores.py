@@ -50,13 +50,13 @@ def best_thresholds(probs: torch.Tensor, targets: torch.Tensor, thresholds: Sequ
                     score: Callable = f1_at) -> tuple[torch.Tensor, torch.Tensor]:
     """The threshold that gives each label its best score, and that score: two tensors (labels,). With equal scores, the middle of the
     thresholds that have it. probs, targets: (items, labels). score: a function as `f1_at`."""
-    thresholds = torch.linspace(0.01, 0.99, 99) if thresholds is None else torch.as_tensor(thresholds, dtype=torch.float32)
+    at = torch.linspace(0.01, 0.99, 99) if thresholds is None else torch.as_tensor(thresholds, dtype=torch.float32)
     best, values = [], []
     for j in range(probs.shape[1]):
-        scores = score(probs[:, j], targets[:, j], thresholds)
+        scores = score(probs[:, j], targets[:, j], at)
         ties = torch.nonzero(scores >= scores.max() - 1e-12).flatten()
         k = ties[len(ties) // 2]
-        best.append(thresholds[k])
+        best.append(at[k])
         values.append(scores[k])
     return torch.stack(best), torch.stack(values)
 

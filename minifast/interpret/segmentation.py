@@ -37,7 +37,7 @@ class SegmentationInterpretation(Interpretation):
             self.vocab = list(range(self.n_classes))
         ignored = ignore_index_of(learn.loss_func)
         self.targs = targs.long().masked_fill(targs == ignored, -1) if ignored is not None else targs.long()
-        self._each = None
+        self._each: torch.Tensor | None = None
 
     def item_confusions(self) -> torch.Tensor:
         "The confusion matrix of each item: int64 (items, classes, classes), computed once."

@@ -51,8 +51,8 @@ def guess(loss_func: LossFunc, y: torch.Tensor, n_out: int) -> tuple[torch.Tenso
     return outputs, _SPREAD * torch.where(spread > 0, spread, outputs.abs().clamp(min=1) * 1e-2)
 
 
-def init_head(learn: Learner, n_items: int = 10_000) -> Learner:
-    """Set the last layer of `learn.model` so that training starts from the best constant guess. Returns the learner.
+def init_head(learn: Learner, n_items: int = 10_000) -> None:
+    """Set the last layer of `learn.model` so that training starts from the best constant guess.
 
     That is the log class frequencies, the logits of the label rates, or the mean (for absolute errors the median) of the targets. The bias
     of the layer, or of the norm layer before it, gives the guess; its weights become smaller, so that the first loss is that of the guess.
@@ -88,7 +88,6 @@ def init_head(learn: Learner, n_items: int = 10_000) -> Learner:
     if first > 1.5 * constant + 0.1 and not shared:
         warn(f"init_head(): the first loss is {first:.4g}, that of the best constant guess {constant:.4g}: the model changes the output of "
              f"its last layer, {type(last).__name__}, or has dropout before it", stacklevel=3)
-    return learn
 
 
 def _last_layers(probe: Probe) -> tuple[nn.Module | None, nn.Module, list[nn.Module]]:

@@ -312,7 +312,7 @@ class Learner(TrainingLoop):
         self.to_device()
 
     @contextmanager
-    def _temporary_hypers(self, lr, wd) -> Iterator[None]:
+    def _temporary_hypers(self, lr: PerGroup, wd: PerGroup | None) -> Iterator[None]:
         "Set `lr` and `wd`, and afterwards restore every hyper-parameter: what one fit is told does not affect the next."
         before = [{k: v for k, v in g.items() if k != "params"} for g in self.opt.param_groups]
         try:
@@ -457,7 +457,8 @@ class Learner(TrainingLoop):
         Raises:
             ValueError: where names or shapes do not match, or the weights were trained with other classes or words than those of `dls`.
         """
-        return saving.load(self, file, device, with_opt, strict, check_vocab)
+        saving.load(self, file, device, with_opt, strict, check_vocab)
+        return self
 
     # -- precision and memory ---------------------------------------------------------------------------------------------------
     def to_fp16(self: Self, init_scale: float = 2.0**16, growth_interval: int = 2000) -> Self:
@@ -527,7 +528,8 @@ class Learner(TrainingLoop):
         """
         new = copy.copy(self)
         vars(new).pop("_handlers")                        # the twin collects its own
-        return make_independent(new, self, copy_model)
+        make_independent(new, self, copy_model)
+        return new
 
     # -- checking -------------------------------------------------------------------------------------------------------------------
     def check(self, fast: bool = False, ignore: Iterable[str] = (), causal: bool = False, lr: float | None = None) -> Report:
@@ -545,7 +547,8 @@ class Learner(TrainingLoop):
     def init_head(self: Self) -> Self:
         "Set the last layer so that training starts from the best constant guess; see `init_head.init_head`. Returns the learner."
         from .init_head import init_head
-        return init_head(self)
+        init_head(self)
+        return self
 
     def profile(self, n_steps: int = 20) -> pd.DataFrame:
         """Measure where the time of a training step goes; the learner does not change.

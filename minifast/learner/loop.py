@@ -134,7 +134,7 @@ class TrainingLoop:
     freezer: Freezer = None          #: freezes layer groups of the optimizer
     cbs: list[Callback]              #: in the order in which they run
     recorder: Recorder = None
-    logger: Callable[[list], Any]    #: called with each row of the epoch table
+    logger: Callable[[Any], Any]     #: called with each row of the epoch table, and with a line of text now and then
     logging_off = False              #: within `no_logging()`
 
     # -- the state, which callbacks read and may change -------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class TrainingLoop:
         with torch.no_grad():
             self._phase("before_validate", self._all_batches, CancelValidException, "after_cancel_validate", "after_validate")
 
-    def _phase(self, before: str, body: Callable[[], None], cancel: type[CancelException], after_cancel: str, after: str):
+    def _phase(self, before: str, body: Callable[[], None], cancel: type[CancelException], after_cancel: str, after: str) -> None:
         try:
             self(before)
             body()
@@ -411,7 +411,7 @@ class TrainingLoop:
             owner = "this learner" if cb.learn is self else "another learner"
             raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
         self.cbs = sort_callbacks([*self.cbs, cb])
-        cb.learn = self
+        cb.learn = self  # type: ignore[assignment]      # every loop is a Learner, which stands above callbacks
         self.collect_handlers()
         return self
 

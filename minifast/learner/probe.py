@@ -149,8 +149,9 @@ class Probe:
     # -- running ----------------------------------------------------------------------------------------------------------------
     def predict(self, step: Step) -> Any:
         "The output of the model for a `Step`, as callbacks leave it for the loss."
-        if callable(getattr(self.model, "reset", None)):
-            self.model.reset()                  # a recurrent model forgets the batch before
+        reset = getattr(self.model, "reset", None)
+        if callable(reset):
+            reset()                             # a recurrent model forgets the batch before
         pred = self.model(*step.xb, **step.kw)
         if isinstance(pred, torch.Tensor) or not self.twin.ordered_cbs("after_pred"):
             return pred

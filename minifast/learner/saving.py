@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import torch
@@ -36,7 +36,7 @@ def save(learn: Learner, file: PathLike, with_opt: bool = True) -> Path:
     file = file_of(learn, file)
     if file.suffix != ".safetensors":
         raise ValueError(f"weights are saved as safetensors; received the name {file.name}: leave the suffix out")
-    state = {"model": learn.model.state_dict()}
+    state: dict[str, Any] = {"model": learn.model.state_dict()}
     if vocabs := vocabs_of(learn.dls):
         state["vocab"] = bytes_from_vocabs(vocabs)
     if with_opt and learn.opt is not None:
@@ -46,7 +46,7 @@ def save(learn: Learner, file: PathLike, with_opt: bool = True) -> Path:
 
 
 def load(learn: Learner, file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
-         check_vocab: bool = True) -> Learner:
+         check_vocab: bool = True) -> None:
     "See `Learner.load`."
     file = file_of(learn, file)
     state = checkpoint.load(file, "cpu")
@@ -73,7 +73,6 @@ def load(learn: Learner, file: PathLike, device: torch.device | str | None = Non
             raise
         if not learn.running:                    # a tracker that loads the best weights does not turn its fellows back
             restore_states([cb for cb in learn.cbs if not (isinstance(cb, RunCallback) and cb.is_history)], state.get("callbacks", {}))
-    return learn
 
 
 def _fitting(model, weights, file, strict):

@@ -26,8 +26,8 @@ _CHANGES_TRAINING = ("before_batch", "after_pred", "after_loss", "before_backwar
                      "loop_backward", "loop_step")
 
 
-def make_independent(twin: Learner, learn: Learner, copy_model: bool = True) -> Learner:
-    "Give `twin`, a shallow copy of `learn`, parts of its own; afterwards they share the datasets alone. Returns the twin."
+def make_independent(twin: Learner, learn: Learner, copy_model: bool = True) -> None:
+    "Give `twin`, a shallow copy of `learn`, parts of its own; afterwards they share the datasets alone."
     if copy_model:
         twin.model = copy.deepcopy(learn.model)
     memo = {id(learn): twin, id(learn.model): twin.model, id(learn.dls): learn.dls}
@@ -39,7 +39,7 @@ def make_independent(twin: Learner, learn: Learner, copy_model: bool = True) -> 
     twin.cbs = [_own_copy(cb, memo) for cb in learn.cbs if _changes_training(cb)]
     for cb in twin.cbs:
         cb.learn = twin
-    return twin.add_cb(Recorder())
+    twin.add_cb(Recorder())
 
 
 def _own_copy(part: Any, memo: dict) -> Any:

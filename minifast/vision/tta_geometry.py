@@ -198,7 +198,7 @@ def _tta(invert: Callable, learn: Learner, ds_idx: int, dl: Any, n: int, beta: f
     plain_loader = loader_for(learn, ds_idx, dl)
     with recording(plain_loader) as plain_record:
         plain, targs = get_preds(learn, dl=plain_loader, reorder=False)
-    total, count, highest = torch.zeros_like(plain), 0, plain
+    total, count, highest = torch.zeros_like(plain), torch.zeros((), dtype=plain.dtype, device=plain.device), plain
     for _ in range(n):
         with recording(augmenting) as record:
             preds = get_preds(learn, dl=augmenting, with_targs=False, reorder=False)[0]

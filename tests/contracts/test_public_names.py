@@ -1,10 +1,14 @@
 """`from minifast.vision.all import *` is a contract: listed, sorted, documented names, and the ones that course notebooks count on."""
+import ast
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+import minifast
 
 MODULES = ["minifast.basics", "minifast.vision.all", "minifast.tabular.all"]
 
@@ -88,3 +92,32 @@ def test_no_python_builtin_is_hidden():
 def test_the_course_finds_its_names():
     assert [n for n in COURSE.split() if n not in public("minifast.vision.all")] == []
     assert len(set(COURSE.split())) == len(COURSE.split())
+
+
+# -- the front door: `from minifast import Learner` ---------------------------------------------------------------------------------
+def names_for_type_checkers():
+    "`{name: module}` of the imports in the `if TYPE_CHECKING:` block of `minifast/__init__.py`."
+    tree = ast.parse(Path(minifast.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    return {alias.name: statement.module for statement in block.body for alias in statement.names}
+
+
+def test_the_front_door_says_the_same_three_times():
+    homes = {name: module for module, names in minifast._HOMES.items() for name in names}
+    assert homes == names_for_type_checkers()
+    assert minifast.__all__ == sorted(homes)
+    assert sum(map(len, minifast._HOMES.values())) == len(homes), "a name has two homes"
+
+
+@pytest.mark.parametrize("name", minifast.__all__)
+def test_every_name_of_the_front_door_resolves(name):
+    value = getattr(minifast, name)
+    assert name in dir(minifast)
+    assert value is getattr(importlib.import_module(f"minifast.{names_for_type_checkers()[name]}"), name)
+
+
+def test_the_front_door_refuses_other_names():
+    with pytest.raises(AttributeError, match=r"module 'minifast' has no attribute 'Lerner'; did you mean 'Learner'\?"):
+        _ = minifast.Lerner
+    with pytest.raises(AttributeError, match=r"no attribute 'resnet18'\. All public names come with `from minifast.vision.all"):
+        _ = minifast.resnet18

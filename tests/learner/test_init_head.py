@@ -262,5 +262,5 @@ def test_what_it_cannot_do():
         def forward(self, x):
             return torch.tanh(self.lin(x.flatten(1)))
 
-    with pytest.warns(UserWarning, match="the model changes what its last layer, Linear, gives"):
+    with pytest.warns(UserWarning, match="the model changes the output of its last layer, Linear"):
         Learner(loaders(pictures(), values(k=1)), Squashed(), MSELossFlat()).init_head()
