@@ -4,9 +4,14 @@ Measured (2 cores, 8 embeddings, layers [200, 100]): `TabularLearner.predict` of
 `TabularModel.forward_row` may be called instead of the model, which needs to know that no hook would miss the call. Fallback: True, so
 that the model itself is called; `tests/tabular/test_model.py` forces it.
 """
+from collections.abc import Iterable
+
 from torch import nn
 
 
-def has_forward_hooks(module: nn.Module) -> bool:
-    "Whether a call of `module` runs hooks besides its `forward`; True where this version of torch does not tell."
-    return bool(getattr(module, "_forward_hooks", True) or getattr(module, "_forward_pre_hooks", True))
+def have_forward_hooks(modules: Iterable[nn.Module]) -> bool:
+    "Whether a call of one of `modules` runs hooks besides its `forward`; True where this version of torch does not tell."
+    try:
+        return any(m._forward_hooks or m._forward_pre_hooks for m in modules)
+    except AttributeError:
+        return True

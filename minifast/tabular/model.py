@@ -13,7 +13,7 @@ from ..core.messages import describe, did_you_mean
 from ..nn.activations import SigmoidRange
 from ..nn.layers import Embedding, LinBnDrop
 from ..nn.module import Module
-from .hooks_internals import has_forward_hooks
+from .hooks_internals import have_forward_hooks
 
 __all__ = ["TabularModel", "emb_sz_rule", "get_emb_sz", "tabular_config"]
 
@@ -123,7 +123,7 @@ class TabularModel(Module):
         "Whether `forward_row` does all that a call of the model does: no subclass, hook or other embedding changes it."
         parts = [self, self.embeds, self.emb_drop, *self.embeds]
         return (type(self).forward is TabularModel.forward and "forward" not in vars(self) and all(type(e) is Embedding for e in parts[3:])
-                and not any(map(has_forward_hooks, parts)))
+                and not have_forward_hooks(parts))
 
 
 def _activation(act_cls: type[nn.Module] | nn.Module) -> nn.Module:
