@@ -1,6 +1,8 @@
 """torchvision's own transforms (`torchvision.transforms.v2`) in `item_tfms` and `batch_tfms`."""
 import math
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torchvision import tv_tensors
@@ -18,13 +20,13 @@ _RANDOM_WITHOUT_PARAMS = (v2.RandomApply, v2.RandomChoice, v2.RandomOrder, v2.Ga
 _ORDERS = {v2.GaussianNoise: 40, v2.Normalize: 99, v2.RandomErasing: 100}
 
 
-def is_random(t):
+def is_random(t: Any) -> bool:
     "Whether torchvision transform `t` draws random parameters."
     return (type(t).make_params is not v2.Transform.make_params or isinstance(t, _RANDOM_WITHOUT_PARAMS)
             or any(c.__name__ == "_RandomApplyTransform" for c in type(t).__mro__))
 
 
-def for_validation(t):
+def for_validation(t: Any) -> Any:
     """What takes the place of torchvision transform `t` for validation items, or None for nothing.
 
     Random crops, which also fix the size: the central crop (`RandomResizedCrop` first scales the short side to size / 0.875, as
@@ -43,7 +45,7 @@ def for_validation(t):
 
 
 class V2(ItemTransform):
-    """A transform of `torchvision.transforms.v2`, called on the whole sample, so that a picture and its mask change alike.
+    """A transform of `torchvision.transforms.v2`, called on the whole sample, so that an image and its mask change alike.
 
     Training items get the transform; validation items what `for_validation` says. A value whose class has `to_tv_tensor()` and
     `from_tv_tensor(changed)` is handed over as what the first returns, and comes back as what the second makes of it: a `PILMask`
@@ -60,13 +62,13 @@ class V2(ItemTransform):
         TypeError: `t` is one of torchvision's old transforms, which do not change a mask with its image.
     """
 
-    def __init__(self, t, order=None):
+    def __init__(self, t: Any, order: int | None = None):
         late = next((n for c, n in _ORDERS.items() if isinstance(t, c)), 1)
         super().__init__(order=late if order is None else order)
         if not isinstance(t, v2.Transform):
             name = type(t).__name__
-            hint = f"use torchvision.transforms.v2.{name}" if hasattr(v2, name) else "wrap it in a function of one picture"
-            raise TypeError(f"{name} belongs to torchvision's old transforms, which know nothing of masks and of samples: {hint}")
+            hint = f"use torchvision.transforms.v2.{name}" if hasattr(v2, name) else "wrap it in a function of one image"
+            raise TypeError(f"{name} belongs to torchvision's old transforms, which do not handle masks and samples: {hint}")
         if isinstance(t, v2.Compose):
             for o in t.transforms:
                 if not isinstance(o, v2.Transform) and type(o).__module__.startswith("torchvision."):
@@ -75,7 +77,7 @@ class V2(ItemTransform):
         self.is_random = self.varies = self.draws_globally = self.valid is not t
         self.name = f"v2.{type(t).__name__}"
 
-    def __call__(self, x, split_idx=None, rng=None):
+    def __call__(self, x: Any, split_idx: int | None = None, rng: np.random.Generator | None = None) -> Any:
         t = self.valid if split_idx == 1 else self.transform
         if t is None:
             return x
@@ -97,15 +99,16 @@ class V2(ItemTransform):
         done = blank_empty(tuple(map(_as_before, sample, done)))
         return like_sample(done, x) if is_sample(x) else done[0]
 
-    def applies_to(self, sample):
+    def applies_to(self, sample: Any) -> bool:
+        "Whether there is an image, a mask, a tensor or coordinates in `sample`."
         parts = sample if is_sample(sample) else (sample,)
         return any(isinstance(o, (tv_tensors.TVTensor, Image.Image)) for o in parts) or (type(sample) is torch.Tensor)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"V2({self.transform})"
 
 
-def normalizes(t):
+def normalizes(t: Any) -> bool:
     "Whether transform `t` is or holds torchvision's `Normalize`."
     t = t.transform if isinstance(t, V2) else t
     return isinstance(t, v2.Normalize) or any(map(normalizes, getattr(t, "transforms", ())))
