@@ -394,4 +394,5 @@ def test_train_on_all_errors():
 def test_works_without_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        kfold(tensor_learner, range(N), 3, fit=lambda learn: learn.fit(1), groups=[i // 2 for i in range(N)])
+        result = kfold(tensor_learner, range(N), 3, fit=lambda learn: learn.fit(1), groups=[i // 2 for i in range(N)])
+    assert result.positions == list(range(N)) and len(result.preds) == N

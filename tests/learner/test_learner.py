@@ -410,8 +410,11 @@ def test_load_says_what_does_not_fit(tmp_path):
 
 def test_load_plain_torch_weights(tmp_path):
     learn = make(path=tmp_path)
-    torch.save(body_and_head().state_dict(), tmp_path / "w.pth")
+    saved = {name: torch.full_like(t, 7) for name, t in learn.model.state_dict().items()}
+    torch.save(saved, tmp_path / "w.pth")
     learn.load(tmp_path / "w.pth")
+    loaded = learn.model.state_dict()
+    assert loaded.keys() == saved.keys() and all(torch.equal(t, saved[name]) for name, t in loaded.items())
 
 
 # -- the learning-rate finder ------------------------------------------------------------------------------------------------------------

@@ -150,7 +150,10 @@ def test_cancelling_an_epoch_keeps_its_record():
 
 def test_an_optimizer_that_makes_its_own_groups():
     learn = make(opt_func=lambda groups, lr: torch.optim.SGD([p for g in groups for p in g["params"]], lr=lr))
+    before = [p.detach().clone() for p in learn.model.parameters()]
     learn.fit(1)
+    assert len(learn.opt.param_groups) == 1
+    assert not all(torch.equal(p, old) for p, old in zip(learn.model.parameters(), before, strict=True))
 
 
 def test_a_callback_switched_off_stays_off_until_a_fit_ends():

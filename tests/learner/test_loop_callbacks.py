@@ -58,7 +58,9 @@ def test_a_host_without_callbacks_can_be_called():
         def __init__(self):
             self.cbs = []
 
-    Bare()("after_create")
+    bare = Bare()
+    bare("after_create")
+    assert bare.cbs == []
 
 
 def test_classes_are_instantiated_and_removed_by_class():
