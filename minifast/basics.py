@@ -1,4 +1,4 @@
-"""What every application shares: the public names of floors 0 to 4, and the third-party names that course notebooks rely on.
+"""What every application shares: the public names of the rooms below, and the third-party names that course notebooks rely on.
 
 This is the one place where the shared public names are listed.
 """
@@ -57,43 +57,30 @@ from .data.splitters_groups import FixedSplitter, GroupSplitter, TimeSplitter
 from .core.device import default_device, defaults
 from .ensemble.averaging import average_preds
 from .ensemble.kfold import kfold
-from .optim.groups import param_groups, trainable_params
-from .nn.hooks import Hook, Hooks, hook_output, hook_outputs
-from .nn.summary import module_summary
 from .interpret.base import Interpretation
 from .interpret.classification import ClassificationInterpretation
 from .interpret.cleaner import ImageClassifierCleaner
 from .interpret.segmentation import SegmentationInterpretation
 from .core.items import L, coll_repr, first, range_of
-from .nn.activations import SigmoidRange, sigmoid_range
-from .nn.attention import SelfAttention
-from .nn.conv import ConvLayer, NormType, SimpleCNN
-from .nn.init import apply_init
-from .nn.layers import Embedding, Flatten, Lambda, LinBnDrop, sequential
-from .nn.module import Module
-from .nn.pooling import AdaptiveConcatPool2d
-from .nn.resblock import ResBlock
 from .learner.learner import Learner
-from .nn.losses import (BaseLoss, BCELossFlat, BCEWithLogitsLossFlat, CrossEntropyLossFlat, DiceLoss, FocalLoss, FocalLossFlat, L1LossFlat,
-                        LabelSmoothingCrossEntropy, LabelSmoothingCrossEntropyFlat, MSELossFlat)
-from .metrics.functions import accuracy, accuracy_multi, error_rate, exp_rmspe, foreground_acc, mae, mse, msle, rmse, top_k_accuracy
-from .metrics.segmentation import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
-from .metrics.base import AvgMetric, Metric, Perplexity
-from .metrics.sklearn import (APScoreBinary, APScoreMulti, BalancedAccuracy, BrierScore, CohenKappa, ExplainedVariance, F1Score,
-                              F1ScoreMulti, FBeta, HammingLoss, Jaccard, MatthewsCorrCoef, PearsonCorrCoef, Precision, PrecisionMulti,
-                              R2Score, Recall, RecallMulti, RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef, skm_to_fastai)
-from .nn.model_info import params
 from .core.nested import to_cpu, to_detach, to_device, to_np
-from .optim.lookahead import Lookahead
-from .optim.optimizers import SGD, Adam, Lamb, Larc, Lion, OptimWrapper, QHAdam, RAdam, RMSProp, ranger
-from .optim.steppers import Optimizer
 from .core.plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
 from .core.progress import progress_bar
-from .optim.schedules import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds, combined_cos
 from .ensemble.search import loguniform, random_search
 from .core.seeds import fixed_seed, no_random, set_seed
 from .data.pipeline import Pipeline
 from .data.transforms import ItemTransform, RandTransform, Transform
+from .metrics import (APScoreBinary, APScoreMulti, AvgMetric, BalancedAccuracy, BrierScore, CohenKappa, Dice, DiceMulti, ExplainedVariance,
+                      F1Score, F1ScoreMulti, FBeta, HammingLoss, Jaccard, JaccardCoeff, JaccardCoeffMulti, MatthewsCorrCoef, Metric,
+                      PearsonCorrCoef, Perplexity, Precision, PrecisionMulti, R2Score, Recall, RecallMulti, RocAuc, RocAucBinary,
+                      RocAucMulti, SpearmanCorrCoef, accuracy, accuracy_multi, error_rate, exp_rmspe, foreground_acc, mae, mse, msle, rmse,
+                      skm_to_fastai, top_k_accuracy)
+from .nn import (AdaptiveConcatPool2d, BCELossFlat, BCEWithLogitsLossFlat, BaseLoss, ConvLayer, CrossEntropyLossFlat, DiceLoss, Embedding,
+                 Flatten, FocalLoss, FocalLossFlat, Hook, Hooks, L1LossFlat, LabelSmoothingCrossEntropy, LabelSmoothingCrossEntropyFlat,
+                 Lambda, LinBnDrop, MSELossFlat, Module, NormType, ResBlock, SelfAttention, SigmoidRange, SimpleCNN, apply_init,
+                 hook_output, hook_outputs, module_summary, params, sequential, sigmoid_range)
+from .optim import (Adam, Lamb, Larc, Lion, Lookahead, OptimWrapper, Optimizer, QHAdam, RAdam, RMSProp, SGD, SchedCos, SchedExp, SchedLin,
+                    SchedNo, SchedPoly, combine_scheds, combined_cos, param_groups, ranger, trainable_params)
 
 __all__ = [
     "APScoreBinary", "APScoreMulti", "ActivationReg", "ActivationStats", "Adam", "AdaptiveConcatPool2d", "AttrGetter", "AvgMetric",
