@@ -1,22 +1,31 @@
-"""Pictures that are decoded when their pixels are needed, and then only as far as they are.
+"""Images that are decoded when their pixels are needed, and then only as far as needed.
 
-A `LazyImage` made from a JPEG knows its size from the header. Crops, resizes and flips of it are noted down in a `Plan`, not done; who asks
-for pixels has the plan carried out: the JPEG is decoded at the scale that the result needs, its part cut out and brought to size in one
-antialiased step on bytes, and turned. Any method of PIL that touches pixels has the same effect, so all of PIL can be used on it.
+A `LazyImage` made from a JPEG knows its size from the header. Crops, resizes and flips of it are noted in a `Plan`, not carried out. Once
+the pixels are asked for, the JPEG is decoded at the scale that the result needs, its part is cut out, brought to size in one antialiased
+step on bytes, and turned. Any method of PIL that touches pixels has the same effect, so all of PIL can be used on a lazy image.
 """
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Protocol
+
 import numpy as np
 import torch
 from PIL import Image
 
-from .jpeg import decode, draft_scale, in_scaled, pixels_of, read_header
+from ...data.engine.loading import current
+from .jpeg import Box, Jpeg, Size, decode, draft_scale, in_scaled, pixels_of, read_header
 from .reading import UPRIGHT, UnreadableImage, name_of, why
+from .resize_internals import resize_into
 
 __all__ = ["TURNS", "ArraySource", "JpegSource", "LazyImage", "Plan", "crop", "draft_scale", "lazily", "pad", "resize", "tensor_of", "then",
            "turn"]
 
-# A turn is (swap rows and columns first, then mirror left and right, then mirror top and bottom).
+#: Swap rows and columns first, then mirror left and right, then mirror top and bottom.
+Turn = tuple[bool, bool, bool]
+
 _UPRIGHT = False, False, False
-TURNS = {
+TURNS: dict[Image.Transpose, Turn] = {
     Image.Transpose.FLIP_LEFT_RIGHT: (False, True, False), Image.Transpose.FLIP_TOP_BOTTOM: (False, False, True),
     Image.Transpose.ROTATE_180: (False, True, True), Image.Transpose.TRANSPOSE: (True, False, False),
     Image.Transpose.ROTATE_90: (True, False, True), Image.Transpose.ROTATE_270: (True, True, False),
@@ -26,14 +35,14 @@ _AT_ONCE = 1 << 18              # bytes: most photos are read in one go
 _MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
 
 
-def then(turn, other):
+def then(turn: Turn, other: Turn) -> Turn:
     "The turn that `turn` and then `other` make together."
     (swap, x, y), (swap2, x2, y2) = turn, other
     return (swap ^ swap2, x2 ^ y, y2 ^ x) if swap2 else (swap, x2 ^ x, y2 ^ y)
 
 
-def _before_turn(box, turn, size):
-    "`box` of a turned picture of `size` (width, height), as a box of the picture before the turn."
+def _before_turn(box: Box, turn: Turn, size: Size) -> Box:
+    "`box` of a turned image of `size`, as a box of the image before the turn."
     left, top, right, bottom = box
     swap, x, y = turn
     if x:
@@ -43,25 +52,38 @@ def _before_turn(box, turn, size):
     return (top, left, bottom, right) if swap else (left, top, right, bottom)
 
 
+class Source(Protocol):
+    "Where the pixels of a `Plan` come from."
+
+    size: Size
+
+    def pixels(self, mode: str, box: Box, size: Size | None, resample: str | None) -> tuple[np.ndarray, tuple[float, float], bool]:
+        """The pixels in `box`, at least `size` of them where it is given.
+
+        Returns:
+            A uint8 array (H,W,C); how much of its width and height belongs to the box; and whether the array belongs to the caller alone.
+        """
+
+    def info(self) -> dict[str, Any]:
+        "What PIL's `info` says of the file."
+
+
 class JpegSource:
     "The bytes of a JPEG with its header. file: where they come from, to be named when they turn out to be damaged."
 
-    def __init__(self, data, jpeg, file):
+    def __init__(self, data: bytes, jpeg: Jpeg, file: Any):
         self.data, self.jpeg, self.file = data, jpeg, file
         self.size = jpeg.size
 
-    def pixels(self, mode, box, size, resample):
-        """A uint8 array (H,W,C) of the pixels in `box`, at least `size` (width, height) of them; how much of its width and height belongs
-        to the box; and whether the array is nobody else's."""
+    def pixels(self, mode: str, box: Box, size: Size | None, resample: str | None) -> tuple[np.ndarray, tuple[float, float], bool]:
+        "See `Source`."
         try:
-            # with a size, the pixels may lie in memory that the next picture is decoded into
             return *decode(self.data, self.jpeg, mode, box, size), size is None
         except Exception as e:
             raise UnreadableImage(f"{name_of(self.file)}: {why(self.file, e)}") from e
 
-    def info(self):
+    def info(self) -> dict[str, Any]:
         "What PIL's `info` says of the file."
-        from io import BytesIO
         with Image.open(BytesIO(self.data)) as im:
             return {k: v for k, v in im.info.items() if k != "transparency"}
 
@@ -69,38 +91,42 @@ class JpegSource:
 class ArraySource:
     "Decoded pixels, a uint8 array (H,W,C)."
 
-    def __init__(self, array, info=None):
+    def __init__(self, array: np.ndarray, info: dict[str, Any] | None = None):
         self.array = array
         self.size = array.shape[1], array.shape[0]
         self._info = info or {}
 
-    def pixels(self, mode, box, size, resample):
+    def pixels(self, mode: str, box: Box, size: Size | None, resample: str | None) -> tuple[np.ndarray, tuple[float, float], bool]:
+        "See `Source`."
         (left, top, right, bottom), covered = in_scaled(box, 1, self.size, self.size)
         return self.array[top:bottom, left:right], covered, False
 
-    def info(self):
+    def info(self) -> dict[str, Any]:
+        "What PIL's `info` said of the image."
         return dict(self._info)
 
 
 class Plan:
-    "How a picture comes from its source: the part `box` (left, top, right, bottom), resized to `out` (width, height), then turned."
+    "How an image comes from its source: the part `box` (left, top, right, bottom), resized to `out` (width, height), then turned."
     __slots__ = ("box", "mode", "out", "resample", "source", "turn")
 
-    def __init__(self, source, mode, turn=_UPRIGHT, box=None, out=None, resample=None):
+    def __init__(self, source: Source, mode: str, turn: Turn = _UPRIGHT, box: Box | None = None, out: Size | None = None,
+                 resample: str | None = None):
         self.source, self.mode, self.turn, self.out, self.resample = source, mode, turn, out, resample
         self.box = (0, 0, *source.size) if box is None else box
 
     @property
-    def size(self):
+    def size(self) -> Size:
         "(width, height) of the result."
         w, h = (round(self.box[2] - self.box[0]), round(self.box[3] - self.box[1])) if self.out is None else self.out
         return (h, w) if self.turn[0] else (w, h)
 
-    def turned(self, turn):
+    def turned(self, turn: Turn) -> Plan:
+        "The plan that turns the result of this one."
         return Plan(self.source, self.mode, then(self.turn, turn), self.box, self.out, self.resample)
 
-    def resized(self, size, box, resample):
-        "The part `box` of the result at `size` (width, height); None: no resampling, `box` is whole pixels."
+    def resized(self, size: Size | None, box: Box, resample: str | None) -> Plan:
+        "The plan for the part `box` of the result at `size`; None: no resampling, `box` is whole pixels."
         if self.out is not None:
             return Plan(ArraySource(self.pixels(), info=self.source.info()), self.mode).resized(size, box, resample)
         left, top, right, bottom = _before_turn(box, self.turn, self.size)
@@ -108,8 +134,8 @@ class Plan:
         out = size[::-1] if size is not None and self.turn[0] else size
         return Plan(self.source, self.mode, self.turn, (left + x, top + y, right + x, bottom + y), out, resample)
 
-    def pixels(self, place=None):
-        "The picture as a uint8 array (H,W,C) of its own. place: the array of that shape to write it into, which is returned."
+    def pixels(self, place: np.ndarray | None = None) -> np.ndarray:
+        "The image as a uint8 array (H,W,C) of its own. place: the array of that shape to write it into, which is returned."
         a, covered, private = self.source.pixels(self.mode, self.box, self.out, self.resample)
         swap, *mirrored = self.turn
         if self.out is not None and (a.shape[1], a.shape[0]) != self.out:
@@ -124,70 +150,73 @@ class Plan:
             if a is not place:
                 place[:] = a                        # of a grey JPEG, all channels
             return place
-        if a.shape[2] != len(self.mode):            # a grey JPEG as an RGB picture
-            a, private = np.repeat(a, len(self.mode), axis=2), True
+        if a.shape[2] != len(self.mode):            # a grey JPEG as an RGB image
+            return np.repeat(a, len(self.mode), axis=2)
         return a if private else a.copy()
 
 
-_RESIZES = {"bilinear": torch._C._nn._upsample_bilinear2d_aa, "bicubic": torch._C._nn._upsample_bicubic2d_aa}
+def resample(a: np.ndarray, size: Size, mode: str, covered: tuple[float, float] | None = None,
+             place: np.ndarray | None = None) -> np.ndarray:
+    """Pixels `a` (H,W,C) at `size`, antialiased. covered: how much of the width and height of `a` is meant (default: all). place: the array
+    to write the result into (default: a new one), which is returned.
 
-
-def resample(a, size, mode, covered=None, place=None):
-    """Pixels `a` (H,W,C) at `size` (width, height), antialiased. covered: how much of the width and height of `a` is meant (default: all).
-    place: the array to write the result into (default: a new one), which is returned.
-
-    torch works on bytes with the channels last in memory four times as fast as Pillow. Arrays are cut and turned by numpy: that takes less
-    than a tensor's own methods, each of which lets go of Python's lock and then waits for it. A part of a picture is left to torch to copy,
-    for the same reason.
+    torch works on bytes with the channels last in memory four times as fast as Pillow. Arrays are cut and turned by numpy, which takes less
+    time than a tensor's own methods: each of those releases Python's lock and then waits for it. For the same reason torch gets the view of
+    a part of an image and copies it itself.
     """
     h, w, c = a.shape
     place = np.empty((size[1], size[0], c), np.uint8) if place is None else place
     scales = (None, None) if covered is None or covered == (w, h) else (size[1] / covered[1], size[0] / covered[0])
     x, out = (torch.from_numpy(o.reshape(1, *o.shape).transpose(0, 3, 1, 2)) for o in (a, place))
-    _RESIZES[mode](x, size[::-1], False, *scales, out=out)
+    resize_into(out, x, mode, scales)
     return place
 
 
 class LazyImage(Image.Image):
     "A PIL image whose pixels may still be a `Plan`."
 
-    _plan = None
+    plan: Plan | None = None            #: how the pixels are going to be made; None: they are there
+    may_be_lazy: bool = True            #: whether a JPEG need not be decoded before its pixels are asked for
 
     @classmethod
-    def planned(cls, plan):
+    def planned(cls, plan: Plan) -> LazyImage:
         "The image that `plan` will make."
         im = cls()
-        im._plan, im._mode, im._size = plan, plan.mode, plan.size
+        im.postpone(plan)
         return im
 
-    @property
-    def is_lazy(self):
-        "Whether the pixels are not made yet."
-        return self._plan is not None
+    def postpone(self, plan: Plan) -> None:
+        "Let `plan` make the pixels when they are asked for. Mode and size are set as in any of Pillow's own plugins."
+        self.plan, self._mode, self._size = plan, plan.mode, plan.size
 
-    def load(self):
-        if self._plan is not None:
-            a = self._plan.pixels()
-            info = self.info
+    @property
+    def is_lazy(self) -> bool:
+        "Whether the pixels are not made yet."
+        return self.plan is not None
+
+    def load(self) -> Any:
+        "Make the pixels, as every method of PIL that needs them does."
+        if self.plan is not None:
+            a, info = self.plan.pixels(), self.info
             made = Image.fromarray(np.ascontiguousarray(a[..., 0] if a.shape[2] == 1 else a))
-            self.im, self._size, self._plan = made.im, made.size, None
+            self.im, self._size, self.plan = made.im, made.size, None
             self.info = info
         return super().load()
 
     @property
-    def info(self):
+    def info(self) -> dict[str, Any]:
         "What the file says besides its pixels."
         found = self.__dict__.get("info")
         if found is None:
-            found = self.__dict__["info"] = {} if self._plan is None else self._plan.source.info()
+            found = self.__dict__["info"] = {} if self.plan is None else self.plan.source.info()
         return found
 
     @info.setter
-    def info(self, value):
+    def info(self, value: dict[str, Any]) -> None:
         self.__dict__["info"] = value or None
 
 
-def lazily(cls, file, mode):
+def lazily(cls: type[LazyImage], file: Any, mode: str) -> LazyImage | None:
     "The JPEG in `file` (a path or bytes) as a lazy image of `cls`; None if it cannot be one."
     if not cls.may_be_lazy or mode not in ("RGB", "L"):
         return None
@@ -199,7 +228,7 @@ def lazily(cls, file, mode):
     return cls.planned(Plan(JpegSource(data, jpeg, file), mode, turn))
 
 
-def _bytes_of_jpeg(file):
+def _bytes_of_jpeg(file: Any) -> bytes | None:
     "The content of a file that begins like a JPEG, else None."
     if isinstance(file, (bytes, bytearray)):
         return bytes(file)
@@ -215,77 +244,61 @@ def _bytes_of_jpeg(file):
 
 # -- on any PIL image ---------------------------------------------------------------------------------------------------------------
 
-def _plan_of(im):
-    "The plan of a lazy image; for another that has pixels, None."
-    return getattr(im, "_plan", None)
+def _is_planned(im: Image.Image) -> bool:
+    return getattr(im, "plan", None) is not None
 
 
-def _can_be_planned(im):
-    return isinstance(im, LazyImage) and im.mode in ("RGB", "L")
-
-
-def _whole(box):
-    return all(abs(v - round(v)) < 1e-6 for v in box)
-
-
-def resize(im, size, resample, box=None):
+def resize(im: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Box | None = None) -> Image.Image:
     """The part `box` (left, top, right, bottom) of `im` at `size` (height, width), antialiased.
 
-    A part that does not get larger is taken in whole pixels, of a JPEG those of the scale it is decoded at; a part that gets larger, as
-    exactly as it is given. Bilinear and bicubic are torch's, of which only the last bit may differ from PIL's.
+    A part that does not get larger is taken in whole pixels, of a JPEG those of the scale it is decoded at; a part that gets larger is taken
+    exactly as given. Bilinear and bicubic are torch's, which differ from PIL's in the last bit at most.
     """
     mode = _MODES.get(resample)
     box = (0, 0, *im.size) if box is None else box
-    wanted = size[1], size[0]
-    smaller = box[2] - box[0] >= wanted[0] and box[3] - box[1] >= wanted[1]
-    if mode is None or not _can_be_planned(im) or not (smaller or _whole(box)):
-        return im.resize(wanted, resample, box=box)
+    out = size[1], size[0]
+    shrinks = box[2] - box[0] >= out[0] and box[3] - box[1] >= out[1]
+    exact = shrinks or all(abs(v - round(v)) < 1e-6 for v in box)
+    if mode is None or not exact or not isinstance(im, LazyImage) or im.mode not in ("RGB", "L"):
+        return im.resize(out, resample, box=box)
     if im.is_lazy:
-        return type(im).planned(im._plan.resized(wanted, box, mode))
-    source = ArraySource(pixels_of(_loaded(im), in_scaled(box, 1, im.size, im.size)[0]), info=im.info)
-    return type(im).planned(Plan(source, im.mode, out=wanted, resample=mode))
-
-
-def _loaded(im):
+        return type(im).planned(im.plan.resized(out, box, mode))
     im.load()
-    return im
+    source = ArraySource(pixels_of(im, in_scaled(box, 1, im.size, im.size)[0]), info=im.info)
+    return type(im).planned(Plan(source, im.mode, out=out, resample=mode))
 
 
-def crop(im, box):
-    "The pixels of `im` in `box`, whole numbers inside the picture."
-    if _plan_of(im) is None:
-        return im.crop(box)
-    return type(im).planned(im._plan.resized(None, box, None))
+def crop(im: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    "The pixels of `im` in `box` (left, top, right, bottom), whole numbers inside the image."
+    return type(im).planned(im.plan.resized(None, box, None)) if _is_planned(im) else im.crop(box)
 
 
-def turn(im, transpose):
+def turn(im: Image.Image, transpose: Image.Transpose) -> Image.Image:
     "`im` after PIL's transposition `transpose`."
-    if _plan_of(im) is None:
-        return im.transpose(transpose)
-    return type(im).planned(im._plan.turned(TURNS[transpose]))
+    return type(im).planned(im.plan.turned(TURNS[transpose])) if _is_planned(im) else im.transpose(transpose)
 
 
-def pad(im, left, top, right, bottom, mode):
+def pad(im: Image.Image, left: int, top: int, right: int, bottom: int, mode: str) -> Image.Image:
     "`im` with this many pixels around it; mode: of `numpy.pad`."
-    lazy = _plan_of(im) is not None
-    a = im._plan.pixels() if lazy else np.asarray(im)
+    lazy = _is_planned(im)
+    a = im.plan.pixels() if lazy else np.asarray(im)
     a = np.pad(a, [(top, bottom), (left, right)] + [(0, 0)] * (a.ndim - 2), mode=mode)
-    if not lazy:
-        return Image.fromarray(a)
-    return type(im).planned(Plan(ArraySource(a, info=im.info), im.mode))
+    return type(im).planned(Plan(ArraySource(a, info=im.info), im.mode)) if lazy else Image.fromarray(a)
 
 
-def tensor_of(im, place=None):
-    """The pixels of a PIL image as a uint8 tensor (C,H,W), contiguous; or written into the array `place` (H,W,C), and over its memory."""
-    if _plan_of(im) is not None:
-        a = im._plan.pixels(place)
+def tensor_of(im: Image.Image, channels_last: bool = False) -> torch.Tensor:
+    """The pixels of a PIL image as a uint8 tensor (C,H,W). channels_last: it may have its channels last in memory, and lie in its place in
+    a batch in the making, see `data.engine.loading`."""
+    place = current.place((im.size[1], im.size[0], len(im.getbands()))) if channels_last else None
+    if _is_planned(im):
+        a = im.plan.pixels(place)
     elif im.mode in ("RGB", "L"):
-        a = pixels_of(_loaded(im))
+        im.load()
+        a = pixels_of(im)
     else:
-        a = np.array(im)
-        a = a[..., None] if a.ndim == 2 else a
+        a = np.atleast_3d(np.array(im))
     if place is not None and a is not place:
         place[:] = a
         a = place
     a = a.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(a) if place is None else a)
+    return torch.from_numpy(a if channels_last else np.ascontiguousarray(a))

@@ -364,42 +364,6 @@ def test_real_photos(data_dir, decoder):
     assert n > 40
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("k", [1, 2, 4, 8])
-def test_pillows_decoder_alone_does_what_opening_the_file_does(monkeypatch, mode, k):
-    "Larger and smaller pictures by turns, which are decoded into the same memory."
-    monkeypatch.setattr(jpeg, "decoder", "pillow")
-    straight = []
-    known = jpeg._decoded_straight
-    monkeypatch.setattr(jpeg, "_decoded_straight", lambda *a: straight.append(known(*a)) or straight[-1])
-    for w, h, grey in ((200, 150, False), (97, 203, False), (333, 60, True), (64, 64, False), (201, 151, True)):
-        data = encoded(photo(w, h), grey)
-        im = Image.open(BytesIO(data))
-        if k > 1 or mode == "L":
-            im.draft(mode, (w // k, h // k))
-        im = im.convert(im.mode if im.mode == "L" else mode)
-        size = None if k == 1 else (w // k, h // k)
-        got, covered = jpeg.decode(data, jpeg.read_header(data), mode, None, size)
-        assert np.array_equal(np.squeeze(got), np.asarray(im)) and np.allclose(covered, (w / k, h / k)), (w, h, grey)
-    assert None not in straight
-
-
-def test_where_pillows_decoder_cannot_be_had_alone_the_file_is_opened(monkeypatch):
-    monkeypatch.setattr(jpeg, "decoder", "pillow")
-    data, opened, calls, known = encoded(photo(200, 150), False), [], [], Image._getdecoder
-    monkeypatch.setattr(jpeg.Image, "open", lambda *a, known=Image.open: opened.append(a) or known(*a))
-    expected = ToTensor()(PILImage.create(data))
-    assert not opened
-
-    def other(*a):
-        calls.append(a)
-        if len(calls) == 1:
-            raise TypeError("it takes something else in this version")
-        return known(*a)
-    monkeypatch.setattr(jpeg.Image, "_getdecoder", other)
-    assert torch.equal(ToTensor()(PILImage.create(data)), expected) and len(opened) == 1 and len(calls) == 2
-
-
 def encoded(a, grey):
     out = BytesIO()
     Image.fromarray(a).convert("L" if grey else "RGB").save(out, "jpeg", quality=90)
