@@ -1,4 +1,4 @@
-"""The data blocks of vision: pictures, and masks of them."""
+"""The data blocks of vision: images, and masks of them."""
 from os import PathLike, fspath
 
 import numpy as np
@@ -15,9 +15,9 @@ __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]
 
 
 def ImageBlock(cls=PILImage):
-    "Pictures: opened by `cls.create` (`PILImage`, `PILImageBW` or your own), then uint8 tensors (C,H,W); floats in 0..1 in a batch."
+    "Images: opened by `cls.create` (`PILImage`, `PILImageBW` or your own), then uint8 tensors (C,H,W); floats in 0..1 in a batch."
     if not (isinstance(cls, type) and issubclass(cls, PILBase)):
-        raise TypeError(f"ImageBlock(cls={cls!r}): a class of pictures such as PILImage or PILImageBW"
+        raise TypeError(f"ImageBlock(cls={cls!r}): a class of images such as PILImage or PILImageBW"
                         + (", as ImageBlock() makes it" if cls is ImageBlock else ""))
     return TransformBlock(type_tfms=[cls.create], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()])
 
@@ -59,7 +59,7 @@ class AddMaskCodes(Transform):
 
 
 class ShownMask(TensorMask):
-    "A decoded mask, which is drawn half transparent over what is there, each class in the same colour in every picture."
+    "A decoded mask, which is drawn half transparent over what is there, each class in the same colour in every image."
     n_classes = ignore_index = None
 
     @classmethod

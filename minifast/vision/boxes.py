@@ -1,4 +1,4 @@
-"""Boxes around objects, and their labels: `BBoxBlock`, `BBoxLblBlock`, and how pictures with different numbers of them make a batch."""
+"""Boxes around objects, and their labels: `BBoxBlock`, `BBoxLblBlock`, and how images with different numbers of them make a batch."""
 import json
 
 import torch
@@ -18,7 +18,7 @@ _PATCH = "minifast-box"             # the name of rectangles on which labels are
 
 
 class TensorBBox(BoundingBoxes):
-    """Boxes (N,4) of a picture, each x1, y1, x2, y2: in pixels from its left and upper edge, or with `scaled` from -1 to 1.
+    """Boxes (N,4) of an image, each x1, y1, x2, y2: in pixels from its left and upper edge, or with `scaled` from -1 to 1.
 
     A torchvision `BoundingBoxes` of format XYXY.
     """
@@ -28,7 +28,7 @@ class TensorBBox(BoundingBoxes):
     def create(cls, x, img_size=None):
         """Boxes from a list, array or tensor of (x1, y1, x2, y2).
 
-        img_size: (height, width) of their picture; default: that of the picture in the same sample.
+        img_size: (height, width) of their image; default: that of the image in the same sample.
         """
         boxes = numbers(x, 4, "TensorBBox.create", "boxes are x1, y1, x2, y2, the left upper and the right lower corner")
         wrong = (boxes[:, 2:] < boxes[:, :2]).any(1)
@@ -39,7 +39,7 @@ class TensorBBox(BoundingBoxes):
         return cls(boxes, format=XYXY, canvas_size=None if img_size is None else tuple(img_size))
 
     def show(self, ctx=None, title=None, color="white", lw=2, **kwargs):
-        "Draw the boxes on axes `ctx` (default: new ones) in `color`, with lines `lw` wide. kwargs are for the picture."
+        "Draw the boxes on axes `ctx` (default: new ones) in `color`, with lines `lw` wide. kwargs are for the image."
         from matplotlib import patches, patheffects
         ctx = axes_for(ctx, title)
         boxes = self.as_subclass(torch.Tensor).detach().cpu().float().reshape(-1, 4)
@@ -59,7 +59,7 @@ class ReadBoxes(ItemTransform):
 
 
 class BoxNames(MultiCategory):
-    "The decoded labels of the boxes of one picture."
+    "The decoded labels of the boxes of one image."
 
     def show(self, ctx=None, title=None, color="white", **kwargs):
         "Write them on the boxes that were drawn last on axes `ctx`; where there are not as many, below the title."
@@ -79,7 +79,7 @@ class BoxNames(MultiCategory):
 
 
 class LabeledBBox(L):
-    "The boxes and the labels of one picture: `LabeledBBox(boxes, labels)`; it shows itself."
+    "The boxes and the labels of one image: `LabeledBBox(boxes, labels)`; it shows itself."
 
     def __init__(self, bbox, lbl):
         super().__init__([bbox, lbl], use_list=True)
@@ -143,7 +143,7 @@ def bb_pad(samples, pad_idx=None):
 
 
 def BBoxBlock():
-    """Boxes: a list of (x1, y1, x2, y2) in pixels of the (upright) picture; (B,N,4) from -1 to 1 in a batch, filled up with zeros.
+    """Boxes: a list of (x1, y1, x2, y2) in pixels of the (upright) image; (B,N,4) from -1 to 1 in a batch, filled up with zeros.
 
     They are targets: with `BBoxLblBlock` as third block write DataBlock(n_inp=1).
     """
@@ -161,7 +161,7 @@ def BBoxLblBlock(vocab=None, add_na=True):
 
 
 def get_annotations(fname, prefix=None):
-    """File names and, in the same order, (boxes, labels) of the pictures in a COCO annotation file (JSON) that have boxes.
+    """File names and, in the same order, (boxes, labels) of the images in a COCO annotation file (JSON) that have boxes.
 
     prefix: put before each file name. Boxes are [x1, y1, x2, y2].
     """
@@ -177,5 +177,5 @@ def get_annotations(fname, prefix=None):
         boxes, labels = found.setdefault(a["image_id"], ([], []))
         boxes.append([x, y, x + w, y + h])
         labels.append(names[a["category_id"]])
-    pictures = [(o["file_name"], found[o["id"]]) for o in annotations["images"] if o["id"] in found]
-    return [name if prefix is None else f"{prefix}{name}" for name, _ in pictures], [o for _, o in pictures]
+    images = [(o["file_name"], found[o["id"]]) for o in annotations["images"] if o["id"] in found]
+    return [name if prefix is None else f"{prefix}{name}" for name, _ in images], [o for _, o in images]

@@ -1,4 +1,4 @@
-"""How many channels the pictures of a loader have, before a model is made for them."""
+"""How many channels the images of a loader have, before a model is made for them."""
 import numpy as np
 import torch
 from PIL import Image, ImageMode
@@ -13,7 +13,7 @@ __all__ = ["check_channels", "first_convolution"]
 
 
 def first_convolution(model):
-    "The first convolution of pictures in `model`; None if there is none."
+    "The first convolution of images in `model`; None if there is none."
     return next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
 
 
@@ -22,14 +22,14 @@ def _bands(mode):
 
 
 def _of_picture(x):
-    "Channels of one picture, as far as its shape says."
+    "Channels of one image, as far as its shape says."
     if isinstance(x, Image.Image):
         return _bands(x.mode)
     return x.shape[0] if isinstance(x, (torch.Tensor, np.ndarray)) and x.ndim == 3 else None
 
 
 def _expected(dataset):
-    """The channels that the items of a dataset seem to have: of its tensors, of the class that opens its pictures, or of one item, which is
+    """The channels that the items of a dataset seem to have: of its tensors, of the class that opens its images, or of one item, which is
     made only if nothing else says it. None if it cannot be told. Batch transforms may change it."""
     dataset = getattr(dataset, "dataset", dataset)                       # of a torch Subset
     tensors = getattr(dataset, "tensors", ())
@@ -49,7 +49,7 @@ def _expected(dataset):
 
 
 def _pictures(dls):
-    "The first input of a training batch, if it is pictures (B,C,H,W)."
+    "The first input of a training batch, if it is images (B,C,H,W)."
     try:
         x = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[0][0]
     except Exception:
@@ -58,7 +58,7 @@ def _pictures(dls):
 
 
 def check_channels(where, dls, n_in, model=None):
-    """Refuse to make a model of `n_in` channels for pictures that have others; of a `model` its first convolution says how many.
+    """Refuse to make a model of `n_in` channels for images that have others; of a `model` its first convolution says how many.
 
     A batch is made only where the items seem not to fit, because a transform of the loader may yet change them. where: the caller."""
     if model is not None:
@@ -69,7 +69,7 @@ def check_channels(where, dls, n_in, model=None):
     x = _pictures(dls)
     if x is None or x.shape[1] == n_in:
         return
-    other = {1: ", or open the pictures in colour: ImageBlock(PILImage), img_cls=PILImage", 3: "" if n_in != 1 else
-             ", or open the pictures in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"}.get(x.shape[1], "")
-    raise ValueError(f"{where}(n_in={n_in}): the model would take pictures of {n_in} channel{'s' * (n_in != 1)}, those of the data have "
+    other = {1: ", or open the images in colour: ImageBlock(PILImage), img_cls=PILImage", 3: "" if n_in != 1 else
+             ", or open the images in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"}.get(x.shape[1], "")
+    raise ValueError(f"{where}(n_in={n_in}): the model would take images of {n_in} channel{'s' * (n_in != 1)}, those of the data have "
                      f"{x.shape[1]}, {describe(x)}. Write {where}(..., n_in={x.shape[1]}){other}")

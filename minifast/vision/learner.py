@@ -11,16 +11,16 @@ from ..data.torchvision_v2 import normalizes
 from ..learner.learner import Learner
 from ..optim.optimizers import Adam
 from .channels import check_channels
-from .images import Normalize
 from .models.backbones import arch_meta, create_vision_model
 from .models.heads import start_head_at
 from .models.unet import create_unet_model
+from .normalize import Normalize
 
 __all__ = ["cnn_learner", "unet_learner", "vision_learner"]
 
 
 def _is_normalised(dls):
-    "Whether pictures of `dls` are normalised already, by minifast's `Normalize` or by torchvision's."
+    "Whether images of `dls` are normalised already, by minifast's `Normalize` or by torchvision's."
     pipelines = [getattr(dl, name, ()) for dl in dls for name in ("after_item", "after_batch")]
     return any(isinstance(t, Normalize) or normalizes(t) for pipeline in pipelines for t in pipeline)
 
@@ -28,7 +28,7 @@ def _is_normalised(dls):
 def _normalisation(dls, stats):
     "The batch transforms that the pretrained weights need and `dls` lacks."
     if not all(isinstance(dl, DataLoader) for dl in dls):
-        warn("the loaders are not minifast's, so nothing is normalised here: the pretrained model expects pictures normalised with mean "
+        warn("the loaders are not minifast's, so nothing is normalised here: the pretrained model expects images normalised with mean "
              f"{stats[0]} and std {stats[1]}. If your dataset does that, say normalize=False", stacklevel=3)
         return []
     return [] if _is_normalised(dls) else [Normalize.from_stats(*stats)]
@@ -59,7 +59,7 @@ def build_learner(where, make, dls, arch, normalize, n_out, pretrained, weights,
     stats = meta.stats_for(weights) if normalize and pretrained and n_in == 3 else None
     if stats is None and normalize and pretrained and n_in == 3 and not _is_normalised(dls):
         warn(f"nothing is normalised: which mean and std the weights of {meta.name} expect is not known. If they were trained on "
-             "normalised pictures, give the data batch_tfms=Normalize.from_stats(mean, std), for instance of imagenet_stats; if not, say "
+             "normalised images, give the data batch_tfms=Normalize.from_stats(mean, std), for example of imagenet_stats; if not, say "
              f"{where}(normalize=False)", stacklevel=3)
     batch_tfms = [] if stats is None else _normalisation(dls, stats)
     splitter = meta.split_for(cut) if splitter is None else splitter
@@ -94,7 +94,7 @@ def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weigh
     """A `Learner` on `dls` with the body of `arch` and a new head; if pretrained, the body starts frozen.
 
     arch: a function of torchvision.models, its name, a name of timm, or a function returning a module (see `arch_meta`).
-    normalize: pictures are normalised with the statistics that the pretrained weights were made with, in a copy of `dls` (the caller's
+    normalize: images are normalised with the statistics that the pretrained weights were made with, in a copy of `dls` (the caller's
     stays as it is) and in every loader the learner is given later, unless `dls` normalises already; without pretrained weights, and for
     n_in other than 3, nothing is added.
     n_out: number of outputs, default: what `dls` says. pretrained, weights: weights="DEFAULT" and other names of torchvision, or a file.
@@ -122,7 +122,7 @@ def _image_size(dls):
     batch = dls.one_batch()
     x = batch[0] if isinstance(batch, (tuple, list)) else batch
     if not isinstance(x, torch.Tensor) or x.ndim != 4:
-        raise ValueError(f"unet_learner needs batches whose first element is pictures (B,C,H,W); received {describe(x)}")
+        raise ValueError(f"unet_learner needs batches whose first element is images (B,C,H,W); received {describe(x)}")
     return tuple(x.shape[-2:])
 
 

@@ -1,4 +1,4 @@
-"""`ImageDataLoaders`: from folders, file names, tables and lists to batches of pictures, in one call."""
+"""`ImageDataLoaders`: from folders, file names, tables and lists to batches of images, in one call."""
 from pathlib import Path
 
 from ..core.messages import add_note, describe, plural
@@ -37,7 +37,7 @@ def _check_callable(f, where):
 
 
 class ImageDataLoaders(DataLoaders):
-    """`DataLoaders` of pictures. Each `from_...` is a `DataBlock` written out, which is the place to look for anything more special.
+    """`DataLoaders` of images. Each `from_...` is a `DataBlock` written out, which is the place to look for anything more special.
 
     All take item_tfms and batch_tfms; further keyword arguments, such as bs, val_bs, num_workers, shuffle and device, go to
     `DataBlock.dataloaders`. seed: of a random split, which is the same each time unless another one is given; the order of training
@@ -52,7 +52,7 @@ class ImageDataLoaders(DataLoaders):
     @classmethod
     def from_folder(cls, path, train="train", valid="valid", valid_pct=None, seed=None, vocab=None, item_tfms=None, batch_tfms=None,
                     img_cls=PILImage, **kwargs):
-        """Pictures in one folder per class: `path/train/cat/1.jpg`, `path/valid/cat/2.jpg`.
+        """Images in one folder per class: `path/train/cat/1.jpg`, `path/valid/cat/2.jpg`.
 
         valid_pct: split at random instead, with the classes anywhere below `path`. vocab: the classes, in this order.
         """
@@ -144,12 +144,12 @@ class ImageDataLoaders(DataLoaders):
 
 
 class SegmentationDataLoaders(DataLoaders):
-    "`DataLoaders` of pictures and their masks."
+    "`DataLoaders` of images and their masks."
 
     @classmethod
     def from_label_func(cls, path, fnames, label_func, valid_pct=0.2, seed=None, codes=None, ignore_index=None, item_tfms=None,
                         batch_tfms=None, img_cls=PILImage, **kwargs):
-        "The pictures `fnames`, whose masks are the files `label_func(fname)`. codes, ignore_index: see `MaskBlock`."
+        "The images `fnames`, whose masks are the files `label_func(fname)`. codes, ignore_index: see `MaskBlock`."
         _check_callable(label_func, "from_label_func(label_func=...)")
         block = DataBlock(blocks=(ImageBlock(img_cls), MaskBlock(codes, ignore_index)), splitter=_random_splitter(valid_pct, seed),
                           get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)

@@ -1,4 +1,4 @@
-"""Key points of pictures: `PointBlock`, and `PointScaler`, which brings points and boxes to -1..1 for the model and back."""
+"""Key points of images: `PointBlock`, and `PointScaler`, which brings points and boxes to -1..1 for the model and back."""
 import torch
 
 from ..core.messages import describe, plural
@@ -27,7 +27,7 @@ __all__ = ["PointBlock", "PointScaler", "TensorPoint"]
 
 
 class TensorPoint(KeyPoints):
-    """Points (N,2) of a picture, each (x, y): in pixels from its left and upper edge (see `coords`), or with `scaled` from -1 to 1.
+    """Points (N,2) of an image, each (x, y): in pixels from its left and upper edge (see `coords`), or with `scaled` from -1 to 1.
 
     A torchvision `KeyPoints`, where torchvision has that class.
     """
@@ -37,13 +37,13 @@ class TensorPoint(KeyPoints):
     def create(cls, t, img_size=None):
         """Points from pairs (x, y), an array or tensor of them, or one flat list x, y, x, y ...
 
-        img_size: (height, width) of their picture; default: that of the picture in the same sample.
+        img_size: (height, width) of their image; default: that of the image in the same sample.
         """
         points = numbers(t, 2, "TensorPoint.create", "points are pairs (x, y)")
         return cls(points.clone() if isinstance(t, torch.Tensor) else points, canvas_size=None if img_size is None else tuple(img_size))
 
     def show(self, ctx=None, title=None, s=60, marker=".", c="r", **kwargs):
-        "Draw the points on axes `ctx` (default: new ones). s, marker, c: as for matplotlib's `scatter`; kwargs are for the picture."
+        "Draw the points on axes `ctx` (default: new ones). s, marker, c: as for matplotlib's `scatter`; kwargs are for the image."
         ctx = axes_for(ctx, title)
         points = self.as_subclass(torch.Tensor).detach().cpu().float()
         if self.scaled and self.canvas_size is not None:
@@ -54,7 +54,7 @@ class TensorPoint(KeyPoints):
 
 
 def axes_for(ctx, title=None):
-    "The axes `ctx` or, where it is None, new ones on which y goes down, as in a picture; with `title`."
+    "The axes `ctx` or, where it is None, new ones on which y goes down, as in an image; with `title`."
     if ctx is None:
         import matplotlib.pyplot as plt
         _, ctx = plt.subplots()
@@ -81,9 +81,9 @@ def numbers(t, n, where, what):
 
 
 class PointScaler(ItemTransform):
-    """Points and boxes of a sample from pixels to -1..1, after everything that changes the picture's geometry; `decode` goes back.
+    """Points and boxes of a sample from pixels to -1..1, after everything that changes the image's geometry; `decode` goes back.
 
-    Boxes are cut at the edges of the picture, and what is left without area is dropped with its label.
+    Boxes are cut at the edges of the image, and what is left without area is dropped with its label.
     """
     order = 4
 
@@ -148,11 +148,11 @@ class ReadPoints(ItemTransform):
             self.c = n if self.c is None else self.c
             if n != self.c or not n:
                 raise ValueError(f"{_name(items, i)} of {where} has {plural(n // 2, 'point')}, others have {self.c // 2}: a model that "
-                                 "predicts points needs the same number for every picture")
+                                 "predicts points needs the same number for every image")
 
 
 def PointBlock(y_first=False):
-    """Key points: pairs (x, y) in pixels of the (upright) picture; (N,2) from -1 to 1 in a batch, with mean squared error as loss.
+    """Key points: pairs (x, y) in pixels of the (upright) image; (N,2) from -1 to 1 in a batch, with mean squared error as loss.
 
     y_first: the labels are (y, x), that is row, column.
     """

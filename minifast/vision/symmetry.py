@@ -1,25 +1,25 @@
-"""Flips and half turns of a batch of pictures: geometry that moves pixels and needs no interpolation.
+"""Flips and half turns of a batch of images: geometry that moves pixels and needs no interpolation.
 
-The matrices `m`, an array (B,3,3), are those of `augment_affine`: from a place in the result, -1 to 1, to its place in the picture.
+The matrices `m`, an array (B,3,3), are those of `augment.affine`: from a place in the result, -1 to 1, to its place in the image.
 """
 import numpy as np
 import torch
 
 
-def is_symmetry(m):
+def is_symmetry(m: np.ndarray) -> bool:
     "Whether every matrix is a flip, a half turn or nothing: pixels only change places and nothing needs interpolating."
     linear, rest = m[:, (0, 1), (0, 1)], m.copy()
     rest[:, (0, 1), (0, 1)] = 0
     rest[:, 2, 2] -= 1
-    return (np.abs(linear) == 1).all() and not rest.any()
+    return bool((np.abs(linear) == 1).all() and not rest.any())
 
 
-def flips(m):
-    "Which pictures the matrices `m` (see `is_symmetry`) mirror left and right, and which top and bottom: two arrays."
+def flips(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Which images the matrices `m` (see `is_symmetry`) mirror left and right, and which top and bottom."
     return m[:, 0, 0] < 0, m[:, 1, 1] < 0
 
 
-def symmetries(x, m):
+def symmetries(x: torch.Tensor, m: np.ndarray) -> torch.Tensor:
     "Batch `x` with the flips `m` (see `is_symmetry`) done by moving pixels."
     for axis, flipped in zip((-1, -2), flips(m), strict=True):
         if flipped.all():

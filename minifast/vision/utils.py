@@ -1,4 +1,4 @@
-"""Folders of pictures: download them, make them smaller."""
+"""Folders of images: download them, make them smaller."""
 import os
 import shutil
 import uuid
@@ -46,7 +46,7 @@ def _each(f, items, n_workers, what):
             raise
     if failed:
         shown = "; ".join(sorted(failed)[:3]) + ("; ..." if len(failed) > 3 else "")
-        warn(f"{len(failed)} of {plural(len(items), 'picture')} could not be {what}: {shown}", stacklevel=3)
+        warn(f"{len(failed)} of {plural(len(items), 'image')} could not be {what}: {shown}", stacklevel=3)
     return L((o for o in done if o is not None), use_list=True)
 
 
@@ -75,7 +75,7 @@ def download_images(dest, urls=None, max_pics=1000, n_workers=8, timeout=4, pres
     """Download the first `max_pics` of `urls` (or of the lines of `url_file`) to the folder `dest`, and return the files as an `L`.
 
     They are called 00000000.jpg and so on, or with `preserve_filename` as in the URL. n_workers: downloads at a time. timeout: seconds
-    of silence after which one is given up. Those that fail are counted in one warning; whether the others are pictures is for
+    of silence after which one is given up. Those that fail are counted in one warning; whether the others are images is for
     `verify_images` to say.
     """
     if (urls is None) == (url_file is None):
@@ -100,7 +100,7 @@ def download_images(dest, urls=None, max_pics=1000, n_workers=8, timeout=4, pres
 # -- resizing ---------------------------------------------------------------------------------------------------------------------
 
 def _save(im, file, img_format, kwargs):
-    "Save under a passing name first, so that there is never half a picture under the right one."
+    "Save under a passing name first, so that there is never half an image under the right one."
     temp = file.with_name(f".{uuid.uuid4().hex}{file.suffix}")
     try:
         im.save(temp, img_format, **kwargs)
@@ -117,10 +117,10 @@ def _upright_already(file, mode):
 
 def resize_image(file, dest, src=".", max_size=None, n_channels=3, ext=None, img_format=None, resample=Image.Resampling.BILINEAR,
                  resume=False, **kwargs):
-    """Write the picture `src/file` to `dest/file`, its longer side shrunk to `max_size` pixels (never enlarged), and return the new file.
+    """Write the image `src/file` to `dest/file`, its longer side shrunk to `max_size` pixels (never enlarged), and return the new file.
 
     n_channels: 3 (RGB), 1 (grey) or 4 (with transparency). The EXIF orientation is applied. ext: another ending, such as ".png".
-    img_format: default by the ending. resume: leave it if it is there already. kwargs: for PIL's `save`, such as quality=90. A picture
+    img_format: default by the ending. resume: leave it if it is there already. kwargs: for PIL's `save`, such as quality=90. An image
     that needs no change is copied as it is.
     """
     if n_channels not in _MODES:
@@ -147,10 +147,10 @@ def resize_image(file, dest, src=".", max_size=None, n_channels=3, ext=None, img
 
 def resize_images(path, max_workers=None, max_size=None, recurse=False, dest=".", n_channels=3, ext=None, img_format=None,
                   resample=Image.Resampling.BILINEAR, resume=False, **kwargs):
-    """`resize_image` on every picture in the folder `path` (recurse: and below), in `max_workers` threads (default: one per core).
+    """`resize_image` on every image in the folder `path` (recurse: and below), in `max_workers` threads (default: one per core).
 
     dest: the folder to write to, which may be `path`; the folders below it are made as they are below `path`. Returns the new files;
-    pictures that cannot be opened are counted in one warning.
+    images that cannot be opened are counted in one warning.
     """
     if n_channels not in _MODES:
         raise ValueError(f"resize_images(n_channels={n_channels!r}): 1 for grey, 3 for RGB, 4 for RGB with transparency")

@@ -25,7 +25,7 @@ from minifast.optim.groups import norm_bias_params, spread
 from minifast.optim.optimizers import SGD, Adam
 from minifast.optim.schedules import SchedCos, SchedExp, SchedLin, SchedPoly, combine_scheds, flat_cos, one_cycle, sgdr
 from minifast.tabular.model import emb_sz_rule
-from minifast.vision.images import Normalize
+from minifast.vision.normalize import Normalize
 
 POSITIONS = [i / 17 for i in range(18)]
 

@@ -14,10 +14,10 @@ from minifast.data.labels import parent_label
 from minifast.data.splitters import GrandparentSplitter, RandomSplitter
 from minifast.vision.augment.item import Resize
 from minifast.vision.blocks import ImageBlock
-from minifast.vision.images import Normalize, imagenet_stats
 from minifast.vision.learner import vision_learner
 from minifast.vision.loaders import ImageDataLoaders
 from minifast.vision.models.backbones import arch_meta
+from minifast.vision.normalize import Normalize, imagenet_stats
 
 FAMILIES = ["efficientnet_b0", "convnext_tiny", "swin_t", "mobilenet_v3_small", "regnet_y_400mf", "resnext50_32x4d", "wide_resnet50_2",
             "vgg16", "vit_b_16", "resnet18", "densenet121"]

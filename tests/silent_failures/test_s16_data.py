@@ -22,8 +22,9 @@ from minifast.tabular.all import Categorify, TabularDataLoaders, TabularPandas
 from minifast.vision.augment.batch import Rotate
 from minifast.vision.augment.item import Resize
 from minifast.vision.blocks import ImageBlock
-from minifast.vision.images import Normalize, PILImage, PILImageBW
+from minifast.vision.images import PILImage, PILImageBW
 from minifast.vision.loaders import ImageDataLoaders
+from minifast.vision.normalize import Normalize
 
 
 @pytest.fixture(scope="module")

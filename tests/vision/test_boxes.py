@@ -1,4 +1,4 @@
-"""Boxes: moved with their pictures, cut at the edges, dropped with their labels, padded to batches, shown."""
+"""Boxes: moved with their images, cut at the edges, dropped with their labels, padded to batches, shown."""
 import json
 
 import numpy as np
@@ -31,7 +31,7 @@ def labels(*ids):
 
 
 def frame(h, w, box):
-    "A picture that is white inside `box`."
+    "An image that is white inside `box`."
     a = np.zeros((h, w), np.uint8)
     x1, y1, x2, y2 = box
     a[y1:y2, x1:x2] = 255
@@ -152,7 +152,7 @@ def test_says_what_is_wrong():
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    "20 pictures with 0 to 3 white rectangles, with names by their shape."
+    "20 images with 0 to 3 white rectangles, with names by their shape."
     root, rng, found = tmp_path_factory.mktemp("scenes"), np.random.default_rng(0), {}
     for i in range(20):
         a = np.zeros((40, 50, 3), np.uint8)
@@ -194,11 +194,11 @@ def test_augmented_batches_hold_what_they_held(scenes):
     for _ in range(5):
         x, boxes, ids = dls.train.one_batch()
         assert torch.equal(ids == 0, ~coords.has_area(boxes, (32, 32)))
-        for picture, shown, _ in dls.train.decode_batch((x, boxes, ids)):
+        for image, shown, _ in dls.train.decode_batch((x, boxes, ids)):
             inside = torch.zeros(32, 32, dtype=torch.bool)
             for x1, y1, x2, y2 in shown.round().int().tolist():
                 inside[max(y1 - 1, 0):y2 + 1, max(x1 - 1, 0):x2 + 1] = True
-            assert not (picture[0] > 0.5)[~inside].any()
+            assert not (image[0] > 0.5)[~inside].any()
 
 
 def test_show(scenes):

@@ -1,4 +1,4 @@
-"""Pictures whose channels do not fit the model are refused when the learner is made, without decoding any that do fit."""
+"""Images whose channels do not fit the model are refused when the learner is made, without decoding any that do fit."""
 import pytest
 import torch
 from PIL import Image
@@ -51,7 +51,7 @@ ARGS = {"pretrained": False, "n_out": 2, "loss_func": CrossEntropyLossFlat()}
 @pytest.mark.parametrize(("cls", "channels"), [(PILImageBW, 1), (PILTransparent, 4)])
 def test_pictures_of_another_class(folder, make, cls, channels):
     stream = torch.get_rng_state()
-    with pytest.raises(ValueError, match=rf"{make.__name__}\(n_in=3\): the model would take pictures of 3 channels, those of the data have "
+    with pytest.raises(ValueError, match=rf"{make.__name__}\(n_in=3\): the model would take images of 3 channels, those of the data have "
                                          rf"{channels}, float32\[4,{channels},16,16\].* Write {make.__name__}\(\.\.\., n_in={channels}\)"):
         make(loaders(folder, cls), "resnet18", **ARGS)
     assert torch.equal(stream, torch.get_rng_state())
@@ -74,13 +74,13 @@ def test_a_dataset_of_ones_own():
             return torch.rand(1, 32, 32), i % 2
 
     stream = torch.get_rng_state()
-    with pytest.raises(ValueError, match=r"those of the data have 1, .*n_in=1\), or open the pictures in colour"):
+    with pytest.raises(ValueError, match=r"those of the data have 1, .*n_in=1\), or open the images in colour"):
         vision_learner(DataLoaders(TorchLoader(Digits(), 4), device="cpu"), "squeezenet1_1", **ARGS)
     assert torch.equal(stream, torch.get_rng_state())
 
 
 def test_colour_where_grey_is_wanted(folder):
-    with pytest.raises(ValueError, match=r"vision_learner\(n_in=1\): .* pictures of 1 channel, .*n_in=3\), or .*PILImageBW"):
+    with pytest.raises(ValueError, match=r"vision_learner\(n_in=1\): .* images of 1 channel, .*n_in=3\), or .*PILImageBW"):
         vision_learner(loaders(folder, PILImage), "squeezenet1_1", n_in=1, **ARGS)
 
 
@@ -106,7 +106,7 @@ def test_a_model_of_ones_own_says_what_it_takes():
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
     learn = vision_learner(in_memory(1), grey, custom_head=head, **ARGS)
     assert learn.model(torch.rand(2, 1, 32, 32)).shape == (2, 2)
-    with pytest.raises(ValueError, match="would take pictures of 1 channel, those of the data have 4"):
+    with pytest.raises(ValueError, match="would take images of 1 channel, those of the data have 4"):
         vision_learner(in_memory(4), grey, custom_head=head, **ARGS)
 
 

@@ -24,14 +24,15 @@ from minifast.vision.augment.batch import (
     Zoom,
     aug_transforms,
 )
-from minifast.vision.fused import FusedPictures, look_up
-from minifast.vision.images import IntToFloatTensor, Normalize, TensorImage, TensorMask, imagenet_stats
+from minifast.vision.fused import FusedTransforms, look_up
+from minifast.vision.images import IntToFloatTensor, TensorImage, TensorMask
+from minifast.vision.normalize import Normalize, imagenet_stats
 from minifast.vision.tta_geometry import recording
 
 NORM = Normalize.from_stats(*imagenet_stats)
 
 
-def pictures(n=6, h=40, w=52, c=3, channels_last=False):
+def images(n=6, h=40, w=52, c=3, channels_last=False):
     y, x = np.mgrid[:h, :w]
     a = np.stack([np.stack([128 + 100 * np.sin(x / 7 + i + k) * np.cos(y / 9) for k in range(c)]) for i in range(n)])
     t = torch.from_numpy(a.clip(0, 255).astype(np.uint8))
@@ -54,7 +55,7 @@ def test_the_same_as_one_by_one(name, normalize):
         fused = plain.fused()
         assert len(fused) < len(plain) or len(plain) == 1
         for channels_last in (False, True):
-            x = pictures(channels_last=channels_last)
+            x = images(channels_last=channels_last)
             before = x.clone()
             one, two = plain((x, 3), item_rng(5)), fused((x, 3), item_rng(5))
             assert type(two[0]) is TensorImage and two[1] == 3 and two[0].shape == one[0].shape and two[0].is_contiguous()
@@ -63,7 +64,7 @@ def test_the_same_as_one_by_one(name, normalize):
             assert off < 1.0
             if split_idx == 1 and name not in ("size", "grow", "crop"):
                 assert torch.equal(one[0], two[0])                       # to the last bit
-    assert fused(pictures(), item_rng(1)).shape == plain(pictures(), item_rng(1)).shape           # a lone batch, not in a tuple
+    assert fused(images(), item_rng(1)).shape == plain(images(), item_rng(1)).shape           # a lone batch, not in a tuple
 
 
 def test_masks_points_floats_and_grey_pictures_go_along():
@@ -71,28 +72,28 @@ def test_masks_points_floats_and_grey_pictures_go_along():
     plain, fused = Pipeline(tfms, 0), Pipeline(tfms, 0).fused()
     mask = TensorMask(torch.arange(6 * 40 * 52).view(6, 40, 52) % 5).to(torch.uint8)
     points = KeyPoints(torch.rand(6, 4, 2) * 40, canvas_size=(40, 52))
-    x = pictures(), TensorMask(mask), points, torch.arange(6)
+    x = images(), TensorMask(mask), points, torch.arange(6)
     one, two = plain(x, item_rng(2)), fused(x, item_rng(2))
     assert torch.equal(one[1], two[1]) and two[1].dtype == torch.int64 and isinstance(two[1], TensorMask)
     assert torch.allclose(one[2].as_subclass(torch.Tensor), two[2].as_subclass(torch.Tensor)) and torch.equal(one[3], two[3])
-    floats = TensorImage(pictures() / 255)
+    floats = TensorImage(images() / 255)
     assert torch.equal(plain((floats, 1), item_rng(2))[0], fused((floats, 1), item_rng(2))[0])
     grey = Pipeline([IntToFloatTensor(), *aug_transforms(), Normalize([0.4], [0.2])], 0)
-    one, two = grey(pictures(c=1), item_rng(2)), grey.fused()(pictures(c=1), item_rng(2))
+    one, two = grey(images(c=1), item_rng(2)), grey.fused()(images(c=1), item_rng(2))
     assert two.shape == (6, 1, 40, 52) and (one - two).abs().mean() * 51 < 1
     with pytest.raises(ValueError, match="statistics for 3 channels"):
-        fused(pictures(c=1), item_rng(2))
+        fused(images(c=1), item_rng(2))
 
 
 def test_what_is_joined():
     def kinds(tfms):
         return [type(f).__name__ for f in Pipeline(tfms, 0).fused()]
     own = Transform(lambda x: x, order=35)
-    assert kinds([IntToFloatTensor(), *aug_transforms(), NORM, RandomErasing()]) == ["FusedPictures", "RandomErasing"]
-    assert kinds([IntToFloatTensor(), *aug_transforms(), NORM, own]) == ["FusedPictures", "Transform", "Lighting", "Normalize"]
+    assert kinds([IntToFloatTensor(), *aug_transforms(), NORM, RandomErasing()]) == ["FusedTransforms", "RandomErasing"]
+    assert kinds([IntToFloatTensor(), *aug_transforms(), NORM, own]) == ["FusedTransforms", "Transform", "Lighting", "Normalize"]
     assert kinds([IntToFloatTensor()]) == ["IntToFloatTensor"] and kinds([NORM]) == ["Normalize"]
-    assert kinds([IntToFloatTensor(), *aug_transforms(mode="nearest"), NORM]) == ["FusedPictures"]
-    assert repr(Pipeline([IntToFloatTensor(), NORM]).fused()[0]).startswith("FusedPictures(IntToFloatTensor(")
+    assert kinds([IntToFloatTensor(), *aug_transforms(mode="nearest"), NORM]) == ["FusedTransforms"]
+    assert repr(Pipeline([IntToFloatTensor(), NORM]).fused()[0]).startswith("FusedTransforms(IntToFloatTensor(")
 
 
 def test_the_loader_uses_it():
@@ -101,13 +102,13 @@ def test_the_loader_uses_it():
             return 12
 
         def __getitem__(self, i):
-            return TensorImage(pictures(12)[i]), i
+            return TensorImage(images(12)[i]), i
 
     dl = DataLoader(Ds(), bs=6, device="cpu", split_idx=0, seed=1,
                     after_batch=[IntToFloatTensor(), *aug_transforms(), NORM])
     assert [type(f).__name__ for f in dl.after_batch] == ["IntToFloatTensor", "AffineWarp", "Lighting", "Normalize"]
     first = [x.clone() for x, _ in dl]
-    assert isinstance(dl.after_batch.fused()[0], FusedPictures) and first[0].shape == (6, 3, 40, 52)
+    assert isinstance(dl._fused[1][0], FusedTransforms) and first[0].shape == (6, 3, 40, 52)
     dl.epoch = 0
     assert all(torch.equal(a, b) for a, (b, _) in zip(first, dl, strict=True))           # also the first batch, which is looked at closely
     dl.epoch = 0

@@ -1,4 +1,4 @@
-"""Every kind of file becomes an upright 8-bit picture or a sentence with its name; and the way from PIL to normalised tensors and back."""
+"""Every kind of file becomes an upright 8-bit image or a sentence with its name; and the way from PIL to normalised tensors and back."""
 import csv
 import pickle
 import warnings
@@ -14,7 +14,6 @@ from torchvision import tv_tensors
 from minifast.data.pipeline import Pipeline
 from minifast.vision.images import (
     IntToFloatTensor,
-    Normalize,
     PILImage,
     PILImageBW,
     PILMask,
@@ -24,11 +23,11 @@ from minifast.vision.images import (
     ToTensor,
     UnreadableImage,
     image2tensor,
-    imagenet_stats,
     load_image,
     verify_image,
     verify_images,
 )
+from minifast.vision.normalize import Normalize, imagenet_stats
 
 
 @pytest.fixture
@@ -124,9 +123,9 @@ def test_cmyk_and_other_modes(tmp_path, pixels):
     ("empty.jpg", b"", r"the file is empty \(0 bytes\)"),
     ("page.jpg", b"  <!DOCTYPE html><html>not found</html>", "this is an HTML or XML page, not a photo"),
     ("drawing.png", b"<svg xmlns='...'>", "this is an SVG drawing"),
-    ("text.jpg", b"this is not an image", "this is a text file, not a picture; it begins"),
+    ("text.jpg", b"this is not an image", "this is a text file, not an image; it begins"),
     ("photo.jpg", b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "this is a HEIC photo.*install pillow-heif"),
-    ("noise.png", bytes(range(200, 255)), "no picture format that Pillow knows; the file has 55 bytes"),
+    ("noise.png", bytes(range(200, 255)), "no image format that Pillow knows; the file has 55 bytes"),
 ])
 def test_files_that_are_no_pictures(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
@@ -183,7 +182,7 @@ def test_verify_images(tmp_path, pixels):
     assert good.exists() and not bad.exists()
 
 
-# -- what a picture can do --------------------------------------------------------------------------------------------------------
+# -- what an image can do --------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("cls", [PILImage, PILImageBW, PILMask])
 def test_the_class_survives(cls, pixels):
@@ -302,7 +301,7 @@ def test_normalize_says_what_is_wrong():
         Normalize([0.5], [0.0])
     with pytest.raises(RuntimeError, match=r"has no mean and std yet.*from_stats\(\*imagenet_stats\)"):
         Normalize()(x)
-    with pytest.raises(TypeError, match=r"pictures as floats in 0..1; received uint8.*Put IntToFloatTensor"):
+    with pytest.raises(TypeError, match=r"images as floats in 0..1; received uint8.*Put IntToFloatTensor"):
         Normalize.from_stats(*imagenet_stats)(TensorImage(torch.zeros(1, 3, 2, 2, dtype=torch.uint8)))
     with pytest.raises(ValueError, match=r"statistics for 3 channels; received float32\[2,1,4,4\]"):
         Normalize.from_stats(*imagenet_stats)(TensorImage(torch.rand(2, 1, 4, 4)))

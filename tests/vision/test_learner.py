@@ -1,4 +1,4 @@
-"""`vision_learner`: frozen body, layer groups, normalisation of its own, real transfer learning on real pictures."""
+"""`vision_learner`: frozen body, layer groups, normalisation of its own, real transfer learning on real images."""
 import numpy as np
 import pytest
 import torch
@@ -11,9 +11,10 @@ from minifast.data.files import get_image_files
 from minifast.data.loaders import DataLoaders
 from minifast.metrics.functions import accuracy
 from minifast.vision.augment.item import Resize
-from minifast.vision.images import Normalize, PILImage, PILImageBW, imagenet_stats
+from minifast.vision.images import PILImage, PILImageBW
 from minifast.vision.learner import cnn_learner, vision_learner
 from minifast.vision.loaders import ImageDataLoaders
+from minifast.vision.normalize import Normalize, imagenet_stats
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,8 @@ def test_what_adds_no_normalisation(dls, folder, weights):
     assert vision_learner(theirs, "squeezenet1_1", weights=weights).dls is theirs
     grey = ImageDataLoaders.from_folder(folder, valid_pct=0.2, item_tfms=Resize(32), bs=8, num_workers=0, device="cpu", img_cls=PILImageBW)
     assert not vision_learner(grey, "squeezenet1_1", weights=weights, n_in=1).dls.train.after_batch[1:]
-    pictures = torch.utils.data.TensorDataset(torch.rand(4, 3, 32, 32), torch.arange(4) % 2)
-    torchs = DataLoaders(torch.utils.data.DataLoader(pictures), device="cpu")
+    images = torch.utils.data.TensorDataset(torch.rand(4, 3, 32, 32), torch.arange(4) % 2)
+    torchs = DataLoaders(torch.utils.data.DataLoader(images), device="cpu")
     with pytest.warns(UserWarning, match="the loaders are not minifast's, so nothing is normalised here.*say normalize=False"):
         vision_learner(torchs, "squeezenet1_1", weights=weights, n_out=2, loss_func=nn.CrossEntropyLoss())
 
@@ -130,7 +131,7 @@ def test_transfer_learning_on_real_pets(data_dir):
     file = data_dir / "weights" / "mobilenet_v2-from-qnnpack.pth"
     path = data_dir / "pets_sample" / "images"
     if not file.is_file() or not path.is_dir():
-        pytest.skip("no weights or pictures")
+        pytest.skip("no weights or images")
     torch.manual_seed(0)
     files = get_image_files(path)[::4]
     dls = ImageDataLoaders.from_name_func(path, files, lambda name: "cat" if name[0].isupper() else "dog", item_tfms=Resize(96), bs=4,
@@ -149,7 +150,7 @@ def test_predict_takes_whatever_holds_a_picture(tmp_path):
     learn = vision_learner(dls, "resnet18", pretrained=False)
     file = tmp_path / "a" / "2.png"
     im = Image.open(file)
-    pictures = [str(file), file.read_bytes(), im, im.convert("RGBA"), np.array(im), PILImage.create(file)]
+    images = [str(file), file.read_bytes(), im, im.convert("RGBA"), np.array(im), PILImage.create(file)]
     expected = learn.predict(file)[2]
-    for x in pictures:
+    for x in images:
         torch.testing.assert_close(learn.predict(x)[2], expected)

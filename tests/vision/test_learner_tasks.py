@@ -1,4 +1,4 @@
-"""Tasks beyond one label per picture, from files to results: several labels, numbers, pairs of pictures, many kinds of targets at once."""
+"""Tasks beyond one label per image, from files to results: several labels, numbers, pairs of images, many kinds of targets at once."""
 import random
 
 import numpy as np
@@ -21,18 +21,19 @@ from minifast.nn.model_info import params
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.item import Resize
 from minifast.vision.blocks import ImageBlock
-from minifast.vision.images import IntToFloatTensor, Normalize, PILImage, ToTensor, imagenet_stats
+from minifast.vision.images import IntToFloatTensor, PILImage, ToTensor
 from minifast.vision.learner import vision_learner
 from minifast.vision.loaders import ImageDataLoaders
 from minifast.vision.models.backbones import create_body, num_features
 from minifast.vision.models.heads import create_head
+from minifast.vision.normalize import Normalize, imagenet_stats
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    "Pictures with a bright stripe of none to three colours, listed in a table."
+    "Images with a bright stripe of none to three colours, listed in a table."
     root, rng, rows = tmp_path_factory.mktemp("stripes"), np.random.default_rng(0), []
     for i in range(48):
         chosen = [c for k, c in enumerate(COLOURS) if i >> k & 1]
@@ -62,7 +63,7 @@ def test_several_labels(table):
     assert learn.validate()[1] > 0.8            # half of the decisions are right by chance; twelve other seeds gave 0.89 to 1
     labels, decided, probabilities = learn.predict(root / "7.png")
     assert list(labels) == [o for o, yes in zip(dls.vocab, decided, strict=True) if yes] and probabilities.shape == (3,)
-    assert list(dls.valid.decode_batch(dls.valid.one_batch())[7][1]) == ["blue", "green", "red"]        # picture 39 has all
+    assert list(dls.valid.decode_batch(dls.valid.one_batch())[7][1]) == ["blue", "green", "red"]        # image 39 has all
     plt = pytest.importorskip("matplotlib.pyplot")
     dls.valid.show_batch(max_n=9)
     assert [a.get_title() for a in plt.gcf().axes if a.images][7] == "blue; green; red"
@@ -85,7 +86,7 @@ def test_numbers(table):
 
 
 def test_two_targets_at_once(table):
-    "One picture, a class and a number, with a loss of one's own."
+    "One image, a class and a number, with a loss of one's own."
     root, df = table
     rows = {str(root / r.name_): r for r in df.rename(columns={"name": "name_"}).itertuples()}
     block = DataBlock((ImageBlock, CategoryBlock, RegressionBlock), n_inp=1,
@@ -101,10 +102,10 @@ def test_two_targets_at_once(table):
     assert preds.shape == (9, 5) and [t.shape for t in targets] == [(9,), (9,)]
 
 
-# -- pairs of pictures: do they show the same? ------------------------------------------------------------------------------------
+# -- pairs of images: do they show the same? ------------------------------------------------------------------------------------
 
 class SiamesePair(tuple):
-    "Two pictures, and whether they are alike: a sample that shows itself."
+    "Two images, and whether they are alike: a sample that shows itself."
 
     def show(self, ctx=None, **kwargs):
         first, second, *same = self
@@ -115,7 +116,7 @@ class SiamesePair(tuple):
 
 
 class PairTransform(ItemTransform):
-    "A file to a pair: with another picture of the same label half of the time; always the same pair for a validation file."
+    "A file to a pair: with another image of the same label half of the time; always the same pair for a validation file."
 
     def __init__(self, files, label_of, splits):
         super().__init__()
@@ -142,7 +143,7 @@ class PairTransform(ItemTransform):
 
 
 class SiameseModel(nn.Module):
-    "One encoder for both pictures, and a head on what it finds."
+    "One encoder for both images, and a head on what it finds."
 
     def __init__(self, encoder, head):
         super().__init__()
@@ -196,7 +197,7 @@ def test_siamese_pairs(pairs):
 
 
 def test_pairs_from_a_data_block(pairs):
-    "The same with blocks: two pictures in, one answer out."
+    "The same with blocks: two images in, one answer out."
     rng = random.Random(0)
 
     def make_pairs(files):

@@ -14,13 +14,14 @@ from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSEL
 from minifast.vision.augment.batch import RandomErasing, aug_transforms
 from minifast.vision.augment.item import FlipItem, RandomResizedCrop, Resize
 from minifast.vision.blocks import AddMaskCodes, ImageBlock, MaskBlock
-from minifast.vision.images import IntToFloatTensor, Normalize, PILImage, PILImageBW, PILMask, TensorImage, TensorMask, imagenet_stats
+from minifast.vision.images import IntToFloatTensor, PILImage, PILImageBW, PILMask, TensorImage, TensorMask
 from minifast.vision.loaders import ImageDataLoaders, SegmentationDataLoaders
+from minifast.vision.normalize import Normalize, imagenet_stats
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    "24 pictures in train and 8 in valid: cats are red, dogs are blue."
+    "24 images in train and 8 in valid: cats are red, dogs are blue."
     root = tmp_path_factory.mktemp("pets")
     for split, n in (("train", 12), ("valid", 4)):
         for kind, colour in (("cat", (200, 10, 10)), ("dog", (10, 10, 200))):
@@ -147,7 +148,7 @@ def test_own_transforms_and_classes_of_pictures(folder):
                                           batch_tfms=[v2.RandomErasing(p=1.0, value=1.0), v2.ColorJitter(0.2)], bs=8, num_workers=0)
     assert theirs.one_batch()[0].shape == (8, 3, 16, 16) and theirs.valid.one_batch()[0].shape == (8, 3, 16, 16)
     assert (theirs.one_batch()[0] > 0.99).flatten(1).any(1).all() and not (theirs.valid.one_batch()[0] > 0.99).any()
-    with pytest.raises(TypeError, match=r"ImageBlock\(cls=.*a class of pictures such as PILImage or PILImageBW"):
+    with pytest.raises(TypeError, match=r"ImageBlock\(cls=.*a class of images such as PILImage or PILImageBW"):
         ImageBlock(3)
 
 
@@ -179,7 +180,7 @@ def test_show_batch(folder):
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    "Pictures that are bright where their mask is 1."
+    "Images that are bright where their mask is 1."
     root = tmp_path_factory.mktemp("scenes")
     rng = np.random.default_rng(0)
     for i in range(12):
@@ -243,7 +244,7 @@ def test_sample_types(scenes):
 
 
 def test_category_block_is_not_a_picture():
-    with pytest.raises(TypeError, match="a class of pictures"):
+    with pytest.raises(TypeError, match="a class of images"):
         ImageBlock(CategoryBlock)
 
 
@@ -289,7 +290,7 @@ def test_loader_takes_a_column_of_files_and_numpy_numbers(folder, files):
 
 def test_batch_transform_on_one_picture_is_refused(folder):
     dls = ImageDataLoaders.from_folder(folder, item_tfms=[Resize(16), *aug_transforms()], bs=8, num_workers=0)
-    with pytest.raises(TypeError, match=r"AffineWarp works on batches of pictures.*Put it into batch_tfms"):
+    with pytest.raises(TypeError, match=r"AffineWarp works on batches of images.*Put it into batch_tfms"):
         dls.one_batch()
 
 
@@ -304,9 +305,9 @@ def test_show_pipeline(folder, files, tmp_path):
     names = ["as it is read", "Resize", "ToTensor", "IntToFloatTensor", "Flip, Warp, Rotate, Zoom", "Normalize"]
     assert [name for name, _ in steps] == [t[0] for t in titles] == names
     assert {t[1] for t in titles} == {dls.train_ds.items[3].parent.name}
-    pictures = [o[0] for _, o in steps]
-    assert pictures[0].size == load_size(dls.train_ds.items[3]) and pictures[1].size == (16, 16)
-    assert pictures[-1].shape == (3, 12, 12) and torch.allclose(pictures[-1], pictures[-2], atol=1e-5)          # Normalize is undone
+    images = [o[0] for _, o in steps]
+    assert images[0].size == load_size(dls.train_ds.items[3]) and images[1].size == (16, 16)
+    assert images[-1].shape == (3, 12, 12) and torch.allclose(images[-1], images[-2], atol=1e-5)          # Normalize is undone
     assert dls.show_pipeline(files[0])[0][1][0].size == load_size(files[0])                                     # a new one
     plt.close("all")
     with pytest.raises(IndexError, match=r"show_pipeline\(item=99\): there are 24 items"):

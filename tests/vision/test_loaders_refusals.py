@@ -1,4 +1,4 @@
-"""What a loader of pictures refuses: normalising twice; and test sets of items of several kinds."""
+"""What a loader of images refuses: normalising twice; and test sets of items of several kinds."""
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,9 +13,10 @@ from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.pipeline import Pipeline
 from minifast.data.rows import Rows
 from minifast.tabular.loaders import TabularDataLoaders
-from minifast.vision.images import Normalize, PILImage, TensorImage, imagenet_stats
+from minifast.vision.images import PILImage, TensorImage
 from minifast.vision.learner import vision_learner
 from minifast.vision.loaders import ImageDataLoaders
+from minifast.vision.normalize import Normalize, imagenet_stats
 
 TWICE = r"two transforms of this pipeline normalise, .* do it once more: Normalize\(.*\) and Normalize\(.*\)\. Keep one"
 

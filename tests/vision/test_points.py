@@ -83,7 +83,7 @@ def _drawn(k):
 
 
 def test_points_follow_the_upright_picture(tmp_path):
-    "Points are relative to the picture as it is seen, not as its camera stored it."
+    "Points are relative to the image as it is seen, not as its camera stored it."
     a = np.zeros((40, 60, 3), np.uint8)
     a[5:8, 50:53] = 255
     for orientation, turn in ((6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180), (5, Image.Transpose.TRANSPOSE)):
@@ -97,7 +97,7 @@ def test_points_follow_the_upright_picture(tmp_path):
         assert (x, y) == pytest.approx((51.5 / 2, 6.5 / 2)) and np.asarray(im)[int(y), int(x)].min() > 100
 
 
-# -- batch transforms: sampled where the point is, the picture says where it was ----------------------------------------------------
+# -- batch transforms: sampled where the point is, the image says where it was ----------------------------------------------------
 
 BATCH = [Flip(1.0), Dihedral(1.0), Rotate(30, 1.0), Zoom(0.8, 1.5, 1.0), Scale(0.4, 1.0), Warp(0.3, 1.0),
          RandomResizedCropGPU((50, 60), 0.5),
@@ -107,7 +107,7 @@ BATCH = [Flip(1.0), Dihedral(1.0), Rotate(30, 1.0), Zoom(0.8, 1.5, 1.0), Scale(0
 
 
 def where_map(n, h, w):
-    "Pictures whose two channels hold the coordinates, -1 to 1, of each pixel."
+    "Images whose two channels hold the coordinates, -1 to 1, of each pixel."
     y = ((torch.arange(h) * 2 + 1) / h - 1).view(1, 1, h, 1).expand(n, 1, h, w)
     x = ((torch.arange(w) * 2 + 1) / w - 1).view(1, 1, 1, w).expand(n, 1, h, w)
     return torch.cat([x, y], 1).double()
@@ -130,18 +130,18 @@ def test_batches(tfm, split_idx, as_pixels):
     inside = moved.abs().amax(-1) < 0.85
     assert inside.sum() > 200
     found = F.grid_sample(out.as_subclass(torch.Tensor), moved[:, None].double(), align_corners=False)[:, :, 0].movedim(1, -1)
-    # in pixels of the result; where a picture is made smaller it is smoothed, which is not the same everywhere
+    # in pixels of the result; where an image is made smaller it is smoothed, which is not the same everywhere
     assert (found - where)[inside].abs().max() < (0.02 if tfm.size is None else 0.1) * 2 / min(out.shape[-2:])
 
 
 def test_a_thousand_draws_of_corners():
     "The corners of a bright rectangle, moved as points, lie on the corners of the moved rectangle."
     tfm = AffineWarp([Flip(), Warp(0.2, 0.75), Rotate(10, 0.75), Zoom(p=0.75)])
-    picture = torch.zeros(1, 1, 64, 64)
-    picture[..., 20:44, 16:48] = 1
+    image = torch.zeros(1, 1, 64, 64)
+    image[..., 20:44, 16:48] = 1
     corner = torch.tensor([[16.0, 20], [48, 20], [48, 44], [16, 44]]) / 32 - 1
     points = coords.with_attributes(corner.expand(1000, 4, 2), TensorPoint.create(corner, (64, 64)), scaled=True)
-    out, moved = tfm((TensorImage(picture.expand(1000, 1, 64, 64)), points), 0, item_rng(1))
+    out, moved = tfm((TensorImage(image.expand(1000, 1, 64, 64)), points), 0, item_rng(1))
     polygon = coords.unscale_coords(moved.as_subclass(torch.Tensor), (64, 64))
     edge = polygon.roll(-1, 1) - polygon
     area = 0.5 * (polygon[..., 0] * polygon.roll(-1, 1)[..., 1] - polygon.roll(-1, 1)[..., 0] * polygon[..., 1]).sum(1)
@@ -209,7 +209,7 @@ def test_without_keypoints_in_torchvision(monkeypatch):
 
 @pytest.fixture(scope="module")
 def spots(tmp_path_factory):
-    "24 pictures with a bright spot each, and where it is."
+    "24 images with a bright spot each, and where it is."
     root, rng, where = tmp_path_factory.mktemp("spots"), np.random.default_rng(0), {}
     for i in range(24):
         h, w = (int(o) for o in rng.integers(40, 60, 2))
@@ -251,8 +251,8 @@ def test_workers_and_show(spots):
     axes = [a for a in plt.gcf().axes if a.images]
     assert len(axes) == 4 and all(len(a.collections) == 1 for a in axes)
     x, y = axes[0].collections[0].get_offsets()[0] + 0.5
-    picture = axes[0].images[0].get_array()[..., 0]
-    assert np.abs(np.subtract(middle(picture), (x, y))).max() < 0.6 or not (6 < x < 26 and 6 < y < 26)
+    image = axes[0].images[0].get_array()[..., 0]
+    assert np.abs(np.subtract(middle(image), (x, y))).max() < 0.6 or not (6 < x < 26 and 6 < y < 26)
     plt.close("all")
 
 

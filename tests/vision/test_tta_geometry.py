@@ -1,4 +1,4 @@
-"""Predictions on augmented pictures, brought back to the plain ones before they are averaged."""
+"""Predictions on augmented images, brought back to the plain ones before they are averaged."""
 import numpy as np
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_symmetries_are_undone_exactly(tfm, size):
     x = torch.rand(9, 2, *size)
     out, record = augmented(tfm, x)
     back, seen = invert_masks(out, record)
-    quarter_turns = size == (12, 20) and not (isinstance(tfm, Flip))       # these stretch a picture that is not square
+    quarter_turns = size == (12, 20) and not (isinstance(tfm, Flip))       # these stretch an image that is not square
     if not quarter_turns:
         assert torch.allclose(back, x, atol=0 if isinstance(tfm, Flip) else 1e-5) and seen.all()        # a quarter turn is interpolated
     else:
@@ -82,7 +82,7 @@ def test_points_come_back():
 
 
 def test_relative_to_what_validation_sees():
-    "With a crop in the batch transforms, the plain picture is the central part: predictions come back to that."
+    "With a crop in the batch transforms, the plain image is the central part: predictions come back to that."
     x = smooth(4, 48, 80)
     tfm = RandomResizedCropGPU((32, 32), 0.5, (1, 1))
     out, record = augmented(tfm, x)
@@ -136,7 +136,7 @@ def test_says_what_is_wrong():
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    "Pictures whose mask is where they are bright."
+    "Images whose mask is where they are bright."
     root, rng = tmp_path_factory.mktemp("scenes"), np.random.default_rng(0)
     (root / "masks").mkdir()
     for i in range(10):
@@ -147,7 +147,7 @@ def scenes(tmp_path_factory):
 
 
 class Brightness2(nn.Module):
-    "Class 1 where it is bright: right for any picture, however it is turned."
+    "Class 1 where it is bright: right for any image, however it is turned."
 
     def __init__(self):
         super().__init__()
@@ -180,7 +180,7 @@ def test_tta_of_masks(scenes):
 
 
 def test_flips_alone_change_nothing(scenes):
-    "A model that is right for mirrored pictures gives the same as without."
+    "A model that is right for mirrored images gives the same as without."
     dls = SegmentationDataLoaders.from_label_func(scenes, get_image_files(scenes, recurse=False), lambda f: f.parent / "masks" / f.name,
                                                   codes=["dark", "bright"], bs=3, num_workers=0, device="cpu", batch_tfms=Flip())
     learn = Learner(dls, Brightness2())

@@ -1,4 +1,4 @@
-"""Downloading and shrinking folders of pictures, against a real server on this machine."""
+"""Downloading and shrinking folders of images, against a real server on this machine."""
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +13,7 @@ from minifast.vision.images import verify_images
 from minifast.vision.utils import download_images, get_image_files_sorted, resize_image, resize_images
 
 
-def picture(seed, size=(40, 30)):
+def image(seed, size=(40, 30)):
     file = BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)).save(file, "png")
     return file.getvalue()
@@ -30,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         if path.startswith("/slow"):
             self.server.released.wait(5)
-        body = b"<html>not a picture</html>" if path.startswith("/page") else picture(len(path))
+        body = b"<html>not an image</html>" if path.startswith("/page") else image(len(path))
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -66,7 +66,7 @@ def test_download(tmp_path, recwarn):
         files = download_images(tmp_path / "new" / "folder", urls=[f"{url}/a.png", f"{url}/b.JPEG?x=1", f"{url}/c", f"{url}/d.php"])
     assert isinstance(files, L) and [f.name for f in files] == ["00000000.png", "00000001.jpeg", "00000002.jpg", "00000003.jpg"]
     assert names(tmp_path / "new" / "folder") == [f.name for f in files]                  # nothing else is left behind
-    assert files[0].read_bytes() == picture(6) and not verify_images(files) and not recwarn
+    assert files[0].read_bytes() == image(6) and not verify_images(files) and not recwarn
 
 
 def test_names_are_kept_and_never_collide(tmp_path):
@@ -84,7 +84,7 @@ def test_max_pics_and_url_file(tmp_path):
 
 
 def test_failures_are_counted_once(tmp_path):
-    with serving() as url, pytest.warns(UserWarning, match=r"4 of 6 pictures could not be downloaded: .*; \.\.\.") as caught:
+    with serving() as url, pytest.warns(UserWarning, match=r"4 of 6 images could not be downloaded: .*; \.\.\.") as caught:
         files = download_images(tmp_path, [f"{url}/ok.png", f"{url}/missing1.png", f"{url}/missing2.png", f"{url}/page.png",
                                            "http://example.invalid/a.png", "ftp://example.invalid/b.png"])
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -93,7 +93,7 @@ def test_failures_are_counted_once(tmp_path):
 
 
 def test_a_silent_server_is_given_up(tmp_path):
-    with serving() as url, pytest.warns(UserWarning, match="1 of 2 pictures could not be downloaded: .*slow.*nothing came for 0.2 s"):
+    with serving() as url, pytest.warns(UserWarning, match="1 of 2 images could not be downloaded: .*slow.*nothing came for 0.2 s"):
         assert len(download_images(tmp_path, [f"{url}/slow.png", f"{url}/ok.png"], timeout=0.2)) == 1
 
 
@@ -153,7 +153,7 @@ def test_resize_in_place_and_resume(folder):
 
 def test_pictures_that_cannot_be_resized_are_named(folder, tmp_path):
     (folder / "bad.png").write_bytes(b"<html>")
-    with pytest.warns(UserWarning, match=r"1 of 5 pictures could not be resized: .*bad.png: this is an HTML or XML page"):
+    with pytest.warns(UserWarning, match=r"1 of 5 images could not be resized: .*bad.png: this is an HTML or XML page"):
         assert len(resize_images(folder, max_size=10, dest=tmp_path / "d")) == 4
     Image.new("RGBA", (8, 8), (1, 2, 3, 0)).save(folder / "clear.png")
     assert size_of(resize_image("clear.png", tmp_path / "e", folder, max_size=4, n_channels=4)) == ((4, 4), "RGBA")

@@ -1,12 +1,16 @@
 """Random changes of geometry on a batch, in one resampling.
 
-Every transform here gives one 3x3 matrix per picture that maps a point of the result to the point of the picture it is taken from, in
+Every transform here gives one 3x3 matrix per image that maps a point of the result to the point of the image it is taken from, in
 coordinates from -1 (left, top) to 1 (right, bottom). `AffineWarp` multiplies the matrices of its transforms, so that flip, rotation,
-zoom, perspective, crop and resize cost one `grid_sample` together and the picture is interpolated once. Parameters are drawn on the CPU
-from the batch's own generator, one set per picture (one for all with `batch=True`), and the device is never waited for.
+zoom, perspective, crop and resize cost one `grid_sample` together and the image is interpolated once. Parameters are drawn on the CPU
+from the batch's own generator, one set per image (one for all with `batch=True`), and the device is never waited for.
 """
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +22,8 @@ from ...core.seeds import draw_seed, item_rng
 from ...data.coords import COORDS, blank_empty, move_batch, on_canvas
 from ...data.transforms import RandTransform, is_sample
 from ..symmetry import is_symmetry, symmetries
-from .given_draws import check_given, given_values
-from .item import PadMode, image_size, one_of, scaled
+from .given_draws import Allowed, Given, check_given, given_values
+from .options import HW, PadMode, Size, image_size, one_of, scaled
 
 __all__ = ["AffineWarp", "BatchTransform", "first_image", "fuse_geometry", "identity", "log_uniform"]
 
@@ -27,74 +31,88 @@ Image, Mask = tv_tensors.Image, tv_tensors.Mask
 
 
 class BatchTransform(RandTransform):
-    "A `RandTransform` of a batch of pictures whose probability `p` holds for each picture, not for the batch."
+    """A `RandTransform` of a batch of images whose probability `p` holds for each image, not for the batch.
+
+    Args:
+        p: probability for each image (default: 1).
+        batch: one draw for the whole batch.
+    """
     types = (Image, Mask)
 
-    def __init__(self, p=None, batch=False):
+    def __init__(self, p: float | None = None, batch: bool = False):
         super().__init__(p)
         self.batch = batch
 
-    def __call__(self, x, split_idx=None, rng=None):
+    def __call__(self, x: Any, split_idx: int | None = None, rng: np.random.Generator | None = None) -> Any:
+        "Draw and encode the batch `x`."
         if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:
             return x
-        if type(x) is torch.Tensor and x.ndim == 4:                  # called by hand on a plain batch of pictures
+        if type(x) is torch.Tensor and x.ndim == 4:                  # called by hand on a plain batch of images
             return self(Image(x), split_idx, rng).as_subclass(torch.Tensor)
-        if (picture := first_image(x)) is not None and isinstance(picture, Image) and picture.ndim == 3:
-            raise TypeError(f"{type(self).__name__} works on batches of pictures (B,C,H,W); received one, {describe(picture)}. Put "
-                            "it into batch_tfms (after_batch) instead of item_tfms; by hand, pass picture[None]")
+        if isinstance(image := first_image(x), Image) and image.ndim == 3:
+            raise TypeError(f"{type(self).__name__} works on batches of images (B,C,H,W); received one, {describe(image)}. Put "
+                            "it into batch_tfms (after_batch) instead of item_tfms; by hand, pass image[None]")
         params = self.draw(x, item_rng(draw_seed()) if rng is None else rng, split_idx)
-        if params is None:
-            return x
-        return self.map_parts(x, lambda o: self.encodes(o, **params))
+        return x if params is None else self.map_parts(x, lambda o: self.encodes(o, **params))
 
-    def pick(self, n, rng, values, neutral, given=None, x=None, called="draw", allowed=None):
-        """`n` parameters: `values(k)` draws k of them from `rng`; with probability 1 - p a picture keeps `neutral`.
+    def pick(self, n: int, rng: np.random.Generator, values: Callable[[int], np.ndarray], neutral: float, given: Given = None,
+             x: torch.Tensor | None = None, called: str = "draw", allowed: Allowed | None = None) -> np.ndarray:
+        """Draw `n` parameters.
 
-        given: fixed value or values instead, or a function of the batch `x` that returns them (the `draw=` of the transforms); called:
-        the name of that argument; allowed: see `given_values`.
+        Args:
+            n: how many images there are.
+            rng: the generator of the batch.
+            values: a function of k that draws k of them from `rng`.
+            neutral: what an image keeps with probability 1 - p.
+            given: fixed value or values instead, or a function of the batch `x` that returns them (the `draw=` of the transforms).
+            x: the batch.
+            called: the name of that argument.
+            allowed: which values are, see `given_values`.
         """
         k = 1 if self.batch else n
         drawn = values(k) if given is None else given_values(given, x, k, f"{type(self).__name__}({called}=...)", allowed)
         applied = rng.random(k) < self.p
         return np.broadcast_to(np.where(applied, drawn, neutral), (n,))
 
-    def takes(self, **given):
-        "`given`, the arguments that say what is to be drawn, by name, if they can: one value, or a list of them."
+    def takes(self, **given: Given) -> Any:
+        "Check what is given instead of draws, by the name of the argument, and return it: one value, or a list of them."
         for name, value in given.items():
             check_given(value, f"{type(self).__name__}({name}=...)")
         values = list(given.values())
         return values[0] if len(values) == 1 else values
 
 
-def log_uniform(rng, amount):
+def log_uniform(rng: np.random.Generator, amount: float) -> Callable[[int], np.ndarray]:
     "A function of n: n draws from `rng` of a factor between 1 - amount and 1 / (1 - amount), as likely below 1 as above."
     top = -np.log(1 - amount)
     return lambda n: np.exp(rng.uniform(-top, top, n))
 
 
-def first_image(sample):
-    "The picture (else mask) of `sample` that decides size and number, or None."
+def first_image(sample: Any) -> torch.Tensor | None:
+    "The images (else masks) of `sample` that decide size and number, or None."
     found = [o for o in (sample if is_sample(sample) else (sample,)) if isinstance(o, (Image, Mask))]
     return next((o for o in found if isinstance(o, Image)), found[0] if found else None)
 
 
-def identity(n):
+def identity(n: int) -> np.ndarray:
+    "`n` matrices (3,3) that change nothing."
     return np.tile(np.eye(3), (n, 1, 1))
 
 
 @lru_cache(maxsize=16)
-def _base_coords(h, w, align_corners, device):
-    def line(n):
+def _base_coords(h: int, w: int, align_corners: bool, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def line(n: int) -> torch.Tensor:
         if align_corners:
             return torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1)
         return (torch.arange(n) * 2 + 1) / n - 1
     return line(w).view(1, 1, w).to(device), line(h).view(1, h, 1).to(device)
 
 
-def sampling_grid(matrix, hw, align_corners=True):
-    """Coordinates (B,H,W,2) for `grid_sample`: where in the picture each pixel of an `hw` result is taken from.
+def sampling_grid(matrix: torch.Tensor, hw: HW, align_corners: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """Coordinates (B,H,W,2) for `grid_sample`: where in the image each pixel of an `hw` result is taken from; and their depth (B,H,W,1), by
+    which perspective divides them.
 
-    matrix: (B,3,3), result -> picture. Sums over rows and columns rather than a matrix product, which TF32 would round.
+    matrix: (B,3,3), result -> image. Sums over rows and columns rather than a matrix product, which TF32 would round.
     """
     x, y = _base_coords(*hw, align_corners, matrix.device)
     m = matrix[:, :, :, None, None]
@@ -104,8 +122,8 @@ def sampling_grid(matrix, hw, align_corners=True):
     return grid, (m[:, 2, 0] * x + m[:, 2, 1] * y + m[:, 2, 2])[..., None]
 
 
-def resize_batch(x, hw, mode="bilinear"):
-    "Batch of pictures (B,C,H,W) at size `hw`, antialiased; masks ('nearest') by their nearest pixel."
+def resize_batch(x: torch.Tensor, hw: HW, mode: str = "bilinear") -> torch.Tensor:
+    "Batch of images (B,C,H,W) at size `hw`, antialiased; masks ('nearest') by their nearest pixel."
     if x.shape[-2:] == tuple(hw):
         return x
     if mode == "nearest":
@@ -113,7 +131,8 @@ def resize_batch(x, hw, mode="bilinear"):
     return F.interpolate(x, hw, mode=mode, align_corners=False, antialias=True)
 
 
-def warp_batch(x, matrix, hw, mode="bilinear", pad_mode="reflection", align_corners=True, perspective=True):
+def warp_batch(x: torch.Tensor, matrix: torch.Tensor, hw: HW, mode: str = "bilinear", pad_mode: str = "reflection",
+               align_corners: bool = True, perspective: bool = True) -> torch.Tensor:
     """Resample float batch `x` (B,C,H,W) at size `hw` through `matrix` (B,3,3).
 
     A result of less than half the size would skip pixels: `x` is then first brought to twice the size of the result, antialiased.
@@ -123,24 +142,32 @@ def warp_batch(x, matrix, hw, mode="bilinear", pad_mode="reflection", align_corn
         x = resize_batch(x, (hw[0] * 2, hw[1] * 2), mode)
     grid, depth = sampling_grid(matrix, hw, align_corners)
     if perspective:
-        grid.div_(depth.clamp_(min=0.05))             # never behind the eye, however far a point is outside the picture
+        grid.div_(depth.clamp_(min=0.05))             # never behind the eye, however far a point is outside the image
     return F.grid_sample(x, grid.to(x.dtype), mode=mode, padding_mode=pad_mode, align_corners=align_corners)
 
 
 class AffineWarp(BatchTransform):
     """The geometric transforms `tfms` together with a resize to `size`, in one resampling. Training batches only, but for the resize.
 
-    size: (height, width) or one number of the result; None: as the batch is. Validation batches are only resized (antialiased).
-    mode: interpolation of pictures, 'bilinear', 'bicubic' or 'nearest'; masks always take the nearest pixel. pad_mode: 'zeros',
-    'border' or 'reflection', what is outside. align_corners: whether -1 and 1 are the centres of the outermost pixels (True) or
-    their outer edges. Pictures are uint8 or floats (B,C,H,W); masks integers (B,H,W).
+    Validation batches are only resized (antialiased). Images are uint8 or floats (B,C,H,W); masks integers (B,H,W), which always take the
+    nearest pixel.
+
+    Args:
+        tfms: `Flip`, `Rotate` and the like.
+        size: (height, width) or one number of the result (default: as the batch is).
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        p: of one of those classes, its probability; in a list each transform has its own.
+        batch: of one of those classes, whether the whole batch gets one draw.
     """
     order = 30
     types = (*BatchTransform.types, *COORDS)
-    fuses_as = "geometry"       #: see `fused`
-    drawn = None                #: a list, to which each batch adds what was drawn for it; see `tta_geometry.recording`
+    fuses_as: str = "geometry"          #: see `fused`
+    drawn: list | None = None           #: a list, to which each batch adds what was drawn for it; see `tta_geometry.recording`
 
-    def __init__(self, tfms=(), size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, p=1.0, batch=False):
+    def __init__(self, tfms: Sequence[AffineWarp] = (), size: Size | None = None, mode: str = "bilinear",
+                 pad_mode: str = PadMode.Reflection, align_corners: bool = True, p: float = 1.0, batch: bool = False):
         super().__init__(p, batch)
         name = type(self).__name__
         self.tfms = list(tfms)
@@ -153,7 +180,7 @@ class AffineWarp(BatchTransform):
         if self.size is not None:
             self.split_idx = None
 
-    def rescaled(self, scale):
+    def rescaled(self, scale: float) -> AffineWarp:
         "The same transform with a result of `scale` times the size; itself if it keeps the size it is given."
         if self.size is None:
             return self
@@ -161,35 +188,32 @@ class AffineWarp(BatchTransform):
         new.size = scaled(self.size, scale)
         return new
 
-    def matrices(self, x, hw, rng):
-        "Override: one matrix per picture of batch `x`, array (B,3,3). `hw`: size of the picture in pixels."
+    def matrices(self, x: torch.Tensor, hw: HW, rng: np.random.Generator) -> np.ndarray:
+        "Override: one matrix per image of batch `x`, array (B,3,3). `hw`: size of the images in pixels."
         m = identity(len(x))
         for t in self.tfms:
             m = m @ t.matrices(x, hw, rng)
         return m
 
-    def valid_matrix(self, hw):
-        "Override: the matrix (3,3) for every validation picture, or None for no change but the resize."
-        for t in self.tfms:
-            m = t.valid_matrix(hw)
-            if m is not None:
-                return m
-        return None
+    def valid_matrix(self, hw: HW) -> np.ndarray | None:
+        "Override: the matrix (3,3) for every validation image, or None for no change but the resize."
+        return next((m for t in self.tfms if (m := t.valid_matrix(hw)) is not None), None)
 
-    def result_to_source(self, matrix, hw):
-        """`matrix` (B,3,3; None: no change but the size) in coordinates where -1 and 1 are the outer edges of the picture, as points have
-        them, for pictures of `hw` pixels."""
+    def result_to_source(self, matrix: np.ndarray | None, hw: HW) -> np.ndarray | None:
+        """`matrix` (B,3,3; None: no change but the size) in coordinates where -1 and 1 are the outer edges of the image, as points have
+        them, for images of `hw` pixels."""
         size = self.size or hw
         if matrix is None or not self.align_corners or (size == hw and is_symmetry(matrix)):
             return matrix
         shrunk = self.mode != "nearest" and min(hw[0] / size[0], hw[1] / size[1]) > 2           # see `warp_batch`
         source = (size[0] * 2, size[1] * 2) if shrunk else hw
 
-        def outer(hw):
+        def outer(hw: HW) -> np.ndarray:
             return np.array([*(n / max(n - 1, 1) for n in hw[::-1]), 1.0])
         return matrix * outer(size) / outer(source)[:, None]
 
-    def draw(self, sample, rng, split_idx):
+    def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any] | None:
+        "The matrices for the images of `sample`, and what points and boxes need; None where nothing changes."
         x = first_image(sample)
         if x is None:
             return None
@@ -199,7 +223,7 @@ class AffineWarp(BatchTransform):
             self.drawn.append((None if params is None else self.result_to_source(params["matrix"], hw), hw, self.size or hw, len(x)))
         return params
 
-    def _draw(self, x, hw, sample, rng, split_idx):
+    def _draw(self, x: torch.Tensor, hw: HW, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any] | None:
         if split_idx == 1:
             m = self.valid_matrix(hw)
             m = None if m is None else np.broadcast_to(m, (len(x), 3, 3))
@@ -215,14 +239,15 @@ class AffineWarp(BatchTransform):
             params["new_size"] = self.size or hw
         return params
 
-    def map_parts(self, x, f):
+    def map_parts(self, x: Any, f: Callable[[Any], Any]) -> Any:
+        "Apply `f` to the images, masks, points and boxes of the batch `x`."
         return blank_empty(super().map_parts(on_canvas(x), f))
 
-    def only_moves(self, plain, matrix):
+    def only_moves(self, plain: torch.Tensor, matrix: np.ndarray) -> bool:
         "Whether batch `plain` through `matrix` means that pixels change places and nothing else."
         return self.size in (None, tuple(plain.shape[-2:])) and is_symmetry(matrix)
 
-    def resampled(self, work, matrix, tensor, is_mask=False):
+    def resampled(self, work: torch.Tensor, matrix: np.ndarray | None, tensor: torch.Tensor | None, is_mask: bool = False) -> torch.Tensor:
         "Floats `work` (B,C,H,W) through `matrix` (`tensor`: the same on the device; None: only resized)."
         hw = self.size or tuple(work.shape[-2:])
         mode = "nearest" if is_mask else self.mode
@@ -231,7 +256,17 @@ class AffineWarp(BatchTransform):
         perspective = bool((matrix[:, 2] != (0, 0, 1)).any())
         return warp_batch(work, tensor, hw, mode, self.pad_mode, self.align_corners, perspective)
 
-    def encodes(self, x, matrix, tensor, forward=None, new_size=None):
+    def encodes(self, x: Any, matrix: np.ndarray | None, tensor: torch.Tensor | None, forward: torch.Tensor | None = None,
+                new_size: HW | None = None) -> torch.Tensor:
+        """Move a batch of images, masks, points or boxes.
+
+        Args:
+            x: the batch.
+            matrix: (B,3,3), result -> image; None: only resized.
+            tensor: the same on the device.
+            forward: its inverse, which points and boxes follow.
+            new_size: (height, width) of the result.
+        """
         if isinstance(x, COORDS):
             return move_batch(x, forward, new_size)
         plain, is_mask = x.as_subclass(torch.Tensor), isinstance(x, Mask)
@@ -246,16 +281,16 @@ class AffineWarp(BatchTransform):
             out = (out if keep else out.round_().clamp_(0, 255)).to(plain.dtype)
         return tv_tensors.wrap(out[:, 0] if flat_mask else out, like=x)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         inner = ", ".join(map(repr, self.tfms))
         return f"AffineWarp([{inner}], size={self.size})" if type(self) is AffineWarp else super().__repr__()
 
 
-def _on_device(m, like):
+def _on_device(m: np.ndarray | None, like: torch.Tensor) -> torch.Tensor | None:
     return None if m is None else torch.from_numpy(np.ascontiguousarray(m, dtype=np.float32)).to(like.device, non_blocking=True)
 
 
-def fuse_geometry(tfms):
+def fuse_geometry(tfms: Sequence[AffineWarp]) -> list[AffineWarp]:
     """The geometric transforms `tfms` as few `AffineWarp`: one for each way of sampling (mode, pad_mode, align_corners) among them.
 
     Their sizes must agree; the one size goes to the last.

@@ -1,21 +1,34 @@
 """`aug_transforms`: a good set of random changes for photos, applied to whole batches on their device; and random erasing."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torchvision import tv_tensors
 
 from ...core.messages import describe
 from ...data.pipeline import as_transform
+from ...data.transforms import Transform
 from .affine import AffineWarp, BatchTransform, first_image, fuse_geometry
 from .geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
-from .item import PadMode
 from .lighting import Brightness, Contrast, Grey, Hue, Lighting, Saturation, Tint, fuse_lighting
+from .options import PadMode, Size
 
 __all__ = ["AffineWarp", "Brightness", "Contrast", "Dihedral", "Flip", "Grey", "Hue", "Lighting", "PadMode", "RandomErasing",
            "RandomResizedCropGPU", "Rotate", "Saturation", "Scale", "Tint", "Warp", "Zoom", "aug_transforms", "setup_aug_tfms"]
 
 
-def setup_aug_tfms(tfms):
-    "`tfms` with all geometric ones fused into one `AffineWarp` and all lighting ones into one `Lighting`; the others as they are."
+def setup_aug_tfms(tfms: Sequence[Any]) -> list[Transform]:
+    """Fuse batch transforms: all geometric ones into one `AffineWarp`, all lighting ones into one `Lighting`.
+
+    Args:
+        tfms: transforms or functions; those of other kinds stay as they are.
+
+    Returns:
+        The fused transforms, then the others.
+    """
     tfms = [as_transform(t) for t in tfms]
     geometry = [t for t in tfms if isinstance(t, AffineWarp)]
     lighting = [t for t in tfms if isinstance(t, Lighting)]
@@ -23,35 +36,51 @@ def setup_aug_tfms(tfms):
     return fuse_geometry(geometry) + fuse_lighting(lighting) + others
 
 
-def aug_transforms(mult=1.0, do_flip=True, flip_vert=False, max_rotate=10.0, min_zoom=1.0, max_zoom=1.1, max_lighting=0.2, max_warp=0.2,
-                   p_affine=0.75, p_lighting=0.75, xtra_tfms=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection,
-                   align_corners=True, batch=False, min_scale=1.0):
+def aug_transforms(mult: float = 1.0, do_flip: bool = True, flip_vert: bool = False, max_rotate: float = 10.0, min_zoom: float = 1.0,
+                   max_zoom: float = 1.1, max_lighting: float = 0.2, max_warp: float = 0.2, p_affine: float = 0.75,
+                   p_lighting: float = 0.75, xtra_tfms: Any = None, size: Size | None = None, mode: str = "bilinear",
+                   pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False,
+                   min_scale: float = 1.0) -> list[Transform]:
     """Random flip, perspective, rotation, zoom, brightness and contrast for `batch_tfms`, as a list of two fused transforms.
 
-    mult: multiplies max_rotate (degrees), max_lighting and max_warp. flip_vert: all eight symmetries of a square instead of the mirror
-    image. p_affine, p_lighting: probability of each geometric and each lighting change, per picture (a flip: 0.5). size: resize to
-    this in the same step, also for validation batches. min_scale: below 1, also a random square crop of at least that share of the
-    area. batch: one draw for the whole batch. xtra_tfms: more transforms, fused with the rest where possible, for instance
-    `from minifast.vision.augment.batch import Grey, Scale, Tint`, `xtra_tfms=[Tint(), Grey(), Scale(), Saturation(), Hue()]`.
+    Args:
+        mult: multiplies max_rotate, max_lighting and max_warp.
+        do_flip: mirror left and right, with probability 0.5.
+        flip_vert: all eight symmetries of a square instead of the mirror image.
+        max_rotate: greatest angle either way, in degrees.
+        min_zoom: least factor of the zoom.
+        max_zoom: greatest factor of the zoom.
+        max_lighting: greatest change of brightness and contrast, 0 to below 1.
+        max_warp: greatest perspective, 0 to below 0.5.
+        p_affine: probability of each geometric change, for each image.
+        p_lighting: probability of each lighting change, for each image.
+        xtra_tfms: more transforms, fused with the rest where possible, for example `from minifast.vision.augment import Grey, Scale, Tint`,
+            `xtra_tfms=[Tint(), Grey(), Scale(), Saturation(), Hue()]`.
+        size: resize to this in the same step, also validation batches.
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        batch: one draw for the whole batch.
+        min_scale: below 1, also a random square crop of at least that share of the area; needs `size`.
     """
     max_rotate, max_lighting, max_warp = max_rotate * mult, max_lighting * mult, max_warp * mult
-    sampling = {"mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
-    res = []
+    sampling = {"batch": batch, "mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
+    res: list[Any] = []
     if do_flip or flip_vert:
-        res.append((Dihedral if flip_vert else Flip)(p=0.5, batch=batch, **sampling))
+        res.append((Dihedral if flip_vert else Flip)(p=0.5, **sampling))
     if max_warp:
-        res.append(Warp(magnitude=max_warp, p=p_affine, batch=batch, **sampling))
+        res.append(Warp(magnitude=max_warp, p=p_affine, **sampling))
     if max_rotate:
-        res.append(Rotate(max_deg=max_rotate, p=p_affine, batch=batch, **sampling))
+        res.append(Rotate(max_deg=max_rotate, p=p_affine, **sampling))
     if max_zoom > 1 or min_zoom < 1:
-        res.append(Zoom(min_zoom=min_zoom, max_zoom=max_zoom, p=p_affine, batch=batch, **sampling))
+        res.append(Zoom(min_zoom=min_zoom, max_zoom=max_zoom, p=p_affine, **sampling))
     if min_scale != 1.0:
         if size is None:
             raise ValueError(f"aug_transforms(min_scale={min_scale}) cuts out parts of several sizes: give the size they shall all get, "
-                             "for instance aug_transforms(size=224, min_scale=0.75)")
-        res.append(RandomResizedCropGPU(size, min_scale=min_scale, ratio=(1, 1), batch=batch, **sampling))
+                             "for example aug_transforms(size=224, min_scale=0.75)")
+        res.append(RandomResizedCropGPU(size, min_scale=min_scale, ratio=(1, 1), **sampling))
     elif size is not None:
-        res.append(AffineWarp(size=size, **sampling))
+        res.append(AffineWarp(size=size, mode=mode, pad_mode=pad_mode, align_corners=align_corners))
     if max_lighting:
         res += [t(max_lighting=max_lighting, p=p_lighting, batch=batch) for t in (Brightness, Contrast)]
     extra = [] if xtra_tfms is None else list(xtra_tfms) if isinstance(xtra_tfms, (list, tuple)) else [xtra_tfms]
@@ -59,24 +88,32 @@ def aug_transforms(mult=1.0, do_flip=True, flip_vert=False, max_rotate=10.0, min
 
 
 class RandomErasing(BatchTransform):
-    """Replace rectangles by normal noise, with probability `p` per picture (Zhong et al. 2017, https://arxiv.org/abs/1708.04896).
+    """Replace rectangles by normal noise. Training batches only.
 
-    sl, sh: least and greatest share of the picture erased. min_aspect: least height / width, its inverse the greatest. max_count: up
-    to so many rectangles, which share the area. Placed after `Normalize`, since the noise has mean 0 and standard deviation 1.
-    Training batches only.
+    Placed after `Normalize`, since the noise has mean 0 and standard deviation 1. Source: Zhong et al. 2017,
+    https://arxiv.org/abs/1708.04896.
+
+    Args:
+        p: probability for each image.
+        sl: least share of the image erased.
+        sh: greatest share of the image erased.
+        min_aspect: least height / width of a rectangle; its inverse is the greatest.
+        max_count: up to so many rectangles, which share the area.
+        batch: one draw for the whole batch.
     """
     order = 100
     split_idx = 0
     types = (tv_tensors.Image,)
 
-    def __init__(self, p=0.5, sl=0.0, sh=0.3, min_aspect=0.3, max_count=1, batch=False):
+    def __init__(self, p: float = 0.5, sl: float = 0.0, sh: float = 0.3, min_aspect: float = 0.3, max_count: int = 1, batch: bool = False):
         super().__init__(p, batch)
         if not (0 <= sl <= sh <= 1 and 0 < min_aspect <= 1 and max_count >= 1):
             raise ValueError(f"RandomErasing(sl={sl}, sh={sh}, min_aspect={min_aspect}, max_count={max_count}): "
                              "0 <= sl <= sh <= 1, 0 < min_aspect <= 1 and max_count >= 1")
         self.sl, self.sh, self.min_aspect, self.max_count = sl, sh, min_aspect, max_count
 
-    def draw(self, sample, rng, split_idx):
+    def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any] | None:
+        "Rectangles for the images of `sample`: array (4, B, max_count) of top, bottom, left, right."
         x = first_image(sample)
         if x is None or not isinstance(x, tv_tensors.Image):
             return None
@@ -96,7 +133,8 @@ class RandomErasing(BatchTransform):
         boxes = np.broadcast_to(np.stack([top, top + eh, left, left + ew]), (4, len(x) if n > 1 else n, self.max_count))
         return {"boxes": boxes.astype(np.int32), "seed": int(rng.integers(2**62))}
 
-    def encodes(self, x, boxes, seed):
+    def encodes(self, x: Any, boxes: np.ndarray, seed: int) -> tv_tensors.Image:
+        "Fill the rectangles `boxes` of a batch of images."
         if not x.is_floating_point():
             raise TypeError(f"RandomErasing fills in normal noise and works on floats; received {describe(x)}. Put it after Normalize")
         plain = x.as_subclass(torch.Tensor)

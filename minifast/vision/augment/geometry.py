@@ -1,43 +1,72 @@
-"""The random changes of geometry that people name: flips, turns, zoom, stretching, perspective, crops; each an `AffineWarp` of its own,
-and together one (see `augment_affine`)."""
+"""Random changes of geometry by name: flips, turns, zoom, stretching, perspective, crops. Each is an `AffineWarp` by itself, and together
+they are one (see `affine`)."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import torch
 
 from .affine import AffineWarp, identity, log_uniform
-from .item import PadMode, central_crop, check_crop_range, random_crops
+from .crop_boxes import central_crop, check_crop_range, random_crop
+from .given_draws import Given
+from .options import PadMode, Size
 
 __all__ = ["Dihedral", "Flip", "RandomResizedCropGPU", "Rotate", "Scale", "Warp", "Zoom"]
 
 
-def _is_whole_to(last):
+def _is_whole_to(last: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda v: np.isin(v, np.arange(last + 1))
 
 
 class Flip(AffineWarp):
-    "Mirror left and right with probability `p`. draw: 1 = mirrored, 0 = not."
+    """Mirror left and right.
+
+    Args:
+        p: probability for each image.
+        draw: 1 = mirrored, 0 = not, instead of a random choice; one per image, or a function of the batch.
+        size: (height, width) or one number of the result (default: as the batch is).
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        batch: one draw for the whole batch.
+    """
     split_idx = 0
 
-    def __init__(self, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, batch=False):
+    def __init__(self, p: float = 0.5, draw: Given = None, size: Size | None = None, mode: str = "bilinear",
+                 pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         self.given = self.takes(draw=draw)
 
-    def matrices(self, x, hw, rng):
+    def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        "Draw one matrix per image, array (B,3,3)."
         m = identity(len(x))
         m[:, 0, 0] -= 2 * self.pick(len(x), rng, np.ones, 0, self.given, x, allowed=(_is_whole_to(1), "1 (mirrored) or 0 (not)"))
         return m
 
 
 class Dihedral(AffineWarp):
-    """One of the eight symmetries of a square with probability `p`; a picture that is not square is stretched by the quarter turns.
+    """One of the eight symmetries of a square; the quarter turns stretch an image that is not square.
 
-    draw: a number 0 to 7, the sum of 1 (mirror left and right), 2 (mirror top and bottom) and 4 (swap rows and columns first).
+    Args:
+        p: probability for each image.
+        draw: a number 0 to 7 instead of a random one, the sum of 1 (mirror left and right), 2 (mirror top and bottom) and 4 (swap rows
+            and columns first); one per image, or a function of the batch.
+        size: (height, width) or one number of the result (default: as the batch is).
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        batch: one draw for the whole batch.
     """
     split_idx = 0
 
-    def __init__(self, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True, batch=False):
+    def __init__(self, p: float = 0.5, draw: Given = None, size: Size | None = None, mode: str = "bilinear",
+                 pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         self.given = self.takes(draw=draw)
 
-    def matrices(self, x, hw, rng):
+    def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        "Draw one matrix per image, array (B,3,3)."
         whole = _is_whole_to(7), "whole numbers from 0 to 7"
         k = self.pick(len(x), rng, lambda n: rng.integers(8, size=n), 0, self.given, x, allowed=whole).astype(int)
         m = np.zeros((len(x), 3, 3))
@@ -49,17 +78,29 @@ class Dihedral(AffineWarp):
 
 
 class Rotate(AffineWarp):
-    "Turn by up to `max_deg` degrees either way, with probability `p`. draw: degrees, positive = anticlockwise."
+    """Turn by a random angle.
+
+    Args:
+        max_deg: greatest angle either way, in degrees.
+        p: probability for each image.
+        draw: degrees instead of a random angle, positive = anticlockwise; one per image, or a function of the batch.
+        size: (height, width) or one number of the result (default: as the batch is).
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        batch: one draw for the whole batch.
+    """
     split_idx = 0
 
-    def __init__(self, max_deg=10, p=0.5, draw=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection, align_corners=True,
-                 batch=False):
+    def __init__(self, max_deg: float = 10, p: float = 0.5, draw: Given = None, size: Size | None = None, mode: str = "bilinear",
+                 pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not max_deg >= 0:
             raise ValueError(f"Rotate(max_deg={max_deg}): degrees, 0 or more; it turns either way")
         self.max_deg, self.given = max_deg, self.takes(draw=draw)
 
-    def matrices(self, x, hw, rng):
+    def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        "Draw one matrix per image, array (B,3,3)."
         angle = np.deg2rad(self.pick(len(x), rng, lambda n: rng.uniform(-self.max_deg, self.max_deg, n), 0.0, self.given, x))
         h, w = (max(s - 1, 1) for s in hw) if self.align_corners else hw
         m = identity(len(x))
@@ -69,21 +110,34 @@ class Rotate(AffineWarp):
 
 
 class Zoom(AffineWarp):
-    """Enlarge by a factor of `min_zoom` to `max_zoom` around a random point, with probability `p`.
+    """Enlarge around a random point.
 
-    draw: the factor. draw_x, draw_y: the part shown, 0 = leftmost or topmost, 1 = rightmost or bottommost.
+    Args:
+        min_zoom: least factor; below 1 the image gets smaller.
+        max_zoom: greatest factor.
+        p: probability for each image.
+        draw: the factor instead of a random one; one per image, or a function of the batch.
+        draw_x: the part shown, 0 = leftmost, 1 = rightmost.
+        draw_y: the part shown, 0 = topmost, 1 = bottommost.
+        size: (height, width) or one number of the result (default: as the batch is).
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        batch: one draw for the whole batch.
     """
     split_idx = 0
 
-    def __init__(self, min_zoom=1.0, max_zoom=1.1, p=0.5, draw=None, draw_x=None, draw_y=None, size=None, mode="bilinear",
-                 pad_mode=PadMode.Reflection, align_corners=True, batch=False):
+    def __init__(self, min_zoom: float = 1.0, max_zoom: float = 1.1, p: float = 0.5, draw: Given = None, draw_x: Given = None,
+                 draw_y: Given = None, size: Size | None = None, mode: str = "bilinear", pad_mode: str = PadMode.Reflection,
+                 align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not 0 < min_zoom <= max_zoom:
             raise ValueError(f"Zoom(min_zoom={min_zoom}, max_zoom={max_zoom}): factors, 0 < min_zoom <= max_zoom")
         self.min_zoom, self.max_zoom = min_zoom, max_zoom
         self.given, self.given_x, self.given_y = self.takes(draw=draw, draw_x=draw_x, draw_y=draw_y)
 
-    def matrices(self, x, hw, rng):
+    def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        "Draw one matrix per image, array (B,3,3)."
         n = len(x)
         scale = 1 / self.pick(n, rng, lambda k: rng.uniform(self.min_zoom, self.max_zoom, k), 1.0, self.given, x,
                               allowed=(lambda v: v > 0, "factors above 0"))
@@ -95,22 +149,33 @@ class Zoom(AffineWarp):
 
 
 class Scale(AffineWarp):
-    """Stretch or shrink width and height around the centre, each by a factor of its own from 1 - max_scale to its inverse, as likely below
-    1 as above, with probability `p`.
+    """Stretch or shrink width and height around the centre, each by its own factor, as likely below 1 as above.
 
-    Zoom keeps the proportions of what is shown; this changes them. draw_x, draw_y: the factors of width and height.
+    Zoom keeps the proportions of what is shown; this changes them.
+
+    Args:
+        max_scale: the factors go from 1 - max_scale to its inverse.
+        p: probability for each image.
+        draw_x: factor of the width instead of a random one; one per image, or a function of the batch.
+        draw_y: factor of the height.
+        size: (height, width) or one number of the result (default: as the batch is).
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        batch: one draw for the whole batch.
     """
     split_idx = 0
 
-    def __init__(self, max_scale=0.2, p=0.5, draw_x=None, draw_y=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection,
-                 align_corners=True, batch=False):
+    def __init__(self, max_scale: float = 0.2, p: float = 0.5, draw_x: Given = None, draw_y: Given = None, size: Size | None = None,
+                 mode: str = "bilinear", pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not 0 <= max_scale < 1:
             raise ValueError(f"Scale(max_scale={max_scale}): a number from 0 (no change) to below 1, about 0.2")
         self.max_scale = max_scale
         self.given_x, self.given_y = self.takes(draw_x=draw_x, draw_y=draw_y)
 
-    def matrices(self, x, hw, rng):
+    def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        "Draw one matrix per image, array (B,3,3)."
         m = identity(len(x))
         for i, (name, given) in enumerate((("draw_x", self.given_x), ("draw_y", self.given_y))):
             m[:, i, i] = 1 / self.pick(len(x), rng, log_uniform(rng, self.max_scale), 1.0, given, x, name,
@@ -119,26 +184,38 @@ class Scale(AffineWarp):
 
 
 class Warp(AffineWarp):
-    """Perspective: see the picture from the side, by up to `magnitude` each way, with probability `p`.
+    """Perspective: see the image from the side.
 
-    With (u, v) drawn for a picture, its corner (sx, sy) is taken from (sx - v sx sy, sy - u sx sy): u moves left and right edge nearer
-    or further, v top and bottom edge. draw_x, draw_y: u and v.
+    With (u, v) drawn for an image, its corner (sx, sy) is taken from (sx - v sx sy, sy - u sx sy): u moves the left and right edge nearer
+    or further away, v the top and bottom edge.
+
+    Args:
+        magnitude: greatest u and v either way, 0 to below 0.5.
+        p: probability for each image.
+        draw_x: u instead of a random number; one per image, or a function of the batch.
+        draw_y: v.
+        size: (height, width) or one number of the result (default: as the batch is).
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        batch: one draw for the whole batch.
     """
     split_idx = 0
 
-    def __init__(self, magnitude=0.2, p=0.5, draw_x=None, draw_y=None, size=None, mode="bilinear", pad_mode=PadMode.Reflection,
-                 align_corners=True, batch=False):
+    def __init__(self, magnitude: float = 0.2, p: float = 0.5, draw_x: Given = None, draw_y: Given = None, size: Size | None = None,
+                 mode: str = "bilinear", pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not 0 <= magnitude < 0.5:
             raise ValueError(f"Warp(magnitude={magnitude}): a number from 0 to below 0.5, about 0.2")
         self.magnitude = magnitude
         self.given_x, self.given_y = self.takes(draw_x=draw_x, draw_y=draw_y)
 
-    def matrices(self, x, hw, rng):
+    def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        "Draw one matrix per image, array (B,3,3)."
         n = len(x)
         u, v = (self.pick(n, rng, lambda k: rng.uniform(-self.magnitude, self.magnitude, k), 0.0, given, x, name)
                 for name, given in (("draw_x", self.given_x), ("draw_y", self.given_y)))
-        # The projective map through these four corners has a closed form, so no linear system is solved (Apple's MPS has no solver).
+        # the projective map through these four corners has a closed form, so no linear system is solved (Apple's MPS has no solver)
         m = identity(n)
         m[:, 0, 0], m[:, 0, 1], m[:, 0, 2] = 1 - v * v, -u * v, u
         m[:, 1, 0], m[:, 1, 1], m[:, 1, 2] = -u * v, 1 - u * u, v
@@ -147,30 +224,44 @@ class Warp(AffineWarp):
 
 
 class RandomResizedCropGPU(AffineWarp):
-    """A random part of each picture at `size`, as `RandomResizedCrop` but on the whole batch; one draw per picture.
+    """A random part of each image at `size`, as `RandomResizedCrop` but on the whole batch; one draw per image.
 
     Validation batches: the central part of an aspect ratio within `ratio`, of `valid_scale` times its largest extent.
+
+    Args:
+        size: (height, width) or one number of the result.
+        min_scale: least share of the area.
+        ratio: (least, greatest) width / height of the part.
+        mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
+        valid_scale: how much of the largest central part validation images show.
+        max_scale: greatest share of the area.
+        pad_mode: 'zeros', 'border' or 'reflection', what is outside.
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
+        batch: one draw for the whole batch.
     """
     split_idx = None
 
-    def __init__(self, size, min_scale=0.08, ratio=(3 / 4, 4 / 3), mode="bilinear", valid_scale=1.0, max_scale=1.0,
-                 pad_mode=PadMode.Reflection, align_corners=True, batch=False):
+    def __init__(self, size: Size, min_scale: float = 0.08, ratio: Sequence[float] = (3 / 4, 4 / 3), mode: str = "bilinear",
+                 valid_scale: float = 1.0, max_scale: float = 1.0, pad_mode: str = PadMode.Reflection, align_corners: bool = True,
+                 batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, 1.0, batch)
         check_crop_range("RandomResizedCropGPU", min_scale, max_scale, ratio)
         self.min_scale, self.max_scale, self.ratio, self.valid_scale = min_scale, max_scale, tuple(ratio), valid_scale
 
     @staticmethod
-    def _to_box(left, top, fw, fh):
+    def _to_box(left: float, top: float, fw: float, fh: float) -> np.ndarray:
         m = identity(np.size(left))
         m[:, 0, 0], m[:, 1, 1] = fw, fh
         m[:, 0, 2], m[:, 1, 2] = 2 * np.asarray(left) + fw - 1, 2 * np.asarray(top) + fh - 1
         return m
 
-    def matrices(self, x, hw, rng):
-        boxes = random_crops(1 if self.batch else len(x), hw, rng, self.min_scale, self.max_scale, self.ratio)
+    def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        "Draw one matrix per image, array (B,3,3)."
+        boxes = np.array([random_crop(hw, rng, self.min_scale, self.max_scale, self.ratio) for _ in range(1 if self.batch else len(x))])
         return np.broadcast_to(self._to_box(*boxes.T), (len(x), 3, 3))
 
-    def valid_matrix(self, hw):
+    def valid_matrix(self, hw: tuple[int, int]) -> np.ndarray:
+        "The central part, for every validation image."
         w, h = central_crop(hw, self.ratio)
         fw, fh = w / hw[1] * self.valid_scale, h / hw[0] * self.valid_scale
         return self._to_box((1 - fw) / 2, (1 - fh) / 2, fw, fh)[0]

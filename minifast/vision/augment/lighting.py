@@ -1,24 +1,29 @@
 """Random changes of light and colour on a batch, in one pass.
 
 Brightness, contrast, tint and saturation act on the logits of the pixels, log(x / (1 - x)), so that no pixel leaves 0..1 and nothing is
-clipped. There each of them is linear in the channels; `Lighting` multiplies them into one small matrix and offset per picture. Grey and a
-hue shift are not linear: they are done before the others. Pictures are (B,C,H,W), floats in 0..1 or uint8; masks are left alone.
+clipped. There each of them is linear in the channels; `Lighting` multiplies them into one small matrix and offset per image. Grey and a
+hue shift are not linear: they are done before the others. Images are (B,C,H,W), floats in 0..1 or uint8; masks are left alone.
 """
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torchvision import tv_tensors
 
 from .affine import BatchTransform, first_image, log_uniform
-from .given_draws import given_values
+from .given_draws import Given, given_values
 
 __all__ = ["Brightness", "Contrast", "Grey", "Hue", "Lighting", "Saturation", "Tint"]
 
-LUMA = np.array([0.299, 0.587, 0.114])     # ITU-R BT.601: how bright red, green and blue look
+LUMA = np.array([0.299, 0.587, 0.114])     #: ITU-R BT.601: how bright red, green and blue look
 _EPS = 1e-7                                # the logit of a black pixel is finite
 
 
-def shift_hue(x, turns):
-    "Pictures `x` (B,3,H,W) in 0..1 with their hue turned by `turns` (B,), as shares of the colour circle."
+def shift_hue(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    "Images `x` (B,3,H,W) in 0..1 with their hue turned by `turns` (B,), as shares of the colour circle."
     r, g, b = x.unbind(1)
     high = torch.maximum(torch.maximum(r, g), b)
     chroma = high - torch.minimum(torch.minimum(r, g), b)
@@ -36,68 +41,84 @@ def shift_hue(x, turns):
 
 
 class Lighting(BatchTransform):
-    "The lighting transforms `tfms` together, in one pass over the pixels. Training batches only."
+    """The lighting transforms `tfms` together, in one pass over the pixels. Training batches only.
+
+    Args:
+        tfms: `Brightness`, `Contrast` and the like.
+        p: of one of those classes, its probability; in a list each transform has its own.
+        batch: of one of those classes, whether the whole batch gets one draw.
+    """
     order = 40
     split_idx = 0
     types = (tv_tensors.Image,)
-    fuses_as = "light"          #: see `fused`
+    fuses_as: str = "lighting"          #: see `fused`
 
-    def __init__(self, tfms=(), p=1.0, batch=False):
+    def __init__(self, tfms: Sequence[Lighting] = (), p: float = 1.0, batch: bool = False):
         super().__init__(p, batch)
         self.tfms = list(tfms)
         if self.tfms and (p != 1.0 or batch):
             raise ValueError(f"{type(self).__name__}([...], p={p}, batch={batch}): p and batch belong to the transforms in the list")
 
-    def change(self, x, rng, light):
-        "Override: add this transform's parameters to `light`, a `_Light`."
+    def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
+        "Override: draw for batch `x` and add the parameters of this transform to `change`."
         for t in self.tfms:
-            t.change(x, rng, light)
+            t.change(x, rng, change)
 
-    def draw(self, sample, rng, split_idx):
+    def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any] | None:
+        "What is done to the images of `sample`; None where that is nothing."
         x = first_image(sample)
         if x is None or not isinstance(x, tv_tensors.Image):
             return None
-        light = _Light(len(x), x.shape[1])
-        self.change(x, rng, light)
-        return None if light.is_nothing() else {"light": light}
+        change = LightingChange(len(x), x.shape[1])
+        self.change(x, rng, change)
+        return None if change.is_nothing() else {"change": change}
 
-    def encodes(self, x, light):
+    def encodes(self, x: Any, change: LightingChange) -> tv_tensors.Image:
+        "Apply `change` to a batch of images."
         plain = x.as_subclass(torch.Tensor)
         work = plain.float() if plain.is_floating_point() else plain.float().div_(255)
-        out = light.apply(work, plain.device)
+        out = change.apply(work, plain.device)
         return tv_tensors.wrap(out.to(plain.dtype) if plain.is_floating_point() else out.mul_(255).round_().to(plain.dtype), like=x)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Lighting([{', '.join(map(repr, self.tfms))}])" if type(self) is Lighting else super().__repr__()
 
 
-class _Light:
-    "What is done to each picture: grey or hue turns, then logits = scale * (mix @ logits) + offset."
+class LightingChange:
+    "What is done to each of `n` images: grey or hue turns, then logits = scale * (mix @ logits) + offset."
 
-    def __init__(self, n, channels):
+    def __init__(self, n: int, channels: int):
         self.n, self.channels = n, channels
         self.scale, self.offset = np.ones(n), np.zeros((1, n))          # the offset of all channels, or of each
-        self.saturation, self.turns, self.grey = None, None, None
+        self.saturation: np.ndarray | None = None
+        self.turns: np.ndarray | None = None
+        self.grey: np.ndarray | None = None
 
-    def is_nothing(self):
-        return ((self.scale == 1).all() and not self.offset.any() and (self.saturation is None or (self.saturation == 1).all())
-                and (self.turns is None or not self.turns.any()) and (self.grey is None or not self.grey.any()))
+    def is_nothing(self) -> bool:
+        "Whether no image changes."
+        saturates = self.saturation is not None and (self.saturation != 1).any()
+        return bool((self.scale == 1).all()) and not self.offset.any() and not saturates and not self._recolours()
 
-    def is_pointwise(self):
+    def _recolours(self) -> bool:
+        return any(v is not None and v.any() for v in (self.turns, self.grey))
+
+    def is_pointwise(self) -> bool:
         "Whether what becomes of a number depends on that number and its channel only, not on the other channels."
-        return self.saturation is None and (self.turns is None or not self.turns.any()) and (self.grey is None or not self.grey.any())
+        return self.saturation is None and not self._recolours()
 
-    def needs_colour(self, name):
+    def needs_colour(self, name: str) -> bool:
+        "Whether the images have colours; refuse what is neither grey nor RGB."
         if self.channels not in (1, 3):
-            raise ValueError(f"{name} changes colours: it needs pictures of 3 channels (red, green, blue), these have {self.channels}")
+            raise ValueError(f"{name} changes colours: it needs images of 3 channels (red, green, blue), these have {self.channels}")
         return self.channels == 3
 
-    def apply(self, x, device):
+    def apply(self, x: torch.Tensor, device: torch.device) -> torch.Tensor:
+        "Change the images `x` (B,C,H,W), floats in 0..1."
         # one small copy to the device for all parameters
-        nothing = np.zeros(self.n)
-        columns = [self.scale, np.ones(self.n) if self.saturation is None else self.saturation,
-                   nothing if self.turns is None else self.turns, nothing if self.grey is None else self.grey, *self.offset]
-        params = torch.from_numpy(np.stack(columns, 1).astype(np.float32)).to(device, non_blocking=True)[..., None, None]
+        saturation = np.ones(self.n) if self.saturation is None else self.saturation
+        turns, grey = (np.zeros(self.n) if v is None else v for v in (self.turns, self.grey))
+        columns = np.stack([self.scale, saturation, turns, grey, *self.offset], 1).astype(np.float32)
+        params = torch.from_numpy(columns).to(device, non_blocking=True)[..., None, None]
         if x.device.type != "cpu" or self.is_pointwise():
             return self._changed(x, params)
         # one after the other, so that what lies between the steps stays in the cache of the processor
@@ -107,143 +128,175 @@ class _Light:
             out[one] = self._changed(x[one], params[one])
         return out
 
-    def _changed(self, x, params):
+    def _changed(self, x: torch.Tensor, params: torch.Tensor) -> torch.Tensor:
         scale, saturation, turns, grey, offset = params[:, :1], params[:, 1:2], params[:, 2], params[:, 3:4], params[:, 4:]
-        if x.shape[1] < offset.shape[1]:        # a grey picture beside those of colour: a cast of colour adds nothing to it
+        if x.shape[1] < offset.shape[1]:        # grey images beside those in colour: a tint adds nothing to them
             offset = offset.mean(1, keepdim=True)
         if self.grey is not None and self.grey.any():
-            x = torch.where(grey > 0, _brightness_of(x), x)
+            x = torch.where(grey > 0, _luma(x), x)
         if self.turns is not None and self.turns.any():
             x = shift_hue(x, turns)
         x = torch.logit(x, eps=_EPS)
         if self.saturation is not None:
             # it keeps the grey value, so it may be done before the scale and an offset of all channels
-            x = torch.lerp(_brightness_of(x), x, saturation)
+            x = torch.lerp(_luma(x), x, saturation)
         return torch.addcmul(offset, x, scale).sigmoid_()
 
 
-def _brightness_of(x):
+def _luma(x: torch.Tensor) -> torch.Tensor:
     "How bright the colours `x` (B,3,H,W) look: (B,1,H,W)."
     return torch.tensordot(x, x.new_tensor(LUMA), dims=([1], [0]))[:, None]
 
 
-def _check_lighting(name, value, argument="max_lighting"):
-    if not 0 <= value < 1:
-        raise ValueError(f"{name}({argument}={value}): a number from 0 (no change) to below 1")
+class _Strength(Lighting):
+    "A lighting transform with one strength from 0 to below 1."
+
+    def __init__(self, strength: float, p: float, draw: Given, batch: bool, argument: str = "max_lighting"):
+        super().__init__((), p, batch)
+        if not 0 <= strength < 1:
+            raise ValueError(f"{type(self).__name__}({argument}={strength}): a number from 0 (no change) to below 1")
+        self.given = self.takes(draw=draw)
 
 
-class Brightness(Lighting):
-    """Lighter or darker, with probability `p`: the logit of a number drawn from 0.5 (1 - max_lighting) .. 0.5 (1 + max_lighting) is added.
+class Brightness(_Strength):
+    """Lighter or darker: the logit of a number drawn from 0.5 (1 - max_lighting) .. 0.5 (1 + max_lighting) is added.
 
-    draw: that number; 0.5 changes nothing.
+    Args:
+        max_lighting: greatest change, 0 to below 1.
+        p: probability for each image.
+        draw: that number instead of a random one, one per image, or a function of the batch; 0.5 changes nothing.
+        batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
-        super().__init__((), p, batch)
-        _check_lighting("Brightness", max_lighting)
-        self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
+    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given = None, batch: bool = False):
+        super().__init__(max_lighting, p, draw, batch)
+        self.max_lighting = max_lighting
 
-    def change(self, x, rng, light):
+    def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
+        "Draw for batch `x` and add to `change`."
         low, high = 0.5 * (1 - self.max_lighting), 0.5 * (1 + self.max_lighting)
         v = self.pick(len(x), rng, lambda n: rng.uniform(low, high, n), 0.5, self.given, x,
                       allowed=(lambda v: (v > 0) & (v < 1), "numbers between 0 (black) and 1 (white), 0.5 for no change"))
-        light.offset = light.offset + np.log(v / (1 - v))
+        change.offset = change.offset + np.log(v / (1 - v))
 
 
-class Contrast(Lighting):
-    """More or less contrast, with probability `p`: the logits are multiplied by a factor from 1 - max_lighting to its inverse.
+class Contrast(_Strength):
+    """More or less contrast: the logits are multiplied by a factor from 1 - max_lighting to its inverse.
 
-    draw: the factor.
+    Args:
+        max_lighting: greatest change, 0 to below 1.
+        p: probability for each image.
+        draw: the factor instead of a random one, one per image, or a function of the batch.
+        batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
-        super().__init__((), p, batch)
-        _check_lighting("Contrast", max_lighting)
-        self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
+    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given = None, batch: bool = False):
+        super().__init__(max_lighting, p, draw, batch)
+        self.max_lighting = max_lighting
 
-    def change(self, x, rng, light):
+    def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
+        "Draw for batch `x` and add to `change`."
         v = self.pick(len(x), rng, log_uniform(rng, self.max_lighting), 1.0, self.given, x)
-        light.scale, light.offset = light.scale * v, light.offset * v
+        change.scale, change.offset = change.scale * v, change.offset * v
 
 
-class Tint(Lighting):
-    """A cast of colour, such as that of another lamp, with probability `p`: to the logits of red, green and blue is added the logit of
-    0.5 (1 + s), with s drawn from 0 .. max_tint, times the cosine of their distance from a random place on the colour circle.
+class Tint(_Strength):
+    """A colour cast, such as that of another lamp. The image stays about as bright; grey images (1 channel) are left alone.
 
-    The three add up to nothing, so that the picture stays about as bright. draw: s. draw_colour: the place, as a share of the circle: 0
-    is red, 1/3 green, 2/3 blue. Grey pictures (1 channel) are left alone.
+    To the logits of red, green and blue is added the logit of 0.5 (1 + s), with s drawn from 0 .. max_tint, times the cosine of their
+    distance from a random place on the colour circle.
+
+    Args:
+        max_tint: greatest strength, 0 to below 1.
+        p: probability for each image.
+        draw: s instead of a random strength, one per image, or a function of the batch.
+        draw_colour: the place as a share of the circle: 0 is red, 1/3 green, 2/3 blue.
+        batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_tint=0.2, p=0.75, draw=None, draw_colour=None, batch=False):
-        super().__init__((), p, batch)
-        _check_lighting("Tint", max_tint, "max_tint")
+    def __init__(self, max_tint: float = 0.2, p: float = 0.75, draw: Given = None, draw_colour: Given = None, batch: bool = False):
+        super().__init__(max_tint, p, draw, batch, "max_tint")
         self.max_tint = max_tint
-        self.given, self.given_colour = self.takes(draw=draw, draw_colour=draw_colour)
+        self.given_colour = self.takes(draw_colour=draw_colour)
 
-    def change(self, x, rng, light):
+    def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
+        "Draw for batch `x` and add to `change`."
         n = len(x)
         k = 1 if self.batch else n
         s = self.pick(n, rng, lambda k: rng.uniform(0, self.max_tint, k), 0.0, self.given, x,
                       allowed=(lambda v: (abs(v) < 1), "numbers above -1 and below 1, 0 for no change"))
         colour = rng.random(k) if self.given_colour is None else given_values(self.given_colour, x, k, "Tint(draw_colour=...)")
-        if light.needs_colour("Tint"):
-            light.offset = light.offset + np.log((1 + s) / (1 - s)) * np.cos(2 * np.pi * (colour - np.arange(3)[:, None] / 3))
+        if change.needs_colour("Tint"):
+            change.offset = change.offset + np.log((1 + s) / (1 - s)) * np.cos(2 * np.pi * (colour - np.arange(3)[:, None] / 3))
 
 
-class Saturation(Lighting):
-    """Stronger or paler colours, with probability `p`: logits move from their grey value by a factor as in `Contrast`.
+class Saturation(_Strength):
+    """Stronger or paler colours: logits move from their grey value by a factor as in `Contrast`. Grey images (1 channel) are left alone.
 
-    draw: the factor. Grey pictures (1 channel) are left alone.
+    Args:
+        max_lighting: greatest change, 0 to below 1.
+        p: probability for each image.
+        draw: the factor instead of a random one, one per image, or a function of the batch.
+        batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting=0.2, p=0.75, draw=None, batch=False):
-        super().__init__((), p, batch)
-        _check_lighting("Saturation", max_lighting)
-        self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
+    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given = None, batch: bool = False):
+        super().__init__(max_lighting, p, draw, batch)
+        self.max_lighting = max_lighting
 
-    def change(self, x, rng, light):
+    def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
+        "Draw for batch `x` and add to `change`."
         v = self.pick(len(x), rng, log_uniform(rng, self.max_lighting), 1.0, self.given, x)
-        if light.needs_colour("Saturation"):
-            light.saturation = v if light.saturation is None else light.saturation * v
-            if len(light.offset) > 1:                   # the cast of colour that an earlier one added
-                grey = LUMA @ light.offset
-                light.offset = grey + v * (light.offset - grey)
+        if change.needs_colour("Saturation"):
+            change.saturation = v if change.saturation is None else change.saturation * v
+            if len(change.offset) > 1:                   # the tint that an earlier one added
+                grey = LUMA @ change.offset
+                change.offset = grey + v * (change.offset - grey)
 
 
-class Hue(Lighting):
-    """Turn the colour circle by up to `max_hue` of a full turn either way, with probability `p`. draw: the share of a turn.
+class Hue(_Strength):
+    """Turn the colour circle. Grey images (1 channel) are left alone.
 
-    Grey pictures (1 channel) are left alone.
+    Args:
+        max_hue: greatest turn either way, as a share of a full turn.
+        p: probability for each image.
+        draw: the share of a turn instead of a random one, one per image, or a function of the batch.
+        batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_hue=0.1, p=0.75, draw=None, batch=False):
-        super().__init__((), p, batch)
-        _check_lighting("Hue", max_hue, "max_hue")
-        self.max_hue, self.given = max_hue, self.takes(draw=draw)
+    def __init__(self, max_hue: float = 0.1, p: float = 0.75, draw: Given = None, batch: bool = False):
+        super().__init__(max_hue, p, draw, batch, "max_hue")
+        self.max_hue = max_hue
 
-    def change(self, x, rng, light):
+    def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
+        "Draw for batch `x` and add to `change`."
         v = self.pick(len(x), rng, lambda n: rng.uniform(-self.max_hue, self.max_hue, n), 0.0, self.given, x)
-        if light.needs_colour("Hue"):
-            light.turns = v if light.turns is None else light.turns + v
+        if change.needs_colour("Hue"):
+            change.turns = v if change.turns is None else change.turns + v
 
 
 class Grey(Lighting):
-    """The picture without its colours, as bright as they look (ITU-R BT.601), in three equal channels, with probability `p`; a tint comes
-    after it.
+    """The image without its colours, as bright as they look (ITU-R BT.601), in three equal channels; a tint comes after it.
 
-    draw: 1 = grey, 0 = not. Grey pictures (1 channel) are left alone.
+    Grey images (1 channel) are left alone.
+
+    Args:
+        p: probability for each image.
+        draw: 1 = grey, 0 = not, instead of a random choice; one per image, or a function of the batch.
+        batch: one draw for the whole batch.
     """
 
-    def __init__(self, p=0.1, draw=None, batch=False):
+    def __init__(self, p: float = 0.1, draw: Given = None, batch: bool = False):
         super().__init__((), p, batch)
         self.given = self.takes(draw=draw)
 
-    def change(self, x, rng, light):
+    def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
+        "Draw for batch `x` and add to `change`."
         v = self.pick(len(x), rng, np.ones, 0, self.given, x, allowed=(lambda v: (v == 0) | (v == 1), "1 (grey) or 0 (not)"))
-        if light.needs_colour("Grey"):
-            light.grey = v if light.grey is None else np.maximum(light.grey, v)
+        if change.needs_colour("Grey"):
+            change.grey = v if change.grey is None else np.maximum(change.grey, v)
 
 
-def fuse_lighting(tfms):
+def fuse_lighting(tfms: Sequence[Lighting]) -> list[Lighting]:
     "The lighting transforms `tfms` as one `Lighting`."
     return [Lighting([inner for t in tfms for inner in (t.tfms if type(t) is Lighting else [t])])] if tfms else []

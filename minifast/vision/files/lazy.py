@@ -251,8 +251,8 @@ def _is_planned(im: Image.Image) -> bool:
 def resize(im: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Box | None = None) -> Image.Image:
     """The part `box` (left, top, right, bottom) of `im` at `size` (height, width), antialiased.
 
-    A part that does not get larger is taken in whole pixels, of a JPEG those of the scale it is decoded at; a part that gets larger is taken
-    exactly as given. Bilinear and bicubic are torch's, which differ from PIL's in the last bit at most.
+    A part that does not get larger is taken in whole pixels, for a JPEG those of the scale it is decoded at; a part that gets larger is
+    taken exactly as given. Bilinear and bicubic are torch's, which differ from PIL's in the last bit at most.
     """
     mode = _MODES.get(resample)
     box = (0, 0, *im.size) if box is None else box

@@ -1,4 +1,4 @@
-"""From a file, bytes, array or tensor to an upright 8-bit picture, or a sentence that names the file and says what is wrong with it."""
+"""From a file, bytes, array or tensor to an upright 8-bit image, or a sentence that names the file and says what is wrong with it."""
 from io import BytesIO
 from os import PathLike, fspath
 
@@ -17,7 +17,7 @@ _ORIENTATION_TAG = 0x0112
 
 
 class UnreadableImage(OSError):
-    "A picture that cannot be opened. The message names the file and says why."
+    "An image that cannot be opened. The message names the file and says why."
 
 
 def name_of(source):
@@ -46,19 +46,19 @@ def why(source, error):
     if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return "this is a HEIC photo, which Pillow cannot read by itself: install pillow-heif and call pillow_heif.register_heif_opener()"
     if isinstance(error, Image.DecompressionBombError):
-        return f"{str(error).rstrip('.')}. Set PIL.Image.MAX_IMAGE_PIXELS higher if the picture is meant to be that large"
+        return f"{str(error).rstrip('.')}. Set PIL.Image.MAX_IMAGE_PIXELS higher if the image is meant to be that large"
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if "truncated" in text.lower():
         return f"the file ends too early ({text}): the download or copy was cut off. Delete it or download it again"
     if len(head) >= 4 and all(32 <= c < 127 or c in b"\r\n\t" for c in head):
-        return f"this is a text file, not a picture; it begins {head[:30]!r}"
+        return f"this is a text file, not an image; it begins {head[:30]!r}"
     if "cannot identify" in text:
-        return f"no picture format that Pillow knows; the file has {size} bytes and begins {head[:8]!r}"
-    return f"the picture is damaged or of a kind that Pillow cannot read ({text})"
+        return f"no image format that Pillow knows; the file has {size} bytes and begins {head[:8]!r}"
+    return f"the image is damaged or of a kind that Pillow cannot read ({text})"
 
 
 def exif_orientation(im):
-    "The EXIF orientation, 1 to 8. EXIF data too broken to read says nothing: the picture itself may be fine."
+    "The EXIF orientation, 1 to 8. EXIF data too broken to read says nothing: the image itself may be fine."
     try:
         return im.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
@@ -66,7 +66,7 @@ def exif_orientation(im):
 
 
 def open_image(source):
-    """The picture in file or bytes `source`, decoded and turned upright by its EXIF orientation, in its own mode.
+    """The image in file or bytes `source`, decoded and turned upright by its EXIF orientation, in its own mode.
 
     The first frame of an animation. Raises `UnreadableImage` naming the file, or `FileNotFoundError`.
     """
@@ -91,7 +91,7 @@ def eight_bit(a, name):
     """The array `a` as uint8, scaled by its bit depth, never clipped.
 
     uint8: as it is. bool: 0 and 255. uint16: divided by 257. Other integers and floats do not say their range: the smallest of
-    1 (floats), 255 and 65535 that holds the values of this picture is taken as white. Negative, non-finite and larger values are refused.
+    1 (floats), 255 and 65535 that holds the values of this image is taken as white. Negative, non-finite and larger values are refused.
     """
     if a.dtype == np.uint8:
         return a
@@ -104,13 +104,13 @@ def eight_bit(a, name):
         raise UnreadableImage(f"{name}: the pixels hold values that are not finite (min={low}, max={high})")
     whites = (1, 255, 65535) if a.dtype.kind == "f" else (255, 65535)
     if low < 0 or high > whites[-1]:
-        raise UnreadableImage(f"{name}: pixel values go from {low} to {high}, which is no picture as it stands. "
+        raise UnreadableImage(f"{name}: pixel values go from {low} to {high}, which is no image as it stands. "
                               "Map the values that matter to 0..255 and save or pass that")
     return np.rint(a * (255 / next(w for w in whites if high <= w))).astype(np.uint8)
 
 
 def _flattened(im):
-    "An RGB picture with transparent parts on white, as a viewer shows it (the colour hidden behind them is arbitrary)."
+    "An RGB image with transparent parts on white, as a viewer shows it (the colour hidden behind them is arbitrary)."
     im = im.convert("RGBA")
     white = Image.new("RGBA", im.size, (255, 255, 255, 255))
     white.alpha_composite(im)
@@ -148,7 +148,7 @@ def to_labels(im, name="mask"):
     if im.mode in ("RGB", "RGBA"):
         if (a[..., 0] != a[..., 1]).any() or (a[..., 0] != a[..., 2]).any():
             raise UnreadableImage(f"{name}: this mask holds colours (mode {im.mode}), not class numbers. Map each colour to its class "
-                                  "first, for instance with a function that returns PILMask.create(array of class numbers)")
+                                  "first, for example with a function that returns PILMask.create(array of class numbers)")
         a = a[..., 0]
     elif im.mode not in ("P", "1", "I", "F") and not im.mode.startswith("I;"):
         raise UnreadableImage(f"{name}: a mask of mode {im.mode} has no class numbers; save it as a grey or palette PNG")

@@ -261,7 +261,7 @@ def _cut(model, cut):
 def create_body(arch, n_in=3, pretrained=True, cut=None, weights=None):
     """The body of `arch`: all layers before the final pooling. It returns maps (B,C,H,W), or for a vision transformer features (B,F).
 
-    arch: see `arch_meta`, or a model, which is taken as it is. n_in: channels of the pictures. pretrained: with the weights of
+    arch: see `arch_meta`, or a model, which is taken as it is. n_in: channels of the images. pretrained: with the weights of
     ImageNet, or those named by `weights`, see `pretrained.load_pretrained`.
     cut: how many children of the model to keep (may be negative), or a function of the model that returns the body.
     """
@@ -309,7 +309,7 @@ def replace_input(body, n_in, pretrained=True):
 
 
 def _output_shape(body, n_in):
-    "Shape of what `body` returns for one picture, tried at small sizes first."
+    "Shape of what `body` returns for one image, tried at small sizes first."
     was_training, device = body.training, next((p.device for p in body.parameters()), torch.device("cpu"))
     body.eval()
     try:
@@ -325,7 +325,7 @@ def _output_shape(body, n_in):
                 error = e
     finally:
         body.train(was_training)
-    raise ValueError(f"the body {type(body).__name__} does not run on a picture of {n_in} channels: {error}. "
+    raise ValueError(f"the body {type(body).__name__} does not run on an image of {n_in} channels: {error}. "
                      "Choose another cut or n_in") from error
 
 

@@ -65,7 +65,7 @@ class _Levels:
             outputs = self._opened(body, outputs, x)
         if not isinstance(self.out, torch.Tensor) or self.out.ndim != 4:
             raise ValueError(f"a U-Net needs a body that returns maps (B,C,H,W), but {type(body).__name__} returns {describe(self.out)}. "
-                             "Vision transformers that return one vector per picture cannot be used")
+                             "Vision transformers that return one vector per image cannot be used")
         found = []                                  # the last module at each size, or about that size without padding
         for module, shape in outputs:
             c, *size = _as_chw(shape, img_size)
@@ -126,11 +126,11 @@ def _as_chw(shape, img_size):
 
 
 class DynamicUnet(nn.Module):
-    """A U-Net around `encoder`, a body whose maps get smaller step by step: pictures (B,n_in,H,W) of any size -> (B,n_out,H,W).
+    """A U-Net around `encoder`, a body whose maps get smaller step by step: images (B,n_in,H,W) of any size -> (B,n_out,H,W).
 
-    n_out: channels of the result. img_size: (height, width) of typical pictures; other sizes work as well. blur: smooth upsampled
+    n_out: channels of the result. img_size: (height, width) of typical images; other sizes work as well. blur: smooth upsampled
     maps, blur_final: those of the last step too. self_attention: in the third step from the end. y_range: (low, high) of a scaled
-    sigmoid at the end. last_cross: the picture itself joins at the end, followed by a residual block. bottle: which has half the
+    sigmoid at the end. last_cross: the image itself joins at the end, followed by a residual block. bottle: which has half the
     channels inside. act_cls, norm_type: of all new layers (norm_type None: batch norm, and weight norm for upsampling). init: of the
     new convolutions.
 
@@ -161,7 +161,7 @@ class DynamicUnet(nn.Module):
             ni = block.out_c
         self.n_blocks = n
         scale, ups = levels.probe[0] / levels.sizes[0][0], []
-        while scale > 1.5:                                                  # the encoder's first map is smaller than the picture
+        while scale > 1.5:                                                  # the encoder's first map is smaller than the image
             ups.append(PixelShuffle_ICNR(ni, **shuffle))
             scale /= 2
         layers.append(nn.Sequential(*ups))
@@ -211,13 +211,13 @@ def _try_levels(encoder, sizes, n_in):
             levels = _Levels(encoder, size, n_in)
             levels.probe = size
             return levels
-        except (RuntimeError, AssertionError) as e:           # some networks take only pictures of one size
+        except (RuntimeError, AssertionError) as e:           # some networks take only images of one size
             error = e
-    raise ValueError(f"the body {type(encoder).__name__} does not run on a picture of {n_in} channels and {sizes[-1][0]} x {sizes[-1][1]} "
+    raise ValueError(f"the body {type(encoder).__name__} does not run on an image of {n_in} channels and {sizes[-1][0]} x {sizes[-1][1]} "
                      f"pixels: {error}") from error
 
 
 def create_unet_model(arch, n_out, img_size, pretrained=True, weights=None, cut=None, n_in=3, **unet_args):
-    "A `DynamicUnet` on the body of `arch` for pictures of `img_size`. See `create_body`; unet_args: of `DynamicUnet`."
+    "A `DynamicUnet` on the body of `arch` for images of `img_size`. See `create_body`; unet_args: of `DynamicUnet`."
     body = create_body(arch, n_in, pretrained, cut, weights)
     return DynamicUnet(body, n_out, img_size, n_in=n_in, **unet_args)

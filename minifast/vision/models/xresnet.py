@@ -14,14 +14,14 @@ __all__ = ["XResNet", "xresnet18", "xresnet34", "xresnet50", "xresnet101", "xres
 
 
 class XResNet(nn.Sequential):
-    """A residual network: stem, pooling, stages of blocks, pooling, linear layer. Pictures (B,n_in,H,W) -> (B,n_out).
+    """A residual network: stem, pooling, stages of blocks, pooling, linear layer. Images (B,n_in,H,W) -> (B,n_out).
 
     block: makes a block, called as `ResBlock`. expansion: 1, or 4 for blocks with a bottleneck. layers: blocks in each stage. p: dropout
     before the linear layer. widths: channels of each stage (times `expansion` and `widen`); default 64, 128, 256, 512, half of the
     last for each further one. stem_szs: channels of the convolutions of the stem; the first has `stride`. sa: a self-attention layer in the
     first stage. act_cls: the activation. ks: kernel size in the blocks. block_args: for `block`, such as reduction=16.
 
-    For 28x28 pictures: `XResNet(layers=[1, 1, 1, 1], widths=(32, 64, 128, 256), stem_szs=(16, 32, 32), n_in=1, n_out=10)`.
+    For 28x28 images: `XResNet(layers=[1, 1, 1, 1], widths=(32, 64, 128, 256), stem_szs=(16, 32, 32), n_in=1, n_out=10)`.
     """
 
     def __init__(self, block=ResBlock, expansion=1, layers=(2, 2, 2, 2), p=0.0, n_in=3, n_out=1000, stem_szs=(32, 32, 64), widen=1.0,

@@ -1,4 +1,4 @@
-"""Batch augmentation: geometry against torch's own flips and turns, masks with their pictures, one draw per picture, one resampling."""
+"""Batch augmentation: geometry against torch's own flips and turns, masks with their images, one draw per image, one resampling."""
 import numpy as np
 import pytest
 import torch
@@ -28,7 +28,8 @@ from minifast.vision.augment.batch import (
     aug_transforms,
     setup_aug_tfms,
 )
-from minifast.vision.images import IntToFloatTensor, Normalize, TensorImage, TensorMask, imagenet_stats
+from minifast.vision.images import IntToFloatTensor, TensorImage, TensorMask
+from minifast.vision.normalize import Normalize, imagenet_stats
 
 GEOMETRY = [Flip, Dihedral, Rotate, Zoom, Scale, Warp]
 LIGHTING = [Brightness, Contrast, Tint, Saturation, Hue, Grey]
@@ -41,7 +42,7 @@ def x():
 
 @pytest.fixture
 def smooth():
-    "Pictures without fine detail, so that interpolating them twice or once hardly differs."
+    "Images without fine detail, so that interpolating them twice or once hardly differs."
     noise = torch.rand(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     return TensorImage(F.interpolate(noise, (64, 64), mode="bicubic", align_corners=True).clamp(0, 1))
 
@@ -262,7 +263,7 @@ def test_saturation(x):
     colourless = plain(run(Saturation(p=1.0, draw=0.0), x))
     assert torch.allclose(colourless[:, 0], colourless[:, 2], atol=1e-6)
     mixed = setup_aug_tfms([Contrast(p=1.0, draw=1.5), Brightness(p=1.0, draw=0.4), Saturation(p=1.0, draw=0.7)])
-    x = TensorImage(plain(x).clamp(0.05, 0.95))                # near 0 and 1 a picture between two steps would be rounded
+    x = TensorImage(plain(x).clamp(0.05, 0.95))                # near 0 and 1 an image between two steps would be rounded
     apart = run(Saturation(p=1.0, draw=0.7), run(Brightness(p=1.0, draw=0.4), run(Contrast(p=1.0, draw=1.5), x)))
     assert len(mixed) == 1 and torch.allclose(plain(run(mixed[0], x)), plain(apart), atol=1e-4)
 
@@ -295,7 +296,7 @@ def test_lighting_leaves_alone(x):
         assert run(cls(p=0.0), x) is x and run(cls(p=1.0), x, split_idx=1) is x
     one = TensorImage(torch.rand(2, 1, 3, 3))
     assert run(Hue(p=1.0), one) is one and run(Saturation(p=1.0), one) is one
-    with pytest.raises(ValueError, match=r"Hue changes colours: it needs pictures of 3 channels .*, these have 4"):
+    with pytest.raises(ValueError, match=r"Hue changes colours: it needs images of 3 channels .*, these have 4"):
         run(Hue(p=1.0), TensorImage(torch.rand(2, 4, 3, 3)))
 
 

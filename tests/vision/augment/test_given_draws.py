@@ -34,14 +34,14 @@ def test_wrong_ones(cls, name):
     where = rf"{cls.__name__}\({name}=\.\.\.\) takes"
     good = {"Flip": 1, "Grey": 1, "Dihedral": 3, "Warp": 0.1}.get(cls.__name__, 0.5)
     for given in ([good] * 3, torch.full((3,), good), torch.full((4, 2), good), [[good] * 4]):
-        with pytest.raises(ValueError, match=rf"{where} one number for all, or one per picture of the batch, 4 here; received"):
+        with pytest.raises(ValueError, match=rf"{where} one number for all, or one per image of the batch, 4 here; received"):
             made(cls, name, given)(X)
     with pytest.raises(ValueError, match=rf"{where} .*, 4 here; the function returned list of 2"):
         made(cls, name, lambda x: [good] * 2)(X)
     with pytest.raises(ValueError, match=rf"{where} numbers, not NaN, None or infinity"):
         made(cls, name, [good, good, good, float("nan")])(X)
     for given in ("ten", {"deg": 10}, [good, "ten"], object()):                # when it is made, not at the first batch
-        with pytest.raises(TypeError, match=rf"{where} a number, a list or tensor of one number per picture, or a function"):
+        with pytest.raises(TypeError, match=rf"{where} a number, a list or tensor of one number per image, or a function"):
             made(cls, name, given)
     with pytest.raises(TypeError, match=rf"{where} a number.*the function returned str"):
         made(cls, name, lambda x: "ten")(X)

@@ -6,6 +6,7 @@ from PIL import Image
 
 from minifast.core.seeds import item_rng
 from minifast.data.pipeline import Pipeline
+from minifast.vision.augment.crop_boxes import random_crop
 from minifast.vision.augment.item import (
     CropPad,
     DihedralItem,
@@ -16,7 +17,6 @@ from minifast.vision.augment.item import (
     RatioResize,
     Resize,
     ResizeMethod,
-    random_crops,
 )
 from minifast.vision.images import PILImage, PILImageBW, PILMask
 
@@ -25,7 +25,7 @@ H, W = 60, 90
 
 @pytest.fixture
 def ramp():
-    "A picture whose red is its column and green its row."
+    "An image whose red is its column and green its row."
     a = np.zeros((H, W, 3), np.uint8)
     a[..., 0], a[..., 1] = np.arange(W), np.arange(H)[:, None]
     return PILImage.create(a)
@@ -33,7 +33,7 @@ def ramp():
 
 @pytest.fixture
 def pair(ramp):
-    "The picture and a mask with the same rows as class numbers."
+    "The image and a mask with the same rows as class numbers."
     return ramp, PILMask.create(np.asarray(ramp)[..., 1])
 
 
@@ -105,18 +105,19 @@ def test_picture_and_mask_move_together(pair):
 
 def test_random_resized_crop(ramp):
     widths, areas, aspects = [], [], []
-    for box in random_crops(500, (H, W), item_rng(0), 0.25, 0.5, (3 / 4, 4 / 3)):
-        left, top, fw, fh = box
+    rng = item_rng(0)
+    for _ in range(500):
+        left, top, fw, fh = random_crop((H, W), rng, 0.25, 0.5, (3 / 4, 4 / 3))
         assert left >= 0 and top >= 0 and left + fw <= 1 + 1e-9 and top + fh <= 1 + 1e-9
         areas.append(fw * fh), aspects.append(fw * W / (fh * H)), widths.append(fw)
     assert 0.24 <= min(areas) < 0.27 and 0.48 < max(areas) <= 0.51
     assert 0.72 <= min(aspects) < 0.78 and 1.27 < max(aspects) <= 1.37
-    whole = random_crops(3, (10, 1000), item_rng(0), 0.9, 1.0, (3 / 4, 4 / 3))         # fits nowhere: the largest allowed, centred
-    assert np.allclose(whole, [[0.5 - 0.5 * 40 / 3 / 1000, 0, 40 / 3 / 1000, 1]] * 3)
+    whole = random_crop((10, 1000), rng, 0.9, 1.0, (3 / 4, 4 / 3))         # fits nowhere: the largest allowed, centred
+    assert np.allclose(whole, [0.5 - 0.5 * 40 / 3 / 1000, 0, 40 / 3 / 1000, 1])
     got = arr(RandomResizedCrop(40, val_xtra=0.14)(ramp, 1))                            # 40 + 8, squished, then the centre
     squished = ramp.resize((48, 48), Image.Resampling.BILINEAR).crop((4, 4, 44, 44))
     assert np.abs(got - arr(squished)).max() <= 1
-    assert RandomResizedCrop(40)((1, "no picture"), 0, item_rng(0)) == (1, "no picture")
+    assert RandomResizedCrop(40)((1, "no image"), 0, item_rng(0)) == (1, "no image")
 
 
 def test_random_crop_and_crop_pad(ramp):

@@ -1,4 +1,4 @@
-"""Decoded pictures are kept at the size that is needed, within a budget, and only while file and transform are the same."""
+"""Decoded images are kept at the size that is needed, within a budget, and only while file and transform are the same."""
 import copy
 import json
 import os
@@ -35,8 +35,8 @@ def photo(i, w=150, h=120):
 
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "pictures").mkdir()
-    names = [tmp_path / "pictures" / f"{'ab'[i % 2]}_{i:02}.{'png' if i == 5 else 'jpg'}" for i in range(N)]
+    (tmp_path / "images").mkdir()
+    names = [tmp_path / "images" / f"{'ab'[i % 2]}_{i:02}.{'png' if i == 5 else 'jpg'}" for i in range(N)]
     for i, f in enumerate(names):
         Image.fromarray(photo(i)).save(f)
     return names
@@ -137,7 +137,7 @@ def test_another_transform_has_another_cache(files, tmp_path, decodes):
 
 
 def test_pixels_of_the_file_where_they_are_wanted(files):
-    "A cache that keeps small versions still gives whole pictures to those who look at them."
+    "A cache that keeps small versions still gives whole images to those who look at them."
     cache = make_cache("ram", Pipeline([Resize(32)]), 0)
     with images_from(cache):
         small = Resize(32)(PILImage.create(files[0]), 1)

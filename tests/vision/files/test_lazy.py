@@ -1,4 +1,4 @@
-"""Pictures are decoded when their pixels are needed, as far as they are, and come out as a full decode would have them."""
+"""Images are decoded when their pixels are needed, as far as they are, and come out as a full decode would have them."""
 import pickle
 import threading
 from io import BytesIO
@@ -9,8 +9,9 @@ import torch
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, ImageStat
 
 from minifast.core.seeds import item_rng
-from minifast.data.engine.places import Places
-from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize, whole_pixels
+from minifast.data.engine.loading import current, loading
+from minifast.vision.augment.crop_boxes import whole_pixels
+from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.files import jpeg, lazy
 from minifast.vision.images import PILImage, PILImageBW, PILMask, ToTensor, UnreadableImage
 
@@ -178,7 +179,7 @@ def test_scale_of_decoding():
 ], ids=repr)
 @pytest.mark.parametrize("split_idx", [0, 1])
 def test_close_to_a_full_decode(file, decoder, tfm, limit, split_idx):
-    "Mean absolute difference, in levels of 255, to Pillow's resize of the fully decoded picture; nothing is out of place."
+    "Mean absolute difference, in levels of 255, to Pillow's resize of the fully decoded image; nothing is out of place."
     for i in range(4):
         lazily = tfm((PILImage.create(file),), split_idx, item_rng(i))[0]
         full = PILImage.cast(Image.open(file).convert("RGB"))
@@ -223,19 +224,21 @@ def test_the_tensor_is_its_own(file):
     one, two = ToTensor()(im), ToTensor()(im)
     one.zero_()
     assert two.any() and one.is_contiguous() and two.shape == (3, 50, 50)
-    there = ToTensor().into(im, Places(2).of_sample(1))
-    assert there.image.stride()[0] == 1 and torch.equal(there.image, two) and torch.equal(there.batch[1], two)
+    with loading(channels_last=True):
+        strided = ToTensor()(im)
+        assert strided.stride()[0] == 1 and torch.equal(strided, two)
+    assert current.channels_last is False and current.cache is None
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_pictures_that_need_no_resizing_stay_what_they_are(tmp_path, decoder, k):
-    "Decoded at just the size that is wanted, a picture must not lie where the next one is decoded to."
+    "Decoded at just the size that is wanted, an image must not lie where the next one is decoded to."
     files = [tmp_path / f"{i}.jpg" for i in range(3)]
     for i, f in enumerate(files):
         Image.fromarray(photo(64 * k, 48 * k, seed=i)).save(f)
     tfm = Resize((48, 64), "squish")
     one_by_one = [np.asarray(tfm((PILImage.create(f),), 1)[0]).copy() for f in files]
-    together = [lazy.tensor_of(tfm((PILImage.create(f),), 1)[0], np.empty((48, 64, 3), np.uint8)) for f in files]
+    together = [lazy.tensor_of(tfm((PILImage.create(f),), 1)[0], channels_last=True) for f in files]
     assert not np.array_equal(one_by_one[0], one_by_one[1])
     for got, expected in zip(together, one_by_one, strict=True):
         assert np.array_equal(got.permute(1, 2, 0).numpy(), expected)
@@ -308,9 +311,9 @@ def test_damaged_pixels_are_named_when_they_are_decoded(file, decoder):
     im = PILImage.create(file)
     assert im.size == (W, H)
     for use in (lambda: im.load(), lambda: ToTensor()(im), lambda: ToTensor()(Resize(32)(im, 1))):
-        with pytest.raises(UnreadableImage, match=r"a.jpg: the picture is damaged or of a kind that Pillow cannot read"):
+        with pytest.raises(UnreadableImage, match=r"a.jpg: the image is damaged or of a kind that Pillow cannot read"):
             use()
-    with pytest.raises(UnreadableImage, match="image given as bytes.*: the picture is damaged"):
+    with pytest.raises(UnreadableImage, match="image given as bytes.*: the image is damaged"):
         PILImage.create(bytes(data)).load()
 
 
@@ -398,5 +401,6 @@ def test_tensors_of_one_padded_picture_share_no_memory(file, tfm):
     one, two = ToTensor()(im), ToTensor()(im)
     before = two.clone()
     one.zero_()
-    ToTensor().into(im, Places(1).of_sample(0)).image.zero_()
+    with loading(channels_last=True):
+        ToTensor()(im).zero_()
     assert before.any() and torch.equal(two, before) and torch.equal(ToTensor()(im), before)

@@ -1,4 +1,4 @@
-"""A table of pixel modes and file formats: what each becomes as a colour and as a grey picture, through files and through training."""
+"""A table of pixel modes and file formats: what each becomes as a colour and as a grey image, through files and through training."""
 import warnings
 
 import numpy as np
@@ -125,7 +125,7 @@ def test_all_of_them_in_one_batch(tmp_path):
 # -- other numbers of channels ----------------------------------------------------------------------------------------------------
 
 class PILImageRGBA(PILBase):
-    "A picture with its transparency as a fourth channel."
+    "An image with its transparency as a fourth channel."
     pixel_mode = "RGBA"
 
 
@@ -147,7 +147,7 @@ def small_arch():
 
 
 class OpenArray(Transform):
-    "A saved array (C,H,W) of any number of channels, uint8, as a picture."
+    "A saved array (C,H,W) of any number of channels, uint8, as an image."
 
     def encodes(self, f):
         return TensorImage(torch.from_numpy(np.load(f)))
@@ -161,8 +161,8 @@ def test_satellite_pictures(tmp_path, channels):
         (tmp_path / label).mkdir()
         for i in range(5):
             np.save(tmp_path / label / f"{i}.npy", rng.integers(0, 256, (channels, 10, 10), dtype=np.uint8))
-    pictures = TransformBlock(type_tfms=OpenArray(), batch_tfms=IntToFloatTensor())
-    dls = DataBlock((pictures, CategoryBlock), get_y=parent_label).dataloaders(sorted(tmp_path.rglob("*.npy")), bs=4, num_workers=0,
+    images = TransformBlock(type_tfms=OpenArray(), batch_tfms=IntToFloatTensor())
+    dls = DataBlock((images, CategoryBlock), get_y=parent_label).dataloaders(sorted(tmp_path.rglob("*.npy")), bs=4, num_workers=0,
                                                                               device="cpu")
     x, _ = dls.one_batch()
     assert x.shape == (4, channels, 10, 10) and x.max() <= 1

@@ -184,7 +184,7 @@ def test_architectures_of_ones_own(tmp_path):
         create_body(lambda: 3, pretrained=False)
     with pytest.raises(TypeError, match="received int 18"):
         arch_meta(18)
-    with pytest.raises(ValueError, match=r"does not run on a picture of 3 channels.*Choose another cut or n_in"):
+    with pytest.raises(ValueError, match=r"does not run on an image of 3 channels.*Choose another cut or n_in"):
         num_features(nn.Sequential(nn.Conv2d(5, 7, 3)))
     with pytest.raises(ValueError, match=r"must return maps \(B,C,H,W\) or features \(B,F\); it returned float32\[1,3"):
         num_features(nn.Sequential(nn.Flatten(2)))

@@ -17,8 +17,8 @@ def tiny(pretrained=False):
     return nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
 
 
-def pictures(n=64):
-    "Random pictures, and four numbers that depend on their brightness, around `MEAN`."
+def images(n=64):
+    "Random images, and four numbers that depend on their brightness, around `MEAN`."
     gen = torch.Generator().manual_seed(0)
     light = torch.rand(n, 1, generator=gen)
     x = (light[..., None, None] + 0.1 * torch.randn(n, 3, 8, 8, generator=gen))
@@ -27,7 +27,7 @@ def pictures(n=64):
 
 @pytest.fixture
 def dls():
-    parts = [torch.utils.data.TensorDataset(*pictures(n)) for n in (64, 32)]
+    parts = [torch.utils.data.TensorDataset(*images(n)) for n in (64, 32)]
     return DataLoaders(DataLoader(parts[0], bs=16, shuffle=True, seed=1), DataLoader(parts[1], bs=32), device="cpu")
 
 
@@ -86,7 +86,7 @@ def test_a_learner_begins_at_the_mean_target_and_learns(dls):
 
 
 def test_targets_that_have_no_mean_start_in_the_middle(dls):
-    x, _ = pictures(32)
+    x, _ = images(32)
     both = DataLoaders(DataLoader(torch.utils.data.TensorDataset(x, torch.arange(32) % 4), bs=8), device="cpu")
     torch.manual_seed(0)
     learn = vision_learner(both, tiny, pretrained=False, n_out=4, loss_func=CrossEntropyLossFlat(), y_range=(-4, 4))

@@ -17,7 +17,7 @@ from minifast.nn.attention import SelfAttention
 from minifast.nn.conv import NormType, PixelShuffle_ICNR
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.item import Resize
-from minifast.vision.images import Normalize
+from minifast.vision.normalize import Normalize
 from minifast.vision.loaders import SegmentationDataLoaders
 from minifast.vision.models.backbones import arch_meta, create_body
 from minifast.vision.learner import unet_learner
@@ -159,7 +159,7 @@ def test_bodies_that_are_no_sequences():
         DynamicUnet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), 2, 8)
     with pytest.raises(ValueError, match=r"whose maps shrink step by step: Conv2d makes"):
         DynamicUnet(nn.Conv2d(3, 4, 3, padding=1), 2, 8)
-    with pytest.raises(ValueError, match=r"does not run on a picture of 5 channels and 8 x 8 pixels"):
+    with pytest.raises(ValueError, match=r"does not run on an image of 5 channels and 8 x 8 pixels"):
         DynamicUnet(small_body(), 2, 8, n_in=5)
 
 
@@ -167,7 +167,7 @@ def test_bodies_that_are_no_sequences():
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    "Pictures that are bright where their mask is 1, and have a void column (255)."
+    "Images that are bright where their mask is 1, and have a void column (255)."
     root, rng = tmp_path_factory.mktemp("scenes"), np.random.default_rng(0)
     (root / "masks").mkdir()
     for i in range(16):
