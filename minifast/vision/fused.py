@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from ..data.engine.buffers import batches
 from ..data.transforms import Transform, is_sample, like_sample
 from .symmetry import flips, symmetries
 
@@ -117,12 +116,12 @@ class FusedTransforms(Transform):
 
 
 def look_up(table: torch.Tensor, x: torch.Tensor, mirrored: tuple[np.ndarray, np.ndarray] | None = None) -> torch.Tensor:
-    """`table` (B or 1,C or 1,256) at the bytes `x` (B,C,H,W): contiguous floats (B,C,H,W), in memory that is used again.
+    """`table` (B or 1,C or 1,256) at the bytes `x` (B,C,H,W): contiguous floats (B,C,H,W).
 
     mirrored: which images to mirror left and right, and which top and bottom, see `flips`.
     """
     n, channels = x.shape[:2]
-    out = batches.empty(x.shape, torch.float32)
+    out = torch.empty(x.shape)
     table = np.broadcast_to(table.contiguous().numpy(), (n, channels, 256))
     source, target = x.numpy(), out.numpy()
 

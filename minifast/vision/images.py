@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,12 +21,15 @@ from ..core.device import cpu_count
 from ..core.items import L
 from ..core.messages import describe
 from ..core.plots import show_image
-from ..data.engine.loading import current
+from ..data.engine.cache import current_cache
 from ..data.transforms import Transform
 from .files.cached import from_cache
 from .files.lazy import LazyImage, lazily, tensor_of
 from .files.reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
 from .fused import fuse
+
+if TYPE_CHECKING:
+    from ..data.engine.places import GivePlace
 
 __all__ = ["IntToFloatTensor", "PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask", "ToTensor",
            "UnreadableImage", "image2tensor", "load_image", "verify_image", "verify_images"]
@@ -80,7 +83,8 @@ class PILBase(LazyImage):
         def opened() -> PILBase:
             return lazily(cls, fn, mode) or cls.cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
 
-        return (from_cache(cls, fn, mode, opened, current.cache) if is_file and current.cache is not None else None) or opened()
+        cache = current_cache() if is_file else None
+        return (from_cache(cls, fn, mode, opened, cache) if cache is not None else None) or opened()
 
     @classmethod
     def _convert(cls, im: Image.Image, mode: str, name: str) -> Image.Image:
@@ -225,21 +229,41 @@ def image2tensor(img: Image.Image) -> torch.Tensor:
 
 
 class ToTensor(Transform):
-    """PIL image -> uint8 `TensorImage` (C,H,W); `PILMask` -> uint8 `TensorMask` (H,W).
-
-    The tensor is contiguous, except in a loader whose first batch transform accepts images with their channels last in memory: there they
-    may stay as they were decoded.
-    """
+    "PIL image -> uint8 `TensorImage` (C,H,W); `PILMask` -> uint8 `TensorMask` (H,W)."
     order = 5
     types = (Image.Image,)
-    loads_images: bool = True         #: read by loaders: this work releases Python's lock, so threads speed it up
+    loads_images: bool = True           #: read by loaders: decoding and resizing release Python's lock, so threads speed them up
 
     def encodes(self, x: Any) -> torch.Tensor:
         "Decode the image and hand on its bytes."
+        return x.to_tv_tensor() if isinstance(x, PILMask) else tensor_of(_in_plain_mode(x)).as_subclass(TensorImage)
+
+    def into(self, sample: Any, place: GivePlace) -> Any:
+        """Do what `encodes` does, for a loader that has memory for the batch already.
+
+        Args:
+            sample: a sample, or one image.
+            place: a function that says where in the batch an image of shape (H,W,C) is written, see `data.engine.places`.
+        """
+        if getattr(self.encodes, "__func__", None) is not ToTensor.encodes:         # a subclass that has its own
+            return self(sample)
+        return self.map_parts(sample, lambda x: self._written(x, place))
+
+    def _written(self, x: Image.Image, place: GivePlace) -> Any:
         if isinstance(x, PILMask):
-            return x.to_tv_tensor()
-        x = x if x.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(x, "RGB")
-        return tensor_of(x, channels_last=current.channels_last).as_subclass(TensorImage)
+            return self.encodes(x)
+        x = _in_plain_mode(x)
+        there = place((x.size[1], x.size[0], len(x.getbands())))
+        image = tensor_of(x, None if there is None else there.array).as_subclass(TensorImage)
+        if there is None:
+            return image
+        there.image = image
+        return there
+
+
+def _in_plain_mode(im: Image.Image) -> Image.Image:
+    "`im` in a mode whose bytes are its pixels."
+    return im if im.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(im, "RGB")
 
 
 class IntToFloatTensor(Transform):

@@ -152,7 +152,7 @@ CASES = {
     "normalised twice": (lambda p: _pictures(p).with_tfms([Normalize(), Normalize.from_stats(*imagenet_stats)]), ValueError,
                          r"two transforms of this pipeline normalise.*Keep one of them"),
     "draws of the wrong number": (lambda p: Rotate(p=1, draw=[1, 2, 3])(torch.rand(4, 3, 8, 8)), ValueError,
-                                  r"Rotate\(draw=\.\.\.\) takes .* one per picture of the batch, 4 here; received list of 3"),
+                                  r"Rotate\(draw=\.\.\.\) takes .* one per image of the batch, 4 here; received list of 3"),
     "draws that are no numbers": (lambda p: Zoom(draw="big"), TypeError, r"Zoom\(draw=\.\.\.\) takes a number.*received str 'big'"),
     "export": (lambda p: learner().export(), AttributeError, r"no attribute 'export': write learn\.save\('name'\)"),
     "no name to save under": (lambda p: learner().save(None), TypeError, r"name, such as 'stage-1'.*received NoneType"),

@@ -108,7 +108,7 @@ def test_the_loader_uses_it():
                     after_batch=[IntToFloatTensor(), *aug_transforms(), NORM])
     assert [type(f).__name__ for f in dl.after_batch] == ["IntToFloatTensor", "AffineWarp", "Lighting", "Normalize"]
     first = [x.clone() for x, _ in dl]
-    assert isinstance(dl._fused[1][0], FusedTransforms) and first[0].shape == (6, 3, 40, 52)
+    assert isinstance(dl.after_batch.fused()[0], FusedTransforms) and first[0].shape == (6, 3, 40, 52)
     dl.epoch = 0
     assert all(torch.equal(a, b) for a, (b, _) in zip(first, dl, strict=True))           # also the first batch, which is looked at closely
     dl.epoch = 0

@@ -1,54 +1,59 @@
-"""What runs for one batch, in this process or in a worker: get the samples, transform them, stack them."""
+"""What is done for one batch, in this process or in a worker: make its samples, transform them, collate them."""
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_info
 
-from ...core.messages import add_note, plural
+from ...core.messages import add_note, describe, plural
 from ...core.nested import map_nested, plain
 from ...core.seeds import item_rng, item_rngs
 from ..pipeline import Pipeline
+from ..transforms import Transform
+from .cache import ImageCache, images_from
 from .collate import collate, kinds_of
-from .loading import Places, current, loading
-from .threads import one_torch_thread
+from .one_thread import one_torch_thread
+from .places import GivePlace, Places, image_writer
+from .samplers import BatchKey
 
 # Third part of the key of a batch's generator: items have (epoch seed, index) or (epoch seed, index, repeat), and never come to this.
 _BATCH = 2**32 - 1
-_REPLACING = 2**32 - 2      # as that, of an item that takes the place of one that cannot be made
+_REPLACING = 2**32 - 2      # the same for an item that takes the place of one that cannot be made
 
 
-def batch_rng(epoch_seed, number):
-    "The generator of the batch transforms of batch `number`."
-    return item_rng(epoch_seed, number, _BATCH)
+def batch_rng(seed: int, number: int) -> np.random.Generator:
+    "The generator of the batch transforms of batch `number` in the epoch with this seed."
+    return item_rng(seed, number, _BATCH)
 
 
-def is_in_memory(dataset):
+def is_in_memory(dataset: Any) -> bool:
     "Whether `dataset` consists of tensors, arrays or numbers that need no work to get at, so that workers would only cost time."
-    if isinstance(dataset, (TensorDataset, torch.Tensor, np.ndarray)):
-        return True
     if isinstance(dataset, Subset):
         return is_in_memory(dataset.dataset)
     if isinstance(dataset, ConcatDataset):
         return all(map(is_in_memory, dataset.datasets))
     if isinstance(dataset, (list, tuple)) and len(dataset):
-        plain = (torch.Tensor, np.ndarray, np.generic, int, float, bool, str)
+        values = (torch.Tensor, np.ndarray, np.generic, int, float, bool, str)
         one = dataset[0]
-        return isinstance(one, plain) or (isinstance(one, (tuple, list)) and all(isinstance(o, plain) for o in one))
-    return False
+        return isinstance(one, values) or (isinstance(one, (tuple, list)) and all(isinstance(o, values) for o in one))
+    return isinstance(dataset, (TensorDataset, torch.Tensor, np.ndarray))
 
 
 class Batch:
-    """A collated batch of plain tensors on its way, and what its tensors were before (see `collate.kinds_of`). skipped: the items that
-    could not be made and were replaced, index -> why."""
+    """A collated batch of plain tensors on its way to the device.
+
+    kinds: what its tensors were before, see `collate.kinds_of`. skipped: the items that could not be made and were replaced, index -> why.
+    """
     __slots__ = ("data", "kinds", "skipped")
 
-    def __init__(self, data, kinds=None, skipped=None):
+    def __init__(self, data: Any, kinds: Any = None, skipped: dict[int, str] | None = None):
         self.data, self.kinds, self.skipped = data, kinds, skipped
 
-    def pin_memory(self):
+    def pin_memory(self) -> "Batch":
+        "The same in page-locked memory."
         def pin(x):
             return x.pin_memory() if isinstance(x, torch.Tensor) and x.device.type == "cpu" else x
 
@@ -56,12 +61,12 @@ class Batch:
 
 
 @contextmanager
-def _private_streams(epoch_seed, number):
-    """The global random streams seeded for batch `number`, for datasets and transforms that draw from them: the batch is the same in any
+def _private_streams(key):
+    """The global random streams seeded for batch `key`, for datasets and transforms that draw from them: the batch is the same in any
     process. Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
     in_worker = get_worker_info() is not None
     state = None if in_worker else (random.getstate(), np.random.get_state(), torch.get_rng_state())
-    seed = int(batch_rng(epoch_seed, number).integers(2**63))
+    seed = int(batch_rng(key.seed, key.number).integers(2**63))
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)
@@ -74,103 +79,101 @@ def _private_streams(epoch_seed, number):
             torch.set_rng_state(state[2])
 
 
-class Samples(list):
-    "The `n` samples of a batch in the making. places: the `Places` that their pictures go to, or None."
+class Making:
+    "A batch in the making: its samples so far, the items that had to be replaced, and the memory that its images go to."
 
-    def __init__(self, n, places=None):
-        super().__init__([None] * n)
-        self.places = places
+    def __init__(self, key: BatchKey, places: Places | None = None):
+        self.key, self.places = key, places
+        self.samples: list = [None] * len(key.indices)
+        self.skipped: dict[int, str] = {}
+
+    def place(self, k: int) -> GivePlace | None:
+        "Where the images of sample `k` go."
+        return None if self.places is None else self.places.of_sample(k)
 
 
 class Fetcher:
-    """`fetcher[epoch_seed, batch number, indices, repeats]` is that `Batch`: the dataset that the workers of a loader see.
+    """Makes batches of a dataset: `make(key)`; or `begin`, `fill` (by several threads, each some of the samples) and `finish`.
 
-    Each item has its own generator, a function of the epoch seed and its index: it goes to `dataset.sample(i, rng)`, where the
+    Each item has its own generator, a function of the epoch's seed and its index. It goes to `dataset.sample(i, rng)`, where the
     dataset has that method, and to the item transforms. on_error: 'raise', or 'skip' to put another item of the batch in the place of
-    one that cannot be made. cache, channels_last: what pictures are opened with, see `loading`. buffers: a `BufferPool` to collate
-    into; it does not travel to worker processes.
+    one that cannot be made. cache: where decoded images are kept. pin: collate into page-locked memory where that saves a copy.
     """
 
-    def __init__(self, dataset, after_item, before_batch, collate_fn=None, on_error="raise", cache=None, channels_last=False, buffers=None):
+    def __init__(self, dataset: Any, after_item: Pipeline, before_batch: Pipeline, after_batch: Sequence[Transform] | Pipeline = (),
+                 collate_fn: Callable[[list], Any] | None = None, on_error: Literal["raise", "skip"] = "raise",
+                 cache: ImageCache | None = None):
         self.dataset, self.after_item, self.before_batch, self.collate_fn = dataset, after_item, before_batch, collate_fn
-        self.on_error, self.cache, self.channels_last, self.buffers = on_error, cache, channels_last, buffers
+        self.on_error, self.cache, self.pin = on_error, cache, False
         self.draws = hasattr(dataset, "sample")
-        self.pictures = any(getattr(f, "loads_images", False) for f in after_item)
+        self.loads_images = any(getattr(f, "loads_images", False) for f in after_item)
+        self._writer = image_writer(after_item, before_batch, after_batch, collate_fn)
+        self._before_writer = Pipeline(after_item[:-1], after_item.split_idx) if self._writer is not None else after_item
+        self._uses_rng = self.draws or len(after_item) > 0
         untouched = not len(after_item) and not len(before_batch) and collate_fn is None
         self.tensors = _tensors_of(dataset) if untouched else None
-        self.quiet = is_in_memory(dataset) and not len(after_item) and not len(before_batch)     # nothing here draws random numbers
+        self._is_quiet = is_in_memory(dataset) and not len(after_item) and not len(before_batch)     # nothing here draws random numbers
 
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getstate__(self):
-        return {**self.__dict__, "buffers": None}
-
-    def __getitem__(self, key):
-        epoch_seed, number, indices, _ = key
+    def make(self, key: BatchKey) -> Batch:
+        "The batch `key`."
         if self.tensors is not None:
-            return Batch(_index_all(self.tensors, indices))
-        with nullcontext() if self.quiet else _private_streams(epoch_seed, number):
-            samples, skipped = self.begin(key), {}
-            with one_torch_thread() if self.pictures else nullcontext():
-                self.fill(key, range(len(indices)), samples, skipped)
-                return self.finish(key, samples, skipped)
+            return Batch(_index_all(self.tensors, key.indices))
+        with nullcontext() if self._is_quiet else _private_streams(key), one_torch_thread() if self.loads_images else nullcontext():
+            making = self.begin(key)
+            self.fill(making, range(len(key.indices)))
+            return self.finish(making)
 
-    def begin(self, key):
-        "The `Samples` of the batch `key`, none of which is made yet."
-        n = len(key[2])
-        return Samples(n, Places(n, self.buffers) if self.channels_last and self.buffers is not None else None)
+    def begin(self, key: BatchKey) -> Making:
+        "The batch `key`, with none of its samples made yet."
+        return Making(key, None if self._writer is None else Places(len(key.indices), self.pin))
 
-    def fill(self, key, positions, samples, skipped, stopped=None):
-        """Make the samples at these `positions` of the batch `key` and put them into the list `samples`; what could not be made is noted in
-        the dict `skipped`. stopped: a function that says when to give up."""
-        epoch_seed, _, indices, repeats = key
-        draws = self.draws or len(self.after_item)
-        with loading(self.cache, self.channels_last):
-            if not (draws or self.on_error == "skip"):
+    def fill(self, making: Making, positions: Sequence[int], stopped: Callable[[], bool] | None = None) -> None:
+        "Make the samples at these `positions`. stopped: a function that says when to give up."
+        seed, _, indices, repeats = making.key
+        with images_from(self.cache):
+            if not self._uses_rng and self.on_error == "raise":
                 for k, sample in zip(positions, self._as_they_are([indices[k] for k in positions]), strict=True):
-                    samples[k] = sample
+                    making.samples[k] = sample
                 return
-            rngs = item_rngs(epoch_seed, [indices[k] for k in positions]) if draws and not repeats else None
+            rngs = item_rngs(seed, [indices[k] for k in positions]) if self._uses_rng and not repeats else None
             for n, k in enumerate(positions):
                 if stopped is not None and stopped():
                     return
-                current.begin(samples.places, k)
                 try:
-                    samples[k] = self.item(indices[k], epoch_seed, repeats[k] if repeats else 0, rngs and rngs[n])
+                    making.samples[k] = self.item(indices[k], seed, repeats[k] if repeats else 0, rngs and rngs[n], making.place(k))
                 except Exception as e:
                     if self.on_error != "skip" or isinstance(e, MemoryError):
                         raise
-                    skipped[indices[k]] = _reason(e)
-                    samples[k] = self._another(indices, indices[k], epoch_seed, skipped, e)
+                    making.skipped[indices[k]] = _reason(e)
+                    making.samples[k] = self._another(making, k, e)
 
-    def _another(self, indices, failed, epoch_seed, skipped, error):
-        "A sample in the place of item `failed`: of another item of its batch, which one is a function of the seed."
-        others = sorted(set(indices) - {failed}) or [i for i in range(min(len(self.dataset), 64)) if i != failed]
-        for j in item_rng(epoch_seed, failed, _REPLACING).permutation(others).tolist():
-            current.begin(None, current.row)            # somebody may hold what was made of the one that failed
+    def _another(self, making, k, error):
+        "Sample `k` made of another item of the batch; of which one is a function of the seed."
+        seed, failed = making.key.seed, making.key.indices[k]
+        others = sorted(set(making.key.indices) - {failed}) or [i for i in range(min(len(self.dataset), 64)) if i != failed]
+        for j in item_rng(seed, failed, _REPLACING).permutation(others).tolist():
             try:
-                return self.item(j, epoch_seed, _REPLACING)
+                return self.item(j, seed, _REPLACING, None, making.place(k))
             except Exception as e:
-                skipped[j] = _reason(e)
+                making.skipped[j] = _reason(e)
         add_note(error, f"on_error='skip' found no item to take its place: {plural(len(others), 'other')} of its batch cannot be made "
                         "either, so the fault is hardly with single files")
         raise error
 
-    def finish(self, key, samples, skipped=None):
-        "The `Batch` of the `samples` made for `key`."
-        (epoch_seed, _, indices, _), places = key, samples.places
+    def finish(self, making: Making) -> Batch:
+        "The batch of the samples made."
+        key, samples = making.key, making.samples
         if len(self.before_batch):
-            samples = self.before_batch(list(samples), item_rng(epoch_seed, indices[0], _BATCH))
+            samples = self.before_batch(samples, item_rng(key.seed, key.indices[0], _BATCH))
         if self.collate_fn is not None:
             data = self.collate_fn(list(samples))
             if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
                 data = dict(data)
-            return Batch(plain(data), kinds_of(data), skipped)
+            return Batch(plain(data), kinds_of(data), making.skipped)
         try:
-            return Batch(collate(samples, buffers=places or self.buffers), kinds_of(samples[0]), skipped)
+            return Batch(collate(samples), kinds_of(samples[0]), making.skipped)
         except (TypeError, ValueError, RuntimeError):
-            collate(samples, [self.name_of(i) for i in indices])        # once more, for a message with names
+            collate(samples, [self.name_of(i) for i in key.indices])        # once more, for a message with names
             raise
 
     def _as_they_are(self, indices):
@@ -183,10 +186,10 @@ class Fetcher:
             raise
         return samples
 
-    def item(self, i, epoch_seed, repeat=0, rng=None):
-        "Sample `i` after the item transforms. rng: its generator, where it is there already."
-        if rng is None and (self.draws or len(self.after_item)):
-            rng = item_rng(epoch_seed, i, repeat) if repeat else item_rng(epoch_seed, i)
+    def item(self, i: int, seed: int, repeat: int = 0, rng: np.random.Generator | None = None, place: GivePlace | None = None) -> Any:
+        "Sample `i` after the item transforms. rng: its generator, where it is there already. place: where its images are written."
+        if rng is None and self._uses_rng:
+            rng = item_rng(seed, i, repeat) if repeat else item_rng(seed, i)
         if self.draws:
             sample = self.dataset.sample(i, rng)
         else:
@@ -194,22 +197,33 @@ class Fetcher:
         if not len(self.after_item):
             return sample
         try:
-            return self.after_item(sample, rng)
+            if place is None:
+                return self.after_item(sample, rng)
+            return self._written(self._before_writer(sample, rng), place)
         except Exception as e:
             add_note(e, f"while transforming {self.name_of(i)}")
             raise
 
-    def name_of(self, i):
+    def _written(self, sample, place):
+        try:
+            return self._writer.into(sample, place)
+        except Exception as e:
+            add_note(e, f"in transform {self._writer!r} on {describe(sample)}")
+            raise
+
+    def name_of(self, i: int) -> str:
         "What to call item `i` in a message."
         return self.dataset.item_name(i) if hasattr(self.dataset, "item_name") else f"item {i}"
 
-    def idle(self, epoch_seed=0):
+    def idle(self, seed: int = 0) -> list:
         "Of the transforms that make a sample, those that apply to nothing in the first one."
-        dataset_idle = self.dataset.idle(0, item_rng(epoch_seed, 0)) if hasattr(self.dataset, "idle") else []
-        if not len(self.after_item):
-            return dataset_idle
-        bare = Fetcher(self.dataset, Pipeline(), Pipeline())
-        return dataset_idle + self.after_item.idle(bare.item(0, epoch_seed), item_rng(epoch_seed, 0))
+        if not self._uses_rng:
+            return []
+        idle = self.dataset.idle(0, item_rng(seed, 0)) if hasattr(self.dataset, "idle") else []
+        if len(self.after_item):
+            sample = self.dataset.sample(0, item_rng(seed, 0)) if self.draws else self.dataset[0]
+            idle = idle + self.after_item.idle(sample, item_rng(seed, 0))
+        return idle
 
 
 def _reason(error):

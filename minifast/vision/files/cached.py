@@ -1,4 +1,4 @@
-"""Images from a `PictureCache`: decoded and brought to the size that is kept once, cut out of that from then on."""
+"""Images from an `ImageCache`: decoded and brought to the size that is kept once, cut out of that from then on."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from .jpeg import Box, Size, in_scaled, pixels_of
 from .lazy import ArraySource, Plan
 
 if TYPE_CHECKING:
-    from ...data.engine.cache import PictureCache
+    from ...data.engine.cache import ImageCache
     from ..images import PILBase
 
 
@@ -27,7 +27,7 @@ class CachedSource:
         kept: the pixels that were found.
     """
 
-    def __init__(self, cache: PictureCache, key: tuple, size: Size, original: Callable[[], Plan], kept: np.ndarray | None = None):
+    def __init__(self, cache: ImageCache, key: tuple, size: Size, original: Callable[[], Plan], kept: np.ndarray | None = None):
         self.cache, self.key, self.size, self.original, self.kept = cache, key, size, original, kept
 
     def pixels(self, mode: str, box: Box, size: Size | None, resample: str | None) -> tuple[np.ndarray, tuple[float, float], bool]:
@@ -81,7 +81,7 @@ def _kind(cls: type, mode: str) -> str:
     return f"{cls.__module__}.{cls.__qualname__} {mode}"
 
 
-def from_cache(cls: type[PILBase], file: Any, mode: str, opened: Callable[[], PILBase], cache: PictureCache) -> PILBase | None:
+def from_cache(cls: type[PILBase], file: Any, mode: str, opened: Callable[[], PILBase], cache: ImageCache) -> PILBase | None:
     """The image in `file` as an image of `cls` whose pixels are kept in `cache`; None where that is not possible. opened: a function that
     opens it as it is, lazily or not."""
     try:
@@ -107,7 +107,7 @@ def from_cache(cls: type[PILBase], file: Any, mode: str, opened: Callable[[], PI
     return cls.planned(Plan(CachedSource(cache, key, im.size, original), mode))
 
 
-def _whole_from_cache(cls: type[PILBase], key: tuple, found: tuple | None, opened: Callable[[], PILBase], cache: PictureCache) -> PILBase:
+def _whole_from_cache(cls: type[PILBase], key: tuple, found: tuple | None, opened: Callable[[], PILBase], cache: ImageCache) -> PILBase:
     "What must not be resized by averaging, such as a mask, is kept as it is."
     if found is None:
         im = opened()

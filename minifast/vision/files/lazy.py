@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...data.engine.loading import current
 from .jpeg import Box, Jpeg, Size, decode, draft_scale, in_scaled, pixels_of, read_header
 from .reading import UPRIGHT, UnreadableImage, name_of, why
 from .resize_internals import resize_into
@@ -286,10 +285,8 @@ def pad(im: Image.Image, left: int, top: int, right: int, bottom: int, mode: str
     return type(im).planned(Plan(ArraySource(a, info=im.info), im.mode)) if lazy else Image.fromarray(a)
 
 
-def tensor_of(im: Image.Image, channels_last: bool = False) -> torch.Tensor:
-    """The pixels of a PIL image as a uint8 tensor (C,H,W). channels_last: it may have its channels last in memory, and lie in its place in
-    a batch in the making, see `data.engine.loading`."""
-    place = current.place((im.size[1], im.size[0], len(im.getbands()))) if channels_last else None
+def tensor_of(im: Image.Image, place: np.ndarray | None = None) -> torch.Tensor:
+    "The pixels of a PIL image as a uint8 tensor (C,H,W), contiguous; or written into the array `place` (H,W,C), and over its memory."
     if _is_planned(im):
         a = im.plan.pixels(place)
     elif im.mode in ("RGB", "L"):
@@ -301,4 +298,4 @@ def tensor_of(im: Image.Image, channels_last: bool = False) -> torch.Tensor:
         place[:] = a
         a = place
     a = a.transpose(2, 0, 1)
-    return torch.from_numpy(a if channels_last else np.ascontiguousarray(a))
+    return torch.from_numpy(np.ascontiguousarray(a) if place is None else a)

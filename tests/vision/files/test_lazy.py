@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, ImageStat
 
 from minifast.core.seeds import item_rng
-from minifast.data.engine.loading import current, loading
+from minifast.data.engine.places import Places
 from minifast.vision.augment.crop_boxes import whole_pixels
 from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.files import jpeg, lazy
@@ -224,10 +224,8 @@ def test_the_tensor_is_its_own(file):
     one, two = ToTensor()(im), ToTensor()(im)
     one.zero_()
     assert two.any() and one.is_contiguous() and two.shape == (3, 50, 50)
-    with loading(channels_last=True):
-        strided = ToTensor()(im)
-        assert strided.stride()[0] == 1 and torch.equal(strided, two)
-    assert current.channels_last is False and current.cache is None
+    there = ToTensor().into(im, Places(2).of_sample(1))
+    assert there.image.stride()[0] == 1 and torch.equal(there.image, two) and torch.equal(there.batch[1], two)
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
@@ -238,7 +236,7 @@ def test_pictures_that_need_no_resizing_stay_what_they_are(tmp_path, decoder, k)
         Image.fromarray(photo(64 * k, 48 * k, seed=i)).save(f)
     tfm = Resize((48, 64), "squish")
     one_by_one = [np.asarray(tfm((PILImage.create(f),), 1)[0]).copy() for f in files]
-    together = [lazy.tensor_of(tfm((PILImage.create(f),), 1)[0], channels_last=True) for f in files]
+    together = [lazy.tensor_of(tfm((PILImage.create(f),), 1)[0], np.empty((48, 64, 3), np.uint8)) for f in files]
     assert not np.array_equal(one_by_one[0], one_by_one[1])
     for got, expected in zip(together, one_by_one, strict=True):
         assert np.array_equal(got.permute(1, 2, 0).numpy(), expected)
@@ -401,6 +399,5 @@ def test_tensors_of_one_padded_picture_share_no_memory(file, tfm):
     one, two = ToTensor()(im), ToTensor()(im)
     before = two.clone()
     one.zero_()
-    with loading(channels_last=True):
-        ToTensor()(im).zero_()
+    ToTensor().into(im, Places(1).of_sample(0)).image.zero_()
     assert before.any() and torch.equal(two, before) and torch.equal(ToTensor()(im), before)
