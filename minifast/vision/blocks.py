@@ -1,5 +1,9 @@
 """The data blocks of vision: images, and masks of them."""
+from __future__ import annotations
+
+from collections.abc import Sequence
 from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +18,7 @@ from .tta_geometry import tta_masks
 __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]
 
 
-def ImageBlock(cls=PILImage):
+def ImageBlock(cls: type[PILBase] = PILImage) -> TransformBlock:
     "Images: opened by `cls.create` (`PILImage`, `PILImageBW` or your own), then uint8 tensors (C,H,W); floats in 0..1 in a batch."
     if not (isinstance(cls, type) and issubclass(cls, PILBase)):
         raise TypeError(f"ImageBlock(cls={cls!r}): a class of images such as PILImage or PILImageBW"
@@ -22,7 +26,7 @@ def ImageBlock(cls=PILImage):
     return TransformBlock(type_tfms=[cls.create], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()])
 
 
-def open_mask(fn):
+def open_mask(fn: Any) -> PILMask:
     "`PILMask.create(fn)` that remembers its file."
     mask = PILMask.create(fn)
     if isinstance(fn, (str, PathLike)):
@@ -37,13 +41,13 @@ class AddMaskCodes(Transform):
     """
     types = (PILMask,)
 
-    def __init__(self, codes=None, ignore_index=None):
+    def __init__(self, codes: Sequence[Any] | None = None, ignore_index: int | None = None):
         super().__init__()
         self.vocab = None if codes is None else [str(c) for c in codes]
         self.c = None if codes is None else len(self.vocab)
         self.ignore_index = ignore_index
 
-    def encodes(self, x):
+    def encodes(self, x: Any) -> Any:
         if self.c is not None:
             counts = np.asarray(x.histogram()[self.c:256])
             found = [self.c + i for i in np.flatnonzero(counts).tolist() if self.c + i != self.ignore_index]
@@ -54,7 +58,7 @@ class AddMaskCodes(Transform):
                                  "pixels that do not count")
         return x
 
-    def decodes(self, x: TensorMask):
+    def decodes(self, x: TensorMask) -> Any:
         return ShownMask.of(x, self.c, self.ignore_index)
 
 
@@ -63,12 +67,12 @@ class ShownMask(TensorMask):
     n_classes = ignore_index = None
 
     @classmethod
-    def of(cls, x, n_classes=None, ignore_index=None):
+    def of(cls, x: Any, n_classes: int | None = None, ignore_index: int | None = None) -> ShownMask:
         mask = x.as_subclass(torch.Tensor).as_subclass(cls)
         mask.n_classes, mask.ignore_index = n_classes, ignore_index
         return mask
 
-    def show(self, ctx=None, **kwargs):
+    def show(self, ctx: Any = None, **kwargs: Any) -> Any:
         "Draw the mask on axes `ctx` (default: new ones); pixels that do not count are left clear. kwargs: as for `show_image`."
         a = self.as_subclass(torch.Tensor).detach().cpu().numpy()
         n = self.n_classes or 20
@@ -88,15 +92,15 @@ def _many_colours(n):
 
 
 class _ShowMask:
-    def __init__(self, n_classes=None, ignore_index=None):
+    def __init__(self, n_classes: int | None = None, ignore_index: int | None = None):
         self.n_classes, self.ignore_index = n_classes, ignore_index
 
-    def __call__(self, x, ctx=None, **kwargs):
+    def __call__(self, x: Any, ctx: Any = None, **kwargs: Any) -> Any:
         x = torch.as_tensor(np.array(x) if isinstance(x, PILMask) else x)
         return ShownMask.of(x, self.n_classes, self.ignore_index).show(ctx=ctx, **kwargs)
 
 
-def MaskBlock(codes=None, ignore_index=None):
+def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = None) -> TransformBlock:
     """Masks: images whose pixels are class numbers; int64 (H,W) in a batch, with cross entropy over axis 1 as loss.
 
     codes: the name of each class; a mask with another number is refused, with its file name. ignore_index: a number that marks pixels

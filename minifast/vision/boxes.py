@@ -1,5 +1,10 @@
 """Boxes around objects, and their labels: `BBoxBlock`, `BBoxLblBlock`, and how images with different numbers of them make a batch."""
+from __future__ import annotations
+
 import json
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
 
 import torch
 
@@ -25,7 +30,7 @@ class TensorBBox(BoundingBoxes):
     scaled = False
 
     @classmethod
-    def create(cls, x, img_size=None):
+    def create(cls, x: Any, img_size: tuple[int, int] | None = None) -> TensorBBox:
         """Boxes from a list, array or tensor of (x1, y1, x2, y2).
 
         img_size: (height, width) of their image; default: that of the image in the same sample.
@@ -38,7 +43,7 @@ class TensorBBox(BoundingBoxes):
         boxes = boxes.clone() if isinstance(x, torch.Tensor) else boxes
         return cls(boxes, format=XYXY, canvas_size=None if img_size is None else tuple(img_size))
 
-    def show(self, ctx=None, title=None, color="white", lw=2, **kwargs):
+    def show(self, ctx: Any = None, title: str | None = None, color: str = "white", lw: float = 2, **kwargs: Any) -> Any:
         "Draw the boxes on axes `ctx` (default: new ones) in `color`, with lines `lw` wide. kwargs are for the image."
         from matplotlib import patches, patheffects
         ctx = axes_for(ctx, title)
@@ -54,14 +59,14 @@ class TensorBBox(BoundingBoxes):
 class ReadBoxes(ItemTransform):
     "Boxes as the labels have them to a `TensorBBox`."
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> Any:
         return TensorBBox.create(o)
 
 
 class BoxNames(MultiCategory):
     "The decoded labels of the boxes of one image."
 
-    def show(self, ctx=None, title=None, color="white", **kwargs):
+    def show(self, ctx: Any = None, title: str | None = None, color: str = "white", **kwargs: Any) -> Any:
         "Write them on the boxes that were drawn last on axes `ctx`; where there are not as many, below the title."
         from matplotlib import patheffects
 
@@ -81,20 +86,20 @@ class BoxNames(MultiCategory):
 class LabeledBBox(L):
     "The boxes and the labels of one image: `LabeledBBox(boxes, labels)`; it shows itself."
 
-    def __init__(self, bbox, lbl):
+    def __init__(self, bbox: Any, lbl: Any):
         super().__init__([bbox, lbl], use_list=True)
         if len(bbox) != len(lbl):
             raise ValueError(f"LabeledBBox: {len(bbox)} boxes, but {len(lbl)} labels")
 
     @property
-    def bbox(self):
+    def bbox(self) -> Any:
         return self[0]
 
     @property
-    def lbl(self):
+    def lbl(self) -> Any:
         return self[1]
 
-    def show(self, ctx=None, title=None, color="white", **kwargs):
+    def show(self, ctx: Any = None, title: str | None = None, color: str = "white", **kwargs: Any) -> Any:
         "Draw the boxes with their labels on axes `ctx` (default: new ones)."
         boxes = self.bbox if isinstance(self.bbox, TensorBBox) else TensorBBox.create(self.bbox)
         ctx = boxes.show(ctx=ctx, title=title, color=color)
@@ -106,21 +111,21 @@ class BoxCategorize(MultiCategorize):
     whole = True                                # a tuple of labels is one value
     loss_func = None                            # boxes and labels together have no obvious loss
 
-    def handles(self, x):
+    def handles(self, x: Any) -> bool:
         return True
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> Any:
         labels = super().encodes(o).as_subclass(BoxLabels)
         if not self.add_na:
             labels.pad = -100                   # what cross entropy leaves out
         return labels
 
-    def decodes(self, o):
+    def decodes(self, o: Any) -> Any:
         known = self._known()
         return BoxNames((known[int(i)] if 0 <= int(i) < len(known) else NA for i in o.reshape(-1)), use_list=True)
 
 
-def bb_pad(samples, pad_idx=None):
+def bb_pad(samples: list[tuple], pad_idx: int | None = None) -> list[tuple]:
     """Samples with the same number of boxes each: those with fewer get boxes of zeros, with the label `pad_idx`.
 
     Boxes without area, which were cut off, are left out first. pad_idx: default 0, '#na#', or -100 where the vocabulary has no '#na#'.
@@ -142,7 +147,7 @@ def bb_pad(samples, pad_idx=None):
     return [tuple(padded(o, longest[i]) if i in longest else o for i, o in enumerate(s)) for s in samples]
 
 
-def BBoxBlock():
+def BBoxBlock() -> TransformBlock:
     """Boxes: a list of (x1, y1, x2, y2) in pixels of the (upright) image; (B,N,4) from -1 to 1 in a batch, filled up with zeros.
 
     They are targets: with `BBoxLblBlock` as third block write DataBlock(n_inp=1).
@@ -150,7 +155,7 @@ def BBoxBlock():
     return TransformBlock(type_tfms=[ReadBoxes()], item_tfms=[PointScaler()], dls_kwargs={"before_batch": bb_pad}, tta=tta_boxes)
 
 
-def BBoxLblBlock(vocab=None, add_na=True):
+def BBoxLblBlock(vocab: Sequence[Any] | None = None, add_na: bool = True) -> TransformBlock:
     """The labels of the boxes of the block before: a list with one per box; class numbers (B,N) in a batch.
 
     vocab: the classes. add_na: class 0 is '#na#', for boxes that only fill up the batch, and for unknown labels; without it the
@@ -160,7 +165,7 @@ def BBoxLblBlock(vocab=None, add_na=True):
                           dls_kwargs={"before_batch": bb_pad})
 
 
-def get_annotations(fname, prefix=None):
+def get_annotations(fname: str | PathLike, prefix: str | None = None) -> tuple[list[str], list[Any]]:
     """File names and, in the same order, (boxes, labels) of the images in a COCO annotation file (JSON) that have boxes.
 
     prefix: put before each file name. Boxes are [x1, y1, x2, y2].

@@ -1,4 +1,8 @@
 """How many channels the images of a loader have, before a model is made for them."""
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image, ImageMode
@@ -12,7 +16,7 @@ from .images import PILBase
 __all__ = ["check_channels", "first_convolution"]
 
 
-def first_convolution(model):
+def first_convolution(model: nn.Module) -> nn.Module | None:
     "The first convolution of images in `model`; None if there is none."
     return next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
 
@@ -57,7 +61,7 @@ def _pictures(dls):
     return x if isinstance(x, torch.Tensor) and x.ndim == 4 else None
 
 
-def check_channels(where, dls, n_in, model=None):
+def check_channels(where: str, dls: Any, n_in: int, model: nn.Module | None = None) -> None:
     """Refuse to make a model of `n_in` channels for images that have others; of a `model` its first convolution says how many.
 
     A batch is made only where the items seem not to fit, because a transform of the loader may yet change them. where: the caller."""

@@ -1,4 +1,9 @@
 """`vision_learner` and `unet_learner`: a `Learner` with a pretrained body and a new head, or a U-Net around it."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any
 from warnings import warn
 
 import torch
@@ -7,6 +12,7 @@ from torch import nn
 from ..core.messages import describe
 from ..core.nested import split_batch
 from ..data.dataloader import DataLoader
+from ..data.loaders import DataLoaders
 from ..data.torchvision_v2 import normalizes
 from ..learner.learner import Learner
 from ..optim.optimizers import Adam
@@ -42,7 +48,9 @@ def _n_out(dls, n_out, where):
     return n_out
 
 
-def build_learner(where, make, dls, arch, normalize, n_out, pretrained, weights, cut, n_in, splitter, **learner_args):
+def build_learner(where: str, make: Callable[[int, bool], nn.Module], dls: Any, arch: Any, normalize: bool, n_out: int | None,
+                  pretrained: bool, weights: Any, cut: Callable[[nn.Module], nn.Module] | int | None, n_in: int, splitter: Any,
+                  **learner_args: Any) -> Learner:
     """What `vision_learner` and `unet_learner` share: a `Learner` around the model that `make(n_out, pretrained)` returns, with the layer
     groups of `arch`, normalised by the statistics of its weights and, if pretrained, frozen. where: the name of the caller."""
     if isinstance(arch, nn.Module):
@@ -69,7 +77,7 @@ def build_learner(where, make, dls, arch, normalize, n_out, pretrained, weights,
     return learn
 
 
-def mean_target(dls, n_out, maps=False):
+def mean_target(dls: Any, n_out: int, maps: bool = False) -> torch.Tensor | None:
     """The mean (n_out,) of the targets of a training batch; None where they are not `n_out` numbers per item, or per pixel (maps). No
     random stream moves."""
     targets = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[2]
@@ -87,21 +95,54 @@ def mean_target(dls, n_out, maps=False):
     return mean if torch.isfinite(mean).all() else None
 
 
-def vision_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weights=None, loss_func=None, opt_func=Adam, lr=1e-3,
-                   splitter=None, cbs=None, metrics=None, path=None, model_dir="models", wd=None, wd_bn_bias=False, train_bn=True,
-                   moms=(0.95, 0.85, 0.95), cut=None, init=nn.init.kaiming_normal_, custom_head=None, concat_pool=True, pool=True,
-                   lin_ftrs=None, ps=0.5, first_bn=True, bn_final=False, lin_first=False, y_range=None, n_in=3):
-    """A `Learner` on `dls` with the body of `arch` and a new head; if pretrained, the body starts frozen.
+def vision_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: int | None = None, pretrained: bool = True,
+                   weights: Any = None,
+                   loss_func: Any = None, opt_func: Callable[..., Any] = Adam, lr: float | slice = 1e-3, splitter: Any = None,
+                   cbs: Any = None, metrics: Any = None, path: str | PathLike | None = None, model_dir: str | PathLike = "models",
+                   wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
+                   moms: Sequence[float] | None = (0.95, 0.85, 0.95), cut: Callable[[nn.Module], nn.Module] | int | None = None,
+                   init: Callable[..., Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None,
+                   concat_pool: bool = True, pool: bool = True, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] = 0.5,
+                   first_bn: bool = True, bn_final: bool = False, lin_first: bool = False, y_range: tuple[float, float] | None = None,
+                   n_in: int = 3) -> Learner:
+    """Make a `Learner` with a pretrained body and a new head; if pretrained, the body starts frozen.
 
-    arch: a function of torchvision.models, its name, a name of timm, or a function returning a module (see `arch_meta`).
-    normalize: images are normalised with the statistics that the pretrained weights were made with, in a copy of `dls` (the caller's
-    stays as it is) and in every loader the learner is given later, unless `dls` normalises already; without pretrained weights, and for
-    n_in other than 3, nothing is added.
-    n_out: number of outputs, default: what `dls` says. pretrained, weights: weights="DEFAULT" and other names of torchvision, or a file.
-    cut, init, custom_head, concat_pool, pool, lin_ftrs, ps, first_bn, bn_final, lin_first, y_range, n_in: see `create_vision_model`.
-    With y_range the model begins with predicting the mean target of a training batch, which otherwise is the first thing to be learnt, and
-    takes long at the learning rates of fine-tuning. Pooling forgets where things are: for places write a custom_head that flattens.
-    The rest: see `Learner`.
+    The images are normalised with the statistics that the pretrained weights were made with, in a copy of `dls` (the caller's stays as it
+    is) and in every loader the learner is given later, unless `dls` normalises already. Without pretrained weights, and for n_in other
+    than 3, nothing is added. With y_range the model starts by predicting the mean target of a training batch; otherwise that is the first
+    thing it has to learn, which takes long at the learning rates of fine-tuning.
+
+    Args:
+        dls: the data.
+        arch: a function of torchvision.models, its name, a name of timm, or a function returning a module (see `arch_meta`).
+        normalize: whether to normalise as described above.
+        n_out: number of outputs (default: what `dls` says).
+        pretrained: start from pretrained weights.
+        weights: "DEFAULT" and other names of torchvision, or a file.
+        loss_func: see `Learner`.
+        opt_func: see `Learner`.
+        lr: see `Learner`.
+        splitter: see `Learner`; default: the layer groups that suit `arch`.
+        cbs: see `Learner`.
+        metrics: see `Learner`.
+        path: see `Learner`.
+        model_dir: see `Learner`.
+        wd: see `Learner`.
+        wd_bn_bias: see `Learner`.
+        train_bn: see `Learner`.
+        moms: see `Learner`.
+        cut: how many children of the model are the body, or a function of the model that returns it.
+        init: for the weights of the head (None: as they are).
+        custom_head: a module instead of `create_head`'s. Pooling forgets where things are: to predict places, give a head that flattens.
+        concat_pool: see `create_head`.
+        pool: see `create_head`.
+        lin_ftrs: see `create_head`.
+        ps: see `create_head`.
+        first_bn: see `create_head`.
+        bn_final: see `create_head`.
+        lin_first: see `create_head`.
+        y_range: see `create_head`.
+        n_in: channels of the images.
     """
     def make(n_out, pretrained):
         model = create_vision_model(arch, n_out, pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,
@@ -126,15 +167,49 @@ def _image_size(dls):
     return tuple(x.shape[-2:])
 
 
-def unet_learner(dls, arch, normalize=True, n_out=None, pretrained=True, weights=None, loss_func=None, opt_func=Adam, lr=1e-3,
-                 splitter=None, cbs=None, metrics=None, path=None, model_dir="models", wd=None, wd_bn_bias=False, train_bn=True,
-                 moms=(0.95, 0.85, 0.95), cut=None, blur=False, blur_final=True, self_attention=False, y_range=None, last_cross=True,
-                 bottle=False, act_cls=nn.ReLU, init=nn.init.kaiming_normal_, norm_type=None, n_in=3):
-    """A `Learner` on `dls` with a `DynamicUnet` on the body of `arch`: a prediction for every pixel. If pretrained, the body starts frozen.
+def unet_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: int | None = None, pretrained: bool = True,
+                 weights: Any = None,
+                 loss_func: Any = None, opt_func: Callable[..., Any] = Adam, lr: float | slice = 1e-3, splitter: Any = None,
+                 cbs: Any = None, metrics: Any = None, path: str | PathLike | None = None, model_dir: str | PathLike = "models",
+                 wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
+                 moms: Sequence[float] | None = (0.95, 0.85, 0.95), cut: Callable[[nn.Module], nn.Module] | int | None = None,
+                 blur: bool = False, blur_final: bool = True, self_attention: bool = False, y_range: tuple[float, float] | None = None,
+                 last_cross: bool = True, bottle: bool = False, act_cls: Callable[..., nn.Module] = nn.ReLU,
+                 init: Callable[..., Any] | None = nn.init.kaiming_normal_, norm_type: Any = None, n_in: int = 3) -> Learner:
+    """Make a `Learner` with a U-Net: a prediction for every pixel. If pretrained, the body starts frozen.
 
-    n_out: channels of the result, default: what `dls` says, the number of codes. normalize, pretrained, weights, cut and the arguments
-    of `Learner`: as for `vision_learner`. With y_range the model begins with predicting the mean target of a training batch. The rest: see
-    `DynamicUnet`.
+    With y_range the model starts by predicting the mean target of a training batch.
+
+    Args:
+        dls: the data.
+        arch: a function of torchvision.models, its name, a name of timm, or a function returning a module (see `arch_meta`).
+        normalize: see `vision_learner`.
+        n_out: channels of the result (default: what `dls` says, the number of codes).
+        pretrained: start from pretrained weights.
+        weights: "DEFAULT" and other names of torchvision, or a file.
+        loss_func: see `Learner`.
+        opt_func: see `Learner`.
+        lr: see `Learner`.
+        splitter: see `Learner`; default: the layer groups that suit `arch`.
+        cbs: see `Learner`.
+        metrics: see `Learner`.
+        path: see `Learner`.
+        model_dir: see `Learner`.
+        wd: see `Learner`.
+        wd_bn_bias: see `Learner`.
+        train_bn: see `Learner`.
+        moms: see `Learner`.
+        cut: how many children of the model are the body, or a function of the model that returns it.
+        blur: see `DynamicUnet`.
+        blur_final: see `DynamicUnet`.
+        self_attention: see `DynamicUnet`.
+        y_range: see `DynamicUnet`.
+        last_cross: see `DynamicUnet`.
+        bottle: see `DynamicUnet`.
+        act_cls: see `DynamicUnet`.
+        init: see `DynamicUnet`.
+        norm_type: see `DynamicUnet`.
+        n_in: channels of the images.
     """
     def make(n_out, pretrained):
         model = create_unet_model(arch, n_out, _image_size(dls), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, blur=blur,

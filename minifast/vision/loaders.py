@@ -1,5 +1,11 @@
 """`ImageDataLoaders`: from folders, file names, tables and lists to batches of images, in one call."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..core.messages import add_note, describe, plural
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
@@ -8,7 +14,10 @@ from ..data.labels import ColReader, RegexLabeller, parent_label
 from ..data.loaders import DataLoaders
 from ..data.splitters import SPLIT_SEED, ColSplitter, GrandparentSplitter, RandomSplitter
 from .blocks import ImageBlock, MaskBlock
-from .images import PILImage
+from .images import PILBase, PILImage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ImageDataLoaders", "SegmentationDataLoaders"]
 
@@ -21,13 +30,13 @@ def _random_splitter(valid_pct, seed):
 class _FileName:
     "`f` of the name of a file, without its folder."
 
-    def __init__(self, f):
+    def __init__(self, f: Any):
         self.f = f
 
-    def __call__(self, o):
+    def __call__(self, o: Any) -> Any:
         return self.f(Path(o).name)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{self.f!r} of the file name"
 
 
@@ -50,8 +59,9 @@ class ImageDataLoaders(DataLoaders):
         return cls(*dls.loaders, path=dls.path)
 
     @classmethod
-    def from_folder(cls, path, train="train", valid="valid", valid_pct=None, seed=None, vocab=None, item_tfms=None, batch_tfms=None,
-                    img_cls=PILImage, **kwargs):
+    def from_folder(cls, path: str | PathLike, train: str = "train", valid: str = "valid", valid_pct: float | None = None,
+                    seed: int | None = None, vocab: Sequence[Any] | None = None, item_tfms: Any = None, batch_tfms: Any = None,
+                    img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
         """Images in one folder per class: `path/train/cat/1.jpg`, `path/valid/cat/2.jpg`.
 
         valid_pct: split at random instead, with the classes anywhere below `path`. vocab: the classes, in this order.
@@ -69,8 +79,9 @@ class ImageDataLoaders(DataLoaders):
         return cls._make(block, files, path, kwargs)
 
     @classmethod
-    def from_path_func(cls, path, fnames, label_func, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage,
-                       **kwargs):
+    def from_path_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
+                       seed: int | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
+                       **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by `label_func` of their path."
         _check_callable(label_func, "from_path_func(label_func=...)")
         block = DataBlock(blocks=(ImageBlock(img_cls), CategoryBlock()), splitter=_random_splitter(valid_pct, seed), get_y=label_func,
@@ -78,25 +89,30 @@ class ImageDataLoaders(DataLoaders):
         return cls._make(block, fnames, path, kwargs)
 
     @classmethod
-    def from_name_func(cls, path, fnames, label_func, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage,
-                       **kwargs):
+    def from_name_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
+                       seed: int | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
+                       **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by `label_func` of their name (a string, without the folder)."
         _check_callable(label_func, "from_name_func(label_func=...)")
         return cls.from_path_func(path, fnames, _FileName(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
 
     @classmethod
-    def from_path_re(cls, path, fnames, pat, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage, **kwargs):
+    def from_path_re(cls, path: str | PathLike, fnames: Iterable[Any], pat: str, valid_pct: float | None = 0.2, seed: int | None = None,
+                     item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by the first group of the regular expression `pat` in their path."
         return cls.from_path_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
 
     @classmethod
-    def from_name_re(cls, path, fnames, pat, valid_pct=0.2, seed=None, item_tfms=None, batch_tfms=None, img_cls=PILImage, **kwargs):
+    def from_name_re(cls, path: str | PathLike, fnames: Iterable[Any], pat: str, valid_pct: float | None = 0.2, seed: int | None = None,
+                     item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by the first group of the regular expression `pat` in their name."
         return cls.from_name_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
 
     @classmethod
-    def from_df(cls, df, path=".", valid_pct=0.2, seed=None, fn_col=0, folder=None, suff="", label_col=1, label_delim=None, y_block=None,
-                valid_col=None, item_tfms=None, batch_tfms=None, img_cls=PILImage, **kwargs):
+    def from_df(cls, df: pd.DataFrame, path: str | PathLike = ".", valid_pct: float | None = 0.2, seed: int | None = None,
+                fn_col: int | str = 0, folder: str | None = None, suff: str = "", label_col: int | str | Sequence[Any] = 1,
+                label_delim: str | None = None, y_block: Any = None, valid_col: int | str | None = None, item_tfms: Any = None,
+                batch_tfms: Any = None, img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
         """File names and labels in the columns of a DataFrame.
 
         fn_col, label_col: names or positions; several label columns make several targets (or one of several numbers with
@@ -113,9 +129,11 @@ class ImageDataLoaders(DataLoaders):
         return cls._make(block, df, path, kwargs)
 
     @classmethod
-    def from_csv(cls, path, csv_fname="labels.csv", header="infer", delimiter=None, valid_pct=0.2, seed=None, fn_col=0, folder=None,
-                 suff="", label_col=1, label_delim=None, y_block=None, valid_col=None, item_tfms=None, batch_tfms=None,
-                 img_cls=PILImage, **kwargs):
+    def from_csv(cls, path: str | PathLike, csv_fname: str = "labels.csv", header: Any = "infer", delimiter: str | None = None,
+                 valid_pct: float | None = 0.2, seed: int | None = None, fn_col: int | str = 0, folder: str | None = None, suff: str = "",
+                 label_col: int | str | Sequence[Any] = 1, label_delim: str | None = None, y_block: Any = None,
+                 valid_col: int | str | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
+                 **kwargs: Any) -> ImageDataLoaders:
         "`from_df` of the file `path/csv_fname`; header and delimiter as in `pandas.read_csv`."
         import pandas as pd
         file = Path(path) / csv_fname
@@ -127,8 +145,9 @@ class ImageDataLoaders(DataLoaders):
                            batch_tfms, img_cls, **kwargs)
 
     @classmethod
-    def from_lists(cls, path, fnames, labels, valid_pct=0.2, seed=None, y_block=None, item_tfms=None, batch_tfms=None, img_cls=PILImage,
-                   **kwargs):
+    def from_lists(cls, path: str | PathLike, fnames: Iterable[Any], labels: Iterable[Any], valid_pct: float | None = 0.2,
+                   seed: int | None = None, y_block: Any = None, item_tfms: Any = None, batch_tfms: Any = None,
+                   img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
         """The files `fnames` and, in the same order, their `labels`.
 
         y_block: the block of the labels; default, by all of them: several categories if they are lists of text (or of whole numbers,
@@ -138,7 +157,7 @@ class ImageDataLoaders(DataLoaders):
         if len(fnames) != len(labels):
             raise ValueError(f"from_lists: {plural(len(fnames), 'file name')}, but {plural(len(labels), 'label')}")
         block = DataBlock(blocks=(ImageBlock(img_cls), _guessed_block(labels) if y_block is None else y_block),
-                          get_x=_Position(0), get_y=_Position(1), splitter=_random_splitter(valid_pct, seed), item_tfms=item_tfms,
+                          get_x=itemgetter(0), get_y=itemgetter(1), splitter=_random_splitter(valid_pct, seed), item_tfms=item_tfms,
                           batch_tfms=batch_tfms)
         return cls._make(block, list(zip(fnames, labels, strict=True)), path, kwargs)
 
@@ -147,25 +166,16 @@ class SegmentationDataLoaders(DataLoaders):
     "`DataLoaders` of images and their masks."
 
     @classmethod
-    def from_label_func(cls, path, fnames, label_func, valid_pct=0.2, seed=None, codes=None, ignore_index=None, item_tfms=None,
-                        batch_tfms=None, img_cls=PILImage, **kwargs):
+    def from_label_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
+                        seed: int | None = None, codes: Sequence[Any] | None = None, ignore_index: int | None = None,
+                        item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
+                        **kwargs: Any) -> SegmentationDataLoaders:
         "The images `fnames`, whose masks are the files `label_func(fname)`. codes, ignore_index: see `MaskBlock`."
         _check_callable(label_func, "from_label_func(label_func=...)")
         block = DataBlock(blocks=(ImageBlock(img_cls), MaskBlock(codes, ignore_index)), splitter=_random_splitter(valid_pct, seed),
                           get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
         dls = block.dataloaders(fnames, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)
-
-
-class _Position:
-    def __init__(self, i):
-        self.i = i
-
-    def __call__(self, pair):
-        return pair[self.i]
-
-    def __repr__(self):
-        return f"element {self.i}"
 
 
 def _label_block(y_block, df, label_col, label_delim):

@@ -1,4 +1,9 @@
 """Key points of images: `PointBlock`, and `PointScaler`, which brings points and boxes to -1..1 for the model and back."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 
 from ..core.messages import describe, plural
@@ -34,7 +39,7 @@ class TensorPoint(KeyPoints):
     scaled = False
 
     @classmethod
-    def create(cls, t, img_size=None):
+    def create(cls, t: Any, img_size: tuple[int, int] | None = None) -> TensorPoint:
         """Points from pairs (x, y), an array or tensor of them, or one flat list x, y, x, y ...
 
         img_size: (height, width) of their image; default: that of the image in the same sample.
@@ -42,7 +47,7 @@ class TensorPoint(KeyPoints):
         points = numbers(t, 2, "TensorPoint.create", "points are pairs (x, y)")
         return cls(points.clone() if isinstance(t, torch.Tensor) else points, canvas_size=None if img_size is None else tuple(img_size))
 
-    def show(self, ctx=None, title=None, s=60, marker=".", c="r", **kwargs):
+    def show(self, ctx: Any = None, title: str | None = None, s: float = 60, marker: str = ".", c: str = "r", **kwargs: Any) -> Any:
         "Draw the points on axes `ctx` (default: new ones). s, marker, c: as for matplotlib's `scatter`; kwargs are for the image."
         ctx = axes_for(ctx, title)
         points = self.as_subclass(torch.Tensor).detach().cpu().float()
@@ -53,7 +58,7 @@ class TensorPoint(KeyPoints):
         return ctx
 
 
-def axes_for(ctx, title=None):
+def axes_for(ctx: Any, title: str | None = None) -> Any:
     "The axes `ctx` or, where it is None, new ones on which y goes down, as in an image; with `title`."
     if ctx is None:
         import matplotlib.pyplot as plt
@@ -65,7 +70,7 @@ def axes_for(ctx, title=None):
     return ctx
 
 
-def numbers(t, n, where, what):
+def numbers(t: Any, n: int, where: str, what: str) -> torch.Tensor:
     "`t` as float32 tensor (N, n) of finite numbers, else an error that says `what` they are."
     try:
         found = torch.as_tensor(t, dtype=torch.float32)
@@ -87,7 +92,7 @@ class PointScaler(ItemTransform):
     """
     order = 4
 
-    def encodes(self, sample):
+    def encodes(self, sample: Any) -> Any:
         sample = on_canvas(sample)
         if not is_sample(sample):
             return self._scale(sample)
@@ -103,7 +108,7 @@ class PointScaler(ItemTransform):
         plain = scale_coords(as_xyxy(x), x.canvas_size)
         return with_attributes(plain.clamp(-1, 1) if isinstance(x, BoundingBoxes) else plain, x, scaled=True)
 
-    def decodes(self, sample):
+    def decodes(self, sample: Any) -> Any:
         if not is_sample(sample):
             return self._unscale(sample, None)
         size = picture_size(sample)
@@ -130,18 +135,18 @@ class PointScaler(ItemTransform):
 class ReadPoints(ItemTransform):
     "Points as the labels have them to a `TensorPoint`. All training items must have the same number of points."
 
-    def __init__(self, y_first=False):
+    def __init__(self, y_first: bool = False):
         super().__init__()
         self.y_first, self.c = y_first, None
 
-    def encodes(self, o):
+    def encodes(self, o: Any) -> Any:
         points = TensorPoint.create(o)
         return TensorPoint(points.as_subclass(torch.Tensor).flip(1), canvas_size=points.canvas_size) if self.y_first else points
 
-    def setups(self, items):
+    def setups(self, items: Iterable[Any]) -> None:
         self.check_items(items)
 
-    def check_items(self, items, where="the training set"):
+    def check_items(self, items: Iterable[Any], where: str = "the training set") -> None:
         "Refuse items with another number of points than the first one; `where` says which items these are."
         for i, o in enumerate(items):
             n = TensorPoint.create(o).numel()
@@ -151,7 +156,7 @@ class ReadPoints(ItemTransform):
                                  "predicts points needs the same number for every image")
 
 
-def PointBlock(y_first=False):
+def PointBlock(y_first: bool = False) -> TransformBlock:
     """Key points: pairs (x, y) in pixels of the (upright) image; (N,2) from -1 to 1 in a batch, with mean squared error as loss.
 
     y_first: the labels are (y, x), that is row, column.

@@ -1,10 +1,15 @@
 """Folders of images: download them, make them smaller."""
+from __future__ import annotations
+
 import os
 import shutil
 import uuid
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 from warnings import warn
 
@@ -23,7 +28,7 @@ __all__ = ["download_images", "get_image_files_sorted", "resize_image", "resize_
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def get_image_files_sorted(path, recurse=True, folders=None):
+def get_image_files_sorted(path: str | PathLike, recurse: bool = True, folders: Sequence[str] | None = None) -> L:
     "`get_image_files`, which sorts anyway."
     return get_image_files(path, recurse, folders)
 
@@ -71,7 +76,8 @@ def _names(urls, preserve_filename):
     return names
 
 
-def download_images(dest, urls=None, max_pics=1000, n_workers=8, timeout=4, preserve_filename=False, url_file=None):
+def download_images(dest: str | PathLike, urls: Iterable[str] | None = None, max_pics: int = 1000, n_workers: int = 8, timeout: float = 4,
+                    preserve_filename: bool = False, url_file: str | PathLike | None = None) -> L:
     """Download the first `max_pics` of `urls` (or of the lines of `url_file`) to the folder `dest`, and return the files as an `L`.
 
     They are called 00000000.jpg and so on, or with `preserve_filename` as in the URL. n_workers: downloads at a time. timeout: seconds
@@ -115,8 +121,9 @@ def _upright_already(file, mode):
         return im.mode == mode and "transparency" not in im.info and exif_orientation(im) == 1
 
 
-def resize_image(file, dest, src=".", max_size=None, n_channels=3, ext=None, img_format=None, resample=Image.Resampling.BILINEAR,
-                 resume=False, **kwargs):
+def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike = ".", max_size: int | None = None, n_channels: int = 3,
+                 ext: str | None = None, img_format: str | None = None, resample: Image.Resampling = Image.Resampling.BILINEAR,
+                 resume: bool = False, **kwargs: Any) -> Path:
     """Write the image `src/file` to `dest/file`, its longer side shrunk to `max_size` pixels (never enlarged), and return the new file.
 
     n_channels: 3 (RGB), 1 (grey) or 4 (with transparency). The EXIF orientation is applied. ext: another ending, such as ".png".
@@ -145,8 +152,9 @@ def resize_image(file, dest, src=".", max_size=None, n_channels=3, ext=None, img
     return target
 
 
-def resize_images(path, max_workers=None, max_size=None, recurse=False, dest=".", n_channels=3, ext=None, img_format=None,
-                  resample=Image.Resampling.BILINEAR, resume=False, **kwargs):
+def resize_images(path: str | PathLike, max_workers: int | None = None, max_size: int | None = None, recurse: bool = False,
+                  dest: str | PathLike = ".", n_channels: int = 3, ext: str | None = None, img_format: str | None = None,
+                  resample: Image.Resampling = Image.Resampling.BILINEAR, resume: bool = False, **kwargs: Any) -> L:
     """`resize_image` on every image in the folder `path` (recurse: and below), in `max_workers` threads (default: one per core).
 
     dest: the folder to write to, which may be `path`; the folders below it are made as they are below `path`. Returns the new files;

@@ -55,7 +55,7 @@ class BatchTransform(RandTransform):
         params = self.draw(x, item_rng(draw_seed()) if rng is None else rng, split_idx)
         return x if params is None else self.map_parts(x, lambda o: self.encodes(o, **params))
 
-    def pick(self, n: int, rng: np.random.Generator, values: Callable[[int], np.ndarray], neutral: float, given: Given = None,
+    def pick(self, n: int, rng: np.random.Generator, values: Callable[[int], np.ndarray], neutral: float, given: Given | None = None,
              x: torch.Tensor | None = None, called: str = "draw", allowed: Allowed | None = None) -> np.ndarray:
         """Draw `n` parameters.
 
@@ -74,7 +74,7 @@ class BatchTransform(RandTransform):
         applied = rng.random(k) < self.p
         return np.broadcast_to(np.where(applied, drawn, neutral), (n,))
 
-    def takes(self, **given: Given) -> Any:
+    def takes(self, **given: Given | None) -> Any:
         "Check what is given instead of draws, by the name of the argument, and return it: one value, or a list of them."
         for name, value in given.items():
             check_given(value, f"{type(self).__name__}({name}=...)")

@@ -33,7 +33,7 @@ class Flip(AffineWarp):
     """
     split_idx = 0
 
-    def __init__(self, p: float = 0.5, draw: Given = None, size: Size | None = None, mode: str = "bilinear",
+    def __init__(self, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
                  pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         self.given = self.takes(draw=draw)
@@ -60,7 +60,7 @@ class Dihedral(AffineWarp):
     """
     split_idx = 0
 
-    def __init__(self, p: float = 0.5, draw: Given = None, size: Size | None = None, mode: str = "bilinear",
+    def __init__(self, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
                  pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         self.given = self.takes(draw=draw)
@@ -92,7 +92,7 @@ class Rotate(AffineWarp):
     """
     split_idx = 0
 
-    def __init__(self, max_deg: float = 10, p: float = 0.5, draw: Given = None, size: Size | None = None, mode: str = "bilinear",
+    def __init__(self, max_deg: float = 10, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
                  pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not max_deg >= 0:
@@ -127,8 +127,8 @@ class Zoom(AffineWarp):
     """
     split_idx = 0
 
-    def __init__(self, min_zoom: float = 1.0, max_zoom: float = 1.1, p: float = 0.5, draw: Given = None, draw_x: Given = None,
-                 draw_y: Given = None, size: Size | None = None, mode: str = "bilinear", pad_mode: str = PadMode.Reflection,
+    def __init__(self, min_zoom: float = 1.0, max_zoom: float = 1.1, p: float = 0.5, draw: Given | None = None, draw_x: Given | None = None,
+                 draw_y: Given | None = None, size: Size | None = None, mode: str = "bilinear", pad_mode: str = PadMode.Reflection,
                  align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not 0 < min_zoom <= max_zoom:
@@ -166,7 +166,8 @@ class Scale(AffineWarp):
     """
     split_idx = 0
 
-    def __init__(self, max_scale: float = 0.2, p: float = 0.5, draw_x: Given = None, draw_y: Given = None, size: Size | None = None,
+    def __init__(self, max_scale: float = 0.2, p: float = 0.5, draw_x: Given | None = None, draw_y: Given | None = None,
+                 size: Size | None = None,
                  mode: str = "bilinear", pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not 0 <= max_scale < 1:
@@ -202,7 +203,8 @@ class Warp(AffineWarp):
     """
     split_idx = 0
 
-    def __init__(self, magnitude: float = 0.2, p: float = 0.5, draw_x: Given = None, draw_y: Given = None, size: Size | None = None,
+    def __init__(self, magnitude: float = 0.2, p: float = 0.5, draw_x: Given | None = None, draw_y: Given | None = None,
+                 size: Size | None = None,
                  mode: str = "bilinear", pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
         if not 0 <= magnitude < 0.5:

@@ -12,18 +12,18 @@ from ...core.messages import describe
 
 __all__ = ["Allowed", "Given", "check_given", "given_values"]
 
-Given = float | Sequence[float] | np.ndarray | torch.Tensor | Callable[[torch.Tensor], Any] | None
+Given = float | Sequence[float] | np.ndarray | torch.Tensor | Callable[[torch.Tensor], Any]
 Allowed = tuple[Callable[[np.ndarray], np.ndarray], str]        #: which values a transform can work with, and that in words
 
 
-def check_given(given: Given, where: str) -> None:
+def check_given(given: Given | None, where: str) -> None:
     """Refuse, when a transform is made, what `draw=` can never take: text, dicts and the like. where: the argument as the user wrote it,
     such as `Rotate(draw=...)`."""
     if given is not None and not callable(given):
         _as_numbers(given, where, f"received {describe(given)}")
 
 
-def given_values(given: Given, x: torch.Tensor, k: int, where: str, allowed: Allowed | None = None) -> np.ndarray:
+def given_values(given: Given | None, x: torch.Tensor, k: int, where: str, allowed: Allowed | None = None) -> np.ndarray:
     "The `k` float64 parameters that `given` says, for the batch `x`."
     made = given(x) if callable(given) else given
     received = f"the function returned {describe(made)}" if callable(given) else f"received {describe(made)}"

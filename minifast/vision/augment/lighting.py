@@ -168,7 +168,7 @@ class Brightness(_Strength):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given = None, batch: bool = False):
+    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given | None = None, batch: bool = False):
         super().__init__(max_lighting, p, draw, batch)
         self.max_lighting = max_lighting
 
@@ -190,7 +190,7 @@ class Contrast(_Strength):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given = None, batch: bool = False):
+    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given | None = None, batch: bool = False):
         super().__init__(max_lighting, p, draw, batch)
         self.max_lighting = max_lighting
 
@@ -214,7 +214,8 @@ class Tint(_Strength):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_tint: float = 0.2, p: float = 0.75, draw: Given = None, draw_colour: Given = None, batch: bool = False):
+    def __init__(self, max_tint: float = 0.2, p: float = 0.75, draw: Given | None = None, draw_colour: Given | None = None,
+                 batch: bool = False):
         super().__init__(max_tint, p, draw, batch, "max_tint")
         self.max_tint = max_tint
         self.given_colour = self.takes(draw_colour=draw_colour)
@@ -240,7 +241,7 @@ class Saturation(_Strength):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given = None, batch: bool = False):
+    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given | None = None, batch: bool = False):
         super().__init__(max_lighting, p, draw, batch)
         self.max_lighting = max_lighting
 
@@ -264,7 +265,7 @@ class Hue(_Strength):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_hue: float = 0.1, p: float = 0.75, draw: Given = None, batch: bool = False):
+    def __init__(self, max_hue: float = 0.1, p: float = 0.75, draw: Given | None = None, batch: bool = False):
         super().__init__(max_hue, p, draw, batch, "max_hue")
         self.max_hue = max_hue
 
@@ -286,7 +287,7 @@ class Grey(Lighting):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, p: float = 0.1, draw: Given = None, batch: bool = False):
+    def __init__(self, p: float = 0.1, draw: Given | None = None, batch: bool = False):
         super().__init__((), p, batch)
         self.given = self.takes(draw=draw)
 

@@ -1,6 +1,9 @@
 """From a file, bytes, array or tensor to an upright 8-bit image, or a sentence that names the file and says what is wrong with it."""
+from __future__ import annotations
+
 from io import BytesIO
 from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +23,7 @@ class UnreadableImage(OSError):
     "An image that cannot be opened. The message names the file and says why."
 
 
-def name_of(source):
+def name_of(source: Any) -> str:
     return fspath(source) if isinstance(source, (str, PathLike)) else f"image given as {describe(source)}"
 
 
@@ -34,7 +37,7 @@ def _head_of(source):
         return b"", None
 
 
-def why(source, error):
+def why(source: Any, error: Exception) -> str:
     "What is wrong with a file that did not open, from its first bytes and the error of the decoder."
     head, size = _head_of(source)
     if size == 0:
@@ -57,7 +60,7 @@ def why(source, error):
     return f"the image is damaged or of a kind that Pillow cannot read ({text})"
 
 
-def exif_orientation(im):
+def exif_orientation(im: Image.Image) -> int:
     "The EXIF orientation, 1 to 8. EXIF data too broken to read says nothing: the image itself may be fine."
     try:
         return im.getexif().get(_ORIENTATION_TAG, 1)
@@ -65,7 +68,7 @@ def exif_orientation(im):
         return 1
 
 
-def open_image(source):
+def open_image(source: Any) -> Image.Image:
     """The image in file or bytes `source`, decoded and turned upright by its EXIF orientation, in its own mode.
 
     The first frame of an animation. Raises `UnreadableImage` naming the file, or `FileNotFoundError`.
@@ -87,7 +90,7 @@ def open_image(source):
         im.close()
 
 
-def eight_bit(a, name):
+def eight_bit(a: np.ndarray, name: str) -> np.ndarray:
     """The array `a` as uint8, scaled by its bit depth, never clipped.
 
     uint8: as it is. bool: 0 and 255. uint16: divided by 257. Other integers and floats do not say their range: the smallest of
@@ -117,7 +120,7 @@ def _flattened(im):
     return white.convert("RGB")
 
 
-def to_mode(im, mode, name="image"):
+def to_mode(im: Image.Image, mode: str, name: str = "image") -> Image.Image:
     "PIL image `im` in `mode` ('RGB', 'L'): 16-bit, 32-bit and float pixels scaled by `eight_bit`, transparency laid on white."
     if im.mode == mode:
         if "transparency" not in im.info:
@@ -134,7 +137,7 @@ def to_mode(im, mode, name="image"):
         raise UnreadableImage(f"{name}: pixel mode {im.mode} cannot be converted to {mode}: {e}") from e
 
 
-def to_labels(im, name="mask"):
+def to_labels(im: Image.Image, name: str = "mask") -> Image.Image:
     """PIL image `im` as a mask of class numbers (mode 'L', nothing scaled).
 
     A palette image gives its indices, a 1-bit image 0 and 1, a grey image stored as RGB its grey values. A mask with colours or
@@ -155,7 +158,7 @@ def to_labels(im, name="mask"):
     return Image.fromarray(label_array(a, name))
 
 
-def label_array(a, name):
+def label_array(a: np.ndarray, name: str) -> np.ndarray:
     "Array of class numbers as uint8; refused when they do not fit."
     if a.size and not (a.min() >= 0 and a.max() <= 255):          # written so that NaN is refused as well
         raise UnreadableImage(f"{name}: class numbers go from {a.min()} to {a.max()}; a mask holds 0 to 255")
@@ -165,7 +168,7 @@ def label_array(a, name):
     return labels
 
 
-def image_array(x):
+def image_array(x: np.ndarray | torch.Tensor) -> np.ndarray:
     "Array or tensor `x` as a numpy array (H,W) or (H,W,C). Tensors are (C,H,W); arrays (H,W,C), or (C,H,W) where only that fits."
     is_tensor = isinstance(x, torch.Tensor)
     if is_tensor:

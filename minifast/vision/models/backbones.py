@@ -3,6 +3,10 @@
 An architecture is a function of `torchvision.models` (`resnet18`), its name ("resnet18"), a name that timm knows ("resnet26d"), or any
 function that returns an `nn.Module`. `arch_meta` says where its weights are, where it is cut and how it is split into layer groups.
 """
+from __future__ import annotations
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -40,7 +44,7 @@ def _opened(module):
     return [s for s in [own, *module.children()] if _size(s)]
 
 
-def default_split(model):
+def default_split(model: nn.Module) -> list[list[nn.Parameter]]:
     """Layer groups of `Sequential(body, head)`: first half of the body's stages, second half, head.
 
     Stages are the children of the body; one that holds more than half of its parameters is opened.
@@ -93,11 +97,11 @@ class ArchMeta:
     stats: tuple | None = None                  #: (mean, std) that the pretrained weights expect; None: unknown
     takes_n_in: bool = False                    #: `build` itself fits the model to `n_in` channels
 
-    def split_for(self, cut=None):
+    def split_for(self, cut: Callable[[nn.Module], nn.Module] | int | None = None) -> Callable[[nn.Module], list[list[nn.Parameter]]]:
         "`split`, or the split for any body where a `cut` of the user's decides what the body looks like."
         return self.split if cut is None else default_split
 
-    def stats_for(self, weights=None):
+    def stats_for(self, weights: Any = None) -> tuple | None:
         "(mean, std) that these weights expect, from their own description; None: unknown."
         if self.source != "torchvision" or self.weights is None:
             return self.stats
@@ -112,7 +116,7 @@ def _torchvision_names():
     return models.list_models(module=models)
 
 
-def arch_meta(arch):
+def arch_meta(arch: Any) -> ArchMeta:
     "`ArchMeta` of an architecture: a function of torchvision.models, a name of torchvision or timm, or a function returning a module."
     if isinstance(arch, str) and arch in XRESNETS:
         arch = XRESNETS[arch]
@@ -140,24 +144,24 @@ class _ModelMeta(Mapping):
     `split` (`Sequential(body, head)` to layer groups), `stats` (mean and std of the weights, or None) and `weights` (torchvision's
     enum, or None). Keys are what `arch_meta` takes; iterating gives the names that need no further package."""
 
-    def __getitem__(self, arch):
+    def __getitem__(self, arch: Any) -> Any:
         meta = arch_meta(arch)
         return {"cut": meta.cut or _cut_at_pool, "split": meta.split, "stats": meta.stats, "weights": meta.weights}
 
-    def __contains__(self, arch):
+    def __contains__(self, arch: Any) -> bool:
         try:
             arch_meta(arch)
         except (TypeError, ValueError):
             return False
         return True
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter([*_torchvision_names(), *XRESNETS])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(_torchvision_names()) + len(XRESNETS)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"model_meta: {len(self)} architectures"
 
 
@@ -236,7 +240,7 @@ def _torchvision_cut(model):
     return nn.Sequential(*layers)
 
 
-def has_pool_type(m):
+def has_pool_type(m: Any) -> bool:
     "Whether module `m` or one inside it is a pooling layer."
     return any("Pool" in type(c).__name__ for c in m.modules())
 
@@ -258,7 +262,8 @@ def _cut(model, cut):
     raise TypeError(f"cut is a number (children of the model to keep) or a function of the model; received {describe(cut)}")
 
 
-def create_body(arch, n_in=3, pretrained=True, cut=None, weights=None):
+def create_body(arch: Any, n_in: int = 3, pretrained: bool = True, cut: Callable[[nn.Module], nn.Module] | int | None = None,
+                weights: Any = None) -> nn.Module:
     """The body of `arch`: all layers before the final pooling. It returns maps (B,C,H,W), or for a vision transformer features (B,F).
 
     arch: see `arch_meta`, or a model, which is taken as it is. n_in: channels of the images. pretrained: with the weights of
@@ -279,7 +284,7 @@ def create_body(arch, n_in=3, pretrained=True, cut=None, weights=None):
     return body
 
 
-def replace_input(body, n_in, pretrained=True):
+def replace_input(body: nn.Module, n_in: int, pretrained: bool = True) -> None:
     """Let the first convolution of `body` take `n_in` channels.
 
     Pretrained weights for red, green, blue are kept: 1 channel gets their sum, 2 channels the first two times 1.5, more than 3 the
@@ -329,15 +334,19 @@ def _output_shape(body, n_in):
                      "Choose another cut or n_in") from error
 
 
-def num_features(body, n_in=3):
+def num_features(body: nn.Module, n_in: int = 3) -> int:
     "Number of features that `body` returns: channels of its maps, or length of its vectors."
     return _output_shape(body, n_in)[1]
 
 
 # -- body and head ----------------------------------------------------------------------------------------------------------------
 
-def create_vision_model(arch, n_out, pretrained=True, weights=None, cut=None, n_in=3, init=nn.init.kaiming_normal_, custom_head=None,
-                        concat_pool=True, pool=True, lin_ftrs=None, ps=0.5, first_bn=True, bn_final=False, lin_first=False, y_range=None):
+def create_vision_model(arch: Any, n_out: int, pretrained: bool = True, weights: Any = None,
+                        cut: Callable[[nn.Module], nn.Module] | int | None = None, n_in: int = 3,
+                        init: Callable[..., Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None,
+                        concat_pool: bool = True, pool: bool = True, lin_ftrs: Sequence[int] | None = None,
+                        ps: float | Sequence[float] = 0.5, first_bn: bool = True, bn_final: bool = False, lin_first: bool = False,
+                        y_range: tuple[float, float] | None = None) -> nn.Sequential:
     """`Sequential(body, head)`: the body of `arch` and a new head for `n_out` outputs. See `create_body` and `create_head`.
 
     custom_head: a module instead of `create_head`'s. init: for the weights of the head (None: as they are).

@@ -1,4 +1,8 @@
 """The head of a vision model: from the features of a body to the outputs."""
+from __future__ import annotations
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 import torch
 from torch import nn
 
@@ -13,8 +17,9 @@ __all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]
 _CALM = 0.1             # with y_range, the weights before the sigmoid begin this much smaller than `init` makes them
 
 
-def create_head(nf, n_out, lin_ftrs=None, ps=0.5, pool=True, concat_pool=True, first_bn=True, bn_final=False, lin_first=False,
-                y_range=None):
+def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] = 0.5, pool: bool = True,
+                concat_pool: bool = True, first_bn: bool = True, bn_final: bool = False, lin_first: bool = False,
+                y_range: tuple[float, float] | None = None) -> nn.Sequential:
     """A head from `nf` features to `n_out` outputs: pooling, then blocks of batch norm, dropout, linear layer and ReLU.
 
     lin_ftrs: sizes between (default [512]). ps: dropout, one number (halved for all blocks but the last) or one per block.
@@ -51,7 +56,8 @@ def create_head(nf, n_out, lin_ftrs=None, ps=0.5, pool=True, concat_pool=True, f
     return nn.Sequential(*layers)
 
 
-def add_head(body, nf, n_out, init=nn.init.kaiming_normal_, head=None, **head_args):
+def add_head(body: nn.Module, nf: int, n_out: int, init: Callable[..., Any] | None = nn.init.kaiming_normal_,
+             head: nn.Module | None = None, **head_args: Any) -> nn.Sequential:
     """`Sequential(body, head)` with `head`, or one made by `create_head(nf, n_out, **head_args)`; `init` goes over the weights of the head.
 
     A head with y_range begins in the middle of it, see `calm_before_range`.
@@ -71,13 +77,13 @@ def _before_sigmoid(head):
 
 
 @torch.no_grad()
-def calm_before_range(head):
+def calm_before_range(head: nn.Module) -> None:
     """Make the weights before the sigmoid at the end of `head` small, so that it begins in the middle of the range, where it is steep: made
     for layers before a ReLU, initialisation gives sums of deviation 2, at which a good part of the outputs lie near the ends."""
     _before_sigmoid(head)[-1].weight.mul_(_CALM)
 
 
-def start_head_at(head, values):
+def start_head_at(head: nn.Module, values: torch.Tensor) -> None:
     """Set the biases of a head made with `y_range` so that before training it gives `values` (n_out,), such as the mean of the targets.
 
     The last linear layer has no bias where batch norm precedes it: the least change of that norm's bias that does the same is made.

@@ -3,6 +3,9 @@
 1. the file named by `weights=`; 2. `$MINIFAST_HOME/weights`; 3. torch's own cache (`$TORCH_HOME/hub/checkpoints`); 4. anything attached
 to a Kaggle notebook (`/kaggle/input/**`), by file name; 5. the network. Files are read without running code in them.
 """
+from __future__ import annotations
+from typing import Any
+from os import PathLike
 import hashlib
 import os
 import re
@@ -31,7 +34,7 @@ class WeightsNotFound(OSError):
     "Pretrained weights are nowhere on this machine and cannot be downloaded. The message names the file to bring."
 
 
-def pick_weights(choices, weights="DEFAULT"):
+def pick_weights(choices: Any, weights: Any = "DEFAULT") -> Any:
     """The torchvision weights meant by `weights`: a member of an enum of weights, or a name in the enum `choices`.
 
     A path (`Path`, or a string that ends like a file of weights or exists) is returned as a `Path`.
@@ -76,7 +79,7 @@ def _below(folder, name, depth=6):
     return None
 
 
-def find_weights(filename):
+def find_weights(filename: str) -> Path | None:
     "The file `filename` on this machine, looked for as the head of this module says, or None. Damaged copies are refused."
     places = (minifast_home() / "weights" / filename, Path(torch.hub.get_dir()) / "checkpoints" / filename)
     path = next((p for p in places if p.is_file()), None) or _below(KAGGLE_INPUT, filename)
@@ -85,7 +88,7 @@ def find_weights(filename):
     return path
 
 
-def reachable(url, timeout=None):
+def reachable(url: str, timeout: float | None = None) -> bool:
     "Whether the server of `url` (or the proxy in front of it) answers within `timeout` seconds, name look-up included."
     timeout = NETWORK_TIMEOUT if timeout is None else timeout
     parts = urlsplit(url)
@@ -111,7 +114,7 @@ def reachable(url, timeout=None):
     return bool(answered)
 
 
-def read_weights(path):
+def read_weights(path: str | PathLike) -> dict[str, torch.Tensor]:
     "The state dict in a `.safetensors` file or a file of `torch.save`, on the CPU. Nothing but tensors is read."
     path = Path(path)
     if not path.is_file():
@@ -137,7 +140,7 @@ def _unwrapped(state, path):
     return {k.removeprefix("module."): v for k, v in state.items()}
 
 
-def load_pretrained(choices, weights="DEFAULT", arch="this architecture"):
+def load_pretrained(choices: Any, weights: Any = "DEFAULT", arch: Any = "this architecture") -> dict[str, torch.Tensor]:
     """The state dict meant by `weights` (see `pick_weights`), from the nearest place that has it.
 
     Raises `WeightsNotFound` within about two seconds when it is not on this machine and the network does not answer.

@@ -1,4 +1,7 @@
 """Networks of timm (PyTorch Image Models), which is imported when one is asked for."""
+from __future__ import annotations
+from collections.abc import Sequence
+from typing import Any
 import os
 
 import torch
@@ -13,7 +16,7 @@ __all__ = ["TimmBody", "build_timm", "timm_config"]
 class TimmBody(nn.Module):
     "A timm model without its head: feature maps (B,C,H,W) where the model has them, else pooled features (B,F)."
 
-    def __init__(self, model):
+    def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
         self.input_size = tuple(model.default_cfg.get("input_size", (3, 224, 224))[-2:])
@@ -23,11 +26,11 @@ class TimmBody(nn.Module):
         model.train()
         self.has_maps = isinstance(features, torch.Tensor) and features.ndim == 4 and features.shape[1] == model.num_features
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.model.forward_features(x) if self.has_maps else self.model(x)
 
 
-def timm_config(name, others):
+def timm_config(name: str, others: Sequence[str]) -> Any:
     "What timm knows about the weights of architecture `name` (None: it has none). `others`: names that may have been meant instead."
     try:
         import timm
@@ -57,7 +60,7 @@ def _on_this_machine(config):
     return next((f for f in found if isinstance(f, str)), None)
 
 
-def build_timm(name, config, pretrained, weights, n_in):
+def build_timm(name: str, config: Any, pretrained: bool, weights: Any, n_in: int) -> TimmBody:
     "The `TimmBody` of architecture `name`, with weights from a file, from this machine or from the network."
     import timm
     options = {"num_classes": 0, "in_chans": n_in}

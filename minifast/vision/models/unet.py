@@ -4,6 +4,10 @@ After Ronneberger et al. 2015 (https://arxiv.org/abs/1505.04597): the body makes
 step, and at each size takes in what the body had there. Upsampling is by pixel shuffle without checkerboard
 (https://arxiv.org/abs/1707.02937).
 """
+from __future__ import annotations
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -28,8 +32,8 @@ class UnetBlock(nn.Module):
     final_div: without it, half as many channels come out. The other arguments: see `DynamicUnet`.
     """
 
-    def __init__(self, up_in_c, x_in_c, final_div=True, blur=False, act_cls=nn.ReLU, self_attention=False, norm_type=None,
-                 init=nn.init.kaiming_normal_):
+    def __init__(self, up_in_c: int, x_in_c: int, final_div: bool = True, blur: bool = False, act_cls: Callable[..., nn.Module] = nn.ReLU,
+                 self_attention: bool = False, norm_type: Any = None, init: Callable[..., Any] | None = nn.init.kaiming_normal_):
         super().__init__()
         self.shuf = PixelShuffle_ICNR(up_in_c, up_in_c // 2, blur=blur, act_cls=act_cls, norm_type=norm_type)
         self.bn = BatchNorm(x_in_c)
@@ -42,7 +46,7 @@ class UnetBlock(nn.Module):
         if init is not None:
             apply_init(nn.Sequential(self.conv1, self.conv2), init)
 
-    def forward(self, x, skip):
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         up = self.shuf(x)
         if up.shape[-2:] != skip.shape[-2:]:                  # an odd size does not double
             up = F.interpolate(up, skip.shape[-2:], mode="nearest")
@@ -56,7 +60,7 @@ def _conv(ni, nf, act_cls, norm_type, xtra=None):
 class _Levels:
     "Where in a body the size of its maps changes: `modules`, deepest last, the `channels` and the size of what each returns."
 
-    def __init__(self, body, img_size, n_in):
+    def __init__(self, body: nn.Module, img_size: int | Sequence[int], n_in: int):
         h, w = img_size
         device = next((p.device for p in body.parameters()), torch.device("cpu"))
         x = torch.zeros(1, n_in, h, w, device=device)
@@ -137,8 +141,10 @@ class DynamicUnet(nn.Module):
     `model[0]` is the encoder and `model[1:]` everything else, for splitters.
     """
 
-    def __init__(self, encoder, n_out, img_size, blur=False, blur_final=True, self_attention=False, y_range=None, last_cross=True,
-                 bottle=False, act_cls=nn.ReLU, init=nn.init.kaiming_normal_, norm_type=None, n_in=3):
+    def __init__(self, encoder: nn.Module, n_out: int, img_size: int | Sequence[int], blur: bool = False, blur_final: bool = True,
+                 self_attention: bool = False, y_range: tuple[float, float] | None = None, last_cross: bool = True, bottle: bool = False,
+                 act_cls: Callable[..., nn.Module] = nn.ReLU, init: Callable[..., Any] | None = nn.init.kaiming_normal_,
+                 norm_type: Any = None, n_in: int = 3):
         super().__init__()
         h, w = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         probe = (h, w + 32 if h == w else w)                                    # not square, so that height and channels can be told apart
@@ -176,13 +182,13 @@ class DynamicUnet(nn.Module):
             calm_before_range(layers[-1])
         self.layers = nn.ModuleList(layers)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         return self.layers[i]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layers)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         encoder, middle, *blocks, ups, end = self.layers
         with hook_outputs([encoder.get_submodule(name) for name in self._skip_names], detach=False) as hooks:
             out = encoder(x)
@@ -195,7 +201,7 @@ class DynamicUnet(nn.Module):
             out = F.interpolate(out, x.shape[-2:], mode="nearest")
         return end(torch.cat([out, x.to(out.dtype)], 1) if self.last_cross else out)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"DynamicUnet({type(self.layers[0]).__name__}, {plural(self.n_blocks, 'step')})"
 
 
@@ -217,7 +223,8 @@ def _try_levels(encoder, sizes, n_in):
                      f"pixels: {error}") from error
 
 
-def create_unet_model(arch, n_out, img_size, pretrained=True, weights=None, cut=None, n_in=3, **unet_args):
+def create_unet_model(arch: Any, n_out: int, img_size: int | Sequence[int], pretrained: bool = True, weights: Any = None,
+                      cut: Callable[[nn.Module], nn.Module] | int | None = None, n_in: int = 3, **unet_args: Any) -> DynamicUnet:
     "A `DynamicUnet` on the body of `arch` for images of `img_size`. See `create_body`; unet_args: of `DynamicUnet`."
     body = create_body(arch, n_in, pretrained, cut, weights)
     return DynamicUnet(body, n_out, img_size, n_in=n_in, **unet_args)

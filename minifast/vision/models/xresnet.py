@@ -3,6 +3,10 @@
 Three 3x3 convolutions instead of one 7x7 at the start; shortcuts that average instead of skipping pixels; the last norm of each block
 starts at 0, so that a block starts as the identity. There are no pretrained weights: they are for training from scratch.
 """
+from __future__ import annotations
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 from torch import nn
 
 from ...nn.conv import ConvLayer
@@ -24,8 +28,10 @@ class XResNet(nn.Sequential):
     For 28x28 images: `XResNet(layers=[1, 1, 1, 1], widths=(32, 64, 128, 256), stem_szs=(16, 32, 32), n_in=1, n_out=10)`.
     """
 
-    def __init__(self, block=ResBlock, expansion=1, layers=(2, 2, 2, 2), p=0.0, n_in=3, n_out=1000, stem_szs=(32, 32, 64), widen=1.0,
-                 widths=None, sa=False, act_cls=nn.ReLU, ks=3, stride=2, **block_args):
+    def __init__(self, block: Callable[..., nn.Module] = ResBlock, expansion: int = 1, layers: Sequence[int] = (2, 2, 2, 2),
+                 p: float = 0.0, n_in: int = 3, n_out: int = 1000, stem_szs: Sequence[int] = (32, 32, 64), widen: float = 1.0,
+                 widths: Sequence[int] | None = None, sa: bool = False, act_cls: Callable[..., nn.Module] = nn.ReLU, ks: int = 3,
+                 stride: int = 2, **block_args: Any):
         if widths is None:
             widths = [64, 128, 256, 512, *[256] * (len(layers) - 4)][:len(layers)]
         if not layers or len(widths) < len(layers) or not stem_szs:
@@ -48,7 +54,7 @@ class XResNet(nn.Sequential):
             if isinstance(m, (nn.Conv2d, nn.Linear)):
                 init_default(m)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         "Layer `i`; of a slice, an `nn.Sequential` (a part is no whole network)."
         return nn.Sequential(*list(self)[i]) if isinstance(i, slice) else super().__getitem__(i)
 
@@ -59,27 +65,27 @@ def _make(name, pretrained, expansion, layers, kwargs):
     return XResNet(**{"expansion": expansion, "layers": layers, **kwargs})
 
 
-def xresnet18(pretrained=False, **kwargs):
+def xresnet18(pretrained: bool = False, **kwargs: Any) -> XResNet:
     "`XResNet` with 2, 2, 2, 2 blocks; kwargs: its arguments, such as sa, act_cls, n_in, n_out."
     return _make("xresnet18", pretrained, 1, (2, 2, 2, 2), kwargs)
 
 
-def xresnet34(pretrained=False, **kwargs):
+def xresnet34(pretrained: bool = False, **kwargs: Any) -> XResNet:
     "`XResNet` with 3, 4, 6, 3 blocks."
     return _make("xresnet34", pretrained, 1, (3, 4, 6, 3), kwargs)
 
 
-def xresnet50(pretrained=False, **kwargs):
+def xresnet50(pretrained: bool = False, **kwargs: Any) -> XResNet:
     "`XResNet` with 3, 4, 6, 3 bottleneck blocks."
     return _make("xresnet50", pretrained, 4, (3, 4, 6, 3), kwargs)
 
 
-def xresnet101(pretrained=False, **kwargs):
+def xresnet101(pretrained: bool = False, **kwargs: Any) -> XResNet:
     "`XResNet` with 3, 4, 23, 3 bottleneck blocks."
     return _make("xresnet101", pretrained, 4, (3, 4, 23, 3), kwargs)
 
 
-def xresnet152(pretrained=False, **kwargs):
+def xresnet152(pretrained: bool = False, **kwargs: Any) -> XResNet:
     "`XResNet` with 3, 8, 36, 3 bottleneck blocks."
     return _make("xresnet152", pretrained, 4, (3, 8, 36, 3), kwargs)
 
