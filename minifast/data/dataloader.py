@@ -1,7 +1,8 @@
 """`DataLoader`: batches of a dataset, on the device, ready for the model.
 
 What the user says stands here: which items, which transforms, in which order, on which device. How batches are made of that is the
-business of an engine, see `minifast.data.engine`.
+business of an engine, see `minifast.data.engine`. Longer than 400 lines because every argument of the class and of its public methods
+stands on a line of its own.
 """
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal

@@ -1,5 +1,7 @@
 """The arguments of a loader: their names, and what cannot work."""
+from collections.abc import Iterable
 from numbers import Integral
+from typing import Any
 
 from torch.utils.data import IterableDataset
 
@@ -11,7 +13,7 @@ LOADER_KEYWORDS = ("bs", "batch_size", "shuffle", "num_workers", "drop_last", "a
                    "split_idx", "verbose", "worker_type", "on_error", "cache", "cache_bytes")
 
 
-def reject_unknown_loader_args(unknown, where="DataLoader(...)"):
+def reject_unknown_loader_args(unknown: Iterable[str], where: str = "DataLoader(...)") -> None:
     "Raise TypeError for keywords that no loader takes."
     for name in ("item_tfms", "batch_tfms"):
         if name in unknown:
@@ -20,8 +22,9 @@ def reject_unknown_loader_args(unknown, where="DataLoader(...)"):
     reject_unknown(unknown, LOADER_KEYWORDS, where)
 
 
-def check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers, worker_type=None, on_error="raise",
-                      multiprocessing_context=None):
+def check_loader_args(dataset: Any, bs: Any, shuffle: Any, num_workers: Any, seed: Any, sampler: Any, timeout: Any,
+                      persistent_workers: Any, worker_type: Any = None, on_error: Any = "raise",
+                      multiprocessing_context: Any = None) -> None:
     "Refuse what cannot work, all problems at once."
     if isinstance(dataset, IterableDataset):
         raise TypeError(f"DataLoader needs a dataset with len and indices; {type(dataset).__name__} is an IterableDataset. Put it in "

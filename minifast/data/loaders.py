@@ -1,40 +1,69 @@
-"""`DataLoaders`: the training loader, the validation loader and any further ones, together."""
+"""`DataLoaders`: the training loader, the validation loader and any further ones, together.
+
+Longer than 400 lines because every argument of a public method stands on a line of its own.
+"""
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from ..core.device import default_device
 from ..core.messages import describe, plural, reject_unknown
 from ..core.nested import find_bs, to_device
+from ..core.seeds import fixed_seed
+from ..core.types import Batch, PathLike
 from .dataloader import LOADER_KEYWORDS, DataLoader
-from .engine.collate import wrap_kinds
 from .engine.samplers import PartialSampler, WeightedSampler
 from .pipeline import Pipeline
+from .setup import setup_batch_tfms, setup_item_tfms
+
+if TYPE_CHECKING:
+    from ..checks.report import Report
 
 __all__ = ["DataLoader", "DataLoaders", "PartialDL", "WeightedDL"]
 
 
-def WeightedDL(dataset, wgts, bs=64, **kwargs):
-    "A `DataLoader` that draws with replacement, with probabilities proportional to `wgts`, as many items as the dataset has."
+def WeightedDL(dataset: Any, wgts: Sequence[float], bs: int = 64, **kwargs: Any) -> DataLoader:
+    """Make a `DataLoader` that draws as many items as the dataset has, with replacement.
+
+    Args:
+        dataset: as for `DataLoader`.
+        wgts: one number per item, to which its probability is proportional.
+        bs: items per batch.
+        **kwargs: other arguments of `DataLoader`.
+    """
     if len(wgts) != len(dataset):
         raise ValueError(f"WeightedDL: wgts needs one weight per item: received {len(wgts)} for {plural(len(dataset), 'item')}")
     return DataLoader(dataset, bs, sampler=WeightedSampler(wgts), **kwargs)
 
 
-def PartialDL(dataset, partial_n, bs=64, **kwargs):
-    "A `DataLoader` that takes `partial_n` items of the dataset in an epoch, others each time."
+def PartialDL(dataset: Any, partial_n: int, bs: int = 64, **kwargs: Any) -> DataLoader:
+    """Make a `DataLoader` that takes some of the items in an epoch, others each time.
+
+    Args:
+        dataset: as for `DataLoader`.
+        partial_n: how many items an epoch takes.
+        bs: items per batch.
+        **kwargs: other arguments of `DataLoader`.
+    """
     return DataLoader(dataset, bs, sampler=PartialSampler(len(dataset), partial_n), **kwargs)
 
 
 class DataLoaders:
     """Loaders that belong together: `dls.train`, `dls.valid`, `dls[i]`.
 
-    loaders: of this package, or any torch `DataLoader`, or any iterable of batches with a length; the first is for training, the
-    second, if any, for validation. path: a folder that belongs to the data. device: put batches there (default: where the loaders put
-    them, else `default_device()`).
+    Args:
+        *loaders: of this package, or any torch `DataLoader`, or any iterable of batches with a length; the first is for training, the
+            second, if any, for validation.
+        path: a folder that belongs to the data.
+        device: where batches are put. None: where the loaders put them, else `default_device()`.
     """
 
-    def __init__(self, *loaders, path=".", device=None):
+    loaders: list
+    path: Path
+
+    def __init__(self, *loaders: Any, path: PathLike = ".", device: torch.device | str | None = None):
         if not loaders:
             raise ValueError("DataLoaders needs at least a training loader: DataLoaders(train_dl, valid_dl)")
         for i, loader in enumerate(loaders):
@@ -46,57 +75,57 @@ class DataLoaders:
             if not _length(loader):
                 raise ValueError(f"loader {i} of DataLoaders has no batch: {describe(loader)}")
         self.loaders, self.path = list(loaders), Path(path)
-        self._device = None
+        self._device: torch.device | None = None
         if device is not None:
             self.to(device)
 
     # -- what it holds ----------------------------------------------------------------------------------------------------------
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.loaders)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         return iter(self.loaders)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Any:
         if not -len(self) <= i < len(self):
             raise IndexError(f"dls[{i}]: there {'is' if len(self) == 1 else 'are'} {plural(len(self), 'loader')}, 0 is for training"
                              + (", 1 for validation" if len(self) > 1 else "; there is no validation data"))
         return self.loaders[i]
 
     @property
-    def train(self):
+    def train(self) -> Any:
         "The training loader."
         return self.loaders[0]
 
     @property
-    def valid(self):
+    def valid(self) -> Any:
         "The validation loader; None if there is none."
         return self.loaders[1] if len(self) > 1 else None
 
     @property
-    def train_ds(self):
+    def train_ds(self) -> Any:
         "The training dataset."
         return _dataset(self.train)
 
     @property
-    def valid_ds(self):
+    def valid_ds(self) -> Any:
         "The validation dataset; None if there is none."
         return None if self.valid is None else _dataset(self.valid)
 
     @property
-    def bs(self):
+    def bs(self) -> int | None:
         "Items per training batch."
         return getattr(self.train, "bs", getattr(self.train, "batch_size", None))
 
     @property
-    def vocab(self):
+    def vocab(self) -> Any:
         "The classes of the training set; None if it has none."
         if isinstance(self.train, DataLoader):
             return self.train.vocab
         return getattr(self.train_ds, "vocab", getattr(self.train_ds, "classes", None))
 
     @property
-    def c(self):
+    def c(self) -> int | None:
         "The number of outputs that the targets of the training set ask for; None if that is not known."
         if isinstance(self.train, DataLoader):
             return self.train.c
@@ -104,45 +133,69 @@ class DataLoaders:
         return c if isinstance(c, int) else len(self.vocab) if self.vocab is not None else None
 
     @property
-    def n_inp(self):
+    def n_inp(self) -> int | None:
         "How many elements of a batch are inputs of the model (None: all but the last)."
         return getattr(self.train, "n_inp", None)
 
     @property
-    def loss_func(self):
+    def loss_func(self) -> Callable | None:
         "The loss that belongs to the targets; None if that is not known."
         return getattr(self.train, "loss_func", getattr(self.train_ds, "loss_func", None))
 
-    def class_weights(self, how="balanced", beta=0.999, target=None):
-        """A weight per class against rare ones, float32 in the order of the vocabulary, counted on the training targets (no input is made):
-        for `CrossEntropyLossFlat(weight=...)`, or with several labels per item `BCEWithLogitsLossFlat(pos_weight=...)`.
+    def class_weights(self, how: Literal["balanced", "sqrt", "effective"] = "balanced", beta: float = 0.999,
+                      target: int | None = None) -> torch.Tensor:
+        """Weigh the classes against their frequency among the training targets (no input is made).
 
-        how: 'balanced', 'sqrt' or 'effective', see `data.class_weights.class_weights`. target: which, where there are several.
+        Args:
+            how: the rule, see `data.class_weights.class_weights`.
+            beta: of the rule 'effective'.
+            target: which target, where there are several.
+
+        Returns:
+            float32 in the order of the vocabulary, for `CrossEntropyLossFlat(weight=...)`, or with several labels per item
+            `BCEWithLogitsLossFlat(pos_weight=...)`.
         """
         from .class_weights import weights_from
         return weights_from(self, how, beta, target)
 
-    def item_weights(self, how="balanced", beta=0.999, target=None):
-        "A weight per training item against rare classes, in the order of the training set, for `weighted_dataloaders(source, wgts)`."
+    def item_weights(self, how: Literal["balanced", "sqrt", "effective"] = "balanced", beta: float = 0.999,
+                     target: int | None = None) -> Any:
+        """Weigh the training items against the frequency of their classes, for `weighted_dataloaders(source, wgts)`.
+
+        Args:
+            how: the rule, see `data.class_weights.class_weights`.
+            beta: of the rule 'effective'.
+            target: which target, where there are several.
+
+        Returns:
+            One weight per item, in the order of the training set.
+        """
         from .class_weights import item_weights_from
         return item_weights_from(self, how, beta, target)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"DataLoaders on {self._device or 'the default device'}\n" + "\n".join(
             f"{name}: {loader if isinstance(loader, DataLoader) else describe(loader)}"
             for name, loader in zip(["train", "valid", *map(str, range(2, len(self)))], self.loaders, strict=False))
 
     # -- the device -------------------------------------------------------------------------------------------------------------
     @property
-    def device(self):
+    def device(self) -> torch.device:
         "Where the batches are put."
         if self._device is None:
             ours = next((dl for dl in self.loaders if isinstance(dl, DataLoader)), None)
             self._device = default_device() if ours is None else ours.device
         return self._device
 
-    def to(self, device):
-        "From now on put the batches on `device`."
+    def to(self, device: torch.device | str | int) -> "DataLoaders":
+        """Put the batches on another device from now on.
+
+        Args:
+            device: where to.
+
+        Returns:
+            These loaders.
+        """
         self._device = torch.device(device)
         if self._device.type == "cuda" and self._device.index is None and torch.cuda.is_available():
             self._device = torch.device("cuda", torch.cuda.current_device())
@@ -151,51 +204,102 @@ class DataLoaders:
                 loader.to(self._device)
         return self
 
-    def cpu(self):
+    def cpu(self) -> "DataLoaders":
+        "Put the batches on the CPU from now on."
         return self.to("cpu")
 
-    def cuda(self, device=None):
+    def cuda(self, device: int | str | None = None) -> "DataLoaders":
+        """Put the batches on a GPU from now on.
+
+        Args:
+            device: which one. None: the current one.
+        """
         return self.to("cuda" if device is None else device)
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
-    def one_batch(self):
-        "One training batch, on the device."
+    def one_batch(self) -> Batch:
+        "Make one training batch, on the device."
         if isinstance(self.train, DataLoader):
             return self.train.one_batch()
-        from ..core.seeds import fixed_seed
         with fixed_seed():
             return to_device(next(iter(self.train)), self.device)
 
-    def show_batch(self, b=None, max_n=9, ctxs=None, show=True, unique=False, nrows=None, ncols=None, figsize=None, **kwargs):
-        "Draw items of the training loader, see `DataLoader.show_batch`."
+    def show_batch(self, b: Batch | None = None, max_n: int = 9, ctxs: Sequence | None = None, show: bool = True, unique: bool = False,
+                   nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None, **kwargs: Any) -> Any:
+        """Draw items of the training loader, as `DataLoader.show_batch`.
+
+        Args:
+            b: the batch. None: a new one.
+            max_n: how many items at most.
+            ctxs: matplotlib axes to draw on. None: new ones.
+            show: False: return the decoded samples instead.
+            unique: show one item again and again, to see the augmentation.
+            nrows: rows of the grid.
+            ncols: columns of the grid.
+            figsize: (width, height) of the figure in inches.
+            **kwargs: for the functions that draw, such as `cmap=`.
+
+        Returns:
+            None; a DataFrame where the items have nothing to draw; the samples with `show=False`.
+        """
         b = self.one_batch() if b is None and not isinstance(self.train, DataLoader) else b
         return _ours(self.train).show_batch(b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs)
 
-    def show_pipeline(self, item=0, nrows=None, ncols=None, figsize=None, **kwargs):
-        """Draw one training item as it is read and after each transform: what a crop cuts off, and what the model sees in the end. Each
-        call draws the random transforms anew.
+    def show_pipeline(self, item: Any = 0, nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None,
+                      **kwargs: Any) -> list[tuple[str, Any]]:
+        """Draw one training item as it is read and after each transform: what a crop cuts off, and what the model sees in the end.
 
-        item: the number of a training item, or a new one (a file, a row). Returns the list of (transform, sample). kwargs: as for
-        `show_batch`.
+        Args:
+            item: the number of a training item, or a new one (a file, a row). Random transforms are drawn anew with each call.
+            nrows: rows of the grid.
+            ncols: columns of the grid.
+            figsize: (width, height) of the figure in inches.
+            **kwargs: for the functions that draw, such as `cmap=`.
+
+        Returns:
+            A list of (transform, sample).
         """
         from .show import show_pipeline
         return show_pipeline(_ours(self.train), item, nrows, ncols, figsize, **kwargs)
 
-    def decode_batch(self, b, max_n=9):
-        "Items of batch `b` with every transform undone, see `DataLoader.decode_batch`."
+    def decode_batch(self, b: Batch, max_n: int = 9) -> list:
+        """Undo every transform of a batch.
+
+        Args:
+            b: a batch of the validation loader (without one: of the training loader), or the inputs of one.
+            max_n: of how many of its items, the first ones.
+
+        Returns:
+            A list of samples that can be shown.
+        """
         return _ours(self.valid or self.train).decode_batch(b, max_n)
 
-    def check(self, fast=False, ignore=(), groups=None):
-        "A `Report` of what is wrong with the data: files, copies across splits, labels, tables, batches just before the net."
+    def check(self, fast: bool = False, ignore: Sequence[str] = (), groups: Any = None) -> "Report":
+        """Look for what is wrong with the data: files, copies across splits, labels, tables, batches just before the net.
+
+        Args:
+            fast: leave out the slow checks.
+            ignore: codes of checks to leave out, such as 'MF832'.
+            groups: what belongs together (one value per item) and must not be split between training and validation.
+
+        Returns:
+            A `Report`.
+        """
         from ..checks.check_loaders import check_loaders
         return check_loaders(self, fast, ignore, groups)
 
     # -- others like it ---------------------------------------------------------------------------------------------------------
-    def test_dl(self, items, with_labels=False, **dl_kw):
-        """A loader of new `items` with the transforms of validation, in their order.
+    def test_dl(self, items: Any, with_labels: bool = False, **dl_kw: Any) -> DataLoader:
+        """Make a loader of new items with the transforms of validation, in their order.
 
-        items: what `get_items` would return (files, rows of a DataFrame, ...), one such item, or a dataset. with_labels: label them
-        as the training items are. dl_kw: for the loader, such as `bs=` or `num_workers=`.
+        Args:
+            items: what `get_items` would return (files, rows of a DataFrame, ...), one such item, or a dataset.
+            with_labels: label them as the training items are labelled.
+            **dl_kw: arguments of `DataLoader`, such as `bs=` or `num_workers=`.
+
+        Raises:
+            TypeError: it is not known how to make inputs of such items.
+            ValueError: there are no items.
         """
         like = _ours(self.valid or self.train)
         dataset = like.dataset
@@ -214,16 +318,27 @@ class DataLoaders:
             raise ValueError(f"test_dl received no items: {describe(items)}")
         return like.new(dataset, **{"shuffle": False, "drop_last": False, "split_idx": 1, "device": self.device, **dl_kw})
 
-    def new(self, *loaders, **overrides):
-        "The same with other `loaders`, or with each loader made anew with other arguments, such as `bs=`."
+    def new(self, *loaders: Any, **overrides: Any) -> "DataLoaders":
+        """Make `DataLoaders` like these.
+
+        Args:
+            *loaders: other loaders; without them, each loader is made again with `overrides`.
+            **overrides: arguments of `DataLoader`, such as `bs=`.
+        """
         if not loaders:
             reject_unknown(overrides, LOADER_KEYWORDS, "dls.new(...)")
-            loaders = [_ours(dl).new(**overrides) for dl in self.loaders]
+            return type(self)(*(_ours(dl).new(**overrides) for dl in self.loaders), path=self.path, device=self._device)
         return type(self)(*loaders, path=self.path, device=self._device)
 
-    def add_tfms(self, tfms, event, loaders=None):
-        "Add transforms to 'after_item', 'before_batch' or 'after_batch' of these loaders (numbers, 'train' or 'valid'; None: all)."
-        names = {"train": 0, "valid": 1}
+    def add_tfms(self, tfms: Any, event: Literal["after_item", "before_batch", "after_batch"], loaders: Any = None) -> None:
+        """Add transforms to a pipeline of the loaders.
+
+        Args:
+            tfms: a transform, function or list of them.
+            event: the pipeline.
+            loaders: of which loaders: numbers, 'train' or 'valid'. None: all.
+        """
+        names: dict[Any, int] = {"train": 0, "valid": 1}
         chosen = range(len(self)) if loaders is None else [loaders] if isinstance(loaders, (int, str)) else loaders
         tfms = Pipeline(tfms).fs
         for i in chosen:
@@ -231,8 +346,12 @@ class DataLoaders:
         if event == "after_batch":
             setup_batch_tfms(self.train, tfms)
 
-    def with_tfms(self, batch_tfms):
-        "A copy with its own pipelines, to which `batch_tfms` are added; the datasets are shared, and these `DataLoaders` stay as they are."
+    def with_tfms(self, batch_tfms: Any) -> "DataLoaders":
+        """Make a copy with more batch transforms. The datasets are shared; these `DataLoaders` stay as they are.
+
+        Args:
+            batch_tfms: a transform, function or list of them.
+        """
         tfms = Pipeline(batch_tfms).fs
         copies = [self._needs_ours(dl, "with_tfms").new(after_batch=dl.after_batch.add(tfms)) for dl in self.loaders]
         setup_batch_tfms(copies[0], tfms)
@@ -246,15 +365,32 @@ class DataLoaders:
         return loader
 
     @classmethod
-    def from_dsets(cls, *ds, path=".", bs=64, device=None, item_tfms=None, after_item=None, before_batch=None, batch_tfms=None,
-                   after_batch=None, val_bs=None, shuffle=True, drop_last=None, num_workers=None, seed=None, sampler=None, dl_type=None,
-                   verbose=False, **kwargs):
-        """A loader for each dataset; the first is for training: shuffled, with the transforms of training items. The others are in
-        order.
+    def from_dsets(cls, *ds: Any, path: PathLike = ".", bs: int = 64, device: torch.device | str | None = None, item_tfms: Any = None,
+                   after_item: Any = None, before_batch: Any = None, batch_tfms: Any = None, after_batch: Any = None,
+                   val_bs: int | None = None, shuffle: bool = True, drop_last: bool | None = None, num_workers: int | None = None,
+                   seed: int | None = None, sampler: Any = None, dl_type: type[DataLoader] | None = None, verbose: bool = False,
+                   **kwargs: Any) -> "DataLoaders":
+        """Make a loader for each dataset: the first is for training, shuffled; the others are in order.
 
-        after_item (or item_tfms), before_batch, after_batch (or batch_tfms), drop_last and all other arguments of `DataLoader` are
-        taken; with `val_` before it an argument is for the others only, such as val_bs. sampler and drop_last are for the training
-        loader. dl_type: the loader class.
+        Args:
+            *ds: datasets, the training set first.
+            path: a folder that belongs to the data.
+            bs: items per batch.
+            device: where batches are put. None: `default_device()`.
+            item_tfms: another name for `after_item`.
+            after_item: transforms of each sample.
+            before_batch: transforms of the list of samples.
+            batch_tfms: another name for `after_batch`.
+            after_batch: transforms of the batch, on the device.
+            val_bs: items per batch of the others. None: as `bs`.
+            shuffle: of the training loader.
+            drop_last: of the training loader.
+            num_workers: workers of each loader.
+            seed: of the order and the augmentation.
+            sampler: of the training loader, instead of `shuffle`.
+            dl_type: the class of the loaders. None: `DataLoader`.
+            verbose: print one line per loader about what was chosen.
+            **kwargs: other arguments of `DataLoader`; with `val_` before its name an argument is for the others only.
         """
         if not ds:
             raise ValueError("from_dsets needs at least a training dataset: DataLoaders.from_dsets(train_ds, valid_ds)")
@@ -316,61 +452,3 @@ def _refuse_names(items, dataset):
     if at is not None:
         raise TypeError(f"test_dl: item {at} is {describe(items[at])}, but the training data are tensors in memory, from which it is not "
                         "known how to make an input of it. Give tensors, or a dataset that opens what you have")
-
-
-# -- transforms that learn from the data -------------------------------------------------------------------------------------------
-class _Samples:
-    "The samples of a dataset, one after the other, as the item transforms before the one being set up leave them."
-
-    def __init__(self, dataset, f=None):
-        self.dataset, self.f = dataset, f
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, i):
-        return self.dataset[i] if self.f is None else self.f(self.dataset[i])
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
-
-
-class SetupBatches:
-    """Training batches for batch transforms to learn from: in random but fixed order, without augmentation, on the device, of their own
-    types (images as images). Iterating costs what loading costs: a transform takes as many as it needs."""
-
-    def __init__(self, loader, earlier):
-        self.loader = loader.new(shuffle=True, drop_last=False, split_idx=1, after_batch=None, num_workers=0, seed=0)
-        self.earlier = Pipeline(earlier, 1)
-
-    def __len__(self):
-        return len(self.loader)
-
-    def __iter__(self):
-        for batch in self.loader:
-            yield self.earlier(wrap_kinds(batch, self.loader.kinds))
-
-    def __getitem__(self, i):
-        if i != 0:
-            raise IndexError("only iterating and [0] make sense of training batches")
-        return next(iter(self))
-
-
-def setup_item_tfms(loader):
-    "Let the item transforms of the training loader learn from its samples."
-    fs = loader.after_item.fs
-    if any(f.has_setup for f in fs):
-        samples = loader.dataset.with_split_idx(1) if hasattr(loader.dataset, "with_split_idx") else loader.dataset
-        for i, f in enumerate(fs):
-            if f.has_setup:
-                f.setup(_Samples(samples, Pipeline(fs[:i], 1)))
-
-
-def setup_batch_tfms(loader, tfms):
-    "Let those of the batch transforms `tfms` of the training loader that want to learn from its batches."
-    if not any(f.has_setup for f in tfms):
-        return
-    fs = loader.after_batch.fs
-    for f in tfms:
-        if f.has_setup:
-            f.setup(SetupBatches(loader, fs[:fs.index(f)]))

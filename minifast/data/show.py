@@ -1,20 +1,28 @@
 """From a batch back to things that can be looked at."""
+from collections.abc import Sequence
 from math import ceil
 from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..core.messages import describe, did_you_mean
 from ..core.nested import find_bs, map_nested, to_cpu, to_device
 from ..core.seeds import fixed_seed, item_rng
+from ..core.types import Batch
 from .engine.collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
 from .pipeline import Pipeline
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .dataloader import DataLoader
 
 # What image-drawing functions take: never a misspelt keyword of ours.
 _DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")
 
 
-def decode_batch(loader, b, max_n=9):
+def decode_batch(loader: "DataLoader", b: Batch, max_n: int = 9) -> list:
     "The first `max_n` items of batch `b` of `loader`, decoded by its batch transforms, item transforms and dataset, as a list of samples."
     n = min(max_n, find_bs(b))
     b = map_nested(lambda o: o[:n] if isinstance(o, torch.Tensor) and o.ndim else o, b)
@@ -24,19 +32,19 @@ def decode_batch(loader, b, max_n=9):
     return samples if decode is None else [decode(s) for s in samples]
 
 
-def repeated_batch(loader, max_n):
+def repeated_batch(loader: "DataLoader", max_n: int) -> Batch:
     "A batch of one item, `max_n` times, each time augmented differently."
     seed = loader.peek_seed()
     return loader.make_batch([loader.peeks % len(loader.dataset)] * max_n, seed)
 
 
-def pipeline_steps(loader, item=0):
+def pipeline_steps(loader: "DataLoader", item: Any = 0) -> list[tuple[str, Any]]:
     """What the transforms of `loader` make of one item, one after the other: a list of (what was done, the sample then, decoded).
 
     item: the number of one of its items, or an item as `DataLoaders.test_dl` takes them. Transforms that do not apply to it are left out.
     """
     dataset = loader.dataset
-    if isinstance(item, bool) or not hasattr(item, "__index__") or getattr(item, "ndim", 0):
+    if isinstance(item, bool) or not hasattr(item, "__index__") or getattr(item, "ndim", 0) > 0:
         if not hasattr(dataset, "test_set"):
             raise TypeError(f"show_pipeline takes the number of an item here, because the data come from {describe(dataset)}; received "
                             f"{describe(item)}")
@@ -50,14 +58,14 @@ def pipeline_steps(loader, item=0):
         steps.append(("as it is read", sample))
         for k, (f, sample, applied) in enumerate(loader.after_item.trace(sample, rng)):
             if applied:
-                steps.append((_named(f), Pipeline(loader.after_item[:k + 1]).decode(sample)))
+                steps.append((_named(f), Pipeline(loader.after_item.fs[:k + 1]).decode(sample)))
         samples = loader.before_batch([sample], rng)
         kinds = kinds_of(samples[0])
         batch = wrap_kinds(to_device(collate(samples), loader.device), kinds)
         for k, (f, done, applied) in enumerate(loader.after_batch.trace(batch, rng)):
             kinds = kinds_after(done, kinds)
             if applied:
-                shown = to_cpu(Pipeline(loader.after_batch[:k + 1]).decode(wrap_kinds(done, kinds)))
+                shown = to_cpu(Pipeline(loader.after_batch.fs[:k + 1]).decode(wrap_kinds(done, kinds)))
                 steps.append((_named(f), loader.after_item.decode(wrap_kinds(unbatch(shown, 0), kinds))))
     decode = getattr(dataset, "decode", lambda o: o)
     return [(name, decode(o)) for name, o in steps]
@@ -68,7 +76,8 @@ def _named(f):
     return ", ".join(map(_named, inner)) if inner else vars(f).get("name") or type(f).__name__
 
 
-def show_pipeline(loader, item, nrows, ncols, figsize, **kwargs):
+def show_pipeline(loader: "DataLoader", item: Any, nrows: int | None, ncols: int | None, figsize: tuple[float, float] | None,
+                  **kwargs: Any) -> list[tuple[str, Any]]:
     "Draw `pipeline_steps` in a grid and return them."
     from ..core.plots import get_grid
     steps = pipeline_steps(loader, item)
@@ -82,7 +91,7 @@ def show_pipeline(loader, item, nrows, ncols, figsize, **kwargs):
     return steps
 
 
-def _is_picture(value):
+def _is_image(value):
     return hasattr(value, "show") or getattr(value, "ndim", 0) >= 2
 
 
@@ -92,7 +101,9 @@ def _elements(sample):
     return [o.item() if isinstance(o, torch.Tensor) and o.ndim == 0 else o for o in parts]
 
 
-def show_batch(loader, b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs):
+def show_batch(loader: "DataLoader", b: Batch, max_n: int, ctxs: Sequence | None, show: bool, unique: bool, nrows: int | None,
+               ncols: int | None, figsize: tuple[float, float] | None, **kwargs: Any) -> Any:
+    "See `DataLoader.show_batch`."
     if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
         raise ValueError(f"show_batch(max_n={max_n!r}): how many items to show, at least 1")
     for name in kwargs:
@@ -106,12 +117,13 @@ def show_batch(loader, b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kw
     return show_samples(loader.dataset, samples, ctxs, nrows, ncols, figsize, **kwargs) if show else samples
 
 
-def show_samples(dataset, samples, ctxs=None, nrows=None, ncols=None, figsize=None, **kwargs):
-    "Draw decoded `samples` in a grid and return None; or, if nothing about them is a picture, return a DataFrame of them."
+def show_samples(dataset: Any, samples: Sequence, ctxs: Sequence | None = None, nrows: int | None = None, ncols: int | None = None,
+                 figsize: tuple[float, float] | None = None, **kwargs: Any) -> "pd.DataFrame | None":
+    "Draw decoded `samples` in a grid and return None; or, if nothing about them is an image, return a DataFrame of them."
     blocks = getattr(dataset, "blocks", None)
     drawn_by_block = blocks is not None and any(o.show is not None for o in blocks)
     shows_itself = callable(getattr(samples[0], "show", None))
-    if not drawn_by_block and not shows_itself and not any(map(_is_picture, _elements(samples[0]))):
+    if not drawn_by_block and not shows_itself and not any(map(_is_image, _elements(samples[0]))):
         return as_table(samples, getattr(dataset, "n_inp", None))
     from ..core.plots import get_grid, show_item
     if ctxs is None:
@@ -131,7 +143,7 @@ def show_samples(dataset, samples, ctxs=None, nrows=None, ncols=None, figsize=No
     return None
 
 
-def as_table(samples, n_inp=None):
+def as_table(samples: Sequence, n_inp: int | None = None) -> "pd.DataFrame":
     "Decoded samples as a DataFrame with a column per element."
     import pandas as pd
     if isinstance(samples[0], dict):

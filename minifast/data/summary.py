@@ -1,4 +1,6 @@
 """`DataBlock.summary`: one item followed through every step."""
+from typing import TYPE_CHECKING, Any
+
 from ..core.messages import add_note, describe, plural
 from ..core.nested import map_nested
 from ..core.seeds import fixed_seed, item_rng
@@ -6,6 +8,10 @@ from .datasets import sizes_of
 from .engine.collate import kinds_of, wrap_kinds
 from .engine.fetch import batch_rng
 from .pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from .block import DataBlock
+    from .loaders import DataLoaders
 
 
 class _Steps:
@@ -40,7 +46,7 @@ class _Steps:
         return value
 
 
-def print_summary(block, source, bs):
+def print_summary(block: "DataBlock", source: Any, bs: int) -> "DataLoaders":
     "Print the steps from `source` to a batch of `bs` items of `block`, and return the loaders."
     steps = _Steps()
     print("Items")

@@ -2,7 +2,7 @@
 
 glibc gives blocks above a threshold back to the system as soon as they are freed. A pipeline that makes a new batch every few
 milliseconds then spends up to half of its time in page faults. `keep_freed_memory` raises the threshold, for the whole process. It is
-called when a loader of pictures is iterated for the first time on Linux, never by an import, and does nothing elsewhere. To prevent it,
+called when a loader of images is iterated for the first time on Linux, never by an import, and does nothing elsewhere. To prevent it,
 set the environment variable MINIFAST_KEEP_MEMORY=0 or `minifast.core.device.defaults.keep_memory = False`.
 """
 import ctypes
@@ -18,7 +18,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3           # of glibc's malloc.h
 _done = False
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> bool:
     "Raise glibc's thresholds, once; whether they are raised."
     global _done
     if _done:

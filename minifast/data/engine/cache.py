@@ -90,6 +90,8 @@ class ImageCache:
     """
 
     where: str = "nowhere"
+    folder: Path
+    _advice: str
 
     def __init__(self, presize: Callable[[tuple[int, int]], tuple[int, int] | None] | None = None, spec: str = "whole",
                  max_bytes: int | None = None):
@@ -126,6 +128,9 @@ class ImageCache:
             return not self.full
 
     def _is_free(self, n):
+        raise NotImplementedError
+
+    def _store(self, key, pixels, size):
         raise NotImplementedError
 
     def find(self, key: Key) -> Entry | None:
@@ -216,9 +221,10 @@ class DiskCache(ImageCache):
                 header = json.loads(f.read(n))
                 h, w, c = shape = header["pixels"]["shape"]
                 pixels = np.empty(shape, np.uint8)
-                if f.readinto(memoryview(pixels).cast("B")) != h * w * c:
+                if f.readinto(pixels.data.cast("B")) != h * w * c:
                     return None
-                return pixels, tuple(map(int, header["__metadata__"]["size"].split("x")))
+                width, height = map(int, header["__metadata__"]["size"].split("x"))
+                return pixels, (width, height)
         except (OSError, ValueError, KeyError, TypeError):         # not there, or damaged: made again
             return None
 

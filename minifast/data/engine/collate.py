@@ -40,8 +40,9 @@ def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: 
         for o, name in zip(samples, names or map(str, range(len(samples))), strict=False):
             if o.keys() != one.keys():
                 raise ValueError(f"the samples of a batch must have the same keys: received {sorted(one)} and, of {name}, {sorted(o)}")
-        return type(one)((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]")) for k in one)
-    if is_dataclass(one):
+        make: Any = type(one)
+        return make((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]")) for k in one)
+    if is_dataclass(one) and not isinstance(one, type):
         return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}") for f in fields(one)})
     if isinstance(one, (tuple, list)):
         sizes = set(map(len, samples))
@@ -93,10 +94,10 @@ class Kind:
     "A tensor subclass with its metadata (torchvision's boxes have a format and a canvas size), without the tensor."
     __slots__ = ("attributes", "cls")
 
-    def __init__(self, tensor):
+    def __init__(self, tensor: torch.Tensor):
         self.cls, self.attributes = type(tensor), dict(vars(tensor))
 
-    def wrap(self, tensor):
+    def wrap(self, tensor: torch.Tensor) -> torch.Tensor:
         "`tensor` as this subclass; also with a batch axis, which `tv_tensors.wrap` does not allow for boxes."
         wrapped = tensor.as_subclass(torch.Tensor).as_subclass(self.cls)
         vars(wrapped).update(self.attributes)
@@ -108,7 +109,7 @@ def _kind(x):
     return Kind(x) if isinstance(x, torch.Tensor) and type(x) not in (torch.Tensor, torch.nn.Parameter) else None
 
 
-def kinds_of(sample):
+def kinds_of(sample: Any) -> Any:
     "`sample` with each leaf replaced by its `Kind`, or None for what is no tensor subclass; None if nothing is."
     found = []
 
@@ -120,9 +121,9 @@ def kinds_of(sample):
     return kinds if any(k is not None for k in found) else None
 
 
-def kinds_after(batch, before):
+def kinds_after(batch: Any, before: Any) -> Any:
     """The kinds of a batch after its transforms. An element that became a plain tensor, but still has two axes or more per item, is
-    of the kind it had before: arithmetic on a `tv_tensors.Image` makes a plain tensor of it, which is a picture all the same."""
+    of the kind it had before: arithmetic on a `tv_tensors.Image` makes a plain tensor of it, which is an image all the same."""
     typed = wrap_kinds(batch, before)
 
     def kind(x, as_before):
@@ -134,7 +135,7 @@ def kinds_after(batch, before):
     return kinds_of(batch) or kinds_of(typed)
 
 
-def wrap_kinds(x, kinds):
+def wrap_kinds(x: Any, kinds: Any) -> Any:
     "`x` with the tensor subclasses of `kinds`; elements that are no longer tensors, or no longer there, stay as they are."
     if kinds is None:
         return x
@@ -145,12 +146,12 @@ def wrap_kinds(x, kinds):
     if isinstance(x, (tuple, list)) and isinstance(kinds, (tuple, list)):
         parts = [wrap_kinds(o, kinds[i] if i < len(kinds) else None) for i, o in enumerate(x)]
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-    if is_dataclass(x) and is_dataclass(kinds):
+    if is_dataclass(x) and is_dataclass(kinds) and not isinstance(x, type):
         return replace(x, **{f.name: wrap_kinds(getattr(x, f.name), getattr(kinds, f.name)) for f in fields(x)})
     return x
 
 
-def unbatch(x, i):
+def unbatch(x: Any, i: int) -> Any:
     "Item `i` of the batch `x`, with the same nesting."
     return map_nested(lambda o: o[i] if hasattr(o, "__getitem__") and not isinstance(o, (str, bytes)) else o, _lists_as_leaves(x))
 

@@ -108,7 +108,7 @@ class Fetcher:
         self.draws = hasattr(dataset, "sample")
         self.loads_images = any(getattr(f, "loads_images", False) for f in after_item)
         self._writer = image_writer(after_item, before_batch, after_batch, collate_fn)
-        self._before_writer = Pipeline(after_item[:-1], after_item.split_idx) if self._writer is not None else after_item
+        self._before_writer = Pipeline(after_item.fs[:-1], after_item.split_idx) if self._writer is not None else after_item
         self._uses_rng = self.draws or len(after_item) > 0
         untouched = not len(after_item) and not len(before_batch) and collate_fn is None
         self.tensors = _tensors_of(dataset) if untouched else None
