@@ -131,7 +131,7 @@ def _sorted(items: list) -> list:
                         f"{items[:5]}. Convert them to one type, or give the classes with vocab=") from None
 
 
-def _name(items: Any, i: int) -> str:
+def item_name(items: Any, i: int) -> str:
     "What to call item `i` in a message: its file or row where `items` know it, else its position."
     while hasattr(items, "f") and hasattr(items, "items"):       # a view through the earlier transforms of a pipeline
         items = items.items
@@ -139,7 +139,7 @@ def _name(items: Any, i: int) -> str:
 
 
 def _names(items: Any, positions: list[int]) -> str:
-    return ", ".join(_name(items, i) for i in positions[:5]) + (", ..." if len(positions) > 5 else "")
+    return ", ".join(item_name(items, i) for i in positions[:5]) + (", ..." if len(positions) > 5 else "")
 
 
 def _given_vocab(vocab: Any, sort: bool, add_na: bool, where: str) -> CategoryMap | None:
@@ -358,7 +358,7 @@ class RegressionSetup(Transform):
             if self.c is None:
                 self.c = c
             elif c != self.c:
-                raise ValueError(f"RegressionSetup: {_name(items, n - 1)} of {where} has {plural(c, 'target')}, expected {self.c}: "
+                raise ValueError(f"RegressionSetup: {item_name(items, n - 1)} of {where} has {plural(c, 'target')}, expected {self.c}: "
                                  f"received {describe(o)}")
         if bad:
             raise ValueError(f"RegressionSetup: {len(bad)} of {plural(n, 'target')} of {where} are missing, NaN or infinite: "

@@ -19,7 +19,11 @@ __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]
 
 
 def ImageBlock(cls: type[PILBase] = PILImage) -> TransformBlock:
-    "Images: opened by `cls.create` (`PILImage`, `PILImageBW` or your own), then uint8 tensors (C,H,W); floats in 0..1 in a batch."
+    """Images: uint8 tensors (C,H,W) as items, floats in 0..1 in a batch.
+
+    Args:
+        cls: what opens them by its `create`: `PILImage`, `PILImageBW` or your own.
+    """
     if not (isinstance(cls, type) and issubclass(cls, PILBase)):
         raise TypeError(f"ImageBlock(cls={cls!r}): a class of images such as PILImage or PILImageBW"
                         + (", as ImageBlock() makes it" if cls is ImageBlock else ""))
@@ -103,9 +107,11 @@ class _ShowMask:
 def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = None) -> TransformBlock:
     """Masks: images whose pixels are class numbers; int64 (H,W) in a batch, with cross entropy over axis 1 as loss.
 
-    codes: the name of each class; a mask with another number is refused, with its file name. ignore_index: a number that marks pixels
-    that do not count (void), such as 255; it is no code, the loss leaves it out, and it is not drawn. `DiceMulti` and
-    `JaccardCoeffMulti` leave it out too; `foreground_acc` counts such pixels as wrong, unless it is its `bkg_idx`.
+    Args:
+        codes: the name of each class; a mask with another number is refused, with its file name.
+        ignore_index: a number that marks pixels that do not count (void), such as 255. It is no code, the loss leaves it out, and it is not
+            drawn. `DiceMulti` and `JaccardCoeffMulti` leave it out too; `foreground_acc` counts such pixels as wrong, unless it is its
+            `bkg_idx`.
     """
     loss = CrossEntropyLossFlat(axis=1) if ignore_index is None else CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
     tfm = AddMaskCodes(codes, ignore_index)

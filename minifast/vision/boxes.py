@@ -158,17 +158,23 @@ def BBoxBlock() -> TransformBlock:
 def BBoxLblBlock(vocab: Sequence[Any] | None = None, add_na: bool = True) -> TransformBlock:
     """The labels of the boxes of the block before: a list with one per box; class numbers (B,N) in a batch.
 
-    vocab: the classes. add_na: class 0 is '#na#', for boxes that only fill up the batch, and for unknown labels; without it the
-    former have number -100.
+    Args:
+        vocab: the classes (default: those of the training items).
+        add_na: class 0 is '#na#', for boxes that only fill up the batch, and for unknown labels; without it the former have number -100.
     """
     return TransformBlock(type_tfms=[BoxCategorize(vocab=vocab, add_na=add_na)], item_tfms=[PointScaler()],
                           dls_kwargs={"before_batch": bb_pad})
 
 
 def get_annotations(fname: str | PathLike, prefix: str | None = None) -> tuple[list[str], list[Any]]:
-    """File names and, in the same order, (boxes, labels) of the images in a COCO annotation file (JSON) that have boxes.
+    """Read a COCO annotation file (JSON).
 
-    prefix: put before each file name. Boxes are [x1, y1, x2, y2].
+    Args:
+        fname: the file.
+        prefix: put before each file name.
+
+    Returns:
+        The file names of the images that have boxes and, in the same order, (boxes, labels) of each. Boxes are [x1, y1, x2, y2].
     """
     with open(fname, encoding="utf-8") as f:
         annotations = json.load(f)

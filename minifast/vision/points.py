@@ -8,7 +8,7 @@ import torch
 
 from ..core.messages import describe, plural
 from ..data.block import TransformBlock
-from ..data.categories import _name
+from ..data.categories import item_name
 from ..data.coords import (
     COORDS,
     BoundingBoxes,
@@ -152,13 +152,14 @@ class ReadPoints(ItemTransform):
             n = TensorPoint.create(o).numel()
             self.c = n if self.c is None else self.c
             if n != self.c or not n:
-                raise ValueError(f"{_name(items, i)} of {where} has {plural(n // 2, 'point')}, others have {self.c // 2}: a model that "
+                raise ValueError(f"{item_name(items, i)} of {where} has {plural(n // 2, 'point')}, others have {self.c // 2}: a model that "
                                  "predicts points needs the same number for every image")
 
 
 def PointBlock(y_first: bool = False) -> TransformBlock:
     """Key points: pairs (x, y) in pixels of the (upright) image; (N,2) from -1 to 1 in a batch, with mean squared error as loss.
 
-    y_first: the labels are (y, x), that is row, column.
+    Args:
+        y_first: the labels are (y, x), that is row, column.
     """
     return TransformBlock(type_tfms=[ReadPoints(y_first)], item_tfms=[PointScaler()], loss_func=MSELossFlat(), tta=tta_points)

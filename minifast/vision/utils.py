@@ -29,7 +29,13 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def get_image_files_sorted(path: str | PathLike, recurse: bool = True, folders: Sequence[str] | None = None) -> L:
-    "`get_image_files`, which sorts anyway."
+    """Find image files, as `get_image_files`, which sorts anyway.
+
+    Args:
+        path: the folder.
+        recurse: also below it.
+        folders: only these folders in it.
+    """
     return get_image_files(path, recurse, folders)
 
 
@@ -78,11 +84,21 @@ def _names(urls, preserve_filename):
 
 def download_images(dest: str | PathLike, urls: Iterable[str] | None = None, max_pics: int = 1000, n_workers: int = 8, timeout: float = 4,
                     preserve_filename: bool = False, url_file: str | PathLike | None = None) -> L:
-    """Download the first `max_pics` of `urls` (or of the lines of `url_file`) to the folder `dest`, and return the files as an `L`.
+    """Download images into a folder.
 
-    They are called 00000000.jpg and so on, or with `preserve_filename` as in the URL. n_workers: downloads at a time. timeout: seconds
-    of silence after which one is given up. Those that fail are counted in one warning; whether the others are images is for
-    `verify_images` to say.
+    Those that fail are counted in one warning; whether the others are images is for `verify_images` to say.
+
+    Args:
+        dest: the folder.
+        urls: what to download.
+        max_pics: at most so many.
+        n_workers: downloads at a time.
+        timeout: seconds of silence after which one is given up.
+        preserve_filename: name the files as in the URL instead of 00000000.jpg and so on.
+        url_file: a text file with one URL in each line, instead of `urls`.
+
+    Returns:
+        The files.
     """
     if (urls is None) == (url_file is None):
         raise TypeError("download_images(dest, urls=...) takes a list of URLs, or url_file=, a text file with one in each line: give "
@@ -155,10 +171,25 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
 def resize_images(path: str | PathLike, max_workers: int | None = None, max_size: int | None = None, recurse: bool = False,
                   dest: str | PathLike = ".", n_channels: int = 3, ext: str | None = None, img_format: str | None = None,
                   resample: Image.Resampling = Image.Resampling.BILINEAR, resume: bool = False, **kwargs: Any) -> L:
-    """`resize_image` on every image in the folder `path` (recurse: and below), in `max_workers` threads (default: one per core).
+    """Write smaller copies of the images in a folder: `resize_image` on each of them.
 
-    dest: the folder to write to, which may be `path`; the folders below it are made as they are below `path`. Returns the new files;
-    images that cannot be opened are counted in one warning.
+    Images that cannot be opened are counted in one warning.
+
+    Args:
+        path: the folder.
+        max_workers: threads (default: one per core).
+        max_size: pixels of the longer side at most; nothing is enlarged.
+        recurse: also below the folder.
+        dest: the folder to write to, which may be `path`; the folders below it are made as they are below `path`.
+        n_channels: 3 (RGB), 1 (grey) or 4 (with transparency).
+        ext: another ending, such as ".png".
+        img_format: PIL's name of the format (default: by the ending).
+        resample: PIL's resampling.
+        resume: leave files that are there already.
+        **kwargs: for PIL's `save`, such as quality=90.
+
+    Returns:
+        The new files.
     """
     if n_channels not in _MODES:
         raise ValueError(f"resize_images(n_channels={n_channels!r}): 1 for grey, 3 for RGB, 4 for RGB with transparency")

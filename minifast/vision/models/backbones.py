@@ -264,11 +264,17 @@ def _cut(model, cut):
 
 def create_body(arch: Any, n_in: int = 3, pretrained: bool = True, cut: Callable[[nn.Module], nn.Module] | int | None = None,
                 weights: Any = None) -> nn.Module:
-    """The body of `arch`: all layers before the final pooling. It returns maps (B,C,H,W), or for a vision transformer features (B,F).
+    """Make the body of `arch`: all layers before the final pooling.
 
-    arch: see `arch_meta`, or a model, which is taken as it is. n_in: channels of the images. pretrained: with the weights of
-    ImageNet, or those named by `weights`, see `pretrained.load_pretrained`.
-    cut: how many children of the model to keep (may be negative), or a function of the model that returns the body.
+    Args:
+        arch: see `arch_meta`, or a model, which is taken as it is.
+        n_in: channels of the images.
+        pretrained: with the weights of ImageNet.
+        cut: how many children of the model to keep (may be negative), or a function of the model that returns the body.
+        weights: other weights, by name or file, see `pretrained.load_pretrained`.
+
+    Returns:
+        A module that returns maps (B,C,H,W), or for a vision transformer features (B,F).
     """
     meta = arch_meta(arch)
     pretrained = bool(pretrained or weights is not None) and not isinstance(arch, nn.Module)

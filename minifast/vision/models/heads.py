@@ -20,12 +20,19 @@ _CALM = 0.1             # with y_range, the weights before the sigmoid begin thi
 def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] = 0.5, pool: bool = True,
                 concat_pool: bool = True, first_bn: bool = True, bn_final: bool = False, lin_first: bool = False,
                 y_range: tuple[float, float] | None = None) -> nn.Sequential:
-    """A head from `nf` features to `n_out` outputs: pooling, then blocks of batch norm, dropout, linear layer and ReLU.
+    """Make a head from `nf` features to `n_out` outputs: pooling, then blocks of batch norm, dropout, linear layer and ReLU.
 
-    lin_ftrs: sizes between (default [512]). ps: dropout, one number (halved for all blocks but the last) or one per block.
-    pool: whether to pool maps to vectors; concat_pool: with maximum and mean (2 nf features) instead of the mean. first_bn: batch norm
-    before the first linear layer. bn_final: batch norm after the last. lin_first: linear layer before norm and dropout.
-    y_range: (low, high) of a scaled sigmoid at the end.
+    Args:
+        nf: number of features of the body.
+        n_out: number of outputs.
+        lin_ftrs: sizes between (default [512]).
+        ps: dropout, one number (halved for all blocks but the last) or one per block.
+        pool: whether to pool maps to vectors.
+        concat_pool: pool with maximum and mean (2 nf features) instead of the mean.
+        first_bn: batch norm before the first linear layer.
+        bn_final: batch norm after the last.
+        lin_first: linear layer before norm and dropout.
+        y_range: (low, high) of a scaled sigmoid at the end.
     """
     if y_range is not None and not (len(y_range) == 2 and y_range[0] < y_range[1]):
         raise ValueError(f"y_range takes (low, high), low < high; received {y_range!r}")

@@ -66,27 +66,52 @@ def _make(name, pretrained, expansion, layers, kwargs):
 
 
 def xresnet18(pretrained: bool = False, **kwargs: Any) -> XResNet:
-    "`XResNet` with 2, 2, 2, 2 blocks; kwargs: its arguments, such as sa, act_cls, n_in, n_out."
+    """Make an `XResNet` with 2, 2, 2, 2 blocks.
+
+    Args:
+        pretrained: there are no weights; True is refused.
+        **kwargs: arguments of `XResNet`, such as sa, act_cls, n_in, n_out.
+    """
     return _make("xresnet18", pretrained, 1, (2, 2, 2, 2), kwargs)
 
 
 def xresnet34(pretrained: bool = False, **kwargs: Any) -> XResNet:
-    "`XResNet` with 3, 4, 6, 3 blocks."
+    """Make an `XResNet` with 3, 4, 6, 3 blocks.
+
+    Args:
+        pretrained: there are no weights; True is refused.
+        **kwargs: arguments of `XResNet`, such as sa, act_cls, n_in, n_out.
+    """
     return _make("xresnet34", pretrained, 1, (3, 4, 6, 3), kwargs)
 
 
 def xresnet50(pretrained: bool = False, **kwargs: Any) -> XResNet:
-    "`XResNet` with 3, 4, 6, 3 bottleneck blocks."
+    """Make an `XResNet` with 3, 4, 6, 3 bottleneck blocks.
+
+    Args:
+        pretrained: there are no weights; True is refused.
+        **kwargs: arguments of `XResNet`, such as sa, act_cls, n_in, n_out.
+    """
     return _make("xresnet50", pretrained, 4, (3, 4, 6, 3), kwargs)
 
 
 def xresnet101(pretrained: bool = False, **kwargs: Any) -> XResNet:
-    "`XResNet` with 3, 4, 23, 3 bottleneck blocks."
+    """Make an `XResNet` with 3, 4, 23, 3 bottleneck blocks.
+
+    Args:
+        pretrained: there are no weights; True is refused.
+        **kwargs: arguments of `XResNet`, such as sa, act_cls, n_in, n_out.
+    """
     return _make("xresnet101", pretrained, 4, (3, 4, 23, 3), kwargs)
 
 
 def xresnet152(pretrained: bool = False, **kwargs: Any) -> XResNet:
-    "`XResNet` with 3, 8, 36, 3 bottleneck blocks."
+    """Make an `XResNet` with 3, 8, 36, 3 bottleneck blocks.
+
+    Args:
+        pretrained: there are no weights; True is refused.
+        **kwargs: arguments of `XResNet`, such as sa, act_cls, n_in, n_out.
+    """
     return _make("xresnet152", pretrained, 4, (3, 8, 36, 3), kwargs)
 
 
