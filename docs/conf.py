@@ -57,9 +57,20 @@ def _in_rst(text):
 
 
 def to_rst(app, what, name, obj, options, lines):
-    "Docstrings are written to be read in the source: make code spans, and indented code, what Sphinx expects."
+    """Docstrings are written to be read in the source: make code spans, and indented code, what Sphinx expects.
+
+    Types stand in the signatures. Napoleon would take what comes before the first colon of an attribute's docstring, or of `Returns:`, for a
+    type; an empty comment before it prevents that.
+    """
     if what == "module":
         lines[:] = obj.__doc__.splitlines()         # Sphinx takes away the indentation if everything but the first line has it
+    elif what in ("attribute", "property"):
+        lines[:0] = ["..", ""]
+    for i, line in enumerate(lines[:-1]):
+        if line.strip() in ("Returns:", "Yields:") and ":" in lines[i + 1]:
+            indent = lines[i + 1][:len(lines[i + 1]) - len(lines[i + 1].lstrip())]
+            lines[i + 1:i + 1] = [indent + "..", ""]
+            break
     blocks = re.split(r"\n\s*\n", "\n".join(lines).strip("\n"))
     new = []
     for block in blocks:
