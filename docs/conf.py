@@ -22,6 +22,7 @@ autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Source"]
+napoleon_use_ivar = True             # else attributes of a class are listed twice
 autodoc_inherit_docstrings = False      # else what PIL and torch say of their methods is repeated here
 python_maximum_signature_line_length = 100
 
