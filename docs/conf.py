@@ -65,7 +65,7 @@ def to_rst(app, what, name, obj, options, lines):
     """
     if what == "module":
         lines[:] = obj.__doc__.splitlines()         # Sphinx takes away the indentation if everything but the first line has it
-    elif what in ("attribute", "property"):
+    elif what in ("attribute", "data", "property"):
         lines[:0] = ["..", ""]
     for i, line in enumerate(lines[:-1]):
         if line.strip() in ("Returns:", "Yields:") and ":" in lines[i + 1]:
