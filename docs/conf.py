@@ -60,7 +60,7 @@ def _in_rst(text):
 def to_rst(app, what, name, obj, options, lines):
     """Docstrings are written to be read in the source: make code spans, and indented code, what Sphinx expects.
 
-    The signatures have the types. Napoleon would take what comes before the first colon of an attribute's docstring, or of `Returns:`, for a
+    The signatures have the types. Napoleon would take the text before the first colon of an attribute's docstring, or of `Returns:`, for a
     type; an empty comment before it prevents that.
     """
     if what == "module":
