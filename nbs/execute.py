@@ -1,8 +1,8 @@
 """Execute the notebooks of this folder and store their outputs: `python nbs/execute.py`, or with names, `python nbs/execute.py 01 02`.
 
-Each runs from top to bottom in a new Jupyter kernel and in an empty folder, so that outputs hold relative paths only. A notebook is
-written back when it ran without an error and nothing in its outputs speaks of this machine. Needs `pip install -e ".[dev]"`. Notebooks
-that read `MINIFAST_TEST_DATA` are left out where there is neither that folder nor ../shared/data beside the repository.
+Each runs from top to bottom in a new Jupyter kernel and in an empty folder, so that outputs contain relative paths only. A notebook is
+written back if it ran without an error and its outputs show nothing of this machine. Needs `pip install -e ".[dev]"`. Notebooks that read
+`MINIFAST_TEST_DATA` are skipped if there is neither that folder nor ../shared/data beside the repository.
 """
 import argparse
 import os
@@ -25,17 +25,17 @@ MACHINE_PATH = re.compile(r"(?<![\w.<])(?:/(?:home|Users|root|tmp|var|private|op
 
 
 def lacks_data(file):
-    "Whether the notebook `file` reads pictures from a folder that is not here."
+    "Whether the notebook `file` reads data from a folder that does not exist here."
     return "MINIFAST_TEST_DATA" in file.read_text(encoding="utf-8") and not DATA.is_dir()
 
 
 def run(file, timeout=TIMEOUT):
-    "The notebook `file` with fresh outputs; raises `CellExecutionError` where a cell fails. The file stays as it is."
+    "Run the notebook `file` and return it with fresh outputs; raises `CellExecutionError` if a cell fails. The file does not change."
     nb = nbformat.read(file, as_version=4)
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}        # the kernel sets its own, which shows figures in the notebook
+    env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}        # the kernel sets its own, which shows figures inline
     env["MINIFAST_TEST_DATA"] = str(DATA)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(nb, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}}, record_timing=False,
@@ -43,7 +43,7 @@ def run(file, timeout=TIMEOUT):
         client.execute(env=env)
     for cell in nb.cells:
         cell.metadata.clear()
-        if cell.cell_type == "code":        # a progress bar that is gone leaves an empty output
+        if cell.cell_type == "code":        # a finished progress bar leaves an empty output
             cell.outputs = [o for o in cell.outputs if o.output_type != "display_data" or any(o.data.values())]
     nb.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
     return nb
@@ -61,7 +61,7 @@ def texts(cell):
 
 
 def problems(nb):
-    "What a stored notebook must not have, one sentence each."
+    "What is wrong with a stored notebook, one sentence each."
     found, images = [], 0
     for i, cell in enumerate(nb.cells):
         if cell.cell_type != "code":
@@ -75,7 +75,7 @@ def problems(nb):
                 found.append(f"cell {i} shows the machine path {path[0]!r}")
         images += sum("image/png" in out.get("data", {}) for out in cell.outputs)
     if not images:
-        found.append("there is no picture in the outputs")
+        found.append("there is no figure in the outputs")
     size = len(nbformat.writes(nb).encode())
     if size > MAX_BYTES:
         found.append(f"it has {size:,} bytes, more than {MAX_BYTES:,}")
@@ -83,20 +83,20 @@ def problems(nb):
 
 
 def notebooks(names=()):
-    "The notebooks whose file names begin with one of `names` (none: all), in order."
+    "The notebooks whose file names start with one of `names` (none: all), in order."
     return [f for f in sorted(HERE.glob("*.ipynb")) if not names or f.name.startswith(tuple(names))]
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="beginnings of notebook names, such as 01 (default: all)")
+    parser.add_argument("names", nargs="*", help="prefixes of notebook names, such as 01 (default: all)")
     files = notebooks(parser.parse_args(argv).names)
     if not files:
         parser.error(f"no notebook in {HERE} has such a name")
     failed = False
     for file in files:
         if lacks_data(file):
-            print(f"{file.name}: left out, there is no folder {DATA}")
+            print(f"{file.name}: skipped, there is no folder {DATA}")
             continue
         started = time.perf_counter()
         nb = run(file)

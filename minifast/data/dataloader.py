@@ -58,7 +58,7 @@ class DataLoader:
             they cannot be forked, on Windows and macOS, none). The attribute is what is in use.
         on_error: 'raise', or 'skip' to put another item of the batch in the place of one that cannot be made; `skipped` lists them.
         cache: keep decoded images in memory ('ram') or on disk ('disk', or a folder), see `minifast.data.engine.cache`.
-        cache_bytes: size limit of the cache. None: until a fifth of the memory (5 GB of the disk) is left free.
+        cache_bytes: size limit of the cache. None: until a fifth of the memory (1 GB of the disk) is left free.
         **unknown: refused, with the keyword that was probably meant.
     """
 

@@ -23,7 +23,7 @@ def book(*cells):
     return v4.new_notebook(cells=[v4.new_code_cell(s, outputs=list(outs), execution_count=i) for i, (s, outs) in enumerate(cells, 1)])
 
 
-PICTURE = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
+FIGURE = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
 
 
 def stream(text, name="stdout"):
@@ -32,7 +32,7 @@ def stream(text, name="stdout"):
 
 @pytest.fixture
 def environment(monkeypatch):
-    "As on a reader's machine: the kernel chooses how to show figures, and finds the package from any folder."
+    "As on a reader's machine: the kernel chooses how to show figures and finds the package from any folder."
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(NBS.parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
 
 
@@ -77,26 +77,26 @@ def test_a_failing_cell_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize("cells, problem", [
-    ([("x", [])], "there is no picture"),
-    ([("x", [PICTURE, stream("/home/me/digits/3.png")])], "cell 0 shows the machine path '/home/me/digits/3.png'"),
-    ([("x", [PICTURE, stream(r"C:\Users\me\digits")])], "cell 0 shows the machine path"),
-    ([("x", [PICTURE, stream("UserWarning", "stderr")])], "cell 0 wrote to stderr: 'UserWarning'"),
-    ([("x", [PICTURE, nbformat.v4.new_output("error", ename="E", evalue="e", traceback=["boom"])])], "cell 0 wrote to error: 'boom'"),
-    ([("x", [PICTURE]), ("y" * 1_000_001, [])], "more than 1,000,000"),
+    ([("x", [])], "there is no figure"),
+    ([("x", [FIGURE, stream("/home/me/digits/3.png")])], "cell 0 shows the machine path '/home/me/digits/3.png'"),
+    ([("x", [FIGURE, stream(r"C:\Users\me\digits")])], "cell 0 shows the machine path"),
+    ([("x", [FIGURE, stream("UserWarning", "stderr")])], "cell 0 wrote to stderr: 'UserWarning'"),
+    ([("x", [FIGURE, nbformat.v4.new_output("error", ename="E", evalue="e", traceback=["boom"])])], "cell 0 wrote to error: 'boom'"),
+    ([("x", [FIGURE]), ("y" * 1_000_001, [])], "more than 1,000,000"),
 ])
 def test_what_a_stored_notebook_must_not_have(cells, problem):
     assert problem in "; ".join(execute.problems(book(*cells)))
 
 
 def test_a_good_notebook_has_no_problem():
-    nb = book(("x", [PICTURE, stream("digits/3/1.png, 3/4 of 8 <b>x</b> models/digits.safetensors")]))
+    nb = book(("x", [FIGURE, stream("digits/3/1.png, 3/4 of 8 <b>x</b> models/digits.safetensors")]))
     assert execute.problems(nb) == []
     nb.cells[0].execution_count = None
     assert execute.problems(nb) == ["cell 0 was not executed: 'x'"]
 
 
-def test_a_notebook_whose_data_are_not_here_is_left_out(tmp_path, monkeypatch, capsys):
-    file = tmp_path / "06_pictures.ipynb"
+def test_a_notebook_without_its_data_is_skipped(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "06_images.ipynb"
     nbformat.write(book(('path = os.environ["MINIFAST_TEST_DATA"]', [])), file)
     monkeypatch.setattr(execute, "HERE", tmp_path)
     monkeypatch.setattr(execute, "DATA", tmp_path)
@@ -104,7 +104,7 @@ def test_a_notebook_whose_data_are_not_here_is_left_out(tmp_path, monkeypatch, c
     monkeypatch.setattr(execute, "DATA", tmp_path / "none")
     before = file.read_bytes()
     assert execute.lacks_data(file) and execute.main([]) == 0 and file.read_bytes() == before
-    assert "06_pictures.ipynb: left out" in capsys.readouterr().out
+    assert "06_images.ipynb: skipped" in capsys.readouterr().out
 
 
 def test_names(capsys):

@@ -86,7 +86,7 @@ class ImageCache:
     """Decoded images by file.
 
     presize: the size (height, width) at which an image of a size (height, width) is kept; None, or a result of None: as it is. spec: text
-    that changes when what is kept changes. max_bytes: how much to keep; None: until a fifth of the memory (5 GB of the disk) is left free.
+    that changes when what is kept changes. max_bytes: how much to keep; None: until a fifth of the memory (1 GB of the disk) is left free.
     """
 
     where: str = "nowhere"
