@@ -4,10 +4,10 @@
     python benchmarks/batch_augment.py --quick --json
     python benchmarks/batch_augment.py --device cuda                    images per second on a GPU
 
-64 pictures of 3x224x224. `minifast` and `fastai`: `aug_transforms()` as it comes (mirror, perspective, rotation, zoom, brightness,
+64 images of 3x224x224. `minifast` and `fastai`: `aug_transforms()` as it comes (mirror, perspective, rotation, zoom, brightness,
 contrast), then the normalisation of ImageNet. `torchvision v2`: mirror, affine, perspective, colour jitter and normalisation on the batch,
-with one draw for all pictures. `by hand`: one affine `grid_sample`, brightness and contrast as one
-scale and shift per picture, normalisation. `no-keep`:
+with one draw for all images. `by hand`: one affine `grid_sample`, brightness and contrast as one
+scale and shift per image, normalisation. `no-keep`:
 with MINIFAST_KEEP_MEMORY=0. Each in a process of its own, in turn; ratios are medians of those within a round.
 """
 import argparse
@@ -47,7 +47,7 @@ def pipeline(name, x):
     from minifast.data.pipeline import Pipeline
     from minifast.vision.all import Hue, IntToFloatTensor, Normalize, Saturation, TensorImage, aug_transforms
     if "no-keep" not in name:
-        keep_freed_memory()                     # as the first loop over a loader of pictures does
+        keep_freed_memory()                     # as the first loop over a loader of images does
     extra = [Saturation(), Hue()] if "colour" in name else []
     steps = Pipeline([IntToFloatTensor(), *aug_transforms(xtra_tfms=extra), Normalize.from_stats(MEAN, STD)], split_idx=0)
     steps = steps if "one by one" in name else steps.fused()            # as a loader does

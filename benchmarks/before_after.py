@@ -227,7 +227,7 @@ def serve(row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--before", help="the other checkout")
-    parser.add_argument("--rows", default=",".join(ROWS), help="names with commas; a beginning stands for all that begin so")
+    parser.add_argument("--rows", default=",".join(ROWS), help="names with commas; a prefix stands for all rows that start with it")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of text")
     parser.add_argument("--serve", help=argparse.SUPPRESS)

@@ -3,7 +3,7 @@
     python benchmarks/checks.py                                     everything, with 10,000 photos drawn into a temporary folder
     python benchmarks/checks.py --files 2000 --rounds 5 --only share,loaders
 
-JSON lines. `share`: a one-epoch fit on 1,000 pictures with and without what every fit checks by itself (`FirstBatch`, and the look at
+JSON lines. `share`: a one-epoch fit on 1,000 images with and without what every fit checks by itself (`FirstBatch`, and the look at
 the losses at its end), in turn: seconds of both, the ratio, and the seconds of these handlers alone, which is the steadier figure.
 `loaders`: items per second of `dls.check()`, and where its time goes. `learner`: seconds of `learn.check(fast=True)`.
 """
@@ -23,7 +23,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--files", type=int, default=10_000, help="how many photos are drawn")
-    parser.add_argument("--folder", help="take the pictures of this folder, train/<class>/ and valid/<class>/, instead")
+    parser.add_argument("--folder", help="take the images of this folder, train/<class>/ and valid/<class>/, instead")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     parser.add_argument("--only", default="share,loaders,learner", help="some of share, loaders, learner")
@@ -36,7 +36,7 @@ def arguments():
     return args
 
 
-# -- pictures ---------------------------------------------------------------------------------------------------------------------
+# -- images ---------------------------------------------------------------------------------------------------------------------
 def draw_photo(folder, k):
     "A JPEG of 500x375, smooth shapes with fine detail and noise, so that it compresses as a photo does (about 45 kB)."
     import numpy as np
@@ -73,7 +73,7 @@ def tiny():
 
 
 def photos():
-    "1,000 pictures of 128x128 in memory through a resnet18."
+    "1,000 images of 128x128 in memory through a resnet18."
     import torch
     from torchvision.models import resnet18
 
@@ -151,7 +151,7 @@ def share_alone(name, make):
 
 
 # -- the checks that are asked for ------------------------------------------------------------------------------------------------
-def picture_loaders(folder):
+def image_loaders(folder):
     from minifast.vision.all import ImageDataLoaders, Normalize, Resize
     return ImageDataLoaders.from_folder(folder, item_tfms=Resize(128), bs=64,
                                         batch_tfms=Normalize.from_stats([0.5] * 3, [0.25] * 3))
@@ -193,13 +193,13 @@ def main():
 
     if "share" in args.only:
         quietly(share, "tiny: 1,000 rows, MLP", tiny, 5 * args.rounds)
-        quietly(share_alone, "1,000 pictures of 128 pixels, resnet18", photos)
+        quietly(share_alone, "1,000 images of 128 pixels, resnet18", photos)
     if args.only == ["share"]:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         if args.folder is None:
             draw_photos(folder, args.files)
-        dls = picture_loaders(args.folder or folder)
+        dls = image_loaders(args.folder or folder)
         if "loaders" in args.only:
             quietly(of_loaders, dls)
         if "learner" in args.only:

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py --images DIR [DIR ...] [--epochs 20] [--worker-type process] [--cache ram]
 
-Every file below the folders is an item, whatever it is; `on_error="skip"` takes another one for those that are no pictures. Prints the
+Every file below the folders is an item, whatever it is; `on_error="skip"` takes another one for files that are not images. Prints the
 resident memory of this process after each epoch, and how many megabytes an epoch added on average in the second half (least squares).
 """
 import argparse

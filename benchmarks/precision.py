@@ -3,7 +3,7 @@
     python benchmarks/precision.py                                          resnet50 at 224, batch 256, on a GPU if there is one
     python benchmarks/precision.py --arch resnet18 --size 64 --bs 16 --steps 6     small enough for a CPU
 
-Synthetic pictures that already lie on the device, fused AdamW, and in both loops the same model, precision, memory format and compiler.
+Synthetic images that already lie on the device, fused AdamW, and in both loops the same model, precision, memory format and compiler.
 One row per setting: images per second, and the ratio to the loop by hand (median over the rounds, with quartiles). On a GPU every
 operation of a step that waits for the device is counted as well (`torch.cuda.set_sync_debug_mode`); there should be none.
 """

@@ -18,7 +18,7 @@ CASES = [
 
 
 def check_all(as_json=False):
-    "Print one line per case; returns how many differ."
+    "Print one line per case; return how many differ."
     return sum(not check(*case, as_json) for case in CASES)
 
 

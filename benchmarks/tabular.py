@@ -1,4 +1,4 @@
-"""Tables: minifast beside a hand-written torch loop and beside fastai, on a synthetic table of a million rows.
+"""Tables: minifast compared with a hand-written torch loop and with fastai, on a synthetic table of a million rows.
 
     python benchmarks/tabular.py                               the whole, with fastai where this Python has it
     python benchmarks/tabular.py --fastai PYTHON               fastai of another environment: the path of its Python

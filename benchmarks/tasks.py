@@ -1,11 +1,11 @@
-"""What is learnt on real pictures, task by task, beside the answer that needs no learning; one JSON line each.
+"""What models learn from real images, task by task, compared with the best constant answer; one JSON line each.
 
     python benchmarks/tasks.py --data FOLDER                 # all tasks
     python benchmarks/tasks.py --data FOLDER breeds boxes
 
 The folder (default $MINIFAST_TEST_DATA, else ../shared/data) holds `pets_sample`, `coco_tiny`, `camvid_half`, and `weights` with ImageNet's
 for mobilenet_v2. Pictures are small, trainings short and seeds fixed: this asks whether every task learns, not how good it can become.
-Each row gives the metrics on validation pictures (`model`), those of the best constant answer (`constant`), and seconds.
+Each row gives the metrics on validation images (`model`), those of the best constant answer (`constant`), and seconds.
 """
 import argparse
 import json
@@ -62,7 +62,7 @@ def learner(data, dls, **kwargs):
 
 
 def places(data, size=128):
-    "Per picture of pets_sample the box of the head: loaders made with `block`, see `boxes` and `points`."
+    "The box of the head in each image of pets_sample: loaders made with `block`, see `boxes` and `points`."
     table = pd.read_csv(data / "pets_sample/annotations_csv/bboxes.csv").set_index("image_name")
     files = [f for f in get_image_files_sorted(data / "pets_sample/images") if f.stem in table.index]
     corners = {name: tuple(map(float, row)) for name, row in zip(table.index, table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(),
@@ -76,7 +76,7 @@ def places(data, size=128):
 
 
 def place_head(n_features, size, n_out):
-    "A head that knows where in the picture a feature was found: pooling would forget it. It begins in the middle of -1..1."
+    "A head that keeps the position of a feature in the image, which pooling would discard. It starts in the middle of -1..1."
     last = nn.Linear(32 * (size // 32) ** 2, n_out)
     nn.init.zeros_(last.weight)
     return nn.Sequential(nn.Conv2d(n_features, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), Flatten(), nn.Dropout(0.25), last,
@@ -92,7 +92,7 @@ def box_iou(pred, targ):
 
 
 def breeds(data):
-    "37 breeds of cats and dogs, 10 pictures each."
+    "37 breeds of cats and dogs, 10 images each."
     files = get_image_files_sorted(data / "pets_sample/images")
     dls = ImageDataLoaders.from_name_re(data, files, r"^(.+)_\d+.jpg$", item_tfms=Resize(144), bs=32, val_bs=64, num_workers=0, cache="ram",
                                         device="cpu", seed=1)
@@ -122,7 +122,7 @@ def several_labels(data):
 
 
 def points(data, size=128):
-    "The middle of the head of cats and dogs; mean distance in pixels of the picture of 128x128."
+    "The centre of the head of cats and dogs; mean distance in pixels of the 128x128 image."
     dls = places(data, size)(PointBlock, lambda x1, y1, x2, y2: [[(x1 + x2) / 2, (y1 + y2) / 2]])
     learn = trained(learner(data, dls, custom_head=place_head(1280, size, 2), init=None), 5, 2e-3)
     preds, targs = (o.reshape(-1, 2) for o in learn.get_preds())

@@ -65,7 +65,7 @@ def minifast_rows(train, test):
     from minifast.vision.augment.geometry import Flip
 
     class AsImage(Transform):
-        "Says that the first tensor of a batch is pictures, so that picture transforms take it."
+        "Mark the first tensor of a batch as images, so that image transforms apply to it."
         order = 1
 
         def encodes(self, x: torch.Tensor):
