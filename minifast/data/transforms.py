@@ -83,11 +83,13 @@ class Transform:
             if wrong in vars(cls):
                 raise TypeError(f"{cls.__name__}.{wrong} is never called; did you mean '{right}'?")
 
-    def encodes(self, x: Any) -> Any:
+    def encodes(self, x: Any, *args: Any, **params: Any) -> Any:
         """Transform one value: override this.
 
         Args:
             x: a value of one of the `types`; for an `ItemTransform` the whole sample.
+            *args: none.
+            **params: what the `draw` of a `RandTransform` returned.
         """
         return x
 

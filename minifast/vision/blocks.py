@@ -32,7 +32,7 @@ def ImageBlock(cls: type[PILBase] = PILImage) -> TransformBlock:
 
 def open_mask(fn: Any) -> PILMask:
     "`PILMask.create(fn)` that remembers its file."
-    mask = PILMask.create(fn)
+    mask: Any = PILMask.create(fn)
     if isinstance(fn, (str, PathLike)):
         mask.source = fspath(fn)
     return mask

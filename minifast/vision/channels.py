@@ -16,7 +16,7 @@ from .images import PILBase
 __all__ = ["check_channels", "first_convolution"]
 
 
-def first_convolution(model: nn.Module) -> nn.Module | None:
+def first_convolution(model: nn.Module) -> nn.Conv2d | None:
     "The first convolution of images in `model`; None if there is none."
     return next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
 
@@ -66,8 +66,7 @@ def check_channels(where: str, dls: Any, n_in: int, model: nn.Module | None = No
 
     A batch is made only where the items seem not to fit, because a transform of the loader may yet change them. where: the caller."""
     if model is not None:
-        conv = first_convolution(model)
-        n_in = n_in if conv is None else conv.in_channels
+        n_in = getattr(first_convolution(model), "in_channels", n_in)
     if _expected(getattr(getattr(dls, "train", None), "dataset", None)) in (None, n_in):
         return
     x = _pictures(dls)

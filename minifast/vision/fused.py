@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from .images import IntToFloatTensor
     from .normalize import Normalize
 
-Image = tv_tensors.Image
+Image: TypeAlias = tv_tensors.Image
 
 
 def fuse(to_float: IntToFloatTensor, following: Sequence[Transform]) -> tuple[FusedTransforms, int] | None:
     """`to_float` with those of the transforms `following` it that can be done together with it, one of each kind ('geometry', 'lighting',
     'norm': their `fuses_as`), in this order: (transform, how many of them it replaces), or None."""
-    found, left = {}, list(following)
+    found: dict[str, Any] = {}
+    left = list(following)
     for kind in ("geometry", "lighting", "norm"):
         if left and getattr(left[0], "fuses_as", None) == kind:
             found[kind] = left.pop(0)
@@ -60,7 +61,7 @@ class FusedTransforms(Transform):
         return f"FusedTransforms({', '.join(map(repr, self.members))})"
 
     def _is_fast(self, o: Any) -> bool:
-        return isinstance(o, Image) and o.dtype == torch.uint8 and o.ndim == 4 and (self.norm is None or self.norm.fits(o))
+        return isinstance(o, tv_tensors.Image) and o.dtype == torch.uint8 and o.ndim == 4 and (self.norm is None or self.norm.fits(o))
 
     def __call__(self, x: Any, split_idx: int | None = None, rng: np.random.Generator | None = None) -> Any:
         "Encode the batch `x`: draw what each member needs, then change all bytes in one go."
@@ -122,7 +123,7 @@ def look_up(table: torch.Tensor, x: torch.Tensor, mirrored: tuple[np.ndarray, np
     """
     n, channels = x.shape[:2]
     out = torch.empty(x.shape)
-    table = np.broadcast_to(table.contiguous().numpy(), (n, channels, 256))
+    values = np.broadcast_to(table.contiguous().numpy(), (n, channels, 256))
     source, target = x.numpy(), out.numpy()
 
     def planes(first: int, last: int) -> None:
@@ -132,7 +133,7 @@ def look_up(table: torch.Tensor, x: torch.Tensor, mirrored: tuple[np.ndarray, np
                 image = image[:, ::-1 if mirrored[1][i] else 1, ::-1 if mirrored[0][i] else 1]
             for c in range(channels):
                 # wrap: the bytes are in range, and the default mode would go through a buffer
-                np.take(table[i, c], image[c], out=target[i, c], mode="wrap")
+                np.take(values[i, c], image[c], out=target[i, c], mode="wrap")
 
     threads = min(torch.get_num_threads(), n)
     edges = [n * i // threads for i in range(threads + 1)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["IntToFloatTensor", "PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask", "ToTensor",
            "UnreadableImage", "image2tensor", "load_image", "verify_image", "verify_images"]
 
-TensorImage = tv_tensors.Image
-TensorImageBW = tv_tensors.Image
-TensorMask = tv_tensors.Mask
+TensorImage: TypeAlias = tv_tensors.Image
+TensorImageBW: TypeAlias = tv_tensors.Image
+TensorMask: TypeAlias = tv_tensors.Mask
 
 
 def load_image(fn: str | PathLike | bytes, mode: str | None = None) -> Image.Image:
@@ -50,6 +50,9 @@ def load_image(fn: str | PathLike | bytes, mode: str | None = None) -> Image.Ima
     return im if mode is None else to_mode(im, mode, str(fn))
 
 
+_P = TypeVar("_P", bound="PILBase")
+
+
 class PILBase(LazyImage):
     "A PIL image that knows what it stands for, and stays what it is when it is cropped, resized or turned."
 
@@ -57,7 +60,7 @@ class PILBase(LazyImage):
     show_args: dict[str, Any] = {}              #: how `show` draws it: keyword arguments of `matplotlib.axes.Axes.imshow`
 
     @classmethod
-    def create(cls, fn: str | PathLike | bytes | np.ndarray | torch.Tensor | Image.Image, mode: str | None = None) -> PILBase:
+    def create(cls: type[_P], fn: str | PathLike | bytes | np.ndarray | torch.Tensor | Image.Image, mode: str | None = None) -> _P:
         """Make an image from a file name, `Path`, bytes of a file, array, tensor or PIL image.
 
         The EXIF orientation is applied. Pixels deeper than 8 bits are scaled to 0..255 by their bit depth, not clipped; transparent
@@ -80,7 +83,7 @@ class PILBase(LazyImage):
             raise TypeError(f"{cls.__name__}.create takes a file name, Path, bytes, array, tensor or PIL image; received {describe(fn)}")
         is_file = not isinstance(fn, (bytes, bytearray))
 
-        def opened() -> PILBase:
+        def opened() -> _P:
             return lazily(cls, fn, mode) or cls.cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
 
         cache = current_cache() if is_file else None
@@ -95,22 +98,22 @@ class PILBase(LazyImage):
         return eight_bit(a, name)
 
     @classmethod
-    def cast(cls, im: Image.Image) -> PILBase:
+    def cast(cls: type[_P], im: Image.Image) -> _P:
         "`im` as this class. The pixels are shared, not copied, unless `im` still holds its file."
         if type(im) is cls:
-            return im
+            return cast(_P, im)
         if not isinstance(im, PILBase) and type(im) is not Image.Image:
             im = im.copy()
         new = cls()
         new.__dict__.update(im.__dict__)
         return new
 
-    def _new(self, im: Any) -> PILBase:         # Pillow makes the results of resize, crop, transpose, rotate, copy ... here
+    def _new(self: _P, im: Any) -> _P:         # Pillow makes the results of resize, crop, transpose, rotate, copy ... here
         return self.cast(super()._new(im))
 
-    def transform(self, *args: Any, **kwargs: Any) -> PILBase:
+    def transform(self: _P, *args: Any, **kwargs: Any) -> _P:
         "PIL's `transform`, which `rotate` calls too; the result stays of this class."
-        return self.cast(super().transform(*args, **kwargs))
+        return type(self).cast(super().transform(*args, **kwargs))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -132,7 +135,7 @@ class PILBase(LazyImage):
             return changed
         return (type(self) if changed.mode == self.mode else PILImage).cast(changed)
 
-    def show(self, ctx: Any = None, title: str | None = None, **kwargs: Any) -> Any:
+    def show(self, ctx: Any = None, title: str | None = None, **kwargs: Any) -> Any:     # type: ignore[override]  # fastai's, not PIL's
         """Draw the image.
 
         Args:
@@ -145,9 +148,9 @@ class PILBase(LazyImage):
         """
         return show_image(self, ctx=ctx, title=title, **{**self.show_args, **kwargs})
 
-    def to_thumb(self, h: int, w: int | None = None) -> PILBase:
+    def to_thumb(self: _P, h: int, w: int | None = None) -> _P:
         "A copy that fits into `h` x `w` pixels (default: a square), with the same aspect ratio."
-        im = self.copy()
+        im = cast(_P, self.copy())
         im.thumbnail((h if w is None else w, h))
         return im
 
@@ -185,7 +188,7 @@ class PILMask(PILBase):
 
     def from_tv_tensor(self, changed: Any) -> Any:
         "`changed`, which a torchvision transform made of this mask, as a `PILMask`."
-        return PILMask.create(changed.as_subclass(torch.Tensor)) if isinstance(changed, TensorMask) else super().from_tv_tensor(changed)
+        return PILMask.create(changed.as_subclass(torch.Tensor)) if isinstance(changed, tv_tensors.Mask) else super().from_tv_tensor(changed)
 
 
 def verify_image(fn: str | PathLike | bytes) -> bool:
@@ -284,7 +287,7 @@ class IntToFloatTensor(Transform):
     def encodes(self, x: Any) -> torch.Tensor:
         "Turn integers into floats (images) or int64 (masks)."
         plain = x.as_subclass(torch.Tensor)
-        if isinstance(x, TensorMask):
+        if isinstance(x, tv_tensors.Mask):
             return TensorMask(plain.long() if self.div_mask == 1 else plain.long() // self.div_mask)
         if plain.is_floating_point():
             return x
@@ -296,4 +299,4 @@ class IntToFloatTensor(Transform):
 
     def decodes(self, x: Any) -> Any:
         "Clip images to 0..1, where they can be shown."
-        return TensorImage(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, TensorImage) and x.is_floating_point() else x
+        return TensorImage(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, tv_tensors.Image) and x.is_floating_point() else x

@@ -48,7 +48,7 @@ def _n_out(dls, n_out, where):
     return n_out
 
 
-def build_learner(where: str, make: Callable[[int, bool], nn.Module], dls: Any, arch: Any, normalize: bool, n_out: int | None,
+def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: Any, normalize: bool, n_out: int | None,
                   pretrained: bool, weights: Any, cut: Callable[[nn.Module], nn.Module] | int | None, n_in: int, splitter: Any,
                   **learner_args: Any) -> Learner:
     """What `vision_learner` and `unet_learner` share: a `Learner` around the model that `make(n_out, pretrained)` returns, with the layer

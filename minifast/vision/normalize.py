@@ -21,7 +21,7 @@ mnist_stats: tuple[list[float], list[float]] = ([0.131], [0.308])
 
 def _channel_stats(batches: Iterable, axes: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     "Mean and standard deviation per channel over all pixels of the images in `batches`."
-    n, total, squares = 0, 0.0, 0.0
+    n, total, squares = 0, torch.zeros(()), torch.zeros(())
     for batch in batches:
         for x in [o for o in (batch if isinstance(batch, (tuple, list)) else (batch,)) if isinstance(o, tv_tensors.Image)][:1]:
             x = x.as_subclass(torch.Tensor).cpu()

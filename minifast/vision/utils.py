@@ -157,7 +157,7 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
     mode, size = _MODES[n_channels], im.size
     if max_size is not None and max(size) > max_size:
         scale = max_size / max(size)
-        size = tuple(max(1, round(s * scale)) for s in size)
+        size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     target.parent.mkdir(parents=True, exist_ok=True)
     if size == im.size and ext is None and img_format is None and not kwargs and _upright_already(source, mode):
         if not (target.exists() and target.samefile(source)):

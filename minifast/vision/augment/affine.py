@@ -37,7 +37,7 @@ class BatchTransform(RandTransform):
         p: probability for each image (default: 1).
         batch: one draw for the whole batch.
     """
-    types = (Image, Mask)
+    types: tuple[type, ...] = (Image, Mask)
 
     def __init__(self, p: float | None = None, batch: bool = False):
         super().__init__(p)
@@ -217,7 +217,7 @@ class AffineWarp(BatchTransform):
         x = first_image(sample)
         if x is None:
             return None
-        hw = tuple(x.shape[-2:])
+        hw = x.shape[-2], x.shape[-1]
         params = self._draw(x, hw, sample, rng, split_idx)
         if self.drawn is not None:
             self.drawn.append((None if params is None else self.result_to_source(params["matrix"], hw), hw, self.size or hw, len(x)))

@@ -64,7 +64,7 @@ def aug_transforms(mult: float = 1.0, do_flip: bool = True, flip_vert: bool = Fa
         min_scale: below 1, also a random square crop of at least that share of the area; needs `size`.
     """
     max_rotate, max_lighting, max_warp = max_rotate * mult, max_lighting * mult, max_warp * mult
-    sampling = {"batch": batch, "mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
+    sampling: dict[str, Any] = {"batch": batch, "mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
     res: list[Any] = []
     if do_flip or flip_vert:
         res.append((Dihedral if flip_vert else Flip)(p=0.5, **sampling))

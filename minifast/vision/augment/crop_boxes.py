@@ -33,11 +33,11 @@ def random_crop(hw: tuple[int, int], rng: np.random.Generator, min_scale: float,
     places = draws[-2:]
     for k in range(0, 2 * tries, 2):
         area, aspect = h * w * (min_scale + (max_scale - min_scale) * draws[k]), math.exp(low + (high - low) * draws[k + 1])
-        cw, ch = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        cw, ch = float(round(math.sqrt(area * aspect))), float(round(math.sqrt(area / aspect)))
         if 0 < cw <= w and 0 < ch <= h:
             break
     else:
-        (cw, ch), places = central_crop(hw, ratio), (0.5, 0.5)
+        (cw, ch), places = central_crop(hw, ratio), [0.5, 0.5]
     return places[0] * (w - cw) / w, places[1] * (h - ch) / h, cw / w, ch / h
 
 

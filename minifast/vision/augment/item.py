@@ -51,7 +51,7 @@ class _Moves(RandTransform):
     "A transform of PIL images that moves the points and boxes of the sample along with them."
     types = (Image.Image, *COORDS)
 
-    def moves(self, hw: HW, **params: Any) -> Moved:
+    def moves(self, hw: HW, *args: Any, **params: Any) -> Moved:
         "Override: what `encodes` does to an image of `hw` pixels."
         raise NotImplementedError
 
@@ -89,6 +89,8 @@ class _ItemTransform(_Moves):
 
 class _Sized(_ItemTransform):
     "One that brings the whole image, or a share of it, to `size`."
+
+    size: HW
 
     def rescaled(self, scale: float) -> _Sized:
         "The same transform with a result of `scale` times the size."

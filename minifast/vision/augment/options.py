@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -9,8 +10,8 @@ from ...core.messages import did_you_mean
 
 __all__ = ["HW", "PadMode", "ResizeMethod", "Size", "image_size", "one_of", "scaled"]
 
-Size = int | Sequence[int]                  #: (height, width), or one number for a square
-HW = tuple[int, int]                        #: height, width
+Size: TypeAlias = int | Sequence[int]                  #: (height, width), or one number for a square
+HW: TypeAlias = tuple[int, int]                        #: height, width
 
 
 class ResizeMethod:
@@ -49,4 +50,4 @@ def image_size(size: Size, where: str) -> HW:
 
 def scaled(size: HW, scale: float) -> HW:
     "`size` (height, width) times `scale`, in whole pixels."
-    return tuple(max(1, round(s * scale)) for s in size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -14,6 +13,8 @@ from .lazy import ArraySource, Plan
 if TYPE_CHECKING:
     from ...data.engine.cache import ImageCache
     from ..images import PILBase
+
+_P = TypeVar("_P", bound="PILBase")
 
 
 class CachedSource:
@@ -59,7 +60,7 @@ class CachedSource:
             self.kept = pixels
         return self.kept
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[Any, Any]:
         "Nothing: the cache keeps pixels only."
         return {}
 
@@ -75,17 +76,11 @@ def _fitted(low: float, high: float, scale: float, limit: int, n: int) -> tuple[
     return first, min(max(round(high * scale), first + 1), limit)
 
 
-@lru_cache
-def _kind(cls: type, mode: str) -> str:
-    "What to call images of class `cls` in `mode` where they are kept."
-    return f"{cls.__module__}.{cls.__qualname__} {mode}"
-
-
-def from_cache(cls: type[PILBase], file: Any, mode: str, opened: Callable[[], PILBase], cache: ImageCache) -> PILBase | None:
+def from_cache(cls: type[_P], file: Any, mode: str, opened: Callable[[], _P], cache: ImageCache) -> _P | None:
     """The image in `file` as an image of `cls` whose pixels are kept in `cache`; None where that is not possible. opened: a function that
     opens it as it is, lazily or not."""
     try:
-        key = cache.key_of(file, _kind(cls, mode))
+        key = cache.key_of(file, f"{cls.__module__}.{cls.__qualname__} {mode}")
     except (OSError, ValueError):
         return None                                         # opening it says what is wrong
     found = cache.find(key)
@@ -107,7 +102,7 @@ def from_cache(cls: type[PILBase], file: Any, mode: str, opened: Callable[[], PI
     return cls.planned(Plan(CachedSource(cache, key, im.size, original), mode))
 
 
-def _whole_from_cache(cls: type[PILBase], key: tuple, found: tuple | None, opened: Callable[[], PILBase], cache: ImageCache) -> PILBase:
+def _whole_from_cache(cls: type[_P], key: tuple, found: tuple | None, opened: Callable[[], _P], cache: ImageCache) -> _P:
     "What must not be resized by averaging, such as a mask, is kept as it is."
     if found is None:
         im = opened()

@@ -121,7 +121,8 @@ def draft_scale(box: Box, size: Size) -> int:
     return next((k for k in (8, 4, 2) if shrinks_by >= k), 1)
 
 
-def decode(data: bytes, jpeg: Jpeg, mode: str, box: Box | None = None, size: Size | None = None) -> tuple[np.ndarray, tuple[float, float]]:
+def decode(data: bytes | bytearray, jpeg: Jpeg, mode: str, box: Box | None = None,
+           size: Size | None = None) -> tuple[np.ndarray, tuple[float, float]]:
     """Decode the pixels in `box` (default: all) of a JPEG, not turned.
 
     Args:

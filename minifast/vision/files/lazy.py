@@ -7,7 +7,7 @@ step on bytes, and turned. Any method of PIL that touches pixels has the same ef
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ class Source(Protocol):
             A uint8 array (H,W,C); how much of its width and height belongs to the box; and whether the array belongs to the caller alone.
         """
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[Any, Any]:
         "What PIL's `info` says of the file."
 
 
@@ -81,7 +81,7 @@ class JpegSource:
         except Exception as e:
             raise UnreadableImage(f"{name_of(self.file)}: {why(self.file, e)}") from e
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[Any, Any]:
         "What PIL's `info` says of the file."
         with Image.open(BytesIO(self.data)) as im:
             return {k: v for k, v in im.info.items() if k != "transparency"}
@@ -90,7 +90,7 @@ class JpegSource:
 class ArraySource:
     "Decoded pixels, a uint8 array (H,W,C)."
 
-    def __init__(self, array: np.ndarray, info: dict[str, Any] | None = None):
+    def __init__(self, array: np.ndarray, info: dict[Any, Any] | None = None):
         self.array = array
         self.size = array.shape[1], array.shape[0]
         self._info = info or {}
@@ -100,7 +100,7 @@ class ArraySource:
         (left, top, right, bottom), covered = in_scaled(box, 1, self.size, self.size)
         return self.array[top:bottom, left:right], covered, False
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[Any, Any]:
         "What PIL's `info` said of the image."
         return dict(self._info)
 
@@ -171,6 +171,9 @@ def resample(a: np.ndarray, size: Size, mode: str, covered: tuple[float, float] 
     return place
 
 
+_L = TypeVar("_L", bound="LazyImage")
+
+
 class LazyImage(Image.Image):
     "A PIL image whose pixels may still be a `Plan`."
 
@@ -178,7 +181,7 @@ class LazyImage(Image.Image):
     may_be_lazy: bool = True            #: whether a JPEG need not be decoded before its pixels are asked for
 
     @classmethod
-    def planned(cls, plan: Plan) -> LazyImage:
+    def planned(cls: type[_L], plan: Plan) -> _L:
         "The image that `plan` will make."
         im = cls()
         im.postpone(plan)
@@ -203,7 +206,7 @@ class LazyImage(Image.Image):
         return super().load()
 
     @property
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[Any, Any]:
         "What the file says besides its pixels."
         found = self.__dict__.get("info")
         if found is None:
@@ -211,11 +214,11 @@ class LazyImage(Image.Image):
         return found
 
     @info.setter
-    def info(self, value: dict[str, Any]) -> None:
+    def info(self, value: dict[Any, Any]) -> None:
         self.__dict__["info"] = value or None
 
 
-def lazily(cls: type[LazyImage], file: Any, mode: str) -> LazyImage | None:
+def lazily(cls: type[_L], file: Any, mode: str) -> _L | None:
     "The JPEG in `file` (a path or bytes) as a lazy image of `cls`; None if it cannot be one."
     if not cls.may_be_lazy or mode not in ("RGB", "L"):
         return None
@@ -243,7 +246,7 @@ def _bytes_of_jpeg(file: Any) -> bytes | None:
 
 # -- on any PIL image ---------------------------------------------------------------------------------------------------------------
 
-def _is_planned(im: Image.Image) -> bool:
+def _is_planned(im: Image.Image) -> TypeGuard[LazyImage]:
     return getattr(im, "plan", None) is not None
 
 
@@ -277,12 +280,11 @@ def turn(im: Image.Image, transpose: Image.Transpose) -> Image.Image:
     return type(im).planned(im.plan.turned(TURNS[transpose])) if _is_planned(im) else im.transpose(transpose)
 
 
-def pad(im: Image.Image, left: int, top: int, right: int, bottom: int, mode: str) -> Image.Image:
+def pad(im: Image.Image, left: int, top: int, right: int, bottom: int, mode: Any) -> Image.Image:
     "`im` with this many pixels around it; mode: of `numpy.pad`."
-    lazy = _is_planned(im)
-    a = im.plan.pixels() if lazy else np.asarray(im)
+    a = im.plan.pixels() if _is_planned(im) else np.asarray(im)
     a = np.pad(a, [(top, bottom), (left, right)] + [(0, 0)] * (a.ndim - 2), mode=mode)
-    return type(im).planned(Plan(ArraySource(a, info=im.info), im.mode)) if lazy else Image.fromarray(a)
+    return type(im).planned(Plan(ArraySource(a, info=im.info), im.mode)) if _is_planned(im) else Image.fromarray(a)
 
 
 def tensor_of(im: Image.Image, place: np.ndarray | None = None) -> torch.Tensor:

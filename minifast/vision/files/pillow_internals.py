@@ -38,7 +38,7 @@ def raw_pixels(im: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray | 
     w, h, channels = box[2] - box[0], box[3] - box[1], len(im.mode)
     try:
         encoder = Image._getencoder(im.mode, "raw", (im.mode, 0, 1))
-        encoder.setimage(im.im, tuple(box))
+        encoder.setimage(im.im, box)
         _, status, raw = encoder.encode(w * h * channels)
         return np.frombuffer(bytearray(raw), np.uint8).reshape(h, w, channels) if status == 1 else None
     except _MISSING:

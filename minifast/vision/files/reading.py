@@ -170,19 +170,20 @@ def label_array(a: np.ndarray, name: str) -> np.ndarray:
 
 def image_array(x: np.ndarray | torch.Tensor) -> np.ndarray:
     "Array or tensor `x` as a numpy array (H,W) or (H,W,C). Tensors are (C,H,W); arrays (H,W,C), or (C,H,W) where only that fits."
-    is_tensor = isinstance(x, torch.Tensor)
-    if is_tensor:
-        x = x.detach().cpu()
-        x = (x.float() if x.dtype == torch.bfloat16 else x).as_subclass(torch.Tensor).numpy()
-    channels = (1, 3, 4)
-    if x.ndim == 3:
-        first, last = x.shape[0] in channels, x.shape[2] in channels
+    is_tensor, channels = isinstance(x, torch.Tensor), (1, 3, 4)
+    if isinstance(x, torch.Tensor):
+        plain = x.detach().cpu().as_subclass(torch.Tensor)
+        a = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    else:
+        a = x
+    if a.ndim == 3:
+        first, last = a.shape[0] in channels, a.shape[2] in channels
         if first and (is_tensor or not last):
-            x = x.transpose(1, 2, 0)
+            a = a.transpose(1, 2, 0)
         elif not last:
             raise ValueError("an image array is (height, width), (height, width, 1, 3 or 4) or (1, 3 or 4, height, width); "
                              f"received {describe(x)}")
-        x = x[..., 0] if x.shape[2] == 1 else x
-    if x.ndim != 2 and x.ndim != 3:
-        raise ValueError(f"an image has 2 or 3 axes; received {describe(x)}" + (": pass one image of the batch" if x.ndim == 4 else ""))
-    return x
+        a = a[..., 0] if a.shape[2] == 1 else a
+    if a.ndim not in (2, 3):
+        raise ValueError(f"an image has 2 or 3 axes; received {describe(x)}" + (": pass one image of the batch" if a.ndim == 4 else ""))
+    return a

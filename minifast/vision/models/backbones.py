@@ -44,7 +44,7 @@ def _opened(module):
     return [s for s in [own, *module.children()] if _size(s)]
 
 
-def default_split(model: nn.Module) -> list[list[nn.Parameter]]:
+def default_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
     """Layer groups of `Sequential(body, head)`: first half of the body's stages, second half, head.
 
     Stages are the children of the body; one that holds more than half of its parameters is opened.
@@ -93,11 +93,11 @@ class ArchMeta:
     build: Callable
     cut: Callable | int | None = None
     split: Callable = default_split
-    weights: object = None                      #: torchvision's enum of weights
+    weights: Any = None                         #: torchvision's enum of weights
     stats: tuple | None = None                  #: (mean, std) that the pretrained weights expect; None: unknown
     takes_n_in: bool = False                    #: `build` itself fits the model to `n_in` channels
 
-    def split_for(self, cut: Callable[[nn.Module], nn.Module] | int | None = None) -> Callable[[nn.Module], list[list[nn.Parameter]]]:
+    def split_for(self, cut: Callable[[nn.Module], nn.Module] | int | None = None) -> Callable[..., list[list[nn.Parameter]]]:
         "`split`, or the split for any body where a `cut` of the user's decides what the body looks like."
         return self.split if cut is None else default_split
 
@@ -301,8 +301,8 @@ def replace_input(body: nn.Module, n_in: int, pretrained: bool = True) -> None:
         raise ValueError(f"n_in={n_in}: {type(body).__name__} has no Conv2d whose input could be changed")
     if conv.in_channels == n_in:
         return
-    new = nn.Conv2d(n_in, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.bias is not None,
-                    conv.padding_mode)
+    options: dict[str, Any] = {k: getattr(conv, k) for k in ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")}
+    new = nn.Conv2d(n_in, conv.out_channels, bias=conv.bias is not None, **options)
     if pretrained:
         w = conv.weight.detach()
         with torch.no_grad():

@@ -46,7 +46,7 @@ def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: 
     if len(ps) != n_blocks:
         raise ValueError(f"ps has {len(ps)} dropout probabilities for {n_blocks} linear layers: give one number, or one per linear layer "
                          f"(lin_ftrs={lin_ftrs} and the output)")
-    layers = [AdaptiveConcatPool2d() if concat_pool else nn.AdaptiveAvgPool2d(1), Flatten()] if pool else []
+    layers: list[nn.Module] = [AdaptiveConcatPool2d() if concat_pool else nn.AdaptiveAvgPool2d(1), Flatten()] if pool else []
     if lin_first:
         layers.append(nn.Dropout(ps[0]))
         for i in range(n_blocks - 1):
@@ -90,7 +90,7 @@ def calm_before_range(head: nn.Module) -> None:
     _before_sigmoid(head)[-1].weight.mul_(_CALM)
 
 
-def start_head_at(head: nn.Module, values: torch.Tensor) -> None:
+def start_head_at(head: nn.Sequential, values: torch.Tensor) -> None:
     """Set the biases of a head made with `y_range` so that before training it gives `values` (n_out,), such as the mean of the targets.
 
     The last linear layer has no bias where batch norm precedes it: the least change of that norm's bias that does the same is made.

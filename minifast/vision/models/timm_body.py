@@ -16,7 +16,7 @@ __all__ = ["TimmBody", "build_timm", "timm_config"]
 class TimmBody(nn.Module):
     "A timm model without its head: feature maps (B,C,H,W) where the model has them, else pooled features (B,F)."
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: Any):
         super().__init__()
         self.model = model
         self.input_size = tuple(model.default_cfg.get("input_size", (3, 224, 224))[-2:])
@@ -63,7 +63,7 @@ def _on_this_machine(config):
 def build_timm(name: str, config: Any, pretrained: bool, weights: Any, n_in: int) -> TimmBody:
     "The `TimmBody` of architecture `name`, with weights from a file, from this machine or from the network."
     import timm
-    options = {"num_classes": 0, "in_chans": n_in}
+    options: dict[str, Any] = {"num_classes": 0, "in_chans": n_in}
     if weights is not None:
         options["pretrained_cfg_overlay"] = {"file": str(pick_weights(None, weights))}
     elif pretrained:

@@ -60,7 +60,7 @@ def _conv(ni, nf, act_cls, norm_type, xtra=None):
 class _Levels:
     "Where in a body the size of its maps changes: `modules`, deepest last, the `channels` and the size of what each returns."
 
-    def __init__(self, body: nn.Module, img_size: int | Sequence[int], n_in: int):
+    def __init__(self, body: nn.Module, img_size: Sequence[int], n_in: int):
         h, w = img_size
         device = next((p.device for p in body.parameters()), torch.device("cpu"))
         x = torch.zeros(1, n_in, h, w, device=device)
@@ -77,11 +77,11 @@ class _Levels:
                 found[-1] = module, c, size, found[-1][3]
             else:
                 found.append((module, c, size, size[0]))
-        found = [o[:3] for o in found if o[2][0] / self.out.shape[-2] >= 1.5]
-        if not found:
+        shrinking = [o[:3] for o in found if o[2][0] / self.out.shape[-2] >= 1.5]
+        if not shrinking:
             raise ValueError("a U-Net needs a body whose maps shrink step by step: "
                              f"{type(body).__name__} makes {tuple(self.out.shape[-2:])} of {h} x {w} pixels and nothing between")
-        self.modules, self.channels, self.sizes = zip(*found, strict=True)
+        self.modules, self.channels, self.sizes = zip(*shrinking, strict=True)
 
     @staticmethod
     def _traced(body, modules, x):
@@ -151,8 +151,8 @@ class DynamicUnet(nn.Module):
         levels = _try_levels(encoder, (probe, (h, w)), n_in)
         self._skip_names = [_name_of(encoder, m) for m in levels.modules]       # names: a copy of the model has an encoder of its own
         self._channels, self.last_cross = list(levels.channels), last_cross
-        options = {"act_cls": act_cls, "norm_type": norm_type}
-        shuffle = {"act_cls": act_cls, "norm_type": NormType.Weight if norm_type is None else norm_type}
+        options: dict[str, Any] = {"act_cls": act_cls, "norm_type": norm_type}
+        shuffle: dict[str, Any] = {"act_cls": act_cls, "norm_type": NormType.Weight if norm_type is None else norm_type}
         ni = levels.out.shape[1]
         middle = nn.Sequential(_conv(ni, ni * 2, **options), _conv(ni * 2, ni, **options))
         layers = [encoder, nn.Sequential(BatchNorm(ni), nn.ReLU(), middle)]
@@ -172,7 +172,7 @@ class DynamicUnet(nn.Module):
             scale /= 2
         layers.append(nn.Sequential(*ups))
         ni += n_in if last_cross else 0
-        end = [ResBlock(1, ni, ni, nh2=ni // 2 if bottle else ni, act_cls=act_cls,
+        end: list[nn.Module] = [ResBlock(1, ni, ni, nh2=ni // 2 if bottle else ni, act_cls=act_cls,
                         norm_type=NormType.Batch if norm_type is None else norm_type)] if last_cross else []
         end.append(ConvLayer(ni, n_out, ks=1, act_cls=None, norm_type=None))
         if init is not None:
