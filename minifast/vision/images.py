@@ -188,7 +188,9 @@ class PILMask(PILBase):
 
     def from_tv_tensor(self, changed: Any) -> Any:
         "`changed`, which a torchvision transform made of this mask, as a `PILMask`."
-        return PILMask.create(changed.as_subclass(torch.Tensor)) if isinstance(changed, tv_tensors.Mask) else super().from_tv_tensor(changed)
+        if isinstance(changed, tv_tensors.Mask):
+            return PILMask.create(changed.as_subclass(torch.Tensor))
+        return super().from_tv_tensor(changed)
 
 
 def verify_image(fn: str | PathLike | bytes) -> bool:
