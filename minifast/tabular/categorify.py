@@ -10,7 +10,7 @@ from ..core.messages import describe, did_you_mean
 from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing
 from .factorize import as_object_array, factorized, sorted_values
-from .plain_values import from_pairs, pairs, plain_vocab, vocab_from_plain
+from .plain_values import vocab_from_plain
 from .table import Table, TabularProc, missing_text
 
 __all__ = ["Categorify"]
@@ -29,46 +29,25 @@ class Categorify(TabularProc):
     """
 
     order = 1
+    stored = ("classes", "had_missing")
 
     def __init__(self) -> None:
         self.classes: dict[Any, CategoryMap] = {}
         self.had_missing: dict[Any, bool] = {}
 
-    def setups(self, table: Table) -> dict[Any, tuple]:
-        "Learn from the training rows; returns the encoded columns, which were made on the way."
-        learnt = table.each(lambda name: self._learn_column(table, name), table.cats)
-        self.classes = {name: classes for name, (classes, _, _) in learnt.items()}
-        self.had_missing = {name: had_missing for name, (_, had_missing, _) in learnt.items()}
-        return {name: encoded for name, (_, _, encoded) in learnt.items()}
+    def setups(self, table: Table) -> None:
+        "Learn the categories of the training rows."
+        learnt = table.each(lambda name: _learnt(table, name), table.cats)
+        self.classes = {name: classes for name, (classes, _) in learnt.items()}
+        self.had_missing = {name: had_missing for name, (_, had_missing) in learnt.items()}
 
     def encodes(self, table: Table) -> None:
         "Replace the values of the categorical columns by their codes."
-        def encode(name: Any) -> tuple:
-            if name not in self.classes:
-                raise KeyError(f"Categorify has not learnt column {name!r}{did_you_mean(name, self.classes)}")
-            return _encoded(*factorized(table.cats[name], name), self.classes[name])
-
-        self._store(table, table.each(encode, table.cats))
-
-    def fit(self, table: Table) -> None:
-        self._store(table, self.setups(table))
-
-    def learn_values(self, values: Mapping[Any, list], had_missing: Mapping[Any, bool]) -> None:
-        "Learn from the values of the training rows, in any order, and whether some were missing, by column."
-        self.classes = {name: CategoryMap.of_unique(sorted_values(v), add_na=True) for name, v in values.items()}
-        self.had_missing = dict(had_missing)
-
-    def _learn_column(self, table: Table, name: Any) -> tuple:
-        codes, values = factorized(table.cats[name], name)
-        had_missing = bool(len(codes) and codes.min() < 0 and (table.training(codes) < 0).any())
-        present = [values[i] for i in np.flatnonzero(_seen(codes, len(values), table.train)).tolist()]
-        if not isinstance(table.cats[name].dtype, pd.CategoricalDtype):
-            present = sorted_values(present)
-        classes = CategoryMap.of_unique(present, add_na=True)
-        return classes, had_missing, _encoded(codes, values, classes)
-
-    def _store(self, table: Table, encoded: Mapping[Any, tuple]) -> None:
-        for name, (codes, missing, (n_unseen, example)) in encoded.items():
+        unknown = [name for name in table.cats if name not in self.classes]
+        if unknown:
+            raise KeyError(f"Categorify has not learnt column {unknown[0]!r}{did_you_mean(unknown[0], self.classes)}")
+        encoded = table.each(lambda name: _encoded(*table.once(factorized, table.cats, name), self.classes[name]), table.cats)
+        for name, (codes, missing, n_unseen, example) in encoded.items():
             table.cats[name] = codes
             if missing:
                 table.missing[name] = missing
@@ -83,7 +62,7 @@ class Categorify(TabularProc):
             try:
                 code = self.classes[name].id_of(value)
             except TypeError:
-                raise TypeError(f"the category column {name!r} takes one value; received {describe(value)}") from None
+                raise TypeError(f"the categorical column {name!r} takes one value; received {describe(value)}") from None
             if not code:
                 if not is_missing(value):
                     if value != NA:
@@ -98,15 +77,19 @@ class Categorify(TabularProc):
             values = as_object_array(list(self.classes[name]))
             table.cats[name] = pd.Series(values[np.asarray(codes)], index=table.index).infer_objects()
 
-    def state_dict(self) -> dict[str, Any]:
-        "The categories of each column, as plain values."
-        return {"classes": [[name, plain_vocab(classes, name)] for name, classes in self.classes.items()],
-                "had_missing": pairs(self.had_missing)}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        "Take over what `state_dict` gave."
-        self.classes = {name: vocab_from_plain(values, add_na=True) for name, values in state["classes"]}
-        self.had_missing = from_pairs(state["had_missing"])
+        "Restore what `state_dict` returned."
+        super().load_state_dict(state)
+        self.classes = {name: vocab_from_plain(values, add_na=True) for name, values in self.classes.items()}
+
+
+def _learnt(table: Table, name: Any) -> tuple[CategoryMap, bool]:
+    "`(categories of a column in the training rows, whether values are missing there)`."
+    codes, values = table.once(factorized, table.cats, name)
+    had_missing = bool(len(codes) and codes.min() < 0 and (table.training(codes) < 0).any())
+    present = [values[i] for i in np.flatnonzero(_seen(codes, len(values), table.train)).tolist()]
+    ordered = isinstance(table.cats[name].dtype, pd.CategoricalDtype)
+    return CategoryMap.of_unique(present if ordered else sorted_values(present), add_na=True), had_missing
 
 
 def _seen(codes: np.ndarray, n: int, train: np.ndarray | None) -> np.ndarray:
@@ -125,19 +108,18 @@ def _seen(codes: np.ndarray, n: int, train: np.ndarray | None) -> np.ndarray:
     return seen[1:]
 
 
-def _encoded(codes: np.ndarray, values: list, classes: CategoryMap) -> tuple[np.ndarray, int, tuple[int, Any]]:
-    "`(codes of these classes, how many values are missing, (how many are unseen, the most frequent of them))`."
+def _encoded(codes: np.ndarray, values: list, classes: CategoryMap) -> tuple[np.ndarray, int, int, Any]:
+    "`(codes of these classes, how many values are missing, how many are unseen, the most frequent of these)`."
     ids = classes.o2i
     new = np.array([*(ids.get(v, 0) for v in values), 0], dtype=np.int32)         # a missing value, -1, takes the last place
-    out, unseen, example = np.take(new, codes, mode="wrap"), 0, None
+    out = np.take(new, codes, mode="wrap")
     n_zero = len(out) - int(np.count_nonzero(out))
     missing = int(np.count_nonzero(codes < 0)) if n_zero else 0
-    if n_zero > missing:
-        counts = np.bincount(codes[(out == 0) & (codes >= 0)], minlength=len(values))
-        unknown = [i for i in np.flatnonzero(counts).tolist() if values[i] not in ids]
-        unseen = int(counts[unknown].sum())
-        example = values[max(unknown, key=counts.__getitem__)] if unknown else None
-    return out, missing, (unseen, example)
+    if n_zero == missing:
+        return out, missing, 0, None
+    counts = np.bincount(codes[(out == 0) & (codes >= 0)], minlength=len(values))
+    counts[[i for i, v in enumerate(values) if v in ids]] = 0                     # '#na#' itself is not unseen
+    return out, missing, int(counts.sum()), values[counts.argmax()] if counts.any() else None
 
 
 def unseen_text(unseen: Mapping[Any, tuple[int, Any]], n: int, classes: Mapping[Any, CategoryMap]) -> str:

@@ -35,7 +35,7 @@ def embeddings_frame(learn: TabularLearner, name: Any) -> pd.DataFrame:
     if embeds is None:
         raise TypeError(f"embeddings_frame takes a learner whose model has an embedding per column; received {type(learn.model).__name__}")
     if name not in table.classes:
-        raise KeyError(f"{name!r} is no category column{did_you_mean(name, table.classes) or '.'} Columns: "
+        raise KeyError(f"{name!r} is no categorical column{did_you_mean(name, table.classes) or '.'} Columns: "
                        f"{', '.join(map(str, table.classes))}")
     weight = embeds[table.cat_names.index(name)].weight.detach().cpu().numpy()
     columns = [f"{name}_{i}" for i in range(weight.shape[1])]
@@ -58,13 +58,13 @@ def add_embeddings(df: pd.DataFrame, learn: TabularLearner, names: Sequence | st
     missing = [n for n in names if n not in df.columns]
     if missing or not names:
         raise ValueError(f"add_embeddings: the frame has no column {missing[0]!r}" if missing else
-                         "add_embeddings: the frame has none of the category columns of the learner's data")
+                         "add_embeddings: the frame has none of the categorical columns of the learner's data")
     frames, parts = {name: embeddings_frame(learn, name) for name in names}, [df.drop(columns=names) if drop else df]
     taken = [c for vectors in frames.values() for c in vectors.columns if c in parts[0].columns]
     if taken:
         raise ValueError(f"add_embeddings: the frame has columns {taken[:5]} already: were they added before?")
     for name, vectors in frames.items():
-        (codes, values), known = factorized(df[name], name), classes[name].o2i
+        (codes, values), known = factorized(df[name]), classes[name].o2i
         ids = np.array([*(known.get(v, 0) for v in values), 0])
         parts.append(pd.DataFrame(vectors.to_numpy()[ids[codes]], index=df.index, columns=vectors.columns))
     return pd.concat(parts, axis=1)

@@ -17,12 +17,11 @@ from ..data.labels import is_missing
 THREADS_FROM = 50_000
 
 
-def factorized(column: Any, name: Any) -> tuple[np.ndarray, list]:
+def factorized(column: Any) -> tuple[np.ndarray, list]:
     """The codes of a column and what they stand for.
 
     Args:
         column: a Series, or an array of truth values.
-        name: of the column, for messages.
 
     Returns:
         An array of int codes, -1 where a value is missing, and a list of Python values. Values that do not occur may be among them.
@@ -42,7 +41,7 @@ def factorized(column: Any, name: Any) -> tuple[np.ndarray, list]:
         codes, values = pd.factorize(np.asarray(column) if as_objects else column)      # as objects: no look for missing values first
     except TypeError as e:
         bad = next((v for v in column if not is_missing(v) and not _is_hashable(v)), None)
-        raise TypeError(f"the category column {name!r} holds values that cannot be categories ({e}): received {describe(bad)}") from None
+        raise TypeError(f"the categorical column {column.name!r} holds values that cannot be categories ({e}): received {describe(bad)}") from None
     return codes, values.tolist()
 
 

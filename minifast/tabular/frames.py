@@ -121,7 +121,8 @@ class TabularPandas:
             target, y = labels() if pending is None else (None, None)
             table = self._table(mask)
             for proc in self.procs:
-                proc.fit(table)
+                proc.setups(table)
+                proc.encodes(table)
             self._finish(table)
             self.target, self._data.targets = (target, y) if pending is None else pending.result()
         self._learnt = True

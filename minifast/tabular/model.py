@@ -38,7 +38,7 @@ def get_emb_sz(to: Any, sz_dict: Mapping[Any, int] | None = None) -> list[tuple[
     sizes = {} if sz_dict is None else dict(sz_dict)
     unknown = [name for name in sizes if name not in to.classes]
     if unknown:
-        raise KeyError(f"get_emb_sz: {unknown[0]!r} is no category column{did_you_mean(unknown[0], to.classes) or '.'} Columns: "
+        raise KeyError(f"get_emb_sz: {unknown[0]!r} is no categorical column{did_you_mean(unknown[0], to.classes) or '.'} Columns: "
                        f"{', '.join(map(str, to.classes))}")
     return [(len(classes), int(sizes.get(name, emb_sz_rule(len(classes))))) for name, classes in to.classes.items()]
 

@@ -8,7 +8,6 @@ from warnings import warn
 import numpy as np
 
 from ..core.messages import did_you_mean
-from .plain_values import from_pairs, pairs
 from .table import Table, TabularProc, missing_text
 
 __all__ = ["FillMissing", "FillStrategy", "Normalize"]
@@ -36,7 +35,7 @@ class FillStrategy(str, Enum):
         return float(found[counts.argmax()])                    # of several modes, the smallest
 
 
-def _missing(values: np.ndarray) -> np.ndarray | None:
+def missing_mask(values: np.ndarray) -> np.ndarray | None:
     "Where numbers are missing, a mask; None if nowhere."
     if not np.isnan(values.sum()):                        # much cheaper than a mask, and usually all there is to do
         return None
@@ -61,6 +60,7 @@ class FillMissing(TabularProc):
     """
 
     order = 0
+    stored = ("fill_strategy", "add_col", "fill_vals", "na_dict", "na_cols")
 
     def __init__(self, fill_strategy: FillStrategy | str = FillStrategy.median, add_col: bool = True,
                  fill_vals: float | Mapping[Any, float] | None = None):
@@ -80,43 +80,37 @@ class FillMissing(TabularProc):
         vals: Any = self.fill_vals
         return (vals.get(name, 0) if isinstance(vals, dict) else vals) or 0
 
-    def setups(self, table: Table) -> dict[Any, np.ndarray | None]:
-        "Learn what to fill in; returns where values are missing."
-        def learn(name: Any) -> tuple:
-            missing, train = _missing(table.conts[name]), table.training_numbers(name)
+    def setups(self, table: Table) -> None:
+        "Learn what to fill in, and which columns have missing values."
+        def learn(name: Any) -> tuple[float, bool]:
+            missing, train = table.once(missing_mask, table.conts, name), table.once(table.training, table.conts, name)
             in_train = None if missing is None else table.training(missing)
-            some = in_train is not None and bool(in_train.any())
-            train = train.take(np.flatnonzero(~in_train)) if some else train[::max(1, len(train) // ENOUGH)]
+            marked = in_train is not None and bool(in_train.any())
+            train = train.take(np.flatnonzero(~in_train)) if marked else train[::max(1, len(train) // ENOUGH)]
             if not len(train) and self.fill_strategy is not FillStrategy.constant:
                 raise ValueError(f"the continuous column {name!r} has no value at all in the training rows: leave it out, or use "
                                  "FillMissing(FillStrategy.constant)")
-            return self.fill_strategy.filler(train, self.fill_val(name)), some, missing
+            return self.fill_strategy.filler(train, self.fill_val(name)), marked
 
         unknown = [k for k in self.fill_vals if k not in table.conts] if isinstance(self.fill_vals, dict) else []
         if unknown:
             raise KeyError(f"FillMissing(fill_vals=...): {unknown[0]!r} is no continuous column{did_you_mean(unknown[0], table.conts)}")
         learnt = table.each(learn, table.conts)
-        self.na_dict = {name: fill for name, (fill, _, _) in learnt.items()}
-        self.na_cols = {name: f"{name}_na" for name, (_, some, _) in learnt.items() if some}
+        self.na_dict = {name: fill for name, (fill, _) in learnt.items()}
+        self.na_cols = {name: f"{name}_na" for name, (_, marked) in learnt.items() if marked}
         taken = [mark for mark in self.na_cols.values() if self.add_col and (mark in table.cats or mark in table.conts)]
         if taken:
             raise ValueError(f"FillMissing would add a column {taken[0]!r}, but there is one: rename it, or write "
                              "FillMissing(add_col=False)")
-        return {name: missing for name, (_, _, missing) in learnt.items()}
 
     def encodes(self, table: Table) -> None:
         "Fill in missing values and add the columns of marks."
-        self._fill(table, table.each(lambda name: _missing(table.conts[name]), table.conts))
+        def fill(name: Any) -> tuple[np.ndarray, np.ndarray | None]:
+            values, missing = table.conts[name], table.once(missing_mask, table.conts, name)
+            return values if missing is None else np.where(missing, self.na_dict[name], values), missing
 
-    def fit(self, table: Table) -> None:
-        self._fill(table, self.setups(table))
-
-    def _fill(self, table: Table, where: Mapping[Any, np.ndarray | None]) -> None:
-        def fill(name: Any) -> np.ndarray:
-            return table.conts[name] if where[name] is None else np.where(where[name], self.na_dict[name], table.conts[name])
-
-        for name, values in table.each(fill, table.conts).items():
-            table.conts[name], missing = values, where[name]
+        for name, (values, missing) in table.each(fill, table.conts).items():
+            table.conts[name] = values
             if missing is not None:
                 table.missing[name] = int(np.count_nonzero(missing))
                 if name not in self.na_cols:
@@ -135,18 +129,10 @@ class FillMissing(TabularProc):
             if self.add_col and name in self.na_cols:
                 cats[self.na_cols[name]] = missing
 
-    def state_dict(self) -> dict[str, Any]:
-        "The arguments, and what is filled in and marked."
-        fill_vals = pairs(self.fill_vals) if isinstance(self.fill_vals, dict) else self.fill_vals
-        return {"fill_strategy": self.fill_strategy.value, "add_col": self.add_col, "fill_vals": fill_vals,
-                "na_dict": pairs(self.na_dict), "na_cols": pairs(self.na_cols)}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        "Take over what `state_dict` gave."
-        vals = state["fill_vals"]
-        self.fill_strategy, self.add_col = FillStrategy(state["fill_strategy"]), state["add_col"]
-        self.fill_vals = from_pairs(vals) if isinstance(vals, list) else vals
-        self.na_dict, self.na_cols = from_pairs(state["na_dict"]), from_pairs(state["na_cols"])
+        "Restore what `state_dict` returned."
+        super().load_state_dict(state)
+        self.fill_strategy = FillStrategy(self.fill_strategy)
 
 
 class Normalize(TabularProc):
@@ -159,6 +145,7 @@ class Normalize(TabularProc):
     """
 
     order = 2
+    stored = ("means", "stds")
 
     def __init__(self) -> None:
         self.means: dict[Any, float] = {}
@@ -167,27 +154,25 @@ class Normalize(TabularProc):
     def setups(self, table: Table) -> None:
         "Learn means and deviations from the training rows."
         def learn(name: Any) -> tuple[float, float]:
-            values = table.training_numbers(name)
-            missing = _missing(values)
+            values = table.once(table.training, table.conts, name)
+            missing = missing_mask(values)
             values = values if missing is None else values[~missing]
             if not len(values):
                 raise ValueError(f"the continuous column {name!r} has no value at all in the training rows: leave it out")
-            low = values.min()
-            if low == values.max():
-                return float(low), 0.0
             mean = values.mean()
             off = values - mean
             std = float(np.sqrt(off @ off / len(off)))
-            return (float(mean), std) if std > TINY else (float(low), 0.0)
+            low = values.min()
+            return (float(mean), std) if std > TINY and low != values.max() else (float(low), 0.0)
 
         self.learn_moments(table.each(learn, table.conts))
 
     def learn_moments(self, moments: Mapping[Any, tuple[float, float]]) -> None:
-        "Learn from `{column: (mean, standard deviation)}` of the training rows; a deviation of 0 marks a constant."
+        "Take `{column: (mean, standard deviation)}` of the training rows; a deviation of 0 marks a constant."
         constant = [name for name, (_, std) in moments.items() if not std]
         if constant:
             warn(f"constant columns in the training rows, which carry no information and are not scaled: {', '.join(map(repr, constant))}",
-                 stacklevel=6)
+                 stacklevel=5)
         self.means = {name: mean for name, (mean, _) in moments.items()}
         self.stds = {name: std or 1.0 for name, (_, std) in moments.items()}
 
@@ -216,11 +201,3 @@ class Normalize(TabularProc):
         "`encodes` of one row, in place."
         for name, value in conts.items():
             conts[name] = (value - self.means[name]) / self.stds[name]
-
-    def state_dict(self) -> dict[str, Any]:
-        "Means and deviations."
-        return {"means": pairs(self.means), "stds": pairs(self.stds)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        "Take over what `state_dict` gave."
-        self.means, self.stds = from_pairs(state["means"]), from_pairs(state["stds"])

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..core.messages import describe, did_you_mean
 from .encoded import Encoded
-from .plain_values import plain_vocab, vocab_from_plain
+from .plain_values import to_plain, vocab_from_plain
 from .procs import OWN_PROCS, TabularProc
 from .targets import Classes, LabelLists, Labels, Numbers, Target
 
@@ -52,7 +52,7 @@ def _target_state(target: Target | None) -> dict[str, Any] | None:
         return None
     vocab = target.vocab
     return {"kind": type(target).__name__, "names": target.names, "why": target.why,
-            "vocab": None if vocab is None else [plain_vocab(vocab, target.names[0]), bool(vocab.add_na)]}
+            "vocab": None if vocab is None else [to_plain(vocab, target.names[0]), bool(vocab.add_na)]}
 
 
 def _load_target(saved: dict[str, Any] | None) -> Target | None:

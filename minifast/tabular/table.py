@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..core.device import cpu_count
 from .factorize import THREADS_FROM
+from .plain_values import from_plain, to_plain
 
 __all__ = ["Table", "TabularProc", "missing_text"]
 
@@ -31,24 +32,24 @@ class Table:
         self.cats, self.conts, self.index, self.train = dict(cats), dict(conts), index, train
         self.unseen: dict[Any, tuple[int, Any]] = {}
         self.missing, self.unexpected = {}, {}
-        self._trained, self._positions = {}, None if train is None else np.flatnonzero(train)
+        self._kept, self._positions = {}, None if train is None else np.flatnonzero(train)
 
     def __len__(self) -> int:
         return len(self.index)
 
     def training(self, values: np.ndarray) -> np.ndarray:
         "The training rows of an array."
-        return values if self.train is None else values.take(self._positions)        # much quicker than the mask
+        return values if self.train is None else values.take(self._positions)        # much faster than the mask
 
-    def training_numbers(self, name: Any) -> np.ndarray:
-        "The training rows of a continuous column; kept for the next proc, if this one leaves the column as it is."
-        values = self.conts[name]
-        if name not in self._trained or self._trained[name][0] is not values:
-            self._trained[name] = values, self.training(values)
-        return self._trained[name][1]
+    def once(self, f: Callable[[Any], Any], columns: Mapping[Any, Any], name: Any) -> Any:
+        "`f(columns[name])`, kept for the next step or proc that asks while the column stays as it is."
+        values = columns[name]
+        if self._kept.get((f, name), (None,))[0] is not values:
+            self._kept[f, name] = values, f(values)
+        return self._kept[f, name][1]
 
     def each(self, f: Callable[[Any], Any], names: Iterable) -> dict[Any, Any]:
-        "`{name: f(name)}`, by several threads where the table is long."
+        "`{name: f(name)}`, in several threads where the table is long."
         names = list(names)
         if len(self) < THREADS_FROM or len(names) < 2 or cpu_count() < 2:
             return {name: f(name) for name in names}
@@ -59,11 +60,13 @@ class Table:
 class TabularProc:
     """A step of processing: `setups` learns from `table.train`, `encodes` changes the `Table` in place, `decodes` undoes it.
 
-    `encodes_row(cats, conts)` does the same for one row, two dicts of Python values; a proc without it makes predictions for single
-    rows go the slower way of a frame of one row. `state_dict` and `load_state_dict` are needed to save the table.
+    `encodes_row(cats, conts)` does the same for one row, two dicts of Python values; without it, `predict` of a single row takes the
+    slower way through a frame of one row. To save the table, name the attributes that hold what was learnt in `stored`, or override
+    `state_dict` and `load_state_dict`.
     """
 
     order: float = 0
+    stored: tuple[str, ...] = ()        #: attributes that `state_dict` holds: plain values, and dicts of them
     encodes_row: Callable[..., None] | None = None
 
     def setups(self, table: Table) -> Any:
@@ -75,19 +78,19 @@ class TabularProc:
     def decodes(self, table: Table) -> None:
         "Override: undo it, as far as showing the table needs it."
 
-    def fit(self, table: Table) -> None:
-        "Learn and encode; one pass for procs where both need the same work."
-        self.setups(table)
-        self.encodes(table)
-
     def state_dict(self) -> dict[str, Any]:
-        "Override: what was learnt, as numbers and strings in dicts and lists."
-        raise TypeError(f"state_dict: {self!r} is a proc of your own; give it `state_dict()`, a dict of numbers and strings, and "
-                        "`load_state_dict(state)`")
+        "What was learnt, as numbers and strings in dicts and lists: the attributes named in `stored`."
+        if not self.stored:
+            raise TypeError(f"state_dict: {self!r} is a proc of your own; give it `state_dict()`, a dict of numbers and strings, and "
+                            "`load_state_dict(state)`, or `stored = (names of attributes,)`")
+        return {name: to_plain(getattr(self, name), name) for name in self.stored}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        "Override: take over what `state_dict` gave."
-        raise TypeError(f"load_state_dict: {self!r} is a proc of your own; give it `load_state_dict(state)`")
+        "Restore what `state_dict` returned."
+        if not self.stored:
+            raise TypeError(f"load_state_dict: {self!r} is a proc of your own; give it `load_state_dict(state)`")
+        for name in self.stored:
+            setattr(self, name, from_plain(state[name]))
 
     def __repr__(self) -> str:
         return type(self).__name__

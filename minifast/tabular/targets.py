@@ -113,7 +113,7 @@ class Classes(Target):
         super().__init__(names, why, loss_func)
         if vocab is None:
             column = df[names[0]]
-            codes, values = factorized(column, names[0])
+            codes, values = factorized(column)
             self._refuse_missing(df.index, codes < 0, names[0], "the frame")
             self._begun = df, codes, values                 # the first frame to encode is this one
             category = isinstance(column.dtype, pd.CategoricalDtype)
@@ -128,7 +128,7 @@ class Classes(Target):
 
     def encode(self, df: pd.DataFrame, where: str) -> np.ndarray:
         name, begun, self._begun = self.names[0], self._begun, None
-        codes, values = begun[1:] if begun is not None and begun[0] is df else factorized(df[name], name)
+        codes, values = begun[1:] if begun is not None and begun[0] is df else factorized(df[name])
         known = self.vocab.o2i
         out = np.array([*(known.get(v, -1) for v in values), 0], dtype=np.int64)[codes]
         if not self.vocab.add_na:

@@ -50,7 +50,7 @@ def test_embeddings_frame(classes):
     found = embeddings_frame(classes, "k")
     assert found.index.tolist() == ["#na#", "a", "b", "c"] and list(found) == ["k_0", "k_1", "k_2"]
     np.testing.assert_array_equal(found, classes.model.embeds[0].weight.detach())
-    with pytest.raises(KeyError, match=r"'kk' is no category column; did you mean 'k'\? Columns: k, other, noise_na"):
+    with pytest.raises(KeyError, match=r"'kk' is no categorical column; did you mean 'k'\? Columns: k, other, noise_na"):
         embeddings_frame(classes, "kk")
 
 
@@ -63,7 +63,7 @@ def test_add_embeddings(classes, df):
     np.testing.assert_array_equal(odd.iloc[:, 1:], embeddings_frame(classes, "k").loc[["#na#", "#na#", "b"]])
     with pytest.raises(ValueError, match="the frame has no column 'k'"):
         add_embeddings(df[["x"]], classes, ["k"])
-    with pytest.raises(ValueError, match="none of the category columns"):
+    with pytest.raises(ValueError, match="none of the categorical columns"):
         add_embeddings(df[["x"]], classes)
 
 

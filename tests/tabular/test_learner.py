@@ -119,7 +119,7 @@ def test_rows_with_odd_values(learn, df):
         learn.predict({**row, "x": "abc"})
     with pytest.raises(ValueError, match=r"'x' takes finite numbers; received inf"):
         learn.predict({**row, "x": float("inf")})
-    with pytest.raises(TypeError, match=r"category column 'k' takes one value; received list"):
+    with pytest.raises(TypeError, match=r"categorical column 'k' takes one value; received list"):
         learn.predict({**row, "k": ["a"]})
 
 

@@ -20,7 +20,7 @@ def test_get_emb_sz():
     df = pd.DataFrame({"a": ["x", "y", "z", "x"], "b": [1, 2, 3, 4], "y": [0.5, 1, 2, 3]})
     to = TabularPandas(df, Categorify, ["a", "b"], y_names="y", splits=([0, 1, 2], [3]))
     assert get_emb_sz(to) == [(4, 3), (4, 3)] and get_emb_sz(to.dataloaders(bs=2), {"b": 10}) == [(4, 3), (4, 10)]
-    with pytest.raises(KeyError, match=r"'bb' is no category column; did you mean 'b'\? Columns: a, b"):
+    with pytest.raises(KeyError, match=r"'bb' is no categorical column; did you mean 'b'\? Columns: a, b"):
         get_emb_sz(to, {"bb": 3})
 
 

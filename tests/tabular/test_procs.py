@@ -125,7 +125,7 @@ def test_long_columns_take_the_quick_ways_and_give_the_same(monkeypatch):
 
 
 def test_values_that_cannot_be_categories():
-    with pytest.raises(TypeError, match=r"category column 'a' holds values that cannot be categories .*received list"):
+    with pytest.raises(TypeError, match=r"categorical column 'a' holds values that cannot be categories .*received list"):
         TabularPandas(pd.DataFrame({"a": [[1], [2]]}), Categorify, ["a"])
     mixed = TabularPandas(pd.DataFrame({"a": ["b", 3, "a", 1.5]}), Categorify, ["a"])
     assert list(mixed.classes["a"]) == ["#na#", 1.5, 3, "a", "b"]                               # type by type
