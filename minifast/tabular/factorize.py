@@ -41,7 +41,8 @@ def factorized(column: Any) -> tuple[np.ndarray, list]:
         codes, values = pd.factorize(np.asarray(column) if as_objects else column)      # as objects: no look for missing values first
     except TypeError as e:
         bad = next((v for v in column if not is_missing(v) and not _is_hashable(v)), None)
-        raise TypeError(f"the categorical column {column.name!r} holds values that cannot be categories ({e}): received {describe(bad)}") from None
+        raise TypeError(f"the categorical column {column.name!r} holds values that cannot be categories ({e}): received "
+                        f"{describe(bad)}") from None
     return codes, values.tolist()
 
 
