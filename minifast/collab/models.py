@@ -8,10 +8,8 @@ from torch import nn
 
 from ..core.messages import did_you_mean
 from ..data.categories import CategoryMap
-from ..nn.activations import SigmoidRange, sigmoid_range
-from ..nn.layers import Embedding
-from ..nn.module import Module
-from ..nn.output_bias import inverse_sigmoid_range
+from ..nn.init import inverse_sigmoid_range
+from ..nn.layers import Embedding, Module, SigmoidRange, sigmoid_range
 from ..tabular.model import TabularModel
 
 

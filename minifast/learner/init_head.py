@@ -13,9 +13,9 @@ from torch import nn
 from ..core.messages import describe, plural
 from ..core.types import LossFunc
 from ..data.targets import labels_of
-from ..nn.activations import SigmoidRange
+from ..nn.init import inverse_sigmoid_range, set_output_bias
+from ..nn.layers import SigmoidRange
 from ..nn.loss_traits import class_axis, kind_of
-from ..nn.output_bias import inverse_sigmoid_range, set_output_bias
 from ..optim.groups import NORM_TYPES
 from .constant_guess import constant_output
 from .probe import Probe, probing

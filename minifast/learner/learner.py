@@ -562,7 +562,7 @@ class Learner(TrainingLoop):
     # -- looking at it ----------------------------------------------------------------------------------------------------------
     def summary(self) -> str:
         "Describe the model's layers with output shapes and parameters, then optimizer, loss and callbacks: printable text."
-        from ..nn.summary import module_summary
+        from ..nn.model_info import module_summary
         inputs, keywords, _ = split_batch(self.dls.one_batch(), getattr(self.dls.train, "n_inp", None))
         self.to_device()
         table = module_summary(self.model, *inputs, **keywords)

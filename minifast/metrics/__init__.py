@@ -1,6 +1,17 @@
 """Metrics: functions of (predictions, targets), and objects that accumulate over an epoch."""
-from .accumulate import AccumMetric, ActivationType, flatten_check
-from .base import AvgLoss, AvgMetric, AvgSmoothLoss, LossMetric, LossMetrics, Metric, Perplexity, ValueMetric
+from .base import (
+    AccumMetric,
+    ActivationType,
+    AvgLoss,
+    AvgMetric,
+    AvgSmoothLoss,
+    LossMetric,
+    LossMetrics,
+    Metric,
+    Perplexity,
+    ValueMetric,
+    flatten_check,
+)
 from .bleu import CorpusBLEUMetric
 from .convert import as_metric, mk_metric
 from .functions import accuracy, accuracy_multi, error_rate, exp_rmspe, foreground_acc, mae, mse, msle, optim_metric, rmse, top_k_accuracy

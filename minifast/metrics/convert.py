@@ -5,8 +5,7 @@ from typing import Any, cast
 
 from ..core.messages import describe, did_you_mean
 from . import functions, sklearn
-from .accumulate import AccumMetric
-from .base import AvgMetric, Metric, Perplexity, func_attr, func_name, unwrapped
+from .base import AccumMetric, AvgMetric, Metric, Perplexity, func_attr, func_name, unwrapped
 from .bleu import CorpusBLEUMetric
 from .segmentation import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
 

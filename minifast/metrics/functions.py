@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.messages import describe
-from .accumulate import flatten_check
-from .base import func_name
+from .base import flatten_check, func_name
 
 
 def _declare(lower_is_better, accumulated=False):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..core.messages import describe
-from .accumulate import AccumMetric
+from .base import AccumMetric
 
 P = ParamSpec("P")
 

@@ -1,23 +1,37 @@
 """Layers, losses, hooks and tables of a model: what models and their training signal are made of."""
-from .activations import Identity, Mish, SigmoidRange, Swish, mish, sigmoid, sigmoid_range, swish
 from .attention import PooledSelfAttention2d, SelfAttention, SimpleSelfAttention
 from .conv import BatchNorm, ConvLayer, InstanceNorm, NormType, PixelShuffle_ICNR, SimpleCNN
 from .hooks import Hook, Hooks, hook_output, hook_outputs
 from .init import apply_init, icnr_init, init_default, init_linear
 from .layers import (
+    AdaptiveAvgPool,
+    AdaptiveConcatPool1d,
+    AdaptiveConcatPool2d,
+    AvgPool,
     Cat,
     Embedding,
     Flatten,
+    Identity,
     Lambda,
     LinBnDrop,
+    MaxPool,
     MergeLayer,
+    Mish,
+    Module,
     PartialLambda,
+    PoolFlatten,
     ProdLayer,
     ResizeBatch,
     SequentialEx,
+    SigmoidRange,
+    Swish,
     TimeDistributed,
     View,
+    mish,
     sequential,
+    sigmoid,
+    sigmoid_range,
+    swish,
 )
 from .loss_traits import (
     activation_of,
@@ -47,22 +61,23 @@ from .losses import (
     MSELossFlat,
 )
 from .model_info import (
+    LayerInfo,
     children_of,
     dummy_eval,
     eval_mode,
     flatten_model,
+    has_params,
     in_channels,
+    layer_info,
     model_sizes,
+    module_summary,
     num_features_model,
     one_param,
     params,
     requires_grad,
     total_params,
 )
-from .module import Module
-from .pooling import AdaptiveAvgPool, AdaptiveConcatPool1d, AdaptiveConcatPool2d, AvgPool, MaxPool, PoolFlatten
 from .resblock import ResBlock, SEBlock, SEModule
-from .summary import LayerInfo, has_params, layer_info, module_summary
 from .target_checks import check_target
 
 __all__ = [

@@ -8,7 +8,7 @@ from torch.nn.init import kaiming_normal_
 from torch.nn.utils import parametrizations
 
 from .conv import ConvLayer, NormType
-from .module import Module
+from .layers import Module
 
 
 class SimpleSelfAttention(Module):

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import is_parametrized
 
 from .init import icnr_init, init_linear
-from .pooling import PoolFlatten, layer_of_ndim
+from .layers import PoolFlatten, layer_of_ndim
 
 NormType = Enum("NormType", "Batch BatchZero Weight Spectral Instance InstanceZero")
 NormType.__doc__ = "Normalisation of a `ConvLayer`; the ...Zero ones start with weight 0, so that a residual block starts as the identity."

@@ -5,27 +5,17 @@
     hook.stored                            # what model[0] returned
 """
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..core.messages import describe
-from ..core.nested import leaves, map_nested
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from ..core.nested import leaves, to_detach
 
 
-def _detached(x, cpu):
-    def one(t):
-        if not isinstance(t, torch.Tensor):
-            return t
-        return t.detach().cpu() if cpu else t.detach()
-    return map_nested(one, x)
-
-
-class Hook:
+class Hook(AbstractContextManager):
     """Call a function whenever a module is run, and keep what it returns in `stored`.
 
     Use it in a `with`, or call `remove()`.
@@ -47,7 +37,7 @@ class Hook:
 
     def _call(self, module, inp, out):
         if self.detach:
-            inp, out = _detached(inp, self.cpu), _detached(out, self.cpu)
+            inp, out = to_detach(inp, self.cpu), to_detach(out, self.cpu)
         self.stored = self.hook_func(module, inp, out)
 
     def remove(self) -> None:
@@ -55,9 +45,6 @@ class Hook:
         for h in self._handles:
             h.remove()
         self._handles, self.removed = [], True
-
-    def __enter__(self) -> "Self":
-        return self
 
     def __exit__(self, *exc: Any) -> None:
         self.remove()
@@ -76,14 +63,14 @@ class _GradHook(Hook):
 
         def keep(i):
             def hook(g):
-                grads[i] = _detached(g, self.cpu) if self.detach else g
+                grads[i] = to_detach(g, self.cpu) if self.detach else g
                 self.stored = tuple(grads)
             return hook
         for i, t in enumerate(found):
             self._handles.append(t.register_hook(keep(i)))
 
 
-class Hooks:
+class Hooks(AbstractContextManager):
     """One `Hook` on each of several modules; `stored` is the list of what they hold.
 
     Args:
@@ -123,9 +110,6 @@ class Hooks:
         "Take all hooks off."
         for h in self.hooks:
             h.remove()
-
-    def __enter__(self) -> "Self":
-        return self
 
     def __exit__(self, *exc: Any) -> None:
         self.remove()

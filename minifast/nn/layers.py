@@ -1,13 +1,61 @@
-"""Functions, embeddings and linear blocks as layers, and containers of layers."""
+"""Small layers: activations, pooling, functions and embeddings as layers, linear blocks, and containers of layers."""
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ..core.messages import describe
-from .module import Module
+
+Identity, Mish, Swish, mish, swish = nn.Identity, nn.Mish, nn.SiLU, F.mish, F.silu       # fastai's names
+
+
+class Module(nn.Module):
+    "An `nn.Module` whose subclasses need not call `super().__init__()`: assign layers in `__init__` straight away."
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Module":
+        self = super().__new__(cls)
+        nn.Module.__init__(self)
+        return self
+
+    def __init__(self) -> None:
+        pass                               # everything was done in __new__; a second nn.Module.__init__ would drop the layers
+
+
+def sigmoid(x: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
+    "`torch.sigmoid`, kept between `eps` and 1 - `eps` so that its logarithm is finite."
+    return x.sigmoid().clamp(eps, 1 - eps)
+
+
+def sigmoid_range(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Sigmoid scaled to go from `low` to `high`.
+
+    Args:
+        x: any tensor.
+        low: lower end of the range, never quite reached.
+        high: upper end.
+    """
+    return torch.sigmoid(x) * (high - low) + low
+
+
+class SigmoidRange(Module):
+    """`sigmoid_range` as a layer: the last one of a model that predicts numbers from `low` to `high`.
+
+    Args:
+        low: lower end of the range, never quite reached.
+        high: upper end.
+    """
+
+    def __init__(self, low: float, high: float):
+        self.low, self.high = low, high
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return sigmoid_range(x, self.low, self.high)
+
+    def extra_repr(self) -> str:
+        return f"low={self.low}, high={self.high}"
 
 
 class Lambda(Module):
@@ -26,7 +74,8 @@ class Lambda(Module):
         return self.func(x)
 
     def extra_repr(self) -> str:
-        return getattr(self.func, "__name__", repr(self.func))
+        func, keywords = (self.func.func, self.func.keywords) if isinstance(self.func, partial) else (self.func, {})
+        return ", ".join([getattr(func, "__name__", repr(func)), *(f"{k}={v!r}" for k, v in keywords.items())])
 
 
 class PartialLambda(Lambda):
@@ -34,10 +83,6 @@ class PartialLambda(Lambda):
 
     def __init__(self, func: Callable[..., torch.Tensor], **kwargs: Any):
         super().__init__(partial(func, **kwargs))
-        self.wrapped, self.keywords = func, kwargs
-
-    def extra_repr(self) -> str:
-        return ", ".join([getattr(self.wrapped, "__name__", "?"), *(f"{k}={v!r}" for k, v in self.keywords.items())])
 
 
 class View(Module):
@@ -198,3 +243,59 @@ class Embedding(nn.Embedding):
     def __init__(self, ni: int, nf: int, std: float = 0.01):
         super().__init__(ni, nf)
         nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
+
+
+def layer_of_ndim(name: str, ndim: int) -> type[nn.Module]:
+    "The layer of torch called `name` for items of `ndim` axes besides the channels."
+    if ndim not in (1, 2, 3):
+        raise ValueError(f"{name}(ndim={ndim}): ndim is 1, 2 or 3, the axes of an item besides its channels")
+    return getattr(nn, f"{name}{ndim}d")
+
+
+def AvgPool(ks: int = 2, stride: int | None = None, padding: int = 0, ndim: int = 2, ceil_mode: bool = False) -> nn.Module:
+    "`nn.AvgPool1d/2d/3d`."
+    return layer_of_ndim("AvgPool", ndim)(ks, stride=stride, padding=padding, ceil_mode=ceil_mode)
+
+
+def MaxPool(ks: int = 2, stride: int | None = None, padding: int = 0, ndim: int = 2, ceil_mode: bool = False) -> nn.Module:
+    "`nn.MaxPool1d/2d/3d`."
+    return layer_of_ndim("MaxPool", ndim)(ks, stride=stride, padding=padding, ceil_mode=ceil_mode)
+
+
+def AdaptiveAvgPool(sz: int | tuple[int, ...] = 1, ndim: int = 2) -> nn.Module:
+    "`nn.AdaptiveAvgPool1d/2d/3d`."
+    return layer_of_ndim("AdaptiveAvgPool", ndim)(sz)
+
+
+class AdaptiveConcatPool1d(Module):
+    """Max and average pooling to `size`, concatenated in this order: (B,C,L) -> (B,2C,size).
+
+    Args:
+        size: output length (None: 1).
+    """
+
+    ndim = 1
+
+    def __init__(self, size: int | None = 1):
+        self.size = 1 if size is None else size
+        self.ap, self.mp = AdaptiveAvgPool(self.size, self.ndim), layer_of_ndim("AdaptiveMaxPool", self.ndim)(self.size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.mp(x), self.ap(x)], dim=1)
+
+
+class AdaptiveConcatPool2d(AdaptiveConcatPool1d):
+    """Max and average pooling to `size`, concatenated in this order: (B,C,H,W) -> (B,2C,size,size).
+
+    Args:
+        size: output height and width (None: 1).
+    """
+
+    ndim = 2
+
+
+class PoolFlatten(nn.Sequential):
+    "Average over all pixels: (B,C,H,W) -> (B,C)."
+
+    def __init__(self):
+        super().__init__(nn.AdaptiveAvgPool2d(1), Flatten())

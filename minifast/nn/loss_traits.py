@@ -6,6 +6,7 @@ Torch's own losses are recognised, as modules (`nn.CrossEntropyLoss()`), as func
 import copy
 import inspect
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -24,41 +25,43 @@ def torch_class_axis(x: torch.Tensor) -> int:
     return 1 if x.ndim > 1 else 0
 
 
-def _softmax(x):
-    return F.softmax(x, dim=torch_class_axis(x))
+def activate(kind: str | None, x: torch.Tensor, axis: int | None = None) -> torch.Tensor:
+    "Raw outputs of a `kind` as a person reads them: softmax along `axis`, sigmoid, or as they are."
+    if kind == "class logits":
+        return F.softmax(x, dim=torch_class_axis(x) if axis is None else axis)
+    return x.exp() if kind == "class log-probabilities" else x.sigmoid() if kind == "logits" else x
 
 
-def _argmax(x):
-    return x.argmax(dim=torch_class_axis(x))
+def decide(kind: str | None, x: torch.Tensor, axis: int | None = None, thresh: float = 0.5) -> torch.Tensor:
+    "Activated outputs of a `kind` as decisions: argmax along `axis`, `> thresh`, or as they are."
+    if kind in CLASS_KINDS:
+        return x.argmax(dim=torch_class_axis(x) if axis is None else axis)
+    return x > thresh if kind in ("logits", "probabilities") else x
 
 
-def _over_half(x):
-    return x > 0.5
-
-
-def _identity(x):
-    return x
-
-
-# kind of output -> (activation, decodes)
-_READINGS = {
-    "class logits": (_softmax, _argmax),
-    "class log-probabilities": (torch.exp, _argmax),
-    "logits": (torch.sigmoid, _over_half),
-    "probabilities": (_identity, _over_half),
-    "values": (_identity, _identity),
+CLASS_KINDS = ("class logits", "class log-probabilities")
+KINDS = (*CLASS_KINDS, "logits", "probabilities", "values")
+#: torch's losses, as module and as function: what the output means to them, and whether they compare element by element
+_TORCH_LOSSES = {
+    (nn.CrossEntropyLoss, F.cross_entropy): ("class logits", False),
+    (nn.NLLLoss, F.nll_loss): ("class log-probabilities", False),
+    (nn.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits): ("logits", True),
+    (nn.MultiLabelSoftMarginLoss, F.multilabel_soft_margin_loss): ("logits", False),
+    (nn.BCELoss, F.binary_cross_entropy): ("probabilities", True),
+    (nn.MSELoss, F.mse_loss): ("values", True),
+    (nn.L1Loss, F.l1_loss): ("values", True),
+    (nn.SmoothL1Loss, F.smooth_l1_loss): ("values", True),
+    (nn.HuberLoss, F.huber_loss): ("values", True),
+    (nn.PoissonNLLLoss, F.poisson_nll_loss): ("values", True),
+    (nn.GaussianNLLLoss, F.gaussian_nll_loss): ("values", False),
 }
-_KINDS = {
-    nn.CrossEntropyLoss: "class logits", nn.NLLLoss: "class log-probabilities", nn.BCEWithLogitsLoss: "logits",
-    nn.MultiLabelSoftMarginLoss: "logits", nn.BCELoss: "probabilities", nn.MSELoss: "values", nn.L1Loss: "values",
-    nn.SmoothL1Loss: "values", nn.HuberLoss: "values", nn.PoissonNLLLoss: "values", nn.GaussianNLLLoss: "values",
-    F.cross_entropy: "class logits", F.nll_loss: "class log-probabilities", F.binary_cross_entropy_with_logits: "logits",
-    F.multilabel_soft_margin_loss: "logits", F.binary_cross_entropy: "probabilities", F.mse_loss: "values", F.l1_loss: "values",
-    F.smooth_l1_loss: "values", F.huber_loss: "values", F.poisson_nll_loss: "values", F.gaussian_nll_loss: "values",
-}
-_ELEMENTWISE_MODULES = (nn.BCEWithLogitsLoss, nn.BCELoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss)
-_ELEMENTWISE_FUNCTIONS = (F.binary_cross_entropy_with_logits, F.binary_cross_entropy, F.mse_loss, F.l1_loss, F.smooth_l1_loss,
-                          F.huber_loss, F.poisson_nll_loss)
+_KNOWN = {loss: traits for forms, traits in _TORCH_LOSSES.items() for loss in forms}
+
+
+def _torch_traits(inner: Any) -> tuple[str | None, bool]:
+    "(kind, elementwise) of a loss of torch, also of a subclass; (None, False) of any other object."
+    forms = [*type(inner).__mro__, inner] if isinstance(inner, Hashable) and not isinstance(inner, type) else []
+    return next((_KNOWN[o] for o in forms if o in _KNOWN), (None, False))
 
 
 def inner_loss(loss_func: LossFunc) -> Any:
@@ -77,20 +80,7 @@ def kind_of(loss_func: LossFunc) -> str | None:
     "What the output of the model means to `loss_func`, such as 'class logits' or 'values'; None when unknown."
     inner = inner_loss(loss_func)
     own = getattr(inner, "kind", None)           # said by the losses of `minifast.nn.losses`
-    if isinstance(own, str) and own in _READINGS:
-        return own
-    for cls in type(inner).__mro__:
-        if cls in _KINDS:
-            return _KINDS[cls]
-    return _KINDS.get(inner) if isinstance(inner, Hashable) and not isinstance(inner, type) else None
-
-
-def _reading(loss_func: LossFunc, name: str, i: int) -> Activation:
-    own = getattr(inner_loss(loss_func), name, None)
-    if callable(own):
-        return own
-    kind = kind_of(loss_func)
-    return _identity if kind is None else _READINGS[kind][i]
+    return own if own in KINDS else _torch_traits(inner)[0]
 
 
 def activation_of(loss_func: LossFunc) -> Activation:
@@ -98,24 +88,24 @@ def activation_of(loss_func: LossFunc) -> Activation:
 
     Softmax for `F.cross_entropy`, sigmoid for `nn.BCEWithLogitsLoss()`, the loss's own `activation` where it has one, else the identity.
     """
-    return _reading(loss_func, "activation", 0)
+    own = getattr(inner_loss(loss_func), "activation", None)
+    return own if callable(own) else partial(activate, kind_of(loss_func))
 
 
 def decodes_of(loss_func: LossFunc) -> Activation:
     "The function that turns activated outputs into decisions: argmax for class losses, `> 0.5` for binary ones, else the identity."
-    return _reading(loss_func, "decodes", 1)
+    own = getattr(inner_loss(loss_func), "decodes", None)
+    return own if callable(own) else partial(decide, kind_of(loss_func))
 
 
 def y_int_of(loss_func: LossFunc) -> bool:
     "Whether the targets of `loss_func` are class ids, which cannot be blended: MixUp then blends two losses instead."
-    inner = inner_loss(loss_func)
-    return bool(getattr(inner, "y_int", False)) or (kind_of(inner) or "").startswith("class")
+    return bool(getattr(inner_loss(loss_func), "y_int", False)) or kind_of(loss_func) in CLASS_KINDS
 
 
 def needs_same_shape(loss_func: LossFunc) -> bool:
     "Whether predictions and targets must have one shape: true of torch's elementwise losses, which would broadcast (n,1) against (n,)."
-    inner = inner_loss(loss_func)
-    return isinstance(inner, _ELEMENTWISE_MODULES) or inner in _ELEMENTWISE_FUNCTIONS
+    return _torch_traits(inner_loss(loss_func))[1]
 
 
 def loss_name(loss_func: LossFunc) -> str:
@@ -141,12 +131,9 @@ def reduction_none(loss_func: LossFunc) -> LossFunc:
         new.reduction = "none"
         return partial(new, *loss_func.args, **loss_func.keywords) if isinstance(loss_func, partial) else new
     if not isinstance(inner, nn.Module) and callable(inner):
-        try:
-            takes = "reduction" in inspect.signature(inner).parameters
-        except (TypeError, ValueError):
-            takes = False
-        if takes:
-            return partial(loss_func, reduction="none")
+        with suppress(TypeError, ValueError):                      # a function of C without a signature
+            if "reduction" in inspect.signature(inner).parameters:
+                return partial(loss_func, reduction="none")
     raise TypeError(f"the loss of each item is needed here, but {loss_name(loss_func)} only gives one number per batch. Give it a "
                     "parameter `reduction='mean'` that also takes 'none' (a function), or an attribute `reduction` (an object).")
 
@@ -188,17 +175,12 @@ def batch_weight(loss_func: LossFunc, yb: Sequence[Any], n_items: int) -> int | 
     if reduction_of(loss_func) == "sum":
         return None
     y = yb[0] if len(yb) == 1 else None
-    kind = kind_of(loss_func)
-    if kind is None or not isinstance(y, torch.Tensor):
+    kind, weight, ignored = kind_of(loss_func), class_weight_of(loss_func), ignore_index_of(loss_func)
+    if kind is None or not isinstance(y, torch.Tensor) or (kind in CLASS_KINDS and y.is_floating_point()):     # class probabilities
         return n_items
-    if not kind.startswith("class"):
+    if kind not in CLASS_KINDS or (weight is None and y.ndim <= 1 and ignored == -100):
         return y.numel()
-    if y.is_floating_point():                    # class probabilities
-        return n_items
-    weight = class_weight_of(loss_func)
-    if weight is None and y.ndim <= 1 and ignore_index_of(loss_func) == -100:
-        return y.numel()
-    counted = (y != ignore_index_of(loss_func)).flatten()
+    counted = (y != ignored).flatten()
     if weight is None:
         return counted.sum().clamp(min=1)
     return (weight.to(y.device)[y.flatten().long() * counted] * counted).sum()
@@ -213,9 +195,5 @@ def same_items(a: torch.Size, b: torch.Size) -> bool:
     if a == b or (a[:-1] == b and a[-1] == 1):          # by far the usual cases
         return True
     squeezed_a, squeezed_b = ([n for n in s if n != 1] for s in (a, b))
-    if squeezed_a == squeezed_b:
-        return True
-    if a.numel() != b.numel():
-        return False
     flat = min(len(squeezed_a), len(squeezed_b))
-    return flat <= 1 or (flat == 2 and a[0] == b[0])
+    return squeezed_a == squeezed_b or (a.numel() == b.numel() and (flat <= 1 or (flat == 2 and a[0] == b[0])))

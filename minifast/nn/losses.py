@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core.messages import describe
-from .loss_traits import kind_of, same_items, y_int_of
+from .loss_traits import activate, decide, kind_of, same_items, y_int_of
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -30,7 +30,23 @@ def _mismatch(loss, inp, targ):
             + advice)
 
 
-class BaseLoss(nn.Module):
+class _Readable(nn.Module):
+    "A loss whose output is read along `axis`."
+
+    kind: str | None                           #: what the output means, see `minifast.nn.loss_traits`
+    axis: int
+    thresh = 0.5                               #: probability above which a binary loss decides yes
+
+    def activation(self, x: torch.Tensor) -> torch.Tensor:
+        "Raw output -> what is shown and saved as predictions: softmax over `axis`, sigmoid, or as it is."
+        return activate(self.kind, x, self.axis)
+
+    def decodes(self, x: torch.Tensor) -> torch.Tensor:
+        "Activated output -> decision: argmax over `axis`, `> thresh`, or as it is."
+        return decide(self.kind, x, self.axis, self.thresh)
+
+
+class BaseLoss(_Readable):
     """A loss on flattened predictions and targets. `ValueError` names both shapes where they do not go together.
 
     Args:
@@ -43,8 +59,6 @@ class BaseLoss(nn.Module):
         kwargs: for `loss_cls`.
     """
 
-    thresh = 0.5        #: probability above which a binary loss decides yes
-
     def __init__(self, loss_cls: Callable[..., Any], *args: Any, axis: int = -1, flatten: bool = True, floatify: bool = False,
                  is_2d: bool = True, **kwargs: Any):
         super().__init__()
@@ -54,8 +68,7 @@ class BaseLoss(nn.Module):
             _check_reduction(kwargs["reduction"], type(self).__name__)
         self.func = loss_cls(*args, **kwargs)
         self.axis, self.flatten, self.floatify, self.is_2d = axis, flatten, floatify, is_2d
-        self.kind = kind_of(self.func)                 # what the output means, see `minifast.nn.loss_traits`
-        self.y_int = y_int_of(self.func)               # whether targets are class ids
+        self.kind, self.y_int = kind_of(self.func), y_int_of(self.func)       # y_int: whether targets are class ids
 
     @property
     def reduction(self) -> str:
@@ -65,18 +78,6 @@ class BaseLoss(nn.Module):
     @reduction.setter
     def reduction(self, value: str) -> None:
         self.func.reduction = _check_reduction(value, type(self).__name__)
-
-    def activation(self, x: torch.Tensor) -> torch.Tensor:
-        "Raw output -> what is shown and saved as predictions: softmax over `axis`, sigmoid, or as it is."
-        if self.kind == "class logits":
-            return F.softmax(x, dim=self.axis)
-        return x.exp() if self.kind == "class log-probabilities" else x.sigmoid() if self.kind == "logits" else x
-
-    def decodes(self, x: torch.Tensor) -> torch.Tensor:
-        "Activated output -> decision: argmax over `axis`, `> thresh`, or as it is."
-        if self.y_int:
-            return x.argmax(dim=self.axis)
-        return x > self.thresh if self.kind in ("logits", "probabilities") else x
 
     def forward(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
         if self.floatify and targ.dtype is not inp.dtype:
@@ -174,7 +175,7 @@ class LabelSmoothingCrossEntropy(nn.CrossEntropyLoss):
         self.eps = eps
 
 
-class FocalLoss(nn.Module):
+class FocalLoss(nn.CrossEntropyLoss):
     """(1 - p_t)^gamma times cross entropy, classes on axis 1 (Lin et al. 2017, https://arxiv.org/abs/1708.02002).
 
     p_t, the probability given to the right class, never includes the class `weight`. With gamma=0 it is `F.cross_entropy`: the mean
@@ -190,27 +191,20 @@ class FocalLoss(nn.Module):
     y_int, kind = True, "class logits"
 
     def __init__(self, gamma: float = 2.0, weight: torch.Tensor | None = None, reduction: str = "mean", ignore_index: int = -100):
-        super().__init__()
+        super().__init__(weight=weight, ignore_index=ignore_index, reduction=_check_reduction(reduction, "FocalLoss"))
         if gamma < 0:
             raise ValueError(f"FocalLoss(gamma={gamma}): gamma is 0 (plain cross entropy) or more")
-        self.gamma, self.ignore_index = gamma, ignore_index
-        self.reduction = _check_reduction(reduction, "FocalLoss")
-        self.weight: torch.Tensor | None
-        self.register_buffer("weight", weight)
+        self.gamma = gamma
 
     def forward(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
         ce = F.cross_entropy(inp, targ, reduction="none", ignore_index=self.ignore_index)
         wrong = -torch.expm1(-ce)                                             # 1 - p_t, exact for p_t near 1
         loss = wrong.clamp_min(torch.finfo(wrong.dtype).eps) ** self.gamma * ce   # the clamp keeps the gradient finite for gamma < 1
-        counted = targ != self.ignore_index
+        counts = targ != self.ignore_index
         if self.weight is not None:
-            w = self.weight.to(loss.dtype)[torch.where(counted, targ, 0)] * counted
-            loss = loss * w
-        if self.reduction == "none":
-            return loss
-        if self.reduction == "sum":
-            return loss.sum()
-        return loss.sum() / (counted.sum() if self.weight is None else w.sum())
+            counts = self.weight.to(loss.dtype)[torch.where(counts, targ, 0)] * counts
+        loss = loss * counts
+        return loss if self.reduction == "none" else loss.sum() if self.reduction == "sum" else loss.sum() / counts.sum()
 
     def extra_repr(self) -> str:
         return f"gamma={self.gamma}, reduction={self.reduction!r}"
@@ -253,10 +247,8 @@ class BCEWithLogitsLossFlat(BaseLoss):
         self.thresh = thresh
 
     def _by_element(self, inp, targ):
-        if self.func.weight is None and self.func.pos_weight is None:
+        if (self.func.weight is None and self.func.pos_weight is None) or not same_items(inp.shape, targ.shape):
             return super()._by_element(inp, targ)
-        if not same_items(inp.shape, targ.shape):
-            raise ValueError(_mismatch(self, inp, targ))
         inp, targ = (o.movedim(self.axis, -1) for o in (inp, targ.reshape(inp.shape)))   # weights are per label: keep the last axis
         return self.func(inp, targ)
 
@@ -317,7 +309,7 @@ class L1LossFlat(_NumberLossFlat):
     _loss_cls = nn.L1Loss
 
 
-class DiceLoss(nn.Module):
+class DiceLoss(_Readable):
     """1 - Dice coefficient of the softmax, per image and class, for masks (V-Net, https://arxiv.org/abs/1606.04797).
 
     Args:
@@ -339,19 +331,8 @@ class DiceLoss(nn.Module):
         if targ.shape != pred.shape[:1] + pred.shape[2:]:
             raise ValueError(f"DiceLoss(axis={self.axis}) takes one class id per pixel: predictions (classes on axis 1) {describe(pred)}, "
                              f"targets {describe(targ)}")
-        p = F.softmax(pred, dim=1)
-        t = torch.zeros_like(p).scatter_(1, targ.long().unsqueeze(1), 1.0)
-        pixels = list(range(2, p.ndim))
-        both = (p * t).sum(pixels) if pixels else p * t
+        p = F.softmax(pred, dim=1).unsqueeze(-1).flatten(2)                                # (B, n_classes, pixels)
+        t = torch.zeros_like(p).scatter_(1, targ.long().unsqueeze(-1).flatten(1).unsqueeze(1), 1.0)
         size = p ** 2 + t if self.square_in_union else p + t
-        size = size.sum(pixels) if pixels else size
-        loss = 1 - (2 * both + self.smooth) / (size + self.smooth)
+        loss = 1 - (2 * (p * t).sum(-1) + self.smooth) / (size.sum(-1) + self.smooth)
         return loss if self.reduction == "none" else loss.sum() if self.reduction == "sum" else loss.mean()
-
-    def activation(self, x: torch.Tensor) -> torch.Tensor:
-        "Softmax over the classes."
-        return F.softmax(x, dim=self.axis)
-
-    def decodes(self, x: torch.Tensor) -> torch.Tensor:
-        "The most probable class of each pixel."
-        return x.argmax(dim=self.axis)

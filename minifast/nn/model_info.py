@@ -1,12 +1,14 @@
-"""Looking into a model: its parameters, its layers, the shapes it makes."""
+"""Looking into a model: its parameters, its layers, the shapes it makes, and the table of all these."""
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
+from ..core.nested import leaves
 from ..core.seeds import fixed_seed
+from .hooks import Hooks, hook_outputs
 
 
 def params(m: nn.Module) -> list[nn.Parameter]:
@@ -20,9 +22,9 @@ def params(m: nn.Module) -> list[nn.Parameter]:
 
 def one_param(m: nn.Module) -> nn.Parameter:
     "The first parameter of `m`, which tells its device and dtype."
-    for p in m.parameters():
-        return p
-    raise ValueError(f"{type(m).__name__} has no parameters")
+    if not has_params(m):
+        raise ValueError(f"{type(m).__name__} has no parameters")
+    return next(m.parameters())
 
 
 def requires_grad(m: nn.Module) -> bool:
@@ -75,15 +77,9 @@ def dummy_eval(m: nn.Module, size: tuple[int, int] = (64, 64)) -> Any:
 
 def model_sizes(m: nn.Module, size: tuple[int, int] = (64, 64)) -> list[torch.Size | None]:
     "The output shape of each child of `m` for one image of `size` (height, width)."
-    shapes, children = {}, children_of(m)
-    handles = [c.register_forward_hook(lambda mod, inp, out, i=i: shapes.__setitem__(i, getattr(out, "shape", None)))
-               for i, c in enumerate(children)]
-    try:
+    with hook_outputs(children_of(m)) as hooks:
         dummy_eval(m, size)
-    finally:
-        for h in handles:
-            h.remove()
-    return [shapes.get(i) for i in range(len(children))]
+    return [getattr(out, "shape", None) for out in hooks.stored]
 
 
 def num_features_model(m: nn.Module) -> int:
@@ -94,3 +90,83 @@ def num_features_model(m: nn.Module) -> int:
         except (RuntimeError, ValueError) as e:                 # the image may be too small for the strides of this model
             error = e
     raise ValueError(f"no image from 32 to 1024 pixels passes through this {type(m).__name__}: {error}") from error
+
+
+def has_params(m: nn.Module) -> bool:
+    "Whether `m` holds parameters, in itself or its children."
+    return next(iter(m.parameters()), None) is not None
+
+
+class LayerInfo(NamedTuple):
+    """A row of `layer_info`.
+
+    Attributes:
+        name: path in the model.
+        type: name of the class.
+        shape: of the output, or a list of shapes (None: it was not called).
+        params: number of its own parameters, counted once when shared.
+        trainable: True, False, or None without parameters.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...] | list[tuple[int, ...]] | None
+    params: int
+    trainable: bool | None
+
+
+def _shapes(out):
+    found = [tuple(t.shape) for t in leaves(out) if isinstance(t, torch.Tensor)]
+    return found[0] if len(found) == 1 else found
+
+
+def layer_info(model: nn.Module, *inputs: Any, **kw_inputs: Any) -> list[LayerInfo]:
+    """The layers of `model` in the order in which they are called on `inputs`.
+
+    The model is run once in evaluation mode; modes, hooks and random streams are afterwards as they were.
+    """
+    names = {m: n for n, m in model.named_modules()}
+    layers, shapes = flatten_model(model), {}
+
+    def note(module, inp, out):
+        shapes.setdefault(module, _shapes(out))
+    with Hooks(layers, note, detach=False), fixed_seed(), eval_mode(model):
+        model(*inputs, **kw_inputs)
+    rows, counted = [], set()
+    for m in [*shapes, *(m for m in layers if m not in shapes)]:
+        own = [p for p in m.parameters(recurse=False) if p not in counted]
+        counted.update(own)
+        rows.append(LayerInfo(names[m], type(m).__name__, shapes.get(m), sum(p.numel() for p in own),
+                              any(p.requires_grad for p in own) if own else None))
+    return rows
+
+
+def module_summary(model: nn.Module, *inputs: Any, **kw_inputs: Any) -> str:
+    """A table of the layers of a model: type, output shape, parameters, trainable; then the totals.
+
+    Args:
+        model: the model.
+        inputs: what it is called with, such as one batch.
+        kw_inputs: inputs by keyword.
+
+    Returns:
+        The table as text.
+    """
+    rows = [("Layer (type)", "Output shape", "Params", "Trainable")]
+    previous = None
+    for r in layer_info(model, *inputs, **kw_inputs):
+        shape = "not called" if r.shape is None else _text(r.shape)
+        rows.append((f"{r.name or '(model)'} ({r.type})", "same" if shape == previous and len(shape) > 12 else shape,
+                     f"{r.params:,}" if r.params else "", "" if r.trainable is None else "yes" if r.trainable else "no"))
+        previous = shape
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    line = "-" * (sum(widths) + 6)
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
+    total, live = (sum(p.numel() for p in model.parameters() if p.requires_grad or not only) for only in (False, True))
+    head = f"{type(model).__name__} on " + (", ".join(_text(_shapes(x)) for x in [*inputs, *kw_inputs.values()]) or "no input")
+    tail = [f"Total parameters: {total:,}", f"Trainable: {live:,}", f"Frozen: {total - live:,}"]
+    return "\n".join([head, line, lines[0], line, *lines[1:], line, *tail])
+
+
+def _text(shape):
+    return ", ".join(_text(s) for s in shape) if isinstance(shape, list) else " x ".join(map(str, shape)) or "number"

@@ -5,12 +5,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .activations import Identity
 from .attention import SimpleSelfAttention
 from .conv import ConvLayer, NormType, check_norm
-from .layers import ProdLayer, SequentialEx
-from .module import Module
-from .pooling import AvgPool
+from .layers import AvgPool, Identity, Module, ProdLayer, SequentialEx
 
 
 class SEModule(SequentialEx):

@@ -10,9 +10,7 @@ import torch
 from torch import nn
 
 from ..core.messages import describe, did_you_mean
-from ..nn.activations import SigmoidRange
-from ..nn.layers import Embedding, LinBnDrop
-from ..nn.module import Module
+from ..nn.layers import Embedding, LinBnDrop, Module, SigmoidRange
 from .hooks_internals import have_forward_hooks
 
 __all__ = ["TabularModel", "emb_sz_rule", "get_emb_sz", "tabular_config"]

@@ -10,8 +10,7 @@ from scipy import stats
 from sklearn import metrics as skm
 
 from minifast import metrics as M
-from minifast.metrics.accumulate import AccumMetric
-from minifast.metrics.base import AvgLoss, AvgMetric, AvgSmoothLoss, LossMetrics, Metric, Perplexity, ValueMetric
+from minifast.metrics.base import AccumMetric, AvgLoss, AvgMetric, AvgSmoothLoss, LossMetrics, Metric, Perplexity, ValueMetric
 from minifast.metrics.convert import as_metric
 from minifast.metrics.functions import accuracy, accuracy_multi, error_rate, rmse, top_k_accuracy
 from minifast.metrics.sklearn import skm_to_fastai

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from minifast.nn.hooks import Hook, Hooks, hook_output, hook_outputs
-from minifast.nn.summary import has_params, layer_info, module_summary
+from minifast.nn.model_info import has_params, layer_info, module_summary
 
 close = torch.testing.assert_close
 

@@ -7,24 +7,36 @@ import torch.nn.functional as F
 from torch import nn
 
 from minifast.core.helpers import noop
-from minifast.nn.activations import Mish, SigmoidRange, Swish, mish, sigmoid, sigmoid_range, swish
 from minifast.nn.attention import PooledSelfAttention2d, SelfAttention, SimpleSelfAttention
 from minifast.nn.conv import BatchNorm, ConvLayer, InstanceNorm, NormType, PixelShuffle_ICNR, SimpleCNN
 from minifast.nn.init import apply_init, icnr_init, init_default, init_linear
 from minifast.nn.layers import (
+    AdaptiveAvgPool,
+    AdaptiveConcatPool1d,
+    AdaptiveConcatPool2d,
+    AvgPool,
     Cat,
     Embedding,
     Flatten,
     Lambda,
     LinBnDrop,
+    MaxPool,
     MergeLayer,
+    Mish,
+    Module,
     PartialLambda,
     ProdLayer,
     ResizeBatch,
     SequentialEx,
+    SigmoidRange,
+    Swish,
     TimeDistributed,
     View,
+    mish,
     sequential,
+    sigmoid,
+    sigmoid_range,
+    swish,
 )
 from minifast.nn.model_info import (
     children_of,
@@ -39,8 +51,6 @@ from minifast.nn.model_info import (
     requires_grad,
     total_params,
 )
-from minifast.nn.module import Module
-from minifast.nn.pooling import AdaptiveAvgPool, AdaptiveConcatPool1d, AdaptiveConcatPool2d, AvgPool, MaxPool
 from minifast.nn.resblock import ResBlock, SEBlock, SEModule
 
 close = torch.testing.assert_close

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from ...learner.probe import Probe
-from ...nn.activations import SigmoidRange
+from ...nn.layers import SigmoidRange
 from ...nn.loss_traits import class_axis, loss_name
 from ..outcomes import Check, NotApplicable, graded, issue, passed, require, tip
 

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...nn.output_bias import inverse_sigmoid_range, set_output_bias
-from ...nn.activations import SigmoidRange
+from ...nn.init import inverse_sigmoid_range, set_output_bias
+from ...nn.layers import SigmoidRange
 from ...nn.init import apply_init
 from ...nn.layers import Flatten, LinBnDrop
-from ...nn.pooling import AdaptiveConcatPool2d
+from ...nn.layers import AdaptiveConcatPool2d
 
 __all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...nn.hooks import hook_outputs
-from ...nn.activations import SigmoidRange
+from ...nn.layers import SigmoidRange
 from ...nn.attention import SelfAttention
 from ...nn.conv import BatchNorm, ConvLayer, NormType, PixelShuffle_ICNR
 from ...nn.init import apply_init

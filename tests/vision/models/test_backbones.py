@@ -4,9 +4,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from minifast.nn.activations import SigmoidRange
-from minifast.nn.layers import Flatten
-from minifast.nn.pooling import AdaptiveConcatPool2d
+from minifast.nn.layers import AdaptiveConcatPool2d, Flatten, SigmoidRange
 from minifast.vision.models import timm_body
 from minifast.vision.models.backbones import (
     arch_meta,

@@ -12,7 +12,7 @@ from torchvision import models
 from minifast.data.files import get_image_files
 from minifast.metrics.functions import foreground_acc
 from minifast.metrics.segmentation import Dice, DiceMulti, JaccardCoeffMulti
-from minifast.nn.activations import SigmoidRange
+from minifast.nn.layers import SigmoidRange
 from minifast.nn.attention import SelfAttention
 from minifast.nn.conv import NormType, PixelShuffle_ICNR
 from minifast.vision.augment.batch import aug_transforms
