@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import pandas as pd
 import torch
 
 from ..core.messages import describe, plural
 from ..core.nested import leaves, split_batch
+from ..core.plots import get_grid, show_item
 from ..core.types import Batch
 from ..data.dataloader import DataLoader
 from ..data.rows import Rows
@@ -17,11 +19,7 @@ from ..data.targets import base_dataset
 from ..learner.inference import loader_for
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..learner.learner import Learner
-
-__all__ = ["Interpretation", "batch_of", "is_image"]
 
 FigSize: TypeAlias = tuple[float, float]
 "Size of a figure in inches."
@@ -121,7 +119,6 @@ class Interpretation:
 
     def frame(self) -> pd.DataFrame:
         "A DataFrame with a row per item: path, target, prediction, loss."
-        import pandas as pd
         return pd.DataFrame({"path": [self.path(i) for i in range(len(self))], "target": [self.target_text(i) for i in range(len(self))],
                              "prediction": [self.prediction_text(i) for i in range(len(self))], "loss": self.losses.tolist()})
 
@@ -132,7 +129,6 @@ class Interpretation:
             groups: one value per item, or a function of the item.
             score: one number per item; None: accuracy, absolute error or IoU, where there is one.
         """
-        import pandas as pd
         keys = [groups(item) for item in self.items] if callable(groups) else list(groups)
         if len(keys) != len(self):
             raise ValueError(f"per_group(groups=...): one group per item: received {len(keys)} for {plural(len(self), 'item')}")
@@ -177,15 +173,8 @@ class Interpretation:
         samples = self.decoded_inputs(indices)
         if not any(map(is_image, samples[0])):
             return self.frame().iloc[indices]
-        from ..core.plots import get_grid, show_item
-        size = figsize or _size_for(len(indices), nrows, ncols)
-        axes = get_grid(len(indices), nrows=nrows, ncols=ncols, figsize=size)
-        for ax, i, sample in zip(axes, indices, samples, strict=True):
-            for x in sample:
-                if is_image(x):
-                    show_item(x, ctx=ax)
-            ax.set_title(self.title(i), fontsize=8, loc="left")
-        return axes
+        axes = get_grid(len(indices), nrows=nrows, ncols=ncols, figsize=figsize or _size_for(len(indices), nrows, ncols))
+        return draw_samples(axes, samples, map(self.title, indices))
 
     def decoded_inputs(self, indices: list[int]) -> list[tuple]:
         "The inputs of these items, decoded so that they can be shown."
@@ -194,20 +183,29 @@ class Interpretation:
             part = indices[start:start + 16]
             batch = batch_of(self.dl, part)
             n_inp = len(split_batch(batch, getattr(self.dl, "n_inp", None))[0]) or 1
-            if hasattr(self.dl, "decode_batch"):
-                found += [tuple(s[:n_inp]) for s in self.dl.decode_batch(batch, max_n=len(part))]
-            else:
-                tensors = [t for t in leaves(batch) if isinstance(t, torch.Tensor)][:n_inp]
-                found += [tuple(t[i].cpu() for t in tensors) for i in range(len(part))]
+            found += [sample[:n_inp] for sample in self.decode(batch, len(part))]
         return found
+
+    def decode(self, batch: Any, n: int) -> list[tuple]:
+        "The `n` samples of a batch, decoded so that they can be shown; as they are where the loader cannot decode."
+        if hasattr(self.dl, "decode_batch"):
+            return [tuple(sample) for sample in self.dl.decode_batch(batch, max_n=n)]
+        return [tuple(t[i].cpu() for t in leaves(batch) if isinstance(t, torch.Tensor)) for i in range(n)]
+
+
+def draw_samples(axes: list, samples: Iterable[tuple], titles: Iterable[str]) -> list:
+    "Draw the images of each sample on axes of their own, below its title; returns the axes."
+    for ax, sample, title in zip(axes, samples, titles, strict=True):
+        for image in filter(is_image, sample):
+            show_item(image, ctx=ax)
+        ax.set_title(title, fontsize=8, loc="left")
+    return axes
 
 
 def _size_for(n, nrows, ncols):
     "A figure that leaves room for four lines above each image."
-    if ncols is None:
-        ncols = math.ceil(n / nrows) if nrows else math.ceil(n / max(1, int(math.sqrt(n))))
-    rows = nrows or math.ceil(n / ncols)
-    return 2.9 * ncols, 3.5 * rows
+    ncols = ncols or math.ceil(n / (nrows or max(1, int(math.sqrt(n)))))
+    return 2.9 * ncols, 3.5 * (nrows or math.ceil(n / ncols))
 
 
 def is_image(x: Any) -> bool:

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..nn.hooks import Hook, Hooks
 from ..nn.model_info import eval_mode
 from .base import Interpretation
 from .grad_cam import draw_maps, last_maps, target_of
-
-__all__ = ["class_activation", "plot_class_activation"]
 
 
 def class_activation(model: nn.Module, xb: Any, target: Any = None) -> torch.Tensor:
@@ -30,23 +29,11 @@ def class_activation(model: nn.Module, xb: Any, target: Any = None) -> torch.Ten
         ValueError: for a network that computes its scores in another way; use `grad_cam` for those.
     """
     inputs = xb if isinstance(xb, (tuple, list)) else (xb,)
-    layer, kept, linears = last_maps(model, *inputs), {}, []
-
-    def keep(module, args, out):
-        kept["maps"] = out
-
-    def note(module, args, out):
-        linears.append(module)
-
-    with eval_mode(model), torch.no_grad():
-        handles = [layer.register_forward_hook(keep), *(m.register_forward_hook(note) for m in model.modules() if isinstance(m, nn.Linear))]
-        try:
-            pred = model(*inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-        for maps in (kept["maps"], torch.relu(kept["maps"])):           # some networks have a ReLU between, as a function
-            shares = _shares(maps, linears[-1] if linears else None, pred)
+    layer, linears, run = last_maps(model, *inputs), [m for m in model.modules() if isinstance(m, nn.Linear)], []
+    with eval_mode(model), Hook(layer, lambda module, args, out: out) as kept, Hooks(linears, lambda module, args, out: run.append(module)):
+        pred = model(*inputs)
+        for maps in (kept.stored, torch.relu(kept.stored)):           # some networks have a ReLU between, as a function
+            shares = _shares(maps, run[-1] if run else None, pred)
             if shares is not None:
                 return shares[torch.arange(len(shares), device=shares.device), target_of(pred, target)]
     raise ValueError(f"class_activation() needs scores that are a mean over places and one linear layer; those of "

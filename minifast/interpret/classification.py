@@ -2,20 +2,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 
 from ..core.messages import describe, plural
+from ..core.plots import subplots
 from .base import FigSize, Interpretation
 from .scores import best_thresholds, calibration, confusion, f1_at, label_errors, most_confused
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-__all__ = ["ClassificationInterpretation"]
 
 
 def _within(line, n=40):
@@ -48,15 +45,11 @@ class ClassificationInterpretation(Interpretation):
                             "RegressionInterpretation")
         if self.vocab is None:
             self.vocab = list(range(preds.shape[1]))
+        self.probs = self.preds
         if self.multi:
             self.decoded = preds > getattr(learn.loss_func, "thresh", 0.5)
 
     # -- numbers ----------------------------------------------------------------------------------------------------------------
-    @property
-    def probs(self) -> torch.Tensor:
-        "The probabilities (items, classes)."
-        return self.preds
-
     @property
     def p_target(self) -> torch.Tensor:
         "The probability of the target: (items,). With several labels per item, that of getting all of them right."
@@ -97,7 +90,6 @@ class ClassificationInterpretation(Interpretation):
 
     def per_class(self) -> pd.DataFrame:
         "A DataFrame with a row per class: number of items, precision, recall, F1."
-        import pandas as pd
         n = self.preds.shape[1]
         targets, guessed = (o > 0.5 if self.multi else F.one_hot(o.reshape(-1).long(), n).bool() for o in (self.targs, self.decoded))
         true = (targets & guessed).sum(0).double()
@@ -114,10 +106,8 @@ class ClassificationInterpretation(Interpretation):
         "scikit-learn's table of precision, recall and F1 per class, as text."
         from sklearn.metrics import classification_report
         names = [str(v) for v in self.vocab]
-        if self.multi:
-            return classification_report((self.targs > 0.5).int().numpy(), self.decoded.int().numpy(), target_names=names, zero_division=0)
-        return classification_report(self.targs.reshape(-1).numpy(), self.decoded.reshape(-1).numpy(), labels=list(range(len(names))),
-                                     target_names=names, zero_division=0)
+        targets, guessed = ((o > 0.5).int() if self.multi else o.reshape(-1) for o in (self.targs, self.decoded))
+        return classification_report(targets.numpy(), guessed.numpy(), labels=range(len(names)), target_names=names, zero_division=0)
 
     def frame(self) -> pd.DataFrame:
         "A DataFrame with a row per item: path, target, prediction, probability of each, loss, and whether it is right."
@@ -155,7 +145,6 @@ class ClassificationInterpretation(Interpretation):
             probs: probabilities from models that did not train on these items (see `label_errors`), needed for training items; None:
                 those of this learner.
         """
-        import pandas as pd
         self._one_class("likely_label_errors")
         probs = self.preds if probs is None else torch.as_tensor(probs)
         indices, suggested, scores = label_errors(probs, self.targs.reshape(-1))
@@ -165,7 +154,6 @@ class ClassificationInterpretation(Interpretation):
 
     def best_thresholds(self, thresholds: Sequence[float] | None = None) -> pd.DataFrame:
         "A DataFrame with a row per label: the threshold with the best F1, that F1, and F1 at 0.5. For several labels per item."
-        import pandas as pd
         if not self.multi:
             raise TypeError(
                 "best_thresholds() is for several labels per item; here each has one class, and the largest probability decides"
@@ -198,24 +186,21 @@ class ClassificationInterpretation(Interpretation):
             figsize: size of the figure in inches.
             ax: axes to draw on; None: new ones.
         """
-        from ..core.plots import subplots
         matrix = self.confusion_matrix()
         shown = matrix / matrix.sum(1, keepdims=True).clip(min=1) if normalize else matrix
         n = len(matrix)
         side = max(4.0, min(14.0, 0.42 * n + 2))
         ax = subplots(figsize=figsize or (side, side))[1][0] if ax is None else ax
         ax.imshow(shown, cmap=cmap, interpolation="nearest", vmin=0)
-        ax.set(title=title, xlabel="predicted", ylabel="target", xticks=range(n), yticks=range(n))
-        size = 9 if n <= 20 else 6
-        ax.set_xticklabels([str(v) for v in self.vocab], rotation=90, fontsize=size)
-        ax.set_yticklabels([str(v) for v in self.vocab], fontsize=size)
+        ax.set(title=title, xlabel="predicted", ylabel="target")
+        names, size = [str(v) for v in self.vocab], 9 if n <= 20 else 6
+        ax.set_xticks(range(n), names, rotation=90, fontsize=size)
+        ax.set_yticks(range(n), names, fontsize=size)
         if plot_txt:
-            middle = shown.max() / 2
-            for i in range(n):
-                for j in range(n):
-                    if shown[i, j] or n <= 12:
-                        text = f"{shown[i, j]:.{norm_dec}f}" if normalize else f"{int(shown[i, j])}"
-                        ax.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if shown[i, j] > middle else "black")
+            for (i, j), value in np.ndenumerate(shown):
+                if value or n <= 12:
+                    ax.text(j, i, f"{value:.{norm_dec}f}" if normalize else f"{int(value)}", ha="center", va="center", fontsize=size,
+                            color="white" if value > shown.max() / 2 else "black")
         return ax
 
     def calibration(self, n_bins: int = 10) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
@@ -226,7 +211,6 @@ class ClassificationInterpretation(Interpretation):
 
     def plot_calibration(self, n_bins: int = 10, ax: Any = None) -> Any:
         "Draw how often predictions of each confidence are right; the dashed line is perfect calibration. Returns the axes."
-        from ..core.plots import subplots
         mean, share, n, error = self.calibration(n_bins)
         ax = subplots(figsize=(5, 5))[1][0] if ax is None else ax
         ax.plot([0, 1], [0, 1], "--", color="0.6", zorder=0)

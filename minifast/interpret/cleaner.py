@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 
 from ..core.messages import did_you_mean, plural
@@ -16,11 +17,7 @@ from ..core.types import PathLike
 from .classification import ClassificationInterpretation
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..learner.learner import Learner
-
-__all__ = ["Decisions", "ImageClassifierCleaner"]
 
 FIELDS = ("path", "action", "label", "was", "split")
 KEEP, DELETE = "keep", "delete"
@@ -68,16 +65,12 @@ class Decisions:
         "Write the file; returns its path."
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_name(self.file.name + ".part")
-        with part.open("w", newline="", encoding="utf-8") as f:
-            writer = csv.DictWriter(f, FIELDS)
-            writer.writeheader()
-            writer.writerows(self.rows.values())
+        self.frame().to_csv(part, index=False)
         part.replace(self.file)
         return self.file
 
     def frame(self) -> pd.DataFrame:
         "A DataFrame of the decisions."
-        import pandas as pd
         return pd.DataFrame(list(self.rows.values()), columns=list(FIELDS))
 
 
@@ -141,12 +134,9 @@ class ImageClassifierCleaner:
                 f"choose({k}, {choice!r}): 'keep', 'delete' or a class{did_you_mean(choice, [KEEP, DELETE, *self.vocab]) or '.'}"
             )
         self.choices[k] = choice
-        path = str(self.interp.path(self.order[k]))
         split = ("training", "validation")[self.ds_idx] if self.ds_idx in (0, 1) else str(self.ds_idx)
-        if choice in (KEEP, DELETE):
-            self.decisions.put(path, choice, was=self.label, split=split)
-        else:
-            self.decisions.put(path, "relabel", choice, self.label, split)
+        action, label = (choice, "") if choice in (KEEP, DELETE) else ("relabel", choice)
+        self.decisions.put(str(self.interp.path(self.order[k])), action, label, self.label, split)
 
     def delete(self) -> list[int]:
         "The positions of the images shown that are to be deleted."

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from ..core.messages import describe
-
-__all__ = ["first_filters", "plot_filters"]
+from ..core.plots import show_images
 
 
 def first_filters(model: nn.Module, layer: nn.Conv2d | None = None) -> torch.Tensor:
@@ -33,7 +32,6 @@ def plot_filters(learn: Any, layer: nn.Conv2d | None = None, n: int = 64, figsiz
     Trained filters show edges, bars and blobs of colour; noise means that they have not learnt anything yet, or that the learning rate was
     too high. Compare them with those of pretrained weights.
     """
-    from ..core.plots import show_images
     images = first_filters(getattr(learn, "model", learn), layer)[:n]
     columns = max(1, round(len(images) ** 0.5))
     return show_images(images, nrows=-(-len(images) // columns), ncols=columns, figsize=figsize, imsize=imsize)

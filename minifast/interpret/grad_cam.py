@@ -8,10 +8,10 @@ from torch import nn
 
 from ..core.messages import describe
 from ..core.nested import split_batch
+from ..core.plots import get_grid
+from ..nn.hooks import Hooks
 from ..nn.model_info import eval_mode
-from .base import Interpretation, batch_of
-
-__all__ = ["grad_cam", "last_convolution", "last_maps", "plot_grad_cam"]
+from .base import Interpretation, batch_of, draw_samples
 
 
 def last_convolution(model: nn.Module) -> nn.Conv2d:
@@ -63,13 +63,8 @@ def last_maps(model: nn.Module, *inputs: Any) -> nn.Module:
         if "Adaptive" not in type(module).__name__ and _says_where(out, size) and len(out) == n:
             maps = len(ended) - 1
 
-    with eval_mode(model), torch.no_grad():
-        handles = [m.register_forward_hook(note) for m in model.modules() if m is not model]
-        try:
-            model(*inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
+    with eval_mode(model), Hooks([m for m in model.modules() if m is not model], note, detach=False):
+        model(*inputs)
     after = [i for i in range(0 if maps is None else maps + 1, len(ended)) if "Attention" in type(ended[i][0]).__name__]
     if after:                        # the maps are its patches, and what it finds out about them comes later
         inside = set(ended[after[-1]][0].modules())
@@ -100,18 +95,13 @@ def grad_cam(model: nn.Module, xb: Any, target: Any = None, layer: nn.Module | N
     kept = {}
 
     def keep(module, args, out):
-        if not isinstance(out, torch.Tensor):
-            kept["out"] = out
-            return None
-        kept["out"] = out if out.requires_grad else out.detach().requires_grad_()
-        return kept["out"].clone()                  # the layer after it may work in place
+        is_tensor = isinstance(out, torch.Tensor)
+        kept["out"] = out.detach().requires_grad_() if is_tensor and not out.requires_grad else out
+        return kept["out"].clone() if is_tensor else None           # the layer after it may work in place
 
     with eval_mode(model), torch.enable_grad():
-        handle = layer.register_forward_hook(keep)
-        try:
+        with layer.register_forward_hook(keep):
             pred = model(*inputs)
-        finally:
-            handle.remove()
         out = kept.get("out")
         maps = _maps_of(out, _size_of(inputs))
         if maps is None:
@@ -143,19 +133,15 @@ def plot_grad_cam(interp: Interpretation, indices: Sequence[int], target: Any = 
 
 def draw_maps(interp: Interpretation, indices: Sequence[int], target: Any, maps_of: Callable, figsize: tuple[float, float] | None) -> Any:
     "Draw items of an `Interpretation` with `maps_of(model, inputs, target)`, (items, h, w), over them."
-    from ..core.plots import get_grid, show_item
     indices = [int(i) for i in indices]
     xb = split_batch(batch_of(interp.dl, indices), getattr(interp.dl, "n_inp", None))[0]
     if isinstance(target, str):
         target = interp.vocab.index(target)
     xb = tuple(t.to(interp.learn.dls.device) for t in xb)
     cams = maps_of(interp.learn.model, xb, target).cpu()
-    axes = get_grid(len(indices), figsize=figsize, imsize=3.4)
-    for ax, i, sample, cam in zip(axes, indices, interp.decoded_inputs(indices), cams, strict=True):
-        show_item(sample[0], ctx=ax)
+    images = [sample[:1] for sample in interp.decoded_inputs(indices)]
+    axes = draw_samples(get_grid(len(indices), figsize=figsize, imsize=3.4), images, map(interp.title, indices))
+    for ax, cam in zip(axes, cams, strict=True):
         (right, left), (bottom, top) = sorted(ax.get_xlim(), reverse=True), sorted(ax.get_ylim(), reverse=True)
         ax.imshow(cam, alpha=0.5, extent=(left, right, bottom, top), interpolation="bilinear", cmap="magma")
-        ax.set_title(interp.title(i), fontsize=8, loc="left")
     return axes
-
-

@@ -1,17 +1,14 @@
 """`RegressionInterpretation`: how far off the predicted numbers are, and where."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 
 from ..core.messages import describe
+from ..core.plots import subplots
 from .base import Interpretation
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["RegressionInterpretation"]
 
 
 class RegressionInterpretation(Interpretation):
@@ -42,7 +39,6 @@ class RegressionInterpretation(Interpretation):
 
     def summary(self) -> pd.DataFrame:
         "A DataFrame with a row per number: bias (mean error), MAE, RMSE, R2."
-        import pandas as pd
         r, t = self.residuals.double(), self.truth.double()
         r2 = 1 - r.square().sum(0) / (t - t.mean(0)).square().sum(0).clamp(min=1e-12)
         return pd.DataFrame(
@@ -53,14 +49,12 @@ class RegressionInterpretation(Interpretation):
         "A DataFrame with a row per item: path, target, prediction, residual, loss."
         table = super().frame()
         if self.residuals.shape[1] == 1:
-            for name, values in (("target", self.truth), ("prediction", self.guesses)):
-                table[name] = values[:, 0].tolist()
+            table["target"], table["prediction"] = self.truth[:, 0].tolist(), self.guesses[:, 0].tolist()
             table.insert(3, "residual", self.residuals[:, 0].tolist())
         return table
 
     def plot_predictions(self, column: int = 0, ax: Any = None) -> Any:
         "Draw predictions against targets, with a dashed line where they are equal. Returns the axes."
-        from ..core.plots import subplots
         ax = subplots(figsize=(5, 5))[1][0] if ax is None else ax
         t, p = self.truth[:, column], self.guesses[:, column]
         low, high = float(min(t.min(), p.min())), float(max(t.max(), p.max()))
@@ -71,7 +65,6 @@ class RegressionInterpretation(Interpretation):
 
     def plot_residuals(self, column: int = 0, axes: Any = None) -> Any:
         "Draw residuals against predictions (a slope or a funnel shows what the model misses) and their histogram; returns two axes."
-        from ..core.plots import subplots
         axes = subplots(1, 2, figsize=(10, 4), layout="constrained")[1] if axes is None else axes
         r, p = self.residuals[:, column], self.guesses[:, column]
         axes[0].axhline(0, ls="--", color="0.6", zorder=0)

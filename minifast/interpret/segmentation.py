@@ -1,20 +1,17 @@
 """`SegmentationInterpretation`: which classes of pixels are confused, and the images with the worst masks."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 
 from ..core.messages import describe
+from ..core.plots import get_grid
 from ..nn.loss_traits import ignore_index_of
-from .base import FigSize, Interpretation, batch_of, is_image
+from .base import FigSize, Interpretation, batch_of, draw_samples
 from .scores import confusion, most_confused
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-__all__ = ["SegmentationInterpretation"]
 
 
 class SegmentationInterpretation(Interpretation):
@@ -51,7 +48,6 @@ class SegmentationInterpretation(Interpretation):
 
     def per_class(self) -> pd.DataFrame:
         "A DataFrame with a row per class: pixels, intersection over union, dice, precision, recall."
-        import pandas as pd
         m = self.item_confusions().sum(0).double()
         true, in_target, in_guess = m.diag(), m.sum(1), m.sum(0)
         union = in_target + in_guess - true
@@ -83,7 +79,6 @@ class SegmentationInterpretation(Interpretation):
 
     def frame(self) -> pd.DataFrame:
         "A DataFrame with a row per item: path, loss, intersection over union, share of pixels right."
-        import pandas as pd
         m = self.item_confusions().double()
         right = m.diagonal(dim1=1, dim2=2).sum(1) / m.sum((1, 2)).clamp(min=1)
         return pd.DataFrame({"path": [self.path(i) for i in range(len(self))], "loss": self.losses.tolist(), "iou": self.iou.tolist(),
@@ -95,23 +90,10 @@ class SegmentationInterpretation(Interpretation):
 
     def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
         "Draw each item twice: with its target, and with its prediction; returns the axes."
-        from ..core.plots import get_grid, show_item
         n = len(indices)
-        columns = 2 * (ncols or min(2, n))
-        axes = get_grid(2 * n, nrows=nrows, ncols=columns, figsize=figsize, imsize=2.6)
+        axes = get_grid(2 * n, nrows=nrows, ncols=2 * (ncols or min(2, n)), figsize=figsize, imsize=2.6)
         batch = batch_of(self.dl, indices)
         guess = (*batch[:-1], self.decoded[indices].to(batch[-1].device))
-        shown = [self._decoded(b, n) for b in (batch, guess)]
-        for k, i in enumerate(indices):
-            for side, (samples, word) in enumerate(zip(shown, ("target", "prediction"), strict=True)):
-                ax = axes[2 * k + side]
-                for x in samples[k]:
-                    if is_image(x):
-                        ax = show_item(x, ctx=ax) or ax
-                ax.set_title(f"{self.title(i)}\n{word}" if side == 0 else word, fontsize=8, loc="left")
-        return axes
-
-    def _decoded(self, batch, n):
-        if hasattr(self.dl, "decode_batch"):
-            return self.dl.decode_batch(batch, max_n=n)
-        return [tuple(t[i].cpu() for t in batch) for i in range(n)]
+        pairs = zip(self.decode(batch, n), self.decode(guess, n), strict=True)
+        titles = [title for i in indices for title in (f"{self.title(i)}\ntarget", "prediction")]
+        return draw_samples(axes, [sample for pair in pairs for sample in pair], titles)
