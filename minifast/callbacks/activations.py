@@ -11,6 +11,7 @@ from torch import nn
 from ..core.arguments import check_arguments, is_whole
 from ..core.messages import describe
 from ..core.nested import leaves
+from ..core.plots import subplots
 from ..core.torch_internals import norm
 from ..nn.hooks import Hooks
 from ..nn.model_info import flatten_model
@@ -83,7 +84,7 @@ class ActivationStats(Callback):
         if x is not None:
             stats, hist = activation_stats(x, self.with_hist)
             self._stats[i].append(stats)
-            self._hists[i] += [] if hist is None else [hist]
+            self._hists[i].append(hist)
 
     def after_batch(self) -> None:
         self._recording = False
@@ -111,7 +112,7 @@ class ActivationStats(Callback):
     def hist(self, i: int) -> torch.Tensor:
         "The histograms of layer `i` as a tensor (40 bins from 0 to 10, batches)."
         i = self._layer(i)
-        if not self._hists[i]:
+        if not self.with_hist:
             raise ValueError("there are no histograms: write ActivationStats(with_hist=True)")
         return torch.stack(self._hists[i]).cpu().T
 
@@ -123,13 +124,10 @@ class ActivationStats(Callback):
 
     def plot_layer_stats(self, i: int) -> Any:
         "Plot the three numbers of layer `i` over the batches; returns the axes."
-        from ..core.plots import subplots
-        stats = self.layer_stats(i)
-        fig, axes = subplots(1, 3, figsize=(12, 3), layout="constrained")
-        for ax, values, title in zip(axes, stats, ("mean", "std. dev.", "% near zero"), strict=True):
+        _, axes = subplots(1, 3, figsize=(12, 3), suptitle=f"layer {self._layer(i)}: {self.names[i]}", layout="constrained")
+        for ax, values, title in zip(axes, self.layer_stats(i), ("mean", "std. dev.", "% near zero"), strict=True):
             ax.plot([100 * v for v in values] if title.startswith("%") else values)
             ax.set(title=title, xlabel="recorded batch")
-        fig.suptitle(f"layer {self._layer(i)}: {self.names[i]}")
         return axes
 
     def color_dim(self, i: int, figsize: tuple[float, float] = (10, 5), ax: "Axes | None" = None) -> "Axes":
@@ -144,7 +142,6 @@ class ActivationStats(Callback):
         Returns:
             The axes.
         """
-        from ..core.plots import subplots
         ax = subplots(figsize=figsize)[1][0] if ax is None else ax
         hist = self.hist(i)
         ax.imshow(hist.log1p(), origin="lower", aspect="auto", interpolation="nearest", extent=(0, hist.shape[1], 0, TOP))
@@ -161,8 +158,7 @@ class GradientNorms(Callback):
     order = Order.RECORD
     run_valid = False
 
-    def __init__(self):
-        self._rows = []
+    _rows: Sequence[list] = ()
 
     def before_fit(self) -> None:
         self._rows = []
@@ -192,7 +188,6 @@ class GradientNorms(Callback):
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         "Plot the norms over the steps, on a logarithmic scale; returns the axes."
-        from ..core.plots import subplots
         if not self._rows:
             raise ValueError("nothing has been recorded yet: train first, with cbs=GradientNorms()")
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax

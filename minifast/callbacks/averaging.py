@@ -6,6 +6,7 @@ Leads to Wider Optima and Better Generalization", 2018.
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.optim.swa_utils import get_swa_multi_avg_fn
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.nested import split_batch, to_device
 from ..core.torch_internals import copy_, lerp_
+from ..nn.model_info import eval_mode
 from ..optim.groups import layer_group_count, spread
 from ..optim.hypers import get_hyper, hyper_setter
 from ..optim.schedules import SchedCos
@@ -65,6 +67,7 @@ def update_norm_statistics(model: nn.Module, batches: Iterable[tuple[Sequence, d
 
 
 # -- averaged weights of a model ----------------------------------------------------------------------------------------------------
+@dataclass(eq=False)
 class WeightAverage:
     """Averages of a model's tensors, and swapping them with the model's own. Half-precision weights are averaged in float32.
 
@@ -77,11 +80,10 @@ class WeightAverage:
         seen: a fingerprint of the weights, as last noted by `note`.
     """
 
-    def __init__(self, buffers: bool = True):
-        self.buffers = buffers
-        self.values: dict[str, torch.Tensor] | None = None
-        self.raw: list[torch.Tensor] | None = None
-        self.seen: torch.Tensor | None = None
+    buffers: bool = True
+    values: dict[str, torch.Tensor] | None = None
+    raw: list[torch.Tensor] | None = None
+    seen: torch.Tensor | None = None
 
     def _tensors(self, model: nn.Module) -> dict[str, torch.Tensor]:
         return {**dict(model.named_parameters()), **(dict(model.named_buffers()) if self.buffers else {})}
@@ -136,10 +138,6 @@ class WeightAverage:
                 state[name] = t.detach().clone() if average is None else average.to(t.dtype, copy=True)
         return state
 
-    def copies(self) -> dict[str, torch.Tensor] | None:
-        "The averages by name, as copies; None before there are any."
-        return None if self.values is None else {n: v.clone() for n, v in self.values.items()}
-
     def note(self, model: nn.Module) -> None:
         "Remember what the model's weights are now."
         self.seen = _fingerprint(self.current(model))
@@ -176,6 +174,16 @@ class AveragingCallback(RunCallback):
             raise RuntimeError(f"{self!r} has no averaged weights yet: they begin with training"
                                + ("" if self._average.values is None else ", and the model they belong to is gone"))
         return model
+
+    def state_dict(self) -> dict[str, Any]:
+        "The averages by name (copies), what tells whether the weights were changed since, and the attributes named in `saved`."
+        values = self._average.values
+        return {"averaged": None if values is None else {n: v.clone() for n, v in values.items()}, "seen": self._average.seen,
+                **super().state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._average.values, self._average.seen = state["averaged"], state.get("seen")
+        super().load_state_dict(state)
 
     def averaged_state(self) -> dict[str, torch.Tensor]:
         "The averaged weights as a state dict of the model (copies)."
@@ -218,14 +226,14 @@ class EMA(AveragingCallback):
     """
 
     shown = ("decay",)
+    saved = ("updates", "steps")
 
     def __init__(self, decay: float = 0.999, start_epoch: int = 0, every: int = 1, validate: bool = True, load_at_end: bool = True):
         check_arguments("EMA", decay=(decay, is_number(decay, 0) and decay < 1, "from 0 to below 1, such as 0.999"),
                         start_epoch=(start_epoch, is_whole(start_epoch, 0), "0 or more"),
                         every=(every, is_whole(every), "a whole number of steps, 1 or more"))
         self.decay, self.start_epoch, self.every, self.validate, self.load_at_end = decay, start_epoch, every, validate, load_at_end
-        self._average, self.updates, self._steps = WeightAverage(), 0, 0
-        self._live: tuple[list, list] | None = None
+        self._average, self.updates, self.steps, self._live = WeightAverage(), 0, 0, None
         self._cast = self._ended = self._skipped = False
 
     def begin_fit(self, is_new: bool) -> None:
@@ -250,8 +258,8 @@ class EMA(AveragingCallback):
         if own["_live"] is None or own["_skipped"]:
             own["_skipped"] = False
             return
-        own["_steps"] += 1
-        if own["_steps"] % own["every"]:
+        own["steps"] += 1
+        if own["steps"] % own["every"]:
             return
         averaged, current = own["_live"]
         if own["_cast"]:
@@ -292,15 +300,6 @@ class EMA(AveragingCallback):
         self._live = None
         super().cleanup_fit()
 
-    def state_dict(self) -> dict:
-        "The averages by name (copies), the numbers of updates and steps, and what tells whether the weights were changed since."
-        return {"averaged": self._average.copies(), "seen": self._average.seen, "updates": self.updates, "steps": self._steps}
-
-    def load_state_dict(self, state: dict) -> None:
-        "Continue from `state_dict`."
-        self._average.values, self._average.seen = state["averaged"], state["seen"]
-        self.updates, self._steps = state["updates"], state["steps"]
-
 
 class SWA(AveragingCallback):
     """End with the mean of the weights at the end of the last epochs.
@@ -317,6 +316,7 @@ class SWA(AveragingCallback):
     """
 
     shown = ("start",)
+    saved = ("n_averaged", "start_lr")
 
     def __init__(self, start: float = 0.75, lr: float | slice | Sequence[float] | None = None, anneal_epochs: float = 1):
         check_arguments("SWA", start=(start, is_number(start, 0) and start < 1,
@@ -324,12 +324,12 @@ class SWA(AveragingCallback):
                         anneal_epochs=(anneal_epochs, is_number(anneal_epochs, 0), "a number of epochs, 0 or more"))
         self.start, self.lr, self.anneal_epochs = start, lr, anneal_epochs
         self._average, self.n_averaged = WeightAverage(buffers=False), 0
-        self._start_lr: list[float] | None = None
+        self.start_lr: list[float] | None = None
 
     def begin_fit(self, is_new: bool) -> None:
         super().begin_fit(is_new)
         learn = self.learn
-        self._average.values, self.n_averaged, self._norms, self._start_lr = None, 0, [], None
+        self._average.values, self.n_averaged, self._norms, self.start_lr = None, 0, [], None
         self._first = int(self.start * learn.n_epoch)
         if self.lr is not None:
             self._target, self._set_lr = spread(self.lr, layer_group_count(learn.opt)), hyper_setter(learn.opt, "lr")
@@ -338,10 +338,10 @@ class SWA(AveragingCallback):
         learn = self.learn
         if self.lr is None or learn.epoch < self._first:
             return
-        self._start_lr = self._start_lr or get_hyper(learn.opt, "lr")
+        self.start_lr = self.start_lr or get_hyper(learn.opt, "lr")
         done = learn.start_epoch - self._first + learn.train_iter / learn.n_iter
         progress = min(1.0, done / self.anneal_epochs) if self.anneal_epochs else 1.0
-        self._set_lr(SchedCos(self._start_lr, self._target)(progress))
+        self._set_lr(SchedCos(self.start_lr, self._target)(progress))
 
     def after_train(self) -> None:
         model, average = self.learn.model, self._average
@@ -361,27 +361,15 @@ class SWA(AveragingCallback):
             return
         learn, model, dl = self.learn, self.learn.model, self.learn.dls.train
         before = {t: t.detach().clone() for t in (*model.parameters(), *model.buffers())}
-        modes = {m: m.training for m in model.modules()}
-        try:
-            self._average.load_into(model)
-            model.train()
-            for m in model.modules():
-                if isinstance(m, BATCH_NORMS) and m not in self._norms:
-                    m.eval()
-            batches = (split_batch(to_device(b, learn.dls.device), getattr(dl, "n_inp", None))[:2] for b in dl)
-            update_norm_statistics(model, batches, self._norms)
-        except BaseException:
-            with torch.no_grad():
+        with eval_mode(model):                      # each module gets its mode back
+            try:
+                self._average.load_into(model)
+                model.train()
+                for m in model.modules():
+                    if isinstance(m, BATCH_NORMS):
+                        m.train(m in self._norms)
+                batches = (split_batch(to_device(b, learn.dls.device), getattr(dl, "n_inp", None))[:2] for b in dl)
+                update_norm_statistics(model, batches, self._norms)
+            except BaseException:
                 copy_(list(before), list(before.values()))
-            raise
-        finally:
-            for m, mode in modes.items():
-                m.training = mode
-
-    def state_dict(self) -> dict:
-        "The averages by name, how many sets of weights they are of, and the learning rate at which annealing began."
-        return {"averaged": self._average.copies(), "n_averaged": self.n_averaged, "start_lr": self._start_lr}
-
-    def load_state_dict(self, state: dict) -> None:
-        "Continue from `state_dict`."
-        self._average.values, self.n_averaged, self._start_lr = state["averaged"], state["n_averaged"], state["start_lr"]
+                raise

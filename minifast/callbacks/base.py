@@ -289,17 +289,14 @@ def sort_callbacks(cbs: Iterable[Callback]) -> list[Callback]:
     waiting = sorted(cbs, key=lambda cb: cb.order)
     done = []
     while waiting:
-        ready = next((cb for cb in waiting if not any(_must_precede(other, cb) for other in waiting if other is not cb)), None)
+        ready = next((cb for cb in waiting if not any(
+            _names(other.run_before, cb) or _names(cb.run_after, other) for other in waiting if other is not cb)), None)
         if ready is None:
             raise ValueError(f"the callbacks {', '.join(map(repr, waiting))} each ask to run before the other: "
                              "change their `run_before`/`run_after`")
         waiting.remove(ready)
         done.append(ready)
     return done
-
-
-def _must_precede(first: Callback, second: Callback) -> bool:
-    return _names(first.run_before, second) or _names(second.run_after, first)
 
 
 def _names(wanted: Any, cb: Callback) -> bool:

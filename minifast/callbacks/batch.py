@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..core.arguments import check_arguments, is_number, is_whole
+from ..core.nested import map_nested
 from .base import Callback, CancelTrainException, CancelValidException, Order
 
 if TYPE_CHECKING:
@@ -64,15 +65,11 @@ class BnFreeze(Callback):
 
     def before_train(self) -> None:
         self._layers = with_statistics(self.learn.model)
-        self._hold()
 
     def before_batch(self) -> None:
-        if self._layers and self._layers[0].training:       # another pass in between has put the model back into training mode
-            self._hold()
-
-    def _hold(self) -> None:
-        for m in self._layers:
-            m.eval()
+        if self._layers and self._layers[0].training:       # at the first batch, and after another pass in between
+            for m in self._layers:
+                m.eval()
 
 
 # -- Monte Carlo dropout ------------------------------------------------------------------------------------------------------------
@@ -140,14 +137,10 @@ class ChannelsLast(Callback):
     def before_fit(self) -> None:
         set_memory_format(self.learn.model, torch.channels_last)
 
-    def before_validate(self) -> None:
-        set_memory_format(self.learn.model, torch.channels_last)
+    before_validate = before_fit
 
     def before_batch(self) -> None:
-        learn = self.learn
-        learn.xb = tuple(map(_channels_last, learn.xb))
-        if learn.kw:
-            learn.kw = {name: _channels_last(x) for name, x in learn.kw.items()}
+        self.learn.xb, self.learn.kw = map_nested(_channels_last, (self.learn.xb, self.learn.kw))
 
     def cleanup_fit(self) -> None:
         set_memory_format(self.learn.model, torch.contiguous_format)

@@ -37,11 +37,9 @@ def soft_loss(student: torch.Tensor, teacher: torch.Tensor, kind: str, temperatu
     if kind == "values":
         return F.mse_loss(student, teacher)
     student, teacher = student / temperature, teacher / temperature
-    if kind == "logits":                                    # each output is a distribution over yes and no
-        student, teacher = (torch.stack([F.logsigmoid(x), F.logsigmoid(-x)]) for x in (student, teacher))
-        axis = 0
-    else:
-        student, teacher = student.log_softmax(axis), teacher.log_softmax(axis)
+    if kind == "logits":                                    # each output is a distribution over yes and no, whose logits are x and 0
+        student, teacher, axis = *(torch.stack([x, torch.zeros_like(x)]) for x in (student, teacher)), 0
+    student, teacher = student.log_softmax(axis), teacher.log_softmax(axis)
     return temperature**2 * (teacher.exp() * (teacher - student)).sum(axis).mean()
 
 

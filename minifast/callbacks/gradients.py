@@ -9,8 +9,7 @@ from ..core.nested import find_bs
 from ..core.torch_internals import mul_
 from ..nn.loss_traits import batch_weight
 from .base import Callback, CancelBatchException, Order
-
-STACK_EVERY = 256      # norms wait on the device in a list this long before they are stacked into one tensor
+from .recorder import FLUSH_EVERY, Series
 
 
 def mean_of_means(losses: Sequence, weights: Sequence) -> torch.Tensor | float:
@@ -36,19 +35,14 @@ class GradientAccumulation(Callback):
 
     order = Order.GRADS - 4                # before gradients are unscaled and clipped, which is done once per step
     run_valid = False
+    _loss: torch.Tensor | None = None
 
     def __init__(self, n_acc: int = 32):
         check_arguments("GradientAccumulation", n_acc=(n_acc, is_whole(n_acc), "the number of items per step, a whole number above 0"))
         self.n_acc = n_acc
-        self._begin()
-
-    def _begin(self) -> None:
-        self._items = 0
-        self._weight: float | torch.Tensor | None = None
-        self._loss: torch.Tensor | None = None
 
     def before_fit(self) -> None:
-        self._begin()
+        self._items, self._weight = 0, None
 
     def before_backward(self) -> None:
         learn = self.learn
@@ -79,7 +73,7 @@ class GradientAccumulation(Callback):
         grads = [p.grad for group in self.learn.opt.param_groups for p in group["params"] if p.grad is not None]
         if grads and self._weight is not None:
             mul_(grads, self.n_acc / self._weight)
-        self._begin()
+        self._items, self._weight = 0, None
 
 
 class GradientClip(Callback):
@@ -101,30 +95,23 @@ class GradientClip(Callback):
         check_arguments("GradientClip",
                         max_norm=(max_norm, is_number(max_norm) and max_norm > 0, "the largest norm of the gradients, a number above 0"),
                         norm_type=(norm_type, is_number(norm_type) and norm_type > 0, "which norm, a number above 0 such as 2 or math.inf"))
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self._blocks, self._pending = [], []
+        self.max_norm, self.norm_type, self._series = max_norm, norm_type, Series()
 
     def before_fit(self) -> None:
         self._params = [p for group in self.learn.opt.param_groups for p in group["params"]]
-        self._blocks, self._pending = [], []
+        self._series = Series()
 
     def before_step(self) -> None:
         own = vars(self)
-        pending = own["_pending"]
+        pending = own["_series"].pending
         pending.append(clip_grad_norm_(own["_params"], own["max_norm"], own["norm_type"]))
-        if len(pending) >= STACK_EVERY:
-            self._stack()
-
-    def _stack(self) -> None:
-        self._blocks.append(torch.stack(self._pending).float())
-        self._pending = []
+        if len(pending) >= FLUSH_EVERY:
+            own["_series"].flush()
 
     @property
     def norms(self) -> list[float]:
         "The norm of the gradients before clipping, at each step of the latest fit (reads them from the device)."
-        if self._pending:
-            self._stack()
-        return torch.cat(self._blocks).tolist() if self._blocks else []
+        return self._series.numbers
 
 
 class GradientClipValue(Callback):

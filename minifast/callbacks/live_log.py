@@ -9,9 +9,10 @@ import torch
 from ..core.arguments import check_arguments, is_whole
 from ..core.seeds import fixed_seed
 from ..core.types import PathLike
+from ..nn.model_info import eval_mode
 from ..optim.hypers import get_hyper, hyper_names
 from .base import Callback, Order
-from .fixed_batch import BatchSource, FixedBatch, fixed_batch, prediction_figure
+from .dynamics import BatchSource, FixedBatch, fixed_batch, prediction_figure
 from .recorder import FLUSH_EVERY
 from .training_run import RunCallback, check_folder
 
@@ -35,6 +36,7 @@ class LiveLogger(RunCallback):
 
     order: int = Order.RECORD + 2
     run_valid = False
+    saved = ("step",)
 
     def __init__(self, log_every: int = 1, n_preds: int = 9, log_preds: bool = True, valid_every: int = 0):
         check_arguments(type(self).__name__, log_every=(log_every, is_whole(log_every), "a whole number from 1 up"),
@@ -80,9 +82,6 @@ class LiveLogger(RunCallback):
         if len(self._pending) >= FLUSH_EVERY:
             self.flush()
 
-    def after_train(self) -> None:
-        self.flush()
-
     def after_epoch(self) -> None:
         recorder = self.learn.recorder
         row = dict(zip(recorder.metric_names, recorder.log, strict=True))
@@ -98,13 +97,6 @@ class LiveLogger(RunCallback):
             self.close()
         super().cleanup_fit()
 
-    def state_dict(self) -> dict:
-        "How many batches were done, for a training that continues in another process."
-        return {"step": self.step}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.step = state["step"]
-
     # -- the work ---------------------------------------------------------------------------------------------------------------
     def flush(self) -> None:
         "Send what is pending: the one moment when losses are read from the device."
@@ -113,12 +105,12 @@ class LiveLogger(RunCallback):
         for (step, name, _, hypers), loss in zip(pending, losses, strict=True):
             self.write_scalars({name: loss, **hypers}, step)
 
+    after_train = flush
+
     def _hyper_values(self) -> dict[str, float]:
-        found = {}
-        for name in self._hypers:
-            values = [float(v) for v in get_hyper(self.learn.opt, name)]
-            found |= {f"hyper/{name}": values[0]} if len(values) == 1 else {f"hyper/{name}_{i}": v for i, v in enumerate(values)}
-        return found
+        groups = {name: get_hyper(self.learn.opt, name) for name in self._hypers}
+        return {f"hyper/{name}_{i}" if len(values) > 1 else f"hyper/{name}": float(v)
+                for name, values in groups.items() for i, v in enumerate(values)}
 
     def _random_valid_loss(self) -> torch.Tensor:
         "The loss of a random validation batch, in the middle of a training epoch, which is not disturbed."
@@ -144,6 +136,8 @@ class TensorBoardCallback(LiveLogger):
     """
 
     name = "tensorboard"
+    folder: Path | None = None
+    writer: Any = None
 
     def __init__(self, log_dir: PathLike = "runs", log_every: int = 1, n_preds: int = 9, log_preds: bool = True,
                  trace_model: bool = False, valid_every: int = 0):
@@ -151,8 +145,6 @@ class TensorBoardCallback(LiveLogger):
             raise ImportError('TensorBoardCallback needs tensorboard: pip install "minifast[trackers]"')
         super().__init__(log_every, n_preds, log_preds, valid_every)
         self.log_dir, self.trace_model, self._traced = Path(log_dir), trace_model, False
-        self.folder: Path | None = None
-        self.writer: Any = None
 
     def open(self, is_new: bool) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -169,27 +161,21 @@ class TensorBoardCallback(LiveLogger):
         self.writer.add_figure(name, figure, step, close=False)
 
     def close(self) -> None:
-        writer, self.writer = self.writer, None
-        writer.close()
+        self.writer.close()
+        self.writer = None
 
     def after_batch(self) -> None:
         if self.trace_model and not self._traced:
-            self._traced = True
             self._trace()
         super().after_batch()
 
     def _trace(self) -> None:
-        learn = self.learn
-        modes = {m: m.training for m in learn.model.modules()}
-        learn.model.eval()
+        learn, self._traced = self.learn, True
         try:
-            with fixed_seed(), learn.forward_context():
+            with fixed_seed(), eval_mode(learn.model), learn.forward_context():
                 self.writer.add_graph(learn.model, learn.xb)
         except Exception as e:                      # whatever a model does that cannot be traced; training continues
             warn(f"TensorBoardCallback(trace_model=True): this model cannot be traced ({type(e).__name__}: {e})", stacklevel=2)
-        finally:
-            for m, mode in modes.items():
-                m.training = mode
 
 
 class WandbCallback(LiveLogger):

@@ -34,10 +34,10 @@ class FileLogger(RunCallback):
     """
 
     order = Order.RECORD + 1
+    file: Path | None = None
 
     def __init__(self, fname: PathLike = "history.log", append: bool = True):
         self.fname, self.append, self._emptied = Path(fname), append, append
-        self.file: Path | None = None
 
     def begin_fit(self, is_new: bool) -> None:
         self.check_recorder()
@@ -143,9 +143,7 @@ class CSVLogger(FileLogger):
         import pandas as pd
         return pd.read_csv(self.written_file(), dtype={"run": str})
 
-    def read_log(self) -> "pd.DataFrame":
-        "fastai's name for `read`."
-        return self.read()
+    read_log = read        #: fastai's name
 
 
 class ShowGraphCallback(RunCallback):

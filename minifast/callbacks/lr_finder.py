@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..core.plots import subplots
 from ..core.seeds import rng_state, set_rng_state
 from .base import Callback, CancelFitException, CancelValidException, Order
 
@@ -35,6 +36,7 @@ class LRFinder(Callback):
     """
 
     order = Order.SCHEDULE
+    run_valid = False
 
     def __init__(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True):
         if not 0 < start_lr < end_lr:
@@ -46,16 +48,12 @@ class LRFinder(Callback):
         self._was_dry, self.learn.dry_run = self.learn.dry_run, True
 
     def before_batch(self) -> None:
-        if not self.learn.training:
-            return
         lr = self.start_lr * (self.end_lr / self.start_lr) ** (self.learn.train_iter / self.num_it)
         for group in self.learn.opt.param_groups:
             group["lr"] = lr
         self.lrs.append(lr)
 
     def after_batch(self) -> None:
-        if not self.learn.training:
-            return
         self._average = 0.98 * self._average + 0.02 * float(self.learn.loss.detach())
         smooth = self._average / (1 - 0.98 ** (len(self.losses) + 1))
         self.losses.append(smooth)
@@ -180,7 +178,6 @@ class LRFindResult:
 
     def plot(self, skip_end: int = 5, ax: "Axes | None" = None) -> "Axes":
         "Loss over learning rate (log axis) without the last `skip_end` points, each suggestion marked; returns the axes."
-        from ..core.plots import subplots
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
         end = len(self.lrs) - skip_end if len(self.lrs) > skip_end else len(self.lrs)
         ax.plot(self.lrs[:end], self.losses[:end])

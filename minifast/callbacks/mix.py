@@ -5,7 +5,7 @@ Sources: H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018; S. 
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,7 +168,7 @@ class MixHandler(Callback):
     def __init__(self, alpha: float = 0.5):
         if type(self).draw is MixHandler.draw:
             raise TypeError("MixHandler is the base of MixUp, CutMix and CutMixUp: use one of them, or define draw(rng, n, size, device)")
-        _check_alphas(self, alpha=alpha)
+        check_arguments(type(self).__name__, alpha=_parameter(alpha))
         self.alpha = alpha
         self._seed: int | None = None
         self._forget()
@@ -178,9 +178,7 @@ class MixHandler(Callback):
         raise NotImplementedError
 
     def _forget(self) -> None:
-        self._mix: Mix | None = None
-        self._indices = []
-        self._loss_per_item: tuple = (None, None)
+        self._mix, self._indices, self._loss_per_item = None, [], (None, None)
 
     def before_fit(self) -> None:
         learn = self.learn
@@ -256,8 +254,7 @@ class MixHandler(Callback):
 
     @contextmanager
     def _mixing_embeddings(self, mix: Mix) -> Iterator[None]:
-        pointers = {t.untyped_storage().data_ptr() for t in self._indices}
-        mixed, handles = [], []
+        pointers, mixed = {t.untyped_storage().data_ptr() for t in self._indices}, []
 
         def hook(module, args, kwargs, output):
             if not self._reads_batch(module, args[0] if args else kwargs["input"], pointers, len(mix.perm)):
@@ -265,12 +262,10 @@ class MixHandler(Callback):
             mixed.append(module)
             return blend(output, mix.lam, mix.perm)
 
-        try:
-            handles += [m.register_forward_hook(hook, with_kwargs=True) for m in self._embeddings]
+        with ExitStack() as hooks:
+            for m in self._embeddings:
+                hooks.enter_context(m.register_forward_hook(hook, with_kwargs=True))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
         if not mixed:
             raise TypeError(f"{self!r} could not mix the input {describe(self._indices[0])}: it holds integers, and no nn.Embedding was "
                             "called with it (batch on the first axis)")
@@ -305,19 +300,17 @@ class MixHandler(Callback):
                 raise
         each = self._loss_per_item[1]
         first, second = each(learn.pred, *learn.yb), each(learn.pred, *mix.partner)
-        weights, y = {}, learn.yb[0]
+        weights, y = [], learn.yb[0]
         if (kind_of(loss_func) or "").startswith("class") and len(learn.yb) == 1 and first.numel() == y.numel():
-            weights = {name: target_weights(loss_func, t, first.dtype)
-                       for name, t in (("weights", y), ("partner_weights", mix.partner[0]))}
-        learn.loss = blended_loss(first, second, mix.lam, reduction=_reduction(loss_func), **weights)
+            weights = [target_weights(loss_func, t, first.dtype) for t in (y, mix.partner[0])]
+        learn.loss = blended_loss(first, second, mix.lam, *weights, reduction=_reduction(loss_func))
 
     def after_batch(self) -> None:
         if self._mix is not None and self._mix.targets is not None:
             self.learn.yb = self._mix.targets    # metrics of training compare with targets that are not blended
         self._mix, self._indices = None, []
 
-    def cleanup_fit(self) -> None:
-        self._forget()
+    cleanup_fit = _forget
 
     def state_dict(self) -> dict:
         "The seed of this fit's draws."
@@ -373,8 +366,8 @@ class CutMixUp(MixHandler):
     shown = ("alpha", "cutmix_alpha", "p_cutmix")
 
     def __init__(self, mixup_alpha: float = 0.4, cutmix_alpha: float = 1.0, p_cutmix: float = 0.5):
-        check_arguments("CutMixUp", p_cutmix=(p_cutmix, is_number(p_cutmix, 0, 1), "p_cutmix is a probability, from 0 to 1"))
-        _check_alphas(self, mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha)
+        check_arguments("CutMixUp", p_cutmix=(p_cutmix, is_number(p_cutmix, 0, 1), "p_cutmix is a probability, from 0 to 1"),
+                        mixup_alpha=_parameter(mixup_alpha), cutmix_alpha=_parameter(cutmix_alpha))
         super().__init__(mixup_alpha)
         self.cutmix_alpha, self.p_cutmix = cutmix_alpha, p_cutmix
 
@@ -384,10 +377,8 @@ class CutMixUp(MixHandler):
         return draw_mixup(rng, n, self.alpha, device)
 
 
-def _check_alphas(cb: MixHandler, **alphas: float) -> None:
-    meaning = "the parameter of a Beta distribution, a number above 0 such as 0.4"
-    check_arguments(type(cb).__name__,
-                    **{name: (value, is_number(value) and 0 < value < math.inf, meaning) for name, value in alphas.items()})
+def _parameter(alpha: float) -> tuple[float, bool, str]:
+    return alpha, is_number(alpha) and 0 < alpha < math.inf, "the parameter of a Beta distribution, a number above 0 such as 0.4"
 
 
 def _reduction(loss_func: Callable) -> str:

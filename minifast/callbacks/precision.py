@@ -40,9 +40,8 @@ class MixedPrecision(Callback):
         self._scaling: dict[str, Any] = {"init_scale": init_scale, "growth_factor": growth_factor, "backoff_factor": backoff_factor,
                          "growth_interval": growth_interval}
         self.scaler: torch.amp.GradScaler | None = None
-        self._saved, self._unscaled, self._steps = None, False, 0
+        self._saved, self._unscaled = None, False
         self._skipped: int | torch.Tensor = 0       # on the device, so that counting does not wait for it
-        self._skipped_before: int | torch.Tensor = 0
 
     def check(self, learn: "Learner") -> None:
         "Refuse a learner on whose device this precision does not work."
@@ -83,17 +82,15 @@ class MixedPrecision(Callback):
             return
         before = self.scaler.scale(self._one)      # the scale as a tensor: `get_scale()` would wait for the device
         self.scaler.step(opt)
-        self._end_step()
+        self.after_cancel_step()
         self._skipped = self._skipped + (self.scaler.scale(self._one) < before)
         self._steps += 1
 
-    def _end_step(self) -> None:
-        self.scaler.update()
-        self._unscaled = False
-
     def after_cancel_step(self) -> None:
+        "The end of a step, taken or not."
         if self._unscaled:
-            self._end_step()
+            self.scaler.update()
+            self._unscaled = False
 
     def after_cancel_batch(self) -> None:
         if self._unscaled:
@@ -109,9 +106,7 @@ class MixedPrecision(Callback):
                  f"now scaled by {self.scaler.get_scale():g}). A few at the start are normal; with more, try a lower learning rate, "
                  "gradient clipping, or to_bf16(), which needs no scaling", stacklevel=2)
 
-    def cleanup_fit(self) -> None:
-        if self._unscaled:                          # interrupted between unscaling and the step
-            self._end_step()
+    cleanup_fit = after_cancel_step             # interrupted between unscaling and the step
 
     @property
     def skipped_steps(self) -> int:

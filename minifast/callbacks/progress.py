@@ -40,34 +40,27 @@ class ProgressCallback(Callback):
             self._open_bars[-1](self.learn.iter + 1)
 
     def after_train(self) -> None:
-        self._close()
+        if self._open_bars:
+            self._open_bars.pop()
+            self.display.close_bar()
 
-    def after_validate(self) -> None:
-        self._close()
+    after_validate = after_train
 
     def cleanup_fit(self) -> None:
         while self._open_bars:
-            self._close()
+            self.after_train()
         if "_saved_logger" in vars(self):
             self.learn.logger = vars(self).pop("_saved_logger")
-            self._report_overfitting()
+            learn = self.learn
+            if self.overfitting and not learn.logging_off and learn.recorder is not None and (found := learn.recorder.overfitting()):
+                self.display.note(sentence(found, learn.cbs))
             self.display.finish()
         self.display = None
-
-    def _report_overfitting(self) -> None:
-        learn = self.learn
-        if self.overfitting and not learn.logging_off and learn.recorder is not None and (found := learn.recorder.overfitting()):
-            self.display.note(sentence(found, learn.cbs))
 
     def _open(self, half: str) -> None:
         if self.display is None:                  # validate or get_preds, outside a fit
             self.display = choose_display()
         self._open_bars.append(self.display.open_bar(half, self.learn.epoch, self.learn.n_iter, self._comment))
-
-    def _close(self) -> None:
-        if self._open_bars:
-            self._open_bars.pop()
-            self.display.close_bar()
 
     def _comment(self) -> str:
         smooth = self.learn.recorder.smooth_loss if self.learn.recorder is not None and self.learn.training else None

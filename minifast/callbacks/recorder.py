@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.nested import find_bs
+from ..core.plots import get_grid, subplots
 from ..metrics.base import AvgLoss
 from .base import Callback, Order
 from .overfitting import Overfit, overfitting
@@ -20,23 +21,18 @@ if TYPE_CHECKING:
 FLUSH_EVERY = 256      # per-batch losses wait on the device in a list this long before they are stacked into one tensor
 
 
-class FitRecord:
-    """What one fit recorded. The losses stay on the device, where they were computed, until they are read.
+class Series:
+    """Numbers that stay on the device, where they were computed, until they are read.
 
     Attributes:
-        lrs: learning rate of the last layer group at each training batch.
-        iters: number of training batches done at the end of each epoch.
-        values: `[train_loss, valid_loss, *metrics]` of each epoch.
-        hps: scheduled hyper-parameters of the last layer group by name, a value per training batch.
-        pending: the latest losses (floats or 0-d tensors), not yet stacked by `flush`.
+        pending: the latest ones (floats or 0-d tensors), to which others are appended; not yet stacked by `flush`.
     """
 
-    def __init__(self, beta: float = 0.98):
-        self.beta, self.lrs, self.iters, self.values, self.hps, self.pending = beta, [], [], [], {}, []
-        self._blocks, self._losses, self._smooth, self._moving = [], [], [], 0.0
+    def __init__(self, numbers: Sequence[float] = ()):
+        self.pending, self._blocks, self._read = [], [], list(numbers)
 
     def flush(self) -> torch.Tensor | None:
-        "Stack the pending losses; returns the tensor they became, or None if there were none."
+        "Stack the pending numbers; returns the tensor they became, or None if there were none."
         if not self.pending:
             return None
         numbers = isinstance(self.pending[0], float)
@@ -45,19 +41,36 @@ class FitRecord:
         return self._blocks[-1]
 
     @property
-    def losses(self) -> list[float]:
-        "The loss of each training batch."
+    def numbers(self) -> list[float]:
+        "All of them."
         self.flush()
         if self._blocks:
-            self._losses += torch.cat(self._blocks).cpu().double().tolist()
+            self._read += torch.cat(self._blocks).cpu().double().tolist()
             self._blocks = []
-        return self._losses
+        return self._read
+
+
+class FitRecord(Series):
+    """What one fit recorded: a series of `losses`, one of each training batch, and more.
+
+    Attributes:
+        lrs: learning rate of the last layer group at each training batch.
+        iters: number of training batches done at the end of each epoch.
+        values: `[train_loss, valid_loss, *metrics]` of each epoch.
+        hps: scheduled hyper-parameters of the last layer group by name, a value per training batch.
+    """
+
+    losses = Series.numbers
+
+    def __init__(self, beta: float = 0.98):
+        super().__init__()
+        self.beta, self.lrs, self.iters, self.values, self.hps, self._smooth, self._moving = beta, [], [], [], {}, [], 0.0
 
     @property
     def smooth(self) -> list[float]:
         "The debiased moving average of the losses."
         for t in range(len(self._smooth), len(self.losses)):
-            self._moving = self.beta * self._moving + (1 - self.beta) * self._losses[t]
+            self._moving = self.beta * self._moving + (1 - self.beta) * self.losses[t]
             self._smooth.append(self._moving / (1 - self.beta ** (t + 1)))
         return self._smooth
 
@@ -66,13 +79,10 @@ class FitRecord:
         return {"losses": self.losses, "lrs": self.lrs, "iters": self.iters, "values": self.values, "hps": self.hps}
 
     def load_state_dict(self, state: dict) -> None:
-        "Continue from `state_dict`; lists that others hold on to are filled in place."
-        self._blocks, self._losses, self._smooth, self._moving = [], list(state["losses"]), [], 0.0
-        self.pending.clear()
-        for name in ("lrs", "iters", "values"):
-            getattr(self, name)[:] = state[name]
-        self.hps.clear()
-        self.hps.update(state["hps"])
+        "Continue from `state_dict`."
+        super().__init__(state["losses"])
+        self.lrs, self.iters, self.values, self.hps = state["lrs"], state["iters"], state["values"], state["hps"]
+        self._smooth, self._moving = [], 0.0
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -185,7 +195,6 @@ class Recorder(Callback):
     # -- events -----------------------------------------------------------------------------------------------------------------
     def before_fit(self) -> None:
         self.fits.append(FitRecord(self.beta))
-        self._clear_epoch()
 
     def before_epoch(self) -> None:
         self._clear_epoch()
@@ -194,20 +203,25 @@ class Recorder(Callback):
     def before_train(self) -> None:
         self._group, self._lrs, self._pending = self.learn.opt.param_groups[-1], self.last.lrs, self.last.pending
         self._first = len(self._lrs)
-        if self.train_metrics:
-            self._reset_metrics()
+        self._counted = self._restarted(self.train_metrics)
 
     def before_validate(self) -> None:
-        self._valid_loss = AvgLoss()
-        if self.valid_metrics:
-            self._reset_metrics()
+        self._valid = [AvgLoss(), *self._restarted(self.valid_metrics)]
+
+    def _restarted(self, wanted: bool) -> list:
+        "The metrics of one half of an epoch, ready to count; none where they are not wanted."
+        metrics = list(self.learn.metrics) if wanted else []
+        for metric in metrics:
+            metric.reset()
+        return metrics
 
     def after_batch(self) -> None:
         state = vars(self.learn)                   # read directly, as the loop does: this runs at every step
-        if not state["training"]:
-            self._after_valid_batch()
-            return
         loss = state["loss"]
+        if not state["training"]:
+            for metric in self._valid if loss is not None else self._valid[1:]:      # the first is that of the loss
+                metric.accumulate(self.learn)
+            return
         if loss is None:                           # the batch was cancelled before its loss
             return
         own = vars(self)
@@ -215,28 +229,19 @@ class Recorder(Callback):
         pending.append(loss.item() if loss.is_cpu else loss.detach())     # on the CPU there is nothing to wait for
         own["_sizes"].append(_batch_size(state["yb"]) or _batch_size((state["xb"], state["kw"])))
         own["_lrs"].append(own["_group"]["lr"])
-        if own["train_metrics"]:
-            for metric in self.learn.metrics:
-                metric.accumulate(self.learn)
+        for metric in own["_counted"]:
+            metric.accumulate(self.learn)
         if len(pending) >= FLUSH_EVERY and not torch.isfinite(self.last.flush()[-1]):     # the one wait for the device, every 256 batches
             self._refuse_non_finite()
 
-    def _after_valid_batch(self) -> None:
-        if self.learn.loss is not None:
-            self._valid_loss.accumulate(self.learn)
-        if self.valid_metrics:
-            for metric in self.learn.metrics:
-                metric.accumulate(self.learn)
-
     def after_train(self) -> None:
-        self._train_values = [m.value for m in self.learn.metrics] if self.train_metrics else []
+        self._train_values = [m.value for m in self._counted]
         losses = self._epoch_losses()
         if losses and not math.isfinite(losses[-1]):
             self._refuse_non_finite()
 
     def after_validate(self) -> None:
-        if self._valid_loss is not None:               # None: validation was cancelled before it began
-            self._valid_values = [self._valid_loss.value, *([m.value for m in self.learn.metrics] if self.valid_metrics else [])]
+        self._valid_values = [m.value for m in self._valid]          # none where validation was cancelled before it began
 
     def after_epoch(self) -> None:
         record = self.last
@@ -250,11 +255,7 @@ class Recorder(Callback):
 
     # -- the work ---------------------------------------------------------------------------------------------------------------
     def _clear_epoch(self) -> None:
-        self._sizes, self._train_values, self._valid_values, self._valid_loss = [], [], [], None
-
-    def _reset_metrics(self) -> None:
-        for metric in self.learn.metrics:
-            metric.reset()
+        self._sizes, self._train_values, self._valid_values, self._counted, self._valid = [], [], [], [], []
 
     def validation_values(self) -> list:
         "`[valid_loss, *metrics]` of the latest validation pass."
@@ -265,10 +266,9 @@ class Recorder(Callback):
 
     def _row(self) -> list:
         losses, sizes = torch.tensor([self._epoch_losses(), self._sizes], dtype=torch.float64)
-        train_loss = float(losses @ sizes / sizes.sum()) if self._sizes else None
-        n_valid = 1 + (len(self.learn.metrics) if self.valid_metrics else 0)
-        n_train = len(self.learn.metrics) if self.train_metrics else 0
-        return [train_loss, *(self._train_values or [None] * n_train), *(self._valid_values or [None] * n_valid)]
+        train_loss, n = float(losses @ sizes / sizes.sum()) if self._sizes else None, len(self.learn.metrics)
+        return [train_loss, *(self._train_values or [None] * (n * self.train_metrics)),
+                *(self._valid_values or [None] * (1 + n * self.valid_metrics))]
 
     def _refuse_non_finite(self) -> None:
         losses = self._epoch_losses()
@@ -297,7 +297,6 @@ class Recorder(Callback):
         Returns:
             The axes.
         """
-        from ..core.plots import subplots
         ax = subplots(figsize=(6, 4))[1][0] if ax is None else ax
         smooth = [v for fit in self.fits for v in fit.smooth]
         if not smooth:
@@ -312,18 +311,14 @@ class Recorder(Callback):
         shown = [(i, v) for i, v in zip(ends, valid, strict=True) if v is not None and i > skip_start]
         if with_valid and shown:
             ax.plot(*zip(*shown, strict=True), "o-", label="valid")
-        if show_epochs:
-            for i in ends:
-                ax.axvline(i, color="0.85", zorder=0)
-        if log:
-            ax.set_yscale("log")
-        ax.set(xlabel="training batch", ylabel="loss")
+        for i in ends if show_epochs else ():
+            ax.axvline(i, color="0.85", zorder=0)
+        ax.set(xlabel="training batch", ylabel="loss", yscale="log" if log else "linear")
         ax.legend()
         return ax
 
     def plot_sched(self, keys: str | list[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
         "Plot the scheduled hyper-parameters of the latest fit (of its last layer group), batch by batch; returns the axes."
-        from ..core.plots import get_grid
         hps = self.hps or {"lr": self.lrs}
         keys = list(hps) if keys is None else [keys] if isinstance(keys, str) else list(keys)
         unknown = [k for k in keys if k not in hps]

@@ -127,8 +127,7 @@ class ModelResetter(Callback):
                             "one that forgets its hidden state, or leave this callback out")
         reset()
 
-    def before_validate(self) -> None:
-        self.before_train()
+    before_validate = before_train
 
     def cleanup_fit(self) -> None:
         if callable(getattr(self.learn.model, "reset", None)):
@@ -150,7 +149,6 @@ class RNNCallback(Callback):
     def after_pred(self) -> None:
         pred = self.learn.pred
         if not isinstance(pred, (tuple, list)):
-            self.raw_out = self.out = None
             return
         if len(pred) != 3:
             raise ValueError(f"RNNCallback splits (output, raw outputs, dropped outputs), but the model returned {describe(pred)}")
@@ -159,8 +157,7 @@ class RNNCallback(Callback):
     def after_batch(self) -> None:
         self.raw_out = self.out = None
 
-    def cleanup_fit(self) -> None:
-        self.raw_out = self.out = None
+    cleanup_fit = after_batch
 
 
 class RNNRegularizer(Callback):

@@ -28,8 +28,7 @@ class Resume(Callback):
     order = Order.SETUP - 10                     # first, so that the others find what was restored
 
     def __init__(self, fname: str = "resume"):
-        self.fname, self._skipped = fname, False
-        self._state: dict | None = None
+        self.fname = fname
 
     @property
     def file(self) -> Path:

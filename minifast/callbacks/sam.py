@@ -53,18 +53,16 @@ class SAM(Callback):
         self.rho, self.adaptive = rho, adaptive
 
     def before_fit(self) -> None:
-        learn = self.learn
-        problems = []
-        if any(isinstance(cb, MixedPrecision) and cb.amp_mode == "fp16" for cb in learn.cbs):
-            problems.append("MixedPrecision('fp16') scales the loss of one backward pass, and SAM needs two: train in bf16, "
-                            "`learn.to_bf16()`")
-        if any(isinstance(cb, GradientAccumulation) for cb in learn.cbs):
-            problems.append("GradientAccumulation steps with the gradients of several batches, and SAM repeats only the last: use larger "
-                            "batches instead")
-        if any(getattr(m, "sparse", False) is True for m in learn.model.modules()):
-            problems.append("an embedding of the model has sparse gradients: make it with sparse=False")
-        if problems:
-            raise ValueError("SAM cannot be used here: " + "; ".join(problems))
+        cbs, modules = self.learn.cbs, self.learn.model.modules()
+        problems = {
+            "MixedPrecision('fp16') scales the loss of one backward pass, and SAM needs two: train in bf16, `learn.to_bf16()`":
+                any(isinstance(cb, MixedPrecision) and cb.amp_mode == "fp16" for cb in cbs),
+            "GradientAccumulation steps with the gradients of several batches, and SAM repeats only the last: use larger batches instead":
+                any(isinstance(cb, GradientAccumulation) for cb in cbs),
+            "an embedding of the model has sparse gradients: make it with sparse=False":
+                any(getattr(m, "sparse", False) is True for m in modules)}
+        if any(problems.values()):
+            raise ValueError("SAM cannot be used here: " + "; ".join(text for text, found in problems.items() if found))
 
     def after_cancel_batch(self) -> None:
         if any(p.grad is not None for group in self.learn.opt.param_groups for p in group["params"]):

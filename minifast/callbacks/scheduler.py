@@ -122,8 +122,7 @@ class TorchScheduler(Callback):
 
     def after_epoch(self) -> None:
         if self._on_plateau:
-            names, values = self.learn.recorder.metric_names[1:], self.learn.recorder.log[1:]
-            loss = dict(zip(names, values, strict=False)).get("valid_loss")
+            loss = self.learn.recorder.history[-1].get("valid_loss")
             if loss is None:
                 raise ValueError("torch's ReduceLROnPlateau needs a validation loss, and this epoch has none: give the learner validation "
                                  "data")

@@ -91,7 +91,7 @@ class SaveModelCallback(TrackerCallback):
             restore_states(histories, states)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "file": None if self.file is None else str(self.file)}
+        return {**super().state_dict(), "file": self.file and str(self.file)}
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
@@ -178,6 +178,7 @@ class ReduceLROnPlateau(PatientTracker):
     """
 
     order = Order.DECIDE + 2
+    saved = (*PatientTracker.saved, "reductions")
 
     def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0, patience: int = 1,
                  factor: float = 10.0, min_lr: float = 0, reset_on_fit: bool | None = None):
@@ -195,15 +196,12 @@ class ReduceLROnPlateau(PatientTracker):
 
     def begin_fit(self, is_new: bool) -> None:
         super().begin_fit(is_new)
-        self._expected: list[float] | None = None
-        self._warned = False
+        self._expected, self._warned = None, False
         for cb in self.learn.cbs:
-            rival = None
-            if isinstance(cb, ParamScheduler) and "lr" in cb.scheds:
-                rival = "a learning-rate schedule (fit_one_cycle, fit_flat_cos, fit_sgdr and fine_tune have one)"
-            elif isinstance(cb, TorchScheduler) or any(map(is_torch_scheduler, vars(cb).values())):
-                rival = f"a scheduler of torch ({cb!r})"
-            if rival:
+            scheduled = isinstance(cb, ParamScheduler) and "lr" in cb.scheds
+            if scheduled or isinstance(cb, TorchScheduler) or any(map(is_torch_scheduler, vars(cb).values())):
+                rival = ("a learning-rate schedule (fit_one_cycle, fit_flat_cos, fit_sgdr and fine_tune have one)" if scheduled else
+                         f"a scheduler of torch ({cb!r})")
                 raise ValueError(f"ReduceLROnPlateau together with {rival}: the schedule sets the learning rate again at every batch, so "
                                  "lowering it would have no effect. Use it with fit(), whose learning rate is constant, or leave it out")
 
@@ -225,9 +223,6 @@ class ReduceLROnPlateau(PatientTracker):
     def _rates(self) -> list[float]:
         return [float(rate) for rate in get_hyper(self.learn.opt, "lr")]
 
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "reductions": [list(r) for r in self.reductions]}
-
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
-        self.reductions = [Reduction(*r) for r in state["reductions"]]
+        self.reductions = [Reduction(*r) for r in self.reductions]       # they were stored as plain tuples

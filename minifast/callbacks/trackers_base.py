@@ -1,13 +1,16 @@
 """`TrackerCallback`: follow one column of the epoch table and know when it is the best so far."""
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.messages import describe, did_you_mean
 from .base import Callback, Order
 from .recorder import Recorder
 from .training_run import RunCallback, new_run
+
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
 
 C = TypeVar("C", bound=Callback)
 
@@ -42,9 +45,33 @@ def is_better(value: float | None, best: float | None, lower: bool, min_delta: f
     "Whether `value` improves on `best` (None: nothing so far) by more than `min_delta`. A NaN or infinite value never does."
     if value is None or not math.isfinite(value):
         return False
-    if best is None:
-        return True
-    return value < best - min_delta if lower else value > best + min_delta
+    return best is None or (value < best - min_delta if lower else value > best + min_delta)
+
+
+def monitored(learn: "Learner", monitor: str, lower: bool | None, call: str) -> bool:
+    """Whether lower values of the column `monitor` are better; refuses a column that cannot be monitored.
+
+    Args:
+        learn: a learner with a recorder.
+        monitor: name of the column of its epoch table.
+        lower: what the user says; None: what the metric says.
+        call: what was called, for messages.
+    """
+    names, directions = learn.recorder.metric_names, column_directions(learn.recorder, learn.metrics)
+    if monitor not in directions:
+        raise ValueError(f"{call}: there is no such column in the epoch table{did_you_mean(monitor, directions) or '.'} It has: "
+                         f"{', '.join(directions)}")
+    if names.count(monitor) > 1:
+        raise ValueError(f"{call}: {names.count(monitor)} columns have this name. Give one of the metrics another, "
+                         "`AvgMetric(f, name='...')`")
+    if len(learn.dls) < 2 and not monitor.startswith("train_"):
+        raise ValueError(f"{call}: this learner has no validation data, so there is nothing to monitor but "
+                         f"{', '.join(n for n in directions if n.startswith('train_'))}")
+    lower = directions[monitor] if lower is None else lower
+    if lower is None:
+        raise ValueError(f"{call}: this metric does not say whether lower or higher is better. Write comp=np.less or comp=np.greater, or "
+                         "set `lower_is_better` on the metric")
+    return lower
 
 
 class TrackerCallback(RunCallback):
@@ -65,6 +92,7 @@ class TrackerCallback(RunCallback):
     """
 
     order: int = Order.DECIDE
+    saved: tuple[str, ...] = ("best", "best_epoch", "n_seen")
 
     def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0,
                  reset_on_fit: bool | None = None):
@@ -106,30 +134,13 @@ class TrackerCallback(RunCallback):
     def _checked_column(self) -> int:
         "The position of `monitor` in the recorder's rows; what cannot be monitored is refused before anything is trained."
         self.check_recorder()
-        recorder, call = self.learn.recorder, f"{type(self).__name__}(monitor={self.monitor!r})"
-        names, directions = recorder.metric_names, column_directions(recorder, self.learn.metrics)
-        if self.monitor not in directions:
-            hint = did_you_mean(self.monitor, directions) or "."
-            raise ValueError(f"{call}: there is no such column in the epoch table{hint} It has: {', '.join(directions)}")
-        if names.count(self.monitor) > 1:
-            raise ValueError(f"{call}: {names.count(self.monitor)} columns have this name. Give one of the metrics another, "
-                             "`AvgMetric(f, name='...')`")
-        if len(self.learn.dls) < 2 and not self.monitor.startswith("train_"):
-            raise ValueError(f"{call}: this learner has no validation data, so there is nothing to monitor but "
-                             f"{', '.join(n for n in directions if n.startswith('train_'))}")
-        self.lower = directions[self.monitor] if self.comp is None else self.lower
-        if self.lower is None:
-            raise ValueError(f"{call}: this metric does not say whether lower or higher is better. Write comp=np.less or "
-                             "comp=np.greater, or set `lower_is_better` on the metric")
-        return names.index(self.monitor)
-
-    def state_dict(self) -> dict[str, Any]:
-        "What is needed to continue in another process: plain values."
-        return {"best": self.best, "best_epoch": self.best_epoch, "n_seen": self.n_seen}
+        call = f"{type(self).__name__}(monitor={self.monitor!r})"
+        self.lower = monitored(self.learn, self.monitor, None if self.comp is None else self.lower, call)
+        return self.learn.recorder.metric_names.index(self.monitor)
 
     def load_state_dict(self, state: dict) -> None:
         "Continue from `state_dict`; the next fit is given `start_epoch=`."
-        self.best, self.best_epoch, self.n_seen = state["best"], state["best_epoch"], state["n_seen"]
+        super().load_state_dict(state)
         self.training_run = self.training_run or new_run()       # so that the next fit continues what was loaded
 
 
@@ -143,6 +154,8 @@ class PatientTracker(TrackerCallback):
         monitor, comp, min_delta, reset_on_fit: see `TrackerCallback`.
         patience: number of epochs.
     """
+
+    saved = (*TrackerCallback.saved, "wait")
 
     def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0, patience: int = 1,
                  reset_on_fit: bool | None = None):
@@ -171,10 +184,3 @@ class PatientTracker(TrackerCallback):
 
     def out_of_patience(self) -> None:
         "There was no improvement for `patience` epochs."
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "wait": self.wait}
-
-    def load_state_dict(self, state: dict) -> None:
-        super().load_state_dict(state)
-        self.wait = state["wait"]

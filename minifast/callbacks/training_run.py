@@ -4,7 +4,7 @@ import tempfile
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.messages import add_note
 from ..core.types import PathLike
@@ -45,20 +45,21 @@ class RunCallback(Callback):
         is_history: whether its state is a record of what happened, which `learn.load` of older weights leaves alone.
         training_run: the current run; None before the first fit.
         active: whether a fit that counts is under way.
+        saved: names of the attributes, plain values and tensors, with which a training continues in another process.
     """
 
     is_history: bool = True
     training_run: TrainingRun | None = None
     active: bool = False
+    saved: tuple[str, ...] = ()
     _last_learner: "weakref.ref[Learner] | None" = None
 
     def before_fit(self) -> None:
         if self.learn.dry_run:
             self.run = False                        # until the end of this fit
             return
-        resumed = self.learn.continues or self.learn.start_epoch > 0
         other_learner = self._last_learner is not None and self._last_learner() is not self.learn
-        is_new = self.training_run is None or not resumed or other_learner
+        is_new = self.training_run is None or other_learner or not (self.learn.continues or self.learn.start_epoch > 0)
         if is_new:
             self.training_run = new_run()
         self._last_learner = weakref.ref(self.learn)
@@ -70,6 +71,19 @@ class RunCallback(Callback):
 
     def cleanup_fit(self) -> None:
         self.active = False
+
+    def state_dict(self) -> dict[str, Any]:
+        "What a training needs to continue in another process."
+        return {name: getattr(self, name) for name in self.saved}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue from `state_dict`.
+
+        Args:
+            state: what it returned.
+        """
+        for name in self.saved:
+            setattr(self, name, state[name])
 
     def check_recorder(self) -> None:
         "Raise `ValueError` if the learner has no `Recorder`, whose epoch table this callback reads."
@@ -83,8 +97,7 @@ def check_folder(folder: PathLike, who: str) -> Path:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as e:
         add_note(e, f"{who} cannot write to {folder.resolve()}: give it, or the learner (`learn.path = Path('...')`), a writable folder")
         raise

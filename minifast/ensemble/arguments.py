@@ -11,14 +11,6 @@ from ..core.messages import describe, plural
 from ..data.targets import base_dataset
 
 
-def check_count(call: str, name: str, value: Any, what: str, least: int = 1, most: float = float("inf")) -> int:
-    "`value`, a whole number from `least` to `most`; `what` says of what."
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        to = "" if most == float("inf") else f" to {most:,}"
-        raise ValueError(f"{call}({name}={value!r}): {what}, a whole number from {least}{to}")
-    return value
-
-
 def vocab_of(learn: Any) -> list | None:
     "The classes of a learner's data as plain lists of strings, to compare with those of another; None if it has none."
     vocab = getattr(learn.dls, "vocab", None)

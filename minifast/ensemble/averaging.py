@@ -1,5 +1,4 @@
 """Averages of the predictions of several learners, and an `Ensemble` that is used like one learner."""
-import weakref
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -107,6 +106,9 @@ def _as_learners(learners: Any) -> list:
     odd = next((o for o in learners if not hasattr(o, "get_preds")), None)
     if odd is not None or not learners:
         raise TypeError(f"this takes a list of learners; received {describe(odd) if learners else 'none'}")
+    if len({id(o) for o in learners}) < len(learners):
+        raise ValueError("a learner is listed more than once, so its predictions would count twice. `learn.load(file)` returns the learner "
+                         "itself: load each file into a learner of its own")
     return learners
 
 
@@ -117,12 +119,8 @@ def average_of(learners: Any, ds_idx: int, dl: Any, items: Any, weights: Sequenc
         raise TypeError("dl= and items= both say what to predict: give one of them")
     if weights is not None:
         weights = check_weights(weights, len(learners))
-    average, first, seen = None, None, []
+    average, first = None, None
     for i, learn in enumerate(learners):
-        if any(ref() is learn for ref in seen):
-            raise ValueError(f"learner {i} is the same object as an earlier one, so its predictions would count twice. `learn.load(file)` "
-                             "returns the learner itself: load each file into a learner of its own")
-        seen.append(weakref.ref(learn))
         preds, targs = learn.get_preds(ds_idx, dl=dl if items is None else learn.dls.test_dl(items))
         if not isinstance(preds, torch.Tensor):
             raise TypeError(f"average_preds needs models with one tensor as output; learner {i} gives {describe(preds)}")
@@ -180,9 +178,6 @@ class Ensemble:
 
     def __init__(self, learners: Iterable[Learner], weights: Sequence[float] | None = None, how: str = "mean"):
         self.learners, self.how = _as_learners(learners), how
-        if len({id(o) for o in self.learners}) < len(self.learners):
-            raise ValueError("Ensemble: a learner is listed more than once. `learn.load(file)` returns the learner itself: load each file "
-                             "into a learner of its own")
         self.weights = check_weights(weights, len(self.learners))
         _Average(how, kind_of(self.learners[0].loss_func))       # refuses predictions that cannot be averaged this way
 
@@ -228,12 +223,12 @@ class Ensemble:
         with torch.no_grad():
             loss = learn.loss_func(raw, *yb)
         state: Any = SimpleNamespace(pred=raw, yb=yb, xb=(), kw={}, loss=loss, loss_func=learn.loss_func)
-        values = [float(loss)]
-        for metric in learn.metrics if metrics is None else map(as_metric, metrics if isinstance(metrics, (list, tuple)) else [metrics]):
+        metrics = learn.metrics if metrics is None else metrics if isinstance(metrics, (list, tuple)) else [metrics]
+        chosen = [as_metric(m) for m in metrics]
+        for metric in chosen:
             metric.reset()
             metric.accumulate(state)
-            values.append(metric.value)
-        return values
+        return [float(loss), *(metric.value for metric in chosen)]
 
     def _raw(self, preds: torch.Tensor) -> torch.Tensor:
         "The output of a model whose activation gives `preds`."

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
+from ..core.arguments import check_arguments, is_whole
 from ..core.messages import describe, plural
 from ..core.seeds import draw_seed, item_rng
 from ..core.types import PathLike
 from ..data.engine.samplers import OrderSampler
 from ..data.splitters_groups import values_of
 from ..learner.learner import Learner
-from .arguments import check_count
 from .averaging import Ensemble
 from .runner import Parts, at, gathered, run_parts
 
@@ -89,7 +89,7 @@ def bagging(learner_fn: Callable[[tuple], Learner], items: Any, n: int = 5, *, f
 
     Source: L. Breiman, "Bagging predictors", 1996.
     """
-    check_count("bagging", "n", n, "how many learners")
+    check_arguments("bagging", n=(n, is_whole(n), "how many learners, a whole number from 1"))
     positions = list(range(len(items))) if train_idx is None else [int(i) for i in train_idx]
     if len(positions) < 2 or len(set(positions)) < len(positions) or not all(0 <= i < len(items) for i in positions):
         raise ValueError(f"bagging(train_idx): different positions from 0 to {len(items) - 1}, at least two; received "

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from ..callbacks.trackers_base import lower_wins
+from ..core.arguments import check_arguments, is_whole
 from ..core.messages import add_note, did_you_mean, plural
 from ..core.seeds import draw_seed
 from ..core.types import PathLike
 from ..data.splitters_groups import check_groups, values_of
 from ..learner.learner import Learner
-from .arguments import check_count, valid_positions
+from .arguments import valid_positions
 from .runner import Parts, at, build, fitted, gathered, run_parts, seeded
 
 
@@ -33,7 +34,7 @@ def kfold_splits(items: Any, k: int = 5, groups: Any = None, stratify: Any = Non
     """
     from sklearn import model_selection as sk
     n = len(items)
-    check_count("kfold", "k", k, "how many folds", least=2, most=n)
+    check_arguments("kfold", k=(k, is_whole(k, 2) and k <= n, f"how many folds, a whole number from 2 to {n:,}"))
     groups = None if groups is None else values_of(items, groups, "kfold(groups)")
     labels = None if stratify is None else values_of(items, stratify, "kfold(stratify)")
     if groups is not None and len(set(groups)) < k:
@@ -152,7 +153,7 @@ def train_on_all(learner_fn: Callable[[tuple], Learner], items: Any, n_epoch: in
         fit: `fit(learn, n_epoch)`; default: `learn.fit_one_cycle(n_epoch)`.
         seed: of model and training; None: another each time.
     """
-    check_count("train_on_all", "n_epoch", n_epoch, "how many epochs")
+    check_arguments("train_on_all", n_epoch=(n_epoch, is_whole(n_epoch), "how many epochs, a whole number from 1"))
     splits, what = (list(range(len(items))),), "training on all items"
     with seeded(seed):
         try:

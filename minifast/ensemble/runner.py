@@ -2,7 +2,6 @@
 import gc
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -43,10 +42,6 @@ class Part:
     directions: dict[str, bool | None]
     vocab: list | None
     learn: Learner | None = field(default=None, repr=False)
-
-    def state(self) -> dict[str, Any]:
-        "What is saved."
-        return {k: v for k, v in vars(self).items() if k != "learn"}
 
 
 def part_seed(seed: int | None, i: int) -> int | None:
@@ -120,11 +115,7 @@ class Store:
         else:
             part = file.with_suffix(".part")
             part.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-            os.replace(part, file)
-
-    def file(self, i: int) -> Path:
-        "The file of part `i`."
-        return self.path / f"part_{i}.safetensors"
+            part.replace(file)
 
     def weights(self, i: int) -> Path:
         "The file of the weights of learner `i`."
@@ -134,11 +125,13 @@ class Store:
         "Write part `i`, and the weights of its learner."
         if with_weights:
             part.learn.save(self.weights(i), with_opt=False)
-        checkpoint.save(part.state(), self.file(i))              # the last thing written: with it the part is finished
+        state = {k: v for k, v in vars(part).items() if k != "learn"}
+        checkpoint.save(state, self.path / f"part_{i}.safetensors")            # the last thing written: with it the part is finished
 
     def load(self, i: int) -> Part | None:
         "Part `i` as it was saved; None if it was not finished."
-        return Part(**checkpoint.load(self.file(i))) if self.file(i).exists() else None
+        file = self.path / f"part_{i}.safetensors"
+        return Part(**checkpoint.load(file)) if file.exists() else None
 
 
 def fingerprint(items: Any) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..callbacks.trackers_base import column_directions, lower_wins
-from ..core.messages import add_note, describe, did_you_mean, plural
+from ..callbacks.trackers_base import lower_wins, monitored
+from ..core.arguments import check_arguments, is_whole
+from ..core.messages import add_note, describe, plural
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike
 from ..learner.learner import Learner
-from .arguments import check_count
 from .search_result import FIXED_COLUMNS, SearchResult, Trial, TrialFile
 from .search_space import Range, choice, loguniform, randint, trial_params, uniform
 
@@ -71,17 +71,15 @@ class _Search:
         taken = [k for k in space if k in (*FIXED_COLUMNS, "epoch", "time", "fit") or k.endswith("_loss")]
         if taken:
             raise ValueError(f"space: {taken[0]!r} is a column of its own in the table of trials: use another name")
-        check_count("random_search", "n", n, "how many trials")
-        check_count("random_search", "seed", seed, "what a resumed search draws from", least=0)
+        check_arguments("random_search", n=(n, is_whole(n), "how many trials, a whole number from 1"),
+                        seed=(seed, is_whole(seed, 0), "what a resumed search draws from, a whole number from 0"))
         self.space, self.monitor, self.seed = space, monitor, seed
         self.exception: Exception | None = None
         self.file = TrialFile(None if csv is None else Path(csv), space, seed)
-        self.lower = None if comp is None else lower_wins(comp)
+        self.lower = lower_wins(comp) if comp is not None else True if monitor in ("train_loss", "valid_loss") else None
 
     def direction(self, trials: list[Trial]) -> bool | None:
         "Whether lower is better: what was asked, what a trial told, what the file says; None where no trial has a value."
-        if self.lower is None and self.monitor in ("train_loss", "valid_loss"):
-            self.lower = True
         if self.lower is None and self.file.goal[1:] == (self.monitor,):
             self.lower = self.file.goal[0] == "lower"
         if self.lower is None and not all(t.error for t in trials):
@@ -120,18 +118,8 @@ class _Search:
         if learn.recorder is None:
             raise ValueError("random_search reads the results from the Recorder, and this learner has none: create it with "
                              "default_cbs=True")
-        call, directions = f"random_search(monitor={self.monitor!r})", column_directions(learn.recorder, learn.metrics)
-        if self.monitor not in directions:
-            raise ValueError(f"{call}: there is no such column in the epoch table{did_you_mean(self.monitor, directions) or '.'} It has: "
-                             f"{', '.join(directions)}")
-        if len(learn.dls) < 2 and not self.monitor.startswith("train_"):
-            raise ValueError(f"{call}: this learner has no validation data")
-        if self.lower is None:
-            self.lower = directions[self.monitor]
-        if self.lower is None:
-            raise ValueError(f"{call}: this metric does not say whether lower or higher is better. Write comp=np.less or comp=np.greater, "
-                             "or set `lower_is_better` on the metric")
-        clash = [k for k in self.space if k in directions]
+        self.lower = monitored(learn, self.monitor, self.lower, f"random_search(monitor={self.monitor!r})")
+        clash = [k for k in self.space if k in learn.recorder.metric_names]
         if clash:
             raise ValueError(f"space: {clash[0]!r} is a column of the epoch table too: use another name")
 

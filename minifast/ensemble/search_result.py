@@ -1,7 +1,6 @@
 """The trials of a random search: what each found, in a CSV file that a search resumes from, and looked at together."""
 import hashlib
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..core.messages import plural
+from ..core.plots import get_grid
 from ..core.types import PathLike
 from .search_space import choice, trial_params, value_text
 
@@ -63,7 +63,6 @@ class SearchResult:
 
     def plot(self, figsize: tuple[float, float] | None = None) -> Any:
         "For each hyper-parameter a plot of `monitor` against it, the best trial in another colour; returns the axes."
-        from ..core.plots import get_grid
         done, best, ncols = self._done(), self.best, min(3, len(self.space))
         axes = get_grid(len(self.space), figsize=figsize or (4 * ncols, 3.5 * math.ceil(len(self.space) / 3)), ncols=ncols)
         for ax, (name, dist) in zip(axes, self.space.items(), strict=False):
@@ -107,7 +106,7 @@ class TrialFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(self.path.name + ".part")
         pd.DataFrame(rows, dtype=object).to_csv(part, index=False)
-        os.replace(part, self.path)
+        part.replace(self.path)
 
     def read(self) -> list[Trial]:
         "The trials of the file; refuses a file of another search."

@@ -72,10 +72,9 @@ class choice(list):
         if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
             raise TypeError(f"choice takes a list of values; received {describe(values)}")
         super().__init__(values)
-        texts = self.texts
-        if not texts or len(set(texts)) < len(texts):
-            raise ValueError(f"choice({texts}): at least one value, each once")
-        nameless = next((t for t in texts if " at 0x" in t), None)
+        if not self or len(set(self.texts)) < len(self):
+            raise ValueError(f"choice({self.texts}): at least one value, each once")
+        nameless = next((t for t in self.texts if " at 0x" in t), None)
         if nameless:
             raise ValueError(f"choice: {nameless} has no name that means the same next time, so a search could not resume. Choose among "
                              "names, and look the object up in learner_fn")

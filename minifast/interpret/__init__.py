@@ -1,10 +1,9 @@
 """Looking at what a learner predicts: `Interpretation` and its kinds, likely label errors, calibration, heat maps."""
 from .base import Interpretation
-from .class_activation import class_activation, plot_class_activation
 from .classification import ClassificationInterpretation
 from .cleaner import Decisions, ImageClassifierCleaner
 from .filters import plot_filters
-from .grad_cam import grad_cam, plot_grad_cam
+from .grad_cam import class_activation, grad_cam, plot_class_activation, plot_grad_cam
 from .regression import RegressionInterpretation
 from .segmentation import SegmentationInterpretation
 

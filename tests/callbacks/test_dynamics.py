@@ -8,8 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import TensorDataset
 
-from minifast.callbacks.dynamics import PredictionDynamics
-from minifast.callbacks.fixed_batch import BatchSource, fixed_batch
+from minifast.callbacks.dynamics import BatchSource, PredictionDynamics, fixed_batch
 from minifast.callbacks.progress import ProgressCallback
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner

@@ -44,7 +44,7 @@ def assert_same(learn, model):
 
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, math.inf])
 def test_clip(norm_type, monkeypatch):
-    monkeypatch.setattr(gradients, "STACK_EVERY", 4)
+    monkeypatch.setattr(gradients, "FLUSH_EVERY", 4)
     cb = GradientClip(0.3, norm_type)
     learn = make(cb)
     learn.fit(2, 0.1)

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from minifast.interpret.class_activation import class_activation, plot_class_activation
-from minifast.interpret.grad_cam import grad_cam
+from minifast.interpret.grad_cam import class_activation, grad_cam, plot_class_activation
 from minifast.vision.models.backbones import create_body
 from minifast.vision.models.heads import create_head
 
