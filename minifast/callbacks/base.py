@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
-from ..core.messages import add_note, describe, did_you_mean
+from ..core.messages import describe, did_you_mean
 
 if TYPE_CHECKING:
     from ..data.loaders import DataLoaders
@@ -314,19 +314,6 @@ def collect_handlers(cbs: Iterable[Callback], training: bool) -> Handlers:
     return {event: [getattr(cb, event) for cb in (in_batches if event in BATCH_EVENTS else cbs)
                     if event in vars(cb) or getattr(type(cb), event) is not getattr(Callback, event)]
             for event in EVENTS}
-
-
-def run_handlers(handlers: Iterable[Callable[[], None]], event: str) -> None:
-    "Call each handler; an error that is not a `Cancel...Exception` gets a note that names the callback it came from."
-    for handler in handlers:
-        try:
-            handler()
-        except CancelException:
-            raise
-        except Exception as e:
-            owner = type(getattr(handler, "__self__", handler)).__name__
-            add_note(e, f"in {owner}.{event}")
-            raise
 
 
 def states_of(cbs: Sequence[Callback]) -> dict[str, dict]:

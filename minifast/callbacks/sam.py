@@ -9,7 +9,6 @@ import torch
 
 from ..core.arguments import check_arguments, is_number
 from ..core.torch_internals import add_, copy_, mul
-from ..optim.groups import clear_grads
 from .base import Callback, Order
 from .gradients import GradientAccumulation
 from .precision import MixedPrecision
@@ -79,7 +78,8 @@ class SAM(Callback):
         try:
             with torch.no_grad():
                 add_(params, sam_perturbation(params, [p.grad for p in params], self.rho, self.adaptive))
-            clear_grads(learn.opt)
+            for p in params:
+                p.grad = None
             with learn.forward_context():
                 learn.pred = learn.model(*learn.xb, **learn.kw)
                 learn("after_pred")

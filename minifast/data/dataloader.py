@@ -17,10 +17,9 @@ from ..core.types import PathLike
 from .engine.allocator import keep_freed_memory
 from .engine.cache import ImageCache, RamCache, make_cache
 from .engine.choice import Engine, Workers, choose_processes, choose_workers, draws_from_global_streams, make_engine, may_draw_globally
-from .engine.fetch import Batch, Fetcher
-from .engine.finish import Finisher
+from .engine.fetch import Batch, BatchKey, Fetcher, Finisher, Order, repeats_of
 from .engine.processes import WORKER_TIMEOUT
-from .engine.samplers import BatchKey, InOrder, Order, Shuffled, repeats_of
+from .engine.samplers import InOrder, Shuffled
 from .loader_args import LOADER_KEYWORDS, check_loader_args, reject_unknown_loader_args
 from .pipeline import Pipeline
 

@@ -195,7 +195,7 @@ class TfmdLists(_Split):
         return self.pipelines[0]
 
     def _fetch(self, i: int, rng: np.random.Generator | None) -> Any:
-        return self.tfms(self.rows[i], rng)
+        return self.tfms(self.rows.get(i), rng)
 
     def idle(self, i: int = 0, rng: np.random.Generator | None = None) -> list[Transform]:
         "The transforms that apply to nothing in item `i`."
@@ -265,7 +265,7 @@ class Datasets(_Split):
         super().__init__(items, pipes, splits, split_idx, do_setup, True)
 
     def _fetch(self, i: int, rng: np.random.Generator | None) -> tuple:
-        item, made = self.rows[i], []
+        item, made = self.rows.get(i), []
         for k, pipe in enumerate(self.pipelines if self.labelled else self.pipelines[:self.n_inp]):
             try:
                 made.append(pipe(item, rng))

@@ -1,5 +1,6 @@
 """The items of a dataset, whatever holds them."""
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from ..core.messages import describe
 
 class Rows(Sequence):
     """The items of a dataset, whatever holds them, as a sequence: the rows of a DataFrame, the items of a list, array or any object with
-    `len` and indices. `rows[i]` is one item, `rows.at(indices)` are the `Rows` of some of them, `rows.source` is what holds them."""
+    `len` and indices. `rows[i]` is one item, `rows.at(indices)` are the `Rows` of some of them, `rows.source` is what holds them.
+    `rows.get(i)` is `rows[i]` without a detour, for those who make samples."""
 
     source: Any
+    get: Callable[[int], Any]
 
     def __init__(self, items: Any):
         if isinstance(items, Rows):
@@ -24,13 +27,16 @@ class Rows(Sequence):
             items = list(items)
         self.source = items
         self._frame = hasattr(items, "iloc")
-        self._rows = _without_upcasting(items) if self._frame else items
+        if self._frame:
+            self.get = _without_upcasting(items).iloc.__getitem__
+        else:
+            self.get = partial(list.__getitem__, items) if type(items) is L else items.__getitem__      # past the fancy indexing of `L`
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, i: Any) -> Any:
-        return self._rows.iloc[i] if self._frame else self._rows[i]
+        return self.get(i)
 
     def __iter__(self) -> Iterator:
         return (self[i] for i in range(len(self)))

@@ -2,7 +2,6 @@
 from .freezing import Freezer
 from .groups import (
     NORM_TYPES,
-    clear_grads,
     exempt_from_decay,
     group_layers,
     layer_group_count,
@@ -20,7 +19,7 @@ from .steppers import Optimizer
 
 __all__ = [
     "NORM_TYPES", "SGD", "Adam", "Freezer", "Lamb", "Larc", "Lion", "Lookahead", "OptimWrapper", "Optimizer", "QHAdam", "RAdam",
-    "RMSProp", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "clear_grads", "combine_scheds", "combined_cos",
+    "RMSProp", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "combine_scheds", "combined_cos",
     "create_optimizer", "exempt_from_decay", "flat_cos", "get_hyper", "group_layers", "hyper_names", "hyper_setter",
     "layer_group_count", "norm_bias_params", "norm_params", "one_cycle", "param_groups", "ranger", "set_hyper", "sgdr", "spread",
     "trainable_params",

@@ -164,16 +164,3 @@ def _spread_slice(value, n):
     if n == 1:
         return [hi]
     return [lo * (hi / lo) ** (i / (n - 1)) for i in range(n)]
-
-
-def clear_grads(opt: torch.optim.Optimizer) -> None:
-    """Drop the gradient of every parameter of `opt`, as `opt.zero_grad()` does.
-
-    torch's own method also informs its profiler, which costs 3% of a small step. An optimizer that overrides `zero_grad` is asked.
-    """
-    if type(opt).zero_grad is not torch.optim.Optimizer.zero_grad or "zero_grad" in vars(opt):
-        opt.zero_grad()
-        return
-    for group in opt.param_groups:
-        for p in group["params"]:
-            p.grad = None

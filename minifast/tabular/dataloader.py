@@ -11,8 +11,7 @@ from ..core.messages import describe
 from ..core.nested import find_bs
 from ..core.types import PathLike
 from ..data.dataloader import DataLoader
-from ..data.engine.fetch import Batch
-from ..data.engine.samplers import BatchKey, Order
+from ..data.engine.fetch import Batch, BatchKey, Order
 from ..data.loaders import DataLoaders
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from .files.reading import UnreadableImage, eight_bit, image_array, label_array,
 from .fused import fuse
 
 if TYPE_CHECKING:
-    from ..data.engine.places import GivePlace
+    from ..data.engine.collate import GivePlace
 
 __all__ = ["IntToFloatTensor", "PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask", "ToTensor",
            "UnreadableImage", "image2tensor", "load_image", "verify_image", "verify_images"]
@@ -86,7 +86,7 @@ class PILBase(LazyImage):
         def opened() -> _P:
             return lazily(cls, fn, mode) or cls.cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
 
-        cache = current_cache() if is_file else None
+        cache = current_cache.get() if is_file else None
         return (from_cache(cls, fn, mode, opened, cache) if cache is not None else None) or opened()
 
     @classmethod

@@ -10,9 +10,9 @@ from minifast.callbacks.base import (
     CancelException,
     Order,
     collect_handlers,
-    run_handlers,
     sort_callbacks,
 )
+from minifast.learner.loop import run_handlers
 
 
 class FakeLearner:

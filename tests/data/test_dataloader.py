@@ -20,9 +20,9 @@ from minifast.core.seeds import set_seed
 from minifast.data.categories import Categorize
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.engine.collate import collate, kinds_of, wrap_kinds
-from minifast.data.engine.fetch import Fetcher, is_in_memory
+from minifast.data.engine.fetch import Fetcher, Order, is_in_memory
 from minifast.data.engine.processes import let_go
-from minifast.data.engine.samplers import InOrder, Order, PartialSampler, Shuffled, WeightedSampler
+from minifast.data.engine.samplers import InOrder, PartialSampler, Shuffled, WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders, PartialDL, WeightedDL
 from minifast.data.pipeline import Pipeline
 from minifast.data.transforms import ItemTransform, RandTransform, Transform

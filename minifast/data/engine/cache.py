@@ -4,7 +4,7 @@ What is kept is an image at the size that the first geometric transform makes of
 used only while the file has the size and the modification time that it had, and the transform is the same.
 
 An image is opened deep inside a dataset, by functions that know nothing of loaders (a user's `__getitem__` that calls `PILImage.create`):
-while a loader makes samples in a thread, `images_from(cache)` is in force there, and who opens an image asks `current_cache()`.
+while a loader makes samples in a thread, its cache is `current_cache` there, and who opens an image asks `current_cache.get()`.
 """
 import hashlib
 import json
@@ -12,8 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -36,22 +35,8 @@ Key = tuple[str, str, int, int]
 #: The pixels, a uint8 array (H,W,C) not to be written to, and the (width, height) of the original.
 Entry = tuple[np.ndarray, tuple[int, int]]
 
-_current: ContextVar["ImageCache | None"] = ContextVar("minifast_image_cache", default=None)
-
-
-@contextmanager
-def images_from(cache: "ImageCache | None") -> Iterator[None]:
-    "Within the block, images that are opened in this thread come from `cache` and are kept there (None: no cache)."
-    token = _current.set(cache)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
-def current_cache() -> "ImageCache | None":
-    "The cache for images that are opened now, in this thread; None outside of a loader."
-    return _current.get()
+#: The cache for images that are opened now, in this thread; None outside of a loader.
+current_cache: ContextVar["ImageCache | None"] = ContextVar("minifast_image_cache", default=None)
 
 
 def free_memory() -> tuple[int, int] | None:

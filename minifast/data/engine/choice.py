@@ -7,10 +7,8 @@ from warnings import warn
 
 from ...core.device import cpu_count
 from ...core.seeds import fixed_seed, rng_state
-from .fetch import Batch, Fetcher, is_in_memory
-from .inline import InlineEngine
+from .fetch import Batch, BatchKey, Fetcher, InlineEngine, is_in_memory
 from .processes import ProcessEngine, start_method
-from .samplers import BatchKey
 from .threads import ThreadEngine
 
 

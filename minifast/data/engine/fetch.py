@@ -1,23 +1,86 @@
-"""What is done for one batch, in this process or in a worker: make its samples, transform them, collate them."""
+"""A batch from its key to the model: which items it has, how its samples are made and collated, and its last steps on the device.
+
+`Order` gives the keys, a `Fetcher` makes the batches, in this process or in a worker, and a `Finisher` does the rest where training runs.
+"""
+import ctypes
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_info
 
 from ...core.messages import add_note, describe, plural
-from ...core.nested import map_nested, plain
+from ...core.nested import leaves, map_nested, plain, to_device
 from ...core.seeds import item_rng, item_rngs
 from ..pipeline import Pipeline
 from ..transforms import Transform
-from .cache import ImageCache, images_from
-from .collate import collate, kinds_of
-from .one_thread import one_torch_thread
-from .places import GivePlace, Places, image_writer
-from .samplers import BatchKey
+from .cache import ImageCache, current_cache
+from .collate import GivePlace, Places, collate, image_writer, kinds_after, kinds_of, wrap_kinds
+from .samplers import WeightedSampler
+
+
+class BatchKey(NamedTuple):
+    "All that a batch depends on, besides the data and the transforms: whoever makes it, and when, it is the same."
+
+    seed: int                           #: of the epoch
+    number: int                         #: of the batch within the epoch
+    indices: Any                        #: of its items: a list, or a tensor where the data are tensors
+    repeats: list[int] | None           #: how often each index came before in the epoch; None: never
+
+
+class Order:
+    """The batches of an epoch as `BatchKey`s: the items of `sampler`, `bs` at a time.
+
+    drop_last: drop an incomplete last batch; None: only if it is a single item and the sampler shuffles.
+    """
+
+    def __init__(self, sampler: Any, bs: int, drop_last: bool | None):
+        self.sampler, self.bs, self.drop_last = sampler, bs, drop_last
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.sampler), self.bs)
+        drop = (rest == 1 and full > 0 and self.shuffles) if self.drop_last is None else self.drop_last
+        return full + (rest > 0 and not drop)
+
+    @property
+    def shuffles(self) -> bool:
+        "Whether the order differs from epoch to epoch."
+        return bool(getattr(self.sampler, "shuffles", True))
+
+    @property
+    def is_known(self) -> bool:
+        "Whether the order is a function of the epoch's seed, so that it can be asked for again."
+        return hasattr(self.sampler, "order")
+
+    def indices(self, seed: int, number: int) -> list[int]:
+        "The indices of batch `number` of the epoch with this seed."
+        return self.drawn(seed)[number * self.bs:(number + 1) * self.bs].tolist()
+
+    def drawn(self, seed: int) -> torch.Tensor:
+        "The indices of an epoch with this seed, as a tensor."
+        return self.sampler.order(seed) if self.is_known else torch.as_tensor(list(self.sampler), dtype=torch.int64)
+
+    def keys(self, seed: int, start: int = 0) -> Iterator[BatchKey]:
+        "The batches of the epoch with this seed, from batch `start` on."
+        order, repeats = self.drawn(seed), None
+        if not self.is_known or isinstance(self.sampler, WeightedSampler):
+            repeats = repeats_of(order.tolist())
+        for number in range(start, len(self)):
+            part = slice(number * self.bs, (number + 1) * self.bs)
+            yield BatchKey(seed, number, order[part].tolist(), None if repeats is None else repeats[part])
+
+
+def repeats_of(indices: Sequence[int]) -> list[int] | None:
+    "For each index how often it came before, or None if no index comes twice."
+    seen, repeats = {}, []
+    for i in indices:
+        repeats.append(seen.get(i, 0))
+        seen[i] = repeats[-1] + 1
+    return repeats if any(repeats) else None
+
 
 # Third part of the key of a batch's generator: items have (epoch seed, index) or (epoch seed, index, repeat), and never come to this.
 _BATCH = 2**32 - 1
@@ -109,7 +172,8 @@ class Fetcher:
         self.loads_images = any(getattr(f, "loads_images", False) for f in after_item)
         self._writer = image_writer(after_item, before_batch, after_batch, collate_fn)
         self._before_writer = Pipeline(after_item.fs[:-1], after_item.split_idx) if self._writer is not None else after_item
-        self._uses_rng = self.draws or len(after_item) > 0
+        self._transforms_items = len(after_item) > 0
+        self._uses_rng = self.draws or self._transforms_items
         untouched = not len(after_item) and not len(before_batch) and collate_fn is None
         self.tensors = _tensors_of(dataset) if untouched else None
         self._is_quiet = is_in_memory(dataset) and not len(after_item) and not len(before_batch)     # nothing here draws random numbers
@@ -125,17 +189,18 @@ class Fetcher:
 
     def begin(self, key: BatchKey) -> Making:
         "The batch `key`, with none of its samples made yet."
-        return Making(key, None if self._writer is None else Places(len(key.indices), self.pin))
+        return Making(key, None if self._writer is None else Places(len(key.indices), self.pin and get_worker_info() is None))
 
     def fill(self, making: Making, positions: Sequence[int], stopped: Callable[[], bool] | None = None) -> None:
         "Make the samples at these `positions`. stopped: a function that says when to give up."
         seed, _, indices, repeats = making.key
-        with images_from(self.cache):
+        rngs = item_rngs(seed, [indices[k] for k in positions]) if self._uses_rng and not repeats else None
+        token = current_cache.set(self.cache)
+        try:
             if not self._uses_rng and self.on_error == "raise":
-                for k, sample in zip(positions, self._as_they_are([indices[k] for k in positions]), strict=True):
-                    making.samples[k] = sample
+                for k in positions:
+                    making.samples[k] = self._as_it_is(indices[k])
                 return
-            rngs = item_rngs(seed, [indices[k] for k in positions]) if self._uses_rng and not repeats else None
             for n, k in enumerate(positions):
                 if stopped is not None and stopped():
                     return
@@ -146,6 +211,8 @@ class Fetcher:
                         raise
                     making.skipped[indices[k]] = _reason(e)
                     making.samples[k] = self._another(making, k, e)
+        finally:
+            current_cache.reset(token)
 
     def _another(self, making, k, error):
         "Sample `k` made of another item of the batch; of which one is a function of the seed."
@@ -176,39 +243,31 @@ class Fetcher:
             collate(samples, [self.name_of(i) for i in key.indices])        # once more, for a message with names
             raise
 
-    def _as_they_are(self, indices):
-        samples, dataset = [], self.dataset
+    def _as_it_is(self, i):
         try:
-            for i in indices:
-                samples.append(dataset[i])
+            return self.dataset[i]
         except Exception as e:
-            add_note(e, f"while getting item {indices[len(samples)]} of {type(dataset).__name__}")
+            add_note(e, f"while getting item {i} of {type(self.dataset).__name__}")
             raise
-        return samples
 
     def item(self, i: int, seed: int, repeat: int = 0, rng: np.random.Generator | None = None, place: GivePlace | None = None) -> Any:
         "Sample `i` after the item transforms. rng: its generator, where it is there already. place: where its images are written."
         if rng is None and self._uses_rng:
             rng = item_rng(seed, i, repeat) if repeat else item_rng(seed, i)
-        if self.draws:
-            sample = self.dataset.sample(i, rng)
-        else:
-            sample, = self._as_they_are([i])
-        if not len(self.after_item):
+        sample = self.dataset.sample(i, rng) if self.draws else self._as_it_is(i)
+        if not self._transforms_items:
             return sample
         try:
             if place is None:
                 return self.after_item(sample, rng)
-            return self._written(self._before_writer(sample, rng), place)
+            sample = self._before_writer(sample, rng)
+            try:
+                return self._writer.into(sample, place)
+            except Exception as e:
+                add_note(e, f"in transform {self._writer!r} on {describe(sample)}")
+                raise
         except Exception as e:
             add_note(e, f"while transforming {self.name_of(i)}")
-            raise
-
-    def _written(self, sample, place):
-        try:
-            return self._writer.into(sample, place)
-        except Exception as e:
-            add_note(e, f"in transform {self._writer!r} on {describe(sample)}")
             raise
 
     def name_of(self, i: int) -> str:
@@ -245,3 +304,91 @@ def _index_all(tensors, indices):
     if chosen is not None:
         indices = chosen[indices]
     return tuple(t.index_select(0, indices) if t.device.type == "cpu" else t[indices] for t in tensors)
+
+
+class InlineEngine:
+    "Makes batches in the thread that asks for them. pin: in page-locked memory."
+
+    def __init__(self, fetcher: Fetcher, pin: bool = False):
+        self.fetcher, self.pin = fetcher, pin
+
+    def batches(self, keys: Iterator[BatchKey]) -> Iterator[Batch]:
+        "The batches for `keys`, in their order."
+        for key in keys:
+            batch = self.fetcher.make(key)
+            yield batch.pin_memory() if self.pin else batch
+
+    def close(self) -> None:
+        "Nothing to end."
+
+
+class Finisher:
+    """Brings batches to `device` and sends them through `after_batch`.
+
+    The first batch goes through one transform at a time, to learn what they do to it: then `is_first` is False, `kinds` says what each
+    element is, and `idle` which transforms applied to nothing. All others go through the fused pipeline, see `Pipeline.fused`.
+    """
+
+    def __init__(self, after_batch: Pipeline, device: torch.device):
+        self.after_batch, self.device = after_batch, device
+        self.is_first = True
+        self.kinds: Any = None
+        self.idle: list[Transform] = []
+        self._fused, self._moves = after_batch.fused(), device.type != "cpu"
+
+    def __call__(self, batch: Batch, seed: int, number: int) -> Any:
+        "What the model sees of `batch`, number `number` of the epoch with this seed."
+        data = batch.data
+        if self.is_first:
+            self._moves = self._moves or any(isinstance(t, torch.Tensor) and t.device != self.device for t in leaves(data))
+        if self._moves:
+            data = to_device(data, self.device, non_blocking=True)
+        if len(self.after_batch):
+            data = self._transformed(wrap_kinds(data, batch.kinds), batch.kinds, seed, number)
+        elif self.is_first:
+            self.kinds = batch.kinds
+        self.is_first = False
+        return data
+
+    def _transformed(self, data, kinds, seed, number):
+        rng = batch_rng(seed, number)
+        try:
+            if self.is_first:
+                data = self._trace(data, rng)
+                self.kinds = kinds_after(data, kinds)
+            else:
+                data = self._fused(data, rng)
+        except Exception as e:
+            add_note(e, f"in after_batch, batch {number}")
+            raise
+        if type(data) is tuple:                         # nearly always one level: past the recursion where it is
+            return tuple(o.as_subclass(torch.Tensor) if isinstance(o, torch.Tensor) else plain(o) for o in data)
+        return plain(data)
+
+    def _trace(self, data, rng):
+        steps, split_idx = self._fused.trace(data, rng), self.after_batch.split_idx
+        idle = [g for f, _, applied in steps for g in ([] if applied else [f]) + getattr(f, "idle_members", lambda x: [])(data)]
+        self.idle = [f for f in idle if f.split_idx is None or split_idx is None or f.split_idx == split_idx]
+        return steps[-1][1]
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Within the block torch's operations that this thread starts run in this thread alone.
+
+    An image is too small to be shared out, and where several threads make batches each would start helpers of its own. OpenMP keeps the
+    number per thread; where torch does not use it, or the system does not show it, nothing happens. (`torch.set_num_threads` may change
+    other libraries' threads as well, and for all threads.)
+    Measured (2026-11, 2 cores, two worker threads, cache='ram'): 24 to 26 % of the time; more where there are more cores.
+    """
+    try:
+        openmp = ctypes.CDLL(None)
+        before = openmp.omp_get_max_threads()
+        openmp.omp_set_num_threads(1)
+    except (AttributeError, OSError, TypeError):
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            openmp.omp_set_num_threads(before)

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 
 from ...core.messages import add_note
-from .fetch import Batch, Fetcher
-from .samplers import BatchKey
+from .fetch import Batch, BatchKey, Fetcher
 from .threads import TIMED_OUT
 
 #: Seconds to wait for a worker before giving up, unless `timeout=` says otherwise.

@@ -2,8 +2,8 @@
 
 A sampler here is an object with `order(epoch_seed) -> int64 tensor of indices`, a pure function, and `len`. torch's own samplers work too.
 """
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
@@ -83,63 +83,3 @@ class PartialSampler(OrderSampler):
 
     def order(self, epoch_seed: int) -> torch.Tensor:
         return torch.randperm(self.n, generator=_generator(epoch_seed))[:self.partial_n]
-
-
-class BatchKey(NamedTuple):
-    "All that a batch depends on, besides the data and the transforms: whoever makes it, and when, it is the same."
-
-    seed: int                           #: of the epoch
-    number: int                         #: of the batch within the epoch
-    indices: Any                        #: of its items: a list, or a tensor where the data are tensors
-    repeats: list[int] | None           #: how often each index came before in the epoch; None: never
-
-
-class Order:
-    """The batches of an epoch as `BatchKey`s: the items of `sampler`, `bs` at a time.
-
-    drop_last: drop an incomplete last batch; None: only if it is a single item and the sampler shuffles.
-    """
-
-    def __init__(self, sampler: Any, bs: int, drop_last: bool | None):
-        self.sampler, self.bs, self.drop_last = sampler, bs, drop_last
-
-    def __len__(self) -> int:
-        full, rest = divmod(len(self.sampler), self.bs)
-        drop = (rest == 1 and full > 0 and self.shuffles) if self.drop_last is None else self.drop_last
-        return full + (rest > 0 and not drop)
-
-    @property
-    def shuffles(self) -> bool:
-        "Whether the order differs from epoch to epoch."
-        return bool(getattr(self.sampler, "shuffles", True))
-
-    @property
-    def is_known(self) -> bool:
-        "Whether the order is a function of the epoch's seed, so that it can be asked for again."
-        return hasattr(self.sampler, "order")
-
-    def indices(self, seed: int, number: int) -> list[int]:
-        "The indices of batch `number` of the epoch with this seed."
-        return self.drawn(seed)[number * self.bs:(number + 1) * self.bs].tolist()
-
-    def drawn(self, seed: int) -> torch.Tensor:
-        "The indices of an epoch with this seed, as a tensor."
-        return self.sampler.order(seed) if self.is_known else torch.as_tensor(list(self.sampler), dtype=torch.int64)
-
-    def keys(self, seed: int, start: int = 0) -> Iterator[BatchKey]:
-        "The batches of the epoch with this seed, from batch `start` on."
-        order, repeats = self.drawn(seed), None
-        if not self.is_known or isinstance(self.sampler, WeightedSampler):
-            repeats = repeats_of(order.tolist())
-        for number in range(start, len(self)):
-            part = slice(number * self.bs, (number + 1) * self.bs)
-            yield BatchKey(seed, number, order[part].tolist(), None if repeats is None else repeats[part])
-
-
-def repeats_of(indices: Sequence[int]) -> list[int] | None:
-    "For each index how often it came before, or None if no index comes twice."
-    seen, repeats = {}, []
-    for i in indices:
-        repeats.append(seen.get(i, 0))
-        seen[i] = repeats[-1] + 1
-    return repeats if any(repeats) else None

@@ -13,9 +13,7 @@ from itertools import chain, islice
 from typing import Any
 
 from ...core.messages import add_note
-from .fetch import Fetcher
-from .one_thread import one_torch_thread
-from .samplers import BatchKey
+from .fetch import BatchKey, Fetcher, one_torch_thread
 
 #: What to say when no batch came in time.
 TIMED_OUT = ("no batch came from the workers within timeout={} seconds: a file that cannot be reached, or transforms that slow? "

@@ -14,9 +14,7 @@ from torchvision.transforms import v2
 
 from minifast.data.dataloader import DataLoader
 from minifast.data.datasets import Datasets, TfmdLists
-from minifast.data.engine.fetch import Making
-from minifast.data.engine.one_thread import one_torch_thread
-from minifast.data.engine.samplers import BatchKey
+from minifast.data.engine.fetch import BatchKey, Making, one_torch_thread
 from minifast.data.engine.threads import BatchThreads
 from minifast.data.transforms import RandTransform
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 import warnings
+from contextlib import contextmanager
 from itertools import chain
 
 import numpy as np
@@ -16,7 +17,7 @@ from safetensors import safe_open
 from minifast.core.seeds import set_seed
 from minifast.data.block import DataBlock
 from minifast.data.engine import cache as cache_module
-from minifast.data.engine.cache import DiskCache, ImageCache, RamCache, free_memory, images_from, make_cache, presizer
+from minifast.data.engine.cache import DiskCache, ImageCache, RamCache, current_cache, free_memory, make_cache, presizer
 from minifast.data.pipeline import Pipeline
 from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.blocks import ImageBlock, MaskBlock
@@ -25,6 +26,16 @@ from minifast.vision.images import PILImage, PILMask, ToTensor
 from minifast.vision.loaders import ImageDataLoaders
 
 N = 12
+
+
+@contextmanager
+def images_from(cache):
+    "As within a loader that keeps images in `cache`."
+    token = current_cache.set(cache)
+    try:
+        yield
+    finally:
+        current_cache.reset(token)
 
 
 def photo(i, w=150, h=120):

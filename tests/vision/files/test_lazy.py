@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, ImageStat
 
 from minifast.core.seeds import item_rng
-from minifast.data.engine.places import Places
+from minifast.data.engine.collate import Places
 from minifast.vision.augment.crop_boxes import whole_pixels
 from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.files import jpeg, lazy

@@ -9,8 +9,7 @@ from PIL import Image
 from minifast.core.seeds import item_rng
 from minifast.data.dataloader import DataLoader
 from minifast.data.engine import fetch
-from minifast.data.engine.collate import collate
-from minifast.data.engine.places import Places, image_writer, stack_places
+from minifast.data.engine.collate import Places, collate, image_writer, stack_places
 from minifast.data.pipeline import Pipeline
 from minifast.vision.all import FlipItem, ImageDataLoaders, Normalize, PILImage, RandomResizedCrop, Resize, TensorImage, Transform
 from minifast.vision.augment.item import RandomCrop
