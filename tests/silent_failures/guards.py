@@ -56,7 +56,7 @@ GUARDS = {
             first("CategoryMap.id_of", "if self.add_na:\n    return self.o2i.setdefault(o, len(self.o2i))")),
     "S24": ("vocabularies are not compared", default("Learner.load", check_vocab="False")),
     "S25": ("sequences are cut without a warning", call("pad_sequences", "warn", "None")),
-    "S26": ("statistics come from one batch", assign("images.Normalize.n_batches", "1")),
+    "S26": ("statistics come from one batch", assign("normalize.Normalize.n_batches", "1")),
     "S27": ("statistics of frozen norm layers move", body("Freezer.hold_norm_statistics", "pass")),
     "S28": ("only norm layers with frozen parameters are held",
             call("BnFreeze", "eval", "of.train(any(p.requires_grad for p in of.parameters()))")),

@@ -101,13 +101,13 @@ def test_s19_cutting_off_the_ends_is_documented_and_said_by_summary(folder, caps
     """Cropping by resizing.
 
     Elsewhere: resizing crops the ends of the longer side, and whatever is at the edges, without mentioning it.
-    Here: that is the default, too, but `DataBlock.summary` says how much: "of this picture of 40x24 40% is cut off, left and right;
+    Here: that is the default, too, but `DataBlock.summary` says how much: "of this image of 40x24 40% is cut off, left and right;
     method='squish' or 'pad' keeps everything".
     """
     block = DataBlock((ImageBlock(), CategoryBlock()), get_items=get_image_files, get_y=parent_label, splitter=IndexSplitter([0]),
                       item_tfms=Resize(24))
     block.summary(folder, bs=2, show_batch=False)
-    assert "of this picture of 40x24 40% is cut off, left and right; method='squish' or 'pad' keeps everything" in capsys.readouterr().out
+    assert "of this image of 40x24 40% is cut off, left and right; method='squish' or 'pad' keeps everything" in capsys.readouterr().out
     block.new(item_tfms=Resize(24, method="pad")).summary(folder, bs=2, show_batch=False)
     assert "cut off" not in capsys.readouterr().out
     assert "'squish' and 'pad' keep everything" in Resize.__doc__
@@ -235,7 +235,7 @@ def test_s25_what_is_cut_from_sequences_is_counted(workers):
     assert shapes == [[2, 3], [2, 3], [1, 1]] * 2
     assert pad.cut == {"sequences": 10, "cut": 4, "lost": 8, "longest": 6}
     ours = [str(w.message) for w in said if "max_len" in str(w.message)]
-    assert workers or (len(ours) == 1 and ours[0].endswith("were cut: the model does not see 1 element of them. This is said once; the "
+    assert workers or (len(ours) == 1 and ours[0].endswith("were cut: the model does not see 1 element of them. This is reported once; the "
                                                            "counts of all batches are in `.cut`"))
 
 
