@@ -8,6 +8,7 @@ Every message of the package has these three parts, and is put together of the f
 """
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 
@@ -40,6 +41,18 @@ def describe(x: Any) -> str:
         return f"{type(x).__name__} {x.mode} {x.size[0]}x{x.size[1]} (width x height)"
     text = repr(x)
     return f"{type(x).__name__} {text if len(text) <= 80 else text[:77] + '...'}"
+
+
+def unwrapped(f: Any) -> Any:
+    "`f` without `functools.partial` around it."
+    while isinstance(f, partial):
+        f = f.func
+    return f
+
+
+def name_of(f: Any) -> str:
+    "The name of a function or class, also inside `functools.partial`; of another object that of its class."
+    return getattr(unwrapped(f), "__name__", None) or type(unwrapped(f)).__name__
 
 
 def reject_unknown(kwargs: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:

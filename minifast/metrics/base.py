@@ -8,31 +8,18 @@ Nothing here waits for the device before `value` is asked for.
 import math
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..core.messages import add_note, describe
+from ..core.messages import add_note, describe, name_of, unwrapped
 from ..core.nested import find_bs, to_detach
 from ..nn.loss_traits import activation_of, kind_of, loss_name, needs_same_shape, same_items
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner
-
-
-def unwrapped(func: Callable) -> Callable:
-    "`func` without `functools.partial` around it."
-    while isinstance(func, partial):
-        func = func.func
-    return func
-
-
-def func_name(func: Callable) -> str:
-    "The name of a function, also inside `functools.partial`."
-    return getattr(unwrapped(func), "__name__", None) or type(unwrapped(func)).__name__
 
 
 def func_attr(func: Callable, attr: str, default: Any = None) -> Any:
@@ -117,10 +104,10 @@ class AvgMetric(MeanMetric):
         if not callable(func):
             raise TypeError(f"AvgMetric takes a function of (predictions, targets); received {describe(func)}")
         if func_attr(func, "accumulated", False):
-            raise ValueError(f"the mean of {func_name(func)} over batches is not its value on the whole set: "
-                             f"write metrics=[{func_name(func)}], or AccumMetric({func_name(func)}).")
+            raise ValueError(f"the mean of {name_of(func)} over batches is not its value on the whole set: "
+                             f"write metrics=[{name_of(func)}], or AccumMetric({name_of(func)}).")
         super().__init__()
-        self.func, self._name = func, name or func_name(func)
+        self.func, self._name = func, name or name_of(func)
         if lower_is_better is None:
             lower_is_better = True if kind_of(func) else func_attr(func, "lower_is_better")
         self.lower_is_better = lower_is_better
@@ -178,7 +165,7 @@ class AccumMetric(Metric):
         if not callable(func):
             raise TypeError(f"AccumMetric takes a function of (predictions, targets); received {describe(func)}")
         self.func, self.dim_argmax, self.thresh, self.to_np, self.invert_arg = func, dim_argmax, thresh, to_np, invert_arg
-        self.flatten, self.kwargs, self._name = flatten, kwargs, name or func_name(func)
+        self.flatten, self.kwargs, self._name = flatten, kwargs, name or name_of(func)
         self.axis = axis if axis is not None else -1 if dim_argmax is None else dim_argmax
         self.lower_is_better = func_attr(func, "lower_is_better") if lower_is_better is None else lower_is_better
         self.activation = "no" if activation is None else activation.lower() if isinstance(activation, str) else activation
@@ -369,7 +356,7 @@ class ValueMetric(Metric):
     def __init__(self, func: Callable[[], float | None], name: str | None = None, lower_is_better: bool | None = None):
         if not callable(func):
             raise TypeError(f"ValueMetric takes a function without arguments; received {describe(func)}")
-        self.func, self._name, self.lower_is_better = func, name or func_name(func), lower_is_better
+        self.func, self._name, self.lower_is_better = func, name or name_of(func), lower_is_better
 
     def accumulate(self, learn: "Learner") -> None:
         pass

@@ -3,9 +3,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, cast
 
-from ..core.messages import describe, did_you_mean
+from ..core.messages import describe, did_you_mean, name_of, unwrapped
 from . import functions, sklearn
-from .base import AccumMetric, AvgMetric, Metric, Perplexity, func_attr, func_name, unwrapped
+from .base import AccumMetric, AvgMetric, Metric, Perplexity, func_attr
 from .bleu import CorpusBLEUMetric
 from .segmentation import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
 
@@ -45,7 +45,7 @@ def as_metric(x: str | Metric | Callable[..., Any]) -> Metric:
     if isinstance(x, Metric):
         return x
     if isinstance(x, type) or func_attr(x, "makes_metric", False):
-        name = func_name(x)
+        name = name_of(x)
         raise TypeError(f"metrics=[{name}]: {name} makes a metric when it is called: write {name}()"
                         + (" with its arguments." if isinstance(x, type) and not issubclass(x, Metric) else "."))
     if all(hasattr(x, a) for a in ("reset", "accumulate", "value", "name")):        # another library's metric of the same shape
@@ -53,7 +53,7 @@ def as_metric(x: str | Metric | Callable[..., Any]) -> Metric:
     if not callable(x):
         raise TypeError(f"a metric is a function of (predictions, targets), a Metric or a name; received {describe(x)}")
     if (getattr(unwrapped(x), "__module__", None) or "").split(".")[0] == "sklearn":
-        raise TypeError(f"scikit-learn's {func_name(x)} takes (targets, decisions) of the whole set: write skm_to_fastai({func_name(x)}), "
+        raise TypeError(f"scikit-learn's {name_of(x)} takes (targets, decisions) of the whole set: write skm_to_fastai({name_of(x)}), "
                         "or use the metric of minifast.metrics.")
     return AccumMetric(x, flatten=False) if func_attr(x, "accumulated", False) else AvgMetric(x)
 

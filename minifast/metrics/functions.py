@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.messages import describe
-from .base import flatten_check, func_name
+from ..core.messages import describe, name_of
+from .base import flatten_check
 
 
 def _declare(lower_is_better, accumulated=False):
@@ -189,5 +189,5 @@ def optim_metric(f: Callable[..., Tensor | float], argname: str, bounds: tuple[f
         found = minimize_scalar(lambda x: sign * float(f(preds, targs, **{argname: x})), bounds=bounds, method="bounded",
                                 options={"xatol": tol})
         return (sign * found.fun, found.x) if get_x else sign * found.fun
-    best.__name__ = f"opt_{func_name(f)}"
+    best.__name__ = f"opt_{name_of(f)}"
     return _declare(not do_neg, accumulated=True)(best)

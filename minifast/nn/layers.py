@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.messages import describe
+from ..core.messages import describe, name_of
 
 Identity, Mish, Swish, mish, swish = nn.Identity, nn.Mish, nn.SiLU, F.mish, F.silu       # fastai's names
 
@@ -74,8 +74,7 @@ class Lambda(Module):
         return self.func(x)
 
     def extra_repr(self) -> str:
-        func, keywords = (self.func.func, self.func.keywords) if isinstance(self.func, partial) else (self.func, {})
-        return ", ".join([getattr(func, "__name__", repr(func)), *(f"{k}={v!r}" for k, v in keywords.items())])
+        return ", ".join([name_of(self.func), *(f"{k}={v!r}" for k, v in getattr(self.func, "keywords", {}).items())])
 
 
 class PartialLambda(Lambda):

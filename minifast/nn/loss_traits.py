@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..core.messages import name_of, unwrapped
 from ..core.torch_internals import uncompiled
 from ..core.types import LossFunc
 
@@ -66,7 +67,7 @@ def _torch_traits(inner: Any) -> tuple[str | None, bool]:
 
 def inner_loss(loss_func: LossFunc) -> Any:
     "`loss_func` without `torch.compile` and `functools.partial` around it."
-    while (inner := uncompiled(loss_func.func if isinstance(loss_func, partial) else loss_func)) is not loss_func:
+    while (inner := uncompiled(unwrapped(loss_func))) is not loss_func:
         loss_func = inner
     return loss_func
 
@@ -110,8 +111,7 @@ def needs_same_shape(loss_func: LossFunc) -> bool:
 
 def loss_name(loss_func: LossFunc) -> str:
     "The name of `loss_func` for people: `'cross_entropy'`, `'CrossEntropyLossFlat'`."
-    inner = inner_loss(loss_func)
-    return getattr(inner, "__name__", None) or type(inner).__name__
+    return name_of(inner_loss(loss_func))
 
 
 def reduction_none(loss_func: LossFunc) -> LossFunc:

@@ -16,7 +16,6 @@ from .groups import exempt_from_decay, group_layers, layer_group_count, spread
 #: Where a hyper-parameter lives in a torch group: (key, index into a tuple or None).
 Place: TypeAlias = tuple[str, int | None]
 
-# Where each hyper-parameter may live in a torch group: (key, index into a tuple or None).
 _TORCH_SLOTS = {"mom": (("betas", 0), ("momentum", None)), "sqr_mom": (("betas", 1), ("alpha", None)), "wd": (("weight_decay", None),)}
 _WORD_RANGES = {"lr": (0, math.inf), "wd": (0, math.inf), "eps": (0, math.inf), "mom": (0, 1), "sqr_mom": (0, 1)}
 # Keys of a torch group that are no hyper-parameters. torch's schedulers put the second line there.
@@ -105,14 +104,11 @@ def with_hypers(params: Any, hypers: dict[str, Any], where: str, allowed: Collec
             g.setdefault(name, values[g["layer_group"]])
     if "wd" in allowed:
         exempt_from_decay(groups, "wd")
-    for g in groups:
-        unused = [name for name in _WORD_RANGES if name in g and name not in allowed]
-        if unused:
-            raise ValueError(f"{where} has no use for {unused[0]}={g[unused[0]]!r}, set in the group of layer group {g['layer_group']}. "
+    for g, name in ((g, name) for g in groups for name in _WORD_RANGES if name in g):
+        if name not in allowed:
+            raise ValueError(f"{where} has no use for {name}={g[name]!r}, set in the group of layer group {g['layer_group']}. "
                              f"It takes: {', '.join(sorted(allowed))}.")
-        for name in _WORD_RANGES:
-            if name in g:
-                _check_value(name, g[name], where)
+        _check_value(name, g[name], where)
     return groups
 
 

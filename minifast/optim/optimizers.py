@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 import torch
 from torch import nn
 
-from ..core.messages import describe, reject_unknown
+from ..core.messages import describe, name_of, reject_unknown
 from ..core.torch_internals import mul_
 from .groups import exempt_from_decay, spread
 from .hypers import torch_slot, with_hypers
@@ -146,10 +146,7 @@ class _DecoupledDecay:
 
     def step(self, closure=None):
         "Make one step; `closure`, if given, is called first and its loss returned."
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else torch.enable_grad()(closure)()
         always = self.defaults["decoupled_weight_decay"]     # for groups out of a plain torch optimizer's state dict
         decayed = [(g, g["weight_decay"]) for g in self.param_groups
                    if g.get("decoupled_weight_decay", always) and g["weight_decay"] != 0]
@@ -354,8 +351,7 @@ def OptimWrapper(params: Params | None = None, opt: Callable[..., torch.optim.Op
 def _construct(opt, params, hp_map, kwargs):
     if not callable(opt):
         raise TypeError(f"OptimWrapper needs the class of a torch optimizer, such as opt=torch.optim.AdamW; received opt={describe(opt)}.")
-    opt_name = getattr(opt, "__name__", None) or getattr(getattr(opt, "func", None), "__name__", repr(opt))
-    where = f"OptimWrapper(opt={opt_name})"
+    where = f"OptimWrapper(opt={name_of(opt)})"
     if params is None:
         raise TypeError(f"{where} needs params: model.parameters(), or what param_groups(model, splitter(model)) returns.")
     names = inspect.signature(opt).parameters

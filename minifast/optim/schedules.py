@@ -6,6 +6,7 @@ first step uses `pos` 0 and the last one `1 - 1/steps`.
 """
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -13,31 +14,6 @@ Values: TypeAlias = float | Sequence[float]
 Schedule: TypeAlias = Callable[[float], Any]
 
 _ROUNDING = 1e-6      # progress summed up batch after batch may miss 1 by a rounding error
-
-
-def lin(start: float, end: float, pos: float) -> float:
-    "`start` to `end` in a straight line."
-    return start + pos * (end - start)
-
-
-def cos(start: float, end: float, pos: float) -> float:
-    "`start` to `end` along half a cosine: flat at both ends (Loshchilov & Hutter 2016, arXiv:1608.03983)."
-    return start + (1 + math.cos(math.pi * (1 - pos))) * (end - start) / 2
-
-
-def no(start: float, end: float, pos: float) -> float:
-    "`start` throughout."
-    return start
-
-
-def exp(start: float, end: float, pos: float) -> float:
-    "`start` to `end` by a constant factor per unit of progress; both must be positive."
-    return start * (end / start) ** pos
-
-
-def poly(start: float, end: float, pos: float, power: float) -> float:
-    "`start` to `end` as `pos**power`."
-    return start + (end - start) * pos ** power
 
 
 def _checked_pos(pos: float, sched: Schedule) -> float:
@@ -71,8 +47,6 @@ def _ends(start, end, where):
 class _Sched:
     "From `start` to `end` as progress goes from 0 to 1."
 
-    _value: Callable[[float, float, float], float]
-
     def __init__(self, start: Values, end: Values):
         self.start, self.end = _ends(start, end, type(self).__name__)
         self._many = isinstance(self.start, list)
@@ -83,6 +57,9 @@ class _Sched:
         if self._many:
             return [self._value(s, e, pos) for s, e in zip(self.start, self.end, strict=True)]
         return self._value(self.start, self.end, pos)
+
+    def _value(self, start: float, end: float, pos: float) -> float:
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.start!r}, {self.end!r})"
@@ -95,7 +72,9 @@ class SchedLin(_Sched):
         start: a number, or one per layer group.
         end: likewise.
     """
-    _value = staticmethod(lin)
+
+    def _value(self, start: float, end: float, pos: float) -> float:
+        return start + pos * (end - start)
 
 
 class SchedCos(_Sched):
@@ -105,7 +84,9 @@ class SchedCos(_Sched):
         start: a number, or one per layer group.
         end: likewise.
     """
-    _value = staticmethod(cos)
+
+    def _value(self, start: float, end: float, pos: float) -> float:
+        return start + (1 + math.cos(math.pi * (1 - pos))) * (end - start) / 2
 
 
 class SchedNo(_Sched):
@@ -115,7 +96,9 @@ class SchedNo(_Sched):
         start: a number, or one per layer group.
         end: not used; it is there so that `SchedNo` can stand in for the other schedules.
     """
-    _value = staticmethod(no)
+
+    def _value(self, start: float, end: float, pos: float) -> float:
+        return start
 
 
 class SchedExp(_Sched):
@@ -125,14 +108,16 @@ class SchedExp(_Sched):
         start: a positive number, or one per layer group.
         end: likewise.
     """
-    _value = staticmethod(exp)
+
+    def _value(self, start: float, end: float, pos: float) -> float:
+        return start * (end / start) ** pos
 
     def __init__(self, start: Values, end: Values):
         super().__init__(start, end)
-        for v in (*self.start, *self.end) if self._many else (self.start, self.end):
-            if not v > 0:
-                raise ValueError(f"{self!r}: an exponential schedule needs positive ends, received {v}. "
-                                 "Use SchedCos or SchedLin to reach 0, or a small positive end such as 1e-8.")
+        wrong = [v for v in ((*self.start, *self.end) if self._many else (self.start, self.end)) if not v > 0]
+        if wrong:
+            raise ValueError(f"{self!r}: an exponential schedule needs positive ends, received {wrong[0]}. "
+                             "Use SchedCos or SchedLin to reach 0, or a small positive end such as 1e-8.")
 
 
 class SchedPoly(_Sched):
@@ -150,8 +135,8 @@ class SchedPoly(_Sched):
         if not self.power > 0:
             raise ValueError(f"{self!r}: the power must be positive, received {power!r}.")
 
-    def _value(self, start, end, pos):
-        return poly(start, end, pos, self.power)
+    def _value(self, start: float, end: float, pos: float) -> float:
+        return start + (end - start) * pos ** self.power
 
     def __repr__(self) -> str:
         return f"SchedPoly({self.start!r}, {self.end!r}, {self.power!r})"
@@ -162,13 +147,9 @@ class _Combined:
 
     def __init__(self, pcts, scheds):
         self.pcts, self.scheds = list(pcts), list(scheds)
-        self._parts, start = [], 0.0
-        last = max(i for i, pct in enumerate(self.pcts) if pct > 0)
-        for i, (pct, sched) in enumerate(zip(self.pcts, self.scheds, strict=True)):
-            end = 1.0 if i == last else start + pct
-            if pct > 0:                                     # a stretch of length 0 is never reached
-                self._parts.append((start, end, sched))
-            start = end
+        stretches = zip(pairwise(accumulate(self.pcts, initial=0.0)), self.scheds, strict=True)
+        self._parts = [(start, end, sched) for (start, end), sched in stretches if end > start]        # one of length 0 is never reached
+        self._parts[-1] = (self._parts[-1][0], 1.0, self._parts[-1][2])
 
     def __call__(self, pos: float) -> Any:
         if not 0 <= pos <= 1:
@@ -222,13 +203,10 @@ def _divided(lr, by):
     return [v / by for v in lr] if hasattr(lr, "__len__") else lr / by
 
 
-def _check_lr(lr, where):
+def _check_rate(lr, where, **positive):
     if isinstance(lr, slice):
         raise TypeError(f"{where} takes a learning rate per layer group, not {lr!r}: write spread({lr!r}, n_layer_groups).")
-
-
-def _check_positive(where, **values):
-    for name, v in values.items():
+    for name, v in positive.items():
         if not v > 0:
             raise ValueError(f"{where}: {name}={v!r} must be positive.")
 
@@ -247,8 +225,7 @@ def one_cycle(lr_max: Values, div: float = 25.0, div_final: float = 1e5, pct_sta
     Returns:
         `{'lr': schedule, 'mom': schedule}`.
     """
-    _check_lr(lr_max, "one_cycle")
-    _check_positive("one_cycle", div=div, div_final=div_final)
+    _check_rate(lr_max, "one_cycle", div=div, div_final=div_final)
     scheds = {"lr": combined_cos(pct_start, _divided(lr_max, div), lr_max, _divided(lr_max, div_final))}
     if moms is None:
         return scheds
@@ -266,8 +243,7 @@ def flat_cos(lr: Values, div_final: float = 1e5, pct_start: float = 0.75) -> Sch
         div_final: it ends at `lr/div_final`.
         pct_start: the fraction of training at `lr`.
     """
-    _check_lr(lr, "flat_cos")
-    _check_positive("flat_cos", div_final=div_final)
+    _check_rate(lr, "flat_cos", div_final=div_final)
     return combined_cos(pct_start, lr, lr, _divided(lr, div_final))
 
 
@@ -283,7 +259,7 @@ def sgdr(n_cycles: int, cycle_len: int, lr_max: Values, cycle_mult: int = 2) -> 
     Returns:
         The schedule, and the number of epochs of all cycles.
     """
-    _check_lr(lr_max, "sgdr")
+    _check_rate(lr_max, "sgdr")
     for name, v in (("n_cycles", n_cycles), ("cycle_len", cycle_len), ("cycle_mult", cycle_mult)):
         if not isinstance(v, int) or v < 1:
             raise ValueError(f"sgdr: {name}={v!r} must be a whole number of at least 1: cycles last whole epochs.")

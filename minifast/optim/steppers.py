@@ -9,13 +9,12 @@ None of the steppers here reads a value back from the device.
 """
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch.nn.functional import softplus
 
-from ..core.messages import describe, did_you_mean
+from ..core.messages import describe, did_you_mean, name_of, unwrapped
 from .groups import group_layers, layer_group_count
 from .hypers import with_hypers
 
@@ -181,16 +180,8 @@ def _signature(f: Callable) -> tuple[list[str], list[str], bool]:
     return [p.name for p in named], [p.name for p in named if p.default is p.empty], any(p.kind == p.VAR_KEYWORD for p in parameters)
 
 
-def _name(f):
-    while isinstance(f, partial):
-        f = f.func
-    return getattr(f, "__name__", type(f).__name__)
-
-
 def _defaults(f):
-    while isinstance(f, partial) and not hasattr(f, "defaults"):
-        f = f.func
-    return getattr(f, "defaults", {})
+    return getattr(f, "defaults", None) or getattr(unwrapped(f), "defaults", {})
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -220,7 +211,7 @@ class Optimizer(torch.optim.Optimizer):
         "Check the steppers against the hyper-parameters; note what to pass to each (None: everything)."
         signatures = [_signature(f) for f in self.cbs]
         known = {n for names, _, _ in signatures for n in names} | {n for f in self.cbs for n in _defaults(f)}
-        steppers = ", ".join(_name(f) for f in self.cbs)
+        steppers = ", ".join(name_of(f) for f in self.cbs)
         for name in hypers:
             if name not in known:
                 raise TypeError(f"Optimizer(...) does not take {name}={describe(hypers[name])}{did_you_mean(name, known)}: none of its "
@@ -245,10 +236,7 @@ class Optimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         "Make one step of every parameter that has a gradient; `closure`, if given, is called first and its loss returned."
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else torch.enable_grad()(closure)()
         steppers = list(zip(self.cbs, self._takes, strict=True))
         for group in self.param_groups:
             hypers = {k: group[k] for k in self._hyper_names}
@@ -265,7 +253,7 @@ class Optimizer(torch.optim.Optimizer):
                         raise
                     if new:
                         if not hypers.keys().isdisjoint(new):
-                            raise ValueError(f"stepper {_name(f)} returned {', '.join(hypers.keys() & new)} as state, the name of a "
+                            raise ValueError(f"stepper {name_of(f)} returned {', '.join(hypers.keys() & new)} as state, the name of a "
                                              "hyper-parameter of this optimizer: later steppers could not tell them apart. Rename it.")
                         state.update(new)
         return loss
@@ -274,7 +262,7 @@ class Optimizer(torch.optim.Optimizer):
         "Where `f` names a value that is there neither as hyper-parameter nor as state, say so."
         missing = [n for n in _signature(f)[1] if n not in given]
         if missing:
-            raise TypeError(f"stepper {_name(f)} needs {', '.join(missing)}: it is neither a hyper-parameter of this optimizer "
+            raise TypeError(f"stepper {name_of(f)} needs {', '.join(missing)}: it is neither a hyper-parameter of this optimizer "
                             f"({', '.join(self._hyper_names)}) nor state that an earlier stepper returned. Steppers run in the order "
-                            f"{', '.join(_name(o) for o in self.cbs)}; give the value, or put the stepper that returns it "
+                            f"{', '.join(name_of(o) for o in self.cbs)}; give the value, or put the stepper that returns it "
                             "first.") from error

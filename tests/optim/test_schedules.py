@@ -13,13 +13,8 @@ from minifast.optim.schedules import (
     SchedPoly,
     combine_scheds,
     combined_cos,
-    cos,
-    exp,
     flat_cos,
-    lin,
-    no,
     one_cycle,
-    poly,
     sgdr,
 )
 
@@ -52,11 +47,6 @@ def test_one_value_per_layer_group(sched, closed):
 def test_a_number_goes_with_a_list():
     assert SchedLin([1.0, 2.0], 0.0)(0.5) == [0.5, 1.0]
     assert SchedLin(0.0, (1.0, 2.0))(0.5) == [0.5, 1.0]
-
-
-def test_plain_functions():
-    assert lin(1, 3, 0.5) == 2 and no(1, 3, 0.5) == 1 and poly(0, 4, 0.5, 2) == 1
-    assert exp(1, 100, 0.5) == pytest.approx(10, rel=1e-14) and cos(1, 3, 0.5) == pytest.approx(2, rel=1e-14)
 
 
 def test_one_cycle_values():
