@@ -87,7 +87,7 @@ class CategoryMap(Sequence):
 
     def id_of(self, o: Any) -> int:
         "The id of class `o`; with `add_na` 0 for anything unknown, else an unknown class raises `KeyError`."
-        o = o if isinstance(o, str) else as_label(o)
+        o = o if isinstance(o, (str, int, float)) else as_label(o)
         found = self._o2i.get(o, 0 if self.add_na else None)
         if found is not None:
             return found
