@@ -9,7 +9,7 @@ from ..core.messages import describe, did_you_mean
 from .encoded import Encoded
 from .plain_values import to_plain, vocab_from_plain
 from .procs import OWN_PROCS, TabularProc
-from .targets import Classes, LabelLists, Labels, Numbers, Target
+from .targets import KINDS, Target
 
 if TYPE_CHECKING:
     from .frames import TabularPandas
@@ -58,7 +58,5 @@ def _target_state(target: Target | None) -> dict[str, Any] | None:
 def _load_target(saved: dict[str, Any] | None) -> Target | None:
     if saved is None:
         return None
-    names, why = list(saved["names"]), saved["why"]
     vocab = None if saved["vocab"] is None else vocab_from_plain(*saved["vocab"])
-    return {"Numbers": lambda: Numbers(names, why), "Classes": lambda: Classes(names, why, None, None, vocab),
-            "Labels": lambda: Labels(names, vocab), "LabelLists": lambda: LabelLists(names, vocab, None, None)}[saved["kind"]]()
+    return KINDS[saved["kind"]](saved["names"], saved["why"], vocab)

@@ -13,6 +13,8 @@ from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from .columns import is_date, numbers_of, rows_of
 from .factorize import as_object_array, factorized, sorted_values
 
+#: Why a target was taken for what it is, in reports.
+BY_BLOCK, BOOLEANS = "y_block says so", "a column of truth values for each"
 #: Whole numbers with at most this many different values are taken for classes.
 MAX_CLASSES = 20
 #: Whole numbers with more different values than this are surely numbers: nothing needs to be said.
@@ -25,22 +27,25 @@ class Target:
     Args:
         names: its columns.
         why: why it was taken for what it is.
+        vocab: the classes; None for numbers.
         loss_func: default: the one of its kind.
 
     Attributes:
-        vocab: the classes; None for numbers.
         kind: what it is, in words.
         note: what the user should know about how it was chosen; None: nothing.
     """
 
-    vocab: CategoryMap | None = None
     kind: str = ""
     note: str | None = None
     default_loss: Callable[[], Callable]
 
-    def __init__(self, names: list, why: str, loss_func: Callable | None = None):
-        self.names, self.why = list(names), why
+    def __init__(self, names: list, why: str, vocab: CategoryMap | None = None, loss_func: Callable | None = None):
+        self.names, self.why, self.vocab = list(names), why, vocab
         self.loss_func = loss_func if loss_func is not None else self.default_loss()
+
+    def learn(self, df: pd.DataFrame, train: np.ndarray | None) -> "Target":
+        "Learn the classes, where they are not given, from the rows `train` (None: all) of `df`; returns itself."
+        return self
 
     @property
     def c(self) -> int:
@@ -106,29 +111,28 @@ class Classes(Target):
     """
 
     default_loss = CrossEntropyLossFlat
-    _begun = None
+    _factorized: tuple = (None,)
 
-    def __init__(self, names: list, why: str, df: pd.DataFrame | None, train: np.ndarray | None, vocab: CategoryMap | None = None,
-                 loss_func: Callable | None = None):
-        super().__init__(names, why, loss_func)
-        if vocab is None:
-            column = df[names[0]]
+    def learn(self, df: pd.DataFrame, train: np.ndarray | None) -> "Target":
+        if self.vocab is None:
+            column = df[self.names[0]]
             codes, values = factorized(column)
-            self._refuse_missing(df.index, codes < 0, names[0], "the frame")
-            self._begun = df, codes, values                 # the first frame to encode is this one
-            category = isinstance(column.dtype, pd.CategoricalDtype)
-            counts = np.bincount(codes if category or train is None else codes[train], minlength=len(values))
+            self._refuse_missing(df.index, codes < 0, self.names[0], "the frame")
+            self._factorized = df, codes, values            # the first frame to encode is this one
+            ordered = isinstance(column.dtype, pd.CategoricalDtype)
+            counts = np.bincount(codes if ordered or train is None else codes[train], minlength=len(values))
             present = [values[i] for i in np.flatnonzero(counts).tolist()]
-            vocab = CategoryMap.of_unique(present if category else sorted_values(present))
-        self.vocab = vocab
+            self.vocab = CategoryMap.of_unique(present if ordered else sorted_values(present))
+        return self
 
     @property
     def kind(self) -> str:  # type: ignore[override]  # the number of classes is part of it
         return plural(self.c, "class")
 
     def encode(self, df: pd.DataFrame, where: str) -> np.ndarray:
-        name, begun, self._begun = self.names[0], self._begun, None
-        codes, values = begun[1:] if begun is not None and begun[0] is df else factorized(df[name])
+        name, (known_frame, *found) = self.names[0], self._factorized
+        codes, values = found if known_frame is df else factorized(df[name])
+        self._factorized = (None,)
         known = self.vocab.o2i
         out = np.array([*(known.get(v, -1) for v in values), 0], dtype=np.int64)[codes]
         if not self.vocab.add_na:
@@ -151,10 +155,6 @@ class Labels(Target):
     kind = "several labels"
     default_loss = BCEWithLogitsLossFlat
 
-    def __init__(self, names: list, vocab: CategoryMap, loss_func: Callable | None = None):
-        super().__init__(names, "a column of truth values for each", loss_func)
-        self.vocab = vocab
-
     def encode(self, df: pd.DataFrame, where: str) -> np.ndarray:
         for name in self.names:
             self._refuse_missing(df.index, df[name].isna().to_numpy(), name, where)
@@ -174,13 +174,11 @@ class LabelLists(Target):
     kind = "several labels"
     default_loss = BCEWithLogitsLossFlat
 
-    def __init__(self, names: list, vocab: CategoryMap | None, df: pd.DataFrame | None, train: np.ndarray | None,
-                 loss_func: Callable | None = None):
-        super().__init__(names, "a list of labels per row", loss_func)
-        if vocab is None:
-            column = df[names[0]] if train is None else df[names[0]].iloc[train]
-            vocab = CategoryMap([label for labels in self._lists(column, "the training rows") for label in labels])
-        self.vocab = vocab
+    def learn(self, df: pd.DataFrame, train: np.ndarray | None) -> "Target":
+        if self.vocab is None:
+            column = df[self.names[0]] if train is None else df[self.names[0]].iloc[train]
+            self.vocab = CategoryMap([label for labels in self._lists(column, "the training rows") for label in labels])
+        return self
 
     def _lists(self, column: pd.Series, where: str) -> list:
         for row, labels in column.items():
@@ -204,6 +202,10 @@ class LabelLists(Target):
         return {self.names[0]: as_object_array([[self.vocab[j] for j in np.flatnonzero(row > 0.5)] for row in np.asarray(y)])}
 
 
+#: The kinds of target by the name under which a table stores them.
+KINDS: dict[str, type[Target]] = {kind.__name__: kind for kind in (Numbers, Classes, Labels, LabelLists)}
+
+
 def make_target(df: pd.DataFrame, names: list, block: Any, train: np.ndarray | None) -> Target | None:
     """The `Target` of the columns `names` of `df`; None without names.
 
@@ -213,73 +215,69 @@ def make_target(df: pd.DataFrame, names: list, block: Any, train: np.ndarray | N
         block: `CategoryBlock`, `RegressionBlock` or `MultiCategoryBlock`; None: told from the labels.
         train: positions of the training rows; None: all.
     """
-    if not names and block is not None:
-        raise ValueError("y_block is given, but no target: name its column(s) with y_names=")
+    if not names:
+        if block is not None:
+            raise ValueError("y_block is given, but no target: name its column(s) with y_names=")
+        return None
     if block is not None:
-        return _from_block(df, names, block, train)
-    if len(names) > 1:
-        return _several(df, names)
-    return _inferred(df, names[0], train) if names else None
+        return _of_block(names, block).learn(df, train)
+    return (_several(df, names) if len(names) > 1 else _inferred(df[names[0]], names[0])).learn(df, train)
 
 
-def _from_block(df: pd.DataFrame, names: list, block: Any, train: np.ndarray | None) -> Target:
+def _of_block(names: list, block: Any) -> Target:
     block = block() if not isinstance(block, TransformBlock) and callable(block) else block
-    loss: Any = getattr(block, "loss_func", None)
     expected = "y_block takes CategoryBlock, RegressionBlock or MultiCategoryBlock; received"
     if not isinstance(block, TransformBlock):
         raise TypeError(f"{expected} {describe(block)}")
+    loss: Any = block.loss_func
+    columns = plural(len(names), "column")
     for tfm in block.type_tfms:
         if isinstance(tfm, RegressionSetup):
-            if tfm.c is not None and tfm.c != len(names):
-                raise ValueError(f"y_block=RegressionBlock(n_out={tfm.c}), but y_names has {plural(len(names), 'column')}")
-            return Numbers(names, "y_block says so", loss)
+            if tfm.c not in (None, len(names)):
+                raise ValueError(f"y_block=RegressionBlock(n_out={tfm.c}), but y_names has {columns}")
+            return Numbers(names, BY_BLOCK, None, loss)
         if isinstance(tfm, EncodedMultiCategorize):
             if len(tfm.vocab) != len(names):
-                raise ValueError(f"y_block=MultiCategoryBlock(encoded=True) has {len(tfm.vocab)} classes, but y_names has "
-                                 f"{plural(len(names), 'column')}")
-            return Labels(names, tfm.vocab, loss)
+                raise ValueError(f"y_block=MultiCategoryBlock(encoded=True) has {len(tfm.vocab)} classes, but y_names has {columns}")
+            return Labels(names, BOOLEANS, tfm.vocab, loss)
+        if isinstance(tfm, MultiCategorize) and len(names) > 1:
+            return Labels(names, BOOLEANS, CategoryMap(names, sort=False), loss)
         if isinstance(tfm, MultiCategorize):
-            return Labels(names, CategoryMap(names, sort=False), loss) if len(names) > 1 else \
-                LabelLists(names, tfm.vocab, df, train, loss)
+            return LabelLists(names, "a list of labels per row", tfm.vocab, loss)
         if isinstance(tfm, Categorize):
             if len(names) > 1:
                 raise ValueError(f"y_block=CategoryBlock takes one target column; received y_names={names}. For several yes/no columns use "
-                                 "MultiCategoryBlock, for several numbers RegressionBlock")
-            return Classes(names, "y_block says so", df, train, tfm.vocab, loss)
+                                 "MultiCategoryBlock, for several continuous targets RegressionBlock")
+            return Classes(names, BY_BLOCK, tfm.vocab, loss)
     raise TypeError(f"{expected} a block of {block.type_tfms}")
 
 
 def _several(df: pd.DataFrame, names: list) -> Target:
     kinds = {name: _kind(df[name]) for name in names}
     if set(kinds.values()) == {"boolean"}:
-        return Labels(names, CategoryMap(names, sort=False))
+        return Labels(names, BOOLEANS, CategoryMap(names, sort=False))
     odd = [name for name, kind in kinds.items() if kind not in ("floating", "integer")]
     if odd:
         raise ValueError(f"several targets are predicted as numbers, but {odd[0]!r} holds {df[odd[0]].dtype}. For several yes/no "
-                         "columns make each of type bool; a table with several class columns needs one model for each")
-    return Numbers(names, "several columns of numbers")
+                         "columns make each of type bool; a table with several categorical targets needs one model for each")
+    return Numbers(names, "several numeric columns")
 
 
-def _inferred(df: pd.DataFrame, name: Any, train: np.ndarray | None) -> Target:
-    column, kind, note = df[name], _kind(df[name]), None
+def _inferred(column: pd.Series, name: Any) -> Target:
+    kind = _kind(column)
     if kind == "date":
         raise TypeError(f"the target {name!r} holds {column.dtype}: make a number of it that can be predicted")
     if kind not in ("floating", "integer"):
-        return Classes([name], {"boolean": "true and false", "categorical": "a pandas category"}.get(kind, "text"), df, train)
+        return Classes([name], {"boolean": "true and false", "categorical": "a pandas category"}.get(kind, "text"))
     n = column.nunique()
-    if kind == "floating":
-        target: Target = Numbers([name], "floats")
-        if n <= 2:
-            note = (f"the target {name!r} holds floats with {plural(n, 'different value')}: taken for a number to predict; for classes "
-                    "write y_block=CategoryBlock")
-    else:
-        classes, why = n <= MAX_CLASSES, f"whole numbers with {plural(n, 'different value')}"
-        target = Classes([name], why, df, train) if classes else Numbers([name], why)
-        if 2 < n <= SURELY_NUMBERS:
-            chosen = "classes; to predict a number write y_block=RegressionBlock" if classes else \
-                "a number to predict; for classes write y_block=CategoryBlock"
-            note = f"the target {name!r} holds whole numbers with {n} different values: taken for {chosen}"
-    target.note = note
+    integers, different = kind == "integer", plural(n, "different value")
+    classes = integers and n <= MAX_CLASSES
+    why = f"whole numbers with {different}" if integers else "floats"
+    target = Classes([name], why) if classes else Numbers([name], why)
+    if 2 < n <= SURELY_NUMBERS if integers else n <= 2:
+        advice = "classes; to predict a number write y_block=RegressionBlock" if classes else \
+            "a number to predict; for classes write y_block=CategoryBlock"
+        target.note = f"the target {name!r} holds {'whole numbers' if integers else 'floats'} with {different}: taken for {advice}"
     return target
 
 
