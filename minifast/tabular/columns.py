@@ -39,11 +39,14 @@ def check_columns(df: pd.DataFrame, groups: Mapping[str, Sequence], where: str) 
         raise ValueError(f"{where}: {'; '.join(problems)}. Columns of the frame: {shown}")
 
 
-def _refuse_repeated(df: pd.DataFrame, where: str) -> None:
+def unique_columns(df: Any, where: str) -> pd.DataFrame:
+    "`df` as a DataFrame each of whose columns has a name of its own."
+    df = as_frame(df, where)
     repeated = df.columns[df.columns.duplicated()].unique().tolist()
     if repeated:
         raise ValueError(f"{where}: the frame has several columns named {', '.join(map(repr, repeated))}. To keep the first of each write "
                          "df.loc[:, ~df.columns.duplicated()]")
+    return df
 
 
 def listed_names(names: Any, df: pd.DataFrame) -> list:
@@ -81,11 +84,9 @@ def numbers_of(series: pd.Series, name: Any) -> np.ndarray:
             f"make a number of it, df[{name!r}].dt.total_seconds()"
         raise TypeError(f"the continuous column {name!r} holds {series.dtype}, not numbers: {advice}")
     if isinstance(series.dtype, pd.CategoricalDtype):
-        series = series.astype(series.cat.categories.dtype) if not series.isna().any() else series.astype(object)
-    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufb":
-        values = series.to_numpy(dtype="float64")
-    elif (pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype)):
-        values = series.to_numpy(dtype="float64", na_value=np.nan)
+        series = series.astype(object if series.isna().any() else series.cat.categories.dtype)
+    if pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype):
+        values = series.to_numpy(dtype="float64", **({} if isinstance(series.dtype, np.dtype) else {"na_value": np.nan}))
     else:
         try:
             values = pd.to_numeric(series.where(series.notna(), np.nan), errors="raise").to_numpy(dtype="float64", na_value=np.nan)
@@ -118,41 +119,32 @@ def cont_cat_split(df: pd.DataFrame, max_card: int = 20, dep_var: Sequence | str
         max_card: whole numbers with at most this many different values are categorical.
         dep_var: target(s), which are left out.
     """
-    df = as_frame(df, "cont_cat_split")
-    _refuse_repeated(df, "cont_cat_split")
+    df = unique_columns(df, "cont_cat_split")
     targets = listed_names(dep_var, df)
     check_columns(df, {"dep_var": targets}, "cont_cat_split")
-    cont, cat, dates = [], [], []
-    for name in df.columns:
-        if name in targets:
-            continue
-        column, dtype = df[name], df[name].dtype
-        if is_date(column):
-            dates.append(name)
-        elif pd.api.types.is_float_dtype(dtype) or (pd.api.types.is_integer_dtype(dtype) and column.nunique() > max_card):
-            cont.append(name)
-        else:
-            cat.append(name)
+    inputs = df.drop(columns=targets)
+    dates = [name for name, column in inputs.items() if is_date(column)]
+    inputs = inputs.drop(columns=dates)
+    cont = [name for name, column in inputs.items() if pd.api.types.is_float_dtype(column.dtype)
+            or (pd.api.types.is_integer_dtype(column.dtype) and column.nunique() > max_card)]
     if dates:
         warn(f"cont_cat_split left out {plural(len(dates), 'column')} of dates or durations: {', '.join(map(str, dates))}. Make columns of "
              "dates with add_datepart(df, name)", stacklevel=2)
-    return cont, cat
+    return cont, [name for name in inputs if name not in cont]
 
 
-def _shrunk(column: pd.Series, obj2cat: bool, int2uint: bool) -> np.dtype | str | None:
-    "The smallest type of a column that holds each of its values exactly; None to leave it."
+def _shrunk(column: pd.Series, obj2cat: bool, int2uint: bool) -> Any:
+    "The smallest type of a column that holds each of its values exactly."
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "iu":
-        low, high = (column.min(), column.max()) if len(column) else (0, 0)
-        kinds = ("u1", "u2", "u4", "u8") if dtype.kind == "u" or (int2uint and low >= 0) else ("i1", "i2", "i4", "i8")
-        return next(np.dtype(k) for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+        unsigned = dtype.kind == "u" or (int2uint and not (column < 0).any())
+        return pd.to_numeric(column, downcast="unsigned" if unsigned else "signed").dtype
     if isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize > 4:
-        values = column.to_numpy()
         with np.errstate(over="ignore"):
-            exact = np.array_equal(values.astype("f4").astype(dtype), values, equal_nan=True)
-        return np.dtype("f4") if exact else None
-    text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
-    return "category" if obj2cat and text and not isinstance(dtype, pd.CategoricalDtype) else None
+            exact = np.array_equal(column.to_numpy(dtype="f4").astype(dtype), column, equal_nan=True)
+        return np.dtype("f4") if exact else dtype
+    is_text = pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)
+    return "category" if obj2cat and is_text else dtype
 
 
 def df_shrink_dtypes(df: pd.DataFrame, skip: Sequence | str = (), obj2cat: bool = True, int2uint: bool = False) -> dict[Any, Any]:
@@ -161,12 +153,11 @@ def df_shrink_dtypes(df: pd.DataFrame, skip: Sequence | str = (), obj2cat: bool 
     Args:
         df, skip, obj2cat, int2uint: see `df_shrink`.
     """
-    df = as_frame(df, "df_shrink")
-    _refuse_repeated(df, "df_shrink")
+    df = unique_columns(df, "df_shrink")
     skip = listed_names(skip, df)
     check_columns(df, {"skip": skip}, "df_shrink")
     found = {name: _shrunk(df[name], obj2cat, int2uint) for name in df.columns if name not in skip}
-    return {name: dtype for name, dtype in found.items() if dtype is not None and dtype != df[name].dtype}
+    return {name: dtype for name, dtype in found.items() if dtype != df[name].dtype}
 
 
 def df_shrink(df: pd.DataFrame, skip: Sequence | str = (), obj2cat: bool = True, int2uint: bool = False) -> pd.DataFrame:
