@@ -244,7 +244,8 @@ class DataLoader:
     def _prepare(self):
         "What is to be done before batches are made."
         self._fetcher.pin = self._pins()
-        if self._fetcher.loads_images:
+        on_cpu = self.after_batch if self.device.type == "cpu" else ()
+        if self._fetcher.loads_images or any(getattr(f, "makes_images", False) for f in on_cpu):
             keep_freed_memory()
 
     def _pins(self):

@@ -23,9 +23,9 @@ def _annotated_types(func: Callable) -> tuple[type, ...] | None:
     code = getattr(func, "__code__", None)
     if code is None or not getattr(func, "__annotations__", None):
         return None
-    names = [n for n in code.co_varnames[:code.co_argcount] if n != "self"]
+    names = [n for n in code.co_varnames[:code.co_argcount] if n != "self"]         # of a class method `cls`, which limits nothing
     try:
-        hint = typing.get_type_hints(func).get(names[0]) if names else None
+        hint = typing.get_type_hints(func).get(names[0]) if names and names[0] != "cls" else None
     except Exception:                       # an annotation that is no type, or cannot be resolved
         return None
     union = typing.get_origin(hint) in (typing.Union, _types.UnionType)

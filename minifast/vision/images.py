@@ -26,7 +26,7 @@ from ..data.transforms import Transform
 from .files.cached import from_cache
 from .files.lazy import LazyImage, lazily, tensor_of
 from .files.reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
-from .fused import fuse
+from .normalize import fuse
 
 if TYPE_CHECKING:
     from ..data.engine.collate import GivePlace
@@ -296,7 +296,7 @@ class IntToFloatTensor(Transform):
         return TensorImage(plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.div))
 
     def fuse(self, following: Sequence[Transform]) -> tuple[Transform, int] | None:
-        "This transform and those of `following` that can be done together with it, see `fused.fuse`."
+        "This transform and those of `following` that can be done together with it, see `normalize.fuse`."
         return fuse(self, following)
 
     def decodes(self, x: Any) -> Any:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Regressio
 from ..data.files import get_image_files
 from ..data.labels import ColReader, RegexLabeller, parent_label
 from ..data.loaders import DataLoaders
+from ..data.pipeline import Pipeline
 from ..data.splitters import SPLIT_SEED, ColSplitter, GrandparentSplitter, RandomSplitter
+from ..data.transforms import Transform
 from .blocks import ImageBlock, MaskBlock
 from .images import PILBase, PILImage
 
@@ -27,17 +29,11 @@ def _random_splitter(valid_pct, seed):
     return RandomSplitter(valid_pct, seed=SPLIT_SEED if seed is None else seed)
 
 
-class _FileName:
+def _of_file_name(f):
     "`f` of the name of a file, without its folder."
-
-    def __init__(self, f: Any):
-        self.f = f
-
-    def __call__(self, o: Any) -> Any:
-        return self.f(Path(o).name)
-
-    def __repr__(self) -> str:
-        return f"{self.f!r} of the file name"
+    label = Transform(f)
+    label.types = (object,)                     # whatever its annotation says
+    return Pipeline([Path, attrgetter("name"), label])
 
 
 def _check_callable(f, where):
@@ -94,7 +90,7 @@ class ImageDataLoaders(DataLoaders):
                        **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by `label_func` of their name (a string, without the folder)."
         _check_callable(label_func, "from_name_func(label_func=...)")
-        return cls.from_path_func(path, fnames, _FileName(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
+        return cls.from_path_func(path, fnames, _of_file_name(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
 
     @classmethod
     def from_path_re(cls, path: str | PathLike, fnames: Iterable[Any], pat: str, valid_pct: float | None = 0.2, seed: int | None = None,

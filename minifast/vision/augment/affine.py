@@ -38,6 +38,7 @@ class BatchTransform(RandTransform):
         batch: one draw for the whole batch.
     """
     types: tuple[type, ...] = (Image, Mask)
+    makes_images: bool = True           #: read by loaders: on the CPU, memory for batches is kept (see `data.engine.allocator`)
 
     def __init__(self, p: float | None = None, batch: bool = False):
         super().__init__(p)
@@ -163,7 +164,7 @@ class AffineWarp(BatchTransform):
     """
     order = 30
     types = (*BatchTransform.types, *COORDS)
-    fuses_as: str = "geometry"          #: see `fused`
+    fuses_as: str = "geometry"          #: see `normalize.fuse`
     drawn: list | None = None           #: a list, to which each batch adds what was drawn for it; see `tta_geometry.recording`
 
     def __init__(self, tfms: Sequence[AffineWarp] = (), size: Size | None = None, mode: str = "bilinear",

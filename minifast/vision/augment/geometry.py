@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from .affine import AffineWarp, identity, log_uniform
-from .crop_boxes import central_crop, check_crop_range, random_crop
 from .given_draws import Given
-from .options import PadMode, Size
+from .item import central_crop, random_crop
+from .options import PadMode, Size, check_crop_range
 
 __all__ = ["Dihedral", "Flip", "RandomResizedCropGPU", "Rotate", "Scale", "Warp", "Zoom"]
 

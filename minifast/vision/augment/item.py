@@ -1,5 +1,7 @@
 """Transforms of one PIL image, on the way to a batch: everything that makes images of one size, and flips.
 
+Boxes are (left, top, right, bottom) in pixels, or as fractions of the image (left, top, width, height).
+
 Random positions are fractions of the image, drawn once per sample, so an image and its mask (also one of another resolution) are cut
 alike. Training items get random crops, validation items the deterministic counterpart named in each docstring.
 Sizes are (height, width), or one number for a square.
@@ -17,10 +19,9 @@ from PIL import Image
 from ...data.coords import COORDS, blank_empty, box_to_size, move_item, on_canvas, turn_matrix
 from ...data.transforms import RandTransform, is_sample
 from ..files import lazy
-from ..files.jpeg import Box
+from ..files.jpeg import Box, whole_pixels
 from ..images import PILBase, PILMask
-from .crop_boxes import check_crop_range, in_pixels, random_crop, whole_pixels
-from .options import HW, PadMode, ResizeMethod, Size, image_size, one_of, scaled
+from .options import HW, PadMode, ResizeMethod, Size, check_crop_range, image_size, one_of, scaled
 
 __all__ = ["CropPad", "DihedralItem", "FlipItem", "PadMode", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod"]
 
@@ -28,13 +29,8 @@ Moved = tuple[np.ndarray, HW]                           #: the matrix (2,3) that
 Resamples = Sequence[Image.Resampling]
 
 BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
-
-
+_MIRRORED = Image.Transpose.FLIP_LEFT_RIGHT + 1
 _NUMPY_PAD = {"zeros": "constant", "border": "edge", "reflection": "reflect"}
-
-
-def _like(im: Image.Image, original: Image.Image) -> Image.Image:
-    return original.cast(im) if isinstance(original, PILBase) and type(im) is not type(original) else im
 
 
 def _first_image(sample: Any) -> HW | None:
@@ -44,7 +40,43 @@ def _first_image(sample: Any) -> HW | None:
 
 def pad_image(im: Image.Image, left: int, top: int, right: int, bottom: int, pad_mode: str) -> Image.Image:
     "`im` with this many pixels added on each side."
-    return _like(lazy.pad(im, left, top, right, bottom, _NUMPY_PAD[pad_mode]), im) if left or top or right or bottom else im
+    padded = lazy.pad(im, left, top, right, bottom, _NUMPY_PAD[pad_mode]) if left or top or right or bottom else im
+    return im.cast(padded) if isinstance(im, PILBase) else padded
+
+
+def random_crop(hw: tuple[int, int], rng: np.random.Generator, min_scale: float, max_scale: float, ratio: Sequence[float],
+                tries: int = 10) -> Box:
+    """A random box in an image of `hw` pixels: (left, top, width, height) as fractions of the image.
+
+    Area uniform in min_scale..max_scale, aspect ratio log-uniform in `ratio`; the first of `tries` draws that fits into the image, else the
+    largest centred box of an allowed aspect ratio.
+    """
+    h, w = hw
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    draws = rng.random(2 * tries + 2).tolist()
+    places = draws[-2:]
+    for k in range(0, 2 * tries, 2):
+        area, aspect = h * w * (min_scale + (max_scale - min_scale) * draws[k]), math.exp(low + (high - low) * draws[k + 1])
+        cw, ch = float(round(math.sqrt(area * aspect))), float(round(math.sqrt(area / aspect)))
+        if 0 < cw <= w and 0 < ch <= h:
+            break
+    else:
+        (cw, ch), places = central_crop(hw, ratio), [0.5, 0.5]
+    return places[0] * (w - cw) / w, places[1] * (h - ch) / h, cw / w, ch / h
+
+
+def central_crop(hw: tuple[int, int], ratio: Sequence[float]) -> tuple[float, float]:
+    "(width, height) in pixels of the largest box with a width / height within `ratio`."
+    h, w = hw
+    if w / h < ratio[0]:
+        return w, w / ratio[0]
+    return (h * ratio[1], h) if w / h > ratio[1] else (w, h)
+
+
+def in_pixels(hw: tuple[int, int], box: Box) -> Box:
+    "`box`, fractions (left, top, width, height) of an image of `hw` pixels, as (left, top, right, bottom) in pixels."
+    (h, w), (left, top, fw, fh) = hw, box
+    return left * w, top * h, (left + fw) * w, (top + fh) * h
 
 
 class _Moves(RandTransform):
@@ -84,7 +116,7 @@ class _ItemTransform(_Moves):
         if box is not None:       # rounding may leave the image by a hair, which PIL refuses
             (w, h), (l, t, r, b) = im.size, box
             box = max(l, 0), max(t, 0), min(r, w), min(b, h)
-        return _like(lazy.resize(im, size, resample, box), im)
+        return lazy.resize(im, size, resample, box)
 
 
 class _Sized(_ItemTransform):
@@ -176,7 +208,6 @@ class Resize(_Sized):
         return pad_image(self.resize(x, (nh, nw)), left, top, tw - nw - left, th - nh - top, self.pad_mode)
 
     def moves(self, hw: HW, fx: float = 0.5, fy: float = 0.5) -> Moved:
-        "What `encodes` does to an image of `hw` pixels."
         whole = 0, 0, hw[1], hw[0]
         if self.method != "pad":
             return box_to_size(self._cut(hw, fx, fy) or whole, self.size), self.size
@@ -240,7 +271,6 @@ class RandomResizedCrop(_Sized):
         return self.resize(x, self.size, in_pixels(x.size[::-1], box))
 
     def moves(self, hw: HW, box: Box) -> Moved:
-        "What `encodes` does to an image of `hw` pixels."
         return box_to_size(in_pixels(hw, box), self.size), self.size
 
 
@@ -272,10 +302,9 @@ class RandomCrop(_ItemTransform):
         "Pad one image where it is too small, and cut."
         x = pad_image(x, *self._margins(x.size[::-1]), self.pad_mode)
         left, top = self._corner(x.size[::-1], fx, fy)
-        return _like(lazy.crop(x, (left, top, left + self.size[1], top + self.size[0])), x)
+        return lazy.crop(x, (left, top, left + self.size[1], top + self.size[0]))
 
     def moves(self, hw: HW, fx: float = 0.5, fy: float = 0.5) -> Moved:
-        "What `encodes` does to an image of `hw` pixels."
         left, top, right, bottom = self._margins(hw)
         x, y = self._corner((hw[0] + top + bottom, hw[1] + left + right), fx, fy)
         return np.array([[1.0, 0, left - x], [0, 1.0, top - y]]), self.size
@@ -329,51 +358,44 @@ class RatioResize(_ItemTransform):
         return self.resize(x, self.moves(x.size[::-1])[1])
 
     def moves(self, hw: HW) -> Moved:
-        "What `encodes` does to an image of `hw` pixels."
         size = scaled(hw, self.max_sz / max(hw))
         return box_to_size((0, 0, hw[1], hw[0]), size), size
 
 
-class FlipItem(_Moves):
+class _Turns(_Moves):
+    "Symmetry `k` of a square: 0 is none, the others are those of `PIL.Image.Transpose`, plus one."
+    order = 0
+
+    def encodes(self, x: Any, k: int = _MIRRORED) -> Image.Image:
+        "Turn one image."
+        return x if k == 0 else lazy.turn(x, Image.Transpose(k - 1))
+
+    def moves(self, hw: HW, k: int = _MIRRORED) -> Moved:
+        return (np.eye(2, 3), hw) if k == 0 else turn_matrix(Image.Transpose(k - 1), hw)
+
+
+class FlipItem(_Turns):
     """Mirror left and right, training items only.
 
     Args:
         p: probability.
     """
-    order = 0
     keeps_size: bool = True     #: a transform that comes after it decides at which size images are cached
 
     def __init__(self, p: float = 0.5):
         super().__init__(p)
 
-    def encodes(self, x: Any) -> Image.Image:
-        "Mirror one image."
-        return _like(lazy.turn(x, Image.Transpose.FLIP_LEFT_RIGHT), x)
 
-    def moves(self, hw: HW) -> Moved:
-        "What `encodes` does to an image of `hw` pixels."
-        return turn_matrix(Image.Transpose.FLIP_LEFT_RIGHT, hw)
-
-
-class DihedralItem(_Moves):
+class DihedralItem(_Turns):
     """One of the eight symmetries of a square (flips and quarter turns), training items only.
 
     Args:
         p: probability.
     """
-    order = 0
 
     def __init__(self, p: float = 1.0):
         super().__init__(p)
 
     def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any]:
-        "Which of the symmetries: 0 is none, the others are those of `PIL.Image.Transpose`, plus one."
+        "Which of the symmetries."
         return {"k": int(rng.integers(8))}
-
-    def encodes(self, x: Any, k: int) -> Image.Image:
-        "Turn one image."
-        return x if k == 0 else _like(lazy.turn(x, Image.Transpose(k - 1)), x)
-
-    def moves(self, hw: HW, k: int) -> Moved:
-        "What `encodes` does to an image of `hw` pixels."
-        return (np.eye(2, 3), hw) if k == 0 else turn_matrix(Image.Transpose(k - 1), hw)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...core.messages import did_you_mean
 
-__all__ = ["HW", "PadMode", "ResizeMethod", "Size", "image_size", "one_of", "scaled"]
+__all__ = ["HW", "PadMode", "ResizeMethod", "Size", "check_crop_range", "image_size", "one_of", "scaled"]
 
 Size: TypeAlias = int | Sequence[int]                  #: (height, width), or one number for a square
 HW: TypeAlias = tuple[int, int]                        #: height, width
@@ -51,3 +51,11 @@ def image_size(size: Size, where: str) -> HW:
 def scaled(size: HW, scale: float) -> HW:
     "`size` (height, width) times `scale`, in whole pixels."
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def check_crop_range(where: str, min_scale: float, max_scale: float, ratio: Sequence[float]) -> None:
+    "Refuse a crop range that no crop can have."
+    if not 0 < min_scale <= max_scale <= 1:
+        raise ValueError(f"{where}(min_scale={min_scale}, max_scale={max_scale}): shares of the area, 0 < min_scale <= max_scale <= 1")
+    if not 0 < ratio[0] <= ratio[1]:
+        raise ValueError(f"{where}(ratio={ratio}): a pair (least, greatest) of width / height")

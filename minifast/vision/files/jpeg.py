@@ -121,6 +121,20 @@ def draft_scale(box: Box, size: Size) -> int:
     return next((k for k in (8, 4, 2) if shrinks_by >= k), 1)
 
 
+def whole_pixels(box: Box, hw: tuple[int, int], size: tuple[int, int]) -> Box:
+    """`box` in an image of `hw` (height, width) pixels, that is to become `size`, moved to where its pixels can be had without interpolating
+    between them: to multiples of the scale at which a JPEG is decoded for it."""
+    k = draft_scale(box, size[::-1])
+    edges = []
+    for low, high, whole, least in ((box[0], box[2], hw[1], size[1]), (box[1], box[3], hw[0], size[0])):
+        n = max(round((high - low) / k), least if k > 1 else 1)     # length and start, in pixels of the decoded image
+        first = max(min(round(low / k), whole // k - n), 0)
+        # what reaches from edge to edge stays whole
+        edges.append((0, whole) if high - low > whole - 0.5 else (first * k, (first + n) * k))
+    (left, right), (top, bottom) = edges
+    return left, top, right, bottom
+
+
 def decode(data: bytes | bytearray, jpeg: Jpeg, mode: str, box: Box | None = None,
            size: Size | None = None) -> tuple[np.ndarray, tuple[float, float]]:
     """Decode the pixels in `box` (default: all) of a JPEG, not turned.

@@ -6,7 +6,6 @@ from PIL import Image
 
 from minifast.core.seeds import item_rng
 from minifast.data.pipeline import Pipeline
-from minifast.vision.augment.crop_boxes import random_crop
 from minifast.vision.augment.item import (
     CropPad,
     DihedralItem,
@@ -17,6 +16,7 @@ from minifast.vision.augment.item import (
     RatioResize,
     Resize,
     ResizeMethod,
+    random_crop,
 )
 from minifast.vision.images import PILImage, PILImageBW, PILMask
 

@@ -10,9 +10,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, ImageStat
 
 from minifast.core.seeds import item_rng
 from minifast.data.engine.collate import Places
-from minifast.vision.augment.crop_boxes import whole_pixels
 from minifast.vision.augment.item import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, RatioResize, Resize
 from minifast.vision.files import jpeg, lazy
+from minifast.vision.files.jpeg import whole_pixels
 from minifast.vision.images import PILImage, PILImageBW, PILMask, ToTensor, UnreadableImage
 
 W, H = 331, 250

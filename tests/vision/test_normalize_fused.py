@@ -24,9 +24,8 @@ from minifast.vision.augment.batch import (
     Zoom,
     aug_transforms,
 )
-from minifast.vision.fused import FusedTransforms, look_up
 from minifast.vision.images import IntToFloatTensor, TensorImage, TensorMask
-from minifast.vision.normalize import Normalize, imagenet_stats
+from minifast.vision.normalize import FusedTransforms, Normalize, imagenet_stats, look_up
 from minifast.vision.tta_geometry import recording
 
 NORM = Normalize.from_stats(*imagenet_stats)
