@@ -122,8 +122,8 @@ def draft_scale(box: Box, size: Size) -> int:
 
 
 def whole_pixels(box: Box, hw: tuple[int, int], size: tuple[int, int]) -> Box:
-    """`box` in an image of `hw` (height, width) pixels, that is to become `size`, moved to where its pixels can be had without interpolating
-    between them: to multiples of the scale at which a JPEG is decoded for it."""
+    """`box` in an image of `hw` (height, width) pixels, that is to become `size`, moved to where its pixels can be had without
+    interpolating between them: to multiples of the scale at which a JPEG is decoded for it."""
     k = draft_scale(box, size[::-1])
     edges = []
     for low, high, whole, least in ((box[0], box[2], hw[1], size[1]), (box[1], box[3], hw[0], size[0])):
