@@ -32,6 +32,7 @@ VERBS = {"fit": lambda learn, **kw: learn.fit(4, 0.05, **kw), "one cycle": lambd
          "fine_tune": lambda learn, **kw: learn.fine_tune(4, 0.05, freeze_epochs=3, **kw)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 3])
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("at", [0, 2, 3])

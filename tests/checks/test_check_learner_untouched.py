@@ -102,6 +102,7 @@ def assert_same(before, after):
     assert all(torch.equal(a, b) for a, b in zip(before[3], after[3], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torch_loaders", [False, True])
 @pytest.mark.parametrize("trained", [False, True])
 def test_a_check_changes_nothing(trained, torch_loaders):

@@ -25,6 +25,7 @@ def checked(animal, folder):
     return [check_loaders(subject, **animal.kwargs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("animal", BROKEN, ids=lambda a: a.name)
 def test_names_the_cause(animal, tmp_path):
     report, = checked(animal, tmp_path)
@@ -35,6 +36,7 @@ def test_names_the_cause(animal, tmp_path):
     assert not [c for c in report if "could not be run" in c.found], str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("animal", HEALTHY, ids=lambda a: a.name)
 def test_is_silent_about_the_healthy(animal, tmp_path):
     learn = made(animal, tmp_path)

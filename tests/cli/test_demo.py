@@ -15,6 +15,7 @@ def demo(cwd, *args):
     return subprocess.run([sys.executable, "-m", "minifast", "demo", *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow
 def test_digits_are_the_real_ones(tmp_path):
     from sklearn.datasets import load_digits
     write_digits(tmp_path)

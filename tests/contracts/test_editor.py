@@ -64,6 +64,12 @@ def test_an_editor_completes_the_learner_of_a_callback():
     assert names >= {"fit", "fit_one_cycle", "model", "dls", "opt", "recorder", "xb", "yb", "pred", "loss", "epoch", "add_cb", "save"}
 
 
+@pytest.mark.parametrize(("attribute", "names"), [("model", {"parameters", "named_modules", "train", "state_dict"}),
+                                                  ("opt", {"param_groups", "step", "zero_grad"})])
+def test_an_editor_completes_the_parts(attribute, names):
+    assert completions(CALLBACK.replace("self.learn.", f"self.{attribute}.")) >= names
+
+
 def test_an_editor_shows_the_arguments_of_learner():
     source = "from minifast.learner.learner import Learner\nLearner("
     signatures = jedi.Script(source, path=str(ROOT / "example.py"), project=jedi.Project(str(ROOT))).get_signatures()
@@ -71,20 +77,21 @@ def test_an_editor_shows_the_arguments_of_learner():
     assert "loss_func: LossFunc | None=None" in signatures[0].to_string() and "Args:" in signatures[0].docstring()
 
 
-def type_errors(source, folder):
-    "The lines of mypy, under its default settings, on `source`."
-    file = folder / "users_code.py"
-    file.write_text(source)
+def type_errors(folder, **sources):
+    "`{name: lines of mypy, under its default settings}` of several sources, checked in one run."
+    for name, source in sources.items():
+        (folder / f"{name}.py").write_text(source)
     command = [sys.executable, "-m", "mypy", "--config-file", "", "--follow-imports", "silent", "--cache-dir", str(folder / "cache"),
-               file.name]
+               *(f"{name}.py" for name in sources)]
     done = subprocess.run(command, cwd=folder, env={**os.environ, "MYPYPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    return [line for line in done.stdout.splitlines() if ": error: " in line]
+    lines = [line for line in done.stdout.splitlines() if ": error: " in line]
+    return {name: [line for line in lines if line.startswith(f"{name}.py")] for name in sources}
 
 
 @pytest.mark.slow
 def test_a_correct_callback_passes_mypy_and_a_wrong_one_fails(tmp_path):
-    assert type_errors(CORRECT, tmp_path) == []
-    errors = type_errors(WRONG, tmp_path)
-    assert len(errors) == 3, errors
-    assert '"Learner" has no attribute "no_such_thing"' in errors[0]
+    errors = type_errors(tmp_path, correct=CORRECT, wrong=WRONG)
+    assert errors["correct"] == []
+    assert len(errors["wrong"]) == 3, errors
+    assert '"Learner" has no attribute "no_such_thing"' in errors["wrong"][0]

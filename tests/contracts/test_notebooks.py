@@ -36,10 +36,12 @@ def environment(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(NBS.parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
 
 
+@pytest.mark.slow
 def test_there_are_notebooks():
     assert [f.name for f in NOTEBOOKS[:2]] == ["01_quickstart.ipynb", "02_training_loop.ipynb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: f.stem)
 def test_stored_outputs(file):
     nb = nbformat.read(file, as_version=4)
@@ -68,6 +70,7 @@ def test_it_runs(file, environment):
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_reported(tmp_path):
     from nbclient.exceptions import CellExecutionError
     file = tmp_path / "fails.ipynb"
@@ -76,6 +79,7 @@ def test_a_failing_cell_is_reported(tmp_path):
         execute.run(file, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells, problem", [
     ([("x", [])], "there is no figure"),
     ([("x", [FIGURE, stream("/home/me/digits/3.png")])], "cell 0 shows the machine path '/home/me/digits/3.png'"),
@@ -88,6 +92,7 @@ def test_what_a_stored_notebook_must_not_have(cells, problem):
     assert problem in "; ".join(execute.problems(book(*cells)))
 
 
+@pytest.mark.slow
 def test_a_good_notebook_has_no_problem():
     nb = book(("x", [FIGURE, stream("digits/3/1.png, 3/4 of 8 <b>x</b> models/digits.safetensors")]))
     assert execute.problems(nb) == []
@@ -95,6 +100,7 @@ def test_a_good_notebook_has_no_problem():
     assert execute.problems(nb) == ["cell 0 was not executed: 'x'"]
 
 
+@pytest.mark.slow
 def test_a_notebook_without_its_data_is_skipped(tmp_path, monkeypatch, capsys):
     file = tmp_path / "06_images.ipynb"
     nbformat.write(book(('path = os.environ["MINIFAST_TEST_DATA"]', [])), file)
@@ -107,6 +113,7 @@ def test_a_notebook_without_its_data_is_skipped(tmp_path, monkeypatch, capsys):
     assert "06_images.ipynb: skipped" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_names(capsys):
     assert execute.notebooks(["02"]) == [NBS / "02_training_loop.ipynb"] and execute.notebooks() == NOTEBOOKS
     with pytest.raises(SystemExit):

@@ -251,6 +251,7 @@ def test_bags():
     assert len(result.ensemble.learners) == 5 and list(result.table.index) == [*"01234", "mean", "std"]
 
 
+@pytest.mark.slow
 def test_bags_of_a_part_and_of_groups():
     groups = [i // 4 for i in range(N)]
     result = bagging(by_splits, range(N), 3, fit=lambda learn: None, train_idx=range(16), groups=groups, keep="nothing")
@@ -260,6 +261,7 @@ def test_bags_of_a_part_and_of_groups():
     assert torch.equal(result.preds, again.preds)
 
 
+@pytest.mark.slow
 def test_bagging_goes_on(tmp_path):
     done = []
 

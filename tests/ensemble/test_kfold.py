@@ -105,6 +105,7 @@ def test_split_errors():
 
 
 # -- out-of-fold predictions --------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("splitter", [None, "index"])
 def test_predictions_are_in_the_order_of_the_items(splitter):
     made = []
@@ -249,6 +250,7 @@ def test_other_classes_in_a_fold():
         kfold(learner_fn, list(range(N)), 4, fit=no_fit)
 
 
+@pytest.mark.slow
 def test_wrong_calls():
     with pytest.raises(TypeError, match="must return a Learner; fold 0 of 4 it returned NoneType"):
         kfold(lambda s: None, ITEMS, 4, fit=no_fit)
@@ -288,6 +290,7 @@ def test_predict_averages_the_learners():
     assert result.predict(dl=dl, weights=[1, 0, 0, 0]).item() == pytest.approx(5 * weights[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_failed_run_goes_on(tmp_path):
     trained = []
 
@@ -315,6 +318,7 @@ def test_a_failed_run_goes_on(tmp_path):
     assert not [f for f in (tmp_path / "parts").iterdir() if f.suffix not in (".safetensors", ".json")]
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_run_is_refused(tmp_path):
     kfold(tensor_learner, range(N), 4, fit=no_fit, path=tmp_path, keep="nothing")
     for changed in ({"k": 5}, {"seed": 1}, {"stratify": [0, 1] * 10}):
@@ -326,6 +330,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
         kfold(tensor_learner, range(N), 4, fit=no_fit, path=tmp_path / "b", seed=None)
 
 
+@pytest.mark.slow
 def test_global_streams_are_left_alone():
     torch.manual_seed(1)
     state = torch.get_rng_state()

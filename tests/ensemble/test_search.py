@@ -106,6 +106,7 @@ def test_direction_is_the_metrics(tmp_path):
     assert search(tmp_path, 3, monitor="accuracy", comp=np.less).lower is True
 
 
+@pytest.mark.slow
 def test_goes_on_after_ctrl_c_as_if_nothing_had_happened(tmp_path):
     calls = []
 
@@ -170,6 +171,7 @@ def test_a_loss_that_is_not_finite_is_a_failed_trial():
     assert result.best.params["lr"] == 1e-2
 
 
+@pytest.mark.slow
 def test_gives_up_when_everything_fails(tmp_path):
     tried = []
 

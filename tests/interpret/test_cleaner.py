@@ -62,6 +62,7 @@ def photos(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_it_works_in_a_notebook(photos, monkeypatch):
     from nbclient import NotebookClient
     package = str(Path(__file__).parents[2])

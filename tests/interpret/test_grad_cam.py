@@ -25,6 +25,7 @@ def spread(cam):
     return torch.isfinite(cam).all() and cam.min() >= 0 and cam.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families(name):
     size, layer, side = FAMILIES[name]

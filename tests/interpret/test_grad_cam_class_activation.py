@@ -10,6 +10,7 @@ from minifast.vision.models.backbones import create_body
 from minifast.vision.models.heads import create_head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121", "shufflenet_v2_x0_5", "mnasnet0_5"])
 def test_the_mean_and_the_bias_are_the_score(name):
     torch.manual_seed(0)

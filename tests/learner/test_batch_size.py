@@ -35,6 +35,7 @@ def make(model=None, bs=32, n=64):
     return learn.remove_cb(learn.progress)
 
 
+@pytest.mark.slow
 def test_the_batch_is_halved_until_it_fits_and_nothing_else_changes():
     learn = make(Hungry(10))
     learn.create_opt()
@@ -56,6 +57,7 @@ def test_what_fits_stays():
     assert learn.dls.bs == 64
 
 
+@pytest.mark.slow
 def test_other_errors_and_hopeless_cases():
     with pytest.raises(RuntimeError, match="not even a batch of 4 fits"):
         make(Hungry(1)).find_bs(min_bs=4)
@@ -78,6 +80,7 @@ class Broken(Hungry):
         return self.head(x)
 
 
+@pytest.mark.slow
 def test_compiled_models_can_be_frozen_and_save_plain_weights(tmp_path):
     calls = []
 

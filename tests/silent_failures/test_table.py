@@ -49,6 +49,7 @@ def test_a_good_page(tmp_path, monkeypatch):
     assert make.read_rows(tmp_path)[2] == ("A title", "it goes wrong.", "an `error`.", "test_s01_a.py")
 
 
+@pytest.mark.slow
 def test_every_row_has_a_guard_and_every_guard_stands_where_the_table_says():
     package, problems = guards.Package(), []
     assert list(guards.GUARDS) == [f"S{row}" for row in range(1, make.ROWS + 1)]

@@ -191,6 +191,7 @@ def test_from_csv(df, tmp_path):
         TabularDataLoaders.from_csv(tmp_path / "none.csv", y_names="y")
 
 
+@pytest.mark.slow
 def test_the_order_of_columns_is_that_of_the_frame_in_every_process(df):
     code = ("import pandas as pd\nfrom minifast.tabular.loaders import TabularDataLoaders\n"
             "df = pd.DataFrame({n: [1.0, 2.0, 3.0] for n in 'zyxwvutabc'})\n"

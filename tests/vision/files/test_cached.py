@@ -75,6 +75,7 @@ TRANSFORMS = [Resize(48), Resize(48, "squish"), Resize((40, 64), "pad"), RandomR
               [Resize(100), RandomCrop(64)], RandomCrop(64), CropPad(64), [FlipItem(), Resize(48)], [DihedralItem(), Resize((32, 64))]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tfms", TRANSFORMS, ids=repr)
 @pytest.mark.parametrize("where", ["ram", "disk"])
 def test_the_same_pictures_decoded_once(files, tmp_path, decodes, tfms, where, monkeypatch):

@@ -242,6 +242,7 @@ def test_pictures_that_need_no_resizing_stay_what_they_are(tmp_path, decoder, k)
         assert np.array_equal(got.permute(1, 2, 0).numpy(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"subsampling": 0}, {"subsampling": 1}, {"progressive": True}, {"restart_marker_blocks": 3},
                                  {"restart_marker_rows": 1, "progressive": True}, {"optimize": True, "mode": "L"}],
                          ids=lambda how: "-".join(map(str, how)) or "plain")

@@ -28,6 +28,7 @@ def check_groups(groups, model):
     assert len(groups) == 3 and all(groups) and groups[-1] == list(model[1].parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_NAME)
 def test_architectures_by_name(name):
     model = create_vision_model(name, 5, pretrained=False).eval()
@@ -56,6 +57,7 @@ SMALL = {"convnext_tiny": (small_convnext, 8), "swin_t": (small_swin, 16), "maxv
          "inception_v3": (lambda: models.Inception3(aux_logits=False, init_weights=False), 2048)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_the_body_is_the_network_without_its_head(name):
     "Body, pooling and the classifier of torchvision in a row give what torchvision's model gives."
@@ -119,6 +121,7 @@ def test_stats_of_googlenet_are_what_its_first_layer_sees():
 
 # -- input channels ---------------------------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_in", [1, 2, 4, 5])
 def test_other_numbers_of_channels_keep_what_was_learnt(n_in):
     torch.manual_seed(0)
@@ -150,6 +153,7 @@ def test_channels_without_pretrained_weights():
 
 # -- cut --------------------------------------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_cut_is_honoured():
     assert num_features(create_body("resnet18", pretrained=False, cut=-3)) == 256
     assert num_features(create_body("resnet18", pretrained=False, cut=6)) == 128

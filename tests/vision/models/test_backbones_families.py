@@ -33,6 +33,7 @@ def check(name, groups, features, size):
     assert len(known["stats"]) == 2 and callable(known["cut"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families(name):
     groups, features = FAMILIES[name]
@@ -50,6 +51,7 @@ def test_no_family_is_missing():
     assert {re.match("[a-z]+", n)[0] for n in models.list_models(module=models)} == known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "attention"), [("vit_b_16", "self_attention"), ("swin_t", "attn")])
 def test_transformers_have_more_than_two_groups(name, attention):
     "Early blocks, late blocks, head: and the late ones really are the late ones."
@@ -126,6 +128,7 @@ def test_create_body_is_pretrained_unless_told_otherwise(monkeypatch):
     assert asked == ["squeezenet1_1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_in", [1, 2, 5])
 @pytest.mark.parametrize("name", ["convnext_tiny", "vit_b_16", "mobilenet_v3_small", "vgg11"])
 def test_other_channels(name, n_in):

@@ -103,6 +103,7 @@ ARCHS = {"alexnet": [64, 192, 256], "densenet121": [64, 256, 512, 1024], "effici
          "squeezenet1_1": [64, 128, 256], "shufflenet_v2_x0_5": [24, 24, 48, 96], "inception_v3": [64, 192, 288, 768]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHS)
 def test_torchvisions_architectures(name):
     size = 299 if name == "inception_v3" else 96
