@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
+from operator import attrgetter
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -113,6 +114,7 @@ class Callback:
     run_valid: bool = True
     shown: tuple[str, ...] = ()
     _run = True
+    _overridden: frozenset[str] = frozenset()        # the events that the class overrides
 
     model = State[torch.nn.Module]()
     dls: "State[DataLoaders]" = State()
@@ -235,6 +237,7 @@ class Callback:
         for name, value in vars(cls).items():
             if callable(value) and name.startswith(("before_", "after_", "cleanup_")):
                 cls._refuse_unknown(name, f"{cls.__name__}.{name}")
+        cls._overridden = frozenset(event for event in EVENTS if getattr(cls, event) is not getattr(Callback, event))
 
     @staticmethod
     def _refuse_unknown(event: str, written: str) -> None:
@@ -252,6 +255,10 @@ class Callback:
         if not name.startswith("_") and self.learn is not None and hasattr(self.learn, name):
             raise AttributeError(f"{type(self).__name__} has no `{name}`; training state lives on the learner: write `self.learn.{name}`")
         raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{did_you_mean(name, [*STATE, *dir(self)])}")
+
+    def overridden_events(self) -> frozenset[str]:
+        "The events that this callback overrides: its class, or a plain function given to it."
+        return self._overridden.union(vars(self).keys() & EVENTS)
 
     @property
     def run(self) -> bool:
@@ -286,8 +293,9 @@ Handlers = dict[str, list[Callable[[], None]]]
 
 def sort_callbacks(cbs: Iterable[Callback]) -> list[Callback]:
     "Callbacks in the order in which they run: by `order`, then `run_before` and `run_after`, then as they were added."
-    waiting = sorted(cbs, key=lambda cb: cb.order)
-    done = []
+    waiting, done = sorted(cbs, key=attrgetter("order")), []
+    if not any([cb.run_before or cb.run_after for cb in waiting]):
+        return waiting
     while waiting:
         ready = next((cb for cb in waiting if not any(
             _names(other.run_before, cb) or _names(cb.run_after, other) for other in waiting if other is not cb)), None)
@@ -308,12 +316,18 @@ def collect_handlers(cbs: Iterable[Callback], training: bool) -> Handlers:
     """The bound methods to call for each event: `{event: [method, ...]}`, only those that a callback really overrides.
 
     Collected when a fit starts or its callbacks change, so that an event without handlers costs nothing in the loop.
+
+    Args:
+        cbs: callbacks in the order in which they run.
+        training: whether the batch events are those of training, or of validation.
     """
-    cbs = [cb for cb in sort_callbacks(cbs) if cb.run]
-    in_batches = [cb for cb in cbs if (cb.run_train if training else cb.run_valid)]
-    return {event: [getattr(cb, event) for cb in (in_batches if event in BATCH_EVENTS else cbs)
-                    if event in vars(cb) or getattr(type(cb), event) is not getattr(Callback, event)]
-            for event in EVENTS}
+    handlers: Handlers = {event: [] for event in EVENTS}
+    for cb in cbs:
+        if cb.run:
+            events = cb.overridden_events()
+            for event in events if (cb.run_train if training else cb.run_valid) else events.difference(BATCH_EVENTS):
+                handlers[event].append(getattr(cb, event))
+    return handlers
 
 
 def states_of(cbs: Sequence[Callback]) -> dict[str, dict]:

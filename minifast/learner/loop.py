@@ -42,9 +42,11 @@ This file is longer than 400 lines because state, callbacks and loop are one obj
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache, partial
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
@@ -104,17 +106,6 @@ def as_callback(cb: Any) -> Any:
 def declared(cls: type) -> frozenset[str]:
     "Every attribute that `cls` and its bases declare, by a value, a method or an annotation in the class body."
     return frozenset(n for c in cls.__mro__ for n in (*vars(c), *getattr(c, "__annotations__", ())) if not n.startswith("__"))
-
-
-_NO_CONTEXT = nullcontext()
-
-
-def _no_context() -> AbstractContextManager:
-    return _NO_CONTEXT
-
-
-def _step(opt: torch.optim.Optimizer) -> None:
-    opt.step()
 
 
 def run_handlers(handlers: Iterable[Callable[[], None]], event: str) -> None:
@@ -183,7 +174,7 @@ class TrainingLoop:
 
     # -- what callbacks may replace ---------------------------------------------------------------------------------------------
     #: Makes the context manager around forward pass and loss of every batch: what callbacks with a method of this name ask for.
-    forward_context: Callable[[], AbstractContextManager] = staticmethod(_no_context)
+    forward_context: Callable[[], AbstractContextManager] = nullcontext
     #: The backward pass, `backward(loss)`; a callback with a method `loop_backward` (mixed precision) takes its place.
     backward: Callable[[torch.Tensor], Any]
     _step: Callable[[torch.optim.Optimizer], Any]          # a callback with a method `loop_step` takes its place
@@ -333,7 +324,7 @@ class TrainingLoop:
         """
         self.to_device()
         nested = self.running                      # called from a callback: the bars on the screen belong to the outer pass
-        with self.removed_cbs(ProgressCallback if nested else None), self.added_cbs(cbs), self._cleaning_up():
+        with self._with_cbs(ProgressCallback if nested else None, cbs), self._cleaning_up():
             self._validate(dl)
 
     def to_device(self: Self) -> Self:
@@ -409,21 +400,22 @@ class TrainingLoop:
     def collect_handlers(self) -> None:
         "Collect again what the callbacks override and replace: for when callbacks were added, removed or switched on or off."
         self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
-        contexts = [c.forward_context for c in self.cbs if hasattr(type(c), "forward_context")]
-        self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else _no_context
-        self.backward = self._replaced("loop_backward", torch.Tensor.backward)
-        self._step = self._replaced("loop_step", _step)
+        contexts = self._replacements("forward_context")
+        self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else nullcontext
+        for attribute, name, default in (("backward", "loop_backward", torch.Tensor.backward), ("_step", "loop_step", methodcaller("step"))):
+            own = self._replacements(name)
+            if len(own) > 1:
+                raise ValueError(f"{', '.join(repr(m.__self__) for m in own)} each have a method {name} that replaces the loop's own: keep "
+                                 "one of them")
+            setattr(self, attribute, own[0] if own else default)
         if "_handlers" not in vars(self):
             self._handlers = {True: {}, False: {}}
         for training, table in self._handlers.items():        # updated in place: a running loop holds on to them
             table.update(collect_handlers(self.cbs, training))
 
-    def _replaced(self, name, default):
-        "The method `name` of the callback that has one; else `default`."
-        own = [c for c in self.cbs if hasattr(type(c), name)]
-        if len(own) > 1:
-            raise ValueError(f"{', '.join(map(repr, own))} each have a method {name} that replaces the loop's own: keep one of them")
-        return getattr(own[0], name) if own else default
+    def _replacements(self, name):
+        "The methods `name` of the callbacks that have one."
+        return [getattr(cb, name) for cb in self.cbs if hasattr(type(cb), name)]
 
     def add_cb(self: Self, cb: CallbackLike) -> Self:
         """Attach one callback. Returns the learner.
@@ -431,22 +423,11 @@ class TrainingLoop:
         Args:
             cb: a `Callback`, a class of them, or a scheduler of torch.
         """
-        cb = as_callback(cb)
-        if not isinstance(cb, Callback):
-            raise TypeError(f"a callback must be a minifast Callback; received {describe(cb)}. To run a plain function write "
-                            "`Callback(after_batch=f)`")
-        if cb.learn is not None:
-            owner = "this learner" if cb.learn is self else "another learner"
-            raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
-        self.cbs = sort_callbacks([*self.cbs, cb])
-        cb.learn = self  # type: ignore[assignment]      # every loop is a Learner, which stands above callbacks
-        self.collect_handlers()
-        return self
+        return self.add_cbs([cb])
 
     def add_cbs(self: Self, cbs: CallbackLike | None) -> Self:
         "Attach several callbacks. Returns the learner."
-        for cb in listed(cbs):
-            self.add_cb(cb)
+        self._attach_only([*self.cbs, *map(as_callback, listed(cbs))])
         return self
 
     def remove_cb(self: Self, cb: CallbackLike) -> Self:
@@ -455,37 +436,56 @@ class TrainingLoop:
 
     def remove_cbs(self: Self, cbs: CallbackLike | None) -> Self:
         "Detach several callbacks, or all callbacks of these classes. Returns the learner."
-        for cb in self._matching(cbs):
-            cb.learn = None
-            self.cbs.remove(cb)
-        self.collect_handlers()
+        self._attach_only(self._without(cbs))
         return self
 
-    def _matching(self, cbs):
-        return [c for c in self.cbs if any(c is cb or (isinstance(cb, type) and isinstance(c, cb)) for cb in listed(cbs))]
+    def _attach_only(self, cbs):
+        "Attach those of the callbacks `cbs` that are not attached yet, and detach all others; or refuse, and change nothing."
+        own, seen = set(map(id, self.cbs)), set()
+        for cb in cbs:
+            if not isinstance(cb, Callback):
+                raise TypeError(f"a callback must be a minifast Callback; received {describe(cb)}. To run a plain function write "
+                                "`Callback(after_batch=f)`")
+            if id(cb) in seen or (cb.learn is not None and id(cb) not in own):
+                owner = "another learner" if cb.learn not in (None, self) else "this learner"
+                raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
+            seen.add(id(cb))
+        cbs = sort_callbacks(cbs)
+        for cb in self.cbs:
+            cb.learn = None
+        for cb in cbs:
+            cb.learn = self
+        self.cbs = cbs
+        self.collect_handlers()
+
+    def _without(self, cbs):
+        "The callbacks but for `cbs` and those of the classes `cbs`."
+        cbs = listed(cbs)
+        classes, ids = tuple(filter(inspect.isclass, cbs)), set(map(id, cbs))
+        return [cb for cb in self.cbs if not isinstance(cb, classes) and id(cb) not in ids]
 
     @contextmanager
-    def added_cbs(self: Self, cbs: CallbackLike | None) -> Iterator[Self]:
+    def _with_cbs(self: Self, remove: CallbackLike | None, add: CallbackLike | None) -> Iterator[Self]:
+        "Within the block, the callbacks `remove`, or all of these classes, are detached and `add` are attached."
+        before, added = self.cbs, [as_callback(cb) for cb in listed(add)]
+        kept = self._without(remove)
+        removed = set(map(id, before)).difference(map(id, kept))
+        try:
+            self._attach_only([*kept, *added])
+            yield self
+        finally:
+            now = self._without(added)
+            present = removed.union(map(id, now))
+            in_place = [cb for cb in before if id(cb) in present]
+            self._attach_only(list({id(cb): cb for cb in [*in_place, *now]}.values()))
+
+    def added_cbs(self: Self, cbs: CallbackLike | None) -> AbstractContextManager[Self]:
         "Within the block these callbacks are attached too."
-        attached = [as_callback(cb) for cb in listed(cbs)]
-        try:
-            self.add_cbs(attached)
-            yield self
-        finally:
-            self.remove_cbs([cb for cb in attached if isinstance(cb, Callback) and cb.learn is self])
+        return self._with_cbs(None, cbs)
 
-    @contextmanager
-    def removed_cbs(self: Self, cbs: CallbackLike | None) -> Iterator[Self]:
+    def removed_cbs(self: Self, cbs: CallbackLike | None) -> AbstractContextManager[Self]:
         "Within the block these callbacks, or all of these classes, are detached."
-        before = {id(cb): place for place, cb in enumerate(self.cbs)}
-        removed = self._matching(cbs)
-        try:
-            self.remove_cbs(removed)
-            yield self
-        finally:
-            self.add_cbs(removed)
-            self.cbs = sort_callbacks(sorted(self.cbs, key=lambda cb: before.get(id(cb), len(before))))
-            self.collect_handlers()
+        return self._with_cbs(cbs, None)
 
     def no_bar(self) -> AbstractContextManager:
         "Within the block no progress is shown but the rows of the epoch table."
@@ -505,7 +505,7 @@ class TrainingLoop:
     def temporary_recorder(self: Self, valid_metrics: bool = True) -> Iterator[Self]:
         "Within the block a new recorder is used, so that the history does not change."
         own = [c for c in self.cbs if isinstance(c, Recorder)]
-        with self.removed_cbs(own), self.added_cbs(Recorder(valid_metrics=valid_metrics) if own else None):
+        with self._with_cbs(own, Recorder(valid_metrics=valid_metrics) if own else None):
             metrics = self._metrics
             try:
                 if self.running:                                         # the outer pass is in the middle of its metrics
