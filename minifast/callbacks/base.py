@@ -294,7 +294,7 @@ Handlers = dict[str, list[Callable[[], None]]]
 def sort_callbacks(cbs: Iterable[Callback]) -> list[Callback]:
     "Callbacks in the order in which they run: by `order`, then `run_before` and `run_after`, then as they were added."
     waiting, done = sorted(cbs, key=attrgetter("order")), []
-    if not any([cb.run_before or cb.run_after for cb in waiting]):
+    if not any(cb.run_before or cb.run_after for cb in waiting):
         return waiting
     while waiting:
         ready = next((cb for cb in waiting if not any(

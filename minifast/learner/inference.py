@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 
 from ..callbacks.predictions import GatherPreds
+from ..callbacks.recorder import Recorder
 from ..core.messages import describe, plural
 from ..core.nested import to_device
 from ..data.targets import base_dataset
@@ -105,7 +106,7 @@ def get_preds(learn: Learner, ds_idx: int = 1, dl: Any = None, with_input: bool 
         raise ValueError("get_preds(with_loss=True): this learner has no loss function")
     dl = loader_for(learn, ds_idx, dl) if reorder else dl if dl is not None else learn.dls[ds_idx]
     gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, learn.activation if act is None else act)
-    with learn.temporary_recorder(valid_metrics=False):
+    with learn.paused_cbs(Recorder):
         learn.validation_pass(dl, [gather, *listed(cbs)])
     preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
     results = [gather.joined(gather.inputs, concat_dim)] if with_input else []

@@ -191,8 +191,7 @@ class TrainingLoop:
             self.fits_ended += not self.dry_run
         finally:
             self.running = False
-            for cb in self.cbs:
-                cb.run = True
+            self._switch(self.cbs, True)
 
     def _all_epochs(self):
         for self.epoch in range(self.start_epoch, self.n_epoch):
@@ -290,7 +289,7 @@ class TrainingLoop:
 
     def _set_mode(self):
         self.model.train(self.training)
-        if self.training:
+        if self.training and self.freezer.frozen_to:
             self.freezer.hold_norm_statistics()
 
     def _on_device(self, dl):
@@ -400,22 +399,21 @@ class TrainingLoop:
     def collect_handlers(self) -> None:
         "Collect again what the callbacks override and replace: for when callbacks were added, removed or switched on or off."
         self.recorder = next((c for c in self.cbs if isinstance(c, Recorder)), None)
-        contexts = self._replacements("forward_context")
+        contexts = [cb.forward_context for cb in self.cbs if hasattr(type(cb), "forward_context")]
         self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else nullcontext
-        for attribute, name, default in (("backward", "loop_backward", torch.Tensor.backward), ("_step", "loop_step", methodcaller("step"))):
-            own = self._replacements(name)
-            if len(own) > 1:
-                raise ValueError(f"{', '.join(repr(m.__self__) for m in own)} each have a method {name} that replaces the loop's own: keep "
-                                 "one of them")
-            setattr(self, attribute, own[0] if own else default)
+        self.backward = self._replaced("loop_backward", torch.Tensor.backward)
+        self._step = self._replaced("loop_step", methodcaller("step"))
         if "_handlers" not in vars(self):
             self._handlers = {True: {}, False: {}}
         for training, table in self._handlers.items():        # updated in place: a running loop holds on to them
             table.update(collect_handlers(self.cbs, training))
 
-    def _replacements(self, name):
-        "The methods `name` of the callbacks that have one."
-        return [getattr(cb, name) for cb in self.cbs if hasattr(type(cb), name)]
+    def _replaced(self, name, default):
+        "The method `name` of the callback that has one; else `default`."
+        own = [cb for cb in self.cbs if hasattr(type(cb), name)]
+        if len(own) > 1:
+            raise ValueError(f"{', '.join(map(repr, own))} each have a method {name} that replaces the loop's own: keep one of them")
+        return getattr(own[0], name) if own else default
 
     def add_cb(self: Self, cb: CallbackLike) -> Self:
         """Attach one callback. Returns the learner.
@@ -487,6 +485,20 @@ class TrainingLoop:
         "Within the block these callbacks, or all of these classes, are detached."
         return self._with_cbs(cbs, None)
 
+    @contextmanager
+    def paused_cbs(self: Self, cls: type[Callback]) -> Iterator[Self]:
+        "Within the block the callbacks of this class stay attached, but take no part."
+        paused = [cb for cb in self.cbs if isinstance(cb, cls) and cb.run]
+        try:
+            self._switch(paused, False)
+            yield self
+        finally:
+            self._switch(paused, True)
+
+    def _switch(self, cbs, on):
+        for cb in cbs:
+            cb.run = on
+
     def no_bar(self) -> AbstractContextManager:
         "Within the block no progress is shown but the rows of the epoch table."
         return self.removed_cbs(ProgressCallback)
@@ -502,10 +514,10 @@ class TrainingLoop:
             self.logger, self.logging_off = before
 
     @contextmanager
-    def temporary_recorder(self: Self, valid_metrics: bool = True) -> Iterator[Self]:
+    def temporary_recorder(self: Self) -> Iterator[Self]:
         "Within the block a new recorder is used, so that the history does not change."
         own = [c for c in self.cbs if isinstance(c, Recorder)]
-        with self._with_cbs(own, Recorder(valid_metrics=valid_metrics) if own else None):
+        with self._with_cbs(own, Recorder() if own else None):
             metrics = self._metrics
             try:
                 if self.running:                                         # the outer pass is in the middle of its metrics
