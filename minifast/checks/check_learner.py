@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from ..learner.learner import Learner
 from ..learner.probe import probing
 from .data import batches
-from .learner import activations, dependency, evaluation, gradients, inputs, model_runs, outputs, overfit_batch, updates
+from .learner import activations, dependency, evaluation, gradients, model_runs, outputs, overfit_batch, updates
 from .learner.baseline import baselines
 from .learner.initial_loss import initial_loss
-from .learner.modes import train_and_eval_mode
 from .learner.speed import step_time
 from .outcomes import Entry, check_ignore, run
 from .report import Report
@@ -32,17 +31,17 @@ CHECKS: tuple[Entry, ...] = (
     Entry("MF105", outputs.final_activation, _RUNS),
     Entry("MF103", model_runs.target_fits_loss, _RUNS),
     Entry("MF106", outputs.output_range, _RUNS),
-    Entry("MF107", inputs.input_scale, _RUNS),
+    Entry("MF107", activations.input_scale, _RUNS),
     Entry("MF108", model_runs.trainable_parameters, _LOSS),
     Entry("MF109", updates.optimizer_parameters),
-    Entry("MF110", train_and_eval_mode, _RUNS),
+    Entry("MF110", activations.train_and_eval_mode, _RUNS),
     Entry("MF111", model_runs.loss_direction, _LOSS),
     Entry("MF201", dependency.independent_items, _RUNS),
     Entry("MF202", dependency.causality, _RUNS),
     Entry("MF301", gradients.symmetric_weights, _LEARNS),
     Entry("MF302", activations.dead_and_saturated_units, _RUNS),
     Entry("MF303", gradients.gradient_scale, _LEARNS),
-    Entry("MF304", inputs.unused_inputs, _LEARNS),
+    Entry("MF304", dependency.unused_inputs, _LEARNS),
     Entry("MF305", gradients.missing_gradients, _LEARNS),
     Entry("MF306", gradients.gradient_of_every_item, _LEARNS),
     Entry("MF307", updates.zeroed_gradients, _STEPS),
@@ -79,7 +78,7 @@ def check_learner(learn: Learner, fast: bool = False, ignore: str | Iterable[str
     """
     ignore, began = check_ignore(ignore), time.perf_counter()
     with probing(learn, fast, seed) as probe:
-        probe.once("causal", lambda: causal)
+        probe.causal = causal
         if lr is not None:
             probe.twin.lr = lr
         ready = time.perf_counter()

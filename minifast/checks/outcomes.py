@@ -86,26 +86,28 @@ def require(condition: Any, otherwise: str) -> None:
         raise NotApplicable(otherwise)
 
 
-def graded(found: str, issue: Any = False, tip: Any = False, advice: str = "", items: Iterable = (),
+def graded(found: str, issue: Any = False, tip: Any = False, advice: str = "", fine: str = "", items: Iterable = (),
            draw: Callable[[], Any] | None = None, **evidence: Any) -> Check:
     """A check with the worse of the two verdicts whose condition holds; `passed` if neither does.
 
     Args:
-        found: What was seen, whichever the verdict.
+        found: What is wrong; evaluated, but not shown, where nothing is.
         issue: Whether it is an issue.
         tip: Whether it is worth a tip.
         advice: What to do; the advice of `CODES` if empty.
-        items: The files or rows concerned, worst first.
+        fine: What was seen where nothing is wrong.
+        items: The files or rows concerned, worst first; kept for issues and tips.
         draw: Draws a plot of it.
         evidence: The numbers behind it.
     """
-    verdict: Verdict = "issue" if issue else "tip" if tip else "pass"
-    return Check("", verdict, found, evidence, advice if verdict != "pass" else "", list(items), draw)
+    if issue or tip:
+        return Check("", "issue" if issue else "tip", found, evidence, advice, list(items), draw)
+    return Check("", "pass", fine, evidence, draw=draw)
 
 
-def passed(found: str = "", **details: Any) -> Check:
+def passed(fine: str = "", **details: Any) -> Check:
     "The check found nothing wrong; `details` are those of `graded`."
-    return graded(found, **details)
+    return graded("", fine=fine, **details)
 
 
 def issue(found: str, advice: str = "", **details: Any) -> Check:

@@ -3,30 +3,50 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 from ..callbacks.lr_finder import leaving_no_trace
 from ..core.nested import find_bs, leaves, map_nested, split_batch, to_device
 from ..core.seeds import fixed_seed
-from ..nn.loss_traits import kind_of
+from ..nn.loss_traits import class_axis, kind_of
 from .twin import kept_generators
 
 if TYPE_CHECKING:
     from .learner import Learner
 
 N_ITEMS = 16        # items that most checks look at: enough to tell, few enough to be quick
+#: What a loader of each kind of small batches is made with, besides a seed.
+_SPLITS: dict[str, dict[str, Any]] = {"train": {}, "plain": {"split_idx": 1, "shuffle": True}}
+P, T = ParamSpec("P"), TypeVar("T")
+
+
+def once(make: Callable[P, T]) -> Callable[P, T]:
+    "Run a function of a probe (and other arguments) once for each probe: the values are in the probe's `kept`."
+    @wraps(make)
+    def kept(probe, *args):
+        key = (make, *args)
+        if key not in probe.kept:
+            probe.kept[key] = make(probe, *args)
+        return probe.kept[key]
+    return kept
 
 
 class Step:
-    "A batch split into `xb` (inputs), `kw` (inputs by keyword) and `yb` (targets); `n` items."
+    "A batch split into `xb` (inputs), `kw` (inputs by keyword) and `yb` (targets)."
 
     def __init__(self, xb: tuple, kw: dict, yb: tuple):
         self.xb, self.kw, self.yb = xb, kw, yb
-        self.n: int = find_bs((xb, kw))
+
+    @property
+    def n(self) -> int:
+        "The number of items."
+        return find_bs((self.xb, self.kw))
 
     def take(self, indices: list[int]) -> Step:
         "Only these items."
@@ -37,9 +57,7 @@ class Step:
 
     def with_inputs(self, f: Callable[[torch.Tensor], torch.Tensor]) -> Step:
         "The same with `f` applied to every input tensor."
-        def one(t):
-            return f(t) if isinstance(t, torch.Tensor) else t
-        return Step(map_nested(one, self.xb), map_nested(one, self.kw), self.yb)
+        return Step(*(map_nested(lambda t: f(t) if isinstance(t, torch.Tensor) else t, o) for o in (self.xb, self.kw)), self.yb)
 
     @property
     def float_inputs(self) -> list[torch.Tensor]:
@@ -55,12 +73,8 @@ class Step:
 @contextmanager
 def probing(learn: Learner, fast: bool = False, seed: int = 0) -> Iterator[Probe]:
     "Within the block a `Probe` of `learn`, seeded; afterwards everything is as it was."
-    with ExitStack() as stack:
-        stack.enter_context(kept_generators(learn.dls))
-        stack.enter_context(fixed_seed(seed))
-        stack.enter_context(warnings.catch_warnings())
+    with kept_generators(learn.dls), fixed_seed(seed), warnings.catch_warnings(), torch.enable_grad(), ExitStack() as stack:
         warnings.simplefilter("ignore")
-        stack.enter_context(torch.enable_grad())
         try:
             twin = learn.twin()
         except Exception:                   # a model that cannot be copied: it is used itself, and put back
@@ -73,7 +87,7 @@ class Probe:
     """What checks look at: `model` (a copy, put back to its start by `reset()`), `loss_func`, batches, and `twin`, a learner of these
     parts.
 
-    learn: the learner itself, to be read only. fast: whether to be quick.
+    learn: the learner itself, to be read only. fast: whether to be quick. kept: what functions decorated with `once` returned.
     """
 
     def __init__(self, learn: Learner, twin: Learner, fast: bool = False):
@@ -83,22 +97,24 @@ class Probe:
         self.model, self.loss_func = twin.model, twin.loss_func
         self.kind = kind_of(self.loss_func)
         self.device = learn.dls.device
-        self._start = {n: t.detach().clone() for n, t in self._tensors()}
-        self._flags = {n: p.requires_grad for n, p in self.model.named_parameters()}
-        self._steps, self._kept = {}, {}
+        self.causal = False                 # whether the model must not look ahead
+        self._start = {n: (t.detach().clone(), t.requires_grad) for n, t in self.tensors()}
+        self.kept: dict[tuple, Any] = {}
+        self._steps: dict[str, list[Step]] = {}
 
-    def _tensors(self):
+    def tensors(self) -> list[tuple[str, torch.Tensor]]:
+        "The parameters and buffers of the model by name."
         return [*self.model.named_parameters(), *self.model.named_buffers()]
 
     def reset(self, training: bool = True) -> torch.nn.Module:
         "Weights, buffers and flags as they were at the start, no gradients, the model in this mode. Returns the model."
-        with torch.no_grad():
-            for name, t in self._tensors():
-                if name in self._start and self._start[name].shape == t.shape:
-                    t.copy_(self._start[name])
-        for name, p in self.model.named_parameters():
-            p.grad = None
-            p.requires_grad_(self._flags.get(name, p.requires_grad))
+        for name, t in self.tensors():
+            start, needs_grad = self._start.get(name, (t, t.requires_grad))
+            if start.shape == t.shape:
+                t.detach().copy_(start)
+            if t.is_leaf:
+                t.grad = None
+                t.requires_grad_(needs_grad)
         return self.mode(training)
 
     def mode(self, training: bool) -> torch.nn.Module:
@@ -108,20 +124,13 @@ class Probe:
             self.learn.freezer.hold_norm_statistics(self.model)
         return self.model
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        "The value `make()`, made once and kept for other checks."
-        if name not in self._kept:
-            self._kept[name] = make()
-        return self._kept[name]
-
     # -- batches ----------------------------------------------------------------------------------------------------------------
-    def steps(self, n: int = 1, split: Literal["train", "plain", "valid"] = "train") -> list[Step]:
-        """The first `n` small batches as `Step`s on the device. split: 'train' (as training sees them), 'plain' (training items with the
-        transforms of validation), or 'valid'."""
-        have = self._steps.get(split, [])
-        if len(have) < n:
-            have = self._steps[split] = self._load(n, split)
-        return have[:n]
+    def steps(self, n: int = 1, split: Literal["train", "plain"] = "train") -> list[Step]:
+        """The first `n` small batches as `Step`s on the device. split: 'train' (as training sees them) or 'plain' (training items with the
+        transforms of validation)."""
+        if len(self._steps.get(split, ())) < n:
+            self._steps[split] = self._load(n, split)
+        return self._steps[split][:n]
 
     @property
     def step(self) -> Step:
@@ -129,22 +138,13 @@ class Probe:
         return self.steps(1)[0]
 
     def _load(self, n, split):
-        dls = self.twin.dls
-        dl = dls.train if split != "valid" else dls.valid
-        if dl is None:
-            return []
-        n_inp, wanted = getattr(dl, "n_inp", None), dl
+        dl = self.twin.dls.train
+        n_inp = getattr(dl, "n_inp", None)
         if hasattr(dl, "after_batch"):
-            over = {} if split == "valid" else {"seed": 0} if split == "train" else {"seed": 0, "split_idx": 1, "shuffle": True}
-            try:
-                wanted = dl.new(bs=min(dl.bs, self.n_items), num_workers=0, **over)
-            except Exception:                   # a loader with other arguments
-                wanted = dl
-        found = []
-        for batch in islice(iter(wanted), n):
-            step = Step(*split_batch(to_device(batch, self.device), n_inp))
-            found.append(step if step.n <= self.n_items else step.take(list(range(self.n_items))))
-        return found
+            with suppress(Exception):           # a loader with other arguments is taken as it is
+                dl = dl.new(bs=min(dl.bs, self.n_items), num_workers=0, seed=0, **_SPLITS[split])
+        found = [Step(*split_batch(to_device(batch, self.device), n_inp)) for batch in islice(iter(dl), n)]
+        return [step if step.n <= self.n_items else step.take(list(range(self.n_items))) for step in found]
 
     # -- running ----------------------------------------------------------------------------------------------------------------
     def predict(self, step: Step) -> Any:
@@ -152,10 +152,9 @@ class Probe:
         reset = getattr(self.model, "reset", None)
         if callable(reset):
             reset()                             # a recurrent model forgets the batch before
-        pred = self.model(*step.xb, **step.kw)
-        if isinstance(pred, torch.Tensor) or not self.twin.ordered_cbs("after_pred"):
+        pred, twin = self.model(*step.xb, **step.kw), self.twin
+        if isinstance(pred, torch.Tensor) or not twin.ordered_cbs("after_pred"):
             return pred
-        twin = self.twin
         twin.xb, twin.kw, twin.yb, twin.pred, twin.training = step.xb, step.kw, step.yb, pred, True
         twin("after_pred")
         return twin.pred
@@ -171,20 +170,25 @@ class Probe:
             return self.predict(self.step if step is None else step)
 
     @property
+    @once
     def pred(self) -> Any:
         "The output for the first small training batch, in evaluation mode."
-        return self.once("pred", self.output)
+        return self.output()
 
+    @property
+    def class_axis(self) -> int:
+        "The axis of the output on which the loss expects the classes; 1 where the output is no tensor."
+        return class_axis(self.loss_func, self.pred) if isinstance(self.pred, torch.Tensor) else 1
+
+    @property
+    def n_out(self) -> int:
+        "How many outputs the model has for each target."
+        return self.pred.shape[self.class_axis] if isinstance(self.pred, torch.Tensor) and self.pred.ndim > 1 else 1
+
+    @once
     def layers_run(self) -> list[torch.nn.Module]:
         "The modules without children, in the order in which they run."
-        def find():
-            seen = []
-            leaf = [m for m in self.model.modules() if not any(True for _ in m.children())]
-            handles = [m.register_forward_hook(lambda mod, i, o: seen.append(mod)) for m in leaf]
-            try:
-                self.output()
-            finally:
-                for h in handles:
-                    h.remove()
-            return seen
-        return self.once("layers_run", find)
+        seen, leaf = [], {m for m in self.model.modules() if not any(True for _ in m.children())}
+        with register_module_forward_hook(lambda m, args, out: seen.append(m) if m in leaf else None):
+            self.output()
+        return seen

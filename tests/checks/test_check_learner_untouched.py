@@ -14,9 +14,9 @@ from minifast.callbacks.mix import MixUp
 from minifast.checks import check_learner as checks_of_learners
 from minifast.checks.check_learner import check_learner
 from minifast.checks.check_loaders import check_loaders
-from minifast.checks.learner import evaluation, gradients, model_runs, modes, overfit_batch, updates
+from minifast.checks.learner import activations, evaluation, gradients, model_runs, overfit_batch, updates
 from minifast.checks.learner.baseline import baselines
-from minifast.checks.learner.inputs import unused_inputs
+from minifast.checks.learner.dependency import unused_inputs
 from minifast.data.loaders import DataLoaders
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy
@@ -114,8 +114,9 @@ def test_a_check_changes_nothing(trained, torch_loaders):
     assert_same(before, snapshot(learn))
 
 
-FUNCTIONS = [model_runs.model_runs, modes.train_and_eval_mode, unused_inputs, gradients.missing_gradients, updates.update_to_weight_ratio,
-             overfit_batch.overfit_one_batch, baselines, evaluation.repeatable_validation, evaluation.consistent_predictions]
+FUNCTIONS = [model_runs.model_runs, activations.train_and_eval_mode, unused_inputs, gradients.missing_gradients,
+             updates.update_to_weight_ratio, overfit_batch.overfit_one_batch, baselines, evaluation.repeatable_validation,
+             evaluation.consistent_predictions]
 
 
 @pytest.mark.parametrize("at", ["forward 1", "forward 7", "forward 40", "backward 2", "backward 12", "step 3"])

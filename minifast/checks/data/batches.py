@@ -1,6 +1,6 @@
 """Checks of batches as the model gets them: finite, normalised, validation without augmentation, training shuffled, loading speed."""
 import time
-from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,7 +15,7 @@ from ...data.targets import labels_of
 from ...learner.probe import Probe
 from ..learner.evaluation import largest_difference
 from ..learner.model_runs import bad_values
-from ..outcomes import Check, NotApplicable, graded, issue, passed, require, tip
+from ..outcomes import Check, graded, issue, passed, require, tip
 from .probe import DataProbe
 
 SLOW = 50           #: items per second of all workers together, below which most models would wait
@@ -31,37 +31,37 @@ def finite_batch(data: DataProbe) -> Check:
     "NaN and infinity in the first training batch."
     xb, kw, yb = data.batch()
     inputs, targets = bad_values((xb, kw)), bad_values(yb)
-    found = f"NaN or infinite values in the first training batch: {inputs:,} in the inputs, {targets:,} in the targets"
-    return graded(found if inputs or targets else "", bool(inputs or targets), inputs=inputs, targets=targets)
+    return graded(f"NaN or infinite values in the first training batch: {inputs:,} in the inputs, {targets:,} in the targets",
+                  inputs or targets, inputs=inputs, targets=targets)
 
 
 def normalised_inputs(data: DataProbe) -> Check:
     "Mean and standard deviation of the float inputs of a batch, per channel."
     xb, kw, _ = data.batch()
-    floats = [t for t in leaves((xb, kw)) if isinstance(t, torch.Tensor) and t.is_floating_point() and t.numel()]
+    floats = [t.float().cpu() for t in leaves((xb, kw)) if isinstance(t, torch.Tensor) and t.is_floating_point() and t.numel()]
     require(floats, "no input is made of floats")
-    x = max(floats, key=lambda t: float(t.float().square().mean().nan_to_num(0))).float().cpu()
+    x = max(floats, key=lambda t: float(t.square().mean().nan_to_num(0)))
     mean, std = float(x.mean()), float(x.std())
     channels = x.movedim(1, 0).flatten(1) if x.ndim > 2 else x.reshape(1, -1)
-    details: dict[str, Any] = {"draw": _plot_of_images(data, x) if x.ndim == 4 and x.shape[1] in (1, 3) else None, "mean": mean, "std": std,
-               "channel_means": channels.mean(1)[:4].tolist(), "channel_stds": channels.std(1)[:4].tolist()}
+    are_images = x.ndim == 4 and x.shape[1] in (1, 3)
+    details: dict[str, Any] = {"draw": partial(_draw_images, data, x) if are_images else None, "mean": mean, "std": std,
+                               "channel_means": channels.mean(1)[:4].tolist(),
+                               "channel_stds": channels.std(1)[:4].tolist()}
     found = f"mean {mean:.3g}, standard deviation {std:.3g}"
     times = sum(type(f).__name__ == "Normalize" for f in getattr(data.loaders[0], "after_batch", ()))
     if times > 1:
         return issue(f"Normalize is applied {times} times; {found}", "keep one of them", times=times, **details)
-    return graded(found, abs(mean) > 10 or std > 20, 0 < std < 0.02 or abs(mean) > 3 or std > 5, **details)
+    return graded(found, abs(mean) > 10 or std > 20, 0 < std < 0.02 or abs(mean) > 3 or std > 5, fine=found, **details)
 
 
-def _plot_of_images(data: DataProbe, x: torch.Tensor) -> Callable[[], Any]:
-    "A function that draws the images of a batch as the model gets them, each channel stretched to the visible range."
-    def draw():
-        shown, yb = x[:8], data.batch()[2]
-        low, high = shown.amin((0, 2, 3), keepdim=True), shown.amax((0, 2, 3), keepdim=True)
-        y = yb[0][:8] if len(yb) == 1 and isinstance(yb[0], torch.Tensor) and yb[0].ndim == 1 else None
-        titles = None if y is None else [f"{v:.3g}" if y.is_floating_point() else data.name_of(v) for v in y.tolist()]
-        return show_images((shown - low) / (high - low + 1e-8), nrows=2 if len(shown) > 4 else 1, titles=titles, imsize=2,
-                           suptitle=f"as the model gets them: mean {float(x.mean()):.2f}, std {float(x.std()):.2f}")
-    return draw
+def _draw_images(data: DataProbe, x: torch.Tensor) -> Any:
+    "Draw the images of a batch as the model gets them, each channel stretched to the visible range."
+    shown, yb = x[:8], data.batch()[2]
+    low, high = shown.amin((0, 2, 3), keepdim=True), shown.amax((0, 2, 3), keepdim=True)
+    y = yb[0][:8] if len(yb) == 1 and isinstance(yb[0], torch.Tensor) and yb[0].ndim == 1 else None
+    titles = None if y is None else [f"{v:.3g}" if y.is_floating_point() else data.name_of(v) for v in y.tolist()]
+    return show_images((shown - low) / (high - low + 1e-8), nrows=2 if len(shown) > 4 else 1, titles=titles, imsize=2,
+                       suptitle=f"as the model gets them: mean {float(x.mean()):.2f}, std {float(x.std()):.2f}")
 
 
 # -- order and chance ---------------------------------------------------------------------------------------------------------------
@@ -76,23 +76,18 @@ def shuffles(dl: Any) -> bool | None:
 def augmented_validation(probe: Probe | DataProbe) -> Check:
     "The first validation items, loaded twice in epochs of different seeds."
     dl = dataloaders_of(probe).valid
-    if dl is None:
-        raise NotApplicable("there is no validation data")
-    if isinstance(dl, DataLoader):
-        inline = dl.new(num_workers=0, **({"shuffle": False} if dl.shuffles else {}))
-        dataset: Any = dl.dataset
-        first = range(min(dl.bs, 8, len(dataset)))
-        one, two = (inline.make_batch(first, seed) for seed in (11, 12))
-    elif shuffles(dl):
+    require(dl is not None, "there is no validation data")
+    if not isinstance(dl, DataLoader) and shuffles(dl):
         return tip("validation is shuffled: predictions do not come in the order of the items", "use shuffle=False for validation")
-    else:
-        one, two = (_first_batch(dl, seed) for seed in (11, 12))
-    difference = largest_difference(one, two)
-    return graded("the same validation items differ from one load to the next: they are augmented" if difference else "", difference > 0,
+    difference = largest_difference(_first_items(dl, 11), _first_items(dl, 12))
+    return graded("the same validation items differ from one load to the next: they are augmented", difference > 0,
                   largest_difference=difference)
 
 
-def _first_batch(dl, seed):
+def _first_items(dl, seed):
+    if isinstance(dl, DataLoader):
+        inline = dl.new(num_workers=0, **({"shuffle": False} if dl.shuffles else {}))
+        return inline.make_batch(range(min(dl.bs, 8, len(dl.dataset))), seed)
     with fixed_seed(seed):
         return plain(next(iter(dl)))
 
@@ -108,8 +103,7 @@ def shuffled_training(probe: Probe | DataProbe) -> Check:
     if y is None or y.ndim != 1 or y.is_floating_point():
         return tip(found)
     bs = getattr(dl, "bs", None) or dl.batch_size or 1
-    blocks = y.split(bs)
-    alone = sum(bool((b == b[0]).all()) for b in blocks) / len(blocks)
+    alone = sum(bool((b == b[0]).all()) for b in y.split(bs)) / len(y.split(bs))
     if alone > 0.5 and len(y.unique()) > 1 and bs > 1:
         return issue(f"training is not shuffled, and {alone:.0%} of its batches hold a single class", batches_of_one_class=alone)
     return tip(found, batches_of_one_class=alone)
@@ -120,15 +114,14 @@ def loading_speed(data: DataProbe) -> Check:
     "Items per second of the training loader alone, in this process."
     dl = data.loaders[0]
     workers = getattr(dl, "num_workers", 0)
-    began, n, batches = time.perf_counter(), 0, 0
+    began, sizes = time.perf_counter(), []
     for batch in islice(iter(data.inline_loader()), 50):
-        n += next((len(t) for t in leaves(batch) if isinstance(t, torch.Tensor) and t.ndim), 0)
-        batches += 1
+        sizes.append(next((len(t) for t in leaves(batch) if isinstance(t, torch.Tensor) and t.ndim), 0))
         if time.perf_counter() - began > (1.0 if data.fast else 3.0):
             break
-    rate = n / max(time.perf_counter() - began, 1e-9)
+    rate = sum(sizes) / max(time.perf_counter() - began, 1e-9)
     of_all_workers = rate * max(workers, 1)
     epoch = len(getattr(dl, "dataset", ())) / max(of_all_workers, 1e-9)
-    found, slow = f"{rate:,.0f} items per second in one process ({workers} workers in use)", of_all_workers < SLOW and epoch > 2
-    return graded(f"{found}: an epoch spends {epoch:,.0f} s loading" if slow else found, tip=slow, items_per_second=rate, workers=workers,
-                  batches=batches, seconds_per_epoch=epoch)
+    found = f"{rate:,.0f} items per second in one process ({workers} workers in use)"
+    return graded(f"{found}: an epoch spends {epoch:,.0f} s loading", tip=of_all_workers < SLOW and epoch > 2, fine=found,
+                  items_per_second=rate, workers=workers, batches=len(sizes), seconds_per_epoch=epoch)

@@ -2,13 +2,13 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...core.messages import plural
 from ...core.plots import get_grid, show_image
-from ..outcomes import Check, graded, issue, passed, require, tip
+from ..outcomes import Check, graded, passed, require, tip
 from .image_files import exact_duplicates
 from .probe import DataProbe
 
@@ -37,10 +37,8 @@ def group_leakage(data: DataProbe) -> Check:
     data.require_validation()
     if data.groups is not None:
         found = straddling(data.groups, data.sides)
-        if found:
-            return issue(f"{plural(len(found), 'group')} have members in training and in validation, such as {next(iter(found))!r}",
-                         items=found, groups=len(found))
-        return passed(groups=len(set(data.groups)))
+        return graded(f"{plural(len(found), 'group')} have members in training and in validation, such as {next(iter(found), None)!r}",
+                      found, items=found, groups=len(found or set(data.groups)))
     require(data.paths, "the items have no names; pass groups=")
     stems = straddling(map(_distinctive_stem, data.paths), data.sides)
     if stems:
@@ -51,11 +49,9 @@ def group_leakage(data: DataProbe) -> Check:
     if not 2 <= n_groups <= len(guessed) / 3 or _are_labels(guessed, data):
         return passed("by file name; pass groups= if items belong together")
     found = straddling(guessed, data.sides)
-    if len(found) < 2:
-        return passed(groups=n_groups)
-    return tip(f"the names suggest {n_groups} groups (videos, patients ...), {len(found)} of them in both training and validation, such as "
-               f"{next(iter(found))!r}", "if they belong together, split by group, and pass groups= to check", items=found,
-               groups=n_groups, straddling=len(found))
+    return graded(f"the names suggest {n_groups} groups (videos, patients ...), {len(found)} of them in both training and validation, such "
+                  f"as {next(iter(found), None)!r}", tip=len(found) > 1, items=found, groups=n_groups, straddling=len(found),
+                  advice="if they belong together, split by group, and pass groups= to check")
 
 
 def _distinctive_stem(path):
@@ -69,12 +65,8 @@ def _are_labels(guessed, data):
     labels = data.label_list()
     if labels is None or len(labels) != len(guessed):
         return False
-    labels_of_group = defaultdict(set)
-    for group, label in zip(guessed, labels, strict=True):
-        if group is not None:
-            labels_of_group[group].add(label)
-    n_groups = len(labels_of_group)
-    return n_groups <= 1.5 * len(set(labels)) + 1 and sum(len(v) == 1 for v in labels_of_group.values()) > 0.7 * n_groups
+    n_labels = Counter(group for group, _ in set(zip(guessed, labels, strict=True)) if group is not None)      # by group
+    return len(n_labels) <= 1.5 * len(set(labels)) + 1 and sum(n == 1 for n in n_labels.values()) > 0.7 * len(n_labels)
 
 
 # -- duplicates ---------------------------------------------------------------------------------------------------------------------
@@ -83,9 +75,8 @@ def duplicates_across_splits(data: DataProbe) -> Check:
     facts, n_valid = data.image_files(), data.require_validation()
     groups = [({data.sides[i]: i for i in reversed(group)}) for group in exact_duplicates(facts)]
     pairs = [(g[0], g[1]) for g in groups if len(g) > 1]
-    found = f"{plural(len(pairs), 'validation file')} of {n_valid:,} are also in training: {_names(data, pairs, '=')}"
-    return graded(found if pairs else "", bool(pairs), items=_paths(data, pairs),
-                  draw=_plot_of_pairs(data, pairs, "duplicates across splits"), copies=len(pairs),
+    return graded(f"{plural(len(pairs), 'validation file')} of {n_valid:,} are also in training: {_names(data, pairs, '=')}", pairs,
+                  items=_paths(data, pairs), draw=_plot_of_pairs(data, pairs, "duplicates across splits"), copies=len(pairs),
                   share_of_validation=len(pairs) / max(n_valid, 1), files=len(facts))
 
 
@@ -96,8 +87,8 @@ def near_duplicates_across_splits(data: DataProbe) -> Check:
     pairs = [(i, j) if data.sides[i] == 0 else (j, i) for i, j in data.near if data.sides[i] != data.sides[j]]
     touched = len({j for _, j in pairs})
     share = touched / max(n_valid, 1)
-    found = f"{plural(touched, 'validation image')} of {n_valid:,} look almost like a training image: {_names(data, pairs, '~')}"
-    return graded(found if pairs else "", share >= 0.02, bool(pairs), items=_paths(data, pairs),
+    return graded(f"{plural(touched, 'validation image')} of {n_valid:,} look almost like a training image: {_names(data, pairs, '~')}",
+                  share >= 0.02, pairs, items=_paths(data, pairs),
                   draw=_plot_of_pairs(data, pairs, "near-duplicates across splits"), pairs=len(pairs), share_of_validation=share)
 
 
@@ -109,10 +100,9 @@ def duplicates_within_splits(data: DataProbe) -> Check:
     near = [(i, j) for i, j in data.near if data.sides[i] == data.sides[j]]
     pairs = exact + near
     bad = exact or len(near) > 0.02 * len(facts)
-    found = f"{len(exact)} exact and {len(near)} near-duplicates within the splits: {_names(data, pairs, '~')}"
-    return graded(found if bad else "", tip=bad, items=_paths(data, pairs) if bad else (),
-                  draw=_plot_of_pairs(data, pairs, "duplicates within a split") if bad else None, copies=len(exact), near_copies=len(near),
-                  files=len(facts))
+    return graded(f"{len(exact)} exact and {len(near)} near-duplicates within the splits: {_names(data, pairs, '~')}", tip=bad,
+                  items=_paths(data, pairs), draw=_plot_of_pairs(data, pairs, "duplicates within a split") if bad else None,
+                  copies=len(exact), near_copies=len(near), files=len(facts))
 
 
 def _paths(data, pairs):
@@ -126,16 +116,18 @@ def _names(data, pairs, sign):
 
 def _plot_of_pairs(data: DataProbe, pairs: Sequence[tuple[int, int]], title: str) -> Callable[[], Any] | None:
     "A function that draws up to four pairs side by side."
-    def draw():
-        from PIL import Image
-        shown = [i for pair in pairs[:4] for i in pair]
-        axes = get_grid(len(shown), ncols=min(4, len(shown)), imsize=2.8, title=title)
-        for ax, i in zip(axes, shown, strict=False):
-            with Image.open(data.facts[i].path) as im:
-                im.thumbnail((200, 200))
-                show_image(im.convert("RGB"), ax=ax, title=f"{data.side_names[data.sides[i]]}\n{_short(data.facts[i].path)}")
-        return axes
-    return draw if pairs else None
+    return partial(_draw_pairs, data, pairs, title) if pairs else None
+
+
+def _draw_pairs(data, pairs, title):
+    from PIL import Image
+    shown = [i for pair in pairs[:4] for i in pair]
+    axes = get_grid(len(shown), ncols=min(4, len(shown)), imsize=2.8, title=title)
+    for ax, i in zip(axes, shown, strict=False):
+        with Image.open(data.facts[i].path) as im:
+            im.thumbnail((200, 200))
+            show_image(im.convert("RGB"), ax=ax, title=f"{data.side_names[data.sides[i]]}\n{_short(data.facts[i].path)}")
+    return axes
 
 
 def _short(path):
@@ -151,8 +143,8 @@ def readable_files(data: DataProbe) -> Check:
     facts = data.image_files()
     bad = [f for f in facts if f.error is not None]
     named = "; ".join(f"{Path(f.path).name}: {f.error}" for f in bad[:3])
-    return graded(f"{plural(len(bad), 'file')} of {len(facts):,} cannot be read: {named}" if bad else
-                  f"{len(facts):,} files, {data.rate:,.0f} per second", bool(bad), items=[f.path for f in bad], files=len(facts),
+    return graded(f"{plural(len(bad), 'file')} of {len(facts):,} cannot be read: {named}", bad,
+                  fine=f"{len(facts):,} files, {data.rate:,.0f} per second", items=[f.path for f in bad], files=len(facts),
                   unreadable=len(bad), files_per_second=data.rate)
 
 
@@ -164,8 +156,8 @@ def image_sizes(data: DataProbe) -> Check:
     odd = [*(tiny if len(tiny) < 0.5 * len(facts) else []), *long]
     sides, sizes = sorted(min(f.size) for f in facts), [f.bytes for f in facts]
     named = ", ".join(f"{Path(f.path).name} {f.size[0]}x{f.size[1]}" for f in odd[:3])
-    return graded(f"{plural(len(odd), 'image')} of unusual size or shape: {named}" if odd else "", tip=bool(odd),
-                  items=[f.path for f in odd], smallest_side=sides[0], median_side=sides[len(sides) // 2], tiny=len(tiny), long=len(long),
+    return graded(f"{plural(len(odd), 'image')} of unusual size or shape: {named}", tip=odd, items=[f.path for f in odd],
+                  smallest_side=sides[0], median_side=sides[len(sides) // 2], tiny=len(tiny), long=len(long),
                   smallest_file=f"{min(sizes):,} bytes", largest_file=f"{max(sizes):,} bytes")
 
 
@@ -174,8 +166,8 @@ def blank_images(data: DataProbe) -> Check:
     facts = data.image_files(decoded=True)
     blank = [f for f in facts if f.spread <= 3]
     named = ", ".join(f"{Path(f.path).name} (grey {f.grey:.0f})" for f in blank[:3])
-    return graded(f"{plural(len(blank), 'image')} of a single colour: {named}" if blank else "", len(blank) > max(2, 0.02 * len(facts)),
-                  bool(blank), items=[f.path for f in blank], one_colour=len(blank), files=len(facts))
+    return graded(f"{plural(len(blank), 'image')} of a single colour: {named}", len(blank) > max(2, 0.02 * len(facts)), blank,
+                  items=[f.path for f in blank], one_colour=len(blank), files=len(facts))
 
 
 def image_modes(data: DataProbe) -> Check:
@@ -186,6 +178,5 @@ def image_modes(data: DataProbe) -> Check:
     odd = [f for f in facts if f.mode != usual]
     named = ", ".join(f"{Path(f.path).name} {f.mode}" for f in odd[:3])
     bad = any(f.mode in _DEEP_MODES for f in odd) or 0 < len(odd) < 0.2 * len(facts)
-    found = graded(f"{plural(len(odd), 'image')} are not {usual}: {named}" if bad else "", tip=bad,
-                   items=[f.path for f in odd] if bad else ())
-    return replace(found, evidence=dict(counts.most_common()))
+    return graded(f"{plural(len(odd), 'image')} are not {usual}: {named}", tip=bad, items=[f.path for f in odd],
+                  **dict(counts.most_common()))

@@ -5,7 +5,7 @@ import hashlib
 import io
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -104,13 +104,17 @@ def facts_of_all(paths: Sequence[Path], n_workers: int | None = None) -> tuple[l
 
 
 # -- duplicates ---------------------------------------------------------------------------------------------------------------------
-def exact_duplicates(facts: Sequence[Facts]) -> list[list[int]]:
-    "Groups of indices of files with the same content."
+def groups_of_equal(keys: Iterable[Hashable]) -> list[list[int]]:
+    "Groups of indices whose keys are equal; those without a key are left out."
     groups = defaultdict(list)
-    for i, f in enumerate(facts):
-        if f.sha256 and f.error != _EMPTY:
-            groups[f.sha256].append(i)
-    return [g for g in groups.values() if len(g) > 1]
+    for i, key in enumerate(keys):
+        groups[key].append(i)
+    return [g for key, g in groups.items() if key and len(g) > 1]
+
+
+def exact_duplicates(facts: Sequence[Facts]) -> list[list[int]]:
+    "Groups of indices of files with the same content, other than none."
+    return groups_of_equal("" if f.error == _EMPTY else f.sha256 for f in facts)
 
 
 def near_duplicates(facts: Sequence[Facts], bits: int = 6, alike: float = 0.99) -> list[tuple[int, int]]:

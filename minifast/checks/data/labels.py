@@ -1,13 +1,14 @@
 """Checks of labels: how many of each, do duplicates agree, do they mean the same in both splits, do they depend on the inputs."""
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...core.messages import plural
-from ..outcomes import Check, graded, issue, passed, require, tip
-from .image_files import exact_duplicates
+from ...learner.probe import once
+from ..outcomes import Check, graded, issue, passed, require
+from .image_files import exact_duplicates, groups_of_equal
 from .probe import DataProbe
 
 N_TREES, MAX_ROWS = 60, 1500
@@ -19,24 +20,20 @@ def conflicting(groups: Iterable[Sequence[int]], labels: Sequence[Hashable]) -> 
     return [g for g in groups if len({labels[i] for i in g}) > 1]
 
 
+@once
 def duplicate_rows(data: DataProbe) -> list[list[int]] | None:
     """Groups of identical rows, as indices over both splits.
 
     None where the items are no rows, or identical rows are to be expected: few columns, no continuous values.
     """
-    return data.once("duplicate rows", lambda: _duplicate_rows([data.table(side) for side in range(len(data.loaders))]))
-
-
-def _duplicate_rows(tables):
+    tables = [data.table(side) for side in range(len(data.loaders))]
     if any(t is None for t in tables) or len({t.values.shape[1] for t in tables}) != 1:
         return None
     values = np.ascontiguousarray(np.concatenate([t.values for t in tables]))
-    groups = defaultdict(list)
-    for i, row in enumerate(values):
-        groups[row.tobytes()].append(i)
-    if not groups or len(groups) < 0.5 * len(values) or (tables[0].categorical.all() and values.shape[1] < 8):
-        return None
-    return [g for g in groups.values() if len(g) > 1]
+    groups = groups_of_equal([row.tobytes() for row in values])
+    n_copies = sum(len(g) - 1 for g in groups)
+    expected = n_copies > 0.5 * len(values) or (tables[0].categorical.all() and values.shape[1] < 8)
+    return None if not len(values) or expected else groups
 
 
 def conflicting_labels(data: DataProbe) -> Check:
@@ -59,14 +56,13 @@ def conflicting_labels(data: DataProbe) -> Check:
 # -- classes ------------------------------------------------------------------------------------------------------------------------
 def _class_counts(data, side=0):
     y = data.classes(side)
-    require(y is not None, "the targets are not classes")
-    return Counter(y.tolist())
+    require(y is not None or side, "the targets are not classes")
+    return Counter([] if y is None else y.tolist())
 
 
 def classes_in_both_splits(data: DataProbe) -> Check:
     "Classes that only one split has."
-    counts, valid = _class_counts(data), data.classes(1)
-    in_valid = Counter([] if valid is None else valid.tolist())
+    counts, in_valid = _class_counts(data), _class_counts(data, 1)
     n_classes = data.dls.c if isinstance(data.dls.c, int) else max([*counts, *in_valid]) + 1
     untrained = [k for k in range(n_classes) if k not in counts]
     if untrained and len(untrained) < n_classes:
@@ -79,8 +75,8 @@ def classes_in_both_splits(data: DataProbe) -> Check:
     if surely:
         return issue(f"{data.name_of(surely[0])} has {counts[surely[0]]} training items and none for validation, where "
                      f"{expected[surely[0]]:.0f} would be expected", items=[data.name_of(k) for k in surely], **numbers)
-    named = ", ".join(map(data.name_of, missing[:5]))
-    return graded(f"{plural(len(missing), 'class')} without a validation item: {named}" if missing else "", tip=bool(missing), **numbers)
+    return graded(f"{plural(len(missing), 'class')} without a validation item: {', '.join(map(data.name_of, missing[:5]))}", tip=missing,
+                  **numbers)
 
 
 def class_balance(data: DataProbe) -> Check:
@@ -92,11 +88,9 @@ def class_balance(data: DataProbe) -> Check:
         return issue(f"all {n_most} training items are of one class, {data.name_of(most)}: there is nothing to tell apart",
                      "look at the labels: the function that makes them, the column they come from", **numbers)
     rare = [k for k, n in counts.items() if n < 5]
-    if rare or n_most > 20 * n_least:
-        return tip(f"{data.name_of(least)} has {n_least} training items, {data.name_of(most)} {n_most}"
-                   + (f"; {plural(len(rare), 'class')} with fewer than 5" if rare else ""),
-                   items=[data.name_of(k) for k in rare], rare=len(rare), **numbers)
-    return passed(f"{n_least:,} to {n_most:,} items per class", **numbers)
+    found = f"{data.name_of(least)} has {n_least} training items, {data.name_of(most)} {n_most}"
+    return graded(f"{found}; {plural(len(rare), 'class')} with fewer than 5" if rare else found, tip=rare or n_most > 20 * n_least,
+                  fine=f"{n_least:,} to {n_most:,} items per class", items=[data.name_of(k) for k in rare], rare=len(rare), **numbers)
 
 
 # -- what a quick model finds -------------------------------------------------------------------------------------------------------
@@ -127,14 +121,13 @@ def association(forest: Forest) -> tuple[float, float]:
     if not classes:
         r = float(np.nan_to_num(spearmanr(oob, y).statistic))
         return r, r * (len(y) - 1) ** 0.5
-    best = (0.5, 0.0)
+    found = [(0.5, 0.0)]
     for k, label in enumerate(model.classes_):
-        is_k = y == label
-        n_pos, n_neg = int(is_k.sum()), int((~is_k).sum())
-        if min(n_pos, n_neg) >= 2:
-            auc = float(roc_auc_score(is_k, oob[:, k]))
-            best = max(best, (auc, float((auc - 0.5) / ((len(y) + 1) / (12 * n_pos * n_neg)) ** 0.5)), key=lambda o: o[1])
-    return best
+        n = int((y == label).sum())
+        if 2 <= n <= len(y) - 2:
+            auc = float(roc_auc_score(y == label, oob[:, k]))
+            found.append((auc, (auc - 0.5) / ((len(y) + 1) / (12 * n * (len(y) - n))) ** 0.5))
+    return max(found, key=lambda o: o[1])
 
 
 def swapped_classes(train_guess: np.ndarray, train_y: np.ndarray, valid_guess: np.ndarray, valid_y: np.ndarray) -> list[tuple]:
@@ -149,19 +142,17 @@ def swapped_classes(train_guess: np.ndarray, train_y: np.ndarray, valid_guess: n
             and min(share(valid_guess, valid_y, a, b), share(valid_guess, valid_y, b, a)) > 0.55]
 
 
+@once
 def _forest(data: DataProbe) -> Forest | None:
     "The quick model of training; None where there are no features, too few rows, or labels that it cannot take."
-    def make():
-        x, y = data.features(0), data.labels(0)
-        if x is None or y is None or y.ndim != 1 or len(x) != len(y) or len(x) < 60:
-            return None
-        classes, y = not y.is_floating_point(), y.numpy()
-        some = np.random.Generator(np.random.PCG64(0)).permutation(len(x))[:MAX_ROWS]
-        x, y = x[some], y[some]
-        n_values = len(np.unique(y))
-        usable = n_values >= 2 and np.isfinite(y.astype(float)).all() and not (classes and n_values > 200)
-        return fit_forest(x, y, classes) if usable else None
-    return data.once("forest", make)
+    x, y = data.features(0), data.labels(0)
+    if x is None or y is None or y.ndim != 1 or len(x) != len(y) or len(x) < 60:
+        return None
+    some = np.random.Generator(np.random.PCG64(0)).permutation(len(x))[:MAX_ROWS]
+    classes, chosen = not y.is_floating_point(), y.numpy()[some]
+    n_values = len(np.unique(chosen))
+    usable = n_values >= 2 and np.isfinite(chosen.astype(float)).all() and not (classes and n_values > 200)
+    return fit_forest(x[some], chosen, classes) if usable else None
 
 
 def label_mapping(data: DataProbe) -> Check:
@@ -172,10 +163,9 @@ def label_mapping(data: DataProbe) -> Check:
     valid_y, valid_guess = y.numpy()[:2000], forest.model.predict(x[:2000])
     guess = forest.model.classes_[forest.oob.argmax(1)]
     pairs = swapped_classes(guess, forest.y, valid_guess, valid_y)
-    found = " and ".join(map(data.name_of, pairs[0])) + (
-        " are swapped: what a quick model learns as one is labelled the other in validation") if pairs else ""
-    return graded(found, bool(pairs), pairs=len(pairs), right_in_training=float((guess == forest.y).mean()),
-                  right_in_validation=float((valid_guess == valid_y).mean()))
+    return graded(" and ".join(map(data.name_of, next(iter(pairs), ())))
+                  + " are swapped: what a quick model learns as one is labelled the other in validation", pairs, pairs=len(pairs),
+                  right_in_training=float((guess == forest.y).mean()), right_in_validation=float((valid_guess == valid_y).mean()))
 
 
 def labels_related_to_inputs(data: DataProbe) -> Check:
@@ -184,7 +174,6 @@ def labels_related_to_inputs(data: DataProbe) -> Check:
     require(forest is not None, "there are no inputs that a quick model could take, or fewer than 60 items")
     score, z = association(forest)
     name = "AUC" if forest.classes else "rank correlation"
-    found = (f"a random forest on the raw inputs finds nothing about the labels ({name} {score:.2f}): shuffled labels, the wrong column, "
-             "or a hard problem" if z < 2.5 else f"a random forest on the raw inputs reaches {name} {score:.2f}")
-    numbers: dict[str, Any] = {"auc" if forest.classes else "rank_correlation": score, "standard_deviations": z, "n_items": len(forest.y)}
-    return graded(found, tip=z < 2.5, **numbers)
+    return graded(f"a random forest on the raw inputs finds nothing about the labels ({name} {score:.2f}): shuffled labels, the wrong "
+                  "column, or a hard problem", tip=z < 2.5, fine=f"a random forest on the raw inputs reaches {name} {score:.2f}",
+                  **{name.lower().replace(" ", "_"): score}, standard_deviations=z, n_items=len(forest.y))

@@ -15,7 +15,8 @@ from ...data.loaders import DataLoaders
 from ...data.pipeline import Pipeline
 from ...data.rows import Rows
 from ...data.targets import base_dataset, labels_of
-from ..outcomes import NotApplicable, require
+from ...learner.probe import once
+from ..outcomes import require
 from .image_files import THUMB, Facts, facts_of_all, near_duplicates
 
 MAX_COLUMNS = 400       # wider "tables" are images or signals, whose single columns mean nothing
@@ -40,10 +41,10 @@ def files_of(dataset: Any) -> list[Path] | None:
 
 
 def _items(dataset):
-    for name in ("samples", "imgs"):                        # torchvision's ImageFolder
-        if isinstance(getattr(dataset, name, None), list):
-            return getattr(dataset, name)
-    items = None if isinstance(dataset, (torch.utils.data.TensorDataset, torch.Tensor, np.ndarray)) else getattr(dataset, "items", None)
+    "The items of a dataset, or None; `samples` is the name of torchvision's `ImageFolder`."
+    items = getattr(dataset, "samples", None)
+    if not isinstance(items, list) and not isinstance(dataset, (torch.utils.data.TensorDataset, torch.Tensor, np.ndarray)):
+        items = getattr(dataset, "items", None)
     return None if callable(items) else items
 
 
@@ -117,7 +118,7 @@ class DataProbe:
                  n_workers: int | None = None):
         self.dls, self.fast = dls, fast
         self.loaders = list(dls)[:2]
-        self._kept: dict[str, Any] = {}
+        self.kept: dict[tuple, Any] = {}
         files = [files_of(dl.dataset) if hasattr(dl, "dataset") else None for dl in self.loaders]
         are_files = all(f is not None for f in files)
         self.paths: list[Path] = [p for f in files for p in f] if are_files else []
@@ -130,12 +131,6 @@ class DataProbe:
         if groups is not None and len(self.groups) != len(self.sides):
             raise ValueError(f"check(groups=...): one group per item, training items first: received {len(self.groups)} for "
                              f"{len(self.sides)} items")
-
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        "The value `make()`, made once and kept for other checks."
-        if name not in self._kept:
-            self._kept[name] = make()
-        return self._kept[name]
 
     # -- what checks require ----------------------------------------------------------------------------------------------------------
     def require_validation(self) -> int:
@@ -152,29 +147,28 @@ class DataProbe:
     def rows(self, side: int = 0) -> Table:
         "The rows of a split; the check is not applicable if it has none, or too few, or too many columns."
         table = self.table(side)
-        if table is None:
-            raise NotApplicable("the items are not rows of a table")
+        require(table is not None, "the items are not rows of a table")
         n, n_columns = table.values.shape
         require(n_columns <= MAX_COLUMNS, f"{n_columns:,} columns: a signal or an image")
         require(n >= 20, "fewer than 20 rows")
         return table
 
     # -- what the items hold ----------------------------------------------------------------------------------------------------------
+    @once
     def labels(self, side: int) -> torch.Tensor | None:
         "The targets of a split as a tensor, or None."
-        return self.once(f"labels {side}", lambda: labels_of(self.loaders[side]) if side < len(self.loaders) else None)
+        return labels_of(self.loaders[side]) if side < len(self.loaders) else None
 
     def classes(self, side: int) -> torch.Tensor | None:
         "The targets of a split if they are class ids, one per item; None otherwise."
         y = self.labels(side)
         return y if y is not None and y.ndim == 1 and not y.is_floating_point() else None
 
+    @once
     def label_list(self) -> list | None:
         "One hashable label per item of both splits, or None."
         parts = [self.labels(side) for side in range(len(self.loaders))]
-        if any(p is None for p in parts):
-            return None
-        return self.once("label list", lambda: [tuple(y.tolist()) if y.ndim else y.item() for p in parts for y in p])
+        return None if any(p is None for p in parts) else [tuple(y.tolist()) if y.ndim else y.item() for p in parts for y in p]
 
     def name_of(self, label: Any) -> str:
         "What to call a label."
@@ -183,15 +177,14 @@ class DataProbe:
         except (TypeError, ValueError, IndexError, KeyError):          # no vocabulary, or a label that is no class id
             return str(label)
 
+    @once
     def table(self, side: int) -> Table | None:
         "The inputs of a split as rows, or None."
-        return self.once(f"table {side}", lambda: table_of(self.loaders[side]) if side < len(self.loaders) else None)
+        return table_of(self.loaders[side]) if side < len(self.loaders) else None
 
+    @once
     def features(self, side: int) -> np.ndarray | None:
         "Numbers for a quick model, (items, columns), or None: thumbnails and mean colours of images, the columns of tables."
-        return self.once(f"features {side}", lambda: self._features(side))
-
-    def _features(self, side):
         if self.facts:
             facts = [f for f, s in zip(self.facts, self.sides, strict=True) if s == side]
             blank = np.zeros(THUMB * THUMB, dtype=np.float32)
@@ -203,12 +196,11 @@ class DataProbe:
         n_columns = table.values.shape[1]
         return table.values[:, ::n_columns // 512] if n_columns > 1024 else table.values
 
-    def batch(self, side: int = 0) -> tuple[tuple, dict, tuple]:
-        "A batch of a split as the model would get it: `(inputs, keyword inputs, targets)`."
-        def make():
-            dl = self.inline_loader(side)
-            return split_batch(next(iter(dl)), getattr(dl, "n_inp", None))
-        return self.once(f"batch {side}", make)
+    @once
+    def batch(self) -> tuple[tuple, dict, tuple]:
+        "The first training batch as the model would get it: `(inputs, keyword inputs, targets)`."
+        dl = self.inline_loader()
+        return split_batch(next(iter(dl)), getattr(dl, "n_inp", None))
 
     def inline_loader(self, side: int = 0) -> Any:
         "A loader of a split without workers, seeded if it is for training; loaders of torch as they are."

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 
 from ...core.messages import plural
-from ..outcomes import Check, graded, passed, require, tip
-from .labels import duplicate_rows
+from ..outcomes import Check, graded, require
+from .labels import association, duplicate_rows, fit_forest
 from .probe import DataProbe
 
 MAX_ROWS = 5000         # enough for a small tree on one column
@@ -30,16 +30,17 @@ def single_column_score(values: np.ndarray, y: np.ndarray, classes: bool, seed: 
 
 def tell_apart(a: np.ndarray, b: np.ndarray, seed: int = 0) -> tuple[float, np.ndarray]:
     "The AUC of a random forest that tells rows `a` from rows `b`, on rows that it has not seen (0.5: alike), and the columns' importances."
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.metrics import roc_auc_score
     rng, n = np.random.Generator(np.random.PCG64(seed)), min(len(a), len(b), 1000)
     x, y = np.concatenate([a[rng.permutation(len(a))[:n]], b[rng.permutation(len(b))[:n]]]), np.arange(2 * n) >= n
-    forest = RandomForestClassifier(60, min_samples_leaf=3, oob_score=True, random_state=seed, n_jobs=1).fit(x, y)
-    return float(roc_auc_score(y, np.nan_to_num(forest.oob_decision_function_[:, 1], nan=0.5))), forest.feature_importances_
+    forest = fit_forest(x, y, True, seed)
+    return association(forest)[0], forest.model.feature_importances_
 
 
-def _evenly_spaced(unique):
-    "Whether sorted values are multiples of one step, densely: 1, 2, 3 ... in any order and scale."
+def _numbers_rows(column, categorical):
+    "Whether almost every value is another category, or numbers are multiples of one step, densely: 1, 2, 3 ... in any order and scale."
+    unique = np.unique(column)
+    if categorical or unique.size < len(column) or not np.isfinite(column).all():
+        return categorical and unique.size > 0.8 * len(column)
     gaps = np.diff(unique)
     steps = gaps / gaps.min()
     return bool(np.allclose(steps, np.round(steps), atol=1e-2) and np.round(steps).mean() < 3)
@@ -61,34 +62,27 @@ def target_leakage(data: DataProbe) -> Check:
               if np.unique(column).size > 1}
     require(scores, "every column is constant")
     best = max(scores, key=scores.__getitem__)
-    base = float(counts.max() / len(y)) if classes else 0.0
-    threshold = 0.995 if classes else 0.998
-    leaks = scores[best] >= threshold and base < 0.985
-    found = (f"the column {best!r} alone {'predicts' if classes else 'explains'} {scores[best]:.1%} of the target on unseen rows" if leaks
-             else f"the best single column is {best!r} with {scores[best]:.2f}")
-    return graded(found, leaks, items=[n for n, s in scores.items() if s >= threshold] if leaks else (), column=str(best),
-                  score=scores[best], without=base)
+    base, threshold = (float(counts.max() / len(y)), 0.995) if classes else (0.0, 0.998)
+    return graded(f"the column {best!r} alone {'predicts' if classes else 'explains'} {scores[best]:.1%} of the target on unseen rows",
+                  scores[best] >= threshold and base < 0.985, fine=f"the best single column is {best!r} with {scores[best]:.2f}",
+                  items=[n for n, s in scores.items() if s >= threshold], column=str(best), score=scores[best], without=base)
 
 
 def constant_columns(data: DataProbe) -> Check:
     "Columns with a single value."
     table = data.rows()
     found = [n for n, column in zip(table.names, table.values.T, strict=True) if np.unique(column).size == 1]
-    return graded(f"{plural(len(found), 'column')} with a single value: {', '.join(map(str, found[:5]))}" if found else "", tip=bool(found),
-                  items=found, constant=len(found), columns=len(table.names))
+    return graded(f"{plural(len(found), 'column')} with a single value: {', '.join(map(str, found[:5]))}", tip=found, items=found,
+                  constant=len(found), columns=len(table.names))
 
 
 def id_columns(data: DataProbe) -> Check:
     "Columns that number the rows: a category that is new in almost every row, or numbers without gaps."
     table = data.rows()
-    n, found = len(table.values), []
-    for name, column, categorical in zip(table.names, table.values.T, table.categorical, strict=True):
-        unique = np.unique(column)
-        numbered = unique.size > 0.8 * n if categorical else unique.size == n and np.isfinite(column).all() and _evenly_spaced(unique)
-        if numbered and n >= 50:
-            found.append(name)
-    named = f"{', '.join(map(repr, found[:4]))} {'number' if len(found) > 1 else 'numbers'} the rows: another value in almost every one"
-    return graded(named if found else "", tip=bool(found), items=found, columns=len(found or table.names))
+    found = [name for name, column, categorical in zip(table.names, table.values.T, table.categorical, strict=True)
+             if len(column) >= 50 and _numbers_rows(column, categorical)]
+    return graded(f"{', '.join(map(repr, found[:4]))} {'number' if len(found) > 1 else 'numbers'} the rows: another value in almost every "
+                  "one", tip=found, items=found, columns=len(found or table.names))
 
 
 def missing_values(data: DataProbe) -> Check:
@@ -101,10 +95,9 @@ def missing_values(data: DataProbe) -> Check:
         known, n = dict(zip(table.names, np.isnan(table.values).sum(0), strict=True)), len(table.values)
     shares = {str(name): int(count) / n for name, count in known.items() if count}
     mostly = [name for name, share in shares.items() if share > 0.5]
-    found = ("mostly missing: " + ", ".join(f"{name} ({shares[name]:.0%})" for name in mostly[:5]) if mostly
-             else f"{plural(len(shares), 'column')} with missing values" if shares else "")
-    return replace(graded(found, tip=bool(mostly), items=mostly),
-                   evidence=dict(sorted(shares.items(), key=lambda o: -o[1])[:6]))         # columns may have any name
+    check = graded("mostly missing: " + ", ".join(f"{name} ({shares[name]:.0%})" for name in mostly[:5]), tip=mostly, items=mostly,
+                   fine=f"{plural(len(shares), 'column')} with missing values" if shares else "")
+    return replace(check, evidence=dict(sorted(shares.items(), key=lambda o: -o[1])[:6]))         # columns may have any name
 
 
 def distribution_shift(data: DataProbe) -> Check:
@@ -118,9 +111,8 @@ def distribution_shift(data: DataProbe) -> Check:
     auc, importances = tell_apart(a, b)
     best = [names[j] for j in np.argsort(importances)[::-1][:3]]
     sure = auc - 0.5 > 4 * (1 / (6 * n)) ** 0.5                     # four standard deviations of an AUC by chance
-    shifted = auc > 0.65 and sure
-    return graded(f"a classifier tells training from validation rows with AUC {auc:.2f}, mostly by {', '.join(best)}" if shifted
-                  else f"AUC {auc:.2f}", auc > 0.9 and sure, shifted, items=best if shifted else (), auc=auc, rows=n)
+    return graded(f"a classifier tells training from validation rows with AUC {auc:.2f}, mostly by {', '.join(best)}", auc > 0.9 and sure,
+                  auc > 0.65 and sure, fine=f"AUC {auc:.2f}", items=best, auc=auc, rows=n)
 
 
 def duplicate_rows_across_splits(data: DataProbe) -> Check:
@@ -130,8 +122,8 @@ def duplicate_rows_across_splits(data: DataProbe) -> Check:
     require(groups is not None, "duplicates of such items are not looked for")
     touched = sum(data.sides[i] == 1 for g in groups if len({data.sides[i] for i in g}) > 1 for i in g)
     share = touched / max(n_valid, 1)
-    return graded(f"{plural(touched, 'validation item')} of {n_valid:,} are also training items, value for value" if touched else "",
-                  share > 0.005, bool(touched), rows=touched, share_of_validation=share)
+    return graded(f"{plural(touched, 'validation item')} of {n_valid:,} are also training items, value for value", share > 0.005, touched,
+                  rows=touched, share_of_validation=share)
 
 
 def unseen_categories(data: DataProbe) -> Check:
@@ -141,9 +133,7 @@ def unseen_categories(data: DataProbe) -> Check:
     require(train is not None and valid.categorical.any(), "there are no categories")
     shares = {str(valid.names[j]): float(np.isin(valid.values[:, j], train.values[:, j], invert=True).mean())
               for j in np.flatnonzero(valid.categorical)}
-    many = [name for name, share in shares.items() if share > 0.02]
-    if not many:
-        return passed(categories=len(shares))
-    worst = max(many, key=shares.__getitem__)
-    return replace(tip(f"{shares[worst]:.1%} of the validation rows have a category in {worst!r} that training did not see", items=many),
-                   evidence={name: share for name, share in shares.items() if share})
+    worst = max(shares, key=shares.__getitem__)
+    check = graded(f"{shares[worst]:.1%} of the validation rows have a category in {worst!r} that training did not see",
+                   tip=shares[worst] > 0.02, items=[name for name, share in shares.items() if share > 0.02])
+    return replace(check, evidence={name: share for name, share in shares.items() if share} or {"categories": len(shares)})

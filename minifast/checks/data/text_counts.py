@@ -1,6 +1,7 @@
 """Counting in ids of texts: lengths without padding, unknown words, truncation. Pure functions of arrays, and `Vocabulary`."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -105,41 +106,30 @@ def count(rows: Sequence[np.ndarray], words: Vocabulary | None = None, padding: 
     flat, row = flat[real], row[real]
     words = words or Vocabulary(None, None, None, None)
     bad = (flat < 0) | (flat >= (words.size or np.inf))
-    outside = flat[bad]
+    lowest, highest, first = (int(flat[bad].min()), int(flat[bad].max()), int(row[bad][0])) if bad.any() else (0, 0, None)
     n_words = np.bincount(row[~np.isin(flat, list(words.markers))], minlength=len(rows))
     unknown = 0 if words.unknown is None else int((flat == words.unknown).sum())
-    return Counts(np.bincount(row, minlength=len(rows)), np.flatnonzero(n_words == 0), unknown, len(outside),
-                  int(outside.min()) if len(outside) else 0, int(outside.max()) if len(outside) else 0,
-                  int(row[bad][0]) if len(outside) else None, int((flat < 0).sum()))
+    return Counts(np.bincount(row, minlength=len(rows)), np.flatnonzero(n_words == 0), unknown, int(bad.sum()), lowest, highest, first,
+                  int((flat < 0).sum()))
 
 
 def padding_of(rows: Sequence[np.ndarray]) -> int | None:
     "The id that rows are padded with, or None: it ends rows (or begins them), several times over, and stands nowhere else."
     rows = [r for r in rows if len(r)]
     for turn in (1, -1) if len(rows) > 1 else ():
-        turned = [r[::turn] for r in rows]
-        last, times = np.unique([r[-1] for r in turned], return_counts=True)
-        value = last[times.argmax()]
-        runs = np.array([_run(r, value) for r in turned])
+        turned = [r[::-turn] for r in rows]
+        value = Counter(int(r[0]) for r in turned).most_common(1)[0][0]
+        runs = [int(np.cumprod(r == value).sum()) for r in turned]
         rests = {len(r) - k for r, k in zip(turned, runs, strict=True)}
-        if runs.max() > 1 and len(rests) > 1 and all((r == value).sum() == k for r, k in zip(turned, runs, strict=True)):
-            return int(value)
+        if max(runs) > 1 and len(rests) > 1 and all((r == value).sum() == k for r, k in zip(turned, runs, strict=True)):
+            return value
     return None
-
-
-def _run(row, value):
-    "How many times `value` stands at the end of `row`."
-    other = np.flatnonzero(row != value)
-    return len(row) - 1 - int(other[-1]) if len(other) else len(row)
 
 
 def tokens_cut(rows: Sequence[np.ndarray], max_len: int, padding: int | None = None) -> tuple[int, int, int]:
     "`(texts that lose something, tokens lost, all tokens)` if only the first `max_len` of each row stay."
-    def tokens(r):
-        return len(r) if padding is None else int((r != padding).sum())
-
-    lost = [tokens(r[max_len:]) for r in rows]
-    return sum(n > 0 for n in lost), sum(lost), sum(map(tokens, rows))
+    lost, tokens = count([r[max_len:] for r in rows], padding=padding).lengths, count(rows, padding=padding).lengths
+    return int((lost > 0).sum()), int(lost.sum()), int(tokens.sum())
 
 
 def within(lengths: np.ndarray, share: float = 0.95) -> int:
@@ -153,14 +143,11 @@ def pile_at_the_end(lengths: Sequence[int] | np.ndarray) -> float:
     It seems so if they are over 10% of the texts and three times as many as have any other length near it, of which there are at least
     three; but not if (almost) all have it, for these are windows.
     """
-    lengths = np.asarray(lengths)
-    longest = int(lengths.max(initial=0))
-    at_longest = int((lengths == longest).sum())
-    share = at_longest / max(len(lengths), 1)
-    if len(lengths) < 20 or longest < 8 or not 0.1 < share < 0.98:
-        return 0.0
-    near = np.bincount(lengths, minlength=longest + 1)[int(0.8 * longest):longest]
-    return share if (near > 0).sum() >= 3 and at_longest >= 3 * near.max() else 0.0
+    *counts, at_longest = np.bincount(lengths) if len(lengths) else [0]
+    longest, share = len(counts), at_longest / max(len(lengths), 1)
+    near = [n for n in counts[int(0.8 * longest):] if n]
+    unclear = len(lengths) < 20 or longest < 8 or not 0.1 < share < 0.98
+    return 0.0 if unclear or len(near) < 3 or at_longest < 3 * max(near) else float(share)
 
 
 def real_share(batches: Sequence[tuple[np.ndarray, np.ndarray | None]], padding: int | None = None, first: bool | None = None) -> float:
@@ -171,13 +158,10 @@ def real_share(batches: Sequence[tuple[np.ndarray, np.ndarray | None]], padding:
         padding: The id of padding; what counts is the run of it that ends a row.
         first: Whether it begins rows instead (None: whichever run is longer).
     """
-    real = size = 0
-    for ids, mask in batches:
-        size += ids.size
-        if mask is not None:
-            real += int(mask.sum())
-        else:
-            turns = {True: (1,), False: (-1,), None: (1, -1)}[first]
-            runs = [np.cumprod(ids[:, ::turn] == padding, 1).sum(1) for turn in turns] if padding is not None else [np.zeros(1, np.int64)]
-            real += ids.size - int(np.max(runs, 0).sum())
-    return real / max(size, 1)
+    def real(ids, mask):
+        if mask is not None or padding is None:
+            return ids.size if mask is None else mask.sum()
+        turns = {True: (1,), False: (-1,), None: (1, -1)}[first]
+        return ids.size - np.max([np.cumprod(ids[:, ::turn] == padding, 1).sum(1) for turn in turns], 0).sum()
+
+    return float(sum(real(ids, mask) for ids, mask in batches) / max(sum(ids.size for ids, _ in batches), 1))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from ...core.nested import split_batch
 from ...data.dataloader import DataLoader
 from ...data.engine.fetch import Fetcher
 from ...data.targets import base_dataset
+from ...learner.probe import once
 from .probe import DataProbe
 from .text_counts import Vocabulary
 
@@ -89,10 +91,8 @@ def _made(make, indices):
     "Those of the items that can be made: of the others the loader complains."
     made = []
     for i in indices:
-        try:
+        with suppress(Exception):
             made.append(make(i))
-        except Exception:
-            continue
     return made
 
 
@@ -111,11 +111,10 @@ def read_texts(data: DataProbe, side: int) -> Sample | None:
     maker, n_inp = _item_maker(dl), getattr(dl, "n_inp", None)
     if maker is not None:
         n, make, name_of = maker
-        kind, place = _kind(_made(make, [0]), n_inp)
-        if kind is not None:                                # of what is not text a single item is made
-            kind, place = _kind(_made(make, sorted({0, n // 2, n - 1})), n_inp)
-        if kind is None:
-            return None
+        for some in ([0], sorted({0, n // 2, n - 1})):      # of what is not text a single item is made
+            kind, place = _kind(_made(make, some), n_inp)
+            if kind is None:
+                return None
         if kind == "ids" or not batches_of_ids(data, side):     # otherwise the text becomes ids where the batch is made
             spread = np.unique(np.linspace(0, n - 1, min(n, MAX_ITEMS // (8 if data.fast else 1))).round().astype(np.int64))
             indices = np.random.Generator(np.random.PCG64(0)).permutation(spread).tolist()      # what there is time for is spread too
@@ -127,28 +126,24 @@ def read_texts(data: DataProbe, side: int) -> Sample | None:
 
 def _rows(make, indices, kind, place, n_inp, seconds):
     "`([(index, row)] in order, how many could not be made)` of as many of the items as there is time for."
-    rows, tokens, failed, began = [], 0, 0, time.perf_counter()
+    rows, tokens, tried, began = [], 0, 0, time.perf_counter()
     for i in indices:
-        made = _made(make, [i])
-        value = _inputs(made[0], n_inp).get(place) if made else None
-        row = as_ids(value) if kind == "ids" else value if isinstance(value, str) else None
-        if row is None:
-            failed += 1
-            continue
-        mask = _mask(made[0], row) if kind == "ids" else None
-        rows.append((i, row if mask is None else row[mask]))
-        tokens += len(row)
+        tried += 1
+        for made in _made(make, [i]):
+            value = _inputs(made, n_inp).get(place)
+            row = as_ids(value) if kind == "ids" else value if isinstance(value, str) else None
+            if row is not None:
+                mask = _mask(made, row) if kind == "ids" else None
+                rows.append((i, row if mask is None else row[mask]))
+                tokens += len(row)
         if time.perf_counter() - began > seconds or tokens > MAX_TOKENS:
             break
-    return sorted(rows, key=lambda o: o[0]), failed
+    return sorted(rows, key=lambda o: o[0]), tried - len(rows)
 
 
+@once
 def batches_of_ids(data: DataProbe, side: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
     "`[(ids (n, t), mask or None)]` of the first batches of a split, as the model gets them; [] where batches hold no such thing."
-    return data.once(f"batches of ids {side}", lambda: _read_batches(data, side))
-
-
-def _read_batches(data, side):
     dl, found, began = data.inline_loader(side), [], time.perf_counter()
     try:
         for batch in islice(iter(dl), MAX_BATCHES // (4 if data.fast else 1)):
@@ -173,18 +168,13 @@ def vocabulary_of(loader: Any, place: int | str = 0) -> Vocabulary | None:
     """
     dataset, _ = base_dataset(loader)
     pipes = list(getattr(dataset, "pipelines", None) or ())
-    if isinstance(place, int) and place < len(pipes):
-        own = _first_vocabulary(reversed(list(pipes[place])))
-        if own is not None:
-            return own
+    makers = list(pipes[place]) if isinstance(place, int) and place < len(pipes) else []
     alone = getattr(dataset, "tfms", None)                  # of a TfmdLists
     others = list(alone)[::-1] if not pipes and hasattr(alone, "__iter__") else []
     others += [*list(getattr(loader, "after_item", ()))[::-1], dataset, getattr(loader, "collate_fn", None)]
-    return _first_vocabulary(others, place, lambda v: v.unknown is not None or v.padding is not None)
-
-
-def _first_vocabulary(owners, place=0, good=lambda v: True):
-    return next((v for v in (Vocabulary.of(owner, place) for owner in owners) if v is not None and good(v)), None)
+    own = [v for v in (Vocabulary.of(maker) for maker in reversed(makers)) if v is not None]
+    found = [v for v in (Vocabulary.of(o, place) for o in others) if v is not None and (v.unknown is not None or v.padding is not None)]
+    return next(iter(own + found), None)
 
 
 def are_flags(samples: Sequence[Sample]) -> bool:

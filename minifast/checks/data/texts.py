@@ -5,46 +5,40 @@ Columns of tables are not looked at: names and addresses are no texts, and MF823
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...core.messages import plural
 from ...data.sequences import PadSequences
 from ...data.targets import base_dataset
-from ..outcomes import Check, graded, require
+from ..outcomes import VERDICTS, Check, graded, require
 from .probe import DataProbe
 from .text_counts import Counts, Vocabulary, count, differing, padding_of, pile_at_the_end, real_share, tokens_cut, within
 from .text_samples import Sample, are_flags, batches_of_ids, read_texts, vocabulary_of
-
-
-class Finding(NamedTuple):
-    "Something wrong with the texts."
-    is_issue: bool
-    sentence: str
-    advice: str
 
 
 class Findings:
     "What is gathered about the texts of both splits."
 
     def __init__(self):
-        self.found: list[Finding] = []
+        self.checks: list[Check] = []           #: what is wrong
         self.numbers: dict[str, Any] = {}
         self.statistics: list[str] = []         #: what is said if nothing is wrong
         self.items: list[str] = []
 
     def add(self, sentence: str, advice: str, is_issue: bool = False) -> None:
         "Add something that is wrong."
-        self.found.append(Finding(is_issue, sentence, advice))
+        self.checks.append(graded(sentence, is_issue, True, advice))
 
     def verdict(self) -> Check:
         "The check: what is wrong, issues first, or the statistics."
-        found = sorted(self.found, key=lambda f: not f.is_issue)
-        sentences = [f.sentence for f in found] or self.statistics
-        return graded("; ".join(dict.fromkeys(sentences)), any(f.is_issue for f in found), bool(found),
-                      "; ".join(dict.fromkeys(f.advice for f in found)), self.items, **self.numbers)
+        found = sorted(self.checks, key=lambda c: VERDICTS.index(c.verdict))
+        sentences, advice = ("; ".join(dict.fromkeys(texts)) for texts in ([c.found for c in found], [c.advice for c in found]))
+        return graded(sentences, any(c.verdict == "issue" for c in found), found, advice, "; ".join(self.statistics), self.items,
+                      **self.numbers)
 
 
 def text_quality(data: DataProbe) -> Check:
@@ -71,8 +65,7 @@ def _check_ids(data: DataProbe, samples: list[Sample]) -> Findings:
         require(sum(c.negative for c in counts) <= 0.2 * lengths.sum(), "the inputs are whole numbers, many of them negative, so not ids")
     findings = Findings()
     for side, s, c, pad in zip(sides, samples, counts, pads, strict=True):
-        _lengths(findings, s, c.lengths, "token")
-        _empty(findings, s, c.empty)
+        _lengths(findings, s, c.lengths, c.empty, "token")
         _truncated(findings, s, c, pad, padding, within(counts[0].lengths))
         _padding_share(findings, s.name, batches_of_ids(data, side), pad, padding)
         _outside(findings, s, c, words)
@@ -92,44 +85,34 @@ def _check_text(samples: list[Sample]) -> Findings:
             "the inputs are strings, but names or labels rather than texts")
     findings = Findings()
     for s, n in zip(samples, lengths, strict=True):
-        _lengths(findings, s, n, "word")
-        _empty(findings, s, np.flatnonzero(n == 0))
-    if len(samples) > 1:
-        train, valid = ([w for t in s.rows for w in re.findall(r"\w+", t.lower())] for s in samples)
-        if valid and sum(map(len, valid)) / len(valid) < 15:           # otherwise words are not separated by spaces
-            known = set(train)
-            new = sum(w not in known for w in valid) / len(valid)
-            which = "training" if len(samples[0].rows) == samples[0].total else "those training texts"
-            sentence = f"{new:.1%} of the words in validation do not occur in {which}"
-            findings.numbers["validation_words_new"] = new
-            findings.statistics.append(sentence)
-            if new > 0.5:
-                findings.add(sentence, "is validation of the same language and kind? A vocabulary built from training will not have these "
-                             "words")
+        _lengths(findings, s, n, np.flatnonzero(n == 0), "word")
+    train, valid, *_ = [Counter(w for t in s.rows for w in re.findall(r"\w+", t.lower())) for s in samples] + [Counter()]
+    if valid and sum(len(w) * n for w, n in valid.items()) / valid.total() < 15:           # otherwise spaces do not separate words
+        new = sum(n for w, n in valid.items() if w not in train) / valid.total()
+        which = "training" if len(samples[0].rows) == samples[0].total else "those training texts"
+        findings.numbers["validation_words_new"] = new
+        findings.statistics.append(f"{new:.1%} of the words in validation do not occur in {which}")
+        if new > 0.5:
+            findings.add(findings.statistics[-1], "is validation of the same language and kind? A vocabulary built from training will not "
+                         "have these words")
     return findings
 
 
 # -- what is looked at --------------------------------------------------------------------------------------------------------------
-def _lengths(findings: Findings, s: Sample, lengths: np.ndarray, unit: str) -> None:
-    median, p95 = float(np.median(lengths)), within(lengths)
-    if s.failed:
-        findings.numbers[f"{s.name}_not_made"] = s.failed
-    findings.numbers.update({f"{s.name}_items": len(s.rows), f"{s.name}_shortest": int(lengths.min()), f"{s.name}_median": median,
-                             f"{s.name}_p95": p95, f"{s.name}_longest": int(lengths.max())})
+def _lengths(findings: Findings, s: Sample, lengths: np.ndarray, empty: np.ndarray, unit: str) -> None:
+    "The lengths of texts, and those that are empty."
+    numbers = {"items": len(s.rows), "shortest": int(lengths.min()), "median": float(np.median(lengths)), "p95": within(lengths),
+               "longest": int(lengths.max()), "empty": len(empty), **({"not_made": s.failed} if s.failed else {})}
+    findings.numbers.update({f"{s.name}_{name}": value for name, value in numbers.items()})
     some = "" if len(s.rows) == s.total else f" of {s.total:,}"
-    findings.statistics.append(f"{s.name}: {len(s.rows):,}{some} texts of {int(lengths.min()):,} to {plural(int(lengths.max()), unit)}, "
-                               f"median {median:,.0f}, 95% have at most {p95:,}")
-
-
-def _empty(findings: Findings, s: Sample, empty: np.ndarray) -> None:
-    findings.numbers[f"{s.name}_empty"] = len(empty)
-    if not len(empty):
-        return
-    names, share = [s.item(k) for k in empty[:50]], len(empty) / len(s.rows)
-    findings.items += names
-    findings.add(f"{plural(len(empty), 'text')} of {len(s.rows):,} in {s.name} {'is' if len(empty) == 1 else 'are'} empty ({share:.1%}): "
-                 f"{', '.join(names[:3])}" + (", ..." if len(empty) > 3 else ""),
-                 "drop empty texts, or find the step that empties them", share > 0.02 and len(empty) >= 3)
+    findings.statistics.append(f"{s.name}: {len(s.rows):,}{some} texts of {numbers['shortest']:,} to {plural(numbers['longest'], unit)}, "
+                               f"median {numbers['median']:,.0f}, 95% have at most {numbers['p95']:,}")
+    if len(empty):
+        names, share = [s.item(k) for k in empty[:50]], len(empty) / len(s.rows)
+        findings.items += names
+        findings.add(f"{plural(len(empty), 'text')} of {len(s.rows):,} in {s.name} {'is' if len(empty) == 1 else 'are'} empty "
+                     f"({share:.1%}): {', '.join(names[:3])}" + (", ..." if len(empty) > 3 else ""),
+                     "drop empty texts, or find the step that empties them", share > 0.02 and len(empty) >= 3)
 
 
 def _truncated(findings: Findings, s: Sample, c: Counts, pad: PadSequences | None, padding: int | None, p95: int) -> None:
@@ -163,9 +146,8 @@ def _padding_share(findings: Findings, name: str, batches: list, pad: PadSequenc
 def _outside(findings: Findings, s: Sample, c: Counts, words: Vocabulary | None) -> None:
     if not c.outside:
         return
-    size = None if words is None else words.size
     findings.numbers[f"{s.name}_outside"] = c.outside
-    limit = f"the vocabulary has {size:,} words, ids 0 to {size - 1:,}" if size else "an id is at least 0"
+    limit = f"the vocabulary has {words.size:,} words, ids 0 to {words.size - 1:,}" if words and words.size else "an id is at least 0"
     which = (f"is outside the vocabulary: {c.lowest:,}" if c.outside == 1
              else f"are outside the vocabulary, from {c.lowest:,} to {c.highest:,}")
     findings.add(f"{plural(c.outside, 'id')} in {s.name} {which}, first in {s.item(c.first_outside)}; {limit}",
@@ -192,9 +174,7 @@ def _unknown(findings: Findings, rates: dict[str, float], words: Vocabulary) -> 
 
 
 def _two_vocabularies(findings: Findings, words: Vocabulary, other: Vocabulary | None) -> None:
-    if other is None or other.names is None or words.names is None:
-        return
-    if differ := differing(words.names, other.names):
+    if differ := differing(words.names or (), other.names or () if other else ()):
         i = differ[0]
         findings.numbers["ids_that_differ"] = len(differ)
         findings.add(f"training and validation have different vocabularies: {plural(len(differ), 'id')} "

@@ -1,13 +1,15 @@
-"""What flows through the layers: dead and saturated units, and biases that a norm layer subtracts again."""
-from contextlib import ExitStack
-
+"""What flows through the layers: scaled inputs, dead and saturated units, biases that a norm layer subtracts; train and eval mode."""
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from ...learner.probe import Probe
-from ..outcomes import Check, graded, require
+from ...optim.groups import NORM_TYPES
+from ..outcomes import Check, graded, issue, require
 from .outputs import last_layer
 
+#: Modules that draw at random in training mode.
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BOUNDED = {nn.Sigmoid: (0, 1), nn.Tanh: (-1, 1), nn.Hardsigmoid: (0, 1), nn.Hardtanh: (-1, 1)}
 _SUBTRACTING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
@@ -28,24 +30,37 @@ def _shares(probe):
     "By layer: the share of dead units going into it, of all layers with weights but the first; and of saturated values, in eval mode."
     dead, saturated, names = {}, {}, {m: n for n, m in probe.model.named_modules()}
 
-    def before(module, args):
+    def look(module, args, out):
         x = args[0] if args else None
-        if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1:
+        if module in names and isinstance(module, _WEIGHTED) and isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1:
             units_first = x.movedim(-1, 1) if isinstance(module, nn.Linear) and x.ndim > 2 else x       # a linear layer has units last
             dead.setdefault(names[module], dead_share(units_first))
-
-    def after(module, args, out):
-        if isinstance(out, torch.Tensor):
+        if module in names and type(module) in _BOUNDED and isinstance(out, torch.Tensor):
             saturated.setdefault(names[module], saturated_share(out.detach(), *_BOUNDED[type(module)]))
 
-    with ExitStack() as stack:
-        for m in names:
-            if isinstance(m, _WEIGHTED):
-                stack.enter_context(m.register_forward_pre_hook(before))
-            if type(m) in _BOUNDED:
-                stack.enter_context(m.register_forward_hook(after))
+    with register_module_forward_hook(look):
         probe.output()
     return dict(list(dead.items())[1:]), saturated
+
+
+def input_scale(probe: Probe) -> Check:
+    """Float inputs far from mean 0 and standard deviation 1: images of 0..255, columns of thousands. A norm layer that comes first makes up
+    for it."""
+    require(probe.step.float_inputs, "no input is made of floats")
+    sizes = [(float(t.detach().float().square().mean().sqrt()), t.detach().float()) for s in probe.steps(4) for t in s.float_inputs]
+    size, worst = max(sizes, key=lambda o: o[0])
+    mean, std, normalised = float(worst.mean()), float(worst.std()), _starts_with_norm(probe)
+    tiny = 0 < min(s for s, _ in sizes[:len(probe.step.float_inputs)]) < 0.05
+    return graded(f"the inputs have mean {mean:.4g} and standard deviation {std:.4g}", size > 20 and not normalised,
+                  (size > 5 or tiny) and not normalised, fine="a norm layer comes first" if normalised else "", mean=mean, std=std,
+                  size=size)
+
+
+def _starts_with_norm(probe):
+    "Whether a norm layer sees the inputs before any layer with weights does, embeddings aside."
+    layers = [m for m in probe.layers_run() if isinstance(m, NORM_TYPES) or any(True for _ in m.parameters(recurse=False))]
+    layers = [m for m in layers if not isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
+    return bool(layers) and isinstance(layers[0], NORM_TYPES)
 
 
 def dead_and_saturated_units(probe: Probe) -> Check:
@@ -55,14 +70,12 @@ def dead_and_saturated_units(probe: Probe) -> Check:
     require(dead or saturated, "there is no hidden layer to look into")
     worst_dead, worst_saturated = (max(shares, key=shares.__getitem__, default="") for shares in (dead, saturated))
     dead_units, saturated_values = dead.get(worst_dead, 0.0), saturated.get(worst_saturated, 0.0)
+    worst, numbers = max(dead_units, saturated_values), {"dead_share": dead_units, "saturated_share": saturated_values}
     if dead_units >= 0.8:
-        found = f"{dead_units:.0%} of the units that go into {worst_dead} are 0 for every item: dead"
-    elif saturated_values >= 0.8:
-        found = f"{saturated_values:.0%} of the values of {worst_saturated} are at the ends of its range: saturated"
-    else:
-        found = f"half or more of the units at {worst_dead if dead_units >= 0.5 else worst_saturated} do not respond to the inputs"
-    worst = max(dead_units, saturated_values)
-    return graded(found if worst >= 0.5 else "", worst >= 0.8, worst >= 0.5, dead_share=dead_units, saturated_share=saturated_values)
+        return issue(f"{dead_units:.0%} of the units that go into {worst_dead} are 0 for every item: dead", **numbers)
+    return graded(f"{worst:.0%} of the values of {worst_saturated} are at the ends of its range: saturated" if worst >= 0.8 else
+                  f"half or more of the units at {worst_dead if dead_units >= 0.5 else worst_saturated} do not respond to the inputs",
+                  worst >= 0.8, worst >= 0.5, **numbers)
 
 
 def bias_before_norm(probe: Probe) -> Check:
@@ -71,21 +84,34 @@ def bias_before_norm(probe: Probe) -> Check:
     outputs, found = {}, []                     # outputs are kept until the end, so that no id is used twice
 
     def after(module, args, out):
-        outputs[id(out)] = module, out
+        if module in names and isinstance(module, _WEIGHTED) and module.bias is not None and module.bias.requires_grad:
+            outputs[id(out)] = names[module], out
 
     def before(module, args):
-        maker, _ = outputs.get(id(args[0]), (None, None)) if args else (None, None)
-        if maker is not None and maker.bias is not None and maker.bias.requires_grad:
-            found.append(names[maker])
+        if isinstance(module, _SUBTRACTING) and args and id(args[0]) in outputs:
+            found.append(outputs[id(args[0])][0])
 
-    norms = [m for m in names if isinstance(m, _SUBTRACTING)]
-    require(norms, "there is no norm layer that subtracts a bias")
-    with ExitStack() as stack:
-        for m in names:
-            if isinstance(m, _WEIGHTED):
-                stack.enter_context(m.register_forward_hook(after))
-        for m in norms:
-            stack.enter_context(m.register_forward_pre_hook(before))
+    require(any(isinstance(m, _SUBTRACTING) for m in names), "there is no norm layer that subtracts a bias")
+    with register_module_forward_hook(after), register_module_forward_pre_hook(before):
         probe.output(training=True)
-    return graded(f"the bias of {', '.join(found[:3])} has no effect: the norm layer after it subtracts it" if found else "",
-                  tip=bool(found), items=found, layers=len(found))
+    return graded(f"the bias of {', '.join(found[:3])} has no effect: the norm layer after it subtracts it", tip=found, items=found,
+                  layers=len(found))
+
+
+def train_and_eval_mode(probe: Probe) -> Check:
+    "Modules that do not follow the mode of the model, and outputs that differ from one evaluation to the next."
+    model = probe.reset(training=True)
+    switching = {m: n for n, m in model.named_modules() if isinstance(m, (*DROPOUT, *NORM_TYPES))}
+    stuck_in_eval = [n for m, n in switching.items() if not m.training
+                     and (not isinstance(m, NORM_TYPES) or any(p.requires_grad for p in m.parameters(recurse=False)))]
+    probe.mode(False)
+    stuck_in_train = [n for m, n in switching.items() if m.training]
+    if stuck_in_train:
+        return issue(f"stays in training mode when the model evaluates: {', '.join(stuck_in_train[:4])}", items=stuck_in_train,
+                     stuck=len(stuck_in_train))
+    one, two = probe.output(), probe.output()
+    if isinstance(one, torch.Tensor) and not torch.allclose(one, two, rtol=1e-3, atol=1e-5 + 1e-4 * float(one.abs().mean())):
+        return issue("the output differs between two evaluations of the same batch: something random (dropout) is active in eval mode",
+                     largest_difference=float((one - two).abs().max()))
+    return graded(f"stays in evaluation mode in training: {', '.join(stuck_in_eval[:4])}", tip=stuck_in_eval,
+                  advice="if that is not intended, do not override train()", items=stuck_in_eval, stuck=len(stuck_in_eval))

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import math
 import time
-from types import SimpleNamespace
+from contextlib import suppress
+from itertools import product
 from typing import Any
 
 import torch
@@ -21,11 +22,11 @@ from ...data.targets import labels_of
 from ...learner.constant_guess import constant_output, fixed_generator, is_absolute, is_squared
 from ...learner.inference import Batches
 from ...learner.learner import Learner
-from ...learner.probe import Probe
-from ...nn.loss_traits import class_axis, ignore_index_of, loss_name, reduction_none
+from ...learner.probe import Probe, Step, once
+from ...nn.loss_traits import ignore_index_of, loss_name, reduction_none
 from ..outcomes import Check, NotApplicable, graded, issue, passed, require, tip
 from .boosting import boosted
-from .evaluation import validation_batches
+from .evaluation import validation_batches, value_on
 from .initial_loss import frequencies
 from .scores import Scores, difference, expand_constant, fair_weights, joined, scores_of
 
@@ -56,7 +57,7 @@ def _positions(dl, limit, as_drawn=True):
 
 def _labels(probe, dl, limit, as_drawn=True):
     "`(targets, positions)` of a loader without making inputs, as the loss gets them; None where they cannot be read so."
-    like, seconds = probe.once("targets as in batches", lambda: _targets_as_in_batches(probe))
+    like, seconds = _targets_as_in_batches(probe)
     positions = None if like is None else _positions(dl, min(limit, max(200, int((0.3 if probe.fast else 2.0) / seconds))), as_drawn)
     y = labels_of(Subset(dl.dataset, positions)) if positions else None
     if y is None or y[0].numel() != like[0].numel():
@@ -64,17 +65,16 @@ def _labels(probe, dl, limit, as_drawn=True):
     return y.reshape(len(y), *like.shape[1:]).to(like.dtype), positions[:len(y)]
 
 
+@once
 def _targets_as_in_batches(probe):
     "`(targets of a batch, seconds per label)` if the labels of the data are what the loss gets, unchanged; otherwise `(None, 0)`."
     batches, dl = validation_batches(probe), probe.twin.dls.valid
     y = _target(batches[0], batches.n_inp) if batches else None
     if y is None or not hasattr(dl, "dataset"):
         return None, 0.0
-    began = time.perf_counter()
-    try:
+    began, own = time.perf_counter(), None
+    with suppress(TypeError, IndexError, NotImplementedError):          # a stream
         own = labels_of(Subset(dl.dataset, list(range(len(y)))))
-    except (TypeError, IndexError, NotImplementedError):            # a stream
-        own = None
     seconds = (time.perf_counter() - began) / len(y)
     same = own is not None and own.numel() == y.numel() and torch.equal(own.flatten().double(), y.flatten().double().cpu())
     return (y.cpu(), max(seconds, 1e-7)) if same else (None, 0.0)
@@ -87,12 +87,10 @@ def _target(batch, n_inp):
 
 def _loader_of(dl, positions, bs):
     "A loader like `dl` of the items at `positions`; None where there is no such loader."
-    try:
+    with suppress(Exception):           # a loader with other arguments
         if isinstance(dl, DataLoader):
             return dl.new(bs=bs, num_workers=0, shuffle=False, drop_last=False, sampler=positions)
         return TorchDataLoader(dl.dataset, batch_size=bs, sampler=positions, collate_fn=dl.collate_fn)
-    except Exception:                   # a loader with other arguments
-        return None
 
 
 def _predictions(probe, limit, seconds, predict=True):
@@ -150,7 +148,7 @@ def baselines(probe: Probe) -> Check:
     "Loss and accuracy (RMSE) on validation items of a guess, of gradient boosting for tables, and of the network if it was trained."
     _require_comparable(probe)
     kind, pred, loss_func = probe.kind, probe.pred, probe.loss_func
-    axis = class_axis(loss_func, pred) if kind.startswith("class") else 1
+    axis = probe.class_axis if kind.startswith("class") else 1
     n_out = pred.shape[axis] if pred.ndim > 1 else 1
     limit, trained = 1000 if probe.fast else 4000, steps_trained(probe.learn)
     fitted = _labels(probe, probe.twin.dls.train, 3000 if probe.fast else 10_000)
@@ -211,28 +209,15 @@ def _evidence(probe, scores, rivals, y):
     "Loss, accuracy or RMSE, and the learner's own metrics, by name; those that ask for more than predictions and targets are named."
     numbers, own, left_out = {"validation_items": len(scores["constant"].loss)}, _score_name(probe), set()
     for name, s in scores.items():
-        numbers[f"{name}_loss"] = s.mean_loss
-        numbers[f"{name}_{own}"] = s.mean_score ** 0.5 if own == "rmse" else s.mean_score
-    for metric in (m for m in probe.twin.metrics if m.name != own):
-        for name, preds in rivals.items():
-            value = _metric(probe, metric, preds, y)
-            if value is None:
-                left_out.add(metric.name)
-            elif math.isfinite(value):
-                numbers[f"{name}_{metric.name}"] = value
+        numbers.update({f"{name}_loss": s.mean_loss, f"{name}_{own}": s.mean_score ** 0.5 if own == "rmse" else s.mean_score})
+    steps = [Step((), {}, (t,)) for t in y]
+    for metric, (name, preds) in product([m for m in probe.twin.metrics if m.name != own], rivals.items()):
+        try:
+            numbers[f"{name}_{metric.name}"] = float(value_on(probe, metric, preds, steps))
+        except Exception:                       # it asks for more than predictions and targets
+            left_out.add(metric.name)
+    numbers = {k: v for k, v in numbers.items() if k.endswith("_loss") or math.isfinite(v)}
     return {**numbers, "metrics_left_out": sorted(left_out)} if left_out else numbers
-
-
-def _metric(probe, metric, preds, y):
-    "A metric of the learner on predictions; None where it asks for more than predictions and targets."
-    try:
-        metric.reset()
-        for p, t in zip(preds, y, strict=True):
-            metric.accumulate(SimpleNamespace(pred=p, yb=(t,), y=t, xb=(), kw={}, loss=probe.loss_func(p, t).detach(), training=False,
-                                              loss_func=probe.loss_func, model=probe.model, dls=probe.learn.dls))
-        return float(metric.value)
-    except Exception:
-        return None
 
 
 def _verdict(probe, scores, numbers, trained):
@@ -256,7 +241,7 @@ def _verdict(probe, scores, numbers, trained):
         return issue(f"worse than a baseline that ignores the inputs: {found}", **numbers)
     better_trees = (trees is not None and _clearly_worse(network, trees) and trees.mean_loss < constant.mean_loss
                     and _decides_worse(network, trees, probe))
-    return graded(f"gradient boosting is better: {found}" if better_trees else found, tip=better_trees,
+    return graded(f"gradient boosting is better: {found}", tip=better_trees, fine=found,
                   advice="train longer, tune it (learning rate, width, embeddings), or use boosting, or the mean of both: "
                   "tabular_baseline(dls, learn)", **numbers)
 
@@ -279,12 +264,11 @@ def _result(numbers, name, own):
 
 def _baselines_in_words(probe, numbers):
     "What the baselines reach."
-    own, constant = _score_name(probe), _result(numbers, "constant", _score_name(probe))
     if probe.kind == "values":
-        known = "mean" if is_squared(probe.loss_func) else "median" if is_absolute(probe.loss_func) else None
-        what = f"the {known} of the training targets" if known else "a constant"
-        text = f"predicting {what} has {constant}"
+        what = ("predicting the mean of the training targets" if is_squared(probe.loss_func) else
+                "predicting the median of the training targets" if is_absolute(probe.loss_func) else "predicting a constant")
     else:
-        what = "the most frequent class" if probe.kind.startswith("class") else "by how often each label is on"
-        text = f"guessing {what} has {constant}"
-    return text + (f"; gradient boosting has {_result(numbers, 'boosting', own)}" if "boosting_loss" in numbers else "")
+        what = "guessing the most frequent class" if probe.kind.startswith("class") else "guessing by how often each label is on"
+    reached = {what: "constant", "gradient boosting": "boosting"}
+    return "; ".join(f"{what} has {_result(numbers, name, _score_name(probe))}" for what, name in reached.items()
+                     if f"{name}_loss" in numbers)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any
@@ -13,27 +14,23 @@ from ...data.dataloader import DataLoader
 from ...data.rows import Rows
 from ...learner.inference import Batches
 from ...learner.learner import Learner
-from ...learner.probe import Probe
-from ...nn.loss_traits import class_axis
-from ..outcomes import Check, NotApplicable, graded, issue, passed, require
+from ...learner.probe import Probe, Step, once
+from ..outcomes import Check, graded, issue, passed, require
 from .outputs import best_and_worst
 
 
 def largest_difference(a: Any, b: Any) -> float:
     "The largest difference between two equally nested batches; infinite where shapes differ."
-    worst = 0.0
-    for x, y in zip(leaves(a), leaves(b), strict=False):
-        if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
-            if x.shape != y.shape:
-                return math.inf
-            if x.numel():
-                worst = max(worst, float((x.double() - y.double()).abs().nan_to_num(0).max()))
-    return worst
+    pairs = [(x, y) for x, y in zip(leaves(a), leaves(b), strict=False) if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor)]
+    if any(x.shape != y.shape for x, y in pairs):
+        return math.inf
+    return max((float((x.double() - y.double()).abs().nan_to_num(0).max()) for x, y in pairs if x.numel()), default=0.0)
 
 
+@once
 def validation_batches(probe: Probe) -> Batches | None:
     "The first validation batches, loaded once for all checks."
-    return probe.once("validation batches", lambda: _load_validation(probe))
+    return _load_validation(probe)
 
 
 def _load_validation(probe):
@@ -49,8 +46,7 @@ def _load_validation(probe):
 
 def _require_targets(probe):
     batches = validation_batches(probe)
-    if batches is None:
-        raise NotApplicable("there is no validation data")
+    require(batches is not None, "there is no validation data")
     require(all(split_batch(b, batches.n_inp)[2] for b in batches), "validation has no targets")
     return batches
 
@@ -65,10 +61,9 @@ def repeatable_validation(probe: Probe) -> Check:
     probe.reset(training=False)
     a, b = probe.twin.validate(dl=one), probe.twin.validate(dl=two)
     difference = largest_difference(list(one), list(two))
-    same = all(map(_close, a, b))
     why = "the validation items differ each time they are loaded" if difference > 0 else "the model is random in eval mode"
-    return graded(f"{a[0]:.5g} both times" if same else f"validation gave {a[0]:.5g} and then {b[0]:.5g}: {why}", not same, first=a[0],
-                  second=b[0], inputs_differ_by=difference)
+    return graded(f"validation gave {a[0]:.5g} and then {b[0]:.5g}: {why}", not all(map(_close, a, b)), fine=f"{a[0]:.5g} both times",
+                  first=a[0], second=b[0], inputs_differ_by=difference)
 
 
 def consistent_predictions(probe: Probe) -> Check:
@@ -78,20 +73,18 @@ def consistent_predictions(probe: Probe) -> Check:
     validated = twin.validate(dl=batches)[0]
     raw = [twin.get_preds(dl=Batches([b], batches.n_inp), act=torch.nn.Identity(), reorder=False)[0] for b in batches]
     require(all(isinstance(p, torch.Tensor) for p in raw), "the predictions are not one tensor")
-    total = n = 0.0
-    for pred, batch in zip(raw, batches, strict=True):
-        yb = split_batch(batch, batches.n_inp)[2]
-        total += float(probe.loss_func(pred.to(probe.device), *yb)) * len(yb[0])
-        n += len(yb[0])
-    numbers: dict[str, Any] = {"validate": validated, "get_preds": total / n}
-    if not _close(validated, total / n):
-        return issue(f"validate gives {validated:.5g}, the loss of what get_preds returns is {total / n:.5g}", **numbers)
+    targets = [split_batch(batch, batches.n_inp)[2] for batch in batches]
+    n = [len(yb[0]) for yb in targets]
+    loss = sum(float(probe.loss_func(p.to(probe.device), *yb)) * k for p, yb, k in zip(raw, targets, n, strict=True)) / sum(n)
+    numbers: dict[str, Any] = {"validate": validated, "get_preds": loss}
+    if not _close(validated, loss):
+        return issue(f"validate gives {validated:.5g}, the loss of what get_preds returns is {loss:.5g}", **numbers)
     difference = _difference_of_predict(probe, raw[0])
     if difference is None:
         return passed("validate and get_preds", **numbers)
-    differs = difference > 1e-2 * (float(twin.activation(raw[0]).abs().max()) + 1e-8)
-    return graded(f"predict and get_preds differ by up to {difference:.3g} on the same items" if differs else "all three", differs,
-                  difference=difference, **numbers)
+    return graded(f"predict and get_preds differ by up to {difference:.3g} on the same items",
+                  difference > 1e-2 * (float(twin.activation(raw[0]).abs().max()) + 1e-8), fine="all three", difference=difference,
+                  **numbers)
 
 
 def _difference_of_predict(probe, raw):
@@ -101,13 +94,9 @@ def _difference_of_predict(probe, raw):
     if not isinstance(dl, DataLoader) or dl.shuffles or items is None or callable(items) or type(twin).predict is not Learner.predict:
         return None
     wanted, rows = twin.activation(raw), Rows(items)
-    worst = 0.0
-    for i in range(min(2, len(rows), len(wanted))):
-        _, _, probabilities = twin.predict(rows[i])
-        if probabilities.shape != wanted[i].shape:
-            return None
-        worst = max(worst, float((probabilities.double() - wanted[i].double()).abs().max()))
-    return worst
+    n = min(2, len(rows), len(wanted))
+    difference = largest_difference([twin.predict(rows[i])[2] for i in range(n)], [wanted[i] for i in range(n)])
+    return None if difference == math.inf else difference
 
 
 # -- metrics ------------------------------------------------------------------------------------------------------------------------
@@ -116,24 +105,22 @@ def metric_direction(probe: Probe) -> Check:
     require(probe.twin.metrics, "there are no metrics")
     pred, steps = probe.pred, probe.steps(4)
     require(isinstance(pred, torch.Tensor) and all(s.y is not None for s in steps), "predictions and targets are not one tensor each")
-    axis = class_axis(probe.loss_func, pred)
-    made = [best_and_worst(probe.kind, pred if len(pred) == s.n else pred[:1].expand(s.n, *pred.shape[1:]), s.y, axis) for s in steps]
+    made = [best_and_worst(probe.kind, pred if len(pred) == s.n else pred[:1].expand(s.n, *pred.shape[1:]), s.y, probe.class_axis)
+            for s in steps]
     require(None not in made, "it is not known what a perfect prediction is here")
-    wrong_way, judged = [], 0
-    for metric in probe.twin.metrics:
-        good, bad = (_value_on(probe, metric, [m[which] for m in made], steps) for which in (0, 1))
-        if good is not None and bad is not None and math.isfinite(good) and math.isfinite(bad) and good != bad:
-            judged += 1
-            if metric.lower_is_better is not None and metric.lower_is_better != (good < bad):
-                wrong_way.append((metric.name, good, bad))
+    values = [(m, *(value_on(probe, m, preds, steps) for preds in zip(*made, strict=True))) for m in probe.twin.metrics]
+    judged = [(m, good, bad) for m, good, bad in values
+              if None not in (good, bad) and math.isfinite(good) and math.isfinite(bad) and good != bad]
+    wrong_way = [v for v in judged if v[0].lower_is_better is not None and v[0].lower_is_better != (v[1] < v[2])]
     if not wrong_way:
-        return passed(metrics=judged)
-    name, good, bad = wrong_way[0]
-    return issue(f"{name} declares that {'lower' if good > bad else 'higher'} is better, but is {good:.4g} for perfect and {bad:.4g} for "
-                 "wrong predictions", perfect=good, wrong=bad, metrics=[n for n, _, _ in wrong_way])
+        return passed(metrics=len(judged))
+    metric, good, bad = wrong_way[0]
+    return issue(f"{metric.name} declares that {'lower' if good > bad else 'higher'} is better, but is {good:.4g} for perfect and "
+                 f"{bad:.4g} for wrong predictions", perfect=good, wrong=bad, metrics=[m.name for m, _, _ in wrong_way])
 
 
-def _value_on(probe, metric, preds, steps):
+def value_on(probe: Probe, metric: Any, preds: Iterable[torch.Tensor], steps: Iterable[Step]) -> Any:
+    "The value of a metric on predictions of these steps."
     metric.reset()
     for pred, s in zip(preds, steps, strict=True):
         metric.accumulate(SimpleNamespace(pred=pred, yb=s.yb, y=s.y, xb=s.xb, kw=s.kw, loss=probe.loss(pred, s).detach(), training=False,

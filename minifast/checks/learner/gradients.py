@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from ...core.messages import plural
-from ...learner.probe import Probe
+from ...learner.probe import Probe, once
 from ...nn.loss_traits import loss_name
-from ..outcomes import Check, NotApplicable, graded, issue, passed, require
+from ..outcomes import Check, NotApplicable, graded, issue, require
 
 N_STEPS = 4         # so that a layer that starts at zero (the last of a residual branch, a head) has moved by then
 Norms = dict[str, list[float | None]]       # of the gradients, by parameter and step; None: no gradient
@@ -50,20 +50,18 @@ def train_steps(probe: Probe, n: int = N_STEPS, lr: float = 1e-3) -> Norms:
     return norms
 
 
+@once
 def _trained(probe: Probe) -> tuple[Norms, list[str]]:
     "The norms of the gradients of a few steps, and the weights whose units are all the same after them."
-    def train():
-        norms = train_steps(probe)
-        return norms, [n for n, p in probe.model.named_parameters() if p.requires_grad and p.ndim > 1 and all_rows_equal(p)]
-    return probe.once("trained", train)
+    return train_steps(probe), [n for n, p in probe.model.named_parameters() if p.requires_grad and p.ndim > 1 and all_rows_equal(p)]
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
 def symmetric_weights(probe: Probe) -> Check:
     "Layers all of whose units are, and stay, the same."
     same = [n for n in _trained(probe)[1] if not n.endswith("embedding.weight")]
-    return graded(f"all units of {', '.join(same[:3])} are the same, also after {plural(N_STEPS, 'step')} of training" if same else "",
-                  bool(same), items=same, layers=len(same))
+    return graded(f"all units of {', '.join(same[:3])} are the same, also after {plural(N_STEPS, 'step')} of training", same, items=same,
+                  layers=len(same))
 
 
 def missing_gradients(probe: Probe) -> Check:
@@ -77,12 +75,10 @@ def missing_gradients(probe: Probe) -> Check:
     if not_finite:
         return issue(f"the gradient of {', '.join(not_finite[:3])} is not finite",
                      "look for sqrt, log or division at 0; lower the learning rate; clip gradients", items=not_finite, **numbers)
-    if not missing and not zero:
-        return passed(**numbers)
     what = [f"{', '.join(names[:3])} {many if len(names) > 1 else one}"
             for names, many, one in ((missing, "get none", "gets none"), (zero, "are always 0", "is always 0")) if names]
-    return issue(f"no gradient reaches {plural(len(missing) + len(zero), 'trainable parameter')} of {len(norms)}: {'; '.join(what)}",
-                 items=missing + zero, **numbers)
+    return graded(f"no gradient reaches {plural(len(missing) + len(zero), 'trainable parameter')} of {len(norms)}: {'; '.join(what)}",
+                  missing or zero, items=missing + zero, **numbers)
 
 
 def gradient_scale(probe: Probe) -> Check:
@@ -91,10 +87,10 @@ def gradient_scale(probe: Probe) -> Check:
     matrices = {n for n, p in probe.model.named_parameters() if p.ndim > 1}
     sizes = {n: v[-1] for n, v in norms.items() if n in matrices and v and (v[-1] or 0) > 0}
     require(len(sizes) > 1, "fewer than two layers with gradients")
-    low, high = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    low, *_, high = sorted(sizes, key=sizes.__getitem__)
     ratio = sizes[high] / sizes[low]
-    return graded(f"gradients differ by a factor of {ratio:.1e}: {high} against {low}" if ratio > 1e4 else "", ratio > 1e6, ratio > 1e4,
-                  largest=sizes[high], smallest=sizes[low], ratio=ratio)
+    return graded(f"gradients differ by a factor of {ratio:.1e}: {high} against {low}", ratio > 1e6, ratio > 1e4, largest=sizes[high],
+                  smallest=sizes[low], ratio=ratio)
 
 
 def gradient_of_every_item(probe: Probe) -> Check:
@@ -107,7 +103,6 @@ def gradient_of_every_item(probe: Probe) -> Check:
     except Exception as e:                      # whatever a loss raises
         raise NotApplicable(f"the loss does not take a single item: {type(e).__name__}: {e}") from None
     highest = max((losses[i] for i in silent), default=0.0)
-    found = (f"{len(silent)} of {len(losses)} items have a loss (up to {highest:.3g}) but no gradient in {loss_name(probe.loss_func)}: the "
-             "loss is flat there")
-    return graded(found if silent else "", bool(silent), n_items=len(losses), without_gradient=len(silent),
+    return graded(f"{len(silent)} of {len(losses)} items have a loss (up to {highest:.3g}) but no gradient in "
+                  f"{loss_name(probe.loss_func)}: the loss is flat there", silent, n_items=len(losses), without_gradient=len(silent),
                   loss_of_these=highest)

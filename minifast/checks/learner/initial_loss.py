@@ -11,7 +11,7 @@ import torch
 
 from ...learner.constant_guess import is_absolute, is_squared
 from ...learner.probe import Probe
-from ...nn.loss_traits import class_axis, class_weight_of, loss_name
+from ...nn.loss_traits import class_weight_of, loss_name
 from ..outcomes import Check, graded, require, tip
 
 
@@ -62,26 +62,23 @@ def _first_loss(probe, steps):
 
 def initial_loss(probe: Probe) -> Check:
     "The loss with which training starts against that of a guess."
-    steps, pred, name = probe.steps(4), probe.pred, loss_name(probe.loss_func)
-    require(probe.kind is not None and probe.step.y is not None and isinstance(pred, torch.Tensor)
+    steps, name = probe.steps(4), loss_name(probe.loss_func)
+    require(probe.kind is not None and probe.step.y is not None and isinstance(probe.pred, torch.Tensor)
             and (probe.kind == "values" or (class_weight_of(probe.loss_func) is None and not name.startswith(("Focal", "Dice")))),
             "it is not known what a guess costs with this loss")
     y = torch.cat([s.y.reshape(s.n, -1) for s in steps])
-    n_out = pred.shape[class_axis(probe.loss_func, pred)] if pred.ndim > 1 else 1
-    expected = expected_losses(probe.loss_func, probe.kind, y, n_out)
+    expected = expected_losses(probe.loss_func, probe.kind, y, probe.n_out)
     require(expected is not None, "it is not known what a guess costs with this loss")
     loss, (uninformed, informed) = _first_loss(probe, steps), expected
     if probe.kind == "values":
         return _of_values(y, loss, uninformed, informed)
     found = (f"the initial loss is {loss:.3f}; giving every class the same probability costs {uninformed:.3f}, knowing the frequencies "
              f"{informed:.3f}")
-    too_sure, skewed = loss > 2.5 * uninformed + 0.5, len(y) >= 48 and informed < 0.6 * uninformed and loss > 1.5 * informed
-    high = loss > 1.25 * uninformed + 0.1
-    if too_sure:
-        found += ": the model starts out confident of what it cannot know"
-    elif skewed and not high:
-        found += ": the first thing it will learn is that some classes are rare"
-    return graded(found, too_sure, high or skewed, loss=loss, same_probability=uninformed, knowing_frequencies=informed)
+    too_sure, high = loss > 2.5 * uninformed + 0.5, loss > 1.25 * uninformed + 0.1
+    skewed = len(y) >= 48 and informed < 0.6 * uninformed and loss > 1.5 * informed
+    why = (": the model starts out confident of what it cannot know" if too_sure else
+           "" if high else ": the first thing it will learn is that some classes are rare")
+    return graded(found + why, too_sure, high or skewed, fine=found, loss=loss, same_probability=uninformed, knowing_frequencies=informed)
 
 
 def _of_values(y, loss, zero, best):
@@ -89,7 +86,6 @@ def _of_values(y, loss, zero, best):
     numbers = {"loss": loss, "predicting_0": zero, "predicting_the_mean": best, "target_mean": mean, "target_std": float(y.double().std())}
     if best <= 1e-12:
         return tip("all targets of these batches are the same", "look at the targets", **numbers)
-    found = f"the initial loss is {loss:.4g}; predicting the mean of the targets costs {best:.4g}"
-    far = loss > 30 * best
-    return graded(found + (f": the model must first learn that the targets are around {mean:.4g}" if far else ""), far, loss > 3 * best,
-                  **numbers)
+    found, far = f"the initial loss is {loss:.4g}; predicting the mean of the targets costs {best:.4g}", loss > 30 * best
+    return graded(f"{found}: the model must first learn that the targets are around {mean:.4g}" if far else found, far, loss > 3 * best,
+                  fine=found, **numbers)

@@ -1,4 +1,5 @@
 """Does the model meet its data and its loss: finite values, a forward pass, a loss that fits, something to train."""
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -26,10 +27,9 @@ def finite_values(probe: Probe) -> Check:
     "NaN and infinity in the first batch, parameters and buffers."
     step = probe.step
     inputs, targets = bad_values((step.xb, step.kw)), bad_values(step.yb)
-    weights = [n for n, t in [*probe.model.named_parameters(), *probe.model.named_buffers()] if bad_values(t)]
+    weights = [n for n, t in probe.tensors() if bad_values(t)]
     where = ["the inputs"] * bool(inputs) + ["the targets"] * bool(targets) + weights[:3]
-    return graded(f"NaN or infinite values in {', '.join(where)}" if where else "", bool(where), inputs=inputs, targets=targets,
-                  weights=len(weights))
+    return graded(f"NaN or infinite values in {', '.join(where)}", where, inputs=inputs, targets=targets, weights=len(weights))
 
 
 def model_runs(probe: Probe) -> Check:
@@ -41,8 +41,7 @@ def model_runs(probe: Probe) -> Check:
         return issue("the batches have no target", "give the loader pairs (input, target), or n_inp=")
     inputs = describe(tuple(step.xb)) if step.xb else describe(step.kw)
     try:
-        pred = probe.output(training=True)
-        probe.once("pred", probe.output)
+        pred, _ = probe.output(training=True), probe.pred           # in both modes
     except Exception as e:
         return issue(f"the model fails on a batch ({inputs}): {type(e).__name__}: {first_line(e)}")
     if isinstance(pred, torch.Tensor) and not torch.isfinite(pred).all():
@@ -72,26 +71,23 @@ def target_fits_loss(probe: Probe) -> Check:
     if not torch.isfinite(loss):
         return issue(f"the loss of the first batch is {float(loss)} for finite predictions and targets",
                      "use a loss that works on raw outputs (with the logarithm inside), or clamp what it divides by")
-    if found := _broadcasting(probe, pred, step):
-        return issue(found, f"return pred.view{tuple(step.y.shape)} from the model, or flatten both in the loss")
-    return passed(f"{loss_name(probe.loss_func)} of {describe(pred)} and {describe(y)}", loss=float(loss.detach()))
+    broadcast = _broadcasting(probe, pred, step)
+    return graded(broadcast, broadcast, f"return pred.view{tuple(getattr(y, 'shape', ()))} from the model, or flatten both in the loss",
+                  fine=f"{loss_name(probe.loss_func)} of {describe(pred)} and {describe(y)}", loss=float(loss.detach()))
 
 
 def _broadcasting(probe, pred, step):
-    "What is wrong if a loss of the user's own broadcasts predictions and targets of different shapes against each other."
+    "What is wrong if a loss of the user's own broadcasts predictions and targets of different shapes against each other; '' if nothing."
     y = step.y
-    if needs_same_shape(probe.loss_func) or probe.kind is not None or y is None or not isinstance(pred, torch.Tensor):
-        return None
-    if not y.is_floating_point() or pred.shape == y.shape or pred.numel() != y.numel():
-        return None
-    try:
+    if (needs_same_shape(probe.loss_func) or probe.kind is not None or y is None or not isinstance(pred, torch.Tensor)
+            or not y.is_floating_point() or pred.shape == y.shape or pred.numel() != y.numel()):
+        return ""
+    with suppress(Exception):               # a loss that takes no other shape
         plain, matched = float(probe.loss_func(pred, y)), float(probe.loss_func(pred, y.reshape(pred.shape)))
-    except Exception:
-        return None
-    if abs(plain - matched) <= 1e-4 * (abs(matched) + 1e-6):
-        return None
-    return (f"the loss is {plain:.4g} for targets {describe(y)}, and {matched:.4g} once they have the shape of the predictions "
-            f"({describe(pred)}): torch broadcasts them against each other, so each prediction is compared with every target")
+        if abs(plain - matched) > 1e-4 * (abs(matched) + 1e-6):
+            return (f"the loss is {plain:.4g} for targets {describe(y)}, and {matched:.4g} once they have the shape of the predictions "
+                    f"({describe(pred)}): torch broadcasts them against each other, so each prediction is compared with every target")
+    return ""
 
 
 def trainable_parameters(probe: Probe) -> Check:
@@ -120,6 +116,5 @@ def loss_direction(probe: Probe) -> Check:
         made = best_and_worst("values" if y.is_floating_point() else "class logits", pred, y, class_axis(probe.loss_func, pred))
     require(made is not None, "it is not known what a perfect prediction is")
     good, bad = (float(probe.loss(o, probe.step)) for o in made)
-    wrong = good > bad + 1e-6 * abs(bad)
-    return graded(f"the loss is {good:.4g} for perfect predictions and {bad:.4g} for wrong ones" if wrong else "", wrong, perfect=good,
-                  wrong=bad)
+    return graded(f"the loss is {good:.4g} for perfect predictions and {bad:.4g} for wrong ones", good > bad + 1e-6 * abs(bad),
+                  perfect=good, wrong=bad)

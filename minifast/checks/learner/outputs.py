@@ -10,8 +10,8 @@ from torch.nn.functional import one_hot
 
 from ...learner.probe import Probe
 from ...nn.layers import SigmoidRange
-from ...nn.loss_traits import class_axis, loss_name
-from ..outcomes import Check, NotApplicable, graded, issue, passed, require, tip
+from ...nn.loss_traits import loss_name
+from ..outcomes import Check, graded, issue, passed, require, tip
 
 Look = Literal["softmax", "log_softmax", "sigmoid", "relu", "free"]
 _INF = math.inf
@@ -30,13 +30,12 @@ def looks_like(pred: torch.Tensor, axis: int = 1) -> Look:
     axis = axis if pred.ndim > abs(axis) else -1
     low, high = float(pred.min()), float(pred.max())
     several = pred.ndim > 1 and pred.shape[axis] > 1
-    if several and low >= 0 and high <= 1 and float((pred.sum(axis) - 1).abs().max()) < 1e-3:
-        return "softmax"
-    if several and high <= 1e-6 and float(pred.logsumexp(axis).abs().max()) < 1e-3:
-        return "log_softmax"
-    if low > 0 and high < 1:
-        return "sigmoid"
-    return "relu" if low == 0 and float((pred == 0).float().mean()) > 0.1 else "free"
+    looks: dict[Look, bool] = {
+        "softmax": several and low >= 0 and high <= 1 and float((pred.sum(axis) - 1).abs().max()) < 1e-3,
+        "log_softmax": several and high <= 1e-6 and float(pred.logsumexp(axis).abs().max()) < 1e-3,
+        "sigmoid": low > 0 and high < 1,
+        "relu": low == 0 and float((pred == 0).float().mean()) > 0.1}
+    return next((look for look, holds in looks.items() if holds), "free")
 
 
 def best_and_worst(kind: str | None, pred: torch.Tensor, y: torch.Tensor, axis: int = 1) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -45,28 +44,24 @@ def best_and_worst(kind: str | None, pred: torch.Tensor, y: torch.Tensor, axis: 
         n = pred.shape[axis]
         labels = y.long().clamp(0, n - 1)
         right, wrong = (one_hot(k, n).movedim(-1, axis).to(pred.dtype) * 20 - 10 for k in (labels, (labels + 1) % n))
-        return right, wrong
-    if y.numel() == pred.numel() and (kind == "logits" or (kind == "values" and y.is_floating_point())):
-        right = y.reshape(pred.shape).to(pred.dtype)
-        if kind == "logits":
-            return right * 20 - 10, 10 - right * 20
-        return right, right.flip(0) + 2 * right.std().nan_to_num(1.0) + 1.0
-    return None
+    elif y.numel() == pred.numel() and (kind == "logits" or (kind == "values" and y.is_floating_point())):
+        right = y.reshape(pred.shape).to(pred.dtype) * (20 if kind == "logits" else 1) - (10 if kind == "logits" else 0)
+        wrong = -right if kind == "logits" else right.flip(0) + 2 * right.std().nan_to_num(1.0) + 1.0
+    else:
+        return None
+    return right, wrong
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
 def outputs_per_class(probe: Probe) -> Check:
     "The number of outputs against the number of classes."
-    n_classes, pred = getattr(probe.learn.dls, "c", None), probe.pred
+    n_classes, n_out = getattr(probe.learn.dls, "c", None), probe.n_out
     require(isinstance(n_classes, int), "the data does not say how many classes there are")
-    require(isinstance(pred, torch.Tensor) and probe.kind not in (None, "values"), "the outputs are not classes")
-    n_out = pred.shape[class_axis(probe.loss_func, pred)] if pred.ndim > 1 else 1
-    numbers = {"n_out": n_out, "classes": n_classes}
-    if n_out == n_classes or (n_out == 1 and n_classes <= 2 and probe.kind in ("logits", "probabilities")):
-        return passed(**numbers)
-    if n_out < n_classes:
-        return issue(f"the model has {n_out} outputs, the data {n_classes} classes", **numbers)
-    return tip(f"the model has {n_out} outputs for {n_classes} classes: the others are only ever pushed down", **numbers)
+    require(isinstance(probe.pred, torch.Tensor) and probe.kind not in (None, "values"), "the outputs are not classes")
+    yes_or_no = n_out == 1 and n_classes <= 2 and probe.kind in ("logits", "probabilities")
+    return graded(f"the model has {n_out} outputs, the data {n_classes} classes" if n_out < n_classes else
+                  f"the model has {n_out} outputs for {n_classes} classes: the others are only ever pushed down",
+                  n_out < n_classes and not yes_or_no, n_out > n_classes and not yes_or_no, n_out=n_out, classes=n_classes)
 
 
 def final_activation(probe: Probe) -> Check:
@@ -74,12 +69,11 @@ def final_activation(probe: Probe) -> Check:
     pred, kind, name = probe.pred, probe.kind, loss_name(probe.loss_func)
     require(kind is not None, "it is not known what the loss expects")
     require(kind != "values" and isinstance(pred, torch.Tensor), "any output will do")
-    axis = class_axis(probe.loss_func, pred)
-    found = _steady_look(probe, pred, axis)
+    found = _steady_look(probe, pred, probe.class_axis)
     if kind == "class logits" and found in ("softmax", "sigmoid"):
-        n = pred.shape[axis]        # the lowest cross entropy of outputs in 0..1: one of them 1, the others 0
         return issue(f"the outputs have already been through a {found}, and {name} applies softmax again: gradients become small and the "
-                     "loss cannot reach 0", outputs=found, best_loss=math.log1p((n - 1) * math.exp(-1)))
+                     "loss cannot reach 0", outputs=found,          # where one output is 1 and the others are 0
+                     best_loss=math.log1p((pred.shape[probe.class_axis] - 1) * math.exp(-1)))
     if kind == "class logits" and found == "log_softmax":
         return tip(f"the outputs have already been through log_softmax, and {name} applies it again, without effect",
                    "remove it from the model", outputs=found)
@@ -90,10 +84,10 @@ def final_activation(probe: Probe) -> Check:
         has = "probabilities without the logarithm" if found == "softmax" else "raw outputs"
         return issue(f"{name} takes logarithms of probabilities, but the model returns {has}: the loss has no lower limit",
                      "end the model with nn.LogSoftmax(1), or use CrossEntropyLossFlat() on raw outputs", outputs=found)
-    if kind == "probabilities" and (float(pred.min()) < 0 or float(pred.max()) > 1):
-        return issue(f"{name} takes probabilities, but the outputs go from {float(pred.min()):.3g} to {float(pred.max()):.3g}",
-                     "use BCEWithLogitsLossFlat(), which is also more exact")
-    return passed(f"outputs look {found}")
+    low, high = float(pred.min()), float(pred.max())
+    return graded(f"{name} takes probabilities, but the outputs go from {low:.3g} to {high:.3g}",
+                  kind == "probabilities" and (low < 0 or high > 1), advice="use BCEWithLogitsLossFlat(), which is also more exact",
+                  fine=f"outputs look {found}")
 
 
 def _steady_look(probe, pred, axis):
@@ -102,10 +96,9 @@ def _steady_look(probe, pred, axis):
     if found in ("free", "relu") or not probe.step.float_inputs:
         return found
     wild = probe.output(probe.step.with_inputs(lambda t: t * 30 if t.is_floating_point() else t))
-    if not torch.isfinite(wild).all():
-        return found
     bounded = float(wild.min()) >= 0 and float(wild.max()) <= 1
-    return found if looks_like(wild, axis) == found or (found == "sigmoid" and bounded) else "free"
+    steady = not torch.isfinite(wild).all() or looks_like(wild, axis) == found or (found == "sigmoid" and bounded)
+    return found if steady else "free"
 
 
 def last_layer(probe: Probe) -> tuple[nn.Module | None, str]:
@@ -117,16 +110,15 @@ def last_layer(probe: Probe) -> tuple[nn.Module | None, str]:
 def output_range(probe: Probe) -> Check:
     "Bounded outputs (ReLU, sigmoid, tanh at the end) against the range of the targets or the need for negative logits."
     pred, y = probe.pred, probe.step.y
-    if not isinstance(pred, torch.Tensor) or not pred.is_floating_point():
-        raise NotApplicable("the output is not a tensor of floats")
+    require(isinstance(pred, torch.Tensor) and pred.is_floating_point(), "the output is not a tensor of floats")
     module, name = last_layer(probe)
     if probe.kind in ("class logits", "logits"):
-        if isinstance(module, (nn.ReLU, nn.ReLU6)) or looks_like(pred, class_axis(probe.loss_func, pred)) == "relu":
+        if isinstance(module, (nn.ReLU, nn.ReLU6)) or looks_like(pred, probe.class_axis) == "relu":
             zeros = float((pred == 0).float().mean())
             return issue(f"the outputs pass a ReLU at the end: {zeros:.0%} of them are exactly 0, where there is no gradient, and none can "
                          "be negative", zeros=zeros)
-        return graded("the outputs pass a tanh at the end: logits from -1 to 1 leave every probability near that of a guess"
-                      if isinstance(module, nn.Tanh) else "", isinstance(module, nn.Tanh))
+        return graded("the outputs pass a tanh at the end: logits from -1 to 1 leave every probability near that of a guess",
+                      isinstance(module, nn.Tanh))
     require(probe.kind == "values" and y is not None and y.is_floating_point(), "the targets are not numbers")
     ys = torch.cat([s.y.flatten().float() for s in probe.steps(4) if s.y is not None])
     low, high, limits = float(ys.min()), float(ys.max()), _limits(module, pred)
@@ -138,9 +130,8 @@ def output_range(probe: Probe) -> Check:
              f"{low:.4g} to {high:.4g}")
     if outside > 0:
         return issue(found, targets_out_of_reach=outside)
-    if at_ends > 0.02 and limits[1] != _INF:
-        return tip(found + ": the ends of such a range are only reached in the limit", at_the_ends=at_ends)
-    return passed(found)
+    return graded(found + ": the ends of such a range are only reached in the limit", tip=at_ends > 0.02 and limits[1] != _INF,
+                  fine=found, at_the_ends=at_ends)
 
 
 _RANGES: dict[type, tuple[float, float]] = {

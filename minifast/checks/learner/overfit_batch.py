@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from ...core.seeds import fixed_seed
-from ...learner.probe import Probe
-from ...nn.loss_traits import class_axis, decodes_of
+from ...learner.probe import Probe, once
+from ...nn.loss_traits import decodes_of
 from ..outcomes import Check, graded, passed, require, tip
+from .activations import DROPOUT
 from .initial_loss import expected_losses
-from .modes import DROPOUT
 
 RATES = (5e-3, 5e-4, 3e-2)          # of AdamW, one after the other until one works
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -90,11 +90,6 @@ class Run(NamedTuple):
         return self.losses[-1] if self.done else sum(self.losses[-5:]) / len(self.losses[-5:])
 
 
-def overfit_items(probe: Probe, n: int) -> Run:
-    "Overfit `n` items, once for all checks."
-    return probe.once(f"overfit {n}", lambda: _overfit_items(probe, n))
-
-
 def _deterministic(model, keep_norms):
     "Dropout off; batch norm by its running statistics where the items are too alike for its own."
     for m in model.modules():
@@ -103,15 +98,15 @@ def _deterministic(model, keep_norms):
             m.eval()
 
 
-def _overfit_items(probe, n):
-    step = (probe.steps(1, "plain") or probe.steps(1))[0]
-    n, y, pred = min(n, step.n), step.y, probe.pred
+@once
+def overfit_items(probe: Probe, n: int) -> Run:
+    "Overfit `n` items, once for all checks."
+    step = probe.steps(1, "plain")[0]
+    n, y = min(n, step.n), step.y
     one_per_item = y is not None and y.ndim > 0 and len(y) == step.n
     step = step.take(different_items(y.float(), n) if one_per_item else list(range(n)))
     batched = step if n > 1 else step.take([0, 0])              # norm layers and squeezes need two
-    n_out = pred.shape[class_axis(probe.loss_func, pred)] if isinstance(pred, torch.Tensor) and pred.ndim else 1
-    expected = expected_losses(probe.loss_func, probe.kind, step.y, n_out) if step.y is not None else None
-    base = None if expected is None else expected[1]
+    _, base = (expected_losses(probe.loss_func, probe.kind, step.y, probe.n_out) if step.y is not None else None) or (None, None)
     alike = one_per_item and n > 1 and bool((step.y == step.y[:1]).all())
     best, budget, end, began = None, 8.0 if probe.fast else 40.0, False, time.perf_counter()
     for lr in RATES:
@@ -155,22 +150,20 @@ def overfit_one_item(probe: Probe) -> Check:
 
 def overfit_one_batch(probe: Probe) -> Check:
     "Whether the model can overfit a few items."
-    run = _few(probe)
+    run = overfit_items(probe, _n_items(probe))
     return _check(run, f"{run.n_items} items")
 
 
-def _few(probe):
-    return overfit_items(probe, 4 if probe.fast else 8)
+def _n_items(probe):
+    return 4 if probe.fast else 8
 
 
 def _check(run, what):
     steps, last = len(run.losses), run.last
     numbers = {"first_loss": run.first, "last_loss": last, "steps": steps, "lr": run.lr}
     found = f"the loss on {what} went from {run.first:.3g} to {last:.3g} in {steps} steps"
-    if run.done:
-        return passed(found, **numbers)
-    if last < (0.5 * run.base if run.base else 0.3 * run.first):
-        return passed(found + " and is still falling", **numbers)
+    if run.done or last < (0.5 * run.base if run.base else 0.3 * run.first):
+        return passed(found if run.done else found + " and is still falling", **numbers)
     if run.out_of_time and steps < 40:
         return tip(found + ": the model is too slow to tell more", "run it without fast=True", **numbers)
     learns = last < (0.8 * run.base if run.base else 0.7 * run.first)
@@ -179,8 +172,8 @@ def _check(run, what):
 
 def better_than_without_inputs(probe: Probe) -> Check:
     "The loss with inputs against the best that a model without inputs could have on the same items."
-    run = _few(probe)
+    run = overfit_items(probe, _n_items(probe))
     require(run.base is not None, "it is not known what a model without inputs could reach with this loss")
     require(not run.alike and run.base >= 1e-6, "the items of the batch all have the same target")
-    return graded(f"with inputs the loss on {run.n_items} items falls to {run.last:.3g}; without them {run.base:.3g} is the best",
-                  run.last > 0.9 * run.base and not run.out_of_time, with_inputs=run.last, without_inputs=run.base)
+    found = f"with inputs the loss on {run.n_items} items falls to {run.last:.3g}; without them {run.base:.3g} is the best"
+    return graded(found, run.last > 0.9 * run.base and not run.out_of_time, fine=found, with_inputs=run.last, without_inputs=run.base)

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -53,22 +54,15 @@ def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: i
         loader = independent_loader(learn.dls.train, seed=0)
         workers = getattr(loader, "num_workers", 0)
         twin.dls = DataLoaders(loader, path=twin.dls.path, device=device)
-        totals, steps, begun, last = dict.fromkeys(PARTS, 0.0), 0, time.perf_counter(), None
+        begun, ends, measured = time.perf_counter(), [], []     # ends: what part ended, in which step, when; measured: steps
 
         def end_of(part):
-            def mark(cb):
-                nonlocal last
-                now = _now(device)
-                if cb.learn.iter >= warm_up and last is not None:
-                    totals[part] += now - last
-                last = now
-            return mark
+            return lambda cb: ends.append((part, cb.learn.iter, _now(device)))
 
         def end_of_batch(cb):
-            nonlocal steps
             end_of(CALLBACKS)(cb)
-            steps += cb.learn.iter >= warm_up
-            if steps >= n_steps or time.perf_counter() - begun > seconds:
+            measured.extend([cb.learn.iter] if cb.learn.iter >= warm_up else [])
+            if len(measured) >= n_steps or time.perf_counter() - begun > seconds:
                 raise CancelFitException
 
         first = Callback(before_batch=end_of(DATA), after_loss=end_of("forward and loss"), after_backward=end_of("backward"),
@@ -81,8 +75,10 @@ def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: i
         finally:
             if workers and hasattr(loader, "end_workers"):
                 loader.end_workers()
-    times = {part: total / max(steps, 1) for part, total in totals.items()}
-    return {**times, "step": sum(times.values()), "steps": steps, "workers": workers}
+    times = dict.fromkeys(PARTS, 0.0)
+    for (_, _, start), (part, step, end) in pairwise(ends):
+        times[part] += (end - start) * (step >= warm_up) / max(len(measured), 1)
+    return {**times, "step": sum(times.values()), "steps": len(measured), "workers": workers}
 
 
 def shares_of(times: dict[str, float]) -> dict[str, float]:
@@ -118,10 +114,8 @@ def step_time(probe: Probe) -> Check:
     require(len(probe.learn.dls.train) >= 3, "an epoch has fewer than 3 batches")
     times = measure(probe.learn, 3 if probe.fast else 10, 12.0 if probe.fast else 30.0, warm_up=1)
     require(times["steps"], "no step was finished in time")
-    (part, share, _), shares = bottleneck(times), shares_of(times)
-    slow = DATA if shares[DATA] > 0.4 else CALLBACKS if shares[CALLBACKS] > 0.3 else None
-    slow = slow if times["step"] >= 2e-3 else None          # of shorter steps half is Python, whatever one does
-    ms = 1e3 * times["step"]
-    numbers: dict[str, Any] = {"ms_per_step": ms, **shares}
-    return graded(f"{ms:.3g} ms per step, {share:.0%} of it: {part}", tip=slow is not None,
-                  advice=REMEDIES[slow].format(**times) if slow else "", **numbers)
+    (part, share, _), shares, ms = bottleneck(times), shares_of(times), 1e3 * times["step"]
+    slow = DATA if shares[DATA] > 0.4 else CALLBACKS
+    found, evidence = f"{ms:.3g} ms per step, {share:.0%} of it: {part}", {"ms_per_step": ms, **shares}
+    return graded(found, tip=ms >= 2 and (shares[DATA] > 0.4 or shares[CALLBACKS] > 0.3),      # of shorter steps half is Python
+                  advice=REMEDIES[slow].format(**times), fine=found, **evidence)

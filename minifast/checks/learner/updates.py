@@ -1,6 +1,6 @@
 """The optimizer, and a few real steps of the learner's own loop on a copy: what do they change, and by how much?"""
 import math
-from typing import Any
+from collections import defaultdict
 
 import torch
 
@@ -8,7 +8,7 @@ from ...callbacks.base import Callback, CancelFitException
 from ...core.messages import plural
 from ...data.loaders import DataLoaders
 from ...learner.inference import Batches
-from ...learner.probe import Probe
+from ...learner.probe import Probe, once
 from ...optim.groups import norm_bias_params, param_groups
 from ..outcomes import Check, graded, issue, require
 from .gradients import N_STEPS
@@ -38,7 +38,7 @@ def optimizer_parameters(probe: Probe) -> Check:
     found = (f"{plural(len(missing), 'trainable parameter')} not in the optimizer: {', '.join(missing[:4])}" if missing else
              f"the optimizer holds {plural(strangers, 'parameter')} that the model does not have" if strangers else
              f"{plural(twice, 'parameter')} in the optimizer more than once" if twice else "")
-    return graded(found, bool(found), items=missing, held=len(held), missing=len(missing), not_of_this_model=strangers, twice=twice)
+    return graded(found, found, items=missing, held=len(held), missing=len(missing), not_of_this_model=strangers, twice=twice)
 
 
 def weight_decay(probe: Probe) -> Check:
@@ -46,8 +46,8 @@ def weight_decay(probe: Probe) -> Check:
     decaying = [g for g in create_optimizer(probe).param_groups if g.get("weight_decay", g.get("wd", 0))]
     exempt = norm_bias_params(probe.model)
     n = sum(id(p) in exempt for g in decaying for p in g["params"])
-    return graded(f"weight decay also pulls {plural(n, 'parameter')} of norm layers and biases towards 0" if n else
-                  "" if decaying else "there is no weight decay", tip=bool(n), decayed=n)
+    return graded(f"weight decay also pulls {plural(n, 'parameter')} of norm layers and biases towards 0", tip=n,
+                  fine="" if decaying else "there is no weight decay", decayed=n)
 
 
 # -- real steps ---------------------------------------------------------------------------------------------------------------------
@@ -62,10 +62,10 @@ class StepRecorder:
 
     def __init__(self):
         self.leftovers = 0                              #: steps that began with gradients of the one before
-        self.ratios: dict[str, list[float]] = {}        #: update-to-weight ratios of the weight matrices
+        self.ratios: dict[str, list[float]] = defaultdict(list)     #: update-to-weight ratios of the weight matrices
         self.losses: list[float] = []
-        self.frozen_moved: list[str] = []               #: frozen parameters that changed
-        self.moved, self.stepped = False, True
+        self.moved: dict[str, bool] = {}                #: parameters that changed, and whether they are trainable
+        self.stepped = True
         self.weights: dict[str, torch.Tensor] = {}
 
     def before_backward(self, cb: Callback) -> None:
@@ -86,20 +86,15 @@ class StepRecorder:
         self.stepped = True
         for name, p in cb.learn.model.named_parameters():
             before, after = self.weights[name], p.detach()
-            changed = not torch.equal(before, after)
-            self.moved |= changed
-            if changed and not p.requires_grad and name not in self.frozen_moved:
-                self.frozen_moved.append(name)
+            if not torch.equal(before, after):
+                self.moved[name] = p.requires_grad
             if p.requires_grad and p.ndim > 1 and (ratio := update_ratio(before, after)) is not None:
-                self.ratios.setdefault(name, []).append(ratio)
+                self.ratios[name].append(ratio)
 
 
+@once
 def dry_run(probe: Probe) -> StepRecorder:
     "A few steps of the learner's own loop, optimizer and callbacks, at its own learning rate, on the copy."
-    return probe.once("dry run", lambda: _dry_run(probe))
-
-
-def _dry_run(probe):
     recorder, twin, steps = StepRecorder(), probe.twin, probe.steps(N_STEPS)
     probe.reset()
     create_optimizer(probe)
@@ -127,8 +122,8 @@ def zeroed_gradients(probe: Probe) -> Check:
     "Gradients of the step before that are still there when the next backward pass begins."
     steps = dry_run(probe)
     n = len(steps.losses)
-    return graded(f"gradients of the step before were still there in {plural(steps.leftovers, 'step')} of {n - 1}: they add up"
-                  if steps.leftovers else "", bool(steps.leftovers), left=steps.leftovers, steps=n)
+    return graded(f"gradients of the step before were still there in {plural(steps.leftovers, 'step')} of {n - 1}: they add up",
+                  steps.leftovers, left=steps.leftovers, steps=n)
 
 
 def update_to_weight_ratio(probe: Probe) -> Check:
@@ -137,9 +132,9 @@ def update_to_weight_ratio(probe: Probe) -> Check:
     Source: A. Karpathy, CS231n notes, "Ratio of weights:updates".
     """
     steps, lr = dry_run(probe), probe.twin.lr
-    if steps.frozen_moved:
-        return issue(f"frozen parameters change in a step: {', '.join(steps.frozen_moved[:3])}",
-                     "look at the optimizer: it must leave parameters without a gradient alone", items=steps.frozen_moved)
+    if frozen := [name for name, trainable in steps.moved.items() if not trainable]:
+        return issue(f"frozen parameters change in a step: {', '.join(frozen[:3])}",
+                     "look at the optimizer: it must leave parameters without a gradient alone", items=frozen)
     lr = lr.stop if isinstance(lr, slice) else lr
     if not steps.moved:
         return issue(f"no weight changes in {plural(len(steps.losses), 'step')} (lr={lr})",
@@ -149,8 +144,6 @@ def update_to_weight_ratio(probe: Probe) -> Check:
     median, largest = ratios[len(ratios) // 2], ratios[-1]
     high, low = median > 0.4 or not all(map(math.isfinite, steps.losses)), largest < 2e-5
     found = f"per step at lr={lr} the weights change by {median:.1e} of their size (largest {largest:.1e})"
-    if high or low:
-        found += f": the learning rate is far too {'high' if high else 'low'}"
-    numbers: dict[str, Any] = {"lr": lr, "median": median, "largest": largest, "smallest": ratios[0], "loss_first": steps.losses[0],
-                               "loss_last": steps.losses[-1]}
-    return graded(found, high or low, median > 0.15 or largest < 1e-4, **numbers)
+    return graded(f"{found}: the learning rate is far too {'high' if high else 'low'}" if high or low else found, high or low,
+                  median > 0.15 or largest < 1e-4, fine=found, lr=lr, median=median, largest=largest, smallest=ratios[0],
+                  loss_first=steps.losses[0], loss_last=steps.losses[-1])
