@@ -3,17 +3,23 @@
 Functions of a loss and of targets. `init_head` starts a model from this guess, and the checks compare a trained model with it.
 """
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 
-from ..nn.loss_traits import class_weight_of, ignore_index_of, loss_name
+from ..nn.loss_traits import class_weight_of, ignore_index_of, loss_name, loss_setting
 
 
 def columns_of(y: torch.Tensor, c: int) -> torch.Tensor:
     "The targets `y` (items, ...) of `c` outputs on axis 1 as (values, c)."
     return y.reshape(len(y), c, -1).movedim(1, -1).reshape(-1, c).double()
+
+
+def expand_constant(values: torch.Tensor, shape: Sequence[int], axis: int) -> torch.Tensor:
+    "The constant output `values` (c,) as predictions of `shape`, with the outputs on `axis`."
+    if len(shape) >= 2:
+        values = values.view([len(values) if i == axis else 1 for i in range(len(shape))])
+    return values.expand(shape)
 
 
 def constant_output(loss_func: Callable, kind: str, y: torch.Tensor, n_out: int) -> torch.Tensor:
@@ -32,33 +38,24 @@ def constant_output(loss_func: Callable, kind: str, y: torch.Tensor, n_out: int)
         values, targets = (counts / counts.sum()).log(), y
     else:
         targets = columns_of(y.cpu(), n_out)
+        values = targets.mean(0)
         if kind in ("logits", "probabilities"):
-            n, on = len(targets), targets.mean(0)
-            weight = loss_setting(loss_func, "pos_weight")
-            on, off = on.clamp(0.5 / n, 1 - 0.5 / n), 1 - on.clamp(0.5 / n, 1 - 0.5 / n)
-            on = on if weight is None else on * weight.detach().double().cpu()
-            values = (on / off).log() if kind == "logits" else on / (on + off)
-        else:
-            values = targets.mean(0)
-            if is_absolute(loss_func):
-                values = targets.quantile(0.5, 0) if targets.numel() < 10_000_000 else targets.median(0).values
-            elif of_logarithms(loss_func):
-                values = values.clamp(min=1e-8).log()
+            weight, least = loss_setting(loss_func, "pos_weight", None), 0.5 / len(targets)
+            on = values.clamp(least, 1 - least)
+            odds = on / (1 - on) * (1 if weight is None else weight.detach().double().cpu())
+            values = odds.log() if kind == "logits" else odds / (odds + 1)
+        elif is_absolute(loss_func):
+            values = targets.quantile(0.5, 0) if targets.numel() < 10_000_000 else targets.median(0).values
+        elif of_logarithms(loss_func):
+            values = values.clamp(min=1e-8).log()
     if loss_name(loss_func).startswith("Focal") or (kind == "values" and not is_absolute(loss_func) and not is_squared(loss_func)):
         values = _searched(loss_func, values, targets[torch.randperm(len(targets), generator=fixed_generator())[:2000]])
     return values.float()
 
 
-def loss_setting(loss_func: Callable, name: str, default: Any = None) -> Any:
-    "The setting `name` of a loss, which may be a partial."
-    found = getattr(loss_func, "keywords", {}).get(name)
-    return getattr(getattr(loss_func, "func", loss_func), name, default) if found is None else found
-
-
 def is_absolute(loss_func: Callable) -> bool:
     "Whether a loss is the mean absolute error."
-    name = loss_name(loss_func).lower()
-    return "l1" in name and "smooth" not in name
+    return "l1" in loss_name(loss_func).lower() and "smooth" not in loss_name(loss_func).lower()
 
 
 def is_squared(loss_func: Callable) -> bool:
@@ -78,7 +75,7 @@ def fixed_generator() -> torch.Generator:
 
 def _searched(loss_func, values, targets):
     "`values`, or what costs less, for losses that have no formula for it."
-    device = next((t.device for t in (class_weight_of(loss_func),) if t is not None), torch.device("cpu"))
+    device = getattr(class_weight_of(loss_func), "device", torch.device("cpu"))
     y = (targets if not targets.is_floating_point() else targets.float()).to(device)
     z = values.float().to(device).clone().requires_grad_()
     opt = torch.optim.LBFGS([z], max_iter=60, line_search_fn="strong_wolfe")
@@ -90,6 +87,5 @@ def _searched(loss_func, values, targets):
         return loss
 
     with torch.enable_grad():
-        before = float(opt.step(closure).detach())
-        after = float(closure().detach())
+        before, after = float(opt.step(closure).detach()), float(closure().detach())
     return z.detach().cpu() if math.isfinite(after) and after < before else values

@@ -17,7 +17,7 @@ from ..nn.init import inverse_sigmoid_range, set_output_bias
 from ..nn.layers import SigmoidRange
 from ..nn.loss_traits import class_axis, kind_of
 from ..optim.groups import NORM_TYPES
-from .constant_guess import constant_output
+from .constant_guess import constant_output, expand_constant
 from .probe import Probe, probing
 
 if TYPE_CHECKING:
@@ -68,23 +68,19 @@ def init_head(learn: Learner, n_items: int = 10_000) -> None:
     if kind_of(learn.loss_func) is None:
         raise ValueError(f"init_head() does not know what the output means to {learn.loss_func!r}: use a loss of minifast or torch")
     with probing(learn) as probe:
-        before = {name: p.detach().clone() for name, p in probe.model.named_parameters()}
-        start_at = getattr(probe.model, "start_at", None)
+        start_at, shared = getattr(probe.model, "start_at", None), False
         norm, last, after = (None, None, []) if callable(start_at) else _last_layers(probe)
         y, n_out = _targets(probe, last, n_items)
         outputs, spread = guess(learn.loss_func, y, n_out)
-        shared = False
         if last is None:
             with torch.no_grad():
                 start_at(outputs)
         else:
             shared = _set_layers(probe, norm, last, after, outputs, spread)
-        changed = {name: p.detach().clone() for name, p in probe.model.named_parameters() if not torch.equal(p, before[name])}
+        values = [p.detach().clone() for p in probe.model.parameters()]
         first, constant = _losses(probe, outputs)
-    with torch.no_grad():
-        params = dict(learn.model.named_parameters())
-        for name, value in changed.items():
-            params[name].copy_(value)
+    for p, value in zip(learn.model.parameters(), values, strict=True):
+        p.detach().copy_(value)
     if first > 1.5 * constant + 0.1 and not shared:
         warn(f"init_head(): the first loss is {first:.4g}, that of the best constant guess {constant:.4g}: the model changes the output of "
              f"its last layer, {type(last).__name__}, or has dropout before it", stacklevel=3)
@@ -107,10 +103,8 @@ def _last_layers(probe: Probe) -> tuple[nn.Module | None, nn.Module, list[nn.Mod
 
 def _targets(probe: Probe, last: Any, n_items: int) -> tuple[torch.Tensor, int]:
     "The targets on the CPU as `guess` takes them, and the number of outputs."
-    pred = probe.pred
-    axis = class_axis(probe.loss_func, pred) if isinstance(pred, torch.Tensor) else 0
     by_class = probe.kind in ("class logits", "class log-probabilities")
-    n_out = pred.shape[axis] if by_class and pred.ndim > 1 else 1 if last is None else last.weight.shape[0]
+    n_out = probe.n_out if by_class and probe.pred.ndim > 1 else 1 if last is None else last.weight.shape[0]
     y = labels_of(probe.learn.dls.train, n_items)
     if y is None:
         per_item = max(1, probe.step.y.numel() // probe.step.n) if probe.step.y is not None else 1
@@ -122,7 +116,7 @@ def _targets(probe: Probe, last: Any, n_items: int) -> tuple[torch.Tensor, int]:
         raise ValueError("init_head(): the targets hold NaN or infinite values: `learn.check()` says where")
     if by_class:
         return y, n_out
-    if y.ndim > 2 and y.shape[1] == n_out and pred.ndim == y.ndim:                       # maps: channels last
+    if y.ndim > 2 and y.shape[1] == n_out and probe.pred.ndim == y.ndim:                       # maps: channels last
         y = y.movedim(1, -1)
     if y.numel() % n_out or (y.ndim > 1 and y.shape[-1] != n_out and y[0].numel() != n_out and n_out != 1):
         raise ValueError(f"init_head(): the last layer has {plural(n_out, 'output')}, the targets have {y[0].numel()} per item")
@@ -136,12 +130,9 @@ def _set_layers(probe: Probe, norm: Any, last: Any, after: list, outputs: torch.
         outputs, slope = inverse_sigmoid_range(outputs, ends[-1])
         spread = spread / slope
     seen: list[torch.Tensor] = []
-    handle = last.register_forward_hook(lambda m, i, o: seen.append(o.detach().double().cpu()))
-    try:
+    with last.register_forward_hook(lambda m, i, o: seen.append(o.detach().double().cpu())):
         for step in probe.steps(4):
             probe.output(step, training=True)       # which resets the weights before each batch: none is changed yet
-    finally:
-        handle.remove()
     probe.reset()
     axis = 1 if isinstance(last, _CONVOLUTIONS) or (isinstance(last, NORM_TYPES) and seen[0].ndim > 2) else -1
     z = torch.cat([o.movedim(axis, -1).flatten(0, -2) for o in seen])
@@ -151,29 +142,28 @@ def _set_layers(probe: Probe, norm: Any, last: Any, after: list, outputs: torch.
     return shared
 
 
+@torch.no_grad()
 def _losses(probe: Probe, outputs: torch.Tensor) -> tuple[float, float]:
     "The loss of the model as it is now, the lower of training and evaluation mode, and that of the constant `outputs`."
-    found, n = [0.0, 0.0, 0.0], 0
-    with torch.no_grad():
-        for step in probe.steps(4):
-            for i, training in enumerate((True, False)):
-                probe.mode(training)
-                pred = probe.predict(step)
-                found[i] += float(probe.loss(pred, step)) * step.n
-            if isinstance(pred, torch.Tensor):
-                found[2] += _constant_loss(probe, step, pred, outputs) * step.n
-            n += step.n
-    return min(found[:2]) / n, found[2] / n
+    (training, evaluating, constant), steps = [0.0, 0.0, 0.0], probe.steps(4)
+    for step in steps:
+        probe.mode(True)
+        training += float(probe.loss(probe.predict(step), step)) * step.n
+        probe.mode(False)
+        pred = probe.predict(step)
+        evaluating += float(probe.loss(pred, step)) * step.n
+        constant += _constant_loss(probe, step, pred, outputs) * step.n
+    n = sum(step.n for step in steps)
+    return min(training, evaluating) / n, constant / n
 
 
 def _constant_loss(probe, step, pred, outputs):
-    axis = class_axis(probe.loss_func, pred) if pred.ndim > 1 else 0
-    shape = [1] * pred.ndim
-    if pred.ndim > 1 and len(outputs) == pred.shape[axis]:
-        shape[axis] = -1
-    elif len(outputs) != 1:
+    if not isinstance(pred, torch.Tensor):
+        return 0.0
+    axis = class_axis(probe.loss_func, pred)
+    if len(outputs) > 1 and (pred.ndim < 2 or len(outputs) != pred.shape[axis]):
         return float("inf")
-    constant = outputs.to(pred).reshape(shape).expand_as(pred)
+    constant = expand_constant(outputs.to(pred), pred.shape, axis)
     if probe.kind == "probabilities":
         constant = constant.sigmoid()
     if probe.kind == "class log-probabilities":

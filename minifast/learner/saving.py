@@ -40,8 +40,7 @@ def save(learn: Learner, file: PathLike, with_opt: bool = True) -> Path:
     if vocabs := vocabs_of(learn.dls):
         state["vocab"] = bytes_from_vocabs(vocabs)
     if with_opt and learn.opt is not None:
-        state["opt"] = learn.opt.state_dict()
-        state["callbacks"] = states_of([cb for cb in learn.cbs if not (isinstance(cb, RunCallback) and cb.is_history)])
+        state.update(opt=learn.opt.state_dict(), callbacks=states_of(_with_state(learn)))
     return checkpoint.save(state, file)
 
 
@@ -58,9 +57,7 @@ def load(learn: Learner, file: PathLike, device: torch.device | str | None = Non
     weights, left_out = _fitting(learn.model, weights, file, strict)
     with_opt = with_opt and isinstance(state.get("opt"), dict)
     if with_opt:
-        if learn.opt is None:
-            learn.create_opt()
-        _check_opt(learn.opt, state["opt"], file)
+        _check_opt(learn.create_opt() if learn.opt is None else learn.opt, state["opt"], file)
     learn.model.load_state_dict(weights, strict=strict)
     if left_out:
         warn(f"{file}: loaded only in part: {'; '.join(left_out)}", stacklevel=3)
@@ -72,7 +69,12 @@ def load(learn: Learner, file: PathLike, device: torch.device | str | None = Non
             add_note(e, f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)")
             raise
         if not learn.running:                    # a tracker that loads the best weights does not turn its fellows back
-            restore_states([cb for cb in learn.cbs if not (isinstance(cb, RunCallback) and cb.is_history)], state.get("callbacks", {}))
+            restore_states(_with_state(learn), state.get("callbacks", {}))
+
+
+def _with_state(learn):
+    "The callbacks whose state goes into the file."
+    return [cb for cb in learn.cbs if not (isinstance(cb, RunCallback) and cb.is_history)]
 
 
 def _fitting(model, weights, file, strict):
@@ -99,19 +101,17 @@ def _check_opt(opt, state, file):
     optimizer would replace these, and training would fail at its first step or continue with other values."""
     groups, saved = opt.param_groups, state.get("param_groups", [])
     sizes, theirs = [len(g["params"]) for g in groups], [len(g["params"]) for g in saved]
-    problems = []
     if sizes != theirs:
-        problems.append(f"it has {theirs} parameters in its groups, this learner's optimizer {sizes} (another splitter, or another model)")
+        problems = [f"it has {theirs} parameters in its groups, this learner's optimizer {sizes} (another splitter, or another model)"]
     elif setting_names(groups[0]) - setting_names(saved[0]):          # a file may hold more: schedulers leave settings of their own
-        problems.append(f"it is that of another kind of optimizer, with {', '.join(sorted(setting_names(saved[0])))}; this learner's "
-                        f"{type(opt).__name__} has {', '.join(sorted(setting_names(groups[0])))}")
+        problems = [f"it is that of another kind of optimizer, with {', '.join(sorted(setting_names(saved[0])))}; this learner's "
+                    f"{type(opt).__name__} has {', '.join(sorted(setting_names(groups[0])))}"]
     else:
         params = zip((p for g in groups for p in g["params"]), (i for g in saved for i in g["params"]), strict=True)
         kept = state.get("state", {})
-        shapes = [f"{name} of parameter {i} is {describe(t)}, the parameter {describe(p.detach())}" for p, i in params
-                  for name, t in kept.get(i, kept.get(str(i), {})).items()
-                  if name in _LIKE_PARAMETER and isinstance(t, torch.Tensor) and t.shape != p.shape]
-        problems += shapes[:2]
+        problems = [f"{name} of parameter {i} is {describe(t)}, the parameter {describe(p.detach())}" for p, i in params
+                    for name, t in kept.get(i, kept.get(str(i), {})).items()
+                    if name in _LIKE_PARAMETER and isinstance(t, torch.Tensor) and t.shape != p.shape][:2]
     if problems:
         raise ValueError(f"the optimizer state in {file} does not fit this learner: {'; '.join(problems)}. Make the learner as it was when "
                          "the file was saved, or load the weights alone: load(..., with_opt=False)")

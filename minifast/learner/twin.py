@@ -70,14 +70,13 @@ def independent_loader(dl: Any, **overrides: Any) -> Any:
 @contextmanager
 def kept_generators(loaders: Iterable) -> Iterator[None]:
     "Restore the random generators of torch's own loaders after the block."
-    found = {id(g): g for dl in loaders for o in (dl, getattr(dl, "sampler", None)) for g in [getattr(o, "generator", None)]
-             if isinstance(g, torch.Generator)}
-    states = {key: g.get_state() for key, g in found.items()}
+    generators = [getattr(o, "generator", None) for dl in loaders for o in (dl, getattr(dl, "sampler", None))]
+    states = [(g, g.get_state()) for g in generators if isinstance(g, torch.Generator)]
     try:
         yield
     finally:
-        for key, g in found.items():
-            g.set_state(states[key])
+        for g, state in states:
+            g.set_state(state)
 
 
 def _silent(row: Any) -> None:

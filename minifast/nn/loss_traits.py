@@ -138,7 +138,7 @@ def reduction_none(loss_func: LossFunc) -> LossFunc:
                     "parameter `reduction='mean'` that also takes 'none' (a function), or an attribute `reduction` (an object).")
 
 
-def _setting(loss_func, name, default):
+def loss_setting(loss_func: LossFunc, name: str, default: Any) -> Any:
     "A setting of a loss: given to a `partial` of it, or an attribute of it or of the loss inside."
     if isinstance(loss_func, partial) and name in loss_func.keywords:
         return loss_func.keywords[name]
@@ -148,17 +148,17 @@ def _setting(loss_func, name, default):
 
 def reduction_of(loss_func: LossFunc) -> str:
     "How `loss_func` makes one number of a batch: 'mean', 'sum' or 'none'."
-    return _setting(loss_func, "reduction", "mean")
+    return loss_setting(loss_func, "reduction", "mean")
 
 
 def class_weight_of(loss_func: LossFunc) -> torch.Tensor | None:
     "The factor per class (C,) of `loss_func`, or None."
-    return _setting(loss_func, "weight", None)
+    return loss_setting(loss_func, "weight", None)
 
 
 def ignore_index_of(loss_func: LossFunc) -> int | None:
     "The target that `loss_func` leaves out: torch's -100 where it does not say."
-    return _setting(loss_func, "ignore_index", -100)
+    return loss_setting(loss_func, "ignore_index", -100)
 
 
 def batch_weight(loss_func: LossFunc, yb: Sequence[Any], n_items: int) -> int | torch.Tensor | None:

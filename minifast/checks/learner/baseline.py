@@ -19,7 +19,7 @@ from ...core.nested import split_batch, to_device
 from ...data.dataloader import DataLoader
 from ...data.engine.samplers import InOrder
 from ...data.targets import labels_of
-from ...learner.constant_guess import constant_output, fixed_generator, is_absolute, is_squared
+from ...learner.constant_guess import constant_output, expand_constant, fixed_generator, is_absolute, is_squared
 from ...learner.inference import Batches
 from ...learner.learner import Learner
 from ...learner.probe import Probe, Step, once
@@ -28,7 +28,7 @@ from ..outcomes import Check, NotApplicable, graded, issue, passed, require, tip
 from .boosting import boosted
 from .evaluation import validation_batches, value_on
 from .initial_loss import frequencies
-from .scores import Scores, difference, expand_constant, fair_weights, joined, scores_of
+from .scores import Scores, difference, fair_weights, joined, scores_of
 
 FEW_STEPS = 100             # after so few, a network that is worse than a guess may just need more training
 FEW_ITEMS = 16              # too few to compare

@@ -1,20 +1,13 @@
 """Scores of predictions, item by item, so that two models can be compared on the same items."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 
 from ...learner.constant_guess import columns_of, of_logarithms
 from ...nn.loss_traits import activation_of, class_weight_of, decodes_of, ignore_index_of, reduction_none
-
-
-def expand_constant(values: torch.Tensor, shape: Sequence[int], axis: int) -> torch.Tensor:
-    "The constant output `values` (c,) as predictions of `shape`, with the outputs on `axis`."
-    if len(shape) >= 2:
-        values = values.view([len(values) if i == axis else 1 for i in range(len(shape))])
-    return values.expand(shape)
 
 
 class Scores(NamedTuple):

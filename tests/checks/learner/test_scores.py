@@ -11,8 +11,8 @@ from sklearn.metrics import log_loss
 from torch import nn
 from zoo import rng
 
-from minifast.checks.learner.scores import Scores, difference, expand_constant, fair_weights, joined, scores_of
-from minifast.learner.constant_guess import constant_output
+from minifast.checks.learner.scores import Scores, difference, fair_weights, joined, scores_of
+from minifast.learner.constant_guess import constant_output, expand_constant
 from minifast.nn.losses import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
