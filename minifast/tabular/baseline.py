@@ -39,7 +39,7 @@ def tabular_baseline(dls: TableDataLoaders, learn: TabularLearner | None = None,
                          "columns), so its inputs mean other things: write tabular_baseline(learn.dls, learn)")
     if not isinstance(train.target, (Classes, Numbers)):
         what = "nothing" if train.target is None else train.target.kind
-        raise ValueError(f"tabular_baseline is for classes and numbers; the target here is {what}")
+        raise ValueError(f"tabular_baseline is for one class per row or for numbers; the target here is {what}")
     by_class = isinstance(train.target, Classes)
     rows, predictions, xs = [], {}, valid.xs.to_numpy()
     for name, model in _models(train, by_class, seed, n_jobs).items():
@@ -50,18 +50,16 @@ def tabular_baseline(dls: TableDataLoaders, learn: TabularLearner | None = None,
         rows.append({"model": name, **_measured(predictions[name], valid, by_class), "seconds": seconds})
     if learn is not None:
         network = learn.get_preds(dl=dls.valid)[0].numpy()
-        for name, preds in (("network", network), ("network + boosting",
-                                                   (network + predictions["gradient boosting"].reshape(network.shape)) / 2)):
-            rows.append({"model": name, **_measured(preds, valid, by_class), "seconds": float("nan")})
+        both = (network + predictions["gradient boosting"].reshape(network.shape)) / 2
+        rows += [{"model": name, **_measured(preds, valid, by_class), "seconds": float("nan")}
+                 for name, preds in (("network", network), ("network + boosting", both))]
     return pd.DataFrame(rows).set_index("model").sort_values("log_loss" if by_class else "rmse")
 
 
 def _same_steps(a: Any, b: TabularPandas) -> bool:
     "Whether two tables encode rows alike."
-    if not isinstance(a, TabularPandas) or a.procs is b.procs:
-        return isinstance(a, TabularPandas)
     try:
-        return a.state_dict() == b.state_dict()
+        return isinstance(a, TabularPandas) and (a.procs is b.procs or a.state_dict() == b.state_dict())
     except TypeError:                   # values that cannot be stored
         return False
 

@@ -116,7 +116,7 @@ class TabDataLoader(DataLoader):
         if not hasattr(table, "whole"):
             raise TypeError(f"TabDataLoader takes a TabularPandas; received {describe(dataset)}")
         useless = {"num_workers": num_workers, "collate_fn": collate_fn, "persistent_workers": persistent_workers, "timeout": timeout,
-                   "multiprocessing_context": multiprocessing_context, "after_item": _some(after_item), "before_batch": _some(before_batch)}
+                   "multiprocessing_context": multiprocessing_context, "after_item": after_item, "before_batch": before_batch}
         given = [name for name, value in useless.items() if value]
         if given:
             raise ValueError(f"TabDataLoader does not take {', '.join(given)}: a batch is one index into tensors, there are neither "
@@ -174,10 +174,6 @@ class TabDataLoader(DataLoader):
             raise ValueError(f"show_batch(max_n={max_n!r}): how many rows to show, at least 1")
         b = self.one_batch() if b is None else b
         return self.decoded(b, max_n) if show else self.decode_batch(b, max_n)
-
-
-def _some(tfms: Any) -> bool:
-    return tfms is not None and (not hasattr(tfms, "__len__") or len(tfms) > 0)
 
 
 class TableDataLoaders(DataLoaders):

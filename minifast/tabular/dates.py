@@ -121,24 +121,20 @@ def add_elapsed_times(df: pd.DataFrame, field_names: Sequence | str, date_field:
     dates = as_dates(df[date_field], date_field)
     if dates.isna().any():
         raise ValueError(f"add_elapsed_times: {date_field!r} has missing dates in rows {rows_of(df.index, dates.isna().to_numpy())}")
-    days = pd.Series(epoch_seconds(dates.dt.tz_localize(None) if dates.dt.tz is not None else dates) // 86400)
-    base = pd.factorize(df[base_field], use_na_sentinel=False)[0]
-    order = np.lexsort((np.arange(len(df)), days.to_numpy(), base))
-    grouped_base, grouped_days = pd.Series(base[order]), days.iloc[order].reset_index(drop=True)
+    naive = dates.dt.tz_localize(None) if dates.dt.tz is not None else dates
+    table = pd.DataFrame({"base": pd.factorize(df[base_field], use_na_sentinel=False)[0], "day": epoch_seconds(naive) // 86400})
+    table = table.sort_values(["base", "day"], kind="stable")
+    base, day = table["base"], table["day"]
     columns = {kind.format(event): None for kind in ("After{}", "Before{}", "{}_bw", "{}_fw") for event in events}
-    position = np.argsort(order)
     for event in events:
         happened = df[event]
         if happened.isna().any() or not set(happened.unique()) <= {0, 1}:
             odd = next(v for v in happened.unique().tolist() if v is None or v not in (0, 1))
             raise ValueError(f"add_elapsed_times: {event!r} must hold true and false (or 1 and 0); received {odd!r}")
-        flags = pd.Series(happened.to_numpy(dtype=bool)[order])
-        event_days = grouped_days.where(flags)
-        after = grouped_days - event_days.groupby(grouped_base).ffill()
-        before = grouped_days - event_days.groupby(grouped_base).bfill()
-        counts = flags.astype("int64")
-        backward = counts.groupby(grouped_base).rolling(7, min_periods=1).sum().droplevel(0)
-        forward = counts[::-1].groupby(grouped_base[::-1]).rolling(7, min_periods=1).sum().droplevel(0).sort_index()
-        for name, values in ((f"After{event}", after), (f"Before{event}", before), (f"{event}_bw", backward), (f"{event}_fw", forward)):
-            columns[name] = values.fillna(0).astype("int64").to_numpy()[position]
-    return df.assign(**columns)
+        flags = pd.Series(happened.to_numpy(dtype=bool))[table.index]
+        event_days, counts = day.where(flags).groupby(base), flags.astype("int64")
+        columns[f"After{event}"] = day - event_days.ffill()
+        columns[f"Before{event}"] = day - event_days.bfill()
+        columns[f"{event}_bw"] = counts.groupby(base).rolling(7, min_periods=1).sum().droplevel(0)
+        columns[f"{event}_fw"] = counts[::-1].groupby(base[::-1]).rolling(7, min_periods=1).sum().droplevel(0)
+    return df.assign(**{name: values.fillna(0).astype("int64").sort_index().to_numpy() for name, values in columns.items()})

@@ -45,24 +45,22 @@ def permutation_importance(learn: TabularLearner, ds_idx: int = 1, dl: Any = Non
     if len(tensors) <= table.n_inp:
         raise ValueError("permutation_importance needs rows with labels: make them with dls.test_dl(df, with_labels=True)")
     place, sign = _monitored(learn, monitor)
+    positions = _positions(table)
 
-    def score(*tensors: torch.Tensor) -> float:
+    def score(_: Any, rows: np.ndarray, y: None) -> float:
+        "How good the learner is where each column takes its values from rows of its own."
+        mixed = [t.clone() for t in tensors]
+        for order, places in zip(torch.from_numpy(rows).T, positions.values(), strict=True):
+            for into, values, columns in zip(mixed[:table.n_inp], tensors, places, strict=False):
+                into[:, columns] = values[order[:, None], columns]
         with learn.no_bar():
-            return sign * learn.validate(dl=dl.new(table.with_tensors(*tensors), bs=4096, shuffle=False, drop_last=False))[place]
+            return -sign * learn.validate(dl=dl.new(table.with_tensors(*mixed), bs=4096, shuffle=False, drop_last=False))[place]
 
-    base, rng, rows = score(*tensors), np.random.default_rng(seed), []
-    for column, (codes, numbers) in _positions(table).items():
-        worse = []
-        for _ in range(n_repeats):
-            order = torch.from_numpy(rng.permutation(len(table)))
-            changed = [t.clone() for t in tensors]
-            changed[0][:, codes] = tensors[0][order][:, codes]
-            if numbers:
-                changed[1][:, numbers] = tensors[1][order][:, numbers]
-            worse.append(score(*changed) - base)
-        rows.append((column, float(np.mean(worse)), float(np.std(worse))))
-    found = pd.DataFrame(rows, columns=["column", "importance", "std"])
-    return found.sort_values("importance", ascending=False, ignore_index=True)
+    from sklearn import inspection
+    rows = np.repeat(np.arange(len(table))[:, None], len(positions), axis=1)            # what is shuffled are the numbers of the rows
+    found = inspection.permutation_importance(learn, rows, None, scoring=score, n_repeats=n_repeats, random_state=seed)
+    frame = pd.DataFrame({"column": list(positions), "importance": found.importances_mean, "std": found.importances_std})
+    return frame.sort_values("importance", ascending=False, ignore_index=True)
 
 
 def _monitored(learn: TabularLearner, monitor: str) -> tuple[int, int]:
@@ -98,7 +96,7 @@ def partial_dependence(learn: TabularLearner, name: Any, values: Sequence | None
     Args:
         learn: the learner.
         name: the column.
-        values: default: the most frequent categories, or quantiles of the numbers.
+        values: default: the most frequent categories, or quantiles of a continuous column.
         n: how many of these.
         ds_idx: whose rows: 0 is training, 1 validation.
         max_rows: this many of them, drawn at random.
@@ -128,10 +126,9 @@ def partial_dependence(learn: TabularLearner, name: Any, values: Sequence | None
     outputs = list(map(str, table.vocab)) if table.vocab is not None else list(table.y_names)
     means = []
     for value in values:
+        frame[name] = value
         with learn.no_bar():
-            asked = frame.copy()
-            asked[name] = value
-            preds, _ = learn.get_preds(dl=dl.new(table.test_set(asked), bs=4096, shuffle=False, drop_last=False))
+            preds, _ = learn.get_preds(dl=dl.new(table.test_set(frame), bs=4096, shuffle=False, drop_last=False))
         means.append(preds.reshape(len(frame), -1).mean(0).tolist())
     found = pd.DataFrame(means, columns=outputs)
     found.insert(0, name, list(values), allow_duplicates=True)
