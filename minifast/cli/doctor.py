@@ -35,7 +35,7 @@ def _devices() -> list[str]:
     except RuntimeError as e:                   # a GPU that its driver cannot start: the very thing to report
         cuda = [f"cuda: {torch.cuda.device_count()} seen, none can be used: {str(e).splitlines()[0]}"]
     try:
-        chosen = default_device()
+        chosen = str(default_device())
     except RuntimeError as e:
         chosen = f"none: {str(e).splitlines()[0]}"
     built = torch.cuda.get_arch_list() if torch.cuda.is_available() else []

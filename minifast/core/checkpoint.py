@@ -3,6 +3,7 @@ import json
 import os
 import secrets
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,18 @@ def pack(value: Any) -> tuple[dict[str, torch.Tensor], Any]:
     """
     tensors, seen = {}, {}
 
-    def name_of(where):
-        "The place of a tensor as its name, made unique: {1: ...} and {'1': ...} are different places with the same text."
-        name, n = where, 1
-        while name in tensors:
-            name, n = f"{where}#{n}", n + 1
-        return name
-
     def walk(x, where):
         if isinstance(x, torch.Tensor):
             key = (x.data_ptr(), tuple(x.shape), x.stride(), x.dtype, str(x.device)) if x.numel() else id(x)
             if key not in seen:
-                seen[key] = name_of(where)
+                # {1: ...} and {'1': ...} are different places with the same text
+                seen[key] = next(o for o in chain([where], (f"{where}#{n}" for n in count(1))) if o not in tensors)
                 tensors[seen[key]] = x.detach().cpu().contiguous().clone()
             return {"tensor": seen[key]}
         if x is None or isinstance(x, (bool, int, float, str)):
             return x
         if isinstance(x, (list, tuple)):
-            kind = "tuple" if isinstance(x, tuple) else "list"
-            return {kind: [walk(o, f"{where}.{i}") for i, o in enumerate(x)]}
+            return {"tuple" if isinstance(x, tuple) else "list": [walk(o, f"{where}.{i}") for i, o in enumerate(x)]}
         if isinstance(x, dict):
             wrong = [k for k in x if not (k is None or isinstance(k, (bool, int, float, str)))]
             if wrong:

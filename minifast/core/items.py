@@ -70,6 +70,10 @@ def _key(key: Any) -> Any:
     return itemgetter(key) if isinstance(key, int) else key
 
 
+def _is_several(idx: Any) -> bool:
+    return isinstance(idx, (list, tuple)) or bool(getattr(idx, "ndim", 0))
+
+
 class L(list):
     """A list that can also be indexed with a list, tuple or array of ints, or with a mask, and that can be mapped and filtered.
 
@@ -88,7 +92,6 @@ class L(list):
             items = _listify(items)
         super().__init__(items)
 
-    # -- indexing ---------------------------------------------------------------------------------------------------------------
     def _indices(self, idx):
         "The positions that a list, tuple or array of ints, or a mask, stands for."
         idx = idx.tolist() if hasattr(idx, "tolist") else list(idx)
@@ -100,16 +103,11 @@ class L(list):
 
     def __getitem__(self, idx: Any) -> Any:
         if isinstance(idx, slice):
-            return type(self)(super().__getitem__(idx), use_list=True)
-        if isinstance(idx, (list, tuple)) or bool(getattr(idx, "ndim", 0)):
-            return type(self)((super(L, self).__getitem__(i) for i in self._indices(idx)), use_list=True)
-        return super().__getitem__(idx)
+            return self._new(super().__getitem__(idx))
+        return self._new(map(super().__getitem__, self._indices(idx))) if _is_several(idx) else super().__getitem__(idx)
 
     def __setitem__(self, idx: Any, value: Any) -> None:
-        if not (isinstance(idx, (list, tuple)) or bool(getattr(idx, "ndim", 0))):
-            super().__setitem__(idx, value)
-            return
-        idx = self._indices(idx)
+        idx, value = (self._indices(idx), value) if _is_several(idx) else ([idx], [value])
         values = value if isinstance(value, (list, tuple)) else [value] * len(idx)
         if len(values) != len(idx):
             raise ValueError(f"cannot set {len(idx)} items from {len(values)} values")
@@ -170,10 +168,7 @@ class L(list):
 
     def itemgot(self, *idxs: int) -> "L":
         "`o[idx]` of every item, for each of `idxs` in turn."
-        out = self
-        for i in idxs:
-            out = out.map(itemgetter(i))
-        return out
+        return reduce(lambda items, i: items.map(itemgetter(i)), idxs, self)
 
     def attrgot(self, name: str, default: Any = None) -> "L":
         "The attribute (or, of a dict, the value) called `name` of every item."
@@ -204,9 +199,7 @@ class L(list):
     @classmethod
     def range(cls, a: Any, b: int | None = None, step: int | None = None) -> "L":
         "`L(range(...))`; a collection instead of `a` stands for its length."
-        if b is None and hasattr(a, "__len__"):
-            a = len(a)
-        return cls(range(a) if b is None else range(a, b, step or 1))
+        return cls(range(len(a) if hasattr(a, "__len__") else a) if b is None else range(a, b, step or 1))
 
     # -- together ---------------------------------------------------------------------------------------------------------------
     def concat(self) -> "L":

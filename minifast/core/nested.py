@@ -16,31 +16,33 @@ def _is_batch_dataclass(x: Any) -> bool:
     return is_dataclass(x) and not isinstance(x, type)
 
 
-def _dict_like(x, values):
-    "A mapping of the same class and keys as `x` (a dict, `defaultdict`, tokenizer output ...) with other values."
-    made = copy(x)
+def _values(x: Any) -> list[Any] | None:
+    "What a container holds directly; None for a leaf."
+    if isinstance(x, (tuple, list)):
+        return list(x)
+    if isinstance(x, Mapping):
+        return list(x.values())
+    return [getattr(x, o.name) for o in fields(x)] if _is_batch_dataclass(x) else None
+
+
+def _like(x: Any, values: list[Any]) -> Any:
+    "A container of the same class and keys as `x` (a named tuple, `defaultdict`, tokenizer output ...) that holds `values`."
+    if isinstance(x, tuple):
+        return type(x)(*values) if hasattr(x, "_fields") else tuple(values)
+    if isinstance(x, list):
+        return values
+    if not isinstance(x, Mapping):
+        return replace(x, **{o.name: value for o, value in zip(fields(x), values, strict=True)})
+    made: Any = copy(x)
     for key, value in zip(x, values, strict=True):
         made[key] = value
     return made
 
 
-def _tuple_like(x, values):
-    return type(x)(*values) if hasattr(x, "_fields") else tuple(values)
-
-
 def map_nested(f: Callable[[Any], Any], x: Any) -> Any:
     "Apply `f` to every leaf of `x`, keeping its tuples, named tuples, lists, dicts and dataclasses."
-    if isinstance(x, torch.Tensor):
-        return f(x)
-    if isinstance(x, Mapping):
-        return _dict_like(x, [map_nested(f, v) for v in x.values()])
-    if isinstance(x, tuple):
-        return _tuple_like(x, [map_nested(f, o) for o in x])
-    if isinstance(x, list):
-        return [map_nested(f, o) for o in x]
-    if _is_batch_dataclass(x):
-        return replace(x, **{o.name: map_nested(f, getattr(x, o.name)) for o in fields(x)})
-    return f(x)
+    values = None if isinstance(x, torch.Tensor) else _values(x)
+    return f(x) if values is None else _like(x, [map_nested(f, v) for v in values])
 
 
 def leaves(x: Any) -> list[Any]:
@@ -115,13 +117,9 @@ def to_concat(parts: list[Batch], dim: int = 0) -> Batch:
     if not parts:
         raise ValueError("to_concat() got an empty list: there are no batches to join")
     first = parts[0]
-    if isinstance(first, Mapping):
-        return _dict_like(first, [to_concat([p[k] for p in parts], dim) for k in first])
-    if isinstance(first, (tuple, list)):
-        joined = [to_concat([p[i] for p in parts], dim) for i in range(len(first))]
-        return joined if isinstance(first, list) else _tuple_like(first, joined)
-    if _is_batch_dataclass(first):
-        return replace(first, **{o.name: to_concat([getattr(p, o.name) for p in parts], dim) for o in fields(first)})
+    if _values(first) is not None:
+        rows = [[p[k] for k in first] if isinstance(first, Mapping) else _values(p) for p in parts]
+        return _like(first, [to_concat(list(column), dim) for column in zip(*rows, strict=True)])
     if not isinstance(first, torch.Tensor):
         return [o for p in parts for o in (p if isinstance(p, list) else [p])]
     if not first.ndim:

@@ -149,11 +149,9 @@ def get_grid(n: int, nrows: int | None = None, ncols: int | None = None, figsize
     """
     if n < 1:
         raise ValueError(f"get_grid(n={n}): there is nothing to show")
-    if nrows is None and ncols is None:
-        nrows = int(math.sqrt(n))
     if nrows is None:
-        nrows = math.ceil(n / ncols)
-    elif ncols is None:
+        nrows = int(math.sqrt(n)) if ncols is None else math.ceil(n / ncols)
+    if ncols is None:
         ncols = math.ceil(n / nrows)
     if nrows * ncols < n:
         raise ValueError(f"get_grid: {n} items do not fit into nrows={nrows} times ncols={ncols}")

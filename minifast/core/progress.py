@@ -54,6 +54,9 @@ def format_value(value: Any) -> str:
 class PlainDisplay:
     "One line per epoch, nothing else: what belongs in a log file."
 
+    def __init__(self) -> None:
+        self.n_epoch, self.headers, self.rows = 0, list[str](), list[list[str]]()       # no epochs: a pass such as that of `get_preds`
+
     def start(self, n_epoch: int, headers: list[str]) -> None:
         "Start the display of a fit of `n_epoch` epochs, with these column names (none: no table is shown)."
         self.headers, self.n_epoch, self.rows = headers, n_epoch, []
@@ -112,10 +115,6 @@ def _make_bar(total, draw, comment):
     return bar.update
 
 
-def _widths(rows):
-    return [max(map(len, column)) for column in zip(*rows, strict=False)]
-
-
 def _aligned(row, widths):
     return "  ".join(v.ljust(w) for v, w in zip(row, widths, strict=False)).rstrip()
 
@@ -131,7 +130,7 @@ class TerminalDisplay(PlainDisplay):
             print(_aligned(self.headers, self.columns), flush=True)
 
     def open_bar(self, half: str, epoch: int, total: int | None, comment: Callable[[], str]) -> Callable[[int], Any]:
-        prefix = f"Epoch {epoch + 1}/{self.n_epoch} {half}" if hasattr(self, "n_epoch") else half
+        prefix = f"Epoch {epoch + 1}/{self.n_epoch} {half}" if self.n_epoch else half
 
         def draw(done, text):
             room = shutil.get_terminal_size().columns - 3       # a line that wraps could not be overwritten; 3: the terminal echoes ^C
@@ -170,8 +169,8 @@ class NotebookDisplay(PlainDisplay):
             self._draw()
 
     def open_bar(self, half: str, epoch: int, total: int | None, comment: Callable[[], str]) -> Callable[[int], Any]:
-        label = f"Epoch {epoch + 1}/{self.n_epoch} {half}: " if hasattr(self, "n_epoch") else ""
-        appears = time.perf_counter() + (0 if getattr(self, "headers", None) else self.PATIENCE)
+        label = f"Epoch {epoch + 1}/{self.n_epoch} {half}: " if self.n_epoch else ""
+        appears = time.perf_counter() + (0 if self.headers else self.PATIENCE)
 
         def draw(done, text):
             if time.perf_counter() < appears:
@@ -197,7 +196,7 @@ class NotebookDisplay(PlainDisplay):
 
     def table_html(self) -> str:
         "The epoch table as HTML, with inline styles only (they survive export and code hosts)."
-        if not getattr(self, "headers", None):
+        if not self.headers:
             return ""
         cell = 'style="text-align:left;padding:2px 8px"'
         head = "".join(f"<th {cell}>{escape(h)}</th>" for h in self.headers)
@@ -206,10 +205,9 @@ class NotebookDisplay(PlainDisplay):
 
     def table_text(self) -> str:
         "The epoch table as aligned text."
-        if not getattr(self, "headers", None):
-            return ""
         table = [self.headers, *self.rows]
-        return "\n".join(_aligned(row, _widths(table)) for row in table)
+        widths = [max(map(len, column)) for column in zip(*table, strict=False)]
+        return "\n".join(_aligned(row, widths) for row in table)
 
     def _draw(self):
         from IPython.display import display

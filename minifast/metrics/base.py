@@ -296,7 +296,8 @@ class AvgSmoothLoss(Metric):
         self.reset()
 
     def reset(self) -> None:
-        self.count, self.val = 0, None
+        self.count: int = 0
+        self.val: torch.Tensor | None = None
 
     def accumulate(self, learn: "Learner") -> None:
         loss = learn.loss.detach()

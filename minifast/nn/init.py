@@ -82,7 +82,7 @@ def inverse_sigmoid_range(outputs: torch.Tensor, layer: SigmoidRange) -> tuple[t
 
 
 @torch.no_grad()
-def set_output_bias(last: nn.Module, outputs: torch.Tensor, norm: nn.Module | None = None,
+def set_output_bias(last: Any, outputs: torch.Tensor, norm: Any = None,
                     weight_scale: torch.Tensor | None = None) -> None:
     """Set the bias of layer `last` so that it gives `outputs` on average.
 

@@ -65,7 +65,7 @@ def _torch_traits(inner: Any) -> tuple[str | None, bool]:
     return next((_KNOWN[o] for o in forms if o in _KNOWN), (None, False))
 
 
-def inner_loss(loss_func: LossFunc) -> Any:
+def inner_loss(loss_func: Callable[..., Any]) -> Any:
     "`loss_func` without `torch.compile` and `functools.partial` around it."
     while (inner := uncompiled(unwrapped(loss_func))) is not loss_func:
         loss_func = inner
@@ -77,7 +77,7 @@ def class_axis(loss_func: Any, pred: torch.Tensor) -> int:
     return getattr(loss_func, "axis", torch_class_axis(pred)) % max(pred.ndim, 1)
 
 
-def kind_of(loss_func: LossFunc) -> str | None:
+def kind_of(loss_func: Callable[..., Any]) -> str | None:
     "What the output of the model means to `loss_func`, such as 'class logits' or 'values'; None when unknown."
     inner = inner_loss(loss_func)
     own = getattr(inner, "kind", None)           # said by the losses of `minifast.nn.losses`
@@ -104,7 +104,7 @@ def y_int_of(loss_func: LossFunc) -> bool:
     return bool(getattr(inner_loss(loss_func), "y_int", False)) or kind_of(loss_func) in CLASS_KINDS
 
 
-def needs_same_shape(loss_func: LossFunc) -> bool:
+def needs_same_shape(loss_func: Callable[..., Any]) -> bool:
     "Whether predictions and targets must have one shape: true of torch's elementwise losses, which would broadcast (n,1) against (n,)."
     return _torch_traits(inner_loss(loss_func))[1]
 

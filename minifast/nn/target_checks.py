@@ -1,5 +1,6 @@
 """Targets that a loss would fail on, or silently learn the wrong thing from."""
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -44,7 +45,8 @@ def _check_classes(loss_func, kind, pred, y):
         raise ValueError(f"{name} compares classes, but the model has a single output (predictions {describe(pred)}): its loss is "
                          "always 0. Write n_out=2, or use BCEWithLogitsLossFlat() for one logit.")
     if y.is_floating_point():
-        return _check_class_probabilities(name, axis, pred, y)
+        _check_class_probabilities(name, axis, pred, y)
+        return
     if y.numel() != rest.numel() or (not flat and y.shape != rest):
         raise ValueError(f"{name} takes one target per prediction: predictions {describe(pred)} need targets of shape {list(rest)}, "
                          f"received {describe(y)}. " + _shape_advice(pred, y, n_out, axis))
@@ -52,16 +54,13 @@ def _check_classes(loss_func, kind, pred, y):
         raise ValueError(f"{name} takes class ids as int64, received targets {describe(y)}: write y.long(), or CrossEntropyLossFlat().")
     ignore = ignore_index_of(loss_func)
     seen = y[y != ignore] if ignore is not None else y
-    if not seen.numel():
-        return None
-    low, high = int(seen.min()), int(seen.max())
+    low, high = _range(seen) if seen.numel() else (0, 0)
     if high >= n_out:
         raise ValueError(f"your model has n_out={n_out} outputs but a target is {high}: write n_out={high + 1} or dls.c"
                          + (f" (or ignore_index={high}, if {high} means 'not labelled')." if high == 255 else "."))
     if low < 0:
         raise ValueError(f"class ids go from 0 to {n_out - 1}, but a target is {low}"
                          + ("." if ignore is None else f" and {name} only ignores ignore_index={ignore}."))
-    return None
 
 
 def _check_class_probabilities(name, axis, pred, y):
@@ -70,10 +69,10 @@ def _check_class_probabilities(name, axis, pred, y):
                          "categories write y.long() or use a CategoryBlock; to predict a number use MSELossFlat() and a RegressionBlock.")
     if not name.startswith(("CrossEntropy", "cross_entropy", "LabelSmoothing")):
         raise ValueError(f"{name} takes class ids (int64), received one number per class ({describe(y)}): write y.argmax({axis}).")
-    total = y.sum(axis)
-    if bool((y < 0).any()) or bool((total - 1).abs().max() > 1e-2):
+    low, high = _range(y.sum(axis))
+    if bool((y < 0).any()) or not 0.99 <= low <= high <= 1.01:
         raise ValueError(f"{name} with one number per class takes probabilities that sum to 1; here the sums go from "
-                         f"{float(total.min()):.4g} to {float(total.max()):.4g}. For several labels per item use BCEWithLogitsLossFlat().")
+                         f"{low:.4g} to {high:.4g}. For several labels per item use BCEWithLogitsLossFlat().")
 
 
 def _shape_advice(pred, y, n_out, axis):
@@ -105,16 +104,17 @@ def _check_values(loss_func, kind, pred, y):
         raise ValueError(f"{name}: predictions {describe(pred)} and targets {describe(y)} cannot be compared element by element. {advice}")
     if same and not y.is_floating_point() and not name.lower().startswith("poisson"):       # counts may be integers
         raise ValueError(f"{name} takes float targets, received {describe(y)}: write y.float(), or use {_flat_name(kind, name)}.")
-    if kind in ("logits", "probabilities"):
-        low, high = float(y.min()), float(y.max())
-        if low < 0 or high > 1:
-            raise ValueError(f"{name} takes targets from 0 to 1, received values from {low:.4g} to {high:.4g}. "
-                             "For class ids use CrossEntropyLossFlat(), to predict a number MSELossFlat().")
-    if kind == "probabilities":
-        low, high = float(pred.min()), float(pred.max())
-        if low < 0 or high > 1:
-            raise ValueError(f"{name} takes probabilities, but the model returns values from {low:.4g} to {high:.4g}: "
-                             "use BCEWithLogitsLossFlat(), or end the model with a sigmoid.")
+    (low, high), (lowest, highest) = _range(y), _range(pred)
+    if kind in ("logits", "probabilities") and not 0 <= low <= high <= 1:
+        raise ValueError(f"{name} takes targets from 0 to 1, received values from {low:.4g} to {high:.4g}. "
+                         "For class ids use CrossEntropyLossFlat(), to predict a number MSELossFlat().")
+    if kind == "probabilities" and (lowest < 0 or highest > 1):
+        raise ValueError(f"{name} takes probabilities, but the model returns values from {lowest:.4g} to {highest:.4g}: "
+                         "use BCEWithLogitsLossFlat(), or end the model with a sigmoid.")
+
+
+def _range(t: torch.Tensor) -> tuple[Any, Any]:
+    return t.min().item(), t.max().item()
 
 
 def _flat_name(kind, name):

@@ -61,8 +61,7 @@ def _as_layer_groups(layer_groups):
                         f"received {type(layer_groups).__name__}. Write list(model.parameters()) or "
                         "[list(model.body.parameters()), list(model.head.parameters())].")
     groups = list(layer_groups)
-    flat = [isinstance(g, torch.Tensor) for g in groups]
-    if groups and all(flat):
+    if groups and all(isinstance(g, torch.Tensor) for g in groups):
         return [groups]
     return [list(g) if isinstance(g, Iterable) and not isinstance(g, (torch.Tensor, nn.Module, str)) else [g] for g in groups]
 
@@ -84,9 +83,7 @@ def param_groups(model: nn.Module, layer_groups: Iterable[Any], wd_bn_bias: bool
     groups = _as_layer_groups(layer_groups)
     names = {id(p): name for name, p in model.named_parameters()}
     exempt = set() if wd_bn_bias else norm_bias_params(model)
-    home, problems, made = {}, [], []
-    if not groups:
-        problems.append("there is no layer group at all")
+    home, problems, made = {}, [] if groups else ["there is no layer group at all"], []
     for i, group in enumerate(groups):
         if not group:
             problems.append(f"layer group {i} is empty")

@@ -37,15 +37,11 @@ def _check_value(name, value, where):
 
 def _in_short_words(group: dict[str, Any]) -> dict[str, Any]:
     "A copy of a torch group in which torch's `weight_decay`, `momentum` and `betas` have their short names."
-    group = dict(group)
-    for old, new in (("weight_decay", "wd"), ("momentum", "mom")):
-        if old in group:
-            group.setdefault(new, group.pop(old))
+    words = {new: group[old] for old, new in (("weight_decay", "wd"), ("momentum", "mom")) if old in group}
     if len(group.get("betas", ())) == 2:
-        mom, sqr_mom = group.pop("betas")
-        group.setdefault("mom", mom)
-        group.setdefault("sqr_mom", sqr_mom)
-    return group
+        words["mom"], words["sqr_mom"] = group["betas"]
+    replaced = {"weight_decay", "momentum", *(["betas"] if "sqr_mom" in words else ())}
+    return words | {k: v for k, v in group.items() if k not in replaced}
 
 
 def _as_groups(params: Any, where: str) -> list[dict[str, Any]]:
@@ -206,10 +202,10 @@ def set_hyper(opt: torch.optim.Optimizer, name: str, value: Any) -> None:
 def get_hyper(opt: torch.optim.Optimizer, name: str) -> list[Any]:
     "The hyper-parameter `name` of any torch optimizer, one value per layer group (`wd`: of the parameters that decay)."
     slots, found = _slots(opt, name), {}
-    for g, layer, (key, i) in zip(opt.param_groups, group_layers(opt), slots, strict=True):
-        if layer not in found or (found[layer][0] and not g.get("no_decay")):
-            found[layer] = g.get("no_decay", False), g[key] if i is None else g[key][i]
-    return [found[layer][1] for layer in sorted(found)]
+    triples = list(zip(opt.param_groups, group_layers(opt), slots, strict=True))
+    for g, layer, (key, i) in sorted(triples, key=lambda triple: triple[0].get("no_decay", False)):      # the first that decays stands
+        found.setdefault(layer, g[key] if i is None else g[key][i])
+    return [found[layer] for layer in sorted(found)]
 
 
 def create_optimizer(opt_func: Callable[..., torch.optim.Optimizer], groups: list[dict[str, Any]], lr: Any,
