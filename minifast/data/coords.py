@@ -1,10 +1,12 @@
-"""Points and boxes of pictures: tensors that know the size of their picture, and how they move when it is cut, turned or warped.
+"""Points and boxes of images: tensors that know the size of their image, and how they move when it is cropped, turned or warped.
 
-Coordinates are (x, y), counted from the left and upper edge of the picture: the centre of its first pixel is at (0.5, 0.5), its right
+Coordinates are (x, y), counted from the left and upper edge of the image: the centre of its first pixel is at (0.5, 0.5), its right
 edge at x = width. Scaled, for the model, both edges are at -1 and 1. A resize is then a multiplication, whatever the resolution, and what
 a transform does to a point is what it does to the pixel there, exactly.
 """
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +30,9 @@ __all__ = [
     "with_attributes",
 ]
 
+Size: TypeAlias = tuple[int, int]
+"(height, width) in pixels."
+
 BoundingBoxes = tv_tensors.BoundingBoxes
 XYXY = tv_tensors.BoundingBoxFormat.XYXY
 EMPTY = 1e-3              #: boxes of less than this width or height, in pixels, hold nothing
@@ -36,40 +41,41 @@ if hasattr(tv_tensors, "KeyPoints"):
     KeyPoints = tv_tensors.KeyPoints
 else:
     class KeyPoints(tv_tensors.TVTensor):
-        "Points (..., 2) of a picture of `canvas_size` (height, width), where torchvision (before 0.23) has no such class."
+        "Points (..., 2) of an image of `canvas_size` (height, width), where torchvision (before 0.23) has no such class."
 
-        def __new__(cls, data, *, canvas_size, dtype=None, device=None, requires_grad=None):
+        def __new__(cls, data: Any, *, canvas_size: Size | None, dtype: torch.dtype | None = None,
+                    device: torch.device | str | None = None, requires_grad: bool | None = None) -> "KeyPoints":
             points = cls._to_tensor(data, dtype=dtype, device=device, requires_grad=requires_grad).as_subclass(cls)
             points.canvas_size = canvas_size
             return points
 
         @classmethod
-        def wrap(cls, tensor, like, **kwargs):
+        def wrap(cls, tensor: torch.Tensor, like: torch.Tensor, **kwargs: Any) -> torch.Tensor:
             return with_attributes(tensor, like, **kwargs)
 
 COORDS = (KeyPoints, BoundingBoxes)
 
 
 class BoxLabels(tv_tensors.TVTensor):
-    "The class numbers (N,) of the boxes of a picture, in their order. `pad` is the number of those that are none."
-    pad = 0
+    "The class ids (N,) of the boxes of an image, in their order. `pad` is the id of what fills up a batch and is no box."
+    pad: int = 0
 
 
-def with_attributes(tensor, like, **changes):
-    "`tensor` as the class of `like` with its attributes, of which `changes` get other values."
+def with_attributes(tensor: torch.Tensor, like: torch.Tensor, **changes: Any) -> Any:
+    "`tensor` as the class of `like` with its attributes, some of them changed."
     made = tensor.as_subclass(torch.Tensor).as_subclass(type(like))
     vars(made).update(vars(like))
     vars(made).update(changes)
     return made
 
 
-def is_scaled(x):
+def is_scaled(x: torch.Tensor) -> bool:
     "Whether the coordinates `x` go from -1 to 1, not in pixels."
     return getattr(x, "scaled", False)
 
 
-def picture_size(sample):
-    "(height, width) of the first picture or mask of a sample, a batch too; None if it has none."
+def image_size(sample: Any) -> Size | None:
+    "(height, width) of the first image or mask of a sample, a batch too; None if it has none."
     for o in sample if is_sample(sample) else (sample,):
         if isinstance(o, Image.Image):
             return o.size[1], o.size[0]
@@ -78,54 +84,54 @@ def picture_size(sample):
     return None
 
 
-def on_canvas(sample):
-    "`sample` whose points and boxes know the size of the picture they are on: that of the first picture of the sample."
+def on_canvas(sample: Any) -> Any:
+    "`sample` whose points and boxes know the size of the image they are on: that of the first image of the sample."
     parts = sample if is_sample(sample) else (sample,)
     if not any(isinstance(o, COORDS) and o.canvas_size is None for o in parts):
         return sample
-    size = picture_size(sample)
+    size = image_size(sample)
     if size is None:
-        raise ValueError(f"the picture that these points or boxes belong to is not in the sample {describe(sample)}. Put it there, or say "
-                         "how large it is: TensorPoint.create(points, img_size=(height, width))")
+        raise ValueError(f"the image that these points or boxes belong to is not in the sample {describe(sample)}. Put it there, or give "
+                         "its size: TensorPoint.create(points, img_size=(height, width))")
     done = [with_attributes(o, o, canvas_size=size) if isinstance(o, COORDS) and o.canvas_size is None else o for o in parts]
     return like_sample(done, sample) if is_sample(sample) else done[0]
 
 
 # -- corners and hulls ------------------------------------------------------------------------------------------------------------
 
-def corners(boxes):
+def corners(boxes: torch.Tensor) -> torch.Tensor:
     "The four corners (...,4,2) of boxes (...,4) of x1, y1, x2, y2."
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack([torch.stack(p, -1) for p in ((x1, y1), (x2, y1), (x2, y2), (x1, y2))], -2)
 
 
-def hulls(points):
+def hulls(points: torch.Tensor) -> torch.Tensor:
     "The boxes (...,4) around points (...,n,2)."
     return torch.cat([points.amin(-2), points.amax(-2)], -1)
 
 
-def has_area(boxes, size=None):
+def has_area(boxes: torch.Tensor, size: Sequence[int] | None = None) -> torch.Tensor:
     "Which boxes (...,4) are wider and higher than `EMPTY` pixels. size: (height, width), where they are scaled to -1..1."
     h, w = (2, 2) if size is None else size
     return ((boxes[..., 2] - boxes[..., 0]) * (w / 2) > EMPTY) & ((boxes[..., 3] - boxes[..., 1]) * (h / 2) > EMPTY)
 
 
-def as_xyxy(x):
+def _converted(plain: torch.Tensor, old: Any, new: Any) -> torch.Tensor:
+    if old == new:
+        return plain
+    from torchvision.transforms.v2.functional import convert_bounding_box_format
+    flat = convert_bounding_box_format(plain.reshape(-1, plain.shape[-1]), old_format=old, new_format=new)
+    return flat.reshape(*plain.shape[:-1], flat.shape[-1])
+
+
+def as_xyxy(x: Any) -> torch.Tensor:
     "Plain coordinates of `x`, boxes as x1, y1, x2, y2."
     plain = x.as_subclass(torch.Tensor)
-    if isinstance(x, BoundingBoxes) and x.format != XYXY:
-        from torchvision.transforms.v2.functional import convert_bounding_box_format
-        flat = convert_bounding_box_format(plain.reshape(-1, plain.shape[-1]), old_format=x.format, new_format=XYXY)
-        plain = flat.reshape(*plain.shape[:-1], 4)
-    return plain
+    return _converted(plain, x.format, XYXY) if isinstance(x, BoundingBoxes) else plain
 
 
-def _from_xyxy(plain, like):
-    if isinstance(like, BoundingBoxes) and like.format != XYXY:
-        from torchvision.transforms.v2.functional import convert_bounding_box_format
-        flat = convert_bounding_box_format(plain.reshape(-1, 4), old_format=XYXY, new_format=like.format)
-        plain = flat.reshape(*plain.shape[:-1], -1)
-    return plain
+def _from_xyxy(plain: torch.Tensor, like: Any) -> torch.Tensor:
+    return _converted(plain, XYXY, like.format) if isinstance(like, BoundingBoxes) else plain
 
 
 @lru_cache(maxsize=64)
@@ -133,36 +139,40 @@ def _half_of(size, n, dtype, device):
     return torch.tensor([size[1] / 2, size[0] / 2] * n, dtype=dtype, device=device)
 
 
-def _half(size, like):
+def _half(size: Sequence[int], like: torch.Tensor) -> torch.Tensor:
     "Half of the width, half of the height, as often as `like` has pairs of coordinates; made once, since a copy to a GPU waits for it."
     return _half_of(tuple(size), like.shape[-1] // 2, like.dtype, like.device)
 
 
-def scale_coords(plain, size):
-    "Pixels -> -1..1, in a picture of `size` (height, width)."
+def scale_coords(plain: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    "Pixels -> -1..1, in an image of `size` (height, width)."
     return plain / _half(size, plain) - 1
 
 
-def unscale_coords(plain, size):
+def unscale_coords(plain: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     "-1..1 -> pixels."
     return (plain + 1) * _half(size, plain)
 
 
-def in_pixels(x):
+def in_pixels(x: Any) -> Any:
     "Points or boxes `x` in pixels."
     return with_attributes(unscale_coords(x.as_subclass(torch.Tensor), x.canvas_size), x, scaled=False) if is_scaled(x) else x
 
 
 # -- moving -----------------------------------------------------------------------------------------------------------------------
 
-def move_item(x, matrix, size):
-    """Points or boxes `x` of one picture through `matrix` (2,3), in pixels, onto a picture of `size` (height, width).
+def _as_floats(x: Any) -> torch.Tensor:
+    plain = as_xyxy(x)
+    return plain if plain.is_floating_point() else plain.float()
 
-    A point may end up outside. A box becomes the box around its corners, cut at the edges of the picture; one of which nothing is
+
+def move_item(x: Any, matrix: Any, size: Sequence[int]) -> Any:
+    """Points or boxes `x` of one image through `matrix` (2,3), in pixels, onto an image of `size` (height, width).
+
+    A point may end up outside. A box becomes the box around its corners, cut at the edges of the image; one of which nothing is
     left becomes zeros.
     """
-    plain = as_xyxy(in_pixels(x))
-    plain = plain if plain.is_floating_point() else plain.float()
+    plain = _as_floats(in_pixels(x))
     m = torch.as_tensor(matrix, dtype=plain.dtype)
     if isinstance(x, BoundingBoxes):
         moved = hulls(corners(plain) @ m[:, :2].T + m[:, 2])
@@ -174,7 +184,7 @@ def move_item(x, matrix, size):
     return with_attributes(scale_coords(moved, size) if is_scaled(x) else moved, x, canvas_size=tuple(size))
 
 
-def projected(points, matrix):
+def projected(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     "Points (B,...,2) through projective maps (B,3,3)."
     m = matrix.view(len(matrix), *[1] * (points.ndim - 2), 3, 3)
     x, y = points[..., :1], points[..., 1:]
@@ -183,17 +193,15 @@ def projected(points, matrix):
     return moved[..., :2] / torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
 
 
-def move_batch(x, matrix, size):
-    """Points (B,N,2) or boxes (B,N,4) of a batch through one projective map per picture, `matrix` (B,3,3), in coordinates from -1 to 1.
+def move_batch(x: Any, matrix: torch.Tensor | None, size: Sequence[int]) -> Any:
+    """Points (B,N,2) or boxes (B,N,4) of a batch through one projective map per image, `matrix` (B,3,3), in coordinates from -1 to 1.
 
-    matrix: tensor on the device of `x`, from the old picture to the new one of `size`; None: only the size changes. Boxes as in
+    matrix: tensor on the device of `x`, from the old image to the new one of `size`; None: only the size changes. Boxes as in
     `move_item`.
     """
     old = x.canvas_size
     scaled = is_scaled(x)
-    plain = as_xyxy(x)
-    plain = plain if plain.is_floating_point() else plain.float()
-    plain = plain if scaled else scale_coords(plain, old)
+    plain = _as_floats(x) if scaled else scale_coords(_as_floats(x), old)
     if isinstance(x, BoundingBoxes):
         moved = plain if matrix is None else hulls(projected(corners(plain), matrix))
         moved = moved.clamp(-1, 1)
@@ -208,7 +216,7 @@ def move_batch(x, matrix, size):
 
 # -- boxes and their labels -------------------------------------------------------------------------------------------------------
 
-def boxes_and_labels(sample):
+def boxes_and_labels(sample: Sequence) -> list[tuple[int, int | None]]:
     "(position of boxes, position of their labels or None) in a sample; labels belong to the boxes before them."
     found, last = [], None
     for i, o in enumerate(sample):
@@ -226,7 +234,7 @@ def _alive(boxes):
     return has_area(as_xyxy(boxes), boxes.canvas_size if is_scaled(boxes) else None)
 
 
-def blank_empty(sample):
+def blank_empty(sample: Any) -> Any:
     "A sample or batch in which empty boxes are all zeros, and their labels those of no box."
     parts = list(sample) if is_sample(sample) else [sample]
     for i, j in boxes_and_labels(parts):
@@ -238,7 +246,7 @@ def blank_empty(sample):
     return like_sample(parts, sample) if is_sample(sample) else parts[0]
 
 
-def drop_empty(sample):
+def drop_empty(sample: Any) -> Any:
     "One sample without its empty boxes and their labels."
     if not is_sample(sample):
         return sample
@@ -251,9 +259,9 @@ def drop_empty(sample):
     return like_sample(parts, sample)
 
 
-# -- matrices of whole-picture operations -----------------------------------------------------------------------------------------
+# -- matrices of whole-image operations -----------------------------------------------------------------------------------------
 
-def box_to_size(box, size):
+def box_to_size(box: Sequence[float], size: Sequence[int]) -> np.ndarray:
     "The matrix (2,3) of cutting out `box` (left, top, right, bottom; pixels) and resizing it to `size` (height, width)."
     left, top, right, bottom = box
     sx, sy = size[1] / (right - left), size[0] / (bottom - top)
@@ -267,8 +275,8 @@ _TURNS = {Image.Transpose.FLIP_LEFT_RIGHT: (_IDENTITY, -1, 1), Image.Transpose.F
           Image.Transpose.TRANSVERSE: (_TRANSPOSED, -1, -1)}
 
 
-def turn_matrix(turn, size):
-    "The matrix (2,3) of PIL's transposition `turn` of a picture of `size` (height, width), and the size of the result."
+def turn_matrix(turn: Image.Transpose, size: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]]:
+    "The matrix (2,3) of PIL's transposition `turn` of an image of `size` (height, width), and the size of the result."
     swap, sx, sy = _TURNS[turn]
     h, w = (size[1], size[0]) if swap is _TRANSPOSED else size
     linear = np.array(swap, dtype=float) * [[sx], [sy]]

@@ -123,7 +123,7 @@ def _for_torchvision(o):
 
 def _coords_as_boxes(o):
     """Points as boxes without extent, and all in pixels and in one list: torchvision mirrors its own `KeyPoints` as if they were the
-    numbers of pixels, one pixel off from where it puts the pixels of a resized picture, and it takes no batches of boxes."""
+    numbers of pixels, one pixel off from where it puts the pixels of a resized image, and it takes no batches of boxes."""
     o = in_pixels(o)
     plain = o.as_subclass(torch.Tensor)
     plain = plain if plain.is_floating_point() else plain.float()

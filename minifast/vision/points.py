@@ -17,9 +17,9 @@ from ..data.coords import (
     boxes_and_labels,
     drop_empty,
     has_area,
+    image_size,
     is_scaled,
     on_canvas,
-    picture_size,
     scale_coords,
     unscale_coords,
     with_attributes,
@@ -111,7 +111,7 @@ class PointScaler(ItemTransform):
     def decodes(self, sample: Any) -> Any:
         if not is_sample(sample):
             return self._unscale(sample, None)
-        size = picture_size(sample)
+        size = image_size(sample)
         parts = [self._unscale(o, size) for o in sample]
         for i, j in boxes_and_labels(parts):
             keep = has_area(parts[i])
