@@ -40,11 +40,11 @@ EMPTY = 1e-3              #: boxes of less than this width or height, in pixels,
 if hasattr(tv_tensors, "KeyPoints"):
     KeyPoints = tv_tensors.KeyPoints
 else:
-    class KeyPoints(tv_tensors.TVTensor):
+    class KeyPoints(tv_tensors.TVTensor):           # type: ignore[no-redef]  # one name for either
         "Points (..., 2) of an image of `canvas_size` (height, width), where torchvision (before 0.23) has no such class."
 
         def __new__(cls, data: Any, *, canvas_size: Size | None, dtype: torch.dtype | None = None,
-                    device: torch.device | str | None = None, requires_grad: bool | None = None) -> "KeyPoints":
+                    device: torch.device | str | None = None, requires_grad: bool | None = None) -> Any:
             points = cls._to_tensor(data, dtype=dtype, device=device, requires_grad=requires_grad).as_subclass(cls)
             points.canvas_size = canvas_size
             return points

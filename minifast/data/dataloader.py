@@ -95,7 +95,7 @@ class DataLoader:
         self.peeks: int = 0                     #: how many batches were made only to be looked at
         self.skipped: dict[int, tuple[str, str]] = {}       #: with on_error='skip': what could not be made, index -> (its name, why)
         self._resume: tuple[int, int] | None = None
-        self._handed_out, self._reported = 0, False
+        self._handed_out, self._reported, self._keeps_memory = 0, False, False
         self._engine: Engine | None = None
         self._engine_key: Any = None
         self._finisher: Finisher | None = None
@@ -244,6 +244,9 @@ class DataLoader:
     def _prepare(self):
         "What is to be done before batches are made."
         self._fetcher.pin = self._pins()
+        if self._keeps_memory or len(self) == 1:
+            return
+        self._keeps_memory = True
         on_cpu = self.after_batch if self.device.type == "cpu" else ()
         if self._fetcher.loads_images or any(getattr(f, "makes_images", False) for f in on_cpu):
             keep_freed_memory()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.items import L, range_of
+from ..core.items import L
 from ..core.messages import add_note, describe, plural
 from ..core.plots import show_item
 from ..core.types import LossFunc, Splits
@@ -142,7 +142,7 @@ class _Split:
 
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
-            i = range_of(self)[i]
+            i = range(len(self))[i]
         if isinstance(i, (list, tuple, range)) or getattr(i, "ndim", False):
             return L((self.sample(j) for j in L.range(self)[list(i) if isinstance(i, range) else i]), use_list=True)
         i = i.__index__()

@@ -1,5 +1,5 @@
 """The arguments of a loader: their names, and what cannot work."""
-from collections.abc import Iterable
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
@@ -13,7 +13,7 @@ LOADER_KEYWORDS = ("bs", "batch_size", "shuffle", "num_workers", "drop_last", "a
                    "split_idx", "verbose", "worker_type", "on_error", "cache", "cache_bytes")
 
 
-def reject_unknown_loader_args(unknown: Iterable[str], where: str = "DataLoader(...)") -> None:
+def reject_unknown_loader_args(unknown: Mapping[str, Any], where: str = "DataLoader(...)") -> None:
     "Raise TypeError for keywords that no loader takes."
     for name in ("item_tfms", "batch_tfms"):
         if name in unknown:
@@ -36,29 +36,20 @@ def check_loader_args(dataset: Any, bs: Any, shuffle: Any, num_workers: Any, see
     def whole(value, least):
         return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
 
-    problems = []
-    if not len(dataset):
-        problems.append("the dataset is empty")
-    if not whole(bs, 1):
-        problems.append(f"bs={bs!r}: a batch has a whole number of items, at least 1")
-    if num_workers is not None and not whole(num_workers, 0):
-        problems.append(f"num_workers={num_workers!r}: a whole number of workers, 0 for none, None to choose")
-    if seed is not None and not whole(seed, 0):
-        problems.append(f"seed={seed!r}: a whole number >= 0, or None")
-    if timeout is not None and (not isinstance(timeout, (int, float)) or timeout < 0):
-        problems.append(f"timeout={timeout!r}: seconds >= 0")
-    if sampler is not None and shuffle:
-        problems.append("shuffle=True and sampler=... both say in which order: give one of them")
-    if sampler is not None and not hasattr(sampler, "__len__"):
-        problems.append(f"sampler={describe(sampler)}: a sampler must have a length")
-    if persistent_workers and num_workers == 0:
-        problems.append("persistent_workers=True needs workers, but num_workers=0")
-    if worker_type not in (None, "thread", "process"):
-        problems.append(f"worker_type={worker_type!r}: it is 'thread', 'process' or None to choose")
-    if worker_type == "thread" and multiprocessing_context is not None:
-        problems.append(f"worker_type='thread' and multiprocessing_context={multiprocessing_context!r}, which is for processes: give one "
-                        "of them")
-    if on_error not in ("raise", "skip"):
-        problems.append(f"on_error={on_error!r}: it is 'raise' or 'skip'")
-    if problems:
-        raise ValueError("DataLoader: " + "; ".join(problems))
+    problems = {
+        "the dataset is empty": not len(dataset),
+        f"bs={bs!r}: a batch has a whole number of items, at least 1": not whole(bs, 1),
+        f"num_workers={num_workers!r}: a whole number of workers, 0 for none, None to choose":
+            num_workers is not None and not whole(num_workers, 0),
+        f"seed={seed!r}: a whole number >= 0, or None": seed is not None and not whole(seed, 0),
+        f"timeout={timeout!r}: seconds >= 0": timeout is not None and (not isinstance(timeout, (int, float)) or timeout < 0),
+        "shuffle=True and sampler=... both say in which order: give one of them": sampler is not None and bool(shuffle),
+        f"sampler={describe(sampler)}: a sampler must have a length": sampler is not None and not hasattr(sampler, "__len__"),
+        "persistent_workers=True needs workers, but num_workers=0": bool(persistent_workers) and num_workers == 0,
+        f"worker_type={worker_type!r}: it is 'thread', 'process' or None to choose": worker_type not in (None, "thread", "process"),
+        f"worker_type='thread' and multiprocessing_context={multiprocessing_context!r}, which is for processes: give one of them":
+            worker_type == "thread" and multiprocessing_context is not None,
+        f"on_error={on_error!r}: it is 'raise' or 'skip'": on_error not in ("raise", "skip"),
+    }
+    if any(problems.values()):
+        raise ValueError("DataLoader: " + "; ".join(text for text, is_one in problems.items() if is_one))

@@ -338,7 +338,7 @@ class DataLoaders:
             event: the pipeline.
             loaders: of which loaders: numbers, 'train' or 'valid'. None: all.
         """
-        names: dict[Any, int] = {"train": 0, "valid": 1}
+        names: dict[Any, Any] = {"train": 0, "valid": 1}
         chosen = range(len(self)) if loaders is None else [loaders] if isinstance(loaders, (int, str)) else loaders
         tfms = Pipeline(tfms).fs
         for i in chosen:

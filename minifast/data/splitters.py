@@ -157,7 +157,7 @@ class IndexSplitter(Splitter):
             raise TypeError(f"IndexSplitter(valid_idx) takes a list of indices; received {describe(self.valid_idx)}")
         valid = list(self.valid_idx)
         chosen = set(valid)
-        return tuple(check_splits(([i for i in range_of(items) if i not in chosen], valid), len(items), "IndexSplitter(valid_idx)"))
+        return tuple(check_splits(([i for i in range(len(items)) if i not in chosen], valid), len(items), "IndexSplitter(valid_idx)"))
 
 
 class EndSplitter(Splitter):

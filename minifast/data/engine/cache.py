@@ -255,7 +255,8 @@ def make_cache(cache: ImageCache | PathLike | None, after_item: Pipeline, split_
     if isinstance(cache, ImageCache):
         if cache.spec == spec:
             return cache
-        cache, max_bytes = ("ram" if isinstance(cache, RamCache) else cache.folder), cache.max_bytes
+        max_bytes = cache.max_bytes
+        cache = "ram" if isinstance(cache, RamCache) else cache.folder
     if cache == "ram":
         return RamCache(presize, spec, max_bytes)
     if cache == "disk" or isinstance(cache, os.PathLike) or (isinstance(cache, str) and os.sep in cache):

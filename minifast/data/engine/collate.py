@@ -18,7 +18,6 @@ import torch
 from torch.utils.data import default_collate
 
 from ...core.messages import describe
-from ...core.nested import map_nested
 from ..pipeline import Pipeline
 from ..transforms import Transform
 
@@ -226,26 +225,13 @@ def wrap_kinds(x: Any, kinds: Any) -> Any:
 
 
 def unbatch(x: Any, i: int) -> Any:
-    "Item `i` of the batch `x`, with the same nesting."
-    return map_nested(lambda o: o[i] if hasattr(o, "__getitem__") and not isinstance(o, (str, bytes)) else o, _lists_as_leaves(x))
-
-
-class _Leaf:
-    "A list in a batch (of strings, say) holds one value per item: it is a leaf, not nesting."
-
-    def __init__(self, values):
-        self.values = values
-
-    def __getitem__(self, i):
-        return self.values[i]
-
-
-def _lists_as_leaves(x):
+    "Item `i` of the batch `x`, with the same nesting. A list of anything but tensors (of strings, say) holds one value per item."
     if isinstance(x, list) and x and not isinstance(x[0], torch.Tensor):
-        return _Leaf(x)
-    if isinstance(x, tuple):
-        parts = [_lists_as_leaves(o) for o in x]
-        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
-    if isinstance(x, dict):
-        return type(x)((k, _lists_as_leaves(v)) for k, v in x.items())
-    return x
+        return x[i]
+    if isinstance(x, (tuple, list)):
+        return _like(x, [unbatch(o, i) for o in x])
+    if isinstance(x, Mapping):
+        return type(x)((k, unbatch(v, i)) for k, v in x.items())           # type: ignore[call-arg]  # a dict or one of its subclasses
+    if is_dataclass(x) and not isinstance(x, type):
+        return replace(x, **{f.name: unbatch(getattr(x, f.name), i) for f in fields(x)})
+    return x[i] if hasattr(x, "__getitem__") and not isinstance(x, (str, bytes)) else x

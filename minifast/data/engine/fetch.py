@@ -170,7 +170,7 @@ class Fetcher:
         self.on_error, self.cache, self.pin = on_error, cache, False
         self.draws = hasattr(dataset, "sample")
         self.loads_images = any(getattr(f, "loads_images", False) for f in after_item)
-        self._writer = image_writer(after_item, before_batch, after_batch, collate_fn)
+        self._writer: Any = image_writer(after_item, before_batch, after_batch, collate_fn)
         self._before_writer = Pipeline(after_item.fs[:-1], after_item.split_idx) if self._writer is not None else after_item
         self._transforms_items = len(after_item) > 0
         self._uses_rng = self.draws or self._transforms_items
@@ -205,7 +205,8 @@ class Fetcher:
                 if stopped is not None and stopped():
                     return
                 try:
-                    making.samples[k] = self.item(indices[k], seed, repeats[k] if repeats else 0, rngs and rngs[n], making.place(k))
+                    rng = None if rngs is None else rngs[n]
+                    making.samples[k] = self.item(indices[k], seed, repeats[k] if repeats else 0, rng, making.place(k))
                 except Exception as e:
                     if self.on_error != "skip" or isinstance(e, MemoryError):
                         raise
