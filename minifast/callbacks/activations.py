@@ -15,7 +15,7 @@ from ..core.plots import subplots
 from ..core.torch_internals import norm
 from ..nn.hooks import Hooks
 from ..nn.model_info import flatten_model
-from .base import Callback, Order
+from .base import Order, TrainingCallback
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def activation_stats(x: torch.Tensor, with_hist: bool = False) -> tuple[torch.Te
     return stats, torch.histc(x, N_BINS, 0.0, TOP) if with_hist else None
 
 
-class ActivationStats(Callback):
+class ActivationStats(TrainingCallback):
     """Record mean, standard deviation and fraction of near zeros of every layer's activations at each training batch.
 
     Layers are numbered in the order of `modules`; `names` says which is which. Every fit starts a new record. Source: J. Howard, S.
@@ -53,7 +53,6 @@ class ActivationStats(Callback):
     """
 
     order = Order.RECORD
-    run_valid = False
 
     def __init__(self, with_hist: bool = False, every: int | None = None, modules: Sequence[nn.Module] | None = None):
         check_arguments("ActivationStats", every=(every, every is None or is_whole(every),
@@ -149,14 +148,13 @@ class ActivationStats(Callback):
         return ax
 
 
-class GradientNorms(Callback):
+class GradientNorms(TrainingCallback):
     """Record the norm of all gradients together, and per layer group, before each step. Every fit starts a new record.
 
     `norms` is a tensor (steps,), `by_group` one (steps, layer groups); both are read from the device when asked for.
     """
 
     order = Order.RECORD
-    run_valid = False
 
     _rows: Sequence[list] = ()
 
@@ -220,7 +218,7 @@ def spikes(losses: Sequence[float], factor: float = 4.0, window: int = 50, least
     return found
 
 
-class LossSpikes(Callback):
+class LossSpikes(TrainingCallback):
     """Keep the items of the training batches whose loss jumps, to look at: often wrong labels, broken files, or outliers.
 
     The search happens at the end of each epoch, so that the loop never waits.
@@ -234,7 +232,6 @@ class LossSpikes(Callback):
     """
 
     order = Order.RECORD
-    run_valid = False
 
     def __init__(self, factor: float = 4.0, window: int = 50, keep: int = 20):
         self.factor, self.window, self.keep = factor, window, keep

@@ -283,6 +283,12 @@ class Callback:
         return type(self).__name__ + (f"({shown})" if shown else "")
 
 
+class TrainingCallback(Callback):
+    "A callback whose batch events are those of training alone."
+
+    run_valid = False
+
+
 #: Names of the learner's training state that a callback may read as `self.<name>`.
 STATE = tuple(n for n, v in vars(Callback).items() if isinstance(v, State))
 EVENTS = tuple(n for n in vars(Callback) if n.startswith(("before_", "after_", "cleanup_")))

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.nested import map_nested
-from .base import Callback, CancelTrainException, CancelValidException, Order
+from .base import Callback, CancelTrainException, CancelValidException, Order, TrainingCallback
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner
@@ -53,7 +53,7 @@ def with_statistics(model: nn.Module) -> list[nn.Module]:
     return [m for m in model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)]
 
 
-class BnFreeze(Callback):
+class BnFreeze(TrainingCallback):
     """Keep the running statistics of every norm layer fixed while training, and normalise with them.
 
     This holds for all layers, frozen or not; their weights and biases keep learning unless they are frozen. `Learner(train_bn=False)`
@@ -61,7 +61,6 @@ class BnFreeze(Callback):
     """
 
     order = Order.BATCH
-    run_valid = False
 
     def before_train(self) -> None:
         self._layers = with_statistics(self.learn.model)

@@ -13,7 +13,7 @@ from torch import nn
 from ..core.arguments import check_arguments, is_number
 from ..core.messages import describe
 from ..nn.loss_traits import kind_of, loss_name
-from .base import Callback, Order
+from .base import Order, TrainingCallback
 from .mix import MixHandler
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def output_kind(loss_func: Callable, kind: str | None = None) -> tuple[str, int]
 
 
 # -- the callback -------------------------------------------------------------------------------------------------------------------
-class KnowledgeDistillation(Callback):
+class KnowledgeDistillation(TrainingCallback):
     """Train on `alpha` times the soft loss to the teacher's outputs plus `1 - alpha` times the loss.
 
     The teacher sees the student's batches, in eval mode and without gradients, on the student's device (where it stays). Validation loss
@@ -85,7 +85,6 @@ class KnowledgeDistillation(Callback):
     """
 
     order = Order.BATCH + 1                     # after what changes the batch and its loss (mixing)
-    run_valid = False
 
     def __init__(self, teacher: "Learner | nn.Module", temperature: float = 4.0, alpha: float = 0.5, kind: str | None = None):
         model = getattr(teacher, "model", None) if hasattr(teacher, "dls") else teacher

@@ -5,10 +5,10 @@ from ..core.messages import describe, plural
 from ..core.nested import leaves
 from ..nn.loss_traits import kind_of
 from ..nn.target_checks import check_target
-from .base import Callback, Order
+from .base import Order, TrainingCallback
 
 
-class FirstBatch(Callback):
+class FirstBatch(TrainingCallback):
     """Check inputs, predictions, targets and loss of the first training batch of a fit; afterwards it costs nothing.
 
     Refuses NaN or infinite inputs, targets that do not fit the loss or the number of outputs, shapes that would broadcast, and a loss
@@ -16,7 +16,6 @@ class FirstBatch(Callback):
     """
 
     order = Order.SETUP
-    run_valid = False
 
     def before_batch(self) -> None:
         for x in leaves((self.learn.xb, self.learn.kw)):

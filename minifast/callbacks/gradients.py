@@ -8,7 +8,7 @@ from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.nested import find_bs
 from ..core.torch_internals import mul_
 from ..nn.loss_traits import batch_weight
-from .base import Callback, CancelBatchException, Order
+from .base import CancelBatchException, Order, TrainingCallback
 from .recorder import FLUSH_EVERY, Series
 
 
@@ -22,7 +22,7 @@ def mean_of_means(losses: Sequence, weights: Sequence) -> torch.Tensor | float:
     return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
 
 
-class GradientAccumulation(Callback):
+class GradientAccumulation(TrainingCallback):
     """Step once `n_acc` items have been seen, with the gradient of their common mean loss: as one batch of that size would give.
 
     When the training half of an epoch ends, the optimizer steps with whatever has been accumulated. A loss that weights its items (class
@@ -34,7 +34,6 @@ class GradientAccumulation(Callback):
     """
 
     order = Order.GRADS - 4                # before gradients are unscaled and clipped, which is done once per step
-    run_valid = False
     _loss: torch.Tensor | None = None
 
     def __init__(self, n_acc: int = 32):
@@ -76,7 +75,7 @@ class GradientAccumulation(Callback):
         self._items, self._weight = 0, None
 
 
-class GradientClip(Callback):
+class GradientClip(TrainingCallback):
     """Scale all gradients down together when their common norm exceeds `max_norm`.
 
     With mixed precision the gradients are unscaled first. `norms` has the norm before clipping at each step of the latest fit, which
@@ -89,7 +88,6 @@ class GradientClip(Callback):
 
     shown = ("max_norm",)
     order = Order.GRADS + 1              # after gradients are unscaled
-    run_valid = False
 
     def __init__(self, max_norm: float = 1.0, norm_type: float = 2.0):
         check_arguments("GradientClip",
@@ -114,7 +112,7 @@ class GradientClip(Callback):
         return self._series.numbers
 
 
-class GradientClipValue(Callback):
+class GradientClipValue(TrainingCallback):
     """Limit each entry of the gradients to the range from `-clip_value` to `clip_value`, which changes their direction.
 
     Args:
@@ -123,7 +121,6 @@ class GradientClipValue(Callback):
 
     shown = ("clip_value",)
     order = Order.GRADS + 1
-    run_valid = False
 
     def __init__(self, clip_value: float):
         check_arguments("GradientClipValue", clip_value=(clip_value, is_number(clip_value) and clip_value > 0,

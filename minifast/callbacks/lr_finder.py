@@ -15,7 +15,7 @@ import torch
 
 from ..core.plots import subplots
 from ..core.seeds import rng_state, set_rng_state
-from .base import Callback, CancelFitException, CancelValidException, Order
+from .base import CancelFitException, CancelValidException, Order, TrainingCallback
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..learner.learner import Learner
 
 
-class LRFinder(Callback):
+class LRFinder(TrainingCallback):
     """Raise the learning rate exponentially and record the smoothed loss; the fit is a dry run.
 
     Args:
@@ -36,7 +36,6 @@ class LRFinder(Callback):
     """
 
     order = Order.SCHEDULE
-    run_valid = False
 
     def __init__(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True):
         if not 0 < start_lr < end_lr:

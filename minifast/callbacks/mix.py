@@ -18,7 +18,7 @@ from ..core.messages import add_note, describe
 from ..core.nested import find_bs, leaves, map_nested
 from ..core.seeds import draw_seed, item_rng
 from ..nn.loss_traits import class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
-from .base import Callback, Order
+from .base import Order, TrainingCallback
 
 Box = tuple[int, int, int, int]
 _NOTHING = nullcontext()
@@ -149,7 +149,7 @@ def _permutation(rng: np.random.Generator, n: int, device: torch.device) -> torc
     return torch.from_numpy(rng.permutation(n)).to(device, non_blocking=True)
 
 
-class MixHandler(Callback):
+class MixHandler(TrainingCallback):
     """Base of `MixUp`, `CutMix` and `CutMixUp`: mixes each training batch as `draw` says, and its targets or its losses accordingly.
 
     Every floating input is mixed. Integer inputs (categories, token ids) cannot be; the outputs of the embedding layers that read them
@@ -163,7 +163,6 @@ class MixHandler(Callback):
 
     shown: tuple[str, ...] = ("alpha",)
     order = Order.BATCH
-    run_valid = False
 
     def __init__(self, alpha: float = 0.5):
         if type(self).draw is MixHandler.draw:

@@ -9,7 +9,7 @@ from torch import nn
 from ..core.arguments import check_arguments, is_number
 from ..core.messages import describe, did_you_mean
 from ..core.nested import leaves
-from .base import Callback, Order
+from .base import Callback, Order, TrainingCallback
 
 Wanted: TypeAlias = str | type | nn.Module | Callable[[nn.Module], bool]
 "A module by name, by class, itself, or a function that says which."
@@ -74,7 +74,7 @@ def _is_meant(wanted: Any, name: str, module: nn.Module) -> bool:
     return module is wanted if isinstance(wanted, nn.Module) else wanted(module)
 
 
-class ActivationReg(Callback):
+class ActivationReg(TrainingCallback):
     """Add to the training loss `alpha` times the mean square of the outputs of each of `modules`, summed over them.
 
     For recurrent models that return their activations see `RNNRegularizer`.
@@ -86,7 +86,6 @@ class ActivationReg(Callback):
 
     shown = ("alpha",)
     order = Order.BATCH + 1              # after what replaces the loss (mixing)
-    run_valid = False
 
     def __init__(self, alpha: float, modules: Wanted | Sequence[Wanted] | None = None):
         check_arguments("ActivationReg", alpha=(alpha, is_number(alpha, 0), "the weight of the penalty, 0 or more, such as 1e-4"))
@@ -160,7 +159,7 @@ class RNNCallback(Callback):
     cleanup_fit = after_batch
 
 
-class RNNRegularizer(Callback):
+class RNNRegularizer(TrainingCallback):
     """Add activation regularisation and temporal activation regularisation to the training loss; needs an `RNNCallback`.
 
     Args:
@@ -169,7 +168,6 @@ class RNNRegularizer(Callback):
 
     shown = ("alpha", "beta")
     order = Order.BATCH + 1
-    run_valid = False
 
     def __init__(self, alpha: float = 0.0, beta: float = 0.0):
         check_arguments("RNNRegularizer", alpha=(alpha, is_number(alpha, 0), "the weight of a penalty, 0 or more"),

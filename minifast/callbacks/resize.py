@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.messages import describe
 from ..core.nested import leaves, map_nested
-from .base import Callback, Order
+from .base import Order, TrainingCallback
 
 if TYPE_CHECKING:
     from ..data.loaders import DataLoaders
@@ -42,7 +42,7 @@ def resize_images(x: torch.Tensor, size: tuple[int, int], nearest: bool = False)
     return out if x.ndim == 4 else out[:, 0]
 
 
-class ProgressiveResize(Callback):
+class ProgressiveResize(TrainingCallback):
     """Change the size of the training images from epoch to epoch; validation always sees the full size.
 
     Transforms that make images of a given size (`Resize`, `RandomResizedCrop`, `RatioResize`, `aug_transforms(size=)`) work in
@@ -62,7 +62,6 @@ class ProgressiveResize(Callback):
     """
 
     order = Order.BATCH - 1                      # before mixing
-    run_valid = False
 
     def __init__(self, start: float = 0.5, end: int | None = None, finish: float = 0.75, multiple_of: int = 4,
                  sizes: Sequence[int] | None = None, part: tuple[int, int] | None = None):

@@ -9,7 +9,7 @@ import torch
 
 from ..core.arguments import check_arguments, is_number
 from ..core.torch_internals import add_, copy_, mul
-from .base import Callback, Order
+from .base import Order, TrainingCallback
 from .gradients import GradientAccumulation
 from .precision import MixedPrecision
 
@@ -29,7 +29,7 @@ def sam_perturbation(params: Sequence[torch.Tensor], grads: Sequence[torch.Tenso
     return mul(mul(scaled, params) if adaptive else scaled, rho / (norm + 1e-12))
 
 
-class SAM(Callback):
+class SAM(TrainingCallback):
     """Before each step go up the gradient by `rho`, compute the gradient there, come back, and step with that gradient.
 
     The second pass calls `after_pred` and `after_loss` again, so that mixing and regularisation apply; the loss recorded is that of the
@@ -44,7 +44,6 @@ class SAM(Callback):
     """
 
     order = Order.GRADS                    # before clipping
-    run_valid = False
 
     def __init__(self, rho: float = 0.05, adaptive: bool = False):
         check_arguments("SAM", rho=(rho, is_number(rho) and rho > 0,

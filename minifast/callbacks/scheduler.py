@@ -8,13 +8,13 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 from ..core.messages import describe
 from ..optim.groups import layer_group_count
 from ..optim.hypers import hyper_setter
-from .base import Callback, Order
+from .base import Order, TrainingCallback
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-class ParamScheduler(Callback):
+class ParamScheduler(TrainingCallback):
     """Before each training batch set every hyper-parameter named in `scheds` to its schedule's value at that moment.
 
     What it changes is restored after the fit. Source: L. Smith, "A disciplined approach to neural network hyper-parameters", 2018
@@ -26,7 +26,6 @@ class ParamScheduler(Callback):
     """
 
     order = Order.SCHEDULE
-    run_valid = False
 
     def __init__(self, scheds: dict[str, Callable]):
         wrong = {k: v for k, v in scheds.items() if not callable(v)}
@@ -53,7 +52,7 @@ class ParamScheduler(Callback):
             self._hps[name].append(value[-1])
 
 
-class TorchScheduler(Callback):
+class TorchScheduler(TrainingCallback):
     """Let a scheduler of `torch.optim.lr_scheduler` set the learning rates; an `LRScheduler` given as a callback becomes one of these.
 
     ReduceLROnPlateau gets the validation loss. What the scheduler changes is restored after the fit.
@@ -65,7 +64,6 @@ class TorchScheduler(Callback):
     """
 
     order = Order.DECIDE
-    run_valid = False
 
     def __init__(self, scheduler: "LRScheduler | Callable[[Optimizer], LRScheduler]", per_batch: bool | None = None):
         if not callable(scheduler) and not is_torch_scheduler(scheduler):

@@ -5,7 +5,7 @@ import torch
 
 from ..core.messages import plural
 from ..core.nested import leaves
-from .base import Callback, Order
+from .base import Order, TrainingCallback
 from .recorder import NonFiniteLoss
 
 SHOWN = 8      # names in the message; the error has all of them
@@ -20,7 +20,7 @@ def bad_rows(nest: Any, n: int) -> list[int]:
     return bad.nonzero().flatten().tolist()
 
 
-class TerminateOnNaNCallback(Callback):
+class TerminateOnNaNCallback(TrainingCallback):
     """Raise `NonFiniteLoss` at the first training loss that is NaN or infinite, before it reaches the weights.
 
     The message names the items of the batch and where the problem arose: weights, inputs, targets, predictions or only the loss. The
@@ -29,7 +29,6 @@ class TerminateOnNaNCallback(Callback):
     """
 
     order = Order.DISPLAY                # the loss as the backward pass would see it
-    run_valid = False
     name = "terminate_on_nan"
 
     def before_backward(self) -> None:

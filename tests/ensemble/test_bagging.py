@@ -105,7 +105,7 @@ def test_average_of_new_items():
 
 def test_what_cannot_be_averaged():
     a = learner(0)
-    with pytest.raises(ValueError, match="learner 1 is the same object"):
+    with pytest.raises(ValueError, match="listed more than once"):
         average_preds([a, a])
     with pytest.raises(TypeError, match="a list of learners; received none"):
         average_preds([])
