@@ -29,22 +29,16 @@ class ShortEpochCallback(Callback):
     def __init__(self, pct: float = 0.01, short_valid: bool = True):
         check_arguments("ShortEpochCallback", pct=(pct, is_number(pct, 0, 1) and pct > 0,
                                                    "the fraction of the batches to run, above 0 and up to 1"))
-        self.pct, self.short_valid, self._fitting = pct, short_valid, False
-
-    def before_fit(self) -> None:
-        self._fitting = True
+        self.pct, self.short_valid = pct, short_valid
 
     def after_batch(self) -> None:
         learn = self.learn
-        if not self._fitting or learn.iter + 1 < max(1, math.ceil(self.pct * learn.n_iter - 1e-9)):
+        if not learn.running or learn.iter + 1 < max(1, math.ceil(self.pct * learn.n_iter - 1e-9)):
             return
         if learn.training:
             raise CancelTrainException
         if self.short_valid and learn.dl is learn.dls.valid:
             raise CancelValidException
-
-    def cleanup_fit(self) -> None:
-        self._fitting = False
 
 
 # -- fixed batch-norm statistics ----------------------------------------------------------------------------------------------------

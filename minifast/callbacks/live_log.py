@@ -212,10 +212,9 @@ class WandbCallback(LiveLogger):
         if wandb.run is None:
             folder = check_folder(self.learn.path if self.dir is None else Path(self.dir), "WandbCallback")
             WandbCallback._opened_here = wandb.init(project=self.project, name=self.run_name, mode=self.mode, dir=str(folder))
-        self.wandb_run = wandb.run
+        self.wandb_run, learn = wandb.run, self.learn
         self.wandb_run.define_metric("batch")
         self.wandb_run.define_metric("*", step_metric="batch")
-        learn = self.learn
         facts = {"model": type(learn.model).__name__, "loss": getattr(learn.loss_func, "__name__", type(learn.loss_func).__name__),
                  "n_epoch": learn.n_epoch, "optimizer": type(learn.opt).__name__, "bs": getattr(learn.dls, "bs", None),
                  "run": self.training_run.id, "n_parameters": sum(p.numel() for p in learn.model.parameters())}

@@ -273,8 +273,7 @@ class Recorder(Callback):
     def _refuse_non_finite(self) -> None:
         losses = self._epoch_losses()
         bad = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
-        names_of = getattr(self.learn.dls.train, "names_of_batch", None)
-        names = (names_of(bad - len(losses)) if names_of else None) or []
+        names = getattr(self.learn.dls.train, "names_of_batch", lambda number: None)(bad - len(losses)) or []
         items = f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
         raise NonFiniteLoss(f"the training loss became {losses[bad]} at batch {bad} of epoch {self.learn.epoch} and was still "
                             f"{losses[-1]} at batch {len(losses) - 1}, so the weights are lost: train again from fresh weights with a "

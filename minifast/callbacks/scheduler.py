@@ -40,8 +40,6 @@ class ParamScheduler(TrainingCallback):
 
     def before_train(self) -> None:
         self._hps = self.learn.recorder.last.hps if self.learn.recorder is not None else {}
-        for name in self.scheds:
-            self._hps.setdefault(name, [])
 
     def before_batch(self) -> None:
         progress = self.learn.pct_train
@@ -49,7 +47,7 @@ class ParamScheduler(TrainingCallback):
             value = schedule(progress)
             value = list(value) if hasattr(value, "__len__") else [value] * self._groups
             set_value(value)
-            self._hps[name].append(value[-1])
+            self._hps.setdefault(name, []).append(value[-1])
 
 
 class TorchScheduler(TrainingCallback):

@@ -37,17 +37,15 @@ class TerminateOnNaNCallback(TrainingCallback):
 
     def _error(self) -> NonFiniteLoss:
         learn = self.learn
-        find_names = getattr(learn.dl, "names_of_batch", None)
-        names = None if find_names is None else find_names()
+        names = getattr(learn.dl, "names_of_batch", lambda: None)()
         n = next((len(t) for t in leaves((learn.xb, learn.kw, learn.yb)) if isinstance(t, torch.Tensor) and t.ndim), 0)
         reason, rows = self._reason(n)
         culprits = [names[i] for i in rows] if names and len(names) > max(rows, default=0) else []
+        where = "its items are not known here: a loader of minifast, `DataLoader(dataset, bs=...)`, would name them"
         if names:
             shown = culprits or names
             which = (f"the item{'s' * (len(shown) > 1)} at fault" if culprits else f"the {plural(len(names), 'item')} of this batch")
             where = f"{which}: {'; '.join(shown[:SHOWN])}" + (f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
-        else:
-            where = "its items are not known here: a loader of minifast, `DataLoader(dataset, bs=...)`, would name them"
         error = NonFiniteLoss(f"the training loss is {float(learn.loss.detach().float().mean())} at batch {learn.iter} of epoch "
                               f"{learn.epoch}: {reason} ({where})")
         error.items, error.culprits = names, culprits

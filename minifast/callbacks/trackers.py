@@ -54,7 +54,7 @@ class SaveModelCallback(TrackerCallback):
 
     def begin_fit(self, is_new: bool) -> None:
         super().begin_fit(is_new)
-        if any(cb.fname == self.fname for cb in self.others(SaveModelCallback)):
+        if any(isinstance(cb, SaveModelCallback) and cb.fname == self.fname and cb is not self for cb in self.learn.cbs):
             raise ValueError(f"two SaveModelCallbacks save to {self.fname!r}, and each would overwrite the best of the other: give one of "
                              f"them another fname, such as fname='{self.fname}_{self.monitor}'")
         check_folder((self.learn.path / self.learn.model_dir / self.fname).parent, "SaveModelCallback")

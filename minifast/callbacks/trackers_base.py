@@ -1,18 +1,17 @@
 """`TrackerCallback`: follow one column of the epoch table and know when it is the best so far."""
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.messages import describe, did_you_mean
-from .base import Callback, Order
+from .base import Order
 from .recorder import Recorder
 from .training_run import RunCallback, new_run
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner
 
-C = TypeVar("C", bound=Callback)
 
 
 def column_directions(recorder: Recorder, metrics: Sequence) -> dict[str, bool | None]:
@@ -126,10 +125,6 @@ class TrackerCallback(RunCallback):
         if self.new_best:
             self.best, self.best_epoch = self.value, self.n_seen
         self.n_seen += 1
-
-    def others(self, kind: type[C]) -> list[C]:
-        "The other callbacks of class `kind` on this learner."
-        return [cb for cb in self.learn.cbs if isinstance(cb, kind) and cb is not self]
 
     def _checked_column(self) -> int:
         "The position of `monitor` in the recorder's rows; what cannot be monitored is refused before anything is trained."

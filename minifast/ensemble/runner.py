@@ -44,14 +44,14 @@ class Part:
     learn: Learner | None = field(default=None, repr=False)
 
 
-def part_seed(seed: int | None, i: int) -> int | None:
-    "The seed of part `i`: a function of both, so that a resumed run gives what an uninterrupted one would."
-    return None if seed is None else int(item_rng(seed, i).integers(2**31))
+def seeded(seed: int | None, part: int | None = None) -> AbstractContextManager:
+    """Seed the global random streams within the block and restore them afterwards; None: leave them alone.
 
-
-def seeded(seed: int | None) -> AbstractContextManager:
-    "Seed the global random streams within the block and restore them afterwards; None: leave them alone."
-    return nullcontext() if seed is None else fixed_seed(seed)
+    Each part has a seed of its own, a function of both, so that a resumed run gives what an uninterrupted one would.
+    """
+    if seed is None:
+        return nullcontext()
+    return fixed_seed(seed if part is None else int(item_rng(seed, part).integers(2**31)))
 
 
 def build(learner_fn: Callable, splits: Sequence[Sequence[int]], what: str) -> Learner:
@@ -171,7 +171,7 @@ def run_parts(learner_fn: Callable, items: Any, all_splits: Sequence, fit: Calla
         what = f"{noun} {i} of {len(all_splits)}"
         saved = part = None if store is None else store.load(i)
         if part is None:
-            with seeded(part_seed(seed, i)):
+            with seeded(seed, i):
                 part = _run(learner_fn, items, splits, fit, what, fresh, None if prepare is None else partial(prepare, i))
         _check_alike(parts[0] if parts else part, part, what)
         if saved is None and store is not None:
@@ -239,7 +239,7 @@ class Parts:
         i = i % len(self.parts)
         if self._store is None or not self._store.weights(i).exists():
             raise ValueError(f"the learner of {self.noun} {i} was not kept: call with keep='models', or with path=... and keep='files'")
-        with seeded(part_seed(self._seed, i)):
+        with seeded(self._seed, i):
             learn = build(self._learner_fn, self.splits[i], f"{self.noun} {i}")
             valid_positions(learn, self._items, self.splits[i], f"{self.noun} {i}")
             return learn.load(self._store.weights(i), with_opt=False)

@@ -15,8 +15,7 @@ from ..core.messages import add_note, describe, plural
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike
 from ..learner.learner import Learner
-from .search_result import FIXED_COLUMNS, SearchResult, Trial, TrialFile
-from .search_space import Range, choice, loguniform, randint, trial_params, uniform
+from .search_trials import FIXED_COLUMNS, Range, SearchResult, Trial, TrialFile, choice, loguniform, randint, trial_params, uniform
 
 __all__ = ["SearchResult", "Trial", "choice", "loguniform", "randint", "random_search", "trial_params", "uniform"]
 

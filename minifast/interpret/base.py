@@ -52,7 +52,9 @@ class Interpretation:
 
     def __init__(self, learn: Learner, dl: Any, preds: Any, targs: Any, decoded: Any, losses: torch.Tensor):
         self.learn, self.dl, self.preds, self.targs, self.decoded, self.losses = learn, dl, preds, targs, decoded, losses
-        self.vocab = _target_vocab(learn.dls.vocab)
+        vocab = learn.dls.vocab
+        several = isinstance(vocab, (list, tuple)) and vocab and isinstance(vocab[0], (list, tuple))
+        self.vocab = None if vocab is None else list(vocab[-1] if several else vocab)           # of several vocabularies the last
 
     @classmethod
     def from_learner(cls: type[Self], learn: Learner, ds_idx: int = 1, dl: Iterable | None = None,
@@ -211,13 +213,6 @@ def _size_for(n, nrows, ncols):
 def is_image(x: Any) -> bool:
     "Whether `x` can be drawn as an image: a PIL image, or an array of two or more axes."
     return hasattr(x, "getbands") or getattr(x, "ndim", 0) >= 2
-
-
-def _target_vocab(vocab):
-    "The names of the target's classes; of several vocabularies the last."
-    if isinstance(vocab, (list, tuple)) and vocab and isinstance(vocab[0], (list, tuple)):
-        return list(vocab[-1])
-    return None if vocab is None else list(vocab)
 
 
 def _text(values, i, vocab):
