@@ -29,18 +29,14 @@ class FirstBatch(TrainingCallback):
         if not learn.yb:
             raise ValueError(f"this batch has no target to train on, only {plural(len(learn.xb), 'input')}. Give the loader pairs "
                              "(input, target), or n_inp=, the number of elements that are inputs")
-        if isinstance(learn.pred, torch.Tensor):
-            self._check_outputs()
-            check_target(learn.loss_func, learn.pred, learn.yb[0] if len(learn.yb) == 1 else learn.yb)
-
-    def _check_outputs(self) -> None:
-        "Too few outputs for the classes of the data would otherwise fail only at the first item of a missing class."
-        learn = self.learn
-        n_classes = getattr(learn.dls, "c", None)
+        if not isinstance(learn.pred, torch.Tensor):
+            return
+        n_classes = getattr(learn.dls, "c", None)          # too few outputs would fail only at the first item of a missing class
         by_class = (kind_of(learn.loss_func) or "").startswith("class")
         if by_class and isinstance(n_classes, int) and learn.pred.ndim > 1 and n_classes > max(learn.pred.shape[1], learn.pred.shape[-1]):
             raise ValueError(f"the model has {learn.pred.shape[1]} outputs ({describe(learn.pred)}), but the data has {n_classes} classes: "
                              "give its last layer dls.c outputs")
+        check_target(learn.loss_func, learn.pred, learn.yb[0] if len(learn.yb) == 1 else learn.yb)
 
     def after_loss(self) -> None:
         loss = self.learn.loss

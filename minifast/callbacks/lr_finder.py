@@ -8,6 +8,7 @@ import math
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,13 +103,6 @@ def leaving_no_trace(learn: "Learner") -> Iterator[None]:
 
 
 # -- suggestions: functions of the recorded learning rates and smoothed losses ------------------------------------------------------
-def _usable(lrs: list, losses: list, num_it: int) -> tuple[list, list]:
-    "The part of the record used for suggestions: without the first tenth and the last 5, cut at the first non-finite loss."
-    lrs, losses = lrs[num_it // 10:-5], losses[num_it // 10:-5]
-    end = next((i for i, v in enumerate(losses) if not math.isfinite(v)), len(losses))
-    return lrs[:end], losses[:end]
-
-
 def valley(lrs: Sequence[float], losses: Sequence[float], num_it: int) -> float:
     """A point two thirds into the longest falling stretch of the curve (longest strictly decreasing subsequence): fastai's default.
 
@@ -197,7 +191,9 @@ def range_test(learn: "Learner", start_lr: float, end_lr: float, num_it: int, st
     with leaving_no_trace(learn), learn.temporary_recorder(), learn.no_logging():
         learn.fit(n_epoch, cbs=finder)
     n = len(finder.losses)
-    lrs, losses = _usable(finder.lrs[:n], finder.losses, finder.num_it)
+    start = finder.num_it // 10                # suggestions leave out the first tenth and the last 5, and stop at a loss that is not finite
+    losses = list(takewhile(math.isfinite, finder.losses[start:-5]))
+    lrs = finder.lrs[start:start + len(losses)]
     functions: Any = () if suggest_funcs is None else suggest_funcs if isinstance(suggest_funcs, (list, tuple)) else [suggest_funcs]
     if functions and len(losses) < 2 and n >= finder.num_it:
         raise ValueError(f"lr_find(num_it={num_it}): suggestions leave out the first tenth and the last 5 batches, so give at least 8; or "

@@ -130,21 +130,6 @@ class Mix:
     targets: tuple | None = None
 
 
-def draw_mixup(rng: np.random.Generator, n: int, alpha: float, device: torch.device) -> Mix:
-    "A `Mix` with one lam per item, never below 0.5."
-    lam = torch.from_numpy(rng.beta(alpha, alpha, size=n).astype("float32"))
-    return Mix(_permutation(rng, n, device), torch.maximum(lam, 1 - lam).to(device, non_blocking=True))
-
-
-def draw_cutmix(rng: np.random.Generator, n: int, alpha: float, size: tuple[int, int] | None, device: torch.device, who: Any) -> Mix:
-    "A `Mix` with one box, and the fraction outside of it as lam."
-    if size is None:
-        raise TypeError(f"{who!r} cuts boxes out of images: it needs a floating input (B,C,H,W). For other data use MixUp()")
-    height, width = size
-    box = cutmix_box(height, width, rng.beta(alpha, alpha), int(rng.integers(height)), int(rng.integers(width)))
-    return Mix(_permutation(rng, n, device), kept_share(box, height, width), box, size)
-
-
 def _permutation(rng: np.random.Generator, n: int, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(rng.permutation(n)).to(device, non_blocking=True)
 
@@ -334,7 +319,8 @@ class MixUp(MixHandler):
         super().__init__(alpha)
 
     def draw(self, rng: np.random.Generator, n: int, size: tuple[int, int] | None, device: torch.device) -> Mix:
-        return draw_mixup(rng, n, self.alpha, device)
+        lam = torch.from_numpy(rng.beta(self.alpha, self.alpha, size=n).astype("float32"))
+        return Mix(_permutation(rng, n, device), torch.maximum(lam, 1 - lam).to(device, non_blocking=True))
 
 
 class CutMix(MixHandler):
@@ -351,7 +337,11 @@ class CutMix(MixHandler):
         super().__init__(alpha)
 
     def draw(self, rng: np.random.Generator, n: int, size: tuple[int, int] | None, device: torch.device) -> Mix:
-        return draw_cutmix(rng, n, self.alpha, size, device, self)
+        if size is None:
+            raise TypeError(f"{self!r} cuts boxes out of images: it needs a floating input (B,C,H,W). For other data use MixUp()")
+        height, width = size
+        box = cutmix_box(height, width, rng.beta(self.alpha, self.alpha), int(rng.integers(height)), int(rng.integers(width)))
+        return Mix(_permutation(rng, n, device), kept_share(box, height, width), box, size)
 
 
 class CutMixUp(MixHandler):
@@ -371,9 +361,8 @@ class CutMixUp(MixHandler):
         self.cutmix_alpha, self.p_cutmix = cutmix_alpha, p_cutmix
 
     def draw(self, rng: np.random.Generator, n: int, size: tuple[int, int] | None, device: torch.device) -> Mix:
-        if rng.random() < self.p_cutmix:
-            return draw_cutmix(rng, n, self.cutmix_alpha, size, device, self)
-        return draw_mixup(rng, n, self.alpha, device)
+        mixer = CutMix(self.cutmix_alpha) if rng.random() < self.p_cutmix else MixUp(self.alpha)
+        return mixer.draw(rng, n, size, device)
 
 
 def _parameter(alpha: float) -> tuple[float, bool, str]:

@@ -32,11 +32,9 @@ class TerminateOnNaNCallback(TrainingCallback):
     name = "terminate_on_nan"
 
     def before_backward(self) -> None:
-        if not torch.isfinite(self.learn.loss.detach()).all():
-            raise self._error()
-
-    def _error(self) -> NonFiniteLoss:
         learn = self.learn
+        if torch.isfinite(learn.loss.detach()).all():
+            return
         names = getattr(learn.dl, "names_of_batch", lambda: None)()
         n = next((len(t) for t in leaves((learn.xb, learn.kw, learn.yb)) if isinstance(t, torch.Tensor) and t.ndim), 0)
         reason, rows = self._reason(n)
@@ -49,7 +47,7 @@ class TerminateOnNaNCallback(TrainingCallback):
         error = NonFiniteLoss(f"the training loss is {float(learn.loss.detach().float().mean())} at batch {learn.iter} of epoch "
                               f"{learn.epoch}: {reason} ({where})")
         error.items, error.culprits = names, culprits
-        return error
+        raise error
 
     def _reason(self, n: int) -> tuple[str, list[int]]:
         "The first thing that is not finite, in the order of the computation, and the rows of the batch concerned."

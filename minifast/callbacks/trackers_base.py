@@ -112,7 +112,10 @@ class TrackerCallback(RunCallback):
         self.new_best, self.n_seen = False, 0
 
     def begin_fit(self, is_new: bool) -> None:
-        self._column = self._checked_column()
+        self.check_recorder()
+        call = f"{type(self).__name__}(monitor={self.monitor!r})"
+        self.lower = monitored(self.learn, self.monitor, None if self.comp is None else self.lower, call)
+        self._column = self.learn.recorder.metric_names.index(self.monitor)
         if self.reset_on_fit or (is_new and self.reset_on_fit is None):
             self.reset()
         self.n_seen = self.n_seen or self.learn.start_epoch
@@ -125,13 +128,6 @@ class TrackerCallback(RunCallback):
         if self.new_best:
             self.best, self.best_epoch = self.value, self.n_seen
         self.n_seen += 1
-
-    def _checked_column(self) -> int:
-        "The position of `monitor` in the recorder's rows; what cannot be monitored is refused before anything is trained."
-        self.check_recorder()
-        call = f"{type(self).__name__}(monitor={self.monitor!r})"
-        self.lower = monitored(self.learn, self.monitor, None if self.comp is None else self.lower, call)
-        return self.learn.recorder.metric_names.index(self.monitor)
 
     def load_state_dict(self, state: dict) -> None:
         "Continue from `state_dict`; the next fit is given `start_epoch=`."

@@ -101,7 +101,7 @@ GUARDS = {
     "S58": ("a log is written anew at each epoch", call("FileLogger.after_epoch", "open", "of.open('w', encoding='utf-8', newline='')")),
     "S59": ("validating empties the record", body("temporary_recorder", "yield self")),
     "S60": ("the training loss is a moving average", result("Recorder._epoch_losses", "[self.smooth_loss, *it[1:]]")),
-    "S61": ("a tracker takes a column that does not exist", never("TrackerCallback", "there is no such column in the epoch table")),
+    "S61": ("a tracker takes a column that does not exist", never("monitored", "there is no such column in the epoch table")),
     "S62": ("the callback is named inside the error's arguments",
             call("run_handlers", "add_note", "setattr(arg0, 'args', (f'{arg1}: {arg0.args[0]}', *arg0.args[1:]))")),
     "S63": ("a threshold of 0 is none", first("AccumMetric.__init__", "thresh = thresh or None")),
