@@ -283,16 +283,17 @@ class Callback:
         return type(self).__name__ + (f"({shown})" if shown else "")
 
 
+#: Names of the learner's training state that a callback may read as `self.<name>`.
+STATE = tuple(n for n, v in vars(Callback).items() if isinstance(v, State))
+EVENTS = tuple(n for n in vars(Callback) if n.startswith(("before_", "after_", "cleanup_")))
+BATCH_EVENTS = EVENTS[EVENTS.index("before_batch"):EVENTS.index("after_batch") + 1]
+
+
 class TrainingCallback(Callback):
     "A callback whose batch events are those of training alone."
 
     run_valid = False
 
-
-#: Names of the learner's training state that a callback may read as `self.<name>`.
-STATE = tuple(n for n, v in vars(Callback).items() if isinstance(v, State))
-EVENTS = tuple(n for n in vars(Callback) if n.startswith(("before_", "after_", "cleanup_")))
-BATCH_EVENTS = EVENTS[EVENTS.index("before_batch"):EVENTS.index("after_batch") + 1]
 
 Handlers = dict[str, list[Callable[[], None]]]
 
