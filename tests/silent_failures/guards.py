@@ -84,7 +84,7 @@ GUARDS = {
             first("saving.save", "import os\nif os.environ.get('RANK', '0') != '0':\n    return file_of(learn, file)")),
     "S44": ("a box is pasted into the batch itself", call("mix.paste", "clone", "of")),
     "S45": ("a learner takes any attribute", body("TrainingLoop.__setattr__", "object.__setattr__(self, name, value)")),
-    "S46": ("what functions of torch take is unknown", call("loss_traits.kind_of", "get", "None")),
+    "S46": ("what functions of torch take is unknown", body("loss_traits._torch_traits", "return _KNOWN.get(type(inner), (None, False))")),
     "S47": ("shapes of predictions and targets are not compared", body("loss_traits.needs_same_shape", "return False")),
     "S48": ("too few outputs are taken", never("FirstBatch", "give its last layer dls.c outputs")),
     "S49": ("a metric takes the argmax of one column", body("check_several_classes", "pass")),
