@@ -101,7 +101,7 @@ def own_seconds(learn):
 
     first = next(cb for cb in learn.cbs if isinstance(cb, FirstBatch))
     shown = next(cb for cb in learn.cbs if isinstance(cb, ProgressCallback))
-    own = {first: ("before_batch", "after_pred", "after_loss"), shown: ("_say_overfitting",)}
+    own = {first: ("before_batch", "after_pred", "after_loss"), shown: ("_report_overfitting",)}
     for cb, names in own.items():
         for name in names:
             setattr(cb, name, timed(getattr(cb, name)))

@@ -27,15 +27,14 @@ class Text(str):
 
 def with_model_tfms(loaders: Any, tfms: list) -> Any:
     "`loaders` (a loader or `DataLoaders`), or a copy with those of the model's batch transforms `tfms` that they lack."
-    parts = list(loaders) if hasattr(loaders, "with_tfms") else [loaders]
+    whole = hasattr(loaders, "with_tfms")
+    parts = list(loaders) if whole else [loaders]
     if not tfms or not all(hasattr(dl, "after_batch") for dl in parts):
         return loaders
     missing = [t for t in tfms if not any(type(t) is type(f) for f in parts[0].after_batch)]
     if not missing:
         return loaders
-    if hasattr(loaders, "with_tfms"):
-        return loaders.with_tfms(missing)
-    return loaders.new(after_batch=loaders.after_batch.add(missing))
+    return loaders.with_tfms(missing) if whole else loaders.new(after_batch=loaders.after_batch.add(missing))
 
 
 def loader_for(learn: Learner, ds_idx: int, dl: Any, shuffle: bool = False, train_transforms: bool = False, seed: int | None = None) -> Any:

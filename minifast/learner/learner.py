@@ -476,12 +476,11 @@ class Learner(TrainingLoop):
 
     def to_fp32(self: Self) -> Self:
         "Train in full precision again. Returns the learner."
-        return self._set_precision(None)
+        return self.remove_cb(MixedPrecision)
 
     def _set_precision(self, cb):
-        if cb is not None:
-            cb.check(self)
-        return self.remove_cb(MixedPrecision).add_cbs(cb)
+        cb.check(self)
+        return self.remove_cb(MixedPrecision).add_cb(cb)
 
     def to_channelslast(self: Self) -> Self:
         "Keep images and convolutions in the memory format that tensor cores prefer, (B,H,W,C). Returns the learner."

@@ -322,8 +322,8 @@ class TrainingLoop:
             cbs: callbacks for this pass alone, which collect what it gives.
         """
         self.to_device()
-        nested = self.running                      # called from a callback: the bars on the screen belong to the outer pass
-        with self._with_cbs(ProgressCallback if nested else None, cbs), self._cleaning_up():
+        outer_bars = ProgressCallback if self.running else None        # called from a callback: those on the screen belong to the fit
+        with self._with_cbs(outer_bars, cbs), self._cleaning_up():
             self._validate(dl)
 
     def to_device(self: Self) -> Self:
