@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike, fspath
 from typing import Any
 
@@ -95,13 +96,9 @@ def _many_colours(n):
     return ListedColormap(hsv_to_rgb(np.stack([i * 0.618034 % 1, 0.55 + 0.45 * (i % 2), 0.65 + 0.35 * (i // 2 % 2)], 1)))
 
 
-class _ShowMask:
-    def __init__(self, n_classes: int | None = None, ignore_index: int | None = None):
-        self.n_classes, self.ignore_index = n_classes, ignore_index
-
-    def __call__(self, x: Any, ctx: Any = None, **kwargs: Any) -> Any:
-        x = torch.as_tensor(np.array(x) if isinstance(x, PILMask) else x)
-        return ShownMask.of(x, self.n_classes, self.ignore_index).show(ctx=ctx, **kwargs)
+def _show_mask(x: Any, ctx: Any = None, n_classes: int | None = None, ignore_index: int | None = None, **kwargs: Any) -> Any:
+    x = torch.as_tensor(np.array(x) if isinstance(x, PILMask) else x)
+    return ShownMask.of(x, n_classes, ignore_index).show(ctx=ctx, **kwargs)
 
 
 def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = None) -> TransformBlock:
@@ -116,4 +113,4 @@ def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = Non
     loss = CrossEntropyLossFlat(axis=1) if ignore_index is None else CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
     tfm = AddMaskCodes(codes, ignore_index)
     return TransformBlock(type_tfms=[open_mask, tfm], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()], loss_func=loss,
-                          show=_ShowMask(tfm.c, ignore_index), tta=tta_masks)
+                          show=partial(_show_mask, n_classes=tfm.c, ignore_index=ignore_index), tta=tta_masks)

@@ -25,7 +25,7 @@ def _bands(mode):
     return len(ImageMode.getmode(mode).bands)
 
 
-def _of_picture(x):
+def _of_image(x):
     "Channels of one image, as far as its shape says."
     if isinstance(x, Image.Image):
         return _bands(x.mode)
@@ -47,12 +47,12 @@ def _expected(dataset):
     try:
         with fixed_seed():
             sample = dataset[0]
-        return _of_picture(sample[0] if isinstance(sample, (tuple, list)) else sample)
+        return _of_image(sample[0] if isinstance(sample, (tuple, list)) else sample)
     except Exception:                   # what is wrong with the item is said when the first batch is made
         return None
 
 
-def _pictures(dls):
+def _images(dls):
     "The first input of a training batch, if it is images (B,C,H,W)."
     try:
         x = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[0][0]
@@ -69,7 +69,7 @@ def check_channels(where: str, dls: Any, n_in: int, model: nn.Module | None = No
         n_in = getattr(first_convolution(model), "in_channels", n_in)
     if _expected(getattr(getattr(dls, "train", None), "dataset", None)) in (None, n_in):
         return
-    x = _pictures(dls)
+    x = _images(dls)
     if x is None or x.shape[1] == n_in:
         return
     other = {1: ", or open the images in colour: ImageBlock(PILImage), img_cls=PILImage", 3: "" if n_in != 1 else

@@ -22,8 +22,7 @@ from ...core.seeds import draw_seed, item_rng
 from ...data.coords import COORDS, blank_empty, move_batch, on_canvas
 from ...data.transforms import RandTransform, is_sample
 from ..symmetry import is_symmetry, symmetries
-from .given_draws import Allowed, Given, check_given, given_values
-from .options import HW, PadMode, Size, image_size, one_of, scaled
+from .options import HW, Allowed, Given, PadMode, Size, check_given, given_values, image_size, one_of, scaled
 
 __all__ = ["AffineWarp", "BatchTransform", "first_image", "fuse_geometry", "identity", "log_uniform"]
 

@@ -102,7 +102,6 @@ class RandomErasing(BatchTransform):
         batch: one draw for the whole batch.
     """
     order = 100
-    split_idx = 0
     types = (tv_tensors.Image,)
 
     def __init__(self, p: float = 0.5, sl: float = 0.0, sh: float = 0.3, min_aspect: float = 0.3, max_count: int = 1, batch: bool = False):

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from .affine import AffineWarp, identity, log_uniform
-from .given_draws import Given
 from .item import central_crop, random_crop
-from .options import PadMode, Size, check_crop_range
+from .options import Given, PadMode, Size, check_crop_range
 
 __all__ = ["Dihedral", "Flip", "RandomResizedCropGPU", "Rotate", "Scale", "Warp", "Zoom"]
 
@@ -31,7 +30,6 @@ class Flip(AffineWarp):
         align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
         batch: one draw for the whole batch.
     """
-    split_idx = 0
 
     def __init__(self, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
                  pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
@@ -58,7 +56,6 @@ class Dihedral(AffineWarp):
         align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
         batch: one draw for the whole batch.
     """
-    split_idx = 0
 
     def __init__(self, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
                  pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
@@ -90,7 +87,6 @@ class Rotate(AffineWarp):
         align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
         batch: one draw for the whole batch.
     """
-    split_idx = 0
 
     def __init__(self, max_deg: float = 10, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
                  pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
@@ -125,7 +121,6 @@ class Zoom(AffineWarp):
         align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
         batch: one draw for the whole batch.
     """
-    split_idx = 0
 
     def __init__(self, min_zoom: float = 1.0, max_zoom: float = 1.1, p: float = 0.5, draw: Given | None = None, draw_x: Given | None = None,
                  draw_y: Given | None = None, size: Size | None = None, mode: str = "bilinear", pad_mode: str = PadMode.Reflection,
@@ -164,7 +159,6 @@ class Scale(AffineWarp):
         align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
         batch: one draw for the whole batch.
     """
-    split_idx = 0
 
     def __init__(self, max_scale: float = 0.2, p: float = 0.5, draw_x: Given | None = None, draw_y: Given | None = None,
                  size: Size | None = None,
@@ -201,7 +195,6 @@ class Warp(AffineWarp):
         align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
         batch: one draw for the whole batch.
     """
-    split_idx = 0
 
     def __init__(self, magnitude: float = 0.2, p: float = 0.5, draw_x: Given | None = None, draw_y: Given | None = None,
                  size: Size | None = None,
@@ -241,7 +234,6 @@ class RandomResizedCropGPU(AffineWarp):
         align_corners: whether -1 and 1 are the centres of the outermost pixels, or their outer edges.
         batch: one draw for the whole batch.
     """
-    split_idx = None
 
     def __init__(self, size: Size, min_scale: float = 0.08, ratio: Sequence[float] = (3 / 4, 4 / 3), mode: str = "bilinear",
                  valid_scale: float = 1.0, max_scale: float = 1.0, pad_mode: str = PadMode.Reflection, align_corners: bool = True,

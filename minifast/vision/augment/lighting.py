@@ -14,7 +14,7 @@ import torch
 from torchvision import tv_tensors
 
 from .affine import BatchTransform, first_image, log_uniform
-from .given_draws import Given, given_values
+from .options import Given, given_values
 
 __all__ = ["Brightness", "Contrast", "Grey", "Hue", "Lighting", "Saturation", "Tint"]
 
@@ -49,7 +49,6 @@ class Lighting(BatchTransform):
         batch: of one of those classes, whether the whole batch gets one draw.
     """
     order = 40
-    split_idx = 0
     types = (tv_tensors.Image,)
     fuses_as: str = "lighting"          #: see `normalize.fuse`
 
@@ -90,21 +89,15 @@ class LightingChange:
     def __init__(self, n: int, channels: int):
         self.n, self.channels = n, channels
         self.scale, self.offset = np.ones(n), np.zeros((1, n))          # the offset of all channels, or of each
-        self.saturation: np.ndarray | None = None
-        self.turns: np.ndarray | None = None
-        self.grey: np.ndarray | None = None
+        self.saturation, self.turns, self.grey = np.ones(n), np.zeros(n), np.zeros(n)
 
     def is_nothing(self) -> bool:
         "Whether no image changes."
-        saturates = self.saturation is not None and (self.saturation != 1).any()
-        return bool((self.scale == 1).all()) and not self.offset.any() and not saturates and not self._recolours()
-
-    def _recolours(self) -> bool:
-        return any(v is not None and v.any() for v in (self.turns, self.grey))
+        return bool((self.scale == 1).all()) and not self.offset.any() and self.is_pointwise()
 
     def is_pointwise(self) -> bool:
         "Whether what becomes of a number depends on that number and its channel only, not on the other channels."
-        return self.saturation is None and not self._recolours()
+        return bool((self.saturation == 1).all()) and not self.turns.any() and not self.grey.any()
 
     def needs_colour(self, name: str) -> bool:
         "Whether the images have colours; refuse what is neither grey nor RGB."
@@ -115,9 +108,7 @@ class LightingChange:
     def apply(self, x: torch.Tensor, device: torch.device) -> torch.Tensor:
         "Change the images `x` (B,C,H,W), floats in 0..1."
         # one small copy to the device for all parameters
-        saturation = np.ones(self.n) if self.saturation is None else self.saturation
-        turns, grey = (np.zeros(self.n) if v is None else v for v in (self.turns, self.grey))
-        columns = np.stack([self.scale, saturation, turns, grey, *self.offset], 1).astype(np.float32)
+        columns = np.stack([self.scale, self.saturation, self.turns, self.grey, *self.offset], 1).astype(np.float32)
         params = torch.from_numpy(columns).to(device, non_blocking=True)[..., None, None]
         if x.device.type != "cpu" or self.is_pointwise():
             return self._changed(x, params)
@@ -132,12 +123,12 @@ class LightingChange:
         scale, saturation, turns, grey, offset = params[:, :1], params[:, 1:2], params[:, 2], params[:, 3:4], params[:, 4:]
         if x.shape[1] < offset.shape[1]:        # grey images beside those in colour: a tint adds nothing to them
             offset = offset.mean(1, keepdim=True)
-        if self.grey is not None and self.grey.any():
+        if self.grey.any():
             x = torch.where(grey > 0, _luma(x), x)
-        if self.turns is not None and self.turns.any():
+        if self.turns.any():
             x = shift_hue(x, turns)
         x = torch.logit(x, eps=_EPS)
-        if self.saturation is not None:
+        if (self.saturation != 1).any():
             # it keeps the grey value, so it may be done before the scale and an offset of all channels
             x = torch.lerp(_luma(x), x, saturation)
         return torch.addcmul(offset, x, scale).sigmoid_()
@@ -148,17 +139,29 @@ def _luma(x: torch.Tensor) -> torch.Tensor:
     return torch.tensordot(x, x.new_tensor(LUMA), dims=([1], [0]))[:, None]
 
 
-class _Strength(Lighting):
-    "A lighting transform with one strength from 0 to below 1."
+def _check_strength(where: str, **strength: float) -> None:
+    for name, value in strength.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{where}({name}={value}): a number from 0 (no change) to below 1")
 
-    def __init__(self, strength: float, p: float, draw: Given, batch: bool, argument: str = "max_lighting"):
+
+class _OfStrength(Lighting):
+    """A lighting transform with one strength.
+
+    Args:
+        max_lighting: greatest change, 0 to below 1.
+        p: probability for each image.
+        draw: what is drawn otherwise.
+        batch: one draw for the whole batch.
+    """
+
+    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given | None = None, batch: bool = False):
         super().__init__((), p, batch)
-        if not 0 <= strength < 1:
-            raise ValueError(f"{type(self).__name__}({argument}={strength}): a number from 0 (no change) to below 1")
-        self.given = self.takes(draw=draw)
+        _check_strength(type(self).__name__, max_lighting=max_lighting)
+        self.max_lighting, self.given = max_lighting, self.takes(draw=draw)
 
 
-class Brightness(_Strength):
+class Brightness(_OfStrength):
     """Lighter or darker: the logit of a number drawn from 0.5 (1 - max_lighting) .. 0.5 (1 + max_lighting) is added.
 
     Args:
@@ -168,10 +171,6 @@ class Brightness(_Strength):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given | None = None, batch: bool = False):
-        super().__init__(max_lighting, p, draw, batch)
-        self.max_lighting = max_lighting
-
     def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
         "Draw for batch `x` and add to `change`."
         low, high = 0.5 * (1 - self.max_lighting), 0.5 * (1 + self.max_lighting)
@@ -180,7 +179,7 @@ class Brightness(_Strength):
         change.offset = change.offset + np.log(v / (1 - v))
 
 
-class Contrast(_Strength):
+class Contrast(_OfStrength):
     """More or less contrast: the logits are multiplied by a factor from 1 - max_lighting to its inverse.
 
     Args:
@@ -190,17 +189,13 @@ class Contrast(_Strength):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given | None = None, batch: bool = False):
-        super().__init__(max_lighting, p, draw, batch)
-        self.max_lighting = max_lighting
-
     def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
         "Draw for batch `x` and add to `change`."
         v = self.pick(len(x), rng, log_uniform(rng, self.max_lighting), 1.0, self.given, x)
         change.scale, change.offset = change.scale * v, change.offset * v
 
 
-class Tint(_Strength):
+class Tint(Lighting):
     """A colour cast, such as that of another lamp. The image stays about as bright; grey images (1 channel) are left alone.
 
     To the logits of red, green and blue is added the logit of 0.5 (1 + s), with s drawn from 0 .. max_tint, times the cosine of their
@@ -216,9 +211,10 @@ class Tint(_Strength):
 
     def __init__(self, max_tint: float = 0.2, p: float = 0.75, draw: Given | None = None, draw_colour: Given | None = None,
                  batch: bool = False):
-        super().__init__(max_tint, p, draw, batch, "max_tint")
+        super().__init__((), p, batch)
+        _check_strength("Tint", max_tint=max_tint)
         self.max_tint = max_tint
-        self.given_colour = self.takes(draw_colour=draw_colour)
+        self.given, self.given_colour = self.takes(draw=draw, draw_colour=draw_colour)
 
     def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
         "Draw for batch `x` and add to `change`."
@@ -231,7 +227,7 @@ class Tint(_Strength):
             change.offset = change.offset + np.log((1 + s) / (1 - s)) * np.cos(2 * np.pi * (colour - np.arange(3)[:, None] / 3))
 
 
-class Saturation(_Strength):
+class Saturation(_OfStrength):
     """Stronger or paler colours: logits move from their grey value by a factor as in `Contrast`. Grey images (1 channel) are left alone.
 
     Args:
@@ -241,21 +237,17 @@ class Saturation(_Strength):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Given | None = None, batch: bool = False):
-        super().__init__(max_lighting, p, draw, batch)
-        self.max_lighting = max_lighting
-
     def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
         "Draw for batch `x` and add to `change`."
         v = self.pick(len(x), rng, log_uniform(rng, self.max_lighting), 1.0, self.given, x)
         if change.needs_colour("Saturation"):
-            change.saturation = v if change.saturation is None else change.saturation * v
+            change.saturation = change.saturation * v
             if len(change.offset) > 1:                   # the tint that an earlier one added
                 grey = LUMA @ change.offset
                 change.offset = grey + v * (change.offset - grey)
 
 
-class Hue(_Strength):
+class Hue(Lighting):
     """Turn the colour circle. Grey images (1 channel) are left alone.
 
     Args:
@@ -266,14 +258,15 @@ class Hue(_Strength):
     """
 
     def __init__(self, max_hue: float = 0.1, p: float = 0.75, draw: Given | None = None, batch: bool = False):
-        super().__init__(max_hue, p, draw, batch, "max_hue")
-        self.max_hue = max_hue
+        super().__init__((), p, batch)
+        _check_strength("Hue", max_hue=max_hue)
+        self.max_hue, self.given = max_hue, self.takes(draw=draw)
 
     def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
         "Draw for batch `x` and add to `change`."
         v = self.pick(len(x), rng, lambda n: rng.uniform(-self.max_hue, self.max_hue, n), 0.0, self.given, x)
         if change.needs_colour("Hue"):
-            change.turns = v if change.turns is None else change.turns + v
+            change.turns = change.turns + v
 
 
 class Grey(Lighting):
@@ -295,7 +288,7 @@ class Grey(Lighting):
         "Draw for batch `x` and add to `change`."
         v = self.pick(len(x), rng, np.ones, 0, self.given, x, allowed=(lambda v: (v == 0) | (v == 1), "1 (grey) or 0 (not)"))
         if change.needs_colour("Grey"):
-            change.grey = v if change.grey is None else np.maximum(change.grey, v)
+            change.grey = np.maximum(change.grey, v)
 
 
 def fuse_lighting(tfms: Sequence[Lighting]) -> list[Lighting]:

@@ -4,11 +4,11 @@ An architecture is a function of `torchvision.models` (`resnet18`), its name ("r
 function that returns an `nn.Module`. `arch_meta` says where its weights are, where it is cut and how it is split into layer groups.
 """
 from __future__ import annotations
-from collections.abc import Iterator
-from collections.abc import Sequence
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 import inspect
-from collections.abc import Callable, Mapping
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from torch import nn
 from torchvision import models
 
 from ...core.messages import describe
+from ...nn.model_info import eval_mode
 from .heads import add_head, create_head
 from .pretrained import load_pretrained, pick_weights
 from .timm_body import TimmBody, build_timm, timm_config
@@ -63,23 +64,21 @@ def default_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
     return [g for g in groups if g] + [_params(head)]
 
 
-def _body_split(model, at):
+#: how the names of torchvision's architectures begin: at which child the second layer group begins, of the body or (True) of its first
+#: child, which holds the layers
+_SPLITS = {r"resnet|resnext|wide_resnet": (6, False), "densenet": (7, True), "squeezenet": (5, True), "alexnet": (6, True),
+           r"vgg.*_bn$": (22, True)}
+
+
+def _split_at(model, at, in_first=False):
     "Layer groups of `Sequential(body, head)`: the body's children before and from `at`, head."
-    return [_params(model[0][:at]), _params(model[0][at:]), _params(model[1:])]
-
-
-def _features_split(model, at):
-    "The same for a body whose first child holds the layers."
-    return [_params(model[0][0][:at]), _params(model[0][0][at:], model[0][1:]), _params(model[1:])]
+    body, rest = (model[0][0], model[0][1:]) if in_first else (model[0], nn.Sequential())
+    return [_params(body[:at]), _params(body[at:], rest), _params(model[1:])]
 
 
 def _split_of(name):
-    if name.startswith(("resnet", "resnext", "wide_resnet")):
-        return partial(_body_split, at=6)
-    for start, at in (("densenet", 7), ("squeezenet", 5), ("alexnet", 6)):
-        if name.startswith(start):
-            return partial(_features_split, at=at)
-    return partial(_features_split, at=22) if name.startswith("vgg") and name.endswith("_bn") else default_split
+    found = next((found for pattern, found in _SPLITS.items() if re.match(pattern, name)), None)
+    return default_split if found is None else partial(_split_at, at=found[0], in_first=found[1])
 
 
 # -- what is known about an architecture ------------------------------------------------------------------------------------------
@@ -135,7 +134,7 @@ def arch_meta(arch: Any) -> ArchMeta:
     if getattr(arch, "__module__", "").startswith("torchvision.models") and name in _torchvision_names():
         return _torchvision_meta(name)
     made_by = arch.func if isinstance(arch, partial) else arch
-    split = partial(_body_split, at=3) if made_by in (XResNet, *XRESNETS.values()) else default_split
+    split = partial(_split_at, at=3) if made_by in (XResNet, *XRESNETS.values()) else default_split
     return ArchMeta(name, "function", partial(_build_function, arch, name), split=split)
 
 
@@ -208,16 +207,13 @@ def _load_body(model, state, name, weights):
 
 
 def _build_function(arch, name, pretrained, weights, n_in):
+    asked = bool(pretrained) and weights is None
+    if asked and "pretrained" not in inspect.signature(arch).parameters:
+        raise ValueError(f"no pretrained weights are known for {name}: pass pretrained=False to start from random weights, or "
+                         "weights='path/of/file' with the state dict of a trained one")
+    model = arch(pretrained=True) if asked else arch()
     if weights is not None:
-        model = arch()
         _load_body(model, load_pretrained(None, weights, name), name, weights)
-    elif pretrained:
-        if "pretrained" not in inspect.signature(arch).parameters:
-            raise ValueError(f"no pretrained weights are known for {name}: pass pretrained=False to start from random weights, or "
-                             "weights='path/of/file' with the state dict of a trained one")
-        model = arch(pretrained=True)
-    else:
-        model = arch()
     if not isinstance(model, nn.Module):
         raise TypeError(f"arch {name} must return an nn.Module; it returned {describe(model)}")
     return model
@@ -319,25 +315,30 @@ def replace_input(body: nn.Module, n_in: int, pretrained: bool = True) -> None:
     setattr(body.get_submodule(parent), name, new)
 
 
+def first_size(body: nn.Module, sizes: Sequence[Sequence[int]], n_in: int, f: Callable[[Any], Any]) -> Any:
+    "`f(size)` for the first of `sizes` (height, width) that `body` takes: some networks take one size only, or none so small."
+    for size in sizes:
+        try:
+            with eval_mode(body):
+                return f(size)
+        except (RuntimeError, AssertionError) as e:
+            error = e
+    h, w = sizes[-1]
+    raise ValueError(f"the body {type(body).__name__} does not run on an image of {n_in} channels and {h} x {w} pixels: {error}. "
+                     "Choose another cut or n_in") from error
+
+
 def _output_shape(body, n_in):
     "Shape of what `body` returns for one image, tried at small sizes first."
-    was_training, device = body.training, next((p.device for p in body.parameters()), torch.device("cpu"))
-    body.eval()
-    try:
-        for size in [getattr(body, "input_size", (64, 64)), *((n, n) for n in (128, 224, 384, 448, 518))]:
-            try:
-                with torch.no_grad():
-                    out = body(torch.zeros(1, n_in, *size, device=device))
-                if not isinstance(out, torch.Tensor) or out.ndim not in (2, 4):
-                    raise ValueError(f"the body {type(body).__name__} must return maps (B,C,H,W) or features (B,F); it returned "
-                                     f"{describe(out)}. Choose another cut")
-                return tuple(out.shape)
-            except (RuntimeError, AssertionError) as e:     # some networks take one size only, or none so small
-                error = e
-    finally:
-        body.train(was_training)
-    raise ValueError(f"the body {type(body).__name__} does not run on an image of {n_in} channels: {error}. "
-                     "Choose another cut or n_in") from error
+    device = next((p.device for p in body.parameters()), torch.device("cpu"))
+
+    def shape(size):
+        out = body(torch.zeros(1, n_in, *size, device=device))
+        if not isinstance(out, torch.Tensor) or out.ndim not in (2, 4):
+            raise ValueError(f"the body {type(body).__name__} must return maps (B,C,H,W) or features (B,F); it returned {describe(out)}. "
+                             "Choose another cut")
+        return tuple(out.shape)
+    return first_size(body, [getattr(body, "input_size", (64, 64)), *((n, n) for n in (128, 224, 384, 448, 518))], n_in, shape)
 
 
 def num_features(body: nn.Module, n_in: int = 3) -> int:

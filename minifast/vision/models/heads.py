@@ -1,7 +1,7 @@
 """The head of a vision model: from the features of a body to the outputs."""
 from __future__ import annotations
-from collections.abc import Callable
-from collections.abc import Sequence
+
+from collections.abc import Callable, Sequence
 from typing import Any
 import torch
 from torch import nn

@@ -4,13 +4,16 @@
 to a Kaggle notebook (`/kaggle/input/**`), by file name; 5. the network. Files are read without running code in them.
 """
 from __future__ import annotations
+
 from typing import Any
 from os import PathLike
+import glob
 import hashlib
 import os
 import re
 import socket
 import threading
+from itertools import chain
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -64,25 +67,10 @@ def _damaged(path):
     return f"{path} does not match the hash in its name: it is incomplete or another file"
 
 
-def _below(folder, name, depth=6):
-    "A file called `name` at most `depth` folders below `folder`, or None."
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return None
-    for e in entries:
-        if e.name == name and e.is_file():
-            return Path(e.path)
-    for e in entries if depth else ():
-        if e.is_dir(follow_symlinks=False) and (found := _below(e.path, name, depth - 1)):
-            return found
-    return None
-
-
 def find_weights(filename: str) -> Path | None:
     "The file `filename` on this machine, looked for as the head of this module says, or None. Damaged copies are refused."
     places = (minifast_home() / "weights" / filename, Path(torch.hub.get_dir()) / "checkpoints" / filename)
-    path = next((p for p in places if p.is_file()), None) or _below(KAGGLE_INPUT, filename)
+    path = next((p for p in chain(places, KAGGLE_INPUT.rglob(glob.escape(filename))) if p.is_file()), None)
     if path is not None and (problem := _damaged(path)):
         raise WeightsNotFound(f"{problem}. Delete it, or pass weights='path/of/another/file'")
     return path

@@ -1,5 +1,6 @@
 """Networks of timm (PyTorch Image Models), which is imported when one is asked for."""
 from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 import os

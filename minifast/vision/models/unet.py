@@ -5,8 +5,8 @@ step, and at each size takes in what the body had there. Upsampling is by pixel 
 (https://arxiv.org/abs/1707.02937).
 """
 from __future__ import annotations
-from collections.abc import Callable
-from collections.abc import Sequence
+
+from collections.abc import Callable, Sequence
 from typing import Any
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,7 @@ from ...nn.conv import BatchNorm, ConvLayer, NormType, PixelShuffle_ICNR
 from ...nn.init import apply_init
 from ...nn.resblock import ResBlock
 from ...core.messages import describe, plural
-from ...nn.model_info import eval_mode
-from .backbones import create_body
+from .backbones import create_body, first_size
 from .heads import calm_before_range
 
 __all__ = ["DynamicUnet", "UnetBlock", "create_unet_model"]
@@ -58,15 +57,15 @@ def _conv(ni, nf, act_cls, norm_type, xtra=None):
 
 
 class _Levels:
-    "Where in a body the size of its maps changes: `modules`, deepest last, the `channels` and the size of what each returns."
+    "Where in a body, which is in evaluation mode, the size of its maps changes: `modules`, deepest last, the `channels` and the size of what each returns."
 
     def __init__(self, body: nn.Module, img_size: Sequence[int], n_in: int):
         h, w = img_size
         device = next((p.device for p in body.parameters()), torch.device("cpu"))
         x = torch.zeros(1, n_in, h, w, device=device)
-        with eval_mode(body):
-            outputs, self.out = self._traced(body, list(body.children()), x)
-            outputs = self._opened(body, outputs, x)
+        self.image_height = h
+        outputs, self.out = self._traced(body, list(body.children()), x)
+        outputs = self._opened(body, outputs, x)
         if not isinstance(self.out, torch.Tensor) or self.out.ndim != 4:
             raise ValueError(f"a U-Net needs a body that returns maps (B,C,H,W), but {type(body).__name__} returns {describe(self.out)}. "
                              "Vision transformers that return one vector per image cannot be used")
@@ -148,7 +147,7 @@ class DynamicUnet(nn.Module):
         super().__init__()
         h, w = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         probe = (h, w + 32 if h == w else w)                                    # not square, so that height and channels can be told apart
-        levels = _try_levels(encoder, (probe, (h, w)), n_in)
+        levels = first_size(encoder, (probe, (h, w)), n_in, lambda size: _Levels(encoder, size, n_in))
         self._skip_names = [_name_of(encoder, m) for m in levels.modules]       # names: a copy of the model has an encoder of its own
         self._channels, self.last_cross = list(levels.channels), last_cross
         options: dict[str, Any] = {"act_cls": act_cls, "norm_type": norm_type}
@@ -166,7 +165,7 @@ class DynamicUnet(nn.Module):
             layers.append(block)
             ni = block.out_c
         self.n_blocks = n
-        scale, ups = levels.probe[0] / levels.sizes[0][0], []
+        scale, ups = levels.image_height / levels.sizes[0][0], []
         while scale > 1.5:                                                  # the encoder's first map is smaller than the image
             ups.append(PixelShuffle_ICNR(ni, **shuffle))
             scale /= 2
@@ -207,20 +206,6 @@ class DynamicUnet(nn.Module):
 
 def _name_of(body, module):
     return next(name for name, m in body.named_modules() if m is module)
-
-
-def _try_levels(encoder, sizes, n_in):
-    "`_Levels` of the encoder for the first of `sizes` that it takes."
-    error = None
-    for size in sizes:
-        try:
-            levels = _Levels(encoder, size, n_in)
-            levels.probe = size
-            return levels
-        except (RuntimeError, AssertionError) as e:           # some networks take only images of one size
-            error = e
-    raise ValueError(f"the body {type(encoder).__name__} does not run on an image of {n_in} channels and {sizes[-1][0]} x {sizes[-1][1]} "
-                     f"pixels: {error}") from error
 
 
 def create_unet_model(arch: Any, n_out: int, img_size: int | Sequence[int], pretrained: bool = True, weights: Any = None,

@@ -4,8 +4,8 @@ Three 3x3 convolutions instead of one 7x7 at the start; shortcuts that average i
 starts at 0, so that a block starts as the identity. There are no pretrained weights: they are for training from scratch.
 """
 from __future__ import annotations
-from collections.abc import Callable
-from collections.abc import Sequence
+
+from collections.abc import Callable, Sequence
 from typing import Any
 from torch import nn
 

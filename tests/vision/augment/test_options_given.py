@@ -17,7 +17,7 @@ from minifast.vision.augment.batch import (
     Zoom,
     aug_transforms,
 )
-from minifast.vision.augment.given_draws import given_values
+from minifast.vision.augment.options import given_values
 
 X = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 ALL = [(c, "draw") for c in (Flip, Dihedral, Rotate, Zoom, Brightness, Contrast, Tint, Saturation, Hue, Grey)] + [
