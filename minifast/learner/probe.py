@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 N_ITEMS = 16        # items that most checks look at: enough to tell, few enough to be quick
 #: What a loader of each kind of small batches is made with, besides a seed.
 _SPLITS: dict[str, dict[str, Any]] = {"train": {}, "plain": {"split_idx": 1, "shuffle": True}}
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def once(make: Callable[P, T]) -> Callable[P, T]:
@@ -57,7 +58,9 @@ class Step:
 
     def with_inputs(self, f: Callable[[torch.Tensor], torch.Tensor]) -> Step:
         "The same with `f` applied to every input tensor."
-        return Step(*(map_nested(lambda t: f(t) if isinstance(t, torch.Tensor) else t, o) for o in (self.xb, self.kw)), self.yb)
+        def one(t):
+            return f(t) if isinstance(t, torch.Tensor) else t
+        return Step(map_nested(one, self.xb), map_nested(one, self.kw), self.yb)
 
     @property
     def float_inputs(self) -> list[torch.Tensor]:

@@ -173,10 +173,10 @@ def blank_images(data: DataProbe) -> Check:
 def image_modes(data: DataProbe) -> Check:
     "Images of another mode or bit depth than most."
     facts = data.image_files(decoded=True)
-    counts = Counter(f.mode for f in facts)
-    usual = counts.most_common(1)[0][0]
+    counts: dict[str, Any] = dict(Counter(f.mode for f in facts).most_common())
+    usual = next(iter(counts))
     odd = [f for f in facts if f.mode != usual]
     named = ", ".join(f"{Path(f.path).name} {f.mode}" for f in odd[:3])
     bad = any(f.mode in _DEEP_MODES for f in odd) or 0 < len(odd) < 0.2 * len(facts)
     return graded(f"{plural(len(odd), 'image')} are not {usual}: {named}", tip=bad, items=[f.path for f in odd],
-                  **dict(counts.most_common()))
+                  **counts)

@@ -174,6 +174,7 @@ def labels_related_to_inputs(data: DataProbe) -> Check:
     require(forest is not None, "there are no inputs that a quick model could take, or fewer than 60 items")
     score, z = association(forest)
     name = "AUC" if forest.classes else "rank correlation"
+    numbers: dict[str, Any] = {name.lower().replace(" ", "_"): score, "standard_deviations": z, "n_items": len(forest.y)}
     return graded(f"a random forest on the raw inputs finds nothing about the labels ({name} {score:.2f}): shuffled labels, the wrong "
                   "column, or a hard problem", tip=z < 2.5, fine=f"a random forest on the raw inputs reaches {name} {score:.2f}",
-                  **{name.lower().replace(" ", "_"): score}, standard_deviations=z, n_items=len(forest.y))
+                  **numbers)

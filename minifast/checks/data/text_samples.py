@@ -151,8 +151,8 @@ def batches_of_ids(data: DataProbe, side: int) -> list[tuple[np.ndarray, np.ndar
                         and t.dtype in (torch.int64, torch.int32)), None)
             if ids is None:
                 break
-            ids = ids.detach().cpu().numpy().astype(np.int64)
-            found.append((ids, _mask(batch, ids)))
+            rows = ids.detach().cpu().numpy().astype(np.int64)
+            found.append((rows, _mask(batch, rows)))
             if time.perf_counter() - began > SECONDS / (8 if data.fast else 2):
                 break
     except Exception:                                       # no batch can be made of these items: MF831 says why

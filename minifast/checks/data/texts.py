@@ -23,7 +23,7 @@ from .text_samples import Sample, are_flags, batches_of_ids, read_texts, vocabul
 class Findings:
     "What is gathered about the texts of both splits."
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.checks: list[Check] = []           #: what is wrong
         self.numbers: dict[str, Any] = {}
         self.statistics: list[str] = []         #: what is said if nothing is wrong
@@ -101,8 +101,9 @@ def _check_text(samples: list[Sample]) -> Findings:
 # -- what is looked at --------------------------------------------------------------------------------------------------------------
 def _lengths(findings: Findings, s: Sample, lengths: np.ndarray, empty: np.ndarray, unit: str) -> None:
     "The lengths of texts, and those that are empty."
-    numbers = {"items": len(s.rows), "shortest": int(lengths.min()), "median": float(np.median(lengths)), "p95": within(lengths),
-               "longest": int(lengths.max()), "empty": len(empty), **({"not_made": s.failed} if s.failed else {})}
+    numbers: dict[str, Any] = {
+        "items": len(s.rows), "shortest": int(lengths.min()), "median": float(np.median(lengths)), "p95": within(lengths),
+        "longest": int(lengths.max()), "empty": len(empty), **({"not_made": s.failed} if s.failed else {})}
     findings.numbers.update({f"{s.name}_{name}": value for name, value in numbers.items()})
     some = "" if len(s.rows) == s.total else f" of {s.total:,}"
     findings.statistics.append(f"{s.name}: {len(s.rows):,}{some} texts of {numbers['shortest']:,} to {plural(numbers['longest'], unit)}, "
@@ -132,7 +133,8 @@ def _truncated(findings: Findings, s: Sample, c: Counts, pad: PadSequences | Non
 
 
 def _padding_share(findings: Findings, name: str, batches: list, pad: PadSequences | None, padding: int | None) -> None:
-    padding = pad.pad_value if pad is not None else padding if padding is not None else padding_of([r for ids, _ in batches for r in ids])
+    if pad is not None or padding is None:
+        padding = int(pad.pad_value) if pad is not None else padding_of([r for ids, _ in batches for r in ids])
     if not batches or (padding is None and all(mask is None for _, mask in batches)):
         return
     share = findings.numbers[f"{name}_filled"] = real_share(batches, padding, None if pad is None else pad.pad_first)
@@ -185,7 +187,7 @@ def _two_vocabularies(findings: Findings, words: Vocabulary, other: Vocabulary |
 def _wrong_padding(findings: Findings, pads: Sequence[PadSequences | None], words: Vocabulary) -> None:
     for value in dict.fromkeys(p.pad_value for p in pads if p is not None):
         if words.padding is not None and value != words.padding:
-            findings.add(f"PadSequences pads with {value}, which is {words.name(value)}; the vocabulary's padding is {words.padding}",
+            findings.add(f"PadSequences pads with {value}, which is {words.name(int(value))}; the vocabulary's padding is {words.padding}",
                          f"PadSequences(pad_value={words.padding})")
         elif words.size and not 0 <= value < words.size:
             findings.add(f"PadSequences pads with {value}, which is not an id of the vocabulary",

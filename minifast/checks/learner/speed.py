@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -116,6 +116,7 @@ def step_time(probe: Probe) -> Check:
     require(times["steps"], "no step was finished in time")
     (part, share, _), shares, ms = bottleneck(times), shares_of(times), 1e3 * times["step"]
     slow = DATA if shares[DATA] > 0.4 else CALLBACKS
-    found, evidence = f"{ms:.3g} ms per step, {share:.0%} of it: {part}", {"ms_per_step": ms, **shares}
+    found = f"{ms:.3g} ms per step, {share:.0%} of it: {part}"
+    numbers: dict[str, Any] = {"ms_per_step": ms, **shares}
     return graded(found, tip=ms >= 2 and (shares[DATA] > 0.4 or shares[CALLBACKS] > 0.3),      # of shorter steps half is Python
-                  advice=REMEDIES[slow].format(**times), fine=found, **evidence)
+                  advice=REMEDIES[slow].format(**times), fine=found, **numbers)
