@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook
@@ -35,7 +35,7 @@ def once(make: Callable[P, T]) -> Callable[P, T]:
         if key not in probe.kept:
             probe.kept[key] = make(probe, *args)
         return probe.kept[key]
-    return kept
+    return cast("Callable[P, T]", kept)
 
 
 class Step:
