@@ -156,7 +156,7 @@ class GradientNorms(TrainingCallback):
 
     order = Order.RECORD
 
-    _rows: Sequence[list] = ()
+    _rows: Any = ()
 
     def before_fit(self) -> None:
         self._rows = []

@@ -227,6 +227,7 @@ class EMA(AveragingCallback):
 
     shown = ("decay",)
     saved = ("updates", "steps")
+    _live: tuple[list, list] | None = None
 
     def __init__(self, decay: float = 0.999, start_epoch: int = 0, every: int = 1, validate: bool = True, load_at_end: bool = True):
         check_arguments("EMA", decay=(decay, is_number(decay, 0) and decay < 1, "from 0 to below 1, such as 0.999"),

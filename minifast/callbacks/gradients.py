@@ -35,6 +35,7 @@ class GradientAccumulation(TrainingCallback):
 
     order = Order.GRADS - 4                # before gradients are unscaled and clipped, which is done once per step
     _loss: torch.Tensor | None = None
+    _weight: float | torch.Tensor | None = None
 
     def __init__(self, n_acc: int = 32):
         check_arguments("GradientAccumulation", n_acc=(n_acc, is_whole(n_acc), "the number of items per step, a whole number above 0"))

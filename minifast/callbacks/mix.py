@@ -148,6 +148,7 @@ class MixHandler(TrainingCallback):
 
     shown: tuple[str, ...] = ("alpha",)
     order = Order.BATCH
+    _mix: Mix | None = None
 
     def __init__(self, alpha: float = 0.5):
         if type(self).draw is MixHandler.draw:

@@ -179,6 +179,7 @@ class ReduceLROnPlateau(PatientTracker):
 
     order = Order.DECIDE + 2
     saved = (*PatientTracker.saved, "reductions")
+    _expected: list[float] | None = None
 
     def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0, patience: int = 1,
                  factor: float = 10.0, min_lr: float = 0, reset_on_fit: bool | None = None):

@@ -180,7 +180,7 @@ def class_activation(model: nn.Module, xb: Any, target: Any = None) -> torch.Ten
                      "create_head(nf, n_out, lin_ftrs=[], concat_pool=False, first_bn=False)")
 
 
-def _shares(maps: torch.Tensor, linear: nn.Linear | None, pred: torch.Tensor) -> torch.Tensor | None:
+def _shares(maps: torch.Tensor, linear: Any, pred: torch.Tensor) -> torch.Tensor | None:
     "What each place adds to each score, (items, classes, h, w); None if the scores `pred` are not made in this way."
     if linear is None or maps.ndim != 4 or maps.shape[1] != linear.in_features or pred.shape[1:] != (linear.out_features,):
         return None
