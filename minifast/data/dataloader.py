@@ -481,7 +481,7 @@ class DataLoader:
         setattr(self, event, getattr(self, event).add(tfms))
         self._fetcher = self._make_fetcher()
         self.end_workers()
-        self._finisher, self._reported = None, False
+        self._finisher, self._reported, self._keeps_memory = None, False, False
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_engine": None}
