@@ -78,7 +78,7 @@ class CollabDataLoaders(TableDataLoaders):
 
 def refuse_missing(df: pd.DataFrame, names: Sequence[Any], advice: str) -> None:
     "Refuse a frame with missing values in one of the columns `names`."
-    for name in names:
-        missing = df[name].isna().to_numpy()
+    for name, missing in df[list(names)].isna().items():
         if missing.any():
-            raise ValueError(f"column {name!r} is missing in {plural(int(missing.sum()), 'row')} ({rows_of(df.index, missing)}): {advice}")
+            raise ValueError(f"column {name!r} is missing in {plural(int(missing.sum()), 'row')} "
+                             f"({rows_of(df.index, missing.to_numpy())}): {advice}")

@@ -1,4 +1,4 @@
-"""The best items for a user, and items like another one."""
+"""The best items for a user, and the items most similar to one."""
 from typing import Any
 from warnings import warn
 
@@ -48,11 +48,10 @@ def score_items(learn: TabularLearner, table: TabularCollab, users: list[int], e
             scores = torch.stack([model(torch.stack([user.expand(len(items)), items], 1)).reshape(-1) for user in ids]).cpu()
     scores[:, 0] = -torch.inf
     if exclude_seen:
-        rated = pd.DataFrame(table.tensors[0].numpy(), columns=["user", "item"]).groupby("user")["item"]
-        seen = {user: torch.from_numpy(items.to_numpy(copy=True)) for user, items in rated if user}
-        for row, user in enumerate(users):
-            if user in seen:
-                scores[row, seen[user]] = -torch.inf
+        rated = pd.DataFrame(table.tensors[0].numpy(), columns=["user", "item"])
+        asked = pd.DataFrame({"user": users, "row": range(len(users))}).query("user != 0")
+        seen = asked.merge(rated, on="user")
+        scores[seen["row"].to_numpy(copy=True), seen["item"].to_numpy(copy=True)] = -torch.inf
     return scores
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from ..core.messages import describe
-from ..data.labels import is_missing
 
 #: Long tables, from this many rows on, are worth several threads and other ways of being quick.
 THREADS_FROM = 50_000
@@ -40,17 +39,10 @@ def factorized(column: Any) -> tuple[np.ndarray, list]:
     try:
         codes, values = pd.factorize(np.asarray(column) if as_objects else column)      # as objects: no look for missing values first
     except TypeError as e:
-        bad = next((v for v in column if not is_missing(v) and not _is_hashable(v)), None)
+        bad = next((v for v in column if not pd.api.types.is_hashable(v)), None)
         raise TypeError(f"the categorical column {column.name!r} holds values that cannot be categories ({e}): received "
                         f"{describe(bad)}") from None
     return codes, values.tolist()
-
-
-def _is_hashable(value: Any) -> bool:
-    try:
-        return hash(value) is not None
-    except TypeError:
-        return False
 
 
 def _by_offset(numbers: np.ndarray) -> tuple[np.ndarray, list[int]] | None:

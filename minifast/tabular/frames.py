@@ -1,4 +1,4 @@
-"""`TabularPandas`: a DataFrame as categorical codes and continuous numbers, from which batches are taken by one index.
+"""`TabularPandas`: the categorical and continuous columns of a DataFrame, encoded, from which each batch is taken by one index.
 
 It is set up once, on the training rows; `to.new(df)` and `test_dl` send other frames through the same steps. Longer than 400 lines because
 users meet one class that is a frame, a dataset and what was learnt; the work is in `table`, `encoded`, `rows` and `state`.
@@ -48,7 +48,7 @@ class TabularPandas:
         splits: lists of row positions, training first, or a splitter such as `RandomSplitter()`; default: all rows are for training.
         do_setup: learn from the training rows and process all rows now.
         inplace: write the processed columns into `df`, which otherwise never changes.
-        reduce_memory: keep numbers as float32 also where they are not normalised.
+        reduce_memory: keep continuous columns as float32 even where they are not normalised.
 
     Attributes:
         rows: positions of these rows in the whole table; None: all of them.
@@ -191,7 +191,7 @@ class TabularPandas:
         self._data = Encoded.of_table(table, with_codes, np.float32 if small else np.float64)
         self.cat_names, self.cont_names, self.unseen, self.missing = list(table.cats), list(table.conts), table.unseen, table.missing
         if not self.inplace:
-            self._df = None                             # it is needed no more, and may be large
+            self._df = None                             # no longer needed, and may be large
 
     @property
     def processed(self) -> bool:
@@ -416,9 +416,9 @@ class TabularPandas:
 
     @property
     def report(self) -> str:
-        "What was made of the frame: rows, columns, target and why it was taken for that, missing and unseen values."
+        "A summary: rows, columns, the target and why its kind was chosen, missing and unseen values."
         sizes = "" if self.splits is None else f" ({', '.join(f'{len(s):,}' for s in self.splits)} in the splits)"
-        lines = [f"{plural(len(self), 'row')}{sizes}, {len(self.cat_names)} category and {len(self.cont_names)} continuous columns",
+        lines = [f"{plural(len(self), 'row')}{sizes}, {len(self.cat_names)} categorical and {len(self.cont_names)} continuous columns",
                  "target: " + ("none" if not self.y_names else self.target.describe() if self.target is not None else "not set up")]
         if self.classes:
             lines.append("categories: " + ", ".join(f"{n} ({len(v):,})" for n, v in self.classes.items()))

@@ -121,11 +121,10 @@ class TabularLearner(Learner):
 
     def _needs_a_pass(self) -> bool:
         "Whether batch transforms or callbacks may change batches or predictions, so that a row must go through a validation pass."
-        if len(self.dls.loaders[:2][-1].after_batch):
-            return True
         handlers = self._handlers[False]
-        return any(type(getattr(handler, "__self__", None)) not in _PASSIVE
-                   for event in ("before_validate", "before_batch", "after_pred") for handler in handlers[event])
+        return len(self.dls.loaders[:2][-1].after_batch) > 0 or any(
+            type(getattr(handler, "__self__", None)) not in _PASSIVE
+            for event in ("before_validate", "before_batch", "after_pred") for handler in handlers[event])
 
     def _forward_row(self, codes: list[int], numbers: list[float], with_cont: bool) -> torch.Tensor:
         "The prediction for one row, activated, on the CPU: (1, outputs)."

@@ -1,4 +1,4 @@
-"""Procs: from the columns of a frame to categorical codes and scaled numbers. Each learns from the training rows alone and can be undone.
+"""Procs: they encode categorical columns and fill and scale continuous ones. Each learns from the training rows alone and can be undone.
 
 They run in the order of their `order`, whatever the order of the list: `FillMissing`, `Categorify`, `Normalize`.
 """

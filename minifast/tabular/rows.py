@@ -19,10 +19,10 @@ def rows_frame(items: Any) -> pd.DataFrame:
         return pd.DataFrame([items])
     if not isinstance(items, (list, tuple)):
         return as_frame(items, "test_dl")
-    at = next((i for i, o in enumerate(items) if not isinstance(o, (pd.Series, dict))), None)
-    if at is not None or not items:
-        which = describe(items) if at is None else f"item {at}, {describe(items[at])}"
-        raise TypeError(f"rows are dicts or Series with the columns of the training data; received {which}")
+    odd = [f"item {i}, {describe(o)}" for i, o in enumerate(items) if not isinstance(o, (pd.Series, dict))]
+    if odd or not items:
+        raise TypeError("rows are dicts or Series with the columns of the training data; received "
+                        + (odd[0] if odd else describe(items)))
     return pd.DataFrame([dict(o) for o in items])
 
 

@@ -178,7 +178,7 @@ def test_splits(df):
 
 
 def test_report_and_repr(to):
-    assert repr(to) == ("TabularPandas: 6 rows (4, 2 in the splits), 2 category and 2 continuous columns\ntarget: y: 2 classes (text)\n"
+    assert repr(to) == ("TabularPandas: 6 rows (4, 2 in the splits), 2 categorical and 2 continuous columns\ntarget: y: 2 classes (text)\n"
                         "categories: city (4), size_na (3)\nmissing values: size 1")
     assert repr(to.summary()) == to.report
 

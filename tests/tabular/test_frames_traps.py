@@ -170,7 +170,7 @@ def test_saved_tables_of_other_targets(y, names):
     assert table.c == to.c and type(table.loss_func) is type(to.loss_func)
     labelled = table.new(df).process()
     assert torch.equal(labelled.tensors[2], to.tensors[2])
-    assert table.report.startswith("0 rows, 1 category and 1 continuous columns\ntarget: ")
+    assert table.report.startswith("0 rows, 1 categorical and 1 continuous columns\ntarget: ")
 
 
 def test_what_cannot_be_saved_or_loaded_is_said():
