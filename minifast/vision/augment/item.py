@@ -27,7 +27,6 @@ __all__ = ["CropPad", "DihedralItem", "FlipItem", "PadMode", "RandomCrop", "Rand
 
 Moved = tuple[np.ndarray, HW]                           #: the matrix (2,3) that points follow, and the size of the result
 Resamples = Sequence[Image.Resampling]
-
 BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
 _MIRRORED = Image.Transpose.FLIP_LEFT_RIGHT + 1
 _NUMPY_PAD = {"zeros": "constant", "border": "edge", "reflection": "reflect"}
