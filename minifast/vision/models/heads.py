@@ -3,14 +3,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+
 import torch
 from torch import nn
 
-from ...nn.init import inverse_sigmoid_range, set_output_bias
-from ...nn.layers import SigmoidRange
-from ...nn.init import apply_init
-from ...nn.layers import Flatten, LinBnDrop
-from ...nn.layers import AdaptiveConcatPool2d
+from ...nn.init import apply_init, inverse_sigmoid_range, set_output_bias
+from ...nn.layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange
 
 __all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]
 

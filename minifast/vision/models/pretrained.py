@@ -5,8 +5,6 @@ to a Kaggle notebook (`/kaggle/input/**`), by file name; 5. the network. Files a
 """
 from __future__ import annotations
 
-from typing import Any
-from os import PathLike
 import glob
 import hashlib
 import os
@@ -14,7 +12,9 @@ import re
 import socket
 import threading
 from itertools import chain
+from os import PathLike
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -22,8 +22,8 @@ from urllib.request import getproxies, proxy_bypass
 import torch
 from torchvision.models import WeightsEnum
 
-from ...data.sources.urls import minifast_home
 from ...core.messages import did_you_mean
+from ...data.sources.urls import minifast_home
 
 __all__ = ["WeightsNotFound", "find_weights", "load_pretrained", "pick_weights", "read_weights"]
 

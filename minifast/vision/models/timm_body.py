@@ -1,9 +1,9 @@
 """Networks of timm (PyTorch Image Models), which is imported when one is asked for."""
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
-import os
 
 import torch
 from torch import nn

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...nn.hooks import hook_outputs
-from ...nn.layers import SigmoidRange
+from ...core.messages import describe, plural
 from ...nn.attention import SelfAttention
 from ...nn.conv import BatchNorm, ConvLayer, NormType, PixelShuffle_ICNR
+from ...nn.hooks import hook_outputs
 from ...nn.init import apply_init
+from ...nn.layers import SigmoidRange
 from ...nn.resblock import ResBlock
-from ...core.messages import describe, plural
 from .backbones import create_body, first_size
 from .heads import calm_before_range
 
@@ -57,7 +58,8 @@ def _conv(ni, nf, act_cls, norm_type, xtra=None):
 
 
 class _Levels:
-    "Where in a body, which is in evaluation mode, the size of its maps changes: `modules`, deepest last, the `channels` and the size of what each returns."
+    """Where in a body, which is in evaluation mode, the size of its maps changes: `modules`, deepest last, the `channels` and
+    the size of what each returns."""
 
     def __init__(self, body: nn.Module, img_size: Sequence[int], n_in: int):
         h, w = img_size

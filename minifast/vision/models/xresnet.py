@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+
 from torch import nn
 
 from ...nn.conv import ConvLayer

@@ -12,16 +12,16 @@ from torchvision import models
 from minifast.data.files import get_image_files
 from minifast.metrics.functions import foreground_acc
 from minifast.metrics.segmentation import Dice, DiceMulti, JaccardCoeffMulti
-from minifast.nn.layers import SigmoidRange
 from minifast.nn.attention import SelfAttention
 from minifast.nn.conv import NormType, PixelShuffle_ICNR
+from minifast.nn.layers import SigmoidRange
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.item import Resize
-from minifast.vision.normalize import Normalize
+from minifast.vision.learner import unet_learner
 from minifast.vision.loaders import SegmentationDataLoaders
 from minifast.vision.models.backbones import arch_meta, create_body
-from minifast.vision.learner import unet_learner
 from minifast.vision.models.unet import DynamicUnet, UnetBlock, create_unet_model
+from minifast.vision.normalize import Normalize
 
 
 def small_body():
