@@ -1,6 +1,6 @@
 """The events of training, and `Callback`, the base class of everything that reacts to them.
 
-The methods of `Callback` are the only list of events in minifast. `EVENTS`, the diagram of the loop in `learner.py` and
+The methods of `Callback` are the only list of events in minifast. `EVENTS`, the diagram of the loop in `learner/loop.py` and
 `Learner.show_training_loop` are all checked against it.
 """
 import inspect

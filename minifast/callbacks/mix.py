@@ -163,7 +163,8 @@ class MixHandler(TrainingCallback):
         raise NotImplementedError
 
     def _forget(self) -> None:
-        self._mix, self._indices, self._loss_per_item = None, [], (None, None)
+        self._mix, self._indices = None, []
+        self._loss_per_item: tuple[Any, Any] = (None, None)
 
     def before_fit(self) -> None:
         learn = self.learn
@@ -285,10 +286,11 @@ class MixHandler(TrainingCallback):
                 raise
         each = self._loss_per_item[1]
         first, second = each(learn.pred, *learn.yb), each(learn.pred, *mix.partner)
-        weights, y = [], learn.yb[0]
+        weights: tuple = (None, None)
+        y = learn.yb[0]
         if (kind_of(loss_func) or "").startswith("class") and len(learn.yb) == 1 and first.numel() == y.numel():
-            weights = [target_weights(loss_func, t, first.dtype) for t in (y, mix.partner[0])]
-        learn.loss = blended_loss(first, second, mix.lam, *weights, reduction=_reduction(loss_func))
+            weights = tuple(target_weights(loss_func, t, first.dtype) for t in (y, mix.partner[0]))
+        learn.loss = blended_loss(first, second, mix.lam, weights[0], weights[1], _reduction(loss_func))
 
     def after_batch(self) -> None:
         if self._mix is not None and self._mix.targets is not None:

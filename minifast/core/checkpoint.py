@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .messages import add_note, describe
+from .types import PathLike
 
 HEADER = "minifast"
 
@@ -59,7 +60,7 @@ def unpack(tensors: dict[str, torch.Tensor], tree: Any) -> Any:
     return {"tuple": tuple, "list": list}[kind](unpack(tensors, o) for o in body)
 
 
-def save(value: Any, file: str | Path) -> Path:
+def save(value: Any, file: PathLike) -> Path:
     """Write `value` to a safetensors file so that a crash leaves the old file or the new one, never half of one.
 
     The file is read back before it replaces the old one.
@@ -97,7 +98,7 @@ def _cannot_write(file: Path) -> str:
     return f"cannot write {file.name} to {file.parent.resolve()}: give the learner a writable folder with room, `learn.path = Path('...')`"
 
 
-def load(file: str | Path, device: torch.device | str = "cpu") -> Any:
+def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
     """Read the value saved in `file`; nothing that is loaded can run code.
 
     A `.pth` of torch is read with `weights_only=True`.

@@ -46,8 +46,11 @@ class Categorify(TabularProc):
         unknown = [name for name in table.cats if name not in self.classes]
         if unknown:
             raise KeyError(f"Categorify has not learnt column {unknown[0]!r}{did_you_mean(unknown[0], self.classes)}")
-        encoded = table.each(lambda name: _encoded(*table.once(factorized, table.cats, name), self.classes[name]), table.cats)
-        for name, (codes, missing, n_unseen, example) in encoded.items():
+        def encoded(name):
+            codes, values = table.once(factorized, table.cats, name)
+            return _encoded(codes, values, self.classes[name])
+
+        for name, (codes, missing, n_unseen, example) in table.each(encoded, table.cats).items():
             table.cats[name] = codes
             if missing:
                 table.missing[name] = missing

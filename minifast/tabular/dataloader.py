@@ -1,6 +1,6 @@
 """Batches of tables: one index into tensors that lie where the batches are needed. No worker processes, no Python per row."""
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -136,7 +136,7 @@ class TabDataLoader(DataLoader):
     def _prepare(self) -> None:
         self._fetcher.move_to(self.device)
 
-    def add_tfms(self, tfms: Any, event: str) -> None:
+    def add_tfms(self, tfms: Any, event: Literal["after_item", "before_batch", "after_batch"]) -> None:
         "Add transforms of the batch, event 'after_batch'."
         if event in ("after_item", "before_batch"):
             raise ValueError(f"add_tfms(event={event!r}): batches of a table are not made item by item; the event is 'after_batch'")

@@ -1,6 +1,7 @@
 """Columns made of dates: parts of a date, and days since and until an event."""
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -125,7 +126,7 @@ def add_elapsed_times(df: pd.DataFrame, field_names: Sequence | str, date_field:
     table = pd.DataFrame({"base": pd.factorize(df[base_field], use_na_sentinel=False)[0], "day": epoch_seconds(naive) // 86400})
     table = table.sort_values(["base", "day"], kind="stable")
     base, day = table["base"], table["day"]
-    columns = {kind.format(event): None for kind in ("After{}", "Before{}", "{}_bw", "{}_fw") for event in events}
+    columns: dict[str, Any] = {kind.format(event): None for kind in ("After{}", "Before{}", "{}_bw", "{}_fw") for event in events}
     for event in events:
         happened = df[event]
         if happened.isna().any() or not set(happened.unique()) <= {0, 1}:

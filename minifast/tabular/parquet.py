@@ -139,7 +139,8 @@ def _encoded(source: _Files, procs: list[TabularProc], cat_names: list, cont_nam
     names = [*cat_names, *marks]
     for proc in procs:
         if isinstance(proc, Categorify):
-            proc.classes, proc.had_missing = ({name: learnt[name] for name in names} for learnt in (proc.classes, proc.had_missing))
+            proc.classes = {name: proc.classes[name] for name in names}
+            proc.had_missing = {name: proc.had_missing[name] for name in names}
     return Encoded(index, names, cont_names, codes, numbers, keeper=keeper), missing, unseen
 
 

@@ -28,7 +28,8 @@ def test_every_file_is_on_the_page():
 
 
 def test_files_named_in_the_text_exist():
-    for name in set(re.findall(r"`([\w/]+\.py)`", PAGE.read_text(encoding="utf-8"))):
+    written = re.sub(r"<!-- tables: .*?<!-- end of tables -->", "", PAGE.read_text(encoding="utf-8"), flags=re.S)
+    for name in set(re.findall(r"`([\w/]+\.py)`", written)):
         assert (PACKAGE / name).is_file() or (ROOT / name).is_file() or name == "all.py", name
 
 

@@ -7,7 +7,7 @@ PACKAGE = TESTS.parent / "minifast"
 WHOLE = {"contracts", "silent_failures"}
 
 
-def tested(file):
+def package_file(file):
     "The file of the package that a test file is named after, or None: `test_loaders_refusals.py` tests `loaders.py` of its folder."
     folder = PACKAGE / file.parent.relative_to(TESTS)
     words = file.stem.removeprefix("test_").split("_")
@@ -22,9 +22,9 @@ def tested(file):
 def test_every_test_file_is_named_after_a_file():
     files = [f for f in TESTS.rglob("test_*.py") if f.parent.relative_to(TESTS).parts[0] not in WHOLE]
     assert len(files) > 80
-    assert [f.relative_to(TESTS).as_posix() for f in files if tested(f) is None] == []
+    assert [f.relative_to(TESTS).as_posix() for f in files if package_file(f) is None] == []
 
 
 def test_the_test_sees_a_stray_file():
-    assert tested(TESTS / "core" / "test_messages_words.py") == PACKAGE / "core" / "messages.py"
-    assert tested(TESTS / "core" / "test_nothing.py") is None
+    assert package_file(TESTS / "core" / "test_messages_words.py") == PACKAGE / "core" / "messages.py"
+    assert package_file(TESTS / "core" / "test_nothing.py") is None
