@@ -44,6 +44,7 @@ def test_the_main_job(tmp_path):
     assert "says" in done.stdout and "Where to look next" in done.stdout and "\r" not in done.stdout
 
 
+@pytest.mark.slow
 def test_own_folder_and_a_wrong_one(tmp_path):
     for label, colour in (("red", (200, 30, 30)), ("blue", (20, 40, 210))):
         (tmp_path / "own" / label).mkdir(parents=True)
