@@ -1,6 +1,9 @@
 """Checks of the numbers that users pass: one error names every wrong argument of a call."""
 import math
+from collections.abc import Iterable
 from typing import Any
+
+from .messages import did_you_mean
 
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -26,3 +29,21 @@ def check_arguments(call: str, **arguments: tuple[Any, object, str]) -> None:
     wrong = [f"{call}({name}={value!r}): {meaning}" for name, (value, valid, meaning) in arguments.items() if not valid]
     if wrong:
         raise ValueError("; ".join(wrong))
+
+
+def check_choice(call: str, name: str, value: Any, choices: Iterable[Any]) -> None:
+    """Refuse a value that is none of `choices`, naming them all and the closest.
+
+    Args:
+        call: the class or function as the user writes it, such as `ImageCleaner`; '' where the argument alone says enough.
+        name: the argument.
+        value: what the user gave.
+        choices: what it may be.
+
+    Raises:
+        ValueError: if `value` is not among `choices`.
+    """
+    choices = list(choices)
+    if value not in choices:
+        given = f"{call}({name}={value!r})" if call else f"{name}={value!r}"
+        raise ValueError(f"{given}: {name} is one of {', '.join(map(repr, choices))}{did_you_mean(value, choices)}")
