@@ -20,28 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .callbacks.base import (Callback, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException,
-                             CancelStepException, CancelTrainException, CancelValidException, Order)
-from .callbacks.gradients import GradientAccumulation
-from .callbacks.activations import ActivationStats
-from .callbacks.averaging import EMA, SWA
-from .callbacks.batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback
-from .callbacks.distill import KnowledgeDistillation
-from .callbacks.dynamics import PredictionDynamics
-from .callbacks.gradients import GradientClip
-from .callbacks.loggers import CSVLogger, JSONLogger, ShowGraphCallback
-from .callbacks.lr_finder import SuggestionMethod, minimum, slide, steep, valley
-from .callbacks.mix import CutMix, CutMixUp, MixUp
-from .callbacks.precision import MixedPrecision
-from .callbacks.progress import ProgressCallback
-from .callbacks.recorder import Recorder
-from .callbacks.regularise import ActivationReg
-from .callbacks.resize import ProgressiveResize
-from .callbacks.resume import Resume
-from .callbacks.sam import SAM
-from .callbacks.scheduler import ParamScheduler, TorchScheduler
-from .callbacks.terminate_on_nan import TerminateOnNaNCallback
-from .callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
+from .callbacks import (ActivationReg, ActivationStats, BnFreeze, CSVLogger, Callback, CancelBackwardException, CancelBatchException,
+                        CancelEpochException, CancelFitException, CancelStepException, CancelTrainException, CancelValidException,
+                        ChannelsLast, CutMix, CutMixUp, EMA, EarlyStoppingCallback, GradientAccumulation, GradientClip, JSONLogger,
+                        KnowledgeDistillation, MCDropoutCallback, MixUp, MixedPrecision, Order, ParamScheduler, PredictionDynamics,
+                        ProgressCallback, ProgressiveResize, Recorder, ReduceLROnPlateau, Resume, SAM, SWA, SaveModelCallback,
+                        ShortEpochCallback, ShowGraphCallback, SuggestionMethod, TerminateOnNaNCallback, TorchScheduler, minimum, slide,
+                        steep, valley)
 from .core.helpers import Inf, array, noop, one_hot, store_attr, tensor
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from .data.categories import Categorize, MultiCategorize, OneHotEncode

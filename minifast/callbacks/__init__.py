@@ -19,7 +19,7 @@ from .first_batch import FirstBatch
 from .gradients import GradientAccumulation, GradientClip, GradientClipValue
 from .live_log import LiveLogger, TensorBoardCallback, WandbCallback
 from .loggers import CSVLogger, JSONLogger, ShowGraphCallback
-from .lr_finder import LRFinder
+from .lr_finder import LRFinder, SuggestionMethod, minimum, slide, steep, valley
 from .mix import CutMix, CutMixUp, MixUp
 from .precision import MixedPrecision
 from .predictions import GatherPreds
@@ -41,6 +41,7 @@ __all__ = [
     "GradientAccumulation", "GradientClip", "GradientClipValue", "GradientNorms", "JSONLogger", "KnowledgeDistillation", "LRFinder",
     "LiveLogger", "LossSpikes", "MCDropoutCallback", "MixUp", "MixedPrecision", "ModelResetter", "NonFiniteLoss", "Order",
     "ParamScheduler", "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "RNNCallback", "RNNRegularizer", "Recorder",
-    "ReduceLROnPlateau", "Resume", "SaveModelCallback", "ShortEpochCallback", "ShowGraphCallback", "TensorBoardCallback",
-    "TerminateOnNaNCallback", "TorchScheduler", "TrackerCallback", "WandbCallback", "mc_dropout_preds", "rnn_cbs",
+    "ReduceLROnPlateau", "Resume", "SaveModelCallback", "ShortEpochCallback", "ShowGraphCallback", "SuggestionMethod",
+    "TensorBoardCallback", "TerminateOnNaNCallback", "TorchScheduler", "TrackerCallback", "WandbCallback", "mc_dropout_preds",
+    "minimum", "rnn_cbs", "slide", "steep", "valley",
 ]

@@ -58,8 +58,8 @@ class ActivationStats(TrainingCallback):
         check_arguments("ActivationStats", every=(every, every is None or is_whole(every),
                                                   "the number of batches between two records, a whole number from 1 up"))
         self.with_hist, self.every, self.wanted = with_hist, every, modules
-        self.modules, self.names, self._stats, self._hists, self._recording = [], [], [], [], False
-        self.hooks: Hooks | None = None
+        self.modules, self.names, self._rows, self._recording = [], [], [], False
+        self.hooks = Hooks((), self._record)
 
     def before_fit(self) -> None:
         model = self.learn.model
@@ -69,29 +69,23 @@ class ActivationStats(TrainingCallback):
         if strange:
             raise ValueError(f"ActivationStats(modules=...): {describe(strange[0])} is not a module of this learner's model")
         self.names = [f"{names[m]} ({type(m).__name__})" for m in self.modules]
-        self._stats, self._hists = [[] for _ in self.modules], [[] for _ in self.modules]
-        number = {m: i for i, m in enumerate(self.modules)}
-        self.hooks = Hooks(self.modules, lambda m, inp, out: self._record(number[m], out))
+        self._rows = [[] for _ in self.modules]
+        self.hooks = Hooks(self.modules, self._record)
 
     def before_batch(self) -> None:
         self._recording = self.every is None or vars(self.learn)["iter"] % self.every == 0
 
-    def _record(self, i: int, out: Any) -> None:
-        if not self._recording or not self.learn.training:
-            return
-        x = next((t for t in leaves(out) if isinstance(t, torch.Tensor) and t.is_floating_point() and t.numel()), None)
-        if x is not None:
-            stats, hist = activation_stats(x, self.with_hist)
-            self._stats[i].append(stats)
-            self._hists[i].append(hist)
+    def _record(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if self._recording and self.learn.training:
+            floats = [t for t in leaves(output) if isinstance(t, torch.Tensor) and t.is_floating_point() and t.numel()]
+            self._rows[self.modules.index(module)] += [activation_stats(x, self.with_hist) for x in floats[:1]]
 
     def after_batch(self) -> None:
         self._recording = False
 
     def cleanup_fit(self) -> None:
-        if self.hooks is not None:
-            self.hooks.remove()
-        self.hooks, self._recording = None, False
+        self.hooks.remove()
+        self._recording = False
 
     # -- results ----------------------------------------------------------------------------------------------------------------
     def _layer(self, i: int) -> int:
@@ -100,25 +94,25 @@ class ActivationStats(TrainingCallback):
         if not -len(self.modules) <= i < len(self.modules):
             raise IndexError(f"there is no layer {i}: {len(self.modules)} were recorded, see `names`")
         i %= len(self.modules)
-        if not self._stats[i]:
+        if not self._rows[i]:
             raise ValueError(f"layer {i}, {self.names[i]}, was never called with an output of floats")
         return i
 
     def layer_stats(self, i: int) -> tuple[list[float], ...]:
         "`(means, standard deviations, fractions of near zeros)` of layer `i`, each a list with a number per recorded batch."
-        return tuple(torch.stack(self._stats[self._layer(i)]).T.tolist())
+        return tuple(torch.stack([stats for stats, _ in self._rows[self._layer(i)]]).T.tolist())
 
     def hist(self, i: int) -> torch.Tensor:
         "The histograms of layer `i` as a tensor (40 bins from 0 to 10, batches)."
         i = self._layer(i)
         if not self.with_hist:
             raise ValueError("there are no histograms: write ActivationStats(with_hist=True)")
-        return torch.stack(self._hists[i]).cpu().T
+        return torch.stack([hist for _, hist in self._rows[i]]).cpu().T
 
     def frame(self) -> "pd.DataFrame":
         "A DataFrame with a row per layer: the last mean, standard deviation and fraction of near zeros."
         import pandas as pd
-        rows = [(i, self.names[i], *stats[-1].tolist()) for i, stats in enumerate(self._stats) if stats]
+        rows = [(i, self.names[i], *rows[-1][0].tolist()) for i, rows in enumerate(self._rows) if rows]
         return pd.DataFrame(rows, columns=["layer", "name", "mean", "std", "near_zero"])
 
     def plot_layer_stats(self, i: int) -> Any:
@@ -162,22 +156,16 @@ class GradientNorms(TrainingCallback):
         self._rows = []
 
     def before_step(self) -> None:
-        rows = []
+        grads: dict[int, list[torch.Tensor]] = {}
         for group in self.learn.opt.param_groups:
-            grads = [p.grad for p in group["params"] if p.grad is not None]
-            if grads:
-                rows.append((group.get("layer_group", 0), torch.stack(norm(grads)).float().norm()))
-        self._rows.append(rows)
+            grads.setdefault(group.get("layer_group", 0), []).extend(p.grad for p in group["params"] if p.grad is not None)
+        self._rows.append({k: torch.stack([n.float() for n in norm(own)]).norm() for k, own in grads.items() if own})
 
     @property
     def by_group(self) -> torch.Tensor:
         "Norms per layer group: a tensor (steps, layer groups)."
-        n = 1 + max((k for rows in self._rows for k, _ in rows), default=0)
-        table = torch.zeros(len(self._rows), n)
-        for i, rows in enumerate(self._rows):
-            for k, value in rows:
-                table[i, k] = table[i, k].hypot(value.cpu())
-        return table
+        n = 1 + max((k for row in self._rows for k in row), default=0)
+        return torch.tensor([[float(row.get(k, 0)) for k in range(n)] for row in self._rows]).reshape(-1, n)
 
     @property
     def norms(self) -> torch.Tensor:

@@ -3,6 +3,7 @@
 Sources: B. Polyak, A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; P. Izmailov et al., "Averaging Weights
 Leads to Wider Optima and Better Generalization", 2018.
 """
+import copy
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +18,7 @@ from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.nested import split_batch, to_device
 from ..core.torch_internals import copy_, lerp_
 from ..nn.model_info import eval_mode
-from ..optim.groups import layer_group_count, spread
-from ..optim.hypers import get_hyper, hyper_setter
-from ..optim.schedules import SchedCos
+from ..optim import SchedCos, get_hyper, hyper_setter, layer_group_count, spread
 from .base import Order
 from .training_run import RunCallback
 
@@ -128,16 +127,6 @@ class WeightAverage:
             copy_(self.current(model), self.raw)
             self.raw = None
 
-    def state(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        "Like `model.state_dict()` with the averages in it; what is not averaged is as in the model. Copies."
-        names = {id(t): n for n, t in self._tensors(model).items()}
-        state = model.state_dict(keep_vars=True)
-        for name, t in state.items():
-            if isinstance(t, torch.Tensor):
-                average = self.values.get(names.get(id(t)))
-                state[name] = t.detach().clone() if average is None else average.to(t.dtype, copy=True)
-        return state
-
     def note(self, model: nn.Module) -> None:
         "Remember what the model's weights are now."
         self.seen = _fingerprint(self.current(model))
@@ -186,8 +175,9 @@ class AveragingCallback(RunCallback):
         super().load_state_dict(state)
 
     def averaged_state(self) -> dict[str, torch.Tensor]:
-        "The averaged weights as a state dict of the model (copies)."
-        return self._average.state(self._averaged_model())
+        "The averaged weights as a state dict of the model (copies); what is not averaged is as in the model."
+        with self.averaged():
+            return copy.deepcopy(self._averaged_model().state_dict())
 
     def apply(self) -> None:
         "Put the averaged weights into the model for good; its own are lost."
@@ -275,29 +265,27 @@ class EMA(AveragingCallback):
 
     def after_epoch(self) -> None:
         if self.learn.epoch >= self.learn.n_epoch - 1:
-            self._end()
+            self._end(self.load_at_end)
         else:
             self._average.swap_out(self.learn.model)
 
     def after_cancel_fit(self) -> None:
-        self._end()
+        self._end(self.load_at_end)
 
-    def _end(self) -> None:
+    def _end(self, load: bool) -> None:
         "Leave the model with the weights it is to keep: before `after_fit`, in which another callback may load the best ones."
-        model, average = self.learn.model, self._average
-        if self._ended or average.values is None:
+        if self._ended or self._average.values is None:
             return
-        if not self.load_at_end:
-            average.swap_out(model)
-        elif average.raw is None:
-            average.load_into(model)
-        average.raw, self._ended = None, True
-        average.note(model)
-
-    def cleanup_fit(self) -> None:
-        if self.active and self._average.values is not None and not self._ended:
+        if load:
+            self.apply()
+        else:
             self._average.swap_out(self.learn.model)
             self._average.note(self.learn.model)
+        self._ended = True
+
+    def cleanup_fit(self) -> None:
+        if self.active:
+            self._end(load=False)
         self._live = None
         super().cleanup_fit()
 
@@ -330,7 +318,7 @@ class SWA(AveragingCallback):
     def begin_fit(self, is_new: bool) -> None:
         super().begin_fit(is_new)
         learn = self.learn
-        self._average.values, self.n_averaged, self._norms, self.start_lr = None, 0, [], None
+        self._average.values, self.n_averaged, self.start_lr = None, 0, None
         self._first = int(self.start * learn.n_epoch)
         if self.lr is not None:
             self._target, self._set_lr = spread(self.lr, layer_group_count(learn.opt)), hyper_setter(learn.opt, "lr")
@@ -350,12 +338,10 @@ class SWA(AveragingCallback):
             return
         if average.values is None:
             average.start(model)
-        else:
-            averaged, current = average.align(model)
-            with torch.no_grad():
-                swa_update(averaged, [c.to(a.dtype) for a, c in zip(averaged, current, strict=True)], self.n_averaged)
+        averaged, current = average.align(model)            # the first weights are their own mean, bit by bit
+        swa_update(averaged, [c.detach().to(a.dtype) for a, c in zip(averaged, current, strict=True)], self.n_averaged)
         self.n_averaged += 1
-        self._norms = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and m.training]     # those not frozen
+        self._modes = [m.training for m in model.modules()]            # frozen norm layers are in evaluation mode
 
     def after_fit(self) -> None:
         if not self.n_averaged:
@@ -365,12 +351,10 @@ class SWA(AveragingCallback):
         with eval_mode(model):                      # each module gets its mode back
             try:
                 self._average.load_into(model)
-                model.train()
-                for m in model.modules():
-                    if isinstance(m, BATCH_NORMS):
-                        m.train(m in self._norms)
+                for m, training in zip(model.modules(), self._modes, strict=True):
+                    m.training = training
                 batches = (split_batch(to_device(b, learn.dls.device), getattr(dl, "n_inp", None))[:2] for b in dl)
-                update_norm_statistics(model, batches, self._norms)
+                update_norm_statistics(model, batches, [m for m in model.modules() if m.training])
             except BaseException:
                 copy_(list(before), list(before.values()))
                 raise

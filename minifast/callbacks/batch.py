@@ -42,11 +42,6 @@ class ShortEpochCallback(Callback):
 
 
 # -- fixed batch-norm statistics ----------------------------------------------------------------------------------------------------
-def with_statistics(model: nn.Module) -> list[nn.Module]:
-    "The layers of `model` that keep running statistics: batch norm, and instance norm made so, whatever their class."
-    return [m for m in model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)]
-
-
 class BnFreeze(TrainingCallback):
     """Keep the running statistics of every norm layer fixed while training, and normalise with them.
 
@@ -57,7 +52,8 @@ class BnFreeze(TrainingCallback):
     order = Order.BATCH
 
     def before_train(self) -> None:
-        self._layers = with_statistics(self.learn.model)
+        # batch norm, and instance norm made so, whatever their class
+        self._layers = [m for m in self.learn.model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)]
 
     def before_batch(self) -> None:
         if self._layers and self._layers[0].training:       # at the first batch, and after another pass in between
@@ -133,13 +129,11 @@ class ChannelsLast(Callback):
     before_validate = before_fit
 
     def before_batch(self) -> None:
-        self.learn.xb, self.learn.kw = map_nested(_channels_last, (self.learn.xb, self.learn.kw))
+        def channels_last(x: Any) -> Any:
+            is_image = isinstance(x, torch.Tensor) and x.ndim == 4 and x.is_floating_point()
+            return x.contiguous(memory_format=torch.channels_last) if is_image else x
+
+        self.learn.xb, self.learn.kw = map_nested(channels_last, (self.learn.xb, self.learn.kw))
 
     def cleanup_fit(self) -> None:
         set_memory_format(self.learn.model, torch.contiguous_format)
-
-
-def _channels_last(x: Any) -> Any:
-    if isinstance(x, torch.Tensor) and x.ndim == 4 and x.is_floating_point():
-        return x.contiguous(memory_format=torch.channels_last)
-    return x

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from ..core.messages import describe
-from ..optim.groups import layer_group_count
-from ..optim.hypers import hyper_setter
+from ..optim import hyper_setter, layer_group_count
 from .base import Order, TrainingCallback
 
 if TYPE_CHECKING:
