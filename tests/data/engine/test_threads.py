@@ -1,5 +1,4 @@
 """Threads make the same batches as processes and as no workers, end when nobody wants them, and reuse memory only when it is free."""
-import os
 import random
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from torchvision.transforms import v2
 from minifast.data.dataloader import DataLoader
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.engine.fetch import BatchKey, Making, one_torch_thread
-from minifast.data.engine.threads import BatchThreads
+from minifast.data.engine.threads import ThreadEngine
 from minifast.data.transforms import RandTransform
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes can be forked on Linux")
@@ -285,17 +284,15 @@ def test_iterator_by_hand():
         def finish(self, making):
             return making.samples
 
-    it = BatchThreads(Fetches(), iter([BatchKey(0, n, [n, n + 1], None) for n in range(5)]), 2)
-    assert list(it) == [[10 * n, 10 * n + 10] for n in range(5)]
-    assert list(BatchThreads(Fetches(), iter(()), 2)) == []
+    def batches(keys):
+        return ThreadEngine(Fetches(), 2).batches(keys)
+
+    assert list(batches(BatchKey(0, n, [n, n + 1], None) for n in range(5))) == [[10 * n, 10 * n + 10] for n in range(5)]
+    assert list(batches(iter(()))) == []
 
     def failing():
         yield BatchKey(0, 0, [1, 2], None)
-        yield BatchKey(0, 1, [3, 4], None)
         raise OSError("the order is on another disk")
 
-    it = BatchThreads(Fetches(), failing(), 2)
-    assert [next(it), next(it)] == [[10, 20], [30, 40]]
     with pytest.raises(OSError, match="another disk"):
-        next(it)
-    assert os.getpid()
+        list(batches(failing()))
