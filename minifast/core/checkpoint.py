@@ -2,7 +2,8 @@
 import json
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,21 @@ def unpack(tensors: dict[str, torch.Tensor], tree: Any) -> Any:
     return {"tuple": tuple, "list": list}[kind](unpack(tensors, o) for o in body)
 
 
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: `with replacing(file) as part: part.write_text(...)`.
+
+    `part` is another name in the same folder. It takes the place of `file` when the block ends, and is removed if the block fails.
+    """
+    part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        os.replace(part, file)
+    finally:
+        with suppress(OSError):                                 # where there is no such folder, nothing was left in it either
+            part.unlink(missing_ok=True)
+
+
 def save(value: Any, file: PathLike) -> Path:
     """Write `value` to a safetensors file so that a crash leaves the old file or the new one, never half of one.
 
@@ -72,25 +88,21 @@ def save(value: Any, file: PathLike) -> Path:
     from safetensors.torch import save_file
     file = Path(file)
     tensors, tree = pack(value)
-    part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "xb") as f:
-            mode = os.fstat(f.fileno()).st_mode & 0o777         # what this user's files get; safetensors would keep others from reading
-        save_file(tensors, part, metadata={HEADER: json.dumps(tree)})
-        os.chmod(part, mode)
-        with open(part, "rb+") as f:
-            os.fsync(f.fileno())
-        load(part)
-        os.replace(part, file)
+        with replacing(file) as part:
+            part.touch(exist_ok=False)
+            mode = part.stat().st_mode & 0o777                  # what this user's files get; safetensors would keep others from reading
+            save_file(tensors, part, metadata={HEADER: json.dumps(tree)})
+            part.chmod(mode)
+            with open(part, "rb+") as f:
+                os.fsync(f.fileno())
+            load(part)
     except OSError as e:
         add_note(e, _cannot_write(file))
         raise
     except SafetensorError as e:                                # how safetensors reports a full disk
         raise OSError(f"{_cannot_write(file)} ({e})") from e
-    finally:
-        with suppress(OSError):                                 # where there is no such folder, nothing was left in it either
-            part.unlink(missing_ok=True)
     return file
 
 

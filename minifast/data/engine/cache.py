@@ -10,9 +10,9 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from warnings import warn
 import numpy as np
 from safetensors.numpy import save
 
+from ...core.checkpoint import replacing
 from ...core.messages import describe, plural
 from ...core.types import PathLike
 from ..pipeline import Pipeline
@@ -42,29 +43,17 @@ current_cache: ContextVar["ImageCache | None"] = ContextVar("minifast_image_cach
 def free_memory() -> tuple[int, int] | None:
     "(bytes that can still be used, bytes in total): of the container where its limit is lower than the machine's. None if unknown."
     try:
-        with open("/proc/meminfo", encoding="ascii") as f:
-            lines = dict(line.split(":", 1) for line in f)
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
         free, total = (int(lines[name].split()[0]) * 1024 for name in ("MemAvailable", "MemTotal"))
-    except (OSError, KeyError, ValueError):
-        try:
-            page = os.sysconf("SC_PAGE_SIZE")
-            return os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
-        except (AttributeError, OSError, ValueError):
-            return None
+    except (OSError, KeyError, ValueError):        # only Linux says
+        return None
     for limit_file, used_file in (("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
                                   ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes")):
-        try:
+        with suppress(OSError, ValueError):
             limit, used = (int(Path(name).read_text(encoding="ascii")) for name in (limit_file, used_file))
-        except (OSError, ValueError):
-            continue
-        if limit < total:
-            free, total = min(free, limit - used), limit
+            if limit < total:
+                free, total = min(free, limit - used), limit
     return max(free, 0), total
-
-
-def cache_folder() -> Path:
-    "Where images are kept on disk unless said otherwise: `$MINIFAST_HOME/cache/pictures`, by default in `~/.minifast`."
-    return minifast_home() / "cache" / "pictures"
 
 
 class ImageCache:
@@ -75,17 +64,18 @@ class ImageCache:
     """
 
     where: str = "nowhere"
-    folder: Path
     _advice: str
 
     def __init__(self, presize: Callable[[tuple[int, int]], tuple[int, int] | None] | None = None, spec: str = "whole",
-                 max_bytes: int | None = None):
+                 max_bytes: int | None = None, folder: Path | None = None):
         if max_bytes is not None and (not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 0):
             raise ValueError(f"cache_bytes={max_bytes!r}: a number of bytes, such as 4 * 2**30, or None")
-        self._presize, self.spec, self.max_bytes = presize, spec, max_bytes
-        self.bytes = self.n = 0
-        self.full, self._warned, self._checked = False, False, -_CHECK_EVERY
+        self._presize, self.spec, self.max_bytes, self.folder = presize, spec, max_bytes, folder
+        self.bytes, self.n, self.full, self._checked = 0, 0, False, -_CHECK_EVERY
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self._presize, self.spec, self.max_bytes, self.folder)         # a copy begins empty
 
     def key_of(self, file: PathLike, mode: str) -> Key:
         "What an entry for `file` in the PIL mode `mode` is found by; raises OSError where there is no such file."
@@ -100,23 +90,19 @@ class ImageCache:
     def has_room(self, n: int) -> bool:
         "Whether `n` bytes more may be stored; once they may not, nothing more is."
         with self._lock:
-            if not self.full:
-                if self.max_bytes is not None:
-                    self.full = self.bytes + n > self.max_bytes
-                elif self.bytes - self._checked >= _CHECK_EVERY:
-                    self._checked = self.bytes
-                    self.full = not self._is_free(n + _CHECK_EVERY)
-            if self.full and not self._warned:
-                self._warned = True
+            if self.full:
+                return False
+            if self.max_bytes is not None:
+                self.full = self.bytes + n > self.max_bytes
+            elif self.bytes - self._checked >= _CHECK_EVERY:
+                self._checked = self.bytes
+                self.full = not self._is_free(n + _CHECK_EVERY)
+            if self.full:
                 warn(f"the image cache is full: {plural(self.n, 'image')} in {self.bytes / 2**30:.1f} GB {self.where}; the others "
                      f"are decoded each time. {self._advice}", stacklevel=2)
             return not self.full
 
-    def _is_free(self, n):
-        raise NotImplementedError
-
-    def _store(self, key, pixels, size):
-        raise NotImplementedError
+    # A cache has `_is_free(n)`, whether there is room for `n` bytes, and `_store(key, pixels, size)`, which returns the pixels it replaces.
 
     def find(self, key: Key) -> Entry | None:
         "Override: what is kept for `key`, or None."
@@ -127,10 +113,10 @@ class ImageCache:
         pixels = np.ascontiguousarray(pixels)
         if not self.has_room(pixels.size):
             return False
-        self._store(key, pixels, size)
+        replaced = self._store(key, pixels, size)
         with self._lock:
-            self.bytes += pixels.size
-            self.n += 1
+            self.bytes += pixels.size - (0 if replaced is None else replaced.size)
+            self.n += replaced is None
         return True
 
     def __repr__(self) -> str:
@@ -146,47 +132,33 @@ class RamCache(ImageCache):
         super().__init__(*args, **kwargs)
         self._kept: dict = {}
 
-    def __reduce__(self) -> tuple:
-        return RamCache, (self._presize, self.spec, self.max_bytes)     # a copy begins empty
-
     def _is_free(self, n):
         found = free_memory()
         return found is None or found[0] - n > found[1] / 5
 
     def find(self, key: Key) -> Entry | None:
         entry = self._kept.get(key[:2])
-        if entry is None:
-            return None
-        if entry[0] != key:                         # the file is another one now
-            if self._kept.pop(key[:2], None) is not None:
-                with self._lock:
-                    self.bytes -= entry[1].size
-                    self.n -= 1
-            return None
-        return entry[1:]
+        return entry[1:] if entry is not None and entry[0] == key else None         # else the file may be another one now
 
     def _store(self, key, pixels, size):
+        before = self._kept.get(key[:2])
         self._kept[key[:2]] = key, pixels, size
+        return None if before is None else before[1]
 
 
 class DiskCache(ImageCache):
-    "An `ImageCache` of one safetensors file per image in `folder`, written whole or not at all; several processes may share it."
+    """An `ImageCache` of one safetensors file per image, written whole or not at all; several processes may share it.
+
+    folder: where they are; None: `$MINIFAST_HOME/cache/pictures`, by default in `~/.minifast`.
+    """
 
     _advice = "Give cache= a folder on a larger disk, or a greater cache_bytes="
 
     def __init__(self, presize: Callable | None = None, spec: str = "whole", max_bytes: int | None = None,
                  folder: PathLike | None = None):
-        super().__init__(presize, spec, max_bytes)
-        self.folder = cache_folder() if folder is None else Path(folder)
+        super().__init__(presize, spec, max_bytes, minifast_home() / "cache" / "pictures" if folder is None else Path(folder))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.where = f"in {self.folder}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
 
     def _is_free(self, n):
         return shutil.disk_usage(self.folder).free - n > 1 << 30
@@ -215,16 +187,9 @@ class DiskCache(ImageCache):
 
     def _store(self, key, pixels, size):
         file = self._file(key)
-        content = save({"pixels": pixels}, {"size": f"{size[0]}x{size[1]}", "file": os.path.basename(key[0])})
         file.parent.mkdir(exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as f:
-                f.write(content)
-            os.replace(temporary, file)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(file) as part:
+            part.write_bytes(save({"pixels": pixels}, {"size": f"{size[0]}x{size[1]}", "file": os.path.basename(key[0])}))
 
     def clear(self) -> None:
         "Delete the images kept in the folder, also those of other transforms."
@@ -249,14 +214,11 @@ def presizer(after_item: Pipeline, split_idx: int | None) -> tuple[Callable | No
 def make_cache(cache: ImageCache | PathLike | None, after_item: Pipeline, split_idx: int | None,
                max_bytes: int | None = None) -> ImageCache | None:
     "The `ImageCache` that the argument `cache=` of a loader means: None, 'ram', 'disk', a folder, or one that fits already."
-    if cache is None or cache is False:
-        return None
     presize, spec = presizer(after_item, split_idx)
+    if cache is None or cache is False or (isinstance(cache, ImageCache) and cache.spec == spec):
+        return cache or None
     if isinstance(cache, ImageCache):
-        if cache.spec == spec:
-            return cache
-        max_bytes = cache.max_bytes
-        cache = "ram" if isinstance(cache, RamCache) else cache.folder
+        return type(cache)(presize, spec, cache.max_bytes, cache.folder)
     if cache == "ram":
         return RamCache(presize, spec, max_bytes)
     if cache == "disk" or isinstance(cache, os.PathLike) or (isinstance(cache, str) and os.sep in cache):

@@ -7,23 +7,18 @@ import sys
 import traceback
 import weakref
 from collections.abc import Iterator
-from io import RawIOBase
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import torch
 
+from ...core.helpers import noop
 from ...core.messages import add_note
 from .fetch import Batch, BatchKey, Fetcher
 from .threads import TIMED_OUT
 
 #: Seconds to wait for a worker before giving up, unless `timeout=` says otherwise.
 WORKER_TIMEOUT = 300
-
-
-class _Nowhere(RawIOBase):
-    def write(self, data):
-        return len(data)
 
 
 def start_method(fetcher: Any) -> tuple[str | None, str | None]:
@@ -34,29 +29,11 @@ def start_method(fetcher: Any) -> tuple[str | None, str | None]:
     if forks and (sys.version_info < (3, 14) or not torch.cuda.is_initialized()):
         return "fork", None
     try:
-        ForkingPickler(_Nowhere()).dump(fetcher)
+        with open(os.devnull, "wb") as nowhere:
+            ForkingPickler(nowhere).dump(fetcher)
     except Exception as e:                     # whatever an object raises when it cannot be sent
         return ("fork", None) if forks else (None, f"{type(e).__name__}: {e}")
     return ("forkserver" if forks else "spawn"), None
-
-
-class Failure:
-    "An error on its way from a worker to the loop, with the text of its traceback there."
-
-    def __init__(self, error: Exception):
-        self.error, self.trace = error, "".join(traceback.format_tb(error.__traceback__))
-
-    def survives(self) -> bool:
-        "Whether the error can be sent as it is; some exceptions cannot be made again from their arguments."
-        try:
-            return type(ForkingPickler.loads(ForkingPickler.dumps(self.error))) is type(self.error)
-        except Exception:                       # whatever an object raises when it cannot be sent
-            return False
-
-    def explained(self) -> Exception:
-        "The error with its traceback in a note."
-        add_note(self.error, f"in a worker, where the traceback was:\n{self.trace}")
-        return self.error
 
 
 class _InWorker:
@@ -66,17 +43,22 @@ class _InWorker:
     def __init__(self, fetcher):
         self.fetcher = fetcher
 
-    def __len__(self):
-        return len(self.fetcher.dataset)
-
     def __getitem__(self, key):
         try:
             return self.fetcher.make(key)
         except Exception as e:
-            failure = Failure(e)
-            if failure.survives():
-                return failure
-            raise
+            if not _survives(e):
+                raise
+            add_note(e, "in a worker, where the traceback was:\n" + "".join(traceback.format_tb(e.__traceback__)))
+            return e
+
+
+def _survives(error):
+    "Whether the error can be sent as it is; some exceptions cannot be made again from their arguments."
+    try:
+        return type(ForkingPickler.loads(ForkingPickler.dumps(error))) is type(error)
+    except Exception:                           # whatever an object raises when it cannot be sent
+        return False
 
 
 class _Keys:
@@ -96,7 +78,7 @@ class ProcessEngine:
 
     def __init__(self, fetcher: Fetcher, n: int, pin: bool, timeout: float, context: Any, persistent: bool):
         self.timeout, self._keys, self._turn = timeout, _Keys(), 0
-        self._args = {"dataset": _InWorker(fetcher), "batch_size": None, "sampler": self._keys, "collate_fn": _as_it_is, "num_workers": n,
+        self._args = {"dataset": _InWorker(fetcher), "batch_size": None, "sampler": self._keys, "collate_fn": noop, "num_workers": n,
                       "multiprocessing_context": context, "persistent_workers": persistent, "pin_memory": pin, "timeout": timeout,
                       # its own: torch would draw from the global stream, and only where there are workers
                       "generator": torch.Generator()}
@@ -121,14 +103,13 @@ class ProcessEngine:
                 raise
             if batch is None:
                 return
-            if isinstance(batch, Failure):
-                error = batch.explained()
-                del iterator, batch             # now, while that takes no time: what a traceback keeps alive ends later, slowly
+            if isinstance(batch, Exception):
+                del iterator                    # now, while that takes no time: what a traceback keeps alive ends later, slowly
                 self.close()
                 try:
-                    raise error
+                    raise batch
                 finally:
-                    del error
+                    del batch
             made = [batch]
             del batch                           # what was handed out is not held here: its memory may be used again soon
             yield made.pop()
@@ -159,7 +140,3 @@ def _explain(error, timeout):
     elif "exited unexpectedly" in text or "killed by signal" in text:
         add_note(error, "a worker process died, most often because memory or shared memory (/dev/shm) ran out: use fewer workers or a "
                         "smaller bs; num_workers=0 shows the error, if there is one")
-
-
-def _as_it_is(batch):
-    return batch

@@ -20,6 +20,10 @@ class OrderSampler(Sampler):
     "Base of the samplers whose order is a pure function of a seed: override `order`."
 
     shuffles: bool = True      #: whether the order differs from epoch to epoch
+    n: int                     #: how many items it takes
+
+    def __len__(self) -> int:
+        return self.n
 
     def order(self, epoch_seed: int) -> torch.Tensor:
         "Override: the indices of an epoch with this seed."
@@ -36,9 +40,6 @@ class InOrder(OrderSampler):
 
     def __init__(self, n: int):
         self.n = n
-
-    def __len__(self) -> int:
-        return self.n
 
     def order(self, epoch_seed: int) -> torch.Tensor:
         return torch.arange(self.n)
@@ -62,9 +63,6 @@ class WeightedSampler(OrderSampler):
         if self.weights.ndim != 1 or not torch.isfinite(self.weights).all() or (self.weights < 0).any() or not self.weights.sum() > 0:
             raise ValueError(f"weights must be one finite number >= 0 per item, not all 0; received {describe(self.weights)} "
                              f"from {self.weights.min():g} to {self.weights.max():g}")
-
-    def __len__(self) -> int:
-        return self.n
 
     def order(self, epoch_seed: int) -> torch.Tensor:
         return torch.multinomial(self.weights, self.n, replacement=True, generator=_generator(epoch_seed))
