@@ -1,10 +1,16 @@
-"""`FirstBatch`: check the first training batch of every fit, so that what cannot work fails before any time is spent."""
+"""`FirstBatch`: check the first training batch of every fit, so that what cannot work fails before any time is spent.
+
+`check_target` compares its targets with the loss: what the loss would fail on, or silently learn the wrong thing from.
+"""
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from ..core.messages import describe, plural
 from ..core.nested import leaves
-from ..nn.loss_traits import kind_of
-from ..nn.target_checks import check_target
+from ..core.types import LossFunc
+from ..nn.loss_traits import class_axis, ignore_index_of, inner_loss, kind_of, loss_name, needs_same_shape, same_items
 from .base import Order, TrainingCallback
 
 
@@ -47,3 +53,118 @@ class FirstBatch(TrainingCallback):
             raise ValueError("the loss has no gradient: every parameter is frozen (`learn.unfreeze()`), or the model or the loss "
                              "detaches its result (`.detach()`, `.item()`, argmax, `torch.no_grad`)")
         self.run = False
+
+
+def check_target(loss_func: LossFunc, pred: torch.Tensor, yb: torch.Tensor | Sequence[torch.Tensor]) -> None:
+    """Refuse targets that `loss_func` would fail on, or silently learn the wrong thing from.
+
+    It looks at values, so it waits for the device: meant for one batch per fit. Losses that are not recognised are not checked.
+
+    Args:
+        loss_func: the loss.
+        pred: the raw output of the model.
+        yb: the target or the tuple of targets of the batch.
+
+    Raises:
+        ValueError: says what is wrong and what to write instead.
+    """
+    y = yb if isinstance(yb, torch.Tensor) else yb[0] if isinstance(yb, (tuple, list)) and len(yb) == 1 else None
+    kind = kind_of(loss_func)
+    if kind is None or not isinstance(pred, torch.Tensor) or not isinstance(y, torch.Tensor) or not pred.is_floating_point():
+        return
+    if pred.numel() == 0 or y.numel() == 0:
+        raise ValueError(f"{loss_name(loss_func)}: an empty batch: predictions {describe(pred)}, targets {describe(y)}.")
+    if y.is_floating_point() and not bool(torch.isfinite(y).all()):
+        bad = int((~torch.isfinite(y)).sum())
+        raise ValueError(f"the targets have {bad:,} NaN or infinite values among {y.numel():,} in this batch ({describe(y)}): the loss "
+                         "would be NaN. Drop or fill these rows before training.")
+    (_check_classes if kind.startswith("class") else _check_values)(loss_func, kind, pred, y)
+
+
+def _check_classes(loss_func, kind, pred, y):
+    inner = inner_loss(loss_func)
+    flat = getattr(inner, "flatten", False)
+    axis = class_axis(inner, pred)
+    n_out = pred.shape[axis]
+    rest = pred.shape[:axis] + pred.shape[axis + 1:]
+    if n_out == 1:
+        raise ValueError(f"{loss_name(loss_func)} compares classes, but the model has a single output (predictions {describe(pred)}): its "
+                         "loss is always 0. Write n_out=2, or use BCEWithLogitsLossFlat() for one logit.")
+    if y.is_floating_point():
+        _check_class_probabilities(loss_name(loss_func), axis, pred, y)
+        return
+    if y.numel() != rest.numel() or (not flat and y.shape != rest):
+        raise ValueError(f"{loss_name(loss_func)} takes one target per prediction: predictions {describe(pred)} need targets of shape "
+                         f"{list(rest)}, received {describe(y)}. " + _shape_advice(pred, y, n_out, axis))
+    if not flat and y.dtype not in (torch.int64, torch.uint8):
+        raise ValueError(f"{loss_name(loss_func)} takes class ids as int64, received targets {describe(y)}: write y.long(), or "
+                         "CrossEntropyLossFlat().")
+    ignore = ignore_index_of(loss_func)
+    seen = y[y != ignore] if ignore is not None else y
+    low, high = _range(seen) if seen.numel() else (0, 0)
+    if high >= n_out:
+        raise ValueError(f"your model has n_out={n_out} outputs but a target is {high}: write n_out={high + 1} or dls.c"
+                         + (f" (or ignore_index={high}, if {high} means 'not labelled')." if high == 255 else "."))
+    if low < 0:
+        raise ValueError(f"class ids go from 0 to {n_out - 1}, but a target is {low}"
+                         + ("." if ignore is None else f" and {loss_name(loss_func)} only ignores ignore_index={ignore}."))
+
+
+def _check_class_probabilities(name, axis, pred, y):
+    if y.shape != pred.shape:
+        raise ValueError(f"{name} takes class ids (int64), received targets {describe(y)} for predictions {describe(pred)}. For "
+                         "categories write y.long() or use a CategoryBlock; to predict a number use MSELossFlat() and a RegressionBlock.")
+    if not name.startswith(("CrossEntropy", "cross_entropy", "LabelSmoothing")):
+        raise ValueError(f"{name} takes class ids (int64), received one number per class ({describe(y)}): write y.argmax({axis}).")
+    low, high = _range(y.sum(axis))
+    if bool((y < 0).any()) or not 0.99 <= low <= high <= 1.01:
+        raise ValueError(f"{name} with one number per class takes probabilities that sum to 1; here the sums go from "
+                         f"{low:.4g} to {high:.4g}. For several labels per item use BCEWithLogitsLossFlat().")
+
+
+def _shape_advice(pred, y, n_out, axis):
+    if y.shape == pred.shape:
+        return f"For one-hot targets write y.argmax({axis}); for several labels per item use BCEWithLogitsLossFlat()."
+    if pred.ndim == 4 and y.ndim >= 3 and axis != 1:
+        return "For masks write CrossEntropyLossFlat(axis=1)."
+    if y.ndim > 1 and y.shape[1] == 1 and y.numel() * n_out == pred.numel():
+        return "Write y.squeeze(1), or use CrossEntropyLossFlat()."
+    if y.ndim and y.shape[0] != pred.shape[0]:
+        return f"The batch sizes differ: {pred.shape[0]} predictions, {y.shape[0]} targets."
+    return "Check the shape of what the model returns."
+
+
+def _check_values(loss_func, kind, pred, y):
+    name, same = loss_name(loss_func), needs_same_shape(loss_func)
+    if same and pred.shape != y.shape:
+        if pred.ndim and y.ndim and pred.shape[0] != y.shape[0]:
+            advice = f"The batch sizes differ: {pred.shape[0]} predictions, {y.shape[0]} targets."
+        elif same_items(pred.shape, y.shape):
+            advice = (f"Torch would broadcast them against each other. Use {_flat_name(kind, name)}, or return "
+                      f"pred.view{tuple(y.shape)} from the model.")
+        else:
+            advice = "For class ids use CrossEntropyLossFlat(), or one-hot targets." if not y.is_floating_point() else "Check n_out."
+        raise ValueError(f"{name} compares element by element, but predictions {describe(pred)} and targets {describe(y)} differ in "
+                         f"shape. {advice}")
+    if not same and not same_items(pred.shape, y.shape) and getattr(inner_loss(loss_func), "flatten", False):
+        advice = "Check n_out and the shape of the targets." if y.is_floating_point() else "For class ids use CrossEntropyLossFlat()."
+        raise ValueError(f"{name}: predictions {describe(pred)} and targets {describe(y)} cannot be compared element by element. {advice}")
+    if same and not y.is_floating_point() and not name.lower().startswith("poisson"):       # counts may be integers
+        raise ValueError(f"{name} takes float targets, received {describe(y)}: write y.float(), or use {_flat_name(kind, name)}.")
+    (low, high), (lowest, highest) = _range(y), _range(pred)
+    if kind in ("logits", "probabilities") and not 0 <= low <= high <= 1:
+        raise ValueError(f"{name} takes targets from 0 to 1, received values from {low:.4g} to {high:.4g}. "
+                         "For class ids use CrossEntropyLossFlat(), to predict a number MSELossFlat().")
+    if kind == "probabilities" and (lowest < 0 or highest > 1):
+        raise ValueError(f"{name} takes probabilities, but the model returns values from {lowest:.4g} to {highest:.4g}: "
+                         "use BCEWithLogitsLossFlat(), or end the model with a sigmoid.")
+
+
+def _range(t: torch.Tensor) -> tuple[Any, Any]:
+    return t.min().item(), t.max().item()
+
+
+def _flat_name(kind, name):
+    if kind == "values":
+        return "L1LossFlat()" if name in ("L1Loss", "l1_loss") else "MSELossFlat()"
+    return "BCEWithLogitsLossFlat()" if kind == "logits" else "BCELossFlat()"

@@ -10,7 +10,7 @@ from ..core.arguments import check_arguments, is_whole
 from ..core.seeds import fixed_seed
 from ..core.types import PathLike
 from ..nn.model_info import eval_mode
-from ..optim.hypers import get_hyper, hyper_names
+from ..optim.groups import get_hyper, hyper_names
 from .base import Callback, Order
 from .dynamics import BatchSource, FixedBatch, fixed_batch, prediction_figure
 from .recorder import FLUSH_EVERY

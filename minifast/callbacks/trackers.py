@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.types import PathLike
-from ..optim.hypers import get_hyper, set_hyper
+from ..optim.groups import get_hyper, set_hyper
 from .base import CancelFitException, Order, restore_states, states_of
 from .scheduler import ParamScheduler, TorchScheduler, is_torch_scheduler
 from .trackers_base import PatientTracker, TrackerCallback

@@ -337,19 +337,24 @@ class DataLoader:
             self._prepare()
             return self._make(next(self._order.keys(0 if self.split_idx == 1 and not self.shuffles else seed)))
 
-    def make_batch(self, indices: Sequence[int], seed: int = 0) -> Any:
+    def make_batch(self, indices: Sequence[int], seed: int = 0, dataset: Any = None) -> Any:
         """Make the batch of some items in this process. It takes nothing from the random streams that training draws from.
 
         Args:
             indices: of the items in the dataset; one that comes again is augmented anew.
             seed: of the epoch, on which augmentation depends.
+            dataset: another one to take the items from, such as one of new items without targets. None: the loader's.
 
         Returns:
             The batch, on the device.
         """
+        key = BatchKey(seed, 0, list(indices), repeats_of(indices))
         with fixed_seed():
+            if dataset is not None:
+                fetcher = Fetcher(dataset, self.after_item, self.before_batch, self.after_batch, self.collate_fn)
+                return Finisher(self.after_batch, self.device)(fetcher.make(key), seed, 0)
             self._prepare()
-            return self._make(BatchKey(seed, 0, list(indices), repeats_of(indices)))
+            return self._make(key)
 
     def _make(self, key):
         return self._finish(self._fetcher.make(key), key.seed, key.number)

@@ -302,21 +302,23 @@ class DataLoaders:
             ValueError: there are no items.
         """
         like = _ours(self.valid or self.train)
-        dataset = like.dataset
-        if hasattr(dataset, "test_set"):
-            dataset = dataset.test_set(items, with_labels)
-        elif hasattr(items, "__getitem__") and hasattr(items, "__len__") and not isinstance(items, (str, bytes, dict)) and not hasattr(
-                items, "shape"):
-            _refuse_names(items, dataset)
-            dataset = items
-        elif hasattr(items, "shape"):
-            dataset = torch.utils.data.TensorDataset(torch.as_tensor(items))
-        else:
-            raise TypeError(f"test_dl takes a dataset or a list of samples here, because the training data come from "
-                            f"{describe(like.dataset)}; received {describe(items)}")
-        if not len(dataset):
-            raise ValueError(f"test_dl received no items: {describe(items)}")
+        dataset = _test_dataset(like, items, with_labels)
         return like.new(dataset, **{"shuffle": False, "drop_last": False, "split_idx": 1, "device": self.device, **dl_kw})
+
+    def test_batch(self, items: Any) -> tuple[Any, int | None]:
+        """Make one batch of new items with the transforms of validation, in this process: what `test_dl(items)` would begin with.
+
+        Args:
+            items: as for `test_dl`.
+
+        Returns:
+            The batch, without targets, on the device; and how many of its elements are inputs (None: all but the last).
+        """
+        like = _ours(self.valid or self.train)
+        if not like.is_plain_pass or like.device != self.device:
+            like = like.new(shuffle=False, drop_last=False, split_idx=1, device=self.device)
+        dataset = _test_dataset(like, items)
+        return like.make_batch(range(len(dataset)), dataset=dataset), getattr(dataset, "n_inp", like.n_inp)
 
     def new(self, *loaders: Any, **overrides: Any) -> "DataLoaders":
         """Make `DataLoaders` like these.
@@ -443,6 +445,25 @@ def _ours(loader):
     collate_fn = getattr(loader, "collate_fn", default)
     bs = getattr(loader, "batch_size", None) or find_bs(next(iter(loader)))
     return DataLoader(dataset, bs, num_workers=getattr(loader, "num_workers", 0), collate_fn=None if collate_fn is default else collate_fn)
+
+
+def _test_dataset(like: DataLoader, items: Any, with_labels: bool = False) -> Any:
+    "New `items` as a dataset like that of the loader `like`."
+    dataset = like.dataset
+    if hasattr(dataset, "test_set"):
+        dataset = dataset.test_set(items, with_labels)
+    elif hasattr(items, "__getitem__") and hasattr(items, "__len__") and not isinstance(items, (str, bytes, dict)) and not hasattr(
+            items, "shape"):
+        _refuse_names(items, dataset)
+        dataset = items
+    elif hasattr(items, "shape"):
+        dataset = torch.utils.data.TensorDataset(torch.as_tensor(items))
+    else:
+        raise TypeError(f"test_dl takes a dataset or a list of samples here, because the training data come from "
+                        f"{describe(like.dataset)}; received {describe(items)}")
+    if not len(dataset):
+        raise ValueError(f"test_dl received no items: {describe(items)}")
+    return dataset
 
 
 def _refuse_names(items, dataset):

@@ -118,11 +118,11 @@ def get_preds(learn: Learner, ds_idx: int = 1, dl: Any = None, with_input: bool 
 
 def predict(learn: Learner, item: Any, with_input: bool = False) -> tuple:
     "See `Learner.predict`."
-    if not hasattr(learn.dls, "test_dl"):
+    if not hasattr(learn.dls, "test_batch"):
         raise TypeError("predict(item) needs DataLoaders that know how to turn an item into a batch (made by a DataBlock or a factory); "
                         "with plain torch loaders call `learn.model` on a batch")
-    dl = learn.dls.test_dl([item], num_workers=0)
-    inputs, preds, _, decoded = get_preds(learn, dl=dl, with_input=True, with_decoded=True)
+    batch, n_inp = learn.dls.test_batch([item])
+    inputs, preds, _, decoded = get_preds(learn, dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     full = decode_batch(learn, (*inputs, decoded))[0]
     if isinstance(full, dict):                  # a row of a table, its target among the rest

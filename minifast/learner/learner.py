@@ -26,8 +26,7 @@ from ..core.types import LossFunc, PathLike, PerGroup, Splitter
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import activation_of, decodes_of, loss_name
 from ..optim.freezing import Freezer
-from ..optim.groups import layer_group_count, param_groups, spread, trainable_params
-from ..optim.hypers import create_optimizer, get_hyper, set_hyper
+from ..optim.groups import create_optimizer, get_hyper, layer_group_count, param_groups, set_hyper, spread, trainable_params
 from ..optim.optimizers import Adam
 from ..optim.schedules import flat_cos, one_cycle, sgdr
 from . import batch_size, inference, saving

@@ -13,7 +13,7 @@ from ..callbacks.training_run import RunCallback
 from ..core import checkpoint
 from ..core.messages import add_note, describe, plural
 from ..core.types import PathLike
-from ..optim.hypers import setting_names
+from ..optim.groups import setting_names
 from .saved_vocab import bytes_from_vocabs, check_same_vocabs, vocabs_from_bytes, vocabs_of
 
 if TYPE_CHECKING:

@@ -78,7 +78,6 @@ from .model_info import (
     total_params,
 )
 from .resblock import ResBlock, SEBlock, SEModule
-from .target_checks import check_target
 
 __all__ = [
     "AdaptiveAvgPool", "AdaptiveConcatPool1d", "AdaptiveConcatPool2d", "AvgPool", "BCELossFlat", "BCEWithLogitsLossFlat",
@@ -87,7 +86,7 @@ __all__ = [
     "LabelSmoothingCrossEntropyFlat", "Lambda", "LayerInfo", "LinBnDrop", "MSELossFlat", "MaxPool", "MergeLayer", "Mish", "Module",
     "NormType", "PartialLambda", "PixelShuffle_ICNR", "PoolFlatten", "PooledSelfAttention2d", "ProdLayer", "ResBlock",
     "ResizeBatch", "SEBlock", "SEModule", "SelfAttention", "SequentialEx", "SigmoidRange", "SimpleCNN", "SimpleSelfAttention",
-    "Swish", "TimeDistributed", "View", "activation_of", "apply_init", "batch_weight", "check_target", "children_of",
+    "Swish", "TimeDistributed", "View", "activation_of", "apply_init", "batch_weight", "children_of",
     "class_weight_of", "decodes_of", "dummy_eval", "eval_mode", "flatten_model", "has_params", "hook_output", "hook_outputs",
     "icnr_init", "ignore_index_of", "in_channels", "init_default", "init_linear", "kind_of", "layer_info", "loss_name", "mish",
     "model_sizes", "module_summary", "needs_same_shape", "num_features_model", "one_param", "params", "reduction_none",

@@ -67,6 +67,8 @@ def _torch_traits(inner: Any) -> tuple[str | None, bool]:
 
 def inner_loss(loss_func: Callable[..., Any]) -> Any:
     "`loss_func` without `torch.compile` and `functools.partial` around it."
+    if hasattr(type(loss_func), "activation"):          # it says itself how to read the model's output, so nothing is around it
+        return loss_func
     while (inner := uncompiled(unwrapped(loss_func))) is not loss_func:
         loss_func = inner
     return loss_func

@@ -2,16 +2,20 @@
 from .freezing import Freezer
 from .groups import (
     NORM_TYPES,
+    create_optimizer,
     exempt_from_decay,
+    get_hyper,
     group_layers,
+    hyper_names,
+    hyper_setter,
     layer_group_count,
     norm_bias_params,
     norm_params,
     param_groups,
+    set_hyper,
     spread,
     trainable_params,
 )
-from .hypers import create_optimizer, get_hyper, hyper_names, hyper_setter, set_hyper
 from .lookahead import Lookahead
 from .optimizers import SGD, Adam, Lamb, Larc, Lion, OptimWrapper, QHAdam, RAdam, RMSProp, ranger
 from .schedules import SchedCos, SchedExp, SchedLin, SchedNo, SchedPoly, combine_scheds, combined_cos, flat_cos, one_cycle, sgdr

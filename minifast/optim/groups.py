@@ -1,17 +1,19 @@
-"""Layer groups in plain `param_groups`: which parameter belongs where, and which gets no weight decay.
+"""Parameter groups: which parameter belongs to which layer group, which get no weight decay, and the hyper-parameters of each group.
 
 Each torch group carries `layer_group`, the index of its layer group, because one layer group may be two torch groups: norm and bias
-parameters sit in a group of their own, marked `no_decay`, whose weight decay stays 0.
+parameters sit in a group of their own, marked `no_decay`, whose weight decay stays 0. Hyper-parameters have short names (`lr, mom, sqr_mom,
+wd, eps`) in any `torch.optim.Optimizer`, whatever it calls them: `mom` is `betas[0]` of AdamW and `momentum` of SGD.
 """
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
-from ..core.messages import plural
+from ..core.messages import describe, did_you_mean, plural
 
 #: torch's normalisation layers that own parameters (lazy and synchronised ones are subclasses or listed)
 NORM_TYPES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
@@ -161,3 +163,220 @@ def _spread_slice(value, n):
     if n == 1:
         return [hi]
     return [lo * (hi / lo) ** (i / (n - 1)) for i in range(n)]
+
+
+# -- hyper-parameters --------------------------------------------------------------------------------------------------------------
+#: Where a hyper-parameter lives in a torch group: (key, index into a tuple or None).
+Place: TypeAlias = tuple[str, int | None]
+
+_TORCH_SLOTS = {"mom": (("betas", 0), ("momentum", None)), "sqr_mom": (("betas", 1), ("alpha", None)), "wd": (("weight_decay", None),)}
+_WORD_RANGES = {"lr": (0, math.inf), "wd": (0, math.inf), "eps": (0, math.inf), "mom": (0, 1), "sqr_mom": (0, 1)}
+# Keys of a torch group that are no hyper-parameters. torch's schedulers put the second line there.
+_BOOKKEEPING = {"params", "param_names", "layer_group", "no_decay", "decoupled_weight_decay",
+                "initial_accumulator_value", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"}
+
+
+def _check_value(name, value, where):
+    "Refuse what no optimizer can use as the hyper-parameter `name`; an unknown name or a tensor is let through."
+    if name not in _WORD_RANGES or isinstance(value, torch.Tensor):
+        return
+    lo, hi = _WORD_RANGES[name]
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}={describe(value)} in {where}: {name} must be a number, a slice or a list with one number per layer group.")
+    if not lo <= value < hi:
+        need = "a finite number, 0 or larger" if hi == math.inf else "at least 0 and less than 1"
+        raise ValueError(f"{name}={value!r} in {where}: {name} must be {need}.")
+
+
+def _in_short_words(group: dict[str, Any]) -> dict[str, Any]:
+    "A copy of a torch group in which torch's `weight_decay`, `momentum` and `betas` have their short names."
+    words = {new: group[old] for old, new in (("weight_decay", "wd"), ("momentum", "mom")) if old in group}
+    if len(group.get("betas", ())) == 2:
+        words["mom"], words["sqr_mom"] = group["betas"]
+    replaced = {"weight_decay", "momentum", *(["betas"] if "sqr_mom" in words else ())}
+    return words | {k: v for k, v in group.items() if k not in replaced}
+
+
+def _as_groups(params: Any, where: str) -> list[dict[str, Any]]:
+    "Whatever a user may give as `params`, as new group dicts, each with its `layer_group`."
+    if isinstance(params, (nn.Module, torch.Tensor, dict, str)) or not isinstance(params, Iterable):
+        raise TypeError(f"{where} takes parameters: model.parameters(), a list of parameters, a list of lists (one per layer group) or "
+                        f"what param_groups(model, splitter(model)) returns; received {type(params).__name__}.")
+    items = list(params)
+    if not items:
+        raise ValueError(f"{where} was given no parameters. A generator such as model.parameters() is used up by its first reader.")
+    if all(isinstance(o, dict) for o in items):
+        bare = [i for i, g in enumerate(items) if "params" not in g]
+        if bare:
+            raise ValueError(f"{where}: group {bare[0]} has no 'params' but {', '.join(map(repr, items[bare[0]]))}.")
+        groups = [_in_short_words(g) for g in items]
+        for g in groups:
+            g["params"] = [g["params"]] if isinstance(g["params"], torch.Tensor) else list(g["params"])
+    elif all(isinstance(o, torch.Tensor) or _is_named(o) for o in items):
+        groups = [{"params": items}]
+    elif all(isinstance(o, Iterable) and not isinstance(o, (torch.Tensor, nn.Module, dict, str)) for o in items):
+        groups = [{"params": list(o)} for o in items]
+    else:
+        kinds = sorted({type(o).__name__ for o in items})
+        raise TypeError(f"{where} takes a list of parameters, of lists of parameters or of group dicts; "
+                        f"received a list of {', '.join(kinds)}.")
+    marked = sum("layer_group" in g for g in groups)
+    if marked not in (0, len(groups)):
+        raise ValueError(f"{where}: {marked} of {len(groups)} groups have a 'layer_group'. Give all of them one, or none.")
+    for i, g in enumerate(groups):
+        g.setdefault("layer_group", i)
+    return groups
+
+
+def _is_named(o):
+    return isinstance(o, tuple) and len(o) == 2 and isinstance(o[0], str) and isinstance(o[1], torch.Tensor)
+
+
+def with_hypers(params: Any, hypers: dict[str, Any], where: str, allowed: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Make new group dicts of `params` that carry hyper-parameters, spread over the layer groups.
+
+    What a group dict says itself comes first. A group marked `no_decay` gets `wd` 0 whatever is given.
+
+    Args:
+        params: parameters, lists of them or group dicts.
+        hypers: hyper-parameters by short name.
+        where: the call as the user knows it, for errors.
+        allowed: the hyper-parameters that a group dict may set (default: those of `hypers`).
+    """
+    allowed = hypers if allowed is None else allowed
+    groups = _as_groups(params, where)
+    n = 1 + max(g["layer_group"] for g in groups)
+    for name, value in hypers.items():
+        # a tuple may be one value of a hyper-parameter that only the user's own stepper knows
+        values = spread(value, n) if name in _WORD_RANGES or isinstance(value, (slice, list)) else [value] * n
+        for g in groups:
+            g.setdefault(name, values[g["layer_group"]])
+    if "wd" in allowed:
+        exempt_from_decay(groups, "wd")
+    for g, name in ((g, name) for g in groups for name in _WORD_RANGES if name in g):
+        if name not in allowed:
+            raise ValueError(f"{where} has no use for {name}={g[name]!r}, set in the group of layer group {g['layer_group']}. "
+                             f"It takes: {', '.join(sorted(allowed))}.")
+        _check_value(name, g[name], where)
+    return groups
+
+
+def torch_slot(name: str, keys: Collection[str], hp_map: dict[str, Place] | None = None) -> Place | None:
+    """Where the hyper-parameter `name` lives among the `keys` of a torch group: `(key, index)`, `(key, None)`, or None.
+
+    Args:
+        name: the short name, or torch's.
+        keys: the keys of the group.
+        hp_map: places of names that cannot be guessed, `{name: (key, index or None)}`.
+    """
+    if hp_map and name in hp_map:
+        return hp_map[name]
+    for key, i in ((name, None), *_TORCH_SLOTS.get(name, ())):
+        # `alpha` of ASGD (which has `lambd`) is no average of squares
+        if key in keys and not (key == "alpha" != name and "lambd" in keys):
+            return key, i
+    return None
+
+
+def setting_names(group: dict[str, Any]) -> set[str]:
+    "The keys of a torch group that hold numbers (lr, betas, momentum ...): what tells one kind of optimizer from another."
+    return {k for k, v in group.items() if k not in _BOOKKEEPING and (isinstance(v, (Real, tuple, list, torch.Tensor)))
+            and not isinstance(v, bool)}
+
+
+def _built_without_momentum(opt, slot):
+    "Whether `opt` is such as SGD(momentum=0): turning momentum on later would change what the user asked for."
+    return slot == ("momentum", None) and opt.defaults.get("momentum") == 0 and all(g["momentum"] == 0 for g in opt.param_groups)
+
+
+def _slot(opt: torch.optim.Optimizer, group: dict[str, Any], name: str) -> Place | None:
+    slot = None if name in _BOOKKEEPING else torch_slot(name, group, getattr(opt, "hp_map", None))
+    return None if slot and _built_without_momentum(opt, slot) else slot
+
+
+def hyper_names(opt: torch.optim.Optimizer) -> list[str]:
+    "The hyper-parameters that `set_hyper` can set on `opt`, by their short names, sorted."
+    group = opt.param_groups[0]
+    short = [*_WORD_RANGES, *(getattr(opt, "hp_map", None) or ())]
+    found = {name: slot for name in short if (slot := _slot(opt, group, name))}
+    taken = {key for key, _ in found.values()} | _BOOKKEEPING
+    own = {k for k, v in group.items() if k not in taken and isinstance(v, Real) and not isinstance(v, bool) and _slot(opt, group, k)}
+    return sorted(own | set(found))
+
+
+def _slots(opt: torch.optim.Optimizer, name: str) -> list[Place]:
+    "(key, index) of `name` in each torch group of `opt`; `ValueError` where it has none."
+    slots = [_slot(opt, g, name) for g in opt.param_groups]
+    if None not in slots:
+        return slots
+    kind, known = type(opt).__name__, hyper_names(opt)
+    if name in ("mom", "momentum") and "momentum" in opt.param_groups[0]:
+        raise ValueError(f"this {kind} was built without momentum (it was 0), so '{name}' cannot be set. Build it with some, such as "
+                         f"partial({kind}, {'mom' if kind == 'SGD' else 'momentum'}=0.9), or write Learner(moms=None) to leave it alone.")
+    advice = " Write Learner(moms=None) to leave momentum alone." if name == "mom" else ""
+    raise ValueError(f"{kind} has no hyper-parameter '{name}'{did_you_mean(name, known) or '.'} It has: {', '.join(known)}.{advice}")
+
+
+def hyper_setter(opt: torch.optim.Optimizer, name: str) -> Callable[[Sequence[Any]], None]:
+    """Make a function `set_values(values)` that sets the hyper-parameter `name`, given a list with one value per layer group.
+
+    Everything is looked up and checked here, once, so that the function is cheap enough for every step (1-2 us). Weight decay stays
+    0 in groups marked `no_decay`.
+    """
+    slots = _slots(opt, name)
+    decay = name in ("wd", "weight_decay")
+    targets = [(k, layer, *slot) for k, (g, layer, slot) in enumerate(zip(opt.param_groups, group_layers(opt), slots, strict=True))
+               if not (decay and g.get("no_decay"))]
+
+    def set_values(values):
+        groups = opt.param_groups            # read anew: load_state_dict replaces the dicts
+        for k, layer, key, i in targets:
+            group, value = groups[k], values[layer]
+            if i is not None:
+                old = group[key]
+                group[key] = (*old[:i], value, *old[i + 1:])
+            elif isinstance(group[key], torch.Tensor):           # kept on the device for a captured or compiled step
+                group[key].fill_(value)
+            else:
+                group[key] = value
+
+    return set_values
+
+
+def set_hyper(opt: torch.optim.Optimizer, name: str, value: Any) -> None:
+    "Set the hyper-parameter `name` of any torch optimizer to a number, a slice or a list, see `spread`."
+    setter = hyper_setter(opt, name)
+    values = spread(value, layer_group_count(opt))
+    for v in values:
+        _check_value(name, v, f"set_hyper({type(opt).__name__}, ...)")
+    setter(values)
+
+
+def get_hyper(opt: torch.optim.Optimizer, name: str) -> list[Any]:
+    "The hyper-parameter `name` of any torch optimizer, one value per layer group (`wd`: of the parameters that decay)."
+    slots, found = _slots(opt, name), {}
+    triples = list(zip(opt.param_groups, group_layers(opt), slots, strict=True))
+    for g, layer, (key, i) in sorted(triples, key=lambda triple: triple[0].get("no_decay", False)):      # the first that decays stands
+        found.setdefault(layer, g[key] if i is None else g[key][i])
+    return [found[layer] for layer in sorted(found)]
+
+
+def create_optimizer(opt_func: Callable[..., torch.optim.Optimizer], groups: list[dict[str, Any]], lr: Any,
+                     wd: Any = None) -> torch.optim.Optimizer:
+    """The optimizer that `opt_func` makes of torch groups, with `lr` and `wd` spread over the layer groups.
+
+    Args:
+        opt_func: called as `opt_func(groups, lr=...)`; returns a `torch.optim.Optimizer`.
+        groups: what `param_groups` returned.
+        lr: a number, a slice or a list with one value per layer group.
+        wd: likewise; None leaves the optimizer's own weight decay.
+    """
+    rates = spread(lr, 1 + groups[-1]["layer_group"])
+    opt = opt_func(groups, lr=rates[-1])
+    if not isinstance(opt, torch.optim.Optimizer):
+        raise TypeError(f"opt_func must return a torch.optim.Optimizer; {opt_func} returned {describe(opt)}")
+    set_hyper(opt, "lr", spread(lr, layer_group_count(opt)))
+    if wd is not None:
+        set_hyper(opt, "wd", wd)
+    exempt_from_decay((g for g in opt.param_groups if "weight_decay" in g), "weight_decay")
+    return opt

@@ -15,8 +15,7 @@ from torch import nn
 
 from ..core.messages import describe, name_of, reject_unknown
 from ..core.torch_internals import mul_
-from .groups import exempt_from_decay, spread
-from .hypers import torch_slot, with_hypers
+from .groups import exempt_from_decay, spread, torch_slot, with_hypers
 from .lookahead import Lookahead
 from .steppers import (
     Optimizer,

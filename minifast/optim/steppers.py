@@ -15,8 +15,7 @@ import torch
 from torch.nn.functional import softplus
 
 from ..core.messages import describe, did_you_mean, name_of, unwrapped
-from .groups import group_layers, layer_group_count
-from .hypers import with_hypers
+from .groups import group_layers, layer_group_count, with_hypers
 
 F = TypeVar("F", bound=Callable)
 

@@ -657,6 +657,23 @@ def test_test_dl():
     assert test.decode_batch((torch.zeros(1, 1), torch.tensor([2])))[0][1] == "3"      # targets that were not there can be decoded
 
 
+@pytest.mark.parametrize("parts", [2, 1])
+def test_test_batch_is_the_first_batch_of_test_dl(parts):
+    "Also where there is only training data, whose loader shuffles and augments."
+    items = [[len, as_float, Noise(split_idx=0)], [len, Categorize(vocab=[1, 2, 3, 4, 5])]]
+    ds = Datasets(["a", "bb", "ccc", "dddd"], items, splits=[[0, 1, 2], [3]][:parts])
+    dls = ds.dataloaders(bs=3, device="cpu", seed=1)
+    batch, n_inp = dls.test_batch(["eeeee", "a"])
+    assert n_inp == 1 and len(batch) == 1 and batch[0].flatten().tolist() == [5.0, 1.0]
+    assert torch.equal(batch[0], dls.test_dl(["eeeee", "a"]).one_batch()[0])
+    plain = DataLoaders(on_cpu(tensors()))
+    x, y = tensors()[:3]
+    (one, two), n_inp = plain.test_batch(torch.utils.data.TensorDataset(x, y))
+    assert n_inp == 1 and torch.equal(one, x) and torch.equal(two, y)
+    with pytest.raises(ValueError, match="received no items"):
+        dls.test_batch([])
+
+
 def test_new_and_device():
     dls = DataLoaders.from_dsets(tensors(9), tensors(3), bs=4, device="cpu")
     assert dls.new(bs=3).train.bs == 3 and dls.new(bs=3).valid.bs == 3 and dls.new(dls.valid).train is dls.valid

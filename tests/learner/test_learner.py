@@ -23,7 +23,7 @@ from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy
 from minifast.nn.losses import CrossEntropyLossFlat, MSELossFlat
-from minifast.optim.hypers import get_hyper
+from minifast.optim.groups import get_hyper
 from minifast.optim.optimizers import SGD
 
 

@@ -6,7 +6,7 @@ import torch
 from small_training import small_model, train
 from torch.nn import functional as F
 
-from minifast.optim.hypers import get_hyper
+from minifast.optim.groups import get_hyper
 from minifast.optim.lookahead import Lookahead
 from minifast.optim.optimizers import SGD, Adam, Lion, RAdam, ranger
 

@@ -9,8 +9,7 @@ from small_training import assert_same, halves, small_model, train
 from torch import nn
 from torch.nn import functional as F
 
-from minifast.optim.groups import layer_group_count, param_groups, trainable_params
-from minifast.optim.hypers import get_hyper, hyper_setter, set_hyper
+from minifast.optim.groups import get_hyper, hyper_setter, layer_group_count, param_groups, set_hyper, trainable_params
 from minifast.optim.lookahead import Lookahead
 from minifast.optim.optimizers import SGD, Adam, Lamb, Larc, Lion, OptimWrapper, QHAdam, RAdam, RMSProp, ranger
 

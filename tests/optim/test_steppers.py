@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from minifast.optim.hypers import set_hyper
+from minifast.optim.groups import set_hyper
 from minifast.optim.optimizers import Lamb, Larc, Lion, QHAdam, RAdam, RMSProp
 from minifast.optim.steppers import (
     Optimizer,

@@ -18,7 +18,7 @@ from minifast.callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.nn.losses import CrossEntropyLossFlat
-from minifast.optim.hypers import get_hyper
+from minifast.optim.groups import get_hyper
 from minifast.optim.optimizers import OptimWrapper
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 
+from ...callbacks.first_batch import check_target
 from ...core.messages import describe, plural
 from ...core.nested import leaves
 from ...learner.probe import Probe
 from ...nn.loss_traits import class_axis, loss_name, needs_same_shape
-from ...nn.target_checks import check_target
 from ..outcomes import NEEDS, Check, Skipped, graded, issue, passed, require
 from .outputs import best_and_worst
 

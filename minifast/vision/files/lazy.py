@@ -15,7 +15,7 @@ from PIL import Image
 
 from .jpeg import Box, Jpeg, Size, decode, draft_scale, in_scaled, pixels_of, read_header
 from .reading import UPRIGHT, UnreadableImage, name_of, why
-from .resize_internals import resize_into
+from .resize_internals import RESIZE_INTO
 
 __all__ = ["TURNS", "ArraySource", "JpegSource", "LazyImage", "Plan", "crop", "draft_scale", "lazily", "pad", "resize", "tensor_of", "then",
            "turn"]
@@ -167,7 +167,7 @@ def resample(a: np.ndarray, size: Size, mode: str, covered: tuple[float, float] 
     place = np.empty((size[1], size[0], c), np.uint8) if place is None else place
     scales = (None, None) if covered is None or covered == (w, h) else (size[1] / covered[1], size[0] / covered[0])
     x, out = (torch.from_numpy(o.reshape(1, *o.shape).transpose(0, 3, 1, 2)) for o in (a, place))
-    resize_into(out, x, mode, scales)
+    RESIZE_INTO[mode](x, out.shape[-2:], False, *scales, out=out)
     return place
 
 

@@ -7,8 +7,7 @@ import torch
 from small_training import halves, small_model, train
 from torch import nn
 
-from minifast.optim.groups import layer_group_count, param_groups
-from minifast.optim.hypers import get_hyper, hyper_names, hyper_setter, set_hyper, with_hypers
+from minifast.optim.groups import get_hyper, hyper_names, hyper_setter, layer_group_count, param_groups, set_hyper, with_hypers
 from minifast.optim.optimizers import SGD, Adam, Lamb, Larc, QHAdam, ranger
 from minifast.optim.steppers import Optimizer, sgd_step
 
