@@ -1,35 +1,29 @@
 """Weights against rare classes: per class for the loss, per item for a weighted loader, counted on the training targets alone."""
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import torch
 
+from ..core.arguments import check_arguments, check_choice
 from ..core.items import coll_repr
 from ..core.messages import describe, plural
 from .categories import NA
-from .rows import Rows
+from .targets import base_dataset, target_columns
 
 if TYPE_CHECKING:
     from .loaders import DataLoaders
 
-HOWS = ("balanced", "sqrt", "effective")
-
-
-def _importance(counts: torch.Tensor, how: str, beta: float) -> torch.Tensor:
-    "How much an item of a class of `counts` items counts, but for a common factor."
-    if how == "balanced":
-        return 1 / counts
-    if how == "sqrt":
-        return counts.rsqrt()
-    return (1 - beta) / -torch.expm1(counts * torch.log(torch.tensor(beta, dtype=counts.dtype)))
+#: How much an item of a class of `counts` items counts, but for a common factor.
+HOWS = {"balanced": lambda counts, beta: 1 / counts,
+        "sqrt": lambda counts, beta: counts.rsqrt(),
+        "effective": lambda counts, beta: (1 - beta) / -torch.expm1(counts * math.log(beta))}
 
 
 def _checked(counts: Any, how: str, beta: float) -> torch.Tensor:
-    if how not in HOWS:
-        raise ValueError(f"class_weights(how={how!r}): how is one of {', '.join(map(repr, HOWS))}")
-    if not 0 < beta < 1:
-        raise ValueError(f"class_weights(beta={beta}): beta is a number between 0 and 1, such as 0.999")
+    check_choice("class_weights", "how", how, HOWS)
+    check_arguments("class_weights", beta=(beta, 0 < beta < 1, "beta is a number between 0 and 1, such as 0.999"))
     counts = torch.as_tensor(counts).double()
     if counts.ndim != 1 or not len(counts) or not bool(torch.isfinite(counts).all()) or bool((counts < 0).any()) or not counts.sum() > 0:
         raise ValueError(f"class_weights takes the number of items of each class, 0 or more, not all 0; received {describe(counts)} "
@@ -54,7 +48,7 @@ def class_weights(counts: Any, how: str = "balanced", beta: float = 0.999, vocab
     """
     counts = _checked(counts, how, beta)
     empty = counts == 0
-    weights = _importance(counts.clamp(min=1), how, beta)
+    weights = HOWS[how](counts.clamp(min=1), beta)
     weights = weights * counts.sum() / (weights * counts).sum()
     _warn_empty(empty, vocab, "without an item in")
     return torch.where(empty, 1.0, weights).float()
@@ -71,49 +65,38 @@ def pos_weights(counts: Any, n: int, how: str = "balanced", beta: float = 0.999,
     if bool((counts > n).any()):
         raise ValueError(f"pos_weights: {int(counts.max())} items with a label, but only n={n} items")
     alike = (counts == 0) | (counts == n)
-    weights = _importance(counts.clamp(min=1), how, beta) / _importance((n - counts).clamp(min=1), how, beta)
+    weights = HOWS[how](counts.clamp(min=1), beta) / HOWS[how]((n - counts).clamp(min=1), beta)
     _warn_empty(alike, vocab, "which no item or every item has in")
     return torch.where(alike, 1.0, weights).float()
 
 
 # -- the targets of a training set --------------------------------------------------------------------------------------------------
-def targets_of(dataset: Any, target: int | None = None) -> torch.Tensor:
-    """The targets of every item of `dataset` as one tensor; inputs are not made, so no image is opened.
+def targets_of(source: Any, target: int | None = None) -> torch.Tensor:
+    """The targets of every item of a loader or dataset as one tensor; inputs are not made, so no image is opened.
 
-    Known are `Datasets`, tables, `TensorDataset`, `Subset`s of these, and datasets with an attribute `targets` (torchvision's). target:
-    which one, where there are several.
+    target: which one, where there are several. For the datasets that are known see `target_columns`.
     """
-    if isinstance(dataset, torch.utils.data.Subset):
-        return targets_of(dataset.dataset, target)[torch.as_tensor(list(dataset.indices), dtype=torch.int64)]
-    if hasattr(dataset, "pipelines") and hasattr(dataset, "n_inp"):
-        pipes = dataset.pipelines[dataset.n_inp:] if dataset.labelled else []
-        pipe = pipes[_which(target, len(pipes), dataset)].new(1)
-        return _stacked(pipe(o) for o in Rows(dataset.items))
-    tensors = getattr(dataset, "tensors", None)
-    if tensors is not None:
-        n_inp = getattr(dataset, "n_inp", None) or max(1, len(tensors) - 1)
-        return tensors[n_inp:][_which(target, len(tensors) - n_inp, dataset)]
-    if hasattr(dataset, "targets"):
-        return _stacked(iter(dataset.targets)) if not hasattr(dataset.targets, "dtype") else torch.as_tensor(dataset.targets)
-    raise TypeError(f"the targets of {describe(dataset)} cannot be had without making every sample. Give the dataset an attribute "
-                    "`targets`, one per item, or count yourself: class_weights(counts)")
-
-
-def _which(target: int | None, n: int, dataset: Any) -> int:
-    if not n:
+    dataset, chosen = base_dataset(source)
+    columns = target_columns(dataset)
+    if columns is None:
+        raise TypeError(f"the targets of {describe(dataset)} cannot be had without making every sample. Give the dataset an attribute "
+                        "`targets`, one per item, or count yourself: class_weights(counts)")
+    if not columns:
         raise ValueError(f"{type(dataset).__name__} has no targets, only inputs: there is nothing to count")
-    if target is None and n > 1:
-        raise ValueError(f"the samples have {n} targets: say which one counts, target=0 to {n - 1}")
-    target = 0 if target is None else target
-    if not 0 <= target < n:
-        raise IndexError(f"target={target}: the samples have {plural(n, 'target')}")
-    return target
+    if target is None and len(columns) > 1:
+        raise ValueError(f"the samples have {len(columns)} targets: say which one counts, target=0 to {len(columns) - 1}")
+    if not 0 <= (target or 0) < len(columns):
+        raise IndexError(f"target={target}: the samples have {plural(len(columns), 'target')}")
+    column = columns[target or 0]
+    if hasattr(column, "dtype"):
+        return torch.as_tensor(column)[slice(None) if chosen is None else chosen]
+    return _stacked(column[i] for i in (range(len(column)) if chosen is None else chosen))
 
 
 def _stacked(values: Iterable) -> torch.Tensor:
     made = []
     for i, value in enumerate(values):
-        if isinstance(value, (bool, int, float)) or (hasattr(value, "item") and not isinstance(value, torch.Tensor)):
+        if isinstance(value, (int, float)) or (hasattr(value, "item") and not isinstance(value, torch.Tensor)):
             value = torch.as_tensor(value)
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"the target of item {i} is no tensor but {describe(value)}: to weigh the classes of images or other targets "
@@ -124,13 +107,12 @@ def _stacked(values: Iterable) -> torch.Tensor:
 
 def _ids(dls: "DataLoaders", target: int | None) -> tuple[torch.Tensor, bool, int, Sequence | None]:
     "`(targets of the training items, whether there are several labels per item, their number, vocab)`."
-    dataset = dls.train_ds
-    if dataset is None:
+    if dls.train_ds is None:
         raise TypeError(f"the training loader has no dataset to count targets of: {describe(dls.train)}. Count yourself: "
                         "class_weights(counts)")
-    y, vocab = targets_of(dataset, target), dls.vocab
+    y, vocab = targets_of(dls.train, target), dls.vocab
     used = getattr(getattr(dls.train, "sampler", None), "indices", None)       # a loader of a part of the items
-    y = y if used is None else y[torch.as_tensor(list(used), dtype=torch.int64)]
+    y = y if used is None else y[list(used)]
     classes = (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)) and not y.is_floating_point()
     labels = y.ndim == 2 and not classes and bool(((y == 0) | (y == 1)).all())
     if not classes and not labels:
@@ -156,7 +138,7 @@ def item_weights_from(dls: "DataLoaders", how: str = "balanced", beta: float = 0
     the rarest, and of an item without a label, that of the most common one."""
     y, labels, c, _ = _ids(dls, target)
     counts = y.double().sum(0) if labels else torch.bincount(y, minlength=c).double()
-    weights = _importance(_checked(counts, how, beta).clamp(min=1), how, beta)
+    weights = HOWS[how](_checked(counts, how, beta).clamp(min=1), beta)
     if labels:
         chosen = torch.where(y > 0, weights, 0).amax(1)
         chosen = torch.where(chosen > 0, chosen, weights[counts > 0].min())

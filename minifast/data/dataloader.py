@@ -22,6 +22,9 @@ from .engine.processes import WORKER_TIMEOUT
 from .engine.samplers import InOrder, Shuffled
 from .loader_args import LOADER_KEYWORDS, check_loader_args, reject_unknown_loader_args
 from .pipeline import Pipeline
+from .rows import Rows
+from .show import decode_batch, show_batch
+from .targets import base_dataset
 
 _DECIDED = "bs", "shuffle", "split_idx", "on_error", "cache_bytes"
 
@@ -216,11 +219,8 @@ class DataLoader:
     # -- iterating --------------------------------------------------------------------------------------------------------------
     def __iter__(self) -> Iterator[Any]:
         resume, self._resume = self._resume, None
-        if resume is None:
-            self.epoch_seed, start = self._new_epoch_seed(), 0
-            self.epoch += 1
-        else:
-            self.epoch_seed, start = resume
+        self.epoch_seed, start = (self._new_epoch_seed(), 0) if resume is None else resume
+        self.epoch += resume is None
         self._handed_out = start
         self._prepare()
         return self._epoch(self._current_engine().batches(self._order.keys(self.epoch_seed, start)), self.epoch_seed, start)
@@ -267,7 +267,10 @@ class DataLoader:
         if self.num_workers and self.worker_type == "thread" and not self._threads_are_safe:
             self._threads_are_safe = True                   # looked at once
             if may_draw_globally(self._fetcher) and draws_from_global_streams(self._fetcher, 0, self.epoch_seed):
-                self._leave_threads()
+                # functions that draw from the global random streams, which threads share, get processes instead
+                self._use(Workers() if isinstance(self.cache, RamCache) else
+                          choose_processes(self._fetcher, len(self), self.num_workers, stacklevel=6))
+                self.persistent_workers = self._args["persistent_workers"] is not False
         key = self.num_workers, self.worker_type, self._pins()
         if self._engine is None or key != self._engine_key:
             self.end_workers()
@@ -276,11 +279,6 @@ class DataLoader:
             self._engine_key = key
         return self._engine
 
-    def _leave_threads(self):
-        "Functions that draw from the global random streams, which threads share, get processes instead."
-        self._use(Workers() if isinstance(self.cache, RamCache) else
-                  choose_processes(self._fetcher, len(self), self.num_workers, stacklevel=7))
-        self.persistent_workers = self._args["persistent_workers"] is not False
 
     def end_workers(self) -> None:
         "End the worker processes kept between epochs, if there are any; the next epoch starts new ones."
@@ -318,12 +316,10 @@ class DataLoader:
         with fixed_seed():
             idle = self._fetcher.idle() + batch_idle
         if idle:
-            def takes(f):
-                types = f.handled_types()
-                return f"{f!r} (it takes {', '.join(t.__name__ for t in types)})" if types else repr(f)
-
-            warn(f"these transforms applied to nothing in the first sample: {'; '.join(map(takes, idle))}. "
-                 "Put them where such values are, or leave them out", stacklevel=5)
+            takes = [", ".join(t.__name__ for t in f.handled_types() or ()) for f in idle]
+            named = "; ".join(f"{f!r} (it takes {types})" if types else repr(f) for f, types in zip(idle, takes, strict=True))
+            warn(f"these transforms applied to nothing in the first sample: {named}. Put them where such values are, or leave them out",
+                 stacklevel=5)
 
     # -- single batches ---------------------------------------------------------------------------------------------------------
     def one_batch(self) -> Any:
@@ -410,8 +406,9 @@ class DataLoader:
         Returns:
             The items, or indices where the dataset has no `items`; None if they are not known.
         """
-        from .batch_items import items_of_batch
-        return items_of_batch(self, n)
+        dataset, indices = self._located(n)
+        items = getattr(dataset, "items", None)
+        return indices if indices is None or items is None or callable(items) else [Rows(items)[i] for i in indices]
 
     def names_of_batch(self, n: int = -1) -> list[str] | None:
         """Name the items of one batch in a message, for example "item 17, 'cats/17.jpg'".
@@ -422,8 +419,13 @@ class DataLoader:
         Returns:
             One text per item; None if they are not known.
         """
-        from .batch_items import names_of_batch
-        return names_of_batch(self, n)
+        dataset, indices = self._located(n)
+        return None if indices is None else [dataset.item_name(i) if hasattr(dataset, "item_name") else f"item {i}" for i in indices]
+
+    def _located(self, n):
+        "The dataset under torch's `Subset`s, and the indices of batch `n` in it."
+        indices, (dataset, chosen) = self.indices_of_batch(n), base_dataset(self)
+        return dataset, indices if indices is None or chosen is None else [chosen[i] for i in indices]
 
     # -- resuming in the middle of an epoch -------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, int | None]:
@@ -502,7 +504,6 @@ class DataLoader:
         Returns:
             A list of samples that can be shown.
         """
-        from .show import decode_batch
         return decode_batch(self, b, max_n)
 
     def show_batch(self, b: Any = None, max_n: int = 9, ctxs: Sequence | None = None, show: bool = True, unique: bool = False,
@@ -523,5 +524,4 @@ class DataLoader:
         Returns:
             None; a DataFrame where the items have nothing to draw; the samples with `show=False`.
         """
-        from .show import show_batch
         return show_batch(self, b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs)

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from .pipeline import Pipeline
+from .pipeline import Mapped
 from .rows import Rows
 
 MAX_LABELS = 200_000
@@ -22,55 +22,37 @@ def base_dataset(source: Any) -> tuple[Any, list[int] | None]:
     return dataset, indices
 
 
+def target_columns(dataset: Any) -> list[Any] | None:
+    """Each target of the items of `dataset` as a sequence of one value per item, which is made when asked for; no input is made.
+
+    Known are `Datasets`, tables, `TensorDataset` and datasets with an attribute `targets` or `labels` (torchvision's); None for others.
+    """
+    tensors = getattr(dataset, "tensors", None)
+    if isinstance(tensors, tuple):
+        return list(tensors[getattr(dataset, "n_inp", None) or max(1, len(tensors) - 1):])
+    if hasattr(dataset, "pipelines") and hasattr(dataset, "labelled"):
+        return [Mapped(Rows(dataset.items), p.new(1)) for p in dataset.pipelines[dataset.n_inp:] if dataset.labelled]
+    found = [o for o in (getattr(dataset, name, None) for name in ("targets", "labels")) if hasattr(o, "__len__") and len(o) == len(dataset)]
+    return found[:1] or None
+
+
 def labels_of(loader: Any, limit: int = MAX_LABELS) -> torch.Tensor | None:
     """The targets of the items of a loader or dataset as a tensor (items,) or (items, k), without making the inputs; at most `limit`.
-    None where there is no target, or where it is neither a number nor a label (masks)."""
+    None where there is not exactly one target, or where it is neither a number nor a label (masks)."""
     dataset, chosen = base_dataset(loader)
-    if hasattr(dataset, "tensors") and isinstance(dataset.tensors, tuple):
-        if len(dataset.tensors) < 2:
-            return None
-        y = dataset.tensors[-1]
-        y = y if chosen is None else y[chosen]
-        return y[:limit].cpu() if y.ndim <= 2 else None
-    if hasattr(dataset, "pipelines") and hasattr(dataset, "labelled"):
-        return _labels_of_pipelines(dataset, chosen, limit)
-    for name in ("targets", "labels"):
-        found = getattr(dataset, name, None)
-        if found is not None and hasattr(found, "__len__") and len(found) == len(dataset):
-            y = torch.as_tensor(np.asarray(found))
-            return (y if chosen is None else y[chosen])[:limit]
-    return _labels_of_samples(dataset, chosen, min(limit, 2000))
-
-
-def _labels_of_pipelines(dataset, chosen, limit):
-    targets = dataset.pipelines[dataset.n_inp:]
-    if len(targets) != 1 or not dataset.labelled:
+    columns = target_columns(dataset)
+    if columns is None and isinstance(dataset, (list, tuple)):
+        columns, limit = [Mapped(dataset, lambda o: o[-1] if isinstance(o, (tuple, list)) and len(o) > 1 else None)], min(limit, 2000)
+    if columns is None or len(columns) != 1:
         return None
-    pipe, rows = Pipeline(targets[0].fs, 1), Rows(dataset.items)
-    chosen = list(range(len(rows))) if chosen is None else chosen
+    column = np.asarray(columns[0]) if isinstance(columns[0], (list, tuple)) else columns[0]
+    if hasattr(column, "dtype"):
+        y = torch.as_tensor(column)
+        return (y if chosen is None else y[chosen])[:limit].cpu() if y.ndim <= 2 else None
     found = []
-    for i in chosen[:limit]:
-        y = pipe(rows[i])
-        if not found and (hasattr(y, "getbands") or (getattr(y, "ndim", 0) > 1) or isinstance(y, str)):
+    for i in (range(len(column)) if chosen is None else chosen)[:limit]:
+        y = column[i]
+        if y is None or isinstance(y, str) or hasattr(y, "getbands") or getattr(y, "ndim", 0) > 1:
             return None
         found.append(torch.as_tensor(y).as_subclass(torch.Tensor))
-    return _stacked(found)
-
-
-def _labels_of_samples(dataset, chosen, limit):
-    if not isinstance(dataset, (list, tuple)):
-        return None
-    found = []
-    for i in (range(len(dataset)) if chosen is None else chosen)[:limit]:
-        sample = dataset[i]
-        if not isinstance(sample, (tuple, list)) or len(sample) < 2:
-            return None
-        y = torch.as_tensor(sample[-1]) if not isinstance(sample[-1], str) else None
-        if y is None or y.ndim > 1:
-            return None
-        found.append(y)
-    return _stacked(found)
-
-
-def _stacked(targets):
-    return torch.stack(targets) if targets and len({t.shape for t in targets}) == 1 else None
+    return torch.stack(found) if found and len({t.shape for t in found}) == 1 else None

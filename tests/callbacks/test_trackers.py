@@ -22,7 +22,6 @@ from minifast.callbacks.scheduler import TorchScheduler
 from minifast.callbacks.terminate_on_nan import TerminateOnNaNCallback, bad_rows
 from minifast.callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback, patience_for
 from minifast.callbacks.trackers_base import TrackerCallback, column_directions, is_better, lower_wins
-from minifast.data.batch_items import items_of_batch, names_of_batch
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
@@ -557,8 +556,8 @@ def test_the_items_of_every_batch_are_known(workers):
             assert dl.indices_of_batch() == seen[-1] == dl.indices_of_batch(len(seen) - 1)
             if len(seen) == 2:
                 dl.one_batch()                           # looking at another batch changes nothing
-            assert items_of_batch(dl, -len(seen)) == [Path(f"pictures/{i}.png") for i in seen[0]]
-        assert names_of_batch(dl, 0)[0] == f"item {seen[0][0]}, 'pictures/{seen[0][0]}.png'"
+            assert dl.items_of_batch(-len(seen)) == [Path(f"pictures/{i}.png") for i in seen[0]]
+        assert dl.names_of_batch(0)[0] == f"item {seen[0][0]}, 'pictures/{seen[0][0]}.png'"
         assert dl.items_of_batch(1) == [Path(f"pictures/{i}.png") for i in seen[1]]
     with pytest.raises(IndexError, match="4 of 4 batches"):
         dl.indices_of_batch(4)
@@ -578,16 +577,16 @@ def test_items_in_the_middle_of_an_epoch_taken_up_again():
 def test_items_of_subsets_and_samplers():
     dl = DataLoader(Subset(Files(6), [5, 3, 1]), bs=2, num_workers=0)
     next(iter(dl))
-    assert items_of_batch(dl) == [Path("pictures/5.png"), Path("pictures/3.png")] and names_of_batch(dl)[1] == "item 3, 'pictures/3.png'"
+    assert dl.items_of_batch() == [Path("pictures/5.png"), Path("pictures/3.png")] and dl.names_of_batch()[1] == "item 3, 'pictures/3.png'"
     dl = DataLoader(Files(6), bs=4, sampler=WeightedSampler([0, 0, 1, 1, 0, 0]), num_workers=0)
     for x, _ in dl:
         assert dl.indices_of_batch() == x[:, 0].int().tolist()
     dl = DataLoader(Files(6), bs=4, sampler=WeightedRandomSampler([1.0] * 6, 6), num_workers=0)
     next(iter(dl))
-    assert items_of_batch(dl) is None and names_of_batch(dl) is None     # torch's samplers cannot be asked again
+    assert dl.items_of_batch() is None and dl.names_of_batch() is None     # torch's samplers cannot be asked again
     dl = DataLoader(TensorDataset(torch.arange(4.0)), bs=4)
     next(iter(dl))
-    assert items_of_batch(dl) == [0, 1, 2, 3] and names_of_batch(dl)[2] == "item 2"
+    assert dl.items_of_batch() == [0, 1, 2, 3] and dl.names_of_batch()[2] == "item 2"
 
 
 # -- stop at the first loss that is no number ---------------------------------------------------------------------------------------
