@@ -12,6 +12,7 @@ from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, One
 from .dataloader import LOADER_KEYWORDS
 from .datasets import Datasets, sizes_of
 from .pipeline import Pipeline, as_transform
+from .show import print_summary
 from .splitters import RandomSplitter, check_splits
 from .transforms import ItemTransform, Transform
 
@@ -348,8 +349,11 @@ class DataBlock:
             bs: items of the batch.
             show_batch: draw the batch too.
         """
-        from .summary import print_summary
-        dls = print_summary(self, source, bs)
+        try:
+            dls = print_summary(self, source, bs)
+        except Exception as e:
+            print(f"  FAILED: {type(e).__name__}: {e}")
+            raise
         if show_batch:
             dls.show_batch(max_n=bs)
 

@@ -13,10 +13,13 @@ from ..core.messages import describe, plural, reject_unknown
 from ..core.nested import find_bs, to_device
 from ..core.seeds import fixed_seed
 from ..core.types import Batch, PathLike
+from .class_weights import item_weights_from, weights_from
 from .dataloader import LOADER_KEYWORDS, DataLoader
+from .engine.collate import wrap_kinds
 from .engine.samplers import PartialSampler, WeightedSampler
-from .pipeline import Pipeline
-from .setup import setup_batch_tfms, setup_item_tfms
+from .pipeline import Mapped, Pipeline
+from .show import show_pipeline
+from .transforms import Transform
 
 if TYPE_CHECKING:
     from ..checks.report import Report
@@ -105,12 +108,12 @@ class DataLoaders:
     @property
     def train_ds(self) -> Any:
         "The training dataset."
-        return _dataset(self.train)
+        return getattr(self.train, "dataset", None)
 
     @property
     def valid_ds(self) -> Any:
         "The validation dataset; None if there is none."
-        return None if self.valid is None else _dataset(self.valid)
+        return getattr(self.valid, "dataset", None)
 
     @property
     def bs(self) -> int | None:
@@ -120,17 +123,13 @@ class DataLoaders:
     @property
     def vocab(self) -> Any:
         "The classes of the training set; None if it has none."
-        if isinstance(self.train, DataLoader):
-            return self.train.vocab
-        return getattr(self.train_ds, "vocab", getattr(self.train_ds, "classes", None))
+        return getattr(self.train, "vocab", getattr(self.train_ds, "vocab", getattr(self.train_ds, "classes", None)))
 
     @property
     def c(self) -> int | None:
         "The number of outputs that the targets of the training set ask for; None if that is not known."
-        if isinstance(self.train, DataLoader):
-            return self.train.c
-        c = getattr(self.train_ds, "c", None)
-        return c if isinstance(c, int) else len(self.vocab) if self.vocab is not None else None
+        c = getattr(self.train, "c", getattr(self.train_ds, "c", None))
+        return c if isinstance(c, int) else len(self.vocab) if hasattr(self.vocab, "__len__") else None
 
     @property
     def n_inp(self) -> int | None:
@@ -155,7 +154,6 @@ class DataLoaders:
             float32 in the order of the vocabulary, for `CrossEntropyLossFlat(weight=...)`, or with several labels per item
             `BCEWithLogitsLossFlat(pos_weight=...)`.
         """
-        from .class_weights import weights_from
         return weights_from(self, how, beta, target)
 
     def item_weights(self, how: Literal["balanced", "sqrt", "effective"] = "balanced", beta: float = 0.999,
@@ -170,7 +168,6 @@ class DataLoaders:
         Returns:
             One weight per item, in the order of the training set.
         """
-        from .class_weights import item_weights_from
         return item_weights_from(self, how, beta, target)
 
     def __repr__(self) -> str:
@@ -259,7 +256,6 @@ class DataLoaders:
         Returns:
             A list of (transform, sample).
         """
-        from .show import show_pipeline
         return show_pipeline(_ours(self.train), item, nrows, ncols, figsize, **kwargs)
 
     def decode_batch(self, b: Batch, max_n: int = 9) -> list:
@@ -346,7 +342,7 @@ class DataLoaders:
         for i in chosen:
             self._needs_ours(self[names.get(i, i)], "add_tfms").add_tfms(tfms, event)
         if event == "after_batch":
-            setup_batch_tfms(self.train, tfms)
+            _setup_batch_tfms(self.train, tfms)
 
     def with_tfms(self, batch_tfms: Any) -> "DataLoaders":
         """Make a copy with more batch transforms. The datasets are shared; these `DataLoaders` stay as they are.
@@ -356,7 +352,7 @@ class DataLoaders:
         """
         tfms = Pipeline(batch_tfms).fs
         copies = [self._needs_ours(dl, "with_tfms").new(after_batch=dl.after_batch.add(tfms)) for dl in self.loaders]
-        setup_batch_tfms(copies[0], tfms)
+        _setup_batch_tfms(copies[0], tfms)
         return type(self)(*copies, path=self.path, device=self._device)
 
     @staticmethod
@@ -406,13 +402,38 @@ class DataLoaders:
         common.update(bs=bs, device=device, after_item=Pipeline(after_item).fs, before_batch=Pipeline(before_batch).fs,
                       after_batch=Pipeline(after_batch).fs, num_workers=num_workers, seed=seed, verbose=verbose)
         dl_type = DataLoader if dl_type is None else dl_type
-        shuffle = bool(shuffle) and sampler is None
-        train = dl_type(ds[0], **{**common, "shuffle": shuffle, "sampler": sampler, "drop_last": drop_last, "split_idx": 0})
-        setup_item_tfms(train)
+        train = dl_type(ds[0], **{**common, "shuffle": bool(shuffle) and sampler is None, "sampler": sampler, "drop_last": drop_last,
+                                  "split_idx": 0})
+        if any(f.has_setup for f in train.after_item):                  # on the samples as the transforms before leave them
+            samples = ds[0].with_split_idx(1) if hasattr(ds[0], "with_split_idx") else ds[0]
+            train.after_item.new(1).setup(Mapped(range(len(samples)), samples.__getitem__))
         others = {**common, "bs": bs if val_bs is None else val_bs, "shuffle": False, "drop_last": False, "split_idx": 1, **for_valid}
         dls = cls(train, *(dl_type(d, **others) for d in ds[1:]), path=path)
-        setup_batch_tfms(train, train.after_batch.fs)
+        _setup_batch_tfms(train, train.after_batch.fs)
         return dls
+
+
+class _Batches(Mapped):
+    "The batches of a loader, each mapped when it is made: a transform that learns from them takes as many as it needs."
+
+    def __getitem__(self, i: Any) -> Any:
+        if i != 0:
+            raise IndexError("only iterating and [0] make sense of training batches")
+        return next(iter(self))
+
+
+def _training_batches(loader: DataLoader, earlier: Pipeline) -> Sequence:
+    """What batch transforms learn from: training batches in random but fixed order, without augmentation, on the device, of their own
+    types (images as images), as the `earlier` transforms leave them."""
+    plain = loader.new(shuffle=True, drop_last=False, split_idx=1, after_batch=None, num_workers=0, seed=0)
+    return _Batches(plain, lambda batch: earlier(wrap_kinds(batch, plain.kinds)))
+
+
+def _setup_batch_tfms(loader: DataLoader, tfms: Sequence[Transform]) -> None:
+    "Let those of the batch transforms `tfms` of the training loader that want to learn from its batches."
+    for f in tfms:
+        if f.has_setup:
+            f.setup(_training_batches(loader, Pipeline(loader.after_batch.fs[:loader.after_batch.fs.index(f)], 1)))
 
 
 def _either(name, value, other_name, other):
@@ -429,16 +450,13 @@ def _length(loader):
         raise TypeError(f"{describe(loader)} cannot say how many batches an epoch has ({e}); give its dataset a `__len__`") from e
 
 
-def _dataset(loader):
-    return getattr(loader, "dataset", None)
-
 
 def _ours(loader):
     "`loader` as one of this package: itself, or one over the same dataset."
     if isinstance(loader, DataLoader):
         return loader
-    dataset = _dataset(loader)
-    if dataset is None or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+    dataset = getattr(loader, "dataset", None)
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise TypeError(f"this needs a dataset with len and indices; the loader is {describe(loader)}. Make the loader as "
                         "DataLoader(dataset, bs=...)")
     default = torch.utils.data.default_collate

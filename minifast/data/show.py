@@ -1,22 +1,29 @@
-"""From a batch back to things that can be looked at."""
-from collections.abc import Sequence
-from math import ceil
+"""Looking at data: a batch made into what can be drawn, and one item followed through every step (`show_pipeline`, `DataBlock.summary`)."""
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from ..core.messages import describe, did_you_mean
+from ..core.messages import add_note, describe, did_you_mean, plural
 from ..core.nested import find_bs, map_nested, to_cpu, to_device
+from ..core.plots import get_grid, show_item
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import Batch
+from .datasets import sizes_of
 from .engine.collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
+from .engine.fetch import batch_rng
 from .pipeline import Pipeline
+from .transforms import Transform
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .block import DataBlock
     from .dataloader import DataLoader
+    from .datasets import Datasets
+    from .loaders import DataLoaders
 
 # What image-drawing functions take: never a misspelt keyword of ours.
 _DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")
@@ -32,12 +39,61 @@ def decode_batch(loader: "DataLoader", b: Batch, max_n: int = 9) -> list:
     return samples if decode is None else [decode(s) for s in samples]
 
 
-def repeated_batch(loader: "DataLoader", max_n: int) -> Batch:
-    "A batch of one item, `max_n` times, each time augmented differently."
-    seed = loader.peek_seed()
-    return loader.make_batch([loader.peeks % len(loader.dataset)] * max_n, seed)
+def _elements(sample):
+    "The elements of a decoded sample, numbers as Python numbers."
+    parts = list(sample.values()) if isinstance(sample, dict) else list(sample) if isinstance(sample, (tuple, list)) else [sample]
+    return [o.item() if isinstance(o, torch.Tensor) and o.ndim == 0 else o for o in parts]
 
 
+def show_batch(loader: "DataLoader", b: Batch, max_n: int, ctxs: Sequence | None, show: bool, unique: bool, nrows: int | None,
+               ncols: int | None, figsize: tuple[float, float] | None, **kwargs: Any) -> Any:
+    "See `DataLoader.show_batch`."
+    if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
+        raise ValueError(f"show_batch(max_n={max_n!r}): how many items to show, at least 1")
+    for name in kwargs:
+        if name not in _DRAWING and (hint := did_you_mean(name, ("max_n", "nrows", "ncols", "figsize", "unique"))):
+            raise TypeError(f"show_batch() has no keyword {name}{hint} Other keywords go to the functions that draw, such as cmap=")
+    if nrows is not None and ncols is not None:
+        max_n = min(max_n, nrows * ncols) if max_n != 9 else nrows * ncols
+    if b is None:
+        b = (loader.make_batch(seed=loader.peek_seed(), indices=[loader.peeks % len(loader.dataset)] * max_n) if unique
+             else loader.one_batch())
+    samples = decode_batch(loader, b, max_n)
+    return show_samples(loader.dataset, samples, ctxs, nrows, ncols, figsize, **kwargs) if show else samples
+
+
+def show_samples(dataset: Any, samples: Sequence, ctxs: Sequence | None = None, nrows: int | None = None, ncols: int | None = None,
+                 figsize: tuple[float, float] | None = None, **kwargs: Any) -> "pd.DataFrame | None":
+    "Draw decoded `samples` in a grid and return None; or, if nothing about them is an image, return a DataFrame of them."
+    shows_itself = callable(getattr(samples[0], "show", None))
+    drawn = shows_itself or any(o.show is not None for o in getattr(dataset, "blocks", None) or ())
+    if not drawn and not any(hasattr(o, "show") or getattr(o, "ndim", 0) >= 2 for o in _elements(samples[0])):
+        return as_table(samples, getattr(dataset, "n_inp", None))
+    ctxs = get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize) if ctxs is None else ctxs
+    if len(ctxs) < len(samples):
+        raise ValueError(f"show_batch: {len(ctxs)} axes for {len(samples)} items; received ctxs={describe(ctxs)}")
+    for sample, ctx in zip(samples, ctxs, strict=False):
+        if hasattr(dataset, "show_decoded") and not shows_itself:
+            dataset.show_decoded(sample, ctx, **kwargs)
+            continue
+        for value in [sample] if shows_itself else _elements(sample):
+            ctx = show_item(value, ctx=ctx, **kwargs)
+    return None
+
+
+def as_table(samples: Sequence, n_inp: int | None = None) -> "pd.DataFrame":
+    "Decoded samples as a DataFrame with a column per element."
+    import pandas as pd
+    if isinstance(samples[0], dict):
+        return pd.DataFrame(samples)
+    rows = [_elements(s) for s in samples]
+    n_inp = max(1, len(rows[0]) - 1) if n_inp is None else n_inp
+    parts = ("input", n_inp), ("target", len(rows[0]) - n_inp)
+    names = [name if n == 1 else f"{name} {i}" for name, n in parts for i in range(n)]
+    return pd.DataFrame([[o if isinstance(o, (str, int, float)) else str(o) for o in row] for row in rows], columns=names[:len(rows[0])])
+
+
+# -- one item through every step --------------------------------------------------------------------------------------------------
 def pipeline_steps(loader: "DataLoader", item: Any = 0) -> list[tuple[str, Any]]:
     """What the transforms of `loader` make of one item, one after the other: a list of (what was done, the sample then, decoded).
 
@@ -79,7 +135,6 @@ def _named(f):
 def show_pipeline(loader: "DataLoader", item: Any, nrows: int | None, ncols: int | None, figsize: tuple[float, float] | None,
                   **kwargs: Any) -> list[tuple[str, Any]]:
     "Draw `pipeline_steps` in a grid and return them."
-    from ..core.plots import get_grid
     steps = pipeline_steps(loader, item)
     if nrows is None and ncols is None:
         ncols = min(len(steps), 4)
@@ -91,69 +146,80 @@ def show_pipeline(loader: "DataLoader", item: Any, nrows: int | None, ncols: int
     return steps
 
 
-def _is_image(value):
-    return hasattr(value, "show") or getattr(value, "ndim", 0) >= 2
+def _line(text: str, indent: int = 1) -> None:
+    print("  " * indent + text)
 
 
-def _elements(sample):
-    "The elements of a decoded sample, numbers as Python numbers."
-    parts = list(sample.values()) if isinstance(sample, dict) else list(sample) if isinstance(sample, (tuple, list)) else [sample]
-    return [o.item() if isinstance(o, torch.Tensor) and o.ndim == 0 else o for o in parts]
+def _through(pipeline: Iterable[Transform], split_idx: int | None, value: Any, rng: np.random.Generator, idle: list[Transform]) -> Any:
+    "Send `value` through transforms, printing what each makes of it; those that applied to nothing are added to `idle`."
+    for f in pipeline:
+        if f.skips(split_idx):
+            _line(f"{f!r}: left out, it is for validation items", 2)
+            continue
+        applied = f.applies_to(value)
+        remark = f.remark(value) if applied and hasattr(f, "remark") else None
+        try:
+            value = Pipeline(f, split_idx)(value, rng)
+        except Exception:
+            _line(f"{f!r}: FAILED on {describe(value)}", 2)
+            raise
+        if not applied:
+            idle.append(f)
+        _line(f"{f!r} -> {describe(value)}" if applied else f"{f!r}: applied to nothing", 2)
+        if remark:
+            _line(remark, 3)
+    return value
 
 
-def show_batch(loader: "DataLoader", b: Batch, max_n: int, ctxs: Sequence | None, show: bool, unique: bool, nrows: int | None,
-               ncols: int | None, figsize: tuple[float, float] | None, **kwargs: Any) -> Any:
-    "See `DataLoader.show_batch`."
-    if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
-        raise ValueError(f"show_batch(max_n={max_n!r}): how many items to show, at least 1")
-    for name in kwargs:
-        if name not in _DRAWING and (hint := did_you_mean(name, ("max_n", "nrows", "ncols", "figsize", "unique"))):
-            raise TypeError(f"show_batch() has no keyword {name}{hint} Other keywords go to the functions that draw, such as cmap=")
-    if nrows is not None and ncols is not None:
-        max_n = min(max_n, nrows * ncols) if max_n != 9 else nrows * ncols
-    if b is None:
-        b = repeated_batch(loader, max_n) if unique else loader.one_batch()
-    samples = decode_batch(loader, b, max_n)
-    return show_samples(loader.dataset, samples, ctxs, nrows, ncols, figsize, **kwargs) if show else samples
+def print_summary(block: "DataBlock", source: Any, bs: int) -> "DataLoaders":
+    "Print the steps from `source` to a batch of `bs` items of `block`, and return the loaders."
+    print("Items")
+    items = block.items_of(source)
+    _line(f"{plural(len(items), 'item')} from {getattr(block.get_items, '__name__', None) or block.get_items or 'the source itself'}")
+    splits = block.splits_of(items)
+    _line(f"split by {block.splitter!r}: {' + '.join(str(len(s)) for s in splits)} items")
+    print("Setting up the transforms on the training items")
+    datasets = block.datasets_of(items, splits)
+    _line(f"{sizes_of(datasets)}; {f'classes {datasets.vocab!r}' if datasets.vocab is not None else 'no classes'}")
+    loss = datasets.loss_func
+    _line("loss: none that belongs to the target; give the Learner one" if loss is None else f"loss: {loss!r}")
+    train = datasets.train
+    idle: list[Transform] = []
+    with fixed_seed():
+        sample = _one_sample(train, idle)
+        print(f"Item transforms{'' if block.item_tfms else ': none'}")
+        try:
+            _through(Pipeline(block.item_tfms), 0, sample, item_rng(0, 0), idle)
+        except Exception as e:
+            add_note(e, f"in the item transforms, {train.item_name(0)}")
+            raise
+        bs = min(bs, len(train))
+        print(f"A batch of {plural(bs, 'sample')}")
+        dls = block.dataloaders(source, bs=bs, shuffle=False, num_workers=0)
+        loader = dls.train
+        batch = loader.collate_items(range(bs))
+        _line(f"collated: {describe(batch.data)}")
+        print(f"Batch transforms{'' if block.batch_tfms else ': none'}, on {loader.device}")
+        moved = wrap_kinds(to_device(batch.data, loader.device), batch.kinds)
+        done = _through(loader.after_batch, loader.split_idx, moved, batch_rng(0, 0), idle)
+    types = f"plain tensors of {', '.join(type(o).__name__ for o in done)}" if isinstance(done, tuple) else type(done).__name__
+    print(f"The model gets {describe(done)}" + (f" as {types}" if kinds_of(done) is not None else ""))
+    if idle:
+        print(f"These transforms applied to nothing: {', '.join(map(repr, idle))}. Put them where such values are, or leave them out.")
+    return dls
 
 
-def show_samples(dataset: Any, samples: Sequence, ctxs: Sequence | None = None, nrows: int | None = None, ncols: int | None = None,
-                 figsize: tuple[float, float] | None = None, **kwargs: Any) -> "pd.DataFrame | None":
-    "Draw decoded `samples` in a grid and return None; or, if nothing about them is an image, return a DataFrame of them."
-    blocks = getattr(dataset, "blocks", None)
-    drawn_by_block = blocks is not None and any(o.show is not None for o in blocks)
-    shows_itself = callable(getattr(samples[0], "show", None))
-    if not drawn_by_block and not shows_itself and not any(map(_is_image, _elements(samples[0]))):
-        return as_table(samples, getattr(dataset, "n_inp", None))
-    from ..core.plots import get_grid, show_item
-    if ctxs is None:
-        if nrows is None and ncols is not None:
-            nrows = ceil(len(samples) / ncols)
-        ctxs = get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize)
-    if len(ctxs) < len(samples):
-        raise ValueError(f"show_batch: {len(ctxs)} axes for {len(samples)} items; received ctxs={describe(ctxs)}")
-    for sample, ctx in zip(samples, ctxs, strict=False):
-        if shows_itself:
-            sample.show(ctx=ctx, **kwargs)
-        elif hasattr(dataset, "show_decoded"):
-            dataset.show_decoded(sample, ctx, **kwargs)
-        else:
-            for value in _elements(sample):
-                ctx = show_item(value, ctx=ctx, **kwargs)
-    return None
-
-
-def as_table(samples: Sequence, n_inp: int | None = None) -> "pd.DataFrame":
-    "Decoded samples as a DataFrame with a column per element."
-    import pandas as pd
-    if isinstance(samples[0], dict):
-        return pd.DataFrame(samples)
-    rows = [_elements(s) for s in samples]
-    n_inp = max(1, len(rows[0]) - 1) if n_inp is None else n_inp
-    n_targets = len(rows[0]) - n_inp
-
-    def numbered(name, n):
-        return [name] if n == 1 else [f"{name} {i}" for i in range(n)]
-
-    names = numbered("input", n_inp) + numbered("target", n_targets)
-    return pd.DataFrame([[o if isinstance(o, (str, int, float)) else str(o) for o in row] for row in rows], columns=names[:len(rows[0])])
+def _one_sample(train: "Datasets", idle: list[Transform]) -> tuple:
+    "The first training sample, made element by element."
+    made: list[Any] = []
+    print(f"One sample, of {train.item_name(0)}")
+    for k, pipe in enumerate(train.pipelines):
+        name = f"{'input' if k < train.n_inp else 'target'} {k}"
+        _line(f"{name}{': the item itself' if not len(pipe) else ''}")
+        try:
+            made.append(_through(pipe, pipe.split_idx, train.rows[0], item_rng(0, k), idle))
+        except Exception as e:
+            add_note(e, f"while making {name} of {train.item_name(0)}")
+            raise
+    _line(f"sample: {describe(tuple(made))}")
+    return tuple(made)
