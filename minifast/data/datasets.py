@@ -11,6 +11,7 @@ from ..core.messages import add_note, describe, plural
 from ..core.plots import show_item
 from ..core.types import LossFunc, Splits
 from .categories import last_vocab
+from .engine.samplers import PartialSampler, WeightedSampler
 from .pipeline import Mapped, Pipeline
 from .rows import Rows, as_items
 from .splitters import check_splits
@@ -38,9 +39,6 @@ def _c_of(pipeline: Pipeline) -> int | None:
     return found if found is not None or vocab is None else len(vocab)
 
 
-def _loss_of(pipeline: Pipeline) -> LossFunc | None:
-    return next((loss for t in reversed(pipeline.fs) if (loss := getattr(t, "loss_func", None)) is not None), None)
-
 
 class _Split:
     "What `TfmdLists` and `Datasets` share: items, their splits, and the pipelines, seen from one split or from all."
@@ -49,6 +47,9 @@ class _Split:
     splits: list[L] | None                  #: the indices of each split, training first
     split_idx: int | None                   #: which transforms apply, see `Transform`
     pipelines: list[Pipeline]               #: the pipeline of each element of a sample
+    n_inp: int | None = None                #: how many elements are inputs, the others are targets; None: not told apart
+    blocks: "Sequence[TransformBlock] | None" = None        #: the blocks that the elements come from, if any
+    labelled: bool = True                   #: whether the samples have targets
 
     def __init__(self, items: Any, pipes: list[Pipeline], splits: Splits | None, split_idx: int | None, setup: bool, train_setup: bool):
         self.rows = Rows(items)
@@ -67,8 +68,7 @@ class _Split:
         train = self.rows if train_indices is None else self.rows.at(train_indices)
         others = [] if train_indices is None else [self.rows.at(s) for s in self.splits[1:]]
         for pipe in (p.new(1) for p in self.pipelines):
-            if any(f.has_setup for f in pipe):
-                pipe.setup(train)
+            pipe.setup(train)
             for i, f in enumerate(pipe.fs):
                 check = getattr(f, "check_items", None)
                 for rows in others if check is not None else ():
@@ -124,7 +124,7 @@ class _Split:
         return self.rows.item_name(i)
 
     def _fetch(self, i: int, rng: np.random.Generator | None) -> Any:
-        raise NotImplementedError
+        return self.pipelines[0](self.rows.get(i), rng)
 
     def sample(self, i: int, rng: np.random.Generator | None = None) -> Any:
         "`ds[i]`, random transforms drawing from the numpy generator `rng`; an error names the item."
@@ -153,6 +153,32 @@ class _Split:
     def __iter__(self) -> Iterator:
         return (self.sample(i) for i in range(len(self)))
 
+    def idle(self, i: int = 0, rng: np.random.Generator | None = None) -> list[Transform]:
+        "The transforms that apply to nothing in item `i`."
+        pipes = self.pipelines if self.labelled else self.pipelines[:self.n_inp]
+        return [f for pipe in pipes for f in pipe.idle(self.rows[i], rng)]
+
+    @property
+    def vocab(self) -> Any:
+        "The classes of the target; a list of vocabularies when there are several."
+        found = [v for v in map(last_vocab, self.pipelines) if v is not None]
+        return found[0] if len(found) == 1 else found or None
+
+    @property
+    def c(self) -> int | None:
+        "How many outputs the last target that says so asks for: classes, or numbers to predict."
+        return next((c for c in map(_c_of, reversed(self.pipelines[self.n_inp:])) if c is not None), None)
+
+    @property
+    def loss_func(self) -> LossFunc | None:
+        "The loss of the last target that has one: its block's, or that of the last of its transforms that has one."
+        targets = zip(self.blocks or [None] * len(self.pipelines), self.pipelines, strict=True)
+        found = [getattr(o, "loss_func", None) for block, pipe in list(targets)[self.n_inp:] for o in [*pipe, block]]
+        return next((loss for loss in reversed(found) if loss is not None), None)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {sizes_of(self)}\n" + "\n".join(map(repr, self.pipelines))
+
     def dataloaders(self, bs: int = 64, **kwargs: Any) -> "DataLoaders":
         "`DataLoaders` of the splits; takes what `DataLoaders.from_dsets` takes, such as `after_item` and `after_batch` transforms."
         from .loaders import DataLoaders
@@ -160,7 +186,6 @@ class _Split:
 
     def weighted_dataloaders(self, wgts: Sequence[float], bs: int = 64, **kwargs: Any) -> "DataLoaders":
         "`dataloaders` whose training items are drawn with replacement, with probabilities proportional to `wgts` (one per item)."
-        from .engine.samplers import WeightedSampler
         if len(wgts) not in (len(self), len(self.train)):
             raise ValueError(f"weighted_dataloaders: wgts needs one weight per item: received {len(wgts)} for {plural(len(self), 'item')}")
         if len(wgts) == len(self) and self.splits is not None:
@@ -169,7 +194,6 @@ class _Split:
 
     def partial_dataloaders(self, partial_n: int, bs: int = 64, **kwargs: Any) -> "DataLoaders":
         "`dataloaders` that train on `partial_n` items an epoch, others each time."
-        from .engine.samplers import PartialSampler
         return self.dataloaders(bs=bs, sampler=PartialSampler(len(self.train), partial_n), **kwargs)
 
 
@@ -194,12 +218,7 @@ class TfmdLists(_Split):
         "The pipeline."
         return self.pipelines[0]
 
-    def _fetch(self, i: int, rng: np.random.Generator | None) -> Any:
-        return self.tfms(self.rows.get(i), rng)
 
-    def idle(self, i: int = 0, rng: np.random.Generator | None = None) -> list[Transform]:
-        "The transforms that apply to nothing in item `i`."
-        return self.tfms.idle(self.rows[i], rng)
 
     def decode(self, sample: Any) -> Any:
         "Undo the transforms."
@@ -207,33 +226,17 @@ class TfmdLists(_Split):
 
     def show(self, sample: Any, ctx: Any = None, **kwargs: Any) -> Any:
         "Draw the decoded `sample`."
-        return _show_value(self.decode(sample), None, ctx, **kwargs)
+        return show_item(self.decode(sample), ctx=ctx, **kwargs)
 
     def infer(self, x: Any) -> Any:
         "The pipeline applied to `x`, from the step on where something of its type goes in."
         return _infer(self.tfms, self.rows[0], x)
 
-    @property
-    def vocab(self) -> Any:
-        "The classes, if the transforms have any."
-        return last_vocab(self.tfms)
-
-    @property
-    def c(self) -> int | None:
-        "How many classes or numbers to predict the transforms say there are."
-        return _c_of(self.tfms)
-
-    @property
-    def loss_func(self) -> LossFunc | None:
-        "The loss of the last transform that has one."
-        return _loss_of(self.tfms)
 
     def test_set(self, items: Any, with_labels: bool = False) -> "TfmdLists":
         "The same transforms, as for validation, for other items."
         return self._copy(Rows(as_items(items, self.rows)), 1)
 
-    def __repr__(self) -> str:
-        return f"TfmdLists: {sizes_of(self)}\n{self.tfms!r}"
 
 
 class Datasets(_Split):
@@ -261,7 +264,6 @@ class Datasets(_Split):
                              "inputs")
         self.n_inp = max(1, len(pipes) - 1) if n_inp is None else n_inp
         self.blocks = blocks
-        self.labelled = True
         super().__init__(items, pipes, splits, split_idx, do_setup, True)
 
     def _fetch(self, i: int, rng: np.random.Generator | None) -> tuple:
@@ -274,11 +276,6 @@ class Datasets(_Split):
                 raise
         return tuple(made)
 
-    def idle(self, i: int = 0, rng: np.random.Generator | None = None) -> list[Transform]:
-        "The transforms that apply to nothing in item `i`."
-        pipes = self.pipelines if self.labelled else self.pipelines[:self.n_inp]
-        return [f for pipe in pipes for f in pipe.idle(self.rows[i], rng)]
-
     def decode(self, sample: Sequence) -> tuple:
         "Undo the transforms of each element (fewer elements: the first ones)."
         return tuple(pipe.decode(o) for o, pipe in zip(sample, self.pipelines, strict=False))
@@ -290,33 +287,13 @@ class Datasets(_Split):
     def show_decoded(self, sample: Sequence, ctx: Any = None, **kwargs: Any) -> Any:
         "Draw a sample that is decoded already."
         for k, value in enumerate(sample):
-            ctx = _show_value(value, self.blocks[k] if self.blocks is not None else None, ctx, **kwargs)
+            show = getattr(self.blocks[k] if self.blocks is not None else None, "show", None) or show_item
+            ctx = show(value, ctx=ctx, **kwargs)
         return ctx
 
     def infer(self, x: Any) -> tuple:
         "The inputs made from `x`, each pipeline from the step on where something of its type goes in."
         return tuple(_infer(pipe, self.rows[0], x) for pipe in self.pipelines[:self.n_inp])
-
-    @property
-    def vocab(self) -> Any:
-        "The classes of the target; a list of vocabularies when there are several."
-        found = [v for v in map(last_vocab, self.pipelines) if v is not None]
-        return found[0] if len(found) == 1 else found or None
-
-    @property
-    def c(self) -> int | None:
-        "How many outputs the last target that says so asks for: classes, or numbers to predict."
-        return next((c for c in map(_c_of, reversed(self.pipelines[self.n_inp:])) if c is not None), None)
-
-    @property
-    def loss_func(self) -> LossFunc | None:
-        "The loss of the last target that has one: its block's, or that of its transforms."
-        for k in reversed(range(self.n_inp, len(self.pipelines))):
-            block = self.blocks[k] if self.blocks is not None else None
-            loss = block.loss_func if block is not None and block.loss_func is not None else _loss_of(self.pipelines[k])
-            if loss is not None:
-                return loss
-        return None
 
     def test_set(self, items: Any, with_labels: bool = False) -> "Datasets":
         "The same transforms, as for validation, for other items, with labels or without."
@@ -333,9 +310,6 @@ class Datasets(_Split):
             inputs = [Pipeline(p.fs[min(_entry(p, self.rows[0], x) for x in kinds):], 1) for p in inputs]
         return inputs + [p.new(1) for p in self.pipelines[self.n_inp:]]
 
-    def __repr__(self) -> str:
-        return f"Datasets: {sizes_of(self)}\n" + "\n".join(map(repr, self.pipelines))
-
 
 def sizes_of(ds: _Split) -> str:
     "`12 items (10 training, 2 validation)`."
@@ -348,13 +322,11 @@ def _entry(pipe: Pipeline, train_item: Any, x: Any) -> int:
     """At which step of `pipe` the value `x` enters: 0 when it is of the type of a training item, else the first step after which the
     value is of the type of `x` (that step itself, where it makes a subclass of it: any PIL image becomes a `PILImage`); 0 too when
     there is none, and the first transforms may or may not be able to read it."""
-    if isinstance(x, type(train_item)) or isinstance(train_item, type(x)) or not len(pipe):
-        return 0
-    if isinstance(x, (str, Path)) and isinstance(train_item, (str, Path)):
+    is_path = isinstance(x, (str, Path))
+    if isinstance(x, type(train_item)) or isinstance(train_item, type(x)) or (is_path and isinstance(train_item, (str, Path))):
         return 0
     for i, (_, value, _) in enumerate(pipe.trace(train_item)):
-        paths = isinstance(x, (str, Path)) and isinstance(value, (str, Path))
-        if paths or (isinstance(x, type(value)) and type(value) is not object):
+        if (is_path and isinstance(value, (str, Path))) or (isinstance(x, type(value)) and type(value) is not object):
             return i + 1
         if isinstance(value, type(x)) and type(x) is not object:        # this step makes the special kind of the general one
             return i
@@ -364,7 +336,3 @@ def _entry(pipe: Pipeline, train_item: Any, x: Any) -> int:
 def _infer(pipe: Pipeline, train_item: Any, x: Any) -> Any:
     return Pipeline(pipe.fs[_entry(pipe, train_item, x):], 1)(x)
 
-
-def _show_value(value: Any, block: "TransformBlock | None", ctx: Any, **kwargs: Any) -> Any:
-    show = show_item if block is None or block.show is None else block.show
-    return show(value, ctx=ctx, **kwargs)

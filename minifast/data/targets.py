@@ -30,7 +30,7 @@ def target_columns(dataset: Any) -> list[Any] | None:
     tensors = getattr(dataset, "tensors", None)
     if isinstance(tensors, tuple):
         return list(tensors[getattr(dataset, "n_inp", None) or max(1, len(tensors) - 1):])
-    if hasattr(dataset, "pipelines") and hasattr(dataset, "labelled"):
+    if hasattr(dataset, "pipelines") and dataset.n_inp is not None:
         return [Mapped(Rows(dataset.items), p.new(1)) for p in dataset.pipelines[dataset.n_inp:] if dataset.labelled]
     found = [o for o in (getattr(dataset, name, None) for name in ("targets", "labels")) if hasattr(o, "__len__") and len(o) == len(dataset)]
     return found[:1] or None
