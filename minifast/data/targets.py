@@ -32,8 +32,8 @@ def target_columns(dataset: Any) -> list[Any] | None:
         return list(tensors[getattr(dataset, "n_inp", None) or max(1, len(tensors) - 1):])
     if hasattr(dataset, "pipelines") and dataset.n_inp is not None:
         return [Mapped(Rows(dataset.items), p.new(1)) for p in dataset.pipelines[dataset.n_inp:] if dataset.labelled]
-    found = [o for o in (getattr(dataset, name, None) for name in ("targets", "labels")) if hasattr(o, "__len__") and len(o) == len(dataset)]
-    return found[:1] or None
+    listed = [getattr(dataset, name, None) for name in ("targets", "labels")]
+    return [o for o in listed if hasattr(o, "__len__") and len(o) == len(dataset)][:1] or None
 
 
 def labels_of(loader: Any, limit: int = MAX_LABELS) -> torch.Tensor | None:
