@@ -10,7 +10,7 @@ from ..core.messages import describe, plural, reject_unknown
 from ..core.types import LossFunc, PathLike, Splits
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
 from .dataloader import LOADER_KEYWORDS
-from .datasets import Datasets, sizes_of
+from .datasets import Datasets
 from .pipeline import Pipeline, as_transform
 from .show import print_summary
 from .splitters import RandomSplitter, check_splits
@@ -275,7 +275,7 @@ class DataBlock:
         items = self.items_of(source)
         ds = self.datasets_of(items, self.splits_of(items))
         if verbose:
-            print(f"{sizes_of(ds)}, split by {_name(self.splitter)}")
+            print(f"{ds.sizes}, split by {_name(self.splitter)}")
         return ds
 
     def dataloaders(self, source: Any, path: PathLike = ".", verbose: bool = False, bs: int | None = None, val_bs: int | None = None,

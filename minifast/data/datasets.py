@@ -119,6 +119,13 @@ class _Split:
         "The same items with the transforms meant for training (0) or validation (1) items."
         return self._copy(self.rows, split_idx, splits=self.splits)
 
+    @property
+    def sizes(self) -> str:
+        "What to call the items in a message: `12 items (10 training, 2 validation)`."
+        names = ["training", "validation", *(f"split {i}" for i in range(2, self.n_subsets))]
+        parts = [f"{len(s)} {name}" for s, name in zip(self.splits or (), names, strict=False)]
+        return plural(len(self), "item") + (f" ({', '.join(parts)})" if parts else "")
+
     def item_name(self, i: int) -> str:
         "What to call item `i` in a message: its file or row."
         return self.rows.item_name(i)
@@ -177,7 +184,7 @@ class _Split:
         return next((loss for loss in reversed(found) if loss is not None), None)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: {sizes_of(self)}\n" + "\n".join(map(repr, self.pipelines))
+        return f"{type(self).__name__}: {self.sizes}\n" + "\n".join(map(repr, self.pipelines))
 
     def dataloaders(self, bs: int = 64, **kwargs: Any) -> "DataLoaders":
         "`DataLoaders` of the splits; takes what `DataLoaders.from_dsets` takes, such as `after_item` and `after_batch` transforms."
@@ -310,12 +317,6 @@ class Datasets(_Split):
             inputs = [Pipeline(p.fs[min(_entry(p, self.rows[0], x) for x in kinds):], 1) for p in inputs]
         return inputs + [p.new(1) for p in self.pipelines[self.n_inp:]]
 
-
-def sizes_of(ds: _Split) -> str:
-    "`12 items (10 training, 2 validation)`."
-    names = ["training", "validation", *(f"split {i}" for i in range(2, 99))]
-    sizes = "" if ds.splits is None else f" ({', '.join(f'{len(s)} {n}' for s, n in zip(ds.splits, names, strict=False))})"
-    return plural(len(ds), "item") + sizes
 
 
 def _entry(pipe: Pipeline, train_item: Any, x: Any) -> int:

@@ -11,7 +11,6 @@ from ..core.nested import find_bs, map_nested, to_cpu, to_device
 from ..core.plots import get_grid, show_item
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import Batch
-from .datasets import sizes_of
 from .engine.collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
 from .engine.fetch import batch_rng
 from .pipeline import Pipeline
@@ -180,7 +179,7 @@ def print_summary(block: "DataBlock", source: Any, bs: int) -> "DataLoaders":
     _line(f"split by {block.splitter!r}: {' + '.join(str(len(s)) for s in splits)} items")
     print("Setting up the transforms on the training items")
     datasets = block.datasets_of(items, splits)
-    _line(f"{sizes_of(datasets)}; {f'classes {datasets.vocab!r}' if datasets.vocab is not None else 'no classes'}")
+    _line(f"{datasets.sizes}; {f'classes {datasets.vocab!r}' if datasets.vocab is not None else 'no classes'}")
     loss = datasets.loss_func
     _line("loss: none that belongs to the target; give the Learner one" if loss is None else f"loss: {loss!r}")
     train = datasets.train
