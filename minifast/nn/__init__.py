@@ -1,6 +1,15 @@
 """Layers, losses, hooks and tables of a model: what models and their training signal are made of."""
-from .attention import PooledSelfAttention2d, SelfAttention, SimpleSelfAttention
-from .conv import BatchNorm, ConvLayer, InstanceNorm, NormType, PixelShuffle_ICNR, SimpleCNN
+from .conv import (
+    ConvLayer,
+    PixelShuffle_ICNR,
+    PooledSelfAttention2d,
+    ResBlock,
+    SEBlock,
+    SelfAttention,
+    SEModule,
+    SimpleCNN,
+    SimpleSelfAttention,
+)
 from .hooks import Hook, Hooks, hook_output, hook_outputs
 from .init import apply_init, icnr_init, init_default, init_linear
 from .layers import (
@@ -8,16 +17,19 @@ from .layers import (
     AdaptiveConcatPool1d,
     AdaptiveConcatPool2d,
     AvgPool,
+    BatchNorm,
     Cat,
     Embedding,
     Flatten,
     Identity,
+    InstanceNorm,
     Lambda,
     LinBnDrop,
     MaxPool,
     MergeLayer,
     Mish,
     Module,
+    NormType,
     PartialLambda,
     PoolFlatten,
     ProdLayer,
@@ -77,7 +89,6 @@ from .model_info import (
     requires_grad,
     total_params,
 )
-from .resblock import ResBlock, SEBlock, SEModule
 
 __all__ = [
     "AdaptiveAvgPool", "AdaptiveConcatPool1d", "AdaptiveConcatPool2d", "AvgPool", "BCELossFlat", "BCEWithLogitsLossFlat",

@@ -4,12 +4,13 @@
         model(x)
     hook.stored                            # what model[0] returned
 """
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.graph import register_multi_grad_hook
 
 from ..core.messages import describe
 from ..core.nested import leaves, to_detach
@@ -57,21 +58,15 @@ class _GradHook(Hook):
     """
 
     def _call(self, module, inp, out):
-        found = [t for t in leaves(out) if isinstance(t, torch.Tensor) and t.requires_grad]
-        self._handles = self._handles[:1]                      # forget the tensors of the call before
-        grads = [None] * len(found)
+        def keep(grads):
+            self.stored = tuple(to_detach(grads, self.cpu) if self.detach else grads)
 
-        def keep(i):
-            def hook(g):
-                grads[i] = to_detach(g, self.cpu) if self.detach else g
-                self.stored = tuple(grads)
-            return hook
-        for i, t in enumerate(found):
-            self._handles.append(t.register_hook(keep(i)))
+        if found := [t for t in leaves(out) if isinstance(t, torch.Tensor) and t.requires_grad]:
+            self._handles[1:] = [register_multi_grad_hook(found, keep)]        # in place of that of the call before
 
 
-class Hooks(AbstractContextManager):
-    """One `Hook` on each of several modules; `stored` is the list of what they hold.
+class Hooks(tuple[Hook, ...], AbstractContextManager):
+    """A tuple of one `Hook` on each of several modules; `stored` is the list of what they hold.
 
     Args:
         ms: the modules.
@@ -83,32 +78,20 @@ class Hooks(AbstractContextManager):
 
     _each = Hook
 
-    def __init__(self, ms: Iterable[nn.Module], hook_func: Callable[[nn.Module, Any, Any], Any], is_forward: bool = True,
-                 detach: bool = True, cpu: bool = False):
-        self.hooks: list[Hook] = []
-        try:
-            for m in ms:
-                self.hooks.append(self._each(m, hook_func, is_forward, detach, cpu))
-        except TypeError:
-            self.remove()
-            raise
-
-    def __getitem__(self, i: int) -> Hook:
-        return self.hooks[i]
-
-    def __len__(self) -> int:
-        return len(self.hooks)
-
-    def __iter__(self) -> Iterator[Hook]:
-        return iter(self.hooks)
+    def __new__(cls, ms: Iterable[nn.Module], hook_func: Callable[[nn.Module, Any, Any], Any], is_forward: bool = True,
+                detach: bool = True, cpu: bool = False) -> "Hooks":
+        with ExitStack() as undo:               # where one cannot be hooked, none is
+            hooks = super().__new__(cls, [undo.enter_context(cls._each(m, hook_func, is_forward, detach, cpu)) for m in ms])
+            undo.pop_all()
+        return hooks
 
     @property
     def stored(self) -> list[Any]:
-        return [h.stored for h in self.hooks]
+        return [h.stored for h in self]
 
     def remove(self) -> None:
         "Take all hooks off."
-        for h in self.hooks:
+        for h in self:
             h.remove()
 
     def __exit__(self, *exc: Any) -> None:

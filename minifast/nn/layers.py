@@ -1,5 +1,6 @@
-"""Small layers: activations, pooling, functions and embeddings as layers, linear blocks, and containers of layers."""
+"""Small layers: activations, norms, pooling, functions and embeddings as layers, linear blocks, and containers of layers."""
 from collections.abc import Callable, Iterable
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -208,6 +209,35 @@ class TimeDistributed(Module):
         return out.movedim(1, self.tdim)
 
 
+def layer_of_ndim(name: str, ndim: int) -> type[nn.Module]:
+    "The layer of torch called `name` for items of `ndim` axes besides the channels."
+    if ndim not in (1, 2, 3):
+        raise ValueError(f"{name}(ndim={ndim}): ndim is 1, 2 or 3, the axes of an item besides its channels")
+    return getattr(nn, f"{name}{ndim}d")
+
+
+NormType = Enum("NormType", "Batch BatchZero Weight Spectral Instance InstanceZero")
+NormType.__doc__ = "Normalisation of a `ConvLayer`; the ...Zero ones start with weight 0, so that a residual block starts as the identity."
+
+
+def _norm(kind: str, nf: int, ndim: int, zero: bool, affine: bool) -> nn.Module:
+    layer: Any = layer_of_ndim(kind, ndim)(nf, affine=affine)
+    if affine:
+        nn.init.constant_(layer.bias, 1e-3)
+        nn.init.constant_(layer.weight, 0.0 if zero else 1.0)
+    return layer
+
+
+def BatchNorm(nf: int, ndim: int = 2, norm_type: NormType = NormType.Batch, affine: bool = True) -> nn.Module:
+    "`nn.BatchNorm1d/2d/3d` with bias 1e-3 and weight 1, or 0 for `NormType.BatchZero`."
+    return _norm("BatchNorm", nf, ndim, norm_type is NormType.BatchZero, affine)
+
+
+def InstanceNorm(nf: int, ndim: int = 2, norm_type: NormType = NormType.Instance, affine: bool = True) -> nn.Module:
+    "`nn.InstanceNorm1d/2d/3d` with bias 1e-3 and weight 1, or 0 for `NormType.InstanceZero`."
+    return _norm("InstanceNorm", nf, ndim, norm_type is NormType.InstanceZero, affine)
+
+
 class LinBnDrop(nn.Sequential):
     """Batch norm, dropout, linear and activation: a step of a classifier head.
 
@@ -222,11 +252,7 @@ class LinBnDrop(nn.Sequential):
 
     def __init__(self, n_in: int, n_out: int, bn: bool = True, p: float = 0.0, act: nn.Module | None = None, lin_first: bool = False):
         linear = [nn.Linear(n_in, n_out, bias=not bn), *([] if act is None else [act])]
-        regular: list[nn.Module] = [nn.Dropout(p)] if p else []
-        if bn:
-            norm = nn.BatchNorm1d(n_out if lin_first else n_in)
-            nn.init.constant_(norm.bias, 1e-3)
-            regular.insert(0, norm)
+        regular = [*([BatchNorm(n_out if lin_first else n_in, ndim=1)] if bn else []), *([nn.Dropout(p)] if p else [])]
         super().__init__(*(linear + regular if lin_first else regular + linear))
 
 
@@ -242,13 +268,6 @@ class Embedding(nn.Embedding):
     def __init__(self, ni: int, nf: int, std: float = 0.01):
         super().__init__(ni, nf)
         nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
-
-
-def layer_of_ndim(name: str, ndim: int) -> type[nn.Module]:
-    "The layer of torch called `name` for items of `ndim` axes besides the channels."
-    if ndim not in (1, 2, 3):
-        raise ValueError(f"{name}(ndim={ndim}): ndim is 1, 2 or 3, the axes of an item besides its channels")
-    return getattr(nn, f"{name}{ndim}d")
 
 
 def AvgPool(ks: int = 2, stride: int | None = None, padding: int = 0, ndim: int = 2, ceil_mode: bool = False) -> nn.Module:

@@ -127,10 +127,7 @@ def layer_info(model: nn.Module, *inputs: Any, **kw_inputs: Any) -> list[LayerIn
     """
     names = {m: n for n, m in model.named_modules()}
     layers, shapes = flatten_model(model), {}
-
-    def note(module, inp, out):
-        shapes.setdefault(module, _shapes(out))
-    with Hooks(layers, note, detach=False), fixed_seed(), eval_mode(model):
+    with Hooks(layers, lambda m, inp, out: shapes.setdefault(m, _shapes(out)), detach=False), fixed_seed(), eval_mode(model):
         model(*inputs, **kw_inputs)
     rows, counted = [], set()
     for m in [*shapes, *(m for m in layers if m not in shapes)]:

@@ -7,23 +7,35 @@ import torch.nn.functional as F
 from torch import nn
 
 from minifast.core.helpers import noop
-from minifast.nn.attention import PooledSelfAttention2d, SelfAttention, SimpleSelfAttention
-from minifast.nn.conv import BatchNorm, ConvLayer, InstanceNorm, NormType, PixelShuffle_ICNR, SimpleCNN
+from minifast.nn.conv import (
+    ConvLayer,
+    PixelShuffle_ICNR,
+    PooledSelfAttention2d,
+    ResBlock,
+    SEBlock,
+    SelfAttention,
+    SEModule,
+    SimpleCNN,
+    SimpleSelfAttention,
+)
 from minifast.nn.init import apply_init, icnr_init, init_default, init_linear
 from minifast.nn.layers import (
     AdaptiveAvgPool,
     AdaptiveConcatPool1d,
     AdaptiveConcatPool2d,
     AvgPool,
+    BatchNorm,
     Cat,
     Embedding,
     Flatten,
+    InstanceNorm,
     Lambda,
     LinBnDrop,
     MaxPool,
     MergeLayer,
     Mish,
     Module,
+    NormType,
     PartialLambda,
     ProdLayer,
     ResizeBatch,
@@ -51,7 +63,6 @@ from minifast.nn.model_info import (
     requires_grad,
     total_params,
 )
-from minifast.nn.resblock import ResBlock, SEBlock, SEModule
 
 close = torch.testing.assert_close
 

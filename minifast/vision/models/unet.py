@@ -14,12 +14,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...core.messages import describe, plural
-from ...nn.attention import SelfAttention
-from ...nn.conv import BatchNorm, ConvLayer, NormType, PixelShuffle_ICNR
+from ...nn.conv import ConvLayer, PixelShuffle_ICNR, ResBlock, SelfAttention
 from ...nn.hooks import hook_outputs
 from ...nn.init import apply_init
-from ...nn.layers import SigmoidRange
-from ...nn.resblock import ResBlock
+from ...nn.layers import BatchNorm, NormType, SigmoidRange
 from .backbones import create_body, first_size
 from .heads import calm_before_range
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from ...nn.conv import ConvLayer
+from ...nn.conv import ConvLayer, ResBlock
 from ...nn.init import init_default
 from ...nn.layers import Flatten
-from ...nn.resblock import ResBlock
 
 __all__ = ["XResNet", "xresnet18", "xresnet34", "xresnet50", "xresnet101", "xresnet152"]
 

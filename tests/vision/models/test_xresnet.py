@@ -8,8 +8,7 @@ from PIL import Image
 from torch import nn
 
 from minifast.metrics.functions import accuracy
-from minifast.nn.attention import SimpleSelfAttention
-from minifast.nn.resblock import ResBlock, SEBlock, SEModule
+from minifast.nn.conv import ResBlock, SEBlock, SEModule, SimpleSelfAttention
 from minifast.vision.images import PILImageBW
 from minifast.vision.learner import vision_learner
 from minifast.vision.loaders import ImageDataLoaders
