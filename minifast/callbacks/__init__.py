@@ -31,8 +31,7 @@ from .resume import Resume
 from .sam import SAM
 from .scheduler import ParamScheduler, TorchScheduler
 from .terminate_on_nan import TerminateOnNaNCallback
-from .trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
-from .trackers_base import TrackerCallback
+from .trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback, TrackerCallback
 
 __all__ = [
     "EMA", "SAM", "SWA", "ActivationReg", "ActivationStats", "BnFreeze", "CSVLogger", "Callback", "CancelBackwardException",

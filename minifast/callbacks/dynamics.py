@@ -164,9 +164,12 @@ class PredictionDynamics(RunCallback):
 
     def _write_values(self, epoch: int, preds: Any) -> None:
         parts = preds if isinstance(preds, (tuple, list)) else [preds]
-        values = [_rounded(p.tolist()) for p in parts if isinstance(p, torch.Tensor)]
+        values = [p.tolist() for p in parts if isinstance(p, torch.Tensor)]
+        text = json.dumps(values[0] if len(values) == 1 else values)
+        # numbers to six digits; NaN and infinite ones, which JSON lacks, as text
+        rounded = json.loads(text, parse_float=lambda digits: float(f"{float(digits):.6g}"), parse_constant=lambda name: repr(float(name)))
         with (self.folder / "predictions.jsonl").open("a", encoding="utf-8") as f:
-            f.write(json.dumps({"epoch": epoch, "predictions": values[0] if len(values) == 1 else values}) + "\n")
+            f.write(json.dumps({"epoch": epoch, "predictions": rounded}) + "\n")
 
     def plot(self, figsize: tuple[float, float] | None = None) -> Any:
         """Draw the predictions for each item over the epochs.
@@ -197,12 +200,3 @@ class PredictionDynamics(RunCallback):
                 ax.axhline(float(target), linestyle="--", color="0.5")
             ax.set(title=f"item {i}" if target is None else f"item {i}, target {target.item():.4g}", xlabel="epoch")
         return axes
-
-
-def _rounded(value: Any) -> Any:
-    "Numbers of a nested list to six digits; NaN and infinite ones, which JSON lacks, as text."
-    if isinstance(value, list):
-        return [_rounded(v) for v in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if value - value == 0 else repr(value)
-    return value

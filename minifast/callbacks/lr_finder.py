@@ -73,11 +73,11 @@ def leaving_no_trace(learn: "Learner") -> Iterator[None]:
     "Within the block the learner may be trained; afterwards its weights, buffers, gradients, optimizer and random streams are as before."
     learn.to_device()                  # moving the model later would give it other buffers than those put back below
     tensors = {t: t.detach().clone() for t in (*learn.model.parameters(), *learn.model.buffers())}
-    params = [(p, None if p.grad is None else p.grad.clone(), p.requires_grad) for p in learn.model.parameters()]
-    modes = {m: m.training for m in learn.model.modules()}
-    opt, freezer = learn.opt, learn.freezer
-    opt_state = copy.deepcopy(opt.state_dict()) if opt is not None else None
-    epochs = [(dl, dl.epoch) for dl in learn.dls if hasattr(dl, "epoch")]
+    grads = {p: None if p.grad is None else p.grad.clone() for p in learn.model.parameters()}
+    kept = [(learn, "opt"), (learn, "freezer"), *((p, "requires_grad") for p in grads), *((m, "training") for m in learn.model.modules()),
+            *((dl, "epoch") for dl in learn.dls if hasattr(dl, "epoch"))]
+    attributes = [(owner, name, getattr(owner, name)) for owner, name in kept]
+    opt_state = copy.deepcopy(learn.opt.state_dict()) if learn.opt is not None else None
     stateful = [(cb, cb.state_dict()) for cb in learn.cbs if hasattr(cb, "state_dict")]
     rng, learn.dry_run = rng_state(), True
     try:
@@ -87,16 +87,10 @@ def leaving_no_trace(learn: "Learner") -> Iterator[None]:
         with torch.no_grad():
             for t, before in tensors.items():
                 t.copy_(before)
-        for p, grad, requires_grad in params:
-            p.grad = grad
-            p.requires_grad_(requires_grad)
-        for m, mode in modes.items():
-            m.training = mode
-        learn.opt, learn.freezer = opt, freezer
-        if opt is not None:
-            opt.load_state_dict(opt_state)
-        for dl, epoch in epochs:
-            dl.epoch = epoch
+        for owner, name, value in [*attributes, *((p, "grad", grad) for p, grad in grads.items())]:
+            setattr(owner, name, value)
+        if opt_state is not None:
+            learn.opt.load_state_dict(opt_state)
         for cb, state in stateful:
             cb.load_state_dict(state)
         set_rng_state(rng)

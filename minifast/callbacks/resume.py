@@ -1,10 +1,8 @@
 """`Resume`: a fit that was interrupted continues where its last epoch began, and ends with the same weights to the bit."""
 from pathlib import Path
-from typing import Any
 from warnings import warn
 
 import numpy as np
-import torch
 
 from ..core import checkpoint
 from ..core.seeds import rng_state, set_rng_state
@@ -42,15 +40,16 @@ class Resume(Callback):
             return
         if learn.recorder is None:
             raise ValueError("Resume() needs the learner's Recorder, to know which fit is which: create the learner with default_cbs=True")
-        self._state, self._skipped, self._number = None, False, learn.fits_ended
-        self._rates = [float(g["lr"]) for g in learn.opt.param_groups]
+        self._state, self._skipped = None, False
+        self._fit = {"number": learn.fits_ended, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
+                     "rates": [float(g["lr"]) for g in learn.opt.param_groups]}
         if not self.file.exists():
             return
         state = checkpoint.load(self.file)
-        if state["number"] > self._number:       # this fit had ended; a later one brings the weights
+        if state["number"] > learn.fits_ended:       # this fit had ended; a later one brings the weights
             self._skipped = True
             learn.recorder.fits.append(FitRecord())
-            warn(f"Resume: this fit, number {self._number} of its learner, had ended when number {state['number']} was interrupted: "
+            warn(f"Resume: this fit, number {learn.fits_ended} of its learner, had ended when number {state['number']} was interrupted: "
                  f"it is skipped. To train from the beginning, remove {self.file.name} from {self.file.parent}", stacklevel=2)
             raise CancelFitException
         self._check(state)
@@ -62,10 +61,8 @@ class Resume(Callback):
         learn.start_epoch, self._state = state["epoch"], state
 
     def _check(self, state: dict) -> None:
-        learn = self.learn
-        here = {"epochs": learn.n_epoch, "batches": len(learn.dls.train), "number": self._number, "rates": self._rates}
-        other = [f"{k}={state[k]} there, {v} here" for k, v in here.items() if state[k] != v]
-        own = learn.model.state_dict()
+        other = [f"{k}={state[k]} there, {v} here" for k, v in self._fit.items() if state[k] != v]
+        own = self.learn.model.state_dict()
         if not other and (list(own) != list(state["model"]) or any(own[n].shape != w.shape for n, w in state["model"].items())):
             other = ["its weights have other names or shapes"]
         if other:
@@ -78,12 +75,12 @@ class Resume(Callback):
             self._restore(self._state)
             self._state = None
             return
-        recorder = learn.recorder
+        rng = rng_state()
         checkpoint.save({
-            "number": self._number, "rates": self._rates, "epoch": learn.epoch, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
-            "model": learn.model.state_dict(), "opt": learn.opt.state_dict(), "rng": _packed(rng_state()),
+            **self._fit, "epoch": learn.epoch, "model": learn.model.state_dict(), "opt": learn.opt.state_dict(),
+            "rng": {**rng, "numpy": [o.tolist() if isinstance(o, np.ndarray) else o for o in rng["numpy"]]},
             "loaders": [getattr(dl, "epoch", None) for dl in learn.dls],
-            "callbacks": states_of(learn.cbs), "history": recorder.history, "record": recorder.last.state_dict(),
+            "callbacks": states_of(learn.cbs), "history": learn.recorder.history, "record": learn.recorder.last.state_dict(),
         }, self.file)
 
     def _restore(self, state: dict) -> None:
@@ -97,7 +94,7 @@ class Resume(Callback):
         restore_states(learn.cbs, state["callbacks"])
         learn.recorder.history[:] = state["history"]
         learn.recorder.last.load_state_dict(state["record"])
-        set_rng_state(_unpacked(state["rng"]))
+        set_rng_state(state["rng"])
 
     def after_fit(self) -> None:
         if not self._skipped:
@@ -106,15 +103,3 @@ class Resume(Callback):
 
 def _hypers(group: dict) -> dict:
     return {k: v for k, v in group.items() if k != "params"}
-
-
-def _packed(rng: dict) -> dict[str, Any]:
-    "The random streams in a form that `checkpoint` stores."
-    name, keys, *rest = rng["numpy"]
-    return {**rng, "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest]}
-
-
-def _unpacked(rng: dict) -> dict[str, Any]:
-    name, keys, *rest = rng["numpy"]
-    version, words, gauss = rng["random"]
-    return {**rng, "random": (version, tuple(words), gauss), "numpy": (name, keys.numpy().astype(np.uint32), *rest)}

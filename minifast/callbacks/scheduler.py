@@ -63,7 +63,7 @@ class TorchScheduler(TrainingCallback):
     order = Order.DECIDE
 
     def __init__(self, scheduler: "LRScheduler | Callable[[Optimizer], LRScheduler]", per_batch: bool | None = None):
-        if not callable(scheduler) and not is_torch_scheduler(scheduler):
+        if not callable(scheduler) and not isinstance(scheduler, LRScheduler):
             raise TypeError("TorchScheduler takes one of torch.optim.lr_scheduler, or a function of the optimizer that makes one; "
                             f"received {describe(scheduler)}")
         self.make: Any = scheduler
@@ -79,7 +79,7 @@ class TorchScheduler(TrainingCallback):
         if others:
             raise ValueError(f"{type(self).__name__} and {others[0]!r} both set the learning rate, and the last one would win: use `fit`, "
                              "which has no schedule of its own, with a torch scheduler")
-        given = is_torch_scheduler(self.make)
+        given = isinstance(self.make, LRScheduler)
         if given:
             self.scheduler = self.make
             if self.scheduler.optimizer is not learn.opt:
@@ -91,7 +91,7 @@ class TorchScheduler(TrainingCallback):
             for group in learn.opt.param_groups:
                 group.pop("initial_lr", None)                # of an earlier scheduler: this one starts from the rate of this fit
             self.scheduler = self.make(learn.opt)
-            if not is_torch_scheduler(self.scheduler):
+            if not isinstance(self.scheduler, LRScheduler):
                 raise TypeError("the function given to TorchScheduler must return a torch scheduler; it returned "
                                 f"{describe(self.scheduler)}")
         self._every_batch = isinstance(self.scheduler, (OneCycleLR, CyclicLR)) if self.per_batch is None else self.per_batch
@@ -124,11 +124,6 @@ class TorchScheduler(TrainingCallback):
             self.scheduler.step(loss)
         elif not self._every_batch:
             self.scheduler.step()
-
-
-def is_torch_scheduler(o: Any) -> bool:
-    "Whether `o` is a scheduler of `torch.optim.lr_scheduler`."
-    return isinstance(o, LRScheduler)
 
 
 def _is_plain(v: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..callbacks.trackers_base import lower_wins
+from ..callbacks.trackers import lower_wins
 from ..core.arguments import check_arguments, is_whole
 from ..core.messages import add_note, did_you_mean, plural
 from ..core.seeds import draw_seed

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from ..callbacks.predictions import GatherPreds
-from ..callbacks.trackers_base import column_directions
+from ..callbacks.trackers import column_directions
 from ..core import checkpoint
 from ..core.items import L
 from ..core.messages import add_note, describe, plural

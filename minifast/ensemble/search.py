@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..callbacks.trackers_base import lower_wins, monitored
+from ..callbacks.trackers import lower_wins, monitored
 from ..core.arguments import check_arguments, is_whole
 from ..core.messages import add_note, describe, plural
 from ..core.seeds import fixed_seed, item_rng

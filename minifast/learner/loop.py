@@ -67,7 +67,7 @@ from ..callbacks.base import (
 )
 from ..callbacks.progress import ProgressCallback
 from ..callbacks.recorder import Recorder
-from ..callbacks.scheduler import TorchScheduler, is_torch_scheduler
+from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core.messages import add_note, describe, did_you_mean
 from ..core.nested import split_batch, to_device
 from ..core.types import LossFunc
@@ -99,7 +99,7 @@ def as_callback(cb: Any) -> Any:
         return cb
     if isinstance(cb, type) and issubclass(cb, Callback):
         return cb()
-    return TorchScheduler(cb) if is_torch_scheduler(cb) else cb
+    return TorchScheduler(cb) if isinstance(cb, LRScheduler) else cb
 
 
 @cache

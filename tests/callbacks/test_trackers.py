@@ -20,8 +20,16 @@ from minifast.callbacks.recorder import NonFiniteLoss, Recorder
 from minifast.callbacks.resume import Resume
 from minifast.callbacks.scheduler import TorchScheduler
 from minifast.callbacks.terminate_on_nan import TerminateOnNaNCallback, bad_rows
-from minifast.callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback, patience_for
-from minifast.callbacks.trackers_base import TrackerCallback, column_directions, is_better, lower_wins
+from minifast.callbacks.trackers import (
+    EarlyStoppingCallback,
+    ReduceLROnPlateau,
+    SaveModelCallback,
+    TrackerCallback,
+    column_directions,
+    is_better,
+    lower_wins,
+    patience_for,
+)
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
