@@ -6,7 +6,7 @@ from warnings import warn
 
 import torch
 
-from ..core.arguments import check_arguments, is_whole
+from ..core.arguments import check_arguments, check_choice, is_whole
 from ..core.seeds import fixed_seed
 from ..core.types import PathLike
 from ..nn.model_info import eval_mode
@@ -83,8 +83,7 @@ class LiveLogger(RunCallback):
             self.flush()
 
     def after_epoch(self) -> None:
-        recorder = self.learn.recorder
-        row = dict(zip(recorder.metric_names, recorder.log, strict=True))
+        row = dict(zip(self.learn.recorder.metric_names, self.learn.recorder.log, strict=True))
         self.write_scalars({f"epoch/{k}": float(v) for k, v in row.items() if k not in ("epoch", "time") and v is not None}, self.step)
         if self.log_preds:
             with prediction_figure(self.learn, self._shown, self.n_preds) as figure:
@@ -144,12 +143,12 @@ class TensorBoardCallback(LiveLogger):
         if find_spec("tensorboard") is None:
             raise ImportError('TensorBoardCallback needs tensorboard: pip install "minifast[trackers]"')
         super().__init__(log_every, n_preds, log_preds, valid_every)
-        self.log_dir, self.trace_model, self._traced = Path(log_dir), trace_model, False
+        self.log_dir, self.trace_model, self._traced = Path(log_dir), trace_model, not trace_model
 
     def open(self, is_new: bool) -> None:
         from torch.utils.tensorboard import SummaryWriter
         if is_new:
-            self.folder, self._traced = self.learn.path / self.log_dir / self.training_run.folder_name, False
+            self.folder, self._traced = self.learn.path / self.log_dir / self.training_run.folder_name, not self.trace_model
         check_folder(self.folder, "TensorBoardCallback")
         self.writer = SummaryWriter(self.folder)
 
@@ -165,15 +164,13 @@ class TensorBoardCallback(LiveLogger):
         self.writer = None
 
     def after_batch(self) -> None:
-        if self.trace_model and not self._traced:
-            self._trace()
         super().after_batch()
-
-    def _trace(self) -> None:
-        learn, self._traced = self.learn, True
+        if self._traced:
+            return
+        self._traced = True
         try:
-            with fixed_seed(), eval_mode(learn.model), learn.forward_context():
-                self.writer.add_graph(learn.model, learn.xb)
+            with fixed_seed(), eval_mode(self.learn.model), self.learn.forward_context():
+                self.writer.add_graph(self.learn.model, self.learn.xb)
         except Exception as e:                      # whatever a model does that cannot be traced; training continues
             warn(f"TensorBoardCallback(trace_model=True): this model cannot be traced ({type(e).__name__}: {e})", stacklevel=2)
 
@@ -199,8 +196,7 @@ class WandbCallback(LiveLogger):
                  log_preds: bool = True, valid_every: int = 0, dir: PathLike | None = None, config: dict | None = None):
         if find_spec("wandb") is None:
             raise ImportError('WandbCallback needs wandb: pip install "minifast[trackers]"')
-        modes = (None, "online", "offline", "disabled", "shared")
-        check_arguments("WandbCallback", mode=(mode, mode in modes, f"mode is one of {', '.join(map(repr, modes))}"))
+        check_choice("WandbCallback", "mode", mode, (None, "online", "offline", "disabled", "shared"))
         super().__init__(log_every, n_preds, log_preds, valid_every)
         self.project, self.run_name, self.mode, self.dir, self.config = project, name, mode, dir, config
         self.wandb_run: Any = None

@@ -2,6 +2,7 @@
 import math
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -112,6 +113,7 @@ class Recorder(Callback):
         fits: a `FitRecord` per fit.
         history: a dict per epoch of every fit.
         log: the latest row of the epoch table.
+        valid_values: `[valid_loss, *metrics]` of the latest validation pass.
         lr_find: the latest learning-rate range test.
     """
 
@@ -241,7 +243,7 @@ class Recorder(Callback):
             self._refuse_non_finite()
 
     def after_validate(self) -> None:
-        self._valid_values = [m.value for m in self._valid]          # none where validation was cancelled before it began
+        self.valid_values = [m.value for m in self._valid]          # none where validation was cancelled before it began
 
     def after_epoch(self) -> None:
         record = self.last
@@ -255,11 +257,7 @@ class Recorder(Callback):
 
     # -- the work ---------------------------------------------------------------------------------------------------------------
     def _clear_epoch(self) -> None:
-        self._sizes, self._train_values, self._valid_values, self._counted, self._valid = [], [], [], [], []
-
-    def validation_values(self) -> list:
-        "`[valid_loss, *metrics]` of the latest validation pass."
-        return self._valid_values
+        self._sizes, self._train_values, self.valid_values, self._counted, self._valid = [], [], [], [], []
 
     def _epoch_losses(self) -> list[float]:
         return self.last.losses[self._first:] if self._sizes else []
@@ -268,7 +266,7 @@ class Recorder(Callback):
         losses, sizes = torch.tensor([self._epoch_losses(), self._sizes], dtype=torch.float64)
         train_loss, n = float(losses @ sizes / sizes.sum()) if self._sizes else None, len(self.learn.metrics)
         return [train_loss, *(self._train_values or [None] * (n * self.train_metrics)),
-                *(self._valid_values or [None] * (1 + n * self.valid_metrics))]
+                *(self.valid_values or [None] * (1 + n * self.valid_metrics))]
 
     def _refuse_non_finite(self) -> None:
         losses = self._epoch_losses()
@@ -301,16 +299,14 @@ class Recorder(Callback):
         if not smooth:
             raise ValueError("nothing has been recorded yet: train first, `learn.fit(1)`")
         ax.plot(range(skip_start, len(smooth)), smooth[skip_start:], label="train (smoothed)")
-        ends, valid, done = [], [], 0
         column = 1 + (len(self.learn.metrics) if self.train_metrics else 0)
-        for fit in self.fits:
-            ends += [done + i for i in fit.iters[:len(fit.values)]]
-            valid += [v[column] for v in fit.values]
-            done += len(fit.losses)
-        shown = [(i, v) for i, v in zip(ends, valid, strict=True) if v is not None and i > skip_start]
+        starts = accumulate((len(fit.losses) for fit in self.fits), initial=0)
+        ends = [(start + i, v[column]) for start, fit in zip(starts, self.fits, strict=False)
+                for i, v in zip(fit.iters, fit.values, strict=False)]
+        shown = [(i, v) for i, v in ends if v is not None and i > skip_start]
         if with_valid and shown:
             ax.plot(*zip(*shown, strict=True), "o-", label="valid")
-        for i in ends if show_epochs else ():
+        for i, _ in ends if show_epochs else ():
             ax.axvline(i, color="0.85", zorder=0)
         ax.set(xlabel="training batch", ylabel="loss", yscale="log" if log else "linear")
         ax.legend()

@@ -46,32 +46,28 @@ def select_modules(model: nn.Module, modules: Wanted | Sequence[Wanted] | None =
         ValueError: if nothing is found.
     """
     named = dict(model.named_modules())
-    names = ", ".join(n for n in named if n)
-    if modules is None:
-        found = [m for m in named.values() if type(m).__module__ == nn.ReLU.__module__ and not isinstance(m, nn.MultiheadAttention)]
-        if not found:
-            raise ValueError(f"{type(model).__name__} has no activation function that is a module: say which modules are meant, by name or "
-                             f"class. It has: {names}")
-        return found
-    found = []
-    for wanted in modules if isinstance(modules, (list, tuple)) else [modules]:
+    kind, names, found = type(model).__name__, ", ".join(n for n in named if n), {}
+    for wanted in modules if isinstance(modules, (list, tuple)) else [_is_activation if modules is None else modules]:
         if isinstance(wanted, str) and wanted not in named:
-            raise ValueError(f"{type(model).__name__} has no module '{wanted}'{did_you_mean(wanted, named)} It has: {names}")
+            raise ValueError(f"{kind} has no module '{wanted}'{did_you_mean(wanted, named)} It has: {names}")
         if not isinstance(wanted, (str, nn.Module)) and not callable(wanted):
             raise TypeError(f"modules are given by name, class, function or themselves; received {describe(wanted)}")
         hits = [m for name, m in named.items() if _is_meant(wanted, name, m)]
         if not hits:
-            raise ValueError(f"no module of {type(model).__name__} is {describe(wanted)}")
-        found += [m for m in hits if not any(m is f for f in found)]
-    return found
+            raise ValueError(f"no module of {kind} is {describe(wanted)}" if modules is not None else f"{kind} has no activation function "
+                             f"that is a module: say which modules are meant, by name or class. It has: {names}")
+        found.update(dict.fromkeys(hits))
+    return list(found)
+
+
+def _is_activation(module: nn.Module) -> bool:
+    return type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, nn.MultiheadAttention)
 
 
 def _is_meant(wanted: Any, name: str, module: nn.Module) -> bool:
-    if isinstance(wanted, str):
-        return name == wanted
-    if isinstance(wanted, type):
-        return isinstance(module, wanted)
-    return module is wanted if isinstance(wanted, nn.Module) else wanted(module)
+    if isinstance(wanted, (str, nn.Module)):
+        return wanted in (name, module)
+    return isinstance(module, wanted) if isinstance(wanted, type) else wanted(module)
 
 
 class ActivationReg(TrainingCallback):

@@ -94,7 +94,7 @@ def validate(learn: Learner, ds_idx: int = 1, dl: Any = None, cbs: Any = None) -
     dl = loader_for(learn, ds_idx, dl)
     with learn.temporary_recorder():
         learn.validation_pass(dl, cbs)
-        return learn.recorder.validation_values()
+        return learn.recorder.valid_values
 
 
 def get_preds(learn: Learner, ds_idx: int = 1, dl: Any = None, with_input: bool = False, with_decoded: bool = False,
