@@ -16,8 +16,8 @@ def _is_batch_dataclass(x: Any) -> bool:
     return is_dataclass(x) and not isinstance(x, type)
 
 
-def _values(x: Any) -> list[Any] | None:
-    "What a container holds directly; None for a leaf."
+def children(x: Any) -> list[Any] | None:
+    "What a tuple, list, mapping or dataclass holds directly; None for a leaf."
     if isinstance(x, (tuple, list)):
         return list(x)
     if isinstance(x, Mapping):
@@ -25,7 +25,7 @@ def _values(x: Any) -> list[Any] | None:
     return [getattr(x, o.name) for o in fields(x)] if _is_batch_dataclass(x) else None
 
 
-def _like(x: Any, values: list[Any]) -> Any:
+def like(x: Any, values: list[Any]) -> Any:
     "A container of the same class and keys as `x` (a named tuple, `defaultdict`, tokenizer output ...) that holds `values`."
     if isinstance(x, tuple):
         return type(x)(*values) if hasattr(x, "_fields") else tuple(values)
@@ -41,8 +41,8 @@ def _like(x: Any, values: list[Any]) -> Any:
 
 def map_nested(f: Callable[[Any], Any], x: Any) -> Any:
     "Apply `f` to every leaf of `x`, keeping its tuples, named tuples, lists, dicts and dataclasses."
-    values = None if isinstance(x, torch.Tensor) else _values(x)
-    return f(x) if values is None else _like(x, [map_nested(f, v) for v in values])
+    values = None if isinstance(x, torch.Tensor) else children(x)
+    return f(x) if values is None else like(x, [map_nested(f, v) for v in values])
 
 
 def leaves(x: Any) -> list[Any]:
@@ -117,9 +117,9 @@ def to_concat(parts: list[Batch], dim: int = 0) -> Batch:
     if not parts:
         raise ValueError("to_concat() got an empty list: there are no batches to join")
     first = parts[0]
-    if _values(first) is not None:
-        rows = [[p[k] for k in first] if isinstance(first, Mapping) else _values(p) for p in parts]
-        return _like(first, [to_concat(list(column), dim) for column in zip(*rows, strict=True)])
+    if children(first) is not None:
+        rows = [[p[k] for k in first] if isinstance(first, Mapping) else children(p) for p in parts]
+        return like(first, [to_concat(list(column), dim) for column in zip(*rows, strict=True)])
     if not isinstance(first, torch.Tensor):
         return [o for p in parts for o in (p if isinstance(p, list) else [p])]
     if not first.ndim:

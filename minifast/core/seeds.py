@@ -25,10 +25,10 @@ def set_seed(s: int, reproducible: bool = False) -> None:
         torch.backends.cudnn.benchmark = False
 
 
-def rng_state() -> dict[str, Any]:
-    "The state of every global random stream: `random`, `numpy`, torch on the CPU and on each initialised accelerator."
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+def rng_state(accelerators: bool = True) -> dict[str, Any]:
+    "The state of the global random streams: `random`, `numpy`, torch on the CPU and, with `accelerators`, on each initialised one."
+    cuda = torch.cuda.get_rng_state_all() if accelerators and torch.cuda.is_initialized() else None
+    mps = torch.mps.get_rng_state() if accelerators and torch.backends.mps.is_available() else None
     return {"random": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state(), "cuda": cuda, "mps": mps}
 
 

@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import default_collate
 
 from ...core.messages import describe
+from ...core.nested import children, like
 from ..pipeline import Pipeline
 from ..transforms import Transform
 
@@ -112,24 +113,19 @@ def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: 
         for o, name in zip(samples, names or map(str, range(len(samples))), strict=False):
             if o.keys() != one.keys():
                 raise ValueError(f"the samples of a batch must have the same keys: received {sorted(one)} and, of {name}, {sorted(o)}")
-        make: Any = type(one)
-        return make((k, collate([o[k] for o in samples], names, f"{_place} [{k!r}]")) for k in one)
-    if is_dataclass(one) and not isinstance(one, type):
-        return replace(one, **{f.name: collate([getattr(o, f.name) for o in samples], names, f"{_place} .{f.name}") for f in fields(one)})
-    if isinstance(one, (tuple, list)):
-        sizes = set(map(len, samples))
+        keys, rows = list(one), [[o[k] for k in one] for o in samples]
+    else:
+        rows = samples if isinstance(one, (tuple, list)) else [children(o) for o in samples]
+        if rows[0] is None:
+            hint = "turn the image into a tensor, `item_tfms=ToTensor`" if hasattr(one, "getbands") else \
+                "turn it into a tensor with a transform"
+            raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the "
+                            "loader a `collate_fn`")
+        keys, sizes = range(len(rows[0])), set(map(len, rows))
         if len(sizes) > 1:
             raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sorted(sizes)}. For items "
                              "of different lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")
-        return _like(one, [collate(column, names, f"{_place} [{i}]") for i, column in enumerate(zip(*samples, strict=True))])
-    hint = "turn the image into a tensor, `item_tfms=ToTensor`" if hasattr(one, "getbands") else "turn it into a tensor with a transform"
-    raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the loader a "
-                    "`collate_fn`")
-
-
-def _like(x, parts):
-    "The elements `parts` as a tuple, named tuple or list like `x`."
-    return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts) if isinstance(x, tuple) else parts
+    return like(one, [collate(column, names, f"{_place} [{k!r}]") for k, column in zip(keys, zip(*rows, strict=True), strict=True)])
 
 
 def _numbers(samples, place):
@@ -217,8 +213,7 @@ def wrap_kinds(x: Any, kinds: Any) -> Any:
     if isinstance(x, dict) and isinstance(kinds, dict):
         return type(x)((k, wrap_kinds(v, kinds.get(k))) for k, v in x.items())
     if isinstance(x, (tuple, list)) and isinstance(kinds, (tuple, list)):
-        parts = [wrap_kinds(o, kinds[i] if i < len(kinds) else None) for i, o in enumerate(x)]
-        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+        return like(x, [wrap_kinds(o, kinds[i] if i < len(kinds) else None) for i, o in enumerate(x)])
     if is_dataclass(x) and is_dataclass(kinds) and not isinstance(x, type):
         return replace(x, **{f.name: wrap_kinds(getattr(x, f.name), getattr(kinds, f.name)) for f in fields(x)})
     return x
@@ -228,10 +223,7 @@ def unbatch(x: Any, i: int) -> Any:
     "Item `i` of the batch `x`, with the same nesting. A list of anything but tensors (of strings, say) holds one value per item."
     if isinstance(x, list) and x and not isinstance(x[0], torch.Tensor):
         return x[i]
-    if isinstance(x, (tuple, list)):
-        return _like(x, [unbatch(o, i) for o in x])
-    if isinstance(x, Mapping):
-        return type(x)((k, unbatch(v, i)) for k, v in x.items())           # type: ignore[call-arg]  # a dict or one of its subclasses
-    if is_dataclass(x) and not isinstance(x, type):
-        return replace(x, **{f.name: unbatch(getattr(x, f.name), i) for f in fields(x)})
+    parts = children(x)
+    if parts is not None:
+        return like(x, [unbatch(o, i) for o in parts])
     return x[i] if hasattr(x, "__getitem__") and not isinstance(x, (str, bytes)) else x

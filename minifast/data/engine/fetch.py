@@ -14,7 +14,7 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_in
 
 from ...core.messages import add_note, describe, plural
 from ...core.nested import leaves, map_nested, plain, to_device
-from ...core.seeds import item_rng, item_rngs
+from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
@@ -128,7 +128,7 @@ def _private_streams(key):
     """The global random streams seeded for batch `key`, for datasets and transforms that draw from them: the batch is the same in any
     process. Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
     in_worker = get_worker_info() is not None
-    state = None if in_worker else (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    state = None if in_worker else rng_state(accelerators=False)
     seed = int(batch_rng(key.seed, key.number).integers(2**63))
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -137,9 +137,7 @@ def _private_streams(key):
         yield
     finally:
         if state is not None:
-            random.setstate(state[0])
-            np.random.set_state(state[1])
-            torch.set_rng_state(state[2])
+            set_rng_state(state)
 
 
 class Making:
@@ -362,8 +360,6 @@ class Finisher:
         except Exception as e:
             add_note(e, f"in after_batch, batch {number}")
             raise
-        if type(data) is tuple:                         # nearly always one level: past the recursion where it is
-            return tuple(o.as_subclass(torch.Tensor) if isinstance(o, torch.Tensor) else plain(o) for o in data)
         return plain(data)
 
     def _trace(self, data, rng):
