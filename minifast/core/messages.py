@@ -6,7 +6,8 @@ Every message of the package has these three parts, and is put together of the f
     raise TypeError(f"a hook is put on a module; received {describe(m)}")
     raise ValueError(f"there is no metric named {name!r}{did_you_mean(name, known) or '.'} Known names: {', '.join(known)}.")
 """
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -92,6 +93,19 @@ def add_note(error: BaseException, note: str) -> None:
     else:
         head = str(error.args[0]) if error.args else type(error).__name__
         error.args = (f"{head}\n{note}", *error.args[1:])
+
+
+@contextmanager
+def noting(note: str, errors: type[BaseException] | tuple[type[BaseException], ...] = Exception) -> Iterator[None]:
+    """Attach a note to the `errors` that leave the block.
+
+    >>> with noting(f"in fit, {what}"): fit(learn)
+    """
+    try:
+        yield
+    except errors as e:
+        add_note(e, note)
+        raise
 
 
 def plural(n: int, noun: str) -> str:

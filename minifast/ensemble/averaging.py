@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 
+from ..core.arguments import check_choice
 from ..core.messages import describe, plural
 from ..learner.inference import decode_batch
 from ..learner.learner import Learner
 from ..metrics.convert import as_metric
 from ..nn.loss_traits import kind_of
 from .arguments import item_keys, vocab_of
-
-HOWS = ("mean", "geometric", "rank")
 
 
 # -- functions of tensors -----------------------------------------------------------------------------------------------------------
@@ -48,8 +47,7 @@ class _Average:
     "A weighted average that holds one tensor, however many are added."
 
     def __init__(self, how: str = "mean", kind: str | None = None, axis: int = 1):
-        if how not in HOWS:
-            raise ValueError(f"how={how!r}: predictions are averaged by one of {', '.join(map(repr, HOWS))}")
+        check_choice("", "how", how, ("mean", "geometric", "rank"))
         if how == "geometric" and kind not in ("class logits", "class log-probabilities", "logits", "probabilities"):
             raise ValueError(f"how='geometric' averages the logarithms of probabilities, and these predictions are "
                              f"{'values' if kind == 'values' else 'of a loss that is not recognised'}: use how='mean'")

@@ -11,7 +11,7 @@ import torch
 
 from ..callbacks.trackers import lower_wins
 from ..core.arguments import check_arguments, is_whole
-from ..core.messages import add_note, did_you_mean, plural
+from ..core.messages import did_you_mean, noting, plural
 from ..core.seeds import draw_seed
 from ..core.types import PathLike
 from ..data.splitters_groups import check_groups, values_of
@@ -156,12 +156,9 @@ def train_on_all(learner_fn: Callable[[tuple], Learner], items: Any, n_epoch: in
     check_arguments("train_on_all", n_epoch=(n_epoch, is_whole(n_epoch), "how many epochs, a whole number from 1"))
     splits, what = (list(range(len(items))),), "training on all items"
     with seeded(seed):
-        try:
+        with noting("train_on_all gives learner_fn one list, splits = (all positions,), and there is no splits[1]: write "
+                    "splitter=FixedSplitter(splits), or TabularPandas(..., splits=splits)", IndexError):
             learn = build(learner_fn, splits, what)
-        except IndexError as e:
-            add_note(e, "train_on_all gives learner_fn one list, splits = (all positions,), and there is no splits[1]: write "
-                        "splitter=FixedSplitter(splits), or TabularPandas(..., splits=splits)")
-            raise
         valid_positions(learn, items, splits, what)
         fitted(learn, (lambda learn, n: learn.fit_one_cycle(n)) if fit is None else fit, what, n_epoch)
     if any(not torch.isfinite(p).all() for p in learn.model.parameters()):

@@ -15,16 +15,15 @@ import torch
 from ..callbacks.predictions import GatherPreds
 from ..callbacks.trackers import column_directions
 from ..core import checkpoint
+from ..core.arguments import check_choice
 from ..core.items import L
-from ..core.messages import add_note, describe, plural
+from ..core.messages import describe, noting, plural
 from ..core.nested import map_nested, to_concat
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike
 from ..learner.learner import Learner
 from .arguments import CannotTell, FreshWeights, keys_of, valid_positions, vocab_of
 from .averaging import average_of
-
-KEEPS = ("models", "files", "nothing")
 
 
 # -- one part -----------------------------------------------------------------------------------------------------------------------
@@ -58,11 +57,8 @@ def build(learner_fn: Callable, splits: Sequence[Sequence[int]], what: str) -> L
     "The learner that `learner_fn` makes of `splits`."
     if not callable(learner_fn):
         raise TypeError(f"learner_fn takes `splits`, the lists of positions, and returns a new Learner; received {describe(learner_fn)}")
-    try:
+    with noting(f"in learner_fn, {what}"):
         learn = learner_fn(tuple(L(s, use_list=True) for s in splits))
-    except Exception as e:
-        add_note(e, f"in learner_fn, {what}")
-        raise
     if not hasattr(learn, "get_preds") or not hasattr(learn, "dls"):
         raise TypeError(f"learner_fn must return a Learner; {what} it returned {describe(learn)}")
     return learn
@@ -73,11 +69,8 @@ def fitted(learn: Learner, fit: Callable, what: str, *args: Any) -> None:
     if not callable(fit):
         raise TypeError(f"fit is a function that trains the learner, such as fit=lambda learn: learn.fit_one_cycle(5); received "
                         f"{describe(fit)}")
-    try:
+    with noting(f"in fit, {what}"):
         fit(learn, *args)
-    except Exception as e:
-        add_note(e, f"in fit, {what}")
-        raise
 
 
 def _run(learner_fn: Callable, items: Any, splits: Sequence, fit: Callable, what: str, fresh: FreshWeights,
@@ -113,9 +106,8 @@ class Store:
                 raise ValueError(f"{self.path} holds the parts of another run ({'; '.join(other)}): make the same call as then, or give "
                                  "another path")
         else:
-            part = file.with_suffix(".part")
-            part.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-            part.replace(file)
+            with checkpoint.replacing(file) as part:
+                part.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
     def weights(self, i: int) -> Path:
         "The file of the weights of learner `i`."
@@ -158,8 +150,7 @@ def run_parts(learner_fn: Callable, items: Any, all_splits: Sequence, fit: Calla
         prepare: `prepare(i, learn)` is called before learner `i` is trained.
         learner_fn, items, fit, seed, path, keep: see `kfold`.
     """
-    if keep not in KEEPS:
-        raise ValueError(f"keep={keep!r}: what is kept of the learners is one of {', '.join(map(repr, KEEPS))}")
+    check_choice("", "keep", keep, ("models", "files", "nothing"))
     if keep == "files" and path is None:
         raise ValueError("keep='files' needs a folder for the weights: path=...")
     if path is not None and seed is None:

@@ -74,7 +74,7 @@ def test_rank_by_hand():
 
 def test_combine_errors():
     a = torch.zeros(2, 2)
-    with pytest.raises(ValueError, match="averaged by one of 'mean', 'geometric', 'rank'"):
+    with pytest.raises(ValueError, match="how='median': how is one of 'mean', 'geometric', 'rank'"):
         combine_preds([a], how="median")
     with pytest.raises(ValueError, match="these predictions are values: use how='mean'"):
         combine_preds([a], how="geometric", kind="values")

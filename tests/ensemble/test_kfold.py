@@ -258,7 +258,7 @@ def test_wrong_calls():
         kfold(3, ITEMS, 4, fit=no_fit)
     with pytest.raises(TypeError, match="fit is a function that trains the learner"):
         kfold(block_learner, ITEMS, 4, fit=3)
-    with pytest.raises(ValueError, match="keep='all': what is kept of the learners is one of"):
+    with pytest.raises(ValueError, match="keep='all': keep is one of"):
         kfold(block_learner, ITEMS, 4, fit=no_fit, keep="all")
     with pytest.raises(ValueError, match="needs a folder"):
         kfold(block_learner, ITEMS, 4, fit=no_fit, keep="files")

@@ -68,7 +68,7 @@ def test_distribution_errors():
         loguniform(0, 1)
     with pytest.raises(TypeError, match=r"takes whole numbers: for others write uniform\(0.5, 2\)"):
         randint(0.5, 2)
-    with pytest.raises(TypeError, match="takes two numbers; received hi=str"):
+    with pytest.raises(TypeError, match="takes two numbers; received lo=int 0, hi=str"):
         uniform(0, "1")
     with pytest.raises(TypeError, match="choice takes a list"):
         choice("abc")

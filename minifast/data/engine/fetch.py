@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_info
 
-from ...core.messages import add_note, describe, plural
+from ...core.messages import add_note, describe, noting, plural
 from ...core.nested import leaves, map_nested, plain, to_device
 from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
 from ..pipeline import Pipeline
@@ -351,15 +351,12 @@ class Finisher:
 
     def _transformed(self, data, kinds, seed, number):
         rng = batch_rng(seed, number)
-        try:
+        with noting(f"in after_batch, batch {number}"):
             if self.is_first:
                 data = self._trace(data, rng)
                 self.kinds = kinds_after(data, kinds)
             else:
                 data = self._fused(data, rng)
-        except Exception as e:
-            add_note(e, f"in after_batch, batch {number}")
-            raise
         return plain(data)
 
     def _trace(self, data, rng):
