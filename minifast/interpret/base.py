@@ -1,6 +1,4 @@
 """`Interpretation`: predictions, targets and losses of one set of items, computed once, and ways to look at them."""
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -50,14 +48,14 @@ class Interpretation:
 
     score_name = "score"
 
-    def __init__(self, learn: Learner, dl: Any, preds: Any, targs: Any, decoded: Any, losses: torch.Tensor):
+    def __init__(self, learn: "Learner", dl: Any, preds: Any, targs: Any, decoded: Any, losses: torch.Tensor):
         self.learn, self.dl, self.preds, self.targs, self.decoded, self.losses = learn, dl, preds, targs, decoded, losses
         vocab = learn.dls.vocab
         several = isinstance(vocab, (list, tuple)) and vocab and isinstance(vocab[0], (list, tuple))
         self.vocab = None if vocab is None else list(vocab[-1] if several else vocab)           # of several vocabularies the last
 
     @classmethod
-    def from_learner(cls: type[Self], learn: Learner, ds_idx: int = 1, dl: Iterable | None = None,
+    def from_learner(cls: type[Self], learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None,
                      act: Callable[[Any], Any] | None = None) -> Self:
         """Predict every item of a loader once, without augmentation.
 

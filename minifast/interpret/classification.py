@@ -1,6 +1,4 @@
 """`ClassificationInterpretation`: which classes are confused, how sure the model is, and which labels are likely wrong."""
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -2,8 +2,6 @@
 
 Files are never deleted or moved.
 """
-from __future__ import annotations
-
 import csv
 import io
 from pathlib import Path
@@ -89,7 +87,7 @@ class ImageClassifierCleaner:
         size: longest side of the images shown, in pixels.
     """
 
-    def __init__(self, learn: Learner, opts: Any = (), csv: PathLike = "cleaning.csv", ds_idx: int = 0, n: int = 30, size: int = 128):
+    def __init__(self, learn: "Learner", opts: Any = (), csv: PathLike = "cleaning.csv", ds_idx: int = 0, n: int = 30, size: int = 128):
         self.learn, self.n, self.size, self.decisions = learn, n, size, Decisions(csv)
         self._known: dict[int, ClassificationInterpretation] = {}
         self.ds_idx, self._widget = ds_idx, None

@@ -13,7 +13,7 @@ from ..core.messages import describe
 from ..core.nested import split_batch
 from ..core.plots import get_grid
 from ..nn.hooks import Hook, Hooks
-from ..nn.model_info import eval_mode
+from ..nn.model_info import channels_last, eval_mode
 from .base import Interpretation, batch_of, draw_samples
 
 
@@ -41,15 +41,7 @@ def _maps_of(out, size):
                 return out[:, first:].unflatten(1, (side, side)).movedim(-1, 1)
     if out.ndim != 4:
         return None
-
-    def strain(h, w):                # how far from the aspect ratio of the images
-        return abs(h / size[0] - w / size[1]) if h <= size[0] + 2 and w <= size[1] + 2 else 9.0
-    return out if strain(*out.shape[2:]) <= strain(*out.shape[1:3]) else out.movedim(-1, 1)
-
-
-def _says_where(out, size):
-    maps = _maps_of(out, size) if getattr(out, "ndim", 0) == 4 else None
-    return maps is not None and maps.shape[-2] * maps.shape[-1] > 1
+    return out.movedim(-1, 1) if channels_last(out.shape, size) else out
 
 
 def last_maps(model: nn.Module, *inputs: Any) -> nn.Module:
@@ -62,8 +54,9 @@ def last_maps(model: nn.Module, *inputs: Any) -> nn.Module:
 
     def note(module, args, out):
         nonlocal maps
-        ended.append((module, out.ndim if isinstance(out, torch.Tensor) else None))
-        if "Adaptive" not in type(module).__name__ and _says_where(out, size) and len(out) == n:
+        ndim = out.ndim if isinstance(out, torch.Tensor) else None
+        ended.append((module, ndim))
+        if ndim == 4 and "Adaptive" not in type(module).__name__ and len(out) == n and _maps_of(out, size)[0, 0].numel() > 1:
             maps = len(ended) - 1
 
     with eval_mode(model), Hooks([m for m in model.modules() if m is not model], note, detach=False):

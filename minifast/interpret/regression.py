@@ -1,6 +1,4 @@
 """`RegressionInterpretation`: how far off the predicted numbers are, and where."""
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

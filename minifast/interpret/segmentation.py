@@ -1,6 +1,4 @@
 """`SegmentationInterpretation`: which classes of pixels are confused, and the images with the worst masks."""
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

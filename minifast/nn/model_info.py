@@ -1,5 +1,5 @@
 """Looking into a model: its parameters, its layers, the shapes it makes, and the table of all these."""
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -53,6 +53,19 @@ def in_channels(m: nn.Module) -> int:
         if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
             return layer.in_channels
     raise ValueError(f"{type(m).__name__} has no convolution, so its number of input channels is not known")
+
+
+def channels_last(shape: Sequence[int], img_size: Sequence[int]) -> bool:
+    """Whether maps of this shape are (B,H,W,C), as some transformers have them inside, rather than (B,C,H,W).
+
+    img_size: (height, width) of the images they are made of.
+    """
+    _, a, b, c = shape
+
+    def strain(height, width):          # how far from the aspect ratio of the images
+        fits = height <= img_size[0] + 2 and width <= img_size[1] + 2
+        return abs(height / img_size[0] - width / img_size[1]) if fits else 9.0
+    return strain(a, b) < strain(b, c)
 
 
 @contextmanager

@@ -1,6 +1,4 @@
 """`vision_learner` and `unet_learner`: a `Learner` with a pretrained body and a new head, or a U-Net around it."""
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
@@ -31,23 +29,6 @@ def _is_normalised(dls):
     return any(isinstance(t, Normalize) or normalizes(t) for pipeline in pipelines for t in pipeline)
 
 
-def _normalisation(dls, stats):
-    "The batch transforms that the pretrained weights need and `dls` lacks."
-    if not all(isinstance(dl, DataLoader) for dl in dls):
-        warn("the loaders are not minifast's, so nothing is normalised here: the pretrained model expects images normalised with mean "
-             f"{stats[0]} and std {stats[1]}. If your dataset does that, say normalize=False", stacklevel=3)
-        return []
-    return [] if _is_normalised(dls) else [Normalize.from_stats(*stats)]
-
-
-def _n_out(dls, n_out, where):
-    n_out = getattr(dls, "c", None) if n_out is None else n_out
-    if not n_out:
-        raise ValueError(f"{where} cannot tell from the data how many outputs the model needs: pass n_out=, the number of classes "
-                         "or of numbers to predict")
-    return n_out
-
-
 def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: Any, normalize: bool, n_out: int | None,
                   pretrained: bool, weights: Any, cut: Callable[[nn.Module], nn.Module] | int | None, n_in: int, splitter: Any,
                   **learner_args: Any) -> Learner:
@@ -58,18 +39,27 @@ def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: 
                         f"{type(arch).__name__}. For a model of your own write Learner(dls, model)")
     meta = arch_meta(arch)
     pretrained = bool(pretrained or weights is not None)
-    n_out = _n_out(dls, n_out, where)
+    n_out = getattr(dls, "c", None) if n_out is None else n_out
+    if not n_out:
+        raise ValueError(f"{where} cannot tell from the data how many outputs the model needs: pass n_out=, the number of classes "
+                         "or of numbers to predict")
     if meta.source != "function":
         check_channels(where, dls, n_in)              # before weights are fetched
     model = make(n_out, pretrained)
     if meta.source == "function":                     # which may make a model for other channels than 3
         check_channels(where, dls, n_in, model[0])
-    stats = meta.stats_for(weights) if normalize and pretrained and n_in == 3 else None
-    if stats is None and normalize and pretrained and n_in == 3 and not _is_normalised(dls):
-        warn(f"nothing is normalised: which mean and std the weights of {meta.name} expect is not known. If they were trained on "
-             "normalised images, give the data batch_tfms=Normalize.from_stats(mean, std), for example of imagenet_stats; if not, say "
-             f"{where}(normalize=False)", stacklevel=3)
-    batch_tfms = [] if stats is None else _normalisation(dls, stats)
+    batch_tfms = []                                   # those that the pretrained weights need and `dls` lacks
+    if normalize and pretrained and n_in == 3 and not _is_normalised(dls):
+        stats = meta.stats_for(weights)
+        if stats is None:
+            warn(f"nothing is normalised: which mean and std the weights of {meta.name} expect is not known. If they were trained on "
+                 "normalised images, give the data batch_tfms=Normalize.from_stats(mean, std), for example of imagenet_stats; if not, "
+                 f"say {where}(normalize=False)", stacklevel=3)
+        elif not all(isinstance(dl, DataLoader) for dl in dls):
+            warn("the loaders are not minifast's, so nothing is normalised here: the pretrained model expects images normalised with "
+                 f"mean {stats[0]} and std {stats[1]}. If your dataset does that, say normalize=False", stacklevel=3)
+        else:
+            batch_tfms = [Normalize.from_stats(*stats)]
     splitter = meta.split_for(cut) if splitter is None else splitter
     learn = Learner(dls, model, splitter=splitter, batch_tfms=batch_tfms, **learner_args)
     if pretrained:

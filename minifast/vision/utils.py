@@ -1,6 +1,4 @@
 """Folders of images: download them, make them smaller."""
-from __future__ import annotations
-
 import os
 import shutil
 import uuid

@@ -1,6 +1,4 @@
 """From a file, bytes, array or tensor to an upright 8-bit image, or a sentence that names the file and says what is wrong with it."""
-from __future__ import annotations
-
 from io import BytesIO
 from os import PathLike, fspath
 from typing import Any

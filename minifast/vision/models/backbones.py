@@ -3,8 +3,7 @@
 An architecture is a function of `torchvision.models` (`resnet18`), its name ("resnet18"), a name that timm knows ("resnet26d"), or any
 function that returns an `nn.Module`. `arch_meta` says where its weights are, where it is cut and how it is split into layer groups.
 """
-from __future__ import annotations
-
+import copy
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torchvision import models
 
@@ -35,14 +35,13 @@ def _params(*modules):
     return [p for m in modules for p in m.parameters()]
 
 
-def _size(stage):
-    return sum(p.numel() for p in (stage.parameters() if isinstance(stage, nn.Module) else stage))
+def _size(module):
+    return sum(p.numel() for p in module.parameters())
 
 
 def _opened(module):
-    "The parts of `module` in order: its own parameters (a list), then its children."
-    own = list(module.parameters(recurse=False))
-    return [s for s in [own, *module.children()] if _size(s)]
+    "The parts of `module` in order: its own parameters, then its children."
+    return [s for s in [nn.ParameterList(module.parameters(recurse=False)), *module.children()] if _size(s)]
 
 
 def default_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
@@ -53,14 +52,13 @@ def default_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
     body, head = model[0], model[1:]
     stages, total = _opened(body), _size(body)
     while stages:
-        largest = max(range(len(stages)), key=lambda i: _size(stages[i]))
-        stage = stages[largest]
-        if _size(stage) * 2 <= total or not isinstance(stage, nn.Module) or not list(stage.children()):
+        largest = max(stages, key=_size)
+        if _size(largest) * 2 <= total or not list(largest.children()):
             break
-        stages[largest:largest + 1] = _opened(stage)
-    params = [list(s.parameters()) if isinstance(s, nn.Module) else s for s in stages]
-    half = len(params) // 2
-    groups = [[p for s in part for p in s] for part in (params[:half], params[half:])]
+        at = stages.index(largest)
+        stages[at:at + 1] = _opened(largest)
+    half = len(stages) // 2
+    groups = [_params(*stages[:half]), _params(*stages[half:])]
     return [g for g in groups if g] + [_params(head)]
 
 
@@ -74,11 +72,6 @@ def _split_at(model, at, in_first=False):
     "Layer groups of `Sequential(body, head)`: the body's children before and from `at`, head."
     body, rest = (model[0][0], model[0][1:]) if in_first else (model[0], nn.Sequential())
     return [_params(body[:at]), _params(body[at:], rest), _params(model[1:])]
-
-
-def _split_of(name):
-    found = next((found for pattern, found in _SPLITS.items() if re.match(pattern, name)), None)
-    return default_split if found is None else partial(_split_at, at=found[0], in_first=found[1])
 
 
 # -- what is known about an architecture ------------------------------------------------------------------------------------------
@@ -169,7 +162,9 @@ model_meta = _ModelMeta()
 
 def _torchvision_meta(name):
     weights = models.get_model_weights(name)
-    meta = ArchMeta(name, "torchvision", partial(_build_torchvision, name, weights), _torchvision_cut, _split_of(name), weights)
+    split = next((partial(_split_at, at=at, in_first=inside) for pattern, (at, inside) in _SPLITS.items() if re.match(pattern, name)),
+                 default_split)
+    meta = ArchMeta(name, "torchvision", partial(_build_torchvision, name, weights), _torchvision_cut, split, weights)
     return replace(meta, stats=meta.stats_for())
 
 
@@ -194,16 +189,15 @@ def _load_body(model, state, name, weights):
 
     own = model.state_dict()
     body = {k: v for k, v in state.items() if not is_head(k)}
-    missing = [k for k in own if not is_head(k) and k not in body and not k.endswith("num_batches_tracked")]
-    unknown = [k for k in body if k not in own]
-    misfits = [f"{k}: {tuple(v.shape)} in the file, {tuple(own[k].shape)} in the model" for k, v in body.items()
-               if k in own and v.shape != own[k].shape]
-    problems = [f"{what}: {', '.join(map(str, which[:3]))}{' ...' if len(which) > 3 else ''} ({len(which)} in all)"
-                for what, which in (("not in the file", missing), ("not in the model", unknown), ("of another shape", misfits)) if which]
-    if problems:
+    wrong = {"not in the file": [k for k in own if not is_head(k) and k not in body and not k.endswith("num_batches_tracked")],
+             "not in the model": [k for k in body if k not in own],
+             "of another shape": [f"{k}: {tuple(v.shape)} in the file, {tuple(own[k].shape)} in the model" for k, v in body.items()
+                                  if k in own and v.shape != own[k].shape]}
+    if any(wrong.values()):
+        problems = [f"{what}: {', '.join(which[:3])}{' ...' if len(which) > 3 else ''} ({len(which)} in all)"
+                    for what, which in wrong.items() if which]
         raise ValueError(f"weights={weights!r} do not fit {name}: " + "; ".join(problems))
-    head = {k: v for k, v in state.items() if is_head(k) and k in own and own[k].shape == v.shape}
-    model.load_state_dict({**body, **head}, strict=False)
+    model.load_state_dict({k: v for k, v in state.items() if not is_head(k) or (k in own and own[k].shape == v.shape)}, strict=False)
 
 
 def _build_function(arch, name, pretrained, weights, n_in):
@@ -295,22 +289,15 @@ def replace_input(body: nn.Module, n_in: int, pretrained: bool = True) -> None:
     path, conv = next(((n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d)), (None, None))
     if conv is None:
         raise ValueError(f"n_in={n_in}: {type(body).__name__} has no Conv2d whose input could be changed")
-    if conv.in_channels == n_in:
+    w, n = conv.weight.detach(), conv.in_channels
+    if n == n_in:
         return
-    options: dict[str, Any] = {k: getattr(conv, k) for k in ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")}
-    new = nn.Conv2d(n_in, conv.out_channels, bias=conv.bias is not None, **options)
-    if pretrained:
-        w = conv.weight.detach()
-        with torch.no_grad():
-            if n_in == 1:
-                new.weight.copy_(w.sum(1, keepdim=True))
-            elif n_in < conv.in_channels:
-                new.weight.copy_(w[:, :n_in] * (conv.in_channels / n_in))
-            else:
-                new.weight.zero_()
-                new.weight[:, :conv.in_channels].copy_(w)
-            if conv.bias is not None:
-                new.bias.copy_(conv.bias)
+    new = copy.deepcopy(conv)           # with its bias
+    new.in_channels = n_in
+    new.weight = nn.Parameter(w.sum(1, keepdim=True) if n_in == 1 else w[:, :n_in] * (n / n_in) if n_in < n
+                              else F.pad(w, (0, 0, 0, 0, 0, n_in - n)))
+    if not pretrained:
+        new.reset_parameters()
     parent, _, name = path.rpartition(".")
     setattr(body.get_submodule(parent), name, new)
 

@@ -1,6 +1,4 @@
 """The head of a vision model: from the features of a body to the outputs."""
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,13 +45,10 @@ def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: 
     layers: list[nn.Module] = [AdaptiveConcatPool2d() if concat_pool else nn.AdaptiveAvgPool2d(1), Flatten()] if pool else []
     if lin_first:
         layers.append(nn.Dropout(ps[0]))
-        for i in range(n_blocks - 1):
-            layers += LinBnDrop(sizes[i], sizes[i + 1], bn=True if i else first_bn, p=ps[i + 1], act=nn.ReLU(inplace=True), lin_first=True)
-        layers.append(nn.Linear(sizes[-2], n_out))
-    else:
-        for i in range(n_blocks):
-            act = nn.ReLU(inplace=True) if i < n_blocks - 1 else None
-            layers += LinBnDrop(sizes[i], sizes[i + 1], bn=True if i else first_bn, p=ps[i], act=act)
+        ps = ps[1:]                         # the others come after their linear layers
+    for i in range(n_blocks - 1):
+        layers += LinBnDrop(sizes[i], sizes[i + 1], bn=i > 0 or first_bn, p=ps[i], act=nn.ReLU(inplace=True), lin_first=lin_first)
+    layers += [nn.Linear(sizes[-2], n_out)] if lin_first else LinBnDrop(sizes[-2], n_out, bn=n_blocks > 1 or first_bn, p=ps[-1])
     if bn_final:
         layers.append(nn.BatchNorm1d(n_out, momentum=0.01))
     if y_range is not None:

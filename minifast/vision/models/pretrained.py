@@ -3,8 +3,6 @@
 1. the file named by `weights=`; 2. `$MINIFAST_HOME/weights`; 3. torch's own cache (`$TORCH_HOME/hub/checkpoints`); 4. anything attached
 to a Kaggle notebook (`/kaggle/input/**`), by file name; 5. the network. Files are read without running code in them.
 """
-from __future__ import annotations
-
 import glob
 import hashlib
 import os
@@ -53,32 +51,19 @@ def pick_weights(choices: Any, weights: Any = "DEFAULT") -> Any:
                      + (f"; torchvision has {', '.join(names)}" if names else "; pass weights='path/of/file.pth'"))
 
 
-def _damaged(path):
-    "Why the file does not match the hash in its name, or None."
-    found = _HASHED_NAME.search(path.name)
-    if found is None:
-        return None
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while block := f.read(1 << 22):
-            digest.update(block)
-    if digest.hexdigest().startswith(found[1]):
-        return None
-    return f"{path} does not match the hash in its name: it is incomplete or another file"
-
-
 def find_weights(filename: str) -> Path | None:
     "The file `filename` on this machine, looked for as the head of this module says, or None. Damaged copies are refused."
     places = (minifast_home() / "weights" / filename, Path(torch.hub.get_dir()) / "checkpoints" / filename)
     path = next((p for p in chain(places, KAGGLE_INPUT.rglob(glob.escape(filename))) if p.is_file()), None)
-    if path is not None and (problem := _damaged(path)):
-        raise WeightsNotFound(f"{problem}. Delete it, or pass weights='path/of/another/file'")
+    hashed = None if path is None else _HASHED_NAME.search(path.name)
+    if hashed and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(hashed[1]):
+        raise WeightsNotFound(f"{path} does not match the hash in its name: it is incomplete or another file. Delete it, or pass "
+                              "weights='path/of/another/file'")
     return path
 
 
-def reachable(url: str, timeout: float | None = None) -> bool:
+def reachable(url: str, timeout: float = NETWORK_TIMEOUT) -> bool:
     "Whether the server of `url` (or the proxy in front of it) answers within `timeout` seconds, name look-up included."
-    timeout = NETWORK_TIMEOUT if timeout is None else timeout
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         return True
@@ -115,12 +100,7 @@ def read_weights(path: str | PathLike) -> dict[str, torch.Tensor]:
     except Exception as e:
         raise WeightsNotFound(f"{path} cannot be read as weights ({type(e).__name__}: {str(e).partition(chr(10))[0]}). It is damaged, or "
                               "not a file of tensors: save weights as .safetensors or torch.save(model.state_dict(), file)") from e
-    return _unwrapped(state, path)
-
-
-def _unwrapped(state, path):
-    "The state dict inside what training scripts save: under 'state_dict' or 'model', names after 'module.' of DataParallel."
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model"):         # where training scripts save it; names may come after DataParallel's 'module.'
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
@@ -138,8 +118,7 @@ def load_pretrained(choices: Any, weights: Any = "DEFAULT", arch: Any = "this ar
         return read_weights(picked)
     url = picked.url
     filename = os.path.basename(urlsplit(url).path)
-    path = find_weights(filename)
-    if path is not None:
+    if path := find_weights(filename):
         return read_weights(path)
     problem = f"{urlsplit(url).hostname} does not answer"
     if reachable(url):

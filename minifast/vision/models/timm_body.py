@@ -1,6 +1,4 @@
 """Networks of timm (PyTorch Image Models), which is imported when one is asked for."""
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -36,27 +34,24 @@ def timm_config(name: str, others: Sequence[str]) -> Any:
     try:
         import timm
     except ImportError:
-        hint = did_you_mean(name, others) or "."
-        raise ValueError(f"arch={name!r} is no architecture of torchvision{hint} "
-                         "If it is one of timm: pip install minifast[timm]") from None
+        raise ValueError(f"arch={name!r} is no architecture of torchvision{did_you_mean(name, others) or '.'} If it is one of timm: "
+                         "pip install minifast[timm]") from None
     if not timm.is_model(name.split(".")[0]):
-        hint = did_you_mean(name, [*others, *timm.list_models()])
-        raise ValueError(f"arch={name!r} is known neither to torchvision nor to timm{hint}")
+        raise ValueError(f"arch={name!r} is known neither to torchvision nor to timm{did_you_mean(name, [*others, *timm.list_models()])}")
     return timm.get_pretrained_cfg(name)
 
 
 def _on_this_machine(config):
     "The file of the weights that `config` describes: by name where weights are looked for, or in the cache of huggingface_hub; or None."
     full_name = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
-    found = find_weights(f"{full_name}.safetensors")
-    if found is not None:
+    if found := find_weights(f"{full_name}.safetensors"):
         return found
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return None
-    repo = config.hf_hub_id or f"timm/{full_name}"
-    repo = repo + full_name if repo.endswith("/") else repo
+    repo = config.hf_hub_id or "timm/"
+    repo += full_name if repo.endswith("/") else ""
     found = (try_to_load_from_cache(repo, name) for name in ("model.safetensors", "pytorch_model.bin"))
     return next((f for f in found if isinstance(f, str)), None)
 

@@ -4,8 +4,6 @@ After Ronneberger et al. 2015 (https://arxiv.org/abs/1505.04597): the body makes
 step, and at each size takes in what the body had there. Upsampling is by pixel shuffle without checkerboard
 (https://arxiv.org/abs/1707.02937).
 """
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +13,10 @@ from torch import nn
 
 from ...core.messages import describe, plural
 from ...nn.conv import ConvLayer, PixelShuffle_ICNR, ResBlock, SelfAttention
-from ...nn.hooks import hook_outputs
+from ...nn.hooks import Hooks, hook_outputs
 from ...nn.init import apply_init
 from ...nn.layers import BatchNorm, NormType, SigmoidRange
+from ...nn.model_info import channels_last
 from .backbones import create_body, first_size
 from .heads import calm_before_range
 
@@ -38,11 +37,9 @@ class UnetBlock(nn.Module):
         ni = up_in_c // 2 + x_in_c
         self.out_c = ni if final_div else ni // 2
         self.act = act_cls()
-        attention = SelfAttention(self.out_c) if self_attention else None
         self.conv1 = _conv(ni, self.out_c, act_cls, norm_type)
-        self.conv2 = _conv(self.out_c, self.out_c, act_cls, norm_type, xtra=attention)
-        if init is not None:
-            apply_init(nn.Sequential(self.conv1, self.conv2), init)
+        self.conv2 = _conv(self.out_c, self.out_c, act_cls, norm_type, xtra=SelfAttention(self.out_c) if self_attention else None)
+        apply_init(nn.Sequential(self.conv1, self.conv2), init)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         up = self.shuf(x)
@@ -55,77 +52,45 @@ def _conv(ni, nf, act_cls, norm_type, xtra=None):
     return ConvLayer(ni, nf, act_cls=act_cls, norm_type=NormType.Batch if norm_type is None else norm_type, xtra=xtra)
 
 
-class _Levels:
-    """Where in a body, which is in evaluation mode, the size of its maps changes: `modules`, deepest last, the `channels` and
-    the size of what each returns."""
-
-    def __init__(self, body: nn.Module, img_size: Sequence[int], n_in: int):
-        h, w = img_size
-        device = next((p.device for p in body.parameters()), torch.device("cpu"))
-        x = torch.zeros(1, n_in, h, w, device=device)
-        self.image_height = h
-        outputs, self.out = self._traced(body, list(body.children()), x)
-        outputs = self._opened(body, outputs, x)
-        if not isinstance(self.out, torch.Tensor) or self.out.ndim != 4:
-            raise ValueError(f"a U-Net needs a body that returns maps (B,C,H,W), but {type(body).__name__} returns {describe(self.out)}. "
-                             "Vision transformers that return one vector per image cannot be used")
-        found = []                                  # the last module at each size, or about that size without padding
-        for module, shape in outputs:
-            c, *size = _as_chw(shape, img_size)
-            if found and found[-1][3] / size[0] < 1.5:
-                found[-1] = module, c, size, found[-1][3]
-            else:
-                found.append((module, c, size, size[0]))
-        shrinking = [o[:3] for o in found if o[2][0] / self.out.shape[-2] >= 1.5]
-        if not shrinking:
-            raise ValueError("a U-Net needs a body whose maps shrink step by step: "
-                             f"{type(body).__name__} makes {tuple(self.out.shape[-2:])} of {h} x {w} pixels and nothing between")
-        self.modules, self.channels, self.sizes = zip(*shrinking, strict=True)
-
-    @staticmethod
-    def _traced(body, modules, x):
-        "`[(module, shape)]` of those of `modules` that return maps and are called once, in the order of their calls, and the output."
-        calls = []
-        handles = [m.register_forward_hook(lambda m, i, o: calls.append((m, o))) for m in modules]
-        try:
-            out = body(x)
-        finally:
-            for handle in handles:
-                handle.remove()
-        called = [m for m, _ in calls]
-        return [(m, tuple(o.shape)) for m, o in calls if isinstance(o, torch.Tensor) and o.ndim == 4 and called.count(m) == 1], out
-
-    def _opened(self, body, outputs, x):
-        "`outputs` where a module that makes the maps more than half as small gives way to its parts, as far as there are any."
-        closed = set()
-        while True:
-            before, wide = x.shape[-2], None
-            for module, shape in outputs:
-                size = _as_chw(shape, tuple(x.shape[-2:]))[1]
-                if before / size > 2.2 and module not in closed and list(module.children()):
-                    wide = module
-                    break
-                before = size
-            if not outputs and not closed and list(body.children()):          # nothing among the children returns maps: look inside
-                closed.add(body)
-                outputs = self._traced(body, [g for m in body.children() for g in m.children()], x)[0]
-                continue
-            if wide is None:
-                return outputs
-            closed.add(wide)
-            parts, _ = self._traced(body, list(wide.children()), x)
-            i = next(i for i, (m, _) in enumerate(outputs) if m is wide)
-            outputs = [*outputs[:i], *parts, *outputs[i:]]
-
-
-def _as_chw(shape, img_size):
-    "(C, H, W) of maps of shape (B,C,H,W), or (B,H,W,C) as some transformers have them inside."
-    _, a, b, c = shape
+def _levels(body, img_size, n_in):
+    """Where in a body, which is in evaluation mode, the size of its maps changes: `[(name of the module, channels, height)]`, deepest
+    last; and the channels of its output."""
     h, w = img_size
+    device = next((p.device for p in body.parameters()), torch.device("cpu"))
+    called: dict[nn.Module, tuple[int, int] | None] = {}        # (channels, height) of what each module returned, if it was maps and once
 
-    def badness(height, width):          # how far from the same share of height and width
-        return abs(height / h - width / w) if height <= h + 2 and width <= w + 2 else 9.0
-    return (c, a, b) if badness(a, b) < badness(b, c) else (a, b, c)
+    def note(module, args, out):
+        maps = isinstance(out, torch.Tensor) and out.ndim == 4 and module not in called
+        last = maps and channels_last(out.shape, img_size)
+        called[module] = ((out.shape[3], out.shape[1]) if last else (out.shape[1], out.shape[2])) if maps else None
+
+    def opened(modules, before):
+        "Those of `modules` that return maps, as they are called, each after its parts where it makes the maps less than half as large."
+        found = []
+        for module in [m for m in called if called[m] and m in modules]:
+            height = called[module][1]
+            if before / height > 2.2:
+                found += opened(list(module.children()), before)
+            found.append(module)
+            before = height
+        return found
+
+    with Hooks(list(body.modules())[1:], note, detach=False):
+        out = body(torch.zeros(1, n_in, h, w, device=device))
+    if not isinstance(out, torch.Tensor) or out.ndim != 4:
+        raise ValueError(f"a U-Net needs a body that returns maps (B,C,H,W), but {type(body).__name__} returns {describe(out)}. "
+                         "Vision transformers that return one vector per image cannot be used")
+    children, names = list(body.children()), {m: name for name, m in body.named_modules()}
+    found = []                                  # the last module at each size, or about that size without padding
+    for module in opened(children, h) or opened([part for child in children for part in child.children()], h):
+        c, height = called[module]
+        size = found.pop()[-1] if found and found[-1][-1] / height < 1.5 else height
+        found.append((names[module], c, height, size))
+    shrinking = [o[:3] for o in found if o[2] / out.shape[-2] >= 1.5]
+    if not shrinking:
+        raise ValueError(f"a U-Net needs a body whose maps shrink step by step: {type(body).__name__} makes {tuple(out.shape[-2:])} of "
+                         f"{h} x {w} pixels and nothing between")
+    return shrinking, out.shape[1]
 
 
 class DynamicUnet(nn.Module):
@@ -147,39 +112,34 @@ class DynamicUnet(nn.Module):
         super().__init__()
         h, w = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         probe = (h, w + 32 if h == w else w)                                    # not square, so that height and channels can be told apart
-        levels = first_size(encoder, (probe, (h, w)), n_in, lambda size: _Levels(encoder, size, n_in))
-        self._skip_names = [_name_of(encoder, m) for m in levels.modules]       # names: a copy of the model has an encoder of its own
-        self._channels, self.last_cross = list(levels.channels), last_cross
+        levels, ni = first_size(encoder, (probe, (h, w)), n_in, lambda size: _levels(encoder, size, n_in))
+        self._skip_names = [name for name, _, _ in levels]                      # names: a copy of the model has an encoder of its own
+        self._channels, self.last_cross = [c for _, c, _ in levels], last_cross
         options: dict[str, Any] = {"act_cls": act_cls, "norm_type": norm_type}
         shuffle: dict[str, Any] = {"act_cls": act_cls, "norm_type": NormType.Weight if norm_type is None else norm_type}
-        ni = levels.out.shape[1]
         middle = nn.Sequential(_conv(ni, ni * 2, **options), _conv(ni * 2, ni, **options))
-        layers = [encoder, nn.Sequential(BatchNorm(ni), nn.ReLU(), middle)]
-        if init is not None:
-            apply_init(middle, init)
-        n = len(levels.modules)
-        for i in range(n):
+        layers: list[Any] = [encoder, nn.Sequential(BatchNorm(ni), nn.ReLU(), middle)]
+        apply_init(middle, init)
+        self.n_blocks = n = len(levels)
+        for i, c in enumerate(reversed(self._channels)):
             final = i == n - 1
-            block = UnetBlock(ni, levels.channels[n - 1 - i], final_div=not final, blur=blur and (blur_final or not final),
-                              self_attention=self_attention and i == max(n - 3, 0), init=init, **options)
-            layers.append(block)
-            ni = block.out_c
-        self.n_blocks = n
-        scale, ups = levels.image_height / levels.sizes[0][0], []
+            layers.append(UnetBlock(ni, c, final_div=not final, blur=blur and (blur_final or not final),
+                                    self_attention=self_attention and i == max(n - 3, 0), init=init, **options))
+            ni = layers[-1].out_c
+        scale, ups = h / levels[0][2], []
         while scale > 1.5:                                                  # the encoder's first map is smaller than the image
             ups.append(PixelShuffle_ICNR(ni, **shuffle))
             scale /= 2
         layers.append(nn.Sequential(*ups))
         ni += n_in if last_cross else 0
-        end: list[nn.Module] = [ResBlock(1, ni, ni, nh2=ni // 2 if bottle else ni, act_cls=act_cls,
-                        norm_type=NormType.Batch if norm_type is None else norm_type)] if last_cross else []
-        end.append(ConvLayer(ni, n_out, ks=1, act_cls=None, norm_type=None))
-        if init is not None:
-            apply_init(nn.Sequential(*end), init)
-        layers.append(nn.Sequential(*end, *([] if y_range is None else [SigmoidRange(*y_range)])))
+        cross = [ResBlock(1, ni, ni, nh2=ni // 2 if bottle else ni, act_cls=act_cls,
+                          norm_type=NormType.Batch if norm_type is None else norm_type)] if last_cross else []
+        end = nn.Sequential(*cross, ConvLayer(ni, n_out, ks=1, act_cls=None, norm_type=None),
+                            *([] if y_range is None else [SigmoidRange(*y_range)]))
+        apply_init(end, init)
         if y_range is not None and init is not None:
-            calm_before_range(layers[-1])
-        self.layers = nn.ModuleList(layers)
+            calm_before_range(end)
+        self.layers = nn.ModuleList([*layers, end])
 
     def __getitem__(self, i: Any) -> Any:
         return self.layers[i]
@@ -202,10 +162,6 @@ class DynamicUnet(nn.Module):
 
     def __repr__(self) -> str:
         return f"DynamicUnet({type(self.layers[0]).__name__}, {plural(self.n_blocks, 'step')})"
-
-
-def _name_of(body, module):
-    return next(name for name, m in body.named_modules() if m is module)
 
 
 def create_unet_model(arch: Any, n_out: int, img_size: int | Sequence[int], pretrained: bool = True, weights: Any = None,

@@ -3,8 +3,6 @@
 Three 3x3 convolutions instead of one 7x7 at the start; shortcuts that average instead of skipping pixels; the last norm of each block
 starts at 0, so that a block starts as the identity. There are no pretrained weights: they are for training from scratch.
 """
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,12 +40,11 @@ class XResNet(nn.Sequential):
         widths = [int(w * widen) for w in widths[:len(layers)]]
         ni, stages = stem_szs[-1] // expansion, []
         for i, (n, nf) in enumerate(zip(layers, widths, strict=True)):
-            blocks = []
-            for j in range(n):
-                attends = sa and i == max(len(layers) - 4, 0) and j == n - 1
-                blocks.append(block(expansion, ni, nf, stride=2 if i and j == 0 else 1, sa=attends, act_cls=act_cls, ks=ks, **block_args))
-                ni = nf
-            stages.append(nn.Sequential(*blocks))
+            attends = sa and i == max(len(layers) - 4, 0)
+            stages.append(nn.Sequential(*[
+                block(expansion, nf if j else ni, nf, stride=1 if j or not i else 2, sa=attends and j == n - 1, act_cls=act_cls, ks=ks,
+                      **block_args) for j in range(n)]))
+            ni = nf if n else ni
         super().__init__(*stem, nn.MaxPool2d(3, stride=2, padding=1), *stages, nn.AdaptiveAvgPool2d(1), Flatten(), nn.Dropout(p),
                          nn.Linear(ni * expansion, n_out))
         for m in self.modules():
