@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from .jpeg import Box, Size, in_scaled, pixels_of
-from .lazy import ArraySource, Plan
+from .lazy import ArraySource, Plan, Source
 
 if TYPE_CHECKING:
     from ...data.engine.cache import ImageCache
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _P = TypeVar("_P", bound="PILBase")
 
 
-class CachedSource:
+class CachedSource(Source):
     """The source of a `Plan` that keeps its pixels in `cache`.
 
     Args:
@@ -60,10 +60,6 @@ class CachedSource:
             self.kept = pixels
         return self.kept
 
-    def info(self) -> dict[Any, Any]:
-        "Nothing: the cache keeps pixels only."
-        return {}
-
 
 def _fitted(low: float, high: float, scale: float, limit: int, n: int) -> tuple[int, int]:
     """First and last pixel, among `limit` that were kept, of low..high in the file; exactly `n` of them where it is that many but for
@@ -84,8 +80,13 @@ def from_cache(cls: type[_P], file: Any, mode: str, opened: Callable[[], _P], ca
     except (OSError, ValueError):
         return None                                         # opening it says what is wrong
     found = cache.find(key)
-    if not cls.may_be_lazy:
-        return _whole_from_cache(cls, key, found, opened, cache)
+    if not cls.may_be_lazy:             # what must not be resized by averaging, such as a mask, is kept as it is
+        if found is not None:
+            return cls.cast(Image.fromarray(np.squeeze(found[0], 2)).copy())
+        im = opened()
+        if im.mode == "L":
+            cache.put(key, pixels_of(im), im.size)
+        return im
 
     first = []                          # what was opened to learn its size is used once, and not held
 
@@ -100,13 +101,3 @@ def from_cache(cls: type[_P], file: Any, mode: str, opened: Callable[[], _P], ca
         return im
     first.append(im)
     return cls.planned(Plan(CachedSource(cache, key, im.size, original), mode))
-
-
-def _whole_from_cache(cls: type[_P], key: tuple, found: tuple | None, opened: Callable[[], _P], cache: ImageCache) -> _P:
-    "What must not be resized by averaging, such as a mask, is kept as it is."
-    if found is None:
-        im = opened()
-        if im.mode == "L":
-            cache.put(key, pixels_of(im), im.size)
-        return im
-    return cls.cast(Image.fromarray(np.squeeze(found[0], 2)).copy())

@@ -6,8 +6,9 @@ step on bytes, and turned. Any method of PIL that touches pixels has the same ef
 """
 from __future__ import annotations
 
+from functools import cached_property
 from io import BytesIO
-from typing import Any, Protocol, TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ def _before_turn(box: Box, turn: Turn, size: Size) -> Box:
     return (top, left, bottom, right) if swap else (left, top, right, bottom)
 
 
-class Source(Protocol):
+class Source:
     "Where the pixels of a `Plan` come from."
 
     size: Size
@@ -62,12 +63,14 @@ class Source(Protocol):
         Returns:
             A uint8 array (H,W,C); how much of its width and height belongs to the box; and whether the array belongs to the caller alone.
         """
+        raise NotImplementedError
 
     def info(self) -> dict[Any, Any]:
         "What PIL's `info` says of the file."
+        return {}
 
 
-class JpegSource:
+class JpegSource(Source):
     "The bytes of a JPEG with its header. file: where they come from, to be named when they turn out to be damaged."
 
     def __init__(self, data: bytes, jpeg: Jpeg, file: Any):
@@ -87,7 +90,7 @@ class JpegSource:
             return {k: v for k, v in im.info.items() if k != "transparency"}
 
 
-class ArraySource:
+class ArraySource(Source):
     "Decoded pixels, a uint8 array (H,W,C)."
 
     def __init__(self, array: np.ndarray, info: dict[Any, Any] | None = None):
@@ -190,6 +193,7 @@ class LazyImage(Image.Image):
     def postpone(self, plan: Plan) -> None:
         "Let `plan` make the pixels when they are asked for. Mode and size are set as in any of Pillow's own plugins."
         self.plan, self._mode, self._size = plan, plan.mode, plan.size
+        self.__dict__.pop("info", None)         # PIL's: nothing
 
     @property
     def is_lazy(self) -> bool:
@@ -199,23 +203,15 @@ class LazyImage(Image.Image):
     def load(self) -> Any:
         "Make the pixels, as every method of PIL that needs them does."
         if self.plan is not None:
-            a, info = self.plan.pixels(), self.info
+            a, self.info = self.plan.pixels(), self.info
             made = Image.fromarray(np.ascontiguousarray(a[..., 0] if a.shape[2] == 1 else a))
             self.im, self._size, self.plan = made.im, made.size, None
-            self.info = info
         return super().load()
 
-    @property
-    def info(self) -> dict[Any, Any]:
+    @cached_property
+    def info(self) -> dict[Any, Any]:           # type: ignore[override]    # an attribute of PIL's images
         "What the file says besides its pixels."
-        found = self.__dict__.get("info")
-        if found is None:
-            found = self.__dict__["info"] = {} if self.plan is None else self.plan.source.info()
-        return found
-
-    @info.setter
-    def info(self, value: dict[Any, Any]) -> None:
-        self.__dict__["info"] = value or None
+        return {} if self.plan is None else self.plan.source.info()
 
 
 def lazily(cls: type[_L], file: Any, mode: str) -> _L | None:

@@ -72,20 +72,15 @@ def open_image(source: Any) -> Image.Image:
     The first frame of an animation. Raises `UnreadableImage` naming the file, or `FileNotFoundError`.
     """
     try:
-        im = Image.open(BytesIO(source) if isinstance(source, (bytes, bytearray)) else source)
+        with Image.open(BytesIO(source) if isinstance(source, (bytes, bytearray)) else source) as im:
+            im.load()
+            turn = UPRIGHT.get(exif_orientation(im))
+            # transpose and copy return a plain Image, which no longer holds the file
+            return im.copy() if turn is None else im.transpose(turn)
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as e:
         raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
-    try:
-        im.load()
-        turn = UPRIGHT.get(exif_orientation(im))
-        # transpose and copy return a plain Image, which no longer holds the file
-        return im.copy() if turn is None else im.transpose(turn)
-    except Exception as e:
-        raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
-    finally:
-        im.close()
 
 
 def eight_bit(a: np.ndarray, name: str) -> np.ndarray:
@@ -168,12 +163,11 @@ def label_array(a: np.ndarray, name: str) -> np.ndarray:
 
 def image_array(x: np.ndarray | torch.Tensor) -> np.ndarray:
     "Array or tensor `x` as a numpy array (H,W) or (H,W,C). Tensors are (C,H,W); arrays (H,W,C), or (C,H,W) where only that fits."
+    a: Any = x
     is_tensor, channels = isinstance(x, torch.Tensor), (1, 3, 4)
-    if isinstance(x, torch.Tensor):
+    if is_tensor:
         plain = x.detach().cpu().as_subclass(torch.Tensor)
         a = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
-    else:
-        a = x
     if a.ndim == 3:
         first, last = a.shape[0] in channels, a.shape[2] in channels
         if first and (is_tensor or not last):

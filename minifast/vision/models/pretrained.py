@@ -4,7 +4,6 @@
 to a Kaggle notebook (`/kaggle/input/**`), by file name; 5. the network. Files are read without running code in them.
 """
 import glob
-import hashlib
 import os
 import re
 import socket
@@ -21,6 +20,7 @@ import torch
 from torchvision.models import WeightsEnum
 
 from ...core.messages import did_you_mean
+from ...data.sources.download import sha256_of
 from ...data.sources.urls import minifast_home
 
 __all__ = ["WeightsNotFound", "find_weights", "load_pretrained", "pick_weights", "read_weights"]
@@ -56,7 +56,7 @@ def find_weights(filename: str) -> Path | None:
     places = (minifast_home() / "weights" / filename, Path(torch.hub.get_dir()) / "checkpoints" / filename)
     path = next((p for p in chain(places, KAGGLE_INPUT.rglob(glob.escape(filename))) if p.is_file()), None)
     hashed = None if path is None else _HASHED_NAME.search(path.name)
-    if hashed and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(hashed[1]):
+    if hashed and not sha256_of(path).startswith(hashed[1]):
         raise WeightsNotFound(f"{path} does not match the hash in its name: it is incomplete or another file. Delete it, or pass "
                               "weights='path/of/another/file'")
     return path
