@@ -165,7 +165,7 @@ def image_array(x: np.ndarray | torch.Tensor) -> np.ndarray:
     "Array or tensor `x` as a numpy array (H,W) or (H,W,C). Tensors are (C,H,W); arrays (H,W,C), or (C,H,W) where only that fits."
     a: Any = x
     is_tensor, channels = isinstance(x, torch.Tensor), (1, 3, 4)
-    if is_tensor:
+    if isinstance(x, torch.Tensor):
         plain = x.detach().cpu().as_subclass(torch.Tensor)
         a = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
     if a.ndim == 3:

@@ -57,7 +57,7 @@ def _levels(body, img_size, n_in):
     last; and the channels of its output."""
     h, w = img_size
     device = next((p.device for p in body.parameters()), torch.device("cpu"))
-    called: dict[nn.Module, tuple[int, int] | None] = {}        # (channels, height) of what each module returned, if it was maps and once
+    called = {}                         # module -> (channels, height) of what it returned, if that was maps and it is called once
 
     def note(module, args, out):
         maps = isinstance(out, torch.Tensor) and out.ndim == 4 and module not in called
