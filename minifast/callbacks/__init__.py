@@ -17,8 +17,7 @@ from .distill import KnowledgeDistillation
 from .dynamics import PredictionDynamics
 from .first_batch import FirstBatch
 from .gradients import GradientAccumulation, GradientClip, GradientClipValue
-from .live_log import LiveLogger, TensorBoardCallback, WandbCallback
-from .loggers import CSVLogger, JSONLogger, ShowGraphCallback
+from .loggers import CSVLogger, JSONLogger, LiveLogger, ShowGraphCallback, TensorBoardCallback, WandbCallback
 from .lr_finder import LRFinder, SuggestionMethod, minimum, slide, steep, valley
 from .mix import CutMix, CutMixUp, MixUp
 from .precision import MixedPrecision

@@ -113,7 +113,7 @@ def test_tensorboard_gets_the_pictures(pictures, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from minifast.callbacks.live_log import TensorBoardCallback
+    from minifast.callbacks.loggers import TensorBoardCallback
     for log_preds in (True, False):
         cb = TensorBoardCallback(n_preds=4, log_preds=log_preds)
         picture_learner(pictures, tmp_path).fit(2, cbs=cb)

@@ -12,8 +12,7 @@ from torch.utils.data import TensorDataset
 
 from minifast.callbacks import loggers
 from minifast.callbacks.base import Callback
-from minifast.callbacks.live_log import LiveLogger
-from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger, ShowGraphCallback
+from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger, LiveLogger, ShowGraphCallback, TensorBoardCallback, WandbCallback
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
 from minifast.callbacks.trackers import EarlyStoppingCallback
@@ -308,7 +307,6 @@ def test_tensorboard_files_can_be_read_back(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from minifast.callbacks.live_log import TensorBoardCallback
     learn, cb = make(tmp_path, mae, loaders(12), splitter=two_groups), TensorBoardCallback(trace_model=True, valid_every=2)
     learn.add_cb(cb)
     learn.fine_tune(1, freeze_epochs=1)
@@ -328,16 +326,14 @@ def test_tensorboard_files_can_be_read_back(tmp_path):
 
 
 def test_tensorboard_missing(monkeypatch):
-    from minifast.callbacks import live_log
-    for module, cls in ((live_log, "TensorBoardCallback"), (live_log, "WandbCallback")):
-        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    for cls in (TensorBoardCallback, WandbCallback):
         with pytest.raises(ImportError, match=r'pip install "minifast\[trackers\]"'):
-            getattr(module, cls)()
+            cls()
 
 
 def test_a_model_that_cannot_be_traced_is_trained_all_the_same(tmp_path):
     pytest.importorskip("tensorboard")
-    from minifast.callbacks.live_log import TensorBoardCallback
 
     class Stubborn(nn.Linear):
         def forward(self, x):
@@ -379,13 +375,11 @@ def fake_wandb(monkeypatch):
 
     fake.init, fake.finish = init, finish
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    from minifast.callbacks import live_log
-    monkeypatch.setattr(live_log, "find_spec", lambda name: True)
+    monkeypatch.setattr(loggers, "find_spec", lambda name: True)
     return fake
 
 
 def test_wandb_runs_begin_and_end_with_trainings(tmp_path, fake_wandb):
-    from minifast.callbacks.live_log import WandbCallback
     learn, cb = make(tmp_path, dls=loaders(12), splitter=two_groups), WandbCallback("mine", mode="offline", config={"note": "x"})
     learn.fine_tune(1, freeze_epochs=1, cbs=cb)
     run = fake_wandb.run
@@ -402,7 +396,6 @@ def test_wandb_runs_begin_and_end_with_trainings(tmp_path, fake_wandb):
 
 
 def test_wandb_uses_the_run_of_the_user(tmp_path, fake_wandb):
-    from minifast.callbacks.live_log import WandbCallback
     fake_wandb.run = mine = FakeRun()
     learn, cb = make(tmp_path), WandbCallback()
     learn.fit(1, cbs=cb)
@@ -416,7 +409,6 @@ def test_wandb_uses_the_run_of_the_user(tmp_path, fake_wandb):
 @pytest.mark.slow
 def test_wandb_offline(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
-    from minifast.callbacks.live_log import WandbCallback
     monkeypatch.setenv("WANDB_SILENT", "true")
     if wandb.run is not None:
         wandb.finish()

@@ -14,7 +14,7 @@ from torch.utils.data import Subset, TensorDataset, WeightedRandomSampler
 from minifast.callbacks.averaging import EMA
 from minifast.callbacks.base import Callback, CancelFitException, CancelValidException
 from minifast.callbacks.first_batch import FirstBatch
-from minifast.callbacks.live_log import LiveLogger
+from minifast.callbacks.loggers import LiveLogger
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import NonFiniteLoss, Recorder
 from minifast.callbacks.resume import Resume

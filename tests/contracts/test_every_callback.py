@@ -17,8 +17,7 @@ from minifast.callbacks.batch import BnFreeze, MCDropoutCallback, ShortEpochCall
 from minifast.callbacks.distill import KnowledgeDistillation
 from minifast.callbacks.dynamics import PredictionDynamics
 from minifast.callbacks.gradients import GradientAccumulation, GradientClip, GradientClipValue
-from minifast.callbacks.live_log import TensorBoardCallback, WandbCallback
-from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger
+from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger, TensorBoardCallback, WandbCallback
 from minifast.callbacks.lr_finder import LRFinder
 from minifast.callbacks.mix import CutMix, CutMixUp, MixHandler, MixUp
 from minifast.callbacks.precision import MixedPrecision
