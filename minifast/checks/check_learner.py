@@ -2,15 +2,13 @@
 
 Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019; M. Niessner's list of steps; the habits of fast.ai's courses.
 """
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 
 from ..learner.learner import Learner
 from ..learner.probe import probing
 from .data import batches
-from .learner import activations, dependency, evaluation, gradients, model_runs, outputs, overfit_batch, updates
+from .learner import activations, dependency, evaluation, outputs, overfit_batch, updates
 from .learner.baseline import baselines
 from .learner.initial_loss import initial_loss
 from .learner.speed import step_time
@@ -25,25 +23,25 @@ _SOUND = (*_LEARNS, "MF105", "MF106", "MF110", "MF111", "MF301", "MF302", "MF304
 
 #: The checks of a `Probe`, in the order in which they run.
 CHECKS: tuple[Entry, ...] = (
-    Entry("MF101", model_runs.finite_values),
-    Entry("MF102", model_runs.model_runs, ("MF101",)),
+    Entry("MF101", outputs.finite_values),
+    Entry("MF102", outputs.model_runs, ("MF101",)),
     Entry("MF104", outputs.outputs_per_class, _RUNS),
     Entry("MF105", outputs.final_activation, _RUNS),
-    Entry("MF103", model_runs.target_fits_loss, _RUNS),
+    Entry("MF103", outputs.target_fits_loss, _RUNS),
     Entry("MF106", outputs.output_range, _RUNS),
     Entry("MF107", activations.input_scale, _RUNS),
-    Entry("MF108", model_runs.trainable_parameters, _LOSS),
+    Entry("MF108", outputs.trainable_parameters, _LOSS),
     Entry("MF109", updates.optimizer_parameters),
     Entry("MF110", activations.train_and_eval_mode, _RUNS),
-    Entry("MF111", model_runs.loss_direction, _LOSS),
+    Entry("MF111", outputs.loss_direction, _LOSS),
     Entry("MF201", dependency.independent_items, _RUNS),
     Entry("MF202", dependency.causality, _RUNS),
-    Entry("MF301", gradients.symmetric_weights, _LEARNS),
+    Entry("MF301", updates.symmetric_weights, _LEARNS),
     Entry("MF302", activations.dead_and_saturated_units, _RUNS),
-    Entry("MF303", gradients.gradient_scale, _LEARNS),
+    Entry("MF303", updates.gradient_scale, _LEARNS),
     Entry("MF304", dependency.unused_inputs, _LEARNS),
-    Entry("MF305", gradients.missing_gradients, _LEARNS),
-    Entry("MF306", gradients.gradient_of_every_item, _LEARNS),
+    Entry("MF305", updates.missing_gradients, _LEARNS),
+    Entry("MF306", updates.gradient_of_every_item, _LEARNS),
     Entry("MF307", updates.zeroed_gradients, _STEPS),
     Entry("MF308", updates.update_to_weight_ratio, _STEPS),
     Entry("MF309", activations.bias_before_norm, _RUNS),

@@ -1,6 +1,4 @@
 """`check_loaders`: what is wrong with the data, in one call: files, labels, tables, texts, splits and batches."""
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence

@@ -144,8 +144,3 @@ def known(code: str) -> str:
     if code not in CODES:
         raise ValueError(f"there is no check {code!r}{did_you_mean(code, CODES) or '.'} The codes are in `minifast.checks.codes.CODES`")
     return code
-
-
-def card(code: str) -> str:
-    "Where the documentation of a check is."
-    return f"docs/checks.md#{code.lower()}"

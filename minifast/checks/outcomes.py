@@ -4,12 +4,14 @@ A check function takes a probe (`learner.probe.Probe` or `DataProbe`), calls `re
 in the code, and the advice of `CODES` where the function gave none.
 """
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from .codes import CODES, card, known
+from ..core.arguments import check_choice
+from .codes import CODES, known
 
+T = TypeVar("T")
 Verdict = Literal["issue", "tip", "pass", "not applicable", "skipped"]
 #: The verdicts, worst first.
 VERDICTS: tuple[Verdict, ...] = ("issue", "tip", "pass", "not applicable", "skipped")
@@ -40,8 +42,7 @@ class Check:
     def __post_init__(self) -> None:
         if self.code:
             known(self.code)
-        if self.verdict not in VERDICTS:
-            raise ValueError(f"verdict={self.verdict!r}: one of {', '.join(map(repr, VERDICTS))}")
+        check_choice("", "verdict", self.verdict, VERDICTS)
 
     @property
     def title(self) -> str:
@@ -51,16 +52,15 @@ class Check:
     @property
     def card(self) -> str:
         "Where the check is documented."
-        return card(self.code)
+        return f"docs/checks.md#{self.code.lower()}"
 
     def __str__(self) -> str:
-        line = f"{SIGNS[self.verdict]} {self.code} {self.title}: {'ok' if self.verdict == 'pass' else self.verdict}"
-        lines = [f"{line}. {self.found}" if self.found else line]
-        if self.verdict in ("issue", "tip") and self.evidence:
-            lines.append("    " + ", ".join(f"{k}={number(v)}" for k, v in self.evidence.items()))
-        if self.verdict in ("issue", "tip") and self.advice:
-            lines.append(f"    -> {self.advice}   [{self.card}]")
-        return "\n".join(lines)
+        line = (f"{SIGNS[self.verdict]} {self.code} {self.title}: {'ok' if self.verdict == 'pass' else self.verdict}"
+                + (f". {self.found}" if self.found else ""))
+        if self.verdict not in ("issue", "tip"):
+            return line
+        numbers = ", ".join(f"{k}={number(v)}" for k, v in self.evidence.items())
+        return line + (f"\n    {numbers}" if numbers else "") + (f"\n    -> {self.advice}   [{self.card}]" if self.advice else "")
 
 
 def number(value: Any) -> str:
@@ -84,6 +84,15 @@ def require(condition: Any, otherwise: str) -> None:
     "Make the check not applicable, with the reason `otherwise`, unless `condition` holds."
     if not condition:
         raise NotApplicable(otherwise)
+
+
+def in_time(items: Iterable[T], seconds: float) -> Iterator[T]:
+    "Those of the items, at least one, that are asked for before `seconds` are over."
+    end = time.perf_counter() + seconds
+    for item in items:
+        yield item
+        if time.perf_counter() > end:
+            return
 
 
 def graded(found: str, issue: Any = False, tip: Any = False, advice: str = "", fine: str = "", items: Iterable = (),
@@ -145,13 +154,15 @@ def run(entries: Iterable[Entry], probe: Any, ignore: Collection[str] = (), fast
     times = {}
     for entry in entries:
         began = time.perf_counter()
-        results[entry.code] = _run_one(entry, probe, results, check_ignore(ignore), fast)
+        results[entry.code] = _run_one(entry, probe, results, ignore, fast)
         times[entry.code] = time.perf_counter() - began
     return list(results.values()), times
 
 
 def _run_one(entry, probe, results, ignore, fast):
-    blocking = next((n for n in entry.needs if n in results and _blocks(results[n])), None)
+    # what needs a check cannot run where that failed, or was itself skipped because of what failed
+    failed = [c.code for c in results.values() if c.verdict == "issue" or (c.verdict == "skipped" and c.found.startswith(NEEDS))]
+    blocking = next((code for code in entry.needs if code in failed), None)
     why = ("ignored" if entry.code in ignore else "left out by fast=True" if fast and entry.slow
            else f"{NEEDS} {blocking}, which failed" if blocking else "")
     if why:
@@ -164,8 +175,3 @@ def _run_one(entry, probe, results, ignore, fast):
         return Check(entry.code, "skipped", f"could not be run here: {type(e).__name__}: {(str(e).splitlines() or [''])[0][:200]}")
     advice = found.advice or CODES[entry.code].advice
     return replace(found, code=entry.code, advice=advice if found.verdict in ("issue", "tip") else "")
-
-
-def _blocks(check):
-    "Whether what needs this check cannot run: it failed, or was itself skipped because of what failed."
-    return check.verdict == "issue" or (check.verdict == "skipped" and check.found.startswith(NEEDS))

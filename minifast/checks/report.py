@@ -1,6 +1,4 @@
 """`Report`: what checks found, for people (text, HTML, plots), for scripts (`raise_if_failed`) and for tables (`frame`)."""
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ _COLOURS = {"issue": "#c62828", "tip": "#b26a00", "pass": "#2e7d32"}
 class ChecksFailed(ValueError):
     "Checks found issues; the message lists them, `report` has everything."
 
-    def __init__(self, text: str, report: Report):
+    def __init__(self, text: str, report: "Report"):
         super().__init__(text)
         self.report = report
 
@@ -35,8 +33,7 @@ class Report:
     """
 
     def __init__(self, checks: Iterable[Check], subject: str = "", times: dict[str, float] | None = None):
-        order = {code: i for i, code in enumerate(CODES)}
-        self.checks = sorted(checks, key=lambda c: order[c.code])
+        self.checks = sorted(checks, key=lambda c: [*CODES].index(c.code))
         self.subject, self.times = subject, dict(times or {})
 
     @property
@@ -80,7 +77,7 @@ class Report:
         "Whether no check found an issue."
         return not self.issues
 
-    def raise_if_failed(self, tips: bool = False) -> Report:
+    def raise_if_failed(self, tips: bool = False) -> "Report":
         """Raise if there are issues; otherwise return the report. For scripts.
 
         Args:
@@ -95,7 +92,7 @@ class Report:
             raise ChecksFailed("\n".join([f"{plural(len(bad), 'check')} failed{where}:", *map(str, bad)]), self)
         return self
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         "A DataFrame with one row per check."
         import pandas as pd
         columns = ["code", "verdict", "title", "found", "evidence", "advice", "items", "card"]
@@ -117,8 +114,8 @@ class Report:
     def __str__(self) -> str:
         lines = [str(c) for v in VERDICTS[:3] for c in self.with_verdict(v)]
         for v in VERDICTS[3:]:
-            if checks := self.with_verdict(v):
-                lines.append(f"{SIGNS[v]} {v}: " + ", ".join(f"{c.code} {c.title}" + (f" ({c.found})" if c.found else "") for c in checks))
+            named = ", ".join(f"{c.code} {c.title}" + (f" ({c.found})" if c.found else "") for c in self.with_verdict(v))
+            lines += [f"{SIGNS[v]} {v}: {named}"] if named else []
         return "\n".join([f"{self.subject}: {self._summary()}" if self.subject else self._summary(), *lines])
 
     __repr__ = __str__

@@ -14,8 +14,8 @@ from ...data.loaders import DataLoaders
 from ...data.targets import labels_of
 from ...learner.probe import Probe
 from ..learner.evaluation import largest_difference
-from ..learner.model_runs import bad_values
-from ..outcomes import Check, graded, issue, passed, require, tip
+from ..learner.outputs import bad_values
+from ..outcomes import Check, graded, in_time, issue, passed, require, tip
 from .probe import DataProbe
 
 SLOW = 50           #: items per second of all workers together, below which most models would wait
@@ -114,11 +114,9 @@ def loading_speed(data: DataProbe) -> Check:
     "Items per second of the training loader alone, in this process."
     dl = data.loaders[0]
     workers = getattr(dl, "num_workers", 0)
-    began, sizes = time.perf_counter(), []
-    for batch in islice(iter(data.inline_loader()), 50):
-        sizes.append(next((len(t) for t in leaves(batch) if isinstance(t, torch.Tensor) and t.ndim), 0))
-        if time.perf_counter() - began > (1.0 if data.fast else 3.0):
-            break
+    began = time.perf_counter()
+    sizes = [next((len(t) for t in leaves(batch) if isinstance(t, torch.Tensor) and t.ndim), 0)
+             for batch in in_time(islice(iter(data.inline_loader()), 50), 1.0 if data.fast else 3.0)]
     rate = sum(sizes) / max(time.perf_counter() - began, 1e-9)
     of_all_workers = rate * max(workers, 1)
     epoch = len(getattr(dl, "dataset", ())) / max(of_all_workers, 1e-9)

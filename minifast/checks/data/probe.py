@@ -1,6 +1,4 @@
 """`DataProbe`: loaders as the checks of data see them. Files, labels and features of the items of both splits, read once."""
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple

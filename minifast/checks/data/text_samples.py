@@ -3,9 +3,6 @@
 Texts are ids: sequences of whole numbers, one per word or piece of a word. Where items are still text as people write it, its words are
 looked at instead.
 """
-from __future__ import annotations
-
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -19,11 +16,15 @@ from ...data.dataloader import DataLoader
 from ...data.engine.fetch import Fetcher
 from ...data.targets import base_dataset
 from ...learner.probe import once
+from ..outcomes import in_time
 from .probe import DataProbe
-from .text_counts import Vocabulary
 
 MAX_ITEMS, MAX_TOKENS, SECONDS, MAX_BATCHES = 4000, 5_000_000, 2.0, 20      #: of each split, at most
 Kind = Literal["ids", "text"]
+#: What vocabularies call them, in lower case. Names that can be words of a language count only among the first ids.
+UNKNOWN, PADDING = ("xxunk", "<unk>", "[unk]", "<|unk|>", "unk"), ("xxpad", "<pad>", "[pad]", "<|pad|>", "pad")
+MARKERS = ("xxbos", "xxeos", "<bos>", "<eos>", "<s>", "</s>", "[cls]", "[sep]", "<cls>", "<sep>", "[bos]", "[eos]", "<|endoftext|>")
+_FIRST_IDS = 8
 
 
 class Sample(NamedTuple):
@@ -49,9 +50,8 @@ def as_ids(x: Any) -> np.ndarray | None:
         x = x.detach().as_subclass(torch.Tensor).cpu().numpy()
     elif isinstance(x, (list, tuple)):
         x = np.array(x) if all(isinstance(o, (int, np.integer)) and not isinstance(o, bool) for o in x) else None
-    if not isinstance(x, np.ndarray) or x.ndim != 1 or not (x.size == 0 or (x.dtype.kind in "iu" and x.dtype.itemsize > 1)):
-        return None
-    return x.astype(np.int64)
+    whole = isinstance(x, np.ndarray) and x.ndim == 1 and (x.size == 0 or (x.dtype.kind in "iu" and x.dtype.itemsize > 1))
+    return x.astype(np.int64) if whole else None
 
 
 def _inputs(sample, n_inp):
@@ -78,31 +78,35 @@ def _item_maker(dl):
     if isinstance(dl, DataLoader):
         fetcher = Fetcher(dataset, dl.after_item, dl.before_batch)
         return len(dataset), lambda i: fetcher.item(i, 0), fetcher.name_of
-    if dataset is None or isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__getitem__"):
-        return None
     try:
         dataset[0]
         return len(dataset), dataset.__getitem__, "item {}".format
-    except Exception:                                       # it has no length, or takes something else than indices
+    except Exception:                                       # a stream, or it has no length, or takes no indices
         return None
 
 
-def _made(make, indices):
-    "Those of the items that can be made: of the others the loader complains."
-    made = []
-    for i in indices:
-        with suppress(Exception):
-            made.append(make(i))
-    return made
+def _made(make, i):
+    "An item; None if it cannot be made, of which the loader complains."
+    with suppress(Exception):
+        return make(i)
+
+
+def _row(sample, kind, place, n_inp):
+    "The text of a sample, without what a tokenizer masks; None where there is no such text."
+    value = _inputs(sample, n_inp).get(place)
+    if kind == "text":
+        return value if isinstance(value, str) else None
+    ids = as_ids(value)
+    mask = None if ids is None else _mask(sample, ids)
+    return ids if mask is None else ids[mask]
 
 
 def _kind(samples, n_inp):
-    "The kind and place of the first input that is a text in all these samples; `(None, None)` if there is none."
-    for kind, is_one in (("ids", lambda x: as_ids(x) is not None), ("text", lambda x: isinstance(x, str))):
-        for place in _inputs(samples[0], n_inp) if samples else ():
-            if all(is_one(_inputs(s, n_inp).get(place)) for s in samples):
-                return kind, place
-    return None, None
+    "The kind and place of the first input that is a text in all samples that could be made; `(None, None)` if there is none."
+    samples = [s for s in samples if s is not None]
+    found = ((kind, place) for kind in ("ids", "text") for place in (_inputs(samples[0], n_inp) if samples else ())
+             if all(_row(s, kind, place, n_inp) is not None for s in samples))
+    return next(found, (None, None))
 
 
 def read_texts(data: DataProbe, side: int) -> Sample | None:
@@ -112,7 +116,7 @@ def read_texts(data: DataProbe, side: int) -> Sample | None:
     if maker is not None:
         n, make, name_of = maker
         for some in ([0], sorted({0, n // 2, n - 1})):      # of what is not text a single item is made
-            kind, place = _kind(_made(make, some), n_inp)
+            kind, place = _kind([_made(make, i) for i in some], n_inp)
             if kind is None:
                 return None
         if kind == "ids" or not batches_of_ids(data, side):     # otherwise the text becomes ids where the batch is made
@@ -126,38 +130,97 @@ def read_texts(data: DataProbe, side: int) -> Sample | None:
 
 def _rows(make, indices, kind, place, n_inp, seconds):
     "`([(index, row)] in order, how many could not be made)` of as many of the items as there is time for."
-    rows, tokens, tried, began = [], 0, 0, time.perf_counter()
-    for i in indices:
-        tried += 1
-        for made in _made(make, [i]):
-            value = _inputs(made, n_inp).get(place)
-            row = as_ids(value) if kind == "ids" else value if isinstance(value, str) else None
-            if row is not None:
-                mask = _mask(made, row) if kind == "ids" else None
-                rows.append((i, row if mask is None else row[mask]))
-                tokens += len(row)
-        if time.perf_counter() - began > seconds or tokens > MAX_TOKENS:
+    found, tokens = {}, 0
+    for i in in_time(indices, seconds):
+        found[i] = _row(_made(make, i), kind, place, n_inp)
+        tokens += 0 if found[i] is None else len(found[i])
+        if tokens > MAX_TOKENS:
             break
-    return sorted(rows, key=lambda o: o[0]), tried - len(rows)
+    rows = [(i, found[i]) for i in sorted(found) if found[i] is not None]
+    return rows, len(found) - len(rows)
 
 
 @once
 def batches_of_ids(data: DataProbe, side: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
     "`[(ids (n, t), mask or None)]` of the first batches of a split, as the model gets them; [] where batches hold no such thing."
-    dl, found, began = data.inline_loader(side), [], time.perf_counter()
+    dl, found = data.inline_loader(side), []
     try:
-        for batch in islice(iter(dl), MAX_BATCHES // (4 if data.fast else 1)):
+        for batch in in_time(islice(iter(dl), MAX_BATCHES // (4 if data.fast else 1)), SECONDS / (8 if data.fast else 2)):
             ids = next((t for t in _inputs(batch, getattr(dl, "n_inp", None)).values() if isinstance(t, torch.Tensor) and t.ndim == 2
                         and t.dtype in (torch.int64, torch.int32)), None)
             if ids is None:
                 break
             rows = ids.detach().cpu().numpy().astype(np.int64)
             found.append((rows, _mask(batch, rows)))
-            if time.perf_counter() - began > SECONDS / (8 if data.fast else 2):
-                break
     except Exception:                                       # no batch can be made of these items: MF831 says why
         return []
     return found
+
+
+# -- vocabularies -------------------------------------------------------------------------------------------------------------------
+class Vocabulary(NamedTuple):
+    "What is known of a vocabulary."
+    names: list[str] | None         #: the words by id
+    size: int | None
+    unknown: int | None             #: id of the unknown word
+    padding: int | None             #: id of padding
+    markers: frozenset[int] = frozenset()       #: ids of beginning and end
+
+    @classmethod
+    def of(cls, owner: Any, place: int | str = 0) -> "Vocabulary | None":
+        """What a transform, dataset, tokenizer or function says about its words, or None.
+
+        It is asked for `vocab`, `get_vocab()`, `unk_id`, `pad_id` and their other names, and so is its `tokenizer`, or the object whose
+        method it is.
+        """
+        whole = getattr(owner, "get_vocab", None)               # of a tokenizer: with the words that were added to its `vocab`
+        vocab = whole() if callable(whole) and not isinstance(owner, type) else getattr(owner, "vocab", None)
+        names = word_list(vocab, place)
+        unknown, padding = (_number((owner, vocab), *(f"{n}{end}" for n in kinds for end in ("_id", "_idx", "_token_id", "_index")))
+                            for kinds in (("unk", "unknown"), ("pad", "padding")))
+        if names is None and unknown is None and padding is None:
+            within = (getattr(owner, "tokenizer", None), getattr(owner, "__self__", None),
+                      getattr(getattr(owner, "encodes", None), "__self__", None))
+            return next((v for o in within if o is not owner for v in [cls.of(o, place)] if v is not None), None)
+        lower = [w.lower() for w in names or ()]
+        return cls(names, len(names) if names is not None else _number((owner,), "vocab_size"),
+                   _position(lower, UNKNOWN) if unknown is None else unknown, _position(lower, PADDING) if padding is None else padding,
+                   frozenset(i for i, w in enumerate(lower) if w in MARKERS))
+
+    def name(self, i: int) -> str:
+        "The word with id `i`, for a message."
+        return repr(self.names[i]) if self.names is not None and 0 <= i < len(self.names) else "none of its words"
+
+
+def _number(owners, *names):
+    found = [getattr(o, n, None) for o in owners for n in names]
+    return next((int(v) for v in found if _is_id(v, -np.inf)), None)
+
+
+def _position(lower, options):
+    "The first id of one of the words `options`."
+    found = [lower.index(word) for word in options if word in lower]
+    return next((i for i in found if not lower[i].isalpha() or lower[i].startswith("xx") or i < _FIRST_IDS), None)
+
+
+def word_list(vocab: Any, place: int | str = 0) -> list[str] | None:
+    """The words of a vocabulary by id: of a sequence, a dict of ids by word, something with `get_itos()` or `itos`; of a list of
+    vocabularies the one at `place`. None for anything else."""
+    vocab = vocab.get_itos() if callable(getattr(vocab, "get_itos", None)) else getattr(vocab, "itos", vocab)
+    if isinstance(vocab, Mapping):
+        pairs = [(i, w) if _is_id(i) else (w, i) for w, i in vocab.items()]
+        by_id = {int(i): str(w) for i, w in pairs if _is_id(i)}
+        return [by_id.get(i, "") for i in range(max(by_id) + 1)] if by_id and len(by_id) == len(pairs) else None
+    if vocab is None or isinstance(vocab, (str, bytes)) or not hasattr(vocab, "__iter__") or not hasattr(vocab, "__len__"):
+        return None
+    words = list(vocab)
+    if words and all(isinstance(o, (Mapping, Sequence)) and not isinstance(o, (str, bytes)) for o in words):
+        return word_list(words[place]) if isinstance(place, int) and place < len(words) else None
+    return [str(w) for w in words] or None
+
+
+def _is_id(i, lowest=0):
+    return isinstance(i, (int, np.integer)) and not isinstance(i, bool) and i >= lowest
 
 
 def vocabulary_of(loader: Any, place: int | str = 0) -> Vocabulary | None:
@@ -170,14 +233,8 @@ def vocabulary_of(loader: Any, place: int | str = 0) -> Vocabulary | None:
     pipes = list(getattr(dataset, "pipelines", None) or ())
     makers = list(pipes[place]) if isinstance(place, int) and place < len(pipes) else []
     alone = getattr(dataset, "tfms", None)                  # of a TfmdLists
-    others = list(alone)[::-1] if not pipes and hasattr(alone, "__iter__") else []
-    others += [*list(getattr(loader, "after_item", ()))[::-1], dataset, getattr(loader, "collate_fn", None)]
+    others = [*(list(alone)[::-1] if not pipes and hasattr(alone, "__iter__") else ()), *list(getattr(loader, "after_item", ()))[::-1],
+              dataset, getattr(loader, "collate_fn", None)]
     own = [v for v in (Vocabulary.of(maker) for maker in reversed(makers)) if v is not None]
     found = [v for v in (Vocabulary.of(o, place) for o in others) if v is not None and (v.unknown is not None or v.padding is not None)]
     return next(iter(own + found), None)
-
-
-def are_flags(samples: Sequence[Sample]) -> bool:
-    "Whether rows, all of one length, hold no more than two different numbers: one that only ends rows is then not padding but 'no'."
-    rows = [r for s in samples for r in s.rows]
-    return len({len(r) for r in rows}) == 1 and len(np.unique(np.concatenate(rows))) <= 2

@@ -2,12 +2,11 @@
 
 Columns of tables are not looked at: names and addresses are no texts, and MF823 is about them.
 """
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,18 +15,109 @@ from ...data.sequences import PadSequences
 from ...data.targets import base_dataset
 from ..outcomes import VERDICTS, Check, graded, require
 from .probe import DataProbe
-from .text_counts import Counts, Vocabulary, count, differing, padding_of, pile_at_the_end, real_share, tokens_cut, within
-from .text_samples import Sample, are_flags, batches_of_ids, read_texts, vocabulary_of
+from .text_samples import Sample, Vocabulary, batches_of_ids, read_texts, vocabulary_of
 
 
+# -- counting in rows of ids: pure functions of arrays ------------------------------------------------------------------------------
+class Counts(NamedTuple):
+    "Counts of some texts."
+    lengths: np.ndarray             #: tokens without padding, (texts,)
+    empty: np.ndarray               #: indices of texts without a word
+    unknown: int                    #: ids of the unknown word
+    outside: int                    #: ids that the vocabulary does not have
+    lowest: int                     #: the lowest of these
+    highest: int
+    first_outside: int | None       #: the first text with one
+    negative: int                   #: negative ids
+
+
+def count(rows: Sequence[np.ndarray], words: Vocabulary | None = None, padding: int | None = None) -> Counts:
+    "The `Counts` of `rows` of ids. Ids equal to `padding` are not tokens; an id is outside if it is negative or not below the size."
+    flat, row = np.concatenate([np.zeros(0, np.int64), *rows]), np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+    real = slice(None) if padding is None else flat != padding
+    flat, row = flat[real], row[real]
+    words = words or Vocabulary(None, None, None, None)
+    bad = (flat < 0) | (flat >= (words.size or np.inf))
+    lowest, highest, first = (int(flat[bad].min()), int(flat[bad].max()), int(row[bad][0])) if bad.any() else (0, 0, None)
+    n_words = np.bincount(row[~np.isin(flat, list(words.markers))], minlength=len(rows))
+    unknown = 0 if words.unknown is None else int((flat == words.unknown).sum())
+    return Counts(np.bincount(row, minlength=len(rows)), np.flatnonzero(n_words == 0), unknown, int(bad.sum()), lowest, highest, first,
+                  int((flat < 0).sum()))
+
+
+def padding_of(rows: Sequence[np.ndarray]) -> int | None:
+    "The id that rows are padded with, or None: it ends rows (or begins them), several times over, and stands nowhere else."
+    rows = [r for r in rows if len(r)]
+    for turn in (1, -1) if len(rows) > 1 else ():
+        turned = [r[::-turn] for r in rows]
+        value = Counter(int(r[0]) for r in turned).most_common(1)[0][0]
+        runs = [int(np.cumprod(r == value).sum()) for r in turned]
+        rests = {len(r) - k for r, k in zip(turned, runs, strict=True)}
+        if max(runs) > 1 and len(rests) > 1 and all((r == value).sum() == k for r, k in zip(turned, runs, strict=True)):
+            return value
+    return None
+
+
+def tokens_cut(rows: Sequence[np.ndarray], max_len: int, padding: int | None = None) -> tuple[int, int, int]:
+    "`(texts that lose something, tokens lost, all tokens)` if only the first `max_len` of each row stay."
+    lost, tokens = count([r[max_len:] for r in rows], padding=padding).lengths, count(rows, padding=padding).lengths
+    return int((lost > 0).sum()), int(lost.sum()), int(tokens.sum())
+
+
+def within(lengths: np.ndarray, share: float = 0.95) -> int:
+    "The smallest length that is enough for this share of the texts."
+    return int(np.sort(lengths)[max(int(np.ceil(share * len(lengths))) - 1, 0)])
+
+
+def pile_at_the_end(lengths: Sequence[int] | np.ndarray) -> float:
+    """The share of the texts that have exactly the longest length, if something seems to have truncated them there; otherwise 0.
+
+    It seems so if they are over 10% of the texts and three times as many as have any other length near it, of which there are at least
+    three; but not if (almost) all have it, for these are windows.
+    """
+    *counts, at_longest = np.bincount(lengths) if len(lengths) else [0]
+    longest, share = len(counts), at_longest / max(len(lengths), 1)
+    near = [n for n in counts[int(0.8 * longest):] if n]
+    unclear = len(lengths) < 20 or longest < 8 or not 0.1 < share < 0.98
+    return 0.0 if unclear or len(near) < 3 or at_longest < 3 * max(near) else float(share)
+
+
+def real_share(batches: Sequence[tuple[np.ndarray, np.ndarray | None]], padding: int | None = None, first: bool | None = None) -> float:
+    """The share of `batches` that is not padding.
+
+    Args:
+        batches: A list of `(ids (n, t), mask or None)`. The mask, if there is one, says what is not padding.
+        padding: The id of padding; what counts is the run of it that ends a row.
+        first: Whether it begins rows instead (None: whichever run is longer).
+    """
+    def real(ids, mask):
+        if mask is not None or padding is None:
+            return ids.size if mask is None else mask.sum()
+        turns = {True: (1,), False: (-1,), None: (1, -1)}[first]
+        return ids.size - np.max([np.cumprod(ids[:, ::turn] == padding, 1).sum(1) for turn in turns], 0).sum()
+
+    return float(sum(real(ids, mask) for ids, mask in batches) / max(sum(ids.size for ids, _ in batches), 1))
+
+
+def differing(names: Sequence[str], others: Sequence[str]) -> list[int]:
+    "The ids that stand for different words in two vocabularies."
+    return [i for i, (a, b) in enumerate(zip(names, others, strict=False)) if a != b]
+
+
+def are_flags(samples: Sequence[Sample]) -> bool:
+    "Whether rows, all of one length, hold no more than two different numbers: one that only ends rows is then not padding but 'no'."
+    rows = [r for s in samples for r in s.rows]
+    return len({len(r) for r in rows}) == 1 and len(np.unique(np.concatenate(rows))) <= 2
+
+
+# -- the check ----------------------------------------------------------------------------------------------------------------------
+@dataclass
 class Findings:
     "What is gathered about the texts of both splits."
-
-    def __init__(self) -> None:
-        self.checks: list[Check] = []           #: what is wrong
-        self.numbers: dict[str, Any] = {}
-        self.statistics: list[str] = []         #: what is said if nothing is wrong
-        self.items: list[str] = []
+    checks: list[Check] = field(default_factory=list)           #: what is wrong
+    numbers: dict[str, Any] = field(default_factory=dict)
+    statistics: list[str] = field(default_factory=list)         #: what is said if nothing is wrong
+    items: list[str] = field(default_factory=list)
 
     def add(self, sentence: str, advice: str, is_issue: bool = False) -> None:
         "Add something that is wrong."

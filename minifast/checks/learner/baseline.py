@@ -2,8 +2,6 @@
 
 Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019 ("input-independent baseline").
 """
-from __future__ import annotations
-
 import math
 import time
 from contextlib import suppress

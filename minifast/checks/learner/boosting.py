@@ -3,10 +3,7 @@
 Source: L. Grinsztajn et al., "Why do tree-based models still outperform deep learning on typical tabular data?", 2022
 (https://arxiv.org/abs/2207.08815).
 """
-from __future__ import annotations
-
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +12,7 @@ import torch
 
 from ...learner.constant_guess import of_logarithms
 from ...nn.loss_traits import class_weight_of
+from ..outcomes import in_time
 
 #: More categories than scikit-learn's boosting can tell apart: such a column is taken as a number.
 MAX_CATEGORIES = 255
@@ -38,11 +36,9 @@ def class_probabilities(model: Any, xs: np.ndarray, n: int) -> np.ndarray:
 def fit_in_time(model: Any, xs: np.ndarray, ys: np.ndarray, seconds: float = math.inf, weights: np.ndarray | None = None,
                 step: int = 10) -> int:
     "Fit boosting, `step` rounds at a time, until it is done or `seconds` are over; how many rounds that were."
-    end, rounds = time.perf_counter() + seconds, model.get_params()["max_iter"]
-    for n in [*range(step, rounds, step), rounds]:
+    rounds = model.get_params()["max_iter"]
+    for n in in_time([*range(step, rounds, step), rounds], seconds):
         model.set_params(warm_start=True, max_iter=n).fit(xs, ys, sample_weight=weights)
-        if time.perf_counter() > end:
-            break
     return model.n_iter_
 
 

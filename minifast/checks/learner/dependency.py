@@ -9,7 +9,7 @@ import torch
 from ...core.nested import leaves
 from ...learner.probe import Probe, Step
 from ..outcomes import Check, graded, issue, require
-from .gradients import train_steps
+from .updates import train_steps
 
 Predict = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 

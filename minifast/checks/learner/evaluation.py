@@ -1,6 +1,4 @@
 """Evaluation: is validation repeatable, do the three ways to predict agree, do metrics declare which way is up?"""
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from itertools import islice

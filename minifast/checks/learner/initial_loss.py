@@ -2,8 +2,6 @@
 
 Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019 ("verify loss @ init", "init well").
 """
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,6 +1,4 @@
 """Scores of predictions, item by item, so that two models can be compared on the same items."""
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 

@@ -1,6 +1,4 @@
 """Where the time of a training step goes: waiting for data, the model, the optimizer, callbacks."""
-from __future__ import annotations
-
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -8,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...callbacks.base import Callback, CancelFitException
-from ...data.loaders import DataLoaders
 from ...learner.learner import Learner
 from ...learner.probe import Probe, probing
 from ...learner.twin import independent_loader
 from ..outcomes import Check, graded, require
-from .updates import create_optimizer
+from .updates import fit_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,15 +46,12 @@ def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: i
         seed: Of the random streams.
     """
     with probing(learn, seed=seed) as probe:
-        twin, device = probe.twin, probe.device
-        create_optimizer(probe)
         loader = independent_loader(learn.dls.train, seed=0)
         workers = getattr(loader, "num_workers", 0)
-        twin.dls = DataLoaders(loader, path=twin.dls.path, device=device)
         begun, ends, measured = time.perf_counter(), [], []     # ends: what part ended, in which step, when; measured: steps
 
         def end_of(part):
-            return lambda cb: ends.append((part, cb.learn.iter, _now(device)))
+            return lambda cb: ends.append((part, cb.learn.iter, _now(probe.device)))
 
         def end_of_batch(cb):
             end_of(CALLBACKS)(cb)
@@ -67,11 +61,8 @@ def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: i
 
         first = Callback(before_batch=end_of(DATA), after_loss=end_of("forward and loss"), after_backward=end_of("backward"),
                          after_step=end_of("optimizer"))
-        final = Callback(before_batch=end_of(CALLBACKS), after_batch=end_of_batch)
-        first.order, final.order = -100, 1000
         try:
-            with twin.added_cbs([first, final]):
-                twin.fit(1)
+            fit_on(probe, loader, first, Callback(before_batch=end_of(CALLBACKS), after_batch=end_of_batch))
         finally:
             if workers and hasattr(loader, "end_workers"):
                 loader.end_workers()
@@ -92,7 +83,7 @@ def bottleneck(times: dict[str, float]) -> tuple[str, float, str]:
     return part, share, REMEDIES[part].format(**times)
 
 
-def profile(learn: Learner, n_steps: int = 20, seconds: float = 60.0) -> pd.DataFrame:
+def profile(learn: Learner, n_steps: int = 20, seconds: float = 60.0) -> "pd.DataFrame":
     """A table of milliseconds per training step and share of each part, the costliest first; `attrs['verdict']` says what to do.
 
     Args:
