@@ -12,8 +12,7 @@ from .learner import activations, dependency, evaluation, outputs, overfit_batch
 from .learner.baseline import baselines
 from .learner.initial_loss import initial_loss
 from .learner.speed import step_time
-from .outcomes import Entry, check_ignore, run
-from .report import Report
+from .report import Entry, Report, check_ignore, run
 
 _RUNS = ("MF101", "MF102")
 _LOSS = (*_RUNS, "MF103")
@@ -79,6 +78,4 @@ def check_learner(learn: Learner, fast: bool = False, ignore: str | Iterable[str
         probe.causal = causal
         if lr is not None:
             probe.twin.lr = lr
-        ready = time.perf_counter()
-        results, times = run(CHECKS, probe, ignore, fast)
-    return Report(results, f"learn.check() of {type(learn.model).__name__}", {"preparing": ready - began, **times})
+        return run(CHECKS, probe, ignore, fast, f"learn.check() of {type(learn.model).__name__}", began)

@@ -10,8 +10,7 @@ from ..learner.twin import independent_loader, kept_generators
 from .data import batches, files, labels, tables
 from .data.probe import DataProbe
 from .data.texts import text_quality
-from .outcomes import Entry, check_ignore, run
-from .report import Report
+from .report import Entry, Report, check_ignore, run
 
 #: The checks of a `DataProbe`, in the order in which they run.
 CHECKS: tuple[Entry, ...] = (
@@ -61,8 +60,5 @@ def check_loaders(dls: DataLoaders, fast: bool = False, ignore: str | Iterable[s
     ignore, began = check_ignore(ignore), time.perf_counter()
     with kept_generators(dls), fixed_seed(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        own = DataLoaders(*map(independent_loader, dls), path=dls.path, device=dls.device)
-        data = DataProbe(own, fast, groups, n_workers)
-        ready = time.perf_counter()
-        results, times = run(CHECKS, data, ignore, fast)
-    return Report(results, f"dls.check() of {len(data.sides):,} items", {"preparing": ready - began, **times})
+        data = DataProbe(DataLoaders(*map(independent_loader, dls), path=dls.path, device=dls.device), fast, groups, n_workers)
+        return run(CHECKS, data, ignore, fast, f"dls.check() of {len(data.sides):,} items", began)

@@ -1,17 +1,16 @@
 """What a check function returns: `passed`, `tip`, `issue`, or one of them by thresholds (`graded`); what it raises if it cannot judge.
 
-A check function takes a probe (`learner.probe.Probe` or `DataProbe`), calls `require` for what it needs, and returns a `Check`; `run` fills
-in the code, and the advice of `CODES` where the function gave none.
+A check function takes a probe (`learner.probe.Probe` or `DataProbe`), calls `require` for what it needs, and returns a `Check`;
+`report.run` fills in the code, and the advice of `CODES` where the function gave none.
 """
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from ..core.arguments import check_choice
 from .codes import CODES, known
 
-T = TypeVar("T")
 Verdict = Literal["issue", "tip", "pass", "not applicable", "skipped"]
 #: The verdicts, worst first.
 VERDICTS: tuple[Verdict, ...] = ("issue", "tip", "pass", "not applicable", "skipped")
@@ -72,6 +71,10 @@ def number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+#: How the reason of a check begins that was skipped because of what failed.
+NEEDS = "needs"
+
+
 class NotApplicable(Exception):
     "Raised by a check that cannot judge this learner or these data; its text says why."
 
@@ -86,7 +89,7 @@ def require(condition: Any, otherwise: str) -> None:
         raise NotApplicable(otherwise)
 
 
-def in_time(items: Iterable[T], seconds: float) -> Iterator[T]:
+def in_time(items: Iterable, seconds: float) -> Iterator:
     "Those of the items, at least one, that are asked for before `seconds` are over."
     end = time.perf_counter() + seconds
     for item in items:
@@ -127,51 +130,3 @@ def issue(found: str, advice: str = "", **details: Any) -> Check:
 def tip(found: str, advice: str = "", **details: Any) -> Check:
     "The check found something to improve; `details` are those of `graded`."
     return graded(found, tip=True, advice=advice, **details)
-
-
-class Entry(NamedTuple):
-    "A check in the list of those that `run` runs."
-    code: str
-    function: Callable[[Any], Check]    #: of a probe
-    needs: tuple[str, ...] = ()         #: codes that must not have found an issue; otherwise this check is skipped
-    slow: bool = False                  #: whether fast=True leaves it out
-
-
-NEEDS = "needs"
-
-
-def check_ignore(ignore: str | Iterable[str] | None) -> set[str]:
-    "`ignore`, one code or several, as a set; an unknown code is an error."
-    return {known(code) for code in ([ignore] if isinstance(ignore, str) else ignore or ())}
-
-
-def run(entries: Iterable[Entry], probe: Any, ignore: Collection[str] = (), fast: bool = False) -> tuple[list[Check], dict[str, float]]:
-    """Run `entries` on `probe`: their results, and the seconds that each took by code.
-
-    A check that fails with an error is reported as skipped, with that error: one unusual model must not hide what the others found.
-    """
-    results: dict[str, Check] = {}
-    times = {}
-    for entry in entries:
-        began = time.perf_counter()
-        results[entry.code] = _run_one(entry, probe, results, ignore, fast)
-        times[entry.code] = time.perf_counter() - began
-    return list(results.values()), times
-
-
-def _run_one(entry, probe, results, ignore, fast):
-    # what needs a check cannot run where that failed, or was itself skipped because of what failed
-    failed = [c.code for c in results.values() if c.verdict == "issue" or (c.verdict == "skipped" and c.found.startswith(NEEDS))]
-    blocking = next((code for code in entry.needs if code in failed), None)
-    why = ("ignored" if entry.code in ignore else "left out by fast=True" if fast and entry.slow
-           else f"{NEEDS} {blocking}, which failed" if blocking else "")
-    if why:
-        return Check(entry.code, "skipped", why)
-    try:
-        found = entry.function(probe)
-    except NotApplicable as e:
-        return Check(entry.code, "skipped" if isinstance(e, Skipped) else "not applicable", str(e))
-    except Exception as e:
-        return Check(entry.code, "skipped", f"could not be run here: {type(e).__name__}: {(str(e).splitlines() or [''])[0][:200]}")
-    advice = found.advice or CODES[entry.code].advice
-    return replace(found, code=entry.code, advice=advice if found.verdict in ("issue", "tip") else "")

@@ -1,11 +1,13 @@
-"""`Report`: what checks found, for people (text, HTML, plots), for scripts (`raise_if_failed`) and for tables (`frame`)."""
-from collections.abc import Iterable, Iterator
+"""`Report`: what checks found, for people (text, HTML, plots), for scripts (`raise_if_failed`) and for tables (`frame`); and `run`."""
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.messages import plural
 from .codes import CODES, known
-from .outcomes import SIGNS, VERDICTS, Check, Verdict, number
+from .outcomes import NEEDS, SIGNS, VERDICTS, Check, NotApplicable, Skipped, Verdict, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,3 +134,58 @@ class Report:
         head = "".join(f"<th style='text-align:left'>{t}</th>" for t in ("", "code", "subject", "finding and advice", "numbers"))
         return (f"<p><b>{escape(self.subject)}</b> {escape(self._summary())}</p><table><thead><tr>{head}</tr></thead>"
                 f"<tbody>{''.join(rows)}</tbody></table>")
+
+
+# -- running checks -----------------------------------------------------------------------------------------------------------------
+class Entry(NamedTuple):
+    "A check in the list of those that `run` runs."
+    code: str
+    function: Callable[[Any], Check]    #: of a probe
+    needs: tuple[str, ...] = ()         #: codes that must not have found an issue; otherwise this check is skipped
+    slow: bool = False                  #: whether fast=True leaves it out
+
+
+def check_ignore(ignore: str | Iterable[str] | None) -> set[str]:
+    "`ignore`, one code or several, as a set; an unknown code is an error."
+    return {known(code) for code in ([ignore] if isinstance(ignore, str) else ignore or ())}
+
+
+def run(entries: Iterable[Entry], probe: Any, ignore: Collection[str] = (), fast: bool = False, subject: str = "",
+        began: float | None = None) -> Report:
+    """Run `entries` on `probe`.
+
+    A check that fails with an error is reported as skipped, with that error: one unusual model must not hide what the others found.
+
+    Args:
+        entries: The checks.
+        probe: What they look at.
+        ignore: Codes to leave out.
+        fast: Leave out the slow ones.
+        subject: What is checked, for the report.
+        began: When (`time.perf_counter()`) the preparations began; the report has the seconds since then as `times["preparing"]`.
+    """
+    results: dict[str, Check] = {}
+    times = {} if began is None else {"preparing": time.perf_counter() - began}
+    for entry in entries:
+        started = time.perf_counter()
+        results[entry.code] = _run_one(entry, probe, results, ignore, fast)
+        times[entry.code] = time.perf_counter() - started
+    return Report(results.values(), subject, times)
+
+
+def _run_one(entry, probe, results, ignore, fast):
+    # what needs a check cannot run where that failed, or was itself skipped because of what failed
+    failed = [c.code for c in results.values() if c.verdict == "issue" or (c.verdict == "skipped" and c.found.startswith(NEEDS))]
+    blocking = next((code for code in entry.needs if code in failed), None)
+    why = ("ignored" if entry.code in ignore else "left out by fast=True" if fast and entry.slow
+           else f"{NEEDS} {blocking}, which failed" if blocking else "")
+    if why:
+        return Check(entry.code, "skipped", why)
+    try:
+        found = entry.function(probe)
+    except NotApplicable as e:
+        return Check(entry.code, "skipped" if isinstance(e, Skipped) else "not applicable", str(e))
+    except Exception as e:
+        return Check(entry.code, "skipped", f"could not be run here: {type(e).__name__}: {(str(e).splitlines() or [''])[0][:200]}")
+    advice = found.advice or CODES[entry.code].advice
+    return replace(found, code=entry.code, advice=advice if found.verdict in ("issue", "tip") else "")

@@ -7,8 +7,8 @@ from zoo import BROKEN, HEALTHY
 from minifast.checks.check_learner import CHECKS, check_learner
 from minifast.checks.check_loaders import CHECKS as DATA_CHECKS
 from minifast.checks.codes import CODES
-from minifast.checks.outcomes import Check, Entry, NotApplicable, Skipped, check_ignore, graded, issue, passed, require, run, tip
-from minifast.checks.report import ChecksFailed, Report
+from minifast.checks.outcomes import Check, NotApplicable, Skipped, graded, in_time, issue, passed, require, tip
+from minifast.checks.report import ChecksFailed, Entry, Report, check_ignore, run
 
 
 def animal(name):
@@ -71,19 +71,18 @@ def test_run_skips_what_needs_a_failed_check_and_survives_errors():
     def skipping(probe):
         raise Skipped("needs MF105, which failed")
 
-    results, times = run([Entry("MF101", lambda probe: issue("nan", n=1)), Entry("MF102", lambda probe: passed(), ("MF101",)),
-                          Entry("MF103", lambda probe: passed(), ("MF102",)), Entry("MF108", broken), Entry("MF110", skipping),
-                          Entry("MF501", lambda probe: passed(), slow=True), Entry("MF502", lambda probe: passed()),
-                          Entry("MF503", lambda probe: require(probe, "there is no probe")), Entry("MF504", lambda probe: tip("", "mine"))],
-                         None, ["MF502"], fast=True)
-    by_code = {c.code: c for c in results}
+    by_code = run([Entry("MF101", lambda probe: issue("nan", n=1)), Entry("MF102", lambda probe: passed(), ("MF101",)),
+                   Entry("MF103", lambda probe: passed(), ("MF102",)), Entry("MF108", broken), Entry("MF110", skipping),
+                   Entry("MF501", lambda probe: passed(), slow=True), Entry("MF502", lambda probe: passed()),
+                   Entry("MF503", lambda probe: require(probe, "there is no probe")), Entry("MF504", lambda probe: tip("", "mine"))],
+                  None, ["MF502"], fast=True)
     assert by_code["MF101"] == Check("MF101", "issue", "nan", {"n": 1}, CODES["MF101"].advice)
     assert by_code["MF102"].found == "needs MF101, which failed" and by_code["MF103"].found == "needs MF102, which failed"
     assert by_code["MF108"].verdict == "skipped" and by_code["MF108"].found == "could not be run here: RuntimeError: odd"
     assert by_code["MF110"].verdict == "skipped" and by_code["MF110"].found == "needs MF105, which failed"
     assert by_code["MF501"].found == "left out by fast=True" and by_code["MF502"].found == "ignored"
     assert by_code["MF503"] == Check("MF503", "not applicable", "there is no probe") and by_code["MF504"].advice == "mine"
-    assert set(times) == set(by_code)
+    assert set(by_code.times) == {c.code for c in by_code}
 
 
 def test_grades():
@@ -131,3 +130,9 @@ def test_the_page_of_the_docs_is_up_to_date():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text() == module.page(), "run python docs/make_checks.py"
+
+
+def test_items_are_taken_while_there_is_time():
+    import time
+    assert list(in_time(range(5), 60)) == [0, 1, 2, 3, 4] and list(in_time([], 60)) == []
+    assert [i for i in in_time(range(1000), 0.01) if time.sleep(0.02) is None] == [0]

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from minifast.checks.data.probe import DataProbe
 from minifast.checks.data.texts import text_quality
-from minifast.checks.outcomes import Entry, run
+from minifast.checks.report import Entry, run
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy
@@ -178,8 +178,7 @@ def two_splits_of_texts(train, valid, **kw):
 
 def check_texts(dls, fast=False):
     "What the check of texts says of these loaders."
-    results, _ = run([Entry("MF836", text_quality)], DataProbe(dls, fast))
-    return results[0]
+    return run([Entry("MF836", text_quality)], DataProbe(dls, fast))["MF836"]
 
 
 def image_files(folder, per_class=12, classes=("disc", "bar"), seed=0, size=48):

@@ -104,9 +104,9 @@ def shuffled_training(probe: Probe | DataProbe) -> Check:
         return tip(found)
     bs = getattr(dl, "bs", None) or dl.batch_size or 1
     alone = sum(bool((b == b[0]).all()) for b in y.split(bs)) / len(y.split(bs))
-    if alone > 0.5 and len(y.unique()) > 1 and bs > 1:
-        return issue(f"training is not shuffled, and {alone:.0%} of its batches hold a single class", batches_of_one_class=alone)
-    return tip(found, batches_of_one_class=alone)
+    sorted_by_class = alone > 0.5 and len(y.unique()) > 1 and bs > 1
+    return graded(f"training is not shuffled, and {alone:.0%} of its batches hold a single class" if sorted_by_class else found,
+                  sorted_by_class, True, batches_of_one_class=alone)
 
 
 # -- speed --------------------------------------------------------------------------------------------------------------------------

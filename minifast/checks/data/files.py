@@ -1,13 +1,13 @@
 """Checks of image files: can they be read, what are they like, which are duplicates, above all between training and validation."""
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...core.messages import plural
-from ...core.plots import get_grid, show_image
+from ...core.plots import show_images
 from ..outcomes import Check, graded, passed, require, tip
 from .image_files import exact_duplicates
 from .probe import DataProbe
@@ -75,9 +75,9 @@ def duplicates_across_splits(data: DataProbe) -> Check:
     facts, n_valid = data.image_files(), data.require_validation()
     groups = [({data.sides[i]: i for i in reversed(group)}) for group in exact_duplicates(facts)]
     pairs = [(g[0], g[1]) for g in groups if len(g) > 1]
-    return graded(f"{plural(len(pairs), 'validation file')} of {n_valid:,} are also in training: {_names(data, pairs, '=')}", pairs,
-                  items=_paths(data, pairs), draw=_plot_of_pairs(data, pairs, "duplicates across splits"), copies=len(pairs),
-                  share_of_validation=len(pairs) / max(n_valid, 1), files=len(facts))
+    return _graded_pairs(data, pairs, f"{plural(len(pairs), 'validation file')} of {n_valid:,} are also in training", "=",
+                         "duplicates across splits", pairs, copies=len(pairs), share_of_validation=len(pairs) / max(n_valid, 1),
+                         files=len(facts))
 
 
 def near_duplicates_across_splits(data: DataProbe) -> Check:
@@ -87,9 +87,8 @@ def near_duplicates_across_splits(data: DataProbe) -> Check:
     pairs = [(i, j) if data.sides[i] == 0 else (j, i) for i, j in data.near if data.sides[i] != data.sides[j]]
     touched = len({j for _, j in pairs})
     share = touched / max(n_valid, 1)
-    return graded(f"{plural(touched, 'validation image')} of {n_valid:,} look almost like a training image: {_names(data, pairs, '~')}",
-                  share >= 0.02, pairs, items=_paths(data, pairs),
-                  draw=_plot_of_pairs(data, pairs, "near-duplicates across splits"), pairs=len(pairs), share_of_validation=share)
+    return _graded_pairs(data, pairs, f"{plural(touched, 'validation image')} of {n_valid:,} look almost like a training image", "~",
+                         "near-duplicates across splits", share >= 0.02, pairs, pairs=len(pairs), share_of_validation=share)
 
 
 def duplicates_within_splits(data: DataProbe) -> Check:
@@ -98,41 +97,31 @@ def duplicates_within_splits(data: DataProbe) -> Check:
     groups = [[i for i in g if data.sides[i] == side] for g in exact_duplicates(facts) for side in set(data.sides)]
     exact = [(g[0], other) for g in groups for other in g[1:]]
     near = [(i, j) for i, j in data.near if data.sides[i] == data.sides[j]]
-    pairs = exact + near
-    bad = exact or len(near) > 0.02 * len(facts)
-    return graded(f"{len(exact)} exact and {len(near)} near-duplicates within the splits: {_names(data, pairs, '~')}", tip=bad,
-                  items=_paths(data, pairs), draw=_plot_of_pairs(data, pairs, "duplicates within a split") if bad else None,
-                  copies=len(exact), near_copies=len(near), files=len(facts))
+    return _graded_pairs(data, exact + near, f"{len(exact)} exact and {len(near)} near-duplicates within the splits", "~",
+                         "duplicates within a split", tip=exact or len(near) > 0.02 * len(facts), copies=len(exact),
+                         near_copies=len(near), files=len(facts))
 
 
-def _paths(data, pairs):
-    return [(data.facts[i].path, data.facts[j].path) for i, j in pairs]
-
-
-def _names(data, pairs, sign):
-    "The first pairs by the names of their files, the one of validation or the first one in front."
-    return ", ".join(f"{Path(data.facts[max(i, j)].path).name} {sign} {Path(data.facts[min(i, j)].path).name}" for i, j in pairs[:3])
-
-
-def _plot_of_pairs(data: DataProbe, pairs: Sequence[tuple[int, int]], title: str) -> Callable[[], Any] | None:
-    "A function that draws up to four pairs side by side."
-    return partial(_draw_pairs, data, pairs, title) if pairs else None
+def _graded_pairs(data, found, sentence, sign, title, issue=False, tip=False, **evidence):
+    "`graded`, with the names of the first pairs that were found, the file of validation (or the first one) in front, and a plot of some."
+    names = ", ".join(f"{data.paths[max(pair)].name} {sign} {data.paths[min(pair)].name}" for pair in found[:3])
+    return graded(f"{sentence}: {names}", issue, tip, items=[(data.paths[i], data.paths[j]) for i, j in found],
+                  draw=partial(_draw_pairs, data, found, title) if issue or tip else None, **evidence)
 
 
 def _draw_pairs(data, pairs, title):
+    "Draw up to four pairs side by side."
     from PIL import Image
     shown = [i for pair in pairs[:4] for i in pair]
-    axes = get_grid(len(shown), ncols=min(4, len(shown)), imsize=2.8, title=title)
-    for ax, i in zip(axes, shown, strict=False):
-        with Image.open(data.facts[i].path) as im:
-            im.thumbnail((200, 200))
-            show_image(im.convert("RGB"), ax=ax, title=f"{data.side_names[data.sides[i]]}\n{_short(data.facts[i].path)}")
-    return axes
+    images = [Image.open(data.paths[i]).convert("RGB") for i in shown]
+    for im in images:
+        im.thumbnail((200, 200))
+    return show_images(images, None, min(4, len(shown)), imsize=2.8, suptitle=title,
+                       titles=[f"{data.side_names[data.sides[i]]}\n{_short(data.paths[i])}" for i in shown])
 
 
 def _short(path):
     "Folder and name of a file, short enough to stand above a small image."
-    path = Path(path)
     name = path.name if len(path.name) <= 16 else f"{path.stem[:6]}…{path.name[-9:]}"
     return f"{path.parent.name[:12]}/{name}"
 

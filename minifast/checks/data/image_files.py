@@ -1,6 +1,4 @@
 """Image files, each read once and cheaply: can it be decoded, what does it look like, which others does it duplicate."""
-from __future__ import annotations
-
 import hashlib
 import io
 import time
@@ -57,8 +55,7 @@ def facts_of(path: Path) -> Facts:
     try:
         im = Image.open(io.BytesIO(data))
         size, mode = im.size, im.mode
-        if im.format == "JPEG":
-            im.draft("L" if mode == "L" else "RGB", (48, 48))
+        im.draft("L" if mode == "L" else "RGB", (48, 48))          # of a JPEG; other formats have nothing to draft
         im.load()
         has_orientation = im.format in ("JPEG", "TIFF", "MPO") and b"Exif" in data[:4096]
         turns = _QUARTER_TURNS.get(im.getexif().get(_EXIF_ORIENTATION), 0) if has_orientation else 0
@@ -70,7 +67,7 @@ def facts_of(path: Path) -> Facts:
                  difference_hash(_resized(grey, 9, 8)), _resized(grey, THUMB, THUMB), colour)
 
 
-def _reduced(im: Image.Image) -> tuple[np.ndarray, tuple[float, ...]]:
+def _reduced(im: "Image.Image") -> tuple[np.ndarray, tuple[float, ...]]:
     "A grey float array 0..255 of at most about 64 pixels a side, and the mean colour."
     from PIL import Image
     if im.mode in ("I", "F") or im.mode.startswith("I;"):
@@ -138,24 +135,18 @@ def near_duplicates(facts: Sequence[Facts], bits: int = 6, alike: float = 0.99) 
     for a, b in _close(hashes, bits):
         keep = (thumbs[a] * thumbs[b]).sum(1) >= alike
         found.update(zip(a[keep].tolist(), b[keep].tolist(), strict=True))
-    pairs = [(usable[a], usable[b]) for a, b in sorted(found)]
-    return [(a, b) for a, b in pairs if facts[a].sha256 != facts[b].sha256]
+    return [(usable[a], usable[b]) for a, b in sorted(found) if facts[usable[a]].sha256 != facts[usable[b]].sha256]
 
 
 def _close(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     "Arrays of pairs (a < b) of positions whose hashes differ in at most `bits` bits."
+    signs = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32) * 2 - 1     # a product of them counts equal bits
     for byte in range(8):
         keys = (hashes >> np.uint64(8 * byte)) & np.uint64(255)
         for value in np.unique(keys):
             members = np.flatnonzero(keys == value)
             for start in range(0, len(members), 512):
                 part = members[start:start + 512]
-                rows, columns = np.nonzero(_bit_count(hashes[part][:, None] ^ hashes[members][None]) <= bits)
+                rows, columns = np.nonzero(signs[part] @ signs[members].T >= 64 - 2 * bits)
                 a, b = part[rows], members[columns]
                 yield a[a < b], b[a < b]
-
-
-def _bit_count(x: np.ndarray) -> np.ndarray:
-    if hasattr(np, "bitwise_count"):            # from numpy 2.0
-        return np.bitwise_count(x)
-    return np.unpackbits(x.view(np.uint8).reshape(*x.shape, 8), axis=-1).sum(-1)

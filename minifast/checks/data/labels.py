@@ -31,8 +31,7 @@ def duplicate_rows(data: DataProbe) -> list[list[int]] | None:
         return None
     values = np.ascontiguousarray(np.concatenate([t.values for t in tables]))
     groups = groups_of_equal([row.tobytes() for row in values])
-    n_copies = sum(len(g) - 1 for g in groups)
-    expected = n_copies > 0.5 * len(values) or (tables[0].categorical.all() and values.shape[1] < 8)
+    expected = sum(len(g) - 1 for g in groups) > 0.5 * len(values) or (tables[0].categorical.all() and values.shape[1] < 8)
     return None if not len(values) or expected else groups
 
 

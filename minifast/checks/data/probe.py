@@ -1,4 +1,5 @@
 """`DataProbe`: loaders as the checks of data see them. Files, labels and features of the items of both splits, read once."""
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,10 +48,7 @@ def _items(dataset):
 
 
 def _is_file(x):
-    try:
-        return isinstance(x, (str, Path)) and len(str(x)) < 1024 and Path(x).is_file()
-    except OSError:
-        return False
+    return isinstance(x, (str, Path)) and os.path.isfile(x)
 
 
 def _path_maker(dataset, first):
@@ -79,12 +77,10 @@ def table_of(loader: Any) -> Table | None:
     """
     dataset, indices = base_dataset(loader)
     tensors = getattr(dataset, "tensors", None)
-    if not isinstance(tensors, tuple) or not tensors:
+    if not isinstance(tensors, tuple) or not tensors or any(t.is_complex() for t in tensors):
         return None
     n_inp = getattr(loader, "n_inp", None) or max(1, len(tensors) - 1)
     inputs = [t if indices is None else t[indices] for t in tensors[:n_inp]]
-    if any(t.is_complex() for t in inputs):
-        return None
     flat = [t.reshape(len(t), -1).double().cpu().numpy() for t in inputs]
     values = np.concatenate(flat, 1)
     categorical = np.concatenate([np.full(f.shape[1], not t.is_floating_point()) for f, t in zip(flat, inputs, strict=True)])

@@ -24,11 +24,8 @@ class Counts(NamedTuple):
     lengths: np.ndarray             #: tokens without padding, (texts,)
     empty: np.ndarray               #: indices of texts without a word
     unknown: int                    #: ids of the unknown word
-    outside: int                    #: ids that the vocabulary does not have
-    lowest: int                     #: the lowest of these
-    highest: int
+    outside: np.ndarray             #: the ids that the vocabulary does not have
     first_outside: int | None       #: the first text with one
-    negative: int                   #: negative ids
 
 
 def count(rows: Sequence[np.ndarray], words: Vocabulary | None = None, padding: int | None = None) -> Counts:
@@ -38,11 +35,10 @@ def count(rows: Sequence[np.ndarray], words: Vocabulary | None = None, padding: 
     flat, row = flat[real], row[real]
     words = words or Vocabulary(None, None, None, None)
     bad = (flat < 0) | (flat >= (words.size or np.inf))
-    lowest, highest, first = (int(flat[bad].min()), int(flat[bad].max()), int(row[bad][0])) if bad.any() else (0, 0, None)
     n_words = np.bincount(row[~np.isin(flat, list(words.markers))], minlength=len(rows))
     unknown = 0 if words.unknown is None else int((flat == words.unknown).sum())
-    return Counts(np.bincount(row, minlength=len(rows)), np.flatnonzero(n_words == 0), unknown, int(bad.sum()), lowest, highest, first,
-                  int((flat < 0).sum()))
+    return Counts(np.bincount(row, minlength=len(rows)), np.flatnonzero(n_words == 0), unknown, flat[bad],
+                  int(row[bad][0]) if bad.any() else None)
 
 
 def padding_of(rows: Sequence[np.ndarray]) -> int | None:
@@ -119,9 +115,9 @@ class Findings:
     statistics: list[str] = field(default_factory=list)         #: what is said if nothing is wrong
     items: list[str] = field(default_factory=list)
 
-    def add(self, sentence: str, advice: str, is_issue: bool = False) -> None:
-        "Add something that is wrong."
-        self.checks.append(graded(sentence, is_issue, True, advice))
+    def add(self, sentence: str, advice: str, issue: bool = False, tip: bool = True) -> None:
+        "Add something that is wrong, if it is an issue or worth a tip."
+        self.checks += [graded(sentence, issue, tip, advice)] if issue or tip else []
 
     def verdict(self) -> Check:
         "The check: what is wrong, issues first, or the statistics."
@@ -152,7 +148,8 @@ def _check_ids(data: DataProbe, samples: list[Sample]) -> Findings:
     if words is None:
         require(any(pads) or not ((lengths == lengths[0]).all() or are_flags(samples)),
                 "the inputs are equally many whole numbers in every item, and nothing says that they are words")
-        require(sum(c.negative for c in counts) <= 0.2 * lengths.sum(), "the inputs are whole numbers, many of them negative, so not ids")
+        require(sum((c.outside < 0).sum() for c in counts) <= 0.2 * lengths.sum(),
+                "the inputs are whole numbers, many of them negative, so not ids")
     findings = Findings()
     for side, s, c, pad in zip(sides, samples, counts, pads, strict=True):
         _lengths(findings, s, c.lengths, c.empty, "token")
@@ -182,9 +179,8 @@ def _check_text(samples: list[Sample]) -> Findings:
         which = "training" if len(samples[0].rows) == samples[0].total else "those training texts"
         findings.numbers["validation_words_new"] = new
         findings.statistics.append(f"{new:.1%} of the words in validation do not occur in {which}")
-        if new > 0.5:
-            findings.add(findings.statistics[-1], "is validation of the same language and kind? A vocabulary built from training will not "
-                         "have these words")
+        findings.add(findings.statistics[-1], "is validation of the same language and kind? A vocabulary built from training will not "
+                     "have these words", tip=new > 0.5)
     return findings
 
 
@@ -212,10 +208,9 @@ def _truncated(findings: Findings, s: Sample, c: Counts, pad: PadSequences | Non
         cut, lost, tokens = tokens_cut(s.rows, pad.max_len, padding)
         share = cut / len(s.rows)
         findings.numbers.update({f"{s.name}_cut": share, f"{s.name}_tokens_lost": lost})
-        if share > 0.1:
-            findings.add(f"PadSequences(max_len={pad.max_len}) truncates {share:.0%} of the texts in {s.name}: {lost:,} of {tokens:,} "
-                         f"tokens ({lost / tokens:.0%}) are lost", f"max_len={p95} leaves 95% of the training texts whole; or split them "
-                         "into several items, if memory does not allow that", share > 0.5)
+        findings.add(f"PadSequences(max_len={pad.max_len}) truncates {share:.0%} of the texts in {s.name}: {lost:,} of {tokens:,} "
+                     f"tokens ({lost / max(tokens, 1):.0%}) are lost", f"max_len={p95} leaves 95% of the training texts whole; or split "
+                     "them into several items, if memory does not allow that", share > 0.5, share > 0.1)
     if share := pile_at_the_end(c.lengths):
         findings.numbers[f"{s.name}_at_longest"] = share
         findings.add(f"{share:.0%} of the texts in {s.name} have exactly the longest length, {c.lengths.max():,} tokens: something "
@@ -223,26 +218,27 @@ def _truncated(findings: Findings, s: Sample, c: Counts, pad: PadSequences | Non
 
 
 def _padding_share(findings: Findings, name: str, batches: list, pad: PadSequences | None, padding: int | None) -> None:
-    if pad is not None or padding is None:
-        padding = int(pad.pad_value) if pad is not None else padding_of([r for ids, _ in batches for r in ids])
+    padding = (int(pad.pad_value) if pad is not None else
+               padding if padding is not None else padding_of([r for ids, _ in batches for r in ids]))
     if not batches or (padding is None and all(mask is None for _, mask in batches)):
         return
     share = findings.numbers[f"{name}_filled"] = real_share(batches, padding, None if pad is None else pad.pad_first)
-    if share < 0.3:
-        one_length = pad is None and len(batches) > 1 and len({ids.shape[1] for ids, _ in batches}) == 1
-        findings.add(f"only {share:.0%} of the {name} batches are words, the rest is padding",
-                     "pad each batch to its own longest text (before_batch=PadSequences()) instead of all to one length" if one_length
-                     else "batch texts of similar length together (a sampler that sorts by length), or truncate the longest (max_len=)")
+    one_length = pad is None and len(batches) > 1 and len({ids.shape[1] for ids, _ in batches}) == 1
+    findings.add(f"only {share:.0%} of the {name} batches are words, the rest is padding",
+                 "pad each batch to its own longest text (before_batch=PadSequences()) instead of all to one length" if one_length
+                 else "batch texts of similar length together (a sampler that sorts by length), or truncate the longest (max_len=)",
+                 tip=share < 0.3)
 
 
 def _outside(findings: Findings, s: Sample, c: Counts, words: Vocabulary | None) -> None:
-    if not c.outside:
+    n = len(c.outside)
+    if not n:
         return
-    findings.numbers[f"{s.name}_outside"] = c.outside
+    findings.numbers[f"{s.name}_outside"] = n
     limit = f"the vocabulary has {words.size:,} words, ids 0 to {words.size - 1:,}" if words and words.size else "an id is at least 0"
-    which = (f"is outside the vocabulary: {c.lowest:,}" if c.outside == 1
-             else f"are outside the vocabulary, from {c.lowest:,} to {c.highest:,}")
-    findings.add(f"{plural(c.outside, 'id')} in {s.name} {which}, first in {s.item(c.first_outside)}; {limit}",
+    which = (f"is outside the vocabulary: {c.outside[0]:,}" if n == 1
+             else f"are outside the vocabulary, from {c.outside.min():,} to {c.outside.max():,}")
+    findings.add(f"{plural(n, 'id')} in {s.name} {which}, first in {s.item(c.first_outside)}; {limit}",
                  "an embedding fails on such ids, on a GPU with a device-side assert: make ids and vocabulary with the same tokenizer, "
                  "special tokens that were added included", True)
 
@@ -256,13 +252,11 @@ def _unknown(findings: Findings, rates: dict[str, float], words: Vocabulary) -> 
     findings.statistics.append(sentence)
     values = list(rates.values())
     train, valid, worst = values[0], values[-1], max(values)
-    if worst > 0.1:
-        findings.add(sentence, "build the vocabulary from these texts with the tokenizer that makes the ids (lower case? punctuation?), "
-                     "keep rarer words (min_freq), or use subwords", worst > 0.3)
-    if valid > 3 * train and valid - train > 0.05:
-        findings.add(sentence if worst > 0.1 else f"{sentence}: far more in validation",
-                     "see whether validation goes through the same tokenizer; if it does, new texts will have as many words that training "
-                     "does not have, and subwords help")
+    findings.add(sentence, "build the vocabulary from these texts with the tokenizer that makes the ids (lower case? punctuation?), "
+                 "keep rarer words (min_freq), or use subwords", worst > 0.3, worst > 0.1)
+    findings.add(sentence if worst > 0.1 else f"{sentence}: far more in validation",
+                 "see whether validation goes through the same tokenizer; if it does, new texts will have as many words that training "
+                 "does not have, and subwords help", tip=valid > 3 * train and valid - train > 0.05)
 
 
 def _two_vocabularies(findings: Findings, words: Vocabulary, other: Vocabulary | None) -> None:

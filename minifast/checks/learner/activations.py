@@ -59,8 +59,7 @@ def input_scale(probe: Probe) -> Check:
 def _starts_with_norm(probe):
     "Whether a norm layer sees the inputs before any layer with weights does, embeddings aside."
     layers = [m for m in probe.layers_run() if isinstance(m, NORM_TYPES) or any(True for _ in m.parameters(recurse=False))]
-    layers = [m for m in layers if not isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
-    return bool(layers) and isinstance(layers[0], NORM_TYPES)
+    return isinstance(next((m for m in layers if not isinstance(m, (nn.Embedding, nn.EmbeddingBag))), None), NORM_TYPES)
 
 
 def dead_and_saturated_units(probe: Probe) -> Check:
@@ -70,12 +69,11 @@ def dead_and_saturated_units(probe: Probe) -> Check:
     require(dead or saturated, "there is no hidden layer to look into")
     worst_dead, worst_saturated = (max(shares, key=shares.__getitem__, default="") for shares in (dead, saturated))
     dead_units, saturated_values = dead.get(worst_dead, 0.0), saturated.get(worst_saturated, 0.0)
-    worst, numbers = max(dead_units, saturated_values), {"dead_share": dead_units, "saturated_share": saturated_values}
-    if dead_units >= 0.8:
-        return issue(f"{dead_units:.0%} of the units that go into {worst_dead} are 0 for every item: dead", **numbers)
-    return graded(f"{worst:.0%} of the values of {worst_saturated} are at the ends of its range: saturated" if worst >= 0.8 else
+    worst = max(dead_units, saturated_values)
+    return graded(f"{dead_units:.0%} of the units that go into {worst_dead} are 0 for every item: dead" if dead_units >= 0.8 else
+                  f"{worst:.0%} of the values of {worst_saturated} are at the ends of its range: saturated" if worst >= 0.8 else
                   f"half or more of the units at {worst_dead if dead_units >= 0.5 else worst_saturated} do not respond to the inputs",
-                  worst >= 0.8, worst >= 0.5, **numbers)
+                  worst >= 0.8, worst >= 0.5, dead_share=dead_units, saturated_share=saturated_values)
 
 
 def bias_before_norm(probe: Probe) -> Check:

@@ -4,9 +4,10 @@ Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019 ("input-indep
 """
 import math
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -17,20 +18,94 @@ from ...core.nested import split_batch, to_device
 from ...data.dataloader import DataLoader
 from ...data.engine.samplers import InOrder
 from ...data.targets import labels_of
-from ...learner.constant_guess import constant_output, expand_constant, fixed_generator, is_absolute, is_squared
+from ...learner.constant_guess import columns_of, constant_output, expand_constant, fixed_generator, is_absolute, is_squared, of_logarithms
 from ...learner.inference import Batches
 from ...learner.learner import Learner
 from ...learner.probe import Probe, Step, once
-from ...nn.loss_traits import ignore_index_of, loss_name, reduction_none
-from ..outcomes import Check, NotApplicable, graded, issue, passed, require, tip
+from ...nn.loss_traits import activation_of, class_weight_of, decodes_of, ignore_index_of, loss_name, reduction_none
+from ..outcomes import Check, NotApplicable, graded, in_time, issue, passed, require, tip
 from .boosting import boosted
 from .evaluation import validation_batches, value_on
 from .initial_loss import frequencies
-from .scores import Scores, difference, fair_weights, joined, scores_of
 
 FEW_STEPS = 100             # after so few, a network that is worse than a guess may just need more training
 FEW_ITEMS = 16              # too few to compare
 _MOST = 2_000_000           # values of a prediction that are made at once
+
+
+# -- scores: item by item, so that two models can be compared on the same items -----------------------------------------------------
+class Scores(NamedTuple):
+    "Sums per item, all double (items,). An item may have several targets (labels, pixels)."
+    loss: torch.Tensor              #: losses
+    weight: torch.Tensor            #: their weights
+    score: torch.Tensor             #: correct decisions, or squared errors
+    number: torch.Tensor            #: how many there are
+    fair: torch.Tensor              #: the scores with every class counted alike, so that one class for all is right once per class
+    fair_number: torch.Tensor
+
+    @property
+    def mean_loss(self) -> float:
+        "The mean loss, weighted as the loss weights it."
+        return float(self.loss.sum() / self.weight.sum().clamp(min=1e-12))
+
+    @property
+    def mean_score(self) -> float:
+        "The accuracy, or the mean squared error."
+        return float(self.score.sum() / self.number.sum().clamp(min=1))
+
+
+def fair_weights(kind: str, ys: Iterable[torch.Tensor], n_out: int) -> torch.Tensor | None:
+    """The weights with which all classes (a label's yes and no) of the targets `ys` count alike.
+
+    Of shape (1, classes), or (outputs, 2); None for numbers.
+    """
+    if kind == "values":
+        return None
+    if kind.startswith("class"):
+        y = torch.cat([y.flatten().long().cpu() for y in ys])
+        counts = torch.bincount(y[(y >= 0) & (y < n_out)], minlength=n_out)[None]
+    else:
+        on = torch.cat([columns_of(y.cpu(), n_out) for y in ys]) > 0.5
+        counts = torch.stack([(~on).sum(0), on.sum(0)], 1)
+    return 1 / counts.double().clamp(min=1)
+
+
+def scores_of(loss_func: Callable, kind: str, pred: torch.Tensor, y: torch.Tensor, fair: torch.Tensor | None = None) -> Scores:
+    "The `Scores` of predictions for the targets `y`, in the learner's own loss. fair: what `fair_weights` returns."
+    n, by_class = len(y), kind.startswith("class")
+    losses = reduction_none(loss_func)(pred, y).detach().cpu().double().reshape(n, -1)      # not every device has float64
+    flat, weight = y.reshape(n, -1).cpu(), class_weight_of(loss_func) if by_class else None
+    counted = (flat != ignore_index_of(loss_func)).double() if by_class else torch.ones_like(flat, dtype=torch.double)
+    classes = (flat * counted).long() if by_class else (flat > 0.5).long()          # for labels: off or on
+    weights = counted if weight is None else counted * weight.detach().cpu().double()[classes]
+    if losses.shape != weights.shape:                   # a loss per image, or per class of an image
+        weights = torch.ones_like(losses)
+    if kind == "values":
+        meant = pred.cpu().double().reshape(n, -1)
+        score = ((meant.exp() if of_logarithms(loss_func) else meant) - flat.double()).square()
+    else:
+        decided = decodes_of(loss_func)(activation_of(loss_func)(pred)).reshape(n, -1).cpu()
+        score = counted * (decided == classes)
+    fairly = counted
+    if fair is not None:
+        output = torch.arange(len(fair)).repeat_interleave(flat.shape[1] if by_class else flat.shape[1] // len(fair))
+        fairly = counted * fair[output.expand_as(flat), classes]
+    return Scores(*(t.sum(1) for t in (losses, weights, score, counted, score * fairly, fairly)))
+
+
+def joined(parts: Iterable[Scores]) -> Scores:
+    "Several `Scores` as one."
+    return Scores(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def difference(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> tuple[float, float]:
+    """Mean and standard error of `sum(a - b) / sum(weight)` over items that both measured: how much more `a` is than `b`.
+
+    The error is that of a ratio, so that it holds for weighted losses and for items of several targets, too.
+    """
+    d, total, n = a - b, weight.sum().clamp(min=1e-12), len(a)
+    mean = d.sum() / total
+    return float(mean), float((d - mean * weight).square().sum().sqrt() / total * (n / max(1, n - 1)) ** 0.5)
 
 
 # -- items of the learner -----------------------------------------------------------------------------------------------------------
@@ -45,9 +120,8 @@ def _positions(dl, limit, as_drawn=True):
     dataset, sampler = getattr(dl, "dataset", None), getattr(dl, "sampler", None)
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         return None
-    order: Any = range(len(dataset))
-    if as_drawn and not _draws_each_once(dl):
-        order = sampler.order(0).tolist() if hasattr(sampler, "order") else list(sampler)
+    order: Any = (range(len(dataset)) if not as_drawn or _draws_each_once(dl) else
+                  sampler.order(0).tolist() if hasattr(sampler, "order") else list(sampler))
     if not all(isinstance(i, int) for i in order[:1]):
         return None
     return [order[i] for i in torch.randperm(len(order), generator=fixed_generator())[:limit].tolist()]
@@ -91,27 +165,23 @@ def _loader_of(dl, positions, bs):
         return TorchDataLoader(dl.dataset, batch_size=bs, sampler=positions, collate_fn=dl.collate_fn)
 
 
-def _predictions(probe, limit, seconds, predict=True):
-    """`(parts, positions)`: a list of (prediction, target) of validation batches, made until the time was over. predict=False: there are
-    predictions only where they may not have the shape of those for the first batch, otherwise None."""
-    dl, end = probe.twin.dls.valid, time.perf_counter() + seconds
+def _predictions(probe, limit, seconds):
+    "`(parts, positions)`: a list of (prediction, target) of validation batches, made until the time was over."
+    dl = probe.twin.dls.valid
     bs = dl.bs if isinstance(dl, DataLoader) and hasattr(dl.dataset, "tensors") else probe.n_items
     positions, n_inp = _positions(dl, limit), getattr(dl, "n_inp", None)
     own = None if positions is None else _loader_of(dl, positions, bs)
     parts, seen, made = [], 0, 0
     probe.reset(training=False)
-    for batch in dl if own is None else own:
+    for batch in in_time(dl if own is None else own, seconds):
         batch = to_device(batch, probe.device)
-        y, pred = _target(batch, n_inp), None
-        if y is not None and (predict or y.shape[1:] != probe.step.y.shape[1:]):
-            pred = probe.twin.get_preds(dl=Batches([batch], n_inp), act=torch.nn.Identity(), reorder=False)[0]
-            pred = pred.to(probe.device).float() if isinstance(pred, torch.Tensor) and len(pred) == len(y) else None
-            y = y if pred is not None else None
-        if y is None:
+        y = _target(batch, n_inp)
+        pred = None if y is None else probe.twin.get_preds(dl=Batches([batch], n_inp), act=torch.nn.Identity(), reorder=False)[0]
+        if not isinstance(pred, torch.Tensor) or len(pred) != len(y):
             return [], None
-        parts.append((pred, y))
-        seen, made = seen + len(y), made + (probe.pred if pred is None else pred).numel()
-        if seen >= limit or made > 20 * _MOST or time.perf_counter() > end:
+        parts.append((pred.to(probe.device).float(), y))
+        seen, made = seen + len(y), made + pred.numel()
+        if seen >= limit or made > 20 * _MOST:
             break
     return parts, None if own is None else positions[:seen]
 
@@ -123,17 +193,15 @@ def _validation_items(probe, limit, trained):
         return _predictions(probe, limit, 0.5 if probe.fast else 6.0)
     found = _labels(probe, probe.twin.dls.valid, limit)
     if found is None:
-        return _predictions(probe, 32 if probe.fast else 200, 0.3 if probe.fast else 2.0, predict=False)
+        return _predictions(probe, 32 if probe.fast else 200, 0.3 if probe.fast else 2.0)
     y, positions = found
     return [(None, t.to(probe.device)) for t in y.split(max(1, _MOST // max(1, probe.pred[0].numel())))], positions
 
 
-def _rows(probe, train_positions, valid_positions):
-    "The processed tables of these training and validation rows; None where the items are no rows of a `TabularPandas`."
-    train, valid = (getattr(dl, "dataset", None) for dl in (probe.twin.dls.train, probe.twin.dls.valid))
-    if not all(hasattr(t, "at") and hasattr(t, "x_names") and getattr(t, "target", None) is not None for t in (train, valid)):
-        return None
-    return train.at(train_positions), valid.at(valid_positions)
+def _is_table(dl):
+    "Whether the items are rows of a `TabularPandas` with a target."
+    table = getattr(dl, "dataset", None)
+    return hasattr(table, "at") and hasattr(table, "x_names") and getattr(table, "target", None) is not None
 
 
 def steps_trained(learn: Learner) -> int:
@@ -145,12 +213,11 @@ def steps_trained(learn: Learner) -> int:
 def baselines(probe: Probe) -> Check:
     "Loss and accuracy (RMSE) on validation items of a guess, of gradient boosting for tables, and of the network if it was trained."
     _require_comparable(probe)
-    kind, pred, loss_func = probe.kind, probe.pred, probe.loss_func
+    kind, pred, loss_func, train, valid = probe.kind, probe.pred, probe.loss_func, probe.twin.dls.train, probe.twin.dls.valid
     axis = probe.class_axis if kind.startswith("class") else 1
     n_out = pred.shape[axis] if pred.ndim > 1 else 1
     limit, trained = 1000 if probe.fast else 4000, steps_trained(probe.learn)
-    fitted = _labels(probe, probe.twin.dls.train, 3000 if probe.fast else 10_000)
-    y_train = fitted[0] if fitted else _targets_of_batches(probe)
+    y_train, fitted = _labels(probe, train, 3000 if probe.fast else 10_000) or (_targets_of_batches(probe), None)
     values = constant_output(loss_func, kind, y_train, n_out).to(probe.device)
     parts, positions = _validation_items(probe, limit, trained)
     require(parts, "predictions and targets of validation are not one tensor each")
@@ -158,11 +225,10 @@ def baselines(probe: Probe) -> Check:
     require(any(t.shape[1:] == y[0].shape[1:] and not bool((t == y[0][:1]).all()) for t in y),
             "the validation items looked at all have the same target")
     rivals = {"constant": [expand_constant(values, shape, axis) for shape in shapes]}
-    extra: dict[str, Any] = {}
-    rows = _rows(probe, fitted[1], positions) if positions is not None and fitted is not None else None
-    if rows is not None and (found := boosted(rows[0], rows[1], kind, loss_func, 1.0 if probe.fast else 10.0)) is not None:
-        rivals["boosting"] = list(found[0].to(probe.device).reshape(-1, *pred.shape[1:]).split([len(t) for t in y]))
-        extra = {"boosting_rows": len(rows[0]), "boosting_rounds": found[1]}
+    trees = (boosted(train.dataset.at(fitted), valid.dataset.at(positions), kind, loss_func, 1.0 if probe.fast else 10.0)
+             if fitted and positions and _is_table(train) and _is_table(valid) else None)
+    if trees is not None:
+        rivals["boosting"] = list(trees[0].to(probe.device).reshape(-1, *pred.shape[1:]).split([len(t) for t in y]))
     if trained:
         rivals["network"] = [p for p, _ in parts]
     fair = fair_weights(kind, y, n_out)
@@ -170,7 +236,9 @@ def baselines(probe: Probe) -> Check:
     numbers = _evidence(probe, scores, rivals, y)
     if kind.startswith("class"):
         numbers["constant_accuracy"] = _share_of_most_frequent(probe, y_train, y, n_out, limit)
-    return _verdict(probe, scores, {**numbers, **extra}, trained)
+    if trees is not None:
+        numbers.update(boosting_rows=len(fitted), boosting_rounds=trees[1])
+    return _verdict(probe, scores, numbers, trained)
 
 
 def _require_comparable(probe):
@@ -185,8 +253,8 @@ def _require_comparable(probe):
 
 
 def _targets_of_batches(probe):
-    steps = probe.steps(4 if probe.fast else 8)
-    return torch.cat([(s.y.flatten() if probe.kind.startswith("class") else s.y.reshape(s.n, -1)).cpu() for s in steps])
+    return torch.cat([(s.y.flatten() if probe.kind.startswith("class") else s.y.reshape(s.n, -1)).cpu()
+                      for s in probe.steps(4 if probe.fast else 8)])
 
 
 def _share_of_most_frequent(probe, y_train, y, n_out, limit):
@@ -262,11 +330,10 @@ def _result(numbers, name, own):
 
 def _baselines_in_words(probe, numbers):
     "What the baselines reach."
-    if probe.kind == "values":
-        what = ("predicting the mean of the training targets" if is_squared(probe.loss_func) else
-                "predicting the median of the training targets" if is_absolute(probe.loss_func) else "predicting a constant")
-    else:
-        what = "guessing the most frequent class" if probe.kind.startswith("class") else "guessing by how often each label is on"
+    what = ("guessing the most frequent class" if probe.kind.startswith("class") else
+            "guessing by how often each label is on" if probe.kind != "values" else
+            "predicting the mean of the training targets" if is_squared(probe.loss_func) else
+            "predicting the median of the training targets" if is_absolute(probe.loss_func) else "predicting a constant")
     reached = {what: "constant", "gradient boosting": "boosting"}
     return "; ".join(f"{what} has {_result(numbers, name, _score_name(probe))}" for what, name in reached.items()
                      if f"{name}_loss" in numbers)

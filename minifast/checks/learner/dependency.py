@@ -15,13 +15,6 @@ Predict = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 
 
 # -- pure functions -----------------------------------------------------------------------------------------------------------------
-def _gradients(out: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    "The gradients of a combination of `out` that does not cancel, with zeros for inputs that it does not depend on."
-    if not out.requires_grad:
-        return [torch.zeros_like(t) for t in inputs]
-    return list(torch.autograd.grad(out.float().square().sum() + out.float().sum(), inputs, allow_unused=True, materialize_grads=True))
-
-
 def items_reached(predict: Predict, inputs: Sequence[torch.Tensor], n: int, i: int) -> torch.Tensor:
     """Which items' inputs the output of item `i` depends on, by backprop: a bool tensor (n,).
 
@@ -32,8 +25,11 @@ def items_reached(predict: Predict, inputs: Sequence[torch.Tensor], n: int, i: i
         i: The item.
     """
     inputs = [t.detach().clone().requires_grad_() for t in inputs]
-    parts = [g.reshape(n, -1) != 0 for g in _gradients(predict(inputs)[i], inputs) if g.ndim and g.shape[0] == n]
-    return torch.cat([torch.zeros(n, 1, dtype=torch.bool), *(part.any(1, keepdim=True).cpu() for part in parts)], 1).any(1)
+    out, reached = predict(inputs)[i].float(), torch.zeros(n, dtype=torch.bool)
+    if out.requires_grad:           # of a combination of the outputs that does not cancel
+        grads = torch.autograd.grad(out.square().sum() + out.sum(), inputs, allow_unused=True, materialize_grads=True)
+        reached = torch.stack([reached, *((g.reshape(n, -1) != 0).any(1).cpu() for g in grads if g.ndim and g.shape[0] == n)]).any(0)
+    return reached
 
 
 def changes_elsewhere(predict: Predict, inputs: Sequence[torch.Tensor], n: int, i: int) -> float:
@@ -49,12 +45,25 @@ def changes_elsewhere(predict: Predict, inputs: Sequence[torch.Tensor], n: int, 
     return float((before[others] - after[others]).abs().max() / (before.abs().max() + 1e-12))
 
 
-def looks_ahead(predict: Predict, inputs: Sequence[torch.Tensor], length: int, t: int) -> bool:
-    "Whether the output at step `t` has a gradient on inputs after step `t`. inputs: float tensors whose second axis is time."
-    inputs = [x.detach().clone().requires_grad_() for x in inputs]
-    out = predict(inputs)
-    out = out if out.shape[1] == length else out.movedim(-1, 1)
-    return any(g.ndim > 1 and g.shape[1] == length and bool((g[:, t + 1:] != 0).any()) for g in _gradients(out[:, t], inputs))
+@torch.no_grad()
+def looks_ahead(predict: Predict, inputs: Sequence[torch.Tensor], length: int) -> list[int]:
+    """The steps up to which the outputs change when the inputs after them do.
+
+    Args:
+        predict: A function of the inputs that returns a tensor.
+        inputs: Tensors; time is the second axis of those in which it is of this length.
+        length: The number of steps.
+    """
+    def outputs(t):
+        "The outputs of the first `t` steps, with the inputs after them from another item, floats shifted (the batch may be one item)."
+        other = [x.roll(1, 0) + 1 if x.is_floating_point() else x.roll(1, 0) for x in inputs]
+        out = predict([torch.cat([x[:, :t], o[:, t:]], 1) if x.ndim > 1 and x.shape[1] == length else x
+                       for x, o in zip(inputs, other, strict=True)])
+        return (out if out.shape[1] == length else out.movedim(-1, 1))[:, :t]
+
+    whole = outputs(length)
+    least = 1e-5 * (float(whole.abs().max()) + 1e-12)
+    return [t - 1 for t in range(1, length) if float((outputs(t) - whole[:, :t]).abs().max()) > least]
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
@@ -98,30 +107,13 @@ def independent_items(probe: Probe) -> Check:
 def causality(probe: Probe) -> Check:
     "For models that must not look ahead; asked for by `causal=True`."
     require(probe.causal, "ask for it with causal=True")
-    floats = probe.step.float_inputs
     probe.reset(training=False)
     tensors, predict = positional(probe, probe.step)
-    sequence = floats[0] if floats and floats[0].ndim > 1 else next((t for t in tensors if t.ndim > 1), None)
-    require(sequence is not None, "no input has a time axis")
-    length = sequence.shape[1]
-    if sequence.is_floating_point():
-        ahead = [t for t in range(length - 1) if looks_ahead(predict, tensors, length, t)]
-    else:
-        ahead = _changes_before(predict, tensors, sequence)
+    length = next((t.shape[1] for t in (*probe.step.float_inputs[:1], *tensors) if t.ndim > 1), None)
+    require(length is not None, "no input has a time axis")
+    ahead = looks_ahead(predict, tensors, length)
     return graded(f"the output at step {min(ahead, default=0)} depends on later steps", ahead, steps=ahead, length=length,
                   output=list(probe.pred.shape))
-
-
-@torch.no_grad()
-def _changes_before(predict, tensors, tokens):
-    "The steps after which other `tokens` change the outputs up to there."
-    before, rolled, changed = predict(tensors), tokens.roll(1, 0), []
-    for t in range(tokens.shape[1] - 1):
-        other = torch.cat([tokens[:, :t + 1], rolled[:, t + 1:]], 1)
-        difference = (predict([other if o is tokens else o for o in tensors]) - before)[:, :t + 1].abs().max()
-        if float(difference) > 1e-5 * (float(before.abs().max()) + 1e-12):
-            changed.append(t)
-    return changed
 
 
 def unused_inputs(probe: Probe) -> Check:
@@ -130,8 +122,7 @@ def unused_inputs(probe: Probe) -> Check:
     tensors, predict = positional(probe, step)
     if not any(bool((t != t[:1]).any()) for t in tensors if t.ndim and t.shape[0] == step.n):
         return issue("all inputs of the batch are identical", "look at a decoded batch: dls.show_batch()", n_items=step.n)
-    ignored = _ignored(probe, tensors, predict)
-    if ignored:
+    if ignored := _ignored(probe, tensors, predict):
         return issue("the output does not depend on the inputs at all" if len(ignored) == len(tensors) else
                      f"input {ignored[0]} of {len(tensors)} has no influence on the output", ignored=ignored)
     spread, size = float(pred.float().std(0).max()), float(pred.float().abs().max())

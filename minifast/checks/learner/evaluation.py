@@ -25,21 +25,17 @@ def largest_difference(a: Any, b: Any) -> float:
     return max((float((x.double() - y.double()).abs().nan_to_num(0).max()) for x, y in pairs if x.numel()), default=0.0)
 
 
-@once
-def validation_batches(probe: Probe) -> Batches | None:
-    "The first validation batches, loaded once for all checks."
-    return _load_validation(probe)
-
-
-def _load_validation(probe):
+def _load_validation(probe: Probe) -> Batches | None:
     "The first batches of the validation loader, loaded anew: one of at most 16 items if the probe is fast, else three of at most 64."
     n, bs = (1, 16) if probe.fast else (3, 64)
     dl = probe.twin.dls.valid
-    if dl is None:
-        return None
     if isinstance(dl, DataLoader) and dl.bs > bs:
         dl = dl.new(bs=bs, num_workers=0)
-    return Batches([to_device(b, probe.device) for b in islice(iter(dl), n)], getattr(dl, "n_inp", None))
+    return None if dl is None else Batches([to_device(b, probe.device) for b in islice(iter(dl), n)], getattr(dl, "n_inp", None))
+
+
+#: The first validation batches, loaded once for all checks.
+validation_batches = once(_load_validation)
 
 
 def _require_targets(probe):

@@ -51,13 +51,6 @@ def expected_losses(loss_func: Callable, kind: str | None, y: torch.Tensor, n_ou
 
 
 # -- check --------------------------------------------------------------------------------------------------------------------------
-def _first_loss(probe, steps):
-    """The lower of the mean losses in training mode (in evaluation mode the statistics of new norm layers mean nothing yet) and in
-    evaluation mode (in training mode there is dropout)."""
-    n = sum(s.n for s in steps)
-    return min(sum(float(probe.loss(probe.output(s, training), s)) * s.n for s in steps) / n for training in (True, False))
-
-
 def initial_loss(probe: Probe) -> Check:
     "The loss with which training starts against that of a guess."
     steps, name = probe.steps(4), loss_name(probe.loss_func)
@@ -67,7 +60,9 @@ def initial_loss(probe: Probe) -> Check:
     y = torch.cat([s.y.reshape(s.n, -1) for s in steps])
     expected = expected_losses(probe.loss_func, probe.kind, y, probe.n_out)
     require(expected is not None, "it is not known what a guess costs with this loss")
-    loss, (uninformed, informed) = _first_loss(probe, steps), expected
+    uninformed, informed = expected
+    # the lower one, as in evaluation mode the statistics of new norm layers mean nothing yet, and in training mode there is dropout
+    loss = min(sum(float(probe.loss(probe.output(s, training), s)) * s.n for s in steps) / len(y) for training in (True, False))
     if probe.kind == "values":
         return _of_values(y, loss, uninformed, informed)
     found = (f"the initial loss is {loss:.3f}; giving every class the same probability costs {uninformed:.3f}, knowing the frequencies "

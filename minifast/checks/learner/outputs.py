@@ -14,11 +14,10 @@ from ...core.messages import describe, plural
 from ...core.nested import leaves
 from ...learner.probe import Probe
 from ...nn.layers import SigmoidRange
-from ...nn.loss_traits import class_axis, loss_name, needs_same_shape
+from ...nn.loss_traits import loss_name, needs_same_shape
 from ..outcomes import NEEDS, Check, Skipped, graded, issue, passed, require, tip
 
 Look = Literal["softmax", "log_softmax", "sigmoid", "relu", "free"]
-_INF = math.inf
 
 
 # -- pure functions of tensors ------------------------------------------------------------------------------------------------------
@@ -171,13 +170,13 @@ def output_range(probe: Probe) -> Check:
              f"{low:.4g} to {high:.4g}")
     if outside > 0:
         return issue(found, targets_out_of_reach=outside)
-    return graded(found + ": the ends of such a range are only reached in the limit", tip=at_ends > 0.02 and limits[1] != _INF,
+    return graded(found + ": the ends of such a range are only reached in the limit", tip=at_ends > 0.02 and limits[1] != math.inf,
                   fine=found, at_the_ends=at_ends)
 
 
 _RANGES: dict[type, tuple[float, float]] = {
-    nn.Sigmoid: (0.0, 1.0), nn.Softmax: (0.0, 1.0), nn.Tanh: (-1.0, 1.0), nn.Softsign: (-1.0, 1.0), nn.ReLU: (0.0, _INF),
-    nn.Softplus: (0.0, _INF)}
+    nn.Sigmoid: (0.0, 1.0), nn.Softmax: (0.0, 1.0), nn.Tanh: (-1.0, 1.0), nn.Softsign: (-1.0, 1.0), nn.ReLU: (0.0, math.inf),
+    nn.Softplus: (0.0, math.inf)}
 
 
 def _limits(module, pred):
@@ -185,7 +184,7 @@ def _limits(module, pred):
     if isinstance(module, SigmoidRange):
         return float(module.low), float(module.high)
     known = next((limits for cls, limits in _RANGES.items() if isinstance(module, cls)), None)
-    return (0.0, _INF) if known is None and looks_like(pred) == "relu" else known
+    return (0.0, math.inf) if known is None and looks_like(pred) == "relu" else known
 
 
 # -- the loss -----------------------------------------------------------------------------------------------------------------------
@@ -250,9 +249,8 @@ def loss_direction(probe: Probe) -> Check:
     "A loss of the user's own on perfect and on wrong predictions: the perfect ones must cost less."
     pred, y = probe.pred, probe.step.y
     require(probe.kind is None, "the loss is a known one")
-    made = None
-    if y is not None and isinstance(pred, torch.Tensor) and pred.is_floating_point():
-        made = best_and_worst("values" if y.is_floating_point() else "class logits", pred, y, class_axis(probe.loss_func, pred))
+    made = (best_and_worst("values" if y.is_floating_point() else "class logits", pred, y, probe.class_axis)
+            if y is not None and isinstance(pred, torch.Tensor) and pred.is_floating_point() else None)
     require(made is not None, "it is not known what a perfect prediction is")
     good, bad = (float(probe.loss(o, probe.step)) for o in made)
     return graded(f"the loss is {good:.4g} for perfect predictions and {bad:.4g} for wrong ones", good > bad + 1e-6 * abs(bad),

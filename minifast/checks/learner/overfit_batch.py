@@ -14,7 +14,7 @@ from torch import nn
 from ...core.seeds import fixed_seed
 from ...learner.probe import Probe, once
 from ...nn.loss_traits import decodes_of
-from ..outcomes import Check, graded, passed, require, tip
+from ..outcomes import Check, graded, in_time, passed, require, tip
 from .activations import DROPOUT
 from .initial_loss import expected_losses
 
@@ -76,7 +76,6 @@ class Run(NamedTuple):
     losses: list[float]
     done: bool
     lr: float
-    first: float            #: the loss before the first step
     base: float | None      #: the lowest loss without inputs
     n_items: int
     out_of_time: bool
@@ -106,8 +105,8 @@ def overfit_items(probe: Probe, n: int) -> Run:
     batched = step if n > 1 else step.take([0, 0])              # norm layers and squeezes need two
     _, base = (expected_losses(probe.loss_func, probe.kind, step.y, probe.n_out) if step.y is not None else None) or (None, None)
     alike = one_per_item and n > 1 and bool((step.y == step.y[:1]).all())
-    best, budget, end, began = None, 8.0 if probe.fast else 40.0, False, time.perf_counter()
-    for lr in RATES:
+    best, budget, began = None, 8.0 if probe.fast else 40.0, time.perf_counter()
+    for lr in in_time(RATES, budget):
         with fixed_seed(0):
             model = probe.reset(training=True)
             for p in model.parameters():                        # frozen layers may have what it takes: all of them may learn
@@ -115,13 +114,12 @@ def overfit_items(probe: Probe, n: int) -> Run:
             _deterministic(model, keep_norms=n > 1)
             losses, done = overfit(model, lambda: probe.predict(batched), lambda p: probe.loss(p, batched), lr, 80 if probe.fast else 200,
                                    _goal(probe, step, base), max(1.0, budget - (time.perf_counter() - began)))
-        end = time.perf_counter() - began > budget
-        run = Run(losses, done, lr, best.first if best else losses[0], base, n, end and not done, alike)
-        best = run if done or best is None or run.last < best.last else best._replace(out_of_time=run.out_of_time)
-        if done or end:
+        run = Run(losses, done, lr, base, n, False, alike)
+        best = run if done or best is None or run.last < best.last else best
+        if done:
             break
     probe.reset()
-    return best
+    return best._replace(out_of_time=not best.done and time.perf_counter() - began > budget)
 
 
 def _goal(probe, step, base):
@@ -133,8 +131,7 @@ def _goal(probe, step, base):
     def enough(pred, loss):
         first.append(max(abs(loss), 1e-8))
         if by_class and isinstance(pred, torch.Tensor):
-            labels = y if len(y) == len(pred) else y.expand(len(pred), *y.shape[1:])
-            right = decodes(pred.detach()).reshape(-1) == labels.reshape(-1).to(pred.device)
+            right = decodes(pred.detach()).reshape(-1) == y.expand(len(pred), *y.shape[1:]).reshape(-1).to(pred.device)
             return bool(right.float().mean() > 0.99) and (loss < 0.25 or loss < 0.5 * min(first[0], base or first[0]))
         return loss < 0.02 * first[0] or (loss < 1e-4 and probe.kind is not None)
     return enough
@@ -143,34 +140,34 @@ def _goal(probe, step, base):
 # -- checks -------------------------------------------------------------------------------------------------------------------------
 def overfit_one_item(probe: Probe) -> Check:
     "Whether the loss on one item can be driven to nearly nothing."
-    return _check(overfit_items(probe, 1), "one item")
+    return _check(probe, 1)
 
 
 def overfit_one_batch(probe: Probe) -> Check:
     "Whether the model can overfit a few items."
-    run = overfit_items(probe, _n_items(probe))
-    return _check(run, f"{run.n_items} items")
+    return _check(probe, _few(probe))
 
 
-def _n_items(probe):
+def _few(probe):
     return 4 if probe.fast else 8
 
 
-def _check(run, what):
-    steps, last = len(run.losses), run.last
-    numbers = {"first_loss": run.first, "last_loss": last, "steps": steps, "lr": run.lr}
-    found = f"the loss on {what} went from {run.first:.3g} to {last:.3g} in {steps} steps"
-    if run.done or last < (0.5 * run.base if run.base else 0.3 * run.first):
+def _check(probe, n):
+    run = overfit_items(probe, n)
+    what, steps, last = "one item" if n == 1 else f"{run.n_items} items", len(run.losses), run.last
+    numbers = {"first_loss": run.losses[0], "last_loss": last, "steps": steps, "lr": run.lr}
+    found = f"the loss on {what} went from {run.losses[0]:.3g} to {last:.3g} in {steps} steps"
+    if run.done or last < (0.5 * run.base if run.base else 0.3 * run.losses[0]):
         return passed(found if run.done else found + " and is still falling", **numbers)
     if run.out_of_time and steps < 40:
         return tip(found + ": the model is too slow to tell more", "run it without fast=True", **numbers)
-    learns = last < (0.8 * run.base if run.base else 0.7 * run.first)
+    learns = last < (0.8 * run.base if run.base else 0.7 * run.losses[0])
     return graded(found + (": it learns, but does not overfit" if learns else ""), not learns, learns, **numbers)
 
 
 def better_than_without_inputs(probe: Probe) -> Check:
     "The loss with inputs against the best that a model without inputs could have on the same items."
-    run = overfit_items(probe, _n_items(probe))
+    run = overfit_items(probe, _few(probe))
     require(run.base is not None, "it is not known what a model without inputs could reach with this loss")
     require(not run.alike and run.base >= 1e-6, "the items of the batch all have the same target")
     found = f"with inputs the loss on {run.n_items} items falls to {run.last:.3g}; without them {run.base:.3g} is the best"

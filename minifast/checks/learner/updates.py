@@ -31,15 +31,11 @@ def all_rows_equal(weight: torch.Tensor) -> bool:
 
 def silent_items(pred: torch.Tensor, y: torch.Tensor, loss_func: Callable) -> tuple[list[int], list[float]]:
     "The items that have a loss but no gradient, and the losses of all items. The loss is computed item by item."
-    silent, losses = [], []
-    for i in range(len(pred)):
-        one = pred[i:i + 1].detach().clone().requires_grad_()
-        loss = loss_func(one, y[i:i + 1])
-        g, = torch.autograd.grad(loss, one, allow_unused=True) if loss.requires_grad else (None,)
-        losses.append(float(loss.detach()))
-        if (g is None or not bool((g != 0).any())) and losses[-1] != 0:
-            silent.append(i)
-    return silent, losses
+    pred = pred.detach().clone().requires_grad_()
+    losses = [loss_func(pred[i:i + 1], y[i:i + 1]) for i in range(len(pred))]
+    grads, = torch.autograd.grad(sum(losses) + 0 * pred.sum(), pred)            # a loss without a gradient adds nothing
+    values = [float(loss.detach()) for loss in losses]
+    return [i for i, value in enumerate(values) if value != 0 and not bool((grads[i] != 0).any())], values
 
 
 # -- the steps that the checks share ------------------------------------------------------------------------------------------------
@@ -92,8 +88,7 @@ def missing_gradients(probe: Probe) -> Check:
 def gradient_scale(probe: Probe) -> Check:
     "Gradients that vanish or explode from layer to layer: their norms for the weight matrices."
     norms, _ = _trained(probe)
-    matrices = {n for n, p in probe.model.named_parameters() if p.ndim > 1}
-    sizes = {n: v[-1] for n, v in norms.items() if n in matrices and v and (v[-1] or 0) > 0}
+    sizes = {n: norms[n][-1] for n, p in probe.model.named_parameters() if p.ndim > 1 and norms.get(n) and (norms[n][-1] or 0) > 0}
     require(len(sizes) > 1, "fewer than two layers with gradients")
     low, *_, high = sorted(sizes, key=sizes.__getitem__)
     ratio = sizes[high] / sizes[low]

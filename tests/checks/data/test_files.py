@@ -1,6 +1,6 @@
 """Groups of files."""
 import pytest
-from zoo import loaders, points
+from zoo import image_files, image_loaders, loaders, points
 
 from minifast.checks.check_loaders import check_loaders
 from minifast.checks.data.files import group_of, straddling
@@ -19,3 +19,16 @@ def test_groups_given_as_a_list_must_fit():
     assert check_loaders(dls, fast=True, groups=[i % 100 for i in range(240)])["MF805"].verdict == "issue"
     with pytest.raises(ValueError, match="one group per item"):
         check_loaders(dls, groups=[1, 2])
+
+
+def test_duplicates_can_be_shown(tmp_path):
+    import shutil
+
+    import matplotlib.pyplot as plt
+    folder = image_files(tmp_path)
+    shutil.copy(folder / "train" / "disc" / "disc_0000.jpg", folder / "valid" / "disc" / "copy.jpg")
+    report = check_loaders(image_loaders(folder), fast=True)
+    assert report.show("MF802") == 1 and report.show("MF804") == 0
+    assert [ax.get_title().split("\n") for ax in plt.gcf().axes] == [["training", "disc/disc_0000.jpg"], ["validation", "disc/copy.jpg"]]
+    assert plt.gcf()._suptitle.get_text() == "duplicates across splits"
+    plt.close("all")

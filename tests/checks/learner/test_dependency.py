@@ -22,6 +22,9 @@ def test_changes_elsewhere_for_token_ids():
 
 
 def test_looks_ahead():
-    x = torch.randn(3, 5, 2)
-    assert not looks_ahead(lambda t: t[0].cumsum(1), [x], 5, 2)
-    assert looks_ahead(lambda t: t[0].flip(1).cumsum(1), [x], 5, 1)
+    x, ids, table = torch.randn(3, 5, 2), torch.arange(15).reshape(3, 5), torch.randn(15, 3)
+    assert looks_ahead(lambda t: t[0].cumsum(1), [x], 5) == [] and looks_ahead(lambda t: t[0].flip(1).cumsum(1), [x], 5) == [0, 1, 2, 3]
+    assert looks_ahead(lambda t: t[0].mean(1, keepdim=True).expand(1, 5, 2), [x[:1]], 5) == [0, 1, 2, 3]      # a batch of one item
+    assert looks_ahead(lambda t: torch.cat([t[0][:, 1:2], t[0][:, :-1]], 1).movedim(1, -1), [x], 5) == [0]    # time is last in the output
+    assert looks_ahead(lambda t: table[t[0]].cumsum(1), [ids], 5) == []
+    assert looks_ahead(lambda t: table[t[0]].roll(-1, 1), [ids], 5) == [0, 1, 2, 3]

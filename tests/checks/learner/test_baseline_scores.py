@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from torch import nn
 from zoo import rng
 
-from minifast.checks.learner.scores import Scores, difference, fair_weights, joined, scores_of
+from minifast.checks.learner.baseline import Scores, difference, fair_weights, joined, scores_of
 from minifast.learner.constant_guess import constant_output, expand_constant
 from minifast.nn.losses import (
     BCEWithLogitsLossFlat,
