@@ -36,6 +36,12 @@ def _of_file_name(f):
     return Pipeline([Path, attrgetter("name"), label])
 
 
+def _made(cls, source, path, kwargs, x_block, y_block, **of_block):
+    "Loaders of class `cls` from a `DataBlock` of these blocks; kwargs are for `DataBlock.dataloaders`."
+    dls = DataBlock(blocks=(x_block, y_block), **of_block).dataloaders(source, path=path, **kwargs)
+    return cls(*dls.loaders, path=dls.path)
+
+
 def _check_callable(f, where):
     if not callable(f):
         raise TypeError(f"{where} takes a function that returns the label; received {describe(f)}")
@@ -50,11 +56,6 @@ class ImageDataLoaders(DataLoaders):
     """
 
     @classmethod
-    def _make(cls, block, source, path, kwargs):
-        dls = block.dataloaders(source, path=path, **kwargs)
-        return cls(*dls.loaders, path=dls.path)
-
-    @classmethod
     def from_folder(cls, path: str | PathLike, train: str = "train", valid: str = "valid", valid_pct: float | None = None,
                     seed: int | None = None, vocab: Sequence[Any] | None = None, item_tfms: Any = None, batch_tfms: Any = None,
                     img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
@@ -64,15 +65,14 @@ class ImageDataLoaders(DataLoaders):
         """
         by_folder = valid_pct is None
         splitter = GrandparentSplitter(train_name=train, valid_name=valid) if by_folder else _random_splitter(valid_pct, seed)
-        block = DataBlock(blocks=(ImageBlock(img_cls), CategoryBlock(vocab=vocab)), splitter=splitter, get_y=parent_label,
-                          item_tfms=item_tfms, batch_tfms=batch_tfms)
         try:
             files = get_image_files(path, folders=[train, valid] if by_folder else None)
         except FileNotFoundError as e:
             if by_folder and Path(path).is_dir():
                 add_note(e, "Where the folders of the classes lie directly in the folder, write from_folder(path, valid_pct=0.2)")
             raise
-        return cls._make(block, files, path, kwargs)
+        return _made(cls, files, path, kwargs, ImageBlock(img_cls), CategoryBlock(vocab=vocab), splitter=splitter, get_y=parent_label,
+                     item_tfms=item_tfms, batch_tfms=batch_tfms)
 
     @classmethod
     def from_path_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
@@ -80,9 +80,8 @@ class ImageDataLoaders(DataLoaders):
                        **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by `label_func` of their path."
         _check_callable(label_func, "from_path_func(label_func=...)")
-        block = DataBlock(blocks=(ImageBlock(img_cls), CategoryBlock()), splitter=_random_splitter(valid_pct, seed), get_y=label_func,
-                          item_tfms=item_tfms, batch_tfms=batch_tfms)
-        return cls._make(block, fnames, path, kwargs)
+        return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), CategoryBlock(), splitter=_random_splitter(valid_pct, seed),
+                     get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
     @classmethod
     def from_name_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
@@ -118,11 +117,10 @@ class ImageDataLoaders(DataLoaders):
         valid_col: the column that says which rows are for validation.
         """
         pref = Path(path) / folder if folder is not None else Path(path)
-        block = DataBlock(blocks=(ImageBlock(img_cls), _label_block(y_block, df, label_col, label_delim)),
-                          get_x=ColReader(fn_col, pref=pref, suff=suff), get_y=ColReader(label_col, label_delim=label_delim),
-                          splitter=_random_splitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col),
-                          item_tfms=item_tfms, batch_tfms=batch_tfms)
-        return cls._make(block, df, path, kwargs)
+        return _made(cls, df, path, kwargs, ImageBlock(img_cls), _label_block(y_block, df, label_col, label_delim),
+                     get_x=ColReader(fn_col, pref=pref, suff=suff), get_y=ColReader(label_col, label_delim=label_delim),
+                     splitter=_random_splitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col),
+                     item_tfms=item_tfms, batch_tfms=batch_tfms)
 
     @classmethod
     def from_csv(cls, path: str | PathLike, csv_fname: str = "labels.csv", header: Any = "infer", delimiter: str | None = None,
@@ -152,10 +150,9 @@ class ImageDataLoaders(DataLoaders):
         fnames, labels = list(fnames), list(labels)
         if len(fnames) != len(labels):
             raise ValueError(f"from_lists: {plural(len(fnames), 'file name')}, but {plural(len(labels), 'label')}")
-        block = DataBlock(blocks=(ImageBlock(img_cls), _guessed_block(labels) if y_block is None else y_block),
-                          get_x=itemgetter(0), get_y=itemgetter(1), splitter=_random_splitter(valid_pct, seed), item_tfms=item_tfms,
-                          batch_tfms=batch_tfms)
-        return cls._make(block, list(zip(fnames, labels, strict=True)), path, kwargs)
+        return _made(cls, list(zip(fnames, labels, strict=True)), path, kwargs, ImageBlock(img_cls),
+                     _guessed_block(labels) if y_block is None else y_block, get_x=itemgetter(0), get_y=itemgetter(1),
+                     splitter=_random_splitter(valid_pct, seed), item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
 class SegmentationDataLoaders(DataLoaders):
@@ -168,21 +165,17 @@ class SegmentationDataLoaders(DataLoaders):
                         **kwargs: Any) -> SegmentationDataLoaders:
         "The images `fnames`, whose masks are the files `label_func(fname)`. codes, ignore_index: see `MaskBlock`."
         _check_callable(label_func, "from_label_func(label_func=...)")
-        block = DataBlock(blocks=(ImageBlock(img_cls), MaskBlock(codes, ignore_index)), splitter=_random_splitter(valid_pct, seed),
-                          get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
-        dls = block.dataloaders(fnames, path=path, **kwargs)
-        return cls(*dls.loaders, path=dls.path)
+        return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), MaskBlock(codes, ignore_index),
+                     splitter=_random_splitter(valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
 def _label_block(y_block, df, label_col, label_delim):
-    if y_block is not None:
-        return y_block
     several = isinstance(label_col, (list, tuple)) and len(label_col) > 1
-    if several and label_delim is None:
+    if y_block is None and several and label_delim is None:
         names = [c if c in df.columns or not isinstance(c, int) else df.columns[c] for c in label_col]
         if all(c in df.columns and df[c].isin([0, 1]).all() for c in names):
             return MultiCategoryBlock(encoded=True, vocab=names)
-    return MultiCategoryBlock() if label_delim is not None or several else CategoryBlock()
+    return y_block or (MultiCategoryBlock() if label_delim is not None or several else CategoryBlock())
 
 
 def _guessed_block(labels):

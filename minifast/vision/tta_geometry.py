@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +26,12 @@ from ..learner.inference import get_preds, loader_for
 from .augment.affine import AffineWarp, sampling_grid
 from .augment.batch import RandomErasing
 from .augment.lighting import Lighting
+from .symmetry import is_symmetry, symmetries
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner
 
-__all__ = ["Drawn", "Record", "inverse_grid", "invert_masks", "invert_points", "recording", "tta_boxes", "tta_masks", "tta_points"]
+__all__ = ["Drawn", "inverse_grid", "invert_masks", "invert_points", "recording", "tta_boxes", "tta_masks", "tta_points"]
 
 
 @dataclass(frozen=True)
@@ -41,31 +43,13 @@ class Drawn:
         size: (height, width) of the result; None: unchanged.
     """
 
-    matrix: np.ndarray | None
+    matrix: np.ndarray
     size: tuple[int, int] | None = None
 
 
-class Record:
-    "The geometry of the batches of a pass, in their order, which `recording` collects: `record[i]` is the `Drawn` of batch i."
-
-    def __init__(self, tfms: Sequence[AffineWarp]):
-        self._lists: list[list] = [[] for _ in tfms]
-
-    def __len__(self) -> int:
-        return max(map(len, self._lists), default=0)
-
-    def __getitem__(self, i: int) -> Drawn:
-        matrix, size = None, None
-        for m, _, result_size, n in (drawn[i] for drawn in self._lists if drawn):
-            size = result_size
-            m = np.tile(np.eye(3), (n, 1, 1)) if m is None else m
-            matrix = m if matrix is None else matrix @ m
-        return Drawn(matrix, size)
-
-
 @contextmanager
-def recording(source: Any) -> Iterator[Record]:
-    """Within the block, record what the geometric batch transforms of `source` do to each batch.
+def recording(source: Any) -> Iterator[list[Drawn]]:
+    """Record what the geometric batch transforms of `source` do to each batch within the block; the list is complete after it.
 
     Args:
         source: a loader, pipeline, transform or list of transforms. Random transforms that cannot be undone are refused.
@@ -77,17 +61,21 @@ def recording(source: Any) -> Iterator[Record]:
         raise ValueError(f"what {', '.join(map(repr, unknown))} did to the images is not known, so predictions of masks or points cannot "
                          "be mapped back. Use the geometric transforms of aug_transforms()")
     tfms = [t for t in tfms if isinstance(t, AffineWarp)]
-    record, before = Record(tfms), [t.drawn for t in tfms]
+    record: list[Drawn] = []
+    lists: list[list] = [[] for _ in tfms]
+    before = [t.drawn for t in tfms]
     try:
-        for t, drawn in zip(tfms, record._lists, strict=True):
+        for t, drawn in zip(tfms, lists, strict=True):
             t.drawn = drawn
         yield record
     finally:
         for t, drawn in zip(tfms, before, strict=True):
             t.drawn = drawn
+        record += [Drawn(reduce(np.matmul, [matrix for matrix, _ in parts]), parts[-1][1])         # what all of them did to one batch
+                   for parts in zip(*filter(None, lists), strict=False)]
 
 
-Recorded = Record | Drawn | Sequence[Drawn]
+Recorded = Drawn | Sequence[Drawn]
 
 
 def _batches(preds: torch.Tensor, record: Recorded, plain: Recorded | None, where: str) -> Iterator[tuple]:
@@ -95,15 +83,11 @@ def _batches(preds: torch.Tensor, record: Recorded, plain: Recorded | None, wher
     record, plain = ([o] if isinstance(o, Drawn) else o for o in (record, plain))
     if not isinstance(preds, torch.Tensor):
         raise TypeError(f"{where}: predictions must be one tensor, of images of one size; received {describe(preds)}")
-    n = sum(len(record[i].matrix) for i in range(len(record)))
-    if n != len(preds):
-        raise ValueError(f"{where}: {len(preds)} predictions, but what was recorded is of {n} images")
-    start = 0
-    for i in range(len(record)):
-        inverse = np.linalg.inv(record[i].matrix)
-        back = plain[i] if plain is not None and len(plain) else Drawn(None)
-        yield preds[start:start + len(inverse)], inverse if back.matrix is None else inverse @ back.matrix, back.size
-        start += len(inverse)
+    sizes = [len(drawn.matrix) for drawn in record]
+    if sum(sizes) != len(preds):
+        raise ValueError(f"{where}: {len(preds)} predictions, but what was recorded is of {sum(sizes)} images")
+    for part, drawn, back in zip(preds.split(sizes), record, plain or [Drawn(np.eye(3))] * len(sizes), strict=True):
+        yield part, np.linalg.inv(drawn.matrix) @ back.matrix, back.size
 
 
 def _tensor(matrix: np.ndarray, like: torch.Tensor) -> torch.Tensor:
@@ -139,17 +123,11 @@ def inverse_grid(matrix: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Ten
 def _exact(preds: torch.Tensor, m: np.ndarray) -> torch.Tensor | None:
     "`preds` (B,C,H,W) seen through flips and quarter turns `m` (B,3,3), pixel by pixel; None where `m` is anything else."
     rounded = np.rint(m)
-    if np.abs(m - rounded).max() > 1e-9 or (np.abs(rounded).sum((1, 2)) != 3).any() or (rounded[:, :2, 2] != 0).any():
-        return None
     swapped = rounded[:, 0, 0] == 0
-    if swapped.any() and preds.shape[-1] != preds.shape[-2]:
+    straight = np.where(swapped[:, None, None], rounded[:, (1, 0, 2)], rounded)         # what is left once rows and columns are swapped
+    if np.abs(m - rounded).max() > 1e-9 or not is_symmetry(straight) or (swapped.any() and preds.shape[-1] != preds.shape[-2]):
         return None
-    done = []
-    for x, r, swap in zip(preds, rounded, swapped, strict=True):
-        x = x.transpose(-1, -2) if swap else x
-        columns, rows = (r[1, 0], r[0, 1]) if swap else (r[0, 0], r[1, 1])
-        done.append(x.flip([d for d, sign in ((-1, columns), (-2, rows)) if sign < 0]))
-    return torch.stack(done)
+    return symmetries(torch.stack([x.transpose(-1, -2) if swap else x for x, swap in zip(preds, swapped, strict=True)]), straight)
 
 
 def invert_masks(preds: torch.Tensor, record: Recorded, plain: Recorded | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -162,20 +140,18 @@ def invert_masks(preds: torch.Tensor, record: Recorded, plain: Recorded | None =
     Returns:
         The predictions for the plain images, and which pixels of those the augmented images showed: bool (N,1,H,W).
     """
-    done, seen = [], []
-    for part, m, size in _batches(preds, record, plain, "invert_masks"):
-        if part.ndim != 4 or not part.is_floating_point():
-            raise ValueError(f"invert_masks: predictions per pixel are floats (N,C,H,W); received {describe(part)}")
-        size = tuple(part.shape[-2:]) if size is None else size
-        exact = _exact(part, m) if size == tuple(part.shape[-2:]) else None
-        if exact is not None:
-            done.append(exact)
-            seen.append(torch.ones_like(part[:, :1], dtype=torch.bool))
-            continue
-        grid, covered = inverse_grid(_tensor(m, part), size)
-        done.append(F.grid_sample(part, grid.to(part.dtype), mode="bilinear", padding_mode="border", align_corners=False))
-        seen.append(covered[:, None])
-    return torch.cat(done), torch.cat(seen)
+    done = [_plain_masks(*part) for part in _batches(preds, record, plain, "invert_masks")]
+    return torch.cat([values for values, _ in done]), torch.cat([seen for _, seen in done])
+
+
+def _plain_masks(preds: torch.Tensor, m: np.ndarray, size: tuple[int, int] | None) -> tuple[torch.Tensor, torch.Tensor]:
+    if preds.ndim != 4 or not preds.is_floating_point():
+        raise ValueError(f"invert_masks: predictions per pixel are floats (N,C,H,W); received {describe(preds)}")
+    exact = _exact(preds, m) if size in (None, tuple(preds.shape[-2:])) else None
+    if exact is not None:
+        return exact, torch.ones_like(exact[:, :1], dtype=torch.bool)
+    grid, covered = inverse_grid(_tensor(m, preds), size or tuple(preds.shape[-2:]))
+    return F.grid_sample(preds, grid.to(preds.dtype), mode="bilinear", padding_mode="border", align_corners=False), covered[:, None]
 
 
 # -- the whole of test-time augmentation: what blocks give to `TransformBlock(tta=...)` ---------------------------------------------
@@ -203,7 +179,7 @@ def _tta(invert: Callable, learn: Learner, ds_idx: int, dl: Any, n: int, beta: f
         with recording(augmenting) as record:
             preds = get_preds(learn, dl=augmenting, with_targs=False, reorder=False)[0]
         seen = torch.ones((), device=plain.device)
-        if len(record):                                         # else only lighting varies
+        if record:                                              # else only lighting varies
             preds, seen = invert(preds, record, plain_record)
         total = total + preds * seen
         count = count + seen.to(plain.dtype)
@@ -226,10 +202,8 @@ def tta_points(learn: Learner, ds_idx: int = 1, dl: Any = None, n: int = 4, beta
     if use_max:
         raise ValueError("tta(use_max=True): the maximum of several coordinates is not a position. Leave use_max out")
 
-    def invert(preds, record, plain):
-        return invert_points(preds, record, plain), torch.ones((), device=preds.device)
-
-    return _tta(invert, learn, ds_idx, dl, n, beta, use_max)
+    return _tta(lambda preds, *records: (invert_points(preds, *records), torch.ones((), device=preds.device)),
+                learn, ds_idx, dl, n, beta, use_max)
 
 
 def tta_boxes(learn: Learner, *args: Any, **kwargs: Any) -> tuple:

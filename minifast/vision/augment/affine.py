@@ -8,8 +8,7 @@ from the batch's own generator, one set per image (one for all with `batch=True`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,15 @@ import torch
 import torch.nn.functional as F
 from torchvision import tv_tensors
 
+from ...core.arguments import check_choice
 from ...core.messages import describe
 from ...core.seeds import draw_seed, item_rng
 from ...data.coords import COORDS, blank_empty, move_batch, on_canvas
 from ...data.transforms import RandTransform, is_sample
 from ..symmetry import is_symmetry, symmetries
-from .options import HW, Allowed, Given, PadMode, Size, check_given, given_values, image_size, one_of, scaled
+from .options import HW, Allowed, Given, PadMode, Resizing, Size, check_given, given_values, image_size
 
-__all__ = ["AffineWarp", "BatchTransform", "first_image", "fuse_geometry", "identity", "log_uniform"]
+__all__ = ["AffineWarp", "BatchTransform", "first_image", "fuse_geometry", "log_uniform"]
 
 Image, Mask = tv_tensors.Image, tv_tensors.Mask
 
@@ -35,17 +35,21 @@ class BatchTransform(RandTransform):
     Args:
         p: probability for each image (default: 1).
         batch: one draw for the whole batch.
+        tfms: what is done instead, in one pass; then each of them has its own `p` and `batch`.
     """
     types: tuple[type, ...] = (Image, Mask)
     makes_images: bool = True           #: read by loaders: on the CPU, memory for batches is kept (see `data.engine.allocator`)
 
-    def __init__(self, p: float | None = None, batch: bool = False):
+    def __init__(self, p: float | None = None, batch: bool = False, tfms: Sequence[Any] = ()):
         super().__init__(p)
-        self.batch = batch
+        self.batch, self.tfms = batch, list(tfms)
+        if self.tfms and (self.p != 1 or batch):
+            raise ValueError(f"{type(self).__name__}([...], p={p}, batch={batch}): p and batch belong to the transforms in the list, each "
+                             "has its own")
 
     def __call__(self, x: Any, split_idx: int | None = None, rng: np.random.Generator | None = None) -> Any:
         "Draw and encode the batch `x`."
-        if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:
+        if self.skips(split_idx):
             return x
         if type(x) is torch.Tensor and x.ndim == 4:                  # called by hand on a plain batch of images
             return self(Image(x), split_idx, rng).as_subclass(torch.Tensor)
@@ -78,8 +82,7 @@ class BatchTransform(RandTransform):
         "Check what is given instead of draws, by the name of the argument, and return it: one value, or a list of them."
         for name, value in given.items():
             check_given(value, f"{type(self).__name__}({name}=...)")
-        values = list(given.values())
-        return values[0] if len(values) == 1 else values
+        return list(given.values()) if len(given) > 1 else value
 
 
 def log_uniform(rng: np.random.Generator, amount: float) -> Callable[[int], np.ndarray]:
@@ -94,17 +97,10 @@ def first_image(sample: Any) -> torch.Tensor | None:
     return next((o for o in found if isinstance(o, Image)), found[0] if found else None)
 
 
-def identity(n: int) -> np.ndarray:
-    "`n` matrices (3,3) that change nothing."
-    return np.tile(np.eye(3), (n, 1, 1))
-
-
 @lru_cache(maxsize=16)
 def _base_coords(h: int, w: int, align_corners: bool, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     def line(n: int) -> torch.Tensor:
-        if align_corners:
-            return torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1)
-        return (torch.arange(n) * 2 + 1) / n - 1
+        return torch.linspace(-1, 1, n) if align_corners and n > 1 else (torch.arange(n) * 2 + 1) / n - 1
     return line(w).view(1, 1, w).to(device), line(h).view(1, h, 1).to(device)
 
 
@@ -126,9 +122,8 @@ def resize_batch(x: torch.Tensor, hw: HW, mode: str = "bilinear") -> torch.Tenso
     "Batch of images (B,C,H,W) at size `hw`, antialiased; masks ('nearest') by their nearest pixel."
     if x.shape[-2:] == tuple(hw):
         return x
-    if mode == "nearest":
-        return F.interpolate(x, hw, mode="nearest-exact")
-    return F.interpolate(x, hw, mode=mode, align_corners=False, antialias=True)
+    options = {"mode": "nearest-exact"} if mode == "nearest" else {"mode": mode, "align_corners": False, "antialias": True}
+    return F.interpolate(x, hw, **options)
 
 
 def warp_batch(x: torch.Tensor, matrix: torch.Tensor, hw: HW, mode: str = "bilinear", pad_mode: str = "reflection",
@@ -146,7 +141,7 @@ def warp_batch(x: torch.Tensor, matrix: torch.Tensor, hw: HW, mode: str = "bilin
     return F.grid_sample(x, grid.to(x.dtype), mode=mode, padding_mode=pad_mode, align_corners=align_corners)
 
 
-class AffineWarp(BatchTransform):
+class AffineWarp(Resizing, BatchTransform):
     """The geometric transforms `tfms` together with a resize to `size`, in one resampling. Training batches only, but for the resize.
 
     Validation batches are only resized (antialiased). Images are uint8 or floats (B,C,H,W); masks integers (B,H,W), which always take the
@@ -168,42 +163,27 @@ class AffineWarp(BatchTransform):
 
     def __init__(self, tfms: Sequence[AffineWarp] = (), size: Size | None = None, mode: str = "bilinear",
                  pad_mode: str = PadMode.Reflection, align_corners: bool = True, p: float = 1.0, batch: bool = False):
-        super().__init__(p, batch)
+        super().__init__(p, batch, tfms)
         name = type(self).__name__
-        self.tfms = list(tfms)
-        if self.tfms and (p != 1.0 or batch):
-            raise ValueError(f"{name}([...], p={p}, batch={batch}): p and batch belong to the transforms in the list, each has its own")
+        check_choice(name, "mode", mode, ("bilinear", "bicubic", "nearest"))
+        check_choice(name, "pad_mode", pad_mode, ("zeros", "border", "reflection"))
         self.size = None if size is None else image_size(size, name)
-        self.mode = one_of(mode, ("bilinear", "bicubic", "nearest"), name, "mode")
-        self.pad_mode = one_of(pad_mode, ("zeros", "border", "reflection"), name, "pad_mode")
-        self.align_corners = align_corners
+        self.mode, self.pad_mode, self.align_corners = mode, pad_mode, align_corners
         if self.size is not None:
             self.split_idx = None
 
-    def rescaled(self, scale: float) -> AffineWarp:
-        "The same transform with a result of `scale` times the size; itself if it keeps the size it is given."
-        if self.size is None:
-            return self
-        new = copy(self)
-        new.size = scaled(self.size, scale)
-        return new
-
     def matrices(self, x: torch.Tensor, hw: HW, rng: np.random.Generator) -> np.ndarray:
         "Override: one matrix per image of batch `x`, array (B,3,3). `hw`: size of the images in pixels."
-        m = identity(len(x))
-        for t in self.tfms:
-            m = m @ t.matrices(x, hw, rng)
-        return m
+        return reduce(np.matmul, (t.matrices(x, hw, rng) for t in self.tfms), np.tile(np.eye(3), (len(x), 1, 1)))
 
     def valid_matrix(self, hw: HW) -> np.ndarray | None:
         "Override: the matrix (3,3) for every validation image, or None for no change but the resize."
         return next((m for t in self.tfms if (m := t.valid_matrix(hw)) is not None), None)
 
-    def result_to_source(self, matrix: np.ndarray | None, hw: HW) -> np.ndarray | None:
-        """`matrix` (B,3,3; None: no change but the size) in coordinates where -1 and 1 are the outer edges of the image, as points have
-        them, for images of `hw` pixels."""
+    def result_to_source(self, matrix: np.ndarray, hw: HW) -> np.ndarray:
+        "`matrix` (B,3,3) in coordinates where -1 and 1 are the outer edges of the image, as points have them, for images of `hw` pixels."
         size = self.size or hw
-        if matrix is None or not self.align_corners or (size == hw and is_symmetry(matrix)):
+        if not self.align_corners or (size == hw and is_symmetry(matrix)):
             return matrix
         shrunk = self.mode != "nearest" and min(hw[0] / size[0], hw[1] / size[1]) > 2           # see `warp_batch`
         source = (size[0] * 2, size[1] * 2) if shrunk else hw
@@ -218,25 +198,17 @@ class AffineWarp(BatchTransform):
         if x is None:
             return None
         hw = x.shape[-2], x.shape[-1]
-        params = self._draw(x, hw, sample, rng, split_idx)
+        new_size = self.size or hw
+        m = self.valid_matrix(hw) if split_idx == 1 else self.matrices(x, hw, rng)
+        m = None if m is None or (m == np.eye(3)).all() else np.broadcast_to(m, (len(x), 3, 3))
+        outer = None if m is None else self.result_to_source(m, hw)
         if self.drawn is not None:
-            self.drawn.append((None if params is None else self.result_to_source(params["matrix"], hw), hw, self.size or hw, len(x)))
-        return params
-
-    def _draw(self, x: torch.Tensor, hw: HW, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any] | None:
-        if split_idx == 1:
-            m = self.valid_matrix(hw)
-            m = None if m is None else np.broadcast_to(m, (len(x), 3, 3))
-        else:
-            m = self.matrices(x, hw, rng)
-        if m is not None and np.array_equal(m, identity(len(m))):
-            m = None
-        if m is None and self.size in (None, hw):
+            self.drawn.append((np.tile(np.eye(3), (len(x), 1, 1)) if outer is None else outer, new_size))
+        if m is None and new_size == hw:
             return None
         params = {"matrix": m, "tensor": _on_device(m, x)}
         if any(isinstance(o, COORDS) for o in (sample if is_sample(sample) else ())):
-            params["forward"] = _on_device(None if m is None else np.linalg.inv(self.result_to_source(m, hw)), x)
-            params["new_size"] = self.size or hw
+            params.update(forward=_on_device(None if outer is None else np.linalg.inv(outer), x), new_size=new_size)
         return params
 
     def map_parts(self, x: Any, f: Callable[[Any], Any]) -> Any:

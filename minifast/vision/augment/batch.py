@@ -1,6 +1,4 @@
 """`aug_transforms`: a good set of random changes for photos, applied to whole batches on their device; and random erasing."""
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,12 +6,13 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
+from ...core.arguments import check_arguments
 from ...core.messages import describe
 from ...data.pipeline import as_transform
 from ...data.transforms import Transform
 from .affine import AffineWarp, BatchTransform, first_image, fuse_geometry
 from .geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Scale, Warp, Zoom
-from .lighting import Brightness, Contrast, Grey, Hue, Lighting, Saturation, Tint, fuse_lighting
+from .lighting import Brightness, Contrast, Grey, Hue, Lighting, Saturation, Tint
 from .options import PadMode, Size
 
 __all__ = ["AffineWarp", "Brightness", "Contrast", "Dihedral", "Flip", "Grey", "Hue", "Lighting", "PadMode", "RandomErasing",
@@ -31,9 +30,9 @@ def setup_aug_tfms(tfms: Sequence[Any]) -> list[Transform]:
     """
     tfms = [as_transform(t) for t in tfms]
     geometry = [t for t in tfms if isinstance(t, AffineWarp)]
-    lighting = [t for t in tfms if isinstance(t, Lighting)]
+    lighting = [inner for t in tfms if isinstance(t, Lighting) for inner in (t.tfms if type(t) is Lighting else [t])]
     others = [t for t in tfms if not isinstance(t, (AffineWarp, Lighting))]
-    return fuse_geometry(geometry) + fuse_lighting(lighting) + others
+    return fuse_geometry(geometry) + ([Lighting(lighting)] if lighting else []) + others
 
 
 def aug_transforms(mult: float = 1.0, do_flip: bool = True, flip_vert: bool = False, max_rotate: float = 10.0, min_zoom: float = 1.0,
@@ -65,15 +64,13 @@ def aug_transforms(mult: float = 1.0, do_flip: bool = True, flip_vert: bool = Fa
     """
     max_rotate, max_lighting, max_warp = max_rotate * mult, max_lighting * mult, max_warp * mult
     sampling: dict[str, Any] = {"batch": batch, "mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
-    res: list[Any] = []
-    if do_flip or flip_vert:
-        res.append((Dihedral if flip_vert else Flip)(p=0.5, **sampling))
-    if max_warp:
-        res.append(Warp(magnitude=max_warp, p=p_affine, **sampling))
-    if max_rotate:
-        res.append(Rotate(max_deg=max_rotate, p=p_affine, **sampling))
-    if max_zoom > 1 or min_zoom < 1:
-        res.append(Zoom(min_zoom=min_zoom, max_zoom=max_zoom, p=p_affine, **sampling))
+    choices: list[tuple[Any, type[AffineWarp], dict[str, Any]]] = [
+        (do_flip or flip_vert, Dihedral if flip_vert else Flip, {"p": 0.5}),
+        (max_warp, Warp, {"magnitude": max_warp, "p": p_affine}),
+        (max_rotate, Rotate, {"max_deg": max_rotate, "p": p_affine}),
+        (max_zoom > 1 or min_zoom < 1, Zoom, {"min_zoom": min_zoom, "max_zoom": max_zoom, "p": p_affine}),
+    ]
+    res: list[Any] = [cls(**options, **sampling) for chosen, cls, options in choices if chosen]
     if min_scale != 1.0:
         if size is None:
             raise ValueError(f"aug_transforms(min_scale={min_scale}) cuts out parts of several sizes: give the size they shall all get, "
@@ -106,9 +103,9 @@ class RandomErasing(BatchTransform):
 
     def __init__(self, p: float = 0.5, sl: float = 0.0, sh: float = 0.3, min_aspect: float = 0.3, max_count: int = 1, batch: bool = False):
         super().__init__(p, batch)
-        if not (0 <= sl <= sh <= 1 and 0 < min_aspect <= 1 and max_count >= 1):
-            raise ValueError(f"RandomErasing(sl={sl}, sh={sh}, min_aspect={min_aspect}, max_count={max_count}): "
-                             "0 <= sl <= sh <= 1, 0 < min_aspect <= 1 and max_count >= 1")
+        check_arguments("RandomErasing", sl=(sl, 0 <= sl <= sh <= 1, f"shares of the image, 0 <= sl <= sh <= 1, and {sh=}"),
+                        min_aspect=(min_aspect, 0 < min_aspect <= 1, "above 0, at most 1"),
+                        max_count=(max_count, max_count >= 1, "1 or more"))
         self.sl, self.sh, self.min_aspect, self.max_count = sl, sh, min_aspect, max_count
 
     def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any] | None:

@@ -1,24 +1,33 @@
 """Random changes of geometry by name: flips, turns, zoom, stretching, perspective, crops. Each is an `AffineWarp` by itself, and together
 they are one (see `affine`)."""
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from .affine import AffineWarp, identity, log_uniform
+from ...core.arguments import check_arguments
+from .affine import AffineWarp, log_uniform
 from .item import central_crop, random_crop
 from .options import Given, PadMode, Size, check_crop_range
 
 __all__ = ["Dihedral", "Flip", "RandomResizedCropGPU", "Rotate", "Scale", "Warp", "Zoom"]
 
 
-def _is_whole_to(last: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda v: np.isin(v, np.arange(last + 1))
+def from_rows(n: int, *rows: Sequence[float | np.ndarray]) -> np.ndarray:
+    "`n` matrices (3,3) with these `rows`, whose entries are numbers or arrays (n,)."
+    return np.stack([np.broadcast_to(entry, (n,)) for row in rows for entry in row], 1).reshape(n, 3, 3)
 
 
-class Flip(AffineWarp):
+class _Symmetry(AffineWarp):
+    "Which of several symmetries an image gets is all that is drawn."
+
+    def __init__(self, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
+                 pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
+        super().__init__((), size, mode, pad_mode, align_corners, p, batch)
+        self.given = self.takes(draw=draw)
+
+
+class Flip(_Symmetry):
     """Mirror left and right.
 
     Args:
@@ -31,19 +40,13 @@ class Flip(AffineWarp):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
-                 pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
-        super().__init__((), size, mode, pad_mode, align_corners, p, batch)
-        self.given = self.takes(draw=draw)
-
     def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         "Draw one matrix per image, array (B,3,3)."
-        m = identity(len(x))
-        m[:, 0, 0] -= 2 * self.pick(len(x), rng, np.ones, 0, self.given, x, allowed=(_is_whole_to(1), "1 (mirrored) or 0 (not)"))
-        return m
+        n, allowed = len(x), (lambda v: np.isin(v, (0, 1)), "1 (mirrored) or 0 (not)")
+        return from_rows(n, (1 - 2 * self.pick(n, rng, np.ones, 0, self.given, x, allowed=allowed), 0, 0), (0, 1, 0), (0, 0, 1))
 
 
-class Dihedral(AffineWarp):
+class Dihedral(_Symmetry):
     """One of the eight symmetries of a square; the quarter turns stretch an image that is not square.
 
     Args:
@@ -57,21 +60,12 @@ class Dihedral(AffineWarp):
         batch: one draw for the whole batch.
     """
 
-    def __init__(self, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
-                 pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
-        super().__init__((), size, mode, pad_mode, align_corners, p, batch)
-        self.given = self.takes(draw=draw)
-
     def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         "Draw one matrix per image, array (B,3,3)."
-        whole = _is_whole_to(7), "whole numbers from 0 to 7"
-        k = self.pick(len(x), rng, lambda n: rng.integers(8, size=n), 0, self.given, x, allowed=whole).astype(int)
-        m = np.zeros((len(x), 3, 3))
-        sx, sy, swap = 1 - 2 * (k & 1), 1 - 2 * (k >> 1 & 1), (k >> 2 & 1).astype(bool)
-        m[:, 0, 0], m[:, 1, 1] = np.where(swap, 0, sx), np.where(swap, 0, sy)
-        m[:, 0, 1], m[:, 1, 0] = np.where(swap, sy, 0), np.where(swap, sx, 0)
-        m[:, 2, 2] = 1
-        return m
+        k = self.pick(len(x), rng, lambda n: rng.integers(8, size=n), 0, self.given, x,
+                      allowed=(lambda v: np.isin(v, range(8)), "whole numbers from 0 to 7")).astype(int)
+        sx, sy, swap = 1 - 2 * (k & 1), 1 - 2 * (k >> 1 & 1), k >> 2 & 1
+        return from_rows(len(x), (sx * (1 - swap), sy * swap, 0), (sx * swap, sy * (1 - swap), 0), (0, 0, 1.0))
 
 
 class Rotate(AffineWarp):
@@ -91,18 +85,15 @@ class Rotate(AffineWarp):
     def __init__(self, max_deg: float = 10, p: float = 0.5, draw: Given | None = None, size: Size | None = None, mode: str = "bilinear",
                  pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
-        if not max_deg >= 0:
-            raise ValueError(f"Rotate(max_deg={max_deg}): degrees, 0 or more; it turns either way")
+        check_arguments("Rotate", max_deg=(max_deg, max_deg >= 0, "degrees, 0 or more; it turns either way"))
         self.max_deg, self.given = max_deg, self.takes(draw=draw)
 
     def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         "Draw one matrix per image, array (B,3,3)."
         angle = np.deg2rad(self.pick(len(x), rng, lambda n: rng.uniform(-self.max_deg, self.max_deg, n), 0.0, self.given, x))
         h, w = (max(s - 1, 1) for s in hw) if self.align_corners else hw
-        m = identity(len(x))
-        m[:, 0, 0] = m[:, 1, 1] = np.cos(angle)
-        m[:, 0, 1], m[:, 1, 0] = -np.sin(angle) * h / w, np.sin(angle) * w / h       # h / w: a turn in pixels, not in -1..1
-        return m
+        cos, sin = np.cos(angle), np.sin(angle)
+        return from_rows(len(x), (cos, -sin * h / w, 0), (sin * w / h, cos, 0), (0, 0, 1))        # h / w: a turn in pixels, not in -1..1
 
 
 class Zoom(AffineWarp):
@@ -126,8 +117,7 @@ class Zoom(AffineWarp):
                  draw_y: Given | None = None, size: Size | None = None, mode: str = "bilinear", pad_mode: str = PadMode.Reflection,
                  align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
-        if not 0 < min_zoom <= max_zoom:
-            raise ValueError(f"Zoom(min_zoom={min_zoom}, max_zoom={max_zoom}): factors, 0 < min_zoom <= max_zoom")
+        check_arguments("Zoom", min_zoom=(min_zoom, 0 < min_zoom <= max_zoom, f"factors, 0 < min_zoom <= max_zoom, and {max_zoom=}"))
         self.min_zoom, self.max_zoom = min_zoom, max_zoom
         self.given, self.given_x, self.given_y = self.takes(draw=draw, draw_x=draw_x, draw_y=draw_y)
 
@@ -136,11 +126,9 @@ class Zoom(AffineWarp):
         n = len(x)
         scale = 1 / self.pick(n, rng, lambda k: rng.uniform(self.min_zoom, self.max_zoom, k), 1.0, self.given, x,
                               allowed=(lambda v: v > 0, "factors above 0"))
-        m = identity(n)
-        for i, (name, given) in enumerate((("draw_x", self.given_x), ("draw_y", self.given_y))):
-            m[:, i, i] = scale
-            m[:, i, 2] = (1 - scale) * (2 * self.pick(n, rng, rng.random, 0.5, given, x, name) - 1)
-        return m
+        cx, cy = (2 * self.pick(n, rng, rng.random, 0.5, given, x, name) - 1
+                  for name, given in (("draw_x", self.given_x), ("draw_y", self.given_y)))
+        return from_rows(n, (scale, 0, (1 - scale) * cx), (0, scale, (1 - scale) * cy), (0, 0, 1))
 
 
 class Scale(AffineWarp):
@@ -164,18 +152,15 @@ class Scale(AffineWarp):
                  size: Size | None = None,
                  mode: str = "bilinear", pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
-        if not 0 <= max_scale < 1:
-            raise ValueError(f"Scale(max_scale={max_scale}): a number from 0 (no change) to below 1, about 0.2")
+        check_arguments("Scale", max_scale=(max_scale, 0 <= max_scale < 1, "a number from 0 (no change) to below 1, about 0.2"))
         self.max_scale = max_scale
         self.given_x, self.given_y = self.takes(draw_x=draw_x, draw_y=draw_y)
 
     def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         "Draw one matrix per image, array (B,3,3)."
-        m = identity(len(x))
-        for i, (name, given) in enumerate((("draw_x", self.given_x), ("draw_y", self.given_y))):
-            m[:, i, i] = 1 / self.pick(len(x), rng, log_uniform(rng, self.max_scale), 1.0, given, x, name,
-                                       allowed=(lambda v: v > 0, "factors above 0"))
-        return m
+        sx, sy = (self.pick(len(x), rng, log_uniform(rng, self.max_scale), 1.0, given, x, name, (lambda v: v > 0, "factors above 0"))
+                  for name, given in (("draw_x", self.given_x), ("draw_y", self.given_y)))
+        return from_rows(len(x), (1 / sx, 0, 0), (0, 1 / sy, 0), (0, 0, 1))
 
 
 class Warp(AffineWarp):
@@ -200,8 +185,7 @@ class Warp(AffineWarp):
                  size: Size | None = None,
                  mode: str = "bilinear", pad_mode: str = PadMode.Reflection, align_corners: bool = True, batch: bool = False):
         super().__init__((), size, mode, pad_mode, align_corners, p, batch)
-        if not 0 <= magnitude < 0.5:
-            raise ValueError(f"Warp(magnitude={magnitude}): a number from 0 to below 0.5, about 0.2")
+        check_arguments("Warp", magnitude=(magnitude, 0 <= magnitude < 0.5, "a number from 0 to below 0.5, about 0.2"))
         self.magnitude = magnitude
         self.given_x, self.given_y = self.takes(draw_x=draw_x, draw_y=draw_y)
 
@@ -211,11 +195,7 @@ class Warp(AffineWarp):
         u, v = (self.pick(n, rng, lambda k: rng.uniform(-self.magnitude, self.magnitude, k), 0.0, given, x, name)
                 for name, given in (("draw_x", self.given_x), ("draw_y", self.given_y)))
         # the projective map through these four corners has a closed form, so no linear system is solved (Apple's MPS has no solver)
-        m = identity(n)
-        m[:, 0, 0], m[:, 0, 1], m[:, 0, 2] = 1 - v * v, -u * v, u
-        m[:, 1, 0], m[:, 1, 1], m[:, 1, 2] = -u * v, 1 - u * u, v
-        m[:, 2, 0], m[:, 2, 1] = u, v
-        return m
+        return from_rows(n, (1 - v * v, -u * v, u), (-u * v, 1 - u * u, v), (u, v, 1))
 
 
 class RandomResizedCropGPU(AffineWarp):
@@ -242,20 +222,19 @@ class RandomResizedCropGPU(AffineWarp):
         check_crop_range("RandomResizedCropGPU", min_scale, max_scale, ratio)
         self.min_scale, self.max_scale, self.ratio, self.valid_scale = min_scale, max_scale, tuple(ratio), valid_scale
 
-    @staticmethod
-    def _to_box(left: float, top: float, fw: float, fh: float) -> np.ndarray:
-        m = identity(np.size(left))
-        m[:, 0, 0], m[:, 1, 1] = fw, fh
-        m[:, 0, 2], m[:, 1, 2] = 2 * np.asarray(left) + fw - 1, 2 * np.asarray(top) + fh - 1
-        return m
-
     def matrices(self, x: torch.Tensor, hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         "Draw one matrix per image, array (B,3,3)."
-        boxes = np.array([random_crop(hw, rng, self.min_scale, self.max_scale, self.ratio) for _ in range(1 if self.batch else len(x))])
-        return np.broadcast_to(self._to_box(*boxes.T), (len(x), 3, 3))
+        boxes = [random_crop(hw, rng, self.min_scale, self.max_scale, self.ratio) for _ in range(1 if self.batch else len(x))]
+        return np.broadcast_to(_cutting(np.array(boxes)), (len(x), 3, 3))
 
     def valid_matrix(self, hw: tuple[int, int]) -> np.ndarray:
         "The central part, for every validation image."
         w, h = central_crop(hw, self.ratio)
         fw, fh = w / hw[1] * self.valid_scale, h / hw[0] * self.valid_scale
-        return self._to_box((1 - fw) / 2, (1 - fh) / 2, fw, fh)[0]
+        return _cutting(np.array([[(1 - fw) / 2, (1 - fh) / 2, fw, fh]]))[0]
+
+
+def _cutting(boxes: np.ndarray) -> np.ndarray:
+    "The matrices (n,3,3) that show `boxes` (n,4): left, top, width, height, as fractions of the image."
+    left, top, w, h = boxes.T
+    return from_rows(len(boxes), (w, 0, 2 * left + w - 1), (0, h, 2 * top + h - 1), (0, 0, 1))

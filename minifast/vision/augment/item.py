@@ -10,37 +10,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ...core.arguments import check_choice
 from ...data.coords import COORDS, blank_empty, box_to_size, move_item, on_canvas, turn_matrix
 from ...data.transforms import RandTransform, is_sample
 from ..files import lazy
 from ..files.jpeg import Box, whole_pixels
 from ..images import PILBase, PILMask
-from .options import HW, PadMode, ResizeMethod, Size, check_crop_range, image_size, one_of, scaled
+from .options import HW, PadMode, ResizeMethod, Resizing, Size, check_crop_range, image_size, scaled
 
 __all__ = ["CropPad", "DihedralItem", "FlipItem", "PadMode", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod"]
 
 Moved = tuple[np.ndarray, HW]                           #: the matrix (2,3) that points follow, and the size of the result
+#: the part of an image that is shown, the size it gets, and how much is added on the left, top, right and bottom of that
+Layout = tuple[Box, HW, tuple[int, int, int, int]]
 Resamples = Sequence[Image.Resampling]
 BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
 _MIRRORED = Image.Transpose.FLIP_LEFT_RIGHT + 1
+_UNPADDED = 0, 0, 0, 0
 _NUMPY_PAD = {"zeros": "constant", "border": "edge", "reflection": "reflect"}
 
 
 def _first_image(sample: Any) -> HW | None:
     "The (height, width) of the first PIL image of `sample`."
     return next((o.size[::-1] for o in (sample if is_sample(sample) else (sample,)) if isinstance(o, Image.Image)), None)
-
-
-def pad_image(im: Image.Image, left: int, top: int, right: int, bottom: int, pad_mode: str) -> Image.Image:
-    "`im` with this many pixels added on each side."
-    padded = lazy.pad(im, left, top, right, bottom, _NUMPY_PAD[pad_mode]) if left or top or right or bottom else im
-    return im.cast(padded) if isinstance(im, PILBase) else padded
 
 
 def random_crop(hw: tuple[int, int], rng: np.random.Generator, min_scale: float, max_scale: float, ratio: Sequence[float],
@@ -102,35 +99,41 @@ class _ItemTransform(_Moves):
     split_idx = None
     order = 1
     resamples: Resamples = (BILINEAR, NEAREST)
+    pad_mode: str = PadMode.Zeros
 
     def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any] | None:
         "A position: random in 0..1 for training items (or where the split is unknown), the centre for validation items."
-        fx, fy = (0.5, 0.5) if split_idx == 1 else rng.random(2)
+        fx, fy = (0.5, 0.5) if split_idx == 1 or not self.varies else rng.random(2)
         return {"fx": fx, "fy": fy}
 
-    def resize(self, im: Image.Image, size: HW, box: Box | None = None) -> Image.Image:
+    def layout(self, hw: HW, *args: Any, **params: Any) -> Layout:
+        "Override: what becomes of an image of `hw` pixels, with the parameters that `draw` returned."
+        raise NotImplementedError
+
+    def encodes(self, x: Any, *args: Any, **params: Any) -> Image.Image:
+        "Cut, resize and pad one image."
+        box, size, margins = self.layout(x.size[::-1], *args, **params)
+        x = x if x.size[::-1] == size and box == (0, 0, *x.size) else self.resize(x, size, box)
+        if not any(margins):
+            return x
+        padded = lazy.pad(x, *margins, _NUMPY_PAD[self.pad_mode])
+        return x.cast(padded) if isinstance(x, PILBase) else padded
+
+    def moves(self, hw: HW, *args: Any, **params: Any) -> Moved:
+        box, (h, w), (left, top, right, bottom) = self.layout(hw, *args, **params)
+        m = box_to_size(box, (h, w))
+        m[:, 2] += left, top
+        return m, (top + h + bottom, left + w + right)
+
+    def resize(self, im: Image.Image, size: HW, box: Box) -> Image.Image:
         """The part `box` (left, top, right, bottom) of `im` at `size` (height, width), antialiased; fractions of pixels are allowed where
         it gets larger, see `whole_pixels`."""
         resample = self.resamples[1] if isinstance(im, PILMask) else self.resamples[0]
-        if box is not None:       # rounding may leave the image by a hair, which PIL refuses
-            (w, h), (l, t, r, b) = im.size, box
-            box = max(l, 0), max(t, 0), min(r, w), min(b, h)
-        return lazy.resize(im, size, resample, box)
+        (w, h), (l, t, r, b) = im.size, box         # rounding may leave the image by a hair, which PIL refuses
+        return lazy.resize(im, size, resample, (max(l, 0), max(t, 0), min(r, w), min(b, h)))
 
 
-class _Sized(_ItemTransform):
-    "One that brings the whole image, or a share of it, to `size`."
-
-    size: HW
-
-    def rescaled(self, scale: float) -> _Sized:
-        "The same transform with a result of `scale` times the size."
-        new = copy(self)
-        new.size = scaled(self.size, scale)
-        return new
-
-
-class Resize(_Sized):
+class Resize(Resizing, _ItemTransform):
     """Make every image `size` by cutting, stretching or padding.
 
     crop, the default, keeps the short side whole and cuts off the ends of the long one: at a random place for training items, around
@@ -146,19 +149,17 @@ class Resize(_Sized):
     def __init__(self, size: Size, method: str = ResizeMethod.Crop, pad_mode: str = PadMode.Reflection,
                  resamples: Resamples = (BILINEAR, NEAREST)):
         super().__init__()
+        check_choice("Resize", "method", method, ("squish", "crop", "pad"))
+        check_choice("Resize", "pad_mode", pad_mode, _NUMPY_PAD)
         self.size = image_size(size, "Resize")
-        self.method = one_of(method, ("squish", "crop", "pad"), "Resize", "method")
-        self.pad_mode = one_of(pad_mode, tuple(_NUMPY_PAD), "Resize", "pad_mode")
-        self.resamples = resamples
+        self.method, self.pad_mode, self.resamples = method, pad_mode, resamples
         self.varies = self.method != "squish"
 
     def presize(self, hw: HW, split_idx: int | None = None) -> HW | None:
         "The size at which an image of `hw` pixels can be kept for this transform: what it becomes before its ends are cut off."
         (h, w), (th, tw) = hw, self.size
-        size = self.size
-        if self.method == "pad":
-            size = self._placed(hw, 0.5, 0.5)[0]
-        elif self.method == "crop":
+        size = self.layout(hw)[1]
+        if self.method == "crop":
             scale = min(w / tw, h / th)
             size = max(th, round(h / scale)), max(tw, round(w / scale))
         return size if size[0] <= h and size[1] <= w else None
@@ -166,57 +167,33 @@ class Resize(_Sized):
     def remark(self, sample: Any) -> str | None:
         "For `DataBlock.summary`: how much of the first image is cut off, or None."
         hw = _first_image(sample)
-        box = None if hw is None or self.method != "crop" else self._cut(hw, 0.5, 0.5)
-        if box is None:
+        if hw is None:
             return None
-        (h, w), (left, top, right, bottom) = hw, box
+        (h, w), (left, top, right, bottom) = hw, self.layout(hw)[0]
         lost = 1 - (right - left) * (bottom - top) / (h * w)
         where = "left and right" if left > top else "above and below"
         return (f"of this image of {w}x{h} {lost:.0%} is cut off, {where}; method='squish' or 'pad' keeps everything" if lost > 0.005
                 else None)
 
-    def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any]:
-        "Where the image is cut, or lies in its padding."
-        return super().draw(sample, rng, 1 if self.method == "squish" else split_idx)
-
-    def _cut(self, hw: HW, fx: float, fy: float) -> Box | None:
-        "The box (left, top, right, bottom) that 'crop' and 'squish' bring to `size`; None: the whole image."
+    def layout(self, hw: HW, fx: float = 0.5, fy: float = 0.5) -> Layout:
+        "The whole image stretched, its largest part of the right proportions, or the whole within its padding."
         (h, w), (th, tw) = hw, self.size
+        whole = 0, 0, w, h
         if self.method == "squish" or w * th == h * tw:
-            return None
+            return whole, self.size, _UNPADDED
+        if self.method == "pad":
+            scale = max(w / tw, h / th)
+            nw, nh = min(tw, max(1, round(w / scale))), min(th, max(1, round(h / scale)))
+            left, top = round(fx * (tw - nw)), round(fy * (th - nh))
+            return whole, (nh, nw), (left, top, tw - nw - left, th - nh - top)
         scale = min(w / tw, h / th)
         cw, ch = tw * scale, th * scale
-        left, top = fx * (w - cw), fy * (h - ch)
-        box = left, top, left + cw, top + ch
-        return box if scale < 1 else whole_pixels(box, hw, self.size)
-
-    def _placed(self, hw: HW, fx: float, fy: float) -> tuple[HW, tuple[int, int]]:
-        "The size (height, width) that 'pad' brings the image to, and its left upper corner in the result."
-        (h, w), (th, tw) = hw, self.size
-        scale = max(w / tw, h / th)
-        nw, nh = min(tw, max(1, round(w / scale))), min(th, max(1, round(h / scale)))
-        return (nh, nw), (round(fx * (tw - nw)), round(fy * (th - nh)))
-
-    def encodes(self, x: Any, fx: float = 0.5, fy: float = 0.5) -> Image.Image:
-        "Resize one image."
-        (w, h), (th, tw) = x.size, self.size
-        if self.method != "pad" or w * th == h * tw:
-            box = self._cut((h, w), fx, fy)
-            return x if (h, w) == self.size and box is None else self.resize(x, self.size, box)
-        (nh, nw), (left, top) = self._placed((h, w), fx, fy)
-        return pad_image(self.resize(x, (nh, nw)), left, top, tw - nw - left, th - nh - top, self.pad_mode)
-
-    def moves(self, hw: HW, fx: float = 0.5, fy: float = 0.5) -> Moved:
-        whole = 0, 0, hw[1], hw[0]
-        if self.method != "pad":
-            return box_to_size(self._cut(hw, fx, fy) or whole, self.size), self.size
-        size, place = self._placed(hw, fx, fy)
-        m = box_to_size(whole, size)
-        m[:, 2] += place
-        return m, self.size
+        x, y = fx * (w - cw), fy * (h - ch)
+        box = x, y, x + cw, y + ch
+        return box if scale < 1 else whole_pixels(box, hw, self.size), self.size, _UNPADDED
 
 
-class RandomResizedCrop(_Sized):
+class RandomResizedCrop(Resizing, _ItemTransform):
     """A random part of the image at `size`.
 
     Validation items are stretched to `size` plus a margin of `val_xtra` (rounded up to a multiple of 8), and cut around the centre.
@@ -265,12 +242,9 @@ class RandomResizedCrop(_Sized):
         (h, w), (left, top, right, bottom) = hw, whole_pixels(in_pixels(hw, box), hw, self.size)
         return {"box": (left / w, top / h, (right - left) / w, (bottom - top) / h)}
 
-    def encodes(self, x: Any, box: Box) -> Image.Image:
-        "Cut `box`, fractions (left, top, width, height), out of one image and resize it."
-        return self.resize(x, self.size, in_pixels(x.size[::-1], box))
-
-    def moves(self, hw: HW, box: Box) -> Moved:
-        return box_to_size(in_pixels(hw, box), self.size), self.size
+    def layout(self, hw: HW, box: Box) -> Layout:
+        "`box`, fractions (left, top, width, height), brought to `size`."
+        return in_pixels(hw, box), self.size, _UNPADDED
 
 
 class RandomCrop(_ItemTransform):
@@ -281,32 +255,22 @@ class RandomCrop(_ItemTransform):
     Args:
         size: (height, width), or one number for a square.
     """
-    pad_mode: str = PadMode.Zeros
 
     def __init__(self, size: Size):
         super().__init__()
         self.size = image_size(size, type(self).__name__)
 
-    def _margins(self, hw: HW) -> tuple[int, int, int, int]:
-        "How many pixels are added on the left, top, right and bottom of an image that is too small."
+    def layout(self, hw: HW, fx: float = 0.5, fy: float = 0.5) -> Layout:
+        "What is cut out, and what an image that is too small lacks."
         (h, w), (th, tw) = hw, self.size
-        left, top = max(tw - w, 0) // 2, max(th - h, 0) // 2
-        return left, top, max(tw - w, 0) - left, max(th - h, 0) - top
+        cw, ch = min(w, tw), min(h, th)
+        x, y = int(fx * (w - cw + 0.5)), int(fy * (h - ch + 0.5))
+        left, top = (tw - cw) // 2, (th - ch) // 2
+        return (x, y, x + cw, y + ch), (ch, cw), (left, top, tw - cw - left, th - ch - top)
 
-    def _corner(self, hw: HW, fx: float, fy: float) -> tuple[int, int]:
-        "The left upper corner of what is cut out of an image of `hw` pixels, margins included."
-        return int(fx * (hw[1] - self.size[1] + 0.5)), int(fy * (hw[0] - self.size[0] + 0.5))
-
-    def encodes(self, x: Any, fx: float = 0.5, fy: float = 0.5) -> Image.Image:
-        "Pad one image where it is too small, and cut."
-        x = pad_image(x, *self._margins(x.size[::-1]), self.pad_mode)
-        left, top = self._corner(x.size[::-1], fx, fy)
-        return lazy.crop(x, (left, top, left + self.size[1], top + self.size[0]))
-
-    def moves(self, hw: HW, fx: float = 0.5, fy: float = 0.5) -> Moved:
-        left, top, right, bottom = self._margins(hw)
-        x, y = self._corner((hw[0] + top + bottom, hw[1] + left + right), fx, fy)
-        return np.array([[1.0, 0, left - x], [0, 1.0, top - y]]), self.size
+    def resize(self, im: Image.Image, size: HW, box: Any) -> Image.Image:
+        "The pixels in `box`, as they are."
+        return lazy.crop(im, box)
 
 
 class CropPad(RandomCrop):
@@ -317,14 +281,12 @@ class CropPad(RandomCrop):
         pad_mode: 'zeros', 'border' or 'reflection', what is outside.
     """
     order = 0
+    varies = False
 
     def __init__(self, size: Size, pad_mode: str = PadMode.Zeros):
         super().__init__(size)
-        self.pad_mode = one_of(pad_mode, tuple(_NUMPY_PAD), "CropPad", "pad_mode")
-
-    def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any]:
-        "The centre."
-        return super().draw(sample, rng, 1)
+        check_choice("CropPad", "pad_mode", pad_mode, _NUMPY_PAD)
+        self.pad_mode = pad_mode
 
 
 class RatioResize(_ItemTransform):
@@ -348,17 +310,9 @@ class RatioResize(_ItemTransform):
         "The size at which an image of `hw` pixels can be kept for this transform."
         return scaled(hw, self.max_sz / max(hw)) if self.max_sz <= max(hw) else None
 
-    def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any]:
-        "Nothing: the size follows from the image."
-        return {}
-
-    def encodes(self, x: Any) -> Image.Image:
-        "Resize one image."
-        return self.resize(x, self.moves(x.size[::-1])[1])
-
-    def moves(self, hw: HW) -> Moved:
-        size = scaled(hw, self.max_sz / max(hw))
-        return box_to_size((0, 0, hw[1], hw[0]), size), size
+    def layout(self, hw: HW, fx: float = 0.5, fy: float = 0.5) -> Layout:
+        "The whole image at its new size."
+        return (0, 0, hw[1], hw[0]), scaled(hw, self.max_sz / max(hw)), _UNPADDED
 
 
 class _Turns(_Moves):

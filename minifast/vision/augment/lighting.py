@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
+from ...core.arguments import check_arguments
 from .affine import BatchTransform, first_image, log_uniform
 from .options import Given, given_values
 
@@ -53,10 +54,7 @@ class Lighting(BatchTransform):
     fuses_as: str = "lighting"          #: see `normalize.fuse`
 
     def __init__(self, tfms: Sequence[Lighting] = (), p: float = 1.0, batch: bool = False):
-        super().__init__(p, batch)
-        self.tfms = list(tfms)
-        if self.tfms and (p != 1.0 or batch):
-            raise ValueError(f"{type(self).__name__}([...], p={p}, batch={batch}): p and batch belong to the transforms in the list")
+        super().__init__(p, batch, tfms)
 
     def change(self, x: torch.Tensor, rng: np.random.Generator, change: LightingChange) -> None:
         "Override: draw for batch `x` and add the parameters of this transform to `change`."
@@ -115,8 +113,7 @@ class LightingChange:
         # one after the other, so that what lies between the steps stays in the cache of the processor
         out = torch.empty_like(x)
         for i in range(self.n):
-            one = slice(i, i + 1)
-            out[one] = self._changed(x[one], params[one])
+            out[i:i + 1] = self._changed(x[i:i + 1], params[i:i + 1])
         return out
 
     def _changed(self, x: torch.Tensor, params: torch.Tensor) -> torch.Tensor:
@@ -140,9 +137,7 @@ def _luma(x: torch.Tensor) -> torch.Tensor:
 
 
 def _check_strength(where: str, **strength: float) -> None:
-    for name, value in strength.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{where}({name}={value}): a number from 0 (no change) to below 1")
+    check_arguments(where, **{name: (v, 0 <= v < 1, "a number from 0 (no change) to below 1") for name, v in strength.items()})
 
 
 class _OfStrength(Lighting):
@@ -289,8 +284,3 @@ class Grey(Lighting):
         v = self.pick(len(x), rng, np.ones, 0, self.given, x, allowed=(lambda v: (v == 0) | (v == 1), "1 (grey) or 0 (not)"))
         if change.needs_colour("Grey"):
             change.grey = np.maximum(change.grey, v)
-
-
-def fuse_lighting(tfms: Sequence[Lighting]) -> list[Lighting]:
-    "The lighting transforms `tfms` as one `Lighting`."
-    return [Lighting([inner for t in tfms for inner in (t.tfms if type(t) is Lighting else [t])])] if tfms else []

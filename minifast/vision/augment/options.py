@@ -1,18 +1,18 @@
 """What transforms of images are told: sizes, how to deal with what is outside or does not fit, and what takes the place of a draw: a
 number, one per image, or a function of the batch."""
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 
-from ...core.messages import describe, did_you_mean
+from ...core.arguments import check_arguments
+from ...core.messages import describe
 
-__all__ = ["HW", "Allowed", "Given", "PadMode", "ResizeMethod", "Size", "check_crop_range", "check_given", "given_values", "image_size",
-           "one_of", "scaled"]
+__all__ = ["HW", "Allowed", "Given", "PadMode", "ResizeMethod", "Resizing", "Size", "check_crop_range", "check_given", "given_values",
+           "image_size", "scaled"]
 
 Size: TypeAlias = int | Sequence[int]                  #: (height, width), or one number for a square
 HW: TypeAlias = tuple[int, int]                        #: height, width
@@ -34,14 +34,6 @@ class PadMode:
     Reflection = "reflection"
 
 
-def one_of(value: str, options: Iterable[str], where: str, name: str) -> str:
-    "`value` if it is one of the strings `options`, else ValueError."
-    if value not in options:
-        hint = did_you_mean(value, options) or ":"
-        raise ValueError(f"{where}({name}={value!r}){hint} it is one of {', '.join(map(repr, options))}")
-    return value
-
-
 def image_size(size: Size, where: str) -> HW:
     "`size`, one number or (height, width), as a pair of ints."
     try:
@@ -59,12 +51,27 @@ def scaled(size: HW, scale: float) -> HW:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+_Resizing = TypeVar("_Resizing", bound="Resizing")
+
+
+class Resizing:
+    "What a transform has that brings images to a `size`."
+    size: HW | None                     #: (height, width) of the result; None: it stays as it is
+
+    def rescaled(self: _Resizing, scale: float) -> _Resizing:
+        "The same transform with a result of `scale` times the size; itself if images keep their size."
+        if self.size is None:
+            return self
+        new = copy(self)
+        new.size = scaled(self.size, scale)
+        return new
+
+
 def check_crop_range(where: str, min_scale: float, max_scale: float, ratio: Sequence[float]) -> None:
     "Refuse a crop range that no crop can have."
-    if not 0 < min_scale <= max_scale <= 1:
-        raise ValueError(f"{where}(min_scale={min_scale}, max_scale={max_scale}): shares of the area, 0 < min_scale <= max_scale <= 1")
-    if not 0 < ratio[0] <= ratio[1]:
-        raise ValueError(f"{where}(ratio={ratio}): a pair (least, greatest) of width / height")
+    check_arguments(where, min_scale=(min_scale, 0 < min_scale <= max_scale <= 1,
+                                      f"shares of the area, 0 < min_scale <= max_scale <= 1, and {max_scale=}"),
+                    ratio=(ratio, 0 < ratio[0] <= ratio[1], "a pair (least, greatest) of width / height"))
 
 
 def check_given(given: Given | None, where: str) -> None:

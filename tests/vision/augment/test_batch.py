@@ -397,7 +397,7 @@ def test_random_erasing(x):
 
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: aug_transforms(min_scale=0.5), "give the size they shall all get"),
-    (lambda: aug_transforms(pad_mode="reflect"), r"pad_mode='reflect'\); did you mean 'reflection'"),
+    (lambda: aug_transforms(pad_mode="reflect"), r"pad_mode='reflect'\): pad_mode is one of .*; did you mean 'reflection'"),
     (lambda: Rotate(mode="bilinar"), "did you mean 'bilinear'"),
     (lambda: Flip(p=1.5), "p is a probability"),
     (lambda: Zoom(min_zoom=2, max_zoom=1), "0 < min_zoom <= max_zoom"),

@@ -157,7 +157,7 @@ def test_same_for_any_order_of_use(ramp):
 
 
 @pytest.mark.parametrize(("make", "words"), [
-    (lambda: Resize(32, "squich"), r"Resize\(method='squich'\); did you mean 'squish'\? it is one of 'squish', 'crop', 'pad'"),
+    (lambda: Resize(32, "squich"), r"Resize\(method='squich'\): method is one of 'squish', 'crop', 'pad'; did you mean 'squish'\?"),
     (lambda: Resize(32, pad_mode="reflect"), "did you mean 'reflection'"),
     (lambda: CropPad(32, "zero"), "did you mean 'zeros'"),
     (lambda: Resize((1, 2, 3)), r"Resize\(size=\(1, 2, 3\)\): a size is a whole number above 0, or a pair"),
