@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.seeds import fixed_seed
 from ..data.loaders import DataLoaders
-from ..learner.twin import independent_loader, kept_generators
+from ..learner.probe import independent_loader, kept_generators
 from .data import batches, files, labels, tables
 from .data.probe import DataProbe
 from .data.texts import text_quality

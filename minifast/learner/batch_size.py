@@ -1,6 +1,4 @@
 """The largest batch size that fits into memory."""
-from __future__ import annotations
-
 import gc
 from typing import TYPE_CHECKING
 from warnings import warn
@@ -34,7 +32,7 @@ class _TwoSteps(Callback):
         raise CancelValidException
 
 
-def fits(learn: Learner, bs: int) -> bool:
+def fits(learn: "Learner", bs: int) -> bool:
     "Whether `learn` can train two steps at batch size `bs`; weights, optimizer, random streams and history do not change."
     dls = learn.dls
     try:
@@ -53,7 +51,7 @@ def fits(learn: Learner, bs: int) -> bool:
             torch.cuda.empty_cache()
 
 
-def find_bs(learn: Learner, start: int | None = None, min_bs: int = 1) -> int:
+def find_bs(learn: "Learner", start: int | None = None, min_bs: int = 1) -> int:
     "See `Learner.find_bs`."
     start = learn.dls.bs if start is None else start
     if isinstance(start, int) and hasattr(learn.dls.train, "n"):

@@ -1,21 +1,18 @@
-"""Predictions of a learner: what `Learner.validate`, `get_preds`, `predict`, `tta` and `show_results` do."""
-from __future__ import annotations
-
+"""`Inference`, the part of `Learner` that validates, predicts, averages augmented predictions and shows them."""
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
+from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRandomSampler, WeightedRandomSampler
 
 from ..callbacks.predictions import GatherPreds
 from ..callbacks.recorder import Recorder
 from ..core.messages import describe, plural
 from ..core.nested import to_device
 from ..data.targets import base_dataset
-from .loop import listed
-
-if TYPE_CHECKING:
-    from .learner import Learner
+from ..nn.loss_traits import activation_of, decodes_of
+from .loop import CallbackLike, TrainingLoop, listed
 
 
 class Text(str):
@@ -37,7 +34,8 @@ def with_model_tfms(loaders: Any, tfms: list) -> Any:
     return loaders.with_tfms(missing) if whole else loaders.new(after_batch=loaders.after_batch.add(missing))
 
 
-def loader_for(learn: Learner, ds_idx: int, dl: Any, shuffle: bool = False, train_transforms: bool = False, seed: int | None = None) -> Any:
+def loader_for(learn: "Inference", ds_idx: int, dl: Any, shuffle: bool = False, train_transforms: bool = False,
+               seed: int | None = None) -> Any:
     """The loader to predict on: `dl`, or loader `ds_idx` of the learner's data, over its items in the order of its dataset.
 
     Training data gets the transforms of validation, without augmentation, unless `train_transforms`. A sampler that selects a subset of
@@ -51,31 +49,21 @@ def loader_for(learn: Learner, ds_idx: int, dl: Any, shuffle: bool = False, trai
         dl = learn.dls[ds_idx]
     elif isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
         raise TypeError(f"dl must be a loader; received {describe(dl)}. Make one from items with `learn.dls.test_dl(items)`")
+    sampler = getattr(dl, "sampler", None)
+    indices = getattr(sampler, "indices", None)
+    subset = None if indices is None else Subset(dl.dataset, sorted(map(int, indices)))
     if hasattr(dl, "after_batch"):
         dl = with_model_tfms(dl, learn.batch_tfms)
         if dl.is_plain_pass and dl.device == learn.dls.device and not learn.running and not shuffle and not train_transforms:
             return dl
-        subset = getattr(dl.sampler, "indices", None)
-        dataset = None if subset is None else torch.utils.data.Subset(dl.dataset, sorted(subset))
-        return dl.new(dataset, shuffle=shuffle, drop_last=False, split_idx=0 if train_transforms else 1, device=learn.dls.device,
+        return dl.new(subset, shuffle=shuffle, drop_last=False, split_idx=0 if train_transforms else 1, device=learn.dls.device,
                       **({} if seed is None else {"seed": seed}))
-    if type(dl) is TorchDataLoader and dl.batch_size and not shuffle:
-        return _torch_loader_in_order(dl)
+    in_order = isinstance(sampler, SequentialSampler) and not dl.drop_last
+    reorders = isinstance(sampler, (SequentialSampler, RandomSampler, WeightedRandomSampler, SubsetRandomSampler)) and not in_order
+    if type(dl) is TorchDataLoader and dl.batch_size and not shuffle and reorders:
+        return TorchDataLoader(dl.dataset if subset is None else subset, dl.batch_size, num_workers=dl.num_workers,
+                               collate_fn=dl.collate_fn)
     return dl
-
-
-def _torch_loader_in_order(dl):
-    "A torch loader over all the same items in the order of the dataset."
-    samplers = torch.utils.data
-    if isinstance(dl.sampler, samplers.SequentialSampler) and not dl.drop_last:
-        return dl
-    if isinstance(dl.sampler, samplers.SubsetRandomSampler):
-        dataset = samplers.Subset(dl.dataset, sorted(int(i) for i in dl.sampler.indices))
-    elif isinstance(dl.sampler, (samplers.SequentialSampler, samplers.RandomSampler, samplers.WeightedRandomSampler)):
-        dataset = dl.dataset
-    else:
-        return dl
-    return TorchDataLoader(dataset, dl.batch_size, num_workers=dl.num_workers, collate_fn=dl.collate_fn)
 
 
 class Batches(list):
@@ -86,80 +74,10 @@ class Batches(list):
         self.n_inp = n_inp
 
 
-def validate(learn: Learner, ds_idx: int = 1, dl: Any = None, cbs: Any = None) -> list[float]:
-    "See `Learner.validate`."
-    if learn.recorder is None:
-        raise ValueError("validate() reads its results from the Recorder, and this learner has none: create it with default_cbs=True, or "
-                         "`learn.add_cb(Recorder())`")
-    dl = loader_for(learn, ds_idx, dl)
-    with learn.temporary_recorder():
-        learn.validation_pass(dl, cbs)
-        return learn.recorder.valid_values
-
-
-def get_preds(learn: Learner, ds_idx: int = 1, dl: Any = None, with_input: bool = False, with_decoded: bool = False,
-              with_loss: bool = False, act: Callable | None = None, reorder: bool = True, cbs: Any = None, with_preds: bool = True,
-              with_targs: bool = True, concat_dim: int = 0) -> tuple:
-    "See `Learner.get_preds`."
-    if with_loss and learn.loss_func is None:
-        raise ValueError("get_preds(with_loss=True): this learner has no loss function")
-    dl = loader_for(learn, ds_idx, dl) if reorder else dl if dl is not None else learn.dls[ds_idx]
-    gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, learn.activation if act is None else act)
-    with learn.paused_cbs(Recorder):
-        learn.validation_pass(dl, [gather, *listed(cbs)])
-    preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
-    results = [gather.joined(gather.inputs, concat_dim)] if with_input else []
-    results += [preds] if with_preds else []
-    results += [gather.joined(gather.targets, concat_dim)] if with_targs else []
-    results += [learn.decode_pred(preds)] if with_decoded else []
-    results += [gather.joined(gather.losses)] if with_loss else []
-    return tuple(results)
-
-
-def predict(learn: Learner, item: Any, with_input: bool = False) -> tuple:
-    "See `Learner.predict`."
-    if not hasattr(learn.dls, "test_batch"):
-        raise TypeError("predict(item) needs DataLoaders that know how to turn an item into a batch (made by a DataBlock or a factory); "
-                        "with plain torch loaders call `learn.model` on a batch")
-    batch, n_inp = learn.dls.test_batch([item])
-    inputs, preds, _, decoded = get_preds(learn, dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
-    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-    full = decode_batch(learn, (*inputs, decoded))[0]
-    if isinstance(full, dict):                  # a row of a table, its target among the rest
-        return (full, decoded[0], preds[0])
-    n_inp = len(inputs)
-    target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
-    result = (target, decoded[0], preds[0])
-    return (full[:n_inp] if n_inp > 1 else full[0], *result) if with_input else result
-
-
-def decode_batch(learn: Learner, batch: Any, max_n: int | None = None) -> list:
+def decode_batch(learn: TrainingLoop, batch: Any, max_n: int | None = None) -> list:
     "A batch of inputs and targets as a list of decoded samples, such as (image, 'cat')."
     n = max_n or len(batch[0])
     return learn.dls[-1 if len(learn.dls) == 1 else 1].decode_batch(to_device(batch, learn.dls.device), max_n=n)
-
-
-def tta(learn: Learner, ds_idx: int = 1, dl: Any = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> tuple:
-    "See `Learner.tta`."
-    if n < 1:
-        raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
-    varying = varying_transforms(learn.dls[ds_idx] if dl is None else dl)
-    if merged := tta_of_targets(learn.dls[min(1, len(learn.dls) - 1)]):
-        return merged(learn, ds_idx, dl, n, beta, use_max)
-    if not varying:
-        raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
-                         "`batch_tfms=aug_transforms()`, or use get_preds()")
-    if not learn.logging_off:
-        learn.logger(f"tta varies {', '.join(map(repr, varying))}")
-    augmenting = loader_for(learn, ds_idx, dl, train_transforms=True)      # one loader: each pass is an epoch of its own
-    passes = [get_preds(learn, dl=augmenting, with_targs=False, reorder=False)[0] for _ in range(n)]
-    plain, targs = get_preds(learn, ds_idx, dl)
-    if use_max:
-        return torch.stack([*passes, plain]).max(0)[0], targs
-    augmented = torch.stack(passes).mean(0)
-    if beta is None:
-        return (augmented, plain), targs
-    return torch.lerp(augmented, plain, beta), targs
 
 
 def tta_of_targets(dl: Any) -> Callable | None:
@@ -184,42 +102,6 @@ def varying_transforms(dl: Any) -> list:
     return [f for p in pipelines for f in p if getattr(f, "varies", False)]
 
 
-def show_results(learn: Learner, dl: Any, max_n: int = 9, figsize: tuple[float, float] | None = None) -> Any:
-    "See `Learner.show_results`."
-    from ..core.plots import get_grid, show_item
-    if not hasattr(dl, "decode_batch"):
-        raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
-                        "`DataLoaders.from_dsets`); these are plain torch loaders")
-    batch = dl.one_batch()
-    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-        raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
-    inputs, _, _, decoded = get_preds(learn, dl=Batches([batch], dl.n_inp), with_input=True, with_decoded=True, reorder=False)
-    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-    n = min(max_n, len(inputs[0]))
-    truth, guess = dl.decode_batch(batch, max_n=n), dl.decode_batch(to_device((*inputs, decoded), learn.dls.device), max_n=n)
-    if isinstance(truth[0], dict):                     # rows of a table
-        raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), or "
-                        "TabularLearner(dls, model) for a model of your own")
-    n_inp, titled = len(inputs), all(_is_label(o) for o in truth[0][len(inputs):])
-    columns = 1 if titled else 2
-    axes = get_grid(n * columns, ncols=None if titled else 2, figsize=figsize)
-    for i, (sample, pred) in enumerate(zip(truth, guess, strict=True)):
-        for j in range(columns):
-            ax = axes[i * columns + j]
-            for x in sample[:n_inp]:
-                ax = show_item(x, ctx=ax) or ax
-            if titled:
-                right = all(str(a) == str(b) for a, b in zip(sample[n_inp:], pred[n_inp:], strict=True))
-                text = "\n".join(", ".join(map(_label, part)) for part in (sample[n_inp:], pred[n_inp:]))
-                ax.set_title(text, color="green" if right else "red")
-            else:
-                for y in (sample if j == 0 else pred)[n_inp:]:
-                    show_item(y, ctx=ax)
-                ax.set_title("target" if j == 0 else "prediction")
-    axes[0].figure.suptitle("target\nprediction" if titled else "", fontsize=11)
-    return axes
-
-
 def _is_label(x):
     return isinstance(x, (str, int, float, list, tuple)) or (hasattr(x, "ndim") and x.ndim == 0)
 
@@ -230,3 +112,189 @@ def _label(x):
     if hasattr(x, "ndim") and x.ndim == 0:
         x = x.item()
     return f"{x:.4g}" if isinstance(x, float) else str(x)
+
+
+class Inference(TrainingLoop):
+    "The part of a `Learner` that validates, predicts and shows predictions."
+
+    batch_tfms: list          #: batch transforms that belong to the model
+    _shown = -1               # how often show_results has shuffled
+
+    def validate(self, ds_idx: int = 1, dl: Iterable | None = None, cbs: CallbackLike | None = None) -> list[float]:
+        """Compute the loss and the metrics; the history does not change.
+
+        Args:
+            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
+            dl: a loader to use instead.
+            cbs: callbacks for this pass only.
+
+        Returns:
+            `[loss, *metrics]`.
+        """
+        if self.recorder is None:
+            raise ValueError("validate() reads its results from the Recorder, and this learner has none: create it with default_cbs=True, "
+                             "or `learn.add_cb(Recorder())`")
+        dl = loader_for(self, ds_idx, dl)
+        with self.temporary_recorder():
+            self.validation_pass(dl, cbs)
+            return self.recorder.valid_values
+
+    def get_preds(self, ds_idx: int = 1, dl: Iterable | None = None, with_input: bool = False, with_decoded: bool = False,
+                  with_loss: bool = False, act: Callable[[Any], Any] | None = None, reorder: bool = True, cbs: CallbackLike | None = None,
+                  with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
+        """Predict every item of a loader, in the order of its dataset, without augmentation.
+
+        Args:
+            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
+            dl: a loader to use instead, such as `dls.test_dl(items)`.
+            with_input: return the inputs too.
+            with_decoded: return the decoded predictions (classes) too.
+            with_loss: return the loss of each item too.
+            act: activation of the predictions; None: the one that belongs to the loss, such as softmax.
+            reorder: False takes the batches of the loader as it gives them, shuffled or augmented.
+            cbs: callbacks for this pass only.
+            with_preds: return the predictions.
+            with_targs: return the targets.
+            concat_dim: the axis on which batches of predictions are joined.
+
+        Returns:
+            Those asked for of `(inputs, preds, targs, decoded, losses)`, on the CPU.
+        """
+        if with_loss and self.loss_func is None:
+            raise ValueError("get_preds(with_loss=True): this learner has no loss function")
+        dl = loader_for(self, ds_idx, dl) if reorder else dl if dl is not None else self.dls[ds_idx]
+        gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, self.activation if act is None else act)
+        with self.paused_cbs(Recorder):
+            self.validation_pass(dl, [gather, *listed(cbs)])
+        preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
+        results = [gather.joined(gather.inputs, concat_dim)] if with_input else []
+        results += [preds] if with_preds else []
+        results += [gather.joined(gather.targets, concat_dim)] if with_targs else []
+        results += [self.decode_pred(preds)] if with_decoded else []
+        results += [gather.joined(gather.losses)] if with_loss else []
+        return tuple(results)
+
+    def predict(self, item: Any, with_input: bool = False) -> tuple:
+        """Predict one item.
+
+        Args:
+            item: as those of the training data, such as a file.
+            with_input: return the decoded input first.
+
+        Returns:
+            `(decoded target, its tensor, probabilities)`.
+        """
+        if not hasattr(self.dls, "test_batch"):
+            raise TypeError("predict(item) needs DataLoaders that know how to turn an item into a batch (made by a DataBlock or a "
+                            "factory); with plain torch loaders call `learn.model` on a batch")
+        batch, n_inp = self.dls.test_batch([item])
+        inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
+        inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+        full = decode_batch(self, (*inputs, decoded))[0]
+        if isinstance(full, dict):                  # a row of a table, its target among the rest
+            return (full, decoded[0], preds[0])
+        n_inp = len(inputs)
+        target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
+        result = (target, decoded[0], preds[0])
+        return (full[:n_inp] if n_inp > 1 else full[0], *result) if with_input else result
+
+    def tta(self, ds_idx: int = 1, dl: Iterable | None = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> tuple:
+        """Predict with test-time augmentation: average several passes with the training transforms and one plain pass.
+
+        Probabilities are averaged; predicted masks and points are mapped back to the plain image first. One line says which transforms
+        vary (not within `no_logging()`).
+
+        Args:
+            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
+            dl: a loader to use instead.
+            n: number of augmented passes.
+            beta: weight of the plain pass: `beta * plain + (1 - beta) * mean of augmented`; None: return `((augmented, plain), targs)`.
+            use_max: take the maximum over all passes instead of the average.
+
+        Returns:
+            `(preds, targs)`.
+        """
+        if n < 1:
+            raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
+        varying = varying_transforms(self.dls[ds_idx] if dl is None else dl)
+        if merged := tta_of_targets(self.dls[min(1, len(self.dls) - 1)]):
+            return merged(self, ds_idx, dl, n, beta, use_max)
+        if not varying:
+            raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
+                             "`batch_tfms=aug_transforms()`, or use get_preds()")
+        if not self.logging_off:
+            self.logger(f"tta varies {', '.join(map(repr, varying))}")
+        augmenting = loader_for(self, ds_idx, dl, train_transforms=True)      # one loader: each pass is an epoch of its own
+        passes = [self.get_preds(dl=augmenting, with_targs=False, reorder=False)[0] for _ in range(n)]
+        plain, targs = self.get_preds(ds_idx, dl)
+        if use_max:
+            return torch.stack([*passes, plain]).max(0)[0], targs
+        augmented = torch.stack(passes).mean(0)
+        if beta is None:
+            return (augmented, plain), targs
+        return torch.lerp(augmented, plain, beta), targs
+
+    def show_results(self, ds_idx: int = 1, dl: Iterable | None = None, max_n: int = 9, shuffle: bool = True,
+                     figsize: tuple[float, float] | None = None) -> Any:
+        """Show inputs of one batch with target and prediction, green where they agree; for a table, return them as a DataFrame.
+
+        Args:
+            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
+            dl: a loader to use instead.
+            max_n: at most this many items.
+            shuffle: choose other items in each call (the same ones in each run of a program).
+            figsize: size of the figure in inches.
+        """
+        from ..core.plots import get_grid, show_item
+        dl = self._loader_to_show(ds_idx, dl, shuffle)
+        if not hasattr(dl, "decode_batch"):
+            raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
+                            "`DataLoaders.from_dsets`); these are plain torch loaders")
+        batch = dl.one_batch()
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
+        inputs, _, _, decoded = self.get_preds(dl=Batches([batch], dl.n_inp), with_input=True, with_decoded=True, reorder=False)
+        inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+        n = min(max_n, len(inputs[0]))
+        truth, guess = dl.decode_batch(batch, max_n=n), dl.decode_batch(to_device((*inputs, decoded), self.dls.device), max_n=n)
+        if isinstance(truth[0], dict):                     # rows of a table
+            raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), "
+                            "or TabularLearner(dls, model) for a model of your own")
+        n_inp, titled = len(inputs), all(_is_label(o) for o in truth[0][len(inputs):])
+        columns = 1 if titled else 2
+        axes = get_grid(n * columns, ncols=None if titled else 2, figsize=figsize)
+        for i, (sample, pred) in enumerate(zip(truth, guess, strict=True)):
+            for j in range(columns):
+                ax = axes[i * columns + j]
+                for x in sample[:n_inp]:
+                    ax = show_item(x, ctx=ax) or ax
+                if titled:
+                    right = all(str(a) == str(b) for a, b in zip(sample[n_inp:], pred[n_inp:], strict=True))
+                    text = "\n".join(", ".join(map(_label, part)) for part in (sample[n_inp:], pred[n_inp:]))
+                    ax.set_title(text, color="green" if right else "red")
+                else:
+                    for y in (sample if j == 0 else pred)[n_inp:]:
+                        show_item(y, ctx=ax)
+                    ax.set_title("target" if j == 0 else "prediction")
+        axes[0].figure.suptitle("target\nprediction" if titled else "", fontsize=11)
+        return axes
+
+    def _loader_to_show(self, ds_idx, dl, shuffle):
+        self._shown += bool(shuffle)
+        return loader_for(self, ds_idx, dl, shuffle=shuffle, seed=self._shown if shuffle else None)
+
+    def activation(self, pred: Any) -> Any:
+        """Turn the output of the model into a prediction, as the loss implies (softmax, sigmoid, identity).
+
+        Args:
+            pred: output of the model.
+        """
+        return activation_of(self.loss_func)(pred)
+
+    def decode_pred(self, pred: Any) -> Any:
+        """Turn a prediction into a target (argmax, threshold, identity).
+
+        Args:
+            pred: prediction, after `activation`.
+        """
+        return decodes_of(self.loss_func)(pred)

@@ -1,10 +1,9 @@
-"""`Learner`: data, a model and a loss, and everything that can be done with them. The loop itself is in `loop.py`.
+"""`Learner`: data, a model and a loss, and everything that can be done with them. The loop is in `loop.py`, prediction in `inference.py`.
 
 This file is longer than 400 lines because every verb stands here as an ordinary method with its arguments explained.
 """
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,19 +19,20 @@ from ..callbacks.progress import ProgressCallback
 from ..callbacks.recorder import Recorder
 from ..callbacks.resize import in_sizes
 from ..callbacks.scheduler import ParamScheduler
+from ..core.arguments import check_arguments, is_whole
 from ..core.messages import describe, plural
 from ..core.nested import split_batch
 from ..core.types import LossFunc, PathLike, PerGroup, Splitter
 from ..data.loaders import DataLoaders
-from ..nn.loss_traits import activation_of, decodes_of, loss_name
+from ..nn.loss_traits import loss_name
 from ..optim.freezing import Freezer
-from ..optim.groups import create_optimizer, get_hyper, layer_group_count, param_groups, set_hyper, spread, trainable_params
+from ..optim.groups import create_optimizer, get_hyper, hyper_names, layer_group_count, param_groups, set_hyper, spread, trainable_params
 from ..optim.optimizers import Adam
 from ..optim.schedules import flat_cos, one_cycle, sgdr
-from . import batch_size, inference, saving
-from .arguments import check_loss, check_parts
-from .loop import CallbackLike, TrainingLoop, as_callback, listed
-from .twin import make_independent
+from . import batch_size, saving
+from .inference import Inference, Text, with_model_tfms
+from .loop import CallbackLike, as_callback, listed
+from .probe import make_twin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,15 +41,29 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self", bound="Learner")
 
-#: Words of fastai that are no methods here, and what to write.
-_ELSEWHERE = {
-    "export": "write learn.save('name'): the weights and the classes, in a file that runs no code when it is loaded. To predict elsewhere, "
-              "make the data and the learner by the same lines and call .load('name', with_opt=False). For other programs give "
-              "learn.model.eval() and a batch to torch.export.export or torch.onnx.export",
-}
+def _check_parts(dls, model, opt_func, splitter, loss_func):
+    "Refuse what cannot be a part of a learner: all problems in one message."
+    problems = [
+        None if hasattr(dls, "train") and hasattr(dls, "device") else
+        f"dls must be DataLoaders; received {describe(dls)}. Wrap torch loaders as `DataLoaders(train_dl, valid_dl)`",
+        f"model is the class {model.__name__}; give an instance, `{model.__name__}(...)`" if isinstance(model, type) else
+        f"model must be an nn.Module; received {describe(model)}" if not isinstance(model, torch.nn.Module) else
+        f"model {type(model).__name__} has no parameters, so there is nothing to train" if not any(True for _ in model.parameters()) else
+        None,
+        "opt_func is an optimizer; give the function that makes one, such as opt_func=Adam or "
+        f"opt_func=torch.optim.{type(opt_func).__name__}" if isinstance(opt_func, torch.optim.Optimizer) else
+        None if callable(opt_func) else f"opt_func must be callable; received {describe(opt_func)}",
+        None if callable(splitter) else
+        f"splitter must be a function of the model that returns lists of parameters; received {describe(splitter)}",
+        f"loss_func is the class {loss_func.__name__}; give an instance, `{loss_func.__name__}()`" if isinstance(loss_func, type) else
+        None if loss_func is None or callable(loss_func) else
+        f"loss_func must be callable, loss_func(pred, target); received {describe(loss_func)}",
+    ]
+    if any(problems):
+        raise TypeError("Learner: " + "; ".join(filter(None, problems)))
 
 
-class Learner(TrainingLoop):
+class Learner(Inference):
     """Train a model on data with a loss, and look at the result.
 
     Args:
@@ -73,7 +87,6 @@ class Learner(TrainingLoop):
     """
 
     # What a learner holds besides the state of the loop; nothing else may be set on it (subclasses annotate what they add).
-    batch_tfms: list
     opt_func: Callable[..., torch.optim.Optimizer]
     lr: PerGroup
     splitter: Splitter
@@ -85,17 +98,16 @@ class Learner(TrainingLoop):
     moms: tuple[float, float, float] | None
     continues: bool = False                      #: whether this fit is a later phase of the method that called it
     compiled_with: dict[str, Any] | None = None  #: the keywords given to `compile`
-    _shown = -1                                  # how often show_results has shuffled
 
     def __init__(self, dls: DataLoaders, model: torch.nn.Module, loss_func: LossFunc | None = None,
                  opt_func: Callable[..., torch.optim.Optimizer] = Adam, lr: PerGroup = 1e-3, splitter: Splitter = trainable_params,
                  cbs: CallbackLike | None = None, metrics: Any = None, path: PathLike | None = None, model_dir: str = "models",
                  wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
                  moms: tuple[float, float, float] | None = (0.95, 0.85, 0.95), default_cbs: bool = True, batch_tfms: Any = None):
-        check_parts(dls, model, opt_func, splitter)
+        _check_parts(dls, model, opt_func, splitter, loss_func)
         self.batch_tfms = listed(batch_tfms)
         self.dls, self.model = dls, model
-        self.loss_func = getattr(dls, "loss_func", None) if loss_func is None else check_loss(loss_func)
+        self.loss_func = getattr(dls, "loss_func", None) if loss_func is None else loss_func
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
         self.path, self.model_dir = Path("." if path is None else path), model_dir
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
@@ -113,7 +125,7 @@ class Learner(TrainingLoop):
 
     @dls.setter
     def dls(self, dls: DataLoaders) -> None:
-        self._dls = inference.with_model_tfms(dls, self.batch_tfms)
+        self._dls = with_model_tfms(dls, self.batch_tfms)
 
     # -- training ---------------------------------------------------------------------------------------------------------------
     def fit(self, n_epoch: int, lr: PerGroup | None = None, wd: PerGroup | None = None, cbs: CallbackLike | None = None,
@@ -131,10 +143,9 @@ class Learner(TrainingLoop):
         Raises:
             ValueError: where the number of epochs is not one, there is no loss, or the optimizer lacks parameters of the model.
         """
-        if not isinstance(n_epoch, int) or n_epoch < 0:
-            raise ValueError(f"n_epoch must be a whole number of epochs, 0 or more; received n_epoch={describe(n_epoch)}")
-        if not 0 <= start_epoch <= n_epoch:
-            raise ValueError(f"start_epoch must be between 0 and n_epoch={n_epoch}; received start_epoch={describe(start_epoch)}")
+        check_arguments("fit", n_epoch=(n_epoch, is_whole(n_epoch, 0), "n_epoch must be a whole number of epochs, 0 or more"))
+        check_arguments("fit", start_epoch=(start_epoch, 0 <= start_epoch <= n_epoch,
+                                            f"start_epoch must be between 0 and n_epoch={n_epoch}"))
         if self.running:
             raise RuntimeError("a fit (or lr_find) was started by a callback of a fit that is under way: they would change each other's "
                                "epochs, schedules and callbacks. Start it afterwards; validate() and get_preds() may be called at any time")
@@ -169,7 +180,8 @@ class Learner(TrainingLoop):
         resizing = [] if sizes is None else in_sizes(sizes, 0, n_epoch)
         peak = self._per_group(lr_max, reset_opt)
         moms = self.moms if moms is None else moms
-        scheds = one_cycle(peak, div, div_final, pct_start, moms if self._has_momentum() else None)
+        has_momentum = "mom" in hyper_names(self.opt) and any(get_hyper(self.opt, "mom"))
+        scheds = one_cycle(peak, div, div_final, pct_start, moms if has_momentum else None)
         self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *resizing, *listed(cbs)], start_epoch=start_epoch)
 
     def fit_flat_cos(self, n_epoch: int, lr: PerGroup | None = None, div_final: float = 1e5, pct_start: float = 0.75,
@@ -229,12 +241,9 @@ class Learner(TrainingLoop):
                            cbs=[*small, *cbs], reset_opt=reset_opt)
         base_lr /= 2
         self.unfreeze()
-        self.continues = True             # trackers keep their best of the first phase
-        try:
+        with self._temporarily(continues=True):             # trackers keep their best of the first phase
             self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, div_final=div_final, wd=wd,
                                moms=moms, cbs=[*large, *cbs])
-        finally:
-            self.continues = False
 
     def lr_find(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True, show_plot: bool = True,
                 suggest_funcs: Any = valley) -> Any:
@@ -295,12 +304,6 @@ class Learner(TrainingLoop):
             self.create_opt()
         return spread(self.lr if lr is None else lr, layer_group_count(self.opt))
 
-    def _has_momentum(self):
-        try:
-            return any(get_hyper(self.opt, "mom"))
-        except ValueError:              # this optimizer has none
-            return False
-
     def _check_opt(self):
         "Move model and optimizer to the device of the data, and refuse an optimizer that lacks parameters which should be trained."
         known = {id(p) for g in self.opt.param_groups for p in g["params"]}
@@ -324,107 +327,6 @@ class Learner(TrainingLoop):
                 for added in group.keys() - hypers.keys() - {"params"}:        # such as a torch scheduler's initial_lr
                     del group[added]
                 group.update(hypers)
-
-    # -- results ----------------------------------------------------------------------------------------------------------------
-    def validate(self, ds_idx: int = 1, dl: Iterable | None = None, cbs: CallbackLike | None = None) -> list[float]:
-        """Compute the loss and the metrics; the history does not change.
-
-        Args:
-            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
-            dl: a loader to use instead.
-            cbs: callbacks for this pass only.
-
-        Returns:
-            `[loss, *metrics]`.
-        """
-        return inference.validate(self, ds_idx, dl, cbs)
-
-    def get_preds(self, ds_idx: int = 1, dl: Iterable | None = None, with_input: bool = False, with_decoded: bool = False,
-                  with_loss: bool = False, act: Callable[[Any], Any] | None = None, reorder: bool = True, cbs: CallbackLike | None = None,
-                  with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
-        """Predict every item of a loader, in the order of its dataset, without augmentation.
-
-        Args:
-            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
-            dl: a loader to use instead, such as `dls.test_dl(items)`.
-            with_input: return the inputs too.
-            with_decoded: return the decoded predictions (classes) too.
-            with_loss: return the loss of each item too.
-            act: activation of the predictions; None: the one that belongs to the loss, such as softmax.
-            reorder: False takes the batches of the loader as it gives them, shuffled or augmented.
-            cbs: callbacks for this pass only.
-            with_preds: return the predictions.
-            with_targs: return the targets.
-            concat_dim: the axis on which batches of predictions are joined.
-
-        Returns:
-            Those asked for of `(inputs, preds, targs, decoded, losses)`, on the CPU.
-        """
-        return inference.get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs, with_preds, with_targs,
-                                   concat_dim)
-
-    def predict(self, item: Any, with_input: bool = False) -> tuple:
-        """Predict one item.
-
-        Args:
-            item: as those of the training data, such as a file.
-            with_input: return the decoded input first.
-
-        Returns:
-            `(decoded target, its tensor, probabilities)`.
-        """
-        return inference.predict(self, item, with_input)
-
-    def tta(self, ds_idx: int = 1, dl: Iterable | None = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> tuple:
-        """Predict with test-time augmentation: average several passes with the training transforms and one plain pass.
-
-        Probabilities are averaged; predicted masks and points are mapped back to the plain image first. One line says which transforms
-        vary (not within `no_logging()`).
-
-        Args:
-            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
-            dl: a loader to use instead.
-            n: number of augmented passes.
-            beta: weight of the plain pass: `beta * plain + (1 - beta) * mean of augmented`; None: return `((augmented, plain), targs)`.
-            use_max: take the maximum over all passes instead of the average.
-
-        Returns:
-            `(preds, targs)`.
-        """
-        return inference.tta(self, ds_idx, dl, n, beta, use_max)
-
-    def show_results(self, ds_idx: int = 1, dl: Iterable | None = None, max_n: int = 9, shuffle: bool = True,
-                     figsize: tuple[float, float] | None = None) -> Any:
-        """Show inputs of one batch with target and prediction, green where they agree; for a table, return them as a DataFrame.
-
-        Args:
-            ds_idx: the loader of the learner's data: 0 is training, 1 validation.
-            dl: a loader to use instead.
-            max_n: at most this many items.
-            shuffle: choose other items in each call (the same ones in each run of a program).
-            figsize: size of the figure in inches.
-        """
-        return inference.show_results(self, self._loader_to_show(ds_idx, dl, shuffle), max_n, figsize)
-
-    def _loader_to_show(self, ds_idx, dl, shuffle):
-        self._shown += bool(shuffle)
-        return inference.loader_for(self, ds_idx, dl, shuffle=shuffle, seed=self._shown if shuffle else None)
-
-    def activation(self, pred: Any) -> Any:
-        """Turn the output of the model into a prediction, as the loss implies (softmax, sigmoid, identity).
-
-        Args:
-            pred: output of the model.
-        """
-        return activation_of(self.loss_func)(pred)
-
-    def decode_pred(self, pred: Any) -> Any:
-        """Turn a prediction into a target (argmax, threshold, identity).
-
-        Args:
-            pred: prediction, after `activation`.
-        """
-        return decodes_of(self.loss_func)(pred)
 
     # -- saving -----------------------------------------------------------------------------------------------------------------
     def save(self, file: PathLike, with_opt: bool = True) -> Path:
@@ -524,10 +426,7 @@ class Learner(TrainingLoop):
         Args:
             copy_model: False shares the model, for one that cannot be copied.
         """
-        new = copy.copy(self)
-        vars(new).pop("_handlers")                        # the twin collects its own
-        make_independent(new, self, copy_model)
-        return new
+        return make_twin(self, copy_model)
 
     # -- checking -------------------------------------------------------------------------------------------------------------------
     def check(self, fast: bool = False, ignore: Iterable[str] = (), causal: bool = False, lr: float | None = None) -> Report:
@@ -566,18 +465,9 @@ class Learner(TrainingLoop):
         table = module_summary(self.model, *inputs, **keywords)
         frozen = "not created yet" if self.opt is None else f"frozen up to layer group {self.freezer.frozen_to}"
         groups = "" if self.opt is None else f" ({plural(layer_group_count(self.opt), 'layer group')}, {frozen})"
-        return inference.Text(f"{table}\n\nOptimizer: {getattr(self.opt_func, '__name__', self.opt_func)}{groups}\n"
-                              f"Loss: {self._loss_name()}\nCallbacks: " + ", ".join(map(repr, self.cbs)))
-
-    def _loss_name(self):
-        return loss_name(self.loss_func) if self.loss_func is not None else None
-
-    if not TYPE_CHECKING:
-        def __getattr__(self, name: str) -> Any:
-            if name in _ELSEWHERE:
-                raise AttributeError(f"a {type(self).__name__} has no attribute '{name}': {_ELSEWHERE[name]}")
-            return super().__getattr__(name)
+        return Text(f"{table}\n\nOptimizer: {getattr(self.opt_func, '__name__', self.opt_func)}{groups}\n"
+                              f"Loss: {self.loss_func and loss_name(self.loss_func)}\nCallbacks: " + ", ".join(map(repr, self.cbs)))
 
     def __repr__(self) -> str:
-        return (f"{type(self).__name__}(model={type(self.model).__name__}, loss={self._loss_name()}, "
+        return (f"{type(self).__name__}(model={type(self.model).__name__}, loss={self.loss_func and loss_name(self.loss_func)}, "
                 f"metrics={[m.name for m in self.metrics]})")

@@ -42,7 +42,6 @@ This file is longer than 400 lines because state, callbacks and loop are one obj
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache, partial
@@ -87,6 +86,13 @@ _PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "iter", "n_i
 #: That state between passes.
 _AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
 
+#: Words of fastai that are no methods here, and what to write.
+_ELSEWHERE = {
+    "export": "write learn.save('name'): the weights and the classes, in a file that runs no code when it is loaded. To predict elsewhere, "
+              "make the data and the learner by the same lines and call .load('name', with_opt=False). For other programs give "
+              "learn.model.eval() and a batch to torch.export.export or torch.onnx.export",
+}
+
 
 def listed(x: Any) -> list:
     "None, one or several as a list."
@@ -95,8 +101,6 @@ def listed(x: Any) -> list:
 
 def as_callback(cb: Any) -> Any:
     "A callback class as an instance, and a scheduler of torch as the callback that steps it; anything else as it is."
-    if isinstance(cb, Callback):
-        return cb
     if isinstance(cb, type) and issubclass(cb, Callback):
         return cb()
     return TorchScheduler(cb) if isinstance(cb, LRScheduler) else cb
@@ -249,10 +253,8 @@ class TrainingLoop:
                 state["loss"] = state["loss_func"](state["pred"], *state["yb"])
                 if handlers["after_loss"]:
                     self("after_loss")
-        if state["training"]:
-            self._backward_and_step(state, handlers)
-
-    def _backward_and_step(self, state, handlers):
+        if not state["training"]:
+            return
         try:
             if handlers["before_backward"]:
                 self("before_backward")
@@ -459,7 +461,7 @@ class TrainingLoop:
     def _without(self, cbs):
         "The callbacks but for `cbs` and those of the classes `cbs`."
         cbs = listed(cbs)
-        classes, ids = tuple(filter(inspect.isclass, cbs)), set(map(id, cbs))
+        classes, ids = tuple(c for c in cbs if isinstance(c, type)), set(map(id, cbs))
         return [cb for cb in self.cbs if not isinstance(cb, classes) and id(cb) not in ids]
 
     @contextmanager
@@ -503,28 +505,27 @@ class TrainingLoop:
         "Within the block no progress is shown but the rows of the epoch table."
         return self.removed_cbs(ProgressCallback)
 
-    @contextmanager
-    def no_logging(self: Self) -> Iterator[Self]:
+    def no_logging(self: Self) -> AbstractContextManager[Self]:
         "Within the block the epoch table is not shown."
-        before = self.logger, self.logging_off
-        self.logger, self.logging_off = _silent, True
-        try:
-            yield self
-        finally:
-            self.logger, self.logging_off = before
+        return self._temporarily(logger=lambda row: None, logging_off=True)
 
     @contextmanager
     def temporary_recorder(self: Self) -> Iterator[Self]:
         "Within the block a new recorder is used, so that the history does not change."
         own = [c for c in self.cbs if isinstance(c, Recorder)]
-        with self._with_cbs(own, Recorder() if own else None):
-            metrics = self._metrics
-            try:
-                if self.running:                                         # the outer pass is in the middle of its metrics
-                    self._metrics = [copy.deepcopy(m) for m in metrics]
-                yield self
-            finally:
-                self._metrics = metrics
+        metrics = copy.deepcopy(self._metrics) if self.running else self._metrics         # the outer pass is in the middle of its metrics
+        with self._with_cbs(own, Recorder() if own else None), self._temporarily(_metrics=metrics):
+            yield self
+
+    @contextmanager
+    def _temporarily(self: Self, **state: Any) -> Iterator[Self]:
+        "Within the block the learner has this state, afterwards again what it had."
+        before = {name: getattr(self, name) for name in state}
+        vars(self).update(state)
+        try:
+            yield self
+        finally:
+            vars(self).update(before)
 
     def ordered_cbs(self, event: str, training: bool = True) -> list[Callback]:
         "The callbacks that override `event` (a batch event: of training, or of validation), in the order in which they run."
@@ -537,7 +538,8 @@ class TrainingLoop:
                 for cb in vars(self).get("cbs", ()):
                     if cb.name == name:
                         return cb
-            raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{did_you_mean(name, declared(type(self)))}")
+            advice = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else did_you_mean(name, declared(type(self)))
+            raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{advice}")
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name not in declared(type(self)) and not name.startswith("_"):
@@ -553,7 +555,3 @@ def _nested(contexts):
         for context in contexts:
             stack.enter_context(context())
         yield
-
-
-def _silent(row: list) -> None:
-    pass

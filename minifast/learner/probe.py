@@ -1,8 +1,12 @@
-"""`Probe`: a twin of a learner with its first batches, for trials: what it does changes neither the learner nor the random streams."""
+"""For trials that leave a learner as it is: its twin, an independent copy, and `Probe`, a twin with the first batches.
+
+What a probe does changes neither the learner nor the random streams.
+"""
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from itertools import islice
@@ -11,20 +15,84 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
-from ..callbacks.lr_finder import leaving_no_trace
+from ..callbacks.base import Callback
+from ..callbacks.first_batch import FirstBatch
+from ..callbacks.lr_finder import LRFinder, leaving_no_trace
+from ..callbacks.recorder import Recorder
+from ..callbacks.scheduler import ParamScheduler
 from ..core.nested import find_bs, leaves, map_nested, split_batch, to_device
 from ..core.seeds import fixed_seed
+from ..data.loaders import DataLoaders
+from ..data.sequences import PadSequences
 from ..nn.loss_traits import class_axis, kind_of
-from .twin import kept_generators
 
 if TYPE_CHECKING:
     from .learner import Learner
 
+#: Callbacks that act before a batch, but only check it or set hyper-parameters.
+_LEFT_OUT = (FirstBatch, LRFinder, ParamScheduler)
+_CHANGES_TRAINING = ("before_batch", "after_pred", "after_loss", "before_backward", "after_backward", "before_step", "forward_context",
+                     "loop_backward", "loop_step")
 N_ITEMS = 16        # items that most checks look at: enough to tell, few enough to be quick
 #: What a loader of each kind of small batches is made with, besides a seed.
 _SPLITS: dict[str, dict[str, Any]] = {"train": {}, "plain": {"split_idx": 1, "shuffle": True}}
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def make_twin(learn: Any, copy_model: bool = True) -> Any:
+    "See `Learner.twin`: a copy that shares the datasets alone, and with `copy_model=False` the model."
+    twin = copy.copy(learn)
+    vars(twin).pop("_handlers")                        # the twin collects its own
+    if copy_model:
+        twin.model = copy.deepcopy(learn.model)
+    memo = {id(learn): twin, id(learn.model): twin.model, id(learn.dls): learn.dls}
+    twin.loss_func = _own_copy(learn.loss_func, memo)
+    twin.metrics = [_own_copy(m, memo) for m in learn.metrics]
+    twin.opt = twin.freezer = twin.dl = twin.pred = twin.loss = twin.compiled_with = None
+    twin.xb, twin.kw, twin.yb, twin.logger = (), {}, (), lambda row: None
+    twin.dls = DataLoaders(*(independent_loader(dl, num_workers=0) for dl in learn.dls), path=learn.dls.path, device=learn.dls.device)
+    twin.cbs = [_own_copy(cb, memo) for cb in learn.cbs if _changes_training(cb)]
+    for cb in twin.cbs:
+        cb.learn = twin
+    return twin.add_cb(Recorder())
+
+
+def _own_copy(part: Any, memo: dict) -> Any:
+    try:
+        return copy.deepcopy(part, dict(memo))
+    except Exception:               # it holds a file, a process, a lock
+        return copy.copy(part)
+
+
+def _changes_training(cb: Callback) -> bool:
+    "Whether a callback changes batches, predictions, losses or gradients, so that the model would be trained differently without it."
+    return not isinstance(cb, _LEFT_OUT) and any(
+        n in vars(cb) or getattr(type(cb), n, None) is not getattr(Callback, n, None) for n in _CHANGES_TRAINING)
+
+
+def independent_loader(dl: Any, **overrides: Any) -> Any:
+    """A loader over the same items with other arguments; loaders of torch as they are.
+
+    Sequences that it cuts are neither counted nor warned of: a warning that is given once must not be used up by a silent trial.
+    """
+    if not (hasattr(dl, "after_batch") and hasattr(dl, "new")):
+        return dl
+    if any(isinstance(f, PadSequences) for f in dl.before_batch):
+        overrides["before_batch"] = [f.uncounted() if isinstance(f, PadSequences) else f for f in dl.before_batch]
+    return dl.new(**overrides)
+
+
+@contextmanager
+def kept_generators(loaders: Iterable) -> Iterator[None]:
+    "Restore the random generators of torch's own loaders after the block."
+    generators = [getattr(o, "generator", None) for dl in loaders for o in (dl, getattr(dl, "sampler", None))]
+    states = [(g, g.get_state()) for g in generators if isinstance(g, torch.Generator)]
+    try:
+        yield
+    finally:
+        for g, state in states:
+            g.set_state(state)
 
 
 def once(make: Callable[P, T]) -> Callable[P, T]:

@@ -1,9 +1,9 @@
-"""Saving and loading the weights and optimizer of a learner: what `Learner.save` and `Learner.load` do."""
-from __future__ import annotations
-
+"""Saving and loading the weights, vocabularies and optimizer of a learner: what `Learner.save` and `Learner.load` do."""
+import json
 import os
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from warnings import warn
 
 import torch
@@ -13,16 +13,19 @@ from ..callbacks.training_run import RunCallback
 from ..core import checkpoint
 from ..core.messages import add_note, describe, plural
 from ..core.types import PathLike
+from ..data.categories import last_vocab
 from ..optim.groups import setting_names
-from .saved_vocab import bytes_from_vocabs, check_same_vocabs, vocabs_from_bytes, vocabs_of
 
 if TYPE_CHECKING:
     from .learner import Learner
 
+Vocabs: TypeAlias = dict[str, list[str]]
+"The entries of each vocabulary as text, such as `{'target': ['cat', 'dog']}`."
+
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
 
 
-def file_of(learn: Learner, file: PathLike) -> Path:
+def file_of(learn: "Learner", file: PathLike) -> Path:
     "The path of `file`: `path/model_dir/file.safetensors`, unless it is absolute or has another suffix."
     if not isinstance(file, (str, os.PathLike)) or not Path(file).name:
         raise TypeError(f"the file is a name, such as 'stage-1', or a path; received {describe(file)}")
@@ -31,20 +34,21 @@ def file_of(learn: Learner, file: PathLike) -> Path:
     return file if file.is_absolute() else learn.path / learn.model_dir / file
 
 
-def save(learn: Learner, file: PathLike, with_opt: bool = True) -> Path:
+def save(learn: "Learner", file: PathLike, with_opt: bool = True) -> Path:
     "See `Learner.save`."
     file = file_of(learn, file)
     if file.suffix != ".safetensors":
         raise ValueError(f"weights are saved as safetensors; received the name {file.name}: leave the suffix out")
     state: dict[str, Any] = {"model": learn.model.state_dict()}
     if vocabs := vocabs_of(learn.dls):
-        state["vocab"] = bytes_from_vocabs(vocabs)
+        # as JSON in a tensor of bytes: millions of words would not fit into the header of a safetensors file
+        state["vocab"] = torch.frombuffer(bytearray(json.dumps(vocabs).encode()), dtype=torch.uint8)
     if with_opt and learn.opt is not None:
         state.update(opt=learn.opt.state_dict(), callbacks=states_of(_with_state(learn)))
     return checkpoint.save(state, file)
 
 
-def load(learn: Learner, file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
+def load(learn: "Learner", file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
          check_vocab: bool = True) -> None:
     "See `Learner.load`."
     file = file_of(learn, file)
@@ -53,7 +57,9 @@ def load(learn: Learner, file: PathLike, device: torch.device | str | None = Non
     if device is not None:
         learn.dls.to(device)
     if check_vocab and weights is not state:
-        check_same_vocabs(vocabs_of(learn.dls), vocabs_from_bytes(state.get("vocab")), file, strict)
+        stored = state.get("vocab")
+        saved = json.loads(stored.numpy().tobytes()) if isinstance(stored, torch.Tensor) else {}
+        check_same_vocabs(vocabs_of(learn.dls), saved, file, strict)
     weights, left_out = _fitting(learn.model, weights, file, strict)
     with_opt = with_opt and isinstance(state.get("opt"), dict)
     if with_opt:
@@ -115,3 +121,41 @@ def _check_opt(opt, state, file):
     if problems:
         raise ValueError(f"the optimizer state in {file} does not fit this learner: {'; '.join(problems)}. Make the learner as it was when "
                          "the file was saved, or load the weights alone: load(..., with_opt=False)")
+
+
+# -- vocabularies: the meaning of the outputs and of the rows of embeddings ---------------------------------------------------------
+def vocabs_of(dls: Any) -> Vocabs:
+    "The vocabularies of the training set: of the target, and of inputs (words, columns) that have one."
+    ds, found = getattr(dls, "train_ds", None), {}
+    columns, pipes = getattr(ds, "classes", None), list(getattr(ds, "pipelines", None) or ())
+    if isinstance(columns, dict):
+        found.update((f"column {name!r}", values) for name, values in columns.items())
+    n_inp = getattr(ds, "n_inp", None) or max(1, len(pipes) - 1)
+    for i, pipe in enumerate(pipes):
+        found[f"input {i}" if i < n_inp else "target" if len(pipes) == n_inp + 1 else f"target {i - n_inp}"] = last_vocab(pipe)
+    vocab = getattr(dls, "vocab", None)
+    if not pipes and isinstance(vocab, (list, tuple)) and vocab and all(isinstance(o, (list, tuple)) for o in vocab):
+        found.update((f"vocabulary {i}", o) for i, o in enumerate(vocab))
+    elif not pipes and not isinstance(vocab, dict):
+        found["target"] = vocab
+    return {name: [str(o) for o in values] for name, values in found.items()
+            if isinstance(values, Collection) and not isinstance(values, (str, bytes))}
+
+
+def check_same_vocabs(own: Vocabs, saved: Vocabs, file: Any, strict: bool = True) -> None:
+    """Refuse weights in `file` that were trained with other entries (`saved`) than those of the data (`own`). strict=False leaves
+    vocabularies of different lengths to the comparison of shapes."""
+    for name in [name for name in own if name in saved]:
+        here, there = own[name], saved[name]
+        if here == there or (not strict and len(here) != len(there)):
+            continue
+        differ = [i for i in range(max(len(here), len(there))) if here[i:i + 1] != there[i:i + 1]]
+        first = "; ".join(f"{i} is {_entry(there, i)} in the file, {_entry(here, i)} here" for i in differ[:3])
+        lengths = "" if len(here) == len(there) else f", which has {len(there)} entries there and {len(here)} here"
+        raise ValueError(f"the weights in {file} were made with another vocabulary of the {name}{lengths}; {len(differ)} of "
+                         f"{max(len(here), len(there))} differ: {first}. Make the data with the vocabulary that the weights were made with "
+                         "(vocab=[...]), or, if what the numbers stand for does not matter, write load(..., check_vocab=False)")
+
+
+def _entry(vocab, i):
+    return repr(vocab[i]) if i < len(vocab) else "nothing"

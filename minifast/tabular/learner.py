@@ -14,7 +14,7 @@ from ..callbacks.recorder import Recorder
 from ..core.messages import describe, reject_unknown
 from ..core.types import LossFunc, PathLike, Splitter
 from ..data.loaders import DataLoaders
-from ..learner.inference import Batches, get_preds
+from ..learner.inference import Batches
 from ..learner.learner import Learner
 from ..optim.groups import trainable_params
 from ..optim.optimizers import Adam
@@ -75,8 +75,8 @@ class TabularLearner(Learner):
 
         They have the shape of the predictions, so that `preds - targs` is a difference per row; of (n, 1) and (n,) torch would make (n, n).
         """
-        results = list(get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs, with_preds, with_targs,
-                                 concat_dim))
+        results = list(super().get_preds(ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs, with_preds, with_targs,
+                                         concat_dim))
         if with_preds and with_targs:
             k = int(with_input)
             preds, targs = results[k:k + 2]
@@ -144,7 +144,7 @@ class TabularLearner(Learner):
 
     def _predict_frame(self, frame: pd.DataFrame) -> tuple:
         dl = self.dls.test_dl(frame)
-        preds, _, decoded = get_preds(self, dl=dl, with_decoded=True)
+        preds, _, decoded = super().get_preds(dl=dl, with_decoded=True)
         return dl.dataset.add_targets(dl.dataset.decode(), decoded.numpy()), decoded, preds
 
     def show_results(self, ds_idx: int = 1, dl: Any = None, max_n: int = 10,  # type: ignore[override]  # a frame has no figsize
@@ -154,7 +154,7 @@ class TabularLearner(Learner):
         if not isinstance(dl, TabDataLoader):
             raise TypeError(f"show_results() of a table needs loaders of a TabularPandas; received {describe(dl)}")
         batch = dl.one_batch()
-        _, _, decoded = get_preds(self, dl=Batches([batch], dl.n_inp), with_decoded=True, reorder=False)
+        _, _, decoded = super().get_preds(dl=Batches([batch], dl.n_inp), with_decoded=True, reorder=False)
         shown = dl.decoded(batch, max_n)
         return dl.dataset.add_targets(shown, decoded[:len(shown)].numpy(), suffix="_pred")
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 
 from ..core.messages import describe
 from ..data.coords import projected
-from ..learner.inference import get_preds, loader_for
+from ..learner.inference import loader_for
 from .augment.affine import AffineWarp, sampling_grid
 from .augment.batch import RandomErasing
 from .augment.lighting import Lighting
@@ -173,11 +173,11 @@ def _tta(invert: Callable, learn: Learner, ds_idx: int, dl: Any, n: int, beta: f
                          "transforms, and these loaders have none. Add `batch_tfms=aug_transforms()`, or use get_preds()")
     plain_loader = loader_for(learn, ds_idx, dl)
     with recording(plain_loader) as plain_record:
-        plain, targs = get_preds(learn, dl=plain_loader, reorder=False)
+        plain, targs = learn.get_preds(dl=plain_loader, reorder=False)
     total, count, highest = torch.zeros_like(plain), torch.zeros((), dtype=plain.dtype, device=plain.device), plain
     for _ in range(n):
         with recording(augmenting) as record:
-            preds = get_preds(learn, dl=augmenting, with_targs=False, reorder=False)[0]
+            preds = learn.get_preds(dl=augmenting, with_targs=False, reorder=False)[0]
         seen = torch.ones((), device=plain.device)
         if record:                                              # else only lighting varies
             preds, seen = invert(preds, record, plain_record)

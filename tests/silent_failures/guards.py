@@ -106,7 +106,7 @@ GUARDS = {
             call("run_handlers", "add_note", "setattr(arg0, 'args', (f'{arg1}: {arg0.args[0]}', *arg0.args[1:]))")),
     "S63": ("a threshold of 0 is none", first("AccumMetric.__init__", "thresh = thresh or None")),
     "S64": ("predictions on training data are augmented", first("loader_for", "train_transforms = True")),
-    "S65": ("tta does not say what it varies", call("inference.tta", "logger", "None")),
+    "S65": ("tta does not say what it varies", call("Inference.tta", "logger", "None")),
     "S66": ("masks are averaged where augmentation moved them", body("tta_of_targets", "return None")),
     "S67": ("a body is cut where it always is", first("create_body", "cut = None")),
     "S68": ("the bias of a new first layer is random",

@@ -7,8 +7,7 @@ import torch
 
 from ...callbacks.base import Callback, CancelFitException
 from ...learner.learner import Learner
-from ...learner.probe import Probe, probing
-from ...learner.twin import independent_loader
+from ...learner.probe import Probe, independent_loader, probing
 from ..outcomes import Check, graded, require
 from .updates import fit_on
 
