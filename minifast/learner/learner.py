@@ -2,8 +2,6 @@
 
 This file is longer than 400 lines because every verb stands here as an ordinary method with its arguments explained.
 """
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -429,7 +427,7 @@ class Learner(Inference):
         return make_twin(self, copy_model)
 
     # -- checking -------------------------------------------------------------------------------------------------------------------
-    def check(self, fast: bool = False, ignore: Iterable[str] = (), causal: bool = False, lr: float | None = None) -> Report:
+    def check(self, fast: bool = False, ignore: Iterable[str] = (), causal: bool = False, lr: float | None = None) -> "Report":
         """Look for mistakes in model, loss, optimizer, batches and evaluation; the learner does not change. See docs/checks.md.
 
         Args:
@@ -447,7 +445,7 @@ class Learner(Inference):
         init_head(self)
         return self
 
-    def profile(self, n_steps: int = 20) -> pd.DataFrame:
+    def profile(self, n_steps: int = 20) -> "pd.DataFrame":
         """Measure where the time of a training step goes; the learner does not change.
 
         Args:

@@ -39,8 +39,6 @@ after an error and after Ctrl-C.
 
 This file is longer than 400 lines because state, callbacks and loop are one object, which is read best in one place.
 """
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -75,7 +73,7 @@ from ..metrics.base import Metric
 from ..metrics.convert import as_metric
 from ..optim.freezing import Freezer
 
-CallbackLike: TypeAlias = "Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence"
+CallbackLike: TypeAlias = Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence
 "One or several callbacks; a class is instantiated, and a scheduler of torch is stepped."
 
 Self = TypeVar("Self", bound="TrainingLoop")
