@@ -2,6 +2,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,18 +122,13 @@ def _fresh(tfm: Any) -> Any:
     return copy(tfm) if isinstance(tfm, Transform) and tfm.has_setup else tfm
 
 
-class _ZipColumns:
+def _zipped_columns(get_items: Callable | None, source: Any) -> L:
     "`get_items` of `DataBlock.from_columns`: equally long columns to a list of rows."
-
-    def __init__(self, get_items: Callable | None):
-        self.get_items = get_items
-
-    def __call__(self, source: Any) -> L:
-        columns = source if self.get_items is None else self.get_items(source)
-        lengths = [len(c) for c in columns]
-        if len(set(lengths)) > 1:
-            raise ValueError(f"from_columns: the columns must be equally long; received lengths {lengths}")
-        return L(zip(*columns, strict=True))
+    columns = source if get_items is None else get_items(source)
+    lengths = [len(c) for c in columns]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"from_columns: the columns must be equally long; received lengths {lengths}")
+    return L(zip(*columns, strict=True))
 
 
 class DataBlock:
@@ -212,7 +208,7 @@ class DataBlock:
         n = len(blocks) if isinstance(blocks, (list, tuple)) else 1
         getters = [None] * n if getters is None else getters
         columns = [_Column(i, g) for i, g in enumerate(getters)]
-        return cls(blocks=blocks, getters=columns, get_items=_ZipColumns(get_items), **kwargs)
+        return cls(blocks=blocks, getters=columns, get_items=partial(_zipped_columns, get_items), **kwargs)
 
     def new(self, item_tfms: Any = None, batch_tfms: Any = None) -> "DataBlock":
         """The same with other transforms; as random splitters are seeded, with the same validation items.
@@ -241,10 +237,9 @@ class DataBlock:
         if not hasattr(items, "__len__"):
             items = L(items)
         if not len(items):
-            how = "the source holds no items"
-            if self.get_items is not None:
-                how = f"get_items={_name(self.get_items)} found no items in {source!r}"
-            raise ValueError(f"{how}: is the folder right, and the file endings?")
+            how = "the source holds" if self.get_items is None else f"get_items={_name(self.get_items)} found"
+            raise ValueError(f"{how} no items{'' if self.get_items is None else f' in {source!r}'}: is the folder right, and the file "
+                             "endings?")
         return items
 
     def splits_of(self, items: Any) -> list[L]:

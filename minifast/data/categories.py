@@ -8,6 +8,7 @@ import torch
 from ..core.items import L, coll_repr
 from ..core.messages import describe, did_you_mean, plural
 from ..core.types import LossFunc
+from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from .labels import is_missing
 from .transforms import Transform
 
@@ -44,15 +45,17 @@ class CategoryMap(Sequence):
     add_na: bool
 
     def __init__(self, col: Any, sort: bool = True, add_na: bool = False, strict: bool = False):
-        categorical = hasattr(col, "cat") and hasattr(col.cat, "categories")
-        if categorical:
-            present = set(col.dropna().unique()) if strict else None
-            items = [_python_value(o) for o in col.cat.categories if present is None or o in present]
+        if hasattr(col, "cat") and hasattr(col.cat, "categories"):
+            present = set(col.dropna().unique()) if strict else col.cat.categories
+            items, sort = [_python_value(o) for o in col.cat.categories if o in present], False
         else:
             items = list(dict.fromkeys(as_label(o) for o in col if not is_missing(o)))
-            if sort:
-                items = _sorted(items)
-        self._take(items, add_na)
+        try:
+            self._take(sorted(items) if sort else items, add_na)
+        except TypeError:
+            kinds = sorted({type(o).__name__ for o in items})
+            raise TypeError(f"labels of mixed types ({', '.join(kinds)}) cannot be sorted, and are probably a mistake in the labels: "
+                            f"{items[:5]}. Convert them to one type, or give the classes with vocab=") from None
 
     @classmethod
     def of_unique(cls, items: Iterable, add_na: bool = False) -> "CategoryMap":
@@ -122,14 +125,6 @@ def as_label(o: Any) -> Any:
     return o
 
 
-def _sorted(items: list) -> list:
-    try:
-        return sorted(items)
-    except TypeError:
-        kinds = sorted({type(o).__name__ for o in items})
-        raise TypeError(f"labels of mixed types ({', '.join(kinds)}) cannot be sorted, and are probably a mistake in the labels: "
-                        f"{items[:5]}. Convert them to one type, or give the classes with vocab=") from None
-
 
 def item_name(items: Any, i: int) -> str:
     "What to call item `i` in a message: its file or row where `items` know it, else its position."
@@ -142,7 +137,7 @@ def _names(items: Any, positions: list[int]) -> str:
     return ", ".join(item_name(items, i) for i in positions[:5]) + (", ..." if len(positions) > 5 else "")
 
 
-def _given_vocab(vocab: Any, sort: bool, add_na: bool, where: str) -> CategoryMap | None:
+def _given_vocab(vocab: Any, add_na: bool, where: str) -> CategoryMap | None:
     if vocab is None or isinstance(vocab, CategoryMap):
         return vocab
     if isinstance(vocab, str) or not hasattr(vocab, "__iter__"):
@@ -150,7 +145,7 @@ def _given_vocab(vocab: Any, sort: bool, add_na: bool, where: str) -> CategoryMa
     vocab = list(vocab)
     if len(set(vocab)) < len(vocab):
         raise ValueError(f"{where}: vocab lists {sorted({str(o) for o in vocab if vocab.count(o) > 1})[:5]} more than once")
-    return CategoryMap(vocab, sort=sort, add_na=add_na)
+    return CategoryMap(vocab, sort=False, add_na=add_na)
 
 
 class _Labels(Transform):
@@ -162,7 +157,7 @@ class _Labels(Transform):
     def __init__(self, vocab: Iterable | None = None, sort: bool = True, add_na: bool = False):
         super().__init__()
         self.sort, self.add_na = sort, add_na
-        self.vocab = _given_vocab(vocab, False if vocab is not None else sort, add_na, type(self).__name__)
+        self.vocab = _given_vocab(vocab, add_na, type(self).__name__)
 
     @property
     def c(self) -> int | None:
@@ -175,17 +170,12 @@ class _Labels(Transform):
 
     def _collect(self, items: Iterable) -> list:
         "Every label of `items`; missing ones are refused."
-        labels: dict = {}
-        missing, n = [], 0
-        for n, o in enumerate(items, 1):
-            if is_missing(o):
-                missing.append(n - 1)
-                continue
-            labels.update(dict.fromkeys(map(as_label, self.labels_of(o))))
+        found = list(items)
+        missing = [i for i, o in enumerate(found) if is_missing(o)]
         if missing:
-            raise ValueError(f"{type(self).__name__}: {len(missing)} of {plural(n, 'item')} have no label (None or NaN): "
+            raise ValueError(f"{type(self).__name__}: {len(missing)} of {plural(len(found), 'item')} have no label (None or NaN): "
                              f"{_names(items, missing)}. Leave these items out, or give them a label")
-        return list(labels)
+        return list(dict.fromkeys(as_label(label) for o in found for label in self.labels_of(o)))
 
     def setups(self, items: Any) -> None:
         "Take the labels of the training items as the vocabulary, or check them where it is given."
@@ -224,7 +214,6 @@ class Categorize(_Labels):
     @property
     def loss_func(self) -> LossFunc:
         "Cross-entropy."
-        from ..nn.losses import CrossEntropyLossFlat
         return CrossEntropyLossFlat()
 
 
@@ -255,7 +244,6 @@ class MultiCategorize(_Labels):
     @property
     def loss_func(self) -> LossFunc:
         "Binary cross-entropy of each class."
-        from ..nn.losses import BCEWithLogitsLossFlat
         return BCEWithLogitsLossFlat()
 
 
@@ -308,7 +296,7 @@ class EncodedMultiCategorize(Transform):
 
     def __init__(self, vocab: Iterable):
         super().__init__()
-        given = _given_vocab(vocab, False, False, "EncodedMultiCategorize")
+        given = _given_vocab(vocab, False, "EncodedMultiCategorize")
         if given is None:
             raise TypeError("EncodedMultiCategorize(vocab) needs the list of classes, in the order of the columns")
         self.vocab, self.c = given, len(given)
@@ -342,10 +330,6 @@ class RegressionSetup(Transform):
     def decodes(self, o: torch.Tensor) -> Any:
         return float(o) if o.ndim == 0 else L(o.tolist(), use_list=True)
 
-    def setups(self, items: Iterable) -> None:
-        "Check the targets of the training items."
-        self.check_items(items)
-
     def check_items(self, items: Iterable, where: str = "the training set") -> None:
         "Refuse targets that are missing, not finite, or of different lengths; `where` says which items these are."
         bad, n = [], 0
@@ -353,20 +337,19 @@ class RegressionSetup(Transform):
             value = None if is_missing(o) else self.encodes(o)
             if value is None or not torch.isfinite(value).all():
                 bad.append(n - 1)
-                continue
-            c = max(1, value.numel())
-            if self.c is None:
-                self.c = c
-            elif c != self.c:
-                raise ValueError(f"RegressionSetup: {item_name(items, n - 1)} of {where} has {plural(c, 'target')}, expected {self.c}: "
-                                 f"received {describe(o)}")
+            elif self.c not in (None, max(1, value.numel())):
+                raise ValueError(f"RegressionSetup: {item_name(items, n - 1)} of {where} has {plural(value.numel(), 'target')}, "
+                                 f"expected {self.c}: received {describe(o)}")
+            else:
+                self.c = max(1, value.numel())
         if bad:
             raise ValueError(f"RegressionSetup: {len(bad)} of {plural(n, 'target')} of {where} are missing, NaN or infinite: "
                              f"{_names(items, bad)}. "
                              "One of them is enough to turn every weight into NaN: leave these items out, or fill them in")
 
+    setups = check_items
+
     @property
     def loss_func(self) -> LossFunc:
         "Mean squared error."
-        from ..nn.losses import MSELossFlat
         return MSELossFlat()

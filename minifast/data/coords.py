@@ -6,6 +6,7 @@ a transform does to a point is what it does to the pixel there, exactly.
 """
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -218,16 +219,9 @@ def move_batch(x: Any, matrix: torch.Tensor | None, size: Sequence[int]) -> Any:
 
 def boxes_and_labels(sample: Sequence) -> list[tuple[int, int | None]]:
     "(position of boxes, position of their labels or None) in a sample; labels belong to the boxes before them."
-    found, last = [], None
-    for i, o in enumerate(sample):
-        if isinstance(o, BoundingBoxes):
-            if last is not None:
-                found.append((last, None))
-            last = i
-        elif isinstance(o, BoxLabels) and last is not None:
-            found.append((last, i))
-            last = None
-    return [*found, *([(last, None)] if last is not None else [])]
+    at = [i for i, o in enumerate(sample) if isinstance(o, (BoundingBoxes, BoxLabels))]
+    return [(i, j if j is not None and isinstance(sample[j], BoxLabels) else None) for i, j in pairwise([*at, None])
+            if isinstance(sample[i], BoundingBoxes)]
 
 
 def _alive(boxes):
@@ -238,11 +232,10 @@ def blank_empty(sample: Any) -> Any:
     "A sample or batch in which empty boxes are all zeros, and their labels those of no box."
     parts = list(sample) if is_sample(sample) else [sample]
     for i, j in boxes_and_labels(parts):
-        boxes, alive = parts[i].as_subclass(torch.Tensor), _alive(parts[i])
-        parts[i] = with_attributes(torch.where(alive[..., None], boxes, 0), parts[i])
-        if j is not None and parts[j].shape == parts[i].shape[:-1]:
-            ids = parts[j].as_subclass(torch.Tensor)
-            parts[j] = with_attributes(torch.where(alive, ids, parts[j].pad), parts[j])
+        alive = _alive(parts[i])
+        parts[i] = with_attributes(torch.where(alive[..., None], parts[i].as_subclass(torch.Tensor), 0), parts[i])
+        if j is not None and parts[j].shape == alive.shape:
+            parts[j] = with_attributes(torch.where(alive, parts[j].as_subclass(torch.Tensor), parts[j].pad), parts[j])
     return like_sample(parts, sample) if is_sample(sample) else parts[0]
 
 

@@ -30,7 +30,15 @@ def parent_label(o: PathLike) -> str:
     return Path(o).parent.name
 
 
-class RegexLabeller:
+class _Named:
+    "What the functions with options share: transforms made of them are called by their repr."
+
+    @property
+    def __name__(self) -> str:
+        return repr(self)
+
+
+class RegexLabeller(_Named):
     """The first group of a regular expression in a file name (or string); the separators of a path are `/`.
 
     Args:
@@ -55,39 +63,25 @@ class RegexLabeller:
                              f"{text!r}")
         return found.group(1)
 
-    @property
-    def __name__(self) -> str:  # what a transform made of it is called
-        return repr(self)
-
     def __repr__(self) -> str:
         return f"RegexLabeller({self.pat.pattern!r}{', match=True' if self.match else ''})"
 
-
-def _columns_of(row: Any) -> list | None:
-    "The names of the values of `row`: of a row of a frame, a dict or a named tuple; None for a plain sequence."
-    if hasattr(row, "index") and hasattr(row, "iloc"):
-        return list(row.index)
-    if isinstance(row, dict):
-        return list(row)
-    return list(row._fields) if hasattr(row, "_fields") else None
 
 
 def _value(row: Any, col: Any) -> Any:
     "The value of column `col` (a name, or a position) of `row`."
     is_series = hasattr(row, "iloc") and hasattr(row, "index")
-    if col in row.index if is_series else isinstance(row, dict) and col in row:
-        return row[col]
-    if isinstance(col, str) and hasattr(row, "_fields") and col in row._fields:
-        return getattr(row, col)
+    columns = row.index if is_series else row if isinstance(row, dict) else getattr(row, "_fields", None)      # None: a plain sequence
+    if columns is not None and col in columns:
+        return row[col] if is_series or isinstance(row, dict) else getattr(row, col)
     if isinstance(col, int) and hasattr(row, "__len__") and not isinstance(row, (str, bytes)) and -len(row) <= col < len(row):
         return row.iloc[col] if is_series else list(row.values())[col] if isinstance(row, dict) else row[col]
-    columns = _columns_of(row)
     if columns is None:
         raise TypeError(f"ColReader({col!r}) reads rows of a DataFrame (or dicts, or tuples); received {describe(row)}")
-    raise KeyError(f"there is no column {col!r}{did_you_mean(col, columns) or '.'} Columns: {', '.join(map(str, columns[:30]))}")
+    raise KeyError(f"there is no column {col!r}{did_you_mean(col, columns) or '.'} Columns: {', '.join(map(str, list(columns)[:30]))}")
 
 
-class ColReader:
+class ColReader(_Named):
     """The value of a column of a row of a DataFrame (or of a dict or tuple).
 
     Args:
@@ -119,10 +113,6 @@ class ColReader:
 
     def __call__(self, row: Any) -> Any:
         return L((self._read(row, c) for c in self.cols), use_list=True) if self.many else self._read(row, self.cols[0])
-
-    @property
-    def __name__(self) -> str:
-        return repr(self)
 
     def __repr__(self) -> str:
         return f"ColReader({(self.cols if self.many else self.cols[0])!r})"
@@ -162,7 +152,7 @@ class AttrGetter(ItemTransform):
         return getattr(o, self.nm, self.default)
 
 
-class _UsingAttr:
+class _UsingAttr(_Named):
     def __init__(self, f: Callable, attr: str):
         self.f, self.attr = f, attr
 
@@ -171,10 +161,6 @@ class _UsingAttr:
             raise AttributeError(f"using_attr({self.f!r}, {self.attr!r}): {describe(o)} has no attribute {self.attr!r}"
                                  f"{did_you_mean(self.attr, [a for a in dir(o) if not a.startswith('_')])}")
         return self.f(getattr(o, self.attr))
-
-    @property
-    def __name__(self) -> str:
-        return repr(self)
 
     def __repr__(self) -> str:
         return f"using_attr({self.f!r}, {self.attr!r})"

@@ -4,6 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Subset
+
 from ..core.items import L
 from ..core.messages import describe
 
@@ -49,16 +51,13 @@ class Rows(Sequence):
             return Rows(self.source[list(indices)])
         if isinstance(self.source, (list, tuple)):
             return Rows(L((self.source[i] for i in indices), use_list=True))
-        return Rows(_View(self.source, list(indices)))
+        return Rows(Subset(self.source, list(indices)))             # fetched when asked for
 
     def first_of_each_type(self) -> list[int]:
         "The position of the first item of each type, for lists, which alone can hold several."
         if not isinstance(self.source, (list, tuple)):
             return [0] if len(self) else []
-        first: dict[type, int] = {}
-        for i, item in enumerate(self.source):
-            first.setdefault(type(item), i)
-        return sorted(first.values())
+        return sorted({type(o): i for i, o in reversed(list(enumerate(self.source)))}.values())
 
     def item_name(self, i: int) -> str:
         "What to call item `i` in a message."
@@ -76,18 +75,6 @@ def _without_upcasting(frame: Any) -> Any:
     kinds = {str(t) for t in frame.dtypes}
     return frame if len(kinds) < 2 or "object" in kinds else frame.astype(object)
 
-
-class _View(Sequence):
-    "Some items of a sequence that is only known by `len` and indices, fetched when asked for."
-
-    def __init__(self, items: Any, indices: list[int]):
-        self.items, self.indices = items, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, i: Any) -> Any:
-        return self.items[self.indices[i]]
 
 
 def as_items(items: Any, rows: Rows) -> Any:

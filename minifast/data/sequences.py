@@ -1,4 +1,5 @@
 """Sequences of different lengths in one batch: filled up to the longest, and cut only with a count of what was lost."""
+from contextlib import suppress
 from copy import copy
 from threading import Lock
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
+from ..core.arguments import check_arguments, is_whole
 from ..core.messages import describe, plural
 from .transforms import ItemTransform
 
@@ -84,10 +86,8 @@ class PadSequences(ItemTransform):
 
 
 def _check(max_len: int | None, n_inp: int) -> None:
-    for name, value in (("max_len", max_len), ("n_inp", n_inp)):
-        if not (value is None and name == "max_len") and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ValueError(f"pad_sequences({name}={value!r}): a whole number of at least 1"
-                             + (", or None to cut nothing" if name == "max_len" else ""))
+    check_arguments("pad_sequences", n_inp=(n_inp, is_whole(n_inp), "a whole number of at least 1"),
+                    max_len=(max_len, max_len is None or is_whole(max_len), "a whole number of at least 1, or None to cut nothing"))
 
 
 def _sentence(counts: list[int], max_len: int | None) -> str:
@@ -115,17 +115,11 @@ def _pad(samples: list, pad_value: float, max_len: int | None, pad_first: bool, 
 
 
 def _sequence(x: Any, i: int) -> torch.Tensor:
-    try:
+    with suppress(TypeError, ValueError):
         out = x if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x) if len(x) else np.zeros(0, np.int64))
-    except (TypeError, ValueError) as e:
-        raise TypeError(_no_sequence(x, i)) from e
-    if out.ndim != 1:
-        raise TypeError(_no_sequence(x, i))
-    return out
-
-
-def _no_sequence(x: Any, i: int) -> str:
-    return f"pad_sequences: element {i} of the samples must be a list of numbers or a 1-d tensor; received {describe(x)}"
+        if out.ndim == 1:
+            return out
+    raise TypeError(f"pad_sequences: element {i} of the samples must be a list of numbers or a 1-d tensor; received {describe(x)}")
 
 
 def _filled(x: torch.Tensor, n: int, value: float, first: bool) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ..core.messages import describe, did_you_mean, plural
 from ..core.seeds import draw_seed, item_rng
 from ..core.types import Splits
 from .labels import is_missing
-from .splitters import SPLIT_SEED, Splitter, at_least_two, check_fraction, check_splits, rows_of
+from .splitters import SPLIT_SEED, MaskSplitter, Splitter, at_least_two, check_fraction, check_splits, rows_of
 
 
 def values_of(items: Any, source: Any, where: str) -> list:
@@ -100,15 +100,13 @@ class GroupSplitter(Splitter):
                 chosen.add(name)
                 n += sizes[name]
         if not chosen:
-            smallest = min((names[i] for i in order), key=sizes.__getitem__)
-            chosen, n = {smallest}, sizes[smallest]
+            n, chosen = min(sizes.values()), {min((names[i] for i in order), key=sizes.__getitem__)}
         if abs(n - target) > 0.5 * target:
             warn(f"GroupSplitter(valid_pct={self.valid_pct}): {n / len(items):.0%} of the items ({n:,} of {len(items):,}) are for "
                  f"validation. Whole groups allow nothing nearer: there are {len(names)}, of {min(sizes.values()):,} to "
                  f"{max(sizes.values()):,} items",
                  stacklevel=2)
-        sides = [i for i, g in enumerate(groups) if g not in chosen], [i for i, g in enumerate(groups) if g in chosen]
-        return tuple(check_splits(sides, len(items), "GroupSplitter"))
+        return MaskSplitter([g in chosen for g in groups])(items, "GroupSplitter")
 
 
 _SORTS_AS_A_DATE = re.compile(r"\d{4}-\d\d-\d\d")
