@@ -10,7 +10,6 @@ from ..core.items import L
 from ..core.messages import describe, plural, reject_unknown
 from ..core.types import LossFunc, PathLike, Splits
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
-from .dataloader import LOADER_KEYWORDS
 from .datasets import Datasets
 from .pipeline import Pipeline, as_transform
 from .show import print_summary
@@ -178,14 +177,11 @@ class DataBlock:
     def _all_getters(self, getters: Any, get_x: Any, get_y: Any) -> list[Callable | None]:
         n, n_inp = len(self.blocks), self.n_inp
         found: list[Callable | None] = [None] * n
-        for name, given, part in (("getters", getters, slice(0, n)), ("get_x", get_x, slice(0, n_inp)), ("get_y", get_y, slice(n_inp, n))):
-            if given is None:
-                continue
-            fs = list(given) if isinstance(given, (list, tuple)) else [given]
-            wanted = len(range(n)[part])
-            if len(fs) != wanted:
-                what = {"getters": "blocks", "get_x": "inputs", "get_y": "targets"}[name]
-                raise ValueError(f"DataBlock({name}=...): received {plural(len(fs), 'function')} for {wanted} {what} "
+        for name, given, part, what in (("getters", getters, slice(0, n), "blocks"), ("get_x", get_x, slice(0, n_inp), "inputs"),
+                                        ("get_y", get_y, slice(n_inp, n), "targets")):
+            fs = found[part] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
+            if len(fs) != len(found[part]):
+                raise ValueError(f"DataBlock({name}=...): received {plural(len(fs), 'function')} for {len(found[part])} {what} "
                                  f"({plural(n, 'block')}, n_inp={n_inp}); give one for each, in a list")
             for f in fs:
                 if f is not None and not callable(f):
@@ -204,10 +200,8 @@ class DataBlock:
             get_items: source -> columns.
             **kwargs: the other arguments of `DataBlock`.
         """
-        blocks = [TransformBlock, TransformBlock] if blocks is None else blocks
-        n = len(blocks) if isinstance(blocks, (list, tuple)) else 1
-        getters = [None] * n if getters is None else getters
-        columns = [_Column(i, g) for i, g in enumerate(getters)]
+        blocks = [TransformBlock, TransformBlock] if blocks is None else blocks if isinstance(blocks, (list, tuple)) else [blocks]
+        columns = [_Column(i, g) for i, g in enumerate([None] * len(blocks) if getters is None else getters)]
         return cls(blocks=blocks, getters=columns, get_items=partial(_zipped_columns, get_items), **kwargs)
 
     def new(self, item_tfms: Any = None, batch_tfms: Any = None) -> "DataBlock":
@@ -323,8 +317,7 @@ class DataBlock:
             if name in kwargs:
                 raise TypeError(f"{method}() does not take {name}: give them to the DataBlock, `DataBlock({name}=...)` or "
                                 f"`dblock.new({name}=...)`")
-        allowed = {*LOADER_KEYWORDS, *(f"val_{k}" for k in LOADER_KEYWORDS), "path", "dl_type"} - {"split_idx", "val_split_idx"}
-        reject_unknown(kwargs, allowed, f"{method}(...)")
+
         from_blocks = {k: v for b in self.blocks for k, v in b.dls_kwargs.items()}
         given = {**from_blocks, **kwargs, **{k: v for k, v in named.items() if v is not None or k not in from_blocks}}
         given = {k: v for k, v in given.items() if v is not None or k not in ("bs", "shuffle")}

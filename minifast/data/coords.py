@@ -75,14 +75,11 @@ def is_scaled(x: torch.Tensor) -> bool:
     return getattr(x, "scaled", False)
 
 
+
 def image_size(sample: Any) -> Size | None:
     "(height, width) of the first image or mask of a sample, a batch too; None if it has none."
-    for o in sample if is_sample(sample) else (sample,):
-        if isinstance(o, Image.Image):
-            return o.size[1], o.size[0]
-        if isinstance(o, (tv_tensors.Image, tv_tensors.Mask)):
-            return tuple(o.shape[-2:])
-    return None
+    images = [o for o in (sample if is_sample(sample) else (sample,)) if isinstance(o, (Image.Image, tv_tensors.Image, tv_tensors.Mask))]
+    return next((o.size[::-1] if isinstance(o, Image.Image) else tuple(o.shape[-2:]) for o in images), None)
 
 
 def on_canvas(sample: Any) -> Any:
@@ -94,6 +91,7 @@ def on_canvas(sample: Any) -> Any:
     if size is None:
         raise ValueError(f"the image that these points or boxes belong to is not in the sample {describe(sample)}. Put it there, or give "
                          "its size: TensorPoint.create(points, img_size=(height, width))")
+
     done = [with_attributes(o, o, canvas_size=size) if isinstance(o, COORDS) and o.canvas_size is None else o for o in parts]
     return like_sample(done, sample) if is_sample(sample) else done[0]
 

@@ -279,7 +279,6 @@ class DataLoader:
             self._engine_key = key
         return self._engine
 
-
     def end_workers(self) -> None:
         "End the worker processes kept between epochs, if there are any; the next epoch starts new ones."
         if self._engine is not None:
@@ -459,8 +458,6 @@ class DataLoader:
             The new loader; this one stays as it is.
         """
         reject_unknown_loader_args({k: v for k, v in overrides.items() if k not in LOADER_KEYWORDS}, "loader.new(...)")
-        if "batch_size" in overrides:
-            overrides["bs"] = overrides.pop("batch_size")
         args = {**self._args, "device": self._device, "after_item": self.after_item, "before_batch": self.before_batch,
                 "after_batch": self.after_batch}
         if dataset is not None:

@@ -75,7 +75,11 @@ class DataLoaders:
                                 f"{describe(loader)}"
                                 + (". An IterableDataset needs a `__len__` that says how many batches there "
                                    "are" if hasattr(loader, "__iter__") else ""))
-            if not _length(loader):
+            try:
+                length = len(loader)
+            except TypeError as e:
+                raise TypeError(f"{describe(loader)} cannot say how many batches an epoch has ({e}); give its dataset a `__len__`") from e
+            if not length:
                 raise ValueError(f"loader {i} of DataLoaders has no batch: {describe(loader)}")
         self.loaders, self.path = list(loaders), Path(path)
         self._device: torch.device | None = None
@@ -324,7 +328,6 @@ class DataLoaders:
             **overrides: arguments of `DataLoader`, such as `bs=`.
         """
         if not loaders:
-            reject_unknown(overrides, LOADER_KEYWORDS, "dls.new(...)")
             return type(self)(*(_ours(dl).new(**overrides) for dl in self.loaders), path=self.path, device=self._device)
         return type(self)(*loaders, path=self.path, device=self._device)
 
@@ -441,13 +444,6 @@ def _either(name, value, other_name, other):
         raise TypeError(f"{name} and {other_name} are two names for the same thing: give one of them")
     return other if value is None else value
 
-
-def _length(loader):
-    "The length of a loader; a loader of an iterable dataset that cannot tell is taken at its word that there are batches."
-    try:
-        return len(loader)
-    except TypeError as e:
-        raise TypeError(f"{describe(loader)} cannot say how many batches an epoch has ({e}); give its dataset a `__len__`") from e
 
 
 

@@ -29,10 +29,8 @@ class Rows(Sequence):
             items = list(items)
         self.source = items
         self._frame = hasattr(items, "iloc")
-        if self._frame:
-            self.get = _without_upcasting(items).iloc.__getitem__
-        else:
-            self.get = partial(list.__getitem__, items) if type(items) is L else items.__getitem__      # past the fancy indexing of `L`
+        holder = _without_upcasting(items).iloc if self._frame else items
+        self.get = partial(list.__getitem__, items) if type(items) is L else holder.__getitem__      # past the fancy indexing of `L`
 
     def __len__(self) -> int:
         return len(self.source)
@@ -79,19 +77,15 @@ def _without_upcasting(frame: Any) -> Any:
 
 def as_items(items: Any, rows: Rows) -> Any:
     "The items of a test set: a lone path, image, row or array of the size of one item becomes a list of one."
-    if isinstance(items, (str, bytes, Path)) or not hasattr(items, "__len__"):
-        return list(items) if hasattr(items, "__iter__") and not isinstance(items, (str, bytes, Path)) else [items]
-    if hasattr(items, "iloc") and not hasattr(items, "columns"):        # one row of a frame
-        if not hasattr(rows.source, "columns"):                         # a column of files, say
-            return items.tolist()
-        return items.to_frame().T.infer_objects()
-    if hasattr(items, "getbands"):                                      # an image
+    if isinstance(items, (str, bytes, Path)) or hasattr(items, "getbands"):             # a file or an image
         return [items]
+    if not hasattr(items, "__len__"):
+        return list(items) if hasattr(items, "__iter__") else [items]
+    if hasattr(items, "iloc") and not hasattr(items, "columns"):        # one row of a frame; or a column of files, say
+        return items.to_frame().T.infer_objects() if hasattr(rows.source, "columns") else items.tolist()
     known = rows[0]
-    if hasattr(items, "shape") and hasattr(items, "dtype"):
-        if hasattr(known, "shape"):
-            return [items] if len(items.shape) == len(known.shape) else items
-        return [items] if 2 <= len(items.shape) <= 3 else items         # items are files, say: this is the content of one
-    if isinstance(items, (dict, tuple)) and isinstance(known, (dict, tuple)) and type(items) is type(known):
-        return [items]
-    return items
+    if hasattr(items, "shape") and hasattr(items, "dtype"):             # where the items are files, say: the content of one
+        lone = len(items.shape) in ([len(known.shape)] if hasattr(known, "shape") else [2, 3])
+    else:
+        lone = isinstance(items, (dict, tuple)) and type(items) is type(known)
+    return [items] if lone else items

@@ -92,11 +92,8 @@ class Splitter:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        def short(value: Any) -> str:
-            text = repr(value)
-            return text if len(text) <= 60 else text[:57] + "..."
-
-        return f"{type(self).__name__}({', '.join(f'{k}={short(v)}' for k, v in vars(self).items())})"
+        texts = [f"{k}={v!r}" for k, v in vars(self).items()]
+        return f"{type(self).__name__}({', '.join(t if len(t) <= 70 else t[:67] + '...' for t in texts)})"
 
 
 class RandomSplitter(Splitter):

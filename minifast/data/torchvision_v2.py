@@ -36,9 +36,8 @@ def for_validation(t: Any) -> Any:
         kept = [o for o in map(for_validation, t.transforms) if o is not None]
         return v2.Compose(kept) if kept else None
     if isinstance(t, v2.RandomResizedCrop):
-        h, w = t.size
-        scale = max(h, w)
-        return v2.Compose([v2.Resize(math.ceil(scale / 0.875), interpolation=t.interpolation, antialias=True), v2.CenterCrop((h, w))])
+        scale = math.ceil(max(t.size) / 0.875)
+        return v2.Compose([v2.Resize(scale, interpolation=t.interpolation, antialias=True), v2.CenterCrop(t.size)])
     if isinstance(t, v2.RandomCrop):
         return v2.CenterCrop(t.size)
     return None if is_random(t) else t

@@ -76,12 +76,11 @@ class Transform:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "before_call" in vars(cls):
-            raise TypeError(f"{cls.__name__}.before_call is never called: write `def draw(self, sample, rng, split_idx)` that returns "
-                            "a dict of parameters, and take them as keyword arguments of `encodes`.")
-        for wrong, right in (("encode", "encodes"), ("setup_items", "setups")):
+        for wrong, instead in (("encode", "; did you mean 'encodes'?"), ("setup_items", "; did you mean 'setups'?"),
+                               ("before_call", ": write `def draw(self, sample, rng, split_idx)` that returns a dict of parameters, and "
+                                               "take them as keyword arguments of `encodes`.")):
             if wrong in vars(cls):
-                raise TypeError(f"{cls.__name__}.{wrong} is never called; did you mean '{right}'?")
+                raise TypeError(f"{cls.__name__}.{wrong} is never called{instead}")
 
     def encodes(self, x: Any, *args: Any, **params: Any) -> Any:
         """Transform one value: override this.
