@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
+from ..core.arguments import check_arguments
+from ..core.checkpoint import replacing
 from ..core.messages import did_you_mean, plural
 from ..core.types import PathLike
 from .classification import ClassificationInterpretation
@@ -45,10 +47,8 @@ class Decisions:
 
     def put(self, path: PathLike, action: str, label: str = "", was: str = "", split: str = "") -> None:
         "Record a decision about `path`."
-        if action not in (KEEP, DELETE, "relabel"):
-            raise ValueError(f"action={action!r}: 'keep', 'delete' or 'relabel'")
-        if action == "relabel" and not label:
-            raise ValueError("action='relabel' needs the new label")
+        check_arguments("Decisions.put", action=(action, action in (KEEP, DELETE, "relabel"), "'keep', 'delete' or 'relabel'"),
+                        label=(label, label or action != "relabel", "action='relabel' needs the new label"))
         self.rows[str(path)] = {"path": str(path), "action": action, "label": str(label), "was": str(was), "split": str(split)}
 
     def to_delete(self) -> list[Path]:
@@ -62,9 +62,8 @@ class Decisions:
     def save(self) -> Path:
         "Write the file; returns its path."
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_name(self.file.name + ".part")
-        self.frame().to_csv(part, index=False)
-        part.replace(self.file)
+        with replacing(self.file) as part:
+            self.frame().to_csv(part, index=False)
         return self.file
 
     def frame(self) -> pd.DataFrame:

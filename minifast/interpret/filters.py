@@ -32,6 +32,4 @@ def plot_filters(learn: Any, layer: nn.Conv2d | None = None, n: int = 64, figsiz
     Trained filters show edges, bars and blobs of colour; noise means that they have not learnt anything yet, or that the learning rate was
     too high. Compare them with those of pretrained weights.
     """
-    images = first_filters(getattr(learn, "model", learn), layer)[:n]
-    columns = max(1, round(len(images) ** 0.5))
-    return show_images(images, nrows=-(-len(images) // columns), ncols=columns, figsize=figsize, imsize=imsize)
+    return show_images(first_filters(getattr(learn, "model", learn), layer)[:n], nrows=None, figsize=figsize, imsize=imsize)

@@ -17,14 +17,6 @@ from ..nn.model_info import channels_last, eval_mode
 from .base import Interpretation, batch_of, draw_samples
 
 
-def last_convolution(model: nn.Module) -> nn.Conv2d:
-    "The last convolution of `model`, whose output still has places."
-    found = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    if not found:
-        raise ValueError(f"{type(model).__name__} has no two-dimensional convolution to look at: give layer=")
-    return found[-1]
-
-
 def _size_of(inputs):
     return next((tuple(x.shape[-2:]) for x in inputs if isinstance(x, torch.Tensor) and x.ndim == 4), (1, 1))
 

@@ -81,14 +81,10 @@ def label_errors(probs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tenso
         raise ValueError(
             f"label_errors() takes probabilities (items, classes) and labels (items,); received {describe(probs)} and {describe(labels)}"
         )
-    n = probs.shape[1]
-    usual = torch.full((n,), 2.0, dtype=probs.dtype)
-    for k in range(n):
-        own = labels == k
-        if own.any():
-            usual[k] = probs[own, k].mean()
+    n, given = probs.shape[1], probs.gather(1, labels[:, None])[:, 0]
+    usual = torch.bincount(labels, given, minlength=n) / torch.bincount(labels, minlength=n)      # NaN, which nothing reaches, for no items
     value, suggested = torch.where(probs >= usual, probs, -1.0).max(1)
-    score = probs[torch.arange(len(labels)), labels] - value
+    score = given - value
     found = torch.nonzero((value >= 0) & (suggested != labels) & (score < 0)).flatten()
     order = found[score[found].argsort()]
     return order, suggested[order], score[order]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..core.arguments import check_arguments
 from ..core.messages import add_note, describe, name_of, unwrapped
 from ..core.nested import find_bs, to_detach
 from ..nn.loss_traits import activation_of, kind_of, loss_name, needs_same_shape, same_items
@@ -107,11 +108,9 @@ class AvgMetric(MeanMetric):
             raise ValueError(f"the mean of {name_of(func)} over batches is not its value on the whole set: "
                              f"write metrics=[{name_of(func)}], or AccumMetric({name_of(func)}).")
         super().__init__()
-        self.func, self._name = func, name or name_of(func)
-        if lower_is_better is None:
-            lower_is_better = True if kind_of(func) else func_attr(func, "lower_is_better")
-        self.lower_is_better = lower_is_better
-        self._same_shape = needs_same_shape(func)
+        self.func, self._name, self._same_shape = func, name or name_of(func), needs_same_shape(func)
+        declared = True if kind_of(func) else func_attr(func, "lower_is_better")
+        self.lower_is_better = declared if lower_is_better is None else lower_is_better
 
     def accumulate(self, learn: "Learner") -> None:
         if self._same_shape and learn.pred.shape != learn.yb[0].shape:
@@ -155,13 +154,14 @@ class AccumMetric(Metric):
         name: shown in tables (default: the function's own).
         lower_is_better: default: what the function declares.
         axis: the axis of the classes for the softmax (default: `dim_argmax`, else the last).
+        check: a function of (this metric, raw predictions) that raises where they do not suit the metric.
         kwargs: for `func`.
     """
 
     def __init__(self, func: Callable[..., Any], dim_argmax: int | None = None,
                  activation: str | Callable[[torch.Tensor], torch.Tensor] | None = "no", thresh: float | None = None, to_np: bool = False,
                  invert_arg: bool = False, flatten: bool = True, name: str | None = None, lower_is_better: bool | None = None,
-                 axis: int | None = None, **kwargs: Any):
+                 axis: int | None = None, check: Callable[["AccumMetric", torch.Tensor], None] | None = None, **kwargs: Any):
         if not callable(func):
             raise TypeError(f"AccumMetric takes a function of (predictions, targets); received {describe(func)}")
         self.func, self.dim_argmax, self.thresh, self.to_np, self.invert_arg = func, dim_argmax, thresh, to_np, invert_arg
@@ -169,14 +169,12 @@ class AccumMetric(Metric):
         self.axis = axis if axis is not None else -1 if dim_argmax is None else dim_argmax
         self.lower_is_better = func_attr(func, "lower_is_better") if lower_is_better is None else lower_is_better
         self.activation = "no" if activation is None else activation.lower() if isinstance(activation, str) else activation
-        if isinstance(self.activation, str) and self.activation not in ActivationType.ACTIVATIONS:
-            raise ValueError(f"AccumMetric(activation={activation!r}): write 'no', 'sigmoid', 'softmax', 'binarysoftmax', 'loss' or a "
-                             "function")
-        if dim_argmax is not None and thresh is not None:
-            raise ValueError(f"AccumMetric(dim_argmax={dim_argmax}, thresh={thresh}): the most probable class has no threshold; give one "
-                             "of the two")
-        #: A function of (this metric, raw predictions) that raises where they do not suit the metric.
-        self.check: Callable[[AccumMetric, torch.Tensor], None] | None = None
+        known = not isinstance(self.activation, str) or self.activation in ActivationType.ACTIVATIONS
+        check_arguments(
+            "AccumMetric", activation=(activation, known, "write 'no', 'sigmoid', 'softmax', 'binarysoftmax', 'loss' or a function"),
+            thresh=(thresh, dim_argmax is None or thresh is None,
+                    f"the most probable class has no threshold; give this or dim_argmax={dim_argmax}, not both"))
+        self.check = check
         self.reset()
 
     def reset(self) -> None:
@@ -231,10 +229,7 @@ class AccumMetric(Metric):
     def value(self) -> float | None:
         if not self.preds:
             return None
-        preds: Any = torch.cat(self.preds)
-        targs: Any = torch.cat(self.targs)
-        if self.to_np:
-            preds, targs = _as_numpy(preds), _as_numpy(targs)
+        preds, targs = (_as_numpy(torch.cat(o)) if self.to_np else torch.cat(o) for o in (self.preds, self.targs))
         try:
             with torch.no_grad():
                 result = self.func(*((targs, preds) if self.invert_arg else (preds, targs)), **self.kwargs)
@@ -290,8 +285,7 @@ class AvgSmoothLoss(Metric):
     _name = "smooth_loss"
 
     def __init__(self, beta: float = 0.98):
-        if not 0 <= beta < 1:
-            raise ValueError(f"AvgSmoothLoss(beta={beta}): beta is from 0 (the last loss) to just under 1")
+        check_arguments("AvgSmoothLoss", beta=(beta, 0 <= beta < 1, "beta is from 0 (the last loss) to just under 1"))
         self.beta = beta
         self.reset()
 

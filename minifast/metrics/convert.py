@@ -9,15 +9,11 @@ from .base import AccumMetric, AvgMetric, Metric, Perplexity, func_attr
 from .bleu import CorpusBLEUMetric
 from .segmentation import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
 
-
-def _needs_nothing(make: Callable) -> bool:
-    return all(p.default is not p.empty for p in inspect.signature(make).parameters.values())
-
-
 #: Functions of (predictions, targets), and what makes a metric when it is called without arguments: what a name may stand for.
 FUNCTIONS = tuple(f for f in vars(functions).values() if hasattr(f, "accumulated"))
 MAKERS = (Dice, JaccardCoeff, DiceMulti, JaccardCoeffMulti, CorpusBLEUMetric, Perplexity,
-          *(f for f in vars(sklearn).values() if hasattr(f, "makes_metric") and _needs_nothing(f)))
+          *(f for f in vars(sklearn).values() if hasattr(f, "makes_metric")
+            and all(p.default is not p.empty for p in inspect.signature(f).parameters.values())))
 
 
 def _plain(name: str) -> str:

@@ -13,45 +13,7 @@ if TYPE_CHECKING:
     from ..learner.learner import Learner
 
 
-def _dice(inter, total):
-    return 2 * inter / total
-
-
-def _jaccard(inter, total):
-    return inter / (total - inter)
-
-
-class _Overlap(Metric):
-    "A score of the table (targets x predictions) of all pixels of the epoch; those whose target is no class are counted apart."
-
-    lower_is_better = False
-    _score: Callable[[Any, Any], Any]
-
-    def __init__(self, axis: int = 1):
-        self.axis = axis
-        self.reset()
-
-    def reset(self) -> None:
-        self._counts: torch.Tensor | None = None
-
-    def accumulate(self, learn: "Learner") -> None:
-        check_several_classes(learn.pred, self.axis, type(self).__name__)
-        n = learn.pred.shape[self.axis]
-        pred, targ = flatten_check(learn.pred.detach().argmax(dim=self.axis), learn.yb[0])
-        targ = targ.long()
-        cell = torch.where((targ >= 0) & (targ < n), targ * n + pred, n * n)            # the last cell takes what is no class
-        if self._counts is None:
-            self._counts = torch.zeros(n * n + 1, dtype=torch.long, device=pred.device)
-        self._counts.scatter_add_(0, cell, torch.ones_like(cell))
-
-    def _per_class(self) -> tuple[torch.Tensor, torch.Tensor]:
-        "Per class: the pixels that are right, and those in the predictions plus those in the targets."
-        n = math.isqrt(len(self._counts) - 1)
-        table = self._counts[:-1].view(n, n).double().cpu()
-        return table.diag(), table.sum(0) + table.sum(1)
-
-
-class DiceMulti(_Overlap):
+class DiceMulti(Metric):
     """Mean over classes of the Dice coefficient, over all pixels of the epoch; classes that never appear are left out.
 
     Pixels whose target is no class (such as 255, not labelled) are left out too.
@@ -60,13 +22,35 @@ class DiceMulti(_Overlap):
         axis: the axis of the classes in the predictions.
     """
 
-    _score = staticmethod(_dice)
+    lower_is_better = False
+    _score: Callable[[Any, Any], Any] = staticmethod(lambda both, total: 2 * both / total)
+    _classes = slice(None)              # that the mean is over
+
+    def __init__(self, axis: int = 1):
+        self.axis = axis
+        self.reset()
+
+    def reset(self) -> None:
+        #: How many pixels of each target (rows) got each prediction (columns), flattened; then how many have a target that is no class.
+        self._counts: torch.Tensor | None = None
+
+    def accumulate(self, learn: "Learner") -> None:
+        check_several_classes(learn.pred, self.axis, type(self).__name__)
+        n = learn.pred.shape[self.axis]
+        pred, targ = flatten_check(learn.pred.detach().argmax(dim=self.axis), learn.yb[0])
+        targ = targ.long()
+        cell = torch.where((targ >= 0) & (targ < n), targ * n + pred, n * n)
+        if self._counts is None:
+            self._counts = torch.zeros(n * n + 1, dtype=torch.long, device=pred.device)
+        self._counts.scatter_add_(0, cell, torch.ones_like(cell))
 
     @property
     def value(self) -> float | None:
         if self._counts is None:
             return None
-        both, total = self._per_class()
+        n = math.isqrt(len(self._counts) - 1)
+        table = self._counts[:-1].view(n, n).double().cpu()
+        both, total = table.diag()[self._classes], (table.sum(0) + table.sum(1))[self._classes]
         appears = total > 0
         return float(self._score(both[appears], total[appears]).mean()) if appears.any() else None
 
@@ -78,10 +62,10 @@ class JaccardCoeffMulti(DiceMulti):
         axis: the axis of the classes in the predictions.
     """
 
-    _score = staticmethod(_jaccard)
+    _score = staticmethod(lambda both, total: both / (total - both))
 
 
-class Dice(_Overlap):
+class Dice(DiceMulti):
     """Dice coefficient of the foreground of a two-class mask, 2*|A and B| / (|A| + |B|), over all pixels of the epoch.
 
     None where neither masks nor predictions have any foreground. For more classes use `DiceMulti`.
@@ -90,7 +74,7 @@ class Dice(_Overlap):
         axis: the axis of the classes in the predictions.
     """
 
-    _score = staticmethod(_dice)
+    _classes = slice(1, 2)
 
     def accumulate(self, learn: "Learner") -> None:
         super().accumulate(learn)
@@ -101,13 +85,10 @@ class Dice(_Overlap):
 
     @property
     def value(self) -> float | None:
-        if self._counts is None:
-            return None
-        if other := int(self._counts[-1]):
+        if self._counts is not None and (other := int(self._counts[-1])):
             raise ValueError(f"{type(self).__name__} takes masks of 0 and 1; {other:,} pixels have other values: convert them, or write "
                              f"{type(self).__name__}Multi().")
-        both, total = self._per_class()
-        return float(self._score(both[1], total[1])) if total[1] else None
+        return super().value
 
 
 class JaccardCoeff(Dice):
@@ -117,4 +98,4 @@ class JaccardCoeff(Dice):
         axis: the axis of the classes in the predictions.
     """
 
-    _score = staticmethod(_jaccard)
+    _score = staticmethod(JaccardCoeffMulti._score)

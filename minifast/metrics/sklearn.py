@@ -41,20 +41,18 @@ def skm_to_fastai(func: Callable[..., float], is_class: bool = True, thresh: flo
                          "'micro' or 'weighted'.")
     if activation is None:
         activation = "sigmoid" if is_class and thresh is not None else "no"
-    metric = AccumMetric(func, dim_argmax=axis if is_class and thresh is None else None, activation=activation, thresh=thresh, axis=axis,
-                         to_np=True, invert_arg=True, flatten=flatten, name=name,
-                         lower_is_better=_direction(func) if lower_is_better is None else lower_is_better, **kwargs)
-    if kwargs.get("average") == "binary" and metric.dim_argmax is not None:
-        metric.check = _two_classes("average='macro'")
-    return metric
+    decides = is_class and thresh is None
+    if decides and kwargs.get("average") == "binary":
+        kwargs["check"] = _two_classes("average='macro'")
+    return AccumMetric(func, dim_argmax=axis if decides else None, activation=activation, thresh=thresh, axis=axis, to_np=True,
+                       invert_arg=True, flatten=flatten, name=name,
+                       lower_is_better=_direction(func) if lower_is_better is None else lower_is_better, **kwargs)
 
 
 def _direction(func: Callable) -> bool | None:
     "Whether lower is better, by the naming rule of scikit-learn."
     name = getattr(func, "__name__", "")
-    if name.endswith(("_loss", "_error")):
-        return True
-    return False if name.endswith("_score") or name == "matthews_corrcoef" else None
+    return True if name.endswith(("_loss", "_error")) else False if name.endswith("_score") or name == "matthews_corrcoef" else None
 
 
 # What a metric refuses
@@ -63,7 +61,7 @@ def _two_classes(instead: str, one_logit: str = "thresh=") -> Callable[[AccumMet
     def check(metric, pred):
         n = pred.shape[metric.axis] if pred.ndim > 1 else 1
         if n != 2:
-            advice = (f": for one logit per item write {one_logit}." if n == 1 else f", {n} along axis {metric.axis}: write {instead}.")
+            advice = f": for one logit per item write {one_logit}." if n == 1 else f", {n} along axis {metric.axis}: write {instead}."
             raise ValueError(f"metric {metric.name} is for two classes with one output each; the predictions are {describe(pred)}{advice}")
     return check
 
@@ -78,18 +76,15 @@ def _many_classes(metric: AccumMetric, pred: torch.Tensor) -> None:
 
 def _second_class(func, instead, one_logit, **settings):
     "The probability of the second of two classes."
-    metric = skm_to_fastai(func, is_class=False, activation="binarysoftmax", **settings)
-    metric.check = _two_classes(instead, one_logit)
-    return metric
+    return skm_to_fastai(func, is_class=False, activation="binarysoftmax", check=_two_classes(instead, one_logit), **settings)
 
 
 def _class_probabilities(func, multi_class, **settings):
     "One probability per class."
     if multi_class not in ("ovr", "ovo"):
         raise ValueError(f"RocAuc(multi_class={multi_class!r}): write 'ovr' or 'ovo'; for two classes RocAucBinary()")
-    metric = skm_to_fastai(func, is_class=False, activation="softmax", flatten=False, multi_class=multi_class, **settings)
-    metric.check = _many_classes
-    return metric
+    return skm_to_fastai(func, is_class=False, activation="softmax", flatten=False, multi_class=multi_class, check=_many_classes,
+                         **settings)
 
 
 def _labels(func, sigmoid, flatten=False, **settings):

@@ -1,9 +1,7 @@
 """Folders of images: download them, make them smaller."""
-import os
 import shutil
-import uuid
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path, PurePosixPath
@@ -13,6 +11,8 @@ from warnings import warn
 
 from PIL import Image
 
+from ..core.arguments import check_arguments
+from ..core.checkpoint import replacing
 from ..core.device import cpu_count
 from ..core.items import L
 from ..core.messages import describe, plural
@@ -24,6 +24,7 @@ from .files.reading import exif_orientation, open_image, to_mode
 __all__ = ["download_images", "get_image_files_sorted", "resize_image", "resize_images"]
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_CHANNELS = "1 for grey, 3 for RGB, 4 for RGB with transparency"
 
 
 def get_image_files_sorted(path: str | PathLike, recurse: bool = True, folders: Sequence[str] | None = None) -> L:
@@ -40,16 +41,17 @@ def get_image_files_sorted(path: str | PathLike, recurse: bool = True, folders: 
 def _each(f, items, n_workers, what):
     """`f` of each of `items` in `n_workers` threads, with a progress bar: the results as an `L`, without those items that failed, which a
     warning counts and names. what: verb and noun for it."""
-    done, failed = [None] * len(items), []
-    with ThreadPoolExecutor(max(1, n_workers)) as pool:
-        futures = {pool.submit(f, *item): i for i, item in enumerate(items)}
+    failed = []
+
+    def attempt(item):
         try:
-            for future in progress_bar(as_completed(futures), total=len(items)):
-                i = futures[future]
-                try:
-                    done[i] = future.result()
-                except (OSError, ValueError) as e:
-                    failed.append(f"{items[i][0]}: {e}" if str(items[i][0]) not in str(e) else str(e))
+            return f(*item)
+        except (OSError, ValueError) as e:
+            failed.append(f"{item[0]}: {e}" if str(item[0]) not in str(e) else str(e))
+
+    with ThreadPoolExecutor(max(1, n_workers)) as pool:
+        try:
+            done = list(progress_bar(pool.map(attempt, items), total=len(items)))
         except BaseException:                                   # Ctrl-C: what has not begun will not
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -66,8 +68,7 @@ def _names(urls, preserve_filename):
     taken, names = set(), []
     for i, url in enumerate(urls):
         suffix = PurePosixPath(urlsplit(url).path).suffix.lower()
-        suffix = suffix if suffix in image_extensions else ".jpg"
-        name = f"{i:08d}{suffix}"
+        name = f"{i:08d}{suffix if suffix in image_extensions else '.jpg'}"
         if preserve_filename:
             with suppress(ValueError):                          # the URL ends without a name
                 name = url_name(url)
@@ -119,17 +120,6 @@ def download_images(dest: str | PathLike, urls: Iterable[str] | None = None, max
 
 # -- resizing ---------------------------------------------------------------------------------------------------------------------
 
-def _save(im, file, img_format, kwargs):
-    "Save under a passing name first, so that there is never half an image under the right one."
-    temp = file.with_name(f".{uuid.uuid4().hex}{file.suffix}")
-    try:
-        im.save(temp, img_format, **kwargs)
-        os.replace(temp, file)
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
-
-
 def _upright_already(file, mode):
     with Image.open(file) as im:
         return im.mode == mode and "transparency" not in im.info and exif_orientation(im) == 1
@@ -144,8 +134,7 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
     img_format: default by the ending. resume: leave it if it is there already. kwargs: for PIL's `save`, such as quality=90. An image
     that needs no change is copied as it is.
     """
-    if n_channels not in _MODES:
-        raise ValueError(f"resize_image(n_channels={n_channels!r}): 1 for grey, 3 for RGB, 4 for RGB with transparency")
+    check_arguments("resize_image", n_channels=(n_channels, n_channels in _MODES, _CHANNELS))
     source, target = Path(src) / file, Path(dest) / file
     if ext is not None:
         target = target.with_suffix(ext if ext.startswith(".") else f".{ext}")
@@ -162,7 +151,11 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
             shutil.copyfile(source, target)
         return target
     im = im.convert(mode) if mode == "RGBA" else to_mode(im, mode, str(source))
-    _save(im.resize(size, resample) if size != im.size else im, target, img_format, kwargs)
+    img_format = img_format or Image.registered_extensions().get(target.suffix.lower())
+    if img_format is None:
+        raise ValueError(f"{target}: PIL knows no image format with this ending; give another with ext=, or img_format=")
+    with replacing(target) as part:
+        (im.resize(size, resample) if size != im.size else im).save(part, img_format, **kwargs)
     return target
 
 
@@ -189,8 +182,7 @@ def resize_images(path: str | PathLike, max_workers: int | None = None, max_size
     Returns:
         The new files.
     """
-    if n_channels not in _MODES:
-        raise ValueError(f"resize_images(n_channels={n_channels!r}): 1 for grey, 3 for RGB, 4 for RGB with transparency")
+    check_arguments("resize_images", n_channels=(n_channels, n_channels in _MODES, _CHANNELS))
     files = [f.relative_to(path) for f in get_image_files(path, recurse=recurse)]
 
     def one(file):

@@ -38,24 +38,25 @@ def _head_of(source):
 def why(source: Any, error: Exception) -> str:
     "What is wrong with a file that did not open, from its first bytes and the error of the decoder."
     head, size = _head_of(source)
-    if size == 0:
-        return "the file is empty (0 bytes): delete it or download it again"
     start = head.lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<svg")):
-        kind = "an SVG drawing" if b"<svg" in start else "an HTML or XML page"
-        return f"this is {kind}, not a photo, whatever its name says: a download that returned a web page. Delete it or download it again"
-    if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "this is a HEIC photo, which Pillow cannot read by itself: install pillow-heif and call pillow_heif.register_heif_opener()"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{str(error).rstrip('.')}. Set PIL.Image.MAX_IMAGE_PIXELS higher if the image is meant to be that large"
+    kind = "an SVG drawing" if b"<svg" in start else "an HTML or XML page"
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if "truncated" in text.lower():
-        return f"the file ends too early ({text}): the download or copy was cut off. Delete it or download it again"
-    if len(head) >= 4 and all(32 <= c < 127 or c in b"\r\n\t" for c in head):
-        return f"this is a text file, not an image; it begins {head[:30]!r}"
-    if "cannot identify" in text:
-        return f"no image format that Pillow knows; the file has {size} bytes and begins {head[:8]!r}"
-    return f"the image is damaged or of a kind that Pillow cannot read ({text})"
+    reasons = [                 # the first that applies
+        (size == 0, "the file is empty (0 bytes): delete it or download it again"),
+        (start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<svg")),
+         f"this is {kind}, not a photo, whatever its name says: a download that returned a web page. Delete it or download it again"),
+        (head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"),
+         "this is a HEIC photo, which Pillow cannot read by itself: install pillow-heif and call pillow_heif.register_heif_opener()"),
+        (isinstance(error, Image.DecompressionBombError),
+         f"{str(error).rstrip('.')}. Set PIL.Image.MAX_IMAGE_PIXELS higher if the image is meant to be that large"),
+        ("truncated" in text.lower(),
+         f"the file ends too early ({text}): the download or copy was cut off. Delete it or download it again"),
+        (len(head) >= 4 and all(32 <= c < 127 or c in b"\r\n\t" for c in head),
+         f"this is a text file, not an image; it begins {head[:30]!r}"),
+        ("cannot identify" in text, f"no image format that Pillow knows; the file has {size} bytes and begins {head[:8]!r}"),
+        (True, f"the image is damaged or of a kind that Pillow cannot read ({text})"),
+    ]
+    return next(reason for applies, reason in reasons if applies)
 
 
 def exif_orientation(im: Image.Image) -> int:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision import models
 
-from ...core.messages import describe
+from ...core.messages import describe, unwrapped
 from ...nn.model_info import eval_mode
 from .heads import add_head, create_head
 from .pretrained import load_pretrained, pick_weights
@@ -110,24 +110,20 @@ def _torchvision_names():
 
 def arch_meta(arch: Any) -> ArchMeta:
     "`ArchMeta` of an architecture: a function of torchvision.models, a name of torchvision or timm, or a function returning a module."
-    if isinstance(arch, str) and arch in XRESNETS:
-        arch = XRESNETS[arch]
+    arch = XRESNETS.get(arch, arch) if isinstance(arch, str) else arch
+    if isinstance(arch, nn.Module):
+        return ArchMeta(type(arch).__name__, "function", lambda pretrained, weights, n_in: arch)
+    if not callable(arch) and not isinstance(arch, str):
+        raise TypeError(f"arch is a function such as torchvision.models.resnet18, or a name such as 'resnet18'; received {describe(arch)}")
+    name = arch if isinstance(arch, str) else getattr(arch, "__name__", type(arch).__name__)
+    if name in _torchvision_names() and (name is arch or getattr(arch, "__module__", "").startswith("torchvision.models")):
+        return _torchvision_meta(name)
     if isinstance(arch, str):
-        if arch in _torchvision_names():
-            return _torchvision_meta(arch)
         name = arch.removeprefix("timm/")
         config = timm_config(name, [*_torchvision_names(), *XRESNETS])
         stats = None if config is None else (list(config.mean), list(config.std))
         return ArchMeta(name, "timm", partial(build_timm, name, config), stats=stats, takes_n_in=True)
-    if isinstance(arch, nn.Module):
-        return ArchMeta(type(arch).__name__, "function", lambda pretrained, weights, n_in: arch)
-    if not callable(arch):
-        raise TypeError(f"arch is a function such as torchvision.models.resnet18, or a name such as 'resnet18'; received {describe(arch)}")
-    name = getattr(arch, "__name__", type(arch).__name__)
-    if getattr(arch, "__module__", "").startswith("torchvision.models") and name in _torchvision_names():
-        return _torchvision_meta(name)
-    made_by = arch.func if isinstance(arch, partial) else arch
-    split = partial(_split_at, at=3) if made_by in (XResNet, *XRESNETS.values()) else default_split
+    split = partial(_split_at, at=3) if unwrapped(arch) in (XResNet, *XRESNETS.values()) else default_split
     return ArchMeta(name, "function", partial(_build_function, arch, name), split=split)
 
 

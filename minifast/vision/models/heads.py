@@ -63,10 +63,9 @@ def add_head(body: nn.Module, nf: int, n_out: int, init: Callable[..., Any] | No
     A head with y_range begins in the middle of it, see `calm_before_range`.
     """
     made, head = head is None, create_head(nf, n_out, **head_args) if head is None else head
-    if init is not None:
-        apply_init(head, init)
-        if made and head_args.get("y_range") is not None:
-            calm_before_range(head)
+    apply_init(head, init)
+    if made and init is not None and head_args.get("y_range") is not None:
+        calm_before_range(head)
     return nn.Sequential(body, head)
 
 

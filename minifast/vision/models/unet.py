@@ -4,6 +4,7 @@ After Ronneberger et al. 2015 (https://arxiv.org/abs/1505.04597): the body makes
 step, and at each size takes in what the body had there. Upsampling is by pixel shuffle without checkerboard
 (https://arxiv.org/abs/1707.02937).
 """
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -116,7 +117,6 @@ class DynamicUnet(nn.Module):
         self._skip_names = [name for name, _, _ in levels]                      # names: a copy of the model has an encoder of its own
         self._channels, self.last_cross = [c for _, c, _ in levels], last_cross
         options: dict[str, Any] = {"act_cls": act_cls, "norm_type": norm_type}
-        shuffle: dict[str, Any] = {"act_cls": act_cls, "norm_type": NormType.Weight if norm_type is None else norm_type}
         middle = nn.Sequential(_conv(ni, ni * 2, **options), _conv(ni * 2, ni, **options))
         layers: list[Any] = [encoder, nn.Sequential(BatchNorm(ni), nn.ReLU(), middle)]
         apply_init(middle, init)
@@ -126,11 +126,9 @@ class DynamicUnet(nn.Module):
             layers.append(UnetBlock(ni, c, final_div=not final, blur=blur and (blur_final or not final),
                                     self_attention=self_attention and i == max(n - 3, 0), init=init, **options))
             ni = layers[-1].out_c
-        scale, ups = h / levels[0][2], []
-        while scale > 1.5:                                                  # the encoder's first map is smaller than the image
-            ups.append(PixelShuffle_ICNR(ni, **shuffle))
-            scale /= 2
-        layers.append(nn.Sequential(*ups))
+        steps = math.ceil(math.log2(h / levels[0][2] / 1.5))               # where the encoder's first map is smaller than the image
+        layers.append(nn.Sequential(*[
+            PixelShuffle_ICNR(ni, act_cls=act_cls, norm_type=NormType.Weight if norm_type is None else norm_type) for _ in range(steps)]))
         ni += n_in if last_cross else 0
         cross = [ResBlock(1, ni, ni, nh2=ni // 2 if bottle else ni, act_cls=act_cls,
                           norm_type=NormType.Batch if norm_type is None else norm_type)] if last_cross else []
