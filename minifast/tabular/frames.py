@@ -178,12 +178,11 @@ class TabularPandas:
 
     def _table(self, train: np.ndarray | None) -> Table:
         df = self._df
-        conts = Table({}, {}, df.index).each(lambda name: numbers_of(df[name], name), self.raw_cont_names)
-        cats = {name: df[name] for name in self.raw_cat_names}
-        if any(type(p) not in OWN_PROCS for p in self.procs):                    # a proc of the user's may write into the columns,
-            conts = {name: values.copy() for name, values in conts.items()}      # which may be the memory of the frame
-            cats = {name: values.copy() for name, values in cats.items()}
-        return Table(cats, conts, df.index, train)
+        table = Table({name: df[name] for name in self.raw_cat_names}, {}, df.index, train)
+        table.conts = table.each(lambda name: numbers_of(df[name], name), self.raw_cont_names)
+        if any(type(p) not in OWN_PROCS for p in self.procs):       # a user's may write into the columns, the memory of the frame
+            table.cats, table.conts = ({name: values.copy() for name, values in o.items()} for o in (table.cats, table.conts))
+        return table
 
     def _finish(self, table: Table) -> None:
         small = self.reduce_memory or any(isinstance(p, Normalize) for p in self.procs)
