@@ -245,7 +245,7 @@ def drop_empty(sample: Any) -> Any:
     for i, j in boxes_and_labels(parts):
         keep = _alive(parts[i])
         for k in (i, j):
-            if k is not None and len(parts[k]) == len(keep):
+            if k is not None and parts[k].ndim and len(parts[k]) == len(keep):
                 parts[k] = with_attributes(parts[k].as_subclass(torch.Tensor)[keep], parts[k])
     return like_sample(parts, sample)
 

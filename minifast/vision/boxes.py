@@ -12,9 +12,9 @@ from ..core.items import L
 from ..core.messages import describe
 from ..data.block import TransformBlock
 from ..data.categories import NA, MultiCategorize, MultiCategory
-from ..data.coords import XYXY, BoundingBoxes, BoxLabels, unscale_coords, with_attributes
+from ..data.coords import XYXY, BoundingBoxes, BoxLabels, drop_empty, with_attributes
 from ..data.transforms import ItemTransform
-from .points import PointScaler, axes_for, numbers
+from .points import PointScaler, axes_for, numbers, pixels_of
 from .tta_geometry import tta_boxes
 
 __all__ = ["BBoxBlock", "BBoxLblBlock", "LabeledBBox", "TensorBBox", "bb_pad", "get_annotations"]
@@ -40,16 +40,13 @@ class TensorBBox(BoundingBoxes):
         if wrong.any():
             raise ValueError(f"TensorBBox.create: boxes are x1, y1, x2, y2, but in {boxes[wrong][0].tolist()} x2 is left of x1 or y2 above "
                              "y1. From x, y, width, height they are [x, y, x + width, y + height]")
-        boxes = boxes.clone() if isinstance(x, torch.Tensor) else boxes
         return cls(boxes, format=XYXY, canvas_size=None if img_size is None else tuple(img_size))
 
     def show(self, ctx: Any = None, title: str | None = None, color: str = "white", lw: float = 2, **kwargs: Any) -> Any:
         "Draw the boxes on axes `ctx` (default: new ones) in `color`, with lines `lw` wide. kwargs are for the image."
         from matplotlib import patches, patheffects
         ctx = axes_for(ctx, title)
-        boxes = self.as_subclass(torch.Tensor).detach().cpu().float().reshape(-1, 4)
-        boxes = unscale_coords(boxes, self.canvas_size) if self.scaled and self.canvas_size is not None else boxes
-        for x1, y1, x2, y2 in boxes.tolist():               # matplotlib has pixel centres at whole numbers
+        for x1, y1, x2, y2 in pixels_of(self, 4).tolist():             # matplotlib has pixel centres at whole numbers
             patch = patches.Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, edgecolor=color, lw=lw, gid=_PATCH)
             patch.set_path_effects([patheffects.Stroke(linewidth=lw * 2, foreground="black"), patheffects.Normal()])
             ctx.add_patch(patch)
@@ -133,11 +130,8 @@ def bb_pad(samples: list[tuple], pad_idx: int | None = None) -> list[tuple]:
     """
     if not isinstance(samples, list) or not all(isinstance(s, tuple) for s in samples):
         raise TypeError(f"bb_pad takes the list of samples of a batch, each a tuple; received {describe(samples)}")
-    from ..data.coords import drop_empty
     samples = [drop_empty(s) for s in samples]
-    kinds = (BoundingBoxes, BoxLabels)
-    positions = [i for i, o in enumerate(samples[0]) if isinstance(o, kinds)]
-    longest = {i: max(1, *(len(s[i]) for s in samples)) for i in positions}
+    longest = {i: max(1, *(len(s[i]) for s in samples)) for i, o in enumerate(samples[0]) if isinstance(o, (BoundingBoxes, BoxLabels))}
 
     def padded(x, n):
         plain = x.as_subclass(torch.Tensor)

@@ -1,6 +1,4 @@
 """How many channels the images of a loader have, before a model is made for them."""
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -13,23 +11,11 @@ from ..core.nested import split_batch
 from ..core.seeds import fixed_seed
 from .images import PILBase
 
-__all__ = ["check_channels", "first_convolution"]
-
-
-def first_convolution(model: nn.Module) -> nn.Conv2d | None:
-    "The first convolution of images in `model`; None if there is none."
-    return next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+__all__ = ["check_channels"]
 
 
 def _bands(mode):
     return len(ImageMode.getmode(mode).bands)
-
-
-def _of_image(x):
-    "Channels of one image, as far as its shape says."
-    if isinstance(x, Image.Image):
-        return _bands(x.mode)
-    return x.shape[0] if isinstance(x, (torch.Tensor, np.ndarray)) and x.ndim == 3 else None
 
 
 def _expected(dataset):
@@ -39,26 +25,19 @@ def _expected(dataset):
     tensors = getattr(dataset, "tensors", ())
     if isinstance(tensors, (tuple, list)) and tensors and isinstance(tensors[0], torch.Tensor):
         return tensors[0].shape[1] if tensors[0].ndim == 4 else None
-    for pipe in list(getattr(dataset, "pipelines", ()))[:1]:
-        for f in pipe:
-            cls = getattr(f.encodes, "__self__", None)
-            if isinstance(cls, type) and issubclass(cls, PILBase):
-                return _bands(cls.pixel_mode)
+    owners = [getattr(f.encodes, "__self__", None) for pipe in list(getattr(dataset, "pipelines", ()))[:1] for f in pipe]
+    for cls in owners:
+        if isinstance(cls, type) and issubclass(cls, PILBase):
+            return _bands(cls.pixel_mode)
     try:
         with fixed_seed():
             sample = dataset[0]
-        return _of_image(sample[0] if isinstance(sample, (tuple, list)) else sample)
+        x = sample[0] if isinstance(sample, (tuple, list)) else sample
+        if isinstance(x, Image.Image):
+            return _bands(x.mode)
+        return x.shape[0] if isinstance(x, (torch.Tensor, np.ndarray)) and x.ndim == 3 else None
     except Exception:                   # what is wrong with the item is said when the first batch is made
         return None
-
-
-def _images(dls):
-    "The first input of a training batch, if it is images (B,C,H,W)."
-    try:
-        x = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[0][0]
-    except Exception:
-        return None
-    return x if isinstance(x, torch.Tensor) and x.ndim == 4 else None
 
 
 def check_channels(where: str, dls: Any, n_in: int, model: nn.Module | None = None) -> None:
@@ -66,11 +45,14 @@ def check_channels(where: str, dls: Any, n_in: int, model: nn.Module | None = No
 
     A batch is made only where the items seem not to fit, because a transform of the loader may yet change them. where: the caller."""
     if model is not None:
-        n_in = getattr(first_convolution(model), "in_channels", n_in)
+        n_in = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), n_in)
     if _expected(getattr(getattr(dls, "train", None), "dataset", None)) in (None, n_in):
         return
-    x = _images(dls)
-    if x is None or x.shape[1] == n_in:
+    try:
+        x = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[0][0]
+    except Exception:                   # what is wrong with the data is said when training begins
+        return
+    if not isinstance(x, torch.Tensor) or x.ndim != 4 or x.shape[1] == n_in:
         return
     other = {1: ", or open the images in colour: ImageBlock(PILImage), img_cls=PILImage", 3: "" if n_in != 1 else
              ", or open the images in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"}.get(x.shape[1], "")

@@ -74,11 +74,10 @@ class PILBase(LazyImage):
             UnreadableImage: names the file and says what is wrong with it; for damaged pixels when they are decoded.
         """
         mode = cls.pixel_mode if mode is None else mode
-        if isinstance(fn, Image.Image):
-            return cls.cast(cls._convert(fn, mode, f"image given as {describe(fn)}"))
-        if isinstance(fn, (np.ndarray, torch.Tensor)):
+        if isinstance(fn, (Image.Image, np.ndarray, torch.Tensor)):
             name = f"image given as {describe(fn)}"
-            return cls.cast(cls._convert(Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(fn), name))), mode, name))
+            im = fn if isinstance(fn, Image.Image) else Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(fn), name)))
+            return cls.cast(cls._convert(im, mode, name))
         if not isinstance(fn, (str, PathLike, bytes, bytearray)):
             raise TypeError(f"{cls.__name__}.create takes a file name, Path, bytes, array, tensor or PIL image; received {describe(fn)}")
         is_file = not isinstance(fn, (bytes, bytearray))

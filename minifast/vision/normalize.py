@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,7 +20,7 @@ import torch
 from torchvision import tv_tensors
 
 from ..core.messages import describe
-from ..data.transforms import Transform, is_sample, like_sample
+from ..data.transforms import Transform
 from .symmetry import flips, symmetries
 
 if TYPE_CHECKING:
@@ -163,11 +164,7 @@ class FusedTransforms(Transform):
                  norm: Normalize | None = None):
         super().__init__(order=to_float.order)
         self.to_float, self.geometry, self.lighting, self.norm = to_float, geometry, lighting, norm
-
-    @property
-    def members(self) -> list[Transform]:
-        "The transforms that are done together."
-        return [f for f in (self.to_float, self.geometry, self.lighting, self.norm) if f is not None]
+        self.members: list[Transform] = [f for f in (to_float, geometry, lighting, norm) if f is not None]
 
     def idle_members(self, sample: Any) -> list[Transform]:
         "Those that would change nothing about `sample`."
@@ -181,34 +178,28 @@ class FusedTransforms(Transform):
 
     def __call__(self, x: Any, split_idx: int | None = None, rng: np.random.Generator | None = None) -> Any:
         "Encode the batch `x`: draw what each member needs, then change all bytes in one go."
-        drawn = {}
+        drawn: dict[Transform, dict[str, Any] | None] = {}
         for f in self.members:
-            if f.split_idx is not None and split_idx is not None and split_idx != f.split_idx:
+            if f.skips(split_idx):
                 continue
-            params = {}
-            if hasattr(f, "draw"):
-                params = drawn[f] = f.draw(x, rng, split_idx)
+            params = drawn[f] = f.draw(x, rng, split_idx) if hasattr(f, "draw") else {}
             if params is not None:              # what is not a batch of bytes gets this transform now
                 x = f.map_parts(x, lambda o, f=f, params=params: o if self._is_fast(o) else f.encodes(o, **params))
         geometry, lighting = drawn.get(self.geometry), drawn.get(self.lighting)
-
-        def done(o: Any) -> Any:
-            return self._image(o, geometry, None if lighting is None else lighting["change"]) if self._is_fast(o) else o
-        return like_sample(map(done, x), x) if is_sample(x) else done(x)
+        change = None if lighting is None else lighting["change"]
+        return self.to_float.map_parts(x, lambda o: self._image(o, geometry, change) if self._is_fast(o) else o)
 
     def _image(self, x: torch.Tensor, geometry: dict | None, change: LightingChange | None) -> Image:
         plain = x.as_subclass(torch.Tensor)
         matrix = None if geometry is None else geometry["matrix"]
-        moves = None
-        if matrix is not None and self.geometry.only_moves(plain, matrix):
-            moves, geometry = matrix, None                      # pixels change places, which the look-up does on the way
-        black = geometry is not None and matrix is not None and self.geometry.pad_mode == "zeros"
+        # where pixels only change places, the look-up does it on the way
+        moves = matrix if matrix is not None and self.geometry.only_moves(plain, matrix) else None
+        black = matrix is not None and moves is None and self.geometry.pad_mode == "zeros"
         out = self._values(plain, change, None if black else self.norm, moves)
-        if geometry is not None:
+        if geometry is not None and moves is None:
             out = self.geometry.resampled(out, matrix, geometry["tensor"])
-        if black and self.norm is not None:                     # what is outside is black, not the mean
-            return self.norm.encodes(Image(out))
-        return Image(out)
+        # what is outside is black, not the mean
+        return self.norm.encodes(Image(out)) if black and self.norm is not None else Image(out)
 
     def _values(self, plain: torch.Tensor, change: LightingChange | None, norm: Normalize | None,
                 moves: np.ndarray | None) -> torch.Tensor:
@@ -253,20 +244,13 @@ def look_up(table: torch.Tensor, x: torch.Tensor, mirrored: tuple[np.ndarray, np
 
     threads = min(torch.get_num_threads(), n)
     edges = [n * i // threads for i in range(threads + 1)]
-    shares = [_pool(threads - 1).submit(planes, edges[i], edges[i + 1]) for i in range(1, threads)]
+    others = _pool(os.getpid(), threads - 1).map(planes, edges[1:-1], edges[2:]) if threads > 1 else ()
     planes(edges[0], edges[1])
-    for share in shares:
-        share.result()
+    list(others)                                # waits for them, and raises their errors
     return out
 
 
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
-
-
-def _pool(n: int) -> ThreadPoolExecutor:
-    "Threads for looking up; of this process, not of the one it was forked from."
-    key = os.getpid(), n
-    if key not in _pools:
-        _pools.clear()
-        _pools[key] = ThreadPoolExecutor(n, thread_name_prefix="minifast-batch")
-    return _pools[key]
+@lru_cache(maxsize=1)
+def _pool(pid: int, n: int) -> ThreadPoolExecutor:
+    "Threads for looking up; of process `pid`, not of the one it was forked from."
+    return ThreadPoolExecutor(n, thread_name_prefix="minifast-batch")

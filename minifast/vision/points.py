@@ -11,12 +11,12 @@ from ..data.block import TransformBlock
 from ..data.categories import item_name
 from ..data.coords import (
     COORDS,
+    XYXY,
     BoundingBoxes,
     KeyPoints,
     as_xyxy,
     boxes_and_labels,
     drop_empty,
-    has_area,
     image_size,
     is_scaled,
     on_canvas,
@@ -45,17 +45,20 @@ class TensorPoint(KeyPoints):
         img_size: (height, width) of their image; default: that of the image in the same sample.
         """
         points = numbers(t, 2, "TensorPoint.create", "points are pairs (x, y)")
-        return cls(points.clone() if isinstance(t, torch.Tensor) else points, canvas_size=None if img_size is None else tuple(img_size))
+        return cls(points, canvas_size=None if img_size is None else tuple(img_size))
 
     def show(self, ctx: Any = None, title: str | None = None, s: float = 60, marker: str = ".", c: str = "r", **kwargs: Any) -> Any:
         "Draw the points on axes `ctx` (default: new ones). s, marker, c: as for matplotlib's `scatter`; kwargs are for the image."
         ctx = axes_for(ctx, title)
-        points = self.as_subclass(torch.Tensor).detach().cpu().float()
-        if self.scaled and self.canvas_size is not None:
-            points = unscale_coords(points, self.canvas_size)
-        points = points.reshape(-1, 2) - 0.5                       # matplotlib has pixel centres at whole numbers
+        points = pixels_of(self, 2) - 0.5                           # matplotlib has pixel centres at whole numbers
         ctx.scatter(points[:, 0], points[:, 1], s=s, marker=marker, c=c)
         return ctx
+
+
+def pixels_of(x: Any, n: int) -> torch.Tensor:
+    "Points or boxes `x` as plain floats (N,n) on the CPU: in pixels, where their image is known."
+    plain = x.as_subclass(torch.Tensor).detach().cpu().float().reshape(-1, n)
+    return unscale_coords(plain, x.canvas_size) if x.scaled and x.canvas_size is not None else plain
 
 
 def axes_for(ctx: Any, title: str | None = None) -> Any:
@@ -71,12 +74,12 @@ def axes_for(ctx: Any, title: str | None = None) -> Any:
 
 
 def numbers(t: Any, n: int, where: str, what: str) -> torch.Tensor:
-    "`t` as float32 tensor (N, n) of finite numbers, else an error that says `what` they are."
+    "A copy of `t` as float32 tensor (N, n) of finite numbers, else an error that says `what` they are."
     try:
         found = torch.as_tensor(t, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as e:
         raise TypeError(f"{where}: {what}; received {describe(t)}") from e
-    found = found.as_subclass(torch.Tensor).detach()
+    found = found.as_subclass(torch.Tensor).detach().clone()
     if (found.ndim > 1 and found.shape[-1] != n and found.numel()) or found.numel() % n:
         raise ValueError(f"{where}: {what}; received {describe(t)}")
     if not torch.isfinite(found).all():
@@ -106,19 +109,15 @@ class PointScaler(ItemTransform):
         if not isinstance(x, COORDS) or is_scaled(x):
             return x
         plain = scale_coords(as_xyxy(x), x.canvas_size)
-        return with_attributes(plain.clamp(-1, 1) if isinstance(x, BoundingBoxes) else plain, x, scaled=True)
+        if isinstance(x, BoundingBoxes):
+            return with_attributes(plain.clamp(-1, 1), x, scaled=True, format=XYXY)
+        return with_attributes(plain, x, scaled=True)
 
     def decodes(self, sample: Any) -> Any:
         if not is_sample(sample):
             return self._unscale(sample, None)
         size = image_size(sample)
-        parts = [self._unscale(o, size) for o in sample]
-        for i, j in boxes_and_labels(parts):
-            keep = has_area(parts[i])
-            for k in (i, j):
-                if k is not None and parts[k].ndim and len(parts[k]) == len(keep):
-                    parts[k] = with_attributes(parts[k].as_subclass(torch.Tensor)[keep], parts[k])
-        return like_sample(parts, sample)
+        return drop_empty(like_sample([self._unscale(o, size) for o in sample], sample))
 
     @staticmethod
     def _unscale(x, size):
