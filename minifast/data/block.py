@@ -11,7 +11,7 @@ from ..core.messages import describe, plural, reject_unknown
 from ..core.types import LossFunc, PathLike, Splits
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
 from .datasets import Datasets
-from .pipeline import Pipeline, as_transform
+from .pipeline import as_list, as_transform
 from .show import print_summary
 from .splitters import RandomSplitter, check_splits
 from .transforms import ItemTransform, Transform
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from .dataloader import DataLoader
     from .loaders import DataLoaders
 
-
-def _as_list(x: Any) -> list:
-    return [] if x is None else list(x) if isinstance(x, (list, tuple, Pipeline)) else [x]
 
 
 @dataclass
@@ -52,7 +49,7 @@ class TransformBlock:
     tta: Callable | None = None
 
     def __post_init__(self) -> None:
-        self.type_tfms, self.item_tfms, self.batch_tfms = map(_as_list, (self.type_tfms, self.item_tfms, self.batch_tfms))
+        self.type_tfms, self.item_tfms, self.batch_tfms = map(as_list, (self.type_tfms, self.item_tfms, self.batch_tfms))
         self.dls_kwargs = dict(self.dls_kwargs or {})
         if self.show is not None and not callable(self.show):
             raise TypeError(f"TransformBlock(show=...) takes a function of (value, ctx); received {describe(self.show)}")
@@ -110,7 +107,7 @@ def merge_tfms(*lists: Any) -> list[Transform]:
     "The transforms of all `lists`; one of a later list takes the place of those of its class in the earlier ones."
     merged: list[Transform] = []
     for tfms in lists:
-        new = [as_transform(f) for f in _as_list(tfms)]
+        new = [as_transform(f) for f in as_list(tfms)]
         kinds = [_kind_of(f) for f in new]
         merged = [f for f in merged if _kind_of(f) not in kinds] + new
     return merged
@@ -170,7 +167,7 @@ class DataBlock:
         self.get_items, self.splitter = get_items, RandomSplitter() if splitter is None else splitter
         self.getters = self._all_getters(getters, get_x, get_y)
         self.dl_type = dl_type if dl_type is not None else next((b.dl_type for b in self.blocks if b.dl_type is not None), None)
-        self.new_item_tfms, self.new_batch_tfms = _as_list(item_tfms), _as_list(batch_tfms)
+        self.new_item_tfms, self.new_batch_tfms = as_list(item_tfms), as_list(batch_tfms)
         self.item_tfms = merge_tfms(*(b.item_tfms for b in self.blocks), item_tfms)
         self.batch_tfms = merge_tfms(*(b.batch_tfms for b in self.blocks), batch_tfms)
 

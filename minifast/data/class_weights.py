@@ -119,9 +119,8 @@ def _ids(dls: "DataLoaders", target: int | None) -> tuple[torch.Tensor, bool, in
         raise ValueError(f"the training targets are neither class ids (int64, one per item) nor zeros and ones (one per label), but "
                          f"{describe(y)}: classes cannot be counted")
     c = dls.c if isinstance(dls.c, int) else 0
-    if vocab is not None and len(vocab) != c:       # several vocabularies
-        vocab = None
-    return (y.flatten().long() if classes else y), labels, c if classes else y.shape[1], vocab
+    names = vocab if vocab is not None and len(vocab) == c else None            # not of several vocabularies
+    return (y.flatten().long() if classes else y), labels, c if classes else y.shape[1], names
 
 
 def weights_from(dls: "DataLoaders", how: str = "balanced", beta: float = 0.999, target: int | None = None) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ..core.plots import show_item
 from ..core.types import LossFunc, Splits
 from .categories import last_vocab
 from .engine.samplers import PartialSampler, WeightedSampler
-from .pipeline import Mapped, Pipeline
+from .pipeline import Mapped, Pipeline, as_list
 from .rows import Rows, as_items
 from .splitters import check_splits
 from .transforms import ItemTransform, Transform
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 def _element_pipeline(tfms: Any) -> Pipeline:
     """The pipeline from an item to one element of the sample. A plain function that comes first gets the item whole, also if it is a
     tuple."""
-    if isinstance(tfms, Pipeline):
-        return tfms
-    tfms = [] if tfms is None else list(tfms) if isinstance(tfms, (list, tuple)) else [tfms]
+    tfms = as_list(tfms)
     if tfms and callable(tfms[0]) and not isinstance(tfms[0], (Transform, type)):
         tfms[0] = ItemTransform(tfms[0])
     return Pipeline(tfms)
@@ -307,15 +305,10 @@ class Datasets(_Split):
         rows = Rows(as_items(items, self.rows))
         if with_labels:
             return self._copy(rows, 1, labelled=True)
-        return self._copy(rows, 1, labelled=False, pipelines=self._starting_at(rows))
-
-    def _starting_at(self, rows: Rows) -> list[Pipeline]:
-        "The pipelines for new items: the input ones start at the step where something of the type of these items goes in."
-        inputs = self.pipelines[:self.n_inp]
-        if len(rows):
-            kinds = [rows[i] for i in rows.first_of_each_type()]        # of a mixed list: the step where all of them can go in
-            inputs = [Pipeline(p.fs[min(_entry(p, self.rows[0], x) for x in kinds):], 1) for p in inputs]
-        return inputs + [p.new(1) for p in self.pipelines[self.n_inp:]]
+        # the pipelines of inputs start at the step where something of the type of these items goes in; of a mixed list, where all can
+        kinds = [rows[i] for i in rows.first_of_each_type()]
+        inputs = [Pipeline(p.fs[min((_entry(p, self.rows[0], x) for x in kinds), default=0):], 1) for p in self.pipelines[:self.n_inp]]
+        return self._copy(rows, 1, labelled=False, pipelines=inputs + [p.new(1) for p in self.pipelines[self.n_inp:]])
 
 
 

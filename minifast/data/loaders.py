@@ -184,8 +184,7 @@ class DataLoaders:
     def device(self) -> torch.device:
         "Where the batches are put."
         if self._device is None:
-            ours = next((dl for dl in self.loaders if isinstance(dl, DataLoader)), None)
-            self._device = default_device() if ours is None else ours.device
+            self._device = next((dl.device for dl in self.loaders if isinstance(dl, DataLoader)), None) or default_device()
         return self._device
 
     def to(self, device: torch.device | str | int) -> "DataLoaders":
@@ -445,8 +444,6 @@ def _either(name, value, other_name, other):
     return other if value is None else value
 
 
-
-
 def _ours(loader):
     "`loader` as one of this package: itself, or one over the same dataset."
     if isinstance(loader, DataLoader):
@@ -455,10 +452,10 @@ def _ours(loader):
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise TypeError(f"this needs a dataset with len and indices; the loader is {describe(loader)}. Make the loader as "
                         "DataLoader(dataset, bs=...)")
-    default = torch.utils.data.default_collate
-    collate_fn = getattr(loader, "collate_fn", default)
-    bs = getattr(loader, "batch_size", None) or find_bs(next(iter(loader)))
-    return DataLoader(dataset, bs, num_workers=getattr(loader, "num_workers", 0), collate_fn=None if collate_fn is default else collate_fn)
+    collate_fn = getattr(loader, "collate_fn", None)
+    return DataLoader(dataset, getattr(loader, "batch_size", None) or find_bs(next(iter(loader))),
+                      num_workers=getattr(loader, "num_workers", 0),
+                      collate_fn=None if collate_fn is torch.utils.data.default_collate else collate_fn)
 
 
 def _test_dataset(like: DataLoader, items: Any, with_labels: bool = False) -> Any:
@@ -466,24 +463,18 @@ def _test_dataset(like: DataLoader, items: Any, with_labels: bool = False) -> An
     dataset = like.dataset
     if hasattr(dataset, "test_set"):
         dataset = dataset.test_set(items, with_labels)
-    elif hasattr(items, "__getitem__") and hasattr(items, "__len__") and not isinstance(items, (str, bytes, dict)) and not hasattr(
-            items, "shape"):
-        _refuse_names(items, dataset)
-        dataset = items
     elif hasattr(items, "shape"):
         dataset = torch.utils.data.TensorDataset(torch.as_tensor(items))
+    elif hasattr(items, "__getitem__") and hasattr(items, "__len__") and not isinstance(items, (str, bytes, dict)):
+        tensors = isinstance(items, list) and isinstance(getattr(dataset, "tensors", None), tuple)          # which open no files
+        at = next((i for i, x in enumerate(items) if isinstance(x, (str, bytes, Path))), None) if tensors else None
+        if at is not None:
+            raise TypeError(f"test_dl: item {at} is {describe(items[at])}, but the training data are tensors in memory, from which it is "
+                            "not known how to make an input of it. Give tensors, or a dataset that opens what you have")
+        dataset = items
     else:
         raise TypeError(f"test_dl takes a dataset or a list of samples here, because the training data come from "
                         f"{describe(like.dataset)}; received {describe(items)}")
     if not len(dataset):
         raise ValueError(f"test_dl received no items: {describe(items)}")
     return dataset
-
-
-def _refuse_names(items, dataset):
-    "Refuse a list that holds file names where the training data are tensors: such a dataset cannot open them."
-    tensors = isinstance(getattr(dataset, "tensors", None), tuple)
-    at = next((i for i, x in enumerate(items) if isinstance(x, (str, bytes, Path))), None) if tensors and isinstance(items, list) else None
-    if at is not None:
-        raise TypeError(f"test_dl: item {at} is {describe(items[at])}, but the training data are tensors in memory, from which it is not "
-                        "known how to make an input of it. Give tensors, or a dataset that opens what you have")

@@ -1,5 +1,6 @@
 """Pipelines: transforms applied one after the other, set up and undone in order."""
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,12 @@ def as_transform(f: Any) -> Transform:
     return Transform(f)
 
 
+def as_list(funcs: Any) -> list:
+    "What `Pipeline` takes as a list: one transform, several, those of another pipeline, or None."
+    several = isinstance(funcs, (list, tuple, Pipeline)) or hasattr(funcs, "attrgot")           # fastai's `L`
+    return [] if funcs is None else list(funcs) if several else [funcs]
+
+
 class Pipeline:
     """Transforms applied one after the other, lowest `order` first (ties in the order given).
 
@@ -41,10 +48,7 @@ class Pipeline:
     split_idx: int | None
 
     def __init__(self, funcs: Any = None, split_idx: int | None = None):
-        if isinstance(funcs, Pipeline):
-            funcs = funcs.fs
-        funcs = [] if funcs is None else list(funcs) if isinstance(funcs, (list, tuple)) or hasattr(funcs, "attrgot") else [funcs]
-        self.fs = sorted((as_transform(f) for f in funcs if f is not None), key=lambda t: t.order)
+        self.fs = sorted((as_transform(f) for f in as_list(funcs) if f is not None), key=lambda t: t.order)
         _refuse_twice(self.fs)
         self.split_idx = split_idx
 
@@ -121,8 +125,7 @@ class Pipeline:
             items: the training items.
         """
         for i, f in enumerate(self.fs):
-            if f.has_setup:
-                f.setup(Mapped(items, Pipeline(self.fs[:i], self.split_idx)) if i else items)
+            f.setup(Mapped(items, Pipeline(self.fs[:i], self.split_idx)) if i else items)
 
     def trace(self, x: Any, rng: np.random.Generator | None = None) -> list[tuple[Transform, Any, bool]]:
         """Run the transforms and record each step.
@@ -153,14 +156,11 @@ class Pipeline:
 
 def _refuse_twice(fs: list[Transform]) -> None:
     "Refuse two transforms that do what a pipeline may do only once, such as normalising, to values of the same kind."
-    done: list[Transform] = []
-    for f in fs:
-        for other in done if f.only_one is not None else ():
-            same = f.types is None or other.types is None or set(f.types) & set(other.types)
-            if other.only_one == f.only_one and same:
-                raise ValueError(f"two transforms of this pipeline {f.only_one}, so that the second would do it once more: {other!r} and "
-                                 f"{f!r}. Keep one of them")
-        done.append(f)
+    for other, f in combinations([f for f in fs if f.only_one is not None], 2):
+        same = f.types is None or other.types is None or set(f.types) & set(other.types)
+        if other.only_one == f.only_one and same:
+            raise ValueError(f"two transforms of this pipeline {f.only_one}, so that the second would do it once more: {other!r} and "
+                             f"{f!r}. Keep one of them")
 
 
 class Mapped(Sequence):

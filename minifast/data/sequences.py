@@ -7,6 +7,7 @@ from warnings import warn
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 from torch.utils.data import get_worker_info
 
 from ..core.arguments import check_arguments, is_whole
@@ -109,7 +110,8 @@ def _pad(samples: list, pad_value: float, max_len: int | None, pad_first: bool, 
         longest = max(lengths) if max_len is None else min(max(lengths), max_len)
         over = [n - longest for n in lengths if n > longest]
         counts = [counts[_SEEN] + len(column), counts[_CUT] + len(over), counts[_LOST] + sum(over), max(counts[_LONGEST], *lengths)]
-        columns.append([_filled(o[:longest], longest, pad_value, pad_first) for o in column])
+        missing = [max(longest - n, 0) for n in lengths]
+        columns.append([pad(o[:longest], (n, 0) if pad_first else (0, n), value=pad_value) for o, n in zip(column, missing, strict=True)])
     done = [(*(column[k] for column in columns), *row[len(columns):]) for k, row in enumerate(rows)]
     return [row[0] for row in done] if bare else done, counts
 
@@ -121,7 +123,3 @@ def _sequence(x: Any, i: int) -> torch.Tensor:
             return out
     raise TypeError(f"pad_sequences: element {i} of the samples must be a list of numbers or a 1-d tensor; received {describe(x)}")
 
-
-def _filled(x: torch.Tensor, n: int, value: float, first: bool) -> torch.Tensor:
-    fill = x.new_full((n - len(x),), value)
-    return torch.cat([fill, x] if first else [x, fill])

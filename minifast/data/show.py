@@ -33,9 +33,8 @@ def decode_batch(loader: "DataLoader", b: Batch, max_n: int = 9) -> list:
     n = min(max_n, find_bs(b))
     b = map_nested(lambda o: o[:n] if isinstance(o, torch.Tensor) and o.ndim else o, b)
     b = to_cpu(loader.after_batch.decode(wrap_kinds(b, loader.kinds)))
-    samples = [loader.after_item.decode(wrap_kinds(unbatch(b, i), loader.kinds)) for i in range(n)]
-    decode = getattr(loader.dataset, "decode", None)
-    return samples if decode is None else [decode(s) for s in samples]
+    decode = getattr(loader.dataset, "decode", lambda o: o)
+    return [decode(loader.after_item.decode(wrap_kinds(unbatch(b, i), loader.kinds))) for i in range(n)]
 
 
 def _elements(sample):

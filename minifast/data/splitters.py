@@ -88,9 +88,6 @@ def at_least_two(items: Sized, where: str) -> None:
 class Splitter:
     "What splitters share: a readable name, from the arguments they keep."
 
-    def __call__(self, items: Any) -> tuple[L, ...]:
-        raise NotImplementedError
-
     def __repr__(self) -> str:
         texts = [f"{k}={v!r}" for k, v in vars(self).items()]
         return f"{type(self).__name__}({', '.join(t if len(t) <= 70 else t[:67] + '...' for t in texts)})"

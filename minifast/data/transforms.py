@@ -29,8 +29,7 @@ def _annotated_types(func: Callable) -> tuple[type, ...] | None:
     except Exception:                       # an annotation that is no type, or cannot be resolved
         return None
     union = typing.get_origin(hint) in (typing.Union, _types.UnionType)
-    options = typing.get_args(hint) if union else (hint,)
-    options = tuple(typing.get_origin(o) or o for o in options)
+    options = tuple(typing.get_origin(o) or o for o in (typing.get_args(hint) if union else (hint,)))
     usable = all(isinstance(o, type) for o in options) and object not in options and typing.Any not in options
     return options if usable else None
 
@@ -118,8 +117,7 @@ class Transform:
         Args:
             items: the training items.
         """
-        if self.has_setup:
-            self.setups(items)
+        self.setups(items)
 
     def handled_types(self) -> tuple[type, ...] | None:
         "The classes that `encodes` is applied to; None: to everything."
