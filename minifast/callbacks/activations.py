@@ -3,23 +3,15 @@
 All numbers stay on the device until they are read; nothing here waits for it in the loop.
 """
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..core.arguments import check_arguments, is_whole
-from ..core.messages import describe
-from ..core.nested import leaves
-from ..core.plots import subplots
+from ..core import Axes, DataFrame, check_arguments, describe, is_whole, leaves, subplots
 from ..core.torch_internals import norm
-from ..nn.hooks import Hooks
-from ..nn.model_info import flatten_model
+from ..nn import Hooks, flatten_model
 from .base import Order, TrainingCallback
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 N_BINS, TOP = 40, 10.0
 
@@ -109,7 +101,7 @@ class ActivationStats(TrainingCallback):
             raise ValueError("there are no histograms: write ActivationStats(with_hist=True)")
         return torch.stack([hist for _, hist in self._rows[i]]).cpu().T
 
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> "DataFrame":
         "A DataFrame with a row per layer: the last mean, standard deviation and fraction of near zeros."
         import pandas as pd
         rows = [(i, self.names[i], *rows[-1][0].tolist()) for i, rows in enumerate(self._rows) if rows]
@@ -249,7 +241,7 @@ class LossSpikes(TrainingCallback):
         self.found = sorted(self.found, key=lambda o: -o["loss"] if o["loss"] == o["loss"] else float("-inf"))[:self.keep]
         self._before, self._pending = past + losses, []
 
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> "DataFrame":
         "A DataFrame with a row per spike."
         import pandas as pd
         return pd.DataFrame(self.found, columns=["epoch", "batch", "loss", "items"])

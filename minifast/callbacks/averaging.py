@@ -14,8 +14,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
-from ..core.arguments import check_arguments, is_number, is_whole
-from ..core.nested import split_batch, to_device
+from ..core import check_arguments, is_number, is_whole, split_batch, to_device
 from ..core.torch_internals import copy_, lerp_
 from ..nn.model_info import eval_mode
 from ..optim import SchedCos, get_hyper, hyper_setter, layer_group_count, spread

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
-from ..core.messages import describe, did_you_mean
+from ..core import describe, did_you_mean
 
 if TYPE_CHECKING:
     from ..data.loaders import DataLoaders
     from ..learner.learner import Learner
     from .recorder import Recorder
+else:                   # of rooms above this one: for annotations, here and in the other callbacks, which quote the names
+    DataLoaders = Learner = Any
 
 T = TypeVar("T")
 

@@ -1,16 +1,12 @@
 """Small callbacks about how batches are run: short epochs, fixed batch-norm statistics, dropout in prediction, memory format."""
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..core.arguments import check_arguments, is_number, is_whole
-from ..core.nested import map_nested
-from .base import Callback, CancelTrainException, CancelValidException, Order, TrainingCallback
-
-if TYPE_CHECKING:
-    from ..learner.learner import Learner
+from ..core import check_arguments, is_number, is_whole, map_nested
+from .base import Callback, CancelTrainException, CancelValidException, Learner, Order, TrainingCallback
 
 
 # -- short epochs -------------------------------------------------------------------------------------------------------------------

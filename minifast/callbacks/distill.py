@@ -4,20 +4,16 @@ Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Ne
 """
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.arguments import check_arguments, is_number
-from ..core.messages import describe
+from ..core import check_arguments, describe, is_number
 from ..nn.loss_traits import kind_of, loss_name
-from .base import Order, TrainingCallback
+from .base import Learner, Order, TrainingCallback
 from .mix import MixHandler
-
-if TYPE_CHECKING:
-    from ..learner.learner import Learner
 
 KINDS = ("class logits", "class log-probabilities", "logits", "values")
 

@@ -4,23 +4,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from ..core.arguments import check_arguments, is_whole
-from ..core.messages import describe
-from ..core.nested import leaves, map_nested, to_cpu
-from ..core.plots import get_grid
-from ..core.seeds import fixed_seed, item_rng
-from ..core.types import PathLike
-from .base import Order
+from ..core import Figure, PathLike, check_arguments, describe, fixed_seed, get_grid, is_whole, item_rng, leaves, map_nested, to_cpu
+from .base import Learner, Order
 from .training_run import RunCallback, check_folder
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..learner.learner import Learner
 
 LARGE = 4096       # numbers per item: predictions above this (a mask per class) are kept decoded
 

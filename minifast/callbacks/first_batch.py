@@ -7,9 +7,7 @@ from typing import Any
 
 import torch
 
-from ..core.messages import describe, plural
-from ..core.nested import leaves
-from ..core.types import LossFunc
+from ..core import LossFunc, describe, leaves, plural
 from ..nn.loss_traits import class_axis, ignore_index_of, inner_loss, kind_of, loss_name, needs_same_shape, same_items
 from .base import Order, TrainingCallback
 

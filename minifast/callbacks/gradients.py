@@ -4,8 +4,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from ..core.arguments import check_arguments, is_number, is_whole
-from ..core.nested import find_bs
+from ..core import check_arguments, find_bs, is_number, is_whole
 from ..core.torch_internals import mul_
 from ..nn.loss_traits import batch_weight
 from .base import CancelBatchException, Order, TrainingCallback

@@ -6,25 +6,18 @@ import json
 import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from warnings import warn
 
 import torch
 
-from ..core.arguments import check_arguments, check_choice, is_whole
-from ..core.progress import in_notebook
-from ..core.seeds import fixed_seed
-from ..core.types import PathLike
+from ..core import DataFrame, Figure, PathLike, check_arguments, check_choice, fixed_seed, in_notebook, is_whole
 from ..nn.model_info import eval_mode
 from ..optim.groups import get_hyper, hyper_names
 from .base import Callback, Order
 from .dynamics import BatchSource, FixedBatch, fixed_batch, prediction_figure
 from .recorder import FLUSH_EVERY
 from .training_run import RunCallback, TrainingRun, check_folder
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -108,7 +101,7 @@ class JSONLogger(FileLogger):
     def __init__(self, fname: PathLike = "history.jsonl", append: bool = True):
         super().__init__(fname, append)
 
-    def read(self) -> "pd.DataFrame":
+    def read(self) -> "DataFrame":
         "All rows of the file as a DataFrame, including those of earlier runs."
         import pandas as pd
         rows = [json.loads(line) for line in self.written_file().read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -149,7 +142,7 @@ class CSVLogger(FileLogger):
         csv.writer(text, lineterminator="\n").writerows(([self.columns] if is_new else []) + [["" if c is None else c for c in cells]])
         return text.getvalue()
 
-    def read(self) -> "pd.DataFrame":
+    def read(self) -> "DataFrame":
         "All rows of the file as a DataFrame, including those of earlier runs."
         import pandas as pd
         return pd.read_csv(self.written_file(), dtype={"run": str})

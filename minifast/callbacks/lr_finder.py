@@ -9,19 +9,13 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..core.plots import subplots
-from ..core.seeds import rng_state, set_rng_state
-from .base import CancelFitException, CancelValidException, Order, TrainingCallback
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ..learner.learner import Learner
+from ..core import Axes, rng_state, set_rng_state, subplots
+from .base import CancelFitException, CancelValidException, Learner, Order, TrainingCallback
 
 
 class LRFinder(TrainingCallback):

@@ -13,10 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.arguments import check_arguments, is_number
-from ..core.messages import add_note, describe
-from ..core.nested import find_bs, leaves, map_nested
-from ..core.seeds import draw_seed, item_rng
+from ..core import check_arguments, describe, draw_seed, find_bs, is_number, item_rng, leaves, map_nested, noting
 from ..nn.loss_traits import class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
 from .base import Order, TrainingCallback
 
@@ -279,11 +276,8 @@ class MixHandler(TrainingCallback):
             learn.loss = mix.lam * learn.loss + (1 - mix.lam) * loss_func(learn.pred, *mix.partner)
             return
         if self._loss_per_item[0] is not loss_func:
-            try:
+            with noting(f"{self!r} mixes the losses of items with class indices as targets ({loss_name(loss_func)})", TypeError):
                 self._loss_per_item = loss_func, reduction_none(loss_func)
-            except TypeError as e:
-                add_note(e, f"{self!r} mixes the losses of items with class indices as targets ({loss_name(loss_func)})")
-                raise
         each = self._loss_per_item[1]
         first, second = each(learn.pred, *learn.yb), each(learn.pred, *mix.partner)
         weights: tuple = (None, None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
-from ..core.messages import plural
+from ..core import plural
 from .base import Callback
 
 LEAST = 2           # epochs in a row that must be clearly above the best

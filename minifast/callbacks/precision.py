@@ -1,16 +1,12 @@
 """`MixedPrecision`: run the forward pass and the loss under autocast; scale the loss where half precision needs it."""
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from warnings import warn
 
 import torch
 
-from ..core.messages import plural
-from ..core.nested import map_nested
-from .base import Callback, Order
-
-if TYPE_CHECKING:
-    from ..learner.learner import Learner
+from ..core import map_nested, plural
+from .base import Callback, Learner, Order
 
 
 class MixedPrecision(Callback):

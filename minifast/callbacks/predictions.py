@@ -2,7 +2,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..core.nested import to_concat, to_detach
+from ..core import to_concat, to_detach
 from ..nn.loss_traits import reduction_none
 from .base import Callback, Order
 

@@ -1,5 +1,5 @@
 """`ProgressCallback`: bars and the epoch table."""
-from ..core.progress import PlainDisplay, choose_display
+from ..core import PlainDisplay, choose_display
 from .base import Callback, Order
 from .overfitting import sentence
 

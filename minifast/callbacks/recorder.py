@@ -3,21 +3,15 @@ import math
 import time
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from ..core.nested import find_bs
-from ..core.plots import get_grid, subplots
+from ..core import Axes, DataFrame, find_bs, get_grid, subplots
 from ..metrics.base import AvgLoss
 from .base import Callback, Order
+from .lr_finder import LRFindResult
 from .overfitting import Overfit, overfitting
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-
-    from .lr_finder import LRFindResult
 
 FLUSH_EVERY = 256      # per-batch losses wait on the device in a list this long before they are stacked into one tensor
 
@@ -175,7 +169,7 @@ class Recorder(Callback):
         valid = ([f"valid_{n}" for n in names] if self.train_metrics else names) if self.valid_metrics else []
         return ["epoch", "train_loss", *train, "valid_loss", *valid] + (["time"] if self.add_time else [])
 
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> "DataFrame":
         "The whole history as a DataFrame: one row per epoch of every fit."
         import pandas as pd
         return pd.DataFrame(self.history)

@@ -6,9 +6,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from ..core.arguments import check_arguments, is_number
-from ..core.messages import describe, did_you_mean
-from ..core.nested import leaves
+from ..core import check_arguments, describe, did_you_mean, is_number, leaves
 from .base import Callback, Order, TrainingCallback
 
 Wanted: TypeAlias = str | type | nn.Module | Callable[[nn.Module], bool]

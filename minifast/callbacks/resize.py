@@ -3,18 +3,13 @@
 Source: J. Howard, "Training Imagenet in 3 hours for 25 minutes", 2018; M. Tan, Q. Le, "EfficientNetV2", 2021, section 4.
 """
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from ..core.arguments import check_arguments, is_number, is_whole
-from ..core.messages import describe
-from ..core.nested import leaves, map_nested
-from .base import Order, TrainingCallback
-
-if TYPE_CHECKING:
-    from ..data.loaders import DataLoaders
+from ..core import check_arguments, describe, is_number, is_whole, leaves, map_nested
+from .base import DataLoaders, Order, TrainingCallback
 
 
 def size_at(progress: float, start: int, end: int, finish: float = 0.75, multiple_of: int = 4) -> int:

@@ -4,8 +4,7 @@ from warnings import warn
 
 import numpy as np
 
-from ..core import checkpoint
-from ..core.seeds import rng_state, set_rng_state
+from ..core import checkpoint, rng_state, set_rng_state
 from .base import Callback, CancelFitException, Order, restore_states, states_of
 from .recorder import FitRecord
 

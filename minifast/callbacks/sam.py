@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..core.arguments import check_arguments, is_number
+from ..core import check_arguments, is_number
 from ..core.torch_internals import add_, copy_, mul
 from .base import Order, TrainingCallback
 from .gradients import GradientAccumulation

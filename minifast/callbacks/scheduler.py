@@ -1,16 +1,14 @@
 """`ParamScheduler`: hyper-parameters as functions of training progress. `TorchScheduler`: torch's own schedulers."""
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from ..core.messages import describe
+from ..core import describe
 from ..optim import hyper_setter, layer_group_count
 from .base import Order, TrainingCallback
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
 
 
 class ParamScheduler(TrainingCallback):

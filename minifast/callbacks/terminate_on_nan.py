@@ -3,8 +3,7 @@ from typing import Any
 
 import torch
 
-from ..core.messages import plural
-from ..core.nested import leaves
+from ..core import leaves, plural
 from .base import Order, TrainingCallback
 from .recorder import NonFiniteLoss
 

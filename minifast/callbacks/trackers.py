@@ -3,22 +3,17 @@ follows one column of the epoch table and knows when it is the best so far."""
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from warnings import warn
 
 import numpy as np
 
-from ..core.arguments import check_arguments, is_number, is_whole
-from ..core.messages import describe, did_you_mean
-from ..core.types import PathLike
+from ..core import PathLike, check_arguments, describe, did_you_mean, is_number, is_whole
 from ..optim.groups import get_hyper, set_hyper
-from .base import CancelFitException, Order, restore_states, states_of
+from .base import CancelFitException, Learner, Order, restore_states, states_of
 from .recorder import Recorder
 from .scheduler import LRScheduler, ParamScheduler, TorchScheduler
 from .training_run import RunCallback, check_folder, new_run
-
-if TYPE_CHECKING:
-    from ..learner.learner import Learner
 
 
 def column_directions(recorder: Recorder, metrics: Sequence) -> dict[str, bool | None]:

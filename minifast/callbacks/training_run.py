@@ -4,14 +4,10 @@ import tempfile
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from ..core.messages import add_note
-from ..core.types import PathLike
-from .base import Callback
-
-if TYPE_CHECKING:
-    from ..learner.learner import Learner
+from ..core import PathLike, noting
+from .base import Callback, Learner
 
 
 class TrainingRun(NamedTuple):
@@ -95,10 +91,8 @@ class RunCallback(Callback):
 def check_folder(folder: PathLike, who: str) -> Path:
     "Create `folder` if it does not exist; where it cannot be written to, raise `OSError` that says what to do."
     folder = Path(folder)
-    try:
+    with noting(f"{who} cannot write to {folder.resolve()}: give it, or the learner (`learn.path = Path('...')`), a writable folder",
+                OSError):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as e:
-        add_note(e, f"{who} cannot write to {folder.resolve()}: give it, or the learner (`learn.path = Path('...')`), a writable folder")
-        raise
     return folder

@@ -1,9 +1,16 @@
 """Names for the types that many signatures share."""
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+else:                   # heavy, so imported where they are used; what is annotated with them quotes the name
+    Axes = Figure = DataFrame = Any
 
 PathLike: TypeAlias = str | os.PathLike[str]
 "A file or folder."
