@@ -96,20 +96,10 @@ def tta_of_targets(dl: Any) -> Callable | None:
     return None
 
 
-def varying_transforms(dl: Any) -> list:
-    "The random training transforms of a loader, which test-time augmentation varies."
-    pipelines = [getattr(dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
-    return [f for p in pipelines for f in p if getattr(f, "varies", False)]
-
-
-def _is_label(x):
-    return isinstance(x, (str, int, float, list, tuple)) or (hasattr(x, "ndim") and x.ndim == 0)
-
-
 def _label(x):
     if isinstance(x, (list, tuple)):
         return ";".join(map(str, x))
-    if hasattr(x, "ndim") and x.ndim == 0:
+    if getattr(x, "ndim", None) == 0:
         x = x.item()
     return f"{x:.4g}" if isinstance(x, float) else str(x)
 
@@ -166,13 +156,11 @@ class Inference(TrainingLoop):
         gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, self.activation if act is None else act)
         with self.paused_cbs(Recorder):
             self.validation_pass(dl, [gather, *listed(cbs)])
-        preds = gather.joined(gather.preds, concat_dim) if gather.preds else None
-        results = [gather.joined(gather.inputs, concat_dim)] if with_input else []
-        results += [preds] if with_preds else []
-        results += [gather.joined(gather.targets, concat_dim)] if with_targs else []
-        results += [self.decode_pred(preds)] if with_decoded else []
-        results += [gather.joined(gather.losses)] if with_loss else []
-        return tuple(results)
+        preds = gather.joined(gather.preds, concat_dim)
+        results = ((with_input, gather.joined(gather.inputs, concat_dim)), (with_preds, preds),
+                   (with_targs, gather.joined(gather.targets, concat_dim)),
+                   (with_decoded, self.decode_pred(preds) if with_decoded else None), (with_loss, gather.joined(gather.losses)))
+        return tuple(result for wanted, result in results if wanted)
 
     def predict(self, item: Any, with_input: bool = False) -> tuple:
         """Predict one item.
@@ -216,7 +204,8 @@ class Inference(TrainingLoop):
         """
         if n < 1:
             raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
-        varying = varying_transforms(self.dls[ds_idx] if dl is None else dl)
+        pipelines = [getattr(self.dls[ds_idx] if dl is None else dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
+        varying = [f for pipeline in pipelines for f in pipeline if getattr(f, "varies", False)]
         if merged := tta_of_targets(self.dls[min(1, len(self.dls) - 1)]):
             return merged(self, ds_idx, dl, n, beta, use_max)
         if not varying:
@@ -260,7 +249,8 @@ class Inference(TrainingLoop):
         if isinstance(truth[0], dict):                     # rows of a table
             raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), "
                             "or TabularLearner(dls, model) for a model of your own")
-        n_inp, titled = len(inputs), all(_is_label(o) for o in truth[0][len(inputs):])
+        n_inp = len(inputs)
+        titled = all(isinstance(o, (str, int, float, list, tuple)) or getattr(o, "ndim", None) == 0 for o in truth[0][n_inp:])
         columns = 1 if titled else 2
         axes = get_grid(n * columns, ncols=None if titled else 2, figsize=figsize)
         for i, (sample, pred) in enumerate(zip(truth, guess, strict=True)):

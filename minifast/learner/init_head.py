@@ -2,8 +2,6 @@
 
 Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019 ("init well").
 """
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -51,7 +49,7 @@ def guess(loss_func: LossFunc, y: torch.Tensor, n_out: int) -> tuple[torch.Tenso
     return outputs, _SPREAD * torch.where(spread > 0, spread, outputs.abs().clamp(min=1) * 1e-2)
 
 
-def init_head(learn: Learner, n_items: int = 10_000) -> None:
+def init_head(learn: "Learner", n_items: int = 10_000) -> None:
     """Set the last layer of `learn.model` so that training starts from the best constant guess.
 
     That is the log class frequencies, the logits of the label rates, or the mean (for absolute errors the median) of the targets. The bias

@@ -27,10 +27,9 @@ from ..optim.freezing import Freezer
 from ..optim.groups import create_optimizer, get_hyper, hyper_names, layer_group_count, param_groups, set_hyper, spread, trainable_params
 from ..optim.optimizers import Adam
 from ..optim.schedules import flat_cos, one_cycle, sgdr
-from . import batch_size, saving
+from . import probe, saving
 from .inference import Inference, Text, with_model_tfms
 from .loop import CallbackLike, as_callback, listed
-from .probe import make_twin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,9 +110,7 @@ class Learner(Inference):
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
         self.logger, self.cbs, self.opt = print, [], None
         self.metrics = metrics
-        self.add_cbs([FirstBatch, Recorder, ProgressCallback] if default_cbs else [])
-        self.add_cbs(cbs)
-        self.collect_handlers()           # also without any
+        self.add_cbs([*([FirstBatch, Recorder, ProgressCallback] if default_cbs else []), *listed(cbs)])
         self("after_create")
 
     @property
@@ -413,7 +410,7 @@ class Learner(Inference):
         Raises:
             RuntimeError: where not even `min_bs` fits.
         """
-        return batch_size.find_bs(self, start, min_bs)
+        return probe.find_bs(self, start, min_bs)
 
     def twin(self: Self, copy_model: bool = True) -> Self:
         """Make an independent copy for trials: it can be trained, broken and interrupted while this learner stays as it is.
@@ -424,7 +421,7 @@ class Learner(Inference):
         Args:
             copy_model: False shares the model, for one that cannot be copied.
         """
-        return make_twin(self, copy_model)
+        return probe.make_twin(self, copy_model)
 
     # -- checking -------------------------------------------------------------------------------------------------------------------
     def check(self, fast: bool = False, ignore: Iterable[str] = (), causal: bool = False, lr: float | None = None) -> "Report":
@@ -461,8 +458,8 @@ class Learner(Inference):
         inputs, keywords, _ = split_batch(self.dls.one_batch(), getattr(self.dls.train, "n_inp", None))
         self.to_device()
         table = module_summary(self.model, *inputs, **keywords)
-        frozen = "not created yet" if self.opt is None else f"frozen up to layer group {self.freezer.frozen_to}"
-        groups = "" if self.opt is None else f" ({plural(layer_group_count(self.opt), 'layer group')}, {frozen})"
+        groups = "" if self.opt is None else (f" ({plural(layer_group_count(self.opt), 'layer group')}, "
+                                              f"frozen up to layer group {self.freezer.frozen_to})")
         return Text(f"{table}\n\nOptimizer: {getattr(self.opt_func, '__name__', self.opt_func)}{groups}\n"
                               f"Loss: {self.loss_func and loss_name(self.loss_func)}\nCallbacks: " + ", ".join(map(repr, self.cbs)))
 

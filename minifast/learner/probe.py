@@ -1,10 +1,11 @@
-"""For trials that leave a learner as it is: its twin, an independent copy, and `Probe`, a twin with the first batches.
+"""Trials that leave a learner as it is: on its twin, on a `Probe` (a twin with the first batches); and the largest batch size that fits.
 
 What a probe does changes neither the learner nor the random streams.
 """
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
-from ..callbacks.base import Callback
+from ..callbacks.base import Callback, CancelFitException, CancelValidException
 from ..callbacks.first_batch import FirstBatch
 from ..callbacks.lr_finder import LRFinder, leaving_no_trace
 from ..callbacks.recorder import Recorder
 from ..callbacks.scheduler import ParamScheduler
-from ..core.nested import find_bs, leaves, map_nested, split_batch, to_device
+from ..core.messages import describe
+from ..core.nested import find_bs as items_in
+from ..core.nested import leaves, map_nested, split_batch, to_device
 from ..core.seeds import fixed_seed
 from ..data.loaders import DataLoaders
 from ..data.sequences import PadSequences
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
 
 #: Callbacks that act before a batch, but only check it or set hyper-parameters.
 _LEFT_OUT = (FirstBatch, LRFinder, ParamScheduler)
-_CHANGES_TRAINING = ("before_batch", "after_pred", "after_loss", "before_backward", "after_backward", "before_step", "forward_context",
-                     "loop_backward", "loop_step")
+#: Events in which a callback may change batches, predictions, losses or gradients: without it the model would be trained differently.
+_CHANGES_TRAINING = {"before_batch", "after_pred", "after_loss", "before_backward", "after_backward", "before_step"}
+#: Methods of a callback that replace something of the loop.
+_REPLACES = ("forward_context", "loop_backward", "loop_step")
 N_ITEMS = 16        # items that most checks look at: enough to tell, few enough to be quick
 #: What a loader of each kind of small batches is made with, besides a seed.
 _SPLITS: dict[str, dict[str, Any]] = {"train": {}, "plain": {"split_idx": 1, "shuffle": True}}
@@ -52,7 +57,8 @@ def make_twin(learn: Any, copy_model: bool = True) -> Any:
     twin.opt = twin.freezer = twin.dl = twin.pred = twin.loss = twin.compiled_with = None
     twin.xb, twin.kw, twin.yb, twin.logger = (), {}, (), lambda row: None
     twin.dls = DataLoaders(*(independent_loader(dl, num_workers=0) for dl in learn.dls), path=learn.dls.path, device=learn.dls.device)
-    twin.cbs = [_own_copy(cb, memo) for cb in learn.cbs if _changes_training(cb)]
+    twin.cbs = [_own_copy(cb, memo) for cb in learn.cbs if not isinstance(cb, _LEFT_OUT) and (
+        cb.overridden_events() & _CHANGES_TRAINING or any(hasattr(type(cb), name) for name in _REPLACES))]
     for cb in twin.cbs:
         cb.learn = twin
     return twin.add_cb(Recorder())
@@ -63,12 +69,6 @@ def _own_copy(part: Any, memo: dict) -> Any:
         return copy.deepcopy(part, dict(memo))
     except Exception:               # it holds a file, a process, a lock
         return copy.copy(part)
-
-
-def _changes_training(cb: Callback) -> bool:
-    "Whether a callback changes batches, predictions, losses or gradients, so that the model would be trained differently without it."
-    return not isinstance(cb, _LEFT_OUT) and any(
-        n in vars(cb) or getattr(type(cb), n, None) is not getattr(Callback, n, None) for n in _CHANGES_TRAINING)
 
 
 def independent_loader(dl: Any, **overrides: Any) -> Any:
@@ -115,7 +115,7 @@ class Step:
     @property
     def n(self) -> int:
         "The number of items."
-        return find_bs((self.xb, self.kw))
+        return items_in((self.xb, self.kw))
 
     def take(self, indices: list[int]) -> Step:
         "Only these items."
@@ -126,9 +126,8 @@ class Step:
 
     def with_inputs(self, f: Callable[[torch.Tensor], torch.Tensor]) -> Step:
         "The same with `f` applied to every input tensor."
-        def one(t):
-            return f(t) if isinstance(t, torch.Tensor) else t
-        return Step(map_nested(one, self.xb), map_nested(one, self.kw), self.yb)
+        xb, kw = map_nested(lambda t: f(t) if isinstance(t, torch.Tensor) else t, (self.xb, self.kw))
+        return Step(xb, kw, self.yb)
 
     @property
     def float_inputs(self) -> list[torch.Tensor]:
@@ -263,3 +262,67 @@ class Probe:
         with register_module_forward_hook(lambda m, args, out: seen.append(m) if m in leaf else None):
             self.output()
         return seen
+
+
+# -- the largest batch size that fits into memory ---------------------------------------------------------------------------------
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "defaultcpuallocator")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    "Whether `error` means that a device, or this machine, has no memory left."
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY))
+
+
+class _TwoSteps(Callback):
+    "End the fit after two training batches: at the second, the optimizer's state exists."
+
+    def after_batch(self):
+        if self.learn.training and self.learn.iter >= min(1, self.learn.n_iter - 1):
+            raise CancelFitException
+
+    def before_validate(self):
+        raise CancelValidException
+
+
+def fits(learn: Learner, bs: int) -> bool:
+    "Whether `learn` can train two steps at batch size `bs`; weights, optimizer, random streams and history do not change."
+    dls = learn.dls
+    try:
+        with leaving_no_trace(learn), learn.temporary_recorder(), learn.no_logging(), learn.no_bar():
+            learn.dls = dls.new(dls.train.new(bs=bs, num_workers=0), *list(dls)[1:])
+            learn.fit(1, cbs=_TwoSteps())
+        return True
+    except Exception as e:
+        if not is_out_of_memory(e):
+            raise
+        return False
+    finally:
+        learn.dls = dls
+        gc.collect()                                    # the traceback held the batch
+        if learn.dls.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def find_bs(learn: Learner, start: int | None = None, min_bs: int = 1) -> int:
+    "See `Learner.find_bs`."
+    start = learn.dls.bs if start is None else start
+    if isinstance(start, int) and hasattr(learn.dls.train, "n"):
+        start = min(start, learn.dls.train.n)
+    if not isinstance(start, int) or not isinstance(min_bs, int) or not 1 <= min_bs <= start:
+        raise ValueError(f"find_bs(start={describe(start)}, min_bs={describe(min_bs)}): whole numbers with 1 <= min_bs <= start")
+    if not hasattr(learn.dls.train, "after_item"):
+        raise TypeError("find_bs() makes loaders of other batch sizes, which needs minifast's DataLoader; received "
+                        f"{describe(learn.dls.train)}")
+    bs = start
+    while not fits(learn, bs):
+        if bs // 2 < min_bs:
+            raise RuntimeError(f"not even a batch of {bs} fits into the memory of {learn.dls.device}: use smaller inputs or a smaller "
+                               "model, or to_fp16()/to_bf16()")
+        bs //= 2
+    if bs < start:
+        warnings.warn(f"batches of {start} do not fit into the memory of {learn.dls.device}: the loaders now give {bs}. To step as with "
+                      f"{start}, train with cbs=GradientAccumulation({start})", stacklevel=3)
+    if bs != learn.dls.bs:
+        learn.dls = learn.dls.new(*(dl.new(bs=bs if i == 0 else min(bs, dl.bs)) for i, dl in enumerate(learn.dls)))
+    return bs

@@ -74,14 +74,13 @@ class Hooks(tuple[Hook, ...], AbstractContextManager):
         is_forward: False: in the backward pass.
         detach: give it detached values.
         cpu: move them to the CPU.
+        each: the kind of hook.
     """
 
-    _each = Hook
-
     def __new__(cls, ms: Iterable[nn.Module], hook_func: Callable[[nn.Module, Any, Any], Any], is_forward: bool = True,
-                detach: bool = True, cpu: bool = False) -> "Hooks":
+                detach: bool = True, cpu: bool = False, each: type[Hook] = Hook) -> "Hooks":
         with ExitStack() as undo:               # where one cannot be hooked, none is
-            hooks = super().__new__(cls, [undo.enter_context(cls._each(m, hook_func, is_forward, detach, cpu)) for m in ms])
+            hooks = super().__new__(cls, [undo.enter_context(each(m, hook_func, is_forward, detach, cpu)) for m in ms])
             undo.pop_all()
         return hooks
 
@@ -98,14 +97,6 @@ class Hooks(tuple[Hook, ...], AbstractContextManager):
         self.remove()
 
 
-class _GradHooks(Hooks):
-    _each = _GradHook
-
-
-def _output(module, inp, out):
-    return out
-
-
 def hook_output(module: nn.Module, detach: bool = True, cpu: bool = False, grad: bool = False) -> Hook:
     """A `Hook` that stores the output of a module.
 
@@ -119,7 +110,7 @@ def hook_output(module: nn.Module, detach: bool = True, cpu: bool = False, grad:
         >>> with hook_output(model[0], grad=True) as hook: model(x)[0, 1].backward()
         >>> hook.stored[0].shape
     """
-    return (_GradHook if grad else Hook)(module, _output, detach=detach, cpu=cpu)
+    return (_GradHook if grad else Hook)(module, lambda m, inp, out: out, detach=detach, cpu=cpu)
 
 
 def hook_outputs(modules: Iterable[nn.Module], detach: bool = True, cpu: bool = False, grad: bool = False) -> Hooks:
@@ -131,4 +122,4 @@ def hook_outputs(modules: Iterable[nn.Module], detach: bool = True, cpu: bool = 
         cpu: move them to the CPU.
         grad: store the gradients of the outputs instead, as tuples.
     """
-    return (_GradHooks if grad else Hooks)(modules, _output, detach=detach, cpu=cpu)
+    return Hooks(modules, lambda m, inp, out: out, detach=detach, cpu=cpu, each=_GradHook if grad else Hook)

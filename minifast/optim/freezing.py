@@ -40,10 +40,9 @@ class Freezer:
         for group, layer in zip(self.opt.param_groups, group_layers(self.opt), strict=True):
             for p in group["params"]:
                 by_hand = not p.requires_grad and self.last_set.get(id(p), True)
-                flag = not by_hand and (layer >= wanted or id(p) in norms)
                 if not by_hand:
-                    p.requires_grad_(flag)
-                    self.last_set[id(p)] = flag
+                    self.last_set[id(p)] = layer >= wanted or id(p) in norms
+                    p.requires_grad_(self.last_set[id(p)])
         self.frozen_to = wanted
 
     def hold_norm_statistics(self, model: nn.Module | None = None) -> None:

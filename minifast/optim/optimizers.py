@@ -334,10 +334,7 @@ def OptimWrapper(params: Params | None = None, opt: Callable[..., torch.optim.Op
         hp_map: the short names of keywords that cannot be guessed, `{"beta1": "mom"}`; `betas__0` stands for the first of a tuple.
         kwargs: the optimizer's own keywords, or the short names `lr, mom, sqr_mom, wd, eps`.
     """
-    places = {}
-    for key, short in (hp_map or {}).items():
-        key, _, i = key.partition("__")
-        places[short] = key, int(i) if i else None
+    places = {short: (key, int(i) if i else None) for word, short in (hp_map or {}).items() for key, _, i in [word.partition("__")]}
     made: Any = opt if isinstance(opt, torch.optim.Optimizer) else _construct(opt, params, places, kwargs)
     if made is opt and (params is not None or kwargs):
         raise TypeError(f"OptimWrapper(opt=...) received a constructed {type(opt).__name__}, which has its parameters and settings. "

@@ -10,6 +10,8 @@ from itertools import accumulate, pairwise
 from numbers import Real
 from typing import Any, TypeAlias
 
+from ..core.arguments import check_arguments, is_whole
+
 Values: TypeAlias = float | Sequence[float]
 Schedule: TypeAlias = Callable[[float], Any]
 
@@ -32,20 +34,17 @@ def _number(value: Any, name: str, where: str) -> float:
 
 def _ends(start, end, where):
     "Both ends as floats, or both as lists of equal length."
-    is_list = [hasattr(v, "__len__") and not isinstance(v, str) for v in (start, end)]
-    if not any(is_list):
+    sizes = [len(v) for v in (start, end) if hasattr(v, "__len__") and not isinstance(v, str)]
+    if not sizes:
         return _number(start, "start", where), _number(end, "end", where)
-    n = len(start if is_list[0] else end)
-    both = [list(v) if many else [v] * n for v, many in zip((start, end), is_list, strict=True)]
-    if len(both[1]) != n:
-        raise ValueError(f"{where} has {n} start values and {len(both[1])} end values: give one of each per layer group.")
-    if not n:
-        raise ValueError(f"{where} was given an empty list: give one value per layer group.")
-    return [_number(v, "start", where) for v in both[0]], [_number(v, "end", where) for v in both[1]]
+    if 0 in sizes or len(set(sizes)) > 1:
+        raise ValueError(f"{where} was given lists of {' and '.join(map(str, sizes))} values: give one number, or one per layer group.")
+    both = [v if hasattr(v, "__len__") and not isinstance(v, str) else [v] * sizes[0] for v in (start, end)]
+    return tuple([_number(v, name, where) for v in values] for name, values in zip(("start", "end"), both, strict=True))
 
 
 class _Sched:
-    "From `start` to `end` as progress goes from 0 to 1."
+    "From `start` to `end` as progress goes from 0 to 1; this one stays at `start`."
 
     def __init__(self, start: Values, end: Values):
         self.start, self.end = _ends(start, end, type(self).__name__)
@@ -59,10 +58,10 @@ class _Sched:
         return self._value(self.start, self.end, pos)
 
     def _value(self, start: float, end: float, pos: float) -> float:
-        raise NotImplementedError
+        return start
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.start!r}, {self.end!r})"
+        return f"{type(self).__name__}({', '.join(repr(v) for name, v in vars(self).items() if not name.startswith('_'))})"
 
 
 class SchedLin(_Sched):
@@ -97,9 +96,6 @@ class SchedNo(_Sched):
         end: not used; it is there so that `SchedNo` can stand in for the other schedules.
     """
 
-    def _value(self, start: float, end: float, pos: float) -> float:
-        return start
-
 
 class SchedExp(_Sched):
     """A constant factor per unit of progress, from `start` to `end`.
@@ -132,14 +128,10 @@ class SchedPoly(_Sched):
     def __init__(self, start: Values, end: Values, power: float):
         super().__init__(start, end)
         self.power = _number(power, "power", "SchedPoly")
-        if not self.power > 0:
-            raise ValueError(f"{self!r}: the power must be positive, received {power!r}.")
+        check_arguments("SchedPoly", power=(power, self.power > 0, "the power must be positive"))
 
     def _value(self, start: float, end: float, pos: float) -> float:
         return start + (end - start) * pos ** self.power
-
-    def __repr__(self) -> str:
-        return f"SchedPoly({self.start!r}, {self.end!r}, {self.power!r})"
 
 
 class _Combined:
@@ -171,17 +163,13 @@ def combine_scheds(pcts: Sequence[float], scheds: Sequence[Schedule]) -> Schedul
         scheds: functions of progress, each evaluated from its 0 to its 1.
     """
     pcts, scheds = [_number(p, "pcts", "combine_scheds") for p in pcts], list(scheds)
-    problems = []
-    if len(pcts) != len(scheds) or not pcts:
-        problems.append(f"{len(pcts)} fractions were given for {len(scheds)} schedules")
-    if any(p < 0 for p in pcts):
-        problems.append("a fraction is negative")
-    if not math.isclose(sum(pcts), 1, rel_tol=0, abs_tol=1e-9):
-        problems.append(f"the fractions sum to {sum(pcts):.6g}, not to 1")
-    problems += [f"schedule {i} ({s!r}) cannot be called with pos" for i, s in enumerate(scheds) if not callable(s)]
-    if problems:
-        raise ValueError(f"combine_scheds(pcts={pcts}, ...): {'; '.join(problems)}. Give one fraction of training per schedule, "
-                         "such as combine_scheds([0.25, 0.75], [SchedCos(0.1, 1), SchedCos(1, 0)]).")
+    uncallable = [s for s in scheds if not callable(s)]
+    check_arguments(
+        "combine_scheds",
+        pcts=(pcts, len(pcts) == len(scheds) > 0 and min(pcts) >= 0 and math.isclose(sum(pcts), 1, rel_tol=0, abs_tol=1e-9),
+              f"give one fraction of training per schedule, none negative, that sum to 1, such as combine_scheds([0.25, 0.75], "
+              f"[SchedCos(0.1, 1), SchedCos(1, 0)]); received {len(pcts)} for {len(scheds)} schedules, and their sum is {sum(pcts):.6g}"),
+        scheds=(uncallable, not uncallable, "a schedule is called with progress, from 0 to 1"))
     return _Combined(pcts, scheds)
 
 
@@ -194,8 +182,7 @@ def combined_cos(pct: float, start: Values, middle: Values, end: Values) -> Sche
         middle: likewise.
         end: likewise.
     """
-    if not 0 <= pct <= 1:
-        raise ValueError(f"combined_cos(pct={pct!r}): pct is the fraction of training spent going from start to middle, 0 to 1.")
+    check_arguments("combined_cos", pct=(pct, 0 <= pct <= 1, "the fraction of training spent going from start to middle, 0 to 1"))
     return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
 
 
@@ -206,9 +193,7 @@ def _divided(lr, by):
 def _check_rate(lr, where, **positive):
     if isinstance(lr, slice):
         raise TypeError(f"{where} takes a learning rate per layer group, not {lr!r}: write spread({lr!r}, n_layer_groups).")
-    for name, v in positive.items():
-        if not v > 0:
-            raise ValueError(f"{where}: {name}={v!r} must be positive.")
+    check_arguments(where, **{name: (v, v > 0, "it must be positive") for name, v in positive.items()})
 
 
 def one_cycle(lr_max: Values, div: float = 25.0, div_final: float = 1e5, pct_start: float = 0.25,
@@ -229,9 +214,9 @@ def one_cycle(lr_max: Values, div: float = 25.0, div_final: float = 1e5, pct_sta
     scheds = {"lr": combined_cos(pct_start, _divided(lr_max, div), lr_max, _divided(lr_max, div_final))}
     if moms is None:
         return scheds
-    if not hasattr(moms, "__len__") or len(moms) != 3:
-        raise ValueError(f"one_cycle(moms={moms!r}): give the momentum at the start, at the peak of the learning rate and at the end, "
-                         "such as moms=(0.95, 0.85, 0.95), or moms=None to leave momentum alone.")
+    check_arguments("one_cycle", moms=(moms, hasattr(moms, "__len__") and len(moms) == 3,
+                                       "give the momentum at the start, at the peak of the learning rate and at the end, such as "
+                                       "moms=(0.95, 0.85, 0.95), or moms=None to leave momentum alone"))
     return scheds | {"mom": combined_cos(pct_start, *moms)}
 
 
@@ -260,9 +245,8 @@ def sgdr(n_cycles: int, cycle_len: int, lr_max: Values, cycle_mult: int = 2) -> 
         The schedule, and the number of epochs of all cycles.
     """
     _check_rate(lr_max, "sgdr")
-    for name, v in (("n_cycles", n_cycles), ("cycle_len", cycle_len), ("cycle_mult", cycle_mult)):
-        if not isinstance(v, int) or v < 1:
-            raise ValueError(f"sgdr: {name}={v!r} must be a whole number of at least 1: cycles last whole epochs.")
+    check_arguments("sgdr", **{name: (v, is_whole(v), "a whole number of at least 1: cycles last whole epochs") for name, v in
+                               (("n_cycles", n_cycles), ("cycle_len", cycle_len), ("cycle_mult", cycle_mult))})
     lengths = [cycle_len * cycle_mult**i for i in range(n_cycles)]
     n_epoch = sum(lengths)
     return combine_scheds([n / n_epoch for n in lengths], [SchedCos(lr_max, 0.0) for _ in lengths]), n_epoch

@@ -202,23 +202,19 @@ class Optimizer(torch.optim.Optimizer):
             raise TypeError(f"Optimizer(cbs=...) takes one stepper function or a list of them; received "
                             f"{describe(wrong[0]) if wrong else 'an empty list'}. Write cbs=[average_grad, momentum_step].")
         defaults = {k: v for f in self.cbs for k, v in _defaults(f).items()} | hypers
-        self._prepare(defaults)
-        groups = with_hypers(params, defaults, "Optimizer(...)")
-        super().__init__(groups, {k: groups[-1][k] for k in defaults})
-
-    def _prepare(self, hypers):
-        "Check the steppers against the hyper-parameters; note what to pass to each (None: everything)."
         signatures = [_signature(f) for f in self.cbs]
         known = {n for names, _, _ in signatures for n in names} | {n for f in self.cbs for n in _defaults(f)}
         steppers = ", ".join(name_of(f) for f in self.cbs)
-        for name in hypers:
+        for name in defaults:
             if name not in known:
-                raise TypeError(f"Optimizer(...) does not take {name}={describe(hypers[name])}{did_you_mean(name, known)}: none of its "
+                raise TypeError(f"Optimizer(...) does not take {name}={describe(defaults[name])}{did_you_mean(name, known)}: none of its "
                                 f"steppers ({steppers}) names it. Add the stepper that uses it, or leave it out.")
-        if "lr" in known and "lr" not in hypers:
+        if "lr" in known and "lr" not in defaults:
             raise TypeError(f"Optimizer(...) needs lr, which its steppers ({steppers}) use: write Optimizer(params, cbs, lr=0.1).")
-        self._hyper_names = tuple(hypers)
-        self._takes = [None if takes_any else set(names) for names, _, takes_any in signatures]
+        self._hyper_names = tuple(defaults)
+        self._takes = [None if takes_any else set(names) for names, _, takes_any in signatures]      # None: everything
+        groups = with_hypers(params, defaults, "Optimizer(...)")
+        super().__init__(groups, {k: groups[-1][k] for k in defaults})
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"cbs": self.cbs, "_hyper_names": self._hyper_names, "_takes": self._takes}
