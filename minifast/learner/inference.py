@@ -26,9 +26,8 @@ def with_model_tfms(loaders: Any, tfms: list) -> Any:
     "`loaders` (a loader or `DataLoaders`), or a copy with those of the model's batch transforms `tfms` that they lack."
     whole = hasattr(loaders, "with_tfms")
     parts = list(loaders) if whole else [loaders]
-    if not tfms or not all(hasattr(dl, "after_batch") for dl in parts):
-        return loaders
-    missing = [t for t in tfms if not any(type(t) is type(f) for f in parts[0].after_batch)]
+    ours = all(hasattr(dl, "after_batch") for dl in parts)
+    missing = [t for t in tfms if ours and not any(type(t) is type(f) for f in parts[0].after_batch)]
     if not missing:
         return loaders
     return loaders.with_tfms(missing) if whole else loaders.new(after_batch=loaders.after_batch.add(missing))
@@ -76,8 +75,7 @@ class Batches(list):
 
 def decode_batch(learn: TrainingLoop, batch: Any, max_n: int | None = None) -> list:
     "A batch of inputs and targets as a list of decoded samples, such as (image, 'cat')."
-    n = max_n or len(batch[0])
-    return learn.dls[-1 if len(learn.dls) == 1 else 1].decode_batch(to_device(batch, learn.dls.device), max_n=n)
+    return learn.dls[-1 if len(learn.dls) == 1 else 1].decode_batch(to_device(batch, learn.dls.device), max_n=max_n or len(batch[0]))
 
 
 def tta_of_targets(dl: Any) -> Callable | None:

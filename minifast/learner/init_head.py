@@ -162,8 +162,6 @@ def _constant_loss(probe, step, pred, outputs):
     if len(outputs) > 1 and (pred.ndim < 2 or len(outputs) != pred.shape[axis]):
         return float("inf")
     constant = expand_constant(outputs.to(pred), pred.shape, axis)
-    if probe.kind == "probabilities":
-        constant = constant.sigmoid()
-    if probe.kind == "class log-probabilities":
-        constant = constant.log_softmax(axis)
+    constant = (constant.sigmoid() if probe.kind == "probabilities" else
+                constant.log_softmax(axis) if probe.kind == "class log-probabilities" else constant)
     return float(probe.loss(constant.contiguous(), step))

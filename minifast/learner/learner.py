@@ -410,7 +410,7 @@ class Learner(Inference):
         Raises:
             RuntimeError: where not even `min_bs` fits.
         """
-        return probe.find_bs(self, start, min_bs)
+        return probe.use_largest_bs(self, start, min_bs)
 
     def twin(self: Self, copy_model: bool = True) -> Self:
         """Make an independent copy for trials: it can be trained, broken and interrupted while this learner stays as it is.

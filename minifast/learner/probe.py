@@ -22,8 +22,7 @@ from ..callbacks.lr_finder import LRFinder, leaving_no_trace
 from ..callbacks.recorder import Recorder
 from ..callbacks.scheduler import ParamScheduler
 from ..core.messages import describe
-from ..core.nested import find_bs as items_in
-from ..core.nested import leaves, map_nested, split_batch, to_device
+from ..core.nested import find_bs, leaves, map_nested, split_batch, to_device
 from ..core.seeds import fixed_seed
 from ..data.loaders import DataLoaders
 from ..data.sequences import PadSequences
@@ -115,7 +114,7 @@ class Step:
     @property
     def n(self) -> int:
         "The number of items."
-        return items_in((self.xb, self.kw))
+        return find_bs((self.xb, self.kw))
 
     def take(self, indices: list[int]) -> Step:
         "Only these items."
@@ -199,22 +198,19 @@ class Probe:
         """The first `n` small batches as `Step`s on the device. split: 'train' (as training sees them) or 'plain' (training items with the
         transforms of validation)."""
         if len(self._steps.get(split, ())) < n:
-            self._steps[split] = self._load(n, split)
+            dl = self.twin.dls.train
+            n_inp = getattr(dl, "n_inp", None)
+            if hasattr(dl, "after_batch"):
+                with suppress(Exception):           # a loader with other arguments is taken as it is
+                    dl = dl.new(bs=min(dl.bs, self.n_items), num_workers=0, seed=0, **_SPLITS[split])
+            found = [Step(*split_batch(to_device(batch, self.device), n_inp)) for batch in islice(iter(dl), n)]
+            self._steps[split] = [step if step.n <= self.n_items else step.take(list(range(self.n_items))) for step in found]
         return self._steps[split][:n]
 
     @property
     def step(self) -> Step:
         "The first small training batch."
         return self.steps(1)[0]
-
-    def _load(self, n, split):
-        dl = self.twin.dls.train
-        n_inp = getattr(dl, "n_inp", None)
-        if hasattr(dl, "after_batch"):
-            with suppress(Exception):           # a loader with other arguments is taken as it is
-                dl = dl.new(bs=min(dl.bs, self.n_items), num_workers=0, seed=0, **_SPLITS[split])
-        found = [Step(*split_batch(to_device(batch, self.device), n_inp)) for batch in islice(iter(dl), n)]
-        return [step if step.n <= self.n_items else step.take(list(range(self.n_items))) for step in found]
 
     # -- running ----------------------------------------------------------------------------------------------------------------
     def predict(self, step: Step) -> Any:
@@ -304,7 +300,7 @@ def fits(learn: Learner, bs: int) -> bool:
             torch.cuda.empty_cache()
 
 
-def find_bs(learn: Learner, start: int | None = None, min_bs: int = 1) -> int:
+def use_largest_bs(learn: Learner, start: int | None = None, min_bs: int = 1) -> int:
     "See `Learner.find_bs`."
     start = learn.dls.bs if start is None else start
     if isinstance(start, int) and hasattr(learn.dls.train, "n"):

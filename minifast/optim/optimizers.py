@@ -121,10 +121,8 @@ def _torch_optimizer(opt_class, where, params, fused=None, settings=None, **hype
     "An `opt_class` of `torch.optim` with `hypers`; fused where it has such kernels and `fused` is not False."
     names = inspect.signature(opt_class).parameters
     groups, words = _torch_arguments(names, params, hypers, where)
-    words |= settings or {}
-    if "fused" in names:
-        words["fused"] = (True if _can_fuse(groups) else None) if fused is None else fused
-    return opt_class(groups, **words)
+    kernel = {"fused": (True if _can_fuse(groups) else None) if fused is None else fused} if "fused" in names else {}
+    return opt_class(groups, **words, **kernel, **(settings or {}))
 
 
 # Torch's optimizers with fastai's defaults

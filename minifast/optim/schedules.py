@@ -110,10 +110,9 @@ class SchedExp(_Sched):
 
     def __init__(self, start: Values, end: Values):
         super().__init__(start, end)
-        wrong = [v for v in ((*self.start, *self.end) if self._many else (self.start, self.end)) if not v > 0]
-        if wrong:
-            raise ValueError(f"{self!r}: an exponential schedule needs positive ends, received {wrong[0]}. "
-                             "Use SchedCos or SchedLin to reach 0, or a small positive end such as 1e-8.")
+        check_arguments("SchedExp", **{name: (v, all(o > 0 for o in (v if self._many else [v])), "an exponential schedule needs positive "
+                                              "ends. Use SchedCos or SchedLin to reach 0, or a small positive end such as 1e-8")
+                                       for name, v in (("start", self.start), ("end", self.end))})
 
 
 class SchedPoly(_Sched):

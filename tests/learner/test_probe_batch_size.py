@@ -8,8 +8,8 @@ from torch.utils.data import TensorDataset
 
 from minifast.callbacks.precision import MixedPrecision
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner.probe import is_out_of_memory
 from minifast.learner.learner import Learner
+from minifast.learner.probe import is_out_of_memory
 from minifast.nn.losses import CrossEntropyLossFlat
 
 
