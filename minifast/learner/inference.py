@@ -233,17 +233,17 @@ class Inference(TrainingLoop):
             figsize: size of the figure in inches.
         """
         from ..core.plots import get_grid, show_item
-        dl = self._loader_to_show(ds_idx, dl, shuffle)
-        if not hasattr(dl, "decode_batch"):
+        loader = self._loader_to_show(ds_idx, dl, shuffle)
+        if not hasattr(loader, "decode_batch"):
             raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
                             "`DataLoaders.from_dsets`); these are plain torch loaders")
-        batch = dl.one_batch()
+        batch = loader.one_batch()
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
-        inputs, _, _, decoded = self.get_preds(dl=Batches([batch], dl.n_inp), with_input=True, with_decoded=True, reorder=False)
+        inputs, _, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         n = min(max_n, len(inputs[0]))
-        truth, guess = dl.decode_batch(batch, max_n=n), dl.decode_batch(to_device((*inputs, decoded), self.dls.device), max_n=n)
+        truth, guess = loader.decode_batch(batch, max_n=n), loader.decode_batch(to_device((*inputs, decoded), self.dls.device), max_n=n)
         if isinstance(truth[0], dict):                     # rows of a table
             raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), "
                             "or TabularLearner(dls, model) for a model of your own")

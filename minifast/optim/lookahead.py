@@ -42,7 +42,8 @@ class Lookahead(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         "Add a group to the inner optimizer, as in torch."
         # torch's constructor, too, collects its groups through this method
-        (self.opt if "opt" in vars(self) else super()).add_param_group(param_group)
+        owner: Any = self.opt if "opt" in vars(self) else super()
+        owner.add_param_group(param_group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         "Load what `state_dict` returned; without slow weights in it they start at the weights of the next step."
