@@ -10,8 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from html import escape
+from importlib.util import find_spec
 from numbers import Integral, Real
 from typing import Any
+
+from .helpers import noop
 
 
 def in_notebook() -> bool:
@@ -21,22 +24,12 @@ def in_notebook() -> bool:
     return any(c.__name__ == "ZMQInteractiveShell" for c in type(shell).__mro__)      # the shells of Colab and Spyder derive from it
 
 
-def _bars_available():
-    if os.environ.get("MINIFAST_PROGRESS", "1") == "0":
-        return False
-    try:
-        import fastprogress.fastprogress  # noqa: F401  (only to learn whether it is there)
-    except ImportError:
-        return False
-    return True
-
-
 def choose_display() -> "PlainDisplay":
     """The display that fits the output: notebook, terminal, or plain lines.
 
     Plain lines are used when the output is not a terminal, when fastprogress is missing, or with `MINIFAST_PROGRESS=0`.
     """
-    if _bars_available():
+    if os.environ.get("MINIFAST_PROGRESS", "1") != "0" and find_spec("fastprogress") is not None:
         if in_notebook():
             return NotebookDisplay()
         if hasattr(sys.stdout, "isatty") and sys.stdout.isatty():
@@ -60,10 +53,6 @@ class PlainDisplay:
     def start(self, n_epoch: int, headers: list[str]) -> None:
         "Start the display of a fit of `n_epoch` epochs, with these column names (none: no table is shown)."
         self.headers, self.n_epoch, self.rows = headers, n_epoch, []
-        self._begin()
-
-    def _begin(self):
-        pass
 
     def open_bar(self, half: str, epoch: int, total: int | None, comment: Callable[[], str]) -> Callable[[int], Any]:
         """Open a bar for one half of an epoch; returns the function to call with the number of batches done.
@@ -74,7 +63,7 @@ class PlainDisplay:
             total: the number of batches (None: unknown).
             comment: called for the text at the end of the bar whenever it is redrawn.
         """
-        return _ignore
+        return noop
 
     def close_bar(self) -> None:
         "Remove the bar: the half is over, or was interrupted."
@@ -95,14 +84,10 @@ class PlainDisplay:
         "Finish: the fit is over, or was interrupted."
 
 
-def _ignore(done):
-    pass
-
-
 def _make_bar(total, draw, comment):
     "The `update` of a fastprogress bar that calls `draw(done, text)` a few times a second."
     if total == 0:
-        return _ignore
+        return noop
     from fastprogress.fastprogress import ProgressBar
 
     class Bar(ProgressBar):
@@ -124,10 +109,11 @@ class TerminalDisplay(PlainDisplay):
 
     width = 0
 
-    def _begin(self):
-        self.columns = [max(len(h), 9) for h in self.headers]
-        if self.headers:
-            print(_aligned(self.headers, self.columns), flush=True)
+    def start(self, n_epoch: int, headers: list[str]) -> None:
+        super().start(n_epoch, headers)
+        self.columns = [max(len(h), 9) for h in headers]
+        if headers:
+            print(_aligned(headers, self.columns), flush=True)
 
     def open_bar(self, half: str, epoch: int, total: int | None, comment: Callable[[], str]) -> Callable[[int], Any]:
         prefix = f"Epoch {epoch + 1}/{self.n_epoch} {half}" if self.n_epoch else half
@@ -164,8 +150,9 @@ class NotebookDisplay(PlainDisplay):
     bar_html = ""
     said = ""                   # what was noted below the table
 
-    def _begin(self):
-        if self.headers:
+    def start(self, n_epoch: int, headers: list[str]) -> None:
+        super().start(n_epoch, headers)
+        if headers:
             self._draw()
 
     def open_bar(self, half: str, epoch: int, total: int | None, comment: Callable[[], str]) -> Callable[[int], Any]:
@@ -191,7 +178,7 @@ class NotebookDisplay(PlainDisplay):
         self._draw()
 
     def note(self, text: str) -> None:
-        self.said = f"{self.said}\n{text}" if self.said else text
+        self.said += f"{text}\n"
         self._draw()
 
     def table_html(self) -> str:

@@ -140,21 +140,19 @@ def _meaning(loss_func: Any) -> str:
 def _check_alike(first: SimpleNamespace, other: SimpleNamespace, i: int) -> None:
     "Refuse to average what learner `i` predicts with what the first one does."
     items = "Give the items, items=..., or one loader for all, dl=..."
-    if other.vocab != first.vocab:
-        why = (f"its classes are {other.vocab}, those of learner 0 {first.vocab}. Give the same classes in the same order when the data "
-               "are made, CategoryBlock(vocab=[...])")
-    elif other.meaning != first.meaning:
-        why = f"its predictions are {other.meaning}, those of learner 0 {first.meaning} (told from their losses)"
-    elif other.shape != first.shape:
-        why = (f"its predictions have shape {other.shape}, those of learner 0 {first.shape}: they are not of the same items, or the models "
-               "have other outputs")
-    elif first.keys is not None and other.keys is not None and other.keys != first.keys:
-        why = f"it predicts other items, or the same in another order. {items}"
-    elif not _same(first.targs, other.targs):
-        why = f"its targets are not those of learner 0, so these are other items, or the same in another order. {items}"
-    else:
-        return
-    raise ValueError(f"learner {i} cannot be averaged with learner 0: {why}")
+    other_items = first.keys is not None and other.keys is not None and other.keys != first.keys
+    differences = {
+        f"its classes are {other.vocab}, those of learner 0 {first.vocab}. Give the same classes in the same order when the data are made, "
+        "CategoryBlock(vocab=[...])": other.vocab != first.vocab,
+        f"its predictions are {other.meaning}, those of learner 0 {first.meaning} (told from their losses)": other.meaning != first.meaning,
+        f"its predictions have shape {other.shape}, those of learner 0 {first.shape}: they are not of the same items, or the models have "
+        "other outputs": other.shape != first.shape,
+        f"it predicts other items, or the same in another order. {items}": other_items,
+        f"its targets are not those of learner 0, so these are other items, or the same in another order. {items}":
+            not _same(first.targs, other.targs)}
+    why = next((text for text, is_so in differences.items() if is_so), None)
+    if why is not None:
+        raise ValueError(f"learner {i} cannot be averaged with learner 0: {why}")
 
 
 def _same(a: Any, b: Any) -> bool:

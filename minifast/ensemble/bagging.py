@@ -21,13 +21,11 @@ class Repeated(OrderSampler):
 
     def __init__(self, counts: Sequence[int]):
         self.positions = torch.repeat_interleave(torch.arange(len(counts)), torch.as_tensor(counts))
-
-    def __len__(self) -> int:
-        return len(self.positions)
+        self.n = len(self.positions)
 
     def order(self, epoch_seed: int) -> torch.Tensor:
         "The positions of one epoch."
-        return self.positions[torch.randperm(len(self), generator=torch.Generator().manual_seed(epoch_seed))]
+        return self.positions[torch.randperm(self.n, generator=torch.Generator().manual_seed(epoch_seed))]
 
 
 def bootstrap(positions: Sequence[int], seed: int, groups: Sequence[Hashable] | None = None) -> tuple[dict[int, int], list[int]]:

@@ -9,12 +9,12 @@ import re
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...core.messages import describe
@@ -73,24 +73,20 @@ def unpack_archive(archive: PathLike, dest: PathLike, limits: Limits | None = No
     """
     archive, dest = Path(archive), Path(dest)
     dest.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{dest.name}.unpack-", dir=dest.parent))
-    try:
-        top = work / "content"
+    with TemporaryDirectory(prefix=f".{dest.name}.unpack-", dir=dest.parent, ignore_cleanup_errors=True) as work:
+        top = Path(work, "content")
         top.mkdir()
-        _read(archive, _Writer(top, archive, limits or Limits()))
+        try:
+            _read(archive, _Writer(top, archive, limits or Limits()))
+        except (ArchiveError, *_DAMAGE) as e:
+            reason = str(e) if isinstance(e, ArchiveError) else f"it is damaged or incomplete ({e})"
+            raise ArchiveError(f"cannot unpack {archive}: {reason}") from e
         entries = list(top.iterdir())
         if not entries:
-            raise ArchiveError("it is empty")
-        if len(entries) == 1 and entries[0].is_dir():
-            top = entries[0]
+            raise ArchiveError(f"cannot unpack {archive}: it is empty")
         if dest.exists():
-            dest.rename(work / "replaced")
-        top.rename(dest)
-    except (ArchiveError, *_DAMAGE) as e:
-        reason = str(e) if isinstance(e, ArchiveError) else f"it is damaged or incomplete ({e})"
-        raise ArchiveError(f"cannot unpack {archive}: {reason}") from e
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+            dest.rename(Path(work, "replaced"))
+        (entries[0] if len(entries) == 1 and entries[0].is_dir() else top).rename(dest)
     return dest
 
 

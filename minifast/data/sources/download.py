@@ -174,24 +174,20 @@ def _complete(part: _Part, show: bool, timeout: float) -> None:
     "Request until `part` is complete; give up after three requests in a row that bring nothing new, or when there is no connection."
     best = failures = 0
     while not part.is_complete:
-        error: Exception | None = None
+        error, reason, is_final = None, "the connection was closed before the file was complete", False
         try:
             _request(part, show, timeout)
-            reason = "the connection was closed before the file was complete"
         except DownloadError:
             raise
-        except (OSError, http.client.HTTPException) as e:
-            error, cause = e, getattr(e, "reason", e)
-            reason = f"nothing came for {timeout:g} s" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__
-        is_final = False
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-            reason = f"the server answered {error.code} {error.reason}"
-            if error.code == 416:                       # the file has no such range: it is not the one that was begun
+        except urllib.error.HTTPError as e:
+            e.close()
+            error, reason, is_final = e, f"the server answered {e.code} {e.reason}", e.code not in (416, *_RETRY_CODES)
+            if e.code == 416:                           # the file has no such range: it is not the one that was begun
                 part.discard()
-            is_final = error.code not in (416, *_RETRY_CODES)
-        elif isinstance(error, urllib.error.URLError):  # no connection, not even once
-            is_final = not best
+        except (OSError, http.client.HTTPException) as e:
+            cause = getattr(e, "reason", e)
+            reason = f"nothing came for {timeout:g} s" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__
+            error, is_final = e, isinstance(e, urllib.error.URLError) and not best       # no connection, not even once
         failures = 0 if part.size > best else failures + 1
         best = max(best, part.size)
         if not part.is_complete:
@@ -204,9 +200,8 @@ def _request(part: _Part, show: bool, timeout: float) -> None:
     "One request: append what arrives to the part file."
     headers = {"User-Agent": f"minifast/{__version__}", "Accept-Encoding": "identity", **part.headers()}
     with _opener(part.url).open(urllib.request.Request(part.url, headers=headers), timeout=timeout) as r:
-        version = r.headers.get("ETag")
-        if version is None or version.startswith("W/"):          # only a strong validator vouches for every byte
-            version = r.headers.get("Last-Modified")
+        etag = r.headers.get("ETag")                             # only a strong validator vouches for every byte
+        version = r.headers.get("Last-Modified") if etag is None or etag.startswith("W/") else etag
         length = r.headers.get("Content-Length")
         if r.status != 206:
             part.begin(version, None if length is None else int(length))

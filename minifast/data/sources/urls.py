@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from ...core.messages import noting
 from ...core.types import PathLike
 from .archives import ArchiveError, dataset_name, unpack_archive
 from .download import DownloadError, check_sha256, check_url, download_url, fetch, file_lock, sha256_of, url_name
@@ -134,12 +135,9 @@ def untar_data(url: str, archive: PathLike | None = None, data: PathLike | None 
     dest = base / Path(data or "data").expanduser() / dataset_name(name)
     if not force_download and _is_unpacked(url, file, dest, sha256):
         return dest
-    try:
+    with noting("datasets need a folder that can be written: set the environment variable MINIFAST_HOME, or pass base='...'", OSError):
         for folder in (dest.parent, file.parent):
             folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        need = "datasets need a folder that can be written: set the environment variable MINIFAST_HOME, or pass base='...'"
-        raise type(e)(e.errno, f"{e.strerror}; {need}", str(e.filename)) from e
     with file_lock(file, base / "locks"):
         if not force_download and _is_unpacked(url, file, dest, sha256):         # another process was faster
             return dest
