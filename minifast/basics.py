@@ -27,7 +27,6 @@ from .callbacks import (ActivationReg, ActivationStats, BnFreeze, CSVLogger, Cal
                         ProgressCallback, ProgressiveResize, Recorder, ReduceLROnPlateau, Resume, SAM, SWA, SaveModelCallback,
                         ShortEpochCallback, ShowGraphCallback, SuggestionMethod, TerminateOnNaNCallback, TorchScheduler, minimum, slide,
                         steep, valley)
-from .core.helpers import Inf, array, noop, one_hot, store_attr, tensor
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from .data.categories import Categorize, MultiCategorize, OneHotEncode
 from .data.datasets import Datasets, TfmdLists
@@ -46,7 +45,7 @@ from .interpret.base import Interpretation
 from .interpret.classification import ClassificationInterpretation
 from .interpret.cleaner import ImageClassifierCleaner
 from .interpret.segmentation import SegmentationInterpretation
-from .core.items import L, coll_repr, first, range_of
+from .core.items import Inf, L, array, coll_repr, first, noop, one_hot, range_of, store_attr, tensor
 from .learner.learner import Learner
 from .core.nested import to_cpu, to_detach, to_device, to_np
 from .core.plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots

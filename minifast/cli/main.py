@@ -16,12 +16,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="minifast", description="A layered deep-learning framework on PyTorch.")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train on real handwritten digits (or your own images) and leave plots and model behind")
-    demo.add_argument("--data", metavar="DIR", help="a folder with one folder of images per class (default: handwritten digits)")
-    demo.add_argument("--out", metavar="DIR", default="minifast-demo", help="where to write plots and model (default: %(default)s)")
-    demo.add_argument("--epochs", type=_count, metavar="N", help="epochs to train (default: 10 on the digits, 3 on own images)")
-    demo.add_argument("--size", type=_count, metavar="N", help="resize to NxN pixels (default: 32 for the digits, 128 for own images)")
-    demo.add_argument("--seed", type=int, metavar="N", default=42, help="seed of everything random (default: %(default)s)")
-    demo.add_argument("--weights", metavar="FILE", help="ImageNet weights of resnet18 to fine-tune (.pth or .safetensors)")
+    for name, metavar, kind, default, text in (
+            ("data", "DIR", str, None, "a folder with one folder of images per class (default: handwritten digits)"),
+            ("out", "DIR", str, "minifast-demo", "where to write plots and model (default: %(default)s)"),
+            ("epochs", "N", _count, None, "epochs to train (default: 10 on the digits, 3 on own images)"),
+            ("size", "N", _count, None, "resize to NxN pixels (default: 32 for the digits, 128 for own images)"),
+            ("seed", "N", int, 42, "seed of everything random (default: %(default)s)"),
+            ("weights", "FILE", str, None, "ImageNet weights of resnet18 to fine-tune (.pth or .safetensors)")):
+        demo.add_argument(f"--{name}", metavar=metavar, type=kind, default=default, help=text)
     commands.add_parser("doctor", help="print versions, devices and caches for a bug report")
     args = parser.parse_args(argv)
     if args.command == "doctor":

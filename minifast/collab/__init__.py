@@ -10,8 +10,7 @@ Id 0 of users and items is `'#na#'`, shared by all that the training data did no
 from .learner import collab_learner
 from .loaders import CollabDataLoaders, TabularCollab
 from .models import EmbeddingDotBias, EmbeddingNN
-from .ranking import evaluate_ranking, hit_rate_at_k, ndcg_at_k
-from .recommend import recommend, similar_items
+from .recommend import evaluate_ranking, hit_rate_at_k, ndcg_at_k, recommend, similar_items
 
 __all__ = ["CollabDataLoaders", "EmbeddingDotBias", "EmbeddingNN", "TabularCollab", "collab_learner", "evaluate_ranking", "hit_rate_at_k",
            "ndcg_at_k", "recommend", "similar_items"]

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from numbers import Integral, Real
 from typing import Any
 
-from .helpers import noop
+from .items import noop
 
 
 def in_notebook() -> bool:

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 else:                   # heavy, so imported where they are used; what is annotated with them quotes the name
     Axes = Figure = DataFrame = Any
 
+#: A file or folder.
 PathLike: TypeAlias = str | os.PathLike[str]
-"A file or folder."
 
+#: Indices of the items of each split, training first.
 Splits: TypeAlias = Sequence[Sequence[int]]
-"Indices of the items of each split, training first."
 
+#: `loss_func(pred, *targets)` -> a 0-d tensor.
 LossFunc: TypeAlias = Callable[..., torch.Tensor]
-"`loss_func(pred, *targets)` -> a 0-d tensor."
 
+#: A function of a model that returns its parameters, or one list of parameters per layer group.
 Splitter: TypeAlias = Callable[[torch.nn.Module], list]
-"A function of a model that returns its parameters, or one list of parameters per layer group."
 
+#: What a loader yields: a tensor, or nested tuples, lists, dicts or dataclasses of tensors.
 Batch: TypeAlias = Any
-"What a loader yields: a tensor, or nested tuples, lists, dicts or dataclasses of tensors."
 
+#: A hyper-parameter: one number, one per layer group, or a slice from the first group to the last.
 PerGroup: TypeAlias = float | slice | Sequence[float]
-"A hyper-parameter: one number, one per layer group, or a slice from the first group to the last."

@@ -112,5 +112,4 @@ def bagging(learner_fn: Callable[[tuple], Learner], items: Any, n: int = 5, *, f
                             f"{len(counts):,} items of splits[0]; it is {describe(train)}")
         learn.dls = learn.dls.new(train.new(shuffle=False, sampler=Repeated(counts)), *list(learn.dls)[1:])
 
-    parts, store = run_parts(learner_fn, items, splits, fit, "bag", seed, path, keep, {"run": "bagging", "n": n}, repeat_items)
-    return BaggingResult(parts, splits, learner_fn, items, seed, store)
+    return run_parts(BaggingResult, learner_fn, items, splits, fit, seed, path, keep, {"run": "bagging", "n": n}, repeat_items)

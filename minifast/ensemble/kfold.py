@@ -109,8 +109,7 @@ def kfold(learner_fn: Callable[[tuple], Learner], items: Any, k: int = 5, *, fit
         Out-of-fold predictions and targets, a table with the metrics of each fold, and the learners.
     """
     splits = kfold_splits(items, k, groups, stratify, seed)
-    parts, store = run_parts(learner_fn, items, splits, fit, "fold", seed, path, keep, {"run": "kfold", "k": k})
-    return KFoldResult(parts, splits, learner_fn, items, seed, store)
+    return run_parts(KFoldResult, learner_fn, items, splits, fit, seed, path, keep, {"run": "kfold", "k": k})
 
 
 # -- and then on everything ---------------------------------------------------------------------------------------------------------

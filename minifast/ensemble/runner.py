@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -139,13 +139,13 @@ def digest(values: Any) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
-def run_parts(learner_fn: Callable, items: Any, all_splits: Sequence, fit: Callable, noun: str, seed: int | None, path: PathLike | None,
-              keep: str, settings: dict[str, Any],
-              prepare: Callable[[int, Learner], None] | None = None) -> tuple[list[Part], Store | None]:
+def run_parts(result: type["SomeParts"], learner_fn: Callable, items: Any, all_splits: Sequence, fit: Callable, seed: int | None,
+              path: PathLike | None, keep: str, settings: dict[str, Any],
+              prepare: Callable[[int, Learner], None] | None = None) -> "SomeParts":
     """Build and train a learner on each of `all_splits`; with `path` those that are finished are read from there.
 
     Args:
-        noun: what a learner is called in messages.
+        result: the class of what is returned.
         settings: what the run was called with; with other settings a folder is refused.
         prepare: `prepare(i, learn)` is called before learner `i` is trained.
         learner_fn, items, fit, seed, path, keep: see `kfold`.
@@ -159,7 +159,7 @@ def run_parts(learner_fn: Callable, items: Any, all_splits: Sequence, fit: Calla
                 "splits": digest([[[int(i) for i in s] for s in splits] for splits in all_splits])}
     store, parts, fresh = None if path is None else Store(path, settings), [], FreshWeights()
     for i, splits in enumerate(all_splits):
-        what = f"{noun} {i} of {len(all_splits)}"
+        what = f"{result.noun} {i} of {len(all_splits)}"
         saved = part = None if store is None else store.load(i)
         if part is None:
             with seeded(seed, i):
@@ -171,7 +171,7 @@ def run_parts(learner_fn: Callable, items: Any, all_splits: Sequence, fit: Calla
             part.learn = None
             gc.collect()
         parts.append(part)
-    return parts, store
+    return result(parts, all_splits, learner_fn, items, seed, store)
 
 
 def _check_alike(first: Part, part: Part, what: str) -> None:
@@ -254,6 +254,9 @@ class Parts:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {plural(len(self), self.noun)}\n{self.table}"
+
+
+SomeParts = TypeVar("SomeParts", bound=Parts)
 
 
 def gathered(parts: Iterable[Part]) -> tuple[Any, Any, torch.Tensor]:

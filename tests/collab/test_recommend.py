@@ -1,9 +1,11 @@
-"""`recommend` and `similar_items`."""
+"""`recommend` and `similar_items`; measures of rankings by hand, against scikit-learn, and of a learner."""
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import ndcg_score
 
-from minifast.collab import recommend, similar_items
+from minifast.collab import evaluate_ranking, hit_rate_at_k, ndcg_at_k, recommend, similar_items
 
 
 def test_recommend(learn, ratings):
@@ -49,3 +51,55 @@ def test_one_user_at_a_time(learn):
     with pytest.raises(TypeError, match="recommend takes one user; received list of 2"):
         recommend(learn, [1, 2])
     assert len(recommend(learn, 1, k=np.int64(2))) == 2
+
+
+# -- measures of rankings -----------------------------------------------------------------------------------------------------------
+def test_measures_by_hand():
+    ranked = [["a", "b", "c"], ["d", "e", "f"], ["a", "c", "e"]]
+    wanted = [{"c"}, {"x"}, {"a", "e"}]
+    assert hit_rate_at_k(ranked, wanted, 3) == pytest.approx(2 / 3) and hit_rate_at_k(ranked, wanted, 2) == pytest.approx(1 / 3)
+    log = np.log2
+    assert ndcg_at_k(ranked, wanted, 3) == pytest.approx((1 / log(4) + 0 + (1 + 1 / log(4)) / (1 + 1 / log(3))) / 3)
+    assert ndcg_at_k([["a", "b"]], [{"a": 1, "b": 3}], 2) == pytest.approx((1 + 3 / log(3)) / (3 + 1 / log(3)))
+    with pytest.raises(ValueError, match="received 3 rankings and 2 collections"):
+        hit_rate_at_k(ranked, wanted[:2])
+    with pytest.raises(ValueError, match="1 user without a relevant item"):
+        ndcg_at_k(ranked, [{"a"}, set(), {"b"}])
+
+
+def test_ndcg_is_that_of_sklearn():
+    rng = np.random.default_rng(0)
+    gains, scores = rng.integers(0, 4, (5, 12)).astype(float), rng.random((5, 12))
+    ranked = [np.argsort(-s).tolist() for s in scores]
+    wanted = [dict(enumerate(g)) for g in gains]
+    for k in (3, 12, 20):
+        assert ndcg_at_k(ranked, wanted, k) == pytest.approx(ndcg_score(gains, scores, k=k))
+
+
+def test_evaluate_ranking(learn, ratings):
+    test = pd.DataFrame({"user": [3, 3, 15, 77], "film": ["film 2", "film 7", "film 5", "film 99"], "rating": [5, 1, 5, 5]})
+    found = evaluate_ranking(learn, test, k=12, exclude_seen=False)
+    assert found["users"] == 3 and found["cold_users"] == 1 and found["cold_items"] == 1 and found["hit_rate"] == pytest.approx(2 / 3)
+    liked = evaluate_ranking(learn, test, k=6, threshold=4, exclude_seen=False)
+    assert liked["users"] == 3 and liked["ndcg"] <= liked["hit_rate"] == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="no row has a rating of 6 or more"):
+        evaluate_ranking(learn, test, threshold=6)
+    with pytest.raises(ValueError, match="there is no column 'film'"):
+        evaluate_ranking(learn, test.drop(columns="film"))
+
+
+def test_ranking_of_few_items_does_not_find_what_was_seen(learn, ratings):
+    train = ratings.iloc[learn.dls.train_ds.rows]
+    assert evaluate_ranking(learn, train, k=1000)["hit_rate"] == 0
+    assert evaluate_ranking(learn, train, k=1000, exclude_seen=False)["hit_rate"] == 1
+
+
+def test_ranking_of_category_columns(learn, ratings):
+    few = ratings[ratings["user"] < 4]
+    typed = ratings.assign(user=ratings["user"].astype("category"), film=ratings["film"].astype("category"))[ratings["user"] < 4]
+    assert evaluate_ranking(learn, typed, k=3).to_dict() == evaluate_ranking(learn, few, k=3).to_dict()
+
+
+def test_ranking_of_missing_items_is_refused(learn):
+    with pytest.raises(ValueError, match="column 'film' is missing in 1 row"):
+        evaluate_ranking(learn, pd.DataFrame({"user": [1, 2], "film": ["film 1", None]}))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minifast.core.helpers import noop
+from minifast.core.items import noop
 from minifast.nn.conv import (
     ConvLayer,
     PixelShuffle_ICNR,

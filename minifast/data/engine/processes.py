@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ...core.helpers import noop
+from ...core.items import noop
 from ...core.messages import add_note
 from .fetch import Batch, BatchKey, Fetcher
 from .threads import TIMED_OUT
