@@ -178,13 +178,9 @@ class Interpretation:
 
     def decoded_inputs(self, indices: list[int]) -> list[tuple]:
         "The inputs of these items, decoded so that they can be shown."
-        found = []
-        for start in range(0, len(indices), 16):
-            part = indices[start:start + 16]
-            batch = batch_of(self.dl, part)
-            n_inp = len(split_batch(batch, getattr(self.dl, "n_inp", None))[0]) or 1
-            found += [sample[:n_inp] for sample in self.decode(batch, len(part))]
-        return found
+        batch = batch_of(self.dl, indices)
+        n_inp = len(split_batch(batch, getattr(self.dl, "n_inp", None))[0]) or 1
+        return [sample[:n_inp] for sample in self.decode(batch, len(indices))]
 
     def decode(self, batch: Any, n: int) -> list[tuple]:
         "The `n` samples of a batch, decoded so that they can be shown; as they are where the loader cannot decode."

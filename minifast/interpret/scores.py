@@ -51,14 +51,10 @@ def best_thresholds(probs: torch.Tensor, targets: torch.Tensor, thresholds: Sequ
     """The threshold that gives each label its best score, and that score: two tensors (labels,). With equal scores, the middle of the
     thresholds that have it. probs, targets: (items, labels). score: a function as `f1_at`."""
     at = torch.linspace(0.01, 0.99, 99) if thresholds is None else torch.as_tensor(thresholds, dtype=torch.float32)
-    best, values = [], []
-    for j in range(probs.shape[1]):
-        scores = score(probs[:, j], targets[:, j], at)
-        ties = torch.nonzero(scores >= scores.max() - 1e-12).flatten()
-        k = ties[len(ties) // 2]
-        best.append(at[k])
-        values.append(scores[k])
-    return torch.stack(best), torch.stack(values)
+    table = torch.stack([score(p, t, at) for p, t in zip(probs.T, targets.T, strict=True)])
+    ties = [torch.nonzero(scores >= scores.max() - 1e-12).flatten() for scores in table]
+    k = torch.stack([tied[len(tied) // 2] for tied in ties])
+    return at[k], table.gather(1, k[:, None])[:, 0]
 
 
 def label_errors(probs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

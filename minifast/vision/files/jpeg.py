@@ -8,7 +8,6 @@ unread: the decoder gets a header with a smaller height, which saves 7 to 10 % o
 RandomResizedCrop(224), 2 cores).
 """
 import os
-import threading
 from dataclasses import dataclass
 from io import BytesIO
 from struct import error as StructError
@@ -35,9 +34,7 @@ _BELOW = 32             # rows decoded below what is shown: colours are blended 
 _EXTRA_ROWS = "extraneous bytes before marker"          # libjpeg's words for rows beyond the height in the header
 _BASELINE_OR_PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
-_own = threading.local()                # each thread decodes into a buffer of its own
 _NOISE = np.frombuffer(os.urandom(4096), np.uint8)      # bytes that no image holds
-_KEPT = 24_000_000                      # bytes: larger buffers are given back
 
 
 @dataclass(frozen=True)
@@ -142,8 +139,7 @@ def decode(data: bytes | bytearray, jpeg: Jpeg, mode: str, box: Box | None = Non
         jpeg: its header.
         mode: 'RGB' or 'L'; a grey JPEG gives one channel in any case.
         box: the part wanted, in pixels of the stored image.
-        size: what the part is going to be resized to: the result is at least that, and at most twice that where the file allows. It may
-            then lie in memory that this thread uses again.
+        size: what the part is going to be resized to: the result is at least that, and at most twice that where the file allows.
 
     Returns:
         A uint8 array (H,W,C), and how much of its width and height the box covers: at half of an odd size, the last pixel stands for half
@@ -158,7 +154,7 @@ def decode(data: bytes | bytearray, jpeg: Jpeg, mode: str, box: Box | None = Non
         pack_into(">H", data, jpeg.height_at, rows)
     if decoder == "simplejpeg" and jpeg.channels == 3 and mode == "RGB":
         try:
-            return _by_simplejpeg(data, jpeg, box, k, rows, size is not None)
+            return _by_simplejpeg(data, jpeg, box, k, rows)
         except ValueError:              # it is stricter than Pillow, which decides what can be read
             pass
     return _by_pillow(data, jpeg, mode, box, k, rows)
@@ -176,16 +172,10 @@ def in_scaled(box: Box, k: int, full: Size, size: Size) -> tuple[tuple[int, int,
     return (left, top, right, bottom), (w, h)
 
 
-def _by_simplejpeg(data: bytes | bytearray, jpeg: Jpeg, box: Box, k: int, rows: int,
-                   may_reuse: bool) -> tuple[np.ndarray, tuple[float, float]]:
+def _by_simplejpeg(data: bytes | bytearray, jpeg: Jpeg, box: Box, k: int, rows: int) -> tuple[np.ndarray, tuple[float, float]]:
     shape, cut = (-(-rows // k), -(-jpeg.size[0] // k), 3), rows < jpeg.size[1]
     n = shape[0] * shape[1] * 3
-    buffer = getattr(_own, "buffer", None) if may_reuse else None       # the caller copies the pixels before this thread decodes again
-    if (buffer is None and (may_reuse or cut)) or (buffer is not None and len(buffer) < n):
-        buffer = np.empty(n, np.uint8)
-        if may_reuse:
-            _own.buffer = buffer if n <= _KEPT else None
-    buffer = None if buffer is None else buffer[:n]
+    buffer = np.empty(n, np.uint8)
     if cut:
         last = buffer[n - min(shape[1] * 3, len(_NOISE)):]
         last[:] = _NOISE[:len(last)]

@@ -80,7 +80,7 @@ class JpegSource(Source):
     def pixels(self, mode: str, box: Box, size: Size | None, resample: str | None) -> tuple[np.ndarray, tuple[float, float], bool]:
         "See `Source`."
         try:
-            return *decode(self.data, self.jpeg, mode, box, size), size is None
+            return *decode(self.data, self.jpeg, mode, box, size), True
         except Exception as e:
             raise UnreadableImage(f"{name_of(self.file)}: {why(self.file, e)}") from e
 
@@ -187,13 +187,9 @@ class LazyImage(Image.Image):
     def planned(cls: type[_L], plan: Plan) -> _L:
         "The image that `plan` will make."
         im = cls()
-        im.postpone(plan)
+        im.plan, im._mode, im._size = plan, plan.mode, plan.size        # as any of Pillow's own plugins sets mode and size
+        im.__dict__.pop("info", None)                                   # PIL's: nothing
         return im
-
-    def postpone(self, plan: Plan) -> None:
-        "Let `plan` make the pixels when they are asked for. Mode and size are set as in any of Pillow's own plugins."
-        self.plan, self._mode, self._size = plan, plan.mode, plan.size
-        self.__dict__.pop("info", None)         # PIL's: nothing
 
     @property
     def is_lazy(self) -> bool:

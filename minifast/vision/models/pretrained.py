@@ -67,16 +67,14 @@ def reachable(url: str, timeout: float = NETWORK_TIMEOUT) -> bool:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         return True
-    host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
     proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(host):
+    if proxy and not proxy_bypass(parts.hostname):
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        host, port = parts.hostname, parts.port or 80
-    answered = []
+    address, answered = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)), []
 
     def knock():
         try:
-            socket.create_connection((host, port), timeout).close()
+            socket.create_connection(address, timeout).close()
             answered.append(True)
         except OSError:
             pass
