@@ -11,9 +11,9 @@ from .models.backbones import create_body, model_meta
 from .blocks import ImageBlock, MaskBlock
 from .boxes import BBoxBlock, BBoxLblBlock, TensorBBox, get_annotations
 from .models.heads import create_head
-from .images import (Image, IntToFloatTensor, PILImage, PILImageBW, PILMask, TensorImage, TensorImageBW, TensorMask, ToTensor, image2tensor,
+from .images import (Image, PILImage, PILImageBW, PILMask, TensorImage, TensorImageBW, TensorMask, ToTensor, image2tensor,
                      load_image, verify_image, verify_images)
-from .normalize import Normalize, cifar_stats, imagenet_stats, mnist_stats
+from .normalize import IntToFloatTensor, Normalize, cifar_stats, imagenet_stats, mnist_stats
 from .learner import cnn_learner, unet_learner, vision_learner
 from .loaders import ImageDataLoaders, SegmentationDataLoaders
 from .points import PointBlock, TensorPoint

@@ -13,7 +13,8 @@ from ..core.plots import show_image
 from ..data.block import TransformBlock
 from ..data.transforms import Transform
 from ..nn.losses import CrossEntropyLossFlat
-from .images import IntToFloatTensor, PILBase, PILImage, PILMask, TensorMask, ToTensor
+from .images import PILBase, PILImage, PILMask, TensorMask, ToTensor
+from .normalize import IntToFloatTensor
 from .tta_geometry import tta_masks
 
 __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]

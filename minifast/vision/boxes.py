@@ -53,13 +53,6 @@ class TensorBBox(BoundingBoxes):
         return ctx
 
 
-class ReadBoxes(ItemTransform):
-    "Boxes as the labels have them to a `TensorBBox`."
-
-    def encodes(self, o: Any) -> Any:
-        return TensorBBox.create(o)
-
-
 class BoxNames(MultiCategory):
     "The decoded labels of the boxes of one image."
 
@@ -146,7 +139,8 @@ def BBoxBlock() -> TransformBlock:
 
     They are targets: with `BBoxLblBlock` as third block write DataBlock(n_inp=1).
     """
-    return TransformBlock(type_tfms=[ReadBoxes()], item_tfms=[PointScaler()], dls_kwargs={"before_batch": bb_pad}, tta=tta_boxes)
+    return TransformBlock(type_tfms=[ItemTransform(TensorBBox.create)], item_tfms=[PointScaler()],
+                          dls_kwargs={"before_batch": bb_pad}, tta=tta_boxes)
 
 
 def BBoxLblBlock(vocab: Sequence[Any] | None = None, add_na: bool = True) -> TransformBlock:

@@ -7,7 +7,7 @@ far as needed (see `files.lazy`). Tensors are torchvision's `tv_tensors`, so its
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -26,12 +26,11 @@ from ..data.transforms import Transform
 from .files.cached import from_cache
 from .files.lazy import LazyImage, lazily, tensor_of
 from .files.reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
-from .normalize import fuse
 
 if TYPE_CHECKING:
     from ..data.engine.collate import GivePlace
 
-__all__ = ["IntToFloatTensor", "PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask", "ToTensor",
+__all__ = ["PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask", "ToTensor",
            "UnreadableImage", "image2tensor", "load_image", "verify_image", "verify_images"]
 
 TensorImage: TypeAlias = tv_tensors.Image
@@ -268,36 +267,3 @@ class ToTensor(Transform):
 def _in_plain_mode(im: Image.Image) -> Image.Image:
     "`im` in a mode whose bytes are its pixels."
     return im if im.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LAB") else to_mode(im, "RGB")
-
-
-class IntToFloatTensor(Transform):
-    """Images: integers divided by `div` -> floats in 0..1. Masks: integers floor-divided by `div_mask` -> int64 class numbers.
-
-    Args:
-        div: the value of white.
-        div_mask: 255 for masks of 0 and 255 that stand for 0 and 1.
-    """
-    order = 10
-    types = (TensorImage, TensorMask)
-    any_layout: bool = True          #: read by loaders: images may come with their channels last in memory
-
-    def __init__(self, div: float = 255.0, div_mask: int = 1):
-        super().__init__()
-        self.div, self.div_mask = div, div_mask
-
-    def encodes(self, x: Any) -> torch.Tensor:
-        "Turn integers into floats (images) or int64 (masks)."
-        plain = x.as_subclass(torch.Tensor)
-        if isinstance(x, tv_tensors.Mask):
-            return TensorMask(plain.long() if self.div_mask == 1 else plain.long() // self.div_mask)
-        if plain.is_floating_point():
-            return x
-        return TensorImage(plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.div))
-
-    def fuse(self, following: Sequence[Transform]) -> tuple[Transform, int] | None:
-        "This transform and those of `following` that can be done together with it, see `normalize.fuse`."
-        return fuse(self, following)
-
-    def decodes(self, x: Any) -> Any:
-        "Clip images to 0..1, where they can be shown."
-        return TensorImage(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, tv_tensors.Image) and x.is_floating_point() else x

@@ -1,5 +1,5 @@
-"""`Normalize`: images with mean 0 and standard deviation 1 per channel, as the weights of a model expect them; and batch transforms of
-bytes done together: floats, lighting, normalisation and geometry of a batch of images in two passes over the pixels.
+"""From bytes to what a model expects: `IntToFloatTensor` makes floats in 0..1, `Normalize` gives them mean 0 and standard deviation 1 per
+channel; and both together with lighting and geometry, in two passes over the pixels of a batch.
 
 A byte has 256 values. What `IntToFloatTensor`, `Lighting` and `Normalize` do to each of them is worked out once per image (and channel)
 and looked up for every pixel; then `AffineWarp` resamples the result. The parameters are drawn as they are by the transforms one by one,
@@ -26,9 +26,8 @@ from .symmetry import flips, symmetries
 if TYPE_CHECKING:
     from .augment.affine import AffineWarp
     from .augment.lighting import Lighting, LightingChange
-    from .images import IntToFloatTensor
 
-__all__ = ["FusedTransforms", "Normalize", "cifar_stats", "fuse", "imagenet_stats", "look_up", "mnist_stats"]
+__all__ = ["FusedTransforms", "IntToFloatTensor", "Normalize", "cifar_stats", "imagenet_stats", "look_up", "mnist_stats"]
 
 Image: TypeAlias = tv_tensors.Image
 
@@ -36,6 +35,52 @@ Image: TypeAlias = tv_tensors.Image
 imagenet_stats: tuple[list[float], list[float]] = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 cifar_stats: tuple[list[float], list[float]] = ([0.491, 0.482, 0.447], [0.247, 0.243, 0.261])
 mnist_stats: tuple[list[float], list[float]] = ([0.131], [0.308])
+
+
+class IntToFloatTensor(Transform):
+    """Images: integers divided by `div` -> floats in 0..1. Masks: integers floor-divided by `div_mask` -> int64 class numbers.
+
+    Args:
+        div: the value of white.
+        div_mask: 255 for masks of 0 and 255 that stand for 0 and 1.
+    """
+    order = 10
+    types = (tv_tensors.Image, tv_tensors.Mask)
+    any_layout: bool = True          #: read by loaders: images may come with their channels last in memory
+
+    def __init__(self, div: float = 255.0, div_mask: int = 1):
+        super().__init__()
+        self.div, self.div_mask = div, div_mask
+
+    def encodes(self, x: Any) -> torch.Tensor:
+        "Turn integers into floats (images) or int64 (masks)."
+        plain = x.as_subclass(torch.Tensor)
+        if isinstance(x, tv_tensors.Mask):
+            return tv_tensors.Mask(plain.long() if self.div_mask == 1 else plain.long() // self.div_mask)
+        if plain.is_floating_point():
+            return x
+        return tv_tensors.Image(plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.div))
+
+    def fuse(self, following: Sequence[Transform]) -> tuple[FusedTransforms, int] | None:
+        """This transform with those of `following` that can be done together with it.
+
+        Args:
+            following: the transforms after this one. Fused are one of each kind ('geometry', 'lighting', 'norm': their `fuses_as`), in
+                this order.
+
+        Returns:
+            The fused transform and how many of `following` it replaces, or None.
+        """
+        found: dict[str, Any] = {}
+        left = list(following)
+        for kind in ("geometry", "lighting", "norm"):
+            if left and getattr(left[0], "fuses_as", None) == kind:
+                found[kind] = left.pop(0)
+        return (FusedTransforms(self, **found), len(found)) if found else None
+
+    def decodes(self, x: Any) -> Any:
+        "Clip images to 0..1, where they can be shown."
+        return Image(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, Image) and x.is_floating_point() else x
 
 
 def _channel_stats(batches: Iterable, axes: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,7 +111,7 @@ class Normalize(Transform):
     """
     order = 99
     types = (tv_tensors.Image,)
-    fuses_as: str = "norm"              #: see `fuse`
+    fuses_as: str = "norm"              #: see `IntToFloatTensor.fuse`
     only_one = "normalise"
     n_batches: int = 10                 #: how many batches are measured
 
@@ -110,8 +155,6 @@ class Normalize(Transform):
                                "Outside them write Normalize.from_stats(*imagenet_stats).")
         if self.mean.device != x.device:
             self.mean, self.std = self.mean.to(x.device), self.std.to(x.device)
-        if x.ndim >= self.mean.ndim:
-            return self.mean, self.std
         shape = self.mean.shape[-x.ndim:]
         return self.mean.view(shape), self.std.view(shape)
 
@@ -144,17 +187,6 @@ class Normalize(Transform):
 
 
 # -- together with what comes before it -------------------------------------------------------------------------------------------
-
-def fuse(to_float: IntToFloatTensor, following: Sequence[Transform]) -> tuple[FusedTransforms, int] | None:
-    """`to_float` with those of the transforms `following` it that can be done together with it, one of each kind ('geometry', 'lighting',
-    'norm': their `fuses_as`), in this order: (transform, how many of them it replaces), or None."""
-    found: dict[str, Any] = {}
-    left = list(following)
-    for kind in ("geometry", "lighting", "norm"):
-        if left and getattr(left[0], "fuses_as", None) == kind:
-            found[kind] = left.pop(0)
-    return (FusedTransforms(to_float, **found), len(found)) if found else None
-
 
 class FusedTransforms(Transform):
     "The given transforms together (None: left out), on batches of uint8 images; everything else gets them one by one."

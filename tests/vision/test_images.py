@@ -13,7 +13,6 @@ from torchvision import tv_tensors
 
 from minifast.data.pipeline import Pipeline
 from minifast.vision.images import (
-    IntToFloatTensor,
     PILImage,
     PILImageBW,
     PILMask,
@@ -27,7 +26,7 @@ from minifast.vision.images import (
     verify_image,
     verify_images,
 )
-from minifast.vision.normalize import Normalize, imagenet_stats
+from minifast.vision.normalize import IntToFloatTensor, Normalize, imagenet_stats
 
 
 @pytest.fixture

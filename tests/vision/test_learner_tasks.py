@@ -21,12 +21,12 @@ from minifast.nn.model_info import params
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.item import Resize
 from minifast.vision.blocks import ImageBlock
-from minifast.vision.images import IntToFloatTensor, PILImage, ToTensor
+from minifast.vision.images import PILImage, ToTensor
 from minifast.vision.learner import vision_learner
 from minifast.vision.loaders import ImageDataLoaders
 from minifast.vision.models.backbones import create_body, num_features
 from minifast.vision.models.heads import create_head
-from minifast.vision.normalize import Normalize, imagenet_stats
+from minifast.vision.normalize import IntToFloatTensor, Normalize, imagenet_stats
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
 

@@ -14,9 +14,9 @@ from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSEL
 from minifast.vision.augment.batch import RandomErasing, aug_transforms
 from minifast.vision.augment.item import FlipItem, RandomResizedCrop, Resize
 from minifast.vision.blocks import AddMaskCodes, ImageBlock, MaskBlock
-from minifast.vision.images import IntToFloatTensor, PILImage, PILImageBW, PILMask, TensorImage, TensorMask
+from minifast.vision.images import PILImage, PILImageBW, PILMask, TensorImage, TensorMask
 from minifast.vision.loaders import ImageDataLoaders, SegmentationDataLoaders
-from minifast.vision.normalize import Normalize, imagenet_stats
+from minifast.vision.normalize import IntToFloatTensor, Normalize, imagenet_stats
 
 
 @pytest.fixture(scope="module")

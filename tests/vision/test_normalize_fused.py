@@ -24,8 +24,8 @@ from minifast.vision.augment.batch import (
     Zoom,
     aug_transforms,
 )
-from minifast.vision.images import IntToFloatTensor, TensorImage, TensorMask
-from minifast.vision.normalize import FusedTransforms, Normalize, imagenet_stats, look_up
+from minifast.vision.images import TensorImage, TensorMask
+from minifast.vision.normalize import FusedTransforms, IntToFloatTensor, Normalize, imagenet_stats, look_up
 from minifast.vision.tta_geometry import recording
 
 NORM = Normalize.from_stats(*imagenet_stats)

@@ -158,7 +158,7 @@ class AffineWarp(Resizing, BatchTransform):
     """
     order = 30
     types = (*BatchTransform.types, *COORDS)
-    fuses_as: str = "geometry"          #: see `normalize.fuse`
+    fuses_as: str = "geometry"          #: see `IntToFloatTensor.fuse`
     drawn: list | None = None           #: a list, to which each batch adds what was drawn for it; see `tta_geometry.recording`
 
     def __init__(self, tfms: Sequence[AffineWarp] = (), size: Size | None = None, mode: str = "bilinear",

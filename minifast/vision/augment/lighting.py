@@ -51,7 +51,7 @@ class Lighting(BatchTransform):
     """
     order = 40
     types = (tv_tensors.Image,)
-    fuses_as: str = "lighting"          #: see `normalize.fuse`
+    fuses_as: str = "lighting"          #: see `IntToFloatTensor.fuse`
 
     def __init__(self, tfms: Sequence[Lighting] = (), p: float = 1.0, batch: bool = False):
         super().__init__(p, batch, tfms)

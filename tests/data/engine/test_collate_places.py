@@ -13,7 +13,8 @@ from minifast.data.engine.collate import Places, collate, image_writer, stack_pl
 from minifast.data.pipeline import Pipeline
 from minifast.vision.all import FlipItem, ImageDataLoaders, Normalize, PILImage, RandomResizedCrop, Resize, TensorImage, Transform
 from minifast.vision.augment.item import RandomCrop
-from minifast.vision.images import IntToFloatTensor, ToTensor
+from minifast.vision.images import ToTensor
+from minifast.vision.normalize import IntToFloatTensor
 
 TALL = (300, 200, 3)
 

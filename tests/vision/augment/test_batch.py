@@ -28,8 +28,8 @@ from minifast.vision.augment.batch import (
     aug_transforms,
     setup_aug_tfms,
 )
-from minifast.vision.images import IntToFloatTensor, TensorImage, TensorMask
-from minifast.vision.normalize import Normalize, imagenet_stats
+from minifast.vision.images import TensorImage, TensorMask
+from minifast.vision.normalize import IntToFloatTensor, Normalize, imagenet_stats
 
 GEOMETRY = [Flip, Dihedral, Rotate, Zoom, Scale, Warp]
 LIGHTING = [Brightness, Contrast, Tint, Saturation, Hue, Grey]

@@ -13,9 +13,10 @@ from minifast.data.transforms import Transform
 from minifast.learner.learner import Learner
 from minifast.vision.augment.item import Resize
 from minifast.vision.blocks import ImageBlock
-from minifast.vision.images import IntToFloatTensor, PILBase, PILImage, PILImageBW, TensorImage
+from minifast.vision.images import PILBase, PILImage, PILImageBW, TensorImage
 from minifast.vision.learner import vision_learner
 from minifast.vision.models.backbones import create_vision_model
+from minifast.vision.normalize import IntToFloatTensor
 
 RED, GREEN, BLUE, DARK = (250, 10, 20), (10, 240, 30), (5, 15, 245), (40, 40, 40)
 COLOURS = np.array([[RED, GREEN], [BLUE, DARK]], np.uint8).repeat(8, 0).repeat(8, 1)           # quarters of one colour each

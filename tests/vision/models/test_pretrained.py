@@ -207,8 +207,8 @@ def test_the_real_weights(data_dir):
     classifier.load_state_dict({k.removeprefix("classifier.1."): v for k, v in state.items() if k.startswith("classifier")})
     from minifast.data.pipeline import Pipeline
     from minifast.vision.augment.item import Resize
-    from minifast.vision.images import IntToFloatTensor, PILImage, ToTensor
-    from minifast.vision.normalize import Normalize, imagenet_stats
+    from minifast.vision.images import PILImage, ToTensor
+    from minifast.vision.normalize import IntToFloatTensor, Normalize, imagenet_stats
     pipe = Pipeline([Resize(224), ToTensor(), IntToFloatTensor(), Normalize.from_stats(*imagenet_stats)], 1)
     files = sorted((data_dir / "pets_sample" / "images").glob("Siamese_*.jpg"))[:6]
     x = torch.stack([pipe(PILImage.create(f)).as_subclass(torch.Tensor) for f in files])
