@@ -19,8 +19,7 @@ class Rows(Sequence):
     get: Callable[[int], Any]
 
     def __init__(self, items: Any):
-        if isinstance(items, Rows):
-            items = items.source
+        items = items.source if isinstance(items, Rows) else items
         no_items = isinstance(items, (str, bytes, Path, dict))
         if no_items or not (hasattr(items, "__len__") and hasattr(items, "__getitem__")):
             if no_items or not hasattr(items, "__iter__"):
