@@ -6,10 +6,8 @@ import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRandomSampler, WeightedRandomSampler
 
-from ..callbacks.predictions import GatherPreds
-from ..callbacks.recorder import Recorder
-from ..core.messages import describe, plural
-from ..core.nested import to_device
+from ..callbacks import GatherPreds, Recorder
+from ..core import describe, plural, to_device
 from ..data.targets import base_dataset
 from ..nn.loss_traits import activation_of, decodes_of
 from .loop import CallbackLike, TrainingLoop, listed

@@ -8,8 +8,7 @@ from warnings import warn
 import torch
 from torch import nn
 
-from ..core.messages import describe, plural
-from ..core.types import LossFunc
+from ..core import LossFunc, describe, plural
 from ..data.targets import labels_of
 from ..nn.init import inverse_sigmoid_range, set_output_bias
 from ..nn.layers import SigmoidRange

@@ -9,24 +9,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from ..callbacks.batch import ChannelsLast
-from ..callbacks.first_batch import FirstBatch
+from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler, ProgressCallback, Recorder
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
-from ..callbacks.precision import MixedPrecision
-from ..callbacks.progress import ProgressCallback
-from ..callbacks.recorder import Recorder
 from ..callbacks.resize import in_sizes
-from ..callbacks.scheduler import ParamScheduler
-from ..core.arguments import check_arguments, is_whole
-from ..core.messages import describe, plural
-from ..core.nested import split_batch
-from ..core.types import LossFunc, PathLike, PerGroup, Splitter
+from ..core import LossFunc, PathLike, PerGroup, Splitter, check_arguments, describe, is_whole, plural, split_batch
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
-from ..optim.freezing import Freezer
-from ..optim.groups import create_optimizer, get_hyper, hyper_names, layer_group_count, param_groups, set_hyper, spread, trainable_params
-from ..optim.optimizers import Adam
-from ..optim.schedules import flat_cos, one_cycle, sgdr
+from ..optim import (
+    Adam,
+    Freezer,
+    create_optimizer,
+    flat_cos,
+    get_hyper,
+    hyper_names,
+    layer_group_count,
+    one_cycle,
+    param_groups,
+    set_hyper,
+    sgdr,
+    spread,
+    trainable_params,
+)
 from . import probe, saving
 from .inference import Inference, Text, with_model_tfms
 from .loop import CallbackLike, as_callback, listed

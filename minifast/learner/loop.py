@@ -48,6 +48,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
+from ..callbacks import ProgressCallback, Recorder
 from ..callbacks.base import (
     EVENTS,
     Callback,
@@ -62,12 +63,8 @@ from ..callbacks.base import (
     collect_handlers,
     sort_callbacks,
 )
-from ..callbacks.progress import ProgressCallback
-from ..callbacks.recorder import Recorder
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
-from ..core.messages import add_note, describe, did_you_mean
-from ..core.nested import split_batch, to_device
-from ..core.types import LossFunc
+from ..core import LossFunc, add_note, describe, did_you_mean, split_batch, to_device
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric

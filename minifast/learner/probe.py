@@ -16,14 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
-from ..callbacks.base import Callback, CancelFitException, CancelValidException
-from ..callbacks.first_batch import FirstBatch
+from ..callbacks import Callback, CancelFitException, CancelValidException, FirstBatch, ParamScheduler, Recorder
 from ..callbacks.lr_finder import LRFinder, leaving_no_trace
-from ..callbacks.recorder import Recorder
-from ..callbacks.scheduler import ParamScheduler
-from ..core.messages import describe
-from ..core.nested import find_bs, leaves, map_nested, split_batch, to_device
-from ..core.seeds import fixed_seed
+from ..core import describe, find_bs, fixed_seed, leaves, map_nested, split_batch, to_device
 from ..data.loaders import DataLoaders
 from ..data.sequences import PadSequences
 from ..nn.loss_traits import class_axis, kind_of

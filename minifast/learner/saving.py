@@ -10,9 +10,7 @@ import torch
 
 from ..callbacks.base import restore_states, states_of
 from ..callbacks.training_run import RunCallback
-from ..core import checkpoint
-from ..core.messages import add_note, describe, plural
-from ..core.types import PathLike
+from ..core import PathLike, add_note, checkpoint, describe, plural
 from ..data.categories import last_vocab
 from ..optim.groups import setting_names
 

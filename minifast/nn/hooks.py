@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import register_multi_grad_hook
 
-from ..core.messages import describe
-from ..core.nested import leaves, to_detach
+from ..core import describe, leaves, to_detach
 
 
 class Hook(AbstractContextManager):

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..core.nested import leaves
-from ..core.seeds import fixed_seed
+from ..core import fixed_seed, leaves
 from .hooks import Hooks, hook_outputs
 
 
