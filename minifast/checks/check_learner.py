@@ -76,6 +76,5 @@ def check_learner(learn: Learner, fast: bool = False, ignore: str | Iterable[str
     ignore, began = check_ignore(ignore), time.perf_counter()
     with probing(learn, fast, seed) as probe:
         probe.causal = causal
-        if lr is not None:
-            probe.twin.lr = lr
+        probe.twin.lr = probe.twin.lr if lr is None else lr
         return run(CHECKS, probe, ignore, fast, f"learn.check() of {type(learn.model).__name__}", began)

@@ -29,24 +29,22 @@ def dataloaders_of(probe: Probe | DataProbe) -> DataLoaders:
 # -- values -------------------------------------------------------------------------------------------------------------------------
 def finite_batch(data: DataProbe) -> Check:
     "NaN and infinity in the first training batch."
-    xb, kw, yb = data.batch()
-    inputs, targets = bad_values((xb, kw)), bad_values(yb)
+    step = data.batch()
+    inputs, targets = bad_values((step.xb, step.kw)), bad_values(step.yb)
     return graded(f"NaN or infinite values in the first training batch: {inputs:,} in the inputs, {targets:,} in the targets",
                   inputs or targets, inputs=inputs, targets=targets)
 
 
 def normalised_inputs(data: DataProbe) -> Check:
     "Mean and standard deviation of the float inputs of a batch, per channel."
-    xb, kw, _ = data.batch()
-    floats = [t.float().cpu() for t in leaves((xb, kw)) if isinstance(t, torch.Tensor) and t.is_floating_point() and t.numel()]
+    floats = [t.float().cpu() for t in data.batch().float_inputs if t.numel()]
     require(floats, "no input is made of floats")
     x = max(floats, key=lambda t: float(t.square().mean().nan_to_num(0)))
     mean, std = float(x.mean()), float(x.std())
     channels = x.movedim(1, 0).flatten(1) if x.ndim > 2 else x.reshape(1, -1)
-    are_images = x.ndim == 4 and x.shape[1] in (1, 3)
-    details: dict[str, Any] = {"draw": partial(_draw_images, data, x) if are_images else None, "mean": mean, "std": std,
-                               "channel_means": channels.mean(1)[:4].tolist(),
-                               "channel_stds": channels.std(1)[:4].tolist()}
+    details: dict[str, Any] = {
+        "draw": partial(_draw_images, data, x) if x.ndim == 4 and x.shape[1] in (1, 3) else None, "mean": mean, "std": std,
+        "channel_means": channels.mean(1)[:4].tolist(), "channel_stds": channels.std(1)[:4].tolist()}
     found = f"mean {mean:.3g}, standard deviation {std:.3g}"
     times = sum(type(f).__name__ == "Normalize" for f in getattr(data.loaders[0], "after_batch", ()))
     if times > 1:
@@ -56,10 +54,10 @@ def normalised_inputs(data: DataProbe) -> Check:
 
 def _draw_images(data: DataProbe, x: torch.Tensor) -> Any:
     "Draw the images of a batch as the model gets them, each channel stretched to the visible range."
-    shown, yb = x[:8], data.batch()[2]
+    shown, y = x[:8], data.batch().y
     low, high = shown.amin((0, 2, 3), keepdim=True), shown.amax((0, 2, 3), keepdim=True)
-    y = yb[0][:8] if len(yb) == 1 and isinstance(yb[0], torch.Tensor) and yb[0].ndim == 1 else None
-    titles = None if y is None else [f"{v:.3g}" if y.is_floating_point() else data.name_of(v) for v in y.tolist()]
+    titles = (None if y is None or y.ndim != 1 else
+              [f"{v:.3g}" if y.is_floating_point() else data.name_of(v) for v in y[:8].tolist()])
     return show_images((shown - low) / (high - low + 1e-8), nrows=2 if len(shown) > 4 else 1, titles=titles, imsize=2,
                        suptitle=f"as the model gets them: mean {float(x.mean()):.2f}, std {float(x.std()):.2f}")
 

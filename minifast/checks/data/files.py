@@ -73,8 +73,8 @@ def _are_labels(guessed, data):
 def duplicates_across_splits(data: DataProbe) -> Check:
     "Validation files that are also training files."
     facts, n_valid = data.image_files(), data.require_validation()
-    groups = [({data.sides[i]: i for i in reversed(group)}) for group in exact_duplicates(facts)]
-    pairs = [(g[0], g[1]) for g in groups if len(g) > 1]
+    firsts = ({data.sides[i]: i for i in reversed(group)} for group in exact_duplicates(facts))        # by split
+    pairs = [(g[0], g[1]) for g in firsts if len(g) > 1]
     return _graded_pairs(data, pairs, f"{plural(len(pairs), 'validation file')} of {n_valid:,} are also in training", "=",
                          "duplicates across splits", pairs, copies=len(pairs), share_of_validation=len(pairs) / max(n_valid, 1),
                          files=len(facts))
@@ -82,8 +82,7 @@ def duplicates_across_splits(data: DataProbe) -> Check:
 
 def near_duplicates_across_splits(data: DataProbe) -> Check:
     "Validation images that look almost like a training image."
-    data.image_files()
-    n_valid = data.require_validation()
+    _, n_valid = data.image_files(), data.require_validation()
     pairs = [(i, j) if data.sides[i] == 0 else (j, i) for i, j in data.near if data.sides[i] != data.sides[j]]
     touched = len({j for _, j in pairs})
     share = touched / max(n_valid, 1)

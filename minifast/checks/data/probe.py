@@ -1,12 +1,15 @@
 """`DataProbe`: loaders as the checks of data see them. Files, labels and features of the items of both splits, read once."""
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from ...core.helpers import noop
 from ...core.nested import split_batch
 from ...data.dataloader import DataLoader
 from ...data.files import image_extensions
@@ -14,7 +17,7 @@ from ...data.loaders import DataLoaders
 from ...data.pipeline import Pipeline
 from ...data.rows import Rows
 from ...data.targets import base_dataset, labels_of
-from ...learner.probe import once
+from ...learner.probe import Step, once
 from ..outcomes import require
 from .image_files import THUMB, Facts, facts_of_all, near_duplicates
 
@@ -53,21 +56,10 @@ def _is_file(x):
 
 def _path_maker(dataset, first):
     "A function from an item to its file: the item itself, its first element, or the first steps of the input's pipeline."
-    if _is_file(first):
-        return lambda item: item
-    if isinstance(first, (tuple, list)) and first and _is_file(first[0]):
-        return lambda item: item[0]
-    value, steps = first, list(dataset.pipelines[0].fs) if getattr(dataset, "pipelines", None) else []
-    for k, step in enumerate(steps, start=1):
-        try:
-            value = step(value)
-        except Exception:
-            return None
-        if _is_file(value):
-            return Pipeline(steps[:k], 1)
-        if hasattr(value, "getbands") or isinstance(value, torch.Tensor):
-            return None
-    return None
+    steps = list(dataset.pipelines[0].fs) if getattr(dataset, "pipelines", None) else []
+    ways = [noop, *([itemgetter(0)] if isinstance(first, (tuple, list)) else []), *(Pipeline(steps[:k + 1], 1) for k in range(len(steps)))]
+    with suppress(Exception):               # an item or a step of another kind
+        return next((way for way in ways if _is_file(way(first))), None)
 
 
 def table_of(loader: Any) -> Table | None:
@@ -187,14 +179,13 @@ class DataProbe:
         table = self.table(side)
         if table is None or not np.isfinite(table.values).all():
             return None
-        n_columns = table.values.shape[1]
-        return table.values[:, ::n_columns // 512] if n_columns > 1024 else table.values
+        return table.values[:, ::table.values.shape[1] // 512] if table.values.shape[1] > 1024 else table.values
 
     @once
-    def batch(self) -> tuple[tuple, dict, tuple]:
-        "The first training batch as the model would get it: `(inputs, keyword inputs, targets)`."
+    def batch(self) -> Step:
+        "The first training batch as the model would get it."
         dl = self.inline_loader()
-        return split_batch(next(iter(dl)), getattr(dl, "n_inp", None))
+        return Step(*split_batch(next(iter(dl)), getattr(dl, "n_inp", None)))
 
     def inline_loader(self, side: int = 0) -> Any:
         "A loader of a split without workers, seeded if it is for training; loaders of torch as they are."

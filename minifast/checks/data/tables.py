@@ -23,9 +23,8 @@ def single_column_score(values: np.ndarray, y: np.ndarray, classes: bool, seed: 
     fit, test = np.array_split(order, [len(order) // 2])
     tree = DecisionTreeClassifier(max_leaf_nodes=64, min_samples_leaf=2) if classes else DecisionTreeRegressor(max_leaf_nodes=256)
     score = tree.fit(values[fit, None], y[fit]).score(values[test, None], y[test])
-    if not classes and values.std() and y.std():
-        score = max(score, np.corrcoef(values, y)[0, 1] ** 2)
-    return float(max(0.0, score))
+    linear = np.corrcoef(values, y)[0, 1] ** 2 if not classes and values.std() and y.std() else 0.0
+    return float(max(0.0, score, linear))
 
 
 def tell_apart(a: np.ndarray, b: np.ndarray, seed: int = 0) -> tuple[float, np.ndarray]:

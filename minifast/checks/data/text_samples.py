@@ -20,17 +20,15 @@ from ..outcomes import in_time
 from .probe import DataProbe
 
 MAX_ITEMS, MAX_TOKENS, SECONDS, MAX_BATCHES = 4000, 5_000_000, 2.0, 20      #: of each split, at most
-Kind = Literal["ids", "text"]
-#: What vocabularies call them, in lower case. Names that can be words of a language count only among the first ids.
+#: What vocabularies call them, in lower case. Names that can be words of a language count only among the first 8 ids.
 UNKNOWN, PADDING = ("xxunk", "<unk>", "[unk]", "<|unk|>", "unk"), ("xxpad", "<pad>", "[pad]", "<|pad|>", "pad")
 MARKERS = ("xxbos", "xxeos", "<bos>", "<eos>", "<s>", "</s>", "[cls]", "[sep]", "<cls>", "<sep>", "[bos]", "[eos]", "<|endoftext|>")
-_FIRST_IDS = 8
 
 
 class Sample(NamedTuple):
     "Some texts of a split, evenly spread over it."
     name: str                       #: of the split
-    kind: Kind                      #: whether rows are arrays of ids or strings
+    kind: Literal["ids", "text"]    #: whether rows are arrays of ids or strings
     rows: list
     where: list[int] | None         #: which items they are; None: rows of batches
     total: int                      #: how many items there are
@@ -101,24 +99,20 @@ def _row(sample, kind, place, n_inp):
     return ids if mask is None else ids[mask]
 
 
-def _kind(samples, n_inp):
-    "The kind and place of the first input that is a text in all samples that could be made; `(None, None)` if there is none."
-    samples = [s for s in samples if s is not None]
-    found = ((kind, place) for kind in ("ids", "text") for place in (_inputs(samples[0], n_inp) if samples else ())
-             if all(_row(s, kind, place, n_inp) is not None for s in samples))
-    return next(found, (None, None))
-
-
 def read_texts(data: DataProbe, side: int) -> Sample | None:
     "The texts of a split; None if its inputs are not texts."
     dl, name = data.loaders[side], data.side_names[side]
     maker, n_inp = _item_maker(dl), getattr(dl, "n_inp", None)
     if maker is not None:
         n, make, name_of = maker
-        for some in ([0], sorted({0, n // 2, n - 1})):      # of what is not text a single item is made
-            kind, place = _kind([_made(make, i) for i in some], n_inp)
-            if kind is None:
-                return None
+        first = _made(make, 0)
+        found = [(kind, place) for kind in ("ids", "text") for place in _inputs(first, n_inp)
+                 if _row(first, kind, place, n_inp) is not None]
+        others = [_made(make, i) for i in (n // 2, n - 1)] if found else []         # of what is not text a single item is made
+        found = [way for way in found if all(_row(s, *way, n_inp) is not None for s in others if s is not None)]
+        if not found:
+            return None
+        kind, place = found[0]
         if kind == "ids" or not batches_of_ids(data, side):     # otherwise the text becomes ids where the batch is made
             spread = np.unique(np.linspace(0, n - 1, min(n, MAX_ITEMS // (8 if data.fast else 1))).round().astype(np.int64))
             indices = np.random.Generator(np.random.PCG64(0)).permutation(spread).tolist()      # what there is time for is spread too
@@ -200,7 +194,7 @@ def _number(owners, *names):
 def _position(lower, options):
     "The first id of one of the words `options`."
     found = [lower.index(word) for word in options if word in lower]
-    return next((i for i in found if not lower[i].isalpha() or lower[i].startswith("xx") or i < _FIRST_IDS), None)
+    return next((i for i in found if not lower[i].isalpha() or lower[i].startswith("xx") or i < 8), None)
 
 
 def word_list(vocab: Any, place: int | str = 0) -> list[str] | None:

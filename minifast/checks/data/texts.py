@@ -4,8 +4,7 @@ Columns of tables are not looked at: names and addresses are no texts, and MF823
 """
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from ...core.messages import plural
 from ...data.sequences import PadSequences
 from ...data.targets import base_dataset
-from ..outcomes import VERDICTS, Check, graded, require
+from ..outcomes import VERDICTS, Check, graded, issue, passed, require, tip
 from .probe import DataProbe
 from .text_samples import Sample, Vocabulary, batches_of_ids, read_texts, vocabulary_of
 
@@ -107,37 +106,21 @@ def are_flags(samples: Sequence[Sample]) -> bool:
 
 
 # -- the check ----------------------------------------------------------------------------------------------------------------------
-@dataclass
-class Findings:
-    "What is gathered about the texts of both splits."
-    checks: list[Check] = field(default_factory=list)           #: what is wrong
-    numbers: dict[str, Any] = field(default_factory=dict)
-    statistics: list[str] = field(default_factory=list)         #: what is said if nothing is wrong
-    items: list[str] = field(default_factory=list)
-
-    def add(self, sentence: str, advice: str, issue: bool = False, tip: bool = True) -> None:
-        "Add something that is wrong, if it is an issue or worth a tip."
-        self.checks += [graded(sentence, issue, tip, advice)] if issue or tip else []
-
-    def verdict(self) -> Check:
-        "The check: what is wrong, issues first, or the statistics."
-        found = sorted(self.checks, key=lambda c: VERDICTS.index(c.verdict))
-        sentences, advice = ("; ".join(dict.fromkeys(texts)) for texts in ([c.found for c in found], [c.advice for c in found]))
-        return graded(sentences, any(c.verdict == "issue" for c in found), found, advice, "; ".join(self.statistics), self.items,
-                      **self.numbers)
-
-
 def text_quality(data: DataProbe) -> Check:
-    "Lengths, truncation, empty texts and unknown words of both splits."
+    "Lengths, truncation, empty texts and unknown words of both splits: what is wrong, issues first, or the statistics."
     dataset, _ = base_dataset(data.loaders[0])
     require(not hasattr(dataset, "x_names") and not isinstance(getattr(dataset, "classes", None), dict), "the inputs are rows of a table")
     read = [] if data.facts else [read_texts(data, side) for side in range(len(data.loaders))]
     require(read and read[0] is not None and read[0].rows, "the inputs are neither ids of words nor text")
     samples = [s for s in read if s is not None and s.rows and s.kind == read[0].kind]
-    return (_check_text(samples) if samples[0].kind == "text" else _check_ids(data, samples)).verdict()
+    found = list(_check_text(samples) if samples[0].kind == "text" else _check_ids(data, samples))
+    bad = sorted((c for c in found if c.verdict != "pass"), key=lambda c: VERDICTS.index(c.verdict))
+    sentences, advice = ("; ".join(dict.fromkeys(texts)) for texts in ([c.found for c in bad], [c.advice for c in bad]))
+    return graded(sentences, any(c.verdict == "issue" for c in bad), bad, advice, "; ".join(c.found for c in found if c.found),
+                  [item for c in bad for item in c.items], **{name: value for c in found for name, value in c.evidence.items()})
 
 
-def _check_ids(data: DataProbe, samples: list[Sample]) -> Findings:
+def _check_ids(data: DataProbe, samples: list[Sample]) -> Iterator[Check]:
     sides = [data.side_names.index(s.name) for s in samples]
     loaders = [data.loaders[side] for side in sides]
     pads = [next((f for f in getattr(dl, "before_batch", ()) if isinstance(f, PadSequences)), None) for dl in loaders]
@@ -150,129 +133,114 @@ def _check_ids(data: DataProbe, samples: list[Sample]) -> Findings:
                 "the inputs are equally many whole numbers in every item, and nothing says that they are words")
         require(sum((c.outside < 0).sum() for c in counts) <= 0.2 * lengths.sum(),
                 "the inputs are whole numbers, many of them negative, so not ids")
-    findings = Findings()
     for side, s, c, pad in zip(sides, samples, counts, pads, strict=True):
-        _lengths(findings, s, c.lengths, c.empty, "token")
-        _truncated(findings, s, c, pad, padding, within(counts[0].lengths))
-        _padding_share(findings, s.name, batches_of_ids(data, side), pad, padding)
-        _outside(findings, s, c, words)
+        yield _lengths(s, c.lengths, c.empty, "token")
+        yield from _truncated(s, c, pad, padding, within(counts[0].lengths))
+        yield from _padding_share(s.name, batches_of_ids(data, side), pad, padding)
+        yield from _outside(s, c, words)
     if words is not None:
-        findings.numbers["vocabulary"] = words.size or 0
-        _unknown(findings, {s.name: c.unknown / max(int(c.lengths.sum()), 1) for s, c in zip(samples, counts, strict=True)}, words)
+        yield passed(vocabulary=words.size or 0)
+        yield from _unknown({s.name: c.unknown / max(int(c.lengths.sum()), 1) for s, c in zip(samples, counts, strict=True)}, words)
         for s, dl in zip(samples[1:], loaders[1:], strict=True):
-            _two_vocabularies(findings, words, vocabulary_of(dl, s.place))
-        _wrong_padding(findings, pads, words)
-    return findings
+            yield from _two_vocabularies(words, vocabulary_of(dl, s.place))
+        yield from _wrong_padding(pads, words)
 
 
-def _check_text(samples: list[Sample]) -> Findings:
+def _check_text(samples: list[Sample]) -> Iterator[Check]:
     "Of items that are text as people write it."
     lengths = [np.array([len(text.split()) for text in s.rows]) for s in samples]
     require(np.median(lengths[0]) >= 3 and len(set(samples[0].rows)) >= 0.5 * len(samples[0].rows),
             "the inputs are strings, but names or labels rather than texts")
-    findings = Findings()
-    for s, n in zip(samples, lengths, strict=True):
-        _lengths(findings, s, n, np.flatnonzero(n == 0), "word")
+    yield from (_lengths(s, n, np.flatnonzero(n == 0), "word") for s, n in zip(samples, lengths, strict=True))
     train, valid, *_ = [Counter(w for t in s.rows for w in re.findall(r"\w+", t.lower())) for s in samples] + [Counter()]
     if valid and sum(len(w) * n for w, n in valid.items()) / valid.total() < 15:           # otherwise spaces do not separate words
         new = sum(n for w, n in valid.items() if w not in train) / valid.total()
         which = "training" if len(samples[0].rows) == samples[0].total else "those training texts"
-        findings.numbers["validation_words_new"] = new
-        findings.statistics.append(f"{new:.1%} of the words in validation do not occur in {which}")
-        findings.add(findings.statistics[-1], "is validation of the same language and kind? A vocabulary built from training will not "
-                     "have these words", tip=new > 0.5)
-    return findings
+        sentence = f"{new:.1%} of the words in validation do not occur in {which}"
+        yield graded(sentence, tip=new > 0.5, advice="is validation of the same language and kind? A vocabulary built from training will "
+                     "not have these words", fine=sentence, validation_words_new=new)
 
 
-# -- what is looked at --------------------------------------------------------------------------------------------------------------
-def _lengths(findings: Findings, s: Sample, lengths: np.ndarray, empty: np.ndarray, unit: str) -> None:
+# -- what is looked at: each yields checks without a code, which `text_quality` joins -----------------------------------------------
+def _lengths(s: Sample, lengths: np.ndarray, empty: np.ndarray, unit: str) -> Check:
     "The lengths of texts, and those that are empty."
     numbers: dict[str, Any] = {
         "items": len(s.rows), "shortest": int(lengths.min()), "median": float(np.median(lengths)), "p95": within(lengths),
         "longest": int(lengths.max()), "empty": len(empty), **({"not_made": s.failed} if s.failed else {})}
-    findings.numbers.update({f"{s.name}_{name}": value for name, value in numbers.items()})
     some = "" if len(s.rows) == s.total else f" of {s.total:,}"
-    findings.statistics.append(f"{s.name}: {len(s.rows):,}{some} texts of {numbers['shortest']:,} to {plural(numbers['longest'], unit)}, "
-                               f"median {numbers['median']:,.0f}, 95% have at most {numbers['p95']:,}")
-    if len(empty):
-        names, share = [s.item(k) for k in empty[:50]], len(empty) / len(s.rows)
-        findings.items += names
-        findings.add(f"{plural(len(empty), 'text')} of {len(s.rows):,} in {s.name} {'is' if len(empty) == 1 else 'are'} empty "
-                     f"({share:.1%}): {', '.join(names[:3])}" + (", ..." if len(empty) > 3 else ""),
-                     "drop empty texts, or find the step that empties them", share > 0.02 and len(empty) >= 3)
+    names, share = [s.item(k) for k in empty[:50]], len(empty) / len(s.rows)
+    return graded(f"{plural(len(empty), 'text')} of {len(s.rows):,} in {s.name} {'is' if len(empty) == 1 else 'are'} empty "
+                  f"({share:.1%}): {', '.join(names[:3])}" + (", ..." if len(empty) > 3 else ""), share > 0.02 and len(empty) >= 3, names,
+                  "drop empty texts, or find the step that empties them",
+                  f"{s.name}: {len(s.rows):,}{some} texts of {numbers['shortest']:,} to {plural(numbers['longest'], unit)}, "
+                  f"median {numbers['median']:,.0f}, 95% have at most {numbers['p95']:,}", names,
+                  **{f"{s.name}_{name}": value for name, value in numbers.items()})
 
 
-def _truncated(findings: Findings, s: Sample, c: Counts, pad: PadSequences | None, padding: int | None, p95: int) -> None:
+def _truncated(s: Sample, c: Counts, pad: PadSequences | None, padding: int | None, p95: int) -> Iterator[Check]:
     "What `PadSequences(max_len=...)` cuts off, and a limit applied before: many texts of exactly the longest length."
     if pad is not None and pad.max_len is not None and s.where is not None:
         cut, lost, tokens = tokens_cut(s.rows, pad.max_len, padding)
         share = cut / len(s.rows)
-        findings.numbers.update({f"{s.name}_cut": share, f"{s.name}_tokens_lost": lost})
-        findings.add(f"PadSequences(max_len={pad.max_len}) truncates {share:.0%} of the texts in {s.name}: {lost:,} of {tokens:,} "
-                     f"tokens ({lost / max(tokens, 1):.0%}) are lost", f"max_len={p95} leaves 95% of the training texts whole; or split "
-                     "them into several items, if memory does not allow that", share > 0.5, share > 0.1)
+        yield graded(f"PadSequences(max_len={pad.max_len}) truncates {share:.0%} of the texts in {s.name}: {lost:,} of {tokens:,} "
+                     f"tokens ({lost / max(tokens, 1):.0%}) are lost", share > 0.5, share > 0.1,
+                     f"max_len={p95} leaves 95% of the training texts whole; or split them into several items, if memory does not allow "
+                     "that", **{f"{s.name}_cut": share, f"{s.name}_tokens_lost": lost})
     if share := pile_at_the_end(c.lengths):
-        findings.numbers[f"{s.name}_at_longest"] = share
-        findings.add(f"{share:.0%} of the texts in {s.name} have exactly the longest length, {c.lengths.max():,} tokens: something "
-                     "truncates them there, before the loader", "raise that limit, unless the items are windows of longer texts")
+        yield tip(f"{share:.0%} of the texts in {s.name} have exactly the longest length, {c.lengths.max():,} tokens: something truncates "
+                  "them there, before the loader", "raise that limit, unless the items are windows of longer texts",
+                  **{f"{s.name}_at_longest": share})
 
 
-def _padding_share(findings: Findings, name: str, batches: list, pad: PadSequences | None, padding: int | None) -> None:
+def _padding_share(name: str, batches: list, pad: PadSequences | None, padding: int | None) -> Iterator[Check]:
     padding = (int(pad.pad_value) if pad is not None else
                padding if padding is not None else padding_of([r for ids, _ in batches for r in ids]))
-    if not batches or (padding is None and all(mask is None for _, mask in batches)):
-        return
-    share = findings.numbers[f"{name}_filled"] = real_share(batches, padding, None if pad is None else pad.pad_first)
-    one_length = pad is None and len(batches) > 1 and len({ids.shape[1] for ids, _ in batches}) == 1
-    findings.add(f"only {share:.0%} of the {name} batches are words, the rest is padding",
-                 "pad each batch to its own longest text (before_batch=PadSequences()) instead of all to one length" if one_length
-                 else "batch texts of similar length together (a sampler that sorts by length), or truncate the longest (max_len=)",
-                 tip=share < 0.3)
+    if batches and (padding is not None or any(mask is not None for _, mask in batches)):
+        share = real_share(batches, padding, None if pad is None else pad.pad_first)
+        one_length = pad is None and len(batches) > 1 and len({ids.shape[1] for ids, _ in batches}) == 1
+        yield graded(f"only {share:.0%} of the {name} batches are words, the rest is padding", tip=share < 0.3, advice=
+                     "pad each batch to its own longest text (before_batch=PadSequences()) instead of all to one length" if one_length
+                     else "batch texts of similar length together (a sampler that sorts by length), or truncate the longest (max_len=)",
+                     **{f"{name}_filled": share})
 
 
-def _outside(findings: Findings, s: Sample, c: Counts, words: Vocabulary | None) -> None:
-    n = len(c.outside)
-    if not n:
-        return
-    findings.numbers[f"{s.name}_outside"] = n
+def _outside(s: Sample, c: Counts, words: Vocabulary | None) -> Iterator[Check]:
     limit = f"the vocabulary has {words.size:,} words, ids 0 to {words.size - 1:,}" if words and words.size else "an id is at least 0"
-    which = (f"is outside the vocabulary: {c.outside[0]:,}" if n == 1
-             else f"are outside the vocabulary, from {c.outside.min():,} to {c.outside.max():,}")
-    findings.add(f"{plural(n, 'id')} in {s.name} {which}, first in {s.item(c.first_outside)}; {limit}",
-                 "an embedding fails on such ids, on a GPU with a device-side assert: make ids and vocabulary with the same tokenizer, "
-                 "special tokens that were added included", True)
+    if n := len(c.outside):
+        which = (f"is outside the vocabulary: {c.outside[0]:,}" if n == 1
+                 else f"are outside the vocabulary, from {c.outside.min():,} to {c.outside.max():,}")
+        yield issue(f"{plural(n, 'id')} in {s.name} {which}, first in {s.item(c.first_outside)}; {limit}",
+                    "an embedding fails on such ids, on a GPU with a device-side assert: make ids and vocabulary with the same tokenizer, "
+                    "special tokens that were added included", **{f"{s.name}_outside": n})
 
 
-def _unknown(findings: Findings, rates: dict[str, float], words: Vocabulary) -> None:
+def _unknown(rates: dict[str, float], words: Vocabulary) -> Iterator[Check]:
     "Words that the vocabulary does not know, by split."
-    if words.unknown is None:
-        return
-    findings.numbers.update({f"{name}_unknown": rate for name, rate in rates.items()})
-    sentence = "unknown words: " + ", ".join(f"{rate:.1%} of the tokens in {name}" for name, rate in rates.items())
-    findings.statistics.append(sentence)
-    values = list(rates.values())
-    train, valid, worst = values[0], values[-1], max(values)
-    findings.add(sentence, "build the vocabulary from these texts with the tokenizer that makes the ids (lower case? punctuation?), "
-                 "keep rarer words (min_freq), or use subwords", worst > 0.3, worst > 0.1)
-    findings.add(sentence if worst > 0.1 else f"{sentence}: far more in validation",
-                 "see whether validation goes through the same tokenizer; if it does, new texts will have as many words that training "
-                 "does not have, and subwords help", tip=valid > 3 * train and valid - train > 0.05)
+    if words.unknown is not None:
+        sentence = "unknown words: " + ", ".join(f"{rate:.1%} of the tokens in {name}" for name, rate in rates.items())
+        (train, *_), (*_, valid) = rates.values(), rates.values()
+        worst = max(train, valid)
+        yield graded(sentence, worst > 0.3, worst > 0.1,
+                     "build the vocabulary from these texts with the tokenizer that makes the ids (lower case? punctuation?), keep rarer "
+                     "words (min_freq), or use subwords", sentence, **{f"{name}_unknown": rate for name, rate in rates.items()})
+        yield graded(sentence if worst > 0.1 else f"{sentence}: far more in validation", tip=valid > 3 * train and valid - train > 0.05,
+                     advice="see whether validation goes through the same tokenizer; if it does, new texts will have as many words that "
+                     "training does not have, and subwords help")
 
 
-def _two_vocabularies(findings: Findings, words: Vocabulary, other: Vocabulary | None) -> None:
+def _two_vocabularies(words: Vocabulary, other: Vocabulary | None) -> Iterator[Check]:
     if differ := differing(words.names or (), other.names or () if other else ()):
         i = differ[0]
-        findings.numbers["ids_that_differ"] = len(differ)
-        findings.add(f"training and validation have different vocabularies: {plural(len(differ), 'id')} "
-                     f"stand{'s' * (len(differ) == 1)} for another word, {i} for {words.names[i]!r} in training and {other.names[i]!r} in "
-                     "validation", "build one vocabulary from the training texts and use it for both", True)
+        yield issue(f"training and validation have different vocabularies: {plural(len(differ), 'id')} "
+                    f"stand{'s' * (len(differ) == 1)} for another word, {i} for {words.names[i]!r} in training and {other.names[i]!r} in "
+                    "validation", "build one vocabulary from the training texts and use it for both", ids_that_differ=len(differ))
 
 
-def _wrong_padding(findings: Findings, pads: Sequence[PadSequences | None], words: Vocabulary) -> None:
+def _wrong_padding(pads: Sequence[PadSequences | None], words: Vocabulary) -> Iterator[Check]:
     for value in dict.fromkeys(p.pad_value for p in pads if p is not None):
         if words.padding is not None and value != words.padding:
-            findings.add(f"PadSequences pads with {value}, which is {words.name(int(value))}; the vocabulary's padding is {words.padding}",
-                         f"PadSequences(pad_value={words.padding})")
+            yield tip(f"PadSequences pads with {value}, which is {words.name(int(value))}; the vocabulary's padding is {words.padding}",
+                      f"PadSequences(pad_value={words.padding})")
         elif words.size and not 0 <= value < words.size:
-            findings.add(f"PadSequences pads with {value}, which is not an id of the vocabulary",
-                         "use a pad_value that an embedding has a row for, unless the model looks for this one")
+            yield tip(f"PadSequences pads with {value}, which is not an id of the vocabulary",
+                      "use a pad_value that an embedding has a row for, unless the model looks for this one")

@@ -1,7 +1,7 @@
 """What flows through the layers: scaled inputs, dead and saturated units, biases that a norm layer subtracts; train and eval mode."""
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.modules.module import register_module_forward_hook
 
 from ...learner.probe import Probe
 from ...optim.groups import NORM_TYPES
@@ -78,28 +78,23 @@ def dead_and_saturated_units(probe: Probe) -> Check:
 
 def bias_before_norm(probe: Probe) -> Check:
     "Layers whose bias is subtracted by the batch norm (or instance norm) right after them."
-    names = {m: n for n, m in probe.model.named_modules()}
-    outputs, found = {}, []                     # outputs are kept until the end, so that no id is used twice
-
-    def after(module, args, out):
-        if module in names and isinstance(module, _WEIGHTED) and module.bias is not None and module.bias.requires_grad:
-            outputs[id(out)] = names[module], out
-
-    def before(module, args):
-        if isinstance(module, _SUBTRACTING) and args and id(args[0]) in outputs:
-            found.append(outputs[id(args[0])][0])
-
+    names = {m: n for n, m in probe.model.named_modules() if isinstance(m, _WEIGHTED) or not any(True for _ in m.children())}
     require(any(isinstance(m, _SUBTRACTING) for m in names), "there is no norm layer that subtracts a bias")
-    with register_module_forward_hook(after), register_module_forward_pre_hook(before):
+    calls, makers, found = [], {}, []           # outputs are kept until the end, so that no id is used twice
+    with register_module_forward_hook(lambda m, args, out: calls.append((m, args, out)) if m in names else None):
         probe.output(training=True)
+    for module, args, out in calls:
+        maker = makers.get(id(args[0])) if isinstance(module, _SUBTRACTING) and args else None      # the last, if others work in place
+        if isinstance(maker, _WEIGHTED) and maker.bias is not None and maker.bias.requires_grad:
+            found.append(names[maker])
+        makers[id(out)] = module
     return graded(f"the bias of {', '.join(found[:3])} has no effect: the norm layer after it subtracts it", tip=found, items=found,
                   layers=len(found))
 
 
 def train_and_eval_mode(probe: Probe) -> Check:
     "Modules that do not follow the mode of the model, and outputs that differ from one evaluation to the next."
-    model = probe.reset(training=True)
-    switching = {m: n for n, m in model.named_modules() if isinstance(m, (*DROPOUT, *NORM_TYPES))}
+    switching = {m: n for n, m in probe.reset(training=True).named_modules() if isinstance(m, (*DROPOUT, *NORM_TYPES))}
     stuck_in_eval = [n for m, n in switching.items() if not m.training
                      and (not isinstance(m, NORM_TYPES) or any(p.requires_grad for p in m.parameters(recurse=False)))]
     probe.mode(False)

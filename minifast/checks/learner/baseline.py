@@ -267,13 +267,9 @@ def _share_of_most_frequent(probe, y_train, y, n_out, limit):
 
 
 # -- evidence and verdict -----------------------------------------------------------------------------------------------------------
-def _score_name(probe):
-    return "rmse" if probe.kind == "values" else "accuracy"
-
-
 def _evidence(probe, scores, rivals, y):
     "Loss, accuracy or RMSE, and the learner's own metrics, by name; those that ask for more than predictions and targets are named."
-    numbers, own, left_out = {"validation_items": len(scores["constant"].loss)}, _score_name(probe), set()
+    numbers, own, left_out = {"validation_items": len(scores["constant"].loss)}, "rmse" if probe.kind == "values" else "accuracy", set()
     for name, s in scores.items():
         numbers.update({f"{name}_loss": s.mean_loss, f"{name}_{own}": s.mean_score ** 0.5 if own == "rmse" else s.mean_score})
     steps = [Step((), {}, (t,)) for t in y]
@@ -288,10 +284,17 @@ def _evidence(probe, scores, rivals, y):
 
 def _verdict(probe, scores, numbers, trained):
     constant, network, trees = (scores.get(k) for k in ("constant", "network", "boosting"))
-    baseline = _baselines_in_words(probe, numbers)
+    what = ("guessing the most frequent class" if probe.kind.startswith("class") else
+            "guessing by how often each label is on" if probe.kind != "values" else
+            "predicting the mean of the training targets" if is_squared(probe.loss_func) else
+            "predicting the median of the training targets" if is_absolute(probe.loss_func) else "predicting a constant")
+    reached = {name: (f"rmse {numbers.get(f'{name}_rmse', math.nan):.4g}" if probe.kind == "values" else
+                      f"{100 * numbers[f'{name}_accuracy']:.3g}% accuracy") + f" (loss {numbers[f'{name}_loss']:.4g})" for name in scores}
+    baseline = "; ".join(f"{title} has {reached[name]}" for title, name in ((what, "constant"), ("gradient boosting", "boosting"))
+                         if name in reached)
     if network is None:
         return passed(f"to beat: {baseline}", **numbers)
-    found = f"the network has {_result(numbers, 'network', _score_name(probe))}. To beat: {baseline}"
+    found = f"the network has {reached['network']}. To beat: {baseline}"
     if not math.isfinite(network.mean_loss):
         return issue(f"the validation loss is {network.mean_loss}", "look for NaN or infinite inputs in validation", **numbers)
     if len(network.loss) < FEW_ITEMS:
@@ -321,19 +324,3 @@ def _clearly_worse(a: Scores, b: Scores) -> bool:
 def _decides_worse(a, b, probe):
     more, error = difference(a.score, b.score, a.number)
     return more > error if probe.kind == "values" else more < -error
-
-
-def _result(numbers, name, own):
-    value, loss = numbers[f"{name}_{own}"], numbers[f"{name}_loss"]
-    return f"{own} {value:.4g} (loss {loss:.4g})" if own == "rmse" else f"{100 * value:.3g}% accuracy (loss {loss:.4g})"
-
-
-def _baselines_in_words(probe, numbers):
-    "What the baselines reach."
-    what = ("guessing the most frequent class" if probe.kind.startswith("class") else
-            "guessing by how often each label is on" if probe.kind != "values" else
-            "predicting the mean of the training targets" if is_squared(probe.loss_func) else
-            "predicting the median of the training targets" if is_absolute(probe.loss_func) else "predicting a constant")
-    reached = {what: "constant", "gradient boosting": "boosting"}
-    return "; ".join(f"{what} has {_result(numbers, name, _score_name(probe))}" for what, name in reached.items()
-                     if f"{name}_loss" in numbers)

@@ -20,9 +20,8 @@ from .outputs import best_and_worst
 def largest_difference(a: Any, b: Any) -> float:
     "The largest difference between two equally nested batches; infinite where shapes differ."
     pairs = [(x, y) for x, y in zip(leaves(a), leaves(b), strict=False) if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor)]
-    if any(x.shape != y.shape for x, y in pairs):
-        return math.inf
-    return max((float((x.double() - y.double()).abs().nan_to_num(0).max()) for x, y in pairs if x.numel()), default=0.0)
+    return max((float((x.double() - y.double()).abs().nan_to_num(0).max()) if x.shape == y.shape else math.inf
+                for x, y in pairs if x.numel() or y.numel()), default=0.0)
 
 
 def _load_validation(probe: Probe) -> Batches | None:

@@ -136,8 +136,8 @@ def _steady_look(probe, pred, axis):
     if found in ("free", "relu") or not probe.step.float_inputs:
         return found
     wild = probe.output(probe.step.with_inputs(lambda t: t * 30 if t.is_floating_point() else t))
-    bounded = float(wild.min()) >= 0 and float(wild.max()) <= 1
-    steady = not torch.isfinite(wild).all() or looks_like(wild, axis) == found or (found == "sigmoid" and bounded)
+    steady = (not torch.isfinite(wild).all() or looks_like(wild, axis) == found
+              or (found == "sigmoid" and float(wild.min()) >= 0 and float(wild.max()) <= 1))
     return found if steady else "free"
 
 

@@ -74,6 +74,9 @@ def test_nan_in_validation_is_an_issue_of_a_trained_network():
     assert found(classifier(x=x, y=y)).verdict == "pass"
     check = found(trained(classifier(x=x, y=y), 1))
     assert check.verdict == "issue" and check.found == "the validation loss is nan" and "NaN" in check.advice
+    x, y = numbers()
+    x[200:, 3] = float("nan")
+    assert found(trained(regressor(x=x, y=y), 1)).found == "the validation loss is nan"
 
 
 def test_few_items_are_not_judged():
