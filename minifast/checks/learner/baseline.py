@@ -141,7 +141,7 @@ def _labels(probe, dl, limit, as_drawn=True):
 def _targets_as_in_batches(probe):
     "`(targets of a batch, seconds per label)` if the labels of the data are what the loss gets, unchanged; otherwise `(None, 0)`."
     batches, dl = validation_batches(probe), probe.twin.dls.valid
-    y = _target(batches[0], batches.n_inp) if batches else None
+    y = Step(*split_batch(batches[0], batches.n_inp)).y if batches else None
     if y is None or not hasattr(dl, "dataset"):
         return None, 0.0
     began, own = time.perf_counter(), None
@@ -150,11 +150,6 @@ def _targets_as_in_batches(probe):
     seconds = (time.perf_counter() - began) / len(y)
     same = own is not None and own.numel() == y.numel() and torch.equal(own.flatten().double(), y.flatten().double().cpu())
     return (y.cpu(), max(seconds, 1e-7)) if same else (None, 0.0)
-
-
-def _target(batch, n_inp):
-    yb = split_batch(batch, n_inp)[2]
-    return yb[0] if len(yb) == 1 and isinstance(yb[0], torch.Tensor) and yb[0].ndim else None
 
 
 def _loader_of(dl, positions, bs):
@@ -175,7 +170,7 @@ def _predictions(probe, limit, seconds):
     probe.reset(training=False)
     for batch in in_time(dl if own is None else own, seconds):
         batch = to_device(batch, probe.device)
-        y = _target(batch, n_inp)
+        y = Step(*split_batch(batch, n_inp)).y
         pred = None if y is None else probe.twin.get_preds(dl=Batches([batch], n_inp), act=torch.nn.Identity(), reorder=False)[0]
         if not isinstance(pred, torch.Tensor) or len(pred) != len(y):
             return [], None
