@@ -6,7 +6,7 @@ looked at instead.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ MARKERS = ("xxbos", "xxeos", "<bos>", "<eos>", "<s>", "</s>", "[cls]", "[sep]", 
 class Sample(NamedTuple):
     "Some texts of a split, evenly spread over it."
     name: str                       #: of the split
-    kind: Literal["ids", "text"]    #: whether rows are arrays of ids or strings
+    kind: str                       #: "ids" (rows are arrays of them) or "text" (rows are strings)
     rows: list
     where: list[int] | None         #: which items they are; None: rows of batches
     total: int                      #: how many items there are

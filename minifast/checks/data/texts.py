@@ -162,6 +162,11 @@ def _check_text(samples: list[Sample]) -> Iterator[Check]:
 
 
 # -- what is looked at: each yields checks without a code, which `text_quality` joins -----------------------------------------------
+def _numbers_of(name: str, **numbers: Any) -> dict[str, Any]:
+    "Numbers of the split `name` as evidence."
+    return {f"{name}_{key}": value for key, value in numbers.items()}
+
+
 def _lengths(s: Sample, lengths: np.ndarray, empty: np.ndarray, unit: str) -> Check:
     "The lengths of texts, and those that are empty."
     numbers: dict[str, Any] = {
@@ -174,7 +179,7 @@ def _lengths(s: Sample, lengths: np.ndarray, empty: np.ndarray, unit: str) -> Ch
                   "drop empty texts, or find the step that empties them",
                   f"{s.name}: {len(s.rows):,}{some} texts of {numbers['shortest']:,} to {plural(numbers['longest'], unit)}, "
                   f"median {numbers['median']:,.0f}, 95% have at most {numbers['p95']:,}", names,
-                  **{f"{s.name}_{name}": value for name, value in numbers.items()})
+                  **_numbers_of(s.name, **numbers))
 
 
 def _truncated(s: Sample, c: Counts, pad: PadSequences | None, padding: int | None, p95: int) -> Iterator[Check]:
@@ -185,11 +190,11 @@ def _truncated(s: Sample, c: Counts, pad: PadSequences | None, padding: int | No
         yield graded(f"PadSequences(max_len={pad.max_len}) truncates {share:.0%} of the texts in {s.name}: {lost:,} of {tokens:,} "
                      f"tokens ({lost / max(tokens, 1):.0%}) are lost", share > 0.5, share > 0.1,
                      f"max_len={p95} leaves 95% of the training texts whole; or split them into several items, if memory does not allow "
-                     "that", **{f"{s.name}_cut": share, f"{s.name}_tokens_lost": lost})
+                     "that", **_numbers_of(s.name, cut=share, tokens_lost=lost))
     if share := pile_at_the_end(c.lengths):
         yield tip(f"{share:.0%} of the texts in {s.name} have exactly the longest length, {c.lengths.max():,} tokens: something truncates "
                   "them there, before the loader", "raise that limit, unless the items are windows of longer texts",
-                  **{f"{s.name}_at_longest": share})
+                  **_numbers_of(s.name, at_longest=share))
 
 
 def _padding_share(name: str, batches: list, pad: PadSequences | None, padding: int | None) -> Iterator[Check]:
@@ -201,7 +206,7 @@ def _padding_share(name: str, batches: list, pad: PadSequences | None, padding: 
         yield graded(f"only {share:.0%} of the {name} batches are words, the rest is padding", tip=share < 0.3, advice=
                      "pad each batch to its own longest text (before_batch=PadSequences()) instead of all to one length" if one_length
                      else "batch texts of similar length together (a sampler that sorts by length), or truncate the longest (max_len=)",
-                     **{f"{name}_filled": share})
+                     **_numbers_of(name, filled=share))
 
 
 def _outside(s: Sample, c: Counts, words: Vocabulary | None) -> Iterator[Check]:
@@ -211,7 +216,7 @@ def _outside(s: Sample, c: Counts, words: Vocabulary | None) -> Iterator[Check]:
                  else f"are outside the vocabulary, from {c.outside.min():,} to {c.outside.max():,}")
         yield issue(f"{plural(n, 'id')} in {s.name} {which}, first in {s.item(c.first_outside)}; {limit}",
                     "an embedding fails on such ids, on a GPU with a device-side assert: make ids and vocabulary with the same tokenizer, "
-                    "special tokens that were added included", **{f"{s.name}_outside": n})
+                    "special tokens that were added included", **_numbers_of(s.name, outside=n))
 
 
 def _unknown(rates: dict[str, float], words: Vocabulary) -> Iterator[Check]:
@@ -220,9 +225,10 @@ def _unknown(rates: dict[str, float], words: Vocabulary) -> Iterator[Check]:
         sentence = "unknown words: " + ", ".join(f"{rate:.1%} of the tokens in {name}" for name, rate in rates.items())
         (train, *_), (*_, valid) = rates.values(), rates.values()
         worst = max(train, valid)
+        numbers: dict[str, Any] = {f"{name}_unknown": rate for name, rate in rates.items()}
         yield graded(sentence, worst > 0.3, worst > 0.1,
                      "build the vocabulary from these texts with the tokenizer that makes the ids (lower case? punctuation?), keep rarer "
-                     "words (min_freq), or use subwords", sentence, **{f"{name}_unknown": rate for name, rate in rates.items()})
+                     "words (min_freq), or use subwords", sentence, **numbers)
         yield graded(sentence if worst > 0.1 else f"{sentence}: far more in validation", tip=valid > 3 * train and valid - train > 0.05,
                      advice="see whether validation goes through the same tokenizer; if it does, new texts will have as many words that "
                      "training does not have, and subwords help")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -120,8 +120,8 @@ def _positions(dl, limit, as_drawn=True):
     dataset, sampler = getattr(dl, "dataset", None), getattr(dl, "sampler", None)
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         return None
-    order: Any = (range(len(dataset)) if not as_drawn or _draws_each_once(dl) else
-                  sampler.order(0).tolist() if hasattr(sampler, "order") else list(sampler))
+    order = (range(len(dataset)) if not as_drawn or _draws_each_once(dl) else
+             sampler.order(0).tolist() if hasattr(sampler, "order") else list(sampler))
     if not all(isinstance(i, int) for i in order[:1]):
         return None
     return [order[i] for i in torch.randperm(len(order), generator=fixed_generator())[:limit].tolist()]
