@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ...core.helpers import noop
+from ...core.items import noop
 from ...core.nested import split_batch
 from ...data.dataloader import DataLoader
 from ...data.files import image_extensions
