@@ -14,8 +14,6 @@ from ..core.types import PathLike
 if TYPE_CHECKING:
     from ..learner.learner import Learner
 
-OUT = Path("minifast-demo")
-
 
 def write_digits(folder: PathLike, size: int = 80) -> Path:
     """Write scikit-learn's 1,797 handwritten digits (8x8 grey scans, values 0..16) as PNG files `folder/<digit>/<index>.png`.
@@ -37,7 +35,7 @@ def write_digits(folder: PathLike, size: int = 80) -> Path:
     return folder
 
 
-def run(data: PathLike | None = None, out: PathLike = OUT, epochs: int | None = None, size: int | None = None, seed: int = 42,
+def run(data: PathLike | None = None, out: PathLike = "minifast-demo", epochs: int | None = None, size: int | None = None, seed: int = 42,
         weights: PathLike | None = None) -> "Learner":
     """Train on a folder of images, write plots and model to another, and return the learner.
 
@@ -50,9 +48,12 @@ def run(data: PathLike | None = None, out: PathLike = OUT, epochs: int | None = 
         weights: file of ImageNet weights of resnet18. Where they are at hand (here or in torch's cache), the model is fine-tuned
             instead of trained from scratch.
     """
+    from torchvision.models import ResNet18_Weights
+
     from ..basics import LabelSmoothingCrossEntropy, accuracy, set_seed
     from ..data.files import get_image_files
     from ..vision.all import ImageDataLoaders, Resize, aug_transforms, resnet18, vision_learner
+    from ..vision.models.pretrained import find_weights
 
     started, out = time.perf_counter(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def run(data: PathLike | None = None, out: PathLike = OUT, epochs: int | None = 
     dls.show_batch()
     _save_figure(out / "batch.png")
 
-    weights = weights or _weights_at_hand()
+    weights = weights or find_weights(ResNet18_Weights.DEFAULT.url.rsplit("/", 1)[1])          # where they are on this machine, if they are
     learn = vision_learner(dls, resnet18, metrics=accuracy, pretrained=weights is not None, weights=weights, path=out,
                            loss_func=LabelSmoothingCrossEntropy())
     lr = learn.lr_find().valley
@@ -100,14 +101,6 @@ def run(data: PathLike | None = None, out: PathLike = OUT, epochs: int | None = 
     print(f"\nPlots and model are in {out}/: batch.png, lr_find.png, losses.png, results.png, {saved.relative_to(out)}")
     print("Where to look next: nbs/01_quickstart.ipynb; your own folder of images: minifast demo --data DIR; versions: minifast doctor")
     return learn
-
-
-def _weights_at_hand() -> Path | None:
-    "The file of resnet18's ImageNet weights if it is on this machine, else None."
-    from torchvision.models import ResNet18_Weights
-
-    from ..vision.models.pretrained import find_weights
-    return find_weights(ResNet18_Weights.DEFAULT.url.rsplit("/", 1)[1])
 
 
 def _save_figure(file: Path) -> None:

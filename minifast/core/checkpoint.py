@@ -125,7 +125,14 @@ def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
         raise FileNotFoundError(f"there is no file {file}. " + (f"Saved here: {', '.join(siblings)}" if siblings else
                                                                 f"Nothing is saved in {file.parent.resolve()}"))
     if file.suffix in (".pth", ".pt"):
-        return _load_torch(file, device)
+        try:
+            return torch.load(file, map_location=device, weights_only=True)
+        except OSError:
+            raise
+        except Exception as e:      # cut short, changed, or objects of classes that are no tensors: torch raises many kinds
+            reason = str(e).strip().split("\n")[0]
+            raise ValueError(f"{file} cannot be read as tensors ({type(e).__name__}: {reason}): it was cut short, changed, or holds other "
+                             "objects, which are never loaded because that could run any code. Save `model.state_dict()` alone.") from e
     if file.suffix in (".pkl", ".pickle"):
         raise ValueError(f"{file} is a pickle: loading it could run any code. Load the weights alone from a `.pth` or `.safetensors` file.")
     from safetensors import SafetensorError, safe_open
@@ -136,14 +143,3 @@ def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
         return unpack(tensors, json.loads(metadata[HEADER])) if HEADER in metadata else tensors
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         raise ValueError(f"{file} is not a complete safetensors file ({e}): it was cut short, changed, or is something else") from e
-
-
-def _load_torch(file, device):
-    try:
-        return torch.load(file, map_location=device, weights_only=True)
-    except OSError:
-        raise
-    except Exception as e:      # cut short, changed, or objects of classes that are no tensors: torch raises many kinds
-        reason = str(e).strip().split("\n")[0]
-        raise ValueError(f"{file} cannot be read as tensors ({type(e).__name__}: {reason}): it was cut short, changed, or holds other "
-                         "objects, which are never loaded because that could run any code. Save `model.state_dict()` alone.") from e

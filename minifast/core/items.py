@@ -64,13 +64,6 @@ def _caller(f):
     raise TypeError(f"map takes a function, a mapping or a format string; received {type(f).__name__}")
 
 
-def _key(key: Any) -> Any:
-    "A sort key: a function, or the name of an attribute, or the index of an item."
-    if isinstance(key, str):
-        return attrgetter(key)
-    return itemgetter(key) if isinstance(key, int) else key
-
-
 def _is_several(idx: Any) -> bool:
     return isinstance(idx, (list, tuple)) or bool(getattr(idx, "ndim", 0))
 
@@ -165,7 +158,8 @@ class L(list):
 
     def sorted(self, key: Any = None, reverse: bool = False) -> "L":
         "A sorted copy; `key` is a function, the name of an attribute, or the index of an item."
-        return self._new(sorted(self, key=_key(key), reverse=reverse))
+        key = attrgetter(key) if isinstance(key, str) else itemgetter(key) if isinstance(key, int) else key
+        return self._new(sorted(self, key=key, reverse=reverse))
 
     def itemgot(self, *idxs: int) -> "L":
         "`o[idx]` of every item, for each of `idxs` in turn."

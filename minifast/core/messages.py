@@ -114,6 +114,4 @@ def plural(n: int, noun: str) -> str:
     >>> plural(1, "item"), plural(1200, "batch")
     ('1 item', '1,200 batches')
     """
-    if n == 1:
-        return f"1 {noun}"
-    return f"{n:,} {noun}" + ("es" if noun.endswith(("tch", "sh", "s", "x")) else "s")
+    return f"1 {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith(('tch', 'sh', 's', 'x')) else 's'}"

@@ -117,8 +117,8 @@ class Store:
         "Write part `i`, and the weights of its learner."
         if with_weights:
             part.learn.save(self.weights(i), with_opt=False)
-        state = {k: v for k, v in vars(part).items() if k != "learn"}
-        checkpoint.save(state, self.path / f"part_{i}.safetensors")            # the last thing written: with it the part is finished
+        checkpoint.save({k: v for k, v in vars(part).items() if k != "learn"},
+                        self.path / f"part_{i}.safetensors")                   # the last thing written: with it the part is finished
 
     def load(self, i: int) -> Part | None:
         "Part `i` as it was saved; None if it was not finished."

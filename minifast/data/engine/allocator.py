@@ -31,9 +31,9 @@ def keep_freed_memory() -> bool:
         return False
     try:
         libc = ctypes.CDLL(None)
-        is_glibc = hasattr(libc, "gnu_get_libc_version")        # others give mallopt other meanings
-        kept = is_glibc and any(libc.mallopt(_M_MMAP_THRESHOLD, n) for n in (KEPT, 32 << 20))       # older versions take no more than 32 MB
-        _done = bool(kept and libc.mallopt(_M_TRIM_THRESHOLD, KEPT))
+        _done = bool(hasattr(libc, "gnu_get_libc_version")          # others give mallopt other meanings
+                     and any(libc.mallopt(_M_MMAP_THRESHOLD, n) for n in (KEPT, 32 << 20))       # older versions take no more than 32 MB
+                     and libc.mallopt(_M_TRIM_THRESHOLD, KEPT))
     except (OSError, AttributeError):
         return False
     return _done

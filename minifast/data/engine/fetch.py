@@ -127,8 +127,7 @@ class Batch:
 def _private_streams(key):
     """The global random streams seeded for batch `key`, for datasets and transforms that draw from them: the batch is the same in any
     process. Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
-    in_worker = get_worker_info() is not None
-    state = None if in_worker else rng_state(accelerators=False)
+    state = rng_state(accelerators=False) if get_worker_info() is None else None
     seed = int(batch_rng(key.seed, key.number).integers(2**63))
     random.seed(seed)
     np.random.seed(seed % 2**32)
