@@ -16,18 +16,16 @@ from .batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback
 from .distill import KnowledgeDistillation
 from .dynamics import PredictionDynamics
 from .first_batch import FirstBatch
-from .gradients import GradientAccumulation, GradientClip, GradientClipValue
+from .gradients import SAM, GradientAccumulation, GradientClip, GradientClipValue
 from .loggers import CSVLogger, JSONLogger, LiveLogger, ShowGraphCallback, TensorBoardCallback, WandbCallback
 from .lr_finder import LRFinder, SuggestionMethod, minimum, slide, steep, valley
 from .mix import CutMix, CutMixUp, MixUp
 from .precision import MixedPrecision
-from .predictions import GatherPreds
 from .progress import ProgressCallback
-from .recorder import NonFiniteLoss, Recorder
+from .recorder import GatherPreds, NonFiniteLoss, Recorder
 from .regularise import ActivationReg, ModelResetter, RNNCallback, RNNRegularizer, rnn_cbs
 from .resize import ProgressiveResize
 from .resume import Resume
-from .sam import SAM
 from .scheduler import ParamScheduler, TorchScheduler
 from .terminate_on_nan import TerminateOnNaNCallback
 from .trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback, TrackerCallback

@@ -297,9 +297,6 @@ class TrainingCallback(Callback):
     run_valid = False
 
 
-Handlers = dict[str, list[Callable[[], None]]]
-
-
 def sort_callbacks(cbs: Iterable[Callback]) -> list[Callback]:
     "Callbacks in the order in which they run: by `order`, then `run_before` and `run_after`, then as they were added."
     waiting, done = sorted(cbs, key=attrgetter("order")), []
@@ -321,7 +318,7 @@ def _names(wanted: Any, cb: Callback) -> bool:
     return any(w == type(cb).__name__ if isinstance(w, str) else isinstance(cb, w) for w in wanted)
 
 
-def collect_handlers(cbs: Iterable[Callback], training: bool) -> Handlers:
+def collect_handlers(cbs: Iterable[Callback], training: bool) -> dict[str, list[Callable[[], None]]]:
     """The bound methods to call for each event: `{event: [method, ...]}`, only those that a callback really overrides.
 
     Collected when a fit starts or its callbacks change, so that an event without handlers costs nothing in the loop.
@@ -330,7 +327,7 @@ def collect_handlers(cbs: Iterable[Callback], training: bool) -> Handlers:
         cbs: callbacks in the order in which they run.
         training: whether the batch events are those of training, or of validation.
     """
-    handlers: Handlers = {event: [] for event in EVENTS}
+    handlers: dict[str, list[Callable[[], None]]] = {event: [] for event in EVENTS}
     for cb in cbs:
         if cb.run:
             events = cb.overridden_events()

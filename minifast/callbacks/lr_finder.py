@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..core import Axes, rng_state, set_rng_state, subplots
-from .base import CancelFitException, CancelValidException, Learner, Order, TrainingCallback
+from .base import CancelFitException, CancelValidException, Learner, Order, TrainingCallback, restore_states, states_of
 
 
 class LRFinder(TrainingCallback):
@@ -72,8 +72,7 @@ def leaving_no_trace(learn: "Learner") -> Iterator[None]:
             *((dl, "epoch") for dl in learn.dls if hasattr(dl, "epoch"))]
     attributes = [(owner, name, getattr(owner, name)) for owner, name in kept]
     opt_state = copy.deepcopy(learn.opt.state_dict()) if learn.opt is not None else None
-    stateful = [(cb, cb.state_dict()) for cb in learn.cbs if hasattr(cb, "state_dict")]
-    rng, learn.dry_run = rng_state(), True
+    states, rng, learn.dry_run = states_of(learn.cbs), rng_state(), True
     try:
         yield
     finally:
@@ -85,8 +84,7 @@ def leaving_no_trace(learn: "Learner") -> Iterator[None]:
             setattr(owner, name, value)
         if opt_state is not None:
             learn.opt.load_state_dict(opt_state)
-        for cb, state in stateful:
-            cb.load_state_dict(state)
+        restore_states(learn.cbs, states)
         set_rng_state(rng)
 
 

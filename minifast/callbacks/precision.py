@@ -5,7 +5,7 @@ from warnings import warn
 
 import torch
 
-from ..core import map_nested, plural
+from ..core import check_choice, map_nested, plural
 from .base import Callback, Learner, Order
 
 
@@ -30,8 +30,7 @@ class MixedPrecision(Callback):
     def __init__(self, amp_mode: Literal["fp16", "bf16"] = "fp16", init_scale: float = 2.0**16, growth_factor: float = 2.0,
                  backoff_factor: float = 0.5, growth_interval: int = 2000):
         dtypes = {"fp16": torch.float16, "bf16": torch.bfloat16}
-        if amp_mode not in dtypes:
-            raise ValueError(f"MixedPrecision(amp_mode={amp_mode!r}): amp_mode is 'fp16' or 'bf16'")
+        check_choice("MixedPrecision", "amp_mode", amp_mode, dtypes)
         self.amp_mode, self.dtype = amp_mode, dtypes[amp_mode]
         self._scaling: dict[str, Any] = {"init_scale": init_scale, "growth_factor": growth_factor, "backoff_factor": backoff_factor,
                          "growth_interval": growth_interval}

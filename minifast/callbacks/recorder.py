@@ -1,14 +1,15 @@
-"""`Recorder`: losses, metrics and learning rates of every fit, kept for good."""
+"""`Recorder`: losses, metrics and learning rates of every fit, kept for good. `GatherPreds`: what one pass over a loader produces."""
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
 
-from ..core import Axes, DataFrame, find_bs, get_grid, subplots
+from ..core import Axes, DataFrame, find_bs, get_grid, subplots, to_concat, to_detach
 from ..metrics.base import AvgLoss
+from ..nn.loss_traits import reduction_none
 from .base import Callback, Order
 from .lr_finder import LRFindResult
 from .overfitting import Overfit, overfitting
@@ -339,3 +340,41 @@ def _clock(seconds: float) -> str:
     minutes, secs = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes:02d}:{secs:02d}"
+
+
+class GatherPreds(Callback):
+    """Collect predictions, targets and, if asked, inputs and per-item losses of a validation pass, on the CPU.
+
+    The lists `inputs, preds, targets, losses` hold one entry per batch.
+
+    Args:
+        with_input, with_loss, with_preds, with_targs: what to collect.
+        act: activation of the predictions; None collects the raw outputs.
+    """
+
+    order = Order.RECORD
+    run_train = False
+
+    def __init__(self, with_input: bool = False, with_loss: bool = False, with_preds: bool = True, with_targs: bool = True,
+                 act: Callable | None = None):
+        self.with_input, self.with_loss, self.with_preds, self.with_targs, self.act = with_input, with_loss, with_preds, with_targs, act
+        self.inputs, self.preds, self.targets, self.losses = [], [], [], []
+        self._loss_per_item: Callable | None = None
+
+    def after_batch(self) -> None:
+        learn = self.learn
+        if self.with_preds:
+            self.preds.append(to_detach(learn.pred if self.act is None else self.act(learn.pred)))
+        if self.with_targs:
+            self.targets.append(to_detach(learn.y))
+        if self.with_input:
+            self.inputs.append(to_detach(learn.kw or learn.x))
+        if self.with_loss and learn.yb:
+            self._loss_per_item = self._loss_per_item or reduction_none(learn.loss_func)
+            loss = self._loss_per_item(learn.pred, *learn.yb)
+            self.losses.append(to_detach(loss.reshape(len(learn.yb[0]), -1).mean(1)))
+
+    def joined(self, parts: list, dim: int = 0) -> Any:
+        "All batches of one list as one tensor (or nested tensors); None if there are no targets."
+        parts = [p for p in parts if not (isinstance(p, tuple) and not p)]
+        return to_concat(parts, dim) if parts else None

@@ -188,7 +188,7 @@ def test_the_notebook_shows_it_below_the_table(monkeypatch):
     display.start(1, ["epoch"])
     display.write_row([0])
     display.note("overfitting: a < b")
-    assert shown[-1] == "overfitting: a < b"
+    assert shown[-1] == "overfitting: a < b\n"
     pytest.importorskip("IPython")
     monkeypatch.undo()
     import IPython.display

@@ -16,7 +16,7 @@ from minifast.callbacks.base import Callback
 from minifast.callbacks.batch import BnFreeze, MCDropoutCallback, ShortEpochCallback
 from minifast.callbacks.distill import KnowledgeDistillation
 from minifast.callbacks.dynamics import PredictionDynamics
-from minifast.callbacks.gradients import GradientAccumulation, GradientClip, GradientClipValue
+from minifast.callbacks.gradients import SAM, GradientAccumulation, GradientClip, GradientClipValue
 from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger, TensorBoardCallback, WandbCallback
 from minifast.callbacks.lr_finder import LRFinder
 from minifast.callbacks.mix import CutMix, CutMixUp, MixHandler, MixUp
@@ -24,7 +24,6 @@ from minifast.callbacks.precision import MixedPrecision
 from minifast.callbacks.regularise import ActivationReg, ModelResetter
 from minifast.callbacks.resize import ProgressiveResize
 from minifast.callbacks.resume import Resume
-from minifast.callbacks.sam import SAM
 from minifast.callbacks.scheduler import ParamScheduler, TorchScheduler
 from minifast.callbacks.trackers import EarlyStoppingCallback, SaveModelCallback
 from minifast.data.loaders import DataLoader, DataLoaders

@@ -6,10 +6,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.callbacks.base import Callback, CancelBatchException, CancelStepException
-from minifast.callbacks.gradients import GradientAccumulation, GradientClip
+from minifast.callbacks.gradients import SAM, GradientAccumulation, GradientClip, sam_perturbation
 from minifast.callbacks.mix import MixUp
 from minifast.callbacks.precision import MixedPrecision
-from minifast.callbacks.sam import SAM, sam_perturbation
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 
