@@ -11,9 +11,8 @@ from ..data.block import RegressionBlock
 from ..tabular.columns import as_frame, check_columns, rows_of
 from ..tabular.dataloader import TableDataLoaders
 from ..tabular.frames import TabularPandas
-from ..tabular.loaders import check_csv
+from ..tabular.loaders import check_csv, choose_splits
 from ..tabular.procs import Categorify
-from ..tabular.splits import choose_splits
 
 
 class TabularCollab(TabularPandas):

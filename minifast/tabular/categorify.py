@@ -10,8 +10,7 @@ from ..core.messages import describe, did_you_mean
 from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing
 from .factorize import as_object_array, factorized, sorted_values
-from .plain_values import vocab_from_plain
-from .table import Table, TabularProc, missing_text
+from .table import Table, TabularProc, missing_text, vocab_from_plain
 
 __all__ = ["Categorify"]
 

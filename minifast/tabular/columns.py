@@ -20,6 +20,21 @@ def as_frame(df: Any, where: str = "TabularPandas") -> pd.DataFrame:
     return df
 
 
+def rows_frame(items: Any) -> pd.DataFrame:
+    "Rows as a DataFrame: a frame, one row (Series or dict), or a list of rows."
+    if isinstance(items, pd.Series):
+        return items.to_frame().T.infer_objects()
+    if isinstance(items, dict):
+        return pd.DataFrame([items])
+    if not isinstance(items, (list, tuple)):
+        return as_frame(items, "test_dl")
+    odd = [f"item {i}, {describe(o)}" for i, o in enumerate(items) if not isinstance(o, (pd.Series, dict))]
+    if odd or not items:
+        raise TypeError("rows are dicts or Series with the columns of the training data; received "
+                        + (odd[0] if odd else describe(items)))
+    return pd.DataFrame([dict(o) for o in items])
+
+
 def check_columns(df: pd.DataFrame, groups: Mapping[str, Sequence], where: str) -> None:
     "Refuse, all at once, names that are not columns of `df`, come twice, or are in two of `groups`, `{argument: its columns}`."
     problems, seen = [], {}
@@ -99,6 +114,17 @@ def numbers_of(series: pd.Series, name: Any) -> np.ndarray:
         raise ValueError(f"the continuous column {name!r} holds infinite values in {plural(int(np.isinf(values).sum()), 'row')} ({rows}): "
                          "replace them, for example by NaN")
     return values
+
+
+def number_of(value: Any, name: Any) -> float:
+    "One value of a row as a float; NaN where it is missing."
+    try:
+        value = float("nan") if value is None or value is pd.NA or value is pd.NaT else float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"the continuous column {name!r} takes a number; received {describe(value)}") from None
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the continuous column {name!r} takes finite numbers; received {value}")
+    return value
 
 
 def _is_number(value: Any) -> bool:

@@ -43,6 +43,12 @@ class Encoded:
         return cls(pd.RangeIndex(n), like.cat_names, like.cont_names, codes.numpy(),
                    np.zeros((n, 0), dtype=np.float32) if numbers is None else numbers.numpy(), None if targets is None else targets.numpy())
 
+    @classmethod
+    def without_rows(cls, cat_names: list, cont_names: list) -> "Encoded":
+        "The columns alone."
+        return cls(pd.RangeIndex(0), cat_names, cont_names, np.zeros((0, len(cat_names)), dtype=np.int64),
+                   np.zeros((0, len(cont_names)), dtype=np.float32))
+
     def tensors(self, device: torch.device | str, with_cont: bool) -> tuple[torch.Tensor, ...]:
         "`(codes, numbers, targets)` on `device`, where they stay; without targets there are two, without `with_cont` no numbers."
         device = torch.device(device)

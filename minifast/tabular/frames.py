@@ -1,7 +1,7 @@
 """`TabularPandas`: the categorical and continuous columns of a DataFrame, encoded, from which each batch is taken by one index.
 
 It is set up once, on the training rows; `to.new(df)` and `test_dl` send other frames through the same steps. Longer than 400 lines because
-users meet one class that is a frame, a dataset and what was learnt; the work is in `table`, `encoded`, `rows` and `state`.
+users meet one class that is a frame, a dataset and what was learnt; the work is in `table`, `encoded` and the procs.
 """
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,24 +14,25 @@ import pandas as pd
 import torch
 
 from ..core.checkpoint import load, save
-from ..core.messages import did_you_mean, plural
+from ..core.messages import describe, did_you_mean, plural
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.categories import CategoryMap
+from ..data.splitters import check_positions
 from .categorify import unseen_text
-from .columns import as_frame, check_columns, listed_names, numbers_of
+from .columns import as_frame, check_columns, listed_names, number_of, numbers_of, rows_frame
 from .encoded import Encoded, beside
 from .factorize import THREADS_FROM
 from .procs import OWN_PROCS, Categorify, Normalize, Procs, Table, TabularProc, as_procs, missing_text
-from .rows import encode_row, rows_frame
-from .splits import check_splits
-from .state import table_from_state, table_state
 from .targets import Target, make_target
 
 if TYPE_CHECKING:
     from .dataloader import TableDataLoaders
 
 __all__ = ["TabularPandas"]
+
+#: Of `state_dict`. In version 1 the states of the procs of minifast stood beside their kind; both are read.
+FORMAT = 2
 
 
 class TabularPandas:
@@ -75,7 +76,7 @@ class TabularPandas:
             raise ValueError("TabularPandas needs columns to predict from: give cat_names= and cont_names=, for example those of "
                              "cont_names, cat_names = cont_cat_split(df, dep_var=...)")
         self._describe(as_procs(procs), cat_names, cont_names, y_names, None, reduce_memory,
-                       check_splits(splits(df) if callable(splits) else splits, len(df)))
+                       None if splits is None else check_positions(splits(df) if callable(splits) else splits, len(df), item="row"))
         self.inplace, self._y_block, self._learnt = inplace, y_block, False
         self._begin(df)
         if do_setup:
@@ -208,7 +209,18 @@ class TabularPandas:
 
     def encode_row(self, row: Mapping) -> tuple[list[int], list[float]] | None:
         "`(codes, numbers)` of one row, a dict or Series, the same as from a frame; None if a proc cannot do single rows."
-        return encode_row(self, row)
+        if any(p.encodes_row is None for p in self.procs) or (self.raw_cat_names and not self.classes):
+            return None
+        try:
+            cats = {name: row[name] for name in self.raw_cat_names}
+            conts = {name: row[name] for name in self.raw_cont_names}
+        except KeyError as e:
+            raise ValueError(f"the row lacks the column {e.args[0]!r} of the training data{did_you_mean(e.args[0], row)}") from None
+        for name, value in conts.items():
+            conts[name] = value if type(value) is float and -1e308 < value < 1e308 else number_of(value, name)
+        for proc in self.procs:
+            proc.encodes_row(cats, conts)
+        return list(cats.values()), list(conts.values())
 
     # -- rows -------------------------------------------------------------------------------------------------------------------
     def _copy(self, **changes: Any) -> "TabularPandas":
@@ -442,7 +454,10 @@ class TabularPandas:
         A loss function of your own is not among them.
         """
         self._processed("to.state_dict()")
-        return table_state(self)
+        return {"format": FORMAT, "cat_names": self.raw_cat_names, "cont_names": self.raw_cont_names, "y_names": self.y_names,
+                "made": [self.cat_names, self.cont_names], "reduce_memory": self.reduce_memory,
+                "procs": [{"kind": type(p).__name__, "state": p.state_dict()} for p in self.procs],
+                "target": None if self.target is None else self.target.state_dict()}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any], procs: Sequence[type[TabularProc]] = ()) -> "TabularPandas":
@@ -452,7 +467,20 @@ class TabularPandas:
             state: the dict.
             procs: classes of procs of your own that are among its steps.
         """
-        return table_from_state(cls, state, procs)
+        if not isinstance(state, dict) or "format" not in state or "procs" not in state:
+            raise TypeError(f"from_state_dict takes what state_dict of a table gave; received {describe(state)}")
+        if state["format"] not in (1, FORMAT):
+            raise ValueError(f"this state of a table has format {state['format']}, and this version reads 1 and {FORMAT}: update minifast")
+        known, made = {c.__name__: c for c in (*OWN_PROCS, *procs)}, []
+        for saved in state["procs"]:
+            if saved["kind"] not in known:
+                raise ValueError(f"the table has a proc {saved['kind']!r}{did_you_mean(saved['kind'], known)}: give its class, "
+                                 f"from_state_dict(state, procs=[{saved['kind']}])")
+            made.append(known[saved["kind"]]())
+            made[-1].load_state_dict(saved.get("state", saved))
+        target = None if state["target"] is None else Target.from_state_dict(state["target"])
+        return cls.assembled(made, *(list(state[k]) for k in ("cat_names", "cont_names", "y_names")), target, None,
+                             Encoded.without_rows(*map(list, state["made"])))
 
     def save(self, file: PathLike) -> Path:
         "Write `state_dict` to `file`, which holds no code and none of the rows. Returns the file."

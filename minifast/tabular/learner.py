@@ -18,10 +18,10 @@ from ..learner.inference import Batches
 from ..learner.learner import Learner
 from ..optim.groups import trainable_params
 from ..optim.optimizers import Adam
+from .columns import rows_frame
 from .dataloader import TabDataLoader
 from .frames import TabularPandas
 from .model import TabularModel, get_emb_sz, tabular_config
-from .rows import rows_frame
 from .targets import Classes
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)

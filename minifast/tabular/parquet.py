@@ -16,12 +16,13 @@ import pandas as pd
 
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
+from ..data.splitters import check_positions
 from .columns import check_columns, listed_names, numbers_of
 from .encoded import Encoded
 from .factorize import sorted_values
 from .frames import TabularPandas
+from .loaders import choose_splits
 from .procs import OWN_PROCS, Categorify, FillMissing, Procs, Table, TabularProc, as_procs
-from .splits import check_splits, choose_splits
 from .targets import make_target
 
 __all__ = ["table_from_parquet"]
@@ -83,7 +84,7 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
         raise TypeError(f"from_parquet learns column by column, which {own[0]!r} cannot: it takes Categorify, FillMissing and Normalize")
     if cat_names and not any(isinstance(p, Categorify) for p in procs):
         raise ValueError("from_parquet with cat_names needs procs=[Categorify, ...]")
-    parts = check_splits(chosen, source.n)
+    parts = check_positions(chosen, source.n, item="row")
     train = np.zeros(source.n, dtype=bool)
     train[parts[0]] = True
     y = source.read(y_names)

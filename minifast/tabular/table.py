@@ -1,6 +1,7 @@
 """What the procs work on and what they are: `Table`, the columns being processed, and `TabularProc`, a step of the processing."""
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ..core.device import cpu_count
+from ..core.messages import describe
+from ..data.categories import CategoryMap
 from .factorize import THREADS_FROM
-from .plain_values import from_plain, to_plain
 
 __all__ = ["Table", "TabularProc", "missing_text"]
 
@@ -104,3 +106,38 @@ def missing_text(unexpected: Mapping[Any, int]) -> str:
     "A warning of missing values in columns that had none in training."
     return ("missing values in columns that had none in training: "
             + ", ".join(f"{name!r} has {n:,}" for name, n in unexpected.items()))
+
+
+# -- what was learnt, as values that a checkpoint can store: text and numbers as they are, times as text ----------------------------------
+_READ = {"timestamp": pd.Timestamp, "timedelta": pd.Timedelta, "date": date.fromisoformat, "datetime": datetime.fromisoformat}
+
+
+def to_plain(value: Any, name: Any) -> Any:
+    """`value` as it is stored: a dict as a list of pairs, because names of columns need not be text, a vocabulary as a list.
+
+    Args:
+        value: what was learnt.
+        name: of the column or attribute, for messages.
+    """
+    if isinstance(value, dict):
+        return [[k, to_plain(v, k)] for k, v in value.items()]
+    if isinstance(value, CategoryMap):
+        return [to_plain(v, name) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (pd.Timestamp, pd.Timedelta, datetime, date)):
+        return {type(value).__name__.lower(): value.isoformat()}
+    raise TypeError(f"state_dict: column {name!r} has a category that cannot be stored, {describe(value)}: make it text or a number")
+
+
+def from_plain(saved: Any) -> Any:
+    "What `to_plain` stored: a list of pairs as a dict."
+    return dict(map(tuple, saved)) if isinstance(saved, list) else saved
+
+
+def vocab_from_plain(saved: Iterable, add_na: bool) -> CategoryMap:
+    "The vocabulary that `to_plain` stored."
+    def value(o: Any) -> Any:
+        return next(_READ[kind](text) for kind, text in o.items()) if isinstance(o, dict) else o
+
+    return CategoryMap.of_unique(map(value, saved), add_na=add_na)

@@ -12,6 +12,7 @@ from ..data.categories import Categorize, CategoryMap, EncodedMultiCategorize, M
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from .columns import is_date, numbers_of, rows_of
 from .factorize import as_object_array, factorized, sorted_values
+from .table import to_plain, vocab_from_plain
 
 #: Why a target was taken for what it is, in reports.
 BY_BLOCK, BOOLEANS = "y_block says so", "a column of truth values for each"
@@ -63,6 +64,17 @@ class Target:
     def describe(self) -> str:
         "One line: what is predicted and why it was taken for that."
         return f"{', '.join(map(str, self.names))}: {self.kind} ({self.why})"
+
+    def state_dict(self) -> dict[str, Any]:
+        "What it is, as plain values; a loss function of the user's own is not among them."
+        vocab = None if self.vocab is None else [to_plain(self.vocab, self.names[0]), self.vocab.add_na]
+        return {"kind": type(self).__name__, "names": self.names, "why": self.why, "vocab": vocab}
+
+    @staticmethod
+    def from_state_dict(state: dict[str, Any]) -> "Target":
+        "The target that `state_dict` described."
+        vocab = None if state["vocab"] is None else vocab_from_plain(*state["vocab"])
+        return KINDS[state["kind"]](state["names"], state["why"], vocab)
 
     def _refuse_missing(self, index: pd.Index, missing: np.ndarray, name: Any, where: str) -> None:
         if missing.any():

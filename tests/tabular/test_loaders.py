@@ -16,9 +16,8 @@ from minifast.data.loaders import DataLoaders
 from minifast.data.splitters import RandomSplitter
 from minifast.tabular.dataloader import TabDataLoader, TableDataLoaders
 from minifast.tabular.frames import TabularPandas
-from minifast.tabular.loaders import TabularDataLoaders
+from minifast.tabular.loaders import TabularDataLoaders, random_split
 from minifast.tabular.procs import Categorify, FillMissing, Normalize
-from minifast.tabular.splits import random_split
 
 
 @pytest.fixture
@@ -177,7 +176,7 @@ def test_random_split_is_that_of_random_splitter():
     for n, pct, seed in ((10, 0.2, None), (101, 0.33, 7)):
         splitter = RandomSplitter(pct) if seed is None else RandomSplitter(pct, seed)
         assert [list(s) for s in random_split(n, pct, seed)] == [list(s) for s in splitter(range(n))]
-    with pytest.raises(ValueError, match="at least two rows"):
+    with pytest.raises(ValueError, match="a random split of the rows cannot split 1 item"):
         random_split(1)
 
 
