@@ -4,9 +4,8 @@ from ..basics import __all__ as _basics
 from .baseline import tabular_baseline
 from .columns import cont_cat_split, df_shrink, df_shrink_dtypes
 from .dates import add_datepart, add_elapsed_times, make_date
-from .embeddings import add_embeddings, embeddings_frame
 from .frames import TabularPandas
-from .importance import partial_dependence, permutation_importance
+from .interpret import add_embeddings, embeddings_frame, partial_dependence, permutation_importance
 from .learner import TabularLearner, tabular_learner
 from .loaders import TabDataLoader, TabularDataLoaders
 from .model import TabularModel, emb_sz_rule, get_emb_sz, tabular_config

@@ -9,7 +9,7 @@ import pandas as pd
 from ..core.messages import describe, did_you_mean
 from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing
-from .factorize import as_object_array, factorized, sorted_values
+from .columns import as_object_array, factorized, sorted_values
 from .table import Table, TabularProc, missing_text, vocab_from_plain
 
 __all__ = ["Categorify"]
@@ -65,12 +65,10 @@ class Categorify(TabularProc):
                 code = self.classes[name].id_of(value)
             except TypeError:
                 raise TypeError(f"the categorical column {name!r} takes one value; received {describe(value)}") from None
-            if not code:
-                if not is_missing(value):
-                    if value != NA:
-                        warn(unseen_text({name: (1, value)}, 1, self.classes), stacklevel=5)
-                elif not self.had_missing.get(name, True):
-                    warn(missing_text({name: 1}), stacklevel=5)
+            if not code and not is_missing(value) and value != NA:
+                warn(unseen_text({name: (1, value)}, 1, self.classes), stacklevel=5)
+            elif not code and is_missing(value) and not self.had_missing.get(name, True):
+                warn(missing_text({name: 1}), stacklevel=5)
             cats[name] = code
 
     def decodes(self, table: Table) -> None:

@@ -1,7 +1,7 @@
 """`TabularPandas`: the categorical and continuous columns of a DataFrame, encoded, from which each batch is taken by one index.
 
 It is set up once, on the training rows; `to.new(df)` and `test_dl` send other frames through the same steps. Longer than 400 lines because
-users meet one class that is a frame, a dataset and what was learnt; the work is in `table`, `encoded` and the procs.
+users meet one class that is a frame, a dataset and what was learnt; the work is in `table` and the procs.
 """
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +21,12 @@ from ..data.categories import CategoryMap
 from ..data.splitters import check_positions
 from .categorify import unseen_text
 from .columns import as_frame, check_columns, listed_names, number_of, numbers_of, rows_frame
-from .encoded import Encoded, beside
-from .factorize import THREADS_FROM
-from .procs import OWN_PROCS, Categorify, Normalize, Procs, Table, TabularProc, as_procs, missing_text
+from .procs import OWN_PROCS, Categorify, Normalize, Procs, as_procs
+from .table import Encoded, Table, TabularProc, beside, missing_text
 from .targets import Target, make_target
 
 if TYPE_CHECKING:
-    from .dataloader import TableDataLoaders
+    from .loaders import TableDataLoaders
 
 __all__ = ["TabularPandas"]
 
@@ -118,14 +117,13 @@ class TabularPandas:
             return target, None if target is None else target.encode(df, "the frame")
 
         with ThreadPoolExecutor(1) as pool:             # the labels are encoded while the columns are processed
-            pending = pool.submit(labels) if len(df) >= THREADS_FROM else None
-            target, y = labels() if pending is None else (None, None)
+            pending = pool.submit(labels)
             table = self._table(mask)
             for proc in self.procs:
                 proc.setups(table)
                 proc.encodes(table)
             self._finish(table)
-            self.target, self._data.targets = (target, y) if pending is None else pending.result()
+            self.target, self._data.targets = pending.result()
         self._learnt = True
         if self.target is not None and self.target.note:
             warn(self.target.note, stacklevel=3)
@@ -160,8 +158,7 @@ class TabularPandas:
             raise RuntimeError("this table has not learnt anything yet: call setup(), which learns from the training rows and processes "
                                "all; process() is for what `to.new(df)` returns")
         df = self._df
-        if with_labels is None:
-            with_labels = bool(self.y_names) and all(n in df.columns for n in self.y_names)
+        with_labels = bool(self.y_names) and all(n in df.columns for n in self.y_names) if with_labels is None else with_labels
         if with_labels:
             if not self.y_names:
                 raise ValueError("with_labels=True, but the training data has no target (y_names)")
@@ -389,7 +386,7 @@ class TabularPandas:
             path: the folder of the learner's files.
             shuffle, device, seed, drop_last, sampler, after_batch, verbose: see `TabDataLoader`.
         """
-        from .dataloader import TableDataLoaders
+        from .loaders import TableDataLoaders
         return TableDataLoaders.from_tables(*self.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, seed=seed,
                                             drop_last=drop_last, sampler=sampler, after_batch=after_batch, verbose=verbose)
 
@@ -429,15 +426,12 @@ class TabularPandas:
     def report(self) -> str:
         "A summary: rows, columns, the target and why its kind was chosen, missing and unseen values."
         sizes = "" if self.splits is None else f" ({', '.join(f'{len(s):,}' for s in self.splits)} in the splits)"
-        lines = [f"{plural(len(self), 'row')}{sizes}, {len(self.cat_names)} categorical and {len(self.cont_names)} continuous columns",
-                 "target: " + ("none" if not self.y_names else self.target.describe() if self.target is not None else "not set up")]
-        if self.classes:
-            lines.append("categories: " + ", ".join(f"{n} ({len(v):,})" for n, v in self.classes.items()))
-        if self.missing:
-            lines.append("missing values: " + ", ".join(f"{k} {v:,}" for k, v in self.missing.items()))
-        if self.unseen:
-            lines.append(unseen_text(self.unseen, len(self.index), self.classes))
-        return "\n".join(lines)
+        target = "none" if not self.y_names else self.target.describe() if self.target is not None else "not set up"
+        more = [(self.classes, "categories: " + ", ".join(f"{n} ({len(v):,})" for n, v in self.classes.items())),
+                (self.missing, "missing values: " + ", ".join(f"{k} {v:,}" for k, v in self.missing.items())),
+                (self.unseen, unseen_text(self.unseen, len(self.index), self.classes))]
+        return "\n".join([f"{plural(len(self), 'row')}{sizes}, {len(self.cat_names)} categorical and {len(self.cont_names)} continuous "
+                          f"columns\ntarget: {target}", *(text for there, text in more if there)])
 
     def summary(self) -> str:
         "`report`, as text that shows itself."

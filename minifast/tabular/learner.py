@@ -1,5 +1,6 @@
 """`tabular_learner`: a `Learner` for tables, which predicts rows without making loaders of them."""
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import UserDict
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -19,8 +20,8 @@ from ..learner.learner import Learner
 from ..optim.groups import trainable_params
 from ..optim.optimizers import Adam
 from .columns import rows_frame
-from .dataloader import TabDataLoader
 from .frames import TabularPandas
+from .loaders import TabDataLoader
 from .model import TabularModel, get_emb_sz, tabular_config
 from .targets import Classes
 
@@ -31,31 +32,20 @@ _PASSIVE = (FirstBatch, ProgressCallback, Recorder)
 __all__ = ["PredictedRow", "TabularLearner", "tabular_learner"]
 
 
-class PredictedRow(Mapping):
+class PredictedRow(UserDict):
     "A row as the model saw it, decoded, with the prediction as its target: `{column: value}`, made at the first look."
 
     def __init__(self, make: Callable[[], pd.DataFrame]):
         self._make = make
 
     @cached_property
-    def _values(self) -> dict:
+    def data(self) -> dict:  # type: ignore[override]  # made when somebody looks
+        "The row as a dict."
         return self._make().astype(object).iloc[0].to_dict()
-
-    def __getitem__(self, name: Any) -> Any:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
     def show(self) -> pd.DataFrame:
         "The row as a DataFrame."
-        return pd.DataFrame([self._values])
-
-    def __repr__(self) -> str:
-        return repr(self._values)
+        return pd.DataFrame([self.data])
 
 
 class TabularLearner(Learner):

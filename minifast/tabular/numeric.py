@@ -6,7 +6,9 @@ from typing import Any
 from warnings import warn
 
 import numpy as np
+import pandas as pd
 
+from ..core.arguments import check_arguments
 from ..core.messages import did_you_mean
 from .table import Table, TabularProc, missing_text
 
@@ -29,18 +31,13 @@ class FillStrategy(str, Enum):
         "The number to fill in, for the values of a column in the training rows that are not missing."
         if self is FillStrategy.constant:
             return float(fill_val)
-        if self is FillStrategy.median:
-            return float(np.median(values))
-        found, counts = np.unique(values, return_counts=True)
-        return float(found[counts.argmax()])                    # of several modes, the smallest
+        return float(np.median(values) if self is FillStrategy.median else pd.Series(values).mode()[0])    # of several modes, the smallest
 
 
 def missing_mask(values: np.ndarray) -> np.ndarray | None:
     "Where numbers are missing, a mask; None if nowhere."
-    if not np.isnan(values.sum()):                        # much cheaper than a mask, and usually all there is to do
-        return None
-    missing = np.isnan(values)
-    return missing if missing.any() else None
+    missing = np.isnan(values) if np.isnan(values.sum()) else None         # a sum is much cheaper, and usually all there is to do
+    return missing if missing is not None and missing.any() else None
 
 
 class FillMissing(TabularProc):
@@ -64,13 +61,12 @@ class FillMissing(TabularProc):
 
     def __init__(self, fill_strategy: FillStrategy | str = FillStrategy.median, add_col: bool = True,
                  fill_vals: float | Mapping[Any, float] | None = None):
-        try:
-            self.fill_strategy = FillStrategy(getattr(fill_strategy, "value", fill_strategy))
-        except ValueError:
-            raise ValueError(f"FillMissing(fill_strategy={fill_strategy!r}): it is FillStrategy.median, constant or mode") from None
-        if fill_vals is not None and self.fill_strategy is not FillStrategy.constant:
-            raise ValueError("FillMissing(fill_vals=...) goes with FillStrategy.constant; received "
-                             f"fill_strategy={self.fill_strategy.value!r}")
+        strategy = getattr(fill_strategy, "value", fill_strategy)
+        check_arguments("FillMissing",
+                        fill_strategy=(strategy, strategy in list(FillStrategy), "it is FillStrategy.median, constant or mode"),
+                        fill_vals=(fill_vals, fill_vals is None or strategy == "constant",
+                                   f"goes with FillStrategy.constant; received fill_strategy={strategy!r}"))
+        self.fill_strategy = FillStrategy(strategy)
         self.add_col, self.fill_vals = add_col, fill_vals
         self.na_dict: dict[Any, float] = {}
         self.na_cols: dict[Any, str] = {}

@@ -17,12 +17,11 @@ import pandas as pd
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.splitters import check_positions
-from .columns import check_columns, listed_names, numbers_of
-from .encoded import Encoded
-from .factorize import sorted_values
+from .columns import check_columns, listed_names, numbers_of, sorted_values
 from .frames import TabularPandas
 from .loaders import choose_splits
-from .procs import OWN_PROCS, Categorify, FillMissing, Procs, Table, TabularProc, as_procs
+from .procs import OWN_PROCS, Categorify, FillMissing, Procs, as_procs
+from .table import Encoded, Table, TabularProc
 from .targets import make_target
 
 __all__ = ["table_from_parquet"]
@@ -146,6 +145,5 @@ def _encoded(source: _Files, procs: list[TabularProc], cat_names: list, cont_nam
 
 
 def _file(path: Path, dtype: type, shape: tuple[int, int]) -> np.ndarray:
-    if not shape[1]:
-        return np.zeros(shape, dtype=dtype)             # an empty file cannot be mapped
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    "An array in a file; without columns, in memory, because an empty file cannot be mapped."
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape) if shape[1] else np.zeros(shape, dtype=dtype)

@@ -10,8 +10,7 @@ from ..core.messages import describe, did_you_mean, plural
 from ..data.block import TransformBlock
 from ..data.categories import Categorize, CategoryMap, EncodedMultiCategorize, MultiCategorize, RegressionSetup
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from .columns import is_date, numbers_of, rows_of
-from .factorize import as_object_array, factorized, sorted_values
+from .columns import as_object_array, factorized, is_date, numbers_of, rows_of, sorted_values
 from .table import to_plain, vocab_from_plain
 
 #: Why a target was taken for what it is, in reports.
@@ -180,11 +179,8 @@ class Labels(Target):
         return {name: np.asarray(y)[:, j] > 0.5 for j, name in enumerate(self.names)}
 
 
-class LabelLists(Target):
+class LabelLists(Labels):
     "A list of labels per row in one column: float32 zeros and ones, (n, number of labels)."
-
-    kind = "several labels"
-    default_loss = BCEWithLogitsLossFlat
 
     def learn(self, df: pd.DataFrame, train: np.ndarray | None) -> "Target":
         if self.vocab is None:
@@ -231,9 +227,9 @@ def make_target(df: pd.DataFrame, names: list, block: Any, train: np.ndarray | N
         if block is not None:
             raise ValueError("y_block is given, but no target: name its column(s) with y_names=")
         return None
-    if block is not None:
-        return _of_block(names, block).learn(df, train)
-    return (_several(df, names) if len(names) > 1 else _inferred(df[names[0]], names[0])).learn(df, train)
+    target = (_of_block(names, block) if block is not None else _several(df, names) if len(names) > 1 else
+              _inferred(df[names[0]], names[0]))
+    return target.learn(df, train)
 
 
 def _of_block(names: list, block: Any) -> Target:
@@ -252,10 +248,9 @@ def _of_block(names: list, block: Any) -> Target:
             if len(tfm.vocab) != len(names):
                 raise ValueError(f"y_block=MultiCategoryBlock(encoded=True) has {len(tfm.vocab)} classes, but y_names has {columns}")
             return Labels(names, BOOLEANS, tfm.vocab, loss)
-        if isinstance(tfm, MultiCategorize) and len(names) > 1:
-            return Labels(names, BOOLEANS, CategoryMap(names, sort=False), loss)
         if isinstance(tfm, MultiCategorize):
-            return LabelLists(names, "a list of labels per row", tfm.vocab, loss)
+            return (Labels(names, BOOLEANS, CategoryMap(names, sort=False), loss) if len(names) > 1 else
+                    LabelLists(names, "a list of labels per row", tfm.vocab, loss))
         if isinstance(tfm, Categorize):
             if len(names) > 1:
                 raise ValueError(f"y_block=CategoryBlock takes one target column; received y_names={names}. For several yes/no columns use "

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from minifast.metrics.base import AvgMetric
-from minifast.tabular.importance import partial_dependence, permutation_importance
+from minifast.tabular.interpret import partial_dependence, permutation_importance
 from minifast.tabular.learner import tabular_learner
 from minifast.tabular.loaders import TabularDataLoaders
 

@@ -1,4 +1,7 @@
-"""Which columns a learner relies on, and how its predictions depend on one of them."""
+"""What a learner has learnt about columns: which it relies on, how its predictions depend on one, and the embeddings of categories.
+
+Source of the embeddings: C. Guo, F. Berkhahn, "Entity Embeddings of Categorical Variables", 2016, https://arxiv.org/abs/1604.06737.
+"""
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,12 +10,12 @@ import pandas as pd
 import torch
 
 from ..core.messages import describe, did_you_mean, plural
-from .columns import numbers_of
-from .dataloader import TabDataLoader
+from .columns import as_frame, factorized, listed_names, numbers_of
 from .frames import TabularPandas
 from .learner import TabularLearner
+from .loaders import TabDataLoader
 
-__all__ = ["partial_dependence", "permutation_importance"]
+__all__ = ["add_embeddings", "embeddings_frame", "partial_dependence", "permutation_importance"]
 
 
 def _loader(learn: TabularLearner, ds_idx: int, dl: Any, where: str) -> TabDataLoader:
@@ -119,8 +122,10 @@ def partial_dependence(learn: TabularLearner, name: Any, values: Sequence | None
             frame[column] = frame[column].mask(frame[mark].eq(True).to_numpy())
     if values is not None and (isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or not len(values)):
         raise TypeError(f"partial_dependence(values=...) takes a list of values of {name!r}, at least one; received {describe(values)}")
-    if values is None:
-        values = _usual_values(frame[name], name in table.raw_cont_names, n)
+    if values is None and name in table.raw_cont_names:
+        values = np.unique(np.nanquantile(numbers_of(frame[name], name), np.linspace(0, 1, n))).tolist()
+    elif values is None:
+        values = frame[name].value_counts().index[:n].tolist()
     if not len(values):
         raise ValueError(f"partial_dependence: {name!r} has no value in {plural(len(frame), 'row')}")
     outputs = list(map(str, table.vocab)) if table.vocab is not None else list(table.y_names)
@@ -135,7 +140,47 @@ def partial_dependence(learn: TabularLearner, name: Any, values: Sequence | None
     return found
 
 
-def _usual_values(column: pd.Series, continuous: bool, n: int) -> list:
-    if continuous:
-        return np.unique(np.nanquantile(numbers_of(column, column.name), np.linspace(0, 1, n))).tolist()
-    return column.value_counts().index[:n].tolist()
+def embeddings_frame(learn: TabularLearner, name: Any) -> pd.DataFrame:
+    """The embedding of a categorical column: a row per category, `'#na#'` first, and columns `{name}_0`, `{name}_1` ...
+
+    Args:
+        learn: a learner whose model has `embeds`, one embedding per column.
+        name: the column.
+    """
+    embeds, table = getattr(learn.model, "embeds", None), _loader(learn, 0, None, "embeddings_frame").dataset
+    if embeds is None:
+        raise TypeError(f"embeddings_frame takes a learner whose model has an embedding per column; received {type(learn.model).__name__}")
+    if name not in table.classes:
+        raise KeyError(f"{name!r} is no categorical column{did_you_mean(name, table.classes) or '.'} Columns: "
+                       f"{', '.join(map(str, table.classes))}")
+    weight = embeds[table.cat_names.index(name)].weight.detach().cpu().numpy()
+    columns = [f"{name}_{i}" for i in range(weight.shape[1])]
+    return pd.DataFrame(weight, index=pd.Index(list(table.classes[name]), name=name), columns=columns)
+
+
+def add_embeddings(df: pd.DataFrame, learn: TabularLearner, names: Sequence | str | None = None, drop: bool = True) -> pd.DataFrame:
+    """A frame with the embeddings of categorical columns as further columns, for a forest or for boosting.
+
+    Missing and unknown values get the vector of `'#na#'`.
+
+    Args:
+        df: the frame.
+        learn: see `embeddings_frame`.
+        names: the columns; default: every categorical column of the learner's data that `df` has.
+        drop: leave these columns themselves out.
+    """
+    df, classes = as_frame(df, "add_embeddings"), _loader(learn, 0, None, "add_embeddings").dataset.classes
+    names = [n for n in classes if n in df.columns] if names is None else listed_names(names, df)
+    missing = [n for n in names if n not in df.columns]
+    if missing or not names:
+        raise ValueError(f"add_embeddings: the frame has no column {missing[0]!r}" if missing else
+                         "add_embeddings: the frame has none of the categorical columns of the learner's data")
+    frames, parts = {name: embeddings_frame(learn, name) for name in names}, [df.drop(columns=names) if drop else df]
+    taken = [c for vectors in frames.values() for c in vectors.columns if c in parts[0].columns]
+    if taken:
+        raise ValueError(f"add_embeddings: the frame has columns {taken[:5]} already: were they added before?")
+    for name, vectors in frames.items():
+        (codes, values), known = factorized(df[name]), classes[name].o2i
+        ids = np.array([*(known.get(v, 0) for v in values), 0])
+        parts.append(pd.DataFrame(vectors.to_numpy()[ids[codes]], index=df.index, columns=vectors.columns))
+    return pd.concat(parts, axis=1)

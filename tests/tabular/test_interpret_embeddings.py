@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from minifast.learner.learner import Learner
-from minifast.tabular.embeddings import add_embeddings, embeddings_frame
+from minifast.tabular.interpret import add_embeddings, embeddings_frame
 from minifast.tabular.loaders import TabularDataLoaders
 from minifast.tabular.model import TabularModel, get_emb_sz
 
