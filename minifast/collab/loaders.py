@@ -9,9 +9,11 @@ from ..core.messages import plural
 from ..core.types import PathLike, Splits
 from ..data.block import RegressionBlock
 from ..tabular.columns import as_frame, check_columns, rows_of
+from ..tabular.dataloader import TableDataLoaders
 from ..tabular.frames import TabularPandas
-from ..tabular.loaders import TableDataLoaders, check_csv, choose_splits
+from ..tabular.loaders import check_csv
 from ..tabular.procs import Categorify
+from ..tabular.splits import choose_splits
 
 
 class TabularCollab(TabularPandas):

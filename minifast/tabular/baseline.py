@@ -7,9 +7,9 @@ import pandas as pd
 
 from ..checks.learner.boosting import boosting_of, class_probabilities
 from ..core.messages import describe
+from .dataloader import TabDataLoader, TableDataLoaders
 from .frames import TabularPandas
 from .learner import TabularLearner
-from .loaders import TabDataLoader, TableDataLoaders
 from .targets import Classes, Numbers
 
 __all__ = ["tabular_baseline"]

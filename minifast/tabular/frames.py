@@ -26,7 +26,7 @@ from .table import Encoded, Table, TabularProc, beside, missing_text
 from .targets import Target, make_target
 
 if TYPE_CHECKING:
-    from .loaders import TableDataLoaders
+    from .dataloader import TableDataLoaders
 
 __all__ = ["TabularPandas"]
 
@@ -386,7 +386,7 @@ class TabularPandas:
             path: the folder of the learner's files.
             shuffle, device, seed, drop_last, sampler, after_batch, verbose: see `TabDataLoader`.
         """
-        from .loaders import TableDataLoaders
+        from .dataloader import TableDataLoaders
         return TableDataLoaders.from_tables(*self.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, seed=seed,
                                             drop_last=drop_last, sampler=sampler, after_batch=after_batch, verbose=verbose)
 

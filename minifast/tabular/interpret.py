@@ -11,9 +11,9 @@ import torch
 
 from ..core.messages import describe, did_you_mean, plural
 from .columns import as_frame, factorized, listed_names, numbers_of
+from .dataloader import TabDataLoader
 from .frames import TabularPandas
 from .learner import TabularLearner
-from .loaders import TabDataLoader
 
 __all__ = ["add_embeddings", "embeddings_frame", "partial_dependence", "permutation_importance"]
 

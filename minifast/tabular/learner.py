@@ -20,8 +20,8 @@ from ..learner.learner import Learner
 from ..optim.groups import trainable_params
 from ..optim.optimizers import Adam
 from .columns import rows_frame
+from .dataloader import TabDataLoader
 from .frames import TabularPandas
-from .loaders import TabDataLoader
 from .model import TabularModel, get_emb_sz, tabular_config
 from .targets import Classes
 

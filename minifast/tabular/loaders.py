@@ -1,202 +1,20 @@
-"""Batches of tables: one index into tensors that lie where the batches are needed, without worker processes or Python per row.
-
-`TabularDataLoaders` makes their loaders from a frame, a CSV file or Parquet files, in one call.
-"""
-from collections.abc import Callable, Iterator, Sequence
+"""`TabularDataLoaders`: from a frame, a CSV file or Parquet files to batches, in one call."""
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import Subset
 
-from ..core.messages import describe
-from ..core.nested import find_bs
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
-from ..data.dataloader import DataLoader
-from ..data.engine.fetch import Batch, BatchKey, Order
-from ..data.loaders import DataLoaders
-from ..data.splitters import SPLIT_SEED, RandomSplitter, at_least_two
 from .columns import as_frame, check_columns, cont_cat_split, listed_names
+from .dataloader import TabDataLoader, TableDataLoaders
 from .frames import TabularPandas
 from .procs import Categorify, FillMissing, Normalize, Procs
+from .splits import choose_splits
 
 __all__ = ["TabDataLoader", "TableDataLoaders", "TabularDataLoaders"]
-
-#: A table goes to the accelerator as a whole if it takes at most this fraction of the memory that is free there.
-FITS = 0.25
-
-
-class RowFetcher:
-    """Makes the `Batch` of a `TabularPandas` for a `BatchKey` by one index into each of its tensors.
-
-    The indices are positions within the part of the table that the loader is for, or a tensor of `place`.
-    """
-
-    loads_images, pin = False, False
-
-    def __init__(self, table: TabularPandas):
-        self.dataset, self.device, self.home = table, torch.device("cpu"), torch.device("cpu")
-
-    def move_to(self, device: torch.device) -> None:
-        "Let the table lie on `device`, where the batches go, if it fits there."
-        if device != self.device:
-            self.device = device
-            self.home = device if device.type == "cpu" or _fits(self.dataset.whole("cpu"), device) else torch.device("cpu")
-
-    def place(self, order: torch.Tensor) -> torch.Tensor:
-        "An order of rows as rows of the whole table, on the device where it lies: once per epoch, so that no batch waits for it."
-        rows = self.dataset.rows
-        order = order if rows is None else torch.from_numpy(rows).index_select(0, order)
-        return order.to(self.home, non_blocking=True)
-
-    def make(self, key: BatchKey) -> Batch:
-        "The batch `key`."
-        rows = key.indices
-        if not isinstance(rows, torch.Tensor):
-            rows = self.place(torch.as_tensor(rows, dtype=torch.int64))
-        return Batch(tuple(t.index_select(0, rows) for t in self.dataset.whole(self.home)))
-
-    def item(self, i: int, seed: int) -> tuple:
-        "Row `i`."
-        return self.dataset[i]
-
-    def name_of(self, i: int) -> str:
-        "What to call row `i` in a message."
-        return self.dataset.item_name(i)
-
-    def idle(self) -> list:
-        "No transform of single rows can be idle."
-        return []
-
-
-def _fits(tensors: Sequence[torch.Tensor], device: torch.device) -> bool:
-    if device.type != "cuda":
-        return device.type != "meta"
-    return sum(t.numel() * t.element_size() for t in tensors) <= FITS * torch.cuda.mem_get_info(device)[0]
-
-
-class RowOrder(Order):
-    "An `Order` whose indices are slices of one tensor per epoch, placed by the fetcher."
-
-    def __init__(self, fetcher: RowFetcher, *args: Any):
-        super().__init__(*args)
-        self.fetcher = fetcher
-
-    def keys(self, seed: int, start: int = 0) -> Iterator[BatchKey]:
-        "The batches of the epoch with this seed, from batch `start` on."
-        order = self.fetcher.place(self.drawn(seed))
-        for number in range(start, len(self)):
-            yield BatchKey(seed, number, order[number * self.bs:(number + 1) * self.bs], None)
-
-
-class TabDataLoader(DataLoader):
-    """Batches (categorical, continuous, targets) of a processed `TabularPandas`, each taken by one index.
-
-    Args:
-        dataset: the `TabularPandas`.
-        bs, batch_size: rows per batch.
-        shuffle: a new order each epoch.
-        drop_last: drop an incomplete last batch; default: only if it is a single row and the loader shuffles.
-        after_batch: transforms of the batch, on the device.
-        device: where batches are put; the table lies there as a whole if it takes no more than a quarter of the free memory.
-        n_inp: how many elements of a batch are inputs; default: as the table says.
-        seed, sampler, pin_memory, split_idx, verbose: see `DataLoader`.
-        num_workers, after_item, before_batch, collate_fn, persistent_workers, timeout, multiprocessing_context: refused, because there are
-            neither workers nor single items.
-        unknown: other arguments of `DataLoader`, or refused.
-    """
-
-    dataset: Any        #: the `TabularPandas`
-
-    def __init__(self, dataset: TabularPandas | Subset, bs: int = 64, shuffle: bool = False, num_workers: int | None = None,
-                 drop_last: bool | None = None, after_item: Any = None, before_batch: Any = None, after_batch: Any = None,
-                 device: str | torch.device | None = None, n_inp: int | None = None, seed: int | None = None, sampler: Any = None,
-                 collate_fn: Any = None, pin_memory: bool | None = None, persistent_workers: bool | None = None,
-                 timeout: float | None = None, multiprocessing_context: Any = None, split_idx: int | None = None, verbose: bool = False,
-                 batch_size: int | None = None, **unknown: Any):
-        whole: Any = getattr(dataset, "dataset", None)
-        table: Any = whole.at(dataset.indices) if isinstance(dataset, Subset) and hasattr(whole, "whole") else dataset
-        if not hasattr(table, "whole"):
-            raise TypeError(f"TabDataLoader takes a TabularPandas; received {describe(dataset)}")
-        useless = {"num_workers": num_workers, "collate_fn": collate_fn, "persistent_workers": persistent_workers, "timeout": timeout,
-                   "multiprocessing_context": multiprocessing_context, "after_item": after_item, "before_batch": before_batch}
-        given = [name for name, value in useless.items() if value]
-        if given:
-            raise ValueError(f"TabDataLoader does not take {', '.join(given)}: a batch is one index into tensors, there are neither "
-                             "workers nor single items. Leave it out; transforms of a batch go to after_batch")
-        table.whole("cpu")                        # says now what is wrong with the columns
-        super().__init__(table, bs=bs, shuffle=shuffle, num_workers=0, drop_last=drop_last, after_batch=after_batch, device=device,
-                         n_inp=table.n_inp if n_inp is None else n_inp, seed=seed, sampler=sampler, pin_memory=pin_memory,
-                         split_idx=split_idx, verbose=verbose, batch_size=batch_size, **unknown)
-
-    def _make_fetcher(self) -> RowFetcher:
-        self.cache = None
-        return RowFetcher(self.dataset)
-
-    def _make_order(self) -> RowOrder:
-        return RowOrder(self._fetcher, self.sampler, self.bs, self._args["drop_last"])
-
-    def _prepare(self) -> None:
-        self._fetcher.move_to(self.device)
-
-    def add_tfms(self, tfms: Any, event: Literal["after_item", "before_batch", "after_batch"]) -> None:
-        "Add transforms of the batch, event 'after_batch'."
-        if event in ("after_item", "before_batch"):
-            raise ValueError(f"add_tfms(event={event!r}): batches of a table are not made item by item; the event is 'after_batch'")
-        super().add_tfms(tfms, event)
-        self._order = self._make_order()
-
-    # -- looking ----------------------------------------------------------------------------------------------------------------
-    @property
-    def classes(self) -> dict[Any, Any]:
-        "`{column: its categories}`."
-        return self.dataset.classes
-
-    def decoded(self, b: Any, max_n: int = 9) -> pd.DataFrame:
-        "The first `max_n` rows of batch `b` with every step undone, as a DataFrame."
-        n = min(max_n, find_bs(b))
-        parts = [t[:n] for t in (b if isinstance(b, (tuple, list)) else (b,))]
-        parts = [t.detach().cpu() for t in self.after_batch.decode(tuple(parts))]
-        codes, rest = parts[0].numpy(), parts[1:]
-        numbers = rest.pop(0).numpy() if self.dataset.with_cont else np.zeros((n, 0), dtype=np.float32)
-        return self.dataset.decode_arrays(codes, numbers, rest[0].numpy() if rest else None)
-
-    def decode_batch(self, b: Any, max_n: int = 9) -> list[dict]:
-        "The first `max_n` rows of batch `b` with every step undone, as a list of dicts."
-        return self.decoded(b, max_n).to_dict("records")
-
-    def show_batch(self, b: Any = None, max_n: int = 10, ctxs: Any = None, show: bool = True, unique: bool = False,
-                   nrows: int | None = None, ncols: int | None = None, figsize: Any = None,
-                   **kwargs: Any) -> pd.DataFrame | list[dict]:
-        "The first `max_n` rows of batch `b` (None: a new one), decoded, as a DataFrame; show=False: as a list of dicts."
-        asked = {"ctxs": ctxs, "unique": unique, "nrows": nrows, "ncols": ncols, "figsize": figsize, **kwargs}
-        given = [name for name, value in asked.items() if value]
-        if given:
-            raise TypeError(f"show_batch of a table gives a DataFrame and does not take {', '.join(given)}: it takes b, max_n and show")
-        if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
-            raise ValueError(f"show_batch(max_n={max_n!r}): how many rows to show, at least 1")
-        b = self.one_batch() if b is None else b
-        return self.decoded(b, max_n) if show else self.decode_batch(b, max_n)
-
-
-class TableDataLoaders(DataLoaders):
-    "`DataLoaders` of processed tables: what `dataloaders` of a `TabularPandas` returns."
-
-    @classmethod
-    def from_tables(cls, *tables: TabularPandas, bs: int = 64, val_bs: int | None = None, shuffle: bool = True, path: PathLike = ".",
-                    device: str | torch.device | None = None, seed: int | None = None, drop_last: bool | None = None, sampler: Any = None,
-                    after_batch: Any = None, verbose: bool = False) -> Any:
-        "Loaders of processed `TabularPandas`, the first for training."
-        return cls.from_dsets(*tables, path=path, bs=bs, device=device, after_batch=after_batch, val_bs=val_bs, shuffle=shuffle,
-                              drop_last=drop_last, seed=seed, sampler=sampler, dl_type=TabDataLoader, verbose=verbose)
-
-    @property
-    def classes(self) -> dict[Any, Any]:
-        "`{column: its categories}`, id 0 being `'#na#'`."
-        return self.train.dataset.classes
 
 
 class TabularDataLoaders(TableDataLoaders):
@@ -299,37 +117,3 @@ def _columns(df: pd.DataFrame, cat_names: Any, cont_names: Any, y_names: list) -
                              f"{df[odd[0]].dtype}{f' (and {len(odd) - 1} more)' if len(odd) > 1 else ''}: list it in cat_names, or give "
                              "cont_names")
     return cat_names, cont_names
-
-
-def choose_splits(n: int, splits: Any, valid_idx: Sequence[int] | None, valid_pct: float | None, seed: int | None, where: str) -> Any:
-    """What says which of `n` rows are for validation: `splits`, the positions `valid_idx`, or a random `valid_pct` (0.2) of the rows.
-
-    Args:
-        n: number of rows.
-        splits, valid_idx, valid_pct: at most one of them is given; default: a `valid_pct` of 0.2.
-        seed: of the random split; default: that of `RandomSplitter`.
-        where: the caller, for messages.
-    """
-    given = [name for name, value in (("valid_idx", valid_idx), ("splits", splits), ("valid_pct", valid_pct)) if value is not None]
-    if len(given) > 1:
-        raise ValueError(f"{where}: {' and '.join(given)} {'both' if len(given) == 2 else 'all'} say which rows are for validation: give "
-                         "one of them")
-    if splits is not None:
-        return splits
-    if valid_idx is None:
-        return random_split(n, valid_pct, seed)
-    valid = np.asarray(valid_idx)
-    if valid.ndim != 1 or valid.dtype.kind not in "iu" or not len(valid):
-        raise TypeError(f"valid_idx takes a list of row positions; received {describe(valid_idx)}")
-    if valid.min() < 0 or valid.max() >= n:
-        raise ValueError(f"valid_idx has positions outside 0..{n - 1}: they are positions, counted from 0, not labels of the index")
-    return np.delete(np.arange(n), valid), valid
-
-
-def random_split(n: int, valid_pct: float | None = None, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    "The split that `RandomSplitter` makes, as arrays."
-    splitter = RandomSplitter(0.2 if valid_pct is None else valid_pct, SPLIT_SEED if seed is None else seed)
-    at_least_two(range(n), "a random split of the rows")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(splitter.seed)).numpy()
-    cut = max(1, int(splitter.valid_pct * n))
-    return order[cut:], order[:cut]

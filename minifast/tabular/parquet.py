@@ -19,8 +19,8 @@ from ..data.block import TransformBlock
 from ..data.splitters import check_positions
 from .columns import check_columns, listed_names, numbers_of, sorted_values
 from .frames import TabularPandas
-from .loaders import choose_splits
 from .procs import OWN_PROCS, Categorify, FillMissing, Procs, as_procs
+from .splits import choose_splits
 from .table import Encoded, Table, TabularProc
 from .targets import make_target
 

@@ -14,9 +14,11 @@ from minifast.data.dataloader import DataLoader
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoaders
 from minifast.data.splitters import RandomSplitter
+from minifast.tabular.dataloader import TabDataLoader, TableDataLoaders
 from minifast.tabular.frames import TabularPandas
-from minifast.tabular.loaders import TabDataLoader, TableDataLoaders, TabularDataLoaders, random_split
+from minifast.tabular.loaders import TabularDataLoaders
 from minifast.tabular.procs import Categorify, FillMissing, Normalize
+from minifast.tabular.splits import random_split
 
 
 @pytest.fixture

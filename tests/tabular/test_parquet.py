@@ -9,9 +9,10 @@ import torch
 from minifast.metrics.functions import accuracy
 from minifast.tabular.frames import TabularPandas
 from minifast.tabular.learner import tabular_learner
-from minifast.tabular.loaders import TabularDataLoaders, random_split
+from minifast.tabular.loaders import TabularDataLoaders
 from minifast.tabular.parquet import table_from_parquet
 from minifast.tabular.procs import Categorify, FillMissing, Normalize, TabularProc
+from minifast.tabular.splits import random_split
 
 PROCS = [Categorify, FillMissing, Normalize]
 COLUMNS = {"cat_names": ["k", "i"], "cont_names": ["x", "z", "n"]}
