@@ -2,8 +2,7 @@
 from .base import Interpretation
 from .classification import ClassificationInterpretation
 from .cleaner import Decisions, ImageClassifierCleaner
-from .filters import plot_filters
-from .grad_cam import class_activation, grad_cam, plot_class_activation, plot_grad_cam
+from .grad_cam import class_activation, grad_cam, plot_class_activation, plot_filters, plot_grad_cam
 from .regression import RegressionInterpretation
 from .segmentation import SegmentationInterpretation
 

@@ -27,9 +27,7 @@ Self = TypeVar("Self", bound="Interpretation")
 
 def batch_of(dl: Any, indices: list[int]) -> Batch:
     "A batch of the items `indices` of the dataset of `dl`, as validation sees them."
-    if isinstance(dl, DataLoader):
-        return dl.make_batch(indices)
-    return dl.collate_fn([dl.dataset[i] for i in indices])
+    return dl.make_batch(indices) if isinstance(dl, DataLoader) else dl.collate_fn([dl.dataset[i] for i in indices])
 
 
 class Interpretation:

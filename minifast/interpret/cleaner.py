@@ -4,6 +4,7 @@ Files are never deleted or moved.
 """
 import csv
 import io
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ class ImageClassifierCleaner:
 
     def __init__(self, learn: "Learner", opts: Any = (), csv: PathLike = "cleaning.csv", ds_idx: int = 0, n: int = 30, size: int = 128):
         self.learn, self.n, self.size, self.decisions = learn, n, size, Decisions(csv)
-        self._known: dict[int, ClassificationInterpretation] = {}
+        self._interpreted = cache(partial(ClassificationInterpretation.from_learner, learn))
         self.ds_idx, self._widget = ds_idx, None
         self.vocab = [str(v) for v in self.interp.vocab]
         self.select(self.vocab[0])
@@ -96,9 +97,7 @@ class ImageClassifierCleaner:
     @property
     def interp(self) -> ClassificationInterpretation:
         "The predictions on the split shown, computed once per split."
-        if self.ds_idx not in self._known:
-            self._known[self.ds_idx] = ClassificationInterpretation.from_learner(self.learn, self.ds_idx)
-        return self._known[self.ds_idx]
+        return self._interpreted(self.ds_idx)
 
     def select(self, label: str, ds_idx: int | None = None) -> list[int]:
         """Show the items of a class, the highest loss first.

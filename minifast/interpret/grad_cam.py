@@ -1,4 +1,4 @@
-"""Heat maps of where a convolutional network looks: Grad-CAM and class activation maps.
+"""Heat maps of where a convolutional network looks, Grad-CAM and class activation maps; and the filters it looks with first.
 
 Sources: R. Selvaraju et al., "Grad-CAM", 2017; B. Zhou et al., "Learning Deep Features for Discriminative Localization", 2016.
 """
@@ -11,7 +11,7 @@ from torch import nn
 
 from ..core.messages import describe
 from ..core.nested import split_batch
-from ..core.plots import get_grid
+from ..core.plots import get_grid, show_images
 from ..nn.hooks import Hook, Hooks
 from ..nn.model_info import channels_last, eval_mode
 from .base import Interpretation, batch_of, draw_samples
@@ -179,3 +179,31 @@ def plot_class_activation(interp: Interpretation, indices: Sequence[int], target
                           figsize: tuple[float, float] | None = None) -> Any:
     "Draw items of an `Interpretation` with what each place adds to the score of `target`, as `plot_grad_cam` does; returns the axes."
     return draw_maps(interp, indices, target, class_activation, figsize)
+
+
+# -- filters ----------------------------------------------------------------------------------------------------------------------
+def first_filters(model: nn.Module, layer: nn.Conv2d | None = None) -> torch.Tensor:
+    """The filters of the first two-dimensional convolution of `model` (or of `layer`) as images (n, 3 or 1, h, w) in 0..1.
+
+    Zero is shown as 0.5, and each filter reaches 0 or 1 at its largest weight. Filters with other than 3 or 1 channels are averaged over
+    their channels. Raises ValueError where there is no such convolution.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d)] if layer is None else [layer]
+    if not layers or not isinstance(layers[0], nn.Conv2d):
+        what = f"{type(model).__name__} has no two-dimensional convolution" if layer is None else f"received {describe(layer)}"
+        raise ValueError(f"filters are the weights of a layer such as nn.Conv2d; {what}: give one as layer=")
+    weights = layers[0].weight.detach().float().cpu()
+    if weights.shape[1] not in (1, 3):
+        weights = weights.mean(1, keepdim=True)
+    greatest = weights.abs().amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+    return 0.5 + 0.5 * weights / greatest
+
+
+def plot_filters(learn: Any, layer: nn.Conv2d | None = None, n: int = 64, figsize: tuple[float, float] | None = None,
+                 imsize: float = 0.7) -> Any:
+    """Draw the first `n` filters of the first convolution of a `Learner` or model (or of `layer`), see `first_filters`; returns the axes.
+
+    Trained filters show edges, bars and blobs of colour; noise means that they have not learnt anything yet, or that the learning rate was
+    too high. Compare them with those of pretrained weights.
+    """
+    return show_images(first_filters(getattr(learn, "model", learn), layer)[:n], nrows=None, figsize=figsize, imsize=imsize)

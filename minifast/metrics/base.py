@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -250,7 +249,7 @@ class AccumMetric(Metric):
         return value
 
 
-def _as_numpy(t: torch.Tensor) -> np.ndarray:
+def _as_numpy(t):
     t = t.detach().cpu()
     return (t.long() if t.dtype is torch.bool else t.float() if t.dtype in (torch.float16, torch.bfloat16) else t).numpy()
 
@@ -354,7 +353,7 @@ class ValueMetric(Metric):
         self.func, self._name, self.lower_is_better = func, name or name_of(func), lower_is_better
 
     def accumulate(self, learn: "Learner") -> None:
-        pass
+        "Do nothing: the value is computed elsewhere."
 
     @property
     def value(self) -> float | None:

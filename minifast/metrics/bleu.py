@@ -35,21 +35,17 @@ class CorpusBLEUMetric(Metric):
 
     @property
     def value(self) -> float | None:
-        pred_len = targ_len = 0
-        right, made = [0] * 4, [0] * 4
-        for preds, targs in self._pairs:
-            for pred, targ in zip(preds.tolist(), targs.tolist(), strict=True):
-                pred_len, targ_len = pred_len + len(pred), targ_len + len(targ)
-                for i in range(4):
-                    ours = _ngrams(pred, i + 1)
-                    right[i] += (ours & _ngrams(targ, i + 1)).total()
-                    made[i] += ours.total()
+        pairs = [pair for preds, targs in self._pairs for pair in zip(preds.tolist(), targs.tolist(), strict=True)]
+        pred_len, targ_len = sum(len(pred) for pred, _ in pairs), sum(len(targ) for _, targ in pairs)
         if not pred_len:
             return None
-        if not min(right):
-            return 0.0
+        precisions = []
+        for n in range(1, 5):
+            counts = [(_ngrams(pred, n), _ngrams(targ, n)) for pred, targ in pairs]
+            made = sum(ours.total() for ours, _ in counts)              # none in sentences of fewer tokens
+            precisions.append(sum((ours & theirs).total() for ours, theirs in counts) / max(made, 1))
         brevity = math.exp(1 - targ_len / pred_len) if pred_len < targ_len else 1.0
-        return brevity * math.prod(r / m for r, m in zip(right, made, strict=True)) ** 0.25
+        return brevity * math.prod(precisions) ** 0.25
 
 
 def _ngrams(tokens: Sequence[int], n: int) -> Counter:

@@ -60,8 +60,7 @@ def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: 
                  f"mean {stats[0]} and std {stats[1]}. If your dataset does that, say normalize=False", stacklevel=3)
         else:
             batch_tfms = [Normalize.from_stats(*stats)]
-    splitter = meta.split_for(cut) if splitter is None else splitter
-    learn = Learner(dls, model, splitter=splitter, batch_tfms=batch_tfms, **learner_args)
+    learn = Learner(dls, model, splitter=meta.split_for(cut) if splitter is None else splitter, batch_tfms=batch_tfms, **learner_args)
     if pretrained:
         learn.freeze()
     return learn
@@ -74,14 +73,12 @@ def mean_target(dls: Any, n_out: int, maps: bool = False) -> torch.Tensor | None
     target = targets[0] if len(targets) == 1 else None
     if not isinstance(target, torch.Tensor) or not target.is_floating_point():
         return None
-    if maps:
-        target = target[:, None] if target.ndim == 3 else target
-        if target.ndim != 4 or target.shape[1] != n_out:
-            return None
-        target = target.movedim(1, -1)
-    elif target.numel() != len(target) * n_out:
+    if maps and target.ndim == 3:
+        target = target[:, None]
+    fits = target.ndim == 4 and target.shape[1] == n_out if maps else target.numel() == len(target) * n_out
+    if not fits:
         return None
-    mean = target.detach().reshape(-1, n_out).double().mean(0)
+    mean = (target.movedim(1, -1) if maps else target).detach().reshape(-1, n_out).double().mean(0)
     return mean if torch.isfinite(mean).all() else None
 
 

@@ -174,10 +174,9 @@ def in_scaled(box: Box, k: int, full: Size, size: Size) -> tuple[tuple[int, int,
 
 def _by_simplejpeg(data: bytes | bytearray, jpeg: Jpeg, box: Box, k: int, rows: int) -> tuple[np.ndarray, tuple[float, float]]:
     shape, cut = (-(-rows // k), -(-jpeg.size[0] // k), 3), rows < jpeg.size[1]
-    n = shape[0] * shape[1] * 3
-    buffer = np.empty(n, np.uint8)
+    buffer = np.empty(shape[0] * shape[1] * 3, np.uint8)
     if cut:
-        last = buffer[n - min(shape[1] * 3, len(_NOISE)):]
+        last = buffer[-min(shape[1] * 3, len(_NOISE)):]
         last[:] = _NOISE[:len(last)]
     options = {"min_height": shape[0], "min_width": shape[1], "min_factor": 1} if k > 1 else {}
     try:
@@ -192,9 +191,8 @@ def _by_simplejpeg(data: bytes | bytearray, jpeg: Jpeg, box: Box, k: int, rows: 
 
 def _by_pillow(data: bytes | bytearray, jpeg: Jpeg, mode: str, box: Box, k: int, rows: int) -> tuple[np.ndarray, tuple[float, float]]:
     mode = "L" if jpeg.channels == 1 else mode
-    width = -(-jpeg.size[0] // k)
-    size = width, -(-rows // k)
-    im = decode_jpeg(data, mode, size, (width, -(-jpeg.size[1] // k)), k)
+    size = -(-jpeg.size[0] // k), -(-rows // k)
+    im = decode_jpeg(data, mode, size, (size[0], -(-jpeg.size[1] // k)), k)
     if im is None:
         with Image.open(BytesIO(data)) as im:
             if k > 1 or mode == "L":

@@ -19,8 +19,7 @@ from torchvision import models
 from ...core.messages import describe, unwrapped
 from ...nn.model_info import eval_mode
 from .heads import add_head, create_head
-from .pretrained import load_pretrained, pick_weights
-from .timm_body import TimmBody, build_timm, timm_config
+from .pretrained import TimmBody, build_timm, load_pretrained, pick_weights, timm_config
 from .xresnet import XRESNETS, XResNet
 
 __all__ = ["ArchMeta", "add_head", "arch_meta", "create_body", "create_cnn_model", "create_head", "create_vision_model", "default_split",

@@ -5,7 +5,7 @@ from torch import nn
 from torchvision import models
 
 from minifast.nn.layers import AdaptiveConcatPool2d, Flatten, SigmoidRange
-from minifast.vision.models import timm_body
+from minifast.vision.models import pretrained as weights_of
 from minifast.vision.models.backbones import (
     arch_meta,
     create_body,
@@ -237,7 +237,7 @@ def test_timm_is_asked_for_other_names(monkeypatch, tmp_path):
                            get_pretrained_cfg=lambda n: SimpleNamespace(mean=(0.5,) * 3, std=(0.25,) * 3, architecture=n, tag="tag",
                                                                         hf_hub_id="timm/"))
     monkeypatch.setitem(sys.modules, "timm", fake)
-    monkeypatch.setattr(timm_body, "reachable", lambda url: True)
+    monkeypatch.setattr(weights_of, "reachable", lambda url: True)
     assert arch_meta("resnet26d").stats == ([0.5] * 3, [0.25] * 3) == arch_meta("resnet26d").stats_for()
     model = create_vision_model("resnet26d", 3, n_in=2)
     assert calls[-1] == ("resnet26d", True, 0, 2, {}) and model(torch.zeros(2, 2, 32, 32)).shape == (2, 3)
@@ -248,7 +248,7 @@ def test_timm_is_asked_for_other_names(monkeypatch, tmp_path):
     assert calls[-1][4] == {"pretrained_cfg_overlay": {"file": "some/file.safetensors"}}
     with pytest.raises(WeightsNotFound, match=r"weights of timm's broken could not be loaded: OSError: no network.*pretrained=False"):
         create_body("broken", pretrained=True)
-    monkeypatch.setattr(timm_body, "reachable", lambda url: False)
+    monkeypatch.setattr(weights_of, "reachable", lambda url: False)
     with pytest.raises(WeightsNotFound, match="not on this machine, and the server they come from does not answer"):
         create_body("resnet26d", pretrained=True)
     monkeypatch.setenv("MINIFAST_HOME", str(tmp_path))

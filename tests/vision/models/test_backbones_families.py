@@ -7,7 +7,7 @@ from torch import nn
 from torchvision import models
 
 from minifast.vision.models.backbones import arch_meta, create_body, create_vision_model, default_split, model_meta
-from minifast.vision.models.timm_body import TimmBody
+from minifast.vision.models.pretrained import TimmBody
 
 # One of each family; [parameters per layer group without the head], features, and the size where it takes only one.
 FAMILIES = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from minifast.interpret.filters import first_filters, plot_filters
+from minifast.interpret.grad_cam import first_filters, plot_filters
 
 
 def test_zero_is_grey_and_the_greatest_weight_reaches_the_end():
