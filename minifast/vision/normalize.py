@@ -80,7 +80,8 @@ class IntToFloatTensor(Transform):
 
     def decodes(self, x: Any) -> Any:
         "Clip images to 0..1, where they can be shown."
-        return Image(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if isinstance(x, Image) and x.is_floating_point() else x
+        shown = isinstance(x, tv_tensors.Image) and x.is_floating_point()
+        return Image(x.as_subclass(torch.Tensor).clamp(0.0, 1.0)) if shown else x
 
 
 def _channel_stats(batches: Iterable, axes: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -201,7 +201,6 @@ def tta_points(learn: Learner, ds_idx: int = 1, dl: Any = None, n: int = 4, beta
     "`Learner.tta` for key points: predictions are mapped back to the plain images before they are averaged."
     if use_max:
         raise ValueError("tta(use_max=True): the maximum of several coordinates is not a position. Leave use_max out")
-
     return _tta(lambda preds, *records: (invert_points(preds, *records), torch.ones((), device=preds.device)),
                 learn, ds_idx, dl, n, beta, use_max)
 
