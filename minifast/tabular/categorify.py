@@ -6,10 +6,10 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
-from ..core.messages import describe, did_you_mean
+from ..core.messages import describe
 from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing
-from .columns import as_object_array, factorized, sorted_values
+from .columns import as_object_array, check_known, factorized, sorted_values
 from .table import Table, TabularProc, missing_text, vocab_from_plain
 
 __all__ = ["Categorify"]
@@ -42,9 +42,8 @@ class Categorify(TabularProc):
 
     def encodes(self, table: Table) -> None:
         "Replace the values of the categorical columns by their codes."
-        unknown = [name for name in table.cats if name not in self.classes]
-        if unknown:
-            raise KeyError(f"Categorify has not learnt column {unknown[0]!r}{did_you_mean(unknown[0], self.classes)}")
+        check_known("Categorify", table.cats, self.classes, "column of the training data")
+
         def encoded(name):
             codes, values = table.once(factorized, table.cats, name)
             return _encoded(codes, values, self.classes[name])

@@ -1,5 +1,5 @@
 """Columns of a frame: which are categorical and which continuous, their numbers and values, smaller types that lose nothing."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from warnings import warn
 
@@ -55,6 +55,13 @@ def check_columns(df: pd.DataFrame, groups: Mapping[str, Sequence], where: str) 
     if problems:
         shown = ", ".join(map(str, df.columns[:20])) + (", ..." if len(df.columns) > 20 else "")
         raise ValueError(f"{where}: {'; '.join(problems)}. Columns of the frame: {shown}")
+
+
+def check_known(where: str, names: Iterable, known: Collection, kind: str = "categorical column") -> None:
+    "Refuse names that are none of the `known` columns."
+    for name in names:
+        if name not in known:
+            raise KeyError(f"{where}: {name!r} is no {kind}{did_you_mean(name, known) or '.'} Columns: {', '.join(map(str, known))}")
 
 
 def unique_columns(df: Any, where: str) -> pd.DataFrame:

@@ -473,7 +473,7 @@ class TabularPandas:
             made.append(known[saved["kind"]]())
             made[-1].load_state_dict(saved.get("state", saved))
         target = None if state["target"] is None else Target.from_state_dict(state["target"])
-        return cls.assembled(made, *(list(state[k]) for k in ("cat_names", "cont_names", "y_names")), target, None,
+        return cls.assembled(made, list(state["cat_names"]), list(state["cont_names"]), list(state["y_names"]), target, None,
                              Encoded.without_rows(*map(list, state["made"])))
 
     def save(self, file: PathLike) -> Path:

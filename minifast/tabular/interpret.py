@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from ..core.messages import describe, did_you_mean, plural
-from .columns import as_frame, factorized, listed_names, numbers_of
+from .columns import as_frame, check_known, factorized, listed_names, numbers_of
 from .dataloader import TabDataLoader
 from .frames import TabularPandas
 from .learner import TabularLearner
@@ -112,9 +112,7 @@ def partial_dependence(learn: TabularLearner, name: Any, values: Sequence | None
     """
     dl = _loader(learn, ds_idx, None, "partial_dependence")
     table = dl.dataset
-    known = table.raw_cat_names + table.raw_cont_names
-    if name not in known:
-        raise KeyError(f"{name!r} is no column of the data{did_you_mean(name, known) or '.'} Columns: {', '.join(map(str, known))}")
+    check_known("partial_dependence", [name], table.raw_cat_names + table.raw_cont_names, "column of the data")
     rows = np.random.default_rng(seed).permutation(len(table))[:max_rows]
     frame = table.at(np.sort(rows)).decode()
     for mark, column in _marks(table).items():               # decoded, these hold what was filled in
@@ -150,9 +148,7 @@ def embeddings_frame(learn: TabularLearner, name: Any) -> pd.DataFrame:
     embeds, table = getattr(learn.model, "embeds", None), _loader(learn, 0, None, "embeddings_frame").dataset
     if embeds is None:
         raise TypeError(f"embeddings_frame takes a learner whose model has an embedding per column; received {type(learn.model).__name__}")
-    if name not in table.classes:
-        raise KeyError(f"{name!r} is no categorical column{did_you_mean(name, table.classes) or '.'} Columns: "
-                       f"{', '.join(map(str, table.classes))}")
+    check_known("embeddings_frame", [name], table.classes)
     weight = embeds[table.cat_names.index(name)].weight.detach().cpu().numpy()
     columns = [f"{name}_{i}" for i in range(weight.shape[1])]
     return pd.DataFrame(weight, index=pd.Index(list(table.classes[name]), name=name), columns=columns)

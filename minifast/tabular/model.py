@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.messages import describe, did_you_mean
+from ..core.messages import describe
 from ..nn.layers import Embedding, LinBnDrop, Module, SigmoidRange
+from .columns import check_known
 from .hooks_internals import have_forward_hooks
 
 __all__ = ["TabularModel", "emb_sz_rule", "get_emb_sz", "tabular_config"]
@@ -34,10 +35,7 @@ def get_emb_sz(to: Any, sz_dict: Mapping[Any, int] | None = None) -> list[tuple[
     """
     to = to.train.dataset if hasattr(to, "train_ds") else getattr(to, "dataset", to)
     sizes = {} if sz_dict is None else dict(sz_dict)
-    unknown = [name for name in sizes if name not in to.classes]
-    if unknown:
-        raise KeyError(f"get_emb_sz: {unknown[0]!r} is no categorical column{did_you_mean(unknown[0], to.classes) or '.'} Columns: "
-                       f"{', '.join(map(str, to.classes))}")
+    check_known("get_emb_sz", sizes, to.classes)
     return [(len(classes), int(sizes.get(name, emb_sz_rule(len(classes))))) for name, classes in to.classes.items()]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.arguments import check_arguments
-from ..core.messages import did_you_mean
+from .columns import check_known
 from .table import Table, TabularProc, missing_text
 
 __all__ = ["FillMissing", "FillStrategy", "Normalize"]
@@ -88,9 +88,8 @@ class FillMissing(TabularProc):
                                  "FillMissing(FillStrategy.constant)")
             return self.fill_strategy.filler(train, self.fill_val(name)), marked
 
-        unknown = [k for k in self.fill_vals if k not in table.conts] if isinstance(self.fill_vals, dict) else []
-        if unknown:
-            raise KeyError(f"FillMissing(fill_vals=...): {unknown[0]!r} is no continuous column{did_you_mean(unknown[0], table.conts)}")
+        if isinstance(self.fill_vals, dict):
+            check_known("FillMissing(fill_vals=...)", self.fill_vals, table.conts, "continuous column")
         learnt = table.each(learn, table.conts)
         self.na_dict = {name: fill for name, (fill, _) in learnt.items()}
         self.na_cols = {name: f"{name}_na" for name, (_, marked) in learnt.items() if marked}

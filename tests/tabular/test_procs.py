@@ -1,5 +1,7 @@
 """Categorify, FillMissing, Normalize: learnt from training rows alone, by value, in the right order; what they report."""
+import gc
 import warnings
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -245,3 +247,20 @@ def test_values_that_come_late_or_only_in_validation_rows():
     assert to.cats["b"].iloc[[190_000, 5, 6, 7]].tolist() == [1, 0, 0, 2]
     with pytest.warns(UserWarning, match="'b' has 1"):                         # none was missing in the training rows
         to.new(pd.DataFrame({"a": [1], "b": [None]})).process()
+
+
+def test_the_columns_being_processed_are_freed_at_once(monkeypatch):
+    tables, init = [], table_module.Table.__init__
+
+    def noted(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        tables.append(weakref.ref(self))
+
+    monkeypatch.setattr(table_module.Table, "__init__", noted)
+    df = pd.DataFrame({"k": list("abca"), "x": [1.0, 2.0, np.nan, 4.0], "y": [0, 1, 0, 1]})
+    gc.disable()
+    try:
+        TabularPandas(df, [Categorify, FillMissing, Normalize], ["k"], ["x"], "y", splits=[[0, 1, 2], [3]])
+        assert tables and [ref() for ref in tables] == [None] * len(tables)
+    finally:
+        gc.enable()
