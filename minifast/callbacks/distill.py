@@ -86,8 +86,8 @@ class KnowledgeDistillation(TrainingCallback):
         model = getattr(teacher, "model", None) if hasattr(teacher, "dls") else teacher
         if not isinstance(model, nn.Module):
             raise TypeError(f"KnowledgeDistillation(teacher) takes a Learner or an nn.Module; received {describe(teacher)}")
-        valid = is_number(temperature) and 0 < temperature < math.inf
-        check_arguments("KnowledgeDistillation", temperature=(temperature, valid, "a number above 0, such as 4"),
+        check_arguments("KnowledgeDistillation",
+                        temperature=(temperature, is_number(temperature) and 0 < temperature < math.inf, "a number above 0, such as 4"),
                         alpha=(alpha, is_number(alpha, 0, 1), "the weight of the teacher, from 0 to 1"))
         self.teacher_model, self.temperature, self.alpha, self.kind = model, float(temperature), float(alpha), kind
         self.teacher: Any = teacher

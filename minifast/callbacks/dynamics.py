@@ -69,9 +69,9 @@ class FixedBatch:
     @property
     def shows_images(self) -> bool:
         "Whether its items can be drawn: decoded, they contain an image or something else with two axes or more."
-        if not hasattr(self, "decode_batch") or not isinstance(self.batch, (tuple, list)) or len(self.batch) < 2:
-            return False
-        return any(hasattr(o, "getbands") or getattr(o, "ndim", 0) >= 2 for o in leaves(self.decode_batch(self.one_batch(), max_n=1)[0]))
+        has_targets = isinstance(self.batch, (tuple, list)) and len(self.batch) > 1
+        return has_targets and hasattr(self, "decode_batch") and any(
+            hasattr(o, "getbands") or getattr(o, "ndim", 0) >= 2 for o in leaves(self.decode_batch(self.one_batch(), max_n=1)[0]))
 
 
 def fixed_batch(learn: "Learner", dl: Any = None, n: int = 9, seed: int = 42) -> FixedBatch:

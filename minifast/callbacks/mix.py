@@ -100,9 +100,7 @@ def target_weights(loss_func: Callable, y: torch.Tensor, dtype: torch.dtype) -> 
     "How much each class index of `y` counts in the mean of `loss_func`: its class weight, 0 where it is ignored. Shape (elements,)."
     y, weight = y.reshape(-1), class_weight_of(loss_func)
     counted = y != ignore_index_of(loss_func)
-    if weight is None:
-        return counted.to(dtype)
-    return weight.to(y.device, dtype)[torch.where(counted, y, 0).long()] * counted
+    return counted.to(dtype) if weight is None else weight.to(y.device, dtype)[torch.where(counted, y, 0).long()] * counted
 
 
 # -- the callbacks ------------------------------------------------------------------------------------------------------------------

@@ -59,9 +59,8 @@ def overfitting(train: Sequence[float | None], valid: Sequence[float | None], ma
         return None
     best, then, _ = known[k]
     now = fmean(t for _, t, _ in known[-least:])
-    if then - now <= 0.02 * abs(then):
-        return None
-    return Overfit(best, len(rise) - 1, (rise[0], rise[-1]), (then, known[-1][1]))
+    falls = then - now > 0.02 * abs(then)
+    return Overfit(best, len(rise) - 1, (rise[0], rise[-1]), (then, known[-1][1])) if falls else None
 
 
 def _finite(x: float | None) -> bool:

@@ -58,8 +58,7 @@ class ProgressCallback(Callback):
         self.display = None
 
     def _open(self, half: str) -> None:
-        if self.display is None:                  # validate or get_preds, outside a fit
-            self.display = choose_display()
+        self.display = self.display or choose_display()             # none yet: validate or get_preds, outside a fit
         self._open_bars.append(self.display.open_bar(half, self.learn.epoch, self.learn.n_iter, self._comment))
 
     def _comment(self) -> str:

@@ -159,8 +159,7 @@ class Recorder(Callback):
     @property
     def smooth_loss(self) -> float | None:         # type: ignore[override]  # here the learner reads what other callbacks read from it
         "The latest point of the smoothed loss curve, or None before the first batch."
-        smooth = self.losses
-        return smooth[-1] if smooth else None
+        return next(reversed(self.losses), None)
 
     @property
     def metric_names(self) -> list[str]:

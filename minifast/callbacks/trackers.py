@@ -41,9 +41,8 @@ def lower_wins(comp: Callable) -> bool:
 
 def is_better(value: float | None, best: float | None, lower: bool, min_delta: float = 0.0) -> bool:
     "Whether `value` improves on `best` (None: nothing so far) by more than `min_delta`. A NaN or infinite value never does."
-    if value is None or not math.isfinite(value):
-        return False
-    return best is None or (value < best - min_delta if lower else value > best + min_delta)
+    return (value is not None and math.isfinite(value)
+            and (best is None or (value < best - min_delta if lower else value > best + min_delta)))
 
 
 def monitored(learn: "Learner", monitor: str, lower: bool | None, call: str) -> bool:
