@@ -12,7 +12,7 @@ from .base import (
     CancelValidException,
     Order,
 )
-from .batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback, mc_dropout_preds
+from .batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback, TerminateOnNaNCallback, mc_dropout_preds
 from .distill import KnowledgeDistillation
 from .dynamics import PredictionDynamics
 from .first_batch import FirstBatch
@@ -27,7 +27,6 @@ from .regularise import ActivationReg, ModelResetter, RNNCallback, RNNRegularize
 from .resize import ProgressiveResize
 from .resume import Resume
 from .scheduler import ParamScheduler, TorchScheduler
-from .terminate_on_nan import TerminateOnNaNCallback
 from .trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback, TrackerCallback
 
 __all__ = [

@@ -248,12 +248,11 @@ class Callback:
             raise TypeError(f"{written} is not a training event{hint}")
 
     def __getattr__(self, name: str) -> Any:
-        state = name in STATE or name in ALSO_READ
-        if state and self.learn is None:
+        if name in STATE or name in ALSO_READ:
+            if self.learn is not None:
+                return getattr(self.learn, name)
             raise AttributeError(f"{type(self).__name__} is not attached to a learner, so it has no `{name}` yet: use `learn.add_cb(...)` "
                                  "or `cbs=[...]`")
-        if state:
-            return getattr(self.learn, name)
         if not name.startswith("_") and self.learn is not None and hasattr(self.learn, name):
             raise AttributeError(f"{type(self).__name__} has no `{name}`; training state lives on the learner: write `self.learn.{name}`")
         raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{did_you_mean(name, [*STATE, *dir(self)])}")

@@ -181,11 +181,10 @@ def range_test(learn: "Learner", start_lr: float, end_lr: float, num_it: int, st
     losses = list(takewhile(math.isfinite, finder.losses[start:-5]))
     lrs = finder.lrs[start:start + len(losses)]
     functions: Any = () if suggest_funcs is None else suggest_funcs if isinstance(suggest_funcs, (list, tuple)) else [suggest_funcs]
-    if functions and len(losses) < 2 and n >= finder.num_it:
-        raise ValueError(f"lr_find(num_it={num_it}): suggestions leave out the first tenth and the last 5 batches, so give at least 8; or "
-                         "suggest_funcs=None")
     if functions and len(losses) < 2:
-        raise ValueError(f"lr_find stopped after {n} batches because the loss diverged at once (from {finder.losses[0]:.3g}): too short "
+        raise ValueError(f"lr_find(num_it={num_it}): suggestions leave out the first tenth and the last 5 batches, so give at least 8; or "
+                         "suggest_funcs=None" if n >= finder.num_it else
+                         f"lr_find stopped after {n} batches because the loss diverged at once (from {finder.losses[0]:.3g}): too short "
                          f"to suggest anything. Start lower, `start_lr={start_lr / 100:g}`, or look at the data with `dls.show_batch()`")
     suggestions = {getattr(f, "__name__", None) or f.func.__name__: f(lrs, losses, finder.num_it) for f in functions}
     return LRFindResult(finder.lrs[:n], finder.losses, suggestions)

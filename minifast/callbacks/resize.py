@@ -91,10 +91,8 @@ class ProgressiveResize(TrainingCallback):
     def before_epoch(self) -> None:
         first, total = self.part or (0, self.learn.n_epoch)
         epoch = first + self.learn.epoch
-        if self.sizes is not None:
-            size = staged_size(epoch / total, self.sizes)
-        else:
-            size = size_at(epoch / (total - 1) if total > 1 else 1.0, self._start, self._end, self.finish, self.multiple_of)
+        size = (staged_size(epoch / total, self.sizes) if self.sizes is not None else
+                size_at(epoch / (total - 1) if total > 1 else 1.0, self._start, self._end, self.finish, self.multiple_of))
         scale = size / self._end
         self._size = max(1, round(self._full[0] * scale)), max(1, round(self._full[1] * scale))
         self.used.append(size)

@@ -125,8 +125,6 @@ class TorchScheduler(TrainingCallback):
 
 
 def _is_plain(v: Any) -> bool:
-    if isinstance(v, (list, tuple)):
-        return all(map(_is_plain, v))
     if isinstance(v, dict):
         return all(isinstance(k, (str, int)) and _is_plain(o) for k, o in v.items())
-    return v is None or isinstance(v, (bool, int, float, str))
+    return all(map(_is_plain, v)) if isinstance(v, (list, tuple)) else v is None or isinstance(v, (bool, int, float, str))

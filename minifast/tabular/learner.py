@@ -8,10 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..callbacks.base import Callback
-from ..callbacks.first_batch import FirstBatch
-from ..callbacks.progress import ProgressCallback
-from ..callbacks.recorder import Recorder
+from ..callbacks import Callback, FirstBatch, ProgressCallback, Recorder
 from ..core.messages import describe, reject_unknown
 from ..core.types import LossFunc, PathLike, Splitter
 from ..data.loaders import DataLoaders

@@ -13,13 +13,13 @@ from torch.utils.data import Subset, TensorDataset, WeightedRandomSampler
 
 from minifast.callbacks.averaging import EMA
 from minifast.callbacks.base import Callback, CancelFitException, CancelValidException
+from minifast.callbacks.batch import TerminateOnNaNCallback, bad_rows
 from minifast.callbacks.first_batch import FirstBatch
 from minifast.callbacks.loggers import LiveLogger
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import NonFiniteLoss, Recorder
 from minifast.callbacks.resume import Resume
 from minifast.callbacks.scheduler import TorchScheduler
-from minifast.callbacks.terminate_on_nan import TerminateOnNaNCallback, bad_rows
 from minifast.callbacks.trackers import (
     EarlyStoppingCallback,
     ReduceLROnPlateau,
