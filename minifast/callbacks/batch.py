@@ -138,7 +138,7 @@ class ChannelsLast(Callback):
 
 
 # -- losses that are not finite -------------------------------------------------------------------------------------------------------
-NAMES_SHOWN = 8      # names in the message; the error has all of them
+N_NAMES = 8      # names in the message; the error has all of them
 
 
 def bad_rows(nest: Any, n: int) -> list[int]:
@@ -173,7 +173,7 @@ class TerminateOnNaNCallback(TrainingCallback):
         if names:
             shown = culprits or names
             which = (f"the item{'s' * (len(shown) > 1)} at fault" if culprits else f"the {plural(len(names), 'item')} of this batch")
-            where = f"{which}: {'; '.join(shown[:NAMES_SHOWN])}" + (f"; and {len(shown) - NAMES_SHOWN} more" if len(shown) > NAMES_SHOWN else "")
+            where = f"{which}: {'; '.join(shown[:N_NAMES])}" + (f"; and {len(shown) - N_NAMES} more" if len(shown) > N_NAMES else "")
         error = NonFiniteLoss(f"the training loss is {float(learn.loss.detach().float().mean())} at batch {learn.iter} of epoch "
                               f"{learn.epoch}: {reason} ({where})")
         error.items, error.culprits = names, culprits
