@@ -14,7 +14,7 @@ from minifast.callbacks.mix import MixUp
 from minifast.checks import check_learner as checks_of_learners
 from minifast.checks.check_learner import check_learner
 from minifast.checks.check_loaders import check_loaders
-from minifast.checks.learner import activations, evaluation, gradients, model_runs, overfit_batch, updates
+from minifast.checks.learner import activations, evaluation, outputs, overfit_batch, updates
 from minifast.checks.learner.baseline import baselines
 from minifast.checks.learner.dependency import unused_inputs
 from minifast.data.loaders import DataLoaders
@@ -114,7 +114,7 @@ def test_a_check_changes_nothing(trained, torch_loaders):
     assert_same(before, snapshot(learn))
 
 
-FUNCTIONS = [model_runs.model_runs, activations.train_and_eval_mode, unused_inputs, gradients.missing_gradients,
+FUNCTIONS = [outputs.model_runs, activations.train_and_eval_mode, unused_inputs, updates.missing_gradients,
              updates.update_to_weight_ratio, overfit_batch.overfit_one_batch, baselines, evaluation.repeatable_validation,
              evaluation.consistent_predictions]
 
