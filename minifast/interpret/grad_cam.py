@@ -24,16 +24,15 @@ def _size_of(inputs):
 def _maps_of(out, size):
     """The output of a layer as maps (B,C,h,w), None if it has no places: maps; the same with channels last, as some transformers have them;
     tokens (B,tokens,D) of a square of patches, with or without one for the class before them. size: (height, width) of the images."""
-    if not isinstance(out, torch.Tensor):
-        return None
-    if out.ndim == 3:
+    ndim = out.ndim if isinstance(out, torch.Tensor) else None
+    if ndim == 3:
         for first in (0, 1):
             side = math.isqrt(out.shape[1] - first)
             if side > 1 and side * side == out.shape[1] - first:
                 return out[:, first:].unflatten(1, (side, side)).movedim(-1, 1)
-    if out.ndim != 4:
-        return None
-    return out.movedim(-1, 1) if channels_last(out.shape, size) else out
+    if ndim == 4:
+        return out.movedim(-1, 1) if channels_last(out.shape, size) else out
+    return None
 
 
 def last_maps(model: nn.Module, *inputs: Any) -> nn.Module:

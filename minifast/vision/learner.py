@@ -25,8 +25,8 @@ __all__ = ["cnn_learner", "unet_learner", "vision_learner"]
 
 def _is_normalised(dls):
     "Whether images of `dls` are normalised already, by minifast's `Normalize` or by torchvision's."
-    pipelines = [getattr(dl, name, ()) for dl in dls for name in ("after_item", "after_batch")]
-    return any(isinstance(t, Normalize) or normalizes(t) for pipeline in pipelines for t in pipeline)
+    return any(isinstance(t, Normalize) or normalizes(t)
+               for dl in dls for name in ("after_item", "after_batch") for t in getattr(dl, name, ()))
 
 
 def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: Any, normalize: bool, n_out: int | None,

@@ -3,6 +3,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -184,8 +185,6 @@ def resize_images(path: str | PathLike, max_workers: int | None = None, max_size
     """
     check_arguments("resize_images", n_channels=(n_channels, n_channels in _MODES, _CHANNELS))
     files = [f.relative_to(path) for f in get_image_files(path, recurse=recurse)]
-
-    def one(file):
-        return resize_image(file, dest, path, max_size, n_channels, ext, img_format, resample, resume, **kwargs)
-
+    one = partial(resize_image, dest=dest, src=path, max_size=max_size, n_channels=n_channels, ext=ext, img_format=img_format,
+                  resample=resample, resume=resume, **kwargs)
     return _each(one, [(f,) for f in files], cpu_count() if max_workers is None else max_workers, "resized")

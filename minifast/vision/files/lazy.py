@@ -74,8 +74,7 @@ class JpegSource(Source):
     "The bytes of a JPEG with its header. file: where they come from, to be named when they turn out to be damaged."
 
     def __init__(self, data: bytes, jpeg: Jpeg, file: Any):
-        self.data, self.jpeg, self.file = data, jpeg, file
-        self.size = jpeg.size
+        self.data, self.jpeg, self.file, self.size = data, jpeg, file, jpeg.size
 
     def pixels(self, mode: str, box: Box, size: Size | None, resample: str | None) -> tuple[np.ndarray, tuple[float, float], bool]:
         "See `Source`."
@@ -94,9 +93,8 @@ class ArraySource(Source):
     "Decoded pixels, a uint8 array (H,W,C)."
 
     def __init__(self, array: np.ndarray, info: dict[Any, Any] | None = None):
-        self.array = array
+        self.array, self._info = array, info or {}
         self.size = array.shape[1], array.shape[0]
-        self._info = info or {}
 
     def pixels(self, mode: str, box: Box, size: Size | None, resample: str | None) -> tuple[np.ndarray, tuple[float, float], bool]:
         "See `Source`."
@@ -187,9 +185,13 @@ class LazyImage(Image.Image):
     def planned(cls: type[_L], plan: Plan) -> _L:
         "The image that `plan` will make."
         im = cls()
-        im.plan, im._mode, im._size = plan, plan.mode, plan.size        # as any of Pillow's own plugins sets mode and size
-        im.__dict__.pop("info", None)                                   # PIL's: nothing
+        im.postpone(plan)
         return im
+
+    def postpone(self, plan: Plan) -> None:
+        "Let `plan` make the pixels when they are asked for. Mode and size are set as in any of Pillow's own plugins."
+        self.plan, self._mode, self._size = plan, plan.mode, plan.size
+        self.__dict__.pop("info", None)         # PIL's: nothing
 
     @property
     def is_lazy(self) -> bool:

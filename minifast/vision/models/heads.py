@@ -32,9 +32,7 @@ def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: 
     """
     if y_range is not None and not (len(y_range) == 2 and y_range[0] < y_range[1]):
         raise ValueError(f"y_range takes (low, high), low < high; received {y_range!r}")
-    if pool and concat_pool:
-        nf *= 2
-    sizes = [nf, *([512] if lin_ftrs is None else lin_ftrs), n_out]
+    sizes = [2 * nf if pool and concat_pool else nf, *([512] if lin_ftrs is None else lin_ftrs), n_out]
     n_blocks = len(sizes) - 1
     ps = [ps] if isinstance(ps, (int, float)) else list(ps)
     if len(ps) == 1:

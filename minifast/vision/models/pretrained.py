@@ -55,8 +55,9 @@ def pick_weights(choices: Any, weights: Any = "DEFAULT") -> Any:
 
 def find_weights(filename: str) -> Path | None:
     "The file `filename` on this machine, looked for as the head of this module says, or None. Damaged copies are refused."
-    places = (minifast_home() / "weights" / filename, Path(torch.hub.get_dir()) / "checkpoints" / filename)
-    path = next((p for p in chain(places, KAGGLE_INPUT.rglob(glob.escape(filename))) if p.is_file()), None)
+    places = chain((minifast_home() / "weights" / filename, Path(torch.hub.get_dir()) / "checkpoints" / filename),
+                   KAGGLE_INPUT.rglob(glob.escape(filename)))
+    path = next((p for p in places if p.is_file()), None)
     hashed = None if path is None else _HASHED_NAME.search(path.name)
     if hashed and not sha256_of(path).startswith(hashed[1]):
         raise WeightsNotFound(f"{path} does not match the hash in its name: it is incomplete or another file. Delete it, or pass "
