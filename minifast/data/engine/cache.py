@@ -102,7 +102,13 @@ class ImageCache:
                      f"are decoded each time. {self._advice}", stacklevel=2)
             return not self.full
 
-    # A cache has `_is_free(n)`, whether there is room for `n` bytes, and `_store(key, pixels, size)`, which returns the pixels it replaces.
+    def _is_free(self, n):
+        "Override: whether there is room for `n` bytes."
+        raise NotImplementedError
+
+    def _store(self, key, pixels, size):
+        "Override: keep `pixels`; returns those that they replace, if they were counted."
+        raise NotImplementedError
 
     def find(self, key: Key) -> Entry | None:
         "Override: what is kept for `key`, or None."

@@ -113,7 +113,8 @@ def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: 
         for o, name in zip(samples, names or map(str, range(len(samples))), strict=False):
             if o.keys() != one.keys():
                 raise ValueError(f"the samples of a batch must have the same keys: received {sorted(one)} and, of {name}, {sorted(o)}")
-        keys, rows = list(one), [[o[k] for k in one] for o in samples]
+        keys: Sequence[Any] = list(one)
+        rows: Sequence[Any] = [[o[k] for k in one] for o in samples]
     else:
         rows = samples if isinstance(one, (tuple, list)) else [children(o) for o in samples]
         if rows[0] is None:

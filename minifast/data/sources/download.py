@@ -174,7 +174,8 @@ def _complete(part: _Part, show: bool, timeout: float) -> None:
     "Request until `part` is complete; give up after three requests in a row that bring nothing new, or when there is no connection."
     best = failures = 0
     while not part.is_complete:
-        error, reason, is_final = None, "the connection was closed before the file was complete", False
+        error: Exception | None = None
+        reason, is_final = "the connection was closed before the file was complete", False
         try:
             _request(part, show, timeout)
         except DownloadError:
