@@ -12,7 +12,7 @@ import torch
 from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler, ProgressCallback, Recorder
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
-from ..core import LossFunc, PathLike, PerGroup, Splitter, check_arguments, describe, is_whole, plural, split_batch
+from ..core import LossFunc, PathLike, PerGroup, Splitter, describe, plural, split_batch
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
 from ..optim import (
@@ -141,9 +141,10 @@ class Learner(Inference):
         Raises:
             ValueError: where the number of epochs is not one, there is no loss, or the optimizer lacks parameters of the model.
         """
-        check_arguments("fit", n_epoch=(n_epoch, is_whole(n_epoch, 0), "n_epoch must be a whole number of epochs, 0 or more"))
-        check_arguments("fit", start_epoch=(start_epoch, 0 <= start_epoch <= n_epoch,
-                                            f"start_epoch must be between 0 and n_epoch={n_epoch}"))
+        if not isinstance(n_epoch, int) or isinstance(n_epoch, bool) or n_epoch < 0:
+            raise ValueError(f"fit(n_epoch={n_epoch!r}): n_epoch must be a whole number of epochs, 0 or more")
+        if not 0 <= start_epoch <= n_epoch:
+            raise ValueError(f"fit(start_epoch={start_epoch!r}): start_epoch must be between 0 and n_epoch={n_epoch}")
         if self.running:
             raise RuntimeError("a fit (or lr_find) was started by a callback of a fit that is under way: they would change each other's "
                                "epochs, schedules and callbacks. Start it afterwards; validate() and get_preds() may be called at any time")

@@ -162,13 +162,13 @@ def combine_scheds(pcts: Sequence[float], scheds: Sequence[Schedule]) -> Schedul
         scheds: functions of progress, each evaluated from its 0 to its 1.
     """
     pcts, scheds = [_number(p, "pcts", "combine_scheds") for p in pcts], list(scheds)
-    uncallable = [s for s in scheds if not callable(s)]
-    check_arguments(
-        "combine_scheds",
-        pcts=(pcts, len(pcts) == len(scheds) > 0 and min(pcts) >= 0 and math.isclose(sum(pcts), 1, rel_tol=0, abs_tol=1e-9),
-              f"give one fraction of training per schedule, none negative, that sum to 1, such as combine_scheds([0.25, 0.75], "
-              f"[SchedCos(0.1, 1), SchedCos(1, 0)]); received {len(pcts)} for {len(scheds)} schedules, and their sum is {sum(pcts):.6g}"),
-        scheds=(uncallable, not uncallable, "a schedule is called with progress, from 0 to 1"))
+    if not all(map(callable, scheds)):
+        raise ValueError(f"combine_scheds(scheds={[s for s in scheds if not callable(s)]!r}): a schedule is called with progress, from 0 "
+                         "to 1")
+    if len(pcts) != len(scheds) or not pcts or min(pcts) < 0 or not math.isclose(sum(pcts), 1, rel_tol=0, abs_tol=1e-9):
+        raise ValueError(f"combine_scheds(pcts={pcts!r}): give one fraction of training per schedule, none negative, that sum to 1, such "
+                         "as combine_scheds([0.25, 0.75], [SchedCos(0.1, 1), SchedCos(1, 0)]); received "
+                         f"{len(pcts)} for {len(scheds)} schedules, and their sum is {sum(pcts):.6g}")
     return _Combined(pcts, scheds)
 
 
@@ -181,7 +181,8 @@ def combined_cos(pct: float, start: Values, middle: Values, end: Values) -> Sche
         middle: likewise.
         end: likewise.
     """
-    check_arguments("combined_cos", pct=(pct, 0 <= pct <= 1, "the fraction of training spent going from start to middle, 0 to 1"))
+    if not 0 <= pct <= 1:
+        raise ValueError(f"combined_cos(pct={pct!r}): the fraction of training spent going from start to middle, 0 to 1")
     return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
 
 
@@ -192,7 +193,9 @@ def _divided(lr, by):
 def _check_rate(lr, where, **positive):
     if isinstance(lr, slice):
         raise TypeError(f"{where} takes a learning rate per layer group, not {lr!r}: write spread({lr!r}, n_layer_groups).")
-    check_arguments(where, **{name: (v, v > 0, "it must be positive") for name, v in positive.items()})
+    wrong = {name: v for name, v in positive.items() if not v > 0}
+    if wrong:
+        raise ValueError("; ".join(f"{where}({name}={v!r}): it must be positive" for name, v in wrong.items()))
 
 
 def one_cycle(lr_max: Values, div: float = 25.0, div_final: float = 1e5, pct_start: float = 0.25,
@@ -213,9 +216,9 @@ def one_cycle(lr_max: Values, div: float = 25.0, div_final: float = 1e5, pct_sta
     scheds = {"lr": combined_cos(pct_start, _divided(lr_max, div), lr_max, _divided(lr_max, div_final))}
     if moms is None:
         return scheds
-    check_arguments("one_cycle", moms=(moms, hasattr(moms, "__len__") and len(moms) == 3,
-                                       "give the momentum at the start, at the peak of the learning rate and at the end, such as "
-                                       "moms=(0.95, 0.85, 0.95), or moms=None to leave momentum alone"))
+    if not hasattr(moms, "__len__") or len(moms) != 3:
+        raise ValueError(f"one_cycle(moms={moms!r}): give the momentum at the start, at the peak of the learning rate and at the end, such "
+                         "as moms=(0.95, 0.85, 0.95), or moms=None to leave momentum alone")
     return scheds | {"mom": combined_cos(pct_start, *moms)}
 
 

@@ -126,7 +126,8 @@ def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: 
         if len(sizes) > 1:
             raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sorted(sizes)}. For items "
                              "of different lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")
-    return like(one, [collate(column, names, f"{_place} [{k!r}]") for k, column in zip(keys, zip(*rows, strict=True), strict=True)])
+    columns = [collate(column, names, f"{_place} [{k!r}]") for k, column in zip(keys, zip(*rows, strict=True), strict=True)]
+    return tuple(columns) if type(one) is tuple else like(one, columns)
 
 
 def _numbers(samples, place):
@@ -214,7 +215,8 @@ def wrap_kinds(x: Any, kinds: Any) -> Any:
     if isinstance(x, dict) and isinstance(kinds, dict):
         return type(x)((k, wrap_kinds(v, kinds.get(k))) for k, v in x.items())
     if isinstance(x, (tuple, list)) and isinstance(kinds, (tuple, list)):
-        return like(x, [wrap_kinds(o, kinds[i] if i < len(kinds) else None) for i, o in enumerate(x)])
+        parts = [wrap_kinds(o, kinds[i] if i < len(kinds) else None) for i, o in enumerate(x)]
+        return tuple(parts) if type(x) is tuple else like(x, parts)
     if is_dataclass(x) and is_dataclass(kinds) and not isinstance(x, type):
         return replace(x, **{f.name: wrap_kinds(getattr(x, f.name), getattr(kinds, f.name)) for f in fields(x)})
     return x

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_info
 
-from ...core.messages import add_note, describe, noting, plural
+from ...core.messages import add_note, describe, plural
 from ...core.nested import leaves, map_nested, plain, to_device
 from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
 from ..pipeline import Pipeline
@@ -350,12 +350,17 @@ class Finisher:
 
     def _transformed(self, data, kinds, seed, number):
         rng = batch_rng(seed, number)
-        with noting(f"in after_batch, batch {number}"):
+        try:
             if self.is_first:
                 data = self._trace(data, rng)
                 self.kinds = kinds_after(data, kinds)
             else:
                 data = self._fused(data, rng)
+        except Exception as e:
+            add_note(e, f"in after_batch, batch {number}")
+            raise
+        if type(data) is tuple:                         # nearly always one level: past the recursion where it is
+            return tuple(o.as_subclass(torch.Tensor) if isinstance(o, torch.Tensor) else plain(o) for o in data)
         return plain(data)
 
     def _trace(self, data, rng):
