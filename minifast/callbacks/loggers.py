@@ -1,5 +1,5 @@
 """What happens in training, kept outside of the process: the epoch table in a file and as a curve in notebooks; losses, learning rates,
-metrics and pictures of predictions in TensorBoard or Weights & Biases while training runs."""
+metrics and images of predictions in TensorBoard or Weights & Biases while training runs."""
 import csv
 import io
 import json
@@ -186,8 +186,8 @@ class LiveLogger(RunCallback):
 
     Args:
         log_every: batches between two losses.
-        n_preds: number of items of the picture of predictions, always the same validation items.
-        log_preds: whether to send that picture after each epoch.
+        n_preds: number of items in the image of predictions, always the same validation items.
+        log_preds: whether to send that image after each epoch.
         valid_every: batches between two losses of a random validation batch; 0: none.
     """
 

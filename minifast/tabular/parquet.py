@@ -61,8 +61,8 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
                        folder: PathLike | None = None) -> TabularPandas:
     """The `TabularPandas` of one Parquet file, or of all `*.parquet` of a folder in the order of their names.
 
-    They need not fit into memory: one column and the target are read at a time. Codes and numbers (8 and 4 bytes per value) are written to
-    files, of which the system keeps in memory what it can.
+    They need not fit into memory: one column and the target are read at a time. Categorical ids and continuous values (8 and 4 bytes per
+    value) are written to files, of which the system keeps in memory what it can.
 
     Args:
         path: the file or folder.

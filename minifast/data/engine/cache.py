@@ -155,14 +155,14 @@ class RamCache(ImageCache):
 class DiskCache(ImageCache):
     """An `ImageCache` of one safetensors file per image, written whole or not at all; several processes may share it.
 
-    folder: where they are; None: `$MINIFAST_HOME/cache/pictures`, by default in `~/.minifast`.
+    folder: where they are; None: `$MINIFAST_HOME/cache/images`, by default in `~/.minifast`.
     """
 
     _advice = "Give cache= a folder on a larger disk, or a greater cache_bytes="
 
     def __init__(self, presize: Callable | None = None, spec: str = "whole", max_bytes: int | None = None,
                  folder: PathLike | None = None):
-        super().__init__(presize, spec, max_bytes, minifast_home() / "cache" / "pictures" if folder is None else Path(folder))
+        super().__init__(presize, spec, max_bytes, minifast_home() / "cache" / "images" if folder is None else Path(folder))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.where = f"in {self.folder}"
 

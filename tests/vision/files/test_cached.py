@@ -241,7 +241,7 @@ def test_files_on_disk(tmp_path):
 
 def test_arguments(tmp_path, files, monkeypatch):
     monkeypatch.setenv("MINIFAST_HOME", str(tmp_path))
-    assert make_cache(None, Pipeline(), 0) is None and make_cache("disk", Pipeline(), 0).folder == tmp_path / "cache" / "pictures"
+    assert make_cache(None, Pipeline(), 0) is None and make_cache("disk", Pipeline(), 0).folder == tmp_path / "cache" / "images"
     for bad in ("rom", 3, "memory"):
         with pytest.raises(ValueError, match="it is 'ram', 'disk', a folder such as"):
             make_cache(bad, Pipeline(), 0)
