@@ -40,7 +40,7 @@ GUARDS = {
     "S11": ("float ids are rounded to 32 bits", first("factorized", "if column.dtype == 'float64':\n    column = column.astype('float32')")),
     "S12": ("dates are taken to be in nanoseconds", body("epoch_seconds", "return dates.to_numpy().astype(np.int64) // 10**9")),
     "S13": ("a constant column is divided by a tiny number",
-            first("Normalize.learn_moments", "done = {name: (mean, std or 1e-7) for name, (mean, std) in done.items()}")),
+            first("Normalize.learn_moments", "moments = {name: (mean, std or 1e-7) for name, (mean, std) in moments.items()}")),
     "S14": ("missing targets are taken", never("tabular.targets", "is missing (NaN or None) or infinite")),
     "S15": ("a column named c hides the number of outputs", body("TabularPandas.c", "return self.classes.get('c', self.target.c)")),
     "S16": ("the exact type of the first label says what is predicted",
