@@ -4,7 +4,7 @@
         model(x)
     hook.stored                            # what model[0] returned
 """
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -64,8 +64,8 @@ class _GradHook(Hook):
             self._handles[1:] = [register_multi_grad_hook(found, keep)]        # in place of that of the call before
 
 
-class Hooks(tuple[Hook, ...], AbstractContextManager):
-    """A tuple of one `Hook` on each of several modules; `stored` is the list of what they hold.
+class Hooks(AbstractContextManager):
+    """One `Hook` on each of several modules, as the list `hooks`; `stored` is the list of what they hold.
 
     Args:
         ms: the modules.
@@ -76,20 +76,28 @@ class Hooks(tuple[Hook, ...], AbstractContextManager):
         each: the kind of hook.
     """
 
-    def __new__(cls, ms: Iterable[nn.Module], hook_func: Callable[[nn.Module, Any, Any], Any], is_forward: bool = True,
-                detach: bool = True, cpu: bool = False, each: type[Hook] = Hook) -> "Hooks":
+    def __init__(self, ms: Iterable[nn.Module], hook_func: Callable[[nn.Module, Any, Any], Any], is_forward: bool = True,
+                 detach: bool = True, cpu: bool = False, each: type[Hook] = Hook):
         with ExitStack() as undo:               # where one cannot be hooked, none is
-            hooks = super().__new__(cls, [undo.enter_context(each(m, hook_func, is_forward, detach, cpu)) for m in ms])
+            self.hooks = [undo.enter_context(each(m, hook_func, is_forward, detach, cpu)) for m in ms]
             undo.pop_all()
-        return hooks
+
+    def __getitem__(self, i: int) -> Hook:
+        return self.hooks[i]
+
+    def __len__(self) -> int:
+        return len(self.hooks)
+
+    def __iter__(self) -> Iterator[Hook]:
+        return iter(self.hooks)
 
     @property
     def stored(self) -> list[Any]:
-        return [h.stored for h in self]
+        return [h.stored for h in self.hooks]
 
     def remove(self) -> None:
         "Take all hooks off."
-        for h in self:
+        for h in self.hooks:
             h.remove()
 
     def __exit__(self, *exc: Any) -> None:

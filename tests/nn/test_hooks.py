@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -127,3 +129,16 @@ def test_summary_of_shared_bare_and_unused_parameters():
 
 def test_has_params():
     assert has_params(nn.Sequential(nn.Linear(1, 1))) and not has_params(nn.Sequential(nn.ReLU()))
+
+
+def test_hooks_can_be_subclassed_and_copied():
+    class Means(Hooks):
+        def __init__(self, ms):
+            super().__init__(ms, lambda m, inp, out: out.mean())
+
+    m = model()
+    with Means([m[0], m[4]]) as hooks:
+        m(torch.randn(2, 1, 8, 8))
+        assert hooks.hooks == list(hooks) and [s.ndim for s in hooks.stored] == [0, 0]
+        assert [s.tolist() for s in copy.deepcopy(hooks).stored] == [s.tolist() for s in hooks.stored]
+    assert not hooks_left(m)
