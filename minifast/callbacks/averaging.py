@@ -3,7 +3,6 @@
 Sources: B. Polyak, A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; P. Izmailov et al., "Averaging Weights
 Leads to Wider Optima and Better Generalization", 2018.
 """
-import copy
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -126,6 +125,14 @@ class WeightAverage:
             copy_(self.current(model), self.raw)
             self.raw = None
 
+    def state(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        "Like `model.state_dict()` with the averages in it; what is not averaged is as in the model. Copies."
+        names, state = {id(t): n for n, t in self._tensors(model).items()}, model.state_dict(keep_vars=True)
+        for name, t in state.items():
+            if isinstance(t, torch.Tensor):         # else what a module adds to its state
+                state[name] = self.values.get(names.get(id(t), ""), t.detach()).to(t.dtype, copy=True)
+        return state
+
     def note(self, model: nn.Module) -> None:
         "Remember what the model's weights are now."
         self.seen = _fingerprint(self.current(model))
@@ -174,9 +181,11 @@ class AveragingCallback(RunCallback):
         super().load_state_dict(state)
 
     def averaged_state(self) -> dict[str, torch.Tensor]:
-        "The averaged weights as a state dict of the model (copies); what is not averaged is as in the model."
-        with self.averaged():
-            return copy.deepcopy(self._averaged_model().state_dict())
+        """The averaged weights as a state dict of the model (copies); what is not averaged is as in the model.
+
+        The model itself is not touched, so that it may be asked for between forward and backward pass, by a mean teacher for example.
+        """
+        return self._average.state(self._averaged_model())
 
     def apply(self) -> None:
         "Put the averaged weights into the model for good; its own are lost."
@@ -317,7 +326,7 @@ class SWA(AveragingCallback):
     def begin_fit(self, is_new: bool) -> None:
         super().begin_fit(is_new)
         learn = self.learn
-        self._average.values, self.n_averaged, self.start_lr = None, 0, None
+        self._average.values, self.n_averaged, self.start_lr, self._modes = None, 0, None, []
         self._first = int(self.start * learn.n_epoch)
         if self.lr is not None:
             self._target, self._set_lr = spread(self.lr, layer_group_count(learn.opt)), hyper_setter(learn.opt, "lr")
@@ -350,7 +359,7 @@ class SWA(AveragingCallback):
         with eval_mode(model):                      # each module gets its mode back
             try:
                 self._average.load_into(model)
-                for m, training in zip(model.modules(), self._modes, strict=True):
+                for m, training in zip(model.modules(), self._modes, strict=False):      # none before the first epoch of a resumed fit
                     m.training = training
                 batches = (split_batch(to_device(b, learn.dls.device), getattr(dl, "n_inp", None))[:2] for b in dl)
                 update_norm_statistics(model, batches, [m for m in model.modules() if m.training])

@@ -411,3 +411,28 @@ def test_the_model_can_be_copied_and_the_callback_lets_it_go():
     gc.collect()
     with pytest.raises(RuntimeError, match="the model they belong to is gone"):
         ema.averaged_state()
+
+
+def test_averages_may_be_asked_for_between_forward_and_backward():
+    class Teacher(Callback):
+        def after_loss(self):
+            if self.learn.training and self.learn.iter:
+                self.teacher = self.learn.ema.averaged_state()
+
+    learn, teacher = make(EMA(0.5)), Teacher()
+    learn.fit(1, cbs=teacher)
+    assert set(teacher.teacher) == set(learn.model.state_dict()) and not any(t.requires_grad for t in teacher.teacher.values())
+
+
+def test_a_resumed_fit_that_a_callback_stops_at_once_ends_with_the_mean_so_far(tmp_path):
+    def stop(error):
+        def after_batch(cb):
+            if cb.learn.training and cb.learn.epoch == 2:
+                raise error
+        return Callback(after_batch=after_batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        make(SWA(0.25), Resume(), path=tmp_path).fit(4, cbs=stop(KeyboardInterrupt))
+    learn = make(SWA(0.25), Resume(), path=tmp_path)
+    learn.fit(4, cbs=stop(CancelFitException))
+    assert learn.swa.n_averaged == 1 and equal({n: p for n, p in learn.swa.averaged_state().items()}, snapshot(learn.model))
