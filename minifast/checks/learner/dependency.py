@@ -55,15 +55,17 @@ def looks_ahead(predict: Predict, inputs: Sequence[torch.Tensor], length: int) -
         length: The number of steps.
     """
     def outputs(t):
-        "The outputs of the first `t` steps, with the inputs after them from another item, floats shifted (the batch may be one item)."
-        other = [x.roll(1, 0) + 1 if x.is_floating_point() else x.roll(1, 0) for x in inputs]
-        out = predict([torch.cat([x[:, :t], o[:, t:]], 1) if x.ndim > 1 and x.shape[1] == length else x
-                       for x, o in zip(inputs, other, strict=True)])
-        return (out if out.shape[1] == length else out.movedim(-1, 1))[:, :t]
+        "The outputs of the first `t` steps, with other inputs after them."
+        out = predict([x if o is None else torch.cat([x[:, :t], o[:, t:]], 1) for x, o in zip(inputs, others, strict=True)])
+        return (out if out.shape[1] == length else out.movedim(-1, 1))[:, :t].double()
 
+    # from another item and step, so of the usual range; floats are shifted where all are the same
+    others = [x.roll((1, 1), (0, 1)) if x.ndim > 1 and x.shape[1] == length else None for x in inputs]
+    others = [o + 1 if o is not None and o.is_floating_point() and torch.equal(o, x) else o for x, o in zip(inputs, others, strict=True)]
     whole = outputs(length)
-    least = 1e-5 * (float(whole.abs().max()) + 1e-12)
-    return [t - 1 for t in range(1, length) if float((outputs(t) - whole[:, :t]).abs().max()) > least]
+    # what rounding may do to outputs that go through an FFT, and to a constant that is added to them
+    least = torch.finfo(torch.float32).eps * float(8 * (whole - whole.mean()).abs().max() + 2 * whole.abs().max())
+    return [t - 1 for t in range(1, length) if not float((outputs(t) - whole[:, :t]).abs().max()) <= least]       # NaN is a change, too
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
@@ -111,6 +113,7 @@ def causality(probe: Probe) -> Check:
     tensors, predict = positional(probe, probe.step)
     length = next((t.shape[1] for t in (*probe.step.float_inputs[:1], *tensors) if t.ndim > 1), None)
     require(length is not None, "no input has a time axis")
+    require(length in (*probe.pred.shape[1:2], *probe.pred.shape[2:][-1:]), f"the output has no axis of {length} steps")
     ahead = looks_ahead(predict, tensors, length)
     return graded(f"the output at step {min(ahead, default=0)} depends on later steps", ahead, steps=ahead, length=length,
                   output=list(probe.pred.shape))
