@@ -47,8 +47,8 @@ def loader_for(learn: "Inference", ds_idx: int, dl: Any, shuffle: bool = False, 
     elif isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
         raise TypeError(f"dl must be a loader; received {describe(dl)}. Make one from items with `learn.dls.test_dl(items)`")
     sampler = getattr(dl, "sampler", None)
-    indices = getattr(sampler, "indices", None)
-    subset = None if indices is None else Subset(dl.dataset, sorted(map(int, indices)))
+    selects = hasattr(sampler, "indices") if hasattr(dl, "after_batch") else isinstance(sampler, SubsetRandomSampler)
+    subset = Subset(dl.dataset, sorted(map(int, sampler.indices))) if selects else None
     if hasattr(dl, "after_batch"):
         dl = with_model_tfms(dl, learn.batch_tfms)
         if dl.is_plain_pass and dl.device == learn.dls.device and not learn.running and not shuffle and not train_transforms:

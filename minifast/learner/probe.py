@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
-from ..callbacks import Callback, CancelFitException, CancelValidException, FirstBatch, ParamScheduler, Recorder
+from ..callbacks import (
+    Callback,
+    CancelFitException,
+    CancelValidException,
+    FirstBatch,
+    GatherPreds,
+    ParamScheduler,
+    ProgressCallback,
+    Recorder,
+    TorchScheduler,
+)
 from ..callbacks.lr_finder import LRFinder, leaving_no_trace
 from ..core import describe, find_bs, fixed_seed, leaves, map_nested, split_batch, to_device
 from ..data.loaders import DataLoaders
@@ -26,8 +36,8 @@ from ..nn.loss_traits import class_axis, kind_of
 if TYPE_CHECKING:
     from .learner import Learner
 
-#: Callbacks that act before a batch, but only check it or set hyper-parameters.
-_LEFT_OUT = (FirstBatch, LRFinder, ParamScheduler)
+#: Callbacks that only check, show or record, or set hyper-parameters, in whatever event they or a subclass of them do so.
+_LEFT_OUT = (FirstBatch, Recorder, ProgressCallback, LRFinder, GatherPreds, ParamScheduler, TorchScheduler)
 #: Events in which a callback may change batches, predictions, losses or gradients: without it the model would be trained differently.
 _CHANGES_TRAINING = {"before_batch", "after_pred", "after_loss", "before_backward", "after_backward", "before_step"}
 #: Methods of a callback that replace something of the loop.

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
-from torch.utils.data import SubsetRandomSampler, TensorDataset
+from torch.utils.data import Sampler, SubsetRandomSampler, TensorDataset
 
 from minifast.callbacks.base import Callback, CancelBatchException, CancelEpochException, CancelStepException, Order
 from minifast.callbacks.precision import MixedPrecision
@@ -73,6 +73,21 @@ def test_a_subset_stays_a_subset(kind):
     learn = make(DataLoaders(DataLoader(dataset(), bs=8), dl))
     preds, targs = learn.get_preds()
     assert targs.tolist() == [i % 3 for i in sorted(chosen)] and len(preds) == 4
+
+
+def test_a_sampler_of_the_users_own_may_name_its_methods_as_it_likes():
+    class Twice(Sampler):
+        def indices(self):
+            return [*range(24)] * 2
+
+        def __iter__(self):
+            return iter(self.indices())
+
+        def __len__(self):
+            return 48
+
+    learn = make(DataLoaders(DataLoader(dataset(), bs=8), TorchDataLoader(dataset(), 8, sampler=Twice())))
+    assert len(learn.get_preds()[0]) == 48
 
 
 def test_torch_loader_that_drops_its_tail_predicts_every_item():

@@ -4,6 +4,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.callbacks.base import Callback
+from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
@@ -55,3 +56,18 @@ def test_a_model_that_cannot_be_copied_is_shared():
     learn = make()
     twin = learn.twin(copy_model=False)
     assert twin.model is learn.model and twin.loss_func is not learn.loss_func
+
+
+def test_subclasses_of_what_records_or_shows_are_left_out_whatever_they_override():
+    class OwnRecorder(Recorder):
+        def before_batch(self):
+            self.batches = 1
+
+    class OwnBar(ProgressCallback):
+        def after_loss(self):
+            self.losses = 1
+
+    learn = make()
+    learn.remove_cbs([Recorder, ProgressCallback])
+    learn.add_cbs([OwnRecorder(), OwnBar()])
+    assert [type(cb) for cb in learn.twin().cbs] == [Doubled, Recorder]
