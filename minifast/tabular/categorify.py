@@ -65,9 +65,9 @@ class Categorify(TabularProc):
             except TypeError:
                 raise TypeError(f"the categorical column {name!r} takes one value; received {describe(value)}") from None
             if not code and not is_missing(value) and value != NA:
-                warn(unseen_text({name: (1, value)}, 1, self.classes), stacklevel=5)
+                warn(unseen_text({name: (1, value)}, 1, self.classes), stacklevel=4)
             elif not code and is_missing(value) and not self.had_missing.get(name, True):
-                warn(missing_text({name: 1}), stacklevel=5)
+                warn(missing_text({name: 1}), stacklevel=4)
             cats[name] = code
 
     def decodes(self, table: Table) -> None:

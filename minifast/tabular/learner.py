@@ -40,6 +40,9 @@ class PredictedRow(UserDict):
         "The row as a dict."
         return self._make().astype(object).iloc[0].to_dict()
 
+    def __copy__(self) -> "PredictedRow":
+        return PredictedRow(self._make)
+
     def show(self) -> pd.DataFrame:
         "The row as a DataFrame."
         return pd.DataFrame([self.data])

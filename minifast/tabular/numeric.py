@@ -120,7 +120,7 @@ class FillMissing(TabularProc):
             if missing:
                 conts[name] = self.na_dict[name]
                 if name not in self.na_cols:
-                    warn(missing_text({name: 1}), stacklevel=5)
+                    warn(missing_text({name: 1}), stacklevel=4)
             if self.add_col and name in self.na_cols:
                 cats[self.na_cols[name]] = missing
 

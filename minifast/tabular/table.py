@@ -47,7 +47,8 @@ class Table:
 
     def once(self, f: Callable[[Any], Any], columns: Mapping[Any, Any], name: Any) -> Any:
         "`f(columns[name])`, kept for the next step or proc that asks while the column stays as it is."
-        values, key = columns[name], (f.__qualname__, name)         # `f` itself, a method of this table, would keep the table alive
+        # of a method its function and the id of its owner: one of this table itself would keep the table alive
+        values, key = columns[name], (getattr(f, "__func__", f), id(getattr(f, "__self__", None)), name)
         if self._kept.get(key, (None,))[0] is not values:
             self._kept[key] = values, f(values)
         return self._kept[key][1]

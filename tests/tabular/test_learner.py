@@ -1,4 +1,5 @@
 """`tabular_learner`: what it makes of the data, single rows and frames predicted alike, results as tables, real data."""
+import copy
 import time
 
 import numpy as np
@@ -110,9 +111,9 @@ def test_rows_with_odd_values(learn, df):
         gap = learn.predict({**row, "z": empty})
         assert gap[0]["z_na"] is True and not torch.equal(gap[2], probs)
         learn.predict({**row, "k": empty})
-    with pytest.warns(UserWarning, match=r"values not seen in training count as missing \(#na#\): 'k' has 1 \(100.0%\), such as 'zz'"):
+    with pytest.warns(UserWarning, match=r"values not seen in training count as missing \(#na#\): 'k' has 1 \(100.0%\), such as 'zz'") as caught:
         shown, _, _ = learn.predict({**row, "k": "zz"})
-    assert shown["k"] == "#na#"
+    assert caught[0].filename == __file__ and copy.copy(shown) == shown and shown["k"] == "#na#"
     with pytest.raises(ValueError, match=r"the row lacks the column 'z' of the training data"):
         learn.predict({"k": "a", "i": 2, "x": 0.5})
     with pytest.raises(TypeError, match=r"continuous column 'x' takes a number; received str 'abc'"):

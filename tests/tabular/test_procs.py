@@ -2,6 +2,7 @@
 import gc
 import warnings
 import weakref
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -264,3 +265,13 @@ def test_the_columns_being_processed_are_freed_at_once(monkeypatch):
         assert tables and [ref() for ref in tables] == [None] * len(tables)
     finally:
         gc.enable()
+
+
+def test_what_is_kept_belongs_to_one_function():
+    class Ranges(TabularProc):
+        def encodes(self, table):
+            found = [table.once(f, table.conts, "n") for f in (lambda v: v.min(), lambda v: v.max(), partial(np.quantile, q=0.5), np.ptp)]
+            table.conts["n"] = np.array(found + [0.0] * (len(table) - len(found)))
+
+    to = table(pd.DataFrame({"n": [1.0, 2, 3, 4, 5, 9]}), Ranges, cont=["n"])
+    assert to.conts["n"].tolist() == [1, 9, 3.5, 8, 0, 0]
