@@ -141,6 +141,6 @@ def check_same_data(teacher: "Learner", student: "Learner") -> None:
 def _normalisation(learn: "Learner") -> str:
     "How the training data of `learn` is normalised, in words."
     tfms = [getattr(f, "transform", f) for name in ("after_item", "after_batch") for f in getattr(learn.dls.train, name, ())]
-    moments = [(f.mean, f.std) for f in tfms if None not in (getattr(f, "mean", None), getattr(f, "std", None))]
+    moments = [(f.mean, f.std) for f in tfms if getattr(f, "mean", None) is not None and getattr(f, "std", None) is not None]
     rounded = [[[round(v, 3) for v in torch.as_tensor(x).flatten().tolist()] for x in pair] for pair in moments]
     return " and ".join(f"normalisation by mean {mean} and std {std}" for mean, std in rounded) or "no normalisation"

@@ -1,6 +1,7 @@
 """Distillation: the loss by hand, and a callback that leaves validation, loss function and teacher as they are."""
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -202,3 +203,14 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match="the very model that is trained"):
         learn.fit(1, cbs=KnowledgeDistillation(learn))
     assert repr(KnowledgeDistillation(nn.Linear(3, 2))) == "KnowledgeDistillation(Linear, temperature=4, alpha=0.5)"
+
+
+def test_normalisation_by_arrays_is_named():
+    class ByArrays(Normalise):
+        def __init__(self, mean, std):
+            super().__init__(mean, std)
+            self.mean, self.std = np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32)
+
+    teacher, own = learner(batch_tfms=ByArrays([0.0] * 3, [1.0] * 3)), learner(batch_tfms=ByArrays([0.5] * 3, [2.0] * 3))
+    with pytest.raises(ValueError, match=r"normalisation by mean \[0.5, 0.5, 0.5\] and std \[2.0, 2.0, 2.0\]"):
+        own.fit(1, cbs=KnowledgeDistillation(teacher))
