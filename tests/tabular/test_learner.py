@@ -111,8 +111,9 @@ def test_rows_with_odd_values(learn, df):
         gap = learn.predict({**row, "z": empty})
         assert gap[0]["z_na"] is True and not torch.equal(gap[2], probs)
         learn.predict({**row, "k": empty})
-    with pytest.warns(UserWarning, match=r"values not seen in training count as missing \(#na#\): 'k' has 1 \(100.0%\), such as 'zz'") as caught:
+    with pytest.warns(UserWarning) as caught:
         shown, _, _ = learn.predict({**row, "k": "zz"})
+    assert str(caught[0].message).startswith("values not seen in training count as missing (#na#): 'k' has 1 (100.0%), such as 'zz'")
     assert caught[0].filename == __file__ and copy.copy(shown) == shown and shown["k"] == "#na#"
     with pytest.raises(ValueError, match=r"the row lacks the column 'z' of the training data"):
         learn.predict({"k": "a", "i": 2, "x": 0.5})
