@@ -1,4 +1,5 @@
 import gc
+import json
 import multiprocessing
 import os
 import pickle
@@ -303,6 +304,8 @@ def test_an_error_in_a_worker_keeps_its_type_and_names_the_item():
     assert kind is ValueError and "invalid literal for int" in text and "item 2, 'x'" in text and "in transform int on str 'x'" in text
     assert "in a worker, where the traceback was:" in text and "in _fetch" in text
     assert failure_of(on_cpu(TfmdLists([b"ok", b"\xff"], bytes.decode), bs=1, num_workers=1))[0] is UnicodeDecodeError
+    kind, text = failure_of(on_cpu(TfmdLists(["{}", "{bad"], json.loads), bs=1, num_workers=1))        # which leaves its notes behind
+    assert kind is json.JSONDecodeError and "item 1, '{bad'" in text and text.count("in a worker, where the traceback was:") == 1
 
 
 class Awkward(Exception):
@@ -413,6 +416,8 @@ def test_collate_keeps_the_nesting():
 def test_dicts_and_dataclasses_come_out_of_a_loader():
     assert next(iter(on_cpu([{"x": torch.ones(2), "y": 1}] * 4, bs=2)))["x"].shape == (2, 2)
     assert next(iter(on_cpu([Pair(torch.ones(2), 1)] * 4, bs=2))).y.tolist() == [1, 1]
+    with pytest.raises(TypeError, match=r"element \['y'\] of the samples is object"):
+        collate([Pair(torch.ones(2), object())] * 2)
 
 
 def test_shapes_that_do_not_fit_are_listed_with_their_items():

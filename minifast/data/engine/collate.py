@@ -122,7 +122,7 @@ def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: 
                 "turn it into a tensor with a transform"
             raise TypeError(f"element{_place} of the samples is {describe(one)}, of which no batch can be made: {hint}, or give the "
                             "loader a `collate_fn`")
-        keys, sizes = range(len(rows[0])), set(map(len, rows))
+        keys, sizes = [f.name for f in fields(one)] if is_dataclass(one) else range(len(rows[0])), set(map(len, rows))
         if len(sizes) > 1:
             raise ValueError(f"the samples of a batch{_place} must have the same number of elements: received {sorted(sizes)}. For items "
                              "of different lengths give the loader a `before_batch` transform that pads them, or a `collate_fn`")

@@ -49,8 +49,12 @@ class _InWorker:
         except Exception as e:
             if not _survives(e):
                 raise
-            add_note(e, "in a worker, where the traceback was:\n" + "".join(traceback.format_tb(e.__traceback__)))
-            return e
+            trace = "in a worker, where the traceback was:\n" + "".join(traceback.format_tb(e.__traceback__))
+            return _Failed(e, [*getattr(e, "__notes__", ()), trace])
+
+
+class _Failed(Exception):
+    "`(error, notes)` on its way from a worker to the loop: some exceptions, such as a JSONDecodeError, leave their notes behind."
 
 
 def _survives(error):
@@ -103,13 +107,17 @@ class ProcessEngine:
                 raise
             if batch is None:
                 return
-            if isinstance(batch, Exception):
+            if isinstance(batch, _Failed):
+                error, notes = batch.args
                 del iterator                    # now, while that takes no time: what a traceback keeps alive ends later, slowly
                 self.close()
+                for note in notes:
+                    if note not in getattr(error, "__notes__", ()):
+                        add_note(error, note)
                 try:
-                    raise batch
+                    raise error
                 finally:
-                    del batch
+                    del batch, error
             made = [batch]
             del batch                           # what was handed out is not held here: its memory may be used again soon
             yield made.pop()
