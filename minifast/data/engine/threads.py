@@ -34,7 +34,7 @@ class _Job(Future):
     def make(self, positions):
         "Make the samples at these `positions`, one of the `parts`."
         try:
-            if not self.errors:
+            if not self.errors and not self.cancelled():
                 self.fetcher.fill(self.making, positions, self.cancelled)
         except BaseException as e:              # whatever it is, it belongs to the loop
             self.errors.append((positions[0], e))

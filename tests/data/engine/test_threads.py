@@ -52,6 +52,24 @@ def no_thread_is_left():
     assert not threads_alive()
 
 
+def test_items_that_wait_for_a_thread_are_not_made_once_the_loop_is_left():
+    class Counted(Dataset):
+        made = 0
+
+        def __len__(self):
+            return 100
+
+        def __getitem__(self, i):
+            Counted.made += 1
+            time.sleep(0.02)
+            return i
+
+    for _ in loader(Counted(), num_workers=1, worker_type="thread"):
+        made = Counted.made
+        break
+    assert Counted.made <= made + 2             # the one in the making, and one that the thread took meanwhile
+
+
 # -- the same batches -------------------------------------------------------------------------------------------------------------
 
 @linux
