@@ -112,7 +112,7 @@ def _ids(dls: "DataLoaders", target: int | None) -> tuple[torch.Tensor, bool, in
                         "class_weights(counts)")
     y, vocab = targets_of(dls.train, target), dls.vocab
     used = getattr(getattr(dls.train, "sampler", None), "indices", None)       # a loader of a part of the items
-    y = y if used is None else y[list(used)]
+    y = y if used is None else y[[int(i) for i in used]]
     classes = (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)) and not y.is_floating_point()
     labels = y.ndim == 2 and not classes and bool(((y == 0) | (y == 1)).all())
     if not classes and not labels:

@@ -33,7 +33,8 @@ def target_columns(dataset: Any) -> list[Any] | None:
     if hasattr(dataset, "pipelines") and dataset.n_inp is not None:
         return [Mapped(Rows(dataset.items), p.new(1)) for p in dataset.pipelines[dataset.n_inp:] if dataset.labelled]
     listed = [getattr(dataset, name, None) for name in ("targets", "labels")]
-    return [o for o in listed if hasattr(o, "__len__") and len(o) == len(dataset)][:1] or None
+    found = [o for o in listed if hasattr(o, "__len__") and len(o) == len(dataset)][:1]
+    return [np.array(o) if hasattr(o, "to_numpy") else o for o in found] or None              # of a frame, whose index counts otherwise
 
 
 def labels_of(loader: Any, limit: int = MAX_LABELS) -> torch.Tensor | None:
@@ -46,7 +47,7 @@ def labels_of(loader: Any, limit: int = MAX_LABELS) -> torch.Tensor | None:
     if columns is None or len(columns) != 1:
         return None
     column = np.asarray(columns[0]) if isinstance(columns[0], (list, tuple)) else columns[0]
-    if hasattr(column, "dtype"):
+    if isinstance(column, torch.Tensor) or (isinstance(column, np.ndarray) and column.dtype.kind in "biuf"):
         y = torch.as_tensor(column)
         return (y if chosen is None else y[chosen])[:limit].cpu() if y.ndim <= 2 else None
     found = []

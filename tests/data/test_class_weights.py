@@ -11,6 +11,7 @@ from minifast.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Re
 from minifast.data.class_weights import class_weights, item_weights_from, pos_weights, targets_of, weights_from
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.splitters import IndexSplitter
+from minifast.data.targets import labels_of
 from minifast.learner.learner import Learner
 from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 
@@ -120,6 +121,8 @@ def test_of_tensors_subsets_and_targets():
     assert targets_of(Subset(Subset(ds, range(40, 60)), [0, 15])).tolist() == [0, 1]
     torch_dls = DataLoaders(torch.utils.data.DataLoader(ds, sampler=torch.utils.data.SubsetRandomSampler([0, 50, 51])))
     assert torch_dls.class_weights().tolist() == pytest.approx([1.5, 0.75])
+    some = torch.utils.data.SubsetRandomSampler(torch.tensor([0, 50, 51]))
+    assert DataLoaders(DataLoader(ds, bs=3, sampler=some)).class_weights()[:2].tolist() == pytest.approx([1.5, 0.75])
 
     class Listed(torch.utils.data.Dataset):
         targets = [0, 1, 1, 1]
@@ -131,6 +134,11 @@ def test_of_tensors_subsets_and_targets():
             never()
 
     assert weights_from(DataLoaders(torch.utils.data.DataLoader(Listed()))).tolist() == pytest.approx([2, 2 / 3])
+    Listed.targets = pd.Series([0, 1, 1, 1], index=[7, 8, 9, 3])           # such as a column of a frame that was split
+    assert weights_from(DataLoaders(torch.utils.data.DataLoader(Listed()))).tolist() == pytest.approx([2, 2 / 3])
+    assert labels_of(Listed()).tolist() == [0, 1, 1, 1]
+    Listed.targets = pd.Series(["a", "b", "b", "b"], dtype="category")
+    assert labels_of(Listed()) is None
 
 
 def test_of_a_table():
