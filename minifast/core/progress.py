@@ -9,8 +9,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import suppress
 from html import escape
-from importlib.util import find_spec
 from numbers import Integral, Real
 from typing import Any
 
@@ -29,11 +29,11 @@ def choose_display() -> "PlainDisplay":
 
     Plain lines are used when the output is not a terminal, when fastprogress is missing, or with `MINIFAST_PROGRESS=0`.
     """
-    if os.environ.get("MINIFAST_PROGRESS", "1") != "0" and find_spec("fastprogress") is not None:
-        if in_notebook():
-            return NotebookDisplay()
-        if hasattr(sys.stdout, "isatty") and sys.stdout.isatty():
-            return TerminalDisplay()
+    is_terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+    if os.environ.get("MINIFAST_PROGRESS", "1") != "0" and (is_terminal or in_notebook()):
+        with suppress(ImportError):
+            import fastprogress.fastprogress  # noqa: F401  (only to learn whether it is there, with what it needs)
+            return NotebookDisplay() if in_notebook() else TerminalDisplay()
     return PlainDisplay()
 
 

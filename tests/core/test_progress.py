@@ -228,6 +228,7 @@ learner(5, after_batch=predict, after_epoch=lambda cb: cb.learn.validate()).fit(
 
 @has_pty
 @pytest.mark.parametrize("missing", ["import sys; sys.modules['fastprogress'] = None\n",
+                                     "import sys; sys.modules['fastprogress.fastprogress'] = None\n",        # what it needs is not there
                                      "import os; os.environ['MINIFAST_PROGRESS'] = '0'\n"])
 def test_plain_lines_in_a_terminal_without_fastprogress_or_when_asked_for(env, missing):
     with Terminal(missing + SHOW, env) as t:
