@@ -20,7 +20,7 @@ def _check_folder(path: Path) -> None:
     if path.is_file():
         raise NotADirectoryError(f"{str(path)!r} is a file, not a folder")
     parent = next((p for p in path.parents if p.is_dir()), path.parent)
-    missing = path.relative_to(parent).parts[0]
+    missing = (*path.relative_to(parent).parts, str(path))[0]
     children = sorted(o.name for o in parent.iterdir()) if parent.is_dir() else []
     holds = f" holds {', '.join(children[:10])}{', ...' if len(children) > 10 else ''}" if children else " is empty"
     raise FileNotFoundError(f"there is no folder {str(path)!r}: {str(parent)!r}{holds}, but no "

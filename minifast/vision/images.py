@@ -103,6 +103,7 @@ class PILBase(LazyImage):
         if not isinstance(im, PILBase) and type(im) is not Image.Image:
             im = im.copy()
         new = cls()
+        new.__dict__.pop("info", None)          # nothing, where `im` has yet to read its own
         new.__dict__.update(im.__dict__)
         return new
 

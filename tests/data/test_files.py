@@ -61,6 +61,12 @@ def test_a_missing_folder_is_named_with_what_is_there(tree):
         get_files(tree / "a.jpg")
 
 
+def test_a_missing_drive_is_named(monkeypatch):
+    monkeypatch.setattr(Path, "is_dir", lambda self: False)
+    with pytest.raises(FileNotFoundError, match="there is no folder '/'"):
+        get_files("/")
+
+
 def test_a_missing_subfolder_is_refused(tree):
     with pytest.raises(FileNotFoundError, match=r"has no folder 'val'; did you mean 'valid'\? Its folders: train, valid"):
         get_image_files(tree, folders=["train", "val"])

@@ -65,8 +65,9 @@ def find_weights(filename: str) -> Path | None:
     return path
 
 
-def reachable(url: str, timeout: float = NETWORK_TIMEOUT) -> bool:
-    "Whether the server of `url` (or the proxy in front of it) answers within `timeout` seconds, name look-up included."
+def reachable(url: str, timeout: float | None = None) -> bool:
+    "Whether the server of `url` (or the proxy in front of it) answers within `timeout` seconds (`NETWORK_TIMEOUT`), name look-up included."
+    timeout = NETWORK_TIMEOUT if timeout is None else timeout
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         return True

@@ -70,12 +70,17 @@ def decoded(monkeypatch):
 
 # -- opening ----------------------------------------------------------------------------------------------------------------------
 
+class Marked(PILImage):
+    "A user's class of images."
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_header_is_enough_for_the_size(tmp_path, orientation, decoded):
     file, expected = oriented(tmp_path, orientation)
     im = PILImage.create(file)
     assert im.is_lazy and im.mode == "RGB" and im.size == expected.size and im.shape == expected.size[::-1]
     assert im.aspect == expected.size[0] / expected.size[1] and repr(im).startswith("PILImage mode=RGB size=") and "exif" in im.info
+    assert "exif" in Marked.cast(PILImage.create(file)).info
     assert not decoded
     assert np.array_equal(np.asarray(im), np.asarray(expected)) and not im.is_lazy and len(decoded) == 1
     assert im.copy() == im and len(decoded) == 1

@@ -144,6 +144,8 @@ def test_a_name_look_up_that_hangs_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(pretrained.socket, "create_connection", lambda *a: _hang())
     start = time.time()
     assert not reachable("https://example.com/x", timeout=0.2) and time.time() - start < 2
+    monkeypatch.setattr(pretrained, "NETWORK_TIMEOUT", 0.2)
+    assert not reachable("https://example.com/x") and time.time() - start < 2.5
 
 
 class Quiet(SimpleHTTPRequestHandler):
