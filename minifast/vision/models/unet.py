@@ -38,8 +38,9 @@ class UnetBlock(nn.Module):
         ni = up_in_c // 2 + x_in_c
         self.out_c = ni if final_div else ni // 2
         self.act = act_cls()
+        attention = SelfAttention(self.out_c) if self_attention else None       # first: the same weights for a seed as ever
         self.conv1 = _conv(ni, self.out_c, act_cls, norm_type)
-        self.conv2 = _conv(self.out_c, self.out_c, act_cls, norm_type, xtra=SelfAttention(self.out_c) if self_attention else None)
+        self.conv2 = _conv(self.out_c, self.out_c, act_cls, norm_type, xtra=attention)
         apply_init(nn.Sequential(self.conv1, self.conv2), init)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
