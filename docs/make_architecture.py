@@ -9,6 +9,7 @@ import ast
 import importlib.util
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +36,7 @@ PURPOSE = {
 }
 
 
+@cache
 def rooms():
     "The rows of rooms, from the ground up."
     spec = importlib.util.spec_from_file_location("rooms_of_the_contract", ROOT / "tests" / "contracts" / "test_rooms.py")

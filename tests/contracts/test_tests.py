@@ -14,6 +14,12 @@ def name_of(call):
     return f.attr if isinstance(f, ast.Attribute) else f.id if isinstance(f, ast.Name) else ""
 
 
+def is_assertion(value):
+    "Whether an expression is the name of an assert function, such as `torch.testing.assert_close`."
+    name = value.attr if isinstance(value, ast.Attribute) else value.id if isinstance(value, ast.Name) else ""
+    return name.startswith("assert_")
+
+
 def functions_of(tree):
     return [n for n in ast.walk(tree) if isinstance(n, FUNCTIONS)]
 
@@ -34,7 +40,7 @@ def asserts(function, helpers):
 def asserting_helpers(trees):
     "The names of the functions of the tests' files that assert, directly or through each other, and the names given to assert functions."
     named = {target.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Assign)
-             for target in node.targets if isinstance(target, ast.Name) and ast.unparse(node.value).split(".")[-1].startswith("assert_")}
+             for target in node.targets if isinstance(target, ast.Name) and is_assertion(node.value)}
     functions = [f for tree in trees for f in functions_of(tree) if not f.name.startswith(("test_", "_"))]
     known = named
     while True:
@@ -47,7 +53,8 @@ def asserting_helpers(trees):
 def without_assertion(source, helpers=frozenset()):
     "The names of the test functions in `source` that assert nothing."
     tree = ast.parse(source)
-    return [f.name for f in functions_of(tree) if f.name.startswith("test_") and not asserts(f, helpers | asserting_helpers([tree]))]
+    helpers = helpers | asserting_helpers([tree])
+    return [f.name for f in functions_of(tree) if f.name.startswith("test_") and not asserts(f, helpers)]
 
 
 def test_every_test_asserts():

@@ -20,7 +20,6 @@ from typing import Any
 from warnings import warn
 
 import numpy as np
-from safetensors.numpy import save
 
 from ...core.checkpoint import replacing
 from ...core.messages import describe, plural
@@ -192,6 +191,7 @@ class DiskCache(ImageCache):
             return None
 
     def _store(self, key, pixels, size):
+        from safetensors.numpy import save
         file = self._file(key)
         file.parent.mkdir(exist_ok=True)
         with replacing(file) as part:

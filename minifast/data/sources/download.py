@@ -12,13 +12,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from math import ceil
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
-
-from filelock import FileLock
 
 from ... import __version__
 from ...core.progress import PlainDisplay, choose_display
@@ -66,12 +64,13 @@ def sha256_of(file: PathLike) -> str:
     return digest.hexdigest()
 
 
-def file_lock(target: Path, folder: Path | None = None) -> FileLock:
+def file_lock(target: Path, folder: Path | None = None) -> AbstractContextManager:
     """A lock for work on `target`: `with file_lock(target): ...` waits until no other process or thread holds it.
 
     The lock file stays where it is, since removing it could let two in. It lies in `folder`: by default the folder for temporary
     files, so that the lock holds among the processes of this machine.
     """
+    from filelock import FileLock
     if folder is None:
         user = os.getuid() if hasattr(os, "getuid") else ""
         key = hashlib.sha256(f"{user}:{target.resolve()}".encode()).hexdigest()[:24]
