@@ -1,13 +1,16 @@
 """Two checkouts of minifast side by side: did a change make anything slower?
 
     git worktree add ../before main~40
-    python benchmarks/before_after.py --before ../before                       all rows, about twenty minutes
-    python benchmarks/before_after.py --before ../before --rows mlp,images --rounds 9
+    python benchmarks/before_after.py --before ../before                       all rows, about forty minutes
+    python benchmarks/before_after.py --before ../before --rows mlp,images --pairs 5
 
-Each row runs in two processes, one per checkout, that take turns; a round runs both, in changing order. The speed after over the speed
-before (1: the same; more: faster) is the median over the rounds of the ratio within a round. Only public names that both have are used.
+Each row runs in two processes, one per checkout, that take turns; a round runs both, in changing order. A process keeps its luck (where
+its memory lies, which core it woke up on: up to 10 % either way for the short rows) for as long as it lives, so the processes are started
+anew `--pairs` times. The speed after over the speed before (1: the same; more: faster) is the median of the ratio within a round over the
+rounds of all pairs. Both checkouts are compiled first. Only public names that both have are used.
 """
 import argparse
+import compileall
 import os
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from pathlib import Path
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 HERE = Path(__file__).resolve().parent
+SHORTEST_TURN = 0.5             # seconds: quick work is repeated until a turn lasts this long
 PHOTOS = {"500x375": (500, 375, 4, 512), "1600x1200": (1600, 1200, 2, 192)}         # width, height, noise, how many
 
 
@@ -219,16 +223,18 @@ def serve(row):
         run()
     print("ready", flush=True)
     for _ in sys.stdin:
-        started = time.perf_counter()
-        n = run()
-        print(n, time.perf_counter() - started, flush=True)
+        n, started = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - started) < SHORTEST_TURN:
+            n += run()
+        print(n, seconds, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--before", help="the other checkout")
     parser.add_argument("--rows", default=",".join(ROWS), help="names with commas; a prefix stands for all rows that start with it")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5, help="of each pair of processes")
+    parser.add_argument("--pairs", type=int, default=3, help="how often the two processes are started anew")
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of text")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -238,18 +244,21 @@ def main():
         parser.error("--before PATH: the checkout to compare with")
     from common import machine, median, quartiles, report
     print(f"# {machine()}", file=sys.stderr, flush=True)
+    for checkout in (args.before, HERE.parent):
+        compileall.compile_dir(Path(checkout, "minifast"), quiet=2)
     wanted = args.rows.split(",")
     for row in ROWS:
         if not any(row.startswith(w) for w in wanted):
             continue
-        before, after = Checkout(args.before, row), Checkout(HERE.parent, row)
         ratios, rates = [], []
-        for r in range(args.rounds):
-            pair = [before.turn(), after.turn()] if r % 2 == 0 else [after.turn(), before.turn()][::-1]
-            ratios.append(pair[1] / pair[0])
-            rates.append(pair)
-        before.end()
-        after.end()
+        for _ in range(args.pairs):
+            before, after = Checkout(args.before, row), Checkout(HERE.parent, row)
+            for r in range(args.rounds):
+                pair = [before.turn(), after.turn()] if r % 2 == 0 else [after.turn(), before.turn()][::-1]
+                ratios.append(pair[1] / pair[0])
+                rates.append(pair)
+            before.end()
+            after.end()
         q1, q3 = quartiles(ratios)
         found = {"row": row, "before_per_second": round(median([p[0] for p in rates]), 2), "after_per_second":
                  round(median([p[1] for p in rates]), 2), "ratio": round(median(ratios), 3), "q1": round(q1, 3), "q3": round(q3, 3)}
