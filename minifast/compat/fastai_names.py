@@ -1,0 +1,337 @@
+"""The public names of fastai 2.8 by module, and what each is here: the same (not said), different, or absent with what to write instead.
+
+`minifast.compat.modules` serves its module paths from this table, `minifast port` and docs/from_fastai.md read it.
+"""
+
+#: The modules of fastai 2.8 and the public names that each defines. `all` modules and packages define none: they have what is below them.
+MODULES: dict[str, str] = {
+    "basics": "",
+    "callback": "",
+    "callback.all": "",
+    "callback.azureml": "AzureMLCallback",
+    "callback.captum": "CaptumInterpretation",
+    "callback.channelslast": "ChannelsLast",
+    "callback.comet": "CometCallback",
+    "callback.core": """
+        Callback CancelBackwardException CancelBatchException CancelEpochException CancelFitException CancelStepException
+        CancelTrainException CancelValidException FetchPredsCallback GatherPredsCallback TrainEvalCallback event""",
+    "callback.data": "CollectDataCallback PartialDL WeightedDL",
+    "callback.fp16": """
+        AMPMode MixedPrecision ModelToHalf NonNativeMixedPrecision copy_clone get_master grad_overflow test_overflow to_master_grads
+        to_model_params""",
+    "callback.hook": """
+        ActivationStats Hook HookCallback Hooks dummy_eval has_params hook_output hook_outputs layer_info model_sizes module_summary
+        num_features_model total_params""",
+    "callback.mixup": "CutMix MixHandler MixUp reduce_loss",
+    "callback.preds": "MCDropoutCallback",
+    "callback.progress": "CSVLogger ProgressCallback ShowGraphCallback",
+    "callback.rnn": "ModelResetter RNNCallback RNNRegularizer rnn_cbs",
+    "callback.schedule": """
+        LRFinder ParamScheduler SchedCos SchedExp SchedLin SchedNo SchedPoly SuggestionMethod annealer combine_scheds combined_cos
+        minimum sched_cos sched_exp sched_lin sched_no slide steep valley""",
+    "callback.tensorboard": """
+        TensorBoardBaseCallback TensorBoardCallback TensorBoardProjectorCallback projector_word_embeddings tensorboard_log""",
+    "callback.tracker": "EarlyStoppingCallback ReduceLROnPlateau SaveModelCallback TerminateOnNaNCallback TrackerCallback",
+    "callback.training": "BnFreeze GradientAccumulation GradientClip ShortEpochCallback bn_types set_bn_eval",
+    "callback.wandb": "WandbCallback log_dataset log_model wandb_process",
+    "collab": "CollabDataLoaders EmbeddingDotBias EmbeddingNN TabularCollab collab_learner",
+    "data": "",
+    "data.all": "",
+    "data.block": "CategoryBlock DataBlock MultiCategoryBlock RegressionBlock TransformBlock",
+    "data.core": """
+        DataLoaders Datasets FilteredBase TfmdDL TfmdLists decode_at get_show_batch_func show_at show_batch show_results test_set""",
+    "data.download_checks": "",
+    "data.external": "URLs fastai_cfg fastai_path nb_urls prefetch_data untar_data",
+    "data.load": "DataLoader SkipItemException collate_error fa_collate fa_convert",
+    "data.transforms": """
+        AttrGetter Categorize Category CategoryMap ColReader ColSplitter EncodedMultiCategorize EndSplitter FileGetter FileSplitter
+        FuncSplitter GrandparentSplitter ImageGetter IndexSplitter IntToFloatTensor ItemGetter MaskSplitter MultiCategorize
+        MultiCategory Normalize OneHotEncode RandomSplitter RandomSubsetSplitter RegexLabeller RegressionSetup ToTensor
+        TrainTestSplitter broadcast_vec get_c get_files get_image_files get_text_files image_extensions parent_label""",
+    "distributed": "DistributedDL DistributedTrainer ParallelTrainer rank0_first setup_distrib teardown_distrib",
+    "fp16_utils": """
+        BN_convert_float FP16Model backwards_debug_hook convert_module convert_network master_params_to_model_params
+        model_grads_to_master_grads network_to_half prep_param_lists to_python_float tofp16""",
+    "imports": "all_equal equals is_coll is_iter noop noops one_is_instance pv",
+    "interpret": "ClassificationInterpretation Interpretation SegmentationInterpretation plot_top_losses",
+    "layers": """
+        AdaptiveAvgPool AdaptiveConcatPool1d AdaptiveConcatPool2d AvgPool BatchNorm BatchNorm1dFlat Cat ConvLayer Debugger Embedding
+        Flatten Identity InstanceNorm Lambda LinBnDrop MaxPool MergeLayer Mish MishJit MishJitAutoFn NoneReduce NormType ParameterModule
+        PartialLambda PixelShuffle_ICNR PoolFlatten PoolType PooledSelfAttention2d ProdLayer ResBlock ResizeBatch SEBlock SEModule
+        SEResNeXtBlock SelfAttention SeparableBlock SequentialEx SigmoidRange SimpleCNN SimpleSelfAttention Swish SwishJit
+        TimeDistributed ToTensorBase View adaptive_pool children_and_parameters flatten_model has_children icnr_init in_channels
+        init_default init_linear inplace_relu mish module sequential sigmoid sigmoid_ sigmoid_range swish trunc_normal_ vleaky_relu""",
+    "learner": """
+        AvgLoss AvgMetric AvgSmoothLoss CancelBackwardException CancelBatchException CancelEpochException CancelFitException
+        CancelStepException CancelTrainException CancelValidException CastToTensor Learner Metric Recorder SkipToEpoch ValueMetric
+        before_batch_cb load_learner load_model mk_metric replacing_yield save_model""",
+    "losses": """
+        BCELossFlat BCEWithLogitsLossFlat BaseLoss CrossEntropyLossFlat DiceLoss FocalLoss FocalLossFlat L1LossFlat
+        LabelSmoothingCrossEntropy LabelSmoothingCrossEntropyFlat MSELossFlat""",
+    "medical": "",
+    "medical.imaging": """
+        DcmDataset DcmMultiValue DcmTag DicomSegmentationDataLoaders PILCTScan PILDicom TensorCTScan TensorDicom array_freqhist_bins
+        crop_resize dcmread dicom_windows gauss_blur2d get_dicom_files mask2bbox uniform_blur2d""",
+    "medical.text": "",
+    "metrics": """
+        APScoreBinary APScoreMulti AccumMetric BalancedAccuracy BrierScore BrierScoreMulti CohenKappa CorpusBLEUMetric Dice DiceMulti
+        ExplainedVariance F1Score F1ScoreMulti FBeta FBetaMulti HammingLoss HammingLossMulti Jaccard JaccardCoeff JaccardCoeffMulti
+        JaccardMulti LossMetric LossMetrics MatthewsCorrCoef MatthewsCorrCoefMulti PearsonCorrCoef Perplexity Precision PrecisionMulti
+        R2Score Recall RecallMulti RocAuc RocAucBinary RocAucMulti SpearmanCorrCoef accuracy accuracy_multi error_rate exp_rmspe
+        foreground_acc mae mse msle optim_metric perplexity rmse skm_to_fastai top_k_accuracy""",
+    "optimizer": """
+        Adam Lamb Larc Lookahead OptimWrapper Optimizer QHAdam RAdam RMSProp SGD adam_step average_grad average_sqr_grad debias
+        detuplify_pg l2_reg lamb_step larc_layer_lr larc_step momentum_step pytorch_hp_map qhadam_step radam_step ranger rms_prop_step
+        set_item_pg sgd_step step_stat weight_decay""",
+    "tabular": "",
+    "tabular.all": "",
+    "tabular.core": """
+        Categorify FillMissing FillStrategy ReadTabBatch TabDataLoader TabWeightedDL Tabular TabularPandas TabularProc add_datepart
+        add_elapsed_times cont_cat_split df_shrink df_shrink_dtypes make_date show_batch""",
+    "tabular.data": "TabularDataLoaders",
+    "tabular.learner": "TabularLearner show_results tabular_learner",
+    "tabular.model": "TabularModel emb_sz_rule get_emb_sz tabular_config",
+    "text": "",
+    "text.all": "",
+    "text.core": """
+        BOS BaseTokenizer EOS FLD PAD SentencePieceTokenizer SpacyTokenizer SubwordTokenizer TK_MAJ TK_REP TK_UP TK_WREP
+        TokenizeWithRules Tokenizer UNK WordTokenizer eu_langs fix_html fn_counter_pkl fn_lengths_pkl load_tokenized_csv lowercase
+        parallel_tokenize replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces spec_add_spaces
+        tokenize1 tokenize_csv tokenize_df tokenize_files tokenize_folder tokenize_texts""",
+    "text.data": """
+        LMDataLoader LMTensorText Numericalize Pad_Chunk Pad_Input SortedDL TensorText TextBlock TextDataLoaders make_vocab pad_chunk
+        pad_input pad_input_chunk reverse_text show_batch""",
+    "text.learner": """
+        LMLearner TextLearner clean_raw_keys decode_spec_tokens language_model_learner load_ignore_keys load_model_text match_embeds
+        plot_top_losses show_results text_classifier_learner""",
+    "text.models": "",
+    "text.models.awdlstm": """
+        AWD_LSTM EmbeddingDropout RNNDropout WeightDropout awd_lstm_clas_config awd_lstm_clas_split awd_lstm_lm_config awd_lstm_lm_split
+        dropout_mask""",
+    "text.models.core": """
+        LinearDecoder PoolingLinearClassifier SentenceEncoder SequentialRNN get_language_model get_text_classifier masked_concat_pool""",
+    "torch_basics": "",
+    "torch_core": """
+        ArrayBase ArrayImage ArrayImageBW ArrayImageBase ArrayMask Chunks Module ShowTitle TensorBase TensorCategory TensorFlowField
+        TensorImage TensorImageBW TensorImageBase TensorMask TensorMultiCategory TitledFloat TitledInt TitledStr TitledTensorScalar
+        TitledTuple apply apply_init apply_leaf base_doc batch_to_samples concat cond_init default_device display_df distrib_barrier doc
+        find_bs find_device flatten_check get_empty_df get_first get_model get_random_states grad_module init_default ismin_torch
+        item_find logit make_cross_image master_bar maybe_gather nested_reorder no_random norm_bias_params norm_types notmax_torch
+        np_func num_distrib one_hot one_hot_decode one_param params progress_bar rank_distrib requires_grad script_bwd script_fwd
+        script_save_ctx script_use_ctx set_random_states set_seed setup_cuda show_image show_image_batch show_images show_title
+        show_titled_image subplots tensor to_concat to_cpu to_detach to_device to_float to_half to_np trainable_params unsqueeze
+        unsqueeze_""",
+    "torch_imports": "",
+    "vision": "",
+    "vision.all": "",
+    "vision.augment": """
+        AffineCoordTfm Brightness Contrast CropPad DeterministicDihedral DeterministicDraw DeterministicFlip Dihedral DihedralItem Flip
+        FlipItem HSVTfm Hue LightingTfm OldRandomCrop PadMode RandTransform RandomCrop RandomErasing RandomResizedCrop
+        RandomResizedCropGPU RatioResize Resize ResizeMethod Rotate Saturation SpaceTfm TensorTypes Warp Zoom affine_grid affine_mat
+        apply_perspective aug_transforms cutout_gaussian dihedral_mat find_coeffs flip_mat grayscale hsv2rgb mask_tensor
+        norm_apply_denorm rgb2hsv rotate_mat setup_aug_tfms zoom_mat""",
+    "vision.core": """
+        AddMaskCodes BBoxLabeler BILINEAR Image LabeledBBox NEAREST OpenMask PILBase PILImage PILImageBW PILMask PointScaler TensorBBox
+        TensorPoint TensorPointCreate ToTensor cifar_stats decodes encodes get_annotations image2tensor imagenet_stats load_image
+        mnist_stats to_image""",
+    "vision.data": """
+        BBoxBlock BBoxLblBlock ImageBlock ImageDataLoaders MaskBlock PointBlock SegmentationDataLoaders bb_pad clip_remove_empty
+        get_grid show_batch""",
+    "vision.gan": """
+        AdaptiveGANSwitcher AdaptiveLoss AddChannels DenseResBlock FixedGANSwitcher GANDiscriminativeLR GANLearner GANLoss GANModule
+        GANTrainer InvisibleTensor accuracy_thresh_expand basic_critic basic_generator gan_critic gan_loss_from_func generate_noise
+        set_freeze_model show_batch show_results""",
+    "vision.learner": """
+        TimmBody add_head cnn_learner create_body create_cnn_model create_head create_timm_model create_unet_model create_vision_model
+        cut_model default_split has_pool_type model_meta plot_top_losses show_results unet_learner vision_learner""",
+    "vision.models": "",
+    "vision.models.all": "",
+    "vision.models.tvm": "",
+    "vision.models.unet": "DynamicUnet ResizeToOrig UnetBlock",
+    "vision.models.xresnet": """
+        XResNet g0 g1 g2 g3 init_cnn se_kwargs1 se_kwargs2 se_kwargs3 xresnet101 xresnet152 xresnet18 xresnet18_deep xresnet18_deeper
+        xresnet34 xresnet34_deep xresnet34_deeper xresnet50 xresnet50_deep xresnet50_deeper xresnext101 xresnext18 xresnext34 xresnext50
+        xse_resnet101 xse_resnet152 xse_resnet18 xse_resnet34 xse_resnet50 xse_resnext101 xse_resnext18 xse_resnext18_deep
+        xse_resnext18_deeper xse_resnext34 xse_resnext34_deep xse_resnext34_deeper xse_resnext50 xse_resnext50_deep xse_resnext50_deeper
+        xsenet154""",
+    "vision.utils": """
+        download_images resize_image resize_images resize_to search_images_bing search_images_serpapi verify_image verify_images""",
+    "vision.widgets": """
+        Box Button Checkbox Dropdown FileUpload HBox ImageClassifierCleaner ImagesCleaner Label Layout Output VBox carousel widget
+        widgets""",
+}
+
+#: Names of fastcore that a star import of fastai brings along.
+FASTCORE = """
+    A Article Aside AttrDict AttrDictDefault Audio AutoInit B BasicRepr Body Br BuiltinMethodType BypassNewMeta CachedAwaitable
+    CachedIter Canvas Caption CliError Code Col Colgroup CollBase Config ContextManagers Dd Debounce DepProp Details Div Dl DocmentList
+    DocmentTbl DocmentText Dt E Em Embed EventTimer ExceptionExpected ExceptionsHTTP FT Fieldset Figcaption Figure FixSigMeta Float
+    Footer Form FullString GetAttr GetAttrBase H1 H2 H3 H4 H5 H6 HTTP400BadRequestError HTTP401UnauthorizedError
+    HTTP402PaymentRequiredError HTTP403ForbiddenError HTTP404NotFoundError HTTP405MethodNotAllowedError HTTP406NotAcceptableError
+    HTTP407ProxyAuthRequiredError HTTP408RequestTimeoutError HTTP409ConflictError HTTP410GoneError HTTP411LengthRequiredError
+    HTTP412PreconditionFailedError HTTP413PayloadTooLargeError HTTP414URITooLongError HTTP415UnsupportedMediaTypeError
+    HTTP416RangeNotSatisfiableError HTTP417ExpectationFailedError HTTP418AmAteapotError HTTP421MisdirectedRequestError
+    HTTP422UnprocessableEntityError HTTP423LockedError HTTP424FailedDependencyError HTTP425TooEarlyError HTTP426UpgradeRequiredError
+    HTTP428PreconditionRequiredError HTTP429TooManyRequestsError HTTP431HeaderFieldsTooLargeError HTTP451LegalReasonsError
+    HTTP4xxClientError HTTP500InternalServerError HTTP501NotImplementedError HTTP502BadGatewayError HTTP503ServiceUnavailableError
+    HTTP504GatewayTimeoutError HTTP505HTTPVersionNotSupportedError HTTP506VariantAlsoNegotiatesError HTTP507InsufficientStorageError
+    HTTP508LoopDetectedError HTTP510NotExtendedError HTTP511NetworkAuthenticationRequiredError HTTP5xxServerError Head Header Hr Html I
+    IN_COLAB IN_IPYTHON IN_JUPYTER IN_NOTEBOOK Iframe Img ImportEnum Inf Input Int IterLen L Legend Li Link Main Mark MarkdownRenderer
+    Math Meta MethodDescriptorType MethodWrapperType NS Nav NewChkMeta NoneType Noscript NotStr NullType Object Ol OpGroup Option P
+    Param PartialFormatter Pre PrePostInitMeta PrettyString ProcessPoolExecutor ReindexCollection S Safe SaveReturn Script Section
+    Select Self ShowDocRenderer ShowPrint Slot Small Span Stateful Str StrEnum Strike Strong Style Sub Summary Sup Svg Tbody Td Template
+    Textarea Tfoot Th Thead ThreadPoolExecutor Title Tr TruncatedString U UNSET Ul Unset ValEnum Video WrapperDescriptorType XML acache
+    add add_docs add_props adict ann_parts anno2str anno_dict anno_parser anno_ret annotations any_is_instance arg0 arg1 arg2 arg3 arg4
+    argnames args_from_prog argwhere array_equal asave_iter asdict athreaded atomic_save attrdict attrmap autostart basic_repr bg_task
+    bind bool_arg bunzip call_parse camel2snake camel2words can_render chunked class2attr clean_cli_output coll_repr compile_re compose
+    console_help copy_func core ctx_sync curryable custom_dir cycle dataclass_src delegate_attr delegated delegates detect_mime
+    detuplify df_equal dict2obj dict2xml disable_async_magics docments docs docstring dstar dumps empty2none enable_async_magics eq
+    eval_type even_mults exception exec_eval exec_import exec_local exec_new expand_wildcards expect_fail extend_enum extract_docstrings
+    exttypes fail_clean fastuple fdelegates fenced fenced_blocks filter_dict filter_ex filter_keys filter_values find_file_parents first
+    first_match flatmap flatten flexicache flexiclass free_port friendly_name frontmatter ft full_docs funcs_kwargs ge gen
+    get_annotations_ex get_class get_dataclass_source get_name get_source get_source_link getattrs getcallable globtastic groupby gt
+    hasattrs highlight hl_md http_response humanize id_words ifnone ignore_exceptions image_size img_bytes import_no_init in_ in_colab
+    in_ipython in_jupyter in_notebook init_args instantiate inum_methods ipython_shell is_ is_array is_async_callable is_bool is_cli
+    is_close is_indexer is_listy is_namedtuple is_not is_port_free is_typeddict is_usable_tool isdataclass isinstance_str iter_sync
+    join_path_file joins kindsort last last_index last_match le linesplitter listify llmtool load_mod load_pickle loads loads_multi
+    local2utc loop_first loop_first_last loop_last lt make_nullable map_ex mapa mapped maps mapt mask2idxs maybe_aiter maybe_attr
+    maybe_await maybe_open merge metadec method mk_class mk_doc mk_getattr mk_groups mk_sig mkdir mod modified_env modify_exception
+    mtime_policy mul n_friendly_names ne negate nequals nested_attr nested_callable nested_idx nested_setdefault noopa not_ null
+    nullable_dc num_cpus num_methods obj2dict only open_file otherwise parallel parallel_async parallel_async_dict parallel_async_gen
+    parallelable parse_cli parse_docstring parse_env partial partial_format partialler partition partition_dict patch patch_to pglob
+    product properties qual_name range_of read_config_file reawaitable recv_once remove_prefix remove_suffix renumerate replicate
+    repo_details repr_dict req ret_false ret_true revive_dates risinstance rnum_methods round_multiple rstar rsync_multi rtoken_hex
+    run_sync sanitize_param_name sanitized_params save_config_file save_iter save_pickle set_ctx set_nested_idx set_num_threads setattrs
+    setify shell showtags shufflish sig2str sig_source sig_with_params signature_ex snake snake2camel sorted_ex spark_chars sparkline
+    splice_sig splitter ssh star start_client start_server startproc startthread stop store_attr store_false store_true str2bool
+    str2date str2dt str2float str2int str2list str_diff str_enum strcat string_classes stringfmt_names strloader strtyps sub take_lines
+    test test_close test_eq test_eq_type test_fail test_fig_exists test_is test_ne test_shuffled test_sig test_stdout test_warns then
+    threaded time_policy timed_cache to_aiter to_bool to_camel to_date to_int to_kebab to_list to_pascal to_snake to_xml tobytes tonull
+    trace trim_wraps true truediv trunc_ctr truncstr try_attrs tuplify type2str type_hints type_map typed union2tuple uniqueify unqid
+    untar_dir url_default_headers urlclean urldest urljson urlopen urlopener urlquote urlread urlretrieve urlsave urlvalid urlwrap
+    use_kwargs use_kwargs_dict using_attr utc2local val2idx valmap vars_pub ver2tuple voids wait_port_free wait_port_free_async
+    wait_until waitfor waitfor_async walk walk_join with_cast working_directory wrap_class xdumps zip_cycle
+"""
+
+#: torchvision's networks, their weights and classes.
+TORCHVISION = """
+    AlexNet AlexNet_Weights ConvNeXt ConvNeXt_Base_Weights ConvNeXt_Large_Weights ConvNeXt_Small_Weights ConvNeXt_Tiny_Weights DenseNet
+    DenseNet121_Weights DenseNet161_Weights DenseNet169_Weights DenseNet201_Weights EfficientNet EfficientNet_B0_Weights
+    EfficientNet_B1_Weights EfficientNet_B2_Weights EfficientNet_B3_Weights EfficientNet_B4_Weights EfficientNet_B5_Weights
+    EfficientNet_B6_Weights EfficientNet_B7_Weights EfficientNet_V2_L_Weights EfficientNet_V2_M_Weights EfficientNet_V2_S_Weights
+    GoogLeNet GoogLeNetOutputs GoogLeNet_Weights Inception3 InceptionOutputs Inception_V3_Weights MNASNet MNASNet0_5_Weights
+    MNASNet0_75_Weights MNASNet1_0_Weights MNASNet1_3_Weights MaxVit MaxVit_T_Weights MobileNetV2 MobileNetV3 MobileNet_V2_Weights
+    MobileNet_V3_Large_Weights MobileNet_V3_Small_Weights RegNet RegNet_X_16GF_Weights RegNet_X_1_6GF_Weights RegNet_X_32GF_Weights
+    RegNet_X_3_2GF_Weights RegNet_X_400MF_Weights RegNet_X_800MF_Weights RegNet_X_8GF_Weights RegNet_Y_128GF_Weights
+    RegNet_Y_16GF_Weights RegNet_Y_1_6GF_Weights RegNet_Y_32GF_Weights RegNet_Y_3_2GF_Weights RegNet_Y_400MF_Weights
+    RegNet_Y_800MF_Weights RegNet_Y_8GF_Weights ResNeXt101_32X8D_Weights ResNeXt101_64X4D_Weights ResNeXt50_32X4D_Weights ResNet
+    ResNet101_Weights ResNet152_Weights ResNet18_Weights ResNet34_Weights ResNet50_Weights ShuffleNetV2 ShuffleNet_V2_X0_5_Weights
+    ShuffleNet_V2_X1_0_Weights ShuffleNet_V2_X1_5_Weights ShuffleNet_V2_X2_0_Weights SqueezeNet SqueezeNet1_0_Weights
+    SqueezeNet1_1_Weights SwinTransformer Swin_B_Weights Swin_S_Weights Swin_T_Weights Swin_V2_B_Weights Swin_V2_S_Weights
+    Swin_V2_T_Weights VGG VGG11_BN_Weights VGG11_Weights VGG13_BN_Weights VGG13_Weights VGG16_BN_Weights VGG16_Weights VGG19_BN_Weights
+    VGG19_Weights ViT_B_16_Weights ViT_B_32_Weights ViT_H_14_Weights ViT_L_16_Weights ViT_L_32_Weights VisionTransformer
+    Wide_ResNet101_2_Weights Wide_ResNet50_2_Weights alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121
+    densenet161 densenet169 densenet201 efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5
+    efficientnet_b6 efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5
+    mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_16gf regnet_x_1_6gf regnet_x_32gf
+    regnet_x_3_2gf regnet_x_400mf regnet_x_800mf regnet_x_8gf regnet_y_128gf regnet_y_16gf regnet_y_1_6gf regnet_y_32gf regnet_y_3_2gf
+    regnet_y_400mf regnet_y_800mf regnet_y_8gf resnet101 resnet152 resnet18 resnet34 resnet50 resnext101_32x8d resnext101_64x4d
+    resnext50_32x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 swin_b
+    swin_s swin_t swin_v2_b swin_v2_s swin_v2_t vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn vit_b_16 vit_b_32 vit_h_14
+    vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2
+"""
+
+#: What fastai has and minifast has not, with what to write instead: (sentence, names).
+_ABSENT = (
+    ("the loop switches the model between training and validation itself: leave it out", "SkipToEpoch replacing_yield"),
+    ("`learn.get_preds(...)` returns predictions, targets, inputs and losses of a whole pass", "FetchPredsCallback GatherPredsCallback"),
+    ("torch's automatic mixed precision is used: write `learn.to_fp16()`, `learn.to_bf16()` or `cbs=MixedPrecision()`",
+     "AMPMode ModelToHalf NonNativeMixedPrecision copy_clone get_master grad_overflow test_overflow to_master_grads to_model_params "
+     "BN_convert_float FP16Model backwards_debug_hook convert_module convert_network master_params_to_model_params "
+     "model_grads_to_master_grads network_to_half prep_param_lists to_python_float tofp16 to_half to_float"),
+    ("schedules are the classes `SchedLin`, `SchedCos`, `SchedNo`, `SchedExp` and `SchedPoly`: `SchedCos(start, end)(pos)`",
+     "annealer sched_cos sched_exp sched_lin sched_no"),
+    ("frozen batch norm layers are in evaluation mode by themselves; `cbs=BnFreeze()` for a model trained in a loop of your own",
+     "set_bn_eval bn_types"),
+    ("the model sees plain tensors, so nothing has to be cast: leave it out", "CastToTensor"),
+    ("`learn.save('name')` and `learn.load('name')` write and read safetensors; for a file of plain weights write "
+     "`learn.model.load_state_dict(torch.load(file, weights_only=True))`", "save_model load_model"),
+    ("`learn.remove_cbs(...)` and a `Callback` with `before_batch` do the same", "before_batch_cb"),
+    ("each element of a sample belongs to a block, so nothing is dispatched on types: give the class a method `show`, or override "
+     "`decodes`", "get_show_batch_func show_results FilteredBase decodes encodes BBoxLabeler"),
+    ("the folder of data is `URLs.path()`, set by the environment variable MINIFAST_HOME", "fastai_cfg fastai_path nb_urls prefetch_data"),
+    ("write `on_error='skip'` in the DataBlock's `dataloaders(...)`: items that cannot be made are replaced and counted",
+     "SkipItemException"),
+    ("torch's collation is extended by `DataLoader(collate_fn=...)` and `before_batch=`", "collate_error fa_collate fa_convert"),
+    ("`Normalize.from_stats(mean, std)` broadcasts its statistics itself", "broadcast_vec"),
+    ("it is a helper of the package that Python has: `hasattr(x, '__iter__')`, `all(a == b for a, b in zip(x, y))`",
+     "all_equal equals is_coll is_iter one_is_instance pv noops"),
+    ("`interp.plot_top_losses(k)` is the method of every interpretation", "plot_top_losses"),
+    ("it is compiled by torch where that pays: use `nn.Mish()`, `nn.SiLU()`", "MishJit MishJitAutoFn SwishJit ToTensorBase"),
+    ("write `breakpoint()` in the `forward` of a module", "Debugger"),
+    ("`nn.BatchNorm1d` takes (batch, channels) and (batch, channels, length)", "BatchNorm1dFlat"),
+    ("write a class with `nn.Module` (or `Module`, which needs no `super().__init__()`)", "module ParameterModule"),
+    ("these were fastai's own steps of an optimizer: `Optimizer(params, cbs=[...])` takes the steppers of `minifast.optim.steppers`",
+     "detuplify_pg set_item_pg"),
+    ("fastai's batches of tables are made by `TabDataLoader` itself", "ReadTabBatch"),
+    ("the class of a processed table is `TabularPandas`", "Tabular"),
+    ("torch.distributed is used by functions: run the script with `torchrun`", "DistributedDL DistributedTrainer ParallelTrainer "
+     "rank0_first setup_distrib teardown_distrib num_distrib rank_distrib distrib_barrier maybe_gather"),
+    ("medical images are read by pydicom; give their arrays to `PILImage.create` in a `TransformBlock`",
+     "DcmDataset DcmMultiValue DcmTag DicomSegmentationDataLoaders PILCTScan PILDicom TensorCTScan TensorDicom array_freqhist_bins "
+     "crop_resize dcmread dicom_windows gauss_blur2d get_dicom_files mask2bbox uniform_blur2d"),
+    ("generative adversarial training needs a loop with two optimizers, which minifast does not have",
+     "AdaptiveGANSwitcher AdaptiveLoss AddChannels ConvBlock DenseResBlock FixedGANSwitcher GANDiscriminativeLR GANLearner GANLoss GANModule "
+     "GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic gan_loss_from_func "
+     "generate_noise set_freeze_model show_results show_batch"),
+    ("Azure ML reads what `CSVLogger` and `JSONLogger` write", "AzureMLCallback"),
+    ("captum works on `learn.model` directly; `GradCAM` is in `minifast.interpret`", "CaptumInterpretation"),
+    ("write a `Callback` whose `after_epoch` calls the service: `self.recorder.values[-1]` are the values of the epoch",
+     "CometCallback WandbCallback log_dataset log_model wandb_process"),
+    ("arrays are plain numpy arrays, tensors plain tensors; `TensorImage`, `TensorMask`, `TensorPoint` and `TensorBBox` tell images apart",
+     "ArrayBase ArrayImage ArrayImageBW ArrayImageBase ArrayMask TensorFlowField TensorImageBase Chunks TensorTypes"),
+    ("it served fastai's own patches of torch and pandas, and nothing is patched here",
+     "apply_leaf base_doc display_df get_empty_df grad_module np_func cond_init item_find get_first batch_to_samples nested_reorder "
+     "script_bwd script_fwd script_save_ctx script_use_ctx setup_cuda make_cross_image TitledTuple apply get_model"),
+    ("write `with no_random():`, which puts the random streams back", "get_random_states set_random_states"),
+    ("torch and Python have it: `x.argmin()`, `torch.logit`, `x[..., None]`, `x.unsqueeze_(0)`", "ismin_torch notmax_torch logit unsqueeze "
+     "unsqueeze_"),
+    ("augmentations of a batch are one fused pass here: subclass `RandTransform` and override `encodes`, or put a torchvision v2 transform "
+     "into batch_tfms", "AffineCoordTfm DeterministicDihedral DeterministicDraw DeterministicFlip HSVTfm LightingTfm SpaceTfm affine_grid "
+     "affine_mat apply_perspective cutout_gaussian dihedral_mat find_coeffs flip_mat grayscale hsv2rgb mask_tensor norm_apply_denorm rgb2hsv "
+     "rotate_mat zoom_mat"),
+    ("use `RandomCrop`", "OldRandomCrop"),
+    ("write `PILImage.create(x)`", "to_image"),
+    ("boxes that an augmentation pushed out are left out by `bb_pad`", "clip_remove_empty"),
+    ("`create_body(arch, cut=...)` makes the body of torchvision's and timm's networks alike", "create_timm_model cut_model"),
+    ("`DynamicUnet` resizes its last maps itself", "ResizeToOrig"),
+    ("initialise by `apply_init(model)`", "init_cnn"),
+    ("these services ask for an account and a key: collect URLs and write `download_images(dest, urls=urls)`",
+     "search_images_bing search_images_serpapi"),
+    ("Jupyter's widgets are ipywidgets': `import ipywidgets as widgets`",
+     "Box Button Checkbox Dropdown FileUpload HBox Label Layout Output VBox carousel widget widgets"),
+    ("use `ImageClassifierCleaner(learn)`", "ImagesCleaner"),
+    ("blending is done by `minifast.callbacks.mix`: `MixUp`, `CutMix`, `CutMixUp`", "reduce_loss"),
+    ("a transform is an instance of `Transform` or a function in the list `item_tfms`/`batch_tfms`: nothing is dispatched on types",
+     "DisplayedTransform Func InplaceTransform OpenMask Sig TensorPointCreate compose_tfms default_set_meta explode_types gather_attr_names "
+     "gather_attrs get_func mk_transform retain_meta retain_type retain_types dispatch typedispatch"),
+    ("text comes with a later version of minifast; Hugging Face's transformers and tokenizers make the batches and models meanwhile: "
+     "`Learner(DataLoaders(train_dl, valid_dl), model)` trains them",
+     "BaseTokenizer SentencePieceTokenizer SpacyTokenizer SubwordTokenizer TokenizeWithRules Tokenizer WordTokenizer fix_html "
+     "load_tokenized_csv lowercase parallel_tokenize replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces "
+     "spec_add_spaces tokenize1 tokenize_csv tokenize_df tokenize_files tokenize_folder tokenize_texts BOS EOS FLD PAD TK_MAJ TK_REP TK_UP "
+     "TK_WREP UNK eu_langs fn_counter_pkl fn_lengths_pkl LMDataLoader LMTensorText Numericalize Pad_Chunk Pad_Input SortedDL TensorText "
+     "TextBlock TextDataLoaders make_vocab pad_chunk pad_input pad_input_chunk reverse_text LMLearner TextLearner clean_raw_keys "
+     "decode_spec_tokens language_model_learner load_ignore_keys load_model_text match_embeds text_classifier_learner AWD_LSTM "
+     "EmbeddingDropout RNNDropout WeightDropout awd_lstm_clas_split awd_lstm_lm_split dropout_mask awd_lstm_clas_config awd_lstm_lm_config "
+     "LinearDecoder PoolingLinearClassifier SentenceEncoder SequentialRNN get_language_model get_text_classifier masked_concat_pool"),
+)
+#: name -> what to write instead of it
+ABSENT: dict[str, str] = {name: sentence for sentence, names in _ABSENT for name in names.split()}
+_FASTCORE = "it is a utility of fastcore, which minifast does not import because that adds methods to `pathlib.Path`: write " \
+            "`from fastcore.all import {name}`"
+
+
+def instead_of(name: str) -> str | None:
+    "What to write where fastai's `name` is missing here; None: fastai has no such name, or nothing is known."
+    return ABSENT.get(name) or (_FASTCORE.format(name=name) if name in FASTCORE.split() else None)

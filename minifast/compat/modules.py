@@ -1,0 +1,106 @@
+"""fastai's module paths below `minifast.`: `from minifast.callback.fp16 import MixedPrecision` finds what stands elsewhere here.
+
+A path that exists here too (`minifast.data.transforms`) keeps its own names and finds fastai's as well. A name that minifast does not have
+raises ImportError with what to write instead.
+"""
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import spec_from_loader
+from types import ModuleType
+from typing import Any
+
+from .fastai_names import MODULES, TORCHVISION, instead_of
+
+PACKAGE = __name__.partition(".")[0]
+#: Where a name is looked up: the lists of the star imports, that of the application of the path first.
+LISTS = ("vision.all", "tabular.all", "collab")
+
+
+def find(name: str, path: str) -> Any:
+    """What fastai's `name` is here.
+
+    Args:
+        name: the name.
+        path: the module path that it was asked of, such as 'tabular.core': names of tables are looked up there first.
+
+    Raises:
+        ImportError: minifast lacks this name of fastai's; says what to write instead.
+        LookupError: fastai has no such name either.
+    """
+    for module in sorted(LISTS, key=lambda m: m.split(".")[0] != path.split(".")[0]):
+        listed = import_module(f"{PACKAGE}.{module}")
+        if name in listed.__all__:
+            return getattr(listed, name)
+    if name in TORCHVISION.split():
+        return getattr(import_module("torchvision.models"), name)
+    sentence = instead_of(name)
+    if sentence is None:
+        raise LookupError(name)
+    raise ImportError(f"cannot import name {name!r} from '{PACKAGE}.{path}': {sentence}", name=f"{PACKAGE}.{path}")
+
+
+def names_of(path: str) -> list[str]:
+    "fastai's public names of the module `path` that exist here, sorted."
+    if MODULES[path]:
+        wanted = MODULES[path].split()
+    else:
+        return sorted(import_module(f"{PACKAGE}.{'tabular' if path.startswith('tabular') else 'vision'}.all").__all__)
+    listed = {name for module in LISTS for name in import_module(f"{PACKAGE}.{module}").__all__}
+    return sorted(listed.intersection(wanted))
+
+
+def _fallback(path: str, name: str) -> Any:
+    "The `__getattr__` of a module of fastai's: see `find`; a name that nobody knows is an AttributeError, as in any module."
+    if not name.startswith("_"):
+        with suppress(LookupError):
+            return find(name, path)
+    raise AttributeError(f"module '{PACKAGE}.{path}' has no attribute {name!r}")
+
+
+class _Path(Loader):
+    "Makes a module of a path that only fastai has."
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        path = module.__name__.partition(".")[2]
+        module.__doc__ = f"The names of fastai's `{path}` that minifast has."
+        module.__getattr__ = lambda name: names_of(path) if name == "__all__" else _fallback(path, name)
+
+
+class _OwnModule(SourceFileLoader):
+    "Loads a module of the package that has the path of one of fastai's, which then finds fastai's names too."
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        if "__getattr__" not in vars(module):
+            module.__getattr__ = partial(_fallback, module.__name__.partition(".")[2])
+
+
+class FastaiPaths(MetaPathFinder):
+    "Finds fastai's module paths below the package, and adds fastai's names to modules of the same path."
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if not fullname.startswith(f"{PACKAGE}."):
+            return None
+        below = fullname.partition(".")[2]
+        if below not in MODULES:
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is None:
+            return spec_from_loader(fullname, _Path(), is_package=any(m.startswith(f"{below}.") for m in MODULES))
+        if isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _OwnModule(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def install() -> None:
+    "Put the finder first, so that it sees the modules that exist here too; importing other packages is left alone."
+    if not any(isinstance(f, FastaiPaths) for f in sys.meta_path):
+        sys.meta_path.insert(0, FastaiPaths())
