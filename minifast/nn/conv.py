@@ -272,3 +272,14 @@ class ResBlock(Module):
 def SEBlock(expansion: int, ni: int, nf: int, groups: int = 1, reduction: int = 16, stride: int = 1, **kwargs: Any) -> ResBlock:
     "`ResBlock` with squeeze and excitation and wide hidden layers."
     return ResBlock(expansion, ni, nf, stride=stride, groups=groups, reduction=reduction, nh1=nf * 2, nh2=nf * expansion, **kwargs)
+
+
+def SEResNeXtBlock(expansion: int, ni: int, nf: int, groups: int = 32, reduction: int = 16, stride: int = 1, base_width: int = 4,
+                   **kwargs: Any) -> ResBlock:
+    "`ResBlock` with squeeze and excitation, whose hidden layer has `groups` groups of `base_width` channels for each 64 of `nf`."
+    return ResBlock(expansion, ni, nf, stride=stride, groups=groups, reduction=reduction, nh2=nf * base_width // 64 * groups, **kwargs)
+
+
+def SeparableBlock(expansion: int, ni: int, nf: int, reduction: int = 16, stride: int = 1, base_width: int = 4, **kwargs: Any) -> ResBlock:
+    "`ResBlock` with squeeze and excitation and a depthwise convolution of twice `nf` channels. base_width: not used, as in fastai."
+    return ResBlock(expansion, ni, nf, stride=stride, reduction=reduction, nh2=nf * 2, dw=True, **kwargs)

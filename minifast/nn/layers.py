@@ -11,6 +11,8 @@ from torch import nn
 from ..core.messages import describe, name_of
 
 Identity, Mish, Swish, mish, swish = nn.Identity, nn.Mish, nn.SiLU, F.mish, F.silu       # fastai's names
+inplace_relu = partial(nn.ReLU, inplace=True)
+trunc_normal_ = nn.init.trunc_normal_
 
 
 class Module(nn.Module):
@@ -28,6 +30,16 @@ class Module(nn.Module):
 def sigmoid(x: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
     "`torch.sigmoid`, kept between `eps` and 1 - `eps` so that its logarithm is finite."
     return x.sigmoid().clamp(eps, 1 - eps)
+
+
+def sigmoid_(x: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
+    "`sigmoid`, in place."
+    return x.sigmoid_().clamp_(eps, 1 - eps)
+
+
+def vleaky_relu(x: torch.Tensor, inplace: bool = True) -> torch.Tensor:
+    "Leaky ReLU with the slope 0.3 below 0."
+    return F.leaky_relu(x, 0.3, inplace=inplace)
 
 
 def sigmoid_range(x: torch.Tensor, low: float, high: float) -> torch.Tensor:

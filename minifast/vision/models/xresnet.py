@@ -8,11 +8,17 @@ from typing import Any
 
 from torch import nn
 
-from ...nn.conv import ConvLayer, ResBlock
+from ...nn.conv import ConvLayer, ResBlock, SEBlock, SEResNeXtBlock
 from ...nn.init import init_default
 from ...nn.layers import Flatten
 
-__all__ = ["XResNet", "xresnet18", "xresnet34", "xresnet50", "xresnet101", "xresnet152"]
+__all__ = [
+    "XResNet", "xresnet101", "xresnet152", "xresnet18", "xresnet18_deep", "xresnet18_deeper", "xresnet34", "xresnet34_deep",
+    "xresnet34_deeper", "xresnet50", "xresnet50_deep", "xresnet50_deeper", "xresnext101", "xresnext18", "xresnext34", "xresnext50",
+    "xse_resnet101", "xse_resnet152", "xse_resnet18", "xse_resnet34", "xse_resnet50", "xse_resnext101", "xse_resnext18",
+    "xse_resnext18_deep", "xse_resnext18_deeper", "xse_resnext34", "xse_resnext34_deep", "xse_resnext34_deeper", "xse_resnext50",
+    "xse_resnext50_deep", "xse_resnext50_deeper", "xsenet154",
+]
 
 
 class XResNet(nn.Sequential):
@@ -112,4 +118,51 @@ def xresnet152(pretrained: bool = False, **kwargs: Any) -> XResNet:
     return _make("xresnet152", pretrained, 4, (3, 8, 36, 3), kwargs)
 
 
-XRESNETS = {f.__name__: f for f in (xresnet18, xresnet34, xresnet50, xresnet101, xresnet152)}
+def _network(name: str, block: Callable[..., nn.Module], expansion: int, layers: Sequence[int], **options: Any) -> Callable[..., XResNet]:
+    "The function that makes the `XResNet` called `name`."
+    def make(n_out: int = 1000, pretrained: bool = False, **kwargs: Any) -> XResNet:
+        return _make(name, pretrained, expansion, layers, {"block": block, "n_out": n_out, **options, **kwargs})
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"Make an `XResNet` with {', '.join(map(str, layers))} blocks; no pretrained weights. **kwargs: of `XResNet`."
+    return make
+
+
+_SE: dict[str, Any] = {"groups": 1, "reduction": 16}
+_SE_NEXT: dict[str, Any] = {"groups": 32, "reduction": 16}
+_NEXT: dict[str, Any] = {"groups": 32, "reduction": 0}
+_2222, _3463, _3_4_23_3, _3_8_36_3 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
+_18_DEEPER, _34_DEEPER = (2, 2, 1, 1, 1, 1, 1, 1), (3, 4, 4, 2, 2, 1, 1, 1)
+
+xresnet18_deep = _network("xresnet18_deep", ResBlock, 1, (*_2222, 1, 1))
+xresnet34_deep = _network("xresnet34_deep", ResBlock, 1, (*_3463, 1, 1))
+xresnet50_deep = _network("xresnet50_deep", ResBlock, 4, (*_3463, 1, 1))
+xresnet18_deeper = _network("xresnet18_deeper", ResBlock, 1, _18_DEEPER)
+xresnet34_deeper = _network("xresnet34_deeper", ResBlock, 1, (*_3463, 1, 1, 1, 1))
+xresnet50_deeper = _network("xresnet50_deeper", ResBlock, 4, (*_3463, 1, 1, 1, 1))
+xse_resnet18 = _network("xse_resnet18", SEBlock, 1, _2222, **_SE)
+xse_resnext18 = _network("xse_resnext18", SEResNeXtBlock, 1, _2222, **_SE_NEXT)
+xresnext18 = _network("xresnext18", SEResNeXtBlock, 1, _2222, **_NEXT)
+xse_resnet34 = _network("xse_resnet34", SEBlock, 1, _3463, **_SE)
+xse_resnext34 = _network("xse_resnext34", SEResNeXtBlock, 1, _3463, **_SE_NEXT)
+xresnext34 = _network("xresnext34", SEResNeXtBlock, 1, _3463, **_NEXT)
+xse_resnet50 = _network("xse_resnet50", SEBlock, 4, _3463, **_SE)
+xse_resnext50 = _network("xse_resnext50", SEResNeXtBlock, 4, _3463, **_SE_NEXT)
+xresnext50 = _network("xresnext50", SEResNeXtBlock, 4, _3463, **_NEXT)
+xse_resnet101 = _network("xse_resnet101", SEBlock, 4, _3_4_23_3, **_SE)
+xse_resnext101 = _network("xse_resnext101", SEResNeXtBlock, 4, _3_4_23_3, **_SE_NEXT)
+xresnext101 = _network("xresnext101", SEResNeXtBlock, 4, _3_4_23_3, **_NEXT)
+xse_resnet152 = _network("xse_resnet152", SEBlock, 4, _3_8_36_3, **_SE)
+xsenet154 = _network("xsenet154", SEBlock, 4, _3_8_36_3, groups=64, reduction=16, p=0.2)
+xse_resnext18_deep = _network("xse_resnext18_deep", SEResNeXtBlock, 1, (*_2222, 1, 1), **_SE_NEXT)
+xse_resnext34_deep = _network("xse_resnext34_deep", SEResNeXtBlock, 1, (*_3463, 1, 1), **_SE_NEXT)
+xse_resnext50_deep = _network("xse_resnext50_deep", SEResNeXtBlock, 4, (*_3463, 1, 1), **_SE_NEXT)
+xse_resnext18_deeper = _network("xse_resnext18_deeper", SEResNeXtBlock, 1, _18_DEEPER, **_SE_NEXT)
+xse_resnext34_deeper = _network("xse_resnext34_deeper", SEResNeXtBlock, 1, _34_DEEPER, **_SE_NEXT)
+xse_resnext50_deeper = _network("xse_resnext50_deeper", SEResNeXtBlock, 4, _34_DEEPER, **_SE_NEXT)
+
+XRESNETS = {f.__name__: f for f in (
+    xresnet18, xresnet34, xresnet50, xresnet101, xresnet152, xresnet18_deep, xresnet34_deep, xresnet50_deep, xresnet18_deeper,
+    xresnet34_deeper, xresnet50_deeper, xse_resnet18, xse_resnext18, xresnext18, xse_resnet34, xse_resnext34, xresnext34, xse_resnet50,
+    xse_resnext50, xresnext50, xse_resnet101, xse_resnext101, xresnext101, xse_resnet152, xsenet154, xse_resnext18_deep,
+    xse_resnext34_deep, xse_resnext50_deep, xse_resnext18_deeper, xse_resnext34_deeper, xse_resnext50_deeper)}
