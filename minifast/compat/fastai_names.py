@@ -281,8 +281,8 @@ _ABSENT = (
      "DcmDataset DcmMultiValue DcmTag DicomSegmentationDataLoaders PILCTScan PILDicom TensorCTScan TensorDicom array_freqhist_bins "
      "crop_resize dcmread dicom_windows gauss_blur2d get_dicom_files mask2bbox uniform_blur2d"),
     ("generative adversarial training needs a loop with two optimizers, which minifast does not have",
-     "AdaptiveGANSwitcher AdaptiveLoss AddChannels ConvBlock DenseResBlock FixedGANSwitcher GANDiscriminativeLR GANLearner GANLoss GANModule "
-     "GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic gan_loss_from_func "
+     "AdaptiveGANSwitcher AdaptiveLoss AddChannels ConvBlock DenseResBlock FixedGANSwitcher GANDiscriminativeLR GANLearner GANLoss "
+     "GANModule GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic gan_loss_from_func "
      "generate_noise set_freeze_model show_results show_batch"),
     ("Azure ML reads what `CSVLogger` and `JSONLogger` write", "AzureMLCallback"),
     ("captum works on `learn.model` directly; `GradCAM` is in `minifast.interpret`", "CaptumInterpretation"),
@@ -298,8 +298,8 @@ _ABSENT = (
      "unsqueeze_"),
     ("augmentations of a batch are one fused pass here: subclass `RandTransform` and override `encodes`, or put a torchvision v2 transform "
      "into batch_tfms", "AffineCoordTfm DeterministicDihedral DeterministicDraw DeterministicFlip HSVTfm LightingTfm SpaceTfm affine_grid "
-     "affine_mat apply_perspective cutout_gaussian dihedral_mat find_coeffs flip_mat grayscale hsv2rgb mask_tensor norm_apply_denorm rgb2hsv "
-     "rotate_mat zoom_mat"),
+     "affine_mat apply_perspective cutout_gaussian dihedral_mat find_coeffs flip_mat grayscale hsv2rgb mask_tensor norm_apply_denorm "
+     "rgb2hsv rotate_mat zoom_mat"),
     ("use `RandomCrop`", "OldRandomCrop"),
     ("write `PILImage.create(x)`", "to_image"),
     ("boxes that an augmentation pushed out are left out by `bb_pad`", "clip_remove_empty"),
@@ -313,8 +313,8 @@ _ABSENT = (
     ("use `ImageClassifierCleaner(learn)`", "ImagesCleaner"),
     ("blending is done by `minifast.callbacks.mix`: `MixUp`, `CutMix`, `CutMixUp`", "reduce_loss"),
     ("a transform is an instance of `Transform` or a function in the list `item_tfms`/`batch_tfms`: nothing is dispatched on types",
-     "DisplayedTransform Func InplaceTransform OpenMask Sig TensorPointCreate compose_tfms default_set_meta explode_types gather_attr_names "
-     "gather_attrs get_func mk_transform retain_meta retain_type retain_types dispatch typedispatch"),
+     "DisplayedTransform Func InplaceTransform OpenMask Sig TensorPointCreate compose_tfms default_set_meta explode_types "
+     "gather_attr_names gather_attrs get_func mk_transform retain_meta retain_type retain_types dispatch typedispatch"),
     ("text comes with a later version of minifast; Hugging Face's transformers and tokenizers make the batches and models meanwhile: "
      "`Learner(DataLoaders(train_dl, valid_dl), model)` trains them",
      "BaseTokenizer SentencePieceTokenizer SpacyTokenizer SubwordTokenizer TokenizeWithRules Tokenizer WordTokenizer fix_html "
@@ -328,6 +328,15 @@ _ABSENT = (
 )
 #: name -> what to write instead of it
 ABSENT: dict[str, str] = {name: sentence for sentence, names in _ABSENT for name in names.split()}
+#: Names and methods that work differently here: name -> how.
+DIFFERENT: dict[str, str] = {
+    "RandomSplitter": "without `seed` it is drawn with seed 42, so that loaders that are made again keep their split",
+    "EarlyStoppingCallback": "beside a one-cycle schedule it is refused, because the loss stalls at the peak of the learning rate",
+    "ReduceLROnPlateau": "beside a schedule it is refused: the schedule would set the learning rate back",
+    "Normalize": "without statistics it measures ten training batches without augmentation",
+    "learn.save": "`learn.save('name')` writes `models/name.safetensors`; read it with `learn.load('name')`, not with `torch.load`",
+    "vision_learner": "the normalisation of its pretrained weights goes into the learner's own loaders; those passed to it stay as they are",
+}
 _FASTCORE = "it is a utility of fastcore, which minifast does not import because that adds methods to `pathlib.Path`: write " \
             "`from fastcore.all import {name}`"
 

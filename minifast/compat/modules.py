@@ -6,7 +6,7 @@ raises ImportError with what to write instead.
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -44,14 +44,17 @@ def find(name: str, path: str) -> Any:
     raise ImportError(f"cannot import name {name!r} from '{PACKAGE}.{path}': {sentence}", name=f"{PACKAGE}.{path}")
 
 
+@cache
+def names_here() -> frozenset[str]:
+    "fastai's names that exist here: those of the star imports, and torchvision's networks."
+    return frozenset(TORCHVISION.split()).union(*(import_module(f"{PACKAGE}.{module}").__all__ for module in LISTS))
+
+
 def names_of(path: str) -> list[str]:
-    "fastai's public names of the module `path` that exist here, sorted."
-    if MODULES[path]:
-        wanted = MODULES[path].split()
-    else:
+    "The names that a star import of the module `path` brings, sorted: fastai's that exist here."
+    if not MODULES[path]:
         return sorted(import_module(f"{PACKAGE}.{'tabular' if path.startswith('tabular') else 'vision'}.all").__all__)
-    listed = {name for module in LISTS for name in import_module(f"{PACKAGE}.{module}").__all__}
-    return sorted(listed.intersection(wanted))
+    return sorted(names_here().intersection(MODULES[path].split()))
 
 
 def _fallback(path: str, name: str) -> Any:
