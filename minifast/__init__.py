@@ -6,7 +6,11 @@ when it is first asked for (PEP 562), so `import minifast` itself imports nothin
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .compat.modules import install
+
 __version__ = "0.1.0"
+
+install()           # fastai's module paths
 
 if TYPE_CHECKING:           # for editors and type checkers; must name what _HOMES names, see tests/contracts/test_public_names.py
     from .callbacks.base import Callback

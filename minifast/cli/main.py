@@ -1,7 +1,8 @@
-"""The command line: `minifast demo` and `minifast doctor` (also `python -m minifast ...`)."""
+"""The command line: `minifast demo`, `minifast doctor` and `minifast port` (also `python -m minifast ...`)."""
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def _count(text: str) -> int:
@@ -9,6 +10,21 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more; received {text!r}")
     return int(text)
+
+
+def _port(path: Path, check: bool) -> int:
+    "Port the files of `path`; 1 where something is absent, 2 where there is no file."
+    from ..compat.port import files_of, port_file
+    files = files_of(path)
+    if not files or not all(f.is_file() for f in files):
+        print(f"minifast port: {path} is no Python file or notebook, nor a folder with any", file=sys.stderr)
+        return 2
+    absent = 0
+    for file in files:
+        findings = port_file(file, check)
+        absent += sum(f.absent for f in findings)
+        print(f"{file}: {'nothing to say' if not findings else ''}".rstrip(), *findings, sep="\n    ")
+    return 1 if absent else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             ("weights", "FILE", str, None, "ImageNet weights of resnet18 to fine-tune (.pth or .safetensors)")):
         demo.add_argument(f"--{name}", metavar=metavar, type=kind, default=default, help=text)
     commands.add_parser("doctor", help="print versions, devices and caches for a bug report")
+    port = commands.add_parser("port", help="rewrite fastai's imports in scripts and notebooks, and name what is different or absent")
+    port.add_argument("path", metavar="FILE|DIR", help="a .py or .ipynb file, or a folder of them")
+    port.add_argument("--check", action="store_true", help="only report; the exit status is 1 where something is absent")
     args = parser.parse_args(argv)
+    if args.command == "port":
+        return _port(Path(args.path), args.check)
     if args.command == "doctor":
         from .doctor import report
         print(report())

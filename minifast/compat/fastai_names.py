@@ -282,8 +282,8 @@ _ABSENT = (
      "crop_resize dcmread dicom_windows gauss_blur2d get_dicom_files mask2bbox uniform_blur2d"),
     ("generative adversarial training needs a loop with two optimizers, which minifast does not have",
      "AdaptiveGANSwitcher AdaptiveLoss AddChannels ConvBlock DenseResBlock FixedGANSwitcher GANDiscriminativeLR GANLearner GANLoss "
-     "GANModule GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic gan_loss_from_func "
-     "generate_noise set_freeze_model show_results show_batch"),
+     "GANModule GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic "
+     "gan_loss_from_func generate_noise set_freeze_model show_results show_batch"),
     ("Azure ML reads what `CSVLogger` and `JSONLogger` write", "AzureMLCallback"),
     ("captum works on `learn.model` directly; `GradCAM` is in `minifast.interpret`", "CaptumInterpretation"),
     ("write a `Callback` whose `after_epoch` calls the service: `self.recorder.values[-1]` are the values of the epoch",
@@ -335,7 +335,7 @@ DIFFERENT: dict[str, str] = {
     "ReduceLROnPlateau": "beside a schedule it is refused: the schedule would set the learning rate back",
     "Normalize": "without statistics it measures ten training batches without augmentation",
     "learn.save": "`learn.save('name')` writes `models/name.safetensors`; read it with `learn.load('name')`, not with `torch.load`",
-    "vision_learner": "the normalisation of its pretrained weights goes into the learner's own loaders; those passed to it stay as they are",
+    "vision_learner": "the normalisation of its weights goes into the learner's own loaders; those passed to it stay as they are",
 }
 _FASTCORE = "it is a utility of fastcore, which minifast does not import because that adds methods to `pathlib.Path`: write " \
             "`from fastcore.all import {name}`"

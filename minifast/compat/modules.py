@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any
 
@@ -65,7 +63,7 @@ def _fallback(path: str, name: str) -> Any:
     raise AttributeError(f"module '{PACKAGE}.{path}' has no attribute {name!r}")
 
 
-class _Path(Loader):
+class _Path:
     "Makes a module of a path that only fastai has."
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -86,7 +84,7 @@ class _OwnModule(SourceFileLoader):
             module.__getattr__ = partial(_fallback, module.__name__.partition(".")[2])
 
 
-class FastaiPaths(MetaPathFinder):
+class FastaiPaths:
     "Finds fastai's module paths below the package, and adds fastai's names to modules of the same path."
 
     def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -97,7 +95,7 @@ class FastaiPaths(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path)
         if spec is None:
-            return spec_from_loader(fullname, _Path(), is_package=any(m.startswith(f"{below}.") for m in MODULES))
+            return ModuleSpec(fullname, _Path(), is_package=any(m.startswith(f"{below}.") for m in MODULES))
         if isinstance(spec.loader, SourceFileLoader):
             spec.loader = _OwnModule(spec.loader.name, spec.loader.path)
         return spec
