@@ -1,0 +1,76 @@
+"""Values that show themselves as a title, and fastai's names for tensors of classes: what decoded samples of one's own may return."""
+from typing import Any
+
+import torch
+
+from .plots import show_item
+
+
+class ShowTitle:
+    "Mixin: a value that shows itself as the title of the axes."
+
+    def show(self, ctx: Any = None, **kwargs: Any) -> Any:
+        """Put the value above the axes.
+
+        Args:
+            ctx: matplotlib axes (default: new ones).
+            **kwargs: `title`, which comes before the value.
+        """
+        return show_item(str(self), ctx=ctx, **kwargs)
+
+
+class TitledStr(ShowTitle, str):
+    "A string that shows itself as a title."
+
+    def truncate(self, n: int) -> "TitledStr":
+        """The first `n` words.
+
+        Args:
+            n: how many.
+        """
+        return TitledStr(" ".join(self.split(" ")[:n]))
+
+
+class TitledInt(ShowTitle, int):
+    "An int that shows itself as a title."
+
+
+class TitledFloat(ShowTitle, float):
+    "A float that shows itself as a title."
+
+
+class TensorBase(torch.Tensor):
+    """Base of tensor classes of one's own: `class TensorMap(TensorBase): ...`, `TensorMap(x)`. Batches of them reach the model as plain
+    tensors.
+
+    Args:
+        x: a tensor, array or list of numbers.
+    """
+
+    @staticmethod
+    def __new__(cls, x: Any, **kwargs: Any) -> "TensorBase":
+        return torch.as_tensor(x).as_subclass(cls)
+
+    def __init__(self, x: Any, **kwargs: Any):
+        self.__dict__.update(kwargs)
+
+
+class TensorCategory(TensorBase):
+    "Class ids."
+
+
+class TensorMultiCategory(TensorCategory):
+    "Zeros and ones, one for each label."
+
+
+class TitledTensorScalar(ShowTitle, TensorBase):
+    "A tensor with a single number, which shows itself as a title."
+
+    def show(self, ctx: Any = None, **kwargs: Any) -> Any:
+        """Put the number above the axes.
+
+        Args:
+            ctx: matplotlib axes (default: new ones).
+            **kwargs: `title`, which comes before the number.
+        """
+        return show_item(str(self.item()), ctx=ctx, **kwargs)
