@@ -65,33 +65,79 @@ from .nn import (AdaptiveConcatPool2d, BCELossFlat, BCEWithLogitsLossFlat, BaseL
                  hook_output, hook_outputs, module_summary, params, sequential, sigmoid_range)
 from .optim import (Adam, Lamb, Larc, Lion, Lookahead, OptimWrapper, Optimizer, QHAdam, RAdam, RMSProp, SGD, SchedCos, SchedExp, SchedLin,
                     SchedNo, SchedPoly, combine_scheds, combined_cos, param_groups, ranger, trainable_params)
+from .callbacks.base import TrainEvalCallback, event
+from .callbacks.collect import CollectDataCallback, HookCallback
+from .callbacks.lr_finder import LRFinder
+from .callbacks.mix import MixHandler
+from .callbacks.regularise import ModelResetter, RNNCallback, RNNRegularizer, rnn_cbs
+from .callbacks.trackers import TrackerCallback
+from .core.nested import find_bs, to_concat
+from .core.titled import ShowTitle, TensorBase, TensorCategory, TensorMultiCategory, TitledFloat, TitledInt, TitledStr, TitledTensorScalar
+from .core.utilities import (GetAttr, Self, camel2snake, concat, delegates, fastuple, groupby, ifnone, is_listy, join_path_file, listify,
+                             merge, num_cpus, parallel, partialler, setify, snake2camel, tuplify, uniqueify)
+from .data.categories import Category, CategoryMap, EncodedMultiCategorize, MultiCategory, RegressionSetup
+from .data.files import image_extensions
+from .data.loaders import PartialDL, WeightedDL
+from .metrics.base import AccumMetric, ActivationType, AvgLoss, AvgSmoothLoss, LossMetric, LossMetrics, ValueMetric, flatten_check, perplexity
+from .metrics.bleu import CorpusBLEUMetric
+from .metrics.convert import mk_metric
+from .metrics.functions import optim_metric
+from .metrics.sklearn import BrierScoreMulti, FBetaMulti, HammingLossMulti, JaccardMulti, MatthewsCorrCoefMulti
+from .nn.conv import PixelShuffle_ICNR, PooledSelfAttention2d, SEBlock, SEModule, SEResNeXtBlock, SeparableBlock, SimpleSelfAttention
+from .nn.init import icnr_init, init_default, init_linear
+from .nn.layers import (AdaptiveAvgPool, AdaptiveConcatPool1d, AvgPool, BatchNorm, Cat, Identity, InstanceNorm, MaxPool, MergeLayer, Mish,
+                        PartialLambda, PoolFlatten, ProdLayer, ResizeBatch, SequentialEx, Swish, TimeDistributed, View, inplace_relu,
+                        mish, sigmoid, sigmoid_, swish, trunc_normal_, vleaky_relu)
+from .nn.model_info import (dummy_eval, flatten_model, has_params, in_channels, layer_info, model_sizes, num_features_model, one_param,
+                            requires_grad, total_params)
+from .optim.groups import norm_bias_params
+from .optim.steppers import (weight_decay, adam_step, average_grad, average_sqr_grad, debias, l2_reg, lamb_step, larc_layer_lr, larc_step,
+                             momentum_step, qhadam_step, radam_step, rms_prop_step, sgd_step, step_stat)
+from .data.loaders import DataLoader as TfmdDL
+from .nn.model_info import children_and_parameters, has_children
 
 __all__ = [
-    "APScoreBinary", "APScoreMulti", "ActivationReg", "ActivationStats", "Adam", "AdaptiveConcatPool2d", "AttrGetter", "AvgMetric",
-    "BCELossFlat", "BCEWithLogitsLossFlat", "BalancedAccuracy", "BaseLoss", "BnFreeze", "BrierScore", "CSVLogger", "Callback",
-    "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException",
-    "CancelTrainException", "CancelValidException", "Categorize", "CategoryBlock", "ChannelsLast", "ClassificationInterpretation",
-    "CohenKappa", "ColReader", "ColSplitter", "ConvLayer", "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader",
-    "DataLoaders", "Datasets", "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EndSplitter",
-    "ExplainedVariance", "F", "F1Score", "F1ScoreMulti", "FBeta", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss",
-    "FocalLossFlat", "FuncSplitter", "GradientAccumulation", "GradientClip", "GrandparentSplitter", "GroupSplitter", "HammingLoss",
-    "Hook", "Hooks", "ImageClassifierCleaner", "ImageGetter", "IndexSplitter", "Inf", "Interpretation", "ItemGetter", "ItemTransform",
-    "JSONLogger", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti", "KnowledgeDistillation", "L", "L1LossFlat",
-    "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop", "Lion",
-    "Lookahead", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef", "Metric", "MixUp", "MixedPrecision", "Module",
-    "MultiCategorize", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper", "Optimizer", "Order", "ParamScheduler", "Path",
-    "PearsonCorrCoef", "Perplexity", "Pipeline", "Precision", "PrecisionMulti", "PredictionDynamics", "ProgressCallback",
-    "ProgressiveResize", "QHAdam", "R2Score", "RAdam", "RMSProp", "RandTransform", "RandomSplitter", "RandomSubsetSplitter", "Recall",
-    "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "ResBlock", "Resume", "RocAuc", "RocAucBinary",
-    "RocAucMulti", "SAM", "SGD", "SWA", "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly",
-    "SegmentationInterpretation", "SelfAttention", "ShortEpochCallback", "ShowGraphCallback", "SigmoidRange", "SimpleCNN",
-    "SimpleNamespace", "SpearmanCorrCoef", "SuggestionMethod", "Tensor", "TerminateOnNaNCallback", "TfmdLists", "TimeSplitter",
-    "TorchScheduler", "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "accuracy", "accuracy_multi", "apply_init", "array",
-    "average_preds", "coll_repr", "combine_scheds", "combined_cos", "default_device", "defaults", "download_url", "error_rate",
-    "exp_rmspe", "first", "fixed_seed", "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "hook_output",
-    "hook_outputs", "kfold", "loguniform", "mae", "math", "matplotlib", "minimum", "module_summary", "mse", "msle", "nn", "no_random",
-    "noop", "np", "one_hot", "os", "param_groups", "params", "parent_label", "partial", "pd", "plt", "progress_bar", "random",
-    "random_search", "range_of", "ranger", "re", "rmse", "sequential", "set_seed", "show_at", "show_image", "show_images",
-    "show_titled_image", "shutil", "sigmoid_range", "skm_to_fastai", "slide", "steep", "store_attr", "string", "subplots", "tensor",
-    "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch", "trainable_params", "untar_data", "using_attr", "valley",
+    "APScoreBinary", "APScoreMulti", "AccumMetric", "ActivationReg", "ActivationStats", "ActivationType", "Adam", "AdaptiveAvgPool",
+    "AdaptiveConcatPool1d", "AdaptiveConcatPool2d", "AttrGetter", "AvgLoss", "AvgMetric", "AvgPool", "AvgSmoothLoss", "BCELossFlat",
+    "BCEWithLogitsLossFlat", "BalancedAccuracy", "BaseLoss", "BatchNorm", "BnFreeze", "BrierScore", "BrierScoreMulti", "CSVLogger",
+    "Callback", "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException",
+    "CancelTrainException", "CancelValidException", "Cat", "Categorize", "Category", "CategoryBlock", "CategoryMap", "ChannelsLast",
+    "ClassificationInterpretation", "CohenKappa", "ColReader", "ColSplitter", "CollectDataCallback", "ConvLayer", "CorpusBLEUMetric",
+    "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader", "DataLoaders", "Datasets", "Dice", "DiceLoss", "DiceMulti",
+    "EMA", "EarlyStoppingCallback", "Embedding", "EncodedMultiCategorize", "EndSplitter", "ExplainedVariance", "F", "F1Score",
+    "F1ScoreMulti", "FBeta", "FBetaMulti", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss", "FocalLossFlat",
+    "FuncSplitter", "GetAttr", "GradientAccumulation", "GradientClip", "GrandparentSplitter", "GroupSplitter", "HammingLoss",
+    "HammingLossMulti", "Hook", "HookCallback", "Hooks", "Identity", "ImageClassifierCleaner", "ImageGetter", "IndexSplitter", "Inf",
+    "InstanceNorm", "Interpretation", "ItemGetter", "ItemTransform", "JSONLogger", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti",
+    "JaccardMulti", "KnowledgeDistillation", "L", "L1LossFlat", "LRFinder", "LabelSmoothingCrossEntropy",
+    "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop", "Lion", "Lookahead", "LossMetric",
+    "LossMetrics", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "MaxPool",
+    "MergeLayer", "Metric", "Mish", "MixHandler", "MixUp", "MixedPrecision", "ModelResetter", "Module", "MultiCategorize",
+    "MultiCategory", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper", "Optimizer", "Order", "ParamScheduler",
+    "PartialDL", "PartialLambda", "Path", "PearsonCorrCoef", "Perplexity", "Pipeline", "PixelShuffle_ICNR", "PoolFlatten",
+    "PooledSelfAttention2d", "Precision", "PrecisionMulti", "PredictionDynamics", "ProdLayer", "ProgressCallback", "ProgressiveResize",
+    "QHAdam", "R2Score", "RAdam", "RMSProp", "RNNCallback", "RNNRegularizer", "RandTransform", "RandomSplitter", "RandomSubsetSplitter",
+    "Recall", "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "RegressionSetup", "ResBlock",
+    "ResizeBatch", "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SEBlock", "SEModule", "SEResNeXtBlock", "SGD", "SWA",
+    "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SegmentationInterpretation", "Self",
+    "SelfAttention", "SeparableBlock", "SequentialEx", "ShortEpochCallback", "ShowGraphCallback", "ShowTitle", "SigmoidRange",
+    "SimpleCNN", "SimpleNamespace", "SimpleSelfAttention", "SpearmanCorrCoef", "SuggestionMethod", "Swish", "Tensor", "TensorBase",
+    "TensorCategory", "TensorMultiCategory", "TerminateOnNaNCallback", "TfmdDL", "TfmdLists", "TimeDistributed", "TimeSplitter",
+    "TitledFloat", "TitledInt", "TitledStr", "TitledTensorScalar", "TorchScheduler", "TrackerCallback", "TrainEvalCallback",
+    "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "ValueMetric", "View", "WeightedDL", "accuracy", "accuracy_multi",
+    "adam_step", "apply_init", "array", "average_grad", "average_preds", "average_sqr_grad", "camel2snake", "children_and_parameters",
+    "coll_repr", "combine_scheds", "combined_cos", "concat", "debias", "default_device", "defaults", "delegates", "download_url",
+    "dummy_eval", "error_rate", "event", "exp_rmspe", "fastuple", "find_bs", "first", "fixed_seed", "flatten_check", "flatten_model",
+    "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "groupby", "has_children", "has_params",
+    "hook_output", "hook_outputs", "icnr_init", "ifnone", "image_extensions", "in_channels", "init_default", "init_linear",
+    "inplace_relu", "is_listy", "join_path_file", "kfold", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step", "layer_info", "listify",
+    "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish", "mk_metric", "model_sizes", "module_summary",
+    "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np", "num_cpus", "num_features_model", "one_hot",
+    "one_param", "optim_metric", "os", "parallel", "param_groups", "params", "parent_label", "partial", "partialler", "pd",
+    "perplexity", "plt", "progress_bar", "qhadam_step", "radam_step", "random", "random_search", "range_of", "ranger", "re",
+    "requires_grad", "rms_prop_step", "rmse", "rnn_cbs", "sequential", "set_seed", "setify", "sgd_step", "show_at", "show_image",
+    "show_images", "show_titled_image", "shutil", "sigmoid", "sigmoid_", "sigmoid_range", "skm_to_fastai", "slide", "snake2camel",
+    "steep", "step_stat", "store_attr", "string", "subplots", "swish", "tensor", "to_concat", "to_cpu", "to_detach", "to_device",
+    "to_np", "top_k_accuracy", "torch", "total_params", "trainable_params", "trunc_normal_", "tuplify", "uniqueify", "untar_data",
+    "using_attr", "valley", "vleaky_relu", "weight_decay",
 ]

@@ -11,8 +11,11 @@ from .base import (
     CancelTrainException,
     CancelValidException,
     Order,
+    TrainEvalCallback,
+    event,
 )
 from .batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback, TerminateOnNaNCallback, mc_dropout_preds
+from .collect import CollectDataCallback, HookCallback
 from .distill import KnowledgeDistillation
 from .dynamics import PredictionDynamics
 from .first_batch import FirstBatch
@@ -32,11 +35,11 @@ from .trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallbac
 __all__ = [
     "EMA", "SAM", "SWA", "ActivationReg", "ActivationStats", "BnFreeze", "CSVLogger", "Callback", "CancelBackwardException",
     "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException", "CancelTrainException",
-    "CancelValidException", "ChannelsLast", "CutMix", "CutMixUp", "EarlyStoppingCallback", "FirstBatch", "GatherPreds",
-    "GradientAccumulation", "GradientClip", "GradientClipValue", "GradientNorms", "JSONLogger", "KnowledgeDistillation", "LRFinder",
+    "CancelValidException", "ChannelsLast", "CollectDataCallback", "CutMix", "CutMixUp", "EarlyStoppingCallback", "FirstBatch", "GatherPreds",
+    "GradientAccumulation", "GradientClip", "GradientClipValue", "GradientNorms", "HookCallback", "JSONLogger", "KnowledgeDistillation", "LRFinder",
     "LiveLogger", "LossSpikes", "MCDropoutCallback", "MixUp", "MixedPrecision", "ModelResetter", "NonFiniteLoss", "Order",
     "ParamScheduler", "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "RNNCallback", "RNNRegularizer", "Recorder",
     "ReduceLROnPlateau", "Resume", "SaveModelCallback", "ShortEpochCallback", "ShowGraphCallback", "SuggestionMethod",
-    "TensorBoardCallback", "TerminateOnNaNCallback", "TorchScheduler", "TrackerCallback", "WandbCallback", "mc_dropout_preds",
+    "TensorBoardCallback", "TerminateOnNaNCallback", "TorchScheduler", "TrackerCallback", "TrainEvalCallback", "WandbCallback", "event", "mc_dropout_preds",
     "minimum", "rnn_cbs", "slide", "steep", "valley",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from operator import attrgetter
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
@@ -288,6 +288,14 @@ class Callback:
 STATE = tuple(n for n, v in vars(Callback).items() if isinstance(v, State))
 EVENTS = tuple(n for n in vars(Callback) if n.startswith(("before_", "after_", "cleanup_")))
 BATCH_EVENTS = EVENTS[EVENTS.index("before_batch"):EVENTS.index("after_batch") + 1]
+
+
+#: The events by name: `event.after_batch == "after_batch"`.
+event = SimpleNamespace(**{name: name for name in EVENTS})
+
+
+class TrainEvalCallback(Callback):
+    "Accepted for old code: the loop itself puts the model into training and evaluation mode, and counts."
 
 
 class TrainingCallback(Callback):

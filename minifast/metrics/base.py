@@ -273,6 +273,10 @@ class Perplexity(AvgLoss):
         return mean if mean is None else math.inf if mean > 709 else math.exp(mean)        # exp(710) overflows a double
 
 
+#: `metrics=perplexity`, as fastai's users write it.
+perplexity = Perplexity()
+
+
 class AvgSmoothLoss(Metric):
     """Exponential average of the batch losses, v <- beta*v + (1-beta)*loss, shown as v / (1 - beta**t).
 

@@ -36,6 +36,24 @@ def children_of(m: nn.Module) -> list[nn.Module]:
     return list(m.children())
 
 
+def has_children(m: nn.Module) -> bool:
+    """Whether `m` consists of other modules.
+
+    Args:
+        m: a module.
+    """
+    return next(m.children(), None) is not None
+
+
+def children_and_parameters(m: nn.Module) -> list[nn.Module | nn.Parameter]:
+    """The children of `m`, then the parameters that are its own.
+
+    Args:
+        m: a module.
+    """
+    return [*m.children(), *m.parameters(recurse=False)]
+
+
 def flatten_model(m: nn.Module) -> list[nn.Module]:
     "The layers of `m` in order: its modules that have no children, and those that hold parameters besides their children."
     return [o for o in m.modules() if not any(True for _ in o.children()) or any(True for _ in o.parameters(recurse=False))]
