@@ -20,121 +20,120 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Training
+from .learner.learner import Learner
 from .callbacks import (ActivationReg, ActivationStats, BnFreeze, CSVLogger, Callback, CancelBackwardException, CancelBatchException,
                         CancelEpochException, CancelFitException, CancelStepException, CancelTrainException, CancelValidException,
-                        ChannelsLast, CutMix, CutMixUp, EMA, EarlyStoppingCallback, GradientAccumulation, GradientClip, JSONLogger,
-                        KnowledgeDistillation, MCDropoutCallback, MixUp, MixedPrecision, Order, ParamScheduler, PredictionDynamics,
-                        ProgressCallback, ProgressiveResize, Recorder, ReduceLROnPlateau, Resume, SAM, SWA, SaveModelCallback,
-                        ShortEpochCallback, ShowGraphCallback, SuggestionMethod, TerminateOnNaNCallback, TorchScheduler, minimum, slide,
-                        steep, valley)
+                        ChannelsLast, CollectDataCallback, CutMix, CutMixUp, EMA, EarlyStoppingCallback, GradientAccumulation,
+                        GradientClip, HookCallback, JSONLogger, KnowledgeDistillation, LRFinder, MCDropoutCallback, MixUp, MixedPrecision,
+                        ModelResetter, Order, ParamScheduler, PredictionDynamics, ProgressCallback, ProgressiveResize, RNNCallback,
+                        RNNRegularizer, Recorder, ReduceLROnPlateau, Resume, SAM, SWA, SaveModelCallback, ShortEpochCallback,
+                        ShowGraphCallback, SuggestionMethod, TerminateOnNaNCallback, TorchScheduler, TrackerCallback, TrainEvalCallback,
+                        event, minimum, rnn_cbs, slide, steep, valley)
+from .callbacks.mix import MixHandler
+from .optim import (Adam, Lamb, Larc, Lion, Lookahead, OptimWrapper, Optimizer, QHAdam, RAdam, RMSProp, SGD, SchedCos, SchedExp, SchedLin,
+                    SchedNo, SchedPoly, combine_scheds, combined_cos, norm_bias_params, param_groups, ranger, trainable_params)
+from .optim.steppers import (adam_step, average_grad, average_sqr_grad, debias, l2_reg, lamb_step, larc_layer_lr, larc_step, momentum_step,
+                             qhadam_step, radam_step, rms_prop_step, sgd_step, step_stat, weight_decay)
+from .metrics import (APScoreBinary, APScoreMulti, AccumMetric, ActivationType, AvgLoss, AvgMetric, AvgSmoothLoss, BalancedAccuracy,
+                      BrierScore, BrierScoreMulti, CohenKappa, CorpusBLEUMetric, Dice, DiceMulti, ExplainedVariance, F1Score, F1ScoreMulti,
+                      FBeta, FBetaMulti, HammingLoss, HammingLossMulti, Jaccard, JaccardCoeff, JaccardCoeffMulti, JaccardMulti, LossMetric,
+                      LossMetrics, MatthewsCorrCoef, MatthewsCorrCoefMulti, Metric, PearsonCorrCoef, Perplexity, Precision, PrecisionMulti,
+                      R2Score, Recall, RecallMulti, RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef, ValueMetric, accuracy,
+                      accuracy_multi, error_rate, exp_rmspe, flatten_check, foreground_acc, mae, mk_metric, mse, msle, optim_metric, rmse,
+                      skm_to_fastai, top_k_accuracy)
+from .metrics.base import perplexity
+
+# Data
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
-from .data.categories import Categorize, MultiCategorize, OneHotEncode
+from .data.categories import (Categorize, Category, CategoryMap, EncodedMultiCategorize, MultiCategorize, MultiCategory, OneHotEncode,
+                              RegressionSetup)
 from .data.datasets import Datasets, TfmdLists
+from .data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files, image_extensions
+from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
+from .data.loaders import DataLoader, DataLoader as TfmdDL, DataLoaders, PartialDL, WeightedDL
+from .data.pipeline import Pipeline
 from .data.sources.download import download_url
 from .data.sources.urls import URLs, untar_data
-from .data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files
-from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
-from .data.loaders import DataLoader, DataLoaders
 from .data.splitters import (ColSplitter, EndSplitter, FileSplitter, FuncSplitter, GrandparentSplitter, IndexSplitter, MaskSplitter,
                              RandomSplitter, RandomSubsetSplitter, TrainTestSplitter)
 from .data.splitters_groups import FixedSplitter, GroupSplitter, TimeSplitter
-from .core.device import default_device, defaults
-from .ensemble.averaging import average_preds
-from .ensemble.kfold import kfold
+from .data.transforms import ItemTransform, RandTransform, Transform
+
+# Models and losses
+from .nn import (AdaptiveAvgPool, AdaptiveConcatPool1d, AdaptiveConcatPool2d, AvgPool, BCELossFlat, BCEWithLogitsLossFlat, BaseLoss,
+                 BatchNorm, Cat, ConvLayer, CrossEntropyLossFlat, DiceLoss, Embedding, Flatten, FocalLoss, FocalLossFlat, Hook, Hooks,
+                 Identity, InstanceNorm, L1LossFlat, LabelSmoothingCrossEntropy, LabelSmoothingCrossEntropyFlat, Lambda, LinBnDrop,
+                 MSELossFlat, MaxPool, MergeLayer, Mish, Module, NormType, PartialLambda, PixelShuffle_ICNR, PoolFlatten,
+                 PooledSelfAttention2d, ProdLayer, ResBlock, ResizeBatch, SEBlock, SEModule, SelfAttention, SequentialEx, SigmoidRange,
+                 SimpleCNN, SimpleSelfAttention, Swish, TimeDistributed, View, apply_init, dummy_eval, flatten_model, has_params,
+                 hook_output, hook_outputs, icnr_init, in_channels, init_default, init_linear, layer_info, mish, model_sizes,
+                 module_summary, num_features_model, one_param, params, requires_grad, sequential, sigmoid, sigmoid_range, swish,
+                 total_params)
+from .nn.conv import SEResNeXtBlock, SeparableBlock
+from .nn.layers import inplace_relu, sigmoid_, trunc_normal_, vleaky_relu
+from .nn.model_info import children_and_parameters, has_children
+
+# Looking at results, several models
 from .interpret.base import Interpretation
 from .interpret.classification import ClassificationInterpretation
 from .interpret.cleaner import ImageClassifierCleaner
 from .interpret.segmentation import SegmentationInterpretation
+from .ensemble.averaging import average_preds
+from .ensemble.kfold import kfold
+from .ensemble.search import loguniform, random_search
+
+# Small tools
+from .core.device import default_device, defaults
 from .core.items import Inf, L, array, coll_repr, first, noop, one_hot, range_of, store_attr, tensor
-from .learner.learner import Learner
-from .core.nested import to_cpu, to_detach, to_device, to_np
+from .core.nested import find_bs, to_concat, to_cpu, to_detach, to_device, to_np
 from .core.plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
 from .core.progress import progress_bar
-from .ensemble.search import loguniform, random_search
 from .core.seeds import fixed_seed, no_random, set_seed
-from .data.pipeline import Pipeline
-from .data.transforms import ItemTransform, RandTransform, Transform
-from .metrics import (APScoreBinary, APScoreMulti, AvgMetric, BalancedAccuracy, BrierScore, CohenKappa, Dice, DiceMulti, ExplainedVariance,
-                      F1Score, F1ScoreMulti, FBeta, HammingLoss, Jaccard, JaccardCoeff, JaccardCoeffMulti, MatthewsCorrCoef, Metric,
-                      PearsonCorrCoef, Perplexity, Precision, PrecisionMulti, R2Score, Recall, RecallMulti, RocAuc, RocAucBinary,
-                      RocAucMulti, SpearmanCorrCoef, accuracy, accuracy_multi, error_rate, exp_rmspe, foreground_acc, mae, mse, msle, rmse,
-                      skm_to_fastai, top_k_accuracy)
-from .nn import (AdaptiveConcatPool2d, BCELossFlat, BCEWithLogitsLossFlat, BaseLoss, ConvLayer, CrossEntropyLossFlat, DiceLoss, Embedding,
-                 Flatten, FocalLoss, FocalLossFlat, Hook, Hooks, L1LossFlat, LabelSmoothingCrossEntropy, LabelSmoothingCrossEntropyFlat,
-                 Lambda, LinBnDrop, MSELossFlat, Module, NormType, ResBlock, SelfAttention, SigmoidRange, SimpleCNN, apply_init,
-                 hook_output, hook_outputs, module_summary, params, sequential, sigmoid_range)
-from .optim import (Adam, Lamb, Larc, Lion, Lookahead, OptimWrapper, Optimizer, QHAdam, RAdam, RMSProp, SGD, SchedCos, SchedExp, SchedLin,
-                    SchedNo, SchedPoly, combine_scheds, combined_cos, param_groups, ranger, trainable_params)
-from .callbacks.base import TrainEvalCallback, event
-from .callbacks.collect import CollectDataCallback, HookCallback
-from .callbacks.lr_finder import LRFinder
-from .callbacks.mix import MixHandler
-from .callbacks.regularise import ModelResetter, RNNCallback, RNNRegularizer, rnn_cbs
-from .callbacks.trackers import TrackerCallback
-from .core.nested import find_bs, to_concat
 from .core.titled import ShowTitle, TensorBase, TensorCategory, TensorMultiCategory, TitledFloat, TitledInt, TitledStr, TitledTensorScalar
 from .core.utilities import (GetAttr, Self, camel2snake, concat, delegates, fastuple, groupby, ifnone, is_listy, join_path_file, listify,
                              merge, num_cpus, parallel, partialler, setify, snake2camel, tuplify, uniqueify)
-from .data.categories import Category, CategoryMap, EncodedMultiCategorize, MultiCategory, RegressionSetup
-from .data.files import image_extensions
-from .data.loaders import PartialDL, WeightedDL
-from .metrics.base import AccumMetric, ActivationType, AvgLoss, AvgSmoothLoss, LossMetric, LossMetrics, ValueMetric, flatten_check, perplexity
-from .metrics.bleu import CorpusBLEUMetric
-from .metrics.convert import mk_metric
-from .metrics.functions import optim_metric
-from .metrics.sklearn import BrierScoreMulti, FBetaMulti, HammingLossMulti, JaccardMulti, MatthewsCorrCoefMulti
-from .nn.conv import PixelShuffle_ICNR, PooledSelfAttention2d, SEBlock, SEModule, SEResNeXtBlock, SeparableBlock, SimpleSelfAttention
-from .nn.init import icnr_init, init_default, init_linear
-from .nn.layers import (AdaptiveAvgPool, AdaptiveConcatPool1d, AvgPool, BatchNorm, Cat, Identity, InstanceNorm, MaxPool, MergeLayer, Mish,
-                        PartialLambda, PoolFlatten, ProdLayer, ResizeBatch, SequentialEx, Swish, TimeDistributed, View, inplace_relu,
-                        mish, sigmoid, sigmoid_, swish, trunc_normal_, vleaky_relu)
-from .nn.model_info import (dummy_eval, flatten_model, has_params, in_channels, layer_info, model_sizes, num_features_model, one_param,
-                            requires_grad, total_params)
-from .optim.groups import norm_bias_params
-from .optim.steppers import (weight_decay, adam_step, average_grad, average_sqr_grad, debias, l2_reg, lamb_step, larc_layer_lr, larc_step,
-                             momentum_step, qhadam_step, radam_step, rms_prop_step, sgd_step, step_stat)
-from .data.loaders import DataLoader as TfmdDL
-from .nn.model_info import children_and_parameters, has_children
 
 __all__ = [
     "APScoreBinary", "APScoreMulti", "AccumMetric", "ActivationReg", "ActivationStats", "ActivationType", "Adam", "AdaptiveAvgPool",
     "AdaptiveConcatPool1d", "AdaptiveConcatPool2d", "AttrGetter", "AvgLoss", "AvgMetric", "AvgPool", "AvgSmoothLoss", "BCELossFlat",
     "BCEWithLogitsLossFlat", "BalancedAccuracy", "BaseLoss", "BatchNorm", "BnFreeze", "BrierScore", "BrierScoreMulti", "CSVLogger",
-    "Callback", "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException",
-    "CancelTrainException", "CancelValidException", "Cat", "Categorize", "Category", "CategoryBlock", "CategoryMap", "ChannelsLast",
-    "ClassificationInterpretation", "CohenKappa", "ColReader", "ColSplitter", "CollectDataCallback", "ConvLayer", "CorpusBLEUMetric",
-    "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader", "DataLoaders", "Datasets", "Dice", "DiceLoss", "DiceMulti",
-    "EMA", "EarlyStoppingCallback", "Embedding", "EncodedMultiCategorize", "EndSplitter", "ExplainedVariance", "F", "F1Score",
-    "F1ScoreMulti", "FBeta", "FBetaMulti", "FileGetter", "FileSplitter", "FixedSplitter", "Flatten", "FocalLoss", "FocalLossFlat",
-    "FuncSplitter", "GetAttr", "GradientAccumulation", "GradientClip", "GrandparentSplitter", "GroupSplitter", "HammingLoss",
-    "HammingLossMulti", "Hook", "HookCallback", "Hooks", "Identity", "ImageClassifierCleaner", "ImageGetter", "IndexSplitter", "Inf",
-    "InstanceNorm", "Interpretation", "ItemGetter", "ItemTransform", "JSONLogger", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti",
-    "JaccardMulti", "KnowledgeDistillation", "L", "L1LossFlat", "LRFinder", "LabelSmoothingCrossEntropy",
-    "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner", "LinBnDrop", "Lion", "Lookahead", "LossMetric",
-    "LossMetrics", "MCDropoutCallback", "MSELossFlat", "MaskSplitter", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "MaxPool",
-    "MergeLayer", "Metric", "Mish", "MixHandler", "MixUp", "MixedPrecision", "ModelResetter", "Module", "MultiCategorize",
-    "MultiCategory", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper", "Optimizer", "Order", "ParamScheduler",
-    "PartialDL", "PartialLambda", "Path", "PearsonCorrCoef", "Perplexity", "Pipeline", "PixelShuffle_ICNR", "PoolFlatten",
-    "PooledSelfAttention2d", "Precision", "PrecisionMulti", "PredictionDynamics", "ProdLayer", "ProgressCallback", "ProgressiveResize",
-    "QHAdam", "R2Score", "RAdam", "RMSProp", "RNNCallback", "RNNRegularizer", "RandTransform", "RandomSplitter", "RandomSubsetSplitter",
-    "Recall", "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "RegressionSetup", "ResBlock",
-    "ResizeBatch", "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SEBlock", "SEModule", "SEResNeXtBlock", "SGD", "SWA",
-    "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SegmentationInterpretation", "Self",
-    "SelfAttention", "SeparableBlock", "SequentialEx", "ShortEpochCallback", "ShowGraphCallback", "ShowTitle", "SigmoidRange",
-    "SimpleCNN", "SimpleNamespace", "SimpleSelfAttention", "SpearmanCorrCoef", "SuggestionMethod", "Swish", "Tensor", "TensorBase",
-    "TensorCategory", "TensorMultiCategory", "TerminateOnNaNCallback", "TfmdDL", "TfmdLists", "TimeDistributed", "TimeSplitter",
-    "TitledFloat", "TitledInt", "TitledStr", "TitledTensorScalar", "TorchScheduler", "TrackerCallback", "TrainEvalCallback",
-    "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "ValueMetric", "View", "WeightedDL", "accuracy", "accuracy_multi",
-    "adam_step", "apply_init", "array", "average_grad", "average_preds", "average_sqr_grad", "camel2snake", "children_and_parameters",
-    "coll_repr", "combine_scheds", "combined_cos", "concat", "debias", "default_device", "defaults", "delegates", "download_url",
-    "dummy_eval", "error_rate", "event", "exp_rmspe", "fastuple", "find_bs", "first", "fixed_seed", "flatten_check", "flatten_model",
-    "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "groupby", "has_children", "has_params",
-    "hook_output", "hook_outputs", "icnr_init", "ifnone", "image_extensions", "in_channels", "init_default", "init_linear",
-    "inplace_relu", "is_listy", "join_path_file", "kfold", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step", "layer_info", "listify",
+    "Callback", "CancelBackwardException", "CancelBatchException", "CancelEpochException", "CancelFitException",
+    "CancelStepException", "CancelTrainException", "CancelValidException", "Cat", "Categorize", "Category", "CategoryBlock",
+    "CategoryMap", "ChannelsLast", "ClassificationInterpretation", "CohenKappa", "ColReader", "ColSplitter", "CollectDataCallback",
+    "ConvLayer", "CorpusBLEUMetric", "CrossEntropyLossFlat", "CutMix", "CutMixUp", "DataBlock", "DataLoader", "DataLoaders",
+    "Datasets", "Dice", "DiceLoss", "DiceMulti", "EMA", "EarlyStoppingCallback", "Embedding", "EncodedMultiCategorize",
+    "EndSplitter", "ExplainedVariance", "F", "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "FileGetter", "FileSplitter",
+    "FixedSplitter", "Flatten", "FocalLoss", "FocalLossFlat", "FuncSplitter", "GetAttr", "GradientAccumulation", "GradientClip",
+    "GrandparentSplitter", "GroupSplitter", "HammingLoss", "HammingLossMulti", "Hook", "HookCallback", "Hooks", "Identity",
+    "ImageClassifierCleaner", "ImageGetter", "IndexSplitter", "Inf", "InstanceNorm", "Interpretation", "ItemGetter",
+    "ItemTransform", "JSONLogger", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti", "JaccardMulti", "KnowledgeDistillation", "L",
+    "L1LossFlat", "LRFinder", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner",
+    "LinBnDrop", "Lion", "Lookahead", "LossMetric", "LossMetrics", "MCDropoutCallback", "MSELossFlat", "MaskSplitter",
+    "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "MaxPool", "MergeLayer", "Metric", "Mish", "MixHandler", "MixUp", "MixedPrecision",
+    "ModelResetter", "Module", "MultiCategorize", "MultiCategory", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper",
+    "Optimizer", "Order", "ParamScheduler", "PartialDL", "PartialLambda", "Path", "PearsonCorrCoef", "Perplexity", "Pipeline",
+    "PixelShuffle_ICNR", "PoolFlatten", "PooledSelfAttention2d", "Precision", "PrecisionMulti", "PredictionDynamics", "ProdLayer",
+    "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score", "RAdam", "RMSProp", "RNNCallback", "RNNRegularizer",
+    "RandTransform", "RandomSplitter", "RandomSubsetSplitter", "Recall", "RecallMulti", "Recorder", "ReduceLROnPlateau",
+    "RegexLabeller", "RegressionBlock", "RegressionSetup", "ResBlock", "ResizeBatch", "Resume", "RocAuc", "RocAucBinary",
+    "RocAucMulti", "SAM", "SEBlock", "SEModule", "SEResNeXtBlock", "SGD", "SWA", "SaveModelCallback", "SchedCos", "SchedExp",
+    "SchedLin", "SchedNo", "SchedPoly", "SegmentationInterpretation", "Self", "SelfAttention", "SeparableBlock", "SequentialEx",
+    "ShortEpochCallback", "ShowGraphCallback", "ShowTitle", "SigmoidRange", "SimpleCNN", "SimpleNamespace", "SimpleSelfAttention",
+    "SpearmanCorrCoef", "SuggestionMethod", "Swish", "Tensor", "TensorBase", "TensorCategory", "TensorMultiCategory",
+    "TerminateOnNaNCallback", "TfmdDL", "TfmdLists", "TimeDistributed", "TimeSplitter", "TitledFloat", "TitledInt", "TitledStr",
+    "TitledTensorScalar", "TorchScheduler", "TrackerCallback", "TrainEvalCallback", "TrainTestSplitter", "Transform",
+    "TransformBlock", "URLs", "ValueMetric", "View", "WeightedDL", "accuracy", "accuracy_multi", "adam_step", "apply_init", "array",
+    "average_grad", "average_preds", "average_sqr_grad", "camel2snake", "children_and_parameters", "coll_repr", "combine_scheds",
+    "combined_cos", "concat", "debias", "default_device", "defaults", "delegates", "download_url", "dummy_eval", "error_rate",
+    "event", "exp_rmspe", "fastuple", "find_bs", "first", "fixed_seed", "flatten_check", "flatten_model", "foreground_acc",
+    "get_files", "get_grid", "get_image_files", "get_text_files", "groupby", "has_children", "has_params", "hook_output",
+    "hook_outputs", "icnr_init", "ifnone", "image_extensions", "in_channels", "init_default", "init_linear", "inplace_relu",
+    "is_listy", "join_path_file", "kfold", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step", "layer_info", "listify",
     "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish", "mk_metric", "model_sizes", "module_summary",
-    "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np", "num_cpus", "num_features_model", "one_hot",
-    "one_param", "optim_metric", "os", "parallel", "param_groups", "params", "parent_label", "partial", "partialler", "pd",
-    "perplexity", "plt", "progress_bar", "qhadam_step", "radam_step", "random", "random_search", "range_of", "ranger", "re",
+    "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np", "num_cpus", "num_features_model",
+    "one_hot", "one_param", "optim_metric", "os", "parallel", "param_groups", "params", "parent_label", "partial", "partialler",
+    "pd", "perplexity", "plt", "progress_bar", "qhadam_step", "radam_step", "random", "random_search", "range_of", "ranger", "re",
     "requires_grad", "rms_prop_step", "rmse", "rnn_cbs", "sequential", "set_seed", "setify", "sgd_step", "show_at", "show_image",
     "show_images", "show_titled_image", "shutil", "sigmoid", "sigmoid_", "sigmoid_range", "skm_to_fastai", "slide", "snake2camel",
     "steep", "step_stat", "store_attr", "string", "subplots", "swish", "tensor", "to_concat", "to_cpu", "to_detach", "to_device",

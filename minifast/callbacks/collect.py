@@ -23,8 +23,8 @@ class HookCallback(TrainingCallback):
         hook: the function `hook(module, input, output)`, instead of overriding it.
     """
 
-    def __init__(self, modules: Sequence[nn.Module] | None = None, every: int | None = None, remove_end: bool = True, is_forward: bool = True,
-                 detach: bool = True, cpu: bool = True, include_paramless: bool = False, hook: Any = None):
+    def __init__(self, modules: Sequence[nn.Module] | None = None, every: int | None = None, remove_end: bool = True,
+                 is_forward: bool = True, detach: bool = True, cpu: bool = True, include_paramless: bool = False, hook: Any = None):
         self.modules, self.every, self.remove_end, self.include_paramless = modules, every, remove_end, include_paramless
         self._options = {"is_forward": is_forward, "detach": detach, "cpu": cpu}
         self.hooks = Hooks((), self.hook)

@@ -184,5 +184,12 @@ class RNNRegularizer(TrainingCallback):
 
 
 def rnn_cbs(alpha: float = 0.0, beta: float = 0.0) -> list[Callback]:
-    "The callbacks of a recurrent model: `ModelResetter`, `RNNCallback` and, with `alpha` or `beta`, `RNNRegularizer`."
+    """The callbacks of a recurrent model: `ModelResetter`, `RNNCallback` and, with `alpha` or `beta`, `RNNRegularizer`.
+
+    Args:
+        alpha: weight of the activation regularisation, the mean square of the outputs after dropout.
+        beta: weight of the temporal activation regularisation, the mean square of the change of the raw outputs from step to step.
+
+    Source: Merity, McCann & Socher 2017, https://arxiv.org/abs/1708.01009.
+    """
     return [ModelResetter(), RNNCallback(), *([RNNRegularizer(alpha, beta)] if alpha or beta else [])]

@@ -104,7 +104,14 @@ def plain(x: Batch) -> Batch:
 
 
 def find_bs(x: Batch) -> int:
-    "The number of items in a batch: the length of its first tensor that has a first axis."
+    """The number of items in a batch: the length of its first tensor that has a first axis.
+
+    Args:
+        x: a tuple, list, dict or dataclass of tensors shaped (batch, ...), nested as deep as you like.
+
+    Raises:
+        ValueError: no tensor in it has an axis.
+    """
     for leaf in leaves(x):
         if hasattr(leaf, "shape") and len(leaf.shape):
             return leaf.shape[0]
@@ -113,7 +120,13 @@ def find_bs(x: Batch) -> int:
 
 
 def to_concat(parts: list[Batch], dim: int = 0) -> Batch:
-    "Concatenate a list of equally nested batches leaf by leaf, along `dim`; ragged sequences stay a list of items."
+    """Concatenate equally nested batches leaf by leaf.
+
+    Args:
+        parts: the batches, at least one. Tensors without axes are stacked. Where tensors differ in an axis other than `dim` (sequences of
+            several lengths), the result is the list of their items.
+        dim: the axis to concatenate along.
+    """
     if not parts:
         raise ValueError("to_concat() got an empty list: there are no batches to join")
     first = parts[0]

@@ -40,14 +40,15 @@ class TitledFloat(ShowTitle, float):
 
 
 class TensorBase(torch.Tensor):
-    """Base of tensor classes of one's own: `class TensorMap(TensorBase): ...`, `TensorMap(x)`. Batches of them reach the model as plain
-    tensors.
+    """Base of your own tensor classes: `class TensorMap(TensorBase): ...`, `TensorMap(x)`.
+
+    The model gets batches of them as plain tensors.
 
     Args:
         x: a tensor, array or list of numbers.
+        **kwargs: attributes of the new tensor. They stay with this object; the results of computations do not have them.
     """
 
-    @staticmethod
     def __new__(cls, x: Any, **kwargs: Any) -> "TensorBase":
         return torch.as_tensor(x).as_subclass(cls)
 

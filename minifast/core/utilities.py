@@ -302,7 +302,14 @@ class fastuple(tuple):
 
 
 class _Expression:
-    "What `Self` builds: attribute accesses, indices and calls, applied to the argument of the call that follows."
+    """What `Self` builds up: attribute accesses, indices and calls.
+
+    `Self.method(args)` is the function `lambda o: o.method(args)`, and `Self[i]` is `lambda o: o[i]`.
+
+    Args:
+        *args: of a method that was named last; or, where the expression is complete, the object to apply it to.
+        **kwargs: keyword arguments of that method.
+    """
 
     def __init__(self, steps: tuple = (), is_ready: bool = False):
         self.steps, self.is_ready = steps, is_ready

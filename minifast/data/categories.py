@@ -292,7 +292,11 @@ def _ids_of(one_hot: Any) -> torch.Tensor:
 
 
 class EncodedMultiCategorize(Transform):
-    "Labels that are zeros and ones already, one per class of `vocab`, to a float tensor; decoded to the classes."
+    """Turn labels that are zeros and ones already into a float tensor (c,); decoded, they are the names of the classes.
+
+    Args:
+        vocab: the classes, in the order of the columns.
+    """
 
     def __init__(self, vocab: Iterable):
         super().__init__()
@@ -315,7 +319,13 @@ class EncodedMultiCategorize(Transform):
 
 
 class RegressionSetup(Transform):
-    "Numbers to float32 tensors: a number per item 0-d, a list of `c` numbers 1-d. NaN and infinite targets are refused at setup."
+    """Turn numbers into float32 tensors: one number per item into shape (), a list of `c` numbers into shape (c,).
+
+    NaN and infinite targets are refused when the items are set up.
+
+    Args:
+        c: how many numbers an item has (default: counted on the training items).
+    """
 
     def __init__(self, c: int | None = None):
         super().__init__()

@@ -128,7 +128,18 @@ class ActivationType:
 
 
 def flatten_check(inp: torch.Tensor, targ: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    "`inp` and `targ` flattened; `ValueError` naming both shapes where they cannot be compared element by element."
+    """Flatten predictions and targets, which must have one element for each other.
+
+    Args:
+        inp: predictions, any shape.
+        targ: targets, of the same shape, or the same but for axes of length 1.
+
+    Returns:
+        Both with shape (n,).
+
+    Raises:
+        ValueError: they cannot be compared element by element; names both shapes.
+    """
     if not same_items(inp.shape, targ.shape):
         raise ValueError(f"predictions {describe(inp)} and targets {describe(targ)} cannot be compared element by element. "
                          "For masks write axis=1 (the axis of the classes); else check n_out and the shape of the targets.")

@@ -270,16 +270,50 @@ class ResBlock(Module):
 
 
 def SEBlock(expansion: int, ni: int, nf: int, groups: int = 1, reduction: int = 16, stride: int = 1, **kwargs: Any) -> ResBlock:
-    "`ResBlock` with squeeze and excitation and wide hidden layers."
+    """Make a `ResBlock` with squeeze and excitation and wide hidden layers.
+
+    Args:
+        expansion: 1 for two 3x3 convolutions; 4 for a bottleneck 1x1, 3x3, 1x1.
+        ni, nf: channels in and out, both before they are multiplied by `expansion`.
+        groups: groups of the 3x3 convolution.
+        reduction: the squeeze has a `reduction`-th of the channels; 0: no squeeze and excitation.
+        stride: of the block; above 1 the map gets smaller.
+        **kwargs: other arguments of `ResBlock`.
+
+    Source: Hu et al. 2017, https://arxiv.org/abs/1709.01507.
+    """
     return ResBlock(expansion, ni, nf, stride=stride, groups=groups, reduction=reduction, nh1=nf * 2, nh2=nf * expansion, **kwargs)
 
 
 def SEResNeXtBlock(expansion: int, ni: int, nf: int, groups: int = 32, reduction: int = 16, stride: int = 1, base_width: int = 4,
                    **kwargs: Any) -> ResBlock:
-    "`ResBlock` with squeeze and excitation, whose hidden layer has `groups` groups of `base_width` channels for each 64 of `nf`."
+    """Make a `ResBlock` with squeeze and excitation whose 3x3 convolution works in groups.
+
+    The hidden layer has `nf * base_width // 64 * groups` channels.
+
+    Args:
+        expansion: 1 for two 3x3 convolutions; 4 for a bottleneck 1x1, 3x3, 1x1.
+        ni, nf: channels in and out, both before they are multiplied by `expansion`.
+        groups: groups of the 3x3 convolution, the cardinality.
+        reduction: the squeeze has a `reduction`-th of the channels; 0: no squeeze and excitation.
+        stride: of the block; above 1 the map gets smaller.
+        base_width: channels of a group for each 64 channels of `nf`.
+        **kwargs: other arguments of `ResBlock`.
+
+    Source: Xie et al. 2016, https://arxiv.org/abs/1611.05431; Hu et al. 2017, https://arxiv.org/abs/1709.01507.
+    """
     return ResBlock(expansion, ni, nf, stride=stride, groups=groups, reduction=reduction, nh2=nf * base_width // 64 * groups, **kwargs)
 
 
 def SeparableBlock(expansion: int, ni: int, nf: int, reduction: int = 16, stride: int = 1, base_width: int = 4, **kwargs: Any) -> ResBlock:
-    "`ResBlock` with squeeze and excitation and a depthwise convolution of twice `nf` channels. base_width: not used, as in fastai."
+    """Make a `ResBlock` with squeeze and excitation and a depthwise 3x3 convolution of `2 * nf` channels.
+
+    Args:
+        expansion: 1 for two 3x3 convolutions; 4 for a bottleneck 1x1, 3x3, 1x1.
+        ni, nf: channels in and out, both before they are multiplied by `expansion`.
+        reduction: the squeeze has a `reduction`-th of the channels; 0: no squeeze and excitation.
+        stride: of the block; above 1 the map gets smaller.
+        base_width: not used, as in fastai.
+        **kwargs: other arguments of `ResBlock`.
+    """
     return ResBlock(expansion, ni, nf, stride=stride, reduction=reduction, nh2=nf * 2, dw=True, **kwargs)

@@ -42,7 +42,15 @@ def init_linear(m: nn.Module, act_func: Any = None, init: Callable | str | None 
 
 
 def init_default(m: nn.Module, func: Callable | None = kaiming_normal_) -> nn.Module:
-    "Initialise the weight of `m` with `func` and its bias with zeros; layers whose weight is a vector (norms) are left alone."
+    """Initialise the weight of a layer, and set its bias to zeros; a layer whose weight is a vector (a norm layer) is left alone.
+
+    Args:
+        m: the layer; without a weight it stays as it is.
+        func: fills a weight in place; None: change nothing.
+
+    Returns:
+        `m`.
+    """
     weight, bias = getattr(m, "weight", None), getattr(m, "bias", None)
     if func is not None and isinstance(weight, torch.Tensor) and weight.ndim > 1:
         func(weight)
@@ -65,9 +73,19 @@ def apply_init(m: nn.Module, func: Callable | None = kaiming_normal_) -> nn.Modu
 
 
 def icnr_init(x: torch.Tensor, scale: int = 2, init: Callable = kaiming_normal_) -> torch.Tensor:
-    """A weight of the shape of `x` for a convolution before `nn.PixelShuffle(scale)`, without checkerboard (https://arxiv.org/abs/1707.02937).
+    """Make a weight for a convolution before `nn.PixelShuffle(scale)` that starts out without a checkerboard pattern.
 
     Each group of scale**2 output channels, which become neighbouring pixels, starts out the same.
+
+    Args:
+        x: a weight (out, in, *kernel) whose shape, dtype and device are taken; `out` is divisible by scale**2.
+        scale: how many times larger the shuffle makes height and width.
+        init: fills a weight in place.
+
+    Returns:
+        The new weight.
+
+    Source: Aitken et al. 2017, https://arxiv.org/abs/1707.02937.
     """
     n, r = x.shape[0], scale ** 2
     if n % r:

@@ -28,17 +28,32 @@ class Module(nn.Module):
 
 
 def sigmoid(x: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
-    "`torch.sigmoid`, kept between `eps` and 1 - `eps` so that its logarithm is finite."
+    """`torch.sigmoid`, kept away from 0 and 1 so that its logarithm is finite.
+
+    Args:
+        x: logits.
+        eps: the result lies between `eps` and 1 - `eps`.
+    """
     return x.sigmoid().clamp(eps, 1 - eps)
 
 
 def sigmoid_(x: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
-    "`sigmoid`, in place."
+    """`sigmoid` in place.
+
+    Args:
+        x: logits, which become the result.
+        eps: the result lies between `eps` and 1 - `eps`.
+    """
     return x.sigmoid_().clamp_(eps, 1 - eps)
 
 
 def vleaky_relu(x: torch.Tensor, inplace: bool = True) -> torch.Tensor:
-    "Leaky ReLU with the slope 0.3 below 0."
+    """Leaky ReLU with slope 0.3 below 0.
+
+    Args:
+        x: any shape.
+        inplace: write the result into `x`.
+    """
     return F.leaky_relu(x, 0.3, inplace=inplace)
 
 
@@ -91,14 +106,23 @@ class Lambda(Module):
 
 
 class PartialLambda(Lambda):
-    "`func` with the given keyword arguments, as a layer."
+    """A function with some keyword arguments, as a layer.
+
+    Args:
+        func: called as `func(x, **kwargs)`.
+        **kwargs: its keyword arguments.
+    """
 
     def __init__(self, func: Callable[..., torch.Tensor], **kwargs: Any):
         super().__init__(partial(func, **kwargs))
 
 
 class View(Module):
-    "`x.view(*size)`."
+    """`x.view(*size)` as a layer.
+
+    Args:
+        *size: the new shape; one length may be -1.
+    """
 
     def __init__(self, *size: int):
         self.size = size
@@ -132,7 +156,12 @@ class Flatten(Module):
 
 
 class Cat(nn.ModuleList):
-    "The outputs of `layers` for one input, concatenated along `dim`."
+    """Concatenate the outputs of several layers for the same input.
+
+    Args:
+        layers: the layers.
+        dim: the axis to concatenate along; 1: channels.
+    """
 
     def __init__(self, layers: Iterable[nn.Module], dim: int = 1):
         super().__init__(layers)
@@ -143,7 +172,11 @@ class Cat(nn.ModuleList):
 
 
 class MergeLayer(Module):
-    "Inside a `SequentialEx`: add to `x` what came into it, or with `dense` concatenate the two along axis 1."
+    """Inside a `SequentialEx`: join the input of the whole to what has become of it, a skip connection.
+
+    Args:
+        dense: concatenate the two along axis 1 (DenseNet) instead of adding them (ResNet).
+    """
     merges = True
 
     def __init__(self, dense: bool = False):
@@ -162,7 +195,11 @@ class ProdLayer(Module):
 
 
 class SequentialEx(Module):
-    "An `nn.Sequential` whose layers with `merges = True` (`MergeLayer`, `ProdLayer`) also get the input of the whole."
+    """An `nn.Sequential` whose layers with `merges = True` (`MergeLayer`, `ProdLayer`) also get the input of the whole.
+
+    Args:
+        *layers: the layers, in order.
+    """
 
     def __init__(self, *layers: nn.Module):
         self.layers = nn.ModuleList(layers)
@@ -241,12 +278,26 @@ def _norm(kind: str, nf: int, ndim: int, zero: bool, affine: bool) -> nn.Module:
 
 
 def BatchNorm(nf: int, ndim: int = 2, norm_type: NormType = NormType.Batch, affine: bool = True) -> nn.Module:
-    "`nn.BatchNorm1d/2d/3d` with bias 1e-3 and weight 1, or 0 for `NormType.BatchZero`."
+    """Make `nn.BatchNorm1d`, `2d` or `3d` with bias 1e-3 and weight 1.
+
+    Args:
+        nf: channels.
+        ndim: the number of axes behind batch and channels, 1 to 3.
+        norm_type: `NormType.BatchZero` starts the weight at 0, so that a residual block starts as the identity.
+        affine: learn a weight and a bias.
+    """
     return _norm("BatchNorm", nf, ndim, norm_type is NormType.BatchZero, affine)
 
 
 def InstanceNorm(nf: int, ndim: int = 2, norm_type: NormType = NormType.Instance, affine: bool = True) -> nn.Module:
-    "`nn.InstanceNorm1d/2d/3d` with bias 1e-3 and weight 1, or 0 for `NormType.InstanceZero`."
+    """Make `nn.InstanceNorm1d`, `2d` or `3d` with bias 1e-3 and weight 1.
+
+    Args:
+        nf: channels.
+        ndim: the number of axes behind batch and channels, 1 to 3.
+        norm_type: `NormType.InstanceZero` starts the weight at 0.
+        affine: learn a weight and a bias.
+    """
     return _norm("InstanceNorm", nf, ndim, norm_type is NormType.InstanceZero, affine)
 
 
@@ -283,17 +334,38 @@ class Embedding(nn.Embedding):
 
 
 def AvgPool(ks: int = 2, stride: int | None = None, padding: int = 0, ndim: int = 2, ceil_mode: bool = False) -> nn.Module:
-    "`nn.AvgPool1d/2d/3d`."
+    """Make `nn.AvgPool1d`, `2d` or `3d`.
+
+    Args:
+        ks: kernel size.
+        stride: default: `ks`.
+        padding: zeros added on either side.
+        ndim: the number of axes behind batch and channels, 1 to 3.
+        ceil_mode: round the length of the result up instead of down.
+    """
     return layer_of_ndim("AvgPool", ndim)(ks, stride=stride, padding=padding, ceil_mode=ceil_mode)
 
 
 def MaxPool(ks: int = 2, stride: int | None = None, padding: int = 0, ndim: int = 2, ceil_mode: bool = False) -> nn.Module:
-    "`nn.MaxPool1d/2d/3d`."
+    """Make `nn.MaxPool1d`, `2d` or `3d`.
+
+    Args:
+        ks: kernel size.
+        stride: default: `ks`.
+        padding: minus infinity added on either side.
+        ndim: the number of axes behind batch and channels, 1 to 3.
+        ceil_mode: round the length of the result up instead of down.
+    """
     return layer_of_ndim("MaxPool", ndim)(ks, stride=stride, padding=padding, ceil_mode=ceil_mode)
 
 
 def AdaptiveAvgPool(sz: int | tuple[int, ...] = 1, ndim: int = 2) -> nn.Module:
-    "`nn.AdaptiveAvgPool1d/2d/3d`."
+    """Make `nn.AdaptiveAvgPool1d`, `2d` or `3d`.
+
+    Args:
+        sz: length of each axis of the result, or one length for each.
+        ndim: the number of axes behind batch and channels, 1 to 3.
+    """
     return layer_of_ndim("AdaptiveAvgPool", ndim)(sz)
 
 

@@ -20,14 +20,25 @@ def params(m: nn.Module) -> list[nn.Parameter]:
 
 
 def one_param(m: nn.Module) -> nn.Parameter:
-    "The first parameter of `m`, which tells its device and dtype."
+    """The first parameter of a module, which tells its device and dtype.
+
+    Args:
+        m: the module.
+
+    Raises:
+        ValueError: it has no parameters.
+    """
     if not has_params(m):
         raise ValueError(f"{type(m).__name__} has no parameters")
     return next(m.parameters())
 
 
 def requires_grad(m: nn.Module) -> bool:
-    "Whether the first parameter of `m` is trainable; False without parameters."
+    """Whether the first parameter of a module is trainable; False without parameters.
+
+    Args:
+        m: the module.
+    """
     return next((p.requires_grad for p in m.parameters()), False)
 
 
@@ -55,17 +66,32 @@ def children_and_parameters(m: nn.Module) -> list[nn.Module | nn.Parameter]:
 
 
 def flatten_model(m: nn.Module) -> list[nn.Module]:
-    "The layers of `m` in order: its modules that have no children, and those that hold parameters besides their children."
+    """The layers of a model in order: modules without children, and those that hold parameters besides their children.
+
+    Args:
+        m: the model.
+    """
     return [o for o in m.modules() if not any(True for _ in o.children()) or any(True for _ in o.parameters(recurse=False))]
 
 
 def total_params(m: nn.Module) -> tuple[int, bool]:
-    "The number of parameters of `m`, and whether any of them is trainable."
+    """The number of parameters of a module, and whether any of them is trainable.
+
+    Args:
+        m: the module.
+    """
     return sum(p.numel() for p in m.parameters()), any(p.requires_grad for p in m.parameters())
 
 
 def in_channels(m: nn.Module) -> int:
-    "Channels that the first convolution of `m` takes."
+    """The number of channels that the first convolution of a model takes.
+
+    Args:
+        m: the model.
+
+    Raises:
+        ValueError: it has no convolution.
+    """
     for layer in m.modules():
         if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
             return layer.in_channels
@@ -98,7 +124,15 @@ def eval_mode(m: nn.Module) -> Iterator[nn.Module]:
 
 
 def dummy_eval(m: nn.Module, size: tuple[int, int] = (64, 64)) -> Any:
-    "The output of `m` for one random image of `size` (height, width), in evaluation mode. Modes and random streams stay as they are."
+    """Run a model in evaluation mode on one random image; its modes and the random streams stay as they are.
+
+    Args:
+        m: takes (1,C,H,W), with C channels of its first convolution.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        The output of the model.
+    """
     p = one_param(m)
     x = torch.rand(1, in_channels(m), *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with fixed_seed(), eval_mode(m):
@@ -106,14 +140,29 @@ def dummy_eval(m: nn.Module, size: tuple[int, int] = (64, 64)) -> Any:
 
 
 def model_sizes(m: nn.Module, size: tuple[int, int] = (64, 64)) -> list[torch.Size | None]:
-    "The output shape of each child of `m` for one image of `size` (height, width)."
+    """The output shape of each child of a model for one image.
+
+    Args:
+        m: a model of children that are called one after another.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        A shape per child; None where the output is no tensor.
+    """
     with hook_outputs(children_of(m)) as hooks:
         dummy_eval(m, size)
     return [getattr(out, "shape", None) for out in hooks.stored]
 
 
 def num_features_model(m: nn.Module) -> int:
-    "Channels of the output of the body `m`, an `nn.Sequential` of convolutional layers."
+    """The number of channels that a body puts out.
+
+    Args:
+        m: an `nn.Sequential` of convolutional layers. It is tried on images of 32 pixels and more, until one is large enough.
+
+    Raises:
+        ValueError: no image up to 1024 pixels passes through it.
+    """
     for size in (32, 64, 128, 256, 512, 1024):
         try:
             return model_sizes(m, (size, size))[-1][1]
@@ -123,7 +172,11 @@ def num_features_model(m: nn.Module) -> int:
 
 
 def has_params(m: nn.Module) -> bool:
-    "Whether `m` holds parameters, in itself or its children."
+    """Whether a module holds parameters, in itself or in its children.
+
+    Args:
+        m: the module.
+    """
     return next(iter(m.parameters()), None) is not None
 
 
@@ -151,9 +204,17 @@ def _shapes(out):
 
 
 def layer_info(model: nn.Module, *inputs: Any, **kw_inputs: Any) -> list[LayerInfo]:
-    """The layers of `model` in the order in which they are called on `inputs`.
+    """The layers of a model in the order in which they are called; those that are not called come last.
 
     The model is run once in evaluation mode; modes, hooks and random streams are afterwards as they were.
+
+    Args:
+        model: the model.
+        *inputs: what it is called with, such as the inputs of a batch.
+        **kw_inputs: its keyword arguments.
+
+    Returns:
+        A row per layer: its name, class, output shape, number of parameters that no earlier row has counted, whether they are trainable.
     """
     names = {m: n for n, m in model.named_modules()}
     layers, shapes = flatten_model(model), {}

@@ -52,7 +52,11 @@ def norm_params(model: nn.Module) -> set[int]:
 
 
 def norm_bias_params(model: nn.Module) -> set[int]:
-    "The ids of the parameters that get no weight decay: of norm layers, and those named bias (`bias`, `bias_ih_l0`, `in_proj_bias`)."
+    """The ids of the parameters that get no weight decay: those of norm layers, and biases (`bias`, `bias_ih_l0`, `in_proj_bias`).
+
+    Args:
+        model: the model.
+    """
     return {id(p) for module, name, p in _owned(model) if _is_norm(module) or "bias" in _WORDS.split(name.lower())}
 
 

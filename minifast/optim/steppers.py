@@ -31,25 +31,53 @@ def hyper_defaults(**values: float) -> Callable[[F], F]:
 # Steppers that change the parameter
 
 def sgd_step(p: torch.Tensor, lr: float, **kwargs: Any) -> None:
-    "`p -= lr * grad`"
+    """`p -= lr * grad`
+
+    Args:
+        p: the parameter, with its gradient.
+        lr: learning rate.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+    """
     p.add_(p.grad, alpha=-lr)
 
 
 def momentum_step(p: torch.Tensor, lr: float, grad_avg: torch.Tensor, **kwargs: Any) -> None:
-    "`p -= lr * grad_avg`; put `average_grad` before it."
+    """`p -= lr * grad_avg`; put `average_grad` before it.
+
+    Args:
+        p: the parameter.
+        lr: learning rate.
+        grad_avg: average of the gradients.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+    """
     p.add_(grad_avg, alpha=-lr)
 
 
 @hyper_defaults(wd=0.0)
 def weight_decay(p: torch.Tensor, lr: float, wd: float, **kwargs: Any) -> None:
-    "Decoupled weight decay, `p *= 1 - lr*wd` (Loshchilov & Hutter 2017, arXiv:1711.05101)."
+    """Decoupled weight decay, `p *= 1 - lr*wd`.
+
+    Args:
+        p: the parameter.
+        lr: learning rate.
+        wd: weight decay; 0: nothing happens.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Source: Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101.
+    """
     if wd != 0:
         p.mul_(1 - lr * wd)
 
 
 @hyper_defaults(wd=0.0)
 def l2_reg(p: torch.Tensor, wd: float, **kwargs: Any) -> None:
-    "L2 penalty, `grad += wd * p`; put it before the steppers that average the gradient."
+    """L2 penalty, `grad += wd * p`; put it before the steppers that average the gradient.
+
+    Args:
+        p: the parameter, with its gradient.
+        wd: weight of the penalty; 0: nothing happens.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+    """
     if wd != 0:
         p.grad.add_(p, alpha=wd)
 
@@ -57,14 +85,35 @@ def l2_reg(p: torch.Tensor, wd: float, **kwargs: Any) -> None:
 @hyper_defaults(eps=1e-8)
 def rms_prop_step(p: torch.Tensor, lr: float, sqr_avg: torch.Tensor, eps: float, grad_avg: torch.Tensor | None = None,
                   **kwargs: Any) -> None:
-    "`p -= lr * grad / (sqrt(sqr_avg) + eps)`, with `grad_avg` in place of the gradient where `average_grad` runs before it."
+    """`p -= lr * grad / (sqrt(sqr_avg) + eps)`, with `grad_avg` in place of the gradient where `average_grad` runs before it.
+
+    Args:
+        p: the parameter, with its gradient.
+        lr: learning rate.
+        sqr_avg: average of the squared gradients, from `average_sqr_grad`.
+        eps: keeps the denominator away from 0.
+        grad_avg: average of the gradients.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+    """
     p.addcdiv_(p.grad if grad_avg is None else grad_avg, sqr_avg.sqrt().add_(eps), value=-lr)
 
 
 @hyper_defaults(eps=1e-5)
 def adam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, eps: float, step: int, grad_avg: torch.Tensor, sqr_avg: torch.Tensor,
               **kwargs: Any) -> None:
-    "Adam's step (Kingma & Ba 2014, arXiv:1412.6980) from `average_grad(dampening=True)`, `average_sqr_grad` and `step_stat`."
+    """Adam's step. `average_grad(dampening=True)`, `average_sqr_grad` and `step_stat` come before it.
+
+    Args:
+        p: the parameter.
+        lr: learning rate.
+        mom, sqr_mom: shares that the averages keep.
+        eps: keeps the denominator away from 0.
+        step: number of this step, from 1.
+        grad_avg, sqr_avg: averages of the gradients and of their squares.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Source: Kingma & Ba 2014, https://arxiv.org/abs/1412.6980.
+    """
     denominator = (sqr_avg / debias(sqr_mom, 1 - sqr_mom, step)).sqrt_().add_(eps)
     p.addcdiv_(grad_avg, denominator, value=-lr / debias(mom, 1 - mom, step))
 
@@ -72,9 +121,19 @@ def adam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, eps: float
 @hyper_defaults(eps=1e-5)
 def radam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, eps: float, step: int, grad_avg: torch.Tensor, sqr_avg: torch.Tensor,
                beta: float = 0.0, **kwargs: Any) -> None:
-    """Rectified Adam (Liu et al. 2019, arXiv:1908.03265): plain momentum until the variance of the denominator can be judged.
+    """Rectified Adam: plain momentum until there are steps enough to judge the variance of the denominator.
 
-    `beta` above 0 puts the denominator through `softplus(x, beta)`, which keeps it away from 0.
+    Args:
+        p: the parameter.
+        lr: learning rate.
+        mom, sqr_mom: shares that the averages keep.
+        eps: keeps the denominator away from 0.
+        step: number of this step, from 1.
+        grad_avg, sqr_avg: averages of the gradients and of their squares.
+        beta: above 0, the denominator goes through `softplus(x, beta)`, which keeps it away from 0.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Source: Liu et al. 2019, https://arxiv.org/abs/1908.03265.
     """
     debias1, debias2 = debias(mom, 1 - mom, step), debias(sqr_mom, 1 - sqr_mom, step)
     r_inf = 2 / (1 - sqr_mom) - 1
@@ -91,7 +150,20 @@ def radam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, eps: floa
 
 def qhadam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, nu_1: float, nu_2: float, eps: float, step: int,
                 grad_avg: torch.Tensor, sqr_avg: torch.Tensor, **kwargs: Any) -> None:
-    "Quasi-hyperbolic Adam (Ma & Yarats 2018, arXiv:1810.06801): `nu_1` and `nu_2` weigh the averages against this step's gradient."
+    """Quasi-hyperbolic Adam: averages mixed with the gradient of this step.
+
+    Args:
+        p: the parameter, with its gradient.
+        lr: learning rate.
+        mom, sqr_mom: shares that the averages keep.
+        nu_1, nu_2: weights of the two averages against this step's gradient and its square; both 1 is Adam.
+        eps: keeps the denominator away from 0.
+        step: number of this step, from 1.
+        grad_avg, sqr_avg: averages of the gradients and of their squares.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Source: Ma & Yarats 2018, https://arxiv.org/abs/1810.06801.
+    """
     top = (grad_avg / debias(mom, 1 - mom, step)).mul_(nu_1).add_(p.grad, alpha=1 - nu_1)
     bottom = (sqr_avg / debias(sqr_mom, 1 - sqr_mom, step)).mul_(nu_2).addcmul_(p.grad, p.grad, value=1 - nu_2)
     p.addcdiv_(top, bottom.sqrt_().add_(eps), value=-lr)
@@ -100,10 +172,23 @@ def qhadam_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, nu_1: fl
 @hyper_defaults(trust_coeff=0.02, wd=0.0, eps=1e-8)
 def larc_layer_lr(p: torch.Tensor, lr: float, trust_coeff: float, wd: float, eps: float, clip: bool = True,
                   **kwargs: Any) -> dict[str, torch.Tensor]:
-    """The learning rate of one parameter, `lr * trust_coeff * |p| / (|grad| + wd*|p| + eps)` (You et al. 2017, arXiv:1708.03888).
+    """The learning rate of one parameter, `lr * trust_coeff * |p| / (|grad| + wd*|p| + eps)`.
 
-    `clip` keeps it from exceeding `lr` (LARC); without, it is LARS. A parameter or gradient that is all 0 gets `lr`: with the ratio,
-    biases that start at 0 would stay there. State: `local_lr`, a tensor without axes.
+    A parameter or gradient that is all 0 gets `lr`: with the ratio, biases that start at 0 would stay there.
+
+    Args:
+        p: the parameter, with its gradient.
+        lr: learning rate.
+        trust_coeff: how far a step may move the parameter, as a fraction of its norm.
+        wd: weight decay, which counts as a part of the gradient.
+        eps: keeps the denominator away from 0.
+        clip: keep the result from exceeding `lr` (LARC); False: LARS.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Returns:
+        The state `local_lr`, a tensor without axes.
+
+    Source: You et al. 2017, https://arxiv.org/abs/1708.03888.
     """
     p_norm, g_norm = torch.linalg.vector_norm(p), torch.linalg.vector_norm(p.grad)
     ratio = trust_coeff * p_norm / (g_norm + wd * p_norm + eps)
@@ -112,16 +197,32 @@ def larc_layer_lr(p: torch.Tensor, lr: float, trust_coeff: float, wd: float, eps
 
 
 def larc_step(p: torch.Tensor, local_lr: torch.Tensor, grad_avg: torch.Tensor | None = None, **kwargs: Any) -> None:
-    "`p -= local_lr * grad`, with `grad_avg` in place of the gradient where `average_grad` runs before it."
+    """`p -= local_lr * grad`, with `grad_avg` in place of the gradient where `average_grad` runs before it.
+
+    Args:
+        p: the parameter, with its gradient.
+        local_lr: its own learning rate, from `larc_layer_lr`.
+        grad_avg: average of the gradients.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+    """
     p.sub_((p.grad if grad_avg is None else grad_avg) * local_lr)
 
 
 @hyper_defaults(eps=1e-5)
 def lamb_step(p: torch.Tensor, lr: float, mom: float, sqr_mom: float, eps: float, step: int, grad_avg: torch.Tensor, sqr_avg: torch.Tensor,
               **kwargs: Any) -> None:
-    """Adam's step with its size per parameter scaled to the parameter's own (LAMB, You et al. 2019, arXiv:1904.00962).
+    """Adam's step, scaled to the size of the parameter by `rms(p) / rms(step)`, at most 10, and 1 where either is 0.
 
-    The scale is `rms(p) / rms(step)`, at most 10, and 1 where either is 0.
+    Args:
+        p: the parameter.
+        lr: learning rate.
+        mom, sqr_mom: shares that the averages keep.
+        eps: keeps the denominator away from 0.
+        step: number of this step, from 1.
+        grad_avg, sqr_avg: averages of the gradients and of their squares.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Source: You et al. 2019, https://arxiv.org/abs/1904.00962.
     """
     denominator = (sqr_avg / debias(sqr_mom, 1 - sqr_mom, step)).sqrt_().add_(eps)
     move = (grad_avg / debias(mom, 1 - mom, step)).div_(denominator)
@@ -147,7 +248,18 @@ def lion_step(p: torch.Tensor, lr: float, mom: float, avg_mom: float, grad_avg: 
 @hyper_defaults(mom=0.9)
 def average_grad(p: torch.Tensor, mom: float, dampening: bool = False, grad_avg: torch.Tensor | None = None,
                  **kwargs: Any) -> dict[str, torch.Tensor]:
-    "State `grad_avg`: `mom*grad_avg + grad`, or with `dampening` a running mean, `mom*grad_avg + (1-mom)*grad`. Starts at 0."
+    """Average the gradients: `mom*grad_avg + grad`, or with `dampening` `mom*grad_avg + (1-mom)*grad`. Starts at 0.
+
+    Args:
+        p: the parameter, with its gradient.
+        mom: share of the average that is kept.
+        dampening: weigh the gradient by `1 - mom`, which makes it a running mean.
+        grad_avg: the average so far, from the state.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Returns:
+        The state `grad_avg`.
+    """
     grad_avg = torch.zeros_like(p.grad) if grad_avg is None else grad_avg
     return {"grad_avg": grad_avg.mul_(mom).add_(p.grad, alpha=1 - mom if dampening else 1)}
 
@@ -155,18 +267,44 @@ def average_grad(p: torch.Tensor, mom: float, dampening: bool = False, grad_avg:
 @hyper_defaults(sqr_mom=0.99)
 def average_sqr_grad(p: torch.Tensor, sqr_mom: float, dampening: bool = True, sqr_avg: torch.Tensor | None = None,
                      **kwargs: Any) -> dict[str, torch.Tensor]:
-    "State `sqr_avg`: the running mean of the squared gradient (without `dampening`: its decaying sum). Starts at 0."
+    """Average the squared gradients: `sqr_mom*sqr_avg + (1-sqr_mom)*grad**2`. Starts at 0.
+
+    Args:
+        p: the parameter, with its gradient.
+        sqr_mom: share of the average that is kept.
+        dampening: False: add the whole squared gradient, which makes it a decaying sum.
+        sqr_avg: the average so far, from the state.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Returns:
+        The state `sqr_avg`.
+    """
     sqr_avg = torch.zeros_like(p.grad) if sqr_avg is None else sqr_avg
     return {"sqr_avg": sqr_avg.mul_(sqr_mom).addcmul_(p.grad, p.grad, value=1 - sqr_mom if dampening else 1)}
 
 
 def step_stat(p: torch.Tensor, step: int = 0, **kwargs: Any) -> dict[str, int]:
-    "State `step`: how many steps this parameter has had, this one included."
+    """Count the steps of a parameter.
+
+    Args:
+        p: the parameter.
+        step: the steps so far, from the state.
+        **kwargs: hyper-parameters and state that this stepper does not use.
+
+    Returns:
+        The state `step`, this step included.
+    """
     return {"step": step + 1}
 
 
 def debias(mom: float, damp: float, step: int) -> float:
-    "What to divide a running mean that started at 0 by: `damp * (1 - mom**step) / (1 - mom)`, where `damp` was each gradient's weight."
+    """What to divide a running mean by because it started at 0: `damp * (1 - mom**step) / (1 - mom)`.
+
+    Args:
+        mom: share of the mean that each step keeps.
+        damp: weight of each new value, `1 - mom` for a mean and 1 for a sum.
+        step: how many values it has seen, from 1.
+    """
     return damp * (1 - mom**step) / (1 - mom)
 
 

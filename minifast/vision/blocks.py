@@ -41,9 +41,11 @@ def open_mask(fn: Any) -> PILMask:
 
 
 class AddMaskCodes(Transform):
-    """Name the classes of masks: `codes` become the vocabulary, and every mask is checked to hold only their numbers.
+    """Name the classes of masks, and check that every mask holds only their numbers.
 
-    ignore_index: a number that is no class but may occur (void).
+    Args:
+        codes: the name of each class, in the order of the numbers from 0; None: no check.
+        ignore_index: a number that is no class but may occur, such as 255 for void.
     """
     types = (PILMask,)
 

@@ -74,7 +74,12 @@ class BoxNames(MultiCategory):
 
 
 class LabeledBBox(L):
-    "The boxes and the labels of one image: `LabeledBBox(boxes, labels)`; it shows itself."
+    """The boxes and the labels of one image, which show themselves.
+
+    Args:
+        bbox: corners (n, 4), left, top, right, bottom in pixels.
+        lbl: n labels.
+    """
 
     def __init__(self, bbox: Any, lbl: Any):
         super().__init__([bbox, lbl], use_list=True)
@@ -116,10 +121,13 @@ class BoxCategorize(MultiCategorize):
 
 
 def bb_pad(samples: list[tuple], pad_idx: int | None = None) -> list[tuple]:
-    """Samples with the same number of boxes each: those with fewer get boxes of zeros, with the label `pad_idx`.
+    """Give the samples of a batch the same number of boxes: those with fewer get boxes of zeros. The `before_batch` transform of boxes.
 
-    Boxes without area, which were cut off, are left out first. pad_idx: default 0, '#na#', or -100 where the vocabulary has no '#na#'.
-    The `before_batch` transform of `BBoxBlock` and `BBoxLblBlock`; samples are tuples.
+    Boxes without area, which augmentation has cut off, are left out first.
+
+    Args:
+        samples: the samples of a batch, each a tuple.
+        pad_idx: label of the added boxes (default: 0, '#na#'; -100 where the vocabulary has no '#na#').
     """
     if not isinstance(samples, list) or not all(isinstance(s, tuple) for s in samples):
         raise TypeError(f"bb_pad takes the list of samples of a batch, each a tuple; received {describe(samples)}")

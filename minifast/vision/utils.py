@@ -129,11 +129,24 @@ def _upright_already(file, mode):
 def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike = ".", max_size: int | None = None, n_channels: int = 3,
                  ext: str | None = None, img_format: str | None = None, resample: Image.Resampling = Image.Resampling.BILINEAR,
                  resume: bool = False, **kwargs: Any) -> Path:
-    """Write the image `src/file` to `dest/file`, its longer side shrunk to `max_size` pixels (never enlarged), and return the new file.
+    """Write the image `src/file` to `dest/file`, shrunk and upright (its EXIF orientation is applied).
 
-    n_channels: 3 (RGB), 1 (grey) or 4 (with transparency). The EXIF orientation is applied. ext: another ending, such as ".png".
-    img_format: default by the ending. resume: leave it if it is there already. kwargs: for PIL's `save`, such as quality=90. An image
-    that needs no change is copied as it is.
+    An image that needs no change is copied as it is.
+
+    Args:
+        file: path below `src`.
+        dest: the folder to write to, made if missing.
+        src: the folder of the originals.
+        max_size: pixels of the longer side at most; smaller images keep their size.
+        n_channels: 3 (RGB), 1 (grey) or 4 (with transparency).
+        ext: another file ending, such as '.png'.
+        img_format: Pillow's name of the format (default: by the ending).
+        resample: Pillow's filter.
+        resume: leave a file alone that is there already.
+        **kwargs: for Pillow's `save`, such as quality=90.
+
+    Returns:
+        The new file.
     """
     check_arguments("resize_image", n_channels=(n_channels, n_channels in _MODES, _CHANNELS))
     source, target = Path(src) / file, Path(dest) / file

@@ -43,7 +43,7 @@ def test_every_which_modules_and_a_function():
     kept = []
     cb.after_pred = lambda: kept.append(list(cb.hooks.stored))
     learn.fit(1, 0.0, cbs=cb)
-    assert [bool(row and row[0]) for row in kept][0] and not learn.model[1]._forward_hooks
+    assert kept[0] and kept[0][0] and not learn.model[1]._forward_hooks
     cb = Means(include_paramless=True)
     learn.fit(1, 0.0, cbs=cb)
     assert len(cb.seen[0]) == 3

@@ -47,6 +47,9 @@ def default_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
     """Layer groups of `Sequential(body, head)`: first half of the body's stages, second half, head.
 
     Stages are the children of the body; one that holds more than half of its parameters is opened.
+
+    Args:
+        model: a body, and behind it the head.
     """
     body, head = model[0], model[1:]
     stages, total = _opened(body), _size(body)
@@ -226,7 +229,11 @@ def _torchvision_cut(model):
 
 
 def has_pool_type(m: Any) -> bool:
-    "Whether module `m` or one inside it is a pooling layer."
+    """Whether a module is, or contains, a pooling layer.
+
+    Args:
+        m: the module.
+    """
     return any("Pool" in type(c).__name__ for c in m.modules())
 
 
@@ -336,9 +343,25 @@ def create_vision_model(arch: Any, n_out: int, pretrained: bool = True, weights:
                         concat_pool: bool = True, pool: bool = True, lin_ftrs: Sequence[int] | None = None,
                         ps: float | Sequence[float] = 0.5, first_bn: bool = True, bn_final: bool = False, lin_first: bool = False,
                         y_range: tuple[float, float] | None = None) -> nn.Sequential:
-    """`Sequential(body, head)`: the body of `arch` and a new head for `n_out` outputs. See `create_body` and `create_head`.
+    """Make `Sequential(body, head)`: the body of `arch`, and a new head. Images (B,n_in,H,W) -> (B,n_out).
 
-    custom_head: a module instead of `create_head`'s. init: for the weights of the head (None: as they are).
+    Args:
+        arch: a function such as `resnet34` or `xresnet50`, or a name of timm; see `arch_meta`.
+        n_out: outputs of the head.
+        pretrained: take the weights of ImageNet.
+        weights: other weights, by name or file, see `pretrained.load_pretrained`.
+        cut: how many children of the model to keep (may be negative), or a function of the model that returns the body.
+        n_in: channels of the images.
+        init: fills the weights of the head in place; None: as they are.
+        custom_head: a module in place of a head made by `create_head`.
+        concat_pool: average and maximum side by side, instead of the average alone.
+        pool: pool the maps of the body; not where the body pools itself.
+        lin_ftrs: sizes of the hidden layers of the head (default: [512]).
+        ps: dropout, one number (halved for all blocks but the last) or one per block.
+        first_bn: batch norm before the first linear layer.
+        bn_final: batch norm after the last.
+        lin_first: linear layer before batch norm and dropout.
+        y_range: (low, high) of a scaled sigmoid at the end, for regression.
     """
     body = create_body(arch, n_in, pretrained, cut, weights)
     if custom_head is not None:

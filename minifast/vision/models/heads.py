@@ -56,9 +56,15 @@ def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: 
 
 def add_head(body: nn.Module, nf: int, n_out: int, init: Callable[..., Any] | None = nn.init.kaiming_normal_,
              head: nn.Module | None = None, **head_args: Any) -> nn.Sequential:
-    """`Sequential(body, head)` with `head`, or one made by `create_head(nf, n_out, **head_args)`; `init` goes over the weights of the head.
+    """Make `Sequential(body, head)`. A head with `y_range` begins in the middle of it, see `calm_before_range`.
 
-    A head with y_range begins in the middle of it, see `calm_before_range`.
+    Args:
+        body: the body.
+        nf: channels that it puts out; not used with `head`.
+        n_out: outputs of the head.
+        init: fills the weights of the head in place; None: as they are.
+        head: a module in place of one made by `create_head`.
+        **head_args: other arguments of `create_head`.
     """
     made, head = head is None, create_head(nf, n_out, **head_args) if head is None else head
     apply_init(head, init)

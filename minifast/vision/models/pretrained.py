@@ -138,7 +138,11 @@ def load_pretrained(choices: Any, weights: Any = "DEFAULT", arch: Any = "this ar
 # -- timm (PyTorch Image Models), which is imported when one of its networks is asked for -------------------------------------------
 
 class TimmBody(nn.Module):
-    "A timm model without its head: feature maps (B,C,H,W) where the model has them, else pooled features (B,F)."
+    """A timm model without its head: feature maps (B,C,H,W) where the model has them, else pooled features (B,F).
+
+    Args:
+        model: the model, made with `num_classes=0`.
+    """
 
     def __init__(self, model: Any):
         super().__init__()

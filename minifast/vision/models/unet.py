@@ -25,9 +25,17 @@ __all__ = ["DynamicUnet", "UnetBlock", "create_unet_model"]
 
 
 class UnetBlock(nn.Module):
-    """One step of the decoder: (B,up_in_c,H,W) and the skip (B,x_in_c,2H,2W) -> (B,out_c,2H,2W), out_c = up_in_c/2 + x_in_c.
+    """One step of the decoder: (B,up_in_c,H,W) and the skip (B,x_in_c,2H,2W) -> (B,out_c,2H,2W).
 
-    final_div: without it, half as many channels come out. The other arguments: see `DynamicUnet`.
+    Args:
+        up_in_c: channels of the map that is upsampled.
+        x_in_c: channels of the map of the encoder.
+        final_div: `out_c` is up_in_c/2 + x_in_c; False: half of that.
+        blur: smooth the upsampled map.
+        act_cls: activation.
+        self_attention: behind the second convolution.
+        norm_type: of the convolutions (default: batch norm, and weight norm for upsampling).
+        init: fills the weights of the convolutions in place; None: as they are.
     """
 
     def __init__(self, up_in_c: int, x_in_c: int, final_div: bool = True, blur: bool = False, act_cls: Callable[..., nn.Module] = nn.ReLU,
@@ -96,15 +104,26 @@ def _levels(body, img_size, n_in):
 
 
 class DynamicUnet(nn.Module):
-    """A U-Net around `encoder`, a body whose maps get smaller step by step: images (B,n_in,H,W) of any size -> (B,n_out,H,W).
-
-    n_out: channels of the result. img_size: (height, width) of typical images; other sizes work as well. blur: smooth upsampled
-    maps, blur_final: those of the last step too. self_attention: in the third step from the end. y_range: (low, high) of a scaled
-    sigmoid at the end. last_cross: the image itself joins at the end, followed by a residual block. bottle: which has half the
-    channels inside. act_cls, norm_type: of all new layers (norm_type None: batch norm, and weight norm for upsampling). init: of the
-    new convolutions.
+    """A U-Net around a body whose maps get smaller step by step: images (B,n_in,H,W) of any size -> (B,n_out,H,W).
 
     `model[0]` is the encoder and `model[1:]` everything else, for splitters.
+
+    Args:
+        encoder: the body.
+        n_out: channels of the result.
+        img_size: (height, width) of typical images in pixels, or one number; other sizes work as well.
+        blur: smooth the upsampled maps, against a checkerboard pattern.
+        blur_final: with `blur`, those of the last step too.
+        self_attention: in the third step from the end.
+        y_range: (low, high) of a scaled sigmoid at the end.
+        last_cross: join the image itself at the end, followed by a residual block.
+        bottle: halve the channels inside that block.
+        act_cls: activation of the new layers.
+        init: fills the weights of the new convolutions in place; None: as they are.
+        norm_type: of the new layers (default: batch norm, and weight norm for upsampling).
+        n_in: channels of the images.
+
+    Source: Ronneberger, Fischer & Brox 2015, https://arxiv.org/abs/1505.04597.
     """
 
     def __init__(self, encoder: nn.Module, n_out: int, img_size: int | Sequence[int], blur: bool = False, blur_final: bool = True,
@@ -165,6 +184,17 @@ class DynamicUnet(nn.Module):
 
 def create_unet_model(arch: Any, n_out: int, img_size: int | Sequence[int], pretrained: bool = True, weights: Any = None,
                       cut: Callable[[nn.Module], nn.Module] | int | None = None, n_in: int = 3, **unet_args: Any) -> DynamicUnet:
-    "A `DynamicUnet` on the body of `arch` for images of `img_size`. See `create_body`; unet_args: of `DynamicUnet`."
+    """Make a `DynamicUnet` on the body of `arch`.
+
+    Args:
+        arch: a function such as `resnet34` or `xresnet50`, or a name of timm; see `arch_meta`.
+        n_out: channels of the result.
+        img_size: (height, width) of typical images in pixels, or one number.
+        pretrained: take the weights of ImageNet.
+        weights: other weights, by name or file, see `pretrained.load_pretrained`.
+        cut: where the body ends, see `create_body`.
+        n_in: channels of the images.
+        **unet_args: other arguments of `DynamicUnet`.
+    """
     body = create_body(arch, n_in, pretrained, cut, weights)
     return DynamicUnet(body, n_out, img_size, n_in=n_in, **unet_args)

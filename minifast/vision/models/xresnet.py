@@ -51,12 +51,25 @@ __all__ = [
 class XResNet(nn.Sequential):
     """A residual network: stem, pooling, stages of blocks, pooling, linear layer. Images (B,n_in,H,W) -> (B,n_out).
 
-    block: makes a block, called as `ResBlock`. expansion: 1, or 4 for blocks with a bottleneck. layers: blocks in each stage. p: dropout
-    before the linear layer. widths: channels of each stage (times `expansion` and `widen`); default 64, 128, 256, 512, half of the
-    last for each further one. stem_szs: channels of the convolutions of the stem; the first has `stride`. sa: a self-attention layer in the
-    first stage. act_cls: the activation. ks: kernel size in the blocks. block_args: for `block`, such as reduction=16.
-
     For 28x28 images: `XResNet(layers=[1, 1, 1, 1], widths=(32, 64, 128, 256), stem_szs=(16, 32, 32), n_in=1, n_out=10)`.
+
+    Args:
+        block: makes a block, called as `ResBlock`.
+        expansion: 1, or 4 for blocks with a bottleneck.
+        layers: the number of blocks in each stage.
+        p: dropout before the linear layer.
+        n_in: channels of the images.
+        n_out: outputs of the linear layer.
+        stem_szs: channels of the convolutions of the stem.
+        widen: factor of the channels of all stages.
+        widths: channels of each stage, before `expansion` and `widen` (default: 64, 128, 256, 512, and 256 for each further one).
+        sa: self-attention in the first stage.
+        act_cls: activation.
+        ks: kernel size in the blocks.
+        stride: of the first convolution of the stem.
+        **block_args: for `block`, such as reduction=16.
+
+    Source: He et al. 2018, "Bag of Tricks", https://arxiv.org/abs/1812.01187.
     """
 
     def __init__(self, block: Callable[..., nn.Module] = ResBlock, expansion: int = 1, layers: Sequence[int] = (2, 2, 2, 2),
@@ -151,7 +164,13 @@ def _network(name: str, block: Callable[..., nn.Module], expansion: int, layers:
         return _make(name, pretrained, expansion, layers, {"block": block, "n_out": n_out, **options, **kwargs})
 
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = f"Make an `XResNet` with {', '.join(map(str, layers))} blocks; no pretrained weights. **kwargs: of `XResNet`."
+    make.__doc__ = f"""Make an `XResNet` with {', '.join(map(str, layers))} {block.__name__}s.
+
+    Args:
+        n_out: outputs.
+        pretrained: there are no weights; True is refused.
+        **kwargs: arguments of `XResNet`, such as sa, act_cls, n_in.
+    """
     return make
 
 
