@@ -7,14 +7,19 @@ import inspect
 import itertools
 import operator
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
+
 from .device import cpu_count
-from .items import L
+from .items import L, noop
 from .progress import progress_bar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,33 +36,40 @@ def ifnone(a: Any, b: Any) -> Any:
 
 
 def is_listy(x: Any) -> bool:
-    """Whether `x` is a list, a tuple, an `L`, a slice or a generator.
+    """Whether `x` is a list, a tuple, an `L`, a slice, a generator or a set.
 
     Args:
         x: anything.
     """
-    return isinstance(x, (list, tuple, L, slice)) or inspect.isgenerator(x)
+    return isinstance(x, (list, tuple, L, slice, set, frozenset)) or inspect.isgenerator(x)
+
+
+def _is_collection(o):
+    "Whether `listify` takes the elements of `o`: text, arrays, tensors, tables and dicts count as one thing."
+    return isinstance(o, Iterable) and not isinstance(o, (str, bytes, Mapping)) and not hasattr(o, "__array__") and not hasattr(o, "iloc")
 
 
 def listify(o: Any = None, *rest: Any, use_list: bool = False, match: Any = None) -> list:
-    """Make a list of `o`: nothing for None, the elements of a list, tuple or generator, otherwise `[o]`.
+    """Make a list: empty for None, of the elements of a list, tuple, set, range or generator, otherwise `[o]`.
 
     Args:
-        o: anything.
+        o: anything. Text, arrays, tensors, tables and dicts count as one element.
         rest: further elements.
         use_list: take the elements of any iterable, such as a string or an array.
-        match: a value, or a sequence whose length `o` is repeated to.
+        match: a length, or a collection of that length, which a single element is repeated to.
+
+    Raises:
+        ValueError: there are several elements, and not as many as `match` says.
     """
     if rest:
         o = (o, *rest)
-    if o is None:
-        made = []
-    elif use_list or is_listy(o) or isinstance(o, (range, map, filter, zip)):
-        made = list(o)
-    else:
-        made = [o]
-    n = None if match is None else match if isinstance(match, int) else len(match) if hasattr(match, "__len__") else 1
-    return made * n if n is not None and len(made) == 1 else made
+    made = list(o) if use_list else [] if o is None else o if type(o) is list else list(o) if _is_collection(o) else [o]
+    if match is None:
+        return made
+    n = match if isinstance(match, int) else len(match)
+    if len(made) not in (1, n):
+        raise ValueError(f"listify(match=...) asks for {n} elements; received {len(made)}")
+    return made * n if len(made) == 1 else made
 
 
 def tuplify(o: Any, use_list: bool = False, match: Any = None) -> tuple:
@@ -98,13 +110,23 @@ def uniqueify(x: Iterable, sort: bool = False, bidir: bool = False, start: Any =
     return (found, {v: i for i, v in enumerate(found)}) if bidir else found
 
 
-def concat(*colls: Iterable) -> list:
-    """One list of the elements of several collections.
+def concat(*ls: Any) -> Any:
+    """Concatenate tensors, arrays, lists or tuples.
 
     Args:
-        colls: the collections, or one collection of them.
+        *ls: the parts. Tensors and arrays are joined along their first axis; an element that is no list counts as a list of itself.
+
+    Returns:
+        What the first part is: a tensor, an array, a tuple or a list; an `L` for anything else, and an empty list of nothing.
     """
-    return list(itertools.chain.from_iterable(colls[0] if len(colls) == 1 and is_listy(colls[0]) else colls))
+    if not ls:
+        return []
+    if isinstance(ls[0], torch.Tensor):
+        return torch.cat(ls)
+    if isinstance(ls[0], np.ndarray):
+        return np.concatenate(ls)
+    made = [o for part in ls for o in listify(part)]
+    return type(ls[0])(made) if type(ls[0]) in (list, tuple) else L(made, use_list=True)
 
 
 def merge(*ds: Mapping | None) -> dict:
@@ -116,22 +138,24 @@ def merge(*ds: Mapping | None) -> dict:
     return {k: v for d in ds if d is not None for k, v in d.items()}
 
 
-def groupby(x: Iterable, key: Any = None, val: Any = None) -> dict[Any, list]:
-    """The elements of `x` by their `key`.
+def _getter(key):
+    "The function that `key` stands for: an index, the name of an attribute, a tuple of such, or a function."
+    if isinstance(key, tuple):
+        return lambda o: tuple(_getter(k)(o) for k in key)
+    return operator.attrgetter(key) if isinstance(key, str) else operator.itemgetter(key) if isinstance(key, int) else key
+
+
+def groupby(x: Iterable, key: Any, val: Any = noop) -> dict[Any, list]:
+    """Group elements by a key; they need not be sorted.
 
     Args:
         x: the elements.
-        key: a function, an attribute's name or an index (default: the element itself).
-        val: what is kept of each, likewise.
+        key: a function, the name of an attribute, an index, or a tuple of such.
+        val: what is kept of each element, likewise (default: the element itself).
     """
-    def getter(o):
-        if o is None:
-            return lambda x: x
-        return operator.attrgetter(o) if isinstance(o, str) else operator.itemgetter(o) if isinstance(o, int) else o
-
     groups: dict[Any, list] = {}
     for o in x:
-        groups.setdefault(getter(key)(o), []).append(getter(val)(o))
+        groups.setdefault(_getter(key)(o), []).append(_getter(val)(o))
     return groups
 
 
@@ -141,7 +165,7 @@ def camel2snake(name: str) -> str:
     Args:
         name: a name in camel case.
     """
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def snake2camel(s: str) -> str:
@@ -190,146 +214,177 @@ def partialler(f: Callable, *args: Any, order: int | None = None, **kwargs: Any)
 
 def parallel(f: Callable, items: Iterable, *args: Any, n_workers: int | None = None, total: int | None = None, progress: bool | None = None,
              pause: float = 0, method: str | None = None, threadpool: bool = False, timeout: float | None = None, chunksize: int = 1,
-             **kwargs: Any) -> L:
-    """`f(item, *args, **kwargs)` of every item, in several processes or threads.
+             return_exceptions: bool = False, **kwargs: Any) -> L:
+    """`f(*args, item, **kwargs)` of every item, in several processes or threads.
 
     Args:
         f: a function; for processes one that can be pickled, so defined at the top of a module.
         items: the items.
-        args: further arguments of `f`.
-        n_workers: how many at a time (default: one for each core); 0: in this process.
+        *args: arguments of `f` before the item, as in fastcore.
+        n_workers: how many at a time (default: one for each core, 16 at most); 0: in this process.
         total: the number of items, for the progress bar.
         progress: show a progress bar.
-        pause: accepted for old code.
-        method: accepted for old code.
+        pause: seconds to wait before each call.
+        method: how processes are started, 'fork', 'spawn' or 'forkserver' (default: Python's).
         threadpool: threads instead of processes.
         timeout: seconds to wait for a result.
         chunksize: items handed to a process at a time.
-        kwargs: keyword arguments of `f`.
+        return_exceptions: put an exception in the place of its result instead of raising it.
+        **kwargs: keyword arguments of `f`.
 
     Returns:
-        The results in the order of the items.
+        The results, in the order of the items.
     """
-    items, call = list(items), _Applied(f, args, kwargs) if args or kwargs else f
+    items, call = list(items), partial(_call, partial(f, *args, **kwargs), pause, return_exceptions)
     n_workers = min(16, cpu_count()) if n_workers is None else n_workers
     if not n_workers:
         return L((call(o) for o in (progress_bar(items, total=total) if progress else items)), use_list=True)
-    kind: type[Executor] = ThreadPoolExecutor if threadpool else ProcessPoolExecutor
-    with kind(n_workers) as pool:  # type: ignore[call-arg]  # both take the number of workers
+    pool: Executor = ThreadPoolExecutor(n_workers) if threadpool else ProcessPoolExecutor(n_workers, get_context(method))
+    with pool:
         results = pool.map(call, items, timeout=timeout, chunksize=chunksize)
         return L(progress_bar(results, total=total or len(items)) if progress else results, use_list=True)
 
 
-class _Applied:
-    "`f` with arguments after its first: a function that can be pickled."
-
-    def __init__(self, f: Callable, args: tuple, kwargs: dict):
-        self.f, self.args, self.kwargs = f, args, kwargs
-
-    def __call__(self, o: Any) -> Any:
-        return self.f(o, *self.args, **self.kwargs)
+def _call(f, pause, return_exceptions, o):
+    time.sleep(pause)
+    try:
+        return f(o)
+    except Exception as e:
+        if return_exceptions:
+            return e
+        raise
 
 
 class GetAttr:
     """Base of a class that passes on what it does not have itself to its attribute `default` (or the one named by `_default`).
 
-    `_xtra`: the names that are passed on (default: all that are not private).
+    `_xtra`: the names that are passed on (default: all).
     """
 
     _default = "default"
     _xtra: list[str] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and name != self._default and (self._xtra is None or name in self._xtra):
-            target = self.__dict__.get(self._default)
+        if not name.startswith("__") and name != self._default and (self._xtra is None or name in self._xtra):
+            target = getattr(self, self._default, None)
             if target is not None:
                 return getattr(target, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(self._xtra or dir(self.__dict__.get(self._default)))})
+        return sorted({*super().__dir__(), *(dir(getattr(self, self._default, None)) if self._xtra is None else self._xtra)})
 
 
-def delegates(to: Any = None, keep: bool = False, but: Iterable[str] | str | None = None) -> Callable[[F], F]:
-    """Decorator: replace `**kwargs` in the signature that is shown by the keyword arguments of `to`.
+def delegates(to: Any = None, keep: bool = False, but: Iterable[str] | str | None = None, sort_args: bool = False) -> Callable[[F], F]:
+    """Decorator: show the keyword arguments of `to` in the signature, in the place of `**kwargs`.
 
     Args:
         to: a function or class (default: the base class of the decorated class).
         keep: keep `**kwargs` in the signature.
-        but: names to leave out.
+        but: names to leave out, a list or separated by commas.
+        sort_args: sort the keyword arguments by name.
     """
+    omitted = re.split(", *", but) if isinstance(but, str) else listify(but)
+
     def decorate(f: F) -> F:
-        target, own = (f.__base__.__init__, f.__init__) if to is None else (to.__init__ if isinstance(to, type) else to, f)  # type: ignore[attr-defined]
-        own = own.__init__ if isinstance(own, type) else own
-        own = getattr(own, "__func__", own)
+        source = f.__base__ if to is None else to  # type: ignore[attr-defined]  # without `to`, `f` is a class
+        target = source.__init__ if isinstance(source, type) else source
+        own: Any = f.__init__ if isinstance(f, type) else getattr(f, "__func__", f)  # type: ignore[misc]
         params = dict(inspect.signature(own).parameters)
         rest = params.pop(next((n for n, p in params.items() if p.kind is p.VAR_KEYWORD), ""), None)
-        taken = {n: p.replace(kind=p.KEYWORD_ONLY) for n, p in inspect.signature(target).parameters.items()
-                 if p.default is not p.empty and n not in params and n not in listify(but)}
-        params |= taken
-        if keep and rest is not None:
-            params[rest.name] = rest
-        own.__signature__ = inspect.Signature(list(params.values()))
+        taken = [p.replace(kind=p.KEYWORD_ONLY) for n, p in inspect.signature(target).parameters.items()
+                 if p.default is not p.empty and n not in params and n not in omitted]
+        own.__signature__ = inspect.Signature([*params.values(), *(sorted(taken, key=lambda p: p.name) if sort_args else taken),
+                                               *([rest] if keep and rest is not None else [])])
+        own.__doc__ = own.__doc__ or target.__doc__
         return f
 
     return decorate
 
 
+def _by_element(op: Callable) -> Callable[..., Any]:
+    "The method of `fastuple` that applies `op` to each element, and to the elements of further tuples or the same further value."
+    def method(self: "fastuple", *args: Any) -> "fastuple":
+        return fastuple(tuple(map(op, self, *(itertools.cycle(o if is_listy(o) else [o]) for o in args))))
+
+    return method
+
+
 class fastuple(tuple):
-    "A tuple that computes element by element: `fastuple(1, 2) + 1`, `fastuple(1, 2) * (3, 4)`."
+    """A tuple that computes element by element: `fastuple(1, 2) - 1`, `fastuple(4, 6) / (2, 3)`.
+
+    `+` and `*` join and repeat, as those of every tuple: write `t.add(1)` and `t.mul((3, 4))`. Comparisons are `eq`, `ne`, `lt`, `le`,
+    `gt` and `ge`; `~t` is the logical not of each element.
+    """
 
     def __new__(cls, x: Any = None, *rest: Any) -> "fastuple":
-        return super().__new__(cls, (x, *rest) if rest else x if isinstance(x, tuple) else tuplify(x))
+        if x is None:
+            x = ()
+        elif not isinstance(x, tuple):
+            x = tuple(x) if isinstance(x, Iterable) and not rest else (x,)
+        return super().__new__(cls, (*x, *rest))
 
-    def _by_element(self, op, other):
-        others = other if isinstance(other, (tuple, list)) else [other] * len(self)
-        return type(self)(*map(op, self, others))
-
-    def __add__(self, other: Any) -> "fastuple":  # type: ignore[override]  # not concatenation
-        return self._by_element(operator.add, other)
-
-    def __sub__(self, other: Any) -> "fastuple":
-        return self._by_element(operator.sub, other)
-
-    def __mul__(self, other: Any) -> "fastuple":  # type: ignore[override]  # not repetition
-        return self._by_element(operator.mul, other)
-
-    def __truediv__(self, other: Any) -> "fastuple":
-        return self._by_element(operator.truediv, other)
-
-    def __neg__(self) -> "fastuple":
-        return type(self)(*map(operator.neg, self))
+    add, mul = _by_element(operator.add), _by_element(operator.mul)
+    eq, ne, lt, le, gt, ge = map(_by_element, (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge))
+    min, max = _by_element(min), _by_element(max)
+    __sub__, __matmul__, __pow__ = _by_element(operator.sub), _by_element(operator.matmul), _by_element(operator.pow)
+    __truediv__, __floordiv__, __mod__ = _by_element(operator.truediv), _by_element(operator.floordiv), _by_element(operator.mod)
+    __and__, __xor__, __lshift__, __rshift__ = map(_by_element, (operator.and_, operator.xor, operator.lshift, operator.rshift))
+    __neg__, __pos__, __abs__, __invert__ = map(_by_element, (operator.neg, operator.pos, operator.abs, operator.not_))
 
 
 class _Expression:
-    """What `Self` builds up: attribute accesses, indices and calls.
+    """What `Self` builds up: attributes, indices and calls, which become a function.
 
-    `Self.method(args)` is the function `lambda o: o.method(args)`, and `Self[i]` is `lambda o: o[i]`.
+    `Self.method(args)` is `lambda o: o.method(args)`, `Self[i]` is `lambda o: o[i]`, and `~Self.name` is `lambda o: o.name`.
 
     Args:
-        *args: of a method that was named last; or, where the expression is complete, the object to apply it to.
+        *args: of the method that was named last; or, of a complete expression, the object to apply it to.
         **kwargs: keyword arguments of that method.
     """
 
-    def __init__(self, steps: tuple = (), is_ready: bool = False):
-        self.steps, self.is_ready = steps, is_ready
+    def __init__(self, steps: tuple = ()):
+        self._steps = steps
 
     def __getattr__(self, name: str) -> "_Expression":
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Expression((*self.steps, operator.attrgetter(name)))
+        return _Expression((*self._steps, (name, None, {})))
 
     def __getitem__(self, i: Any) -> "_Expression":
-        return _Expression((*self.steps, operator.itemgetter(i)), True)
+        return _Expression((*self._steps, ("__getitem__", (i,), {})))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.is_ready:                       # a call that is part of the expression: Self.split(' ')
-            return _Expression((*self.steps, lambda f: f(*args, **kwargs)), True)
-        result = args[0]
-        for step in self.steps:
-            result = step(result)
-        return result
+        if not self._steps:
+            return _Expression((("__call__", args, kwargs),))
+        if self._steps[-1][1] is None:
+            return _Expression((*self._steps[:-1], (self._steps[-1][0], args, kwargs)))
+        if not args:
+            raise TypeError(f"{self!r} is a function of one object: write {self!r}(object)")
+        return (~self)(args[0])
+
+    def __invert__(self) -> Callable[[Any], Any]:
+        def f(o: Any) -> Any:
+            for name, args, kwargs in self._steps:
+                o = getattr(o, name)
+                o = o if args is None else o(*args, **kwargs)
+            return o
+
+        return f
+
+    def __bool__(self) -> bool:
+        if self._steps and self._steps[-1][1] is None:
+            raise TypeError(f"{self!r} is not complete: write ~{self!r} for the function that returns this attribute")
+        return True
+
+    def __repr__(self) -> str:
+        text = "Self"
+        for name, args, kwargs in self._steps:
+            given = ", ".join([*map(repr, args or ()), *(f"{k}={v!r}" for k, v in kwargs.items())])
+            call = "" if args is None else f"({given})"
+            text += {"__getitem__": f"[{given}]", "__call__": call}.get(name, f".{name}{call}")
+        return text
 
 
-#: `Self.method(args)` is the function `lambda o: o.method(args)`, `Self[i]` is `lambda o: o[i]`.
+#: Where an expression begins.
 Self = _Expression()

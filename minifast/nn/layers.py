@@ -12,7 +12,6 @@ from ..core.messages import describe, name_of
 
 Identity, Mish, Swish, mish, swish = nn.Identity, nn.Mish, nn.SiLU, F.mish, F.silu       # fastai's names
 inplace_relu = partial(nn.ReLU, inplace=True)
-trunc_normal_ = nn.init.trunc_normal_
 
 
 class Module(nn.Module):
@@ -25,6 +24,20 @@ class Module(nn.Module):
 
     def __init__(self) -> None:
         pass                               # everything was done in __new__; a second nn.Module.__init__ would drop the layers
+
+
+class ParameterModule(Module):
+    """A module around a single parameter, for lists of modules. It returns its input.
+
+    Args:
+        p: the parameter, which becomes the attribute `val`.
+    """
+
+    def __init__(self, p: nn.Parameter):
+        self.val = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
 
 
 def sigmoid(x: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
@@ -55,6 +68,16 @@ def vleaky_relu(x: torch.Tensor, inplace: bool = True) -> torch.Tensor:
         inplace: write the result into `x`.
     """
     return F.leaky_relu(x, 0.3, inplace=inplace)
+
+
+def trunc_normal_(x: torch.Tensor, mean: float = 0.0, std: float = 1.0) -> torch.Tensor:
+    """Fill a tensor in place from a normal distribution that is cut off at two standard deviations.
+
+    Args:
+        x: any shape.
+        mean, std: of the normal distribution.
+    """
+    return nn.init.trunc_normal_(x, mean, std, mean - 2 * std, mean + 2 * std)
 
 
 def sigmoid_range(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -330,7 +353,7 @@ class Embedding(nn.Embedding):
 
     def __init__(self, ni: int, nf: int, std: float = 0.01):
         super().__init__(ni, nf)
-        nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
+        trunc_normal_(self.weight, std=std)
 
 
 def AvgPool(ks: int = 2, stride: int | None = None, padding: int = 0, ndim: int = 2, ceil_mode: bool = False) -> nn.Module:

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..core import fixed_seed, leaves
 from .hooks import Hooks, hook_outputs
+from .layers import ParameterModule
 
 
 def params(m: nn.Module) -> list[nn.Parameter]:
@@ -56,13 +57,13 @@ def has_children(m: nn.Module) -> bool:
     return next(m.children(), None) is not None
 
 
-def children_and_parameters(m: nn.Module) -> list[nn.Module | nn.Parameter]:
-    """The children of `m`, then the parameters that are its own.
+def children_and_parameters(m: nn.Module) -> list[nn.Module]:
+    """The children of a module, then the parameters that it holds itself, each as a `ParameterModule`.
 
     Args:
-        m: a module.
+        m: the module.
     """
-    return [*m.children(), *m.parameters(recurse=False)]
+    return [*m.children(), *map(ParameterModule, m.parameters(recurse=False))]
 
 
 def flatten_model(m: nn.Module) -> list[nn.Module]:
