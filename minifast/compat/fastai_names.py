@@ -270,7 +270,7 @@ _ABSENT = (
     ("it is compiled by torch where that pays: use `nn.Mish()`, `nn.SiLU()`", "MishJit MishJitAutoFn SwishJit ToTensorBase"),
     ("write `breakpoint()` in the `forward` of a module", "Debugger"),
     ("`nn.BatchNorm1d` takes (batch, channels) and (batch, channels, length)", "BatchNorm1dFlat"),
-    ("write a class with `nn.Module` (or `Module`, which needs no `super().__init__()`)", "module ParameterModule"),
+    ("write a class with `nn.Module` (or `Module`, which needs no `super().__init__()`)", "module"),
     ("these were fastai's own steps of an optimizer: `Optimizer(params, cbs=[...])` takes the steppers of `minifast.optim.steppers`",
      "detuplify_pg set_item_pg"),
     ("fastai's batches of tables are made by `TabDataLoader` itself", "ReadTabBatch"),

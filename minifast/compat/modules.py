@@ -2,6 +2,8 @@
 
 A path that exists here too (`minifast.data.transforms`) keeps its own names and finds fastai's as well. A name that minifast does not have
 raises ImportError with what to write instead.
+
+The table of fastai's names is read at the first import below `minifast.`, so `import minifast` itself costs less.
 """
 import sys
 from collections.abc import Sequence
@@ -11,8 +13,6 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
-
-from .fastai_names import MODULES, TORCHVISION, instead_of
 
 PACKAGE = __name__.partition(".")[0]
 #: Where a name is looked up: the lists of the star imports, that of the application of the path first.
@@ -30,6 +30,7 @@ def find(name: str, path: str) -> Any:
         ImportError: minifast lacks this name of fastai's; says what to write instead.
         LookupError: fastai has no such name either.
     """
+    from .fastai_names import TORCHVISION, instead_of
     for module in sorted(LISTS, key=lambda m: m.split(".")[0] != path.split(".")[0]):
         listed = import_module(f"{PACKAGE}.{module}")
         if name in listed.__all__:
@@ -45,11 +46,13 @@ def find(name: str, path: str) -> Any:
 @cache
 def names_here() -> frozenset[str]:
     "fastai's names that exist here: those of the star imports, and torchvision's networks."
+    from .fastai_names import TORCHVISION
     return frozenset(TORCHVISION.split()).union(*(import_module(f"{PACKAGE}.{module}").__all__ for module in LISTS))
 
 
 def names_of(path: str) -> list[str]:
     "The names that a star import of the module `path` brings, sorted: fastai's that exist here."
+    from .fastai_names import MODULES
     if not MODULES[path]:
         return sorted(import_module(f"{PACKAGE}.{'tabular' if path.startswith('tabular') else 'vision'}.all").__all__)
     return sorted(names_here().intersection(MODULES[path].split()))
@@ -76,21 +79,36 @@ class _Path:
 
 
 class _OwnModule(SourceFileLoader):
-    "Loads a module of the package that has the path of one of fastai's, which then finds fastai's names too."
+    "Loads a module of the package that has the path of one of fastai's: it finds fastai's names too, and a star import of it brings them."
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        if "__getattr__" not in vars(module):
-            module.__getattr__ = partial(_fallback, module.__name__.partition(".")[2])
+        path = module.__name__.partition(".")[2]
+        from .fastai_names import MODULES
+        if "__getattr__" in vars(module):
+            return
+        if not MODULES[path] or path in LISTS:              # fastai's packages define no names; a list of names is as it is
+            module.__getattr__ = partial(_fallback, path)
+            return
+        listed = vars(module).pop("__all__", None)
+
+        def lookup(name: str) -> Any:
+            if name != "__all__":
+                return _fallback(path, name)
+            own = [n for n in vars(module) if not n.startswith("_")] if listed is None else listed
+            return sorted({*own, *names_of(path)})
+
+        module.__getattr__ = lookup
 
 
 class FastaiPaths:
     "Finds fastai's module paths below the package, and adds fastai's names to modules of the same path."
 
     def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if not fullname.startswith(f"{PACKAGE}."):
+        package, _, below = fullname.partition(".")
+        if package != PACKAGE or below.split(".")[0] == "compat":
             return None
-        below = fullname.partition(".")[2]
+        from .fastai_names import MODULES
         if below not in MODULES:
             return None
         spec = PathFinder.find_spec(fullname, path)

@@ -31,7 +31,7 @@ def test_a_script():
 @pytest.mark.parametrize(("source", "name", "advice"), [
     ("from fastbook import *\n", "fastbook", "from minifast.vision.all import *"),
     ("from fastai.vision import *\nfrom fastai.metrics.foo import bar\n", "fastai.metrics.foo", "no such module"),
-    ("from fastai.basics import *\nlistify(3)\n", "listify", "from fastcore.all import listify"),
+    ("from fastai.basics import *\nstr2bool(3)\n", "str2bool", "from fastcore.all import str2bool"),
     ("from fastai.text.all import TextBlock\n", "TextBlock", "transformers"),
     ("from fastai.vision.all import *\nlearn = Learner(dls, m, cbs=CometCallback())\n", "CometCallback", "after_epoch"),
 ])

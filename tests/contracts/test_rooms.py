@@ -14,6 +14,7 @@ ROOMS = [
     "interpret ensemble checks",
     "basics",
     "vision tabular collab",
+    "compat",
     "cli",
 ]
 #: Rooms of one line of which the first may import the second.
