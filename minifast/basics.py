@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Training
-# Training
 from .learner.learner import Learner
 from .callbacks import (ActivationReg, ActivationStats, BnFreeze, CSVLogger, Callback, CancelBackwardException, CancelBatchException,
                         CancelEpochException, CancelFitException, CancelStepException, CancelTrainException, CancelValidException,
@@ -41,9 +40,8 @@ from .metrics import (APScoreBinary, APScoreMulti, AccumMetric, ActivationType, 
                       FBeta, FBetaMulti, HammingLoss, HammingLossMulti, Jaccard, JaccardCoeff, JaccardCoeffMulti, JaccardMulti, LossMetric,
                       LossMetrics, MatthewsCorrCoef, MatthewsCorrCoefMulti, Metric, PearsonCorrCoef, Perplexity, Precision, PrecisionMulti,
                       R2Score, Recall, RecallMulti, RocAuc, RocAucBinary, RocAucMulti, SpearmanCorrCoef, ValueMetric, accuracy,
-                      accuracy_multi, error_rate, exp_rmspe, flatten_check, foreground_acc, mae, mk_metric, mse, msle, optim_metric, rmse,
-                      skm_to_fastai, top_k_accuracy)
-from .metrics.base import perplexity
+                      accuracy_multi, error_rate, exp_rmspe, flatten_check, foreground_acc, mae, mk_metric, mse, msle, optim_metric,
+                      perplexity, rmse, skm_to_fastai, top_k_accuracy)
 
 # Data
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
@@ -52,7 +50,7 @@ from .data.categories import (Categorize, Category, CategoryMap, EncodedMultiCat
 from .data.datasets import Datasets, TfmdLists
 from .data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files, image_extensions
 from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
-from .data.loaders import DataLoader, DataLoader as TfmdDL, DataLoaders, PartialDL, WeightedDL
+from .data.loaders import DataLoader as TfmdDL, DataLoader, DataLoaders, PartialDL, WeightedDL
 from .data.pipeline import Pipeline
 from .data.sources.download import download_url
 from .data.sources.urls import URLs, untar_data
@@ -89,7 +87,8 @@ from .core.nested import find_bs, to_concat, to_cpu, to_detach, to_device, to_np
 from .core.plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
 from .core.progress import progress_bar
 from .core.seeds import fixed_seed, no_random, set_seed
-from .core.titled import ShowTitle, TensorBase, TensorCategory, TensorMultiCategory, TitledFloat, TitledInt, TitledStr, TitledTensorScalar
+from .core.titled import (ShowTitle, TensorBase, TensorCategory, TensorMultiCategory, TitledFloat, TitledInt, TitledStr,
+                          TitledTensorScalar, TitledTuple)
 from .core.utilities import (GetAttr, Self, camel2snake, concat, delegates, fastuple, groupby, ifnone, is_listy, join_path_file, listify,
                              merge, num_cpus, parallel, partialler, setify, snake2camel, tuplify, uniqueify)
 
@@ -121,21 +120,22 @@ __all__ = [
     "SequentialEx", "ShortEpochCallback", "ShowGraphCallback", "ShowTitle", "SigmoidRange", "SimpleCNN", "SimpleNamespace",
     "SimpleSelfAttention", "SpearmanCorrCoef", "SuggestionMethod", "Swish", "Tensor", "TensorBase", "TensorCategory",
     "TensorMultiCategory", "TerminateOnNaNCallback", "TfmdDL", "TfmdLists", "TimeDistributed", "TimeSplitter", "TitledFloat",
-    "TitledInt", "TitledStr", "TitledTensorScalar", "TorchScheduler", "TrackerCallback", "TrainEvalCallback", "TrainTestSplitter",
-    "Transform", "TransformBlock", "URLs", "ValueMetric", "View", "WeightedDL", "accuracy", "accuracy_multi", "adam_step",
-    "apply_init", "array", "average_grad", "average_preds", "average_sqr_grad", "camel2snake", "children_and_parameters",
-    "coll_repr", "combine_scheds", "combined_cos", "concat", "debias", "default_device", "defaults", "delegates", "download_url",
-    "dummy_eval", "error_rate", "event", "exp_rmspe", "fastuple", "find_bs", "first", "fixed_seed", "flatten_check",
-    "flatten_model", "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "groupby", "has_children",
-    "has_params", "hook_output", "hook_outputs", "icnr_init", "ifnone", "image_extensions", "in_channels", "init_default",
-    "init_linear", "inplace_relu", "is_listy", "join_path_file", "kfold", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step",
-    "layer_info", "listify", "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish", "mk_metric", "model_sizes",
-    "module_summary", "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np", "num_cpus",
-    "num_features_model", "one_hot", "one_param", "optim_metric", "os", "parallel", "param_groups", "params", "parent_label",
-    "partial", "partialler", "pd", "perplexity", "plt", "progress_bar", "qhadam_step", "radam_step", "random", "random_search",
-    "range_of", "ranger", "re", "requires_grad", "rms_prop_step", "rmse", "rnn_cbs", "sequential", "set_seed", "setify", "sgd_step",
-    "show_at", "show_image", "show_images", "show_titled_image", "shutil", "sigmoid", "sigmoid_", "sigmoid_range", "skm_to_fastai",
-    "slide", "snake2camel", "steep", "step_stat", "store_attr", "string", "subplots", "swish", "tensor", "to_concat", "to_cpu",
-    "to_detach", "to_device", "to_np", "top_k_accuracy", "torch", "total_params", "trainable_params", "trunc_normal_", "tuplify",
-    "uniqueify", "untar_data", "using_attr", "valley", "vleaky_relu", "weight_decay",
+    "TitledInt", "TitledStr", "TitledTensorScalar", "TitledTuple", "TorchScheduler", "TrackerCallback", "TrainEvalCallback",
+    "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "ValueMetric", "View", "WeightedDL", "accuracy", "accuracy_multi",
+    "adam_step", "apply_init", "array", "average_grad", "average_preds", "average_sqr_grad", "camel2snake",
+    "children_and_parameters", "coll_repr", "combine_scheds", "combined_cos", "concat", "debias", "default_device", "defaults",
+    "delegates", "download_url", "dummy_eval", "error_rate", "event", "exp_rmspe", "fastuple", "find_bs", "first", "fixed_seed",
+    "flatten_check", "flatten_model", "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "groupby",
+    "has_children", "has_params", "hook_output", "hook_outputs", "icnr_init", "ifnone", "image_extensions", "in_channels",
+    "init_default", "init_linear", "inplace_relu", "is_listy", "join_path_file", "kfold", "l2_reg", "lamb_step", "larc_layer_lr",
+    "larc_step", "layer_info", "listify", "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish", "mk_metric",
+    "model_sizes", "module_summary", "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np",
+    "num_cpus", "num_features_model", "one_hot", "one_param", "optim_metric", "os", "parallel", "param_groups", "params",
+    "parent_label", "partial", "partialler", "pd", "perplexity", "plt", "progress_bar", "qhadam_step", "radam_step", "random",
+    "random_search", "range_of", "ranger", "re", "requires_grad", "rms_prop_step", "rmse", "rnn_cbs", "sequential", "set_seed",
+    "setify", "sgd_step", "show_at", "show_image", "show_images", "show_titled_image", "shutil", "sigmoid", "sigmoid_",
+    "sigmoid_range", "skm_to_fastai", "slide", "snake2camel", "steep", "step_stat", "store_attr", "string", "subplots", "swish",
+    "tensor", "to_concat", "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch", "total_params",
+    "trainable_params", "trunc_normal_", "tuplify", "uniqueify", "untar_data", "using_attr", "valley", "vleaky_relu",
+    "weight_decay",
 ]

@@ -243,99 +243,137 @@ TORCHVISION = """
 
 #: What fastai has and minifast has not, with what to write instead: (sentence, names).
 _ABSENT = (
-    ("the loop switches the model between training and validation itself: leave it out", "SkipToEpoch replacing_yield"),
-    ("`learn.get_preds(...)` returns predictions, targets, inputs and losses of a whole pass", "FetchPredsCallback GatherPredsCallback"),
-    ("torch's automatic mixed precision is used: write `learn.to_fp16()`, `learn.to_bf16()` or `cbs=MixedPrecision()`",
+    # callbacks and the loop
+    ("write `learn.fit(n_epoch, start_epoch=k)`, which starts at epoch `k`", "SkipToEpoch"),
+    ("`learn.get_preds(with_input=True, with_loss=True)` returns the inputs, predictions, targets and losses of a whole pass",
+     "FetchPredsCallback GatherPredsCallback"),
+    ("mixed precision is torch's: write `learn.to_fp16()`, `learn.to_bf16()` or `cbs=MixedPrecision()`",
      "AMPMode ModelToHalf NonNativeMixedPrecision copy_clone get_master grad_overflow test_overflow to_master_grads to_model_params "
      "BN_convert_float FP16Model backwards_debug_hook convert_module convert_network master_params_to_model_params "
-     "model_grads_to_master_grads network_to_half prep_param_lists to_python_float tofp16 to_half to_float"),
-    ("schedules are the classes `SchedLin`, `SchedCos`, `SchedNo`, `SchedExp` and `SchedPoly`: `SchedCos(start, end)(pos)`",
-     "annealer sched_cos sched_exp sched_lin sched_no"),
-    ("frozen batch norm layers are in evaluation mode by themselves; `cbs=BnFreeze()` for a model trained in a loop of your own",
-     "set_bn_eval bn_types"),
-    ("the model sees plain tensors, so nothing has to be cast: leave it out", "CastToTensor"),
-    ("`learn.save('name')` and `learn.load('name')` write and read safetensors; for a file of plain weights write "
-     "`learn.model.load_state_dict(torch.load(file, weights_only=True))`", "save_model load_model"),
-    ("`learn.remove_cbs(...)` and a `Callback` with `before_batch` do the same", "before_batch_cb"),
-    ("each element of a sample belongs to a block, so nothing is dispatched on types: give the class a method `show`, or override "
-     "`decodes`", "get_show_batch_func show_results FilteredBase decodes encodes BBoxLabeler"),
-    ("the folder of data is `URLs.path()`, set by the environment variable MINIFAST_HOME", "fastai_cfg fastai_path nb_urls prefetch_data"),
-    ("write `on_error='skip'` in the DataBlock's `dataloaders(...)`: items that cannot be made are replaced and counted",
+     "model_grads_to_master_grads network_to_half prep_param_lists to_python_float tofp16"),
+    ("a schedule is an object: `SchedCos(start, end)(pos)`, and likewise `SchedLin`, `SchedExp`, `SchedNo` and `SchedPoly`; any function "
+     "of `pos` will do", "annealer sched_cos sched_exp sched_lin sched_no"),
+    ("write `cbs=BnFreeze()`, or `Learner(..., train_bn=False)` for the norm layers of frozen groups", "set_bn_eval bn_types"),
+    ("the model gets plain tensors, so nothing has to be cast: leave it out", "CastToTensor"),
+    ("write a `Callback` with a method `before_batch` that assigns `self.learn.xb`", "before_batch_cb"),
+    ("write `with unittest.mock.patch.object(o, 'name', value):`", "replacing_yield"),
+    ("`MixUp`, `CutMix` and `CutMixUp` blend the losses themselves; for your own loss see `MixHandler`", "reduce_loss"),
+    ("Azure ML reads the files that `CSVLogger` and `JSONLogger` write", "AzureMLCallback"),
+    ("captum takes `learn.model` itself; `plot_grad_cam` of `minifast.interpret` draws heat maps", "CaptumInterpretation"),
+    ("write a `Callback` whose `after_epoch` calls the service: `self.recorder.values[-1]` has the values of the epoch", "CometCallback"),
+    ("`WandbCallback` opens a run and logs to it; for files write `wandb.log_artifact(path)`", "log_dataset log_model wandb_process"),
+    ("`TensorBoardCallback` logs losses, metrics and images; for embeddings write `SummaryWriter().add_embedding(weights, labels)`",
+     "TensorBoardBaseCallback TensorBoardProjectorCallback projector_word_embeddings tensorboard_log"),
+    # saving
+    ("write `learn.save('name')` and `learn.load('name')`; `learn.load('name.pth')` also reads a file of plain weights",
+     "save_model load_model"),
+    ("build the learner again and read its weights: `learn.load('name')`", "load_learner"),
+    # data
+    ("each element of a sample belongs to a block, and nothing is dispatched on types: give the class of your items a method `show`",
+     "get_show_batch_func show_batch show_results decodes encodes"),
+    ("write a subclass of `Datasets` or `TfmdLists`", "FilteredBase"),
+    ("`BBoxLblBlock` has the labels of boxes: write `blocks=(ImageBlock, BBoxBlock, BBoxLblBlock)`", "BBoxLabeler"),
+    ("the folder of downloads is `URLs.path()`; the environment variable MINIFAST_HOME sets it",
+     "fastai_cfg fastai_path nb_urls prefetch_data"),
+    ("write `on_error='skip'` where the loaders are made: another item of the batch takes the place of one that fails",
      "SkipItemException"),
-    ("torch's collation is extended by `DataLoader(collate_fn=...)` and `before_batch=`", "collate_error fa_collate fa_convert"),
-    ("`Normalize.from_stats(mean, std)` broadcasts its statistics itself", "broadcast_vec"),
-    ("it is a helper of the package that Python has: `hasattr(x, '__iter__')`, `all(a == b for a, b in zip(x, y))`",
-     "all_equal equals is_coll is_iter one_is_instance pv noops"),
-    ("`interp.plot_top_losses(k)` is the method of every interpretation", "plot_top_losses"),
-    ("it is compiled by torch where that pays: use `nn.Mish()`, `nn.SiLU()`", "MishJit MishJitAutoFn SwishJit ToTensorBase"),
-    ("write `breakpoint()` in the `forward` of a module", "Debugger"),
-    ("`nn.BatchNorm1d` takes (batch, channels) and (batch, channels, length)", "BatchNorm1dFlat"),
-    ("write a class with `nn.Module` (or `Module`, which needs no `super().__init__()`)", "module"),
-    ("these were fastai's own steps of an optimizer: `Optimizer(params, cbs=[...])` takes the steppers of `minifast.optim.steppers`",
-     "detuplify_pg set_item_pg"),
-    ("fastai's batches of tables are made by `TabDataLoader` itself", "ReadTabBatch"),
-    ("the class of a processed table is `TabularPandas`", "Tabular"),
-    ("torch.distributed is used by functions: run the script with `torchrun`", "DistributedDL DistributedTrainer ParallelTrainer "
-     "rank0_first setup_distrib teardown_distrib num_distrib rank_distrib distrib_barrier maybe_gather"),
-    ("medical images are read by pydicom; give their arrays to `PILImage.create` in a `TransformBlock`",
-     "DcmDataset DcmMultiValue DcmTag DicomSegmentationDataLoaders PILCTScan PILDicom TensorCTScan TensorDicom array_freqhist_bins "
-     "crop_resize dcmread dicom_windows gauss_blur2d get_dicom_files mask2bbox uniform_blur2d"),
-    ("generative adversarial training needs a loop with two optimizers, which minifast does not have",
-     "AdaptiveGANSwitcher AdaptiveLoss AddChannels ConvBlock DenseResBlock FixedGANSwitcher GANDiscriminativeLR GANLearner GANLoss "
-     "GANModule GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic "
-     "gan_loss_from_func generate_noise set_freeze_model show_results show_batch"),
-    ("Azure ML reads what `CSVLogger` and `JSONLogger` write", "AzureMLCallback"),
-    ("captum works on `learn.model` directly; `GradCAM` is in `minifast.interpret`", "CaptumInterpretation"),
-    ("write a `Callback` whose `after_epoch` calls the service: `self.recorder.values[-1]` are the values of the epoch",
-     "CometCallback WandbCallback log_dataset log_model wandb_process"),
-    ("arrays are plain numpy arrays, tensors plain tensors; `TensorImage`, `TensorMask`, `TensorPoint` and `TensorBBox` tell images apart",
-     "ArrayBase ArrayImage ArrayImageBW ArrayImageBase ArrayMask TensorFlowField TensorImageBase Chunks TensorTypes"),
-    ("it served fastai's own patches of torch and pandas, and nothing is patched here",
-     "apply_leaf base_doc display_df get_empty_df grad_module np_func cond_init item_find get_first batch_to_samples nested_reorder "
-     "script_bwd script_fwd script_save_ctx script_use_ctx setup_cuda make_cross_image TitledTuple apply get_model"),
-    ("write `with no_random():`, which puts the random streams back", "get_random_states set_random_states"),
-    ("torch and Python have it: `x.argmin()`, `torch.logit`, `x[..., None]`, `x.unsqueeze_(0)`", "ismin_torch notmax_torch logit unsqueeze "
-     "unsqueeze_"),
-    ("augmentations of a batch are one fused pass here: subclass `RandTransform` and override `encodes`, or put a torchvision v2 transform "
-     "into batch_tfms", "AffineCoordTfm DeterministicDihedral DeterministicDraw DeterministicFlip HSVTfm LightingTfm SpaceTfm affine_grid "
-     "affine_mat apply_perspective cutout_gaussian dihedral_mat find_coeffs flip_mat grayscale hsv2rgb mask_tensor norm_apply_denorm "
-     "rgb2hsv rotate_mat zoom_mat"),
-    ("use `RandomCrop`", "OldRandomCrop"),
-    ("write `PILImage.create(x)`", "to_image"),
-    ("boxes that an augmentation pushed out are left out by `bb_pad`", "clip_remove_empty"),
-    ("`create_body(arch, cut=...)` makes the body of torchvision's and timm's networks alike", "create_timm_model cut_model"),
-    ("`DynamicUnet` resizes its last maps itself", "ResizeToOrig"),
-    ("initialise by `apply_init(model)`", "init_cnn"),
-    ("these services ask for an account and a key: collect URLs and write `download_images(dest, urls=urls)`",
-     "search_images_bing search_images_serpapi"),
-    ("Jupyter's widgets are ipywidgets': `import ipywidgets as widgets`",
-     "Box Button Checkbox Dropdown FileUpload HBox Label Layout Output VBox carousel widget widgets"),
-    ("use `ImageClassifierCleaner(learn)`", "ImagesCleaner"),
-    ("blending is done by `minifast.callbacks.mix`: `MixUp`, `CutMix`, `CutMixUp`", "reduce_loss"),
-    ("a transform is an instance of `Transform` or a function in the list `item_tfms`/`batch_tfms`: nothing is dispatched on types",
-     "DisplayedTransform Func InplaceTransform OpenMask Sig TensorPointCreate compose_tfms default_set_meta explode_types "
-     "gather_attr_names gather_attrs get_func mk_transform retain_meta retain_type retain_types dispatch typedispatch"),
-    ("`reduction_none(loss)` of `minifast.nn` is the loss of each item", "NoneReduce"),
-    ("write `AdaptiveConcatPool2d()`, `nn.AdaptiveAvgPool2d(1)` or `nn.AdaptiveMaxPool2d(1)`", "PoolType adaptive_pool"),
-    ("write `to.weighted_dataloaders(...)` or `dls.train.new(sampler=WeightedSampler(weights))`", "TabWeightedDL"),
-    ("`cbs=TensorBoardCallback()` of `minifast.callbacks` writes losses, metrics and images of predictions",
-     "TensorBoardBaseCallback TensorBoardCallback TensorBoardProjectorCallback projector_word_embeddings tensorboard_log"),
+    ("write `DataLoader(collate_fn=...)` for your own collation, or `before_batch=` to change the samples before it",
+     "collate_error fa_collate fa_convert"),
+    ("`Normalize.from_stats(mean, std)` reshapes the statistics itself", "broadcast_vec"),
     ("write `dsets.decode(dsets[i])`", "decode_at"),
     ("write `dls.test_dl(items)`", "test_set"),
     ("write `dls.c`", "get_c"),
-    ("write `help(f)`, or `f?` in a notebook", "doc"),
-    ("write `next(model.parameters()).device`, or `x.device` of a tensor", "find_device"),
+    ("write `vocab[torch.where(x == 1)[0]]`", "one_hot_decode"),
+    ("a transform is a `Transform`, or any function, in `item_tfms` or `batch_tfms`; nothing is dispatched on types",
+     "DisplayedTransform Func InplaceTransform Sig compose_tfms default_set_meta explode_types gather_attr_names gather_attrs get_func "
+     "mk_transform retain_meta retain_type retain_types dispatch typedispatch"),
+    ("`MaskBlock` and `PointBlock` open files and points themselves; in a pipeline of your own write `PILMask.create` or "
+     "`TensorPoint.create`", "OpenMask TensorPointCreate"),
+    # tables
+    ("`TabDataLoader` makes batches of whole columns: leave it out", "ReadTabBatch"),
+    ("the class of a processed table is `TabularPandas`", "Tabular"),
+    ("write `to.dataloaders(sampler=WeightedSampler(weights))`, with `from minifast.data.engine.samplers import WeightedSampler`",
+     "TabWeightedDL"),
+    # layers, models, optimizers
+    ("write `nn.Mish()` or `nn.SiLU()`", "MishJit MishJitAutoFn SwishJit"),
+    ("the model gets plain tensors: leave it out", "ToTensorBase"),
+    ("write `breakpoint()` in the `forward` of a module", "Debugger"),
+    ("write `nn.BatchNorm1d`, which takes (batch, channels) and (batch, channels, length)", "BatchNorm1dFlat"),
+    ("write a class on `Module`, which needs no `super().__init__()`", "module"),
+    ("write `reduction_none(loss)` of `minifast.nn`, the loss of each item", "NoneReduce"),
+    ("write `AdaptiveConcatPool2d()`, `nn.AdaptiveAvgPool2d(1)` or `nn.AdaptiveMaxPool2d(1)`", "PoolType adaptive_pool"),
+    ("hyper-parameters are in `opt.param_groups`; `set_hyper(opt, name, value)` and `get_hyper(opt, name)` of `minifast.optim` take "
+     "fastai's names of them", "detuplify_pg set_item_pg pytorch_hp_map"),
+    ("`create_body(arch, cut=...)` makes the body of a network of torchvision or timm", "create_timm_model cut_model"),
+    ("`DynamicUnet` resizes its last maps itself", "ResizeToOrig"),
+    ("write `apply_init(model)`", "init_cnn"),
     ("write the arguments out: `XResNet(ResBlock, 1, [2, 2, 2, 2])`", "g0 g1 g2 g3 se_kwargs1 se_kwargs2 se_kwargs3"),
-    ("`learn.save` and `learn.load` keep weights; build the learner again and load them", "load_learner"),
-    ("it is fastprogress's: `from fastprogress import master_bar`; over a loop write `progress_bar(items)`", "master_bar"),
-    ("torch's norm layers are `minifast.optim.NORM_TYPES`", "norm_types"),
-    ("write `torch.where(x == 1)[0]`", "one_hot_decode"),
-    ("short names work for every torch optimizer, `get_hyper(opt, 'mom')`", "pytorch_hp_map"),
+    ("write `NORM_TYPES` of `minifast.optim`", "norm_types"),
+    # images
+    ("augmentations of a batch run as one fused pass: subclass `RandTransform` and override `draw` and `encodes`, or put a transform of "
+     "torchvision.transforms.v2 into `batch_tfms`",
+     "AffineCoordTfm DeterministicDihedral DeterministicDraw DeterministicFlip HSVTfm LightingTfm SpaceTfm affine_grid affine_mat "
+     "apply_perspective cutout_gaussian dihedral_mat find_coeffs flip_mat mask_tensor norm_apply_denorm rotate_mat zoom_mat"),
+    ("write `rgb_to_grayscale` of `torchvision.transforms.v2.functional`", "grayscale"),
+    ("write `Hue(...)` and `Saturation(...)`; matplotlib.colors has `rgb_to_hsv` and `hsv_to_rgb`", "hsv2rgb rgb2hsv"),
+    ("write `RandomCrop`", "OldRandomCrop"),
+    ("write `PILImage.create(x)`", "to_image"),
+    ("`bb_pad` leaves out the boxes that augmentation has pushed out of the image", "clip_remove_empty"),
     ("write `resize_image(file, dest, max_size=...)`, or `im.resize(size)` of an image", "resize_to"),
     ("write `show_images(ims, titles=labels)`", "show_image_batch"),
     ("write `ax.set_title(text)`", "show_title"),
-    ("text comes with a later version of minifast; Hugging Face's transformers and tokenizers make the batches and models meanwhile: "
-     "`Learner(DataLoaders(train_dl, valid_dl), model)` trains them",
+    ("these services ask for an account and a key: collect the URLs and write `download_images(dest, urls=urls)`",
+     "search_images_bing search_images_serpapi"),
+    ("write `import ipywidgets as widgets`, and `widgets.Box` and the like",
+     "Box Button Checkbox Dropdown FileUpload HBox Label Layout Output VBox carousel widget widgets"),
+    ("write `ImageClassifierCleaner(learn)`", "ImagesCleaner"),
+    ("write `interp.plot_top_losses(k)`, a method of every interpretation", "plot_top_losses"),
+    ("read the files with pydicom, and give their arrays to `PILImage.create`",
+     "DcmDataset DcmMultiValue DcmTag DicomSegmentationDataLoaders PILCTScan PILDicom TensorCTScan TensorDicom array_freqhist_bins "
+     "crop_resize dcmread dicom_windows gauss_blur2d get_dicom_files mask2bbox uniform_blur2d"),
+    ("adversarial training needs a loop with two optimizers, which minifast does not have: write the loop in PyTorch, over `dls.train`",
+     "AdaptiveGANSwitcher AdaptiveLoss AddChannels ConvBlock DenseResBlock FixedGANSwitcher GANDiscriminativeLR GANLearner GANLoss "
+     "GANModule GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic "
+     "gan_loss_from_func generate_noise set_freeze_model"),
+    # several devices
+    ("a learner trains in one process on one device: leave it out",
+     "DistributedDL DistributedTrainer ParallelTrainer rank0_first setup_distrib teardown_distrib num_distrib rank_distrib "
+     "distrib_barrier maybe_gather"),
+    # tensors and small functions
+    ("arrays are numpy's own: leave it out", "ArrayBase ArrayImage ArrayImageBW ArrayImageBase ArrayMask"),
+    ("write a subclass of `TensorBase`, or use `TensorImage`, `TensorMask`, `TensorPoint` and `TensorBBox`",
+     "TensorFlowField TensorImageBase TensorTypes"),
+    ("write `np.concatenate(chunks)`", "Chunks"),
+    ("write `map_nested(f, x)` of `minifast.core.nested`", "apply"),
+    ("write `model.apply(f)`", "apply_leaf"),
+    ("write `init_default(m, func)`", "cond_init"),
+    ("write `help(f)`, or `f?` in a notebook", "doc base_doc"),
+    ("write `display(df)`, which IPython has", "display_df get_empty_df"),
+    ("write an `nn.Module` whose `forward` calls `Function.apply`", "grad_module"),
+    ("write `lambda inp, targ: torch.as_tensor(f(to_np(inp), to_np(targ)))`", "np_func"),
+    ("write `leaves(x)[0]`, with `leaves` of `minifast.core.nested`, for the first tensor of a nested batch", "item_find"),
+    ("write `x[0]`, or `df.iloc[0]` of a table", "get_first"),
+    ("write `list(zip(*batch))`, or `dl.decode_batch(batch)` for decoded samples", "batch_to_samples"),
+    ("write `x[indices]`", "nested_reorder"),
+    ("write `torch.compile(f)`", "script_bwd script_fwd script_save_ctx script_use_ctx"),
+    ("write `torch.backends.cudnn.benchmark = True`", "setup_cuda"),
+    ("write `model.module` of a wrapped model", "get_model"),
+    ("draw it with `torch.zeros(5, 5)` and assignments", "make_cross_image"),
+    ("write `with no_random():`, which puts the random streams back", "get_random_states set_random_states"),
+    ("write `torch.__version__ >= '2.6'`, which compares versions", "ismin_torch notmax_torch"),
+    ("write `torch.logit(x)`", "logit"),
+    ("write `x[..., None]`, or `x.unsqueeze_(dim)` in place", "unsqueeze unsqueeze_"),
+    ("write `x.half()` or `x.float()`", "to_half to_float"),
+    ("write `x.device`, or `next(model.parameters()).device`", "find_device"),
+    ("write `from fastprogress import master_bar`; around a single loop write `progress_bar(items)`", "master_bar"),
+    ("write `a == b`; of arrays and tensors `np.array_equal(a, b)` and `torch.equal(a, b)`", "all_equal equals"),
+    ("write `isinstance(o, collections.abc.Iterable)`", "is_coll is_iter"),
+    ("write `any(isinstance(o, cls) for o in (a, b))`", "one_is_instance"),
+    ("write `print(text)`", "pv"),
+    ("write `lambda self, x=None, *args, **kwargs: x`", "noops"),
+    # text
+    ("minifast has no text models yet: make batches and a model with Hugging Face's transformers, and train the model by "
+     "`Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`",
      "BaseTokenizer SentencePieceTokenizer SpacyTokenizer SubwordTokenizer TokenizeWithRules Tokenizer WordTokenizer fix_html "
      "load_tokenized_csv lowercase parallel_tokenize replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces "
      "spec_add_spaces tokenize1 tokenize_csv tokenize_df tokenize_files tokenize_folder tokenize_texts BOS EOS FLD PAD TK_MAJ TK_REP TK_UP "
@@ -354,10 +392,18 @@ DIFFERENT: dict[str, str] = {
     "ReduceLROnPlateau": "beside a schedule it is refused: the schedule would set the learning rate back",
     "Normalize": "without statistics it measures ten training batches without augmentation",
     "learn.save": "`learn.save('name')` writes `models/name.safetensors`; read it with `learn.load('name')`, not with `torch.load`",
+    "Inf": "it is the number `float('inf')`; for `Inf.count` write `itertools.count()`",
+    "TensorBase": "attributes given to it stay with that tensor: the results of computations do not have them",
+    "uniqueify": "elements of `start` are not repeated",
+    "HookCallback": "without a method `hook` it is refused when training begins",
+    "TrainEvalCallback": "it does nothing: the loop itself switches between training and evaluation, and counts",
+    "WandbCallback": "it takes `project=`, `name=`, `config=`, `log_every=`, `n_preds=`, `log_preds=`, and opens a run if there is none",
+    "TensorBoardCallback": "it takes `log_dir=`, `log_every=`, `n_preds=`, `log_preds=`, `trace_model=`; embeddings are not projected",
+    "SaveModelCallback": "it writes safetensors; read them with `learn.load(fname)`",
     "vision_learner": "the normalisation of its weights goes into the learner's own loaders; those passed to it stay as they are",
 }
-_FASTCORE = "it is a utility of fastcore, which minifast does not import because that adds methods to `pathlib.Path`: write " \
-            "`from fastcore.all import {name}`"
+_FASTCORE = ("minifast does not import fastcore, because that adds methods to `pathlib.Path`: write "
+             "`from fastcore.all import {name}`")
 
 
 def instead_of(name: str) -> str | None:

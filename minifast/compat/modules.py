@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
-#: Where a name is looked up: the lists of the star imports, that of the application of the path first.
-LISTS = ("vision.all", "tabular.all", "collab")
+#: Where a name is looked up: the lists of the star imports, that of the application of the path first, and all callbacks.
+LISTS = ("vision.all", "tabular.all", "collab", "callbacks")
 
 
 def find(name: str, path: str) -> Any:
@@ -45,7 +45,7 @@ def find(name: str, path: str) -> Any:
 
 @cache
 def names_here() -> frozenset[str]:
-    "fastai's names that exist here: those of the star imports, and torchvision's networks."
+    "fastai's names that exist here: those of the star imports, all callbacks, and torchvision's networks."
     from .fastai_names import TORCHVISION
     return frozenset(TORCHVISION.split()).union(*(import_module(f"{PACKAGE}.{module}").__all__ for module in LISTS))
 

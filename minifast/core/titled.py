@@ -4,6 +4,7 @@ from typing import Any
 import torch
 
 from .plots import show_item
+from .utilities import fastuple
 
 
 class ShowTitle:
@@ -37,6 +38,10 @@ class TitledInt(ShowTitle, int):
 
 class TitledFloat(ShowTitle, float):
     "A float that shows itself as a title."
+
+
+class TitledTuple(ShowTitle, fastuple):
+    "A tuple that shows itself as a title, and computes element by element."
 
 
 class TensorBase(torch.Tensor):

@@ -11,6 +11,7 @@ from .base import (
     Perplexity,
     ValueMetric,
     flatten_check,
+    perplexity,
 )
 from .bleu import CorpusBLEUMetric
 from .convert import as_metric, mk_metric
@@ -54,5 +55,5 @@ __all__ = [
     "JaccardMulti", "LossMetric", "LossMetrics", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "Metric", "PearsonCorrCoef",
     "Perplexity", "Precision", "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti",
     "SpearmanCorrCoef", "ValueMetric", "accuracy", "accuracy_multi", "as_metric", "error_rate", "exp_rmspe", "flatten_check",
-    "foreground_acc", "mae", "mk_metric", "mse", "msle", "optim_metric", "rmse", "skm_to_fastai", "top_k_accuracy",
+    "foreground_acc", "mae", "mk_metric", "mse", "msle", "optim_metric", "perplexity", "rmse", "skm_to_fastai", "top_k_accuracy",
 ]

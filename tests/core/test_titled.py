@@ -3,11 +3,20 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from minifast.core.titled import TensorBase, TensorCategory, TensorMultiCategory, TitledFloat, TitledInt, TitledStr, TitledTensorScalar
+from minifast.core.titled import (
+    TensorBase,
+    TensorCategory,
+    TensorMultiCategory,
+    TitledFloat,
+    TitledInt,
+    TitledStr,
+    TitledTensorScalar,
+    TitledTuple,
+)
 
 
 @pytest.mark.parametrize(("value", "text"), [(TitledStr("cat"), "cat"), (TitledInt(3), "3"), (TitledFloat(0.5), "0.5"),
-                                             (TitledTensorScalar(torch.tensor(2)), "2")])
+                                             (TitledTensorScalar(torch.tensor(2)), "2"), (TitledTuple((1, 2)), "(1, 2)")])
 def test_they_show_themselves(value, text):
     fig, ax = plt.subplots()
     assert value.show(ctx=ax) is ax and ax.get_title() == text
