@@ -75,7 +75,7 @@ class _Path:
     def exec_module(self, module: ModuleType) -> None:
         path = module.__name__.partition(".")[2]
         module.__doc__ = f"The names of fastai's `{path}` that minifast has."
-        module.__getattr__ = lambda name: names_of(path) if name == "__all__" else _fallback(path, name)
+        vars(module)["__getattr__"] = lambda name: names_of(path) if name == "__all__" else _fallback(path, name)
 
 
 class _OwnModule(SourceFileLoader):
@@ -88,7 +88,7 @@ class _OwnModule(SourceFileLoader):
         if "__getattr__" in vars(module):
             return
         if not MODULES[path] or path in LISTS:              # fastai's packages define no names; a list of names is as it is
-            module.__getattr__ = partial(_fallback, path)
+            vars(module)["__getattr__"] = partial(_fallback, path)
             return
         listed = vars(module).pop("__all__", None)
 
@@ -98,7 +98,7 @@ class _OwnModule(SourceFileLoader):
             own = [n for n in vars(module) if not n.startswith("_")] if listed is None else listed
             return sorted({*own, *names_of(path)})
 
-        module.__getattr__ = lookup
+        vars(module)["__getattr__"] = lookup
 
 
 class FastaiPaths:
@@ -113,7 +113,8 @@ class FastaiPaths:
             return None
         spec = PathFinder.find_spec(fullname, path)
         if spec is None:
-            return ModuleSpec(fullname, _Path(), is_package=any(m.startswith(f"{below}.") for m in MODULES))
+            loader: Any = _Path()                       # importlib.abc.Loader would cost the import of twenty modules
+            return ModuleSpec(fullname, loader, is_package=any(m.startswith(f"{below}.") for m in MODULES))
         if isinstance(spec.loader, SourceFileLoader):
             spec.loader = _OwnModule(spec.loader.name, spec.loader.path)
         return spec

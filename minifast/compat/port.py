@@ -129,7 +129,7 @@ def _findings(names: _Names, defined: set[str], star: bool) -> Iterator[Finding]
             yield Finding(line, name, DIFFERENT[name], False)
 
 
-def _of_name(name: str, line: int, here: set[str]) -> Iterator[Finding]:
+def _of_name(name: str, line: int, here: frozenset[str]) -> Iterator[Finding]:
     if name in DIFFERENT:
         yield Finding(line, name, DIFFERENT[name], False)
     elif name != "*" and name not in here and not hasattr(builtins, name):

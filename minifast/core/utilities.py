@@ -287,9 +287,10 @@ def delegates(to: Any = None, keep: bool = False, but: Iterable[str] | str | Non
     omitted = re.split(", *", but) if isinstance(but, str) else listify(but)
 
     def decorate(f: F) -> F:
-        source = f.__base__ if to is None else to  # type: ignore[attr-defined]  # without `to`, `f` is a class
-        target = source.__init__ if isinstance(source, type) else source
-        own: Any = f.__init__ if isinstance(f, type) else getattr(f, "__func__", f)  # type: ignore[misc]
+        decorated: Any = f
+        source = decorated.__base__ if to is None else to
+        target = source.__init__ if isinstance(source, type) else source  # type: ignore[misc]  # of a class
+        own: Any = decorated.__init__ if isinstance(f, type) else getattr(f, "__func__", f)  # type: ignore[misc]  # of a class
         params = dict(inspect.signature(own).parameters)
         rest = params.pop(next((n for n, p in params.items() if p.kind is p.VAR_KEYWORD), ""), None)
         taken = [p.replace(kind=p.KEYWORD_ONLY) for n, p in inspect.signature(target).parameters.items()
@@ -325,12 +326,13 @@ class fastuple(tuple):
         return super().__new__(cls, (*x, *rest))
 
     add, mul = _by_element(operator.add), _by_element(operator.mul)
-    eq, ne, lt, le, gt, ge = map(_by_element, (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge))
+    eq, ne, lt, le, gt, ge = (_by_element(op) for op in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge))
     min, max = _by_element(min), _by_element(max)
     __sub__, __matmul__, __pow__ = _by_element(operator.sub), _by_element(operator.matmul), _by_element(operator.pow)
     __truediv__, __floordiv__, __mod__ = _by_element(operator.truediv), _by_element(operator.floordiv), _by_element(operator.mod)
-    __and__, __xor__, __lshift__, __rshift__ = map(_by_element, (operator.and_, operator.xor, operator.lshift, operator.rshift))
-    __neg__, __pos__, __abs__, __invert__ = map(_by_element, (operator.neg, operator.pos, operator.abs, operator.not_))
+    __and__, __xor__ = _by_element(operator.and_), _by_element(operator.xor)
+    __lshift__, __rshift__ = _by_element(operator.lshift), _by_element(operator.rshift)
+    __neg__, __pos__, __abs__, __invert__ = (_by_element(op) for op in (operator.neg, operator.pos, operator.abs, operator.not_))
 
 
 class _Expression:
