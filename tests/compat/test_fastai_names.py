@@ -1,4 +1,4 @@
-"""docs/from_fastai.md is the table of the package, and its sentences name what there is."""
+"""The table of names: docs/from_fastai.md is made from it, and its sentences name what there is."""
 import importlib.util
 import re
 from importlib import import_module
