@@ -14,6 +14,7 @@ import minifast.callbacks
 from minifast.callbacks.averaging import EMA, SWA
 from minifast.callbacks.base import Callback
 from minifast.callbacks.batch import BnFreeze, MCDropoutCallback, ShortEpochCallback
+from minifast.callbacks.collect import HookCallback
 from minifast.callbacks.distill import KnowledgeDistillation
 from minifast.callbacks.dynamics import PredictionDynamics
 from minifast.callbacks.gradients import SAM, GradientAccumulation, GradientClip, GradientClipValue
@@ -61,7 +62,7 @@ def in_folder(name):
 
 #: Callbacks that need arguments, or another setting than the default on this device.
 MAKE = {ParamScheduler: lambda: ParamScheduler({"lr": SchedCos(1e-2, 1e-3)}), MixedPrecision: lambda: MixedPrecision("bf16"),
-        LRFinder: lambda: LRFinder(num_it=6),
+        LRFinder: lambda: LRFinder(num_it=6), HookCallback: lambda: HookCallback(hook=lambda m, i, o: o),
         KnowledgeDistillation: lambda: KnowledgeDistillation(nn.Linear(3, 2)),
         SaveModelCallback: lambda: SaveModelCallback(fname=in_folder("model")), FileLogger: lambda: FileLogger(in_folder("history.log")),
         CSVLogger: lambda: CSVLogger(in_folder("history.csv")), JSONLogger: lambda: JSONLogger(in_folder("history.jsonl")),
