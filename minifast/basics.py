@@ -9,7 +9,6 @@ import re
 import shutil
 import string
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib
@@ -84,6 +83,7 @@ from .ensemble.search import loguniform, random_search
 from .core.device import default_device, defaults
 from .core.items import Inf, L, array, coll_repr, first, noop, one_hot, range_of, store_attr, tensor
 from .core.nested import find_bs, to_concat, to_cpu, to_detach, to_device, to_np
+from .core.paths import Path
 from .core.plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
 from .core.progress import progress_bar
 from .core.seeds import fixed_seed, no_random, set_seed

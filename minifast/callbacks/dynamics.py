@@ -3,12 +3,12 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..core import Figure, PathLike, check_arguments, describe, fixed_seed, get_grid, is_whole, item_rng, leaves, map_nested, to_cpu
+from ..core.paths import Path
 from .base import Learner, Order
 from .training_run import RunCallback, check_folder
 

@@ -5,13 +5,13 @@ import io
 import json
 import math
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 from warnings import warn
 
 import torch
 
 from ..core import DataFrame, Figure, PathLike, check_arguments, check_choice, fixed_seed, in_notebook, is_whole
+from ..core.paths import Path
 from ..nn.model_info import eval_mode
 from ..optim.groups import get_hyper, hyper_names
 from .base import Callback, Order

@@ -1,10 +1,10 @@
 """`Resume`: a fit that was interrupted continues where its last epoch began, and ends with the same weights to the bit."""
-from pathlib import Path
 from warnings import warn
 
 import numpy as np
 
 from ..core import checkpoint, rng_state, set_rng_state
+from ..core.paths import Path
 from .base import Callback, CancelFitException, Order, restore_states, states_of
 from .recorder import FitRecord
 

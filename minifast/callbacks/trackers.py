@@ -2,13 +2,13 @@
 follows one column of the epoch table and knows when it is the best so far."""
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 from warnings import warn
 
 import numpy as np
 
 from ..core import PathLike, check_arguments, describe, did_you_mean, is_number, is_whole
+from ..core.paths import Path
 from ..optim.groups import get_hyper, set_hyper
 from .base import CancelFitException, Learner, Order, restore_states, states_of
 from .recorder import Recorder

@@ -3,10 +3,10 @@ import secrets
 import tempfile
 import time
 import weakref
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core import PathLike, noting
+from ..core.paths import Path
 from .base import Callback, Learner
 
 

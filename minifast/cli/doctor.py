@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import __version__
 
-PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pillow", "matplotlib", "fastprogress", "scikit-learn", "safetensors",
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pillow", "matplotlib", "scikit-learn", "safetensors",
             "timm", "transformers", "simplejpeg", "ipython", "ipykernel")
 
 

@@ -365,7 +365,7 @@ _ABSENT = (
     ("write `x[..., None]`, or `x.unsqueeze_(dim)` in place", "unsqueeze unsqueeze_"),
     ("write `x.half()` or `x.float()`", "to_half to_float"),
     ("write `x.device`, or `next(model.parameters()).device`", "find_device"),
-    ("write `from fastprogress import master_bar`; around a single loop write `progress_bar(items)`", "master_bar"),
+    ("write `progress_bar(items)` around a loop, or install fastprogress and write `from fastprogress import master_bar`", "master_bar"),
     ("write `a == b`; of arrays and tensors `np.array_equal(a, b)` and `torch.equal(a, b)`", "all_equal equals"),
     ("write `isinstance(o, collections.abc.Iterable)`", "is_coll is_iter"),
     ("write `any(isinstance(o, cls) for o in (a, b))`", "one_is_instance"),

@@ -5,12 +5,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from .messages import add_note, describe
+from .paths import Path
 from .types import PathLike
 
 HEADER = "minifast"

@@ -1,15 +1,12 @@
-"""The one file that touches fastprogress: where progress is shown, and how.
+"""Where progress is shown, and how: a bar in a terminal or notebook, the epoch table, or plain lines in a log.
 
-fastprogress (1.0 and 1.1 alike) keeps the time estimate and the throttling of a bar. What its versions do differently, or get wrong,
-is decided here: whether the output is a terminal at all, how a bar is drawn, and the epoch table. It is imported when the first bar
-is drawn; without it only the plain lines remain.
+It is drawn here and not by fastprogress because that imports fastcore, which changes `pathlib.Path`, and a web stack.
 """
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import suppress
 from html import escape
 from numbers import Integral, Real
 from typing import Any
@@ -27,13 +24,13 @@ def in_notebook() -> bool:
 def choose_display() -> "PlainDisplay":
     """The display that fits the output: notebook, terminal, or plain lines.
 
-    Plain lines are used when the output is not a terminal, when fastprogress is missing, or with `MINIFAST_PROGRESS=0`.
+    Plain lines are used when the output is not a terminal, or with `MINIFAST_PROGRESS=0`.
     """
-    is_terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
-    if os.environ.get("MINIFAST_PROGRESS", "1") != "0" and (is_terminal or in_notebook()):
-        with suppress(ImportError):
-            import fastprogress.fastprogress  # noqa: F401  (only to learn whether it is there, with what it needs)
-            return NotebookDisplay() if in_notebook() else TerminalDisplay()
+    if os.environ.get("MINIFAST_PROGRESS", "1") != "0":
+        if in_notebook():
+            return NotebookDisplay()
+        if hasattr(sys.stdout, "isatty") and sys.stdout.isatty():
+            return TerminalDisplay()
     return PlainDisplay()
 
 
@@ -84,20 +81,30 @@ class PlainDisplay:
         "Finish: the fit is over, or was interrupted."
 
 
+def _clock(seconds):
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes:02d}:{seconds:02d}"
+
+
 def _make_bar(total, draw, comment):
-    "The `update` of a fastprogress bar that calls `draw(done, text)` a few times a second."
+    "The function of the number of batches done that calls `draw(done, text)` for the first few of them, and then five times a second."
     if total == 0:
         return noop
-    from fastprogress.fastprogress import ProgressBar
+    started, due = time.perf_counter(), 0.0
 
-    class Bar(ProgressBar):
-        def on_update(self, val, text):
-            note = comment()
-            draw(val, f"{text} {note}" if note else text)
+    def update(done):
+        nonlocal due
+        now = time.perf_counter()
+        if now < due and done > 5 and done != total:
+            return
+        passed, due = now - started, now + 0.2 if done else 0.0
+        share = "" if total is None else f"{100 * done / total:.2f}% "
+        left = "?" if total is None or not done else _clock(passed / done * max(total - done, 0))
+        note = comment()
+        draw(done, f"{share}[{done}/{'?' if total is None else total} {_clock(passed)}<{left}]{note and f' {note}'}")
 
-    bar = Bar((), total="noinfer" if total is None else total)
-    bar.update(0)
-    return bar.update
+    update(0)
+    return update
 
 
 def _aligned(row, widths):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ import torch
 
 from .device import cpu_count
 from .items import L, noop
+from .paths import Path
 from .progress import progress_bar
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -3,11 +3,11 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import L
 from ..core.messages import describe, plural, reject_unknown
+from ..core.paths import Path
 from ..core.types import LossFunc, PathLike, Splits
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
 from .datasets import Datasets

@@ -1,13 +1,13 @@
 """`TfmdLists` and `Datasets`: items seen through pipelines of transforms, split into training and validation sets."""
 from collections.abc import Iterator, Sequence
 from copy import copy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.items import L
 from ..core.messages import add_note, describe, plural
+from ..core.paths import Path
 from ..core.plots import show_item
 from ..core.types import LossFunc, Splits
 from .categories import last_vocab

@@ -1,10 +1,10 @@
 """From a folder to its files: the first step of most data pipelines (`get_items`)."""
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from ..core.items import L
 from ..core.messages import did_you_mean
+from ..core.paths import Path
 from ..core.types import PathLike
 
 #: File name endings of the image formats that Pillow reads. A fixed list: what the operating system calls an image differs.

@@ -2,11 +2,11 @@
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ..core.items import L
 from ..core.messages import describe, did_you_mean
+from ..core.paths import Path
 from ..core.types import PathLike
 from .transforms import ItemTransform
 

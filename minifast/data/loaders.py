@@ -3,7 +3,6 @@
 Longer than 400 lines because every argument of a public method stands on a line of its own.
 """
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -11,6 +10,7 @@ import torch
 from ..core.device import default_device
 from ..core.messages import describe, plural, reject_unknown
 from ..core.nested import find_bs, to_device
+from ..core.paths import Path
 from ..core.seeds import fixed_seed
 from ..core.types import Batch, PathLike
 from .class_weights import item_weights_from, weights_from

@@ -1,13 +1,13 @@
 """The items of a dataset, whatever holds them."""
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Subset
 
 from ..core.items import L
 from ..core.messages import describe
+from ..core.paths import Path
 
 
 class Rows(Sequence):

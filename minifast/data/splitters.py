@@ -5,7 +5,6 @@ from a private generator: the same items give the same split every time, so that
 data are built again, and no global random stream is touched.
 """
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from pathlib import Path
 from typing import Any
 from warnings import warn
 
@@ -14,6 +13,7 @@ import torch
 
 from ..core.items import L, range_of
 from ..core.messages import describe, did_you_mean, plural
+from ..core.paths import Path
 from ..core.seeds import draw_seed
 from ..core.types import PathLike
 from .labels import is_missing

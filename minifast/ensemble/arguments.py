@@ -2,12 +2,12 @@
 import hashlib
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..core.messages import describe, plural
+from ..core.paths import Path
 from ..data.targets import base_dataset
 
 

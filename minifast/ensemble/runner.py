@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -19,6 +18,7 @@ from ..core.arguments import check_choice
 from ..core.items import L
 from ..core.messages import describe, noting, plural
 from ..core.nested import map_nested, to_concat
+from ..core.paths import Path
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike
 from ..learner.learner import Learner

@@ -10,7 +10,6 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..callbacks.trackers import lower_wins, monitored
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.checkpoint import replacing
 from ..core.messages import add_note, describe, plural
+from ..core.paths import Path
 from ..core.plots import get_grid
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike

@@ -1,7 +1,6 @@
 """`Interpretation`: predictions, targets and losses of one set of items, computed once, and ways to look at them."""
 import math
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import pandas as pd
@@ -9,6 +8,7 @@ import torch
 
 from ..core.messages import describe, plural
 from ..core.nested import leaves, split_batch
+from ..core.paths import Path
 from ..core.plots import get_grid, show_item
 from ..core.types import Batch
 from ..data.dataloader import DataLoader

@@ -5,7 +5,6 @@ Files are never deleted or moved.
 import csv
 import io
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ import torch
 from ..core.arguments import check_arguments
 from ..core.checkpoint import replacing
 from ..core.messages import did_you_mean, plural
+from ..core.paths import Path
 from ..core.types import PathLike
 from .classification import ClassificationInterpretation
 

@@ -4,7 +4,6 @@ This file is longer than 400 lines because every verb stands here as an ordinary
 """
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -13,6 +12,7 @@ from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, describe, plural, split_batch
+from ..core.paths import Path
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
 from ..optim import (

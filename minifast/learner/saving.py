@@ -2,7 +2,6 @@
 import json
 import os
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from warnings import warn
 
@@ -11,6 +10,7 @@ import torch
 from ..callbacks.base import restore_states, states_of
 from ..callbacks.training_run import RunCallback
 from ..core import PathLike, add_note, checkpoint, describe, plural
+from ..core.paths import Path
 from ..data.categories import last_vocab
 from ..optim.groups import setting_names
 

@@ -5,7 +5,6 @@ users meet one class that is a frame, a dataset and what was learnt; the work is
 """
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -15,6 +14,7 @@ import torch
 
 from ..core.checkpoint import load, save
 from ..core.messages import describe, did_you_mean, plural
+from ..core.paths import Path
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.categories import CategoryMap

@@ -1,11 +1,11 @@
 """`TabularDataLoaders`: from a frame, a CSV file or Parquet files to batches, in one call."""
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
+from ..core.paths import Path
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from .columns import as_frame, check_columns, cont_cat_split, listed_names

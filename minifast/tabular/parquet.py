@@ -7,13 +7,13 @@ are no help, because they are of training and validation rows together.
 import tempfile
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 from warnings import warn
 
 import numpy as np
 import pandas as pd
 
+from ..core.paths import Path
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.splitters import check_positions

@@ -4,10 +4,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, itemgetter
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.messages import add_note, describe, plural
+from ..core.paths import Path
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
 from ..data.files import get_image_files
 from ..data.labels import ColReader, RegexLabeller, parent_label

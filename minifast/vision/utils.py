@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from os import PathLike
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 from warnings import warn
@@ -17,6 +17,7 @@ from ..core.checkpoint import replacing
 from ..core.device import cpu_count
 from ..core.items import L
 from ..core.messages import describe, plural
+from ..core.paths import Path
 from ..core.progress import progress_bar
 from ..data.files import get_image_files, image_extensions
 from ..data.sources.download import fetch, url_name

@@ -43,7 +43,7 @@ def modules_after(statement):
 
 
 def test_the_learner_is_light():
-    heavy = {"torchvision", "pandas", "matplotlib", "PIL", "sklearn", "fastprogress", "scipy", "IPython"}
+    heavy = {"torchvision", "pandas", "matplotlib", "PIL", "sklearn", "scipy", "IPython"}
     assert heavy & modules_after("from minifast.learner.learner import Learner") - modules_after("import torch") == set()
 
 
@@ -52,9 +52,25 @@ def test_package_itself_imports_nothing():
 
 
 def test_star_import_brings_no_web_stack():
-    assert {"sklearn", "fastprogress", "scipy", "timm", "starlette"} & modules_after("from minifast.vision.all import *") == set()
+    assert {"sklearn", "fastprogress", "fastcore", "scipy", "timm", "starlette"} & modules_after("from minifast.vision.all import *") == set()
 
 
 def test_the_applications_bring_no_checks():
     found = modules_after("from minifast.vision.all import *\nfrom minifast.collab import *")
     assert {m for m in found if m.startswith(("minifast.checks", "minifast.learner.init_head"))} == set()
+
+
+def test_a_fit_with_its_bars_leaves_pathlib_alone():
+    code = """
+import pathlib, sys
+before = {c: set(vars(c)) for c in (pathlib.Path, pathlib.PurePath, pathlib.PosixPath, pathlib.WindowsPath)}
+sys.stdout.isatty = lambda: True                # bars are drawn
+from minifast.basics import *
+x, y = torch.randn(8, 3), torch.randn(8, 1)
+dls = DataLoaders(*(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), 4) for _ in range(2)))
+Learner(dls, nn.Linear(3, 1), loss_func=nn.MSELoss()).fit(1)
+assert before == {c: set(vars(c)) for c in before}
+assert not hasattr(pathlib.Path("."), "ls") and Path(".").ls() is not None
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and "100.00%" in done.stdout, done.stderr

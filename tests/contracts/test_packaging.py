@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 if not (ROOT / "pyproject.toml").exists():
     pytest.skip("not in a clone of the repository", allow_module_level=True)
 
-CORE = {"torch>=2.6", "torchvision", "pandas", "pillow>=10.1", "numpy", "matplotlib", "fastprogress>=1.0.3", "scikit-learn", "safetensors"}
+CORE = {"torch>=2.6", "torchvision", "pandas", "pillow>=10.1", "numpy", "matplotlib", "scikit-learn", "safetensors"}
 EXTRAS = {"notebook", "parquet", "dev", "text", "timm", "trackers", "fast", "benchmarks", "docs"}
 
 
@@ -71,7 +71,7 @@ def test_every_folder_of_the_package_is_a_package():
     assert [f for f in folders if not (f / "__init__.py").exists()] == []
 
 
-def test_it_asks_for_the_nine_and_caps_nothing(metadata):
+def test_it_asks_for_the_eight_and_caps_nothing(metadata):
     wanted = metadata.get_all("Requires-Dist")
     core = {w for w in wanted if "extra ==" not in w}
     assert core == CORE

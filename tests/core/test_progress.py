@@ -1,8 +1,4 @@
-"""Progress in logs, terminals and notebooks, with each version of fastprogress at hand.
-
-The installed version is always tried; directories listed in MINIFAST_FASTPROGRESS_DIRS (made by `pip install --no-deps --target DIR
-fastprogress==...`) are tried too.
-"""
+"""Progress in logs, terminals and notebooks."""
 import os
 import re
 import subprocess
@@ -16,7 +12,6 @@ import pytest
 from minifast.core import progress
 from minifast.core.progress import NotebookDisplay, PlainDisplay, choose_display, format_value, progress_bar
 
-DIRS = [d for d in os.environ.get("MINIFAST_FASTPROGRESS_DIRS", "").split(os.pathsep) if d]
 has_pty = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
 
 #: Two epochs, shown by hand.
@@ -55,24 +50,11 @@ def learner(n=5, **events):
 """
 
 
-def environment(folder=""):
-    "The environment in which a script finds the fastprogress in `folder` (default: the installed one)."
+@pytest.fixture
+def env():
+    "The environment of a script."
     env = {k: v for k, v in os.environ.items() if k not in ("MINIFAST_PROGRESS", "COLUMNS", "LINES", "PYTHONPATH")}
-    package = os.path.dirname(os.path.dirname(progress.__file__))
-    return {**env, "PYTHONPATH": os.pathsep.join([*([folder] if folder else []), package]), "WANTED_FASTPROGRESS": folder}
-
-
-@pytest.fixture(params=["", *DIRS], ids=lambda d: os.path.basename(d) or "installed")
-def env(request):
-    "`environment()` for one version of fastprogress after the other."
-    return environment(request.param)
-
-
-#: Fails unless the wanted version is the one that is imported.
-CHECK = """
-import os, fastprogress
-assert fastprogress.__file__.startswith(os.environ["WANTED_FASTPROGRESS"]), fastprogress.__file__
-"""
+    return {**env, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(progress.__file__)))}
 
 
 # -- a terminal to look at ------------------------------------------------------------------------------------------------------
@@ -155,7 +137,7 @@ def table(lines):
 
 @has_pty
 def test_a_terminal_shows_a_bar_in_place_and_an_aligned_table(env):
-    with Terminal(CHECK + SHOW, env, columns=100) as t:
+    with Terminal(SHOW, env, columns=100) as t:
         t.finish()
     assert t.screens[-1][-1] == "" and table(t.screens[-1][:-1]) == ROWS
     places = [[line.index(cell) for cell in row] for line, row in zip(t.screens[-1], ROWS, strict=False)]
@@ -169,7 +151,7 @@ def test_a_terminal_shows_a_bar_in_place_and_an_aligned_table(env):
 @has_pty
 def test_a_narrow_terminal_is_not_filled_with_wrapped_bars(env):
     for columns, full in ((62, r"Epoch 1/2 train \|#{3,}\| 100\.00% .*\] 0\.1234"), (52, r"Epoch 1/2 train \|\| 100\.00% \[30/30 .*\]")):
-        with Terminal(CHECK + SHOW, env, columns) as t:
+        with Terminal(SHOW, env, columns) as t:
             t.finish()
         assert table(t.screens[-1][:-1]) == ROWS
         assert max(map(len, t.bars)) <= columns - 3 and any(re.fullmatch(full, b) for b in t.bars), t.bars
@@ -177,7 +159,7 @@ def test_a_narrow_terminal_is_not_filled_with_wrapped_bars(env):
 
 @has_pty
 def test_interrupting_by_hand_leaves_a_clean_line(env):
-    script = CHECK + """
+    script = """
 import time
 from minifast.core.progress import choose_display
 display = choose_display()
@@ -199,46 +181,43 @@ print("after", flush=True)
 
 
 @has_pty
-def test_interrupting_a_fit_leaves_a_clean_line():
-    script = CHECK + LEARNER + """
+def test_interrupting_a_fit_leaves_a_clean_line(env):
+    script = LEARNER + """
 learn = learner(1000, after_batch=lambda: time.sleep(0.05))
 try: learn.fit(2)
 except KeyboardInterrupt: pass
 print("after", flush=True)
 """
-    with Terminal(script, environment()) as t:
+    with Terminal(script, env) as t:
         t.read(b"[3/1000").type(b"\x03")
         t.finish()
     assert table(t.screens[-1]) == [["epoch", "train_loss", "valid_loss", "time"], ["after"], [""]]
 
 
 @has_pty
-def test_predicting_in_the_middle_of_a_fit_does_not_disturb_its_bars():
+def test_predicting_in_the_middle_of_a_fit_does_not_disturb_its_bars(env):
     script = LEARNER + """
 def predict(cb):
     if cb.training and cb.iter == 2: cb.learn.get_preds()
 with learner().no_logging() as quiet: quiet.fit(1)
 learner(5, after_batch=predict, after_epoch=lambda cb: cb.learn.validate()).fit(3)
 """
-    with Terminal(script, environment(), columns=100) as t:
+    with Terminal(script, env, columns=100) as t:
         t.finish()
     assert [row[0] for row in table(t.screens[-1])] == ["epoch", "0", "1", "2", ""]
     assert any(re.match(r"Epoch 2/3 train \|#{30}\| 100\.00% \[5/5 ", b) for b in t.bars), t.bars
 
 
 @has_pty
-@pytest.mark.parametrize("missing", ["import sys; sys.modules['fastprogress'] = None\n",
-                                     "import sys; sys.modules['fastprogress.fastprogress'] = None\n",        # what it needs is not there
-                                     "import os; os.environ['MINIFAST_PROGRESS'] = '0'\n"])
-def test_plain_lines_in_a_terminal_without_fastprogress_or_when_asked_for(env, missing):
-    with Terminal(missing + SHOW, env) as t:
+def test_plain_lines_in_a_terminal_when_asked_for(env):
+    with Terminal(SHOW, {**env, "MINIFAST_PROGRESS": "0"}) as t:
         t.finish()
     assert t.screens[-1] == [*LINES, ""] and t.bars == []
 
 
 @has_pty
 def test_a_loader_without_batches_and_one_longer_than_it_says(env):
-    script = CHECK + """
+    script = """
 import warnings
 warnings.simplefilter("error")
 from minifast.core.progress import choose_display
@@ -259,20 +238,15 @@ def run(script, env):
 
 
 def test_a_log_gets_one_plain_line_per_epoch(env):
-    done = run(CHECK + SHOW, env)
+    done = run(SHOW, env)
     assert done.stdout.splitlines() == LINES and "\r" not in done.stdout and done.stderr == ""
 
 
-def test_a_fit_in_a_log():
-    done = run(LEARNER + "learner().fit(2); learner().validate()", environment())
+def test_a_fit_in_a_log(env):
+    done = run(LEARNER + "learner().fit(2); learner().validate()", env)
     assert [re.sub(r"\d+\.\d+", "x", line) for line in done.stdout.splitlines()] == \
         [f"epoch {i}  train_loss x  valid_loss x  time 00:00" for i in range(2)]
     assert done.stderr == ""
-
-
-def test_nothing_of_fastprogress_is_imported_for_plain_lines():
-    code = "import os; os.environ['MINIFAST_PROGRESS'] = '0'\n" + SHOW + "import sys; assert 'fastprogress' not in sys.modules"
-    assert run(code, dict(os.environ)).stdout.splitlines() == LINES
 
 
 # -- notebooks ------------------------------------------------------------------------------------------------------------------
@@ -343,12 +317,11 @@ def notebook(tmp_path):
     pytest.importorskip("ipykernel")
 
     def execute(env, *sources):
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in (CHECK, *sources)])
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in sources])
         client = nbclient.NotebookClient(book, timeout=120, allow_errors=True, kernel_name="python3",
                                          resources={"metadata": {"path": str(tmp_path)}})
         client.execute(env={**env, "IPYTHONDIR": str(tmp_path)})
-        assert book.cells[0].outputs == [], book.cells[0].outputs
-        return [cell.outputs for cell in book.cells[1:]]
+        return [cell.outputs for cell in book.cells]
 
     return execute
 
@@ -384,8 +357,8 @@ def test_displays_in_a_notebook(notebook, env):
     assert shown(slow) == ("", "")                                  # the bar was there, and is gone
 
 
-def test_fits_in_a_notebook(notebook):
-    _, fit, fit_fails, validate = notebook(environment(), LEARNER, "learner(5).fit(2)", FIT_FAILS, "learner(5).validate()[0] > 0")
+def test_fits_in_a_notebook(notebook, env):
+    _, fit, fit_fails, validate = notebook(env, LEARNER, "learner(5).fit(2)", FIT_FAILS, "learner(5).validate()[0] > 0")
 
     html, _ = shown(fit)
     assert len(fit) == 1 and [r[0] for r in Cells(html).rows] == ["epoch", "0", "1"] and "progress" not in html

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from pathlib import Path
 from typing import Any
 from warnings import warn
 
@@ -23,6 +22,7 @@ import numpy as np
 
 from ...core.checkpoint import replacing
 from ...core.messages import describe, plural
+from ...core.paths import Path
 from ...core.types import PathLike
 from ..pipeline import Pipeline
 from ..sources.urls import minifast_home

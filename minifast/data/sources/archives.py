@@ -13,11 +13,11 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...core.messages import describe
+from ...core.paths import Path
 from ...core.types import PathLike
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".txz", ".tar", ".zip", ".gz", ".bz2", ".xz")

@@ -14,11 +14,12 @@ import urllib.error
 import urllib.request
 from contextlib import AbstractContextManager, suppress
 from math import ceil
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ... import __version__
+from ...core.paths import Path
 from ...core.progress import PlainDisplay, choose_display
 from ...core.types import PathLike
 

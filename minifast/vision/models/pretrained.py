@@ -11,7 +11,6 @@ import threading
 from collections.abc import Sequence
 from itertools import chain
 from os import PathLike
-from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from ...core.messages import did_you_mean
+from ...core.paths import Path
 from ...data.sources.download import sha256_of
 from ...data.sources.urls import minifast_home
 

@@ -237,7 +237,6 @@ def test_disk_errors_are_not_network_errors(server, tmp_path):
 
 
 def test_progress_bar_on_a_terminal(server, tmp_path, monkeypatch):
-    pytest.importorskip("fastprogress")
     monkeypatch.delenv("MINIFAST_PROGRESS", raising=False)
     class Terminal(io.StringIO):
         def isatty(self):
