@@ -1,37 +1,23 @@
 """Transforms that can be undone (for pipelines of them see `pipeline`).
 
 A `Transform` is a pair of plain functions, `encodes` and `decodes`, plus an optional `setups` that looks at the training items.
-There is no dispatch registry: one transform has one `encodes`, and it applies to the values it can handle (`Transform.types`, or
-the annotation of the first parameter of `encodes`). Random transforms draw their parameters once per sample from the generator
-they are given, so an image and its mask get the same flip, and the result does not depend on the number of workers.
+There is no registry: a transform applies to the values it can handle (`Transform.types`, or the annotation of the first parameter of
+`encodes`), and a second `encodes` for other classes, in the same class, a subclass or written below `@MyTransform`, joins the first.
+Random transforms draw their parameters once per sample from the generator they are given, so an image and its mask get the same flip,
+and the result does not depend on the number of workers.
 """
-import types as _types
-import typing
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from types import FunctionType
 from typing import Any
+from warnings import warn
 
 import numpy as np
+import torch
 
 from ..core.messages import describe
 from ..core.seeds import draw_seed, item_rng
-
-
-def _annotated_types(func: Callable) -> tuple[type, ...] | None:
-    "The classes named by the annotation of the first parameter of `func` (besides `self`), or None where there is no usable one."
-    func = getattr(func, "__func__", func)
-    code = getattr(func, "__code__", None)
-    if code is None or not getattr(func, "__annotations__", None):
-        return None
-    names = [n for n in code.co_varnames[:code.co_argcount] if n != "self"]         # of a class method `cls`, which limits nothing
-    try:
-        hint = typing.get_type_hints(func).get(names[0]) if names and names[0] != "cls" else None
-    except Exception:                       # an annotation that is no type, or cannot be resolved
-        return None
-    union = typing.get_origin(hint) in (typing.Union, _types.UnionType)
-    options = tuple(typing.get_origin(o) or o for o in (typing.get_args(hint) if union else (hint,)))
-    usable = all(isinstance(o, type) for o in options) and object not in options and typing.Any not in options
-    return options if usable else None
+from .annotations import REVERSIBLE, TransformType, annotated_types, joined, returned_class, typed_again
 
 
 def is_sample(x: Any) -> bool:
@@ -44,17 +30,18 @@ def like_sample(parts: Iterable, x: tuple) -> tuple:
     return tuple.__new__(type(x), parts)
 
 
-class Transform:
+class Transform(metaclass=TransformType):
     """A reversible step of a data pipeline: subclass it, or wrap functions with `Transform(enc, dec)` or `@Transform`.
 
     Called on a tuple it is applied to each element; `ItemTransform` gets the whole tuple. A value that is no instance of
-    `types` passes unchanged; `DataBlock.summary` and the first batch report a transform that applied to nothing.
+    `types` passes unchanged; `DataBlock.summary` and the first batch report a transform that applied to nothing. A plain tensor made of
+    a special one (an image, say) is one again, unless the annotation of what is returned says otherwise.
 
     Args:
         enc: function of one value that replaces `encodes`.
         dec: function of one value that replaces `decodes`.
-        split_idx: 0 = training items only, 1 = validation items only, None = both.
-        order: place in a `Pipeline`, lowest first.
+        split_idx: 0 = training items only, 1 = validation items only, None = both. Default: an attribute of `enc` of that name.
+        order: place in a `Pipeline`, lowest first. Default: an attribute of `enc` of that name.
     """
 
     order: int = 0
@@ -62,6 +49,7 @@ class Transform:
     types: tuple[type, ...] | None = None       #: the classes this transform applies to; None: the annotation of `encodes`, else all
     varies: bool = False                        #: whether two calls on one training item can differ
     whole: bool = False                         #: True: gets the whole sample tuple instead of one element after another
+    _extended = False                           # whether `encodes` may have changed since an instance looked at its annotations
     only_one: str | None = None                 #: a verb, such as "normalise", of what only one transform of a pipeline may do
 
     def __init__(self, enc: Callable | None = None, dec: Callable | None = None, split_idx: int | None = None,
@@ -70,6 +58,8 @@ class Transform:
             raise TypeError(f"{type(self).__name__}(enc=...) takes a function; received {describe(enc)}")
         if enc is not None:
             self.name = getattr(enc, "__name__", type(enc).__name__)
+            marks = {n: m for n in ("order", "split_idx") if isinstance(m := getattr(enc, n, None), int)}
+            order, split_idx = marks.get("order") if order is None else order, marks.get("split_idx") if split_idx is None else split_idx
         given = {"encodes": enc, "decodes": dec, "split_idx": split_idx, "order": order}
         vars(self).update({k: v for k, v in given.items() if v is not None})
 
@@ -80,6 +70,42 @@ class Transform:
                                                "take them as keyword arguments of `encodes`.")):
             if wrong in vars(cls):
                 raise TypeError(f"{cls.__name__}.{wrong} is never called{instead}")
+        for name in REVERSIBLE:
+            own = vars(cls).get(name)
+            if isinstance(own, FunctionType):
+                cls._join(name, getattr(super(cls, cls), name), own)
+
+    @classmethod
+    def _join(cls, name, inherited, own):
+        "Let the inherited method go on to take the classes that its own one, which stands in this class, does not take."
+        owner = f"{cls.__qualname__}.{name}"
+        own_types = annotated_types(own)
+        declared = cls.types if name == "encodes" and "types" not in vars(cls) else None
+        types = declared or (annotated_types(inherited) if isinstance(inherited, FunctionType) else None)
+        if own_types is None or types is None or all(issubclass(t, own_types) for t in types):
+            return
+        setattr(cls, name, joined(inherited, own, owner, declared))
+        if declared:
+            cls.types = tuple(dict.fromkeys((*declared, *own_types)))
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and isinstance(f := args[0], FunctionType) and f.__name__ in (*REVERSIBLE, "setups") \
+                and f.__code__.co_varnames[:1] == ("self",):
+            return cls._extend(f)
+        return super().__new__(cls)
+
+    @classmethod
+    def _extend(cls, f):
+        "What `@MyTransform` does with a function called `encodes` or `decodes`: from now on the class takes those values too."
+        name, types = f.__name__, annotated_types(f)
+        if cls.__module__ == __name__ or name == "setups" or types is None or cls.types is not None:
+            raise TypeError(f"@{cls.__name__} cannot add this `{name}`: it takes an `encodes` or `decodes` whose parameter is annotated "
+                            "with a class, such as `def encodes(self, x: float)`, for a class of your own that says in the same way what "
+                            f"it takes. Write a class instead: `class My{cls.__name__}({cls.__name__}):` with the method in it")
+        now = getattr(cls, name)
+        setattr(cls, name, f if now is getattr(Transform, name) else joined(now, f, f"{cls.__qualname__}.{name}"))
+        cls._extended = True
+        return cls
 
     def encodes(self, x: Any, *args: Any, **params: Any) -> Any:
         """Transform one value: override this.
@@ -123,8 +149,12 @@ class Transform:
         "The classes that `encodes` is applied to; None: to everything."
         if self.types is not None:
             return self.types
-        if "_annotated" not in vars(self):
-            self._annotated = _annotated_types(self.encodes)
+        return self._annotations()[0]
+
+    def _annotations(self):
+        "What the annotations of `encodes` say: the classes it takes, and what it returns."
+        if "_annotated" not in vars(self) or self._extended:
+            self._annotated = annotated_types(self.encodes), returned_class(self.encodes)
         return self._annotated
 
     def handles(self, x: Any) -> bool:
@@ -158,7 +188,20 @@ class Transform:
         "Encode `x`; `split_idx` says whether it is a training (0) or validation (1) item, None: apply in any case."
         if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:
             return x
+        if rng is None and split_idx is None:
+            self._note_plain(x)
         return self.map_parts(x, self.encodes)
+
+    def _note_plain(self, x):
+        "Warn, once, where somebody calls this on plain tensors, as the model and callbacks see them, and it takes special ones only."
+        parts, types = x if is_sample(x) else (x,), None if self.whole else self.handled_types()
+        special = types is not None and all(issubclass(t, torch.Tensor) and t is not torch.Tensor for t in types)
+        if special and parts and all(type(o) is torch.Tensor for o in parts) and not vars(self).get("_noted"):
+            self._noted = True
+            names = [t.__name__ for t in types]
+            warn(f"{self!r} was called on plain tensors and did nothing, because it takes {', '.join(names)}. The model and callbacks see "
+                 f"plain tensors: say what they are where you call it, `tfm(x.as_subclass({names[0]}))`, or annotate `encodes` with "
+                 "torch.Tensor", stacklevel=3)
 
     def map_parts(self, x: Any, f: Callable) -> Any:
         """Apply a function to each element that this transform handles, or to the whole where it takes whole samples.
@@ -168,9 +211,13 @@ class Transform:
             f: function of one value, such as `encodes` with its parameters set.
         """
         if not self.whole and isinstance(x, tuple) and is_sample(x):
-            done = [f(o) if self.handles(o) else o for o in x]
+            done = [self._kept(f(o), o) if self.handles(o) else o for o in x]
             return tuple(done) if type(x) is tuple else like_sample(done, x)
-        return f(x) if self.handles(x) else x
+        return self._kept(f(x), x) if self.handles(x) else x
+
+    def _kept(self, new, old):
+        "What `encodes` made of `old`, with its type."
+        return typed_again(new, old, self._annotations()[1]) if type(new) is torch.Tensor else new
 
     def decode(self, x: Any) -> Any:
         """Undo this transform; an annotation of `decodes` limits it to values of that class.
@@ -178,11 +225,13 @@ class Transform:
         Args:
             x: a value or a tuple of values.
         """
-        handled = _annotated_types(self.decodes)
+        handled = annotated_types(self.decodes)
         parts = x if is_sample(x) and not self.whole else (x,)
         if handled is None and any(map(self.handles, parts)):      # it kept the type: only what it encoded is decoded
             handled = self.handled_types()
-        done = tuple(self.decodes(o) if handled is None or isinstance(o, handled) else o for o in parts)
+        returned = returned_class(self.decodes)
+        done = [self.decodes(o) if handled is None or isinstance(o, handled) else o for o in parts]
+        done = [typed_again(n, o, returned) if type(n) is torch.Tensor else n for n, o in zip(done, parts, strict=True)]
         return like_sample(done, x) if parts is x else done[0]
 
     def __repr__(self) -> str:
@@ -249,7 +298,10 @@ class RandTransform(Transform):
     def __call__(self, x: Any, split_idx: int | None = None, rng: np.random.Generator | None = None) -> Any:
         if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:
             return x
-        rng = item_rng(draw_seed()) if rng is None else rng
+        if rng is None:
+            if split_idx is None:
+                self._note_plain(x)
+            rng = item_rng(draw_seed())
         if self.p < 1 and rng.random() >= self.p:
             return x
         params = self.draw(x, rng, split_idx)

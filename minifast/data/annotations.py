@@ -1,0 +1,132 @@
+"""What the annotations of a transform's methods mean: which values it takes, what it returns, and several `encodes` in one class.
+
+In a class body a second `encodes` is, to Python, another value for the same name, and the first is gone without a word. Code written for
+fastai has such pairs everywhere, so the class of transform classes looks at its body while it is made. That is all it does: which of the
+functions gets a value is left to `functools.singledispatch`.
+"""
+import typing
+from collections.abc import Callable
+from functools import singledispatch
+from types import FunctionType, UnionType
+from typing import Any
+
+import torch
+
+#: The methods of a transform that can be there several times, for different classes of values.
+REVERSIBLE = "encodes", "decodes"
+
+
+def _hints(func: Callable) -> tuple[Any, Any]:
+    """The annotations of the first parameter of `func` (besides `self`) and of what it returns; None where there is none.
+
+    Raises:
+        NameError: one is a text that stands for nothing.
+    """
+    func = getattr(func, "__func__", func)
+    code = getattr(func, "__code__", None)
+    if code is None or not getattr(func, "__annotations__", None):
+        return None, None
+    names = [n for n in code.co_varnames[:code.co_argcount] if n != "self"]         # of a class method `cls`, which limits nothing
+    hints = typing.get_type_hints(func)
+    return hints.get(names[0]) if names and names[0] != "cls" else None, hints.get("return")
+
+
+def _classes(hint: Any) -> tuple[type, ...] | None:
+    "The classes that an annotation names, or None where it limits nothing."
+    union = typing.get_origin(hint) in (typing.Union, UnionType)
+    options = tuple(typing.get_origin(o) or o for o in (typing.get_args(hint) if union else hint if isinstance(hint, tuple) else (hint,)))
+    usable = all(isinstance(o, type) for o in options) and object not in options and typing.Any not in options
+    return options if usable and options else None
+
+
+def annotated_types(func: Callable) -> tuple[type, ...] | None:
+    "The classes named by the annotation of the first parameter of `func` (besides `self`), or None where there is no usable one."
+    try:
+        return _classes(_hints(func)[0])
+    except Exception:                       # an annotation that is no type, or cannot be resolved
+        return None
+
+
+def returned_class(func: Callable) -> Any:
+    "The annotation of what `func` returns: a class; None: there is none, or it says nothing."
+    try:
+        hint = _hints(func)[1]
+    except Exception:
+        return None
+    return hint if isinstance(hint, type) and hint is not object and hint is not typing.Any else None
+
+
+def typed_again(new: Any, old: Any, returned: Any) -> Any:
+    "The plain tensor `new` as what `returned` says, or without that of the class of `old`, whose transform it came from."
+    if returned is not None:
+        return new.as_subclass(returned) if issubclass(returned, torch.Tensor) else new
+    if not isinstance(old, torch.Tensor) or type(old) in (torch.Tensor, torch.nn.Parameter):
+        return new
+    made = new.as_subclass(type(old))
+    vars(made).update(vars(old))
+    return made
+
+
+# -- several `encodes` (or `decodes`) in one class ---------------------------------------------------------------------------------
+def _variants(func: Callable, owner: str) -> list[tuple[tuple[type, ...] | None, Callable]]:
+    "The functions that `func` was joined from, or itself, each with its classes."
+    known = getattr(func, "variants", None)
+    if known is not None:
+        return known
+    try:
+        return [(_classes(_hints(func)[0]), func)]
+    except Exception as e:
+        raise TypeError(f"{owner} is defined several times, and the class of values of one of them is not known yet ({e}): write "
+                        "classes that exist already as annotations") from e
+
+
+def joined(first: Callable, second: Callable, owner: str, first_types: tuple[type, ...] | None = None) -> Callable:
+    """One method of two: the values of the classes that `second` names go to it, the others to `first`. `second` alone where it takes
+    everything, as in any class."""
+    before, added = _variants(first, owner), _variants(second, owner)
+    before = [(first_types or types, f) for types, f in before]
+    if any(types is None for types, _ in added):
+        return second
+    table = singledispatch(lambda self, x, *args, **params: x)
+    for types, f in (*before, *added):
+        for t in types or (object,):
+            table.register(t, f)
+    returned = {f: returned_class(f) for _, f in (*before, *added)}
+
+    def either(self: Any, x: Any, *args: Any, **params: Any) -> Any:
+        f = table.dispatch(type(x))
+        new = f(self, x, *args, **params)
+        return typed_again(new, x, returned.get(f)) if type(new) is torch.Tensor else new
+
+    taken = [types for types, _ in (*before, *added)]
+    either.__annotations__ = {"return": torch.Tensor}                # typed already
+    if None not in taken:
+        either.__annotations__["x"] = tuple(dict.fromkeys(t for types in taken for t in types or ()))
+    either.__name__, either.__qualname__, either.__module__ = second.__name__, owner, second.__module__
+    either.variants = [*before, *added]     # type: ignore[attr-defined]
+    return either
+
+
+class _Body(dict):
+    "The names of a class body, where a second `encodes` or `decodes` joins the first instead of taking its place."
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        first, owner = self.get(name), f"{self.get('__qualname__')}.{name}"
+        if isinstance(first, FunctionType) and isinstance(value, FunctionType):
+            if name in REVERSIBLE:
+                value = joined(first, value, owner)
+            elif name == "setups":
+                raise TypeError(f"{owner} is defined twice, and only the last would be called: write one `setups(self, items)`. It gets "
+                                "the training items, or in a pipeline of batches the training batches")
+        super().__setitem__(name, value)
+
+
+class TransformType(type):
+    """The class of transform classes. Only here can a second `encodes` in a class body be seen at all: to Python the first is gone."""
+
+    @classmethod
+    def __prepare__(cls, name: str, bases: tuple[type, ...], /, **kwargs: Any) -> dict[str, object]:
+        return _Body()
+
+    def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], **kwargs: Any) -> Any:
+        return super().__new__(cls, name, bases, dict(body), **kwargs)
