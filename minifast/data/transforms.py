@@ -149,7 +149,8 @@ class Transform(metaclass=TransformType):
         "The classes that `encodes` is applied to; None: to everything."
         if self.types is not None:
             return self.types
-        return self._annotations()[0]
+        known = vars(self).get("_annotated")
+        return self._annotations()[0] if known is None or self._extended else known[0]
 
     def _annotations(self):
         "What the annotations of `encodes` say: the classes it takes, and what it returns."
@@ -211,13 +212,15 @@ class Transform(metaclass=TransformType):
             f: function of one value, such as `encodes` with its parameters set.
         """
         if not self.whole and isinstance(x, tuple) and is_sample(x):
-            done = [self._kept(f(o), o) if self.handles(o) else o for o in x]
+            done = [(self._kept(n, o) if type(n := f(o)) is torch.Tensor else n) if self.handles(o) else o for o in x]
             return tuple(done) if type(x) is tuple else like_sample(done, x)
-        return self._kept(f(x), x) if self.handles(x) else x
+        if not self.handles(x):
+            return x
+        return self._kept(n, x) if type(n := f(x)) is torch.Tensor else n
 
     def _kept(self, new, old):
-        "What `encodes` made of `old`, with its type."
-        return typed_again(new, old, self._annotations()[1]) if type(new) is torch.Tensor else new
+        "The plain tensor that `encodes` made of `old`, with its type."
+        return typed_again(new, old, self._annotations()[1])
 
     def decode(self, x: Any) -> Any:
         """Undo this transform; an annotation of `decodes` limits it to values of that class.
