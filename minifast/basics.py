@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Training
+from .learner.export import load_learner
 from .learner.learner import Learner
 from .callbacks import (ActivationReg, ActivationStats, BnFreeze, CSVLogger, Callback, CancelBackwardException, CancelBatchException,
                         CancelEpochException, CancelFitException, CancelStepException, CancelTrainException, CancelValidException,
@@ -128,9 +129,9 @@ __all__ = [
     "flatten_check", "flatten_model", "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "groupby",
     "has_children", "has_params", "hook_output", "hook_outputs", "icnr_init", "ifnone", "image_extensions", "in_channels",
     "init_default", "init_linear", "inplace_relu", "is_listy", "join_path_file", "kfold", "l2_reg", "lamb_step", "larc_layer_lr",
-    "larc_step", "layer_info", "listify", "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish", "mk_metric",
-    "model_sizes", "module_summary", "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np",
-    "num_cpus", "num_features_model", "one_hot", "one_param", "optim_metric", "os", "parallel", "param_groups", "params",
+    "larc_step", "layer_info", "listify", "load_learner", "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish",
+    "mk_metric", "model_sizes", "module_summary", "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params",
+    "np", "num_cpus", "num_features_model", "one_hot", "one_param", "optim_metric", "os", "parallel", "param_groups", "params",
     "parent_label", "partial", "partialler", "pd", "perplexity", "plt", "progress_bar", "qhadam_step", "radam_step", "random",
     "random_search", "range_of", "ranger", "re", "requires_grad", "rms_prop_step", "rmse", "rnn_cbs", "sequential", "set_seed",
     "setify", "sgd_step", "show_at", "show_image", "show_images", "show_titled_image", "shutil", "sigmoid", "sigmoid_",

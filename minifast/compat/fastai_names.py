@@ -267,7 +267,6 @@ _ABSENT = (
     # saving
     ("write `learn.save('name')` and `learn.load('name')`; `learn.load('name.pth')` also reads a file of plain weights",
      "save_model load_model"),
-    ("build the learner again and read its weights: `learn.load('name')`", "load_learner"),
     # data
     ("each element of a sample belongs to a block, and nothing is dispatched on types: give the class of your items a method `show`",
      "get_show_batch_func show_batch show_results decodes encodes"),

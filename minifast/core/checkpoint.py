@@ -84,26 +84,38 @@ def save(value: Any, file: PathLike) -> Path:
     Raises:
         OSError: names the folder when it cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
     file = Path(file)
     tensors, tree = pack(value)
+    write_tensors(tensors, {HEADER: json.dumps(tree)}, file, check=True)
+    return file
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], file: Path, check: bool = False) -> None:
+    """Write `tensors` (on the CPU, none sharing memory) and `metadata` to a safetensors file, whole or not at all.
+
+    check: read the file back, by `load`, before it replaces an older one.
+
+    Raises:
+        OSError: names the folder when it cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as part:
             part.touch(exist_ok=False)
             mode = part.stat().st_mode & 0o777                  # what this user's files get; safetensors would keep others from reading
-            save_file(tensors, part, metadata={HEADER: json.dumps(tree)})
+            save_file(tensors, part, metadata=metadata)
             part.chmod(mode)
             with open(part, "rb+") as f:
                 os.fsync(f.fileno())
-            load(part)
+            if check:
+                load(part)
     except OSError as e:
         add_note(e, _cannot_write(file))
         raise
     except SafetensorError as e:                                # how safetensors reports a full disk
         raise OSError(f"{_cannot_write(file)} ({e})") from e
-    return file
 
 
 def _cannot_write(file: Path) -> str:

@@ -7,6 +7,7 @@ import torch
 
 from ..core.items import L, coll_repr
 from ..core.messages import describe, did_you_mean, plural
+from ..core.recipe import Recipe
 from ..core.types import LossFunc
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from .labels import is_missing
@@ -70,6 +71,11 @@ class CategoryMap(Sequence):
         self._items, self._o2i, self.add_na = tuple(items), {o: i for i, o in enumerate(items)}, bool(add_na)
 
     @property
+    def recipe(self) -> Recipe:
+        "How to make this map."
+        return Recipe(category_map, {"items": list(self._items), "add_na": self.add_na})
+
+    @property
     def items(self) -> L:
         "The classes as an `L`."
         return L(self._items)
@@ -113,6 +119,16 @@ class CategoryMap(Sequence):
 
     def __repr__(self) -> str:
         return coll_repr(self._items, 30)
+
+
+def category_map(items: list, add_na: bool = False) -> CategoryMap:
+    """The map of classes that are known to be right.
+
+    Args:
+        items: the classes in their order.
+        add_na: see `CategoryMap`.
+    """
+    return CategoryMap.of_unique(items, add_na)
 
 
 def as_label(o: Any) -> Any:

@@ -12,6 +12,7 @@ import torch
 
 from ..core.device import default_device
 from ..core.messages import plural
+from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, fixed_seed, item_rng
 from ..core.types import PathLike
 from .engine.allocator import keep_freed_memory
@@ -25,6 +26,7 @@ from .pipeline import Pipeline
 from .rows import Rows
 from .show import decode_batch, show_batch
 from .targets import base_dataset
+from .template import NoItems
 
 _DECIDED = "bs", "shuffle", "split_idx", "on_error", "cache_bytes"
 
@@ -86,7 +88,7 @@ class DataLoader:
         self._device, self._n_inp = None if device is None else torch.device(device), n_inp
         self._fetcher = self._make_fetcher()
         self._order = self._make_order()
-        if not len(self):
+        if not len(self) and not getattr(dataset, "is_template", False):
             raise ValueError(f"the dataset is smaller than one batch: drop_last=True with {plural(self.n, 'item')} and bs={bs} "
                              f"leaves no batch at all, and nothing would be trained. Use bs={self.n} or less, or drop_last=False")
         self._use(choose_workers(self._fetcher, len(self), num_workers, worker_type, multiprocessing_context,
@@ -180,6 +182,8 @@ class DataLoader:
         """What each element of a batch is: the batch's nesting with a `Kind` (a tensor subclass such as `tv_tensors.Image`, and its
         metadata) or None for each tensor; None if there are plain tensors only. Asked before the first batch, it makes one."""
         if self._current_finisher().is_first:
+            if getattr(self.dataset, "is_template", False):
+                return self.dataset.batch_kinds
             self.one_batch()
         return self._current_finisher().kinds
 
@@ -243,6 +247,9 @@ class DataLoader:
 
     def _prepare(self):
         "What is to be done before batches are made."
+        if not len(self):
+            raise ValueError("this learner was loaded without data: it predicts what it is given, `learn.predict(item)` or "
+                             "`learn.get_preds(dl=learn.dls.test_dl(items))`. To train or validate it, assign loaders: learn.dls = dls")
         self._fetcher.pin = self._pins()
         if self._keeps_memory or len(self) == 1:
             return
@@ -469,6 +476,15 @@ class DataLoader:
         new = type(self)(**{**args, **overrides})
         new._reported = self._reported and not any(k in overrides for k in ("after_item", "before_batch", "after_batch"))
         return new
+
+    def template(self) -> Recipe:
+        "How to make a loader like this one for validation items, without any items."
+        of_dataset = getattr(self.dataset, "template", None)
+        plain = {"n_inp": self.n_inp, "vocab": self.vocab, "c": self.c, "batch_kinds": self.kinds}
+        return Recipe(type(self), {
+            "dataset": of_dataset(self.kinds) if of_dataset is not None else Recipe(NoItems, plain), "bs": self.bs,
+            "n_inp": self._n_inp, "split_idx": 1, "collate_fn": self.collate_fn, "after_item": self.after_item.at_validation(),
+            "before_batch": self.before_batch.at_validation(), "after_batch": self.after_batch.at_validation()})
 
     def add_tfms(self, tfms: Any, event: Literal["after_item", "before_batch", "after_batch"]) -> None:
         """Add transforms to a pipeline of this loader.

@@ -9,12 +9,14 @@ from ..core.items import L
 from ..core.messages import add_note, describe, plural
 from ..core.paths import Path
 from ..core.plots import show_item
+from ..core.recipe import Nearest, Optional, Recipe
 from ..core.types import LossFunc, Splits
 from .categories import last_vocab
 from .engine.samplers import PartialSampler, WeightedSampler
 from .pipeline import Mapped, Pipeline, as_list
 from .rows import Rows, as_items
 from .splitters import check_splits
+from .template import NoRows, example_of, type_of
 from .transforms import ItemTransform, Transform
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class _Split:
     n_inp: int | None = None                #: how many elements are inputs, the others are targets; None: not told apart
     blocks: "Sequence[TransformBlock] | None" = None        #: the blocks that the elements come from, if any
     labelled: bool = True                   #: whether the samples have targets
+    is_template: bool = False               #: whether it has no items, see `template`
+    batch_kinds: Any = None                 #: of a template, see `DataLoader.kinds`
 
     def __init__(self, items: Any, pipes: list[Pipeline], splits: Splits | None, split_idx: int | None, setup: bool, train_setup: bool):
         self.rows = Rows(items)
@@ -74,7 +78,7 @@ class _Split:
 
     def _copy(self, rows: Rows, split_idx: int | None, **changes: Any) -> Any:
         new = copy(self)
-        vars(new).update({"rows": rows, "split_idx": split_idx, "splits": None,
+        vars(new).update({"rows": rows, "split_idx": split_idx, "splits": None, "is_template": False,
                           "pipelines": [p.new(split_idx) for p in self.pipelines], **changes})
         return new
 
@@ -112,6 +116,19 @@ class _Split:
     def valid(self) -> Any:
         "The validation set."
         return self.subset(1)
+
+    def template(self, kinds: Any = None) -> Recipe:
+        "How to make a dataset with the transforms of this one for validation, and without items. kinds: see `DataLoader.kinds`."
+        rows, n_inp = self.rows, self.n_inp
+        if isinstance(rows, NoRows):
+            types, example, columns = rows.types, rows.example, rows.columns
+        else:
+            types = [types_along(p, rows) for p in self.pipelines[:n_inp or 1]]
+            example, columns = example_of(rows[0]), list(rows.source.columns) if hasattr(rows.source, "columns") else None
+        blocks = None if self.blocks is None else [_block_recipe(b) for b in self.blocks]
+        return Recipe(empty_datasets, {
+            "pipelines": [_pipeline_recipe(p) for p in self.pipelines], "types": [[Nearest(t) for t in ts] for ts in types],
+            "example": example, "columns": columns, "n_inp": n_inp, "blocks": blocks, "kinds": kinds})
 
     def with_split_idx(self, split_idx: int | None) -> Any:
         "The same items with the transforms meant for training (0) or validation (1) items."
@@ -235,7 +252,7 @@ class TfmdLists(_Split):
 
     def infer(self, x: Any) -> Any:
         "The pipeline applied to `x`, from the step on where something of its type goes in."
-        return _infer(self.tfms, self.rows[0], x)
+        return _infer(self.tfms, _types_of(self.rows, 0, self.tfms), x)
 
 
     def test_set(self, items: Any, with_labels: bool = False) -> "TfmdLists":
@@ -298,7 +315,7 @@ class Datasets(_Split):
 
     def infer(self, x: Any) -> tuple:
         "The inputs made from `x`, each pipeline from the step on where something of its type goes in."
-        return tuple(_infer(pipe, self.rows[0], x) for pipe in self.pipelines[:self.n_inp])
+        return tuple(_infer(p, _types_of(self.rows, i, p), x) for i, p in enumerate(self.pipelines[:self.n_inp]))
 
     def test_set(self, items: Any, with_labels: bool = False) -> "Datasets":
         "The same transforms, as for validation, for other items, with labels or without."
@@ -307,26 +324,70 @@ class Datasets(_Split):
             return self._copy(rows, 1, labelled=True)
         # the pipelines of inputs start at the step where something of the type of these items goes in; of a mixed list, where all can
         kinds = [rows[i] for i in rows.first_of_each_type()]
-        inputs = [Pipeline(p.fs[min((_entry(p, self.rows[0], x) for x in kinds), default=0):], 1) for p in self.pipelines[:self.n_inp]]
+        inputs = []
+        for i, p in enumerate(self.pipelines[:self.n_inp]):
+            types = _types_of(self.rows, i, p)
+            inputs.append(Pipeline(p.fs[min((_entry(types, x) for x in kinds), default=0):], 1))
         return self._copy(rows, 1, labelled=False, pipelines=inputs + [p.new(1) for p in self.pipelines[self.n_inp:]])
 
 
 
-def _entry(pipe: Pipeline, train_item: Any, x: Any) -> int:
-    """At which step of `pipe` the value `x` enters: 0 when it is of the type of a training item, else the first step after which the
+def types_along(pipe: Pipeline, rows: Rows) -> list[type]:
+    "The types of a training item and of what each step of `pipe` makes of it."
+    return [type_of(rows[0]), *(type_of(value) for _, value, _ in pipe.trace(rows[0]))]
+
+
+def _types_of(rows: Rows, i: int, pipe: Pipeline) -> list[type]:
+    return rows.types[i] if isinstance(rows, NoRows) else types_along(pipe, rows)
+
+
+def _entry(types: list[type], x: Any) -> int:
+    """At which step of a pipeline the value `x` enters: 0 when it is of the type of a training item, else the first step after which the
     value is of the type of `x` (that step itself, where it makes a subclass of it: any PIL image becomes a `PILImage`); 0 too when
-    there is none, and the first transforms may or may not be able to read it."""
-    is_path = isinstance(x, (str, Path))
-    if isinstance(x, type(train_item)) or isinstance(train_item, type(x)) or (is_path and isinstance(train_item, (str, Path))):
+    there is none, and the first transforms may or may not be able to read it. types: see `types_along`."""
+    of_item, of_x, is_path = types[0], type_of(x), isinstance(x, (str, Path))
+    if isinstance(x, of_item) or issubclass(of_item, of_x) or (is_path and issubclass(of_item, (str, Path))):
         return 0
-    for i, (_, value, _) in enumerate(pipe.trace(train_item)):
-        if (is_path and isinstance(value, (str, Path))) or (isinstance(x, type(value)) and type(value) is not object):
+    for i, kind in enumerate(types[1:]):
+        if (is_path and issubclass(kind, (str, Path))) or (isinstance(x, kind) and kind is not object):
             return i + 1
-        if isinstance(value, type(x)) and type(x) is not object:        # this step makes the special kind of the general one
+        if issubclass(kind, of_x) and of_x is not object:        # this step makes the special kind of the general one
             return i
     return 0
 
 
-def _infer(pipe: Pipeline, train_item: Any, x: Any) -> Any:
-    return Pipeline(pipe.fs[_entry(pipe, train_item, x):], 1)(x)
+def _infer(pipe: Pipeline, types: list[type], x: Any) -> Any:
+    return Pipeline(pipe.fs[_entry(types, x):], 1)(x)
 
+
+# -- without items --------------------------------------------------------------------------------------------------------------------
+def empty_datasets(pipelines: Sequence[Pipeline], types: list[list[type]], example: Any = None, columns: list | None = None,
+                   n_inp: int | None = None, blocks: Any = None, kinds: Any = None) -> Any:
+    """Datasets without items, for validation; without `n_inp` a `TfmdLists`.
+
+    Args:
+        pipelines: one per element of a sample.
+        types: see `NoRows`.
+        example: see `NoRows`.
+        columns: see `NoRows`.
+        n_inp: how many elements are inputs.
+        blocks: the blocks that the elements come from.
+        kinds: see `DataLoader.kinds`.
+    """
+    new = object.__new__(TfmdLists if n_inp is None else Datasets)
+    new.rows, new.splits, new.split_idx, new.n_inp, new.blocks = NoRows(example, columns, types), None, 1, n_inp, blocks
+    new.pipelines = [p.new(1) for p in pipelines]
+    new.is_template, new.batch_kinds = True, kinds
+    return new
+
+
+def _pipeline_recipe(pipe: Pipeline) -> Recipe:
+    "A pipeline for validation, of which a plain function that comes first is needed for some items only."
+    fs: list[Any] = [g for f in pipe.fs if (g := f.at_validation()) is not None]
+    if fs and type(fs[0]) in (Transform, ItemTransform) and "encodes" in vars(fs[0]) and "decodes" not in vars(fs[0]):
+        fs[0] = Recipe(type(fs[0]), {"enc": Optional(fs[0].encodes), "order": fs[0].order})
+    return Recipe(Pipeline, {"funcs": fs, "split_idx": 1})
+
+
+def _block_recipe(block: "TransformBlock") -> Recipe:
+    return Recipe(type(block), {"show": Optional(block.show, True), "tta": Optional(block.tta, True)})

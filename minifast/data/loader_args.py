@@ -37,7 +37,7 @@ def check_loader_args(dataset: Any, bs: Any, shuffle: Any, num_workers: Any, see
         return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
 
     problems = {
-        "the dataset is empty": not len(dataset),
+        "the dataset is empty": not len(dataset) and not getattr(dataset, "is_template", False),
         f"bs={bs!r}: a batch has a whole number of items, at least 1": not whole(bs, 1),
         f"num_workers={num_workers!r}: a whole number of workers, 0 for none, None to choose":
             num_workers is not None and not whole(num_workers, 0),

@@ -79,7 +79,7 @@ class DataLoaders:
                 length = len(loader)
             except TypeError as e:
                 raise TypeError(f"{describe(loader)} cannot say how many batches an epoch has ({e}); give its dataset a `__len__`") from e
-            if not length:
+            if not length and not getattr(getattr(loader, "dataset", None), "is_template", False):
                 raise ValueError(f"loader {i} of DataLoaders has no batch: {describe(loader)}")
         self.loaders, self.path = list(loaders), Path(path)
         self._device: torch.device | None = None

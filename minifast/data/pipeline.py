@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.messages import add_note, describe
+from ..core.recipe import Recipe
 from .transforms import Transform
 
 
@@ -51,6 +52,15 @@ class Pipeline:
         self.fs = sorted((as_transform(f) for f in as_list(funcs) if f is not None), key=lambda t: t.order)
         _refuse_twice(self.fs)
         self.split_idx = split_idx
+
+    @property
+    def recipe(self) -> Recipe:
+        "How to make this pipeline."
+        return Recipe(Pipeline, {"funcs": self.fs, "split_idx": self.split_idx})
+
+    def at_validation(self) -> Recipe:
+        "How to make this pipeline for validation items."
+        return Recipe(Pipeline, {"funcs": [g for f in self.fs if (g := f.at_validation()) is not None], "split_idx": 1})
 
     def __len__(self) -> int:
         return len(self.fs)

@@ -17,6 +17,7 @@ class Rows(Sequence):
 
     source: Any
     get: Callable[[int], Any]
+    columns: list | None                #: names of the columns of a DataFrame
 
     def __init__(self, items: Any):
         items = items.source if isinstance(items, Rows) else items
@@ -28,6 +29,7 @@ class Rows(Sequence):
             items = list(items)
         self.source = items
         self._frame = hasattr(items, "iloc")
+        self.columns = list(items.columns) if hasattr(items, "columns") else None
         holder = _without_upcasting(items).iloc if self._frame else items
         self.get = partial(list.__getitem__, items) if type(items) is L else holder.__getitem__      # past the fancy indexing of `L`
 
@@ -81,7 +83,7 @@ def as_items(items: Any, rows: Rows) -> Any:
     if not hasattr(items, "__len__"):
         return list(items) if hasattr(items, "__iter__") else [items]
     if hasattr(items, "iloc") and not hasattr(items, "columns"):        # one row of a frame; or a column of files, say
-        return items.to_frame().T.infer_objects() if hasattr(rows.source, "columns") else items.tolist()
+        return items.to_frame().T.infer_objects() if rows.columns is not None else items.tolist()
     known = rows[0]
     if hasattr(items, "shape") and hasattr(items, "dtype"):             # where the items are files, say: the content of one
         lone = len(items.shape) in ([len(known.shape)] if hasattr(known, "shape") else [2, 3])

@@ -9,6 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from ..core.messages import describe
+from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, item_rng
 from .coords import XYXY, BoundingBoxes, KeyPoints, blank_empty, in_pixels, is_scaled, on_canvas, scale_coords, with_attributes
 from .transforms import ItemTransform, is_sample, like_sample
@@ -97,6 +98,15 @@ class V2(ItemTransform):
             raise TypeError(f"{self.name} made {describe(done)} of a sample of {len(sample)}: a transform must keep the number of elements")
         done = blank_empty(tuple(map(_as_before, sample, done)))
         return like_sample(done, x) if is_sample(x) else done[0]
+
+    def at_validation(self) -> "V2 | None":
+        "The transform that takes its place for validation items."
+        return None if self.split_idx == 0 or self.valid is None else V2(self.valid, self.order)
+
+    @property
+    def recipe(self) -> Recipe:
+        "How to make this transform."
+        return Recipe(type(self), {"t": self.transform, "order": self.order})
 
     def applies_to(self, sample: Any) -> bool:
         "Whether there is an image, a mask, a tensor or coordinates in `sample`."

@@ -185,6 +185,10 @@ class Transform(metaclass=TransformType):
         """
         return self.split_idx is not None and split_idx is not None and split_idx != self.split_idx
 
+    def at_validation(self) -> "Transform | None":
+        "What is left of this transform for validation items: None where it is for training items alone."
+        return None if self.split_idx == 0 else self
+
     def __call__(self, x: Any, split_idx: int | None = None, rng: np.random.Generator | None = None) -> Any:
         "Encode `x`; `split_idx` says whether it is a training (0) or validation (1) item, None: apply in any case."
         if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:

@@ -343,6 +343,25 @@ class Learner(Inference):
         """
         return saving.save(self, file, with_opt)
 
+    def export(self, fname: PathLike = "export.pkl") -> Path:
+        """Write everything that predicting needs into one file: weights, architecture, transforms, vocabulary. See `load_learner`.
+
+        The file is safetensors with a description in JSON, whatever its suffix; neither code nor data is in it. Your own classes are
+        referred to by name, and passed to `load_learner`. The learner does not change.
+
+        Args:
+            fname: a name within `path`, or an absolute path. It replaces an older file once it is complete.
+
+        Returns:
+            The file.
+
+        Raises:
+            TypeError: a part of the learner cannot be described; says which and what to do.
+            OSError: the file cannot be written.
+        """
+        from .export import export
+        return export(self, fname)
+
     def load(self: Self, file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
              check_vocab: bool = True) -> Self:
         """Read weights from `path/model_dir/file.safetensors`, or from a `.pth` file of plain weights. Returns the learner.

@@ -81,13 +81,6 @@ _PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "iter", "n_i
 #: That state between passes.
 _AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
 
-#: Words of fastai that are no methods here, and what to write.
-_ELSEWHERE = {
-    "export": "write learn.save('name'): the weights and the classes, in a file that runs no code when it is loaded. To predict elsewhere, "
-              "make the data and the learner by the same lines and call .load('name', with_opt=False). For other programs give "
-              "learn.model.eval() and a batch to torch.export.export or torch.onnx.export",
-}
-
 
 def listed(x: Any) -> list:
     "None, one or several as a list."
@@ -533,7 +526,7 @@ class TrainingLoop:
                 for cb in vars(self).get("cbs", ()):
                     if cb.name == name:
                         return cb
-            advice = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else did_you_mean(name, declared(type(self)))
+            advice = did_you_mean(name, declared(type(self)))
             raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{advice}")
 
         def __setattr__(self, name: str, value: Any) -> None:

@@ -5,6 +5,7 @@ the loss in use.
 
 `...Flat` losses take predictions and targets of any number of axes and flatten them, so (64,1) meets (64,) as one expects.
 """
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core.messages import describe
+from ..core.recipe import Recipe
 from .loss_traits import activate, decide, kind_of, same_items, y_int_of
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -69,6 +71,12 @@ class BaseLoss(_Readable):
         self.func = loss_cls(*args, **kwargs)
         self.axis, self.flatten, self.floatify, self.is_2d = axis, flatten, floatify, is_2d
         self.kind, self.y_int = kind_of(self.func), y_int_of(self.func)       # y_int: whether targets are class ids
+
+    @property
+    def recipe(self) -> Recipe:
+        "How to make this loss: its settings are attributes of its own or of the loss inside."
+        names = [n for n in inspect.signature(type(self).__init__).parameters if n != "self"]
+        return Recipe(type(self), {n: getattr(self, n, getattr(self.func, n, None)) for n in names})
 
     @property
     def reduction(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..core.plots import show_image
+from ..core.recipe import Recipe
 from ..data.block import TransformBlock
 from ..data.transforms import Transform
 from ..nn.losses import CrossEntropyLossFlat
@@ -55,6 +56,11 @@ class AddMaskCodes(Transform):
         self.c = None if codes is None else len(self.vocab)
         self.ignore_index = ignore_index
 
+    @property
+    def recipe(self) -> Recipe:
+        "How to make this transform."
+        return Recipe(type(self), {"codes": self.vocab, "ignore_index": self.ignore_index})
+
     def encodes(self, x: Any) -> Any:
         if self.c is not None:
             counts = np.asarray(x.histogram()[self.c:256])
@@ -99,7 +105,16 @@ def _many_colours(n):
     return ListedColormap(hsv_to_rgb(np.stack([i * 0.618034 % 1, 0.55 + 0.45 * (i % 2), 0.65 + 0.35 * (i // 2 % 2)], 1)))
 
 
-def _show_mask(x: Any, ctx: Any = None, n_classes: int | None = None, ignore_index: int | None = None, **kwargs: Any) -> Any:
+def show_mask(x: Any, ctx: Any = None, n_classes: int | None = None, ignore_index: int | None = None, **kwargs: Any) -> Any:
+    """Draw a mask half transparent over what is there.
+
+    Args:
+        x: the mask.
+        ctx: the matplotlib axes (default: new ones).
+        n_classes: how many classes there are.
+        ignore_index: of pixels that are left clear.
+        **kwargs: as for `show_image`.
+    """
     x = torch.as_tensor(np.array(x) if isinstance(x, PILMask) else x)
     return ShownMask.of(x, n_classes, ignore_index).show(ctx=ctx, **kwargs)
 
@@ -116,4 +131,4 @@ def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = Non
     loss = CrossEntropyLossFlat(axis=1) if ignore_index is None else CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
     tfm = AddMaskCodes(codes, ignore_index)
     return TransformBlock(type_tfms=[open_mask, tfm], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()], loss_func=loss,
-                          show=partial(_show_mask, n_classes=tfm.c, ignore_index=ignore_index), tta=tta_masks)
+                          show=partial(show_mask, n_classes=tfm.c, ignore_index=ignore_index), tta=tta_masks)

@@ -154,7 +154,6 @@ CASES = {
     "draws of the wrong number": (lambda p: Rotate(p=1, draw=[1, 2, 3])(torch.rand(4, 3, 8, 8)), ValueError,
                                   r"Rotate\(draw=\.\.\.\) takes .* one per image of the batch, 4 here; received list of 3"),
     "draws that are no numbers": (lambda p: Zoom(draw="big"), TypeError, r"Zoom\(draw=\.\.\.\) takes a number.*received str 'big'"),
-    "export": (lambda p: learner().export(), AttributeError, r"no attribute 'export': write learn\.save\('name'\)"),
     "no name to save under": (lambda p: learner().save(None), TypeError, r"name, such as 'stage-1'.*received NoneType"),
     "item of a test set that is none": (lambda p: list(_pictures(p).test_dl([get_image_files(p / "train")[0], 3])), TypeError,
                                         r"PILImage.create takes a file name.*received int 3"),

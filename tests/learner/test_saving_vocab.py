@@ -22,17 +22,6 @@ def ratings():
     return collab_learner(CollabDataLoaders.from_df(df, bs=4))
 
 
-@pytest.mark.parametrize("make", [plain, ratings])
-def test_export(make):
-    learn = make()
-    for call in (lambda: learn.export(), lambda: learn.export("model.pkl")):
-        with pytest.raises(AttributeError, match=r"no attribute 'export': write learn\.save\('name'\).*\.load\('name', with_opt=False\)"):
-            call()
-    assert not hasattr(learn, "export") and learn.recorder is not None
-    with pytest.raises(AttributeError, match="did you mean 'fit_one_cycle'"):
-        learn.fit_one_cyle(1)
-
-
 @pytest.mark.parametrize("name", [None, "", 3, [], "."])
 def test_no_names(name):
     for verb in (plain().save, plain().load):

@@ -167,6 +167,13 @@ class Kind:
     def __init__(self, tensor: torch.Tensor):
         self.cls, self.attributes = type(tensor), dict(vars(tensor))
 
+    @classmethod
+    def of(cls, tensor_cls: type[torch.Tensor], attributes: dict[str, Any]) -> "Kind":
+        "The kind of a tensor of this class with these attributes."
+        new = object.__new__(cls)
+        new.cls, new.attributes = tensor_cls, attributes
+        return new
+
     def wrap(self, tensor: torch.Tensor) -> torch.Tensor:
         "`tensor` as this subclass; also with a batch axis, which `tv_tensors.wrap` does not allow for boxes."
         wrapped = tensor.as_subclass(torch.Tensor).as_subclass(self.cls)

@@ -180,6 +180,13 @@ class AffineWarp(Resizing, BatchTransform):
         "Override: the matrix (3,3) for every validation image, or None for no change but the resize."
         return next((m for t in self.tfms if (m := t.valid_matrix(hw)) is not None), None)
 
+    def at_validation(self) -> AffineWarp | None:
+        "The resize, and the crop of validation images where there is one; nothing random."
+        if self.split_idx == 0 or type(self).valid_matrix is not AffineWarp.valid_matrix:
+            return super().at_validation()
+        crops = [t for t in self.tfms if type(t).valid_matrix is not AffineWarp.valid_matrix]
+        return AffineWarp(crops, self.size, self.mode, self.pad_mode, self.align_corners)
+
     def result_to_source(self, matrix: np.ndarray, hw: HW) -> np.ndarray:
         "`matrix` (B,3,3) in coordinates where -1 and 1 are the outer edges of the image, as points have them, for images of `hw` pixels."
         size = self.size or hw

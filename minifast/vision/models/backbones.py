@@ -17,6 +17,7 @@ from torch import nn
 from torchvision import models
 
 from ...core.messages import describe, unwrapped
+from ...core.recipe import recorded
 from ...nn.model_info import eval_mode
 from .heads import add_head, create_head
 from .pretrained import TimmBody, build_timm, load_pretrained, pick_weights, timm_config
@@ -70,7 +71,7 @@ _SPLITS = {r"resnet|resnext|wide_resnet": (6, False), "densenet": (7, True), "sq
            r"vgg.*_bn$": (22, True)}
 
 
-def _split_at(model, at, in_first=False):
+def split_at(model: nn.Sequential, at: int, in_first: bool = False) -> list[list[nn.Parameter]]:
     "Layer groups of `Sequential(body, head)`: the body's children before and from `at`, head."
     body, rest = (model[0][0], model[0][1:]) if in_first else (model[0], nn.Sequential())
     return [_params(body[:at]), _params(body[at:], rest), _params(model[1:])]
@@ -125,7 +126,7 @@ def arch_meta(arch: Any) -> ArchMeta:
         config = timm_config(name, [*_torchvision_names(), *XRESNETS])
         stats = None if config is None else (list(config.mean), list(config.std))
         return ArchMeta(name, "timm", partial(build_timm, name, config), stats=stats, takes_n_in=True)
-    split = partial(_split_at, at=3) if unwrapped(arch) in (XResNet, *XRESNETS.values()) else default_split
+    split = partial(split_at, at=3) if unwrapped(arch) in (XResNet, *XRESNETS.values()) else default_split
     return ArchMeta(name, "function", partial(_build_function, arch, name), split=split)
 
 
@@ -160,7 +161,7 @@ model_meta = _ModelMeta()
 
 def _torchvision_meta(name):
     weights = models.get_model_weights(name)
-    split = next((partial(_split_at, at=at, in_first=inside) for pattern, (at, inside) in _SPLITS.items() if re.match(pattern, name)),
+    split = next((partial(split_at, at=at, in_first=inside) for pattern, (at, inside) in _SPLITS.items() if re.match(pattern, name)),
                  default_split)
     meta = ArchMeta(name, "torchvision", partial(_build_torchvision, name, weights), _torchvision_cut, split, weights)
     return replace(meta, stats=meta.stats_for())
@@ -337,6 +338,20 @@ def num_features(body: nn.Module, n_in: int = 3) -> int:
 
 # -- body and head ----------------------------------------------------------------------------------------------------------------
 
+def arch_name(arch: Any) -> Any:
+    """The name of an architecture that is known by one, else `arch` itself.
+
+    Args:
+        arch: see `arch_meta`.
+    """
+    name = next((name for name, f in XRESNETS.items() if f is arch), None)
+    if name is not None or isinstance(arch, (str, nn.Module)):
+        return name or arch
+    meta = arch_meta(arch)
+    return arch if meta.source == "function" else meta.name
+
+
+@recorded(arch=arch_name, pretrained=False, weights=None, init=None)
 def create_vision_model(arch: Any, n_out: int, pretrained: bool = True, weights: Any = None,
                         cut: Callable[[nn.Module], nn.Module] | int | None = None, n_in: int = 3,
                         init: Callable[..., Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None,

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...core.messages import describe, plural
+from ...core.recipe import recorded
 from ...nn.conv import ConvLayer, PixelShuffle_ICNR, ResBlock, SelfAttention
 from ...nn.hooks import Hooks, hook_outputs
 from ...nn.init import apply_init
 from ...nn.layers import BatchNorm, NormType, SigmoidRange
 from ...nn.model_info import channels_last
-from .backbones import create_body, first_size
+from .backbones import arch_name, create_body, first_size
 from .heads import calm_before_range
 
 __all__ = ["DynamicUnet", "UnetBlock", "create_unet_model"]
@@ -182,6 +183,7 @@ class DynamicUnet(nn.Module):
         return f"DynamicUnet({type(self.layers[0]).__name__}, {plural(self.n_blocks, 'step')})"
 
 
+@recorded(arch=arch_name, pretrained=False, weights=None, init=None)
 def create_unet_model(arch: Any, n_out: int, img_size: int | Sequence[int], pretrained: bool = True, weights: Any = None,
                       cut: Callable[[nn.Module], nn.Module] | int | None = None, n_in: int = 3, **unet_args: Any) -> DynamicUnet:
     """Make a `DynamicUnet` on the body of `arch`.
