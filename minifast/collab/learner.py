@@ -10,7 +10,6 @@ from ..nn.losses import MSELossFlat
 from ..optim.groups import trainable_params
 from ..optim.optimizers import Adam
 from ..tabular.learner import TabularLearner, embedding_sizes, model_config
-from ..tabular.model import check_range
 from .loaders import TabularCollab
 from .models import EmbeddingDotBias, EmbeddingNN
 
@@ -48,7 +47,7 @@ def collab_learner(dls: DataLoaders, n_factors: int = 50, use_nn: bool = False,
             raise ValueError(f"collab_learner(use_nn=False) does not take {', '.join(given)}, which belong to the network: write "
                              "use_nn=True")
         model: EmbeddingDotBias | EmbeddingNN = EmbeddingDotBias.from_classes(
-            n_factors, table.classes, y_range=None if y_range is None else check_range(y_range))
+            n_factors, table.classes, y_range=y_range)
     else:
         kwargs = model_config(config, y_range)
         kwargs.pop("bn_cont", None)

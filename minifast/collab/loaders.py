@@ -32,7 +32,8 @@ class CollabDataLoaders(TableDataLoaders):
     def from_df(cls, ratings: pd.DataFrame, valid_pct: float = 0.2, user_name: Any = None, item_name: Any = None, rating_name: Any = None,
                 seed: int = 42, path: PathLike = ".", bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                 device: str | torch.device | None = None, drop_last: bool | None = None, valid_idx: Sequence[int] | None = None,
-                splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, verbose: bool = False) -> "CollabDataLoaders":
+                splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, verbose: bool = False, num_workers: int | None = None,
+                pin_memory: bool | None = None) -> "CollabDataLoaders":
         """Make loaders of a frame with a rating per row.
 
         Args:
@@ -41,7 +42,7 @@ class CollabDataLoaders(TableDataLoaders):
             user_name, item_name, rating_name: columns; default: the first, second and third.
             path: the folder of the learner's files.
             bs, val_bs: rows per batch of training and of validation (default: as `bs`).
-            shuffle, device, drop_last, verbose: see `TabDataLoader`.
+            shuffle, device, drop_last, verbose, num_workers, pin_memory: see `TabDataLoader`.
             valid_idx: positions of the validation rows, instead of a random split.
             splits: positions of the training and of the validation rows, or a splitter, instead of a random split.
         """
@@ -57,23 +58,25 @@ class CollabDataLoaders(TableDataLoaders):
         splits = choose_splits(len(ratings), splits, valid_idx, pct, seed, "CollabDataLoaders.from_df")
         table = TabularCollab(ratings, Categorify, names[:2], [], names[2], RegressionBlock, splits)
         return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, drop_last=drop_last,
-                               verbose=verbose)
+                               verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
 
     @classmethod
     def from_csv(cls, csv: Any, valid_pct: float = 0.2, user_name: Any = None, item_name: Any = None, rating_name: Any = None,
                  seed: int = 42, path: PathLike = ".", bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                  device: str | torch.device | None = None, drop_last: bool | None = None, delimiter: str = ",",
-                 header: int | str | None = "infer", names: Sequence[str] | None = None, verbose: bool = False) -> "CollabDataLoaders":
+                 header: int | str | None = "infer", names: Sequence[str] | None = None, verbose: bool = False,
+                 num_workers: int | None = None, pin_memory: bool | None = None) -> "CollabDataLoaders":
         """Make loaders of a CSV file with a rating per row: `from_df` of what `pandas.read_csv` gives.
 
         Args:
             csv: the file, a URL or an open file.
             delimiter, header, names: as in `pandas.read_csv`.
-            valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last, verbose: as in `from_df`.
+            valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last: as in `from_df`.
+            verbose, num_workers, pin_memory: as in `from_df`.
         """
         df = pd.read_csv(check_csv(csv), delimiter=delimiter, header=header, names=names)
         return cls.from_df(df, valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last,
-                           verbose=verbose)
+                           verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
 
 
 def refuse_missing(df: pd.DataFrame, names: Sequence[Any], advice: str) -> None:

@@ -10,7 +10,7 @@ from ..core.messages import did_you_mean
 from ..data.categories import CategoryMap
 from ..nn.init import inverse_sigmoid_range
 from ..nn.layers import Embedding, Module, SigmoidRange, sigmoid_range
-from ..tabular.model import TabularModel
+from ..tabular.model import TabularModel, check_range
 
 
 class EmbeddingDotBias(Module):
@@ -25,7 +25,7 @@ class EmbeddingDotBias(Module):
     """
 
     def __init__(self, n_factors: int, n_users: int, n_items: int, y_range: tuple[float, float] | None = None):
-        self.y_range = y_range
+        self.y_range = None if y_range is None else check_range(y_range)
         self.classes: dict[Any, CategoryMap] | None = None
         self.user = self.item = None
         self.u_weight, self.i_weight = Embedding(n_users, n_factors), Embedding(n_items, n_factors)
@@ -65,7 +65,8 @@ class EmbeddingDotBias(Module):
         model.classes, model.user, model.item = dict(classes), user, item
         return model
 
-    def _ids(self, names: Any, is_item: bool) -> torch.Tensor:
+    def get_idx(self, names: Any, is_item: bool = True) -> torch.Tensor:
+        "The ids of items (or users) by name: int64 (n,), on the device of the model."
         if self.classes is None:
             raise ValueError("this model does not know names, only ids: make it with EmbeddingDotBias.from_classes, or look into its "
                              "i_weight.weight and i_bias.weight")
@@ -80,11 +81,11 @@ class EmbeddingDotBias(Module):
 
     def weight(self, names: Any, is_item: bool = True) -> torch.Tensor:
         "The vectors of items (or users) by name: (n, n_factors) on the CPU."
-        return (self.i_weight if is_item else self.u_weight).weight.detach()[self._ids(names, is_item)].cpu()
+        return (self.i_weight if is_item else self.u_weight).weight.detach()[self.get_idx(names, is_item)].cpu()
 
     def bias(self, names: Any, is_item: bool = True) -> torch.Tensor:
         "The biases of items (or users) by name: (n,) on the CPU."
-        return (self.i_bias if is_item else self.u_bias).weight.detach().squeeze(1)[self._ids(names, is_item)].cpu()
+        return (self.i_bias if is_item else self.u_bias).weight.detach().squeeze(1)[self.get_idx(names, is_item)].cpu()
 
 
 class EmbeddingNN(TabularModel):

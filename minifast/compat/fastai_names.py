@@ -291,8 +291,6 @@ _ABSENT = (
     # tables
     ("`TabDataLoader` makes batches of whole columns: leave it out", "ReadTabBatch"),
     ("the class of a processed table is `TabularPandas`", "Tabular"),
-    ("write `to.dataloaders(sampler=WeightedSampler(weights))`, with `from minifast.data.engine.samplers import WeightedSampler`",
-     "TabWeightedDL"),
     # layers, models, optimizers
     ("write `nn.Mish()` or `nn.SiLU()`", "MishJit MishJitAutoFn SwishJit"),
     ("the model gets plain tensors: leave it out", "ToTensorBase"),

@@ -255,7 +255,7 @@ class TfmdLists(_Split):
         return _infer(self.tfms, _types_of(self.rows, 0, self.tfms), x)
 
 
-    def test_set(self, items: Any, with_labels: bool = False) -> "TfmdLists":
+    def test_set(self, items: Any, with_labels: bool | None = False) -> "TfmdLists":
         "The same transforms, as for validation, for other items."
         return self._copy(Rows(as_items(items, self.rows)), 1)
 
@@ -317,7 +317,7 @@ class Datasets(_Split):
         "The inputs made from `x`, each pipeline from the step on where something of its type goes in."
         return tuple(_infer(p, _types_of(self.rows, i, p), x) for i, p in enumerate(self.pipelines[:self.n_inp]))
 
-    def test_set(self, items: Any, with_labels: bool = False) -> "Datasets":
+    def test_set(self, items: Any, with_labels: bool | None = False) -> "Datasets":
         "The same transforms, as for validation, for other items, with labels or without."
         rows = Rows(as_items(items, self.rows))
         if with_labels:

@@ -288,12 +288,12 @@ class DataLoaders:
         return check_loaders(self, fast, ignore, groups)
 
     # -- others like it ---------------------------------------------------------------------------------------------------------
-    def test_dl(self, items: Any, with_labels: bool = False, **dl_kw: Any) -> DataLoader:
+    def test_dl(self, items: Any, with_labels: bool | None = None, **dl_kw: Any) -> DataLoader:
         """Make a loader of new items with the transforms of validation, in their order.
 
         Args:
             items: what `get_items` would return (files, rows of a DataFrame, ...), one such item, or a dataset.
-            with_labels: label them as the training items are labelled.
+            with_labels: label them as the training items are labelled. None: only the rows of a table that have its target column(s).
             **dl_kw: arguments of `DataLoader`, such as `bs=` or `num_workers=`.
 
         Raises:
@@ -458,7 +458,7 @@ def _ours(loader):
                       collate_fn=None if collate_fn is torch.utils.data.default_collate else collate_fn)
 
 
-def _test_dataset(like: DataLoader, items: Any, with_labels: bool = False) -> Any:
+def _test_dataset(like: DataLoader, items: Any, with_labels: bool | None = False) -> Any:
     "New `items` as a dataset like that of the loader `like`."
     dataset = like.dataset
     if hasattr(dataset, "test_set"):

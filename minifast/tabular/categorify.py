@@ -34,6 +34,9 @@ class Categorify(TabularProc):
         self.classes: dict[Any, CategoryMap] = {}
         self.had_missing: dict[Any, bool] = {}
 
+    def __getitem__(self, name: Any) -> CategoryMap:
+        return self.classes[name]
+
     def setups(self, table: Table) -> None:
         "Learn the categories of the training rows."
         learnt = table.each(lambda name: _learnt(table, name), table.cats)

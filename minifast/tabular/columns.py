@@ -1,5 +1,5 @@
 """Columns of a frame: which are categorical and which continuous, their numbers and values, smaller types that lose nothing."""
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from warnings import warn
 
@@ -29,13 +29,22 @@ def rows_frame(items: Any) -> pd.DataFrame:
         return items.to_frame().T.infer_objects()
     if isinstance(items, dict):
         return pd.DataFrame([items])
+    if isinstance(items, Iterator):
+        items = list(items)
     if not isinstance(items, (list, tuple)):
         return as_frame(items, "test_dl")
     odd = [f"item {i}, {describe(o)}" for i, o in enumerate(items) if not isinstance(o, (pd.Series, dict))]
     if odd or not items:
         raise TypeError("rows are dicts or Series with the columns of the training data; received "
                         + (odd[0] if odd else describe(items)))
-    return pd.DataFrame([dict(o) for o in items])
+    rows = [dict(o) for o in items]
+    for i, row in enumerate(rows):
+        if row.keys() != rows[0].keys():
+            one, other = (i, 0) if rows[0].keys() - row.keys() else (0, i)
+            lacking = sorted(map(str, rows[other].keys() - rows[one].keys()))
+            raise ValueError(f"the rows have different columns: item {one} lacks {', '.join(map(repr, lacking))}, which item {other} has. "
+                             "Write None for what is not known")
+    return pd.DataFrame(rows)
 
 
 def check_columns(df: pd.DataFrame, groups: Mapping[str, Sequence], where: str) -> None:

@@ -7,18 +7,21 @@ import pandas as pd
 import torch
 from torch.utils.data import Subset
 
-from ..core.messages import describe
+from ..core.messages import describe, plural
 from ..core.nested import find_bs
 from ..core.types import PathLike
 from ..data.dataloader import DataLoader
 from ..data.engine.fetch import Batch, BatchKey, Order
+from ..data.engine.samplers import WeightedSampler
 from ..data.loaders import DataLoaders
 
 if TYPE_CHECKING:
     from .frames import TabularPandas
 
-__all__ = ["TabDataLoader", "TableDataLoaders"]
+__all__ = ["TabDataLoader", "TabWeightedDL", "TableDataLoaders"]
 
+#: What loaders give of their table, `dls.procs` and `dls.valid.xs`, as fastai's do.
+OF_TABLE = ("cat_names", "cats", "cont_names", "conts", "items", "procs", "x_names", "xs", "y", "y_names", "ys")
 #: A table goes to the accelerator as a whole if it takes at most this fraction of the memory that is free there.
 FITS = 0.25
 
@@ -98,8 +101,8 @@ class TabDataLoader(DataLoader):
         device: where batches are put; the table lies there as a whole if it takes no more than a quarter of the free memory.
         n_inp: how many elements of a batch are inputs; default: as the table says.
         seed, sampler, pin_memory, split_idx, verbose: see `DataLoader`.
-        num_workers, after_item, before_batch, collate_fn, persistent_workers, timeout, multiprocessing_context: refused, because there are
-            neither workers nor single items.
+        num_workers, persistent_workers, timeout, multiprocessing_context: accepted and of no effect: a batch needs no workers.
+        after_item, before_batch, collate_fn: refused, because there are no single items.
         unknown: other arguments of `DataLoader`, or refused.
     """
 
@@ -115,12 +118,11 @@ class TabDataLoader(DataLoader):
         table: Any = whole.at(dataset.indices) if isinstance(dataset, Subset) and hasattr(whole, "whole") else dataset
         if not hasattr(table, "whole"):
             raise TypeError(f"TabDataLoader takes a TabularPandas; received {describe(dataset)}")
-        useless = {"num_workers": num_workers, "collate_fn": collate_fn, "persistent_workers": persistent_workers, "timeout": timeout,
-                   "multiprocessing_context": multiprocessing_context, "after_item": after_item, "before_batch": before_batch}
+        useless = {"collate_fn": collate_fn, "after_item": after_item, "before_batch": before_batch}
         given = [name for name, value in useless.items() if value]
         if given:
-            raise ValueError(f"TabDataLoader does not take {', '.join(given)}: a batch is one index into tensors, there are neither "
-                             "workers nor single items. Leave it out; transforms of a batch go to after_batch")
+            raise ValueError(f"TabDataLoader does not take {', '.join(given)}: a batch is one index into tensors, there are no single "
+                             "items. Leave it out; transforms of a batch go to after_batch")
         table.whole("cpu")                        # says now what is wrong with the columns
         super().__init__(table, bs=bs, shuffle=shuffle, num_workers=0, drop_last=drop_last, after_batch=after_batch, device=device,
                          n_inp=table.n_inp if n_inp is None else n_inp, seed=seed, sampler=sampler, pin_memory=pin_memory,
@@ -149,6 +151,11 @@ class TabDataLoader(DataLoader):
         "`{column: its categories}`."
         return self.dataset.classes
 
+    def __getattr__(self, name: str) -> Any:
+        if name in OF_TABLE and "dataset" in self.__dict__:
+            return getattr(self.dataset, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def decoded(self, b: Any, max_n: int = 9) -> pd.DataFrame:
         "The first `max_n` rows of batch `b` with every step undone, as a DataFrame."
         n = min(max_n, find_bs(b))
@@ -176,18 +183,41 @@ class TabDataLoader(DataLoader):
         return self.decoded(b, max_n) if show else self.decode_batch(b, max_n)
 
 
+def TabWeightedDL(dataset: Any, bs: int = 64, wgts: Sequence[float] | None = None, **kwargs: Any) -> TabDataLoader:
+    """Make a `TabDataLoader` that draws as many rows as the table has, with replacement.
+
+    Args:
+        dataset: as for `TabDataLoader`.
+        bs: rows per batch.
+        wgts: one number per row, to which its probability is proportional. None: a plain `TabDataLoader`.
+        **kwargs: other arguments of `TabDataLoader`.
+    """
+    if wgts is None:
+        return TabDataLoader(dataset, bs, **kwargs)
+    if len(wgts) != len(dataset):
+        raise ValueError(f"TabWeightedDL: wgts needs one weight per row: received {len(wgts)} for {plural(len(dataset), 'row')}")
+    return TabDataLoader(dataset, bs, sampler=WeightedSampler(wgts), **{**kwargs, "shuffle": False})
+
+
 class TableDataLoaders(DataLoaders):
     "`DataLoaders` of processed tables: what `dataloaders` of a `TabularPandas` returns."
 
     @classmethod
     def from_tables(cls, *tables: "TabularPandas", bs: int = 64, val_bs: int | None = None, shuffle: bool = True, path: PathLike = ".",
                     device: str | torch.device | None = None, seed: int | None = None, drop_last: bool | None = None, sampler: Any = None,
-                    after_batch: Any = None, verbose: bool = False) -> Any:
+                    after_batch: Any = None, verbose: bool = False, num_workers: int | None = None,
+                    pin_memory: bool | None = None) -> Any:
         "Loaders of processed `TabularPandas`, the first for training."
         return cls.from_dsets(*tables, path=path, bs=bs, device=device, after_batch=after_batch, val_bs=val_bs, shuffle=shuffle,
-                              drop_last=drop_last, seed=seed, sampler=sampler, dl_type=TabDataLoader, verbose=verbose)
+                              drop_last=drop_last, seed=seed, sampler=sampler, dl_type=TabDataLoader, verbose=verbose,
+                              num_workers=num_workers, pin_memory=pin_memory)
 
     @property
     def classes(self) -> dict[Any, Any]:
         "`{column: its categories}`, id 0 being `'#na#'`."
         return self.train.dataset.classes
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OF_TABLE and "loaders" in self.__dict__:
+            return getattr(self.train.dataset, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -46,13 +46,13 @@ def epoch_seconds(dates: pd.Series) -> np.ndarray:
     return np.where(missing, np.nan, seconds.astype(np.float64)) if missing.any() else seconds
 
 
-def make_date(df: pd.DataFrame, date_field: str, inplace: bool = False) -> pd.DataFrame:
-    """A frame with a column converted to dates.
+def make_date(df: pd.DataFrame, date_field: str, inplace: bool = True) -> pd.DataFrame:
+    """Convert a column to dates, in `df` itself, as fastai does. Returns the frame.
 
     Args:
         df: the frame.
         date_field: the column.
-        inplace: convert it in `df` itself.
+        inplace: False: leave `df` as it is and return a copy.
     """
     df = as_frame(df, "make_date")
     check_columns(df, {"date_field": [date_field]}, "make_date")
@@ -62,8 +62,8 @@ def make_date(df: pd.DataFrame, date_field: str, inplace: bool = False) -> pd.Da
 
 
 def add_datepart(df: pd.DataFrame, field_name: str, prefix: str | None = None, drop: bool = True, time: bool = False,
-                 inplace: bool = False) -> pd.DataFrame:
-    """A frame with columns made of a date.
+                 inplace: bool = True) -> pd.DataFrame:
+    """Add columns made of a date to `df` itself, as fastai does. Returns the frame.
 
     They are Year, Month, Week (ISO), Day, Dayofweek (Monday is 0), Dayofyear, Is_month_end and _start, the same of quarter and year, and
     Elapsed, seconds since 1970 UTC. Parts are in the time zone of the column; where the date is missing they are NaN (Is_...: False).
@@ -74,7 +74,10 @@ def add_datepart(df: pd.DataFrame, field_name: str, prefix: str | None = None, d
         prefix: of the new names; default: `field_name` without "Date" or "date" at its end.
         drop: leave out `field_name`.
         time: add Hour, Minute and Second too.
-        inplace: add to `df` itself.
+        inplace: False: leave `df` as it is and return a copy.
+
+    Raises:
+        ValueError: `df` has columns of these names that hold something else.
     """
     df = as_frame(df, "add_datepart")
     check_columns(df, {"field_name": [field_name]}, "add_datepart")
@@ -85,7 +88,7 @@ def add_datepart(df: pd.DataFrame, field_name: str, prefix: str | None = None, d
         values = dates.dt.isocalendar().week if part == "Week" else getattr(dates.dt, part.lower().replace("dayof", "day_of_"))
         new[prefix + part] = _plain_numbers(values)
     new[prefix + "Elapsed"] = epoch_seconds(dates)
-    taken = [c for c in new if c in df.columns and c != field_name]
+    taken = [c for c in new if c in df.columns and c != field_name and not df[c].equals(pd.Series(new[c], index=df.index, name=c))]
     if taken:
         raise ValueError(f"add_datepart: the frame has columns {taken} already; give another prefix=")
     out = df if inplace else df.copy()
@@ -104,7 +107,7 @@ def _plain_numbers(values: pd.Series) -> np.ndarray:
 
 
 def add_elapsed_times(df: pd.DataFrame, field_names: Sequence | str, date_field: str, base_field: str) -> pd.DataFrame:
-    """A frame with the days since and until events.
+    """A copy of the frame with the days since and until events, and `date_field` as dates.
 
     `After{event}`: days since the latest event; `Before{event}`: days to the next one, as a number <= 0; both 0 on the day itself and where
     there is none. `{event}_bw` and `{event}_fw`: how many of the seven rows up to here, and from here on, in the order of `date_field`,
@@ -138,4 +141,6 @@ def add_elapsed_times(df: pd.DataFrame, field_names: Sequence | str, date_field:
         columns[f"Before{event}"] = day - event_days.bfill()
         columns[f"{event}_bw"] = counts.groupby(base).rolling(7, min_periods=1).sum().droplevel(0)
         columns[f"{event}_fw"] = counts[::-1].groupby(base[::-1]).rolling(7, min_periods=1).sum().droplevel(0)
-    return df.assign(**{name: values.fillna(0).astype("int64").sort_index().to_numpy() for name, values in columns.items()})
+    out = df.assign(**{name: values.fillna(0).astype("int64").sort_index().to_numpy() for name, values in columns.items()})
+    out[date_field] = dates
+    return out

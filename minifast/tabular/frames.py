@@ -18,12 +18,13 @@ from ..core.paths import Path
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.categories import CategoryMap
+from ..data.engine.samplers import WeightedSampler
 from ..data.splitters import check_positions
 from .categorify import unseen_text
 from .columns import as_frame, check_columns, listed_names, number_of, numbers_of, rows_frame
-from .procs import OWN_PROCS, Categorify, Normalize, Procs, as_procs
+from .procs import OWN_PROCS, Categorify, Normalize, ProcList, Procs, as_procs
 from .table import Encoded, Table, TabularProc, beside, missing_text
-from .targets import Target, make_target
+from .targets import Classes, Target, make_target
 
 if TYPE_CHECKING:
     from .dataloader import TableDataLoaders
@@ -38,6 +39,8 @@ class TabularPandas:
     """The columns `cat_names` and `cont_names` of `df`, processed by `procs`, with the target column(s) `y_names`.
 
     The columns keep the order in which they are listed. It is a dataset too: `to[i]` is (codes int64, numbers float32, target).
+    `to['age']` is a processed column, which can be assigned, and so can `to.items`, `.xs`, `.ys`, `.cats` and `.conts`. What the procs
+    learnt can be had by name: `to.procs.categorify['race']`, `to.classes`, `to.normalize.means`, `to.na_dict`.
 
     Args:
         df: the frame.
@@ -83,7 +86,7 @@ class TabularPandas:
 
     def _describe(self, procs: list[TabularProc], cat_names: list, cont_names: list, y_names: list, target: Target | None,
                   reduce_memory: bool, splits: list[np.ndarray] | None) -> None:
-        self.procs, self.raw_cat_names, self.raw_cont_names, self.y_names = procs, cat_names, cont_names, y_names
+        self.procs, self.raw_cat_names, self.raw_cont_names, self.y_names = ProcList(procs), cat_names, cont_names, y_names
         self.target, self.reduce_memory, self.inplace, self.splits = target, reduce_memory, False, splits
 
     def _begin(self, df: pd.DataFrame | None, data: Encoded | None = None) -> None:
@@ -200,9 +203,25 @@ class TabularPandas:
             raise RuntimeError(f"{what} needs processed columns: call {'process()' if self.target is not None else 'setup()'} first")
         return self._data
 
-    def test_set(self, items: Any, with_labels: bool = False) -> "TabularPandas":
-        "The rows `items`, a frame, a row (Series or dict) or a list of rows, processed as the training rows were."
-        return self.new(rows_frame(items)).process(with_labels)
+    def test_set(self, items: Any, with_labels: bool | None = None) -> "TabularPandas":
+        """The rows `items`, a frame, a row (Series or dict) or a list of rows, processed as the training rows were.
+
+        Args:
+            items: the rows.
+            with_labels: encode the target too; None: if they have it. Targets that cannot be used are then left out with a warning, and
+                without one where all are missing.
+        """
+        frame = rows_frame(items)
+        new, target = self.new(frame), None
+        if with_labels is None and self.target is not None and all(n in frame.columns and frame[n].notna().any() for n in self.y_names):
+            try:
+                target = self.target.encode(frame, "these rows")
+            except (TypeError, ValueError) as e:
+                warn(f"the targets of these rows are left out: {e}", stacklevel=4)
+        new.process(bool(with_labels))
+        if target is not None:
+            new._data.targets = target
+        return new
 
     def encode_row(self, row: Mapping) -> tuple[list[int], list[float]] | None:
         "`(codes, numbers)` of one row, a dict or Series, the same as from a frame; None if a proc cannot do single rows."
@@ -253,6 +272,11 @@ class TabularPandas:
         "The validation rows."
         return self.subset(1)
 
+    @property
+    def loc(self) -> Any:
+        "`to.items.loc`: processed columns by the labels of the rows."
+        return self.items.loc
+
     def at(self, positions: Sequence[int]) -> "TabularPandas":
         "Some of these rows, by their positions."
         chosen = np.asarray(positions, dtype=np.int64)
@@ -286,15 +310,27 @@ class TabularPandas:
             return data.raw_cats.copy() if self.rows is None else data.raw_cats.iloc[self.rows]
         return self._frame(data.codes, self.cat_names)
 
+    @cats.setter
+    def cats(self, frame: Any) -> None:
+        self[self.cat_names] = frame
+
     @property
     def conts(self) -> pd.DataFrame:
         "The continuous columns."
         return self._frame(self._processed("to.conts").numbers, self.cont_names)
 
+    @conts.setter
+    def conts(self, frame: Any) -> None:
+        self[self.cont_names] = frame
+
     @property
     def xs(self) -> pd.DataFrame:
         "Categorical and continuous columns: what a model of scikit-learn takes."
         return beside(self.cats, self.conts)
+
+    @xs.setter
+    def xs(self, frame: Any) -> None:
+        self[self.x_names] = frame
 
     @property
     def ys(self) -> pd.DataFrame:
@@ -303,6 +339,10 @@ class TabularPandas:
         if y is None:
             raise ValueError("this table has no targets" + ("" if self.y_names else ": it was made without y_names"))
         return self._frame(y, self.y_names if y.ndim == 1 or y.shape[1] == len(self.y_names) else list(self.vocab))
+
+    @ys.setter
+    def ys(self, frame: Any) -> None:
+        self[list(self.ys)] = frame
 
     @property
     def y(self) -> pd.Series | pd.DataFrame:
@@ -316,6 +356,15 @@ class TabularPandas:
         if not self.processed:
             return self._df[self.raw_cat_names + self.raw_cont_names + [n for n in self.y_names if n in self._df.columns]]
         return self.xs if self._data.targets is None else beside(self.xs, self.ys)
+
+    @items.setter
+    def items(self, frame: Any) -> None:
+        self[list(self.items)] = frame
+
+    @property
+    def all_col_names(self) -> list:
+        "The names of the processed columns, the target(s) included."
+        return self.x_names + self.y_names
 
     @property
     def x_names(self) -> list:
@@ -371,24 +420,75 @@ class TabularPandas:
         "Refuse float32 numbers (n, continuous columns) that are missing or infinite."
         self._data.check_finite(numbers)
 
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, ...]:
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and "procs" in self.__dict__:
+            try:
+                return getattr(self.procs, name)
+            except AttributeError:
+                if name in self.cat_names or name in self.cont_names or name in self.y_names:
+                    raise AttributeError(f"a table has no attribute {name!r}: the column is to[{name!r}]") from None
+        more = ": write to.items.iloc[...], or to.at(positions) for a table of these rows" if name == "iloc" else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{more}")
+
+    def __setitem__(self, names: Any, values: Any) -> None:
+        """Put other values into processed columns: codes of categories, scaled numbers, encoded targets.
+
+        Loaders that were made before keep the earlier ones.
+        """
+        data, names = self._processed("to[...] = ..."), names if isinstance(names, list) else [names]
+        new = self.items
+        unknown = [name for name in names if name not in new.columns]
+        if unknown:
+            raise ValueError(f"to[{unknown[0]!r}] = ...: there is no such processed column{did_you_mean(unknown[0], new.columns) or '.'} "
+                             "Add it to the frame, and name it in cat_names or cont_names, before making the table")
+        if isinstance(values, pd.DataFrame) and len(values) != len(self):
+            raise ValueError(f"a table of {plural(len(self), 'row')} takes as many; received {len(values)}. For other rows write "
+                             "to.new(df).process()")
+        new[names if len(names) > 1 or isinstance(values, pd.DataFrame) else names[0]] = \
+            values[names] if isinstance(values, pd.DataFrame) else values
+        parts = [(self.cat_names, data.codes), (self.cont_names, data.numbers), (list(new.columns[len(self.x_names):]), data.targets)]
+        made: list[Any] = []
+        for columns, old in parts:
+            old = None if old is None else self._at_rows(old)
+            changed = old is not None and bool(set(columns) & set(names))
+            made.append(new[columns].to_numpy(dtype=old.dtype).reshape((-1, *old.shape[1:])) if changed else old)
+        raw = new[self.cat_names] if data.codes is None else None
+        self._data = Encoded(self.row_index, self.cat_names, self.cont_names, made[0], made[1], made[2], raw, data.keeper)
+        self.index, self.rows = self._data.index, None
+
+    def __getitem__(self, i: Any) -> Any:
+        if not isinstance(i, (int, np.integer)):
+            items = self.items
+            if pd.api.types.is_hashable(i) and not isinstance(i, slice) and i not in items.columns:
+                raise KeyError(f"there is no processed column {i!r}{did_you_mean(i, items.columns) or '.'} They are "
+                               f"{', '.join(map(str, items.columns))}")
+            return items[i]
         i = range(len(self))[i]
         i = i if self.rows is None else int(self.rows[i])
         return tuple(t[i] for t in self.whole("cpu"))
 
+    def weighted_dataloaders(self, wgts: Sequence[float], bs: int = 64, **kwargs: Any) -> "TableDataLoaders":
+        "`dataloaders` whose training rows are drawn with replacement, with probabilities proportional to `wgts` (one per training row)."
+        if len(wgts) != len(self.subset(0)):
+            raise ValueError(f"weighted_dataloaders: wgts needs one weight per training row: received {len(wgts)} for "
+                             f"{plural(len(self.subset(0)), 'row')}")
+        return self.dataloaders(bs, sampler=WeightedSampler(wgts), **kwargs)
+
     def dataloaders(self, bs: int = 64, val_bs: int | None = None, shuffle: bool = True, path: PathLike = ".",
                     device: str | torch.device | None = None, seed: int | None = None, drop_last: bool | None = None, sampler: Any = None,
-                    after_batch: Any = None, verbose: bool = False) -> "TableDataLoaders":
+                    after_batch: Any = None, verbose: bool = False, num_workers: int | None = None,
+                    pin_memory: bool | None = None) -> "TableDataLoaders":
         """Loaders of the splits.
 
         Args:
             bs, val_bs: rows per batch of training and of validation (default: as `bs`).
             path: the folder of the learner's files.
-            shuffle, device, seed, drop_last, sampler, after_batch, verbose: see `TabDataLoader`.
+            shuffle, device, seed, drop_last, sampler, after_batch, verbose, num_workers, pin_memory: see `TabDataLoader`.
         """
         from .dataloader import TableDataLoaders
         return TableDataLoaders.from_tables(*self.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, seed=seed,
-                                            drop_last=drop_last, sampler=sampler, after_batch=after_batch, verbose=verbose)
+                                            drop_last=drop_last, sampler=sampler, after_batch=after_batch, verbose=verbose,
+                                            num_workers=num_workers, pin_memory=pin_memory)
 
     # -- back to values ---------------------------------------------------------------------------------------------------------
     def decode_arrays(self, codes: np.ndarray, numbers: np.ndarray, y: np.ndarray | None = None, index: pd.Index | None = None,
@@ -417,6 +517,26 @@ class TabularPandas:
         y = None if data.targets is None else self._at_rows(data.targets)[rows]
         out = self.decode_arrays(codes, self._at_rows(data.numbers)[rows], y, index)
         return out if data.codes is not None else beside(self.cats.iloc[rows], out)
+
+    def decode_row(self, row: pd.Series) -> pd.Series:
+        """One processed row with every step undone.
+
+        Args:
+            row: such as `to.items.iloc[0]`; without the target, if it has none.
+        """
+        lacking = [n for n in self.x_names if n not in row.index]
+        if lacking:
+            raise KeyError(f"decode_row takes a processed row, such as to.items.iloc[0]; this one lacks {', '.join(map(repr, lacking))}")
+        y = None
+        if self.y_names and all(n in row.index for n in self.y_names):
+            y = row[self.y_names].to_numpy(dtype=np.float32)
+            y = y if isinstance(self.target, Classes) else y[None]
+        numbers = row[self.cont_names].to_numpy(dtype=np.float64)[None]
+        codes = row[self.cat_names].to_numpy()[None]
+        decoded = self.decode_arrays(codes.astype(np.int64) if self.classes else codes, numbers, y, pd.Index([row.name]))
+        if not self.classes:
+            decoded = decoded.assign(**{n: row[n] for n in self.cat_names})
+        return decoded.astype(object).iloc[0]
 
     def show(self, max_n: int = 10) -> pd.DataFrame:
         "The first `max_n` rows, decoded."

@@ -133,7 +133,7 @@ class TabularLearner(Learner):
         return self.activation(pred).cpu()
 
     def _predict_frame(self, frame: pd.DataFrame) -> tuple:
-        dl = self.dls.test_dl(frame)
+        dl = self.dls.test_dl(frame, with_labels=False)
         preds, _, decoded = super().get_preds(dl=dl, with_decoded=True)
         return dl.dataset.add_targets(dl.dataset.decode(), decoded.numpy()), decoded, preds
 

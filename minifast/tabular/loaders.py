@@ -9,12 +9,12 @@ from ..core.paths import Path
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from .columns import as_frame, check_columns, cont_cat_split, listed_names
-from .dataloader import TabDataLoader, TableDataLoaders
+from .dataloader import TabDataLoader, TableDataLoaders, TabWeightedDL
 from .frames import TabularPandas
 from .procs import Categorify, FillMissing, Normalize, Procs
 from .splits import choose_splits
 
-__all__ = ["TabDataLoader", "TableDataLoaders", "TabularDataLoaders"]
+__all__ = ["TabDataLoader", "TabWeightedDL", "TableDataLoaders", "TabularDataLoaders"]
 
 
 class TabularDataLoaders(TableDataLoaders):
@@ -27,7 +27,8 @@ class TabularDataLoaders(TableDataLoaders):
                 splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, valid_pct: float | None = None, seed: int | None = None,
                 bs: int = 64, val_bs: int | None = None, shuffle: bool = True, device: str | torch.device | None = None,
                 drop_last: bool | None = None, sampler: Any = None, after_batch: Any = None, inplace: bool = False,
-                reduce_memory: bool = False, verbose: bool = False) -> "TabularDataLoaders":
+                reduce_memory: bool = False, verbose: bool = False, num_workers: int | None = None,
+                pin_memory: bool | None = None) -> "TabularDataLoaders":
         """Make loaders of a frame.
 
         Args:
@@ -41,7 +42,7 @@ class TabularDataLoaders(TableDataLoaders):
             splits: positions of the rows of each split, or a splitter, instead of `valid_idx`.
             valid_pct, seed: otherwise this fraction of the rows, drawn with this seed, is for validation; default: 0.2 and always the same.
             bs, val_bs: rows per batch of training and of validation (default: as `bs`).
-            shuffle, device, drop_last, sampler, after_batch, verbose: see `TabDataLoader`.
+            shuffle, device, drop_last, sampler, after_batch, verbose, num_workers, pin_memory: see `TabDataLoader`.
         """
         df = as_frame(df, "from_df")
         splits = choose_splits(len(df), splits, valid_idx, valid_pct, seed, "from_df")
@@ -51,7 +52,7 @@ class TabularDataLoaders(TableDataLoaders):
         procs = [Categorify, FillMissing, Normalize] if procs is None else procs
         table = TabularPandas(df, procs, cat_names, cont_names, y_names, y_block, splits, inplace=inplace, reduce_memory=reduce_memory)
         return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, drop_last=drop_last,
-                               sampler=sampler, after_batch=after_batch, verbose=verbose)
+                               sampler=sampler, after_batch=after_batch, verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
 
     @classmethod
     def from_csv(cls, csv: Any, path: PathLike = ".", skipinitialspace: bool = True, procs: Procs | None = None,
@@ -60,18 +61,18 @@ class TabularDataLoaders(TableDataLoaders):
                  splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, valid_pct: float | None = None, seed: int | None = None,
                  bs: int = 64, val_bs: int | None = None, shuffle: bool = True, device: str | torch.device | None = None,
                  drop_last: bool | None = None, sampler: Any = None, after_batch: Any = None, reduce_memory: bool = False,
-                 verbose: bool = False) -> "TabularDataLoaders":
+                 verbose: bool = False, num_workers: int | None = None, pin_memory: bool | None = None) -> "TabularDataLoaders":
         """Make loaders of a CSV file: `from_df` of what `pandas.read_csv` gives. For other kinds of files read them and use `from_df`.
 
         Args:
             csv: the file, a URL or an open file.
             skipinitialspace: drop spaces after the commas.
             path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs: as in `from_df`.
-            shuffle, device, drop_last, sampler, after_batch, reduce_memory, verbose: as in `from_df`.
+            shuffle, device, drop_last, sampler, after_batch, reduce_memory, verbose, num_workers, pin_memory: as in `from_df`.
         """
         df = pd.read_csv(check_csv(csv), skipinitialspace=skipinitialspace, low_memory=False)
         return cls.from_df(df, path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs,
-                           shuffle, device, drop_last, sampler, after_batch, False, reduce_memory, verbose)
+                           shuffle, device, drop_last, sampler, after_batch, False, reduce_memory, verbose, num_workers, pin_memory)
 
     @classmethod
     def from_parquet(cls, path: PathLike, procs: Procs | None = None, cat_names: Sequence | str | None = None,
@@ -79,8 +80,8 @@ class TabularDataLoaders(TableDataLoaders):
                      y_block: TransformBlock | Callable[[], TransformBlock] | None = None, valid_idx: Sequence[int] | None = None,
                      splits: Splits | None = None, valid_pct: float | None = None, seed: int | None = None, folder: PathLike | None = None,
                      bs: int = 64, val_bs: int | None = None, shuffle: bool = True, device: str | torch.device | None = None,
-                     drop_last: bool | None = None, sampler: Any = None, after_batch: Any = None,
-                     verbose: bool = False) -> "TabularDataLoaders":
+                     drop_last: bool | None = None, sampler: Any = None, after_batch: Any = None, verbose: bool = False,
+                     num_workers: int | None = None, pin_memory: bool | None = None) -> "TabularDataLoaders":
         """Make loaders of a Parquet file, or of a folder of them, that need not fit into memory: see `parquet.table_from_parquet`.
 
         Args:
@@ -89,12 +90,12 @@ class TabularDataLoaders(TableDataLoaders):
             cat_names, cont_names: columns, which must be given.
             folder: where the encoded columns are written; default: a temporary folder.
             y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs: as in `from_df`.
-            shuffle, device, drop_last, sampler, after_batch, verbose: as in `from_df`.
+            shuffle, device, drop_last, sampler, after_batch, verbose, num_workers, pin_memory: as in `from_df`.
         """
         from .parquet import table_from_parquet
         table = table_from_parquet(path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, folder)
         return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, device=device, drop_last=drop_last, sampler=sampler,
-                               after_batch=after_batch, verbose=verbose)
+                               after_batch=after_batch, verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
 
 
 def check_csv(csv: Any) -> Any:

@@ -129,7 +129,11 @@ def _activation(act_cls: type[nn.Module] | nn.Module) -> nn.Module:
 
 
 def check_range(y_range: Any) -> tuple[float, float]:
-    "`y_range`, a pair (low, high)."
-    if not isinstance(y_range, (tuple, list)) or len(y_range) != 2 or not y_range[0] < y_range[1]:
+    "`y_range`, a pair (low, high) as a tuple, a list, an array or a tensor, as two numbers."
+    try:
+        low, high = map(float, y_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
         raise ValueError(f"y_range takes (low, high), low < high; received {describe(y_range)}")
-    return y_range[0], y_range[1]
+    return low, high

@@ -1,6 +1,7 @@
 """`FillMissing` and `Normalize`: continuous columns without missing values, and on one scale."""
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from enum import Enum
 from typing import Any
 from warnings import warn
@@ -47,7 +48,8 @@ class FillMissing(TabularProc):
     more), and that is reported.
 
     Args:
-        fill_strategy: `FillStrategy.median`, `mode` or `constant`.
+        fill_strategy: `FillStrategy.median`, `mode` or `constant`; or a function of the values of a column in the training rows that are
+            not missing (a Series) and of the constant for this column, which returns the number to fill in.
         add_col: whether to add the columns of marks.
         fill_vals: with `FillStrategy.constant`, a number or a dict from columns to numbers; default: 0.
 
@@ -59,14 +61,15 @@ class FillMissing(TabularProc):
     order = 0
     stored = ("fill_strategy", "add_col", "fill_vals", "na_dict", "na_cols")
 
-    def __init__(self, fill_strategy: FillStrategy | str = FillStrategy.median, add_col: bool = True,
-                 fill_vals: float | Mapping[Any, float] | None = None):
+    def __init__(self, fill_strategy: FillStrategy | str | Callable[[pd.Series, float], float] = FillStrategy.median,
+                 add_col: bool = True, fill_vals: float | Mapping[Any, float] | None = None):
         strategy = getattr(fill_strategy, "value", fill_strategy)
         check_arguments("FillMissing",
-                        fill_strategy=(strategy, strategy in list(FillStrategy), "it is FillStrategy.median, constant or mode"),
-                        fill_vals=(fill_vals, fill_vals is None or strategy == "constant",
+                        fill_strategy=(strategy, callable(strategy) or strategy in list(FillStrategy),
+                                       "it is FillStrategy.median, constant or mode, or a function"),
+                        fill_vals=(fill_vals, fill_vals is None or callable(strategy) or strategy == "constant",
                                    f"goes with FillStrategy.constant; received fill_strategy={strategy!r}"))
-        self.fill_strategy = FillStrategy(strategy)
+        self.fill_strategy: Any = strategy if callable(strategy) else FillStrategy(strategy)
         self.add_col, self.fill_vals = add_col, fill_vals
         self.na_dict: dict[Any, float] = {}
         self.na_cols: dict[Any, str] = {}
@@ -86,6 +89,8 @@ class FillMissing(TabularProc):
             if not len(train) and self.fill_strategy is not FillStrategy.constant:
                 raise ValueError(f"the continuous column {name!r} has no value at all in the training rows: leave it out, or use "
                                  "FillMissing(FillStrategy.constant)")
+            if callable(self.fill_strategy):
+                return float(self.fill_strategy(pd.Series(train, name=name), self.fill_val(name))), marked
             return self.fill_strategy.filler(train, self.fill_val(name)), marked
 
         if isinstance(self.fill_vals, dict):
@@ -123,6 +128,14 @@ class FillMissing(TabularProc):
                     warn(missing_text({name: 1}), stacklevel=4)
             if self.add_col and name in self.na_cols:
                 cats[self.na_cols[name]] = missing
+
+    def state_dict(self) -> dict[str, Any]:
+        "What was learnt; a function that chose it is not needed any more, and 'constant' stands in its place."
+        if not callable(self.fill_strategy):
+            return super().state_dict()
+        plain = copy(self)
+        plain.fill_strategy = FillStrategy.constant
+        return plain.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         "Restore what `state_dict` returned."

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from ..core.device import cpu_count
-from ..core.messages import describe, plural
+from ..core.messages import describe, did_you_mean, plural
 from ..data.categories import CategoryMap
 from .columns import THREADS_FROM, rows_of
 
@@ -40,6 +40,46 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def _group(self, name: Any) -> dict:
+        for group in (self.cats, self.conts):
+            if name in group:
+                return group
+        raise KeyError(f"the table has no column {name!r}{did_you_mean(name, [*self.cats, *self.conts]) or '.'} A proc sees the columns in "
+                       "cat_names and cont_names, the target is not among them")
+
+    def __getitem__(self, names: Any) -> Any:
+        "A column as a Series, a list of columns as a DataFrame."
+        if isinstance(names, list):
+            return pd.DataFrame({name: self[name] for name in names}, index=self.index)
+        return pd.Series(self._group(names)[names], index=self.index, name=names)
+
+    def __setitem__(self, names: Any, values: Any) -> None:
+        if isinstance(names, list):
+            frame = self[names]
+            frame[names] = values
+            for name in names:
+                self[name] = frame[name]
+            return
+        group = self._group(names)
+        column = pd.Series(values, index=self.index, name=names) if not isinstance(values, pd.Series) else values.reindex(self.index)
+        group[names] = column if group is self.cats and isinstance(self.cats[names], pd.Series) else \
+            column.to_numpy(dtype=group[names].dtype)
+
+    @property
+    def cat_names(self) -> list:
+        "The names of the categorical columns."
+        return list(self.cats)
+
+    @property
+    def cont_names(self) -> list:
+        "The names of the continuous columns."
+        return list(self.conts)
+
+    def transform(self, names: Any, f: Callable[[pd.Series], Any]) -> None:
+        "Put `f(column)` in the place of each of the columns `names`."
+        for name in names if isinstance(names, list) else [names]:
+            self[name] = f(self[name])
 
     def training(self, values: np.ndarray) -> np.ndarray:
         "The training rows of an array."
@@ -114,7 +154,9 @@ class Encoded:
                 numbers = self.numbers.astype(np.float32, copy=False)
                 if numbers.size and not np.isfinite(numbers.sum()):
                     self.check_finite(numbers)
-            arrays = [codes, *([numbers] if with_cont else []), *([] if self.targets is None else [self.targets])]
+            # ratings, which come without numbers, have the shape (n,) of their predictions
+            y = self.targets if with_cont or self.targets is None else self.targets.reshape(-1)
+            arrays = [codes, *([numbers] if with_cont else []), *([] if y is None else [y])]
             self._tensors["cpu"] = tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
         key = "cpu" if device.type == "cpu" else str(device)
         if key not in self._tensors:
@@ -154,6 +196,8 @@ def beside(*frames: pd.DataFrame) -> pd.DataFrame:
 class TabularProc:
     """A step of processing: `setups` learns from `table.train`, `encodes` changes the `Table` in place, `decodes` undoes it.
 
+    They read and write columns as of a frame, `table['age'] = np.log1p(table['age'])`, or in the dicts `table.cats` and `table.conts`.
+
     `encodes_row(cats, conts)` does the same for one row, two dicts of Python values; without it, `predict` of a single row takes the
     slower way through a frame of one row. To save the table, name the attributes that hold what was learnt in `stored`, or override
     `state_dict` and `load_state_dict`.
@@ -162,6 +206,7 @@ class TabularProc:
     order: float = 0
     stored: tuple[str, ...] = ()        #: attributes that `state_dict` holds: plain values, and dicts of them
     encodes_row: Callable[..., None] | None = None
+    in_use = False                      #: whether a table holds this instance
 
     def setups(self, table: Table) -> Any:
         "Override: learn from the training rows."

@@ -82,7 +82,7 @@ class Target:
 
 
 class Numbers(Target):
-    "Numbers: float32, (n,) for one column, (n, k) for several."
+    "Numbers: float32, (n, number of columns)."
 
     kind = "regression"
     default_loss = MSELossFlat
@@ -106,7 +106,7 @@ class Numbers(Target):
             if large.any():
                 raise ValueError(f"the target {name!r} is too large for float32 in {plural(int(large.sum()), 'row')} of {where}: "
                                  f"{rows_of(df.index, large)}. Scale it, or take its logarithm")
-        return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        return np.stack(columns, axis=1)
 
     def decode(self, y: np.ndarray) -> dict[Any, Any]:
         y = np.asarray(y).reshape(len(y), -1)
@@ -220,7 +220,7 @@ def make_target(df: pd.DataFrame, names: list, block: Any, train: np.ndarray | N
     Args:
         df: the frame.
         names: the target columns.
-        block: `CategoryBlock`, `RegressionBlock` or `MultiCategoryBlock`; None: told from the labels.
+        block: `CategoryBlock`, `RegressionBlock` or `MultiCategoryBlock`; `TransformBlock()` for numbers; None: told from the labels.
         train: positions of the training rows; None: all.
     """
     if not names:
@@ -239,6 +239,8 @@ def _of_block(names: list, block: Any) -> Target:
         raise TypeError(f"{expected} {describe(block)}")
     loss: Any = block.loss_func
     columns = plural(len(names), "column")
+    if not block.type_tfms:                         # TransformBlock(): the numbers as they are
+        return Numbers(names, BY_BLOCK, None, loss)
     for tfm in block.type_tfms:
         if isinstance(tfm, RegressionSetup):
             if tfm.c not in (None, len(names)):

@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from minifast.collab import CollabDataLoaders, EmbeddingDotBias, EmbeddingNN, collab_learner, recommend, similar_items
+from minifast.collab.loaders import TabularCollab
+from minifast.data.block import TransformBlock
 from minifast.nn.losses import L1LossFlat, MSELossFlat
 from minifast.tabular.loaders import TabularDataLoaders
+from minifast.tabular.procs import Categorify
 
 
 def test_learner(ratings):
@@ -49,3 +52,14 @@ def test_movielens(data_dir):
     learn.fit_one_cycle(3, 2e-2, wd=0.1)
     assert learn.validate()[0] < 0.92                                                         # a constant: 1.27
     assert "Empire Strikes Back, The (1980)" in set(similar_items(learn, "Star Wars (1977)", 5)["title"])
+
+
+def test_habits(ratings):
+    dls = CollabDataLoaders.from_df(ratings, bs=16, num_workers=2, pin_memory=False)
+    learn = collab_learner(dls, n_factors=3, y_range=torch.tensor([0, 5.5]), loss_func=torch.nn.functional.mse_loss)
+    learn.fit(1)
+    assert learn.model.y_range == (0.0, 5.5) and learn.model.get_idx("film 3").tolist() == [dls.classes["film"].o2i["film 3"]]
+    preds, targs = learn.get_preds(dl=dls.test_dl(ratings))
+    assert targs.tolist() == ratings["rating"].tolist() and preds.shape == targs.shape
+    to = TabularCollab(ratings, [Categorify], ["user", "film"], y_names=["rating"], y_block=TransformBlock())
+    assert to.dataloaders(bs=16).one_batch()[1].shape == (16,)

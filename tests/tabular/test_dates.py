@@ -26,7 +26,7 @@ def test_time_zones(unit):
 
 def test_parts_are_those_of_pandas():
     df = pd.DataFrame({"saleDate": pd.to_datetime(["2024-02-29 12:30:15", "2023-12-31 00:00:00", "2021-01-03 00:00:00"]), "x": [1, 2, 3]})
-    out = add_datepart(df, "saleDate", time=True)
+    out = add_datepart(df, "saleDate", time=True, inplace=False)
     assert list(out) == ["x", *(f"sale{p}" for p in (
         "Year", "Month", "Week", "Day", "Dayofweek", "Dayofyear", "Is_month_end", "Is_month_start", "Is_quarter_end", "Is_quarter_start",
         "Is_year_end", "Is_year_start", "Hour", "Minute", "Second", "Elapsed"))]
@@ -36,9 +36,14 @@ def test_parts_are_those_of_pandas():
         assert out["sale" + part].tolist() == getattr(df["saleDate"].dt, part.lower().replace("dayof", "day_of_")).tolist()
     assert out["saleYear"].dtype == "int64" and out["saleIs_month_end"].dtype == bool
     assert list(df) == ["saleDate", "x"]                                                        # not changed
-    assert "saleDate" in add_datepart(df, "saleDate", drop=False, prefix="p_") and "p_Year" in add_datepart(df, "saleDate", prefix="p_")
-    add_datepart(df, "saleDate", inplace=True)
-    assert "saleElapsed" in df and "saleDate" not in df
+    prefixed = add_datepart(df, "saleDate", drop=False, prefix="p_", inplace=False)
+    assert "saleDate" in prefixed and "p_Year" in prefixed
+
+
+def test_the_frame_itself_is_changed_and_returned():
+    df = pd.DataFrame({"saleDate": ["2024-02-29", "2023-12-31"], "x": [1, 2]}, index=[5, 9])
+    assert add_datepart(df, "saleDate", drop=False) is df and df["saleElapsed"].tolist() == [1709164800, 1703980800]
+    assert add_datepart(df, "saleDate") is df and "saleDate" not in df                # again, over what it made itself
 
 
 def test_text_and_missing_dates():
@@ -60,9 +65,8 @@ def test_dates_that_cannot_be_read():
 
 def test_make_date():
     df = pd.DataFrame({"date": ["2024-01-01"]})
-    assert make_date(df, "date")["date"][0] == pd.Timestamp("2024-01-01") and df["date"][0] == "2024-01-01"
-    make_date(df, "date", inplace=True)
-    assert df["date"][0] == pd.Timestamp("2024-01-01")
+    assert make_date(df, "date", inplace=False)["date"][0] == pd.Timestamp("2024-01-01") and df["date"][0] == "2024-01-01"
+    assert make_date(df, "date") is df and df["date"][0] == pd.Timestamp("2024-01-01")
 
 
 def test_elapsed_times_by_hand():
@@ -72,6 +76,8 @@ def test_elapsed_times_by_hand():
     out = add_elapsed_times(df, "event", "date", "base")
     assert out["Afterevent"].tolist() == [5, 0, 22, 0] and out["Beforeevent"].tolist() == [0, 0, 0, 0]
     assert out["event_bw"].tolist() == [1, 1, 1, 1] and out["event_fw"].tolist() == [0, 1, 0, 1]
+    read = add_elapsed_times(df.astype({"date": str}), "event", "date", "base")
+    assert read.equals(out) and out["date"].equals(df["date"])                       # text becomes dates
     assert list(out.index) == [7, 7, 3, 1] and list(df) == ["date", "event", "base"]
     rows = pd.DataFrame({"d": pd.date_range("2024-01-01", periods=9), "e": [0, 1, 0, 0, 0, 0, 0, 0, 1], "b": ["x"] * 9})
     out = add_elapsed_times(rows.sample(frac=1, random_state=1), ["e"], "d", "b").sort_index()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from minifast.data.block import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from minifast.data.block import CategoryBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from minifast.data.splitters import RandomSplitter
 from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from minifast.tabular.frames import TabularPandas
@@ -311,3 +311,46 @@ def test_setup_and_process_say_which_of_them_is_meant():
     assert to.setup().new(df).process().cats["k"].tolist() == [1, 2]
     with pytest.raises(RuntimeError, match="this table is set up already"):
         to.setup()
+
+
+def test_columns_by_name(df):
+    to = TabularPandas(df, PROCS, ["city"], ["size", "rooms"], "y", splits=SPLITS)
+    assert to["city"].tolist() == [3, 2, 3, 1, 2, 2] and to[["y", "city"]].equals(to.items[["y", "city"]])
+    assert to.loc[10, "city"] == 3 and to.all_col_names == ["city", "size_na", "size", "rooms", "y"]
+    assert to.valid["city"].tolist() == [2, 2] and isinstance(to[0], tuple)
+    with pytest.raises(KeyError, match=r"no processed column 'cty'; did you mean 'city'\?"):
+        to["cty"]
+
+
+def test_columns_can_be_assigned(df):
+    to = TabularPandas(df, PROCS, ["city"], ["size", "rooms"], "y", splits=SPLITS)
+    dls, before, ys, codes = to.dataloaders(bs=2), to.conts, to.ys, to.cats
+    to.conts = to.conts * 2
+    assert np.allclose(to.conts, before * 2) and to.ys.equals(ys) and to.cats.equals(codes)
+    assert np.allclose(to.train.tensors[1], 2 * dls.train.dataset.tensors[1])                  # loaders keep theirs
+    to["city"] = 1
+    to.ys = 1 - ys
+    to.xs, to.cats, to.items = to.xs, to.cats, to.items
+    assert to.tensors[0][:, 0].tolist() == [1] * 6 and to.y.tolist() == (1 - ys["y"]).tolist() and len(to.valid) == 2
+    part = to.valid
+    part["rooms"] = [7.0, 8.0]
+    assert part.tensors[1][:, 1].tolist() == [7.0, 8.0] and np.allclose(to.conts, before * 2)
+    with pytest.raises(ValueError, match=r"to\['cty'\] = ...: there is no such processed column; did you mean 'city'"):
+        to["cty"] = 1
+    with pytest.raises(ValueError, match=r"a table of 6 rows takes as many; received 2. For other rows write to.new\(df\).process"):
+        to.items = to.items[:2]
+
+
+@pytest.mark.parametrize("y", ["y", "price", None])
+def test_decode_row(df, y):
+    to = TabularPandas(df, PROCS, ["city"], ["size", "rooms"], y, splits=SPLITS)
+    row = to.decode_row(to.items.iloc[3])
+    assert row.name == 30 and row["city"] == "Bonn" and row["rooms"] == 4 and (y is None or row[y] == df[y].iloc[3])
+    assert to.decode_row(to.xs.iloc[0])["city"] == "Rome"
+    with pytest.raises(KeyError, match=r"takes a processed row, such as to.items.iloc\[0\]; this one lacks 'size'"):
+        to.decode_row(to.items.iloc[0].drop("size"))
+
+
+def test_a_plain_block_takes_numbers_as_they_are(df):
+    to = TabularPandas(df, PROCS, ["city"], ["size"], "rooms", y_block=TransformBlock())
+    assert to.tensors[2].tolist() == [[1], [2], [3], [4], [5], [6]] and to.c == 1

@@ -33,7 +33,7 @@ def test_permutation_importance_refuses(classes, priced, trained):
     with pytest.raises(ValueError, match=r"monitor='acuracy' is neither 'valid_loss' nor a metric of the learner; did you mean 'accuracy'"):
         permutation_importance(classes, monitor="acuracy")
     with pytest.raises(ValueError, match=r"needs rows with labels"):
-        permutation_importance(classes, dl=classes.dls.test_dl(priced))
+        permutation_importance(classes, dl=classes.dls.test_dl(priced, with_labels=False))
     own = trained(priced, "y", metrics=AvgMetric(lambda p, y: p.mean(), name="own"))
     with pytest.raises(ValueError, match=r"does not say whether lower or higher is better"):
         permutation_importance(own, monitor="own")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 
 from minifast.callbacks.base import Callback
 from minifast.data.block import CategoryBlock, RegressionBlock
@@ -321,3 +322,21 @@ def test_predictions_and_targets_can_be_subtracted(df):
     loss = learn.validate()[0]
     assert ((preds - targs) ** 2).mean().item() == pytest.approx(loss, rel=1e-5)
     assert learn.get_preds(with_input=True, with_loss=True)[2].shape == (len(dls.valid_ds), 1)
+
+
+@pytest.mark.parametrize("y_range", [[0, 30], torch.tensor([0, 30.0]), np.array([0, 30])], ids=["list", "tensor", "array"])
+def test_a_loss_of_torch_and_any_pair_as_range(priced, y_range):
+    dls = TabularDataLoaders.from_df(priced, cat_names=["k"], cont_names=["x"], y_names="price", bs=32)
+    assert dls.one_batch()[2].shape == (32, 1)
+    learn = tabular_learner(dls, layers=[5], y_range=y_range, loss_func=F.mse_loss, metrics=lambda p, y: ((p - y) ** 2).mean())
+    learn.fit(1)
+    assert learn.recorder.values[-1][1] == pytest.approx(learn.recorder.values[-1][2], rel=1e-5)
+    with pytest.raises(ValueError, match=r"y_range takes \(low, high\), low < high; received"):
+        tabular_learner(dls, y_range=y_range[:1])
+
+
+def test_validate_on_new_rows(prices, classes, priced):
+    loss = classes.validate(dl=classes.dls.test_dl(priced))
+    assert len(loss) == 2 and all(np.isfinite(loss))
+    preds, targs = prices.get_preds(dl=prices.dls.test_dl(priced))
+    assert np.allclose(targs.squeeze(), priced["price"]) and preds.shape == targs.shape

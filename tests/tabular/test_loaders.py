@@ -14,7 +14,7 @@ from minifast.data.dataloader import DataLoader
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoaders
 from minifast.data.splitters import RandomSplitter
-from minifast.tabular.dataloader import TabDataLoader, TableDataLoaders
+from minifast.tabular.dataloader import TabDataLoader, TableDataLoaders, TabWeightedDL
 from minifast.tabular.frames import TabularPandas
 from minifast.tabular.loaders import TabularDataLoaders
 from minifast.tabular.procs import Categorify, FillMissing, Normalize
@@ -122,7 +122,7 @@ def test_test_dl(to, df):
     (codes, numbers), = list(dl)
     assert numbers[:, 0].tolist() == df["x"].tolist() and torch.equal(codes, to.tensors[0])
     labelled, = list(dls.test_dl(df, with_labels=True, bs=64))
-    assert torch.equal(labelled[2], to.tensors[2]) and len(next(iter(dls.test_dl(df)))) == 2
+    assert torch.equal(labelled[2], to.tensors[2]) and len(next(iter(dls.test_dl(df, with_labels=False)))) == 2
     for one in (df.iloc[3], df.iloc[3].to_dict(), [df.iloc[3].to_dict()], df.iloc[[3]]):
         assert dls.test_dl(one).one_batch()[0].tolist() == codes[[3]].tolist()
     with pytest.raises(ValueError, match=r"labels in this frame that are not among the 2 classes .*'r'"):
@@ -131,14 +131,28 @@ def test_test_dl(to, df):
         dls.test_dl(df[["x", "z"]])
     with pytest.raises(TypeError, match=r"rows are dicts or Series"):
         dls.test_dl([1, 2])
+    rows = df.drop(columns="y").to_dict("records")
+    assert len(dls.test_dl(iter(rows)).dataset) == len(dls.test_dl(rows).dataset) == 50
+    with pytest.raises(ValueError, match=r"different columns: item 1 lacks 'x', which item 0 has. Write None"):
+        dls.test_dl([rows[0], {"k": "v1", "z": 1}])
+    with pytest.raises(ValueError, match=r"different columns: item 0 lacks 'x', which item 1 has"):
+        dls.test_dl([{"k": "v1", "z": 1}, rows[0]])
+
+
+def test_test_dl_keeps_the_targets_of_rows_that_have_them(to, df):
+    dls = to.dataloaders(bs=8)
+    assert torch.equal(dls.test_dl(df, bs=64).one_batch()[2], to.tensors[2])
+    assert len(dls.test_dl(df.assign(y=None)).one_batch()) == 2                             # a column that is there, but empty
+    with pytest.warns(UserWarning, match=r"targets of these rows are left out: the target 'y' has labels in these rows.*'r'"):
+        assert len(dls.test_dl(df.assign(y="r")).one_batch()) == 2
     assert len(list(dls.valid.new(to.new(df).process()))) == 7                              # fastai's way
 
 
 def test_what_has_no_use_here_is_refused(to):
     with pytest.raises(TypeError, match=r"TabDataLoader takes a TabularPandas; received list"):
         TabDataLoader([1, 2])
-    with pytest.raises(ValueError, match=r"does not take num_workers, after_item: a batch is one index"):
-        TabDataLoader(to.train, num_workers=2, after_item=abs)
+    with pytest.raises(ValueError, match=r"does not take collate_fn, after_item: a batch is one index"):
+        TabDataLoader(to.train, collate_fn=list, after_item=abs)
     with pytest.raises(TypeError, match=r"does not take suffle=bool True; did you mean 'shuffle'\?"):
         TabDataLoader(to.train, suffle=True)
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'batch_sz'"):
@@ -205,3 +219,31 @@ def test_only_training_data(df):
     to = TabularPandas(df, [Categorify, FillMissing, Normalize], ["k"], ["x"], "y")
     dls = to.dataloaders(bs=8)
     assert len(dls) == 1 and dls.valid is None and isinstance(dls, DataLoaders) and len(dls.test_dl(df)) == 7
+
+
+def test_workers_are_accepted_and_not_needed(to, df):
+    few = {"num_workers": 2, "pin_memory": False}
+    for dls in (to.dataloaders(bs=8, **few), TabularDataLoaders.from_df(df, y_names="y", cont_names="x", bs=8, **few)):
+        assert dls.train.num_workers == 0 and len(dls.one_batch()) == 3
+    assert TabDataLoader(to.train, persistent_workers=True, timeout=3).num_workers == 0
+
+
+def test_weighted_rows(to):
+    weights = [0.0] * len(to.train)
+    weights[3] = 1
+    dl = TabWeightedDL(to.train, bs=16, wgts=weights, shuffle=True)
+    assert len(dl.dataset) == 33 and set(dl.one_batch()[1][:, 0].tolist()) == {to.train.conts["x"].iloc[3]}
+    assert set(to.weighted_dataloaders(weights, bs=16).one_batch()[1][:, 0].tolist()) == {to.train.conts["x"].iloc[3]}
+    assert sorted(x for _, n, _ in TabWeightedDL(to.train) for x in n[:, 0].tolist()) == sorted(to.train.conts["x"])
+    with pytest.raises(ValueError, match=r"TabWeightedDL: wgts needs one weight per row: received 2 for 33 rows"):
+        TabWeightedDL(to.train, wgts=[1, 2])
+    with pytest.raises(ValueError, match=r"wgts needs one weight per training row: received 50 for 33 rows"):
+        to.weighted_dataloaders([1.0] * 50)
+
+
+def test_loaders_show_their_table(to):
+    dls = to.dataloaders(bs=8)
+    assert dls.procs is to.procs and dls.cat_names == to.cat_names and dls.valid.xs.equals(to.valid.xs) and dls.ys.equals(to.train.ys)
+    for o in (dls, dls.train):
+        with pytest.raises(AttributeError, match=r"has no attribute 'zs'"):
+            o.zs

@@ -1,5 +1,6 @@
 """Categorify, FillMissing, Normalize: learnt from training rows alone, by value, in the right order; what they report."""
 import gc
+import pickle
 import warnings
 import weakref
 from functools import partial
@@ -204,11 +205,51 @@ def test_order_and_instances():
     shared = [Categorify(), FillMissing()]
     first = TabularPandas(pd.DataFrame({"a": ["x", "y"]}), shared, ["a"])
     TabularPandas(pd.DataFrame({"a": ["p", "q"]}), shared, ["a"])
-    assert list(first.classes["a"]) == ["#na#", "x", "y"] and shared[0].classes == {}             # each table has its own
+    assert list(first.classes["a"]) == ["#na#", "x", "y"] and shared[0] is first.procs.categorify   # each table has its own
+
+
+def test_a_function_among_the_procs_changes_the_columns():
+    def double(to):
+        to["a"] = to["a"] * 2
+        to.transform(["b"], lambda column: column.str.upper())
+        to[["a"]] = to[["a"]] + 1
+        return to
+
+    df = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+    to = TabularPandas(df, [Categorify, double], "b", "a")
+    assert to.conts["a"].tolist() == [3.0, 5.0] and list(to.classes["b"]) == ["#na#", "X", "Y"] and df["a"].tolist() == [1.0, 2.0]
+    assert to.test_set({"a": 5.0, "b": "y"}).xs.iloc[0].tolist() == [2, 11.0] and repr(to.procs.double) == "double"
+    assert TabularPandas(df, [Categorify, lambda to: None], "b", "a").conts["a"].tolist() == [1.0, 2.0]
+    with pytest.raises(TypeError, match=r"the function <lambda> among the procs returned int 3: it changes the columns"):
+        TabularPandas(df, [lambda to: 3], "b", "a")
+    with pytest.raises(KeyError, match=r"the table has no column 'c'"):
+        TabularPandas(df, [lambda to: to["c"]], "b", "a")
+    with pytest.raises(TypeError, match=r"the function double among the procs cannot be stored: make a TabularProc of it"):
+        to.state_dict()
+
+
+def test_an_instance_has_what_its_table_learnt():
+    cat, norm = Categorify(), Normalize()
+    to = TabularPandas(pd.DataFrame({"a": ["x", "y"], "b": [1.0, 3.0]}), [cat, norm], "a", "b")
+    assert cat["a"] is to.procs.categorify["a"] and to.categorify is cat and to.normalize.means == to.means == norm.means == {"b": 2.0}
+    assert to.procs.stds == {"b": 1.0} and pickle.loads(pickle.dumps(to)).means == {"b": 2.0}
+    with pytest.raises(AttributeError, match=r"no proc of this table is, or has, 'categorize': they are categorify, normalize. .*to.vocab"):
+        to.procs.categorize
+    with pytest.raises(AttributeError, match=r"a table has no attribute 'b': the column is to\['b'\]"):
+        to.b
+    with pytest.raises(AttributeError, match=r"'iloc': write to.items.iloc\[...\], or to.at\(positions\)"):
+        to.iloc
+
+
+def test_a_fill_strategy_of_ones_own():
+    df = pd.DataFrame({"a": [1.0, 2.0, 6.0, np.nan]})
+    to = TabularPandas(df, FillMissing(lambda column, fill: column.mean() + fill, fill_vals={"a": 10}, add_col=False), [], "a")
+    assert to.na_dict == {"a": 13.0} and to.conts["a"].tolist() == [1, 2, 6, 13]
+    assert TabularPandas.from_state_dict(to.state_dict()).test_set(df[3:]).conts["a"].tolist() == [13]
 
 
 def test_wrong_procs():
-    with pytest.raises(TypeError, match=r"procs takes Categorify, FillMissing, Normalize or a TabularProc of your own; received str 'cat'"):
+    with pytest.raises(TypeError, match=r"procs takes Categorify, .* or a function of the table; received str 'cat'"):
         as_procs(["cat"])
     with pytest.raises(TypeError, match=r"The Normalize of tables is minifast.tabular.all.Normalize"):
         as_procs([Categorify, type("Normalize", (), {})])                        # that of pictures, say
