@@ -121,6 +121,8 @@ class Inference(TrainingLoop):
             raise ValueError("validate() reads its results from the Recorder, and this learner has none: create it with default_cbs=True, "
                              "or `learn.add_cb(Recorder())`")
         dl = loader_for(self, ds_idx, dl)
+        if not getattr(getattr(dl, "dataset", None), "labelled", True):
+            raise ValueError("validate() needs targets, and this loader has none: make it with dls.test_dl(items, with_labels=True)")
         with self.temporary_recorder():
             self.validation_pass(dl, cbs)
             return self.recorder.valid_values

@@ -367,6 +367,11 @@ class TabularPandas:
         return self.x_names + self.y_names
 
     @property
+    def labelled(self) -> bool:
+        "Whether the rows have targets."
+        return self._data is None or self._data.targets is not None
+
+    @property
     def x_names(self) -> list:
         "The names of the categorical and the continuous columns."
         return self.cat_names + self.cont_names

@@ -338,5 +338,7 @@ def test_a_loss_of_torch_and_any_pair_as_range(priced, y_range):
 def test_validate_on_new_rows(prices, classes, priced):
     loss = classes.validate(dl=classes.dls.test_dl(priced))
     assert len(loss) == 2 and all(np.isfinite(loss))
+    with pytest.raises(ValueError, match=r"validate\(\) needs targets, and this loader has none: .*with_labels=True"):
+        classes.validate(dl=classes.dls.test_dl(priced, with_labels=False))
     preds, targs = prices.get_preds(dl=prices.dls.test_dl(priced))
     assert np.allclose(targs.squeeze(), priced["price"]) and preds.shape == targs.shape
