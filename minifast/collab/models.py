@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..core.messages import did_you_mean
+from ..core.titled import TensorBase
 from ..data.categories import CategoryMap
 from ..nn.init import inverse_sigmoid_range
 from ..nn.layers import Embedding, Module, SigmoidRange, sigmoid_range
@@ -79,9 +80,9 @@ class EmbeddingDotBias(Module):
                            + (f" ({len(unknown)} unknown in all)" if len(unknown) > 1 else ""))
         return torch.tensor([known.id_of(n) for n in names], device=self.i_weight.weight.device)
 
-    def weight(self, names: Any, is_item: bool = True) -> torch.Tensor:
-        "The vectors of items (or users) by name: (n, n_factors) on the CPU."
-        return (self.i_weight if is_item else self.u_weight).weight.detach()[self.get_idx(names, is_item)].cpu()
+    def weight(self, names: Any, is_item: bool = True) -> TensorBase:
+        "The vectors of items (or users) by name: (n, n_factors) on the CPU; `weight(names).pca(3)` projects them."
+        return TensorBase((self.i_weight if is_item else self.u_weight).weight.detach()[self.get_idx(names, is_item)].cpu())
 
     def bias(self, names: Any, is_item: bool = True) -> torch.Tensor:
         "The biases of items (or users) by name: (n,) on the CPU."

@@ -60,6 +60,18 @@ class TensorBase(torch.Tensor):
     def __init__(self, x: Any, **kwargs: Any):
         self.__dict__.update(kwargs)
 
+    def pca(self, k: int = 2) -> "TensorBase":
+        """The rows of a matrix (n, features), less their mean, in the `k` directions in which they vary most.
+
+        Args:
+            k: how many directions.
+
+        Returns:
+            (n, k).
+        """
+        x: torch.Tensor = self - self.mean(0, keepdim=True)
+        return x @ torch.linalg.svd(x, full_matrices=False).Vh[:k].T         # type: ignore[return-value]
+
 
 class TensorCategory(TensorBase):
     "Class ids."

@@ -86,8 +86,8 @@ class ShownMask(TensorMask):
         mask.n_classes, mask.ignore_index = n_classes, ignore_index
         return mask
 
-    def show(self, ctx: Any = None, **kwargs: Any) -> Any:
-        "Draw the mask on axes `ctx` (default: new ones); pixels that do not count are left clear. kwargs: as for `show_image`."
+    def show(self, ctx: Any = None, title: str | None = None, **kwargs: Any) -> Any:
+        "Draw the mask on axes `ctx` (default: new ones) below `title`; what does not count is left clear. kwargs: as for `show_image`."
         a = self.as_subclass(torch.Tensor).detach().cpu().numpy()
         n = self.n_classes or 20
         colours = {"alpha": 0.5, "cmap": "tab20" if n <= 20 else _many_colours(n), "interpolation": "nearest", "vmin": 0,
@@ -95,7 +95,7 @@ class ShownMask(TensorMask):
         shown = (a % n if self.n_classes is None else a).astype(np.float32)
         if self.ignore_index is not None:
             shown[a == self.ignore_index] = np.nan                # which matplotlib leaves clear
-        return show_image(shown, ctx=ctx, **{**colours, **kwargs})
+        return show_image(shown, ctx=ctx, title=title, **{**colours, **kwargs})
 
 
 def _many_colours(n):

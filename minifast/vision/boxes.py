@@ -29,6 +29,10 @@ class TensorBBox(BoundingBoxes):
     """
     scaled = False
 
+    def __new__(cls, data: Any, img_size: tuple[int, int] | None = None, *, format: Any = XYXY,
+                canvas_size: tuple[int, int] | None = None, **kwargs: Any) -> TensorBBox:
+        return super().__new__(cls, data, format=format, canvas_size=canvas_size if img_size is None else tuple(img_size), **kwargs)
+
     @classmethod
     def create(cls, x: Any, img_size: tuple[int, int] | None = None) -> TensorBBox:
         """Boxes from a list, array or tensor of (x1, y1, x2, y2).
@@ -40,7 +44,7 @@ class TensorBBox(BoundingBoxes):
         if wrong.any():
             raise ValueError(f"TensorBBox.create: boxes are x1, y1, x2, y2, but in {boxes[wrong][0].tolist()} x2 is left of x1 or y2 above "
                              "y1. From x, y, width, height they are [x, y, x + width, y + height]")
-        return cls(boxes, format=XYXY, canvas_size=None if img_size is None else tuple(img_size))
+        return cls(boxes, img_size)
 
     def show(self, ctx: Any = None, title: str | None = None, color: str = "white", lw: float = 2, **kwargs: Any) -> Any:
         "Draw the boxes on axes `ctx` (default: new ones) in `color`, with lines `lw` wide. kwargs are for the image."

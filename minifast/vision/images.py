@@ -2,15 +2,15 @@
 
 On the way to the model: `PILImage.create` (a file to an upright RGB image) -> item transforms -> `ToTensor` (uint8, channels first)
 -> batch -> `IntToFloatTensor` (0..1) -> batch augmentation -> `Normalize`. JPEG files are decoded when their pixels are needed, and only as
-far as needed (see `files.lazy`). Tensors are torchvision's `tv_tensors`, so its v2 transforms know which are images and which are masks;
-`TensorImage` and `TensorMask` are other names for those classes.
+far as needed (see `files.lazy`). Tensors are torchvision's `tv_tensors` (see `tensors`), so its v2 transforms know which are images and
+which are masks.
 """
 from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 import torch
@@ -25,17 +25,15 @@ from ..data.engine.cache import current_cache
 from ..data.transforms import Transform
 from .files.cached import from_cache
 from .files.lazy import LazyImage, lazily, tensor_of
-from .files.reading import UnreadableImage, eight_bit, image_array, label_array, open_image, to_labels, to_mode
+from .files.reading import UnreadableImage, content_of, eight_bit, image_array, label_array, open_image, to_labels, to_mode
+from .pillow import ImageMethods
+from .tensors import TensorImage, TensorImageBW, TensorMask
 
 if TYPE_CHECKING:
     from ..data.engine.collate import GivePlace
 
 __all__ = ["PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "TensorImageBW", "TensorMask", "ToTensor",
            "UnreadableImage", "image2tensor", "load_image", "verify_image", "verify_images"]
-
-TensorImage: TypeAlias = tv_tensors.Image
-TensorImageBW: TypeAlias = tv_tensors.Image
-TensorMask: TypeAlias = tv_tensors.Mask
 
 
 def load_image(fn: str | PathLike | bytes, mode: str | None = None) -> Image.Image:
@@ -52,15 +50,38 @@ def load_image(fn: str | PathLike | bytes, mode: str | None = None) -> Image.Ima
 _P = TypeVar("_P", bound="PILBase")
 
 
-class PILBase(LazyImage):
-    "A PIL image that knows what it stands for, and stays what it is when it is cropped, resized or turned."
+class PILBase(ImageMethods, LazyImage):
+    """A PIL image that knows what it stands for, and stays what it is when it is cropped, resized or turned.
+
+    Args:
+        im: a PIL image, array or tensor, as for `create`. None: Pillow makes an empty one.
+    """
 
     pixel_mode: str = "RGB"                     #: the PIL mode of every image of this class
     show_args: dict[str, Any] = {}              #: how `show` draws it: keyword arguments of `matplotlib.axes.Axes.imshow`
 
+    def __new__(cls: type[_P], im: Image.Image | np.ndarray | torch.Tensor | None = None) -> _P:
+        if im is None:
+            return super().__new__(cls)
+        if not isinstance(im, (Image.Image, np.ndarray, torch.Tensor)):
+            raise TypeError(f"{cls.__name__}(im) takes a PIL image, array or tensor; received {describe(im)}. For a file or its bytes "
+                            f"write {cls.__name__}.create(file)")
+        return cls._of(im, cls.pixel_mode)
+
+    def __init__(self, im: Any = None):
+        if im is None:
+            super().__init__()
+
     @classmethod
-    def create(cls: type[_P], fn: str | PathLike | bytes | np.ndarray | torch.Tensor | Image.Image, mode: str | None = None) -> _P:
-        """Make an image from a file name, `Path`, bytes of a file, array, tensor or PIL image.
+    def _of(cls: type[_P], im: Any, mode: str) -> _P:
+        name = f"image given as {describe(im)}"
+        im = im if isinstance(im, Image.Image) else Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(im), name)))
+        return cls.cast(cls._convert(im, mode, name))
+
+    @classmethod
+    def create(cls: type[_P], fn: str | PathLike | bytes | BinaryIO | np.ndarray | torch.Tensor | Image.Image,
+               mode: str | None = None) -> _P:
+        """Make an image from a file name, `Path`, open file, `BytesIO`, bytes of a file, array, tensor or PIL image.
 
         The EXIF orientation is applied. Pixels deeper than 8 bits are scaled to 0..255 by their bit depth, not clipped; transparent
         parts become white. Of a JPEG only the header is read; it is decoded when its pixels are needed.
@@ -74,12 +95,10 @@ class PILBase(LazyImage):
         """
         mode = cls.pixel_mode if mode is None else mode
         if isinstance(fn, (Image.Image, np.ndarray, torch.Tensor)):
-            name = f"image given as {describe(fn)}"
-            im = fn if isinstance(fn, Image.Image) else Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(fn), name)))
-            return cls.cast(cls._convert(im, mode, name))
-        if not isinstance(fn, (str, PathLike, bytes, bytearray)):
-            raise TypeError(f"{cls.__name__}.create takes a file name, Path, bytes, array, tensor or PIL image; received {describe(fn)}")
-        is_file = not isinstance(fn, (bytes, bytearray))
+            return cls._of(fn, mode)
+        is_file = isinstance(fn, (str, PathLike))
+        if not is_file and not isinstance(fn, (bytes, bytearray)):
+            fn = content_of(fn, f"{cls.__name__}.create")
 
         def opened() -> _P:
             return lazily(cls, fn, mode) or cls.cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
@@ -114,16 +133,6 @@ class PILBase(LazyImage):
         "PIL's `transform`, which `rotate` calls too; the result stays of this class."
         return type(self).cast(super().transform(*args, **kwargs))
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        "(height, width); PIL's `size` is (width, height)."
-        return self.size[1], self.size[0]
-
-    @property
-    def aspect(self) -> float:
-        "Width divided by height."
-        return self.size[0] / self.size[1]
-
     def to_tv_tensor(self) -> Any:
         "What torchvision's transforms get for this image: the image itself, since they take PIL images."
         return self
@@ -146,12 +155,6 @@ class PILBase(LazyImage):
             The axes.
         """
         return show_image(self, ctx=ctx, title=title, **{**self.show_args, **kwargs})
-
-    def to_thumb(self: _P, h: int, w: int | None = None) -> _P:
-        "A copy that fits into `h` x `w` pixels (default: a square), with the same aspect ratio."
-        im = cast(_P, self.copy())
-        im.thumbnail((h if w is None else w, h))
-        return im
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} mode={self.mode} size={self.size[0]}x{self.size[1]}"

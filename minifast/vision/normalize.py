@@ -22,6 +22,7 @@ from torchvision import tv_tensors
 from ..core.messages import describe
 from ..data.transforms import Transform
 from .symmetry import flips, symmetries
+from .tensors import TensorImage, TensorMask
 
 if TYPE_CHECKING:
     from .augment.affine import AffineWarp
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FusedTransforms", "IntToFloatTensor", "Normalize", "cifar_stats", "imagenet_stats", "look_up", "mnist_stats"]
 
-Image: TypeAlias = tv_tensors.Image
+Image: TypeAlias = TensorImage
 
 #: (mean, std) per channel of pixels in 0..1
 imagenet_stats: tuple[list[float], list[float]] = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -56,10 +57,10 @@ class IntToFloatTensor(Transform):
         "Turn integers into floats (images) or int64 (masks)."
         plain = x.as_subclass(torch.Tensor)
         if isinstance(x, tv_tensors.Mask):
-            return tv_tensors.Mask(plain.long() if self.div_mask == 1 else plain.long() // self.div_mask)
+            return (plain.long() if self.div_mask == 1 else plain.long() // self.div_mask).as_subclass(TensorMask)
         if plain.is_floating_point():
             return x
-        return tv_tensors.Image(plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.div))
+        return plain.to(torch.float32, memory_format=torch.contiguous_format).div_(self.div).as_subclass(Image)
 
     def fuse(self, following: Sequence[Transform]) -> tuple[FusedTransforms, int] | None:
         """This transform with those of `following` that can be done together with it.
@@ -163,7 +164,7 @@ class Normalize(Transform):
         "Whether there are statistics for the channels of batch `x` (B,C,H,W), and they do not differ from place to place."
         return self.mean is not None and self.mean.numel() in (1, x.shape[1]) and self.mean.ndim == 4 and self.axes == (0, 2, 3)
 
-    def encodes(self, x: Any) -> tv_tensors.Image:
+    def encodes(self, x: Any) -> torch.Tensor:
         "Subtract the mean and divide by the standard deviation."
         mean, std = self.stats_on(x)
         if not x.is_floating_point():
@@ -171,14 +172,14 @@ class Normalize(Transform):
                             "(ImageBlock does).")
         if any(n not in (1, m) for n, m in zip(mean.shape, x.shape, strict=False)):
             raise ValueError(f"Normalize has statistics for {mean.numel()} channels; received {describe(x)}")
-        return tv_tensors.Image(x.as_subclass(torch.Tensor).sub(mean).div_(std))
+        return x.as_subclass(torch.Tensor).sub(mean).div_(std).as_subclass(TensorImage)
 
     def decodes(self, x: Any) -> Any:
         "Undo `encodes`."
         if not isinstance(x, tv_tensors.Image) or not x.is_floating_point():
             return x
         mean, std = self.stats_on(x)
-        return tv_tensors.Image(x.as_subclass(torch.Tensor).mul(std).add_(mean))
+        return x.as_subclass(torch.Tensor).mul(std).add_(mean).as_subclass(TensorImage)
 
     def __repr__(self) -> str:
         if self.mean is None:
@@ -222,7 +223,7 @@ class FusedTransforms(Transform):
         change = None if lighting is None else lighting["change"]
         return self.to_float.map_parts(x, lambda o: self._image(o, geometry, change) if self._is_fast(o) else o)
 
-    def _image(self, x: torch.Tensor, geometry: dict | None, change: LightingChange | None) -> Image:
+    def _image(self, x: torch.Tensor, geometry: dict | None, change: LightingChange | None) -> torch.Tensor:
         plain = x.as_subclass(torch.Tensor)
         matrix = None if geometry is None else geometry["matrix"]
         # where pixels only change places, the look-up does it on the way

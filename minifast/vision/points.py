@@ -38,6 +38,10 @@ class TensorPoint(KeyPoints):
     """
     scaled = False
 
+    def __new__(cls, data: Any, img_size: tuple[int, int] | None = None, *, canvas_size: tuple[int, int] | None = None,
+                **kwargs: Any) -> TensorPoint:
+        return super().__new__(cls, data, canvas_size=canvas_size if img_size is None else tuple(img_size), **kwargs)
+
     @classmethod
     def create(cls, t: Any, img_size: tuple[int, int] | None = None) -> TensorPoint:
         """Points from pairs (x, y), an array or tensor of them, or one flat list x, y, x, y ...
@@ -45,7 +49,7 @@ class TensorPoint(KeyPoints):
         img_size: (height, width) of their image; default: that of the image in the same sample.
         """
         points = numbers(t, 2, "TensorPoint.create", "points are pairs (x, y)")
-        return cls(points, canvas_size=None if img_size is None else tuple(img_size))
+        return cls(points, img_size)
 
     def show(self, ctx: Any = None, title: str | None = None, s: float = 60, marker: str = ".", c: str = "r", **kwargs: Any) -> Any:
         "Draw the points on axes `ctx` (default: new ones). s, marker, c: as for matplotlib's `scatter`; kwargs are for the image."

@@ -1,6 +1,7 @@
 """Every kind of file becomes an upright 8-bit image or a sentence with its name; and the way from PIL to normalised tensors and back."""
 import csv
 import pickle
+import traceback
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -50,6 +51,44 @@ def test_every_way_to_give_a_picture(tmp_path, pixels):
         im = PILImage.create(source)
         assert type(im) is PILImage and im.mode == "RGB" and im.shape == (6, 10) and im.size == (10, 6)
         assert np.array_equal(np.asarray(im), pixels)
+
+
+def test_open_files_and_the_constructor(tmp_path, pixels):
+    file = tmp_path / "x.png"
+    Image.fromarray(pixels).save(file)
+    stream = BytesIO(file.read_bytes())
+    stream.seek(0, 2)                               # as it is after writing
+    with open(file, "rb") as f, open(file, encoding="latin1") as text:
+        for source in (stream, f, memoryview(file.read_bytes()), bytearray(file.read_bytes())):
+            assert np.array_equal(np.asarray(PILImage.create(source)), pixels)
+        with pytest.raises(TypeError, match=r"PILImage.create takes a file that was opened for bytes, open\(name, 'rb'\)"):
+            PILImage.create(text)
+
+    class Upload:
+        file = BytesIO(file.read_bytes())
+
+        async def read(self):
+            return b""
+
+    with pytest.raises(TypeError, match=r"PILImage\.create\(await upload\.read\(\)\), or PILImage\.create\(upload\.file\)"):
+        PILImage.create(Upload())
+    assert PILImage.create(Upload().file).size == PILImage(Image.fromarray(pixels)).size
+    with pytest.raises(FileNotFoundError) as e:
+        PILImage.create("https://host.test/x.jpg")
+    assert "download_url" in "".join(traceback.format_exception(e.value))
+
+    for cls in (PILImage, PILImageBW):
+        for im in (Image.fromarray(pixels), pixels, torch.from_numpy(pixels).permute(2, 0, 1)):
+            assert type(cls(im)) is cls and np.array_equal(np.asarray(cls(im)), np.asarray(cls.create(im)))
+    with pytest.raises(TypeError, match=r"PILImage\(im\) takes a PIL image.*write PILImage\.create\(file\)"):
+        PILImage(str(file))
+
+    class Own(PILImage):
+        @classmethod
+        def create(cls, fn):
+            return cls(Image.open(fn).convert("RGB").rotate(180))
+
+    assert type(Own.create(file)) is Own and np.array_equal(np.asarray(Own.create(file)), pixels[::-1, ::-1])
 
 
 def test_create_refuses_what_is_no_picture(pixels):

@@ -1,4 +1,6 @@
 """From a file, bytes, array or tensor to an upright 8-bit image, or a sentence that names the file and says what is wrong with it."""
+from contextlib import suppress
+from inspect import isawaitable
 from io import BytesIO
 from os import PathLike, fspath
 from typing import Any
@@ -7,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...core.messages import describe
+from ...core.items import noop
+from ...core.messages import add_note, describe
 
 # What undoes each EXIF orientation (1 is upright already).
 UPRIGHT = {
@@ -59,6 +62,26 @@ def why(source: Any, error: Exception) -> str:
     return next(reason for applies, reason in reasons if applies)
 
 
+def content_of(file: Any, where: str) -> bytes:
+    "The bytes of an open file, from its start, as Pillow reads one, or of a memoryview. where: the call, for the message."
+    if isinstance(file, memoryview):
+        return bytes(file)
+    received = describe(file)
+    if callable(getattr(file, "read", None)):
+        with suppress(AttributeError, OSError):         # not every stream goes back
+            file.seek(0)
+        content = file.read()
+        if isinstance(content, (bytes, bytearray)):
+            return bytes(content)
+        if isinstance(content, str):
+            raise TypeError(f"{where} takes a file that was opened for bytes, open(name, 'rb'); received {received}")
+        if isawaitable(content):
+            getattr(content, "close", noop)()
+            raise TypeError(f"{where} takes a file whose `read` returns bytes; received {received}, whose `read` must be awaited: write "
+                            f"{where}(await upload.read()), or {where}(upload.file)")
+    raise TypeError(f"{where} takes a file name, Path, open file, bytes, array, tensor or PIL image; received {received}")
+
+
 def exif_orientation(im: Image.Image) -> int:
     "The EXIF orientation, 1 to 8. EXIF data too broken to read says nothing: the image itself may be fine."
     try:
@@ -78,7 +101,9 @@ def open_image(source: Any) -> Image.Image:
             turn = UPRIGHT.get(exif_orientation(im))
             # transpose and copy return a plain Image, which no longer holds the file
             return im.copy() if turn is None else im.transpose(turn)
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as e:
+        if isinstance(source, str) and source.startswith(("http://", "https://")):
+            add_note(e, "this is an address, not a file: write PILImage.create(download_url(url))")
         raise
     except Exception as e:
         raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
