@@ -22,7 +22,7 @@ _INSTEAD = {
     "flip_lr": "write `x.flip(-1)`",
     "dihedral": "write `Dihedral(p=1, draw=k)(x)` of a batch",
     "crop_pad": "write `torchvision.transforms.v2.functional.center_crop(x, size)`",
-    "pca": "write `torch.pca_lowrank(x, k)`",
+    "pca": "write `TensorBase(x).pca(k)`",
 }
 
 
