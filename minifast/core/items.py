@@ -122,6 +122,10 @@ class L(list):
 
     __rmul__ = __mul__
 
+    def __invert__(self) -> "L":
+        "The truth value of every item, negated."
+        return self._new(not o for o in self)
+
     def __repr__(self) -> str:
         return coll_repr(self)
 
@@ -207,9 +211,17 @@ class L(list):
     def sum(self) -> Any:
         return sum(self)
 
+    def tensored(self) -> "L":
+        "Every item as a tensor."
+        return self.map(tensor)
+
     def stack(self, dim: int = 0) -> torch.Tensor:
-        "One tensor of all these tensors, stacked along the new axis `dim`."
-        return torch.stack(list(self), dim)
+        "One tensor of all items (tensors, or what `tensor` takes), stacked along the new axis `dim`."
+        return torch.stack(list(self.tensored()), dim)
+
+    def cat(self, dim: int = 0) -> torch.Tensor:
+        "One tensor of all items (tensors, or what `tensor` takes), one after the other along the axis `dim`."
+        return torch.cat(list(self.tensored()), dim)
 
 
 def noop(x: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -89,7 +89,8 @@ class CategoryMap(Sequence):
         return len(self._items)
 
     def __getitem__(self, i: Any) -> Any:
-        return L(self._items)[i] if isinstance(i, (slice, list, tuple)) else self._items[i]
+        several = isinstance(i, (slice, list, tuple)) or bool(getattr(i, "ndim", 0))           # ids, or a mask
+        return L(self._items)[i] if several else self._items[i]
 
     def __contains__(self, o: Any) -> bool:
         return not isinstance(o, (list, dict, set)) and o in self._o2i

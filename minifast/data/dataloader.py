@@ -11,7 +11,7 @@ from warnings import warn
 import torch
 
 from ..core.device import default_device
-from ..core.messages import plural
+from ..core.messages import describe, plural
 from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, fixed_seed, item_rng
 from ..core.types import PathLike
@@ -21,14 +21,16 @@ from .engine.choice import Engine, Workers, choose_processes, choose_workers, dr
 from .engine.fetch import Batch, BatchKey, Fetcher, Finisher, Order, repeats_of
 from .engine.processes import WORKER_TIMEOUT
 from .engine.samplers import InOrder, Shuffled
-from .loader_args import LOADER_KEYWORDS, check_loader_args, reject_unknown_loader_args
+from .loader_args import INSTEAD_OF_HOOKS, LOADER_KEYWORDS, check_bs, check_loader_args, reject_unknown_loader_args
 from .pipeline import Pipeline
 from .rows import Rows
-from .show import decode_batch, show_batch
+from .show import decode_batch, decode_tensors, show_batch
 from .targets import base_dataset
 from .template import NoItems
 
-_DECIDED = "bs", "shuffle", "split_idx", "on_error", "cache_bytes"
+_DECIDED = "shuffle", "split_idx", "on_error", "cache_bytes"
+_PIPELINES = "after_item", "before_batch", "after_batch"
+_WATCHED = {*_DECIDED, *_PIPELINES, "bs"}
 
 
 class DataLoader:
@@ -55,7 +57,7 @@ class DataLoader:
         timeout: seconds to wait for a worker, 0: for ever. None: 300.
         multiprocessing_context: how worker processes are started. None: forked on Linux, else started afresh.
         split_idx: 0 for training items, 1 for validation items: which transforms apply, see `Transform`. A loader with 1 that does not
-            shuffle gives the same batches each time.
+            shuffle gives the same batches each time. None: what the dataset says.
         verbose: print one line about what was chosen.
         batch_size: torch's name for `bs`.
         worker_type: 'thread' or 'process'. None: threads for images, which are decoded outside of Python's lock, else processes (where
@@ -82,15 +84,17 @@ class DataLoader:
                       "seed": seed, "sampler": sampler, "collate_fn": collate_fn, "pin_memory": pin_memory, "timeout": timeout,
                       "persistent_workers": persistent_workers, "multiprocessing_context": multiprocessing_context, "split_idx": split_idx,
                       "worker_type": worker_type, "on_error": on_error, "cache": cache, "cache_bytes": cache_bytes}
+        split_idx = getattr(base_dataset(dataset)[0], "split_idx", None) if split_idx is None else split_idx
         self.dataset, self.bs, self.seed, self.split_idx, self.collate_fn = dataset, bs, seed, split_idx, collate_fn
         self.sampler = (Shuffled if shuffle else InOrder)(len(dataset)) if sampler is None else sampler
         self.after_item, self.before_batch, self.after_batch = (Pipeline(f, split_idx) for f in (after_item, before_batch, after_batch))
+        self._told: dict[str, Any] = {}         # what was set by hand: the classes, the number of outputs
+        self._report_split()
         self._device, self._n_inp = None if device is None else torch.device(device), n_inp
         self._fetcher = self._make_fetcher()
         self._order = self._make_order()
-        if not len(self) and not getattr(dataset, "is_template", False):
-            raise ValueError(f"the dataset is smaller than one batch: drop_last=True with {plural(self.n, 'item')} and bs={bs} "
-                             f"leaves no batch at all, and nothing would be trained. Use bs={self.n} or less, or drop_last=False")
+        if not getattr(dataset, "is_template", False):
+            check_bs(bs, self.n, self.drop_last)
         self._use(choose_workers(self._fetcher, len(self), num_workers, worker_type, multiprocessing_context,
                                  isinstance(self.cache, RamCache)))
         self.timeout = (WORKER_TIMEOUT if timeout is None else timeout) if self.num_workers else 0
@@ -110,11 +114,39 @@ class DataLoader:
             how = f"{plural(self.num_workers, self.worker_type)}{method}" if self.num_workers else "no workers"
             print(f"{type(self).__name__}: {plural(self.n, 'item')} in {plural(len(self), 'batch')} of {bs}, {how}")
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in INSTEAD_OF_HOOKS:
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__}.{name} is never called, because here workers make whole batches without the loader: "
+                                f"{INSTEAD_OF_HOOKS[name]}")
+
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _DECIDED and "skipped" in vars(self):            # made already: it would change nothing
+        if name not in _WATCHED or "_threads_are_safe" not in vars(self):          # the last one of a new loader
+            super().__setattr__(name, value)
+        elif name in _DECIDED:
             raise AttributeError(f"{name} is decided when a loader is made, setting it would change nothing: write "
                                  f"`dl = dl.new({name}=...)`, or `dls = dls.new({name}=...)`")
-        super().__setattr__(name, value)
+        elif name == "bs":
+            check_bs(value, self.n, self.drop_last)
+            super().__setattr__(name, value.__index__())
+            self._args["bs"], self._order = self.bs, self._make_order()
+        else:
+            super().__setattr__(name, Pipeline(value, self.split_idx))
+            self._fetcher = self._make_fetcher()
+            self._order = self._make_order()
+            self.end_workers()
+            self._finisher, self._reported, self._keeps_memory = None, False, False
+
+    def _report_split(self):
+        "Warn where transforms are for one split only, and nobody says which one the items belong to."
+        pipes = *(getattr(self, name) for name in _PIPELINES), *getattr(base_dataset(self.dataset)[0], "pipelines", ())
+        tied = [f for p in pipes for f in p if f.split_idx is not None] if self.split_idx is None else []
+        if tied:
+            split = "validation" if tied[0].split_idx == 1 else "training"
+            warn(f"{tied[0]!r} is for {split} items only, and this loader is not told which its items are, so that it applies to all of "
+                 "them (fastai leaves it out). Write DataLoader(..., split_idx=0) for training items, split_idx=1 for validation",
+                 stacklevel=4)
 
     def _make_fetcher(self):
         "What makes the samples and collates them."
@@ -154,6 +186,10 @@ class DataLoader:
         if self._device.type == "cuda" and self._device.index is None:
             self._device = torch.device("cuda", torch.cuda.current_device())
         return self._device
+
+    @device.setter
+    def device(self, device: torch.device | str) -> None:
+        self.to(device)
 
     def to(self, device: torch.device | str) -> "DataLoader":
         """Put the batches on another device from now on.
@@ -198,17 +234,44 @@ class DataLoader:
             self._n_inp = max(1, len(sample) - 1) if isinstance(sample, (tuple, list)) else None
         return self._n_inp
 
+    @n_inp.setter
+    def n_inp(self, n: int) -> None:
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"n_inp={n!r}: a number of inputs, at least 1")
+        self._n_inp = self._args["n_inp"] = n
+
+    @property
+    def items(self) -> Any:
+        "The items of the dataset (with a `Subset`: the chosen ones), in the container they came in."
+        dataset, chosen = base_dataset(self)
+        items = getattr(dataset, "items", None)
+        if items is None or callable(items):
+            raise AttributeError(f"this loader has no items, because its dataset has none: {describe(dataset)}. What it gives is "
+                                 "`dl.dataset[i]`")
+        return items if chosen is None else Rows(items).at(chosen).source
+
     @property
     def vocab(self) -> Any:
-        "The classes of the dataset, if it has `vocab` (or torchvision's `classes`), else None."
+        "The classes: those set by hand, else those of the dataset, if it has `vocab` (or torchvision's `classes`), else None."
+        if "vocab" in self._told:
+            return self._told["vocab"]
         found = getattr(self.dataset, "vocab", None)
         return getattr(self.dataset, "classes", None) if found is None else found
 
+    @vocab.setter
+    def vocab(self, vocab: Any) -> None:
+        self._told["vocab"] = vocab
+
     @property
-    def c(self) -> int | None:
-        "The number of outputs the dataset asks for: its `c`, else the number of its classes; None if it has neither."
-        c, vocab = getattr(self.dataset, "c", None), self.vocab
-        return c if isinstance(c, int) else len(vocab) if vocab is not None and hasattr(vocab, "__len__") else None
+    def c(self) -> int | list[int] | None:
+        """The number of outputs that the targets ask for (a list: of each of several): what was set by hand, else the dataset's `c`, else
+        the number of classes; None if there is neither."""
+        c, vocab = self._told.get("c", getattr(self.dataset, "c", None)), self.vocab
+        return c if isinstance(c, (int, list)) else len(vocab) if vocab is not None and hasattr(vocab, "__len__") else None
+
+    @c.setter
+    def c(self, c: int) -> None:
+        self._told["c"] = c
 
     @property
     def loss_func(self) -> Callable | None:
@@ -474,6 +537,7 @@ class DataLoader:
         if dataset is not None or "shuffle" in overrides:
             args["sampler"] = None
         new = type(self)(**{**args, **overrides})
+        new._told = dict(self._told)
         new._reported = self._reported and not any(k in overrides for k in ("after_item", "before_batch", "after_batch"))
         return new
 
@@ -499,14 +563,22 @@ class DataLoader:
         if event not in ("after_item", "before_batch", "after_batch"):
             raise ValueError(f"add_tfms(event={event!r}): the events are 'after_item', 'before_batch' and 'after_batch'")
         setattr(self, event, getattr(self, event).add(tfms))
-        self._fetcher = self._make_fetcher()
-        self.end_workers()
-        self._finisher, self._reported, self._keeps_memory = None, False, False
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_engine": None}
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
+    def decode(self, b: Any) -> Any:
+        """Undo the batch transforms of a batch.
+
+        Args:
+            b: a batch of this loader, or the inputs of one.
+
+        Returns:
+            A batch on the CPU, of images, masks and so on, as it was before the batch transforms.
+        """
+        return decode_tensors(self, b)
+
     def decode_batch(self, b: Any, max_n: int = 9) -> list:
         """Undo every transform of a batch.
 

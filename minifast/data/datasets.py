@@ -1,5 +1,5 @@
 """`TfmdLists` and `Datasets`: items seen through pipelines of transforms, split into training and validation sets."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -187,9 +187,10 @@ class _Split:
         return found[0] if len(found) == 1 else found or None
 
     @property
-    def c(self) -> int | None:
-        "How many outputs the last target that says so asks for: classes, or numbers to predict."
-        return next((c for c in map(_c_of, reversed(self.pipelines[self.n_inp:])) if c is not None), None)
+    def c(self) -> int | list[int] | None:
+        "How many outputs the target asks for: classes, or numbers to predict; a list where several targets say so."
+        found = L(c for c in map(_c_of, self.pipelines[self.n_inp:]) if c is not None)
+        return found[0] if len(found) == 1 else found or None
 
     @property
     def loss_func(self) -> LossFunc | None:
@@ -266,7 +267,7 @@ class Datasets(_Split):
 
     Args:
         items: a list, array or DataFrame (of rows).
-        tfms: one list of transforms or functions per element of a sample.
+        tfms: one list of transforms or functions per element of a sample, which may be one function; one function: a single element.
         splits: a list of lists of indices, training first; None: one set of all items.
         n_inp: how many of the elements are inputs of the model, the others are targets; default: all but the last.
         do_setup: let the transforms learn from the training items.
@@ -274,9 +275,9 @@ class Datasets(_Split):
         split_idx: which of the transforms apply, as in `Transform`.
     """
 
-    def __init__(self, items: Any, tfms: Sequence | None = None, splits: Splits | None = None, n_inp: int | None = None,
+    def __init__(self, items: Any, tfms: Sequence | Callable | None = None, splits: Splits | None = None, n_inp: int | None = None,
                  do_setup: bool = True, blocks: "Sequence[TransformBlock] | None" = None, split_idx: int | None = None):
-        tfms = [None] if tfms is None else tfms
+        tfms = [tfms] if tfms is None or callable(tfms) else tfms
         if not isinstance(tfms, (list, tuple)):
             raise TypeError(f"Datasets(tfms=...) takes a list with one list of transforms per element of the sample; received "
                             f"{describe(tfms)}")
@@ -287,6 +288,16 @@ class Datasets(_Split):
         self.n_inp = max(1, len(pipes) - 1) if n_inp is None else n_inp
         self.blocks = blocks
         super().__init__(items, pipes, splits, split_idx, do_setup, True)
+
+    @property
+    def tfms(self) -> L:
+        "The pipeline of each element."
+        return L(self.pipelines)
+
+    @property
+    def tls(self) -> L:
+        "Each element as a `TfmdLists` of its own: the same items through one of the pipelines."
+        return L(TfmdLists(self.items, p.fs, self.splits, self.split_idx, do_setup=False) for p in self.pipelines)
 
     def _fetch(self, i: int, rng: np.random.Generator | None) -> tuple:
         item, made = self.rows.get(i), []

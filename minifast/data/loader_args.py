@@ -5,12 +5,28 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from ..core.messages import describe, reject_unknown
+from ..core.messages import describe, plural, reject_unknown
 
 #: The keywords of `DataLoader`, besides its dataset.
 LOADER_KEYWORDS = ("bs", "batch_size", "shuffle", "num_workers", "drop_last", "after_item", "before_batch", "after_batch", "device",
                    "n_inp", "seed", "sampler", "collate_fn", "pin_memory", "persistent_workers", "timeout", "multiprocessing_context",
                    "split_idx", "verbose", "worker_type", "on_error", "cache", "cache_bytes")
+
+
+_A_DATASET = "make the sample in `__getitem__` of a dataset, `DataLoader(my_dataset)`, or change it with `after_item=`"
+_A_COLLATE = "write `DataLoader(..., collate_fn=f)`, a function of a list of samples"
+_A_SAMPLER = "write `DataLoader(..., sampler=s)`, an object with `__len__` whose `__iter__` gives the indices of an epoch"
+_AN_ITER = "override `__iter__`, do there what is to be done, and `return super().__iter__()` (or `yield from super().__iter__()`)"
+_NOTHING = "leave it out, this is done already"
+
+#: Methods of fastai's loaders that subclasses override (or give as arguments) there, and what to write here.
+INSTEAD_OF_HOOKS = {
+    **dict.fromkeys(("create_item", "do_item"), _A_DATASET), **dict.fromkeys(("create_batch", "do_batch"), _A_COLLATE),
+    **dict.fromkeys(("get_idxs", "shuffle_fn", "sample", "randomize"), _A_SAMPLER), "collate_fn": _A_COLLATE,
+    **dict.fromkeys(("before_iter", "after_iter", "create_batches", "chunkify"), _AN_ITER), "wif": _NOTHING, "retain": _NOTHING,
+    **{name: f"pass the function, `DataLoader(..., {name}=f)`" for name in ("after_item", "before_batch", "after_batch")},
+    "prebatched": "an iterable of batches with a length can stand in DataLoaders(...) as it is",
+}
 
 
 def reject_unknown_loader_args(unknown: Mapping[str, Any], where: str = "DataLoader(...)") -> None:
@@ -19,7 +35,23 @@ def reject_unknown_loader_args(unknown: Mapping[str, Any], where: str = "DataLoa
         if name in unknown:
             raise TypeError(f"{where} does not take {name}: give a DataBlock {name}=, or write "
                             f"{'after_item' if name == 'item_tfms' else 'after_batch'}= here")
+    for name in unknown:
+        if name in INSTEAD_OF_HOOKS:
+            raise TypeError(f"{where} does not take {name}: {INSTEAD_OF_HOOKS[name]}")
     reject_unknown(unknown, LOADER_KEYWORDS, where)
+
+
+def _is_whole(value, least):
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+
+
+def check_bs(bs: Any, n: int, drop_last: bool) -> None:
+    "Refuse a number of items per batch that is none, or that leaves no batch of `n` items."
+    if not _is_whole(bs, 1):
+        raise ValueError(f"bs={bs!r}: a batch has a whole number of items, at least 1")
+    if n < 1 or (drop_last and bs > n):
+        raise ValueError(f"the dataset is smaller than one batch: drop_last=True with {plural(n, 'item')} and bs={bs} leaves no batch at "
+                         f"all, and nothing would be trained. Use bs={n} or less, or drop_last=False")
 
 
 def check_loader_args(dataset: Any, bs: Any, shuffle: Any, num_workers: Any, seed: Any, sampler: Any, timeout: Any,
@@ -33,9 +65,7 @@ def check_loader_args(dataset: Any, bs: Any, shuffle: Any, num_workers: Any, see
         raise TypeError(f"DataLoader needs a dataset with len and indices; received {describe(dataset)}. Items become a dataset with "
                         "Datasets(items, tfms) or a DataBlock, tensors with torch.utils.data.TensorDataset(x, y)")
 
-    def whole(value, least):
-        return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
-
+    whole = _is_whole
     problems = {
         "the dataset is empty": not len(dataset) and not getattr(dataset, "is_template", False),
         f"bs={bs!r}: a batch has a whole number of items, at least 1": not whole(bs, 1),

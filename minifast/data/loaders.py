@@ -14,15 +14,17 @@ from ..core.paths import Path
 from ..core.seeds import fixed_seed
 from ..core.types import Batch, PathLike
 from .class_weights import item_weights_from, weights_from
-from .dataloader import LOADER_KEYWORDS, DataLoader
+from .dataloader import DataLoader
 from .engine.collate import wrap_kinds
 from .engine.samplers import PartialSampler, WeightedSampler
+from .loader_args import LOADER_KEYWORDS, reject_unknown_loader_args
 from .pipeline import Mapped, Pipeline
 from .show import show_pipeline
 from .transforms import Transform
 
 if TYPE_CHECKING:
     from ..checks.report import Report
+    from .block import DataBlock
 
 __all__ = ["DataLoader", "DataLoaders", "PartialDL", "WeightedDL"]
 
@@ -70,17 +72,7 @@ class DataLoaders:
         if not loaders:
             raise ValueError("DataLoaders needs at least a training loader: DataLoaders(train_dl, valid_dl)")
         for i, loader in enumerate(loaders):
-            if isinstance(loader, (str, bytes, dict)) or not hasattr(loader, "__iter__") or not hasattr(loader, "__len__"):
-                raise TypeError(f"loader {i} of DataLoaders must be a DataLoader or an iterable of batches with a length; received "
-                                f"{describe(loader)}"
-                                + (". An IterableDataset needs a `__len__` that says how many batches there "
-                                   "are" if hasattr(loader, "__iter__") else ""))
-            try:
-                length = len(loader)
-            except TypeError as e:
-                raise TypeError(f"{describe(loader)} cannot say how many batches an epoch has ({e}); give its dataset a `__len__`") from e
-            if not length and not getattr(getattr(loader, "dataset", None), "is_template", False):
-                raise ValueError(f"loader {i} of DataLoaders has no batch: {describe(loader)}")
+            _check_loader(loader, i)
         self.loaders, self.path = list(loaders), Path(path)
         self._device: torch.device | None = None
         if device is not None:
@@ -104,15 +96,51 @@ class DataLoaders:
         "The training loader."
         return self.loaders[0]
 
+    @train.setter
+    def train(self, loader: Any) -> None:
+        self._replace(0, loader)
+
     @property
     def valid(self) -> Any:
         "The validation loader; None if there is none."
         return self.loaders[1] if len(self) > 1 else None
 
+    @valid.setter
+    def valid(self, loader: Any) -> None:
+        self._replace(1, loader)
+
+    def _replace(self, i, loader):
+        _check_loader(loader, i)
+        if self._device is not None and isinstance(loader, DataLoader):
+            loader.to(self._device)
+        self.loaders[i:i + 1] = [loader]
+
     @property
     def train_ds(self) -> Any:
         "The training dataset."
         return getattr(self.train, "dataset", None)
+
+    dataset = train_ds
+
+    @property
+    def items(self) -> Any:
+        "The training items, in the container they came in."
+        return self._needs_ours(self.train, "items").items
+
+    @property
+    def after_item(self) -> Pipeline:
+        "The transforms of single samples, of the training loader."
+        return self._needs_ours(self.train, "after_item").after_item
+
+    @property
+    def before_batch(self) -> Pipeline:
+        "The transforms of lists of samples, of the training loader."
+        return self._needs_ours(self.train, "before_batch").before_batch
+
+    @property
+    def after_batch(self) -> Pipeline:
+        "The transforms of batches, of the training loader."
+        return self._needs_ours(self.train, "after_batch").after_batch
 
     @property
     def valid_ds(self) -> Any:
@@ -124,21 +152,48 @@ class DataLoaders:
         "Items per training batch."
         return getattr(self.train, "bs", getattr(self.train, "batch_size", None))
 
-    @property
-    def vocab(self) -> Any:
-        "The classes of the training set; None if it has none."
-        return getattr(self.train, "vocab", getattr(self.train_ds, "vocab", getattr(self.train_ds, "classes", None)))
+    @bs.setter
+    def bs(self, bs: int) -> None:
+        for loader in self.loaders:
+            self._needs_ours(loader, "bs=").bs = bs
 
     @property
-    def c(self) -> int | None:
-        "The number of outputs that the targets of the training set ask for; None if that is not known."
+    def vocab(self) -> Any:
+        "The classes of the training set; None if it has none. Setting them changes what they are called, not how labels are encoded."
+        return getattr(self.train, "vocab", getattr(self.train_ds, "vocab", getattr(self.train_ds, "classes", None)))
+
+    @vocab.setter
+    def vocab(self, vocab: Any) -> None:
+        self._set("vocab", vocab, self.loaders[:1])
+
+    @property
+    def c(self) -> int | list[int] | None:
+        "The number of outputs that the target of the training set asks for (a list: each of several targets); None if that is not known."
         c = getattr(self.train, "c", getattr(self.train_ds, "c", None))
-        return c if isinstance(c, int) else len(self.vocab) if hasattr(self.vocab, "__len__") else None
+        return c if isinstance(c, (int, list)) else len(self.vocab) if hasattr(self.vocab, "__len__") else None
+
+    @c.setter
+    def c(self, c: int) -> None:
+        self._set("c", c, self.loaders[:1])
 
     @property
     def n_inp(self) -> int | None:
         "How many elements of a batch are inputs of the model (None: all but the last)."
         return getattr(self.train, "n_inp", None)
+
+    @n_inp.setter
+    def n_inp(self, n: int) -> None:
+        self._set("n_inp", n, self.loaders)
+
+    @staticmethod
+    def _set(name, value, loaders):
+        "Let the loaders say it: they stay when other `DataLoaders` are made of them."
+        for loader in loaders:
+            try:
+                setattr(loader, name, value)
+            except AttributeError as e:
+                raise AttributeError(f"dls.{name} = ... needs loaders with attributes; this one is {describe(loader)}. Put the batches "
+                                     "into an object of a class of your own") from e
 
     @property
     def loss_func(self) -> Callable | None:
@@ -186,6 +241,10 @@ class DataLoaders:
         if self._device is None:
             self._device = next((dl.device for dl in self.loaders if isinstance(dl, DataLoader)), None) or default_device()
         return self._device
+
+    @device.setter
+    def device(self, device: torch.device | str | int) -> None:
+        self.to(device)
 
     def to(self, device: torch.device | str | int) -> "DataLoaders":
         """Put the batches on another device from now on.
@@ -261,6 +320,17 @@ class DataLoaders:
         """
         return show_pipeline(_ours(self.train), item, nrows, ncols, figsize, **kwargs)
 
+    def decode(self, b: Batch) -> Batch:
+        """Undo the batch transforms of a batch.
+
+        Args:
+            b: a batch of the validation loader (without one: of the training loader), or the inputs of one.
+
+        Returns:
+            A batch on the CPU, of images, masks and so on, as it was before the batch transforms.
+        """
+        return _ours(self.valid or self.train).decode(b)
+
     def decode_batch(self, b: Batch, max_n: int = 9) -> list:
         """Undo every transform of a batch.
 
@@ -326,6 +396,7 @@ class DataLoaders:
             *loaders: other loaders; without them, each loader is made again with `overrides`.
             **overrides: arguments of `DataLoader`, such as `bs=`.
         """
+        reject_unknown_loader_args({k: v for k, v in overrides.items() if k not in LOADER_KEYWORDS}, "dls.new(...)")
         if not loaders:
             return type(self)(*(_ours(dl).new(**overrides) for dl in self.loaders), path=self.path, device=self._device)
         return type(self)(*loaders, path=self.path, device=self._device)
@@ -363,6 +434,23 @@ class DataLoaders:
             raise TypeError(f"{verb} needs loaders that apply transforms; this is {describe(loader)}. Make one as minifast's "
                             "DataLoader(dataset, bs=...)")
         return loader
+
+    @classmethod
+    def from_dblock(cls, dblock: "DataBlock", source: Any, path: PathLike = ".", bs: int = 64, val_bs: int | None = None,
+                    shuffle: bool = True, device: torch.device | str | None = None, **kwargs: Any) -> "DataLoaders":
+        """Make what `dblock.dataloaders(source, ...)` makes.
+
+        Args:
+            dblock: the `DataBlock`.
+            source: what it makes items of.
+            path: a folder that belongs to the data.
+            bs: items per batch.
+            val_bs: items per batch of validation. None: as `bs`.
+            shuffle: of the training loader.
+            device: where batches are put. None: `default_device()`.
+            **kwargs: other arguments of `DataBlock.dataloaders`.
+        """
+        return dblock.dataloaders(source, path=path, bs=bs, val_bs=val_bs, shuffle=shuffle, device=device, **kwargs)
 
     @classmethod
     def from_dsets(cls, *ds: Any, path: PathLike = ".", bs: int = 64, device: torch.device | str | None = None, item_tfms: Any = None,
@@ -415,6 +503,21 @@ class DataLoaders:
         return dls
 
 
+def _check_loader(loader, i):
+    "Refuse what cannot be loader `i` of `DataLoaders`."
+    if isinstance(loader, (str, bytes, dict)) or not hasattr(loader, "__iter__") or not hasattr(loader, "__len__"):
+        raise TypeError(f"loader {i} of DataLoaders must be a DataLoader or an iterable of batches with a length; received "
+                        f"{describe(loader)}"
+                        + (". An IterableDataset needs a `__len__` that says how many batches there "
+                           "are" if hasattr(loader, "__iter__") else ""))
+    try:
+        length = len(loader)
+    except TypeError as e:
+        raise TypeError(f"{describe(loader)} cannot say how many batches an epoch has ({e}); give its dataset a `__len__`") from e
+    if not length and not getattr(getattr(loader, "dataset", None), "is_template", False):
+        raise ValueError(f"loader {i} of DataLoaders has no batch: {describe(loader)}")
+
+
 class _Batches(Mapped):
     "The batches of a loader, each mapped when it is made: a transform that learns from them takes as many as it needs."
 
@@ -460,7 +563,7 @@ def _ours(loader):
 
 def _test_dataset(like: DataLoader, items: Any, with_labels: bool | None = False) -> Any:
     "New `items` as a dataset like that of the loader `like`."
-    dataset = like.dataset
+    dataset, items = like.dataset, list(items) if hasattr(items, "__next__") else items          # a generator
     if hasattr(dataset, "test_set"):
         dataset = dataset.test_set(items, with_labels)
     elif hasattr(items, "shape"):

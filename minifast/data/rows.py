@@ -82,9 +82,15 @@ def as_items(items: Any, rows: Rows) -> Any:
         return [items]
     if not hasattr(items, "__len__"):
         return list(items) if hasattr(items, "__iter__") else [items]
-    if hasattr(items, "iloc") and not hasattr(items, "columns"):        # one row of a frame; or a column of files, say
-        return items.to_frame().T.infer_objects() if rows.columns is not None else items.tolist()
-    known = rows[0]
+    if type(items) is L and len(items) == 1 and hasattr(items[0], "dtype"):             # `L` keeps an array or column whole
+        return as_items(items[0], rows)
+    known, columns = rows[0], rows.columns
+    if hasattr(items, "iloc") and not hasattr(items, "columns"):        # one row of a frame, or a column of files, say
+        is_row = columns is not None and items.name not in columns and any(label in columns for label in items.index)
+        return items.to_frame().T.infer_objects() if is_row else items.tolist()
+    if hasattr(items, "dtype") and hasattr(items, "tolist") and getattr(items.dtype, "kind", "f") not in "biufc" and \
+            getattr(items, "ndim", 1) == 1:                             # an array or index of files
+        return items.tolist()
     if hasattr(items, "shape") and hasattr(items, "dtype"):             # where the items are files, say: the content of one
         lone = len(items.shape) in ([len(known.shape)] if hasattr(known, "shape") else [2, 3])
     else:

@@ -28,11 +28,16 @@ if TYPE_CHECKING:
 _DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")
 
 
+def decode_tensors(loader: "DataLoader", b: Batch) -> Batch:
+    "Batch `b` of `loader` with its batch transforms undone, still a batch, of images, masks and so on, on the CPU."
+    return wrap_kinds(to_cpu(loader.after_batch.decode(wrap_kinds(b, loader.kinds))), loader.kinds)
+
+
 def decode_batch(loader: "DataLoader", b: Batch, max_n: int = 9) -> list:
     "The first `max_n` items of batch `b` of `loader`, decoded by its batch transforms, item transforms and dataset, as a list of samples."
     n = min(max_n, find_bs(b))
     b = map_nested(lambda o: o[:n] if isinstance(o, torch.Tensor) and o.ndim else o, b)
-    b = to_cpu(loader.after_batch.decode(wrap_kinds(b, loader.kinds)))
+    b = decode_tensors(loader, b)
     decode = getattr(loader.dataset, "decode", lambda o: o)
     return [decode(loader.after_item.decode(wrap_kinds(unbatch(b, i), loader.kinds))) for i in range(n)]
 

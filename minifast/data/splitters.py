@@ -25,8 +25,8 @@ SPLIT_SEED = 42
 def check_positions(splits: Any, n: int, where: str = "splits", item: str = "item") -> list[np.ndarray]:
     """`splits` as arrays (int64) of positions among `n` items, or an error where they are unusable; no Python loop over the items.
 
-    Refused: an empty split, a position that does not exist or occurs twice in a split, an item in two splits. `where` names the call
-    in messages, `item` what is split.
+    A split may also be a mask, with one truth value per item. Refused: an empty split, a position that does not exist or occurs twice in
+    a split, an item in two splits. `where` names the call in messages, `item` what is split.
     """
     if not isinstance(splits, (list, tuple)) or not splits or not all(hasattr(s, "__len__") for s in splits):
         raise TypeError(f"{where} must give one list of indices per split, such as (train, valid); received {describe(splits)}")
@@ -35,12 +35,16 @@ def check_positions(splits: Any, n: int, where: str = "splits", item: str = "ite
     owner = np.zeros(n, dtype=np.int8)                  # of each item: the number of its split, counted from 1
     for k, (name, indices) in enumerate(zip(names, splits, strict=False), 1):
         found = np.asarray(indices)
+        if found.dtype == bool and found.ndim == 1:
+            if len(found) != n:
+                raise ValueError(f"{where}: the mask of the {name} set has {plural(len(found), 'value')} for {plural(n, item)}; it needs "
+                                 "one for each")
+            found = np.flatnonzero(found)
         if not len(found):
             raise ValueError(f"{where} leaves the {name} set empty ({plural(n, item)}; sizes {[len(s) for s in splits]}). "
                              "To train on everything, without validation, give one list only: `splitter=lambda items: [range(len(items))]`")
         if found.ndim != 1 or found.dtype.kind not in "iu":
-            raise TypeError(f"{where} must hold indices, whole numbers; the {name} set holds {describe(found.flat[0].item())}"
-                            + (". For a mask use MaskSplitter(mask)" if found.dtype == bool else ""))
+            raise TypeError(f"{where} must hold indices, whole numbers; the {name} set holds {describe(found.flat[0].item())}")
         found = found.astype(np.int64)
         outside = found[(found < 0) | (found >= n)].tolist()
         if outside:
@@ -140,7 +144,7 @@ class IndexSplitter(Splitter):
     """The items at given positions are for validation.
 
     Args:
-        valid_idx: the positions, counted from 0.
+        valid_idx: the positions, counted from 0, or a mask.
     """
 
     def __init__(self, valid_idx: Iterable[int]):
@@ -149,7 +153,10 @@ class IndexSplitter(Splitter):
     def __call__(self, items: Sized) -> tuple[L, ...]:
         if isinstance(self.valid_idx, (str, bytes)) or not hasattr(self.valid_idx, "__iter__"):
             raise TypeError(f"IndexSplitter(valid_idx) takes a list of indices; received {describe(self.valid_idx)}")
-        valid = list(self.valid_idx)
+        given: Any = self.valid_idx
+        valid = given.tolist() if hasattr(given, "tolist") else list(given)
+        if valid and all(isinstance(o, (bool, np.bool_)) for o in valid):
+            return MaskSplitter(valid)(items, "IndexSplitter(valid_idx)")
         chosen = set(valid)
         return tuple(check_splits(([i for i in range(len(items)) if i not in chosen], valid), len(items), "IndexSplitter(valid_idx)"))
 

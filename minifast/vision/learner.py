@@ -40,6 +40,9 @@ def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: 
     meta = arch_meta(arch)
     pretrained = bool(pretrained or weights is not None)
     n_out = getattr(dls, "c", None) if n_out is None else n_out
+    if isinstance(n_out, list):
+        raise ValueError(f"{where} builds a head for one target, and the data have several (dls.c={list(n_out)}): pass n_out={sum(n_out)}, "
+                         "say, for one head of all their outputs, and a loss_func=f(pred, *targets) that takes them apart")
     if not n_out:
         raise ValueError(f"{where} cannot tell from the data how many outputs the model needs: pass n_out=, the number of classes "
                          "or of numbers to predict")

@@ -8,6 +8,14 @@ import torch
 from minifast.core.items import L, coll_repr, first, range_of
 
 
+def test_negation_and_tensors():
+    assert ~L(1, 0, None, [1]) == [False, True, True, False] and isinstance(~L(1), L)
+    rows = L([1, 2], [3, 4])
+    assert [t.tolist() for t in rows.tensored()] == [[1, 2], [3, 4]]
+    assert rows.stack().tolist() == [[1, 2], [3, 4]] and rows.stack(1).tolist() == [[1, 3], [2, 4]]
+    assert rows.cat().tolist() == [1, 2, 3, 4] and L([[1, 2]], [[3, 4]]).cat(1).tolist() == [[1, 2, 3, 4]]
+
+
 def test_construction():
     assert L() == [] and L(None) == [] and L([1, 2]) == [1, 2] and L(1, 2, 3) == [1, 2, 3]
     assert L("abc") == ["abc"] and L(range(3)) == [0, 1, 2] and L(o * 2 for o in [1, 2]) == [2, 4]

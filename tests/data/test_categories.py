@@ -18,6 +18,17 @@ from minifast.data.categories import (
 from minifast.data.pipeline import Pipeline
 
 
+def test_a_vocabulary_takes_ids_of_any_kind_and_masks():
+    vocab = CategoryMap(["a", "b", "c"])
+    assert vocab[torch.tensor(1)] == vocab[np.int64(1)] == "b"
+    for several in (torch.tensor, np.array, pd.Series, list):
+        assert vocab[several([0, 2])] == ["a", "c"] and vocab[several([True, False, True])] == ["a", "c"]
+    with pytest.raises(TypeError, match="integer"):
+        vocab[torch.tensor(1.0)]
+    with pytest.raises(IndexError, match="a mask needs one value per item: received 2 values for 3 items"):
+        vocab[np.array([True, False])]
+
+
 def test_category_map():
     m = CategoryMap(["dog", "cat", None, "dog", float("nan"), "ant"])
     assert list(m) == ["ant", "cat", "dog"] and m.o2i == {"ant": 0, "cat": 1, "dog": 2} and len(m) == 3 and m[1] == "cat"

@@ -11,6 +11,7 @@ from minifast.core.items import L
 from minifast.data.categories import Categorize, MultiCategorize, OneHotEncode, RegressionSetup
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.labels import ColReader, ItemGetter
+from minifast.data.pipeline import Pipeline
 from minifast.data.transforms import RandTransform, Transform
 
 WORDS = ["ant", "bee", "cat", "dog", "eel"]
@@ -98,7 +99,38 @@ def test_splits_are_checked():
     with pytest.raises(ValueError, match=r"Datasets\(n_inp=3\): a sample has 2 elements"):
         Datasets(WORDS, [None, None], n_inp=3)
     with pytest.raises(TypeError, match="takes a list with one list of transforms per element"):
-        Datasets(WORDS, first_letter)
+        Datasets(WORDS, "first_letter")
+
+
+@pytest.mark.parametrize("as_mask", [list, np.array, torch.tensor, pd.Series])
+def test_splits_may_be_masks(as_mask):
+    ds = Datasets(list(range(4)), [None], splits=[as_mask([True, False, True, True]), as_mask([False, True, False, False])])
+    assert list(ds.train) == [(0,), (2,), (3,)] and list(ds.valid) == [(1,)]
+    with pytest.raises(ValueError, match="mask of the training set has 3 values for 4 items"):
+        Datasets(list(range(4)), [None], splits=[as_mask([True, False, True]), as_mask([False, True, False, False])])
+
+
+def test_one_function_makes_one_element():
+    for tfms in (first_letter, Transform(first_letter), Pipeline(first_letter)):
+        assert Datasets(WORDS, tfms)[0] == Datasets(WORDS, [first_letter])[0] == (first_letter(WORDS[0]),)
+
+
+def test_each_element_as_a_list_of_its_own():
+    ds = Datasets(WORDS, [[first_letter], [first_letter, Categorize(vocab=list("abcde"))]], splits=[[0, 1, 2], [3, 4]])
+    assert [p.fs for p in ds.tfms] == [p.fs for p in ds.pipelines]
+    inputs, targets = ds.train.tls
+    assert [*inputs] == [first_letter(w) for w in WORDS[:3]] and [(a, b) for a, b in zip(inputs, targets)] == [*ds.train]  # noqa: B905
+    assert targets.vocab == ds.vocab and ds.tls[1].valid[0] == ds.valid[0][1] and inputs.tfms.fs == ds.tfms[0].fs
+
+
+def test_c_of_several_targets_is_a_list():
+    def c(*targets, n_inp=1):
+        return Datasets(list(range(6)), [None, *targets], n_inp=n_inp).c
+
+    classes = Categorize(vocab=[0, 1, 2, 3, 4, 5])
+    assert c([classes]) == 6 and c([classes], [lambda o: o % 3, Categorize()]) == [6, 3]
+    assert c([classes], [float, RegressionSetup()]) == [6, 1]
+    assert c([classes], [None]) == 6 and c([None]) is None and c([classes], [lambda o: o % 3, Categorize()], n_inp=2) == 3
 
 
 def test_training_transforms_stay_away_from_validation_items():

@@ -73,8 +73,11 @@ def test_index_splitter():
         IndexSplitter(range(5))(range(5))
     with pytest.raises(ValueError, match="1 item of the validation set are listed more than once"):
         IndexSplitter([1, 1])(range(5))
-    with pytest.raises(TypeError, match="For a mask use MaskSplitter"):
+    with pytest.raises(ValueError, match="one value per item: received 2 for 5"):
         IndexSplitter([True, False])(range(5))
+    for mask in ([True, False, False, False], np.array([True, False, False, False]), torch.tensor([True, False, False, False])):
+        assert IndexSplitter(mask)(range(4)) == ([1, 2, 3], [0])
+    assert IndexSplitter(torch.tensor([1, 3]))(range(5)) == ([0, 2, 4], [1, 3])
     with pytest.raises(TypeError, match="takes a list of indices; received int 3"):
         IndexSplitter(3)(range(5))
 

@@ -2,15 +2,19 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 from torchvision import models
 from torchvision.transforms import v2
 
+from minifast.data.block import CategoryBlock, DataBlock
 from minifast.data.files import get_image_files
+from minifast.data.labels import parent_label
 from minifast.data.loaders import DataLoaders
 from minifast.metrics.functions import accuracy
 from minifast.vision.augment.item import Resize
+from minifast.vision.blocks import ImageBlock
 from minifast.vision.images import PILImage, PILImageBW
 from minifast.vision.learner import cnn_learner, vision_learner
 from minifast.vision.loaders import ImageDataLoaders
@@ -154,3 +158,18 @@ def test_predict_takes_whatever_holds_a_picture(tmp_path):
     expected = learn.predict(file)[2]
     for x in images:
         torch.testing.assert_close(learn.predict(x)[2], expected)
+
+
+def test_one_head_for_several_targets_is_refused(folder):
+    block = DataBlock((ImageBlock, CategoryBlock, CategoryBlock), n_inp=1, item_tfms=Resize(32),
+                      get_y=[parent_label, lambda f: int(f.stem) % 3])
+    dls = block.dataloaders(get_image_files(folder), bs=4, num_workers=0, device="cpu")
+    with pytest.raises(ValueError, match=r"one target, and the data have several \(dls.c=\[2, 3\]\): pass n_out=5.*loss_func=f\(pred"):
+        vision_learner(dls, models.resnet18, pretrained=False)
+
+    def both(pred, kind, number):
+        return F.cross_entropy(pred[:, :2], kind) + F.cross_entropy(pred[:, 2:], number)
+
+    learn = vision_learner(dls, models.resnet18, pretrained=False, n_out=5, loss_func=both)
+    learn.fit(1)
+    assert learn.get_preds()[0].shape == (4, 5)
