@@ -1,12 +1,12 @@
 """What the annotations of a transform's methods mean: which values it takes, what it returns, and several `encodes` in one class.
 
 In a class body a second `encodes` is, to Python, another value for the same name, and the first is gone without a word. Code written for
-fastai has such pairs everywhere, so the class of transform classes looks at its body while it is made. That is all it does: which of the
-functions gets a value is left to `functools.singledispatch`.
+fastai has such pairs everywhere, so the class of transform classes looks at its body while it is made. That is all it does. A value goes
+to the function of the narrowest class that it is an instance of (`functools.singledispatch` would go by its class alone, but every
+`tv_tensors.Image` is an instance of `TensorImage`).
 """
 import typing
 from collections.abc import Callable
-from functools import singledispatch
 from types import FunctionType, UnionType
 from typing import Any
 
@@ -87,16 +87,16 @@ def joined(first: Callable, second: Callable, owner: str, first_types: tuple[typ
     before = [(first_types or types, f) for types, f in before]
     if any(types is None for types, _ in added):
         return second
-    table = singledispatch(lambda self, x, *args, **params: x)
-    for types, f in (*before, *added):
-        for t in types or (object,):
-            table.register(t, f)
-    returned = {f: returned_class(f) for _, f in (*before, *added)}
+    table = {t: f for types, f in (*before, *added) for t in types or (object,)}
+    narrow_first = sorted(table, key=lambda t: -sum(issubclass(t, other) for other in table))
+    ordered = [(t, table[t], returned_class(table[t])) for t in narrow_first]
 
     def either(self: Any, x: Any, *args: Any, **params: Any) -> Any:
-        f = table.dispatch(type(x))
-        new = f(self, x, *args, **params)
-        return typed_again(new, x, returned.get(f)) if type(new) is torch.Tensor else new
+        for t, f, returned in ordered:
+            if isinstance(x, t):
+                new = f(self, x, *args, **params)
+                return typed_again(new, x, returned) if type(new) is torch.Tensor else new
+        return x
 
     taken = [types for types, _ in (*before, *added)]
     either.__annotations__ = {"return": torch.Tensor}                # typed already

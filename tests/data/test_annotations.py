@@ -1,7 +1,9 @@
 """What the annotations of a transform's methods mean: the type is kept, and several `encodes` in one class all apply."""
+import numbers
 import pickle
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torchvision.tv_tensors import Image, Mask
@@ -9,6 +11,7 @@ from torchvision.tv_tensors import Image, Mask
 from minifast.data.loaders import DataLoader
 from minifast.data.pipeline import Pipeline
 from minifast.data.transforms import ItemTransform, RandTransform, Transform
+from minifast.vision.tensors import TensorImage
 
 
 def image():
@@ -129,6 +132,25 @@ def test_two_decodes_and_classes_without_a_parent_in_common():
 
     t = Both()
     assert t(3) == 4 and t.decode(3) == 2 and t(image()).sum() == 0 and t.decode(image()).sum() == 120 and t.decode("a") == "a"
+
+
+def test_a_value_goes_to_the_narrowest_class():
+    class T(Transform):
+        def encodes(self, x: numbers.Integral):
+            return "integral"
+
+        def encodes(self, x: int):          # noqa: F811
+            return "int"
+
+        def encodes(self, x: bool):         # noqa: F811
+            return "bool"
+
+        def encodes(self, x: TensorImage):  # noqa: F811
+            return x * 0
+
+    t = T()
+    assert (t(True), t(1), t(np.int64(1))) == ("bool", "int", "integral")
+    assert t(image()).sum() == 0 and t(image().as_subclass(TensorImage)).sum() == 0         # every image is a `TensorImage`
 
 
 def test_one_without_annotation_takes_the_rest_or_everything():
