@@ -562,7 +562,7 @@ class DataLoader:
         """
         if event not in ("after_item", "before_batch", "after_batch"):
             raise ValueError(f"add_tfms(event={event!r}): the events are 'after_item', 'before_batch' and 'after_batch'")
-        setattr(self, event, getattr(self, event).add(tfms))
+        setattr(self, event, getattr(self, event).with_tfms(tfms))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_engine": None}

@@ -424,7 +424,7 @@ class DataLoaders:
             batch_tfms: a transform, function or list of them.
         """
         tfms = Pipeline(batch_tfms).fs
-        copies = [self._needs_ours(dl, "with_tfms").new(after_batch=dl.after_batch.add(tfms)) for dl in self.loaders]
+        copies = [self._needs_ours(dl, "with_tfms").new(after_batch=dl.after_batch.with_tfms(tfms)) for dl in self.loaders]
         _setup_batch_tfms(copies[0], tfms)
         return type(self)(*copies, path=self.path, device=self._device)
 

@@ -82,13 +82,25 @@ class Pipeline:
         """
         return Pipeline(self.fs, split_idx)
 
-    def add(self, funcs: Any) -> "Pipeline":
+    def with_tfms(self, funcs: Any) -> "Pipeline":
         """A new pipeline with more transforms, each in its place.
 
         Args:
             funcs: what `Pipeline` takes.
         """
         return Pipeline(self.fs + Pipeline(funcs).fs, self.split_idx)
+
+    def add(self, funcs: Any) -> None:
+        """Refused: loaders and workers have copies of a pipeline, which would not change with it.
+
+        Args:
+            funcs: not looked at.
+
+        Raises:
+            TypeError: always, with what to write.
+        """
+        raise TypeError("a Pipeline does not change: of loaders write `dls.add_tfms(tfms, 'after_batch')`, otherwise `pipe = "
+                        "pipe.with_tfms(tfms)`")
 
     def fused(self) -> "Pipeline":
         """A pipeline that does the same in fewer passes.

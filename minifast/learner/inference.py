@@ -28,7 +28,7 @@ def with_model_tfms(loaders: Any, tfms: list) -> Any:
     missing = [t for t in tfms if ours and not any(type(t) is type(f) for f in parts[0].after_batch)]
     if not missing:
         return loaders
-    return loaders.with_tfms(missing) if whole else loaders.new(after_batch=loaders.after_batch.add(missing))
+    return loaders.with_tfms(missing) if whole else loaders.new(after_batch=loaders.after_batch.with_tfms(missing))
 
 
 def loader_for(learn: "Inference", ds_idx: int, dl: Any, shuffle: bool = False, train_transforms: bool = False,

@@ -208,7 +208,9 @@ def test_pipelines_are_made_of_anything():
 
 def test_add_and_new_leave_the_original_alone():
     p = Pipeline([Add(1)], split_idx=0)
-    q = p.add([lambda x: x * 2])
+    q = p.with_tfms([lambda x: x * 2])
+    with pytest.raises(TypeError, match=r"dls.add_tfms\(tfms, 'after_batch'\)`, otherwise `pipe = pipe.with_tfms\(tfms\)`"):
+        p.add(str)
     assert (p(1), q(1)) == (2, 3) and len(p) == 1 and q.split_idx == 0       # the function has order 0: it runs first
     assert p.new(1).split_idx == 1 and p.new(1).fs == p.fs
 

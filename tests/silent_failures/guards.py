@@ -25,7 +25,7 @@ GUARDS = {
     "S1": ("torchvision's weights do not say with which statistics they were trained",
            body("ArchMeta.stats_for", "return None")),
     "S2": ("transforms are added to the caller's loaders",
-           body("DataLoaders.with_tfms", "for dl in self.loaders:\n    dl.after_batch = dl.after_batch.add(batch_tfms)\nreturn self")),
+           body("DataLoaders.with_tfms", "for dl in self.loaders:\n    dl.after_batch = dl.after_batch.with_tfms(batch_tfms)\nreturn self")),
     "S3": ("a random split has no seed of its own", default("RandomSplitter.__init__", seed="None")),
     "S4": ("a split seeds the whole process", first("RandomSplitter.__call__", "torch.manual_seed(self.seed)")),
     "S5": ("an empty side of a split by folders is taken", never("GrandparentSplitter.__call__", "no item lies two levels below a folder")),
