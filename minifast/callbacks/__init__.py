@@ -19,13 +19,14 @@ from .collect import CollectDataCallback, HookCallback
 from .distill import KnowledgeDistillation
 from .dynamics import PredictionDynamics
 from .first_batch import FirstBatch
+from .gather import GatherPreds
 from .gradients import SAM, GradientAccumulation, GradientClip, GradientClipValue
 from .loggers import CSVLogger, JSONLogger, LiveLogger, ShowGraphCallback, TensorBoardCallback, WandbCallback
 from .lr_finder import LRFinder, SuggestionMethod, minimum, slide, steep, valley
 from .mix import CutMix, CutMixUp, MixUp
 from .precision import MixedPrecision
 from .progress import ProgressCallback
-from .recorder import GatherPreds, NonFiniteLoss, Recorder
+from .recorder import NonFiniteLoss, Recorder
 from .regularise import ActivationReg, ModelResetter, RNNCallback, RNNRegularizer, rnn_cbs
 from .resize import ProgressiveResize
 from .resume import Resume

@@ -153,7 +153,7 @@ class AveragingCallback(RunCallback):
     _average: WeightAverage | None = None
     _model: Callable[[], nn.Module | None] = staticmethod(lambda: None)
 
-    def begin_fit(self, is_new: bool) -> None:
+    def start_fit(self, is_new: bool) -> None:
         others = [cb for cb in self.learn.cbs if isinstance(cb, AveragingCallback) and cb is not self]
         if others:
             raise ValueError(f"{self!r} and {others[0]!r} would each leave their own average in the model, and the last one would win: "
@@ -235,8 +235,8 @@ class EMA(AveragingCallback):
         self._average, self.updates, self.steps, self._live = WeightAverage(), 0, 0, None
         self._cast = self._ended = self._skipped = False
 
-    def begin_fit(self, is_new: bool) -> None:
-        super().begin_fit(is_new)
+    def start_fit(self, is_new: bool) -> None:
+        super().start_fit(is_new)
         average = self._average
         if average.values is not None and not average.belongs_to(self.learn.model):
             average.values, self.updates = None, 0
@@ -323,8 +323,8 @@ class SWA(AveragingCallback):
         self._average, self.n_averaged = WeightAverage(buffers=False), 0
         self.start_lr: list[float] | None = None
 
-    def begin_fit(self, is_new: bool) -> None:
-        super().begin_fit(is_new)
+    def start_fit(self, is_new: bool) -> None:
+        super().start_fit(is_new)
         learn = self.learn
         self._average.values, self.n_averaged, self.start_lr, self._modes = None, 0, None, []
         self._first = int(self.start * learn.n_epoch)

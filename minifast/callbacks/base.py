@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
-from ..core import describe, did_you_mean
+from ..core import describe, did_you_mean, listing
+from ..optim.hypers import HyperOptimizer
+from .foreign_events import instead_of
 
 if TYPE_CHECKING:
     from ..data.loaders import DataLoaders
@@ -73,7 +75,8 @@ class Order(IntEnum):
 
 
 #: More of the learner's attributes that can be read as `self.<name>`, unless the callback has its own of that name.
-ALSO_READ = ("loss_func", "metrics", "lr", "path", "model_dir", "cbs")
+ALSO_READ = ("loss_func", "metrics", "lr", "path", "model_dir", "cbs", "opt_func", "wd", "moms", "splitter", "logger", "arch", "kw",
+             "validate", "get_preds", "save", "load", "freeze", "freeze_to", "unfreeze", "to_detach")
 
 
 class State(Generic[T]):
@@ -115,12 +118,13 @@ class Callback:
     run_train: bool = True
     run_valid: bool = True
     shown: tuple[str, ...] = ()
+    elsewhere: dict[str, str] = {}                   #: names by which other libraries have what is here, and what to write
     _run = True
     _overridden: frozenset[str] = frozenset()        # the events that the class overrides
 
     model = State[torch.nn.Module]()
     dls: "State[DataLoaders]" = State()
-    opt = State[torch.optim.Optimizer]()
+    opt = State[HyperOptimizer]()
     xb = State[tuple]()
     yb = State[tuple]()
     x = State[Any]()
@@ -216,7 +220,7 @@ class Callback:
 
     def __init__(self, **events: Callable) -> None:
         for name, function in events.items():
-            self._refuse_unknown(name, name)
+            self._refuse_unknown(name, name, function)
             setattr(self, name, self._listener(name, function))
 
     def _listener(self, event: str, function: Callable) -> MethodType:
@@ -237,15 +241,18 @@ class Callback:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, value in vars(cls).items():
-            if callable(value) and name.startswith(("before_", "after_", "cleanup_")):
-                cls._refuse_unknown(name, f"{cls.__name__}.{name}")
+            if callable(value) and (name.startswith(("before_", "after_", "cleanup_")) or instead_of(name, value)):
+                cls._refuse_unknown(name, f"{cls.__name__}.{name}", value)
         cls._overridden = frozenset(event for event in EVENTS if getattr(cls, event) is not getattr(Callback, event))
 
     @staticmethod
-    def _refuse_unknown(event: str, written: str) -> None:
-        if event not in EVENTS:
-            hint = did_you_mean(event, EVENTS) or f". Events: {', '.join(EVENTS)}"
-            raise TypeError(f"{written} is not a training event{hint}")
+    def _refuse_unknown(event: str, written: str, method: Callable) -> None:
+        if event in EVENTS:
+            return
+        if ours := instead_of(event, method):
+            raise TypeError(f"{written} is an event of another library, or of an older fastai, and is never called here: write {ours}")
+        hint = did_you_mean(event, EVENTS) or f". Events: {', '.join(EVENTS)}"
+        raise TypeError(f"{written} is not a training event{hint}")
 
     def __getattr__(self, name: str) -> Any:
         if name in STATE or name in ALSO_READ:
@@ -253,9 +260,12 @@ class Callback:
                 return getattr(self.learn, name)
             raise AttributeError(f"{type(self).__name__} is not attached to a learner, so it has no `{name}` yet: use `learn.add_cb(...)` "
                                  "or `cbs=[...]`")
+        who = type(self).__name__
+        if name in self.elsewhere:
+            raise AttributeError(f"{who} has no `{name}`: {self.elsewhere[name]}")
         if not name.startswith("_") and self.learn is not None and hasattr(self.learn, name):
-            raise AttributeError(f"{type(self).__name__} has no `{name}`; training state lives on the learner: write `self.learn.{name}`")
-        raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{did_you_mean(name, [*STATE, *dir(self)])}")
+            raise AttributeError(f"{who} has no `{name}`; training state lives on the learner: write `self.learn.{name}`")
+        raise AttributeError(f"{who} has no attribute '{name}'{did_you_mean(name, [*STATE, *ALSO_READ, *dir(self)])}")
 
     def overridden_events(self) -> frozenset[str]:
         "The events that this callback overrides: its class, or a plain function given to it."
@@ -313,7 +323,7 @@ def sort_callbacks(cbs: Iterable[Callback]) -> list[Callback]:
         ready = next((cb for cb in waiting if not any(
             _names(other.run_before, cb) or _names(cb.run_after, other) for other in waiting if other is not cb)), None)
         if ready is None:
-            raise ValueError(f"the callbacks {', '.join(map(repr, waiting))} each ask to run before the other: "
+            raise ValueError(f"the callbacks {listing(type(cb).__name__ for cb in waiting)} each ask to run before the other: "
                              "change their `run_before`/`run_after`")
         waiting.remove(ready)
         done.append(ready)

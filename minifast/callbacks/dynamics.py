@@ -130,7 +130,7 @@ class PredictionDynamics(RunCallback):
         self.folder: Path | None = None
         self.n_seen = 0
 
-    def begin_fit(self, is_new: bool) -> None:
+    def start_fit(self, is_new: bool) -> None:
         if is_new:
             self.history, self.targets, self.n_seen, self.batch = {}, None, self.learn.start_epoch, None
             self.folder = self.learn.path / self.path / self.training_run.folder_name

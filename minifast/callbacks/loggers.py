@@ -43,7 +43,7 @@ class FileLogger(RunCallback):
     def __init__(self, fname: PathLike = "history.log", append: bool = True):
         self.fname, self.append, self._emptied = Path(fname), append, append
 
-    def begin_fit(self, is_new: bool) -> None:
+    def start_fit(self, is_new: bool) -> None:
         self.check_recorder()
         self.columns = ["run", "started", "fit", *self.learn.recorder.metric_names, "lr"]
         wanted = self.learn.path / self.fname
@@ -155,7 +155,7 @@ class ShowGraphCallback(RunCallback):
 
     order = Order.DISPLAY
 
-    def begin_fit(self, is_new: bool) -> None:
+    def start_fit(self, is_new: bool) -> None:
         self._handle: Any = None
         if not in_notebook() or self.learn.recorder is None or self.learn.logging_off:
             self.run = False                        # until the end of this fit
@@ -217,7 +217,7 @@ class LiveLogger(RunCallback):
         "The fit is over, or was interrupted."
 
     # -- events -----------------------------------------------------------------------------------------------------------------
-    def begin_fit(self, is_new: bool) -> None:
+    def start_fit(self, is_new: bool) -> None:
         self.check_recorder()
         if self.valid_every and len(self.learn.dls) < 2:
             raise ValueError(f"{type(self).__name__}(valid_every={self.valid_every}): this learner has no validation data")

@@ -1,21 +1,21 @@
 """`MixedPrecision`: run the forward pass and the loss under autocast; scale the loss where half precision needs it."""
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 from warnings import warn
 
 import torch
 
 from ..core import check_choice, map_nested, plural
-from .base import Callback, Learner, Order
+from .base import Callback, Order
 
 
 class MixedPrecision(Callback):
     """Autocast to half precision on the learner's device; 'fp16' also scales the loss against underflow.
 
     The gradient scaler lives as long as the callback, across fits. Gradients are unscaled in `before_step`: callbacks that clip run
-    after it (`order` above `Order.GRADS`), those that accumulate before. fp16 needs an accelerator and is refused on a CPU. Steps that
-    overflow are skipped and counted (`skipped_steps`, shown by `learn.summary()`); a fit that skipped more than a quarter of its steps
-    warns. Source: P. Micikevicius et al., "Mixed Precision Training", 2018.
+    after it (`order` above `Order.GRADS`), those that accumulate before. fp16 needs an accelerator: on a CPU training is in full precision,
+    with one warning. Steps that overflow are skipped and counted (`skipped_steps`, shown by `learn.summary()`); a fit that skipped more
+    than a quarter of its steps warns. Source: P. Micikevicius et al., "Mixed Precision Training", 2018.
 
     Args:
         amp_mode: 'fp16' or 'bf16' (which needs no scaling).
@@ -37,20 +37,27 @@ class MixedPrecision(Callback):
         self.scaler: torch.amp.GradScaler | None = None
         self._saved, self._unscaled = None, False
         self._skipped: int | torch.Tensor = 0       # on the device, so that counting does not wait for it
+        self._warned = False
 
-    def check(self, learn: "Learner") -> None:
-        "Refuse a learner on whose device this precision does not work."
-        if self.amp_mode == "fp16" and learn.dls.device.type == "cpu":
-            raise ValueError("to_fp16() needs an accelerator, and this learner's data is on the CPU, where fp16 training is slow and "
-                             "loses gradients: use to_bf16(), or move the data, `dls.to('cuda')`")
+    def works_on(self, device: torch.device) -> bool:
+        "Whether this precision works on `device`; where it does not, warns once that training is in full precision."
+        if self.amp_mode != "fp16" or device.type != "cpu":
+            return True
+        if not self._warned:
+            self._warned = True
+            warn("fp16 needs an accelerator and the data is on the CPU: training is in full precision (to_bf16() works on a CPU too, and "
+                 "dls.to('cuda') moves the data)", stacklevel=4)
+        return False
 
     def forward_context(self) -> AbstractContextManager:
         "Autocast, around the forward pass and the loss of every batch."
-        return torch.autocast(self.learn.dls.device.type, dtype=self.dtype)
+        device = self.learn.dls.device
+        return torch.autocast(device.type, dtype=self.dtype) if self.works_on(device) else nullcontext()
 
     def before_fit(self) -> None:
-        self.check(self.learn)
-        if self.amp_mode == "fp16" and self.scaler is None:
+        if not self.works_on(self.learn.dls.device):
+            self.scaler = None
+        elif self.amp_mode == "fp16" and self.scaler is None:
             self.scaler = torch.amp.GradScaler(self.learn.dls.device.type, **self._scaling)
             if self._saved:
                 self.scaler.load_state_dict(self._saved)
@@ -109,7 +116,9 @@ class MixedPrecision(Callback):
         return int(self._skipped)
 
     def __repr__(self) -> str:
-        return f"MixedPrecision({self.amp_mode}" + (f", {plural(self.skipped_steps, 'step')} skipped)" if self.skipped_steps else ")")
+        off = ", off: the data is on the CPU" if self._warned and self.scaler is None else ""
+        skipped = f", {plural(self.skipped_steps, 'step')} skipped" if self.skipped_steps else ""
+        return f"MixedPrecision({self.amp_mode}{off}{skipped})"
 
     def state_dict(self) -> dict:
         "The scale and the number of skipped steps."

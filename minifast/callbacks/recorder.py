@@ -1,15 +1,14 @@
-"""`Recorder`: losses, metrics and learning rates of every fit, kept for good. `GatherPreds`: what one pass over a loader produces."""
+"""`Recorder`: losses, metrics and learning rates of every fit, kept for good."""
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
 
-from ..core import Axes, DataFrame, find_bs, get_grid, subplots, to_concat, to_detach
+from ..core import Axes, DataFrame, find_bs, get_grid, subplots
 from ..metrics.base import AvgLoss
-from ..nn.loss_traits import reduction_none
 from .base import Callback, Order
 from .lr_finder import LRFindResult
 from .overfitting import Overfit, overfitting
@@ -113,11 +112,24 @@ class Recorder(Callback):
     """
 
     order = Order.RECORD
+    elsewhere = {
+        "plot": "write recorder.plot_lr_find() for the range test, plot_loss(), plot_sched() or plot_metrics()",
+        "plot_losses": "write recorder.plot_loss()",
+        "plot_lr": "write recorder.plot_sched()",
+        "val_losses": "write recorder.frame()['valid_loss']",
+        "moms": "write recorder.hps['mom']",
+        "names": "write recorder.metric_names",
+        "nb_batches": "write recorder.iters",
+        "min_grad_lr": "learn.lr_find(suggest_funcs=steep) returns it",
+        "cancel_train": "write a callback with a method after_cancel_train",
+        "cancel_valid": "write a callback with a method after_cancel_validate",
+    }
 
     def __init__(self, add_time: bool = True, train_metrics: bool = False, valid_metrics: bool = True, beta: float = 0.98):
         self.add_time, self.train_metrics, self.valid_metrics, self.beta = add_time, train_metrics, valid_metrics, beta
         self.fits, self.history, self.log = [], [], []
         self.lr_find: LRFindResult | None = None
+        self._fits_at_lr_find = -1
         self._clear_epoch()
 
     # -- what was recorded ------------------------------------------------------------------------------------------------------
@@ -126,10 +138,14 @@ class Recorder(Callback):
         "The record of the latest fit."
         return self.fits[-1] if self.fits else FitRecord()
 
+    def add_lr_find(self, result: LRFindResult) -> None:
+        "Keep a range test: until the next fit, `lrs` and `losses` are its."
+        self.lr_find, self._fits_at_lr_find = result, len(self.fits)
+
     @property
     def losses(self) -> list[float]:
-        "Smoothed training loss after each batch of the latest fit."
-        return self.last.smooth
+        "Smoothed training loss after each batch of the latest fit, or range test (`lr_find`) where that came after it."
+        return self.lr_find.losses if self._fits_at_lr_find == len(self.fits) else self.last.smooth
 
     @property
     def raw_losses(self) -> list[float]:
@@ -143,8 +159,8 @@ class Recorder(Callback):
 
     @property
     def lrs(self) -> list[float]:
-        "Learning rate of the last layer group at each batch of the latest fit."
-        return self.last.lrs
+        "Learning rate of the last layer group at each batch of the latest fit, or range test where that came after it."
+        return self.lr_find.lrs if self._fits_at_lr_find == len(self.fits) else self.last.lrs
 
     @property
     def iters(self) -> list[int]:
@@ -159,7 +175,7 @@ class Recorder(Callback):
     @property
     def smooth_loss(self) -> float | None:         # type: ignore[override]  # here the learner reads what other callbacks read from it
         "The latest point of the smoothed loss curve, or None before the first batch."
-        return next(reversed(self.losses), None)
+        return next(reversed(self.last.smooth), None)
 
     @property
     def metric_names(self) -> list[str]:
@@ -269,8 +285,8 @@ class Recorder(Callback):
         items = f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
         raise NonFiniteLoss(f"the training loss became {losses[bad]} at batch {bad} of epoch {self.learn.epoch} and was still "
                             f"{losses[-1]} at batch {len(losses) - 1}, so the weights are lost: train again from fresh weights with a "
-                            f"lower learning rate (lr was {self.lrs[-1]:.2g}; `learn.lr_find()` suggests one), or look for NaN or infinite "
-                            f"values in the inputs and targets of that batch{items}. `TerminateOnNaNCallback()` "
+                            f"lower learning rate (lr was {self.last.lrs[-1]:.2g}; `learn.lr_find()` suggests one), or look for NaN or "
+                            f"infinite values in the inputs and targets of that batch{items}. `TerminateOnNaNCallback()` "
                             "stops before the weights are lost")
 
     # -- plots ------------------------------------------------------------------------------------------------------------------
@@ -308,7 +324,7 @@ class Recorder(Callback):
 
     def plot_sched(self, keys: str | list[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
         "Plot the scheduled hyper-parameters of the latest fit (of its last layer group), batch by batch; returns the axes."
-        hps = self.hps or {"lr": self.lrs}
+        hps = self.hps or {"lr": self.last.lrs}
         keys = list(hps) if keys is None else [keys] if isinstance(keys, str) else list(keys)
         unknown = [k for k in keys if k not in hps]
         if unknown:
@@ -318,6 +334,32 @@ class Recorder(Callback):
             ax.axis("on")
             ax.plot(hps[key])
             ax.set(xlabel="training batch", ylabel=key)
+        return axes
+
+    def plot_metrics(self, nrows: int | None = None, ncols: int | None = None,
+                     figsize: tuple[float, float] | None = None) -> "list[Axes]":
+        """Plot the losses, and each metric, over the epochs of every fit so far.
+
+        Args:
+            nrows, ncols: the grid of plots (default: one row for up to 4).
+            figsize: size of the figure in inches.
+
+        Returns:
+            The axes, that of the losses first.
+        """
+        if not self.history:
+            raise ValueError("nothing has been recorded yet: train first, `learn.fit(1)`")
+        names = [metric.name for metric in self.learn.metrics]
+        plots = [("loss", ("train_loss", "valid_loss")), *((n, (n, f"train_{n}", f"valid_{n}")) for n in names)]
+        axes = get_grid(len(plots), nrows or (1 if ncols is None and len(plots) <= 4 else None), ncols, figsize=figsize)
+        for (title, columns), ax in zip(plots, axes, strict=False):
+            ax.axis("on")
+            for column in columns:
+                shown = [(i, row[column]) for i, row in enumerate(self.history) if row.get(column) is not None]
+                if shown:
+                    ax.plot(*zip(*shown, strict=True), "o-" if len(shown) < 20 else "-", label=column)
+            ax.set(xlabel="epoch", ylabel=title)
+            ax.legend()
         return axes
 
     def plot_lr_find(self, skip_end: int = 5) -> "Axes":
@@ -339,41 +381,3 @@ def _clock(seconds: float) -> str:
     minutes, secs = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes:02d}:{secs:02d}"
-
-
-class GatherPreds(Callback):
-    """Collect predictions, targets and, if asked, inputs and per-item losses of a validation pass, on the CPU.
-
-    The lists `inputs, preds, targets, losses` hold one entry per batch.
-
-    Args:
-        with_input, with_loss, with_preds, with_targs: what to collect.
-        act: activation of the predictions; None collects the raw outputs.
-    """
-
-    order = Order.RECORD
-    run_train = False
-
-    def __init__(self, with_input: bool = False, with_loss: bool = False, with_preds: bool = True, with_targs: bool = True,
-                 act: Callable | None = None):
-        self.with_input, self.with_loss, self.with_preds, self.with_targs, self.act = with_input, with_loss, with_preds, with_targs, act
-        self.inputs, self.preds, self.targets, self.losses = [], [], [], []
-        self._loss_per_item: Callable | None = None
-
-    def after_batch(self) -> None:
-        learn = self.learn
-        if self.with_preds:
-            self.preds.append(to_detach(learn.pred if self.act is None else self.act(learn.pred)))
-        if self.with_targs:
-            self.targets.append(to_detach(learn.y))
-        if self.with_input:
-            self.inputs.append(to_detach(learn.kw or learn.x))
-        if self.with_loss and learn.yb:
-            self._loss_per_item = self._loss_per_item or reduction_none(learn.loss_func)
-            loss = self._loss_per_item(learn.pred, *learn.yb)
-            self.losses.append(to_detach(loss.reshape(len(learn.yb[0]), -1).mean(1)))
-
-    def joined(self, parts: list, dim: int = 0) -> Any:
-        "All batches of one list as one tensor (or nested tensors); None if there are no targets."
-        parts = [p for p in parts if not (isinstance(p, tuple) and not p)]
-        return to_concat(parts, dim) if parts else None

@@ -109,7 +109,7 @@ class TrackerCallback(RunCallback):
         self.best_epoch: int | None = None
         self.new_best, self.n_seen = False, 0
 
-    def begin_fit(self, is_new: bool) -> None:
+    def start_fit(self, is_new: bool) -> None:
         self.check_recorder()
         call = f"{type(self).__name__}(monitor={self.monitor!r})"
         self.lower = monitored(self.learn, self.monitor, None if self.comp is None else self.lower, call)
@@ -157,8 +157,8 @@ class PatientTracker(TrackerCallback):
         super().reset()
         self.wait = 0
 
-    def begin_fit(self, is_new: bool) -> None:
-        super().begin_fit(is_new)
+    def start_fit(self, is_new: bool) -> None:
+        super().start_fit(is_new)
         if not self.learn.start_epoch:
             self.wait = 0
 
@@ -183,7 +183,7 @@ class SaveModelCallback(TrackerCallback):
 
     Args:
         monitor, comp, min_delta, reset_on_fit: see `TrackerCallback`.
-        fname: file in `path/model_dir`, without a suffix.
+        fname: file in `path/model_dir`, without a suffix (it is written as safetensors, and read by `learn.load(fname)`).
         every_epoch: True, or n: instead save every epoch (every n-th) as `fname_0`, `fname_1` ..., and load nothing.
         at_end: also save the last weights, as `fname_end`.
         with_opt: save the optimizer's state too.
@@ -196,13 +196,13 @@ class SaveModelCallback(TrackerCallback):
 
     def __init__(self, monitor: str = "valid_loss", comp: Callable | None = None, min_delta: float = 0.0, fname: PathLike = "model",
                  every_epoch: bool | int = False, at_end: bool = False, with_opt: bool = False, reset_on_fit: bool | None = None):
-        named = isinstance(fname, (str, Path)) and Path(fname).name and Path(fname).suffix not in (".pth", ".pt", ".pkl")
+        named = isinstance(fname, (str, Path)) and Path(fname).name and Path(fname).suffix != ".pkl"
         check_arguments("SaveModelCallback",
                         every_epoch=(every_epoch, isinstance(every_epoch, bool) or is_whole(every_epoch, 0),
                                      "True, False, or n to save every n-th epoch"),
                         fname=(fname, named, "a file name without a suffix, such as 'model'; weights are saved as safetensors"))
         fname = Path(fname)
-        self.fname = str(fname.with_suffix("") if fname.suffix == ".safetensors" else fname)
+        self.fname = str(fname.with_suffix("") if fname.suffix in (".safetensors", ".pth", ".pt") else fname)
         self.every_epoch, self.at_end, self.with_opt = every_epoch, at_end, with_opt
         super().__init__(monitor, comp, min_delta, reset_on_fit)
 
@@ -211,8 +211,8 @@ class SaveModelCallback(TrackerCallback):
         self.file: Path | None = None
         self._stamp: tuple | None = None
 
-    def begin_fit(self, is_new: bool) -> None:
-        super().begin_fit(is_new)
+    def start_fit(self, is_new: bool) -> None:
+        super().start_fit(is_new)
         if any(isinstance(cb, SaveModelCallback) and cb.fname == self.fname and cb is not self for cb in self.learn.cbs):
             raise ValueError(f"two SaveModelCallbacks save to {self.fname!r}, and each would overwrite the best of the other: give one of "
                              f"them another fname, such as fname='{self.fname}_{self.monitor}'")
@@ -285,8 +285,8 @@ class EarlyStoppingCallback(PatientTracker):
         self.stopped: int | None = None
         self._warned = False
 
-    def begin_fit(self, is_new: bool) -> None:
-        super().begin_fit(is_new)
+    def start_fit(self, is_new: bool) -> None:
+        super().start_fit(is_new)
         self.stopped = None
         schedules = [cb.scheds["lr"] for cb in self.learn.cbs if isinstance(cb, ParamScheduler) and "lr" in cb.scheds]
         needed = max((patience_for(schedule, self.learn.n_epoch) for schedule in schedules), default=0)
@@ -351,8 +351,8 @@ class ReduceLROnPlateau(PatientTracker):
         super().reset()
         self.reductions: list[Reduction] = []
 
-    def begin_fit(self, is_new: bool) -> None:
-        super().begin_fit(is_new)
+    def start_fit(self, is_new: bool) -> None:
+        super().start_fit(is_new)
         self._expected, self._warned = None, False
         for cb in self.learn.cbs:
             scheduled = isinstance(cb, ParamScheduler) and "lr" in cb.scheds

@@ -35,7 +35,7 @@ def new_run() -> TrainingRun:
 class RunCallback(Callback):
     """Base of the callbacks whose record spans a whole training run: all phases of `fine_tune`, or a fit that was interrupted and resumed.
 
-    It sits out dry runs such as `lr_find`. Subclasses override `begin_fit`.
+    It sits out dry runs such as `lr_find`. Subclasses override `start_fit`.
 
     Attributes:
         is_history: whether its state is a record of what happened, which `learn.load` of older weights leaves alone.
@@ -59,10 +59,10 @@ class RunCallback(Callback):
         if is_new:
             self.training_run = new_run()
         self._last_learner = weakref.ref(self.learn)
-        self.begin_fit(is_new)
+        self.start_fit(is_new)
         self.active = True
 
-    def begin_fit(self, is_new: bool) -> None:
+    def start_fit(self, is_new: bool) -> None:
         "A fit begins. is_new: it starts a training run; otherwise it continues the previous one."
 
     def cleanup_fit(self) -> None:

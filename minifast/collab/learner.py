@@ -4,7 +4,7 @@ from typing import Any
 
 from ..callbacks.base import Callback
 from ..core.messages import describe
-from ..core.types import LossFunc, PathLike, Splitter
+from ..core.types import LossFunc, PathLike, Splitter, YRange
 from ..data.loaders import DataLoaders
 from ..nn.losses import MSELossFlat
 from ..optim.groups import trainable_params
@@ -16,7 +16,7 @@ from .models import EmbeddingDotBias, EmbeddingNN
 
 def collab_learner(dls: DataLoaders, n_factors: int = 50, use_nn: bool = False,
                    emb_szs: Mapping[Any, int] | Sequence[tuple[int, int]] | None = None, layers: Sequence[int] | None = None,
-                   config: Mapping[str, Any] | None = None, y_range: tuple[float, float] | None = None, loss_func: LossFunc | None = None,
+                   config: Mapping[str, Any] | None = None, y_range: YRange | None = None, loss_func: LossFunc | None = None,
                    opt_func: Callable[..., Any] = Adam, lr: float = 1e-3, splitter: Splitter | None = None,
                    cbs: Callback | Sequence[Callback] | None = None, metrics: Any = None, path: PathLike | None = None,
                    model_dir: str = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,

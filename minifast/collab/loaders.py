@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..core.messages import plural
+from ..core.messages import listing, plural
 from ..core.types import PathLike, Splits
 from ..data.block import RegressionBlock
 from ..tabular.columns import as_frame, check_columns, rows_of
@@ -49,7 +49,7 @@ class CollabDataLoaders(TableDataLoaders):
         ratings = as_frame(ratings, "CollabDataLoaders.from_df")
         if ratings.shape[1] < 3:
             raise ValueError("ratings need three columns: user, item and rating; the frame has "
-                             f"{', '.join(map(repr, ratings.columns)) or 'none'}")
+                             f"{listing(map(repr, ratings.columns)) or 'none'}")
         arguments = {"user_name": user_name, "item_name": item_name, "rating_name": rating_name}
         names = [column if name is None else name for name, column in zip(arguments.values(), ratings.columns, strict=False)]
         check_columns(ratings, dict(zip(arguments, ([n] for n in names), strict=True)), "CollabDataLoaders.from_df")

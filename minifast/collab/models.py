@@ -8,10 +8,11 @@ from torch import nn
 
 from ..core.messages import did_you_mean
 from ..core.titled import TensorBase
+from ..core.types import YRange
 from ..data.categories import CategoryMap
 from ..nn.init import inverse_sigmoid_range
-from ..nn.layers import Embedding, Module, SigmoidRange, sigmoid_range
-from ..tabular.model import TabularModel, check_range
+from ..nn.layers import Embedding, Module, SigmoidRange, range_ends, sigmoid_range
+from ..tabular.model import TabularModel
 
 
 class EmbeddingDotBias(Module):
@@ -25,8 +26,8 @@ class EmbeddingDotBias(Module):
     Source: Y. Koren, R. Bell, C. Volinsky, "Matrix Factorization Techniques for Recommender Systems", 2009.
     """
 
-    def __init__(self, n_factors: int, n_users: int, n_items: int, y_range: tuple[float, float] | None = None):
-        self.y_range = None if y_range is None else check_range(y_range)
+    def __init__(self, n_factors: int, n_users: int, n_items: int, y_range: YRange | None = None):
+        self.y_range = None if y_range is None else range_ends(y_range)
         self.classes: dict[Any, CategoryMap] | None = None
         self.user = self.item = None
         self.u_weight, self.i_weight = Embedding(n_users, n_factors), Embedding(n_items, n_factors)
@@ -51,7 +52,7 @@ class EmbeddingDotBias(Module):
 
     @classmethod
     def from_classes(cls, n_factors: int, classes: Mapping[Any, CategoryMap], user: Any = None, item: Any = None,
-                     y_range: tuple[float, float] | None = None) -> "EmbeddingDotBias":
+                     y_range: YRange | None = None) -> "EmbeddingDotBias":
         """A model that knows users and items by name.
 
         Args:
@@ -99,7 +100,7 @@ class EmbeddingNN(TabularModel):
     """
 
     def __init__(self, emb_szs: Sequence[tuple[int, int]], layers: Sequence[int], ps: float | Sequence[float] | None = None,
-                 embed_p: float = 0.0, y_range: tuple[float, float] | None = None, use_bn: bool = True, bn_final: bool = False,
+                 embed_p: float = 0.0, y_range: YRange | None = None, use_bn: bool = True, bn_final: bool = False,
                  act_cls: type[nn.Module] | nn.Module = nn.ReLU, lin_first: bool = True):
         super().__init__(emb_szs, 0, 1, layers, ps=ps, embed_p=embed_p, y_range=y_range, use_bn=use_bn, bn_final=bn_final, bn_cont=False,
                          act_cls=act_cls, lin_first=lin_first)

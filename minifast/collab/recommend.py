@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..core.messages import describe, did_you_mean, plural
+from ..core.messages import brief, describe, did_you_mean, plural
 from ..data.categories import NA
 from ..tabular.columns import as_frame, check_columns
 from ..tabular.learner import TabularLearner
@@ -27,7 +27,7 @@ def collab_table(learn: TabularLearner, where: str) -> TabularCollab:
 def check_k(k: int) -> int:
     "`k`, a number of items."
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ValueError(f"k={k!r}: how many items, a whole number >= 1")
+        raise ValueError(f"k={brief(k)}: how many items, a whole number >= 1")
     return int(k)
 
 

@@ -5,7 +5,7 @@
 from .arguments import check_arguments, check_choice, is_number, is_whole
 from .device import cpu_count, default_device, defaults
 from .items import L, coll_repr, first, range_of
-from .messages import add_note, describe, did_you_mean, name_of, noting, plural, reject_unknown, unwrapped
+from .messages import add_note, brief, describe, did_you_mean, listing, name_of, noting, plural, reject_unknown, unwrapped
 from .nested import find_bs, leaves, map_nested, plain, split_batch, to_concat, to_cpu, to_detach, to_device, to_np
 from .plots import get_grid, show_at, show_image, show_images, show_item, show_titled_image, subplots
 from .progress import PlainDisplay, choose_display, in_notebook, progress_bar
@@ -25,6 +25,7 @@ __all__ = [
     "Splits",
     "Splitter",
     "add_note",
+    "brief",
     "check_arguments",
     "check_choice",
     "choose_display",
@@ -45,6 +46,7 @@ __all__ = [
     "item_rng",
     "item_rngs",
     "leaves",
+    "listing",
     "map_nested",
     "name_of",
     "no_random",

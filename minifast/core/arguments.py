@@ -3,7 +3,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from .messages import did_you_mean
+from .messages import brief, did_you_mean, listing
 
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -26,7 +26,7 @@ def check_arguments(call: str, **arguments: tuple[Any, object, str]) -> None:
     Raises:
         ValueError: if any argument is not valid.
     """
-    wrong = [f"{call}({name}={value!r}): {meaning}" for name, (value, valid, meaning) in arguments.items() if not valid]
+    wrong = [f"{call}({name}={brief(value)}): {meaning}" for name, (value, valid, meaning) in arguments.items() if not valid]
     if wrong:
         raise ValueError("; ".join(wrong))
 
@@ -45,5 +45,5 @@ def check_choice(call: str, name: str, value: Any, choices: Iterable[Any]) -> No
     """
     choices = list(choices)
     if value not in choices:
-        given = f"{call}({name}={value!r})" if call else f"{name}={value!r}"
-        raise ValueError(f"{given}: {name} is one of {', '.join(map(repr, choices))}{did_you_mean(value, choices)}")
+        given = f"{call}({name}={brief(value)})" if call else f"{name}={brief(value)}"
+        raise ValueError(f"{given}: {name} is one of {listing(map(repr, choices))}{did_you_mean(value, choices)}")

@@ -122,6 +122,29 @@ def _cannot_write(file: Path) -> str:
     return f"cannot write {file.name} to {file.parent.resolve()}: give the learner a writable folder with room, `learn.path = Path('...')`"
 
 
+class _LeftOut:
+    "Stands for what fastai keeps beside the tensors in a `.pth` file, a list of its optimizer's settings: made, and never looked into."
+
+    def __init__(self, *args: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+_FASTAI_GLOBALS = {"fastcore.foundation.L", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"}
+
+
+def _load_pth(file: Path, device: torch.device | str) -> Any:
+    "torch's own reader, with weights_only=True; in a file of fastai's what is no tensor becomes `_LeftOut`."
+    foreign = set()
+    with suppress(Exception):                       # a file that cannot be examined is refused by the reader, with its reason
+        foreign = set(torch.serialization.get_unsafe_globals_in_checkpoint(file))
+    left_out: list = [(_LeftOut, name) for name in foreign] if foreign and foreign <= _FASTAI_GLOBALS else []
+    with torch.serialization.safe_globals(left_out):
+        return torch.load(file, map_location=device, weights_only=True)
+
+
 def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
     """Read the value saved in `file`; nothing that is loaded can run code.
 
@@ -138,7 +161,7 @@ def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
                                                                 f"Nothing is saved in {file.parent.resolve()}"))
     if file.suffix in (".pth", ".pt"):
         try:
-            return torch.load(file, map_location=device, weights_only=True)
+            return _load_pth(file, device)
         except OSError:
             raise
         except Exception as e:      # cut short, changed, or objects of classes that are no tensors: torch raises many kinds

@@ -14,13 +14,29 @@ from typing import Any
 
 
 def did_you_mean(name: object, options: Iterable[object]) -> str:
-    """The nearest of several names, as the end of a sentence; an empty string when none is near.
+    """The nearest of several names, as the end of a sentence; an empty string when none is near. Private names are never suggested.
 
-    >>> did_you_mean("acuracy", ["accuracy", "mse"])
+    >>> did_you_mean("acuracy", ["accuracy", "mse", "_accuracy"])
     "; did you mean 'accuracy'?"
     """
-    near = get_close_matches(str(name), [str(o) for o in options], 1)
+    near = get_close_matches(str(name), [text for text in map(str, options) if not text.startswith("_")], 1)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def shortened(text: str, limit: int = 80) -> str:
+    "A text on one line, of at most `limit` characters."
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[:limit - 3] + "..."
+
+
+def listing(names: Iterable[object], n: int = 20) -> str:
+    """The first `n` of several names, and how many more there are.
+
+    >>> listing(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    texts = [shortened(str(o)) for o in names]
+    return ", ".join(texts[:n]) + (f" and {len(texts) - n:,} more" if len(texts) > n else "")
 
 
 def describe(x: Any) -> str:
@@ -37,11 +53,20 @@ def describe(x: Any) -> str:
         inner = ", ".join(describe(o) for o in x[:4]) + (", ..." if len(x) > 4 else "")
         return f"{type(x).__name__} of {len(x)} ({inner})"
     if isinstance(x, dict):
-        return "dict of " + ", ".join(f"{k}={describe(v)}" for k, v in list(x.items())[:6])
+        return "dict of " + ", ".join(f"{k}={describe(v)}" for k, v in list(x.items())[:6]) + (", ..." if len(x) > 6 else "")
     if hasattr(x, "mode") and hasattr(x, "size") and hasattr(x, "getbands"):   # a PIL image
         return f"{type(x).__name__} {x.mode} {x.size[0]}x{x.size[1]} (width x height)"
+    if isinstance(x, type):
+        return f"the class {x.__name__}"
+    if hasattr(x, "named_parameters") or hasattr(x, "__code__"):              # a module; a function or method
+        return f"{type(x).__name__} {x.__name__}" if hasattr(x, "__code__") else type(x).__name__
+    return f"{type(x).__name__} {shortened(repr(x))}"
+
+
+def brief(x: Any) -> str:
+    "`repr(x)` where it takes up to 80 characters on one line; of a longer one `describe(x)`."
     text = repr(x)
-    return f"{type(x).__name__} {text if len(text) <= 80 else text[:77] + '...'}"
+    return text if len(text) <= 80 and "\n" not in text else describe(x)
 
 
 def unwrapped(f: Any) -> Any:

@@ -29,3 +29,6 @@ Batch: TypeAlias = Any
 
 #: A hyper-parameter: one number, one per layer group, or a slice from the first group to the last.
 PerGroup: TypeAlias = float | slice | Sequence[float]
+
+#: The range (low, high) that a sigmoid scales outputs to: numbers, or tensors with one number for each output.
+YRange: TypeAlias = Sequence[float] | Sequence[torch.Tensor] | torch.Tensor

@@ -11,7 +11,7 @@ from warnings import warn
 import torch
 
 from ..core.device import default_device
-from ..core.messages import describe, plural
+from ..core.messages import brief, describe, plural
 from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, fixed_seed, item_rng
 from ..core.types import PathLike
@@ -386,7 +386,7 @@ class DataLoader:
             idle = self._fetcher.idle() + batch_idle
         if idle:
             takes = [", ".join(t.__name__ for t in f.handled_types() or ()) for f in idle]
-            named = "; ".join(f"{f!r} (it takes {types})" if types else repr(f) for f, types in zip(idle, takes, strict=True))
+            named = "; ".join(f"{brief(f)} (it takes {types})" if types else brief(f) for f, types in zip(idle, takes, strict=True))
             warn(f"these transforms applied to nothing in the first sample: {named}. Put them where such values are, or leave them out",
                  stacklevel=5)
 

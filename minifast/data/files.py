@@ -3,7 +3,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..core.items import L
-from ..core.messages import did_you_mean
+from ..core.messages import brief, did_you_mean
 from ..core.paths import Path
 from ..core.types import PathLike
 
@@ -33,7 +33,7 @@ def _check_subfolders(path: Path, folders: list[str]) -> None:
     if missing:
         wrong = ", ".join(f"{f!r}{did_you_mean(f, present)}" for f in missing)
         wrong += "" if wrong.endswith("?") else "."
-        raise FileNotFoundError(f"folders={list(folders)}: {str(path)!r} has no folder {wrong} Its folders: "
+        raise FileNotFoundError(f"folders={brief(list(folders))}: {str(path)!r} has no folder {wrong} Its folders: "
                                 f"{', '.join(present) or 'none'}")
 
 

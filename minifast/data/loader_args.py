@@ -5,7 +5,7 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from ..core.messages import describe, plural, reject_unknown
+from ..core.messages import brief, describe, plural, reject_unknown
 
 #: The keywords of `DataLoader`, besides its dataset.
 LOADER_KEYWORDS = ("bs", "batch_size", "shuffle", "num_workers", "drop_last", "after_item", "before_batch", "after_batch", "device",
@@ -68,18 +68,18 @@ def check_loader_args(dataset: Any, bs: Any, shuffle: Any, num_workers: Any, see
     whole = _is_whole
     problems = {
         "the dataset is empty": not len(dataset) and not getattr(dataset, "is_template", False),
-        f"bs={bs!r}: a batch has a whole number of items, at least 1": not whole(bs, 1),
-        f"num_workers={num_workers!r}: a whole number of workers, 0 for none, None to choose":
+        f"bs={brief(bs)}: a batch has a whole number of items, at least 1": not whole(bs, 1),
+        f"num_workers={brief(num_workers)}: a whole number of workers, 0 for none, None to choose":
             num_workers is not None and not whole(num_workers, 0),
-        f"seed={seed!r}: a whole number >= 0, or None": seed is not None and not whole(seed, 0),
-        f"timeout={timeout!r}: seconds >= 0": timeout is not None and (not isinstance(timeout, (int, float)) or timeout < 0),
+        f"seed={brief(seed)}: a whole number >= 0, or None": seed is not None and not whole(seed, 0),
+        f"timeout={brief(timeout)}: seconds >= 0": timeout is not None and (not isinstance(timeout, (int, float)) or timeout < 0),
         "shuffle=True and sampler=... both say in which order: give one of them": sampler is not None and bool(shuffle),
         f"sampler={describe(sampler)}: a sampler must have a length": sampler is not None and not hasattr(sampler, "__len__"),
         "persistent_workers=True needs workers, but num_workers=0": bool(persistent_workers) and num_workers == 0,
-        f"worker_type={worker_type!r}: it is 'thread', 'process' or None to choose": worker_type not in (None, "thread", "process"),
-        f"worker_type='thread' and multiprocessing_context={multiprocessing_context!r}, which is for processes: give one of them":
+        f"worker_type={brief(worker_type)}: it is 'thread', 'process' or None to choose": worker_type not in (None, "thread", "process"),
+        f"worker_type='thread' and multiprocessing_context={brief(multiprocessing_context)}, which is for processes: give one of them":
             worker_type == "thread" and multiprocessing_context is not None,
-        f"on_error={on_error!r}: it is 'raise' or 'skip'": on_error not in ("raise", "skip"),
+        f"on_error={brief(on_error)}: it is 'raise' or 'skip'": on_error not in ("raise", "skip"),
     }
     if any(problems.values()):
         raise ValueError("DataLoader: " + "; ".join(text for text, is_one in problems.items() if is_one))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.messages import add_note, describe
+from ..core.messages import add_note, brief, describe
 from ..core.recipe import Recipe
 from .transforms import Transform
 
@@ -123,7 +123,7 @@ class Pipeline:
             try:
                 x = f(x, self.split_idx, rng)
             except Exception as e:
-                add_note(e, f"in transform {f!r} on {describe(x)}")
+                add_note(e, f"in transform {brief(f)} on {describe(x)}")
                 raise
         return x
 
@@ -181,8 +181,8 @@ def _refuse_twice(fs: list[Transform]) -> None:
     for other, f in combinations([f for f in fs if f.only_one is not None], 2):
         same = f.types is None or other.types is None or set(f.types) & set(other.types)
         if other.only_one == f.only_one and same:
-            raise ValueError(f"two transforms of this pipeline {f.only_one}, so that the second would do it once more: {other!r} and "
-                             f"{f!r}. Keep one of them")
+            raise ValueError(f"two transforms of this pipeline {f.only_one}, so that the second would do it once more: {brief(other)} and "
+                             f"{brief(f)}. Keep one of them")
 
 
 class Mapped(Sequence):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..core.messages import add_note, describe, did_you_mean, plural
+from ..core.messages import add_note, brief, describe, did_you_mean, plural
 from ..core.nested import find_bs, map_nested, to_cpu, to_device
 from ..core.plots import get_grid, show_item
 from ..core.seeds import fixed_seed, item_rng
@@ -52,7 +52,7 @@ def show_batch(loader: "DataLoader", b: Batch, max_n: int, ctxs: Sequence | None
                ncols: int | None, figsize: tuple[float, float] | None, **kwargs: Any) -> Any:
     "See `DataLoader.show_batch`."
     if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
-        raise ValueError(f"show_batch(max_n={max_n!r}): how many items to show, at least 1")
+        raise ValueError(f"show_batch(max_n={brief(max_n)}): how many items to show, at least 1")
     for name in kwargs:
         if name not in _DRAWING and (hint := did_you_mean(name, ("max_n", "nrows", "ncols", "figsize", "unique"))):
             raise TypeError(f"show_batch() has no keyword {name}{hint} Other keywords go to the functions that draw, such as cmap=")
@@ -208,7 +208,7 @@ def print_summary(block: "DataBlock", source: Any, bs: int) -> "DataLoaders":
     types = f"plain tensors of {', '.join(type(o).__name__ for o in done)}" if isinstance(done, tuple) else type(done).__name__
     print(f"The model gets {describe(done)}" + (f" as {types}" if kinds_of(done) is not None else ""))
     if idle:
-        print(f"These transforms applied to nothing: {', '.join(map(repr, idle))}. Put them where such values are, or leave them out.")
+        print(f"These transforms applied to nothing: {', '.join(map(brief, idle))}. Put them where such values are, or leave them out.")
     return dls
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..core.items import L, range_of
-from ..core.messages import describe, did_you_mean, plural
+from ..core.messages import brief, describe, did_you_mean, listing, plural
 from ..core.paths import Path
 from ..core.seeds import draw_seed
 from ..core.types import PathLike
@@ -77,7 +77,7 @@ def _permutation(items: Sized, splitter: Any) -> L:
 def check_fraction(name: str, value: float, where: str) -> float:
     "`value`, refused unless it lies between 0 and 1."
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        raise ValueError(f"{where}({name}={value!r}): {name} is a fraction between 0 and 1 (0.2 is 20% for validation)"
+        raise ValueError(f"{where}({name}={brief(value)}): {name} is a fraction between 0 and 1 (0.2 is 20% for validation)"
                          + (". To train on everything, without validation, write `splitter=lambda items: "
                             "[range(len(items))]`" if value == 0 else ""))
     return value
@@ -280,7 +280,7 @@ class ColSplitter(Splitter):
         columns = list(items.columns)
         if self.col not in columns and not isinstance(self.col, int):
             raise KeyError(f"ColSplitter: there is no column {self.col!r}{did_you_mean(self.col, columns) or '.'} Columns: "
-                           f"{', '.join(map(str, columns))}")
+                           f"{listing(columns)}")
         values = (items[self.col] if self.col in columns else items.iloc[:, self.col]).tolist()
         where = f"ColSplitter({self.col!r}{'' if self.on is None else f', on={self.on!r}'})"
         if self.on is not None:

@@ -8,7 +8,7 @@ from warnings import warn
 import numpy as np
 
 from ..core.items import L
-from ..core.messages import describe, did_you_mean, plural
+from ..core.messages import describe, did_you_mean, listing, plural
 from ..core.seeds import draw_seed, item_rng
 from ..core.types import Splits
 from .labels import is_missing
@@ -24,7 +24,7 @@ def values_of(items: Any, source: Any, where: str) -> list:
                             "item, or a function of an item")
         if source not in items.columns:
             raise KeyError(f"{where}={source!r}: there is no such column{did_you_mean(source, items.columns) or '.'} Columns: "
-                           f"{', '.join(map(str, items.columns))}")
+                           f"{listing(items.columns)}")
         values = items[source].tolist()
     elif callable(source):
         values = [source(o) for o in rows_of(items)]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ..core.arguments import check_choice
-from ..core.messages import describe, plural
+from ..core.messages import brief, describe, plural
 from ..learner.inference import decode_batch
 from ..learner.learner import Learner
 from ..metrics.convert import as_metric
@@ -39,7 +39,7 @@ def check_weights(weights: Sequence[float] | None, n: int) -> list[float]:
     "`weights` of `n` learners; None: all alike."
     weights = [1.0] * n if weights is None else [float(w) for w in weights]
     if len(weights) != n or not all(0 <= w < float("inf") for w in weights) or not sum(weights) > 0:
-        raise ValueError(f"weights are one number >= 0 per learner ({n}), not all 0; received {weights}")
+        raise ValueError(f"weights are one number >= 0 per learner ({n}), not all 0; received {brief(weights)}")
     return weights
 
 

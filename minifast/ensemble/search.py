@@ -18,7 +18,7 @@ import pandas as pd
 from ..callbacks.trackers import lower_wins, monitored
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.checkpoint import replacing
-from ..core.messages import add_note, describe, plural
+from ..core.messages import add_note, describe, listing, plural
 from ..core.paths import Path
 from ..core.plots import get_grid
 from ..core.seeds import fixed_seed, item_rng
@@ -328,7 +328,7 @@ class _Search:
         other = f"{self.file} holds the trials of another search"
         advice = "Make the call as it was then, or give another file, csv=..."
         if len(frame) and not {"trial", "search", "seed", "error", *self.space} <= set(frame):
-            raise ValueError(f"{other}: it has the columns {', '.join(map(str, frame))}; the space here has {', '.join(self.space)}. "
+            raise ValueError(f"{other}: it has the columns {listing(frame)}; the space here has {listing(self.space)}. "
                              f"{advice}")
         trials = []
         for row in frame.to_dict("records"):

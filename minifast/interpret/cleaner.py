@@ -12,7 +12,7 @@ import torch
 
 from ..core.arguments import check_arguments
 from ..core.checkpoint import replacing
-from ..core.messages import did_you_mean, plural
+from ..core.messages import brief, did_you_mean, plural
 from ..core.paths import Path
 from ..core.types import PathLike
 from .classification import ClassificationInterpretation
@@ -127,7 +127,7 @@ class ImageClassifierCleaner:
         """
         if choice not in (KEEP, DELETE, *self.vocab):
             raise ValueError(
-                f"choose({k}, {choice!r}): 'keep', 'delete' or a class{did_you_mean(choice, [KEEP, DELETE, *self.vocab]) or '.'}"
+                f"choose({k}, {brief(choice)}): 'keep', 'delete' or a class{did_you_mean(choice, [KEEP, DELETE, *self.vocab]) or '.'}"
             )
         self.choices[k] = choice
         split = ("training", "validation")[self.ds_idx] if self.ds_idx in (0, 1) else str(self.ds_idx)

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRandomSampler, WeightedRandomSampler
 
 from ..callbacks import GatherPreds, Recorder
-from ..core import describe, plural, to_device
+from ..core import PathLike, brief, describe, plural, to_device
 from ..data.targets import base_dataset
 from ..nn.loss_traits import activation_of, decodes_of
 from .loop import CallbackLike, TrainingLoop, listed
@@ -129,7 +129,8 @@ class Inference(TrainingLoop):
 
     def get_preds(self, ds_idx: int = 1, dl: Iterable | None = None, with_input: bool = False, with_decoded: bool = False,
                   with_loss: bool = False, act: Callable[[Any], Any] | None = None, reorder: bool = True, cbs: CallbackLike | None = None,
-                  with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0) -> tuple:
+                  with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0, save_preds: PathLike | None = None,
+                  save_targs: PathLike | None = None) -> tuple:
         """Predict every item of a loader, in the order of its dataset, without augmentation.
 
         Args:
@@ -144,6 +145,7 @@ class Inference(TrainingLoop):
             with_preds: return the predictions.
             with_targs: return the targets.
             concat_dim: the axis on which batches of predictions are joined.
+            save_preds, save_targs: a folder to also write the predictions, or targets, of batch i to, as `i.npy` for `np.load`.
 
         Returns:
             Those asked for of `(inputs, preds, targs, decoded, losses)`, on the CPU.
@@ -151,7 +153,8 @@ class Inference(TrainingLoop):
         if with_loss and self.loss_func is None:
             raise ValueError("get_preds(with_loss=True): this learner has no loss function")
         dl = loader_for(self, ds_idx, dl) if reorder else dl if dl is not None else self.dls[ds_idx]
-        gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs, self.activation if act is None else act)
+        gather = GatherPreds(with_input, with_loss, with_preds or with_decoded or save_preds is not None,
+                             with_targs or save_targs is not None, self.activation if act is None else act, save_preds, save_targs)
         with self.paused_cbs(Recorder):
             self.validation_pass(dl, [gather, *listed(cbs)])
         preds = gather.joined(gather.preds, concat_dim)
@@ -210,7 +213,7 @@ class Inference(TrainingLoop):
             raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
                              "`batch_tfms=aug_transforms()`, or use get_preds()")
         if not self.logging_off:
-            self.logger(f"tta varies {', '.join(map(repr, varying))}")
+            self.logger(f"tta varies {', '.join(map(brief, varying))}")
         augmenting = loader_for(self, ds_idx, dl, train_transforms=True)      # one loader: each pass is an epoch of its own
         passes = [self.get_preds(dl=augmenting, with_targs=False, reorder=False)[0] for _ in range(n)]
         plain, targs = self.get_preds(ds_idx, dl)

@@ -63,7 +63,7 @@ def init_head(learn: "Learner", n_items: int = 10_000) -> None:
         ValueError: where the loss or the last layer is not one that can be set so.
     """
     if kind_of(learn.loss_func) is None:
-        raise ValueError(f"init_head() does not know what the output means to {learn.loss_func!r}: use a loss of minifast or torch")
+        raise ValueError(f"init_head() does not know what the output means to {describe(learn.loss_func)}: use a loss of minifast or torch")
     with probing(learn) as probe:
         start_at, shared = getattr(probe.model, "start_at", None), False
         norm, last, after = (None, None, []) if callable(start_at) else _last_layers(probe)

@@ -11,13 +11,14 @@ import torch
 from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler, ProgressCallback, Recorder
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
-from ..core import LossFunc, PathLike, PerGroup, Splitter, describe, plural, split_batch
+from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
 from ..core.paths import Path
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
 from ..optim import (
     Adam,
     Freezer,
+    HyperOptimizer,
     create_optimizer,
     flat_cos,
     get_hyper,
@@ -27,6 +28,7 @@ from ..optim import (
     param_groups,
     set_hyper,
     sgdr,
+    speaking,
     spread,
     trainable_params,
 )
@@ -97,6 +99,7 @@ class Learner(Inference):
     train_bn: bool
     moms: tuple[float, float, float] | None
     continues: bool = False                      #: whether this fit is a later phase of the method that called it
+    arch: Any = None                             #: the architecture that `vision_learner` or `unet_learner` was given
     compiled_with: dict[str, Any] | None = None  #: the keywords given to `compile`
 
     def __init__(self, dls: DataLoaders, model: torch.nn.Module, loss_func: LossFunc | None = None,
@@ -142,9 +145,9 @@ class Learner(Inference):
             ValueError: where the number of epochs is not one, there is no loss, or the optimizer lacks parameters of the model.
         """
         if not isinstance(n_epoch, int) or isinstance(n_epoch, bool) or n_epoch < 0:
-            raise ValueError(f"fit(n_epoch={n_epoch!r}): n_epoch must be a whole number of epochs, 0 or more")
+            raise ValueError(f"fit(n_epoch={brief(n_epoch)}): n_epoch must be a whole number of epochs, 0 or more")
         if not 0 <= start_epoch <= n_epoch:
-            raise ValueError(f"fit(start_epoch={start_epoch!r}): start_epoch must be between 0 and n_epoch={n_epoch}")
+            raise ValueError(f"fit(start_epoch={brief(start_epoch)}): start_epoch must be between 0 and n_epoch={n_epoch}")
         if self.running:
             raise RuntimeError("a fit (or lr_find) was started by a callback of a fit that is under way: they would change each other's "
                                "epochs, schedules and callbacks. Start it afterwards; validate() and get_preds() may be called at any time")
@@ -263,17 +266,17 @@ class Learner(Inference):
         """
         result = range_test(self, start_lr, end_lr, num_it, stop_div, suggest_funcs)
         if self.recorder is not None:
-            self.recorder.lr_find = result
+            self.recorder.add_lr_find(result)
         if show_plot:
             result.plot()
         return as_named_tuple(result.suggestions) if result.suggestions else None
 
     # -- layer groups and the optimizer -----------------------------------------------------------------------------------------
-    def create_opt(self) -> torch.optim.Optimizer:
+    def create_opt(self) -> HyperOptimizer:
         "Make a new optimizer for the layer groups that `splitter` gives, and return it."
         self.to_device()
         groups = param_groups(self.model, self.splitter(self.model), self.wd_bn_bias)
-        self.opt = create_optimizer(self.opt_func, groups, self.lr, self.wd)
+        self.opt = speaking(create_optimizer(self.opt_func, groups, self.lr, self.wd))
         self.freezer = Freezer(self.model, self.opt, self.train_bn, self.freezer)
         return self.opt
 
@@ -331,6 +334,8 @@ class Learner(Inference):
     def save(self, file: PathLike, with_opt: bool = True) -> Path:
         """Write the weights to `path/model_dir/file.safetensors`. The file replaces an older one only once it is complete.
 
+        There is no `.pth` file for `torch.load`: write `safetensors.torch.load_file(file)`, or `torch.save(learn.model.state_dict(), ...)`.
+
         Args:
             file: a name, or a path.
             with_opt: write the optimizer's state too.
@@ -364,7 +369,9 @@ class Learner(Inference):
 
     def load(self: Self, file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
              check_vocab: bool = True) -> Self:
-        """Read weights from `path/model_dir/file.safetensors`, or from a `.pth` file of plain weights. Returns the learner.
+        """Read weights from `path/model_dir/file.safetensors`, or from a `.pth` file of fastai or of plain weights. Returns the learner.
+
+        Nothing in a file is run, and a file that is refused leaves the learner as it was.
 
         Args:
             file: a name, or a path.
@@ -380,14 +387,14 @@ class Learner(Inference):
         return self
 
     # -- precision and memory ---------------------------------------------------------------------------------------------------
-    def to_fp16(self: Self, init_scale: float = 2.0**16, growth_interval: int = 2000) -> Self:
-        """Train in mixed fp16 precision with loss scaling; refused on a CPU. Returns the learner.
+    def to_fp16(self: Self, init_scale: float = 2.0**16, growth_factor: float = 2.0, backoff_factor: float = 0.5,
+                growth_interval: int = 2000) -> Self:
+        """Train in mixed fp16 precision with loss scaling; on a CPU in full precision, with one warning. Returns the learner.
 
         Args:
-            init_scale: first factor of the loss.
-            growth_interval: steps without overflow after which it is doubled.
+            init_scale, growth_factor, backoff_factor, growth_interval: see `MixedPrecision`.
         """
-        return self._set_precision(MixedPrecision("fp16", init_scale=init_scale, growth_interval=growth_interval))
+        return self._set_precision(MixedPrecision("fp16", init_scale, growth_factor, backoff_factor, growth_interval))
 
     def to_bf16(self: Self) -> Self:
         "Train in mixed bf16 precision. Returns the learner."
@@ -398,7 +405,7 @@ class Learner(Inference):
         return self.remove_cb(MixedPrecision)
 
     def _set_precision(self, cb):
-        cb.check(self)
+        cb.works_on(self.dls.device)
         return self.remove_cb(MixedPrecision).add_cb(cb)
 
     def to_channelslast(self: Self) -> Self:

@@ -64,11 +64,13 @@ from ..callbacks.base import (
     sort_callbacks,
 )
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
-from ..core import LossFunc, add_note, describe, did_you_mean, split_batch, to_device
+from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batch, to_detach, to_device
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
 from ..optim.freezing import Freezer
+from ..optim.hypers import HyperOptimizer
+from .elsewhere import advice_for
 
 CallbackLike: TypeAlias = Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence
 "One or several callbacks; a class is instantiated, and a scheduler of torch is stepped."
@@ -137,7 +139,7 @@ class TrainingLoop:
     dls: DataLoaders
     model: torch.nn.Module
     loss_func: LossFunc
-    opt: torch.optim.Optimizer = None
+    opt: HyperOptimizer = None
     freezer: Freezer = None          #: freezes layer groups of the optimizer
     cbs: list[Callback]              #: in the order in which they run
     recorder: Recorder = None
@@ -327,6 +329,15 @@ class TrainingLoop:
             self.opt.load_state_dict(self.opt.state_dict())     # puts the state where the parameters are now
         return self
 
+    def to_detach(self, x: Batch, cpu: bool = True) -> Batch:
+        """Detach every tensor of a batch from its graph, as a metric or callback does before it keeps one.
+
+        Args:
+            x: a tensor, or nested tuples, lists or dicts of tensors.
+            cpu: also move it to the CPU.
+        """
+        return to_detach(x, cpu)
+
     def show_training_loop(self) -> None:
         "Print the loop with the callbacks that override each event."
         training = True
@@ -380,6 +391,11 @@ class TrainingLoop:
         "The smoothed training loss (reads it from the device: not for every batch)."
         return None if self.recorder is None else self.recorder.smooth_loss
 
+    @property
+    def final_record(self) -> list | None:
+        "`[train_loss, valid_loss, *metrics]` of the last epoch of the latest fit; None before the first."
+        return None if self.recorder is None or not self.recorder.values else self.recorder.values[-1]
+
     # -- callbacks --------------------------------------------------------------------------------------------------------------
     def __call__(self, event: str) -> None:
         "Call every callback that overrides `event`."
@@ -402,7 +418,8 @@ class TrainingLoop:
         "The method `name` of the callback that has one; else `default`."
         own = [cb for cb in self.cbs if hasattr(type(cb), name)]
         if len(own) > 1:
-            raise ValueError(f"{', '.join(map(repr, own))} each have a method {name} that replaces the loop's own: keep one of them")
+            raise ValueError(f"{' and '.join(type(cb).__name__ for cb in own)} each have a method {name} that replaces the loop's own: "
+                             "keep one of them")
         return getattr(own[0], name) if own else default
 
     def add_cb(self: Self, cb: CallbackLike) -> Self:
@@ -526,7 +543,8 @@ class TrainingLoop:
                 for cb in vars(self).get("cbs", ()):
                     if cb.name == name:
                         return cb
-            advice = did_you_mean(name, declared(type(self)))
+            parts = {part: vars(self)[key] for part, key in (("model", "model"), ("dls", "_dls")) if key in vars(self)}
+            advice = advice_for(name, parts) or did_you_mean(name, declared(type(self)))
             raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{advice}")
 
         def __setattr__(self, name: str, value: Any) -> None:

@@ -1,7 +1,9 @@
 """Saving and loading the weights, vocabularies and optimizer of a learner: what `Learner.save` and `Learner.load` do."""
+import copy
 import json
 import os
 from collections.abc import Collection
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 from warnings import warn
 
@@ -9,7 +11,7 @@ import torch
 
 from ..callbacks.base import restore_states, states_of
 from ..callbacks.training_run import RunCallback
-from ..core import PathLike, add_note, checkpoint, describe, plural
+from ..core import PathLike, checkpoint, describe, noting, plural
 from ..core.paths import Path
 from ..data.categories import last_vocab
 from ..optim.groups import setting_names
@@ -21,6 +23,10 @@ Vocabs: TypeAlias = dict[str, list[str]]
 "The entries of each vocabulary as text, such as `{'target': ['cat', 'dog']}`."
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
+
+
+#: Under which name a file holds its weights: ours and fastai's, Lightning's, that of torch's tutorials.
+WEIGHTS = ("model", "state_dict", "model_state_dict")
 
 
 def file_of(learn: "Learner", file: PathLike) -> Path:
@@ -36,7 +42,9 @@ def save(learn: "Learner", file: PathLike, with_opt: bool = True) -> Path:
     "See `Learner.save`."
     file = file_of(learn, file)
     if file.suffix != ".safetensors":
-        raise ValueError(f"weights are saved as safetensors; received the name {file.name}: leave the suffix out")
+        wanted, file = file, file.with_suffix(".safetensors")
+        warn(f"weights are saved as safetensors: {wanted.name} becomes {file.name}, which learn.load({wanted.name!r}) reads too",
+             stacklevel=3)
     state: dict[str, Any] = {"model": learn.model.state_dict()}
     if vocabs := vocabs_of(learn.dls):
         # as JSON in a tensor of bytes: millions of words would not fit into the header of a safetensors file
@@ -48,32 +56,62 @@ def save(learn: "Learner", file: PathLike, with_opt: bool = True) -> Path:
 
 def load(learn: "Learner", file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
          check_vocab: bool = True) -> None:
-    "See `Learner.load`."
-    file = file_of(learn, file)
+    """See `Learner.load`. Everything is compared before anything is changed, and what fails nevertheless is undone: a file that is refused
+    leaves the learner as it was."""
+    file = _existing(file_of(learn, file))
     state = checkpoint.load(file, "cpu")
-    weights = state["model"] if isinstance(state.get("model"), dict) else state
-    if device is not None:
-        learn.dls.to(device)
+    if not isinstance(state, dict):
+        raise ValueError(f"{file} holds {describe(state)}, not the weights of a model: save `model.state_dict()`")
+    weights = next((state[name] for name in WEIGHTS if isinstance(state.get(name), dict)), state)
     if check_vocab and weights is not state:
         stored = state.get("vocab")
         saved = json.loads(stored.numpy().tobytes()) if isinstance(stored, torch.Tensor) else {}
         check_same_vocabs(vocabs_of(learn.dls), saved, file, strict)
     weights, left_out = _fitting(learn.model, weights, file, strict)
     with_opt = with_opt and isinstance(state.get("opt"), dict)
-    if with_opt:
-        _check_opt(learn.create_opt() if learn.opt is None else learn.opt, state["opt"], file)
-    learn.model.load_state_dict(weights, strict=strict)
+    if with_opt and "param_groups" not in state["opt"]:
+        with_opt = False
+        left_out.append("the optimizer's state is fastai's, so the optimizer starts anew")
+    with_callbacks = with_opt and not learn.running        # a tracker that loads the best weights does not turn its fellows back
+    with _undone_on_error(learn, device, _with_state(learn) if with_callbacks else []):
+        if with_opt:
+            _check_opt(learn.create_opt() if learn.opt is None else learn.opt, state["opt"], file)
+        learn.to_device()
+        if with_opt:
+            with noting(f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)",
+                        (ValueError, KeyError, RuntimeError)):
+                learn.opt.load_state_dict(state["opt"])
+        if with_callbacks:
+            restore_states(_with_state(learn), state.get("callbacks", {}))
+        learn.model.load_state_dict(weights, strict=strict)
     if left_out:
         warn(f"{file}: loaded only in part: {'; '.join(left_out)}", stacklevel=3)
-    learn.to_device()
-    if with_opt:
-        try:
-            learn.opt.load_state_dict(state["opt"])
-        except (ValueError, KeyError, RuntimeError) as e:
-            add_note(e, f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)")
-            raise
-        if not learn.running:                    # a tracker that loads the best weights does not turn its fellows back
-            restore_states(_with_state(learn), state.get("callbacks", {}))
+
+
+@contextmanager
+def _undone_on_error(learn, device, cbs):
+    "Within the block the learner is on `device` (None: where it is); after an error optimizer, device and `cbs` are as before."
+    home, opt, freezer, states = learn.dls.device, learn.opt, learn.freezer, copy.deepcopy(states_of(cbs))
+    opt_state = None if opt is None else opt.state_dict()            # the tensors themselves: loading makes new ones
+    try:
+        if device is not None:
+            learn.dls.to(device)
+        yield
+    except BaseException:
+        if device is not None:
+            learn.dls.to(home)
+        learn.opt, learn.freezer = opt, freezer
+        if opt is not None:
+            opt.load_state_dict(opt_state)
+        restore_states(cbs, states)
+        learn.to_device()
+        raise
+
+
+def _existing(file):
+    "`file`; where it is not there, the one of the same name and another suffix: fastai's `.pth`, or ours for a name with `.pth`."
+    others = {".safetensors": (".pth", ".pt"), ".pth": (".safetensors",), ".pt": (".safetensors",)}.get(file.suffix, ())
+    return file if file.exists() else next((o for o in map(file.with_suffix, others) if o.exists()), file)
 
 
 def _with_state(learn):

@@ -149,12 +149,12 @@ def flatten_check(inp: torch.Tensor, targ: torch.Tensor) -> tuple[torch.Tensor, 
 class AccumMetric(Metric):
     """`func` on all predictions and targets of the epoch at once: for what is not a mean over batches.
 
-    Each batch goes through `activation`, then argmax along `dim_argmax`, then `> thresh`, as far as they are given, and is kept on
+    Each batch goes through `activation`, or else argmax along `dim_argmax`, then `>= thresh`, as far as they are given, and is kept on
     its device. Called on (predictions, targets), the metric returns its value for these alone.
 
     Args:
         func: a function of (predictions, targets) that returns one number.
-        dim_argmax: take the most probable class along this axis.
+        dim_argmax: the axis of the classes: take the most probable one, unless there is an `activation`, which gives numbers.
         activation: 'no', 'sigmoid', 'softmax', 'binarysoftmax' (probability of the last class), 'loss' (that of the loss function),
             or a function of the raw outputs.
         thresh: compare the activated outputs with this number.
@@ -180,9 +180,11 @@ class AccumMetric(Metric):
         self.lower_is_better = func_attr(func, "lower_is_better") if lower_is_better is None else lower_is_better
         self.activation = "no" if activation is None else activation.lower() if isinstance(activation, str) else activation
         known = not isinstance(self.activation, str) or self.activation in ActivationType.ACTIVATIONS
+        self._decides = dim_argmax is not None and self.activation == "no"
         check_arguments(
-            "AccumMetric", activation=(activation, known, "write 'no', 'sigmoid', 'softmax', 'binarysoftmax', 'loss' or a function"),
-            thresh=(thresh, dim_argmax is None or thresh is None,
+            "AccumMetric", dim_argmax=(dim_argmax, dim_argmax != 0, "axis 0 is that of the items; the classes are along axis 1 or -1"),
+            activation=(activation, known, "write 'no', 'sigmoid', 'softmax', 'binarysoftmax', 'loss' or a function"),
+            thresh=(thresh, not self._decides or thresh is None,
                     f"the most probable class has no threshold; give this or dim_argmax={dim_argmax}, not both"))
         self.check = check
         self.reset()
@@ -209,17 +211,20 @@ class AccumMetric(Metric):
             raise TypeError(f"metric {self.name} takes one tensor of predictions and one of targets; received {describe(pred)} and "
                             f"{describe(targ)}")
         pred, targ = to_detach(pred, cpu=False), to_detach(targ, cpu=False)
-        if self.dim_argmax is not None and (pred.ndim < 2 or pred.shape[self.dim_argmax] == 1):
+        if self._decides and (pred.ndim < 2 or pred.shape[self.dim_argmax] == 1):
             raise ValueError(f"metric {self.name} takes the most probable class along axis {self.dim_argmax}, but the predictions are "
                              f"{describe(pred)}: a single column is always class 0. Use two outputs, or a threshold (a ...Multi metric, "
                              "or thresh=).")
         if self.check is not None:
             self.check(self, pred)
         pred = self._activate(pred, loss_func)
-        if self.dim_argmax is not None:
+        if self._decides:
             pred = pred.argmax(dim=self.dim_argmax)
         if self.thresh is not None:
-            pred = pred > self.thresh
+            pred = pred >= self.thresh
+        self._keep(pred, targ)
+
+    def _keep(self, pred, targ):
         if self.flatten or (pred.ndim == 2 and pred.shape[1] == 1):         # one number per item
             pred, targ = flatten_check(pred, targ)
         self.preds.append(pred)
@@ -227,7 +232,7 @@ class AccumMetric(Metric):
 
     def _activate(self, pred, loss_func):
         if self.activation == "no":               # a copy where it is kept as it is: the model may reuse the memory of its output
-            return pred.clone() if self.dim_argmax is None and self.thresh is None else pred
+            return pred if self._decides or self.thresh is not None else pred.clone()
         if self.activation == "sigmoid":
             return pred.sigmoid()
         if self.activation in ("softmax", "binarysoftmax"):
@@ -252,9 +257,17 @@ class AccumMetric(Metric):
             raise TypeError(f"metric {self.name} must be one number; its function returned {describe(result)}") from None
 
     def __call__(self, pred: torch.Tensor, targ: torch.Tensor) -> float | None:
-        "The metric of these raw predictions and targets, for use outside a fit; what was accumulated is forgotten."
+        """The metric of these predictions and targets, for use outside a fit; what was accumulated is forgotten.
+
+        Args:
+            pred: raw predictions; decisions (whole numbers, booleans), or one number per item where raw ones have a class axis, are taken
+                as they are.
+            targ: targets.
+        """
         self.reset()
-        self.add(torch.as_tensor(pred), torch.as_tensor(targ))
+        pred, targ = torch.as_tensor(pred), torch.as_tensor(targ)
+        has_axis = self._decides or self.activation in ("softmax", "binarysoftmax")
+        (self.add if pred.is_floating_point() and not (has_axis and pred.ndim == 1) else self._keep)(pred, targ)
         value = self.value
         self.reset()
         return value

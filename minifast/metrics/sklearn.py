@@ -14,7 +14,7 @@ from typing import Any, ParamSpec
 import numpy as np
 import torch
 
-from ..core.messages import describe
+from ..core.messages import brief, describe
 from .base import AccumMetric
 
 P = ParamSpec("P")
@@ -27,7 +27,8 @@ def skm_to_fastai(func: Callable[..., float], is_class: bool = True, thresh: flo
 
     Args:
         func: a function of `sklearn.metrics`.
-        is_class: it takes decisions: the argmax along `axis`, or with `thresh` the sigmoid above it. False: numbers or probabilities.
+        is_class: it takes decisions: the argmax along `axis` (unless there is an `activation`), or with `thresh` whether the sigmoid
+            reaches it. False: numbers or probabilities.
         thresh: probability above which a label counts as predicted.
         axis: the axis of the classes in the predictions.
         activation: what raw outputs go through first, as for `AccumMetric` (default: the sigmoid with `thresh`, else nothing).
@@ -82,7 +83,7 @@ def _second_class(func, instead, one_logit, **settings):
 def _class_probabilities(func, multi_class, **settings):
     "One probability per class."
     if multi_class not in ("ovr", "ovo"):
-        raise ValueError(f"RocAuc(multi_class={multi_class!r}): write 'ovr' or 'ovo'; for two classes RocAucBinary()")
+        raise ValueError(f"RocAuc(multi_class={brief(multi_class)}): write 'ovr' or 'ovo'; for two classes RocAucBinary()")
     return skm_to_fastai(func, is_class=False, activation="softmax", flatten=False, multi_class=multi_class, check=_many_classes,
                          **settings)
 
@@ -116,7 +117,7 @@ _SETTINGS = {
     "average": "'macro', 'micro' or 'weighted' mean over classes or labels; 'binary': the class `pos_label` alone.",
     "axis": "the axis of the classes in the predictions.",
     "beta": "how many times as much recall counts as precision.",
-    "dim_argmax": "take the most probable class along this axis first.",
+    "dim_argmax": "take the most probable class along this axis first (where there is no activation).",
     "labels": "the class ids to count (None: all).",
     "max_fpr": "area up to this false positive rate only, 0 to 1.",
     "multi_class": "'ovr', each class against the rest, or 'ovo', each against each.",

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import is_parametrized
 
+from ..core.messages import brief
 from .init import icnr_init, init_linear
 from .layers import (
     AvgPool,
@@ -54,7 +55,7 @@ class ConvLayer(nn.Sequential):
                  transpose: bool = False, init: Callable | str | None = "auto", xtra: nn.Module | None = None,
                  bias_std: float | None = 0.01, **conv_kwargs: Any):
         if norm_type is not None and not isinstance(norm_type, NormType):
-            raise TypeError(f"norm_type={norm_type!r}: write None or one of {', '.join(f'NormType.{o.name}' for o in NormType)}")
+            raise TypeError(f"norm_type={brief(norm_type)}: write None or one of {', '.join(f'NormType.{o.name}' for o in NormType)}")
         batch = norm_type in (NormType.Batch, NormType.BatchZero)
         instance = norm_type in (NormType.Instance, NormType.InstanceZero)
         if padding is None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.messages import describe, name_of
+from ..core.messages import brief, describe, name_of
 
 Identity, Mish, Swish, mish, swish = nn.Identity, nn.Mish, nn.SiLU, F.mish, F.silu       # fastai's names
 inplace_relu = partial(nn.ReLU, inplace=True)
@@ -95,18 +95,42 @@ class SigmoidRange(Module):
     """`sigmoid_range` as a layer: the last one of a model that predicts numbers from `low` to `high`.
 
     Args:
-        low: lower end of the range, never quite reached.
-        high: upper end.
+        low: lower end of the range, never quite reached; a number, or a tensor with one for each output.
+        high: upper end, likewise.
     """
 
-    def __init__(self, low: float, high: float):
-        self.low, self.high = low, high
+    low: Any
+    high: Any
+
+    def __init__(self, low: float | torch.Tensor, high: float | torch.Tensor):
+        for name, end in (("low", low), ("high", high)):
+            if isinstance(end, torch.Tensor):
+                self.register_buffer(name, end.detach().clone(), persistent=False)      # moves with the model
+            else:
+                setattr(self, name, end)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return sigmoid_range(x, self.low, self.high)
 
     def extra_repr(self) -> str:
         return f"low={self.low}, high={self.high}"
+
+
+def range_ends(y_range: Any) -> tuple[Any, Any]:
+    """The ends of what a user may give as `y_range=`, for `SigmoidRange`: two numbers, or two tensors with a number for each output.
+
+    Args:
+        y_range: a tuple, list, array or tensor of two: (low, high).
+
+    Raises:
+        ValueError: it is none, or low is not below high.
+    """
+    pair = hasattr(y_range, "__len__") and not isinstance(y_range, (str, dict))
+    ends = [torch.as_tensor(end).squeeze() for end in y_range] if pair else []
+    if len(ends) != 2 or any(end.ndim > 1 or end.is_complex() for end in ends) or not bool((ends[0] < ends[1]).all()):
+        raise ValueError(f"y_range takes (low, high), low < high; received {brief(y_range)}")
+    low, high = (end if end.ndim else given.item() if hasattr(given, "item") else given for end, given in zip(ends, y_range, strict=True))
+    return low, high
 
 
 class Lambda(Module):

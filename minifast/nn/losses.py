@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.messages import describe
+from ..core.messages import brief, describe
 from ..core.recipe import Recipe
 from .loss_traits import activate, decide, kind_of, same_items, y_int_of
 
@@ -22,7 +22,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 def _check_reduction(reduction: str, where: str) -> str:
     if reduction not in REDUCTIONS:
-        raise ValueError(f"{where}(reduction={reduction!r}): reduction is one of {', '.join(map(repr, REDUCTIONS))}")
+        raise ValueError(f"{where}(reduction={brief(reduction)}): reduction is one of {', '.join(map(repr, REDUCTIONS))}")
     return reduction
 
 
@@ -65,7 +65,7 @@ class BaseLoss(_Readable):
                  is_2d: bool = True, **kwargs: Any):
         super().__init__()
         if isinstance(axis, bool) or not isinstance(axis, int):
-            raise TypeError(f"{type(self).__name__}(axis={axis!r}): axis is the number of the axis of the classes, such as -1 or 1")
+            raise TypeError(f"{type(self).__name__}(axis={brief(axis)}): axis is the number of the axis of the classes, such as -1 or 1")
         if "reduction" in kwargs:
             _check_reduction(kwargs["reduction"], type(self).__name__)
         self.func = loss_cls(*args, **kwargs)

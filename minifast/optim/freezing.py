@@ -1,4 +1,6 @@
 """Freezing layer groups, and remembering what the user froze by hand."""
+from warnings import warn
+
 import torch
 from torch import nn
 
@@ -25,14 +27,17 @@ class Freezer:
         known = {} if before is None else before.last_set        # a new optimizer: what is frozen now was frozen here
         self.last_set: dict[int, bool] = {id(p): known.get(id(p), True) for g in opt.param_groups for p in g["params"]}
         self.frozen_to: int = 0 if before is None else before.frozen_to
+        self.warned: bool = before is not None and before.warned
 
     def freeze_to(self, n: int) -> None:
-        "Freeze every layer group before `n`; negative `n` counts from the end."
+        "Freeze every layer group before `n`; negative `n` counts from the end. One group alone is never frozen: a warning says so."
         total = layer_group_count(self.opt)
-        if total == 1 and n != 0:
-            raise ValueError(f"freeze_to({n}) would freeze nothing or everything: this model has 1 layer group. Pass "
-                             "`splitter=` to the Learner, a function of the model that returns one list of parameters per layer group "
-                             "(`lambda m: [params(m.body), params(m.head)]`), or use `vision_learner`, which sets it.")
+        if total == 1 and n < 0:
+            if not self.warned:
+                self.warned = True
+                warn("this model has 1 layer group, so nothing is frozen and all of it trains; to freeze a part write "
+                     "Learner(splitter=lambda m: [params(m.body), params(m.head)])", stacklevel=4)
+            n = 0
         wanted = n if n >= 0 else total + n
         if not 0 <= wanted < total:
             raise ValueError(f"freeze_to({n}): this model has {plural(total, 'layer group')}, so n must be from {-total} to {total - 1}")

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from ..core.messages import describe, did_you_mean, plural
+from ..core.messages import brief, describe, did_you_mean, name_of, plural
 
 #: torch's normalisation layers that own parameters (lazy and synchronised ones are subclasses or listed)
 NORM_TYPES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
@@ -149,7 +149,7 @@ def spread(value: Any, n: int) -> list[Any]:
     if not _is_sequence(value):
         return [value] * n
     if len(value) != n:
-        raise ValueError(f"{plural(len(value), 'value')} ({value!r}) for {plural(n, 'layer group')}: give one per layer group, "
+        raise ValueError(f"{plural(len(value), 'value')} ({brief(value)}) for {plural(n, 'layer group')}: give one per layer group, "
                          "slice(lo, hi), or a single number for all.")
     return list(value)
 
@@ -157,7 +157,7 @@ def spread(value: Any, n: int) -> list[Any]:
 def _spread_slice(value, n):
     lo, hi = value.start, value.stop
     if value.step is not None or not isinstance(hi, Real) or not (lo is None or isinstance(lo, Real)):
-        raise ValueError(f"{value!r} does not say which values to use: write slice(hi), the last layer group at hi and the others at "
+        raise ValueError(f"{brief(value)} does not say which values to use: write slice(hi), the last layer group at hi and the others at "
                          "hi/10, or slice(lo, hi), geometric from lo to hi.")
     if lo is None:
         return [hi / 10] * (n - 1) + [hi]
@@ -189,7 +189,7 @@ def _check_value(name, value, where):
         raise TypeError(f"{name}={describe(value)} in {where}: {name} must be a number, a slice or a list with one number per layer group.")
     if not lo <= value < hi:
         need = "a finite number, 0 or larger" if hi == math.inf else "at least 0 and less than 1"
-        raise ValueError(f"{name}={value!r} in {where}: {name} must be {need}.")
+        raise ValueError(f"{name}={brief(value)} in {where}: {name} must be {need}.")
 
 
 def _in_short_words(group: dict[str, Any]) -> dict[str, Any]:
@@ -378,7 +378,7 @@ def create_optimizer(opt_func: Callable[..., torch.optim.Optimizer], groups: lis
     rates = spread(lr, 1 + groups[-1]["layer_group"])
     opt = opt_func(groups, lr=rates[-1])
     if not isinstance(opt, torch.optim.Optimizer):
-        raise TypeError(f"opt_func must return a torch.optim.Optimizer; {opt_func} returned {describe(opt)}")
+        raise TypeError(f"opt_func must return a torch.optim.Optimizer; {name_of(opt_func)} returned {describe(opt)}")
     set_hyper(opt, "lr", spread(lr, layer_group_count(opt)))
     if wd is not None:
         set_hyper(opt, "wd", wd)

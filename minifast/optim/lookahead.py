@@ -4,11 +4,12 @@ from typing import Any
 
 import torch
 
-from ..core.messages import describe
+from ..core.messages import brief, describe
 from ..core.torch_internals import copy_, lerp_
+from .hypers import HyperOptimizer
 
 
-class Lookahead(torch.optim.Optimizer):
+class Lookahead(HyperOptimizer):
     """Slow weights that move towards those of any optimizer now and then (Zhang et al. 2019, arXiv:1907.08610).
 
     Every `k` steps of `opt` the slow weights move the fraction `alpha` towards the weights, and training continues from there. Groups
@@ -26,7 +27,7 @@ class Lookahead(torch.optim.Optimizer):
             raise TypeError(f"Lookahead(opt) takes a constructed optimizer; received {describe(opt)}. "
                             "As an opt_func, write: def opt_func(params, **kw): return Lookahead(RAdam(params, **kw)).")
         if not (isinstance(k, int) and k >= 1 and 0 < alpha <= 1):
-            raise ValueError(f"Lookahead(k={k!r}, alpha={alpha!r}): k is a whole number of steps, at least 1, "
+            raise ValueError(f"Lookahead(k={brief(k)}, alpha={brief(alpha)}): k is a whole number of steps, at least 1, "
                              "and alpha is above 0 and at most 1.")
         super().__init__([dict(g) for g in opt.param_groups], opt.defaults)
         self.opt, self.k, self.alpha = opt, k, alpha

@@ -16,6 +16,7 @@ from torch import nn
 from ..core.messages import describe, name_of, reject_unknown
 from ..core.torch_internals import mul_
 from .groups import exempt_from_decay, spread, torch_slot, with_hypers
+from .hypers import HyperOptimizer, speaking
 from .lookahead import Lookahead
 from .steppers import (
     Optimizer,
@@ -122,7 +123,7 @@ def _torch_optimizer(opt_class, where, params, fused=None, settings=None, **hype
     names = inspect.signature(opt_class).parameters
     groups, words = _torch_arguments(names, params, hypers, where)
     kernel = {"fused": (True if _can_fuse(groups) else None) if fused is None else fused} if "fused" in names else {}
-    return opt_class(groups, **words, **kernel, **(settings or {}))
+    return speaking(opt_class(groups, **words, **kernel, **(settings or {})))
 
 
 # Torch's optimizers with fastai's defaults
@@ -175,7 +176,7 @@ class _DecoupledDecay:
         (step.__wrapped__ if getattr(step, "hooked", False) else step)(self)
 
 
-class SGD(_DecoupledDecay, torch.optim.SGD):
+class SGD(_DecoupledDecay, torch.optim.SGD, HyperOptimizer):
     """`torch.optim.SGD`: `m = mom*m + grad; p -= lr*m`, with decoupled weight decay.
 
     Args:
@@ -324,7 +325,8 @@ def OptimWrapper(params: Params | None = None, opt: Callable[..., torch.optim.Op
                  hp_map: dict[str, str] | None = None, **kwargs: Any) -> torch.optim.Optimizer:
     """Construct any torch optimizer, as an `opt_func`: `partial(OptimWrapper, opt=torch.optim.AdamW)`.
 
-    The optimizer is returned as it is. Norm and bias parameters have weight decay 0 when `params` come from `param_groups`.
+    It is returned as it is, but for the words `hypers` and `set_hyper`. Norm and bias parameters have weight decay 0 when `params` come
+    from `param_groups`.
 
     Args:
         params: as for the optimizers of this package.
@@ -339,7 +341,7 @@ def OptimWrapper(params: Params | None = None, opt: Callable[..., torch.optim.Op
                         f"Give the class, opt=torch.optim.{type(opt).__name__}, to construct it here.")
     if places:
         made.hp_map = places                 # where set_hyper looks
-    return made
+    return speaking(made)
 
 
 def _construct(opt, params, hp_map, kwargs):

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 from ..core.arguments import check_arguments, is_whole
+from ..core.messages import brief
 
 Values: TypeAlias = float | Sequence[float]
 Schedule: TypeAlias = Callable[[float], Any]
@@ -28,7 +29,7 @@ def _checked_pos(pos: float, sched: Schedule) -> float:
 
 def _number(value: Any, name: str, where: str) -> float:
     if not isinstance(value, Real):
-        raise TypeError(f"{where} takes a number or a list of numbers (one per layer group) as `{name}`; received {value!r}.")
+        raise TypeError(f"{where} takes a number or a list of numbers (one per layer group) as `{name}`; received {brief(value)}.")
     return float(value)
 
 
@@ -166,8 +167,8 @@ def combine_scheds(pcts: Sequence[float], scheds: Sequence[Schedule]) -> Schedul
         raise ValueError(f"combine_scheds(scheds={[s for s in scheds if not callable(s)]!r}): a schedule is called with progress, from 0 "
                          "to 1")
     if len(pcts) != len(scheds) or not pcts or min(pcts) < 0 or not math.isclose(sum(pcts), 1, rel_tol=0, abs_tol=1e-9):
-        raise ValueError(f"combine_scheds(pcts={pcts!r}): give one fraction of training per schedule, none negative, that sum to 1, such "
-                         "as combine_scheds([0.25, 0.75], [SchedCos(0.1, 1), SchedCos(1, 0)]); received "
+        raise ValueError(f"combine_scheds(pcts={brief(pcts)}): give one fraction of training per schedule, none negative, that sum to 1, "
+                         "such as combine_scheds([0.25, 0.75], [SchedCos(0.1, 1), SchedCos(1, 0)]); received "
                          f"{len(pcts)} for {len(scheds)} schedules, and their sum is {sum(pcts):.6g}")
     return _Combined(pcts, scheds)
 
@@ -182,7 +183,7 @@ def combined_cos(pct: float, start: Values, middle: Values, end: Values) -> Sche
         end: likewise.
     """
     if not 0 <= pct <= 1:
-        raise ValueError(f"combined_cos(pct={pct!r}): the fraction of training spent going from start to middle, 0 to 1")
+        raise ValueError(f"combined_cos(pct={brief(pct)}): the fraction of training spent going from start to middle, 0 to 1")
     return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
 
 
@@ -192,10 +193,10 @@ def _divided(lr, by):
 
 def _check_rate(lr, where, **positive):
     if isinstance(lr, slice):
-        raise TypeError(f"{where} takes a learning rate per layer group, not {lr!r}: write spread({lr!r}, n_layer_groups).")
+        raise TypeError(f"{where} takes a learning rate per layer group, not {brief(lr)}: write spread(lr, n_layer_groups).")
     wrong = {name: v for name, v in positive.items() if not v > 0}
     if wrong:
-        raise ValueError("; ".join(f"{where}({name}={v!r}): it must be positive" for name, v in wrong.items()))
+        raise ValueError("; ".join(f"{where}({name}={brief(v)}): it must be positive" for name, v in wrong.items()))
 
 
 def one_cycle(lr_max: Values, div: float = 25.0, div_final: float = 1e5, pct_start: float = 0.25,
@@ -217,8 +218,8 @@ def one_cycle(lr_max: Values, div: float = 25.0, div_final: float = 1e5, pct_sta
     if moms is None:
         return scheds
     if not hasattr(moms, "__len__") or len(moms) != 3:
-        raise ValueError(f"one_cycle(moms={moms!r}): give the momentum at the start, at the peak of the learning rate and at the end, such "
-                         "as moms=(0.95, 0.85, 0.95), or moms=None to leave momentum alone")
+        raise ValueError(f"one_cycle(moms={brief(moms)}): give the momentum at the start, at the peak of the learning rate and at the end, "
+                         "such as moms=(0.95, 0.85, 0.95), or moms=None to leave momentum alone")
     return scheds | {"mom": combined_cos(pct_start, *moms)}
 
 

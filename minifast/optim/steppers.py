@@ -15,7 +15,8 @@ import torch
 from torch.nn.functional import softplus
 
 from ..core.messages import describe, did_you_mean, name_of, unwrapped
-from .groups import group_layers, layer_group_count, with_hypers
+from .groups import with_hypers
+from .hypers import HyperOptimizer
 
 F = TypeVar("F", bound=Callable)
 
@@ -321,7 +322,7 @@ def _defaults(f):
     return getattr(f, "defaults", None) or getattr(unwrapped(f), "defaults", {})
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(HyperOptimizer):
     """A `torch.optim.Optimizer` whose step is a list of steppers, run for each parameter that has a gradient.
 
     It loops over parameters in Python, which is for reading and trying out: what `torch.optim` has is faster there.
@@ -356,15 +357,6 @@ class Optimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"cbs": self.cbs, "_hyper_names": self._hyper_names, "_takes": self._takes}
-
-    @property
-    def hypers(self) -> list[dict[str, Any]]:
-        "The hyper-parameters as they are now: a list with one dict per layer group (`wd`: of the parameters that decay)."
-        found = [{} for _ in range(layer_group_count(self))]
-        pairs = list(zip(self.param_groups, group_layers(self), strict=True))
-        for g, layer in sorted(pairs, key=lambda pair: not pair[0].get("no_decay", False)):
-            found[layer].update((k, g[k]) for k in self._hyper_names)       # the group that decays comes last and stands
-        return found
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

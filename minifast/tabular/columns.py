@@ -6,7 +6,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
-from ..core.messages import describe, did_you_mean, plural
+from ..core.messages import describe, did_you_mean, listing, plural
 
 __all__ = ["cont_cat_split", "df_shrink", "df_shrink_dtypes"]
 
@@ -70,7 +70,7 @@ def check_known(where: str, names: Iterable, known: Collection, kind: str = "cat
     "Refuse names that are none of the `known` columns."
     for name in names:
         if name not in known:
-            raise KeyError(f"{where}: {name!r} is no {kind}{did_you_mean(name, known) or '.'} Columns: {', '.join(map(str, known))}")
+            raise KeyError(f"{where}: {name!r} is no {kind}{did_you_mean(name, known) or '.'} Columns: {listing(known)}")
 
 
 def unique_columns(df: Any, where: str) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def unique_columns(df: Any, where: str) -> pd.DataFrame:
     df = as_frame(df, where)
     repeated = df.columns[df.columns.duplicated()].unique().tolist()
     if repeated:
-        raise ValueError(f"{where}: the frame has several columns named {', '.join(map(repr, repeated))}. To keep the first of each write "
+        raise ValueError(f"{where}: the frame has several columns named {listing(map(repr, repeated))}. To keep the first of each write "
                          "df.loc[:, ~df.columns.duplicated()]")
     return df
 

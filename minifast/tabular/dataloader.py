@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Subset
 
-from ..core.messages import describe, plural
+from ..core.messages import brief, describe, plural
 from ..core.nested import find_bs
 from ..core.types import PathLike
 from ..data.dataloader import DataLoader
@@ -178,7 +178,7 @@ class TabDataLoader(DataLoader):
         if given:
             raise TypeError(f"show_batch of a table gives a DataFrame and does not take {', '.join(given)}: it takes b, max_n and show")
         if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
-            raise ValueError(f"show_batch(max_n={max_n!r}): how many rows to show, at least 1")
+            raise ValueError(f"show_batch(max_n={brief(max_n)}): how many rows to show, at least 1")
         b = self.one_batch() if b is None else b
         return self.decoded(b, max_n) if show else self.decode_batch(b, max_n)
 

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 
 from ..callbacks import Callback, FirstBatch, ProgressCallback, Recorder
-from ..core.messages import describe, reject_unknown
-from ..core.types import LossFunc, PathLike, Splitter
+from ..core.messages import brief, describe, reject_unknown
+from ..core.types import LossFunc, PathLike, Splitter, YRange
 from ..data.loaders import DataLoaders
 from ..learner.inference import Batches
 from ..learner.learner import Learner
@@ -60,13 +60,13 @@ class TabularLearner(Learner):
 
     def get_preds(self, ds_idx: int = 1, dl: Any = None, with_input: bool = False, with_decoded: bool = False, with_loss: bool = False,
                   act: Callable | None = None, reorder: bool = True, cbs: Any = None, with_preds: bool = True, with_targs: bool = True,
-                  concat_dim: int = 0) -> tuple:
+                  concat_dim: int = 0, save_preds: PathLike | None = None, save_targs: PathLike | None = None) -> tuple:
         """As `Learner.get_preds`, with targets of shape (n, 1) where there is one number per row.
 
         They have the shape of the predictions, so that `preds - targs` is a difference per row; of (n, 1) and (n,) torch would make (n, n).
         """
         results = list(super().get_preds(ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs, with_preds, with_targs,
-                                         concat_dim))
+                                         concat_dim, save_preds, save_targs))
         if with_preds and with_targs:
             k = int(with_input)
             preds, targs = results[k:k + 2]
@@ -151,7 +151,7 @@ class TabularLearner(Learner):
 
 def tabular_learner(dls: DataLoaders, layers: Sequence[int] | None = None,
                     emb_szs: Mapping[Any, int] | Sequence[tuple[int, int]] | None = None, config: Mapping[str, Any] | None = None,
-                    n_out: int | None = None, y_range: tuple[float, float] | None = None, loss_func: LossFunc | None = None,
+                    n_out: int | None = None, y_range: YRange | None = None, loss_func: LossFunc | None = None,
                     opt_func: Callable[..., Any] = Adam, lr: float = 1e-3, splitter: Splitter | None = None,
                     cbs: Callback | Sequence[Callback] | None = None, metrics: Any = None, path: PathLike | None = None,
                     model_dir: str = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
@@ -195,7 +195,7 @@ def tabular_learner(dls: DataLoaders, layers: Sequence[int] | None = None,
                           model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, default_cbs=default_cbs)
 
 
-def model_config(config: Mapping[str, Any] | None, y_range: tuple[float, float] | None) -> dict[str, Any]:
+def model_config(config: Mapping[str, Any] | None, y_range: YRange | None) -> dict[str, Any]:
     "`config` as checked arguments of `TabularModel`, with the `y_range` of the call in preference to its own."
     config = {"y_range": None, **({} if config is None else config)}
     reject_unknown(config, tabular_config(), "tabular_config(...)")
@@ -209,5 +209,5 @@ def embedding_sizes(table: TabularPandas, emb_szs: Mapping[Any, int] | Sequence[
     pairs, expected = [tuple(p) for p in emb_szs], [len(c) for c in table.classes.values()]
     if [p[0] for p in pairs] != expected:
         raise ValueError(f"emb_szs must give (categories, size) for each of {list(table.classes)}, whose categories are {expected} with "
-                         f"'#na#'; received {pairs}. A dict from names to sizes, for some columns, works too")
+                         f"'#na#'; received {brief(pairs)}. A dict from names to sizes, for some columns, works too")
     return pairs

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ..core.messages import describe
-from ..nn.layers import Embedding, LinBnDrop, Module, SigmoidRange
+from ..core.types import YRange
+from ..nn.layers import Embedding, LinBnDrop, Module, SigmoidRange, range_ends
 from .columns import check_known
 from .hooks_internals import have_forward_hooks
 
@@ -39,7 +40,7 @@ def get_emb_sz(to: Any, sz_dict: Mapping[Any, int] | None = None) -> list[tuple[
     return [(len(classes), int(sizes.get(name, emb_sz_rule(len(classes))))) for name, classes in to.classes.items()]
 
 
-def tabular_config(ps: float | Sequence[float] | None = None, embed_p: float = 0.0, y_range: tuple[float, float] | None = None,
+def tabular_config(ps: float | Sequence[float] | None = None, embed_p: float = 0.0, y_range: YRange | None = None,
                    use_bn: bool = True, bn_final: bool = False, bn_cont: bool = True,
                    act_cls: type[nn.Module] | nn.Module = nn.ReLU, lin_first: bool = True) -> dict[str, Any]:
     """The dict that `tabular_learner(config=...)` takes: the arguments of `TabularModel` besides sizes and layers.
@@ -73,7 +74,7 @@ class TabularModel(Module):
     """
 
     def __init__(self, emb_szs: Sequence[tuple[int, int]], n_cont: int, out_sz: int, layers: Sequence[int],
-                 ps: float | Sequence[float] | None = None, embed_p: float = 0.0, y_range: tuple[float, float] | None = None,
+                 ps: float | Sequence[float] | None = None, embed_p: float = 0.0, y_range: YRange | None = None,
                  use_bn: bool = True, bn_final: bool = False, bn_cont: bool = True,
                  act_cls: type[nn.Module] | nn.Module = nn.ReLU, lin_first: bool = True):
         if isinstance(layers, (int, float, str)):
@@ -93,7 +94,7 @@ class TabularModel(Module):
         steps = [LinBnDrop(i, o, bn=use_bn, p=p, act=_activation(act_cls), lin_first=lin_first)
                  for i, o, p in zip(sizes, sizes[1:], dropouts, strict=False)]
         steps.append(LinBnDrop(sizes[-1], out_sz, bn=use_bn and bn_final, lin_first=lin_first))
-        self.layers = nn.Sequential(*steps, *([] if y_range is None else [SigmoidRange(*check_range(y_range))]))
+        self.layers = nn.Sequential(*steps, *([] if y_range is None else [SigmoidRange(*range_ends(y_range))]))
 
     def forward(self, x_cat: torch.Tensor, x_cont: torch.Tensor | None = None) -> torch.Tensor:
         parts = []
@@ -126,14 +127,3 @@ def _activation(act_cls: type[nn.Module] | nn.Module) -> nn.Module:
     if act_cls is nn.ReLU:
         return nn.ReLU(inplace=True)        # no layer before it needs what it overwrites
     return act_cls() if isinstance(act_cls, type) else deepcopy(act_cls)
-
-
-def check_range(y_range: Any) -> tuple[float, float]:
-    "`y_range`, a pair (low, high) as a tuple, a list, an array or a tensor, as two numbers."
-    try:
-        low, high = map(float, y_range)
-    except (TypeError, ValueError):
-        low = high = 0.0
-    if not low < high:
-        raise ValueError(f"y_range takes (low, high), low < high; received {describe(y_range)}")
-    return low, high

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..core.messages import describe
 from ..core.nested import split_batch
+from ..core.types import YRange
 from ..data.dataloader import DataLoader
 from ..data.loaders import DataLoaders
 from ..data.torchvision_v2 import normalizes
@@ -64,6 +65,7 @@ def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: 
         else:
             batch_tfms = [Normalize.from_stats(*stats)]
     learn = Learner(dls, model, splitter=meta.split_for(cut) if splitter is None else splitter, batch_tfms=batch_tfms, **learner_args)
+    learn.arch = arch
     if pretrained:
         learn.freeze()
     return learn
@@ -93,7 +95,7 @@ def vision_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: i
                    moms: Sequence[float] | None = (0.95, 0.85, 0.95), cut: Callable[[nn.Module], nn.Module] | int | None = None,
                    init: Callable[..., Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None,
                    concat_pool: bool = True, pool: bool = True, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] = 0.5,
-                   first_bn: bool = True, bn_final: bool = False, lin_first: bool = False, y_range: tuple[float, float] | None = None,
+                   first_bn: bool = True, bn_final: bool = False, lin_first: bool = False, y_range: YRange | None = None,
                    n_in: int = 3) -> Learner:
     """Make a `Learner` with a pretrained body and a new head; if pretrained, the body starts frozen.
 
@@ -163,7 +165,7 @@ def unet_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: int
                  cbs: Any = None, metrics: Any = None, path: str | PathLike | None = None, model_dir: str | PathLike = "models",
                  wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
                  moms: Sequence[float] | None = (0.95, 0.85, 0.95), cut: Callable[[nn.Module], nn.Module] | int | None = None,
-                 blur: bool = False, blur_final: bool = True, self_attention: bool = False, y_range: tuple[float, float] | None = None,
+                 blur: bool = False, blur_final: bool = True, self_attention: bool = False, y_range: YRange | None = None,
                  last_cross: bool = True, bottle: bool = False, act_cls: Callable[..., nn.Module] = nn.ReLU,
                  init: Callable[..., Any] | None = nn.init.kaiming_normal_, norm_type: Any = None, n_in: int = 3) -> Learner:
     """Make a `Learner` with a U-Net: a prediction for every pixel. If pretrained, the body starts frozen.

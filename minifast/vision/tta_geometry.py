@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..core.messages import describe
+from ..core.messages import brief, describe
 from ..data.coords import projected
 from ..learner.inference import loader_for
 from .augment.affine import AffineWarp, sampling_grid
@@ -58,7 +58,7 @@ def recording(source: Any) -> Iterator[list[Drawn]]:
     tfms = list(source) if hasattr(source, "__iter__") else [source]
     unknown = [t for t in tfms if getattr(t, "varies", False) and not isinstance(t, (AffineWarp, Lighting, RandomErasing))]
     if unknown:
-        raise ValueError(f"what {', '.join(map(repr, unknown))} did to the images is not known, so predictions of masks or points cannot "
+        raise ValueError(f"what {', '.join(map(brief, unknown))} did to the images is not known, so predictions of masks or points cannot "
                          "be mapped back. Use the geometric transforms of aug_transforms()")
     tfms = [t for t in tfms if isinstance(t, AffineWarp)]
     record: list[Drawn] = []

@@ -182,7 +182,7 @@ _RANGES: dict[type, tuple[float, float]] = {
 def _limits(module, pred):
     "(lowest, highest) value that the last module can return, or None where there is no limit."
     if isinstance(module, SigmoidRange):
-        return float(module.low), float(module.high)
+        return float(torch.as_tensor(module.low).min()), float(torch.as_tensor(module.high).max())
     known = next((limits for cls, limits in _RANGES.items() if isinstance(module, cls)), None)
     return (0.0, math.inf) if known is None and looks_like(pred) == "relu" else known
 

@@ -21,7 +21,7 @@ from warnings import warn
 import numpy as np
 
 from ...core.checkpoint import replacing
-from ...core.messages import describe, plural
+from ...core.messages import brief, describe, plural
 from ...core.paths import Path
 from ...core.types import PathLike
 from ..pipeline import Pipeline
@@ -68,7 +68,7 @@ class ImageCache:
     def __init__(self, presize: Callable[[tuple[int, int]], tuple[int, int] | None] | None = None, spec: str = "whole",
                  max_bytes: int | None = None, folder: Path | None = None):
         if max_bytes is not None and (not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 0):
-            raise ValueError(f"cache_bytes={max_bytes!r}: a number of bytes, such as 4 * 2**30, or None")
+            raise ValueError(f"cache_bytes={brief(max_bytes)}: a number of bytes, such as 4 * 2**30, or None")
         self._presize, self.spec, self.max_bytes, self.folder = presize, spec, max_bytes, folder
         self.bytes, self.n, self.full, self._checked = 0, 0, False, -_CHECK_EVERY
         self._lock = threading.Lock()

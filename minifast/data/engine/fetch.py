@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_info
 
-from ...core.messages import add_note, describe, plural
+from ...core.messages import add_note, brief, describe, plural
 from ...core.nested import leaves, map_nested, plain, to_device
 from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
 from ..pipeline import Pipeline
@@ -262,7 +262,7 @@ class Fetcher:
             try:
                 return self._writer.into(sample, place)
             except Exception as e:
-                add_note(e, f"in transform {self._writer!r} on {describe(sample)}")
+                add_note(e, f"in transform {brief(self._writer)} on {describe(sample)}")
                 raise
         except Exception as e:
             add_note(e, f"while transforming {self.name_of(i)}")

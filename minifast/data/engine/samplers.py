@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
-from ...core.messages import describe, plural
+from ...core.messages import brief, describe, plural
 from ...core.seeds import draw_seed
 
 
@@ -73,7 +73,7 @@ class PartialSampler(OrderSampler):
 
     def __init__(self, n: int, partial_n: int):
         if isinstance(partial_n, bool) or not isinstance(partial_n, int) or not 0 < partial_n <= n:
-            raise ValueError(f"partial_n={partial_n!r}: an epoch can take 1 to {plural(n, 'item')}")
+            raise ValueError(f"partial_n={brief(partial_n)}: an epoch can take 1 to {plural(n, 'item')}")
         self.n, self.partial_n = n, partial_n
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...core.arguments import check_arguments
-from ...core.messages import describe
+from ...core.messages import brief, describe
 
 __all__ = ["HW", "Allowed", "Given", "PadMode", "ResizeMethod", "Resizing", "Size", "check_crop_range", "check_given", "given_values",
            "image_size", "scaled"]
@@ -42,7 +42,7 @@ def image_size(size: Size, where: str) -> HW:
     except (TypeError, ValueError):
         good = False
     if not good:
-        raise ValueError(f"{where}(size={size!r}): a size is a whole number above 0, or a pair (height, width) of them")
+        raise ValueError(f"{where}(size={brief(size)}): a size is a whole number above 0, or a pair (height, width) of them")
     return int(h), int(w)
 
 

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision import models
 
-from ...core.messages import describe, unwrapped
+from ...core.messages import brief, describe, unwrapped
 from ...core.recipe import recorded
+from ...core.types import YRange
 from ...nn.model_info import eval_mode
 from .heads import add_head, create_head
 from .pretrained import TimmBody, build_timm, load_pretrained, pick_weights, timm_config
@@ -195,7 +196,7 @@ def _load_body(model, state, name, weights):
     if any(wrong.values()):
         problems = [f"{what}: {', '.join(which[:3])}{' ...' if len(which) > 3 else ''} ({len(which)} in all)"
                     for what, which in wrong.items() if which]
-        raise ValueError(f"weights={weights!r} do not fit {name}: " + "; ".join(problems))
+        raise ValueError(f"weights={brief(weights)} do not fit {name}: " + "; ".join(problems))
     model.load_state_dict({k: v for k, v in state.items() if not is_head(k) or (k in own and own[k].shape == v.shape)}, strict=False)
 
 
@@ -357,7 +358,7 @@ def create_vision_model(arch: Any, n_out: int, pretrained: bool = True, weights:
                         init: Callable[..., Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None,
                         concat_pool: bool = True, pool: bool = True, lin_ftrs: Sequence[int] | None = None,
                         ps: float | Sequence[float] = 0.5, first_bn: bool = True, bn_final: bool = False, lin_first: bool = False,
-                        y_range: tuple[float, float] | None = None) -> nn.Sequential:
+                        y_range: YRange | None = None) -> nn.Sequential:
     """Make `Sequential(body, head)`: the body of `arch`, and a new head. Images (B,n_in,H,W) -> (B,n_out).
 
     Args:

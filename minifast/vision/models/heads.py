@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...core.types import YRange
 from ...nn.init import apply_init, inverse_sigmoid_range, set_output_bias
-from ...nn.layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange
+from ...nn.layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, range_ends
 
 __all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]
 
@@ -15,7 +16,7 @@ _CALM = 0.1             # with y_range, the weights before the sigmoid begin thi
 
 def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] = 0.5, pool: bool = True,
                 concat_pool: bool = True, first_bn: bool = True, bn_final: bool = False, lin_first: bool = False,
-                y_range: tuple[float, float] | None = None) -> nn.Sequential:
+                y_range: YRange | None = None) -> nn.Sequential:
     """Make a head from `nf` features to `n_out` outputs: pooling, then blocks of batch norm, dropout, linear layer and ReLU.
 
     Args:
@@ -30,8 +31,7 @@ def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: 
         lin_first: linear layer before norm and dropout.
         y_range: (low, high) of a scaled sigmoid at the end.
     """
-    if y_range is not None and not (len(y_range) == 2 and y_range[0] < y_range[1]):
-        raise ValueError(f"y_range takes (low, high), low < high; received {y_range!r}")
+    end = [] if y_range is None else [SigmoidRange(*range_ends(y_range))]
     sizes = [2 * nf if pool and concat_pool else nf, *([512] if lin_ftrs is None else lin_ftrs), n_out]
     n_blocks = len(sizes) - 1
     ps = [ps] if isinstance(ps, (int, float)) else list(ps)
@@ -49,9 +49,7 @@ def create_head(nf: int, n_out: int, lin_ftrs: Sequence[int] | None = None, ps: 
     layers += [nn.Linear(sizes[-2], n_out)] if lin_first else LinBnDrop(sizes[-2], n_out, bn=n_blocks > 1 or first_bn, p=ps[-1])
     if bn_final:
         layers.append(nn.BatchNorm1d(n_out, momentum=0.01))
-    if y_range is not None:
-        layers.append(SigmoidRange(*y_range))
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers, *end)
 
 
 def add_head(body: nn.Module, nf: int, n_out: int, init: Callable[..., Any] | None = nn.init.kaiming_normal_,

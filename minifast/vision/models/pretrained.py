@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torchvision.models import WeightsEnum
 
-from ...core.messages import did_you_mean
+from ...core.messages import brief, did_you_mean
 from ...core.paths import Path
 from ...data.sources.download import sha256_of
 from ...data.sources.urls import minifast_home
@@ -49,7 +49,7 @@ def pick_weights(choices: Any, weights: Any = "DEFAULT") -> Any:
     names = [] if choices is None else list(choices.__members__)
     if isinstance(weights, str) and weights.rsplit(".", 1)[-1] in names:
         return choices[weights.rsplit(".", 1)[-1]]
-    raise ValueError(f"weights={weights!r} is neither a file nor weights of this architecture{did_you_mean(weights, names)}"
+    raise ValueError(f"weights={brief(weights)} is neither a file nor weights of this architecture{did_you_mean(weights, names)}"
                      + (f"; torchvision has {', '.join(names)}" if names else "; pass weights='path/of/file.pth'"))
 
 

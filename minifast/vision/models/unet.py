@@ -14,10 +14,11 @@ from torch import nn
 
 from ...core.messages import describe, plural
 from ...core.recipe import recorded
+from ...core.types import YRange
 from ...nn.conv import ConvLayer, PixelShuffle_ICNR, ResBlock, SelfAttention
 from ...nn.hooks import Hooks, hook_outputs
 from ...nn.init import apply_init
-from ...nn.layers import BatchNorm, NormType, SigmoidRange
+from ...nn.layers import BatchNorm, NormType, SigmoidRange, range_ends
 from ...nn.model_info import channels_last
 from .backbones import arch_name, create_body, first_size
 from .heads import calm_before_range
@@ -128,7 +129,7 @@ class DynamicUnet(nn.Module):
     """
 
     def __init__(self, encoder: nn.Module, n_out: int, img_size: int | Sequence[int], blur: bool = False, blur_final: bool = True,
-                 self_attention: bool = False, y_range: tuple[float, float] | None = None, last_cross: bool = True, bottle: bool = False,
+                 self_attention: bool = False, y_range: YRange | None = None, last_cross: bool = True, bottle: bool = False,
                  act_cls: Callable[..., nn.Module] = nn.ReLU, init: Callable[..., Any] | None = nn.init.kaiming_normal_,
                  norm_type: Any = None, n_in: int = 3):
         super().__init__()
@@ -154,7 +155,7 @@ class DynamicUnet(nn.Module):
         cross = [ResBlock(1, ni, ni, nh2=ni // 2 if bottle else ni, act_cls=act_cls,
                           norm_type=NormType.Batch if norm_type is None else norm_type)] if last_cross else []
         end = nn.Sequential(*cross, ConvLayer(ni, n_out, ks=1, act_cls=None, norm_type=None),
-                            *([] if y_range is None else [SigmoidRange(*y_range)]))
+                            *([] if y_range is None else [SigmoidRange(*range_ends(y_range))]))
         apply_init(end, init)
         if y_range is not None and init is not None:
             calm_before_range(end)

@@ -1,0 +1,50 @@
+"""Words of fastai and of its version 1 that a `Learner` does not have, and what to write instead."""
+from typing import Any
+
+_NO_LOOP = "the loop is one method here: write a Callback, or see learn.show_training_loop()"
+_OWN_PRECISION = "mixed precision is torch's: write learn.to_fp16() or learn.to_bf16(), and learn.to_fp32() to end it"
+
+#: Advice by name.
+ELSEWHERE = {
+    "all_batches": _NO_LOOP,
+    "one_batch": "a batch of the data is learn.dls.one_batch(); " + _NO_LOOP,
+    "create_mbar": "write `with learn.no_bar():`",
+    "no_mbar": "write `with learn.no_bar():`",
+    "loss_not_reduced": "the losses of single items are the last element of learn.get_preds(with_loss=True)",
+    "validation_context": "write `with learn.no_logging(), learn.added_cbs(cbs):`",
+    "train_eval": "the loop itself puts the model in training and evaluation mode and counts",
+    "cast_to_tensor": "the model gets plain tensors, so nothing has to be cast",
+    "default_cbs": "learn.cbs has all callbacks; the default ones are left out by Learner(default_cbs=False)",
+    "scaler": "write learn.mixed_precision.scaler",
+    "n_out": "write learn.dls.c",
+    "normalize": "the normalisation that belongs to the model is in learn.batch_tfms",
+    "pretrained": "it is an argument of vision_learner, which keeps learn.arch alone",
+    "to_non_native_fp16": _OWN_PRECISION,
+    "to_non_native_fp32": _OWN_PRECISION,
+    "to_parallel": "write minifast launch SCRIPT for several GPUs",
+    "to_distributed": "write `with learn.distrib_ctx():` around the fit, and minifast launch SCRIPT for several GPUs",
+    # fastai v1
+    "data": "write learn.dls",
+    "callbacks": "write learn.cbs",
+    "callback_fns": "write learn.cbs",
+    "pred_batch": "write learn.get_preds(dl=[batch])",
+    "lr_range": "write spread(slice(lo, hi), n) of minifast.optim",
+    "layer_groups": "write learn.splitter(learn.model); learn.opt.param_groups has them too",
+    "split": "write Learner(splitter=...)",
+    "model_path": "write learn.path/learn.model_dir",
+    "purge": "write `del learn`, then gc.collect() and torch.cuda.empty_cache()",
+    "destroy": "write `del learn`, then gc.collect() and torch.cuda.empty_cache()",
+}
+
+
+def advice_for(name: str, parts: dict[str, Any]) -> str:
+    """What to write instead of `learn.<name>`, as the end of a sentence; empty where nothing is known.
+
+    Args:
+        name: the attribute.
+        parts: parts of the learner by name, whose attributes fastai also finds on the learner.
+    """
+    if name in ELSEWHERE:
+        return f": {ELSEWHERE[name]}"
+    owner = None if name.startswith("_") else next((part for part, o in parts.items() if hasattr(o, name)), None)
+    return "" if owner is None else f": write learn.{owner}.{name}"
