@@ -178,7 +178,7 @@ class SAM(TrainingCallback):
         cbs, modules = self.learn.cbs, self.learn.model.modules()
         problems = {
             "MixedPrecision('fp16') scales the loss of one backward pass, and SAM needs two: train in bf16, `learn.to_bf16()`":
-                any(isinstance(cb, MixedPrecision) and cb.amp_mode == "fp16" for cb in cbs),
+                any(isinstance(cb, MixedPrecision) and cb.amp_mode == "fp16" and cb.works_on(self.learn.dls.device) for cb in cbs),
             "GradientAccumulation steps with the gradients of several batches, and SAM repeats only the last: use larger batches instead":
                 any(isinstance(cb, GradientAccumulation) for cb in cbs),
             "an embedding of the model has sparse gradients: make it with sparse=False":

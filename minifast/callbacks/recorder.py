@@ -117,7 +117,6 @@ class Recorder(Callback):
         "plot_losses": "write recorder.plot_loss()",
         "plot_lr": "write recorder.plot_sched()",
         "val_losses": "write recorder.frame()['valid_loss']",
-        "moms": "write recorder.hps['mom']",
         "names": "write recorder.metric_names",
         "nb_batches": "write recorder.iters",
         "min_grad_lr": "learn.lr_find(suggest_funcs=steep) returns it",

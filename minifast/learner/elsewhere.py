@@ -3,6 +3,8 @@ from typing import Any
 
 _NO_LOOP = "the loop is one method here: write a Callback, or see learn.show_training_loop()"
 _OWN_PRECISION = "mixed precision is torch's: write learn.to_fp16() or learn.to_bf16(), and learn.to_fp32() to end it"
+_ONE_DEVICE = ("training is on one device; for several wrap the model yourself, `learn.model = nn.parallel.DistributedDataParallel(...)`, "
+               "in processes started by torchrun")
 
 #: Advice by name.
 ELSEWHERE = {
@@ -12,8 +14,8 @@ ELSEWHERE = {
     "no_mbar": "write `with learn.no_bar():`",
     "loss_not_reduced": "the losses of single items are the last element of learn.get_preds(with_loss=True)",
     "validation_context": "write `with learn.no_logging(), learn.added_cbs(cbs):`",
-    "train_eval": "the loop itself puts the model in training and evaluation mode and counts",
-    "cast_to_tensor": "the model gets plain tensors, so nothing has to be cast",
+    "train_eval": "the loop itself sets the mode of the model and counts: leave it out, or write learn.model.train()",
+    "cast_to_tensor": "the model gets plain tensors, so nothing has to be cast: leave learn.cast_to_tensor out",
     "default_cbs": "learn.cbs has all callbacks; the default ones are left out by Learner(default_cbs=False)",
     "scaler": "write learn.mixed_precision.scaler",
     "n_out": "write learn.dls.c",
@@ -21,8 +23,9 @@ ELSEWHERE = {
     "pretrained": "it is an argument of vision_learner, which keeps learn.arch alone",
     "to_non_native_fp16": _OWN_PRECISION,
     "to_non_native_fp32": _OWN_PRECISION,
-    "to_parallel": "write minifast launch SCRIPT for several GPUs",
-    "to_distributed": "write `with learn.distrib_ctx():` around the fit, and minifast launch SCRIPT for several GPUs",
+    "to_parallel": _ONE_DEVICE,
+    "to_distributed": _ONE_DEVICE,
+    "distrib_ctx": _ONE_DEVICE,
     # fastai v1
     "data": "write learn.dls",
     "callbacks": "write learn.cbs",

@@ -163,7 +163,7 @@ class AccumMetric(Metric):
         flatten: flatten both to one axis.
         name: shown in tables (default: the function's own).
         lower_is_better: default: what the function declares.
-        axis: the axis of the classes for the softmax (default: `dim_argmax`, else the last).
+        axis: the axis of the classes for the softmax (default: `dim_argmax`, else the last of (items, classes)).
         check: a function of (this metric, raw predictions) that raises where they do not suit the metric.
         kwargs: for `func`.
     """
@@ -177,6 +177,7 @@ class AccumMetric(Metric):
         self.func, self.dim_argmax, self.thresh, self.to_np, self.invert_arg = func, dim_argmax, thresh, to_np, invert_arg
         self.flatten, self.kwargs, self._name = flatten, kwargs, name or name_of(func)
         self.axis = axis if axis is not None else -1 if dim_argmax is None else dim_argmax
+        self._knows_axis = axis is not None or dim_argmax is not None
         self.lower_is_better = func_attr(func, "lower_is_better") if lower_is_better is None else lower_is_better
         self.activation = "no" if activation is None else activation.lower() if isinstance(activation, str) else activation
         known = not isinstance(self.activation, str) or self.activation in ActivationType.ACTIVATIONS
@@ -236,6 +237,9 @@ class AccumMetric(Metric):
         if self.activation == "sigmoid":
             return pred.sigmoid()
         if self.activation in ("softmax", "binarysoftmax"):
+            if pred.ndim > 2 and not self._knows_axis:
+                raise ValueError(f"metric {self.name}: which axis of the predictions {describe(pred)} is that of the classes? Write "
+                                 f"AccumMetric(..., activation={self.activation!r}, dim_argmax=1)")
             pred = F.softmax(pred, dim=self.axis)
             return pred if self.activation == "softmax" else pred.select(self.axis, -1)
         return (activation_of(loss_func) if self.activation == "loss" else self.activation)(pred)

@@ -295,10 +295,11 @@ def test_saving_is_refused_where_it_cannot_work(tmp_path):
     with pytest.raises(ValueError, match="two SaveModelCallbacks save to 'model'"):
         learn.fit(1, cbs=[SaveModelCallback(), SaveModelCallback(every_epoch=True)])
     with pytest.raises(ValueError, match="a file name without a suffix"):
-        SaveModelCallback(fname="model.pth")
+        SaveModelCallback(fname="model.pkl")
     with pytest.raises(ValueError, match="every_epoch=-1"):
         SaveModelCallback(every_epoch=-1)
-    assert SaveModelCallback(fname="model.safetensors").fname == "model" and SaveModelCallback(fname=Path("v1.2")).fname == "v1.2"
+    assert all(SaveModelCallback(fname=f"model.{suffix}").fname == "model" for suffix in ("safetensors", "pth", "pt"))
+    assert SaveModelCallback(fname=Path("v1.2")).fname == "v1.2"
     (tmp_path / "models").write_text("a file where the folder should be")
     with pytest.raises(OSError, match="models"):
         learn.fit(1, cbs=SaveModelCallback())

@@ -2,11 +2,43 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from minifast.core.messages import add_note, describe, did_you_mean, plural, reject_unknown
+from minifast.core.arguments import check_arguments, check_choice
+from minifast.core.messages import add_note, brief, describe, did_you_mean, listing, plural, reject_unknown, shortened
+
+
+@pytest.mark.parametrize("name", ["_run", "run_", "_epoch", "__init", "_accuracy", "accuracy_"])
+def test_no_private_name_is_suggested(name):
+    private = ["_run", "_epoch", "__init__", "_accuracy", "_run_", "_accuracy_"]
+    assert did_you_mean(name, private) == ""
+    assert "'_" not in did_you_mean(name, [*private, "run", "epoch", "accuracy"])
+
+
+BIG = nn.Sequential(*[nn.Linear(100, 100) for _ in range(20)])
+
+
+@pytest.mark.parametrize("value", [BIG, list(range(1000)), ["a name of some length"] * 100, {"weights": list(range(500))}, "x" * 900,
+                                   np.zeros((50, 50)), pd.DataFrame({"a": range(100), "b": range(100)}), [BIG, BIG, BIG],
+                                   {f"key {i}": BIG for i in range(50)}, lambda x: x, nn.Conv2d, torch.zeros(100, 100)],
+                         ids=lambda v: type(v).__name__)
+def test_no_value_fills_a_message(value):
+    for text in (describe(value), brief(value)):
+        assert len(text) < 300 and "\n" not in text
+    for call in (lambda: check_arguments("Call", n=(value, False, "a number")), lambda: check_choice("Call", "how", value, ["a", "b"]),
+                 lambda: reject_unknown({"n": value}, ["m"], "call(...)")):
+        with pytest.raises((ValueError, TypeError)) as e:
+            call()
+        assert len(str(e.value)) < 400 and "\n" not in str(e.value)
+
+
+def test_short_values_are_shown_as_they_are_and_long_lists_of_names_are_counted():
+    assert brief([0.1, "a"]) == "[0.1, 'a']" and brief("x" * 900).startswith("str 'xxx") and shortened("a\n  b") == "a b"
+    assert listing("abc") == "a, b, c" and listing(range(30), 3) == "0, 1, 2 and 27 more" and listing([]) == ""
 
 
 def test_did_you_mean_suggests_only_what_is_near():
@@ -25,6 +57,10 @@ def test_did_you_mean_suggests_only_what_is_near():
     ("cat", "str 'cat'"),
     (None, "NoneType None"),
     (Image.new("RGB", (6, 4)), "Image RGB 6x4 (width x height)"),
+    (nn.Sequential(nn.Linear(2, 3), nn.ReLU()), "Sequential"),
+    (nn.Linear, "the class Linear"),
+    (describe, "function describe"),
+    (dict.fromkeys("abcdefgh", 1), "dict of a=int 1, b=int 1, c=int 1, d=int 1, e=int 1, f=int 1, ..."),
 ])
 def test_describe(value, phrase):
     assert describe(value) == phrase

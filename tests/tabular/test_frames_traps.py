@@ -70,10 +70,11 @@ def test_a_misspelt_argument_is_refused_everywhere():
 
 
 @pytest.mark.parametrize("verb", [lambda learn: learn.freeze(), lambda learn: learn.fine_tune(1)], ids=["freeze", "fine_tune"])
-def test_freezing_a_network_of_one_group_is_refused(verb):
+def test_freezing_a_network_of_one_group_trains_all_of_it(verb):
     learn = learner(TabularDataLoaders.from_df(small(), y_names="y", bs=8))
-    with pytest.raises(ValueError, match="this model has 1 layer group. Pass `splitter=`"):
+    with pytest.warns(UserWarning, match="this model has 1 layer group, so nothing is frozen and all of it trains"):
         verb(learn)
+    assert all(p.requires_grad for p in learn.model.parameters())
 
 
 def test_embeddings_frozen_by_hand_stay_frozen():

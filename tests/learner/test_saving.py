@@ -1,0 +1,160 @@
+"""`learn.save` and `learn.load`: fastai's `.pth` files, names with `.pth`, and nothing but the weights ever changes."""
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from minifast.callbacks.base import Callback
+from minifast.callbacks.progress import ProgressCallback
+from minifast.callbacks.trackers import SaveModelCallback
+from minifast.data.loaders import DataLoader, DataLoaders
+from minifast.learner.learner import Learner
+from minifast.nn.losses import CrossEntropyLossFlat
+from minifast.optim.optimizers import SGD
+
+
+def make(path, seed=0, n=8, **kwargs):
+    torch.manual_seed(seed)
+    ds = TensorDataset(torch.randn(16, 4), torch.arange(16) % 3)
+    model = nn.Sequential(nn.Linear(4, n), nn.BatchNorm1d(n), nn.Linear(n, 3))
+    learn = Learner(DataLoaders(DataLoader(ds, bs=8), DataLoader(ds, bs=8)), model, CrossEntropyLossFlat(), path=path, **kwargs)
+    learn.logger = lambda row: None
+    return learn.remove_cb(ProgressCallback)
+
+
+def state(learn):
+    "All that saving and loading could change."
+    opt = None if learn.opt is None else [learn.opt.state_dict()["param_groups"], [
+        {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in s.items()} for s in learn.opt.state_dict()["state"].values()]]
+    return ({n: t.clone() for n, t in learn.model.state_dict().items()}, opt, learn.opt, learn.dls.device, learn.model.training, learn.cbs,
+            [p.requires_grad for p in learn.model.parameters()], torch.get_rng_state(), repr(vars(learn.recorder)))
+
+
+def same(a, b):
+    torch.testing.assert_close(a[:2], b[:2], rtol=0, atol=0)
+    return a[2] is b[2] and a[3:5] == b[3:5] and a[5] == b[5] and a[6] == b[6] and torch.equal(a[7], b[7]) and a[8] == b[8]
+
+
+def fastai_file(learn, file, with_opt=True):
+    "A file as fastai's `learn.save` writes it: settings are numpy numbers in fastcore's lists."
+    model = learn.model.state_dict()
+    file.parent.mkdir(exist_ok=True)
+    if not with_opt:
+        torch.save(model, file)
+        return
+    fastcore, foundation = types.ModuleType("fastcore"), types.ModuleType("fastcore.foundation")
+    foundation.L = type("L", (), {"__module__": "fastcore.foundation", "__init__": lambda self, items: setattr(self, "items", items)})
+    sys.modules.update({"fastcore": fastcore, "fastcore.foundation": foundation})
+    try:
+        hypers = foundation.L([{"lr": np.float64(1e-3), "mom": np.float64(0.9), "wd": 0.01}])
+        torch.save({"model": model, "opt": {"state": [{"grad_avg": torch.zeros(3), "step": 4}], "hypers": hypers}}, file)
+    finally:
+        del sys.modules["fastcore"], sys.modules["fastcore.foundation"]
+
+
+@pytest.mark.parametrize("name", ["theirs", "theirs.pth"])
+def test_a_file_of_fastai_with_its_optimizer(tmp_path, name):
+    theirs, learn = make(tmp_path), make(tmp_path, seed=1)
+    fastai_file(theirs, tmp_path / "models" / "theirs.pth")
+    with pytest.warns(UserWarning, match="theirs.pth: loaded only in part: the optimizer's state is fastai's, so the optimizer starts"):
+        learn.load(name)
+    torch.testing.assert_close(learn.model.state_dict(), theirs.model.state_dict())
+    learn.fit(1)
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda weights: {"state_dict": weights, "epoch": 3}, lambda weights: {"model_state_dict": weights}])
+def test_files_of_plain_weights(tmp_path, recwarn, wrap):
+    theirs, learn = make(tmp_path), make(tmp_path, seed=1)
+    torch.save(wrap(theirs.model.state_dict()), tmp_path / "plain.pth")
+    assert learn.load(tmp_path / "plain.pth") is learn and not recwarn.list
+    torch.testing.assert_close(learn.model.state_dict(), theirs.model.state_dict())
+
+
+def test_a_pth_file_runs_no_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    learn = make(tmp_path)
+    before = state(learn)
+    for content in (Evil(), {"model": learn.model.state_dict(), "opt": Evil()}):
+        torch.save(content, tmp_path / "evil.pth")
+        with pytest.raises(ValueError, match="cannot be read as tensors"):
+            learn.load(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists() and same(before, state(learn))
+
+
+def test_names_with_pth_are_kept_as_safetensors_and_found_again(tmp_path):
+    learn = make(tmp_path)
+    with pytest.warns(UserWarning, match=r"saved as safetensors: best.pth becomes best.safetensors, which learn.load\('best.pth'\) reads"):
+        file = learn.save("best.pth")
+    assert file == tmp_path / "models" / "best.safetensors"
+    other = make(tmp_path, seed=1).load("best.pth")
+    torch.testing.assert_close(other.model.state_dict(), learn.model.state_dict())
+    assert torch.equal(make(tmp_path, seed=2).load("best").model[0].weight, learn.model[0].weight)
+
+
+@pytest.mark.parametrize("fname", ["best", "best.pth"])
+def test_save_model_callback_and_load_by_its_name(tmp_path, fname):
+    learn = make(tmp_path)
+    learn.fit(2, cbs=SaveModelCallback(fname=fname))
+    assert (tmp_path / "models" / "best.safetensors").exists()
+    assert torch.equal(make(tmp_path, seed=1).load(fname).model[0].weight, learn.model[0].weight)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_saving_changes_nothing(tmp_path, fitted):
+    learn = make(tmp_path)
+    if fitted:
+        learn.fit(1)
+    before = state(learn)
+    learn.save("x")
+    learn.save("x", with_opt=False)
+    assert same(before, state(learn))
+
+
+class Remembers(Callback):
+    "Keeps a number, and takes no text for one."
+    def __init__(self, n):
+        self.n = n
+
+    def state_dict(self):
+        return {"n": self.n}
+
+    def load_state_dict(self, state):
+        self.n = state["n"] + 0
+
+
+def test_a_file_that_is_refused_leaves_the_learner_as_it_was(tmp_path):
+    make(tmp_path, n=5).save("narrow")
+    saved = make(tmp_path, opt_func=SGD)
+    saved.fit(1)
+    saved.save("sgd")
+    texts = make(tmp_path, cbs=Remembers("text"))
+    texts.fit(1)
+    texts.save("texts")
+    good = make(tmp_path)
+    good.fit(1)
+    good.save("good")
+    for fitted in (False, True):
+        learn = make(tmp_path, seed=1, cbs=Remembers(3))
+        if fitted:
+            learn.fit(1)
+        before = state(learn)
+        for name, error in (("narrow", ValueError), ("sgd", ValueError), ("texts", TypeError), ("absent", FileNotFoundError)):
+            with pytest.raises(error):
+                learn.load(name)
+            assert same(before, state(learn)) and learn.remembers.n == 3
+        with pytest.raises((RuntimeError, AssertionError)):
+            learn.load("good", device="cuda" if not torch.cuda.is_available() else "cuda:99")
+        assert same(before, state(learn)) and str(learn.dls.device) == "cpu"
+
+
+def test_a_file_without_weights_says_so(tmp_path):
+    torch.save(torch.zeros(3), tmp_path / "tensor.pth")
+    with pytest.raises(ValueError, match=r"holds float32\[3\] on cpu, not the weights of a model: save `model.state_dict\(\)`"):
+        make(tmp_path).load(tmp_path / "tensor.pth")
