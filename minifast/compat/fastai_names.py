@@ -265,7 +265,7 @@ _ABSENT = (
     ("`TensorBoardCallback` logs losses, metrics and images; for embeddings write `SummaryWriter().add_embedding(weights, labels)`",
      "TensorBoardBaseCallback TensorBoardProjectorCallback projector_word_embeddings tensorboard_log"),
     # saving
-    ("write `learn.save('name')` and `learn.load('name')`; `learn.load('name.pth')` also reads a file of plain weights",
+    ("write `learn.save('name')` and `learn.load('name')`; `learn.load('name.pth')` also reads fastai's files and plain weights",
      "save_model load_model"),
     # data
     ("each element of a sample belongs to a block, and nothing is dispatched on types: give the class of your items a method `show`",
@@ -388,7 +388,12 @@ DIFFERENT: dict[str, str] = {
     "EarlyStoppingCallback": "beside a one-cycle schedule it is refused, because the loss stalls at the peak of the learning rate",
     "ReduceLROnPlateau": "beside a schedule it is refused: the schedule would set the learning rate back",
     "Normalize": "without statistics it measures ten training batches without augmentation",
-    "learn.save": "`learn.save('name')` writes `models/name.safetensors`; read it with `learn.load('name')`, not with `torch.load`",
+    "learn.save": "`learn.save('name')` writes `models/name.safetensors`, not `models/name.pth` for `torch.load`; read it with "
+                  "`learn.load('name')` or `safetensors.torch.load_file`",
+    "learn.load": "of a `.pth` file of fastai's it takes the weights, not the state of the optimizer",
+    "learn.to_fp16": "without an accelerator it warns once, and training is in full precision; `learn.to_bf16()` also works on a CPU",
+    "Callback": "a method named after an event of fastai v1, Lightning or Keras (`on_epoch_end`) is refused when the class is made",
+    "AccumMetric": "`dim_argmax=0`, a threshold on the most probable class, and a softmax of maps without `dim_argmax` are refused",
     "Inf": "it is the number `float('inf')`; for `Inf.count` write `itertools.count()`",
     "Path": "a subclass of `pathlib.Path` with `ls`, `read_json` and the like; `pathlib` itself stays as it is",
     "Image": "images that it opens have `to_thumb`, `shape` and the like; those of `from PIL import Image` do not, Pillow stays as it is",

@@ -3,8 +3,7 @@ from typing import Any
 
 _NO_LOOP = "the loop is one method here: write a Callback, or see learn.show_training_loop()"
 _OWN_PRECISION = "mixed precision is torch's: write learn.to_fp16() or learn.to_bf16(), and learn.to_fp32() to end it"
-_ONE_DEVICE = ("training is on one device; for several wrap the model yourself, `learn.model = nn.parallel.DistributedDataParallel(...)`, "
-               "in processes started by torchrun")
+_ONE_DEVICE = "a learner trains in one process on one device: leave it out (the device is that of the data, learn.dls.to('cuda'))"
 
 #: Advice by name.
 ELSEWHERE = {
