@@ -1,4 +1,4 @@
-"""The command line: `minifast demo`, `minifast doctor` and `minifast port` (also `python -m minifast ...`)."""
+"""The command line: `minifast demo`, `doctor`, `port` and `port-weights` (also `python -m minifast ...`)."""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -27,6 +27,19 @@ def _port(path: Path, check: bool) -> int:
     return 1 if absent else 0
 
 
+def _port_weights(file: Path, out: Path | None) -> int:
+    "Port the weights of `file`; 1 where that is not possible."
+    from ..compat.fastai_weights import port_weights
+    print("A pickle can run any code when it is loaded the usual way. Of this one only tensors and names are read; none of its code runs.")
+    try:
+        written, told = port_weights(file, out)
+    except (OSError, ValueError) as e:
+        print(f"minifast port-weights: {e}", file=sys.stderr)
+        return 1
+    print(f"{written}: {told}\nMake the data and the learner with minifast, then learn.load({str(written.resolve())!r}, with_opt=False)")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     "Run the command line with `argv` (default: the process's arguments); returns the exit status."
     parser = argparse.ArgumentParser(prog="minifast", description="A layered deep-learning framework on PyTorch.")
@@ -44,7 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     port = commands.add_parser("port", help="rewrite fastai's imports in scripts and notebooks, and name what is different or absent")
     port.add_argument("path", metavar="FILE|DIR", help="a .py or .ipynb file, or a folder of them")
     port.add_argument("--check", action="store_true", help="only report; the exit status is 1 where something is absent")
+    weights = commands.add_parser("port-weights", help="write the weights in a fastai pickle or .pth as a file for learn.load; "
+                                  "none of the pickle's code runs")
+    weights.add_argument("file", metavar="FILE", type=Path, help="a file of fastai's learn.export or learn.save")
+    weights.add_argument("--out", metavar="FILE", type=Path, help="what to write (default: beside FILE, with the suffix .safetensors)")
     args = parser.parse_args(argv)
+    if args.command == "port-weights":
+        return _port_weights(args.file, args.out)
     if args.command == "port":
         return _port(Path(args.path), args.check)
     if args.command == "doctor":

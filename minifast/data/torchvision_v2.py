@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 from ..core.messages import describe
 from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, item_rng
+from ..nn.layers import Scaling
 from .coords import XYXY, BoundingBoxes, KeyPoints, blank_empty, in_pixels, is_scaled, on_canvas, scale_coords, with_attributes
 from .transforms import ItemTransform, is_sample, like_sample
 
@@ -107,6 +108,12 @@ class V2(ItemTransform):
     def recipe(self) -> Recipe:
         "How to make this transform."
         return Recipe(type(self), {"t": self.transform, "order": self.order})
+
+    def scaling(self, x: Any) -> Scaling | None:
+        "torchvision's `Normalize` of an image, as a layer."
+        if not isinstance(self.transform, v2.Normalize) or not isinstance(x, tv_tensors.Image):
+            return None
+        return Scaling(*(torch.tensor(o, dtype=torch.float32).view(-1, 1, 1) for o in (self.transform.mean, self.transform.std)))
 
     def applies_to(self, sample: Any) -> bool:
         "Whether there is an image, a mask, a tensor or coordinates in `sample`."

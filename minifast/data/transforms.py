@@ -9,7 +9,7 @@ and the result does not depend on the number of workers.
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import numpy as np
@@ -18,6 +18,9 @@ import torch
 from ..core.messages import describe
 from ..core.seeds import draw_seed, item_rng
 from .annotations import REVERSIBLE, TransformType, annotated_types, joined, returned_class, typed_again
+
+if TYPE_CHECKING:
+    from ..nn.layers import Scaling
 
 
 def is_sample(x: Any) -> bool:
@@ -176,6 +179,14 @@ class Transform(metaclass=TransformType):
         if is_sample(sample) and not self.whole:
             return any(self.handles(o) for o in sample)
         return self.handles(sample)
+
+    def scaling(self, x: Any) -> "Scaling | None":
+        """What this transform does to `x`, as a layer for an exported graph; None: nothing, or something else than scaling.
+
+        Args:
+            x: an element of a batch.
+        """
+        return None
 
     def skips(self, split_idx: int | None) -> bool:
         """Whether this transform leaves out the items of a split.

@@ -32,7 +32,7 @@ from ..optim import (
     spread,
     trainable_params,
 )
-from . import probe, saving
+from . import graph, probe, saving
 from .inference import Inference, Text, with_model_tfms
 from .loop import CallbackLike, as_callback, listed
 
@@ -385,6 +385,44 @@ class Learner(Inference):
         """
         saving.load(self, file, device, with_opt, strict, check_vocab)
         return self
+
+    # -- for other programs -------------------------------------------------------------------------------------------------------
+    def to_onnx(self, file: PathLike, dl: Any = None, opset: int | None = None) -> Path:
+        """Write the model as an ONNX file for programs without Python; normalisation and activation are inside, any batch size goes in.
+
+        The file is run with onnxruntime and compared with torch before it is left behind. It describes its inputs, what must be done before
+        them, and the vocabularies, as JSON in its metadata `minifast`. See docs/onnx.md.
+
+        Args:
+            file: a name such as 'model.onnx', or a path.
+            dl: a loader whose first items are traced and compared, such as `dls.test_dl(items)`; None: the validation data.
+            opset: version of ONNX's operators; None: torch's default.
+
+        Returns:
+            The file.
+
+        Raises:
+            ImportError: where onnx, onnxscript or onnxruntime is not installed.
+            ValueError: where torch cannot make a graph of the model, or callbacks change what it predicts.
+            RuntimeError: where onnxruntime and torch differ by more than 1e-4.
+        """
+        return graph.to_onnx(self, file, dl, opset)
+
+    def to_torch_export(self, file: PathLike, dl: Any = None) -> Path:
+        """Write the model as a program of `torch.export`, which runs without its Python code; otherwise as `to_onnx`.
+
+        Args:
+            file: a name such as 'model.pt2', or a path.
+            dl: a loader whose first items are traced and compared, such as `dls.test_dl(items)`; None: the validation data.
+
+        Returns:
+            The file; `torch.export.load(file).module()` is callable.
+
+        Raises:
+            ValueError: where torch cannot make a graph of the model, or callbacks change what it predicts.
+            RuntimeError: where the loaded program and torch differ by more than 1e-4.
+        """
+        return graph.to_torch_export(self, file, dl)
 
     # -- precision and memory ---------------------------------------------------------------------------------------------------
     def to_fp16(self: Self, init_scale: float = 2.0**16, growth_factor: float = 2.0, backoff_factor: float = 0.5,

@@ -47,8 +47,7 @@ def save(learn: "Learner", file: PathLike, with_opt: bool = True) -> Path:
              stacklevel=3)
     state: dict[str, Any] = {"model": learn.model.state_dict()}
     if vocabs := vocabs_of(learn.dls):
-        # as JSON in a tensor of bytes: millions of words would not fit into the header of a safetensors file
-        state["vocab"] = torch.frombuffer(bytearray(json.dumps(vocabs).encode()), dtype=torch.uint8)
+        state["vocab"] = vocab_tensor(vocabs)
     if with_opt and learn.opt is not None:
         state.update(opt=learn.opt.state_dict(), callbacks=states_of(_with_state(learn)))
     return checkpoint.save(state, file)
@@ -176,6 +175,11 @@ def vocabs_of(dls: Any) -> Vocabs:
         found["target"] = vocab
     return {name: [str(o) for o in values] for name, values in found.items()
             if isinstance(values, Collection) and not isinstance(values, (str, bytes))}
+
+
+def vocab_tensor(vocabs: Vocabs) -> torch.Tensor:
+    "JSON in a tensor of bytes: millions of words would not fit into the header of a safetensors file."
+    return torch.frombuffer(bytearray(json.dumps(vocabs).encode()), dtype=torch.uint8)
 
 
 def check_same_vocabs(own: Vocabs, saved: Vocabs, file: Any, strict: bool = True) -> None:

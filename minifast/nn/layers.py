@@ -133,6 +133,27 @@ def range_ends(y_range: Any) -> tuple[Any, Any]:
     return low, high
 
 
+class Scaling(Module):
+    """(x - mean) / std as float32, computed in the precision of `mean`: what loaders do to inputs, as a layer of an exported graph.
+
+    Args:
+        mean: in a shape that broadcasts with the input.
+        std: likewise.
+    """
+
+    def __init__(self, mean: torch.Tensor, std: torch.Tensor):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((x - self.mean) / self.std).float()
+
+    def undo(self, x: torch.Tensor) -> torch.Tensor:
+        "The input that gives `x`, in the precision of `mean`."
+        return x.to(self.mean.dtype) * self.std + self.mean
+
+
 class Lambda(Module):
     """A function as a layer.
 

@@ -20,9 +20,10 @@ from ..data.block import TransformBlock
 from ..data.categories import CategoryMap
 from ..data.engine.samplers import WeightedSampler
 from ..data.splitters import check_positions
+from ..nn.layers import Scaling
 from .categorify import unseen_text
 from .columns import as_frame, check_columns, listed_names, number_of, numbers_of, rows_frame
-from .procs import OWN_PROCS, Categorify, Normalize, ProcList, Procs, as_procs
+from .procs import OWN_PROCS, Categorify, FillMissing, Normalize, ProcList, Procs, as_procs
 from .table import Encoded, Table, TabularProc, beside, missing_text
 from .targets import Classes, Target, make_target
 
@@ -401,6 +402,22 @@ class TabularPandas:
     def n_inp(self) -> int:
         "How many elements of a batch are inputs."
         return 2 if self.with_cont else 1
+
+    def graph_inputs(self) -> tuple[list[str], list[Scaling | None], dict[str, Any]]:
+        """What is to be known of the inputs of an exported graph.
+
+        Returns:
+            The procs that its caller must apply himself; the scaling of the continuous columns, in float64, for each input; and
+            `{"categorical": names, "continuous": names, "fill": {name: what takes the place of a missing number}}`.
+        """
+        inside = self.procs[-1:] if self.with_cont and self.cont_names and self.procs and type(self.procs[-1]) is Normalize else []
+        scalings: list[Scaling | None] = [None] * self.n_inp
+        for proc in inside:
+            scalings[1] = Scaling(*(torch.tensor([values[name] for name in self.cont_names], dtype=torch.float64)
+                                    for values in (proc.means, proc.stds)))
+        fill = {str(name): value for proc in self.procs if isinstance(proc, FillMissing) for name, value in proc.na_dict.items()}
+        return ([repr(proc) for proc in self.procs if proc not in inside], scalings,
+                {"categorical": list(map(str, self.cat_names)), "continuous": list(map(str, self.cont_names)), "fill": fill})
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:

@@ -21,6 +21,7 @@ from torchvision import tv_tensors
 
 from ..core.messages import describe
 from ..data.transforms import Transform
+from ..nn.layers import Scaling
 from .symmetry import flips, symmetries
 from .tensors import TensorImage, TensorMask
 
@@ -173,6 +174,10 @@ class Normalize(Transform):
         if any(n not in (1, m) for n, m in zip(mean.shape, x.shape, strict=False)):
             raise ValueError(f"Normalize has statistics for {mean.numel()} channels; received {describe(x)}")
         return x.as_subclass(torch.Tensor).sub(mean).div_(std).as_subclass(TensorImage)
+
+    def scaling(self, x: Any) -> Scaling | None:
+        "`encodes` as a layer, for images."
+        return Scaling(*(t.clone() for t in self.stats_on(x))) if isinstance(x, tv_tensors.Image) else None
 
     def decodes(self, x: Any) -> Any:
         "Undo `encodes`."
