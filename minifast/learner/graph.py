@@ -5,21 +5,24 @@ and compared with torch on batches of three sizes.
 """
 import copy
 import inspect
+import io
 import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
+from torch.torch_version import TorchVersion
 
 from .. import __version__
 from ..callbacks import MixedPrecision, ProgressCallback
-from ..core import PathLike, checkpoint, describe, find_bs, leaves, map_nested, plain, split_batch, to_detach, to_device
+from ..core import PathLike, checkpoint, describe, find_bs, fixed_seed, leaves, map_nested, plain, split_batch, to_detach, to_device
 from ..data.engine.collate import wrap_kinds
 from ..data.targets import base_dataset
 from ..nn.layers import Scaling
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4        # between torch and an exported graph, as a fraction of the largest value where that exceeds 1
 ITEMS = 3               # two are traced; batches of one and three tell that the batch size was not traced with them
+FROM_PROGRAMS = TorchVersion("2.9")       # torch before it cannot write all of its programs with today's onnxscript: it traces
 ONNX_LIMIT = 2**31      # bytes that protobuf, and with it one ONNX file, can hold
 
 
@@ -73,10 +77,15 @@ class Export:
             raise ValueError(f"an exported graph takes tensors with a batch axis; this batch has the input {wrong[0]}")
         before, scalings, columns = _described_inputs(loader, inputs)
         inputs = plain(inputs)
-        graph = Graph(copy.deepcopy(learn.model), scalings, activation_of(learn.loss_func), list(keywords)).eval()
+        model = copy.deepcopy(learn.model).eval()
+        _fix_parametrized(model)
+        graph = Graph(model, scalings, activation_of(learn.loss_func), list(keywords)).eval()
         scaled = [x if s is None else s.to(x.device).undo(x) for s, x in zip(scalings, inputs, strict=True)]
-        with learn.paused_cbs(MixedPrecision), learn.removed_cbs(ProgressCallback):
+        modes = [(m, m.training) for m in learn.model.modules()]
+        with learn.removed_cbs([MixedPrecision, ProgressCallback]):
             expected = learn.get_preds(dl=Batches([batch], n_inp), with_targs=False, reorder=False)[0]
+        for m, training in modes:
+            m.training = training
         with torch.no_grad():
             difference = _difference(graph.to(learn.dls.device)(*scaled), expected)
         if difference > TOLERANCE:
@@ -95,9 +104,10 @@ class Export:
 
     def traced(self) -> torch.export.ExportedProgram:
         "The graph as torch.export sees it, with any number of items."
-        batch = torch.export.Dim("batch")
+        batch = torch.export.Dim("batch", max=2**31)         # torch 2.6 shies at the largest int64
         # the one parameter of `Graph.forward` is `*inputs`
-        return torch.export.export(self.graph, self.of_size(2), dynamic_shapes=(tuple({0: batch} for _ in self.inputs),))
+        return torch.export.export(self.graph, self.of_size(2), dynamic_shapes=(tuple({0: batch} for _ in self.inputs),),
+                                   strict=False)
 
     def of_size(self, n: int) -> tuple[torch.Tensor, ...]:
         "The first `n` of the inputs."
@@ -141,11 +151,10 @@ def to_onnx(learn: "Learner", file: PathLike, dl: Any = None, opset: int | None 
     if size >= ONNX_LIMIT:
         raise ValueError(f"the model has {size / 2**30:.1f} GiB of weights, and one ONNX file holds less than 2: use to_torch_export")
     with _explained(learn.model, "torch.onnx.export"):
-        program: Any = torch.onnx.export(export.traced(), (), None, input_names=export.names, opset_version=opset, dynamo=True,
-                                         verbose=False)
-    program.model.metadata_props["minifast"] = json.dumps(export.about)
+        program = export.traced()                       # also where it is not what is written: it refuses what cannot be traced
     with checkpoint.replacing(file) as part:
-        program.save(str(part), external_data=False)
+        with _explained(learn.model, "torch.onnx.export"):
+            _write_onnx(export, program, part, opset)
         session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
         names = [o.name for o in session.get_inputs()]
 
@@ -155,6 +164,22 @@ def to_onnx(learn: "Learner", file: PathLike, dl: Any = None, opset: int | None 
 
         worst = export.compare(run, "onnxruntime")
     return _tell(learn, export, file, worst)
+
+
+def _write_onnx(export: Export, program: torch.export.ExportedProgram, part: Path, opset: int | None) -> None:
+    "Write an ONNX file with the description of the graph in its metadata."
+    import onnx
+    options: dict[str, Any] = {"input_names": export.names, "opset_version": opset}
+    if TorchVersion(torch.__version__) >= FROM_PROGRAMS:
+        with redirect_stdout(io.StringIO()):            # which some versions use to tell of their progress
+            made: Any = torch.onnx.export(program, (), None, dynamo=True, verbose=False, **options)
+        made.save(str(part), external_data=False)
+    else:
+        torch.onnx.export(export.graph, export.of_size(2), str(part), dynamo=False, output_names=["output"],
+                          dynamic_axes={name: {0: "batch"} for name in (*export.names, "output")}, **options)
+    model = onnx.load(str(part), format="protobuf")
+    onnx.helper.set_model_props(model, {"minifast": json.dumps(export.about)})
+    onnx.save(model, str(part), format="protobuf")
 
 
 def to_torch_export(learn: "Learner", file: PathLike, dl: Any = None) -> Path:
@@ -194,9 +219,21 @@ def _first_items(loader, device):
         raise ValueError("there is no item to trace the model with: give some, dl=learn.dls.test_dl(items)")
     if hasattr(loader, "make_batch"):
         return loader.make_batch([i % n for i in range(ITEMS)])
-    batch = next(iter(loader))
+    with fixed_seed():                          # torch's loaders draw from the streams of training
+        batch = next(iter(loader))
     rows = torch.arange(ITEMS) % find_bs(batch)
     return to_device(map_nested(lambda t: t[rows] if isinstance(t, torch.Tensor) and t.ndim else t, batch), device)
+
+
+def _fix_parametrized(model: nn.Module) -> None:
+    """Make the weights under a weight or spectral norm plain ones, as they are in evaluation mode. torch's `remove_parametrizations` would
+    change the class of these layers, which a copy shares with the learner's model."""
+    for m in [m for m in model.modules() if parametrize.is_parametrized(m)]:
+        values = {name: getattr(m, name).detach().clone() for name in m.parametrizations}
+        m.__class__ = parametrize.type_before_parametrizations(m)
+        del m.parametrizations
+        for name, value in values.items():
+            m.register_parameter(name, nn.Parameter(value))
 
 
 def _described_inputs(loader, inputs):

@@ -12,8 +12,13 @@ from minifast.core import checkpoint
 PACKAGE = Path(__file__).parents[2] / "minifast"
 
 
+#: Reads pickles of fastai without looking up any name in them; `tests/compat/test_fastai_weights.py` shows that nothing runs.
+RESTRICTED = PACKAGE / "compat" / "fastai_weights.py"
+
+
 def test_no_pickle_in_the_package():
-    for file in PACKAGE.rglob("*.py"):
+    assert "def find_class" in RESTRICTED.read_text() and "super().find_class" not in RESTRICTED.read_text()
+    for file in [file for file in PACKAGE.rglob("*.py") if file != RESTRICTED]:
         code = file.read_text()
         assert not re.search(r"^\s*(import|from)\s+(pickle|cloudpickle|dill|joblib)\b", code, re.M), file
         assert "weights_only=False" not in code, file
