@@ -3,6 +3,8 @@
 The graph scales its inputs as the loaders do, runs the model and activates its output. Before a file is left behind, it is loaded again
 and compared with torch on batches of three sizes.
 """
+from __future__ import annotations
+
 import copy
 import inspect
 import io
@@ -12,8 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -23,6 +24,7 @@ from torch.torch_version import TorchVersion
 from .. import __version__
 from ..callbacks import MixedPrecision, ProgressCallback
 from ..core import PathLike, checkpoint, describe, find_bs, fixed_seed, leaves, map_nested, plain, split_batch, to_detach, to_device
+from ..core.paths import Path
 from ..data.engine.collate import wrap_kinds
 from ..data.targets import base_dataset
 from ..nn.layers import Scaling
@@ -68,7 +70,7 @@ class Export:
         ValueError: where callbacks change batches or predictions, which no graph contains, or the batch cannot be an input.
     """
 
-    def __init__(self, learn: "Learner", dl: Any):
+    def __init__(self, learn: Learner, dl: Any):
         loader = loader_for(learn, 1 if len(learn.dls) > 1 else 0, dl)
         batch, n_inp = _first_items(loader, learn.dls.device), getattr(loader, "n_inp", None)
         args, keywords, _ = split_batch(batch, n_inp)
@@ -138,9 +140,9 @@ class Export:
                 f"Largest difference from torch: {worst:.1g}")
 
 
-def to_onnx(learn: "Learner", file: PathLike, dl: Any = None, opset: int | None = None) -> Path:
+def to_onnx(learn: Learner, name: PathLike, dl: Any = None, opset: int | None = None) -> Path:
     "See `Learner.to_onnx`."
-    file = _file_of(learn, file, ".onnx")
+    file = _file_of(learn, name, ".onnx")
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
     if missing:
         raise ImportError(f"to_onnx writes with onnx and onnxscript and compares with onnxruntime; not installed: {', '.join(missing)}. "
@@ -182,9 +184,9 @@ def _write_onnx(export: Export, program: torch.export.ExportedProgram, part: Pat
     onnx.save(model, str(part), format="protobuf")
 
 
-def to_torch_export(learn: "Learner", file: PathLike, dl: Any = None) -> Path:
+def to_torch_export(learn: Learner, name: PathLike, dl: Any = None) -> Path:
     "See `Learner.to_torch_export`."
-    file = _file_of(learn, file, ".pt2")
+    file = _file_of(learn, name, ".pt2")
     export = Export(learn, dl)
     with _explained(learn.model, "torch.export"):
         program = export.traced()
@@ -203,11 +205,11 @@ def _tell(learn, export, file, worst):
     return file
 
 
-def _file_of(learn, file, suffix):
+def _file_of(learn: Learner, file: Any, suffix: str) -> Path:
     "`file` below the learner's path, with its suffix; its folder is made."
     if not isinstance(file, (str, os.PathLike)) or not Path(file).name or Path(file).suffix not in ("", suffix):
         raise ValueError(f"the file is a name such as 'model{suffix}', or a path; received {describe(file)}")
-    file = learn.path / Path(file).with_suffix(suffix)
+    file = Path(learn.path, Path(file).with_suffix(suffix))
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
 
@@ -229,7 +231,7 @@ def _fix_parametrized(model: nn.Module) -> None:
     """Make the weights under a weight or spectral norm plain ones, as they are in evaluation mode. torch's `remove_parametrizations` would
     change the class of these layers, which a copy shares with the learner's model."""
     for m in [m for m in model.modules() if parametrize.is_parametrized(m)]:
-        values = {name: getattr(m, name).detach().clone() for name in m.parametrizations}
+        values = {name: getattr(m, name).detach().clone() for name in cast(nn.ModuleDict, m.parametrizations)}
         m.__class__ = parametrize.type_before_parametrizations(m)
         del m.parametrizations
         for name, value in values.items():

@@ -32,7 +32,7 @@ from ..optim import (
     spread,
     trainable_params,
 )
-from . import graph, probe, saving
+from . import probe, saving
 from .inference import Inference, Text, with_model_tfms
 from .loop import CallbackLike, as_callback, listed
 
@@ -406,6 +406,7 @@ class Learner(Inference):
             ValueError: where torch cannot make a graph of the model, or callbacks change what it predicts.
             RuntimeError: where onnxruntime and torch differ by more than 1e-4.
         """
+        from . import graph
         return graph.to_onnx(self, file, dl, opset)
 
     def to_torch_export(self, file: PathLike, dl: Any = None) -> Path:
@@ -422,6 +423,7 @@ class Learner(Inference):
             ValueError: where torch cannot make a graph of the model, or callbacks change what it predicts.
             RuntimeError: where the loaded program and torch differ by more than 1e-4.
         """
+        from . import graph
         return graph.to_torch_export(self, file, dl)
 
     # -- precision and memory ---------------------------------------------------------------------------------------------------
