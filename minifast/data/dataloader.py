@@ -132,8 +132,13 @@ class DataLoader:
             super().__setattr__(name, value.__index__())
             self._args["bs"], self._order = self.bs, self._make_order()
         else:
+            before = getattr(self, name)
             super().__setattr__(name, Pipeline(value, self.split_idx))
-            self._fetcher = self._make_fetcher()
+            try:
+                self._fetcher = self._make_fetcher()
+            except ValueError:                          # this kind of loader has no such pipeline
+                super().__setattr__(name, before)
+                raise
             self._order = self._make_order()
             self.end_workers()
             self._finisher, self._reported, self._keeps_memory = None, False, False

@@ -129,6 +129,8 @@ class TabDataLoader(DataLoader):
                          split_idx=split_idx, verbose=verbose, batch_size=batch_size, **unknown)
 
     def _make_fetcher(self) -> RowFetcher:
+        if len(self.after_item) or len(self.before_batch):              # set by hand
+            raise ValueError("batches of a table are not made item by item: give the transforms to after_batch")
         self.cache = None
         return RowFetcher(self.dataset)
 

@@ -100,6 +100,11 @@ def test_batch_transforms(to):
     assert max(rows(plain.valid)) == 98 and isinstance(plain.new(bs=4), TableDataLoaders)
     with pytest.raises(ValueError, match="not made item by item; the event is 'after_batch'"):
         plain.train.add_tfms(abs, "after_item")
+    with pytest.raises(ValueError, match="not made item by item: give the transforms to after_batch"):
+        plain.train.after_item = abs
+    plain.train.after_batch = lambda x: x * 3 if x.is_floating_point() else x
+    plain.bs = 2
+    assert len(plain.one_batch()[0]) == 2 == plain.valid.bs
 
 
 def test_show_batch_and_decode(to):
