@@ -9,6 +9,9 @@ import torch
 from .messages import describe
 from .types import Axes, Figure
 
+#: What functions that draw images take: never a misspelt keyword of ours.
+DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")
+
 
 def subplots(nrows: int = 1, ncols: int = 1, figsize: tuple[float, float] | None = None, imsize: float = 3, suptitle: str | None = None,
              **kwargs: Any) -> "tuple[Figure, np.ndarray]":

@@ -541,6 +541,8 @@ class DataLoader:
             args["dataset"] = self.dataset.with_split_idx(overrides["split_idx"])
         if dataset is not None or "shuffle" in overrides:
             args["sampler"] = None
+        if overrides.get("num_workers") == 0:               # there is nothing to keep
+            args["persistent_workers"] = None
         new = type(self)(**{**args, **overrides})
         new._told = dict(self._told)
         new._reported = self._reported and not any(k in overrides for k in ("after_item", "before_batch", "after_batch"))

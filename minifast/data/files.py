@@ -114,8 +114,11 @@ class FileGetter:
                  folders: str | Sequence[str] | None = None):
         self.suf, self.extensions, self.recurse, self.folders = suf, extensions, recurse, folders
 
-    def __call__(self, path: PathLike) -> L:
-        return get_files(Path(path) / self.suf, self.extensions, self.recurse, self.folders)
+    def __call__(self, path: PathLike, extensions: str | Iterable[str] | None = None, recurse: bool | None = None,
+                 folders: str | Sequence[str] | None = None) -> L:
+        "The files below `path`; the other arguments take the place of those that were set."
+        return get_files(Path(path) / self.suf, self.extensions if extensions is None else extensions,
+                         self.recurse if recurse is None else recurse, self.folders if folders is None else folders)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(suf={self.suf!r}, recurse={self.recurse}, folders={self.folders})"

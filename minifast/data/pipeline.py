@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.messages import add_note, brief, describe
+from ..core.plots import show_item
 from ..core.recipe import Recipe
 from .transforms import Transform
 
@@ -139,6 +140,27 @@ class Pipeline:
                 break
             x = f.decode(x)
         return x
+
+    @property
+    def vocab(self) -> Any:
+        "The classes that a transform of this pipeline knows, first come first; an AttributeError where none does."
+        found = [v for f in self.fs if (v := getattr(f, "vocab", None)) is not None]
+        if not found:
+            raise AttributeError(f"no transform of this pipeline has a vocab: {self!r}")
+        return found[0]
+
+    def show(self, o: Any, ctx: Any = None, **kwargs: Any) -> Any:
+        """Draw what the transforms have made, decoded as far as it takes until it can show itself.
+
+        Args:
+            o: a value or a sample.
+            ctx: matplotlib axes (default: new ones).
+            **kwargs: for the functions that draw.
+
+        Returns:
+            The axes.
+        """
+        return show_item(self.decode(o, until=lambda x: callable(getattr(x, "show", None))), ctx=ctx, **kwargs)
 
     def setup(self, items: Sequence) -> None:
         """Set up one transform after the other, each on the items as the earlier ones leave them.

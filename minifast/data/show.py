@@ -8,7 +8,7 @@ import torch
 
 from ..core.messages import add_note, brief, describe, did_you_mean, plural
 from ..core.nested import find_bs, map_nested, to_cpu, to_device
-from ..core.plots import get_grid, show_item
+from ..core.plots import DRAWING, get_grid, show_item
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import Batch
 from .engine.collate import collate, kinds_after, kinds_of, unbatch, wrap_kinds
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from .dataloader import DataLoader
     from .datasets import Datasets
     from .loaders import DataLoaders
-
-# What image-drawing functions take: never a misspelt keyword of ours.
-_DRAWING = ("cmap", "vmin", "vmax", "norm", "alpha", "interpolation", "title", "aspect", "origin", "extent")
-
 
 def decode_tensors(loader: "DataLoader", b: Batch) -> Batch:
     "Batch `b` of `loader` with its batch transforms undone, still a batch, of images, masks and so on, on the CPU."
@@ -54,7 +50,7 @@ def show_batch(loader: "DataLoader", b: Batch, max_n: int, ctxs: Sequence | None
     if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
         raise ValueError(f"show_batch(max_n={brief(max_n)}): how many items to show, at least 1")
     for name in kwargs:
-        if name not in _DRAWING and (hint := did_you_mean(name, ("max_n", "nrows", "ncols", "figsize", "unique"))):
+        if name not in DRAWING and (hint := did_you_mean(name, ("max_n", "nrows", "ncols", "figsize", "unique"))):
             raise TypeError(f"show_batch() has no keyword {name}{hint} Other keywords go to the functions that draw, such as cmap=")
     if nrows is not None and ncols is not None:
         max_n = min(max_n, nrows * ncols) if max_n != 9 else nrows * ncols

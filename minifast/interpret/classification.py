@@ -172,7 +172,7 @@ class ClassificationInterpretation(Interpretation):
                 f"{float(self.p_predicted[i]):.2f}\nloss {float(self.losses[i]):.3g}")
 
     def plot_confusion_matrix(self, normalize: bool = False, title: str = "Confusion matrix", cmap: str = "Blues", norm_dec: int = 2,
-                              plot_txt: bool = True, figsize: FigSize | None = None, ax: Any = None) -> Any:
+                              plot_txt: bool = True, figsize: FigSize | None = None, dpi: float | None = None, ax: Any = None) -> Any:
         """Draw the confusion matrix; returns the axes.
 
         Args:
@@ -182,13 +182,14 @@ class ClassificationInterpretation(Interpretation):
             norm_dec: decimals of the fractions.
             plot_txt: write the numbers into the cells.
             figsize: size of the figure in inches.
+            dpi: dots per inch of the figure.
             ax: axes to draw on; None: new ones.
         """
         matrix = self.confusion_matrix()
         shown = matrix / matrix.sum(1, keepdims=True).clip(min=1) if normalize else matrix
         n = len(matrix)
         side = max(4.0, min(14.0, 0.42 * n + 2))
-        ax = subplots(figsize=figsize or (side, side))[1][0] if ax is None else ax
+        ax = subplots(figsize=figsize or (side, side), dpi=dpi)[1][0] if ax is None else ax
         ax.imshow(shown, cmap=cmap, interpolation="nearest", vmin=0)
         ax.set(title=title, xlabel="predicted", ylabel="target")
         names, size = [str(v) for v in self.vocab], 9 if n <= 20 else 6

@@ -7,12 +7,12 @@ whose header promises more than there is.
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..core import checkpoint
+from ..core.paths import Path
 from ..core.types import PathLike
 
 FORMAT = 1                      #: version of the format that `write` writes; `read` reads this and every earlier one

@@ -1,7 +1,6 @@
 """`export` writes a learner into one file, `load_learner` makes one of it that predicts. Nothing in the file is code."""
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -12,6 +11,7 @@ import minifast
 
 from ..core.device import default_device
 from ..core.messages import describe, plural
+from ..core.paths import Path
 from ..core.recipe import Nearest, Optional
 from ..core.torch_internals import uncompiled
 from ..core.types import LossFunc, PathLike

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRandomSampler, WeightedRandomSampler
 
 from ..callbacks import GatherPreds, Recorder
-from ..core import PathLike, brief, describe, plural, to_device
+from ..core import PathLike, brief, describe, plural, reject_unknown, to_device
 from ..data.targets import base_dataset
 from ..nn.loss_traits import activation_of, decodes_of
 from .loop import CallbackLike, TrainingLoop, listed
@@ -225,7 +225,7 @@ class Inference(TrainingLoop):
         return torch.lerp(augmented, plain, beta), targs
 
     def show_results(self, ds_idx: int = 1, dl: Iterable | None = None, max_n: int = 9, shuffle: bool = True,
-                     figsize: tuple[float, float] | None = None) -> Any:
+                     figsize: tuple[float, float] | None = None, nrows: int | None = None, ncols: int | None = None, **kwargs: Any) -> Any:
         """Show inputs of one batch with target and prediction, green where they agree; for a table, return them as a DataFrame.
 
         Args:
@@ -234,8 +234,12 @@ class Inference(TrainingLoop):
             max_n: at most this many items.
             shuffle: choose other items in each call (the same ones in each run of a program).
             figsize: size of the figure in inches.
+            nrows: rows of the grid.
+            ncols: columns of the grid.
+            **kwargs: for the functions that draw, such as `vmin=`.
         """
-        from ..core.plots import get_grid, show_item
+        from ..core.plots import DRAWING, get_grid, show_item
+        reject_unknown(kwargs, ("ds_idx", "dl", "max_n", "shuffle", "figsize", "nrows", "ncols", *DRAWING), "show_results(...)")
         loader = self._loader_to_show(ds_idx, dl, shuffle)
         if not hasattr(loader, "decode_batch"):
             raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
@@ -253,12 +257,12 @@ class Inference(TrainingLoop):
         n_inp = len(inputs)
         titled = all(isinstance(o, (str, int, float, list, tuple)) or getattr(o, "ndim", None) == 0 for o in truth[0][n_inp:])
         columns = 1 if titled else 2
-        axes = get_grid(n * columns, ncols=None if titled else 2, figsize=figsize)
+        axes = get_grid(n * columns, nrows, ncols if titled or ncols is not None or nrows is not None else 2, figsize)
         for i, (sample, pred) in enumerate(zip(truth, guess, strict=True)):
             for j in range(columns):
                 ax = axes[i * columns + j]
                 for x in sample[:n_inp]:
-                    ax = show_item(x, ctx=ax) or ax
+                    ax = show_item(x, ctx=ax, **kwargs) or ax
                 if titled:
                     right = all(str(a) == str(b) for a, b in zip(sample[n_inp:], pred[n_inp:], strict=True))
                     text = "\n".join(", ".join(map(_label, part)) for part in (sample[n_inp:], pred[n_inp:]))

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
 import minifast
 
 from ..core.items import L
+from ..core.paths import Path
 
 
 def _is_layer(o: Any) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import Enum
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch import nn
 
 from ..core.items import L
 from ..core.messages import describe, did_you_mean, name_of
+from ..core.paths import Path
 from ..core.recipe import Nearest, Optional, Recipe
 from ..data.engine.collate import Kind
 from ..data.transforms import Transform

@@ -6,12 +6,11 @@ import torch
 from PIL import Image, ImageMode
 from torch import nn
 
-from ..core.messages import describe
 from ..core.nested import split_batch
 from ..core.seeds import fixed_seed
 from .images import PILBase
 
-__all__ = ["check_channels"]
+__all__ = ["channels_of", "check_channels"]
 
 
 def _bands(mode):
@@ -40,21 +39,27 @@ def _expected(dataset):
         return None
 
 
-def check_channels(where: str, dls: Any, n_in: int, model: nn.Module | None = None) -> None:
-    """Refuse to make a model of `n_in` channels for images that have others; of a `model` its first convolution says how many.
+def channels_of(dls: Any, expected: int = 3) -> int:
+    """The channels of the images of a training batch; `expected` where the items seem to have that many, or it cannot be told.
 
-    A batch is made only where the items seem not to fit, because a transform of the loader may yet change them. where: the caller."""
-    if model is not None:
-        n_in = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), n_in)
-    if _expected(getattr(getattr(dls, "train", None), "dataset", None)) in (None, n_in):
-        return
+    A batch is made only where the items seem not to fit, because a transform of the loader may yet change them."""
+    if _expected(getattr(getattr(dls, "train", None), "dataset", None)) in (None, expected):
+        return expected
     try:
         x = split_batch(dls.one_batch(), getattr(dls.train, "n_inp", None))[0][0]
     except Exception:                   # what is wrong with the data is said when training begins
-        return
-    if not isinstance(x, torch.Tensor) or x.ndim != 4 or x.shape[1] == n_in:
+        return expected
+    return x.shape[1] if isinstance(x, torch.Tensor) and x.ndim == 4 else expected
+
+
+def check_channels(where: str, dls: Any, n_in: int, model: nn.Module | None = None) -> None:
+    "Refuse a model of `n_in` channels for images that have others; of a `model` its first convolution says how many. where: the caller."
+    if model is not None:
+        n_in = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), n_in)
+    found = channels_of(dls, n_in)
+    if found == n_in:
         return
     other = {1: ", or open the images in colour: ImageBlock(PILImage), img_cls=PILImage", 3: "" if n_in != 1 else
-             ", or open the images in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"}.get(x.shape[1], "")
+             ", or open the images in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"}.get(found, "")
     raise ValueError(f"{where}(n_in={n_in}): the model would take images of {n_in} channel{'s' * (n_in != 1)}, those of the data have "
-                     f"{x.shape[1]}, {describe(x)}. Write {where}(..., n_in={x.shape[1]}){other}")
+                     f"{found}. Write {where}(..., n_in={found}){other}")

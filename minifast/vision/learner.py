@@ -7,7 +7,7 @@ from warnings import warn
 import torch
 from torch import nn
 
-from ..core.messages import describe
+from ..core.messages import describe, plural
 from ..core.nested import split_batch
 from ..core.types import YRange
 from ..data.dataloader import DataLoader
@@ -15,7 +15,7 @@ from ..data.loaders import DataLoaders
 from ..data.torchvision_v2 import normalizes
 from ..learner.learner import Learner
 from ..optim.optimizers import Adam
-from .channels import check_channels
+from .channels import channels_of, check_channels
 from .models.backbones import arch_meta, create_vision_model
 from .models.heads import start_head_at
 from .models.unet import create_unet_model
@@ -30,11 +30,11 @@ def _is_normalised(dls):
                for dl in dls for name in ("after_item", "after_batch") for t in getattr(dl, name, ()))
 
 
-def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: Any, normalize: bool, n_out: int | None,
-                  pretrained: bool, weights: Any, cut: Callable[[nn.Module], nn.Module] | int | None, n_in: int, splitter: Any,
+def build_learner(where: str, make: Callable[[int, bool, int], Any], dls: Any, arch: Any, normalize: bool, n_out: int | None,
+                  pretrained: bool, weights: Any, cut: Callable[[nn.Module], nn.Module] | int | None, n_in: int | None, splitter: Any,
                   **learner_args: Any) -> Learner:
-    """What `vision_learner` and `unet_learner` share: a `Learner` around the model that `make(n_out, pretrained)` returns, with the layer
-    groups of `arch`, normalised by the statistics of its weights and, if pretrained, frozen. where: the name of the caller."""
+    """What `vision_learner` and `unet_learner` share: a `Learner` around the model that `make(n_out, pretrained, n_in)` returns, with the
+    layer groups of `arch`, normalised by the statistics of its weights and, if pretrained, frozen. where: the name of the caller."""
     if isinstance(arch, nn.Module):
         raise TypeError(f"{where} takes an architecture such as resnet34, from which it builds the model; received a model, "
                         f"{type(arch).__name__}. For a model of your own write Learner(dls, model)")
@@ -47,11 +47,16 @@ def build_learner(where: str, make: Callable[[int, bool], Any], dls: Any, arch: 
     if not n_out:
         raise ValueError(f"{where} cannot tell from the data how many outputs the model needs: pass n_out=, the number of classes "
                          "or of numbers to predict")
-    if meta.source != "function":
+    fits_itself = n_in is None
+    if n_in is not None and meta.source != "function":
         check_channels(where, dls, n_in)              # before weights are fetched
-    model = make(n_out, pretrained)
+    n_in = channels_of(dls) if n_in is None else n_in
+    model = make(n_out, pretrained, n_in)
     if meta.source == "function":                     # which may make a model for other channels than 3
         check_channels(where, dls, n_in, model[0])
+    if fits_itself and n_in != 3:
+        warn(f"the images have {plural(n_in, 'channel')}, so the first layer of the model takes that many; n_in={n_in} says so without "
+             "this line", stacklevel=3)
     batch_tfms = []                                   # those that the pretrained weights need and `dls` lacks
     if normalize and pretrained and n_in == 3 and not _is_normalised(dls):
         stats = meta.stats_for(weights)
@@ -96,7 +101,7 @@ def vision_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: i
                    init: Callable[..., Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None,
                    concat_pool: bool = True, pool: bool = True, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] = 0.5,
                    first_bn: bool = True, bn_final: bool = False, lin_first: bool = False, y_range: YRange | None = None,
-                   n_in: int = 3) -> Learner:
+                   n_in: int | None = None) -> Learner:
     """Make a `Learner` with a pretrained body and a new head; if pretrained, the body starts frozen.
 
     The images are normalised with the statistics that the pretrained weights were made with, in a copy of `dls` (the caller's stays as it
@@ -134,9 +139,9 @@ def vision_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: i
         bn_final: see `create_head`.
         lin_first: see `create_head`.
         y_range: see `create_head`.
-        n_in: channels of the images.
+        n_in: channels of the images (default: those of the data, which a line says where they are not 3).
     """
-    def make(n_out, pretrained):
+    def make(n_out, pretrained, n_in):
         model = create_vision_model(arch, n_out, pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, init=init,
                                     custom_head=custom_head, concat_pool=concat_pool, pool=pool, lin_ftrs=lin_ftrs, ps=ps,
                                     first_bn=first_bn, bn_final=bn_final, lin_first=lin_first, y_range=y_range)
@@ -167,7 +172,7 @@ def unet_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: int
                  moms: Sequence[float] | None = (0.95, 0.85, 0.95), cut: Callable[[nn.Module], nn.Module] | int | None = None,
                  blur: bool = False, blur_final: bool = True, self_attention: bool = False, y_range: YRange | None = None,
                  last_cross: bool = True, bottle: bool = False, act_cls: Callable[..., nn.Module] = nn.ReLU,
-                 init: Callable[..., Any] | None = nn.init.kaiming_normal_, norm_type: Any = None, n_in: int = 3) -> Learner:
+                 init: Callable[..., Any] | None = nn.init.kaiming_normal_, norm_type: Any = None, n_in: int | None = None) -> Learner:
     """Make a `Learner` with a U-Net: a prediction for every pixel. If pretrained, the body starts frozen.
 
     With y_range the model starts by predicting the mean target of a training batch.
@@ -201,9 +206,9 @@ def unet_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: int
         act_cls: see `DynamicUnet`.
         init: see `DynamicUnet`.
         norm_type: see `DynamicUnet`.
-        n_in: channels of the images.
+        n_in: channels of the images (default: those of the data, which a line says where they are not 3).
     """
-    def make(n_out, pretrained):
+    def make(n_out, pretrained, n_in):
         model = create_unet_model(arch, n_out, _image_size(dls), pretrained=pretrained, weights=weights, cut=cut, n_in=n_in, blur=blur,
                                   blur_final=blur_final, self_attention=self_attention, y_range=y_range, last_cross=last_cross,
                                   bottle=bottle, act_cls=act_cls, init=init, norm_type=norm_type)

@@ -770,3 +770,10 @@ class Broken(Dataset):
         if i == 5:
             raise ValueError("item 5 is broken")
         return float(i)
+
+
+def test_persistent_workers_do_not_stand_in_the_way_of_a_loader_without_workers():
+    loader = DataLoader(list(range(4)), 2, num_workers=1, persistent_workers=True)
+    assert loader.new(num_workers=0).num_workers == 0 and loader.new().persistent_workers
+    with pytest.raises(ValueError, match="persistent_workers=True needs workers"):
+        DataLoader(list(range(4)), 2, num_workers=0, persistent_workers=True)

@@ -94,3 +94,16 @@ def test_getters_can_be_sent_to_a_worker(tree):
 def test_real_folder(data_dir):
     files = get_image_files(data_dir / "mnist_tiny")
     assert len(files) == 1400 and files == sorted(files, key=lambda f: f.parts)
+
+
+def test_a_getter_takes_other_options_in_a_call(tmp_path):
+    for name in ("a.jpg", "b.txt", "sub/c.jpg", "other/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    def names(files):
+        return [f.name for f in files]
+
+    getter = FileGetter(recurse=False)
+    assert names(getter(tmp_path)) == ["a.jpg", "b.txt"] and names(getter(tmp_path, recurse=True, folders="sub")) == ["c.jpg"]
+    assert names(getter(tmp_path, extensions=".txt")) == ["b.txt"] and names(FileGetter()(tmp_path, recurse=False)) == ["a.jpg", "b.txt"]

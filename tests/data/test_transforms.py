@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from minifast.core.seeds import fixed_seed, item_rng
+from minifast.data.categories import Categorize
 from minifast.data.pipeline import Pipeline, as_transform
 from minifast.data.transforms import ItemTransform, RandTransform, Transform
 
@@ -256,3 +257,17 @@ def test_decode_honours_the_annotation_of_decodes():
         def decodes(self, x: float):
             return x * 2
     assert Half().decode((3.0, "cat")) == (6.0, "cat")
+
+
+def test_a_pipeline_shows_what_it_made_and_knows_its_classes():
+    class Shown(str):
+        def show(self, ctx=None, **kwargs):
+            return f"shown {self} {ctx} {kwargs}"
+
+    pipe = Pipeline([Transform(str.upper, lambda o: Shown(o.lower())), Transform(lambda o: o + "!", lambda o: o[:-1])])
+    assert pipe.show(pipe("a"), ctx=1, c=2) == "shown a 1 {'c': 2}"
+    with pytest.raises(AttributeError, match="no transform of this pipeline has a vocab"):
+        pipe.vocab
+    classes = Categorize()
+    classes.setup(["b", "a"])
+    assert list(Pipeline([str.lower, classes]).vocab) == ["a", "b"]

@@ -81,3 +81,8 @@ def test_pictures_of_numbers(make, as_class):
     ax = interp.plot_confusion_matrix(normalize=True)
     assert ax.get_xlabel() == "predicted" and ax.get_ylabel() == "target" and [t.get_text() for t in ax.get_yticklabels()] == VOCAB
     assert "calibration error" in interp.plot_calibration().get_title()
+
+
+def test_the_resolution_of_a_confusion_matrix(make, as_class):
+    ax = as_class(make()).plot_confusion_matrix(figsize=(3, 2), dpi=60)
+    assert ax.figure.dpi == 60 and ax.figure.get_size_inches().tolist() == [3, 2]

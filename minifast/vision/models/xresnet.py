@@ -75,7 +75,8 @@ class XResNet(nn.Sequential):
     def __init__(self, block: Callable[..., nn.Module] = ResBlock, expansion: int = 1, layers: Sequence[int] = (2, 2, 2, 2),
                  p: float = 0.0, n_in: int = 3, n_out: int = 1000, stem_szs: Sequence[int] = (32, 32, 64), widen: float = 1.0,
                  widths: Sequence[int] | None = None, sa: bool = False, act_cls: Callable[..., nn.Module] = nn.ReLU, ks: int = 3,
-                 stride: int = 2, **block_args: Any):
+                 stride: int = 2, c_in: int | None = None, **block_args: Any):
+        n_in = n_in if c_in is None else c_in
         if widths is None:
             widths = [64, 128, 256, 512, *[256] * (len(layers) - 4)][:len(layers)]
         if not layers or len(widths) < len(layers) or not stem_szs:

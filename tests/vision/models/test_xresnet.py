@@ -95,3 +95,8 @@ def test_it_learns_small_pictures(tmp_path):
     learn = vision_learner(dls, small, pretrained=False, metrics=accuracy, n_in=1, ps=0.0, lin_ftrs=[16], lr=1e-2)
     learn.fit(10)
     assert learn.validate()[1] == 1
+
+
+def test_c_in_is_fastais_name_of_n_in():
+    model = xresnet18(c_in=1, n_out=4)
+    assert model[0][0].in_channels == 1 and model(torch.rand(2, 1, 32, 32)).shape == (2, 4)
