@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .datasets import Datasets
     from .loaders import DataLoaders
 
+
 def decode_tensors(loader: "DataLoader", b: Batch) -> Batch:
     "Batch `b` of `loader` with its batch transforms undone, still a batch, of images, masks and so on, on the CPU."
     return wrap_kinds(to_cpu(loader.after_batch.decode(wrap_kinds(b, loader.kinds))), loader.kinds)

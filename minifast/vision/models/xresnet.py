@@ -67,6 +67,7 @@ class XResNet(nn.Sequential):
         act_cls: activation.
         ks: kernel size in the blocks.
         stride: of the first convolution of the stem.
+        c_in: fastai's name of `n_in`.
         **block_args: for `block`, such as reduction=16.
 
     Source: He et al. 2018, "Bag of Tricks", https://arxiv.org/abs/1812.01187.
