@@ -94,6 +94,17 @@ def test_from_random_weights(dls):
     assert learn.model[1](torch.zeros(2, 512, 1, 1)).shape == (2, 2)
 
 
+def test_the_learner_keeps_its_architecture(dls):
+    for arch in (models.resnet18, "resnet18"):
+        assert vision_learner(dls, arch, pretrained=False).arch is arch
+
+
+@pytest.mark.parametrize("y_range", [[0, 2], torch.tensor([0.0, 2.0])], ids=repr)
+def test_a_range_as_a_list_or_a_tensor(dls, y_range):
+    learn = vision_learner(dls, models.resnet18, pretrained=False, n_out=1, y_range=y_range)
+    assert (learn.model[1][-1].low, learn.model[1][-1].high) == (0, 2)
+
+
 def test_arguments_reach_the_model_and_the_learner(dls, weights, tmp_path):
     learn = vision_learner(dls, "squeezenet1_1", weights=weights, n_out=7, lin_ftrs=[32], ps=0.1, y_range=(0, 5), concat_pool=False, cut=-1,
                            lr=0.01, wd=0.1, path=tmp_path, model_dir="m", loss_func=nn.MSELoss(), train_bn=False, moms=(0.9, 0.8, 0.9))
