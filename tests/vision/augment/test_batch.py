@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as V
 
 from minifast.core.seeds import item_rng
