@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 # Training
 from .learner.export import load_learner
+from .learner.hub import from_hub
 from .learner.learner import Learner
 from .callbacks import (ActivationReg, ActivationStats, BnFreeze, CSVLogger, Callback, CancelBackwardException, CancelBatchException,
                         CancelEpochException, CancelFitException, CancelStepException, CancelTrainException, CancelValidException,
@@ -126,7 +127,7 @@ __all__ = [
     "adam_step", "apply_init", "array", "average_grad", "average_preds", "average_sqr_grad", "camel2snake",
     "children_and_parameters", "coll_repr", "combine_scheds", "combined_cos", "concat", "debias", "default_device", "defaults",
     "delegates", "download_url", "dummy_eval", "error_rate", "event", "exp_rmspe", "fastuple", "find_bs", "first", "fixed_seed",
-    "flatten_check", "flatten_model", "foreground_acc", "get_files", "get_grid", "get_image_files", "get_text_files", "groupby",
+    "flatten_check", "flatten_model", "foreground_acc", "from_hub", "get_files", "get_grid", "get_image_files", "get_text_files", "groupby",
     "has_children", "has_params", "hook_output", "hook_outputs", "icnr_init", "ifnone", "image_extensions", "in_channels",
     "init_default", "init_linear", "inplace_relu", "is_listy", "join_path_file", "kfold", "l2_reg", "lamb_step", "larc_layer_lr",
     "larc_step", "layer_info", "listify", "load_learner", "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish",

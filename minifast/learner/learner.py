@@ -426,6 +426,25 @@ class Learner(Inference):
         from . import graph
         return graph.to_torch_export(self, file, dl)
 
+    def push_to_hub(self, repo_id: str, private: bool | None = None, token: str | None = None,
+                    commit_message: str = "Learner of minifast") -> str:
+        """Store the exported learner and a model card written from the run in a repository of Hugging Face; see `from_hub`.
+
+        Args:
+            repo_id: 'user/name'; it is made if need be.
+            private: whether a new repository is private; None: as the account says.
+            token: None: that of `hf auth login`.
+            commit_message: of the commit.
+
+        Returns:
+            Where the commit can be seen.
+
+        Raises:
+            ImportError: where huggingface_hub is not installed.
+        """
+        from . import hub
+        return hub.push_to_hub(self, repo_id, private, token, commit_message)
+
     # -- precision and memory ---------------------------------------------------------------------------------------------------
     def to_fp16(self: Self, init_scale: float = 2.0**16, growth_factor: float = 2.0, backoff_factor: float = 0.5,
                 growth_interval: int = 2000) -> Self:
