@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..core.messages import did_you_mean
+from ..core.recipe import Recipe, recorded
 from ..core.titled import TensorBase
 from ..core.types import YRange
 from ..data.categories import CategoryMap
@@ -26,6 +27,7 @@ class EmbeddingDotBias(Module):
     Source: Y. Koren, R. Bell, C. Volinsky, "Matrix Factorization Techniques for Recommender Systems", 2009.
     """
 
+    @recorded()
     def __init__(self, n_factors: int, n_users: int, n_items: int, y_range: YRange | None = None):
         self.y_range = None if y_range is None else range_ends(y_range)
         self.classes: dict[Any, CategoryMap] | None = None
@@ -65,6 +67,9 @@ class EmbeddingDotBias(Module):
         user, item = names[0] if user is None else user, names[1] if item is None else item
         model = cls(n_factors, len(classes[user]), len(classes[item]), y_range)
         model.classes, model.user, model.item = dict(classes), user, item
+        if cls is EmbeddingDotBias:
+            model.recipe = Recipe(embedding_dot_bias, {"n_factors": n_factors, "classes": model.classes, "user": user, "item": item,
+                                                       "y_range": y_range})
         return model
 
     def get_idx(self, names: Any, is_item: bool = True) -> torch.Tensor:
@@ -90,6 +95,21 @@ class EmbeddingDotBias(Module):
         return (self.i_bias if is_item else self.u_bias).weight.detach().squeeze(1)[self.get_idx(names, is_item)].cpu()
 
 
+@recorded()
+def embedding_dot_bias(n_factors: int, classes: Mapping[Any, CategoryMap], user: Any = None, item: Any = None,
+                       y_range: YRange | None = None) -> EmbeddingDotBias:
+    """`EmbeddingDotBias.from_classes`.
+
+    Args:
+        n_factors: see there.
+        classes: see there.
+        user: see there.
+        item: see there.
+        y_range: see there.
+    """
+    return EmbeddingDotBias.from_classes(n_factors, classes, user, item, y_range)
+
+
 class EmbeddingNN(TabularModel):
     """(B, 2) ids of users and items -> (B, 1) ratings: a `TabularModel` without continuous columns.
 
@@ -99,6 +119,7 @@ class EmbeddingNN(TabularModel):
         ps, embed_p, y_range, use_bn, bn_final, act_cls, lin_first: see `TabularModel`.
     """
 
+    @recorded()
     def __init__(self, emb_szs: Sequence[tuple[int, int]], layers: Sequence[int], ps: float | Sequence[float] | None = None,
                  embed_p: float = 0.0, y_range: YRange | None = None, use_bn: bool = True, bn_final: bool = False,
                  act_cls: type[nn.Module] | nn.Module = nn.ReLU, lin_first: bool = True):

@@ -49,7 +49,9 @@ def score_items(learn: TabularLearner, table: TabularCollab, users: list[int], e
             items = torch.arange(len(table.classes[table.cat_names[1]]), device=device)
             scores = torch.stack([model(torch.stack([user.expand(len(items)), items], 1)).reshape(-1) for user in ids]).cpu()
     scores[:, 0] = -torch.inf
-    if exclude_seen:
+    if exclude_seen and table.is_template:
+        warn("this learner was loaded without its ratings, so items that a user has rated are not left out", stacklevel=3)
+    elif exclude_seen:
         rated = pd.DataFrame(table.tensors[0].numpy(), columns=["user", "item"])
         asked = pd.DataFrame({"user": users, "row": range(len(users))}).query("user != 0")
         seen = asked.merge(rated, on="user")

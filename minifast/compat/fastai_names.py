@@ -394,6 +394,7 @@ DIFFERENT: dict[str, str] = {
     "learn.to_fp16": "without an accelerator it warns once, and training is in full precision; `learn.to_bf16()` also works on a CPU",
     "Callback": "a method named after an event of fastai v1, Lightning or Keras (`on_epoch_end`) is refused when the class is made",
     "AccumMetric": "`dim_argmax=0`, a threshold on the most probable class, and a softmax of maps without `dim_argmax` are refused",
+    "load_learner": "it reads what minifast's `learn.export` wrote and runs no code of it; your own classes are passed as `objects=`",
     "Inf": "it is the number `float('inf')`; for `Inf.count` write `itertools.count()`",
     "Path": "a subclass of `pathlib.Path` with `ls`, `read_json` and the like; `pathlib` itself stays as it is",
     "Image": "images that it opens have `to_thumb`, `shape` and the like; those of `from PIL import Image` do not, Pillow stays as it is",

@@ -28,7 +28,7 @@ class Nearest(NamedTuple):
 
 
 def recorded(**fixed: Any) -> Callable[[F], F]:
-    """A decorator of a function that builds something, or of an `__init__`: what it makes gets the attribute `recipe`.
+    """A decorator of a function that builds a model, or of an `__init__`: what it makes gets the attribute `recipe`.
 
     Args:
         **fixed: what to note for an argument instead of what was given: a value, or a function of what was given.
@@ -48,5 +48,6 @@ def recorded(**fixed: Any) -> Callable[[F], F]:
             noted.update({k: v(noted[k]) if callable(v) and k in noted else v for k, v in fixed.items() if k in noted or not callable(v)})
             target.recipe = Recipe(type(target) if is_init else recording, noted)
             return made
+        recording.makes_model = True  # type: ignore[attr-defined]  # of a function
         return recording  # type: ignore[return-value]  # it takes and returns what `f` does
     return decorate

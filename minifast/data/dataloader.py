@@ -224,7 +224,7 @@ class DataLoader:
         metadata) or None for each tensor; None if there are plain tensors only. Asked before the first batch, it makes one."""
         if self._current_finisher().is_first:
             if getattr(self.dataset, "is_template", False):
-                return self.dataset.batch_kinds
+                return getattr(self.dataset, "batch_kinds", None)
             self.one_batch()
         return self._current_finisher().kinds
 
@@ -290,6 +290,7 @@ class DataLoader:
 
     # -- iterating --------------------------------------------------------------------------------------------------------------
     def __iter__(self) -> Iterator[Any]:
+        self._refuse_template()
         resume, self._resume = self._resume, None
         self.epoch_seed, start = (self._new_epoch_seed(), 0) if resume is None else resume
         self.epoch += resume is None
@@ -313,11 +314,13 @@ class DataLoader:
             return 0
         return draw_seed() if self.seed is None else int(item_rng(self.seed, self.epoch).integers(2**63))
 
-    def _prepare(self):
-        "What is to be done before batches are made."
+    def _refuse_template(self):
         if not len(self):
             raise ValueError("this learner was loaded without data: it predicts what it is given, `learn.predict(item)` or "
                              "`learn.get_preds(dl=learn.dls.test_dl(items))`. To train or validate it, assign loaders: learn.dls = dls")
+
+    def _prepare(self):
+        "What is to be done before batches are made."
         self._fetcher.pin = self._pins()
         if self._keeps_memory or len(self) == 1:
             return
@@ -402,6 +405,7 @@ class DataLoader:
         Returns:
             The batch, on the device: another one with each call, unless the loader always gives the same.
         """
+        self._refuse_template()
         with fixed_seed():
             seed = self.peek_seed()
             self._prepare()

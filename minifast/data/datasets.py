@@ -78,7 +78,7 @@ class _Split:
 
     def _copy(self, rows: Rows, split_idx: int | None, **changes: Any) -> Any:
         new = copy(self)
-        vars(new).update({"rows": rows, "split_idx": split_idx, "splits": None, "is_template": False,
+        vars(new).update({"rows": rows, "split_idx": split_idx, "splits": None, "is_template": self.is_template and rows is self.rows,
                           "pipelines": [p.new(split_idx) for p in self.pipelines], **changes})
         return new
 

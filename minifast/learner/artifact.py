@@ -78,7 +78,7 @@ def _refuse_others(file: Path) -> None:
     "Refuse pickles by name."
     with open(file, "rb") as f:
         start = f.read(16)
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+    if start[8:9] != b"{" and (start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"):      # the header of safetensors begins there
         raise ValueError(f"{file} is a pickle, as fastai's `learn.export` and torch.save write it: reading it runs whatever code is in it, "
                          "so load_learner never does. To bring its weights over, write in a shell "
                          f"`minifast port-weights {file.name}`; then build the learner and call learn.load")

@@ -18,7 +18,7 @@ from ..core.types import LossFunc, PathLike
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import activate, decide, inner_loss, kind_of
 from .artifact import read, write
-from .spec import Builder, Describer, MissingObject, Undescribed
+from .spec import Builder, Describer, MissingObject, StandIn, Undescribed
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -28,8 +28,8 @@ __all__ = ["ExportedLoss", "export", "load_learner"]
 _SETTINGS = ("lr", "wd", "wd_bn_bias", "train_bn", "moms")
 
 
-class ExportedLoss:
-    """Stands for a loss of the user's own that was not passed to `load_learner`: it predicts, and does not train.
+class ExportedLoss(StandIn):
+    """Stands for a loss of the user's own: with it a learner predicts, and does not train.
 
     Args:
         name: what it was called.
@@ -37,7 +37,8 @@ class ExportedLoss:
     """
 
     def __init__(self, name: str, kind: str | None = None):
-        self.name, self.kind = name, kind
+        super().__init__(name)
+        self.kind = kind
 
     def activation(self, x: torch.Tensor) -> torch.Tensor:
         "Raw output -> predictions."
@@ -47,9 +48,12 @@ class ExportedLoss:
         "Predictions -> decisions."
         return decide(self.kind, x)
 
-    def __call__(self, *args: Any) -> Any:
-        raise ValueError(f"the loss {self.name} is of your own code, which no file can hold: pass it, load_learner(file, objects="
-                         f"{{{self.name!r}: {self.name}}}), or assign learn.loss_func")
+    def __call__(self, *args: Any) -> torch.Tensor:
+        problem = f"the loss {self.name} is of your own code, which no file can hold: {self.advice}, or assign learn.loss_func"
+        if torch.is_grad_enabled():
+            raise ValueError(problem)
+        warn(f"{problem}. Until then the loss is NaN", stacklevel=2)
+        return torch.tensor(float("nan"))
 
 
 # -- writing --------------------------------------------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ def _model_tree(tell: Describer, model: nn.Module) -> Any:
 def _builds(tree: Any, model: nn.Module) -> bool:
     "Whether `tree` builds a model with the layers and the weights of `model`."
     try:
-        made = _build_model(Builder(), tree)
+        made = _build_model(Builder(), tree, model.state_dict())
     except Exception:               # whatever the reason: it must be described in another way
         return False
     own, other = model.state_dict(), made.state_dict()
@@ -121,6 +125,8 @@ def _kind_if_known(loss_func: LossFunc | None) -> Any:
     "What the output means to a loss that does not say itself how to read it; False: only the loss can tell."
     if loss_func is None:
         return None
+    if isinstance(loss_func, ExportedLoss):
+        return loss_func.kind
     own = inner_loss(loss_func)
     return False if hasattr(own, "activation") or hasattr(own, "decodes") else kind_of(loss_func)
 
@@ -156,8 +162,10 @@ def load_learner(fname: PathLike, cpu: bool = True, objects: Mapping[str, Any] |
     spec, weights = read(fname)
     builder = Builder(objects)
     try:
-        model = _build_model(builder, spec["model"])
-        _load_weights(model, weights, spec["tied"])
+        weights.update({name: weights[other] for name, other in spec["tied"].items()})
+        model = _build_model(builder, spec["model"], weights)
+        _check_fit(model, weights)
+        model.load_state_dict(weights)
         loss = _build_loss(builder, spec)
         device = torch.device("cpu") if cpu else default_device()
         dl = builder(spec["data"]).to(device)
@@ -170,25 +178,26 @@ def load_learner(fname: PathLike, cpu: bool = True, objects: Mapping[str, Any] |
                            **{name: f for name, f in functions.items() if f is not None}).to_device()
     except MissingObject as e:
         raise MissingObject(f"{fname}: {e}") from None
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, AssertionError, ImportError, MemoryError,
-            RecursionError) as e:
+    except Exception as e:                      # what a description of another version, or a forged one, can lead to is of any kind
         written = spec.get("versions") if isinstance(spec.get("versions"), dict) else {}
         raise ValueError(f"{fname} cannot be built ({type(e).__name__}: {e}). It was written by minifast {written.get('minifast')} with "
                          f"torch {written.get('torch')}; here is minifast {minifast.__version__} with torch {torch.__version__}") from e
 
 
-def _build_model(builder: Builder, tree: Any) -> nn.Module:
+def _build_model(builder: Builder, tree: Any, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+    # constants that a model computes anew, such as masks, are in no state dict: they may double the size
+    builder.numbers_left = 2 * sum(t.numel() for t in weights.values()) + 2**20
     with torch.random.fork_rng(devices=[]):                 # initialising weights takes nothing from the random streams
         made = builder(tree)
         if not isinstance(made, nn.Module) and callable(made):           # a class, or a function that makes the model
             made = made()
+    builder.numbers_left = 2**16                            # for losses with class weights
     if not isinstance(made, nn.Module):
         raise ValueError(f"the model must be a torch.nn.Module; received {describe(made)}")
     return made
 
 
-def _load_weights(model: nn.Module, weights: dict[str, torch.Tensor], tied: Mapping[str, str]) -> None:
-    weights = {**weights, **{name: weights[other] for name, other in tied.items()}}
+def _check_fit(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
     own = model.state_dict()
     wrong = [*(f"{n} is not in the file" for n in own if n not in weights), *(f"{n} is not in the model" for n in weights if n not in own),
              *(f"{n} is {describe(weights[n])} in the file, {describe(t)} in the model" for n, t in own.items()
@@ -196,7 +205,6 @@ def _load_weights(model: nn.Module, weights: dict[str, torch.Tensor], tied: Mapp
     if wrong:
         raise ValueError(f"the weights do not fit the model {type(model).__name__}, {plural(len(wrong), 'difference')}: "
                          f"{'; '.join(wrong[:4])}")
-    model.load_state_dict(weights)
 
 
 def _build_loss(builder: Builder, spec: dict[str, Any]) -> Any:

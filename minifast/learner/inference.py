@@ -123,7 +123,7 @@ class Inference(TrainingLoop):
         dl = loader_for(self, ds_idx, dl)
         if not getattr(getattr(dl, "dataset", None), "labelled", True):
             raise ValueError("validate() needs targets, and this loader has none: make it with dls.test_dl(items, with_labels=True)")
-        with self.temporary_recorder():
+        with self.pass_lock, self.temporary_recorder():
             self.validation_pass(dl, cbs)
             return self.recorder.valid_values
 
@@ -155,7 +155,7 @@ class Inference(TrainingLoop):
         dl = loader_for(self, ds_idx, dl) if reorder else dl if dl is not None else self.dls[ds_idx]
         gather = GatherPreds(with_input, with_loss, with_preds or with_decoded or save_preds is not None,
                              with_targs or save_targs is not None, self.activation if act is None else act, save_preds, save_targs)
-        with self.paused_cbs(Recorder):
+        with self.pass_lock, self.paused_cbs(Recorder):
             self.validation_pass(dl, [gather, *listed(cbs)])
         preds = gather.joined(gather.preds, concat_dim)
         results = ((with_input, gather.joined(gather.inputs, concat_dim)), (with_preds, preds),

@@ -34,7 +34,7 @@ from ..optim import (
 )
 from . import probe, saving
 from .inference import Inference, Text, with_model_tfms
-from .loop import CallbackLike, as_callback, listed
+from .loop import CallbackLike, PassLock, as_callback, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +108,7 @@ class Learner(Inference):
                  wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
                  moms: tuple[float, float, float] | None = (0.95, 0.85, 0.95), default_cbs: bool = True, batch_tfms: Any = None):
         _check_parts(dls, model, opt_func, splitter, loss_func)
+        self.pass_lock = PassLock()
         self.batch_tfms = listed(batch_tfms)
         self.dls, self.model = dls, model
         self.loss_func = getattr(dls, "loss_func", None) if loss_func is None else loss_func

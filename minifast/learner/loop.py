@@ -40,6 +40,7 @@ after an error and after Ctrl-C.
 This file is longer than 400 lines because state, callbacks and loop are one object, which is read best in one place.
 """
 import copy
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache, partial
@@ -82,6 +83,22 @@ _PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "iter", "n_i
                "loss")
 #: That state between passes.
 _AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
+
+
+class PassLock:
+    "Lets one thread at a time run a fit or a pass of a learner. A copy of the learner gets a lock of its own."
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exc: Any) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple:
+        return PassLock, ()
 
 
 def listed(x: Any) -> list:
@@ -145,6 +162,7 @@ class TrainingLoop:
     recorder: Recorder = None
     logger: Callable[[Any], Any]     #: called with each row of the epoch table, and with a line of text now and then
     logging_off = False              #: within `no_logging()`
+    pass_lock: PassLock              #: held during a fit and during a pass over a loader
 
     # -- the state, which callbacks read and may change -------------------------------------------------------------------------
     dl: Any = None                   #: the loader of the current pass; None outside the loop
@@ -176,6 +194,10 @@ class TrainingLoop:
 
     # -- the loop ---------------------------------------------------------------------------------------------------------------
     def _fit(self, n_epoch, start_epoch=0):
+        with self.pass_lock:
+            self._locked_fit(n_epoch, start_epoch)
+
+    def _locked_fit(self, n_epoch, start_epoch):
         self.n_epoch, self.start_epoch, self.epoch, self._batches_done = n_epoch, start_epoch, start_epoch, 0
         self.running = True
         clear_grads(self.opt)             # an interrupted fit may have left gradients behind

@@ -3,11 +3,10 @@
 Each room lists its own in `exportable.py`, a plain table `PARTS` from module to names. A part is called `room:Name`, those of others by
 their package, such as `torch.nn:Linear`. Nothing else can be named in a file, and a file only ever causes the import of these modules.
 """
+import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from importlib.util import find_spec
-from pkgutil import iter_modules
 from typing import Any
 
 import minifast
@@ -34,14 +33,14 @@ def _is_function(o: Any) -> bool:
 OTHERS: dict[str, Callable[[Any], bool]] = {
     "torch.nn": _is_layer, "torch.nn.functional": _is_function, "torchvision.transforms.v2": _is_v2}
 #: Classes of Python and torch that are handed on as they are.
-PLAIN: dict[str, Any] = {"Path": Path, "str": str, "int": int, "float": float, "list": list, "tuple": tuple, "dict": dict, "object": object,
-                         "L": L}
+PLAIN: dict[str, Any] = {"Path": Path, "pathlib.Path": pathlib.Path, "str": str, "int": int, "float": float, "list": list, "tuple": tuple,
+                         "dict": dict, "object": object, "L": L}
 
 
-def tables() -> dict[str, Mapping[str, str]]:
-    "`{room: its table}` of every room that has one."
-    rooms = [m.name for m in iter_modules(minifast.__path__) if m.ispkg and find_spec(f"minifast.{m.name}.exportable")]
-    return {room: import_module(f"minifast.{room}.exportable").PARTS for room in rooms}
+def _table(room: str) -> Mapping[str, str]:
+    "The table of a room, empty where it has none; nothing else is imported of a room that is no room of minifast."
+    there = room.isidentifier() and any((pathlib.Path(folder) / room / "exportable.py").is_file() for folder in minifast.__path__)
+    return import_module(f"minifast.{room}.exportable").PARTS if there else {}
 
 
 def _listed(room: str, table: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -53,7 +52,8 @@ def _listed(room: str, table: Mapping[str, str]) -> Iterator[tuple[str, str, str
 def names_of_parts() -> dict[int, str]:
     "`{id of a class or function: its name}` of all parts whose modules are imported."
     found = {id(o): f"python:{name}" for name, o in PLAIN.items()}
-    for room, table in tables().items():
+    rooms = sorted({name.split(".")[1] for name in sys.modules if name.startswith("minifast.")})
+    for room, table in ((room, _table(room)) for room in rooms):
         for module, name, full in _listed(room, table):
             if module in sys.modules:
                 found.setdefault(id(getattr(sys.modules[module], name)), full)
@@ -77,9 +77,7 @@ def find_part(full: Any) -> Any:
         part = getattr(import_module(home), name, None)
         if part is not None and OTHERS[home](part):
             return part
-    for room, table in (tables() if home.isidentifier() else {}).items():
-        if room == home:
-            module = next((module for module, known, _ in _listed(room, table) if known == name), None)
-            if module is not None:
-                return getattr(import_module(module), name)
+    module = next((module for module, known, _ in _listed(home, _table(home)) if known == name), None)
+    if module is not None:
+        return getattr(import_module(module), name)
     raise ValueError(f"this version of minifast has no part called {full!r}")

@@ -45,8 +45,8 @@ class MissingObject(ValueError):
     "An object of the user's that the caller of `load_learner` did not pass."
 
 
-class NotExported:
-    """Stands for a function of the user's that is needed for some items only, such as a labelling function.
+class StandIn:
+    """Stands for something of the user's own that was not passed to `load_learner`.
 
     Args:
         name: what it was called.
@@ -55,9 +55,17 @@ class NotExported:
     def __init__(self, name: str):
         self.name = name
 
+    @property
+    def advice(self) -> str:
+        "What to write."
+        return f"pass it, load_learner(file, objects={{{self.name!r}: {self.name}}})"
+
+
+class NotExported(StandIn):
+    "Stands for a function that is needed for some items only, such as a labelling function."
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise ValueError(f"this needs {self.name}, a function of your own, which no file can hold: pass it, "
-                         f"load_learner(file, objects={{{self.name!r}: {self.name}}})")
+        raise ValueError(f"this needs {self.name}, a function of your own, which no file can hold: {self.advice}")
 
     @property
     def __name__(self) -> str:
@@ -84,6 +92,9 @@ class Describer:
             return x
         if isinstance(x, Recipe):
             return {"class": self._name(x.made_by), "args": {k: self(v) for k, v in x.args.items()}}
+        if isinstance(x, StandIn):
+            self.own[x.name] = ""
+            return {"own": x.name}
         if isinstance(x, Optional):
             return self._optional(x)
         if isinstance(x, Nearest):
@@ -238,7 +249,12 @@ class Builder:
 
     Args:
         objects: the user's own classes, functions or ready objects, by name.
+
+    Attributes:
+        numbers_left: how many weights may still be made: those of the file, while the model is built.
     """
+
+    numbers_left = 0
 
     def __init__(self, objects: Mapping[str, Any] | None = None):
         self.objects = dict(objects or {})
@@ -264,12 +280,25 @@ class Builder:
 
     def _made(self, tree):
         part, args = find_part(tree["class"]), {k: self(v) for k, v in tree.get("args", {}).items()}
+        if getattr(part, "makes_model", False) or (isinstance(part, type) and issubclass(part, nn.Module)):
+            self._check_size(tree["class"], part, args)
         made = part(**args)
         for name, value in tree.get("set", {}).items():
             if name not in _SETTABLE or not isinstance(made, Transform):
                 raise ValueError(f"{name!r} of {tree['class']} cannot be set")
             setattr(made, name, self(value))
         return made
+
+    def _check_size(self, name, part, args):
+        "Make a module on torch's meta device first, where it takes no memory, and refuse it if the file has fewer weights."
+        try:
+            with torch.device("meta"):
+                made = part(**args)
+        except NotImplementedError:                     # some models of timm compute with tensors while they are made
+            return
+        self.numbers_left -= sum(t.numel() for t in (*made.parameters(), *made.buffers()) if t.device.type == "meta")
+        if self.numbers_left < 0:
+            raise ValueError(f"{name} has more weights than the file")
 
     def _own(self, own: str, args: Any = None, state: Any = None) -> Any:
         if own not in self.objects:

@@ -15,6 +15,7 @@ import torch
 from ..core.checkpoint import load, save
 from ..core.messages import describe, did_you_mean, plural
 from ..core.paths import Path
+from ..core.recipe import Nearest, Recipe
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.categories import CategoryMap
@@ -63,6 +64,7 @@ class TabularPandas:
 
     with_cont = True        #: whether batches have an element for the continuous columns
     target: Target | None
+    is_template: bool = False       #: whether it has no rows, see `template`
     _learnt = True
 
     def __init__(self, df: pd.DataFrame, procs: Procs | None = None, cat_names: Sequence | str | None = None,
@@ -91,7 +93,7 @@ class TabularPandas:
         self.target, self.reduce_memory, self.inplace, self.splits = target, reduce_memory, False, splits
 
     def _begin(self, df: pd.DataFrame | None, data: Encoded | None = None) -> None:
-        self._df, self._data, self.rows = df, data, None
+        self._df, self._data, self.rows, self.is_template = df, data, None, False
         self.index = df.index if data is None else data.index
         self.cat_names, self.cont_names = list(self.raw_cat_names), list(self.raw_cont_names)
         self.unseen, self.missing = {}, {}
@@ -595,6 +597,11 @@ class TabularPandas:
                 "procs": [{"kind": type(p).__name__, "state": p.state_dict()} for p in self.procs],
                 "target": None if self.target is None else self.target.state_dict()}
 
+    def template(self, kinds: Any = None) -> Recipe:
+        "How to make a table with the steps of this one and without rows. kinds: none, a batch has plain tensors."
+        own = [type(p) for p in self.procs if type(p) not in OWN_PROCS]
+        return Recipe(table_from_state, {"cls": Nearest(type(self)), "state": self.state_dict(), "procs": own})
+
     @classmethod
     def from_state_dict(cls, state: dict[str, Any], procs: Sequence[type[TabularProc]] = ()) -> "TabularPandas":
         """A table without rows from what `state_dict` gave: `test_set(rows)` and `encode_row(row)` process new rows.
@@ -626,3 +633,16 @@ class TabularPandas:
     def load(cls, file: PathLike, procs: Sequence[type[TabularProc]] = ()) -> "TabularPandas":
         "The table without rows that `save` wrote: see `from_state_dict`."
         return cls.from_state_dict(load(file), procs)
+
+
+def table_from_state(cls: type[TabularPandas], state: dict[str, Any], procs: Sequence[type[TabularProc]] = ()) -> TabularPandas:
+    """A table without rows, from which those of a loader are made.
+
+    Args:
+        cls: its class.
+        state: see `TabularPandas.from_state_dict`.
+        procs: likewise.
+    """
+    table = cls.from_state_dict(state, procs)
+    table.is_template = True
+    return table

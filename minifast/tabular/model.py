@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..core.messages import describe
+from ..core.recipe import recorded
 from ..core.types import YRange
 from ..nn.layers import Embedding, LinBnDrop, Module, SigmoidRange, range_ends
 from .columns import check_known
@@ -73,6 +74,7 @@ class TabularModel(Module):
         lin_first: False: batch norm and dropout before each linear layer instead of after it.
     """
 
+    @recorded()
     def __init__(self, emb_szs: Sequence[tuple[int, int]], n_cont: int, out_sz: int, layers: Sequence[int],
                  ps: float | Sequence[float] | None = None, embed_p: float = 0.0, y_range: YRange | None = None,
                  use_bn: bool = True, bn_final: bool = False, bn_cont: bool = True,

@@ -128,6 +128,8 @@ class DynamicUnet(nn.Module):
     Source: Ronneberger, Fischer & Brox 2015, https://arxiv.org/abs/1505.04597.
     """
 
+    one_call_at_a_time = True           #: forward hooks fetch the maps of the encoder, and would see those of another thread's call
+
     def __init__(self, encoder: nn.Module, n_out: int, img_size: int | Sequence[int], blur: bool = False, blur_final: bool = True,
                  self_attention: bool = False, y_range: YRange | None = None, last_cross: bool = True, bottle: bool = False,
                  act_cls: Callable[..., nn.Module] = nn.ReLU, init: Callable[..., Any] | None = nn.init.kaiming_normal_,

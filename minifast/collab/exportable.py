@@ -1,0 +1,6 @@
+"""The classes and functions of this room that an exported learner may name, by module: see `minifast.learner.parts`."""
+
+PARTS = {
+    "loaders": "CollabDataLoaders TabularCollab",
+    "models": "EmbeddingDotBias EmbeddingNN embedding_dot_bias",
+}
