@@ -126,7 +126,8 @@ def range_ends(y_range: Any) -> tuple[Any, Any]:
         ValueError: it is none, or low is not below high.
     """
     pair = hasattr(y_range, "__len__") and not isinstance(y_range, (str, dict))
-    ends = [torch.as_tensor(end).squeeze() for end in y_range] if pair else []
+    # on the CPU, whatever the default device: a model that is measured on the meta device has ends that can be compared
+    ends = [(end if isinstance(end, torch.Tensor) else torch.as_tensor(end, device="cpu")).squeeze() for end in y_range] if pair else []
     if len(ends) != 2 or any(end.ndim > 1 or end.is_complex() for end in ends) or not bool((ends[0] < ends[1]).all()):
         raise ValueError(f"y_range takes (low, high), low < high; received {brief(y_range)}")
     low, high = (end if end.ndim else given.item() if hasattr(given, "item") else given for end, given in zip(ends, y_range, strict=True))
