@@ -27,6 +27,8 @@ class EmbeddingDotBias(Module):
     Source: Y. Koren, R. Bell, C. Volinsky, "Matrix Factorization Techniques for Recommender Systems", 2009.
     """
 
+    recipe: Any                 #: how it was made
+
     @recorded()
     def __init__(self, n_factors: int, n_users: int, n_items: int, y_range: YRange | None = None):
         self.y_range = None if y_range is None else range_ends(y_range)

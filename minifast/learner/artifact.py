@@ -26,7 +26,8 @@ def _digest(spec: bytes, tensors: dict[str, torch.Tensor]) -> dict[str, str]:
     for name in sorted(tensors):
         t = tensors[name]
         weights.update(json.dumps([name, str(t.dtype), list(t.shape)]).encode())
-        weights.update(memoryview(t.contiguous().reshape(-1).view(torch.uint8).numpy()) if t.numel() else b"")
+        raw: Any = t.contiguous().reshape(-1).view(torch.uint8).numpy()
+        weights.update(memoryview(raw) if t.numel() else b"")
     return {"spec": hashlib.sha256(spec).hexdigest(), "weights": weights.hexdigest()}
 
 

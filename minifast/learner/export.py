@@ -64,7 +64,7 @@ def export(learn: "Learner", file: PathLike) -> Path:
     file = Path(file)
     file = file if file.is_absolute() else Path(learn.path) / file
     tell = Describer()
-    model = uncompiled(learn.model)
+    model: Any = uncompiled(learn.model)
     weights, tied = _weights(model)
     loader = learn.dls[min(1, len(learn.dls) - 1)]
     if not hasattr(loader, "template"):

@@ -145,8 +145,9 @@ class Describer:
 
     def module(self, m: nn.Module, use_recipe: bool = True) -> Any:
         "A module: as its builder made it, else by its class, with its children."
-        if use_recipe and isinstance(getattr(m, "recipe", None), Recipe) and id(m.recipe.made_by) in self._parts:
-            return self(m.recipe)
+        recipe: Any = getattr(m, "recipe", None)
+        if use_recipe and isinstance(recipe, Recipe) and id(recipe.made_by) in self._parts:
+            return self(recipe)
         children = [[name, self(child)] for name, child in m.named_children()]
         if isinstance(m, nn.Sequential) and type(m).forward is nn.Sequential.forward:
             return {"sequential": children}                             # whatever its class, it does what a Sequential does
