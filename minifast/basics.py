@@ -92,8 +92,10 @@ from .core.progress import progress_bar
 from .core.seeds import fixed_seed, no_random, set_seed
 from .core.titled import (ShowTitle, TensorBase, TensorCategory, TensorMultiCategory, TitledFloat, TitledInt, TitledStr,
                           TitledTensorScalar, TitledTuple)
-from .core.utilities import (GetAttr, Self, camel2snake, concat, delegates, fastuple, groupby, ifnone, is_listy, join_path_file, listify,
-                             merge, num_cpus, parallel, partialler, setify, snake2camel, tuplify, uniqueify)
+from .core.elsewhere import patch, typedispatch
+from .core.pickles import load_pickle, save_pickle
+from .core.utilities import (GetAttr, Self, camel2snake, concat, delegates, doc, fastuple, groupby, ifnone, is_listy, join_path_file,
+                             listify, merge, num_cpus, parallel, partialler, setify, snake2camel, tuplify, uniqueify)
 
 __all__ = [
     "APScoreBinary", "APScoreMulti", "AccumMetric", "ActivationReg", "ActivationStats", "ActivationType", "Adam", "AdaptiveAvgPool",
@@ -127,18 +129,18 @@ __all__ = [
     "TrainEvalCallback", "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "ValueMetric", "View", "WeightedDL",
     "accuracy", "accuracy_multi", "adam_step", "apply_init", "array", "average_grad", "average_preds", "average_sqr_grad",
     "camel2snake", "children_and_parameters", "coll_repr", "combine_scheds", "combined_cos", "concat", "debias", "default_device",
-    "defaults", "delegates", "download_url", "dummy_eval", "error_rate", "event", "exp_rmspe", "fastuple", "find_bs", "first",
-    "fixed_seed", "flatten_check", "flatten_model", "foreground_acc", "from_hub", "get_files", "get_grid", "get_image_files",
-    "get_text_files", "groupby", "has_children", "has_params", "hook_output", "hook_outputs", "icnr_init", "ifnone",
-    "image_extensions", "in_channels", "init_default", "init_linear", "inplace_relu", "is_listy", "join_path_file", "kfold",
-    "l2_reg", "lamb_step", "larc_layer_lr", "larc_step", "layer_info", "listify", "load_learner", "loguniform", "mae", "math",
-    "matplotlib", "merge", "minimum", "mish", "mk_metric", "model_sizes", "module_summary", "momentum_step", "mse", "msle", "nn",
-    "no_random", "noop", "norm_bias_params", "np", "num_cpus", "num_features_model", "one_hot", "one_param", "optim_metric", "os",
-    "parallel", "param_groups", "params", "parent_label", "partial", "partialler", "pd", "perplexity", "plt", "progress_bar",
-    "qhadam_step", "radam_step", "random", "random_search", "range_of", "ranger", "re", "requires_grad", "rms_prop_step", "rmse",
-    "rnn_cbs", "sequential", "set_seed", "setify", "sgd_step", "show_at", "show_image", "show_images", "show_titled_image",
-    "shutil", "sigmoid", "sigmoid_", "sigmoid_range", "skm_to_fastai", "slide", "snake2camel", "steep", "step_stat", "store_attr",
-    "string", "subplots", "swish", "tensor", "to_concat", "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch",
-    "total_params", "trainable_params", "trunc_normal_", "tuplify", "uniqueify", "untar_data", "using_attr", "valley",
-    "vleaky_relu", "weight_decay",
+    "defaults", "delegates", "doc", "download_url", "dummy_eval", "error_rate", "event", "exp_rmspe", "fastuple", "find_bs",
+    "first", "fixed_seed", "flatten_check", "flatten_model", "foreground_acc", "from_hub", "get_files", "get_grid",
+    "get_image_files", "get_text_files", "groupby", "has_children", "has_params", "hook_output", "hook_outputs", "icnr_init",
+    "ifnone", "image_extensions", "in_channels", "init_default", "init_linear", "inplace_relu", "is_listy", "join_path_file",
+    "kfold", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step", "layer_info", "listify", "load_learner", "load_pickle",
+    "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish", "mk_metric", "model_sizes", "module_summary",
+    "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np", "num_cpus", "num_features_model",
+    "one_hot", "one_param", "optim_metric", "os", "parallel", "param_groups", "params", "parent_label", "partial", "partialler",
+    "patch", "pd", "perplexity", "plt", "progress_bar", "qhadam_step", "radam_step", "random", "random_search", "range_of",
+    "ranger", "re", "requires_grad", "rms_prop_step", "rmse", "rnn_cbs", "save_pickle", "sequential", "set_seed", "setify",
+    "sgd_step", "show_at", "show_image", "show_images", "show_titled_image", "shutil", "sigmoid", "sigmoid_", "sigmoid_range",
+    "skm_to_fastai", "slide", "snake2camel", "steep", "step_stat", "store_attr", "string", "subplots", "swish", "tensor",
+    "to_concat", "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch", "total_params", "trainable_params",
+    "trunc_normal_", "tuplify", "typedispatch", "uniqueify", "untar_data", "using_attr", "valley", "vleaky_relu", "weight_decay",
 ]

@@ -285,7 +285,7 @@ _ABSENT = (
     ("write `vocab[torch.where(x == 1)[0]]`", "one_hot_decode"),
     ("a transform is a `Transform`, or any function, in `item_tfms` or `batch_tfms`; nothing is dispatched on types",
      "DisplayedTransform Func InplaceTransform Sig compose_tfms default_set_meta explode_types gather_attr_names gather_attrs get_func "
-     "mk_transform retain_meta retain_type retain_types dispatch typedispatch"),
+     "mk_transform retain_meta retain_type retain_types dispatch"),
     ("`MaskBlock` and `PointBlock` open files and points themselves; in a pipeline of your own write `PILMask.create` or "
      "`TensorPoint.create`", "OpenMask TensorPointCreate"),
     # tables
@@ -344,7 +344,7 @@ _ABSENT = (
     ("write `map_nested(f, x)` of `minifast.core.nested`", "apply"),
     ("write `model.apply(f)`", "apply_leaf"),
     ("write `init_default(m, func)`", "cond_init"),
-    ("write `help(f)`, or `f?` in a notebook", "doc base_doc"),
+    ("write `help(f)`, or `f?` in a notebook", "base_doc"),
     ("write `display(df)`, which IPython has", "display_df get_empty_df"),
     ("write an `nn.Module` whose `forward` calls `Function.apply`", "grad_module"),
     ("write `lambda inp, targ: torch.as_tensor(f(to_np(inp), to_np(targ)))`", "np_func"),
@@ -406,6 +406,9 @@ DIFFERENT: dict[str, str] = {
     "TrainEvalCallback": "it does nothing: the loop itself switches between training and evaluation, and counts",
     "WandbCallback": "it takes `project=`, `name=`, `config=`, `log_every=`, `n_preds=`, `log_preds=`, and opens a run if there is none",
     "TensorBoardCallback": "it takes `log_dir=`, `log_every=`, `n_preds=`, `log_preds=`, `trace_model=`; embeddings are not projected",
+    "load_pickle": "it warns that a pickle runs code when it is loaded",
+    "patch": "calling it raises: write a subclass, a `Callback`, or `Learner.name = function`",
+    "typedispatch": "calling it raises: give the class a method `show`, or write one `encodes` for each type in a `Transform`",
     "SaveModelCallback": "it writes safetensors; read them with `learn.load(fname)`",
     "vision_learner": "the normalisation of its weights goes into the learner's own loaders; those passed to it stay as they are",
 }

@@ -5,6 +5,7 @@ Fallback: the same operation tensor by tensor, where a version of torch lacks th
 for itself. `tests/core/test_torch_internals.py` forces both.
 """
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -48,6 +49,6 @@ def norm(tensors: Tensors) -> list[torch.Tensor]:
     return list(_fused("norm", lambda xs: [x.norm() for x in xs])(tensors))
 
 
-def uncompiled(f: Callable) -> Callable:
+def uncompiled(f: Callable) -> Any:
     "The module or function that `torch.compile` made `f` of; `f` itself where it was not compiled."
     return getattr(f, "_orig_mod", None) or getattr(f, "_torchdynamo_orig_callable", None) or f

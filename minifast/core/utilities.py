@@ -388,5 +388,14 @@ class _Expression:
         return text
 
 
+def doc(elt: Any) -> None:
+    """Print the documentation of a function, a class or a method.
+
+    Args:
+        elt: what it is about.
+    """
+    help(elt)
+
+
 #: Where an expression begins.
 Self = _Expression()

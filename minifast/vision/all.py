@@ -1,4 +1,5 @@
 """Everything for vision: `from minifast.vision.all import *`."""
+from torchvision import models
 from torchvision.models import mobilenet_v2, resnet18, resnet34, resnet50, resnet101, resnet152, squeezenet1_1
 
 from ..basics import *
@@ -37,9 +38,10 @@ __all__ = sorted([*_basics,
     "ToTensor", "UnetBlock", "Warp", "XResNet", "Zoom", "add_head", "aug_transforms", "bb_pad", "cifar_stats", "cnn_learner",
     "create_body", "create_cnn_model", "create_head", "create_unet_model", "create_vision_model", "default_split",
     "download_images", "get_annotations", "get_image_files_sorted", "has_pool_type", "image2tensor", "imagenet_stats", "load_image",
-    "mnist_stats", "mobilenet_v2", "model_meta", "resize_image", "resize_images", "resnet101", "resnet152", "resnet18", "resnet34",
-    "resnet50", "setup_aug_tfms", "squeezenet1_1", "unet_learner", "verify_image", "verify_images", "vision_learner", "xresnet101",
-    "xresnet152", "xresnet18", "xresnet18_deep", "xresnet18_deeper", "xresnet34", "xresnet34_deep", "xresnet34_deeper", "xresnet50",
+    "mnist_stats", "mobilenet_v2", "model_meta", "models", "resize_image", "resize_images", "resnet101", "resnet152", "resnet18",
+    "resnet34", "resnet50", "setup_aug_tfms", "squeezenet1_1", "unet_learner", "verify_image", "verify_images", "vision_learner",
+    "xresnet101", "xresnet152",
+    "xresnet18", "xresnet18_deep", "xresnet18_deeper", "xresnet34", "xresnet34_deep", "xresnet34_deeper", "xresnet50",
     "xresnet50_deep", "xresnet50_deeper", "xresnext101", "xresnext18", "xresnext34", "xresnext50", "xse_resnet101", "xse_resnet152",
     "xse_resnet18", "xse_resnet34", "xse_resnet50", "xse_resnext101", "xse_resnext18", "xse_resnext18_deep", "xse_resnext18_deeper",
     "xse_resnext34", "xse_resnext34_deep", "xse_resnext34_deeper", "xse_resnext50", "xse_resnext50_deep", "xse_resnext50_deeper",

@@ -20,7 +20,9 @@ def test_no_pickle_in_the_package():
     assert "def find_class" in RESTRICTED.read_text() and "super().find_class" not in RESTRICTED.read_text()
     for file in [file for file in PACKAGE.rglob("*.py") if file != RESTRICTED]:
         code = file.read_text()
-        assert not re.search(r"^\s*(import|from)\s+(pickle|cloudpickle|dill|joblib)\b", code, re.M), file
+        if file != PACKAGE / "core" / "pickles.py":         # what users call by name to read pickles of their own
+            assert not re.search(r"^\s*(import|from)\s+(pickle|cloudpickle|dill|joblib)\b", code, re.M), file
+            assert "load_pickle(" not in code, file
         assert "weights_only=False" not in code, file
         for call in re.findall(r"torch\.load\((.*)", code):
             assert "weights_only=True" in call, f"{file}: torch.load({call}"

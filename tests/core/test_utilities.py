@@ -176,3 +176,8 @@ def test_self():
         bool(Self.real)
     with pytest.raises(TypeError, match=r"Self\[0\] is a function of one object: write Self\[0\]\(object\)"):
         Self[0]()
+
+
+def test_doc_prints_the_docstring(capsys):
+    assert inspect.getmodule(camel2snake).doc(camel2snake) is None
+    assert "camel2snake" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from ...core.arguments import check_choice
 from ...core.messages import describe
 from ...core.seeds import draw_seed, item_rng
 from ...data.coords import COORDS, blank_empty, move_batch, on_canvas
-from ...data.transforms import RandTransform, is_sample
+from ...data.transforms import RandTransform, Transform, is_sample
 from ..symmetry import is_symmetry, symmetries
 from .options import HW, Allowed, Given, PadMode, Resizing, Size, check_given, given_values, image_size
 
@@ -180,7 +180,7 @@ class AffineWarp(Resizing, BatchTransform):
         "Override: the matrix (3,3) for every validation image, or None for no change but the resize."
         return next((m for t in self.tfms if (m := t.valid_matrix(hw)) is not None), None)
 
-    def at_validation(self) -> AffineWarp | None:
+    def at_validation(self) -> Transform | None:
         "The resize, and the crop of validation images where there is one; nothing random."
         if self.split_idx == 0 or type(self).valid_matrix is not AffineWarp.valid_matrix:
             return super().at_validation()

@@ -74,7 +74,8 @@ _SPLITS = {r"resnet|resnext|wide_resnet": (6, False), "densenet": (7, True), "sq
 
 def split_at(model: nn.Sequential, at: int, in_first: bool = False) -> list[list[nn.Parameter]]:
     "Layer groups of `Sequential(body, head)`: the body's children before and from `at`, head."
-    body, rest = (model[0][0], model[0][1:]) if in_first else (model[0], nn.Sequential())
+    body: Any = model[0]
+    body, rest = (body[0], body[1:]) if in_first else (body, nn.Sequential())
     return [_params(body[:at]), _params(body[at:], rest), _params(model[1:])]
 
 
