@@ -10,6 +10,7 @@ may share a `Predictor`.
 import os
 
 from fastapi import FastAPI, HTTPException, UploadFile
+
 from minifast.learner.predictor import Predictor
 
 app = FastAPI()

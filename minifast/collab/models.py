@@ -70,8 +70,8 @@ class EmbeddingDotBias(Module):
         model = cls(n_factors, len(classes[user]), len(classes[item]), y_range)
         model.classes, model.user, model.item = dict(classes), user, item
         if cls is EmbeddingDotBias:
-            model.recipe = Recipe(embedding_dot_bias, {"n_factors": n_factors, "classes": model.classes, "user": user, "item": item,
-                                                       "y_range": y_range})
+            args = {"n_factors": n_factors, "classes": model.classes, "user": user, "item": item, "y_range": y_range}
+            model.__dict__["recipe"] = Recipe(embedding_dot_bias, args)
         return model
 
     def get_idx(self, names: Any, is_item: bool = True) -> torch.Tensor:
