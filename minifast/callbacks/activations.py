@@ -90,6 +90,14 @@ class ActivationStats(TrainingCallback):
             raise ValueError(f"layer {i}, {self.names[i]}, was never called with an output of floats")
         return i
 
+    @property
+    def stats(self) -> list[list[dict[str, Any]]]:
+        "Per recorded batch a list with a dict per layer: `mean`, `std`, `near_zero`, with `with_hist` also `hist`; as fastai's."
+        names = ("mean", "std", "near_zero")
+        by_layer = [[dict(zip(names, s.tolist(), strict=True), **({} if h is None else {"hist": h})) for s, h in rows]
+                    for rows in self._rows if rows]
+        return [list(batch) for batch in zip(*by_layer, strict=False)]
+
     def layer_stats(self, i: int) -> tuple[list[float], ...]:
         "`(means, standard deviations, fractions of near zeros)` of layer `i`, each a list with a number per recorded batch."
         return tuple(torch.stack([stats for stats, _ in self._rows[self._layer(i)]]).T.tolist())

@@ -210,6 +210,10 @@ class LiveLogger(RunCallback):
     def write_scalars(self, values: dict[str, float], step: int) -> None:
         "Send numbers by name."
 
+    def write_epoch(self, values: dict[str, float]) -> None:
+        "Send the numbers of an epoch, by the columns of the epoch table."
+        self.write_scalars({f"epoch/{name}": value for name, value in values.items()}, self.step)
+
     def write_figure(self, name: str, figure: "Figure", step: int) -> None:
         "Send a matplotlib figure."
 
@@ -241,7 +245,7 @@ class LiveLogger(RunCallback):
 
     def after_epoch(self) -> None:
         row = dict(zip(self.learn.recorder.metric_names, self.learn.recorder.log, strict=True))
-        self.write_scalars({f"epoch/{k}": float(v) for k, v in row.items() if k not in ("epoch", "time") and v is not None}, self.step)
+        self.write_epoch({k: float(v) for k, v in row.items() if k not in ("epoch", "time") and v is not None})
         if self.log_preds:
             with prediction_figure(self.learn, self._shown, self.n_preds) as figure:
                 if figure is not None:
@@ -335,6 +339,8 @@ class TensorBoardCallback(LiveLogger):
 class WandbCallback(LiveLogger):
     """Log to the open run of Weights & Biases; if there is none, open one.
 
+    The numbers of an epoch are sent by the names of fastai's callback as well: `epoch`, `train_loss`, `valid_loss`, `accuracy`.
+
     A run that this callback opened is closed when the next training begins, with `finish()`, or when Python exits. Needs
     `pip install "minifast[trackers]"`.
 
@@ -375,6 +381,11 @@ class WandbCallback(LiveLogger):
 
     def write_scalars(self, values: dict[str, float], step: int) -> None:
         self.wandb_run.log({**values, "batch": step})
+
+    def write_epoch(self, values: dict[str, float]) -> None:
+        "Send them by the names of the columns too, as fastai does: sweeps and dashboards ask for 'accuracy'."
+        super().write_epoch(values)
+        self.wandb_run.log({"epoch": self.learn.epoch + 1, **values, "batch": self.step})
 
     def write_figure(self, name: str, figure: "Figure", step: int) -> None:
         import wandb

@@ -241,6 +241,9 @@ TORCHVISION = """
     vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2
 """
 
+#: Names of ipywidgets that `vision.widgets` has.
+WIDGETS = "Box Button Checkbox Dropdown FileUpload HBox Label Layout Output VBox widgets"
+
 #: What fastai has and minifast has not, with what to write instead: (sentence, names).
 _ABSENT = (
     # callbacks and the loop
@@ -321,8 +324,7 @@ _ABSENT = (
     ("write `ax.set_title(text)`", "show_title"),
     ("these services ask for an account and a key: collect the URLs and write `download_images(dest, urls=urls)`",
      "search_images_bing search_images_serpapi"),
-    ("write `import ipywidgets as widgets`, and `widgets.Box` and the like",
-     "Box Button Checkbox Dropdown FileUpload HBox Label Layout Output VBox carousel widget widgets"),
+    ("write `display(im)`, or `widgets.Image(value=file.read_bytes())`", "carousel widget"),
     ("write `ImageClassifierCleaner(learn)`", "ImagesCleaner"),
     ("write `interp.plot_top_losses(k)`, a method of every interpretation", "plot_top_losses"),
     ("read the files with pydicom, and give their arrays to `PILImage.create`",

@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -30,13 +31,18 @@ def find(name: str, path: str) -> Any:
         ImportError: minifast lacks this name of fastai's; says what to write instead.
         LookupError: fastai has no such name either.
     """
-    from .fastai_names import TORCHVISION, instead_of
+    from .fastai_names import TORCHVISION, WIDGETS, instead_of
     for module in sorted(LISTS, key=lambda m: m.split(".")[0] != path.split(".")[0]):
         listed = import_module(f"{PACKAGE}.{module}")
         if name in listed.__all__:
             return getattr(listed, name)
     if name in TORCHVISION.split():
         return getattr(import_module("torchvision.models"), name)
+    if name in WIDGETS.split():
+        try:
+            return getattr(import_module("ipywidgets"), name)
+        except ModuleNotFoundError:
+            raise ImportError(f"{name} is of ipywidgets: pip install \"minifast[notebook]\"", name=f"{PACKAGE}.{path}") from None
     sentence = instead_of(name)
     if sentence is None:
         raise LookupError(name)
@@ -45,17 +51,18 @@ def find(name: str, path: str) -> Any:
 
 @cache
 def names_here() -> frozenset[str]:
-    "fastai's names that exist here: those of the star imports, all callbacks, and torchvision's networks."
-    from .fastai_names import TORCHVISION
-    return frozenset(TORCHVISION.split()).union(*(import_module(f"{PACKAGE}.{module}").__all__ for module in LISTS))
+    "fastai's names that exist here: those of the star imports, all callbacks, torchvision's networks, and the widgets of ipywidgets."
+    from .fastai_names import TORCHVISION, WIDGETS
+    return frozenset(f"{TORCHVISION} {WIDGETS}".split()).union(*(import_module(f"{PACKAGE}.{module}").__all__ for module in LISTS))
 
 
 def names_of(path: str) -> list[str]:
     "The names that a star import of the module `path` brings, sorted: fastai's that exist here."
-    from .fastai_names import MODULES
+    from .fastai_names import MODULES, WIDGETS
     if not MODULES[path]:
         return sorted(import_module(f"{PACKAGE}.{'tabular' if path.startswith('tabular') else 'vision'}.all").__all__)
-    return sorted(names_here().intersection(MODULES[path].split()))
+    here = names_here().intersection(MODULES[path].split())
+    return sorted(here if find_spec("ipywidgets") else here.difference(WIDGETS.split()))
 
 
 def _fallback(path: str, name: str) -> Any:

@@ -6,9 +6,10 @@ import ast
 import builtins
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .fastai_names import DIFFERENT, MODULES, instead_of
 from .modules import names_here
@@ -19,6 +20,18 @@ _OTHER_PACKAGES = {
     "fastbook": "leave `setup_book()` out, and import `from minifast.vision.all import *`",
     "fastai2": "the name of fastai before its release: write `from minifast.vision.all import *`",
     "fast_ai": "write `from minifast.vision.all import *`",
+}
+#: name -> whether a call of it is one that works differently; where the name is used otherwise, nothing is said.
+_DIFFERENT_CALLS: dict[str, Callable[[ast.Call], bool]] = {
+    "AccumMetric": lambda call: False,                      # what is refused says so itself, as do callbacks and images
+    "Callback": lambda call: False,
+    "Image": lambda call: False,
+    "PILImage": lambda call: False,
+    "Path": lambda call: False,
+    "Normalize": lambda call: not call.args and not call.keywords,
+    "RandomSplitter": lambda call: len(call.args) < 2 and all(k.arg not in (None, "seed") for k in call.keywords),
+    "SaveModelCallback": lambda call: False,                # the file is read by `load`, whatever is in it
+    "vision_learner": lambda call: False,                   # loaders that are made from those passed normalise as well
 }
 
 
@@ -58,11 +71,15 @@ class _Names(ast.NodeVisitor):
         self.used: dict[str, int] = {}
         self.attributes: dict[str, int] = {}
         self.defined: set[str] = set()
+        self.calls: dict[str, list[ast.Call]] = {}
+        self.methods: set[ast.stmt] = set()
+        self.modules: set[str] = set()              # other names of fastai's modules: `import fastai.vision.all as fv`
 
     def visit_Import(self, node: ast.Import) -> None:
         if any(_is_fastai(a.name) or a.name.split(".")[0] in _OTHER_PACKAGES for a in node.names):
             self.imports.append(node)
         self.defined.update((a.asname or a.name).split(".")[0] for a in node.names)
+        self.modules.update(a.asname for a in node.names if a.asname and _is_fastai(a.name))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         if _is_fastai(node.module) or (node.module or "").split(".")[0] in _OTHER_PACKAGES:
@@ -78,16 +95,24 @@ class _Names(ast.NodeVisitor):
         else:
             self.used.setdefault(node.id, node.lineno)
 
+    def visit_Call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Name):
+            self.calls.setdefault(node.func.id, []).append(node)
+        self.generic_visit(node)
+
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if isinstance(node.value, ast.Name):
             self.attributes.setdefault(f"{node.value.id}.{node.attr}", node.lineno)
         self.generic_visit(node)
 
-    def _visit_definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        self.defined.add(node.name)
+    def _visit_definition(self, node: Any) -> None:
+        if node.name is not None and node not in self.methods:
+            self.defined.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            self.methods.update(node.body)                  # their names are those of attributes
         self.generic_visit(node)
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _visit_definition
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_ExceptHandler = visit_MatchAs = visit_MatchStar = _visit_definition
 
     def visit_arg(self, node: ast.arg) -> None:
         self.defined.add(node.arg)
@@ -106,8 +131,15 @@ def _rewritten(source: str, names: _Names) -> str:
     return "".join(lines)
 
 
-def _findings(names: _Names, defined: set[str], star: bool) -> Iterator[Finding]:
-    "What is to be said of `names`. defined: names of the whole file; star: whether fastai's names are there by a star import."
+def _findings(names: _Names, defined: set[str], star: bool, tables: bool) -> Iterator[Finding]:
+    """What is to be said of `names`.
+
+    Args:
+        names: of one piece of code.
+        defined: names that the whole program defines.
+        star: whether fastai's names are there by a star import.
+        tables: whether the program is about tables.
+    """
     here = names_here()
     for node in names.imports:
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
@@ -119,14 +151,21 @@ def _findings(names: _Names, defined: set[str], star: bool) -> Iterator[Finding]
                 yield Finding(node.lineno, module, "fastai 2.8 has no such module; write `from minifast.vision.all import *`", True)
         if isinstance(node, ast.ImportFrom) and _is_fastai(node.module):
             for alias in node.names:
-                yield from _of_name(alias.name, node.lineno, here)
+                if alias.name not in _DIFFERENT_CALLS:
+                    yield from _of_name(alias.name, node.lineno, here)
     if star:
         for name, line in names.used.items():
-            if name not in defined:
+            if name not in defined and name not in _DIFFERENT_CALLS:
                 yield from _of_name(name, line, here)
+    for name, differs in _DIFFERENT_CALLS.items():
+        if name not in defined and not (name == "Normalize" and tables):        # the proc of tables has the same name
+            yield from (Finding(call.lineno, name, DIFFERENT[name], False) for call in names.calls.get(name, ()) if differs(call))
     for name, line in names.attributes.items():
+        owner, _, attribute = name.partition(".")
         if name in DIFFERENT:
             yield Finding(line, name, DIFFERENT[name], False)
+        elif owner in names.modules and attribute not in _DIFFERENT_CALLS:
+            yield from _of_name(attribute, line, here)
 
 
 def _of_name(name: str, line: int, here: frozenset[str]) -> Iterator[Finding]:
@@ -157,6 +196,7 @@ def _ported(pieces: list[str]) -> tuple[list[str], list[Finding]]:
     known = [names for names in parsed if names is not None]
     defined = set().union(*(names.defined for names in known))
     star = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for names in known for node in names.imports)
+    tables = any({"Categorify", "FillMissing", "TabularPandas"} & names.used.keys() for names in known)
     findings = []
     for number, (source, names) in enumerate(zip(pieces, parsed, strict=True), 1):
         cell = number if len(pieces) > 1 else 0
@@ -165,7 +205,7 @@ def _ported(pieces: list[str]) -> tuple[list[str], list[Finding]]:
                 what = "this cell" if cell else "this file"
                 findings.append(Finding(1, what, "it is not Python that can be parsed: change its imports by hand", True, cell))
             continue
-        findings += [Finding(f.line, f.name, f.text, f.absent, cell) for f in _findings(names, defined, star)]
+        findings += [Finding(f.line, f.name, f.text, f.absent, cell) for f in _findings(names, defined, star, tables)]
     rewritten = [source if names is None else _rewritten(source, names) for source, names in zip(pieces, parsed, strict=True)]
     return rewritten, sorted(findings, key=lambda f: (f.cell, f.line))
 

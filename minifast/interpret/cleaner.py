@@ -12,6 +12,7 @@ import torch
 
 from ..core.arguments import check_arguments
 from ..core.checkpoint import replacing
+from ..core.items import L
 from ..core.messages import brief, did_you_mean, plural
 from ..core.paths import Path
 from ..core.types import PathLike
@@ -98,6 +99,11 @@ class ImageClassifierCleaner:
     def interp(self) -> ClassificationInterpretation:
         "The predictions on the split shown, computed once per split."
         return self._interpreted(self.ds_idx)
+
+    @property
+    def fns(self) -> L:
+        "The files of the images shown, in their order."
+        return L(self.interp.path(i) for i in self.order)
 
     def select(self, label: str, ds_idx: int | None = None) -> list[int]:
         """Show the items of a class, the highest loss first.

@@ -56,6 +56,15 @@ def test_every_layer_at_every_training_batch():
     assert stats.frame().near_zero.tolist() == pytest.approx([stats.layer_stats(i)[2][-1] for i in range(3)])
 
 
+def test_stats_as_fastai_keeps_them():
+    cb = ActivationStats(with_hist=True)
+    learn = make(cb)
+    learn.fit(1, 0.01)
+    assert len(cb.stats) == 5 and [sorted(layer) for layer in cb.stats[0]] == [["hist", "mean", "near_zero", "std"]] * 3
+    assert [batch[1]["std"] for batch in cb.stats] == cb.layer_stats(1)[1]
+    assert cb.stats[-1][0]["hist"].shape == (40,)
+
+
 def test_validation_and_get_preds_are_not_recorded():
     stats = ActivationStats()
     learn = make(stats)

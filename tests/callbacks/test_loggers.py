@@ -406,6 +406,15 @@ def test_wandb_uses_the_run_of_the_user(tmp_path, fake_wandb):
         WandbCallback(mode="off")
 
 
+def test_wandb_has_the_numbers_of_an_epoch_by_fastais_names(tmp_path, fake_wandb):
+    fake_wandb.run = mine = FakeRun()
+    learn = make(tmp_path, mae)
+    learn.fit(2, cbs=WandbCallback())
+    rows = [r for r in mine.logged if "mae" in r]
+    assert [r["epoch"] for r in rows] == [1, 2]
+    assert rows[-1] == {"epoch": 2, "batch": 4, **dict(zip(("train_loss", "valid_loss", "mae"), learn.recorder.values[-1], strict=True))}
+
+
 @pytest.mark.slow
 def test_wandb_offline(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")

@@ -74,3 +74,16 @@ def test_other_packages_are_left_alone():
             "import importlib; importlib.reload(minifast); assert len(sys.meta_path) == len(before) + 1\n"
             "assert not any(m.split('.')[0] in ('torch', 'pandas', 'fastcore') for m in sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_widgets_of_ipywidgets(monkeypatch):
+    pytest.importorskip("ipywidgets")
+    import ipywidgets
+    from minifast.vision.widgets import Button, ImageClassifierCleaner, widgets
+
+    from minifast.compat import modules
+    assert Button is ipywidgets.Button and widgets.FileUpload is ipywidgets.FileUpload and ImageClassifierCleaner is not None
+    assert {"VBox", "widgets"} <= set(modules.names_of("vision.widgets"))
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(ImportError, match=r"VBox is of ipywidgets: pip install"):
+        modules.find("VBox", "vision.widgets")

@@ -45,6 +45,35 @@ def test_code_without_fastai_stays_as_it_is():
     assert port_source(source) == (source, [])
 
 
+def test_names_that_are_somebodys_own_are_left_alone():
+    source = """from fastai.vision.all import *
+class Mine(Callback):
+    def typedispatch(self): "SkipToEpoch"
+try: pass
+except Exception as pv: print(pv)
+match x:
+    case {"a": logit}: print(logit)
+def f(*apply, **Chunks): return apply, Chunks
+[dispatch for dispatch in x]
+with open(x) as grayscale: print(grayscale)
+"""
+    assert port_source(source)[1] == []
+    assert [f.name for f in port_source(source + "typedispatch(f)")[1]] == ["typedispatch"]        # a method is not the name of a function
+
+
+def test_names_of_a_module_by_another_name():
+    _, findings = port_source("import fastai.learner as fl\nfl.load_model(1)\nfl.Learner(2)\n")
+    assert [(f.line, f.name) for f in findings] == [(2, "load_model")]
+
+
+def test_what_differs_in_some_calls_alone_is_named_there():
+    lines = ["RandomSplitter(seed=1)", "RandomSplitter(0.2, 3)", "RandomSplitter(**k)", "Normalize.from_stats(*imagenet_stats)",
+             "RandomSplitter(0.2)", "Normalize()", "vision_learner(dls, resnet18)"]
+    source = "from fastai.vision.all import *\n" + "\n".join(lines)
+    assert [f.line for f in port_source(source)[1]] == [6, 7]
+    assert [f.line for f in port_source(source + "\nprocs = [Categorify, Normalize()]")[1]] == [6]        # of tables
+
+
 def notebook(*cells):
     return json.dumps({"cells": [{"cell_type": "code", "source": c.splitlines(keepends=True), "metadata": {}, "outputs": [],
                                   "execution_count": None} for c in cells] + [{"cell_type": "markdown", "source": ["# fastai"],

@@ -36,6 +36,7 @@ box.children[0].children[2].value = "delete"                # as a person would 
 box.children[1].children[2].value = "red"
 relabelled = cleaner.interp.path(cleaner.order[1])
 assert cleaner.delete() == [0] and cleaner.change() == [(1, "red")]
+assert cleaner.fns[0] == first and cleaner.fns[1] == relabelled and len(cleaner.fns) == 3
 label.value, split.value = "red", "validation"              # other pictures come, with choices of their own
 assert cleaner.label == "red" and cleaner.ds_idx == 1 and all(c.children[2].value == "keep" for c in box.children)
 other = cleaner.interp.path(cleaner.order[0])
