@@ -44,7 +44,7 @@ for name, loss_func in losses.items():
     print(f"{name}:", learn.recorder.values[-1][2])
     preds, targs = learn.get_preds()
     s = preds.sum(1)
-    print(f"{name} preds:", tuple(preds.shape), "softmax:", bool(torch.allclose(s, torch.ones_like(s), atol=1e-4)), "in 0..1:", bool((preds >= 0).all() and (preds <= 1).all()))
+    print(f"{name} preds:", tuple(preds.shape), "softmax:", bool(torch.allclose(s, torch.ones_like(s), atol=1e-4)), "between 0 and 1:", bool((preds >= 0).all() and (preds <= 1).all()))
 
 learn = Learner(dls, model(), loss_func=SoftBinary(), metrics=accuracy)
 learn.fit(1, 1e-2)
