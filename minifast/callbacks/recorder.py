@@ -128,7 +128,6 @@ class Recorder(Callback):
         self.add_time, self.train_metrics, self.valid_metrics, self.beta = add_time, train_metrics, valid_metrics, beta
         self.fits, self.history, self.log = [], [], []
         self.lr_find: LRFindResult | None = None
-        self._fits_at_lr_find = -1
         self._clear_epoch()
 
     # -- what was recorded ------------------------------------------------------------------------------------------------------
@@ -138,13 +137,13 @@ class Recorder(Callback):
         return self.fits[-1] if self.fits else FitRecord()
 
     def add_lr_find(self, result: LRFindResult) -> None:
-        "Keep a range test: until the next fit, `lrs` and `losses` are its."
-        self.lr_find, self._fits_at_lr_find = result, len(self.fits)
+        "Keep a range test: before the first fit, `lrs` and `losses` are its."
+        self.lr_find = result
 
     @property
     def losses(self) -> list[float]:
-        "Smoothed training loss after each batch of the latest fit, or range test (`lr_find`) where that came after it."
-        return self.lr_find.losses if self._fits_at_lr_find == len(self.fits) else self.last.smooth
+        "Smoothed training loss after each batch of the latest fit; before the first one, of the range test (`lr_find`)."
+        return self.lr_find.losses if self.lr_find is not None and not self.fits else self.last.smooth
 
     @property
     def raw_losses(self) -> list[float]:
@@ -158,8 +157,8 @@ class Recorder(Callback):
 
     @property
     def lrs(self) -> list[float]:
-        "Learning rate of the last layer group at each batch of the latest fit, or range test where that came after it."
-        return self.lr_find.lrs if self._fits_at_lr_find == len(self.fits) else self.last.lrs
+        "Learning rate of the last layer group at each batch of the latest fit; before the first one, of the range test."
+        return self.lr_find.lrs if self.lr_find is not None and not self.fits else self.last.lrs
 
     @property
     def iters(self) -> list[int]:

@@ -133,7 +133,7 @@ class DataLoader:
             self._args["bs"], self._order = self.bs, self._make_order()
         else:
             before = getattr(self, name)
-            super().__setattr__(name, Pipeline(value, self.split_idx))
+            super().__setattr__(name, value if isinstance(value, Pipeline) else Pipeline(value, self.split_idx))
             try:
                 self._fetcher = self._make_fetcher()
             except ValueError:                          # this kind of loader has no such pipeline

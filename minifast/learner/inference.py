@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRandomSampler, WeightedRandomSampler
 
 from ..callbacks import GatherPreds, Recorder
-from ..core import PathLike, brief, describe, plural, reject_unknown, to_device
+from ..core import PathLike, describe, plural, reject_unknown, to_device
 from ..data.targets import base_dataset
 from ..nn.loss_traits import activation_of, decodes_of
 from .loop import CallbackLike, TrainingLoop, listed
@@ -213,7 +213,7 @@ class Inference(TrainingLoop):
             raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
                              "`batch_tfms=aug_transforms()`, or use get_preds()")
         if not self.logging_off:
-            self.logger(f"tta varies {', '.join(map(brief, varying))}")
+            self.logger(f"tta varies {', '.join(map(repr, varying))}")
         augmenting = loader_for(self, ds_idx, dl, train_transforms=True)      # one loader: each pass is an epoch of its own
         passes = [self.get_preds(dl=augmenting, with_targs=False, reorder=False)[0] for _ in range(n)]
         plain, targs = self.get_preds(ds_idx, dl)

@@ -161,7 +161,6 @@ def _augmenting_loader(learn: Learner, ds_idx: int, dl: Any) -> Any:
     if hasattr(loader.dataset, "with_split_idx"):
         loader = loader.new(loader.dataset.with_split_idx(1), shuffle=False, drop_last=False)
     loader.after_item = loader.after_item.new(1)
-    loader.add_tfms([], "after_item")
     return loader
 
 

@@ -40,14 +40,14 @@ def test_plot_metrics_of_training_and_validation():
     assert [line.get_label() for line in learn.recorder.plot_metrics()[1].lines] == ["train_accuracy", "valid_accuracy"]
 
 
-def test_after_lr_find_losses_and_rates_are_its_until_the_next_fit():
+def test_before_the_first_fit_losses_and_rates_are_those_of_lr_find():
     learn = make()
     learn.lr_find(show_plot=False, num_it=10)
     assert learn.recorder.lrs == learn.recorder.lr_find.lrs and len(learn.recorder.losses) == len(learn.recorder.lrs) >= 8
     learn.fit(1, 0.1)
     assert learn.recorder.lrs == [0.1, 0.1] and len(learn.recorder.losses) == 2 and learn.smooth_loss == learn.recorder.losses[-1]
     learn.lr_find(show_plot=False, num_it=10)
-    assert len(learn.recorder.losses) > 2 and learn.smooth_loss == learn.recorder.last.smooth[-1] and len(learn.recorder.values) == 1
+    assert len(learn.recorder.losses) == 2 and learn.smooth_loss == learn.recorder.last.smooth[-1] and len(learn.recorder.values) == 1
 
 
 def test_the_range_test_as_a_callback_keeps_its_rates_and_losses():

@@ -65,7 +65,7 @@ def test_open_files_and_the_constructor(tmp_path, pixels):
             PILImage.create(text)
 
     class Upload:
-        file = BytesIO(file.read_bytes())
+        file = stream
 
         async def read(self):
             return b""
@@ -92,7 +92,7 @@ def test_open_files_and_the_constructor(tmp_path, pixels):
 
 
 def test_create_refuses_what_is_no_picture(pixels):
-    with pytest.raises(TypeError, match=r"PILImage.create takes a file name, Path, bytes, array, tensor or PIL image; received int 3"):
+    with pytest.raises(TypeError, match="takes a file name, Path, open file, bytes, array, tensor or PIL image; received int 3"):
         PILImage.create(3)
     with pytest.raises(ValueError, match=r"received uint8\[5,7,9\]"):
         PILImage.create(np.zeros((5, 7, 9), np.uint8))

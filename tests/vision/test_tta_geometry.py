@@ -233,7 +233,7 @@ def test_a_block_of_ones_own_says_how_masks_are_merged(scenes):
         return block.dataloaders(scenes, bs=3, num_workers=0, device="cpu")
 
     learn = Learner(loaders(), Brightness2(), nn.CrossEntropyLoss())
-    with pytest.raises(TypeError, match=r"tta\(\) of Mask: .*TransformBlock\(..., tta=tta_masks\)"):
+    with pytest.raises(TypeError, match=r"tta\(\) of TensorMask: .*TransformBlock\(..., tta=tta_masks\)"):
         learn.tta()
     told = Learner(loaders(tta=tta_masks), Brightness2(), nn.CrossEntropyLoss())
     assert torch.allclose(told.tta(n=2)[0], tta_masks(learn, n=2)[0], atol=1e-6)
