@@ -49,7 +49,7 @@ GUARDS = {
     "S18": ("deep pixels are clipped", never("to_mode", "eight_bit(")),
     "S19": ("a resize does not say what it cuts off", body("item.Resize.remark", "return None")),
     "S20": ("loaders take any keyword", body("reject_unknown_loader_args", "pass")),
-    "S21": ("a loader without batches is taken", never("data.dataloader", "the dataset is smaller than one batch")),
+    "S21": ("a loader without batches is taken", never("data.loader_args", "the dataset is smaller than one batch")),
     "S22": ("a shuffled loader drops its last batch", first("data.dataloader.DataLoader.__init__",
                                                           "if drop_last is None:\n    drop_last = shuffle")),
     "S23": ("a vocabulary makes an entry for what it is asked for",
