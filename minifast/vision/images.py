@@ -20,14 +20,13 @@ from torchvision import tv_tensors
 from ..core.device import cpu_count
 from ..core.items import L
 from ..core.messages import describe
-from ..core.plots import show_image
 from ..data.engine.cache import current_cache
 from ..data.transforms import Transform
 from .files.cached import from_cache
 from .files.lazy import LazyImage, lazily, tensor_of
 from .files.reading import UnreadableImage, content_of, eight_bit, image_array, label_array, open_image, to_labels, to_mode
 from .pillow import ImageMethods
-from .tensors import TensorImage, TensorImageBW, TensorMask
+from .tensors import Shown, TensorImage, TensorImageBW, TensorMask
 
 if TYPE_CHECKING:
     from ..data.engine.collate import GivePlace
@@ -50,7 +49,7 @@ def load_image(fn: str | PathLike | bytes, mode: str | None = None) -> Image.Ima
 _P = TypeVar("_P", bound="PILBase")
 
 
-class PILBase(ImageMethods, LazyImage):
+class PILBase(ImageMethods, Shown, LazyImage):      # type: ignore[misc]    # fastai's `show`, not PIL's
     """A PIL image that knows what it stands for, and stays what it is when it is cropped, resized or turned.
 
     Args:
@@ -58,7 +57,6 @@ class PILBase(ImageMethods, LazyImage):
     """
 
     pixel_mode: str = "RGB"                     #: the PIL mode of every image of this class
-    show_args: dict[str, Any] = {}              #: how `show` draws it: keyword arguments of `matplotlib.axes.Axes.imshow`
 
     def __new__(cls: type[_P], im: Image.Image | np.ndarray | torch.Tensor | None = None) -> _P:
         if im is None:
@@ -137,24 +135,15 @@ class PILBase(ImageMethods, LazyImage):
         "What torchvision's transforms get for this image: the image itself, since they take PIL images."
         return self
 
+    def to_tensor(self) -> torch.Tensor:
+        "What stands for it in a batch: a uint8 `TensorImage` (C,H,W); of a mask a `TensorMask` (H,W)."
+        return tensor_of(_in_plain_mode(self)).as_subclass(TensorImage)
+
     def from_tv_tensor(self, changed: Any) -> Any:
         "`changed`, which a torchvision transform made of this image, as this class; as `PILImage` where its mode has changed."
         if not isinstance(changed, Image.Image) or type(changed) is type(self):
             return changed
         return (type(self) if changed.mode == self.mode else PILImage).cast(changed)
-
-    def show(self, ctx: Any = None, title: str | None = None, **kwargs: Any) -> Any:     # type: ignore[override]  # fastai's, not PIL's
-        """Draw the image.
-
-        Args:
-            ctx: the matplotlib axes (default: a new figure).
-            title: text above it.
-            **kwargs: for `matplotlib.axes.Axes.imshow`.
-
-        Returns:
-            The axes.
-        """
-        return show_image(self, ctx=ctx, title=title, **{**self.show_args, **kwargs})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} mode={self.mode} size={self.size[0]}x{self.size[1]}"
@@ -174,7 +163,7 @@ class PILMask(PILBase):
     "A mask: every pixel is a class number, 0 to 255. Nothing is scaled, and it is resized by nearest neighbour."
     pixel_mode = "L"
     may_be_lazy = False
-    show_args = {"alpha": 0.5, "cmap": "tab20", "interpolation": "nearest"}
+    show_args = TensorMask.show_args
 
     @classmethod
     def _convert(cls, im: Image.Image, mode: str, name: str) -> Image.Image:
@@ -187,6 +176,8 @@ class PILMask(PILBase):
     def to_tv_tensor(self) -> TensorMask:
         "What torchvision's transforms get for this mask: a `tv_tensors.Mask` (H,W)."
         return TensorMask(image2tensor(self)[0])
+
+    to_tensor = to_tv_tensor
 
     def from_tv_tensor(self, changed: Any) -> Any:
         "`changed`, which a torchvision transform made of this mask, as a `PILMask`."
@@ -243,7 +234,7 @@ class ToTensor(Transform):
 
     def encodes(self, x: Any) -> torch.Tensor:
         "Decode the image and hand on its bytes."
-        return x.to_tv_tensor() if isinstance(x, PILMask) else tensor_of(_in_plain_mode(x)).as_subclass(TensorImage)
+        return x.to_tensor() if isinstance(x, PILBase) else tensor_of(_in_plain_mode(x)).as_subclass(TensorImage)
 
     def into(self, sample: Any, place: GivePlace) -> Any:
         """Do what `encodes` does, for a loader that has memory for the batch already.

@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 from ..core.messages import name_of
 from ..core.plots import show_image
 
-__all__ = ["TensorImage", "TensorImageBW", "TensorMask"]
+__all__ = ["Shown", "TensorImage", "TensorImageBW", "TensorMask"]
 
 _AS_TRANSFORM = {"rotate": "Rotate", "zoom": "Zoom", "warp": "Warp", "flip_batch": "Flip", "dihedral_batch": "Dihedral",
                  "contrast": "Contrast", "brightness": "Brightness", "saturation": "Saturation", "hue": "Hue",
@@ -35,8 +35,8 @@ class _StandsFor(type(torch.Tensor)):          # type: ignore[misc]    # mypy do
         return isinstance(o, cls.stands_for) if "stands_for" in vars(cls) else super().__instancecheck__(o)
 
 
-class _Shown:
-    "What both classes share."
+class Shown:
+    "Images, tensors or Pillow's, that show themselves."
 
     show_args: dict[str, Any] = {}              #: how `show` draws it: keyword arguments of `matplotlib.axes.Axes.imshow`
 
@@ -46,19 +46,23 @@ class _Shown:
         Args:
             ctx: the matplotlib axes (default: a new figure).
             title: text above it.
-            **kwargs: for `show_image`.
+            **kwargs: for `show_image`, and `matplotlib.axes.Axes.imshow`.
 
         Returns:
             The axes.
         """
         return show_image(self, ctx=ctx, title=title, **{**self.show_args, **kwargs})
 
-    def __getattr__(self, name: str) -> Any:               # called only for what there is not
+
+class _ShownTensor(Shown):
+    "What the tensors share."
+
+    def __getattr__(self, name: str) -> Any:               # called only for a name that is not found
         instead = f": {_INSTEAD[name]}" if name in _INSTEAD else ""
         raise AttributeError(f"{name_of(type(self))!r} object has no attribute {name!r}{instead}", name=name, obj=self)
 
 
-class TensorImage(_Shown, tv_tensors.Image, metaclass=_StandsFor):
+class TensorImage(_ShownTensor, tv_tensors.Image, metaclass=_StandsFor):
     """An image (C,H,W), or a batch of them (B,C,H,W): torchvision's `tv_tensors.Image`.
 
     What arithmetic and slices make of it is a plain tensor: `TensorImage(x[0]).show()`, `show_image(x[0])`.
@@ -70,7 +74,7 @@ class TensorImage(_Shown, tv_tensors.Image, metaclass=_StandsFor):
 TensorImageBW: TypeAlias = TensorImage
 
 
-class TensorMask(_Shown, tv_tensors.Mask, metaclass=_StandsFor):
+class TensorMask(_ShownTensor, tv_tensors.Mask, metaclass=_StandsFor):
     "A mask (H,W) of class numbers, or a batch of them (B,H,W): torchvision's `tv_tensors.Mask`."
 
     stands_for = tv_tensors.Mask

@@ -12,7 +12,10 @@ import torch
 from PIL import Image, ImageOps
 from torchvision import tv_tensors
 
+from minifast.core.utilities import fastuple
+from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
 from minifast.data.pipeline import Pipeline
+from minifast.data.splitters import IndexSplitter
 from minifast.vision.images import (
     PILImage,
     PILImageBW,
@@ -359,3 +362,26 @@ def test_verify_images_refuses_a_path():
     for path in ("photos", Path("photos")):
         with pytest.raises(TypeError, match=r"verify_images takes a list of files.*verify_images\(get_image_files\(path\)\)"):
             verify_images(path)
+
+
+class Pair(fastuple):
+    "Two images of one's own making."
+
+    @classmethod
+    def create(cls, o):
+        return cls(PILImage.create(o), PILImageBW.create(o))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_images_of_a_block_of_ones_own_need_no_totensor(num_workers):
+    images = list(np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8))
+    blocks = TransformBlock(PILImage.create, batch_tfms=IntToFloatTensor), TransformBlock(Pair.create), TransformBlock(PILMask.create)
+    dls = DataBlock((*blocks, CategoryBlock), getters=[None, None, lambda o: o[..., 0], lambda o: "a"], n_inp=2,
+                    splitter=IndexSplitter([4, 5])).dataloaders(images, bs=2, num_workers=num_workers, device="cpu")
+    x, pair, mask, _ = dls.valid.one_batch()
+    expected = torch.from_numpy(np.stack(images[4:])).permute(0, 3, 1, 2)
+    assert torch.equal(x, expected / 255)
+    assert torch.equal(pair[0], expected) and pair[1].shape == (2, 1, 8, 8)
+    assert mask.dtype == torch.int64 and torch.equal(mask, expected[:, 0].long())
+    shown = dls.valid.decode_batch((x, pair, mask, torch.tensor([0, 0])))[0]
+    assert type(shown[0]) is TensorImage and type(shown[2]) is TensorMask

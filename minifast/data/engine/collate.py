@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import default_collate
 
 from ...core.messages import describe
-from ...core.nested import children, like
+from ...core.nested import children, leaves, like, map_nested
 from ..pipeline import Pipeline
 from ..transforms import Transform
 
@@ -84,6 +84,13 @@ def image_writer(after_item: Pipeline, before_batch: Pipeline, after_batch: Sequ
         return None
     last = after_item[-1]
     return last if hasattr(last, "into") and last.split_idx is None and getattr(after_batch[0], "any_layout", False) else None
+
+
+def with_tensors(samples: list[Any]) -> list[Any]:
+    "`samples` with `element.to_tensor()` in the place of elements that have this method: images, where no transform has made tensors."
+    if not any(hasattr(type(o), "to_tensor") for o in leaves(samples[0])):
+        return samples
+    return [map_nested(lambda o: o.to_tensor() if hasattr(type(o), "to_tensor") else o, sample) for sample in samples]
 
 
 def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: str = "") -> Any:

@@ -18,7 +18,7 @@ from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
-from .collate import GivePlace, Places, collate, image_writer, kinds_after, kinds_of, wrap_kinds
+from .collate import GivePlace, Places, collate, image_writer, kinds_after, kinds_of, with_tensors, wrap_kinds
 from .samplers import WeightedSampler
 
 
@@ -235,6 +235,8 @@ class Fetcher:
             if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
                 data = dict(data)
             return Batch(plain(data), kinds_of(data), making.skipped)
+        if not self.loads_images and not self._is_quiet:        # else there is nothing left to do
+            samples = with_tensors(samples)
         try:
             return Batch(collate(samples), kinds_of(samples[0]), making.skipped)
         except (TypeError, ValueError, RuntimeError):
