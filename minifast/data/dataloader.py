@@ -88,7 +88,7 @@ class DataLoader:
         self.dataset, self.bs, self.seed, self.split_idx, self.collate_fn = dataset, bs, seed, split_idx, collate_fn
         self.sampler = (Shuffled if shuffle else InOrder)(len(dataset)) if sampler is None else sampler
         self.after_item, self.before_batch, self.after_batch = (Pipeline(f, split_idx) for f in (after_item, before_batch, after_batch))
-        self._told: dict[str, Any] = {}         # what was set by hand: the classes, the number of outputs
+        self.set_by_hand: dict[str, Any] = {}   #: `vocab` and `c`, where they were assigned
         self._report_split()
         self._device, self._n_inp = None if device is None else torch.device(device), n_inp
         self._fetcher = self._make_fetcher()
@@ -258,25 +258,25 @@ class DataLoader:
     @property
     def vocab(self) -> Any:
         "The classes: those set by hand, else those of the dataset, if it has `vocab` (or torchvision's `classes`), else None."
-        if "vocab" in self._told:
-            return self._told["vocab"]
+        if "vocab" in self.set_by_hand:
+            return self.set_by_hand["vocab"]
         found = getattr(self.dataset, "vocab", None)
         return getattr(self.dataset, "classes", None) if found is None else found
 
     @vocab.setter
     def vocab(self, vocab: Any) -> None:
-        self._told["vocab"] = vocab
+        self.set_by_hand["vocab"] = vocab
 
     @property
     def c(self) -> int | list[int] | None:
         """The number of outputs that the targets ask for (a list: of each of several): what was set by hand, else the dataset's `c`, else
         the number of classes; None if there is neither."""
-        c, vocab = self._told.get("c", getattr(self.dataset, "c", None)), self.vocab
+        c, vocab = self.set_by_hand.get("c", getattr(self.dataset, "c", None)), self.vocab
         return c if isinstance(c, (int, list)) else len(vocab) if vocab is not None and hasattr(vocab, "__len__") else None
 
     @c.setter
     def c(self, c: int) -> None:
-        self._told["c"] = c
+        self.set_by_hand["c"] = c
 
     @property
     def loss_func(self) -> Callable | None:
@@ -548,7 +548,7 @@ class DataLoader:
         if overrides.get("num_workers") == 0:               # there is nothing to keep
             args["persistent_workers"] = None
         new = type(self)(**{**args, **overrides})
-        new._told = dict(self._told)
+        new.set_by_hand = dict(self.set_by_hand)
         new._reported = self._reported and not any(k in overrides for k in ("after_item", "before_batch", "after_batch"))
         return new
 

@@ -74,6 +74,7 @@ def export(learn: "Learner", file: PathLike) -> Path:
         spec = {
             "versions": {"minifast": minifast.__version__, "torch": torch.__version__, "python": platform.python_version()},
             "learner": tell(Nearest(type(learn))), "dls": tell(Nearest(type(learn.dls))), "data": tell(loader.template()),
+            "set_by_hand": tell(getattr(learn.dls.train, "set_by_hand", {})),
             "model": _model_tree(tell, model), "tied": tied, "loss": None if learn.loss_func is None else tell(learn.loss_func),
             "loss_kind": _kind_if_known(learn.loss_func), "batch_tfms": [tell(f) for f in learn.batch_tfms],
             "settings": {name: tell(getattr(learn, name)) for name in _SETTINGS},
@@ -174,6 +175,7 @@ def load_learner(fname: PathLike, cpu: bool = True, objects: Mapping[str, Any] |
         functions = {name: builder(spec[name]) for name in ("opt_func", "splitter")}
         metrics = [f for f in (builder(m["function"]) for m in spec["metrics"]) if f is not None]
         dls = (dls_cls if issubclass(dls_cls, DataLoaders) else DataLoaders)(dl, dl, device=device)
+        dl.set_by_hand.update(builder(spec.get("set_by_hand", {"dict": []})))  # which the first files do not have
         return learner_cls(dls, model, loss, metrics=metrics, path=Path(fname).parent, batch_tfms=builder(spec["batch_tfms"]), **settings,
                            **{name: f for name, f in functions.items() if f is not None}).to_device()
     except MissingObject as e:

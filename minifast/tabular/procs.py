@@ -43,8 +43,9 @@ class FunctionProc(TabularProc):
 
     def state_dict(self) -> dict[str, Any]:
         "Refused: a function is no value that can be stored."
-        raise TypeError(f"state_dict: the function {self!r} among the procs cannot be stored: make a TabularProc of it, a class whose "
-                        "encodes(table) does the same, with state_dict() and load_state_dict(state)")
+        raise TypeError(f"the function {self!r} among the procs cannot be stored, so its table is not saved or exported: write a class "
+                        "instead, `class MyProc(TabularProc)`, with the function as its method `encodes(self, table)`, with "
+                        "`state_dict(self)` that returns {} and `load_state_dict(self, state)` that does nothing, and give MyProc to procs")
 
     def __repr__(self) -> str:
         return getattr(self.f, "__name__", repr(self.f))

@@ -28,6 +28,16 @@ def test_tensors_in_memory(tmp_path):
     assert torch.allclose(preds.sum(1), torch.ones(3))
 
 
+def test_what_the_user_said_of_the_data_is_kept(tmp_path):
+    ds = torch.utils.data.TensorDataset(torch.rand(8, 4), torch.arange(8) % 2)
+    dls = DataLoaders(DataLoader(ds, 4), DataLoader(ds, 4), device="cpu")
+    dls.vocab, dls.c = ["no", "yes"], 3
+    loaded = load_learner(Learner(dls, nn.Linear(4, 3), nn.CrossEntropyLoss(), path=tmp_path).export("m.pkl"))
+    assert loaded.dls.vocab == ["no", "yes"] and loaded.dls.c == loaded.dls.new(bs=2).c == 3
+    again = load_learner(loaded.export(tmp_path / "again.pkl"))
+    assert again.dls.vocab == ["no", "yes"] and again.dls.c == 3
+
+
 def test_every_changed_byte_is_noticed(tmp_path):
     file = exported(tmp_path)
     data = file.read_bytes()

@@ -224,7 +224,7 @@ def test_a_function_among_the_procs_changes_the_columns():
         TabularPandas(df, [lambda to: 3], "b", "a")
     with pytest.raises(KeyError, match=r"the table has no column 'c'"):
         TabularPandas(df, [lambda to: to["c"]], "b", "a")
-    with pytest.raises(TypeError, match=r"the function double among the procs cannot be stored: make a TabularProc of it"):
+    with pytest.raises(TypeError, match=r"the function double among the procs cannot be stored, .*: write a class instead"):
         to.state_dict()
 
 
