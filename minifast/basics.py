@@ -32,6 +32,7 @@ from .callbacks import (ActivationReg, ActivationStats, BnFreeze, CSVLogger, Cal
                         RNNRegularizer, Recorder, ReduceLROnPlateau, Resume, SAM, SWA, SaveModelCallback, ShortEpochCallback,
                         ShowGraphCallback, SuggestionMethod, TerminateOnNaNCallback, TorchScheduler, TrackerCallback, TrainEvalCallback,
                         event, minimum, rnn_cbs, slide, steep, valley)
+from .callbacks.batch import before_batch_cb
 from .callbacks.mix import MixHandler
 from .optim import (Adam, Lamb, Larc, Lion, Lookahead, OptimWrapper, Optimizer, QHAdam, RAdam, RMSProp, SGD, SchedCos, SchedExp, SchedLin,
                     SchedNo, SchedPoly, combine_scheds, combined_cos, norm_bias_params, param_groups, ranger, trainable_params)
@@ -49,7 +50,7 @@ from .metrics import (APScoreBinary, APScoreMulti, AccumMetric, ActivationType, 
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from .data.categories import (Categorize, Category, CategoryMap, EncodedMultiCategorize, MultiCategorize, MultiCategory, OneHotEncode,
                               RegressionSetup)
-from .data.datasets import Datasets, TfmdLists
+from .data.datasets import Datasets, TfmdLists, decode_at, test_set
 from .data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files, image_extensions
 from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
 from .data.loaders import DataLoader as TfmdDL, DataLoader, DataLoaders, PartialDL, WeightedDL
@@ -72,6 +73,7 @@ from .nn import (AdaptiveAvgPool, AdaptiveConcatPool1d, AdaptiveConcatPool2d, Av
                  in_channels, init_default, init_linear, inplace_relu, layer_info, mish, model_sizes, module_summary, num_features_model,
                  one_param, params, requires_grad, sequential, sigmoid, sigmoid_, sigmoid_range, swish, total_params, trunc_normal_,
                  vleaky_relu)
+from .nn.loss_traits import NoneReduce
 
 # Looking at results, several models
 from .interpret.base import Interpretation
@@ -84,14 +86,14 @@ from .ensemble.search import loguniform, random_search
 
 # Small tools
 from .core.device import default_device, defaults
-from .core.items import Inf, L, array, coll_repr, first, noop, one_hot, range_of, store_attr, tensor
-from .core.nested import find_bs, to_concat, to_cpu, to_detach, to_device, to_np
+from .core.items import Inf, L, array, coll_repr, first, noop, one_hot, one_hot_decode, range_of, store_attr, tensor
+from .core.nested import find_bs, find_device, to_concat, to_cpu, to_detach, to_device, to_np
 from .core.paths import Path
-from .core.plots import get_grid, show_at, show_image, show_images, show_titled_image, subplots
+from .core.plots import get_grid, show_at, show_image, show_image_batch, show_images, show_title, show_titled_image, subplots
 from .core.progress import progress_bar
 from .core.seeds import fixed_seed, no_random, set_seed
 from .core.titled import (ShowTitle, TensorBase, TensorCategory, TensorMultiCategory, TitledFloat, TitledInt, TitledStr,
-                          TitledTensorScalar, TitledTuple)
+                          TitledTensorScalar, TitledTuple, cast)
 from .core.elsewhere import patch, typedispatch
 from .core.pickles import load_pickle, save_pickle
 from .core.utilities import (GetAttr, Self, camel2snake, concat, delegates, doc, fastuple, groupby, ifnone, is_listy, join_path_file,
@@ -114,33 +116,34 @@ __all__ = [
     "L1LossFlat", "LRFinder", "LabelSmoothingCrossEntropy", "LabelSmoothingCrossEntropyFlat", "Lamb", "Lambda", "Larc", "Learner",
     "LinBnDrop", "Lion", "Lookahead", "LossMetric", "LossMetrics", "MCDropoutCallback", "MSELossFlat", "MaskSplitter",
     "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "MaxPool", "MergeLayer", "Metric", "Mish", "MixHandler", "MixUp", "MixedPrecision",
-    "ModelResetter", "Module", "MultiCategorize", "MultiCategory", "MultiCategoryBlock", "NormType", "OneHotEncode", "OptimWrapper",
-    "Optimizer", "Order", "ParamScheduler", "ParameterModule", "PartialDL", "PartialLambda", "Path", "PearsonCorrCoef",
-    "Perplexity", "Pipeline", "PixelShuffle_ICNR", "PoolFlatten", "PooledSelfAttention2d", "Precision", "PrecisionMulti",
-    "PredictionDynamics", "Predictor", "ProdLayer", "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score", "RAdam",
-    "RMSProp", "RNNCallback", "RNNRegularizer", "RandTransform", "RandomSplitter", "RandomSubsetSplitter", "Recall", "RecallMulti",
-    "Recorder", "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "RegressionSetup", "ResBlock", "ResizeBatch", "Resume",
-    "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SEBlock", "SEModule", "SEResNeXtBlock", "SGD", "SWA", "SaveModelCallback",
-    "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SegmentationInterpretation", "Self", "SelfAttention",
-    "SeparableBlock", "SequentialEx", "ShortEpochCallback", "ShowGraphCallback", "ShowTitle", "SigmoidRange", "SimpleCNN",
-    "SimpleNamespace", "SimpleSelfAttention", "SpearmanCorrCoef", "SuggestionMethod", "Swish", "Tensor", "TensorBase",
+    "ModelResetter", "Module", "MultiCategorize", "MultiCategory", "MultiCategoryBlock", "NoneReduce", "NormType", "OneHotEncode",
+    "OptimWrapper", "Optimizer", "Order", "ParamScheduler", "ParameterModule", "PartialDL", "PartialLambda", "Path",
+    "PearsonCorrCoef", "Perplexity", "Pipeline", "PixelShuffle_ICNR", "PoolFlatten", "PooledSelfAttention2d", "Precision",
+    "PrecisionMulti", "PredictionDynamics", "Predictor", "ProdLayer", "ProgressCallback", "ProgressiveResize", "QHAdam", "R2Score",
+    "RAdam", "RMSProp", "RNNCallback", "RNNRegularizer", "RandTransform", "RandomSplitter", "RandomSubsetSplitter", "Recall",
+    "RecallMulti", "Recorder", "ReduceLROnPlateau", "RegexLabeller", "RegressionBlock", "RegressionSetup", "ResBlock",
+    "ResizeBatch", "Resume", "RocAuc", "RocAucBinary", "RocAucMulti", "SAM", "SEBlock", "SEModule", "SEResNeXtBlock", "SGD", "SWA",
+    "SaveModelCallback", "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "SegmentationInterpretation", "Self",
+    "SelfAttention", "SeparableBlock", "SequentialEx", "ShortEpochCallback", "ShowGraphCallback", "ShowTitle", "SigmoidRange",
+    "SimpleCNN", "SimpleNamespace", "SimpleSelfAttention", "SpearmanCorrCoef", "SuggestionMethod", "Swish", "Tensor", "TensorBase",
     "TensorCategory", "TensorMultiCategory", "TerminateOnNaNCallback", "TfmdDL", "TfmdLists", "TimeDistributed", "TimeSplitter",
     "TitledFloat", "TitledInt", "TitledStr", "TitledTensorScalar", "TitledTuple", "TorchScheduler", "TrackerCallback",
     "TrainEvalCallback", "TrainTestSplitter", "Transform", "TransformBlock", "URLs", "ValueMetric", "View", "WeightedDL",
     "accuracy", "accuracy_multi", "adam_step", "apply_init", "array", "average_grad", "average_preds", "average_sqr_grad",
-    "camel2snake", "children_and_parameters", "coll_repr", "combine_scheds", "combined_cos", "concat", "debias", "default_device",
-    "defaults", "delegates", "doc", "download_url", "dummy_eval", "error_rate", "event", "exp_rmspe", "fastuple", "find_bs",
-    "first", "fixed_seed", "flatten_check", "flatten_model", "foreground_acc", "from_hub", "get_files", "get_grid",
-    "get_image_files", "get_text_files", "groupby", "has_children", "has_params", "hook_output", "hook_outputs", "icnr_init",
-    "ifnone", "image_extensions", "in_channels", "init_default", "init_linear", "inplace_relu", "is_listy", "join_path_file",
-    "kfold", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step", "layer_info", "listify", "load_learner", "load_pickle",
-    "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish", "mk_metric", "model_sizes", "module_summary",
-    "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np", "num_cpus", "num_features_model",
-    "one_hot", "one_param", "optim_metric", "os", "parallel", "param_groups", "params", "parent_label", "partial", "partialler",
-    "patch", "pd", "perplexity", "plt", "progress_bar", "qhadam_step", "radam_step", "random", "random_search", "range_of",
-    "ranger", "re", "requires_grad", "rms_prop_step", "rmse", "rnn_cbs", "save_pickle", "sequential", "set_seed", "setify",
-    "sgd_step", "show_at", "show_image", "show_images", "show_titled_image", "shutil", "sigmoid", "sigmoid_", "sigmoid_range",
-    "skm_to_fastai", "slide", "snake2camel", "steep", "step_stat", "store_attr", "string", "subplots", "swish", "tensor",
-    "to_concat", "to_cpu", "to_detach", "to_device", "to_np", "top_k_accuracy", "torch", "total_params", "trainable_params",
-    "trunc_normal_", "tuplify", "typedispatch", "uniqueify", "untar_data", "using_attr", "valley", "vleaky_relu", "weight_decay",
+    "before_batch_cb", "camel2snake", "cast", "children_and_parameters", "coll_repr", "combine_scheds", "combined_cos", "concat",
+    "debias", "decode_at", "default_device", "defaults", "delegates", "doc", "download_url", "dummy_eval", "error_rate", "event",
+    "exp_rmspe", "fastuple", "find_bs", "find_device", "first", "fixed_seed", "flatten_check", "flatten_model", "foreground_acc",
+    "from_hub", "get_files", "get_grid", "get_image_files", "get_text_files", "groupby", "has_children", "has_params",
+    "hook_output", "hook_outputs", "icnr_init", "ifnone", "image_extensions", "in_channels", "init_default", "init_linear",
+    "inplace_relu", "is_listy", "join_path_file", "kfold", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step", "layer_info",
+    "listify", "load_learner", "load_pickle", "loguniform", "mae", "math", "matplotlib", "merge", "minimum", "mish", "mk_metric",
+    "model_sizes", "module_summary", "momentum_step", "mse", "msle", "nn", "no_random", "noop", "norm_bias_params", "np",
+    "num_cpus", "num_features_model", "one_hot", "one_hot_decode", "one_param", "optim_metric", "os", "parallel", "param_groups",
+    "params", "parent_label", "partial", "partialler", "patch", "pd", "perplexity", "plt", "progress_bar", "qhadam_step",
+    "radam_step", "random", "random_search", "range_of", "ranger", "re", "requires_grad", "rms_prop_step", "rmse", "rnn_cbs",
+    "save_pickle", "sequential", "set_seed", "setify", "sgd_step", "show_at", "show_image", "show_image_batch", "show_images",
+    "show_title", "show_titled_image", "shutil", "sigmoid", "sigmoid_", "sigmoid_range", "skm_to_fastai", "slide", "snake2camel",
+    "steep", "step_stat", "store_attr", "string", "subplots", "swish", "tensor", "test_set", "to_concat", "to_cpu", "to_detach",
+    "to_device", "to_np", "top_k_accuracy", "torch", "total_params", "trainable_params", "trunc_normal_", "tuplify", "typedispatch",
+    "uniqueify", "untar_data", "using_attr", "valley", "vleaky_relu", "weight_decay",
 ]

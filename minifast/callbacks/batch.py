@@ -1,14 +1,32 @@
 """Small callbacks about how batches are run: short epochs, fixed batch-norm statistics, dropout in prediction, memory format, losses that
 are not finite."""
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..core import check_arguments, is_number, is_whole, leaves, map_nested, plural
+from ..core import check_arguments, describe, is_number, is_whole, leaves, map_nested, name_of, plural
 from .base import Callback, CancelTrainException, CancelValidException, Learner, Order, TrainingCallback
 from .recorder import NonFiniteLoss
+
+
+# -- a function of the batch -------------------------------------------------------------------------------------------------------
+def before_batch_cb(f: Callable[[Callback, tuple, tuple], tuple[tuple, tuple]]) -> Callback:
+    """Make a callback of a function that changes each batch, in training and in validation. It can be used as a decorator.
+
+    Args:
+        f: called as `f(callback, xb, yb)` with the inputs and targets of the batch, two tuples; returns those to use instead.
+    """
+    def before_batch(cb: Callback) -> None:
+        changed = f(cb, cb.learn.xb, cb.learn.yb)
+        if not (isinstance(changed, (tuple, list)) and len(changed) == 2 and all(isinstance(o, (tuple, list)) for o in changed)):
+            raise TypeError(f"before_batch_cb({name_of(f)}): the function returns two tuples, the inputs and the targets, such as "
+                            f"(x,), (y,); it returned {describe(changed)}")
+        cb.learn.xb, cb.learn.yb = map(tuple, changed)
+
+    return Callback(before_batch=before_batch)
 
 
 # -- short epochs -------------------------------------------------------------------------------------------------------------------

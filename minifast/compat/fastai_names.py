@@ -183,7 +183,7 @@ FASTCORE = """
     Textarea Tfoot Th Thead ThreadPoolExecutor Title Tr TruncatedString U UNSET Ul Unset ValEnum Video WrapperDescriptorType XML acache
     add add_docs add_props adict ann_parts anno2str anno_dict anno_parser anno_ret annotations any_is_instance arg0 arg1 arg2 arg3 arg4
     argnames args_from_prog argwhere array_equal asave_iter asdict athreaded atomic_save attrdict attrmap autostart basic_repr bg_task
-    bind bool_arg bunzip call_parse camel2snake camel2words can_render chunked class2attr clean_cli_output coll_repr compile_re compose
+    bind bool_arg bunzip call_parse camel2snake camel2words can_render cast chunked class2attr clean_cli_output coll_repr compile_re compose
     console_help copy_func core ctx_sync curryable custom_dir cycle dataclass_src delegate_attr delegated delegates detect_mime
     detuplify df_equal dict2obj dict2xml disable_async_magics docments docs docstring dstar dumps empty2none enable_async_magics eq
     eval_type even_mults exception exec_eval exec_import exec_local exec_new expand_wildcards expect_fail extend_enum extract_docstrings
@@ -258,7 +258,6 @@ _ABSENT = (
      "of `pos` will do", "annealer sched_cos sched_exp sched_lin sched_no"),
     ("write `cbs=BnFreeze()`, or `Learner(..., train_bn=False)` for the norm layers of frozen groups", "set_bn_eval bn_types"),
     ("the model gets plain tensors, so nothing has to be cast: leave it out", "CastToTensor"),
-    ("write a `Callback` with a method `before_batch` that assigns `self.learn.xb`", "before_batch_cb"),
     ("write `with unittest.mock.patch.object(o, 'name', value):`", "replacing_yield"),
     ("`MixUp`, `CutMix` and `CutMixUp` blend the losses themselves; for your own loss see `MixHandler`", "reduce_loss"),
     ("Azure ML reads the files that `CSVLogger` and `JSONLogger` write", "AzureMLCallback"),
@@ -282,10 +281,7 @@ _ABSENT = (
     ("write `DataLoader(collate_fn=...)` for your own collation, or `before_batch=` to change the samples before it",
      "collate_error fa_collate fa_convert"),
     ("`Normalize.from_stats(mean, std)` reshapes the statistics itself", "broadcast_vec"),
-    ("write `dsets.decode(dsets[i])`", "decode_at"),
-    ("write `dls.test_dl(items)`", "test_set"),
     ("write `dls.c`", "get_c"),
-    ("write `vocab[torch.where(x == 1)[0]]`", "one_hot_decode"),
     ("a transform is a `Transform`, or any function, in `item_tfms` or `batch_tfms`; nothing is dispatched on types",
      "DisplayedTransform Func InplaceTransform Sig compose_tfms default_set_meta explode_types gather_attr_names gather_attrs get_func "
      "mk_transform retain_meta retain_type retain_types dispatch"),
@@ -300,7 +296,6 @@ _ABSENT = (
     ("write `breakpoint()` in the `forward` of a module", "Debugger"),
     ("write `nn.BatchNorm1d`, which takes (batch, channels) and (batch, channels, length)", "BatchNorm1dFlat"),
     ("write a class on `Module`, which needs no `super().__init__()`", "module"),
-    ("write `reduction_none(loss)` of `minifast.nn`, the loss of each item", "NoneReduce"),
     ("write `AdaptiveConcatPool2d()`, `nn.AdaptiveAvgPool2d(1)` or `nn.AdaptiveMaxPool2d(1)`", "PoolType adaptive_pool"),
     ("hyper-parameters are in `opt.param_groups`; `set_hyper(opt, name, value)` and `get_hyper(opt, name)` of `minifast.optim` take "
      "fastai's names of them", "detuplify_pg set_item_pg pytorch_hp_map"),
@@ -320,8 +315,6 @@ _ABSENT = (
     ("write `PILImage.create(x)`", "to_image"),
     ("`bb_pad` leaves out the boxes that augmentation has pushed out of the image", "clip_remove_empty"),
     ("write `resize_image(file, dest, max_size=...)`, or `im.resize(size)` of an image", "resize_to"),
-    ("write `show_images(ims, titles=labels)`", "show_image_batch"),
-    ("write `ax.set_title(text)`", "show_title"),
     ("these services ask for an account and a key: collect the URLs and write `download_images(dest, urls=urls)`",
      "search_images_bing search_images_serpapi"),
     ("write `display(im)`, or `widgets.Image(value=file.read_bytes())`", "carousel widget"),
@@ -363,7 +356,6 @@ _ABSENT = (
     ("write `torch.logit(x)`", "logit"),
     ("write `x[..., None]`, or `x.unsqueeze_(dim)` in place", "unsqueeze unsqueeze_"),
     ("write `x.half()` or `x.float()`", "to_half to_float"),
-    ("write `x.device`, or `next(model.parameters()).device`", "find_device"),
     ("write `progress_bar(items)` around a loop, or install fastprogress and write `from fastprogress import master_bar`", "master_bar"),
     ("write `a == b`; of arrays and tensors `np.array_equal(a, b)` and `torch.equal(a, b)`", "all_equal equals"),
     ("write `isinstance(o, collections.abc.Iterable)`", "is_coll is_iter"),

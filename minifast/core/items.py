@@ -274,6 +274,17 @@ def one_hot(x: int | Sequence[int] | torch.Tensor, c: int) -> torch.Tensor:
     return out
 
 
+def one_hot_decode(x: Iterable[Any], vocab: Sequence[Any] | None = None) -> L:
+    """The class ids at which a vector of zeros and ones is 1: the inverse of `one_hot`.
+
+    Args:
+        x: a tensor, array or list (c,).
+        vocab: the classes; with it the result has those instead of their ids.
+    """
+    ids = [i for i, o in enumerate(x) if o == 1]
+    return L(ids if vocab is None else [vocab[i] for i in ids], use_list=True)
+
+
 def store_attr(names: str | None = None, self: Any = None) -> None:
     """Inside `__init__`: keep its arguments as attributes.
 

@@ -119,6 +119,21 @@ def find_bs(x: Batch) -> int:
                      "A batch is a tuple, list, dict or dataclass of tensors shaped (batch, ...).")
 
 
+def find_device(x: Batch) -> torch.device:
+    """The device of a batch: that of its first tensor.
+
+    Args:
+        x: a tensor, or a tuple, list, dict or dataclass of tensors, nested as deep as you like.
+
+    Raises:
+        ValueError: it has no tensor.
+    """
+    for leaf in leaves(x):
+        if isinstance(leaf, torch.Tensor):
+            return leaf.device
+    raise ValueError(f"find_device: there is no tensor in {describe(x)}; of a model write next(model.parameters()).device")
+
+
 def to_concat(parts: list[Batch], dim: int = 0) -> Batch:
     """Concatenate equally nested batches leaf by leaf.
 

@@ -1,6 +1,7 @@
 """Showing images, labels and grids of them with matplotlib, which is imported when something is shown."""
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,28 @@ def show_images(ims: Iterable[Any], nrows: int | None = 1, ncols: int | None = N
     return [show_image(im, ax=ax, title=t, **kwargs) for im, t, ax in zip(ims, titles, axs, strict=True)]
 
 
+def show_image_batch(b: Sequence[Any], show: Callable[..., Any] = show_titled_image, items: int = 9, cols: int = 3,
+                     figsize: tuple[float, float] | None = None, **kwargs: Any) -> "list[Axes]":
+    """Show the images of a batch with their labels in a grid, and return its axes.
+
+    Args:
+        b: a batch, (images, labels).
+        show: draws one (image, label) pair, called as `show(pair, ax=axes, **kwargs)`.
+        items: how many to show at least: the last row of the grid is filled.
+        cols: columns.
+        figsize: (width, height) in inches (default: 3 for each image).
+        kwargs: for `show`.
+    """
+    rows = math.ceil(items / cols)
+    pairs = list(islice(zip(*b, strict=False), rows * cols))
+    axes = get_grid(rows * cols, rows, cols, figsize=figsize)
+    for ax in axes[len(pairs):]:
+        ax.set_axis_off()
+    for pair, ax in zip(pairs, axes, strict=False):
+        show(pair, ax=ax, **kwargs)
+    return axes[:len(pairs)]
+
+
 def get_grid(n: int, nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None, double: bool = False,
              title: str | None = None, imsize: float = 3, **kwargs: Any) -> "list[Axes]":
     """Make a list of `n` axes in a grid about as high as wide; what is left over in it is blank.
@@ -207,13 +230,41 @@ def show_item(x: Any, ctx: "Axes | None" = None, title: str | None = None, **kwa
     return _add_title(ctx, str(x) if title is None else f"{title}\n{x}")
 
 
-def _add_title(ax, text):
+def _add_title(ax, text, **kwargs):
     if ax is None:
         import matplotlib.pyplot as plt
         _, ax = plt.subplots(figsize=(3, 1))
         ax.set_axis_off()
     before = ax.get_title()
-    ax.set_title(f"{before}\n{text}" if before else text)
+    ax.set_title(f"{before}\n{text}" if before else text, **kwargs)
+    return ax
+
+
+def show_title(o: Any, ax: Any = None, ctx: Any = None, label: str | None = None, color: str = "black", **kwargs: Any) -> Any:
+    """Put a value above axes, below the title that is there; print it where there are none.
+
+    Args:
+        o: the value.
+        ax: matplotlib axes, or a row of a table (a pandas Series), which gets the value.
+        ctx: another name for `ax`.
+        label: name of the value in the row; one that is taken gets an underscore.
+        color: of the text.
+        kwargs: not used: what `show` of other values takes.
+
+    Returns:
+        `ax`.
+    """
+    ax = ctx if ax is None else ax
+    if ax is None:
+        print(o)
+    elif hasattr(ax, "set_title"):
+        _add_title(ax, str(o), color=color)
+    elif hasattr(ax, "iloc"):
+        while label in ax:
+            label = f"{label}_"
+        ax[label] = o
+    else:
+        raise TypeError(f"show_title takes matplotlib axes or a row of a table as ax; received {describe(ax)}")
     return ax
 
 

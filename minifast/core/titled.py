@@ -1,4 +1,5 @@
-"""Values that show themselves as a title, and fastai's names for tensors of classes: what decoded samples of one's own may return."""
+"""Values that show themselves as a title, fastai's names for tensors of classes, and `cast`: what one's own samples may be decoded to."""
+from inspect import ismethod
 from typing import Any
 
 import torch
@@ -71,6 +72,23 @@ class TensorBase(torch.Tensor):
         """
         x: torch.Tensor = self - self.mean(0, keepdim=True)
         return x @ torch.linalg.svd(x, full_matrices=False).Vh[:k].T         # type: ignore[return-value]
+
+
+def cast(x: Any, typ: type) -> Any:
+    """A value as another class: a tensor or image keeps its memory, and a tensor its attributes; anything else becomes `typ(x)`.
+
+    Args:
+        x: the value. One that is of the class already is returned as it is.
+        typ: the class.
+    """
+    if type(x) is typ:
+        return x
+    if isinstance(x, torch.Tensor) and (typ is torch.Tensor or issubclass(typ, TensorBase)):
+        made = x.as_subclass(typ)
+        vars(made).update(vars(x))
+        return made
+    own = getattr(typ, "cast", None)                # PILImage has one
+    return own(x) if ismethod(own) else typ(x)
 
 
 class TensorCategory(TensorBase):

@@ -11,6 +11,7 @@ from ..core.paths import Path
 from ..core.plots import show_item
 from ..core.recipe import Nearest, Optional, Recipe
 from ..core.types import LossFunc, Splits
+from ..core.utilities import listify
 from .categories import last_vocab
 from .engine.samplers import PartialSampler, WeightedSampler
 from .pipeline import Mapped, Pipeline, as_list
@@ -341,6 +342,39 @@ class Datasets(_Split):
             inputs.append(Pipeline(p.fs[min((_entry(types, x) for x in kinds), default=0):], 1))
         return self._copy(rows, 1, labelled=False, pipelines=inputs + [p.new(1) for p in self.pipelines[self.n_inp:]])
 
+
+
+def test_set(dsets: TfmdLists | Datasets, test_items: Any, rm_tfms: int | Sequence[int] | None = None,
+             with_labels: bool = False) -> Any:
+    """Other items through the transforms of a dataset, as for validation.
+
+    Args:
+        dsets: a `TfmdLists` or `Datasets`.
+        test_items: a list, array or DataFrame (of rows).
+        rm_tfms: how many of the first transforms of each input to leave out; default: those that do not take such items.
+        with_labels: the items have labels.
+    """
+    if not isinstance(dsets, _Split):
+        raise TypeError(f"test_set takes a TfmdLists or Datasets; received {describe(dsets)}. Of loaders write dls.test_dl(items)")
+    made = dsets.test_set(test_items, with_labels)
+    if rm_tfms is None:
+        return made
+    n_inp = dsets.n_inp or 1
+    inputs = [Pipeline(p.fs[n:], 1) for p, n in zip(dsets.pipelines, listify(rm_tfms, match=n_inp), strict=False)]
+    return made._copy(made.rows, 1, pipelines=inputs + made.pipelines[n_inp:])
+
+
+test_set.__test__ = False  # type: ignore[attr-defined]  # pytest does not take it for a test where a star import brings it
+
+
+def decode_at(o: Any, idx: int) -> Any:
+    """One item of a dataset, decoded.
+
+    Args:
+        o: a `TfmdLists` or `Datasets`.
+        idx: index of the item.
+    """
+    return o.decode(o[idx])
 
 
 def types_along(pipe: Pipeline, rows: Rows) -> list[type]:

@@ -5,8 +5,8 @@ Torch's own losses are recognised, as modules (`nn.CrossEntropyLoss()`), as func
 """
 import copy
 import inspect
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -138,6 +138,29 @@ def reduction_none(loss_func: LossFunc) -> LossFunc:
                 return partial(loss_func, reduction="none")
     raise TypeError(f"the loss of each item is needed here, but {loss_name(loss_func)} only gives one number per batch. Give it a "
                     "parameter `reduction='mean'` that also takes 'none' (a function), or an attribute `reduction` (an object).")
+
+
+@contextmanager
+def NoneReduce(loss_func: LossFunc) -> Iterator[LossFunc]:
+    """Within the block, a loss computes one number per element: `with NoneReduce(loss_func) as f: losses = f(preds, targs)`.
+
+    A loss with an attribute `reduction` is itself set to 'none' for the block. See `reduction_none`, which leaves it as it is.
+
+    Args:
+        loss_func: an object with an attribute `reduction`, or a function with a parameter `reduction`.
+
+    Raises:
+        TypeError: it has neither.
+    """
+    inner, each = inner_loss(loss_func), reduction_none(loss_func)
+    if isinstance(inner, type) or not hasattr(inner, "reduction"):
+        yield each
+        return
+    before, inner.reduction = inner.reduction, "none"
+    try:
+        yield loss_func
+    finally:
+        inner.reduction = before
 
 
 def loss_setting(loss_func: LossFunc, name: str, default: Any) -> Any:

@@ -12,6 +12,7 @@ from minifast.callbacks.batch import (
     MCDropoutCallback,
     ShortEpochCallback,
     activate_dropout,
+    before_batch_cb,
     mc_dropout_preds,
     set_memory_format,
 )
@@ -33,6 +34,26 @@ def make(model, *cbs, x=X, bs=4, **kwargs):
     learn.remove_cb(type(learn.progress))
     learn.logger = lambda row: None
     return learn
+
+
+# -- a function of the batch -------------------------------------------------------------------------------------------------------
+def test_before_batch_cb_changes_every_batch():
+    seen = []
+
+    @before_batch_cb
+    def zeros(cb, xb, yb):
+        seen.append((type(cb), cb.learn.training, len(xb), len(yb)))
+        return [xb[0] * 0], yb
+
+    learn = make(net(), zeros, Callback(after_pred=lambda cb: seen.append(cb.learn.x.abs().sum().item())))
+    learn.fit(1)
+    assert seen[0] == (Callback, True, 1, 1) and seen[-2] == (Callback, False, 1, 1) and seen[1::2] == [0.0] * 12 and len(seen) == 24
+
+
+def test_before_batch_cb_says_what_the_function_returns():
+    for wrong in (lambda cb, xb, yb: None, lambda cb, xb, yb: (xb[0], yb), lambda cb, xb, yb: xb):
+        with pytest.raises(TypeError, match="the function returns two tuples, the inputs and the targets, such as"):
+            make(net(), before_batch_cb(wrong)).fit(1)
 
 
 # -- short epochs -------------------------------------------------------------------------------------------------------------------

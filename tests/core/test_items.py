@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from minifast.core.items import L, coll_repr, first, range_of
+from minifast.core.items import L, coll_repr, first, one_hot, one_hot_decode, range_of
 
 
 def test_negation_and_tensors():
@@ -100,3 +100,9 @@ def test_it_is_a_list_that_can_be_sent():
 def test_helpers():
     assert first([3, 4]) == 3 and first([], None) is None and first([1, 2, 3], lambda o: o > 1) == 2
     assert first([1, 2, 3], lambda o: o == 1, negate=True) == 2 and range_of("abc") == [0, 1, 2]
+
+
+def test_one_hot_decode():
+    assert one_hot_decode(one_hot([0, 2], 3)) == [0, 2] and one_hot_decode(one_hot([0, 2], 3), ["a", "b", "c"]) == ["a", "c"]
+    assert one_hot_decode([0, 1, True]) == [1, 2] and one_hot_decode(np.array([1, 0])) == [0] and one_hot_decode([0]) == []
+    assert one_hot_decode(torch.tensor([1.0, 0, 0.5]), ["a", "b", "c"]) == ["a"] and isinstance(one_hot_decode([1], [[3]]), L)

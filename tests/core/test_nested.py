@@ -7,7 +7,19 @@ import pytest
 import torch
 
 from minifast.core import nested
-from minifast.core.nested import find_bs, leaves, map_nested, plain, split_batch, to_concat, to_cpu, to_detach, to_device, to_np
+from minifast.core.nested import (
+    find_bs,
+    find_device,
+    leaves,
+    map_nested,
+    plain,
+    split_batch,
+    to_concat,
+    to_cpu,
+    to_detach,
+    to_device,
+    to_np,
+)
 
 Pair = namedtuple("Pair", "image label")
 
@@ -126,3 +138,10 @@ def test_split_batch_of_a_lone_tensor_and_of_nonsense():
 
 def test_target_keys_are_documented():
     assert all(k in split_batch.__doc__ for k in nested.TARGET_KEYS)
+
+
+def test_find_device():
+    assert find_device(torch.zeros(1)) == torch.device("cpu") and find_device([{"a": torch.zeros(1)}]).type == "cpu"
+    assert find_device([1, torch.zeros(1, device="meta"), torch.zeros(1)]).type == "meta"
+    with pytest.raises(ValueError, match="find_device: there is no tensor in list of 1"):
+        find_device([1])

@@ -4,11 +4,22 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from minifast.core.plots import get_grid, show_at, show_image, show_images, show_item, show_titled_image, subplots
+from minifast.core.plots import (
+    get_grid,
+    show_at,
+    show_image,
+    show_image_batch,
+    show_images,
+    show_item,
+    show_title,
+    show_titled_image,
+    subplots,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +150,29 @@ def test_nothing_is_printed(capsys):
     show_item("label")
     show_item((RGB, 1))
     assert capsys.readouterr().out == ""
+
+
+def test_show_image_batch():
+    batch = (torch.rand(12, 3, 4, 4), ["cat", "dog"] * 6)
+    axes = show_image_batch(batch, items=5, cols=2, cmap="gray")
+    assert [ax.get_title() for ax in axes] == ["cat", "dog"] * 3                  # the third row is filled, as fastai does
+    assert axes[0].figure.get_size_inches().tolist() == [6, 9]
+    assert len(show_image_batch(batch)) == 9
+    axes, seen = show_image_batch((torch.rand(2, 1, 4, 4), [0, 1]), figsize=(4, 5)), []
+    assert len(axes) == 2 and axes[0].figure.get_size_inches().tolist() == [4, 5] and not any(ax.axison for ax in axes[0].figure.axes)
+    show_image_batch(batch, show=lambda pair, ax, **kwargs: seen.append((pair[1], kwargs)), items=2, cols=2, alpha=0.5)
+    assert seen == [("cat", {"alpha": 0.5}), ("dog", {"alpha": 0.5})]
+    plt.close("all")
+
+
+def test_show_title(capsys):
+    ax = plt.subplots()[1]
+    assert show_title("cat", ax=ax) is ax and show_title(torch.tensor(3), ctx=ax, label="y", color="red") is ax
+    assert ax.get_title() == "cat\ntensor(3)" and ax.title.get_color() == "red" and capsys.readouterr().out == ""
+    row = pd.Series({"x": "z"})
+    assert show_title("a", ctx=row, label="x") is row and show_title("b", ctx=row, label="y") is row
+    assert row.to_dict() == {"x": "z", "x_": "a", "y": "b"}
+    assert show_title("dog") is None and capsys.readouterr().out == "dog\n"
+    with pytest.raises(TypeError, match="takes matplotlib axes or a row of a table as ax; received int 3"):
+        show_title("a", 3)
+    plt.close("all")

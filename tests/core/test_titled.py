@@ -2,6 +2,7 @@
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from PIL import Image
 
 from minifast.core.titled import (
     TensorBase,
@@ -12,7 +13,9 @@ from minifast.core.titled import (
     TitledStr,
     TitledTensorScalar,
     TitledTuple,
+    cast,
 )
+from minifast.vision.images import PILImage
 
 
 @pytest.mark.parametrize(("value", "text"), [(TitledStr("cat"), "cat"), (TitledInt(3), "3"), (TitledFloat(0.5), "0.5"),
@@ -36,3 +39,17 @@ def test_tensor_classes():
         pass
 
     assert type(TensorMap(torch.ones(2, 2)).sum()) is TensorMap
+
+
+def test_cast():
+    class Map(TensorBase):
+        "Made without its own arguments."
+
+    x = TensorBase([1.0, 2.0], unit="m")
+    made = cast(x, Map)
+    assert type(made) is Map and made.unit == "m" and made.data_ptr() == x.data_ptr() and type(x) is TensorBase
+    assert type(cast(made, torch.Tensor)) is torch.Tensor and type(cast(made, TensorBase)) is TensorBase and cast(x, TensorBase) is x
+    im = Image.new("RGB", (2, 3))
+    shown = cast(im, PILImage)
+    assert type(shown) is PILImage and shown.size == (2, 3) and cast(shown, PILImage) is shown and type(im) is Image.Image
+    assert cast(3, float) == 3.0 and type(cast("a", TitledStr)) is TitledStr and cast([1], tuple) == (1,)

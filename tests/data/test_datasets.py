@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from minifast.core.items import L
+from minifast.data import datasets
 from minifast.data.categories import Categorize, MultiCategorize, OneHotEncode, RegressionSetup
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.labels import ColReader, ItemGetter
@@ -245,3 +246,18 @@ def test_it_can_be_sent_to_a_worker():
 def test_repr_says_what_there_is():
     assert re.match(r"Datasets: 5 items \(3 training, 2 validation\)\nPipeline: length\n", repr(numbers()))
     assert repr(TfmdLists(WORDS, None)) == "TfmdLists: 5 items\nPipeline: nothing"
+
+
+def test_fastai_functions_of_a_dataset():
+    ds = Datasets(["b", "a"], [[str.upper, lambda x: x + "!"], [Categorize()]])
+    tl = TfmdLists([1, 2], [lambda x: x + 1])
+    assert datasets.decode_at(ds, 0) == ("B!", "b") and datasets.decode_at(tl, 1) == 3
+    made = datasets.test_set(ds, ["b", "a"])
+    assert list(made) == [("B!",), ("A!",)] and made.split_idx == 1 and datasets.test_set(tl, [5])[0] == 6
+    assert datasets.test_set(ds, ["a"], rm_tfms=1)[0] == ("a!",) and datasets.test_set(ds, ["a"], rm_tfms=[0])[0] == ("A!",)
+    assert datasets.test_set(tl, [5], rm_tfms=1)[0] == 5
+    assert datasets.test_set(ds, ["a"], rm_tfms=2, with_labels=True)[0] == ("a", ds[1][1])
+    with pytest.raises(ValueError, match="asks for 1 elements; received 2"):
+        datasets.test_set(ds, ["a"], rm_tfms=[0, 0])
+    with pytest.raises(TypeError, match=r"test_set takes a TfmdLists or Datasets; received list of 1.*write dls.test_dl\(items\)"):
+        datasets.test_set([1], [2])
