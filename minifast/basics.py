@@ -96,8 +96,12 @@ from .core.titled import (ShowTitle, TensorBase, TensorCategory, TensorMultiCate
                           TitledTensorScalar, TitledTuple, cast)
 from .core.elsewhere import patch, typedispatch
 from .core.pickles import load_pickle, save_pickle
-from .core.utilities import (GetAttr, Self, camel2snake, concat, delegates, doc, fastuple, groupby, ifnone, is_listy, join_path_file,
-                             listify, merge, num_cpus, parallel, partialler, setify, snake2camel, tuplify, uniqueify)
+from .core.delegation import GetAttr, delegates
+from .core.expressions import Self
+from .core.fastuple import fastuple
+from .core.parallel import num_cpus, parallel
+from .core.utilities import (camel2snake, concat, doc, groupby, ifnone, is_listy, join_path_file, listify, merge, partialler, setify,
+                             snake2camel, tuplify, uniqueify)
 
 __all__ = [
     "APScoreBinary", "APScoreMulti", "AccumMetric", "ActivationReg", "ActivationStats", "ActivationType", "Adam", "AdaptiveAvgPool",

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
+from .fastuple import fastuple
 from .plots import show_item
-from .utilities import fastuple
 
 
 class ShowTitle:

@@ -1,28 +1,20 @@
-"""Small functions and classes of fastcore that code written for fastai uses: lists of anything, names, attributes that are passed on.
+"""Small functions of fastcore that code written for fastai uses: lists of anything, names.
 
 fastcore itself is not imported, because importing it adds methods to `pathlib.Path`; what is not here comes with
 `from fastcore.all import ...`.
 """
 import inspect
-import itertools
 import operator
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
-from multiprocessing import get_context
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
-from .device import cpu_count
 from .items import L, noop
 from .paths import Path
-from .progress import progress_bar
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def ifnone(a: Any, b: Any) -> Any:
@@ -191,11 +183,6 @@ def join_path_file(file: Any, path: Any, ext: str = "") -> Any:
     return Path(path) / f"{file}{ext}"
 
 
-def num_cpus() -> int:
-    "The number of cores this process may use."
-    return cpu_count()
-
-
 def partialler(f: Callable, *args: Any, order: int | None = None, **kwargs: Any) -> partial:
     """`functools.partial` that keeps the docstring of `f`.
 
@@ -212,182 +199,6 @@ def partialler(f: Callable, *args: Any, order: int | None = None, **kwargs: Any)
     return made
 
 
-def parallel(f: Callable, items: Iterable, *args: Any, n_workers: int | None = None, total: int | None = None, progress: bool | None = None,
-             pause: float = 0, method: str | None = None, threadpool: bool = False, timeout: float | None = None, chunksize: int = 1,
-             return_exceptions: bool = False, **kwargs: Any) -> L:
-    """`f(*args, item, **kwargs)` of every item, in several processes or threads.
-
-    Args:
-        f: a function; for processes one that can be pickled, so defined at the top of a module.
-        items: the items.
-        *args: arguments of `f` before the item, as in fastcore.
-        n_workers: how many at a time (default: one for each core, 16 at most); 0: in this process.
-        total: the number of items, for the progress bar.
-        progress: show a progress bar.
-        pause: seconds to wait before each call.
-        method: how processes are started, 'fork', 'spawn' or 'forkserver' (default: Python's).
-        threadpool: threads instead of processes.
-        timeout: seconds to wait for a result.
-        chunksize: items handed to a process at a time.
-        return_exceptions: put an exception in the place of its result instead of raising it.
-        **kwargs: keyword arguments of `f`.
-
-    Returns:
-        The results, in the order of the items.
-    """
-    items, call = list(items), partial(_call, partial(f, *args, **kwargs), pause, return_exceptions)
-    n_workers = min(16, cpu_count()) if n_workers is None else n_workers
-    if not n_workers:
-        return L((call(o) for o in (progress_bar(items, total=total) if progress else items)), use_list=True)
-    pool: Executor = ThreadPoolExecutor(n_workers) if threadpool else ProcessPoolExecutor(n_workers, get_context(method))
-    with pool:
-        results = pool.map(call, items, timeout=timeout, chunksize=chunksize)
-        return L(progress_bar(results, total=total or len(items)) if progress else results, use_list=True)
-
-
-def _call(f, pause, return_exceptions, o):
-    time.sleep(pause)
-    try:
-        return f(o)
-    except Exception as e:
-        if return_exceptions:
-            return e
-        raise
-
-
-class GetAttr:
-    """Base of a class that passes on what it does not have itself to its attribute `default` (or the one named by `_default`).
-
-    `_xtra`: the names that are passed on (default: all).
-    """
-
-    _default = "default"
-    _xtra: list[str] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("__") and name != self._default and (self._xtra is None or name in self._xtra):
-            target = getattr(self, self._default, None)
-            if target is not None:
-                return getattr(target, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(dir(getattr(self, self._default, None)) if self._xtra is None else self._xtra)})
-
-
-def delegates(to: Any = None, keep: bool = False, but: Iterable[str] | str | None = None, sort_args: bool = False) -> Callable[[F], F]:
-    """Decorator: show the keyword arguments of `to` in the signature, in the place of `**kwargs`.
-
-    Args:
-        to: a function or class (default: the base class of the decorated class).
-        keep: keep `**kwargs` in the signature.
-        but: names to leave out, a list or separated by commas.
-        sort_args: sort the keyword arguments by name.
-    """
-    omitted = re.split(", *", but) if isinstance(but, str) else listify(but)
-
-    def decorate(f: F) -> F:
-        decorated: Any = f
-        source = decorated.__base__ if to is None else to
-        target = source.__init__ if isinstance(source, type) else source  # type: ignore[misc]  # of a class
-        own: Any = decorated.__init__ if isinstance(f, type) else getattr(f, "__func__", f)  # type: ignore[misc]  # of a class
-        params = dict(inspect.signature(own).parameters)
-        rest = params.pop(next((n for n, p in params.items() if p.kind is p.VAR_KEYWORD), ""), None)
-        taken = [p.replace(kind=p.KEYWORD_ONLY) for n, p in inspect.signature(target).parameters.items()
-                 if p.default is not p.empty and n not in params and n not in omitted]
-        own.__signature__ = inspect.Signature([*params.values(), *(sorted(taken, key=lambda p: p.name) if sort_args else taken),
-                                               *([rest] if keep and rest is not None else [])])
-        own.__doc__ = own.__doc__ or target.__doc__
-        return f
-
-    return decorate
-
-
-def _by_element(op: Callable) -> Callable[..., Any]:
-    "The method of `fastuple` that applies `op` to each element, and to the elements of further tuples or the same further value."
-    def method(self: "fastuple", *args: Any) -> "fastuple":
-        return fastuple(tuple(map(op, self, *(itertools.cycle(o if is_listy(o) else [o]) for o in args))))
-
-    return method
-
-
-class fastuple(tuple):
-    """A tuple that computes element by element: `fastuple(1, 2) - 1`, `fastuple(4, 6) / (2, 3)`.
-
-    `+` and `*` join and repeat, as those of every tuple: write `t.add(1)` and `t.mul((3, 4))`. Comparisons are `eq`, `ne`, `lt`, `le`,
-    `gt` and `ge`; `~t` is the logical not of each element.
-    """
-
-    def __new__(cls, x: Any = None, *rest: Any) -> "fastuple":
-        if x is None:
-            x = ()
-        elif not isinstance(x, tuple):
-            x = tuple(x) if isinstance(x, Iterable) and not rest else (x,)
-        return super().__new__(cls, (*x, *rest))
-
-    add, mul = _by_element(operator.add), _by_element(operator.mul)
-    eq, ne, lt, le, gt, ge = (_by_element(op) for op in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge))
-    min, max = _by_element(min), _by_element(max)
-    __sub__, __matmul__, __pow__ = _by_element(operator.sub), _by_element(operator.matmul), _by_element(operator.pow)
-    __truediv__, __floordiv__, __mod__ = _by_element(operator.truediv), _by_element(operator.floordiv), _by_element(operator.mod)
-    __and__, __xor__ = _by_element(operator.and_), _by_element(operator.xor)
-    __lshift__, __rshift__ = _by_element(operator.lshift), _by_element(operator.rshift)
-    __neg__, __pos__, __abs__, __invert__ = (_by_element(op) for op in (operator.neg, operator.pos, operator.abs, operator.not_))
-
-
-class _Expression:
-    """What `Self` builds up: attributes, indices and calls, which become a function.
-
-    `Self.method(args)` is `lambda o: o.method(args)`, `Self[i]` is `lambda o: o[i]`, and `~Self.name` is `lambda o: o.name`.
-
-    Args:
-        *args: of the method that was named last; or, of a complete expression, the object to apply it to.
-        **kwargs: keyword arguments of that method.
-    """
-
-    def __init__(self, steps: tuple = ()):
-        self._steps = steps
-
-    def __getattr__(self, name: str) -> "_Expression":
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Expression((*self._steps, (name, None, {})))
-
-    def __getitem__(self, i: Any) -> "_Expression":
-        return _Expression((*self._steps, ("__getitem__", (i,), {})))
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._steps:
-            return _Expression((("__call__", args, kwargs),))
-        if self._steps[-1][1] is None:
-            return _Expression((*self._steps[:-1], (self._steps[-1][0], args, kwargs)))
-        if not args:
-            raise TypeError(f"{self!r} is a function of one object: write {self!r}(object)")
-        return (~self)(args[0])
-
-    def __invert__(self) -> Callable[[Any], Any]:
-        def f(o: Any) -> Any:
-            for name, args, kwargs in self._steps:
-                o = getattr(o, name)
-                o = o if args is None else o(*args, **kwargs)
-            return o
-
-        return f
-
-    def __bool__(self) -> bool:
-        if self._steps and self._steps[-1][1] is None:
-            raise TypeError(f"{self!r} is not complete: write ~{self!r} for the function that returns this attribute")
-        return True
-
-    def __repr__(self) -> str:
-        text = "Self"
-        for name, args, kwargs in self._steps:
-            given = ", ".join([*map(repr, args or ()), *(f"{k}={v!r}" for k, v in kwargs.items())])
-            call = "" if args is None else f"({given})"
-            text += {"__getitem__": f"[{given}]", "__call__": call}.get(name, f".{name}{call}")
-        return text
-
-
 def doc(elt: Any) -> None:
     """Print the documentation of a function, a class or a method.
 
@@ -395,7 +206,3 @@ def doc(elt: Any) -> None:
         elt: what it is about.
     """
     help(elt)
-
-
-#: Where an expression begins.
-Self = _Expression()
