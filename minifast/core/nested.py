@@ -103,6 +103,34 @@ def plain(x: Batch) -> Batch:
     return map_nested(lambda t: t.as_subclass(torch.Tensor) if isinstance(t, torch.Tensor) and type(t) is not torch.Tensor else t, x)
 
 
+def with_attributes(tensor: torch.Tensor, like: torch.Tensor, **changes: Any) -> Any:
+    """`tensor` as the class of `like` with its attributes.
+
+    Args:
+        tensor: the values.
+        like: such as a `tv_tensors.BoundingBoxes`.
+        **changes: attributes that are to differ.
+    """
+    made = tensor.as_subclass(torch.Tensor).as_subclass(type(like))
+    vars(made).update(vars(like))
+    vars(made).update(changes)
+    return made
+
+
+def typed_again(new: torch.Tensor, old: Any, returned: type | None = None) -> Any:
+    """A plain tensor as what a transform of `old` gives.
+
+    Args:
+        new: what the transform made of `old`.
+        old: its class is kept, where that is one of its own, such as `tv_tensors.Image`.
+        returned: the class to give instead, where the transform names one.
+    """
+    if returned is not None:
+        return new.as_subclass(returned) if issubclass(returned, torch.Tensor) and returned is not torch.Tensor else new
+    special = isinstance(old, torch.Tensor) and type(old) not in (torch.Tensor, torch.nn.Parameter)
+    return with_attributes(new, old) if special else new
+
+
 def find_bs(x: Batch) -> int:
     """The number of items in a batch: the length of its first tensor that has a first axis.
 

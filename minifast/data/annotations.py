@@ -7,10 +7,13 @@ to the function of the narrowest class that it is an instance of (`functools.sin
 """
 import typing
 from collections.abc import Callable
+from functools import lru_cache
 from types import FunctionType, UnionType
 from typing import Any
 
 import torch
+
+from ..core.nested import typed_again
 
 #: The methods of a transform that can be there several times, for different classes of values.
 REVERSIBLE = "encodes", "decodes"
@@ -22,10 +25,9 @@ def _hints(func: Callable) -> tuple[Any, Any]:
     Raises:
         NameError: one is a text that stands for nothing.
     """
-    func = getattr(func, "__func__", func)
-    code = getattr(func, "__code__", None)
-    if code is None or not getattr(func, "__annotations__", None):
+    if not func.__annotations__:
         return None, None
+    code = func.__code__
     names = [n for n in code.co_varnames[:code.co_argcount] if n != "self"]         # of a class method `cls`, which limits nothing
     hints = typing.get_type_hints(func)
     return hints.get(names[0]) if names and names[0] != "cls" else None, hints.get("return")
@@ -39,32 +41,19 @@ def _classes(hint: Any) -> tuple[type, ...] | None:
     return options if usable and options else None
 
 
-def annotated_types(func: Callable) -> tuple[type, ...] | None:
-    "The classes named by the annotation of the first parameter of `func` (besides `self`), or None where there is no usable one."
+@lru_cache(maxsize=1000)
+def annotated(func: Callable) -> tuple[tuple[type, ...] | None, type | None]:
+    """What the annotations of a function say: the classes of its first parameter (besides `self`), and the class of what it returns. None
+    where there is none, or one that limits nothing.
+
+    Args:
+        func: a function, not a bound method.
+    """
     try:
-        return _classes(_hints(func)[0])
+        hint, returned = _hints(func)
+        return _classes(hint), returned if isinstance(returned, type) and returned not in (object, typing.Any) else None
     except Exception:                       # an annotation that is no type, or cannot be resolved
-        return None
-
-
-def returned_class(func: Callable) -> Any:
-    "The annotation of what `func` returns: a class; None: there is none, or it says nothing."
-    try:
-        hint = _hints(func)[1]
-    except Exception:
-        return None
-    return hint if isinstance(hint, type) and hint is not object and hint is not typing.Any else None
-
-
-def typed_again(new: Any, old: Any, returned: Any) -> Any:
-    "The plain tensor `new` as what `returned` says, or without that of the class of `old`, whose transform it came from."
-    if returned is not None:
-        return new.as_subclass(returned) if issubclass(returned, torch.Tensor) else new
-    if not isinstance(old, torch.Tensor) or type(old) in (torch.Tensor, torch.nn.Parameter):
-        return new
-    made = new.as_subclass(type(old))
-    vars(made).update(vars(old))
-    return made
+        return None, None
 
 
 # -- several `encodes` (or `decodes`) in one class ---------------------------------------------------------------------------------
@@ -89,7 +78,7 @@ def joined(first: Callable, second: Callable, owner: str, first_types: tuple[typ
         return second
     table = {t: f for types, f in (*before, *added) for t in types or (object,)}
     narrow_first = sorted(table, key=lambda t: -sum(issubclass(t, other) for other in table))
-    ordered = [(t, table[t], returned_class(table[t])) for t in narrow_first]
+    ordered = [(t, table[t], annotated(table[t])[1]) for t in narrow_first]
 
     def either(self: Any, x: Any, *args: Any, **params: Any) -> Any:
         for t, f, returned in ordered:

@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from ..core.messages import describe
+from ..core.nested import with_attributes
 from ..data.transforms import is_sample, like_sample
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "move_batch",
     "move_item",
     "on_canvas",
-    "with_attributes",
 ]
 
 Size: TypeAlias = tuple[int, int]
@@ -60,14 +60,6 @@ COORDS = (KeyPoints, BoundingBoxes)
 class BoxLabels(tv_tensors.TVTensor):
     "The class ids (N,) of the boxes of an image, in their order. `pad` is the id of what fills up a batch and is no box."
     pad: int = 0
-
-
-def with_attributes(tensor: torch.Tensor, like: torch.Tensor, **changes: Any) -> Any:
-    "`tensor` as the class of `like` with its attributes, some of them changed."
-    made = tensor.as_subclass(torch.Tensor).as_subclass(type(like))
-    vars(made).update(vars(like))
-    vars(made).update(changes)
-    return made
 
 
 def is_scaled(x: torch.Tensor) -> bool:

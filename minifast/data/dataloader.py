@@ -315,7 +315,7 @@ class DataLoader:
         return draw_seed() if self.seed is None else int(item_rng(self.seed, self.epoch).integers(2**63))
 
     def _refuse_template(self):
-        if not len(self):
+        if getattr(self.dataset, "is_template", False):
             raise ValueError("this learner was loaded without data: it predicts what it is given, `learn.predict(item)` or "
                              "`learn.get_preds(dl=learn.dls.test_dl(items))`. To train or validate it, assign loaders: learn.dls = dls")
 

@@ -1,13 +1,13 @@
 """`TfmdLists` and `Datasets`: items seen through pipelines of transforms, split into training and validation sets."""
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.items import L
 from ..core.messages import add_note, describe, plural
-from ..core.paths import Path
 from ..core.plots import show_item
 from ..core.recipe import Nearest, Optional, Recipe
 from ..core.types import LossFunc, Splits
@@ -15,9 +15,9 @@ from ..core.utilities import listify
 from .categories import last_vocab
 from .engine.samplers import PartialSampler, WeightedSampler
 from .pipeline import Mapped, Pipeline, as_list
-from .rows import Rows, as_items
+from .rows import Rows, as_items, type_of
 from .splitters import check_splits
-from .template import NoRows, example_of, type_of
+from .template import NoRows, example_of
 from .transforms import ItemTransform, Transform
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class _Split:
     @property
     def c(self) -> int | list[int] | None:
         "How many outputs the target asks for: classes, or numbers to predict; a list where several targets say so."
-        found = L(c for c in map(_c_of, self.pipelines[self.n_inp:]) if c is not None)
+        found = [c for c in map(_c_of, self.pipelines[self.n_inp:]) if c is not None]
         return found[0] if len(found) == 1 else found or None
 
     @property
@@ -341,7 +341,6 @@ class Datasets(_Split):
             types = _types_of(self.rows, i, p)
             inputs.append(Pipeline(p.fs[min((_entry(types, x) for x in kinds), default=0):], 1))
         return self._copy(rows, 1, labelled=False, pipelines=inputs + [p.new(1) for p in self.pipelines[self.n_inp:]])
-
 
 
 def test_set(dsets: TfmdLists | Datasets, test_items: Any, rm_tfms: int | Sequence[int] | None = None,

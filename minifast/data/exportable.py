@@ -9,7 +9,8 @@ PARTS = {
     "labels": "AttrGetter ColReader ItemGetter RegexLabeller parent_label",
     "loaders": "DataLoaders",
     "pipeline": "Pipeline",
-    "template": "NoItems RowLike Shape",
+    "rows": "RowLike",
+    "template": "NoItems Shape",
     "torchvision_v2": "V2",
     "transforms": "ItemTransform Transform",
 }

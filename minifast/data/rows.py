@@ -1,13 +1,22 @@
 """The items of a dataset, whatever holds them."""
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Subset
 
 from ..core.items import L
 from ..core.messages import describe
-from ..core.paths import Path
+
+
+class _HasRows(type):
+    def __instancecheck__(cls, x: Any) -> bool:
+        return hasattr(x, "iloc") and hasattr(x, "index")
+
+
+class RowLike(metaclass=_HasRows):
+    "Stands for the class of rows of a DataFrame, whether pandas is imported or not."
 
 
 class Rows(Sequence):
@@ -74,6 +83,10 @@ def _without_upcasting(frame: Any) -> Any:
     kinds = {str(t) for t in frame.dtypes}
     return frame if len(kinds) < 2 or "object" in kinds else frame.astype(object)
 
+
+def type_of(value: Any) -> type:
+    "The class of `value`; `RowLike` and `Path` for all of their kind."
+    return RowLike if isinstance(value, RowLike) else Path if isinstance(value, Path) else type(value)
 
 
 def as_items(items: Any, rows: Rows) -> Any:

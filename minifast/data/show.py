@@ -39,6 +39,27 @@ def decode_batch(loader: "DataLoader", b: Batch, max_n: int = 9) -> list:
     return [decode(loader.after_item.decode(wrap_kinds(unbatch(b, i), loader.kinds))) for i in range(n)]
 
 
+def decode_targets(loader: "DataLoader", inputs: tuple, targets: Any) -> list:
+    """The decoded targets of a batch: classes by name, masks, of a table whole rows. The inputs are decoded only where that is needed.
+
+    Args:
+        loader: of the batch.
+        inputs: of the batch; the rows of a table are made of them.
+        targets: a tensor of one target per item, or several of them.
+    """
+    n, pipes = len(inputs), getattr(loader.dataset, "pipelines", ())
+    if len(pipes) == n + 1 and isinstance(targets, torch.Tensor) and _is_plain(loader.kinds, n) and not any(
+            f.handles(targets[0]) for f in (*loader.after_item, *loader.after_batch)):
+        return [pipes[-1].decode(o) for o in targets]           # nothing but its own transforms made the target
+    samples = loader.decode_batch((*inputs, targets), max_n=len(targets))
+    return [s if isinstance(s, dict) else s[n:] if len(s) > n + 1 else s[n] for s in samples]
+
+
+def _is_plain(kinds, i):
+    "Whether element `i` of a batch is a plain tensor."
+    return kinds is None or (isinstance(kinds, tuple) and (i >= len(kinds) or kinds[i] is None))
+
+
 def _elements(sample):
     "The elements of a decoded sample, numbers as Python numbers."
     parts = list(sample.values()) if isinstance(sample, dict) else list(sample) if isinstance(sample, (tuple, list)) else [sample]

@@ -6,15 +6,6 @@ from ..core.recipe import Recipe
 from .rows import Rows
 
 
-class _HasRows(type):
-    def __instancecheck__(cls, x: Any) -> bool:
-        return hasattr(x, "iloc") and hasattr(x, "index")
-
-
-class RowLike(metaclass=_HasRows):
-    "Stands for the class of rows of a DataFrame, whether pandas is imported or not."
-
-
 class Shape:
     """Stands for an array.
 
@@ -76,8 +67,3 @@ def example_of(item: Any) -> Any:
     if isinstance(item, tuple):
         return (None,) * len(item)
     return dict.fromkeys(item) if isinstance(item, dict) else None
-
-
-def type_of(value: Any) -> type:
-    "The class of `value`; `RowLike` and `Path` for all of their kind."
-    return RowLike if isinstance(value, RowLike) else Path if isinstance(value, Path) else type(value)

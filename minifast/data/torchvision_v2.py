@@ -9,10 +9,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from ..core.messages import describe
+from ..core.nested import with_attributes
 from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, item_rng
 from ..nn.layers import Scaling
-from .coords import XYXY, BoundingBoxes, KeyPoints, blank_empty, in_pixels, is_scaled, on_canvas, scale_coords, with_attributes
+from .coords import XYXY, BoundingBoxes, KeyPoints, blank_empty, in_pixels, is_scaled, on_canvas, scale_coords
 from .transforms import ItemTransform, is_sample, like_sample
 
 __all__ = ["V2", "for_validation", "is_random", "normalizes"]

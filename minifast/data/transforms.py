@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from ..core.messages import describe
+from ..core.nested import typed_again
 from ..core.seeds import draw_seed, item_rng
-from .annotations import REVERSIBLE, TransformType, annotated_types, joined, returned_class, typed_again
+from .annotations import REVERSIBLE, TransformType, annotated, joined
 
 if TYPE_CHECKING:
     from ..nn.layers import Scaling
@@ -52,7 +53,6 @@ class Transform(metaclass=TransformType):
     types: tuple[type, ...] | None = None       #: the classes this transform applies to; None: the annotation of `encodes`, else all
     varies: bool = False                        #: whether two calls on one training item can differ
     whole: bool = False                         #: True: gets the whole sample tuple instead of one element after another
-    _extended = False                           # whether `encodes` may have changed since an instance looked at its annotations
     only_one: str | None = None                 #: a verb, such as "normalise", of what only one transform of a pipeline may do
 
     def __init__(self, enc: Callable | None = None, dec: Callable | None = None, split_idx: int | None = None,
@@ -82,9 +82,9 @@ class Transform(metaclass=TransformType):
     def _join(cls, name, inherited, own):
         "Let the inherited method go on to take the classes that its own one, which stands in this class, does not take."
         owner = f"{cls.__qualname__}.{name}"
-        own_types = annotated_types(own)
+        own_types = annotated(own)[0]
         declared = cls.types if name == "encodes" and "types" not in vars(cls) else None
-        types = declared or (annotated_types(inherited) if isinstance(inherited, FunctionType) else None)
+        types = declared or (annotated(inherited)[0] if isinstance(inherited, FunctionType) else None)
         if own_types is None or types is None or all(issubclass(t, own_types) for t in types):
             return
         setattr(cls, name, joined(inherited, own, owner, declared))
@@ -100,14 +100,13 @@ class Transform(metaclass=TransformType):
     @classmethod
     def _extend(cls, f):
         "What `@MyTransform` does with a function called `encodes` or `decodes`: from now on the class takes those values too."
-        name, types = f.__name__, annotated_types(f)
+        name, types = f.__name__, annotated(f)[0]
         if cls.__module__ == __name__ or name == "setups" or types is None or cls.types is not None:
             raise TypeError(f"@{cls.__name__} cannot add this `{name}`: it takes an `encodes` or `decodes` whose parameter is annotated "
                             "with a class, such as `def encodes(self, x: float)`, for a class of your own that says in the same way what "
                             f"it takes. Write a class instead: `class My{cls.__name__}({cls.__name__}):` with the method in it")
         now = getattr(cls, name)
         setattr(cls, name, f if now is getattr(Transform, name) else joined(now, f, f"{cls.__qualname__}.{name}"))
-        cls._extended = True
         return cls
 
     def encodes(self, x: Any, *args: Any, **params: Any) -> Any:
@@ -150,16 +149,13 @@ class Transform(metaclass=TransformType):
 
     def handled_types(self) -> tuple[type, ...] | None:
         "The classes that `encodes` is applied to; None: to everything."
-        if self.types is not None:
-            return self.types
-        known = vars(self).get("_annotated")
-        return self._annotations()[0] if known is None or self._extended else known[0]
+        return self._said("encodes")[0] if self.types is None else self.types
 
-    def _annotations(self):
-        "What the annotations of `encodes` say: the classes it takes, and what it returns."
-        if "_annotated" not in vars(self) or self._extended:
-            self._annotated = annotated_types(self.encodes), returned_class(self.encodes)
-        return self._annotated
+    def _said(self, method):
+        "What the annotations of `encodes` or `decodes` say, see `annotated`."
+        f = getattr(self, method)
+        f = getattr(f, "__func__", f)
+        return annotated(f) if type(f) is FunctionType else (None, None)
 
     def handles(self, x: Any) -> bool:
         """Whether `encodes` would be applied to a value.
@@ -167,7 +163,7 @@ class Transform(metaclass=TransformType):
         Args:
             x: one element of a sample.
         """
-        handled = self.handled_types() if self.types is None else self.types
+        handled = self._said("encodes")[0] if self.types is None else self.types
         return handled is None or isinstance(x, handled)
 
     def applies_to(self, sample: Any) -> bool:
@@ -235,7 +231,10 @@ class Transform(metaclass=TransformType):
 
     def _kept(self, new, old):
         "The plain tensor that `encodes` made of `old`, with its type."
-        return typed_again(new, old, self._annotations()[1])
+        returned = self._said("encodes")[1]
+        if returned is torch.Tensor or (returned is None and not isinstance(old, torch.Tensor)):         # as the numbers of labels
+            return new
+        return typed_again(new, old, returned)
 
     def decode(self, x: Any) -> Any:
         """Undo this transform; an annotation of `decodes` limits it to values of that class.
@@ -243,11 +242,10 @@ class Transform(metaclass=TransformType):
         Args:
             x: a value or a tuple of values.
         """
-        handled = annotated_types(self.decodes)
+        handled, returned = self._said("decodes")
         parts = x if is_sample(x) and not self.whole else (x,)
         if handled is None and any(map(self.handles, parts)):      # it kept the type: only what it encoded is decoded
             handled = self.handled_types()
-        returned = returned_class(self.decodes)
         done = [self.decodes(o) if handled is None or isinstance(o, handled) else o for o in parts]
         done = [typed_again(n, o, returned) if type(n) is torch.Tensor else n for n, o in zip(done, parts, strict=True)]
         return like_sample(done, x) if parts is x else done[0]

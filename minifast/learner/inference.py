@@ -8,6 +8,7 @@ from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRan
 
 from ..callbacks import GatherPreds, Recorder
 from ..core import PathLike, describe, plural, reject_unknown, to_device
+from ..data.show import decode_targets
 from ..data.targets import base_dataset
 from ..nn.loss_traits import activation_of, decodes_of
 from .loop import CallbackLike, TrainingLoop, listed
@@ -73,7 +74,12 @@ class Batches(list):
 
 def decode_batch(learn: TrainingLoop, batch: Any, max_n: int | None = None) -> list:
     "A batch of inputs and targets as a list of decoded samples, such as (image, 'cat')."
-    return learn.dls[-1 if len(learn.dls) == 1 else 1].decode_batch(to_device(batch, learn.dls.device), max_n=max_n or len(batch[0]))
+    return _validation(learn).decode_batch(to_device(batch, learn.dls.device), max_n=max_n or len(batch[0]))
+
+
+def _validation(learn):
+    "The loader whose transforms are those of validation, where there is one."
+    return learn.dls[min(1, len(learn.dls) - 1)]
 
 
 def tta_of_targets(dl: Any) -> Callable | None:
@@ -179,13 +185,14 @@ class Inference(TrainingLoop):
         batch, n_inp = self.dls.test_batch([item])
         inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+        if not with_input:
+            return (decode_targets(_validation(self), *to_device((inputs, decoded), self.dls.device))[0], decoded[0], preds[0])
         full = decode_batch(self, (*inputs, decoded))[0]
         if isinstance(full, dict):                  # a row of a table, its target among the rest
             return (full, decoded[0], preds[0])
         n_inp = len(inputs)
         target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
-        result = (target, decoded[0], preds[0])
-        return (full[:n_inp] if n_inp > 1 else full[0], *result) if with_input else result
+        return (full[:n_inp] if n_inp > 1 else full[0], target, decoded[0], preds[0])
 
     def tta(self, ds_idx: int = 1, dl: Iterable | None = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> tuple:
         """Predict with test-time augmentation: average several passes with the training transforms and one plain pass.
@@ -207,7 +214,7 @@ class Inference(TrainingLoop):
             raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
         pipelines = [getattr(self.dls[ds_idx] if dl is None else dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
         varying = [f for pipeline in pipelines for f in pipeline if getattr(f, "varies", False)]
-        if merged := tta_of_targets(self.dls[min(1, len(self.dls) - 1)]):
+        if merged := tta_of_targets(_validation(self)):
             return merged(self, ds_idx, dl, n, beta, use_max)
         if not varying:
             raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "

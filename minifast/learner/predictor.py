@@ -8,6 +8,7 @@ import torch
 
 from ..core.nested import split_batch, to_cpu
 from ..core.types import PathLike
+from ..data.show import decode_targets
 from .export import load_learner
 
 __all__ = ["Prediction", "Predictor"]
@@ -74,21 +75,4 @@ class Predictor:
             preds = self.activation(self.model(*inputs, **keywords))
         preds = to_cpu(preds)
         decoded = self.decode_pred(preds)
-        return [Prediction(*o) for o in zip(self._labels(inputs, decoded), decoded, preds, strict=True)]
-
-    def _labels(self, inputs: tuple, decoded: torch.Tensor) -> list:
-        "The decoded targets."
-        dl = self.dls.train
-        pipes = getattr(dl.dataset, "pipelines", None)
-        simple = isinstance(decoded, torch.Tensor) and pipes is not None and len(pipes) == len(inputs) + 1
-        tfms = [*dl.after_item, *dl.after_batch]
-        if simple and _is_plain(dl.kinds, len(inputs)) and not any(f.handles(decoded[0]) for f in tfms):
-            return [pipes[-1].decode(o) for o in decoded]           # nothing but its own transforms made the target
-        samples = dl.decode_batch((*inputs, decoded), max_n=len(decoded))
-        n = len(inputs)
-        return [s if isinstance(s, dict) else s[n:] if len(s) > n + 1 else s[n] for s in samples]
-
-
-def _is_plain(kinds: Any, i: int) -> bool:
-    "Whether element `i` of a batch is a plain tensor."
-    return kinds is None or (isinstance(kinds, tuple) and (i >= len(kinds) or kinds[i] is None))
+        return [Prediction(*o) for o in zip(decode_targets(self.dls.train, inputs, decoded), decoded, preds, strict=True)]

@@ -10,9 +10,10 @@ import torch
 
 from ..core.items import L
 from ..core.messages import describe
+from ..core.nested import with_attributes
 from ..data.block import TransformBlock
 from ..data.categories import NA, MultiCategorize, MultiCategory
-from ..data.coords import XYXY, BoundingBoxes, BoxLabels, drop_empty, with_attributes
+from ..data.coords import XYXY, BoundingBoxes, BoxLabels, drop_empty
 from ..data.transforms import ItemTransform
 from .points import PointScaler, axes_for, numbers, pixels_of
 from .tta_geometry import tta_boxes

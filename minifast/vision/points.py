@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..core.messages import describe, plural
+from ..core.nested import with_attributes
 from ..data.block import TransformBlock
 from ..data.categories import item_name
 from ..data.coords import (
@@ -22,7 +23,6 @@ from ..data.coords import (
     on_canvas,
     scale_coords,
     unscale_coords,
-    with_attributes,
 )
 from ..data.transforms import ItemTransform, is_sample, like_sample
 from ..nn.losses import MSELossFlat
