@@ -47,7 +47,8 @@ def decode_targets(loader: "DataLoader", inputs: tuple, targets: Any) -> list:
         inputs: of the batch; the rows of a table are made of them.
         targets: a tensor of one target per item, or several of them.
     """
-    n, pipes = len(inputs), getattr(loader.dataset, "pipelines", ())
+    n = len(inputs)
+    pipes: Sequence[Pipeline] = getattr(loader.dataset, "pipelines", ())
     if len(pipes) == n + 1 and isinstance(targets, torch.Tensor) and _is_plain(loader.kinds, n) and not any(
             f.handles(targets[0]) for f in (*loader.after_item, *loader.after_batch)):
         return [pipes[-1].decode(o) for o in targets]           # nothing but its own transforms made the target
