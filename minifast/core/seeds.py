@@ -84,7 +84,7 @@ def item_rng(*key: int) -> np.random.Generator:
 
 def item_rngs(seed: int, indices: Sequence[int]) -> list[np.random.Generator]:
     "`[item_rng(seed, i) for i in indices]`, in a fraction of the time."
-    if not (0 <= seed < 2**64 and all(0 <= i < 2**32 for i in indices)):
+    if len(indices) < 6 or not (0 <= seed < 2**64 and all(0 <= i < 2**32 for i in indices)):       # of few the plain way is the faster
         return [item_rng(seed, i) for i in indices]
     return [np.random.Generator(np.random.SFC64(_Seeded((seed, i), words)))
             for i, words in zip(indices, _seed_words(seed, indices), strict=True)]

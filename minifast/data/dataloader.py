@@ -4,7 +4,9 @@ What the user says stands here: which items, which transforms, in which order, o
 business of an engine, see `minifast.data.engine`. Longer than 400 lines because every argument of the class and of its public methods
 stands on a line of its own.
 """
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 from warnings import warn
 
@@ -17,7 +19,7 @@ from ..core.seeds import draw_seed, fixed_seed, item_rng
 from ..core.types import PathLike
 from .engine.allocator import keep_freed_memory
 from .engine.cache import ImageCache, RamCache, make_cache
-from .engine.choice import Engine, Workers, choose_processes, choose_workers, draws_from_global_streams, make_engine, may_draw_globally
+from .engine.choice import Engine, Workers, choose_processes, choose_workers, draws_from_global_streams, make_engine
 from .engine.fetch import Batch, BatchKey, Fetcher, Finisher, Order, repeats_of
 from .engine.processes import WORKER_TIMEOUT
 from .engine.samplers import InOrder, Shuffled
@@ -31,6 +33,7 @@ from .template import NoItems
 _DECIDED = "shuffle", "split_idx", "on_error", "cache_bytes"
 _PIPELINES = "after_item", "before_batch", "after_batch"
 _WATCHED = {*_DECIDED, *_PIPELINES, "bs"}
+_ALONE = threading.RLock()          # held while a batch of new items is made by functions that may draw from the global random streams
 
 
 class DataLoader:
@@ -344,7 +347,7 @@ class DataLoader:
                                      isinstance(self.cache, RamCache)))
         if self.num_workers and self.worker_type == "thread" and not self._threads_are_safe:
             self._threads_are_safe = True                   # looked at once
-            if may_draw_globally(self._fetcher) and draws_from_global_streams(self._fetcher, 0, self.epoch_seed):
+            if self._fetcher.may_draw_globally and draws_from_global_streams(self._fetcher, 0, self.epoch_seed):
                 # functions that draw from the global random streams, which threads share, get processes instead
                 self._use(Workers() if isinstance(self.cache, RamCache) else
                           choose_processes(self._fetcher, len(self), self.num_workers, stacklevel=6))
@@ -423,10 +426,13 @@ class DataLoader:
             The batch, on the device.
         """
         key = BatchKey(seed, 0, list(indices), repeats_of(indices))
-        with fixed_seed():
-            if dataset is not None:
-                fetcher = Fetcher(dataset, self.after_item, self.before_batch, self.after_batch, self.collate_fn)
+        if dataset is not None:
+            fetcher = Fetcher(dataset, self.after_item, self.before_batch, self.after_batch, self.collate_fn)
+            known = fetcher.is_quiet and all(f.is_builtin for f in self.after_batch)
+            # threads that seed and restore the same streams would restore each other's
+            with nullcontext() if known else _ALONE, nullcontext() if known else fixed_seed():
                 return Finisher(self.after_batch, self.device)(fetcher.make(key), seed, 0)
+        with fixed_seed():
             self._prepare()
             return self._make(key)
 

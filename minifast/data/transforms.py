@@ -66,6 +66,14 @@ class Transform(metaclass=TransformType):
         given = {"encodes": enc, "decodes": dec, "split_idx": split_idx, "order": order}
         vars(self).update({k: v for k, v in given.items() if v is not None})
 
+    @property
+    def is_builtin(self) -> bool:
+        "Whether only code of minifast runs in it, which draws random numbers from generators of its own; False where that is not known."
+        enc = vars(self).get("encodes")
+        parts = [type(self)] if enc is None else [type(self), enc, getattr(enc, "__self__", enc)]
+        known = (enc is None) == ("name" not in vars(self)) and not self._extended
+        return known and all(str(o.__module__).partition(".")[0] == __name__.partition(".")[0] for o in parts)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for wrong, instead in (("encode", "; did you mean 'encodes'?"), ("setup_items", "; did you mean 'setups'?"),

@@ -121,14 +121,14 @@ def test_neighbouring_items_are_uncorrelated():
 
 @pytest.mark.parametrize("seed", [0, 7, 2**32 - 1, 2**32, 2**62 + 12345, 2**64 - 1, 2**64, 2**90 + 1])
 def test_generators_for_many_items_are_those_for_each(seed):
-    indices = [0, 1, 31, 2**31, 2**32 - 1, 2**32, 2**40]
-    for some in (indices[:5], indices, [], [3]):
+    indices = [0, 1, 2, 31, 2**31, 2**32 - 1, 2**32, 2**40]
+    for some in (indices[:6], indices[:5], indices, [], [3]):
         many = item_rngs(seed, some)
         assert [r.integers(2**63, size=3).tolist() for r in many] == [item_rng(seed, i).integers(2**63, size=3).tolist() for i in some]
-    ours, numpys = item_rngs(seed, [3])[0], item_rng(seed, 3)
+    ours, numpys = item_rngs(seed, [3, *range(9)])[0], item_rng(seed, 3)
     assert [r.random() for r in ours.spawn(2)] == [r.random() for r in numpys.spawn(2)]
     ours, numpys = ours.bit_generator.seed_seq, numpys.bit_generator.seed_seq
     assert ours.entropy == numpys.entropy and ours.generate_state(5).tolist() == numpys.generate_state(5).tolist()
     assert np.random.default_rng(ours).random() == np.random.default_rng(numpys).random()
-    copied = pickle.loads(pickle.dumps(item_rngs(seed, [7])[0]))
+    copied = pickle.loads(pickle.dumps(item_rngs(seed, [7, *range(9)])[0]))
     assert copied.random() == item_rng(seed, 7).random()

@@ -183,12 +183,17 @@ def test_light_and_from_threads(pets, files):
     code = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from minifast.core.seeds import rng_state
 from minifast.learner.predictor import Predictor
 model, files = Predictor(sys.argv[1]), sys.argv[2:]
 alone = model.predict(files)
+sys.setswitchinterval(1e-4)
+before = rng_state()
 with ThreadPoolExecutor(8) as pool:
     together = list(pool.map(model.predict, files * 4))
 assert all((a.probs - b.probs).abs().max() < 1e-6 and a.label == b.label for a, b in zip(together, alone * 4))
+after = rng_state()
+assert before["random"] == after["random"] and before["torch"].equal(after["torch"]), "the program's own random numbers"
 assert not {"pandas", "matplotlib", "sklearn", "scipy"} & set(sys.modules), "heavy"
 """
     done = subprocess.run([sys.executable, "-c", code, str(file), *map(str, files)], capture_output=True, text=True)

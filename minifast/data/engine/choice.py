@@ -83,13 +83,9 @@ def choose_processes(fetcher: Fetcher, n_batches: int, n: int | None = None, con
     return Workers(n, "process", multiprocessing.get_context(context) if isinstance(context, str) else context)
 
 
-def _pipelines(fetcher):
-    return *getattr(fetcher.dataset, "pipelines", ()), fetcher.after_item
-
-
 def _global_drawer(fetcher):
     "A transform of items that is known to draw from a global random stream, which threads would share; or None."
-    return next((f for p in _pipelines(fetcher) for f in p if getattr(f, "draws_globally", False) and p.split_idx != 1), None)
+    return next((f for p in fetcher.pipelines for f in p if getattr(f, "draws_globally", False) and p.split_idx != 1), None)
 
 
 def draws_from_global_streams(fetcher: Fetcher, index: int, seed: int) -> bool:
@@ -103,12 +99,3 @@ def draws_from_global_streams(fetcher: Fetcher, index: int, seed: int) -> bool:
         after = rng_state()
     same_numpy = before["numpy"][2] == after["numpy"][2] and (before["numpy"][1] == after["numpy"][1]).all()
     return not (before["random"] == after["random"] and same_numpy and before["torch"].equal(after["torch"]))
-
-
-def may_draw_globally(fetcher: Fetcher) -> bool:
-    "Whether something of unknown origin takes part in making items: a dataset of the user's, or a function."
-    return not hasattr(fetcher.dataset, "pipelines") or not all(_is_ours(f) for p in _pipelines(fetcher) for f in p)
-
-
-def _is_ours(transform):
-    return type(transform).__module__.split(".")[0] == __name__.split(".")[0] and "name" not in vars(transform)

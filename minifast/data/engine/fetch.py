@@ -173,13 +173,26 @@ class Fetcher:
         self._uses_rng = self.draws or self._transforms_items
         untouched = not len(after_item) and not len(before_batch) and collate_fn is None
         self.tensors = _tensors_of(dataset) if untouched else None
-        self._is_quiet = is_in_memory(dataset) and not len(after_item) and not len(before_batch)     # nothing here draws random numbers
+        self._as_stored = is_in_memory(dataset) and not len(after_item) and not len(before_batch)
+        known = after_item.split_idx == 1 and collate_fn is None and all(f.is_builtin for f in before_batch) and not self.may_draw_globally
+        self.is_quiet = self._as_stored or known          #: whether nothing here draws from the global random streams
+
+    @property
+    def pipelines(self) -> tuple[Pipeline, ...]:
+        "What items go through: the pipelines of the dataset, and the item transforms."
+        return *getattr(self.dataset, "pipelines", ()), self.after_item
+
+    @property
+    def may_draw_globally(self) -> bool:
+        "Whether something of unknown origin takes part in making items: a dataset of the user's, or a function."
+        ours = hasattr(self.dataset, "pipelines") and type(self.dataset).__module__.partition(".")[0] == __name__.partition(".")[0]
+        return not ours or not all(f.is_builtin for p in self.pipelines for f in p)
 
     def make(self, key: BatchKey) -> Batch:
         "The batch `key`."
         if self.tensors is not None:
             return Batch(_index_all(self.tensors, key.indices))
-        with nullcontext() if self._is_quiet else _private_streams(key), one_torch_thread() if self.loads_images else nullcontext():
+        with nullcontext() if self.is_quiet else _private_streams(key), one_torch_thread() if self.loads_images else nullcontext():
             making = self.begin(key)
             self.fill(making, range(len(key.indices)))
             return self.finish(making)
@@ -235,7 +248,7 @@ class Fetcher:
             if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
                 data = dict(data)
             return Batch(plain(data), kinds_of(data), making.skipped)
-        if not self.loads_images and not self._is_quiet:        # else there is nothing left to do
+        if not self.loads_images and not self._as_stored:        # else there is nothing left to do
             samples = with_tensors(samples)
         try:
             return Batch(collate(samples), kinds_of(samples[0]), making.skipped)

@@ -1,0 +1,58 @@
+"""Batches of new items, which several threads may ask for: the global random streams stay as they are."""
+import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from minifast.core.seeds import rng_state
+from minifast.data.datasets import Datasets
+from minifast.data.loaders import DataLoaders
+from minifast.data.transforms import Transform
+
+
+def noisy(x):
+    return torch.tensor([x, random.random(), float(torch.rand(1))])
+
+
+class AsTensor(Transform):
+    def encodes(self, x: int):
+        return torch.tensor([x])
+
+
+@pytest.mark.parametrize("step", [noisy, AsTensor()], ids=["a function that draws", "a class"])
+def test_threads_leave_the_global_streams_alone(step):
+    ds = Datasets(list(range(20)), [[step], [lambda i: i % 2]], splits=[range(10), range(10, 20)])
+    dls = DataLoaders.from_dsets(ds.subset(0), ds.subset(1), bs=4, device="cpu", num_workers=0)
+    new = [ds.test_set([i]) for i in range(20)]
+
+    def batch_of(i):
+        return dls.valid.make_batch([0], dataset=new[i])[0]
+
+    alone = list(map(batch_of, range(20)))
+    before, switch = rng_state(), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(batch_of, list(range(20)) * 10))
+    finally:
+        sys.setswitchinterval(switch)
+    after = rng_state()
+    assert before["random"] == after["random"] and before["torch"].equal(after["torch"])
+    assert all(torch.equal(a, b) for a, b in zip(together, alone * 10, strict=True))
+
+
+def test_builtin_are_transforms_that_run_no_code_of_others():
+    from torchvision.transforms import v2
+
+    from minifast.data.torchvision_v2 import V2
+    from minifast.vision.all import Categorize, Normalize, PILImage, Resize, ToTensor, imagenet_stats, parent_label
+
+    class Own(PILImage):
+        pass
+
+    for f in (Categorize(), Normalize.from_stats(*imagenet_stats), Resize(8), ToTensor(), *map(Transform, (PILImage.create, parent_label))):
+        assert f.is_builtin, f
+    for f in (Transform(noisy), Transform(lambda x: x), AsTensor(), Transform(Own.create), Transform(float), V2(v2.RandomCrop(4))):
+        assert not f.is_builtin, f
