@@ -11,8 +11,10 @@ from ..core.recipe import Recipe, recorded
 from ..core.titled import TensorBase
 from ..core.types import YRange
 from ..data.categories import CategoryMap
+from ..nn.activations import SigmoidRange, range_ends, sigmoid_range
+from ..nn.containers import Module
 from ..nn.init import inverse_sigmoid_range
-from ..nn.layers import Embedding, Module, SigmoidRange, range_ends, sigmoid_range
+from ..nn.layers import Embedding
 from ..tabular.model import TabularModel
 
 

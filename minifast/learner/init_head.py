@@ -10,8 +10,8 @@ from torch import nn
 
 from ..core import LossFunc, describe, plural
 from ..data.targets import labels_of
+from ..nn.activations import SigmoidRange
 from ..nn.init import inverse_sigmoid_range, set_output_bias
-from ..nn.layers import SigmoidRange
 from ..nn.loss_traits import class_axis, kind_of
 from ..optim.groups import NORM_TYPES
 from .constant_guess import constant_output, expand_constant

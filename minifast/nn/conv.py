@@ -12,19 +12,9 @@ from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import is_parametrized
 
 from ..core.messages import brief
+from .containers import Identity, Module, ProdLayer, SequentialEx
 from .init import icnr_init, init_linear
-from .layers import (
-    AvgPool,
-    BatchNorm,
-    Identity,
-    InstanceNorm,
-    Module,
-    NormType,
-    PoolFlatten,
-    ProdLayer,
-    SequentialEx,
-    layer_of_ndim,
-)
+from .layers import AvgPool, BatchNorm, InstanceNorm, NormType, PoolFlatten, layer_of_ndim
 
 _PARAMETRIZED: dict[Any, Callable] = {NormType.Weight: parametrizations.weight_norm, NormType.Spectral: parametrizations.spectral_norm}
 

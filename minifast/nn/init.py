@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.init import kaiming_normal_, kaiming_uniform_, xavier_uniform_
 
 from ..core.messages import describe
-from .layers import SigmoidRange, sigmoid
+from .activations import SigmoidRange, sigmoid
 
 _LIKE_RELU = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.Mish, F.relu, F.relu6, F.leaky_relu, F.silu, F.mish)
 _LIKE_SIGMOID = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Hardtanh, torch.sigmoid, torch.tanh, sigmoid)

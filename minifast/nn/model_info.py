@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ..core import fixed_seed, leaves
+from .containers import ParameterModule
 from .hooks import Hooks, hook_outputs
-from .layers import ParameterModule
 
 
 def params(m: nn.Module) -> list[nn.Parameter]:

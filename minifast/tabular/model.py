@@ -12,7 +12,9 @@ from torch import nn
 from ..core.messages import describe
 from ..core.recipe import recorded
 from ..core.types import YRange
-from ..nn.layers import Embedding, LinBnDrop, Module, SigmoidRange, range_ends
+from ..nn.activations import SigmoidRange, range_ends
+from ..nn.containers import Module
+from ..nn.layers import Embedding, LinBnDrop
 from .columns import check_known
 from .hooks_internals import have_forward_hooks
 

@@ -34,7 +34,7 @@ from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy, rmse
-from minifast.nn.layers import SigmoidRange
+from minifast.nn.activations import SigmoidRange
 from minifast.nn.losses import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,

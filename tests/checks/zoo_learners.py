@@ -11,7 +11,7 @@ from minifast.callbacks.base import Callback, CancelStepException
 from minifast.data.loaders import DataLoaders
 from minifast.learner.learner import Learner
 from minifast.metrics.base import AvgMetric
-from minifast.nn.layers import SigmoidRange
+from minifast.nn.activations import SigmoidRange
 from minifast.nn.losses import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from minifast.nn.layers import Embedding, SigmoidRange
+from minifast.nn.activations import SigmoidRange
+from minifast.nn.layers import Embedding
 from minifast.tabular.frames import TabularPandas
 from minifast.tabular.model import TabularModel, emb_sz_rule, get_emb_sz, tabular_config
 from minifast.tabular.procs import Categorify

@@ -13,7 +13,7 @@ from ...callbacks.first_batch import check_target
 from ...core.messages import describe, plural
 from ...core.nested import leaves
 from ...learner.probe import Probe
-from ...nn.layers import SigmoidRange
+from ...nn.activations import SigmoidRange
 from ...nn.loss_traits import loss_name, needs_same_shape
 from ..outcomes import NEEDS, Check, Skipped, graded, issue, passed, require, tip
 

@@ -6,8 +6,10 @@ import torch
 from torch import nn
 
 from ...core.types import YRange
+from ...nn.activations import SigmoidRange, range_ends
+from ...nn.containers import Flatten
 from ...nn.init import apply_init, inverse_sigmoid_range, set_output_bias
-from ...nn.layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, range_ends
+from ...nn.layers import AdaptiveConcatPool2d, LinBnDrop
 
 __all__ = ["add_head", "calm_before_range", "create_head", "start_head_at"]
 

@@ -15,10 +15,11 @@ from torch import nn
 from ...core.messages import describe, plural
 from ...core.recipe import recorded
 from ...core.types import YRange
+from ...nn.activations import SigmoidRange, range_ends
 from ...nn.conv import ConvLayer, PixelShuffle_ICNR, ResBlock, SelfAttention
 from ...nn.hooks import Hooks, hook_outputs
 from ...nn.init import apply_init
-from ...nn.layers import BatchNorm, NormType, SigmoidRange, range_ends
+from ...nn.layers import BatchNorm, NormType
 from ...nn.model_info import channels_last
 from .backbones import arch_name, create_body, first_size
 from .heads import calm_before_range

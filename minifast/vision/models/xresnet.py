@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from ...nn.containers import Flatten
 from ...nn.conv import ConvLayer, ResBlock, SEBlock, SEResNeXtBlock
 from ...nn.init import init_default
-from ...nn.layers import Flatten
 
 __all__ = [
     "XResNet",

@@ -4,7 +4,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from minifast.nn.layers import AdaptiveConcatPool2d, Flatten, SigmoidRange
+from minifast.nn.activations import SigmoidRange
+from minifast.nn.containers import Flatten
+from minifast.nn.layers import AdaptiveConcatPool2d
 from minifast.vision.models import pretrained as weights_of
 from minifast.vision.models.backbones import (
     arch_meta,

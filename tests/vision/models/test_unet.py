@@ -12,8 +12,9 @@ from torchvision import models
 from minifast.data.files import get_image_files
 from minifast.metrics.functions import foreground_acc
 from minifast.metrics.segmentation import Dice, DiceMulti, JaccardCoeffMulti
+from minifast.nn.activations import SigmoidRange
 from minifast.nn.conv import PixelShuffle_ICNR, SelfAttention
-from minifast.nn.layers import NormType, SigmoidRange
+from minifast.nn.layers import NormType
 from minifast.vision.augment.batch import aug_transforms
 from minifast.vision.augment.item import Resize
 from minifast.vision.learner import unet_learner

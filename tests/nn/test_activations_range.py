@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from minifast.collab.models import EmbeddingDotBias
-from minifast.nn.layers import SigmoidRange, range_ends
+from minifast.nn.activations import SigmoidRange, range_ends
 from minifast.tabular.model import TabularModel
 from minifast.vision.models.heads import create_head
 
