@@ -1,5 +1,6 @@
 # salaries, after the tabular tutorial
 from fastai.tabular.all import *
+set_seed(42, True)
 
 path = untar_data(URLs.ADULT_SAMPLE)
 print("files:", sorted(p.name for p in path.ls(file_exts='.csv')))

@@ -2,6 +2,7 @@
 from fastai.basics import *
 from fastai.vision.all import *
 from fastai.callback.all import *
+set_seed(42, True)
 
 path = Path('../input/camvid_half')
 codes = np.loadtxt(path/'codes.txt', dtype=str)
@@ -36,7 +37,7 @@ print("batch:", tuple(x.shape), tuple(y.shape), y.dtype)
 
 learn = unet_learner(dls, resnet18, pretrained=False, n_out=12, metrics=[acc_camvid, DiceMulti()], self_attention=False,
                      loss_func=CrossEntropyLossFlat(axis=1), path=Path('.'), wd=1e-2)
-learn.fit_one_cycle(2, slice(4e-3))
+learn.fit_one_cycle(8, slice(4e-3))
 learn.show_results(max_n=2, figsize=(4, 4), vmin=0, vmax=11)
 print("accuracy:", learn.final_record[2], "columns:", list(learn.recorder.metric_names))
 learn.save('stage-1')

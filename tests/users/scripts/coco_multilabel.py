@@ -1,6 +1,7 @@
 # several labels per photo, from a table, after chapter 6 of the book
 from fastai.vision.all import *
 import warnings
+set_seed(42, True)
 warnings.filterwarnings('ignore')
 
 path = Path('../input/coco_tiny')

@@ -1,12 +1,13 @@
 # where does it look: hooks and CAM, after chapter 18 of the book
 from fastai.vision.all import *
+set_seed(42, True)
 
 path = untar_data(URLs.PETS)/'images'
 def is_cat(x): return x[0].isupper()
 files = get_image_files(path).sorted()[::3]
-dls = ImageDataLoaders.from_name_func(path, files, valid_pct=0.2, seed=21, label_func=is_cat, item_tfms=Resize(96), num_workers=0, bs=32)
+dls = ImageDataLoaders.from_name_func(path, files, valid_pct=0.2, seed=21, label_func=is_cat, item_tfms=Resize(96), num_workers=0, bs=8)
 learn = vision_learner(dls, squeezenet1_1, metrics=error_rate)
-learn.fine_tune(1)
+learn.fine_tune(2)
 print("error rate:", float(learn.recorder.values[-1][-1]))
 
 img = PILImage.create(path/'Abyssinian_12.jpg')

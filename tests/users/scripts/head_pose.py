@@ -1,5 +1,6 @@
 # the centre of the head in six photos: key points
 from fastai.vision.all import *
+set_seed(42, True)
 
 path = Path('../input/biwi_sample_mini')
 centers = pd.read_csv(path/'centers.csv').set_index('fname')
@@ -28,7 +29,7 @@ yv = torch.cat([b[1] for b in dls.valid]).flatten()
 print("valid points:", [round(float(v), 2) for v in yv])
 
 learn = vision_learner(dls, squeezenet1_1, y_range=(-1, 1), concat_pool=True)
-learn.fine_tune(8, 5e-3)
+learn.fine_tune(16, 1e-2)
 learn.show_results(ds_idx=1, max_n=2, figsize=(4, 4))
 preds, targs = learn.get_preds()
 print("preds:", preds.numel(), targs.numel(), "inside:", bool((preds.abs() <= 1).all()))

@@ -1,6 +1,7 @@
 # prices of houses by date of sale: add_datepart, TabularPandas, a forest beside a network (chapter 9 of the book)
 from fastai.tabular.all import *
 from sklearn.ensemble import RandomForestRegressor
+set_seed(42, True)
 
 path = Path('../input/ames_housing')
 df = pd.read_csv(path/'AmesHousing.csv', low_memory=False)

@@ -2,6 +2,7 @@
 from fastai.vision.all import *
 from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
+set_seed(42, True)
 
 path = untar_data(URLs.MNIST_TINY)
 dls = ImageDataLoaders.from_folder(path, bs=64, num_workers=0, item_tfms=Resize(16))

@@ -5,6 +5,7 @@ from torch.utils.data import Dataset, DataLoader as TorchDataLoader
 from torchvision import transforms
 from PIL import Image
 from fastai.vision.all import *
+set_seed(42, True)
 
 class CifarDataset(Dataset):
     def __init__(self, df, tfms=None):

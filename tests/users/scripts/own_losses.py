@@ -1,6 +1,7 @@
 # losses of one's own: a function, a module with activation and decodes, class weights, focal, partial
 from fastai.vision.all import *
 import torch.nn.functional as F
+set_seed(42, True)
 
 path = untar_data(URLs.MNIST_TINY)
 dls = ImageDataLoaders.from_folder(path, bs=64, num_workers=0, item_tfms=Resize(16))

@@ -2,6 +2,7 @@
 import sklearn.metrics as skm
 from fastai.vision.all import *
 from fastai.metrics import ActivationType
+set_seed(42, True)
 
 path = untar_data(URLs.MNIST_TINY)
 dls = ImageDataLoaders.from_folder(path, bs=50, num_workers=0, item_tfms=Resize(16))

@@ -1,5 +1,6 @@
 # 3 or 7, from tensors to a network, after chapter 4 of the book
 from fastai.vision.all import *
+set_seed(42, True)
 #import fastbook; fastbook.setup_book()
 
 matplotlib.rc('image', cmap='Greys')

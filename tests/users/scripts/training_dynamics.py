@@ -1,6 +1,7 @@
 # a convnet on digits watched while it trains, after chapters 13 and 16 of the book
 from fastai.vision.all import *
 from fastai.callback.hook import *
+set_seed(42, True)
 
 matplotlib.rc('image', cmap='Greys')
 path = untar_data(URLs.MNIST_TINY)
