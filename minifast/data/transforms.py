@@ -70,9 +70,9 @@ class Transform(metaclass=TransformType):
     def is_builtin(self) -> bool:
         "Whether only code of minifast runs in it, which draws random numbers from generators of its own; False where that is not known."
         enc = vars(self).get("encodes")
-        parts = [type(self)] if enc is None else [type(self), enc, getattr(enc, "__self__", enc)]
-        known = (enc is None) == ("name" not in vars(self)) and not self._extended
-        return known and all(str(o.__module__).partition(".")[0] == __name__.partition(".")[0] for o in parts)
+        parts = [type(self), *([type(self).encodes] if enc is None else [enc, getattr(enc, "__self__", enc)])]
+        homes = {str(part.__module__).partition(".")[0] for part in parts}
+        return homes == {__name__.partition(".")[0]} and (enc is None) == ("name" not in vars(self))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
