@@ -19,7 +19,7 @@ class GatherPreds(Callback):
     Args:
         with_input, with_loss, with_preds, with_targs: what to collect.
         act: activation of the predictions; None collects the raw outputs.
-        save_preds, save_targs: a folder to also write those of batch i to, as `i.npy`.
+        save_preds, save_targs: a folder to also write those of batch i to, as `i.npy`; they are then collected.
     """
 
     order = Order.RECORD
@@ -27,7 +27,8 @@ class GatherPreds(Callback):
 
     def __init__(self, with_input: bool = False, with_loss: bool = False, with_preds: bool = True, with_targs: bool = True,
                  act: Callable | None = None, save_preds: PathLike | None = None, save_targs: PathLike | None = None):
-        self.with_input, self.with_loss, self.with_preds, self.with_targs, self.act = with_input, with_loss, with_preds, with_targs, act
+        self.with_input, self.with_loss, self.act = with_input, with_loss, act
+        self.with_preds, self.with_targs = with_preds or save_preds is not None, with_targs or save_targs is not None
         self.inputs, self.preds, self.targets, self.losses = [], [], [], []
         folders = {"save_preds": save_preds, "save_targs": save_targs}
         self._folders = {name: check_folder(folder, f"get_preds({name}=)") for name, folder in folders.items() if folder is not None}

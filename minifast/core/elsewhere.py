@@ -1,6 +1,8 @@
 """Names of fastai's star imports whose work is done in another way: calling one says which."""
 from typing import Any, NoReturn
 
+from .messages import name_of
+
 
 def patch(f: Any = None, **kwargs: Any) -> NoReturn:
     """Refused: classes are not changed from outside.
@@ -12,8 +14,9 @@ def patch(f: Any = None, **kwargs: Any) -> NoReturn:
     Raises:
         NotImplementedError: says what to write.
     """
-    raise NotImplementedError(f"patch({_called(f)}): minifast adds no methods to classes that exist. Write a subclass, a `Callback`, or "
-                              "assign the function: Learner.my_method = my_method")
+    what = "" if f is None else name_of(f)
+    raise NotImplementedError(f"patch({what}): minifast adds no methods to classes that exist. Write a subclass, a `Callback`, or assign "
+                              "the function: Learner.my_method = my_method")
 
 
 def typedispatch(f: Any) -> NoReturn:
@@ -25,10 +28,6 @@ def typedispatch(f: Any) -> NoReturn:
     Raises:
         NotImplementedError: says what to write.
     """
-    raise NotImplementedError(f"typedispatch({_called(f)}): nothing is dispatched on types here. For how items are shown, give their class "
+    raise NotImplementedError(f"typedispatch({name_of(f)}): nothing is dispatched on types here. For how items are shown, give their class "
                               "a method `show(self, ctx=None)`; for a transform, write one `encodes` for each type in a subclass of "
                               "`Transform`; elsewhere use functools.singledispatch")
-
-
-def _called(f: Any) -> str:
-    return "" if f is None else getattr(f, "__name__", type(f).__name__)

@@ -23,7 +23,10 @@ def did_you_mean(name: object, options: Iterable[object]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def shortened(text: str, limit: int = 80) -> str:
+_WIDTH = 80            # characters that a value may take in a message
+
+
+def shortened(text: str, limit: int = _WIDTH) -> str:
     "A text on one line, of at most `limit` characters."
     text = " ".join(text.split())
     return text if len(text) <= limit else text[:limit - 3] + "..."
@@ -66,7 +69,7 @@ def describe(x: Any) -> str:
 def brief(x: Any) -> str:
     "`repr(x)` where it takes up to 80 characters on one line; of a longer one `describe(x)`."
     text = repr(x)
-    return text if len(text) <= 80 and "\n" not in text else describe(x)
+    return text if len(text) <= _WIDTH and "\n" not in text else describe(x)
 
 
 def unwrapped(f: Any) -> Any:

@@ -159,8 +159,8 @@ class Inference(TrainingLoop):
         if with_loss and self.loss_func is None:
             raise ValueError("get_preds(with_loss=True): this learner has no loss function")
         dl = loader_for(self, ds_idx, dl) if reorder else dl if dl is not None else self.dls[ds_idx]
-        gather = GatherPreds(with_input, with_loss, with_preds or with_decoded or save_preds is not None,
-                             with_targs or save_targs is not None, self.activation if act is None else act, save_preds, save_targs)
+        gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs,
+                             self.activation if act is None else act, save_preds, save_targs)
         with self.pass_lock, self.paused_cbs(Recorder):
             self.validation_pass(dl, [gather, *listed(cbs)])
         preds = gather.joined(gather.preds, concat_dim)

@@ -19,6 +19,7 @@ from ..optim import (
     Adam,
     Freezer,
     HyperOptimizer,
+    as_hyper_optimizer,
     create_optimizer,
     flat_cos,
     get_hyper,
@@ -28,7 +29,6 @@ from ..optim import (
     param_groups,
     set_hyper,
     sgdr,
-    speaking,
     spread,
     trainable_params,
 )
@@ -277,7 +277,7 @@ class Learner(Inference):
         "Make a new optimizer for the layer groups that `splitter` gives, and return it."
         self.to_device()
         groups = param_groups(self.model, self.splitter(self.model), self.wd_bn_bias)
-        self.opt = speaking(create_optimizer(self.opt_func, groups, self.lr, self.wd))
+        self.opt = as_hyper_optimizer(create_optimizer(self.opt_func, groups, self.lr, self.wd))
         self.freezer = Freezer(self.model, self.opt, self.train_bn, self.freezer)
         return self.opt
 

@@ -30,7 +30,6 @@ class Scaling(Module):
     std: torch.Tensor
 
     def __init__(self, mean: torch.Tensor, std: torch.Tensor):
-        super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 

@@ -72,7 +72,7 @@ def flatten_model(m: nn.Module) -> list[nn.Module]:
     Args:
         m: the model.
     """
-    return [o for o in m.modules() if not any(True for _ in o.children()) or any(True for _ in o.parameters(recurse=False))]
+    return [o for o in m.modules() if not has_children(o) or any(True for _ in o.parameters(recurse=False))]
 
 
 def total_params(m: nn.Module) -> tuple[int, bool]:

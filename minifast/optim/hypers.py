@@ -1,6 +1,6 @@
 """`opt.hypers`, `opt.set_hyper`: fastai's words on any torch optimizer.
 
-`speaking(opt)` gives an optimizer these words; what it is and does stays torch's. Every optimizer of a learner has them.
+`as_hyper_optimizer(opt)` gives an optimizer these words; what it is and does stays torch's. Every optimizer of a learner has them.
 """
 from collections.abc import Iterator, MutableMapping
 from functools import cache
@@ -62,7 +62,7 @@ class _Elsewhere:
 
 
 class HyperOptimizer(torch.optim.Optimizer):
-    "A torch optimizer with fastai's words for its hyper-parameters: made by `speaking`."
+    "A torch optimizer with fastai's words for its hyper-parameters: made by `as_hyper_optimizer`."
 
     @property
     def hypers(self) -> list[GroupHypers]:
@@ -92,8 +92,8 @@ class HyperOptimizer(torch.optim.Optimizer):
     frozen_idx = _Elsewhere("the learner knows it, learn.freezer.frozen_to")
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        "Pickled by the class that torch knows: the one made by `speaking` has no name of its own."
-        plain = next(c for c in type(self).__mro__ if "_speaks" not in vars(c))
+        "Pickled by the class that torch knows: the one made by `as_hyper_optimizer` has no name of its own."
+        plain = next(c for c in type(self).__mro__ if "_made_here" not in vars(c))
         return _made_anew, (plain,), self.__getstate__()
 
 
@@ -105,16 +105,16 @@ def _made_anew(cls):
 def _with_words(cls):
     "`cls`, or where it lacks these words a subclass of the same name that has them; what it defines itself stands."
     return cls if issubclass(cls, HyperOptimizer) else type(cls.__name__, (cls, HyperOptimizer), {
-        "__module__": cls.__module__, "__doc__": cls.__doc__, "_speaks": True})
+        "__module__": cls.__module__, "__doc__": cls.__doc__, "_made_here": True})
 
 
-def speaking(opt: torch.optim.Optimizer) -> HyperOptimizer:
+def as_hyper_optimizer(opt: torch.optim.Optimizer) -> HyperOptimizer:
     """Give a torch optimizer fastai's words: `hypers`, `set_hyper`, `set_hypers`. The same object is returned.
 
     Args:
         opt: any optimizer.
     """
-    spoken: Any = opt
+    made: Any = opt
     kind: Any = type(opt)
-    spoken.__class__ = _with_words(kind)
-    return spoken
+    made.__class__ = _with_words(kind)
+    return made

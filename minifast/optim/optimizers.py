@@ -16,7 +16,7 @@ from torch import nn
 from ..core.messages import describe, name_of, reject_unknown
 from ..core.torch_internals import mul_
 from .groups import exempt_from_decay, spread, torch_slot, with_hypers
-from .hypers import HyperOptimizer, speaking
+from .hypers import HyperOptimizer, as_hyper_optimizer
 from .lookahead import Lookahead
 from .steppers import (
     Optimizer,
@@ -123,7 +123,7 @@ def _torch_optimizer(opt_class, where, params, fused=None, settings=None, **hype
     names = inspect.signature(opt_class).parameters
     groups, words = _torch_arguments(names, params, hypers, where)
     kernel = {"fused": (True if _can_fuse(groups) else None) if fused is None else fused} if "fused" in names else {}
-    return speaking(opt_class(groups, **words, **kernel, **(settings or {})))
+    return as_hyper_optimizer(opt_class(groups, **words, **kernel, **(settings or {})))
 
 
 # Torch's optimizers with fastai's defaults
@@ -341,7 +341,7 @@ def OptimWrapper(params: Params | None = None, opt: Callable[..., torch.optim.Op
                         f"Give the class, opt=torch.optim.{type(opt).__name__}, to construct it here.")
     if places:
         made.hp_map = places                 # where set_hyper looks
-    return speaking(made)
+    return as_hyper_optimizer(made)
 
 
 def _construct(opt, params, hp_map, kwargs):

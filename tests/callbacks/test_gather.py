@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from minifast.callbacks.gather import GatherPreds
 from minifast.callbacks.progress import ProgressCallback
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
@@ -40,6 +41,12 @@ def test_they_are_written_where_they_are_not_returned(tmp_path):
     learn = make()
     assert learn.get_preds(with_preds=False, with_targs=False, save_preds=tmp_path, save_targs=tmp_path / "t") == ()
     assert len(list(tmp_path.glob("*.npy"))) == len(list((tmp_path / "t").glob("*.npy"))) == 3
+
+
+def test_as_a_callback_it_collects_what_it_writes(tmp_path):
+    gather = GatherPreds(with_preds=False, with_targs=False, save_preds=tmp_path / "p", save_targs=tmp_path / "t")
+    make().validate(cbs=[gather])
+    assert len(gather.preds) == len(gather.targets) == len(list((tmp_path / "p").iterdir())) == len(list((tmp_path / "t").iterdir())) == 3
 
 
 def test_a_folder_that_is_a_file_is_refused_before_anything_is_predicted(tmp_path):

@@ -15,7 +15,7 @@ from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.nn.losses import CrossEntropyLossFlat
 from minifast.optim.groups import param_groups
-from minifast.optim.hypers import HyperOptimizer, speaking
+from minifast.optim.hypers import HyperOptimizer, as_hyper_optimizer
 from minifast.optim.optimizers import SGD, Adam, Lamb, OptimWrapper, QHAdam, RAdam, RMSProp, ranger
 from minifast.optim.steppers import Optimizer, average_grad, momentum_step, sgd_step, weight_decay
 
@@ -91,9 +91,9 @@ def test_the_composed_optimizer_uses_what_is_set():
 def test_it_is_still_torchs_optimizer():
     model = small_model()
     plain = torch.optim.AdamW(model.parameters(), lr=0.1)
-    opt = speaking(plain)
-    assert opt is plain and isinstance(opt, torch.optim.AdamW) and type(opt).__name__ == "AdamW" and speaking(opt) is plain
-    assert type(opt) is type(speaking(torch.optim.AdamW([nn.Parameter(torch.ones(1))])))
+    opt = as_hyper_optimizer(plain)
+    assert opt is plain and isinstance(opt, torch.optim.AdamW) and type(opt).__name__ == "AdamW" and as_hyper_optimizer(opt) is plain
+    assert type(opt) is type(as_hyper_optimizer(torch.optim.AdamW([nn.Parameter(torch.ones(1))])))
     torch.optim.lr_scheduler.StepLR(opt, 1)
     assert "AdamW" in repr(opt)
 
@@ -114,7 +114,7 @@ def test_what_an_optimizer_defines_itself_stands():
         def set_hyper(self, name, value):
             return name, value
 
-    opt = speaking(Own([nn.Parameter(torch.ones(1))], lr=0.1))
+    opt = as_hyper_optimizer(Own([nn.Parameter(torch.ones(1))], lr=0.1))
     assert opt.set_hyper("lr", 1) == ("lr", 1) and opt.hypers[0]["lr"] == 0.1
 
 
