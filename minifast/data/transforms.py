@@ -71,7 +71,7 @@ class Transform(metaclass=TransformType):
         "Whether only code of minifast runs in it, which draws random numbers from generators of its own; False where that is not known."
         enc = vars(self).get("encodes")
         parts = [type(self), *([type(self).encodes] if enc is None else [enc, getattr(enc, "__self__", enc)])]
-        homes = {str(part.__module__).partition(".")[0] for part in parts}
+        homes = {str(getattr(part, "__module__", "")).partition(".")[0] for part in parts}
         return homes == {__name__.partition(".")[0]} and (enc is None) == ("name" not in vars(self))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
