@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from ..core import Axes, DataFrame, find_bs, get_grid, subplots
-from ..core.progress import clock
 from ..metrics.base import AvgLoss
 from .base import Callback, Order
 from .lr_finder import LRFindResult
@@ -260,7 +259,7 @@ class Recorder(Callback):
         self.log = [self.learn.epoch, *self._row()]
         record.values.append(self.log[1:])
         if self.add_time:
-            self.log.append(clock(time.perf_counter() - self._epoch_start))
+            self.log.append(_clock(time.perf_counter() - self._epoch_start))
         self.history.append({"fit": len(self.fits) - 1, **dict(zip(self.metric_names, self.log, strict=True))})
         self.learn.logger(self.log)
 
@@ -373,3 +372,10 @@ def _batch_size(batch: tuple) -> int | None:
     if batch and isinstance(batch[0], torch.Tensor) and batch[0].ndim:
         return batch[0].size(0)
     return find_bs(batch) if batch else None
+
+
+def _clock(seconds: float) -> str:
+    "`mm:ss` or `h:mm:ss`."
+    minutes, secs = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes:02d}:{secs:02d}"

@@ -81,10 +81,9 @@ class PlainDisplay:
         "Finish: the fit is over, or was interrupted."
 
 
-def clock(seconds: float) -> str:
-    "A duration as `mm:ss`, from an hour on as `h:mm:ss`."
-    minutes, secs = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{secs:02d}" if minutes >= 60 else f"{minutes:02d}:{secs:02d}"
+def _clock(seconds):
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes:02d}:{seconds:02d}"
 
 
 def _make_bar(total, draw, comment):
@@ -100,9 +99,9 @@ def _make_bar(total, draw, comment):
             return
         passed, due = now - started, now + 0.2 if done else 0.0
         share = "" if total is None else f"{100 * done / total:.2f}% "
-        left = "?" if total is None or not done else clock(passed / done * max(total - done, 0))
+        left = "?" if total is None or not done else _clock(passed / done * max(total - done, 0))
         note = comment()
-        draw(done, f"{share}[{done}/{'?' if total is None else total} {clock(passed)}<{left}]{note and f' {note}'}")
+        draw(done, f"{share}[{done}/{'?' if total is None else total} {_clock(passed)}<{left}]{note and f' {note}'}")
 
     update(0)
     return update
