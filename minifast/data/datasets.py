@@ -1,6 +1,7 @@
 """`TfmdLists` and `Datasets`: items seen through pipelines of transforms, split into training and validation sets."""
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,6 @@ def _c_of(pipeline: Pipeline) -> int | None:
     found = next((c for t in reversed(pipeline.fs) if isinstance(c := getattr(t, "c", None), int)), None)
     vocab = last_vocab(pipeline.fs)
     return found if found is not None or vocab is None else len(vocab)
-
 
 
 class _Split:
@@ -83,6 +83,16 @@ class _Split:
                           "pipelines": [p.new(split_idx) for p in self.pipelines], **changes})
         return new
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "input_types"}         # a copy has other items or transforms
+
+    @cached_property
+    def input_types(self) -> list[list[type]]:
+        "For each input the types of a training item and of what each step of its pipeline makes of it; an item is opened for it once."
+        if isinstance(self.rows, NoRows):
+            return self.rows.types
+        return [types_along(p, self.rows) for p in self.pipelines[:self.n_inp or 1]]
+
     @property
     def items(self) -> Any:
         "The items, in the container they came in."
@@ -122,13 +132,12 @@ class _Split:
         "How to make a dataset with the transforms of this one for validation, and without items. kinds: see `DataLoader.kinds`."
         rows, n_inp = self.rows, self.n_inp
         if isinstance(rows, NoRows):
-            types, example, columns = rows.types, rows.example, rows.columns
+            example, columns = rows.example, rows.columns
         else:
-            types = [types_along(p, rows) for p in self.pipelines[:n_inp or 1]]
             example, columns = example_of(rows[0]), list(rows.source.columns) if hasattr(rows.source, "columns") else None
         blocks = None if self.blocks is None else [_block_recipe(b) for b in self.blocks]
         return Recipe(empty_datasets, {
-            "pipelines": [_pipeline_recipe(p) for p in self.pipelines], "types": [[Nearest(t) for t in ts] for ts in types],
+            "pipelines": [_pipeline_recipe(p) for p in self.pipelines], "types": [[Nearest(t) for t in ts] for ts in self.input_types],
             "example": example, "columns": columns, "n_inp": n_inp, "blocks": blocks, "kinds": kinds})
 
     def with_split_idx(self, split_idx: int | None) -> Any:
@@ -242,8 +251,6 @@ class TfmdLists(_Split):
         "The pipeline."
         return self.pipelines[0]
 
-
-
     def decode(self, sample: Any) -> Any:
         "Undo the transforms."
         return self.tfms.decode(sample)
@@ -254,13 +261,11 @@ class TfmdLists(_Split):
 
     def infer(self, x: Any) -> Any:
         "The pipeline applied to `x`, from the step on where something of its type goes in."
-        return _infer(self.tfms, _types_of(self.rows, 0, self.tfms), x)
-
+        return _infer(self.tfms, self.input_types[0], x)
 
     def test_set(self, items: Any, with_labels: bool | None = False) -> "TfmdLists":
         "The same transforms, as for validation, for other items."
         return self._copy(Rows(as_items(items, self.rows)), 1)
-
 
 
 class Datasets(_Split):
@@ -327,7 +332,7 @@ class Datasets(_Split):
 
     def infer(self, x: Any) -> tuple:
         "The inputs made from `x`, each pipeline from the step on where something of its type goes in."
-        return tuple(_infer(p, _types_of(self.rows, i, p), x) for i, p in enumerate(self.pipelines[:self.n_inp]))
+        return tuple(_infer(p, types, x) for p, types in zip(self.pipelines, self.input_types, strict=False))
 
     def test_set(self, items: Any, with_labels: bool | None = False) -> "Datasets":
         "The same transforms, as for validation, for other items, with labels or without."
@@ -337,8 +342,7 @@ class Datasets(_Split):
         # the pipelines of inputs start at the step where something of the type of these items goes in; of a mixed list, where all can
         kinds = [rows[i] for i in rows.first_of_each_type()]
         inputs = []
-        for i, p in enumerate(self.pipelines[:self.n_inp]):
-            types = _types_of(self.rows, i, p)
+        for p, types in zip(self.pipelines, self.input_types, strict=False):
             inputs.append(Pipeline(p.fs[min((_entry(types, x) for x in kinds), default=0):], 1))
         return self._copy(rows, 1, labelled=False, pipelines=inputs + [p.new(1) for p in self.pipelines[self.n_inp:]])
 
@@ -379,10 +383,6 @@ def decode_at(o: Any, idx: int) -> Any:
 def types_along(pipe: Pipeline, rows: Rows) -> list[type]:
     "The types of a training item and of what each step of `pipe` makes of it."
     return [type_of(rows[0]), *(type_of(value) for _, value, _ in pipe.trace(rows[0]))]
-
-
-def _types_of(rows: Rows, i: int, pipe: Pipeline) -> list[type]:
-    return rows.types[i] if isinstance(rows, NoRows) else types_along(pipe, rows)
 
 
 def _entry(types: list[type], x: Any) -> int:

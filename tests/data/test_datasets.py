@@ -261,3 +261,19 @@ def test_fastai_functions_of_a_dataset():
         datasets.test_set(ds, ["a"], rm_tfms=[0, 0])
     with pytest.raises(TypeError, match=r"test_set takes a TfmdLists or Datasets; received list of 1.*write dls.test_dl\(items\)"):
         datasets.test_set([1], [2])
+
+
+def test_a_training_item_is_looked_at_once_for_all_test_sets():
+    opened = []
+
+    def opening(word):
+        opened.append(word)
+        return word.upper()
+
+    ds = Datasets(WORDS, [[opening], [first_letter]])
+    opened.clear()
+    for word in ("kiwi", "lime"):
+        assert ds.test_set([word])[0] == (word.upper(),)
+        assert ds.infer(word) == (word.upper(),)
+    assert opened == [WORDS[0], "kiwi", "kiwi", "lime", "lime"]
+    assert Datasets(WORDS, [[str.title]]).test_set(["kiwi"]).test_set(["lime"])[0] == ("Lime",)       # made anew with other transforms
