@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torchvision import tv_tensors
 
-from minifast.core.utilities import fastuple
+from minifast.core.fastuple import fastuple
 from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
 from minifast.data.pipeline import Pipeline
 from minifast.data.splitters import IndexSplitter
@@ -385,3 +385,15 @@ def test_images_of_a_block_of_ones_own_need_no_totensor(num_workers):
     assert mask.dtype == torch.int64 and torch.equal(mask, expected[:, 0].long())
     shown = dls.valid.decode_batch((x, pair, mask, torch.tensor([0, 0])))[0]
     assert type(shown[0]) is TensorImage and type(shown[2]) is TensorMask
+
+
+def test_a_damaged_image_of_a_block_of_ones_own_is_named(tmp_path, pixels):
+    for i in range(4):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    damaged = tmp_path / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    dls = DataBlock((TransformBlock(PILImage.create), CategoryBlock), get_y=lambda f: "a", splitter=IndexSplitter([2, 3])).dataloaders(
+        sorted(tmp_path.glob("*.png")), bs=2, num_workers=0, device="cpu")
+    with pytest.raises(OSError) as raised:
+        dls.valid.one_batch()
+    assert str(damaged) in str(raised.value) + "".join(getattr(raised.value, "__notes__", ()))
