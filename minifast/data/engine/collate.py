@@ -86,14 +86,11 @@ def image_writer(after_item: Pipeline, before_batch: Pipeline, after_batch: Sequ
     return last if hasattr(last, "into") and last.split_idx is None and getattr(after_batch[0], "any_layout", False) else None
 
 
-def has_images(sample: Any) -> bool:
-    "Whether elements of the sample have a method `to_tensor`: images, where no transform has made tensors of them."
-    return any(hasattr(type(o), "to_tensor") for o in leaves(sample))
-
-
-def with_tensors(sample: Any) -> Any:
-    "The sample with `image.to_tensor()` in the place of its images."
-    return map_nested(lambda o: o.to_tensor() if hasattr(type(o), "to_tensor") else o, sample)
+def with_tensors(samples: list[Any]) -> list[Any]:
+    "`samples` with `element.to_tensor()` in the place of elements that have this method: images, where no transform has made tensors."
+    if not any(hasattr(type(o), "to_tensor") for o in leaves(samples[0])):
+        return samples
+    return [map_nested(lambda o: o.to_tensor() if hasattr(type(o), "to_tensor") else o, sample) for sample in samples]
 
 
 def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: str = "") -> Any:

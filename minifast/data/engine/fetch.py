@@ -18,7 +18,7 @@ from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
-from .collate import GivePlace, Places, collate, has_images, image_writer, kinds_after, kinds_of, with_tensors, wrap_kinds
+from .collate import GivePlace, Places, collate, image_writer, kinds_after, kinds_of, with_tensors, wrap_kinds
 from .samplers import WeightedSampler
 
 
@@ -248,19 +248,12 @@ class Fetcher:
             if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
                 data = dict(data)
             return Batch(plain(data), kinds_of(data), making.skipped)
-        if not self.loads_images and not self._as_stored and has_images(samples[0]):
-            samples = [self._decoded(*o) for o in zip(samples, key.indices, strict=False)]
+        if not self.loads_images and not self._as_stored:        # else there is nothing left to do
+            samples = with_tensors(samples)
         try:
             return Batch(collate(samples), kinds_of(samples[0]), making.skipped)
         except (TypeError, ValueError, RuntimeError):
             collate(samples, [self.name_of(i) for i in key.indices])        # once more, for a message with names
-            raise
-
-    def _decoded(self, sample, i):
-        try:
-            return with_tensors(sample)
-        except Exception as e:
-            add_note(e, f"while decoding {self.name_of(i)}")
             raise
 
     def _as_it_is(self, i):
