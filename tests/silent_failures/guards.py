@@ -42,7 +42,7 @@ GUARDS = {
     "S13": ("a constant column is divided by a tiny number",
             first("Normalize.learn_moments", "moments = {name: (mean, std or 1e-7) for name, (mean, std) in moments.items()}")),
     "S14": ("missing targets are taken", never("tabular.targets", "is missing (NaN or None) or infinite")),
-    "S15": ("a column named c hides the number of outputs", body("TabularPandas.c", "return self.classes.get('c', self.target.c)")),
+    "S15": ("a column named c hides the number of outputs", body("TableRows.c", "return self.classes.get('c', self.target.c)")),
     "S16": ("the exact type of the first label says what is predicted",
             body("_guessed_block", "return RegressionBlock() if isinstance(labels[0], float) else CategoryBlock()")),
     "S17": ("the orientation of a photo is ignored", assign("reading.UPRIGHT", "{}")),
