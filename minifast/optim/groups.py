@@ -316,9 +316,8 @@ def _slots(opt: torch.optim.Optimizer, name: str) -> list[Place]:
     kind, known = type(opt).__name__, hyper_names(opt)
     if name in ("mom", "momentum") and "momentum" in opt.param_groups[0]:
         raise ValueError(f"this {kind} was built without momentum (it was 0), so '{name}' cannot be set. Build it with some, such as "
-                         f"partial({kind}, {'mom' if kind == 'SGD' else 'momentum'}=0.9), or write Learner(moms=None) to leave it alone.")
-    advice = " Write Learner(moms=None) to leave momentum alone." if name == "mom" else ""
-    raise ValueError(f"{kind} has no hyper-parameter '{name}'{did_you_mean(name, known) or '.'} It has: {', '.join(known)}.{advice}")
+                         f"partial({kind}, {'mom' if kind == 'SGD' else 'momentum'}=0.9), or do not set it.")
+    raise ValueError(f"{kind} has no hyper-parameter '{name}'{did_you_mean(name, known) or '.'} It has: {', '.join(known)}.")
 
 
 def hyper_setter(opt: torch.optim.Optimizer, name: str) -> Callable[[Sequence[Any]], None]:

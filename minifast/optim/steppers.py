@@ -335,7 +335,7 @@ class Optimizer(HyperOptimizer):
     """
 
     def __init__(self, params: Iterable[Any], cbs: Callable | Sequence[Callable], **hypers: Any):
-        self.cbs = [cbs] if callable(cbs) else list(cbs)
+        self.cbs = [cbs] if callable(cbs) else list(cbs or ())
         wrong = [f for f in self.cbs if not callable(f)]
         if wrong or not self.cbs:
             raise TypeError(f"Optimizer(cbs=...) takes one stepper function or a list of them; received "

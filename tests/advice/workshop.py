@@ -1,0 +1,35 @@
+"Small data and learners that the tests of suggestions share. Each call makes new ones, so that a test may spoil what it has."
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from minifast.basics import *
+
+
+def numbers(n=20, classes=3, **kwargs):
+    "DataLoaders of 4 numbers and a class."
+    x = torch.linspace(-1, 1, n * 4).view(n, 4)
+    data = TensorDataset(x, torch.arange(n) % classes)
+    return DataLoaders(DataLoader(data, bs=5, **({"shuffle": True} | kwargs)), DataLoader(data, bs=5))
+
+
+def quiet(learn):
+    "The learner, without a progress bar or lines of a log."
+    learn.remove_cb(ProgressCallback)
+    learn.logger = noop
+    return learn
+
+
+def learner(model=None, dls=None, loss_func=None, **kwargs):
+    "A learner of three classes from 4 numbers, with one linear layer."
+    return quiet(Learner(dls or numbers(), model or nn.Linear(4, 3), loss_func or CrossEntropyLossFlat(), **kwargs))
+
+
+class BodyHead(nn.Module):
+    "A model of two layer groups."
+
+    def __init__(self, n_in=4, n_out=3):
+        super().__init__()
+        self.body, self.head = nn.Linear(n_in, 6), nn.Linear(6, n_out)
+
+    def forward(self, x):
+        return self.head(self.body(x).relu())
