@@ -42,11 +42,11 @@ def words_of(node):
 
 def suggestions_in(source, file):
     "The suggestions of one file."
-    tree = ast.parse(source)
-    skipped = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}                                    # docstrings
-    skipped |= {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Assign) and "__doc__" in ast.unparse(n.targets[0])}
-    skipped |= {id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in ast.walk(n) if part is not n}
-    texts = [(n.lineno, words_of(n)) for n in ast.walk(tree) if isinstance(n, ast.Constant | ast.JoinedStr) and id(n) not in skipped]
+    nodes = list(ast.walk(ast.parse(source)))
+    skipped = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}                                             # docstrings
+    skipped |= {id(n.value) for n in nodes if isinstance(n, ast.Assign | ast.AugAssign) and "__doc__" in ast.unparse(n)}
+    skipped |= {id(part) for n in nodes if isinstance(n, ast.JoinedStr) for part in ast.walk(n) if part is not n}
+    texts = [(n.lineno, words_of(n)) for n in nodes if isinstance(n, ast.Constant | ast.JoinedStr) and id(n) not in skipped]
     return [Suggestion(file, line, text) for line, text in sorted(texts) if len(text) > 15 and VERBS.search(text) and CODE.search(text)]
 
 
