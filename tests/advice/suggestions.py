@@ -58,24 +58,29 @@ def suggestions():
 
 
 class Followed(NamedTuple):
-    "A test that meets a message and then does what it says: the test, the message's file and words as in its source, the code after it."
+    "A test that meets a message and does what it says: its file, the message's file and words, what follows, and all of its code."
 
     test: str
     file: str
     words: str
     follows: str
+    code: str
 
 
 def followed_in(source, test):
-    "The places of one test file where a message is met `with told(file, words): ...`, each with the code after it in the same block."
+    "The places of one test file where a message is met `with told(file, words): ...` and something follows in the same block."
     found = []
-    blocks = (getattr(n, field, None) for n in ast.walk(ast.parse(source)) for field in ("body", "orelse", "finalbody"))
-    for block in (b for b in blocks if isinstance(b, list)):
-        for i, statement in enumerate(block):
-            if isinstance(statement, ast.With) and isinstance(call := statement.items[0].context_expr, ast.Call) \
-                    and getattr(call.func, "id", "") == "told" and all(isinstance(a, ast.Constant) for a in call.args):
-                file, *words = [a.value for a in call.args]
-                found += [Followed(test, file, w, "\n".join(map(ast.unparse, block[i + 1:]))) for w in words]
+    for function in (n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)):
+        blocks = (getattr(n, field, None) for n in ast.walk(function) for field in ("body", "orelse", "finalbody"))
+        told_here = [(statement.items[0].context_expr, block[i + 1:]) for block in blocks if isinstance(block, list)
+                     for i, statement in enumerate(block) if isinstance(statement, ast.With)]
+        told_here = [(call, after) for call, after in told_here if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "told"]
+        texts = [[ast.literal_eval(a) for a in call.args] for call, _ in told_here]
+        for call, _ in told_here:
+            call.args = []                                  # the words of a message are no code that does what they say
+        code = ast.unparse(function)
+        found += [Followed(test, file, w, "\n".join(map(ast.unparse, after)), code)
+                  for (file, *words), (_, after) in zip(texts, told_here, strict=True) for w in words]
     return found
 
 
