@@ -1,7 +1,10 @@
 """`CollabDataLoaders`: batches of (user id, item id) and rating, from a frame or a CSV file with a rating per row."""
+import base64
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -14,15 +17,69 @@ from ..tabular.frames import TabularPandas
 from ..tabular.loaders import check_csv
 from ..tabular.procs import Categorify
 from ..tabular.splits import choose_splits
+from ..tabular.table import TabularProc
+
+
+class Rated:
+    """Which items each user rated in the training rows, found out when asked for.
+
+    Args:
+        table: the training rows.
+    """
+
+    def __init__(self, table: TabularPandas):
+        self._table = table
+
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        "`user id * number of items + item id` of each pair once, sorted: int64."
+        users, items = self._table.cats.to_numpy().T
+        return np.unique(users * len(self._table.classes[self._table.cat_names[1]]) + items)
+
+    @classmethod
+    def of_pairs(cls, pairs: np.ndarray) -> "Rated":
+        "What `pairs` said."
+        self = object.__new__(cls)
+        self.pairs = pairs
+        return self
 
 
 class TabularCollab(TabularPandas):
     """A `TabularPandas` of two categorical columns, users and items, and a rating.
 
-    Batches are (ids int64 (B, 2), ratings float32 (B,)).
+    Batches are (ids int64 (B, 2), ratings float32 (B,)). Which items each user rated in training (not how) goes with what was learnt, to
+    test sets, saved tables and exported learners, because `recommend` leaves these items out.
     """
 
     with_cont = False
+    _rated: Rated | None = None
+
+    def setup(self) -> "TabularPandas":
+        "Learn from the training rows and process all rows. Returns itself."
+        super().setup()
+        self._rated = Rated(self.train)
+        return self
+
+    def rated_by(self, user_id: int) -> np.ndarray | None:
+        "The ids of the items that a user rated in the training rows; None where that is not known."
+        if self._rated is None:
+            return None
+        pairs, n = self._rated.pairs, len(self.classes[self.cat_names[1]])
+        first, last = np.searchsorted(pairs, (user_id * n, user_id * n + n))
+        return pairs[first:last] - user_id * n
+
+    def state_dict(self) -> dict[str, Any]:
+        "As of a `TabularPandas`, with the pairs of user and item of the training rows."
+        state, rated = super().state_dict(), self._rated
+        return state if rated is None else {**state, "rated": base64.b64encode(rated.pairs.astype("<i8").tobytes()).decode()}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any], procs: Sequence[type[TabularProc]] = ()) -> "TabularPandas":
+        "See `TabularPandas.from_state_dict`."
+        table: Any = super().from_state_dict(state, procs)
+        if "rated" in state:                                    # which those of earlier versions do not have
+            table._rated = Rated.of_pairs(np.frombuffer(base64.b64decode(state["rated"]), dtype="<i8"))
+        return table
 
 
 class CollabDataLoaders(TableDataLoaders):

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from ..core.messages import brief, describe, did_you_mean, plural
-from ..data.categories import NA
+from ..data.categories import NA, CategoryMap
 from ..tabular.columns import as_frame, check_columns
 from ..tabular.learner import TabularLearner
 from ..tabular.model import TabularModel
@@ -31,12 +31,16 @@ def check_k(k: int) -> int:
     return int(k)
 
 
-def score_items(learn: TabularLearner, table: TabularCollab, users: list[int], exclude_seen: bool) -> torch.Tensor:
-    """The predicted rating of every item by the users with these ids.
+def score_items(learn: TabularLearner, table: TabularCollab, users: list[int], exclude_seen: bool, where: str) -> torch.Tensor:
+    """The predicted rating of every item by the users with these ids; `where` names the call in messages.
 
     Returns:
         (n, items) on the CPU, -inf for item 0, `'#na#'`, and with `exclude_seen` for the items that the user rated in the training rows.
     """
+    seen = [table.rated_by(user) for user in users] if exclude_seen else []
+    if any(items is None for items in seen):
+        raise ValueError(f"{where}: which items a user has rated is not known, because this table or learner was saved by a version of "
+                         "minifast that did not store it: save or export it again, or write exclude_seen=False to rank these items too")
     model: Any = learn.model
     device = learn.dls.device
     learn.to_device()
@@ -49,14 +53,28 @@ def score_items(learn: TabularLearner, table: TabularCollab, users: list[int], e
             items = torch.arange(len(table.classes[table.cat_names[1]]), device=device)
             scores = torch.stack([model(torch.stack([user.expand(len(items)), items], 1)).reshape(-1) for user in ids]).cpu()
     scores[:, 0] = -torch.inf
-    if exclude_seen and table.is_template:
-        warn("this learner was loaded without its ratings, so items that a user has rated are not left out", stacklevel=3)
-    elif exclude_seen:
-        rated = pd.DataFrame(table.tensors[0].numpy(), columns=["user", "item"])
-        asked = pd.DataFrame({"user": users, "row": range(len(users))}).query("user != 0")
-        seen = asked.merge(rated, on="user")
-        scores[seen["row"].to_numpy(copy=True), seen["item"].to_numpy(copy=True)] = -torch.inf
+    for row, rated in zip(scores, seen, strict=False):
+        row[rated] = -torch.inf
     return scores
+
+
+def check_ids(values: Iterable, known: CategoryMap, column: Any, where: str, advice: str) -> None:
+    """Refuse ids that cannot be those of training, because they are text and those are not, or the other way round.
+
+    Args:
+        values: the ids.
+        known: those of training.
+        column: what they are, for the message.
+        where: the call.
+        advice: how to convert them, with a place for the name of the type.
+    """
+    types = {isinstance(v, str): type(v) for v in known if v != NA}
+    odd = next((v for v in values if isinstance(v, str) not in types and v not in known), None)
+    if odd is not None and types:
+        training = next(v for v in known if v != NA)
+        how = f": convert them, {advice.format(type(training).__name__)}" if type(training) in (int, float, str) else ""
+        raise TypeError(f"{where}: in training, column {column!r} held {describe(training)} and the like, never {describe(odd)}, so no "
+                        f"rating would be found{how}")
 
 
 def _best(scores: torch.Tensor, k: int, table: TabularCollab, column: str) -> pd.DataFrame:
@@ -77,6 +95,9 @@ def recommend(learn: TabularLearner, user: Any, k: int = 10, exclude_seen: bool 
         k: how many items.
         exclude_seen: leave out what the user rated in the training rows.
 
+    Raises:
+        TypeError: `user` is text and the users in training are not, or the other way round.
+
     Returns:
         The item and `score`, its predicted rating, the best first.
     """
@@ -84,11 +105,12 @@ def recommend(learn: TabularLearner, user: Any, k: int = 10, exclude_seen: bool 
     if isinstance(user, (list, set, dict, np.ndarray, pd.Series, pd.Index, torch.Tensor)):
         raise TypeError(f"recommend takes one user; received {describe(user)}. For several write {{u: recommend(learn, u) for u in users}}")
     known = table.classes[table.cat_names[0]]
+    check_ids([user], known, table.cat_names[0], "recommend", "{}(user)")
     user_id = known.id_of(user) if user in known else 0
     if user_id == 0:
         warn(f"{plural(1, 'user')} without a rating in the training data, such as {user!r}: they get what an unknown user ({NA}) gets, "
              "which depends on the items alone", stacklevel=2)
-    return _best(score_items(learn, table, [user_id], exclude_seen)[0], k, table, "score")
+    return _best(score_items(learn, table, [user_id], exclude_seen, "recommend")[0], k, table, "score")
 
 
 def similar_items(learn: TabularLearner, item: Any, k: int = 10) -> pd.DataFrame:
@@ -181,6 +203,9 @@ def evaluate_ranking(learn: TabularLearner, df: pd.DataFrame, k: int = 10, thres
         threshold: the rating from which an item is relevant; default: every item of `df` is.
         exclude_seen: leave the items that the user rated in the training rows out of the ranking.
 
+    Raises:
+        TypeError: the ids are text and those of training are not, or the other way round.
+
     Returns:
         `hit_rate`, `ndcg` (gain 1 for each relevant item), and the number of `users`, and of `cold_users` and `cold_items`, which training
         did not have.
@@ -195,9 +220,11 @@ def evaluate_ranking(learn: TabularLearner, df: pd.DataFrame, k: int = 10, thres
         raise ValueError(f"{where}: no row has a rating of {threshold} or more" if threshold is not None else
                          f"{where}: the frame has no rows")
     known_users, known_items = table.classes[user], table.classes[item]
+    for name, known in ((user, known_users), (item, known_items)):
+        check_ids(df[name].unique().tolist(), known, name, where, f"df.astype({{{{{name!r}: {{}}}}}})")
     relevant = {u: set(group) for u, group in df.groupby(user, observed=True)[item]}
     ids = [known_users.id_of(u) if u in known_users else 0 for u in relevant]
-    scores = score_items(learn, table, ids, exclude_seen)
+    scores = score_items(learn, table, ids, exclude_seen, where)
     best = scores.topk(min(check_k(k), scores.shape[1] - 1))
     rankings = [list(known_items.map_ids(found[score > -torch.inf].tolist())) for score, found in zip(*best, strict=True)]
     return pd.Series({"hit_rate": hit_rate_at_k(rankings, relevant.values(), k), "ndcg": ndcg_at_k(rankings, relevant.values(), k),

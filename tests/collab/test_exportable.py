@@ -19,5 +19,4 @@ def test_ratings(kwargs, tmp_path):
         assert torch.equal(loaded.get_preds(dl=loaded.dls.test_dl(RATINGS))[0], learn.get_preds(dl=learn.dls.test_dl(RATINGS))[0])
     assert similar_items(loaded, "a", 2).equals(similar_items(learn, "a", 2))
     assert recommend(loaded, 1, 3, exclude_seen=False).equals(recommend(learn, 1, 3, exclude_seen=False))
-    with pytest.warns(UserWarning, match="loaded without its ratings, so items that a user has rated are not left out"):
-        recommend(loaded, 1)
+    assert recommend(loaded, 1, 3).equals(recommend(learn, 1, 3))

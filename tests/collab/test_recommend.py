@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import ndcg_score
+from suggestions import told
 
-from minifast.collab import evaluate_ranking, hit_rate_at_k, ndcg_at_k, recommend, similar_items
+from minifast.collab import TabularCollab, collab_learner, evaluate_ranking, hit_rate_at_k, ndcg_at_k, recommend, similar_items
 
 
 def test_recommend(learn, ratings):
@@ -103,3 +104,51 @@ def test_ranking_of_category_columns(learn, ratings):
 def test_ranking_of_missing_items_is_refused(learn):
     with pytest.raises(ValueError, match="column 'film' is missing in 1 row"):
         evaluate_ranking(learn, pd.DataFrame({"user": [1, 2], "film": ["film 1", None]}))
+
+
+# -- what was seen, and ids ---------------------------------------------------------------------------------------------------------
+def reloaded(learn, state, rows):
+    "The learner of another process: its table from `state`, its weights, and `rows` to make loaders of."
+    made = collab_learner(TabularCollab.from_state_dict(state).test_set(rows).dataloaders(shuffle=False), n_factors=5, y_range=(0, 5.5))
+    made.model.load_state_dict(learn.model.state_dict())
+    return made
+
+
+def test_what_was_rated_travels_with_the_table(learn, ratings, tmp_path):
+    table = learn.dls.train.dataset
+    table.save(tmp_path / "table.safetensors")
+    valid = ratings.iloc[learn.dls.valid.dataset.rows]
+    there = [reloaded(learn, table.state_dict(), ratings[:1]), reloaded(learn, table.state_dict(), valid)]
+    loaded = TabularCollab.load(tmp_path / "table.safetensors")
+    assert loaded.state_dict()["rated"] == table.state_dict()["rated"] and loaded.rated_by(3).tolist() == table.rated_by(3).tolist()
+    for other in there:
+        assert recommend(other, 3, k=50).equals(recommend(learn, 3, k=50))
+        assert evaluate_ranking(other, valid, k=3).equals(evaluate_ranking(learn, valid, k=3))
+    seen = ratings["film"].iloc[table.rows][ratings["user"].iloc[table.rows] == 3]
+    assert {table.classes["film"][i] for i in table.rated_by(3).tolist()} == set(seen) and not len(table.rated_by(0))
+
+
+def test_a_state_that_does_not_say_what_was_rated_is_refused(learn, ratings):
+    state = {k: v for k, v in learn.dls.train.dataset.state_dict().items() if k != "rated"}
+    old = reloaded(learn, state, ratings[:1])
+    with told("collab/recommend.py", "save or export it again, or write exclude_seen=False"):
+        recommend(old, 3)
+    with told("collab/recommend.py", "save or export it again, or write exclude_seen=False"):
+        evaluate_ranking(old, ratings)
+    assert len(recommend(old, 3, exclude_seen=False)) == 10 and evaluate_ranking(old, ratings, exclude_seen=False)["users"] == 20
+    assert "rated" not in old.dls.train.dataset.state_dict()
+
+
+def test_ids_of_another_type_are_refused(learn, ratings):
+    text, odd = ratings.astype({"user": str}), ratings.assign(film=np.arange(len(ratings)))
+    for user in (15, 15.0, np.int64(15)):
+        assert recommend(learn, user).equals(recommend(learn, 15))
+    with pytest.raises(TypeError, match=r"column 'user' held int 1 .*never str '1'.*df.astype\({'user': int}\)"):
+        evaluate_ranking(learn, text)
+    assert evaluate_ranking(learn, text.astype({"user": int})).equals(evaluate_ranking(learn, ratings))
+    with pytest.raises(TypeError, match=r"column 'film' held str 'film 0' .* never int 0.*astype\({'film': str}\)"):
+        evaluate_ranking(learn, odd)
+    assert evaluate_ranking(learn, odd.astype({"film": str}))["cold_items"] == len(odd)      # they are other films, and that is counted
+    with pytest.raises(TypeError, match=r"recommend: in training, column 'user' held int 1 .* never str '3'.*convert them, int\(user\)"):
+        recommend(learn, "3")
+    assert recommend(learn, int("3")).equals(recommend(learn, 3))
