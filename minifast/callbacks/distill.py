@@ -134,8 +134,8 @@ def check_same_data(teacher: "Learner", student: "Learner") -> None:
     theirs, ours = _normalisation(teacher), _normalisation(student)
     if theirs != ours:
         raise ValueError(f"KnowledgeDistillation: the teacher was trained on images with {theirs}, and the student's have {ours}. The "
-                         "teacher sees the student's batches, which would be wrong for it: give the student the teacher's normalisation, "
-                         "`dls.with_tfms(teacher.batch_tfms)` of loaders that have none")
+                         "teacher sees the student's batches, which would be wrong for it: give the student loaders with the teacher's "
+                         "normalisation, `dls.with_tfms(Normalize.from_stats(mean, std))` of loaders that have none")
 
 
 def _normalisation(learn: "Learner") -> str:
