@@ -16,21 +16,24 @@ from ..data.transforms import Transform
 from ..nn.losses import CrossEntropyLossFlat
 from .images import PILBase, PILImage, PILMask, TensorMask, ToTensor
 from .normalize import IntToFloatTensor
+from .opening import OpenImage
 from .tta_geometry import tta_masks
 
 __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]
 
 
-def ImageBlock(cls: type[PILBase] = PILImage) -> TransformBlock:
+def ImageBlock(cls: type[PILBase] = PILImage, value_range: tuple[float, float] | None = None) -> TransformBlock:
     """Images: uint8 tensors (C,H,W) as items, floats in 0..1 in a batch.
 
     Args:
         cls: what opens them by its `create`: `PILImage`, `PILImageBW` or your own.
+        value_range: the values (low, high) that become black and white, where pixels are no bytes: (0, 4095) for 12 bits in 16-bit files,
+            (-1000, 400) for Hounsfield units. Default: one range for all, found by a first look at training images, see `OpenImage`.
     """
     if not (isinstance(cls, type) and issubclass(cls, PILBase)):
         raise TypeError(f"ImageBlock(cls={cls!r}): a class of images such as PILImage or PILImageBW"
                         + (", as ImageBlock() makes it" if cls is ImageBlock else ""))
-    return TransformBlock(type_tfms=[cls.create], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()])
+    return TransformBlock(type_tfms=[OpenImage(cls, value_range)], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()])
 
 
 def open_mask(fn: Any) -> PILMask:

@@ -11,6 +11,7 @@ PARTS = {
     "models.backbones": "create_vision_model default_split split_at",
     "models.unet": "create_unet_model",
     "normalize": "IntToFloatTensor Normalize",
+    "opening": "OpenImage",
     "points": "PointScaler ReadPoints TensorPoint",
     "tta_geometry": "tta_boxes tta_masks tta_points",
 }

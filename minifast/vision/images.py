@@ -7,7 +7,7 @@ which are masks.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
@@ -23,8 +23,9 @@ from ..core.messages import describe
 from ..data.engine.cache import current_cache
 from ..data.transforms import Transform
 from .files.cached import from_cache
+from .files.depth import UnreadableImage, checked_range, eight_bit, is_deep, reaches_bytes
 from .files.lazy import LazyImage, lazily, tensor_of
-from .files.reading import UnreadableImage, content_of, eight_bit, image_array, label_array, open_image, to_labels, to_mode
+from .files.reading import content_of, image_array, label_array, open_image, to_labels, to_mode
 from .pillow import ImageMethods
 from .tensors import Shown, TensorImage, TensorImageBW, TensorMask
 
@@ -35,15 +36,16 @@ __all__ = ["PILBase", "PILImage", "PILImageBW", "PILMask", "TensorImage", "Tenso
            "UnreadableImage", "image2tensor", "load_image", "verify_image", "verify_images"]
 
 
-def load_image(fn: str | PathLike | bytes, mode: str | None = None) -> Image.Image:
+def load_image(fn: str | PathLike | bytes, mode: str | None = None, value_range: tuple[float, float] | None = None) -> Image.Image:
     """Load an image file and turn it upright.
 
     Args:
         fn: the file, or its bytes.
         mode: PIL mode to convert to ('RGB', 'L'; default: as it is in the file), see `PILImage.create`.
+        value_range: the values of black and white, where the image is converted, see `PILImage.create`.
     """
     im = open_image(fn)
-    return im if mode is None else to_mode(im, mode, str(fn))
+    return im if mode is None else to_mode(im, mode, str(fn), checked_range(value_range, "load_image"))
 
 
 _P = TypeVar("_P", bound="PILBase")
@@ -71,46 +73,53 @@ class PILBase(ImageMethods, Shown, LazyImage):      # type: ignore[misc]    # fa
             super().__init__()
 
     @classmethod
-    def _of(cls: type[_P], im: Any, mode: str) -> _P:
+    def _of(cls: type[_P], im: Any, mode: str, value_range: Any = None) -> _P:
         name = f"image given as {describe(im)}"
-        im = im if isinstance(im, Image.Image) else Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(im), name)))
-        return cls.cast(cls._convert(im, mode, name))
+        if not isinstance(im, Image.Image):
+            im, value_range = Image.fromarray(np.ascontiguousarray(cls._bytes(image_array(im), name, value_range))), None
+        return cls.cast(cls._convert(im, mode, name, value_range))
 
     @classmethod
     def create(cls: type[_P], fn: str | PathLike | bytes | BinaryIO | np.ndarray | torch.Tensor | Image.Image,
-               mode: str | None = None) -> _P:
+               mode: str | None = None, value_range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None) -> _P:
         """Make an image from a file name, `Path`, open file, `BytesIO`, bytes of a file, array, tensor or PIL image.
 
-        The EXIF orientation is applied. Pixels deeper than 8 bits are scaled to 0..255 by their bit depth, not clipped; transparent
-        parts become white. Of a JPEG only the header is read; it is decoded when its pixels are needed.
+        The EXIF orientation is applied; transparent parts become white. Pixels that are no bytes are scaled to 0..255 by one rule, whatever
+        the values of this image: 0..65535 for 16-bit pixels and files of 32-bit integers, 0..1 for floats, 0..255 for other arrays of
+        integers. Values beyond that are refused. Of a JPEG only the header is read; it is decoded when its pixels are needed.
 
         Args:
             fn: the image. Arrays are (H,W[,C]), tensors ([C,]H,W): uint8, or floats in 0..1.
             mode: another PIL mode than the class's.
+            value_range: the values (low, high) that become black and white, such as (0, 4095) for 12-bit pixels or (-1000, 400) for
+                Hounsfield units; values beyond are cut off. 8-bit pixels follow it where high is 255 at most.
 
         Raises:
             UnreadableImage: names the file and says what is wrong with it; for damaged pixels when they are decoded.
         """
         mode = cls.pixel_mode if mode is None else mode
+        if value_range is not None and not isinstance(value_range, Mapping):
+            value_range = checked_range(value_range, f"{cls.__name__}.create")
         if isinstance(fn, (Image.Image, np.ndarray, torch.Tensor)):
-            return cls._of(fn, mode)
+            return cls._of(fn, mode, value_range)
         is_file = isinstance(fn, (str, PathLike))
         if not is_file and not isinstance(fn, (bytes, bytearray)):
             fn = content_of(fn, f"{cls.__name__}.create")
 
         def opened() -> _P:
-            return lazily(cls, fn, mode) or cls.cast(cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes"))
+            return (None if value_range is not None and reaches_bytes(value_range) else lazily(cls, fn, mode)) or cls.cast(
+                cls._convert(open_image(fn), mode, str(fn) if is_file else "image given as bytes", value_range))
 
         cache = current_cache.get() if is_file else None
-        return (from_cache(cls, fn, mode, opened, cache) if cache is not None else None) or opened()
+        return (from_cache(cls, fn, mode, opened, cache, value_range) if cache is not None else None) or opened()
 
     @classmethod
-    def _convert(cls, im: Image.Image, mode: str, name: str) -> Image.Image:
-        return to_mode(im, mode, name)
+    def _convert(cls, im: Image.Image, mode: str, name: str, value_range: Any = None) -> Image.Image:
+        return to_mode(im, mode, name, value_range)
 
     @classmethod
-    def _bytes(cls, a: np.ndarray, name: str) -> np.ndarray:
-        return eight_bit(a, name)
+    def _bytes(cls, a: np.ndarray, name: str, value_range: Any = None) -> np.ndarray:
+        return eight_bit(a, name, value_range)
 
     @classmethod
     def cast(cls: type[_P], im: Image.Image) -> _P:
@@ -166,11 +175,11 @@ class PILMask(PILBase):
     show_args = TensorMask.show_args
 
     @classmethod
-    def _convert(cls, im: Image.Image, mode: str, name: str) -> Image.Image:
+    def _convert(cls, im: Image.Image, mode: str, name: str, value_range: Any = None) -> Image.Image:
         return to_labels(im, name)
 
     @classmethod
-    def _bytes(cls, a: np.ndarray, name: str) -> np.ndarray:
+    def _bytes(cls, a: np.ndarray, name: str, value_range: Any = None) -> np.ndarray:
         return label_array(a, name) if a.ndim == 2 else a
 
     def to_tv_tensor(self) -> TensorMask:
@@ -193,7 +202,9 @@ def verify_image(fn: str | PathLike | bytes) -> bool:
         fn: the file, or its bytes.
     """
     try:
-        load_image(fn, "RGB")           # which decodes it
+        im = load_image(fn)             # which decodes it
+        if not is_deep(im):             # a deep one has no scale of its own, see `value_range`
+            to_mode(im, "RGB", str(fn))
     except OSError:
         return False
     return True

@@ -37,7 +37,9 @@ def _of_file_name(f):
 
 
 def _made(cls, source, path, kwargs, x_block, y_block, **of_block):
-    "Loaders of class `cls` from a `DataBlock` of these blocks; kwargs are for `DataBlock.dataloaders`."
+    "Loaders of class `cls` from a `DataBlock` of these blocks; kwargs are for `DataBlock.dataloaders`, but for value_range."
+    if (value_range := kwargs.pop("value_range", None)) is not None:
+        x_block = ImageBlock(x_block.type_tfms[0].img_cls, value_range)
     dls = DataBlock(blocks=(x_block, y_block), **of_block).dataloaders(source, path=path, **kwargs)
     return cls(*dls.loaders, path=dls.path)
 
@@ -50,8 +52,8 @@ def _check_callable(f, where):
 class ImageDataLoaders(DataLoaders):
     """`DataLoaders` of images. Each `from_...` is a `DataBlock` written out, which is the place to look for anything more special.
 
-    All take item_tfms and batch_tfms; further keyword arguments, such as bs, val_bs, num_workers, shuffle and device, go to
-    `DataBlock.dataloaders`. seed: of a random split, which is the same each time unless another one is given; the order of training
+    All take item_tfms, batch_tfms and value_range (see `ImageBlock`); further keyword arguments, such as bs, val_bs, num_workers, shuffle
+    and device, go to `DataBlock.dataloaders`. seed: of a random split, which is the same each time unless another one is given; the order of training
     items and their augmentation follow `set_seed`.
     """
 

@@ -21,6 +21,7 @@ from ..core.paths import Path
 from ..core.progress import progress_bar
 from ..data.files import get_image_files, image_extensions
 from ..data.sources.download import fetch, url_name
+from .files.depth import checked_range, is_deep
 from .files.reading import exif_orientation, open_image, to_mode
 
 __all__ = ["download_images", "get_image_files_sorted", "resize_image", "resize_images"]
@@ -129,7 +130,7 @@ def _upright_already(file, mode):
 
 def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike = ".", max_size: int | None = None, n_channels: int = 3,
                  ext: str | None = None, img_format: str | None = None, resample: Image.Resampling = Image.Resampling.BILINEAR,
-                 resume: bool = False, **kwargs: Any) -> Path:
+                 resume: bool = False, value_range: tuple[float, float] | None = None, **kwargs: Any) -> Path:
     """Write the image `src/file` to `dest/file`, shrunk and upright (its EXIF orientation is applied).
 
     An image that needs no change is copied as it is.
@@ -144,6 +145,7 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
         img_format: Pillow's name of the format (default: by the ending).
         resample: Pillow's filter.
         resume: leave a file alone that is there already.
+        value_range: the values of black and white in pixels that are no bytes, see `PILImage.create`; files of bytes are not changed by it.
         **kwargs: for Pillow's `save`, such as quality=90.
 
     Returns:
@@ -165,7 +167,8 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
         if not (target.exists() and target.samefile(source)):
             shutil.copyfile(source, target)
         return target
-    im = im.convert(mode) if mode == "RGBA" else to_mode(im, mode, str(source))
+    value_range = checked_range(value_range, "resize_image") if is_deep(im) else None
+    im = im.convert(mode) if mode == "RGBA" else to_mode(im, mode, str(source), value_range)
     img_format = img_format or Image.registered_extensions().get(target.suffix.lower())
     if img_format is None:
         raise ValueError(f"{target}: PIL knows no image format with this ending; give another with ext=, or img_format=")
@@ -176,7 +179,8 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
 
 def resize_images(path: str | PathLike, max_workers: int | None = None, max_size: int | None = None, recurse: bool = False,
                   dest: str | PathLike = ".", n_channels: int = 3, ext: str | None = None, img_format: str | None = None,
-                  resample: Image.Resampling = Image.Resampling.BILINEAR, resume: bool = False, **kwargs: Any) -> L:
+                  resample: Image.Resampling = Image.Resampling.BILINEAR, resume: bool = False,
+                  value_range: tuple[float, float] | None = None, **kwargs: Any) -> L:
     """Write smaller copies of the images in a folder: `resize_image` on each of them.
 
     Images that cannot be opened are counted in one warning.
@@ -192,6 +196,7 @@ def resize_images(path: str | PathLike, max_workers: int | None = None, max_size
         img_format: PIL's name of the format (default: by the ending).
         resample: PIL's resampling.
         resume: leave files that are there already.
+        value_range: see `resize_image`.
         **kwargs: for PIL's `save`, such as quality=90.
 
     Returns:
@@ -200,5 +205,5 @@ def resize_images(path: str | PathLike, max_workers: int | None = None, max_size
     check_arguments("resize_images", n_channels=(n_channels, n_channels in _MODES, _CHANNELS))
     files = [f.relative_to(path) for f in get_image_files(path, recurse=recurse)]
     one = partial(resize_image, dest=dest, src=path, max_size=max_size, n_channels=n_channels, ext=ext, img_format=img_format,
-                  resample=resample, resume=resume, **kwargs)
+                  resample=resample, resume=resume, value_range=value_range, **kwargs)
     return _each(one, [(f,) for f in files], cpu_count() if max_workers is None else max_workers, "resized")

@@ -101,7 +101,7 @@ def test_create_refuses_what_is_no_picture(pixels):
         PILImage.create(np.zeros((5, 7, 9), np.uint8))
     with pytest.raises(ValueError, match="pass one image of the batch"):
         PILImage.create(torch.zeros(2, 3, 4, 4))
-    with pytest.raises(UnreadableImage, match=r"values go from -2.0 to 1.0.*Map the values"):
+    with pytest.raises(UnreadableImage, match=r"values go from -2 to 1, but black is 0 and white 1 for float32.*value_range=\(-2, 1\)"):
         PILImage.create(torch.tensor([[-2.0, 1.0]]))
     with pytest.raises(UnreadableImage, match="not finite"):
         PILImage.create(torch.tensor([[0.0, float("nan")]]))
@@ -131,7 +131,7 @@ def test_deep_pixels_are_scaled_not_clipped(tmp_path):
     files = [save(tmp_path, "u16.png", Image.fromarray(ramp)), save(tmp_path, "u16.tif", Image.fromarray(ramp)),
              save(tmp_path, "i32.tif", Image.fromarray(ramp.astype(np.int32))),
              save(tmp_path, "f32.tif", Image.fromarray((ramp / 65535).astype(np.float32)))]
-    for source in [*files, ramp, ramp / 65535, torch.from_numpy(ramp.astype(np.float32))]:
+    for source in [*files, ramp, ramp / 65535, torch.from_numpy(ramp.astype(np.float32) / 65535)]:
         assert np.array_equal(np.asarray(PILImageBW.create(source)), expected)
         rgb = np.asarray(PILImage.create(source))
         assert rgb.shape == (16, 16, 3) and np.array_equal(rgb[..., 1], expected)

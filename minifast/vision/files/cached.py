@@ -72,11 +72,12 @@ def _fitted(low: float, high: float, scale: float, limit: int, n: int) -> tuple[
     return first, min(max(round(high * scale), first + 1), limit)
 
 
-def from_cache(cls: type[_P], file: Any, mode: str, opened: Callable[[], _P], cache: ImageCache) -> _P | None:
+def from_cache(cls: type[_P], file: Any, mode: str, opened: Callable[[], _P], cache: ImageCache,
+               value_range: Any = None) -> _P | None:
     """The image in `file` as an image of `cls` whose pixels are kept in `cache`; None where that is not possible. opened: a function that
-    opens it as it is, lazily or not."""
+    opens it as it is, lazily or not, with `value_range`."""
     try:
-        key = cache.key_of(file, f"{cls.__module__}.{cls.__qualname__} {mode}")
+        key = cache.key_of(file, f"{cls.__module__}.{cls.__qualname__} {mode}" + ("" if value_range is None else f" {value_range}"))
     except (OSError, ValueError):
         return None                                         # opening it says what is wrong
     found = cache.find(key)

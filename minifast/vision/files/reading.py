@@ -11,6 +11,7 @@ from PIL import Image
 
 from ...core.items import noop
 from ...core.messages import add_note, describe
+from .depth import UnreadableImage, eight_bit, is_deep, reaches_bytes
 
 # What undoes each EXIF orientation (1 is upright already).
 UPRIGHT = {
@@ -18,10 +19,6 @@ UPRIGHT = {
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
-
-
-class UnreadableImage(OSError):
-    "An image that cannot be opened. The message names the file and says why."
 
 
 def name_of(source: Any) -> str:
@@ -109,28 +106,6 @@ def open_image(source: Any) -> Image.Image:
         raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
 
 
-def eight_bit(a: np.ndarray, name: str) -> np.ndarray:
-    """The array `a` as uint8, scaled by its bit depth, never clipped.
-
-    uint8: as it is. bool: 0 and 255. uint16: divided by 257. Other integers and floats do not say their range: the smallest of
-    1 (floats), 255 and 65535 that holds the values of this image is taken as white. Negative, non-finite and larger values are refused.
-    """
-    if a.dtype == np.uint8:
-        return a
-    if a.dtype == np.bool_:
-        return a.astype(np.uint8) * 255
-    if a.dtype.kind == "u" and a.dtype.itemsize == 2:
-        return np.rint(a / 257).astype(np.uint8)
-    low, high = (a.min(), a.max()) if a.size else (0, 0)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise UnreadableImage(f"{name}: the pixels hold values that are not finite (min={low}, max={high})")
-    whites = (1, 255, 65535) if a.dtype.kind == "f" else (255, 65535)
-    if low < 0 or high > whites[-1]:
-        raise UnreadableImage(f"{name}: pixel values go from {low} to {high}, which is no image as it stands. "
-                              "Map the values that matter to 0..255 and save or pass that")
-    return np.rint(a * (255 / next(w for w in whites if high <= w))).astype(np.uint8)
-
-
 def _flattened(im):
     "An RGB image with transparent parts on white, as a viewer shows it (the colour hidden behind them is arbitrary)."
     im = im.convert("RGBA")
@@ -139,21 +114,25 @@ def _flattened(im):
     return white.convert("RGB")
 
 
-def to_mode(im: Image.Image, mode: str, name: str = "image") -> Image.Image:
-    "PIL image `im` in `mode` ('RGB', 'L'): 16-bit, 32-bit and float pixels scaled by `eight_bit`, transparency laid on white."
-    if im.mode == mode:
-        if "transparency" not in im.info:
-            return im
-    elif im.mode in ("I", "F") or im.mode.startswith("I;"):
-        im = Image.fromarray(eight_bit(np.asarray(im), name))
+def to_mode(im: Image.Image, mode: str, name: str = "image", value_range: Any = None) -> Image.Image:
+    """PIL image `im` in `mode` ('RGB', 'L'): 16-bit, 32-bit and float pixels scaled by `eight_bit`, transparency laid on white.
+
+    value_range: see `eight_bit`.
+    """
+    if value_range is None and im.mode == mode and "transparency" not in im.info:
+        return im
+    deep = is_deep(im)
+    if deep:
+        im = Image.fromarray(eight_bit(np.asarray(im), name, value_range, (0, 65535)))
     if im.mode == "1":
         im.info.pop("transparency", None)
     if im.has_transparency_data:
         im = _flattened(im)
     try:
-        return im if im.mode == mode else im.convert(mode)
+        im = im if im.mode == mode else im.convert(mode)
     except (ValueError, OSError) as e:
         raise UnreadableImage(f"{name}: pixel mode {im.mode} cannot be converted to {mode}: {e}") from e
+    return im if deep or not reaches_bytes(value_range) else Image.fromarray(eight_bit(np.asarray(im), name, value_range))
 
 
 def to_labels(im: Image.Image, name: str = "mask") -> Image.Image:
