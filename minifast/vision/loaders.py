@@ -53,8 +53,8 @@ class ImageDataLoaders(DataLoaders):
     """`DataLoaders` of images. Each `from_...` is a `DataBlock` written out, which is the place to look for anything more special.
 
     All take item_tfms, batch_tfms and value_range (see `ImageBlock`); further keyword arguments, such as bs, val_bs, num_workers, shuffle
-    and device, go to `DataBlock.dataloaders`. seed: of a random split, which is the same each time unless another one is given; the order of training
-    items and their augmentation follow `set_seed`.
+    and device, go to `DataBlock.dataloaders`. seed: of a random split, which is the same each time unless another one is given; the order
+    of training items and their augmentation follow `set_seed`.
     """
 
     @classmethod

@@ -44,7 +44,7 @@ class OpenImage(Transform):
 
     def _use_scale(self) -> None:
         scale = self.value_range or self.found
-        self.encodes = partial(self.img_cls.create, value_range=scale) if scale else self.img_cls.create      # type: ignore[method-assign]
+        vars(self)["encodes"] = partial(self.img_cls.create, value_range=scale) if scale else self.img_cls.create
 
     @property
     def recipe(self) -> Recipe:

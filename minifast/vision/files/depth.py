@@ -41,7 +41,7 @@ def checked_range(value_range: Any, where: str) -> Range | None:
     except (TypeError, ValueError):
         good = False
     if not good:
-        raise ValueError(f"{where}(value_range={value_range!r}): the values of black and white, two numbers, such as (0, 4095)")
+        raise ValueError(f"{where}(value_range={value_range!r}): give the values of black and white, such as value_range=(0, 4095)")
     return low, high
 
 
@@ -86,8 +86,8 @@ def eight_bit(a: np.ndarray, name: str, value_range: Range | Mapping[str, Range]
             raise UnreadableImage(f"{name}: the pixels hold values that are not finite (min={lowest}, max={highest})")
         slack = (high - low) * _ROUNDING
         if not given and (lowest < low - slack or highest > high + slack):
-            raise UnreadableImage(f"{name}: pixel values go from {_shown(lowest)} to {_shown(highest)}, but black is {_shown(low)} and white "
-                                  f"{_shown(high)} {_source(value_range, a)}. {_advice(min(lowest, low), highest)}")
+            raise UnreadableImage(f"{name}: pixel values go from {_shown(lowest)} to {_shown(highest)}, but black is {_shown(low)} and "
+                                  f"white {_shown(high)} {_source(value_range, a)}. {_advice(min(lowest, low), highest)}")
     scaled = (a.astype(np.float64 if a.dtype.itemsize > 4 else np.float32) - low) * (255 / (high - low))
     return np.rint(scaled).clip(0, 255).astype(np.uint8)
 

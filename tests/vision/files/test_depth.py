@@ -16,10 +16,8 @@ def shade(x, **kwargs):
 
 
 @pytest.mark.parametrize("make", [np.asarray, torch.from_numpy, lambda a: a[None].repeat(3, 0)], ids=["array", "tensor", "channels"])
-@pytest.mark.parametrize("dtype, white", [("float32", 1), ("float64", 1), ("float16", 1), ("uint16", 65535), ("int32", 255), ("int64", 255)])
+@pytest.mark.parametrize("dtype, white", [("float32", 1), ("float64", 1), ("float16", 1), ("uint16", 65535), ("int32", 255)])
 def test_a_brighter_image_is_brighter(dtype, white, make):
-    if make is torch.from_numpy and dtype == "uint16":
-        pytest.skip("an array does")
     full, half, dark = (shade(make((RAMP * white * k).astype(dtype))) for k in (1, 0.5, 0.002))
     assert full == pytest.approx(127.5, abs=1.5) and half == pytest.approx(63.7, abs=1.5) and dark < 1
 
@@ -53,9 +51,9 @@ def test_a_given_range_is_a_window():
 
 @pytest.mark.parametrize("wrong", [3, (1,), (1, 0), (0, float("nan")), "ab", (0, 1, 2)])
 def test_a_range_is_two_numbers(wrong):
-    with told("vision/files/depth.py", "the values of black and white, two numbers, such as (0, 4095)"):
+    with told("vision/files/depth.py", "give the values of black and white, such as value_range=(0, 4095)"):
         PILImage.create(RAMP, value_range=wrong)
-    assert checked_range((0, 4095), "f") == (0, 4095) and checked_range(np.array([0, 2.5]), "f") == (0, 2.5)
+    assert shade(RAMP * 4095, value_range=(0, 4095)) > 100 and checked_range(np.array([0, 2.5]), "f") == (0, 2.5)
 
 
 def test_sixteen_bits_to_the_last_level():
