@@ -217,12 +217,12 @@ def _file_of(learn: Learner, file: Any, suffix: str) -> Path:
 def _first_items(loader, device):
     "A batch of `ITEMS` items of a loader, repeated if it has fewer."
     n = len(loader.dataset) if hasattr(getattr(loader, "dataset", None), "__len__") else 1
-    if not n:
-        raise ValueError("there is no item to trace the model with: give some, dl=learn.dls.test_dl(items)")
-    if hasattr(loader, "make_batch"):
+    if n and hasattr(loader, "make_batch"):
         return loader.make_batch([i % n for i in range(ITEMS)])
     with fixed_seed():                          # torch's loaders draw from the streams of training
-        batch = next(iter(loader))
+        batch = next(iter(loader), None) if n else None
+    if batch is None:
+        raise ValueError("there is no item to trace the model with: give some, dl=learn.dls.test_dl(items)")
     rows = torch.arange(ITEMS) % find_bs(batch)
     return to_device(map_nested(lambda t: t[rows] if isinstance(t, torch.Tensor) and t.ndim else t, batch), device)
 

@@ -296,8 +296,8 @@ class TrainingLoop:
         try:
             self.n_iter = len(dl)
         except TypeError as e:
-            raise TypeError(f"{type(dl).__name__} has no length, and schedules need to know how many batches an epoch has: give its "
-                            "dataset a `__len__`, or wrap it in a minifast DataLoader with n=...") from e
+            raise TypeError(f"{type(dl).__name__} has no length, and schedules need to know how many batches an epoch has: give it, or "
+                            "its dataset, a `__len__`") from e
         self.dl, self.training, self._n_inp = dl, training, getattr(dl, "n_inp", None)
         self._set_mode()
 

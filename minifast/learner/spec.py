@@ -212,8 +212,8 @@ class Describer:
                 try:
                     state[k] = self(v)
                 except Undescribed as e:
-                    raise Undescribed(f"{cls.__name__}.{k} cannot be stored ({e}). Keep it out of the object, or give the class "
-                                      "a property `recipe`, see minifast.core.recipe") from e
+                    raise Undescribed(f"{cls.__name__}.{k} cannot be stored ({e}). Keep it out of the object: as an attribute of its "
+                                      f"class, `{cls.__name__}.{k} = ...`, or pass it where it is used") from e
         return self._own(x, args=args, **({"state": state} if state else {}))
 
 

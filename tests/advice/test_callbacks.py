@@ -1,7 +1,6 @@
 "What the messages of `minifast.callbacks` say to write."
 import operator
 import warnings
-from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,7 @@ from suggestions import told
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import TensorDataset
-from workshop import learner, numbers
+from workshop import extra, learner, numbers
 
 from minifast.callbacks import loggers
 from minifast.callbacks.activations import ActivationStats, GradientNorms
@@ -241,8 +240,7 @@ def test_loggers_that_are_not_installed(monkeypatch, tmp_path):
     with told("callbacks/loggers.py", 'WandbCallback needs wandb: pip install "minifast[trackers]"'):
         WandbCallback()
     monkeypatch.undo()
-    extra = [need for need in metadata.requires("minifast") if "trackers" in need]
-    assert {"tensorboard", "wandb"} <= {need.split(";")[0].strip() for need in extra}           # what minifast[trackers] brings
+    assert {"tensorboard", "wandb"} <= extra("trackers")                # pip install "minifast[trackers]"
     learner(path=tmp_path, cbs=TensorBoardCallback(log_preds=False)).fit(1)
 
 

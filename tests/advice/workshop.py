@@ -1,4 +1,6 @@
 "Small data and learners that the tests of suggestions share. Each call makes new ones, so that a test may spoil what it has."
+import re
+
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -33,3 +35,9 @@ class BodyHead(nn.Module):
 
     def forward(self, x):
         return self.head(self.body(x).relu())
+
+
+def extra(name):
+    "The packages that `pip install 'minifast[name]'` brings."
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    return set(re.findall(r'"([\w-]+)"', re.search(rf"^{name} = \[(.*)\]", text, re.M)[1]))
