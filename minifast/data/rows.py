@@ -68,13 +68,13 @@ class Rows(Sequence):
         return sorted({type(o): i for i, o in reversed(list(enumerate(self.source)))}.values())
 
     def item_name(self, i: int) -> str:
-        "What to call item `i` in a message."
+        "What to call item `i` in a message: a row by its label in the frame."
         item = self[i]
         if isinstance(item, (str, Path)):
             return f"item {i}, {str(item)!r}"
         if self._frame:
             label = item.name.item() if hasattr(item.name, "item") else item.name
-            return f"item {i}, row {label!r} ({', '.join(f'{k}={v!r}' for k, v in list(item.items())[:3])})"
+            return f"row {label!r} ({', '.join(f'{k}={v!r}' for k, v in list(item.items())[:3])})"
         return f"item {i}, {describe(item)}"
 
 

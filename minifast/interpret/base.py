@@ -1,6 +1,7 @@
 """`Interpretation`: predictions, targets and losses of one set of items, computed once, and ways to look at them."""
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import pandas as pd
@@ -12,6 +13,7 @@ from ..core.paths import Path
 from ..core.plots import get_grid, show_item
 from ..core.types import Batch
 from ..data.dataloader import DataLoader
+from ..data.naming import files_of, items_of, row_labels
 from ..data.rows import Rows
 from ..data.targets import base_dataset
 from ..learner.inference import loader_for
@@ -46,7 +48,10 @@ class Interpretation:
 
     score_name = "score"
 
-    def __init__(self, learn: "Learner", dl: Any, preds: Any, targs: Any, decoded: Any, losses: torch.Tensor):
+    def __init__(self, learn: "Learner", dl: Any = None, preds: Any = None, targs: Any = None, decoded: Any = None, losses: Any = None):
+        if losses is None:
+            raise TypeError(f"{type(self).__name__}(learn) has no predictions yet: write {type(self).__name__}.from_learner(learn), which "
+                            "predicts every item once")
         self.learn, self.dl, self.preds, self.targs, self.decoded, self.losses = learn, dl, preds, targs, decoded, losses
         vocab = learn.dls.vocab
         several = isinstance(vocab, (list, tuple)) and vocab and isinstance(vocab[0], (list, tuple))
@@ -82,22 +87,60 @@ class Interpretation:
         return self._items_at(range(len(self)))
 
     def _items_at(self, positions):
+        if self._rows is not None:
+            rows = Rows(self._rows)
+            return [rows[i] for i in positions]
         dataset, indices = base_dataset(self.dl)
-        items = getattr(dataset, "items", None)
-        if items is None or callable(items):
+        items = items_of(dataset)
+        if items is None:
             return list(positions)
         rows = Rows(items)
         return [rows[i if indices is None else indices[i]] for i in positions]
 
-    def path(self, i: int) -> str | Path | int:
-        "The file of item `i`, or its number."
-        item = self._items_at([i])[0]
-        return item if isinstance(item, (str, Path)) else i
+    @cached_property
+    def _rows(self) -> pd.DataFrame | None:
+        "The rows of a table with every step undone; None for other items."
+        dataset, indices = base_dataset(self.dl)
+        if not hasattr(dataset, "row_index"):
+            return None
+        return (dataset if indices is None else dataset.at(indices)).decode()
+
+    @cached_property
+    def _labels(self) -> pd.Index | None:
+        return row_labels(self.dl)
+
+    @cached_property
+    def _files(self) -> list[Path] | None:
+        return files_of(self.dl)
+
+    def item_name(self, i: int) -> Any:
+        "What item `i` is called: the label of its row in the frame that it comes from; its number where there is none."
+        label = i if self._labels is None else self._labels[i]
+        return label.item() if hasattr(label, "item") else label
+
+    def path(self, i: int) -> Any:
+        "The file of item `i`, or what it is called."
+        if self._files is not None:
+            return self._files[i]
+        item = self._items_at([i])[0] if self._labels is None else None
+        return item if isinstance(item, (str, Path)) else self.item_name(i)
 
     def name(self, i: int) -> str:
-        "The name of the file of item `i`, or its number."
+        "The name of the file of item `i`, or what it is called."
         found = self.path(i)
-        return Path(found).name if isinstance(found, (str, Path)) else f"item {i}"
+        return Path(found).name if isinstance(found, Path) else f"item {i}" if self._labels is None else f"row {found!r}"
+
+    def named(self, columns: dict[str, list], positions: list[int] | None = None) -> pd.DataFrame:
+        """A DataFrame of some items. Its index are the labels of their rows, where they come from a frame; `path` are their files.
+
+        Args:
+            columns: what is known of each.
+            positions: their numbers; None: all.
+        """
+        chosen = range(len(self)) if positions is None else positions
+        paths = {} if self._rows is not None else {"path": [self.path(i) for i in chosen]}
+        index = None if self._labels is None else self._labels[list(chosen)]
+        return pd.DataFrame({**paths, **columns}, index=index)
 
     # -- the worst and the best -------------------------------------------------------------------------------------------------
     def top_losses(self, k: int | None = None, largest: bool = True, items: bool = False) -> tuple:
@@ -116,9 +159,9 @@ class Interpretation:
         return (values, indices, self._items_at(indices.tolist())) if items else (values, indices)
 
     def frame(self) -> pd.DataFrame:
-        "A DataFrame with a row per item: path, target, prediction, loss."
-        return pd.DataFrame({"path": [self.path(i) for i in range(len(self))], "target": [self.target_text(i) for i in range(len(self))],
-                             "prediction": [self.prediction_text(i) for i in range(len(self))], "loss": self.losses.tolist()})
+        "A DataFrame with a row per item, called as in the frame that it comes from: path (not of tables), target, prediction, loss."
+        return self.named({"target": [self.target_text(i) for i in range(len(self))],
+                           "prediction": [self.prediction_text(i) for i in range(len(self))], "loss": self.losses.tolist()})
 
     def per_group(self, groups: Sequence | Callable[[Any], Any], score: Sequence[float] | None = None) -> pd.DataFrame:
         """Compare groups of items: a DataFrame with number of items, mean loss and mean score of each, worst loss first.
@@ -157,17 +200,24 @@ class Interpretation:
 
     def plot_top_losses(self, k: int = 9, largest: bool = True, nrows: int | None = None, ncols: int | None = None,
                         figsize: FigSize | None = None) -> Any:
-        "Draw the items with the largest losses, each with its file, target, prediction and loss; returns the axes."
+        """Draw the items with the largest losses, each with its file, target, prediction and loss; returns the axes.
+
+        Of a table: a DataFrame of their rows.
+        """
         return self.show_items(self.top_losses(k, largest)[1].tolist(), nrows, ncols, figsize)
 
     def show_results(self, idxs: Iterable[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
-        "Draw these items with target and prediction; returns the axes."
+        "Draw these items (their numbers, as of `top_losses`) with target and prediction; returns the axes. Of a table: a DataFrame."
         return self.show_items([int(i) for i in idxs], nrows, ncols, figsize)
 
     def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
         "Draw the items `indices` with their titles; where they are not images, return a DataFrame of them."
         if not indices:
             raise ValueError("there is nothing to show: no item was chosen")
+        if self._rows is not None:
+            found, rows = self.frame().iloc[indices], self._rows.iloc[indices]
+            inputs = rows.drop(columns=[c for c in base_dataset(self.dl)[0].y_names if c in rows])
+            return pd.concat([inputs.rename(columns={c: f"{c}_" for c in inputs if c in found}), found], axis=1)
         samples = self.decoded_inputs(indices)
         if not any(map(is_image, samples[0])):
             return self.frame().iloc[indices]

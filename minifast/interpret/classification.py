@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from ..core.messages import describe, plural
 from ..core.plots import subplots
+from ..nn.loss_traits import kind_of
 from .base import FigSize, Interpretation
 from .scores import best_thresholds, calibration, confusion, f1_at, label_errors, most_confused
 
@@ -19,25 +20,38 @@ def _within(line, n=40):
     return line if len(line) <= n else f"{head[:n - len(end) - 4]}... {end}"
 
 
+def _is_one_logit(loss_func, preds, targs, vocab):
+    "Whether there is one probability per item, that of class 1 of two."
+    if not isinstance(preds, torch.Tensor) or not isinstance(targs, torch.Tensor) or not preds.numel() == targs.numel() == len(preds):
+        return False
+    binary = kind_of(loss_func) in ("logits", "probabilities") and len(vocab or (0, 1)) == 2
+    return binary and bool(((targs == 0) | (targs == 1)).all()) and bool(((preds >= 0) & (preds <= 1)).all())
+
+
 class ClassificationInterpretation(Interpretation):
     """`Interpretation` of classes (one per item), or of several labels per item.
 
     Args:
         learn, dl, decoded, losses: see `Interpretation`.
-        preds: probabilities (items, classes).
+        preds: probabilities (items, classes), or of class 1 of two, (items,) or (items, 1).
         targs: class ids (items,), or 0 and 1 (items, classes).
     """
 
     score_name = "accuracy"
 
-    def __init__(self, learn: Any, dl: Any, preds: torch.Tensor, targs: torch.Tensor, decoded: torch.Tensor, losses: torch.Tensor):
+    def __init__(self, learn: Any, dl: Any = None, preds: Any = None, targs: Any = None, decoded: Any = None, losses: Any = None):
         super().__init__(learn, dl, preds, targs, decoded, losses)
+        if _is_one_logit(learn.loss_func, preds, targs, self.vocab):
+            yes = preds.reshape(-1, 1).float()
+            preds, targs, decoded = torch.cat([1 - yes, yes], 1), targs.reshape(-1).long(), decoded.reshape(-1).long()
+            self.preds, self.targs, self.decoded = preds, targs, decoded
         if not isinstance(preds, torch.Tensor) or preds.ndim != 2 or not isinstance(targs, torch.Tensor):
             raise TypeError(
                 f"{type(self).__name__} takes one prediction per item, (items, classes); received {describe(preds)} for targets "
                 f"{describe(targs)}. For masks use SegmentationInterpretation, for numbers RegressionInterpretation"
             )
-        self.multi: bool = targs.ndim == 2 and targs.shape == preds.shape and bool(((targs >= 0) & (targs <= 1)).all())
+        several = targs.ndim == 2 and targs.shape == preds.shape and kind_of(learn.loss_func) != "values"
+        self.multi: bool = several and bool(((targs >= 0) & (targs <= 1)).all())
         if not self.multi and (targs.is_floating_point() or (preds.shape[1] < 2)):
             raise TypeError(f"{type(self).__name__} takes class ids or 0/1 labels; received targets {describe(targs)}. For numbers use "
                             "RegressionInterpretation")
@@ -108,10 +122,10 @@ class ClassificationInterpretation(Interpretation):
         return classification_report(targets.numpy(), guessed.numpy(), labels=range(len(names)), target_names=names, zero_division=0)
 
     def frame(self) -> pd.DataFrame:
-        "A DataFrame with a row per item: path, target, prediction, probability of each, loss, and whether it is right."
+        "`Interpretation.frame` with the probability of target and prediction, and whether it is right."
         table = super().frame()
-        table.insert(3, "p_target", self.p_target.tolist())
-        table.insert(4, "p_predicted", self.p_predicted.tolist())
+        table.insert(table.columns.get_loc("loss"), "p_target", self.p_target.tolist())
+        table.insert(table.columns.get_loc("loss"), "p_predicted", self.p_predicted.tolist())
         table["right"] = self.right.tolist()
         return table
 
@@ -137,7 +151,10 @@ class ClassificationInterpretation(Interpretation):
         return self.show_items(found, **kwargs)
 
     def likely_label_errors(self, probs: Any = None) -> pd.DataFrame:
-        """Find items whose label is likely wrong, the likeliest first: item, path, given and suggested label, and score.
+        """Find items whose label is likely wrong, the likeliest first.
+
+        `item` is the label of a row in the frame that it comes from (as is the index), or the number of the item; `path` is its file,
+        where it has one. `given` and `suggested` are labels, `score` is the smaller, the surer; `number` is what `show_results` takes.
 
         Args:
             probs: probabilities from models that did not train on these items (see `label_errors`), needed for training items; None:
@@ -147,8 +164,10 @@ class ClassificationInterpretation(Interpretation):
         probs = self.preds if probs is None else torch.as_tensor(probs)
         indices, suggested, scores = label_errors(probs, self.targs.reshape(-1))
         rows = indices.tolist()
-        return pd.DataFrame({"item": rows, "path": [self.path(i) for i in rows], "given": [self.target_text(i) for i in rows],
-                             "suggested": [str(self.vocab[j]) for j in suggested.tolist()], "score": scores.tolist()})
+        found = self.named({"given": [self.target_text(i) for i in rows], "suggested": [str(self.vocab[j]) for j in suggested.tolist()],
+                            "score": scores.tolist(), "number": rows}, rows)
+        found.insert(0, "item", [self.item_name(i) for i in rows])
+        return found
 
     def best_thresholds(self, thresholds: Sequence[float] | None = None) -> pd.DataFrame:
         "A DataFrame with a row per label: the threshold with the best F1, that F1, and F1 at 0.5. For several labels per item."

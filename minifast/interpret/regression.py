@@ -18,7 +18,7 @@ class RegressionInterpretation(Interpretation):
 
     score_name = "absolute_error"
 
-    def __init__(self, learn: Any, dl: Any, preds: torch.Tensor, targs: torch.Tensor, decoded: Any, losses: torch.Tensor):
+    def __init__(self, learn: Any, dl: Any = None, preds: Any = None, targs: Any = None, decoded: Any = None, losses: Any = None):
         super().__init__(learn, dl, preds, targs, decoded, losses)
         if not isinstance(preds, torch.Tensor) or not isinstance(targs, torch.Tensor) or preds.numel() != targs.numel():
             raise TypeError(
@@ -44,11 +44,11 @@ class RegressionInterpretation(Interpretation):
         )
 
     def frame(self) -> pd.DataFrame:
-        "A DataFrame with a row per item: path, target, prediction, residual, loss."
+        "`Interpretation.frame`; of one number per item with the residual."
         table = super().frame()
         if self.residuals.shape[1] == 1:
             table["target"], table["prediction"] = self.truth[:, 0].tolist(), self.guesses[:, 0].tolist()
-            table.insert(3, "residual", self.residuals[:, 0].tolist())
+            table.insert(table.columns.get_loc("loss"), "residual", self.residuals[:, 0].tolist())
         return table
 
     def plot_predictions(self, column: int = 0, ax: Any = None) -> Any:

@@ -23,7 +23,7 @@ class SegmentationInterpretation(Interpretation):
 
     score_name = "iou"
 
-    def __init__(self, learn: Any, dl: Any, preds: torch.Tensor, targs: torch.Tensor, decoded: torch.Tensor, losses: torch.Tensor):
+    def __init__(self, learn: Any, dl: Any = None, preds: Any = None, targs: Any = None, decoded: Any = None, losses: Any = None):
         super().__init__(learn, dl, preds, targs, decoded, losses)
         if not isinstance(preds, torch.Tensor) or preds.ndim != 4 or not isinstance(targs, torch.Tensor) or targs.ndim != 3:
             raise TypeError(f"SegmentationInterpretation takes masks; received predictions {describe(preds)}, targets {describe(targs)}")
@@ -76,11 +76,10 @@ class SegmentationInterpretation(Interpretation):
         return most_confused(self.confusion_matrix(), self.vocab, min_val)
 
     def frame(self) -> pd.DataFrame:
-        "A DataFrame with a row per item: path, loss, intersection over union, share of pixels right."
+        "A DataFrame with a row per item, as of `Interpretation.frame`: path, loss, intersection over union, share of pixels right."
         m = self.item_confusions().double()
         right = m.diagonal(dim1=1, dim2=2).sum(1) / m.sum((1, 2)).clamp(min=1)
-        return pd.DataFrame({"path": [self.path(i) for i in range(len(self))], "loss": self.losses.tolist(), "iou": self.iou.tolist(),
-                             "pixels_right": right.tolist()})
+        return self.named({"loss": self.losses.tolist(), "iou": self.iou.tolist(), "pixels_right": right.tolist()})
 
     def title(self, i: int) -> str:
         "The lines above item `i`."

@@ -115,9 +115,9 @@ class TableRows:
         return self._at_rows(self.index)
 
     def item_name(self, i: int) -> str:
-        "What to call row `i` in a message."
+        "What to call row `i` in a message: its label in the frame."
         label = self.row_index[i]
-        return f"item {i}, row {label.item() if hasattr(label, 'item') else label!r}"
+        return f"row {label.item() if hasattr(label, 'item') else label!r}"
 
     # -- columns ----------------------------------------------------------------------------------------------------------------
     def _frame(self, values: np.ndarray, names: list) -> pd.DataFrame:

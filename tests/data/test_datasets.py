@@ -173,7 +173,7 @@ def test_a_column_called_c_or_vocab_means_nothing():
 
 def test_missing_labels_are_reported_with_their_rows():
     frame = pd.DataFrame({"x": [1, 2, 3], "label": ["a", None, "b"]}, index=["r1", "r2", "r3"])
-    with pytest.raises(ValueError, match=r"1 of 3 items have no label \(None or NaN\): item 1, row 'r2' \(x=2"):
+    with pytest.raises(ValueError, match=r"1 of 3 items have no label \(None or NaN\): row 'r2' \(x=2"):
         Datasets(frame, [[ColReader("x")], [ColReader("label"), Categorize()]])
 
 

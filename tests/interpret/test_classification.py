@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from minifast.nn.losses import BCEWithLogitsLossFlat
+from minifast.nn.losses import BCEWithLogitsLossFlat, MSELossFlat
 
 VOCAB = ["ant", "bee", "cat"]
 
@@ -61,6 +61,25 @@ def test_several_labels(make, as_class):
         interp.confusion_matrix()
     with pytest.raises(TypeError, match="several labels per item"):
         as_class(make()).best_thresholds()
+
+
+@pytest.mark.parametrize(("loss", "shape"), [(BCEWithLogitsLossFlat(), (30,)), (BCEWithLogitsLossFlat(), (30, 1)),
+                                             (torch.nn.BCEWithLogitsLoss(), (30, 1))])
+def test_one_logit(make, as_class, loss, shape):
+    "A single output, the probability of class 1 of two."
+    from torch.utils.data import TensorDataset
+    y = (torch.randn(30, generator=torch.Generator().manual_seed(1)) > 0).float().reshape(shape)
+    learn = make(loss=loss, y=y, out=1, kind=TensorDataset)
+    interp, p = as_class(learn), learn.get_preds()[0].flatten()
+    guess = (p > 0.5).long()
+    assert torch.allclose(interp.preds, torch.stack([1 - p, p], 1)) and not interp.multi and interp.vocab == [0, 1]
+    assert interp.confusion_matrix().sum() == 30 and (interp.confusion_matrix()[1, 1] == (guess * y.flatten()).sum())
+    assert interp.right.tolist() == (guess == y.flatten()).tolist() and interp.p_target[0] == (p[0] if y.flatten()[0] else 1 - p[0])
+    assert interp.least_confident(1) == [int((p - 0.5).abs().argmin())]
+    assert interp.frame().prediction.tolist() == [str(v) for v in guess.tolist()]
+    numbers = make(loss=MSELossFlat(), y=y.reshape(30, 1), out=1, kind=TensorDataset)
+    with pytest.raises(TypeError, match="For numbers use RegressionInterpretation"):
+        as_class(numbers)
 
 
 def test_likely_label_errors_name_the_swapped(make, as_class):

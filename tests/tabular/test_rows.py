@@ -29,7 +29,7 @@ def test_tensors(to):
     assert codes.shape == (4, 2) and numbers.shape == (4, 2) and codes.is_contiguous()
     np.testing.assert_array_equal(codes, to.train.cats) and np.testing.assert_array_equal(numbers, to.train.conts)
     sample = to.valid[1]
-    assert sample[0].tolist() == to.cats.iloc[1].tolist() and sample[2].item() == 1 and to.valid.item_name(1) == "item 1, row 20"
+    assert sample[0].tolist() == to.cats.iloc[1].tolist() and sample[2].item() == 1 and to.valid.item_name(1) == "row 20"
     assert to.whole("cpu")[0] is to.train.whole("cpu")[0]                                     # the parts share one memory
 
 

@@ -1,20 +1,16 @@
 """`DataProbe`: loaders as the checks of data see them. Files, labels and features of the items of both splits, read once."""
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from ...core.items import noop
 from ...core.nested import split_batch
 from ...data.dataloader import DataLoader
 from ...data.files import image_extensions
 from ...data.loaders import DataLoaders
-from ...data.pipeline import Pipeline
+from ...data.naming import files_of
 from ...data.rows import Rows
 from ...data.targets import base_dataset, labels_of
 from ...learner.probe import Step, once
@@ -29,37 +25,6 @@ class Table(NamedTuple):
     values: np.ndarray          #: float64 (rows, columns)
     names: list[str]            #: of the columns
     categorical: np.ndarray     #: bool (columns,)
-
-
-def files_of(dataset: Any) -> list[Path] | None:
-    "The files behind the items of `dataset`; None if its items are no files."
-    dataset, indices = base_dataset(dataset)
-    items = _items(dataset)
-    if items is None or not len(items):
-        return None
-    rows = Rows(items)
-    path_of = _path_maker(dataset, rows[0])
-    return None if path_of is None else [Path(path_of(rows[i])) for i in (range(len(rows)) if indices is None else indices)]
-
-
-def _items(dataset):
-    "The items of a dataset, or None; `samples` is the name of torchvision's `ImageFolder`."
-    items = getattr(dataset, "samples", None)
-    if not isinstance(items, list) and not isinstance(dataset, (torch.utils.data.TensorDataset, torch.Tensor, np.ndarray)):
-        items = getattr(dataset, "items", None)
-    return None if callable(items) else items
-
-
-def _is_file(x):
-    return isinstance(x, (str, Path)) and os.path.isfile(x)
-
-
-def _path_maker(dataset, first):
-    "A function from an item to its file: the item itself, its first element, or the first steps of the input's pipeline."
-    steps = list(dataset.pipelines[0].fs) if getattr(dataset, "pipelines", None) else []
-    ways = [noop, *([itemgetter(0)] if isinstance(first, (tuple, list)) else []), *(Pipeline(steps[:k + 1], 1) for k in range(len(steps)))]
-    with suppress(Exception):               # an item or a step of another kind
-        return next((way for way in ways if _is_file(way(first))), None)
 
 
 def table_of(loader: Any) -> Table | None:

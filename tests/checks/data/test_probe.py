@@ -5,8 +5,9 @@ from torch.utils.data import Subset, TensorDataset
 from zoo import image_files, image_loaders, points, table, table_loaders
 
 from minifast.checks.check_loaders import check_loaders
-from minifast.checks.data.probe import files_of, table_of
+from minifast.checks.data.probe import table_of
 from minifast.data.loaders import DataLoader, DataLoaders
+from minifast.data.naming import files_of
 from minifast.data.targets import labels_of
 
 
