@@ -1,27 +1,46 @@
 """`FirstBatch`: check the first training batch of every fit, so that what cannot work fails before any time is spent.
 
-`check_target` compares its targets with the loss: what the loss would fail on, or silently learn the wrong thing from.
+`check_target` compares its targets with the loss, `check_output` the outputs of the model: what the loss would fail on, or silently learn
+the wrong thing from.
 """
+import copy
+import math
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 
-from ..core import LossFunc, describe, leaves, plural
-from ..nn.loss_traits import class_axis, ignore_index_of, inner_loss, kind_of, loss_name, needs_same_shape, same_items
+from ..core import LossFunc, add_note, describe, find_bs, leaves, plural, to_detach, unwrapped
+from ..metrics.base import AccumMetric, ValueMetric
+from ..nn.loss_traits import (
+    class_axis,
+    has_own_forward,
+    ignore_index_of,
+    inner_loss,
+    kind_of,
+    loss_name,
+    loss_setting,
+    needs_same_shape,
+    not_one_tensor,
+    same_items,
+)
 from .base import Order, TrainingCallback
 
 
 class FirstBatch(TrainingCallback):
     """Check inputs, predictions, targets and loss of the first training batch of a fit; afterwards it costs nothing.
 
-    Refuses NaN or infinite inputs, targets that do not fit the loss or the number of outputs, shapes that would broadcast, and a loss
-    that is not a scalar or has no gradient.
+    Refuses NaN or infinite inputs, targets that do not fit the loss or the number of outputs, outputs that the loss does not take (raw
+    ones where it takes probabilities, and the reverse), shapes that would broadcast, and a loss that is not a scalar or has no gradient.
+    The metrics of validation are tried on a copy, so that one that cannot work fails here, not after an epoch.
     """
 
     order = Order.SETUP
 
     def before_batch(self) -> None:
+        self._yb = self.learn.yb                            # before other callbacks mix targets
         for x in leaves((self.learn.xb, self.learn.kw)):
             if isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all():
                 bad = int((~torch.isfinite(x)).sum())
@@ -34,6 +53,9 @@ class FirstBatch(TrainingCallback):
             raise ValueError(f"this batch has no target to train on, only {plural(len(learn.xb), 'input')}. Give the loader pairs "
                              "(input, target), or n_inp=, the number of elements that are inputs")
         if not isinstance(learn.pred, torch.Tensor):
+            picked = len(learn.ordered_cbs("after_pred")) > 1            # another callback may pick one
+            if kind_of(learn.loss_func) is not None and not has_own_forward(learn.loss_func) and not picked:
+                raise TypeError(not_one_tensor(learn.pred, loss_name(learn.loss_func)))
             return
         n_classes = getattr(learn.dls, "c", None)          # too few outputs would fail only at the first item of a missing class
         by_class = (kind_of(learn.loss_func) or "").startswith("class")
@@ -41,6 +63,7 @@ class FirstBatch(TrainingCallback):
             raise ValueError(f"the model has {learn.pred.shape[1]} outputs ({describe(learn.pred)}), but the data has {n_classes} classes: "
                              "give its last layer dls.c outputs")
         check_target(learn.loss_func, learn.pred, learn.yb[0] if len(learn.yb) == 1 else learn.yb)
+        check_output(learn.loss_func, learn.pred)
 
     def after_loss(self) -> None:
         loss = self.learn.loss
@@ -50,7 +73,94 @@ class FirstBatch(TrainingCallback):
         if not loss.requires_grad:
             raise ValueError("the loss has no gradient: every parameter is frozen (`learn.unfreeze()`), or the model or the loss "
                              "detaches its result (`.detach()`, `.item()`, argmax, `torch.no_grad`)")
+
+    def before_backward(self) -> None:
         self.run = False
+        learn, recorder = self.learn, self.learn.recorder
+        validates = recorder is not None and recorder.valid_metrics and len(learn.dls) > 1
+        if learn.metrics and not learn.dry_run and (validates or getattr(recorder, "train_metrics", False)):
+            self._try_metrics()
+
+    def _try_metrics(self):
+        "Show each metric this batch as validation would, so that one that does not suit the outputs fails before anything has changed."
+        learn = self.learn
+        shared = {id(o): o for o in (learn, learn.model, learn.dls, learn.loss_func, *learn.cbs)}
+        pred = learn.pred if isinstance(learn.pred, torch.Tensor) else self._validation_output()
+        if pred is None or find_bs(self._yb) != find_bs(learn.yb):
+            return
+        pred, state = to_detach(pred, cpu=False), {"training": learn.training, "pred": learn.pred, "yb": learn.yb}
+        batches = [(pred, self._yb), *filter(None, [_with_every_class(pred, self._yb)])]
+        try:
+            learn.training = False
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for metric in learn.metrics:
+                    if not isinstance(metric, ValueMetric):                 # which is computed elsewhere
+                        _try_metric(metric, learn, batches, shared)
+        finally:
+            for name, value in state.items():
+                setattr(learn, name, value)
+
+    def _validation_output(self):
+        "The output of the model in evaluation mode, which need not be of the same kind; None where callbacks change it or it fails."
+        learn = self.learn
+        modes = [(m, m.training) for m in learn.model.modules()]
+        if learn.ordered_cbs("after_pred", training=False):
+            return None
+        try:
+            learn.model.eval()
+            with suppress(Exception), torch.no_grad(), learn.forward_context():
+                return learn.model(*learn.xb, **learn.kw)
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+def _try_metric(metric, learn, batches, shared):
+    "Raise the first error of a copy of `metric` if it fails on each of `batches`, (outputs, targets)."
+    errors = []
+    for learn.pred, learn.yb in batches:
+        try:
+            own = copy.deepcopy(metric, dict(shared))
+        except Exception:                           # it holds a file, a process, a lock: it is not tried
+            return
+        try:
+            own.reset()
+            own.accumulate(learn)
+            if _needs_no_whole_set(own):
+                _ = own.value
+            return
+        except Exception as e:
+            errors.append(e)
+    add_note(errors[0], f"in metric {metric.name}, tried on the first training batch before anything was trained")
+    raise errors[0]
+
+
+def _needs_no_whole_set(metric):
+    "Whether the value of a metric can be asked for after one batch: a function of the user's may count on the whole set."
+    func = getattr(metric, "func", None)
+    if isinstance(metric, AccumMetric) and metric.kwargs.get("sample_weight") is not None:
+        return False
+    return all((getattr(unwrapped(o), "__module__", None) or "").split(".")[0] in ("minifast", "sklearn")
+               for o in (type(metric), func or type(metric)))
+
+
+def _with_every_class(pred, yb):
+    """A batch of these outputs and other targets in which each class occurs, and each label with and without: whether a metric only failed
+    because a class is absent from the first batch. None where there is no such batch."""
+    y = yb[0] if len(yb) == 1 else None
+    if not isinstance(pred, torch.Tensor) or not isinstance(y, torch.Tensor) or pred.ndim not in (1, 2) or not y.numel():
+        return None
+    n, n_classes = len(pred), pred.shape[1] if pred.ndim == 2 else 1
+    rows = torch.arange(2 * max(n, n_classes), device=y.device)
+    zero_one = not y.is_floating_point() or bool(((y == 0) | (y == 1)).all())
+    if y.numel() == n and zero_one:
+        made = (rows % max(n_classes, 2)).reshape(-1, *y.shape[1:])
+    elif y.shape == pred.shape and zero_one:
+        made = (rows.unsqueeze(1) + torch.arange(n_classes, device=y.device)) % 2
+    else:
+        return None
+    return pred[rows % n], (made.to(y.dtype),)
 
 
 def check_target(loss_func: LossFunc, pred: torch.Tensor, yb: torch.Tensor | Sequence[torch.Tensor]) -> None:
@@ -150,12 +260,74 @@ def _check_values(loss_func, kind, pred, y):
     if same and not y.is_floating_point() and not name.lower().startswith("poisson"):       # counts may be integers
         raise ValueError(f"{name} takes float targets, received {describe(y)}: write y.float(), or use {_flat_name(kind, name)}.")
     (low, high), (lowest, highest) = _range(y), _range(pred)
+    if name.lower().startswith("poisson") and low < 0:
+        raise ValueError(f"{name} takes counts, 0 or more, received targets down to {low:.4g}: the loss would fall without end. To predict "
+                         "a number use MSELossFlat().")
     if kind in ("logits", "probabilities") and not 0 <= low <= high <= 1:
         raise ValueError(f"{name} takes targets from 0 to 1, received values from {low:.4g} to {high:.4g}. "
                          "For class ids use CrossEntropyLossFlat(), to predict a number MSELossFlat().")
     if kind == "probabilities" and (lowest < 0 or highest > 1):
         raise ValueError(f"{name} takes probabilities, but the model returns values from {lowest:.4g} to {highest:.4g}: "
                          "use BCEWithLogitsLossFlat(), or end the model with a sigmoid.")
+
+
+def check_output(loss_func: LossFunc, pred: torch.Tensor) -> None:
+    """Refuse outputs of the model that are not what `loss_func` takes, so that its value means nothing.
+
+    These are raw outputs where it takes log-probabilities (the loss then falls without end), and outputs that have been through the
+    softmax or sigmoid that it applies itself. As `check_target` it waits for the device. Losses of one's own are not checked.
+
+    Args:
+        loss_func: the loss.
+        pred: the raw output of the model.
+
+    Raises:
+        ValueError: says what is wrong and what to write instead.
+    """
+    if has_own_forward(loss_func) or not pred.is_floating_point() or not pred.numel():
+        return
+    name, kind, values = loss_name(loss_func), kind_of(loss_func), pred.detach().float()
+    if kind == "class log-probabilities" or name in _OF_LOGARITHMS:
+        axis = class_axis(inner_loss(loss_func), pred)
+        axes = [axis] if kind else range(min(1, pred.ndim - 1), pred.ndim)
+        if not any(_are_log_probabilities(values, i) for i in axes):
+            (low, high), sums = _range(values), values.exp().sum(axis)
+            raise ValueError(f"{name} takes log-probabilities, whose exp() sums to 1 for each item, but the model returns values from "
+                             f"{low:.4g} to {high:.4g}, whose exp() sums to {sums.min():.4g} to {sums.max():.4g}: the loss would fall "
+                             "without end. " + (f"Write CrossEntropyLossFlat({'axis=1' if pred.ndim > 2 else ''}), which takes raw "
+                                                "outputs, or end" if kind else "End") + f" the model with nn.LogSoftmax(dim={axis}).")
+    elif kind in ("class logits", "logits"):
+        axis = class_axis(inner_loss(loss_func), pred)
+        sums = values.sum(axis)
+        if kind == "class logits" and sums.numel() > 1 and values.min() >= 0 and bool(((sums - 1).abs() < 1e-3).all()):
+            least = math.log1p((pred.shape[axis] - 1) * math.exp(-1))
+            raise ValueError(f"{name} applies a softmax itself, but the outputs of the model are probabilities already (they sum to 1 for "
+                             f"each item): its loss would never fall below {least:.2g}. Remove the softmax at the end of the model; "
+                             "predictions get one all the same.")
+        if _last_operation(pred).startswith("Sigmoid"):
+            raise ValueError(f"{name} applies a {'softmax' if kind != 'logits' else 'sigmoid'} itself, but the model ends with a sigmoid: "
+                             "its outputs could only be 0 to 1. Remove the sigmoid at the end of the model; predictions get theirs all "
+                             "the same.")
+    elif kind == "values" and name.lower().startswith("poisson") and not loss_setting(loss_func, "log_input", True) and values.min() < 0:
+        raise ValueError(f"{name}(log_input=False) takes rates, 0 or more, but the model returns values down to {values.min():.4g}: write "
+                         "log_input=True, or end the model with nn.Softplus().")
+
+
+#: Losses besides `nn.NLLLoss` that take log-probabilities.
+_OF_LOGARITHMS = ("KLDivLoss", "kl_div", "CTCLoss", "ctc_loss")
+
+
+def _are_log_probabilities(values, axis):
+    sums = values.logsumexp(axis).exp()
+    return bool((values.max() < 0.05) & (sums.min() > 0.95) & (sums.max() < 1.05))             # exact to bfloat16
+
+
+def _last_operation(pred):
+    "The last operation that made `pred`, as autograd calls it, but for those that only change its shape; '' where it is not known."
+    node = pred.grad_fn
+    while node is not None and node.name().startswith(("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "ToCopy")):
+        node = node.next_functions[0][0]
+    return "" if node is None else node.name()
 
 
 def _range(t: torch.Tensor) -> tuple[Any, Any]:

@@ -4,12 +4,13 @@ import time
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
+from warnings import warn
 
 import torch
 
 from ..core import Axes, DataFrame, find_bs, get_grid, subplots
-from ..metrics.base import AvgLoss
-from .base import Callback, Order
+from ..metrics.base import AvgLoss, ValueMetric
+from .base import Callback, CancelException, Order
 from .lr_finder import LRFindResult
 from .overfitting import Overfit, overfitting
 
@@ -127,6 +128,7 @@ class Recorder(Callback):
     def __init__(self, add_time: bool = True, train_metrics: bool = False, valid_metrics: bool = True, beta: float = 0.98):
         self.add_time, self.train_metrics, self.valid_metrics, self.beta = add_time, train_metrics, valid_metrics, beta
         self.fits, self.history, self.log = [], [], []
+        self._given_up: set[str] = set()            # metrics that failed in this fit
         self.lr_find: LRFindResult | None = None
         self._clear_epoch()
 
@@ -205,6 +207,7 @@ class Recorder(Callback):
     # -- events -----------------------------------------------------------------------------------------------------------------
     def before_fit(self) -> None:
         self.fits.append(FitRecord(self.beta))
+        self._given_up.clear()
 
     def before_epoch(self) -> None:
         self._clear_epoch()
@@ -216,7 +219,7 @@ class Recorder(Callback):
         self._counted = self._restarted(self.train_metrics)
 
     def before_validate(self) -> None:
-        self._valid = [AvgLoss(), *self._restarted(self.valid_metrics)]
+        self._valid_loss, self._valid = AvgLoss(), self._restarted(self.valid_metrics)
 
     def _restarted(self, wanted: bool) -> list:
         "The metrics of one half of an epoch, ready to count; none where they are not wanted."
@@ -229,8 +232,9 @@ class Recorder(Callback):
         state = vars(self.learn)                   # read directly, as the loop does: this runs at every step
         loss = state["loss"]
         if not state["training"]:
-            for metric in self._valid if loss is not None else self._valid[1:]:      # the first is that of the loss
-                metric.accumulate(self.learn)
+            if loss is not None:
+                self._valid_loss.accumulate(self.learn)
+            self._count(self._valid)
             return
         if loss is None:                           # the batch was cancelled before its loss
             return
@@ -239,19 +243,20 @@ class Recorder(Callback):
         pending.append(loss.item() if loss.is_cpu else loss.detach())     # on the CPU there is nothing to wait for
         own["_sizes"].append(_batch_size(state["yb"]) or _batch_size((state["xb"], state["kw"])))
         own["_lrs"].append(own["_group"]["lr"])
-        for metric in own["_counted"]:
-            metric.accumulate(self.learn)
+        if own["_counted"]:
+            self._count(own["_counted"])
         if len(pending) >= FLUSH_EVERY and not torch.isfinite(self.last.flush()[-1]):     # the one wait for the device, every 256 batches
             self._refuse_non_finite()
 
     def after_train(self) -> None:
-        self._train_values = [m.value for m in self._counted]
+        self._train_values = self._values(self._counted)
         losses = self._epoch_losses()
         if losses and not math.isfinite(losses[-1]):
             self._refuse_non_finite()
 
     def after_validate(self) -> None:
-        self.valid_values = [m.value for m in self._valid]          # none where validation was cancelled before it began
+        if self._valid_loss is not None:                            # None where validation was cancelled before it began
+            self.valid_values = [self._valid_loss.value, *self._values(self._valid)]
 
     def after_epoch(self) -> None:
         record = self.last
@@ -265,7 +270,33 @@ class Recorder(Callback):
 
     # -- the work ---------------------------------------------------------------------------------------------------------------
     def _clear_epoch(self) -> None:
-        self._sizes, self._train_values, self.valid_values, self._counted, self._valid = [], [], [], [], []
+        self._sizes, self._train_values, self.valid_values, self._counted, self._valid, self._valid_loss = [], [], [], [], [], None
+
+    def _count(self, metrics: list) -> None:
+        for i, metric in enumerate(metrics):
+            try:
+                metric.accumulate(self.learn)
+            except Exception as e:
+                self._give_up(metric, e)
+                metrics[i] = ValueMetric(lambda: math.nan)
+
+    def _values(self, metrics: list) -> list:
+        values: list = []
+        for metric in metrics:
+            try:
+                values.append(metric.value)
+            except Exception as e:
+                self._give_up(metric, e)
+                values.append(math.nan)
+        return values
+
+    def _give_up(self, metric: Any, error: Exception) -> None:
+        "No metric ends a fit: its value is nan, with one warning. Outside a fit the error is raised."
+        if isinstance(error, CancelException) or not self.learn.running or self.learn.dry_run:
+            raise error
+        if metric.name not in self._given_up:
+            self._given_up.add(metric.name)
+            warn(f"metric {metric.name} failed in epoch {self.learn.epoch} and is nan there: {type(error).__name__}: {error}", stacklevel=2)
 
     def _epoch_losses(self) -> list[float]:
         return self.last.losses[self._first:] if self._sizes else []

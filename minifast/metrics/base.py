@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from ..core.arguments import check_arguments
 from ..core.messages import add_note, describe, name_of, unwrapped
 from ..core.nested import find_bs, to_detach
-from ..nn.loss_traits import activation_of, kind_of, loss_name, needs_same_shape, same_items
+from ..nn.loss_traits import activation_of, first_tensor, has_own_forward, kind_of, loss_name, needs_same_shape, same_items
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner
@@ -89,6 +89,14 @@ class MeanMetric(Metric):
         return float(self._total) / self._count if self._count else None
 
 
+def check_tensor(metric: Metric, pred: Any) -> None:
+    "Refuse an output of the model that is not one tensor, and say how a function of one's own takes it."
+    if not isinstance(pred, torch.Tensor):
+        raise TypeError(f"metric {metric.name} takes one tensor of predictions; the model returned {describe(pred)}. Pick it in a function "
+                        f"of your own, metrics=lambda pred, *targets: accuracy({first_tensor(pred)}, targets[0]), or in a callback, "
+                        f"cbs=Callback(after_pred=lambda cb: setattr(cb.learn, 'pred', {first_tensor(pred, 'cb.pred')}))")
+
+
 class AvgMetric(MeanMetric):
     """The mean of `func(pred, *yb)` over batches, each weighted by its number of items: sum(metric_b * bs_b) / sum(bs_b).
 
@@ -100,7 +108,7 @@ class AvgMetric(MeanMetric):
         lower_is_better: default: what the function declares; every loss is better low.
     """
 
-    def __init__(self, func: Callable[..., torch.Tensor | float], name: str | None = None, lower_is_better: bool | None = None):
+    def __init__(self, func: Callable[..., Any], name: str | None = None, lower_is_better: bool | None = None):
         if not callable(func):
             raise TypeError(f"AvgMetric takes a function of (predictions, targets); received {describe(func)}")
         if func_attr(func, "accumulated", False):
@@ -108,10 +116,13 @@ class AvgMetric(MeanMetric):
                              f"write metrics=[{name_of(func)}], or AccumMetric({name_of(func)}).")
         super().__init__()
         self.func, self._name, self._same_shape = func, name or name_of(func), needs_same_shape(func)
+        self._one_tensor = not has_own_forward(func)
         declared = True if kind_of(func) else func_attr(func, "lower_is_better")
         self.lower_is_better = declared if lower_is_better is None else lower_is_better
 
     def accumulate(self, learn: "Learner") -> None:
+        if self._one_tensor:
+            check_tensor(self, learn.pred)
         if self._same_shape and learn.pred.shape != learn.yb[0].shape:
             raise ValueError(f"metric {self.name} compares element by element, but predictions {describe(learn.pred)} and targets "
                              f"{describe(learn.yb[0])} differ in shape and would be broadcast: use mse, mae or a ...Flat loss.")
@@ -164,14 +175,15 @@ class AccumMetric(Metric):
         name: shown in tables (default: the function's own).
         lower_is_better: default: what the function declares.
         axis: the axis of the classes for the softmax (default: `dim_argmax`, else the last of (items, classes)).
-        check: a function of (this metric, raw predictions) that raises where they do not suit the metric.
+        check: a function of (this metric, raw predictions, targets) that raises where they do not suit the metric.
         kwargs: for `func`.
     """
 
     def __init__(self, func: Callable[..., Any], dim_argmax: int | None = None,
                  activation: str | Callable[[torch.Tensor], torch.Tensor] | None = "no", thresh: float | None = None, to_np: bool = False,
                  invert_arg: bool = False, flatten: bool = True, name: str | None = None, lower_is_better: bool | None = None,
-                 axis: int | None = None, check: Callable[["AccumMetric", torch.Tensor], None] | None = None, **kwargs: Any):
+                 axis: int | None = None, check: Callable[[Any, torch.Tensor, torch.Tensor], None] | None = None,
+                 **kwargs: Any):
         if not callable(func):
             raise TypeError(f"AccumMetric takes a function of (predictions, targets); received {describe(func)}")
         self.func, self.dim_argmax, self.thresh, self.to_np, self.invert_arg = func, dim_argmax, thresh, to_np, invert_arg
@@ -208,16 +220,16 @@ class AccumMetric(Metric):
             targ: targets.
             loss_func: whose activation to use, with `activation='loss'`.
         """
-        if not isinstance(pred, torch.Tensor) or not isinstance(targ, torch.Tensor):
-            raise TypeError(f"metric {self.name} takes one tensor of predictions and one of targets; received {describe(pred)} and "
-                            f"{describe(targ)}")
+        check_tensor(self, pred)
+        if not isinstance(targ, torch.Tensor):
+            raise TypeError(f"metric {self.name} takes one tensor of predictions and one of targets; received {describe(targ)}")
         pred, targ = to_detach(pred, cpu=False), to_detach(targ, cpu=False)
+        if self.check is not None:
+            self.check(self, pred, targ)
         if self._decides and (pred.ndim < 2 or pred.shape[self.dim_argmax] == 1):
             raise ValueError(f"metric {self.name} takes the most probable class along axis {self.dim_argmax}, but the predictions are "
-                             f"{describe(pred)}: a single column is always class 0. Use two outputs, or a threshold (a ...Multi metric, "
-                             "or thresh=).")
-        if self.check is not None:
-            self.check(self, pred)
+                             f"{describe(pred)}: a single column is always class 0. Use two outputs, or for one logit per item "
+                             "AccumMetric(..., activation='sigmoid', thresh=0.5).")
         pred = self._activate(pred, loss_func)
         if self._decides:
             pred = pred.argmax(dim=self.dim_argmax)
@@ -251,7 +263,7 @@ class AccumMetric(Metric):
         preds, targs = (_as_numpy(torch.cat(o)) if self.to_np else torch.cat(o) for o in (self.preds, self.targs))
         try:
             with torch.no_grad():
-                result = self.func(*((targs, preds) if self.invert_arg else (preds, targs)), **self.kwargs)
+                result = self.compute(preds, targs)
         except Exception as e:
             add_note(e, f"in metric {self.name} on predictions {describe(preds)} and targets {describe(targs)}")
             raise
@@ -259,6 +271,15 @@ class AccumMetric(Metric):
             return float(result)
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(f"metric {self.name} must be one number; its function returned {describe(result)}") from None
+
+    def compute(self, preds: Any, targs: Any) -> Any:
+        """The value of these predictions and targets, as they are kept.
+
+        Args:
+            preds: activated or decided predictions of the epoch, a tensor, or with `to_np` an array.
+            targs: targets, likewise.
+        """
+        return self.func(*((targs, preds) if self.invert_arg else (preds, targs)), **self.kwargs)
 
     def __call__(self, pred: torch.Tensor, targ: torch.Tensor) -> float | None:
         """The metric of these predictions and targets, for use outside a fit; what was accumulated is forgotten.

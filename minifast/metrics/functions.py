@@ -164,6 +164,9 @@ def foreground_acc(inp: Tensor, targ: Tensor, bkg_idx: int = 0, axis: int = 1) -
         bkg_idx: the class id of the background.
         axis: the axis of the classes.
     """
+    if isinstance(bkg_idx, str):
+        raise TypeError(f"foreground_acc(bkg_idx={bkg_idx!r}): give the id of the class: partial(foreground_acc, "
+                        f"bkg_idx=list(dls.vocab).index({bkg_idx!r}))")
     pred, targ = _decided(inp, targ, axis, "foreground_acc")
     foreground = targ != bkg_idx
     return ((pred == targ) & foreground).sum() / foreground.sum()

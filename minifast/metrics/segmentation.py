@@ -1,12 +1,14 @@
 """Metrics of segmentation masks, over all pixels of the epoch."""
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..core.messages import describe
-from .base import Metric, flatten_check
+from ..nn.loss_traits import ignore_index_of
+from .base import Metric, check_tensor, flatten_check
+from .classes import class_id, classes_of
 from .functions import check_several_classes
 
 if TYPE_CHECKING:
@@ -20,14 +22,15 @@ class DiceMulti(Metric):
 
     Args:
         axis: the axis of the classes in the predictions.
+        labels: the classes that the mean is over, by name or id, such as all but the background (None: all).
     """
 
     lower_is_better = False
     _score: Callable[[Any, Any], Any] = staticmethod(lambda both, total: 2 * both / total)
-    _classes = slice(None)              # that the mean is over
+    _classes: slice | list[int] = slice(None)              # that the mean is over
 
-    def __init__(self, axis: int = 1):
-        self.axis = axis
+    def __init__(self, axis: int = 1, labels: Sequence[int | str] | None = None):
+        self.axis, self.labels = axis, labels
         self.reset()
 
     def reset(self) -> None:
@@ -35,6 +38,7 @@ class DiceMulti(Metric):
         self._counts: torch.Tensor | None = None
 
     def accumulate(self, learn: "Learner") -> None:
+        check_tensor(self, learn.pred)
         check_several_classes(learn.pred, self.axis, type(self).__name__)
         n = learn.pred.shape[self.axis]
         pred, targ = flatten_check(learn.pred.detach().argmax(dim=self.axis), learn.yb[0])
@@ -42,6 +46,9 @@ class DiceMulti(Metric):
         cell = torch.where((targ >= 0) & (targ < n), targ * n + pred, n * n)
         if self._counts is None:
             self._counts = torch.zeros(n * n + 1, dtype=torch.long, device=pred.device)
+            if self.labels is not None:
+                listed, where = [self.labels] if isinstance(self.labels, str) else self.labels, f"{type(self).__name__}(labels=...)"
+                self._classes = [class_id(o, classes_of(learn), n, where) for o in listed]
         self._counts.scatter_add_(0, cell, torch.ones_like(cell))
 
     @property
@@ -60,6 +67,7 @@ class JaccardCoeffMulti(DiceMulti):
 
     Args:
         axis: the axis of the classes in the predictions.
+        labels: the classes that the mean is over, by name or id (None: all).
     """
 
     _score = staticmethod(lambda both, total: both / (total - both))
@@ -68,7 +76,8 @@ class JaccardCoeffMulti(DiceMulti):
 class Dice(DiceMulti):
     """Dice coefficient of the foreground of a two-class mask, 2*|A and B| / (|A| + |B|), over all pixels of the epoch.
 
-    None where neither masks nor predictions have any foreground. For more classes use `DiceMulti`.
+    None where neither masks nor predictions have any foreground. Pixels that the loss ignores (`ignore_index=`) are left out. For more
+    classes use `DiceMulti`.
 
     Args:
         axis: the axis of the classes in the predictions.
@@ -76,8 +85,14 @@ class Dice(DiceMulti):
 
     _classes = slice(1, 2)
 
+    def __init__(self, axis: int = 1):
+        super().__init__(axis)
+
     def accumulate(self, learn: "Learner") -> None:
         super().accumulate(learn)
+        ignored = ignore_index_of(getattr(learn, "loss_func", None))
+        if self._counts is not None and ignored is not None and ignored not in (0, 1):
+            self._counts[-1] -= (learn.yb[0] == ignored).sum()
         if learn.pred.shape[self.axis] != 2:
             raise ValueError(f"{type(self).__name__} is for two classes, background and foreground; the predictions are "
                              f"{describe(learn.pred)}, {learn.pred.shape[self.axis]} along axis {self.axis}: write "

@@ -7,17 +7,90 @@ The table at the end has one row a metric: the function of scikit-learn, how the
 settings with their defaults. scikit-learn is imported when a metric is made.
 """
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
+from warnings import warn
 
 import numpy as np
 import torch
 
-from ..core.messages import brief, describe
+from ..core.messages import brief, describe, listing, plural
 from .base import AccumMetric
+from .classes import class_id, classes_of
+
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
 
 P = ParamSpec("P")
+Label: TypeAlias = int | str
+"A class by its name or its id."
+
+
+class SklearnMetric(AccumMetric):
+    """What `skm_to_fastai` makes: a metric of scikit-learn, whose `labels` and `pos_label` may be names of classes, and which is nan where
+    the set lacks a class that it needs.
+
+    Args:
+        args, kwargs: of `AccumMetric`.
+        made_by: the name of the function that makes it, such as 'F1Score'.
+    """
+
+    def __init__(self, *args: Any, made_by: str | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.made_by = made_by or f"skm_to_fastai({self.func.__name__})"
+        self._names: list | None = None                 # of the classes, as far as they are known
+        self._n: int | None = None
+
+    def accumulate(self, learn: "Learner") -> None:
+        if not self.preds:
+            self._names = classes_of(learn)
+        super().accumulate(learn)
+
+    def add(self, pred: torch.Tensor, targ: torch.Tensor, loss_func: Any = None) -> None:
+        first = not self.preds
+        super().add(pred, targ, loss_func)
+        if first:
+            self._n = 2 if pred.ndim < 2 or pred.shape[self.axis] == 1 else pred.shape[self.axis]
+            self._settings()                                # refuses unknown classes at the first batch
+
+    def _settings(self):
+        "The keywords for scikit-learn, classes as ids."
+        if not (self.func.__module__ or "").startswith("sklearn."):
+            return self.kwargs
+        found = {name: value for name, value in self.kwargs.items() if value is not None or name != "pos_label"}
+        if (given := found.get("labels")) is not None:
+            listed = [given] if isinstance(given, str) else list(given)
+            found["labels"] = [class_id(o, self._names, self._n, f"{self.made_by}(labels=...)") for o in listed]
+        if "pos_label" in found:
+            found["pos_label"] = class_id(found["pos_label"], self._names, self._n, f"{self.made_by}(pos_label=...)")
+        return found
+
+    def compute(self, preds: np.ndarray, targs: np.ndarray) -> Any:
+        settings, name = self._settings(), getattr(self.func, "__name__", "")
+        if self.activation == "binarysoftmax" and settings.get("pos_label") == 0:
+            preds = 1 - preds                                # the probability of the first class
+        if name in _NEEDS_CLASSES:
+            positive = settings.get("pos_label", 1)
+            absent = _absent(preds, targs, (0, 1) if name == "roc_auc_score" else (positive,))
+            if absent:
+                names = [repr(self._names[i]) if self._names and i < len(self._names) else str(i) for i in absent]
+                warn(f"{self.made_by} is nan: among {plural(len(targs), 'item')} class{'es' * (len(names) > 1)} {listing(names)} "
+                     f"{'do' if len(names) > 1 else 'does'} not occur, or nothing else does", stacklevel=2)
+                return math.nan
+        return self.func(targs, preds, **settings)
+
+
+#: Metrics of scikit-learn that are undefined where the set lacks a class or a label.
+_NEEDS_CLASSES = ("roc_auc_score", "average_precision_score")
+
+
+def _absent(preds, targs, values):
+    "The classes (columns of the predictions, or ids) without an item; of 0/1 labels the columns that lack one of `values`."
+    if targs.ndim == 2 and targs.shape[1] > 1:
+        return [i for i in range(targs.shape[1]) if not all((targs[:, i] == value).any() for value in values)]
+    return [i for i in (range(preds.shape[1]) if preds.ndim == 2 else values) if not (targs == i).any()]
 
 
 def skm_to_fastai(func: Callable[..., float], is_class: bool = True, thresh: float | None = None, axis: int = -1,
@@ -35,19 +108,19 @@ def skm_to_fastai(func: Callable[..., float], is_class: bool = True, thresh: flo
         lower_is_better: default: read off scikit-learn's name, `..._loss` and `..._error` or `..._score`.
         flatten: flatten predictions and targets; False keeps (items, labels).
         name: shown in tables (default: the function's own).
-        kwargs: for `func`.
+        kwargs: for `func`; in `labels` and `pos_label`, classes may be given by name.
     """
     if kwargs.get("average", "macro") is None:
         raise ValueError(f"{func.__name__}(average=None) gives one number per class, a metric is a single number: choose 'macro', "
                          "'micro' or 'weighted'.")
     if activation is None:
         activation = "sigmoid" if is_class and thresh is not None else "no"
-    decides = is_class and thresh is None
-    if decides and kwargs.get("average") == "binary":
-        kwargs["check"] = _two_classes("average='macro'")
-    return AccumMetric(func, dim_argmax=axis if decides else None, activation=activation, thresh=thresh, axis=axis, to_np=True,
-                       invert_arg=True, flatten=flatten, name=name,
-                       lower_is_better=_direction(func) if lower_is_better is None else lower_is_better, **kwargs)
+    decides = is_class and thresh is None and activation == "no"
+    if decides:
+        kwargs.setdefault("check", _several_classes)
+    return SklearnMetric(func, dim_argmax=axis if is_class and thresh is None else None, activation=activation, thresh=thresh, axis=axis,
+                         to_np=True, invert_arg=True, flatten=flatten, name=name,
+                         lower_is_better=_direction(func) if lower_is_better is None else lower_is_better, **kwargs)
 
 
 def _direction(func: Callable) -> bool | None:
@@ -58,8 +131,26 @@ def _direction(func: Callable) -> bool | None:
 
 # What a metric refuses
 
-def _two_classes(instead: str, one_logit: str = "thresh=") -> Callable[[AccumMetric, torch.Tensor], None]:
-    def check(metric, pred):
+def _several_classes(metric: Any, pred: torch.Tensor, targ: torch.Tensor) -> None:
+    "One output per class; exactly two where one of them counts as positive."
+    n = pred.shape[metric.axis] if pred.ndim > 1 else 1
+    binary = metric.kwargs.get("average") == "binary"
+    if n == 1:
+        multi = f"{metric.made_by}Multi"
+        cure = (f"{multi}({_BINARY if binary else ''})" if multi in globals() else
+                f"skm_to_fastai({metric.func.__name__}, thresh=0.5)")
+        raise ValueError(f"metric {metric.name} takes the most probable of several classes; the predictions are {describe(pred)}, and a "
+                         f"single column is always class 0: for one logit per item write {cure}.")
+    if binary and n != 2:
+        raise ValueError(f"metric {metric.name} is for two classes with one output each; the predictions are {describe(pred)}, {n} along "
+                         f"axis {metric.axis}: write average='macro'.")
+
+
+_BINARY = "average='binary'"
+
+
+def _two_classes(instead: str, one_logit: str) -> Callable[[AccumMetric, torch.Tensor, torch.Tensor], None]:
+    def check(metric, pred, targ):
         n = pred.shape[metric.axis] if pred.ndim > 1 else 1
         if n != 2:
             advice = f": for one logit per item write {one_logit}." if n == 1 else f", {n} along axis {metric.axis}: write {instead}."
@@ -67,10 +158,24 @@ def _two_classes(instead: str, one_logit: str = "thresh=") -> Callable[[AccumMet
     return check
 
 
-def _many_classes(metric: AccumMetric, pred: torch.Tensor) -> None:
-    if pred.ndim < 2 or pred.shape[metric.axis] < 3:
+def _many_classes(metric: AccumMetric, pred: torch.Tensor, targ: torch.Tensor) -> None:
+    n = pred.shape[metric.axis] if pred.ndim > 1 else 1
+    if n < 3:
         raise ValueError(f"metric {metric.name} here compares three classes or more; the predictions are {describe(pred)}: "
-                         "write RocAucBinary().")
+                         f"write {'RocAucBinary' if n == 2 else 'RocAucMulti'}().")
+
+
+def _one_target_per_label(metric: Any, pred: torch.Tensor, targ: torch.Tensor) -> None:
+    if pred.ndim == 2 and pred.shape[1] > 1 and targ.numel() == len(pred):
+        single = metric.made_by.removesuffix("Multi")
+        row = globals().get(single)
+        cure = (f"{single}({_MACRO if 'average' in inspect.signature(row).parameters and single != 'RocAuc' else ''})" if row else
+                f"{single}Binary()" if pred.shape[1] == 2 else "MultiCategoryBlock() for the targets")
+        raise ValueError(f"metric {metric.name} of several labels per item takes one 0/1 target for each; the predictions are "
+                         f"{describe(pred)}, the targets {describe(targ)}, one class per item: write {cure}.")
+
+
+_MACRO = "average='macro'"
 
 
 # How the model's output is read: functions of (scikit-learn's function, settings) that return the metric
@@ -90,7 +195,8 @@ def _class_probabilities(func, multi_class, **settings):
 
 def _labels(func, sigmoid, flatten=False, **settings):
     "One yes/no decision per label where `settings` have a threshold, else one probability per label."
-    return skm_to_fastai(func, is_class="thresh" in settings, activation="sigmoid" if sigmoid else "no", flatten=flatten, **settings)
+    return skm_to_fastai(func, is_class="thresh" in settings, activation="sigmoid" if sigmoid else "no", flatten=flatten,
+                         check=_one_target_per_label, **settings)
 
 
 def _per_output(func, name=None, **settings):
@@ -118,10 +224,10 @@ _SETTINGS = {
     "axis": "the axis of the classes in the predictions.",
     "beta": "how many times as much recall counts as precision.",
     "dim_argmax": "take the most probable class along this axis first (where there is no activation).",
-    "labels": "the class ids to count (None: all).",
+    "labels": "the classes to count, by name or id (None: all).",
     "max_fpr": "area up to this false positive rate only, 0 to 1.",
     "multi_class": "'ovr', each class against the rest, or 'ovo', each against each.",
-    "pos_label": "the class id that counts as positive.",
+    "pos_label": "the class that counts as positive, by name or id (None: the second, id 1).",
     "sample_weight": "one weight per item of the whole set.",
     "sigmoid": "the model returns logits (False: probabilities).",
     "thresh": "probability above which a label counts as predicted.",
@@ -141,7 +247,9 @@ def _metric(func: str | Callable[..., float], read: Callable[..., AccumMetric] =
             row(*args, **kwargs)                # Python's own error, with the metric's name, where the arguments do not fit
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            return read(_of_sklearn(func) if isinstance(func, str) else func, **bound.arguments)
+            metric = read(_of_sklearn(func) if isinstance(func, str) else func, **bound.arguments)
+            metric.made_by = row.__name__
+            return metric
 
         make.__doc__ = f"{row.__doc__}\n\nArgs:\n" + "\n".join(f"    {name}: {_SETTINGS[name]}" for name in signature.parameters)
         make.makes_metric = True                # so that `metrics=[F1Score]`, without brackets, is refused
@@ -160,7 +268,8 @@ def _of_sklearn(name: str) -> Callable[..., float]:
 # The table. One output per class
 
 @_metric("average_precision_score", partial(_second_class, instead="APScoreMulti() with one-hot targets", one_logit="APScoreMulti()"))
-def APScoreBinary(axis: int = -1, average: str = "macro", pos_label: int = 1, sample_weight: Sequence[float] | None = None) -> Any:
+def APScoreBinary(axis: int = -1, average: str = "macro", pos_label: Label | None = None,
+                  sample_weight: Sequence[float] | None = None) -> Any:
     "Average precision of the probability of the second of two classes."
 
 
@@ -170,25 +279,25 @@ def BalancedAccuracy(axis: int = -1, sample_weight: Sequence[float] | None = Non
 
 
 @_metric("brier_score_loss", partial(_second_class, instead="BrierScoreMulti() with one-hot targets", one_logit="BrierScoreMulti()"))
-def BrierScore(axis: int = -1, sample_weight: Sequence[float] | None = None, pos_label: int | None = None) -> Any:
+def BrierScore(axis: int = -1, sample_weight: Sequence[float] | None = None, pos_label: Label | None = None) -> Any:
     "Mean squared error of the probability of the second of two classes (of the probability, not of the decision)."
 
 
 @_metric("cohen_kappa_score")
-def CohenKappa(axis: int = -1, labels: Sequence[int] | None = None, weights: str | None = None,
+def CohenKappa(axis: int = -1, labels: Sequence[Label] | None = None, weights: str | None = None,
                sample_weight: Sequence[float] | None = None) -> Any:
     "Agreement beyond chance; weights='quadratic' for ordered classes."
 
 
 @_metric("f1_score")
-def F1Score(axis: int = -1, labels: Sequence[int] | None = None, pos_label: int = 1, average: str = "binary",
+def F1Score(axis: int = -1, labels: Sequence[Label] | None = None, pos_label: Label | None = None, average: str = "binary",
             sample_weight: Sequence[float] | None = None) -> Any:
     "Harmonic mean of precision and recall; for more than two classes give average='macro', 'micro' or 'weighted'."
 
 
 @_metric("fbeta_score")
-def FBeta(beta: float, axis: int = -1, labels: Sequence[int] | None = None, pos_label: int = 1, average: str = "binary",
-          sample_weight: Sequence[float] | None = None) -> Any:
+def FBeta(beta: float, axis: int = -1, labels: Sequence[Label] | None = None, pos_label: Label | None = None,
+          average: str = "binary", sample_weight: Sequence[float] | None = None) -> Any:
     "F score that counts recall `beta` times as much as precision."
 
 
@@ -198,19 +307,19 @@ def HammingLoss(axis: int = -1, sample_weight: Sequence[float] | None = None) ->
 
 
 @_metric("jaccard_score")
-def Jaccard(axis: int = -1, labels: Sequence[int] | None = None, pos_label: int = 1, average: str = "binary",
+def Jaccard(axis: int = -1, labels: Sequence[Label] | None = None, pos_label: Label | None = None, average: str = "binary",
             sample_weight: Sequence[float] | None = None) -> Any:
     "Intersection over union of the predicted and the true items of a class."
 
 
 @_metric("precision_score")
-def Precision(axis: int = -1, labels: Sequence[int] | None = None, pos_label: int = 1, average: str = "binary",
+def Precision(axis: int = -1, labels: Sequence[Label] | None = None, pos_label: Label | None = None, average: str = "binary",
               sample_weight: Sequence[float] | None = None) -> Any:
     "Share of the items predicted as a class that belong to it."
 
 
 @_metric("recall_score")
-def Recall(axis: int = -1, labels: Sequence[int] | None = None, pos_label: int = 1, average: str = "binary",
+def Recall(axis: int = -1, labels: Sequence[Label] | None = None, pos_label: Label | None = None, average: str = "binary",
            sample_weight: Sequence[float] | None = None) -> Any:
     "Share of the items of a class that were found."
 
@@ -235,24 +344,25 @@ def MatthewsCorrCoef(axis: int = -1, sample_weight: Sequence[float] | None = Non
 # One logit per label, several labels per item
 
 @_metric("average_precision_score", _labels)
-def APScoreMulti(sigmoid: bool = True, average: str = "macro", pos_label: int = 1, sample_weight: Sequence[float] | None = None) -> Any:
+def APScoreMulti(sigmoid: bool = True, average: str = "macro", pos_label: Label | None = None,
+                 sample_weight: Sequence[float] | None = None) -> Any:
     "Average precision per label, averaged."
 
 
 @_metric("brier_score_loss", partial(_labels, flatten=True))
-def BrierScoreMulti(sigmoid: bool = True, sample_weight: Sequence[float] | None = None, pos_label: int | None = None) -> Any:
+def BrierScoreMulti(sigmoid: bool = True, sample_weight: Sequence[float] | None = None, pos_label: Label | None = None) -> Any:
     "Mean squared error of the probabilities, over items and labels."
 
 
 @_metric("f1_score", _labels)
-def F1ScoreMulti(thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[int] | None = None, pos_label: int = 1,
+def F1ScoreMulti(thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[Label] | None = None, pos_label: Label | None = None,
                  average: str = "macro", sample_weight: Sequence[float] | None = None) -> Any:
     "F1 score of the labels whose probability is above `thresh`."
 
 
 @_metric("fbeta_score", _labels)
-def FBetaMulti(beta: float, thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[int] | None = None, pos_label: int = 1,
-               average: str = "macro", sample_weight: Sequence[float] | None = None) -> Any:
+def FBetaMulti(beta: float, thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[Label] | None = None,
+               pos_label: Label | None = None, average: str = "macro", sample_weight: Sequence[float] | None = None) -> Any:
     "F score with `beta` of the labels whose probability is above `thresh`."
 
 
@@ -262,7 +372,7 @@ def HammingLossMulti(thresh: float = 0.5, sigmoid: bool = True, sample_weight: S
 
 
 @_metric("jaccard_score", _labels)
-def JaccardMulti(thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[int] | None = None, pos_label: int = 1,
+def JaccardMulti(thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[Label] | None = None, pos_label: Label | None = None,
                  average: str = "macro", sample_weight: Sequence[float] | None = None) -> Any:
     "Intersection over union of the predicted and the true labels."
 
@@ -273,13 +383,13 @@ def MatthewsCorrCoefMulti(thresh: float = 0.5, sigmoid: bool = True, sample_weig
 
 
 @_metric("precision_score", _labels)
-def PrecisionMulti(thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[int] | None = None, pos_label: int = 1,
+def PrecisionMulti(thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[Label] | None = None, pos_label: Label | None = None,
                    average: str = "macro", sample_weight: Sequence[float] | None = None) -> Any:
     "Share of the predicted labels that are right."
 
 
 @_metric("recall_score", _labels)
-def RecallMulti(thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[int] | None = None, pos_label: int = 1,
+def RecallMulti(thresh: float = 0.5, sigmoid: bool = True, labels: Sequence[Label] | None = None, pos_label: Label | None = None,
                 average: str = "macro", sample_weight: Sequence[float] | None = None) -> Any:
     "Share of the true labels that were found."
 

@@ -5,8 +5,9 @@ Torch's own losses are recognised, as modules (`nn.CrossEntropyLoss()`), as func
 """
 import copy
 import inspect
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.messages import name_of, unwrapped
+from ..core.messages import describe, name_of, unwrapped
 from ..core.torch_internals import uncompiled
 from ..core.types import LossFunc
 
@@ -109,6 +110,28 @@ def y_int_of(loss_func: LossFunc) -> bool:
 def needs_same_shape(loss_func: Callable[..., Any]) -> bool:
     "Whether predictions and targets must have one shape: true of torch's elementwise losses, which would broadcast (n,1) against (n,)."
     return _torch_traits(inner_loss(loss_func))[1]
+
+
+def has_own_forward(loss_func: LossFunc) -> bool:
+    "Whether the loss is computed by code of neither torch nor minifast: a function or class of the user's, also a subclass of theirs."
+    inner = inner_loss(loss_func)
+    code = type(inner).forward if isinstance(inner, nn.Module) else inner if hasattr(inner, "__module__") else type(inner)
+    return (code.__module__ or "").split(".")[0] not in ("torch", "minifast")
+
+
+def first_tensor(pred: Any, name: str = "pred") -> str:
+    "How to write the first part of a model's output that is not one tensor: `\"pred['out']\"`, `'pred[0]'`."
+    if isinstance(pred, Mapping):
+        return f"{name}[{next(iter(pred), 'out')!r}]"
+    return f"{name}[0]" if isinstance(pred, (tuple, list)) else f"{name}.{fields(pred)[0].name}" if is_dataclass(pred) else name
+
+
+def not_one_tensor(pred: Any, user: str) -> str:
+    "The words for a model's output that is not the one tensor that `user`, such as a loss, takes, and what to write."
+    return (f"the model returned {describe(pred)}, and {user} takes one tensor. Return it from the model's `forward`; or pick it with "
+            f"cbs=Callback(after_pred=lambda cb: setattr(cb.learn, 'pred', {first_tensor(pred, 'cb.pred')})); or write a class with the "
+            "methods `__call__(pred, *targets)` (the loss), `activation(pred)` (probabilities, as one tensor) and `decodes(probs)` "
+            "(decisions), and give an instance as loss_func=")
 
 
 def loss_name(loss_func: LossFunc) -> str:

@@ -1,13 +1,25 @@
-"""`check_target`: which targets are refused for which loss. `FirstBatch` in a fit: tests/silent_failures."""
+"""`FirstBatch`: which targets and outputs are refused for which loss. More of it in a fit: tests/silent_failures."""
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+from small_learners import make, one_group, same, weights_of
 from torch import nn
 
-from minifast.callbacks.first_batch import check_target
+from minifast.callbacks.base import Callback
+from minifast.callbacks.first_batch import check_output, check_target
+from minifast.metrics.functions import accuracy
 from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, DiceLoss, FocalLossFlat, MSELossFlat
+
+
+@dataclass
+class Out:
+    "An output as a dataclass."
+    logits: torch.Tensor
 
 
 def ids(n, *shape):
@@ -41,6 +53,7 @@ def logits(*shape):
     (MSELossFlat(), torch.zeros(4, 2), torch.zeros(4), "cannot be compared element by element"),
     (BCEWithLogitsLossFlat(), torch.zeros(3, 1), torch.tensor([0, 1, 2]), "from 0 to 1, received values from 0 to 2"),
     (nn.BCELoss(), torch.tensor([0.5, 3.0]), torch.zeros(2), "takes probabilities, but the model returns values from 0.5 to 3"),
+    (nn.PoissonNLLLoss(), torch.zeros(4), torch.tensor([1, -2, 0, 3]), r"counts, 0 or more, received targets down to -2.*MSELossFlat\(\)"),
     (MSELossFlat(), torch.zeros(0, 1), torch.zeros(0), "an empty batch"),
 ])
 def test_check_target_refuses(loss, pred, y, match):
@@ -75,3 +88,125 @@ def test_the_checked_accepted_cases_really_compute():
     for loss, pred, y in [(F.cross_entropy, logits(4, 3), torch.tensor([0, 1, 2, -100])), (nn.MSELoss(), logits(4, 2), logits(4, 2))]:
         check_target(loss, pred, y)
         assert torch.isfinite(loss(pred, y))
+
+
+# -- outputs ------------------------------------------------------------------------------------------------------------------------
+SPREAD = 3 * logits(8, 3)
+
+
+@pytest.mark.parametrize("loss, pred, match", [
+    (nn.NLLLoss(), SPREAD, r"NLLLoss takes log-probabilities.*values from -.* to .*without end.*CrossEntropyLossFlat\(\).*dim=1"),
+    (F.nll_loss, SPREAD - 20, "whose exp.. sums to"),                                   # below 0, but no log-probabilities
+    (partial(F.nll_loss, ignore_index=2), SPREAD.softmax(1), "nll_loss takes log-probabilities"),
+    (nn.NLLLoss(), logits(2, 3, 4, 4), r"CrossEntropyLossFlat\(axis=1\)"),
+    (nn.KLDivLoss(reduction="batchmean"), SPREAD, r"KLDivLoss takes log-prob.* End the model with nn.LogSoftmax\(dim=1\)"),
+    (nn.CTCLoss(), logits(7, 2, 5), "CTCLoss takes log-probabilities"),
+    (CrossEntropyLossFlat(), SPREAD.softmax(1), r"probabilities already.*would never fall below 0.55.*Remove the softmax"),
+    (nn.CrossEntropyLoss(), logits(2, 3, 4, 4).softmax(1), "probabilities already"),
+    (FocalLossFlat(), SPREAD.softmax(1), "probabilities already"),
+    (BCEWithLogitsLossFlat(), SPREAD.requires_grad_().sigmoid(), "applies a sigmoid itself.*Remove the sigmoid"),
+    (nn.BCEWithLogitsLoss(), logits(4, 1).requires_grad_().sigmoid().squeeze(1), "applies a sigmoid itself"),
+    (F.cross_entropy, logits(4, 3).requires_grad_().sigmoid(), "applies a softmax itself, but the model ends with a sigmoid"),
+    (nn.PoissonNLLLoss(log_input=False), logits(9), r"takes rates, 0 or more.*log_input=True.*Softplus\(\)"),
+])
+def test_outputs_that_the_loss_does_not_take_are_refused(loss, pred, match):
+    with pytest.raises(ValueError, match=match):
+        check_output(loss, pred)
+
+
+class Normalising(nn.NLLLoss):
+    "A loss of one's own that does what the plain one leaves to the model."
+
+    def forward(self, pred, y):
+        return super().forward(pred.log_softmax(1), y)
+
+
+@pytest.mark.parametrize("loss, pred", [
+    (nn.NLLLoss(), SPREAD.log_softmax(1)),
+    (nn.NLLLoss(), SPREAD.bfloat16().log_softmax(1)),
+    (nn.KLDivLoss(), logits(2, 5, 3).log_softmax(-1)),
+    (nn.CTCLoss(), logits(7, 2, 5).log_softmax(2)),
+    (Normalising(), SPREAD),
+    (lambda p, y: p.sum(), SPREAD.softmax(1)),
+    (CrossEntropyLossFlat(), SPREAD), (CrossEntropyLossFlat(), torch.zeros(4, 3)), (CrossEntropyLossFlat(), torch.rand(4, 2)),
+    (F.cross_entropy, SPREAD.log_softmax(1)),
+    (BCEWithLogitsLossFlat(), torch.rand(4, 3)),                                        # logits may well be between 0 and 1
+    (BCEWithLogitsLossFlat(), logits(4, 1).requires_grad_().sigmoid() * 8 - 4),
+    (MSELossFlat(), logits(4, 1).requires_grad_().sigmoid()),
+    (nn.PoissonNLLLoss(), logits(9)),
+])
+def test_other_outputs_are_not(loss, pred):
+    assert check_output(loss, pred) is None
+
+
+@pytest.mark.parametrize("loss, end, cure", [
+    (nn.NLLLoss(), nn.Identity(), lambda net: (CrossEntropyLossFlat(), net)),
+    (nn.NLLLoss(), nn.Identity(), lambda net: (nn.NLLLoss(), nn.Sequential(net, nn.LogSoftmax(dim=1)))),
+    (CrossEntropyLossFlat(), nn.Softmax(1), lambda net: (CrossEntropyLossFlat(), net[0])),
+    (nn.BCELoss(), nn.Identity(), lambda net: (BCEWithLogitsLossFlat(), net)),
+])
+def test_a_fit_refuses_them_at_its_first_batch_and_what_the_message_says_works(loss, end, cure):
+    hot = {"targets": torch.eye(3)[torch.arange(24) % 3]} if isinstance(loss, nn.BCELoss) else {}
+    learn = make(model=nn.Sequential(nn.Linear(4, 3), end), loss=loss, splitter=one_group, **hot)
+    before = weights_of(learn)
+    with pytest.raises(ValueError):
+        learn.fit(1)
+    assert same(learn, before)
+    loss, model = cure(learn.model)
+    learn = make(model=model, loss=loss, splitter=one_group, **hot)
+    learn.fit(1)
+    probs = learn.get_preds()[0]
+    assert probs.min() >= 0 and probs.max() <= 1
+
+
+# -- outputs that are not a tensor ----------------------------------------------------------------------------------------------------
+class Wrapped(nn.Module):
+    "A linear layer whose output is packed by `pack`."
+
+    def __init__(self, pack):
+        super().__init__()
+        self.net, self.pack = nn.Linear(4, 3), pack
+
+    def forward(self, x):
+        return self.pack(self.net(x))
+
+
+class FromDict:
+    "What the message describes."
+
+    def __call__(self, pred, y):
+        return F.cross_entropy(pred["out"], y)
+
+    def activation(self, pred):
+        return pred["out"].softmax(1)
+
+    def decodes(self, probs):
+        return probs.argmax(1)
+
+
+@pytest.mark.parametrize("pack, words", [
+    (lambda p: {"out": p}, r"returned dict of out=float32\[8,3\].*CrossEntropyLossFlat takes one tensor.*cb.pred\['out'\]"),
+    (lambda p: OrderedDict(out=p, aux=p), r"returned dict of out=.*cb.pred\['out'\]"),
+    (lambda p: (p, p), r"returned tuple of 2 .*cb.pred\[0\]"),
+    (lambda p: [p], r"cb.pred\[0\]"),
+    (Out, r"cb.pred.logits"),
+])
+def test_an_output_that_is_not_a_tensor_is_refused_and_the_callback_that_the_message_writes_picks_one(pack, words):
+    learn = make(model=Wrapped(pack), splitter=one_group)
+    with pytest.raises(TypeError, match=words) as caught:
+        learn.fit(1)
+    callback = eval(re.search(r"cbs=(Callback\(.*?\)\));", str(caught.value))[1], {"Callback": Callback})
+    learn = make(model=Wrapped(pack), splitter=one_group, cbs=callback, metrics=accuracy)
+    learn.fit(1)
+    assert learn.get_preds()[0].sum(1).allclose(torch.ones(24))
+
+
+def test_a_loss_of_ones_own_may_take_it():
+    learn = make(model=Wrapped(lambda p: {"out": p}), splitter=one_group, loss=FromDict())
+    learn.fit(1)
+    assert learn.get_preds(with_decoded=True)[2].shape == (24,)
+
+    class Heads(CrossEntropyLossFlat):
+        def forward(self, pred, y):
+            return super().forward(pred[0], y) + super().forward(pred[1], y)
+    make(model=Wrapped(lambda p: (p, p)), splitter=one_group, loss=Heads()).fit(1)
