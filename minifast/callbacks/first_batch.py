@@ -62,8 +62,19 @@ class FirstBatch(TrainingCallback):
         if by_class and isinstance(n_classes, int) and learn.pred.ndim > 1 and n_classes > max(learn.pred.shape[1], learn.pred.shape[-1]):
             raise ValueError(f"the model has {learn.pred.shape[1]} outputs ({describe(learn.pred)}), but the data has {n_classes} classes: "
                              "give its last layer dls.c outputs")
+        self._check_size_of_masks()
         check_target(learn.loss_func, learn.pred, learn.yb[0] if len(learn.yb) == 1 else learn.yb)
         check_output(learn.loss_func, learn.pred)
+
+    def _check_size_of_masks(self) -> None:
+        "Refuse masks of another size than their images, where the model's output has that of the images."
+        x, y, size = self.learn.xb[0] if self.learn.xb else None, self.learn.yb[0], self.learn.pred.shape[-2:]
+        if not (isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and x.ndim == self.learn.pred.ndim == 4 and y.ndim >= 3):
+            return
+        if x.shape[-2:] == size != y.shape[-2:]:
+            raise ValueError(f"the masks have another size than their images: targets {describe(y)}, inputs {describe(x)}, and what the "
+                             f"model returns fits the images{_files_of_first_item(self.learn.dls)}. Correct the files of the masks, or make both "
+                             f"one size, item_tfms=Resize({tuple(size)})")
 
     def after_loss(self) -> None:
         loss = self.learn.loss
@@ -163,6 +174,14 @@ def _with_every_class(pred, yb):
     return pred[rows % n], (made.to(y.dtype),)
 
 
+def _files_of_first_item(dls: Any) -> str:
+    "The files that the first training item was made of, where they are known."
+    try:
+        return "; see " + " and ".join(o.source for o in dls.train.dataset[0] if hasattr(o, "source"))
+    except Exception:                                           # this is about something else than the reading of items
+        return ""
+
+
 def check_target(loss_func: LossFunc, pred: torch.Tensor, yb: torch.Tensor | Sequence[torch.Tensor]) -> None:
     """Refuse targets that `loss_func` would fail on, or silently learn the wrong thing from.
 
@@ -211,6 +230,9 @@ def _check_classes(loss_func, kind, pred, y):
     seen = y[y != ignore] if ignore is not None else y
     low, high = _range(seen) if seen.numel() else (0, 0)
     if high >= n_out:
+        if y.ndim >= 3 and n_out == 2 and bool(((seen == 0) | (seen == high)).all()):
+            raise ValueError(f"the targets are 0 and {high}, but your model has two classes, 0 and 1: if {high} is the foreground of masks"
+                             f", write MaskBlock(codes, values=[0, {high}]), or y // {high} in a dataset of your own")
         raise ValueError(f"your model has n_out={n_out} outputs but a target is {high}: write n_out={high + 1} or dls.c"
                          + (f" (or ignore_index={high}, if {high} means 'not labelled')." if high == 255 else "."))
     if low < 0:

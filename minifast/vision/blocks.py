@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from os import PathLike, fspath
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import torch
@@ -45,35 +46,90 @@ def open_mask(fn: Any) -> PILMask:
 
 
 class AddMaskCodes(Transform):
-    """Name the classes of masks, and check that every mask holds only their numbers.
+    """Name the classes of masks, check that every mask holds only their numbers, and make numbers of the values of pixels.
 
     Args:
         codes: the name of each class, in the order of the numbers from 0; None: no check.
         ignore_index: a number that is no class but may occur, such as 255 for void.
+        values: the value of the pixels of each class, such as [0, 255]; None: its number.
+        nearest: other values, as JPEG leaves them, belong to the nearest of `values`; False: they are refused.
+
+    Raises:
+        ValueError: `values` does not fit `codes`.
     """
     types = (PILMask,)
 
-    def __init__(self, codes: Sequence[Any] | None = None, ignore_index: int | None = None):
+    def __init__(self, codes: Sequence[Any] | None = None, ignore_index: int | None = None, values: Sequence[int] | None = None,
+                 nearest: bool = False):
         super().__init__()
         self.vocab = None if codes is None else [str(c) for c in codes]
         self.c = None if codes is None else len(self.vocab)
-        self.ignore_index = ignore_index
+        self.ignore_index, self.nearest = ignore_index, nearest
+        self.values = None if values is None else [int(v) for v in values]
+        wanted = f"values of {self.c or 'all'} codes, each from 0 to 255 and used once"
+        if self.values is not None and (len(self.values) != self.c or len({*self.values, ignore_index}) < len(self.values) + 1
+                                        or not all(0 <= v <= 255 for v in self.values)):
+            raise ValueError(f"MaskBlock({codes=}, {ignore_index=}, {values=}): give the {wanted}, such as values=[0, 255] for two codes")
+        if nearest and values is None:
+            raise ValueError("MaskBlock(nearest=True) is for pixels between the values of the codes: give them, such as values=[0, 255]")
+        self._numbers = self._table()
+
+    def _table(self) -> list[int]:
+        "The class number of each of the 256 values of a pixel; those that stand for none keep theirs."
+        known = list(range(self.c or 256)) if self.values is None else self.values
+        distances = np.abs(np.arange(256)[:, None] - np.array(known))
+        taken = distances.argmin(1) if self.nearest else np.where(distances.min(1) == 0, distances.argmin(1), np.arange(256))
+        if self.ignore_index is not None and 0 <= self.ignore_index < 256:
+            taken[self.ignore_index] = self.ignore_index
+        self._unknown = np.flatnonzero((distances.min(1) > 0) & (np.arange(256) != self.ignore_index) & (not self.nearest))
+        return taken.tolist()
 
     @property
     def recipe(self) -> Recipe:
         "How to make this transform."
-        return Recipe(type(self), {"codes": self.vocab, "ignore_index": self.ignore_index})
+        more = {} if self.values is None else {"values": self.values, "nearest": self.nearest}
+        return Recipe(type(self), {"codes": self.vocab, "ignore_index": self.ignore_index, **more})
+
+    def setups(self, items: Any) -> None:
+        "Look at some masks of two classes for what marks pixels that do not count: it may be the foreground."
+        if self.c != 2 or self.ignore_index is None or self.values is not None:
+            return
+        counts = np.zeros(256, dtype=np.int64)
+        for i in range(0, len(items), max(1, -(-len(items) // 16))):
+            try:
+                counts += items[i].histogram()[:256]
+            except Exception:               # what is wrong with it is said where it is opened as an item
+                return
+        if counts[0] and counts[self.ignore_index] and not counts[1:].sum() - counts[self.ignore_index]:
+            void, (bg, fg) = self.ignore_index, self.vocab
+            warn(f"masks hold 0 and {void} alone, and ignore_index={void} leaves out all but {bg!r}, so that nothing is learned. If {void} "
+                 f"is {fg!r}, write values=[0, {void}] instead of ignore_index, an argument of MaskBlock and of "
+                 "SegmentationDataLoaders.from_label_func", stacklevel=2)
 
     def encodes(self, x: Any) -> Any:
         if self.c is not None:
-            counts = np.asarray(x.histogram()[self.c:256])
-            found = [self.c + i for i in np.flatnonzero(counts).tolist() if self.c + i != self.ignore_index]
-            if found:
-                shown = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
-                raise ValueError(f"{getattr(x, 'source', 'this mask')} holds the class numbers {shown}, but there are {self.c} codes, 0 to "
-                                 f"{self.c - 1}. Name them in codes, or write MaskBlock(codes, ignore_index={found[-1]}) if that marks "
-                                 "pixels that do not count")
+            counts = np.asarray(x.histogram()[:256])
+            if counts[self._unknown].any():
+                raise ValueError(self._refusal(getattr(x, "source", "this mask"), counts))
+            if self.values is not None:
+                x = x.point(self._numbers)
         return x
+
+    def _refusal(self, name: str, counts: np.ndarray) -> str:
+        found, present = [int(v) for v in self._unknown if counts[v]], np.flatnonzero(counts)
+        shown = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
+        lowest, highest = int(present[0]), int(present[-1])
+        if self.values is not None:
+            return (f"{name} holds the values {shown}, which are not among values={self.values}. Where JPEG or resizing left values "
+                    "between those of the codes, write nearest=True; save masks as PNG to keep them")
+        where = f"{name} holds the class numbers {shown}, but there are {self.c} codes, 0 to {self.c - 1}. "
+        if self.c == 2 and not counts[1] and len(present) <= 2:
+            return where + (f"If {highest} is {self.vocab[1]!r}, write values=[0, {highest}] beside codes; if it marks pixels that do not "
+                            f"count, ignore_index={highest}")
+        if self.c == 2 and len(present) > 8:
+            return where + (f"If they stand for {lowest} and {highest}, and JPEG or resizing left values between, write values=[0, "
+                            f"{highest}], nearest=True beside codes; save masks as PNG to keep them")
+        return where + f"Name them in codes, or write MaskBlock(codes, ignore_index={found[-1]}) if that marks pixels that do not count"
 
     def decodes(self, x: TensorMask) -> Any:
         return ShownMask.of(x, self.c, self.ignore_index)
@@ -122,7 +178,8 @@ def show_mask(x: Any, ctx: Any = None, n_classes: int | None = None, ignore_inde
     return ShownMask.of(x, n_classes, ignore_index).show(ctx=ctx, **kwargs)
 
 
-def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = None) -> TransformBlock:
+def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = None, values: Sequence[int] | None = None,
+              nearest: bool = False) -> TransformBlock:
     """Masks: images whose pixels are class numbers; int64 (H,W) in a batch, with cross entropy over axis 1 as loss.
 
     Args:
@@ -130,8 +187,10 @@ def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = Non
         ignore_index: a number that marks pixels that do not count (void), such as 255. It is no code, the loss leaves it out, and it is not
             drawn. `DiceMulti` and `JaccardCoeffMulti` leave it out too; `foreground_acc` counts such pixels as wrong, unless it is its
             `bkg_idx`.
+        values: the value of the pixels of each class where that is not its number: [0, 255] for masks in black and white.
+        nearest: values between those (JPEG files have some) belong to the nearest class; False: they are refused.
     """
     loss = CrossEntropyLossFlat(axis=1) if ignore_index is None else CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
-    tfm = AddMaskCodes(codes, ignore_index)
+    tfm = AddMaskCodes(codes, ignore_index, values, nearest)
     return TransformBlock(type_tfms=[open_mask, tfm], item_tfms=[ToTensor()], batch_tfms=[IntToFloatTensor()], loss_func=loss,
                           show=partial(show_mask, n_classes=tfm.c, ignore_index=ignore_index), tta=tta_masks)

@@ -164,10 +164,10 @@ class SegmentationDataLoaders(DataLoaders):
     def from_label_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
                         seed: int | None = None, codes: Sequence[Any] | None = None, ignore_index: int | None = None,
                         item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
-                        **kwargs: Any) -> SegmentationDataLoaders:
-        "The images `fnames`, whose masks are the files `label_func(fname)`. codes, ignore_index: see `MaskBlock`."
+                        values: Sequence[int] | None = None, nearest: bool = False, **kwargs: Any) -> SegmentationDataLoaders:
+        "The images `fnames`, whose masks are the files `label_func(fname)`. codes, ignore_index, values, nearest: see `MaskBlock`."
         _check_callable(label_func, "from_label_func(label_func=...)")
-        return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), MaskBlock(codes, ignore_index),
+        return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), MaskBlock(codes, ignore_index, values, nearest),
                      splitter=_random_splitter(valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
