@@ -73,8 +73,8 @@ class FirstBatch(TrainingCallback):
             return
         if x.shape[-2:] == size != y.shape[-2:]:
             raise ValueError(f"the masks have another size than their images: targets {describe(y)}, inputs {describe(x)}, and what the "
-                             f"model returns fits the images{_files_of_first_item(self.learn.dls)}. Correct the files of the masks, or make both "
-                             f"one size, item_tfms=Resize({tuple(size)})")
+                             f"model returns fits the images{_files_of_first_item(self.learn.dls)}. Correct the files of the masks, or "
+                             f"make both one size, item_tfms=Resize({tuple(size)})")
 
     def after_loss(self) -> None:
         loss = self.learn.loss
