@@ -154,7 +154,7 @@ def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
         FileNotFoundError: lists what is saved there.
         ValueError: the file is damaged, or of a kind that could run code.
     """
-    file = Path(file)
+    file = Path(file).expanduser()
     if not file.exists():
         siblings = sorted(p.stem for p in file.parent.glob("*.safetensors")) if file.parent.exists() else []
         raise FileNotFoundError(f"there is no file {file}. " + (f"Saved here: {', '.join(siblings)}" if siblings else

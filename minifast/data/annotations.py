@@ -56,6 +56,21 @@ def annotated(func: Callable) -> tuple[tuple[type, ...] | None, type | None]:
         return None, None
 
 
+def returns(f: Callable, kind: type) -> bool:
+    """Whether a function says that it returns objects of a class, or a list of them.
+
+    Args:
+        f: the function or method.
+        kind: the class.
+    """
+    try:
+        hint = typing.get_type_hints(f).get("return")
+    except Exception:                       # not a function, or an annotation that cannot be resolved
+        return False
+    options = typing.get_args(hint) or (hint,)
+    return any(isinstance(o, type) and issubclass(o, kind) for o in options)
+
+
 # -- several `encodes` (or `decodes`) in one class ---------------------------------------------------------------------------------
 def _variants(func: Callable, owner: str) -> list[tuple[tuple[type, ...] | None, Callable]]:
     "The functions that `func` was joined from, or itself, each with its classes."

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..core.arguments import refuse_class
 from ..core.items import L
 from ..core.messages import describe, plural, reject_unknown
 from ..core.paths import Path
 from ..core.types import LossFunc, PathLike, Splits
 from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
 from .datasets import Datasets
+from .loader_args import LOADER_KEYWORDS, check_dataloaders_keywords
 from .pipeline import as_list, as_transform
 from .show import print_summary
 from .splitters import RandomSplitter, check_splits
@@ -71,7 +73,7 @@ def MultiCategoryBlock(encoded: bool = False, vocab: Iterable | None = None, add
 
     Args:
         encoded: the labels are given as one 0 or 1 for each class of `vocab`; False: as a list of labels.
-        vocab: the classes in their order; None: the sorted labels of the training items.
+        vocab: the classes in their order; None: the sorted labels of the training items, if encoded the names of the columns.
         add_na: class 0 is `'#na#'` and stands for anything unknown.
     """
     if encoded:
@@ -164,6 +166,7 @@ class DataBlock:
         for name, f in (("get_items", get_items), ("splitter", splitter)):
             if f is not None and not callable(f):
                 raise TypeError(f"DataBlock({name}=...) takes a function; received {describe(f)}")
+            refuse_class(f"DataBlock({name}=...)", f)
         self.get_items, self.splitter = get_items, RandomSplitter() if splitter is None else splitter
         self.getters = self._all_getters(getters, get_x, get_y)
         self.dl_type = dl_type if dl_type is not None else next((b.dl_type for b in self.blocks if b.dl_type is not None), None)
@@ -183,6 +186,7 @@ class DataBlock:
             for f in fs:
                 if f is not None and not callable(f):
                     raise TypeError(f"DataBlock({name}=...) takes functions of an item; received {describe(f)}")
+                refuse_class(f"DataBlock({name}=...)", f)
             found[part] = fs
         return found
 
@@ -239,7 +243,7 @@ class DataBlock:
         Args:
             items: what `items_of` returned.
         """
-        return check_splits(self.splitter(items), len(items), f"the splitter {_name(self.splitter)}")
+        return check_splits(self.splitter(items), len(items), f"the splitter {_name(self.splitter)}", items)
 
     def datasets_of(self, items: Any, splits: Splits) -> Datasets:
         """`Datasets` of items that are there already.
@@ -284,6 +288,7 @@ class DataBlock:
             dl_type: the loader class; default: that of this `DataBlock`.
             **kwargs: as for `DataLoaders.from_dsets`, such as `val_num_workers=`.
         """
+        self._check_keywords("dataloaders", kwargs)
         return self._loaders(self.datasets(source, verbose), "dataloaders", kwargs, path=path, bs=bs, val_bs=val_bs, shuffle=shuffle,
                              device=device, num_workers=num_workers, seed=seed, drop_last=drop_last, dl_type=dl_type, verbose=verbose)
 
@@ -296,6 +301,7 @@ class DataBlock:
             bs: batch size.
             **kwargs: as for `dataloaders`.
         """
+        self._check_keywords("weighted_dataloaders", kwargs)
         return self._loaders(self.datasets(source), "weighted_dataloaders", kwargs, wgts=wgts, bs=bs)
 
     def partial_dataloaders(self, source: Any, partial_n: int, bs: int = 64, **kwargs: Any) -> "DataLoaders":
@@ -307,14 +313,22 @@ class DataBlock:
             bs: batch size.
             **kwargs: as for `dataloaders`.
         """
+        self._check_keywords("partial_dataloaders", kwargs)
         return self._loaders(self.datasets(source), "partial_dataloaders", kwargs, partial_n=partial_n, bs=bs)
 
-    def _loaders(self, datasets: Datasets, method: str, kwargs: dict[str, Any], **named: Any) -> "DataLoaders":
+    @staticmethod
+    def _check_keywords(method: str, kwargs: dict[str, Any]) -> None:
+        "Refuse keywords that are none, before any data are looked at."
         for name in ("item_tfms", "batch_tfms"):
             if name in kwargs:
                 raise TypeError(f"{method}() does not take {name}: give them to the DataBlock, `DataBlock({name}=...)` or "
                                 f"`dblock.new({name}=...)`")
+        for name in DATABLOCK_KEYWORDS:
+            if name in kwargs and name not in LOADER_KEYWORDS:
+                raise TypeError(f"{method}() does not take {name}: it belongs to the DataBlock, `DataBlock({name}=...)`")
+        check_dataloaders_keywords(kwargs, f"{method}(...)")
 
+    def _loaders(self, datasets: Datasets, method: str, kwargs: dict[str, Any], **named: Any) -> "DataLoaders":
         from_blocks = {k: v for b in self.blocks for k, v in b.dls_kwargs.items()}
         given = {**from_blocks, **kwargs, **{k: v for k, v in named.items() if v is not None or k not in from_blocks}}
         given = {k: v for k, v in given.items() if v is not None or k not in ("bs", "shuffle")}

@@ -1,12 +1,14 @@
 """Targets: class labels, sets of labels, numbers; to tensors and back."""
 from collections.abc import Iterable, Sequence
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import torch
 
+from ..core.arguments import listed_in_order
 from ..core.items import L, coll_repr
-from ..core.messages import describe, did_you_mean, plural
+from ..core.messages import add_note, describe, did_you_mean, plural
 from ..core.recipe import Recipe
 from ..core.types import LossFunc
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
@@ -46,6 +48,7 @@ class CategoryMap(Sequence):
     add_na: bool
 
     def __init__(self, col: Any, sort: bool = True, add_na: bool = False, strict: bool = False):
+        col = col if sort else listed_in_order("CategoryMap", "col", col) if isinstance(col, (str, set, frozenset)) else col
         if hasattr(col, "cat") and hasattr(col.cat, "categories"):
             present = set(col.dropna().unique()) if strict else col.cat.categories
             items, sort = [_python_value(o) for o in col.cat.categories if o in present], False
@@ -157,9 +160,7 @@ def _names(items: Any, positions: list[int]) -> str:
 def _given_vocab(vocab: Any, add_na: bool, where: str) -> CategoryMap | None:
     if vocab is None or isinstance(vocab, CategoryMap):
         return vocab
-    if isinstance(vocab, str) or not hasattr(vocab, "__iter__"):
-        raise TypeError(f"{where}: vocab must be a list of classes; received {describe(vocab)}")
-    vocab = list(vocab)
+    vocab = listed_in_order(where, "vocab", vocab)
     if len(set(vocab)) < len(vocab):
         raise ValueError(f"{where}: vocab lists {sorted({str(o) for o in vocab if vocab.count(o) > 1})[:5]} more than once")
     return CategoryMap(vocab, sort=False, add_na=add_na)
@@ -191,8 +192,12 @@ class _Labels(Transform):
         missing = [i for i, o in enumerate(found) if is_missing(o)]
         if missing:
             raise ValueError(f"{type(self).__name__}: {len(missing)} of {plural(len(found), 'item')} have no label (None or NaN): "
-                             f"{_names(items, missing)}. Leave these items out, or give them a label")
-        return list(dict.fromkeys(as_label(label) for o in found for label in self.labels_of(o)))
+                             f"{_names(items, missing)}. Leave these items out, or give them a label. (A class called 'NA' or 'None' is "
+                             "read as missing from a CSV file: keep_default_na=False)")
+        return self._labels_of_all(found, items)
+
+    def _labels_of_all(self, found: list, items: Any) -> list:
+        return list(dict.fromkeys(as_label(o) for o in found))
 
     def setups(self, items: Any) -> None:
         "Take the labels of the training items as the vocabulary, or check them where it is given."
@@ -209,9 +214,10 @@ class _Labels(Transform):
         vocab = self._known()
         unknown = [o for o in self._collect(items) if o not in vocab]
         if unknown and not vocab.add_na:
+            every = [*vocab, *unknown]
             raise ValueError(f"{type(self).__name__}: {where} has labels that are not among the {plural(len(vocab), 'known class')} "
-                             f"{coll_repr(vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], vocab) or '.'} Give all classes "
-                             "with vocab=")
+                             f"{coll_repr(vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], vocab) or '.'} Give all classes, "
+                             f"vocab={every if len(every) <= 10 else '[...]'}, in a DataBlock to its block")
 
     def _known(self) -> CategoryMap:
         if self.vocab is None:
@@ -221,6 +227,13 @@ class _Labels(Transform):
 
 class Categorize(_Labels):
     "One class label per item to its id (int64, 0-d) and back; the vocabulary is `vocab` or the sorted labels of the training items."
+
+    def setups(self, items: Any) -> None:
+        given = self.vocab is not None
+        super().setups(items)
+        if not given and len(self._known()) - self.add_na == 1:
+            warn(f"every training item ({len(items):,}) has the label {self._known()[-1]!r}: there is nothing to tell apart, and any model "
+                 "is right. Look at the function or the column that labels them", stacklevel=2)
 
     def encodes(self, o: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(self._known().id_of(o), np.int64))
@@ -235,13 +248,15 @@ class Categorize(_Labels):
 
 
 class MultiCategorize(_Labels):
-    """A list of labels per item to their ids (int64, 1-d) and back.
+    """A list of labels per item to their ids (int64, 1-d) and back. A missing label in a list is none.
 
     Args:
         vocab: the classes in their order; None: the labels of the training items.
         add_na: class 0 is `'#na#'` and stands for anything unknown.
         sort: sort the labels of the training items; False: in order of appearance.
     """
+
+    one_each = False            #: whether each label belongs to something else of the item, so that none may be missing and all may repeat
 
     def __init__(self, vocab: Iterable | None = None, add_na: bool = False, sort: bool = True):
         super().__init__(vocab, sort, add_na)
@@ -250,7 +265,17 @@ class MultiCategorize(_Labels):
         if isinstance(o, (str, bytes)) or not hasattr(o, "__iter__"):
             raise TypeError(f"{type(self).__name__} takes a list of labels per item; received {describe(o)}. "
                             "Split text into labels with ColReader(col, label_delim=' ')")
-        return o
+        return o if self.one_each else [label for label in o if not is_missing(label)]
+
+    def _labels_of_all(self, found: list, items: Any) -> list:
+        found = [o if hasattr(o, "__len__") or not hasattr(o, "__iter__") else list(o) for o in found]      # a generator is read once
+        lists = [list(self.labels_of(o)) for o in found]
+        lacking = [i for i, labels in enumerate(lists) if any(map(is_missing, labels))]
+        if lacking:
+            raise ValueError(f"{type(self).__name__}: a label is missing (None or NaN) in {_names(items, lacking)}")
+        if self.vocab is None and not self.one_each:
+            refuse_indicators(found, type(self).__name__, "MultiCategoryBlock(encoded=True, vocab=[{names}])")
+        return list(dict.fromkeys(as_label(o) for labels in lists for o in labels))
 
     def encodes(self, o: Any) -> torch.Tensor:
         return torch.tensor(self._known().map_objs(self.labels_of(o)), dtype=torch.int64)
@@ -262,6 +287,48 @@ class MultiCategorize(_Labels):
     def loss_func(self) -> LossFunc:
         "Binary cross-entropy of each class."
         return BCEWithLogitsLossFlat()
+
+
+def indicator_values(lists: Sequence) -> list | None:
+    """The different values of lists that hold one value for each class, such as 0 or 1; None where they are lists of labels, or of numbers.
+
+    Lists of labels differ in length, or do not repeat a label, or know more than three.
+
+    Args:
+        lists: one list (or array, or row) per item.
+    """
+    values: dict = {}
+    length, repeats = len(lists[0]) if len(lists) else 0, False
+    for o in lists:
+        labels = [None if is_missing(v) else _python_value(v) for v in o]
+        repeats = repeats or len(set(map(str, labels))) < len(labels)
+        values.update(dict.fromkeys(labels) if all(isinstance(v, (str, int, float, type(None))) for v in labels) else {})
+        if len(labels) != length or length < 2 or not 0 < len(values) <= 4:
+            return None
+    known = [v for v in values if v is not None]
+    if all(isinstance(v, str) for v in known):
+        return known if repeats and len(known) <= 3 else None
+    return known if set(known) <= {0, 1} or (repeats and {0, 1} <= set(known) <= {-1, 0, 1, 2}) else None
+
+
+def refuse_indicators(lists: Sequence, where: str, instead: str) -> None:
+    """Refuse lists of one value for each class where lists of labels are wanted, see `indicator_values`.
+
+    Args:
+        lists: one list per item.
+        where: the call, for messages.
+        instead: what to write, with `{names}` where the names of the classes stand.
+
+    Raises:
+        ValueError: with what to write.
+    """
+    values = indicator_values(lists)
+    if values is not None:
+        n, own = len(lists[0]), ", ".join(map(repr, values))
+        instead = instead.format(names=", ".join(f"'name {i}'" for i in range(n)) if n <= 4 else "...")
+        raise ValueError(f"{where}: each item has {n} labels that are all {own}, which looks like one value for each of {n} classes, "
+                         f"not like a list of labels. Give the names of the classes and zeros and ones, {instead}; if the values are the "
+                         f"labels, MultiCategoryBlock(vocab=[{own}])")
 
 
 def last_vocab(transforms: Iterable) -> Any:
@@ -311,28 +378,89 @@ def _ids_of(one_hot: Any) -> torch.Tensor:
 class EncodedMultiCategorize(Transform):
     """Turn labels that are zeros and ones already into a float tensor (c,); decoded, they are the names of the classes.
 
+    What is neither 0 nor 1 nor between them is refused when the items are set up.
+
     Args:
-        vocab: the classes, in the order of the columns.
+        vocab: the classes, in the order of the columns; None: the names of the columns that a `ColReader` reads.
     """
 
-    def __init__(self, vocab: Iterable):
+    def __init__(self, vocab: Iterable | None = None):
         super().__init__()
-        given = _given_vocab(vocab, False, "EncodedMultiCategorize")
-        if given is None:
-            raise TypeError("EncodedMultiCategorize(vocab) needs the list of classes, in the order of the columns")
-        self.vocab, self.c = given, len(given)
+        self.vocab = _given_vocab(vocab, False, "EncodedMultiCategorize")
+
+    @property
+    def c(self) -> int | None:
+        "Number of classes."
+        return None if self.vocab is None else len(self.vocab)
+
+    def setups(self, items: Any) -> None:
+        "Take the names of the columns as the classes, if they are not given, and check the items."
+        if self.vocab is None:
+            self.vocab = _given_vocab(_columns_read(items), False, "EncodedMultiCategorize")
+        self.check_items(items)
+
+    def check_items(self, items: Iterable, where: str = "the training set") -> None:
+        "Refuse items that do not have a 0 or a 1 for each class; `where` says which items these are."
+        if _in_range(_frame_read(items)):                       # of a frame at once
+            return
+        for i, o in enumerate(items):
+            try:
+                found = self.encodes(o)
+            except Exception as e:
+                add_note(e, f"in {item_name(items, i)} of {where}")
+                raise
+            if not _in_range(found):
+                odd = (~((found >= 0) & (found <= 1))).nonzero().flatten().tolist()
+                raise ValueError(f"EncodedMultiCategorize: {item_name(items, i)} of {where} holds {found[odd[0]].item():g} for the class "
+                                 f"{self._known()[odd[0]]!r}, and an item is of a class (1) or is not (0): make it one of them, or "
+                                 "leave such items out")
+
+    def _known(self) -> CategoryMap:
+        if self.vocab is None:
+            raise ValueError("EncodedMultiCategorize needs the names of the classes, in the order of the values: write "
+                             "MultiCategoryBlock(encoded=True, vocab=[...])")
+        return self.vocab
 
     def encodes(self, o: Any) -> torch.Tensor:
-        out = torch.as_tensor(o, dtype=torch.float32)
-        if out.shape != (self.c,):
+        try:
+            out = torch.as_tensor(o, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as e:
+            raise type(e)(f"EncodedMultiCategorize takes zeros and ones; received {describe(o)}. Make them of it, such as `df[columns] == "
+                          "'yes'`") from e
+        if out.shape != (len(self._known()),):
             raise ValueError(f"EncodedMultiCategorize: an item must have one value for each of the {self.c} classes; received "
                              f"{describe(o)}")
         return out
 
     def decodes(self, o: Any) -> MultiCategory:
-        return MultiCategory(self.vocab.map_ids(_ids_of(o)), use_list=True)
+        return MultiCategory(self._known().map_ids(_ids_of(o)), use_list=True)
 
     loss_func = MultiCategorize.loss_func
+
+
+def _in_range(values: Any) -> bool:
+    "Whether all of these numbers are from 0 to 1; None: it is not known what they are."
+    return values is not None and bool(((values >= 0) & (values <= 1)).all())
+
+
+def _columns_read(items: Any) -> list | None:
+    "The names of the columns that `items` come from, if they are what a `ColReader` of several columns reads of a frame."
+    reader: Any = next((f.encodes for f in getattr(getattr(items, "f", None), "fs", [])), None)
+    columns = getattr(getattr(items, "items", None), "columns", None)
+    if columns is None or not getattr(reader, "many", False):
+        return None
+    return [c if c in columns or not isinstance(c, int) else columns[c] for c in reader.cols]
+
+
+def _frame_read(items: Any) -> torch.Tensor | None:
+    "The numbers of the columns that `items` come from, see `_columns_read`; None where they are not known to be these."
+    columns, steps = _columns_read(items), getattr(getattr(items, "f", None), "fs", [])
+    if columns is None or len(steps) > 1:
+        return None
+    try:
+        return torch.from_numpy(items.items.source[columns].to_numpy(dtype=np.float32))
+    except (TypeError, ValueError):                         # no numbers, or missing ones: looked at one by one
+        return None
 
 
 class RegressionSetup(Transform):

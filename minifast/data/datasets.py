@@ -59,7 +59,7 @@ class _Split:
         if not len(self.rows):
             raise ValueError(f"{type(self).__name__} received no items. Look at what get_items returns: is the folder right, and the "
                              "file endings?")
-        self.splits = None if splits is None else check_splits(splits, len(self.rows), "the splits")
+        self.splits = None if splits is None else check_splits(splits, len(self.rows), "the splits", self.rows.source)
         self.split_idx = split_idx
         self.pipelines = [p.new(split_idx) for p in pipes]
         if setup:

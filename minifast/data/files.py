@@ -68,7 +68,7 @@ def get_files(path: PathLike, extensions: str | Iterable[str] | None = None, rec
     Raises:
         FileNotFoundError: `path` or one of `folders` does not exist.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     _check_folder(path)
     folders = [folders] if isinstance(folders, str) else list(folders or [])
     _check_subfolders(path, folders)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ..core.arguments import listed_in_order
 from ..core.items import L
 from ..core.messages import describe, did_you_mean
 from ..core.paths import Path
@@ -81,6 +82,12 @@ def _value(row: Any, col: Any) -> Any:
     raise KeyError(f"there is no column {col!r}{did_you_mean(col, columns) or '.'} Columns: {', '.join(map(str, list(columns)[:30]))}")
 
 
+def column_names(cols: Any) -> list:
+    "One column (a name or a position) or several (a list, tuple, array or pandas Index) as a list."
+    cols = cols.tolist() if hasattr(cols, "tolist") else cols
+    return [cols] if isinstance(cols, str) or not hasattr(cols, "__iter__") else listed_in_order("ColReader", "cols", cols)
+
+
 class ColReader(_Named):
     """The value of a column of a row of a DataFrame (or of a dict or tuple).
 
@@ -93,8 +100,8 @@ class ColReader(_Named):
     """
 
     def __init__(self, cols: Any, pref: str | Path = "", suff: str = "", label_delim: str | None = None):
-        self.cols = list(cols) if isinstance(cols, (list, tuple)) else [cols]
-        self.many = isinstance(cols, (list, tuple)) and len(self.cols) > 1
+        self.cols = column_names(cols)
+        self.many = len(self.cols) > 1
         self.in_folder = isinstance(pref, Path)
         self.pref = f"{pref}{os.path.sep}" if isinstance(pref, Path) else pref
         self.suff, self.label_delim = suff, label_delim

@@ -1,5 +1,5 @@
 """The arguments of a loader: their names, and what cannot work."""
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -39,6 +39,19 @@ def reject_unknown_loader_args(unknown: Mapping[str, Any], where: str = "DataLoa
         if name in INSTEAD_OF_HOOKS:
             raise TypeError(f"{where} does not take {name}: {INSTEAD_OF_HOOKS[name]}")
     reject_unknown(unknown, LOADER_KEYWORDS, where)
+
+
+def check_dataloaders_keywords(kwargs: Mapping[str, Any], where: str, others: Iterable[str] = ("dl_type", "path")) -> None:
+    """Raise TypeError for keywords that `dataloaders` does not take, before any data are looked at.
+
+    Args:
+        kwargs: the keywords. One of a loader with `val_` before its name is for the loaders that are not for training.
+        where: the call as the user knows it.
+        others: what this call takes besides the keywords of a loader.
+    """
+    allowed = {*LOADER_KEYWORDS, "val_bs", *others} - {"split_idx"}
+    unknown = {k: v for k, v in kwargs.items() if k.removeprefix("val_") not in allowed}
+    reject_unknown(unknown, {*allowed, *(f"val_{k}" for k in LOADER_KEYWORDS if any(u.startswith("val_") for u in unknown))}, where)
 
 
 def _is_whole(value, least):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from ..core.device import default_device
-from ..core.messages import describe, plural, reject_unknown
+from ..core.messages import describe, plural
 from ..core.nested import find_bs, to_device
 from ..core.paths import Path
 from ..core.seeds import fixed_seed
@@ -17,7 +17,7 @@ from .class_weights import item_weights_from, weights_from
 from .dataloader import DataLoader
 from .engine.collate import wrap_kinds
 from .engine.samplers import PartialSampler, WeightedSampler
-from .loader_args import LOADER_KEYWORDS, reject_unknown_loader_args
+from .loader_args import LOADER_KEYWORDS, check_dataloaders_keywords, reject_unknown_loader_args
 from .pipeline import Mapped, Pipeline
 from .show import show_pipeline
 from .transforms import Transform
@@ -73,7 +73,7 @@ class DataLoaders:
             raise ValueError("DataLoaders needs at least a training loader: DataLoaders(train_dl, valid_dl)")
         for i, loader in enumerate(loaders):
             _check_loader(loader, i)
-        self.loaders, self.path = list(loaders), Path(path)
+        self.loaders, self.path = list(loaders), Path(path).expanduser()
         self._device: torch.device | None = None
         if device is not None:
             self.to(device)
@@ -482,8 +482,7 @@ class DataLoaders:
         """
         if not ds:
             raise ValueError("from_dsets needs at least a training dataset: DataLoaders.from_dsets(train_ds, valid_ds)")
-        allowed = [k for k in LOADER_KEYWORDS if k != "split_idx"]
-        reject_unknown(kwargs, {*allowed, *(f"val_{k}" for k in allowed), "path", "item_tfms", "batch_tfms", "dl_type"}, "dataloaders(...)")
+        check_dataloaders_keywords(kwargs, "dataloaders(...)", ("dl_type", "path", "item_tfms", "batch_tfms"))
         after_item = _either("item_tfms", item_tfms, "after_item", after_item)
         after_batch = _either("batch_tfms", batch_tfms, "after_batch", after_batch)
         for_valid = {k[4:]: v for k, v in kwargs.items() if k.startswith("val_")}

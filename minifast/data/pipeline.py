@@ -5,21 +5,31 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arguments import refuse_class, required_parameters
 from ..core.messages import add_note, brief, describe
 from ..core.plots import show_item
 from ..core.recipe import Recipe
+from .annotations import returns
 from .transforms import Transform
 
 
 def as_transform(f: Any) -> Transform:
     """`f` as a `Transform`: itself, an instance of a `Transform` class, a torchvision v2 transform or a function wrapped.
 
-    None and non-callables are refused.
+    Refused: what cannot be called, a class that cannot be made without arguments, and a function that makes transforms (`aug_transforms`
+    instead of `aug_transforms()`).
     """
     if isinstance(f, Transform):
         return f
     if isinstance(f, type) and issubclass(f, Transform):
+        needed = ", ".join(required_parameters(f))
+        if needed:
+            raise TypeError(f"{f.__name__} cannot be made without arguments: write {f.__name__}({needed})")
         return f()
+    refuse_class("a pipeline of transforms", f)
+    if returns(f, Transform):
+        needed = ", ".join(required_parameters(f))
+        raise TypeError(f"{f.__qualname__} makes transforms and is none itself: write {f.__qualname__}({needed})")
     if any(c.__module__.startswith("torchvision.transforms") for c in type(f).__mro__):
         from .torchvision_v2 import V2  # here, so that only those who use torchvision pay for its import
         return V2(f)

@@ -30,6 +30,8 @@ class Rows(Sequence):
 
     def __init__(self, items: Any):
         items = items.source if isinstance(items, Rows) else items
+        if isinstance(items, (set, frozenset)):
+            raise TypeError("items must have an order, and a set has none: the same split would not be made twice. Write sorted(items)")
         no_items = isinstance(items, (str, bytes, Path, dict))
         if no_items or not (hasattr(items, "__len__") and hasattr(items, "__getitem__")):
             if no_items or not hasattr(items, "__iter__"):

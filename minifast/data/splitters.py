@@ -20,13 +20,70 @@ from .labels import is_missing
 
 #: Seed of the random splitters unless another is given; `seed=None` asks for a different split each time.
 SPLIT_SEED = 42
+#: How to do without validation, wherever items are split.
+_NO_VALIDATION = ("To train on everything, without validation, split with `lambda items: [range(len(items))]`: give it as splitter=, for "
+                  "tables as splits=")
+#: What rows for validation are called in a column that tells them apart.
+_FOR_VALIDATION = ("valid", "validation", "val", "is_valid", "holdout", "dev", "eval", "test", "true", "yes", "y", "t", "1")
 
 
-def check_positions(splits: Any, n: int, where: str = "splits", item: str = "item") -> list[np.ndarray]:
+def in_order_of(values: Any, items: Any, where: str) -> Any:
+    """A pandas Series of one value per item in the order of the items, where these are a frame; anything else as it is.
+
+    Args:
+        values: what the user gave.
+        items: what is split.
+        where: the call, for messages.
+
+    Raises:
+        ValueError: the labels of the Series are not those of the frame.
+    """
+    if not hasattr(values, "reindex") or not hasattr(items, "iloc") or values.index.equals(items.index):
+        return values
+    if not values.index.is_unique or len(values) != len(items) or not items.index.isin(values.index).all():
+        raise ValueError(f"{where}: the index of this {type(values).__name__} is not that of the rows, so it is not known which value "
+                         f"belongs to which row: it has {values.index[:1].tolist()} first, they have {items.index[:1].tolist()}. Take "
+                         "it from the same frame, or give an array in the order of the rows, `.to_numpy()`")
+    return values.reindex(items.index)
+
+
+def as_positions(chosen: Any, items: Any, where: str) -> Any:
+    """The positions of the items that a pandas Index names, or the mask that a Series is; anything else as it is.
+
+    A pandas Index, such as `df.index[mask]`, holds labels. Of items that are no frame these are their positions.
+
+    Args:
+        chosen: what the user gave.
+        items: what is split.
+        where: the call, for messages.
+
+    Raises:
+        ValueError: some labels are not in the index of the items, or the labels of the items are not unique.
+        TypeError: a frame was given.
+    """
+    if hasattr(chosen, "iloc") and hasattr(chosen, "columns"):
+        raise TypeError(f"{where} received a frame: give the labels of its rows, `.index`")
+    if hasattr(chosen, "reindex") and hasattr(chosen, "iloc"):
+        return in_order_of(chosen, items, where).to_numpy() if chosen.dtype == bool else chosen.to_numpy()
+    if not hasattr(chosen, "get_indexer") or chosen.dtype == bool or not hasattr(items, "iloc"):
+        return chosen
+    if not items.index.is_unique:
+        raise ValueError(f"{where} received labels of an index, but some rows have the same label: give positions, "
+                         "`np.flatnonzero(mask)`, or the mask")
+    found = items.index.get_indexer(chosen)
+    if (found < 0).any():
+        raise ValueError(f"{where} received a pandas Index, which holds labels of rows, and {plural(int((found < 0).sum()), 'label')} "
+                         f"{'is' if (found < 0).sum() == 1 else 'are'} not among those of the rows: {chosen[found < 0].tolist()[:5]}. For "
+                         "positions give an array, `np.asarray(...)`")
+    return found
+
+
+def check_positions(splits: Any, n: int, where: str = "splits", item: str = "item", items: Any = None) -> list[np.ndarray]:
     """`splits` as arrays (int64) of positions among `n` items, or an error where they are unusable; no Python loop over the items.
 
-    A split may also be a mask, with one truth value per item. Refused: an empty split, a position that does not exist or occurs twice in
-    a split, an item in two splits. `where` names the call in messages, `item` what is split.
+    A split may also be a mask, with one truth value per item, or labels of `items`, see `as_positions`. Refused: an empty split, a
+    position that does not exist or occurs twice in a split, an item in two splits. `where` names the call in messages, `item` what is
+    split.
     """
     if not isinstance(splits, (list, tuple)) or not splits or not all(hasattr(s, "__len__") for s in splits):
         raise TypeError(f"{where} must give one list of indices per split, such as (train, valid); received {describe(splits)}")
@@ -34,7 +91,7 @@ def check_positions(splits: Any, n: int, where: str = "splits", item: str = "ite
     checked: list[np.ndarray] = []
     owner = np.zeros(n, dtype=np.int8)                  # of each item: the number of its split, counted from 1
     for k, (name, indices) in enumerate(zip(names, splits, strict=False), 1):
-        found = np.asarray(indices)
+        found = np.asarray(as_positions(indices, items, where))
         if found.dtype == bool and found.ndim == 1:
             if len(found) != n:
                 raise ValueError(f"{where}: the mask of the {name} set has {plural(len(found), 'value')} for {plural(n, item)}; it needs "
@@ -42,14 +99,14 @@ def check_positions(splits: Any, n: int, where: str = "splits", item: str = "ite
             found = np.flatnonzero(found)
         if not len(found):
             raise ValueError(f"{where} leaves the {name} set empty ({plural(n, item)}; sizes {[len(s) for s in splits]}). "
-                             "To train on everything, without validation, give one list only: `splitter=lambda items: [range(len(items))]`")
+                             f"{_NO_VALIDATION}")
         if found.ndim != 1 or found.dtype.kind not in "iu":
             raise TypeError(f"{where} must hold indices, whole numbers; the {name} set holds {describe(found.flat[0].item())}")
         found = found.astype(np.int64)
         outside = found[(found < 0) | (found >= n)].tolist()
         if outside:
             raise ValueError(f"{where}: the {name} set has {plural(len(outside), 'position')} outside 0..{n - 1}: {outside[:5]}. They are "
-                             "positions, counted from 0, not labels of an index")
+                             "positions, counted from 0; labels of rows are given as a pandas Index, `df.index[mask]`")
         both = found[owner[found] > 0].tolist()
         if both:
             raise ValueError(f"{where}: {plural(len(both), item)} would be in the {names[owner[both[0]] - 1]} and in the {name} set "
@@ -62,9 +119,9 @@ def check_positions(splits: Any, n: int, where: str = "splits", item: str = "ite
     return checked
 
 
-def check_splits(splits: Any, n: int, where: str = "splits") -> list[L]:
+def check_splits(splits: Any, n: int, where: str = "splits", items: Any = None) -> list[L]:
     "`splits` as lists of indices into `n` items; what is unusable is refused, see `check_positions`."
-    return [L(s.tolist(), use_list=True) for s in check_positions(splits, n, where)]
+    return [L(s.tolist(), use_list=True) for s in check_positions(splits, n, where, items=items)]
 
 
 def _permutation(items: Sized, splitter: Any) -> L:
@@ -78,8 +135,7 @@ def check_fraction(name: str, value: float, where: str) -> float:
     "`value`, refused unless it lies between 0 and 1."
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         raise ValueError(f"{where}({name}={brief(value)}): {name} is a fraction between 0 and 1 (0.2 is 20% for validation)"
-                         + (". To train on everything, without validation, write `splitter=lambda items: "
-                            "[range(len(items))]`" if value == 0 else ""))
+                         + (f". {_NO_VALIDATION}" if value == 0 else ""))
     return value
 
 
@@ -135,7 +191,8 @@ class TrainTestSplitter(Splitter):
         if self.stratify is not None and len(self.stratify) != len(items):
             raise ValueError(f"TrainTestSplitter(stratify=...) needs one label per item: received {len(self.stratify)} for {len(items)} "
                              "items")
-        train, valid = train_test_split(range_of(items), test_size=self.test_size, random_state=self.random_state, stratify=self.stratify,
+        train, valid = train_test_split(range_of(items), test_size=self.test_size, random_state=self.random_state,
+                                        stratify=in_order_of(self.stratify, items, "TrainTestSplitter(stratify)"),
                                         train_size=self.train_size, shuffle=self.shuffle)
         return L(train), L(valid)
 
@@ -144,7 +201,7 @@ class IndexSplitter(Splitter):
     """The items at given positions are for validation.
 
     Args:
-        valid_idx: the positions, counted from 0, or a mask.
+        valid_idx: the positions, counted from 0, or a mask; for a DataFrame also labels of rows, as a pandas Index: `df.index[mask]`.
     """
 
     def __init__(self, valid_idx: Iterable[int]):
@@ -153,7 +210,7 @@ class IndexSplitter(Splitter):
     def __call__(self, items: Sized) -> tuple[L, ...]:
         if isinstance(self.valid_idx, (str, bytes)) or not hasattr(self.valid_idx, "__iter__"):
             raise TypeError(f"IndexSplitter(valid_idx) takes a list of indices; received {describe(self.valid_idx)}")
-        given: Any = self.valid_idx
+        given: Any = as_positions(self.valid_idx, items, "IndexSplitter(valid_idx)")
         valid = given.tolist() if hasattr(given, "tolist") else list(given)
         if valid and all(isinstance(o, (bool, np.bool_)) for o in valid):
             return MaskSplitter(valid)(items, "IndexSplitter(valid_idx)")
@@ -229,7 +286,8 @@ class MaskSplitter(Splitter):
         self.mask = mask
 
     def __call__(self, items: Sized, where: str = "MaskSplitter") -> tuple[L, ...]:
-        mask = self.mask.tolist() if hasattr(self.mask, "tolist") else list(self.mask)
+        given = in_order_of(self.mask, items, where) if len(self.mask) == len(items) else self.mask
+        mask = given.tolist() if hasattr(given, "tolist") else list(given)
         if len(mask) != len(items):
             raise ValueError(f"{where} needs one value per item: received {len(mask)} for {len(items)} items")
         odd = [o for o in mask if is_missing(o) or o not in (0, 1)]
@@ -250,7 +308,7 @@ class FileSplitter(Splitter):
         self.fname = fname
 
     def __call__(self, items: Any) -> tuple[L, ...]:
-        listed = {line.strip() for line in Path(self.fname).read_text(encoding="utf-8").splitlines() if line.strip()}
+        listed = {line.strip() for line in Path(self.fname).expanduser().read_text(encoding="utf-8").splitlines() if line.strip()}
         names = [Path(o).name for o in items]
         unknown = sorted(listed - set(names))
         if len(unknown) == len(listed):
@@ -284,19 +342,31 @@ class ColSplitter(Splitter):
         values = (items[self.col] if self.col in columns else items.iloc[:, self.col]).tolist()
         where = f"ColSplitter({self.col!r}{'' if self.on is None else f', on={self.on!r}'})"
         if self.on is not None:
-            wanted = list(self.on) if isinstance(self.on, (list, tuple, set)) else [self.on]
+            wanted = list(self.on) if isinstance(self.on, (list, tuple, set)) or hasattr(self.on, "tolist") else [self.on]
             missing = [w for w in wanted if w not in values]
             if missing:
                 found = sorted(set(map(str, values)))
                 raise ValueError(f"{where}: no row has the value {missing[0]!r}{did_you_mean(missing[0], found) or '.'} Values: "
                                  f"{', '.join(found[:20])}")
             return MaskSplitter([v in wanted for v in values])(items, where)
-        odd = [v for v in values if is_missing(v) or v not in (0, 1)]
-        if odd:
-            raise ValueError(f"{where}: the column must hold true and false (or 1 and 0); {plural(len(odd), 'row')} hold something else, "
-                             "such as "
-                             f"{describe(odd[0])}. Name the value that marks validation rows: ColSplitter({self.col!r}, on={odd[0]!r})")
+        self._check_true_and_false(values, where)
         return MaskSplitter(values)(items, where)
+
+    def _check_true_and_false(self, values, where):
+        odd = [v for v in values if is_missing(v) or v not in (0, 1)]
+        if not odd:
+            return
+        wrong = f"{where}: the column must hold true and false (or 1 and 0); {plural(len(odd), 'row')} hold something else, such as " \
+                f"{describe(odd[0])}. "
+        there = list(dict.fromkeys(v for v in values if not is_missing(v)))
+        if all(v in (0, 1) for v in there):
+            raise ValueError(f"{wrong}Say what the rows without a value are: df[{self.col!r}].fillna(False)")
+        by_text = {str(v).strip().lower(): v for v in reversed(there)}
+        likely = [by_text[name] for name in _FOR_VALIDATION if name in by_text][:1]
+        raise ValueError(f"{wrong}The values are {listing(map(repr, there))}. Name the one that marks validation rows: ColSplitter("
+                         f"{self.col!r}, on={likely[0]!r})" if likely else
+                         f"{wrong}Say which of its values mark validation rows, ColSplitter({self.col!r}, on=...): "
+                         f"{listing(map(repr, there))}")
 
 
 class RandomSubsetSplitter(Splitter):

@@ -12,7 +12,7 @@ from ..core.messages import describe, did_you_mean, listing, plural
 from ..core.seeds import draw_seed, item_rng
 from ..core.types import Splits
 from .labels import is_missing
-from .splitters import SPLIT_SEED, MaskSplitter, Splitter, at_least_two, check_fraction, check_splits, rows_of
+from .splitters import SPLIT_SEED, MaskSplitter, Splitter, at_least_two, check_fraction, check_splits, in_order_of, rows_of
 
 
 def values_of(items: Any, source: Any, where: str) -> list:
@@ -29,6 +29,7 @@ def values_of(items: Any, source: Any, where: str) -> list:
     elif callable(source):
         values = [source(o) for o in rows_of(items)]
     elif hasattr(source, "__len__"):
+        source = in_order_of(source, items, where) if len(source) == len(items) else source
         values = source.tolist() if hasattr(source, "tolist") else list(source)
     else:
         raise TypeError(f"{where} takes one value per item, the name of a column or a function of an item; received {describe(source)}")
@@ -66,7 +67,7 @@ class FixedSplitter(Splitter):
         self.splits = splits
 
     def __call__(self, items: Any) -> tuple[L, ...]:
-        return tuple(check_splits(self.splits, len(items), "FixedSplitter(splits)"))
+        return tuple(check_splits(self.splits, len(items), "FixedSplitter(splits)", items))
 
 
 class GroupSplitter(Splitter):

@@ -46,7 +46,7 @@ def read(file: PathLike) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         ValueError: it is damaged, or another kind of file: says which, and what reads it.
     """
     from safetensors import SafetensorError, safe_open
-    file = Path(file)
+    file = Path(file).expanduser()
     if not file.is_file():
         found = sorted(p.name for p in file.parent.glob("*.pkl")) if file.parent.is_dir() else []
         raise FileNotFoundError(f"there is no file {file}" + (f". In this folder: {', '.join(found[:10])}" if found else ""))

@@ -61,7 +61,7 @@ def export(learn: "Learner", file: PathLike) -> Path:
     "See `Learner.export`."
     if learn.running:
         raise RuntimeError("export() in the middle of a fit would write half-trained weights: call it afterwards, or `learn.save` here")
-    file = Path(file)
+    file = Path(file).expanduser()
     file = file if file.is_absolute() else Path(learn.path) / file
     tell = Describer()
     model: Any = uncompiled(learn.model)

@@ -209,7 +209,7 @@ def _file_of(learn: Learner, file: Any, suffix: str) -> Path:
     "`file` below the learner's path, with its suffix; its folder is made."
     if not isinstance(file, (str, os.PathLike)) or not Path(file).name or Path(file).suffix not in ("", suffix):
         raise ValueError(f"the file is a name such as 'model{suffix}', or a path; received {describe(file)}")
-    file = Path(learn.path, Path(file).with_suffix(suffix))
+    file = Path(learn.path, Path(file).expanduser().with_suffix(suffix))
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
 

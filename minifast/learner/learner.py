@@ -113,7 +113,7 @@ class Learner(Inference):
         self.dls, self.model = dls, model
         self.loss_func = getattr(dls, "loss_func", None) if loss_func is None else loss_func
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
-        self.path, self.model_dir = Path("." if path is None else path), model_dir
+        self.path, self.model_dir = Path("." if path is None else path).expanduser(), model_dir
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
         self.logger, self.cbs, self.opt = print, [], None
         self.metrics = metrics

@@ -33,7 +33,7 @@ def file_of(learn: "Learner", file: PathLike) -> Path:
     "The path of `file`: `path/model_dir/file.safetensors`, unless it is absolute or has another suffix."
     if not isinstance(file, (str, os.PathLike)) or not Path(file).name:
         raise TypeError(f"the file is a name, such as 'stage-1', or a path; received {describe(file)}")
-    file = Path(file)
+    file = Path(file).expanduser()
     file = file if file.suffix in SUFFIXES else file.with_name(file.name + ".safetensors")
     return file if file.is_absolute() else learn.path / learn.model_dir / file
 

@@ -35,7 +35,7 @@ class _Files:
             import pyarrow.parquet as parquet
         except ImportError:
             raise ImportError("reading Parquet needs pyarrow: pip install pyarrow") from None
-        path = Path(path)
+        path = Path(path).expanduser()
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         if not files or not all(f.is_file() for f in files):
             raise FileNotFoundError(f"there is no file *.parquet in the folder {str(path)!r}" if path.is_dir() else
@@ -101,7 +101,7 @@ def _encoded(source: _Files, procs: list[TabularProc], cat_names: list, cont_nam
              folder: PathLike | None) -> tuple[Encoded, dict, dict]:
     "Let the procs learn from each column and write it encoded to a file; returns the files, and the missing and unseen values."
     keeper = tempfile.TemporaryDirectory(prefix="minifast-") if folder is None else None
-    place = Path(keeper.name if folder is None else folder)
+    place = Path(keeper.name if folder is None else folder).expanduser()
     place.mkdir(parents=True, exist_ok=True)
     marks, missing, unseen, index = {}, {}, {}, pd.RangeIndex(source.n)
 

@@ -10,6 +10,7 @@ from warnings import warn
 import numpy as np
 import torch
 
+from ..core.arguments import listed_in_order
 from ..core.plots import show_image
 from ..core.recipe import Recipe
 from ..data.block import TransformBlock
@@ -62,7 +63,7 @@ class AddMaskCodes(Transform):
     def __init__(self, codes: Sequence[Any] | None = None, ignore_index: int | None = None, values: Sequence[int] | None = None,
                  nearest: bool = False):
         super().__init__()
-        self.vocab = None if codes is None else [str(c) for c in codes]
+        self.vocab = None if codes is None else [str(c) for c in listed_in_order("MaskBlock", "codes", codes)]
         self.c = None if codes is None else len(self.vocab)
         self.ignore_index, self.nearest = ignore_index, nearest
         self.values = None if values is None else [int(v) for v in values]

@@ -109,6 +109,7 @@ class LabeledBBox(L):
 class BoxCategorize(MultiCategorize):
     "A label per box to their numbers, as `BoxLabels`, and back."
     whole = True                                # a tuple of labels is one value
+    one_each = True
     loss_func = None                            # boxes and labels together have no obvious loss
 
     def handles(self, x: Any) -> bool:

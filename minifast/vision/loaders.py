@@ -1,16 +1,22 @@
 """`ImageDataLoaders`: from folders, file names, tables and lists to batches of images, in one call."""
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, itemgetter
 from os import PathLike
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
+from ..core.arguments import refuse_class
 from ..core.messages import add_note, describe, plural
 from ..core.paths import Path
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
+from ..data.categories import indicator_values
+from ..data.csv_files import check_named_files, read_csv
 from ..data.files import get_image_files
-from ..data.labels import ColReader, RegexLabeller, parent_label
+from ..data.labels import ColReader, RegexLabeller, column_names, parent_label
+from ..data.loader_args import check_dataloaders_keywords
 from ..data.loaders import DataLoaders
 from ..data.pipeline import Pipeline
 from ..data.splitters import SPLIT_SEED, ColSplitter, GrandparentSplitter, RandomSplitter
@@ -24,8 +30,18 @@ if TYPE_CHECKING:
 __all__ = ["ImageDataLoaders", "SegmentationDataLoaders"]
 
 
-def _random_splitter(valid_pct, seed):
-    "seed=None stands for the default seed: the split is the same each time the loaders are made."
+#: Keywords of every factory besides those that its signature lists and those of a loader.
+_MORE = ("dl_type", "value_range")
+
+
+def _splitter(given, valid_pct, seed, valid_col=None):
+    "The splitter that these arguments ask for. seed=None stands for the default seed: the split is the same each time."
+    if given is not None and valid_col is not None:
+        raise TypeError("valid_col and splitter both say which rows are for validation: give one of them")
+    if given is not None:
+        return given
+    if valid_col is not None:
+        return valid_col if callable(valid_col) else ColSplitter(valid_col)
     return RandomSplitter(valid_pct, seed=SPLIT_SEED if seed is None else seed)
 
 
@@ -34,6 +50,11 @@ def _of_file_name(f):
     label = Transform(f)
     label.types = (object,)                     # whatever its annotation says
     return Pipeline([Path, attrgetter("name"), label])
+
+
+def _check_keywords(factory, kwargs):
+    "Refuse keywords that neither `factory` nor `DataBlock.dataloaders` takes, before any data are looked at."
+    check_dataloaders_keywords(kwargs, f"{factory.__qualname__}(...)", {*inspect.signature(factory).parameters, *_MORE} - {"kwargs"})
 
 
 def _made(cls, source, path, kwargs, x_block, y_block, **of_block):
@@ -47,6 +68,7 @@ def _made(cls, source, path, kwargs, x_block, y_block, **of_block):
 def _check_callable(f, where):
     if not callable(f):
         raise TypeError(f"{where} takes a function that returns the label; received {describe(f)}")
+    refuse_class(where, f)
 
 
 class ImageDataLoaders(DataLoaders):
@@ -54,23 +76,25 @@ class ImageDataLoaders(DataLoaders):
 
     All take item_tfms, batch_tfms and value_range (see `ImageBlock`); further keyword arguments, such as bs, val_bs, num_workers, shuffle
     and device, go to `DataBlock.dataloaders`. seed: of a random split, which is the same each time unless another one is given; the order
-    of training items and their augmentation follow `set_seed`.
+    of training items and their augmentation follow `set_seed`. splitter: instead of a random split. vocab: the classes, in this order,
+    also those that no training item has; default: the sorted labels of the training items.
     """
 
     @classmethod
     def from_folder(cls, path: str | PathLike, train: str = "train", valid: str = "valid", valid_pct: float | None = None,
                     seed: int | None = None, vocab: Sequence[Any] | None = None, item_tfms: Any = None, batch_tfms: Any = None,
-                    img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
+                    img_cls: type[PILBase] = PILImage, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         """Images in one folder per class: `path/train/cat/1.jpg`, `path/valid/cat/2.jpg`.
 
-        valid_pct: split at random instead, with the classes anywhere below `path`. vocab: the classes, in this order.
+        valid_pct: split at random instead, with the classes anywhere below `path`; so they may be with a splitter.
         """
-        by_folder = valid_pct is None
-        splitter = GrandparentSplitter(train_name=train, valid_name=valid) if by_folder else _random_splitter(valid_pct, seed)
+        _check_keywords(cls.from_folder, kwargs)
+        by_folder = valid_pct is None and splitter is None
+        splitter = GrandparentSplitter(train_name=train, valid_name=valid) if by_folder else _splitter(splitter, valid_pct, seed)
         try:
             files = get_image_files(path, folders=[train, valid] if by_folder else None)
         except FileNotFoundError as e:
-            if by_folder and Path(path).is_dir():
+            if by_folder and Path(path).expanduser().is_dir():
                 add_note(e, "Where the folders of the classes lie directly in the folder, write from_folder(path, valid_pct=0.2)")
             raise
         return _made(cls, files, path, kwargs, ImageBlock(img_cls), CategoryBlock(vocab=vocab), splitter=splitter, get_y=parent_label,
@@ -79,49 +103,65 @@ class ImageDataLoaders(DataLoaders):
     @classmethod
     def from_path_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
                        seed: int | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
-                       **kwargs: Any) -> ImageDataLoaders:
+                       vocab: Sequence[Any] | None = None, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by `label_func` of their path."
+        _check_keywords(cls.from_path_func, kwargs)
         _check_callable(label_func, "from_path_func(label_func=...)")
-        return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), CategoryBlock(), splitter=_random_splitter(valid_pct, seed),
-                     get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
+        return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), CategoryBlock(vocab=vocab),
+                     splitter=_splitter(splitter, valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
     @classmethod
     def from_name_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
                        seed: int | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
-                       **kwargs: Any) -> ImageDataLoaders:
+                       vocab: Sequence[Any] | None = None, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by `label_func` of their name (a string, without the folder)."
+        _check_keywords(cls.from_name_func, kwargs)
         _check_callable(label_func, "from_name_func(label_func=...)")
-        return cls.from_path_func(path, fnames, _of_file_name(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
+        return cls.from_path_func(path, fnames, _of_file_name(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, vocab,
+                                  splitter, **kwargs)
 
     @classmethod
     def from_path_re(cls, path: str | PathLike, fnames: Iterable[Any], pat: str, valid_pct: float | None = 0.2, seed: int | None = None,
-                     item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
+                     item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
+                       vocab: Sequence[Any] | None = None, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by the first group of the regular expression `pat` in their path."
-        return cls.from_path_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
+        _check_keywords(cls.from_path_re, kwargs)
+        return cls.from_path_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, vocab,
+                                  splitter, **kwargs)
 
     @classmethod
     def from_name_re(cls, path: str | PathLike, fnames: Iterable[Any], pat: str, valid_pct: float | None = 0.2, seed: int | None = None,
-                     item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
+                     item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
+                       vocab: Sequence[Any] | None = None, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by the first group of the regular expression `pat` in their name."
-        return cls.from_name_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **kwargs)
+        _check_keywords(cls.from_name_re, kwargs)
+        return cls.from_name_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, vocab,
+                                  splitter, **kwargs)
 
     @classmethod
     def from_df(cls, df: pd.DataFrame, path: str | PathLike = ".", valid_pct: float | None = 0.2, seed: int | None = None,
                 fn_col: int | str = 0, folder: str | None = None, suff: str = "", label_col: int | str | Sequence[Any] = 1,
                 label_delim: str | None = None, y_block: Any = None, valid_col: int | str | None = None, item_tfms: Any = None,
-                batch_tfms: Any = None, img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
+                batch_tfms: Any = None, img_cls: type[PILBase] = PILImage, vocab: Sequence[Any] | None = None,
+                splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         """File names and labels in the columns of a DataFrame.
 
         fn_col, label_col: names or positions; several label columns make several targets (or one of several numbers with
         y_block=RegressionBlock). folder, suff: the file is `path/folder/name + suff`. label_delim: several labels in one column,
-        separated by this. y_block: the block of the labels, default a category, or several with label_delim or several columns; several
-        columns of zeros and ones are the classes themselves.
+        separated by this. y_block: the block of the labels; default: a category (a number where the column holds fractions), or
+        several with label_delim or several columns; several columns of zeros and ones are the classes themselves.
         valid_col: the column that says which rows are for validation.
         """
-        pref = Path(path) / folder if folder is not None else Path(path)
-        return _made(cls, df, path, kwargs, ImageBlock(img_cls), _label_block(y_block, df, label_col, label_delim),
-                     get_x=ColReader(fn_col, pref=pref, suff=suff), get_y=ColReader(label_col, label_delim=label_delim),
-                     splitter=_random_splitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col),
+        _check_keywords(cls.from_df, kwargs)
+        pref = Path(path).expanduser() / (folder or "")
+        read_x = ColReader(fn_col, pref=pref, suff=suff)
+        y_block = _label_block(df, label_col, label_delim, vocab) if y_block is None else _without(vocab, y_block)
+        if img_cls.create.__func__ is PILBase.create.__func__:             # type: ignore[attr-defined]  # class methods
+            first = df.head(5)
+            name = fn_col if fn_col in df.columns or not isinstance(fn_col, int) else df.columns[fn_col]
+            check_named_files([read_x(first.iloc[i]) for i in range(len(first))], name, Path(path).expanduser())
+        return _made(cls, df, path, kwargs, ImageBlock(img_cls), y_block, get_x=read_x,
+                     get_y=ColReader(label_col, label_delim=label_delim), splitter=_splitter(splitter, valid_pct, seed, valid_col),
                      item_tfms=item_tfms, batch_tfms=batch_tfms)
 
     @classmethod
@@ -129,32 +169,41 @@ class ImageDataLoaders(DataLoaders):
                  valid_pct: float | None = 0.2, seed: int | None = None, fn_col: int | str = 0, folder: str | None = None, suff: str = "",
                  label_col: int | str | Sequence[Any] = 1, label_delim: str | None = None, y_block: Any = None,
                  valid_col: int | str | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
-                 **kwargs: Any) -> ImageDataLoaders:
-        "`from_df` of the file `path/csv_fname`; header and delimiter as in `pandas.read_csv`."
-        import pandas as pd
-        file = Path(path) / csv_fname
+                 vocab: Sequence[Any] | None = None, splitter: Callable | None = None, encoding: str | None = None, dtype: Any = None,
+                 keep_default_na: bool = True, **kwargs: Any) -> ImageDataLoaders:
+        """`from_df` of the file `path/csv_fname`; header, delimiter, encoding, dtype and keep_default_na as in `pandas.read_csv`.
+
+        File names are read as text, as they stand: `00012` is no number.
+        """
+        _check_keywords(cls.from_csv, kwargs)
+        file = Path(path).expanduser() / csv_fname
         if not file.is_file():
             raise FileNotFoundError(f"there is no file {str(file)!r} with names and labels: from_csv(path, csv_fname='labels.csv') reads "
                                     "path/csv_fname")
-        df = pd.read_csv(file, header=header, sep="," if delimiter is None else delimiter)
+        as_text = {fn_col: str} if dtype is None or (isinstance(dtype, dict) and fn_col not in dtype) else None
+        df = read_csv(file, encoding, header=header, sep="," if delimiter is None else delimiter, dtype=dtype, converters=as_text,
+                      keep_default_na=keep_default_na)
         return cls.from_df(df, path, valid_pct, seed, fn_col, folder, suff, label_col, label_delim, y_block, valid_col, item_tfms,
-                           batch_tfms, img_cls, **kwargs)
+                           batch_tfms, img_cls, vocab, splitter, **kwargs)
 
     @classmethod
     def from_lists(cls, path: str | PathLike, fnames: Iterable[Any], labels: Iterable[Any], valid_pct: float | None = 0.2,
                    seed: int | None = None, y_block: Any = None, item_tfms: Any = None, batch_tfms: Any = None,
-                   img_cls: type[PILBase] = PILImage, **kwargs: Any) -> ImageDataLoaders:
+                   img_cls: type[PILBase] = PILImage, vocab: Sequence[Any] | None = None, splitter: Callable | None = None,
+                   **kwargs: Any) -> ImageDataLoaders:
         """The files `fnames` and, in the same order, their `labels`.
 
         y_block: the block of the labels; default, by all of them: several categories if they are lists of text (or of whole numbers,
-        not equally many), numbers to predict if they are floats or lists of numbers, else a category.
+        not equally many), numbers to predict if they are floats or lists of numbers, else a category. Lists of zeros and ones are the
+        classes of `vocab` themselves.
         """
-        fnames, labels = list(fnames), list(labels)
-        if len(fnames) != len(labels):
-            raise ValueError(f"from_lists: {plural(len(fnames), 'file name')}, but {plural(len(labels), 'label')}")
-        return _made(cls, list(zip(fnames, labels, strict=True)), path, kwargs, ImageBlock(img_cls),
-                     _guessed_block(labels) if y_block is None else y_block, get_x=itemgetter(0), get_y=itemgetter(1),
-                     splitter=_random_splitter(valid_pct, seed), item_tfms=item_tfms, batch_tfms=batch_tfms)
+        _check_keywords(cls.from_lists, kwargs)
+        files, targets = _in_order(fnames, "fnames"), _in_order(labels, "labels")
+        if len(files) != len(targets):
+            raise ValueError(f"from_lists: {plural(len(files), 'file name')}, but {plural(len(targets), 'label')}")
+        return _made(cls, list(zip(files, targets, strict=True)), path, kwargs, ImageBlock(img_cls),
+                     _guessed_block(targets, vocab) if y_block is None else _without(vocab, y_block), get_x=itemgetter(0),
+                     get_y=itemgetter(1), splitter=_splitter(splitter, valid_pct, seed), item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
 class SegmentationDataLoaders(DataLoaders):
@@ -164,34 +213,90 @@ class SegmentationDataLoaders(DataLoaders):
     def from_label_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
                         seed: int | None = None, codes: Sequence[Any] | None = None, ignore_index: int | None = None,
                         item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
-                        values: Sequence[int] | None = None, nearest: bool = False, **kwargs: Any) -> SegmentationDataLoaders:
-        "The images `fnames`, whose masks are the files `label_func(fname)`. codes, ignore_index, values, nearest: see `MaskBlock`."
+                        values: Sequence[int] | None = None, nearest: bool = False, splitter: Callable | None = None,
+                        **kwargs: Any) -> SegmentationDataLoaders:
+        """The images `fnames`, whose masks are the files `label_func(fname)`.
+
+        codes, ignore_index, values, nearest: see `MaskBlock`. splitter: instead of a random split.
+        """
+        _check_keywords(cls.from_label_func, kwargs)
         _check_callable(label_func, "from_label_func(label_func=...)")
         return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), MaskBlock(codes, ignore_index, values, nearest),
-                     splitter=_random_splitter(valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
+                     splitter=_splitter(splitter, valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
-def _label_block(y_block, df, label_col, label_delim):
-    several = isinstance(label_col, (list, tuple)) and len(label_col) > 1
-    if y_block is None and several and label_delim is None:
-        names = [c if c in df.columns or not isinstance(c, int) else df.columns[c] for c in label_col]
-        if all(c in df.columns and df[c].isin([0, 1]).all() for c in names):
-            return MultiCategoryBlock(encoded=True, vocab=names)
-    return y_block or (MultiCategoryBlock() if label_delim is not None or several else CategoryBlock())
+def _in_order(values, name):
+    "`values` as a list; a set or a dict, whose order is not that of anything else, is refused."
+    if isinstance(values, (set, frozenset, dict)):
+        raise TypeError(f"from_lists: {name} and the other list are matched by their order, and a {type(values).__name__} has none: give a "
+                        "list")
+    return list(values)
 
 
-def _guessed_block(labels):
+def _without(vocab, y_block):
+    "`y_block`, where no `vocab` is given besides."
+    if vocab is not None:
+        raise TypeError("vocab and y_block: give the classes to the block, such as y_block=CategoryBlock(vocab=[...])")
+    return y_block
+
+
+def _label_block(df, label_col, label_delim, vocab):
+    "The block of the labels in one or several columns; columns that may be classes, labels or numbers are refused."
+    names = [c if c in df.columns or not isinstance(c, int) else df.columns[c] for c in column_names(label_col)]
+    if label_delim is not None or not all(c in df.columns for c in names):
+        return MultiCategoryBlock(vocab=vocab) if label_delim is not None or len(names) > 1 else CategoryBlock(vocab=vocab)
+    if len(names) == 1:
+        column = df[names[0]]
+        fraction = next((v for v in column if v % 1), None) if vocab is None and column.dtype.kind == "f" else None
+        if fraction is None or fraction != fraction:                        # NaN is refused as a label that is missing
+            return CategoryBlock(vocab=vocab)
+        warn(f"the column {names[0]!r} holds fractions such as {fraction:g}: they are taken for numbers to predict; for classes write "
+             "y_block=CategoryBlock", stacklevel=3)
+        return RegressionBlock()
+    if all(df[c].isin([0, 1]).all() for c in names):
+        return MultiCategoryBlock(encoded=True, vocab=names if vocab is None else vocab)
+    if vocab is None:
+        _refuse_unclear(df[names])
+    return MultiCategoryBlock(vocab=vocab)
+
+
+def _refuse_unclear(labels):
+    "Refuse several columns of labels that are numbers, but not all 0 or 1, or of words such as 'yes' and 'no'."
+    columns = labels.columns.tolist()
+    for name in columns:
+        numbers = labels[name].dtype.kind in "biuf" or all(isinstance(v, (int, float)) for v in labels[name])
+        odd = labels[name][~labels[name].isin([0, 1])]
+        if numbers and len(odd):
+            raise ValueError(f"the label columns hold numbers, and {name!r} holds {odd.iloc[0]:g} in {plural(len(odd), 'row')}: columns "
+                             f"that are the classes themselves hold 1 or 0, such as df[{name!r}] = (df[{name!r}] == 1).astype(int). To "
+                             "predict the numbers write y_block=RegressionBlock")
+    words = indicator_values(labels.to_numpy(dtype=object).tolist())
+    if words is not None:
+        yes = next((w for w in words if str(w).lower() in ("yes", "true", "y", "t", "1", "present", "positive", "pos")), words[0])
+        own = ", ".join(map(repr, words))
+        raise ValueError(f"the label columns all hold {own}. If they say whether an image is of the class that the column is named after, "
+                         f"write columns = {columns}; df[columns] = df[columns] == {yes!r}. If these are the labels, vocab=[{own}]")
+
+
+def _guessed_block(labels, vocab):
     def is_fraction(o):
         dtype = getattr(o, "dtype", None)
         return isinstance(o, float) or getattr(dtype, "kind", "") == "f" or getattr(dtype, "is_floating_point", False)
 
     several = [isinstance(o, (list, tuple, set)) or getattr(o, "ndim", 0) > 0 for o in labels]
     if any(several):
+        values = indicator_values(labels) if all(several) else None
+        if values is not None and vocab is None:
+            own, n = ", ".join(map(repr, values)), len(labels[0])
+            raise ValueError(f"from_lists: each label is a list of {n} values that are all {own}. If they say of which classes an image "
+                             f"is, name the {plural(n, 'class')}, vocab=[...]; to predict numbers write y_block=RegressionBlock; if the "
+                             f"values are the labels, y_block=MultiCategoryBlock(vocab=[{own}])")
+        if vocab is not None:
+            encoded = values is not None and set(values) <= {-1, 0, 1, 2} and not set(values) <= {*vocab}
+            return MultiCategoryBlock(encoded=encoded, vocab=vocab)
         flat = [v for o, many in zip(labels, several, strict=True) if many for v in o]
         numbers = flat and not any(isinstance(v, str) for v in flat) and all(several)
         sets = numbers and len(set(map(len, labels))) > 1 and not any(map(is_fraction, flat))       # of class numbers
         return RegressionBlock() if numbers and not sets else MultiCategoryBlock()
-    named = any(isinstance(o, str) for o in labels)                     # then NaN is a label that is missing
-    return RegressionBlock() if not named and any(map(is_fraction, labels)) else CategoryBlock()
-
-
+    named = any(isinstance(o, str) for o in labels) or vocab is not None              # then NaN is a label that is missing
+    return RegressionBlock() if not named and any(map(is_fraction, labels)) else CategoryBlock(vocab=vocab)

@@ -90,7 +90,7 @@ def test_categorize_with_given_classes():
         Categorize(vocab=["dog", "cat"]).setup(["cat", "cta"])
     with pytest.raises(ValueError, match="more than once"):
         Categorize(vocab=["dog", "dog"])
-    with pytest.raises(TypeError, match="vocab must be a list of classes; received str 'dog'"):
+    with pytest.raises(TypeError, match=r"vocab is a list of names, and a text would be read letter by letter; write vocab=\['dog'\]"):
         Categorize(vocab="dog")
     assert Categorize(vocab=["b", "a"], add_na=True)("?") == 0
 
