@@ -458,7 +458,7 @@ def _frame_read(items: Any) -> torch.Tensor | None:
     if columns is None or len(steps) > 1:
         return None
     try:
-        return torch.from_numpy(items.items.source[columns].to_numpy(dtype=np.float32))
+        return torch.from_numpy(items.items.source[columns].to_numpy(dtype=np.float32, copy=True))
     except (TypeError, ValueError):                         # no numbers, or missing ones: looked at one by one
         return None
 

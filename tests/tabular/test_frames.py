@@ -139,7 +139,7 @@ def test_splits(df):
         alone.valid
     for splits, error, text in (
             (([0, 1], []), ValueError, "leaves the validation set empty"), (([0, 7], [1]), ValueError,
-                                                                        r"1 position outside 0..5.*7.*not labels"),
+                                                                        r"1 position outside 0..5.*7.*labels of rows"),
             (([0, 1], [1, 2]), ValueError, "1 row would be in the training and in the validation set"),
             (([0, 0], [1]), ValueError, "training set are listed more than once"), (([0.5], [1]), TypeError, "whole numbers"),
             ((np.array([True] * 6), [1]), ValueError, "1 row would be in the training and"),
