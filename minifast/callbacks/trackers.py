@@ -99,9 +99,14 @@ class TrackerCallback(RunCallback):
                             f"received {describe(monitor)}" + (f": write {monitor.__name__!r}" if hasattr(monitor, "__name__") else ""))
         check_arguments(who, min_delta=(min_delta, is_number(min_delta, 0) and min_delta < math.inf,
                                         "the smallest change that counts, a number from 0 up, whatever the direction"))
-        self.monitor, self.comp, self.min_delta, self.reset_on_fit = monitor, comp, min_delta, reset_on_fit
-        self.lower = None if comp is None else lower_wins(comp)
+        self.monitor, self.min_delta, self.reset_on_fit = monitor, min_delta, reset_on_fit
+        self._comp, self.lower = comp, monitor in ("train_loss", "valid_loss") or None if comp is None else lower_wins(comp)
         self.reset()
+
+    @property
+    def comp(self) -> Callable | None:
+        "`comp(new, best)`: as given, or np.less or np.greater; None before the first fit where only the metric says which."
+        return self._comp or (None if self.lower is None else np.less if self.lower else np.greater)
 
     def reset(self) -> None:
         "Forget what was best: a new training starts."
@@ -112,7 +117,7 @@ class TrackerCallback(RunCallback):
     def start_fit(self, is_new: bool) -> None:
         self.check_recorder()
         call = f"{type(self).__name__}(monitor={self.monitor!r})"
-        self.lower = monitored(self.learn, self.monitor, None if self.comp is None else self.lower, call)
+        self.lower = monitored(self.learn, self.monitor, None if self._comp is None else self.lower, call)
         self._column = self.learn.recorder.metric_names.index(self.monitor)
         if self.reset_on_fit or (is_new and self.reset_on_fit is None):
             self.reset()
@@ -321,7 +326,7 @@ class Reduction(NamedTuple):
 class ReduceLROnPlateau(PatientTracker):
     """Divide the learning rate of every layer group by `factor` when `monitor` has not improved for `patience` epochs.
 
-    The lower rate holds for this fit only. A learning-rate schedule beside it is refused: it would overwrite the rate.
+    The lower rate holds for this fit only. Beside a learning-rate schedule, which would overwrite the rate, it warns and does nothing.
 
     Args:
         monitor, comp, min_delta, reset_on_fit: see `TrackerCallback`.
@@ -353,14 +358,16 @@ class ReduceLROnPlateau(PatientTracker):
 
     def start_fit(self, is_new: bool) -> None:
         super().start_fit(is_new)
-        self._expected, self._warned = None, False
+        self._expected, self._warned, self._idle = None, False, False
         for cb in self.learn.cbs:
             scheduled = isinstance(cb, ParamScheduler) and "lr" in cb.scheds
             if scheduled or isinstance(cb, TorchScheduler) or any(isinstance(o, LRScheduler) for o in vars(cb).values()):
                 rival = ("a learning-rate schedule (fit_one_cycle, fit_flat_cos, fit_sgdr and fine_tune have one)" if scheduled else
                          f"a scheduler of torch ({cb!r})")
-                raise ValueError(f"ReduceLROnPlateau together with {rival}: the schedule sets the learning rate again at every batch, so "
-                                 "lowering it would have no effect. Use it with fit(), whose learning rate is constant, or leave it out")
+                warn(f"ReduceLROnPlateau together with {rival} does nothing: the schedule sets the learning rate again at every batch, so "
+                     "lowering it would have no effect. Use it with fit(), whose learning rate is constant, or leave it out", stacklevel=2)
+                self._idle = True
+                break
 
     def after_epoch(self) -> None:
         if self._expected is not None and self._rates() != self._expected and not self._warned:
@@ -371,6 +378,8 @@ class ReduceLROnPlateau(PatientTracker):
 
     def out_of_patience(self) -> None:
         self.wait = 0
+        if self._idle:
+            return
         before = self._rates()
         set_hyper(self.learn.opt, "lr", [max(rate / self.factor, min(self.min_lr, rate)) for rate in before])
         after = self._expected = self._rates()

@@ -379,8 +379,8 @@ ABSENT: dict[str, str] = {name: sentence for sentence, names in _ABSENT for name
 #: Names and methods that work differently here: name -> how.
 DIFFERENT: dict[str, str] = {
     "RandomSplitter": "without `seed` it is drawn with seed 42, so that loaders that are made again keep their split",
-    "EarlyStoppingCallback": "beside a one-cycle schedule it is refused, because the loss stalls at the peak of the learning rate",
-    "ReduceLROnPlateau": "beside a schedule it is refused: the schedule would set the learning rate back",
+    "EarlyStoppingCallback": "beside a schedule that raises the learning rate it warns if `patience` is shorter than the rate is high",
+    "ReduceLROnPlateau": "beside a schedule, which would set the learning rate back, it warns and does nothing; use it with `learn.fit`",
     "Normalize": "without statistics it measures ten training batches without augmentation",
     "learn.save": "`learn.save('name')` writes `models/name.safetensors`, not `models/name.pth` for `torch.load`; read it with "
                   "`learn.load('name')` or `safetensors.torch.load_file`",

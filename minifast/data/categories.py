@@ -35,6 +35,14 @@ def _python_value(o: Any) -> Any:
     return o.item() if hasattr(o, "item") and not getattr(o, "ndim", 0) else o
 
 
+class Ids(dict):
+    "`{class: id}`, which says what is wrong with a class that is not in it."
+
+    def __missing__(self, o: Any) -> int:
+        more = " For what training did not have, id_of(class) gives 0, the id of '#na#'" if self.get(NA) == 0 else ""
+        raise KeyError(f"{o!r} is not one of the {plural(len(self), 'known class')}: {coll_repr(self)}{did_you_mean(o, self) or '.'}{more}")
+
+
 class CategoryMap(Sequence):
     """The classes, in the order of their ids: a sequence that also maps classes to ids. It never changes.
 
@@ -86,7 +94,7 @@ class CategoryMap(Sequence):
     @property
     def o2i(self) -> dict[Any, int]:
         "A dict from each class to its id (a copy: changing it changes nothing here)."
-        return dict(self._o2i)
+        return Ids(self._o2i)
 
     def __len__(self) -> int:
         return len(self._items)

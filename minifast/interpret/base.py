@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import pandas as pd
 import torch
 
-from ..core.messages import describe, plural
+from ..core.messages import describe, plural, reject_unknown
 from ..core.nested import leaves, split_batch
 from ..core.paths import Path
-from ..core.plots import get_grid, show_item
+from ..core.plots import DRAWING, get_grid, show_item
 from ..core.types import Batch
 from ..data.dataloader import DataLoader
 from ..data.naming import files_of, items_of, row_labels
@@ -199,19 +199,24 @@ class Interpretation:
         return f"{self.name(i)}\ntarget {self.target_text(i)}\npredicted {self.prediction_text(i)}\nloss {float(self.losses[i]):.3g}"
 
     def plot_top_losses(self, k: int = 9, largest: bool = True, nrows: int | None = None, ncols: int | None = None,
-                        figsize: FigSize | None = None) -> Any:
+                        figsize: FigSize | None = None, **kwargs: Any) -> Any:
         """Draw the items with the largest losses, each with its file, target, prediction and loss; returns the axes.
 
-        Of a table: a DataFrame of their rows.
+        Of a table: a DataFrame of their rows. kwargs: for the functions that draw, such as `cmap=`.
         """
-        return self.show_items(self.top_losses(k, largest)[1].tolist(), nrows, ncols, figsize)
+        return self.show_items(self.top_losses(k, largest)[1].tolist(), nrows, ncols, figsize, **kwargs)
 
-    def show_results(self, idxs: Iterable[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
-        "Draw these items (their numbers, as of `top_losses`) with target and prediction; returns the axes. Of a table: a DataFrame."
-        return self.show_items([int(i) for i in idxs], nrows, ncols, figsize)
+    def show_results(self, idxs: Iterable[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None,
+                     **kwargs: Any) -> Any:
+        """Draw these items (their numbers, as of `top_losses`) with target and prediction; returns the axes.
 
-    def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
-        "Draw the items `indices` with their titles; where they are not images, return a DataFrame of them."
+        Of a table: a DataFrame. kwargs: for the functions that draw, such as `cmap=`.
+        """
+        return self.show_items([int(i) for i in idxs], nrows, ncols, figsize, **kwargs)
+
+    def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None,
+                   **kwargs: Any) -> Any:
+        "Draw the items `indices` with their titles; where they are not images, return a DataFrame. kwargs: such as `cmap=`."
         if not indices:
             raise ValueError("there is nothing to show: no item was chosen")
         if self._rows is not None:
@@ -222,7 +227,7 @@ class Interpretation:
         if not any(map(is_image, samples[0])):
             return self.frame().iloc[indices]
         axes = get_grid(len(indices), nrows=nrows, ncols=ncols, figsize=figsize or _size_for(len(indices), nrows, ncols))
-        return draw_samples(axes, samples, map(self.title, indices))
+        return draw_samples(axes, samples, map(self.title, indices), **kwargs)
 
     def decoded_inputs(self, indices: list[int]) -> list[tuple]:
         "The inputs of these items, decoded so that they can be shown."
@@ -237,11 +242,12 @@ class Interpretation:
         return [tuple(t[i].cpu() for t in leaves(batch) if isinstance(t, torch.Tensor)) for i in range(n)]
 
 
-def draw_samples(axes: list, samples: Iterable[tuple], titles: Iterable[str]) -> list:
-    "Draw the images of each sample on axes of their own, below its title; returns the axes."
+def draw_samples(axes: list, samples: Iterable[tuple], titles: Iterable[str], **kwargs: Any) -> list:
+    "Draw the images of each sample on axes of their own, below its title; returns the axes. kwargs: for the functions that draw."
+    reject_unknown(kwargs, ("nrows", "ncols", "figsize", *DRAWING), "show_items(...)")
     for ax, sample, title in zip(axes, samples, titles, strict=True):
         for image in filter(is_image, sample):
-            show_item(image, ctx=ax)
+            show_item(image, ctx=ax, **kwargs)
         ax.set_title(title, fontsize=8, loc="left")
     return axes
 

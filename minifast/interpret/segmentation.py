@@ -85,12 +85,13 @@ class SegmentationInterpretation(Interpretation):
         "The lines above item `i`."
         return f"{self.name(i)}\nloss {float(self.losses[i]):.3g}, IoU {float(self.iou[i]):.2f}"
 
-    def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None) -> Any:
-        "Draw each item twice: with its target, and with its prediction; returns the axes."
+    def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None,
+                   **kwargs: Any) -> Any:
+        "Draw each item twice: with its target, and with its prediction; returns the axes. kwargs: such as `vmax=`."
         n = len(indices)
         axes = get_grid(2 * n, nrows=nrows, ncols=2 * (ncols or min(2, n)), figsize=figsize, imsize=2.6)
         batch = batch_of(self.dl, indices)
         guess = (*batch[:-1], self.decoded[indices].to(batch[-1].device))
         pairs = zip(self.decode(batch, n), self.decode(guess, n), strict=True)
         titles = [title for i in indices for title in (f"{self.title(i)}\ntarget", "prediction")]
-        return draw_samples(axes, [sample for pair in pairs for sample in pair], titles)
+        return draw_samples(axes, [sample for pair in pairs for sample in pair], titles, **kwargs)

@@ -276,7 +276,7 @@ class Inference(TrainingLoop):
                     ax.set_title(text, color="green" if right else "red")
                 else:
                     for y in (sample if j == 0 else pred)[n_inp:]:
-                        show_item(y, ctx=ax)
+                        show_item(y, ctx=ax, **kwargs)
                     ax.set_title("target" if j == 0 else "prediction")
         axes[0].figure.suptitle("target\nprediction" if titled else "", fontsize=11)
         return axes

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TabDataLoader", "TabWeightedDL", "TableDataLoaders"]
 
-#: What loaders give of their table, `dls.procs` and `dls.valid.xs`, as fastai's do.
+#: What loaders give of their table besides its procs, `dls.procs`, `dls.categorify` and `dls.valid.xs`, as fastai's do.
 OF_TABLE = ("cat_names", "cats", "cont_names", "conts", "items", "procs", "x_names", "xs", "y", "y_names", "ys")
 #: A table goes to the accelerator as a whole if it takes at most this fraction of the memory that is free there.
 FITS = 0.25
@@ -154,7 +154,7 @@ class TabDataLoader(DataLoader):
         return self.dataset.classes
 
     def __getattr__(self, name: str) -> Any:
-        if name in OF_TABLE and "dataset" in self.__dict__:
+        if "dataset" in self.__dict__ and (name in OF_TABLE or name in self.dataset.procs.named):
             return getattr(self.dataset, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -220,6 +220,6 @@ class TableDataLoaders(DataLoaders):
         return self.train.dataset.classes
 
     def __getattr__(self, name: str) -> Any:
-        if name in OF_TABLE and "loaders" in self.__dict__:
+        if "loaders" in self.__dict__ and (name in OF_TABLE or name in self.train.dataset.procs.named):
             return getattr(self.train.dataset, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

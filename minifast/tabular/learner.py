@@ -40,6 +40,10 @@ class PredictedRow(UserDict):
         "The row as a dict."
         return self._make().astype(object).iloc[0].to_dict()
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"predict returns the row as a dict of its values, without {name!r}: write row['column'] for a value of it, "
+                             "row.show() for a DataFrame")
+
     def __copy__(self) -> "PredictedRow":
         return PredictedRow(self._make)
 

@@ -60,10 +60,15 @@ class ProcList(list):
     def __init__(self, procs: Iterable[TabularProc] = ()):
         super().__init__(procs)
 
+    @property
+    def named(self) -> dict[str, TabularProc]:
+        "`{name: proc}`, `categorify` for a `Categorify`."
+        return {camel2snake(repr(p) if isinstance(p, FunctionProc) else type(p).__name__): p for p in self}
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        named = {camel2snake(repr(p) if isinstance(p, FunctionProc) else type(p).__name__): p for p in self}
+        named = self.named
         if name in named:
             return named[name]
         found = [getattr(p, name) for p in self if hasattr(p, name)]

@@ -269,6 +269,7 @@ class TableRows:
             except AttributeError:
                 if name in self.cat_names or name in self.cont_names or name in self.y_names:
                     raise AttributeError(f"a table has no attribute {name!r}: the column is to[{name!r}]") from None
+        # (`iloc` would make pandas frames of tables, for whoever asks what they are)
         more = ": write to.items.iloc[...], or to.at(positions) for a table of these rows" if name == "iloc" else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{more}")
 
@@ -293,7 +294,7 @@ class TableRows:
         for columns, old in parts:
             old = None if old is None else self._at_rows(old)
             changed = old is not None and bool(set(columns) & set(names))
-            made.append(new[columns].to_numpy(dtype=old.dtype).reshape((-1, *old.shape[1:])) if changed else old)
+            made.append(new[columns].to_numpy(dtype=old.dtype, copy=True).reshape((-1, *old.shape[1:])) if changed else old)
         raw = new[self.cat_names] if data.codes is None else None
         self._data = Encoded(self.row_index, self.cat_names, self.cont_names, made[0], made[1], made[2], raw, data.keeper)
         self.index, self.rows = self._data.index, None
@@ -303,7 +304,7 @@ class TableRows:
             items = self.items
             if pd.api.types.is_hashable(i) and not isinstance(i, slice) and i not in items.columns:
                 raise KeyError(f"there is no processed column {i!r}{did_you_mean(i, items.columns) or '.'} They are "
-                               f"{', '.join(map(str, items.columns))}")
+                               f"{', '.join(map(str, items.columns))}. Other columns stay in the frame: df.loc[to.items.index, {i!r}]")
             return items[i]
         i = range(len(self))[i]
         i = i if self.rows is None else int(self.rows[i])

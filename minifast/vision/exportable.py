@@ -8,7 +8,7 @@ PARTS = {
     "boxes": "BoxCategorize TensorBBox bb_pad",
     "images": "Image PILBase PILImage PILImageBW PILMask TensorImage TensorMask ToTensor",
     "loaders": "ImageDataLoaders SegmentationDataLoaders",
-    "models.backbones": "create_vision_model default_split split_at",
+    "models.backbones": "create_vision_model default_split split_at split_in_halves",
     "models.unet": "create_unet_model",
     "normalize": "IntToFloatTensor Normalize",
     "opening": "OpenImage",

@@ -511,15 +511,36 @@ def test_reduce_lr_never_raises_a_rate_that_is_already_below_min_lr(tmp_path):
     assert reduce.reductions == []
 
 
-def test_reduce_lr_with_a_schedule_is_refused(tmp_path):
-    learn = make(tmp_path, splitter=two_groups)
-    for train in (partial(learn.fit_one_cycle, 1), partial(learn.fit_flat_cos, 1), partial(learn.fine_tune, 1)):
-        with pytest.raises(ValueError, match="together with a learning-rate schedule.*Use it with fit"):
-            train(cbs=ReduceLROnPlateau())
+def test_reduce_lr_beside_a_schedule_warns_and_does_nothing(tmp_path):
     step = TorchScheduler(partial(torch.optim.lr_scheduler.StepLR, step_size=1))
-    with pytest.raises(ValueError, match="together with a scheduler of torch"):
-        learn.fit(1, cbs=[step, ReduceLROnPlateau()])
-    assert learn.recorder.history == []
+    for verb, cbs, rival in (("fit_one_cycle", [], "a learning-rate schedule"), ("fit", [step], "a scheduler of torch")):
+        rates, cb = [], ReduceLROnPlateau("score")
+        for also in ([], [cb]):
+            learn = make(tmp_path, scripted([3, 2, 1]), splitter=two_groups)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                getattr(learn, verb)(3, cbs=[*cbs, *also])
+            rates.append(learn.recorder.lrs)
+            assert [rival in str(w.message) and "Use it with fit()" in str(w.message) for w in said if "Plateau" in str(w.message)] == \
+                [True] * len(also)
+        assert rates[0] == rates[1] and cb.reductions == []
+    make(tmp_path, scripted([3, 2, 1])).fit(3, 1e-2, cbs=cb)                     # as the warning says
+    assert [r.epoch for r in cb.reductions] == [1, 2]
+
+
+def test_comp_is_what_the_monitored_column_says(tmp_path):
+    assert TrackerCallback().comp is np.less and TrackerCallback("score").comp is None
+    assert TrackerCallback(comp=operator.gt).comp is operator.gt
+
+    class Mine(TrackerCallback):
+        def after_epoch(self):
+            super().after_epoch()
+            assert self.comp(2, 1) == (not self.learn.metrics[0].lower_is_better)
+
+    for metric in (scripted([1, 2]), scripted([2, 1], lower=True)):
+        tracker = Mine("score")
+        make(tmp_path, metric).fit(2, cbs=tracker)
+        assert tracker.comp is (np.less if metric.lower_is_better else np.greater)
 
 
 def test_reduce_lr_notices_that_somebody_else_sets_the_rate(tmp_path):

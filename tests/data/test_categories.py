@@ -153,3 +153,13 @@ def test_regression_setup():
 def test_targets_that_would_ruin_the_weights_are_refused(bad):
     with pytest.raises(ValueError, match="2 of 4 targets of the training set are missing, NaN or infinite: item 1, item 3"):
         RegressionSetup().setup([1.0, bad, 2.0, bad])
+
+
+def test_an_unknown_class_is_named_by_o2i():
+    known = CategoryMap(["ant", "cat"])
+    with pytest.raises(KeyError, match=r"'cats' is not one of the 2 known classes: \(#2\) \['ant','cat'\]; did you mean 'cat'"):
+        known.o2i["cats"]
+    films = CategoryMap(["Alien", "Heat"], add_na=True)
+    with pytest.raises(KeyError, match=r"'M' is not one of .* id_of\(class\) gives 0, the id of '#na#'"):
+        films.o2i["M"]
+    assert films.id_of("M") == 0 and films[0] == "#na#" and films.o2i["Heat"] == 2 and films.o2i.get("M") is None

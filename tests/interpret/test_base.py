@@ -51,6 +51,11 @@ def test_real_pictures_name_their_files(as_class, data_dir):
     axes = interp.plot_top_losses(4)
     i = int(interp.top_losses(1)[1])
     assert interp.path(i) == dls.valid_ds.items[i] and dls.valid_ds.items[i].name in axes[0].get_title(loc="left")
+    axes = interp.plot_top_losses(2, vmin=0, vmax=0.5, cmap="viridis")
+    assert [ax.images[0].get_clim() for ax in axes] == [(0, 0.5)] * 2
+    assert interp.show_results([0], alpha=0.5)[0].images[0].get_alpha() == 0.5
+    with pytest.raises(TypeError, match=r"show_items\(\.\.\.\) does not take vmn=int 0; did you mean 'vmin'"):
+        interp.plot_top_losses(2, vmn=0)
     assert isinstance(Interpretation.from_learner(learn), Interpretation) and interp.frame().path[0] == dls.valid_ds.items[0]
     from minifast.interpret.grad_cam import plot_grad_cam
     assert len(plot_grad_cam(interp, [0, 1])) == 2

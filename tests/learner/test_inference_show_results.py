@@ -27,3 +27,11 @@ def test_the_grid_and_the_colours(learn):
 def test_a_misspelt_keyword_is_refused(learn):
     with pytest.raises(TypeError, match=r"show_results\(\.\.\.\) does not take nrow=int 2; did you mean 'nrows'\?"):
         learn.show_results(nrow=2)
+
+
+def test_targets_that_are_drawn_get_the_keywords_too():
+    data = Datasets(range(4), [[lambda i: torch.full((1, 4, 4), i / 4)]] * 2, splits=[range(2), range(2, 4)])
+    learn = Learner(data.dataloaders(bs=2, num_workers=0, device="cpu"), nn.Conv2d(1, 1, 1), loss_func=nn.MSELoss())
+    axes = learn.show_results(max_n=2, vmin=0, vmax=0.5)
+    assert [image.get_clim() for ax in axes for image in ax.images] == [(0, 0.5)] * 8         # the target lies over the image
+    plt.close("all")

@@ -155,17 +155,17 @@ def test_s34_what_one_fit_is_told_does_not_stick():
 
 
 @pytest.mark.parametrize("verb", ["fit_one_cycle", "fit_flat_cos", "fine_tune"])
-def test_s35_a_plateau_rule_beside_a_schedule_is_refused(verb):
+def test_s35_a_plateau_rule_beside_a_schedule_is_warned_of(verb):
     """`ReduceLROnPlateau` together with one-cycle.
 
     Elsewhere: it reports that it lowered the learning rate, and the schedule sets it back at the next batch.
-    Here: refused before the first batch: "the schedule sets the learning rate anew at every batch, so that lowering it would have no
-    effect. Use it with fit()".
+    Here: said before the first batch: "the schedule sets the learning rate anew at every batch, so that lowering it would have no effect.
+    Use it with fit()"; it then does nothing, and reports nothing.
     """
-    learn = make()
-    with pytest.raises(ValueError, match="lowering it would have no effect. Use it with fit"):
-        getattr(learn, verb)(1, cbs=ReduceLROnPlateau())
-    assert not learn.recorder.history
+    learn, reduce = make(), ReduceLROnPlateau(min_delta=1e9)
+    with pytest.warns(UserWarning, match="lowering it would have no effect. Use it with fit"):
+        getattr(learn, verb)(3, cbs=reduce)
+    assert reduce.reductions == []
 
 
 def test_s36_little_patience_inside_one_cycle_is_warned_of():

@@ -100,6 +100,9 @@ def test_the_row_that_predict_returns(learn, df):
     assert isinstance(shown, PredictedRow) and set(shown) == {"k", "i", "z_na", "x", "z", "y"} and len(shown) == 6
     assert shown["k"] == row["k"] and shown["i"] == row["i"] and shown["x"] == pytest.approx(row["x"], abs=1e-6) and "k" in repr(shown)
     assert shown.show().shape == (1, 6)
+    with pytest.raises(AttributeError, match=r"the row as a dict of its values, without 'decode': write row\['column'\].*row.show\(\)"):
+        shown.decode()
+    assert shown["k"] == shown.show()["k"].item()                   # as the message says
 
 
 def test_rows_with_odd_values(learn, df):

@@ -249,6 +249,7 @@ def test_weighted_rows(to):
 def test_loaders_show_their_table(to):
     dls = to.dataloaders(bs=8)
     assert dls.procs is to.procs and dls.cat_names == to.cat_names and dls.valid.xs.equals(to.valid.xs) and dls.ys.equals(to.train.ys)
+    assert dls.categorify is dls.valid.categorify is to.procs.categorify and list(dls.categorify["k"]) == list(to.classes["k"])
     for o in (dls, dls.train):
         with pytest.raises(AttributeError, match=r"has no attribute 'zs'"):
             o.zs

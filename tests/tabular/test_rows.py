@@ -71,8 +71,18 @@ def test_columns_by_name(df):
     assert to.valid["city"].tolist() == [2, 2] and isinstance(to[0], tuple)
     with pytest.raises(KeyError, match=r"no processed column 'cty'; did you mean 'city'\?"):
         to["cty"]
+    with pytest.raises(KeyError, match=r"'price'. They are .*: df.loc\[to.items.index, 'price'\]"):
+        to.valid["price"]
+    assert df.loc[to.valid.items.index, "price"].tolist() == [5.5, 2.5]            # as the message says
 
 
+def test_rows_by_position(to):
+    with pytest.raises(AttributeError, match=r"no attribute 'iloc': write to.items.iloc\[...\], or to.at\(positions\)"):
+        to.iloc
+    assert to.items.iloc[0]["city"] == 3 and to.at([4, 1]).xs.equals(to.items.iloc[[4, 1], :4])           # as the message says
+
+
+@pytest.mark.filterwarnings("error")
 def test_columns_can_be_assigned(df):
     to = TabularPandas(df, PROCS, ["city"], ["size", "rooms"], "y", splits=SPLITS)
     dls, before, ys, codes = to.dataloaders(bs=2), to.conts, to.ys, to.cats

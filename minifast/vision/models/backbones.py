@@ -25,7 +25,7 @@ from .pretrained import TimmBody, build_timm, load_pretrained, pick_weights, tim
 from .xresnet import XRESNETS, XResNet
 
 __all__ = ["ArchMeta", "add_head", "arch_meta", "create_body", "create_cnn_model", "create_head", "create_vision_model", "default_split",
-           "has_pool_type", "model_meta", "num_features", "replace_input"]
+           "has_pool_type", "model_meta", "num_features", "replace_input", "split_in_halves"]
 
 _HEAD_NAMES = {"classifier", "fc", "head", "heads", "avgpool"}
 
@@ -46,6 +46,11 @@ def _opened(module):
 
 
 def default_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
+    "Two layer groups of `Sequential(body, head)`: the body, and all that follows. `model_meta[arch]['split']` makes three."
+    return [_params(model[0]), _params(model[1:])]
+
+
+def split_in_halves(model: nn.Sequential) -> list[list[nn.Parameter]]:
     """Layer groups of `Sequential(body, head)`: first half of the body's stages, second half, head.
 
     Stages are the children of the body; one that holds more than half of its parameters is opened.
@@ -89,14 +94,14 @@ class ArchMeta:
     source: str                                 #: 'torchvision', 'timm' or 'function'
     build: Callable
     cut: Callable | int | None = None
-    split: Callable = default_split
+    split: Callable = split_in_halves
     weights: Any = None                         #: torchvision's enum of weights
     stats: tuple | None = None                  #: (mean, std) that the pretrained weights expect; None: unknown
     takes_n_in: bool = False                    #: `build` itself fits the model to `n_in` channels
 
     def split_for(self, cut: Callable[[nn.Module], nn.Module] | int | None = None) -> Callable[..., list[list[nn.Parameter]]]:
         "`split`, or the split for any body where a `cut` of the user's decides what the body looks like."
-        return self.split if cut is None else default_split
+        return self.split if cut is None else split_in_halves
 
     def stats_for(self, weights: Any = None) -> tuple | None:
         "(mean, std) that these weights expect, from their own description; None: unknown."
@@ -128,7 +133,7 @@ def arch_meta(arch: Any) -> ArchMeta:
         config = timm_config(name, [*_torchvision_names(), *XRESNETS])
         stats = None if config is None else (list(config.mean), list(config.std))
         return ArchMeta(name, "timm", partial(build_timm, name, config), stats=stats, takes_n_in=True)
-    split = partial(split_at, at=3) if unwrapped(arch) in (XResNet, *XRESNETS.values()) else default_split
+    split = partial(split_at, at=3) if unwrapped(arch) in (XResNet, *XRESNETS.values()) else split_in_halves
     return ArchMeta(name, "function", partial(_build_function, arch, name), split=split)
 
 
@@ -164,7 +169,7 @@ model_meta = _ModelMeta()
 def _torchvision_meta(name):
     weights = models.get_model_weights(name)
     split = next((partial(split_at, at=at, in_first=inside) for pattern, (at, inside) in _SPLITS.items() if re.match(pattern, name)),
-                 default_split)
+                 split_in_halves)
     meta = ArchMeta(name, "torchvision", partial(_build_torchvision, name, weights), _torchvision_cut, split, weights)
     return replace(meta, stats=meta.stats_for())
 

@@ -16,6 +16,7 @@ from minifast.vision.models.backbones import (
     default_split,
     num_features,
     replace_input,
+    split_in_halves,
 )
 from minifast.vision.models.heads import create_head
 from minifast.vision.models.pretrained import WeightsNotFound
@@ -90,8 +91,13 @@ def test_vision_transformer_gives_features():
     head = model.heads
     body = arch_meta("vit_b_16").cut(model)
     assert torch.allclose(head(body(torch.ones(1, 3, 32, 32))), expected)
-    groups = default_split(nn.Sequential(body, create_head(16, 2, pool=False)))
+    groups = split_in_halves(nn.Sequential(body, create_head(16, 2, pool=False)))
     assert sum(map(len, groups)) == len(list(body.parameters())) + 6 and len(groups) == 3
+
+
+def test_default_split_is_body_and_head():
+    model = create_vision_model("resnet18", 2, pretrained=False)
+    assert list(map(len, default_split(model))) == [60, 6] and len(arch_meta("resnet18").split(model)) == 3
 
 
 def test_resnet_groups_are_fastais():

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from minifast.vision.models.backbones import arch_meta, create_body, create_vision_model, default_split, model_meta
+from minifast.vision.models.backbones import arch_meta, create_body, create_vision_model, model_meta, split_in_halves
 from minifast.vision.models.pretrained import TimmBody
 
 # One of each family; [parameters per layer group without the head], features, and the size where it takes only one.
@@ -99,7 +99,7 @@ class LikeTimm(nn.Module):
 def test_layer_groups_of_timms_models(transformer):
     body = TimmBody(LikeTimm(transformer))
     model = nn.Sequential(body, nn.Linear(8, 2))
-    groups = default_split(model)
+    groups = split_in_halves(model)
     names = {id(p): n.removeprefix("0.model.") for n, p in model.named_parameters()}
     early, late, head = ([names[id(p)] for p in g] for g in groups)
     assert head == ["1.weight", "1.bias"] and len(early) + len(late) + 2 == len(list(model.parameters()))
