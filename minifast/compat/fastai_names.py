@@ -383,7 +383,8 @@ DIFFERENT: dict[str, str] = {
     "ReduceLROnPlateau": "beside a schedule, which would set the learning rate back, it warns and does nothing; use it with `learn.fit`",
     "Normalize": "without statistics it measures ten training batches without augmentation",
     "learn.save": "`learn.save('name')` writes `models/name.safetensors`, not `models/name.pth` for `torch.load`; read it with "
-                  "`learn.load('name')` or `safetensors.torch.load_file`",
+                  "`learn.load('name')`, or with `safetensors.torch.load_file`, in whose result the weights of the model are named "
+                  "`root.model.` and their name",
     "learn.load": "of a `.pth` file of fastai's it takes the weights, not the state of the optimizer",
     "learn.to_fp16": "without an accelerator it warns once, and training is in full precision; `learn.to_bf16()` also works on a CPU",
     "Callback": "a method named after an event of fastai v1, Lightning or Keras (`on_epoch_end`) is refused when the class is made",

@@ -111,6 +111,7 @@ class DataLoader:
         self._engine: Engine | None = None
         self._engine_key: Any = None
         self._finisher: Finisher | None = None
+        self._new_finisher: Finisher | None = None
         self._threads_are_safe = worker_type == "thread"
         if verbose:
             method = f" ({self.multiprocessing_context.get_start_method()})" if self.multiprocessing_context else ""
@@ -372,6 +373,12 @@ class DataLoader:
             self._finisher = Finisher(self.after_batch, self.device)
         return self._finisher
 
+    def _finisher_of_new_items(self):
+        "One of its own: items without targets say nothing of the `kinds` of the others."
+        if self._new_finisher is None or self._new_finisher.after_batch is not self.after_batch or self._new_finisher.device != self.device:
+            self._new_finisher = Finisher(self.after_batch, self.device, moves=True)
+        return self._new_finisher
+
     def _finish(self, batch, seed, number):
         "To the device, batch transforms, plain tensors; warnings of what went wrong on the way."
         if batch.skipped:
@@ -431,7 +438,7 @@ class DataLoader:
             known = fetcher.is_quiet and all(f.is_builtin for f in self.after_batch)
             # threads that seed and restore the same streams would restore each other's
             with nullcontext() if known else _ALONE, nullcontext() if known else fixed_seed():
-                return Finisher(self.after_batch, self.device)(fetcher.make(key), seed, 0)
+                return self._finisher_of_new_items()(fetcher.make(key), seed, 0)
         with fixed_seed():
             self._prepare()
             return self._make(key)

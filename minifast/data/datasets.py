@@ -185,10 +185,14 @@ class _Split:
     def __iter__(self) -> Iterator:
         return (self.sample(i) for i in range(len(self)))
 
+    @property
+    def pipelines_in_use(self) -> list[Pipeline]:
+        "The pipelines that samples are made with: without labels, those of the inputs."
+        return self.pipelines if self.labelled else self.pipelines[:self.n_inp]
+
     def idle(self, i: int = 0, rng: np.random.Generator | None = None) -> list[Transform]:
         "The transforms that apply to nothing in item `i`."
-        pipes = self.pipelines if self.labelled else self.pipelines[:self.n_inp]
-        return [f for pipe in pipes for f in pipe.idle(self.rows[i], rng)]
+        return [f for pipe in self.pipelines_in_use for f in pipe.idle(self.rows[i], rng)]
 
     @property
     def vocab(self) -> Any:
@@ -307,7 +311,7 @@ class Datasets(_Split):
 
     def _fetch(self, i: int, rng: np.random.Generator | None) -> tuple:
         item, made = self.rows.get(i), []
-        for k, pipe in enumerate(self.pipelines if self.labelled else self.pipelines[:self.n_inp]):
+        for k, pipe in enumerate(self.pipelines_in_use):
             try:
                 made.append(pipe(item, rng))
             except Exception as e:

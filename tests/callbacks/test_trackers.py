@@ -290,6 +290,11 @@ def test_with_averaged_weights_what_was_validated_is_saved(tmp_path):
     assert same(learn, validated[1]) and not same(learn, validated[2])
 
 
+def test_a_file_name_has_no_suffix_of_another_format():
+    assert all(SaveModelCallback(fname=f"model.{suffix}").fname == "model" for suffix in ("safetensors", "pth", "pt"))
+    assert SaveModelCallback(fname=Path("v1.2")).fname == "v1.2"
+
+
 def test_saving_is_refused_where_it_cannot_work(tmp_path):
     learn = make(tmp_path)
     with pytest.raises(ValueError, match="two SaveModelCallbacks save to 'model'"):
@@ -298,8 +303,6 @@ def test_saving_is_refused_where_it_cannot_work(tmp_path):
         SaveModelCallback(fname="model.pkl")
     with pytest.raises(ValueError, match="every_epoch=-1"):
         SaveModelCallback(every_epoch=-1)
-    assert all(SaveModelCallback(fname=f"model.{suffix}").fname == "model" for suffix in ("safetensors", "pth", "pt"))
-    assert SaveModelCallback(fname=Path("v1.2")).fname == "v1.2"
     (tmp_path / "models").write_text("a file where the folder should be")
     with pytest.raises(OSError, match="models"):
         learn.fit(1, cbs=SaveModelCallback())

@@ -25,6 +25,7 @@ def test_weights_and_biases_by_name(learn):
     ids = [films.id_of(n) for n in names]
     assert torch.equal(model.weight(names), model.i_weight.weight.detach()[ids])
     assert torch.equal(model.bias(names), model.i_bias.weight.detach()[ids, 0])
+    assert model.weight(films).pca(3).shape == (len(films), 3)
     assert torch.equal(model.weight([7], is_item=False), model.u_weight.weight.detach()[[7]]) and model.bias("film 3").shape == (1,)
     with pytest.raises(KeyError, match=r"'film 33' is no item of the training data, column 'film'; did you mean 'film 3'"):
         model.bias(["film 33"])

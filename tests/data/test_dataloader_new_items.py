@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from minifast.core.seeds import rng_state
+from minifast.data.categories import Categorize
 from minifast.data.datasets import Datasets
 from minifast.data.loaders import DataLoaders
 from minifast.data.transforms import Transform
@@ -19,6 +20,14 @@ def noisy(x):
 class AsTensor(Transform):
     def encodes(self, x: int):
         return torch.tensor([x])
+
+
+def test_known_transforms_do_without_seeds_whatever_makes_the_labels(monkeypatch):
+    ds = Datasets(["a", "b", "c"], [[Categorize(vocab=["a", "b", "c"])], [lambda o: 0]], splits=[[0, 1], [2]])
+    dl = DataLoaders.from_dsets(ds.subset(0), ds.subset(1), bs=2, device="cpu", num_workers=0).valid
+    monkeypatch.setattr("minifast.data.engine.fetch.rng_state", None)           # what must not be called
+    monkeypatch.setattr("minifast.data.dataloader.fixed_seed", None)
+    assert dl.make_batch([0], dataset=ds.test_set(["b"]))[0].tolist() == [1]
 
 
 @pytest.mark.parametrize("step", [noisy, AsTensor()], ids=["a function that draws", "a class"])

@@ -126,8 +126,13 @@ def test_unknown_arguments_name_the_call():
 
 
 # -- hooks of fastai's loaders --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", INSTEAD_OF_HOOKS)
+HOOKS = ["create_item", "create_batch", "get_idxs", "before_iter", "shuffle_fn", "after_iter", "create_batches", "do_item", "do_batch",
+         "chunkify", "sample", "randomize", "prebatched", "retain", "wif", "collate_fn", "after_item", "before_batch", "after_batch"]
+
+
+@pytest.mark.parametrize("name", HOOKS)
 def test_hooks_that_would_never_be_called_are_refused(name):
+    assert set(HOOKS) == set(INSTEAD_OF_HOOKS)
     with pytest.raises(TypeError, match=rf"Mine.{name} is never called"):
         type("Mine", (DataLoader,), {name: lambda self, *args: args})
     if name not in ("after_item", "before_batch", "after_batch", "collate_fn"):

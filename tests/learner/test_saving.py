@@ -1,16 +1,19 @@
 """`learn.save` and `learn.load`: fastai's `.pth` files, names with `.pth`, and nothing but the weights ever changes."""
+import re
 import sys
 import types
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.callbacks.base import Callback
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.trackers import SaveModelCallback
+from minifast.compat.fastai_names import DIFFERENT
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.nn.losses import CrossEntropyLossFlat
@@ -96,6 +99,17 @@ def test_names_with_pth_are_kept_as_safetensors_and_found_again(tmp_path):
     other = make(tmp_path, seed=1).load("best.pth")
     torch.testing.assert_close(other.model.state_dict(), learn.model.state_dict())
     assert torch.equal(make(tmp_path, seed=2).load("best").model[0].weight, learn.model[0].weight)
+
+
+def test_what_is_said_of_saved_files_is_so(tmp_path):
+    learn = make(tmp_path)
+    learn.save("name")
+    advice = re.findall(r"`([^`]*)`", DIFFERENT["learn.save"])
+    assert advice == ["learn.save('name')", "models/name.safetensors", "models/name.pth", "torch.load", "learn.load('name')",
+                      "safetensors.torch.load_file", "root.model."]
+    weights = load_file(tmp_path / advice[1])
+    assert all(torch.equal(weights[advice[6] + name], w) for name, w in learn.model.state_dict().items())
+    assert not (tmp_path / advice[2]).exists() and learn.load("name") is learn
 
 
 @pytest.mark.parametrize("fname", ["best", "best.pth"])

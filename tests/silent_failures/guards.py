@@ -7,16 +7,12 @@ A guard is named, not quoted: each row says in which function, class or constant
 are in `source_edits.py`). The package is copied to a temporary folder, edited there, and the row's test runs on the copy. Exit status 1 if
 one still passes, or fails only because the edit no longer makes sense.
 """
-import importlib
-import multiprocessing
-import os
 import re
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from source_edits import ROOT, Package, assign, body, call, default, first, never, reads, result
+from source_edits import ROOT, assign, body, call, default, first, never, reads, result
+from taken_out import pytest_without, texts_with, try_all
 
 HERE = Path(__file__).resolve().parent
 
@@ -121,11 +117,7 @@ GUARDS = {
 
 def without(row, package):
     "`{file: its text with this row's guard taken out}`; `LookupError` where what guards is not found under its name."
-    changed = {}
-    for edit in GUARDS[row][1:]:
-        file, text = edit.apply(package, changed)
-        changed[file] = text
-    return changed
+    return texts_with(GUARDS[row][1:], package)
 
 
 def test_of(row):
@@ -139,56 +131,14 @@ def test_of(row):
 
 
 def try_without(row, package):
-    "What happens to the test of this row without its guard: 'fails', 'passes' or 'breaks', and the first line of pytest's evidence."
-    changed, (file, name) = without(row, package), test_of(row)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for part in ("minifast", "tests"):
-            shutil.copytree(ROOT / part, root / part)           # with what is compiled
-        shutil.copy(ROOT / "pyproject.toml", root)
-        for path, text in changed.items():
-            (root / path.relative_to(ROOT)).write_text(text, encoding="utf-8")
-        arguments = ["-n", "0", "-q", "-x", "-p", "no:cacheprovider", str(file.relative_to(ROOT)), "-k", name]
-        child = multiprocessing.get_context("fork").Process(target=_pytest, args=(root, arguments))
-        child.start()
-        child.join()
-        output = (root / "output").read_text(encoding="utf-8")
-    errors = [line[1:].strip() for line in output.splitlines() if line.startswith("E  ")]
-    if child.exitcode == 0:
-        return "passes", ""
-    if child.exitcode == 1 and errors and not errors[0].startswith(("NameError", "UnboundLocalError", "SyntaxError", "ImportError")):
-        return "fails", errors[0]
-    return "breaks", f"pytest ended with status {child.exitcode}\n{output[-2500:]}"
-
-
-def _pytest(root, arguments):
-    "Run pytest in the copy `root`. In a fork, which has the large libraries already and the package not yet."
-    import pytest
-    os.environ.setdefault("MINIFAST_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    os.environ["PYTHONPATH"] = str(root)
-    os.chdir(root)
-    sys.path[:] = [str(root), *(p for p in sys.path if p not in ("", str(ROOT)))]
-    sys.dont_write_bytecode = True
-    with open("output", "w", encoding="utf-8") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-        status = int(pytest.main(arguments))
-        sys.stdout.flush()
-    os._exit(status)
+    "What happens to the test of this row without its guard, see `taken_out.pytest_without`."
+    file, name = test_of(row)
+    return pytest_without(without(row, package), [str(file.relative_to(ROOT)), "-k", name])
 
 
 def main(rows):
     "Try these rows, every one if none are given; the exit status."
-    for module in ("matplotlib.pyplot", "pandas", "pytest", "sklearn.ensemble", "sklearn.metrics", "torch.utils.data",
-                   "torchvision.transforms.v2"):        # what every fork needs is imported once
-        importlib.import_module(module)
-    package, bad = Package(), 0
-    for row in rows or GUARDS:
-        outcome, evidence = try_without(row, package)
-        bad += outcome != "fails"
-        print(f"{row}: " + {"fails": f"fails without its guard ({evidence[:100]})", "passes": "STILL PASSES without its guard",
-                            "breaks": f"BREAKS without its guard: {evidence}"}[outcome], flush=True)
-    return int(bad > 0)
+    return try_all(rows or GUARDS, try_without)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,51 @@ def assign(target, source):
     return Edit(target, change, source)
 
 
+def remove(target, setter_only=False):
+    "Take the function, property or constant out of its class or module; `setter_only`: leave it, but so that it cannot be set."
+    owner, _, name = target.rpartition(".")
+
+    def change(node):
+        gone = [n for n in definitions(node.body) if name in bound_by(n) and (not setter_only or _is_setter(n, name))]
+        if not gone:
+            raise LookupError(f"{owner} has no {'setter of ' * setter_only}{name}")
+        node.body = [n for n in node.body if n not in gone] or [ast.Pass()]
+    return Edit(owner, change)
+
+
+def _is_setter(node, name):
+    return any(ast.unparse(d) == f"{name}.setter" for d in getattr(node, "decorator_list", ()))
+
+
+def drop(target, words):
+    "Leave out the one statement of the target, none that has a body of its own, in which these words occur."
+    class Without(ast.NodeTransformer):
+        count = 0
+
+        def visit(self, node):
+            if isinstance(node, ast.stmt) and not hasattr(node, "body") and words in ast.unparse(node):
+                self.count += 1
+                return ast.copy_location(ast.Pass(), node)
+            return self.generic_visit(node)
+
+    def change(node):
+        done = Without()
+        done.generic_visit(node)
+        if done.count != 1:
+            raise LookupError(f"{target}: {words!r} is in {done.count} of its statements, not in one")
+    return Edit(target, change)
+
+
+def swap(target, expression, source):
+    "Put `source` in place of an expression of the target, wherever it stands."
+    wanted = ast.dump(ast.parse(expression, mode="eval").body)
+
+    def replaced(node):
+        same = isinstance(node, ast.expr) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load) and ast.dump(node) == wanted
+        return filled(source, {"it": node}) if same else None
+    return replacing(target, expression, replaced, "")
+
+
 def never(target, words):
     "Of the `if`s in the target, never take the one in whose condition or direct consequence these words occur (the innermost such one)."
     def change(node):

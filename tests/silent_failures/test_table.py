@@ -51,7 +51,7 @@ def test_a_good_page(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_every_row_has_a_guard_and_every_guard_stands_where_the_table_says():
-    package, problems = guards.Package(), []
+    package, problems = source_edits.Package(), []
     assert list(guards.GUARDS) == [f"S{row}" for row in range(1, make.ROWS + 1)]
     for row in guards.GUARDS:
         guards.test_of(row)
@@ -75,7 +75,13 @@ def package(tmp_path):
         "            raise ValueError(f'a box of {size} is too large')\n"
         "        self.size = max(1, size)\n"
         "    def half(self):\n"
-        "        return round(self.size / 2, ndigits=1)\n")
+        "        return round(self.size / 2, ndigits=1)\n"
+        "    @property\n"
+        "    def area(self):\n"
+        "        return self.size ** 2\n"
+        "    @area.setter\n"
+        "    def area(self, area):\n"
+        "        self.size = area ** 0.5\n")
     return source_edits.Package(tmp_path)
 
 
@@ -89,6 +95,7 @@ def package(tmp_path):
     (source_edits.call("Box.half", "round", ndigits=None), 3, (3, 2)),
     (source_edits.reads("Box.half", "size", "of.size * 100"), 2, (2, 100)),
     (source_edits.result("half", "it + LIMIT"), 2, (2, 4)),
+    (source_edits.swap("Box.__init__", "max(1, size)", "it + size"), 2, (4, 2)),
 ])
 def test_edits_change_what_they_name(package, edit, size, expected):
     _, text = edit.apply(package, {})
@@ -98,12 +105,29 @@ def test_edits_change_what_they_name(package, edit, size, expected):
     assert (box.size, box.half()) == expected
 
 
+def test_edits_take_out(package):
+    def box(edit):
+        namespace = {}
+        exec(edit.apply(package, {})[1], namespace)
+        return namespace["Box"](2)
+
+    with pytest.raises(AttributeError):
+        box(source_edits.remove("Box.area", setter_only=True)).area = 9
+    assert box(source_edits.remove("Box.area", setter_only=True)).area == 4
+    assert not hasattr(box(source_edits.remove("Box.area")), "area")
+    assert not hasattr(box(source_edits.drop("Box.__init__", "self.size = max")), "size")
+
+
 @pytest.mark.parametrize(("edit", "words"), [
     (source_edits.body("Box.third", "return 7"), "'Box.third' fits 0 names of the package, not one"),
     (source_edits.first("Box.half", "rest = size"), "size in 'rest = size' is neither a parameter there nor a name of the module"),
     (source_edits.never("Box", "is too small"), "'is too small' is in 0 of its ifs"),
     (source_edits.call("Box.half", "floor", "it"), "Box.half has no call of floor"),
     (source_edits.reads("Box.half", "width", "it"), "Box.half has no use of .width"),
+    (source_edits.remove("Box.third"), "Box has no third"),
+    (source_edits.remove("Box.half", setter_only=True), "Box has no setter of half"),
+    (source_edits.drop("Box", "self.width"), "'self.width' is in 0 of its statements"),
+    (source_edits.swap("Box", "self.width", "1"), "Box has no self.width"),
 ])
 def test_edits_say_what_they_do_not_find(package, edit, words):
     with pytest.raises(LookupError, match=re.escape(words)):

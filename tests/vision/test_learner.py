@@ -68,6 +68,12 @@ def test_pretrained_is_frozen_and_normalised_in_a_copy(dls, weights):
     assert trainable(learn) == [14, 36, 6]
 
 
+def test_pretrained_with_workers_that_persist(folder, weights):
+    dls = ImageDataLoaders.from_folder(folder, valid_pct=0.2, item_tfms=Resize(32), bs=8, num_workers=1, persistent_workers=True,
+                                       device="cpu", batch_tfms=Normalize())           # which looks at batches when they are made
+    assert vision_learner(dls, models.squeezenet1_1, weights=weights).dls.train.num_workers == 1
+
+
 def test_what_is_normalised_already_is_not_normalised_twice(dls, weights):
     first = vision_learner(dls, "squeezenet1_1", weights=weights)
     again = vision_learner(first.dls, "squeezenet1_1", weights=weights)

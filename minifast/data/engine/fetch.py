@@ -6,6 +6,7 @@ import ctypes
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -179,8 +180,8 @@ class Fetcher:
 
     @property
     def pipelines(self) -> tuple[Pipeline, ...]:
-        "What items go through: the pipelines of the dataset, and the item transforms."
-        return *getattr(self.dataset, "pipelines", ()), self.after_item
+        "What items go through: the pipelines of the dataset that make its samples, and the item transforms."
+        return *getattr(self.dataset, "pipelines_in_use", ()), self.after_item
 
     @property
     def may_draw_globally(self) -> bool:
@@ -339,15 +340,16 @@ class Finisher:
     """Brings batches to `device` and sends them through `after_batch`.
 
     The first batch goes through one transform at a time, to learn what they do to it: then `is_first` is False, `kinds` says what each
-    element is, and `idle` which transforms applied to nothing. All others go through the fused pipeline, see `Pipeline.fused`.
+    element is, and `idle` which transforms applied to nothing. All others go through the fused pipeline, see `Pipeline.fused`. moves: any
+    batch may lie on another device than the first.
     """
 
-    def __init__(self, after_batch: Pipeline, device: torch.device):
+    def __init__(self, after_batch: Pipeline, device: torch.device, moves: bool = False):
         self.after_batch, self.device = after_batch, device
         self.is_first = True
         self.kinds: Any = None
         self.idle: list[Transform] = []
-        self._fused, self._moves = after_batch.fused(), device.type != "cpu"
+        self._fused, self._moves = after_batch.fused(), moves or device.type != "cpu"
 
     def __call__(self, batch: Batch, seed: int, number: int) -> Any:
         "What the model sees of `batch`, number `number` of the epoch with this seed."
@@ -385,6 +387,12 @@ class Finisher:
         return steps[-1][1]
 
 
+@cache
+def _symbols() -> ctypes.CDLL:
+    "What this process has loaded."
+    return ctypes.CDLL(None)
+
+
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Within the block torch's operations that this thread starts run in this thread alone.
@@ -395,7 +403,7 @@ def one_torch_thread() -> Iterator[None]:
     Measured (2026-11, 2 cores, two worker threads, cache='ram'): 24 to 26 % of the time; more where there are more cores.
     """
     try:
-        openmp = ctypes.CDLL(None)
+        openmp = _symbols()
         before = openmp.omp_get_max_threads()
         openmp.omp_set_num_threads(1)
     except (AttributeError, OSError, TypeError):
