@@ -1,12 +1,23 @@
 """What all tests share."""
+import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")      # nothing opens a window
+sys.dont_write_bytecode = False                 # compiling the package takes seconds: processes that tests start need not do it again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")           # the processes that run the tests share the cores
+gc.disable()                                    # while everything is imported, of which nothing is garbage
+
+
+def pytest_collection_finish():
+    "What is imported now stays to the end: the garbage collector need not look through it again and again."
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_make_parametrize_id(val, argname):

@@ -1,11 +1,10 @@
 """`from minifast.vision.all import *` is a contract: listed, sorted, documented names, and the ones that course notebooks count on."""
 import ast
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
+import fresh_process
 import pytest
 
 import minifast
@@ -78,7 +77,7 @@ def test_vision_has_all_of_basics():
 def test_a_star_brings_exactly_what_is_listed():
     code = ("before = set(globals())\nfrom minifast.vision.all import *\n"
             "print(*sorted(set(globals()) - before - {'before'}))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = fresh_process.run(code, check=True)
     assert done.stdout.split() == importlib.import_module("minifast.vision.all").__all__
 
 

@@ -1,5 +1,6 @@
 """Every module is in a room and imports only its own and lower rooms; no circles; stars only in `all.py`."""
 import ast
+import functools
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "minifast"
@@ -26,6 +27,7 @@ UPWARD = {("learner.learner", "checks.check_learner"), ("learner.learner", "chec
 DOORS = {"__init__", "__main__"}
 
 
+@functools.cache
 def modules():
     "`{dotted name: file}`; a folder goes by its own name, which stands for its `__init__.py`."
     found = {}
@@ -44,15 +46,21 @@ def height_of(module):
     return next((i for i, rooms in enumerate(ROOMS) if room_of(module) in rooms.split()), None)
 
 
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
 def imports_of(module, path):
     "The minifast modules that `module` imports anywhere, also inside functions, but not those for type checkers alone."
-    known, for_types = modules(), set()
+    known, for_types = modules().keys(), set()
     package = module.split(".") if path.name == "__init__.py" and module != "__init__" else module.split(".")[:-1]
-    found, tree = set(), ast.parse(path.read_text())
-    for block in ast.walk(tree):
+    found, tree = set(), tree_of(path)
+    nodes = list(ast.walk(tree))
+    for block in nodes:
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING":
             for_types.update(node for statement in block.body for node in ast.walk(statement))
-    for node in ast.walk(tree):
+    for node in nodes:
         if node in for_types:
             continue
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -60,7 +68,7 @@ def imports_of(module, path):
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minifast":
             base = node.module.split(".")[1:]
         elif isinstance(node, ast.Import):
-            found |= {a.name.partition(".")[2] for a in node.names if a.name.startswith("minifast.")} & known.keys()
+            found |= {a.name.partition(".")[2] for a in node.names if a.name.startswith("minifast.")} & known
             continue
         else:
             continue
@@ -72,7 +80,9 @@ def imports_of(module, path):
     return found - {module}
 
 
-GRAPH = {m: imports_of(m, f) for m, f in modules().items() if m not in DOORS}
+@functools.cache
+def graph():
+    return {m: imports_of(m, f) for m, f in modules().items() if m not in DOORS}
 
 
 def points_down(importer, imported):
@@ -82,19 +92,19 @@ def points_down(importer, imported):
 
 
 def test_every_module_is_in_a_room():
-    assert [m for m in GRAPH if height_of(m) is None] == []
+    assert [m for m in graph() if height_of(m) is None] == []
 
 
 def test_every_room_exists():
-    assert sorted(room for rooms in ROOMS for room in rooms.split()) == sorted({room_of(m) for m in GRAPH})
+    assert sorted(room for rooms in ROOMS for room in rooms.split()) == sorted({room_of(m) for m in graph()})
 
 
 def test_imports_point_down():
-    assert [(m, d) for m, deps in GRAPH.items() for d in deps if not points_down(m, d) and (m, d) not in UPWARD] == []
+    assert [(m, d) for m, deps in graph().items() for d in deps if not points_down(m, d) and (m, d) not in UPWARD] == []
 
 
 def test_the_named_verbs_are_the_only_exemption_and_are_used():
-    assert [(m, d) for m, d in UPWARD if d not in GRAPH[m]] == []
+    assert [(m, d) for m, d in UPWARD if d not in graph()[m]] == []
     for module, _ in UPWARD:
         assert module in ("learner.learner", "data.loaders")
 
@@ -107,19 +117,19 @@ def test_no_circles():
         if module in done:
             return
         path.append(module)
-        for dep in GRAPH[module]:
+        for dep in graph()[module]:
             if (module, dep) not in UPWARD:
                 visit(dep)
         path.pop()
         done.add(module)
 
-    for module in GRAPH:
+    for module in graph():
         visit(module)
 
 
 def test_stars_only_in_all():
     for module, path in modules().items():
-        stars = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
+        stars = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
         assert not stars or path.name == "all.py", module
 
 

@@ -2,10 +2,9 @@
 import errno
 import json
 import os
-import subprocess
-import sys
 from collections import OrderedDict, namedtuple
 
+import fresh_process
 import numpy as np
 import pytest
 import torch
@@ -375,7 +374,7 @@ for delay in [0.01 + 0.003 * i for i in range(20)]:
     assert torch.equal(back["w"], w + back["n"])
 print(back["n"])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = fresh_process.run(code)
     assert done.returncode == 0 and int(done.stdout) > 0, done.stderr
     assert [f for f in files_in(file.parent) if f.endswith(".safetensors")] == [file.name]
 

@@ -1,8 +1,7 @@
 """The device is chosen at first use, and only if torch can really use it."""
-import subprocess
-import sys
 import warnings
 
+import fresh_process
 import pytest
 import torch
 
@@ -119,4 +118,4 @@ import minifast.callbacks.base, minifast.data.transforms
 assert minifast.core.device.defaults.device is None
 print("fine")
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "fine\n"
+    assert fresh_process.run(code, libraries=False).stdout == "fine\n"

@@ -1,11 +1,11 @@
 """Progress in logs, terminals and notebooks."""
 import os
 import re
-import subprocess
 import sys
 import time
 from html.parser import HTMLParser
 
+import fresh_process
 import numpy as np
 import pytest
 
@@ -72,8 +72,7 @@ class Terminal:
         # so that ^C arrives as a signal, and is heard even where the tests run as a job in the background, which ignores it
         own_terminal = ("import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
                         "signal.signal(signal.SIGINT, signal.default_int_handler)\n")
-        self.process = subprocess.Popen([sys.executable, "-c", own_terminal + script], stdin=slave, stdout=slave, stderr=slave, env=env,
-                                        start_new_session=True)
+        self.process = fresh_process.start(own_terminal + script, stdin=slave, stdout=slave, stderr=slave, env=env, new_session=True)
         os.close(slave)
 
     def __enter__(self):
@@ -234,7 +233,7 @@ for total, n in ((0, 1), (3, 8), (None, 4)):
 
 # -- logs -----------------------------------------------------------------------------------------------------------------------
 def run(script, env):
-    return subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    return fresh_process.run(script, env=env, check=True)
 
 
 def test_a_log_gets_one_plain_line_per_epoch(env):

@@ -1,10 +1,9 @@
 """The file of an exported learner: whole or refused."""
 import pickle
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
+import fresh_process
 import pytest
 import torch
 from torch import nn
@@ -104,6 +103,6 @@ def test_no_more_memory_than_weights(tmp_path):
 
 
 def test_mutated_files_do_no_harm(tmp_path):
-    done = subprocess.run([sys.executable, str(Path(__file__).parent / "fuzz_export.py"), "300",
-                           *sorted(map(str, (Path(__file__).parents[1] / "artifacts").glob("*.pkl")))], capture_output=True, text=True)
+    file = Path(__file__).parent / "fuzz_export.py"
+    done = fresh_process.run(file.read_text(), "300", *sorted(map(str, (Path(__file__).parents[1] / "artifacts").glob("*.pkl"))), file=file)
     assert done.returncode == 0, done.stderr[-2000:]

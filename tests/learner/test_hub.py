@@ -3,11 +3,10 @@ import base64
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import fresh_process
 import pytest
 
 from minifast.learner import hub
@@ -90,8 +89,7 @@ def test_there_and_back(tmp_path):
     environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "home"),
                    "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
     try:
-        done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path / "data")], capture_output=True, text=True, env=environment,
-                              timeout=120)
+        done = fresh_process.run(CODE, str(tmp_path / "data"), env=environment, timeout=120)
     finally:
         server.shutdown()
         server.server_close()

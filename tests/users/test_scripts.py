@@ -13,6 +13,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import fresh_process
 import pytest
 
 from minifast.compat.port import port_notebook, port_source
@@ -24,6 +25,14 @@ NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})")
 #: What `untar_data` finds as downloaded, under the names of fastai's archives.
 DOWNLOADED = {"oxford-iiit-pet": "pets_sample", "mnist_tiny": "mnist_tiny", "adult_sample": "adult", "ml-100k": "ml-100k"}
+
+
+#: Runs a notebook as `python -m IPython file` does.
+IPYTHON = """
+import sys
+from IPython import start_ipython
+sys.exit(start_ipython(["--colors=NoColor", sys.argv[1]]))
+"""
 
 
 def linked(source, dest):
@@ -58,8 +67,12 @@ def printed_by(source, suffix, home, folder, python=sys.executable):
                    "SQUEEZENET_FILE": weights.name, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore",
                    "IPYTHONDIR": str(folder / "ipython"),
                    "PYTHONPATH": os.pathsep.join(filter(None, [*paths, os.environ.get("PYTHONPATH")]))}
-    command = [python, *(["-m", "IPython", "--colors=NoColor"] if suffix == ".ipynb" else []), str(file)]
-    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    if python == sys.executable:
+        code, given = (IPYTHON, {}) if suffix == ".ipynb" else (source, {"file": file})
+        run = fresh_process.run(code, str(file), cwd=folder, env=environment, timeout=120, **given)
+    else:
+        command = [python, *(["-m", "IPython", "--colors=NoColor"] if suffix == ".ipynb" else []), str(file)]
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0 and "Traceback" not in run.stdout, f"{run.stdout[-3000:]}\n{run.stderr[-4000:]}"
     return run.stdout
 

@@ -1,10 +1,9 @@
 """Learners of images that were exported predict the same in a process that knows nothing of how they were made."""
 import json
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import fresh_process
 import numpy as np
 import pytest
 import torch
@@ -28,8 +27,7 @@ print(json.dumps(found))
 
 
 def in_fresh_process(files, items):
-    call = [sys.executable, "-c", FRESH, json.dumps([str(i) for i in items]), *map(str, files)]
-    done = subprocess.run(call, capture_output=True, text=True)
+    done = fresh_process.run(FRESH, json.dumps([str(i) for i in items]), *map(str, files))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -70,16 +68,16 @@ TASKS = {
                   lambda d: vision_learner(d, "resnet18", pretrained=False, metrics=accuracy)),
     "a lambda labels": (lambda: blocks(CategoryBlock, lambda f: f.parent.name), lambda d: vision_learner(d, "xresnet18", pretrained=False)),
     "several labels": (lambda: blocks(MultiCategoryBlock, lambda f: ["a", "b"] if int(f.stem) % 2 else ["c"]),
-                       lambda d: vision_learner(d, "resnet18", pretrained=False, metrics=accuracy_multi)),
+                       lambda d: vision_learner(d, "squeezenet1_1", pretrained=False, metrics=accuracy_multi)),
     "a number": (lambda: blocks(RegressionBlock, lambda f: float(f.stem)),
-                 lambda d: vision_learner(d, "resnet18", pretrained=False, y_range=(0, 4))),
+                 lambda d: vision_learner(d, "mobilenet_v3_small", pretrained=False, y_range=(0, 4))),
     "points": (lambda: blocks(PointBlock, pairs, batch_tfms=aug_transforms()),
-               lambda d: vision_learner(d, "resnet18", pretrained=False, y_range=(-1, 1))),
+               lambda d: vision_learner(d, "squeezenet1_1", pretrained=False, y_range=(-1, 1))),
     "masks": (lambda: blocks(MaskBlock(codes=["x", "y", "z"]), mask),
-              lambda d: unet_learner(d, "resnet18", pretrained=False, act_cls=nn.LeakyReLU)),
+              lambda d: unet_learner(d, "squeezenet1_1", pretrained=False, act_cls=nn.LeakyReLU)),
     "layers of torch": (lambda: blocks(CategoryBlock, parent_label), lambda d: Learner(d, small_net(d.c), loss_func=nn.CrossEntropyLoss())),
     "grey": (lambda: DataBlock((ImageBlock(PILImageBW), CategoryBlock), get_y=parent_label, item_tfms=RandomResizedCrop(32)),
-             lambda d: vision_learner(d, "resnet18", n_in=1, pretrained=False, loss_func=FocalLossFlat(gamma=1.5))),
+             lambda d: vision_learner(d, "squeezenet1_1", n_in=1, pretrained=False, loss_func=FocalLossFlat(gamma=1.5))),
 }
 
 
@@ -202,7 +200,7 @@ after = rng_state()
 assert before["random"] == after["random"] and before["torch"].equal(after["torch"]), "the program's own random numbers"
 assert not {"pandas", "matplotlib", "sklearn", "scipy"} & set(sys.modules), "heavy"
 """
-    done = subprocess.run([sys.executable, "-c", code, str(file), *map(str, files)], capture_output=True, text=True)
+    done = fresh_process.run(code, str(file), *map(str, files), libraries=False)
     assert done.returncode == 0, done.stderr
 
 

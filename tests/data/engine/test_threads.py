@@ -1,10 +1,10 @@
 """Threads make the same batches as processes and as no workers, end when nobody wants them, and reuse memory only when it is free."""
 import random
-import subprocess
 import sys
 import threading
 import time
 
+import fresh_process
 import numpy as np
 import pytest
 import torch
@@ -169,7 +169,7 @@ def test_the_interpreter_ends_with_a_loop_left_open():
     code = ("import time\nfrom minifast.data.dataloader import DataLoader\n"
             "class Slow:\n    def __len__(self): return 1000\n    def __getitem__(self, i): time.sleep(0.01); return i\n"
             "it = iter(DataLoader(Slow(), bs=2, num_workers=4, worker_type='thread', device='cpu'))\nprint(next(it).tolist())")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = fresh_process.run(code, timeout=60)
     assert done.returncode == 0 and done.stdout.strip() == "[0, 1]" and not done.stderr, done.stderr
 
 

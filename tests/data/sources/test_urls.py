@@ -6,14 +6,13 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tarfile
 import textwrap
 import time
 from pathlib import Path
 
 import filelock
+import fresh_process
 import pytest
 
 from minifast.data.sources import urls as external
@@ -186,8 +185,7 @@ def test_unwritable_home(server, tmp_path, monkeypatch):
 # ---- two at a time --------------------------------------------------------------------------------------------------------------
 
 def start_python(code, home):
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, "MINIFAST_HOME": str(home)},
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return fresh_process.start(textwrap.dedent(code), env={**os.environ, "MINIFAST_HOME": str(home)})
 
 
 def test_two_processes_download_once(server, home):

@@ -1,0 +1,237 @@
+"""Fresh Python processes for tests that need one: `run` and `start`, as of `subprocess`, without the seconds in which torch is imported.
+
+A process is forked from a server that has imported torch (or all libraries that minifast uses, `libraries=True`), nothing of minifast, and
+has started no thread. It runs the code as `__main__`, with the environment, folder and standard streams that it is given, and ends as an
+interpreter ends: with the functions of `atexit`, a traceback for an exception, its threads waited for. Where there is no fork, an ordinary
+process is started.
+"""
+import array
+import atexit
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+#: What stands behind `libraries=True`: imports of every other script. (What a test says of imports, it says of a process without them.)
+LIBRARIES = ("torchvision.transforms.v2", "torchvision.models", "pandas", "matplotlib.pyplot", "sklearn.metrics", "sklearn.model_selection",
+             "PIL.ImageFile", "torch.utils.data", "torch._dynamo")
+STREAMS = 3
+
+
+def send(connection, message, fds=()):
+    data = json.dumps(message).encode()
+    connection.sendmsg([len(data).to_bytes(4, "little")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
+    connection.sendall(data)
+
+
+def receive(connection, n_fds=0):
+    "The next message and the file descriptors that came with it; `None` where the other side is gone."
+    size, fds, *_ = socket.recv_fds(connection, 4, n_fds)
+    if not size:
+        return None, []
+    data = b""
+    while len(data) < int.from_bytes(size, "little"):
+        data += connection.recv(65536)
+    return json.loads(data), fds
+
+
+# -- in the test -----------------------------------------------------------------------------------------------------------------
+class Process:
+    "A process of the server, with the methods of `subprocess.Popen` that tests use; what it prints is kept in files."
+
+    def __init__(self, request, stdin, stdout, stderr):
+        self.args, self.returncode = request["argv"], None
+        self.stdout, self.stderr = (tempfile.TemporaryFile("w+") if s is None else s for s in (stdout, stderr))       # noqa: SIM115
+        with open(os.devnull) as null:
+            self.connection, theirs = socket.socketpair()
+            with theirs:
+                streams = [s if isinstance(s, int) else s.fileno() for s in (null if stdin is None else stdin, self.stdout, self.stderr)]
+                send(server(), request, [*streams, theirs.fileno()])
+        self.pid = receive(self.connection)[0]
+
+    def poll(self):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0.0001)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        if self.returncode is None:
+            self.connection.settimeout(timeout)
+            try:
+                self.returncode = receive(self.connection)[0]
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(self.args, timeout) from None
+            self.connection.close()
+        return self.returncode
+
+    def communicate(self, timeout=None):
+        self.wait(timeout)
+        for stream in (self.stdout, self.stderr):
+            stream.seek(0)
+        return self.stdout.read(), self.stderr.read()
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+def server():
+    "The connection to the server, which starts at first use and ends with this process."
+    if server.connection is None:
+        server.connection, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen([sys.executable, __file__], stdin=theirs)
+        atexit.register(lambda: (server.connection.close(), process.wait()))
+    return server.connection
+
+
+server.connection = None
+
+
+def start(code, *argv, file=None, env=None, cwd=None, stdin=None, stdout=None, stderr=None, new_session=False, libraries=True):
+    """Start `code` in a fresh process.
+
+    Args:
+        code: what it runs, as with `python -c`; of `file`, where that is given.
+        argv: its arguments.
+        file: the path of the script, as with `python file`.
+        env: its environment; that of this process by default.
+        cwd: its folder; that of this process by default.
+        stdin, stdout, stderr: files or descriptors. By default nothing is read, and `communicate` returns what is written.
+        new_session: whether it leads a session of its own.
+        libraries: `False` for a process in which only torch has been imported.
+    """
+    env, argv = dict(os.environ if env is None else env), ["-c" if file is None else str(file), *argv]
+    if not hasattr(os, "fork"):
+        command = [sys.executable, *(["-c", code] if file is None else [str(file)]), *argv[1:]]
+        return subprocess.Popen(command, env=env, cwd=cwd, text=True, stdin=subprocess.DEVNULL if stdin is None else stdin,
+                                stdout=subprocess.PIPE if stdout is None else stdout, stderr=subprocess.PIPE if stderr is None else stderr)
+    return Process({"code": code, "argv": argv, "env": env, "cwd": os.getcwd() if cwd is None else str(cwd), "session": new_session,
+                    "libraries": libraries, "path": os.environ.get("PYTHONPATH", "")}, stdin, stdout, stderr)
+
+
+def run(code, *argv, timeout=300, check=False, **options):
+    "As `start`, to its end: a `subprocess.CompletedProcess` with what it printed."
+    process = start(code, *argv, **options)
+    try:
+        out, err = process.communicate(timeout)
+    except BaseException:
+        process.kill()
+        raise
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    if check and done.returncode:
+        raise AssertionError(f"exit status {done.returncode}\n{out[-3000:]}\n{err[-4000:]}")
+    return done
+
+
+# -- in the server ---------------------------------------------------------------------------------------------------------------
+def serve(connection):
+    "Answer requests until the tests are gone. Returns in each new process, with its request."
+    import gc
+    import importlib
+
+    import torch  # noqa: F401
+    gc.freeze()                                         # what is here stays: processes share its memory, and look through their own
+    deeper = None
+    while True:
+        request, fds = receive(connection, STREAMS + 1)
+        if request is None:
+            if deeper is not None:
+                deeper.close()
+            reap(0)
+            os._exit(0)
+        reap(os.WNOHANG)
+        if request.pop("libraries"):                    # is passed on to a second server, which this one becomes where there is none
+            if deeper is None:
+                deeper, theirs = socket.socketpair()
+                if os.fork() == 0:
+                    connection.close()
+                    deeper.close()
+                    connection, deeper = theirs, None
+                    for name in LIBRARIES:
+                        with contextlib.suppress(ImportError):
+                            importlib.import_module(name)
+                    gc.freeze()
+                    continue
+                theirs.close()
+            send(deeper, {**request, "libraries": False}, fds)
+        elif os.fork() == 0:
+            connection.close()
+            watch(socket.socket(fileno=fds.pop()), fds)
+            return request, fds
+        for fd in fds:
+            os.close(fd)
+
+
+def reap(options):
+    "Wait for the processes that have ended, so that their time is counted as that of this one."
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, options)[0]:
+            pass
+
+
+def watch(answer, fds):
+    "Becomes two processes: the one that returns is to run the code, the other one says its id, and how it ended."
+    child = os.fork()
+    if child:
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (*range(STREAMS), *fds):              # so that streams end with the process that writes to them
+            os.dup2(null, fd)
+        send(answer, child)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with contextlib.suppress(OSError):              # nobody waits any more
+            send(answer, status)
+        os._exit(0)
+    answer.close()
+
+
+def become(request, fds):
+    "Make this process the one that the request describes; returns the code to run, and the file that it is of."
+    import random
+    import warnings
+
+    import numpy as np
+    if request["session"]:
+        os.setsid()
+    for i, fd in enumerate(fds):
+        os.dup2(fd, i)
+        os.close(fd)
+    for i, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = open(i, "w" if i else "r", buffering=1 if i == 2 or os.isatty(i) else -1, encoding="utf-8", closefd=False)       # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    os.chdir(request["cwd"])
+    own = {os.path.dirname(os.path.abspath(__file__)), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))}
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.argv[:] = request["argv"]
+    first = "" if sys.argv[0] == "-c" else os.path.dirname(os.path.abspath(sys.argv[0]))
+    sys.path[:] = [first, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *(p for p in sys.path if p not in own)]
+    if os.environ.get("PYTHONWARNINGS"):
+        warnings.simplefilter(os.environ["PYTHONWARNINGS"])
+    random.seed()
+    np.random.seed()
+    file = sys.argv[0] if first else None
+    return compile(request["code"], file or "<string>", "exec"), file
+
+
+def main():
+    "Run the server; and in each new process its code, as the only thing in this module."
+    code, file = become(*serve(socket.socket(fileno=os.dup(0))))
+    namespace = globals()
+    for name in [n for n in namespace if not n.startswith("__") or n in ("__file__", "__doc__")]:
+        del namespace[name]
+    if file:
+        namespace["__file__"] = file
+    exec(code, namespace)
+
+
+if __name__ == "__main__":
+    main()
