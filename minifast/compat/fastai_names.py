@@ -387,6 +387,20 @@ DIFFERENT: dict[str, str] = {
                   "`root.model.` and their name",
     "learn.load": "of a `.pth` file of fastai's it takes the weights, not the state of the optimizer",
     "learn.to_fp16": "without an accelerator it warns once, and training is in full precision; `learn.to_bf16()` also works on a CPU",
+    "learn.get_preds": "with a loss of torch, such as `nn.CrossEntropyLoss()`, predictions are probabilities, in fastai logits: for logits "
+                       "write `act=noop`",
+    "learn.model": "called by hand it needs normalised batches, and those of the `dls` given to `vision_learner` are not: take them from "
+                   "the learner's own loaders, `learn.dls.test_dl(items)`, `learn.dls.one_batch()`",
+    "learn.predict": "of a table: the first element is the row as a dict of its values, `row['age']` where fastai has a table; "
+                     "`row.show()` is a DataFrame",
+    "dls.train": "the incomplete last batch is kept (a single item is left out), which fastai drops: write `drop_last=True` for its number "
+                 "of batches",
+    "to.classes": "levels of a pandas categorical that no training row has are left out and count as `'#na#'`; in fastai they have "
+                  "embeddings that are never trained",
+    "to.items": "it has the processed columns alone: for others of the frame write `df.loc[to.items.index, 'column']`",
+    "to.iloc": "write `to.items.iloc[...]`, or `to.at(positions)` for a table of these rows",
+    "to.decode": "it returns a new DataFrame, and leaves the table as it is: write `to.decode()` where fastai has `to.decode().items`",
+    "t.pca": "only a `TensorBase` has it, torch stays as it is: write `TensorBase(t).pca(3)`",
     "Callback": "a method named after an event of fastai v1, Lightning or Keras (`on_epoch_end`) is refused when the class is made",
     "AccumMetric": "`dim_argmax=0`, a threshold on the most probable class, and a softmax of maps without `dim_argmax` are refused",
     "load_learner": "it reads what minifast's `learn.export` wrote and runs no code of it; your own classes are passed as `objects=`",
@@ -405,7 +419,8 @@ DIFFERENT: dict[str, str] = {
     "patch": "calling it raises: write a subclass, a `Callback`, or `Learner.name = function`",
     "typedispatch": "calling it raises: give the class a method `show`, or write one `encodes` for each type in a `Transform`",
     "SaveModelCallback": "it writes safetensors; read them with `learn.load(fname)`",
-    "vision_learner": "the normalisation of its weights goes into the learner's own loaders; those passed to it stay as they are",
+    "vision_learner": "the normalisation of its weights goes into the learner's own loaders, `learn.dls`; those passed to it stay as they "
+                      "are. Networks for which fastai makes two layer groups have three; `splitter=default_split` makes two",
 }
 _FASTCORE = ("minifast does not import fastcore, because that adds methods to `pathlib.Path`: write "
              "`from fastcore.all import {name}`")

@@ -33,6 +33,10 @@ _DIFFERENT_CALLS: dict[str, Callable[[ast.Call], bool]] = {
     "SaveModelCallback": lambda call: False,                # the file is read by `load`, whatever is in it
     "vision_learner": lambda call: False,                   # loaders that are made from those passed normalise as well
 }
+#: Names with a point that are different where a program uses them in a certain way, see `_of_method`.
+_DIFFERENT_METHODS = {"dls.train", "learn.get_preds", "learn.model", "learn.predict", "t.pca", "to.classes", "to.decode"}
+_TORCH_LOSSES = {"BCEWithLogitsLoss", "CrossEntropyLoss", "binary_cross_entropy_with_logits", "cross_entropy"}
+_NORMALISING = {"cnn_learner", "unet_learner", "vision_learner"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class _Names(ast.NodeVisitor):
         self.defined: set[str] = set()
         self.calls: dict[str, list[ast.Call]] = {}
         self.methods: set[ast.stmt] = set()
+        self.uses: list[ast.Call | ast.Attribute] = []
+        self.words: set[str] = set()                # names and attributes; those that are called as methods also as `name()`
         self.modules: set[str] = set()              # other names of fastai's modules: `import fastai.vision.all as fv`
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -88,6 +94,7 @@ class _Names(ast.NodeVisitor):
             self.defined.update(a.asname or a.name for a in node.names)
 
     def visit_Name(self, node: ast.Name) -> None:
+        self.words.add(node.id)
         if not isinstance(node.ctx, ast.Load):
             self.defined.add(node.id)
         elif node.id == "fastai":
@@ -98,9 +105,14 @@ class _Names(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name):
             self.calls.setdefault(node.func.id, []).append(node)
+        elif isinstance(node.func, ast.Attribute):
+            self.words.add(f"{node.func.attr}()")
+        self.uses.append(node)
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
+        self.words.add(node.attr)
+        self.uses.append(node)
         if isinstance(node.value, ast.Name):
             self.attributes.setdefault(f"{node.value.id}.{node.attr}", node.lineno)
         self.generic_visit(node)
@@ -162,10 +174,37 @@ def _findings(names: _Names, defined: set[str], star: bool, tables: bool) -> Ite
             yield from (Finding(call.lineno, name, DIFFERENT[name], False) for call in names.calls.get(name, ()) if differs(call))
     for name, line in names.attributes.items():
         owner, _, attribute = name.partition(".")
-        if name in DIFFERENT:
+        if name in DIFFERENT and name not in _DIFFERENT_METHODS:
             yield Finding(line, name, DIFFERENT[name], False)
         elif owner in names.modules and attribute not in _DIFFERENT_CALLS:
             yield from _of_name(attribute, line, here)
+
+
+def _of_method(node: ast.Call | ast.Attribute, words: set[str]) -> str | None:
+    """Which of `_DIFFERENT_METHODS` a call or attribute is.
+
+    Args:
+        node: the call or attribute.
+        words: what the whole program mentions.
+    """
+    def method_of(o: Any) -> str:
+        return o.func.attr if isinstance(o, ast.Call) and isinstance(o.func, ast.Attribute) else ""
+
+    if isinstance(node, ast.Attribute):
+        return "to.decode" if node.attr == "items" and method_of(node.value) == "decode" else None
+    name, owner = method_of(node), ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+    if name == "model" and owner != "self" and words & _NORMALISING and ".dls" not in ast.unparse(node):
+        return "learn.model"
+    if name in ("get_preds", "tta") and words & _TORCH_LOSSES and not any(k.arg == "act" for k in node.keywords):
+        return "learn.get_preds"
+    if name == "predict" and owner.startswith("learn") and "tabular_learner" in words:
+        return "learn.predict"
+    if name == "pca" and "weight()" not in words and not owner.startswith("TensorBase("):       # `model.weight(...)` has it
+        return "t.pca"
+    if name == "set_categories" and "Categorify" in words:
+        return "to.classes"
+    counts = isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1
+    return "dls.train" if counts and ast.unparse(node.args[0]).endswith("dls.train") else None
 
 
 def _of_name(name: str, line: int, here: frozenset[str]) -> Iterator[Finding]:
@@ -196,6 +235,8 @@ def _ported(pieces: list[str]) -> tuple[list[str], list[Finding]]:
     known = [names for names in parsed if names is not None]
     defined = set().union(*(names.defined for names in known))
     star = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for names in known for node in names.imports)
+    words = set().union(*(names.words for names in known))
+    imports = any(names.imports for names in known)
     tables = any({"Categorify", "FillMissing", "TabularPandas"} & names.used.keys() for names in known)
     findings = []
     for number, (source, names) in enumerate(zip(pieces, parsed, strict=True), 1):
@@ -205,7 +246,9 @@ def _ported(pieces: list[str]) -> tuple[list[str], list[Finding]]:
                 what = "this cell" if cell else "this file"
                 findings.append(Finding(1, what, "it is not Python that can be parsed: change its imports by hand", True, cell))
             continue
-        findings += [Finding(f.line, f.name, f.text, f.absent, cell) for f in _findings(names, defined, star, tables)]
+        of_methods = [(node.lineno, key) for node in names.uses if imports and (key := _of_method(node, words)) is not None]
+        said = [*_findings(names, defined, star, tables), *(Finding(line, key, DIFFERENT[key], False) for line, key in of_methods)]
+        findings += [Finding(f.line, f.name, f.text, f.absent, cell) for f in said]
     rewritten = [source if names is None else _rewritten(source, names) for source, names in zip(pieces, parsed, strict=True)]
     return rewritten, sorted(findings, key=lambda f: (f.cell, f.line))
 

@@ -145,7 +145,8 @@ class Inference(TrainingLoop):
             with_input: return the inputs too.
             with_decoded: return the decoded predictions (classes) too.
             with_loss: return the loss of each item too.
-            act: activation of the predictions; None: the one that belongs to the loss, such as softmax.
+            act: activation of the predictions; None: the one that belongs to the loss, torch's own included, such as softmax. `noop`
+                gives the outputs of the model.
             reorder: False takes the batches of the loader as it gives them, shuffled or augmented.
             cbs: callbacks for this pass only.
             with_preds: return the predictions.

@@ -105,9 +105,10 @@ def vision_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: i
     """Make a `Learner` with a pretrained body and a new head; if pretrained, the body starts frozen.
 
     The images are normalised with the statistics that the pretrained weights were made with, in a copy of `dls` (the caller's stays as it
-    is) and in every loader the learner is given later, unless `dls` normalises already. Without pretrained weights, and for n_in other
-    than 3, nothing is added. With y_range the model starts by predicting the mean target of a training batch; otherwise that is the first
-    thing it has to learn, which takes long at the learning rates of fine-tuning.
+    is) and in every loader the learner is given later, unless `dls` normalises already; called by hand, `learn.model` needs batches of
+    `learn.dls`. Without pretrained weights, and for n_in other than 3, nothing is added. With y_range the model starts by predicting the
+    mean target of a training batch; otherwise that is the first thing it has to learn, which takes long at the learning rates of
+    fine-tuning.
 
     Args:
         dls: the data.

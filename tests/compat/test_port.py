@@ -74,6 +74,65 @@ def test_what_differs_in_some_calls_alone_is_named_there():
     assert [f.line for f in port_source(source + "\nprocs = [Categorify, Normalize()]")[1]] == [6]        # of tables
 
 
+STAR = "from fastai.vision.all import *\nfrom fastai.tabular.all import *\n"
+
+
+@pytest.mark.parametrize(("before", "line", "name", "advice"), [
+    ("l = nn.CrossEntropyLoss()", "p, t = learn.get_preds()", "learn.get_preds", "act=noop"),
+    ("learn = Learner(dls, m, loss_func=F.cross_entropy)", "p = learn.tta()", "learn.get_preds", "act=noop"),
+    ("learn = vision_learner(dls, resnet18)", "p = learn.model(first(dls.test_dl([img]))[0])", "learn.model", "learn.dls.test_dl(items)"),
+    ("learn = tabular_learner(dls)", "row, c, p = learn.predict(df.iloc[0])", "learn.predict", "row.show()"),
+    ("", "n = len(learn.dls.train) * 5", "dls.train", "drop_last=True"),
+    ("procs = [Categorify]", "df.size.cat.set_categories(sizes, ordered=True)", "to.classes", "'#na#'"),
+    ("", "ids = to.items['id']", "to.items", "df.loc[to.items.index, 'column']"),
+    ("", "to.iloc[0]", "to.iloc", "to.at(positions)"),
+    ("", "to.decode().items.head()", "to.decode", "DataFrame"),
+    ("w = learn.model.i_weight.weight", "w.pca(3)", "t.pca", "TensorBase(t).pca(3)"),
+])
+def test_methods_that_differ_are_named_with_what_to_write(before, line, name, advice):
+    (finding,) = port_source(f"{STAR}{before}\n{line}\n")[1]
+    assert (finding.line, finding.name, finding.absent) == (4, name, False) and advice in finding.text
+    assert port_source(f"{before}\n{line}\n")[1] == [] or name in ("to.items", "to.iloc")        # no program for fastai
+
+
+@pytest.mark.parametrize("source", [
+    "l = CrossEntropyLossFlat()\nlearn.get_preds()", "l = nn.CrossEntropyLoss()\nlearn.get_preds(act=noop)",
+    "learn = vision_learner(dls, resnet18)\nlearn.model(learn.dls.one_batch()[0])\nlearn.model.eval()",
+    "learn = vision_learner(dls, resnet18)\nclass C(Callback):\n    def before_batch(self): self.model(self.x)",
+    "m = RandomForestRegressor()\nm.predict(xs)\nlearn = vision_learner(dls, resnet18)\nlearn.predict(img)",
+    "w = learn.model.weight(top, is_item=True)\nw.pca(3)", "TensorBase(w).pca(3)", "len(train)\nd.items()\ndf.cat.set_categories([1])",
+])
+def test_the_same_methods_used_otherwise_are_not(source):
+    assert [f.name for f in port_source(STAR + source)[1] if "." in f.name] == []
+
+
+def test_what_the_notes_on_methods_advise_works():
+    from minifast.tabular.all import (
+        Categorify,
+        TabularPandas,
+        TensorBase,
+        nn,
+        noop,
+        np,
+        pd,
+        tabular_learner,
+        torch,
+    )
+    df = pd.DataFrame({"k": list("ababab"), "x": np.arange(6.0), "id": range(6), "y": list("ppqqpq")})
+    df["k"] = pd.Categorical(df["k"], ["b", "never", "a"], ordered=True)
+    to = TabularPandas(df, [Categorify], ["k"], ["x"], "y", splits=([0, 1, 2, 3, 4], [5]))
+    assert list(to.classes["k"]) == ["#na#", "b", "a"] and df.loc[to.valid.items.index, "id"].tolist() == [5]
+    assert to.items.iloc[0]["x"] == 0 and len(to.at([1, 2])) == 2 and to.decode()["k"].tolist() == df["k"].tolist()
+    dls = to.dataloaders(bs=2)
+    assert len(dls.train) == 2 and len(to.dataloaders(bs=3).train) == 2 and len(to.dataloaders(bs=3, drop_last=True).train) == 1
+    learn = tabular_learner(dls, layers=[4], loss_func=nn.CrossEntropyLoss())
+    probabilities, logits = (learn.get_preds(**kwargs)[0] for kwargs in ({}, {"act": noop}))
+    assert torch.allclose(logits.softmax(1), probabilities) and not torch.allclose(logits, probabilities)
+    row = learn.predict(df.iloc[0])[0]
+    assert row["x"] == 0 and row.show()["k"].tolist() == ["a"]
+    assert TensorBase(torch.rand(6, 4)).pca(3).shape == (6, 3)
+
+
 def notebook(*cells):
     return json.dumps({"cells": [{"cell_type": "code", "source": c.splitlines(keepends=True), "metadata": {}, "outputs": [],
                                   "execution_count": None} for c in cells] + [{"cell_type": "markdown", "source": ["# fastai"],
