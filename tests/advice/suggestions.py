@@ -19,8 +19,8 @@ VERBS = re.compile(
     r"\b(add|ask|build|call|check|choose|convert|count|define|delete|drop|fill|fit|freeze|give|group|install|keep|leave|let|load|lower|make|map|name|"
     r"open|override|pass|put|raise|read|remove|repeat|replace|return|run|save|say|scale|select|set|sort|split|start|stop|train|try|unfreeze|use|"
     r"wrap|write)\b", re.I)
-CODE = re.compile(r"\w+=(?!=)|\w+\(|`|\w+\[")
 GAP = "\N{HORIZONTAL ELLIPSIS}"       # stands for what an f-string fills in
+CODE = re.compile(rf"[\w{GAP}]=(?!=)|[\w{GAP}]\(|`|\w\[")
 
 
 class Suggestion(NamedTuple):
@@ -40,21 +40,31 @@ def words_of(node):
     return ""
 
 
-def suggestions_in(source, file):
-    "The suggestions of one file."
+def texts_in(source, file):
+    "The texts of one file, docstrings left out."
     nodes = list(ast.walk(ast.parse(source)))
     skipped = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}                                             # docstrings
     skipped |= {id(n.value) for n in nodes if isinstance(n, ast.Assign | ast.AugAssign) and "__doc__" in ast.unparse(n)}
     skipped |= {id(part) for n in nodes if isinstance(n, ast.JoinedStr) for part in ast.walk(n) if part is not n}
     texts = [(n.lineno, words_of(n)) for n in nodes if isinstance(n, ast.Constant | ast.JoinedStr) and id(n) not in skipped]
-    return [Suggestion(file, line, text) for line, text in sorted(texts) if len(text) > 15 and VERBS.search(text) and CODE.search(text)]
+    return [Suggestion(file, line, text) for line, text in sorted(texts) if len(text) > 15]
+
+
+def suggests(text):
+    "Whether a text tells what to write."
+    return bool(VERBS.search(text) and CODE.search(text))
 
 
 @lru_cache
+def texts():
+    "The texts of the package."
+    files = [f for f in sorted(PACKAGE.rglob("*.py")) if f.relative_to(PACKAGE).parts[0] not in ELSEWHERE]
+    return [s for f in files for s in texts_in(f.read_text(), f.relative_to(PACKAGE).as_posix())]
+
+
 def suggestions():
     "The suggestions of the package."
-    files = [f for f in sorted(PACKAGE.rglob("*.py")) if f.relative_to(PACKAGE).parts[0] not in ELSEWHERE]
-    return [s for f in files for s in suggestions_in(f.read_text(), f.relative_to(PACKAGE).as_posix())]
+    return [s for s in texts() if suggests(s.text)]
 
 
 class Followed(NamedTuple):
