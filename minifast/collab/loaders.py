@@ -11,10 +11,10 @@ import torch
 from ..core.messages import listing, plural
 from ..core.types import PathLike, Splits
 from ..data.block import RegressionBlock
+from ..data.csv_files import read_csv
 from ..tabular.columns import as_frame, check_columns, rows_of
 from ..tabular.dataloader import TableDataLoaders
 from ..tabular.frames import TabularPandas
-from ..tabular.loaders import check_csv
 from ..tabular.procs import Categorify
 from ..tabular.splits import choose_splits
 from ..tabular.table import TabularProc
@@ -90,7 +90,7 @@ class CollabDataLoaders(TableDataLoaders):
                 seed: int = 42, path: PathLike = ".", bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                 device: str | torch.device | None = None, drop_last: bool | None = None, valid_idx: Sequence[int] | None = None,
                 splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, verbose: bool = False, num_workers: int | None = None,
-                pin_memory: bool | None = None) -> "CollabDataLoaders":
+                pin_memory: bool | None = None, valid_col: Any = None) -> "CollabDataLoaders":
         """Make loaders of a frame with a rating per row.
 
         Args:
@@ -100,19 +100,23 @@ class CollabDataLoaders(TableDataLoaders):
             path: the folder of the learner's files.
             bs, val_bs: rows per batch of training and of validation (default: as `bs`).
             shuffle, device, drop_last, verbose, num_workers, pin_memory: see `TabDataLoader`.
-            valid_idx: positions of the validation rows, instead of a random split.
+            valid_idx: positions of the validation rows, a mask, or their labels as a pandas Index, instead of a random split.
             splits: positions of the training and of the validation rows, or a splitter, instead of a random split.
+            valid_col: the column that is true, or 1, in validation rows, or `ColSplitter(column, on=value)`, instead of a random split.
         """
         ratings = as_frame(ratings, "CollabDataLoaders.from_df")
         if ratings.shape[1] < 3:
+            apart = next((d for d in (";", "\t", "|") if d in "".join(map(str, ratings.columns))), None)
             raise ValueError("ratings need three columns: user, item and rating; the frame has "
-                             f"{listing(map(repr, ratings.columns)) or 'none'}")
+                             f"{listing(map(repr, ratings.columns)) or 'none'}"
+                             + (f". Read the file with delimiter={apart!r}" if apart else ""))
         arguments = {"user_name": user_name, "item_name": item_name, "rating_name": rating_name}
         names = [column if name is None else name for name, column in zip(arguments.values(), ratings.columns, strict=False)]
         check_columns(ratings, dict(zip(arguments, ([n] for n in names), strict=True)), "CollabDataLoaders.from_df")
         refuse_missing(ratings, names[:2], "a rating needs a user and an item")
-        pct = valid_pct if splits is None and valid_idx is None else None
-        splits = choose_splits(len(ratings), splits, valid_idx, pct, seed, "CollabDataLoaders.from_df")
+        check_ratings(ratings[names[2]], names[2])
+        pct = valid_pct if splits is None and valid_idx is None and valid_col is None else None
+        splits = choose_splits(ratings, splits, valid_idx, pct, seed, "CollabDataLoaders.from_df", valid_col)
         table = TabularCollab(ratings, Categorify, names[:2], [], names[2], RegressionBlock, splits)
         return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, drop_last=drop_last,
                                verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
@@ -122,18 +126,41 @@ class CollabDataLoaders(TableDataLoaders):
                  seed: int = 42, path: PathLike = ".", bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                  device: str | torch.device | None = None, drop_last: bool | None = None, delimiter: str = ",",
                  header: int | str | None = "infer", names: Sequence[str] | None = None, verbose: bool = False,
-                 num_workers: int | None = None, pin_memory: bool | None = None) -> "CollabDataLoaders":
+                 num_workers: int | None = None, pin_memory: bool | None = None, valid_idx: Sequence[int] | None = None,
+                 splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, valid_col: Any = None, encoding: str | None = None,
+                 dtype: Any = None, keep_default_na: bool = True, decimal: str = ".") -> "CollabDataLoaders":
         """Make loaders of a CSV file with a rating per row: `from_df` of what `pandas.read_csv` gives.
 
         Args:
             csv: the file, a URL or an open file.
-            delimiter, header, names: as in `pandas.read_csv`.
+            delimiter, header, names, encoding, dtype, keep_default_na, decimal: as in `pandas.read_csv`.
             valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last: as in `from_df`.
-            verbose, num_workers, pin_memory: as in `from_df`.
+            verbose, num_workers, pin_memory, valid_idx, splits, valid_col: as in `from_df`.
         """
-        df = pd.read_csv(check_csv(csv), delimiter=delimiter, header=header, names=names)
+        df = read_csv(csv, encoding, delimiter=delimiter, header=header, names=names, dtype=dtype, keep_default_na=keep_default_na,
+                      decimal=decimal)
         return cls.from_df(df, valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last,
-                           verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
+                           valid_idx, splits, verbose, num_workers, pin_memory, valid_col)
+
+
+def check_ratings(column: pd.Series, name: Any) -> None:
+    """Refuse ratings that are no numbers, such as '3,0'.
+
+    Args:
+        column: the ratings.
+        name: the name of the column.
+
+    Raises:
+        TypeError: with what to write.
+    """
+    if pd.api.types.is_numeric_dtype(column.dtype) or pd.to_numeric(column, errors="coerce").notna().eq(column.notna()).all():
+        return
+    odd = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
+    commas = odd.astype(str).str.fullmatch(r"\s*[+-]?\d+,\d*\s*").all()
+    raise TypeError(f"the ratings in {name!r} must be numbers; {plural(len(odd), 'row')} hold something else, such as {odd.iloc[0]!r}. "
+                    + (f"Read a decimal comma with from_csv(decimal=','), or write df[{name!r}] = df[{name!r}].str.replace(',', '.')"
+                       ".astype(float)" if commas else
+                       f"Leave these rows out: df[pd.to_numeric(df[{name!r}], errors='coerce').notna()]"))
 
 
 def refuse_missing(df: pd.DataFrame, names: Sequence[Any], advice: str) -> None:

@@ -72,7 +72,8 @@ class TabularPandas(TableRows):
             raise ValueError("TabularPandas needs columns to predict from: give cat_names= and cont_names=, for example those of "
                              "cont_names, cat_names = cont_cat_split(df, dep_var=...)")
         self._describe(as_procs(procs), cat_names, cont_names, y_names, None, reduce_memory,
-                       None if splits is None else check_positions(splits(df) if callable(splits) else splits, len(df), item="row"))
+                       None if splits is None else
+                       check_positions(splits(df) if callable(splits) else splits, len(df), item="row", items=df))
         self.inplace, self._y_block, self._learnt = inplace, y_block, False
         self._begin(df)
         if do_setup:

@@ -5,9 +5,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..core.paths import Path
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
+from ..data.csv_files import read_csv
+from ..data.splitters import ColSplitter
 from .columns import as_frame, check_columns, cont_cat_split, listed_names
 from .dataloader import TabDataLoader, TableDataLoaders, TabWeightedDL
 from .frames import TabularPandas
@@ -28,7 +29,7 @@ class TabularDataLoaders(TableDataLoaders):
                 bs: int = 64, val_bs: int | None = None, shuffle: bool = True, device: str | torch.device | None = None,
                 drop_last: bool | None = None, sampler: Any = None, after_batch: Any = None, inplace: bool = False,
                 reduce_memory: bool = False, verbose: bool = False, num_workers: int | None = None,
-                pin_memory: bool | None = None) -> "TabularDataLoaders":
+                pin_memory: bool | None = None, valid_col: Any = None) -> "TabularDataLoaders":
         """Make loaders of a frame.
 
         Args:
@@ -38,17 +39,19 @@ class TabularDataLoaders(TableDataLoaders):
             cat_names, cont_names: columns; without both, `cont_cat_split` tells them apart; without `cont_names` alone, every other column
                 is continuous, and must hold numbers.
             y_names, y_block, inplace, reduce_memory: see `TabularPandas`.
-            valid_idx: positions of the validation rows.
+            valid_idx: positions of the validation rows, a mask, or their labels as a pandas Index (`df.index[mask]`).
             splits: positions of the rows of each split, or a splitter, instead of `valid_idx`.
             valid_pct, seed: otherwise this fraction of the rows, drawn with this seed, is for validation; default: 0.2 and always the same.
             bs, val_bs: rows per batch of training and of validation (default: as `bs`).
             shuffle, device, drop_last, sampler, after_batch, verbose, num_workers, pin_memory: see `TabDataLoader`.
+            valid_col: the column that is true, or 1, in validation rows (then it is no input), or `ColSplitter(column, on=value)`.
         """
         df = as_frame(df, "from_df")
-        splits = choose_splits(len(df), splits, valid_idx, valid_pct, seed, "from_df")
+        splits = choose_splits(df, splits, valid_idx, valid_pct, seed, "from_df", valid_col)
         y_names = listed_names(y_names, df)
         check_columns(df, {"y_names": y_names}, "from_df")
-        cat_names, cont_names = _columns(df, cat_names, cont_names, y_names)
+        inputs = df.drop(columns=splits.col) if isinstance(splits, ColSplitter) and valid_col is not None and splits.col in df else df
+        cat_names, cont_names = _columns(inputs, cat_names, cont_names, y_names)
         procs = [Categorify, FillMissing, Normalize] if procs is None else procs
         table = TabularPandas(df, procs, cat_names, cont_names, y_names, y_block, splits, inplace=inplace, reduce_memory=reduce_memory)
         return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=path, device=device, drop_last=drop_last,
@@ -61,18 +64,23 @@ class TabularDataLoaders(TableDataLoaders):
                  splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, valid_pct: float | None = None, seed: int | None = None,
                  bs: int = 64, val_bs: int | None = None, shuffle: bool = True, device: str | torch.device | None = None,
                  drop_last: bool | None = None, sampler: Any = None, after_batch: Any = None, reduce_memory: bool = False,
-                 verbose: bool = False, num_workers: int | None = None, pin_memory: bool | None = None) -> "TabularDataLoaders":
+                 verbose: bool = False, num_workers: int | None = None, pin_memory: bool | None = None, valid_col: Any = None,
+                 encoding: str | None = None, dtype: Any = None, keep_default_na: bool = True,
+                 decimal: str = ".") -> "TabularDataLoaders":
         """Make loaders of a CSV file: `from_df` of what `pandas.read_csv` gives. For other kinds of files read them and use `from_df`.
 
         Args:
             csv: the file, a URL or an open file.
             skipinitialspace: drop spaces after the commas.
             path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs: as in `from_df`.
-            shuffle, device, drop_last, sampler, after_batch, reduce_memory, verbose, num_workers, pin_memory: as in `from_df`.
+            shuffle, device, drop_last, sampler, after_batch, reduce_memory, verbose, num_workers, pin_memory, valid_col: as in `from_df`.
+            encoding, dtype, keep_default_na, decimal: as in `pandas.read_csv`.
         """
-        df = pd.read_csv(check_csv(csv), skipinitialspace=skipinitialspace, low_memory=False)
+        df = read_csv(csv, encoding, skipinitialspace=skipinitialspace, low_memory=False, dtype=dtype, keep_default_na=keep_default_na,
+                      decimal=decimal)
         return cls.from_df(df, path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs,
-                           shuffle, device, drop_last, sampler, after_batch, False, reduce_memory, verbose, num_workers, pin_memory)
+                           shuffle, device, drop_last, sampler, after_batch, False, reduce_memory, verbose, num_workers, pin_memory,
+                           valid_col)
 
     @classmethod
     def from_parquet(cls, path: PathLike, procs: Procs | None = None, cat_names: Sequence | str | None = None,
@@ -81,7 +89,7 @@ class TabularDataLoaders(TableDataLoaders):
                      splits: Splits | None = None, valid_pct: float | None = None, seed: int | None = None, folder: PathLike | None = None,
                      bs: int = 64, val_bs: int | None = None, shuffle: bool = True, device: str | torch.device | None = None,
                      drop_last: bool | None = None, sampler: Any = None, after_batch: Any = None, verbose: bool = False,
-                     num_workers: int | None = None, pin_memory: bool | None = None) -> "TabularDataLoaders":
+                     num_workers: int | None = None, pin_memory: bool | None = None, valid_col: Any = None) -> "TabularDataLoaders":
         """Make loaders of a Parquet file, or of a folder of them, that need not fit into memory: see `parquet.table_from_parquet`.
 
         Args:
@@ -89,20 +97,14 @@ class TabularDataLoaders(TableDataLoaders):
             procs: some of `Categorify`, `FillMissing`, `Normalize`; default: all of them.
             cat_names, cont_names: columns, which must be given.
             folder: where the encoded columns are written; default: a temporary folder.
-            y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs: as in `from_df`.
+            y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs, valid_col: as in `from_df`.
             shuffle, device, drop_last, sampler, after_batch, verbose, num_workers, pin_memory: as in `from_df`.
         """
         from .parquet import table_from_parquet
-        table = table_from_parquet(path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, folder)
+        table = table_from_parquet(path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, folder,
+                                   valid_col)
         return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, device=device, drop_last=drop_last, sampler=sampler,
                                after_batch=after_batch, verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
-
-
-def check_csv(csv: Any) -> Any:
-    "`csv`, unless it is the path of a file that does not exist."
-    if isinstance(csv, (str, Path)) and not str(csv).startswith(("http:", "https:")) and not Path(csv).is_file():
-        raise FileNotFoundError(f"there is no file {str(csv)!r}")
-    return csv
 
 
 def _columns(df: pd.DataFrame, cat_names: Any, cont_names: Any, y_names: list) -> tuple:

@@ -58,7 +58,7 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
                        cont_names: Sequence | str | None = None, y_names: Sequence | str | None = None,
                        y_block: TransformBlock | Callable[[], TransformBlock] | None = None, valid_idx: Sequence[int] | None = None,
                        splits: Splits | None = None, valid_pct: float | None = None, seed: int | None = None,
-                       folder: PathLike | None = None) -> TabularPandas:
+                       folder: PathLike | None = None, valid_col: Any = None) -> TabularPandas:
     """The `TabularPandas` of one Parquet file, or of all `*.parquet` of a folder in the order of their names.
 
     They need not fit into memory: one column and the target are read at a time. Categorical ids and continuous values (8 and 4 bytes per
@@ -68,7 +68,7 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
         path: the file or folder.
         procs: some of `Categorify`, `FillMissing`, `Normalize`; default: all of them.
         folder: where the encoded columns are written; default: a temporary folder, gone with the table.
-        cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed: see `TabularDataLoaders.from_df`.
+        cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, valid_col: see `TabularDataLoaders.from_df`.
     """
     source = _Files(path)
     empty = pd.DataFrame(columns=source.columns)
@@ -76,13 +76,16 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
     check_columns(empty, {"cat_names": cat_names, "cont_names": cont_names, "y_names": y_names}, "from_parquet")
     if not cat_names and not cont_names:
         raise ValueError("from_parquet: give cat_names= and cont_names=")
-    chosen = choose_splits(source.n, splits, valid_idx, valid_pct, seed, "from_parquet")
+    chosen = choose_splits(range(source.n), splits, valid_idx, valid_pct, seed, "from_parquet", valid_col)
     procs = as_procs(list(OWN_PROCS) if procs is None else procs)
     own = [p for p in procs if type(p) not in OWN_PROCS]
     if own:
         raise TypeError(f"from_parquet learns column by column, which {own[0]!r} cannot: it takes Categorify, FillMissing and Normalize")
     if cat_names and not any(isinstance(p, Categorify) for p in procs):
         raise ValueError("from_parquet with cat_names needs procs=[Categorify, ...]")
+    if valid_col is not None:
+        check_columns(empty, {"valid_col": [chosen.col]}, "from_parquet")
+        chosen = chosen(source.read([chosen.col]))
     parts = check_positions(chosen, source.n, item="row")
     train = np.zeros(source.n, dtype=bool)
     train[parts[0]] = True

@@ -1,36 +1,47 @@
 """Splits of long tables: arrays of row positions, made and checked without a Python loop over the rows."""
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..core.messages import describe
-from ..data.splitters import SPLIT_SEED, RandomSplitter, at_least_two
+from ..core.messages import describe, plural
+from ..data.splitters import SPLIT_SEED, ColSplitter, RandomSplitter, as_positions, at_least_two
 
 
-def choose_splits(n: int, splits: Any, valid_idx: Sequence[int] | None, valid_pct: float | None, seed: int | None, where: str) -> Any:
-    """What says which of `n` rows are for validation: `splits`, the positions `valid_idx`, or a random `valid_pct` (0.2) of the rows.
+def choose_splits(rows: Any, splits: Any, valid_idx: Any, valid_pct: float | None, seed: int | None, where: str,
+                  valid_col: Any = None) -> Any:
+    """What says which rows are for validation: `splits`, `valid_idx`, `valid_col`, or a random `valid_pct` (0.2) of the rows.
 
     Args:
-        n: number of rows.
-        splits, valid_idx, valid_pct: at most one of them is given; default: a `valid_pct` of 0.2.
+        rows: the frame, or a range of as many rows.
+        splits, valid_pct: at most one of these four is given; default: a `valid_pct` of 0.2.
+        valid_idx: positions, a mask, or labels of rows as a pandas Index.
+        valid_col: the column whose true values (or 1) mark them, or a splitter such as `ColSplitter`.
         seed: of the random split; default: that of `RandomSplitter`.
         where: the caller, for messages.
     """
-    given = [name for name, value in (("valid_idx", valid_idx), ("splits", splits), ("valid_pct", valid_pct)) if value is not None]
+    given = [name for name, value in (("valid_idx", valid_idx), ("splits", splits), ("valid_pct", valid_pct), ("valid_col", valid_col))
+             if value is not None]
     if len(given) > 1:
         raise ValueError(f"{where}: {' and '.join(given)} {'both' if len(given) == 2 else 'all'} say which rows are for validation: give "
                          "one of them")
+    if valid_col is not None:
+        return valid_col if callable(valid_col) else ColSplitter(valid_col)
     if splits is not None:
         return splits
+    n = len(rows)
     if valid_idx is None:
         return random_split(n, valid_pct, seed)
-    valid = np.asarray(valid_idx)
+    valid = np.asarray(as_positions(valid_idx, rows, f"{where}(valid_idx)"))
+    if valid.dtype == bool and valid.ndim == 1:
+        if len(valid) != n:
+            raise ValueError(f"valid_idx is a mask of {plural(len(valid), 'value')} for {plural(n, 'row')}: it needs one for each")
+        valid = np.flatnonzero(valid)
     if valid.ndim != 1 or valid.dtype.kind not in "iu" or not len(valid):
-        raise TypeError(f"valid_idx takes a list of row positions; received {describe(valid_idx)}")
+        raise TypeError(f"valid_idx takes positions of rows, a mask or a pandas Index of labels; received {describe(valid_idx)}")
     if valid.min() < 0 or valid.max() >= n:
-        raise ValueError(f"valid_idx has positions outside 0..{n - 1}: they are positions, counted from 0, not labels of the index")
+        raise ValueError(f"valid_idx has positions outside 0..{n - 1}: they are positions, counted from 0; labels of rows are "
+                         "given as a pandas Index, `valid_idx=df.index[mask]`")
     return np.delete(np.arange(n), valid), valid
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from ..core.items import coll_repr
-from ..core.messages import describe, did_you_mean, plural
+from ..core.messages import describe, did_you_mean, listing, plural
 from ..data.block import TransformBlock
-from ..data.categories import Categorize, CategoryMap, EncodedMultiCategorize, MultiCategorize, RegressionSetup
+from ..data.categories import Categorize, CategoryMap, EncodedMultiCategorize, MultiCategorize, RegressionSetup, refuse_indicators
+from ..data.labels import is_missing
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from .columns import as_object_array, factorized, is_date, numbers_of, rows_of, sorted_values
 from .table import to_plain, vocab_from_plain
@@ -134,6 +135,9 @@ class Classes(Target):
             counts = np.bincount(codes if ordered or train is None else codes[train], minlength=len(values))
             present = [values[i] for i in np.flatnonzero(counts).tolist()]
             self.vocab = CategoryMap.of_unique(present if ordered else sorted_values(present))
+            if len(present) == 1:
+                self.note = (f"the target {self.names[0]!r} is {present[0]!r} in every training row: there is nothing to tell apart, and "
+                             "any model is right. Look at the column and at the split")
         return self
 
     @property
@@ -185,7 +189,10 @@ class LabelLists(Labels):
     def learn(self, df: pd.DataFrame, train: np.ndarray | None) -> "Target":
         if self.vocab is None:
             column = df[self.names[0]] if train is None else df[self.names[0]].iloc[train]
-            self.vocab = CategoryMap([label for labels in self._lists(column, "the training rows") for label in labels])
+            lists = self._lists(column, "the training rows")
+            refuse_indicators(lists, f"the target {self.names[0]!r}", "in a column for each of them, y_names=[{names}] and "
+                              "y_block=MultiCategoryBlock(encoded=True)")
+            self.vocab = CategoryMap([label for labels in lists for label in labels])
         return self
 
     def _lists(self, column: pd.Series, where: str) -> list:
@@ -200,6 +207,8 @@ class LabelLists(Labels):
         out = np.zeros((len(lists), len(self.vocab)), dtype=np.float32)
         for i, labels in enumerate(lists):
             for label in labels:
+                if is_missing(label):
+                    continue
                 if label not in ids:
                     raise ValueError(f"the target {self.names[0]!r} has the label {label!r} in {where} (row {df.index[i]!r}), which is not "
                                      f"among the labels of training, {coll_repr(self.vocab)}{did_you_mean(label, self.vocab)}")
@@ -247,9 +256,9 @@ def _of_block(names: list, block: Any) -> Target:
                 raise ValueError(f"y_block=RegressionBlock(n_out={tfm.c}), but y_names has {columns}")
             return Numbers(names, BY_BLOCK, None, loss)
         if isinstance(tfm, EncodedMultiCategorize):
-            if len(tfm.vocab) != len(names):
+            if tfm.vocab is not None and len(tfm.vocab) != len(names):
                 raise ValueError(f"y_block=MultiCategoryBlock(encoded=True) has {len(tfm.vocab)} classes, but y_names has {columns}")
-            return Labels(names, BOOLEANS, tfm.vocab, loss)
+            return Labels(names, BOOLEANS, CategoryMap(names, sort=False) if tfm.vocab is None else tfm.vocab, loss)
         if isinstance(tfm, MultiCategorize):
             return (Labels(names, BOOLEANS, CategoryMap(names, sort=False), loss) if len(names) > 1 else
                     LabelLists(names, "a list of labels per row", tfm.vocab, loss))
@@ -269,7 +278,14 @@ def _several(df: pd.DataFrame, names: list) -> Target:
     if odd:
         raise ValueError(f"several targets are predicted as numbers, but {odd[0]!r} holds {df[odd[0]].dtype}. For several yes/no "
                          "columns make each of type bool; a table with several categorical targets needs one model for each")
-    return Numbers(names, "several numeric columns")
+    target, own = Numbers(names, "several numeric columns"), listing(map(repr, names), 5)
+    if all(df[name].isin([0, 1]).all() for name in names):
+        target.note = (f"the targets {own} hold zeros and ones: taken for numbers to predict; if each says whether a row is of a class "
+                       "write y_block=MultiCategoryBlock(encoded=True)")
+    elif all(kind == "integer" and df[name].nunique() <= MAX_CLASSES for name, kind in kinds.items()):
+        target.note = (f"the targets {own} hold whole numbers with few different values: taken for numbers to predict. Classes need a "
+                       "model for each")
+    return target
 
 
 def _inferred(column: pd.Series, name: Any) -> Target:

@@ -186,7 +186,7 @@ def test_from_df(df):
         TabularDataLoaders.from_df(df, y_names="y", valid_idx=[1], valid_pct=0.1)
     with pytest.raises(ValueError, match=r"valid_idx has positions outside 0..49"):
         TabularDataLoaders.from_df(df, y_names="y", valid_idx=[50])
-    with pytest.raises(TypeError, match=r"valid_idx takes a list of row positions; received"):
+    with pytest.raises(TypeError, match=r"valid_idx takes positions of rows, a mask or a pandas Index of labels; received"):
         TabularDataLoaders.from_df(df, y_names="y", valid_idx=0.2)
     with pytest.raises(ValueError, match=r"y_names: there is no column 'yy'; did you mean 'y'\?"):
         TabularDataLoaders.from_df(df, y_names="yy")
