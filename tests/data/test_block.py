@@ -140,7 +140,7 @@ def test_regression_and_encoded_targets():
     several = column_block(RegressionBlock(n_out=2), ["y", "a"]).datasets(frame)
     assert several.c == 2 and several[3][1].tolist() == [1.5, 1]
     frame.loc[[2, 5], "y"] = np.nan
-    with pytest.raises(ValueError, match="missing, NaN or infinite: item"):
+    with pytest.raises(ValueError, match="missing, NaN or infinite: row 5"):
         column_block(RegressionBlock).datasets(frame)
 
 
