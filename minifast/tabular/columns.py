@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.messages import describe, did_you_mean, listing, plural
+from .kinds import ADVICE, as_numbers, column_kind, is_date, numbers_in_text
 
 __all__ = ["cont_cat_split", "df_shrink", "df_shrink_dtypes"]
 
@@ -94,12 +95,6 @@ def listed_names(names: Any, df: pd.DataFrame) -> list:
     return list(names)
 
 
-def is_date(series: pd.Series) -> bool:
-    "Whether a column holds dates, times or durations."
-    dtype = series.dtype
-    return pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype) or isinstance(dtype, pd.PeriodDtype)
-
-
 def rows_of(index: pd.Index, mask_or_positions: Any, n: int = 5) -> str:
     "The first `n` of some rows as the labels of `index`, for messages."
     positions = np.asarray(mask_or_positions)
@@ -113,9 +108,8 @@ def numbers_of(series: pd.Series, name: Any) -> np.ndarray:
 
     The array may be the memory of the frame itself: it must not be changed.
     """
-    if is_date(series):
-        advice = f"make columns of it with add_datepart(df, {name!r})" if not pd.api.types.is_timedelta64_dtype(series.dtype) else \
-            f"make a number of it, df[{name!r}].dt.total_seconds()"
+    if is_date(series) or pd.api.types.is_complex_dtype(series.dtype):
+        advice = ADVICE[column_kind(series)].format(name=name)
         raise TypeError(f"the continuous column {name!r} holds {series.dtype}, not numbers: {advice}")
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(object if series.isna().any() else series.cat.categories.dtype)
@@ -123,9 +117,14 @@ def numbers_of(series: pd.Series, name: Any) -> np.ndarray:
         values = series.to_numpy(dtype="float64", **({} if isinstance(series.dtype, np.dtype) else {"na_value": np.nan}))
     else:
         try:
-            values = pd.to_numeric(series.where(series.notna(), np.nan), errors="raise").to_numpy(dtype="float64", na_value=np.nan)
+            found = pd.to_numeric(series.where(series.notna(), np.nan), errors="raise")
+            if found.dtype.kind == "c":
+                raise TypeError("complex numbers")
+            values = found.to_numpy(dtype="float64", na_value=np.nan)
         except (TypeError, ValueError):
-            bad = next((v for v in series if not _is_number(v)), None)
+            bad, kind = next((v for v in series if not _is_number(v)), None), column_kind(series)
+            if kind in ADVICE:
+                raise TypeError(f"the continuous column {name!r} holds {bad!r}, a {kind}: {ADVICE[kind].format(name=name)}") from None
             raise TypeError(f"the continuous column {name!r} holds {bad!r}, which is no number: list the column in cat_names, or clean it "
                             f"with pd.to_numeric(df[{name!r}], errors='coerce')") from None
     if not np.isfinite(values.sum()) and np.isinf(values).any():
@@ -156,8 +155,9 @@ def _is_number(value: Any) -> bool:
 def cont_cat_split(df: pd.DataFrame, max_card: int = 20, dep_var: Sequence | str | None = None) -> tuple[list, list]:
     """`(continuous names, categorical names)` of the columns of a frame, in its order.
 
-    Floats are continuous; so are whole numbers with many different values; all else is categorical. Dates are left out with a warning:
-    make columns of them with `add_datepart`.
+    Floats and decimals are continuous, whatever the type of the column; so are whole numbers with many different values; all else is
+    categorical. Dates, durations, lists and the like are left out with a warning that says how to make columns of them. Text that holds
+    numbers with fractions is categorical, with a warning.
 
     Args:
         df: the frame.
@@ -168,14 +168,22 @@ def cont_cat_split(df: pd.DataFrame, max_card: int = 20, dep_var: Sequence | str
     targets = listed_names(dep_var, df)
     check_columns(df, {"dep_var": targets}, "cont_cat_split")
     inputs = df.drop(columns=targets)
-    dates = [name for name, column in inputs.items() if is_date(column)]
-    inputs = inputs.drop(columns=dates)
-    cont = [name for name, column in inputs.items() if pd.api.types.is_float_dtype(column.dtype)
-            or (pd.api.types.is_integer_dtype(column.dtype) and column.nunique() > max_card)]
-    if dates:
-        warn(f"cont_cat_split left out {plural(len(dates), 'column')} of dates or durations: {', '.join(map(str, dates))}. Make columns of "
-             "dates with add_datepart(df, name)", stacklevel=2)
-    return cont, [name for name in inputs if name not in cont]
+    kinds = {name: column_kind(column) for name, column in inputs.items()}
+    odd: dict[str, list] = {}
+    for name, kind in kinds.items():
+        if kind in ADVICE:
+            odd.setdefault(kind, []).append(name)
+    cont = [name for name, kind in kinds.items() if kind == "floating" or (kind == "integer" and inputs[name].nunique() > max_card)]
+    cat = [name for name, kind in kinds.items() if name not in cont and kind not in ADVICE]
+    for kind, names in odd.items():
+        advice = ADVICE[kind].format(name=names[0])
+        warn(f"cont_cat_split left out {listing(map(repr, names))}: each value is a {kind}. To use it, {advice}", stacklevel=2)
+    text = {name: example for name in cat if (example := numbers_in_text(inputs[name])) is not None and inputs[name].nunique() > max_card}
+    if text:
+        name, example = next(iter(text.items()))
+        warn(f"cont_cat_split takes {listing(map(repr, text))} for categorical, whose text is all numbers, such as {example!r}. To have "
+             f"numbers write df[{name!r}] = {as_numbers(name, example)}", stacklevel=2)
+    return cont, cat
 
 
 def _shrunk(column: pd.Series, obj2cat: bool, int2uint: bool) -> Any:
@@ -188,7 +196,7 @@ def _shrunk(column: pd.Series, obj2cat: bool, int2uint: bool) -> Any:
         with np.errstate(over="ignore"):
             exact = np.array_equal(column.to_numpy(dtype="f4").astype(dtype), column, equal_nan=True)
         return np.dtype("f4") if exact else dtype
-    is_text = pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)
+    is_text = isinstance(dtype, pd.StringDtype) or (pd.api.types.is_object_dtype(dtype) and column_kind(column) != "list or dict")
     return "category" if obj2cat and is_text else dtype
 
 
@@ -211,7 +219,7 @@ def df_shrink(df: pd.DataFrame, skip: Sequence | str = (), obj2cat: bool = True,
     Args:
         df: the frame.
         skip: columns to leave as they are.
-        obj2cat: make pandas categories of text and objects.
+        obj2cat: make pandas categories of text and objects, apart from lists and dicts, which cannot be any.
         int2uint: make whole numbers without a negative one unsigned.
     """
     return as_frame(df, "df_shrink").astype(df_shrink_dtypes(df, skip, obj2cat, int2uint))
@@ -245,7 +253,7 @@ def factorized(column: Any) -> tuple[np.ndarray, list]:
         return found
     try:
         codes, values = pd.factorize(np.asarray(column) if as_objects else column)      # as objects: no look for missing values first
-    except TypeError as e:
+    except (TypeError, NotImplementedError) as e:           # which Arrow raises of lists
         bad = next((v for v in column if not pd.api.types.is_hashable(v)), None)
         raise TypeError(f"the categorical column {column.name!r} holds values that cannot be categories ({e}): received "
                         f"{describe(bad)}") from None

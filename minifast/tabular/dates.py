@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .columns import as_frame, check_columns, is_date, listed_names, rows_of
+from .columns import as_frame, check_columns, listed_names, rows_of
+from .kinds import column_kind, is_date
 
 __all__ = ["add_datepart", "add_elapsed_times", "make_date"]
 
@@ -20,8 +21,8 @@ def as_dates(column: pd.Series, name: str) -> pd.Series:
     if isinstance(column.dtype, pd.PeriodDtype):
         return column.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return column
-    if is_date(column) or pd.api.types.is_numeric_dtype(column.dtype):
+        return pd.to_datetime(column.astype(object)) if isinstance(column.dtype, pd.ArrowDtype) else column
+    if is_date(column) or pd.api.types.is_numeric_dtype(column.dtype) or column_kind(column) in ("duration", "time of day"):
         raise TypeError(f"column {name!r} holds {column.dtype}, not dates: convert it first, for example with "
                         f"pd.to_datetime(df[{name!r}], unit='s')")
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -29,7 +30,10 @@ def as_dates(column: pd.Series, name: str) -> pd.Series:
     try:
         return pd.to_datetime(column)
     except (TypeError, ValueError) as e:
-        bad = pd.to_datetime(column, errors="coerce").isna() & column.notna()
+        bad = pd.to_datetime(column, errors="coerce", utc=True).isna() & column.notna()
+        if not bad.any():
+            raise ValueError(f"column {name!r} holds dates of several UTC offsets or time zones, whose parts cannot be compared. Write "
+                             f"df[{name!r}] = pd.to_datetime(df[{name!r}], utc=True) to have them all in UTC") from None
         raise ValueError(f"column {name!r} cannot be read as dates, see row {rows_of(column.index, bad.to_numpy(), 3)}: "
                          f"{str(e).splitlines()[0].split(' You might')[0]} Give the format yourself, pd.to_datetime(df[{name!r}], "
                          "format=...)") from None

@@ -12,6 +12,7 @@ from ..data.splitters import ColSplitter
 from .columns import as_frame, check_columns, cont_cat_split, listed_names
 from .dataloader import TabDataLoader, TableDataLoaders, TabWeightedDL
 from .frames import TabularPandas
+from .kinds import ADVICE, column_kind
 from .procs import Categorify, FillMissing, Normalize, Procs
 from .splits import choose_splits
 
@@ -114,9 +115,10 @@ def _columns(df: pd.DataFrame, cat_names: Any, cont_names: Any, y_names: list) -
     elif cont_names is None:
         taken = {*listed_names(cat_names, df), *y_names}
         cont_names = [c for c in df.columns if c not in taken]
-        odd = [c for c in cont_names if not (pd.api.types.is_numeric_dtype(df[c].dtype) or pd.api.types.is_bool_dtype(df[c].dtype))]
+        odd = [c for c in cont_names if column_kind(df[c]) not in ("floating", "integer", "boolean")]
         if odd:
+            kind = column_kind(df[odd[0]])
             raise ValueError(f"from_df without cont_names takes every column that is not in cat_names as continuous, but {odd[0]!r} holds "
-                             f"{df[odd[0]].dtype}{f' (and {len(odd) - 1} more)' if len(odd) > 1 else ''}: list it in cat_names, or give "
-                             "cont_names")
+                             f"{df[odd[0]].dtype}{f' (and {len(odd) - 1} more)' if len(odd) > 1 else ''}: "
+                             + (ADVICE[kind].format(name=odd[0]) if kind in ADVICE else "list it in cat_names, or give cont_names"))
     return cat_names, cont_names

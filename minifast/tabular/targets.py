@@ -11,7 +11,8 @@ from ..data.block import TransformBlock
 from ..data.categories import Categorize, CategoryMap, EncodedMultiCategorize, MultiCategorize, RegressionSetup, refuse_indicators
 from ..data.labels import is_missing
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from .columns import as_object_array, factorized, is_date, numbers_of, rows_of, sorted_values
+from .columns import as_object_array, factorized, numbers_of, rows_of, sorted_values
+from .kinds import ADVICE, as_numbers, column_kind, numbers_in_text
 from .table import to_plain, vocab_from_plain
 
 #: Why a target was taken for what it is, in reports.
@@ -271,7 +272,7 @@ def _of_block(names: list, block: Any) -> Target:
 
 
 def _several(df: pd.DataFrame, names: list) -> Target:
-    kinds = {name: _kind(df[name]) for name in names}
+    kinds = {name: column_kind(df[name]) for name in names}
     if set(kinds.values()) == {"boolean"}:
         return Labels(names, BOOLEANS, CategoryMap(names, sort=False))
     odd = [name for name, kind in kinds.items() if kind not in ("floating", "integer")]
@@ -289,11 +290,18 @@ def _several(df: pd.DataFrame, names: list) -> Target:
 
 
 def _inferred(column: pd.Series, name: Any) -> Target:
-    kind = _kind(column)
-    if kind == "date":
-        raise TypeError(f"the target {name!r} holds {column.dtype}: make a number of it that can be predicted")
+    kind = column_kind(column)
+    if kind in ADVICE:
+        raise TypeError(f"the target {name!r} holds {column.dtype}, a {kind}"
+                        + (": for a list of labels per row write y_block=MultiCategoryBlock" if kind == "list or dict" else
+                           ", and not what can be predicted: make a number of it"))
     if kind not in ("floating", "integer"):
-        return Classes([name], {"boolean": "true and false", "categorical": "a pandas category"}.get(kind, "text"))
+        target: Target = Classes([name], {"boolean": "true and false", "categorical": "a pandas category"}.get(kind, "text"))
+        example = numbers_in_text(column) if kind == "text" else None
+        if example is not None and (n := column.nunique()) > MAX_CLASSES:
+            target.note = (f"the target {name!r} holds numbers as text, such as {example!r}, with {n} different values: taken for classes; "
+                           f"to predict a number write df[{name!r}] = {as_numbers(name, example)}")
+        return target
     n = column.nunique()
     integers, different = kind == "integer", plural(n, "different value")
     classes = integers and n <= MAX_CLASSES
@@ -304,9 +312,3 @@ def _inferred(column: pd.Series, name: Any) -> Target:
             "a number to predict; for classes write y_block=CategoryBlock"
         target.note = f"the target {name!r} holds {'whole numbers' if integers else 'floats'} with {different}: taken for {advice}"
     return target
-
-
-def _kind(column: pd.Series) -> str:
-    "What all labels of a column are: 'date', or as pandas says: 'boolean', 'categorical', 'floating', 'integer', 'string' ..."
-    kind = "date" if is_date(column) else pd.api.types.infer_dtype(column, skipna=True)
-    return {"mixed-integer-float": "floating", "decimal": "floating"}.get(kind, kind)

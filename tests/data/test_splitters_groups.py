@@ -121,3 +121,17 @@ def test_fixed():
     assert FixedSplitter(([0, 1, 2],))([0, 1, 2]) == ([0, 1, 2],)
     with pytest.raises(ValueError, match="outside 0..1"):
         FixedSplitter(([0, 1], [2]))([0, 1])
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_frames_and_columns_of_other_libraries(library):
+    module = pytest.importorskip(library)
+    columns = {"patient": [i // 3 for i in range(30)], "when": pd.date_range("2020", periods=30)[::-1], "y": ["a", "b"] * 15}
+    frame = pd.DataFrame(columns)
+    other = module.from_pandas(frame) if library == "polars" else module.Table.from_pandas(frame)
+    column = other["patient"]
+    for splitter in (lambda c: GroupSplitter(c), lambda c: TimeSplitter("when")):
+        assert splitter("patient")(other) == splitter(column)(other) == splitter("patient")(frame)
+    assert values_of(other, lambda row: row["y"], "f") == columns["y"]
+    with pytest.raises(KeyError, match="no such column; did you mean 'patient'"):
+        GroupSplitter("patien")(other)

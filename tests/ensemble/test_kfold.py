@@ -82,6 +82,15 @@ def test_groups_are_never_on_both_sides(stratify):
         assert sorted([*train, *valid]) == list(range(60))
 
 
+def test_frames_of_polars():
+    pl = pytest.importorskip("polars")
+    df = pd.DataFrame({"patient": [i // 3 for i in range(60)], "y": [(i // 3) % 2 for i in range(60)]})
+    want = kfold_splits(df, 4, groups="patient", stratify="y")
+    frame = pl.from_pandas(df)
+    for groups, stratify in (("patient", "y"), (frame["patient"], frame["y"]), (lambda row: row["patient"], "y")):
+        assert kfold_splits(frame, 4, groups=groups, stratify=stratify) == want
+
+
 def test_seed_none_draws_and_a_seed_leaves_the_global_streams():
     torch.manual_seed(0)
     state, np_state = torch.get_rng_state(), np.random.get_state()[1].copy()

@@ -21,7 +21,7 @@ def test_cont_cat_split_by_type_and_in_the_order_of_the_frame():
 
 def test_cont_cat_split_says_what_it_leaves_out():
     df = pd.DataFrame({"d": pd.to_datetime(["2020-01-01"]), "x": [1.0]})
-    with pytest.warns(UserWarning, match="left out 1 column of dates or durations: d.*add_datepart"):
+    with pytest.warns(UserWarning, match="left out 'd': each value is a date.*add_datepart"):
         assert cont_cat_split(df) == (["x"], [])
     with pytest.raises(ValueError, match=r"there is no column 'z'"):
         cont_cat_split(df, dep_var="z")
@@ -38,6 +38,12 @@ def test_df_shrink_loses_nothing():
     assert df["small"].dtype == "int64"                                        # the frame itself is as it was
     assert str(df_shrink(df, int2uint=True)["small"].dtype) == "uint8" and "neg" not in df_shrink_dtypes(df, skip=["neg"])
     assert df_shrink(df, obj2cat=False)["s"].dtype == df["s"].dtype
+
+
+def test_df_shrink_leaves_lists_as_they_are():
+    df = pd.DataFrame({"k": [[1], [2, 3], None], "d": [{}, {}, {}], "s": pd.Series(["a", None, "a"], dtype=object)})
+    out = df_shrink(df)
+    assert dict(out.dtypes.astype(str)) == {"k": "object", "d": "object", "s": "category"} and out["k"].equals(df["k"])
 
 
 @pytest.mark.parametrize("column", [

@@ -2,6 +2,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from suggestions import told
 
 from minifast.tabular.dates import add_datepart, add_elapsed_times, epoch_seconds, make_date
 
@@ -91,3 +92,47 @@ def test_elapsed_times_refuse():
         add_elapsed_times(df, "e", "d", "b")
     with pytest.raises(ValueError, match=r"'e' must hold true and false \(or 1 and 0\); received 3"):
         add_elapsed_times(df.assign(d=pd.Timestamp("2024-01-01"), e=[3, 0]), "e", "d", "b")
+
+
+def arrow(values, kind):
+    pa = pytest.importorskip("pyarrow")
+    kinds = {"date": pa.date32(), "time": pa.timestamp("us"), "zone": pa.timestamp("ns", "Europe/Berlin")}
+    return pd.Series(pd.arrays.ArrowExtensionArray(pa.array([None if v is pd.NaT else v for v in pd.to_datetime(values)], kinds[kind])))
+
+
+@pytest.mark.parametrize("kind", ["date", "time", "zone"])
+@pytest.mark.parametrize("last", ["2020-02-01", None])
+def test_arrow_dates_are_those_of_pandas(kind, last):
+    values = ["2020-01-31", "2019-12-30", last]
+    plain, column = pd.Series(pd.to_datetime(values)), arrow(values, kind)
+    if kind == "zone":
+        plain = plain.dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
+    made, wanted = (add_datepart(pd.DataFrame({"d": o}), "d", time=True) for o in (column, plain))
+    assert made.equals(wanted) and make_date(pd.DataFrame({"d": column}), "d")["d"].tolist()[:2] == plain.tolist()[:2]
+    table = pd.DataFrame({"d": column, "shop": 1, "promo": pd.Series([True, False, True]).astype("bool[pyarrow]")})
+    if last is None:
+        with pytest.raises(ValueError, match="'d' has missing dates in rows 2"):
+            add_elapsed_times(table, "promo", "d", "shop")
+    else:
+        assert add_elapsed_times(table, "promo", "d", "shop")["Afterpromo"].tolist() == [0, 0, 0]
+        assert add_elapsed_times(table, "promo", "d", "shop")["Beforepromo"].tolist() == [0, -32, 0]
+
+
+@pytest.mark.parametrize("values", [["2020-01-01T00:00+01:00", "2020-07-01T00:00+02:00"],
+                                    [pd.Timestamp("2020-01-01", tz="Europe/Berlin"), pd.Timestamp("2020-07-01", tz="America/New_York")],
+                                    [pd.Timestamp("2020-01-01", tz="Europe/Berlin"), pd.Timestamp("2020-07-01")]])
+def test_several_utc_offsets_name_the_column(values):
+    df = pd.DataFrame({"when": pd.Series(values, dtype=object), "shop": 1, "promo": [True, False]})
+    for call in (lambda df: add_datepart(df, "when", inplace=False), lambda df: make_date(df, "when", inplace=False),
+                 lambda df: add_elapsed_times(df, "promo", "when", "shop")):
+        with pytest.raises(ValueError, match="column 'when' holds dates of several UTC offsets"):
+            call(df)
+        with told("tabular/dates.py", "Write df[…] = pd.to_datetime(df[…], utc=True) to have them all in UTC"):
+            call(df)
+        assert len(call(df.assign(when=pd.to_datetime(df["when"], utc=True)))) == 2
+
+
+def test_durations_are_no_dates():
+    for values in (pd.to_timedelta([1, 2], "h"), pd.Series([pd.Timedelta(1, "h")] * 2, dtype=object)):
+        with pytest.raises(TypeError, match="column 'd' holds .*, not dates"):
+            add_datepart(pd.DataFrame({"d": values}), "d")
