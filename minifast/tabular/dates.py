@@ -18,6 +18,8 @@ TIME_PARTS = ("Hour", "Minute", "Second")
 
 def as_dates(column: pd.Series, name: str) -> pd.Series:
     "A column as dates; text is read, and what cannot be read is refused with its row."
+    if column.dtype == object:
+        column = column.infer_objects()
     if isinstance(column.dtype, pd.PeriodDtype):
         return column.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(column.dtype):

@@ -69,44 +69,86 @@ def test_columns_are_told_apart_by_what_they_hold(recwarn):
         assert sum(f"each value is a {kind}." in str(w.message) for w in recwarn) == 1
 
 
-@pytest.mark.parametrize(("values", "words"), [
-    (DAYS, "make columns of it with add_datepart(df, …)"),
-    (OBJECTS["duration"][0], "make a number of it, df[…] = pd.to_timedelta(df[…]).dt.total_seconds()"),
-    (OBJECTS["time of day"][0], "make a number of it, df[…] = pd.to_timedelta(df[…].astype(str)).dt.total_seconds()"),
-    (OBJECTS["list or dict"][0], "make a number of it, for example df[…] = df[…].map(len)"),
-    (OBJECTS["list or dict"][1], "make a number of it, for example df[…] = df[…].map(len)"),
-    ([1j, 2j] * 12, "make a number of it, for example df[…] = df[…].map(abs)")])
-def test_what_to_make_of_other_kinds(values, words):
+def met(values):
+    "A frame with these values as column k, of which `cont_cat_split`, `numbers_of` and `from_df` say alike what to make."
     df = pd.DataFrame({"k": pd.Series(values, dtype=object), "z": np.arange(N), "y": ["p", "q"] * 12})
-    said = words.replace("…", "'k'")
     with pytest.warns(UserWarning, match="left out 'k'") as warned:
         assert cont_cat_split(df, dep_var="y") == (["z"], [])
-    assert said in str(warned[0].message)
+    advice = str(warned[0].message).split("To use it, ")[1]
     for call in (lambda: numbers_of(df["k"], "k"), lambda: TabularDataLoaders.from_df(df, cat_names=[], y_names="y")):
         with pytest.raises((TypeError, ValueError)) as error:
             call()
-        assert said in str(error.value)
+        assert str(error.value).endswith(advice)
     with pytest.raises(TypeError, match="the target 'k' holds object, a"):
         TabularPandas(df, [], [], ["z"], "k")
-    df["k"] = {"add_datepart": lambda: add_datepart(df, "k", drop=False)["kElapsed"], "astype(str)": lambda: pd.to_timedelta(
-        df["k"].astype(str)).dt.total_seconds(), "to_timedelta": lambda: pd.to_timedelta(df["k"]).dt.total_seconds(),
-        "len": lambda: df["k"].map(len), "abs": lambda: df["k"].map(abs)}[next(w for w in (
-            "add_datepart", "astype(str)", "to_timedelta", "len", "abs") if w in said)]()
-    assert numbers_of(df["k"], "k").dtype == np.float64 and column_kind(df["k"]) in ("integer", "floating")
+    return df
 
 
-@pytest.mark.parametrize(("text", "write"), [("1.50", "pd.to_numeric(df['k'])"), ("1,50", "pd.to_numeric(df['k'].str.replace(',', '.'))")])
-def test_numbers_as_text(text, write):
-    df = pd.DataFrame({"k": [text.replace("1", str(i)) for i in range(N)], "z": np.arange(N), "y": ["p", "q"] * 12})
-    assert as_numbers("k", text) == write
-    with pytest.warns(UserWarning) as warned:
+def is_number(df):
+    return cont_cat_split(df, dep_var="y")[0] == ["k", "z"] and len(numbers_of(df["k"], "k")) == N
+
+
+@pytest.mark.parametrize("values", OBJECTS["date"][:4])
+def test_what_to_make_of_dates(values):
+    df = met(values)
+    with told("tabular/kinds.py", "make columns of it with add_datepart(df, "):
+        cont_cat_split(df)
+    add_datepart(df, "k")
+    assert "kElapsed" in cont_cat_split(df, dep_var="y")[0]
+
+
+@pytest.mark.parametrize("values", OBJECTS["duration"])
+def test_what_to_make_of_durations(values):
+    df = met(values)
+    with told("tabular/kinds.py", "make a number of it, df[", "pd.to_timedelta(df["):
+        cont_cat_split(df)
+    with told("tabular/kinds.py", "]).dt.total_seconds()"):
+        cont_cat_split(df)
+    df["k"] = pd.to_timedelta(df["k"]).dt.total_seconds()
+    assert is_number(df) and df["k"][1] == 3600
+
+
+def test_what_to_make_of_times():
+    df = met(OBJECTS["time of day"][0])
+    with told("tabular/kinds.py", "].astype(str)).dt.total_seconds()"):
+        cont_cat_split(df)
+    df["k"] = pd.to_timedelta(df["k"].astype(str)).dt.total_seconds()
+    assert is_number(df) and df["k"][1] == 5400
+
+
+def test_what_to_make_of_lists():
+    df = met([[0] * i for i in range(N)])
+    with told("tabular/kinds.py", "].map(len)"):
+        cont_cat_split(df)
+    df["k"] = df["k"].map(len)
+    assert is_number(df)
+
+
+def test_what_to_make_of_complex_numbers():
+    df = met([3 + 4j] * N)
+    with told("tabular/kinds.py", "].map(abs)"):
+        cont_cat_split(df)
+    df["k"] = df["k"].map(abs)
+    assert is_number(df) and df["k"][0] == 5
+
+
+def test_numbers_as_text():
+    df = pd.DataFrame({"k": [f"{i}.50" for i in range(N)], "z": np.arange(N), "y": ["p", "q"] * 12})
+    with told("tabular/columns.py", "To have numbers write df[…] = "):
         assert cont_cat_split(df, dep_var="y")[1] == ["k"]
-    assert f"write df['k'] = {write}" in str(warned[0].message)
-    with pytest.warns(UserWarning) as warned:
-        TabularPandas(df, [], [], ["z"], "k")
-    assert f"24 different values: taken for classes; to predict a number write df['k'] = {write}" in str(warned[0].message)
-    df["k"] = eval(write, {"pd": pd, "df": df})
-    assert cont_cat_split(df, dep_var="y")[0] == ["k", "z"] and TabularPandas(df, [], [], ["z"], "k").vocab is None
+    with told("tabular/targets.py", "taken for classes; to predict a number write df[…] = "):
+        assert TabularPandas(df, [], [], ["z"], "k").target.kind == "24 classes"
+    assert as_numbers("k", "0.50") == "pd.to_numeric(df['k'])"
+    df["k"] = pd.to_numeric(df["k"])
+    assert is_number(df) and TabularPandas(df, [], [], ["z"], "k").vocab is None
+
+
+def test_numbers_as_text_with_commas():
+    df = pd.DataFrame({"k": [f"{i},50" for i in range(N)], "z": np.arange(N), "y": ["p", "q"] * 12})
+    with told("tabular/kinds.py", "df[…].str.replace(',', '.')"):
+        cont_cat_split(df, dep_var="y")
+    df["k"] = pd.to_numeric(df["k"].str.replace(",", "."))
+    assert is_number(df) and df["k"][1] == 1.5
 
 
 def test_text_that_is_no_number(recwarn):
