@@ -11,6 +11,7 @@ from warnings import warn
 import torch
 
 from ..core import DataFrame, Figure, PathLike, check_arguments, check_choice, fixed_seed, in_notebook, is_whole
+from ..core.csv_cells import from_cell, to_cell
 from ..core.paths import Path
 from ..nn.model_info import eval_mode
 from ..optim.groups import get_hyper, hyper_names
@@ -135,17 +136,18 @@ class CSVLogger(FileLogger):
     @staticmethod
     def _header(file: Path) -> list[str] | None:
         with file.open(encoding="utf-8", errors="replace", newline="") as f:
-            return next(csv.reader(f), None)
+            return next((list(map(from_cell, row)) for row in csv.reader(f)), None)
 
     def text_of(self, cells: list, is_new: bool) -> str:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(([self.columns] if is_new else []) + [["" if c is None else c for c in cells]])
+        rows = ([self.columns] if is_new else []) + [["" if c is None else c for c in cells]]
+        csv.writer(text, lineterminator="\n").writerows([map(to_cell, row) for row in rows])
         return text.getvalue()
 
     def read(self) -> "DataFrame":
         "All rows of the file as a DataFrame, including those of earlier runs."
         import pandas as pd
-        return pd.read_csv(self.written_file(), dtype={"run": str})
+        return pd.read_csv(self.written_file(), dtype={"run": str}).rename(columns=from_cell)
 
     read_log = read        #: fastai's name
 

@@ -387,8 +387,10 @@ class Recorder(Callback):
                 shown = [(i, row[column]) for i, row in enumerate(self.history) if row.get(column) is not None]
                 if shown:
                     ax.plot(*zip(*shown, strict=True), "o-" if len(shown) < 20 else "-", label=column)
-            ax.set(xlabel="epoch", ylabel=title)
-            ax.legend()
+            ax.set_xlabel("epoch")
+            ax.set_ylabel(title, parse_math=False)
+            for text in ax.legend().get_texts():
+                text.set_parse_math(False)
         return axes
 
     def plot_lr_find(self, skip_end: int = 5) -> "Axes":

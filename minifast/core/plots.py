@@ -1,4 +1,7 @@
-"""Showing images, labels and grids of them with matplotlib, which is imported when something is shown."""
+"""Showing images, labels and grids of them with matplotlib, which is imported when something is shown.
+
+Names of classes and files are drawn as they are written: with `parse_math=False` a `$` begins no formula.
+"""
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -34,7 +37,7 @@ def subplots(nrows: int = 1, ncols: int = 1, figsize: tuple[float, float] | None
         figsize = ncols * imsize, nrows * imsize + (0.6 if suptitle else 0)
     fig, axs = plt.subplots(nrows, ncols, figsize=figsize, **kwargs)
     if suptitle is not None:
-        fig.suptitle(suptitle)
+        fig.suptitle(suptitle, parse_math=False)
     return fig, axs if isinstance(axs, np.ndarray) else np.array([axs])
 
 
@@ -45,6 +48,8 @@ def _is_pil(x):
 def _pixels(im: Any) -> tuple[np.ndarray, bool]:
     "`im` as an array (H,W), (H,W,3) or (H,W,4), and whether it is an image of known range rather than a bare table of numbers."
     if _is_pil(im):
+        if im.mode[:1] in ("I", "F"):                      # 16 or 32 bits or fractions, of which converting would cut off what is above 255
+            return np.asarray(im), False
         return np.asarray(im.convert("RGB") if im.mode not in ("L", "RGB", "RGBA", "1") else im), True
     if isinstance(im, torch.Tensor):
         im = im.detach().cpu()
@@ -95,7 +100,7 @@ def show_image(im: Any, ax: "Axes | None" = None, figsize: tuple[float, float] |
         kwargs = {"cmap": "gray", **kwargs}
     ax.imshow(a, **kwargs)
     if title is not None:
-        ax.set_title(title)
+        ax.set_title(title, parse_math=False)
     ax.axis("off")
     return ax
 
@@ -183,7 +188,7 @@ def get_grid(n: int, nrows: int | None = None, ncols: int | None = None, figsize
         kwargs["layout"] = "constrained"                        # titles of several lines make room for themselves
     fig, axs = subplots(nrows, ncols * each, figsize=figsize, imsize=imsize, **kwargs)
     if title is not None:
-        fig.suptitle(title, weight="bold", size=14)
+        fig.suptitle(title, weight="bold", size=14, parse_math=False)
     axes = list(axs.flat)
     for ax in axes[n * each:]:
         ax.set_axis_off()
@@ -236,7 +241,7 @@ def _add_title(ax, text, **kwargs):
         _, ax = plt.subplots(figsize=(3, 1))
         ax.set_axis_off()
     before = ax.get_title()
-    ax.set_title(f"{before}\n{text}" if before else text, **kwargs)
+    ax.set_title(f"{before}\n{text}" if before else text, parse_math=False, **kwargs)
     return ax
 
 

@@ -164,7 +164,8 @@ def show_pipeline(loader: "DataLoader", item: Any, nrows: int | None, ncols: int
     table = show_samples(loader.dataset, [o for _, o in steps], axs, **kwargs)
     if table is None:
         for ax, (name, _) in zip(axs, steps, strict=True):
-            ax.set_title("\n".join(t for t in (fill(name, 20), ax.get_title()) if t), fontsize="small")
+            ax.set_title("\n".join(t for t in (fill(name, 20), ax.get_title()) if t), fontsize="small",
+                         parse_math=False)
     return steps
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 from ..callbacks.trackers import lower_wins, monitored
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.checkpoint import replacing
+from ..core.csv_cells import from_cell, to_cell
 from ..core.messages import add_note, describe, listing, plural
 from ..core.paths import Path
 from ..core.plots import get_grid
@@ -318,13 +319,13 @@ class _Search:
                  "seconds": t.seconds, "seed": t.seed, "search": self.id, "goal": goal, "error": t.error} for t in trials]
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.file) as part:
-            pd.DataFrame(rows, dtype=object).to_csv(part, index=False)
+            pd.DataFrame(rows, dtype=object).map(to_cell).rename(columns=to_cell).to_csv(part, index=False)
 
     def read(self) -> list[Trial]:
         "The trials of the file; refuses a file of another search."
         if self.file is None or not self.file.exists():
             return []
-        frame = pd.read_csv(self.file, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(self.file, dtype=str, keep_default_na=False).map(from_cell).rename(columns=from_cell)
         other = f"{self.file} holds the trials of another search"
         advice = "Make the call as it was then, or give another file, csv=..."
         if len(frame) and not {"trial", "search", "seed", "error", *self.space} <= set(frame):

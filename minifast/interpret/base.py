@@ -248,7 +248,7 @@ def draw_samples(axes: list, samples: Iterable[tuple], titles: Iterable[str], **
     for ax, sample, title in zip(axes, samples, titles, strict=True):
         for image in filter(is_image, sample):
             show_item(image, ctx=ax, **kwargs)
-        ax.set_title(title, fontsize=8, loc="left")
+        ax.set_title(title, fontsize=8, loc="left", parse_math=False)
     return axes
 
 

@@ -212,8 +212,8 @@ class ClassificationInterpretation(Interpretation):
         ax.imshow(shown, cmap=cmap, interpolation="nearest", vmin=0)
         ax.set(title=title, xlabel="predicted", ylabel="target")
         names, size = [str(v) for v in self.vocab], 9 if n <= 20 else 6
-        ax.set_xticks(range(n), names, rotation=90, fontsize=size)
-        ax.set_yticks(range(n), names, fontsize=size)
+        ax.set_xticks(range(n), names, rotation=90, fontsize=size, parse_math=False)
+        ax.set_yticks(range(n), names, fontsize=size, parse_math=False)
         if plot_txt:
             for (i, j), value in np.ndenumerate(shown):
                 if value or n <= 12:

@@ -5,6 +5,7 @@ Files are never deleted or moved.
 import csv
 import io
 from functools import cache, partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ import torch
 
 from ..core.arguments import check_arguments
 from ..core.checkpoint import replacing
+from ..core.csv_cells import from_cell, to_cell
 from ..core.items import L
 from ..core.messages import brief, did_you_mean, plural
 from ..core.paths import Path
@@ -42,7 +44,7 @@ class Decisions:
                         f"{self.file} is not a file of decisions: it needs the columns {', '.join(FIELDS)}; it has {reader.fieldnames}. "
                         "Give another name"
                     )
-                self.rows = {r["path"]: {k: r[k] for k in FIELDS} for r in reader}
+                self.rows = {(read := {k: from_cell(r[k]) for k in FIELDS})["path"]: read for r in reader}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,7 +67,7 @@ class Decisions:
         "Write the file; returns its path."
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.file) as part:
-            self.frame().to_csv(part, index=False)
+            self.frame().map(to_cell).to_csv(part, index=False)
         return self.file
 
     def frame(self) -> pd.DataFrame:
@@ -157,10 +159,11 @@ class ImageClassifierCleaner:
         "Item `i` as the bytes of a small PNG."
         from PIL import Image
         item = self.interp.path(i)
+        image: Any = None
         if isinstance(item, (str, Path)):
             with Image.open(item) as im:
-                image = im.convert("RGB")
-        else:
+                image = None if im.mode[:1] in ("I", "F") else im.convert("RGB")
+        if image is None:               # no file, or pixels that have no scale but that of the data set
             a = self.interp.decoded_inputs([i])[0][0].detach().float().cpu()
             a = ((a - a.min()) / (a.max() - a.min()).clamp(min=1e-8) * 255).byte().numpy()
             image = Image.fromarray(a.transpose(1, 2, 0) if a.shape[0] == 3 else a[0])
@@ -188,8 +191,8 @@ class ImageClassifierCleaner:
             i = self.order[k]
             choice = w.Dropdown(options=[KEEP, DELETE, *self.vocab], value=self.choices[k], layout=w.Layout(width=f"{self.size}px"))
             choice.observe(lambda change: self.choose(k, change["new"]), names="value")
-            text = w.HTML(f"<small>{self.interp.name(i)}<br>loss {float(self.interp.losses[i]):.2f}, "
-                          f"{self.interp.prediction_text(i)} {float(self.interp.p_predicted[i]):.2f}</small>")
+            text = w.HTML(f"<small>{escape(self.interp.name(i))}<br>loss {float(self.interp.losses[i]):.2f}, "
+                          f"{escape(self.interp.prediction_text(i))} {float(self.interp.p_predicted[i]):.2f}</small>")
             return w.VBox([w.Image(value=self._png(i), format="png"), text, choice], layout=w.Layout(width=f"{self.size + 12}px"))
 
         def refresh(change=None):

@@ -274,7 +274,7 @@ class Inference(TrainingLoop):
                 if titled:
                     right = all(str(a) == str(b) for a, b in zip(sample[n_inp:], pred[n_inp:], strict=True))
                     text = "\n".join(", ".join(map(_label, part)) for part in (sample[n_inp:], pred[n_inp:]))
-                    ax.set_title(text, color="green" if right else "red")
+                    ax.set_title(text, color="green" if right else "red", parse_math=False)
                 else:
                     for y in (sample if j == 0 else pred)[n_inp:]:
                         show_item(y, ctx=ax, **kwargs)

@@ -71,10 +71,11 @@ class BoxNames(MultiCategory):
             return show_item(str(self), ctx=ctx, title=title)
         for name, patch in zip(self, drawn, strict=True):
             if str(name) != NA:
-                text = ctx.text(*patch.get_xy(), str(name), color=color, fontsize=9, weight="bold", va="top", clip_on=True)
+                text = ctx.text(*patch.get_xy(), str(name), color=color, fontsize=9, weight="bold", va="top", clip_on=True,
+                                parse_math=False)
                 text.set_path_effects([patheffects.Stroke(linewidth=2, foreground="black"), patheffects.Normal()])
         if title is not None:
-            ctx.set_title(title)
+            ctx.set_title(title, parse_math=False)
         return ctx
 
 

@@ -73,7 +73,7 @@ def axes_for(ctx: Any, title: str | None = None) -> Any:
         ctx.set_aspect("equal")
         ctx.invert_yaxis()
     if title is not None:
-        ctx.set_title(title)
+        ctx.set_title(title, parse_math=False)
     return ctx
 
 

@@ -176,3 +176,18 @@ def test_show_title(capsys):
     with pytest.raises(TypeError, match="takes matplotlib axes or a row of a table as ax; received int 3"):
         show_title("a", 3)
     plt.close("all")
+
+
+@pytest.mark.parametrize("draw", [
+    lambda name: show_titled_image((np.zeros((4, 4, 3)), name)), show_item, lambda name: show_title(name, ax=show_item("a")),
+    lambda name: show_images([np.zeros((4, 4))], titles=[name], suptitle=name)[0]])
+@pytest.mark.parametrize("name", ["$5_$", "$5 to $10", "\\$", "50 %"])
+def test_names_are_no_formulas(draw, name):
+    ax = draw(name)
+    ax.figure.canvas.draw()                     # where matplotlib parses
+    assert ax.get_title().endswith(name)
+
+
+def test_deep_images_are_not_cut_off():
+    ax = show_image(Image.fromarray(np.array([[0, 3000]], np.uint16)))
+    assert ax.images[0].get_array().max() == 3000

@@ -96,6 +96,14 @@ def test_trials_and_csv(tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_text_that_begins_like_a_formula_is_written_harmless_and_read_back(tmp_path):
+    space = {**SPACE, "kind": choice(["=1+1"])}
+    first = search(tmp_path, 1, space=space)
+    assert rows_of(tmp_path)[0]["kind"] == "'=1+1"
+    again = search(tmp_path, 1, space=space)                    # which reads the file
+    assert again.trials[0].values == first.trials[0].values and again.trials[0].params["kind"] == "=1+1"
+
+
 def test_direction_is_the_metrics(tmp_path):
     result = search(tmp_path, 3, monitor="accuracy")
     assert result.best.values["accuracy"] == max(t.values["accuracy"] for t in result.trials) and result.lower is False
