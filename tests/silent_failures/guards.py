@@ -112,6 +112,11 @@ GUARDS = {
     "S70": ("the optimizer of a file is not compared", body("saving._check_opt", "pass")),
     "S71": ("the title has the probability of the wrong class", reads("ClassificationInterpretation.title", "p_target", "of.p_predicted")),
     "S72": ("a learner writes into the folder of its data", first("Learner.__init__", "path = dls.path if path is None else path")),
+    "S73": ("lists of one value for each class are lists of labels", body("indicator_values", "return None")),
+    "S74": ("targets of zeros and ones are numbers without a word", result("targets._several", "(setattr(it, 'note', None), it)[1]")),
+    "S75": ("an index is read as positions", first("choose_splits", "valid_idx = None if valid_idx is None else np.asarray(valid_idx)")),
+    "S76": ("names are listed in whatever order they come", body("listed_in_order", "return list(values)")),
+    "S77": ("what a function says it returns is not looked at", body("annotations.returns", "return False")),
 }
 
 
