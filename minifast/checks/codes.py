@@ -39,6 +39,8 @@ CODES: dict[str, Code] = {
                   "use nn.Dropout or F.dropout(x, training=self.training), and do not override train()"),
     "MF111": Code("Loss direction", "Is the loss lower for perfect predictions than for wrong ones?",
                   "check the sign of the loss and the order of its arguments: loss(prediction, target)"),
+    "MF112": Code("Target scale", "Are the targets of a regression of a size that the outputs can reach?",
+                  "scale the target, or give the model y_range=(low, high)"),
     # independence
     "MF201": Code("Independent items", "Does the loss of item i depend on input i alone?",
                   "look for a view or reshape that mixes the batch axis with another, and for statistics over the batch"),

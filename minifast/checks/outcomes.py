@@ -29,6 +29,7 @@ class Check:
         advice: What to do, in one line; of issues and tips only.
         items: The files or rows concerned, worst first.
         draw: Draws a plot of it.
+        cause: The code of the issue that brings this about; empty where it stands for itself.
     """
     code: str
     verdict: Verdict
@@ -37,6 +38,7 @@ class Check:
     advice: str = ""
     items: list = field(default_factory=list)
     draw: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    cause: str = ""
 
     def __post_init__(self) -> None:
         if self.code:
@@ -54,8 +56,8 @@ class Check:
         return f"docs/checks.md#{self.code.lower()}"
 
     def __str__(self) -> str:
-        line = (f"{SIGNS[self.verdict]} {self.code} {self.title}: {'ok' if self.verdict == 'pass' else self.verdict}"
-                + (f". {self.found}" if self.found else ""))
+        verdict = "" if self.verdict == "pass" and self.found else "ok" if self.verdict == "pass" else self.verdict
+        line = f"{SIGNS[self.verdict]} {self.code} {self.title}: " + ". ".join(filter(None, (verdict, self.found)))
         if self.verdict not in ("issue", "tip"):
             return line
         numbers = ", ".join(f"{k}={number(v)}" for k, v in self.evidence.items())

@@ -1,6 +1,7 @@
 """`Report`: what checks found, for people (text, HTML, plots), for scripts (`raise_if_failed`) and for tables (`frame`); and `run`."""
+import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +26,8 @@ class ChecksFailed(ValueError):
 
 class Report:
     """The results of several checks, in the order of causes: the first issue, `cause`, is the one to fix first.
+
+    What an issue explains, `consequences`, is folded under it and counts neither as an issue nor as a tip.
 
     Iterate over its `Check`s or index it by code, `report["MF401"]`. Printed it is text, in a notebook a table.
 
@@ -61,13 +64,17 @@ class Report:
 
     @property
     def issues(self) -> list[Check]:
-        "The checks that found something wrong, causes first."
-        return self.with_verdict("issue")
+        "The checks that found something wrong, causes first, without what another issue explains."
+        return [c for c in self.with_verdict("issue") if not c.cause]
 
     @property
     def tips(self) -> list[Check]:
-        "The checks that found something to improve."
-        return self.with_verdict("tip")
+        "The checks that found something to improve, without what an issue explains."
+        return [c for c in self.with_verdict("tip") if not c.cause]
+
+    def consequences(self, code: str) -> list[Check]:
+        "What other checks found because of the issue `code`; it will go, or can be judged, when that is mended."
+        return [c for c in self.checks if c.cause == known(code)]
 
     @property
     def cause(self) -> Check | None:
@@ -88,7 +95,7 @@ class Report:
         Raises:
             ChecksFailed: Lists the issues.
         """
-        bad = self.with_verdict("issue", "tip") if tips else self.issues
+        bad = self.issues + self.tips if tips else self.issues
         if bad:
             where = f" for {self.subject}" if self.subject else ""
             raise ChecksFailed("\n".join([f"{plural(len(bad), 'check')} failed{where}:", *map(str, bad)]), self)
@@ -97,7 +104,7 @@ class Report:
     def frame(self) -> "pd.DataFrame":
         "A DataFrame with one row per check."
         import pandas as pd
-        columns = ["code", "verdict", "title", "found", "evidence", "advice", "items", "card"]
+        columns = ["code", "verdict", "title", "found", "evidence", "advice", "items", "card", "cause"]
         return pd.DataFrame([[getattr(c, name) for name in columns] for c in self.checks], columns=columns)
 
     def show(self, code: str | None = None) -> int:
@@ -109,31 +116,53 @@ class Report:
 
     def _summary(self):
         counts = {v: len(self.with_verdict(v)) for v in VERDICTS}
-        parts = [plural(counts["issue"], "issue"), plural(counts["tip"], "tip"), f"{counts['pass']} passed"]
+        parts = [plural(len(self.issues), "issue"), plural(len(self.tips), "tip"), f"{counts['pass']} passed"]
         parts += [f"{counts[v]} {v}" for v in VERDICTS[3:] if counts[v]]
         return ", ".join(parts) + (f" ({self.seconds:.1f} s)" if self.times else "")
 
     def __str__(self) -> str:
-        lines = [str(c) for v in VERDICTS[:3] for c in self.with_verdict(v)]
-        for v in VERDICTS[3:]:
-            named = ", ".join(f"{c.code} {c.title}" + (f" ({c.found})" if c.found else "") for c in self.with_verdict(v))
-            lines += [f"{SIGNS[v]} {v}: {named}"] if named else []
+        lines = []
+        for c in self.issues + self.tips:
+            follows = "; ".join(f"{o.code} {o.title}" + (f" ({o.found})" if o.found else "") for o in self.consequences(c.code))
+            lines.append(str(c) + (f"\n    brings about: {follows}" if follows else ""))
+        passes, apart = self.with_verdict("pass"), self.with_verdict("not applicable")
+        lines += [str(c) for c in passes if c.found]
+        plain = ", ".join(f"{c.code} {c.title}" for c in passes if not c.found)
+        lines += [f"{SIGNS['pass']} nothing found: {plain}"] if plain else []
+        if apart:
+            lines.append(f"{SIGNS['not applicable']} does not apply: {_ranges(c.code for c in apart)} (`frame()` has the reasons)")
+        for why in dict.fromkeys(c.found for c in self.with_verdict("skipped")):
+            which = ", ".join(f"{c.code} {c.title}" for c in self.with_verdict("skipped") if c.found == why)
+            lines.append(f"{SIGNS['skipped']} skipped, {why}: {which}")
         return "\n".join([f"{self.subject}: {self._summary()}" if self.subject else self._summary(), *lines])
 
     __repr__ = __str__
 
     def _repr_html_(self):
         rows = []
-        for c in [o for v in VERDICTS for o in self.with_verdict(v)]:
+        folded = [o for c in self.issues for o in self.consequences(c.code)]
+        for c in self.issues + folded + self.tips + self.with_verdict(*VERDICTS[2:]):
             colour = _COLOURS.get(c.verdict, "#777")
             numbers = "<br>".join(f"{escape(k)} = {escape(number(v))}" for k, v in c.evidence.items())
             cells = (f"<b style='color:{colour}'>{SIGNS[c.verdict]}&nbsp;{escape(c.verdict)}</b>",
                      f"<a href='{escape(c.card)}'>{c.code}</a>", escape(c.title),
-                     escape(c.found) + (f"<br><i>{escape(c.advice)}</i>" if c.advice else ""), f"<small>{numbers}</small>")
+                     escape(f"because of {c.cause}: " * bool(c.cause) + c.found) + (f"<br><i>{escape(c.advice)}</i>" if c.advice else ""),
+                     f"<small>{numbers}</small>")
             rows.append("<tr>" + "".join(f"<td style='text-align:left;vertical-align:top'>{cell}</td>" for cell in cells) + "</tr>")
         head = "".join(f"<th style='text-align:left'>{t}</th>" for t in ("", "code", "subject", "finding and advice", "numbers"))
         return (f"<p><b>{escape(self.subject)}</b> {escape(self._summary())}</p><table><thead><tr>{head}</tr></thead>"
                 f"<tbody>{''.join(rows)}</tbody></table>")
+
+
+def _ranges(codes):
+    "Codes as text, those that follow one another as 'MF801-MF804'."
+    order, runs = [*CODES], []
+    for code in codes:
+        if runs and order.index(code) == order.index(runs[-1][-1]) + 1:
+            runs[-1].append(code)
+        else:
+            runs.append([code])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
 
 # -- running checks -----------------------------------------------------------------------------------------------------------------
@@ -143,6 +172,8 @@ class Entry(NamedTuple):
     function: Callable[[Any], Check]    #: of a probe
     needs: tuple[str, ...] = ()         #: codes that must not have found an issue; otherwise this check is skipped
     slow: bool = False                  #: whether fast=True leaves it out
+    follows: tuple[str, ...] = ()       #: codes an issue of which explains what this check finds
+    turn: int = 0                       #: the cheap and telling ones come first: those of a higher turn run after all of a lower one
 
 
 def check_ignore(ignore: str | Iterable[str] | None) -> set[str]:
@@ -150,8 +181,8 @@ def check_ignore(ignore: str | Iterable[str] | None) -> set[str]:
     return {known(code) for code in ([ignore] if isinstance(ignore, str) else ignore or ())}
 
 
-def run(entries: Iterable[Entry], probe: Any, ignore: Collection[str] = (), fast: bool = False, subject: str = "",
-        began: float | None = None) -> Report:
+def run(entries: Sequence[Entry], probe: Any, ignore: Collection[str] = (), fast: bool = False, subject: str = "",
+        began: float | None = None, budget: float = math.inf) -> Report:
     """Run `entries` on `probe`.
 
     A check that fails with an error is reported as skipped, with that error: one unusual model must not hide what the others found.
@@ -163,22 +194,30 @@ def run(entries: Iterable[Entry], probe: Any, ignore: Collection[str] = (), fast
         fast: Leave out the slow ones.
         subject: What is checked, for the report.
         began: When (`time.perf_counter()`) the preparations began; the report has the seconds since then as `times["preparing"]`.
+        budget: Seconds, from `began` on, after which no other check is begun; those that are left out are skipped, and say so.
     """
     results: dict[str, Check] = {}
     times = {} if began is None else {"preparing": time.perf_counter() - began}
-    for entry in entries:
+    end = (time.perf_counter() if began is None else began) + budget
+    for entry in sorted(entries, key=lambda e: e.turn):
         started = time.perf_counter()
-        results[entry.code] = _run_one(entry, probe, results, ignore, fast)
+        late = f"left out by the budget of {budget:g} s (budget={3 * budget:g})" if started > end else ""
+        results[entry.code] = _run_one(entry, probe, results, ignore, fast, late)
         times[entry.code] = time.perf_counter() - started
+    wrong = {code for code, c in results.items() if c.verdict == "issue"}
+    for entry in entries:
+        cause = next((code for code in entry.follows if code in wrong), "")
+        if cause and results[entry.code].verdict in ("issue", "tip"):
+            results[entry.code] = replace(results[entry.code], cause=cause)
     return Report(results.values(), subject, times)
 
 
-def _run_one(entry, probe, results, ignore, fast):
+def _run_one(entry, probe, results, ignore, fast, late):
     # what needs a check cannot run where that failed, or was itself skipped because of what failed
     failed = [c.code for c in results.values() if c.verdict == "issue" or (c.verdict == "skipped" and c.found.startswith(NEEDS))]
     blocking = next((code for code in entry.needs if code in failed), None)
     why = ("ignored" if entry.code in ignore else "left out by fast=True" if fast and entry.slow
-           else f"{NEEDS} {blocking}, which failed" if blocking else "")
+           else f"{NEEDS} {blocking}, which failed" if blocking else late)
     if why:
         return Check(entry.code, "skipped", why)
     try:

@@ -514,7 +514,8 @@ class Learner(Inference):
         return probe.make_twin(self, copy_model)
 
     # -- checking -------------------------------------------------------------------------------------------------------------------
-    def check(self, fast: bool = False, ignore: Iterable[str] = (), causal: bool = False, lr: float | None = None) -> "Report":
+    def check(self, fast: bool = False, ignore: Iterable[str] = (), causal: bool = False, lr: float | None = None,
+              budget: float = 20.0) -> "Report":
         """Look for mistakes in model, loss, optimizer, batches and evaluation; the learner does not change. See docs/checks.md.
 
         Args:
@@ -522,9 +523,10 @@ class Learner(Inference):
             ignore: codes of checks to leave out, such as "MF104".
             causal: for sequence models: also check that no output depends on later inputs.
             lr: learning rate of the trials; None: the learner's.
+            budget: seconds; the cheap and telling checks come first, those that there is no time for are listed as skipped.
         """
         from ..checks.check_learner import check_learner
-        return check_learner(self, fast, ignore, causal, lr)
+        return check_learner(self, fast, ignore, causal, lr, budget=budget)
 
     def init_head(self: Self) -> Self:
         "Set the last layer so that training starts from the best constant guess; see `init_head.init_head`. Returns the learner."

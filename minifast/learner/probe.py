@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -172,6 +174,7 @@ class Probe:
         self.kind = kind_of(self.loss_func)
         self.device = learn.dls.device
         self.causal = False                 # whether the model must not look ahead
+        self.end = math.inf                 # when (`time.perf_counter()`) the checks should be done
         self._start = {n: (t.detach().clone(), t.requires_grad) for n, t in self.tensors()}
         self.kept: dict[tuple, Any] = {}
         self._steps: dict[str, list[Step]] = {}
@@ -198,19 +201,48 @@ class Probe:
             self.learn.freezer.hold_norm_statistics(self.model)
         return self.model
 
+    # -- time -------------------------------------------------------------------------------------------------------------------
+    def seconds(self, most: float) -> float:
+        "At most `most` seconds, and no more than half of what is left."
+        return max(0.3, min(most, (self.end - time.perf_counter()) / 2))
+
+    def shrink(self, seconds: float) -> None:
+        "Look at fewer items, at least 4, where a forward pass of all would take longer than `seconds`, by that of 4."
+        usual, self.n_items = self.n_items, min(4, self.n_items)
+        took = 0.0
+        with suppress(Exception):           # a model that does not run: a check says so
+            for _ in range(2):              # the first pass warms up
+                began = time.perf_counter()
+                self.output()
+                took = time.perf_counter() - began
+                if took < seconds / 4:
+                    break
+        n = min(usual, max(self.n_items, int(self.n_items * seconds / max(took, 1e-9))))
+        if n != self.n_items:
+            self.n_items = n
+            self._steps.clear()
+            self.kept.clear()
+
     # -- batches ----------------------------------------------------------------------------------------------------------------
     def steps(self, n: int = 1, split: Literal["train", "plain"] = "train") -> list[Step]:
         """The first `n` small batches as `Step`s on the device. split: 'train' (as training sees them) or 'plain' (training items with the
         transforms of validation)."""
         if len(self._steps.get(split, ())) < n:
-            dl = self.twin.dls.train
-            n_inp = getattr(dl, "n_inp", None)
-            if hasattr(dl, "after_batch"):
-                with suppress(Exception):           # a loader with other arguments is taken as it is
-                    dl = dl.new(bs=min(dl.bs, self.n_items), num_workers=0, seed=0, **_SPLITS[split])
-            found = [Step(*split_batch(to_device(batch, self.device), n_inp)) for batch in islice(iter(dl), n)]
+            found = [self.step_of(batch) for batch in islice(iter(self.loader(split)), n)]
             self._steps[split] = [step if step.n <= self.n_items else step.take(list(range(self.n_items))) for step in found]
         return self._steps[split][:n]
+
+    def loader(self, split: Literal["train", "plain"]) -> Any:
+        "A loader of small batches, seeded; see `steps`."
+        dl = self.twin.dls.train
+        if hasattr(dl, "after_batch"):
+            with suppress(Exception):           # a loader with other arguments is taken as it is
+                return dl.new(bs=min(dl.bs, self.n_items), num_workers=0, seed=0, **_SPLITS[split])
+        return dl
+
+    def step_of(self, batch: Any) -> Step:
+        "A batch of the training loader, on the device."
+        return Step(*split_batch(to_device(batch, self.device), getattr(self.twin.dls.train, "n_inp", None)))
 
     @property
     def step(self) -> Step:

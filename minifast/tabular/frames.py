@@ -186,7 +186,8 @@ class TabularPandas(TableRows):
         self._data = Encoded.of_table(table, with_codes, np.float32 if small else np.float64)
         self.cat_names, self.cont_names, self.unseen, self.missing = list(table.cats), list(table.conts), table.unseen, table.missing
         if not self.inplace:
-            self._df = None                             # no longer needed, and may be large
+            self._data.keep_source(self._df)            # no longer needed here, and may be large
+            self._df = None
 
     def test_set(self, items: Any, with_labels: bool | None = None) -> "TabularPandas":
         """The rows `items`, a frame, a row (Series or dict) or a list of rows, processed as the training rows were.

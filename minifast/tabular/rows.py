@@ -110,6 +110,14 @@ class TableRows:
         return values if self.rows is None else values[self.rows]
 
     @property
+    def original(self) -> pd.DataFrame | None:
+        "These rows of the frame they came from, all its columns; None where that frame is gone, was changed in place, or has other rows."
+        source = None if self._data is None else self._data.source()
+        if source is None or not source.index.equals(self.index) or not {*self.raw_cat_names, *self.raw_cont_names} <= {*source}:
+            return None
+        return source if self.rows is None else source.iloc[self.rows]
+
+    @property
     def row_index(self) -> pd.Index:
         "The labels of the rows in the frame they come from."
         return self._at_rows(self.index)

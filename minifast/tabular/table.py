@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from ..data.categories import CategoryMap
 from .columns import THREADS_FROM, rows_of
 
 __all__ = ["Encoded", "Table", "TabularProc", "missing_text"]
+
+SMALL = 64 * 2**20          # bytes of a frame, text aside, that is worth keeping
 
 
 class Table:
@@ -116,13 +119,25 @@ class Encoded:
         targets: encoded targets, (n,) or (n, k).
         raw_cats: the categories as they came, where they were not encoded.
         keeper: what must live as long as the arrays.
+
+    Attributes:
+        source: returns the frame that the rows came from, for checks; None where it is gone.
     """
+
+    source: Callable[[], pd.DataFrame | None] = staticmethod(lambda: None)
 
     def __init__(self, index: pd.Index, cat_names: list, cont_names: list, codes: np.ndarray | None, numbers: np.ndarray,
                  targets: np.ndarray | None = None, raw_cats: pd.DataFrame | None = None, keeper: object = None):
         self.index, self.cat_names, self.cont_names, self.keeper = index, cat_names, cont_names, keeper
         self.codes, self.numbers, self.targets, self.raw_cats = codes, numbers, targets, raw_cats
         self._tensors: dict[str, tuple[torch.Tensor, ...]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "source"}
+
+    def keep_source(self, frame: pd.DataFrame) -> None:
+        "Keep the frame that the rows came from, if it is small; of a large one a weak reference."
+        self.source = (lambda: frame) if frame.memory_usage().sum() <= SMALL else ref(frame)
 
     @classmethod
     def of_table(cls, table: Table, with_codes: bool, dtype: type) -> "Encoded":

@@ -199,6 +199,12 @@ def _():
     return regressor(loss=lambda p, t: -(p.reshape(-1) - t.reshape(-1)).square().mean())
 
 
+@broken("prices in dollars as the target", "MF112")
+def _():
+    _, y = numbers(offset=180_000.0, scale=60_000.0)
+    return regressor(y=y)
+
+
 # -- broken: independence -----------------------------------------------------------------------------------------------------------
 @broken("view that mixes the batch axis", "MF201")
 def _():

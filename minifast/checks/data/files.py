@@ -96,15 +96,18 @@ def duplicates_within_splits(data: DataProbe) -> Check:
     groups = [[i for i in g if data.sides[i] == side] for g in exact_duplicates(facts) for side in set(data.sides)]
     exact = [(g[0], other) for g in groups for other in g[1:]]
     near = [(i, j) for i, j in data.near if data.sides[i] == data.sides[j]]
-    return _graded_pairs(data, exact + near, f"{len(exact)} exact and {len(near)} near-duplicates within the splits", "~",
-                         "duplicates within a split", tip=exact or len(near) > 0.02 * len(facts), copies=len(exact),
+    sentence = f"{len(exact)} exact and {len(near)} near-duplicates within the splits"
+    film = "if they are frames of a film, keep each film in one split, and pass groups= to check that; otherwise remove them"
+    return _graded_pairs(data, exact + near, sentence, "~", "duplicates within a split", advice="" if exact else film,
+                         tip=exact or len(near) > 0.02 * len(facts), copies=len(exact),
                          near_copies=len(near), files=len(facts))
 
 
-def _graded_pairs(data, found, sentence, sign, title, issue=False, tip=False, **evidence):
+def _graded_pairs(data, found, sentence, sign, title, issue=False, tip=False, advice="", **evidence):
     "`graded`, with the names of the first pairs that were found, the file of validation (or the first one) in front, and a plot of some."
-    names = ", ".join(f"{data.paths[max(pair)].name} {sign} {data.paths[min(pair)].name}" for pair in found[:3])
-    return graded(f"{sentence}: {names}", issue, tip, items=[(data.paths[i], data.paths[j]) for i, j in found],
+    name = data.names()
+    names = ", ".join(f"{name[max(pair)]} {sign} {name[min(pair)]}" for pair in found[:3])
+    return graded(f"{sentence}: {names}", issue, tip, advice, items=[(data.paths[i], data.paths[j]) for i, j in found],
                   draw=partial(_draw_pairs, data, found, title) if issue or tip else None, **evidence)
 
 

@@ -8,10 +8,12 @@ import numpy as np
 from ...core.messages import plural
 from ...learner.probe import once
 from ..outcomes import Check, graded, issue, passed, require
-from .image_files import exact_duplicates, groups_of_equal
+from .copies import copied_rows
+from .image_files import exact_duplicates
 from .probe import DataProbe
 
 N_TREES, MAX_ROWS = 60, 1500
+N_SURE = 2.5        # standard deviations of a rank statistic by chance
 
 
 # -- duplicates ---------------------------------------------------------------------------------------------------------------------
@@ -20,36 +22,21 @@ def conflicting(groups: Iterable[Sequence[int]], labels: Sequence[Hashable]) -> 
     return [g for g in groups if len({labels[i] for i in g}) > 1]
 
 
-@once
-def duplicate_rows(data: DataProbe) -> list[list[int]] | None:
-    """Groups of identical rows, as indices over both splits.
-
-    None where the items are no rows, or identical rows are to be expected: few columns, no continuous values.
-    """
-    tables = [data.table(side) for side in range(len(data.loaders))]
-    if any(t is None for t in tables) or len({t.values.shape[1] for t in tables}) != 1:
-        return None
-    values = np.ascontiguousarray(np.concatenate([t.values for t in tables]))
-    groups = groups_of_equal([row.tobytes() for row in values])
-    expected = sum(len(g) - 1 for g in groups) > 0.5 * len(values) or (tables[0].categorical.all() and values.shape[1] < 8)
-    return None if not len(values) or expected else groups
-
-
 def conflicting_labels(data: DataProbe) -> Check:
-    "Identical items whose labels differ. In a table a few of them may be chance."
+    "Copies whose labels differ. In a table a few of them may be chance."
     labels = data.label_list()
     require(labels is not None, "the targets are not labels")
-    groups = exact_duplicates(data.facts) if data.facts else duplicate_rows(data)
+    groups = exact_duplicates(data.facts) if data.facts else copied_rows(data)
     require(groups is not None, "duplicates of such items are not looked for")
     require(len(labels) == len(data.sides), "not every item has a label")
-    names = data.paths if data.facts else [f"{data.side_names[s]} item" for s in data.sides]
     bad = conflicting(groups, labels)
     if not bad:
         return passed(copies=sum(len(g) - 1 for g in groups))
-    named = ", ".join(f"{getattr(names[i], 'name', names[i])} is {data.name_of(labels[i])}" for i in bad[0][:3])
+    names = data.names()
+    named = ", ".join(f"{names[i]} is {data.name_of(labels[i])}" for i in bad[0][:3])
     rare = not data.facts and sum(map(len, bad)) < 0.01 * len(labels)
     return graded(f"{plural(len(bad), 'group')} of identical items have different labels: {named}", not rare, True,
-                  items=[[str(names[i]) for i in g] for g in bad], groups=len(bad))
+                  items=[[str(data.paths[i]) if data.paths else names[i] for i in g] for g in bad], groups=len(bad))
 
 
 # -- classes ------------------------------------------------------------------------------------------------------------------------
@@ -87,7 +74,7 @@ def class_balance(data: DataProbe) -> Check:
         return issue(f"all {n_most} training items are of one class, {data.name_of(most)}: there is nothing to tell apart",
                      "look at the labels: the function that makes them, the column they come from", **numbers)
     rare = [k for k, n in counts.items() if n < 5]
-    found = f"{data.name_of(least)} has {n_least} training items, {data.name_of(most)} {n_most}"
+    found = f"{data.name_of(least)!r} has {n_least} training items, {data.name_of(most)!r} {n_most}"
     return graded(f"{found}; {plural(len(rare), 'class')} with fewer than 5" if rare else found, tip=rare or n_most > 20 * n_least,
                   fine=f"{n_least:,} to {n_most:,} items per class", items=[data.name_of(k) for k in rare], rare=len(rare), **numbers)
 
@@ -115,16 +102,21 @@ def association(forest: Forest) -> tuple[float, float]:
     The first is the AUC of the class that is told apart best, or the rank correlation of numbers.
     """
     from scipy.stats import spearmanr
-    from sklearn.metrics import roc_auc_score
     model, oob, y, classes = forest
-    if not classes:
-        r = float(np.nan_to_num(spearmanr(oob, y).statistic))
-        return r, r * (len(y) - 1) ** 0.5
+    if classes:
+        return auc_of_classes(oob, y, model.classes_)
+    r = float(np.nan_to_num(spearmanr(oob, y).statistic))
+    return r, r * (len(y) - 1) ** 0.5
+
+
+def auc_of_classes(scores: np.ndarray, y: np.ndarray, classes: Sequence) -> tuple[float, float]:
+    "`association` of scores (rows, classes): the AUC of the class that is told apart best, and how far that is from chance."
+    from sklearn.metrics import roc_auc_score
     found = [(0.5, 0.0)]
-    for k, label in enumerate(model.classes_):
+    for k, label in enumerate(classes):
         n = int((y == label).sum())
         if 2 <= n <= len(y) - 2:
-            auc = float(roc_auc_score(y == label, oob[:, k]))
+            auc = float(roc_auc_score(y == label, scores[:, k]))
             found.append((auc, (auc - 0.5) / ((len(y) + 1) / (12 * n * (len(y) - n))) ** 0.5))
     return max(found, key=lambda o: o[1])
 
@@ -172,8 +164,10 @@ def labels_related_to_inputs(data: DataProbe) -> Check:
     forest = _forest(data)
     require(forest is not None, "there are no inputs that a quick model could take, or fewer than 60 items")
     score, z = association(forest)
+    require(z >= N_SURE or not data.facts, "a random forest on thumbnails finds nothing, which says nothing about photos; learn.check() "
+            "asks a pretrained network")
     name = "AUC" if forest.classes else "rank correlation"
     numbers: dict[str, Any] = {name.lower().replace(" ", "_"): score, "standard_deviations": z, "n_items": len(forest.y)}
     return graded(f"a random forest on the raw inputs finds nothing about the labels ({name} {score:.2f}): shuffled labels, the wrong "
-                  "column, or a hard problem", tip=z < 2.5, fine=f"a random forest on the raw inputs reaches {name} {score:.2f}",
+                  "column, or a hard problem", tip=z < N_SURE, fine=f"a random forest on the raw inputs reaches {name} {score:.2f}",
                   **numbers)

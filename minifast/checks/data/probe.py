@@ -1,4 +1,5 @@
 """`DataProbe`: loaders as the checks of data see them. Files, labels and features of the items of both splits, read once."""
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,14 +11,14 @@ from ...core.nested import split_batch
 from ...data.dataloader import DataLoader
 from ...data.files import image_extensions
 from ...data.loaders import DataLoaders
-from ...data.naming import files_of
+from ...data.naming import files_of, row_labels
 from ...data.rows import Rows
 from ...data.targets import base_dataset, labels_of
 from ...learner.probe import Step, once
 from ..outcomes import require
 from .image_files import THUMB, Facts, facts_of_all, near_duplicates
 
-MAX_COLUMNS = 400       # wider "tables" are images or signals, whose single columns mean nothing
+MAX_COLUMNS = 400       # wider "tables" without names are images or signals, whose single columns mean nothing
 
 
 class Table(NamedTuple):
@@ -25,6 +26,7 @@ class Table(NamedTuple):
     values: np.ndarray          #: float64 (rows, columns)
     names: list[str]            #: of the columns
     categorical: np.ndarray     #: bool (columns,)
+    named: bool = False         #: whether the names are the user's
 
 
 def table_of(loader: Any) -> Table | None:
@@ -42,7 +44,8 @@ def table_of(loader: Any) -> Table | None:
     values = np.concatenate(flat, 1)
     categorical = np.concatenate([np.full(f.shape[1], not t.is_floating_point()) for f, t in zip(flat, inputs, strict=True)])
     names = list(getattr(dataset, "x_names", ()))
-    return Table(values, names if len(names) == values.shape[1] else [f"column {j}" for j in range(values.shape[1])], categorical)
+    named = bool(names) and len(names) == values.shape[1]
+    return Table(values, names if named else [f"column {j}" for j in range(values.shape[1])], categorical, named)
 
 
 class DataProbe:
@@ -95,12 +98,12 @@ class DataProbe:
         require(facts, "the items are not image files")
         return facts
 
-    def rows(self, side: int = 0) -> Table:
-        "The rows of a split; the check is not applicable if it has none, or too few, or too many columns."
+    def rows(self, side: int = 0, wide: bool = False) -> Table:
+        "The rows of a split; the check is not applicable if there are none, too few, or (unless wide) too many columns without names."
         table = self.table(side)
         require(table is not None, "the items are not rows of a table")
         n, n_columns = table.values.shape
-        require(n_columns <= MAX_COLUMNS, f"{n_columns:,} columns: a signal or an image")
+        require(wide or table.named or n_columns <= MAX_COLUMNS, f"{n_columns:,} columns: a signal or an image")
         require(n >= 20, "fewer than 20 rows")
         return table
 
@@ -132,6 +135,22 @@ class DataProbe:
     def table(self, side: int) -> Table | None:
         "The inputs of a split as rows, or None."
         return table_of(self.loaders[side]) if side < len(self.loaders) else None
+
+    def original(self, side: int) -> Any:
+        "The rows of a split in the frame that the user gave, all its columns; None where the items are no rows of one that is still there."
+        return getattr(getattr(self.loaders[side], "dataset", None), "original", None)
+
+    @once
+    def names(self) -> list[str]:
+        "What to call the items of both splits: their file, their label in the user's frame, or their split and position."
+        if self.paths:
+            times = Counter(p.name for p in self.paths)
+            return [p.name if times[p.name] == 1 else f"{p.parent.name}/{p.name}" for p in self.paths]
+        names = []
+        for dl, side in zip(self.loaders, self.side_names, strict=False):
+            labels = row_labels(dl) if hasattr(dl, "dataset") else None
+            names += [f"{side} item {i}" for i in range(_length(dl))] if labels is None else [f"row {label}" for label in labels.tolist()]
+        return names
 
     @once
     def features(self, side: int) -> np.ndarray | None:

@@ -51,9 +51,15 @@ def input_scale(probe: Probe) -> Check:
     size, worst = max(sizes, key=lambda o: o[0])
     mean, std, normalised = float(worst.mean()), float(worst.std()), _starts_with_norm(probe)
     tiny = 0 < min(s for s, _ in sizes[:len(probe.step.float_inputs)]) < 0.05
-    return graded(f"the inputs have mean {mean:.4g} and standard deviation {std:.4g}", size > 20 and not normalised,
-                  (size > 5 or tiny) and not normalised, fine="a norm layer comes first" if normalised else "", mean=mean, std=std,
-                  size=size)
+    off_centre = abs(mean) > 1.2 * std and not _only_few_values(worst)
+    found = f"the inputs have mean {mean:.4g} and standard deviation {std:.4g}"
+    return graded(found, size > 20 and not normalised, (size > 5 or tiny or off_centre) and not normalised,
+                  fine="a norm layer comes first" if normalised else found, mean=mean, std=std, size=size)
+
+
+def _only_few_values(x):
+    "Whether these are flags, or ink on paper, rather than measured values."
+    return len(x.unique()) <= 3
 
 
 def _starts_with_norm(probe):

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import IterableDataset, RandomSampler, SequentialSampler, Subset
 
 from ...core.messages import plural
-from ...core.nested import split_batch, to_device
+from ...core.nested import leaves, split_batch, to_device
 from ...data.dataloader import DataLoader
 from ...data.engine.samplers import InOrder
 from ...data.targets import labels_of
@@ -30,6 +30,7 @@ from .initial_loss import frequencies
 
 FEW_STEPS = 100             # after so few, a network that is worse than a guess may just need more training
 FEW_ITEMS = 16              # too few to compare
+_LEAK = "look for columns that will not be known when it matters, and for copies in both splits: dls.check()"
 _MOST = 2_000_000           # values of a prediction that are made at once
 
 
@@ -185,10 +186,10 @@ def _validation_items(probe, limit, trained):
     """`(parts, positions)`: (prediction, target) of validation items, and their positions where they are known. There are predictions
     only where the learner was trained, or the targets cannot be read without the inputs."""
     if trained:
-        return _predictions(probe, limit, 0.5 if probe.fast else 6.0)
+        return _predictions(probe, limit, probe.seconds(0.5 if probe.fast else 6.0))
     found = _labels(probe, probe.twin.dls.valid, limit)
     if found is None:
-        return _predictions(probe, 32 if probe.fast else 200, 0.3 if probe.fast else 2.0)
+        return _predictions(probe, 32 if probe.fast else 200, probe.seconds(0.3 if probe.fast else 2.0))
     y, positions = found
     return [(None, t.to(probe.device)) for t in y.split(max(1, _MOST // max(1, probe.pred[0].numel())))], positions
 
@@ -220,7 +221,7 @@ def baselines(probe: Probe) -> Check:
     require(any(t.shape[1:] == y[0].shape[1:] and not bool((t == y[0][:1]).all()) for t in y),
             "the validation items looked at all have the same target")
     rivals = {"constant": [expand_constant(values, shape, axis) for shape in shapes]}
-    trees = (boosted(train.dataset.at(fitted), valid.dataset.at(positions), kind, loss_func, 1.0 if probe.fast else 10.0)
+    trees = (boosted(train.dataset.at(fitted), valid.dataset.at(positions), kind, loss_func, probe.seconds(1.0 if probe.fast else 6.0))
              if fitted and positions and _is_table(train) and _is_table(valid) else None)
     if trees is not None:
         rivals["boosting"] = list(trees[0].to(probe.device).reshape(-1, *pred.shape[1:]).split([len(t) for t in y]))
@@ -288,6 +289,8 @@ def _verdict(probe, scores, numbers, trained):
     baseline = "; ".join(f"{title} has {reached[name]}" for title, name in ((what, "constant"), ("gradient boosting", "boosting"))
                          if name in reached)
     if network is None:
+        if _too_good(probe, None, trees, numbers):
+            return tip(f"too good to be true: boosting makes hardly any mistake. To beat: {baseline}", _LEAK, **numbers)
         return passed(f"to beat: {baseline}", **numbers)
     found = f"the network has {reached['network']}. To beat: {baseline}"
     if not math.isfinite(network.mean_loss):
@@ -303,9 +306,12 @@ def _verdict(probe, scores, numbers, trained):
             return tip(f"{found}. It is worse than a baseline that ignores the inputs, after only {plural(trained, 'step')}",
                        "train longer, and check again", **numbers)
         return issue(f"worse than a baseline that ignores the inputs: {found}", **numbers)
-    better_trees = (trees is not None and _clearly_worse(network, trees) and trees.mean_loss < constant.mean_loss
-                    and _decides_worse(network, trees, probe))
-    return graded(f"gradient boosting is better: {found}", tip=better_trees, fine=found,
+    if who := _too_good(probe, network, trees, numbers):
+        return tip(f"too good to be true: {who} makes hardly any mistake. {found}", _LEAK, **numbers)
+    if _below(network, constant, probe):
+        return tip(f"no better than a guess: {_interval(network, constant, probe)}. {found}", "train longer, and check again", **numbers)
+    return graded(f"gradient boosting is better: {_interval(network, trees, probe)}. {found}" if trees is not None else "",
+                  tip=trees is not None and _below(network, trees, probe), fine=found,
                   advice="train longer, tune it (learning rate, width, embeddings), or use boosting, or the mean of both: "
                   "tabular_baseline(dls, learn)", **numbers)
 
@@ -316,6 +322,29 @@ def _clearly_worse(a: Scores, b: Scores) -> bool:
     return more > 3 * error and more > 0.05 * abs(b.mean_loss)
 
 
-def _decides_worse(a, b, probe):
-    more, error = difference(a.score, b.score, a.number)
-    return more > error if probe.kind == "values" else more < -error
+def _below(a, b, probe):
+    "Whether `a` decides worse than `b`: fewer right, or a larger squared error. If as well, whether its loss is higher."
+    more = float((a.score - b.score).sum()) * (1 if probe.kind == "values" else -1)
+    return more > 0 or (more == 0 and a.mean_loss > b.mean_loss)
+
+
+def _interval(a, b, probe):
+    "By how much `b` is better than `a`, with a 95% interval over the validation items."
+    numbers = probe.kind == "values"
+    more, error = difference(a.score, b.score, a.number) if numbers else difference(b.score, a.score, a.number)
+    unit = 100 / max(b.mean_score, 1e-12) if numbers else 100
+    low, middle, high = (f"{unit * (more + k * error):.1f}" for k in (-1.96, 0, 1.96))
+    return f"the squared error is {middle}% higher" * numbers + f"{middle}% fewer decisions are right" * (not numbers) + (
+        f" (95% interval {low} to {high}%)")
+
+
+def _too_good(probe, network, trees, numbers):
+    "Whose decisions on rows are right to 99.5%, with every class counted alike; '' where no one's are, or too few items say so."
+    def perfect(name, s):
+        if probe.kind == "values":
+            return numbers[f"{name}_rmse"] < 0.03 * numbers["constant_rmse"]
+        return float(s.fair.sum() / s.fair_number.sum().clamp(min=1e-12)) > 0.995
+
+    rows = all(t.ndim <= 2 for t in leaves((probe.step.xb, probe.step.kw)) if isinstance(t, torch.Tensor))
+    return " and ".join(name for name, s in (("the network", network), ("boosting", trees))
+                        if rows and s is not None and len(s.loss) >= 100 and perfect(name.split()[-1], s))

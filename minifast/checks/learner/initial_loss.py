@@ -11,6 +11,7 @@ from ...learner.constant_guess import is_absolute, is_squared
 from ...learner.probe import Probe
 from ...nn.loss_traits import class_weight_of, loss_name
 from ..outcomes import Check, graded, require, tip
+from .outputs import output_limits
 
 
 # -- pure functions of tensors ------------------------------------------------------------------------------------------------------
@@ -79,6 +80,31 @@ def _of_values(y, loss, zero, best):
     numbers = {"loss": loss, "predicting_0": zero, "predicting_the_mean": best, "target_mean": mean, "target_std": float(y.double().std())}
     if best <= 1e-12:
         return tip("all targets of these batches are the same", "look at the targets", **numbers)
+    # an offset is what init_head() sets
     found, far = f"the initial loss is {loss:.4g}; predicting the mean of the targets costs {best:.4g}", loss > 30 * best
     return graded(f"{found}: the model must first learn that the targets are around {mean:.4g}" if far else found, far, loss > 3 * best,
                   fine=found, **numbers)
+
+
+#: Standard deviations of a regression's targets from which its outputs take long, or for ever, to grow as large: a step changes a weight by
+#: about the learning rate.
+WIDE, TOO_WIDE = 50, 300
+
+
+def target_scale(probe: Probe) -> Check:
+    "Targets such as prices in dollars, in which no output of a new network lands within thousands of steps."
+    steps, y = probe.steps(4), probe.step.y
+    require(probe.kind == "values" and y is not None and y.is_floating_point() and isinstance(probe.pred, torch.Tensor)
+            and (is_squared(probe.loss_func) or is_absolute(probe.loss_func)), "the targets are not numbers, or the loss is no error")
+    y = torch.cat([s.y.reshape(s.n, -1) for s in steps]).double().cpu()
+    std, mean = float(y.std(0).nan_to_num(0).max()), float(y.mean())
+    _, best = expected_losses(probe.loss_func, "values", y, probe.n_out)
+    loss = sum(float(probe.loss(probe.output(s), s)) * s.n for s in steps) / len(y)
+    reached = output_limits(probe) is not None or loss < 0.9 * best         # a range of its own, or it has learnt the scale
+    low, high, power = float(y.min()), float(y.max()), 10 ** round(math.log10(max(std, 1e-12)))
+    ways = ["predict its logarithm"] * (low > 0 and high > 5 * low) + [f"divide it by {power:,}", f"or give the model y_range=({low:.4g}, "
+                                                                       f"{high:.4g}), or a little more"]
+    found = (f"the targets go from {low:,.6g} to {high:,.6g} with standard deviation {std:,.4g}, but a step changes a weight by about the "
+             "learning rate: outputs take very long to become as large")
+    return graded(found, std > TOO_WIDE and not reached, std > WIDE and not reached, ", ".join(ways), target_mean=mean,
+                  target_std=std, loss=loss, predicting_the_mean=best)

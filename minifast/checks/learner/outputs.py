@@ -147,6 +147,12 @@ def last_layer(probe: Probe) -> tuple[nn.Module | None, str]:
     return (seen[-1], next(n for n, m in probe.model.named_modules() if m is seen[-1])) if seen else (None, "")
 
 
+def output_limits(probe: Probe) -> tuple[float, float] | None:
+    "`(lowest, highest)` value that the last layer can return if it bounds it on both sides, otherwise None."
+    limits = _limits(last_layer(probe)[0], probe.pred)
+    return None if limits is None or not all(map(math.isfinite, limits)) else limits
+
+
 def output_range(probe: Probe) -> Check:
     "Bounded outputs (ReLU, sigmoid, tanh at the end) against the range of the targets or the need for negative logits."
     pred, y = probe.pred, probe.step.y
@@ -210,7 +216,8 @@ def target_fits_loss(probe: Probe) -> Check:
         return issue(f"the loss of the first batch is {float(loss)} for finite predictions and targets",
                      "use a loss that works on raw outputs (with the logarithm inside), or clamp what it divides by")
     broadcast = _broadcasting(probe, pred, step)
-    return graded(broadcast, broadcast, f"return pred.view{tuple(getattr(y, 'shape', ()))} from the model, or flatten both in the loss",
+    return graded(broadcast, broadcast, advice=
+                  f"return pred.view{tuple(getattr(y, 'shape', ()))} from the model, or flatten both in the loss",
                   fine=f"{loss_name(probe.loss_func)} of {describe(pred)} and {describe(y)}", loss=float(loss.detach()))
 
 

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from ...core.messages import plural
 from ...core.seeds import fixed_seed
 from ...learner.probe import Probe, once
 from ...nn.loss_traits import decodes_of
-from ..outcomes import Check, graded, in_time, passed, require, tip
+from ..outcomes import Check, Skipped, graded, in_time, passed, require
 from .activations import DROPOUT
 from .initial_loss import expected_losses
 
@@ -105,7 +106,7 @@ def overfit_items(probe: Probe, n: int) -> Run:
     batched = step if n > 1 else step.take([0, 0])              # norm layers and squeezes need two
     _, base = (expected_losses(probe.loss_func, probe.kind, step.y, probe.n_out) if step.y is not None else None) or (None, None)
     alike = one_per_item and n > 1 and bool((step.y == step.y[:1]).all())
-    best, budget, began = None, 8.0 if probe.fast else 40.0, time.perf_counter()
+    best, budget, began = None, probe.seconds(8.0 if probe.fast else 40.0), time.perf_counter()
     for lr in in_time(RATES, budget):
         with fixed_seed(0):
             model = probe.reset(training=True)
@@ -124,8 +125,9 @@ def overfit_items(probe: Probe, n: int) -> Run:
 
 def _goal(probe, step, base):
     """When a batch is overfitted: every decision right and the loss half of the first (with label smoothing it never nears 0), or the loss
-    a fiftieth."""
+    a fiftieth, of the first or (of a trained network) of what predicting the mean costs."""
     first, decodes, y = [], decodes_of(probe.loss_func), step.y
+    guess = _cost_of_a_guess(probe) if probe.kind == "values" else 0.0
     by_class = (probe.kind or "").startswith("class") and y is not None and not y.is_floating_point()
 
     def enough(pred, loss):
@@ -133,8 +135,15 @@ def _goal(probe, step, base):
         if by_class and isinstance(pred, torch.Tensor):
             right = decodes(pred.detach()).reshape(-1) == y.expand(len(pred), *y.shape[1:]).reshape(-1).to(pred.device)
             return bool(right.float().mean() > 0.99) and (loss < 0.25 or loss < 0.5 * min(first[0], base or first[0]))
-        return loss < 0.02 * first[0] or (loss < 1e-4 and probe.kind is not None)
+        return loss < 0.02 * max(first[0], guess) or (loss < 1e-4 and probe.kind is not None)
     return enough
+
+
+def _cost_of_a_guess(probe):
+    "The loss of predicting the mean (or median) of the targets of a few batches; 0 where that is not known."
+    steps = [s for s in probe.steps(4) if s.y is not None]
+    y = torch.cat([s.y.reshape(s.n, -1) for s in steps]) if steps else None
+    return ((y is not None and expected_losses(probe.loss_func, "values", y, probe.n_out)) or (0.0, 0.0))[1]
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
@@ -160,7 +169,7 @@ def _check(probe, n):
     if run.done or last < (0.5 * run.base if run.base else 0.3 * run.losses[0]):
         return passed(found if run.done else found + " and is still falling", **numbers)
     if run.out_of_time and steps < 40:
-        return tip(found + ": the model is too slow to tell more", "run it without fast=True", **numbers)
+        raise Skipped(f"there was time for {plural(steps, 'step')} only: give a larger budget=")
     learns = last < (0.8 * run.base if run.base else 0.7 * run.losses[0])
     return graded(found + (": it learns, but does not overfit" if learns else ""), not learns, learns, **numbers)
 

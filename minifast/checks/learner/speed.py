@@ -102,7 +102,7 @@ def profile(learn: Learner, n_steps: int = 20, seconds: float = 60.0) -> "pd.Dat
 def step_time(probe: Probe) -> Check:
     "The share of a step spent waiting for data and in callbacks."
     require(len(probe.learn.dls.train) >= 3, "an epoch has fewer than 3 batches")
-    times = measure(probe.learn, 3 if probe.fast else 10, 12.0 if probe.fast else 30.0, warm_up=1)
+    times = measure(probe.learn, 3 if probe.fast else 10, probe.seconds(12.0 if probe.fast else 30.0), warm_up=1)
     require(times["steps"], "no step was finished in time")
     (part, share, _), shares, ms = bottleneck(times), shares_of(times), 1e3 * times["step"]
     slow = DATA if shares[DATA] > 0.4 else CALLBACKS

@@ -31,11 +31,11 @@ def test_files_and_labels_of_datasets(tmp_path):
 
 def test_rows_of_tables():
     dls = table_loaders(table())
-    values, names, cats = table_of(dls.train)
-    assert names == ["job", "age", "hours"] and cats.tolist() == [True, False, False] and values.shape == (200, 3)
+    values, names, cats, named = table_of(dls.train)
+    assert named and names == ["job", "age", "hours"] and cats.tolist() == [True, False, False] and values.shape == (200, 3)
     x, y = points(20)
-    values, names, cats = table_of(DataLoader(Subset(TensorDataset(x, y), [4, 2]), bs=2))
-    assert np.allclose(values, x[[4, 2]].numpy()) and names[0] == "column 0" and not cats.any()
+    values, names, cats, named = table_of(DataLoader(Subset(TensorDataset(x, y), [4, 2]), bs=2))
+    assert np.allclose(values, x[[4, 2]].numpy()) and names[0] == "column 0" and not cats.any() and not named
 
 
 def test_without_validation():

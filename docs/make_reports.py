@@ -1,0 +1,390 @@
+"""Write docs/reports.md: what `dls.check()` and `learn.check()` say of real data, healthy and with a fault planted, in full and judged.
+
+    MINIFAST_TEST_DATA=folder python docs/make_reports.py                # writes the page
+    MINIFAST_TEST_DATA=folder python docs/make_reports.py titanic rare   # prints some of the reports
+
+The data are in `$MINIFAST_TEST_DATA`, or ../shared/data beside the repository (see tests/conftest.py). Each issue and each tip is judged in
+`JUDGED`, by hand; a line that nobody has judged yet is an error.
+"""
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torchvision.models import mobilenet_v2
+
+from minifast.tabular.all import (
+    Categorify,
+    CategoryBlock,
+    CrossEntropyLossFlat,
+    FillMissing,
+    Learner,
+    Normalize,
+    TabularDataLoaders,
+    accuracy,
+    rmse,
+    tabular_learner,
+)
+from minifast.vision.all import (
+    DataBlock,
+    FuncSplitter,
+    ImageBlock,
+    ImageDataLoaders,
+    IndexSplitter,
+    MaskBlock,
+    MultiCategoryBlock,
+    RandomSplitter,
+    Resize,
+    accuracy_multi,
+    aug_transforms,
+    get_image_files,
+    parent_label,
+    set_seed,
+    unet_learner,
+    vision_learner,
+)
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reports.md"
+DATA = Path(os.environ.get("MINIFAST_TEST_DATA") or ROOT.parent / "shared" / "data")
+PROCS = [Categorify, FillMissing, Normalize]
+
+
+class SetUp(NamedTuple):
+    "What is checked: a function that makes loaders or a learner, and the code that names the planted fault ('' for healthy data)."
+    name: str
+    make: Callable[[], Any]
+    code: str = ""
+    call: str = ""          # which of the two checks names the fault: 'dls' or 'learn'
+    data: str = ""
+
+
+HEALTHY: list[SetUp] = []
+PLANTED: list[SetUp] = []
+
+
+def healthy(name: str) -> Callable:
+    "Register healthy data."
+    return lambda f: HEALTHY.append(SetUp(name, f)) or f
+
+
+def planted(name: str, data: str, call: str, code: str) -> Callable:
+    "Register a planted fault."
+    return lambda f: PLANTED.append(SetUp(name, f, code, call, data)) or f
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------------------------
+def table(df: pd.DataFrame, y: str, cats: list, conts: list, procs: Any = None, block: Any = None, seed: int = 0,
+          splits: Any = None) -> TabularDataLoaders:
+    "Loaders of a frame, split at random."
+    splits = splits or RandomSplitter(seed=seed)(df)
+    return TabularDataLoaders.from_df(df, procs=PROCS if procs is None else procs, cat_names=cats, cont_names=conts, y_names=y,
+                                      y_block=block, splits=splits, bs=64)
+
+
+def fitted(learn: Learner, epochs: int, lr: float | None = None) -> Learner:
+    "The learner, trained."
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs, lr)
+    return learn
+
+
+TITANIC = (["Pclass", "Sex", "Embarked"], ["Age", "SibSp", "Parch", "Fare"])
+ADULT = (["workclass", "education", "marital-status", "occupation", "relationship", "race", "sex", "native-country"],
+         ["age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week"])
+CALIFORNIA = (["ocean_proximity"], ["longitude", "latitude", "housing_median_age", "total_rooms", "total_bedrooms", "population",
+                                    "households", "median_income"])
+
+
+def titanic() -> pd.DataFrame:
+    return pd.read_csv(DATA / "titanic" / "train.csv")
+
+
+def adult() -> pd.DataFrame:
+    return pd.read_csv(DATA / "adult" / "adult.csv")
+
+
+def california() -> pd.DataFrame:
+    df = pd.read_csv(DATA / "california_housing" / "housing.csv")
+    return df.assign(value=df.median_house_value / 100_000)
+
+
+def ames() -> tuple[pd.DataFrame, list, list]:
+    "Ames, with the logarithm of the price, and its columns."
+    df = pd.read_csv(DATA / "ames_housing" / "AmesHousing.csv")
+    xs = df.drop(columns=["SalePrice"])
+    cats = [c for c in xs if xs[c].dtype.kind not in "iuf" or c == "MS SubClass"]
+    return df.assign(log_price=np.log(df.SalePrice)), cats, [c for c in xs if c not in cats]
+
+
+@healthy("titanic")
+def _():
+    return fitted(tabular_learner(table(titanic(), "Survived", *TITANIC, block=CategoryBlock), metrics=accuracy), 5)
+
+
+@healthy("adult")
+def _():
+    return fitted(tabular_learner(table(adult(), "salary", *ADULT), metrics=accuracy), 2)
+
+
+@healthy("ames")
+def _():
+    df, cats, conts = ames()
+    return fitted(tabular_learner(table(df, "log_price", cats, conts), metrics=rmse, y_range=(9, 14)), 5, 1e-2)
+
+
+@healthy("california")
+def _():
+    return fitted(tabular_learner(table(california(), "value", *CALIFORNIA), metrics=rmse), 2, 5e-3)
+
+
+# -- images -----------------------------------------------------------------------------------------------------------------------------
+WEIGHTS = DATA / "weights" / "mobilenet_v2-from-qnnpack.pth"
+
+
+def vision(dls: Any, **kw: Any) -> Learner:
+    "A pretrained learner of images."
+    set_seed(0)
+    return vision_learner(dls, mobilenet_v2, weights=WEIGHTS, **{"metrics": accuracy, **kw})
+
+
+def cat_or_dog(f: Any) -> str:
+    return Path(f).name[:3]
+
+
+def pets(files: list | None = None, **kw: Any) -> ImageDataLoaders:
+    "Loaders of cats and dogs."
+    path = DATA / "cats_vs_dogs"
+    return ImageDataLoaders.from_name_func(path, get_image_files(path) if files is None else files, cat_or_dog,
+                                           **{"seed": 0, "item_tfms": Resize(128), "batch_tfms": aug_transforms(), "bs": 32,
+                                              "num_workers": 0, **kw})
+
+
+def flowers(**kw: Any) -> ImageDataLoaders:
+    "Loaders of flowers."
+    return ImageDataLoaders.from_folder(DATA / "flowers", **{"valid_pct": 0.2, "seed": 0, "batch_tfms": aug_transforms(), "bs": 32,
+                                                             "num_workers": 0, **kw})
+
+
+def camvid(splitter: Any, parts: tuple = ("train", "val"), n: int | None = None) -> Any:
+    "Loaders of CamVid."
+    folder = DATA / "camvid_half"
+    codes = [o for o in (folder / "codes.txt").read_text().split() if o != "Void"]
+    files = [f for part in parts for f in sorted(get_image_files(folder / part))[:n]]
+    block = DataBlock((ImageBlock, MaskBlock(codes, ignore_index=len(codes))), splitter=splitter,
+                      get_y=lambda f: folder / f"{f.parent.name}annot" / f"{f.stem}.png", item_tfms=Resize((96, 128), "squish"))
+    return block.dataloaders(files, bs=8, num_workers=0, seed=1)
+
+
+def small_convnet(n_out: int) -> nn.Sequential:
+    "A network to train from scratch."
+    torch.manual_seed(0)
+    widths = (3, 16, 32, 64)
+    blocks = [m for a, b in pairwise(widths)
+              for m in (nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU())]
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, n_out))
+
+
+@healthy("cats_vs_dogs")
+def _():
+    return vision(pets())
+
+
+@healthy("flowers")
+def _():
+    return Learner(flowers(batch_tfms=[*aug_transforms(), Normalize_pixels()]), small_convnet(5), metrics=accuracy)
+
+
+def Normalize_pixels():
+    "The statistics of ImageNet."
+    from minifast.vision.all import Normalize, imagenet_stats
+    return Normalize.from_stats(*imagenet_stats)
+
+
+@healthy("camvid")
+def _():
+    set_seed(0)
+    return unet_learner(camvid(FuncSplitter(lambda f: f.parent.name == "val")), mobilenet_v2, weights=WEIGHTS)
+
+
+@healthy("coco_tiny")
+def _():
+    path = DATA / "coco_tiny"
+    names = sorted({label for labels in pd.read_csv(path / "labels.csv").labels.dropna() for label in labels.split(";")})
+    dls = ImageDataLoaders.from_csv(path, folder="images", label_delim=";", valid_col="is_valid", y_block=MultiCategoryBlock(vocab=names),
+                                    item_tfms=Resize(128), batch_tfms=aug_transforms(), bs=32, num_workers=0)
+    return vision(dls, metrics=accuracy_multi)
+
+
+# -- planted faults: leaks --------------------------------------------------------------------------------------------------------------
+@planted("a column that is known only afterwards (boat number)", "titanic", "dls", "MF821")
+def _():
+    df, rng = titanic(), np.random.default_rng(0)
+    df["boat"] = np.where((df.Survived == 1) & (rng.random(len(df)) < 0.97), rng.integers(1, 17, len(df)).astype(str), "none")
+    return table(df, "Survived", [*TITANIC[0], "boat"], TITANIC[1], block=CategoryBlock)
+
+
+@planted("a column that gives a rare target away (1.6% of the rows)", "adult", "dls", "MF821")
+def _():
+    df, rng = adult(), np.random.default_rng(0)
+    df["fraud"] = np.where((df["capital-loss"] > 2100) & (rng.random(len(df)) < 0.8) | (rng.random(len(df)) < 0.004), "yes", "no")
+    df["case"] = np.where(df.fraud == "yes", rng.normal(3, 1, len(df)), rng.normal(0, 0.3, len(df)))
+    return table(df, "fraud", ADULT[0], [*ADULT[1], "case"])
+
+
+@planted("the price in other units, among 600 columns", "ames", "dls", "MF821")
+def _():
+    df, cats, conts = ames()
+    rng = np.random.default_rng(0)
+    wide = pd.get_dummies(df[cats].astype(str)).astype(float)
+    wide = pd.concat([df[conts].drop(columns=["Order", "PID"]), wide, pd.DataFrame(
+        rng.normal(size=(len(df), 300)), columns=[f"sensor {i}" for i in range(300)])], axis=1)
+    wide["commission"] = df.SalePrice * 0.03 * rng.normal(1, 0.02, len(df))
+    return table(wide.assign(log_price=df.log_price), "log_price", [], list(wide))
+
+
+@planted("a fit that is too good: the label, coded in two columns", "adult", "learn", "MF504")
+def _():
+    df, rng = adult(), np.random.default_rng(0)
+    df = df.sample(8000, random_state=0).reset_index(drop=True)
+    rich = (df.salary == ">=50K") | (df.salary == ">50K")
+    df["a"] = rng.choice([-1.0, 1.0], len(df))
+    df["b"] = np.where(rich, df.a, -df.a)
+    return fitted(tabular_learner(table(df, "salary", ADULT[0], [*ADULT[1], "a", "b"]), metrics=accuracy), 3, 1e-2)
+
+
+# -- planted faults: copies, splits, labels -----------------------------------------------------------------------------------------------
+@planted("rows doubled before the split (oversampling)", "titanic", "dls", "MF826")
+def _():
+    df = titanic()
+    df = pd.concat([df, df[df.Survived == 1]], ignore_index=True)
+    return table(df, "Survived", *TITANIC, block=CategoryBlock)
+
+
+@planted("copies of training photos in validation", "cats_vs_dogs", "dls", "MF802")
+def _():
+    files = sorted(get_image_files(DATA / "cats_vs_dogs"))
+    folder = Path(tempfile.mkdtemp())
+    copies = []
+    for f in files[:20]:
+        copies.append(folder / f"{f.stem}_copy.jpg")
+        copies[-1].write_bytes(f.read_bytes())
+    chosen = files[:400] + files[-400:] + copies
+    return DataBlock((ImageBlock, CategoryBlock), splitter=IndexSplitter(list(range(640, len(chosen)))), get_y=cat_or_dog,
+                     item_tfms=Resize(128)).dataloaders(chosen, bs=32, num_workers=0)
+
+
+@planted("frames of one video in training and validation", "camvid", "dls", "MF803")
+def _():
+    return camvid(RandomSplitter(seed=0), parts=("train", "val", "test"))
+
+
+@planted("the last class in validation alone (files in order, split at the end)", "flowers", "dls", "MF812")
+def _():
+    files = sorted(get_image_files(DATA / "flowers"))
+    cut = next(i for i, f in enumerate(files) if f.parent.name == "tulip")
+    return DataBlock((ImageBlock, CategoryBlock(vocab=sorted({f.parent.name for f in files}))),
+                     splitter=IndexSplitter(list(range(cut, len(files)))), get_y=parent_label
+                     ).dataloaders(files, bs=32, num_workers=0)
+
+
+@planted("training sorted by class and not shuffled", "flowers", "dls", "MF834")
+def _():
+    files = sorted(get_image_files(DATA / "flowers"))
+    return DataBlock((ImageBlock, CategoryBlock), splitter=RandomSplitter(seed=0), get_y=parent_label).dataloaders(
+        sorted(files, key=lambda f: f.parent.name), bs=32, num_workers=0, shuffle=False)
+
+
+@planted("labels shuffled", "adult", "dls", "MF815")
+def _():
+    df = adult()
+    df["salary"] = df.salary.sample(frac=1, random_state=0).to_numpy()
+    return table(df, "salary", *ADULT)
+
+
+@planted("labels shuffled", "cats_vs_dogs", "learn", "MF815")
+def _():
+    files = get_image_files(DATA / "cats_vs_dogs")
+    labels = dict(zip(files, np.random.default_rng(0).permutation([cat_or_dog(f) for f in files]).tolist(), strict=True))
+    return vision(ImageDataLoaders.from_path_func(DATA / "cats_vs_dogs", files, lambda f: labels[Path(f)], seed=0, item_tfms=Resize(128),
+                                                  bs=32, num_workers=0))
+
+
+# -- planted faults: scale, loss, parts that do not learn ----------------------------------------------------------------------------------
+@planted("prices in dollars as the target", "ames", "learn", "MF112")
+def _():
+    df, cats, conts = ames()
+    return fitted(tabular_learner(table(df.assign(SalePrice=df.SalePrice.astype(float)), "SalePrice", cats, conts), metrics=rmse), 3)
+
+
+@planted("columns that were not normalised", "california", "learn", "MF107")
+def _():
+    return tabular_learner(table(california(), "value", *CALIFORNIA, procs=[Categorify, FillMissing]), metrics=rmse,
+                           config={"bn_cont": False})
+
+
+@planted("a softmax before the cross entropy", "flowers", "learn", "MF105")
+def _():
+    return Learner(flowers(batch_tfms=Normalize_pixels()), nn.Sequential(*small_convnet(5), nn.Softmax(1)),
+                   loss_func=CrossEntropyLossFlat())
+
+
+@planted("a loss of log-probabilities for raw outputs", "titanic", "learn", "MF105")
+def _():
+    return tabular_learner(table(titanic(), "Survived", *TITANIC, block=CategoryBlock), loss_func=nn.NLLLoss())
+
+
+@planted("the body cut off by detach()", "cats_vs_dogs", "learn", "MF305")
+def _():
+    class Cut(nn.Module):
+        def forward(self, x):
+            return x.detach()
+    body = small_convnet(2)
+    return Learner(pets(batch_tfms=Normalize_pixels()), nn.Sequential(*body[:-1], Cut(), body[-1]))
+
+
+@planted("a layer that the optimizer does not have (replaced after it was made)", "cats_vs_dogs", "learn", "MF109")
+def _():
+    learn = vision(pets())
+    learn.create_opt()
+    learn.model[1][-1] = nn.Linear(512, 2, bias=False)
+    return learn
+
+
+@planted("a learning rate a thousand times too high", "titanic", "learn", "MF308")
+def _():
+    return tabular_learner(table(titanic(), "Survived", *TITANIC, block=CategoryBlock), lr=1.0)
+
+
+# -- the page -----------------------------------------------------------------------------------------------------------------------------
+#: What each issue and each tip is, by set-up and code: true or false, and why.
+JUDGED: dict[tuple[str, str], str] = {
+}
+
+
+def reports_of(set_up: SetUp) -> dict[str, Any]:
+    "The reports of a set-up, by call."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = set_up.make()
+        dls = made.dls if isinstance(made, Learner) else made
+        calls = {"dls": dls.check, **({"learn": partial(made.check, budget=60)} if isinstance(made, Learner) else {})}
+        return {name: call() for name, call in calls.items() if set_up.call in ("", name)}
+
+
+if __name__ == "__main__":
+    chosen = [s for s in (*HEALTHY, *PLANTED) if any(w in f"{s.name} {s.data}" for w in sys.argv[1:])]
+    for s in chosen:
+        for name, report in reports_of(s).items():
+            print(f"==== {s.name} {s.data} {s.code}: {name}")
+            print(report, flush=True)
+            print("slowest:", {k: round(v, 1) for k, v in sorted(report.times.items(), key=lambda o: -o[1])[:6]}, flush=True)
