@@ -14,6 +14,9 @@ from .table import Table, TabularProc, missing_text, vocab_from_plain
 
 __all__ = ["Categorify"]
 
+#: From this share of unseen values on a column is named when a table is set up. Fewer are rare categories, which most data have.
+MANY = 0.05
+
 
 class Categorify(TabularProc):
     """Categories to codes.
@@ -133,3 +136,11 @@ def unseen_text(unseen: Mapping[Any, tuple[int, Any]], n: int, classes: Mapping[
         parts.append(f"{name!r} has {count:,} ({count / n:.1%}), such as {example!r}"
                      + (f", but training had {type(known[0]).__name__} values like {known[0]!r}" if other else ""))
     return f"values not seen in training count as missing ({NA}): " + "; ".join(parts)
+
+
+def warn_of_unseen(unseen: Mapping[Any, tuple[int, Any]], n: int, classes: Mapping[Any, CategoryMap]) -> None:
+    "Warn of the columns in which `MANY` of the `n` rows that are not for training have categories that training did not have."
+    many = {name: found for name, found in unseen.items() if found[0] >= MANY * n}
+    if many:
+        warn(f"of the {n:,} rows that are not for training, {unseen_text(many, n, classes)}. Such a column says little about new rows: "
+             "leave it out of cat_names, or choose a split with which training has its values", stacklevel=4)

@@ -20,7 +20,7 @@ from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.engine.samplers import WeightedSampler
 from ..data.splitters import check_positions
-from .categorify import unseen_text
+from .categorify import unseen_text, warn_of_unseen
 from .columns import as_frame, check_columns, listed_names, number_of, numbers_of, rows_frame
 from .procs import OWN_PROCS, Categorify, Normalize, ProcList, Procs, as_procs
 from .rows import TableRows
@@ -125,6 +125,8 @@ class TabularPandas(TableRows):
         self._learnt = True
         if self.target is not None and self.target.note:
             warn(self.target.note, stacklevel=3)
+        if train is not None:
+            warn_of_unseen(self.unseen, len(df) - len(train), self.classes)
         if self.inplace:
             for name, values in self.items.items():
                 self._df[name] = values

@@ -8,13 +8,12 @@ import torch
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.csv_files import read_csv
-from ..data.splitters import ColSplitter
 from .columns import as_frame, check_columns, cont_cat_split, listed_names
 from .dataloader import TabDataLoader, TableDataLoaders, TabWeightedDL
 from .frames import TabularPandas
 from .kinds import ADVICE, column_kind
 from .procs import Categorify, FillMissing, Normalize, Procs
-from .splits import choose_splits
+from .splits import choose_splits, deciding_columns
 
 __all__ = ["TabDataLoader", "TabWeightedDL", "TableDataLoaders", "TabularDataLoaders"]
 
@@ -38,20 +37,20 @@ class TabularDataLoaders(TableDataLoaders):
             path: the folder of the learner's files.
             procs: default: `[Categorify, FillMissing, Normalize]`; `[]` for none.
             cat_names, cont_names: columns; without both, `cont_cat_split` tells them apart; without `cont_names` alone, every other column
-                is continuous, and must hold numbers.
+                is continuous, and must hold numbers. A column by which a splitter decides is then no input.
             y_names, y_block, inplace, reduce_memory: see `TabularPandas`.
             valid_idx: positions of the validation rows, a mask, or their labels as a pandas Index (`df.index[mask]`).
             splits: positions of the rows of each split, or a splitter, instead of `valid_idx`.
             valid_pct, seed: otherwise this fraction of the rows, drawn with this seed, is for validation; default: 0.2 and always the same.
             bs, val_bs: rows per batch of training and of validation (default: as `bs`).
             shuffle, device, drop_last, sampler, after_batch, verbose, num_workers, pin_memory: see `TabDataLoader`.
-            valid_col: the column that is true, or 1, in validation rows (then it is no input), or `ColSplitter(column, on=value)`.
+            valid_col: the column that is true, or 1, in validation rows, or `ColSplitter(column, on=value)`.
         """
         df = as_frame(df, "from_df")
         splits = choose_splits(df, splits, valid_idx, valid_pct, seed, "from_df", valid_col)
         y_names = listed_names(y_names, df)
         check_columns(df, {"y_names": y_names}, "from_df")
-        inputs = df.drop(columns=splits.col) if isinstance(splits, ColSplitter) and valid_col is not None and splits.col in df else df
+        inputs = df.drop(columns=[c for c in deciding_columns(splits, df.columns) if c not in {*y_names, *listed_names(cat_names, df)}])
         cat_names, cont_names = _columns(inputs, cat_names, cont_names, y_names)
         procs = [Categorify, FillMissing, Normalize] if procs is None else procs
         table = TabularPandas(df, procs, cat_names, cont_names, y_names, y_block, splits, inplace=inplace, reduce_memory=reduce_memory)

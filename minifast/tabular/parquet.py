@@ -17,6 +17,7 @@ from ..core.paths import Path
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.splitters import check_positions
+from .categorify import warn_of_unseen
 from .columns import check_columns, listed_names, numbers_of, sorted_values
 from .frames import TabularPandas
 from .procs import OWN_PROCS, Categorify, FillMissing, Procs, as_procs
@@ -97,6 +98,7 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
     data.targets = None if target is None else target.encode(y, "the files")
     table = TabularPandas.assembled(procs, cat_names, cont_names, y_names, target, parts, data)
     table.missing, table.unseen = missing, unseen
+    warn_of_unseen(unseen, source.n - len(parts[0]), table.classes)
     return table
 
 

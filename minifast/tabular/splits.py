@@ -1,4 +1,5 @@
 """Splits of long tables: arrays of row positions, made and checked without a Python loop over the rows."""
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from ..core.messages import describe, plural
 from ..data.splitters import SPLIT_SEED, ColSplitter, RandomSplitter, as_positions, at_least_two
+from ..data.splitters_groups import GroupSplitter, TimeSplitter
 
 
 def choose_splits(rows: Any, splits: Any, valid_idx: Any, valid_pct: float | None, seed: int | None, where: str,
@@ -52,3 +54,14 @@ def random_split(n: int, valid_pct: float | None = None, seed: int | None = None
     order = torch.randperm(n, generator=torch.Generator().manual_seed(splitter.seed)).numpy()
     cut = max(1, int(splitter.valid_pct * n))
     return order[cut:], order[:cut]
+
+
+def deciding_columns(splits: Any, columns: Sequence) -> list:
+    "The columns by which a splitter decides: as inputs their validation values would be new to the network, or give the split away."
+    name: Any = splits.col if isinstance(splits, ColSplitter) else splits.groups if isinstance(splits, GroupSplitter) else \
+        splits.key if isinstance(splits, TimeSplitter) else None
+    if not isinstance(name, (str, int)):
+        return []
+    if isinstance(splits, ColSplitter) and isinstance(name, int) and name not in columns:
+        return [columns[name]]                              # a position
+    return [c for c in columns if c == name]

@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from minifast.core.seeds import set_seed
 from minifast.data.dataloader import DataLoader
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoaders
-from minifast.data.splitters import RandomSplitter
+from minifast.data.splitters import ColSplitter, RandomSplitter
+from minifast.data.splitters_groups import GroupSplitter, TimeSplitter
 from minifast.tabular.dataloader import TabDataLoader, TableDataLoaders, TabWeightedDL
 from minifast.tabular.frames import TabularPandas
 from minifast.tabular.loaders import TabularDataLoaders
@@ -253,3 +255,40 @@ def test_loaders_show_their_table(to):
     for o in (dls, dls.train):
         with pytest.raises(AttributeError, match=r"has no attribute 'zs'"):
             o.zs
+
+
+# -- what decides the split, and what training does not have --------------------------------------------------------------------------
+@pytest.fixture
+def split_frame():
+    i = np.arange(120)
+    return pd.DataFrame({"c": np.array(list("abc"))[i % 3], "x": i / 7, "patient": i // 10, "year": 2000 + i // 10,
+                         "y": np.array(list("pq"))[i % 2], "is_valid": i % 4 == 0})
+
+
+@pytest.mark.parametrize(("splitter", "column"), [
+    (ColSplitter(), "is_valid"), (ColSplitter(3), "is_valid"), (ColSplitter("year", on=2001), "year"),
+    (GroupSplitter("patient"), "patient"), (TimeSplitter("year"), "year")])
+def test_what_decides_the_split_is_no_input(split_frame, splitter, column):
+    frame = split_frame[["c", "x", "y", column]]
+    for call in (TabularDataLoaders.from_df, lambda df, **kw: TabularDataLoaders.from_df(df, cat_names=["c"], **kw)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            dls = call(frame, y_names="y", splits=splitter, device="cpu")
+        assert dls.x_names == ["c", "x"] and dls.valid.dataset.unseen == {}
+    with pytest.warns(UserWarning, match=f"of the .* rows that are not for training, .*{column!r} has .*100.0%.*leave it out"):
+        dls = TabularDataLoaders.from_df(frame, cat_names=["c", column], y_names="y", splits=splitter, device="cpu")
+    assert dls.x_names == ["c", column, "x"]                                      # listed, it is one
+    with pytest.warns(UserWarning, match=f"{column!r} has .*100.0%"):
+        TabularPandas(frame, [Categorify], ["c", column], ["x"], "y", splits=splitter(frame))
+
+
+def test_rare_values_that_training_does_not_have_are_in_the_report(split_frame):
+    split_frame["c"] = split_frame["c"].astype(object)
+    split_frame.loc[0, "c"] = "rare"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        to = TabularPandas(split_frame, [Categorify], ["c"], ["x"], "y", splits=ColSplitter()(split_frame))
+    assert to.unseen == {"c": (1, "rare")} and "'c' has 1 (0.8%), such as 'rare'" in to.report
+    split_frame.loc[[0, 4], "c"] = "rare"
+    with pytest.warns(UserWarning, match=r"of the 30 rows that are not for training, .*'c' has 2 \(6.7%\), such as 'rare'"):
+        TabularPandas(split_frame, [Categorify], ["c"], ["x"], "y", splits=ColSplitter()(split_frame))
