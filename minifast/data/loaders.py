@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from ..core.arguments import listed_in_order
 from ..core.device import default_device
 from ..core.messages import describe, plural
 from ..core.nested import find_bs, to_device
@@ -164,6 +165,8 @@ class DataLoaders:
 
     @vocab.setter
     def vocab(self, vocab: Any) -> None:
+        if isinstance(vocab, (str, set, frozenset)):
+            listed_in_order("dls", "vocab", vocab)
         self._set("vocab", vocab, self.loaders[:1])
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..core.arguments import refuse_class
 from ..core.checkpoint import load, save
 from ..core.messages import describe, did_you_mean, plural
 from ..core.paths import Path
@@ -71,6 +72,7 @@ class TabularPandas(TableRows):
         if not cat_names and not cont_names:
             raise ValueError("TabularPandas needs columns to predict from: give cat_names= and cont_names=, for example those of "
                              "cont_names, cat_names = cont_cat_split(df, dep_var=...)")
+        refuse_class("TabularPandas(splits=...)", splits)
         self._describe(as_procs(procs), cat_names, cont_names, y_names, None, reduce_memory,
                        None if splits is None else
                        check_positions(splits(df) if callable(splits) else splits, len(df), item="row", items=df))

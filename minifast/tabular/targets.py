@@ -177,7 +177,7 @@ class Labels(Target):
             odd = next((v for v in df[name].unique() if v not in (0, 1)), None)
             if odd is not None:
                 raise ValueError(f"the target {name!r} must hold true and false (or 1 and 0), one column per label; received "
-                                 f"{describe(odd)}")
+                                 f"{odd.item() if hasattr(odd, 'item') else odd!r}")
         return np.stack([df[name].to_numpy(dtype=np.float32) for name in self.names], axis=1)
 
     def decode(self, y: np.ndarray) -> dict[Any, Any]:

@@ -104,6 +104,21 @@ def test_a_column_that_splits(entry):
     assert len(make(splits=lambda items: [range(len(items))])) == 1
 
 
+def test_a_splitter_without_parentheses():
+    for _, make in entries():
+        with told("core/arguments.py", "not one that is made: write …(…)"):
+            make(splits=RandomSplitter)
+        make(splits=RandomSplitter())
+
+
+def test_classes_that_are_set():
+    dls = dls_of(table(y=["a", "b"] * 20))
+    with told("core/arguments.py", "Write …=sorted(...), or list them"):
+        dls.vocab = {"no", "yes"}
+    dls.vocab = sorted({"no", "yes"})
+    assert dls.vocab == ["no", "yes"]
+
+
 def test_the_column_that_splits_is_no_input():
     df = table(y=np.arange(40) / 7.0, v=[True] + [False] * 39)
     assert TabularDataLoaders.from_df(df, y_names="y", valid_col="v").train.dataset.x_names == ["c", "x"]

@@ -14,6 +14,7 @@ from minifast.data.categories import (
     MultiCategory,
     OneHotEncode,
     RegressionSetup,
+    indicator_values,
 )
 from minifast.data.pipeline import Pipeline
 
@@ -163,3 +164,21 @@ def test_an_unknown_class_is_named_by_o2i():
     with pytest.raises(KeyError, match=r"'M' is not one of .* id_of\(class\) gives 0, the id of '#na#'"):
         films.o2i["M"]
     assert films.id_of("M") == 0 and films[0] == "#na#" and films.o2i["Heat"] == 2 and films.o2i.get("M") is None
+
+
+@pytest.mark.parametrize(("lists", "expected"), [
+    ([[0, 1], [0, 0]], {0, 1}), ([[0.0, 1.0, -1.0], [1.0, 1.0, 0.0]], {0, 1, -1}), ([[1, 0, None], [1, 1, float("nan")]], {0, 1}),
+    ([["yes", "no", "no"], ["no", "no", "no"]], {"yes", "no"}), (np.eye(3), {0, 1}), ([(True, False), (False, False)], {0, 1}),
+    ([["a"], ["b", "a"]], None), ([[0], [1]], None), ([["a", "b"], ["b", "c"]], None), ([[0, 1, 2, 3], [3, 2, 1, 0]], None),
+    ([[10, 20], [20, 20]], None), ([[0.5, 0.5], [0.5, 1.0]], None), ([["a", "a", "b"], ["c", "d", "a"]], None), ([], None),
+    ([[], []], None),
+])
+def test_lists_of_one_value_for_each_class(lists, expected):
+    found = indicator_values(lists)
+    assert found is None if expected is None else set(found) == expected
+
+
+def test_a_missing_label_among_several_is_none():
+    t = MultiCategorize()
+    t.setup([["a", None], ["b"], [float("nan")]])
+    assert t.vocab == ["a", "b"] and t(["b", None]).tolist() == [1]

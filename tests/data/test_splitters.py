@@ -21,6 +21,7 @@ from minifast.data.splitters import (
     TrainTestSplitter,
     check_splits,
 )
+from minifast.data.splitters_groups import FixedSplitter, GroupSplitter
 
 ITEMS = [f"item{i}" for i in range(50)]
 
@@ -164,3 +165,16 @@ def test_all_can_be_sent_and_read():
     for s in (RandomSplitter(0.3), IndexSplitter([1]), EndSplitter(), GrandparentSplitter(), MaskSplitter([1]), ColSplitter("a", on=1)):
         assert repr(pickle.loads(pickle.dumps(s))) == repr(s)
     assert repr(RandomSplitter(0.3)) == "RandomSplitter(valid_pct=0.3, seed=42)"
+
+
+def test_series_are_matched_by_their_index():
+    df = pd.DataFrame({"k": list("aabbccddee")}).sample(frac=1, random_state=3)
+    groups = df.k.sort_index()
+    _, valid = GroupSplitter(groups, 0.2)(df)
+    assert len(set(df.k.iloc[list(valid)])) == 1 and len(valid) == 2
+    assert TrainTestSplitter(0.5, stratify=groups)(df) == TrainTestSplitter(0.5, stratify=df.k)(df)
+    assert MaskSplitter(groups == "a")(df) == MaskSplitter((df.k == "a").tolist())(df) == FixedSplitter((groups != "a", groups == "a"))(df)
+    for split in (lambda s: GroupSplitter(s), lambda s: MaskSplitter(s == "a"), lambda s: TrainTestSplitter(stratify=s)):
+        with pytest.raises(ValueError, match="the index of this Series is not that of the rows"):
+            split(groups.set_axis(range(50, 60)))(df)
+    assert IndexSplitter(df.index[:2])(list("abcdefghij"))[1] == df.index[:2].tolist()          # of a list, which has no labels
