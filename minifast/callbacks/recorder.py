@@ -234,6 +234,8 @@ class Recorder(Callback):
         if not state["training"]:
             if loss is not None:
                 self._valid_loss.accumulate(self.learn)
+            elif not state["yb"]:
+                self._valid = self._without_targets()
             self._count(self._valid)
             return
         if loss is None:                           # the batch was cancelled before its loss
@@ -269,6 +271,17 @@ class Recorder(Callback):
         self.learn.logger(self.log)
 
     # -- the work ---------------------------------------------------------------------------------------------------------------
+    def _without_targets(self) -> list:
+        "The metrics of a validation without targets: none. Outside a fit, where nothing is lost by it, an error."
+        problem = ("validation needs targets, and the batches of this loader are inputs alone: give it pairs (input, target), for example "
+                   "DataLoader(TensorDataset(x, y))")
+        if not self.learn.running or self.learn.dry_run:
+            raise ValueError(problem)
+        if "" not in self._given_up:
+            self._given_up.add("")
+            warn(f"{problem}. There is no validation loss", stacklevel=2)
+        return [ValueMetric(lambda: math.nan) for _ in self._valid]
+
     def _clear_epoch(self) -> None:
         self._sizes, self._train_values, self.valid_values, self._counted, self._valid, self._valid_loss = [], [], [], [], [], None
 

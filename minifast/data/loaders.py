@@ -576,6 +576,13 @@ def _test_dataset(like: DataLoader, items: Any, with_labels: bool | None = False
         if at is not None:
             raise TypeError(f"test_dl: item {at} is {describe(items[at])}, but the training data are tensors in memory, from which it is "
                             "not known how to make an input of it. Give tensors, or a dataset that opens what you have")
+        if not len(like.after_item) and isinstance(items, list) and items and isinstance(items[0], (str, bytes, Path)):
+            sample = dataset[0]
+            first = sample[0] if isinstance(sample, (tuple, list)) and len(sample) else sample
+            if not isinstance(first, (str, bytes, Path)):
+                raise TypeError(f"test_dl: item 0 is {describe(items[0])}, but the inputs of the training data are {describe(first)}, and "
+                                f"only your {type(dataset).__name__} knows how to open one. Give what it makes of a file, predict(x) with x "
+                                "as the model gets it, or a dataset of your class")
         dataset = items
     else:
         raise TypeError(f"test_dl takes a dataset or a list of samples here, because the training data come from "

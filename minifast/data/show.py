@@ -52,6 +52,8 @@ def decode_targets(loader: "DataLoader", inputs: tuple, targets: Any) -> list:
     if len(pipes) == n + 1 and isinstance(targets, torch.Tensor) and _is_plain(loader.kinds, n) and not any(
             f.handles(targets[0]) for f in (*loader.after_item, *loader.after_batch)):
         return [pipes[-1].decode(o) for o in targets]           # nothing but its own transforms made the target
+    if not hasattr(loader, "decode_batch"):                     # a loader of torch's: nothing is known but the numbers
+        return list(targets)
     samples = loader.decode_batch((*inputs, targets), max_n=len(targets))
     return [s if isinstance(s, dict) else s[n:] if len(s) > n + 1 else s[n] for s in samples]
 

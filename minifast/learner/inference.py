@@ -188,7 +188,8 @@ class Inference(TrainingLoop):
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         if not with_input:
             return (decode_targets(_validation(self), *to_device((inputs, decoded), self.dls.device))[0], decoded[0], preds[0])
-        full = decode_batch(self, (*inputs, decoded))[0]
+        own = hasattr(_validation(self), "decode_batch")
+        full = decode_batch(self, (*inputs, decoded))[0] if own else tuple(o[0] for o in (*inputs, decoded))
         if isinstance(full, dict):                  # a row of a table, its target among the rest
             return (full, decoded[0], preds[0])
         n_inp = len(inputs)

@@ -102,6 +102,20 @@ def _channel_stats(batches: Iterable, axes: tuple[int, ...]) -> tuple[torch.Tens
     return mean.float(), (squares / n - mean * mean).clamp_min(0).sqrt().float()
 
 
+def _check_scale(mean: torch.Tensor, std: torch.Tensor, value_range: tuple[float, float]) -> None:
+    "Refuse statistics that values in this range cannot have; for pixels in 0..1 also those of -1..1 may be meant."
+    low, high = value_range
+    width = high - low
+    if (low if value_range != (0, 1) else -1) <= mean.min() and mean.max() <= high and std.max() <= width:
+        return
+    shown, shown_std = ([round(v, 3) for v in t.tolist()] for t in (mean, std))
+    lines = f"Normalize(mean={shown}, std={shown_std}): these are no statistics of values in {low}..{high}"
+    if value_range == (0, 1) and 0 <= mean.min() and mean.max() <= 255 and std.max() <= 128:
+        m, s = ([round(v / 255, 4) for v in t.tolist()] for t in (mean, std))
+        lines += f", but of pixels in 0..255, and IntToFloatTensor makes 0..1 of those: write mean={m}, std={s}"
+    raise ValueError(f"{lines}. For inputs on another scale say which, value_range=(low, high)")
+
+
 class Normalize(Transform):
     """Images: subtract the mean and divide by the standard deviation, per channel; `decode` undoes it.
 
@@ -111,6 +125,10 @@ class Normalize(Transform):
         mean: one number per channel, of pixels in 0..1; see `imagenet_stats`.
         std: the same for the standard deviation. Give both or neither.
         axes: the axes of the batch that share a mean.
+        value_range: (low, high) of inputs that are no pixels in 0..1, such as decibels.
+
+    Raises:
+        ValueError: one of mean and std is missing, a std is not above 0, or they are of values on another scale than `value_range`.
     """
     order = 99
     types = (tv_tensors.Image,)
@@ -119,17 +137,21 @@ class Normalize(Transform):
     n_batches: int = 10                 #: how many batches are measured
 
     def __init__(self, mean: Sequence[float] | torch.Tensor | float | None = None,
-                 std: Sequence[float] | torch.Tensor | float | None = None, axes: Sequence[int] = (0, 2, 3)):
+                 std: Sequence[float] | torch.Tensor | float | None = None, axes: Sequence[int] = (0, 2, 3),
+                 value_range: tuple[float, float] = (0, 1)):
         super().__init__()
         if (mean is None) != (std is None):
             raise ValueError(f"Normalize takes mean and std together or neither; received mean={mean}, std={std}")
-        self.axes = tuple(axes)
+        self.axes, self.value_range = tuple(axes), tuple(value_range)
         self.mean, self.std = (None, None) if mean is None else (self._shaped(mean), self._shaped(std))
         if self.std is not None and not (self.std > 0).all():
             raise ValueError(f"Normalize(std={std}): every standard deviation must be above 0")
+        if self.mean is not None and getattr(mean, "ndim", 1) < 2:          # what was measured, as one number for each axis, is right
+            _check_scale(self.mean.flatten(), self.std.flatten(), self.value_range)
 
     @classmethod
-    def from_stats(cls, mean: Sequence[float], std: Sequence[float], dim: int = 1, ndim: int = 4, cuda: bool = True) -> Normalize:
+    def from_stats(cls, mean: Sequence[float], std: Sequence[float], dim: int = 1, ndim: int = 4, cuda: bool = True,
+                   value_range: tuple[float, float] = (0, 1)) -> Normalize:
         """Normalize by given statistics.
 
         Args:
@@ -138,8 +160,9 @@ class Normalize(Transform):
             dim: the axis of the channels.
             ndim: number of axes of a batch.
             cuda: accepted for fastai's signature; the statistics follow the batch to its device.
+            value_range: (low, high) of inputs that are no pixels in 0..1.
         """
-        return cls(mean, std, axes=tuple(i for i in range(ndim) if i != dim % ndim))
+        return cls(mean, std, tuple(i for i in range(ndim) if i != dim % ndim), value_range)
 
     def _shaped(self, value: Any) -> torch.Tensor:
         t = torch.as_tensor(value, dtype=torch.float32)
