@@ -106,11 +106,12 @@ def _check_scale(mean: torch.Tensor, std: torch.Tensor, value_range: tuple[float
     "Refuse statistics that values in this range cannot have; for pixels in 0..1 also those of -1..1 may be meant."
     low, high = value_range
     width = high - low
-    if (low if value_range != (0, 1) else -1) <= mean.min() and mean.max() <= high and std.max() <= width:
+    lowest = -1 if value_range == (0, 1) else low
+    if mean.min() >= lowest and mean.max() <= high and std.max() <= width:
         return
     shown, shown_std = ([round(v, 3) for v in t.tolist()] for t in (mean, std))
     lines = f"Normalize(mean={shown}, std={shown_std}): these are no statistics of values in {low}..{high}"
-    if value_range == (0, 1) and 0 <= mean.min() and mean.max() <= 255 and std.max() <= 128:
+    if value_range == (0, 1) and mean.min() >= 0 and mean.max() <= 255 and std.max() <= 128:
         m, s = ([round(v / 255, 4) for v in t.tolist()] for t in (mean, std))
         lines += f", but of pixels in 0..255, and IntToFloatTensor makes 0..1 of those: write mean={m}, std={s}"
     raise ValueError(f"{lines}. For inputs on another scale say which, value_range=(low, high)")
@@ -142,7 +143,7 @@ class Normalize(Transform):
         super().__init__()
         if (mean is None) != (std is None):
             raise ValueError(f"Normalize takes mean and std together or neither; received mean={mean}, std={std}")
-        self.axes, self.value_range = tuple(axes), tuple(value_range)
+        self.axes, self.value_range = tuple(axes), (value_range[0], value_range[1])
         self.mean, self.std = (None, None) if mean is None else (self._shaped(mean), self._shaped(std))
         if self.std is not None and not (self.std > 0).all():
             raise ValueError(f"Normalize(std={std}): every standard deviation must be above 0")
