@@ -581,8 +581,8 @@ def _test_dataset(like: DataLoader, items: Any, with_labels: bool | None = False
             first = sample[0] if isinstance(sample, (tuple, list)) and len(sample) else sample
             if not isinstance(first, (str, bytes, Path)):
                 raise TypeError(f"test_dl: item 0 is {describe(items[0])}, but those of the training data are {describe(first)}, and "
-                                f"only your {type(dataset).__name__} knows how to open one. Give what it makes of a file, predict(x) with x "
-                                "as the model gets it, or a dataset of your class")
+                                f"only your {type(dataset).__name__} knows how to open one. Give what it makes of a file, predict(x) with "
+                                "x as the model gets it, or a dataset of your class")
         dataset = items
     else:
         raise TypeError(f"test_dl takes a dataset or a list of samples here, because the training data come from "
