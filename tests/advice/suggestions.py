@@ -34,7 +34,7 @@ class Suggestion(NamedTuple):
 def words_of(node):
     "The text of a string or f-string of the source, or an empty one."
     if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else ""
+        return re.sub(r"\{\w+(![rs])?\}", GAP, node.value) if isinstance(node.value, str) else ""       # `str.format` fills in too
     if isinstance(node, ast.JoinedStr):
         return "".join(part.value if isinstance(part, ast.Constant) else GAP for part in node.values)
     return ""

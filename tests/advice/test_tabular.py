@@ -1,5 +1,6 @@
 "What the messages of `minifast.tabular` say to write."
 import warnings
+from datetime import time
 
 import numpy as np
 import pandas as pd
@@ -41,21 +42,35 @@ def test_repeated_columns():
     assert cont_cat_split(df) == (["a", "y"], ["c"])
 
 
-def test_dates_and_durations_among_numbers():
+def test_columns_that_are_no_numbers():
     df = frame(when=pd.date_range("2024-01-01", periods=N), lasted=pd.to_timedelta(np.arange(N), unit="s"))
-    with told("tabular/columns.py", "make columns of it with add_datepart(df, …)"):
+    df["at"], df["tags"], df["wave"] = [time(i, 30) for i in range(N)], [[1] * i for i in range(N)], np.arange(N) * 1j
+    with told("tabular/kinds.py", "make columns of it with add_datepart(df, …)"):
         table(df, cont_names=["a", "when"])
-    with told("tabular/columns.py", "make a number of it, df[…].dt.total_seconds()"):
+    with told("tabular/kinds.py", "make a number of it, df[…] = pd.to_timedelta(df[…]).dt.total_seconds()"):
         table(df, cont_names=["a", "lasted"])
-    with told("tabular/columns.py", "Make columns of dates with add_datepart(df, name)"):
+    with told("tabular/kinds.py", "make a number of it, df[…] = pd.to_timedelta(df[…].astype(str)).dt.total_seconds()"):
+        table(df, cont_names=["a", "at"])
+    with told("tabular/kinds.py", "make a number of it, for example df[…] = df[…].map(len)"):
+        table(df, cont_names=["a", "tags"])
+    with told("tabular/kinds.py", "make a number of it, for example df[…] = df[…].map(abs)"):
+        table(df, cont_names=["a", "wave"])
+    add_datepart(df, "when")
+    df["lasted"] = pd.to_timedelta(df["lasted"]).dt.total_seconds()
+    df["at"] = pd.to_timedelta(df["at"].astype(str)).dt.total_seconds()
+    df["tags"] = df["tags"].map(len)
+    df["wave"] = df["wave"].map(abs)
+    fitted(table(df, cont_names=["a", "whenElapsed", "lasted", "at", "tags", "wave"]))
+
+
+def test_dates_are_left_out():
+    df = frame(when=pd.date_range("2024-01-01", periods=N))
+    with told("tabular/kinds.py", "make columns of it with add_datepart(df, …)"):
         cont_cat_split(df, dep_var="y")
-    df["lasted"] = df["lasted"].dt.total_seconds()
-    name = "when"
-    df = add_datepart(df, name)
+    df = add_datepart(df, "when")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cont_names, cat_names = cont_cat_split(df, dep_var="y")
-    assert "lasted" in cont_names
     fitted(table(df, cont_names=cont_names, cat_names=cat_names))
 
 
