@@ -2,4 +2,5 @@
 
 PARTS = {
     "learner": "Learner",
+    "libraries": "library_model",
 }

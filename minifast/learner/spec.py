@@ -26,6 +26,7 @@ from ..core.paths import Path
 from ..core.recipe import Nearest, Optional, Recipe
 from ..data.engine.collate import Kind
 from ..data.transforms import Transform
+from .libraries import library_model, recipe_of
 from .parts import find_part, names_of_parts
 
 _GETTERS = {"attrgetter": operator.attrgetter, "itemgetter": operator.itemgetter}
@@ -148,6 +149,8 @@ class Describer:
         recipe: Any = getattr(m, "recipe", None)
         if use_recipe and isinstance(recipe, Recipe) and id(recipe.made_by) in self._parts:
             return self(recipe)
+        if use_recipe and id(type(m)) not in self._parts and (found := recipe_of(m)) is not None:
+            return self(found)
         children = [[name, self(child)] for name, child in m.named_children()]
         if isinstance(m, nn.Sequential) and type(m).forward is nn.Sequential.forward:
             return {"sequential": children}                             # whatever its class, it does what a Sequential does
@@ -296,6 +299,8 @@ class Builder:
             with torch.device("meta"):
                 made = part(**args)
         except NotImplementedError:                     # some models of timm compute with tensors while they are made
+            if part is library_model:                   # never in a file, see `recipe_of`
+                raise
             return
         self.numbers_left -= sum(t.numel() for t in (*made.parameters(), *made.buffers()) if t.device.type == "meta")
         if self.numbers_left < 0:
