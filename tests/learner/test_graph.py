@@ -1,4 +1,5 @@
 """`to_onnx` and `to_torch_export`: every application, what is inside the graph, and what cannot be exported."""
+import functools
 import json
 
 import numpy as np
@@ -62,6 +63,20 @@ def about(file):
         return json.loads(extra["minifast.json"])
     import onnxruntime
     return json.loads(onnxruntime.InferenceSession(str(file)).get_modelmeta().custom_metadata_map["minifast"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_registry():
+    "What torch knows to write as ONNX is always the same: it takes a second to collect, and is collected once instead of for each file."
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+        collect = ONNXRegistry.from_torchlib
+    except (ImportError, AttributeError):                # of this torch; it may stand elsewhere in others
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(collect)))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ process is started.
 import array
 import atexit
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -135,7 +136,6 @@ def run(code, *argv, timeout=300, check=False, **options):
 def serve(connection):
     "Answer requests until the tests are gone. Returns in each new process, with its request."
     import gc
-    import importlib
 
     import torch  # noqa: F401
     gc.freeze()                                         # what is here stays: processes share its memory, and look through their own
@@ -214,6 +214,9 @@ def become(request, fds):
     sys.argv[:] = request["argv"]
     first = "" if sys.argv[0] == "-c" else os.path.dirname(os.path.abspath(sys.argv[0]))
     sys.path[:] = [first, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *(p for p in sys.path if p not in own)]
+    sys.modules.pop("sitecustomize", None)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("sitecustomize")
     if os.environ.get("PYTHONWARNINGS"):
         warnings.simplefilter(os.environ["PYTHONWARNINGS"])
     random.seed()
