@@ -19,6 +19,7 @@ class Optional(NamedTuple):
 
     value: Any
     or_none: bool = False       #: left out, it is None; else a function that says what is missing
+    is_named: bool = False      #: most items need it, so an export names a user's own
 
 
 class Nearest(NamedTuple):

@@ -137,7 +137,8 @@ class _Split:
             example, columns = example_of(rows[0]), list(rows.source.columns) if hasattr(rows.source, "columns") else None
         blocks = None if self.blocks is None else [_block_recipe(b) for b in self.blocks]
         return Recipe(empty_datasets, {
-            "pipelines": [_pipeline_recipe(p) for p in self.pipelines], "types": [[Nearest(t) for t in ts] for ts in self.input_types],
+            "pipelines": [_pipeline_recipe(p, i < (n_inp or 1)) for i, p in enumerate(self.pipelines)],
+            "types": [[Nearest(t) for t in ts] for ts in self.input_types],
             "example": example, "columns": columns, "n_inp": n_inp, "blocks": blocks, "kinds": kinds})
 
     def with_split_idx(self, split_idx: int | None) -> Any:
@@ -429,11 +430,11 @@ def empty_datasets(pipelines: Sequence[Pipeline], types: list[list[type]], examp
     return new
 
 
-def _pipeline_recipe(pipe: Pipeline) -> Recipe:
-    "A pipeline for validation, of which a plain function that comes first is needed for some items only."
+def _pipeline_recipe(pipe: Pipeline, of_input: bool) -> Recipe:
+    "A pipeline for validation, of which a plain function that comes first is needed for some items only: those that are not read yet."
     fs: list[Any] = [g for f in pipe.fs if (g := f.at_validation()) is not None]
     if fs and type(fs[0]) in (Transform, ItemTransform) and "encodes" in vars(fs[0]) and "decodes" not in vars(fs[0]):
-        fs[0] = Recipe(type(fs[0]), {"enc": Optional(fs[0].encodes), "order": fs[0].order})
+        fs[0] = Recipe(type(fs[0]), {"enc": Optional(fs[0].encodes, is_named=of_input), "order": fs[0].order})
     return Recipe(Pipeline, {"funcs": fs, "split_idx": 1})
 
 

@@ -18,7 +18,7 @@ from ..core.types import LossFunc, PathLike
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import activate, decide, inner_loss, kind_of
 from .artifact import read, write
-from .spec import Builder, Describer, MissingObject, StandIn, Undescribed
+from .spec import Builder, Describer, MissingObject, StandIn, Undescribed, passing
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -74,7 +74,7 @@ def export(learn: "Learner", file: PathLike) -> Path:
         spec = {
             "versions": {"minifast": minifast.__version__, "torch": torch.__version__, "python": platform.python_version()},
             "learner": tell(Nearest(type(learn))), "dls": tell(Nearest(type(learn.dls))), "data": tell(loader.template()),
-            "set_by_hand": tell(getattr(learn.dls.train, "set_by_hand", {})),
+            "set_by_hand": tell({k: v for dl in (loader, learn.dls.train) for k, v in getattr(dl, "set_by_hand", {}).items()}),
             "model": _model_tree(tell, model), "tied": tied, "loss": None if learn.loss_func is None else tell(learn.loss_func),
             "loss_kind": _kind_if_known(learn.loss_func), "batch_tfms": [tell(f) for f in learn.batch_tfms],
             "settings": {name: tell(getattr(learn, name)) for name in _SETTINGS},
@@ -84,8 +84,8 @@ def export(learn: "Learner", file: PathLike) -> Path:
         raise Undescribed(f"export: {e}") from e
     write(spec, weights, file)
     if needed := {name: path for name, path in sorted(tell.own.items()) if name not in tell.optional}:
-        warn(f"{file.name} refers to {', '.join(needed.values())}, your own code, which no file can hold: load it with load_learner("
-             f"{str(file.name)!r}, objects={{{', '.join(f'{n!r}: {n}' for n in needed)}}})", stacklevel=3)
+        warn(f"{file.name} refers to {', '.join(path or name for name, path in needed.items())}, your own code, which no file can hold: "
+             f"load it with load_learner({file.name!r}, {passing(needed)})", stacklevel=3)
     return file
 
 
@@ -135,9 +135,10 @@ def _kind_if_known(loss_func: LossFunc | None) -> Any:
 def _metrics(learn: "Learner", tell: Describer) -> list[dict[str, Any]]:
     "Names of the metrics and their values in the last epoch, and of those that are functions of minifast the function."
     history = [] if learn.recorder is None else learn.recorder.history
-    values = history[-1] if history else {}
-    return [{"name": m.name, "value": tell(values.get(m.name)), "function": tell(Optional(getattr(m, "func", None), True))}
-            for m in learn.metrics]
+    values = history[-1] if history else learn.exported_metrics or {}
+    functions = [(m.name, getattr(m, "func", None)) for m in learn.metrics]
+    functions += [(name, None) for name in values if not history and name not in dict(functions)]
+    return [{"name": name, "value": tell(values.get(name)), "function": tell(Optional(f, True))} for name, f in functions]
 
 
 # -- reading --------------------------------------------------------------------------------------------------------------------------
@@ -176,8 +177,10 @@ def load_learner(fname: PathLike, cpu: bool = True, objects: Mapping[str, Any] |
         metrics = [f for f in (builder(m["function"]) for m in spec["metrics"]) if f is not None]
         dls = (dls_cls if issubclass(dls_cls, DataLoaders) else DataLoaders)(dl, dl, device=device)
         dl.set_by_hand.update(builder(spec.get("set_by_hand", {"dict": []})))  # which the first files do not have
-        return learner_cls(dls, model, loss, metrics=metrics, path=Path(fname).parent, batch_tfms=builder(spec["batch_tfms"]), **settings,
-                           **{name: f for name, f in functions.items() if f is not None}).to_device()
+        learn = learner_cls(dls, model, loss, metrics=metrics, path=Path(fname).parent, batch_tfms=builder(spec["batch_tfms"]), **settings,
+                            **{name: f for name, f in functions.items() if f is not None}).to_device()
+        learn.exported_metrics = {m["name"]: builder(m["value"]) for m in spec["metrics"]}
+        return learn
     except MissingObject as e:
         raise MissingObject(f"{fname}: {e}") from None
     except Exception as e:                      # what a description of another version, or a forged one, can lead to is of any kind

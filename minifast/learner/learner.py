@@ -101,6 +101,7 @@ class Learner(Inference):
     continues: bool = False                      #: whether this fit is a later phase of the method that called it
     arch: Any = None                             #: the architecture that `vision_learner` or `unet_learner` was given
     compiled_with: dict[str, Any] | None = None  #: the keywords given to `compile`
+    exported_metrics: dict[str, Any] | None = None  #: `{metric: value in the last epoch}` of a learner that `load_learner` made
 
     def __init__(self, dls: DataLoaders, model: torch.nn.Module, loss_func: LossFunc | None = None,
                  opt_func: Callable[..., torch.optim.Optimizer] = Adam, lr: PerGroup = 1e-3, splitter: Splitter = trainable_params,

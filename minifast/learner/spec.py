@@ -9,7 +9,7 @@ import inspect
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from enum import Enum
 from functools import partial
@@ -46,6 +46,11 @@ class MissingObject(ValueError):
     "An object of the user's that the caller of `load_learner` did not pass."
 
 
+def passing(names: Iterable[str]) -> str:
+    "The argument of `load_learner` for the user's own things called `names`; what has no name that can be written, a lambda, is `f` there."
+    return f"objects={{{', '.join(f'{n!r}: {n if n.isidentifier() else chr(102)}' for n in names)}}}"
+
+
 class StandIn:
     """Stands for something of the user's own that was not passed to `load_learner`.
 
@@ -59,7 +64,7 @@ class StandIn:
     @property
     def advice(self) -> str:
         "What to write."
-        return f"pass it, load_learner(file, objects={{{self.name!r}: {self.name}}})"
+        return f"pass it, load_learner(file, {passing([self.name])})"
 
 
 class NotExported(StandIn):
@@ -140,7 +145,7 @@ class Describer:
             tree = {"own": name_of(x)}
         if not inner.own:
             return tree
-        self.optional |= set(inner.own) - set(self.own)
+        self.optional |= set() if part.is_named else set(inner.own) - set(self.own)
         self.own.update(inner.own)
         return {"or_none" if part.or_none else "optional": tree}
 
@@ -308,8 +313,8 @@ class Builder:
 
     def _own(self, own: str, args: Any = None, state: Any = None) -> Any:
         if own not in self.objects:
-            raise MissingObject(f"it uses {own}, of your own code, which no file can hold: pass it, load_learner(file, objects={{{own!r}: "
-                                f"{own}}}){did_you_mean(own, self.objects)}")
+            raise MissingObject(f"it uses {own}, of your own code, which no file can hold: pass it, load_learner(file, {passing([own])})"
+                                f"{did_you_mean(own, self.objects)}")
         given = self.objects[own]
         if args is None or not isinstance(given, type):
             return given

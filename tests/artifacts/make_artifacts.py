@@ -13,9 +13,12 @@ from minifast.core.seeds import set_seed
 from minifast.learner.artifact import FORMAT
 from minifast.tabular.all import TabularDataLoaders, tabular_learner
 from minifast.vision.all import (
+    BBoxBlock,
+    BBoxLblBlock,
     CategoryBlock,
     DataBlock,
     ImageBlock,
+    L1LossFlat,
     Learner,
     Normalize,
     RegressionBlock,
@@ -54,6 +57,11 @@ def learners():
     dls = DataBlock((ImageBlock, CategoryBlock(vocab=["cat", "dog"])), get_y=lambda o: next(labels, "cat"), item_tfms=Resize(32),
                     batch_tfms=tfms).dataloaders(images, bs=2, device="cpu", num_workers=0)
     yield "image", Learner(dls, net), [image()]
+    dls = DataBlock((ImageBlock, BBoxBlock, BBoxLblBlock(["cat", "dog"])), n_inp=1, item_tfms=Resize(32), batch_tfms=tfms,
+                    getters=[None, lambda o: [[2, 3, 20, 30], [5, 5, 40, 25]], lambda o: ["cat", "dog"]],
+                    ).dataloaders(images, bs=2, device="cpu", num_workers=0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    yield "boxes", Learner(dls, net, loss_func=L1LossFlat()), [image()]
     df = table()
     columns = {"cat_names": ["kind"], "cont_names": ["size", "age"], "bs": 16, "device": "cpu"}
     yield "table", tabular_learner(TabularDataLoaders.from_df(df, y_names="label", **columns), [8]), df

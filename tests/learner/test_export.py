@@ -6,15 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
+from minifast.learner.artifact import read
 from minifast.learner.export import load_learner
+from minifast.learner.learner import Learner
+from minifast.metrics.functions import accuracy
+from minifast.metrics.sklearn import F1Score
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 maker = importlib.util.spec_from_file_location("make_artifacts", ARTIFACTS / "make_artifacts.py")
 make_artifacts = importlib.util.module_from_spec(maker)
 maker.loader.exec_module(make_artifacts)
-ITEMS = {"image": lambda: [make_artifacts.image()], "table": make_artifacts.table, "prices": make_artifacts.table,
-         "ratings": make_artifacts.ratings}
+ITEMS = {"image": lambda: [make_artifacts.image()], "boxes": lambda: [make_artifacts.image()], "table": make_artifacts.table,
+         "prices": make_artifacts.table, "ratings": make_artifacts.ratings}
 
 
 @pytest.mark.parametrize("file", sorted(ARTIFACTS.glob("*.pkl")), ids=lambda f: f.stem)
@@ -47,3 +53,40 @@ def test_export_changes_nothing(name, tmp_path, monkeypatch):
     after = state()
     weights, others = (before[3], after[3]), (before[:3] + before[4:], after[:3] + after[4:])
     assert others[0] == others[1] and all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def get_x(name):
+    return int(name) * torch.ones(3)
+
+
+@pytest.mark.parametrize("own", [get_x, lambda name: get_x(name)], ids=["function", "lambda"])
+def test_an_own_function_of_the_input_is_named_by_the_export(own, tmp_path):
+    block = DataBlock((TransformBlock, CategoryBlock), get_x=own, get_y=lambda name: "ab"[int(name) % 2])
+    learn = Learner(block.dataloaders(list("01234567"), bs=2, device="cpu"), nn.Linear(3, 2))
+    name = own.__name__
+    with pytest.warns(UserWarning, match=rf"own.pkl refers to .*{name}, your own .*load it with load_learner.'own.pkl', objects=") as said:
+        file = learn.export(tmp_path / "own.pkl")
+    written = str(said[0].message).partition("load it with ")[2]
+    with pytest.raises(ValueError, match=rf"this needs {name}, a function of your own.*pass it, load_learner\(file, objects="):
+        load_learner(file).predict("3")
+    loaded = eval(written.replace("'own.pkl'", "file"), {"load_learner": load_learner, "file": file, "f": own, "get_x": own})   # as it says
+    with learn.no_bar(), loaded.no_bar():
+        assert torch.equal(loaded.predict("3")[2], learn.predict("3")[2])
+
+
+def metrics_in(file):
+    return {m["name"]: m["value"] for m in read(file)[0]["metrics"]}
+
+
+def test_values_of_metrics_and_a_vocab_set_by_hand_survive_a_second_export(tmp_path):
+    learn = next(learn for name, learn, _ in make_artifacts.learners() if name == "image")
+    learn = Learner(learn.dls, learn.model, metrics=[accuracy, F1Score(zero_division=0)])
+    learn.dls.valid.vocab = ["Katze", "Hund"]
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1)
+    first = learn.export(tmp_path / "1.pkl")
+    again = load_learner(first)
+    assert list(again.dls.vocab) == ["Katze", "Hund"]
+    second = load_learner(again.export(tmp_path / "2.pkl")).export(tmp_path / "3.pkl")
+    assert metrics_in(second) == metrics_in(first) and set(metrics_in(first)) == {"accuracy", "f1_score"}
+    assert metrics_in(first)["accuracy"] >= 0

@@ -46,7 +46,11 @@ def _opened(module):
 
 
 def default_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
-    "Two layer groups of `Sequential(body, head)`: the body, and all that follows. `model_meta[arch]['split']` makes three."
+    """Two layer groups of `Sequential(body, head)`: the body, and all that follows. `model_meta[arch]['split']` makes three.
+
+    Args:
+        model: a body, and behind it the head.
+    """
     return [_params(model[0]), _params(model[1:])]
 
 
