@@ -117,6 +117,13 @@ GUARDS = {
     "S75": ("an index is read as positions", first("choose_splits", "valid_idx = None if valid_idx is None else np.asarray(valid_idx)")),
     "S76": ("names are listed in whatever order they come", body("listed_in_order", "return list(values)")),
     "S77": ("what a function says it returns is not looked at", body("annotations.returns", "return False")),
+    "S78": ("only the type of a column says what it holds",
+            first("column_kind", "return {'f': 'floating', 'i': 'integer', 'u': 'integer'}.get(column.dtype.kind, 'text')")),
+    "S79": ("the column of the split is an input", body("deciding_columns", "return []")),
+    "S80": ("what a user rated is looked up in the rows at hand",
+            body("TabularCollab.rated_by", "codes = self.cats.to_numpy()\nreturn codes[codes[:, 0] == user_id, 1]")),
+    "S81": ("ids of any type are taken", body("recommend.check_ids", "pass")),
+    "S82": ("rows are called by their positions", body("Interpretation.item_name", "return i")),
 }
 
 
