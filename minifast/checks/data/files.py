@@ -6,12 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...core.messages import plural
 from ...core.plots import show_images
-from ..outcomes import Check, graded, passed, require, tip
+from ..outcomes import Check, graded, issue, passed, require, tip
 from .image_files import exact_duplicates
 from .probe import DataProbe
 
+LOOKED_AT, FEW_LEVELS = 16, 32          # images; grey levels of 256, over all of them
 TINY, LONG = 16, 4              # pixels of the shorter side; longer side divided by the shorter one
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "CMYK")
 
@@ -161,8 +164,29 @@ def blank_images(data: DataProbe) -> Check:
                   items=[f.path for f in blank], one_colour=len(blank), files=len(facts))
 
 
+def _levels(data: DataProbe) -> tuple[int, int]:
+    "The lowest and highest value of the bytes of several training images, as they are opened; (0, 0) where there are none."
+    dataset, low, high = getattr(data.loaders[0], "dataset", None), 255, 0
+    if not hasattr(dataset, "pipelines") or not len(dataset):
+        return 0, 0
+    for i in {k * len(dataset) // LOOKED_AT for k in range(LOOKED_AT)}:
+        try:
+            images = [o for o in dataset[i] if getattr(o, "mode", None) in ("L", "RGB") and not hasattr(o, "source")]
+        except Exception:                                   # MF801 says what is wrong with it
+            continue
+        for a in map(np.asarray, images[:1]):
+            low, high = min(low, int(a.min())), max(high, int(a.max()))
+    return (low, high) if low <= high else (0, 0)
+
+
 def image_modes(data: DataProbe) -> Check:
-    "Images of another mode or bit depth than most."
+    "Images that keep few of the 256 grey levels as they are opened, or of another mode or bit depth than most."
+    low, high = _levels(data)
+    if 0 < high - low < FEW_LEVELS:
+        return issue(f"opened, the pixels of {LOOKED_AT} training images go from {low} to {high} of 0..255: most grey levels are lost",
+                     f"say which values are black and white: value_range=({low}, {high}) where the files hold these, otherwise the range "
+                     "of the files (an argument of ImageBlock and ImageDataLoaders.from_..., which look for it where none is given)",
+                     low=low, high=high)
     facts = data.image_files(decoded=True)
     counts: dict[str, Any] = dict(Counter(f.mode for f in facts).most_common())
     usual = next(iter(counts))
