@@ -52,7 +52,7 @@ def normalised_inputs(data: DataProbe) -> Check:
     scaled = abs(mean) <= 0.7 and 0.3 <= std <= 2.5
     # what vision_learner and unet_learner normalise themselves, in a copy of the loaders
     raw = x.ndim == 4 and not times and float(x.min()) >= 0 and float(x.max()) <= 1
-    require(scaled or not raw, f"pixels from 0 to 1, with {found}, which pretrained learners normalise themselves: learn.check() looks at "
+    require(not raw, f"pixels from 0 to 1, with {found}, which pretrained learners normalise themselves: learn.check() looks at "
             "what the model gets")
     return graded(found, abs(mean) > 10 or std > 20, std > 0 and not scaled, fine=found, **details)
 

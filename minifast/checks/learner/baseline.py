@@ -309,8 +309,9 @@ def _verdict(probe, scores, numbers, trained):
     if who := _too_good(probe, network, trees, numbers):
         return tip(f"too good to be true: {who} makes hardly any mistake. {found}", _LEAK, **numbers)
     if _below(network, constant, probe):
-        return tip(f"no better than a guess: {_interval(network, constant, probe)}. {found}", "train longer, and check again", **numbers)
-    return graded(f"gradient boosting is better: {_interval(network, trees, probe)}. {found}" if trees is not None else "",
+        return tip(f"no better than a guess: {_interval(network, constant, probe)[0]}. {found}", "train longer, and check again", **numbers)
+    interval, surely = ("", False) if trees is None else _interval(network, trees, probe)
+    return graded(f"{'gradient boosting is better' if surely else 'not better than gradient boosting'}: {interval}. {found}",
                   tip=trees is not None and _below(network, trees, probe), fine=found,
                   advice="train longer, tune it (learning rate, width, embeddings), or use boosting, or the mean of both: "
                   "tabular_baseline(dls, learn)", **numbers)
@@ -329,13 +330,13 @@ def _below(a, b, probe):
 
 
 def _interval(a, b, probe):
-    "By how much `b` is better than `a`, with a 95% interval over the validation items."
+    "By how much `b` is better than `a`, with a 95% interval over the validation items, and whether that is more than chance."
     numbers = probe.kind == "values"
     more, error = difference(a.score, b.score, a.number) if numbers else difference(b.score, a.score, a.number)
     unit = 100 / max(b.mean_score, 1e-12) if numbers else 100
     low, middle, high = (f"{unit * (more + k * error):.1f}" for k in (-1.96, 0, 1.96))
     return f"the squared error is {middle}% higher" * numbers + f"{middle}% fewer decisions are right" * (not numbers) + (
-        f" (95% interval {low} to {high}%)")
+        f" (95% interval {low} to {high}%)"), more > 1.96 * error
 
 
 def _too_good(probe, network, trees, numbers):

@@ -242,3 +242,23 @@ def test_a_metric_that_needs_more_is_named():
     evidence = report["MF504"].evidence
     assert evidence["metrics_left_out"] == ["of_inputs"] and "constant_accuracy" in evidence
     assert "metrics_left_out" not in classifier(metrics=accuracy).check(fast=True)["MF504"].evidence
+
+
+def test_a_network_below_boosting_is_never_ticked_and_the_interval_is_given():
+    df = table()
+    learn = trained(tabular_like(df), 1, 1e-4)
+    check = found(learn)
+    assert check.verdict == "tip" and "95% interval" in check.found, check.found
+
+
+def test_too_good_to_be_true():
+    df = table()
+    df["copy"] = (df.rich == "yes") * 1.0 + np.random.default_rng(0).normal(0, 0.01, len(df))
+    check = found(tabular_like(df, ("age", "hours", "copy")))
+    assert check.verdict == "tip" and check.found.startswith("too good to be true") and "dls.check()" in check.advice
+    assert "too good" not in found(tabular_like(table())).found
+
+
+def tabular_like(df, conts=("age", "hours")):
+    from minifast.tabular.learner import tabular_learner
+    return tabular_learner(table_loaders(df, conts=conts), layers=[8])
