@@ -222,10 +222,11 @@ class _Labels(Transform):
         vocab = self._known()
         unknown = [o for o in self._collect(items) if o not in vocab]
         if unknown and not vocab.add_na:
-            every = [*vocab, *unknown]
+            every, joint = [*vocab, *unknown], next((d for d in (";", "|", ",") if all(d in str(o) for o in unknown)), None)
+            advice = (f"Give all classes, vocab={every if len(every) <= 10 else '[...]'}, in a DataBlock to its block" if joint is None else
+                      f"Where these are several labels each, split them: label_delim={joint!r}, in a DataBlock that of ColReader")
             raise ValueError(f"{type(self).__name__}: {where} has labels that are not among the {plural(len(vocab), 'known class')} "
-                             f"{coll_repr(vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], vocab) or '.'} Give all classes, "
-                             f"vocab={every if len(every) <= 10 else '[...]'}, in a DataBlock to its block")
+                             f"{coll_repr(vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], vocab) or '.'} {advice}")
 
     def _known(self) -> CategoryMap:
         if self.vocab is None:

@@ -146,6 +146,20 @@ def test_a_class_that_training_does_not_have(folder, files, tmp_path, entry):
     assert made.vocab == every and made.valid.n == 1
 
 
+def test_several_labels_in_one_text(folder, files):
+    df = frame(files, labels=["cat"] * 10 + ["cat;dog", "dog;cat"])
+
+    def split(items):
+        return [*range(9), 11], [9, 10]
+
+    for wrong in ({}, {"label_delim": " "}):
+        with told("data/categories.py", "Where these are several labels each, split them: label_delim=…, in a DataBlock that of ColReader"):
+            ImageDataLoaders.from_df(df, folder, splitter=split, **wrong, **PLAIN)
+        assert ImageDataLoaders.from_df(df, folder, splitter=split, label_delim=";", **PLAIN).vocab == ["cat", "dog"]
+    block = DataBlock((ImageBlock, MultiCategoryBlock), get_x=ColReader(0, pref=folder), get_y=ColReader("labels", label_delim=";"))
+    assert block.dataloaders(df, **PLAIN).vocab == ["cat", "dog"]
+
+
 def test_one_class(files):
     with pytest.warns(UserWarning, match=r"every training item \(10\) has the label '000': there is nothing to tell apart"):
         ImageDataLoaders.from_name_func(files[0].parent, files, lambda f: f[:3], **PLAIN)
