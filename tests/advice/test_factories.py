@@ -325,7 +325,7 @@ def test_keywords_come_first(folder, files):
 # -- files -----------------------------------------------------------------------------------------------------------------------------
 def test_numbers_that_were_names(folder, files, tmp_path):
     df = frame(files, label=["a", "b"] * 6).assign(file=range(ROWS))
-    with told("data/csv_files.py", "Read it as text, pd.read_csv(file, dtype={…: str}), or write df[…] = df[…].astype(str).str.zfill(…)…"):
+    with told("data/csv_files.py", "Read it as text, pd.read_csv(file, dtype={…: str}), or write df[…] = df[…].astype(str).str.zfill(…)"):
         ImageDataLoaders.from_df(df, folder, suff=".png", **PLAIN)
     frame(files, label=["a", "b"] * 6).assign(file=[f.stem for f in files]).to_csv(tmp_path / "labels.csv", index=False)
     assert pd.read_csv(tmp_path / "labels.csv").file[1] == 1
