@@ -11,17 +11,21 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from torch import nn
 
-from ..core import LossFunc, add_note, describe, find_bs, leaves, plural, to_detach, unwrapped
+from ..core import LossFunc, add_note, describe, find_bs, leaves, plural, to_detach
 from ..metrics.base import AccumMetric, ValueMetric
 from ..nn.loss_traits import (
     class_axis,
+    class_weight_of,
+    has_own_code,
     has_own_forward,
     ignore_index_of,
     inner_loss,
     kind_of,
     loss_name,
     loss_setting,
+    lost_batch_axis,
     needs_same_shape,
     not_one_tensor,
     same_items,
@@ -41,11 +45,36 @@ class FirstBatch(TrainingCallback):
 
     def before_batch(self) -> None:
         self._yb = self.learn.yb                            # before other callbacks mix targets
+        self._check_norms()
         for x in leaves((self.learn.xb, self.learn.kw)):
             if isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all():
                 bad = int((~torch.isfinite(x)).sum())
                 raise ValueError(f"the inputs of the first training batch hold {bad:,} NaN or infinite values ({describe(x)}): "
                                  "remove or fill them (`FillMissing` for tables), and check the transform that produced them")
+
+    def _check_norms(self):
+        "Refuse a batch of one item, now or at the end of the epoch, where a batch norm layer gets one value per channel of each item."
+        dl, items = self.learn.dls.train, _size((self.learn.xb, self.learn.kw))
+        bs, n = getattr(dl, "bs", getattr(dl, "batch_size", None)), getattr(dl, "n", None)
+        with suppress(TypeError):                           # a dataset without a length
+            n = len(dl.dataset) if n is None and hasattr(dl, "dataset") else n
+        last = n % bs if isinstance(n, int) and isinstance(bs, int) and len(dl) > n // bs else 0         # 0: none, or dropped
+        if items != 1 and last != 1:
+            return
+        seen = []
+        norms = [m for m in self.learn.model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and m.training]
+        hooks = [m.register_forward_pre_hook(lambda module, args: seen.append((module, args[0].shape))) for m in norms]
+        try:
+            self._output_in_evaluation()
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for module, shape in seen:
+            if shape[0] == items and shape.numel() == items * shape[1]:
+                other = next((b for b in (*range(bs - 1, 1, -1), *range(bs + 1, bs + 9)) if n % b != 1), None) if last == 1 else 2
+                which = "the last batch of each epoch has one" if items > 1 else "this batch has one"
+                raise ValueError(f"{type(module).__name__} cannot train on one item, and {which} (n={n}, bs={bs}): take another batch "
+                                 f"size, such as bs={other}" + (", or drop_last=True" if items > 1 else ""))
 
     def after_pred(self) -> None:
         learn = self.learn
@@ -96,8 +125,10 @@ class FirstBatch(TrainingCallback):
         "Show each metric this batch as validation would, so that one that does not suit the outputs fails before anything has changed."
         learn = self.learn
         shared = {id(o): o for o in (learn, learn.model, learn.dls, learn.loss_func, *learn.cbs)}
-        pred = learn.pred if isinstance(learn.pred, torch.Tensor) else self._validation_output()
-        if pred is None or find_bs(self._yb) != find_bs(learn.yb):
+        pred = learn.pred
+        if not isinstance(pred, torch.Tensor):              # in validation it may be another, or made another by callbacks
+            pred = None if learn.ordered_cbs("after_pred", training=False) else self._output_in_evaluation()
+        if pred is None or _size(self._yb) != _size(learn.yb):
             return
         pred, state = to_detach(pred, cpu=False), {"training": learn.training, "pred": learn.pred, "yb": learn.yb}
         batches = [(pred, self._yb), *filter(None, [_with_every_class(pred, self._yb)])]
@@ -112,12 +143,10 @@ class FirstBatch(TrainingCallback):
             for name, value in state.items():
                 setattr(learn, name, value)
 
-    def _validation_output(self):
-        "The output of the model in evaluation mode, which need not be of the same kind; None where callbacks change it or it fails."
+    def _output_in_evaluation(self):
+        "The output of the model in evaluation mode, which need not be of the same kind; None where it fails."
         learn = self.learn
         modes = [(m, m.training) for m in learn.model.modules()]
-        if learn.ordered_cbs("after_pred", training=False):
-            return None
         try:
             learn.model.eval()
             with suppress(Exception), torch.no_grad(), learn.forward_context():
@@ -125,6 +154,13 @@ class FirstBatch(TrainingCallback):
         finally:
             for module, training in modes:
                 module.training = training
+
+
+def _size(x):
+    "The number of items of a batch; None where it cannot be told."
+    with suppress(ValueError):
+        return find_bs(x)
+    return None
 
 
 def _try_metric(metric, learn, batches, shared):
@@ -152,8 +188,7 @@ def _needs_no_whole_set(metric):
     func = getattr(metric, "func", None)
     if isinstance(metric, AccumMetric) and metric.kwargs.get("sample_weight") is not None:
         return False
-    return all((getattr(unwrapped(o), "__module__", None) or "").split(".")[0] in ("minifast", "sklearn")
-               for o in (type(metric), func or type(metric)))
+    return not has_own_code(type(metric)) and (func is None or not has_own_code(func, "sklearn"))
 
 
 def _with_every_class(pred, yb):
@@ -217,6 +252,7 @@ def _check_classes(loss_func, kind, pred, y):
     if n_out == 1:
         raise ValueError(f"{loss_name(loss_func)} compares classes, but the model has a single output (predictions {describe(pred)}): its "
                          "loss is always 0. Write n_out=2, or use BCEWithLogitsLossFlat() for one logit.")
+    _check_weights(loss_func, "weight", class_weight_of(loss_func), n_out)
     if y.is_floating_point():
         _check_class_probabilities(loss_name(loss_func), axis, pred, y)
         return
@@ -238,6 +274,16 @@ def _check_classes(loss_func, kind, pred, y):
     if low < 0:
         raise ValueError(f"class ids go from 0 to {n_out - 1}, but a target is {low}"
                          + ("." if ignore is None else f" and {loss_name(loss_func)} only ignores ignore_index={ignore}."))
+
+
+def _check_weights(loss_func, setting, weights, n_out):
+    if not isinstance(weights, torch.Tensor):
+        return
+    if len(weights) != n_out:
+        raise ValueError(f"{loss_name(loss_func)}({setting}=...) has {plural(len(weights), 'number')}, but the model has {n_out} outputs: "
+                         f"give one per class in the order of dls.vocab, such as {setting}=dls.class_weights().")
+    if not weights.is_floating_point():
+        raise ValueError(f"{loss_name(loss_func)}({setting}=...) takes floats, received {describe(weights)}: write {setting}.float().")
 
 
 def _check_class_probabilities(name, axis, pred, y):
@@ -279,10 +325,14 @@ def _check_values(loss_func, kind, pred, y):
     if not same and not same_items(pred.shape, y.shape) and getattr(inner_loss(loss_func), "flatten", False):
         advice = "Check n_out and the shape of the targets." if y.is_floating_point() else "For class ids use CrossEntropyLossFlat()."
         raise ValueError(f"{name}: predictions {describe(pred)} and targets {describe(y)} cannot be compared element by element. {advice}")
-    if same and not y.is_floating_point() and not name.lower().startswith("poisson"):       # counts may be integers
+    if same and not y.is_floating_point() and not of_counts(loss_func):       # counts may be integers
         raise ValueError(f"{name} takes float targets, received {describe(y)}: write y.float(), or use {_flat_name(kind, name)}.")
+    for setting in ("weight", "pos_weight") if kind == "logits" and pred.ndim > 1 else ():
+        weights = loss_setting(loss_func, setting, None)
+        if isinstance(weights, torch.Tensor) and weights.ndim == 1 and len(weights) > 1:      # any other shape is broadcast as torch does
+            _check_weights(loss_func, setting, weights, pred.shape[getattr(inner_loss(loss_func), "axis", -1)])
     (low, high), (lowest, highest) = _range(y), _range(pred)
-    if name.lower().startswith("poisson") and low < 0:
+    if of_counts(loss_func) and low < 0:
         raise ValueError(f"{name} takes counts, 0 or more, received targets down to {low:.4g}: the loss would fall without end. To predict "
                          "a number use MSELossFlat().")
     if kind in ("logits", "probabilities") and not 0 <= low <= high <= 1:
@@ -308,14 +358,17 @@ def check_output(loss_func: LossFunc, pred: torch.Tensor) -> None:
     """
     if has_own_forward(loss_func) or not pred.is_floating_point() or not pred.numel():
         return
-    name, kind, values = loss_name(loss_func), kind_of(loss_func), pred.detach().float()
-    if kind == "class log-probabilities" or name in _OF_LOGARITHMS:
+    kind, values = kind_of(loss_func), pred.detach().float()
+    if pred.ndim == 1 and kind is not None and kind.startswith("class"):
+        raise ValueError(lost_batch_axis(pred))
+    if kind == "class log-probabilities" or (kind is None and loss_name(loss_func) in _OF_LOGARITHMS):
         axis = class_axis(inner_loss(loss_func), pred)
         axes = [axis] if kind else range(min(1, pred.ndim - 1), pred.ndim)
         if not any(_are_log_probabilities(values, i) for i in axes):
             (low, high), sums = _range(values), values.exp().sum(axis)
-            raise ValueError(f"{name} takes log-probabilities, whose exp() sums to 1 for each item, but the model returns values from "
-                             f"{low:.4g} to {high:.4g}, whose exp() sums to {sums.min():.4g} to {sums.max():.4g}: the loss would fall "
+            name = loss_name(loss_func)
+            raise ValueError(f"{name} takes log-probabilities, whose exp() sums to 1 for each item, but the model returns values "
+                             f"from {low:.4g} to {high:.4g}, whose exp() sums to {sums.min():.4g} to {sums.max():.4g}: the loss would fall "
                              "without end. " + (f"Write CrossEntropyLossFlat({'axis=1' if pred.ndim > 2 else ''}), which takes raw "
                                                 "outputs, or end" if kind else "End") + f" the model with nn.LogSoftmax(dim={axis}).")
     elif kind in ("class logits", "logits"):
@@ -323,16 +376,24 @@ def check_output(loss_func: LossFunc, pred: torch.Tensor) -> None:
         sums = values.sum(axis)
         if kind == "class logits" and sums.numel() > 1 and values.min() >= 0 and bool(((sums - 1).abs() < 1e-3).all()):
             least = math.log1p((pred.shape[axis] - 1) * math.exp(-1))
-            raise ValueError(f"{name} applies a softmax itself, but the outputs of the model are probabilities already (they sum to 1 for "
-                             f"each item): its loss would never fall below {least:.2g}. Remove the softmax at the end of the model; "
-                             "predictions get one all the same.")
+            name = loss_name(loss_func)
+            raise ValueError(f"{name} applies a softmax itself, but the outputs of the model are probabilities already (they sum "
+                             f"to 1 for each item): its loss would never fall below {least:.2g}. Remove the softmax at the end of the "
+                             "model; predictions get one all the same.")
         if _last_operation(pred).startswith("Sigmoid"):
-            raise ValueError(f"{name} applies a {'softmax' if kind != 'logits' else 'sigmoid'} itself, but the model ends with a sigmoid: "
-                             "its outputs could only be 0 to 1. Remove the sigmoid at the end of the model; predictions get theirs all "
-                             "the same.")
-    elif kind == "values" and name.lower().startswith("poisson") and not loss_setting(loss_func, "log_input", True) and values.min() < 0:
-        raise ValueError(f"{name}(log_input=False) takes rates, 0 or more, but the model returns values down to {values.min():.4g}: write "
-                         "log_input=True, or end the model with nn.Softplus().")
+            name = loss_name(loss_func)
+            raise ValueError(f"{name} applies a {'softmax' if kind != 'logits' else 'sigmoid'} itself, but the model ends with a "
+                             "sigmoid: its outputs could only be 0 to 1. Remove the sigmoid at the end of the model; predictions get "
+                             "theirs all the same.")
+    elif kind == "values" and of_counts(loss_func) and not loss_setting(loss_func, "log_input", True) and values.min() < 0:
+        name = loss_name(loss_func)
+        raise ValueError(f"{name}(log_input=False) takes rates, 0 or more, but the model returns values down to {values.min():.4g}: "
+                         "write log_input=True, or end the model with nn.Softplus().")
+
+
+def of_counts(loss_func: LossFunc) -> bool:
+    "Whether a loss is torch's of counts, which takes whole numbers too."
+    return loss_name(loss_func).lower().startswith("poisson")
 
 
 #: Losses besides `nn.NLLLoss` that take log-probabilities.

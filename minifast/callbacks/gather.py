@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..core import PathLike, describe, to_concat, to_detach
-from ..nn.loss_traits import reduction_none
+from ..nn.loss_traits import lost_batch_axis, reduction_none
 from .base import Callback, Order
 from .training_run import check_folder
 
@@ -57,4 +57,7 @@ class GatherPreds(Callback):
     def joined(self, parts: list, dim: int = 0) -> Any:
         "All batches of one list as one tensor (or nested tensors); None if there are no targets."
         parts = [p for p in parts if not (isinstance(p, tuple) and not p)]
+        if len({p.ndim for p in parts if isinstance(p, torch.Tensor)} - {0}) > 1:
+            raise ValueError(f"batches of {describe(parts[0])} and {describe(parts[-1])} cannot be joined: "
+                             + lost_batch_axis(min(parts, key=lambda p: p.ndim)))
         return to_concat(parts, dim) if parts else None

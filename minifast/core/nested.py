@@ -131,6 +131,16 @@ def typed_again(new: torch.Tensor, old: Any, returned: type | None = None) -> An
     return with_attributes(new, old) if special else new
 
 
+def as_tuple(x: Any) -> tuple:
+    "A tuple as it is; anything else as its only element."
+    return x if isinstance(x, tuple) else (x,)
+
+
+def item_of(x: Batch, i: int) -> Batch:
+    "Item `i` of a batch, nested as it is; a list is one of items."
+    return x[i] if isinstance(x, list) else map_nested(lambda o: o[i], x)
+
+
 def find_bs(x: Batch) -> int:
     """The number of items in a batch: the length of its first tensor that has a first axis.
 
@@ -166,8 +176,8 @@ def to_concat(parts: list[Batch], dim: int = 0) -> Batch:
     """Concatenate equally nested batches leaf by leaf.
 
     Args:
-        parts: the batches, at least one. Tensors without axes are stacked. Where tensors differ in an axis other than `dim` (sequences of
-            several lengths), the result is the list of their items.
+        parts: the batches, at least one. A tensor without axes counts as one item. Where tensors differ in an axis other than `dim`
+            (sequences of several lengths), the result is the list of their items.
         dim: the axis to concatenate along.
     """
     if not parts:
@@ -178,8 +188,8 @@ def to_concat(parts: list[Batch], dim: int = 0) -> Batch:
         return like(first, [to_concat(list(column), dim) for column in zip(*rows, strict=True)])
     if not isinstance(first, torch.Tensor):
         return [o for p in parts for o in (p if isinstance(p, list) else [p])]
-    if not first.ndim:
-        return torch.stack(parts)
+    parts = [p if p.ndim else p.reshape(1) for p in parts]
+    first = parts[0]
     other = [i for i in range(first.ndim) if i != dim]
     if any(p.ndim != first.ndim or any(p.shape[i] != first.shape[i] for i in other) for p in parts):
         return [item for p in parts for item in p]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..core.messages import add_note, brief, describe, did_you_mean, plural
-from ..core.nested import find_bs, map_nested, to_cpu, to_device
+from ..core.nested import as_tuple, find_bs, item_of, map_nested, to_cpu, to_device
 from ..core.plots import DRAWING, get_grid, show_item
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import Batch
@@ -45,7 +45,7 @@ def decode_targets(loader: "DataLoader", inputs: tuple, targets: Any) -> list:
     Args:
         loader: of the batch.
         inputs: of the batch; the rows of a table are made of them.
-        targets: a tensor of one target per item, or several of them.
+        targets: a tensor of one target per item, or a tuple of several of them.
     """
     n = len(inputs)
     pipes: Sequence[Pipeline] = getattr(loader.dataset, "pipelines", ())
@@ -53,8 +53,8 @@ def decode_targets(loader: "DataLoader", inputs: tuple, targets: Any) -> list:
             f.handles(targets[0]) for f in (*loader.after_item, *loader.after_batch)):
         return [pipes[-1].decode(o) for o in targets]           # nothing but its own transforms made the target
     if not hasattr(loader, "decode_batch"):                     # a loader of torch's: nothing is known but the numbers
-        return list(targets)
-    samples = loader.decode_batch((*inputs, targets), max_n=len(targets))
+        return [item_of(targets, i) for i in range(find_bs(targets))]
+    samples = loader.decode_batch((*inputs, *as_tuple(targets)), max_n=find_bs(targets))
     return [s if isinstance(s, dict) else s[n:] if len(s) > n + 1 else s[n] for s in samples]
 
 

@@ -1,5 +1,6 @@
 """`Inference`, the part of `Learner` that validates, predicts, averages augmented predictions and shows them."""
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,9 +9,10 @@ from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRan
 
 from ..callbacks import GatherPreds, Recorder
 from ..core import PathLike, describe, plural, reject_unknown, to_device
+from ..core.nested import as_tuple, item_of
 from ..data.show import decode_targets
 from ..data.targets import base_dataset
-from ..nn.loss_traits import activation_of, decodes_of
+from ..nn.loss_traits import activation_of, decodes_of, has_own_code, kind_of, loss_name, lost_batch_axis, not_decoded, not_one_tensor
 from .loop import CallbackLike, TrainingLoop, listed
 
 
@@ -165,6 +167,8 @@ class Inference(TrainingLoop):
         with self.pass_lock, self.paused_cbs(Recorder):
             self.validation_pass(dl, [gather, *listed(cbs)])
         preds = gather.joined(gather.preds, concat_dim)
+        if isinstance(preds, torch.Tensor) and preds.ndim == 1 and act is None and (kind_of(self.loss_func) or "").startswith("class"):
+            raise ValueError(lost_batch_axis(gather.preds[0]))
         results = ((with_input, gather.joined(gather.inputs, concat_dim)), (with_preds, preds),
                    (with_targs, gather.joined(gather.targets, concat_dim)),
                    (with_decoded, self.decode_pred(preds) if with_decoded else None), (with_loss, gather.joined(gather.losses)))
@@ -186,15 +190,29 @@ class Inference(TrainingLoop):
         batch, n_inp = self.dls.test_batch([item])
         inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-        if not with_input:
-            return (decode_targets(_validation(self), *to_device((inputs, decoded), self.dls.device))[0], decoded[0], preds[0])
-        own = hasattr(_validation(self), "decode_batch")
-        full = decode_batch(self, (*inputs, decoded))[0] if own else tuple(o[0] for o in (*inputs, decoded))
+        if isinstance(preds, torch.Tensor) and len(preds) != 1:
+            raise ValueError(lost_batch_axis(preds))
+        with self._decoding(preds):
+            first, probs = item_of(decoded, 0), item_of(preds, 0)
+            if not with_input:
+                return (decode_targets(_validation(self), *to_device((inputs, decoded), self.dls.device))[0], first, probs)
+            batch = (*inputs, *as_tuple(decoded))
+            full = decode_batch(self, batch)[0] if hasattr(_validation(self), "decode_batch") else item_of(batch, 0)
         if isinstance(full, dict):                  # a row of a table, its target among the rest
-            return (full, decoded[0], preds[0])
+            return (full, first, probs)
         n_inp = len(inputs)
         target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
-        return (full[:n_inp] if n_inp > 1 else full[0], target, decoded[0], preds[0])
+        return (full[:n_inp] if n_inp > 1 else full[0], target, first, probs)
+
+    @contextmanager
+    def _decoding(self, preds: Any) -> Iterator[None]:
+        "Within the block predictions are made targets; says what to write where that fails because the loss does not say how."
+        try:
+            yield
+        except Exception as e:
+            if not isinstance(preds, torch.Tensor) or kind_of(self.loss_func) is None:
+                raise TypeError(not_decoded(preds, self.loss_func)) from e
+            raise
 
     def tta(self, ds_idx: int = 1, dl: Iterable | None = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> tuple:
         """Predict with test-time augmentation: average several passes with the training transforms and one plain pass.
@@ -256,10 +274,11 @@ class Inference(TrainingLoop):
         batch = loader.one_batch()
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
-        inputs, _, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
+        inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-        n = min(max_n, len(inputs[0]))
-        truth, guess = loader.decode_batch(batch, max_n=n), loader.decode_batch(to_device((*inputs, decoded), self.dls.device), max_n=n)
+        n, truth = min(max_n, len(inputs[0])), loader.decode_batch(batch, max_n=min(max_n, len(inputs[0])))
+        with self._decoding(preds):
+            guess = loader.decode_batch(to_device((*inputs, *as_tuple(decoded)), self.dls.device), max_n=n)
         if isinstance(truth[0], dict):                     # rows of a table
             raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), "
                             "or TabularLearner(dls, model) for a model of your own")
@@ -293,7 +312,10 @@ class Inference(TrainingLoop):
         Args:
             pred: output of the model.
         """
-        return activation_of(self.loss_func)(pred)
+        found = activation_of(self.loss_func)
+        if not isinstance(pred, torch.Tensor) and kind_of(self.loss_func) is not None and not has_own_code(found):
+            raise TypeError(not_one_tensor(pred, f"the activation of {loss_name(self.loss_func)}"))
+        return found(pred)
 
     def decode_pred(self, pred: Any) -> Any:
         """Turn a prediction into a target (argmax, threshold, identity).

@@ -69,6 +69,7 @@ from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batc
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
+from ..nn.loss_traits import has_own_forward, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
 from ..optim.hypers import HyperOptimizer
 from .elsewhere import advice_for
@@ -321,6 +322,11 @@ class TrainingLoop:
         try:
             self._in_pass = True
             yield
+        except Exception as e:
+            told = "the model returned" in str(e) or self.pred is None or isinstance(self.pred, torch.Tensor) or self.loss is not None
+            if not told and kind_of(self.loss_func) is not None and not has_own_forward(self.loss_func):
+                raise TypeError(not_one_tensor(self.pred, loss_name(self.loss_func))) from e
+            raise
         finally:
             self._in_pass = nested
             if not nested:

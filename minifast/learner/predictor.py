@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..core.nested import split_batch, to_cpu
+from ..core.nested import item_of, split_batch, to_cpu
 from ..core.types import PathLike
 from ..data.show import decode_targets
+from ..nn.loss_traits import kind_of, not_decoded
 from .export import load_learner
 
 __all__ = ["Prediction", "Predictor"]
@@ -75,4 +76,10 @@ class Predictor:
             preds = self.activation(self.model(*inputs, **keywords))
         preds = to_cpu(preds)
         decoded = self.decode_pred(preds)
-        return [Prediction(*o) for o in zip(decode_targets(self.dls.train, inputs, decoded), decoded, preds, strict=True)]
+        try:
+            named = decode_targets(self.dls.train, inputs, decoded)
+            return [Prediction(label, item_of(decoded, i), item_of(preds, i)) for i, label in enumerate(named)]
+        except Exception as e:
+            if not isinstance(preds, torch.Tensor) or kind_of(self.loss_func) is None:
+                raise TypeError(not_decoded(preds, self.loss_func)) from e
+            raise

@@ -16,7 +16,16 @@ import torch.nn.functional as F
 from ..core.arguments import check_arguments
 from ..core.messages import add_note, describe, name_of, unwrapped
 from ..core.nested import find_bs, to_detach
-from ..nn.loss_traits import activation_of, first_tensor, has_own_forward, kind_of, loss_name, needs_same_shape, same_items
+from ..nn.loss_traits import (
+    activation_of,
+    first_tensor,
+    has_own_forward,
+    kind_of,
+    loss_name,
+    lost_batch_axis,
+    needs_same_shape,
+    same_items,
+)
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner
@@ -240,6 +249,10 @@ class AccumMetric(Metric):
     def _keep(self, pred, targ):
         if self.flatten or (pred.ndim == 2 and pred.shape[1] == 1):         # one number per item
             pred, targ = flatten_check(pred, targ)
+        elif not pred.ndim:                                                 # of one item
+            pred = pred.reshape(1)
+        if self.preds and self.preds[0].ndim != pred.ndim:
+            raise ValueError(f"metric {self.name} had {describe(self.preds[0])} before: {lost_batch_axis(pred)}")
         self.preds.append(pred)
         self.targs.append(targ)
 

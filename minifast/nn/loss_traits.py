@@ -115,8 +115,14 @@ def needs_same_shape(loss_func: Callable[..., Any]) -> bool:
 def has_own_forward(loss_func: LossFunc) -> bool:
     "Whether the loss is computed by code of neither torch nor minifast: a function or class of the user's, also a subclass of theirs."
     inner = inner_loss(loss_func)
-    code = type(inner).forward if isinstance(inner, nn.Module) else inner if hasattr(inner, "__module__") else type(inner)
-    return (code.__module__ or "").split(".")[0] not in ("torch", "minifast")
+    return has_own_code(type(inner).forward if isinstance(inner, nn.Module) else inner)
+
+
+def has_own_code(f: Any, *others: str) -> bool:
+    "Whether a function, a class or an object that is called is of neither torch nor minifast, nor of the packages `others`."
+    while isinstance(f, partial):
+        f = f.func
+    return (getattr(f, "__module__", None) or type(f).__module__).split(".")[0] not in ("torch", "minifast", *others)
 
 
 def first_tensor(pred: Any, name: str = "pred") -> str:
@@ -132,6 +138,19 @@ def not_one_tensor(pred: Any, user: str) -> str:
             f"cbs=Callback(after_pred=lambda cb: setattr(cb.learn, 'pred', {first_tensor(pred, 'cb.pred')})); or write a class with the "
             "methods `__call__(pred, *targets)` (the loss), `activation(pred)` (probabilities, as one tensor) and `decodes(probs)` "
             "(decisions), and give an instance as loss_func=")
+
+
+def lost_batch_axis(pred: torch.Tensor) -> str:
+    "The words for an output of a batch of one item that has lost the axis of the items, and what to write."
+    return (f"the model returned {describe(pred)} for a batch of one item: a `squeeze()` in it also drops the axis of the items. Write "
+            "squeeze(-1), with the axis that it is to drop")
+
+
+def not_decoded(pred: Any, loss_func: LossFunc) -> str:
+    "The words for predictions of which no targets can be made, and what to write."
+    return (f"predictions {describe(pred)} cannot be made targets: the loss {loss_name(loss_func)} does not say how. Write a class with "
+            "the methods `__call__(pred, *targets)` (the loss), `activation(pred)` (probabilities) and `decodes(probs)` (decisions), these "
+            "with one tensor per target, and give an instance as loss_func=; `get_preds()` gives the output as it is")
 
 
 def loss_name(loss_func: LossFunc) -> str:

@@ -6,14 +6,14 @@ the loss in use.
 `...Flat` losses take predictions and targets of any number of axes and flatten them, so (64,1) meets (64,) as one expects.
 """
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.messages import brief, describe
+from ..core.messages import brief, describe, listing
 from ..core.recipe import Recipe
 from .loss_traits import activate, decide, kind_of, same_items, y_int_of
 
@@ -24,6 +24,22 @@ def _check_reduction(reduction: str, where: str) -> str:
     if reduction not in REDUCTIONS:
         raise ValueError(f"{where}(reduction={brief(reduction)}): reduction is one of {', '.join(map(repr, REDUCTIONS))}")
     return reduction
+
+
+def _as_weights(weight: Any, where: str) -> torch.Tensor | None:
+    "Weights as a tensor of floats: a list, an array, whole numbers; refuses what has names instead of an order."
+    if weight is None:
+        return None
+    if isinstance(weight, Mapping) or (hasattr(weight, "index") and hasattr(weight, "to_numpy")):
+        if isinstance(weight, Mapping) or list(weight.index) != list(range(len(weight))):
+            raise TypeError(f"{where} takes one number per class in the order of dls.vocab; received {type(weight).__name__} with names "
+                            f"{listing(list(weight) if isinstance(weight, Mapping) else weight.index, 4)}: write [w[c] for c in dls.vocab]")
+        weight = weight.to_numpy(copy=True)
+    made = weight if isinstance(weight, torch.Tensor) else torch.as_tensor(weight)
+    made = made if made.is_floating_point() and made.dtype is not torch.float64 else made.float()
+    if not bool((made >= 0).all()) or not bool(torch.isfinite(made).all()):
+        raise ValueError(f"{where}: weights are 0 or more and finite; received {brief(weight)}")
+    return made
 
 
 def _mismatch(loss, inp, targ):
@@ -68,6 +84,8 @@ class BaseLoss(_Readable):
             raise TypeError(f"{type(self).__name__}(axis={brief(axis)}): axis is the number of the axis of the classes, such as -1 or 1")
         if "reduction" in kwargs:
             _check_reduction(kwargs["reduction"], type(self).__name__)
+        for name in {"weight", "pos_weight"} & kwargs.keys():
+            kwargs[name] = _as_weights(kwargs[name], f"{type(self).__name__}({name}=...)")
         self.func = loss_cls(*args, **kwargs)
         self.axis, self.flatten, self.floatify, self.is_2d = axis, flatten, floatify, is_2d
         self.kind, self.y_int = kind_of(self.func), y_int_of(self.func)       # y_int: whether targets are class ids
@@ -126,14 +144,14 @@ class CrossEntropyLossFlat(BaseLoss):
 
     Args:
         axis: the axis of the classes in the predictions; 1 for masks (B, n_classes, H, W).
-        weight: factor per class, (C,).
+        weight: factor per class, (C,): a tensor, list or array of any numbers.
         ignore_index: targets of this id do not count.
         label_smoothing: share of the probability that goes to all classes alike.
         reduction: 'mean', 'sum' or 'none'.
         flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, axis: int = -1, weight: torch.Tensor | None = None, ignore_index: int = -100, label_smoothing: float = 0.,
+    def __init__(self, axis: int = -1, weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.,
                  reduction: str = "mean", flatten: bool = True):
         super().__init__(nn.CrossEntropyLoss, axis=axis, flatten=flatten, weight=weight, ignore_index=ignore_index,
                          label_smoothing=label_smoothing, reduction=reduction)
@@ -154,13 +172,13 @@ class LabelSmoothingCrossEntropyFlat(CrossEntropyLossFlat):
     Args:
         eps: share of the probability that goes to all classes alike.
         axis: the axis of the classes in the predictions; 1 for masks (B, n_classes, H, W).
-        weight: factor per class, (C,).
+        weight: factor per class, (C,): a tensor, list or array of any numbers.
         ignore_index: targets of this id do not count.
         reduction: 'mean', 'sum' or 'none'.
         flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, eps: float = 0.1, axis: int = -1, weight: torch.Tensor | None = None, ignore_index: int = -100,
+    def __init__(self, eps: float = 0.1, axis: int = -1, weight: Any = None, ignore_index: int = -100,
                  reduction: str = "mean", flatten: bool = True):
         super().__init__(axis=axis, weight=weight, ignore_index=ignore_index, label_smoothing=eps, reduction=reduction, flatten=flatten)
         self.eps = eps
@@ -171,15 +189,15 @@ class LabelSmoothingCrossEntropy(nn.CrossEntropyLoss):
 
     Args:
         eps: share of the probability that goes to all classes alike.
-        weight: factor per class, (C,).
+        weight: factor per class, (C,): a tensor, list or array of any numbers.
         reduction: 'mean', 'sum' or 'none'.
         ignore_index: targets of this id do not count.
     """
     y_int, kind = True, "class logits"
 
-    def __init__(self, eps: float = 0.1, weight: torch.Tensor | None = None, reduction: str = "mean", ignore_index: int = -100):
-        super().__init__(weight=weight, ignore_index=ignore_index, label_smoothing=eps,
-                         reduction=_check_reduction(reduction, type(self).__name__))
+    def __init__(self, eps: float = 0.1, weight: Any = None, reduction: str = "mean", ignore_index: int = -100):
+        super().__init__(weight=_as_weights(weight, "LabelSmoothingCrossEntropy(weight=...)"), ignore_index=ignore_index,
+                         label_smoothing=eps, reduction=_check_reduction(reduction, type(self).__name__))
         self.eps = eps
 
 
@@ -191,15 +209,16 @@ class FocalLoss(nn.CrossEntropyLoss):
 
     Args:
         gamma: 0 or more; how much items that are already right are turned down.
-        weight: factor per class, (C,).
+        weight: factor per class, (C,): a tensor, list or array of any numbers.
         reduction: 'mean', 'sum' or 'none'.
         ignore_index: targets of this id do not count.
     """
 
     y_int, kind = True, "class logits"
 
-    def __init__(self, gamma: float = 2.0, weight: torch.Tensor | None = None, reduction: str = "mean", ignore_index: int = -100):
-        super().__init__(weight=weight, ignore_index=ignore_index, reduction=_check_reduction(reduction, "FocalLoss"))
+    def __init__(self, gamma: float = 2.0, weight: Any = None, reduction: str = "mean", ignore_index: int = -100):
+        super().__init__(weight=_as_weights(weight, "FocalLoss(weight=...)"), ignore_index=ignore_index,
+                         reduction=_check_reduction(reduction, "FocalLoss"))
         if gamma < 0:
             raise ValueError(f"FocalLoss(gamma={gamma}): gamma is 0 (plain cross entropy) or more")
         self.gamma = gamma
@@ -224,13 +243,13 @@ class FocalLossFlat(BaseLoss):
     Args:
         gamma: 0 or more; how much items that are already right are turned down.
         axis: the axis of the classes in the predictions; 1 for masks (B, n_classes, H, W).
-        weight: factor per class, (C,).
+        weight: factor per class, (C,): a tensor, list or array of any numbers.
         reduction: 'mean', 'sum' or 'none'.
         ignore_index: targets of this id do not count.
         flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, gamma: float = 2.0, axis: int = -1, weight: torch.Tensor | None = None, reduction: str = "mean",
+    def __init__(self, gamma: float = 2.0, axis: int = -1, weight: Any = None, reduction: str = "mean",
                  ignore_index: int = -100, flatten: bool = True):
         super().__init__(FocalLoss, axis=axis, flatten=flatten, gamma=gamma, weight=weight, reduction=reduction, ignore_index=ignore_index)
 
@@ -250,8 +269,8 @@ class BCEWithLogitsLossFlat(BaseLoss):
 
     def __init__(self, axis: int = -1, floatify: bool = True, thresh: float = 0.5, weight: Any = None, pos_weight: Any = None,
                  reduction: str = "mean", flatten: bool = True):
-        super().__init__(nn.BCEWithLogitsLoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=_as_tensor(weight),
-                         pos_weight=_as_tensor(pos_weight), reduction=reduction)
+        super().__init__(nn.BCEWithLogitsLoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=weight,
+                         pos_weight=pos_weight, reduction=reduction)
         self.thresh = thresh
 
     def _by_element(self, inp, targ):
@@ -259,10 +278,6 @@ class BCEWithLogitsLossFlat(BaseLoss):
             return super()._by_element(inp, targ)
         inp, targ = (o.movedim(self.axis, -1) for o in (inp, targ.reshape(inp.shape)))   # weights are per label: keep the last axis
         return self.func(inp, targ)
-
-
-def _as_tensor(x: Any) -> torch.Tensor | None:
-    return x if x is None or isinstance(x, torch.Tensor) else torch.as_tensor(x, dtype=torch.float32)
 
 
 class BCELossFlat(BaseLoss):
@@ -279,8 +294,7 @@ class BCELossFlat(BaseLoss):
 
     def __init__(self, axis: int = -1, floatify: bool = True, thresh: float = 0.5, weight: Any = None, reduction: str = "mean",
                  flatten: bool = True):
-        super().__init__(nn.BCELoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=_as_tensor(weight),
-                         reduction=reduction)
+        super().__init__(nn.BCELoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=weight, reduction=reduction)
         self.thresh = thresh
 
 

@@ -7,11 +7,13 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from small_learners import make, one_group, same, weights_of
+from small_learners import make, one_group, rows, same, weights_of
 from torch import nn
+from torch.utils.data import DataLoader as TorchLoader
 
 from minifast.callbacks.base import Callback
 from minifast.callbacks.first_batch import check_output, check_target
+from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.metrics.functions import accuracy
 from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, DiceLoss, FocalLossFlat, MSELossFlat
 
@@ -210,3 +212,69 @@ def test_a_loss_of_ones_own_may_take_it():
         def forward(self, pred, y):
             return super().forward(pred[0], y) + super().forward(pred[1], y)
     make(model=Wrapped(lambda p: (p, p)), splitter=one_group, loss=Heads()).fit(1)
+
+
+# -- batch norm and weights ---------------------------------------------------------------------------------------------------------
+def normed(bs, n=25, spatial=False):
+    "Plain torch loaders, which keep a last batch of one item."
+    ds = rows(n)
+    net = nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 3, 1), nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()) \
+        if spatial else nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    learn = make(model=net, splitter=one_group)
+    learn.dls = DataLoaders(TorchLoader(ds, bs, shuffle=True), TorchLoader(ds, bs))
+    return learn
+
+
+@pytest.mark.parametrize(("bs", "n", "words"), [(1, 8, r"this batch has one \(n=8, bs=1\): .* batch size, such as bs=2(?!.*drop)"),
+                                                (8, 25, r"the last batch of each epoch has one \(n=25, bs=8\).*such as bs=7, or drop"),
+                                                (2, 3, ".* such as bs=3")])
+def test_batch_norm_on_one_item_is_refused_at_the_first_batch_and_the_batch_size_of_the_message_works(bs, n, words):
+    learn = normed(bs, n)
+    before = weights_of(learn)
+    with pytest.raises(ValueError, match=f"BatchNorm1d cannot train on one item, and {words}") as caught:
+        learn.fit(1)
+    assert same(learn, before)
+    other = normed(int(re.search(r"such as bs=(\d+)", str(caught.value))[1]), n)
+    other.fit(1)
+    assert other.recorder.values[-1][0] > 0 and not any(m._forward_pre_hooks for m in (*other.model.modules(), *learn.model.modules()))
+
+
+@pytest.mark.parametrize(("bs", "spatial"), [(8, True), (1, True), (5, False)])
+def test_where_batch_norm_has_several_values_one_item_trains(bs, spatial):
+    learn = normed(bs, spatial=spatial)
+    learn.fit(1)
+    assert learn.recorder.values[-1][0] > 0
+
+
+def test_a_loader_that_drops_the_last_item_trains():
+    assert make(25, 8, splitter=one_group).fit(1) is None and len(DataLoader(rows(25), 8, shuffle=True)) == 3
+
+
+@pytest.mark.parametrize(("loss", "words", "cure"), [
+    (CrossEntropyLossFlat(weight=[1, 2]), r"CrossEntropyLossFlat\(weight=...\) has 2 numbers, but the model has 3 outputs",
+     CrossEntropyLossFlat(weight=[1, 2, 3])),
+    (nn.CrossEntropyLoss(weight=torch.ones(4)), "has 4 numbers, but the model has 3", nn.CrossEntropyLoss(weight=torch.ones(3))),
+    (nn.CrossEntropyLoss(weight=torch.tensor([1, 2, 3])), r"takes floats, received int64\[3\].*write weight.float\(\)",
+     nn.CrossEntropyLoss(weight=torch.tensor([1, 2, 3]).float())),
+    (FocalLossFlat(weight=[1, 2, 3, 4]), "has 4 numbers", FocalLossFlat(weight=[1, 2, 3])),
+    (partial(F.cross_entropy, weight=torch.ones(2)), "has 2 numbers", partial(F.cross_entropy, weight=torch.ones(3))),
+])
+def test_class_weights_are_compared_with_the_outputs(loss, words, cure):
+    with pytest.raises(ValueError, match=words):
+        make(model=nn.Linear(4, 3), splitter=one_group, loss=loss).fit(1)
+    learn = make(model=nn.Linear(4, 3), splitter=one_group, loss=cure)
+    learn.fit(1)
+    assert learn.recorder.values[-1][0] > 0
+
+
+def test_so_are_weights_of_labels():
+    pred, y = torch.zeros(4, 3), torch.ones(4, 3)
+    with pytest.raises(ValueError, match=r"BCEWithLogitsLossFlat\(pos_weight=...\) has 2 numbers, but the model has 3 outputs"):
+        check_target(BCEWithLogitsLossFlat(pos_weight=[1, 2]), pred, (y,))
+    assert check_target(BCEWithLogitsLossFlat(pos_weight=[1, 2, 3]), pred, (y,)) is None
+    assert check_target(BCEWithLogitsLossFlat(pos_weight=[5]), pred, (y,)) is None
+
+
+def test_an_output_without_the_axis_of_the_items_is_named():
+    with pytest.raises(ValueError, match=r"returned float32\[3\] on cpu for a batch of one item: a `squeeze\(\)` .*squeeze\(-1\)"):
+        check_output(nn.CrossEntropyLoss(), torch.zeros(3))

@@ -1,5 +1,7 @@
 from functools import partial
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -262,3 +264,23 @@ def test_unknown_keywords_are_refused():
         CrossEntropyLossFlat(axes=1)
     with pytest.raises(TypeError):
         BaseLoss(nn.MSELoss, smoothing=1)
+
+
+@pytest.mark.parametrize("weight", [[1, 2, 3, 4, 5], np.arange(1, 6), torch.arange(1, 6), np.arange(1, 6.), pd.Series([1, 2, 3, 4, 5])])
+@pytest.mark.parametrize("loss", [CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat, FocalLossFlat, LabelSmoothingCrossEntropy,
+                                  FocalLoss])
+def test_class_weights_of_any_type(loss, weight):
+    x, y = torch.randn(8, 5), torch.arange(8) % 5
+    close(loss(weight=weight)(x, y), loss(weight=torch.arange(1., 6))(x, y))
+    assert torch.is_tensor(getattr(loss(weight=weight), "func", loss(weight=weight)).weight)
+
+
+@pytest.mark.parametrize(("weight", "error", "words"), [
+    ({"cat": 1, "dog": 2}, TypeError, r"received dict with names cat, dog: write \[w\[c\] for c in dls.vocab\]"),
+    (pd.Series({"dog": 9, "cat": 1}), TypeError, "received Series with names dog, cat"),
+    ([1, -1], ValueError, "weights are 0 or more and finite"), ([1, float("nan")], ValueError, "weights are 0 or more and finite")])
+def test_class_weights_that_cannot_be_used(weight, error, words):
+    with pytest.raises(error, match=rf"CrossEntropyLossFlat\(weight=...\).*{words}"):
+        CrossEntropyLossFlat(weight=weight)
+    if error is TypeError:                                  # what the message says to write
+        CrossEntropyLossFlat(weight=[weight[c] for c in ["cat", "dog"]])
