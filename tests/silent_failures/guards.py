@@ -124,6 +124,9 @@ GUARDS = {
             body("TabularCollab.rated_by", "codes = self.cats.to_numpy()\nreturn codes[codes[:, 0] == user_id, 1]")),
     "S81": ("ids of any type are taken", body("recommend.check_ids", "pass")),
     "S82": ("rows are called by their positions", body("Interpretation.item_name", "return i")),
+    "S83": ("the range of deep pixels is not looked for", body("OpenImage.setups", "pass")),
+    "S84": ("masks are not looked at for what is left out", body("AddMaskCodes.setups", "pass")),
+    "S85": ("statistics are not compared with the range", body("normalize._check_scale", "pass")),
 }
 
 
