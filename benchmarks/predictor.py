@@ -206,11 +206,13 @@ def main():
         for way, rows in found.items():
             steps = {step: [r[step][k] for r in rows] for step in ("predict", "model", "decode")}
             text = ", ".join(f"{step} {spread(values)}" for step, values in steps.items())
-            ratio = [a / b for a, b in zip(over[way], over["minifast"], strict=True)] if way != "minifast" else None
+            ratio = [a / b for a, b in zip(over[way], over["minifast"], strict=True)]
+            rest = [(a - r["decode"][k]) / (b - s["decode"][k]) for a, r, b, s in zip(over[way], rows, over["minifast"], found["minifast"],
+                                                                                      strict=True)]
             report({"way": way, "clock": clock, "overhead_ms": median(over[way]), **{s: median(v) for s, v in steps.items()},
-                    "ratio": ratio and median(ratio), "rounds": args.rounds},
-                   f"{clock:10} {way:9} overhead {spread(over[way])} ms" + (f", {spread(ratio)} times minifast's" if ratio else "")
-                   + f"; ms: {text}", args.json)
+                    "ratio": median(ratio), "ratio_without_decode": median(rest), "rounds": args.rounds},
+                   f"{clock:10} {way:9} overhead {spread(over[way])} ms, {spread(ratio)} times minifast's, without decoding "
+                   f"{spread(rest)}; ms: {text}", args.json)
     probs = {way: rows[-1]["probs"] for way, rows in found.items()}
     report({"probs": probs, "threads": {way: rows[0]["threads"] for way, rows in found.items()}},
            f"probabilities: {json.dumps({way: [round(p, 4) for p in ps] for way, ps in probs.items()})}", args.json)
