@@ -1,6 +1,7 @@
 """What every `Interpretation` can do: items by loss, frames, groups, batches, files."""
 import pytest
 import torch
+from suggestions import told
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
@@ -70,8 +71,9 @@ def test_frame_and_groups(make, as_class):
     even = torch.arange(30) % 2 == 0
     assert groups.loc["even", "n"] == 15 and groups.loc["even", "accuracy"] == pytest.approx(float(interp.right[even].float().mean()))
     assert groups.loss.is_monotonic_decreasing and interp.per_group(lambda i: i < 10).loc[True, "n"] == 10
-    with pytest.raises(ValueError, match="received 2 for 30 items"):
+    with told("interpret/base.py", "per_group(groups=...): one group per item: received … for …"):
         interp.per_group([1, 2])
+    assert interp.per_group(groups=[1, 2] * 15).n.tolist() == [15, 15]
 
 
 def test_what_is_refused(make, as_class):
