@@ -34,9 +34,9 @@ def conflicting_labels(data: DataProbe) -> Check:
         return passed(copies=sum(len(g) - 1 for g in groups))
     names = data.names()
     named = ", ".join(f"{names[i]} is {data.name_of(labels[i])}" for i in bad[0][:3])
-    rare = not data.facts and sum(map(len, bad)) < 0.01 * len(labels)
-    return graded(f"{plural(len(bad), 'group')} of identical items have different labels: {named}", not rare, True,
-                  items=[[str(data.paths[i]) if data.paths else names[i] for i in g] for g in bad], groups=len(bad))
+    found, share = f"{plural(len(bad), 'group')} of identical items have different labels: {named}", sum(map(len, bad)) / len(labels)
+    return graded(found, data.facts or share > 0.01, data.facts or share > 0.001, fine=found, groups=len(bad),
+                  items=[[str(data.paths[i]) if data.paths else names[i] for i in g] for g in bad])
 
 
 # -- classes ------------------------------------------------------------------------------------------------------------------------
