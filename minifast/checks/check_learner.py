@@ -42,7 +42,7 @@ CHECKS: tuple[Entry, ...] = (
     Entry("MF202", dependency.causality, _RUNS),
     Entry("MF301", updates.symmetric_weights, _LEARNS),
     Entry("MF302", activations.dead_and_saturated_units, _RUNS, follows=_SCALES),
-    Entry("MF303", updates.gradient_scale, _LEARNS, follows=(*_SCALES, "MF301", "MF302", "MF304", "MF305")),
+    Entry("MF303", updates.gradient_scale, _LEARNS, follows=(*_SCALES, "MF301")),
     Entry("MF304", dependency.unused_inputs, _LEARNS),
     Entry("MF305", updates.missing_gradients, _LEARNS, follows=("MF106", "MF302")),
     Entry("MF306", updates.gradient_of_every_item, _LEARNS, follows=("MF106",)),
