@@ -155,6 +155,8 @@ def serve(connection):
                     connection.close()
                     deeper.close()
                     connection, deeper = theirs, None
+                    for fd in fds:                      # of the request that comes again
+                        os.close(fd)
                     for name in LIBRARIES:
                         with contextlib.suppress(ImportError):
                             importlib.import_module(name)
