@@ -207,7 +207,7 @@ class Callback:
         "A `CancelEpochException` ended the epoch."
 
     def after_epoch(self) -> None:
-        "End of the epoch; the recorder has the losses and metrics."
+        "End of the epoch; from `order = 60` on, the recorder has its losses and metrics."
 
     def after_cancel_fit(self) -> None:
         "A `CancelFitException` ended training."

@@ -184,7 +184,7 @@ FASTCORE = """
     add add_docs add_props adict ann_parts anno2str anno_dict anno_parser anno_ret annotations any_is_instance arg0 arg1 arg2 arg3 arg4
     argnames args_from_prog argwhere array_equal asave_iter asdict athreaded atomic_save attrdict attrmap autostart basic_repr bg_task
     bind bool_arg bunzip call_parse camel2snake camel2words can_render cast chunked class2attr clean_cli_output coll_repr compile_re compose
-    console_help copy_func core ctx_sync curryable custom_dir cycle dataclass_src delegate_attr delegated delegates detect_mime
+    console_help copy_func ctx_sync curryable custom_dir cycle dataclass_src delegate_attr delegated delegates detect_mime
     detuplify df_equal dict2obj dict2xml disable_async_magics docments docs docstring dstar dumps empty2none enable_async_magics eq
     eval_type even_mults exception exec_eval exec_import exec_local exec_new expand_wildcards expect_fail extend_enum extract_docstrings
     exttypes fail_clean fastuple fdelegates fenced fenced_blocks filter_dict filter_ex filter_keys filter_values find_file_parents first
@@ -256,15 +256,18 @@ _ABSENT = (
      "model_grads_to_master_grads network_to_half prep_param_lists to_python_float tofp16"),
     ("a schedule is an object: `SchedCos(start, end)(pos)`, and likewise `SchedLin`, `SchedExp`, `SchedNo` and `SchedPoly`; any function "
      "of `pos` will do", "annealer sched_cos sched_exp sched_lin sched_no"),
-    ("write `cbs=BnFreeze()`, or `Learner(..., train_bn=False)` for the norm layers of frozen groups", "set_bn_eval bn_types"),
+    ("write `cbs=BnFreeze()`, or `Learner(..., train_bn=False)` for the norm layers of frozen groups", "set_bn_eval"),
+    ("write `(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)`", "bn_types"),
     ("the model gets plain tensors, so nothing has to be cast: leave it out", "CastToTensor"),
     ("write `with unittest.mock.patch.object(o, 'name', value):`", "replacing_yield"),
     ("`MixUp`, `CutMix` and `CutMixUp` blend the losses themselves; for your own loss see `MixHandler`", "reduce_loss"),
-    ("Azure ML reads the files that `CSVLogger` and `JSONLogger` write", "AzureMLCallback"),
     ("captum takes `learn.model` itself; `plot_grad_cam` of `minifast.interpret` draws heat maps", "CaptumInterpretation"),
-    ("write a `Callback` whose `after_epoch` calls the service: `self.recorder.values[-1]` has the values of the epoch", "CometCallback"),
+    ("write a `Callback` with `order = 60` whose `after_epoch` calls the service: `self.recorder.values[-1]` then has the values of "
+     "the epoch",
+     "AzureMLCallback CometCallback"),
     ("`WandbCallback` opens a run and logs to it; for files write `wandb.log_artifact(path)`", "log_dataset log_model wandb_process"),
-    ("`TensorBoardCallback` logs losses, metrics and images; for embeddings write `SummaryWriter().add_embedding(weights, labels)`",
+    ("`TensorBoardCallback` logs losses, metrics and images; for embeddings write `SummaryWriter().add_embedding(weights, labels)` "
+     "with `SummaryWriter` of torch.utils.tensorboard",
      "TensorBoardBaseCallback TensorBoardProjectorCallback projector_word_embeddings tensorboard_log"),
     # saving
     ("write `learn.save('name')` and `learn.load('name')`; `learn.load('name.pth')` also reads fastai's files and plain weights",
@@ -273,7 +276,8 @@ _ABSENT = (
     ("each element of a sample belongs to a block, and nothing is dispatched on types: give the class of your items a method `show`",
      "get_show_batch_func show_batch show_results decodes encodes"),
     ("write a subclass of `Datasets` or `TfmdLists`", "FilteredBase"),
-    ("`BBoxLblBlock` has the labels of boxes: write `blocks=(ImageBlock, BBoxBlock, BBoxLblBlock)`", "BBoxLabeler"),
+    ("`BBoxLblBlock` has the labels of boxes: write `DataBlock((ImageBlock, BBoxBlock, BBoxLblBlock), n_inp=1, ...)`",
+     "BBoxLabeler"),
     ("the folder of downloads is `URLs.path()`; the environment variable MINIFAST_HOME sets it",
      "fastai_cfg fastai_path nb_urls prefetch_data"),
     ("write `on_error='skip'` where the loaders are made: another item of the batch takes the place of one that fails",
@@ -294,7 +298,7 @@ _ABSENT = (
     ("write `nn.Mish()` or `nn.SiLU()`", "MishJit MishJitAutoFn SwishJit"),
     ("the model gets plain tensors: leave it out", "ToTensorBase"),
     ("write `breakpoint()` in the `forward` of a module", "Debugger"),
-    ("write `nn.BatchNorm1d`, which takes (batch, channels) and (batch, channels, length)", "BatchNorm1dFlat"),
+    ("write `bn(x.flatten(0, -2)).view_as(x)` with `bn = nn.BatchNorm1d(x.shape[-1])`", "BatchNorm1dFlat"),
     ("write a class on `Module`, which needs no `super().__init__()`", "module"),
     ("write `AdaptiveConcatPool2d()`, `nn.AdaptiveAvgPool2d(1)` or `nn.AdaptiveMaxPool2d(1)`", "PoolType adaptive_pool"),
     ("hyper-parameters are in `opt.param_groups`; `set_hyper(opt, name, value)` and `get_hyper(opt, name)` of `minifast.optim` take "
@@ -310,17 +314,18 @@ _ABSENT = (
      "AffineCoordTfm DeterministicDihedral DeterministicDraw DeterministicFlip HSVTfm LightingTfm SpaceTfm affine_grid affine_mat "
      "apply_perspective cutout_gaussian dihedral_mat find_coeffs flip_mat mask_tensor norm_apply_denorm rotate_mat zoom_mat"),
     ("write `rgb_to_grayscale` of `torchvision.transforms.v2.functional`", "grayscale"),
-    ("write `Hue(...)` and `Saturation(...)`; matplotlib.colors has `rgb_to_hsv` and `hsv_to_rgb`", "hsv2rgb rgb2hsv"),
+    ("write `Hue(...)` and `Saturation(...)`; for arrays whose last axis is that of the channels matplotlib.colors has "
+     "`rgb_to_hsv` and `hsv_to_rgb`", "hsv2rgb rgb2hsv"),
     ("write `RandomCrop`", "OldRandomCrop"),
     ("write `PILImage.create(x)`", "to_image"),
     ("`bb_pad` leaves out the boxes that augmentation has pushed out of the image", "clip_remove_empty"),
-    ("write `resize_image(file, dest, max_size=...)`, or `im.resize(size)` of an image", "resize_to"),
+    ("write `resize_image(name, dest, src=folder, max_size=...)` for a file, or `im.resize(size)` of an image", "resize_to"),
     ("these services ask for an account and a key: collect the URLs and write `download_images(dest, urls=urls)`",
      "search_images_bing search_images_serpapi"),
-    ("write `display(im)`, or `widgets.Image(value=file.read_bytes())`", "carousel widget"),
+    ("write `display(im)`, or `widgets.Image(value=file.read_bytes())`, and for several `HBox([...])` of them", "carousel widget"),
     ("write `ImageClassifierCleaner(learn)`", "ImagesCleaner"),
     ("write `interp.plot_top_losses(k)`, a method of every interpretation", "plot_top_losses"),
-    ("read the files with pydicom, and give their arrays to `PILImage.create`",
+    ("read the files with pydicom, and write `PILImage.create(dcmread(file).pixel_array, value_range=(low, high))`",
      "DcmDataset DcmMultiValue DcmTag DicomSegmentationDataLoaders PILCTScan PILDicom TensorCTScan TensorDicom array_freqhist_bins "
      "crop_resize dcmread dicom_windows gauss_blur2d get_dicom_files mask2bbox uniform_blur2d"),
     ("adversarial training needs a loop with two optimizers, which minifast does not have: write the loop in PyTorch, over `dls.train`",
@@ -340,30 +345,37 @@ _ABSENT = (
     ("write `model.apply(f)`", "apply_leaf"),
     ("write `init_default(m, func)`", "cond_init"),
     ("write `help(f)`, or `f?` in a notebook", "base_doc"),
-    ("write `display(df)`, which IPython has", "display_df get_empty_df"),
+    ("write `display(df)`, which IPython has", "display_df"),
+    ("write `pd.DataFrame(index=range(n))`", "get_empty_df"),
     ("write an `nn.Module` whose `forward` calls `Function.apply`", "grad_module"),
     ("write `lambda inp, targ: torch.as_tensor(f(to_np(inp), to_np(targ)))`", "np_func"),
     ("write `leaves(x)[0]`, with `leaves` of `minifast.core.nested`, for the first tensor of a nested batch", "item_find"),
     ("write `x[0]`, or `df.iloc[0]` of a table", "get_first"),
     ("write `list(zip(*batch))`, or `dl.decode_batch(batch)` for decoded samples", "batch_to_samples"),
-    ("write `x[indices]`", "nested_reorder"),
-    ("write `torch.compile(f)`", "script_bwd script_fwd script_save_ctx script_use_ctx"),
+    ("write `x[indices]`; of a nested batch `map_nested(lambda t: t[indices], batch)` with `map_nested` of `minifast.core.nested`",
+     "nested_reorder"),
+    ("torch no longer needs scripts: leave the decorator out; in a `torch.autograd.Function` write `ctx.save_for_backward(x)` in `forward` "
+     "and read `ctx.saved_tensors` in `backward`", "script_bwd script_fwd script_save_ctx script_use_ctx"),
     ("write `torch.backends.cudnn.benchmark = True`", "setup_cuda"),
     ("write `model.module` of a wrapped model", "get_model"),
     ("draw it with `torch.zeros(5, 5)` and assignments", "make_cross_image"),
     ("write `with no_random():`, which puts the random streams back", "get_random_states set_random_states"),
     ("write `torch.__version__ >= '2.6'`, which compares versions", "ismin_torch notmax_torch"),
-    ("write `torch.logit(x)`", "logit"),
+    ("write `torch.logit(x, eps=1e-7)`", "logit"),
     ("write `x[..., None]`, or `x.unsqueeze_(dim)` in place", "unsqueeze unsqueeze_"),
-    ("write `x.half()` or `x.float()`", "to_half to_float"),
+    ("write `x.half()` or `x.float()`; of a nested batch `map_nested(lambda t: t.half() if t.is_floating_point() else t, batch)` with "
+     "`map_nested` of `minifast.core.nested`", "to_half to_float"),
     ("write `progress_bar(items)` around a loop, or install fastprogress and write `from fastprogress import master_bar`", "master_bar"),
     ("write `a == b`; of arrays and tensors `np.array_equal(a, b)` and `torch.equal(a, b)`", "all_equal equals"),
-    ("write `isinstance(o, collections.abc.Iterable)`", "is_coll is_iter"),
+    ("write `isinstance(o, collections.abc.Sized)`", "is_coll"),
+    ("write `isinstance(o, collections.abc.Iterable)`", "is_iter"),
+    ("write `isinstance(o, (str, bytes))`", "string_classes"),
     ("write `any(isinstance(o, cls) for o in (a, b))`", "one_is_instance"),
-    ("write `print(text)`", "pv"),
+    ("write `if verbose: print(text)`", "pv"),
     ("write `lambda self, x=None, *args, **kwargs: x`", "noops"),
     # text
-    ("minifast has no text models yet: make batches and a model with Hugging Face's transformers, and train the model by "
+    ("minifast has no text models yet: make batches `(input_ids, attention_mask, labels)` and a model with Hugging Face's transformers, put "
+     "the model into an `nn.Module` whose `forward(self, ids, mask)` returns `self.model(ids, attention_mask=mask).logits`, and train that by "
      "`Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`",
      "BaseTokenizer SentencePieceTokenizer SpacyTokenizer SubwordTokenizer TokenizeWithRules Tokenizer WordTokenizer fix_html "
      "load_tokenized_csv lowercase parallel_tokenize replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces "
@@ -395,7 +407,7 @@ DIFFERENT: dict[str, str] = {
                      "`row.show()` is a DataFrame",
     "dls.train": "the incomplete last batch is kept (a single item is left out), which fastai drops: write `drop_last=True` for its number "
                  "of batches",
-    "to.classes": "levels of a pandas categorical that no training row has are left out and count as `'#na#'`; in fastai they have "
+    "to.classes": "levels of a pandas categorical that no training row has are left out and treated as `'#na#'`; in fastai they have "
                   "embeddings that are never trained",
     "to.items": "it has the processed columns alone: for others of the frame write `df.loc[to.items.index, 'column']`",
     "to.iloc": "write `to.items.iloc[...]`, or `to.at(positions)` for a table of these rows",

@@ -259,8 +259,8 @@ def port_weights(file: PathLike, out: PathLike | None = None) -> tuple[Path, str
     except (RecursionError, ValueError, KeyError, TypeError) as e:
         raise ValueError(f"{file} cannot be read as a learner ({type(e).__name__}: {e})") from e
     if not weights:
-        raise ValueError(f"there are no weights of a model in {file}: it holds {type(saved).__name__}. Give a file of learn.export(), "
-                         "learn.save() or torch.save(model.state_dict())")
+        raise ValueError(f"there are no weights of a model in {file}: it holds {type(saved).__name__}. Give a file of fastai's "
+                         "learn.export() or learn.save(), or of torch.save(model.state_dict())")
     if wrong := [name for name, t in weights.items() if t.numel() > t.untyped_storage().nbytes() // t.element_size()]:
         raise ValueError(f"{file}: {wrong[0]} has more numbers than are stored of it")
     checkpoint.save({"model": weights, **({"vocab": vocab_tensor(vocabs)} if vocabs else {})}, out)

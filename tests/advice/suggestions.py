@@ -14,7 +14,7 @@ from warnings import catch_warnings, simplefilter
 
 TESTS = Path(__file__).parents[1]
 PACKAGE = TESTS.parent / "minifast"
-ELSEWHERE = ("checks", "cli", "compat")
+ELSEWHERE = ("checks", "cli")
 VERBS = re.compile(
     r"\b(add|ask|build|call|check|choose|convert|count|define|delete|drop|fill|fit|freeze|give|group|install|keep|leave|let|load|lower|make|map|name|"
     r"open|override|pass|put|raise|read|remove|repeat|replace|return|run|save|say|scale|select|set|sort|split|start|stop|train|try|unfreeze|use|"

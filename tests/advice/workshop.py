@@ -1,10 +1,13 @@
 "Small data and learners that the tests of suggestions share. Each call makes new ones, so that a test may spoil what it has."
 import re
+import warnings
 
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.basics import *
+from minifast.compat.fastai_names import MODULES
+from minifast.compat.port import port_source
 
 
 def numbers(n=20, classes=3, **kwargs):
@@ -41,3 +44,15 @@ def extra(name):
     "The packages that `pip install 'minifast[name]'` brings."
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     return set(re.findall(r'"([\w-]+)"', re.search(rf"^{name} = \[(.*)\]", text, re.M)[1]))
+
+
+def wanted(name):
+    "Import a name of fastai's from the module where fastai has it."
+    path = next((path for path, names in MODULES.items() if name in names.split()), "torch_core")
+    exec(f"from minifast.{path} import {name}", {})
+
+
+def noted(*lines):
+    "Warn of what `minifast port` notes on lines of a program for fastai."
+    for found in port_source("\n".join(["from fastai.vision.all import *", "from fastai.tabular.all import *", *lines]))[1]:
+        warnings.warn(found.text, stacklevel=2)
