@@ -374,9 +374,9 @@ _ABSENT = (
     ("write `if verbose: print(text)`", "pv"),
     ("write `lambda self, x=None, *args, **kwargs: x`", "noops"),
     # text
-    ("minifast has no text models yet: make batches `(input_ids, attention_mask, labels)` and a model with Hugging Face's transformers, put "
-     "the model into an `nn.Module` whose `forward(self, ids, mask)` returns `self.model(ids, attention_mask=mask).logits`, and train that by "
-     "`Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`",
+    ("minifast has no text models yet: make batches `(input_ids, attention_mask, labels)` and a model with Hugging Face's transformers, "
+     "put the model into an `nn.Module` whose `forward(self, ids, mask)` returns `self.model(ids, attention_mask=mask).logits`, and train "
+     "that by `Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`",
      "BaseTokenizer SentencePieceTokenizer SpacyTokenizer SubwordTokenizer TokenizeWithRules Tokenizer WordTokenizer fix_html "
      "load_tokenized_csv lowercase parallel_tokenize replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces "
      "spec_add_spaces tokenize1 tokenize_csv tokenize_df tokenize_files tokenize_folder tokenize_texts BOS EOS FLD PAD TK_MAJ TK_REP TK_UP "

@@ -1,50 +1,23 @@
-"""What is said of names of fastai's that are absent: callbacks, data, models and images. Small functions: test_compat_functions.py.
+"""What is said of names of fastai's that are absent: callbacks, data, models. The others: test_compat_images.py, test_compat_functions.py.
 
 Each name is asked for as programs do, `from minifast.callback.core import ...`.
 """
 import sys
-import threading
 import unittest.mock
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
-import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
 from suggestions import told
 from torch import nn
 from torch.utils.data import TensorDataset
-from torchvision.transforms import v2
-from torchvision.transforms.v2.functional import rgb_to_grayscale
 from workshop import BodyHead, learner, numbers, quiet, wanted
 
 from minifast.callbacks import TensorBoardCallback, WandbCallback
 from minifast.optim import NORM_TYPES, get_hyper, set_hyper
 from minifast.tabular.all import TabDataLoader, TabularPandas
 from minifast.vision.all import *
-
-
-def image(i):
-    return PILImage.create(np.full((8, 8, 3), 20 * i, dtype=np.uint8))
-
-
-def parity(i):
-    return i % 2
-
-
-def images(blocks=(ImageBlock, CategoryBlock), get_y=parity, **kwargs):
-    block = DataBlock(blocks, get_x=image, get_y=get_y, splitter=IndexSplitter([0, 1]), **kwargs)
-    return block.dataloaders(list(range(8)), bs=3, num_workers=0)
-
-
-def files(folder):
-    "Four images in folders of their classes."
-    for i in range(4):
-        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
-        image(i).save(folder / "ab"[i % 2] / f"{i}.png")
-    return ImageDataLoaders.from_folder(folder, valid_pct=0.5, seed=1, bs=2, num_workers=0)
 
 
 # -- callbacks and the loop
@@ -159,28 +132,26 @@ def test_saved_models(tmp_path):
 
 
 # -- data
-class Chord:
-    "Items that show themselves."
-
-    def __init__(self, notes):
-        self.notes = notes
-
-    def show(self, ctx=None, **kwargs):
-        print("chord", *self.notes)
-        return ctx
-
-
-class Notes(Transform):
-    "A chord as numbers, and back."
-
-    def encodes(self, x: Chord):
-        return torch.tensor(x.notes)
-
-    def decodes(self, x):
-        return Chord(x.tolist())
-
-
 def test_showing(capsys):
+    class Chord:
+        "Items that show themselves."
+
+        def __init__(self, notes):
+            self.notes = notes
+
+        def show(self, ctx=None, **kwargs):
+            print("chord", *self.notes)
+            return ctx
+
+    class Notes(Transform):
+        "A chord as numbers, and back."
+
+        def encodes(self, x: Chord):
+            return torch.tensor(x.notes)
+
+        def decodes(self, x):
+            return Chord(x.tolist())
+
     with told("compat/fastai_names.py", "nothing is dispatched on types: give the class of your items a method `show`"):
         wanted("get_show_batch_func")
     dls = DataBlock([TransformBlock(type_tfms=[Notes()])], get_x=lambda i: Chord([i, i + 4]), splitter=IndexSplitter([0]), n_inp=1)
@@ -197,28 +168,7 @@ def test_classes_of_data():
 
     with told("compat/fastai_names.py", "write a subclass of `Datasets` or `TfmdLists`"):
         wanted("FilteredBase")
-    assert Pairs([1, 2], [[noop], [parity]])[0] == (1, 1) and Lists([1, 2], [parity])[1] == 0
-
-
-def test_boxes():
-    with told("compat/fastai_names.py", "write `DataBlock((ImageBlock, BBoxBlock, BBoxLblBlock), n_inp=1, ...)`"):
-        wanted("BBoxLabeler")
-    dls = DataBlock((ImageBlock, BBoxBlock, BBoxLblBlock), n_inp=1, get_x=image, get_y=[lambda i: [[0, 0, 4, 4]], lambda i: ["a"]],
-                    splitter=IndexSplitter([0])).dataloaders(list(range(6)), bs=2, num_workers=0)
-    _, boxes, labels = dls.one_batch()
-    assert boxes.shape == (2, 1, 4) and labels.shape == (2, 1)
-
-
-def test_items_that_fail():
-    def unless_3(i):
-        return image(i) if i != 3 else PILImage.create("nothing.png")
-
-    with told("compat/fastai_names.py", "write `on_error='skip'` where the loaders are made: another item of the batch takes the place of"):
-        wanted("SkipItemException")
-    block = DataBlock((ImageBlock, CategoryBlock), get_x=unless_3, get_y=parity, splitter=IndexSplitter([0, 1]))
-    with pytest.warns(UserWarning, match="int 3 could not be made"):
-        batches = list(block.dataloaders(list(range(8)), bs=3, num_workers=0, on_error="skip").train)
-    assert [len(x) for x, _ in batches] == [3, 3]
+    assert Pairs([1, 2], [[noop], [lambda i: i % 2]])[0] == (1, 1) and Lists([1, 2], [lambda i: i % 2])[1] == 0
 
 
 def test_collation():
@@ -228,17 +178,6 @@ def test_collation():
     assert DataLoader(data, bs=4, collate_fn=len).one_batch() == 4
     x, _ = DataLoader(data, bs=4, before_batch=lambda samples: [(x * 2, y) for x, y in samples]).one_batch()
     assert x.flatten().tolist() == [0, 2, 4, 6]
-
-
-def test_opened_targets(tmp_path):
-    mask = np.zeros((8, 8), dtype=np.uint8)
-    PILMask.create(mask).save(tmp_path / "mask.png")
-    with told("compat/fastai_names.py", "`MaskBlock` and `PointBlock` open files and points themselves; in a pipeline of your own write"):
-        wanted("OpenMask")
-    for block, y in ((MaskBlock(codes=["a", "b"]), tmp_path / "mask.png"), (PointBlock, [[1, 2]])):
-        assert images((ImageBlock, block), get_y=lambda i, y=y: y).one_batch()[1].shape[1:] in ((8, 8), (1, 2))
-    sets = Datasets([0], [[lambda i: tmp_path / "mask.png", PILMask.create], [lambda i: [[1, 2]], TensorPoint.create]])
-    assert isinstance(sets[0][0], PILMask) and isinstance(sets[0][1], TensorPoint)
 
 
 def test_batches_of_tables():
@@ -305,110 +244,7 @@ def test_hyper_parameters():
     assert get_hyper(opt, name) == [0.5] and opt.param_groups[0]["betas"][0] == 0.5
 
 
-# -- images
-class Brighter(RandTransform):
-    "An augmentation of one's own."
-
-    order = 60              # of numbers from 0 to 1
-
-    def draw(self, sample, rng, split_idx):
-        return {"by": 10.0}
-
-    def encodes(self, x, by):
-        return x + by if x.is_floating_point() else x
-
-
-def test_augmentations():
-    with told("compat/fastai_names.py", "subclass `RandTransform` and override `draw` and `encodes`, or put a transform of"):
-        wanted("AffineCoordTfm")
-    for tfm in (Brighter(), v2.RandomInvert(p=1)):
-        assert images(batch_tfms=[tfm]).one_batch()[0].max() > 0.75 > images().one_batch()[0].max()
-
-
-def test_colours():
-    x = torch.rand(2, 3, 4, 4)
-    with told("compat/fastai_names.py", "write `rgb_to_grayscale` of `torchvision.transforms.v2.functional`"):
-        wanted("grayscale")
-    assert torch.allclose(rgb_to_grayscale(x), (x * torch.tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True), atol=1e-3)
-    with told("compat/fastai_names.py", "write `Hue(...)` and `Saturation(...)`; for arrays whose last axis is that of the channels "
-                                         "matplotlib.colors has `rgb_to_hsv` and `hsv_to_rgb`"):
-        wanted("rgb2hsv")
-    hsv = matplotlib.colors.rgb_to_hsv(x.movedim(1, -1).numpy())
-    assert np.allclose(matplotlib.colors.hsv_to_rgb(hsv), x.movedim(1, -1).numpy(), atol=1e-5)
-    assert Hue(0.1, p=1.0)(x).shape == Saturation(0.5, p=1.0)(x).shape == x.shape
-
-
-def test_pictures(tmp_path):
-    name, folder, dest, size, x = "a.png", tmp_path, tmp_path / "small", (4, 4), np.zeros((8, 8, 3), dtype=np.uint8)
-    image(1).save(folder / name)
-    with told("compat/fastai_names.py", "write `RandomCrop`"):
-        wanted("OldRandomCrop")
-    assert RandomCrop(4)(image(1)).size == (4, 4)
-    with told("compat/fastai_names.py", "write `PILImage.create(x)`"):
-        wanted("to_image")
-    im = PILImage.create(x)
-    assert im.size == PILImage.create(torch.rand(3, 8, 8)).size == (8, 8)
-    with told("compat/fastai_names.py", "write `resize_image(name, dest, src=folder, max_size=...)` for a file, or `im.resize(size)` of"):
-        wanted("resize_to")
-    resize_image(name, dest, src=folder, max_size=4)
-    assert PILImage.create(dest / name).size == im.resize(size).size == (4, 4)
-
-
-class Silent(SimpleHTTPRequestHandler):
-    "Serves a folder and prints nothing."
-
-    def log_message(self, *args):
-        pass
-
-
-def test_downloads(tmp_path):
-    dest = tmp_path / "dest"
-    image(1).save(tmp_path / "a.png")
-    with told("compat/fastai_names.py", "collect the URLs and write `download_images(dest, urls=urls)`"):
-        wanted("search_images_bing")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=tmp_path)) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        urls = [f"http://127.0.0.1:{server.server_address[1]}/a.png"]
-        download_images(dest, urls=urls)
-        server.shutdown()
-    assert [PILImage.create(f).size for f in dest.iterdir()] == [(8, 8)]
-
-
-def test_widgets(tmp_path, capsys):
-    pytest.importorskip("ipywidgets")
-    from IPython.display import display
-    from minifast.vision.widgets import HBox, widgets
-    im, file = image(1), tmp_path / "a.png"
-    im.save(file)
-    with told("compat/fastai_names.py", "write `display(im)`, or `widgets.Image(value=file.read_bytes())`, and for several `HBox([...])`"):
-        wanted("carousel")
-    display(im)
-    assert "8x8" in capsys.readouterr().out
-    assert len(HBox([widgets.Image(value=file.read_bytes())]).children) == 1
-    learn = quiet(Learner(files(tmp_path / "images"), nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), path=tmp_path))
-    with told("compat/fastai_names.py", "write `ImageClassifierCleaner(learn)`"):
-        wanted("ImagesCleaner")
-    assert len(ImageClassifierCleaner(learn).fns) >= 0
-
-
-def test_top_losses():
-    k = 2
-    with told("compat/fastai_names.py", "write `interp.plot_top_losses(k)`, a method of every interpretation"):
-        wanted("plot_top_losses")
-    learn = quiet(Learner(images(), nn.Sequential(nn.Flatten(), nn.Linear(192, 2))))
-    for interp in (Interpretation.from_learner(learn), ClassificationInterpretation.from_learner(learn)):
-        interp.plot_top_losses(k)
-    plt.close("all")
-
-
-def test_medical_images():
-    file, low, high = "slice.dcm", -1000, 1000
-    dcmread = lambda file: SimpleNamespace(pixel_array=np.linspace(-1000, 1000, 64, dtype=np.int16).reshape(8, 8))  # noqa: E731 - pydicom's
-    with told("compat/fastai_names.py", "read the files with pydicom, and write `PILImage.create(dcmread(file).pixel_array,"):
-        wanted("PILDicom")
-    assert PILImage.create(dcmread(file).pixel_array, value_range=(low, high)).getextrema()[0] == (0, 255)
-
-
+# -- what minifast does not have
 def test_adversarial_training():
     dls, net, critic = numbers(), nn.Linear(2, 4), BodyHead(4, 1)
     with told("compat/fastai_names.py", "write the loop in PyTorch, over `dls.train`"):
