@@ -1,8 +1,7 @@
 """The suggestions of the package's messages, read from its source, and the tests that follow them.
 
 A suggestion is a piece of text that tells the reader to write something: it has a verb in the imperative and code (a call, a keyword
-argument, or a piece in backticks). Docstrings are no messages; the reports of `checks`, the command line and the tables of `compat`
-have tests of their own.
+argument, or a piece in backticks). Docstrings are no messages; the reports of `checks` and the command line have tests of their own.
 """
 import ast
 import re

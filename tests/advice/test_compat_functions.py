@@ -228,6 +228,7 @@ def test_methods_that_do_nothing():
 FASTCORES = [name for name in FASTCORE.split() if name not in names_here() and name not in ABSENT]
 
 
+@pytest.mark.slow
 def test_functions_of_fastcore():
     pytest.importorskip("fastcore")
     with told("compat/fastai_names.py", "write `from fastcore.all import …`"):
