@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from source_edits import ROOT, assign, body, call, default, first, never, reads, result
+from source_edits import ROOT, assign, body, call, default, first, never, reads, result, swap
 from taken_out import pytest_without, texts_with, try_all
 
 HERE = Path(__file__).resolve().parent
@@ -127,6 +127,25 @@ GUARDS = {
     "S83": ("the range of deep pixels is not looked for", body("OpenImage.setups", "pass")),
     "S84": ("masks are not looked at for what is left out", body("AddMaskCodes.setups", "pass")),
     "S85": ("statistics are not compared with the range", body("normalize._check_scale", "pass")),
+    "S86": ("raw outputs pass for log-probabilities", never("check_output", "takes log-probabilities")),
+    "S87": ("probabilities pass for raw outputs", never("check_output", "applies a softmax itself, but the outputs")),
+    "S88": ("scikit-learn gets the names", body("SklearnMetric._settings", "return self.kwargs")),
+    "S89": ("the probability is always that of the second class", never("SklearnMetric.compute", "preds = 1 - preds")),
+    "S90": ("weights are taken in the order in which they come", never("_as_weights", "with names")),
+    "S91": ("several predictions are one", swap("decode_targets", "as_tuple(targets)", "(targets,)")),
+    "S92": ("what has no axis of items is joined all the same", never("GatherPreds.joined", "cannot be joined")),
+    "S93": ("a column is judged by how much accuracy it adds",
+            body("single_column_score", "from sklearn.tree import DecisionTreeClassifier\n"
+                                        "tree = DecisionTreeClassifier(max_leaf_nodes=64).fit(values[::2, None], y[::2])\n"
+                                        "return float(tree.score(values[1::2, None], y[1::2]) - max(y.mean(), 1 - y.mean()))")),
+    "S94": ("wide tables are not looked at",
+            swap("DataProbe.rows", "wide or table.named or n_columns <= MAX_COLUMNS", "n_columns <= MAX_COLUMNS")),
+    "S95": ("any small mean and standard deviation will do", swap("normalised_inputs", "not raw", "True"),
+            swap("normalised_inputs", "abs(mean) <= 0.7 and 0.3 <= std <= 2.5", "True")),
+    "S96": ("one class is one of many", call("Categorize.setups", "warn", "None")),
+    "S97": ("a missing label is a label", swap("MultiCategorize.labels_of", "self.one_each", "True"),
+            never("MultiCategorize._labels_of_all", "a label is missing")),
+    "S98": ("a single column is always of classes", swap("_label_block", "fraction is None or fraction != fraction", "True")),
 }
 
 

@@ -55,8 +55,8 @@ def test_black_and_white_masks(masks, tmp_path):
     with told("callbacks/first_batch.py", "write MaskBlock(codes, values=[0, …])"):
         fit(masks(white, codes=None))
     fit(masks(white, values=[0, 255]))
-    learn.export("l.pkl")
-    assert list(load_learner(learn.path / "l.pkl").dls.vocab) == ["bg", "fg"]
+    learn.export(tmp_path / "l.pkl")
+    assert list(load_learner(tmp_path / "l.pkl").dls.vocab) == ["bg", "fg"]
 
 
 def test_masks_kept_as_jpeg(masks):
