@@ -30,8 +30,9 @@ def test_inputs_on_another_scale():
 
 def test_healthy_statistics_are_taken():
     for stats in (imagenet_stats, cifar_stats, mnist_stats, ([0.5] * 3, [0.5] * 3), ([0.0], [1.0]), ([-0.03], [0.9]), (0.5, 0.25)):
-        Normalize(*stats)
-        Normalize.from_stats(*((s if isinstance(s, list) else [s]) for s in stats))
+        lists = [s if isinstance(s, list) else [s] for s in stats]
+        for norm in (Normalize(*stats), Normalize.from_stats(*lists)):
+            assert torch.allclose(torch.stack([norm.mean.flatten(), norm.std.flatten()]), torch.tensor(lists))
 
 
 def test_what_was_measured_on_other_values_is_saved_and_loaded():

@@ -220,6 +220,11 @@ def test_masks_that_do_not_fit_are_refused_by_name(scenes):
 def test_two_class_metric(scenes):
     dls = scene_dls(scenes)
     learn = unet_learner(dls, small_net, pretrained=False, metrics=Dice())
+    dice = learn.validate()[1]                              # of all pixels but the void ones, which the loss ignores
+    preds, targs = learn.get_preds()
+    seen, counted = preds.argmax(1), targs != 255
+    assert dice == pytest.approx(float(2 * (seen * targs)[counted].sum() / (seen[counted].sum() + targs[counted].sum())))
+    learn.loss_func = lambda preds, targs: preds.mean()            # which ignores no pixel
     with pytest.raises(ValueError, match="Dice takes masks of 0 and 1; .* pixels have other values"):
         learn.validate()
 
