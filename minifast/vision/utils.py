@@ -150,8 +150,14 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
 
     Returns:
         The new file.
+
+    Raises:
+        ValueError: `file` is an absolute path, which would be overwritten; or Pillow knows no format for the ending.
     """
     check_arguments("resize_image", n_channels=(n_channels, n_channels in _MODES, _CHANNELS))
+    if Path(file).is_absolute():
+        raise ValueError(f"resize_image(file={str(file)!r}): the path below src, which is also its path below dest. Write "
+                         "resize_image(file.name, dest, src=file.parent)")
     source, target = Path(src) / file, Path(dest) / file
     if ext is not None:
         target = target.with_suffix(ext if ext.startswith(".") else f".{ext}")

@@ -500,6 +500,14 @@ def test_downloads(folder, tmp_path):
     server.shutdown()
 
 
+def test_an_absolute_file_to_resize(folder, tmp_path):
+    file, dest = folder / "cat" / "0.png", tmp_path / "small"
+    before = file.read_bytes()
+    with told("vision/utils.py", "Write resize_image(file.name, dest, src=file.parent)"):
+        resize_image(file, dest, max_size=6)
+    assert resize_image(file.name, dest, src=file.parent, max_size=6) == dest / "0.png" and file.read_bytes() == before
+
+
 def test_a_format_that_pillow_does_not_know(folder, tmp_path):
     with told("vision/utils.py", "give another with ext=, or img_format="):
         resize_image("0.png", tmp_path, folder / "cat", max_size=6, ext=".xyz")
