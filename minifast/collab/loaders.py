@@ -52,6 +52,8 @@ class TabularCollab(TabularPandas):
     """
 
     with_cont = False
+    unseen_advice = ("They get the predictions of an unknown user or item, and count in the validation loss: choose a split in which the "
+                     "training rows have them, such as RandomSplitter(), if you do not mean to measure that")
     _rated: Rated | None = None
 
     def setup(self) -> "TabularPandas":

@@ -70,7 +70,9 @@ def listed_in_order(call: str, name: str, values: Any) -> list:
         raise TypeError(f"{call}({name}=...) takes names in order, and a set has none: the order differs from run to run. Write "
                         f"{name}=sorted(...), or list them")
     if isinstance(values, dict) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{call}({name}=...) takes a list of names; received {describe(values)}")
+        raise TypeError(f"{call}({name}=...) takes a list of names; received {describe(values)}"
+                        + (f". Of a dict `ids` from names to 0, 1, ... write {name}=sorted(ids, key=ids.get)" if values and
+                           isinstance(values, dict) else ""))
     return list(values)
 
 

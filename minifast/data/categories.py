@@ -274,7 +274,10 @@ class MultiCategorize(_Labels):
         if isinstance(o, (str, bytes)) or not hasattr(o, "__iter__"):
             raise TypeError(f"{type(self).__name__} takes a list of labels per item; received {describe(o)}. "
                             "Split text into labels with ColReader(col, label_delim=' ')")
-        return o if self.one_each else [label for label in o if not is_missing(label)]
+        labels = list(o)
+        if self.one_each or {*map(type, labels)} <= {str, int}:             # one look at all, for each item
+            return labels
+        return [label for label in labels if not is_missing(label)]
 
     def _labels_of_all(self, found: list, items: Any) -> list:
         found = [o if hasattr(o, "__len__") or not hasattr(o, "__iter__") else list(o) for o in found]      # a generator is read once
@@ -448,7 +451,7 @@ class EncodedMultiCategorize(Transform):
 
 
 def _in_range(values: Any) -> bool:
-    "Whether all of these numbers are from 0 to 1; None: it is not known what they are."
+    "Whether it is known that all of these numbers are from 0 to 1."
     return values is not None and bool(((values >= 0) & (values <= 1)).all())
 
 

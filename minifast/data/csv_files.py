@@ -1,4 +1,5 @@
 """CSV files, and the files that the rows of a table name."""
+import os
 from typing import TYPE_CHECKING, Any
 
 from ..core.messages import did_you_mean, listing
@@ -50,8 +51,10 @@ def check_named_files(paths: list, column: Any, folder: Path) -> None:
     found = sorted(o.name for o in first.parent.iterdir()) if first.parent.is_dir() else []
     same = [name for name in found if Path(name).stem == first.name]
     padded = [name for name in found if Path(name).stem.lstrip("0") == first.stem.lstrip("0") and Path(name).stem.isdigit()]
-    below = [o.name for o in folder.iterdir() if (o / first.name).is_file()] if folder.is_dir() else []
-    if not first.parent.is_dir():
+    below = [o.name for o in folder.iterdir() if (o / os.path.relpath(first, folder)).is_file()] if folder.is_dir() else []
+    if below:
+        hint = f"it is in {str(folder / below[0])!r}: write folder={below[0]!r}"
+    elif not first.parent.is_dir():
         hint = f"there is no folder {str(first.parent)!r}"
     elif same:
         hint = f"the folder has {same[0]!r}: write suff={Path(same[0]).suffix!r}"
@@ -59,8 +62,6 @@ def check_named_files(paths: list, column: Any, folder: Path) -> None:
         hint = f"the folder has {padded[0]!r}: the column was read as numbers, without the zeros in front. Read it as text, " \
                f"pd.read_csv(file, dtype={{{column!r}: str}}), or write df[{column!r}] = df[{column!r}].astype(str)" \
                f".str.zfill({len(Path(padded[0]).stem)})" + ("" if first.suffix else f", and suff={Path(padded[0]).suffix!r}")
-    elif below:
-        hint = f"it is in {str(folder / below[0])!r}: write folder={below[0]!r}"
     else:
         hint = f"the folder has {listing(map(repr, found), 5) or 'no file'}{did_you_mean(first.name, found)}"
     raise FileNotFoundError(f"there is no file {str(first)!r}, which the column {column!r} names first; {hint}")

@@ -19,6 +19,11 @@ class RowLike(metaclass=_HasRows):
     "Stands for the class of rows of a DataFrame, whether pandas is imported or not."
 
 
+def as_pandas(x: Any) -> Any:
+    "A frame or a column of polars or Arrow as one of pandas; anything else as it is."
+    return x.to_pandas() if hasattr(x, "to_pandas") and not hasattr(x, "iloc") else x
+
+
 class Rows(Sequence):
     """The items of a dataset, whatever holds them, as a sequence: the rows of a DataFrame, the items of a list, array or any object with
     `len` and indices. `rows[i]` is one item, `rows.at(indices)` are the `Rows` of some of them, `rows.source` is what holds them.

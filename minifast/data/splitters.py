@@ -286,10 +286,11 @@ class MaskSplitter(Splitter):
         self.mask = mask
 
     def __call__(self, items: Sized, where: str = "MaskSplitter") -> tuple[L, ...]:
-        given = in_order_of(self.mask, items, where) if len(self.mask) == len(items) else self.mask
-        mask = given.tolist() if hasattr(given, "tolist") else list(given)
+        mask = self.mask if hasattr(self.mask, "__len__") else list(self.mask)
         if len(mask) != len(items):
             raise ValueError(f"{where} needs one value per item: received {len(mask)} for {len(items)} items")
+        given = in_order_of(mask, items, where)
+        mask = given.tolist() if hasattr(given, "tolist") else list(given)
         odd = [o for o in mask if is_missing(o) or o not in (0, 1)]
         if odd:
             raise ValueError(f"{where} takes true or false for each item; received {describe(odd[0])}")

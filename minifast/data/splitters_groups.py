@@ -12,6 +12,7 @@ from ..core.messages import describe, did_you_mean, listing, plural
 from ..core.seeds import draw_seed, item_rng
 from ..core.types import Splits
 from .labels import is_missing
+from .rows import as_pandas
 from .splitters import SPLIT_SEED, MaskSplitter, Splitter, at_least_two, check_fraction, check_splits, in_order_of, rows_of
 
 
@@ -19,7 +20,7 @@ def values_of(items: Any, source: Any, where: str) -> list:
     """One value per item, as a list: `source` is such a list (array, Series), the name of a column of a DataFrame, or a function of an
     item (of a frame: of a row). Missing values are refused; `where` names the call in messages. Frames and columns of polars and Arrow
     are read as those of pandas."""
-    items, source = (o.to_pandas() if not hasattr(o, "iloc") and hasattr(o, "to_pandas") else o for o in (items, source))
+    items, source = as_pandas(items), as_pandas(source)
     if isinstance(source, str):
         if not hasattr(items, "columns"):
             raise TypeError(f"{where}={source!r} names a column, but the items are no DataFrame: {describe(items)}. Give one value per "

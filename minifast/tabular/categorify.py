@@ -138,9 +138,8 @@ def unseen_text(unseen: Mapping[Any, tuple[int, Any]], n: int, classes: Mapping[
     return f"values not seen in training count as missing ({NA}): " + "; ".join(parts)
 
 
-def warn_of_unseen(unseen: Mapping[Any, tuple[int, Any]], n: int, classes: Mapping[Any, CategoryMap]) -> None:
+def warn_of_unseen(unseen: Mapping[Any, tuple[int, Any]], n: int, classes: Mapping[Any, CategoryMap], advice: str) -> None:
     "Warn of the columns in which `MANY` of the `n` rows that are not for training have categories that training did not have."
     many = {name: found for name, found in unseen.items() if found[0] >= MANY * n}
     if many:
-        warn(f"of the {n:,} rows that are not for training, {unseen_text(many, n, classes)}. Such a column says little about new rows: "
-             "leave it out of cat_names, or choose a split with which training has its values", stacklevel=4)
+        warn(f"of the {n:,} rows that are not for training, {unseen_text(many, n, classes)}. {advice}", stacklevel=4)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.messages import describe, did_you_mean, listing, plural
+from ..data.rows import as_pandas
 from .kinds import ADVICE, as_numbers, column_kind, is_date, numbers_in_text
 
 __all__ = ["cont_cat_split", "df_shrink", "df_shrink_dtypes"]
@@ -17,8 +18,7 @@ THREADS_FROM = 50_000
 
 def as_frame(df: Any, where: str = "TabularPandas") -> pd.DataFrame:
     "`df` as a DataFrame: itself, or what its `to_pandas` gives (polars, Arrow)."
-    if not isinstance(df, pd.DataFrame) and hasattr(df, "to_pandas"):
-        df = df.to_pandas()
+    df = as_pandas(df)
     if not isinstance(df, pd.DataFrame):
         raise TypeError(f"{where} takes a DataFrame; received {describe(df)}")
     return df
@@ -125,8 +125,10 @@ def numbers_of(series: pd.Series, name: Any) -> np.ndarray:
             bad, kind = next((v for v in series if not _is_number(v)), None), column_kind(series)
             if kind in ADVICE:
                 raise TypeError(f"the continuous column {name!r} holds {bad!r}, a {kind}: {ADVICE[kind].format(name=name)}") from None
-            raise TypeError(f"the continuous column {name!r} holds {bad!r}, which is no number: list the column in cat_names, or clean it "
-                            f"with pd.to_numeric(df[{name!r}], errors='coerce')") from None
+            if bad is not None:
+                raise TypeError(f"the continuous column {name!r} holds {bad!r}, which is no number: list the column in cat_names, or clean "
+                                f"it with pd.to_numeric(df[{name!r}], errors='coerce')") from None
+            values = np.array([number_of(v, name) for v in series], dtype="float64")         # `Fraction` and the like
     if not np.isfinite(values.sum()) and np.isinf(values).any():
         rows = rows_of(series.index, np.isinf(values))
         raise ValueError(f"the continuous column {name!r} holds infinite values in {plural(int(np.isinf(values).sum()), 'row')} ({rows}): "

@@ -128,7 +128,7 @@ class TabularPandas(TableRows):
         if self.target is not None and self.target.note:
             warn(self.target.note, stacklevel=3)
         if train is not None:
-            warn_of_unseen(self.unseen, len(df) - len(train), self.classes)
+            warn_of_unseen(self.unseen, len(df) - len(train), self.classes, self.unseen_advice)
         if self.inplace:
             for name, values in self.items.items():
                 self._df[name] = values

@@ -13,6 +13,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
+from ..core.messages import describe
 from ..core.paths import Path
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
@@ -21,7 +22,7 @@ from .categorify import warn_of_unseen
 from .columns import check_columns, listed_names, numbers_of, sorted_values
 from .frames import TabularPandas
 from .procs import OWN_PROCS, Categorify, FillMissing, Procs, as_procs
-from .splits import choose_splits
+from .splits import choose_splits, deciding_column
 from .table import Encoded, Table, TabularProc
 from .targets import make_target
 
@@ -84,9 +85,14 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
         raise TypeError(f"from_parquet learns column by column, which {own[0]!r} cannot: it takes Categorify, FillMissing and Normalize")
     if cat_names and not any(isinstance(p, Categorify) for p in procs):
         raise ValueError("from_parquet with cat_names needs procs=[Categorify, ...]")
-    if valid_col is not None:
-        check_columns(empty, {"valid_col": [chosen.col]}, "from_parquet")
-        chosen = chosen(source.read([chosen.col]))
+    if callable(chosen):
+        by = deciding_column(chosen)
+        if by is None:
+            raise TypeError("from_parquet reads a column at a time, so a splitter must go by one: ColSplitter('is_valid'), "
+                            "GroupSplitter('group') or TimeSplitter('time'); otherwise give positions, splits=(train, valid); "
+                            f"received {describe(chosen)}")
+        check_columns(empty, {"valid_col" if splits is None else "splits": [by]}, "from_parquet")
+        chosen = chosen(source.read([by]))
     parts = check_positions(chosen, source.n, item="row")
     train = np.zeros(source.n, dtype=bool)
     train[parts[0]] = True
@@ -98,7 +104,7 @@ def table_from_parquet(path: PathLike, procs: Procs | None = None, cat_names: Se
     data.targets = None if target is None else target.encode(y, "the files")
     table = TabularPandas.assembled(procs, cat_names, cont_names, y_names, target, parts, data)
     table.missing, table.unseen = missing, unseen
-    warn_of_unseen(unseen, source.n - len(parts[0]), table.classes)
+    warn_of_unseen(unseen, source.n - len(parts[0]), table.classes, table.unseen_advice)
     return table
 
 

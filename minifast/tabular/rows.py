@@ -34,6 +34,8 @@ class TableRows:
     """
 
     with_cont = True        #: whether batches have an element for the continuous columns
+    unseen_advice = ("Such a column says little about new rows: leave it out of cat_names, or choose a split in which the training rows "
+                     "have its values")     #: what to write where validation has many categories that training did not have
     procs: ProcList
     raw_cat_names: list     #: of the frame, before the procs
     raw_cont_names: list

@@ -56,12 +56,16 @@ def random_split(n: int, valid_pct: float | None = None, seed: int | None = None
     return order[cut:], order[:cut]
 
 
-def deciding_columns(splits: Any, columns: Sequence) -> list:
-    "The columns by which a splitter decides: as inputs their validation values would be new to the network, or give the split away."
+def deciding_column(splits: Any) -> str | int | None:
+    "The column by which a splitter decides, as its user named it; None where it is no splitter by a column."
     name: Any = splits.col if isinstance(splits, ColSplitter) else splits.groups if isinstance(splits, GroupSplitter) else \
         splits.key if isinstance(splits, TimeSplitter) else None
-    if not isinstance(name, (str, int)):
-        return []
+    return name if isinstance(name, (str, int)) else None
+
+
+def deciding_columns(splits: Any, columns: Sequence) -> list:
+    "The columns by which a splitter decides: as inputs their validation values would be new to the network, or give the split away."
+    name = deciding_column(splits)
     if isinstance(splits, ColSplitter) and isinstance(name, int) and name not in columns:
         return [columns[name]]                              # a position
     return [c for c in columns if c == name]

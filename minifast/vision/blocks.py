@@ -92,20 +92,24 @@ class AddMaskCodes(Transform):
         return Recipe(type(self), {"codes": self.vocab, "ignore_index": self.ignore_index, **more})
 
     def setups(self, items: Any) -> None:
-        "Look at some masks of two classes for what marks pixels that do not count: it may be the foreground."
-        if self.c != 2 or self.ignore_index is None or self.values is not None:
+        "Look for a mask with more than the first class and what marks pixels that do not count: without any, that may be the foreground."
+        void = self.ignore_index
+        if self.c is None or void not in range(1, 256) or self.values is not None:
             return
         counts = np.zeros(256, dtype=np.int64)
-        for i in range(0, len(items), max(1, -(-len(items) // 16))):
+        for i in range(len(items)):
             try:
                 counts += items[i].histogram()[:256]
             except Exception:               # what is wrong with it is said where it is opened as an item
                 return
-        if counts[0] and counts[self.ignore_index] and not counts[1:].sum() - counts[self.ignore_index]:
-            void, (bg, fg) = self.ignore_index, self.vocab
+            if counts.sum() > counts[0] + counts[void]:
+                return                      # most often at the first one
+        if counts[0] and counts[void]:
+            bg, *others = self.vocab
+            write = f"is {others[0]!r}, write values=[0, {void}]" if len(others) == 1 else \
+                f"stands for one of the others, write values=[0, ...], the value of the pixels of each of the {self.c} codes,"
             warn(f"masks hold 0 and {void} alone, and ignore_index={void} leaves out all but {bg!r}, so that nothing is learned. If {void} "
-                 f"is {fg!r}, write values=[0, {void}] instead of ignore_index, an argument of MaskBlock and of "
-                 "SegmentationDataLoaders.from_label_func", stacklevel=2)
+                 f"{write} instead of ignore_index, an argument of MaskBlock and of SegmentationDataLoaders.from_label_func", stacklevel=2)
 
     def encodes(self, x: Any) -> Any:
         if self.c is not None:

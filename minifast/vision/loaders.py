@@ -19,6 +19,7 @@ from ..data.labels import ColReader, RegexLabeller, column_names, parent_label
 from ..data.loader_args import check_dataloaders_keywords
 from ..data.loaders import DataLoaders
 from ..data.pipeline import Pipeline
+from ..data.rows import as_pandas
 from ..data.splitters import SPLIT_SEED, ColSplitter, GrandparentSplitter, RandomSplitter
 from ..data.transforms import Transform
 from .blocks import ImageBlock, MaskBlock
@@ -153,10 +154,12 @@ class ImageDataLoaders(DataLoaders):
         valid_col: the column that says which rows are for validation.
         """
         _check_keywords(cls.from_df, kwargs)
+        df = as_pandas(df)
         pref = Path(path).expanduser() / (folder or "")
         read_x = ColReader(fn_col, pref=pref, suff=suff)
         y_block = _label_block(df, label_col, label_delim, vocab) if y_block is None else _without(vocab, y_block)
-        if img_cls.create.__func__ is PILBase.create.__func__:             # type: ignore[attr-defined]  # class methods
+        opens_files = getattr(img_cls.create, "__func__", None) is PILBase.create.__func__       # type: ignore[attr-defined]  # class methods
+        if opens_files and kwargs.get("on_error") != "skip":
             first = df.head(5)
             name = fn_col if fn_col in df.columns or not isinstance(fn_col, int) else df.columns[fn_col]
             check_named_files([read_x(first.iloc[i]) for i in range(len(first))], name, Path(path).expanduser())
@@ -247,8 +250,8 @@ def _label_block(df, label_col, label_delim, vocab):
         return MultiCategoryBlock(vocab=vocab) if label_delim is not None or len(names) > 1 else CategoryBlock(vocab=vocab)
     if len(names) == 1:
         column = df[names[0]]
-        fraction = next((v for v in column if v % 1), None) if vocab is None and column.dtype.kind == "f" else None
-        if fraction is None or fraction != fraction:                        # NaN is refused as a label that is missing
+        fraction = next((v for v in column.dropna() if v % 1), None) if vocab is None and column.dtype.kind == "f" else None
+        if fraction is None:
             return CategoryBlock(vocab=vocab)
         warn(f"the column {names[0]!r} holds fractions such as {fraction:g}: they are taken for numbers to predict; for classes write "
              "y_block=CategoryBlock", stacklevel=3)

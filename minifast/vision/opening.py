@@ -7,15 +7,15 @@ from functools import partial
 from typing import Any
 
 from ..core.recipe import Recipe
-from ..data.transforms import Transform
+from ..data.transforms import ItemTransform, Transform
 from .files.depth import Range, checked_range, extremes, found_ranges
 from .images import PILBase, PILImage
 
 __all__ = ["OpenImage"]
 
 
-class OpenImage(Transform):
-    """Open an image by `img_cls.create`.
+class OpenImage(ItemTransform):
+    """Open an image by `img_cls.create`, which gets an item whole, also if it is a tuple.
 
     Pixels that are no bytes (16-bit files, floats) need a scale. It is `value_range`; else 16 of the training items are looked at, once,
     when the data are set up, and the smallest of 8, 10, 12, 14 and 16 bits that holds their values is taken for all images (0..1 for floats
@@ -50,12 +50,12 @@ class OpenImage(Transform):
     def recipe(self) -> Recipe:
         "How to make this transform; without a scale as what it then is, a function."
         if not (self.value_range or self.found):
-            return Recipe(Transform, {"enc": self.img_cls.create})
+            return Recipe(ItemTransform, {"enc": self.img_cls.create})
         return Recipe(type(self), {"img_cls": self.img_cls, "value_range": self.value_range, "found": self.found})
 
     def at_validation(self) -> Transform:
         "This transform; without a scale what it then is, a function."
-        return self if self.value_range or self.found else Transform(self.img_cls.create)
+        return self if self.value_range or self.found else ItemTransform(self.img_cls.create)
 
     @property
     def is_builtin(self) -> bool:

@@ -1,9 +1,13 @@
 """`CollabDataLoaders`: batches of ids and ratings, and what they refuse."""
+import warnings
+
 import pytest
 import torch
 
 import minifast.collab as collab
 from minifast.collab import CollabDataLoaders
+from minifast.data.splitters import RandomSplitter
+from minifast.data.splitters_groups import TimeSplitter
 from minifast.nn.losses import MSELossFlat
 
 
@@ -49,3 +53,13 @@ def test_names_for_a_star():
 def test_two_answers_to_one_question_are_refused(ratings):
     with pytest.raises(ValueError, match="valid_idx and splits both say"):
         CollabDataLoaders.from_df(ratings, valid_idx=[0], splits=([1, 2], [3]))
+
+
+def test_users_that_training_does_not_have(ratings):
+    frame = ratings.assign(time=ratings["user"].rank())
+    with pytest.warns(UserWarning, match=r"'user' has .*\. They get the predictions of an unknown user .*RandomSplitter\(\)") as said:
+        CollabDataLoaders.from_df(frame, splits=TimeSplitter("time"))
+    assert len(said) == 1 and "cat_names" not in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CollabDataLoaders.from_df(frame, splits=RandomSplitter())

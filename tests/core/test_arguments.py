@@ -59,3 +59,10 @@ def test_a_class_where_its_object_is_meant():
     for fine in (Adds(1), int, str, len, None, lambda x: x):
         refuse_class("f(add=...)", fine)
     assert required_parameters(Adds) == ["n"] and required_parameters(math.sqrt) == ["x"] and required_parameters(dict) == []
+
+
+def test_a_dict_of_ids_becomes_the_names_in_their_order():
+    ids = {"dog": 1, "cat": 0}
+    with pytest.raises(TypeError, match=r"write vocab=sorted\(ids, key=ids.get\)"):
+        listed_in_order("Categorize", "vocab", ids)
+    assert listed_in_order("Categorize", "vocab", sorted(ids, key=ids.get)) == ["cat", "dog"]

@@ -101,6 +101,7 @@ def test_grandparent_splitter():
 def test_func_and_mask_splitters():
     assert FuncSplitter(lambda o: o % 2)(range(5)) == ([0, 2, 4], [1, 3])
     assert MaskSplitter(np.array([True, False, True]))(range(3)) == ([1], [0, 2])
+    assert MaskSplitter(i != 1 for i in range(3))(range(3)) == ([1], [0, 2])
     frame = pd.DataFrame({"year": [2019, 2020, 2021]})
     assert FuncSplitter(lambda row: row.year > 2020)(frame) == ([0, 1], [2])
     with pytest.raises(ValueError, match="received 2 for 3 items"):

@@ -1,6 +1,7 @@
 """What columns hold, whatever their type: every kind as pandas objects, as Arrow, as polars, and what is made of it as input and target."""
 import datetime as dt
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ PRICES = [Decimal(f"{i}.25") for i in range(N)]
 #: kind: columns of it as Python objects
 OBJECTS = {
     "floating": [PRICES, [None, *PRICES[1:]], [i + 0.5 for i in range(N)], [None, *(i + 0.5 for i in range(1, N))], [1, 2.5] * 12,
-                 [1, 2.5, Decimal(3)] * 8],
+                 [1, 2.5, Decimal(3)] * 8, [None, *(Fraction(i, 2) for i in range(1, N))]],
     "integer": [list(range(N)), [None, *range(1, N)]],
     "boolean": [[True, False] * 12, [True, None] * 12],
     "date": [DAYS, [None, *DAYS[1:]], TIMES, list(pd.period_range("2020", periods=N, freq="M")),
@@ -193,3 +194,10 @@ def test_decimals_of_frames_and_rows_agree():
         (mark,), (number,) = to.encode_row(df.iloc[i])
         assert mark == to.cats["k_na"].iloc[i] and number == pytest.approx(to.conts["k"].iloc[i])
     assert TabularPandas(df[1:].assign(z=1), [], [], ["z"], "k").target.kind == "regression"
+
+
+def test_fractions_are_numbers_wherever_they_are_read():
+    frame = pd.DataFrame({"k": [None, *(Fraction(i, 2) for i in range(1, N))], "c": list("ab") * (N // 2), "y": [0.5, 1.5] * (N // 2)})
+    to = TabularPandas(frame, [Categorify, FillMissing], ["c"], ["k"], "y")
+    assert to.items["k"].tolist()[1:4] == [0.5, 1, 1.5]
+    assert TabularPandas(frame.iloc[1:], [Categorify], ["c"], [], "k").ys["k"].tolist()[:3] == [0.5, 1, 1.5]

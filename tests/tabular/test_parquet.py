@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
+from minifast.data.splitters import ColSplitter, RandomSplitter
+from minifast.data.splitters_groups import GroupSplitter, TimeSplitter
 from minifast.metrics.functions import accuracy
 from minifast.tabular.frames import TabularPandas
 from minifast.tabular.learner import tabular_learner
@@ -81,3 +83,17 @@ def test_arguments_that_contradict_each_other(df, tmp_path):
         table_from_parquet(tmp_path, **COLUMNS, valid_idx=[0], splits=([1], [2]))
     with pytest.raises(ValueError, match="'k' is in cat_names and in y_names"):
         table_from_parquet(tmp_path, **COLUMNS, y_names="k")
+
+
+@pytest.mark.parametrize("where", ["valid_col", "splits"])
+def test_splitters_of_a_column(df, tmp_path, where):
+    pytest.importorskip("pyarrow")
+    df["old"] = np.arange(len(df)) < 100
+    df.to_parquet(tmp_path / "a.parquet")
+    for splitter in (ColSplitter("old"), GroupSplitter("i"), TimeSplitter("n")):
+        files = table_from_parquet(tmp_path, cat_names=["k"], cont_names=["x"], y_names="y", **{where: splitter})
+        assert all(np.array_equal(a, list(b)) for a, b in zip(files.splits, splitter(df), strict=True))
+    with pytest.raises(TypeError, match=r"a splitter must go by one: ColSplitter\('is_valid'\), GroupSplitter.*received RandomSplitter"):
+        table_from_parquet(tmp_path, cat_names=["k"], **{where: RandomSplitter()})
+    with pytest.raises(ValueError, match=f"{where}: there is no column 'odl'; did you mean 'old'"):
+        table_from_parquet(tmp_path, cat_names=["k"], **{where: ColSplitter("odl")})

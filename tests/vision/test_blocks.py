@@ -109,3 +109,23 @@ def test_values_of_codes():
     with pytest.raises(ValueError, match=r"holds the values 14, which are not among values=\[20, 10\]"):
         exact.encodes(mask)
     assert torch.equal(exact.encodes(PILMask.create(np.array([[10, 20, 99]], np.uint8))).to_tensor(), torch.tensor([[1, 0, 99]]).byte())
+
+
+def test_void_alone_beside_the_first_of_several_classes(masks, recwarn):
+    def white(a):
+        return a * 255
+
+    masks(white, codes=["bg", "cat", "dog"], ignore_index=255)
+    assert "leaves out all but 'bg', so that nothing is learned. If 255 stands for one of the others" in str(recwarn.pop().message)
+    masks(white, codes=["bg", "cat", "dog"], values=[0, 255, 1])
+    for void in (-100, 300):                    # no value of a pixel
+        masks(lambda a: a, ignore_index=void)
+    assert not recwarn.list
+
+
+def test_a_rare_class_is_looked_for_in_all_masks(recwarn):
+    blank, rare = (Image.fromarray(np.array([[0, 255, last]], np.uint8)) for last in (0, 1))
+    AddMaskCodes(["dry", "flood"], ignore_index=255).setups([blank] * 40 + [rare])
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="masks hold 0 and 255 alone"):
+        AddMaskCodes(["dry", "flood"], ignore_index=255).setups([blank] * 40)

@@ -1,4 +1,6 @@
-"""What a loader of images refuses: normalising twice; and test sets of items of several kinds."""
+"""What a loader of images refuses: normalising twice, test sets of items of several kinds, and tables whose files are not there."""
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from minifast.data.labels import parent_label
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.pipeline import Pipeline
 from minifast.data.rows import Rows
+from minifast.data.splitters import IndexSplitter
 from minifast.tabular.loaders import TabularDataLoaders
 from minifast.vision.images import PILImage, TensorImage
 from minifast.vision.learner import vision_learner
@@ -108,3 +111,48 @@ def test_which_row_is_none():
     dls = TabularDataLoaders.from_df(df, y_names="y", bs=4)
     with pytest.raises(TypeError, match=r"rows are dicts or Series with the columns of the training data; received item 1, int 3"):
         dls.test_dl([{"a": 1.0, "b": "x"}, 3])
+
+
+# -- tables of files ------------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def table(files):
+    return pd.DataFrame({"f": [f"{f.parent.name}/{f.name}" for f in files], "y": [f.parent.name for f in files]})
+
+
+def from_df(df, files, **kwargs):
+    return ImageDataLoaders.from_df(df, files[0].parents[1], bs=4, num_workers=0, device="cpu", **kwargs)
+
+
+def test_frames_of_polars(files, table):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("pyarrow")
+    assert list(from_df(polars.DataFrame(table.to_dict("list")), files, valid_pct=0.5).vocab) == ["a", "b"]
+
+
+def test_files_that_are_not_there_may_be_skipped(files, table):
+    gone = pd.concat([pd.DataFrame({"f": [f"gone{i}.png" for i in range(5)], "y": ["a"] * 5}), table])
+    with pytest.raises(FileNotFoundError, match=r"gone0\.png', which the column 'f' names first"):
+        from_df(gone, files)
+    from_df(gone, files, on_error="skip")
+
+
+def test_the_folder_between_is_found(files, table, tmp_path):
+    (tmp_path / "images").symlink_to(files[0].parents[1])
+    with pytest.raises(FileNotFoundError, match="write folder='images'"):
+        ImageDataLoaders.from_df(table, tmp_path)
+    assert ImageDataLoaders.from_df(table, tmp_path, folder="images", num_workers=0).train.n
+
+
+def test_labels_of_nullable_fractions(files, table):
+    for first, problem in ((1.0, "have no label"), (1.5, "targets of the training set are missing")):
+        y = pd.array([None, first, *[2.0] * (len(table) - 2)], dtype="Float64")
+        with pytest.warns(UserWarning) if first == 1.5 else nullcontext(), pytest.raises(ValueError, match=problem):
+            from_df(table.assign(y=y), files, splitter=IndexSplitter([5]))
+
+
+def test_a_class_of_images_with_a_static_create(files, table):
+    class Own(PILImage):
+        @staticmethod
+        def create(fn):
+            return PILImage.create(fn)
+    assert from_df(table, files, img_cls=Own).one_batch()[0].shape[0] == 4

@@ -8,6 +8,7 @@ from torch import nn
 
 from minifast.data.block import CategoryBlock, DataBlock
 from minifast.data.splitters import IndexSplitter
+from minifast.data.transforms import ItemTransform
 from minifast.learner.export import load_learner
 from minifast.learner.learner import Learner
 from minifast.learner.predictor import Predictor
@@ -105,3 +106,17 @@ def test_a_cache_keeps_each_scale(files, tmp_path):
     low, high = (block(value_range=(0, white)).dataloaders(files, bs=6, num_workers=0, cache=tmp_path) for white in (4095, 8190))
     for dls, top in ((low, 1), (high, 0.5), (low, 1)):
         assert dls.train.new(shuffle=False).one_batch()[0].max() == pytest.approx(top, abs=0.01)
+
+
+def test_an_item_that_is_a_tuple_is_opened_as_a_whole(files):
+    class Stacked(PILImage):
+        @classmethod
+        def create(cls, fns):
+            return super().create(np.stack([np.asarray(Image.open(f)) // 257 for f in fns], -1).astype(np.uint8))
+
+    for getters in ({"get_items": lambda files: [(f, f, f) for f in files]}, {"get_x": lambda f: (f, f, f)}):
+        data = DataBlock((ImageBlock(Stacked), CategoryBlock), get_y=lambda o: (o[0] if isinstance(o, tuple) else o).name[0],
+                         splitter=IndexSplitter([6, 7]), **getters)
+        dls = data.dataloaders(files, bs=4, num_workers=0)
+        assert dls.valid.one_batch()[0].shape == (2, 3, 16, 16)
+    assert data.blocks[0].type_tfms[0].recipe.made_by is ItemTransform and data.blocks[0].type_tfms[0].at_validation().whole
