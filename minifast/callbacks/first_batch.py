@@ -50,7 +50,7 @@ class FirstBatch(TrainingCallback):
             if isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all():
                 bad = int((~torch.isfinite(x)).sum())
                 raise ValueError(f"the inputs of the first training batch hold {bad:,} NaN or infinite values ({describe(x)}): "
-                                 "remove or fill them (`FillMissing` for tables), and check the transform that produced them")
+                                 "remove or fill them, and check the transform that produced them")
 
     def _check_norms(self):
         "Refuse a batch of one item, now or at the end of the epoch, where a batch norm layer gets one value per channel of each item."
@@ -71,10 +71,13 @@ class FirstBatch(TrainingCallback):
                 hook.remove()
         for module, shape in seen:
             if shape[0] == items and shape.numel() == items * shape[1]:
-                other = next((b for b in (*range(bs - 1, 1, -1), *range(bs + 1, bs + 9)) if n % b != 1), None) if last == 1 else 2
                 which = "the last batch of each epoch has one" if items > 1 else "this batch has one"
-                raise ValueError(f"{type(module).__name__} cannot train on one item, and {which} (n={n}, bs={bs}): take another batch "
-                                 f"size, such as bs={other}" + (", or drop_last=True" if items > 1 else ""))
+                where = f"{type(module).__name__} cannot train on one item, and {which} (n={n}, bs={bs}): "
+                if n == 1:
+                    raise ValueError(f"{where}give more items to train on")
+                sizes = (*range(bs - 1, 1, -1), *range(max(2, bs + 1), bs + 9)) if isinstance(bs, int) else (2, 3)
+                other = next((b for b in sizes if not isinstance(n, int) or n % b != 1), n)
+                raise ValueError(f"{where}take another batch size, such as bs={other}" + (", or drop_last=True" if items > 1 else ""))
 
     def after_pred(self) -> None:
         learn = self.learn
@@ -88,9 +91,15 @@ class FirstBatch(TrainingCallback):
             return
         n_classes = getattr(learn.dls, "c", None)          # too few outputs would fail only at the first item of a missing class
         by_class = (kind_of(learn.loss_func) or "").startswith("class")
-        if by_class and isinstance(n_classes, int) and learn.pred.ndim > 1 and n_classes > max(learn.pred.shape[1], learn.pred.shape[-1]):
-            raise ValueError(f"the model has {learn.pred.shape[1]} outputs ({describe(learn.pred)}), but the data has {n_classes} classes: "
-                             "give its last layer dls.c outputs")
+        if by_class and isinstance(n_classes, int) and learn.pred.ndim > 1:
+            shape, axis = learn.pred.shape, class_axis(inner_loss(learn.loss_func), learn.pred)
+            if n_classes > (shape[1] if axis == 1 else max(shape[1], shape[-1])):
+                raise ValueError(f"the model has {plural(shape[1], 'output')} ({describe(learn.pred)}), but the data has {n_classes} "
+                                 "classes: give its last layer dls.c outputs")
+            vocab = getattr(learn.dls, "vocab", None)
+            if n_classes == 1 == shape[axis] and isinstance(vocab, Sequence) and len(vocab) == 1:
+                raise ValueError(f"the data has a single class, {vocab[0]!r}: there is nothing to tell apart. Give items of two classes or "
+                                 f"more, or name the others, vocab=[{vocab[0]!r}, ...]")
         self._check_size_of_masks()
         check_target(learn.loss_func, learn.pred, learn.yb[0] if len(learn.yb) == 1 else learn.yb)
         check_output(learn.loss_func, learn.pred)
@@ -111,8 +120,10 @@ class FirstBatch(TrainingCallback):
             raise ValueError(f"the loss must be one number (a 0-d tensor), but {self.learn.loss_func} returned {describe(loss)}: "
                              "use reduction='mean', or return loss.mean()")
         if not loss.requires_grad:
-            raise ValueError("the loss has no gradient: every parameter is frozen (`learn.unfreeze()`), or the model or the loss "
-                             "detaches its result (`.detach()`, `.item()`, argmax, `torch.no_grad`)")
+            frozen = not any(p.requires_grad for p in self.learn.model.parameters())
+            raise ValueError("the loss has no gradient: " + (
+                "every parameter is frozen. Write learn.model.requires_grad_(True)" if frozen else
+                "the model or the loss detaches its result (`.detach()`, `.item()`, argmax, `torch.no_grad`)"))
 
     def before_backward(self) -> None:
         self.run = False
@@ -250,8 +261,12 @@ def _check_classes(loss_func, kind, pred, y):
     n_out = pred.shape[axis]
     rest = pred.shape[:axis] + pred.shape[axis + 1:]
     if n_out == 1:
+        zero_one = bool(((y == 0) | (y == 1)).all())
+        cure = ("To predict a number use MSELossFlat()." if y.is_floating_point() and not zero_one else
+                "Use BCEWithLogitsLossFlat() for one logit." if y.is_floating_point() else
+                f"Write n_out={max(2, int(y.max()) + 1)}" + (", or use BCEWithLogitsLossFlat() for one logit." if zero_one else "."))
         raise ValueError(f"{loss_name(loss_func)} compares classes, but the model has a single output (predictions {describe(pred)}): its "
-                         "loss is always 0. Write n_out=2, or use BCEWithLogitsLossFlat() for one logit.")
+                         f"loss is always 0. {cure}")
     _check_weights(loss_func, "weight", class_weight_of(loss_func), n_out)
     if y.is_floating_point():
         _check_class_probabilities(loss_name(loss_func), axis, pred, y)
@@ -269,7 +284,7 @@ def _check_classes(loss_func, kind, pred, y):
         if y.ndim >= 3 and n_out == 2 and bool(((seen == 0) | (seen == high)).all()):
             raise ValueError(f"the targets are 0 and {high}, but your model has two classes, 0 and 1: if {high} is the foreground of masks"
                              f", write MaskBlock(codes, values=[0, {high}]), or y // {high} in a dataset of your own")
-        raise ValueError(f"your model has n_out={n_out} outputs but a target is {high}: write n_out={high + 1} or dls.c"
+        raise ValueError(f"your model has n_out={n_out} outputs but a target is {high}: write n_out={high + 1}"
                          + (f" (or ignore_index={high}, if {high} means 'not labelled')." if high == 255 else "."))
     if low < 0:
         raise ValueError(f"class ids go from 0 to {n_out - 1}, but a target is {low}"
@@ -289,7 +304,8 @@ def _check_weights(loss_func, setting, weights, n_out):
 def _check_class_probabilities(name, axis, pred, y):
     if y.shape != pred.shape:
         raise ValueError(f"{name} takes class ids (int64), received targets {describe(y)} for predictions {describe(pred)}. For "
-                         "categories write y.long() or use a CategoryBlock; to predict a number use MSELossFlat() and a RegressionBlock.")
+                         "categories write y.long() or use a CategoryBlock; to predict a number use MSELossFlat(), a RegressionBlock and "
+                         "n_out=1.")
     if not name.startswith(("CrossEntropy", "cross_entropy", "LabelSmoothing")):
         raise ValueError(f"{name} takes class ids (int64), received one number per class ({describe(y)}): write y.argmax({axis}).")
     low, high = _range(y.sum(axis))
@@ -319,7 +335,8 @@ def _check_values(loss_func, kind, pred, y):
             advice = (f"Torch would broadcast them against each other. Use {_flat_name(kind, name)}, or return "
                       f"pred.view{tuple(y.shape)} from the model.")
         else:
-            advice = "For class ids use CrossEntropyLossFlat(), or one-hot targets." if not y.is_floating_point() else "Check n_out."
+            advice = ("Check n_out." if y.is_floating_point() else
+                      f"For class ids use CrossEntropyLossFlat(), or one-hot targets, F.one_hot(y, {pred.shape[-1]}).float().")
         raise ValueError(f"{name} compares element by element, but predictions {describe(pred)} and targets {describe(y)} differ in "
                          f"shape. {advice}")
     if not same and not same_items(pred.shape, y.shape) and getattr(inner_loss(loss_func), "flatten", False):
@@ -336,8 +353,11 @@ def _check_values(loss_func, kind, pred, y):
         raise ValueError(f"{name} takes counts, 0 or more, received targets down to {low:.4g}: the loss would fall without end. To predict "
                          "a number use MSELossFlat().")
     if kind in ("logits", "probabilities") and not 0 <= low <= high <= 1:
-        raise ValueError(f"{name} takes targets from 0 to 1, received values from {low:.4g} to {high:.4g}. "
-                         "For class ids use CrossEntropyLossFlat(), to predict a number MSELossFlat().")
+        ids = low >= 0 and high == int(high) and kind == "logits" and pred.numel() == len(pred)
+        cure = f"If {high:.4g} means yes, write (y == {high:.4g}).float(). " if bool(((y == low) | (y == high)).all()) else ""
+        cure += f"For class ids use CrossEntropyLossFlat() and n_out={int(high) + 1}, to predict" if ids else "To predict"
+        raise ValueError(f"{name} takes targets from 0 to 1, received values from {low:.4g} to {high:.4g}. {cure} a number use "
+                         "MSELossFlat().")
     if kind == "probabilities" and (lowest < 0 or highest > 1):
         raise ValueError(f"{name} takes probabilities, but the model returns values from {lowest:.4g} to {highest:.4g}: "
                          "use BCEWithLogitsLossFlat(), or end the model with a sigmoid.")
@@ -362,7 +382,7 @@ def check_output(loss_func: LossFunc, pred: torch.Tensor) -> None:
     if pred.ndim == 1 and kind is not None and kind.startswith("class"):
         raise ValueError(lost_batch_axis(pred))
     if kind == "class log-probabilities" or (kind is None and loss_name(loss_func) in _OF_LOGARITHMS):
-        axis = class_axis(inner_loss(loss_func), pred)
+        axis = class_axis(inner_loss(loss_func), pred) if kind else pred.ndim - 1
         axes = [axis] if kind else range(min(1, pred.ndim - 1), pred.ndim)
         if not any(_are_log_probabilities(values, i) for i in axes):
             (low, high), sums = _range(values), values.exp().sum(axis)

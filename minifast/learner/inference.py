@@ -184,9 +184,6 @@ class Inference(TrainingLoop):
         Returns:
             `(decoded target, its tensor, probabilities)`.
         """
-        if not hasattr(self.dls, "test_batch"):
-            raise TypeError("predict(item) needs DataLoaders that know how to turn an item into a batch (made by a DataBlock or a "
-                            "factory); with plain torch loaders call `learn.model` on a batch")
         batch, n_inp = self.dls.test_batch([item])
         inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)

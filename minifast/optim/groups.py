@@ -89,7 +89,11 @@ def param_groups(model: nn.Module, layer_groups: Iterable[Any], wd_bn_bias: bool
     groups = _as_layer_groups(layer_groups)
     names = {id(p): name for name, p in model.named_parameters()}
     exempt = set() if wd_bn_bias else norm_bias_params(model)
-    home, problems, made = {}, [] if groups else ["there is no layer group at all"], []
+    home, problems, made = {}, [], []
+    if not groups:
+        frozen = names and not any(p.requires_grad for p in model.parameters())
+        problems.append("there is no layer group at all" + (
+            ": every parameter is frozen, write model.requires_grad_(True)" if frozen else ""))
     for i, group in enumerate(groups):
         if not group:
             problems.append(f"layer group {i} is empty")

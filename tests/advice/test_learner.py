@@ -340,9 +340,9 @@ def test_exporting_with_torchs_loaders(tmp_path):
 
 def test_own_code(tmp_path):
     learn = of_images(tmp_path, Net())
-    with told("learner/export.py", "refers to …, your own code, which no file can hold: load it with load_learner(…, objects={…})"):
+    with told("learner/export.py", "refers to …, your own code, which no file can hold: load it with load_learner(…, …)"):
         file = learn.export("m")
-    with told("learner/spec.py", "of your own code, which no file can hold: pass it, load_learner(file, objects={…: …})"):
+    with told("learner/spec.py", "of your own code, which no file can hold: pass it, load_learner(file, …)"):
         load_learner(file)
     loaded = load_learner(file, objects={"Net": Net})
     assert torch.equal(loaded.model.lin.weight, learn.model.lin.weight)
@@ -352,7 +352,7 @@ def test_own_functions(tmp_path):
     learn = of_images(tmp_path, opt_func=lambda params, **kw: SGD(params, **kw))
     file = learn.export("m")
     loaded = load_learner(file)
-    with told("learner/spec.py", "pass it, load_learner(file, objects={…: …})"):
+    with told("learner/spec.py", "pass it, load_learner(file, …)"):
         loaded.predict(1)
     assert load_learner(file, objects={"image": image}).predict(1)
 

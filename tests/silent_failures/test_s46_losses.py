@@ -106,12 +106,12 @@ def test_s48_targets_that_do_not_fit_the_outputs_are_refused():
 
     Elsewhere: an index error deep inside the loss, a device-side assert that ends the process, or nothing until the first item of the
     missing class comes.
-    Here: the whole first batch is checked: "your model has n_out=3 outputs but a target is 36: write n_out=37 or dls.c", "the model has
+    Here: the whole first batch is checked: "your model has n_out=3 outputs but a target is 36: write n_out=37", "the model has
     2 outputs ..., but the data has 3 classes" and so on.
     """
     y = torch.arange(24) % 3
     y[7] = 36
-    with pytest.raises(ValueError, match="your model has n_out=3 outputs but a target is 36: write n_out=37 or dls.c"):
+    with pytest.raises(ValueError, match="your model has n_out=3 outputs but a target is 36: write n_out=37"):
         make(targets=y, shuffle=False).fit(1)
     with pytest.raises(ValueError, match=r"takes class ids \(int64\), received targets float32\[8\]"):
         make(targets=torch.randn(24)).fit(1)
