@@ -35,6 +35,10 @@ def _python_value(o: Any) -> Any:
     return o.item() if hasattr(o, "item") and not getattr(o, "ndim", 0) else o
 
 
+#: From more different labels on, fractions are more likely to be numbers to predict than classes.
+MANY = 20
+
+
 class Ids(dict):
     "`{class: id}`, which says what is wrong with a class that is not in it."
 
@@ -243,6 +247,10 @@ class Categorize(_Labels):
         if not given and len(self._known()) - self.add_na == 1:
             warn(f"every training item ({len(items):,}) has the label {self._known()[-1]!r}: there is nothing to tell apart, and any model "
                  "is right. Look at the function or the column that labels them", stacklevel=2)
+        fraction = next((v for v in self._known() if isinstance(v, float) and v % 1), None)
+        if not given and fraction is not None and len(self._known()) > MANY:
+            warn(f"the labels are {len(self._known()):,} different numbers such as {fraction:g}, and each becomes a class. To predict "
+                 "numbers write RegressionBlock, in a DataBlock or, of a list, from_lists(..., y_block=RegressionBlock)", stacklevel=2)
 
     def encodes(self, o: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(self._known().id_of(o), np.int64))

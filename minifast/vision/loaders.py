@@ -272,7 +272,7 @@ def _refuse_unclear(labels):
         if numbers and len(odd):
             raise ValueError(f"the label columns hold numbers, and {name!r} holds {odd.iloc[0]:g} in {plural(len(odd), 'row')}: columns "
                              f"that are the classes themselves hold 1 or 0, such as df[{name!r}] = (df[{name!r}] == 1).astype(int). To "
-                             "predict the numbers write y_block=RegressionBlock")
+                             "predict the numbers write y_block=RegressionBlock; if they are labels, give all of them, vocab=[...]")
     words = indicator_values(labels.to_numpy(dtype=object).tolist())
     if words is not None:
         yes = next((w for w in words if str(w).lower() in ("yes", "true", "y", "t", "1", "present", "positive", "pos")), words[0])

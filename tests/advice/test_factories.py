@@ -36,9 +36,10 @@ def test_columns_of_numbers(folder, files):
     for odd in (-1.0, np.nan, 2.0):
         df = frame(files, Edema=[1.0, 0.0, odd, 0.0] * 3, Nodule=[0.0, 1.0, 1.0, 0.0] * 3)
         with told("vision/loaders.py", "columns that are the classes themselves hold 1 or 0, such as df[…] = (df[…] == 1).astype(int)",
-                  "To predict the numbers write y_block=RegressionBlock"):
+                  "To predict the numbers write y_block=RegressionBlock; if they are labels, give all of them, vocab=[...]"):
             ImageDataLoaders.from_df(df, folder, label_col=["Edema", "Nodule"], **PLAIN)
         if odd == odd:
+            assert ImageDataLoaders.from_df(df, folder, label_col=["Edema", "Nodule"], vocab=[odd, 0.0, 1.0], **PLAIN).c == 3
             assert ImageDataLoaders.from_df(df, folder, label_col=["Edema", "Nodule"], y_block=RegressionBlock, **PLAIN).c == 2
         df["Edema"] = (df["Edema"] == 1).astype(int)
         dls = ImageDataLoaders.from_df(df, folder, label_col=["Edema", "Nodule"], **PLAIN)
@@ -369,3 +370,12 @@ def test_the_home_folder(folder, files, monkeypatch):
     assert dls.path == folder and ImageDataLoaders.from_folder(home, valid_pct=0.2, **PLAIN).path == folder
     with pytest.raises(FileNotFoundError, match="valid_pct=0.2"):
         ImageDataLoaders.from_folder(home)
+
+
+def test_prices_by_a_function(folder, files):
+    more, prices = files * 3, [i + 0.5 for i in range(3 * ROWS)]
+    with told("data/categories.py", "To predict numbers write RegressionBlock, in a DataBlock or, of a list, from_lists("):
+        Categorize().setup(prices)
+    assert ImageDataLoaders.from_lists(folder, more, prices, y_block=RegressionBlock, **PLAIN).c == 1
+    by_name = DataBlock((ImageBlock, RegressionBlock), get_items=get_image_files, get_y=lambda f: len(f.name) / 3)
+    assert by_name.dataloaders(folder, **PLAIN).c == 1

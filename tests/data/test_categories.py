@@ -182,3 +182,12 @@ def test_a_missing_label_among_several_is_none():
     t = MultiCategorize()
     t.setup([["a", None], ["b"], [float("nan")]])
     assert t.vocab == ["a", "b"] and t(["b", None]).tolist() == [1]
+
+
+def test_many_fractions_as_classes_are_named(recwarn):
+    prices = [i + 0.5 for i in range(30)]
+    for labels, tfm in ((prices[:10] * 3, Categorize()), (list(range(30)), Categorize()), (prices, Categorize(vocab=prices))):
+        tfm.setup(labels)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"the labels are 30 different numbers such as 0.5, and each becomes a class.*RegressionBlock"):
+        Categorize().setup(prices)

@@ -162,3 +162,16 @@ def test_pictures_that_cannot_be_resized_are_named(folder, tmp_path):
 
 def test_sorted(folder):
     assert [f.name for f in get_image_files_sorted(folder, recurse=False)] == ["grey.png", "small.png", "turned.png", "wide.png"]
+
+
+def test_deep_pictures_of_a_folder_get_one_scale(tmp_path):
+    for name, white in (("bright", 4095), ("dark", 2047)):
+        Image.fromarray(np.linspace(0, white, 256).reshape(16, 16).astype(np.uint16)).save(tmp_path / f"{name}.png")
+    for kwargs, expected in (({}, [255, 127]), ({"value_range": (0, 2047)}, [255, 255])):
+        files = resize_images(tmp_path, dest=tmp_path / f"dest{len(kwargs)}", max_workers=1, **kwargs)
+        assert [np.asarray(Image.open(f)).max() for f in sorted(files)] == expected
+    with pytest.raises(ValueError, match=r"resize_images\(value_range=\(9, 1\)\)"):
+        resize_images(tmp_path, dest=tmp_path / "wrong", value_range=(9, 1))
+    Image.fromarray(np.full((4, 4), -1000.0, np.float32)).save(tmp_path / "x.tif")
+    with pytest.warns(UserWarning, match=r"1 of 3 images could not be resized: .*x.tif: pixel values go from -1000"):
+        resize_images(tmp_path, dest=tmp_path / "none")
