@@ -50,7 +50,7 @@ def as_metric(x: str | Metric | Callable[..., Any]) -> Metric:
         raise TypeError(f"a metric is a function of (predictions, targets), a Metric or a name; received {describe(x)}")
     if (getattr(unwrapped(x), "__module__", None) or "").split(".")[0] == "sklearn":
         raise TypeError(f"scikit-learn's {name_of(x)} takes (targets, decisions) of the whole set: write skm_to_fastai({name_of(x)}), "
-                        "or use the metric of minifast.metrics.")
+                        f"or skm_to_fastai({name_of(x)}, is_class=False) if it takes numbers, or use the metric of minifast.metrics.")
     return AccumMetric(x, flatten=False) if func_attr(x, "accumulated", False) else AvgMetric(x)
 
 

@@ -30,6 +30,9 @@ def check_several_classes(inp: Tensor, axis: int, name: str) -> None:
 
 def _decided(inp, targ, axis, name):
     check_several_classes(inp, axis, name)
+    if inp.shape == targ.shape:
+        raise ValueError(f"{name} takes one class id per item; predictions and targets {describe(targ)} are several labels of each: use "
+                         "accuracy_multi.")
     return flatten_check(inp.argmax(dim=axis), targ)
 
 
@@ -69,9 +72,9 @@ def top_k_accuracy(inp: Tensor, targ: Tensor, k: int = 5, axis: int = -1) -> Ten
         axis: the axis of the classes.
     """
     check_several_classes(inp, axis, "top_k_accuracy")
-    if k > inp.shape[axis]:
-        raise ValueError(f"top_k_accuracy(k={k}) needs at least {k} classes, the predictions {describe(inp)} have {inp.shape[axis]}: "
-                         f"write partial(top_k_accuracy, k=2).")
+    if k >= (n := inp.shape[axis]):
+        raise ValueError(f"top_k_accuracy(k={k}) needs more than {k} classes, the predictions {describe(inp)} have {n}: "
+                         + (f"write partial(top_k_accuracy, k={min(2, n - 1)})." if n > 2 else "write accuracy."))
     best = inp.topk(k, dim=axis).indices.movedim(axis, -1)
     if best[..., 0].shape != targ.shape:
         best, targ = best.reshape(-1, k), flatten_check(best[..., 0], targ)[1]

@@ -131,26 +131,45 @@ def _direction(func: Callable) -> bool | None:
 
 # What a metric refuses
 
+def _one_class_per_item(metric, pred, targ):
+    if pred.ndim > 1 and pred.shape[metric.axis] > 1 and targ.shape == pred.shape:
+        multi = f"{metric.made_by.removesuffix('Binary')}Multi"
+        cure = _written(metric, multi) if multi in globals() else f"skm_to_fastai({metric.func.__name__}, thresh=0.5)"
+        raise ValueError(f"metric {metric.name} is for one class per item; the targets are {describe(targ)}, several labels of each: "
+                         f"write {cure}.")
+
+
 def _several_classes(metric: Any, pred: torch.Tensor, targ: torch.Tensor) -> None:
     "One output per class; exactly two where one of them counts as positive."
+    _one_class_per_item(metric, pred, targ)
     n = pred.shape[metric.axis] if pred.ndim > 1 else 1
     binary = metric.kwargs.get("average") == "binary"
     if n == 1:
-        multi = f"{metric.made_by}Multi"
-        cure = (f"{multi}({_BINARY if binary else ''})" if multi in globals() else
-                f"skm_to_fastai({metric.func.__name__}, thresh=0.5)")
+        multi, func = f"{metric.made_by}Multi", metric.func.__name__
+        numbers = targ.is_floating_point() and not bool(((targ == 0) | (targ == 1)).all())
+        cure = (_written(metric, multi, **({"average": "binary"} if binary else {})) if multi in globals() else
+                f"skm_to_fastai({func}, {'is_class=False' if numbers else 'thresh=0.5'})")
         raise ValueError(f"metric {metric.name} takes the most probable of several classes; the predictions are {describe(pred)}, and a "
-                         f"single column is always class 0: for one logit per item write {cure}.")
+                         f"single column is always class 0: for one {'number' if numbers else 'logit'} per item write {cure}.")
     if binary and n != 2:
         raise ValueError(f"metric {metric.name} is for two classes with one output each; the predictions are {describe(pred)}, {n} along "
                          f"axis {metric.axis}: write average='macro'.")
 
 
-_BINARY = "average='binary'"
+def _written(metric, name, **settings):
+    "How to write the metric `name` in the place of another, with the setting that has no default."
+    settings = {k: v for k, v in metric.kwargs.items() if k == "beta"} | settings
+    return f"{name}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
+
+
+def _of_probabilities(func):
+    "How to write what has no name here: scikit-learn's function on one probability per class."
+    return f"skm_to_fastai({func}, is_class=False, activation='softmax', flatten=False)"
 
 
 def _two_classes(instead: str, one_logit: str) -> Callable[[AccumMetric, torch.Tensor, torch.Tensor], None]:
     def check(metric, pred, targ):
+        _one_class_per_item(metric, pred, targ)
         n = pred.shape[metric.axis] if pred.ndim > 1 else 1
         if n != 2:
             advice = f": for one logit per item write {one_logit}." if n == 1 else f", {n} along axis {metric.axis}: write {instead}."
@@ -158,7 +177,8 @@ def _two_classes(instead: str, one_logit: str) -> Callable[[AccumMetric, torch.T
     return check
 
 
-def _many_classes(metric: AccumMetric, pred: torch.Tensor, targ: torch.Tensor) -> None:
+def _many_classes(metric: Any, pred: torch.Tensor, targ: torch.Tensor) -> None:
+    _one_class_per_item(metric, pred, targ)
     n = pred.shape[metric.axis] if pred.ndim > 1 else 1
     if n < 3:
         raise ValueError(f"metric {metric.name} here compares three classes or more; the predictions are {describe(pred)}: "
@@ -167,15 +187,14 @@ def _many_classes(metric: AccumMetric, pred: torch.Tensor, targ: torch.Tensor) -
 
 def _one_target_per_label(metric: Any, pred: torch.Tensor, targ: torch.Tensor) -> None:
     if pred.ndim == 2 and pred.shape[1] > 1 and targ.numel() == len(pred):
-        single = metric.made_by.removesuffix("Multi")
-        row = globals().get(single)
-        cure = (f"{single}({_MACRO if 'average' in inspect.signature(row).parameters and single != 'RocAuc' else ''})" if row else
-                f"{single}Binary()" if pred.shape[1] == 2 else "MultiCategoryBlock() for the targets")
+        single, func = metric.made_by.removesuffix("Multi"), metric.func.__name__
+        row, binary = globals().get(single), globals().get(f"{single}Binary")
+        macro = row is not None and binary is None and "average" in inspect.signature(row).parameters
+        cure = (f"{single}Binary()" if binary and pred.shape[1] == 2 else
+                _of_probabilities(func) if row is None or (func == "brier_score_loss" and pred.shape[1] > 2) else
+                _written(metric, single, **({"average": "macro"} if macro else {})))
         raise ValueError(f"metric {metric.name} of several labels per item takes one 0/1 target for each; the predictions are "
                          f"{describe(pred)}, the targets {describe(targ)}, one class per item: write {cure}.")
-
-
-_MACRO = "average='macro'"
 
 
 # How the model's output is read: functions of (scikit-learn's function, settings) that return the metric
@@ -267,7 +286,8 @@ def _of_sklearn(name: str) -> Callable[..., float]:
 
 # The table. One output per class
 
-@_metric("average_precision_score", partial(_second_class, instead="APScoreMulti() with one-hot targets", one_logit="APScoreMulti()"))
+@_metric("average_precision_score", partial(_second_class, instead=_of_probabilities("average_precision_score"),
+                                            one_logit="APScoreMulti()"))
 def APScoreBinary(axis: int = -1, average: str = "macro", pos_label: Label | None = None,
                   sample_weight: Sequence[float] | None = None) -> Any:
     "Average precision of the probability of the second of two classes."
@@ -278,7 +298,8 @@ def BalancedAccuracy(axis: int = -1, sample_weight: Sequence[float] | None = Non
     "Recall, averaged over the classes."
 
 
-@_metric("brier_score_loss", partial(_second_class, instead="BrierScoreMulti() with one-hot targets", one_logit="BrierScoreMulti()"))
+@_metric("brier_score_loss", partial(_second_class, instead=_of_probabilities("brier_score_loss"),
+                                     one_logit="BrierScoreMulti()"))
 def BrierScore(axis: int = -1, sample_weight: Sequence[float] | None = None, pos_label: Label | None = None) -> Any:
     "Mean squared error of the probability of the second of two classes (of the probability, not of the decision)."
 

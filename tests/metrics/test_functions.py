@@ -55,7 +55,7 @@ def test_top_k_accuracy():
     masks, m = logits(2, 6, 4, 5), ids(6, 2, 4, 5)
     close(top_k_accuracy(masks, m, k=1, axis=1), accuracy(masks, m, axis=1))
     close(top_k_accuracy(x, y[:, None], k=3), top_k_accuracy(x, y, k=3))
-    with pytest.raises(ValueError, match=r"top_k_accuracy\(k=5\) needs at least 5 classes"):
+    with pytest.raises(ValueError, match=r"top_k_accuracy\(k=5\) needs more than 5 classes"):
         top_k_accuracy(logits(4, 3), ids(3, 4))
 
 
