@@ -11,7 +11,7 @@ import torch
 from ..core.messages import listing, plural
 from ..core.types import PathLike, Splits
 from ..data.block import RegressionBlock
-from ..data.csv_files import read_csv
+from ..data.csv_files import delimiter_hint, read_csv
 from ..tabular.columns import as_frame, check_columns, rows_of
 from ..tabular.dataloader import TableDataLoaders
 from ..tabular.frames import TabularPandas
@@ -108,10 +108,9 @@ class CollabDataLoaders(TableDataLoaders):
         """
         ratings = as_frame(ratings, "CollabDataLoaders.from_df")
         if ratings.shape[1] < 3:
-            apart = next((d for d in (";", "\t", "|") if d in "".join(map(str, ratings.columns))), None)
             raise ValueError("ratings need three columns: user, item and rating; the frame has "
                              f"{listing(map(repr, ratings.columns)) or 'none'}"
-                             + (f". Read the file with delimiter={apart!r}" if apart else ""))
+                             + delimiter_hint(ratings.columns))
         arguments = {"user_name": user_name, "item_name": item_name, "rating_name": rating_name}
         names = [column if name is None else name for name, column in zip(arguments.values(), ratings.columns, strict=False)]
         check_columns(ratings, dict(zip(arguments, ([n] for n in names), strict=True)), "CollabDataLoaders.from_df")

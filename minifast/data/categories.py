@@ -12,7 +12,7 @@ from ..core.messages import add_note, describe, did_you_mean, plural
 from ..core.recipe import Recipe
 from ..core.types import LossFunc
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from .labels import is_missing
+from .labels import column_name, is_missing
 from .transforms import Transform
 
 NA = "#na#"
@@ -469,7 +469,7 @@ def _columns_read(items: Any) -> list | None:
     columns = getattr(getattr(items, "items", None), "columns", None)
     if columns is None or not getattr(reader, "many", False):
         return None
-    return [c if c in columns or not isinstance(c, int) else columns[c] for c in reader.cols]
+    return [column_name(c, columns) for c in reader.cols]
 
 
 def _frame_read(items: Any) -> torch.Tensor | None:

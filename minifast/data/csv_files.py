@@ -1,5 +1,6 @@
 """CSV files, and the files that the rows of a table name."""
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..core.messages import did_you_mean, listing
@@ -32,6 +33,12 @@ def read_csv(file: Any, encoding: str | None = None, **options: Any) -> "pd.Data
     except UnicodeDecodeError as e:
         raise ValueError(f"{file} is not written in {encoding or 'UTF-8'} ({e.reason} at byte {e.start}). Files of spreadsheets often are "
                          "in encoding='cp1252', older ones in encoding='latin-1'") from e
+
+
+def delimiter_hint(columns: Iterable) -> str:
+    "What to write where names of columns look like those of several, because a file was read with another delimiter; else nothing."
+    apart = next((d for d in (";", "\t", "|") if d in "".join(map(str, columns))), None)
+    return f". Read the file with delimiter={apart!r}" if apart else ""
 
 
 def check_named_files(paths: list, column: Any, folder: Path) -> None:

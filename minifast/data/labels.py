@@ -9,6 +9,7 @@ from ..core.items import L
 from ..core.messages import describe, did_you_mean
 from ..core.paths import Path
 from ..core.types import PathLike
+from .csv_files import delimiter_hint
 from .transforms import ItemTransform
 
 
@@ -79,7 +80,29 @@ def _value(row: Any, col: Any) -> Any:
         return row.iloc[col] if is_series else list(row.values())[col] if isinstance(row, dict) else row[col]
     if columns is None:
         raise TypeError(f"ColReader({col!r}) reads rows of a DataFrame (or dicts, or tuples); received {describe(row)}")
-    raise KeyError(f"there is no column {col!r}{did_you_mean(col, columns) or '.'} Columns: {', '.join(map(str, list(columns)[:30]))}")
+    raise _no_column(col, columns)
+
+
+def _no_column(col, columns):
+    return KeyError(f"there is no column {col!r}{did_you_mean(col, columns) or '.'} Columns: {', '.join(map(str, list(columns)[:30]))}"
+                    + delimiter_hint(columns))
+
+
+def column_name(col: Any, columns: Any) -> Any:
+    """The name of a column of a frame.
+
+    Args:
+        col: a name, or a position.
+        columns: the names of all columns, a pandas Index.
+
+    Raises:
+        KeyError: there is no such column.
+    """
+    if col not in columns:
+        if not isinstance(col, int) or not -len(columns) <= col < len(columns):
+            raise _no_column(col, columns)
+        return columns[col]
+    return col
 
 
 def column_names(cols: Any) -> list:

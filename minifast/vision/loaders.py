@@ -15,7 +15,7 @@ from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Regressio
 from ..data.categories import indicator_values
 from ..data.csv_files import check_named_files, read_csv
 from ..data.files import get_image_files
-from ..data.labels import ColReader, RegexLabeller, column_names, parent_label
+from ..data.labels import ColReader, RegexLabeller, column_name, column_names, parent_label
 from ..data.loader_args import check_dataloaders_keywords
 from ..data.loaders import DataLoaders
 from ..data.pipeline import Pipeline
@@ -161,8 +161,7 @@ class ImageDataLoaders(DataLoaders):
         opens_files = getattr(img_cls.create, "__func__", None) is PILBase.create.__func__       # type: ignore[attr-defined]  # class methods
         if opens_files and kwargs.get("on_error") != "skip":
             first = df.head(5)
-            name = fn_col if fn_col in df.columns or not isinstance(fn_col, int) else df.columns[fn_col]
-            check_named_files([read_x(first.iloc[i]) for i in range(len(first))], name, Path(path).expanduser())
+            check_named_files([read_x(first.iloc[i]) for i in range(len(first))], column_name(fn_col, df.columns), Path(path).expanduser())
         return _made(cls, df, path, kwargs, ImageBlock(img_cls), y_block, get_x=read_x,
                      get_y=ColReader(label_col, label_delim=label_delim), splitter=_splitter(splitter, valid_pct, seed, valid_col),
                      item_tfms=item_tfms, batch_tfms=batch_tfms)
@@ -245,8 +244,8 @@ def _without(vocab, y_block):
 
 def _label_block(df, label_col, label_delim, vocab):
     "The block of the labels in one or several columns; columns that may be classes, labels or numbers are refused."
-    names = [c if c in df.columns or not isinstance(c, int) else df.columns[c] for c in column_names(label_col)]
-    if label_delim is not None or not all(c in df.columns for c in names):
+    names = [column_name(c, df.columns) for c in column_names(label_col)]
+    if label_delim is not None:
         return MultiCategoryBlock(vocab=vocab) if label_delim is not None or len(names) > 1 else CategoryBlock(vocab=vocab)
     if len(names) == 1:
         column = df[names[0]]

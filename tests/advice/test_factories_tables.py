@@ -135,7 +135,7 @@ def test_the_column_that_splits_a_parquet_file(tmp_path):
 def test_ratings_with_a_decimal_comma(tmp_path):
     df = rated().assign(rating=[f"{r:.1f}".replace(".", ",") for r in rated().rating])
     df.to_csv(tmp_path / "a.csv", index=False, sep=";")
-    with told("collab/loaders.py", "Read the file with delimiter=…"):
+    with told("data/csv_files.py", "Read the file with delimiter=…"):
         CollabDataLoaders.from_csv(tmp_path / "a.csv")
     with told("collab/loaders.py", "Read a decimal comma with from_csv(decimal=','), or write df[…] = df[…].str.replace(',', '.')"):
         CollabDataLoaders.from_csv(tmp_path / "a.csv", delimiter=";")

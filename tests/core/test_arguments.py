@@ -3,6 +3,7 @@ import math
 import re
 
 import pytest
+from suggestions import told
 
 from minifast.core.arguments import check_arguments, check_choice, is_number, is_whole, listed_in_order, refuse_class, required_parameters
 
@@ -63,6 +64,6 @@ def test_a_class_where_its_object_is_meant():
 
 def test_a_dict_of_ids_becomes_the_names_in_their_order():
     ids = {"dog": 1, "cat": 0}
-    with pytest.raises(TypeError, match=r"write vocab=sorted\(ids, key=ids.get\)"):
+    with told("core/arguments.py", "Of a dict `ids` from names to 0, 1, ... write …=sorted(ids, key=ids.get)"):
         listed_in_order("Categorize", "vocab", ids)
     assert listed_in_order("Categorize", "vocab", sorted(ids, key=ids.get)) == ["cat", "dog"]

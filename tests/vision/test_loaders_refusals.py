@@ -156,3 +156,12 @@ def test_a_class_of_images_with_a_static_create(files, table):
         def create(fn):
             return PILImage.create(fn)
     assert from_df(table, files, img_cls=Own).one_batch()[0].shape[0] == 4
+
+
+def test_a_file_read_with_another_delimiter(files, table, tmp_path):
+    table.to_csv(tmp_path / "t.csv", index=False, sep=";")
+    folder = str(files[0].parents[1])
+    for columns in ({}, {"label_col": [1, 2]}, {"fn_col": 3, "label_col": 0}, {"label_col": "y"}):
+        with pytest.raises(KeyError, match=r"there is no column .* Columns: f;y\. Read the file with delimiter=';'"):
+            ImageDataLoaders.from_csv(tmp_path, "t.csv", folder=folder, **columns)
+    assert ImageDataLoaders.from_csv(tmp_path, "t.csv", folder=folder, delimiter=";", num_workers=0).vocab == ["a", "b"]
