@@ -145,7 +145,7 @@ GUARDS = {
     "S96": ("one class is one of many", call("Categorize.setups", "warn", "None")),
     "S97": ("a missing label is a label", swap("MultiCategorize.labels_of", "self.one_each", "True"),
             never("MultiCategorize._labels_of_all", "a label is missing")),
-    "S98": ("a single column is always of classes", swap("_label_block", "fraction is None or fraction != fraction", "True")),
+    "S98": ("a single column is always of classes", swap("_label_block", "fraction is None", "True")),
 }
 
 
