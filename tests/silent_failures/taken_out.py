@@ -76,3 +76,11 @@ def try_all(rows, try_without):
               flush=True)
     print(f"{len(rows)} tried, {len(bad)} of them not as they should be" + "".join(f"\n  {row}" for row in bad))
     return int(bool(bad))
+
+
+def try_mends(mends, beginnings):
+    "Try the lines of `mends`, {line: (the test that fails without the mend, the edits)}, that begin so, all if none are given."
+    def try_without(line, package):
+        test, *edits = mends[line]
+        return pytest_without(texts_with(edits, package), [f"tests/{test}"])
+    return try_all([line for line in mends if line.startswith(tuple(beginnings or ("",)))], try_without)

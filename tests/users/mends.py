@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "silent_failures"))
 from source_edits import assign, body, call, default, drop, first, never, remove, swap  # the folder above comes first
-from taken_out import pytest_without, texts_with, try_all
+from taken_out import try_mends
 
 ONE_GROUP = "learner/test_learner.py::test_one_layer_group_trains_as_a_whole_and_says_so_once"
 FP16 = "callbacks/test_precision.py::test_fp16_on_a_cpu_warns_once_in_one_line_and_trains_in_full_precision"
@@ -226,21 +226,5 @@ MENDS = {
     "messages without long values": ("core/test_messages.py::test_no_value_fills_a_message", body("messages.brief", "return repr(x)")),
 }
 
-
-def without(line, package):
-    "`{file: its text with what makes this line work taken out}`; `LookupError` where that is not found under its name."
-    return texts_with(MENDS[line][1:], package)
-
-
-def try_without(line, package):
-    "What happens to the test of this line, see `taken_out.pytest_without`."
-    return pytest_without(without(line, package), [f"tests/{MENDS[line][0]}"])
-
-
-def main(beginnings):
-    "Try the lines that begin so, every one if none are given; the exit status."
-    return try_all([line for line in MENDS if line.startswith(tuple(beginnings or ("",)))], try_without)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(try_mends(MENDS, sys.argv[1:]))
