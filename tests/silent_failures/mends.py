@@ -8,7 +8,7 @@ docs/kinds.md is made of it (`python docs/make_kinds.py`). What `guards.py` take
 import sys
 from typing import NamedTuple
 
-from source_edits import assign, body, call, drop, first, never, result, swap
+from source_edits import assign, body, call, first, never, result, swap
 from taken_out import try_mends
 
 BATCH, METRICS, CLASSES = "callbacks/test_first_batch.py::", "callbacks/test_first_batch_metrics.py::", "metrics/test_classes.py::"
@@ -110,8 +110,7 @@ KINDS = {
         "`is_valid`, by which the rows are split, becomes an input", "what decides the split is known to the network",
         "groups and times; positions of columns; ratings; Parquet; other columns whose validation values are new", "S79", {
             "groups and times": ("tabular/test_loaders.py::test_what_decides_the_split_is_no_input",
-                                 swap("deciding_columns", "splits.groups if isinstance(splits, GroupSplitter) else splits.key if "
-                                      "isinstance(splits, TimeSplitter) else None", "None")),
+                                 first("deciding_columns", "if not isinstance(splits, ColSplitter):\n    return []")),
             "unseen values": ("tabular/test_loaders.py::test_rare_values_that_training_does_not_have_are_in_the_report",
                               body("warn_of_unseen", "pass")),
         }),
@@ -207,7 +206,7 @@ KINDS = {
                       swap("as_dates", "pd.to_datetime(column.astype(object)) if isinstance(column.dtype, pd.ArrowDtype) else column",
                            "column")),
             "UTC offsets": ("tabular/test_dates.py::test_several_utc_offsets_name_the_column", never("as_dates", "several UTC offsets")),
-            "polars": ("ensemble/test_kfold.py::test_frames_of_polars", drop("splitters_groups.values_of", "to_pandas()")),
+            "polars": ("ensemble/test_kfold.py::test_frames_of_polars", body("rows.as_pandas", "return x")),
             "lists": ("tabular/test_columns.py::test_df_shrink_leaves_lists_as_they_are",
                       swap("columns._shrunk", "pd.api.types.is_object_dtype(dtype) and column_kind(column) != 'list or dict'",
                            "pd.api.types.is_object_dtype(dtype)")),
