@@ -63,7 +63,8 @@ def init_head(learn: "Learner", n_items: int = 10_000) -> None:
         ValueError: where the loss or the last layer is not one that can be set so.
     """
     if kind_of(learn.loss_func) is None:
-        raise ValueError(f"init_head() does not know what the output means to {describe(learn.loss_func)}: use a loss of minifast or torch")
+        raise ValueError(f"init_head() does not know what the output means to {describe(learn.loss_func)}: use a loss such as "
+                         "CrossEntropyLossFlat() or MSELossFlat(), or give yours an attribute kind='class logits', 'logits' or 'values'")
     with probing(learn) as probe:
         start_at, shared = getattr(probe.model, "start_at", None), False
         norm, last, after = (None, None, []) if callable(start_at) else _last_layers(probe)
@@ -110,7 +111,8 @@ def _targets(probe: Probe, last: Any, n_items: int) -> tuple[torch.Tensor, int]:
             raise ValueError(f"init_head() needs batches with one target; these have {len(probe.step.yb)}")
         y = torch.cat([s.y.detach().cpu() for s in steps])
     if not torch.isfinite(y.double()).all():
-        raise ValueError("init_head(): the targets hold NaN or infinite values: `learn.check()` says where")
+        bad = int((~torch.isfinite(y.double())).sum())
+        raise ValueError(f"init_head(): {plural(bad, 'target')} of {y.numel():,} are NaN or infinite: drop or fill these rows")
     if by_class:
         return y, n_out
     if y.ndim > 2 and y.shape[1] == n_out and probe.pred.ndim == y.ndim:                       # maps: channels last

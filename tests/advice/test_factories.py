@@ -192,9 +192,12 @@ def test_names_in_order(make):
     with told("core/arguments.py", "Write …=sorted(...), or list them"):
         make({"bg", "fg"})
     make(sorted({"bg", "fg"}))
-    for wrong in (2, {"bg": 0}):
-        with pytest.raises(TypeError, match="takes a list of names; received"):
-            make(wrong)
+    ids = {"fg": 1, "bg": 0}
+    with told("core/arguments.py", "Of a dict `ids` from names to 0, 1, ... write …=sorted(ids, key=ids.get)"):
+        make(ids)
+    make(sorted(ids, key=ids.get))
+    with pytest.raises(TypeError, match="takes a list of names; received"):
+        make(2)
 
 
 def test_files_in_a_set(folder, files):

@@ -130,6 +130,16 @@ def test_the_column_that_splits_a_parquet_file(tmp_path):
     dls = TabularDataLoaders.from_parquet(tmp_path / "a.parquet", cat_names="c", cont_names="x", y_names="y", valid_col="v")
     assert dls.valid.dataset.row_index.tolist() == [0, 1, 2]
 
+    def split(splits):
+        return TabularDataLoaders.from_parquet(tmp_path / "a.parquet", cat_names="c", cont_names="x", y_names="y", splits=splits)
+
+    train, valid = list(range(3, 40)), [0, 1, 2]
+    with told("tabular/parquet.py", "a splitter must go by one: ColSplitter('is_valid'), GroupSplitter('group') or TimeSplitter('time'); "
+              "otherwise give positions, splits=(train, valid)"):
+        split(lambda df: (train, valid))
+    for splits in (ColSplitter("v"), GroupSplitter("c"), TimeSplitter("x"), (train, valid)):
+        assert len(split(splits).valid.dataset)
+
 
 # -- files -----------------------------------------------------------------------------------------------------------------------------
 def test_ratings_with_a_decimal_comma(tmp_path):

@@ -425,3 +425,54 @@ def test_the_hub_is_not_installed(monkeypatch):
     with told("learner/hub.py", "Write: pip install 'minifast[hub]'"):
         push_to_hub(learner(), "me/it")
     assert "huggingface_hub" in extra("hub")                            # pip install 'minifast[hub]'
+
+
+# -- the last layer --------------------------------------------------------------------------------------------------------------------
+def of_numbers(y, model=None):
+    dls = DataLoaders(*[DataLoader(TensorDataset(X, y), bs=5) for _ in range(2)])
+    return learner(model or nn.Linear(4, 1), dls, MSELossFlat())
+
+
+def test_what_the_output_means_to_a_loss():
+    with told("learner/init_head.py", "use a loss such as CrossEntropyLossFlat() or MSELossFlat()"):
+        learner(loss_func=nn.MultiMarginLoss()).init_head()
+    learner(loss_func=CrossEntropyLossFlat()).init_head()
+    of_numbers(Y[:, None].float()).init_head()
+
+    def own(pred, y):
+        return nn.functional.cross_entropy(pred, y)
+
+    with told("learner/init_head.py", "or give yours an attribute kind='class logits', 'logits' or 'values'"):
+        learner(loss_func=own).init_head()
+    own.kind = "class logits"
+    learner(loss_func=own).init_head()
+    for kind, loss in (("logits", nn.functional.binary_cross_entropy_with_logits), ("values", nn.functional.mse_loss)):
+        def other(pred, y, loss=loss):
+            return loss(pred, y)
+
+        other.kind = kind
+        learn = of_numbers((Y[:, None] > 0).float())
+        learn.loss_func = other
+        learn.init_head()
+        assert learn.validate()[0] < 0.7
+
+
+@pytest.mark.parametrize("model", [
+    nn.Sequential(nn.Linear(4, 6, bias=False), nn.ReLU(), nn.Linear(6, 3)),
+    nn.Sequential(nn.Unflatten(1, (4, 1)), nn.Conv1d(4, 3, 1), nn.Flatten()),
+    nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3, bias=False))], ids=["linear", "convolution", "norm"])
+@pytest.mark.parametrize("last", [nn.Linear(6, 3, bias=False), nn.ReLU()])
+def test_a_last_layer_that_can_be_set(model, last):
+    with told("learner/init_head.py", "needs a model that ends with a linear or convolutional layer with bias, or with a linear layer"):
+        learner(nn.Sequential(nn.Linear(4, 6, bias=False), nn.ReLU(), last)).init_head()
+    learner(model).init_head()
+
+
+def test_targets_that_are_missing():
+    y = torch.arange(20.0)[:, None]
+    y[3] = float("nan")
+    with told("learner/init_head.py", "… of … are NaN or infinite: drop or fill these rows"):
+        of_numbers(y).init_head()
+    dls = DataLoaders(*[DataLoader(TensorDataset(X[4:], y[4:]), bs=5) for _ in range(2)])
+    learner(nn.Linear(4, 1), dls, MSELossFlat()).init_head()
+    of_numbers(y.nan_to_num(0)).init_head()
