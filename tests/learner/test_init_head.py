@@ -248,7 +248,7 @@ def test_what_it_cannot_do():
         Learner(loaders(pictures(), rare(N)), bare, CrossEntropyLossFlat()).init_head()
     nan = values()
     nan[3] = float("nan")
-    with pytest.raises(ValueError, match="targets hold NaN or infinite values"):
+    with pytest.raises(ValueError, match="2 targets of 192 are NaN or infinite"):
         Learner(loaders(pictures(), nan), nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), MSELossFlat()).init_head()
     with pytest.raises(ValueError, match=r"the last layer has 2 outputs, the targets have 3"):
         three = torch.cat([values(), values(k=1)], 1)
