@@ -9,6 +9,7 @@ from minifast.checks.check_learner import check_learner
 from minifast.checks.check_loaders import check_loaders
 from minifast.checks.outcomes import issue, passed, tip
 from minifast.checks.report import ChecksFailed, Entry, run
+from minifast.learner.probe import probing
 from minifast.nn.activations import SigmoidRange
 
 
@@ -55,6 +56,22 @@ def test_cheap_checks_come_first_and_the_budget_is_kept():
     for wrong in (0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="a positive number of seconds, such as budget=20"):
             learn.check(budget=wrong)
+
+
+class Slow(nn.Module):
+    "Takes 2 ms per item."
+
+    def forward(self, x):
+        time.sleep(0.002 * len(x))
+        return x
+
+
+@pytest.mark.parametrize(("seconds", "fewer"), [(0.02, True), (5, False)])           # all items take 32 ms
+def test_of_a_slow_model_fewer_items_are_looked_at(seconds, fewer):
+    with probing(regressor(nn.Sequential(Slow(), mlp(out=1))), False, 0) as probe:
+        usual = probe.n_items
+        probe.shrink(seconds)
+        assert 4 <= probe.n_items <= usual and (probe.n_items < usual) is fewer and probe.step.n == probe.n_items
 
 
 @pytest.mark.parametrize("mend", ["divide", "y_range", "trained"])

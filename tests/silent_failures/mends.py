@@ -275,6 +275,7 @@ KINDS = {
         "`learn.check()` takes 100 s on a small U-Net", "no limit to the work of a report",
         "slow models; the order of checks; what was left out; budgets that are none", "", {
             "budget": (CAUSES + "test_cheap_checks_come_first_and_the_budget_is_kept", swap("report.run", "started > end", "False")),
+            "slow models": (CAUSES + "test_of_a_slow_model_fewer_items_are_looked_at", body("Probe.shrink", "pass")),
             "order": (CAUSES + "test_cheap_checks_come_first_and_the_budget_is_kept", call("report.run", "sorted", "arg0")),
         }),
 }
