@@ -2,7 +2,8 @@
 
 PARTS = {
     "block": "TransformBlock",
-    "categories": "Categorize CategoryMap EncodedMultiCategorize MultiCategorize OneHotEncode RegressionSetup category_map",
+    "categories": "Categorize EncodedMultiCategorize MultiCategorize OneHotEncode RegressionSetup",
+    "category_map": "CategoryMap category_map",
     "coords": "BoundingBoxes BoxLabels KeyPoints XYXY",
     "dataloader": "DataLoader",
     "datasets": "empty_datasets",
