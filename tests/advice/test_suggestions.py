@@ -9,14 +9,11 @@ def names_in(code):
     return set(re.findall(r"(\w+)(?:=(?!=)|\()", code)) | {w for piece in re.findall(r"`([^`]*)`", code) for w in re.findall(r"\w+", piece)}
 
 
-LEFT = 0       # suggestions that no test follows
-
-
 def test_every_suggestion_is_followed():
     tests = followed()
     left = [s for s in suggestions() if not any(t.file == s.file and t.words.strip(GAP) in s.text for t in tests)]
     shown = "\n".join(f"{s.file}:{s.line}: {s.text}" for s in left)
-    assert len(left) <= LEFT, f"{len(left)} of {len(suggestions())} suggestions are followed by no test:\n{shown}"
+    assert not left, f"{len(left)} of {len(suggestions())} suggestions are followed by no test:\n{shown}"
 
 
 def test_tests_meet_messages_that_stand_there():
