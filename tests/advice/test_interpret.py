@@ -47,11 +47,11 @@ def test_cleaning(monkeypatch):
             raise ImportError(name)
         return found(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", absent)
     with told("interpret/cleaner.py", "with ipywidgets: pip install 'minifast[notebook]' or pip install ipywidgets. Without it, use "
               "select(), choose() and save()"):
-        cleaner.widget()
-    monkeypatch.undo()
+        with monkeypatch.context() as patched:
+            patched.setattr(builtins, "__import__", absent)
+            cleaner.widget()
     assert "ipywidgets" in extra("notebook")                # pip install 'minifast[notebook]'
     cleaner.select("cat")
     cleaner.choose(0, "delete")
