@@ -130,7 +130,7 @@ class WeightAverage:
         names, state = {id(t): n for n, t in self._tensors(model).items()}, model.state_dict(keep_vars=True)
         for name, t in state.items():
             if isinstance(t, torch.Tensor):         # else what a module adds to its state
-                state[name] = self.values.get(names.get(id(t), ""), t.detach()).to(t.dtype, copy=True)
+                state[name] = self.values.get(names.get(id(t), ""), t.detach()).to(t.device, t.dtype, copy=True)
         return state
 
     def note(self, model: nn.Module) -> None:
@@ -177,8 +177,10 @@ class AveragingCallback(RunCallback):
                 **super().state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
-        self._average.values, self._average.seen = state["averaged"], state.get("seen")
         super().load_state_dict(state)
+        self._average.values, self._average.seen = state["averaged"], state.get("seen")
+        if self.learn is not None:                  # they can be asked for at once, before any training
+            self._model = weakref.ref(self.learn.model)
 
     def averaged_state(self) -> dict[str, torch.Tensor]:
         """The averaged weights as a state dict of the model (copies); what is not averaged is as in the model.

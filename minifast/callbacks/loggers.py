@@ -40,6 +40,7 @@ class FileLogger(RunCallback):
 
     order = Order.RECORD + 1
     file: Path | None = None
+    _resumed = False
 
     def __init__(self, fname: PathLike = "history.log", append: bool = True):
         self.fname, self.append, self._emptied = Path(fname), append, append
@@ -57,6 +58,9 @@ class FileLogger(RunCallback):
 
     def after_epoch(self) -> None:
         recorder = self.learn.recorder
+        resumed, self._resumed = self._resumed, False
+        if resumed and self._is_written():
+            return
         cells = [*self.training_run, len(recorder.fits) - 1, *recorder.log, float(self.learn.opt.param_groups[-1]["lr"])]
         if not self._emptied:
             self.file.unlink(missing_ok=True)
@@ -66,12 +70,20 @@ class FileLogger(RunCallback):
         with self.file.open("a", encoding="utf-8", newline="") as f:       # opened and closed each time: a crash keeps what is there
             f.write(text)
 
+    def _is_written(self):
+        "Whether the row of this epoch is there: the process was killed after the row, and before the next epoch began."
+        if not self.file.exists():
+            return False
+        rows, recorder = self.read(), self.learn.recorder
+        wanted = {"run": self.training_run.id, "fit": len(recorder.fits) - 1, "epoch": recorder.log[0]}
+        return {*wanted} <= {*rows} and bool((rows[list(wanted)] == list(wanted.values())).all(axis=1).any())
+
     def state_dict(self) -> dict:
         "The id under which rows are written, for a training that continues in another process."
         return {"run": list(self.training_run or ())}
 
     def load_state_dict(self, state: dict) -> None:
-        self.training_run = TrainingRun(*state["run"]) if state["run"] else None
+        self.training_run, self._resumed = TrainingRun(*state["run"]) if state["run"] else None, True
 
     def choose_file(self, wanted: Path) -> Path:
         "The file to write to when `wanted` was asked for."

@@ -1,10 +1,19 @@
-"""Saving and loading tensors with plain values around them: safetensors plus JSON, written atomically. Never a pickle."""
+"""Saving and loading tensors with plain values around them: safetensors plus JSON, written atomically. Never a pickle.
+
+A file is opened once, and what is loaded is a copy: another process may replace or overwrite the file at any time. What is written
+carries a SHA-256 that is compared when it is loaded; files without one, of other programs, load as well.
+"""
+import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count
+from math import prod
 from typing import Any
 
 import torch
@@ -14,6 +23,12 @@ from .paths import Path
 from .types import PathLike
 
 HEADER = "minifast"
+DIGEST = "sha256"                       #: name of the entry of the header that holds the digest of all others and of the tensors
+_LONGEST_HEADER = 100 << 20             # bytes; the limit of safetensors
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "C64": torch.complex64,
+           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "BOOL": torch.bool,
+           "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8, "F8_E4M3": torch.float8_e4m3fn,
+           "F8_E5M2": torch.float8_e5m2, "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz}
 
 
 def pack(value: Any) -> tuple[dict[str, torch.Tensor], Any]:
@@ -62,18 +77,47 @@ def unpack(tensors: dict[str, torch.Tensor], tree: Any) -> Any:
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def clearing(folder: Path, leftover: str) -> Iterator[None]:
+    """Within the block this process may have unfinished work in `folder` whose names match the regular expression `leftover`. What killed
+    processes left there under such names is removed first, unless somebody else is at work.
+
+    Who is at work holds a shared lock on the folder, which the system takes back from a process that is killed. Where folders cannot be
+    locked (Windows, some network disks), nothing is removed.
+    """
+    held = None
+    try:
+        with suppress(ImportError, OSError):
+            from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+            held = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):
+                flock(held, LOCK_EX | LOCK_NB)
+                for entry in os.scandir(folder):
+                    if re.fullmatch(leftover, entry.name):
+                        shutil.rmtree(entry, ignore_errors=True) if entry.is_dir(follow_symlinks=False) else os.unlink(entry)
+            flock(held, LOCK_SH)
+        yield
+    finally:
+        if held is not None:
+            with suppress(OSError):
+                flock(held, LOCK_UN)                            # closing is not enough where a process was forked meanwhile
+            os.close(held)
+
+
+@contextmanager
+def replacing(file: Path, clear: bool = True) -> Iterator[Path]:
     """Write a file whole or not at all: `with replacing(file) as part: part.write_text(...)`.
 
-    `part` is another name in the same folder. It takes the place of `file` when the block ends, and is removed if the block fails.
+    `part` is another name in the same folder. It takes the place of `file` when the block ends, and is removed if the block fails; if the
+    process is killed, by the next one that writes to the folder. clear: look for what killed processes left.
     """
-    part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield part
-        os.replace(part, file)
-    finally:
-        with suppress(OSError):                                 # where there is no such folder, nothing was left in it either
-            part.unlink(missing_ok=True)
+    with clearing(file.parent, r".+\.[0-9a-f]{8}\.part" if clear else r"(?!)"):
+        part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
+        try:
+            yield part
+            os.replace(part, file)
+        finally:
+            with suppress(OSError):                             # where there is no such folder, nothing was left in it either
+                part.unlink(missing_ok=True)
 
 
 def save(value: Any, file: PathLike) -> Path:
@@ -86,14 +130,32 @@ def save(value: Any, file: PathLike) -> Path:
     """
     file = Path(file)
     tensors, tree = pack(value)
-    write_tensors(tensors, {HEADER: json.dumps(tree)}, file, check=True)
+    metadata = {HEADER: json.dumps(tree)}
+    write_tensors(tensors, {**metadata, DIGEST: tensor_digest(tensors, metadata)}, file, check=True)
     return file
+
+
+def tensor_digest(tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> str:
+    "The SHA-256, as 64 hexadecimal digits, of the names, types, shapes and bytes of tensors (on the CPU), and of the metadata with them."
+    digest = _digest_begun(metadata)
+    for name in sorted(tensors):
+        _digest_add(digest, name, tensors[name])
+    return digest.hexdigest()
+
+
+def _digest_begun(metadata):
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode() if metadata else b"")
+
+
+def _digest_add(digest, name, t):
+    digest.update(json.dumps([name, str(t.dtype), list(t.shape)]).encode())
+    digest.update(memoryview(t.contiguous().reshape(-1).view(torch.uint8).numpy()) if t.numel() else b"")
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], file: Path, check: bool = False) -> None:
     """Write `tensors` (on the CPU, none sharing memory) and `metadata` to a safetensors file, whole or not at all.
 
-    check: read the file back, by `load`, before it replaces an older one.
+    check: read the file back, by `read_tensors`, before it replaces an older one.
 
     Raises:
         OSError: names the folder when it cannot be written.
@@ -110,7 +172,7 @@ def write_tensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], fi
             with open(part, "rb+") as f:
                 os.fsync(f.fileno())
             if check:
-                load(part)
+                read_tensors(part, tensors)
     except OSError as e:
         add_note(e, _cannot_write(file))
         raise
@@ -120,6 +182,62 @@ def write_tensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], fi
 
 def _cannot_write(file: Path) -> str:
     return f"cannot write {file.name} to {file.parent.resolve()}: give the learner a writable folder with room, `learn.path = Path('...')`"
+
+
+def read_tensors(file: PathLike, like: dict[str, torch.Tensor] | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read `(tensors, metadata)` of a safetensors file. The tensors are copies, on the CPU; they take as much memory as the file has bytes.
+
+    Args:
+        file: any safetensors file; the digest that `save` puts into its files is compared.
+        like: only compare with these, a tensor at a time, which takes less time than a digest.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        with open(file, "rb") as f:
+            size = os.fstat(f.fileno()).st_size
+            n = int.from_bytes(f.read(8), "little")
+            if not 2 <= n <= min(size - 8, _LONGEST_HEADER):
+                raise ValueError("it does not begin with a header")
+            header = json.loads(f.read(n))
+            metadata = header.pop("__metadata__", None) or {}
+            _check_layout(header, size - 8 - n)
+            tensors, digest = {}, _digest_begun({k: v for k, v in metadata.items() if k != DIGEST})
+            for name in sorted(header):
+                begin, end = header[name]["data_offsets"]
+                raw = torch.empty(end - begin, dtype=torch.uint8)
+                f.seek(8 + n + begin)
+                if f.readinto(memoryview(raw.numpy())) != end - begin:
+                    raise ValueError("it became shorter while it was read")
+                t = raw.view(_DTYPES[header[name]["dtype"]]).reshape(header[name]["shape"])
+                if like is None:
+                    tensors[name] = t
+                    if DIGEST in metadata:
+                        _digest_add(digest, name, t)
+                elif not torch.equal(raw, like[name].reshape(-1).view(torch.uint8)):
+                    raise ValueError(f"{name} is not what was written")
+        if like is None and DIGEST in metadata and metadata[DIGEST] != digest.hexdigest():
+            raise ValueError("its content does not have the SHA-256 that was written with it")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError, RuntimeError) as e:
+        raise _damaged(file, e) from e
+    return tensors, metadata
+
+
+def _check_layout(header, n_bytes):
+    "Raise an error unless the tensors fill `n_bytes` without gap or overlap, so that they take no more memory than the file has bytes."
+    end = 0
+    for begin, stop, kind, shape in sorted((*o["data_offsets"], o["dtype"], tuple(o["shape"])) for o in header.values()):
+        if not all(type(n) is int and n >= 0 for n in (begin, stop, *shape)) or begin != end or \
+                stop - begin != prod(shape) * _DTYPES[kind].itemsize:
+            raise ValueError("its header does not fit its content")
+        end = stop
+    if end != n_bytes:
+        raise ValueError(f"its tensors have {end:,} bytes, and there are {n_bytes:,}")
+
+
+def _damaged(file, e):
+    return ValueError(f"{file} is not a complete safetensors file ({e}): it was cut short, changed, or is something else")
 
 
 class _LeftOut:
@@ -135,14 +253,49 @@ class _LeftOut:
 _FASTAI_GLOBALS = {"fastcore.foundation.L", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"}
 
 
-def _load_pth(file: Path, device: torch.device | str) -> Any:
-    "torch's own reader, with weights_only=True; in a file of fastai's what is no tensor becomes `_LeftOut`."
-    foreign = set()
-    with suppress(Exception):                       # a file that cannot be examined is refused by the reader, with its reason
-        foreign = set(torch.serialization.get_unsafe_globals_in_checkpoint(file))
-    left_out: list = [(_LeftOut, name) for name in foreign] if foreign and foreign <= _FASTAI_GLOBALS else []
-    with torch.serialization.safe_globals(left_out):
-        return torch.load(file, map_location=device, weights_only=True)
+def torch_reason(e: Exception) -> str:
+    "Why torch could not read a file, in a line, without its advice to run what is in it (`weights_only=False`)."
+    text = str(e).strip()
+    if "weights_only" in text or "eights only" in text:
+        found = re.search(r"GLOBAL (\S+)", text)
+        return f"it names {found[1]}" if found else "it is no file of plain tensors"
+    return f"{type(e).__name__}: {text.partition(chr(10))[0] or 'no reason given'}"
+
+
+def _check_zip(f):
+    "Compare the checksums in a file of torch.save, which torch.load does not look at; files older than torch 1.6 have none."
+    if f.read(4) != b"PK\3\4":
+        return
+    with zipfile.ZipFile(f) as z:
+        records = z.infolist()
+        if sum(r.file_size for r in records) > os.fstat(f.fileno()).st_size:
+            raise ValueError("its records are longer than the file")                # torch does not compress
+        if any(r.CRC for r in records) and (wrong := z.testzip()) is not None:      # they are left out by `set_crc32_options(False)`
+            raise ValueError(f"{wrong} does not have the CRC that was written with it")
+
+
+def read_torch(file: PathLike, device: torch.device | str = "cpu") -> Any:
+    """Read a file of `torch.save` with weights_only=True; in a file of fastai's what is no tensor becomes an empty object.
+
+    Raises:
+        ValueError: it is damaged, or holds objects of other classes.
+    """
+    try:
+        with open(file, "rb") as f:                 # once, so that all look at the same file
+            _check_zip(f)
+            f.seek(0)
+            foreign = set()
+            with suppress(Exception):               # a file that cannot be examined is refused by the reader, with its reason
+                foreign = set(torch.serialization.get_unsafe_globals_in_checkpoint(f))
+            f.seek(0)
+            left_out: list = [(_LeftOut, name) for name in foreign] if foreign and foreign <= _FASTAI_GLOBALS else []
+            with torch.serialization.safe_globals(left_out):
+                return torch.load(f, map_location=device, weights_only=True)
+    except OSError:
+        raise
+    except Exception as e:          # cut short, changed, or objects of classes that are no tensors: torch raises many kinds
+        raise ValueError(f"{file} cannot be read as tensors ({torch_reason(e)}): it was cut short, changed, or holds other objects, which "
+                         "are never loaded because that could run any code. Save `model.state_dict()` alone.") from None
 
 
 def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
@@ -160,21 +313,12 @@ def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
         raise FileNotFoundError(f"there is no file {file}. " + (f"Saved here: {', '.join(siblings)}" if siblings else
                                                                 f"Nothing is saved in {file.parent.resolve()}"))
     if file.suffix in (".pth", ".pt"):
-        try:
-            return _load_pth(file, device)
-        except OSError:
-            raise
-        except Exception as e:      # cut short, changed, or objects of classes that are no tensors: torch raises many kinds
-            reason = str(e).strip().split("\n")[0]
-            raise ValueError(f"{file} cannot be read as tensors ({type(e).__name__}: {reason}): it was cut short, changed, or holds other "
-                             "objects, which are never loaded because that could run any code. Save `model.state_dict()` alone.") from e
+        return read_torch(file, device)
     if file.suffix in (".pkl", ".pickle"):
         raise ValueError(f"{file} is a pickle: loading it could run any code. Load the weights alone from a `.pth` or `.safetensors` file.")
-    from safetensors import SafetensorError, safe_open
+    tensors, metadata = read_tensors(file)
+    tensors = {name: tensors.pop(name).to(device) for name in list(tensors)}       # one at a time: the copies here are not needed any more
     try:
-        with safe_open(str(file), framework="pt", device=str(device)) as f:
-            metadata = f.metadata() or {}
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118  (not a dict)
         return unpack(tensors, json.loads(metadata[HEADER])) if HEADER in metadata else tensors
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
-        raise ValueError(f"{file} is not a complete safetensors file ({e}): it was cut short, changed, or is something else") from e
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        raise _damaged(file, e) from e

@@ -22,13 +22,7 @@ SPEC = "__spec__"               #: name of the tensor that holds the description
 
 def _digest(spec: bytes, tensors: dict[str, torch.Tensor]) -> dict[str, str]:
     "The SHA-256 of each part: of the description, and of the names, types, shapes and bytes of the weights."
-    weights = hashlib.sha256()
-    for name in sorted(tensors):
-        t = tensors[name]
-        weights.update(json.dumps([name, str(t.dtype), list(t.shape)]).encode())
-        raw: Any = t.contiguous().reshape(-1).view(torch.uint8).numpy()
-        weights.update(memoryview(raw) if t.numel() else b"")
-    return {"spec": hashlib.sha256(spec).hexdigest(), "weights": weights.hexdigest()}
+    return {"spec": hashlib.sha256(spec).hexdigest(), "weights": checkpoint.tensor_digest(tensors)}
 
 
 def write(spec: dict[str, Any], tensors: dict[str, torch.Tensor], file: Path) -> None:
@@ -45,28 +39,28 @@ def read(file: PathLike) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, or another kind of file: says which, and what reads it.
     """
-    from safetensors import SafetensorError, safe_open
     file = Path(file).expanduser()
     if not file.is_file():
         found = sorted(p.name for p in file.parent.glob("*.pkl")) if file.parent.is_dir() else []
         raise FileNotFoundError(f"there is no file {file}" + (f". In this folder: {', '.join(found[:10])}" if found else ""))
     _refuse_others(file)
     try:
-        with safe_open(str(file), framework="pt", device="cpu") as f:
-            metadata = f.metadata() or {}
-            if HEADER not in metadata:
-                how = ("it was written by learn.save: build the learner by the same lines and call learn.load"
-                       if checkpoint.HEADER in metadata else "it holds weights alone: build the model and the learner, and call learn.load")
-                raise ValueError(f"{file} is no exported learner: {how}")
-            head = json.loads(metadata[HEADER])
-            version = head["format"]
-            if not isinstance(version, int) or not 1 <= version <= FORMAT:
-                raise ValueError(f"{file} has format {version!r}, and this version of minifast reads 1 to {FORMAT}: update minifast")
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118  (not a dict)
+        tensors, metadata = checkpoint.read_tensors(file)
+    except ValueError as e:
+        raise ValueError(f"{e}. Export the learner again, or copy the file again") from e
+    if HEADER not in metadata:
+        how = ("it was written by learn.save: build the learner by the same lines and call learn.load"
+               if checkpoint.HEADER in metadata else "it holds weights alone: build the model and the learner, and call learn.load")
+        raise ValueError(f"{file} is no exported learner: {how}")
+    try:
+        head = json.loads(metadata[HEADER])
+        version = head["format"]
+        if not isinstance(version, int) or not 1 <= version <= FORMAT:
+            raise ValueError(f"{file} has format {version!r}, and this version of minifast reads 1 to {FORMAT}: update minifast")
         text = tensors.pop(SPEC).numpy().tobytes()
         wrong = [part for part, digest in _digest(text, tensors).items() if head["sha256"].get(part) != digest]
         spec = None if wrong else json.loads(text)
-    except (SafetensorError, LookupError, TypeError, AttributeError, RecursionError, UnicodeDecodeError, json.JSONDecodeError) as e:
+    except (LookupError, TypeError, AttributeError, RecursionError, UnicodeDecodeError, json.JSONDecodeError) as e:
         raise ValueError(f"{file} is damaged ({type(e).__name__}: {e}): it was cut short or changed. Export the learner again, or copy the "
                          "file again") from e
     if wrong or not isinstance(spec, dict):

@@ -3,7 +3,7 @@ import copy
 import json
 import os
 from collections.abc import Collection
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 from warnings import warn
 
@@ -64,8 +64,7 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
     weights = next((state[name] for name in WEIGHTS if isinstance(state.get(name), dict)), state)
     if check_vocab and weights is not state:
         stored = state.get("vocab")
-        saved = json.loads(stored.numpy().tobytes()) if isinstance(stored, torch.Tensor) else {}
-        check_same_vocabs(vocabs_of(learn.dls), saved, file, strict)
+        check_same_vocabs(vocabs_of(learn.dls), _vocabs_in(stored, file) if isinstance(stored, torch.Tensor) else {}, file, strict)
     weights, left_out = _fitting(learn.model, weights, file, strict)
     with_opt = with_opt and isinstance(state.get("opt"), dict)
     if with_opt and "param_groups" not in state["opt"]:
@@ -81,8 +80,10 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
                         (ValueError, KeyError, RuntimeError)):
                 learn.opt.load_state_dict(state["opt"])
         if with_callbacks:
-            restore_states(_with_state(learn), state.get("callbacks", {}))
-        learn.model.load_state_dict(weights, strict=strict)
+            with noting(f"the states of callbacks in {file} do not fit this learner's: load(..., with_opt=False)"):
+                restore_states(_with_state(learn), state.get("callbacks", {}))
+        with _weights_kept_on_error(learn.model):
+            learn.model.load_state_dict(weights, strict=strict)
     if left_out:
         warn(f"{file}: loaded only in part: {'; '.join(left_out)}", stacklevel=3)
 
@@ -107,6 +108,18 @@ def _undone_on_error(learn, device, cbs):
         raise
 
 
+@contextmanager
+def _weights_kept_on_error(model):
+    "After an error within the block `model` has the weights it had: torch goes on with the others when one cannot be loaded."
+    before = {n: copy.deepcopy(t.detach().cpu() if isinstance(t, torch.Tensor) else t) for n, t in model.state_dict().items()}
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):                               # what failed once may fail again, after all else is back
+            model.load_state_dict(before)
+        raise
+
+
 def _existing(file):
     "`file`; where it is not there, the one of the same name and another suffix: fastai's `.pth`, or ours for a name with `.pth`."
     others = {".safetensors": (".pth", ".pt"), ".pth": (".safetensors",), ".pt": (".safetensors",)}.get(file.suffix, ())
@@ -121,8 +134,8 @@ def _with_state(learn):
 def _fitting(model, weights, file, strict):
     "Those of `weights` that fit `model`, and a list of what does not: compared first, so that a refused file changes nothing."
     own = model.state_dict()
-    shapes = [f"{n} is {describe(weights[n])} in the file, {describe(own[n])} in the model" for n in own
-              if n in weights and own[n].shape != weights[n].shape]
+    fits = {n: getattr(own[n], "shape", None) == getattr(weights[n], "shape", None) for n in own if n in weights}   # None: extra state
+    shapes = [f"{n} is {describe(weights[n])} in the file, {describe(own[n])} in the model" for n, same in fits.items() if not same]
     missing, extra = [n for n in own if n not in weights], [n for n in weights if n not in own]
     problems = shapes[:3] + [f"{what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}" for what, names in
                              ((f"{plural(len(missing), 'tensor')} of the model not in the file", missing),
@@ -130,7 +143,7 @@ def _fitting(model, weights, file, strict):
     if problems and strict:
         raise ValueError(f"the weights in {file} do not fit this model: {'; '.join(problems)}. Build the model as it was when they were "
                          "saved, or load what fits with load(..., strict=False)")
-    return {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}, problems
+    return {n: w for n, w in weights.items() if fits.get(n)}, problems
 
 
 # What torch's optimizers and ours keep per parameter in the parameter's own shape.
@@ -140,7 +153,11 @@ _LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "gr
 def _check_opt(opt, state, file):
     """Refuse the state of an optimizer of another kind than `opt`. torch compares only the number of parameters: the settings of another
     optimizer would replace these, and training would fail at its first step or continue with other values."""
-    groups, saved = opt.param_groups, state.get("param_groups", [])
+    groups, saved, kept = opt.param_groups, state["param_groups"], state.get("state", {})
+    if not (isinstance(saved, (list, tuple)) and all(isinstance(g, dict) and isinstance(g.get("params"), (list, tuple)) for g in saved)
+            and isinstance(kept, dict) and all(isinstance(o, dict) for o in kept.values())):
+        raise ValueError(f"the optimizer state in {file} is not what `state_dict()` of an optimizer of torch returns: load the weights "
+                         "alone, load(..., with_opt=False)")
     sizes, theirs = [len(g["params"]) for g in groups], [len(g["params"]) for g in saved]
     if sizes != theirs:
         problems = [f"it has {theirs} parameters in its groups, this learner's optimizer {sizes} (another splitter, or another model)"]
@@ -149,7 +166,6 @@ def _check_opt(opt, state, file):
                     f"{type(opt).__name__} has {', '.join(sorted(setting_names(groups[0])))}"]
     else:
         params = zip((p for g in groups for p in g["params"]), (i for g in saved for i in g["params"]), strict=True)
-        kept = state.get("state", {})
         problems = [f"{name} of parameter {i} is {describe(t)}, the parameter {describe(p.detach())}" for p, i in params
                     for name, t in kept.get(i, kept.get(str(i), {})).items()
                     if name in _LIKE_PARAMETER and isinstance(t, torch.Tensor) and t.shape != p.shape][:2]
@@ -175,6 +191,16 @@ def vocabs_of(dls: Any) -> Vocabs:
         found["target"] = vocab
     return {name: [str(o) for o in values] for name, values in found.items()
             if isinstance(values, Collection) and not isinstance(values, (str, bytes))}
+
+
+def _vocabs_in(stored, file):
+    "What `vocab_tensor` made a tensor of."
+    try:
+        found = json.loads(stored.numpy().tobytes())
+        return {str(name): list(entries) for name, entries in found.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as e:
+        raise ValueError(f"the vocabularies in {file} cannot be read ({type(e).__name__}: {e}): save the weights again, or load them "
+                         "without: load(..., check_vocab=False)") from e
 
 
 def vocab_tensor(vocabs: Vocabs) -> torch.Tensor:

@@ -162,6 +162,22 @@ def test_start_epoch():
     assert ema.updates == 3 and equal(trace.validated[0], trace.steps[2]) and not equal(trace.validated[1], trace.steps[5])
 
 
+@pytest.mark.parametrize("average", [EMA(0.5, load_at_end=False), SWA(0.5)])
+def test_averages_can_be_used_right_after_load(average, tmp_path):
+    learn = make(average, path=tmp_path)
+    learn.fit(2, 0.1)
+    wanted, own = average.averaged_state(), snapshot(learn.model)
+    learn.save("a")
+    cb = type(average)(0.5)
+    other = make(cb, model=net(1), path=tmp_path).load("a")
+    assert equal(cb.averaged_state(), wanted)
+    with cb.averaged():
+        assert equal(snapshot(other.model), wanted)
+    assert equal(snapshot(other.model), own)
+    cb.apply()
+    assert equal(snapshot(other.model), wanted)
+
+
 def test_using_the_average():
     ema = EMA(0.5, load_at_end=False)
     learn = make(ema)

@@ -5,6 +5,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.callbacks.base import Callback, CancelFitException
+from minifast.callbacks.loggers import CSVLogger, JSONLogger
 from minifast.callbacks.resume import Resume
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
@@ -64,6 +65,19 @@ def test_in_the_second_phase_of_fine_tune(tmp_path):
     again.fine_tune(3, 0.05, freeze_epochs=1, cbs=Resume())
     assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True))
     assert [r["epoch"] for r in again.recorder.history] == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("log", [CSVLogger, JSONLogger])
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_kill_after_the_row_of_an_epoch_leaves_it_once(log, at, tmp_path):
+    def killed(cb):
+        if cb.learn.epoch == at:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path).fit(3, 0.05, cbs=[Resume(), log(), Callback(after_epoch=killed)])
+    last = log()
+    make(tmp_path).fit(3, 0.05, cbs=[Resume(), last])
+    assert last.read()["epoch"].tolist() == [0, 1, 2] and last.read()["run"].nunique() == 1
 
 
 def test_a_file_of_another_fit_is_refused(tmp_path):

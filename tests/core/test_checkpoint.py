@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import zipfile
 from collections import OrderedDict, namedtuple
 
 import fresh_process
@@ -268,7 +269,8 @@ def fails_at(monkeypatch, step, error):
     "Let `step` of saving fail: writing the tensors, checking what was written, or putting it in place."
     def fail(*args, **kwargs):
         raise error
-    where = {"write": "safetensors.torch.save_file", "sync": "os.fsync", "check": "minifast.core.checkpoint.load", "rename": "os.replace"}
+    where = {"write": "safetensors.torch.save_file", "sync": "os.fsync", "check": "minifast.core.checkpoint.read_tensors",
+             "rename": "os.replace"}
     monkeypatch.setattr(where[step], fail)
 
 
@@ -384,3 +386,111 @@ def test_saving_over_a_file_that_is_open(file):
     first = load(save(torch.zeros(1000), file))
     save(torch.ones(1000), file)
     assert first.sum() == 0 and load(file).sum() == 1000
+
+
+# -- other processes ------------------------------------------------------------------------------------------------------------
+def test_what_is_loaded_is_a_copy_of_a_file_opened_once(file, monkeypatch):
+    save(VALUE, file)
+    opened = []
+    monkeypatch.setattr("builtins.open", lambda f, *args, real=open, **kwargs: opened.append(f) or real(f, *args, **kwargs))
+    back = load(file)
+    monkeypatch.undo()
+    assert opened == [file]
+    with file.open("r+b") as f:                     # in place, as cp and rsync --inplace do it
+        f.write(bytes(100))
+        f.truncate(100)
+    assert same(back, VALUE)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_every_byte_counts(tmp_path, kind):
+    "A changed byte is noticed, wherever it is, or changes nothing."
+    path = tmp_path / f"m.{kind}"
+    torch.save(VALUE, path) if kind == "pth" else save(VALUE, path)
+    good = path.read_bytes()
+    for i in range(0, len(good), 3 if kind == "safetensors" else 29):
+        path.write_bytes(good[:i] + bytes([good[i] ^ 4]) + good[i + 1:])
+        try:
+            back = load(path)
+        except ValueError as e:
+            assert str(path) in str(e) and "weights_only" not in str(e)
+        else:
+            assert same(back, VALUE), i
+
+
+def test_files_without_a_digest_load(file):
+    from safetensors.torch import save_file
+    tensors, tree = pack(VALUE)
+    save_file(tensors, file, metadata={checkpoint.HEADER: json.dumps(tree)})
+    assert same(load(file), VALUE)
+
+
+def test_torch_files_of_every_age(tmp_path):
+    for name, kwargs in (("zip", {}), ("legacy", {"_use_new_zipfile_serialization": False})):
+        torch.save(VALUE, tmp_path / f"{name}.pth", **kwargs)
+        assert same(load(tmp_path / f"{name}.pth"), VALUE)
+    with zipfile.ZipFile(tmp_path / "zip.pth") as z, zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in z.namelist():
+            bomb.writestr(name, z.read(name) if "/data/" not in name else bytes(10**6))
+    with pytest.raises(ValueError, match="its records are longer than the file"):
+        load(tmp_path / "bomb.pth")
+
+
+def with_header(path, header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+@pytest.mark.parametrize("entries", [
+    {"a": ("U8", [10**12], [0, 10**12])}, {"a": ("U8", [4], [0, 4]), "b": ("U8", [4], [0, 4])}, {"a": ("U8", [-4], [0, 4])},
+    {"a": ("F32", [4], [0, 4])}, {"a": ("U8", [2], [0, 2])}, {"a": ("U8", [2], [2, 4])}, {"a": ("OBJ", [4], [0, 4])},
+    {"a": ("U8", [0, 2**70], [0, 0]), "b": ("U8", [4], [0, 4])}, {"a": ("U8", [4.0], [0, 4])}, {"a": ("U8", 4, [0, 4])},
+    {"a": ("U8", [True, 4], [0, 4])}])
+def test_a_header_that_promises_other_content(file, entries):
+    with_header(file, {name: dict(zip(("dtype", "shape", "data_offsets"), o, strict=True)) for name, o in entries.items()}, bytes(4))
+    with pytest.raises(ValueError, match="is not a complete safetensors file"):
+        load(file)
+
+
+@pytest.mark.parametrize("header", [b"[]", b"3", b'{"a": 1}', b'{"__metadata__": 3}', b"\xff\xff", b'{"a": {"dtype": "U8"}}', b"[" * 9999])
+def test_a_header_of_other_content(file, header):
+    with_header(file, header)
+    with pytest.raises(ValueError, match="is not a complete safetensors file"):
+        load(file)
+
+
+def test_a_write_that_changed_a_byte_keeps_the_old_file(file, monkeypatch):
+    save({"w": torch.ones(3)}, file)
+
+    import safetensors.torch
+    real = safetensors.torch.save_file
+
+    def writes_nan(tensors, part, metadata):
+        real({n: t * float("nan") for n, t in tensors.items()}, part, metadata)
+    monkeypatch.setattr("safetensors.torch.save_file", writes_nan)
+    with pytest.raises(ValueError, match=r"root\.w is not what was written"):
+        save({"w": torch.zeros(3)}, file)
+    monkeypatch.undo()
+    assert torch.equal(load(file)["w"], torch.ones(3)) and files_in(file.parent) == [file.name]
+
+
+@posix
+def test_leftovers_of_killed_processes_are_removed_once_nobody_is_at_work(file):
+    left = file.with_name(f"{file.name}.0123abcd.part")
+    others = [file.with_name(name) for name in ("data.csv.part", "x.part.json", "mine.part")]
+    for f in (left, *others):
+        f.write_bytes(b"half")
+    with checkpoint.replacing(file.with_name("slow")) as part:          # somebody is at work
+        left.write_bytes(b"half")
+        part.write_bytes(b"all")
+        save(1, file)
+        assert left.exists() and part.exists()
+    save(2, file)
+    assert files_in(file.parent) == sorted([file.name, "slow", *(f.name for f in others)])
+
+
+def test_advice_to_run_code_does_not_pass_through(tmp_path):
+    torch.save({"w": torch.ones(1), "o": Thing()}, tmp_path / "m.pth")
+    with pytest.raises(ValueError, match=r"it names \S*Thing\): it was cut short") as e:
+        load(tmp_path / "m.pth")
+    assert e.value.__cause__ is None and e.value.__suppress_context__ and "weights_only" not in str(e.value)

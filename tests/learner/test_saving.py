@@ -2,6 +2,7 @@
 import re
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -172,3 +173,57 @@ def test_a_file_without_weights_says_so(tmp_path):
     torch.save(torch.zeros(3), tmp_path / "tensor.pth")
     with pytest.raises(ValueError, match=r"holds float32\[3\] on cpu, not the weights of a model: save `model.state_dict\(\)`"):
         make(tmp_path).load(tmp_path / "tensor.pth")
+
+
+@pytest.mark.parametrize("content, message", [
+    ({"model": 3}, r"the weights in .* do not fit this model: 9 tensors of the model not in the file"),
+    ("weights with a number", r"0\.weight is int 3 in the file, float32\[8,4\] on cpu in the model"),
+    ("weights that are None", r"0\.weight is NoneType None in the file"),
+    ({"opt": {"param_groups": 3}}, r"optimizer state in .* is not what `state_dict\(\)` of an .* load\(\.\.\., with_opt=False\)"),
+    ({"opt": {"param_groups": [{"params": 3}]}}, "is not what"), ({"opt": {"param_groups": [], "state": {0: 3}}}, "is not what"),
+    ({"vocab": torch.tensor([1, 2], dtype=torch.uint8)}, r"vocabularies in .* cannot be read .* load\(\.\.\., check_vocab=False\)"),
+    ({"vocab": torch.tensor([ord("3")], dtype=torch.uint8)}, "vocabularies in .* cannot be read")])
+def test_wrong_content_is_named_and_the_advice_works(tmp_path, content, message):
+    learn = make(tmp_path)
+    weights = dict(learn.model.state_dict())
+    if isinstance(content, str):
+        content = weights | {"0.weight": 3 if "number" in content else None}
+    elif "model" not in content:
+        content = {"model": weights} | content
+    torch.save(content, tmp_path / "m.pth")
+    before = state(learn)
+    with pytest.raises(ValueError, match=message) as e:
+        learn.load(tmp_path / "m.pth")
+    assert same(before, state(learn))
+    if advice := re.search(r"load\(\.\.\., (\w+)=False\)", str(e.value)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")                     # that it was loaded only in part
+            learn.load(tmp_path / "m.pth", **{advice[1]: False})
+
+
+class Counted(nn.Linear):
+    "A layer with extra state that refuses text."
+    def get_extra_state(self):
+        return {"n": getattr(self, "n", 0)}
+
+    def set_extra_state(self, state):
+        self.n = state["n"] + 0
+
+
+def test_a_model_with_extra_state_and_a_load_that_fails_half_way(tmp_path):
+    def counted(n, seed):
+        learn = make(tmp_path, seed=seed)
+        learn.model.append(Counted(3, 3))
+        learn.model[-1].n = n
+        return learn
+    counted(5, 0).save("five")
+    counted("text", 0).save("text")
+    learn = counted(1, 1).load("five")
+    assert learn.model[-1].n == 5
+    with torch.no_grad():
+        for p in learn.model.parameters():
+            p.add_(1)
+    before = {n: t.clone() for n, t in learn.model.named_parameters()}
+    with pytest.raises(TypeError):
+        learn.load("text")
+    assert learn.model[-1].n == 5 and all(torch.equal(t, before[n]) for n, t in learn.model.named_parameters())

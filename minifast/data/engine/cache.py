@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import threading
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -151,6 +152,11 @@ class RamCache(ImageCache):
         return None if before is None else before[1]
 
 
+def _digest(pixels, size):
+    "Of the pixels, their shape and the text `size`. A CRC, as it is read for each image: SHA-256 takes three times as long."
+    return f"{zlib.crc32(pixels, zlib.crc32(f'{pixels.shape} of {size}'.encode())):08x}"
+
+
 class DiskCache(ImageCache):
     """An `ImageCache` of one safetensors file per image, written whole or not at all; several processes may share it.
 
@@ -162,6 +168,7 @@ class DiskCache(ImageCache):
     def __init__(self, presize: Callable | None = None, spec: str = "whole", max_bytes: int | None = None,
                  folder: PathLike | None = None):
         super().__init__(presize, spec, max_bytes, minifast_home() / "cache" / "images" if folder is None else Path(folder))
+        self._cleared: set[Path] = set()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.where = f"in {self.folder}"
 
@@ -181,21 +188,27 @@ class DiskCache(ImageCache):
                 if not 0 < n < 1 << 16:
                     return None
                 header = json.loads(f.read(n))
-                h, w, c = shape = header["pixels"]["shape"]
-                pixels = np.empty(shape, np.uint8)
-                if f.readinto(pixels.data.cast("B")) != h * w * c:
+                h, w, c = header["pixels"]["shape"]
+                if min(h, w, c) < 0 or h * w * c != os.fstat(f.fileno()).st_size - 8 - n:         # no memory for what is not there
                     return None
-                width, height = map(int, header["__metadata__"]["size"].split("x"))
+                pixels = np.empty((h, w, c), np.uint8)
+                size, kept = header["__metadata__"]["size"], header["__metadata__"]["crc32"]
+                if f.readinto(pixels.data.cast("B")) != pixels.size or kept != _digest(pixels, size):
+                    return None
+                width, height = map(int, size.split("x"))
                 return pixels, (width, height)
-        except (OSError, ValueError, KeyError, TypeError):         # not there, or damaged: made again
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):      # not there, or damaged: made again
             return None
 
     def _store(self, key, pixels, size):
         from safetensors.numpy import save
         file = self._file(key)
         file.parent.mkdir(exist_ok=True)
-        with replacing(file) as part:
-            part.write_bytes(save({"pixels": pixels}, {"size": f"{size[0]}x{size[1]}", "file": os.path.basename(key[0])}))
+        first = file.parent not in self._cleared
+        self._cleared.add(file.parent)
+        with replacing(file, clear=first) as part:          # looking through a folder of many images takes time
+            shown = f"{size[0]}x{size[1]}"
+            part.write_bytes(save({"pixels": pixels}, {"size": shown, "file": os.path.basename(key[0]), "crc32": _digest(pixels, shown)}))
 
     def clear(self) -> None:
         "Delete the images kept in the folder, also those of other transforms."

@@ -16,6 +16,7 @@ from math import inf
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ...core.checkpoint import clearing
 from ...core.messages import describe
 from ...core.paths import Path
 from ...core.types import PathLike
@@ -39,8 +40,8 @@ class Limits:
     """
     members: int = 5_000_000
     total: int = 500 * 2**30
-    ratio: float = 300.0
-    ratio_from: int = 256 * 2**20
+    ratio: float = 100.0
+    ratio_from: int = 64 * 2**20
 
 
 def dataset_name(filename: str) -> str:
@@ -73,11 +74,13 @@ def unpack_archive(archive: PathLike, dest: PathLike, limits: Limits | None = No
     """
     archive, dest = Path(archive), Path(dest)
     dest.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{dest.name}.unpack-", dir=dest.parent, ignore_cleanup_errors=True) as work:
+    prefix = f".{dest.name}.unpack-"
+    with (clearing(dest.parent, re.escape(prefix) + r"[a-z0-9_]{8}"),
+          TemporaryDirectory(prefix=prefix, dir=dest.parent, ignore_cleanup_errors=True) as work):
         top = Path(work, "content")
         top.mkdir()
         try:
-            _read(archive, _Writer(top, archive, limits or Limits()))
+            _read(archive, _Writer(top, archive, dest, limits or Limits()))
         except (ArchiveError, *_DAMAGE) as e:
             reason = str(e) if isinstance(e, ArchiveError) else f"it is damaged or incomplete ({e})"
             raise ArchiveError(f"cannot unpack {archive}: {reason}") from e
@@ -93,8 +96,8 @@ def unpack_archive(archive: PathLike, dest: PathLike, limits: Limits | None = No
 class _Writer:
     "Creates files and folders below `top`, and holds what is unpacked to the limits."
 
-    def __init__(self, top: Path, archive: Path, limits: Limits):
-        self.top, self.limits = top, limits
+    def __init__(self, top: Path, archive: Path, dest: Path, limits: Limits):
+        self.top, self.dest, self.limits = top, dest, limits
         self.archive_size = max(1, archive.stat().st_size)
         self.n_members = self.n_bytes = 0
 
@@ -104,7 +107,7 @@ class _Writer:
             raise ArchiveError(f"it unpacks to more than {self.limits.total:,} bytes")
         if self.n_bytes > max(self.limits.ratio_from, self.limits.ratio * self.archive_size):
             raise ArchiveError(f"it unpacks to more than {self.limits.ratio:g} times its size of {self.archive_size:,} bytes, "
-                               "as a decompression bomb does")
+                               f"as a decompression bomb does. If you trust it, unpack it by hand into {self.dest}")
 
     def add(self, name: str, source: Any = None) -> None:
         "Create the file `name` with the bytes of the stream `source`, or without one the folder `name`."

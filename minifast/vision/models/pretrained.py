@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from itertools import chain
 from os import PathLike
+from pickle import UnpicklingError
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ import torch
 from torch import nn
 from torchvision.models import WeightsEnum
 
+from ...core import checkpoint
 from ...core.messages import brief, did_you_mean
 from ...core.paths import Path
 from ...data.sources.download import sha256_of
@@ -96,12 +98,10 @@ def read_weights(path: str | PathLike) -> dict[str, torch.Tensor]:
         raise WeightsNotFound(f"weights={str(path)!r}: there is no such file")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-            return load_file(path)
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as e:
-        raise WeightsNotFound(f"{path} cannot be read as weights ({type(e).__name__}: {str(e).partition(chr(10))[0]}). It is damaged, or "
-                              "not a file of tensors: save weights as .safetensors or torch.save(model.state_dict(), file)") from e
+            return checkpoint.read_tensors(path)[0]
+        state = checkpoint.read_torch(path)
+    except (OSError, ValueError) as e:
+        raise WeightsNotFound(f"{path} cannot be read as weights: {str(e).removeprefix(f'{path} ')}") from e
     for key in ("state_dict", "model"):         # where training scripts save it; names may come after DataParallel's 'module.'
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -127,8 +127,8 @@ def load_pretrained(choices: Any, weights: Any = "DEFAULT", arch: Any = "this ar
         try:
             # torch's own default is to unpickle whatever the file holds
             return picked.get_state_dict(progress=True, check_hash=True, weights_only=True, map_location="cpu")
-        except (URLError, OSError, RuntimeError, EOFError) as e:
-            problem = f"{url} cannot be downloaded ({e})"
+        except (URLError, OSError, RuntimeError, EOFError, UnpicklingError) as e:
+            problem = f"{url} cannot be downloaded ({checkpoint.torch_reason(e)})"
     raise WeightsNotFound(
         f"the pretrained weights of {arch} ({picked}) are not on this machine, and {problem}. Bring the file {filename} ({url}) and put "
         f"it into {minifast_home() / 'weights'} or {Path(torch.hub.get_dir()) / 'checkpoints'} (on Kaggle: attach a dataset that has it), "

@@ -228,7 +228,12 @@ def test_files_on_disk(tmp_path):
     with safe_open(file, "np") as f:                       # an ordinary file, no pickle
         assert np.array_equal(f.get_tensor("pixels"), pixels) and f.metadata()["size"] == "8x4"
     data = file.read_bytes()
-    for damaged in (data[:-5], data[:4], b"", b"\xff" * 40, data[:8] + json.dumps({"pixels": 1}).encode()):
+    huge = json.dumps({"pixels": {"shape": [10**6, 10**6, 3]}, "__metadata__": {"size": "8x4"}}).encode()
+    deep = b"[" * 9999
+    for damaged in (data[:-5], data[:4], b"", b"\xff" * 40, data[:8] + json.dumps({"pixels": 1}).encode(), data + b"x",
+                    len(huge).to_bytes(8, "little") + huge, len(deep).to_bytes(8, "little") + deep,
+                    *(data[:i] + bytes([data[i] ^ 1]) + data[i + 1:] for i in range(len(data) - 24, len(data))),
+                    data.replace(b'"8x4"', b'"9x4"'), data.replace(b"[2,4,3]", b"[4,2,3]"), data.replace(b"crc32", b"crc33")):
         file.write_bytes(damaged)
         assert cache.find(key) is None
     assert cache.put(key, pixels, (8, 4)) and cache.find(key) is not None
