@@ -73,7 +73,7 @@ class Report:
         return [c for c in self.with_verdict("tip") if not c.cause]
 
     def consequences(self, code: str) -> list[Check]:
-        "What other checks found because of the issue `code`; it will go, or can be judged, when that is mended."
+        "What other checks found and the issue `code` may explain: it will go, or can be judged, when that is mended."
         return [c for c in self.checks if c.cause == known(code)]
 
     @property
@@ -124,7 +124,7 @@ class Report:
         lines = []
         for c in self.issues + self.tips:
             follows = "; ".join(f"{o.code} {o.title}" + (f" ({o.found})" if o.found else "") for o in self.consequences(c.code))
-            lines.append(str(c) + (f"\n    brings about: {follows}" if follows else ""))
+            lines.append(str(c) + (f"\n    look again when that is mended: {follows}" if follows else ""))
         passes, apart = self.with_verdict("pass"), self.with_verdict("not applicable")
         lines += [str(c) for c in passes if c.found]
         plain = ", ".join(f"{c.code} {c.title}" for c in passes if not c.found)
@@ -146,7 +146,8 @@ class Report:
             numbers = "<br>".join(f"{escape(k)} = {escape(number(v))}" for k, v in c.evidence.items())
             cells = (f"<b style='color:{colour}'>{SIGNS[c.verdict]}&nbsp;{escape(c.verdict)}</b>",
                      f"<a href='{escape(c.card)}'>{c.code}</a>", escape(c.title),
-                     escape(f"because of {c.cause}: " * bool(c.cause) + c.found) + (f"<br><i>{escape(c.advice)}</i>" if c.advice else ""),
+                     escape(f"look again after {c.cause}: " * bool(c.cause) + c.found)
+                     + (f"<br><i>{escape(c.advice)}</i>" if c.advice else ""),
                      f"<small>{numbers}</small>")
             rows.append("<tr>" + "".join(f"<td style='text-align:left;vertical-align:top'>{cell}</td>" for cell in cells) + "</tr>")
         head = "".join(f"<th style='text-align:left'>{t}</th>" for t in ("", "code", "subject", "finding and advice", "numbers"))

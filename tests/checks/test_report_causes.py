@@ -25,8 +25,8 @@ def test_consequences_are_folded_under_their_cause():
     assert [c.code for c in report.issues] == ["MF107", "MF601"] and report.tips == [] and report.cause.code == "MF107"
     assert [c.code for c in report.consequences("MF107")] == ["MF502"] and report["MF504"].cause == "MF502"
     text = str(report)
-    assert "2 issues, 0 tips" in text and "    brings about: MF502 Overfit one batch (stuck)" in text
-    assert "because of MF107" in report._repr_html_()
+    assert "2 issues, 0 tips" in text and "    look again when that is mended: MF502 Overfit one batch (stuck)" in text
+    assert "look again after MF107: " in report._repr_html_()
     assert report.frame().set_index("code").cause["MF502"] == "MF107"
     with pytest.raises(ChecksFailed, match="2 checks failed"):
         report.raise_if_failed(tips=True)
