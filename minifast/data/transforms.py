@@ -70,6 +70,8 @@ class Transform(metaclass=TransformType):
     def is_builtin(self) -> bool:
         "Whether only code of minifast runs in it, which draws random numbers from generators of its own; False where that is not known."
         enc = vars(self).get("encodes")
+        if isinstance(enc, partial) and not any(map(callable, (*enc.args, *enc.keywords.values()))):
+            enc = enc.func
         parts = [type(self), *([type(self).encodes] if enc is None else [enc, getattr(enc, "__self__", enc)])]
         homes = {str(getattr(part, "__module__", "")).partition(".")[0] for part in parts}
         return homes == {__name__.partition(".")[0]} and (enc is None) == ("name" not in vars(self))

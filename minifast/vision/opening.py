@@ -57,11 +57,6 @@ class OpenImage(ItemTransform):
         "This transform; without a scale what it then is, a function."
         return self if self.value_range or self.found else ItemTransform(self.img_cls.create)
 
-    @property
-    def is_builtin(self) -> bool:
-        "See `Transform`."
-        return Transform(self.img_cls.create).is_builtin
-
     def setups(self, items: Any) -> None:
         "Look at several of the training items, unless the scale was given."
         if self._scales and self.value_range is None:

@@ -2,6 +2,7 @@
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -61,7 +62,8 @@ def test_builtin_are_transforms_that_run_no_code_of_others():
     class Own(PILImage):
         pass
 
-    for f in (Categorize(), Normalize.from_stats(*imagenet_stats), Resize(8), ToTensor(), *map(Transform, (PILImage.create, parent_label))):
+    for f in (Categorize(), Normalize.from_stats(*imagenet_stats), Resize(8), ToTensor(),
+              *map(Transform, (PILImage.create, parent_label, partial(PILImage.create, value_range=(0, 99))))):
         assert f.is_builtin, f
-    for f in (*map(Transform, (noisy, lambda x: x, Own.create, float, len)), AsTensor(), V2(v2.RandomCrop(4))):
+    for f in (*map(Transform, (noisy, lambda x: x, Own.create, float, len, partial(noisy), partial(parent_label, noisy))), AsTensor(), V2(v2.RandomCrop(4))):
         assert not f.is_builtin, f
