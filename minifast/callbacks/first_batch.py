@@ -3,9 +3,7 @@
 `check_target` compares its targets with the loss, `check_output` the outputs of the model: what the loss would fail on, or silently learn
 the wrong thing from.
 """
-import copy
 import math
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,12 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core import LossFunc, add_note, describe, find_bs, leaves, plural, to_detach
-from ..metrics.base import AccumMetric, ValueMetric
+from ..core import LossFunc, describe, find_bs, fixed_seed, leaves, plural
 from ..nn.loss_traits import (
     class_axis,
     class_weight_of,
-    has_own_code,
     has_own_forward,
     ignore_index_of,
     inner_loss,
@@ -31,6 +27,7 @@ from ..nn.loss_traits import (
     same_items,
 )
 from .base import Order, TrainingCallback
+from .metric_trial import try_metrics
 
 
 class FirstBatch(TrainingCallback):
@@ -38,10 +35,11 @@ class FirstBatch(TrainingCallback):
 
     Refuses NaN or infinite inputs, targets that do not fit the loss or the number of outputs, outputs that the loss does not take (raw
     ones where it takes probabilities, and the reverse), shapes that would broadcast, and a loss that is not a scalar or has no gradient.
-    The metrics of validation are tried on a copy, so that one that cannot work fails here, not after an epoch.
+    Metrics are tried on copies, so that one that cannot work fails here, not after an epoch; once, until model, data or metrics change.
     """
 
     order = Order.SETUP
+    _tried: list[int] | None = None                         # what the metrics were last tried with
 
     def before_batch(self) -> None:
         self._yb = self.learn.yb                            # before other callbacks mix targets
@@ -56,8 +54,8 @@ class FirstBatch(TrainingCallback):
         "Refuse a batch of one item, now or at the end of the epoch, where a batch norm layer gets one value per channel of each item."
         dl, items = self.learn.dls.train, _size((self.learn.xb, self.learn.kw))
         bs, n = getattr(dl, "bs", getattr(dl, "batch_size", None)), getattr(dl, "n", None)
-        with suppress(TypeError):                           # a dataset without a length
-            n = len(dl.dataset) if n is None and hasattr(dl, "dataset") else n
+        with suppress(TypeError):                           # a sampler without a length
+            n = len(dl.sampler) if n is None and hasattr(dl, "sampler") else n
         last = n % bs if isinstance(n, int) and isinstance(bs, int) and len(dl) > n // bs else 0         # 0: none, or dropped
         if items != 1 and last != 1:
             return
@@ -65,7 +63,7 @@ class FirstBatch(TrainingCallback):
         norms = [m for m in self.learn.model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and m.training]
         hooks = [m.register_forward_pre_hook(lambda module, args: seen.append((module, args[0].shape))) for m in norms]
         try:
-            self._output_in_evaluation()
+            self._run_in_evaluation()
         finally:
             for hook in hooks:
                 hook.remove()
@@ -79,14 +77,31 @@ class FirstBatch(TrainingCallback):
                 other = next((b for b in sizes if not isinstance(n, int) or n % b != 1), n)
                 raise ValueError(f"{where}take another batch size, such as bs={other}" + (", or drop_last=True" if items > 1 else ""))
 
+    def _run_in_evaluation(self):
+        "Run the model on this batch in evaluation mode; an error is not told, as the pass in training mode will tell its own."
+        learn = self.learn
+        modes = [(m, m.training) for m in learn.model.modules()]
+        try:
+            learn.model.eval()
+            with suppress(Exception), torch.no_grad(), fixed_seed(), learn.forward_context():
+                learn.model(*learn.xb, **learn.kw)
+        finally:
+            for module, training in modes:
+                module.training = training
+
     def after_pred(self) -> None:
         learn = self.learn
         if not learn.yb:
             raise ValueError(f"this batch has no target to train on, only {plural(len(learn.xb), 'input')}. Give the loader pairs "
                              "(input, target), or n_inp=, the number of elements that are inputs")
+        self._is_changed = len(learn.ordered_cbs("after_pred")) > 1         # other callbacks pick one output, or activate it
+        if not self._is_changed:
+            self._check_pred()
+
+    def _check_pred(self):
+        learn = self.learn
         if not isinstance(learn.pred, torch.Tensor):
-            picked = len(learn.ordered_cbs("after_pred")) > 1            # another callback may pick one
-            if kind_of(learn.loss_func) is not None and not has_own_forward(learn.loss_func) and not picked:
+            if kind_of(learn.loss_func) is not None and not has_own_forward(learn.loss_func):
                 raise TypeError(not_one_tensor(learn.pred, loss_name(learn.loss_func)))
             return
         n_classes = getattr(learn.dls, "c", None)          # too few outputs would fail only at the first item of a missing class
@@ -107,6 +122,8 @@ class FirstBatch(TrainingCallback):
     def _check_size_of_masks(self) -> None:
         "Refuse masks of another size than their images, where the model's output has that of the images."
         x, y, size = self.learn.xb[0] if self.learn.xb else None, self.learn.yb[0], self.learn.pred.shape[-2:]
+        if has_own_forward(self.learn.loss_func):                   # which may compare what it likes
+            return
         if not (isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and x.ndim == self.learn.pred.ndim == 4 and y.ndim >= 3):
             return
         if x.shape[-2:] == size != y.shape[-2:]:
@@ -115,6 +132,8 @@ class FirstBatch(TrainingCallback):
                              f"make both one size, item_tfms=Resize({tuple(size)})")
 
     def after_loss(self) -> None:
+        if self._is_changed:
+            self._check_pred()
         loss = self.learn.loss
         if not isinstance(loss, torch.Tensor) or loss.ndim:
             raise ValueError(f"the loss must be one number (a 0-d tensor), but {self.learn.loss_func} returned {describe(loss)}: "
@@ -127,44 +146,13 @@ class FirstBatch(TrainingCallback):
 
     def before_backward(self) -> None:
         self.run = False
-        learn, recorder = self.learn, self.learn.recorder
-        validates = recorder is not None and recorder.valid_metrics and len(learn.dls) > 1
-        if learn.metrics and not learn.dry_run and (validates or getattr(recorder, "train_metrics", False)):
-            self._try_metrics()
-
-    def _try_metrics(self):
-        "Show each metric this batch as validation would, so that one that does not suit the outputs fails before anything has changed."
-        learn = self.learn
-        shared = {id(o): o for o in (learn, learn.model, learn.dls, learn.loss_func, *learn.cbs)}
-        pred = learn.pred
-        if not isinstance(pred, torch.Tensor):              # in validation it may be another, or made another by callbacks
-            pred = None if learn.ordered_cbs("after_pred", training=False) else self._output_in_evaluation()
-        if pred is None or _size(self._yb) != _size(learn.yb):
+        learn, recorder, yb = self.learn, self.learn.recorder, self.__dict__.pop("_yb")
+        if not learn.metrics or learn.dry_run or recorder is None:
             return
-        pred, state = to_detach(pred, cpu=False), {"training": learn.training, "pred": learn.pred, "yb": learn.yb}
-        batches = [(pred, self._yb), *filter(None, [_with_every_class(pred, self._yb)])]
-        try:
-            learn.training = False
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                for metric in learn.metrics:
-                    if not isinstance(metric, ValueMetric):                 # which is computed elsewhere
-                        _try_metric(metric, learn, batches, shared)
-        finally:
-            for name, value in state.items():
-                setattr(learn, name, value)
-
-    def _output_in_evaluation(self):
-        "The output of the model in evaluation mode, which need not be of the same kind; None where it fails."
-        learn = self.learn
-        modes = [(m, m.training) for m in learn.model.modules()]
-        try:
-            learn.model.eval()
-            with suppress(Exception), torch.no_grad(), learn.forward_context():
-                return learn.model(*learn.xb, **learn.kw)
-        finally:
-            for module, training in modes:
-                module.training = training
+        validates, parts = recorder.valid_metrics and len(learn.dls) > 1, (learn.model, learn.loss_func, learn.dls, *learn.metrics)
+        if (validates or recorder.train_metrics) and self._tried != list(map(id, parts)):
+            try_metrics(learn, [yb] if yb is learn.yb else [yb, learn.yb], validates and not recorder.train_metrics)
+            self._tried = list(map(id, parts))
 
 
 def _size(x):
@@ -174,58 +162,13 @@ def _size(x):
     return None
 
 
-def _try_metric(metric, learn, batches, shared):
-    "Raise the first error of a copy of `metric` if it fails on each of `batches`, (outputs, targets)."
-    errors = []
-    for learn.pred, learn.yb in batches:
-        try:
-            own = copy.deepcopy(metric, dict(shared))
-        except Exception:                           # it holds a file, a process, a lock: it is not tried
-            return
-        try:
-            own.reset()
-            own.accumulate(learn)
-            if _needs_no_whole_set(own):
-                _ = own.value
-            return
-        except Exception as e:
-            errors.append(e)
-    add_note(errors[0], f"in metric {metric.name}, tried on the first training batch before anything was trained")
-    raise errors[0]
-
-
-def _needs_no_whole_set(metric):
-    "Whether the value of a metric can be asked for after one batch: a function of the user's may count on the whole set."
-    func = getattr(metric, "func", None)
-    if isinstance(metric, AccumMetric) and metric.kwargs.get("sample_weight") is not None:
-        return False
-    return not has_own_code(type(metric)) and (func is None or not has_own_code(func, "sklearn"))
-
-
-def _with_every_class(pred, yb):
-    """A batch of these outputs and other targets in which each class occurs, and each label with and without: whether a metric only failed
-    because a class is absent from the first batch. None where there is no such batch."""
-    y = yb[0] if len(yb) == 1 else None
-    if not isinstance(pred, torch.Tensor) or not isinstance(y, torch.Tensor) or pred.ndim not in (1, 2) or not y.numel():
-        return None
-    n, n_classes = len(pred), pred.shape[1] if pred.ndim == 2 else 1
-    rows = torch.arange(2 * max(n, n_classes), device=y.device)
-    zero_one = not y.is_floating_point() or bool(((y == 0) | (y == 1)).all())
-    if y.numel() == n and zero_one:
-        made = (rows % max(n_classes, 2)).reshape(-1, *y.shape[1:])
-    elif y.shape == pred.shape and zero_one:
-        made = (rows.unsqueeze(1) + torch.arange(n_classes, device=y.device)) % 2
-    else:
-        return None
-    return pred[rows % n], (made.to(y.dtype),)
-
-
 def _files_of_first_item(dls: Any) -> str:
     "The files that the first training item was made of, where they are known."
     try:
-        return "; see " + " and ".join(o.source for o in dls.train.dataset[0] if hasattr(o, "source"))
+        files = [o.source for o in dls.train.dataset[0] if hasattr(o, "source")]
     except Exception:                                           # this is about something else than the reading of items
-        return ""
+        files = []
+    return f"; see {' and '.join(files)}" if files else ""
 
 
 def check_target(loss_func: LossFunc, pred: torch.Tensor, yb: torch.Tensor | Sequence[torch.Tensor]) -> None:
@@ -267,7 +210,7 @@ def _check_classes(loss_func, kind, pred, y):
                 f"Write n_out={max(2, int(y.max()) + 1)}" + (", or use BCEWithLogitsLossFlat() for one logit." if zero_one else "."))
         raise ValueError(f"{loss_name(loss_func)} compares classes, but the model has a single output (predictions {describe(pred)}): its "
                          f"loss is always 0. {cure}")
-    _check_weights(loss_func, "weight", class_weight_of(loss_func), n_out)
+    _check_weights(loss_func, "weight", class_weight_of(loss_func), n_out, pred)
     if y.is_floating_point():
         _check_class_probabilities(loss_name(loss_func), axis, pred, y)
         return
@@ -291,7 +234,7 @@ def _check_classes(loss_func, kind, pred, y):
                          + ("." if ignore is None else f" and {loss_name(loss_func)} only ignores ignore_index={ignore}."))
 
 
-def _check_weights(loss_func, setting, weights, n_out):
+def _check_weights(loss_func, setting, weights, n_out, pred):
     if not isinstance(weights, torch.Tensor):
         return
     if len(weights) != n_out:
@@ -299,6 +242,9 @@ def _check_weights(loss_func, setting, weights, n_out):
                          f"give one per class in the order of dls.vocab, such as {setting}=dls.class_weights().")
     if not weights.is_floating_point():
         raise ValueError(f"{loss_name(loss_func)}({setting}=...) takes floats, received {describe(weights)}: write {setting}.float().")
+    if (weights.dtype == torch.float64) != (pred.dtype == torch.float64):
+        raise ValueError(f"{loss_name(loss_func)}({setting}=...) has {describe(weights)}, but the outputs of the model are "
+                         f"{describe(pred)}: write {setting}.to(torch.{str(pred.dtype).split('.')[1]}).")
 
 
 def _check_class_probabilities(name, axis, pred, y):
@@ -347,7 +293,7 @@ def _check_values(loss_func, kind, pred, y):
     for setting in ("weight", "pos_weight") if kind == "logits" and pred.ndim > 1 else ():
         weights = loss_setting(loss_func, setting, None)
         if isinstance(weights, torch.Tensor) and weights.ndim == 1 and len(weights) > 1:      # any other shape is broadcast as torch does
-            _check_weights(loss_func, setting, weights, pred.shape[getattr(inner_loss(loss_func), "axis", -1)])
+            _check_weights(loss_func, setting, weights, pred.shape[getattr(inner_loss(loss_func), "axis", -1)], pred)
     (low, high), (lowest, highest) = _range(y), _range(pred)
     if of_counts(loss_func) and low < 0:
         raise ValueError(f"{name} takes counts, 0 or more, received targets down to {low:.4g}: the loss would fall without end. To predict "

@@ -35,8 +35,7 @@ def _as_weights(weight: Any, where: str) -> torch.Tensor | None:
             raise TypeError(f"{where} takes one number per class in the order of dls.vocab; received {type(weight).__name__} with names "
                             f"{listing(list(weight) if isinstance(weight, Mapping) else weight.index, 4)}: write [w[c] for c in dls.vocab]")
         weight = weight.to_numpy(copy=True)
-    made = weight if isinstance(weight, torch.Tensor) else torch.as_tensor(weight)
-    made = made if made.is_floating_point() and made.dtype is not torch.float64 else made.float()
+    made = weight if isinstance(weight, torch.Tensor) and weight.is_floating_point() else torch.as_tensor(weight).float()
     if not bool((made >= 0).all()) or not bool(torch.isfinite(made).all()):
         raise ValueError(f"{where}: weights are 0 or more and finite; received {brief(weight)}")
     return made

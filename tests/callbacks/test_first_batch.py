@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from small_learners import make, one_group, rows, same, weights_of
 from torch import nn
 from torch.utils.data import DataLoader as TorchLoader
+from torch.utils.data import TensorDataset, WeightedRandomSampler
 
 from minifast.callbacks.base import Callback
 from minifast.callbacks.first_batch import check_output, check_target
@@ -246,6 +247,31 @@ def test_where_batch_norm_has_several_values_one_item_trains(bs, spatial):
     assert learn.recorder.values[-1][0] > 0
 
 
+def test_the_items_that_a_sampler_draws_are_counted():
+    learn = normed(8, 25)
+    learn.dls = DataLoaders(TorchLoader(rows(25), 8, sampler=WeightedRandomSampler(torch.ones(25), 32)), TorchLoader(rows(25), 8))
+    learn.fit(1)
+    assert learn.recorder.values[-1][0] > 0
+
+
+def test_an_output_that_a_callback_activates_is_checked_as_it_then_is():
+    activate = Callback(after_pred=lambda cb: setattr(cb.learn, "pred", cb.pred.log_softmax(1)))
+    learn = make(splitter=one_group, loss=nn.NLLLoss(), cbs=activate)
+    learn.fit(1)
+    assert learn.recorder.values[-1][0] > 0
+    with pytest.raises(ValueError, match="probabilities already"):
+        make(splitter=one_group, cbs=Callback(after_pred=lambda cb: setattr(cb.learn, "pred", cb.pred.softmax(1)))).fit(1)
+
+
+def test_a_loss_of_ones_own_may_take_points_for_maps():
+    x, points = torch.randn(8, 3, 6, 6), torch.rand(8, 5, 2)
+    dl = DataLoader(TensorDataset(x, points), bs=4)
+    learn = make(model=nn.Conv2d(3, 5, 1), splitter=one_group, loss=lambda p, y: (p.flatten(2).mean(2, keepdim=True) - y).square().mean())
+    learn.dls = DataLoaders(dl, dl)
+    learn.fit(1)
+    assert learn.recorder.values[-1][0] > 0
+
+
 def test_a_loader_that_drops_the_last_item_trains():
     assert make(25, 8, splitter=one_group).fit(1) is None and len(DataLoader(rows(25), 8, shuffle=True)) == 3
 
@@ -258,6 +284,8 @@ def test_a_loader_that_drops_the_last_item_trains():
      nn.CrossEntropyLoss(weight=torch.tensor([1, 2, 3]).float())),
     (FocalLossFlat(weight=[1, 2, 3, 4]), "has 4 numbers", FocalLossFlat(weight=[1, 2, 3])),
     (partial(F.cross_entropy, weight=torch.ones(2)), "has 2 numbers", partial(F.cross_entropy, weight=torch.ones(3))),
+    (nn.CrossEntropyLoss(weight=torch.ones(3).double()), r"float64\[3\].*outputs of the model are float32.*weight.to\(torch.float32\)",
+     nn.CrossEntropyLoss(weight=torch.ones(3).double().to(torch.float32))),
 ])
 def test_class_weights_are_compared_with_the_outputs(loss, words, cure):
     with pytest.raises(ValueError, match=words):
@@ -265,6 +293,13 @@ def test_class_weights_are_compared_with_the_outputs(loss, words, cure):
     learn = make(model=nn.Linear(4, 3), splitter=one_group, loss=cure)
     learn.fit(1)
     assert learn.recorder.values[-1][0] > 0
+
+
+def test_weights_of_double_precision_go_with_outputs_of_it():
+    pred, y, weight = torch.zeros(4, 3).double(), ids(3, 4), torch.ones(3).double()
+    check_target(CrossEntropyLossFlat(weight=weight), pred, (y,))
+    assert CrossEntropyLossFlat(weight=weight)(pred, y).dtype == torch.float64
+    assert CrossEntropyLossFlat(weight=weight.numpy())(pred.float(), y).dtype == torch.float32
 
 
 def test_so_are_weights_of_labels():

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from small_learners import Scripted, make, one_group, rows, same, weights_of
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from minifast.callbacks.base import Callback
 from minifast.callbacks.mix import MixUp
@@ -241,3 +242,115 @@ def test_so_does_an_absent_label(metric):
     with pytest.warns(UserWarning, match=f"{metric.__name__} is nan: among 2 items class 2 does not occur"):
         assert math.isnan(metric()(torch.randn(2, 3), y))
     assert not math.isnan(rmse(torch.ones(2), torch.ones(2)))
+
+
+# -- habits that are none of the trial's business -------------------------------------------------------------------------------------
+def collecting():
+    kept = []
+
+    def keep(pred, y):
+        kept.append(len(y))
+        return float(len(kept))
+    return keep
+
+
+def calling(f):
+    "A function that calls another one."
+    return lambda pred, y: f(pred, y)
+
+
+class Counted:
+    def __init__(self):
+        self.n = 0
+
+    def score(self, pred, y):
+        self.n += 1
+        return float(self.n)
+
+
+@pytest.mark.parametrize("metric", [lambda: collecting(), lambda: calling(collecting()), lambda: Counted().score,
+                                    lambda: calling(Counted().score), lambda: partial(lambda of, p, y: of(p, y), Counted().score)],
+                         ids=["list", "function", "method", "object", "partial"])
+def test_a_function_that_keeps_something_is_not_called_once_more(metric):
+    learn = learner(metric())
+    learn.fit(1)
+    assert learn.recorder.values[-1][-1] == 2.0             # the mean of 1, 2 and 3: the batches of validation
+
+
+def test_a_metric_that_draws_random_numbers_does_not_change_what_is_trained():
+    losses = set()
+    for metric in (accuracy, lambda p, y: accuracy(p, y) + 0 * torch.rand(())):
+        torch.manual_seed(3)
+        learn = make(model=nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5)), splitter=one_group, metrics=metric)
+        learn.fit(1)
+        losses.add(learn.recorder.values[-1][0])
+    assert len(losses) == 1
+
+
+def of_validation(y=None, loss=F.cross_entropy, extra=(), model=None):
+    "A learner whose training targets (and whose outputs in training) are others than those of validation."
+    x, ids = torch.randn(24, 4), CLASSES
+    train, valid = TensorDataset(x, ids if y is None else y, *extra), TensorDataset(x, ids)
+    learn = learner([accuracy, F1Score(average="macro")], loss=loss)
+    learn.dls = DataLoaders(DataLoader(train, bs=8, n_inp=1), DataLoader(valid, bs=8))
+    learn.model = learn.model if model is None else model
+    return learn
+
+
+class Views(nn.Linear):
+    def forward(self, x):
+        out = super().forward(x)
+        return torch.stack([out, out]) if self.training else out
+
+
+HABITS = {
+    "soft targets": lambda: of_validation(F.one_hot(CLASSES, 3) * 0.7 + 0.1),
+    "weights": lambda: of_validation(extra=(torch.rand(24),), loss=lambda p, y, w=CLASSES: F.cross_entropy(p, y) * w.float().mean()),
+    "views": lambda: of_validation(model=Views(4, 3), loss=lambda p, y: F.cross_entropy(p if p.ndim == 2 else p.mean(0), y)),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_what_works_in_validation_is_not_refused_for_the_batch_of_training(habit):
+    learn = HABITS[habit]()
+    learn.fit(1)
+    assert all(0 <= v <= 1 for v in learn.recorder.values[-1][2:]) and learn.recorder.history[-1]["epoch"] == 0
+
+
+def test_what_fails_in_both_is_refused_and_nothing_has_changed():
+    learn = HABITS["soft targets"]()
+    learn.metrics = F1Score()
+    torch.manual_seed(0)
+    before, batch = weights_of(learn), learn.dls.valid.one_batch()
+    with pytest.raises(ValueError, match="tried on the first training batch"):
+        learn.fit(1)
+    assert same(learn, before) and torch.equal(learn.dls.valid.one_batch()[0], batch[0])
+
+
+def test_targets_that_a_callback_converts_in_both_passes_are_tried_as_converted():
+    convert = Callback(before_batch=lambda cb: setattr(cb.learn, "yb", (cb.y.squeeze(1).long(),)))
+    learn = learner([accuracy, F1Score(average="macro")], targets=CLASSES.float()[:, None], loss=F.cross_entropy, cbs=convert)
+    learn.fit(1)
+    assert 0 <= learn.recorder.values[-1][-1] <= 1
+
+
+def test_the_trial_is_not_repeated_until_something_has_changed_and_copies_no_old_predictions():
+    calls = []
+
+    class Counting(AccumMetric):
+        def reset(self):
+            calls.append("reset")
+            super().reset()
+    learn = learner(Counting(whole_set, flatten=False))
+    learn.fit(1)
+    first = len(calls)
+    learn.fit(1)
+    assert first - 1 == 2 and len(calls) - first == 1       # made; tried and counted; counted alone
+    learn.metrics = F1Score()
+    with pytest.raises(ValueError, match="tried on the first training batch"):
+        learn.fit(1)
+
+
+def test_a_wrong_setting_of_scikit_learn_is_told_at_the_first_batch():
+    with pytest.raises(ValueError, match="(?s)'average' parameter .*tried on the first training batch"):
+        learner(F1Score(average="makro")).fit(1)

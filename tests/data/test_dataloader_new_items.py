@@ -65,5 +65,6 @@ def test_builtin_are_transforms_that_run_no_code_of_others():
     for f in (Categorize(), Normalize.from_stats(*imagenet_stats), Resize(8), ToTensor(),
               *map(Transform, (PILImage.create, parent_label, partial(PILImage.create, value_range=(0, 99))))):
         assert f.is_builtin, f
-    for f in (*map(Transform, (noisy, lambda x: x, Own.create, float, len, partial(noisy), partial(parent_label, noisy))), AsTensor(), V2(v2.RandomCrop(4))):
+    foreign = (noisy, lambda x: x, Own.create, float, len, partial(noisy), partial(parent_label, noisy))
+    for f in (*map(Transform, foreign), AsTensor(), V2(v2.RandomCrop(4))):
         assert not f.is_builtin, f
