@@ -92,7 +92,7 @@ def _error_of(metric, learn):
 
 def _error_of_value(metric):
     "The error of the value after one batch; a function of the user's, or a weight for each item, may count on the whole set."
-    func = getattr(metric, "func", None)
+    func = getattr(metric, "func", type(metric))
     weighted = isinstance(metric, AccumMetric) and metric.kwargs.get("sample_weight") is not None
     if weighted or has_own_code(type(metric)) or has_own_code(func, "sklearn"):
         return None
@@ -110,7 +110,7 @@ _UNCHANGING = (ModuleType, BuiltinFunctionType, type, NoneType, bool, int, float
 
 def _leaves_no_trace(metric):
     "Whether a copy of `metric` can be tried and nothing of that is seen afterwards."
-    return _is_stateless(getattr(metric, "func", None), set()) if not has_own_code(type(metric)) else True
+    return has_own_code(type(metric)) or _is_stateless(getattr(metric, "func", None), set())
 
 
 def _is_stateless(f: Any, seen: set[int]) -> bool:

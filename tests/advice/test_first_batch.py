@@ -201,6 +201,9 @@ def test_weights():
     with told("callbacks/first_batch.py", "takes floats, received …: write ….float()."):
         fit(IDS, loss=nn.CrossEntropyLoss(weight=weight))
     fit(IDS, loss=nn.CrossEntropyLoss(weight=weight.float()))
+    with told("callbacks/first_batch.py", "but the outputs of the model are …: write ….to(torch.…)."):
+        fit(IDS, loss=nn.CrossEntropyLoss(weight=weight.double()))
+    fit(IDS, loss=nn.CrossEntropyLoss(weight=weight.double().to(torch.float32)))
 
 
 # -- numbers ---------------------------------------------------------------------------------------------------------------------------
