@@ -207,8 +207,9 @@ def read_tensors(file: PathLike, like: dict[str, torch.Tensor] | None = None) ->
             for name in sorted(header):
                 begin, end = header[name]["data_offsets"]
                 raw = torch.empty(end - begin, dtype=torch.uint8)
+                into: Any = raw.numpy()
                 f.seek(8 + n + begin)
-                if f.readinto(memoryview(raw.numpy())) != end - begin:
+                if f.readinto(into) != end - begin:
                     raise ValueError("it became shorter while it was read")
                 t = raw.view(_DTYPES[header[name]["dtype"]]).reshape(header[name]["shape"])
                 if like is None:
