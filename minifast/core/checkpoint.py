@@ -255,7 +255,7 @@ _FASTAI_GLOBALS = {"fastcore.foundation.L", "numpy.dtype", "numpy.core.multiarra
 
 
 def torch_reason(e: Exception) -> str:
-    "Why torch could not read a file, in a line, without its advice to run what is in it (`weights_only=False`)."
+    "Why torch could not read a file, in a line, without its advice to run what is in it."
     text = str(e).strip()
     if "weights_only" in text or "eights only" in text:
         found = re.search(r"GLOBAL (\S+)", text)
@@ -281,8 +281,8 @@ def read_torch(file: PathLike, device: torch.device | str = "cpu") -> Any:
     Raises:
         ValueError: it is damaged, or holds objects of other classes.
     """
-    try:
-        with open(file, "rb") as f:                 # once, so that all look at the same file
+    with open(file, "rb") as f:                     # once, so that all look at the same file
+        try:
             _check_zip(f)
             f.seek(0)
             foreign = set()
@@ -292,11 +292,10 @@ def read_torch(file: PathLike, device: torch.device | str = "cpu") -> Any:
             left_out: list = [(_LeftOut, name) for name in foreign] if foreign and foreign <= _FASTAI_GLOBALS else []
             with torch.serialization.safe_globals(left_out):
                 return torch.load(f, map_location=device, weights_only=True)
-    except OSError:
-        raise
-    except Exception as e:          # cut short, changed, or objects of classes that are no tensors: torch raises many kinds
-        raise ValueError(f"{file} cannot be read as tensors ({torch_reason(e)}): it was cut short, changed, or holds other objects, which "
-                         "are never loaded because that could run any code. Save `model.state_dict()` alone.") from None
+        except Exception as e:      # cut short, changed, or objects of classes that are no tensors: torch and zipfile raise many kinds
+            reason = torch_reason(e)
+    raise ValueError(f"{file} cannot be read as tensors ({reason}): it was cut short, changed, or holds other objects, which are never "
+                     "loaded because that could run any code. Save `model.state_dict()` alone.")
 
 
 def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
