@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..core import Axes, rng_state, set_rng_state, subplots
+from ..core.interrupts import undisturbed
 from .base import CancelFitException, CancelValidException, Learner, Order, TrainingCallback, restore_states, states_of
 
 
@@ -76,16 +77,17 @@ def leaving_no_trace(learn: "Learner") -> Iterator[None]:
     try:
         yield
     finally:
-        learn.dry_run = False
-        with torch.no_grad():
-            for t, before in tensors.items():
-                t.copy_(before)
-        for owner, name, value in [*attributes, *((p, "grad", grad) for p, grad in grads.items())]:
-            setattr(owner, name, value)
-        if opt_state is not None:
-            learn.opt.load_state_dict(opt_state)
-        restore_states(learn.cbs, states)
-        set_rng_state(rng)
+        with undisturbed():
+            learn.dry_run = False
+            with torch.no_grad():
+                for t, before in tensors.items():
+                    t.copy_(before)
+            for owner, name, value in [*attributes, *((p, "grad", grad) for p, grad in grads.items())]:
+                setattr(owner, name, value)
+            if opt_state is not None:
+                learn.opt.load_state_dict(opt_state)
+            restore_states(learn.cbs, states)
+            set_rng_state(rng)
 
 
 # -- suggestions: functions of the recorded learning rates and smoothed losses ------------------------------------------------------

@@ -107,6 +107,18 @@ def reject_unknown(kwargs: Mapping[str, Any], allowed: Iterable[str], where: str
     raise TypeError(f"{where} does not take " + " nor ".join(lines) + f"{end} It takes: {', '.join(sorted(allowed))}.")
 
 
+#: What a `StopIteration` of the user's code most often means.
+NEXT_ENDED = "`next(...)` found nothing. Leave such items out, or give a default, `next(..., default)`"
+
+
+def ended(where: str) -> RuntimeError:
+    """What to raise for a `StopIteration` of a function or dataset of the user's: a loop around it would take it for its own end.
+
+    >>> raise ended(f"item {i} of {describe(dataset)}") from e
+    """
+    return RuntimeError(f"StopIteration in {where}: {NEXT_ENDED}")
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Attach a note to an error, so that it is printed with it.
 

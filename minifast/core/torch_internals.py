@@ -1,13 +1,16 @@
 """What torch has no public name for: its fused operations over lists of tensors, and what `torch.compile` was given.
 
 Measured (2 cores, resnet18, 62 tensors): an EMA update by `_foreach_lerp_` takes a third of the time of a loop over the tensors.
-Fallback: the same operation tensor by tensor, where a version of torch lacks the name; what was compiled then stands
+`_iterator` of torch's `DataLoader` holds the workers that are kept between epochs: forgotten where a pass failed, as Ctrl-C ends them too,
+and the next epoch would wait for them for ever. Fallback: that.
+Fallback of the rest: the same operation tensor by tensor, where a version of torch lacks the name; what was compiled then stands
 for itself. `tests/core/test_torch_internals.py` forces both.
 """
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 Tensors = Sequence[torch.Tensor]
 
@@ -52,3 +55,9 @@ def norm(tensors: Tensors) -> list[torch.Tensor]:
 def uncompiled(f: Callable) -> Any:
     "The module or function that `torch.compile` made `f` of; `f` itself where it was not compiled."
     return getattr(f, "_orig_mod", None) or getattr(f, "_torchdynamo_orig_callable", None) or f
+
+
+def forget_workers(loader: Any) -> None:
+    "Let go of the workers that torch's `DataLoader` keeps between epochs, if `loader` is one: its next epoch starts new ones."
+    if isinstance(loader, DataLoader):
+        loader._iterator = None

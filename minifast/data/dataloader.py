@@ -361,10 +361,15 @@ class DataLoader:
             self._engine_key = key
         return self._engine
 
-    def end_workers(self) -> None:
-        "End the worker processes kept between epochs, if there are any; the next epoch starts new ones."
+    def end_workers(self, error: BaseException | None = None) -> None:
+        """End the workers kept between epochs, if there are any; the next epoch starts new ones.
+
+        Args:
+            error: what went wrong in an epoch under way: its workers end too, at once. An error of torch, which does not say more than
+                that a worker died, is made to say which one, and of what.
+        """
         if self._engine is not None:
-            self._engine.close()
+            self._engine.close(error)
         self._engine = None
 
     # -- the last steps ---------------------------------------------------------------------------------------------------------

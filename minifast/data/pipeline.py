@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arguments import refuse_class, required_parameters
-from ..core.messages import add_note, brief, describe
+from ..core.messages import add_note, brief, describe, ended
 from ..core.plots import show_item
 from ..core.recipe import Recipe
 from .annotations import returns
@@ -133,6 +133,8 @@ class Pipeline:
         for f in self.fs:
             try:
                 x = f(x, self.split_idx, rng)
+            except StopIteration as e:
+                raise ended(f"transform {brief(f)} on {describe(x)}") from e
             except Exception as e:
                 add_note(e, f"in transform {brief(f)} on {describe(x)}")
                 raise

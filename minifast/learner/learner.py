@@ -12,6 +12,7 @@ from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
+from ..core.interrupts import undisturbed
 from ..core.paths import Path
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
@@ -327,10 +328,11 @@ class Learner(Inference):
                 set_hyper(self.opt, "wd", wd)
             yield
         finally:
-            for group, hypers in zip(self.opt.param_groups, before, strict=True):
-                for added in group.keys() - hypers.keys() - {"params"}:        # such as a torch scheduler's initial_lr
-                    del group[added]
-                group.update(hypers)
+            with undisturbed():
+                for group, hypers in zip(self.opt.param_groups, before, strict=True):
+                    for added in group.keys() - hypers.keys() - {"params"}:        # such as a torch scheduler's initial_lr
+                        del group[added]
+                    group.update(hypers)
 
     # -- saving -----------------------------------------------------------------------------------------------------------------
     def save(self, file: PathLike, with_opt: bool = True) -> Path:

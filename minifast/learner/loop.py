@@ -48,6 +48,8 @@ from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
+from torch.utils.data import DataLoader as TorchDataLoader
+from torch.utils.data import RandomSampler, SequentialSampler
 
 from ..callbacks import ProgressCallback, Recorder
 from ..callbacks.base import (
@@ -66,6 +68,9 @@ from ..callbacks.base import (
 )
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batch, to_detach, to_device
+from ..core.interrupts import undisturbed
+from ..core.messages import NEXT_ENDED
+from ..core.torch_internals import forget_workers
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
@@ -86,17 +91,10 @@ _PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "iter", "n_i
 _AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
 
 
-class PassLock:
-    "Lets one thread at a time run a fit or a pass of a learner. A copy of the learner gets a lock of its own."
+class PassLock(type(threading.RLock())):                  # type: ignore[misc]
+    """Lets one thread at a time run a fit or a pass of a learner. A copy of the learner gets a lock of its own.
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *exc: Any) -> None:
-        self._lock.release()
+    An `RLock` itself, which is taken and let go outside of Python: Ctrl-C cannot come between and leave it taken."""
 
     def __reduce__(self) -> tuple:
         return PassLock, ()
@@ -131,6 +129,25 @@ def run_handlers(handlers: Iterable[Callable[[], None]], event: str) -> None:
             owner = type(getattr(handler, "__self__", handler)).__name__
             add_note(e, f"in {owner}.{event}")
             raise
+
+
+def run_all_handlers(handlers: Iterable[Callable[[], None]], event: str) -> None:
+    "Call each handler, also after one that fails; the first error is raised at the end."
+    errors = []
+    for handler in handlers:
+        try:
+            run_handlers([handler], event)
+        except BaseException as e:
+            errors.append(e)
+    if errors:
+        raise errors[0]
+
+
+def refuse_early_end(dl: Any, n: int) -> None:
+    "Raise an error if `dl`, which ended after `n` batches and has more, is a loader of torch that knows its items: something ended it."
+    if type(dl) is TorchDataLoader and type(dl.sampler) in (SequentialSampler, RandomSampler) and dl.batch_size:
+        raise RuntimeError(f"the loader ended after {n} of {len(dl)} batches: its dataset, or what that calls, raised StopIteration, which "
+                           f"ends a loop without a word: {NEXT_ENDED}")
 
 
 def clear_grads(opt: torch.optim.Optimizer) -> None:
@@ -200,14 +217,14 @@ class TrainingLoop:
 
     def _locked_fit(self, n_epoch, start_epoch):
         self.n_epoch, self.start_epoch, self.epoch, self._batches_done = n_epoch, start_epoch, start_epoch, 0
-        self.running = True
-        clear_grads(self.opt)             # an interrupted fit may have left gradients behind
         try:
+            self.running = True
+            clear_grads(self.opt)         # an interrupted fit may have left gradients behind
             with self._cleaning_up():
                 self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
             self.fits_ended += not self.dry_run
         finally:
-            self.running = False
+            self.__dict__["running"] = False                # past `__setattr__`, where Ctrl-C could come first
             self._switch(self.cbs, True)
 
     def _all_epochs(self):
@@ -239,6 +256,7 @@ class TrainingLoop:
 
     def _all_batches(self):
         state, handlers = vars(self), self._handlers[self.training]
+        state["iter"] = -1
         for state["iter"], batch in enumerate(self._on_device(self.dl)):
             if type(batch) is tuple:                                  # the usual case of `split_batch`
                 n_inp = state["_n_inp"] or len(batch) - 1 or 1
@@ -256,6 +274,8 @@ class TrainingLoop:
                 state["_batches_done"] += 1
             if handlers["after_batch"]:
                 run_handlers(handlers["after_batch"], "after_batch")
+        if state["iter"] + 1 < state["n_iter"]:
+            refuse_early_end(self.dl, state["iter"] + 1)
 
     def _one_batch(self, state, handlers):
         with state["forward_context"]():
@@ -322,17 +342,32 @@ class TrainingLoop:
         try:
             self._in_pass = True
             yield
-        except Exception as e:
+        except BaseException as e:
+            with undisturbed():
+                self._end_workers([self.dl] if nested else [self.dl, *self.dls], e)
+            if not isinstance(e, Exception):
+                raise
             told = "the model returned" in str(e) or self.pred is None or isinstance(self.pred, torch.Tensor) or self.loss is not None
             if not told and kind_of(self.loss_func) is not None and not has_own_forward(self.loss_func):
                 raise TypeError(not_one_tensor(self.pred, loss_name(self.loss_func))) from e
             raise
         finally:
-            self._in_pass = nested
-            if not nested:
-                self("cleanup_fit")
-            vars(self).update(outer)
-            self._set_mode()
+            with undisturbed():
+                try:
+                    if not nested:
+                        run_all_handlers(self._handlers[self.training]["cleanup_fit"], "cleanup_fit")
+                finally:
+                    self._in_pass = nested
+                    vars(self).update(outer)
+                    self._set_mode()
+
+    def _end_workers(self, loaders, error):
+        "End the workers of `loaders`: Ctrl-C reaches them too, and others may be dead or in the middle of a batch."
+        for dl in loaders:
+            if hasattr(dl, "end_workers"):
+                dl.end_workers(error)
+            else:
+                forget_workers(dl)
 
     def validation_pass(self, dl: Iterable, cbs: CallbackLike | None = None) -> None:
         """Run the model over `dl` in evaluation mode, without gradients and with only the validation events.
@@ -484,12 +519,13 @@ class TrainingLoop:
                 raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
             seen.add(id(cb))
         cbs = sort_callbacks(cbs)
-        for cb in self.cbs:
-            cb.learn = None
-        for cb in cbs:
-            cb.learn = self
-        self.cbs = cbs
-        self.collect_handlers()
+        with undisturbed():
+            for cb in self.cbs:
+                cb.learn = None
+            for cb in cbs:
+                cb.learn = self
+            self.cbs = cbs
+            self.collect_handlers()
 
     def _without(self, cbs):
         "The callbacks but for `cbs` and those of the classes `cbs`."
@@ -507,10 +543,11 @@ class TrainingLoop:
             self._attach_only([*kept, *added])
             yield self
         finally:
-            now = self._without(added)
-            present = removed.union(map(id, now))
-            in_place = [cb for cb in before if id(cb) in present]
-            self._attach_only(list({id(cb): cb for cb in [*in_place, *now]}.values()))
+            with undisturbed():
+                now = self._without(added)
+                present = removed.union(map(id, now))
+                in_place = [cb for cb in before if id(cb) in present]
+                self._attach_only(list({id(cb): cb for cb in [*in_place, *now]}.values()))
 
     def added_cbs(self: Self, cbs: CallbackLike | None) -> AbstractContextManager[Self]:
         "Within the block these callbacks are attached too."
@@ -528,7 +565,8 @@ class TrainingLoop:
             self._switch(paused, False)
             yield self
         finally:
-            self._switch(paused, True)
+            with undisturbed():
+                self._switch(paused, True)
 
     def _switch(self, cbs, on):
         for cb in cbs:
@@ -558,7 +596,8 @@ class TrainingLoop:
         try:
             yield self
         finally:
-            vars(self).update(before)
+            with undisturbed():
+                vars(self).update(before)
 
     def ordered_cbs(self, event: str, training: bool = True) -> list[Callback]:
         "The callbacks that override `event` (a batch event: of training, or of validation), in the order in which they run."

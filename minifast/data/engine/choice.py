@@ -18,8 +18,8 @@ class Engine(Protocol):
     def batches(self, keys: Iterator[BatchKey]) -> Iterator[Batch]:
         "The batches for `keys`, in their order. Closing the iterator, or forgetting it, ends the epoch."
 
-    def close(self) -> None:
-        "End what is kept between epochs."
+    def close(self, error: BaseException | None = None) -> None:
+        "End what is kept between epochs. error: what went wrong: the workers of an epoch under way end too, at once."
 
 
 class Workers(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_info
 
-from ...core.messages import add_note, brief, describe, plural
+from ...core.messages import add_note, brief, describe, ended, plural
 from ...core.nested import leaves, map_nested, plain, to_device
 from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
 from ..pipeline import Pipeline
@@ -245,7 +245,10 @@ class Fetcher:
         if len(self.before_batch):
             samples = self.before_batch(samples, item_rng(key.seed, key.indices[0], _BATCH))
         if self.collate_fn is not None:
-            data = self.collate_fn(list(samples))
+            try:
+                data = self.collate_fn(list(samples))
+            except StopIteration as e:
+                raise ended(f"collate_fn {brief(self.collate_fn)}") from e
             if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
                 data = dict(data)
             return Batch(plain(data), kinds_of(data), making.skipped)
@@ -260,6 +263,8 @@ class Fetcher:
     def _as_it_is(self, i):
         try:
             return self.dataset[i]
+        except StopIteration as e:
+            raise ended(f"item {i} of {type(self.dataset).__name__}") from e
         except Exception as e:
             add_note(e, f"while getting item {i} of {type(self.dataset).__name__}")
             raise
@@ -268,7 +273,10 @@ class Fetcher:
         "Sample `i` after the item transforms. rng: its generator, where it is there already. place: where its images are written."
         if rng is None and self._uses_rng:
             rng = item_rng(seed, i, repeat) if repeat else item_rng(seed, i)
-        sample = self.dataset.sample(i, rng) if self.draws else self._as_it_is(i)
+        try:
+            sample = self.dataset.sample(i, rng) if self.draws else self._as_it_is(i)
+        except StopIteration as e:              # of a `sample` of the user's
+            raise ended(f"item {i} of {type(self.dataset).__name__}") from e
         if not self._transforms_items:
             return sample
         try:
@@ -332,7 +340,7 @@ class InlineEngine:
             batch = self.fetcher.make(key)
             yield batch.pin_memory() if self.pin else batch
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         "Nothing to end."
 
 

@@ -2,16 +2,22 @@
 
 The processes are those of torch's `DataLoader`, whose "dataset" is here a `Fetcher` and whose "sampler" gives whole `BatchKey`s.
 """
+import copy
 import os
+import signal
 import sys
+import time
 import traceback
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import tee
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import torch
 
+from ...core.interrupts import undisturbed
 from ...core.items import noop
 from ...core.messages import add_note
 from .fetch import Batch, BatchKey, Fetcher
@@ -19,6 +25,8 @@ from .threads import TIMED_OUT
 
 #: Seconds to wait for a worker before giving up, unless `timeout=` says otherwise.
 WORKER_TIMEOUT = 300
+#: After how many seconds without a batch to look whether the workers still live: of one that ended without an error nobody is told.
+_LOOK = 2.0
 
 
 def start_method(fetcher: Any) -> tuple[str | None, str | None]:
@@ -74,6 +82,12 @@ class _Keys:
         return self.keys
 
 
+def _deaf(worker_id):
+    """In a worker, at its start: ignore Ctrl-C, which terminals and Jupyter send to all processes of a group. The process that trains
+    decides what it means, and ends the workers or goes on with them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class ProcessEngine:
     """Makes batches with `n` processes, kept between epochs if `persistent`.
 
@@ -82,10 +96,14 @@ class ProcessEngine:
 
     def __init__(self, fetcher: Fetcher, n: int, pin: bool, timeout: float, context: Any, persistent: bool):
         self.timeout, self._keys, self._turn = timeout, _Keys(), 0
+        self.workers: list = []                 #: the processes, as `multiprocessing` has them
+        # torch waits for a batch this long, then looks at its workers; how often it is asked again stands in `_handed_out`
         self._args = {"dataset": _InWorker(fetcher), "batch_size": None, "sampler": self._keys, "collate_fn": noop, "num_workers": n,
-                      "multiprocessing_context": context, "persistent_workers": persistent, "pin_memory": pin, "timeout": timeout,
+                      "multiprocessing_context": _recording(context, self.workers), "persistent_workers": persistent, "pin_memory": pin,
+                      "timeout": min(timeout or _LOOK, _LOOK), "worker_init_fn": _deaf,
                       # its own: torch would draw from the global stream, and only where there are workers
                       "generator": torch.Generator()}
+        self._persistent = persistent
         self._kept: list = []                   # torch's loader, which ends its workers when nobody holds it any more
         # when the engine goes: workers whose queues the garbage collector found first are waited for, each for seconds
         weakref.finalize(self, let_go, self._kept, os.getpid())
@@ -93,24 +111,57 @@ class ProcessEngine:
     def batches(self, keys: Iterator[BatchKey]) -> Iterator[Batch]:
         "The batches for `keys`, in their order."
         self._turn += 1
-        self._keys.keys = keys
-        if not self._kept:
-            self._kept.append(torch.utils.data.DataLoader(**self._args))
-        return self._handed_out(iter(self._kept[0]), self._turn)
+        self._keys.keys, again = tee(keys)      # a second time for new workers, where the old ones do not answer
+        return self._handed_out(self._begun(again), self._turn)
+
+    def _begun(self, again):
+        "torch's iterator over the epoch that begins, with the workers of the last epoch if they are all there."
+        if self._kept and self._persistent:
+            try:
+                if all(w.is_alive() for w in self.workers):
+                    return iter(self._kept[0])
+                self.close(RuntimeError())
+            except RuntimeError as e:           # they are busy with what nobody waits for any more, or one has just died
+                self.close(e)
+            except BaseException as e:
+                self.close(e)
+                raise
+            self._keys.keys = again
+        with undisturbed():                     # a worker that has started is known to torch
+            if not self._persistent:
+                self.workers.clear()
+            if not self._kept:
+                self._kept.append(torch.utils.data.DataLoader(**self._args))
+            return iter(self._kept[0])
+
+    def _next(self, iterator):
+        "The next batch, or None at the end of the epoch."
+        since = time.monotonic()
+        while True:
+            try:
+                return next(iterator, None)
+            except RuntimeError as e:
+                if "timed out after" not in str(e):
+                    raise
+                if self.timeout and time.monotonic() - since >= self.timeout:
+                    e.args = (f"DataLoader timed out after {self.timeout} seconds",)
+                    add_note(e, TIMED_OUT.format(self.timeout))
+                    raise
 
     def _handed_out(self, iterator, turn):
         while True:
             try:
-                batch = next(iterator, None)
-            except RuntimeError as e:
-                _explain(e, self.timeout)
+                batch = self._next(iterator)
+            except BaseException as e:          # Ctrl-C too: the queues may have been left in the middle of a batch
+                del iterator
+                self.close(e)
                 raise
             if batch is None:
                 return
             if isinstance(batch, _Failed):
                 error, notes = batch.args
                 del iterator                    # now, while that takes no time: what a traceback keeps alive ends later, slowly
-                self.close()
+                self.close(error)
                 for note in notes:
                     if note not in getattr(error, "__notes__", ()):
                         add_note(error, note)
@@ -125,9 +176,33 @@ class ProcessEngine:
                 raise RuntimeError("this loader was iterated again before its epoch was over: its workers now serve the new loop. To "
                                    "look at a batch during training use one_batch(), for another pass loader.new()")
 
-    def close(self) -> None:
-        "End the processes; the next epoch starts new ones."
-        self._kept.clear()
+    def close(self, error: BaseException | None = None) -> None:
+        """End the processes; the next epoch starts new ones. An epoch under way goes on, unless there is an `error`.
+
+        error: what went wrong: the processes end at once, whatever they are doing. An error of torch, which does not say more than that
+            a worker died, is made to say which one, and of what.
+        """
+        with undisturbed():
+            if error is not None:
+                if "DataLoader worker" in str(error):
+                    explain_death(error, self.workers)
+                for act in ("terminate", "join"):           # torch would wait five seconds for each that is busy
+                    for w in self.workers:
+                        with suppress(RuntimeError, ValueError, AssertionError):    # torch's, of a worker that ends; of another process
+                            getattr(w, act)()
+            self._kept.clear()
+            self.workers.clear()
+
+
+def _recording(context, workers):
+    "The context `context`, with which processes are started, but every one started is put into the list `workers`."
+    def process(*args, **kwargs):
+        workers.append(start(*args, **kwargs))
+        return workers[-1]
+
+    context = copy.copy(context)
+    start, context.Process = context.Process, process
+    return context
 
 
 _not_ours: list = []
@@ -141,10 +216,22 @@ def let_go(kept: list, owner: int) -> None:
         _not_ours.append(list(kept))
 
 
-def _explain(error, timeout):
-    text = str(error)
-    if "timed out after" in text:
-        add_note(error, TIMED_OUT.format(timeout))
-    elif "exited unexpectedly" in text or "killed by signal" in text:
-        add_note(error, "a worker process died, most often because memory or shared memory (/dev/shm) ran out: use fewer workers or a "
-                        "smaller bs; num_workers=0 shows the error, if there is one")
+def explain_death(error: BaseException, workers: list) -> None:
+    "Make torch's `error` say which of the processes `workers` died, and of what, in one sentence."
+    for w in workers:
+        w.join(0.1 if f"{w.pid}" in str(error) else 0)      # so that how it ended is known
+    ends = {w.pid: w.exitcode for w in workers if w.exitcode is not None}
+    if not ends:
+        return
+    pid, code = max(ends.items(), key=lambda end: end[1] != 0)
+    if code >= 0:
+        why = (f"ended with exit code {code}: something in the dataset or a transform ends the process. num_workers=0 shows where")
+    else:
+        name = signal.Signals(-code).name
+        why = f"was killed by signal {name}: " + _CAUSES.get(name, "use num_workers=0 to see where")
+    error.args = (f"worker process {pid} of a loader {why}",)
+
+
+_MEMORY = "most often because {} ran out: use fewer workers (num_workers=), a smaller bs or smaller images"
+_CAUSES = {"SIGKILL": _MEMORY.format("memory"), "SIGBUS": _MEMORY.format("shared memory (/dev/shm)"),
+           "SIGSEGV": "a library crashed in it. num_workers=0 shows where"}

@@ -7,7 +7,7 @@ import atexit
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from itertools import islice
 from queue import SimpleQueue
@@ -71,22 +71,26 @@ class ThreadEngine:
 
     def __init__(self, fetcher: Fetcher, n: int, pin: bool = False, timeout: float = 0):
         self.fetcher, self.n, self.pin, self.timeout = fetcher, n, pin, timeout
+        self._ends: dict[object, Callable[[], None]] = {}       # of each epoch under way: what ends its threads
 
     def batches(self, keys: Iterator[BatchKey]) -> Iterator[Batch]:
         "The batches for `keys`, in their order. Closing the iterator, or forgetting it, ends the threads; each finishes its item."
         keys, todo, jobs = iter(keys), SimpleQueue(), deque()
         threads = [threading.Thread(target=_work, args=(todo,), name=f"minifast-loader-{i}", daemon=True) for i in range(self.n)]
 
-        def end():
+        def end(patience=2.0):
+            self._ends.pop(end, None)
             while jobs:
                 jobs.pop().cancel()
             for _ in threads:
                 todo.put(None)
+            until = time.monotonic() + patience             # for all of them: one that waits for a file ends when it has it
             for t in threads:
                 if t is not threading.current_thread() and t.is_alive():
-                    t.join(timeout=10)
+                    t.join(timeout=max(0.0, until - time.monotonic()))
 
-        atexit.register(end)                    # threads that still run when the interpreter goes could not be ended in an orderly way
+        self._ends[end] = end
+        atexit.register(end, 10.0)              # threads that still run when the interpreter goes could not be ended in an orderly way
         try:
             for t in threads:
                 t.start()
@@ -111,5 +115,7 @@ class ThreadEngine:
                 add_note(error, TIMED_OUT.format(self.timeout))
                 raise error
 
-    def close(self) -> None:
-        "Nothing to end between epochs."
+    def close(self, error: BaseException | None = None) -> None:
+        "Between epochs there is nothing to end. error: what went wrong: the threads of epochs under way end, each after its item."
+        for end in list(self._ends.values()) if error is not None else ():
+            end()
