@@ -25,7 +25,7 @@ def one(verb, workers, event, seed):
     "In a process of its own: the verb, the event, and what can be done afterwards. Prints a line."
     import random
 
-    os.environ["MPLBACKEND"] = "Agg"
+    signal.signal(signal.SIGINT, signal.default_int_handler)       # a shell's background job would ignore it
     import numpy as np
     import torch
     from PIL import Image

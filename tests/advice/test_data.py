@@ -1,5 +1,7 @@
 "What the messages of `minifast.data` say to write, besides those of the factories."
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 from suggestions import told
@@ -528,12 +530,14 @@ def test_processes():
     dl.end_workers()
 
 
-def test_workers_that_died():
+@pytest.mark.parametrize("code, told_of", [(-9, "ran out: use fewer workers (num_workers=), a smaller bs or smaller images"),
+                                            (-11, "num_workers=0 shows where"), (1, "num_workers=0 shows where")])
+def test_workers_that_died(code, told_of):
     error = RuntimeError("DataLoader worker (pid 1) exited unexpectedly")
-    processes._explain(error, 0) if hasattr(processes, "_explain") else None
-    with told("data/engine/processes.py", "use fewer workers or a smaller bs; num_workers=0 shows the error, if there is one"):
+    processes.explain_death(error, [SimpleNamespace(pid=1, exitcode=code, join=lambda timeout: None)])
+    with told("data/engine/processes.py", told_of):
         raise error
-    assert len(list(loader(num_workers=0, bs=2))) == 10
+    assert len(list(loader(num_workers=0, bs=2))) == len(list(loader(num_workers=1, bs=2))) == 10
 
 
 # -- sources

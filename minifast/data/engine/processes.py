@@ -12,7 +12,9 @@ import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import tee
+from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -140,6 +142,10 @@ class ProcessEngine:
         while True:
             try:
                 return next(iterator, None)
+            except (OSError, EOFError, UnpicklingError) as e:       # of a batch that a worker was sending when it died
+                if self._dead_soon():
+                    raise RuntimeError("DataLoader worker exited unexpectedly") from e
+                raise
             except RuntimeError as e:
                 if "timed out after" not in str(e):
                     raise
@@ -147,6 +153,10 @@ class ProcessEngine:
                     e.args = (f"DataLoader timed out after {self.timeout} seconds",)
                     add_note(e, TIMED_OUT.format(self.timeout))
                     raise
+
+    def _dead_soon(self):
+        "Whether a worker is dead, or dies within a second."
+        return bool(wait([w.sentinel for w in self.workers], 1.0))
 
     def _handed_out(self, iterator, turn):
         while True:
