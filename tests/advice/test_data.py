@@ -530,14 +530,31 @@ def test_processes():
     dl.end_workers()
 
 
-@pytest.mark.parametrize("code, told_of", [(-9, "ran out: use fewer workers (num_workers=), a smaller bs or smaller images"),
-                                            (-11, "num_workers=0 shows where"), (1, "num_workers=0 shows where")])
-def test_workers_that_died(code, told_of):
-    error = RuntimeError("DataLoader worker (pid 1) exited unexpectedly")
-    processes.explain_death(error, [SimpleNamespace(pid=1, exitcode=code, join=lambda timeout: None)])
-    with told("data/engine/processes.py", told_of):
+def test_workers_that_died():
+    def died(code):
+        error = RuntimeError("DataLoader worker (pid 1) exited unexpectedly")
+        processes.explain_death(error, [SimpleNamespace(pid=1, exitcode=code, join=lambda timeout: None)])
         raise error
+
+    with told("data/engine/processes.py", "use fewer workers (num_workers=), a smaller bs or smaller images"):
+        died(-9)
+    with told("data/engine/processes.py", "a library crashed in it. num_workers=0 shows where"):
+        died(-11)
+    with told("data/engine/processes.py", "use num_workers=0 to see where"):
+        died(-6)
+    with told("data/engine/processes.py", "something in the dataset or a transform ends the process. num_workers=0 shows where"):
+        died(1)
     assert len(list(loader(num_workers=0, bs=2))) == len(list(loader(num_workers=1, bs=2))) == 10
+
+
+def test_next_of_nothing():
+    def loaders(label, n=9):
+        return DataLoader(Datasets(list(range(n)), [[float], [label]]), bs=4, device="cpu")
+
+    with told("core/messages.py", "Leave such items out, or give a default, `next(..., default)`"):
+        list(loaders(lambda i: next(o for o in range(8) if o == i)))
+    assert len(list(loaders(lambda i: next(o for o in range(8) if o == i), n=8))) == 2
+    assert len(list(loaders(lambda i: next((o for o in range(8) if o == i), 0)))) == 3
 
 
 # -- sources

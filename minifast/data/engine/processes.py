@@ -229,13 +229,13 @@ def let_go(kept: list, owner: int) -> None:
 def explain_death(error: BaseException, workers: list) -> None:
     "Make torch's `error` say which of the processes `workers` died, and of what, in one sentence."
     for w in workers:
-        w.join(0.1 if f"{w.pid}" in str(error) else 0)      # so that how it ended is known
+        w.join(0.1)                             # how one ended is known a moment after the error
     ends = {w.pid: w.exitcode for w in workers if w.exitcode is not None}
     if not ends:
         return
     pid, code = max(ends.items(), key=lambda end: end[1] != 0)
     if code >= 0:
-        why = (f"ended with exit code {code}: something in the dataset or a transform ends the process. num_workers=0 shows where")
+        why = f"ended with exit code {code}: something in the dataset or a transform ends the process. num_workers=0 shows where"
     else:
         name = signal.Signals(-code).name
         why = f"was killed by signal {name}: " + _CAUSES.get(name, "use num_workers=0 to see where")
