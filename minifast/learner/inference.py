@@ -1,6 +1,5 @@
 """`Inference`, the part of `Learner` that validates, predicts, averages augmented predictions and shows them."""
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from ..core import PathLike, describe, plural, reject_unknown, to_device
 from ..core.nested import as_tuple, item_of
 from ..data.show import decode_targets
 from ..data.targets import base_dataset
-from ..nn.loss_traits import activation_of, decodes_of, has_own_code, kind_of, loss_name, lost_batch_axis, not_decoded, not_one_tensor
+from ..nn.loss_traits import activation_of, decodes_of, decoding, has_own_code, kind_of, loss_name, lost_batch_axis, not_one_tensor
 from .loop import CallbackLike, TrainingLoop, listed
 
 
@@ -189,7 +188,7 @@ class Inference(TrainingLoop):
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         if isinstance(preds, torch.Tensor) and len(preds) != 1:
             raise ValueError(lost_batch_axis(preds))
-        with self._decoding(preds):
+        with decoding(preds, self.loss_func):
             first, probs = item_of(decoded, 0), item_of(preds, 0)
             if not with_input:
                 return (decode_targets(_validation(self), *to_device((inputs, decoded), self.dls.device))[0], first, probs)
@@ -200,16 +199,6 @@ class Inference(TrainingLoop):
         n_inp = len(inputs)
         target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
         return (full[:n_inp] if n_inp > 1 else full[0], target, first, probs)
-
-    @contextmanager
-    def _decoding(self, preds: Any) -> Iterator[None]:
-        "Within the block predictions are made targets; says what to write where that fails because the loss does not say how."
-        try:
-            yield
-        except Exception as e:
-            if not isinstance(preds, torch.Tensor) or kind_of(self.loss_func) is None:
-                raise TypeError(not_decoded(preds, self.loss_func)) from e
-            raise
 
     def tta(self, ds_idx: int = 1, dl: Iterable | None = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> tuple:
         """Predict with test-time augmentation: average several passes with the training transforms and one plain pass.
@@ -274,7 +263,7 @@ class Inference(TrainingLoop):
         inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         n, truth = min(max_n, len(inputs[0])), loader.decode_batch(batch, max_n=min(max_n, len(inputs[0])))
-        with self._decoding(preds):
+        with decoding(preds, self.loss_func):
             guess = loader.decode_batch(to_device((*inputs, *as_tuple(decoded)), self.dls.device), max_n=n)
         if isinstance(truth[0], dict):                     # rows of a table
             raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), "

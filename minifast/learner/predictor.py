@@ -9,7 +9,7 @@ import torch
 from ..core.nested import item_of, split_batch, to_cpu
 from ..core.types import PathLike
 from ..data.show import decode_targets
-from ..nn.loss_traits import kind_of, not_decoded
+from ..nn.loss_traits import decoding
 from .export import load_learner
 
 __all__ = ["Prediction", "Predictor"]
@@ -76,10 +76,6 @@ class Predictor:
             preds = self.activation(self.model(*inputs, **keywords))
         preds = to_cpu(preds)
         decoded = self.decode_pred(preds)
-        try:
+        with decoding(preds, self.loss_func):
             named = decode_targets(self.dls.train, inputs, decoded)
             return [Prediction(label, item_of(decoded, i), item_of(preds, i)) for i, label in enumerate(named)]
-        except Exception as e:
-            if not isinstance(preds, torch.Tensor) or kind_of(self.loss_func) is None:
-                raise TypeError(not_decoded(preds, self.loss_func)) from e
-            raise

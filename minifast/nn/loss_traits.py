@@ -146,11 +146,18 @@ def lost_batch_axis(pred: torch.Tensor) -> str:
             "squeeze(-1), with the axis that it is to drop")
 
 
-def not_decoded(pred: Any, loss_func: LossFunc) -> str:
-    "The words for predictions of which no targets can be made, and what to write."
-    return (f"predictions {describe(pred)} cannot be made targets: the loss {loss_name(loss_func)} does not say how. Write a class with "
+@contextmanager
+def decoding(pred: Any, loss_func: LossFunc) -> Iterator[None]:
+    "Within the block predictions are made targets; says what to write where that fails because the loss does not say how."
+    try:
+        yield
+    except Exception as e:
+        if isinstance(pred, torch.Tensor) and kind_of(loss_func) is not None:
+            raise
+        raise TypeError(
+            f"predictions {describe(pred)} cannot be made targets: the loss {loss_name(loss_func)} does not say how. Write a class with "
             "the methods `__call__(pred, *targets)` (the loss), `activation(pred)` (probabilities) and `decodes(probs)` (decisions), these "
-            "with one tensor per target, and give an instance as loss_func=; `get_preds()` gives the output as it is")
+            "with one tensor per target, and give an instance as loss_func=; `get_preds()` gives the output as it is") from e
 
 
 def loss_name(loss_func: LossFunc) -> str:

@@ -157,13 +157,17 @@ KINDS = {
         }),
     "metrics": Kind(
         "`F1Score()` on three classes fails after an epoch of training", "what is not needed yet is not tried",
-        "one logit, void, labels, several outputs; metrics with a state; classes absent from the batch or from validation", "", {
+        "one logit, void, labels, several outputs; state; other targets in training; absent classes", "", {
             "the first batch": (METRICS + "test_a_metric_that_cannot_work_fails_before_anything_is_trained_and_the_cure_works",
-                                body("FirstBatch._try_metrics", "pass")),
+                                body("metric_trial.try_metrics", "pass")),
             "on a copy": (METRICS + "test_the_trial_leaves_no_state_and_what_it_cannot_tell_it_lets_pass",
-                          swap("_try_metric", "copy.deepcopy(metric, dict(shared))", "metric")),
+                          swap("metric_trial._error_of", "copy.deepcopy(own, {id(o): o for o in shared})", "metric")),
             "absent from the batch": (METRICS + "test_the_trial_leaves_no_state_and_what_it_cannot_tell_it_lets_pass",
-                                      body("_with_every_class", "return None")),
+                                      swap("metric_trial._error_of_value", "isinstance(e, TypeError) or not has_own_code(func)", "True")),
+            "training alone": (METRICS + "test_what_works_in_validation_is_not_refused_for_the_batch_of_training",
+                               body("metric_trial._fails_in_validation", "return True")),
+            "functions that keep": (METRICS + "test_a_function_that_keeps_something_is_not_called_once_more",
+                                    body("metric_trial._is_stateless", "return True")),
             "absent from validation": (METRICS + "test_a_class_absent_from_validation_gives_nan_and_its_name",
                                        never("SklearnMetric.compute", "is nan: among")),
             "no metric ends a fit": (METRICS + "test_no_metric_ends_a_fit_but_a_validation_of_its_own_says_what_is_wrong",
@@ -174,13 +178,13 @@ KINDS = {
         "A dict or a tuple as output, or one without a batch axis", "one tensor of all items is taken for granted",
         "dict, list, dataclass; fit, metrics, `validate`, `predict`, `show_results`, `get_preds`, `Predictor`; two targets", "S91 S92", {
             "in a fit": (BATCH + "test_an_output_that_is_not_a_tensor_is_refused_and_the_callback_that_the_message_writes_picks_one",
-                         never("FirstBatch.after_pred", "not_one_tensor"), OTHER_PASSES),
+                         never("FirstBatch._check_pred", "not_one_tensor"), OTHER_PASSES),
             "in predictions": (OUTPUTS + "test_a_loss_of_one_tensor_refuses_a_dict_in_every_pass_and_the_callback_of_the_message_helps",
                                never("Inference.activation", "not_one_tensor"), OTHER_PASSES),
             "in metrics": (METRICS + "test_an_output_that_is_not_a_tensor_is_named_and_the_function_that_the_message_writes_works",
                            body("metrics.base.check_tensor", "pass")),
             "decoding": (OUTPUTS + "test_predictions_of_a_loss_that_does_not_say_how_to_read_them",
-                         never("Inference._decoding", "not_decoded")),
+                         body("loss_traits.decoding", "yield")),
         }),
     "small slips": Kind(
         "A last batch of one with batch norm, integer weights, `~` in a path, ratings such as '3,0'",
