@@ -320,6 +320,47 @@ def test_another_vocabulary(tmp_path):
     of_images(tmp_path, dls=images(vocab=[1, 0])).load("a", check_vocab=False)
 
 
+@pytest.mark.parametrize("opt", [{"param_groups": 3}, {"param_groups": [{"params": 3}]}])
+def test_state_that_is_none_of_an_optimizer(tmp_path, opt):
+    learn = learner(path=tmp_path)
+    torch.save({"model": learn.model.state_dict(), "opt": opt}, tmp_path / "x.pth")
+    with told("learner/saving.py", "of an optimizer of torch returns: load the weights alone, load(..., with_opt=False)"):
+        learn.load(tmp_path / "x.pth")
+    learn.load(tmp_path / "x.pth", with_opt=False)
+
+
+class Keeps(Callback):
+    "A callback with a state that it refuses when it is another."
+
+    def __init__(self, n):
+        self.n = n
+
+    def state_dict(self):
+        return {"n": self.n}
+
+    def load_state_dict(self, state):
+        if state["n"] != self.n:
+            raise ValueError("no")
+
+
+def test_the_state_of_another_callback(tmp_path):
+    saved = learner(path=tmp_path, cbs=Keeps(1))
+    saved.fit(1)
+    saved.save("a")
+    with told("learner/saving.py", "do not fit this learner's: load(..., with_opt=False)"):
+        learner(path=tmp_path, cbs=Keeps(2)).load("a")
+    learner(path=tmp_path, cbs=Keeps(2)).load("a", with_opt=False)
+
+
+def test_vocabularies_that_cannot_be_read(tmp_path):
+    learn = of_images(tmp_path)
+    torch.save({"model": learn.model.state_dict(), "vocab": torch.tensor([1, 2], dtype=torch.uint8)}, tmp_path / "x.pth")
+    with told("learner/saving.py", "save the weights again, or load them without: load(..., check_vocab=False)"):
+        learn.load(tmp_path / "x.pth")
+    learn.load(tmp_path / "x.pth", check_vocab=False)
+    learn.load(learn.save("x"))
+
+
 # -- files for elsewhere
 def test_exporting_at_the_wrong_time(tmp_path):
     learn = of_images(tmp_path)
