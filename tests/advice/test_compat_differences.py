@@ -51,6 +51,20 @@ def test_saving(tmp_path):
     assert torch.equal(model.weight, learn.model.weight.cpu())
 
 
+def test_where_exports_go(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dls = table()[1].dataloaders(bs=2)
+    dls.path = Path(tmp_path / "data")
+    dls.path.mkdir()
+    with told("compat/fastai_names.py", "write `load_learner(learn.path/'export.pkl')`, or `path=dls.path` where the learner is made"):
+        noted("learn.export()")
+    learn = quiet(tabular_learner(dls, layers=[4]))
+    learn.export()
+    assert load_learner(learn.path / "export.pkl").dls.vocab == dls.vocab and (tmp_path / "export.pkl").exists()
+    tabular_learner(dls, layers=[4], path=dls.path).export()
+    assert load_learner(dls.path / "export.pkl").dls.vocab == dls.vocab
+
+
 def test_the_best_epoch(tmp_path):
     fname, learn = "best", learner(path=tmp_path)
     with told("compat/fastai_names.py", "it writes safetensors; read them with `learn.load(fname)`"):
