@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.callbacks.base import Callback, CancelFitException
+from minifast.callbacks.base import Callback, CancelFitException, Order
 from minifast.callbacks.loggers import CSVLogger, JSONLogger
 from minifast.callbacks.resume import Resume
 from minifast.data.loaders import DataLoader, DataLoaders
@@ -70,11 +70,15 @@ def test_in_the_second_phase_of_fine_tune(tmp_path):
 @pytest.mark.parametrize("log", [CSVLogger, JSONLogger])
 @pytest.mark.parametrize("at", [0, 1])
 def test_a_kill_after_the_row_of_an_epoch_leaves_it_once(log, at, tmp_path):
-    def killed(cb):
-        if cb.learn.epoch == at:
-            raise KeyboardInterrupt
+    class Kill(Callback):
+        order = Order.DISPLAY
+
+        def after_epoch(self):
+            if self.learn.epoch == at:
+                assert len(self.learn.path.joinpath(log().fname).read_text().splitlines()) >= at + 1
+                raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path).fit(3, 0.05, cbs=[Resume(), log(), Callback(after_epoch=killed)])
+        make(tmp_path).fit(3, 0.05, cbs=[Resume(), log(), Kill()])
     last = log()
     make(tmp_path).fit(3, 0.05, cbs=[Resume(), last])
     assert last.read()["epoch"].tolist() == [0, 1, 2] and last.read()["run"].nunique() == 1
