@@ -519,13 +519,12 @@ class TrainingLoop:
                 raise ValueError(f"{cb!r} is already attached to {owner}: give each learner, and each fit, a callback of its own")
             seen.add(id(cb))
         cbs = sort_callbacks(cbs)
-        with undisturbed():
-            for cb in self.cbs:
-                cb.learn = None
-            for cb in cbs:
-                cb.learn = self
-            self.cbs = cbs
-            self.collect_handlers()
+        for cb in self.cbs:
+            cb.learn = None
+        for cb in cbs:
+            cb.learn = self
+        self.cbs = cbs
+        self.collect_handlers()
 
     def _without(self, cbs):
         "The callbacks but for `cbs` and those of the classes `cbs`."
@@ -565,8 +564,7 @@ class TrainingLoop:
             self._switch(paused, False)
             yield self
         finally:
-            with undisturbed():
-                self._switch(paused, True)
+            self._switch(paused, True)
 
     def _switch(self, cbs, on):
         for cb in cbs:
