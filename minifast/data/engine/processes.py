@@ -14,7 +14,6 @@ from contextlib import suppress
 from itertools import tee
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -142,10 +141,6 @@ class ProcessEngine:
         while True:
             try:
                 return next(iterator, None)
-            except (OSError, EOFError, UnpicklingError) as e:       # of a batch that a worker was sending when it died
-                if self._dead_soon():
-                    raise RuntimeError("DataLoader worker exited unexpectedly") from e
-                raise
             except RuntimeError as e:
                 if "timed out after" not in str(e):
                     raise
@@ -153,6 +148,10 @@ class ProcessEngine:
                     e.args = (f"DataLoader timed out after {self.timeout} seconds",)
                     add_note(e, TIMED_OUT.format(self.timeout))
                     raise
+            except Exception as e:              # many kinds, of a batch that a worker was sending when it died
+                if self._dead_soon():
+                    raise RuntimeError("DataLoader worker exited unexpectedly") from e
+                raise
 
     def _dead_soon(self):
         "Whether a worker is dead, or dies within a second."
