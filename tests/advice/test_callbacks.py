@@ -283,6 +283,7 @@ def test_mixing():
     learner(cbs=MixUp()).fit(1)
 
 
+@pytest.mark.slow
 def test_mixing_embeddings_of_a_compiled_model():
     ids = TensorDataset(torch.arange(8), torch.arange(8) % 3)
     learn = learner(nn.Embedding(8, 3), DataLoaders(DataLoader(ids, bs=4)), cbs=MixUp())

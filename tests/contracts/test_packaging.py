@@ -96,6 +96,7 @@ def test_the_console_script(wheel):
         assert "minifast = minifast.cli.main:main" in z.read(f"minifast-{minifast.__version__}.dist-info/entry_points.txt").decode()
 
 
+@pytest.mark.slow
 def test_the_wheel_imports_without_the_clone(wheel, tmp_path):
     code = f"import sys; sys.path.insert(0, {str(wheel)!r}); import minifast.core.messages as m; print(m.__file__)"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path)

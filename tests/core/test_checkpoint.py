@@ -352,6 +352,7 @@ def test_others_may_read_what_the_umask_allows(file):
         os.umask(old)
 
 
+@pytest.mark.slow
 @posix
 def test_killed_while_saving(file):
     "SIGKILL at any moment leaves a file that loads, the one before or the one after."

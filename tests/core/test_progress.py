@@ -134,6 +134,7 @@ def table(lines):
     return [re.split(r"  +", line.strip()) for line in lines]
 
 
+@pytest.mark.slow
 @has_pty
 def test_a_terminal_shows_a_bar_in_place_and_an_aligned_table(env):
     with Terminal(SHOW, env, columns=100) as t:
@@ -147,6 +148,7 @@ def test_a_terminal_shows_a_bar_in_place_and_an_aligned_table(env):
     assert max(heights) == 4                                        # header, two rows, and the empty line below
 
 
+@pytest.mark.slow
 @has_pty
 def test_a_narrow_terminal_is_not_filled_with_wrapped_bars(env):
     for columns, full in ((62, r"Epoch 1/2 train \|#{3,}\| 100\.00% .*\] 0\.1234"), (52, r"Epoch 1/2 train \|\| 100\.00% \[30/30 .*\]")):
@@ -336,6 +338,7 @@ def errors(outputs):
     return [o.evalue for o in outputs if o.output_type == "error"]
 
 
+@pytest.mark.slow
 def test_displays_in_a_notebook(notebook, env):
     by_hand, fails, halfway, own, slow = notebook(env, SHOW, FAILS_MIDWAY, HALFWAY, BAR_OF_ITS_OWN, SLOW_BAR_OF_ITS_OWN)
 
@@ -356,6 +359,7 @@ def test_displays_in_a_notebook(notebook, env):
     assert shown(slow) == ("", "")                                  # the bar was there, and is gone
 
 
+@pytest.mark.slow
 def test_fits_in_a_notebook(notebook, env):
     _, fit, fit_fails, validate = notebook(env, LEARNER, "learner(5).fit(2)", FIT_FAILS, "learner(5).validate()[0] > 0")
 

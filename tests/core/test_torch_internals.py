@@ -31,6 +31,7 @@ def test_what_each_computes():
     assert fused.norm([torch.tensor([3.0, 4.0])])[0].item() == 5
 
 
+@pytest.mark.slow
 def test_what_was_compiled_is_found():
     def f(pred, targ):
         return (pred - targ).abs().mean()

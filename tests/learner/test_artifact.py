@@ -102,6 +102,7 @@ def test_no_more_memory_than_weights(tmp_path):
             load_learner(tmp_path / "forged.pkl")
 
 
+@pytest.mark.slow
 def test_mutated_files_do_no_harm(tmp_path):
     file = Path(__file__).parent / "fuzz_export.py"
     done = fresh_process.run(file.read_text(), "300", *sorted(map(str, (Path(__file__).parents[1] / "artifacts").glob("*.pkl"))), file=file)

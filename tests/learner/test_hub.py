@@ -82,6 +82,7 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(hub.find_spec("huggingface_hub") is None, reason="huggingface_hub is not installed: pip install 'minifast[hub]'")
 def test_there_and_back(tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)

@@ -42,7 +42,7 @@ def assert_whole(learn):
     heard, n_cbs, begun = [], len(learn.cbs), time.monotonic()
     learn.fit(1, cbs=[Callback(cleanup_fit=lambda: heard.append("clean")), Callback(after_step=lambda: heard.append("step"))])
     learn.validate()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30        # before the mend it waited a minute and more; benchmarks/interrupts.py measures
     assert heard == ["step"] * 8 + ["clean"] and learn.dl is None and not learn.running and len(learn.cbs) == n_cbs
 
 
@@ -134,6 +134,7 @@ def test_workers_ignore_ctrl_c():
     assert before and pids(learn) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1], ids=["training", "validation"])
 @pytest.mark.parametrize("persistent", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_killed_worker_is_named_and_the_next_epoch_starts_new_ones(which, persistent):

@@ -99,6 +99,7 @@ def said(label):
     return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.4f}", str(label))
 
 
+@pytest.mark.slow
 def test_a_fresh_process_predicts_the_same(pets, files):
     exported, expected = [], []
     for i, task in enumerate(TASKS.values()):
@@ -163,6 +164,7 @@ def test_own_model_and_loss(pets, files):
         load_learner(file, objects={"OwnNet": OwnNet(2)})
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_the_users_own(pets):
     learn = trained(pets, *TASKS["layers of torch"])
     learn.model = vision_learner(learn.dls, "resnet18", pretrained=False).model
@@ -182,6 +184,7 @@ def test_without_data(pets):
         loaded.fit(1)
 
 
+@pytest.mark.slow
 def test_light_and_from_threads(pets, files):
     file = trained(pets, *TASKS["one label"]).export("light.pkl")
     code = """

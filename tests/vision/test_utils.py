@@ -92,6 +92,7 @@ def test_failures_are_counted_once(tmp_path):
     assert list(verify_images(files)) == [tmp_path / "00000003.png"]                        # the page is for verify_images to find
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_given_up(tmp_path):
     with serving() as url, pytest.warns(UserWarning, match="1 of 2 images could not be downloaded: .*slow.*nothing came for 0.2 s"):
         assert len(download_images(tmp_path, [f"{url}/slow.png", f"{url}/ok.png"], timeout=0.2)) == 1

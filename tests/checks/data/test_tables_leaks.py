@@ -17,7 +17,7 @@ def leak(df, cats=(), block=CategoryBlock):
     return check_loaders(dls, fast=True)["MF821"]
 
 
-@pytest.mark.parametrize("wide", [1, 500])
+@pytest.mark.parametrize("wide", [1, pytest.param(500, marks=pytest.mark.slow)])
 def test_a_column_that_gives_a_rare_target_away(wide):
     r = np.random.default_rng(0)
     y = r.random(3000) < 0.02                           # accuracy without the column: 98%

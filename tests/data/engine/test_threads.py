@@ -165,6 +165,7 @@ def test_threads_end_with_the_loop(how):
     assert not threads_alive()
 
 
+@pytest.mark.slow
 def test_the_interpreter_ends_with_a_loop_left_open():
     code = ("import time\nfrom minifast.data.dataloader import DataLoader\n"
             "class Slow:\n    def __len__(self): return 1000\n    def __getitem__(self, i): time.sleep(0.01); return i\n"

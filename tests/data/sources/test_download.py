@@ -166,6 +166,7 @@ def test_passing_trouble_of_the_server(server, tmp_path):
         download_url(server.url("x"), tmp_path / "x")
 
 
+@pytest.mark.slow
 def test_hanging_server(server, tmp_path):
     server.files["x"], server.faults["x"] = DATA, ["hang"] * 3
     start = time.monotonic()

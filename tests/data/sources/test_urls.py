@@ -188,6 +188,7 @@ def start_python(code, home):
     return fresh_process.start(textwrap.dedent(code), env={**os.environ, "MINIFAST_HOME": str(home)})
 
 
+@pytest.mark.slow
 def test_two_processes_download_once(server, home):
     server.files["s.tgz"] = tgz({f"{i}.txt": os.urandom(2000) for i in range(200)})
     server.delay = 0.5
@@ -258,6 +259,7 @@ def test_urls():
     assert URLs.IMAGENETTE_160 == "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz"
 
 
+@pytest.mark.slow
 def test_real_archive(server, data_dir, home):
     file = data_dir / "mnist_sample" / "mnist_sample.tgz"
     if not file.exists():

@@ -242,6 +242,7 @@ def test_colours_of_many_classes():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_pretrained_unet(scenes, tmp_path):
     torch.manual_seed(0)
     torch.save(models.squeezenet1_1().state_dict(), tmp_path / "w.pth")
