@@ -48,8 +48,8 @@ from .metrics import (APScoreBinary, APScoreMulti, AccumMetric, ActivationType, 
 
 # Data
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
-from .data.categories import Categorize, Category, EncodedMultiCategorize, MultiCategorize, MultiCategory, OneHotEncode, RegressionSetup
-from .data.category_map import CategoryMap
+from .data.categories import (Categorize, Category, CategoryMap, EncodedMultiCategorize, MultiCategorize, MultiCategory, OneHotEncode,
+                              RegressionSetup)
 from .data.datasets import Datasets, TfmdLists, decode_at, test_set
 from .data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files, image_extensions
 from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr

@@ -10,7 +10,7 @@ from ..core.messages import did_you_mean
 from ..core.recipe import Recipe, recorded
 from ..core.titled import TensorBase
 from ..core.types import YRange
-from ..data.category_map import CategoryMap
+from ..data.categories import CategoryMap
 from ..nn.activations import SigmoidRange, range_ends, sigmoid_range
 from ..nn.containers import Module
 from ..nn.init import inverse_sigmoid_range

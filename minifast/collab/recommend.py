@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from ..core.messages import brief, describe, did_you_mean, plural
-from ..data.category_map import NA, CategoryMap
+from ..data.categories import NA, CategoryMap
 from ..tabular.columns import as_frame, check_columns
 from ..tabular.learner import TabularLearner
 from ..tabular.model import TabularModel

@@ -9,7 +9,7 @@ import torch
 from ..core.arguments import check_arguments, check_choice
 from ..core.items import coll_repr
 from ..core.messages import describe, plural
-from .category_map import NA
+from .categories import NA
 from .targets import base_dataset, target_columns
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 PARTS = {
     "block": "TransformBlock",
-    "categories": "Categorize EncodedMultiCategorize MultiCategorize OneHotEncode RegressionSetup",
-    "category_map": "CategoryMap category_map",
+    "categories": "Categorize CategoryMap EncodedMultiCategorize MultiCategorize OneHotEncode RegressionSetup category_map",
     "coords": "BoundingBoxes BoxLabels KeyPoints XYXY",
     "dataloader": "DataLoader",
     "datasets": "empty_datasets",

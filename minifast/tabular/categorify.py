@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.messages import describe
-from ..data.category_map import NA, CategoryMap
+from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing
 from .columns import as_object_array, check_known, factorized, sorted_values
 from .table import Table, TabularProc, missing_text, vocab_from_plain

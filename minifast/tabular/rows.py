@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from ..core.messages import did_you_mean, plural
-from ..data.category_map import CategoryMap
+from ..data.categories import CategoryMap
 from ..nn.layers import Scaling
 from .categorify import unseen_text
 from .procs import Categorify, FillMissing, Normalize, ProcList

@@ -12,7 +12,7 @@ import torch
 
 from ..core.device import cpu_count
 from ..core.messages import describe, did_you_mean, plural
-from ..data.category_map import CategoryMap
+from ..data.categories import CategoryMap
 from .columns import THREADS_FROM, rows_of
 
 __all__ = ["Encoded", "Table", "TabularProc", "missing_text"]

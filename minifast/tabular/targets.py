@@ -8,8 +8,7 @@ import pandas as pd
 from ..core.items import coll_repr
 from ..core.messages import describe, did_you_mean, listing, plural
 from ..data.block import TransformBlock
-from ..data.categories import Categorize, EncodedMultiCategorize, MultiCategorize, RegressionSetup, refuse_indicators
-from ..data.category_map import CategoryMap
+from ..data.categories import Categorize, CategoryMap, EncodedMultiCategorize, MultiCategorize, RegressionSetup, refuse_indicators
 from ..data.labels import is_missing
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from .columns import as_object_array, factorized, numbers_of, rows_of, sorted_values

@@ -12,8 +12,7 @@ from ..core.items import L
 from ..core.messages import describe
 from ..core.nested import with_attributes
 from ..data.block import TransformBlock
-from ..data.categories import MultiCategorize, MultiCategory
-from ..data.category_map import NA
+from ..data.categories import NA, MultiCategorize, MultiCategory
 from ..data.coords import XYXY, BoundingBoxes, BoxLabels, drop_empty
 from ..data.transforms import ItemTransform
 from .points import PointScaler, axes_for, numbers, pixels_of

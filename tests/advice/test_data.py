@@ -172,7 +172,7 @@ def test_a_dataset_without_splits():
 
 # -- labels
 def test_labels_of_mixed_types():
-    with told("data/category_map.py", "Convert them to one type, or give the classes with vocab="):
+    with told("data/categories.py", "Convert them to one type, or give the classes with vocab="):
         Datasets([1, "a"], [[Categorize()]])
     assert Datasets([1, "a"], [[Categorize(vocab=[1, "a"])]])[0] == Datasets(["1", "a"], [[Categorize()]])[0] == (0,)
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.data.block import CategoryBlock, DataBlock
-from minifast.data.category_map import CategoryMap
+from minifast.data.categories import CategoryMap
 from minifast.data.files import get_image_files
 from minifast.data.labels import parent_label
 from minifast.data.loaders import DataLoader, DataLoaders

@@ -6,7 +6,7 @@ import pytest
 from zoo import WORDS
 
 from minifast.checks.data.text_samples import Vocabulary, word_list
-from minifast.data.category_map import CategoryMap
+from minifast.data.categories import CategoryMap
 from minifast.data.transforms import Transform
 
 
