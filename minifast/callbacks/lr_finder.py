@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..core import Axes, rng_state, set_rng_state, subplots
-from ..core.interrupts import undisturbed
+from ..core.seeds import undisturbed
 from .base import CancelFitException, CancelValidException, Learner, Order, TrainingCallback, restore_states, states_of
 
 

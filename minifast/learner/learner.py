@@ -12,8 +12,8 @@ from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
-from ..core.interrupts import undisturbed
 from ..core.paths import Path
+from ..core.seeds import undisturbed
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
 from ..optim import (

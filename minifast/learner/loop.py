@@ -68,8 +68,8 @@ from ..callbacks.base import (
 )
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batch, to_detach, to_device
-from ..core.interrupts import undisturbed
 from ..core.messages import NEXT_ENDED
+from ..core.seeds import undisturbed
 from ..core.torch_internals import forget_workers
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from ...core.interrupts import undisturbed
 from ...core.items import noop
 from ...core.messages import add_note
+from ...core.seeds import undisturbed
 from .fetch import Batch, BatchKey, Fetcher
 from .threads import TIMED_OUT
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from minifast.core.interrupts import undisturbed
+from minifast.core.seeds import undisturbed
 
 
 def press():
