@@ -1,5 +1,4 @@
 """Activations: values against their formulas."""
-import pytest
 import torch
 import torch.nn.functional as F
 
@@ -7,11 +6,6 @@ from minifast.core.items import noop
 from minifast.nn.activations import Mish, SigmoidRange, Swish, mish, sigmoid, sigmoid_range, swish
 
 close = torch.testing.assert_close
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    torch.manual_seed(0)
 
 
 def test_activations_return_values():

@@ -22,11 +22,6 @@ from minifast.nn.layers import NormType
 close = torch.testing.assert_close
 
 
-@pytest.fixture(autouse=True)
-def seeded():
-    torch.manual_seed(0)
-
-
 def names(m):
     return [type(o).__name__.replace("Parametrized", "") for o in m]
 

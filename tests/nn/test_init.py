@@ -9,11 +9,6 @@ from minifast.nn.layers import BatchNorm
 close = torch.testing.assert_close
 
 
-@pytest.fixture(autouse=True)
-def seeded():
-    torch.manual_seed(0)
-
-
 def test_icnr_init():
     w = icnr_init(torch.empty(8, 3, 1, 1))
     close(w[0], w[3])

@@ -20,13 +20,8 @@ from minifast.nn.layers import (
 close = torch.testing.assert_close
 
 
-@pytest.fixture(autouse=True)
-def seeded():
-    torch.manual_seed(0)
-
-
 def names(m):
-    return [type(o).__name__.replace("Parametrized", "") for o in m]
+    return [type(o).__name__ for o in m]
 
 
 def test_pooling():
