@@ -187,6 +187,8 @@ def _cannot_write(file: Path) -> str:
 def read_tensors(file: PathLike, like: dict[str, torch.Tensor] | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Read `(tensors, metadata)` of a safetensors file. The tensors are copies, on the CPU; they take as much memory as the file has bytes.
 
+    The readers of safetensors map the file, which ends the process when another one makes it shorter, or take its bytes twice.
+
     Args:
         file: any safetensors file; the digest that `save` puts into its files is compared.
         like: only compare with these, a tensor at a time, which takes less time than a digest.

@@ -83,7 +83,7 @@ class _Keys:
         return self.keys
 
 
-def _deaf(worker_id):
+def _ignore_ctrl_c(worker_id):
     """In a worker, at its start: ignore Ctrl-C, which terminals and Jupyter send to all processes of a group. The process that trains
     decides what it means, and ends the workers or goes on with them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -98,10 +98,10 @@ class ProcessEngine:
     def __init__(self, fetcher: Fetcher, n: int, pin: bool, timeout: float, context: Any, persistent: bool):
         self.timeout, self._keys, self._turn = timeout, _Keys(), 0
         self.workers: list = []                 #: the processes, as `multiprocessing` has them
-        # torch waits for a batch this long, then looks at its workers; how often it is asked again stands in `_handed_out`
+        # torch waits for a batch this long, then looks at its workers; `_next` asks again
         self._args = {"dataset": _InWorker(fetcher), "batch_size": None, "sampler": self._keys, "collate_fn": noop, "num_workers": n,
                       "multiprocessing_context": _recording(context, self.workers), "persistent_workers": persistent, "pin_memory": pin,
-                      "timeout": min(timeout or _LOOK, _LOOK), "worker_init_fn": _deaf,
+                      "timeout": min(timeout or _LOOK, _LOOK), "worker_init_fn": _ignore_ctrl_c,
                       # its own: torch would draw from the global stream, and only where there are workers
                       "generator": torch.Generator()}
         self._persistent = persistent
