@@ -468,8 +468,8 @@ def page(cache: Path | None = None) -> str:
     for name, line in wrong:
         print(f"{name}: a tick that its numbers do not bear out: {line}", file=sys.stderr)
     score = f"**{named} of {len(PLANTED)} planted faults are named first; {false} false issues on {len(HEALTHY)} data sets.**"
-    read = (f"Of the {ticks} ticks on these data sets {len(wrong)} say what their own numbers do not bear out (`BORNE_OUT` in the script has "
-            "the rules), and each was read beside what is known of the data.")
+    read = (f"Of the {ticks} ticks on these data sets {len(wrong)} say what their own numbers do not bear out (`BORNE_OUT` in the script "
+            "has the rules), and each was read beside what is known of the data.")
     lines += [score, "", read, "", *table, "", "## Healthy data", "", *healthy, "## Planted faults: the reports", "", *bodies]
     return "\n".join(lines)
 
