@@ -1,12 +1,28 @@
-"""A small table with a class and a price to predict, and learners trained on each."""
+"""Six rows that can be looked at, and a small table with a class and a price to predict, with learners trained on each."""
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from minifast.metrics.functions import accuracy, rmse
+from minifast.tabular.frames import TabularPandas
 from minifast.tabular.learner import tabular_learner
 from minifast.tabular.loaders import TabularDataLoaders
+from minifast.tabular.procs import Categorify, FillMissing, Normalize
+
+
+@pytest.fixture
+def df():
+    "Six homes: a missing size, an index with a value twice."
+    return pd.DataFrame({"city": ["Rome", "Oslo", "Rome", "Bonn", "Oslo", "Oslo"], "size": [1.0, 2.0, np.nan, 4.0, 5.0, 6.0],
+                         "rooms": [1, 2, 3, 4, 5, 6], "y": ["no", "yes", "no", "yes", "no", "no"], "price": [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]},
+                        index=[10, 20, 30, 30, 40, 50])
+
+
+@pytest.fixture
+def to(df):
+    "The six homes, two of them for validation."
+    return TabularPandas(df, [Normalize, Categorify, FillMissing], ["city"], ["size", "rooms"], "y", splits=([0, 2, 3, 5], [4, 1]))
 
 
 @pytest.fixture(scope="session")

@@ -16,18 +16,6 @@ PROCS = [Normalize, Categorify, FillMissing]
 SPLITS = ([0, 2, 3, 5], [4, 1])
 
 
-@pytest.fixture
-def df():
-    return pd.DataFrame({"city": ["Rome", "Oslo", "Rome", "Bonn", "Oslo", "Oslo"], "size": [1.0, 2.0, np.nan, 4.0, 5.0, 6.0],
-                         "rooms": [1, 2, 3, 4, 5, 6], "y": ["no", "yes", "no", "yes", "no", "no"], "price": [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]},
-                        index=[10, 20, 30, 30, 40, 50])
-
-
-@pytest.fixture
-def to(df):
-    return TabularPandas(df, PROCS, ["city"], ["size", "rooms"], "y", splits=SPLITS)
-
-
 def test_columns_and_parts(to, df):
     assert to.cat_names == ["city", "size_na"] and to.cont_names == ["size", "rooms"] and to.x_names == ["city", "size_na", "size", "rooms"]
     assert list(to.items) == ["city", "size_na", "size", "rooms", "y"] and list(to.xs) == to.x_names and list(to.ys) == ["y"]

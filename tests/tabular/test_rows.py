@@ -7,27 +7,13 @@ import torch
 from minifast.tabular.frames import TabularPandas
 from minifast.tabular.procs import Categorify, FillMissing, Normalize
 
-PROCS = [Normalize, Categorify, FillMissing]
-SPLITS = ([0, 2, 3, 5], [4, 1])
-
-
-@pytest.fixture
-def df():
-    return pd.DataFrame({"city": ["Rome", "Oslo", "Rome", "Bonn", "Oslo", "Oslo"], "size": [1.0, 2.0, np.nan, 4.0, 5.0, 6.0],
-                         "rooms": [1, 2, 3, 4, 5, 6], "y": ["no", "yes", "no", "yes", "no", "no"], "price": [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]},
-                        index=[10, 20, 30, 30, 40, 50])
-
-
-@pytest.fixture
-def to(df):
-    return TabularPandas(df, PROCS, ["city"], ["size", "rooms"], "y", splits=SPLITS)
-
 
 def test_tensors(to):
     codes, numbers, y = to.train.tensors
     assert (codes.dtype, numbers.dtype, y.dtype) == (torch.int64, torch.float32, torch.int64)
     assert codes.shape == (4, 2) and numbers.shape == (4, 2) and codes.is_contiguous()
-    np.testing.assert_array_equal(codes, to.train.cats) and np.testing.assert_array_equal(numbers, to.train.conts)
+    np.testing.assert_array_equal(codes, to.train.cats)
+    np.testing.assert_array_equal(numbers, to.train.conts)
     sample = to.valid[1]
     assert sample[0].tolist() == to.cats.iloc[1].tolist() and sample[2].item() == 1 and to.valid.item_name(1) == "row 20"
     assert to.whole("cpu")[0] is to.train.whole("cpu")[0]                                     # the parts share one memory
@@ -64,8 +50,7 @@ def test_no_negative_zeros_are_shown():
     assert shown.tolist() == df["x"].tolist() and not np.signbit(shown).any()
 
 
-def test_columns_by_name(df):
-    to = TabularPandas(df, PROCS, ["city"], ["size", "rooms"], "y", splits=SPLITS)
+def test_columns_by_name(to, df):
     assert to["city"].tolist() == [3, 2, 3, 1, 2, 2] and to[["y", "city"]].equals(to.items[["y", "city"]])
     assert to.loc[10, "city"] == 3 and to.all_col_names == ["city", "size_na", "size", "rooms", "y"]
     assert to.valid["city"].tolist() == [2, 2] and isinstance(to[0], tuple)
@@ -83,8 +68,7 @@ def test_rows_by_position(to):
 
 
 @pytest.mark.filterwarnings("error")
-def test_columns_can_be_assigned(df):
-    to = TabularPandas(df, PROCS, ["city"], ["size", "rooms"], "y", splits=SPLITS)
+def test_columns_can_be_assigned(to):
     dls, before, ys, codes = to.dataloaders(bs=2), to.conts, to.ys, to.cats
     to.conts = to.conts * 2
     assert np.allclose(to.conts, before * 2) and to.ys.equals(ys) and to.cats.equals(codes)
@@ -104,7 +88,7 @@ def test_columns_can_be_assigned(df):
 
 @pytest.mark.parametrize("y", ["y", "price", None])
 def test_decode_row(df, y):
-    to = TabularPandas(df, PROCS, ["city"], ["size", "rooms"], y, splits=SPLITS)
+    to = TabularPandas(df, [Normalize, Categorify, FillMissing], ["city"], ["size", "rooms"], y, splits=([0, 2, 3, 5], [4, 1]))
     row = to.decode_row(to.items.iloc[3])
     assert row.name == 30 and row["city"] == "Bonn" and row["rooms"] == 4 and (y is None or row[y] == df[y].iloc[3])
     assert to.decode_row(to.xs.iloc[0])["city"] == "Rome"
