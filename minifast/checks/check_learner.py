@@ -19,7 +19,7 @@ _LEARNS = (*_LOSS, "MF108")
 _STEPS = (*_LEARNS, "MF109")
 _SOUND = (*_LEARNS, "MF105", "MF106", "MF110", "MF111", "MF301", "MF302", "MF304", "MF305")  # otherwise it is known why nothing is learned
 
-# issues that explain what later checks find
+# issues that may explain what later checks find
 _SCALES = ("MF112", "MF107")
 _WIRED = (*_SCALES, "MF105", "MF106", "MF108", "MF109", "MF110")
 _FLOWS = (*_WIRED, "MF301", "MF302", "MF304", "MF305", "MF306", "MF307", "MF308")

@@ -29,7 +29,7 @@ class Check:
         advice: What to do, in one line; of issues and tips only.
         items: The files or rows concerned, worst first.
         draw: Draws a plot of it.
-        cause: The code of the issue that brings this about; empty where it stands for itself.
+        cause: The code of an issue that may explain this; empty where none was found.
     """
     code: str
     verdict: Verdict

@@ -27,7 +27,7 @@ class ChecksFailed(ValueError):
 class Report:
     """The results of several checks, in the order of causes: the first issue, `cause`, is the one to fix first.
 
-    What an issue explains, `consequences`, is folded under it and counts neither as an issue nor as a tip.
+    What an issue may explain, `consequences`, is folded under it and counts neither as an issue nor as a tip.
 
     Iterate over its `Check`s or index it by code, `report["MF401"]`. Printed it is text, in a notebook a table.
 
@@ -64,17 +64,18 @@ class Report:
 
     @property
     def issues(self) -> list[Check]:
-        "The checks that found something wrong, causes first, without what another issue explains."
+        "The checks that found something wrong, causes first, without what another issue may explain."
         return [c for c in self.with_verdict("issue") if not c.cause]
 
     @property
     def tips(self) -> list[Check]:
-        "The checks that found something to improve, without what an issue explains."
+        "The checks that found something to improve, without what an issue may explain."
         return [c for c in self.with_verdict("tip") if not c.cause]
 
     def consequences(self, code: str) -> list[Check]:
-        "What other checks found and the issue `code` may explain: it will go, or can be judged, when that is mended."
-        return [c for c in self.checks if c.cause == known(code)]
+        "What other checks found and the issue `code` may explain, itself or by what follows from it: look again when that is mended."
+        direct = [c for c in self.checks if c.cause == known(code)]
+        return direct + [o for c in direct for o in self.consequences(c.code)]
 
     @property
     def cause(self) -> Check | None:
@@ -98,7 +99,7 @@ class Report:
         bad = self.issues + self.tips if tips else self.issues
         if bad:
             where = f" for {self.subject}" if self.subject else ""
-            raise ChecksFailed("\n".join([f"{plural(len(bad), 'check')} failed{where}:", *map(str, bad)]), self)
+            raise ChecksFailed("\n".join([f"{plural(len(bad), 'check')} failed{where}:", *map(self._told, bad)]), self)
         return self
 
     def frame(self) -> "pd.DataFrame":
@@ -120,11 +121,13 @@ class Report:
         parts += [f"{counts[v]} {v}" for v in VERDICTS[3:] if counts[v]]
         return ", ".join(parts) + (f" ({self.seconds:.1f} s)" if self.times else "")
 
+    def _told(self, check):
+        "A check as text, with what is folded under it."
+        follows = "; ".join(f"{o.code} {o.title}" + (f" ({o.found})" if o.found else "") for o in self.consequences(check.code))
+        return str(check) + (f"\n    look again when that is mended: {follows}" if follows else "")
+
     def __str__(self) -> str:
-        lines = []
-        for c in self.issues + self.tips:
-            follows = "; ".join(f"{o.code} {o.title}" + (f" ({o.found})" if o.found else "") for o in self.consequences(c.code))
-            lines.append(str(c) + (f"\n    look again when that is mended: {follows}" if follows else ""))
+        lines = [*map(self._told, self.issues + self.tips)]
         passes, apart = self.with_verdict("pass"), self.with_verdict("not applicable")
         lines += [str(c) for c in passes if c.found]
         plain = ", ".join(f"{c.code} {c.title}" for c in passes if not c.found)
@@ -140,8 +143,8 @@ class Report:
 
     def _repr_html_(self):
         rows = []
-        folded = [o for c in self.issues for o in self.consequences(c.code)]
-        for c in self.issues + folded + self.tips + self.with_verdict(*VERDICTS[2:]):
+        issues = [o for c in self.issues for o in (c, *self.consequences(c.code))]
+        for c in issues + self.tips + self.with_verdict(*VERDICTS[2:]):
             colour = _COLOURS.get(c.verdict, "#777")
             numbers = "<br>".join(f"{escape(k)} = {escape(number(v))}" for k, v in c.evidence.items())
             cells = (f"<b style='color:{colour}'>{SIGNS[c.verdict]}&nbsp;{escape(c.verdict)}</b>",
@@ -173,7 +176,7 @@ class Entry(NamedTuple):
     function: Callable[[Any], Check]    #: of a probe
     needs: tuple[str, ...] = ()         #: codes that must not have found an issue; otherwise this check is skipped
     slow: bool = False                  #: whether fast=True leaves it out
-    follows: tuple[str, ...] = ()       #: codes an issue of which explains what this check finds
+    follows: tuple[str, ...] = ()       #: codes an issue of which may explain what this check finds
     turn: int = 0                       #: the cheap and telling ones come first: those of a higher turn run after all of a lower one
 
 

@@ -108,11 +108,11 @@ def numbers_of(series: pd.Series, name: Any) -> np.ndarray:
 
     The array may be the memory of the frame itself: it must not be changed.
     """
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(object if series.isna().any() else series.cat.categories.dtype)
     if is_date(series) or pd.api.types.is_complex_dtype(series.dtype):
         advice = ADVICE[column_kind(series)].format(name=name)
         raise TypeError(f"the continuous column {name!r} holds {series.dtype}, not numbers: {advice}")
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        series = series.astype(object if series.isna().any() else series.cat.categories.dtype)
     if pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype):
         values = series.to_numpy(dtype="float64", **({} if isinstance(series.dtype, np.dtype) else {"na_value": np.nan}))
     else:

@@ -68,6 +68,11 @@ def test_what_is_no_number_is_refused():
         numbers_of(pd.Series(pd.to_datetime(["2020-01-01"])), "x")
     with pytest.raises(TypeError, match=r"total_seconds"):
         numbers_of(pd.Series(pd.to_timedelta([1], unit="s")), "x")
+    for values, advice in ((pd.to_datetime(["2020-01-01"]), "add_datepart"), (pd.to_timedelta([1], unit="s"), "total_seconds"),
+                           ([1j], "abs")):
+        for missing in ([], [None]):                # of a category its values count
+            with pytest.raises(TypeError, match=advice):
+                numbers_of(pd.Series(pd.Categorical([*values, *missing])), "x")
     with pytest.raises(ValueError, match=r"infinite values in 1 row \('b'\)"):
         numbers_of(pd.Series([1.0, np.inf], index=["a", "b"]), "x")
 
