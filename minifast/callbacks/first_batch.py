@@ -23,7 +23,6 @@ from ..nn.loss_traits import (
     loss_setting,
     lost_batch_axis,
     needs_same_shape,
-    not_one_tensor,
     same_items,
 )
 from .base import Order, TrainingCallback
@@ -100,9 +99,7 @@ class FirstBatch(TrainingCallback):
 
     def _check_pred(self):
         learn = self.learn
-        if not isinstance(learn.pred, torch.Tensor):
-            if kind_of(learn.loss_func) is not None and not has_own_forward(learn.loss_func):
-                raise TypeError(not_one_tensor(learn.pred, loss_name(learn.loss_func)))
+        if not isinstance(learn.pred, torch.Tensor):        # a loss of one tensor refuses it
             return
         n_classes = getattr(learn.dls, "c", None)          # too few outputs would fail only at the first item of a missing class
         by_class = (kind_of(learn.loss_func) or "").startswith("class")

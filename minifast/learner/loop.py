@@ -150,6 +150,12 @@ def refuse_early_end(dl: Any, n: int) -> None:
                            f"ends a loop without a word: {NEXT_ENDED}")
 
 
+def refuse_several_outputs(loss_func: LossFunc, pred: Any, error: Exception) -> None:
+    "Raise, in the place of the `error` of a loss that takes one tensor, one that says what to write, if `pred` is something else."
+    if not isinstance(pred, torch.Tensor) and kind_of(loss_func) is not None and not has_own_forward(loss_func):
+        raise TypeError(not_one_tensor(pred, loss_name(loss_func))) from error
+
+
 def clear_grads(opt: torch.optim.Optimizer) -> None:
     """Drop the gradient of every parameter of `opt`, as `opt.zero_grad()` does.
 
@@ -283,7 +289,11 @@ class TrainingLoop:
             if handlers["after_pred"]:
                 self("after_pred")
             if state["yb"]:
-                state["loss"] = state["loss_func"](state["pred"], *state["yb"])
+                try:
+                    state["loss"] = state["loss_func"](state["pred"], *state["yb"])
+                except Exception as e:
+                    refuse_several_outputs(state["loss_func"], state["pred"], e)
+                    raise
                 if handlers["after_loss"]:
                     self("after_loss")
         if not state["training"]:
@@ -345,11 +355,6 @@ class TrainingLoop:
         except BaseException as e:
             with undisturbed():
                 self._end_workers([self.dl] if nested else [self.dl, *self.dls], e)
-            if not isinstance(e, Exception):
-                raise
-            told = "the model returned" in str(e) or self.pred is None or isinstance(self.pred, torch.Tensor) or self.loss is not None
-            if not told and kind_of(self.loss_func) is not None and not has_own_forward(self.loss_func):
-                raise TypeError(not_one_tensor(self.pred, loss_name(self.loss_func))) from e
             raise
         finally:
             with undisturbed():

@@ -17,7 +17,7 @@ DEPTH, OPENING, BLOCKS = "vision/files/test_depth.py::", "vision/test_opening.py
 KINDS_OF, LEAKS, CAUSES = "tabular/test_kinds.py::", "checks/data/test_tables_leaks.py::", "checks/test_report_causes.py::"
 OUTPUTS, RATED, SHOWN = "learner/test_inference_outputs.py::", "collab/test_recommend.py::", "interpret/test_base_rows.py::"
 BASELINE, COPIES = "checks/learner/test_baseline.py::", "checks/data/test_copies.py::"
-OTHER_PASSES = never("TrainingLoop._cleaning_up", "not_one_tensor")
+LOSS_OF_A_DICT = never("refuse_several_outputs", "not_one_tensor")
 
 
 class Kind(NamedTuple):
@@ -178,9 +178,9 @@ KINDS = {
         "A dict or a tuple as output, or one without a batch axis", "one tensor of all items is taken for granted",
         "dict, list, dataclass; fit, metrics, `validate`, `predict`, `show_results`, `get_preds`, `Predictor`; two targets", "S91 S92", {
             "in a fit": (BATCH + "test_an_output_that_is_not_a_tensor_is_refused_and_the_callback_that_the_message_writes_picks_one",
-                         never("FirstBatch._check_pred", "not_one_tensor"), OTHER_PASSES),
+                         LOSS_OF_A_DICT),
             "in predictions": (OUTPUTS + "test_a_loss_of_one_tensor_refuses_a_dict_in_every_pass_and_the_callback_of_the_message_helps",
-                               never("Inference.activation", "not_one_tensor"), OTHER_PASSES),
+                               never("Inference.activation", "not_one_tensor"), LOSS_OF_A_DICT),
             "in metrics": (METRICS + "test_an_output_that_is_not_a_tensor_is_named_and_the_function_that_the_message_writes_works",
                            body("metrics.base.check_tensor", "pass")),
             "decoding": (OUTPUTS + "test_predictions_of_a_loss_that_does_not_say_how_to_read_them",
