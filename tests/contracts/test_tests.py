@@ -65,6 +65,13 @@ def test_every_test_asserts():
     assert found == [], f"{len(found)} tests cannot fail unless something raises"
 
 
+def test_no_comparison_is_made_for_nothing():
+    "`assert_equal(a, b) and assert_equal(c, d)` never compares `c`: an assert function returns None."
+    found = [f"{f.relative_to(TESTS)}:{n.lineno}: {ast.unparse(n)}" for f in sorted(TESTS.rglob("*.py"))
+             for n in ast.walk(ast.parse(f.read_text())) if isinstance(n, ast.Expr) and isinstance(n.value, ast.BoolOp | ast.Compare)]
+    assert found == []
+
+
 def test_the_test_sees_what_asserts_nothing():
     assert without_assertion("def test_a():\n    load()\n") == ["test_a"]
     assert without_assertion("def test_a():\n    assert load()\n") == []
