@@ -23,7 +23,7 @@ def read_csv(file: Any, encoding: str | None = None, **options: Any) -> "pd.Data
         ValueError: it is written in another encoding.
     """
     import pandas as pd
-    if isinstance(file, (str, Path)) and not str(file).startswith(("http:", "https:")):
+    if isinstance(file, Path) or (isinstance(file, str) and "://" not in file):
         file = Path(file).expanduser()
         if not file.is_file():
             near = did_you_mean(file.name, [o.name for o in file.parent.glob("*")]) if file.parent.is_dir() else ""
