@@ -60,7 +60,8 @@ class CategoryMap(Sequence):
     add_na: bool
 
     def __init__(self, col: Any, sort: bool = True, add_na: bool = False, strict: bool = False):
-        col = col if sort else listed_in_order("CategoryMap", "col", col) if isinstance(col, (str, set, frozenset)) else col
+        if not sort and isinstance(col, (str, set, frozenset)):
+            listed_in_order("CategoryMap", "col", col)                  # which refuses it
         if hasattr(col, "cat") and hasattr(col.cat, "categories"):
             present = set(col.dropna().unique()) if strict else col.cat.categories
             items, sort = [_python_value(o) for o in col.cat.categories if o in present], False
@@ -157,7 +158,6 @@ def as_label(o: Any) -> Any:
     return o
 
 
-
 def item_name(items: Any, i: int) -> str:
     "What to call item `i` in a message: its file or row where `items` know it, else its position."
     while hasattr(items, "f") and hasattr(items, "items"):       # a view through the earlier transforms of a pipeline
@@ -193,10 +193,6 @@ class _Labels(Transform):
     def c(self) -> int | None:
         "Number of classes."
         return None if self.vocab is None else len(self.vocab)
-
-    def labels_of(self, o: Any) -> Iterable:
-        "The labels of one item, as a list."
-        return [o]
 
     def _collect(self, items: Iterable) -> list:
         "Every label of `items`; missing ones are refused."
@@ -244,12 +240,15 @@ class Categorize(_Labels):
     def setups(self, items: Any) -> None:
         given = self.vocab is not None
         super().setups(items)
-        if not given and len(self._known()) - self.add_na == 1:
-            warn(f"every training item ({len(items):,}) has the label {self._known()[-1]!r}: there is nothing to tell apart, and any model "
-                 "is right. Look at the function or the column that labels them", stacklevel=2)
-        fraction = next((v for v in self._known() if isinstance(v, float) and v % 1), None)
-        if not given and fraction is not None and len(self._known()) > MANY:
-            warn(f"the labels are {len(self._known()):,} different numbers such as {fraction:g}, and each becomes a class. To predict "
+        if given:
+            return
+        vocab = self._known()
+        if len(vocab) - self.add_na == 1:
+            warn(f"every training item ({len(items):,}) has the label {vocab[-1]!r}: there is nothing to tell apart, and any model is "
+                 "right. Look at the function or the column that labels them", stacklevel=2)
+        fraction = next((v for v in vocab if isinstance(v, float) and v % 1), None)
+        if fraction is not None and len(vocab) > MANY:
+            warn(f"the labels are {len(vocab):,} different numbers such as {fraction:g}, and each becomes a class. To predict "
                  "numbers write RegressionBlock, in a DataBlock or, of a list, from_lists(..., y_block=RegressionBlock)", stacklevel=2)
 
     def encodes(self, o: Any) -> torch.Tensor:
@@ -278,7 +277,8 @@ class MultiCategorize(_Labels):
     def __init__(self, vocab: Iterable | None = None, add_na: bool = False, sort: bool = True):
         super().__init__(vocab, sort, add_na)
 
-    def labels_of(self, o: Any) -> Iterable:
+    def labels_of(self, o: Any) -> list:
+        "The labels of one item."
         if isinstance(o, (str, bytes)) or not hasattr(o, "__iter__"):
             raise TypeError(f"{type(self).__name__} takes a list of labels per item; received {describe(o)}. "
                             "Split text into labels with ColReader(col, label_delim=' ')")
@@ -289,7 +289,7 @@ class MultiCategorize(_Labels):
 
     def _labels_of_all(self, found: list, items: Any) -> list:
         found = [o if hasattr(o, "__len__") or not hasattr(o, "__iter__") else list(o) for o in found]      # a generator is read once
-        lists = [list(self.labels_of(o)) for o in found]
+        lists = [self.labels_of(o) for o in found]
         lacking = [i for i, labels in enumerate(lists) if any(map(is_missing, labels))]
         if lacking:
             raise ValueError(f"{type(self).__name__}: a label is missing (None or NaN) in {_names(items, lacking)}")

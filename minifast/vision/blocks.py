@@ -73,17 +73,17 @@ class AddMaskCodes(Transform):
             raise ValueError(f"MaskBlock({codes=}, {ignore_index=}, {values=}): give the {wanted}, such as values=[0, 255] for two codes")
         if nearest and values is None:
             raise ValueError("MaskBlock(nearest=True) is for pixels between the values of the codes: give them, such as values=[0, 255]")
-        self._numbers = self._table()
+        self._numbers, self._unknown = self._tables()
 
-    def _table(self) -> list[int]:
-        "The class number of each of the 256 values of a pixel; those that stand for none keep theirs."
+    def _tables(self) -> tuple[list[int], np.ndarray]:
+        "The class number of each of the 256 values of a pixel, where those that stand for none keep theirs; and the values to refuse."
         known = list(range(self.c or 256)) if self.values is None else self.values
         distances = np.abs(np.arange(256)[:, None] - np.array(known))
         taken = distances.argmin(1) if self.nearest else np.where(distances.min(1) == 0, distances.argmin(1), np.arange(256))
         if self.ignore_index is not None and 0 <= self.ignore_index < 256:
             taken[self.ignore_index] = self.ignore_index
-        self._unknown = np.flatnonzero((distances.min(1) > 0) & (np.arange(256) != self.ignore_index) & (not self.nearest))
-        return taken.tolist()
+        unknown = np.flatnonzero((distances.min(1) > 0) & (np.arange(256) != self.ignore_index) & (not self.nearest))
+        return taken.tolist(), unknown
 
     @property
     def recipe(self) -> Recipe:

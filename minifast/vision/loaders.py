@@ -58,10 +58,9 @@ def _check_keywords(factory, kwargs):
     check_dataloaders_keywords(kwargs, f"{factory.__qualname__}(...)", {*inspect.signature(factory).parameters, *_MORE} - {"kwargs"})
 
 
-def _made(cls, source, path, kwargs, x_block, y_block, **of_block):
-    "Loaders of class `cls` from a `DataBlock` of these blocks; kwargs are for `DataBlock.dataloaders`, but for value_range."
-    if (value_range := kwargs.pop("value_range", None)) is not None:
-        x_block = ImageBlock(x_block.type_tfms[0].img_cls, value_range)
+def _made(cls, source, path, kwargs, img_cls, y_block, **of_block):
+    "Loaders of class `cls` from a `DataBlock` of images and this block; kwargs are for `DataBlock.dataloaders`, but for value_range."
+    x_block = ImageBlock(img_cls, kwargs.pop("value_range", None))
     dls = DataBlock(blocks=(x_block, y_block), **of_block).dataloaders(source, path=path, **kwargs)
     return cls(*dls.loaders, path=dls.path)
 
@@ -98,7 +97,7 @@ class ImageDataLoaders(DataLoaders):
             if by_folder and Path(path).expanduser().is_dir():
                 add_note(e, "Where the folders of the classes lie directly in the folder, write from_folder(path, valid_pct=0.2)")
             raise
-        return _made(cls, files, path, kwargs, ImageBlock(img_cls), CategoryBlock(vocab=vocab), splitter=splitter, get_y=parent_label,
+        return _made(cls, files, path, kwargs, img_cls, CategoryBlock(vocab=vocab), splitter=splitter, get_y=parent_label,
                      item_tfms=item_tfms, batch_tfms=batch_tfms)
 
     @classmethod
@@ -108,7 +107,7 @@ class ImageDataLoaders(DataLoaders):
         "The files `fnames`, labelled by `label_func` of their path."
         _check_keywords(cls.from_path_func, kwargs)
         _check_callable(label_func, "from_path_func(label_func=...)")
-        return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), CategoryBlock(vocab=vocab),
+        return _made(cls, fnames, path, kwargs, img_cls, CategoryBlock(vocab=vocab),
                      splitter=_splitter(splitter, valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
     @classmethod
@@ -162,7 +161,7 @@ class ImageDataLoaders(DataLoaders):
         if opens_files and kwargs.get("on_error") != "skip":
             first = df.head(5)
             check_named_files([read_x(first.iloc[i]) for i in range(len(first))], column_name(fn_col, df.columns), Path(path).expanduser())
-        return _made(cls, df, path, kwargs, ImageBlock(img_cls), y_block, get_x=read_x,
+        return _made(cls, df, path, kwargs, img_cls, y_block, get_x=read_x,
                      get_y=ColReader(label_col, label_delim=label_delim), splitter=_splitter(splitter, valid_pct, seed, valid_col),
                      item_tfms=item_tfms, batch_tfms=batch_tfms)
 
@@ -203,7 +202,7 @@ class ImageDataLoaders(DataLoaders):
         files, targets = _in_order(fnames, "fnames"), _in_order(labels, "labels")
         if len(files) != len(targets):
             raise ValueError(f"from_lists: {plural(len(files), 'file name')}, but {plural(len(targets), 'label')}")
-        return _made(cls, list(zip(files, targets, strict=True)), path, kwargs, ImageBlock(img_cls),
+        return _made(cls, list(zip(files, targets, strict=True)), path, kwargs, img_cls,
                      _guessed_block(targets, vocab) if y_block is None else _without(vocab, y_block), get_x=itemgetter(0),
                      get_y=itemgetter(1), splitter=_splitter(splitter, valid_pct, seed), item_tfms=item_tfms, batch_tfms=batch_tfms)
 
@@ -223,7 +222,7 @@ class SegmentationDataLoaders(DataLoaders):
         """
         _check_keywords(cls.from_label_func, kwargs)
         _check_callable(label_func, "from_label_func(label_func=...)")
-        return _made(cls, fnames, path, kwargs, ImageBlock(img_cls), MaskBlock(codes, ignore_index, values, nearest),
+        return _made(cls, fnames, path, kwargs, img_cls, MaskBlock(codes, ignore_index, values, nearest),
                      splitter=_splitter(splitter, valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
@@ -243,10 +242,10 @@ def _without(vocab, y_block):
 
 
 def _label_block(df, label_col, label_delim, vocab):
-    "The block of the labels in one or several columns; columns that may be classes, labels or numbers are refused."
+    "The block of the labels in one or several columns; refused are columns that may be classes as well as labels or numbers."
     names = [column_name(c, df.columns) for c in column_names(label_col)]
     if label_delim is not None:
-        return MultiCategoryBlock(vocab=vocab) if label_delim is not None or len(names) > 1 else CategoryBlock(vocab=vocab)
+        return MultiCategoryBlock(vocab=vocab)
     if len(names) == 1:
         column = df[names[0]]
         fraction = next((v for v in column.dropna() if v % 1), None) if vocab is None and column.dtype.kind == "f" else None

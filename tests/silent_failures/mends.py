@@ -70,7 +70,7 @@ KINDS = {
         "`ignore_index=255`, which an error suggests for masks of 0 and 255, trains on background alone", "advice that hides the fault",
         "JPEG masks with values between; datasets of one's own; masks smaller than images; void that is void", "S84", {
             "values of pixels": (BLOCKS + "test_black_and_white_masks", never("AddMaskCodes.encodes", "x.point(self._numbers)")),
-            "values between": (BLOCKS + "test_masks_kept_as_jpeg", first("AddMaskCodes._table", "self.nearest = False")),
+            "values between": (BLOCKS + "test_masks_kept_as_jpeg", first("AddMaskCodes._tables", "self.nearest = False")),
             "sizes": (BLOCKS + "test_masks_smaller_than_their_images", body("FirstBatch._check_size_of_masks", "pass")),
             "without codes": (BLOCKS + "test_black_and_white_masks", never("_check_classes", "is the foreground of masks")),
         }),

@@ -73,7 +73,7 @@ def eight_bit(a: np.ndarray, name: str, value_range: Range | Mapping[str, Range]
     if a.dtype == np.bool_:
         return a.astype(np.uint8) * 255
     given = isinstance(value_range, tuple)
-    if a.dtype == np.uint8 and not (given and reaches_bytes(value_range)):      # type: ignore[arg-type]
+    if a.dtype == np.uint8 and not reaches_bytes(value_range):
         return a
     if isinstance(value_range, tuple):
         low, high = value_range
