@@ -9,7 +9,7 @@ from suggestions import told
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import TensorDataset
-from workshop import extra, learner, numbers
+from workshop import extra, image, images, learner, numbers, of_images
 
 from minifast.callbacks import loggers
 from minifast.callbacks.activations import ActivationStats, GradientNorms
@@ -29,20 +29,6 @@ from minifast.callbacks.resume import Resume
 from minifast.callbacks.scheduler import TorchScheduler
 from minifast.callbacks.trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
 from minifast.vision.all import *
-
-
-def images(size=8, n=8, **kwargs):
-    "DataLoaders of images (3, size, size) and two classes, made by a DataBlock."
-    def image(i):
-        return PILImage.create(np.full((size, size, 3), 20 * i, dtype=np.uint8))
-
-    block = DataBlock((ImageBlock, CategoryBlock(vocab=kwargs.pop("vocab", [0, 1]))), get_x=image, get_y=lambda i: i % 2,
-                      splitter=IndexSplitter([0, 1]), **kwargs)
-    return block.dataloaders(list(range(n)), bs=3, num_workers=0)
-
-
-def of_images(dls=None, **kwargs):
-    return learner(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)), dls or images(), **kwargs)
 
 
 def test_nothing_recorded_yet():
@@ -165,8 +151,8 @@ def test_teachers():
         learner(loss_func=odd, cbs=KnowledgeDistillation(nn.Linear(4, 3))).fit(1)
     learner(loss_func=odd, cbs=KnowledgeDistillation(nn.Linear(4, 3), kind="class logits")).fit(1)
     with told("callbacks/distill.py", "Give both data sets the same classes, CategoryBlock(vocab=[...])"):
-        of_images(images(vocab=[0, 1]), cbs=KnowledgeDistillation(of_images(images(vocab=[1, 0])))).fit(1)
-    of_images(images(vocab=[0, 1]), cbs=KnowledgeDistillation(of_images(images(vocab=[0, 1])))).fit(1)      # CategoryBlock(vocab=)
+        of_images(images(CategoryBlock(vocab=[0, 1])), cbs=KnowledgeDistillation(of_images(images(CategoryBlock(vocab=[1, 0]))))).fit(1)
+    of_images(images(CategoryBlock(vocab=[0, 1])), cbs=KnowledgeDistillation(of_images(images(CategoryBlock(vocab=[0, 1]))))).fit(1)
     teacher = of_images(images(batch_tfms=Normalize.from_stats(*imagenet_stats)))
     dls, (mean, std) = images(), imagenet_stats
     with told("callbacks/distill.py", "give the student loaders with the teacher's normalisation, "
@@ -385,7 +371,7 @@ def test_sizes_of_images():
     of_images(cbs=ProgressiveResize(sizes=[4, 8])).fit(2)
     with told("callbacks/resize.py", "End with …, or make the data with images of …"):
         of_images(cbs=ProgressiveResize(sizes=[4, 6])).fit(2)
-    of_images(images(size=6), cbs=ProgressiveResize(sizes=[4, 6])).fit(2)
+    of_images(images(get_x=partial(image, size=6)), cbs=ProgressiveResize(sizes=[4, 6])).fit(2)
     of_images(cbs=ProgressiveResize(sizes=[4, 8])).fit(2)
 
 

@@ -11,22 +11,9 @@ from suggestions import told
 from torch import nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import rgb_to_grayscale
-from workshop import quiet, wanted
+from workshop import image, images, parity, quiet, wanted
 
 from minifast.vision.all import *
-
-
-def image(i):
-    return PILImage.create(np.full((8, 8, 3), 20 * i, dtype=np.uint8))
-
-
-def parity(i):
-    return i % 2
-
-
-def images(blocks=(ImageBlock, CategoryBlock), get_y=parity, **kwargs):
-    block = DataBlock(blocks, get_x=image, get_y=get_y, splitter=IndexSplitter([0, 1]), **kwargs)
-    return block.dataloaders(list(range(8)), bs=3, num_workers=0)
 
 
 def files(folder):
@@ -65,7 +52,7 @@ def test_opened_targets(tmp_path):
     with told("compat/fastai_names.py", "`MaskBlock` and `PointBlock` open files and points themselves; in a pipeline of your own write"):
         wanted("OpenMask")
     for block, y in ((MaskBlock(codes=["a", "b"]), tmp_path / "mask.png"), (PointBlock, [[1, 2]])):
-        assert images((ImageBlock, block), get_y=lambda i, y=y: y).one_batch()[1].shape[1:] in ((8, 8), (1, 2))
+        assert images(block, lambda i, y=y: y).one_batch()[1].shape[1:] in ((8, 8), (1, 2))
     sets = Datasets([0], [[lambda i: tmp_path / "mask.png", PILMask.create], [lambda i: [[1, 2]], TensorPoint.create]])
     assert isinstance(sets[0][0], PILMask) and isinstance(sets[0][1], TensorPoint)
 

@@ -2,12 +2,11 @@
 
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 from suggestions import told
 from torch import nn
 from torch.utils.data import IterableDataset, TensorDataset
-from workshop import learner, numbers, quiet
+from workshop import image, learner, numbers, parity, quiet
 
 from minifast.core.expressions import Self
 from minifast.data.categories import Categorize, MultiCategorize, OneHotEncode
@@ -23,14 +22,6 @@ from minifast.vision.all import *
 
 X, Y = torch.linspace(-1, 1, 80).view(20, 4), torch.arange(20) % 3
 DATA = TensorDataset(X, Y)
-
-
-def image(i):
-    return PILImage.create(np.full((8, 8, 3), 20 * i, dtype=np.uint8))
-
-
-def parity(i):
-    return i % 2
 
 
 def loader(dataset=DATA, **kwargs):

@@ -6,7 +6,7 @@ from suggestions import told
 from torch import nn
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import TensorDataset
-from workshop import learner
+from workshop import images, learner
 
 from minifast.vision.all import *
 
@@ -28,14 +28,6 @@ def fit(*args, **kwargs):
     learn.fit(1)
     assert np.isfinite(learn.recorder.values[-1][:2]).all()
     return learn
-
-
-def images(block, y, size=8, n=8, **kwargs):
-    def image(i):
-        return PILImage.create(np.full((size, size, 3), 20 * i, dtype=np.uint8))
-
-    return DataBlock((ImageBlock, block), get_x=image, get_y=y, splitter=IndexSplitter([0, 1]), **kwargs).dataloaders(
-        list(range(n)), bs=3, num_workers=0)
 
 
 def of_images(block, y, n_out=2, loss=None, **kwargs):

@@ -1,33 +1,23 @@
 "What the messages of `minifast.interpret` say to write."
 import builtins
 
-import numpy as np
 import pytest
 from suggestions import told
 from torch import nn
 from torchvision import models
-from workshop import extra, learner
+from workshop import extra, images, of_images
 
 from minifast.interpret.cleaner import ImageClassifierCleaner
 from minifast.interpret.grad_cam import class_activation, first_filters, grad_cam
 from minifast.vision.all import *
 
 
-def images(n=8):
-    def image(i):
-        return PILImage.create(np.full((8, 8, 3), 20 * i, dtype=np.uint8))
-
-    block = DataBlock((ImageBlock, CategoryBlock(vocab=["cat", "dog"])), get_x=image, get_y=lambda i: ["cat", "dog"][i % 2],
-                      splitter=IndexSplitter([0, 1, 2]))
-    return block.dataloaders(list(range(n)), bs=3, num_workers=0)
-
-
-def of_images():
-    return learner(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)), images())
+def cats_and_dogs():
+    return of_images(images(get_y=lambda i: ["cat", "dog"][i % 2]))
 
 
 def test_items_without_targets():
-    learn, items = of_images(), [3, 4]
+    learn, items = cats_and_dogs(), [3, 4]
     dls = learn.dls
     with told("interpret/base.py", "needs items with targets; these have none. Give dl=dls.test_dl(items, with_labels=True)"):
         Interpretation.from_learner(learn, dl=dls.test_dl(items))
@@ -35,7 +25,7 @@ def test_items_without_targets():
 
 
 def test_cleaning(monkeypatch):
-    cleaner = ImageClassifierCleaner(of_images())
+    cleaner = ImageClassifierCleaner(cats_and_dogs())
     with told("interpret/cleaner.py", "'keep', 'delete' or a class…"):
         cleaner.choose(0, "dgo")
     for choice in ("keep", "delete", "dog"):

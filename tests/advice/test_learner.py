@@ -7,7 +7,7 @@ import pytest
 from suggestions import told
 from torch import nn
 from torch.utils.data import TensorDataset
-from workshop import BodyHead, extra, learner, numbers, quiet
+from workshop import BodyHead, extra, image, images, learner, numbers, of_images, quiet
 
 from minifast.learner import graph, hub, probe
 from minifast.learner.export import load_learner
@@ -30,23 +30,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.lin(x.flatten(1))
-
-
-def image(i):
-    return PILImage.create(np.full((8, 8, 3), 20 * i, dtype=np.uint8))
-
-
-def parity(i):
-    return i % 2
-
-
-def images(vocab=(0, 1), **kwargs):
-    block = DataBlock((ImageBlock, CategoryBlock(vocab=list(vocab))), get_x=image, get_y=parity, splitter=IndexSplitter([0, 1]), **kwargs)
-    return block.dataloaders(list(range(8)), bs=3, num_workers=0)
-
-
-def of_images(path=".", model=None, dls=None, **kwargs):
-    return quiet(Learner(dls or images(), model or nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), path=path, **kwargs))
 
 
 def table():
@@ -224,18 +207,17 @@ def test_loaders_to_predict():
 
 
 def test_test_time_augmentation():
-    learn = of_images(dls=images(batch_tfms=aug_transforms()))
+    learn = of_images(images(batch_tfms=aug_transforms()))
     with told("learner/inference.py", "at least one augmented pass is needed"):
         learn.tta(n=0)
     assert len(learn.tta(n=1)[0]) == 2
     with told("learner/inference.py", "Add one, such as `batch_tfms=aug_transforms()`, or use get_preds()"):
         of_images().tta()
-    assert len(of_images(dls=images(batch_tfms=aug_transforms())).tta()[0]) == len(of_images().get_preds()[0]) == 2
+    assert len(of_images(images(batch_tfms=aug_transforms())).tta()[0]) == len(of_images().get_preds()[0]) == 2
 
 
 def masks(block):
-    return DataBlock((ImageBlock, block), get_x=image, get_y=lambda i: PILMask.create(np.zeros((8, 8), dtype=np.uint8)),
-                     splitter=IndexSplitter([0, 1]), batch_tfms=aug_transforms()).dataloaders(list(range(8)), bs=3, num_workers=0)
+    return images(block, lambda i: PILMask.create(np.zeros((8, 8), dtype=np.uint8)), batch_tfms=aug_transforms())
 
 
 def test_augmented_masks():
@@ -258,7 +240,7 @@ def test_results_of_a_table():
 
 
 def test_batches_of_a_predictor(tmp_path):
-    file = of_images(tmp_path).export("m")
+    file = of_images(path=tmp_path).export("m")
     with told("learner/predictor.py", "how many items make a batch, at least 1"):
         Predictor(file, bs=0)
     assert Predictor(file, bs=1).bs == 1
@@ -312,12 +294,12 @@ def test_an_optimizer_that_refuses_its_state(tmp_path):
 
 
 def test_another_vocabulary(tmp_path):
-    of_images(tmp_path, dls=images(vocab=[0, 1])).save("a")
+    of_images(images(CategoryBlock(vocab=[0, 1])), path=tmp_path).save("a")
     with told("learner/saving.py", "Make the data with the vocabulary that the weights were made with (vocab=[...]), or, if what the "
                                    "numbers stand for does not matter, write load(..., check_vocab=False)"):
-        of_images(tmp_path, dls=images(vocab=[1, 0])).load("a")
-    of_images(tmp_path, dls=images(vocab=[0, 1])).load("a")
-    of_images(tmp_path, dls=images(vocab=[1, 0])).load("a", check_vocab=False)
+        of_images(images(CategoryBlock(vocab=[1, 0])), path=tmp_path).load("a")
+    of_images(images(CategoryBlock(vocab=[0, 1])), path=tmp_path).load("a")
+    of_images(images(CategoryBlock(vocab=[1, 0])), path=tmp_path).load("a", check_vocab=False)
 
 
 @pytest.mark.parametrize("opt", [{"param_groups": 3}, {"param_groups": [{"params": 3}]}])
@@ -353,7 +335,7 @@ def test_the_state_of_another_callback(tmp_path):
 
 
 def test_vocabularies_that_cannot_be_read(tmp_path):
-    learn = of_images(tmp_path)
+    learn = of_images(path=tmp_path)
     torch.save({"model": learn.model.state_dict(), "vocab": torch.tensor([1, 2], dtype=torch.uint8)}, tmp_path / "x.pth")
     with told("learner/saving.py", "save the weights again, or load them without: load(..., check_vocab=False)"):
         learn.load(tmp_path / "x.pth")
@@ -363,7 +345,7 @@ def test_vocabularies_that_cannot_be_read(tmp_path):
 
 # -- files for elsewhere
 def test_exporting_at_the_wrong_time(tmp_path):
-    learn = of_images(tmp_path)
+    learn = of_images(path=tmp_path)
     with told("learner/export.py", "call it afterwards, or `learn.save` here"):
         learn.fit(1, cbs=Callback(after_epoch=lambda: learn.export("m")))
     learn.fit(1, cbs=Callback(after_epoch=lambda: learn.save("m")))
@@ -380,7 +362,7 @@ def test_exporting_with_torchs_loaders(tmp_path):
 
 
 def test_own_code(tmp_path):
-    learn = of_images(tmp_path, Net())
+    learn = of_images(model=Net(), path=tmp_path)
     with told("learner/export.py", "refers to …, your own code, which no file can hold: load it with load_learner(…, …)"):
         file = learn.export("m")
     with told("learner/spec.py", "of your own code, which no file can hold: pass it, load_learner(file, …)"):
@@ -390,7 +372,7 @@ def test_own_code(tmp_path):
 
 
 def test_own_functions(tmp_path):
-    learn = of_images(tmp_path, opt_func=lambda params, **kw: SGD(params, **kw))
+    learn = of_images(path=tmp_path, opt_func=lambda params, **kw: SGD(params, **kw))
     file = learn.export("m")
     loaded = load_learner(file)
     with told("learner/spec.py", "pass it, load_learner(file, …)"):
@@ -402,10 +384,10 @@ def test_what_cannot_be_stored(tmp_path, monkeypatch):
     loss = OwnLoss()
     loss.kept = torch.zeros(1, dtype=torch.complex64)
     with told("learner/spec.py", "Keep it out of the object: as an attribute of its class, `….… = ...`, or pass it where it is used"):
-        of_images(tmp_path, loss_func=loss).export("m")
+        of_images(path=tmp_path, loss_func=loss).export("m")
     del loss.kept
     monkeypatch.setattr(OwnLoss, "kept", torch.zeros(1, dtype=torch.complex64), raising=False)         # OwnLoss.kept = ...
-    assert of_images(tmp_path, loss_func=OwnLoss()).export("m").exists()
+    assert of_images(path=tmp_path, loss_func=OwnLoss()).export("m").exists()
 
 
 class OwnLoss:

@@ -11,7 +11,7 @@ from PIL import Image as PIL
 from suggestions import told
 from torch import nn
 from torch.utils.data import TensorDataset
-from workshop import extra, quiet
+from workshop import extra, image, images, parity, quiet
 
 from minifast.vision.all import *
 from minifast.vision.models import pretrained
@@ -20,19 +20,6 @@ from minifast.vision.models.xresnet import xresnet18
 from minifast.vision.normalize import Normalize
 from minifast.vision.tta_geometry import recording, tta_boxes, tta_masks, tta_points
 from minifast.vision.utils import resize_image
-
-
-def image(i, cls=PILImage):
-    return cls.create(np.full((8, 8, 3), 20 * i, dtype=np.uint8))
-
-
-def parity(i):
-    return i % 2
-
-
-def loaders(x=None, y=None, get_x=image, get_y=parity, n=8, **kwargs):
-    block = DataBlock((x or ImageBlock, y or CategoryBlock), get_x=get_x, get_y=get_y, splitter=IndexSplitter([0, 1]), **kwargs)
-    return block.dataloaders(list(range(n)), bs=3, num_workers=0)
 
 
 def body(pretrained=False, n_in=3):
@@ -58,15 +45,15 @@ def folder(tmp_path):
 def test_a_batch_transform_of_one_image():
     one = TensorImage(torch.rand(3, 8, 8))
     with told("vision/augment/affine.py", "Put it into batch_tfms (after_batch) instead of item_tfms; by hand, pass image[None]"):
-        loaders(item_tfms=[ToTensor(), Flip(p=1.0)]).one_batch()
-    loaders(batch_tfms=Flip(p=1.0)).one_batch()
+        images(item_tfms=[ToTensor(), Flip(p=1.0)]).one_batch()
+    images(batch_tfms=Flip(p=1.0)).one_batch()
     assert Flip(p=1.0)(one[None]).shape == (1, 3, 8, 8)
 
 
 def test_parts_without_a_size():
     with told("vision/augment/batch.py", "for example aug_transforms(size=224, min_scale=0.75)"):
         aug_transforms(min_scale=0.75)
-    assert loaders(batch_tfms=aug_transforms(size=224, min_scale=0.75)).one_batch()[0].shape == (3, 3, 224, 224)
+    assert images(batch_tfms=aug_transforms(size=224, min_scale=0.75)).one_batch()[0].shape == (3, 3, 224, 224)
 
 
 def test_statistics_to_normalise_by():
@@ -78,7 +65,7 @@ def test_statistics_to_normalise_by():
 
     with told("vision/normalize.py", "Write Normalize.from_stats(mean, std), for example Normalize.from_stats(*imagenet_stats)"):
         numbers(Normalize())
-    loaders(batch_tfms=Normalize.from_stats(mean, std)).one_batch()
+    images(batch_tfms=Normalize.from_stats(mean, std)).one_batch()
     with told("vision/normalize.py", "Outside them write Normalize.from_stats(*imagenet_stats)"):
         Normalize()(TensorImage(torch.rand(2, 3, 4, 4)))
     assert Normalize.from_stats(*imagenet_stats)(TensorImage(torch.rand(2, 3, 4, 4))).shape == (2, 3, 4, 4)
@@ -97,19 +84,19 @@ def test_a_class_without_a_code(block):
         return PILMask.create(np.array([[0, 1], [2, 0]], dtype=np.uint8))
 
     with told("vision/blocks.py", "Name them in codes, or write MaskBlock(codes, ignore_index=…) if that marks pixels that do not count"):
-        loaders(y=MaskBlock(codes), get_y=mask).one_batch()
-    loaders(y=block(codes), get_y=mask).one_batch()         # three codes, or MaskBlock(codes, ignore_index=2)
+        images(MaskBlock(codes), get_y=mask).one_batch()
+    images(block(codes), get_y=mask).one_batch()         # three codes, or MaskBlock(codes, ignore_index=2)
 
 
 def test_channels():
-    greys = loaders(ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW))
+    greys = images(x=ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW))
     with told("vision/channels.py", "Write …(..., n_in=…)", ", or open the images in colour: ImageBlock(PILImage), img_cls=PILImage"):
         vision_learner(greys, xresnet18, pretrained=False, n_in=3)
     assert vision_learner(greys, xresnet18, pretrained=False, n_in=1)
-    assert vision_learner(loaders(ImageBlock(PILImage)), xresnet18, pretrained=False, n_in=3)
+    assert vision_learner(images(x=ImageBlock(PILImage)), xresnet18, pretrained=False, n_in=3)
     with told("vision/channels.py", ", or open the images in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"):
-        vision_learner(loaders(), xresnet18, pretrained=False, n_in=1)
-    assert vision_learner(loaders(ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW)), xresnet18, pretrained=False, n_in=1)
+        vision_learner(images(), xresnet18, pretrained=False, n_in=1)
+    assert vision_learner(images(x=ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW)), xresnet18, pretrained=False, n_in=1)
 
 
 # -- reading
@@ -127,7 +114,7 @@ def test_ranges_of_values():
     def get_x(i):
         return fractions * i
 
-    assert loaders(ImageBlock(value_range=(0, 100)), get_x=get_x).one_batch()[0].max() <= 1
+    assert images(x=ImageBlock(value_range=(0, 100)), get_x=get_x).one_batch()[0].max() <= 1
 
 
 def test_a_class_of_images_without_ranges():
@@ -241,7 +228,7 @@ def test_files_to_verify(folder):
 
 # -- learners
 def test_a_model_for_vision_learner():
-    dls, model = loaders(), body()
+    dls, model = images(), body()
     with told("vision/learner.py", "For a model of your own write Learner(dls, model)"):
         vision_learner(dls, model)
     quiet(Learner(dls, model)).fit(1)
@@ -275,11 +262,11 @@ def weighted(pretrained=False):
 def test_weights_of_unknown_statistics():
     with told("vision/learner.py", "give the data batch_tfms=Normalize.from_stats(mean, std), for example of imagenet_stats; if not, "
                                    "say …(normalize=False)"):
-        vision_learner(loaders(), weighted)
+        vision_learner(images(), weighted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        vision_learner(loaders(batch_tfms=Normalize.from_stats(*imagenet_stats)), weighted)
-        vision_learner(loaders(), weighted, normalize=False)
+        vision_learner(images(batch_tfms=Normalize.from_stats(*imagenet_stats)), weighted)
+        vision_learner(images(), weighted, normalize=False)
 
 
 def test_normalisation_of_other_loaders(tmp_path):
@@ -307,18 +294,18 @@ def test_weights_of_functions(tmp_path):
         return body()
 
     with told("vision/models/backbones.py", "pass pretrained=False to start from random weights, or weights='path/of/file'"):
-        vision_learner(loaders(), plain)
+        vision_learner(images(), plain)
     torch.save(plain().state_dict(), tmp_path / "w.pth")
-    assert vision_learner(loaders(), plain, pretrained=False)
-    assert vision_learner(loaders(), plain, weights=tmp_path / "w.pth", normalize=False)
+    assert vision_learner(images(), plain, pretrained=False)
+    assert vision_learner(images(), plain, weights=tmp_path / "w.pth", normalize=False)
 
 
 def test_weights_that_do_not_fit(tmp_path):
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "w.pth")
     with told("vision/models/backbones.py", "weights=… do not fit …: "):
-        vision_learner(loaders(), weighted, weights=tmp_path / "w.pth")
+        vision_learner(images(), weighted, weights=tmp_path / "w.pth")
     torch.save(body().state_dict(), tmp_path / "w.pth")
-    assert vision_learner(loaders(), weighted, weights=tmp_path / "w.pth", normalize=False)
+    assert vision_learner(images(), weighted, weights=tmp_path / "w.pth", normalize=False)
 
 
 @pytest.mark.parametrize("cut", [-1, 2, lambda model: nn.Sequential(*list(model)[:2])])
@@ -327,8 +314,8 @@ def test_a_body_without_pooling(cut):
         return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
 
     with told("vision/models/backbones.py", "Pass cut=-1 to leave out its last child, another number, or a function of the model"):
-        vision_learner(loaders(), flat, pretrained=False)
-    assert vision_learner(loaders(), flat, pretrained=False, cut=cut)
+        vision_learner(images(), flat, pretrained=False)
+    assert vision_learner(images(), flat, pretrained=False, cut=cut)
 
 
 @pytest.mark.parametrize("ps", [0.5, [0.2, 0.5]])
@@ -341,8 +328,8 @@ def test_dropout_of_a_head(ps):
 def test_weights_by_name(tmp_path):
     torch.save(body().state_dict(), tmp_path / "file.pth")
     with told("vision/models/pretrained.py", "; pass weights='path/of/file.pth'"):
-        vision_learner(loaders(), weighted, weights="IMAGENET1K_V1")
-    assert vision_learner(loaders(), weighted, weights=str(tmp_path / "file.pth"), normalize=False)
+        vision_learner(images(), weighted, weights="IMAGENET1K_V1")
+    assert vision_learner(images(), weighted, weights=str(tmp_path / "file.pth"), normalize=False)
 
 
 def test_weights_of_another_hash(tmp_path, monkeypatch):
@@ -363,10 +350,10 @@ def test_weights_that_cannot_be_read(tmp_path):
     model = body()
     (tmp_path / "w.pth").write_bytes(b"nothing")
     with told("core/checkpoint.py", "are never loaded because that could run any code. Save `model.state_dict()` alone."):
-        vision_learner(loaders(), weighted, weights=tmp_path / "w.pth")
+        vision_learner(images(), weighted, weights=tmp_path / "w.pth")
     file = tmp_path / "w.pth"
     torch.save(model.state_dict(), file)
-    assert vision_learner(loaders(), weighted, weights=file, normalize=False)
+    assert vision_learner(images(), weighted, weights=file, normalize=False)
 
 
 def test_weights_without_a_network(tmp_path, monkeypatch):
@@ -376,11 +363,11 @@ def test_weights_without_a_network(tmp_path, monkeypatch):
     choices = torchvision.models.SqueezeNet1_1_Weights
     with told("vision/models/pretrained.py", "and put it into … or … (on Kaggle: attach a dataset that has it), or pass "
                                              "weights='path/of/file', or pretrained=False to start from random weights"):
-        vision_learner(loaders(), "squeezenet1_1")
+        vision_learner(images(), "squeezenet1_1")
     state = torchvision.models.squeezenet1_1().state_dict()
     file = tmp_path / "file.pth"
     torch.save(state, file)
-    assert vision_learner(loaders(), "squeezenet1_1", weights=file) and vision_learner(loaders(), "squeezenet1_1", pretrained=False)
+    assert vision_learner(images(), "squeezenet1_1", weights=file) and vision_learner(images(), "squeezenet1_1", pretrained=False)
     name = Path(choices.DEFAULT.url).name
     for place in (tmp_path / "weights", tmp_path / "hub" / "checkpoints"):
         place.mkdir(parents=True)
@@ -394,16 +381,16 @@ def test_timm(monkeypatch, tmp_path):
     with told("vision/models/pretrained.py", "If it is one of timm: pip install minifast[timm]"):
         with monkeypatch.context() as m:
             m.setitem(__import__("sys").modules, "timm", None)
-            vision_learner(loaders(), "convnext_pico")
+            vision_learner(images(), "convnext_pico")
     assert "timm" in extra("timm")
     timm = pytest.importorskip("timm")
     monkeypatch.setattr(pretrained, "reachable", lambda url, timeout=None: False)
     with told("vision/models/pretrained.py", "Without a network pass weights='path/of/file' (.safetensors), or pretrained=False"):
-        vision_learner(loaders(), "resnet10t")
+        vision_learner(images(), "resnet10t")
     from safetensors.torch import save_file
     save_file(timm.create_model("resnet10t").state_dict(), tmp_path / "file.safetensors")
-    assert vision_learner(loaders(), "resnet10t", weights=tmp_path / "file.safetensors")
-    assert vision_learner(loaders(), "resnet10t", pretrained=False)
+    assert vision_learner(images(), "resnet10t", weights=tmp_path / "file.safetensors")
+    assert vision_learner(images(), "resnet10t", pretrained=False)
 
 
 def test_an_xresnet_has_no_weights():
@@ -449,7 +436,7 @@ def segmentation(**kwargs):
     def mask(i):
         return PILMask.create(np.zeros((8, 8), dtype=np.uint8))
 
-    dls = loaders(y=MaskBlock(["a", "b"]), get_y=mask, **kwargs)
+    dls = images(MaskBlock(["a", "b"]), get_y=mask, **kwargs)
     return quiet(Learner(dls, nn.Conv2d(3, 2, 1), CrossEntropyLossFlat(axis=1)))
 
 
@@ -477,7 +464,7 @@ def test_positions_and_boxes():
     def points(i):
         return torch.tensor([[2.0, 3.0]])
 
-    dls = loaders(y=PointBlock, get_y=points, batch_tfms=aug_transforms())
+    dls = images(PointBlock, get_y=points, batch_tfms=aug_transforms())
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2), nn.Unflatten(1, (1, 2)))
     assert quiet(Learner(dls, model, MSELossFlat())).tta(n=1)[0].shape == (2, 1, 2)
     with told("vision/tta_geometry.py", "Use get_preds()"):

@@ -2,12 +2,15 @@
 import re
 import warnings
 
+import numpy as np
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from minifast.basics import *
 from minifast.compat.fastai_names import MODULES
 from minifast.compat.port import port_source
+from minifast.vision.blocks import ImageBlock
+from minifast.vision.images import PILImage
 
 
 def numbers(n=20, classes=3, **kwargs):
@@ -27,6 +30,26 @@ def quiet(learn):
 def learner(model=None, dls=None, loss_func=None, **kwargs):
     "A learner of three classes from 4 numbers, with one linear layer."
     return quiet(Learner(dls or numbers(), model or nn.Linear(4, 3), loss_func or CrossEntropyLossFlat(), **kwargs))
+
+
+def image(i, size=8, cls=PILImage):
+    "An image of one grey, lighter with each of `i` up to 12."
+    return cls.create(np.full((size, size, 3), 20 * i, dtype=np.uint8))
+
+
+def parity(i):
+    return i % 2
+
+
+def images(y=CategoryBlock, get_y=parity, x=ImageBlock, get_x=image, **kwargs):
+    "DataLoaders of eight images (3, 8, 8) and two classes, or what `y` and `get_y` make of their numbers: two to validate."
+    block = DataBlock((x, y), get_x=get_x, get_y=get_y, splitter=IndexSplitter([0, 1]), **kwargs)
+    return block.dataloaders(list(range(8)), bs=3, num_workers=0)
+
+
+def of_images(dls=None, model=None, **kwargs):
+    "A learner of two classes from images of any size, with one linear layer."
+    return learner(model or nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)), dls or images(), **kwargs)
 
 
 class BodyHead(nn.Module):
