@@ -48,12 +48,12 @@ from .metrics import (APScoreBinary, APScoreMulti, AccumMetric, ActivationType, 
 
 # Data
 from .data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
-from .data.categories import (Categorize, Category, CategoryMap, EncodedMultiCategorize, MultiCategorize, MultiCategory, OneHotEncode,
-                              RegressionSetup)
+from .data.categories import Categorize, Category, CategoryMap, MultiCategorize, MultiCategory, RegressionSetup
 from .data.datasets import Datasets, TfmdLists, decode_at, test_set
 from .data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files, image_extensions
 from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
 from .data.loaders import DataLoader as TfmdDL, DataLoader, DataLoaders, PartialDL, WeightedDL
+from .data.one_hot import EncodedMultiCategorize, OneHotEncode
 from .data.pipeline import Pipeline
 from .data.sources.download import download_url
 from .data.sources.urls import URLs, untar_data

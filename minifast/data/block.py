@@ -10,9 +10,10 @@ from ..core.items import L
 from ..core.messages import describe, plural, reject_unknown
 from ..core.paths import Path
 from ..core.types import LossFunc, PathLike, Splits
-from .categories import Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode, RegressionSetup
+from .categories import Categorize, MultiCategorize, RegressionSetup
 from .datasets import Datasets
 from .loader_args import LOADER_KEYWORDS, check_dataloaders_keywords
+from .one_hot import EncodedMultiCategorize, OneHotEncode
 from .pipeline import as_list, as_transform
 from .show import print_summary
 from .splitters import RandomSplitter, check_splits

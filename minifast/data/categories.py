@@ -8,11 +8,12 @@ import torch
 
 from ..core.arguments import listed_in_order
 from ..core.items import L, coll_repr
-from ..core.messages import add_note, describe, did_you_mean, plural
+from ..core.messages import describe, did_you_mean, plural
 from ..core.recipe import Recipe
 from ..core.types import LossFunc
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from .labels import column_name, is_missing
+from .indicators import refuse_indicators
+from .labels import is_missing, python_value
 from .transforms import Transform
 
 NA = "#na#"
@@ -28,11 +29,6 @@ class MultiCategory(L):
 
     def __str__(self) -> str:
         return ";".join(map(str, self))
-
-
-def _python_value(o: Any) -> Any:
-    "Scalars of numpy and torch as the Python values they hold, which is what a vocabulary consists of."
-    return o.item() if hasattr(o, "item") and not getattr(o, "ndim", 0) else o
 
 
 #: From more different labels on, fractions are more likely to be numbers to predict than classes.
@@ -64,7 +60,7 @@ class CategoryMap(Sequence):
             listed_in_order("CategoryMap", "col", col)                  # which refuses it
         if hasattr(col, "cat") and hasattr(col.cat, "categories"):
             present = set(col.dropna().unique()) if strict else col.cat.categories
-            items, sort = [_python_value(o) for o in col.cat.categories if o in present], False
+            items, sort = [python_value(o) for o in col.cat.categories if o in present], False
         else:
             items = list(dict.fromkeys(as_label(o) for o in col if not is_missing(o)))
         try:
@@ -150,7 +146,7 @@ def category_map(items: list, add_na: bool = False) -> CategoryMap:
 
 def as_label(o: Any) -> Any:
     "The Python value of a label; refuses a list of several."
-    o = _python_value(o)
+    o = python_value(o)
     try:
         hash(o)
     except TypeError:
@@ -169,7 +165,18 @@ def _names(items: Any, positions: list[int]) -> str:
     return ", ".join(item_name(items, i) for i in positions[:5]) + (", ..." if len(positions) > 5 else "")
 
 
-def _given_vocab(vocab: Any, add_na: bool, where: str) -> CategoryMap | None:
+def given_vocab(vocab: Any, add_na: bool, where: str) -> CategoryMap | None:
+    """The classes that a user gives, None where there are none.
+
+    Args:
+        vocab: the classes in their order, or a `CategoryMap`.
+        add_na: see `CategoryMap`.
+        where: the call, for messages.
+
+    Raises:
+        TypeError: they have no order.
+        ValueError: one is listed twice.
+    """
     if vocab is None or isinstance(vocab, CategoryMap):
         return vocab
     vocab = listed_in_order(where, "vocab", vocab)
@@ -187,7 +194,7 @@ class _Labels(Transform):
     def __init__(self, vocab: Iterable | None = None, sort: bool = True, add_na: bool = False):
         super().__init__()
         self.sort, self.add_na = sort, add_na
-        self.vocab = _given_vocab(vocab, add_na, type(self).__name__)
+        self.vocab = given_vocab(vocab, add_na, type(self).__name__)
 
     @property
     def c(self) -> int | None:
@@ -309,178 +316,9 @@ class MultiCategorize(_Labels):
         return BCEWithLogitsLossFlat()
 
 
-def indicator_values(lists: Sequence) -> list | None:
-    """The different values of lists that hold one value for each class, such as 0 or 1; None where they are lists of labels, or of numbers.
-
-    Lists of labels differ in length, or do not repeat a label, or know more than three.
-
-    Args:
-        lists: one list (or array, or row) per item.
-    """
-    values: dict = {}
-    length, repeats = len(lists[0]) if len(lists) else 0, False
-    for o in lists:
-        labels = [None if is_missing(v) else _python_value(v) for v in o]
-        repeats = repeats or len(set(map(str, labels))) < len(labels)
-        values.update(dict.fromkeys(labels) if all(isinstance(v, (str, int, float, type(None))) for v in labels) else {})
-        if len(labels) != length or length < 2 or not 0 < len(values) <= 4:
-            return None
-    known = [v for v in values if v is not None]
-    if all(isinstance(v, str) for v in known):
-        return known if repeats and len(known) <= 3 else None
-    return known if set(known) <= {0, 1} or (repeats and {0, 1} <= set(known) <= {-1, 0, 1, 2}) else None
-
-
-def refuse_indicators(lists: Sequence, where: str, instead: str) -> None:
-    """Refuse lists of one value for each class where lists of labels are wanted, see `indicator_values`.
-
-    Args:
-        lists: one list per item.
-        where: the call, for messages.
-        instead: what to write, with `{names}` where the names of the classes stand.
-
-    Raises:
-        ValueError: with what to write.
-    """
-    values = indicator_values(lists)
-    if values is not None:
-        n, own = len(lists[0]), ", ".join(map(repr, values))
-        instead = instead.format(names=", ".join(f"'name {i}'" for i in range(n)) if n <= 4 else "...")
-        raise ValueError(f"{where}: each item has {n} labels that are all {own}, which looks like one value for each of {n} classes, "
-                         f"not like a list of labels. Give the names of the classes and zeros and ones, {instead}; if the values are the "
-                         f"labels, MultiCategoryBlock(vocab=[{own}])")
-
-
 def last_vocab(transforms: Iterable) -> Any:
     "The vocabulary of the last of `transforms` that has one, or None."
     return next((t.vocab for t in reversed(list(transforms)) if getattr(t, "vocab", None) is not None), None)
-
-
-class OneHotEncode(Transform):
-    """Ids (int64, 1-d) to a float tensor (c,) of zeros and ones, and back.
-
-    Args:
-        c: number of classes; None: that of the vocabulary of the transform before.
-    """
-
-    order = 2
-
-    def __init__(self, c: int | None = None):
-        super().__init__()
-        self.c = c
-
-    def setups(self, items: Any) -> None:
-        "Take the number of classes from the vocabulary of the transform before."
-        vocab = last_vocab(getattr(getattr(items, "f", None), "fs", []))
-        if self.c is None and vocab is not None:
-            self.c = len(vocab)
-        if not self.c:
-            raise ValueError("OneHotEncode does not know how many classes there are: put it after MultiCategorize, or write "
-                             "OneHotEncode(c=...)")
-
-    def encodes(self, o: Any) -> torch.Tensor:
-        if self.c is None:
-            raise RuntimeError("OneHotEncode does not know how many classes there are: write OneHotEncode(c=...), or call setup(items) "
-                               "first")
-        out = torch.zeros(self.c)
-        out[torch.as_tensor(o, dtype=torch.int64)] = 1.0
-        return out
-
-    def decodes(self, o: Any) -> torch.Tensor:
-        return _ids_of(o)
-
-
-def _ids_of(one_hot: Any) -> torch.Tensor:
-    "The positions of the ones in a vector of zeros and ones (or truth values, or probabilities)."
-    return (torch.as_tensor(one_hot).float() > 0.5).nonzero().flatten()
-
-
-class EncodedMultiCategorize(Transform):
-    """Turn labels that are zeros and ones already into a float tensor (c,); decoded, they are the names of the classes.
-
-    What is neither 0 nor 1 nor between them is refused when the items are set up.
-
-    Args:
-        vocab: the classes, in the order of the columns; None: the names of the columns that a `ColReader` reads.
-    """
-
-    def __init__(self, vocab: Iterable | None = None):
-        super().__init__()
-        self.vocab = _given_vocab(vocab, False, "EncodedMultiCategorize")
-
-    @property
-    def c(self) -> int | None:
-        "Number of classes."
-        return None if self.vocab is None else len(self.vocab)
-
-    def setups(self, items: Any) -> None:
-        "Take the names of the columns as the classes, if they are not given, and check the items."
-        if self.vocab is None:
-            self.vocab = _given_vocab(_columns_read(items), False, "EncodedMultiCategorize")
-        self.check_items(items)
-
-    def check_items(self, items: Iterable, where: str = "the training set") -> None:
-        "Refuse items that do not have a 0 or a 1 for each class; `where` says which items these are."
-        if _in_range(_frame_read(items)):                       # of a frame at once
-            return
-        for i, o in enumerate(items):
-            try:
-                found = self.encodes(o)
-            except Exception as e:
-                add_note(e, f"in {item_name(items, i)} of {where}")
-                raise
-            if not _in_range(found):
-                odd = (~((found >= 0) & (found <= 1))).nonzero().flatten().tolist()
-                raise ValueError(f"EncodedMultiCategorize: {item_name(items, i)} of {where} holds {found[odd[0]].item():g} for the class "
-                                 f"{self._known()[odd[0]]!r}, and an item is of a class (1) or is not (0): make it one of them, or "
-                                 "leave such items out")
-
-    def _known(self) -> CategoryMap:
-        if self.vocab is None:
-            raise ValueError("EncodedMultiCategorize needs the names of the classes, in the order of the values: write "
-                             "MultiCategoryBlock(encoded=True, vocab=[...])")
-        return self.vocab
-
-    def encodes(self, o: Any) -> torch.Tensor:
-        try:
-            out = torch.as_tensor(o, dtype=torch.float32)
-        except (TypeError, ValueError, RuntimeError) as e:
-            raise type(e)(f"EncodedMultiCategorize takes zeros and ones; received {describe(o)}. Make them of it, such as `df[columns] == "
-                          "'yes'`") from e
-        if out.shape != (len(self._known()),):
-            raise ValueError(f"EncodedMultiCategorize: an item must have one value for each of the {self.c} classes; received "
-                             f"{describe(o)}")
-        return out
-
-    def decodes(self, o: Any) -> MultiCategory:
-        return MultiCategory(self._known().map_ids(_ids_of(o)), use_list=True)
-
-    loss_func = MultiCategorize.loss_func
-
-
-def _in_range(values: Any) -> bool:
-    "Whether it is known that all of these numbers are from 0 to 1."
-    return values is not None and bool(((values >= 0) & (values <= 1)).all())
-
-
-def _columns_read(items: Any) -> list | None:
-    "The names of the columns that `items` come from, if they are what a `ColReader` of several columns reads of a frame."
-    reader: Any = next((f.encodes for f in getattr(getattr(items, "f", None), "fs", [])), None)
-    columns = getattr(getattr(items, "items", None), "columns", None)
-    if columns is None or not getattr(reader, "many", False):
-        return None
-    return [column_name(c, columns) for c in reader.cols]
-
-
-def _frame_read(items: Any) -> torch.Tensor | None:
-    "The numbers of the columns that `items` come from, see `_columns_read`; None where they are not known to be these."
-    columns, steps = _columns_read(items), getattr(getattr(items, "f", None), "fs", [])
-    if columns is None or len(steps) > 1:
-        return None
-    try:
-        return torch.from_numpy(items.items.source[columns].to_numpy(dtype=np.float32, copy=True))
-    except (TypeError, ValueError):                         # no numbers, or missing ones: looked at one by one
-        return None
 
 
 class RegressionSetup(Transform):

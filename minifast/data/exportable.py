@@ -2,12 +2,13 @@
 
 PARTS = {
     "block": "TransformBlock",
-    "categories": "Categorize CategoryMap EncodedMultiCategorize MultiCategorize OneHotEncode RegressionSetup category_map",
+    "categories": "Categorize CategoryMap MultiCategorize RegressionSetup category_map",
     "coords": "BoundingBoxes BoxLabels KeyPoints XYXY",
     "dataloader": "DataLoader",
     "datasets": "empty_datasets",
     "labels": "AttrGetter ColReader ItemGetter RegexLabeller parent_label",
     "loaders": "DataLoaders",
+    "one_hot": "EncodedMultiCategorize OneHotEncode",
     "pipeline": "Pipeline",
     "rows": "RowLike",
     "template": "NoItems Shape",

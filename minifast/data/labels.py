@@ -13,6 +13,11 @@ from .csv_files import delimiter_hint
 from .transforms import ItemTransform
 
 
+def python_value(o: Any) -> Any:
+    "Scalars of numpy and torch as the Python values they hold, which is what a vocabulary consists of."
+    return o.item() if hasattr(o, "item") and not getattr(o, "ndim", 0) else o
+
+
 def is_missing(o: Any) -> bool:
     "Whether `o` stands for a value that is not there: None, NaN, or pandas' NaT and NA."
     if o is None or isinstance(o, str):

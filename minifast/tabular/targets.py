@@ -8,8 +8,10 @@ import pandas as pd
 from ..core.items import coll_repr
 from ..core.messages import describe, did_you_mean, listing, plural
 from ..data.block import TransformBlock
-from ..data.categories import Categorize, CategoryMap, EncodedMultiCategorize, MultiCategorize, RegressionSetup, refuse_indicators
+from ..data.categories import Categorize, CategoryMap, MultiCategorize, RegressionSetup
+from ..data.indicators import refuse_indicators
 from ..data.labels import is_missing
+from ..data.one_hot import EncodedMultiCategorize
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from .columns import as_object_array, factorized, numbers_of, rows_of, sorted_values
 from .kinds import ADVICE, as_numbers, column_kind, numbers_in_text

@@ -12,9 +12,9 @@ from ..core.arguments import refuse_class
 from ..core.messages import add_note, describe, plural
 from ..core.paths import Path
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
-from ..data.categories import indicator_values
 from ..data.csv_files import check_named_files, read_csv
 from ..data.files import get_image_files
+from ..data.indicators import indicator_values
 from ..data.labels import ColReader, RegexLabeller, column_name, column_names, parent_label
 from ..data.loader_args import check_dataloaders_keywords
 from ..data.loaders import DataLoaders

@@ -9,11 +9,12 @@ from torch.utils.data import IterableDataset, TensorDataset
 from workshop import image, learner, numbers, parity, quiet
 
 from minifast.core.expressions import Self
-from minifast.data.categories import Categorize, MultiCategorize, OneHotEncode
+from minifast.data.categories import Categorize, MultiCategorize
 from minifast.data.class_weights import class_weights, targets_of
 from minifast.data.datasets import Datasets, test_set
 from minifast.data.engine import choice, processes
 from minifast.data.engine.cache import DiskCache
+from minifast.data.one_hot import OneHotEncode
 from minifast.data.pipeline import Pipeline
 from minifast.data.splitters_groups import GroupSplitter, TimeSplitter, check_groups
 from minifast.ensemble.kfold import kfold
@@ -187,11 +188,11 @@ def test_lists_of_labels():
 
 def test_one_hot():
     items = [["a"], ["b"]]
-    with told("data/categories.py", "put it after MultiCategorize, or write OneHotEncode(c=...)"):
+    with told("data/one_hot.py", "put it after MultiCategorize, or write OneHotEncode(c=...)"):
         Datasets([[0], [1]], [[OneHotEncode()]])
     assert Datasets(items, [[MultiCategorize(), OneHotEncode()]])[0][0].tolist() == [1, 0]
     assert Datasets([[0], [1]], [[OneHotEncode(c=2)]])[0][0].tolist() == [1, 0]
-    with told("data/categories.py", "write OneHotEncode(c=...), or call setup(items) first"):
+    with told("data/one_hot.py", "write OneHotEncode(c=...), or call setup(items) first"):
         OneHotEncode()([0])
     assert OneHotEncode(c=2)([0]).tolist() == [1, 0]
     both = Pipeline([MultiCategorize(), OneHotEncode()])

@@ -71,7 +71,7 @@ def test_lists_of_zeros_and_ones_in_a_block(files):
     def dls(block):
         return DataBlock((ImageBlock, block), get_y=lambda f: [0, 1, 1]).dataloaders(files, **PLAIN)
 
-    with told("data/categories.py", "Give the names of the classes and zeros and ones, …; if the values are the labels, "
+    with told("data/indicators.py", "Give the names of the classes and zeros and ones, …; if the values are the labels, "
                                     "MultiCategoryBlock(vocab=[…])"):
         dls(MultiCategoryBlock)
     assert dls(MultiCategoryBlock(encoded=True, vocab=["name 0", "name 1", "name 2"])).c == 3
@@ -82,7 +82,7 @@ def test_classes_without_names(files):
     def dls(block, label=1):
         return DataBlock((ImageBlock, block), get_y=lambda f: [0, label, 1]).dataloaders(files, **PLAIN)
 
-    with told("data/categories.py", "write MultiCategoryBlock(encoded=True, vocab=[...])"):
+    with told("data/one_hot.py", "write MultiCategoryBlock(encoded=True, vocab=[...])"):
         dls(MultiCategoryBlock(encoded=True))
     assert dls(MultiCategoryBlock(encoded=True, vocab=["a", "b", "c"])).c == 3
     with pytest.raises(ValueError, match=r"item 0, .* of the training set holds 2 for the class 'b', .*: make it one of them, or leave"):
@@ -90,7 +90,7 @@ def test_classes_without_names(files):
     assert dls(MultiCategoryBlock(encoded=True, vocab=["a", "b", "c"]), label=0).c == 3
     df = pd.DataFrame({"file": files, "p": ["yes", "no"] * 6, "q": ["no", "yes"] * 6})
     block = DataBlock((ImageBlock, MultiCategoryBlock(encoded=True)), get_x=ColReader("file"), get_y=ColReader(["p", "q"]))
-    with told("data/categories.py", "Make them of it, such as `df[columns] == 'yes'`"):
+    with told("data/one_hot.py", "Make them of it, such as `df[columns] == 'yes'`"):
         block.dataloaders(df, **PLAIN)
     columns = ["p", "q"]
     df[columns] = df[columns] == "yes"

@@ -40,7 +40,7 @@ def test_several_targets_of_zeros_and_ones(values):
 
 def test_a_column_of_lists_of_zeros_and_ones():
     df = table(y=[[0, 1, 0], [1, 1, 0]] * 20)
-    with told("data/categories.py", "if the values are the labels, MultiCategoryBlock(vocab=[…])"):
+    with told("data/indicators.py", "if the values are the labels, MultiCategoryBlock(vocab=[…])"):
         dls_of(df, y_block=MultiCategoryBlock)
     assert dls_of(df, y_block=MultiCategoryBlock(vocab=[0, 1])).vocab == [0, 1]
     names = ["name 0", "name 1", "name 2"]

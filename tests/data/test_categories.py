@@ -9,14 +9,9 @@ from minifast.data.categories import (
     Categorize,
     Category,
     CategoryMap,
-    EncodedMultiCategorize,
     MultiCategorize,
-    MultiCategory,
-    OneHotEncode,
     RegressionSetup,
-    indicator_values,
 )
-from minifast.data.pipeline import Pipeline
 
 
 def test_a_vocabulary_takes_ids_of_any_kind_and_masks():
@@ -104,37 +99,9 @@ def test_missing_labels_are_refused(missing):
         MultiCategorize().setup([["a"], missing])
 
 
-def test_multi_categorize_and_one_hot():
-    p = Pipeline([MultiCategorize(), OneHotEncode()])
-    p.setup([["b", "a"], [], ["c"]])
-    y = p(["c", "a"])
-    assert torch.equal(y, torch.tensor([1.0, 0.0, 1.0])) and y.dtype == torch.float32
-    assert p.decode(y) == ["a", "c"] and type(p.decode(y)) is MultiCategory and str(p.decode(y)) == "a;c"
-    assert p(["b"]).tolist() == [0, 1, 0] and p([]).tolist() == [0, 0, 0]
-    assert p.decode(torch.tensor([True, True, False])) == ["a", "b"]
-    assert p[0].c == p[1].c == 3 and type(p[0].loss_func).__name__ == "BCEWithLogitsLossFlat"
-    with pytest.raises(KeyError, match="the label 'd' is not one of"):
-        p(["d"])
-
-
 def test_a_string_is_not_a_list_of_labels():
     with pytest.raises(TypeError, match="takes a list of labels per item; received str 'a b'.*label_delim"):
         MultiCategorize().setup(["a b"])
-
-
-def test_one_hot_needs_to_know_how_many():
-    assert OneHotEncode(3)([1]).tolist() == [0, 1, 0]
-    with pytest.raises(RuntimeError, match=r"write OneHotEncode\(c=...\)"):
-        OneHotEncode()([1])
-    with pytest.raises(ValueError, match="put it after MultiCategorize"):
-        OneHotEncode().setup([[1]])
-
-
-def test_encoded_multi_categorize():
-    t = EncodedMultiCategorize(["a", "b", "c"])
-    assert t([1, 0, 1]).tolist() == [1, 0, 1] and t.decode(t(np.array([0, 1, 1]))) == ["b", "c"] and t.c == 3
-    with pytest.raises(ValueError, match="one value for each of the 3 classes; received list of 2"):
-        t([1, 0])
 
 
 def test_regression_setup():
@@ -164,18 +131,6 @@ def test_an_unknown_class_is_named_by_o2i():
     with pytest.raises(KeyError, match=r"'M' is not one of .* id_of\(class\) gives 0, the id of '#na#'"):
         films.o2i["M"]
     assert films.id_of("M") == 0 and films[0] == "#na#" and films.o2i["Heat"] == 2 and films.o2i.get("M") is None
-
-
-@pytest.mark.parametrize(("lists", "expected"), [
-    ([[0, 1], [0, 0]], {0, 1}), ([[0.0, 1.0, -1.0], [1.0, 1.0, 0.0]], {0, 1, -1}), ([[1, 0, None], [1, 1, float("nan")]], {0, 1}),
-    ([["yes", "no", "no"], ["no", "no", "no"]], {"yes", "no"}), (np.eye(3), {0, 1}), ([(True, False), (False, False)], {0, 1}),
-    ([["a"], ["b", "a"]], None), ([[0], [1]], None), ([["a", "b"], ["b", "c"]], None), ([[0, 1, 2, 3], [3, 2, 1, 0]], None),
-    ([[10, 20], [20, 20]], None), ([[0.5, 0.5], [0.5, 1.0]], None), ([["a", "a", "b"], ["c", "d", "a"]], None), ([], None),
-    ([[], []], None),
-])
-def test_lists_of_one_value_for_each_class(lists, expected):
-    found = indicator_values(lists)
-    assert found is None if expected is None else set(found) == expected
 
 
 def test_a_missing_label_among_several_is_none():

@@ -9,9 +9,10 @@ import torch
 
 from minifast.core.items import L
 from minifast.data import datasets
-from minifast.data.categories import Categorize, MultiCategorize, OneHotEncode, RegressionSetup
+from minifast.data.categories import Categorize, MultiCategorize, RegressionSetup
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.labels import ColReader, ItemGetter
+from minifast.data.one_hot import OneHotEncode
 from minifast.data.pipeline import Pipeline
 from minifast.data.transforms import RandTransform, Transform
 
