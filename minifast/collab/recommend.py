@@ -1,5 +1,6 @@
 """The best items for a user, the items most similar to one, and measures of a ranking: how far up are the items that matter?"""
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from warnings import warn
 
@@ -58,7 +59,7 @@ def score_items(learn: TabularLearner, table: TabularCollab, users: list[int], e
     return scores
 
 
-def check_ids(values: Iterable, known: CategoryMap, column: Any, where: str, advice: str) -> None:
+def check_ids(values: Iterable, known: CategoryMap, column: Any, where: str, advice: Callable[[str], str]) -> None:
     """Refuse ids that cannot be those of training, because they are text and those are not, or the other way round.
 
     Args:
@@ -66,15 +67,22 @@ def check_ids(values: Iterable, known: CategoryMap, column: Any, where: str, adv
         known: those of training.
         column: what they are, for the message.
         where: the call.
-        advice: how to convert them, with a place for the name of the type.
+        advice: how to convert them to the type of this name.
     """
-    types = {isinstance(v, str): type(v) for v in known if v != NA}
-    odd = next((v for v in values if isinstance(v, str) not in types and v not in known), None)
-    if odd is not None and types:
-        training = next(v for v in known if v != NA)
-        how = f": convert them, {advice.format(type(training).__name__)}" if type(training) in (int, float, str) else ""
+    unknown = [v for v in values if v not in known]
+    training = next((v for v in known if v != NA), None)
+    if not unknown or training is None:
+        return
+    texts = {isinstance(v, str) for v in known if v != NA}
+    odd = next((v for v in unknown if isinstance(v, str) not in texts), None)
+    if odd is not None:
+        how = f": convert them, {advice(type(training).__name__)}" if type(training) in (int, float, str) else ""
         raise TypeError(f"{where}: in training, column {column!r} held {describe(training)} and the like, never {describe(odd)}, so no "
                         f"rating would be found{how}")
+
+
+def _astype(name, kind):
+    return f"df.astype({{{name!r}: {kind}}})"
 
 
 def _best(scores: torch.Tensor, k: int, table: TabularCollab, column: str) -> pd.DataFrame:
@@ -105,7 +113,7 @@ def recommend(learn: TabularLearner, user: Any, k: int = 10, exclude_seen: bool 
     if isinstance(user, (list, set, dict, np.ndarray, pd.Series, pd.Index, torch.Tensor)):
         raise TypeError(f"recommend takes one user; received {describe(user)}. For several write {{u: recommend(learn, u) for u in users}}")
     known = table.classes[table.cat_names[0]]
-    check_ids([user], known, table.cat_names[0], "recommend", "{}(user)")
+    check_ids([user], known, table.cat_names[0], "recommend", lambda kind: f"{kind}(user)")
     user_id = known.id_of(user) if user in known else 0
     if user_id == 0:
         warn(f"{plural(1, 'user')} without a rating in the training data, such as {user!r}: they get what an unknown user ({NA}) gets, "
@@ -221,7 +229,7 @@ def evaluate_ranking(learn: TabularLearner, df: pd.DataFrame, k: int = 10, thres
                          f"{where}: the frame has no rows")
     known_users, known_items = table.classes[user], table.classes[item]
     for name, known in ((user, known_users), (item, known_items)):
-        check_ids(df[name].unique().tolist(), known, name, where, f"df.astype({{{{{name!r}: {{}}}}}})")
+        check_ids(df[name].unique().tolist(), known, name, where, partial(_astype, name))
     relevant = {u: set(group) for u, group in df.groupby(user, observed=True)[item]}
     ids = [known_users.id_of(u) if u in known_users else 0 for u in relevant]
     scores = score_items(learn, table, ids, exclude_seen, where)

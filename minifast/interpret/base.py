@@ -217,6 +217,7 @@ class Interpretation:
     def show_items(self, indices: list[int], nrows: int | None = None, ncols: int | None = None, figsize: FigSize | None = None,
                    **kwargs: Any) -> Any:
         "Draw the items `indices` with their titles; where they are not images, return a DataFrame. kwargs: such as `cmap=`."
+        _check_drawing(kwargs)
         if not indices:
             raise ValueError("there is nothing to show: no item was chosen")
         if self._rows is not None:
@@ -242,9 +243,13 @@ class Interpretation:
         return [tuple(t[i].cpu() for t in leaves(batch) if isinstance(t, torch.Tensor)) for i in range(n)]
 
 
+def _check_drawing(kwargs):
+    reject_unknown(kwargs, ("nrows", "ncols", "figsize", *DRAWING), "show_items(...)")
+
+
 def draw_samples(axes: list, samples: Iterable[tuple], titles: Iterable[str], **kwargs: Any) -> list:
     "Draw the images of each sample on axes of their own, below its title; returns the axes. kwargs: for the functions that draw."
-    reject_unknown(kwargs, ("nrows", "ncols", "figsize", *DRAWING), "show_items(...)")
+    _check_drawing(kwargs)
     for ax, sample, title in zip(axes, samples, titles, strict=True):
         for image in filter(is_image, sample):
             show_item(image, ctx=ax, **kwargs)

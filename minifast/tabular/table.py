@@ -136,8 +136,9 @@ class Encoded:
         return {k: v for k, v in vars(self).items() if k != "source"}
 
     def keep_source(self, frame: pd.DataFrame) -> None:
-        "Keep the frame that the rows came from, if it is small; of a large one a weak reference."
-        self.source = (lambda: frame) if frame.memory_usage().sum() <= SMALL else ref(frame)
+        "Keep the frame that the rows came from, as it is now, if it is small; of a large one a weak reference."
+        small = frame.copy(deep=False) if frame.memory_usage().sum() <= SMALL else None         # without a copy of its columns
+        self.source = ref(frame) if small is None else lambda: small
 
     @classmethod
     def of_table(cls, table: Table, with_codes: bool, dtype: type) -> "Encoded":

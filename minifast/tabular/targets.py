@@ -294,9 +294,9 @@ def _several(df: pd.DataFrame, names: list) -> Target:
 def _inferred(column: pd.Series, name: Any) -> Target:
     kind = column_kind(column)
     if kind in ADVICE:
-        raise TypeError(f"the target {name!r} holds {column.dtype}, a {kind}"
-                        + (": for a list of labels per row write y_block=MultiCategoryBlock" if kind == "list or dict" else
-                           ", and not what can be predicted: make a number of it"))
+        advice = ("for a list of labels per row write y_block=MultiCategoryBlock" if kind == "list or dict" else
+                  ADVICE[kind].format(name=name))
+        raise TypeError(f"the target {name!r} holds {column.dtype}, a {kind}: {advice}{', and predict one of them' * (kind == 'date')}")
     if kind not in ("floating", "integer"):
         target: Target = Classes([name], {"boolean": "true and false", "categorical": "a pandas category"}.get(kind, "text"))
         example = numbers_in_text(column) if kind == "text" else None

@@ -33,6 +33,8 @@ def test_training_items_in_order_and_subsets(make, as_class):
 
 def test_items_that_are_no_pictures_come_as_a_table(make, as_class):
     interp = as_class(make())
+    with pytest.raises(TypeError, match="does not take vmn=int 0; did you mean 'vmin'"):
+        interp.plot_top_losses(3, vmn=0)
     table = interp.plot_top_losses(3)
     assert table.loss.tolist() == pytest.approx(interp.top_losses(3)[0].tolist())
 

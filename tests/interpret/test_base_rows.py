@@ -56,6 +56,8 @@ def test_rows_of_a_table_are_shown_as_a_frame(frame, interp):
                   interp.show_results([0, 2])):
         assert shown.columns.tolist()[:3] == ["c", "x_na", "x"] and "y" not in shown
         assert shown["loss_"].tolist() == frame["loss"][shown.index].tolist() and shown.c.tolist() == frame.c[shown.index].tolist()
+    with pytest.raises(TypeError, match="does not take vmn=int 0; did you mean 'vmin'"):
+        interp.plot_top_losses(3, vmn=0)
     losses = interp.plot_top_losses(3).loss.tolist()
     assert losses == pytest.approx(interp.top_losses(3)[0].tolist())
 

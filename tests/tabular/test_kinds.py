@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from suggestions import told
 
+from minifast.data.block import RegressionBlock
 from minifast.tabular.columns import cont_cat_split, factorized, numbers_of
 from minifast.tabular.dates import add_datepart
 from minifast.tabular.frames import TabularPandas
@@ -80,12 +81,14 @@ def met(values):
         with pytest.raises((TypeError, ValueError)) as error:
             call()
         assert str(error.value).endswith(advice)
-    with pytest.raises(TypeError, match="the target 'k' holds object, a"):
+    with pytest.raises(TypeError, match="the target 'k' holds object, a") as error:
         TabularPandas(df, [], [], ["z"], "k")
+    assert advice in str(error.value) or str(error.value).endswith("for a list of labels per row write y_block=MultiCategoryBlock")
     return df
 
 
 def is_number(df):
+    assert TabularPandas(df, [], [], ["z"], "k", RegressionBlock).target.kind == "regression"
     return cont_cat_split(df, dep_var="y")[0] == ["k", "z"] and len(numbers_of(df["k"], "k")) == N
 
 
@@ -95,7 +98,7 @@ def test_what_to_make_of_dates(values):
     with told("tabular/kinds.py", "make columns of it with add_datepart(df, "):
         cont_cat_split(df)
     add_datepart(df, "k")
-    assert "kElapsed" in cont_cat_split(df, dep_var="y")[0]
+    assert "kElapsed" in cont_cat_split(df, dep_var="y")[0] and TabularPandas(df.dropna(), [], [], ["z"], "kElapsed").vocab is None
 
 
 @pytest.mark.parametrize("values", OBJECTS["duration"])

@@ -335,8 +335,8 @@ def _interval(a, b, probe):
     more, error = difference(a.score, b.score, a.number) if numbers else difference(b.score, a.score, a.number)
     unit = 100 / max(b.mean_score, 1e-12) if numbers else 100
     low, middle, high = (f"{unit * (more + k * error):.1f}" for k in (-1.96, 0, 1.96))
-    return f"the squared error is {middle}% higher" * numbers + f"{middle}% fewer decisions are right" * (not numbers) + (
-        f" (95% interval {low} to {high}%)"), more > 1.96 * error
+    found = f"the squared error is {middle}% higher" if numbers else f"{middle}% fewer decisions are right"
+    return f"{found} (95% interval {low} to {high}%)", more > 1.96 * error
 
 
 def _too_good(probe, network, trees, numbers):

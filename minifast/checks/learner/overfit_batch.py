@@ -142,8 +142,10 @@ def _goal(probe, step, base):
 def _cost_of_a_guess(probe):
     "The loss of predicting the mean (or median) of the targets of a few batches; 0 where that is not known."
     steps = [s for s in probe.steps(4) if s.y is not None]
-    y = torch.cat([s.y.reshape(s.n, -1) for s in steps]) if steps else None
-    return ((y is not None and expected_losses(probe.loss_func, "values", y, probe.n_out)) or (0.0, 0.0))[1]
+    if not steps:
+        return 0.0
+    y = torch.cat([s.y.reshape(s.n, -1) for s in steps])
+    return (expected_losses(probe.loss_func, "values", y, probe.n_out) or (0.0, 0.0))[1]
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------

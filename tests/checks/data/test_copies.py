@@ -52,6 +52,7 @@ def test_values_are_compared_as_they_came(alive, monkeypatch):
     a, b = (part[0] for part in RandomSplitter(seed=0)(df))
     df.loc[b, ["pid", "other"]] = [df.pid[a] + 1, df.other[a]]
     dls = loaders(df, [], ["pid", "other"], "y")
+    df["pid"], df["other"] = 1.0, 0.0                       # later, in the user's frame
     del df
     assert pickle.loads(pickle.dumps(dls.train_ds.at([0]))).original is None
     assert (dls.train_ds.original is not None) is alive
