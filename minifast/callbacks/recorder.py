@@ -128,7 +128,7 @@ class Recorder(Callback):
     def __init__(self, add_time: bool = True, train_metrics: bool = False, valid_metrics: bool = True, beta: float = 0.98):
         self.add_time, self.train_metrics, self.valid_metrics, self.beta = add_time, train_metrics, valid_metrics, beta
         self.fits, self.history, self.log = [], [], []
-        self._given_up: set[str] = set()            # metrics that failed in this fit
+        self._given_up: set[str] = set()            # columns that failed in this fit
         self.lr_find: LRFindResult | None = None
         self._clear_epoch()
 
@@ -275,11 +275,7 @@ class Recorder(Callback):
         "The metrics of a validation without targets: none. Outside a fit, where nothing is lost by it, an error."
         problem = ("validation needs targets, and the batches of this loader are inputs alone: give it pairs (input, target), for example "
                    "DataLoader(TensorDataset(x, y))")
-        if not self.learn.running or self.learn.dry_run:
-            raise ValueError(problem)
-        if "" not in self._given_up:
-            self._given_up.add("")
-            warn(f"{problem}. There is no validation loss", stacklevel=2)
+        self._give_up("valid_loss", ValueError(problem), f"{problem}. There is no validation loss")
         return [ValueMetric(lambda: math.nan) for _ in self._valid]
 
     def _clear_epoch(self) -> None:
@@ -290,7 +286,7 @@ class Recorder(Callback):
             try:
                 metric.accumulate(self.learn)
             except Exception as e:
-                self._give_up(metric, e)
+                self._give_up(metric.name, e)
                 metrics[i] = ValueMetric(lambda: math.nan)
 
     def _values(self, metrics: list) -> list:
@@ -299,17 +295,18 @@ class Recorder(Callback):
             try:
                 values.append(metric.value)
             except Exception as e:
-                self._give_up(metric, e)
+                self._give_up(metric.name, e)
                 values.append(math.nan)
         return values
 
-    def _give_up(self, metric: Any, error: Exception) -> None:
+    def _give_up(self, column: str, error: Exception, warning: str = "") -> None:
         "No metric ends a fit: its value is nan, with one warning. Outside a fit the error is raised."
         if isinstance(error, CancelException) or not self.learn.running or self.learn.dry_run:
             raise error
-        if metric.name not in self._given_up:
-            self._given_up.add(metric.name)
-            warn(f"metric {metric.name} failed in epoch {self.learn.epoch} and is nan there: {type(error).__name__}: {error}", stacklevel=2)
+        if column not in self._given_up:
+            self._given_up.add(column)
+            warn(warning or f"metric {column} failed in epoch {self.learn.epoch} and is nan there: {type(error).__name__}: {error}",
+                 stacklevel=2)
 
     def _epoch_losses(self) -> list[float]:
         return self.last.losses[self._first:] if self._sizes else []

@@ -16,6 +16,11 @@ def classes_of(learn: "Learner") -> list | None:
     return (list(vocab[-1]) if isinstance(vocab[0], (list, tuple)) else vocab) if vocab else None
 
 
+def class_ids(given: Any, names: list | None, n: int | None, where: str) -> list[int]:
+    "The ids of several classes, or of one, each as for `class_id`."
+    return [class_id(o, names, n, where) for o in ([given] if isinstance(given, str) else given)]
+
+
 def class_id(given: Any, names: list | None, n: int | None, where: str) -> int:
     """The id of a class given by its name or its id.
 

@@ -8,7 +8,7 @@ import torch
 from ..core.messages import describe
 from ..nn.loss_traits import ignore_index_of
 from .base import Metric, check_tensor, flatten_check
-from .classes import class_id, classes_of
+from .classes import class_ids, classes_of
 from .functions import check_several_classes
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class DiceMulti(Metric):
         if self._counts is None:
             self._counts = torch.zeros(n * n + 1, dtype=torch.long, device=pred.device)
             if self.labels is not None:
-                listed, where = [self.labels] if isinstance(self.labels, str) else self.labels, f"{type(self).__name__}(labels=...)"
-                self._classes = [class_id(o, classes_of(learn), n, where) for o in listed]
+                self._classes = class_ids(self.labels, classes_of(learn), n, f"{type(self).__name__}(labels=...)")
         self._counts.scatter_add_(0, cell, torch.ones_like(cell))
 
     @property

@@ -16,9 +16,10 @@ from warnings import warn
 import numpy as np
 import torch
 
-from ..core.messages import brief, describe, listing, plural
+from ..core.messages import brief, describe, listing, name_of, plural
+from ..nn.loss_traits import has_own_code
 from .base import AccumMetric
-from .classes import class_id, classes_of
+from .classes import class_id, class_ids, classes_of
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner
@@ -34,12 +35,14 @@ class SklearnMetric(AccumMetric):
 
     Args:
         args, kwargs: of `AccumMetric`.
-        made_by: the name of the function that makes it, such as 'F1Score'.
+
+    Attributes:
+        made_by: how it is written, such as 'F1Score' or 'skm_to_fastai(max_error)'.
     """
 
-    def __init__(self, *args: Any, made_by: str | None = None, **kwargs: Any):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.made_by = made_by or f"skm_to_fastai({self.func.__name__})"
+        self.made_by = f"skm_to_fastai({name_of(self.func)})"
         self._names: list | None = None                 # of the classes, as far as they are known
         self._n: int | None = None
 
@@ -57,12 +60,11 @@ class SklearnMetric(AccumMetric):
 
     def _settings(self):
         "The keywords for scikit-learn, classes as ids."
-        if not (self.func.__module__ or "").startswith("sklearn."):
+        if has_own_code(self.func, "sklearn"):
             return self.kwargs
         found = {name: value for name, value in self.kwargs.items() if value is not None or name != "pos_label"}
         if (given := found.get("labels")) is not None:
-            listed = [given] if isinstance(given, str) else list(given)
-            found["labels"] = [class_id(o, self._names, self._n, f"{self.made_by}(labels=...)") for o in listed]
+            found["labels"] = class_ids(given, self._names, self._n, f"{self.made_by}(labels=...)")
         if "pos_label" in found:
             found["pos_label"] = class_id(found["pos_label"], self._names, self._n, f"{self.made_by}(pos_label=...)")
         return found
@@ -111,7 +113,7 @@ def skm_to_fastai(func: Callable[..., float], is_class: bool = True, thresh: flo
         kwargs: for `func`; in `labels` and `pos_label`, classes may be given by name.
     """
     if kwargs.get("average", "macro") is None:
-        raise ValueError(f"{func.__name__}(average=None) gives one number per class, a metric is a single number: choose 'macro', "
+        raise ValueError(f"{name_of(func)}(average=None) gives one number per class, a metric is a single number: choose 'macro', "
                          "'micro' or 'weighted'.")
     if activation is None:
         activation = "sigmoid" if is_class and thresh is not None else "no"
@@ -125,7 +127,7 @@ def skm_to_fastai(func: Callable[..., float], is_class: bool = True, thresh: flo
 
 def _direction(func: Callable) -> bool | None:
     "Whether lower is better, by the naming rule of scikit-learn."
-    name = getattr(func, "__name__", "")
+    name = name_of(func)
     return True if name.endswith(("_loss", "_error")) else False if name.endswith("_score") or name == "matthews_corrcoef" else None
 
 
@@ -134,7 +136,7 @@ def _direction(func: Callable) -> bool | None:
 def _one_class_per_item(metric, pred, targ):
     if pred.ndim > 1 and pred.shape[metric.axis] > 1 and targ.shape == pred.shape:
         multi = f"{metric.made_by.removesuffix('Binary')}Multi"
-        cure = _written(metric, multi) if multi in globals() else f"skm_to_fastai({metric.func.__name__}, thresh=0.5)"
+        cure = _written(metric, multi) if multi in globals() else f"skm_to_fastai({name_of(metric.func)}, thresh=0.5)"
         raise ValueError(f"metric {metric.name} is for one class per item; the targets are {describe(targ)}, several labels of each: "
                          f"write {cure}.")
 
@@ -145,7 +147,7 @@ def _several_classes(metric: Any, pred: torch.Tensor, targ: torch.Tensor) -> Non
     n = pred.shape[metric.axis] if pred.ndim > 1 else 1
     binary = metric.kwargs.get("average") == "binary"
     if n == 1:
-        multi, func = f"{metric.made_by}Multi", metric.func.__name__
+        multi, func = f"{metric.made_by}Multi", name_of(metric.func)
         numbers = targ.is_floating_point() and not bool(((targ == 0) | (targ == 1)).all())
         cure = (_written(metric, multi, **({"average": "binary"} if binary else {})) if multi in globals() else
                 f"skm_to_fastai({func}, {'is_class=False' if numbers else 'thresh=0.5'})")

@@ -1,8 +1,10 @@
 """`AccumMetric(dim_argmax=, activation=, thresh=)`: the numbers of fastai 2.8.12, of the sum of weighted predictions."""
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from sklearn import metrics as skm
 
 from minifast.metrics.base import AccumMetric, ActivationType
 from minifast.metrics.sklearn import F1Score, F1ScoreMulti, RocAucBinary, skm_to_fastai
@@ -61,6 +63,22 @@ def test_skm_to_fastai_hands_probabilities_on_where_an_activation_is_asked_for()
     metric = skm_to_fastai(lambda targs, preds: seen.append(preds) or 0.0, activation="softmax", flatten=False)
     metric(PREDS, torch.zeros(4))
     torch.testing.assert_close(torch.as_tensor(seen[0]), PREDS.softmax(1))
+
+
+class LeastRecall:
+    def __call__(self, targs, preds):
+        return skm.recall_score(targs, preds, labels=[0, 1], average=None).min()
+
+
+@pytest.mark.parametrize("func, name, lower, reference", [
+    (partial(skm.fbeta_score, beta=2, average="macro"), "fbeta_score", False,
+     lambda targs, preds: skm.fbeta_score(targs, preds, beta=2, average="macro")),
+    (partial(skm.zero_one_loss, normalize=False), "zero_one_loss", True, lambda targs, preds: (targs != preds).sum()),
+    (LeastRecall(), "LeastRecall", None, LeastRecall())])
+def test_skm_to_fastai_takes_a_partial_and_an_object_that_is_called(func, name, lower, reference):
+    metric, targs = skm_to_fastai(func), torch.tensor([0, 1, 1, 0])
+    assert (metric.name, metric.lower_is_better) == (name, lower)
+    assert metric(PREDS, targs) == pytest.approx(float(reference(targs.numpy(), PREDS.argmax(1).numpy())))
 
 
 @pytest.mark.parametrize("metric, preds, targs, fastai", [
