@@ -13,6 +13,7 @@ from torch import nn
 
 from ..core import LossFunc, describe, find_bs, fixed_seed, leaves, plural
 from ..nn.loss_traits import (
+    CLASS_KINDS,
     class_axis,
     class_weight_of,
     has_own_forward,
@@ -77,7 +78,7 @@ class FirstBatch(TrainingCallback):
                 raise ValueError(f"{where}take another batch size, such as bs={other}" + (", or drop_last=True" if items > 1 else ""))
 
     def _run_in_evaluation(self):
-        "Run the model on this batch in evaluation mode; an error is not told, as the pass in training mode will tell its own."
+        "Run the model on this batch in evaluation mode; an error is ignored here: the pass in training mode raises its own."
         learn = self.learn
         modes = [(m, m.training) for m in learn.model.modules()]
         try:
@@ -102,8 +103,7 @@ class FirstBatch(TrainingCallback):
         if not isinstance(learn.pred, torch.Tensor):        # a loss of one tensor refuses it
             return
         n_classes = getattr(learn.dls, "c", None)          # too few outputs would fail only at the first item of a missing class
-        by_class = (kind_of(learn.loss_func) or "").startswith("class")
-        if by_class and isinstance(n_classes, int) and learn.pred.ndim > 1:
+        if kind_of(learn.loss_func) in CLASS_KINDS and isinstance(n_classes, int) and learn.pred.ndim > 1:
             shape, axis = learn.pred.shape, class_axis(inner_loss(learn.loss_func), learn.pred)
             if n_classes > (shape[1] if axis == 1 else max(shape[1], shape[-1])):
                 raise ValueError(f"the model has {plural(shape[1], 'output')} ({describe(learn.pred)}), but the data has {n_classes} "
@@ -191,7 +191,7 @@ def check_target(loss_func: LossFunc, pred: torch.Tensor, yb: torch.Tensor | Seq
         bad = int((~torch.isfinite(y)).sum())
         raise ValueError(f"the targets have {bad:,} NaN or infinite values among {y.numel():,} in this batch ({describe(y)}): the loss "
                          "would be NaN. Drop or fill these rows before training.")
-    (_check_classes if kind.startswith("class") else _check_values)(loss_func, kind, pred, y)
+    (_check_classes if kind in CLASS_KINDS else _check_values)(loss_func, kind, pred, y)
 
 
 def _check_classes(loss_func, kind, pred, y):
@@ -321,15 +321,14 @@ def check_output(loss_func: LossFunc, pred: torch.Tensor) -> None:
     """
     if has_own_forward(loss_func) or not pred.is_floating_point() or not pred.numel():
         return
-    kind, values = kind_of(loss_func), pred.detach().float()
-    if pred.ndim == 1 and kind is not None and kind.startswith("class"):
+    kind, name, values = kind_of(loss_func), loss_name(loss_func), pred.detach().float()
+    if pred.ndim == 1 and kind in CLASS_KINDS:
         raise ValueError(lost_batch_axis(pred))
-    if kind == "class log-probabilities" or (kind is None and loss_name(loss_func) in _OF_LOGARITHMS):
+    if kind == "class log-probabilities" or (kind is None and name in _OF_LOGARITHMS):
         axis = class_axis(inner_loss(loss_func), pred) if kind else pred.ndim - 1
         axes = [axis] if kind else range(min(1, pred.ndim - 1), pred.ndim)
         if not any(_are_log_probabilities(values, i) for i in axes):
             (low, high), sums = _range(values), values.exp().sum(axis)
-            name = loss_name(loss_func)
             raise ValueError(f"{name} takes log-probabilities, whose exp() sums to 1 for each item, but the model returns values "
                              f"from {low:.4g} to {high:.4g}, whose exp() sums to {sums.min():.4g} to {sums.max():.4g}: the loss would fall "
                              "without end. " + (f"Write CrossEntropyLossFlat({'axis=1' if pred.ndim > 2 else ''}), which takes raw "
@@ -339,17 +338,14 @@ def check_output(loss_func: LossFunc, pred: torch.Tensor) -> None:
         sums = values.sum(axis)
         if kind == "class logits" and sums.numel() > 1 and values.min() >= 0 and bool(((sums - 1).abs() < 1e-3).all()):
             least = math.log1p((pred.shape[axis] - 1) * math.exp(-1))
-            name = loss_name(loss_func)
             raise ValueError(f"{name} applies a softmax itself, but the outputs of the model are probabilities already (they sum "
                              f"to 1 for each item): its loss would never fall below {least:.2g}. Remove the softmax at the end of the "
                              "model; predictions get one all the same.")
         if _last_operation(pred).startswith("Sigmoid"):
-            name = loss_name(loss_func)
             raise ValueError(f"{name} applies a {'softmax' if kind != 'logits' else 'sigmoid'} itself, but the model ends with a "
                              "sigmoid: its outputs could only be 0 to 1. Remove the sigmoid at the end of the model; predictions get "
                              "theirs all the same.")
     elif kind == "values" and of_counts(loss_func) and not loss_setting(loss_func, "log_input", True) and values.min() < 0:
-        name = loss_name(loss_func)
         raise ValueError(f"{name}(log_input=False) takes rates, 0 or more, but the model returns values down to {values.min():.4g}: "
                          "write log_input=True, or end the model with nn.Softplus().")
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..core import check_arguments, describe, draw_seed, find_bs, is_number, item_rng, leaves, map_nested, noting
-from ..nn.loss_traits import class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
+from ..nn.loss_traits import CLASS_KINDS, class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
 from .base import Order, TrainingCallback
 
 Box = tuple[int, int, int, int]
@@ -280,7 +280,7 @@ class MixHandler(TrainingCallback):
         first, second = each(learn.pred, *learn.yb), each(learn.pred, *mix.partner)
         weights: tuple = (None, None)
         y = learn.yb[0]
-        if (kind_of(loss_func) or "").startswith("class") and len(learn.yb) == 1 and first.numel() == y.numel():
+        if kind_of(loss_func) in CLASS_KINDS and len(learn.yb) == 1 and first.numel() == y.numel():
             weights = tuple(target_weights(loss_func, t, first.dtype) for t in (y, mix.partner[0]))
         learn.loss = blended_loss(first, second, mix.lam, weights[0], weights[1], _reduction(loss_func))
 

@@ -99,8 +99,9 @@ class TrackerCallback(RunCallback):
                             f"received {describe(monitor)}" + (f": write {monitor.__name__!r}" if hasattr(monitor, "__name__") else ""))
         check_arguments(who, min_delta=(min_delta, is_number(min_delta, 0) and min_delta < math.inf,
                                         "the smallest change that counts, a number from 0 up, whatever the direction"))
-        self.monitor, self.min_delta, self.reset_on_fit = monitor, min_delta, reset_on_fit
-        self._comp, self.lower = comp, monitor in ("train_loss", "valid_loss") or None if comp is None else lower_wins(comp)
+        self.monitor, self._comp, self.min_delta, self.reset_on_fit = monitor, comp, min_delta, reset_on_fit
+        is_loss = monitor in ("train_loss", "valid_loss")
+        self.lower = lower_wins(comp) if comp is not None else True if is_loss else None          # None: the metric says, in the fit
         self.reset()
 
     @property

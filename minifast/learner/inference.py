@@ -11,7 +11,17 @@ from ..core import PathLike, describe, plural, reject_unknown, to_device
 from ..core.nested import as_tuple, item_of
 from ..data.show import decode_targets
 from ..data.targets import base_dataset
-from ..nn.loss_traits import activation_of, decodes_of, decoding, has_own_code, kind_of, loss_name, lost_batch_axis, not_one_tensor
+from ..nn.loss_traits import (
+    CLASS_KINDS,
+    activation_of,
+    decodes_of,
+    decoding,
+    has_own_code,
+    kind_of,
+    loss_name,
+    lost_batch_axis,
+    not_one_tensor,
+)
 from .loop import CallbackLike, TrainingLoop, listed
 
 
@@ -166,7 +176,7 @@ class Inference(TrainingLoop):
         with self.pass_lock, self.paused_cbs(Recorder):
             self.validation_pass(dl, [gather, *listed(cbs)])
         preds = gather.joined(gather.preds, concat_dim)
-        if isinstance(preds, torch.Tensor) and preds.ndim == 1 and act is None and (kind_of(self.loss_func) or "").startswith("class"):
+        if isinstance(preds, torch.Tensor) and preds.ndim == 1 and act is None and kind_of(self.loss_func) in CLASS_KINDS:
             raise ValueError(lost_batch_axis(gather.preds[0]))
         results = ((with_input, gather.joined(gather.inputs, concat_dim)), (with_preds, preds),
                    (with_targs, gather.joined(gather.targets, concat_dim)),

@@ -47,8 +47,9 @@ class MissingObject(ValueError):
 
 
 def passing(names: Iterable[str]) -> str:
-    "The argument of `load_learner` for the user's own things called `names`; what has no name that can be written, a lambda, is `f` there."
-    return f"objects={{{', '.join(f'{n!r}: {n if n.isidentifier() else chr(102)}' for n in names)}}}"
+    "The argument of `load_learner` that passes the user's own objects called `names`; a lambda, whose name cannot be written, is `f`."
+    pairs = ", ".join(f"{n!r}: {n if n.isidentifier() else 'f'}" for n in names)
+    return f"objects={{{pairs}}}"
 
 
 class StandIn:

@@ -133,7 +133,7 @@ def first_tensor(pred: Any, name: str = "pred") -> str:
 
 
 def not_one_tensor(pred: Any, user: str) -> str:
-    "The words for a model's output that is not the one tensor that `user`, such as a loss, takes, and what to write."
+    "The message for an output of the model that is not the one tensor that `user`, such as a loss, takes."
     return (f"the model returned {describe(pred)}, and {user} takes one tensor. Return it from the model's `forward`; or pick it with "
             f"cbs=Callback(after_pred=lambda cb: setattr(cb.learn, 'pred', {first_tensor(pred, 'cb.pred')})); or write a class with the "
             "methods `__call__(pred, *targets)` (the loss), `activation(pred)` (probabilities, as one tensor) and `decodes(probs)` "
@@ -141,7 +141,7 @@ def not_one_tensor(pred: Any, user: str) -> str:
 
 
 def lost_batch_axis(pred: torch.Tensor) -> str:
-    "The words for an output of a batch of one item that has lost the axis of the items, and what to write."
+    "The message for the output of a batch of one item that has lost its batch axis."
     return (f"the model returned {describe(pred)} for a batch of one item: a `squeeze()` in it also drops the axis of the items. Write "
             "squeeze(-1), with the axis that it is to drop")
 
