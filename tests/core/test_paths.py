@@ -79,7 +79,7 @@ def test_save_and_load_would_be_pickles_and_say_what_to_write(folder):
 def test_the_package_returns_such_paths(folder, monkeypatch):
     monkeypatch.setenv("MINIFAST_HOME", str(folder / "home"))
     loaders = DataLoaders([(torch.zeros(2, 1), torch.zeros(2, 1))], path=folder)
-    learn = Learner(loaders, nn.Linear(1, 1), loss_func=nn.MSELoss())
+    learn = Learner(loaders, nn.Linear(1, 1), loss_func=nn.MSELoss(), path=str(folder))
     assert type(loaders.path) is type(learn.path) is type(get_files(folder)[0]) is type(get_image_files(str(folder))[0]) is Path
     assert type(FileGetter()(folder)[0]) is type(minifast_home()) is type(URLs.path(URLs.PETS)) is type(learn.save("x")) is Path
     archive = minifast_home() / "archive" / "tiny.zip"
