@@ -52,7 +52,7 @@ def annotated(func: Callable) -> tuple[tuple[type, ...] | None, type | None]:
     try:
         hint, returned = _hints(func)
         return _classes(hint), returned if isinstance(returned, type) and returned not in (object, typing.Any) else None
-    except Exception:                       # an annotation that is no type, or cannot be resolved
+    except Exception:                       # an annotation that is not a type, or cannot be resolved
         return None, None
 
 

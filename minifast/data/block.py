@@ -147,7 +147,7 @@ class DataBlock:
         **unknown: refused, with the name that may have been meant.
 
     Raises:
-        TypeError: something that must be a block or a function is none.
+        TypeError: something that must be a block or a function is not one.
         ValueError: the numbers of blocks, inputs and functions do not fit.
     """
 
@@ -319,7 +319,7 @@ class DataBlock:
 
     @staticmethod
     def _check_keywords(method: str, kwargs: dict[str, Any]) -> None:
-        "Refuse keywords that are none, before any data are looked at."
+        "Refuse keywords that the method does not take, before any data are looked at."
         for name in ("item_tfms", "batch_tfms"):
             if name in kwargs:
                 raise TypeError(f"{method}() does not take {name}: give them to the DataBlock, `DataBlock({name}=...)` or "

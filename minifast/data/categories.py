@@ -271,7 +271,7 @@ class Categorize(_Labels):
 
 
 class MultiCategorize(_Labels):
-    """A list of labels per item to their ids (int64, 1-d) and back. A missing label in a list is none.
+    """A list of labels per item to their ids (int64, 1-d) and back. Missing labels in a list are left out.
 
     Args:
         vocab: the classes in their order; None: the labels of the training items.

@@ -16,7 +16,7 @@ from .targets import base_dataset
 
 
 def files_of(source: Any) -> list[Path] | None:
-    "The files behind the items of a dataset or loader; None if its items are no files."
+    "The files behind the items of a dataset or loader; None if its items are not files."
     dataset, indices = base_dataset(source)
     items = None if hasattr(dataset, "row_index") else items_of(dataset)
     if items is None or not len(items):
@@ -27,7 +27,7 @@ def files_of(source: Any) -> list[Path] | None:
 
 
 def row_labels(source: Any) -> Any:
-    "The index (pandas) of the rows behind the items of a dataset or loader, of a table or a frame; None if its items are no rows."
+    "The index (pandas) of the rows behind the items of a dataset or loader, of a table or a frame; None if its items are not rows."
     dataset, indices = base_dataset(source)
     labels = getattr(dataset, "row_index", None)
     if labels is None:

@@ -29,7 +29,7 @@ def as_transform(f: Any) -> Transform:
     refuse_class("a pipeline of transforms", f)
     if returns(f, Transform):
         needed = ", ".join(required_parameters(f))
-        raise TypeError(f"{f.__qualname__} makes transforms and is none itself: write {f.__qualname__}({needed})")
+        raise TypeError(f"{f.__qualname__} makes transforms and is not one itself: write {f.__qualname__}({needed})")
     if any(c.__module__.startswith("torchvision.transforms") for c in type(f).__mro__):
         from .torchvision_v2 import V2  # here, so that only those who use torchvision pay for its import
         return V2(f)

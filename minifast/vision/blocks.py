@@ -29,7 +29,7 @@ def ImageBlock(cls: type[PILBase] = PILImage, value_range: tuple[float, float] |
 
     Args:
         cls: what opens them by its `create`: `PILImage`, `PILImageBW` or your own.
-        value_range: the values (low, high) that become black and white, where pixels are no bytes: (0, 4095) for 12 bits in 16-bit files,
+        value_range: the values (low, high) that become black and white, where pixels are not bytes: (0, 4095) for 12 bits in 16-bit files,
             (-1000, 400) for Hounsfield units. Default: one range for all, found by a first look at training images, see `OpenImage`.
     """
     if not (isinstance(cls, type) and issubclass(cls, PILBase)):

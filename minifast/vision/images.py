@@ -84,9 +84,9 @@ class PILBase(ImageMethods, Shown, LazyImage):      # type: ignore[misc]    # fa
                mode: str | None = None, value_range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None) -> _P:
         """Make an image from a file name, `Path`, open file, `BytesIO`, bytes of a file, array, tensor or PIL image.
 
-        The EXIF orientation is applied; transparent parts become white. Pixels that are no bytes are scaled to 0..255 by one rule, whatever
-        the values of this image: 0..65535 for 16-bit pixels and files of 32-bit integers, 0..1 for floats, 0..255 for other arrays of
-        integers. Values beyond that are refused. Of a JPEG only the header is read; it is decoded when its pixels are needed.
+        The EXIF orientation is applied; transparent parts become white. Pixels that are not bytes are scaled to 0..255 by one rule,
+        whatever the values of this image: 0..65535 for 16-bit pixels and files of 32-bit integers, 0..1 for floats, 0..255 for other arrays
+        of integers. Values beyond that are refused. Of a JPEG only the header is read; it is decoded when its pixels are needed.
 
         Args:
             fn: the image. Arrays are (H,W[,C]), tensors ([C,]H,W): uint8, or floats in 0..1.

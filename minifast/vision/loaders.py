@@ -174,7 +174,7 @@ class ImageDataLoaders(DataLoaders):
                  keep_default_na: bool = True, **kwargs: Any) -> ImageDataLoaders:
         """`from_df` of the file `path/csv_fname`; header, delimiter, encoding, dtype and keep_default_na as in `pandas.read_csv`.
 
-        File names are read as text, as they stand: `00012` is no number.
+        File names are read as text, as they stand: `00012` is not a number.
         """
         _check_keywords(cls.from_csv, kwargs)
         file = Path(path).expanduser() / csv_fname

@@ -110,7 +110,7 @@ def _check_scale(mean: torch.Tensor, std: torch.Tensor, value_range: tuple[float
     if mean.min() >= lowest and mean.max() <= high and std.max() <= width:
         return
     shown, shown_std = ([round(v, 3) for v in t.tolist()] for t in (mean, std))
-    lines = f"Normalize(mean={shown}, std={shown_std}): these are no statistics of values in {low}..{high}"
+    lines = f"Normalize(mean={shown}, std={shown_std}): these are not statistics of values in {low}..{high}"
     if value_range == (0, 1) and mean.min() >= 0 and mean.max() <= 255 and std.max() <= 128:
         m, s = ([round(v / 255, 4) for v in t.tolist()] for t in (mean, std))
         lines += f", but of pixels in 0..255, and IntToFloatTensor makes 0..1 of those: write mean={m}, std={s}"
@@ -126,7 +126,7 @@ class Normalize(Transform):
         mean: one number per channel, of pixels in 0..1; see `imagenet_stats`.
         std: the same for the standard deviation. Give both or neither.
         axes: the axes of the batch that share a mean.
-        value_range: (low, high) of inputs that are no pixels in 0..1, such as decibels.
+        value_range: (low, high) of inputs that are not pixels in 0..1, such as decibels.
 
     Raises:
         ValueError: one of mean and std is missing, a std is not above 0, or they are of values on another scale than `value_range`.
@@ -161,7 +161,7 @@ class Normalize(Transform):
             dim: the axis of the channels.
             ndim: number of axes of a batch.
             cuda: accepted for fastai's signature; the statistics follow the batch to its device.
-            value_range: (low, high) of inputs that are no pixels in 0..1.
+            value_range: (low, high) of inputs that are not pixels in 0..1.
         """
         return cls(mean, std, tuple(i for i in range(ndim) if i != dim % ndim), value_range)
 

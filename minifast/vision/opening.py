@@ -17,7 +17,7 @@ __all__ = ["OpenImage"]
 class OpenImage(ItemTransform):
     """Open an image by `img_cls.create`, which gets an item whole, also if it is a tuple.
 
-    Pixels that are no bytes (16-bit files, floats) need a scale. It is `value_range`; else 16 of the training items are looked at, once,
+    Pixels that are not bytes (16-bit files, floats) need a scale. It is `value_range`; else 16 of the training items are looked at, once,
     when the data are set up, and the smallest of 8, 10, 12, 14 and 16 bits that holds their values is taken for all images (0..1 for floats
     that stay within). `DataBlock.summary` says which. It holds for training, validation, `test_dl`, `predict` and the exported learner.
 
@@ -28,7 +28,7 @@ class OpenImage(ItemTransform):
 
     Raises:
         TypeError: the `create` of a class of your own takes no value_range.
-        ValueError: `value_range` is none; or at set-up, pixels whose black and white are not known.
+        ValueError: `value_range` is not (low, high); or at set-up, pixels whose black and white are not known.
     """
 
     def __init__(self, img_cls: type[PILBase] = PILImage, value_range: Range | None = None, found: Mapping[str, Range] | None = None):
@@ -64,14 +64,14 @@ class OpenImage(ItemTransform):
             self._use_scale()
 
     def remark(self, x: Any) -> str | None:
-        "What `DataBlock.summary` says: the scale of pixels that are no bytes."
+        "What `DataBlock.summary` says: the scale of pixels that are not bytes."
         if self.value_range:
             low, high = self.value_range
             found = extremes(x)
-            beyond = found is not None and (found[1] < low or found[2] > high)
-            return f"{low}..{high} becomes black..white, as value_range= says" + (
-                f"; the pixels of this image go from {found[1]:.6g} to {found[2]:.6g}: what is beyond is cut off"
-                if found is not None and beyond else "")
+            said = f"{low}..{high} becomes black..white, as value_range= says"
+            if found is None or low <= found[1] <= found[2] <= high:
+                return said
+            return f"{said}; the pixels of this image go from {found[1]:.6g} to {found[2]:.6g}: what is beyond is cut off"
         if not self.found:
             return None
         parts = [f"{kind} {low}..{high}" for kind, (low, high) in self.found.items()]

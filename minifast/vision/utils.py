@@ -146,7 +146,7 @@ def resize_image(file: str | PathLike, dest: str | PathLike, src: str | PathLike
         img_format: Pillow's name of the format (default: by the ending).
         resample: Pillow's filter.
         resume: leave a file alone that is there already.
-        value_range: the values of black and white in pixels that are no bytes, see `PILImage.create`; files of bytes are not changed by it.
+        value_range: the values of black and white in pixels that are not bytes, see `PILImage.create`; it does not change files of bytes.
         **kwargs: for Pillow's `save`, such as quality=90.
 
     Returns:

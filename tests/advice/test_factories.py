@@ -286,7 +286,7 @@ def test_what_is_to_be_called(folder, files, given, called, words):
 
 
 def test_what_is_to_be_called_elsewhere(folder, files):
-    with told("data/pipeline.py", "makes transforms and is none itself: write …(…)"):
+    with told("data/pipeline.py", "makes transforms and is not one itself: write …(…)"):
         ImageDataLoaders.from_lists(folder, files, ["a", "b"] * 6, **PLAIN).add_tfms(aug_transforms, "after_batch")
     ImageDataLoaders.from_lists(folder, files, ["a", "b"] * 6, **PLAIN).add_tfms(aug_transforms(), "after_batch")
     with told("data/pipeline.py", "cannot be made without arguments: write …(…)"):

@@ -87,7 +87,7 @@ def test_s77_a_function_that_makes_transforms_is_none(files):
     """`batch_tfms=aug_transforms`, without parentheses.
 
     Elsewhere: the function is taken for a transform of floats, of which an image has none: nothing is augmented.
-    Here: refused when the data are built: "aug_transforms makes transforms and is none itself: write aug_transforms()".
+    Here: refused when the data are built: "aug_transforms makes transforms and is not one itself: write aug_transforms()".
     """
-    with pytest.raises(TypeError, match=r"aug_transforms makes transforms and is none itself: write aug_transforms\(\)"):
+    with pytest.raises(TypeError, match=r"aug_transforms makes transforms and is not one itself: write aug_transforms\(\)"):
         dls_of(files, ["a", "b"] * 6, batch_tfms=aug_transforms)

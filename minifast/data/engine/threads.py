@@ -71,7 +71,7 @@ class ThreadEngine:
 
     def __init__(self, fetcher: Fetcher, n: int, pin: bool = False, timeout: float = 0):
         self.fetcher, self.n, self.pin, self.timeout = fetcher, n, pin, timeout
-        self._ends: dict[object, Callable[[], None]] = {}       # of each epoch under way: what ends its threads
+        self._ends: set[Callable[[], None]] = set()           # of each epoch under way: what ends its threads
 
     def batches(self, keys: Iterator[BatchKey]) -> Iterator[Batch]:
         "The batches for `keys`, in their order. Closing the iterator, or forgetting it, ends the threads; each finishes its item."
@@ -79,7 +79,7 @@ class ThreadEngine:
         threads = [threading.Thread(target=_work, args=(todo,), name=f"minifast-loader-{i}", daemon=True) for i in range(self.n)]
 
         def end(patience=2.0):
-            self._ends.pop(end, None)
+            self._ends.discard(end)
             while jobs:
                 jobs.pop().cancel()
             for _ in threads:
@@ -89,7 +89,7 @@ class ThreadEngine:
                 if t is not threading.current_thread() and t.is_alive():
                     t.join(timeout=max(0.0, until - time.monotonic()))
 
-        self._ends[end] = end
+        self._ends.add(end)
         atexit.register(end, 10.0)              # threads that still run when the interpreter goes could not be ended in an orderly way
         try:
             for t in threads:
@@ -117,5 +117,5 @@ class ThreadEngine:
 
     def close(self, error: BaseException | None = None) -> None:
         "Between epochs there is nothing to end. error: what went wrong: the threads of epochs under way end, each after its item."
-        for end in list(self._ends.values()) if error is not None else ():
+        for end in list(self._ends) if error is not None else ():
             end()

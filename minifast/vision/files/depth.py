@@ -1,4 +1,4 @@
-"""Which pixel values are black and white, where pixels are no bytes: one scale for all images of a data set, never one per image.
+"""Which pixel values are black and white, where pixels are not bytes: one scale for all images of a data set, never one per image.
 
 The scale is the `value_range` that the user gives; else what a first look at several training images finds (`found_ranges`); else that of
 the kind of number: 0..65535 for 16-bit files, 0..1 for fractions, 0..255 for other integers.
@@ -18,7 +18,7 @@ __all__ = ["UnreadableImage", "checked_range", "eight_bit", "extremes", "found_r
 #: (the value that is black, the value that is white); a mapping says it for each kind of number, "integers" and "fractions"
 Range = tuple[float, float]
 _WHITES = (255, 1023, 4095, 16383, 65535)           #: of 8, 10, 12, 14 and 16 bits
-_FEW = 16                                           #: as many grey levels as this or fewer are no picture
+_FEW = 16                                           #: as many grey levels as this or fewer are not a picture
 _ROUNDING = 0.5 / 255                               #: of the range: what rounding to bytes hides
 
 
@@ -108,7 +108,7 @@ def _advice(low: Any, high: Any) -> str:
 # -- the first look ---------------------------------------------------------------------------------------------------------------------
 def extremes(x: Any) -> tuple[str, float, float] | None:
     """The kind of number and the lowest and highest value of an image: a file, its bytes, an array, tensor or PIL image. None for bytes and
-    for what is no image. Of a file of bytes only the header is read."""
+    for what is not an image. Of a file of bytes only the header is read."""
     if isinstance(x, torch.Tensor):
         x = x.detach().cpu().as_subclass(torch.Tensor)
         x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
@@ -127,14 +127,14 @@ def extremes(x: Any) -> tuple[str, float, float] | None:
 
 
 def found_ranges(items: Any, n: int = 16) -> tuple[dict[str, Range], list[tuple[str, float, float]]]:
-    """The range of each kind of number among images, and the `extremes` of those that are no bytes.
+    """The range of each kind of number among images, and the `extremes` of those that are not bytes.
 
     Args:
         items: the images; `n` of them, evenly spread, are looked at.
         n: how many.
 
     Raises:
-        ValueError: values that are no picture as they stand.
+        ValueError: values that are not a picture as they stand.
     """
     seen: dict[str, list[tuple[float, float]]] = {}
     looked = []

@@ -125,7 +125,7 @@ def load_pretrained(choices: Any, weights: Any = "DEFAULT", arch: Any = "this ar
         try:
             # torch's own default is to unpickle whatever the file holds
             return picked.get_state_dict(progress=True, check_hash=True, weights_only=True, map_location="cpu")
-        except Exception as e:                      # no connection, cut short, or what torch says of a file that is none of tensors
+        except Exception as e:                      # no connection, cut short, or what torch says of a file that does not hold tensors
             problem = f"{url} cannot be downloaded ({checkpoint.torch_reason(e)})"
     raise WeightsNotFound(
         f"the pretrained weights of {arch} ({picked}) are not on this machine, and {problem}. Bring the file {filename} ({url}) and put "

@@ -1,4 +1,4 @@
-"Pixels that are no bytes: one scale for all images, refused or cut off beyond it, never one per image."
+"Pixels that are not bytes: one scale for all images, refused or cut off beyond it, never one per image."
 import numpy as np
 import pytest
 import torch
