@@ -6,7 +6,7 @@ import torch
 
 from ...learner.probe import Probe
 from ..data.labels import N_SURE, auc_of_classes
-from ..outcomes import Check, graded, in_time, require
+from ..outcomes import Check, Skipped, graded, in_time, require
 
 LEAST, MOST = 96, 400       # items
 
@@ -23,8 +23,11 @@ def labels_related_to_features(probe: Probe) -> Check:
     kept = (probe.loss_func.ignore_index != y) if hasattr(probe.loss_func, "ignore_index") else np.ones(len(y), dtype=bool)
     x, y = x[kept], y[kept]
     classes, counts = np.unique(y, return_counts=True)
-    require(len(y) >= LEAST and len(classes) > 1 and counts.max() < 0.95 * len(y) and len(y) >= 4 * len(classes),
-            f"there was time for {len(y)} items only, too few to tell")
+    needed = max(LEAST, 4 * len(classes))
+    if len(y) < needed <= getattr(probe.twin.dls.train, "n", 0):
+        raise Skipped(f"there was time for {len(y)} items only: give a larger budget=")
+    require(len(y) >= needed, f"{len(y)} items are too few to tell")
+    require(len(classes) > 1 and counts.max() < 0.95 * len(y), "nearly all items are of one class")
     auc, z = _association(x, y)
     numbers: dict[str, Any] = {"auc": auc, "standard_deviations": z, "n_items": len(y)}
     return graded(f"a linear probe on the features of the frozen body finds nothing about the labels of {len(y)} training items (AUC "

@@ -4,6 +4,7 @@ from torch import nn
 from zoo import loaders, rng
 
 from minifast.checks.check_learner import check_learner
+from minifast.checks.learner import features
 from minifast.learner.learner import Learner
 from minifast.nn.losses import CrossEntropyLossFlat
 
@@ -32,3 +33,12 @@ def test_shuffled_labels_are_told_by_a_frozen_body():
     learn = frozen(lambda y: y)
     learn.model.requires_grad_(True)
     assert found(learn).verdict == "not applicable"
+
+
+def test_what_there_was_no_time_for_is_left_out_not_inapplicable(monkeypatch):
+    monkeypatch.setattr(features, "in_time", lambda batches, seconds: list(batches)[:2])
+    left_out = found(frozen(lambda y: y))
+    assert left_out.verdict == "skipped" and "give a larger budget=" in left_out.found
+    monkeypatch.setattr(features, "LEAST", 1000)                   # more than there are items: more time would not help
+    few = found(frozen(lambda y: y))
+    assert few.verdict == "not applicable" and "too few to tell" in few.found
