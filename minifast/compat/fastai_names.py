@@ -395,9 +395,9 @@ DIFFERENT: dict[str, str] = {
     "ReduceLROnPlateau": "beside a schedule, which would set the learning rate back, it warns and does nothing; use it with `learn.fit`",
     "Normalize": "without statistics it measures ten training batches without augmentation",
     "learn.save": "`learn.save('name')` writes `models/name.safetensors`, not `models/name.pth` for `torch.load`; read it with "
-                  "`learn.load('name')`, or with `safetensors.torch.load_file`, in whose result the weights of the model are named "
-                  "`root.model.` and their name",
-    "learn.export": "a name is a file in `learn.path`, which is the current folder, in fastai that of the data: write "
+                  "`learn.load('name')`, or with `safetensors.torch.load_file`, where the names of the model's weights begin with "
+                  "`root.model.`",
+    "learn.export": "a name is a file in `learn.path`, the current folder by default (in fastai the folder of the data): write "
                     "`load_learner(learn.path/'export.pkl')`, or `path=dls.path` where the learner is made",
     "learn.load": "of a `.pth` file of fastai's it takes the weights, not the state of the optimizer",
     "learn.to_fp16": "without an accelerator it warns once, and training is in full precision; `learn.to_bf16()` also works on a CPU",

@@ -41,7 +41,8 @@ def test_schedules():
 def test_saving(tmp_path):
     learn = learner(path=tmp_path)
     with told("compat/fastai_names.py", "`learn.save('name')` writes `models/name.safetensors`, not `models/name.pth` for `torch.load`",
-              "read it with `learn.load('name')`, or with `safetensors.torch.load_file`, in whose result the weights of the model"):
+              "read it with `learn.load('name')`, or with `safetensors.torch.load_file`",
+              "where the names of the model's weights begin with `root.model.`"):
         noted("learn.save('name')")
     learn.save("name")
     learn.load("name")

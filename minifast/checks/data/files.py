@@ -183,7 +183,7 @@ def image_modes(data: DataProbe) -> Check:
     "Images that keep few of the 256 grey levels as they are opened, or of another mode or bit depth than most."
     low, high = _levels(data)
     if 0 < high - low < FEW_LEVELS:
-        return issue(f"opened, the pixels of {LOOKED_AT} training images go from {low} to {high} of 0..255: most grey levels are lost",
+        return issue(f"opened, the pixels of the training images looked at go from {low} to {high} of 0..255: most grey levels are lost",
                      f"say which values are black and white: value_range=({low}, {high}) where the files hold these, otherwise the range "
                      "of the files (an argument of ImageBlock and ImageDataLoaders.from_..., which look for it where none is given)",
                      low=low, high=high)

@@ -289,7 +289,7 @@ def _verdict(probe, scores, numbers, trained):
     baseline = "; ".join(f"{title} has {reached[name]}" for title, name in ((what, "constant"), ("gradient boosting", "boosting"))
                          if name in reached)
     if network is None:
-        if _too_good(probe, None, trees, numbers):
+        if _too_good(probe, None, trees, constant):
             return tip(f"too good to be true: boosting makes hardly any mistake. To beat: {baseline}", _LEAK, **numbers)
         return passed(f"to beat: {baseline}", **numbers)
     found = f"the network has {reached['network']}. To beat: {baseline}"
@@ -306,7 +306,7 @@ def _verdict(probe, scores, numbers, trained):
             return tip(f"{found}. It is worse than a baseline that ignores the inputs, after only {plural(trained, 'step')}",
                        "train longer, and check again", **numbers)
         return issue(f"worse than a baseline that ignores the inputs: {found}", **numbers)
-    if who := _too_good(probe, network, trees, numbers):
+    if who := _too_good(probe, network, trees, constant):
         return tip(f"too good to be true: {who} makes hardly any mistake. {found}", _LEAK, **numbers)
     if _below(network, constant, probe):
         return tip(f"no better than a guess: {_interval(network, constant, probe)[0]}. {found}", "train longer, and check again", **numbers)
@@ -339,13 +339,13 @@ def _interval(a, b, probe):
     return f"{found} (95% interval {low} to {high}%)", more > 1.96 * error
 
 
-def _too_good(probe, network, trees, numbers):
+def _too_good(probe, network, trees, constant):
     "Whose decisions on rows are right to 99.5%, with every class counted alike; '' where no one's are, or too few items say so."
-    def perfect(name, s):
+    def perfect(s):
         if probe.kind == "values":
-            return numbers[f"{name}_rmse"] < 0.03 * numbers["constant_rmse"]
+            return s.mean_score < 0.03 ** 2 * constant.mean_score
         return float(s.fair.sum() / s.fair_number.sum().clamp(min=1e-12)) > 0.995
 
     rows = all(t.ndim <= 2 for t in leaves((probe.step.xb, probe.step.kw)) if isinstance(t, torch.Tensor))
     return " and ".join(name for name, s in (("the network", network), ("boosting", trees))
-                        if rows and s is not None and len(s.loss) >= 100 and perfect(name.split()[-1], s))
+                        if rows and s is not None and len(s.loss) >= 100 and perfect(s))

@@ -55,8 +55,7 @@ def _features(probe, body):
             with torch.no_grad():
                 probe.predict(step)
             out = caught.pop()
-            if not isinstance(out, torch.Tensor) or step.y is None:
-                break
+            require(isinstance(out, torch.Tensor), "the frozen body does not return one tensor")
             found.append(out.flatten(2).mean(2) if out.ndim > 2 else out)
             labels.append(step.y)
             n += step.n
@@ -64,8 +63,6 @@ def _features(probe, body):
                 break
     finally:
         hook.remove()
-    if not found:
-        return np.zeros((0, 1)), np.zeros(0)
     return torch.cat(found).float().cpu().numpy(), torch.cat(labels).cpu().numpy()
 
 

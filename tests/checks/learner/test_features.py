@@ -30,6 +30,8 @@ def test_shuffled_labels_are_told_by_a_frozen_body():
     assert found(frozen(lambda y: y)).verdict == "pass"
     shuffled = found(frozen(lambda y: y[torch.randperm(240, generator=rng(3))]))
     assert shuffled.verdict == "tip" and "look shuffled" in shuffled.found
+    one = found(frozen(lambda y: torch.arange(240) // 239))
+    assert one.verdict == "not applicable" and "nearly all items are of one class" in one.found
     learn = frozen(lambda y: y)
     learn.model.requires_grad_(True)
     assert found(learn).verdict == "not applicable"
