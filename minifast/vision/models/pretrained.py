@@ -120,17 +120,17 @@ def load_pretrained(choices: Any, weights: Any = "DEFAULT", arch: Any = "this ar
     filename = os.path.basename(urlsplit(url).path)
     if path := find_weights(filename):
         return read_weights(path)
-    problem = f"{urlsplit(url).hostname} does not answer"
+    problem, cause = f"{urlsplit(url).hostname} does not answer", None
     if reachable(url):
         try:
             # torch's own default is to unpickle whatever the file holds
             return picked.get_state_dict(progress=True, check_hash=True, weights_only=True, map_location="cpu")
         except Exception as e:                      # no connection, cut short, or what torch says of a file that does not hold tensors
-            problem = f"{url} cannot be downloaded ({checkpoint.torch_reason(e)})"
+            problem, cause = f"{url} cannot be downloaded ({checkpoint.torch_reason(e)})", e
     raise WeightsNotFound(
         f"the pretrained weights of {arch} ({picked}) are not on this machine, and {problem}. Bring the file {filename} ({url}) and put "
         f"it into {minifast_home() / 'weights'} or {Path(torch.hub.get_dir()) / 'checkpoints'} (on Kaggle: attach a dataset that has it), "
-        "or pass weights='path/of/file', or pretrained=False to start from random weights.")
+        "or pass weights='path/of/file', or pretrained=False to start from random weights.") from cause
 
 
 # -- timm (PyTorch Image Models), which is imported when one of its networks is asked for -------------------------------------------

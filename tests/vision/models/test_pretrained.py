@@ -182,8 +182,9 @@ def test_download_that_fails(home, server, squeeze):
     folder, url = server
     (folder / "resnet18-00000000.pth").write_text("<html>captive portal</html>")
     for name in ("resnet18-00000000.pth", "missing-12345678.pth"):
-        with pytest.raises(WeightsNotFound, match=f"{name} cannot be downloaded .*Bring the file {name}"):
+        with pytest.raises(WeightsNotFound, match=f"{name} cannot be downloaded .*Bring the file {name}") as told:
             load_pretrained(None, tiny_weights(f"{url}/{name}").DEFAULT)
+        assert isinstance(told.value.__cause__, Exception)
     assert not list(home.glob("torch/hub/checkpoints/*.pth"))
 
 
