@@ -125,7 +125,7 @@ class PredictionDynamics(RunCallback):
     def __init__(self, n: int = 9, every: int = 1, path: PathLike = "dynamics", dl: Any = None, seed: int = 42):
         check_arguments("PredictionDynamics", n=(n, is_whole(n), "a whole number from 1 up"),
                         every=(every, is_whole(every), "a whole number from 1 up"))
-        self.n, self.every, self.path, self.source, self.seed = n, every, Path(path), dl, seed
+        self.n, self.every, self.path, self.source, self.seed = n, every, Path(path).expanduser(), dl, seed
         self.history: dict[int, Any] = {}
         self.folder: Path | None = None
         self.n_seen = 0

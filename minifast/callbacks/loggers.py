@@ -43,7 +43,7 @@ class FileLogger(RunCallback):
     _resumed = False
 
     def __init__(self, fname: PathLike = "history.log", append: bool = True):
-        self.fname, self.append, self._emptied = Path(fname), append, append
+        self.fname, self.append, self._emptied = Path(fname).expanduser(), append, append
 
     def start_fit(self, is_new: bool) -> None:
         self.check_recorder()
@@ -318,7 +318,7 @@ class TensorBoardCallback(LiveLogger):
         if find_spec("tensorboard") is None:
             raise ImportError('TensorBoardCallback needs tensorboard: pip install "minifast[trackers]"')
         super().__init__(log_every, n_preds, log_preds, valid_every)
-        self.log_dir, self.trace_model, self._traced = Path(log_dir), trace_model, not trace_model
+        self.log_dir, self.trace_model, self._traced = Path(log_dir).expanduser(), trace_model, not trace_model
 
     def open(self, is_new: bool) -> None:
         from torch.utils.tensorboard import SummaryWriter

@@ -39,6 +39,13 @@ def lower_wins(comp: Callable) -> bool:
     return down
 
 
+def known_direction(monitor: str, comp: Callable | None) -> bool | None:
+    "Whether lower values of the column `monitor` are better, as far as that is known without a learner: by `comp`, or of a loss."
+    if comp is not None:
+        return lower_wins(comp)
+    return True if monitor in ("train_loss", "valid_loss") else None
+
+
 def is_better(value: float | None, best: float | None, lower: bool, min_delta: float = 0.0) -> bool:
     "Whether `value` improves on `best` (None: nothing so far) by more than `min_delta`. A NaN or infinite value never does."
     return (value is not None and math.isfinite(value)
@@ -100,8 +107,7 @@ class TrackerCallback(RunCallback):
         check_arguments(who, min_delta=(min_delta, is_number(min_delta, 0) and min_delta < math.inf,
                                         "the smallest change that counts, a number from 0 up, whatever the direction"))
         self.monitor, self._comp, self.min_delta, self.reset_on_fit = monitor, comp, min_delta, reset_on_fit
-        is_loss = monitor in ("train_loss", "valid_loss")
-        self.lower = lower_wins(comp) if comp is not None else True if is_loss else None          # None: the metric says, in the fit
+        self.lower = known_direction(monitor, comp)
         self.reset()
 
     @property
@@ -207,7 +213,7 @@ class SaveModelCallback(TrackerCallback):
                         every_epoch=(every_epoch, isinstance(every_epoch, bool) or is_whole(every_epoch, 0),
                                      "True, False, or n to save every n-th epoch"),
                         fname=(fname, named, "a file name without a suffix, such as 'model'; weights are saved as safetensors"))
-        fname = Path(fname)
+        fname = Path(fname).expanduser()
         self.fname = str(fname.with_suffix("") if fname.suffix in (".safetensors", ".pth", ".pt") else fname)
         self.every_epoch, self.at_end, self.with_opt = every_epoch, at_end, with_opt
         super().__init__(monitor, comp, min_delta, reset_on_fit)

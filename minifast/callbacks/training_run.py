@@ -90,7 +90,7 @@ class RunCallback(Callback):
 
 def check_folder(folder: PathLike, who: str) -> Path:
     "Create `folder` if it does not exist; where it cannot be written to, raise `OSError` that says what to do."
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     with noting(f"{who} cannot write to {folder.resolve()}: give it, or the learner (`learn.path = Path('...')`), a writable folder",
                 OSError):
         folder.mkdir(parents=True, exist_ok=True)

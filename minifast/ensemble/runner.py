@@ -96,7 +96,7 @@ class Store:
     "A folder with what each part left, and in `settings.json` of which run that is."
 
     def __init__(self, path: PathLike, settings: dict[str, Any]):
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / "settings.json"
         if file.exists():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..callbacks.trackers import lower_wins, monitored
+from ..callbacks.trackers import known_direction, monitored
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.checkpoint import replacing
 from ..core.csv_cells import from_cell, to_cell
@@ -265,9 +265,9 @@ class _Search:
         check_arguments("random_search", n=(n, is_whole(n), "how many trials, a whole number from 1"),
                         seed=(seed, is_whole(seed, 0), "what a resumed search draws from, a whole number from 0"))
         self.space, self.monitor, self.seed = space, monitor, seed
-        self.file = None if csv is None else Path(csv)
+        self.file = None if csv is None else Path(csv).expanduser()
         self.id = hashlib.sha256(repr((sorted((k, repr(v)) for k, v in space.items()), seed)).encode()).hexdigest()[:12]
-        self.lower = lower_wins(comp) if comp is not None else True if monitor in ("train_loss", "valid_loss") else None
+        self.lower = known_direction(monitor, comp)
         self.exception: Exception | None = None
 
     def run(self, learner_fn: Callable, fit: Callable, i: int) -> Trial:

@@ -12,12 +12,15 @@ from torch.utils.data import TensorDataset
 
 from minifast.callbacks import loggers
 from minifast.callbacks.base import Callback
+from minifast.callbacks.dynamics import PredictionDynamics
 from minifast.callbacks.loggers import CSVLogger, FileLogger, JSONLogger, LiveLogger, ShowGraphCallback, TensorBoardCallback, WandbCallback
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
-from minifast.callbacks.trackers import EarlyStoppingCallback
+from minifast.callbacks.trackers import EarlyStoppingCallback, SaveModelCallback
 from minifast.callbacks.training_run import check_folder, new_run
 from minifast.data.loaders import DataLoader, DataLoaders
+from minifast.ensemble.runner import Store
+from minifast.ensemble.search import choice, random_search
 from minifast.learner.learner import Learner
 from minifast.metrics.base import ValueMetric
 from minifast.metrics.functions import mae
@@ -180,6 +183,20 @@ def test_what_cannot_be_written_is_refused_before_training(tmp_path):
     with pytest.raises(ValueError, match="CSVLogger reads the epoch table from the Recorder"):
         learn.fit(1, cbs=CSVLogger())
     assert not list(tmp_path.glob("*.csv"))
+
+
+def test_the_home_folder_is_found_by_all_that_write(tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    learn = make(here, cbs=[CSVLogger("~/log.csv"), SaveModelCallback(fname="~/best"), PredictionDynamics(path="~/dynamics")])
+    learn.fit(1)
+    learn.get_preds(save_preds="~/preds")
+    assert TensorBoardCallback("~/runs").log_dir == home / "runs" and Store("~/parts", {}).path == home / "parts"
+    random_search(lambda params: make(here), {"lr": choice([0.1])}, 1, fit=lambda learn, params: learn.fit(1), csv="~/trials.csv")
+    assert {p.name for p in home.iterdir()} == {"best.safetensors", "dynamics", "log.csv", "parts", "preds", "trials.csv"}
+    assert not list(here.rglob("~"))
 
 
 def test_names():
