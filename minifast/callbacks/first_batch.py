@@ -40,9 +40,10 @@ class FirstBatch(TrainingCallback):
 
     order = Order.SETUP
     _tried: list[int] | None = None                         # what the metrics were last tried with
+    _yb: tuple = ()                                         # the targets as the loader gave them
 
     def before_batch(self) -> None:
-        self._yb = self.learn.yb                            # before other callbacks mix targets
+        self._yb = self.learn.yb                            # before other callbacks mix them
         self._check_norms()
         for x in leaves((self.learn.xb, self.learn.kw)):
             if isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all():
@@ -143,13 +144,15 @@ class FirstBatch(TrainingCallback):
 
     def before_backward(self) -> None:
         self.run = False
-        learn, recorder, yb = self.learn, self.learn.recorder, self.__dict__.pop("_yb")
+        learn, recorder = self.learn, self.learn.recorder
+        yb, self._yb = self._yb, ()
         if not learn.metrics or learn.dry_run or recorder is None:
             return
-        validates, parts = recorder.valid_metrics and len(learn.dls) > 1, (learn.model, learn.loss_func, learn.dls, *learn.metrics)
-        if (validates or recorder.train_metrics) and self._tried != list(map(id, parts)):
+        validates = recorder.valid_metrics and len(learn.dls) > 1
+        parts = list(map(id, (learn.model, learn.loss_func, learn.dls, *learn.metrics)))
+        if (validates or recorder.train_metrics) and self._tried != parts:
             try_metrics(learn, [yb] if yb is learn.yb else [yb, learn.yb], validates and not recorder.train_metrics)
-            self._tried = list(map(id, parts))
+            self._tried = parts
 
 
 def _size(x):

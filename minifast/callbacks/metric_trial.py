@@ -71,7 +71,7 @@ def _fails_in_validation(metric, learn):
 
 def _error_of(metric, learn):
     "The error of a copy of `metric` on the batch of the learner, if it fails."
-    shared = (learn, learn.model, learn.dls, learn.loss_func, *learn.cbs, *(dl for dl in learn.dls.loaders),
+    shared = (learn, learn.model, learn.dls, learn.loss_func, *learn.cbs, *learn.dls.loaders,
               *(getattr(dl, "dataset", None) for dl in learn.dls.loaders))
     try:
         own = copy.copy(metric)

@@ -111,7 +111,8 @@ def _undone_on_error(learn, device, cbs):
 @contextmanager
 def _weights_kept_on_error(model):
     "After an error within the block `model` has the weights it had: torch goes on with the others when one cannot be loaded."
-    before = {n: copy.deepcopy(t.detach().cpu() if isinstance(t, torch.Tensor) else t) for n, t in model.state_dict().items()}
+    before = {n: t.detach().to("cpu", copy=True) if isinstance(t, torch.Tensor) else copy.deepcopy(t)
+              for n, t in model.state_dict().items()}
     try:
         yield
     except BaseException:

@@ -90,7 +90,7 @@ class Dice(DiceMulti):
     def accumulate(self, learn: "Learner") -> None:
         super().accumulate(learn)
         ignored = ignore_index_of(getattr(learn, "loss_func", None))
-        if self._counts is not None and ignored is not None and ignored not in (0, 1):
+        if ignored is not None and ignored not in (0, 1):
             self._counts[-1] -= (learn.yb[0] == ignored).sum()
         if learn.pred.shape[self.axis] != 2:
             raise ValueError(f"{type(self).__name__} is for two classes, background and foreground; the predictions are "

@@ -6,9 +6,10 @@ the loss in use.
 `...Flat` losses take predictions and targets of any number of axes and flatten them, so (64,1) meets (64,) as one expects.
 """
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -17,6 +18,8 @@ from ..core.messages import brief, describe, listing
 from ..core.recipe import Recipe
 from .loss_traits import activate, decide, kind_of, same_items, y_int_of
 
+Weights: TypeAlias = torch.Tensor | np.ndarray | Sequence[float]
+"One number per class, in the order of the vocabulary."
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -150,7 +153,7 @@ class CrossEntropyLossFlat(BaseLoss):
         flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, axis: int = -1, weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.,
+    def __init__(self, axis: int = -1, weight: Weights | None = None, ignore_index: int = -100, label_smoothing: float = 0.,
                  reduction: str = "mean", flatten: bool = True):
         super().__init__(nn.CrossEntropyLoss, axis=axis, flatten=flatten, weight=weight, ignore_index=ignore_index,
                          label_smoothing=label_smoothing, reduction=reduction)
@@ -177,7 +180,7 @@ class LabelSmoothingCrossEntropyFlat(CrossEntropyLossFlat):
         flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, eps: float = 0.1, axis: int = -1, weight: Any = None, ignore_index: int = -100,
+    def __init__(self, eps: float = 0.1, axis: int = -1, weight: Weights | None = None, ignore_index: int = -100,
                  reduction: str = "mean", flatten: bool = True):
         super().__init__(axis=axis, weight=weight, ignore_index=ignore_index, label_smoothing=eps, reduction=reduction, flatten=flatten)
         self.eps = eps
@@ -194,7 +197,7 @@ class LabelSmoothingCrossEntropy(nn.CrossEntropyLoss):
     """
     y_int, kind = True, "class logits"
 
-    def __init__(self, eps: float = 0.1, weight: Any = None, reduction: str = "mean", ignore_index: int = -100):
+    def __init__(self, eps: float = 0.1, weight: Weights | None = None, reduction: str = "mean", ignore_index: int = -100):
         super().__init__(weight=_as_weights(weight, "LabelSmoothingCrossEntropy(weight=...)"), ignore_index=ignore_index,
                          label_smoothing=eps, reduction=_check_reduction(reduction, type(self).__name__))
         self.eps = eps
@@ -215,7 +218,7 @@ class FocalLoss(nn.CrossEntropyLoss):
 
     y_int, kind = True, "class logits"
 
-    def __init__(self, gamma: float = 2.0, weight: Any = None, reduction: str = "mean", ignore_index: int = -100):
+    def __init__(self, gamma: float = 2.0, weight: Weights | None = None, reduction: str = "mean", ignore_index: int = -100):
         super().__init__(weight=_as_weights(weight, "FocalLoss(weight=...)"), ignore_index=ignore_index,
                          reduction=_check_reduction(reduction, "FocalLoss"))
         if gamma < 0:
@@ -248,7 +251,7 @@ class FocalLossFlat(BaseLoss):
         flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, gamma: float = 2.0, axis: int = -1, weight: Any = None, reduction: str = "mean",
+    def __init__(self, gamma: float = 2.0, axis: int = -1, weight: Weights | None = None, reduction: str = "mean",
                  ignore_index: int = -100, flatten: bool = True):
         super().__init__(FocalLoss, axis=axis, flatten=flatten, gamma=gamma, weight=weight, reduction=reduction, ignore_index=ignore_index)
 
@@ -266,8 +269,8 @@ class BCEWithLogitsLossFlat(BaseLoss):
         flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, axis: int = -1, floatify: bool = True, thresh: float = 0.5, weight: Any = None, pos_weight: Any = None,
-                 reduction: str = "mean", flatten: bool = True):
+    def __init__(self, axis: int = -1, floatify: bool = True, thresh: float = 0.5, weight: Weights | None = None,
+                 pos_weight: Weights | None = None, reduction: str = "mean", flatten: bool = True):
         super().__init__(nn.BCEWithLogitsLoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=weight,
                          pos_weight=pos_weight, reduction=reduction)
         self.thresh = thresh
@@ -291,7 +294,7 @@ class BCELossFlat(BaseLoss):
         flatten: reshape predictions and targets before the call.
     """
 
-    def __init__(self, axis: int = -1, floatify: bool = True, thresh: float = 0.5, weight: Any = None, reduction: str = "mean",
+    def __init__(self, axis: int = -1, floatify: bool = True, thresh: float = 0.5, weight: Weights | None = None, reduction: str = "mean",
                  flatten: bool = True):
         super().__init__(nn.BCELoss, axis=axis, flatten=flatten, floatify=floatify, is_2d=False, weight=weight, reduction=reduction)
         self.thresh = thresh
