@@ -8,6 +8,8 @@ process is started.
 import array
 import atexit
 import contextlib
+import functools
+import gc
 import importlib
 import json
 import os
@@ -44,14 +46,14 @@ def receive(connection, n_fds=0):
 class Process:
     "A process of the server, with the methods of `subprocess.Popen` that tests use; what it prints is kept in files."
 
-    def __init__(self, request, stdin, stdout, stderr):
+    def __init__(self, connection, request, stdin, stdout, stderr):
         self.args, self.returncode = request["argv"], None
         self.stdout, self.stderr = (tempfile.TemporaryFile("w+") if s is None else s for s in (stdout, stderr))       # noqa: SIM115
         with open(os.devnull) as null:
             self.connection, theirs = socket.socketpair()
             with theirs:
                 streams = [s if isinstance(s, int) else s.fileno() for s in (null if stdin is None else stdin, self.stdout, self.stderr)]
-                send(server(), request, [*streams, theirs.fileno()])
+                send(connection, request, [*streams, theirs.fileno()])
         self.pid = receive(self.connection)[0]
 
     def poll(self):
@@ -83,17 +85,14 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def server():
-    "The connection to the server, which starts at first use and ends with this process."
-    if server.connection is None:
-        server.connection, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen([sys.executable, __file__], stdin=theirs)
-        atexit.register(lambda: (server.connection.close(), process.wait()))
-    return server.connection
-
-
-server.connection = None
+@functools.cache
+def server(libraries):
+    "The connection to a server, which starts at first use and ends with this process."
+    connection, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen([sys.executable, __file__, "torch", *(LIBRARIES if libraries else ())], stdin=theirs)
+    atexit.register(lambda: (connection.close(), process.wait()))
+    return connection
 
 
 def start(code, *argv, file=None, env=None, cwd=None, stdin=None, stdout=None, stderr=None, new_session=False, libraries=True):
@@ -114,8 +113,8 @@ def start(code, *argv, file=None, env=None, cwd=None, stdin=None, stdout=None, s
         command = [sys.executable, *(["-c", code] if file is None else [str(file)]), *argv[1:]]
         return subprocess.Popen(command, env=env, cwd=cwd, text=True, stdin=subprocess.DEVNULL if stdin is None else stdin,
                                 stdout=subprocess.PIPE if stdout is None else stdout, stderr=subprocess.PIPE if stderr is None else stderr)
-    return Process({"code": code, "argv": argv, "env": env, "cwd": os.getcwd() if cwd is None else str(cwd), "session": new_session,
-                    "libraries": libraries, "path": os.environ.get("PYTHONPATH", "")}, stdin, stdout, stderr)
+    return Process(server(libraries), {"code": code, "argv": argv, "env": env, "cwd": os.getcwd() if cwd is None else str(cwd),
+                                       "session": new_session}, stdin, stdout, stderr)
 
 
 def run(code, *argv, timeout=300, check=False, **options):
@@ -133,38 +132,19 @@ def run(code, *argv, timeout=300, check=False, **options):
 
 
 # -- in the server ---------------------------------------------------------------------------------------------------------------
-def serve(connection):
-    "Answer requests until the tests are gone. Returns in each new process, with its request."
-    import gc
-
-    import torch  # noqa: F401
+def serve(connection, libraries):
+    "Import the libraries and answer requests until the tests are gone. Returns in each new process, with its request."
+    for name in libraries:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     gc.freeze()                                         # what is here stays: processes share its memory, and look through their own
-    deeper = None
     while True:
         request, fds = receive(connection, STREAMS + 1)
         if request is None:
-            if deeper is not None:
-                deeper.close()
             reap(0)
             os._exit(0)
         reap(os.WNOHANG)
-        if request.pop("libraries"):                    # is passed on to a second server, which this one becomes where there is none
-            if deeper is None:
-                deeper, theirs = socket.socketpair()
-                if os.fork() == 0:
-                    connection.close()
-                    deeper.close()
-                    connection, deeper = theirs, None
-                    for fd in fds:                      # of the request that comes again
-                        os.close(fd)
-                    for name in LIBRARIES:
-                        with contextlib.suppress(ImportError):
-                            importlib.import_module(name)
-                    gc.freeze()
-                    continue
-                theirs.close()
-            send(deeper, {**request, "libraries": False}, fds)
-        elif os.fork() == 0:
+        if os.fork() == 0:
             connection.close()
             watch(socket.socket(fileno=fds.pop()), fds)
             return request, fds
@@ -229,7 +209,7 @@ def become(request, fds):
 
 def main():
     "Run the server; and in each new process its code, as the only thing in this module."
-    code, file = become(*serve(socket.socket(fileno=os.dup(0))))
+    code, file = become(*serve(socket.socket(fileno=os.dup(0)), sys.argv[1:]))
     namespace = globals()
     for name in [n for n in namespace if not n.startswith("__") or n in ("__file__", "__doc__")]:
         del namespace[name]
