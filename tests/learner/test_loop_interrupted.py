@@ -1,6 +1,7 @@
 """Errors, Ctrl-C and dead workers in the middle of a pass: what follows is whole."""
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -136,7 +137,7 @@ def test_workers_ignore_ctrl_c():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1], ids=["training", "validation"])
-@pytest.mark.parametrize("persistent", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("persistent", [True, False])
 def test_a_killed_worker_is_named_and_the_next_epoch_starts_new_ones(which, persistent):
     learn, killed = learner(lambda i: time.sleep(0.002), num_workers=2, persistent_workers=persistent), []
 
@@ -166,6 +167,10 @@ def test_a_worker_that_ends_the_process_is_named_and_the_advice_shows_where(code
     with pytest.raises(RuntimeError, match=rf"^worker process \d+ of a loader ended with exit code {code}: something in the dataset or a "
                                            r"transform ends the process. num_workers=0 shows where$"):
         learn.fit(1)
+    with monkeypatch.context() as here, pytest.raises(SystemExit) as e:
+        here.setattr(os, "_exit", sys.exit)     # which the tests outlive
+        learner(leave, num_workers=0).fit(1)
+    assert e.traceback[-1].name == "leave" and e.value.code == code             # as the message says
     file.unlink()
     assert_whole(learn)
 
@@ -221,6 +226,5 @@ def test_a_loader_of_torch_that_a_stop_iteration_ends_is_refused():
     for call in (lambda: learn.fit(1), learn.validate, learn.get_preds):
         with pytest.raises(RuntimeError, match="the loader ended after 3 of 8 batches: .* raised StopIteration"):
             call()
-    with_default = learner(lambda i: next(iter(()), "none"), make=None)
-    assert_whole(with_default)
+    assert_whole(learner(lambda i: next(iter(()), "none")))
     assert len(learner(make=lambda: TorchDataLoader(TensorDataset(torch.ones(8, 4), torch.ones(8).long()), 4)).get_preds()[0]) == 8
