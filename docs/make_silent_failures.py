@@ -40,6 +40,8 @@ def read_rows(folder=TESTS):
                 problems.append(f"{place} is not named test_sNN_...")
                 continue
             row = int(number[1])
+            if file.stem.rpartition("_")[2] not in SECTIONS.values():
+                problems.append(f"{place}: the name of a file ends in its section: {', '.join(SECTIONS.values())}")
             if row in rows:
                 problems.append(f"{place}: row {row} is in {rows[row][3]} already")
             try:

@@ -30,7 +30,7 @@ def test_every_row_is_there_once_and_the_page_is_current():
 
 @pytest.mark.parametrize(("text", "words"), [
     (GOOD.format(n=1), "rows without a test: 2"),
-    (GOOD.format(n=1) * 2 + GOOD.format(n=2), "test_s01_x: row 1 is in test_s01_a.py already"),
+    (GOOD.format(n=1) * 2 + GOOD.format(n=2), "test_s01_x: row 1 is in test_s01_data.py already"),
     (GOOD.format(n=1) + GOOD.format(n=2) + GOOD.format(n=3), "no such rows: 3"),
     (GOOD.format(n=1) + GOOD.format(n=2).replace("Here:", "There:"), "test_s02_x: the docstring must be 'Title.'"),
     (GOOD.format(n=1) + GOOD.format(n=2).replace("error`", "error"), "test_s02_x: a code span or the sentence is not closed"),
@@ -38,15 +38,21 @@ def test_every_row_is_there_once_and_the_page_is_current():
 ])
 def test_a_page_with_holes_is_refused(tmp_path, monkeypatch, text, words):
     monkeypatch.setattr(make, "ROWS", 2)
-    (tmp_path / "test_s01_a.py").write_text(text)
+    (tmp_path / "test_s01_data.py").write_text(text)
     with pytest.raises(ValueError, match=words):
         make.read_rows(tmp_path)
 
 
+def test_a_row_of_no_section_is_refused(tmp_path):
+    (tmp_path / "test_s01_other.py").write_text(GOOD.format(n=1))
+    with pytest.raises(ValueError, match="test_s01_x: the name of a file ends in its section: data, training, losses, inference"):
+        make.page(tmp_path)
+
+
 def test_a_good_page(tmp_path, monkeypatch):
     monkeypatch.setattr(make, "ROWS", 2)
-    (tmp_path / "test_s01_a.py").write_text(GOOD.format(n=1) + GOOD.format(n=2))
-    assert make.read_rows(tmp_path)[2] == ("A title", "it goes wrong.", "an `error`.", "test_s01_a.py")
+    (tmp_path / "test_s01_data.py").write_text(GOOD.format(n=1) + GOOD.format(n=2))
+    assert make.read_rows(tmp_path)[2] == ("A title", "it goes wrong.", "an `error`.", "test_s01_data.py")
 
 
 @pytest.mark.slow
