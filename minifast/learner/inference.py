@@ -272,7 +272,8 @@ class Inference(TrainingLoop):
             raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
         inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-        n, truth = min(max_n, len(inputs[0])), loader.decode_batch(batch, max_n=min(max_n, len(inputs[0])))
+        n = min(max_n, len(inputs[0]))
+        truth = loader.decode_batch(batch, max_n=n)
         with decoding(preds, self.loss_func):
             guess = loader.decode_batch(to_device((*inputs, *as_tuple(decoded)), self.dls.device), max_n=n)
         if isinstance(truth[0], dict):                     # rows of a table

@@ -143,7 +143,7 @@ def not_one_tensor(pred: Any, user: str) -> str:
 def lost_batch_axis(pred: torch.Tensor) -> str:
     "The message for the output of a batch of one item that has lost its batch axis."
     return (f"the model returned {describe(pred)} for a batch of one item: a `squeeze()` in it also drops the axis of the items. Write "
-            "squeeze(-1), with the axis that it is to drop")
+            "squeeze(-1), which drops the last axis alone")
 
 
 @contextmanager

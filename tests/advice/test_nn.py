@@ -129,7 +129,7 @@ def test_the_axis_of_the_items():
 
     for run in (lambda learn: learn.get_preds(with_decoded=True), lambda learn: learn.predict(torch.zeros(4))):
         with told("nn/loss_traits.py",
-                  "a `squeeze()` in it also drops the axis of the items. Write squeeze(-1), with the axis that it is to drop"):
+                  "a `squeeze()` in it also drops the axis of the items. Write squeeze(-1), which drops the last axis alone"):
             run(squeezed())
         run(squeezed(-1))
 
