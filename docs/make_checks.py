@@ -36,7 +36,8 @@ learn.check(fast=True, ignore=["MF309"])
 report.cause, report.frame(), report.show()
 ```
 
-A report is sorted by causes: an earlier problem can bring about a later one, so the first issue (`report.cause`) is the one to fix first. A
+A report is sorted by causes: an earlier problem can bring about a later one, so the first issue (`report.cause`) is the one to fix first.
+What it may explain, by a fixed list of what can follow from what, is folded under it: look at that again when the issue is mended. A
 verdict is *pass*, *tip* (could be better), *issue* (wrong), *not applicable* or *skipped*; each issue and tip comes with its numbers, the
 items concerned and one line of advice. In a notebook the report is a table.
 

@@ -145,7 +145,7 @@ class CollabDataLoaders(TableDataLoaders):
 
 
 def check_ratings(column: pd.Series, name: Any) -> None:
-    """Refuse ratings that are no numbers, such as '3,0'.
+    """Refuse ratings that are not numbers, such as '3,0'.
 
     Args:
         column: the ratings.

@@ -2,7 +2,7 @@
 
 Parquet stores a table by columns, and the procs work column by column: each column is read, learnt from, encoded and written to a file in
 turn, as it would be in memory. Batches are then taken from these files by one index. The statistics that Parquet keeps of each row group
-are no help, because they are of training and validation rows together.
+do not help, because they are of training and validation rows together.
 """
 import tempfile
 from collections.abc import Callable, Sequence

@@ -42,7 +42,7 @@ class FunctionProc(TabularProc):
                             "place, table['x'] = ..., and returns None or the table")
 
     def state_dict(self) -> dict[str, Any]:
-        "Refused: a function is no value that can be stored."
+        "Refused: a function cannot be stored."
         raise TypeError(f"the function {self!r} among the procs cannot be stored, so its table is not saved or exported: write a class "
                         "instead, `class MyProc(TabularProc)`, with the function as its method `encodes(self, table)`, with "
                         "`state_dict(self)` that returns {} and `load_state_dict(self, state)` that does nothing, and give MyProc to procs")

@@ -57,7 +57,7 @@ def random_split(n: int, valid_pct: float | None = None, seed: int | None = None
 
 
 def deciding_column(splits: Any) -> str | int | None:
-    "The column by which a splitter decides, as its user named it; None where it is no splitter by a column."
+    "The column by which a splitter decides, as its user named it; None for any other splitter."
     name: Any = splits.col if isinstance(splits, ColSplitter) else splits.groups if isinstance(splits, GroupSplitter) else \
         splits.key if isinstance(splits, TimeSplitter) else None
     return name if isinstance(name, (str, int)) else None

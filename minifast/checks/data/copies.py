@@ -1,4 +1,4 @@
-"""Rows that are copies of each other, told from rows that merely agree: on values as they came, and only where agreement is no chance."""
+"""Rows that are copies of each other, told from rows that merely agree: by values as they came, where agreement is more than chance."""
 from collections.abc import Iterable
 
 import numpy as np
@@ -57,7 +57,7 @@ def _is_text(column):
 
 @once
 def copied_rows(data: DataProbe) -> list[list[int]] | None:
-    """Groups of rows that are copies of each other, as indices over both splits; None where the items are no rows.
+    """Groups of rows that are copies of each other, as indices over both splits; None where the items are not rows.
 
     They are compared on the inputs as they came, where the user's frame is still there, and on the text columns beside them, such as
     names. Text that differs in every row is left out, as it may be a number given to each, unless it consists of several words.

@@ -52,8 +52,8 @@ class DataProbe:
     """What the checks of data look at: the items of training and validation, in one sequence.
 
     Attributes:
-        paths: The files of the items; empty if they are no files.
-        facts: The `Facts` of the image files; empty if most items are no image files.
+        paths: The files of the items; empty if they are not files.
+        facts: The `Facts` of the image files; empty if most items are not image files.
         rate: Image files read per second.
         sides: The split of every item: 0 training, 1 validation.
         near: Pairs of near-duplicates, as indices of items.
@@ -128,7 +128,7 @@ class DataProbe:
         "What to call a label."
         try:
             return str(self.dls.vocab[int(label)])
-        except (TypeError, ValueError, IndexError, KeyError):          # no vocabulary, or a label that is no class id
+        except (TypeError, ValueError, IndexError, KeyError):          # no vocabulary, or a label that is not a class id
             return str(label)
 
     @once
@@ -137,7 +137,7 @@ class DataProbe:
         return table_of(self.loaders[side]) if side < len(self.loaders) else None
 
     def original(self, side: int) -> Any:
-        "The rows of a split in the frame that the user gave, all its columns; None where the items are no rows of one that is still there."
+        "The rows of a split in the frame that the user gave, all its columns; None where that frame is gone, or there was none."
         return getattr(getattr(self.loaders[side], "dataset", None), "original", None)
 
     @once
