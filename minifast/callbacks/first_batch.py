@@ -324,14 +324,15 @@ def check_output(loss_func: LossFunc, pred: torch.Tensor) -> None:
     """
     if has_own_forward(loss_func) or not pred.is_floating_point() or not pred.numel():
         return
-    kind, name, values = kind_of(loss_func), loss_name(loss_func), pred.detach().float()
+    kind, values = kind_of(loss_func), pred.detach().float()
     if pred.ndim == 1 and kind in CLASS_KINDS:
         raise ValueError(lost_batch_axis(pred))
-    if kind == "class log-probabilities" or (kind is None and name in _OF_LOGARITHMS):
+    if kind == "class log-probabilities" or (kind is None and loss_name(loss_func) in _OF_LOGARITHMS):
         axis = class_axis(inner_loss(loss_func), pred) if kind else pred.ndim - 1
         axes = [axis] if kind else range(min(1, pred.ndim - 1), pred.ndim)
         if not any(_are_log_probabilities(values, i) for i in axes):
             (low, high), sums = _range(values), values.exp().sum(axis)
+            name = loss_name(loss_func)
             raise ValueError(f"{name} takes log-probabilities, whose exp() sums to 1 for each item, but the model returns values "
                              f"from {low:.4g} to {high:.4g}, whose exp() sums to {sums.min():.4g} to {sums.max():.4g}: the loss would fall "
                              "without end. " + (f"Write CrossEntropyLossFlat({'axis=1' if pred.ndim > 2 else ''}), which takes raw "
@@ -341,14 +342,17 @@ def check_output(loss_func: LossFunc, pred: torch.Tensor) -> None:
         sums = values.sum(axis)
         if kind == "class logits" and sums.numel() > 1 and values.min() >= 0 and bool(((sums - 1).abs() < 1e-3).all()):
             least = math.log1p((pred.shape[axis] - 1) * math.exp(-1))
+            name = loss_name(loss_func)
             raise ValueError(f"{name} applies a softmax itself, but the outputs of the model are probabilities already (they sum "
                              f"to 1 for each item): its loss would never fall below {least:.2g}. Remove the softmax at the end of the "
                              "model; predictions get one all the same.")
         if _last_operation(pred).startswith("Sigmoid"):
+            name = loss_name(loss_func)
             raise ValueError(f"{name} applies a {'softmax' if kind != 'logits' else 'sigmoid'} itself, but the model ends with a "
                              "sigmoid: its outputs could only be 0 to 1. Remove the sigmoid at the end of the model; predictions get "
                              "theirs all the same.")
     elif kind == "values" and of_counts(loss_func) and not loss_setting(loss_func, "log_input", True) and values.min() < 0:
+        name = loss_name(loss_func)
         raise ValueError(f"{name}(log_input=False) takes rates, 0 or more, but the model returns values down to {values.min():.4g}: "
                          "write log_input=True, or end the model with nn.Softplus().")
 
