@@ -49,10 +49,12 @@ from minifast.vision.all import (
     accuracy_multi,
     aug_transforms,
     get_image_files,
+    imagenet_stats,
     set_seed,
     unet_learner,
     vision_learner,
 )
+from minifast.vision.normalize import Normalize as PixelNormalize
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reports.md"
@@ -203,13 +205,7 @@ def _():
 
 @healthy("flowers")
 def _():
-    return Learner(flowers(batch_tfms=[*aug_transforms(), Normalize_pixels()]), small_convnet(5), metrics=accuracy)
-
-
-def Normalize_pixels():
-    "The statistics of ImageNet."
-    from minifast.vision.all import Normalize, imagenet_stats
-    return Normalize.from_stats(*imagenet_stats)
+    return Learner(flowers(batch_tfms=[*aug_transforms(), PixelNormalize.from_stats(*imagenet_stats)]), small_convnet(5), metrics=accuracy)
 
 
 @healthy("camvid")
@@ -337,7 +333,7 @@ def _():
 
 @planted("a softmax before the cross entropy", "flowers", "learn", "MF105")
 def _():
-    return Learner(flowers(batch_tfms=Normalize_pixels()), nn.Sequential(*small_convnet(5), nn.Softmax(1)),
+    return Learner(flowers(batch_tfms=PixelNormalize.from_stats(*imagenet_stats)), nn.Sequential(*small_convnet(5), nn.Softmax(1)),
                    loss_func=CrossEntropyLossFlat())
 
 
@@ -352,7 +348,7 @@ def _():
         def forward(self, x):
             return x.detach()
     body = small_convnet(2)
-    return Learner(pets(batch_tfms=Normalize_pixels()), nn.Sequential(*body[:-1], Cut(), body[-1]))
+    return Learner(pets(batch_tfms=PixelNormalize.from_stats(*imagenet_stats)), nn.Sequential(*body[:-1], Cut(), body[-1]))
 
 
 @planted("a layer that the optimizer does not have (replaced after it was made)", "cats_vs_dogs", "learn", "MF109")
