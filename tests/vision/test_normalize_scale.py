@@ -24,7 +24,7 @@ def test_inputs_on_another_scale():
             Normalize(mean, std)
         Normalize(mean, std, value_range=value_range)
         Normalize.from_stats(mean, std, value_range=value_range)
-    with pytest.raises(ValueError, match=r"no statistics of values in -80..0"):
+    with pytest.raises(ValueError, match=r"not statistics of values in -80..0"):
         Normalize([3.0], [12.0], value_range=(-80, 0))
 
 
