@@ -376,6 +376,7 @@ JUDGED: dict[tuple[str, str], str] = {
     ("ames", "MF824"): "true, and the advice fits: there NA means that there is no pool, alley or fence",
     ("flowers", "MF802"): "true: the same bytes are in two folders, as rose and as tulip",
     ("flowers", "MF811"): "true: see MF802",
+    ("coco_tiny", "MF401"): "true: a photo has two or three of the 76 labels, and a new last layer says half of them",
     ("camvid", "MF804"): "true: they are frames of films, a second apart",
 }
 

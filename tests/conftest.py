@@ -1,10 +1,13 @@
 """What all tests share."""
 import gc
 import os
+import random
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")      # nothing opens a window
 sys.dont_write_bytecode = False                 # compiling the package takes seconds: processes that tests start need not do it again
@@ -18,6 +21,14 @@ def pytest_collection_finish():
     "What is imported now stays to the end: the garbage collector need not look through it again and again."
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    "Every test, its fixtures included, draws the same random numbers, alone or after others: what fails once fails again."
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 def pytest_make_parametrize_id(val, argname):
