@@ -4,6 +4,7 @@ A file is opened once, and what is loaded is a copy: another process may replace
 carries a SHA-256 that is compared when it is loaded; files without one, of other programs, load as well.
 """
 import hashlib
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain, count
 from math import prod
 from typing import Any
+from warnings import warn
 
 import torch
 
@@ -259,43 +261,58 @@ _FASTAI_GLOBALS = {"fastcore.foundation.L", "numpy.dtype", "numpy.core.multiarra
 def torch_reason(e: Exception) -> str:
     "Why torch could not read a file, in a line, without its advice to run what is in it."
     text = str(e).strip()
-    if "weights_only" in text or "eights only" in text:
+    if advises_to_run(e):
         found = re.search(r"GLOBAL (\S+)", text)
         return f"it names {found[1]}" if found else "it is no file of plain tensors"
     return f"{type(e).__name__}: {text.partition(chr(10))[0] or 'no reason given'}"
 
 
-def _check_zip(f):
-    "Compare the checksums in a file of torch.save, which torch.load does not look at; files older than torch 1.6 have none."
-    if f.read(4) != b"PK\3\4":
-        return
-    with zipfile.ZipFile(f) as z:
+def advises_to_run(e: BaseException) -> bool:
+    "Whether an error of torch says how to run what is in a file; nobody is to be shown that."
+    return "weights_only" in str(e) or "eights only" in str(e)
+
+
+def _check_zip(content):
+    "Compare the checksums in a file of torch.save, which torch.load does not look at."
+    with zipfile.ZipFile(content) as z:
         records = z.infolist()
-        if sum(r.file_size for r in records) > os.fstat(f.fileno()).st_size:
+        if sum(r.file_size for r in records) > content.getbuffer().nbytes:
             raise ValueError("its records are longer than the file")                # torch does not compress
         if any(r.CRC for r in records) and (wrong := z.testzip()) is not None:      # they are left out by `set_crc32_options(False)`
             raise ValueError(f"{wrong} does not have the CRC that was written with it")
 
 
-def read_torch(file: PathLike, device: torch.device | str = "cpu") -> Any:
+def read_torch(file: PathLike, device: torch.device | str = "cpu", warned: bool = False) -> Any:
     """Read a file of `torch.save` with weights_only=True; in a file of fastai's what is no tensor becomes an empty object.
+
+    Args:
+        file: as torch writes it; of versions before 1.6 too.
+        device: where the tensors go.
+        warned: warn about a file of torch before 1.6, which has no checksums.
 
     Raises:
         ValueError: it is damaged, or holds objects of other classes.
     """
-    with open(file, "rb") as f:                     # once, so that all look at the same file
-        try:
-            _check_zip(f)
-            f.seek(0)
-            foreign = set()
-            with suppress(Exception):               # a file that cannot be examined is refused by the reader, with its reason
-                foreign = set(torch.serialization.get_unsafe_globals_in_checkpoint(f))
-            f.seek(0)
-            left_out: list = [(_LeftOut, name) for name in foreign] if foreign and foreign <= _FASTAI_GLOBALS else []
-            with torch.serialization.safe_globals(left_out):
-                return torch.load(f, map_location=device, weights_only=True)
-        except Exception as e:      # cut short, changed, or objects of classes that are no tensors: torch and zipfile raise many kinds
-            reason = torch_reason(e)
+    with open(file, "rb") as f:
+        content = io.BytesIO(f.read())              # torch.save overwrites in place: what is compared here is what is loaded
+    try:
+        if has_checksums := content.read(4) == b"PK\3\4":
+            _check_zip(content)
+        content.seek(0)
+        foreign = set()
+        with suppress(Exception):                   # a file that cannot be examined is refused by the reader, with its reason
+            foreign = set(torch.serialization.get_unsafe_globals_in_checkpoint(content))
+        content.seek(0)
+        left_out: list = [(_LeftOut, name) for name in foreign] if foreign and foreign <= _FASTAI_GLOBALS else []
+        with torch.serialization.safe_globals(left_out):
+            value = torch.load(content, map_location=device, weights_only=True)
+    except Exception as e:          # cut short, changed, or objects of classes that are no tensors: torch and zipfile raise many kinds
+        reason = torch_reason(e)
+    else:
+        if warned and not has_checksums:
+            warn(f"{file} has the format of torch before 1.6, which carries no checksum: if a number in it was damaged, nothing notices. "
+                 "What learn.save('name') writes has one", stacklevel=5)
+        return value
     raise ValueError(f"{file} cannot be read as tensors ({reason}): it was cut short, changed, or holds other objects, which are never "
                      "loaded because that could run any code. Save `model.state_dict()` alone.")
 
@@ -315,7 +332,7 @@ def load(file: PathLike, device: torch.device | str = "cpu") -> Any:
         raise FileNotFoundError(f"there is no file {file}. " + (f"Saved here: {', '.join(siblings)}" if siblings else
                                                                 f"Nothing is saved in {file.parent.resolve()}"))
     if file.suffix in (".pth", ".pt"):
-        return read_torch(file, device)
+        return read_torch(file, device, warned=True)
     if file.suffix in (".pkl", ".pickle"):
         raise ValueError(f"{file} is a pickle: loading it could run any code. Load the weights alone from a `.pth` or `.safetensors` file.")
     tensors, metadata = read_tensors(file)

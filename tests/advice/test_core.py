@@ -40,6 +40,18 @@ def test_a_pth_of_other_objects(tmp_path):
     assert checkpoint.load(tmp_path / "model.pth").keys() == {"weight", "bias"}
 
 
+def test_a_pth_without_checksums(tmp_path):
+    learn = learner(path=tmp_path)
+    torch.save(learn.model.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    with told("core/checkpoint.py", "What learn.save('name') writes has one"):
+        learn.load(tmp_path / "old.pth")
+    file = learn.save("name")
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match="SHA-256"):
+        learn.load("name")
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_pickle(tmp_path, suffix):
     (tmp_path / "model.pkl").write_bytes(pickle.dumps({}))

@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import warnings
 import zipfile
 from collections import OrderedDict, namedtuple
 
@@ -390,6 +391,24 @@ def test_saving_over_a_file_that_is_open(file):
 
 
 # -- other processes ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("owner, name", [(zipfile.ZipFile, "testzip"), (torch, "load")])
+def test_a_torch_file_that_is_overwritten_while_it_is_loaded(tmp_path, monkeypatch, owner, name):
+    "torch.save overwrites in place: what was compared with the checksums is what is loaded."
+    path, other = tmp_path / "m.pth", tmp_path / "n.pth"
+    torch.save({"w": torch.zeros(999)}, path)
+    torch.save({"w": torch.ones(999)}, other)
+
+    real = getattr(owner, name)
+
+    def overwritten(*args, **kwargs):
+        path.write_bytes(other.read_bytes())
+        return real(*args, **kwargs)
+    monkeypatch.setattr(owner, name, overwritten)
+    assert load(path)["w"].sum() == 0
+    monkeypatch.undo()
+    assert load(path)["w"].sum() == 999
+
+
 def test_what_is_loaded_is_a_copy_of_a_file_opened_once(file, monkeypatch):
     save(VALUE, file)
     opened = []
@@ -427,9 +446,12 @@ def test_files_without_a_digest_load(file):
 
 
 def test_torch_files_of_every_age(tmp_path):
-    for name, kwargs in (("zip", {}), ("legacy", {"_use_new_zipfile_serialization": False})):
+    for name, warned, kwargs in (("zip", 0, {}), ("legacy", 1, {"_use_new_zipfile_serialization": False})):
         torch.save(VALUE, tmp_path / f"{name}.pth", **kwargs)
-        assert same(load(tmp_path / f"{name}.pth"), VALUE)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert same(load(tmp_path / f"{name}.pth"), VALUE)
+        assert ["carries no checksum" in str(w.message) for w in told] == [True] * warned
     with zipfile.ZipFile(tmp_path / "zip.pth") as z, zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
         for name in z.namelist():
             bomb.writestr(name, z.read(name) if "/data/" not in name else bytes(10**6))

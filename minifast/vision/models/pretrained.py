@@ -126,7 +126,7 @@ def load_pretrained(choices: Any, weights: Any = "DEFAULT", arch: Any = "this ar
             # torch's own default is to unpickle whatever the file holds
             return picked.get_state_dict(progress=True, check_hash=True, weights_only=True, map_location="cpu")
         except Exception as e:                      # no connection, cut short, or what torch says of a file that does not hold tensors
-            problem, cause = f"{url} cannot be downloaded ({checkpoint.torch_reason(e)})", e
+            problem, cause = f"{url} cannot be downloaded ({checkpoint.torch_reason(e)})", None if checkpoint.advises_to_run(e) else e
     raise WeightsNotFound(
         f"the pretrained weights of {arch} ({picked}) are not on this machine, and {problem}. Bring the file {filename} ({url}) and put "
         f"it into {minifast_home() / 'weights'} or {Path(torch.hub.get_dir()) / 'checkpoints'} (on Kaggle: attach a dataset that has it), "

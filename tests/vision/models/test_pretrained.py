@@ -185,6 +185,13 @@ def test_download_that_fails(home, server, squeeze):
         with pytest.raises(WeightsNotFound, match=f"{name} cannot be downloaded .*Bring the file {name}") as told:
             load_pretrained(None, tiny_weights(f"{url}/{name}").DEFAULT)
         assert isinstance(told.value.__cause__, Exception)
+    torch.save({"w": object}, folder / "x.pth")                         # torch says how to run what is in it
+    digest = hashlib.sha256((folder / "x.pth").read_bytes()).hexdigest()
+    objects = (folder / "x.pth").rename(folder / f"resnet18-{digest[:8]}.pth")
+    with pytest.raises(WeightsNotFound, match="cannot be downloaded") as told:
+        load_pretrained(None, tiny_weights(f"{url}/{objects.name}").DEFAULT)
+    assert told.value.__cause__ is None and "weights_only" not in str(told.value)
+    (home / "torch/hub/checkpoints" / objects.name).unlink(missing_ok=True)
     assert not list(home.glob("torch/hub/checkpoints/*.pth"))
 
 
