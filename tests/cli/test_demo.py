@@ -1,8 +1,7 @@
 """`minifast demo`, as a user runs it: a real process, real files."""
 import re
-import subprocess
-import sys
 
+import fresh_process
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +11,9 @@ from minifast.core import checkpoint
 
 
 def demo(cwd, *args):
-    return subprocess.run([sys.executable, "-m", "minifast", "demo", *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=600)
+    "`python -m minifast demo`"
+    code = "import runpy; runpy.run_module('minifast', run_name='__main__', alter_sys=True)"
+    return fresh_process.run(code, "demo", *map(str, args), cwd=cwd, timeout=600)
 
 
 @pytest.mark.slow

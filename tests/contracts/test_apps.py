@@ -2,15 +2,15 @@
 import json
 import os
 import re
+import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fresh_process
 import numpy as np
 import pytest
 import torch
@@ -19,6 +19,7 @@ from PIL import Image
 from minifast.vision.all import CategoryBlock, DataBlock, ImageBlock, Learner, Normalize, Resize, nn, set_seed
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 CLASSES = ("dark", "light")
 pytestmark = pytest.mark.slow
 
@@ -53,13 +54,13 @@ def free_port():
 
 
 class Server:
-    "The process `command`, until the page at `url` answers; ended at the end of the block."
+    "A process that runs `code` with `args`, until the page at `url` answers; ended at the end of the block."
 
-    def __init__(self, command, url, model, **env):
-        self.url, self.log = url, model.with_name(f"{Path(command[-1]).stem}.log")
+    def __init__(self, url, model, code, *args, file=None, **env):
+        self.url, self.log = url, model.with_suffix(".log")
         env = {**os.environ, "PYTHONPATH": str(ROOT), "MODEL": str(model), "GRADIO_ANALYTICS_ENABLED": "False", **env}
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT / "examples", stdout=log, stderr=subprocess.STDOUT, env=env)
+            self.process = fresh_process.start(code, *args, file=file, cwd=EXAMPLES, stdout=log, stderr=log, env=env)
 
     def __enter__(self):
         for _ in range(300):
@@ -72,7 +73,7 @@ class Server:
         raise AssertionError(f"{self.url} did not answer:\n{self.log.read_text()}")
 
     def __exit__(self, *exc):
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
 
 
@@ -90,7 +91,8 @@ def test_a_fastapi_app_answers_uploads_from_eight_threads(exported):
     pytest.importorskip("fastapi", reason="the extra `apps` is not installed")
     model, files, preds = exported
     port = free_port()
-    with Server([sys.executable, "-m", "uvicorn", "--port", str(port), "fastapi_app:app"], f"http://127.0.0.1:{port}/docs", model):
+    uvicorn = "import runpy; runpy.run_module('uvicorn', run_name='__main__', alter_sys=True)"
+    with Server(f"http://127.0.0.1:{port}/docs", model, uvicorn, "--port", str(port), "fastapi_app:app"):
         url = f"http://127.0.0.1:{port}/predict"
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda f: upload(url, "file", f.name, f.read_bytes()), files * 2))
@@ -109,7 +111,8 @@ def test_a_gradio_app_classifies_an_uploaded_photo(exported):
     model, files, preds = exported
     port = free_port()
     home = f"http://127.0.0.1:{port}"
-    with Server([sys.executable, "gradio_app.py"], f"{home}/config", model, GRADIO_SERVER_PORT=str(port), GRADIO_SERVER_NAME="127.0.0.1"):
+    app = EXAMPLES / "gradio_app.py"
+    with Server(f"{home}/config", model, app.read_text(), file=app, GRADIO_SERVER_PORT=str(port), GRADIO_SERVER_NAME="127.0.0.1"):
         with urllib.request.urlopen(f"{home}/config", timeout=10) as answer:
             config = json.load(answer)
         api = home + config.get("api_prefix", "")

@@ -3,6 +3,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+import fresh_kernel
 import pytest
 
 nbformat = pytest.importorskip("nbformat")
@@ -34,6 +35,8 @@ def stream(text, name="stdout"):
 def environment(monkeypatch):
     "As on a reader's machine: the kernel chooses how to show figures and finds the package from any folder."
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(NBS.parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+    with fresh_kernel.forked():
+        yield
 
 
 @pytest.mark.slow
@@ -71,7 +74,7 @@ def test_it_runs(file, environment):
 
 
 @pytest.mark.slow
-def test_a_failing_cell_is_reported(tmp_path):
+def test_a_failing_cell_is_reported(tmp_path, environment):
     from nbclient.exceptions import CellExecutionError
     file = tmp_path / "fails.ipynb"
     nbformat.write(book(("1 / 0", [])), file)

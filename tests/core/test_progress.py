@@ -5,6 +5,7 @@ import sys
 import time
 from html.parser import HTMLParser
 
+import fresh_kernel
 import fresh_process
 import numpy as np
 import pytest
@@ -321,7 +322,8 @@ def notebook(tmp_path):
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in sources])
         client = nbclient.NotebookClient(book, timeout=120, allow_errors=True, kernel_name="python3",
                                          resources={"metadata": {"path": str(tmp_path)}})
-        client.execute(env={**env, "IPYTHONDIR": str(tmp_path)})
+        with fresh_kernel.forked():
+            client.execute(env={**env, "IPYTHONDIR": str(tmp_path)})
         return [cell.outputs for cell in book.cells]
 
     return execute

@@ -3,6 +3,7 @@ import csv
 import os
 from pathlib import Path
 
+import fresh_kernel
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,7 +74,8 @@ def test_it_works_in_a_notebook(photos, monkeypatch):
     env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     client = NotebookClient(nb, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(photos)}},
                             extra_arguments=["--log-level=ERROR"])
-    client.execute(env=env)
+    with fresh_kernel.forked():
+        client.execute(env=env)
     shown = [o for o in nb.cells[0].outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})]
     assert len(shown) == 1, nb.cells[0].outputs
     printed = "".join(o.text for o in nb.cells[1].outputs if o.output_type == "stream" and o.name == "stdout").splitlines()

@@ -47,7 +47,7 @@ class Process:
     "A process of the server, with the methods of `subprocess.Popen` that tests use; what it prints is kept in files."
 
     def __init__(self, connection, request, stdin, stdout, stderr):
-        self.args, self.returncode = request["argv"], None
+        self.args, self.returncode, self.stdin = request["argv"], None, None
         self.stdout, self.stderr = (tempfile.TemporaryFile("w+") if s is None else s for s in (stdout, stderr))       # noqa: SIM115
         with open(os.devnull) as null:
             self.connection, theirs = socket.socketpair()
@@ -146,7 +146,7 @@ def serve(connection, libraries):
         reap(os.WNOHANG)
         if os.fork() == 0:
             connection.close()
-            watch(socket.socket(fileno=fds.pop()), fds)
+            watch(socket.socket(fileno=fds.pop()), fds, request["session"])
             return request, fds
         for fd in fds:
             os.close(fd)
@@ -159,18 +159,20 @@ def reap(options):
             pass
 
 
-def watch(answer, fds):
-    "Becomes two processes: the one that returns is to run the code, the other one says its id, and how it ended."
+def watch(answer, fds, session):
+    "Becomes two processes: the one that returns says its id, and is to run the code; the other one says how it ended."
     child = os.fork()
     if child:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (*range(STREAMS), *fds):              # so that streams end with the process that writes to them
             os.dup2(null, fd)
-        send(answer, child)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         with contextlib.suppress(OSError):              # nobody waits any more
             send(answer, status)
         os._exit(0)
+    if session:
+        os.setsid()                                     # before its id is known, so that signals to its group reach no other
+    send(answer, os.getpid())
     answer.close()
 
 
@@ -180,8 +182,6 @@ def become(request, fds):
     import warnings
 
     import numpy as np
-    if request["session"]:
-        os.setsid()
     for i, fd in enumerate(fds):
         os.dup2(fd, i)
         os.close(fd)
@@ -199,6 +199,8 @@ def become(request, fds):
     sys.modules.pop("sitecustomize", None)
     with contextlib.suppress(ImportError):
         importlib.import_module("sitecustomize")
+    if "matplotlib" in sys.modules and os.environ.get("MPLBACKEND"):        # it has looked into the environment of the server
+        sys.modules["matplotlib"].rcParams["backend"] = os.environ["MPLBACKEND"]
     if os.environ.get("PYTHONWARNINGS"):
         warnings.simplefilter(os.environ["PYTHONWARNINGS"])
     random.seed()
