@@ -66,6 +66,11 @@ class LRFinder(TrainingCallback):
 @contextmanager
 def leaving_no_trace(learn: "Learner") -> Iterator[None]:
     "Within the block the learner may be trained; afterwards its weights, buffers, gradients, optimizer and random streams are as before."
+    with learn.pass_lock.for_fit():
+        yield from _leaving_no_trace(learn)
+
+
+def _leaving_no_trace(learn):
     learn.to_device()                  # moving the model later would give it other buffers than those put back below
     tensors = {t: t.detach().clone() for t in (*learn.model.parameters(), *learn.model.buffers())}
     grads = {p: None if p.grad is None else p.grad.clone() for p in learn.model.parameters()}

@@ -44,10 +44,10 @@ def score_items(learn: TabularLearner, table: TabularCollab, users: list[int], e
                          "minifast that did not store it: save or export it again, or write exclude_seen=False to rank these items too")
     model: Any = learn.model
     device = learn.dls.device
-    learn.to_device()
-    model.eval()
     ids = torch.as_tensor(users, device=device)
-    with torch.no_grad():
+    with learn.pass_lock.for_pass(), torch.no_grad():
+        learn.to_device()
+        model.eval()
         if isinstance(model, EmbeddingDotBias):
             scores = torch.cat([model.all_items(part) for part in ids.split(1024)]).cpu()
         else:

@@ -140,7 +140,7 @@ class Inference(TrainingLoop):
         dl = loader_for(self, ds_idx, dl)
         if not getattr(getattr(dl, "dataset", None), "labelled", True):
             raise ValueError("validate() needs targets, and this loader has none: make it with dls.test_dl(items, with_labels=True)")
-        with self.pass_lock, self.temporary_recorder():
+        with self.pass_lock.for_pass(), self.temporary_recorder():
             self.validation_pass(dl, cbs)
             return self.recorder.valid_values
 
@@ -173,7 +173,7 @@ class Inference(TrainingLoop):
         dl = loader_for(self, ds_idx, dl) if reorder else dl if dl is not None else self.dls[ds_idx]
         gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs,
                              self.activation if act is None else act, save_preds, save_targs)
-        with self.pass_lock, self.paused_cbs(Recorder):
+        with self.pass_lock.for_pass(), self.paused_cbs(Recorder):
             self.validation_pass(dl, [gather, *listed(cbs)])
         preds = gather.joined(gather.preds, concat_dim)
         if isinstance(preds, torch.Tensor) and preds.ndim == 1 and act is None and kind_of(self.loss_func) in CLASS_KINDS:
@@ -193,6 +193,7 @@ class Inference(TrainingLoop):
         Returns:
             `(decoded target, its tensor, probabilities)`.
         """
+        self.pass_lock.refuse_during_fit()              # before the item is made, too
         batch, n_inp = self.dls.test_batch([item])
         inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -228,6 +229,10 @@ class Inference(TrainingLoop):
         """
         if n < 1:
             raise ValueError(f"tta(n={n}): at least one augmented pass is needed")
+        with self.pass_lock.for_pass():
+            return self._tta(ds_idx, dl, n, beta, use_max)
+
+    def _tta(self, ds_idx, dl, n, beta, use_max):
         pipelines = [getattr(self.dls[ds_idx] if dl is None else dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
         varying = [f for pipeline in pipelines for f in pipeline if getattr(f, "varies", False)]
         if merged := tta_of_targets(_validation(self)):
@@ -267,10 +272,11 @@ class Inference(TrainingLoop):
         if not hasattr(loader, "decode_batch"):
             raise TypeError("show_results() needs loaders that can decode a batch (made by a DataBlock, a factory or "
                             "`DataLoaders.from_dsets`); these are plain torch loaders")
-        batch = loader.one_batch()
-        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-            raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
-        inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
+        with self.pass_lock.for_pass():
+            batch = loader.one_batch()
+            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+                raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
+            inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         n = min(max_n, len(inputs[0]))
         truth = loader.decode_batch(batch, max_n=n)

@@ -35,7 +35,8 @@ from ..optim import (
 )
 from . import probe, saving
 from .inference import Inference, Text, with_model_tfms
-from .loop import CallbackLike, PassLock, as_callback, listed
+from .loop import CallbackLike, as_callback, listed
+from .pass_lock import PassLock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,6 +152,10 @@ class Learner(Inference):
             raise ValueError(f"fit(n_epoch={brief(n_epoch)}): n_epoch must be a whole number of epochs, 0 or more")
         if not 0 <= start_epoch <= n_epoch:
             raise ValueError(f"fit(start_epoch={brief(start_epoch)}): start_epoch must be between 0 and n_epoch={n_epoch}")
+        with self.pass_lock.for_fit():
+            self._fit_here(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
+
+    def _fit_here(self, n_epoch, lr, wd, cbs, reset_opt, start_epoch):
         if self.running:
             raise RuntimeError("a fit (or lr_find) was started by a callback of a fit that is under way: they would change each other's "
                                "epochs, schedules and callbacks. Start it afterwards; validate() and get_preds() may be called at any time")
@@ -241,14 +246,15 @@ class Learner(Inference):
             raise TypeError(f"fine_tune(base_lr={base_lr}): give one number; the slice over layer groups is made from it and lr_mult")
         cbs = [as_callback(cb) for cb in listed(cbs)]            # the same objects in both phases
         small, large = ([] if sizes is None else in_sizes(sizes, first, freeze_epochs + epochs) for first in (0, freeze_epochs))
-        self.freeze()
-        self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, div_final=div_final, wd=wd, moms=moms,
-                           cbs=[*small, *cbs], reset_opt=reset_opt)
-        base_lr /= 2
-        self.unfreeze()
-        with self._temporarily(continues=True):             # trackers keep their best of the first phase
-            self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, div_final=div_final, wd=wd,
-                               moms=moms, cbs=[*large, *cbs])
+        with self.pass_lock.for_fit():
+            self.freeze()
+            self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, div_final=div_final, wd=wd, moms=moms,
+                               cbs=[*small, *cbs], reset_opt=reset_opt)
+            base_lr /= 2
+            self.unfreeze()
+            with self._temporarily(continues=True):             # trackers keep their best of the first phase
+                self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, div_final=div_final, wd=wd,
+                                   moms=moms, cbs=[*large, *cbs])
 
     def lr_find(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True, show_plot: bool = True,
                 suggest_funcs: Any = valley) -> Any:
@@ -277,6 +283,7 @@ class Learner(Inference):
     # -- layer groups and the optimizer -----------------------------------------------------------------------------------------
     def create_opt(self) -> HyperOptimizer:
         "Make a new optimizer for the layer groups that `splitter` gives, and return it."
+        self.pass_lock.refuse_during_fit()
         self.to_device()
         groups = param_groups(self.model, self.splitter(self.model), self.wd_bn_bias)
         self.opt = as_hyper_optimizer(create_optimizer(self.opt_func, groups, self.lr, self.wd))
@@ -289,6 +296,7 @@ class Learner(Inference):
         Args:
             n: number of groups to freeze; negative: counted from the end, so -1 trains the last group alone.
         """
+        self.pass_lock.refuse_during_fit()
         if self.opt is None:
             self.create_opt()
         self.freezer.freeze_to(n)
@@ -387,7 +395,8 @@ class Learner(Inference):
         Raises:
             ValueError: where names or shapes do not match, or the weights were trained with other classes or words than those of `dls`.
         """
-        saving.load(self, file, device, with_opt, strict, check_vocab)
+        with self.pass_lock.for_pass():
+            saving.load(self, file, device, with_opt, strict, check_vocab)
         return self
 
     # -- for other programs -------------------------------------------------------------------------------------------------------
@@ -514,7 +523,8 @@ class Learner(Inference):
         Args:
             copy_model: False shares the model, for one that cannot be copied.
         """
-        return probe.make_twin(self, copy_model)
+        with self.pass_lock.for_pass():
+            return probe.make_twin(self, copy_model)
 
     # -- checking -------------------------------------------------------------------------------------------------------------------
     def check(self, fast: bool = False, ignore: Iterable[str] = (), causal: bool = False, lr: float | None = None,
@@ -550,9 +560,10 @@ class Learner(Inference):
     def summary(self) -> str:
         "Describe the model's layers with output shapes and parameters, then optimizer, loss and callbacks: printable text."
         from ..nn.model_info import module_summary
-        inputs, keywords, _ = split_batch(self.dls.one_batch(), getattr(self.dls.train, "n_inp", None))
-        self.to_device()
-        table = module_summary(self.model, *inputs, **keywords)
+        with self.pass_lock.for_pass():
+            inputs, keywords, _ = split_batch(self.dls.one_batch(), getattr(self.dls.train, "n_inp", None))
+            self.to_device()
+            table = module_summary(self.model, *inputs, **keywords)
         groups = "" if self.opt is None else (f" ({plural(layer_group_count(self.opt), 'layer group')}, "
                                               f"frozen up to layer group {self.freezer.frozen_to})")
         return Text(f"{table}\n\nOptimizer: {getattr(self.opt_func, '__name__', self.opt_func)}{groups}\n"

@@ -40,7 +40,6 @@ after an error and after Ctrl-C.
 This file is longer than 400 lines because state, callbacks and loop are one object, which is read best in one place.
 """
 import copy
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache, partial
@@ -68,6 +67,7 @@ from ..callbacks.base import (
 )
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batch, to_detach, to_device
+from ..core.items import noop
 from ..core.messages import NEXT_ENDED
 from ..core.seeds import undisturbed
 from ..core.torch_internals import forget_workers
@@ -78,6 +78,7 @@ from ..nn.loss_traits import has_own_forward, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
 from ..optim.hypers import HyperOptimizer
 from .elsewhere import advice_for
+from .pass_lock import PassLock
 
 CallbackLike: TypeAlias = Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence
 "One or several callbacks; a class is instantiated, and a scheduler of torch is stepped."
@@ -89,15 +90,6 @@ _PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "iter", "n_i
                "loss")
 #: That state between passes.
 _AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
-
-
-class PassLock(type(threading.RLock())):                  # type: ignore[misc]
-    """Lets one thread at a time run a fit or a pass of a learner. A copy of the learner gets a lock of its own.
-
-    An `RLock` itself, which is taken and let go outside of Python: Ctrl-C cannot come between and leave it taken."""
-
-    def __reduce__(self) -> tuple:
-        return PassLock, ()
 
 
 def listed(x: Any) -> list:
@@ -185,8 +177,8 @@ class TrainingLoop:
     cbs: list[Callback]              #: in the order in which they run
     recorder: Recorder = None
     logger: Callable[[Any], Any]     #: called with each row of the epoch table, and with a line of text now and then
-    logging_off = False              #: within `no_logging()`
-    pass_lock: PassLock              #: held during a fit and during a pass over a loader
+    logging_off: int = 0             #: within how many blocks of `no_logging()`
+    pass_lock: PassLock              #: which thread may use the learner
 
     # -- the state, which callbacks read and may change -------------------------------------------------------------------------
     dl: Any = None                   #: the loader of the current pass; None outside the loop
@@ -207,6 +199,7 @@ class TrainingLoop:
     _in_pass = False                 # whether a fit or another pass is under way
     _n_inp: int | None = None        # how many elements of a batch are inputs; None: all but the last
     _batches_done = 0                # training batches finished in this epoch
+    _loud_logger: Callable[[Any], Any]     # the `logger` outside of `no_logging()`
 
     # -- what callbacks may replace ---------------------------------------------------------------------------------------------
     #: Makes the context manager around forward pass and loss of every batch: what callbacks with a method of this name ask for.
@@ -218,10 +211,6 @@ class TrainingLoop:
 
     # -- the loop ---------------------------------------------------------------------------------------------------------------
     def _fit(self, n_epoch, start_epoch=0):
-        with self.pass_lock:
-            self._locked_fit(n_epoch, start_epoch)
-
-    def _locked_fit(self, n_epoch, start_epoch):
         self.n_epoch, self.start_epoch, self.epoch, self._batches_done = n_epoch, start_epoch, start_epoch, 0
         try:
             self.running = True
@@ -381,10 +370,11 @@ class TrainingLoop:
             dl: the batches.
             cbs: callbacks for this pass alone, which collect what it gives.
         """
-        self.to_device()
-        outer_bars = ProgressCallback if self.running else None        # called from a callback: those on the screen belong to the fit
-        with self._with_cbs(outer_bars, cbs), self._cleaning_up():
-            self._validate(dl)
+        with self.pass_lock.for_pass():
+            self.to_device()
+            outer_bars = ProgressCallback if self.running else None        # called from a callback: those on the screen belong to the fit
+            with self._with_cbs(outer_bars, cbs), self._cleaning_up():
+                self._validate(dl)
 
     def to_device(self: Self) -> Self:
         "Move the model, the loss (it may hold class weights) and the optimizer's state to where the batches are. Returns the learner."
@@ -500,7 +490,8 @@ class TrainingLoop:
 
     def add_cbs(self: Self, cbs: CallbackLike | None) -> Self:
         "Attach several callbacks. Returns the learner."
-        self._attach_only([*self.cbs, *map(as_callback, listed(cbs))])
+        with self.pass_lock:
+            self._attach_only([*self.cbs, *map(as_callback, listed(cbs))])
         return self
 
     def remove_cb(self: Self, cb: CallbackLike) -> Self:
@@ -509,7 +500,8 @@ class TrainingLoop:
 
     def remove_cbs(self: Self, cbs: CallbackLike | None) -> Self:
         "Detach several callbacks, or all callbacks of these classes. Returns the learner."
-        self._attach_only(self._without(cbs))
+        with self.pass_lock:
+            self._attach_only(self._without(cbs))
         return self
 
     def _attach_only(self, cbs):
@@ -540,18 +532,20 @@ class TrainingLoop:
     @contextmanager
     def _with_cbs(self: Self, remove: CallbackLike | None, add: CallbackLike | None) -> Iterator[Self]:
         "Within the block, the callbacks `remove`, or all of these classes, are detached and `add` are attached."
-        before, added = self.cbs, [as_callback(cb) for cb in listed(add)]
-        kept = self._without(remove)
-        removed = set(map(id, before)).difference(map(id, kept))
+        before, added, removed = None, [as_callback(cb) for cb in listed(add)], set()
         try:
-            self._attach_only([*kept, *added])
+            with self.pass_lock.for_pass():                 # between the passes of other threads, not in the middle of one
+                before, kept = self.cbs, self._without(remove)
+                removed = set(map(id, before)).difference(map(id, kept))
+                self._attach_only([*kept, *added])
             yield self
         finally:
-            with undisturbed():
-                now = self._without(added)
-                present = removed.union(map(id, now))
-                in_place = [cb for cb in before if id(cb) in present]
-                self._attach_only(list({id(cb): cb for cb in [*in_place, *now]}.values()))
+            with undisturbed(), self.pass_lock:
+                if before is not None:
+                    now = self._without(added)
+                    present = removed.union(map(id, now))
+                    in_place = [cb for cb in before if id(cb) in present]
+                    self._attach_only(list({id(cb): cb for cb in [*in_place, *now]}.values()))
 
     def added_cbs(self: Self, cbs: CallbackLike | None) -> AbstractContextManager[Self]:
         "Within the block these callbacks are attached too."
@@ -579,9 +573,22 @@ class TrainingLoop:
         "Within the block no progress is shown but the rows of the epoch table."
         return self.removed_cbs(ProgressCallback)
 
-    def no_logging(self: Self) -> AbstractContextManager[Self]:
+    @contextmanager
+    def no_logging(self: Self) -> Iterator[Self]:
         "Within the block the epoch table is not shown."
-        return self._temporarily(logger=lambda row: None, logging_off=True)
+        inside = 0
+        try:
+            with self.pass_lock.for_pass():
+                if not self.logging_off:
+                    self._loud_logger = self.logger
+                inside, self.logger = 1, noop
+                self.logging_off += 1
+            yield self
+        finally:                                            # the blocks of several threads end in any order
+            with undisturbed(), self.pass_lock:
+                self.logging_off -= inside
+                if inside and not self.logging_off:
+                    self.logger = self._loud_logger
 
     @contextmanager
     def temporary_recorder(self: Self) -> Iterator[Self]:

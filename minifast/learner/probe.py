@@ -56,7 +56,7 @@ def make_twin(learn: Any, copy_model: bool = True) -> Any:
     twin = copy.copy(learn)
     vars(twin).pop("_handlers")                        # the twin collects its own
     if copy_model:
-        twin.model = copy.deepcopy(learn.model)
+        twin.model, twin.pass_lock = copy.deepcopy(learn.model), copy.copy(learn.pass_lock)
     memo = {id(learn): twin, id(learn.model): twin.model, id(learn.dls): learn.dls}
     twin.loss_func = _own_copy(learn.loss_func, memo)
     twin.metrics = [_own_copy(m, memo) for m in learn.metrics]
@@ -149,6 +149,7 @@ class Step:
 @contextmanager
 def probing(learn: Learner, fast: bool = False, seed: int = 0) -> Iterator[Probe]:
     "Within the block a `Probe` of `learn`, seeded; afterwards everything is as it was."
+    learn.pass_lock.refuse_during_fit()             # whose random streams would be seeded
     with kept_generators(learn.dls), fixed_seed(seed), warnings.catch_warnings(), torch.enable_grad(), ExitStack() as stack:
         warnings.simplefilter("ignore")
         try:

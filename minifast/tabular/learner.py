@@ -123,12 +123,12 @@ class TabularLearner(Learner):
     def _forward_row(self, codes: list[int], numbers: list[float], with_cont: bool) -> torch.Tensor:
         "The prediction for one row, activated, on the CPU: (1, outputs)."
         device, model = self.dls.device, cast(TabularModel, self.model)         # it may be any other, too
-        if next(model.parameters()).device != device:
-            self.to_device()
-        if model.training:
-            model.eval()
         x_cont = torch.tensor([numbers], dtype=torch.float32, device=device)
-        with torch.no_grad(), self.forward_context():
+        with self.pass_lock.for_pass(), torch.no_grad(), self.forward_context():
+            if next(model.parameters()).device != device:
+                self.to_device()
+            if model.training:
+                model.eval()
             if getattr(model, "takes_rows", False):
                 pred = model.forward_row(codes, x_cont)
             else:
@@ -147,8 +147,9 @@ class TabularLearner(Learner):
         dl = self._loader_to_show(ds_idx, dl, shuffle)
         if not isinstance(dl, TabDataLoader):
             raise TypeError(f"show_results() of a table needs loaders of a TabularPandas; received {describe(dl)}")
-        batch = dl.one_batch()
-        _, _, decoded = super().get_preds(dl=Batches([batch], dl.n_inp), with_decoded=True, reorder=False)
+        with self.pass_lock.for_pass():
+            batch = dl.one_batch()
+            _, _, decoded = super().get_preds(dl=Batches([batch], dl.n_inp), with_decoded=True, reorder=False)
         shown = dl.decoded(batch, max_n)
         return dl.dataset.add_targets(shown, decoded[:len(shown)].numpy(), suffix="_pred")
 

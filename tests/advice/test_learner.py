@@ -1,5 +1,6 @@
 "What the messages of `minifast.learner` say to write."
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from suggestions import told
 from torch import nn
 from torch.utils.data import TensorDataset
-from workshop import BodyHead, extra, image, images, learner, numbers, of_images, quiet
+from workshop import BodyHead, extra, image, images, learner, numbers, of_images, parity, quiet
 
 from minifast.learner import graph, hub, probe
 from minifast.learner.export import load_learner
@@ -499,3 +500,19 @@ def test_targets_that_are_missing():
     dls = DataLoaders(*[DataLoader(TensorDataset(X[4:], y[4:]), bs=5) for _ in range(2)])
     learner(nn.Linear(4, 1), dls, MSELossFlat()).init_head()
     of_numbers(y.nan_to_num(0)).init_head()
+
+
+# -- threads
+def test_predicting_during_a_fit_of_another_thread(tmp_path):
+    learn = of_images(path=tmp_path)
+    predictor = Predictor(learn.export(), objects={"parity": parity, "image": image})
+
+    class Others(Callback):
+        def after_train(self):
+            with ThreadPoolExecutor(2) as pool:
+                with told("learner/pass_lock.py", "write `predictor = Predictor(learn.export())` before it", "a second fit has to wait"):
+                    pool.submit(self.learn.predict, 3).result()
+                assert [o.label for o in pool.map(predictor.predict, [3, 4])] == [predictor.predict(i).label for i in (3, 4)]
+
+    learn.fit(1, cbs=Others())
+    learn.fit(1)

@@ -5,13 +5,14 @@ from minifast.callbacks.base import Callback, CancelFitException, Order
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
 from minifast.learner.loop import TrainingLoop, listed
+from minifast.learner.pass_lock import PassLock
 
 
 class Host(TrainingLoop):
     "The least that can hold callbacks."
 
     def __init__(self, *cbs):
-        self.logger, self.cbs, self.metrics = print, [], []
+        self.logger, self.cbs, self.metrics, self.pass_lock = print, [], [], PassLock()
         self.add_cbs(cbs)
 
 
