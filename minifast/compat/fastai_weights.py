@@ -4,11 +4,14 @@ A pickle names functions that are called when it is loaded, so loading one the u
 looked up: each class and function that a file names is replaced by a stand-in that only keeps what it is given, and the few that make
 tensors and plain containers by functions of this file. fastai need not be installed.
 """
+import io
 import pickle
+import pickletools
 import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable
+from errno import EINVAL
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -90,7 +93,11 @@ class _Reader(pickle.Unpickler):
     "Reads the pickle inside a file of torch. No name of the file is looked up, and tensors come from the same archive."
 
     def __init__(self, archive: zipfile.ZipFile, folder: str):
-        super().__init__(archive.open(f"{folder}/data.pkl"))
+        data = archive.read(f"{folder}/data.pkl")
+        for op, arg, _ in pickletools.genops(data):                     # which refuses lengths beyond the end as well
+            if op.name in ("PUT", "LONG_BINPUT") and arg > len(data):
+                raise ValueError(f"it keeps an object under the number {arg:,}, and the reader takes memory for as many")
+        super().__init__(io.BytesIO(data))
         self.archive, self.folder, self.storages = archive, folder, {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -102,6 +109,8 @@ class _Reader(pickle.Unpickler):
         _, dtype, key, _, _ = saved
         if key not in self.storages:
             data = bytearray(self.archive.read(f"{self.folder}/data/{key}"))
+            if len(data) % dtype.itemsize:              # torch.frombuffer would leave the bytes locked
+                raise ValueError(f"data/{key} is no whole number of {dtype}")
             self.storages[key] = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
         return self.storages[key]
 
@@ -120,9 +129,9 @@ def read_file(file: PathLike) -> Any:
             if len(pickled) != 1:
                 raise ValueError("there is no data.pkl in it")
             return _Reader(archive, pickled[0].removesuffix("/data.pkl")).load()
-    except OSError:
-        raise
-    except Exception as e:                      # a damaged pickle raises many kinds
+    except Exception as e:                      # a damaged pickle raises many kinds, a damaged zip an OSError of a place that is none
+        if isinstance(e, OSError) and e.errno not in (None, EINVAL):
+            raise
         raise ValueError(f"{file} cannot be read as a file of learn.export or learn.save ({type(e).__name__}: {e}). Files of torch before "
                          "1.6 had another format: there load and save it once more") from e
 

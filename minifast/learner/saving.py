@@ -138,7 +138,7 @@ def _fitting(model, weights, file, strict):
     fits = {n: getattr(own[n], "shape", None) == getattr(weights[n], "shape", None) for n in own if n in weights}   # None: extra state
     shapes = [f"{n} is {describe(weights[n])} in the file, {describe(own[n])} in the model" for n, same in fits.items() if not same]
     missing, extra = [n for n in own if n not in weights], [n for n in weights if n not in own]
-    problems = shapes[:3] + [f"{what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}" for what, names in
+    problems = shapes[:3] + [f"{what}: {', '.join(map(str, names[:3]))}{', ...' if len(names) > 3 else ''}" for what, names in
                              ((f"{plural(len(missing), 'tensor')} of the model not in the file", missing),
                               (f"{plural(len(extra), 'tensor')} of the file not in the model", extra)) if names]
     if problems and strict:
@@ -155,8 +155,8 @@ def _check_opt(opt, state, file):
     """Refuse the state of an optimizer of another kind than `opt`. torch compares only the number of parameters: the settings of another
     optimizer would replace these, and training would fail at its first step or continue with other values."""
     groups, saved, kept = opt.param_groups, state["param_groups"], state.get("state", {})
-    if not (isinstance(saved, (list, tuple)) and all(isinstance(g, dict) and isinstance(g.get("params"), (list, tuple)) for g in saved)
-            and isinstance(kept, dict) and all(isinstance(o, dict) for o in kept.values())):
+    if not (isinstance(saved, (list, tuple)) and isinstance(kept, dict) and all(isinstance(o, dict) for o in kept.values()) and all(
+            isinstance(g, dict) and isinstance(g.get("params"), (list, tuple)) and all(isinstance(k, str) for k in g) for g in saved)):
         raise ValueError(f"the optimizer state in {file} is not what `state_dict()` of an optimizer of torch returns: load the weights "
                          "alone, load(..., with_opt=False)")
     sizes, theirs = [len(g["params"]) for g in groups], [len(g["params"]) for g in saved]

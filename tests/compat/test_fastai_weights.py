@@ -143,6 +143,23 @@ def test_damaged_files(tmp_path, change, capsys):
     assert "A pickle can run any code" in said.out
 
 
+def test_forged_files_that_would_take_memory_or_end_in_other_errors(tmp_path):
+    file = tmp_path / "x.pkl"
+    torch.save(fastai_learner(net(), ["a"]), file)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for name, data, message in (("archive/data.pkl", b"\x80\x02Nr\0\0\x40\0.", "keeps an object under the number 4,194,304"),
+                                ("archive/data/0", b"123", "no whole number of torch.float32")):
+        with zipfile.ZipFile(file, "w") as archive:
+            for n, content in {f"archive/{n.partition('/')[2]}": d for n, d in members.items()}.items():
+                archive.writestr(n, data if n == name else content)
+        with pytest.raises(ValueError, match=message):
+            read_file(file)
+    file.write_bytes(file.read_bytes()[:100] + file.read_bytes()[200:])
+    with pytest.raises(ValueError, match=r"cannot be read as .*Invalid argument"):
+        read_file(file)
+
+
 def test_no_file_and_no_weights(tmp_path, capsys):
     assert main(["port-weights", str(tmp_path / "none.pkl")]) == 1 and "No such file" in capsys.readouterr().err
     torch.save([1, 2], tmp_path / "x.pkl")

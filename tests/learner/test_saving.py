@@ -177,10 +177,12 @@ def test_a_file_without_weights_says_so(tmp_path):
 
 @pytest.mark.parametrize("content, message", [
     ({"model": 3}, r"the weights in .* do not fit this model: 9 tensors of the model not in the file"),
+    ({"model": {3: torch.ones(1)}}, r"1 tensor of the file not in the model: 3"),
     ("weights with a number", r"0\.weight is int 3 in the file, float32\[8,4\] on cpu in the model"),
     ("weights that are None", r"0\.weight is NoneType None in the file"),
     ({"opt": {"param_groups": 3}}, r"optimizer state in .* is not what `state_dict\(\)` of an .* load\(\.\.\., with_opt=False\)"),
-    ({"opt": {"param_groups": [{"params": 3}]}}, "is not what"), ({"opt": {"param_groups": [], "state": {0: 3}}}, "is not what"),
+    ({"opt": {"param_groups": [{"params": 3}]}}, "is not what"), ({"opt": {"param_groups": [{"params": [], 1: 1}]}}, "is not what"),
+    ({"opt": {"param_groups": [], "state": {0: 3}}}, "is not what"),
     ({"vocab": torch.tensor([1, 2], dtype=torch.uint8)}, r"vocabularies in .* cannot be read .* load\(\.\.\., check_vocab=False\)"),
     ({"vocab": torch.tensor([ord("3")], dtype=torch.uint8)}, "vocabularies in .* cannot be read")])
 def test_wrong_content_is_named_and_the_advice_works(tmp_path, content, message):

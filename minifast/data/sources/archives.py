@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
+from errno import EINVAL
 from math import inf
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -81,7 +82,9 @@ def unpack_archive(archive: PathLike, dest: PathLike, limits: Limits | None = No
         top.mkdir()
         try:
             _read(archive, _Writer(top, archive, dest, limits or Limits()))
-        except (ArchiveError, *_DAMAGE) as e:
+        except (ArchiveError, OSError, *_DAMAGE) as e:
+            if isinstance(e, OSError) and not isinstance(e, _DAMAGE) and e.errno not in (None, EINVAL):
+                raise                                   # of the disk; bz2 and zipfile say of damage that a stream or a place is invalid
             reason = str(e) if isinstance(e, ArchiveError) else f"it is damaged or incomplete ({e})"
             raise ArchiveError(f"cannot unpack {archive}: {reason}") from e
         entries = list(top.iterdir())

@@ -133,10 +133,12 @@ class _Part:
         self.file, self.info = dest.with_name(f"{dest.name}.part"), dest.with_name(f"{dest.name}.part.json")
         self.name, self.url, self.any_version = dest.name, url, any_version
         self.version = self.total = None
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             info = json.loads(self.info.read_text(encoding="utf-8"))
-            if info["url"] == url:
-                self.version, self.total = info["version"], info["total"]
+            version, total = info["version"], info["total"]
+            is_text = isinstance(version, str) and version.isascii() and version.isprintable()           # it becomes a header
+            if info["url"] == url and (is_text or version is None) and (type(total) is int or total is None):
+                self.version, self.total = version, total
                 return
         self.discard()
 

@@ -166,9 +166,9 @@ def _read_record(file: Path) -> dict:
     "What is recorded about a downloaded file: url, size, sha256, by_hand; an empty dict without a (readable) record."
     try:
         record = json.loads(_record_file(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return {k: v for k, v in record.items() if isinstance(v, (str, int))} if isinstance(record, dict) else {}
 
 
 def _write_record(file: Path, **record: object) -> None:
@@ -200,7 +200,7 @@ def _is_unpacked(url: str, file: Path, dest: Path, sha256: str | None) -> bool:
     if record.get("url", url) != url:
         raise ValueError(f"{dest} was unpacked from {record['url']}, not from {url}; choose another place for this one with "
                          "untar_data(url, base='...'), or replace it with force_download=True")
-    return sha256 is None or record.get("sha256", "").lower() == sha256
+    return sha256 is None or str(record.get("sha256")).lower() == sha256
 
 
 def _by_hand(file: Path, base: Path) -> str:

@@ -1,4 +1,5 @@
 """Archives: what unpacks, and everything that must not."""
+import bz2
 import gzip
 import io
 import os
@@ -228,6 +229,16 @@ def test_wrong_checksums(tmp_path):
     data = (tmp_path / "a.zip").read_bytes().replace(b"some content", b"same content")
     (tmp_path / "a.zip").write_bytes(data)
     assert_refused(tmp_path, tmp_path / "a.zip", "Bad CRC-32")
+
+
+def test_damage_that_other_libraries_call_an_error_of_the_disk(tmp_path):
+    packed = bytearray(bz2.compress(b"a,b\n" * 99))
+    packed[30] ^= 0xFF
+    (tmp_path / "a.csv.bz2").write_bytes(packed)
+    assert_refused(tmp_path, tmp_path / "a.csv.bz2", "damaged or incomplete .*nvalid data stream")
+    data = make_zip(tmp_path / "a.zip", [("t/x", os.urandom(200))]).read_bytes()
+    (tmp_path / "a.zip").write_bytes(data[:50] + data[150:])
+    assert_refused(tmp_path, tmp_path / "a.zip", "damaged or incomplete .*Invalid argument")
 
 
 def test_encrypted_zip(tmp_path):

@@ -68,6 +68,17 @@ def test_resumed_by_a_later_call(server, tmp_path):
     assert names(tmp_path) == ["x"]
 
 
+@pytest.mark.parametrize("changes", [{"version": 3}, {"version": "a\r\nb: c"}, {"version": ["v"]}, {"total": "5"}, {"total": [1]},
+                                     {"url": 1}, "[]", "[" * 100_000, "{"])
+def test_a_part_whose_description_was_damaged_starts_again(server, tmp_path, changes):
+    server.files["x"] = DATA
+    (tmp_path / "x.part").write_bytes(DATA[:5])
+    info = {"url": server.url("x"), "version": '"v1"', "total": len(DATA)}
+    (tmp_path / "x.part.json").write_text(changes if isinstance(changes, str) else json.dumps(info | changes))
+    assert download_url(server.url("x"), tmp_path / "x").read_bytes() == DATA
+    assert server.requests == [("x", None, None)] and names(tmp_path) == ["x"]
+
+
 def test_part_of_another_url_is_not_continued(server, tmp_path):
     server.files |= {"x": DATA, "y": DATA[::-1]}
     server.etags |= {"x": '"v1"', "y": '"v1"'}

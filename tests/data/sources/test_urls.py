@@ -73,6 +73,15 @@ def test_archive_is_kept_and_checked_when_used_again(server, home):
     assert (home / "archive" / "s.tgz").read_bytes() == archive
 
 
+@pytest.mark.parametrize("record", ["[" * 100_000, "[]", '{"sha256": 3}', '{"sha256": null, "url": ["x"]}', '{"by_hand": {}}'])
+def test_a_damaged_record_is_none(server, home, record):
+    archive = server.files["s.tgz"] = tgz({"x": b"1"})
+    path = untar_data(server.url("s.tgz"))
+    (home / "archive" / "s.tgz.json").write_text(record)
+    digest = hashlib.sha256(archive).hexdigest()
+    assert untar_data(server.url("s.tgz"), sha256=digest) == path and (path / "x").read_bytes() == b"1"
+
+
 def test_force_download(server, home):
     server.files["s.tgz"] = tgz({"old": b"1"})
     path = untar_data(server.url("s.tgz"))
