@@ -10,6 +10,7 @@ import shutil
 import tarfile
 import zipfile
 from functools import partial
+from unittest import mock
 
 import torch
 from small_learners import minifast_learner, same, state
@@ -213,9 +214,7 @@ def data_kinds(folder):
         (folder / name).write_bytes(content)
         yield name, Kind(folder / name, partial(unpacked, folder / name), sealed, checksum=checksum)
 
-    def no_network(*args, **kwargs):
-        raise urls.DownloadError("no network, and a.tar is not there")
-    urls.fetch = no_network
+    no_network = urls.DownloadError("no network, and a.tar is not there")
     archive = folder / "base" / "archive" / "a.tar"
     archive.parent.mkdir(parents=True)
     archive.write_bytes(tarred(""))
@@ -223,7 +222,8 @@ def data_kinds(folder):
 
     def downloaded():
         shutil.rmtree(folder / "base" / "data", ignore_errors=True)
-        out = urls.untar_data("https://example.org/a.tar", base=folder / "base")
+        with mock.patch.object(urls, "fetch", side_effect=no_network):
+            out = urls.untar_data("https://example.org/a.tar", base=folder / "base")
         return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
     def restore():
