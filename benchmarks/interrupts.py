@@ -147,12 +147,14 @@ def jupyter(n, imports):
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         def cell(code, interrupt=None):
-            client.execute(code)
+            sent = client.execute(code)
             if interrupt is not None:
                 time.sleep(interrupt)
                 manager.interrupt_kernel()
             try:
-                return client.get_shell_msg(timeout=60)["content"]
+                while (reply := client.get_shell_msg(timeout=60))["parent_header"].get("msg_id") != sent:
+                    pass                        # an answer from the start of the kernel
+                return reply["content"]
             except queue.Empty:
                 return {"status": "no answer within 60 s"}
 

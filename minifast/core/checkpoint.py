@@ -278,6 +278,8 @@ def _check_zip(content):
         records = z.infolist()
         if sum(r.file_size for r in records) > content.getbuffer().nbytes:
             raise ValueError("its records are longer than the file")                # torch does not compress
+        if folders := [r.filename for r in records if r.external_attr & 0x10]:      # torch reads nothing for these: any memory
+            raise ValueError(f"{folders[0]} is marked as a folder")
         if any(r.CRC for r in records) and (wrong := z.testzip()) is not None:      # they are left out by `set_crc32_options(False)`
             raise ValueError(f"{wrong} does not have the CRC that was written with it")
 

@@ -11,7 +11,7 @@ import torch
 
 from ..callbacks.base import restore_states, states_of
 from ..callbacks.training_run import RunCallback
-from ..core import PathLike, checkpoint, describe, noting, plural
+from ..core import PathLike, checkpoint, describe, plural
 from ..core.paths import Path
 from ..data.categories import last_vocab
 from ..optim.groups import setting_names
@@ -76,16 +76,24 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
             _check_opt(learn.create_opt() if learn.opt is None else learn.opt, state["opt"], file)
         learn.to_device()
         if with_opt:
-            with noting(f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)",
-                        (ValueError, KeyError, RuntimeError)):
+            with _refused(f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)"):
                 learn.opt.load_state_dict(state["opt"])
         if with_callbacks:
-            with noting(f"the states of callbacks in {file} do not fit this learner's: load(..., with_opt=False)"):
+            with _refused(f"the states of callbacks in {file} do not fit this learner's: load(..., with_opt=False)"):
                 restore_states(_with_state(learn), state.get("callbacks", {}))
         with _weights_kept_on_error(learn.model):
             learn.model.load_state_dict(weights, strict=strict)
     if left_out:
         warn(f"{file}: loaded only in part: {'; '.join(left_out)}", stacklevel=3)
+
+
+@contextmanager
+def _refused(message):
+    "An error within the block becomes a `ValueError` with `message`: it comes from what the file holds."
+    try:
+        yield
+    except Exception as e:
+        raise ValueError(f"{message} ({type(e).__name__}: {e})") from e
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Each promise of docs/security.md and docs/reliability.md has tests that exist; a few damaged files of every kind keep what is promised."""
+"""Each promise of docs/security.md and docs/reliability.md has tests that exist, and a few damaged files of every kind keep them."""
 import re
 import sys
 from pathlib import Path

@@ -459,6 +459,18 @@ def test_torch_files_of_every_age(tmp_path):
         load(tmp_path / "bomb.pth")
 
 
+def test_a_record_that_is_marked_as_a_folder(tmp_path):
+    "For such a record torch reads nothing, and its tensor holds what was in memory."
+    torch.save({"w": torch.ones(9)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as z, zipfile.ZipFile(tmp_path / "b.pth", "w") as marked:
+        for info in z.infolist():
+            content = z.read(info)
+            info.external_attr = 0x10 if info.filename == "a/data/0" else 0
+            marked.writestr(info, content)
+    with pytest.raises(ValueError, match="a/data/0 is marked as a folder"):
+        load(tmp_path / "b.pth")
+
+
 def with_header(path, header, data=b""):
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)

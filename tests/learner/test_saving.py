@@ -1,4 +1,5 @@
 """`learn.save` and `learn.load`: fastai's `.pth` files, names with `.pth`, and nothing but the weights ever changes."""
+import copy
 import re
 import sys
 import types
@@ -160,7 +161,7 @@ def test_a_file_that_is_refused_leaves_the_learner_as_it_was(tmp_path):
         if fitted:
             learn.fit(1)
         before = state(learn)
-        for name, error in (("narrow", ValueError), ("sgd", ValueError), ("texts", TypeError), ("absent", FileNotFoundError)):
+        for name, error in (("narrow", ValueError), ("sgd", ValueError), ("texts", ValueError), ("absent", FileNotFoundError)):
             with pytest.raises(error):
                 learn.load(name)
             assert same(before, state(learn)) and learn.remembers.n == 3
@@ -201,6 +202,20 @@ def test_wrong_content_is_named_and_the_advice_works(tmp_path, content, message)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")                     # that it was loaded only in part
             learn.load(tmp_path / "m.pth", **{advice[1]: False})
+
+
+def test_states_that_fail_where_they_are_used_are_named(tmp_path):
+    learn = make(tmp_path, cbs=Remembers(3))
+    learn.fit(1)
+    opt = copy.deepcopy(learn.opt.state_dict())
+    opt["state"][0]["step"] = None
+    before = state(learn)
+    for more, message in (({"opt": opt}, r"optimizer state in .*m\.pth does not fit .*with_opt=False\) \(TypeError: "),
+                          ({"opt": learn.opt.state_dict(), "callbacks": 3}, r"states of callbacks in .*m\.pth do not fit .*\(TypeError: ")):
+        torch.save({"model": learn.model.state_dict()} | more, tmp_path / "m.pth")
+        with pytest.raises(ValueError, match=message):
+            learn.load(tmp_path / "m.pth")
+        assert same(before, state(learn))
 
 
 class Counted(nn.Linear):
