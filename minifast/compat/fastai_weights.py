@@ -125,6 +125,8 @@ def read_file(file: PathLike) -> Any:
         with zipfile.ZipFile(file) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise ValueError("it is compressed, which torch.save never does")
+            if sum(max(entry.file_size, entry.compress_size) for entry in archive.infolist()) > Path(file).stat().st_size:
+                raise ValueError("its records are longer than the file")
             pickled = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             if len(pickled) != 1:
                 raise ValueError("there is no data.pkl in it")

@@ -155,7 +155,14 @@ def test_forged_files_that_would_take_memory_or_end_in_other_errors(tmp_path):
                 archive.writestr(n, data if n == name else content)
         with pytest.raises(ValueError, match=message):
             read_file(file)
-    file.write_bytes(file.read_bytes()[:100] + file.read_bytes()[200:])
+    whole = file.read_bytes()
+    data = bytearray(whole)
+    at = data.index(b"PK\1\2")
+    data[at + 20:at + 28] = (2**31 - 1).to_bytes(4, "little") * 2              # the sizes of the first record
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match="its records are longer than the file"):
+        read_file(file)
+    file.write_bytes(whole[:100] + whole[200:])
     with pytest.raises(ValueError, match=r"cannot be read as .*Invalid argument"):
         read_file(file)
 

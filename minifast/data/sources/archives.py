@@ -26,7 +26,7 @@ ARCHIVE_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".txz", "
 PLAIN_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _HEADER_BUDGET = 4 << 20          # bytes of tar headers and padding between the data of two members
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, NotImplementedError)
 
 
 class ArchiveError(ValueError):
@@ -209,8 +209,20 @@ def _tar_kind(member: tarfile.TarInfo) -> str:
     return next((words for test, words in kinds.items() if getattr(member, test)()), f"member of type {member.type!r}")
 
 
+def _members_stated(archive: Path) -> int:
+    "How many members the end of a zip says there are. `zipfile` does not compare it: a changed length makes it pass over some."
+    with open(archive, "rb") as f:
+        f.seek(max(0, archive.stat().st_size - 22 - 0xFFFF))
+        end = f.read()
+    at = end.rfind(b"PK\x05\x06") + 10
+    return int.from_bytes(end[at:at + 2], "little")
+
+
 def _read_zip(archive: Path, out: _Writer) -> None:
     with zipfile.ZipFile(archive) as z:
+        stated = _members_stated(archive)
+        if stated not in (len(z.infolist()) & 0xFFFF, 0xFFFF):           # the latter: more than the field can say
+            raise ArchiveError(f"it is damaged or incomplete (it states {stated:,} members, and lists {len(z.infolist()):,})")
         for info in z.infolist():
             if safe_parts(info.filename)[:1] == ["__MACOSX"]:            # resource forks that macOS adds beside the real content
                 continue

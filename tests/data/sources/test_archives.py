@@ -237,8 +237,26 @@ def test_damage_that_other_libraries_call_an_error_of_the_disk(tmp_path):
     (tmp_path / "a.csv.bz2").write_bytes(packed)
     assert_refused(tmp_path, tmp_path / "a.csv.bz2", "damaged or incomplete .*nvalid data stream")
     data = make_zip(tmp_path / "a.zip", [("t/x", os.urandom(200))]).read_bytes()
+    (tmp_path / "b.zip").write_bytes(data.replace(b"PK\1\2\x14\3\x14", b"PK\1\2\x14\3\xff"))
+    assert_refused(tmp_path, tmp_path / "b.zip", "damaged or incomplete .*zip file version 25.5")
     (tmp_path / "a.zip").write_bytes(data[:50] + data[150:])
     assert_refused(tmp_path, tmp_path / "a.zip", "damaged or incomplete .*Invalid argument")
+
+
+def test_a_zip_whose_list_passes_over_members(tmp_path):
+    "A longer comment of the first member swallows the entries after it: `zipfile` lists one of four."
+    archive = make_zip(tmp_path / "a.zip", [(f"t/{i}", bytes(9)) for i in range(4)])
+    data = bytearray(archive.read_bytes())
+    at = data.index(b"PK\1\2") + 32
+    data[at:at + 2] = (3 * (46 + len("t/1"))).to_bytes(2, "little")
+    archive.write_bytes(data)
+    with zipfile.ZipFile(archive) as z:
+        assert len(z.namelist()) == 1
+    assert_refused(tmp_path, archive, "it states 4 members, and lists 1")
+    with zipfile.ZipFile(archive, "w") as z:
+        z.writestr("t/1", b"1")
+        z.comment = b"a comment of the archive"
+    assert files_below(unpack_archive(archive, tmp_path / "out")) == {"1": b"1"}
 
 
 def test_encrypted_zip(tmp_path):
