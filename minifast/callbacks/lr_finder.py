@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..core import Axes, rng_state, set_rng_state, subplots
-from ..core.seeds import undisturbed
+from ..core.seeds import give_back_loops, undisturbed
 from .base import CancelFitException, CancelValidException, Learner, Order, TrainingCallback, restore_states, states_of
 
 
@@ -71,6 +71,7 @@ def leaving_no_trace(learn: "Learner") -> Iterator[None]:
 
 
 def _leaving_no_trace(learn):
+    give_back_loops(learn.dls)
     learn.to_device()                  # moving the model later would give it other buffers than those put back below
     tensors = {t: t.detach().clone() for t in (*learn.model.parameters(), *learn.model.buffers())}
     grads = {p: None if p.grad is None else p.grad.clone() for p in learn.model.parameters()}

@@ -3,11 +3,11 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,12 +21,22 @@ def set_seed(s: int, reproducible: bool = False) -> None:
         s: the seed.
         reproducible: ask cudnn for deterministic kernels, which can be slower.
     """
+    global _times_seeded
+    _times_seeded += 1
     random.seed(s)
     np.random.seed(s % 2**32)
     torch.manual_seed(s)
     if reproducible:
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
+
+
+_times_seeded = 0
+
+
+def times_seeded() -> int:
+    "How often `set_seed` was called: what counts since then begins anew."
+    return _times_seeded
 
 
 def rng_state(accelerators: bool = True) -> dict[str, Any]:
@@ -55,7 +65,8 @@ def fixed_seed(seed: int | None = None, reproducible: bool = False) -> Iterator[
         seed: None: leave the streams where they are, and restore them afterwards.
         reproducible: ask cudnn for deterministic kernels.
     """
-    state = rng_state()
+    global _owed
+    state, owed = rng_state(), _owed
     flags = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     try:
         if seed is not None:
@@ -63,6 +74,7 @@ def fixed_seed(seed: int | None = None, reproducible: bool = False) -> Iterator[
         yield
     finally:
         set_rng_state(state)
+        _owed = owed
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = flags
 
 
@@ -78,7 +90,52 @@ def no_random(seed: int = 42, reproducible: bool = True) -> AbstractContextManag
 
 def draw_seed() -> int:
     "A fresh 63-bit seed from torch's global stream: what `set_seed` before an epoch makes reproducible."
+    global _owed
+    _owed = None                        # what was lent is no longer the last that was drawn
     return int(torch.empty((), dtype=torch.int64).random_())
+
+
+class Lent(NamedTuple):
+    "A seed drawn from torch's global stream that may be given back: the states of the stream before and after it."
+
+    seed: int
+    before: torch.Tensor
+    after: torch.Tensor
+
+
+#: Where the stream was before the first and after the last of the seeds that were lent, if nothing else was drawn between them.
+_owed: tuple[torch.Tensor, torch.Tensor] | None = None
+
+
+def lend_seed() -> Lent:
+    "As `draw_seed`, until `give_back` or `give_back_loops`."
+    global _owed
+    owed, before = _owed, torch.get_rng_state()
+    seed, after = draw_seed(), torch.get_rng_state()
+    _owed = (owed[0] if owed is not None and owed[1].equal(before) else before), after
+    return Lent(seed, before, after)
+
+
+def give_back(lent: Lent) -> bool:
+    "Put torch's stream back to before `lent`, if nobody has drawn from it since; whether it is back."
+    global _owed
+    if not torch.get_rng_state().equal(lent.after):
+        return False
+    torch.set_rng_state(lent.before)
+    if _owed is not None:
+        _owed = None if _owed[0].equal(lent.before) else (_owed[0], lent.before)
+    return True
+
+
+def give_back_loops(loaders: Iterable) -> None:
+    "Put torch's stream back to before the seeds that were lent, if nobody has drawn from it since, and loaders that iterated with them."
+    global _owed
+    for loader in loaders:
+        if hasattr(loader, "give_back_loops"):
+            loader.give_back_loops()
+    if _owed is not None and torch.get_rng_state().equal(_owed[1]):
+        torch.set_rng_state(_owed[0])
+    _owed = None
 
 
 def item_rng(*key: int) -> np.random.Generator:

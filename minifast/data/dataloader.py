@@ -15,8 +15,9 @@ import torch
 from ..core.device import default_device
 from ..core.messages import brief, describe, plural
 from ..core.recipe import Recipe
-from ..core.seeds import draw_seed, fixed_seed, item_rng
+from ..core.seeds import draw_seed, fixed_seed, give_back, item_rng, lend_seed
 from ..core.types import PathLike
+from .by_hand import Looks, Taken
 from .engine.allocator import keep_freed_memory
 from .engine.cache import ImageCache, RamCache, make_cache
 from .engine.choice import Engine, Workers, choose_processes, choose_workers, draws_from_global_streams, make_engine
@@ -107,6 +108,9 @@ class DataLoader:
         self.peeks: int = 0                     #: how many batches were made only to be looked at
         self.skipped: dict[int, tuple[str, str]] = {}       #: with on_error='skip': what could not be made, index -> (its name, why)
         self._resume: tuple[int, int] | None = None
+        self._looks, self._for_fit, self._fits_epochs = Looks(), False, 0
+        self._taken: Taken | None = None                # by the latest iteration by hand
+        self._before_loops: tuple | None = None         # the position before the first of them since the last fit
         self._handed_out, self._reported, self._keeps_memory = 0, False, False
         self._engine: Engine | None = None
         self._engine_key: Any = None
@@ -295,28 +299,73 @@ class DataLoader:
     # -- iterating --------------------------------------------------------------------------------------------------------------
     def __iter__(self) -> Iterator[Any]:
         self._refuse_template()
-        resume, self._resume = self._resume, None
-        self.epoch_seed, start = (self._new_epoch_seed(), 0) if resume is None else resume
-        self.epoch += resume is None
-        self._handed_out = start
+        for_fit, self._for_fit = self._for_fit, False
+        if for_fit:
+            self.give_back_loops()
+        resume, drawn, taken, start = self._resume, None, None, 0
+        always_the_same = self.split_idx == 1 and not self.shuffles
+        if resume is not None:
+            seed, start = resume
+        elif always_the_same:
+            seed = 0
+        elif self.seed is not None:
+            seed = int(item_rng(self.seed, self.epoch).integers(2**63))
+        else:
+            drawn = None if for_fit else lend_seed()
+            seed = draw_seed() if drawn is None else drawn.seed
+        if not for_fit and not always_the_same:
+            position = self.epoch, self._resume, self.epoch_seed, self._handed_out
+            self._taken = taken = Taken(position, drawn, seed)
+            self._before_loops = self._before_loops or position
+            seed = self._looks.seed(seed) if resume is None else seed
+        self.epoch, self._resume, self.epoch_seed, self._handed_out = self.epoch + (resume is None), None, seed, start
         self._prepare()
-        return self._epoch(self._current_engine().batches(self._order.keys(self.epoch_seed, start)), self.epoch_seed, start)
+        return self._epoch(self._current_engine().batches(self._order.keys(seed, start)), seed, start, taken)
 
-    def _epoch(self, batches, seed, start):
+    def _epoch(self, batches, seed, start, taken):
+        number = start - 1
         try:
+            self._fits_epochs += taken is None
             for number, batch in enumerate(batches, start):
                 finished = [self._finish(batch, seed, number)]
                 self._handed_out = number + 1
                 del batch                       # nor is what was handed out held here: its memory may be used again soon
                 yield finished.pop()
+        except GeneratorExit:                   # left early: after one batch, it was a look
+            if taken is self._taken and number == start:
+                self._give_back()
+            raise
         finally:                                # also when the loop is left early
+            self._fits_epochs -= taken is None
             if hasattr(batches, "close"):
                 batches.close()
 
-    def _new_epoch_seed(self):
-        if self.split_idx == 1 and not self.shuffles:
-            return 0
-        return draw_seed() if self.seed is None else int(item_rng(self.seed, self.epoch).integers(2**63))
+    # -- by hand, see `minifast.data.by_hand` -------------------------------------------------------------------------------------
+    def for_fit(self) -> "DataLoader":
+        """Say that the next iteration is an epoch of a fit, which keeps what it takes from the random streams.
+
+        Returns:
+            This loader.
+        """
+        self._for_fit = True
+        return self
+
+    def _give_back(self):
+        "Give back what the latest iteration by hand took from the random streams: it was a look."
+        taken, self._taken = self._taken, None
+        if taken is not None and (taken.drawn is None or give_back(taken.drawn)):
+            self.epoch, self._resume, *progress = taken.position
+            if self._fits_epochs:                               # one goes on
+                self.epoch_seed, self._handed_out = progress
+            self._looks.count(taken.seed)
+            if self._before_loops is taken.position:
+                self._before_loops = None
+
+    def give_back_loops(self) -> None:
+        "Be where this loader would be if it had not been iterated by hand since the last fit, or the last epoch of a fit."
+        if self._before_loops is not None:
+            self.epoch, self._resume, *_ = self._before_loops
+        self._before_loops = self._taken = None
 
     def _refuse_template(self):
         if getattr(self.dataset, "is_template", False):
@@ -541,6 +590,7 @@ class DataLoader:
         self.epoch = state["epoch"]
         unfinished = state["epoch_seed"] is not None and state["batch"] < len(self)
         self._resume = (state["epoch_seed"], state["batch"]) if unfinished else None
+        self._before_loops = self._taken = None
 
     # -- others like it ---------------------------------------------------------------------------------------------------------
     def new(self, dataset: Any = None, **overrides: Any) -> "DataLoader":

@@ -69,7 +69,7 @@ from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batch, to_detach, to_device
 from ..core.items import noop
 from ..core.messages import NEXT_ENDED
-from ..core.seeds import undisturbed
+from ..core.seeds import give_back_loops, undisturbed
 from ..core.torch_internals import forget_workers
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
@@ -198,6 +198,7 @@ class TrainingLoop:
     fits_ended: int = 0              #: how many fits ended or were cancelled; interrupted ones do not count
     _in_pass = False                 # whether a fit or another pass is under way
     _n_inp: int | None = None        # how many elements of a batch are inputs; None: all but the last
+    _by_fit = False                  # whether it is a pass of the fit itself
     _batches_done = 0                # training batches finished in this epoch
     _loud_logger: Callable[[Any], Any]     # the `logger` outside of `no_logging()`
 
@@ -214,6 +215,7 @@ class TrainingLoop:
         self.n_epoch, self.start_epoch, self.epoch, self._batches_done = n_epoch, start_epoch, start_epoch, 0
         try:
             self.running = True
+            give_back_loops(self.dls)
             clear_grads(self.opt)         # an interrupted fit may have left gradients behind
             with self._cleaning_up():
                 self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
@@ -228,13 +230,13 @@ class TrainingLoop:
 
     def _one_epoch(self):
         self._batches_done = 0
-        self._enter(self.dls.train, training=True)
+        self._enter(self.dls.train, training=True, by_fit=True)
         self._phase("before_train", self._all_batches, CancelTrainException, "after_cancel_train", "after_train")
         if len(self.dls) > 1:
-            self._validate(self.dls.valid)
+            self._validate(self.dls.valid, by_fit=True)
 
-    def _validate(self, dl):
-        self._enter(dl, training=False)
+    def _validate(self, dl, by_fit):
+        self._enter(dl, training=False, by_fit=by_fit)
         with torch.no_grad():
             self._phase("before_validate", self._all_batches, CancelValidException, "after_cancel_validate", "after_validate")
 
@@ -311,14 +313,14 @@ class TrainingLoop:
         clear_grads(state["opt"])
 
     # -- around the loop --------------------------------------------------------------------------------------------------------
-    def _enter(self, dl, training):
+    def _enter(self, dl, training, by_fit):
         "Make `dl` the current loader and put the model in the mode that goes with it."
         try:
             self.n_iter = len(dl)
         except TypeError as e:
             raise TypeError(f"{type(dl).__name__} has no length, and schedules need to know how many batches an epoch has: give it, or "
                             "its dataset, a `__len__`") from e
-        self.dl, self.training, self._n_inp = dl, training, getattr(dl, "n_inp", None)
+        self.dl, self.training, self._by_fit, self._n_inp = dl, training, by_fit, getattr(dl, "n_inp", None)
         self._set_mode()
 
     def _set_mode(self):
@@ -328,6 +330,8 @@ class TrainingLoop:
 
     def _on_device(self, dl):
         "`dl`, its batches moved to the device of the data unless the loader does that itself."
+        if self._by_fit and hasattr(dl, "for_fit"):
+            return dl.for_fit()
         if hasattr(dl, "after_batch") or self.dls.device.type == "cpu":
             return dl
         return (to_device(batch, self.dls.device, non_blocking=True) for batch in dl)
@@ -374,7 +378,7 @@ class TrainingLoop:
             self.to_device()
             outer_bars = ProgressCallback if self.running else None        # called from a callback: those on the screen belong to the fit
             with self._with_cbs(outer_bars, cbs), self._cleaning_up():
-                self._validate(dl)
+                self._validate(dl, by_fit=False)
 
     def to_device(self: Self) -> Self:
         "Move the model, the loss (it may hold class weights) and the optimizer's state to where the batches are. Returns the learner."
