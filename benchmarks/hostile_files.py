@@ -11,9 +11,10 @@ a module, start a program, open a connection, write outside of its folder, or to
 import argparse
 import codecs
 import contextlib
-import encodings.aliases
+import encodings
 import gc
 import os
+import pkgutil
 import random
 import re
 import resource
@@ -26,13 +27,14 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-import torch._subclasses.schema_check_mode  # (torch imports it when a storage is copied)
+import torch._subclasses.schema_check_mode  # (torch imports these when it copies a storage, or makes a tensor of an unusual kind)
+import torch.nested._internal.nested_tensor
 from file_kinds import data_kinds, learner_kinds, mutate
 from small_learners import fastai_learner, same, state
 
-for codec in set(encodings.aliases.aliases.values()):         # imported when they are first used, by names in a zip for instance
+for module in pkgutil.iter_modules(encodings.__path__):                  # imported when they are first used, by names in a zip for instance
     with contextlib.suppress(LookupError):
-        codecs.lookup(codec)
+        codecs.lookup(module.name)
 
 SPARE = 24 << 20        # bytes of memory; the files have a few thousand
 WARM_UP = 150           # mutations before the watch begins: what is imported late is imported then
@@ -53,7 +55,7 @@ class Watch:
             return
         if event in self.forbidden or (event in WRITES and self.writes_elsewhere(event, args)):
             self.on = False
-            self.harm.append((event, str(args)[:160], "".join(traceback.format_stack(limit=12))))
+            self.harm.append((event, str(args)[:160], "".join(traceback.format_stack(limit=7))))
             self.on = True
 
     def writes_elsewhere(self, event, args):
@@ -140,7 +142,7 @@ def attack(kind, n, watch, rng, sealed=False, warm_up=WARM_UP):
         if i >= 0:
             ended[how] += 1
             if problem and len(bad) < 3:
-                bad.append((i, how, str(problem)[:3000]))
+                bad.append((i, how, str(problem)[:900]))
     kind.file.write_bytes(kind.original)
     if kind.restore:
         kind.restore()

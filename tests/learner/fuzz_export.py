@@ -11,6 +11,7 @@ import random
 import resource
 import sys
 import tempfile
+import typing
 import warnings
 from collections import Counter
 from importlib import import_module
@@ -111,6 +112,8 @@ def run(n, files, seed=0):
         watching = [False]
 
         def watch(event, args):
+            if event in ("compile", "exec") and sys._getframe(1).f_code.co_filename == typing.__file__:
+                return                                              # annotations of our own functions
             if watching[0] and (event in FORBIDDEN or (event == "open" and str(args[0]) != str(target) and not isinstance(args[0], int))):
                 watching[0] = False
                 harm.append((event, str(args)[:200]))
