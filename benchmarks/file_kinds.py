@@ -155,14 +155,20 @@ def learner_kinds(folder):
     from minifast.callbacks.base import Callback
     with contextlib.suppress(Stop):
         resumed.fit(2, cbs=[Resume(), Callback(before_epoch=stop)])
-    file = next(f for f in folder.rglob("*resume*") if f.is_file())
-    content = file.read_bytes()
+    file = folder / "models" / "resume.safetensors"
+    left = {f: f.read_bytes() for f in file.parent.glob("resume*")}
+
+    def restore():
+        for f in file.parent.glob("resume*"):
+            f.unlink()
+        for f, content in left.items():
+            f.write_bytes(content)
 
     def resume():
         again = minifast_learner(folder)
         again.fit(2, cbs=Resume())
         return state(again)
-    yield "Resume file", Kind(file, resume, restore=lambda: file.write_bytes(content))
+    yield "Resume file", Kind(file, resume, restore=restore)
 
 
 def data_kinds(folder):

@@ -138,6 +138,7 @@ class DS(torch.utils.data.Dataset):
     def __getitem__(self, i): time.sleep(.002); return torch.randn(4), i % 2
 learn = Learner(DataLoaders(DataLoader(DS(), bs=8, num_workers=2, device="cpu"), DataLoader(DS(), bs=8, num_workers=2, device="cpu")),
                 torch.nn.Linear(4, 2), torch.nn.functional.cross_entropy)
+learn.fit(1)
 '''
 
 
