@@ -20,7 +20,8 @@ from ..core.types import PathLike
 from .by_hand import Looks, Taken
 from .engine.allocator import keep_freed_memory
 from .engine.cache import ImageCache, RamCache, make_cache
-from .engine.choice import Engine, Workers, choose_processes, choose_workers, draws_from_global_streams, make_engine
+from .engine.choice import Engine, Workers, choose_processes, choose_workers, make_engine
+from .engine.draws import DrawsGlobally, streams_drawn_from
 from .engine.fetch import Batch, BatchKey, Fetcher, Finisher, Order, repeats_of
 from .engine.processes import WORKER_TIMEOUT
 from .engine.samplers import InOrder, Shuffled
@@ -320,7 +321,19 @@ class DataLoader:
             seed = self._looks.seed(seed) if resume is None else seed
         self.epoch, self._resume, self.epoch_seed, self._handed_out = self.epoch + (resume is None), None, seed, start
         self._prepare()
-        return self._epoch(self._current_engine().batches(self._order.keys(seed, start)), seed, start, taken)
+        batches = self._current_engine().batches(self._order.keys(seed, start))
+        return self._epoch(self._made_elsewhere(batches, seed) if self.worker_type == "thread" else batches, seed, start, taken)
+
+    def _made_elsewhere(self, batches, seed):
+        "The batches of threads, and of another engine from the first one on that draws from the global random streams."
+        try:
+            yield from batches
+        except DrawsGlobally as e:
+            e.put_back()                        # the threads have ended
+            if self._args["worker_type"] == "thread":
+                raise
+            self._leave_threads()
+            yield from self._current_engine().batches(self._order.keys(seed, e.number))
 
     def _epoch(self, batches, seed, start, taken):
         number = start - 1
@@ -397,11 +410,8 @@ class DataLoader:
                                      isinstance(self.cache, RamCache)))
         if self.num_workers and self.worker_type == "thread" and not self._threads_are_safe:
             self._threads_are_safe = True                   # looked at once
-            if self._fetcher.may_draw_globally and draws_from_global_streams(self._fetcher, 0, self.epoch_seed):
-                # functions that draw from the global random streams, which threads share, get processes instead
-                self._use(Workers() if isinstance(self.cache, RamCache) else
-                          choose_processes(self._fetcher, len(self), self.num_workers, stacklevel=6))
-                self.persistent_workers = self._args["persistent_workers"] is not False
+            if self._fetcher.may_draw_globally and streams_drawn_from(self._fetcher, 0, self.epoch_seed):
+                self._leave_threads()
         key = self.num_workers, self.worker_type, self._pins()
         if self._engine is None or key != self._engine_key:
             self.end_workers()
@@ -409,6 +419,12 @@ class DataLoader:
             self._engine = make_engine(self._fetcher, workers, self._pins(), self.timeout, self.persistent_workers)
             self._engine_key = key
         return self._engine
+
+    def _leave_threads(self):
+        "Use processes from now on: for functions that draw from the global random streams, which threads share."
+        self._use(Workers() if isinstance(self.cache, RamCache) else
+                  choose_processes(self._fetcher, len(self), self.num_workers, stacklevel=7))
+        self.persistent_workers = self._args["persistent_workers"] is not False
 
     def end_workers(self, error: BaseException | None = None) -> None:
         """End the workers kept between epochs, if there are any; the next epoch starts new ones.

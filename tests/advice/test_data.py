@@ -472,6 +472,31 @@ def test_random_streams_of_threads():
     images(cache="disk", worker_type="process", num_workers=2)
 
 
+def test_functions_that_draw_in_threads():
+    def noisy(x):
+        return x + float(torch.rand(())) if x > 6 else x
+
+    def batches(tfm, **kwargs):
+        dl = loader(list(range(20)), after_item=tfm, num_workers=2, seed=1, **kwargs)
+        return torch.cat(list(dl))
+
+    with told("data/engine/draws.py", "Draw in a `RandTransform`, whose method `draw(self, sample, rng, split_idx)`",
+              "or use worker_type='process'"):
+        batches(noisy, worker_type="thread")
+
+    class Noisy(RandTransform):
+        split_idx = None
+
+        def draw(self, sample, rng, split_idx):
+            return {"by": float(rng.random())}
+
+        def encodes(self, x: int, by):
+            return x + by if x > 6 else x
+
+    assert torch.equal(batches(Noisy(), worker_type="thread"), batches(Noisy(), worker_type="thread"))
+    assert torch.equal(batches(noisy, worker_type="process"), batches(noisy, worker_type="process"))
+
+
 def test_workers_that_cannot_be_made(monkeypatch):
     fetcher = loader()._fetcher if hasattr(loader(), "_fetcher") else None
     monkeypatch.setattr(choice.sys, "platform", "win32")

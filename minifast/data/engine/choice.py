@@ -6,7 +6,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 from warnings import warn
 
 from ...core.device import cpu_count
-from ...core.seeds import fixed_seed, rng_state
 from .fetch import Batch, BatchKey, Fetcher, InlineEngine, is_in_memory
 from .processes import ProcessEngine, start_method
 from .threads import ThreadEngine
@@ -86,16 +85,3 @@ def choose_processes(fetcher: Fetcher, n_batches: int, n: int | None = None, con
 def _global_drawer(fetcher):
     "A transform of items that is known to draw from a global random stream, which threads would share; or None."
     return next((f for p in fetcher.pipelines for f in p if getattr(f, "draws_globally", False) and p.split_idx != 1), None)
-
-
-def draws_from_global_streams(fetcher: Fetcher, index: int, seed: int) -> bool:
-    "Whether making item `index` draws from `random`, from numpy's or from torch's global stream. It makes the item; an error says nothing."
-    with fixed_seed():
-        before = rng_state()
-        try:
-            fetcher.item(index, seed)
-        except Exception:
-            return False
-        after = rng_state()
-    same_numpy = before["numpy"][2] == after["numpy"][2] and (before["numpy"][1] == after["numpy"][1]).all()
-    return not (before["random"] == after["random"] and same_numpy and before["torch"].equal(after["torch"]))

@@ -13,6 +13,7 @@ from itertools import islice
 from queue import SimpleQueue
 
 from ...core.messages import add_note
+from .draws import Watch
 from .fetch import Batch, BatchKey, Fetcher, one_torch_thread
 
 #: What to say when no batch came in time.
@@ -72,10 +73,12 @@ class ThreadEngine:
     def __init__(self, fetcher: Fetcher, n: int, pin: bool = False, timeout: float = 0):
         self.fetcher, self.n, self.pin, self.timeout = fetcher, n, pin, timeout
         self._ends: set[Callable[[], None]] = set()           # of each epoch under way: what ends its threads
+        self._loop_draws = False
 
     def batches(self, keys: Iterator[BatchKey]) -> Iterator[Batch]:
         "The batches for `keys`, in their order. Closing the iterator, or forgetting it, ends the threads; each finishes its item."
         keys, todo, jobs = iter(keys), SimpleQueue(), deque()
+        watch = Watch(self.fetcher, self._loop_draws) if self.fetcher.may_draw_globally else None
         threads = [threading.Thread(target=_work, args=(todo,), name=f"minifast-loader-{i}", daemon=True) for i in range(self.n)]
 
         def end(patience=2.0):
@@ -102,10 +105,20 @@ class ThreadEngine:
                 if not jobs:
                     return
                 self._wait_for(jobs[0])
+                if watch is not None and watch.suspects():
+                    for job in jobs:
+                        self._wait_for(job)
+                    watch.check([job.making.key for job in jobs])
+                    self._loop_draws = watch.loop_draws
                 yield jobs.popleft().result()   # what was handed out is not held here: its memory may be used again soon
+                if watch is not None:
+                    watch.resume()
         finally:
             atexit.unregister(end)
+            left = [job.making.key for job in jobs]
             end()
+            if watch is not None and left:
+                watch.leave(left)
 
     def _wait_for(self, job):
         since = time.monotonic()

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset, TensorDataset
 from torchvision.transforms import v2
 
+from minifast.core.seeds import set_seed
 from minifast.data.dataloader import DataLoader
 from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.engine.fetch import BatchKey, Making, one_torch_thread
@@ -256,6 +257,73 @@ def test_what_draws_from_a_global_stream_gets_processes():
     assert torch.cat(list(dl)).tolist() == list(range(1, 10)) and dl.worker_type == "thread"
 
 
+def dark(x):
+    return x % 5 == 3
+
+
+def now_and_then(draw):
+    "A loader by default, whose transform draws for some items only, not for the first one."
+    dataset = TfmdLists(range(40), [float, lambda x: x + draw() if dark(x) else x])
+    return loader(dataset, after_item=Pictures(split_idx=0), num_workers=2, seed=1, split_idx=0)
+
+
+def states():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+GLOBAL = {"random": random.random, "numpy": np.random.rand, "torch": lambda: torch.rand(()).item()}
+
+
+@linux
+@pytest.mark.parametrize("name", GLOBAL)
+def test_draws_for_some_items_are_found_when_they_happen(name):
+    draw, found = GLOBAL[name], []
+    for n in (2, 0, 2):
+        dl = now_and_then(draw)
+        dl.num_workers = n
+        before = states()
+        found.append(torch.cat(list(dl)))
+        assert states() == before and dl.worker_type == ("process" if n else "thread")
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+@linux
+def test_an_epoch_that_is_left_early_gives_back_what_threads_have_drawn():
+    handed_out = threading.Event()
+    dataset = TfmdLists(range(40), lambda x: (handed_out.wait(5), random.random()) if x > 7 else x)
+    dl = loader(dataset, num_workers=2, worker_type="thread", seed=1)
+    before, it = states(), iter(dl)
+    next(it)
+    handed_out.set()
+    time.sleep(0.1)                                         # the threads go on meanwhile
+    assert states() != before
+    it.close()
+    assert states() == before
+
+
+@pytest.mark.parametrize("name", GLOBAL)
+def test_threads_that_were_asked_for_refuse_it_and_name_the_item(name):
+    draw = GLOBAL[name]
+    dl = loader(TfmdLists(range(40), lambda x: x + draw() if dark(x) else x), num_workers=2, worker_type="thread", seed=1)
+    before = states()
+    with pytest.raises(RuntimeError, match=f"making item 3, int 3 draws from the global random stream of {name}, which threads share"):
+        list(dl)
+    assert states() == before and not threads_alive()
+
+
+@pytest.mark.parametrize("name", GLOBAL)
+def test_a_loop_that_draws_is_not_taken_for_threads(name):
+    made = []
+    dl = loader(TfmdLists(range(40), lambda x: (made.append(x), float(x))[1]), num_workers=2, worker_type="thread", seed=1)
+    for _ in range(2):
+        drawn = [GLOBAL[name]() for _ in dl]
+    assert len(set(drawn)) == 10 and dl.worker_type == "thread" and len(made) < 3 * 40
+    set_seed(0)
+    want = [GLOBAL[name]() for _ in range(10)]
+    set_seed(0)
+    assert [GLOBAL[name]() for _ in dl] == want
+
+
 # -- torch's threads --------------------------------------------------------------------------------------------------------------
 
 @linux
@@ -293,6 +361,8 @@ def test_batches_that_are_kept_are_not_written_over(n):
 
 def test_iterator_by_hand():
     class Fetches:
+        may_draw_globally = False
+
         def begin(self, key):
             return Making(key)
 
