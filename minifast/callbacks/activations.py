@@ -44,6 +44,7 @@ class ActivationStats(TrainingCallback):
         modules: which layers; None: all modules without children.
     """
 
+    only_watches = True
     order = Order.RECORD
 
     def __init__(self, with_hist: bool = False, every: int | None = None, modules: Sequence[nn.Module] | None = None):
@@ -148,6 +149,7 @@ class GradientNorms(TrainingCallback):
     `norms` is a tensor (steps,), `by_group` one (steps, layer groups); both are read from the device when asked for.
     """
 
+    only_watches = True
     order = Order.RECORD
 
     _rows: Any = ()
@@ -219,6 +221,7 @@ class LossSpikes(TrainingCallback):
         found: dicts with epoch, batch, loss and items (None if the loader does not know them).
     """
 
+    only_watches = True
     order = Order.RECORD
 
     def __init__(self, factor: float = 4.0, window: int = 50, keep: int = 20):

@@ -108,6 +108,8 @@ class Callback:
         order: the role (`Order`) that decides which callback runs first.
         run_before, run_after: callback classes, or their names, to run before or after, whatever their order.
         run_train, run_valid: whether the batch events are called in training and in validation.
+        runs_last: names of events in which it runs after all other callbacks, whatever their order.
+        only_watches: whether training is the same without it, as of a callback that shows or records.
         shown: names of the attributes that `repr` shows.
     """
 
@@ -117,6 +119,8 @@ class Callback:
     run_after: tuple | list | type | str = ()
     run_train: bool = True
     run_valid: bool = True
+    runs_last: tuple[str, ...] = ()
+    only_watches: bool = False
     shown: tuple[str, ...] = ()
     elsewhere: dict[str, str] = {}                   #: names by which other libraries have what is here, and what to write
     _run = True
@@ -255,6 +259,8 @@ class Callback:
         raise TypeError(f"{written} is not a training event{hint}")
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):                   # asked by Python and libraries, which take no advice
+            raise AttributeError(name)
         if name in STATE or name in ALSO_READ:
             if self.learn is not None:
                 return getattr(self.learn, name)
@@ -345,23 +351,29 @@ def collect_handlers(cbs: Iterable[Callback], training: bool) -> dict[str, list[
         training: whether the batch events are those of training, or of validation.
     """
     handlers: dict[str, list[Callable[[], None]]] = {event: [] for event in EVENTS}
+    last: list[tuple[str, Callable[[], None]]] = []
     for cb in cbs:
         if cb.run:
             events = cb.overridden_events()
             for event in events if (cb.run_train if training else cb.run_valid) else events.difference(BATCH_EVENTS):
-                handlers[event].append(getattr(cb, event))
+                if event in cb.runs_last:
+                    last.append((event, getattr(cb, event)))
+                else:
+                    handlers[event].append(getattr(cb, event))
+    for event, handler in last:
+        handlers[event].append(handler)
     return handlers
 
 
 def states_of(cbs: Sequence[Callback]) -> dict[str, dict]:
     "The states of the callbacks that have any, by name; several of one name are told apart by their place."
-    return {name: cb.state_dict() for name, cb in _named(cbs) if hasattr(cb, "state_dict")}
+    return {name: cb.state_dict() for name, cb in _named(cbs) if hasattr(type(cb), "state_dict")}
 
 
 def restore_states(cbs: Sequence[Callback], states: dict[str, dict]) -> None:
     "Give callbacks the states that `states_of` took from callbacks of the same names."
     for name, cb in _named(cbs):
-        if hasattr(cb, "load_state_dict") and name in states:
+        if hasattr(type(cb), "load_state_dict") and name in states:
             cb.load_state_dict(states[name])
 
 

@@ -67,6 +67,8 @@ class HookCallback(TrainingCallback):
 class CollectDataCallback(Callback):
     "Keep every batch of a fit with its predictions and loss: `data` is a list of (inputs, targets, predictions, loss), on the CPU."
 
+    only_watches = True
+
     def before_fit(self) -> None:
         self.data = L()
 

@@ -117,6 +117,7 @@ class PredictionDynamics(RunCallback):
         targets: the true ones.
     """
 
+    only_watches = True
     order = Order.RECORD + 3
     targets: Any = None
     batch: FixedBatch | None = None

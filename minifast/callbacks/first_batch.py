@@ -38,6 +38,7 @@ class FirstBatch(TrainingCallback):
     Metrics are tried on copies, so that one that cannot work fails here, not after an epoch; once, until model, data or metrics change.
     """
 
+    only_watches = True
     order = Order.SETUP
     _tried: list[int] | None = None                         # what the metrics were last tried with
     _yb: tuple = ()                                         # the targets as the loader gave them

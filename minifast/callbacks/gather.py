@@ -22,6 +22,7 @@ class GatherPreds(Callback):
         save_preds, save_targs: a folder to also write those of batch i to, as `i.npy`; they are then collected.
     """
 
+    only_watches = True
     order = Order.RECORD
     run_train = False
 

@@ -38,6 +38,7 @@ class FileLogger(RunCallback):
         file: where it writes.
     """
 
+    only_watches = True
     order = Order.RECORD + 1
     file: Path | None = None
     _resumed = False
@@ -167,6 +168,7 @@ class CSVLogger(FileLogger):
 class ShowGraphCallback(RunCallback):
     "In a notebook, draw training and validation loss below the epoch table and update the plot after each epoch; elsewhere do nothing."
 
+    only_watches = True
     order = Order.DISPLAY
 
     def start_fit(self, is_new: bool) -> None:
@@ -205,6 +207,7 @@ class LiveLogger(RunCallback):
         valid_every: batches between two losses of a random validation batch; 0: none.
     """
 
+    only_watches = True
     order: int = Order.RECORD + 2
     run_valid = False
     saved = ("step",)

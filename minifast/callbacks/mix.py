@@ -151,6 +151,8 @@ class MixHandler(TrainingCallback):
         check_arguments(type(self).__name__, alpha=_parameter(alpha))
         self.alpha = alpha
         self._seed: int | None = None
+        self._rng: np.random.Generator | None = None
+        self._stream: dict | None = None
         self._forget()
 
     def draw(self, rng: np.random.Generator, n: int, size: tuple[int, int] | None, device: torch.device) -> Mix:
@@ -172,10 +174,14 @@ class MixHandler(TrainingCallback):
                              "this model without learn.compile()")
         self._forget()
         self._roles: dict[nn.Module, bool] = {}
-        self._seed = draw_seed()
+        self._seed, self._stream = draw_seed(), None
 
     def before_train(self) -> None:
         self._rng = item_rng(self._seed, self.learn.epoch)
+        stream, self._stream = self._stream, None
+        if stream is not None and self.learn.start_iter and self.learn.epoch == self.learn.start_epoch:       # resumed within this epoch
+            own = self._rng.bit_generator.state
+            self._rng.bit_generator.state = {**own, **stream["rest"], "state": {"state": np.array(stream["state"], np.uint64)}}
 
     # -- inputs and targets
     def before_batch(self) -> None:
@@ -292,12 +298,16 @@ class MixHandler(TrainingCallback):
     cleanup_fit = _forget
 
     def state_dict(self) -> dict:
-        "The seed of this fit's draws."
-        return {"seed": self._seed}
+        "The seed of this fit's draws, and how far those of the epoch are."
+        if self._rng is None:
+            return {"seed": self._seed}
+        now = dict(self._rng.bit_generator.state)
+        state = now.pop("state")["state"].tolist()
+        return {"seed": self._seed, "stream": {"state": state, "rest": now}}
 
     def load_state_dict(self, state: dict) -> None:
         "Draw as from `state_dict`."
-        self._seed = state["seed"]
+        self._seed, self._stream = state["seed"], state.get("stream")
 
 
 class MixUp(MixHandler):

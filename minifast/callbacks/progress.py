@@ -14,6 +14,7 @@ class ProgressCallback(Callback):
             (`learn.progress.overfitting = False` turns it off; `learn.recorder.overfitting()` gives the numbers).
     """
 
+    only_watches = True
     order = Order.DISPLAY
     display: PlainDisplay | None = None
 

@@ -54,12 +54,15 @@ class FitRecord(Series):
         iters: number of training batches done at the end of each epoch.
         values: `[train_loss, valid_loss, *metrics]` of each epoch.
         hps: scheduled hyper-parameters of the last layer group by name, a value per training batch.
+        call: the method that trained and its arguments; None where the loop was run in another way.
+        started: when, in local time, `YYYY-MM-DD HH:MM:SS`.
     """
 
     losses = Series.numbers
 
-    def __init__(self, beta: float = 0.98):
+    def __init__(self, beta: float = 0.98, call: Any = None):
         super().__init__()
+        self.call, self.started = call, time.strftime("%Y-%m-%d %H:%M:%S")
         self.beta, self.lrs, self.iters, self.values, self.hps, self._smooth, self._moving = beta, [], [], [], {}, [], 0.0
 
     @property
@@ -112,6 +115,7 @@ class Recorder(Callback):
         lr_find: the latest learning-rate range test.
     """
 
+    only_watches = True
     order = Order.RECORD
     elsewhere = {
         "plot": "write recorder.plot_lr_find() for the range test, plot_loss(), plot_sched() or plot_metrics()",
@@ -206,7 +210,7 @@ class Recorder(Callback):
 
     # -- events -----------------------------------------------------------------------------------------------------------------
     def before_fit(self) -> None:
-        self.fits.append(FitRecord(self.beta))
+        self.fits.append(FitRecord(self.beta, self.learn.call))
         self._given_up.clear()
 
     def before_epoch(self) -> None:
@@ -215,7 +219,6 @@ class Recorder(Callback):
 
     def before_train(self) -> None:
         self._group, self._lrs, self._pending = self.learn.opt.param_groups[-1], self.last.lrs, self.last.pending
-        self._first = len(self._lrs)
         self._counted = self._restarted(self.train_metrics)
 
     def before_validate(self) -> None:
@@ -270,6 +273,28 @@ class Recorder(Callback):
         self.history.append({"fit": len(self.fits) - 1, **dict(zip(self.metric_names, self.log, strict=True))})
         self.learn.logger(self.log)
 
+    # -- resuming ---------------------------------------------------------------------------------------------------------------
+    def state_of_fit(self) -> dict:
+        "What was recorded, of the latest fit also batch by batch: plain values, from which `resume_fit` and `resume_epoch` continue."
+        return {"history": self.history, "record": self.last.state_dict(), "sizes": self._sizes, "first": self._first}
+
+    def resume_fit(self, state: dict) -> None:
+        """Have what was recorded before the epoch that begins.
+
+        Args:
+            state: from `state_of_fit`, taken in that epoch.
+        """
+        self.history[:] = state["history"]
+        self.last.load_state_dict(state["record"])
+
+    def resume_epoch(self, state: dict) -> None:
+        """Have what was recorded in the epoch that has begun.
+
+        Args:
+            state: from `state_of_fit`, taken in that epoch.
+        """
+        self._sizes, self._first = state["sizes"], state["first"]
+
     # -- the work ---------------------------------------------------------------------------------------------------------------
     def _without_targets(self) -> list:
         "The metrics of a validation without targets: none. Outside a fit, where nothing is lost by it, an error."
@@ -280,6 +305,7 @@ class Recorder(Callback):
 
     def _clear_epoch(self) -> None:
         self._sizes, self._train_values, self.valid_values, self._counted, self._valid, self._valid_loss = [], [], [], [], [], None
+        self._first = len(self.last.lrs)
 
     def _count(self, metrics: list) -> None:
         for i, metric in enumerate(metrics):

@@ -1,37 +1,78 @@
-"""`Resume`: a fit that was interrupted continues where its last epoch began, and ends with the same weights to the bit."""
+"""`Resume`: a fit that was interrupted continues where its state was last written, and ends with the same weights to the bit."""
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 from warnings import warn
 
 import numpy as np
 
-from ..core import checkpoint, rng_state, set_rng_state
+from ..core import PathLike, checkpoint, describe, listing, rng_state, set_rng_state
+from ..core.messages import shortened
 from ..core.paths import Path
 from .base import Callback, CancelFitException, Order, restore_states, states_of
 from .recorder import FitRecord
+from .training_run import check_folder
+
+#: Parts of a run's record that must be the same where a fit is continued.
+COMPARED = ("seed", "model", "loss", "optimizer", "data")
+#: How often the state is written within an epoch, in seconds, unless it is said.
+DEFAULT_EVERY = 600.0
+_UNITS = {"s": 1, "sec": 1, "min": 60, "h": 3600}
 
 
 class Resume(Callback):
-    """Write the whole training state at the start of every epoch; the same call after a crash continues from there.
+    """Write the whole training state again and again; the same call after a crash continues from there. `fit(..., resume=True)` adds one.
 
-    The file holds weights, buffers, optimizer, random streams, the loaders' epochs, the states of the other callbacks and the history;
-    nothing in it can run code. It is removed when the fit ends or is cancelled, and stays after an error or Ctrl-C. A script of several
-    fits, such as the two phases of `fine_tune`, is run again from its top: a fit that had ended before the interruption is skipped, and
-    a warning says so. A fit raises `ValueError` if the file belongs to another one (number of epochs, batches, learning rates or weights).
+    The file holds weights, buffers, optimizer, loss scale, random streams, the place in the epoch, the states of the other callbacks and
+    the history; nothing in it can run code. The one before is kept beside it, for the case that the newest is damaged, and the run's
+    record (`learn.run_record()`), as JSON. They are removed at the very end of a fit that ends or is cancelled, and stay after an error or
+    Ctrl-C. A script of several fits, such as the two phases of `fine_tune`, is run again from its top: a fit that had ended before the
+    interruption is skipped, and a warning says so.
 
     Args:
-        fname: name of the file, `path/model_dir/fname.safetensors`.
+        fname: name of the file, `path/model_dir/fname.safetensors`. None: `resume.safetensors` in a folder whose name comes from what
+            the fit was told, so that two different runs never meet.
+        every: how often the state is written within an epoch, beside its beginning: a number of batches, or a time such as '5min',
+            '90s' or '1h'. None: every 10 minutes where the training loader can continue within an epoch.
+        force: continue although the data, the model's settings, the optimizer, the loss or the callbacks are others than before; what
+            this fit is told counts.
+        source: a state of another place, such as a file or folder of an attached Kaggle dataset, to continue from while there is none here.
+
+    Raises:
+        ValueError: the file belongs to another fit: names what differs.
+        OSError: the folder cannot be written to.
     """
 
     shown = ("fname",)
     order = Order.SETUP - 10                     # first, so that the others find what was restored
+    runs_last = ("before_train", "after_batch", "after_fit", "cleanup_fit")
+    run_valid = False
+    only_watches = True
+    _state: dict | None = None                   # what is to be restored
+    _skipped = _ended = _failed = _due = False
 
-    def __init__(self, fname: str = "resume"):
-        self.fname = fname
+    def __init__(self, fname: str | None = "resume", every: int | str | None = None, force: bool = False, source: PathLike | None = None):
+        self.fname, self.every, self.force = fname, every, force
+        self.source = None if source is None else Path(source).expanduser()
+        self._batches, self._seconds = _interval(every)
 
     @property
     def file(self) -> Path:
         "Where the state is stored."
-        return self.learn.path / self.learn.model_dir / f"{self.fname}.safetensors"
+        folder = self.learn.path / self.learn.model_dir
+        return folder / f"{self.fname}.safetensors" if self.fname is not None else folder / str(self.learn.run_name) / "resume.safetensors"
 
+    @property
+    def previous(self) -> Path:
+        "Where the state before it is stored."
+        return self.file.with_name(f"{self.file.stem}-previous.safetensors")
+
+    # -- a fit begins -----------------------------------------------------------------------------------------------------------
     def before_fit(self) -> None:
         learn = self.learn
         if learn.dry_run:
@@ -39,65 +80,304 @@ class Resume(Callback):
             return
         if learn.recorder is None:
             raise ValueError("Resume() needs the learner's Recorder, to know which fit is which: create the learner with default_cbs=True")
-        self._state, self._skipped = None, False
+        if any(isinstance(cb, Resume) and cb is not self for cb in learn.cbs):
+            raise ValueError("this fit has two Resume callbacks: leave out resume=, or the one among the callbacks")
+        self._state, self._skipped, self._ended, self._failed, self._due = None, False, False, False, False
+        record = learn.run_record()
         self._fit = {"number": learn.fits_ended, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
                      "rates": [float(g["lr"]) for g in learn.opt.param_groups]}
-        if not self.file.exists():
+        self._settings = {name: record[name] for name in COMPARED}
+        self._settings["callbacks"] = {type(cb).__name__: record["callbacks"][type(cb).__name__] for cb in learn.cbs if _trains(cb)}
+        self._versions = {**record["versions"], "device": record["device"]}
+        if self.fname is None and learn.run_name is None:
+            told = json.dumps([self._fit, self._settings], sort_keys=True, default=str)
+            learn.run_name = f"run-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        self._can_pause = self._check_every()
+        check_folder(self.file.parent, "Resume")
+        self._before = {id(cb): _kept(cb) for cb in _stateless(learn.cbs)}
+        found = self._found()
+        if found is None:
+            self._say_others()
             return
-        state = checkpoint.load(self.file)
-        if state["number"] > learn.fits_ended:       # this fit had ended; a later one brings the weights
+        state, file = found
+        if state["fit"]["number"] > learn.fits_ended:       # this fit had ended; a later one brings the weights
             self._skipped = True
-            learn.recorder.fits.append(FitRecord())
-            warn(f"Resume: this fit, number {learn.fits_ended} of its learner, had ended when number {state['number']} was interrupted: "
-                 f"it is skipped. To train from the beginning, remove {self.file.name} from {self.file.parent}", stacklevel=2)
+            learn.recorder.fits.append(FitRecord(call=learn.call))
+            warn(f"Resume: this fit, number {learn.fits_ended} of its learner, had ended when number {state['fit']['number']} was "
+                 f"interrupted: it is skipped. To train from the beginning, remove {file.name} from {file.parent}", stacklevel=2)
             raise CancelFitException
-        self._check(state)
+        self._check(state, file)
+        self._begin(state)
+        self._state = state
+        self._say(state, file)
+
+    def _check_every(self):
+        "Whether this fit can be continued within an epoch."
+        can = hasattr(self.learn.dls.train, "load_state_dict") and not self.learn.recorder.train_metrics
+        if not can and self.every is not None:
+            why = ("this training loader does not say where it is (no `state_dict`): give minifast's, DataLoader(dataset, ...)"
+                   if not self.learn.recorder.train_metrics else
+                   "what metrics of training have counted in an epoch is not stored: leave out Recorder(train_metrics=True)")
+            raise ValueError(f"Resume(every={self.every!r}): {why}; or leave out every=, to write the state at the start of each epoch")
+        return can
+
+    def _found(self):
+        "The newest whole state and its file, or None."
+        damaged = []
+        for file in self._candidates():
+            try:
+                state = checkpoint.load(file)
+            except (ValueError, OSError) as e:
+                damaged.append(f"{file.name} cannot be read ({e})")
+                continue
+            if not (isinstance(state, dict) and {"fit", "settings", "epoch", "batch"} <= state.keys()):
+                raise ValueError(f"{file} is not a state of Resume, or one of an older minifast: remove it, or give another name, "
+                                 "Resume('other')")
+            if damaged:
+                warn(f"Resume: {'; '.join(damaged)}, so training continues from the state before, {file.name}", stacklevel=3)
+            return state, file
+        if damaged:
+            raise ValueError(f"Resume: {'; '.join(damaged)}. To train from the beginning, remove what is there: {self.file.parent}")
+        return None
+
+    def _candidates(self) -> Iterator[Path]:
+        own = [file for file in (self.file, self.previous) if file.exists()]
+        yield from own
+        if own or self.source is None:
+            return
+        if not self.source.exists():
+            raise FileNotFoundError(f"Resume(source={str(self.source)!r}): there is no such file or folder")
+        if self.source.is_file():
+            yield self.source
+            return
+        files = [*self.source.rglob("resume*.safetensors")]
+        if not files:
+            raise FileNotFoundError(f"Resume(source={str(self.source)!r}): there is no resume.safetensors in this folder")
+        yield from sorted(files, key=lambda f: (f.stat().st_mtime, len(f.stem) == len("resume")), reverse=True)
+
+    def _check(self, state, file):
+        learn = self.learn
+        other = [] if self.force else [f"{k}={state['fit'][k]} there, {v} here" for k, v in self._fit.items() if state["fit"][k] != v]
+        own = learn.model.state_dict()
+        if list(own) != list(state["model"]) or any(_shape(own[n]) != _shape(w) for n, w in state["model"].items()):
+            other.append("its weights have other names or shapes")
+        elif not self.force:
+            there, here = json.loads(state["settings"]), json.loads(json.dumps(self._settings, default=str))
+            rates = "rates" in " ".join(other)
+            other += [d for d in differences(there, here) if not (rates and ".lr=" in d) and not _follows(d, other)]
+        if other:
+            raise ValueError(f"{file} belongs to another fit ({'; '.join(other[:8])}): repeat the call that was interrupted, or remove the "
+                             "file to train from the beginning. Where the difference is wanted, write "
+                             f"{'Resume(..., force=True)' if self.fname is not None else 'resume=Resume(None, force=True)'}")
+
+    def _begin(self, state):
+        "Take over what has to be there before the other callbacks begin."
+        learn = self.learn
         learn.model.load_state_dict(state["model"])
         hypers = [_hypers(g) for g in learn.opt.param_groups]
-        learn.opt.load_state_dict(state["opt"])
-        for group, own in zip(learn.opt.param_groups, hypers, strict=True):
-            group.update(own)                    # schedulers that begin now start where the fit started
-        learn.start_epoch, self._state = state["epoch"], state
+        there, here = json.loads(state["settings"])["optimizer"], json.loads(json.dumps(self._settings["optimizer"]))
+        self._asked = [{k for k, v in mine.items() if k in theirs and theirs[k] != v}
+                       for mine, theirs in zip(here["groups"], there["groups"], strict=False)]
+        if there["name"] == here["name"] and len(there["groups"]) == len(hypers):
+            learn.opt.load_state_dict(state["opt"])
+            for group, own in zip(learn.opt.param_groups, hypers, strict=True):
+                group.update(own)                # schedulers that begin now start where the fit started
+        else:
+            warn(f"Resume: the optimizer was {there['name']}, and is {here['name']}: its state begins anew", stacklevel=4)
+            self._asked = []
+        learn.start_epoch, learn.start_iter = min(state["epoch"], learn.n_epoch), state["batch"]
 
-    def _check(self, state: dict) -> None:
-        other = [f"{k}={state[k]} there, {v} here" for k, v in self._fit.items() if state[k] != v]
-        own = self.learn.model.state_dict()
-        if not other and (list(own) != list(state["model"]) or any(own[n].shape != w.shape for n, w in state["model"].items())):
-            other = ["its weights have other names or shapes"]
-        if other:
-            raise ValueError(f"{self.file} belongs to another fit ({'; '.join(other)}): repeat the call that was interrupted, or "
-                             "remove the file to train from the beginning")
-
-    def before_epoch(self) -> None:
-        learn = self.learn
-        if self._state is not None and learn.epoch == self._state["epoch"]:
-            self._restore(self._state)
-            self._state = None
+    def _say(self, state, file):
+        if self.learn.logging_off:
             return
-        rng = rng_state()
-        checkpoint.save({
-            **self._fit, "epoch": learn.epoch, "model": learn.model.state_dict(), "opt": learn.opt.state_dict(),
-            "rng": {**rng, "numpy": [o.tolist() if isinstance(o, np.ndarray) else o for o in rng["numpy"]]},
-            "loaders": [getattr(dl, "epoch", None) for dl in learn.dls],
-            "callbacks": states_of(learn.cbs), "history": learn.recorder.history, "record": learn.recorder.last.state_dict(),
-        }, self.file)
+        others = differences(state["versions"], self._versions)
+        at = f"batch {state['batch']} of {state['fit']['batches']} of " if state["batch"] else "the start of "
+        parts = [f"Resume: continues at {at}epoch {state['epoch']} (of {state['fit']['epochs']}), from {file}, written {state['written']}"]
+        parts += [f"not the same: {', '.join(others)}"] if others else []
+        parts += [f"{listing(state['lost'])} without a method state_dict: what was counted there begins anew"] if state["lost"] else []
+        self.learn.logger("; ".join(parts))
 
-    def _restore(self, state: dict) -> None:
+    def _say_others(self):
+        "Nothing is there to continue: name an unfinished run beside this one, from which this fit may only differ by mistake."
+        if self.fname is not None or self.learn.logging_off:
+            return
+        folder = self.learn.path / self.learn.model_dir
+        others = sorted((f for f in folder.glob("run-*/resume.run.json") if f.parent != self.file.parent), key=lambda f: f.stat().st_mtime)
+        for record in others[-1:]:
+            with suppress(ValueError, LookupError, OSError, TypeError):
+                there = json.loads(record.read_text(encoding="utf-8"))["resume"]
+                here = json.loads(json.dumps({**self._fit, **self._settings}, default=str))
+                found = differences(there, here)
+                self.learn.logger(f"Resume: training begins in {self.file.parent.name}; the unfinished training in {record.parent.name} is "
+                                  f"another one ({'; '.join(found[:5])})")
+
+    # -- what is written, and when ----------------------------------------------------------------------------------------------
+    def before_epoch(self) -> None:
+        state = self._state
+        if state is not None and self.learn.epoch == self.learn.start_epoch:
+            self._restore(state)
+            if not state["batch"]:
+                self._state = None
+                set_rng_state(state["rng"])
+            return
+        self._save(0)
+
+    def before_train(self) -> None:
+        self._since = time.monotonic()
+        if self._state is not None:                 # after all others have begun the epoch
+            state, self._state = self._state, None
+            self.learn.dl.load_state_dict(state["loader"])
+            self.learn.recorder.resume_epoch(state["recorder"])
+            set_rng_state(state["rng"])
+
+    def after_batch(self) -> None:
+        learn = self.learn
+        done = learn.iter + 1
+        if not self._can_pause or done >= learn.n_iter:
+            return
+        due = (learn.epoch * learn.n_iter + done) % self._batches == 0 if self._batches else time.monotonic() - self._since >= self._seconds
+        self._due = due or (self._due and done > 1)
+        if self._due and not _pending(learn.opt):   # gradients of several batches are being added up: after their step
+            self._due = False
+            self._save(done)
+            self._since = time.monotonic()
+
+    def _save(self, batch):
+        "Write the state; after the first time an error is only said, because training itself goes on."
+        learn, rng = self.learn, rng_state()
+        state = {
+            "fit": self._fit, "settings": json.dumps(self._settings, default=str), "versions": self._versions,
+            "written": time.strftime("%Y-%m-%d %H:%M:%S"), "epoch": learn.epoch, "batch": batch,
+            "model": learn.model.state_dict(), "opt": learn.opt.state_dict(),
+            "rng": {**rng, "numpy": [o.tolist() if isinstance(o, np.ndarray) else o for o in rng["numpy"]]},
+            "loaders": [getattr(dl, "epoch", None) for dl in learn.dls], "loader": learn.dls.train.state_dict() if batch else None,
+            "callbacks": states_of(learn.cbs), "recorder": learn.recorder.state_of_fit(),
+            "lost": [type(cb).__name__ for cb in _stateless(learn.cbs) if _kept(cb) != self._before.get(id(cb))],
+        }
+        following = self.file.with_name(f"{self.file.stem}-next.safetensors")
+        try:
+            checkpoint.save(state, following)
+            if self.file.exists():
+                os.replace(self.file, self.previous)
+            os.replace(following, self.file)
+            self._write_record()
+        except OSError as e:
+            if not self.file.exists():
+                raise
+            if not self._failed:
+                self._failed = True
+                warn(f"Resume: the state at epoch {learn.epoch}, batch {batch} could not be written ({e}); training goes on, and what was "
+                     f"written before stays in {self.file.parent}", stacklevel=3)
+            following.unlink(missing_ok=True)
+
+    def _write_record(self):
+        record = {"resume": {**self._fit, **self._settings}, **self.learn.run_record()}
+        checkpoint.save_json(record, self.file.with_suffix(".run.json"))
+
+    def _restore(self, state):
         "Give callbacks and loaders, which have all begun, what they would have by now."
         learn = self.learn
-        for dl, epoch in zip(learn.dls, state["loaders"], strict=True):
-            if epoch is not None:
+        for dl, epoch in zip(learn.dls, state["loaders"], strict=False):
+            if epoch is not None and hasattr(dl, "epoch"):
                 dl.epoch = epoch
-        for group, saved in zip(learn.opt.param_groups, state["opt"]["param_groups"], strict=True):
-            group.update(_hypers(saved))
+        for group, saved, asked in zip(learn.opt.param_groups, state["opt"]["param_groups"], self._asked, strict=False):
+            group.update({k: v for k, v in _hypers(saved).items() if k not in asked})
         restore_states(learn.cbs, state["callbacks"])
-        learn.recorder.history[:] = state["history"]
-        learn.recorder.last.load_state_dict(state["record"])
-        set_rng_state(state["rng"])
+        learn.recorder.resume_fit(state["recorder"])
 
+    # -- a fit ends -------------------------------------------------------------------------------------------------------------
     def after_fit(self) -> None:
-        if not self._skipped:
-            self.file.unlink(missing_ok=True)
+        self._ended = True
+        if self._skipped:
+            return
+        for file in (self.file, self.previous, self.file.with_suffix(".run.json")):
+            file.unlink(missing_ok=True)
+        if self.fname is None:
+            with suppress(OSError):
+                self.file.parent.rmdir()
+
+    def cleanup_fit(self) -> None:
+        learn = self.learn
+        if not learn.running or self._ended or not self.file.exists() or learn.logging_off:
+            return
+        learn.logger(f"Resume: the training can be continued from {self.file}: make the same call again{_on_kaggle(self.file)}")
+
+
+def _on_kaggle(file):
+    if not os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
+        return ""
+    return (f". In another session: save a version of this notebook, add its output as an input there, and give that call the path of "
+            f"{file.name} in it, resume='/kaggle/input/...'")
+
+
+def differences(there: Any, here: Any, where: str = "") -> list[str]:
+    "What differs between two settings of nested dicts, as `name=value there, value here`; of digests, that they are not the same."
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [found for name in {**there, **here} for found in
+                differences(there.get(name, _NOTHING), here.get(name, _NOTHING), f"{where}.{name}" if where else str(name))]
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here) and any(isinstance(o, dict) for o in there):
+        found = [d for i, pair in enumerate(zip(there, here, strict=True)) for d in differences(*pair, f"{where}[{i}]")]
+        return list({re.sub(r"\[\d+\]", "", d): re.sub(r"\[\d+\]", "", d) for d in found})
+    if there == here:
+        return []
+    if all(isinstance(o, str) and re.fullmatch("[0-9a-f]{16}", o) for o in (there, here)):
+        return [f"{where.removesuffix('_digest')} not the same"]
+    return [f"{where}={_brief(there)} there, {_brief(here)} here"]
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_NOTHING = _Nothing()
+
+
+def _brief(x):
+    return shortened("there" if x == {} else ", ".join(f"{k}={v}" for k, v in x.items()) if isinstance(x, dict) else repr(x), 60)
+
+
+def _follows(difference, others):
+    "Whether a difference says again what another one said: the number of batches is among the settings of the loader."
+    return "data.train.batches" in difference and any(o.startswith("batches=") for o in others)
+
+
+def _interval(every):
+    "`(batches, seconds)` of which one is set."
+    if every is None:
+        return None, DEFAULT_EVERY
+    if isinstance(every, int) and not isinstance(every, bool) and every > 0:
+        return every, None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|h)\s*", every) if isinstance(every, str) else None
+    if not found or not float(found[1]):
+        raise ValueError(f"Resume(every={every!r}): a number of batches, such as every=500, or a time, such as every='5min', '90s' or '1h'")
+    return None, float(found[1]) * _UNITS[found[2]]
+
+
+def _trains(cb):
+    "Whether `cb` is one of the package's that change training: of functions and classes of the user's own nothing is known."
+    return type(cb).__module__.startswith(f"{__package__.split('.')[0]}.") and type(cb) is not Callback and not cb.only_watches
+
+
+def _stateless(cbs):
+    "The callbacks of the user's own that have no `state_dict`."
+    return [cb for cb in cbs if not type(cb).__module__.startswith(f"{__package__.split('.')[0]}.") and not hasattr(type(cb), "state_dict")]
+
+
+def _kept(cb):
+    "What can be told of the attributes of `cb` without a copy: numbers and text, and how many entries others have."
+    def brief(v):
+        return v if v is None or isinstance(v, (bool, int, float, str)) else len(v) if isinstance(v, (list, dict, set)) else describe(v)
+
+    return {k: brief(v) for k, v in vars(cb).items() if not k.startswith("_") and k != "learn"}
+
+
+def _pending(opt):
+    return any(p.grad is not None and bool(p.grad.any()) for group in opt.param_groups for p in group["params"])
+
+
+def _shape(x):
+    return getattr(x, "shape", None)
 
 
 def _hypers(group: dict) -> dict:

@@ -122,6 +122,13 @@ def replacing(file: Path, clear: bool = True) -> Iterator[Path]:
                 part.unlink(missing_ok=True)
 
 
+def save_json(value: Any, file: Path) -> Path:
+    "Write plain values as JSON, whole or not at all; what JSON lacks as text."
+    with replacing(file) as part:
+        part.write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
+    return file
+
+
 def save(value: Any, file: PathLike) -> Path:
     """Write `value` to a safetensors file so that a crash leaves the old file or the new one, never half of one.
 

@@ -2,13 +2,14 @@
 
 This file is longer than 400 lines because every verb stands here as an ordinary method with its arguments explained.
 """
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler, ProgressCallback, Recorder
+from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler, ProgressCallback, Recorder, Resume
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
@@ -35,8 +36,8 @@ from ..optim import (
 )
 from . import probe, saving
 from .inference import Inference, Text, with_model_tfms
-from .loop import CallbackLike, as_callback, listed
-from .pass_lock import PassLock
+from .loop import CallbackLike, PassLock, as_callback, listed, noted
+from .run_record import run_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +66,15 @@ def _check_parts(dls, model, opt_func, splitter, loss_func):
     ]
     if any(problems):
         raise TypeError("Learner: " + "; ".join(filter(None, problems)))
+
+
+def _resuming(resume):
+    "The callback that `resume=` of a fit asks for, in a list."
+    if isinstance(resume, (str, os.PathLike)):
+        return [Resume(None, source=resume)]
+    if not isinstance(resume, (bool, Resume)):
+        raise TypeError(f"resume={describe(resume)}: True, the path of a state to continue from, or Resume(None, every='5min')")
+    return [Resume(None)] if resume is True else [resume] if resume else []
 
 
 class Learner(Inference):
@@ -133,8 +143,9 @@ class Learner(Inference):
         self._dls = with_model_tfms(dls, self.batch_tfms)
 
     # -- training ---------------------------------------------------------------------------------------------------------------
+    @noted
     def fit(self, n_epoch: int, lr: PerGroup | None = None, wd: PerGroup | None = None, cbs: CallbackLike | None = None,
-            reset_opt: bool = False, start_epoch: int = 0) -> None:
+            reset_opt: bool = False, start_epoch: int = 0, resume: bool | PathLike | Resume = False) -> None:
         """Train at a constant learning rate.
 
         Args:
@@ -144,6 +155,9 @@ class Learner(Inference):
             cbs: callbacks for this fit only.
             reset_opt: discard the state of the optimizer.
             start_epoch: the epoch to start at, to resume an interrupted fit.
+            resume: True: write the state of training at the start of every epoch and every 10 minutes, in a folder of this run in
+                `path/model_dir`; the same call after an interruption continues from there, to the bit. A path: continue from a state of
+                another place while there is none here. A `Resume`: with its settings.
 
         Raises:
             ValueError: where the number of epochs is not one, there is no loss, or the optimizer lacks parameters of the model.
@@ -153,7 +167,7 @@ class Learner(Inference):
         if not 0 <= start_epoch <= n_epoch:
             raise ValueError(f"fit(start_epoch={brief(start_epoch)}): start_epoch must be between 0 and n_epoch={n_epoch}")
         with self.pass_lock.for_fit():
-            self._fit_here(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
+            self._fit_here(n_epoch, lr, wd, [*listed(cbs), *_resuming(resume)], reset_opt, start_epoch)
 
     def _fit_here(self, n_epoch, lr, wd, cbs, reset_opt, start_epoch):
         if self.running:
@@ -169,10 +183,11 @@ class Learner(Inference):
         with self.added_cbs(cbs), self._temporary_hypers(self.lr if lr is None else lr, wd):
             self._fit(n_epoch, start_epoch)
 
+    @noted
     def fit_one_cycle(self, n_epoch: int, lr_max: PerGroup | None = None, div: float = 25.0, div_final: float = 1e5,
                       pct_start: float = 0.25, wd: PerGroup | None = None, moms: tuple[float, float, float] | None = None,
                       cbs: CallbackLike | None = None, reset_opt: bool = False, start_epoch: int = 0,
-                      sizes: Sequence | None = None) -> None:
+                      sizes: Sequence | None = None, resume: bool | PathLike | Resume = False) -> None:
         """Train with the one-cycle policy: the learning rate rises by a cosine to `lr_max` and falls again, momentum does the opposite.
 
         Source: L. Smith, N. Topin, "Super-Convergence", 2018.
@@ -183,7 +198,7 @@ class Learner(Inference):
             div: the first learning rate is `lr_max / div`.
             div_final: the last learning rate is `lr_max / div_final`.
             pct_start: fraction of the batches during which it rises.
-            wd, cbs, reset_opt, start_epoch: see `fit`.
+            wd, cbs, reset_opt, start_epoch, resume: see `fit`.
             moms: momentum at the start, peak and end, if the optimizer has any (SGD: only with `mom=`); None: the learner's.
             sizes: image sizes, such as [128, 192, 224], each for an equal part of the epochs (see `ProgressiveResize`).
         """
@@ -192,10 +207,12 @@ class Learner(Inference):
         moms = self.moms if moms is None else moms
         has_momentum = "mom" in hyper_names(self.opt) and any(get_hyper(self.opt, "mom"))
         scheds = one_cycle(peak, div, div_final, pct_start, moms if has_momentum else None)
-        self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *resizing, *listed(cbs)], start_epoch=start_epoch)
+        self.fit(n_epoch, peak, wd, [ParamScheduler(scheds), *resizing, *listed(cbs)], start_epoch=start_epoch, resume=resume)
 
+    @noted
     def fit_flat_cos(self, n_epoch: int, lr: PerGroup | None = None, div_final: float = 1e5, pct_start: float = 0.75,
-                     wd: PerGroup | None = None, cbs: CallbackLike | None = None, reset_opt: bool = False, start_epoch: int = 0) -> None:
+                     wd: PerGroup | None = None, cbs: CallbackLike | None = None, reset_opt: bool = False, start_epoch: int = 0,
+                     resume: bool | PathLike | Resume = False) -> None:
         """Train at a constant learning rate, then anneal it by a cosine.
 
         Args:
@@ -203,13 +220,16 @@ class Learner(Inference):
             lr: as of `fit`.
             div_final: the last learning rate is `lr / div_final`.
             pct_start: fraction of the batches at `lr`, before it is annealed.
-            wd, cbs, reset_opt, start_epoch: see `fit`.
+            wd, cbs, reset_opt, start_epoch, resume: see `fit`.
         """
         lrs = self._per_group(lr, reset_opt)
-        self.fit(n_epoch, lrs, wd, [ParamScheduler({"lr": flat_cos(lrs, div_final, pct_start)}), *listed(cbs)], start_epoch=start_epoch)
+        self.fit(n_epoch, lrs, wd, [ParamScheduler({"lr": flat_cos(lrs, div_final, pct_start)}), *listed(cbs)], start_epoch=start_epoch,
+                 resume=resume)
 
+    @noted
     def fit_sgdr(self, n_cycles: int, cycle_len: int, lr_max: PerGroup | None = None, cycle_mult: int = 2, cbs: CallbackLike | None = None,
-                 reset_opt: bool = False, wd: PerGroup | None = None, start_epoch: int = 0) -> None:
+                 reset_opt: bool = False, wd: PerGroup | None = None, start_epoch: int = 0,
+                 resume: bool | PathLike | Resume = False) -> None:
         """Train in cycles, each of which anneals the learning rate by a cosine from `lr_max` to 0.
 
         Source: I. Loshchilov, F. Hutter, "SGDR", 2017.
@@ -219,16 +239,17 @@ class Learner(Inference):
             cycle_len: epochs of the first cycle.
             lr_max: as `lr` of `fit`.
             cycle_mult: each cycle lasts this many times as long as the one before.
-            cbs, reset_opt, wd, start_epoch: see `fit`.
+            cbs, reset_opt, wd, start_epoch, resume: see `fit`.
         """
         peak = self._per_group(lr_max, reset_opt)
         sched, n_epoch = sgdr(n_cycles, cycle_len, peak, cycle_mult)
-        self.fit(n_epoch, peak, wd, [ParamScheduler({"lr": sched}), *listed(cbs)], start_epoch=start_epoch)
+        self.fit(n_epoch, peak, wd, [ParamScheduler({"lr": sched}), *listed(cbs)], start_epoch=start_epoch, resume=resume)
 
+    @noted
     def fine_tune(self, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1, lr_mult: float = 100, pct_start: float = 0.3,
                   div: float = 5.0, div_final: float = 1e5, wd: PerGroup | None = None,
                   moms: tuple[float, float, float] | None = None, cbs: CallbackLike | None = None, reset_opt: bool = False,
-                  sizes: Sequence | None = None) -> None:
+                  sizes: Sequence | None = None, resume: bool | PathLike | Resume = False) -> None:
         """Fine-tune a pretrained model in two phases: first the last layer group alone, then everything at half the learning rate.
 
         Source: J. Howard, S. Ruder, "ULMFiT", 2018.
@@ -239,7 +260,7 @@ class Learner(Inference):
             freeze_epochs: number of epochs with all but the last layer group frozen.
             lr_mult: in the second phase the first layer group learns this many times slower than the last.
             pct_start, div: see `fit_one_cycle`; for the second phase.
-            div_final, wd, moms, cbs, reset_opt: see `fit_one_cycle`.
+            div_final, wd, moms, cbs, reset_opt, resume: see `fit_one_cycle`.
             sizes: image sizes, each for an equal part of all these epochs.
         """
         if not isinstance(base_lr, (int, float)):
@@ -249,12 +270,12 @@ class Learner(Inference):
         with self.pass_lock.for_fit():
             self.freeze()
             self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, div_final=div_final, wd=wd, moms=moms,
-                               cbs=[*small, *cbs], reset_opt=reset_opt)
+                               cbs=[*small, *cbs], reset_opt=reset_opt, resume=resume)
             base_lr /= 2
             self.unfreeze()
             with self._temporarily(continues=True):             # trackers keep their best of the first phase
                 self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, div_final=div_final, wd=wd,
-                                   moms=moms, cbs=[*large, *cbs])
+                                   moms=moms, cbs=[*large, *cbs], resume=resume)
 
     def lr_find(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True, show_plot: bool = True,
                 suggest_funcs: Any = valley) -> Any:
@@ -359,6 +380,18 @@ class Learner(Inference):
             OSError: where it cannot be written.
         """
         return saving.save(self, file, with_opt)
+
+    def run_record(self) -> dict[str, Any]:
+        """Say what it takes to repeat this training: versions, device, seed, model, loss, optimizer, callbacks, data (counts, classes,
+        settings of the loaders, digests of items and targets), every argument of each fit, and the epoch table.
+
+        `save` writes it as JSON beside the weights, and `Resume` compares it with that of the fit that was interrupted. The items are read
+        once for each `DataLoaders`.
+
+        Returns:
+            Plain values: `json.dumps(learn.run_record())` works.
+        """
+        return run_record(self)
 
     def export(self, fname: PathLike = "export.pkl") -> Path:
         """Write everything that predicting needs into one file: weights, architecture, transforms, vocabulary. See `load_learner`.

@@ -40,11 +40,13 @@ after an error and after Ctrl-C.
 This file is longer than 400 lines because state, callbacks and loop are one object, which is read best in one place.
 """
 import copy
+import inspect
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import cache, partial
+from functools import cache, partial, wraps
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -67,7 +69,6 @@ from ..callbacks.base import (
 )
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batch, to_detach, to_device
-from ..core.items import noop
 from ..core.messages import NEXT_ENDED
 from ..core.seeds import give_back_loops, undisturbed
 from ..core.torch_internals import forget_workers
@@ -78,18 +79,89 @@ from ..nn.loss_traits import has_own_forward, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
 from ..optim.hypers import HyperOptimizer
 from .elsewhere import advice_for
-from .pass_lock import PassLock
 
 CallbackLike: TypeAlias = Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence
 "One or several callbacks; a class is instantiated, and a scheduler of torch is stepped."
 
 Self = TypeVar("Self", bound="TrainingLoop")
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: What a pass over a loader changes: a pass inside another one (a callback that calls `get_preds`) puts these back.
-_PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "iter", "n_iter", "_n_inp", "_batches_done", "xb", "kw", "yb", "pred",
-               "loss")
+_PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "start_iter", "iter", "n_iter", "_n_inp", "_batches_done", "xb", "kw",
+               "yb", "pred", "loss")
 #: That state between passes.
 _AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
+
+
+class PassLock(type(threading.RLock())):                  # type: ignore[misc]
+    """Which thread may work with a learner: passes (`predict`, `get_preds`, `validate` ...) take turns, a fit has it to itself.
+
+    A fit lasts, so other threads are not left waiting for it, but refused at once: it takes the lock to begin, when no pass is under way,
+    and leaves its name there. A copy of a learner gets a lock of its own. An `RLock` itself, which is taken and let go outside of Python:
+    Ctrl-C cannot come between and leave it taken.
+    """
+
+    trainer: threading.Thread | None = None               #: the thread in which a fit is under way
+
+    def __reduce__(self) -> tuple:
+        return PassLock, ()
+
+    def refuse_during_fit(self) -> None:
+        "Raise an error if a fit is under way in another thread."
+        trainer = self.trainer
+        if trainer is not None and trainer is not threading.current_thread():
+            raise RuntimeError(
+                f"a fit of this learner is under way in the thread {trainer.name!r}, and other threads may not use the learner meanwhile, "
+                "because they would share its model, callbacks and batches. To predict during a fit, write `predictor = "
+                "Predictor(learn.export())` before it, which serves any number of threads; a second fit has to wait")
+
+    @contextmanager
+    def for_pass(self) -> Iterator[None]:
+        "Within the block no other thread runs a pass or begins a fit. Waits for the passes of other threads; refused during their fits."
+        with self:
+            self.refuse_during_fit()
+            yield
+
+    @contextmanager
+    def for_fit(self) -> Iterator[None]:
+        "Within the block other threads are refused. Waits for the passes of other threads; refused during their fits."
+        before, mine = None, False
+        try:
+            with self:
+                self.refuse_during_fit()
+                before, mine = self.trainer, True
+                self.trainer = threading.current_thread()
+            yield
+        finally:
+            if mine:
+                self.trainer = before
+
+
+class Call(NamedTuple):
+    "A method that trains, with its arguments."
+
+    method: str
+    args: dict[str, Any]
+
+
+def noted(method: F) -> F:
+    "A decorator of a method that trains: while it runs, `learn.call` is the `Call`; of methods that call one another, the outermost."
+    signature = inspect.signature(method)
+
+    @wraps(method)
+    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.call is not None:
+            return method(self, *args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        call = Call(method.__name__, dict(list(bound.arguments.items())[1:]))
+        try:
+            self.call = call
+            return method(self, *args, **kwargs)
+        finally:
+            if self.call is call:               # not that of another thread
+                self.call = None
+    return noting  # type: ignore[return-value]  # it takes and returns what `method` does
 
 
 def listed(x: Any) -> list:
@@ -186,6 +258,7 @@ class TrainingLoop:
     epoch: int = 0
     n_epoch: int = 1
     start_epoch: int = 0
+    start_iter: int = 0              #: at which batch the first epoch of a fit begins: not 0 where one that was interrupted is resumed
     iter: int = 0                    #: index of the current batch in its pass
     n_iter: int = 0                  #: number of batches of the pass
     xb: tuple = ()                   #: inputs of the batch, by position
@@ -196,6 +269,8 @@ class TrainingLoop:
     running: bool = False            #: whether a fit is under way
     dry_run: bool = False            #: whether this fit is undone afterwards, as by `lr_find`: nothing of it is to be kept or written
     fits_ended: int = 0              #: how many fits ended or were cancelled; interrupted ones do not count
+    call: Call | None = None       #: the method that trains now, with its arguments
+    run_name: str | None = None      #: the folder of `resume=True` in `path/model_dir`: made of what its first fit was told
     _in_pass = False                 # whether a fit or another pass is under way
     _n_inp: int | None = None        # how many elements of a batch are inputs; None: all but the last
     _by_fit = False                  # whether it is a pass of the fit itself
@@ -212,7 +287,7 @@ class TrainingLoop:
 
     # -- the loop ---------------------------------------------------------------------------------------------------------------
     def _fit(self, n_epoch, start_epoch=0):
-        self.n_epoch, self.start_epoch, self.epoch, self._batches_done = n_epoch, start_epoch, start_epoch, 0
+        self.n_epoch, self.start_epoch, self.epoch, self.start_iter, self._batches_done = n_epoch, start_epoch, start_epoch, 0, 0
         try:
             self.running = True
             give_back_loops(self.dls)
@@ -229,7 +304,7 @@ class TrainingLoop:
             self._phase("before_epoch", self._one_epoch, CancelEpochException, "after_cancel_epoch", "after_epoch")
 
     def _one_epoch(self):
-        self._batches_done = 0
+        self._batches_done = self.start_iter if self.epoch == self.start_epoch else 0
         self._enter(self.dls.train, training=True, by_fit=True)
         self._phase("before_train", self._all_batches, CancelTrainException, "after_cancel_train", "after_train")
         if len(self.dls) > 1:
@@ -253,8 +328,9 @@ class TrainingLoop:
 
     def _all_batches(self):
         state, handlers = vars(self), self._handlers[self.training]
-        state["iter"] = -1
-        for state["iter"], batch in enumerate(self._on_device(self.dl)):
+        first = self._batches_done if self.training else 0
+        state["iter"] = first - 1
+        for state["iter"], batch in enumerate(self._on_device(self.dl), first):
             if type(batch) is tuple:                                  # the usual case of `split_batch`
                 n_inp = state["_n_inp"] or len(batch) - 1 or 1
                 state["xb"], state["kw"], state["yb"] = batch[:n_inp], {}, batch[n_inp:]
@@ -585,7 +661,7 @@ class TrainingLoop:
             with self.pass_lock.for_pass():
                 if not self.logging_off:
                     self._loud_logger = self.logger
-                inside, self.logger = 1, noop
+                inside, self.logger = 1, _no_log
                 self.logging_off += 1
             yield self
         finally:                                            # the blocks of several threads end in any order
@@ -634,6 +710,10 @@ class TrainingLoop:
                 raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{hint} To keep a value of your own, put it on a "
                                      "Callback, or declare it in a subclass")
             object.__setattr__(self, name, value)
+
+
+def _no_log(row):
+    "The logger within `no_logging()`."
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from ..callbacks.training_run import RunCallback
 from ..core import PathLike, checkpoint, describe, plural
 from ..core.paths import Path
 from ..data.categories import last_vocab
+from ..data.fingerprint import inputs_of
 from ..optim.groups import setting_names
 
 if TYPE_CHECKING:
@@ -50,7 +51,17 @@ def save(learn: "Learner", file: PathLike, with_opt: bool = True) -> Path:
         state["vocab"] = vocab_tensor(vocabs)
     if with_opt and learn.opt is not None:
         state.update(opt=learn.opt.state_dict(), callbacks=states_of(_with_state(learn)))
-    return checkpoint.save(state, file)
+    checkpoint.save(state, file)
+    try:
+        checkpoint.save_json(learn.run_record(), record_of(file))
+    except Exception as e:                          # the weights are written, and the parts of a learner may raise anything
+        warn(f"{file.name} is saved, but not the run's record beside it ({type(e).__name__}: {e})", stacklevel=3)
+    return file
+
+
+def record_of(file: Path) -> Path:
+    "Where the record of the run is whose weights are in `file`."
+    return file.with_suffix(".run.json")
 
 
 def load(learn: "Learner", file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
@@ -85,6 +96,31 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
             learn.model.load_state_dict(weights, strict=strict)
     if left_out:
         warn(f"{file}: loaded only in part: {'; '.join(left_out)}", stacklevel=3)
+    record = record_of(Path(file))
+    if record.exists() and (other := _other_inputs(record, learn.dls)):
+        warn(f"{file}: these weights were trained on inputs that were prepared otherwise: {'; '.join(other)}. Predictions will be wrong "
+             "without an error: make the data as it was then, or train on", stacklevel=3)
+
+
+def _other_inputs(record, dls):
+    "What differs between the inputs of the run that wrote `record` and those of `dls`: sentences; none where it cannot be told."
+    with suppress(ValueError, LookupError, TypeError, AttributeError, OSError):
+        there, here = json.loads(record.read_text(encoding="utf-8"))["inputs"], inputs_of(dls)
+        columns = [f"{name}={there[name]} there, {here[name]} here" for name in ("cat_names", "cont_names")
+                   if name in there and name in here and there[name] != here[name]]
+        theirs, ours = ([o.get("mean") or [0.0], o.get("std") or [1.0]] for o in (there, here))
+        if columns or there.get("mean") == here.get("mean") or (there.get("cont_names") == [] == here.get("cont_names")):
+            return columns
+        n = max(len(theirs[0]), len(ours[0]))
+        (m1, s1), (m2, s2) = ([part * n if len(part) == 1 else part for part in side] for side in (theirs, ours))
+        if any(abs(a - b) > 0.1 * s for a, b, s in zip(m1, m2, s1, strict=True)) or any(
+                abs(a / b - 1) > 0.1 for a, b in zip(s1, s2, strict=True)):
+            return [f"normalised with {_rounded(there)} there, {_rounded(here)} here"]
+    return []
+
+
+def _rounded(inputs):
+    return ", ".join(f"{k}={[float(f'{o:.3g}') for o in inputs[k]]}" for k in ("mean", "std") if k in inputs) or "nothing"
 
 
 @contextmanager

@@ -510,7 +510,7 @@ def test_predicting_during_a_fit_of_another_thread(tmp_path):
     class Others(Callback):
         def after_train(self):
             with ThreadPoolExecutor(2) as pool:
-                with told("learner/pass_lock.py", "write `predictor = Predictor(learn.export())` before it", "a second fit has to wait"):
+                with told("learner/loop.py", "write `predictor = Predictor(learn.export())` before it", "a second fit has to wait"):
                     pool.submit(self.learn.predict, 3).result()
                 assert [o.label for o in pool.map(predictor.predict, [3, 4])] == [predictor.predict(i).label for i in (3, 4)]
 

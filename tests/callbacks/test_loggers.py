@@ -195,7 +195,7 @@ def test_the_home_folder_is_found_by_all_that_write(tmp_path, monkeypatch):
     learn.get_preds(save_preds="~/preds")
     assert TensorBoardCallback("~/runs").log_dir == home / "runs" and Store("~/parts", {}).path == home / "parts"
     random_search(lambda params: make(here), {"lr": choice([0.1])}, 1, fit=lambda learn, params: learn.fit(1), csv="~/trials.csv")
-    assert {p.name for p in home.iterdir()} == {"best.safetensors", "dynamics", "log.csv", "parts", "preds", "trials.csv"}
+    assert {p.name for p in home.iterdir()} == {"best.run.json", "best.safetensors", "dynamics", "log.csv", "parts", "preds", "trials.csv"}
     assert not list(here.rglob("~"))
 
 

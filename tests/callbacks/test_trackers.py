@@ -264,7 +264,7 @@ def test_every_epoch_and_at_end(tmp_path):
     learn, weights = make(tmp_path), WeightsOfEachEpoch()
     learn.fit(4, 1e-2, cbs=[weights, SaveModelCallback(every_epoch=2, fname="sub/w", at_end=True)])
     folder = tmp_path / "models" / "sub"
-    assert sorted(f.name for f in folder.iterdir()) == ["w_0.safetensors", "w_2.safetensors", "w_end.safetensors"]
+    assert sorted(f.name for f in folder.glob("*.safetensors")) == ["w_0.safetensors", "w_2.safetensors", "w_end.safetensors"]
     assert same(learn, weights.seen[3])
     assert same(learn.load("sub/w_2"), weights.seen[2]) and same(learn.load("sub/w_end"), weights.seen[3])
 
@@ -350,7 +350,7 @@ def test_fine_tune_takes_a_better_second_phase_and_starts_it_from_the_best_of_th
 
 def test_every_epoch_counts_on_in_the_second_phase(tmp_path):
     make(tmp_path, splitter=two_groups).fine_tune(2, freeze_epochs=1, cbs=SaveModelCallback(every_epoch=True))
-    assert sorted(f.stem for f in (tmp_path / "models").iterdir()) == ["model_0", "model_1", "model_2"]
+    assert sorted(f.stem for f in (tmp_path / "models").glob("*.safetensors")) == ["model_0", "model_1", "model_2"]
 
 
 class TwoFits(Learner):

@@ -4,8 +4,7 @@ import pytest
 from minifast.callbacks.base import Callback, CancelFitException, Order
 from minifast.callbacks.progress import ProgressCallback
 from minifast.callbacks.recorder import Recorder
-from minifast.learner.loop import TrainingLoop, listed
-from minifast.learner.pass_lock import PassLock
+from minifast.learner.loop import PassLock, TrainingLoop, listed
 
 
 class Host(TrainingLoop):

@@ -23,7 +23,7 @@ from minifast.data.loaders import DataLoaders
 from minifast.data.splitters import IndexSplitter
 from minifast.learner.export import load_learner
 from minifast.learner.learner import Learner
-from minifast.learner.pass_lock import PassLock
+from minifast.learner.loop import PassLock
 from minifast.metrics.functions import accuracy
 from minifast.nn.losses import CrossEntropyLossFlat
 from minifast.tabular.all import Categorify, Normalize, TabularDataLoaders, tabular_learner
