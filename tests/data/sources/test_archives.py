@@ -239,6 +239,9 @@ def test_damage_that_other_libraries_call_an_error_of_the_disk(tmp_path):
     data = make_zip(tmp_path / "a.zip", [("t/x", os.urandom(200))]).read_bytes()
     (tmp_path / "b.zip").write_bytes(data.replace(b"PK\1\2\x14\3\x14", b"PK\1\2\x14\3\xff"))
     assert_refused(tmp_path, tmp_path / "b.zip", "damaged or incomplete .*zip file version 25.5")
+    named = make_zip(tmp_path / "c.zip", [("t/é", b"1")])
+    named.write_bytes(named.read_bytes().replace("é".encode(), b"\xd1t", 1))
+    assert_refused(tmp_path, named, "damaged or incomplete .*'utf-8' codec")
     (tmp_path / "a.zip").write_bytes(data[:50] + data[150:])
     assert_refused(tmp_path, tmp_path / "a.zip", "damaged or incomplete .*Invalid argument")
 
