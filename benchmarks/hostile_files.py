@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 import torch._subclasses.schema_check_mode  # (torch imports these when it copies a storage, or makes a tensor of an unusual kind)
-import torch.nested._internal.nested_tensor
+import torch.nested._internal.ops
 from file_kinds import data_kinds, learner_kinds, mutate
 from small_learners import fastai_learner, same, state
 
