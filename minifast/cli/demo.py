@@ -1,8 +1,8 @@
 """`minifast demo`: train on real images in a minute or two, the way a user would, and leave everything behind to look at.
 
-The digits: resnet18 from scratch, 32x32 pixels, 10 epochs of one-cycle at the learning rate that `lr_find` suggests, label smoothing
-0.1, affine augmentation without flips. Accuracy of the seeds 0, 1, 2, 3 and 42: 0.9833, 0.9889,
-0.9916, 0.9916 and 0.9889, in 150 s of CPU time each.
+The digits: resnet18 without its last stage, from scratch, 32x32 pixels, 8 epochs of one-cycle at a tenth of the rate of the lowest loss in
+`lr_find`, label smoothing 0.1, affine augmentation without flips. Accuracy of the seeds 0 and 42: 0.9944 and 0.9916, in under 90 s of CPU
+time each.
 """
 import time
 from pathlib import Path
@@ -42,7 +42,7 @@ def run(data: PathLike | None = None, out: PathLike = "minifast-demo", epochs: i
     Args:
         data: a folder with one folder of images per class; None: the handwritten digits.
         out: where to write.
-        epochs: default 10 for the digits, 3 for own images.
+        epochs: default 8 for the digits, 3 for own images.
         size: height and width in pixels; default 32 for the digits, 128 for own images.
         seed: of the split, the initial weights and the augmentation.
         weights: file of ImageNet weights of resnet18. Where they are at hand (here or in torch's cache), the model is fine-tuned
@@ -50,7 +50,7 @@ def run(data: PathLike | None = None, out: PathLike = "minifast-demo", epochs: i
     """
     from torchvision.models import ResNet18_Weights
 
-    from ..basics import LabelSmoothingCrossEntropy, accuracy, set_seed
+    from ..basics import LabelSmoothingCrossEntropy, accuracy, minimum, set_seed, valley
     from ..data.files import get_image_files
     from ..vision.all import ImageDataLoaders, Resize, aug_transforms, resnet18, vision_learner
     from ..vision.models.pretrained import find_weights
@@ -60,7 +60,7 @@ def run(data: PathLike | None = None, out: PathLike = "minifast-demo", epochs: i
     set_seed(seed)
     if data is None:
         path = write_digits(out / "digits")
-        epochs, size, flip, pad_mode = epochs or 10, size or 32, False, "zeros"
+        epochs, size, flip, pad_mode = epochs or 8, size or 32, False, "zeros"
         print(f"Wrote {plural(len(get_image_files(path)), 'handwritten digit')} to {path}/<class>/*.png")
     else:
         path = Path(data)
@@ -76,9 +76,10 @@ def run(data: PathLike | None = None, out: PathLike = "minifast-demo", epochs: i
     _save_figure(out / "batch.png")
 
     weights = weights or find_weights(ResNet18_Weights.DEFAULT.url.rsplit("/", 1)[1])          # where they are on this machine, if they are
+    cut = None if weights or size > 32 else -3          # the maps of the last stage would be one pixel, in more than half of the time
     learn = vision_learner(dls, resnet18, metrics=accuracy, pretrained=weights is not None, weights=weights, path=out,
-                           loss_func=LabelSmoothingCrossEntropy())
-    lr = learn.lr_find().valley
+                           loss_func=LabelSmoothingCrossEntropy(), cut=cut)
+    lr, = learn.lr_find(suggest_funcs=valley if weights else minimum)       # from scratch, a bold rate learns more in few epochs
     _save_figure(out / "lr_find.png")
     print(f"lr_find suggests a learning rate of {lr:.1e}")
     if weights is None:

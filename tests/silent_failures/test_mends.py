@@ -2,14 +2,12 @@
 
 `python tests/silent_failures/mends.py` and `python tests/users/mends.py` run them all.
 """
-import ast
 import re
 from pathlib import Path
 
 import pytest
-from source_edits import Package
 from taken_out import texts_with
-from test_table import ROOT, guards, module
+from test_table import ROOT, guards, module, package_now, unedited
 
 TESTS = Path(__file__).resolve().parents[1]
 kinds = module("kinds_mends", TESTS / "silent_failures" / "mends.py")
@@ -26,14 +24,14 @@ def test_every_line_names_a_test(mends):
 @pytest.mark.slow
 @tables
 def test_what_is_taken_out_is_there(mends):
-    package, problems = Package(), []
+    package, problems = package_now(), []
     for line, (_, *edits) in mends.items():
         try:
             changed = texts_with(edits, package)
         except LookupError as e:
             problems.append(f"{line}: {e.args[0]}")
         else:
-            assert all(ast.dump(ast.parse(text)) != ast.dump(ast.parse(file.read_text(encoding="utf-8"))) for file, text in changed.items())
+            assert all(text != unedited(file) for file, text in changed.items()), line
     assert not problems, "\n".join(problems)
 
 

@@ -26,7 +26,7 @@ camvid = DataBlock(blocks=(ImageBlock, MaskBlock(codes)),
                    get_items=lambda p: fnames,
                    splitter=FuncSplitter(lambda o: o.parent.name == 'val'),
                    get_y=get_msk,
-                   item_tfms=Resize((48, 64), method='squish'),
+                   item_tfms=Resize((32, 48), method='squish'),
                    batch_tfms=[*aug_transforms(max_rotate=5, max_warp=0.), Normalize.from_stats(*imagenet_stats)])
 dls = camvid.dataloaders(path, bs=8, num_workers=0)
 dls.show_batch(max_n=2, vmin=0, vmax=11, figsize=(6, 3))

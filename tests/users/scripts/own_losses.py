@@ -4,7 +4,9 @@ import torch.nn.functional as F
 set_seed(42, True)
 
 path = untar_data(URLs.MNIST_TINY)
-dls = ImageDataLoaders.from_folder(path, bs=64, num_workers=0, item_tfms=Resize(16))
+files = get_image_files(path).sorted()[::4]
+dls = ImageDataLoaders.from_dblock(DataBlock((ImageBlock, CategoryBlock), get_y=parent_label, item_tfms=Resize(16),
+                                             splitter=GrandparentSplitter(valid_name='valid')), files, bs=16, num_workers=0)
 
 def model(n_out=2):
     set_seed(11)
