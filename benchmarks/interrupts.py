@@ -148,7 +148,7 @@ def jupyter(n, imports):
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         def cell(code, interrupt=None):
-            sent = client.execute(code)
+            sent = client.execute(code, stop_on_error=False)        # else what comes too soon after an error is left out
             if interrupt is not None:
                 time.sleep(interrupt)
                 manager.interrupt_kernel()
