@@ -262,7 +262,7 @@ class Resume(Callback):
             os.replace(following, self.file)
             self._write_record()
         except OSError as e:
-            if not self.file.exists():
+            if not self.file.exists() and not learn.continues:              # a second phase has something to lose
                 raise
             if not self._failed:
                 self._failed = True

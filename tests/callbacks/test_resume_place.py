@@ -224,6 +224,23 @@ def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
     assert same(whole, learn) and len(seen) == 1
 
 
+def test_a_disk_that_fills_before_the_second_phase_of_fine_tune(tmp_path, monkeypatch):
+    whole, n, real = make(tmp_path / "whole"), [0], checkpoint.save
+    whole.fine_tune(1, 0.05)
+
+    def save(value, file):
+        n[0] += 1
+        if n[0] > 1:
+            raise OSError(28, "No space left on device")
+        return real(value, file)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    learn = make(tmp_path / "b")
+    with pytest.warns(UserWarning, match="training goes on"):
+        learn.fine_tune(1, 0.05, resume=True)
+    assert same(whole, learn)
+
+
 def test_a_disk_that_is_full_from_the_start_is_an_error_at_the_start(tmp_path, monkeypatch):
     def save(value, file):
         raise OSError(28, "No space left on device")
