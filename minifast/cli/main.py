@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, metavar, kind, default, text in (
             ("data", "DIR", str, None, "a folder with one folder of images per class (default: handwritten digits)"),
             ("out", "DIR", str, "minifast-demo", "where to write plots and model (default: %(default)s)"),
-            ("epochs", "N", _count, None, "epochs to train (default: 10 on the digits, 3 on own images)"),
+            ("epochs", "N", _count, None, "epochs to train (default: 8 on the digits, 3 on own images)"),
             ("size", "N", _count, None, "resize to NxN pixels (default: 32 for the digits, 128 for own images)"),
             ("seed", "N", int, 42, "seed of everything random (default: %(default)s)"),
             ("weights", "FILE", str, None, "ImageNet weights of resnet18 to fine-tune (.pth or .safetensors)")):
