@@ -10,6 +10,7 @@ from typing import Any
 from warnings import warn
 
 import numpy as np
+import torch
 
 from ..core import PathLike, checkpoint, describe, listing, rng_state, set_rng_state
 from ..core.messages import shortened
@@ -87,6 +88,7 @@ class Resume(Callback):
         self._fit = {"number": learn.fits_ended, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
                      "rates": [float(g["lr"]) for g in learn.opt.param_groups]}
         self._settings = {name: record[name] for name in COMPARED}
+        self._settings["seed"] = _chosen(record["seed"])
         self._settings["callbacks"] = {type(cb).__name__: record["callbacks"][type(cb).__name__] for cb in learn.cbs if _trains(cb)}
         self._versions = {**record["versions"], "device": record["device"]}
         if self.fname is None and learn.run_name is None:
@@ -100,26 +102,31 @@ class Resume(Callback):
             self._say_others()
             return
         state, file = found
-        if state["fit"]["number"] > learn.fits_ended:       # this fit had ended; a later one brings the weights
+        had_ended = state["fit"]["number"] > learn.fits_ended
+        self._check(state, file, weights_only=had_ended)
+        if had_ended:                                       # a later one brings the weights
             self._skipped = True
             learn.recorder.fits.append(FitRecord(call=learn.call))
             warn(f"Resume: this fit, number {learn.fits_ended} of its learner, had ended when number {state['fit']['number']} was "
                  f"interrupted: it is skipped. To train from the beginning, remove {file.name} from {file.parent}", stacklevel=2)
             raise CancelFitException
-        self._check(state, file)
         self._begin(state)
         self._state = state
         self._say(state, file)
 
     def _check_every(self):
         "Whether this fit can be continued within an epoch."
-        can = hasattr(self.learn.dls.train, "load_state_dict") and not self.learn.recorder.train_metrics
-        if not can and self.every is not None:
-            why = ("this training loader does not say where it is (no `state_dict`): give minifast's, DataLoader(dataset, ...)"
-                   if not self.learn.recorder.train_metrics else
-                   "what metrics of training have counted in an epoch is not stored: leave out Recorder(train_metrics=True)")
+        dl, why = self.learn.dls.train, None
+        if not hasattr(dl, "load_state_dict"):
+            why = "this training loader does not say where it is (no `state_dict`): give minifast's, DataLoader(dataset, ...)"
+        elif hasattr(dl, "for_fit") and not hasattr(dl.sampler, "order"):           # one of minifast's
+            why = (f"the order that {type(dl.sampler).__name__} draws cannot be drawn again: give minifast's, such as "
+                   "`minifast.data.engine.samplers.WeightedSampler(weights)`")
+        elif self.learn.recorder.train_metrics:
+            why = "what metrics of training have counted in an epoch is not stored: leave out Recorder(train_metrics=True)"
+        if why and self.every is not None:
             raise ValueError(f"Resume(every={self.every!r}): {why}; or leave out every=, to write the state at the start of each epoch")
-        return can
+        return not why
 
     def _found(self):
         "The newest whole state and its file, or None."
@@ -155,13 +162,14 @@ class Resume(Callback):
             raise FileNotFoundError(f"Resume(source={str(self.source)!r}): there is no resume.safetensors in this folder")
         yield from sorted(files, key=lambda f: (f.stat().st_mtime, len(f.stem) == len("resume")), reverse=True)
 
-    def _check(self, state, file):
+    def _check(self, state, file, weights_only):
         learn = self.learn
-        other = [] if self.force else [f"{k}={state['fit'][k]} there, {v} here" for k, v in self._fit.items() if state["fit"][k] != v]
+        other = [] if self.force or weights_only else [
+            f"{k}={state['fit'][k]} there, {v} here" for k, v in self._fit.items() if state["fit"][k] != v]
         own = learn.model.state_dict()
         if list(own) != list(state["model"]) or any(_shape(own[n]) != _shape(w) for n, w in state["model"].items()):
             other.append("its weights have other names or shapes")
-        elif not self.force:
+        elif not (self.force or weights_only):
             there, here = json.loads(state["settings"]), json.loads(json.dumps(self._settings, default=str))
             rates = "rates" in " ".join(other)
             other += [d for d in differences(there, here) if not (rates and ".lr=" in d) and not _follows(d, other)]
@@ -250,7 +258,8 @@ class Resume(Callback):
             "written": time.strftime("%Y-%m-%d %H:%M:%S"), "epoch": learn.epoch, "batch": batch,
             "model": learn.model.state_dict(), "opt": learn.opt.state_dict(),
             "rng": {**rng, "numpy": [o.tolist() if isinstance(o, np.ndarray) else o for o in rng["numpy"]]},
-            "loaders": [getattr(dl, "epoch", None) for dl in learn.dls], "loader": learn.dls.train.state_dict() if batch else None,
+            "loaders": [getattr(dl, "epoch", None) for dl in learn.dls], "streams": [g.get_state() for g in _generators(learn.dls)],
+            "loader": learn.dls.train.state_dict() if batch else None,
             "callbacks": states_of(learn.cbs), "recorder": learn.recorder.state_of_fit(),
             "lost": [type(cb).__name__ for cb in _stateless(learn.cbs) if _kept(cb) != self._before.get(id(cb))],
         }
@@ -280,6 +289,8 @@ class Resume(Callback):
         for dl, epoch in zip(learn.dls, state["loaders"], strict=False):
             if epoch is not None and hasattr(dl, "epoch"):
                 dl.epoch = epoch
+        for generator, stream in zip(_generators(learn.dls), state["streams"], strict=False):
+            generator.set_state(stream)
         for group, saved, asked in zip(learn.opt.param_groups, state["opt"]["param_groups"], self._asked, strict=False):
             group.update({k: v for k, v in _hypers(saved).items() if k not in asked})
         restore_states(learn.cbs, state["callbacks"])
@@ -352,6 +363,17 @@ def _interval(every):
     if not found or not float(found[1]):
         raise ValueError(f"Resume(every={every!r}): a number of batches, such as every=500, or a time, such as every='5min', '90s' or '1h'")
     return None, float(found[1]) * _UNITS[found[2]]
+
+
+def _generators(dls):
+    "torch's random streams of the loaders' own."
+    owners = [owner for dl in dls for owner in (dl, getattr(dl, "sampler", None))]
+    return [owner.generator for owner in owners if isinstance(getattr(owner, "generator", None), torch.Generator)]
+
+
+def _chosen(seed):
+    "`seed`, or None where nobody chose one: each process of torch's begins with another one of 64 bits."
+    return seed if seed < 2**32 else None
 
 
 def _trains(cb):

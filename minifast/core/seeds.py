@@ -47,13 +47,13 @@ def rng_state(accelerators: bool = True) -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    "Put back what `rng_state` returned."
+    "Put back what `rng_state` returned, also on another machine: of the accelerators, those that are here."
     random.setstate(state["random"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None:
-        torch.cuda.set_rng_state_all(state["cuda"])
-    if state["mps"] is not None:
+        torch.cuda.set_rng_state_all(state["cuda"][:torch.cuda.device_count()])
+    if state["mps"] is not None and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])
 
 

@@ -2,6 +2,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import TensorDataset
 
 from minifast.callbacks.base import Callback, CancelFitException, Order
@@ -84,6 +85,22 @@ def test_a_kill_after_the_row_of_an_epoch_leaves_it_once(log, at, tmp_path):
     last = log()
     make(tmp_path).fit(3, 0.05, cbs=[Resume(), last])
     assert last.read()["epoch"].tolist() == [0, 1, 2] and last.read()["run"].nunique() == 1
+
+
+def test_generators_of_torch_loaders_go_on(tmp_path):
+    def fit(folder, *cbs):
+        learn = make(tmp_path / folder)
+        own = TorchDataLoader(learn.dls.train_ds, 8, shuffle=True, generator=torch.Generator().manual_seed(4))
+        learn.dls = DataLoaders(own, learn.dls.valid)
+        learn.fit(4, 0.05, cbs=cbs, resume=True)
+        return learn
+
+    torch.manual_seed(2)
+    whole = fit("a")
+    with pytest.raises(KeyboardInterrupt):
+        fit("b", crash(2))
+    again = fit("b")
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True))
 
 
 def test_a_file_of_another_fit_is_refused(tmp_path):

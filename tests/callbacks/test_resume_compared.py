@@ -9,9 +9,10 @@ import torch
 from suggestions import told
 from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
-from torch.utils.data import TensorDataset
+from torch.utils.data import TensorDataset, WeightedRandomSampler
 
 from minifast.callbacks import EMA, Callback, CSVLogger, GradientClip, MixUp, Recorder, Resume
+from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.nn.losses import CrossEntropyLossFlat
@@ -189,6 +190,18 @@ def test_loaders_of_torch(tmp_path):
     learn.fit(1, 0.05, cbs=Resume(every=2))
 
 
+def test_samplers_of_torch(tmp_path):
+    def make(sampler):
+        learn = learner(tmp_path)
+        learn.dls = DataLoaders(DataLoader(learn.dls.train_ds, bs=8, sampler=sampler), learn.dls.valid)
+        return learn
+
+    with told("callbacks/resume.py", "give minifast's, such as `minifast.data.engine.samplers.WeightedSampler(weights)`"):
+        make(WeightedRandomSampler(torch.ones(24), 24)).fit(1, 0.05, cbs=Resume(every=2))
+    make(WeightedRandomSampler(torch.ones(24), 24)).fit(1, 0.05, cbs=Resume())
+    make(WeightedSampler(torch.ones(24))).fit(1, 0.05, cbs=Resume(every=2))
+
+
 def test_metrics_of_training(tmp_path):
     def make():
         learn = learner(tmp_path, metrics="accuracy")
@@ -239,6 +252,31 @@ def test_wrong_values_of_resume(tmp_path):
         learner(tmp_path).fit(1, resume=3)
     learner(tmp_path).fit(1, resume=True)
     learner(tmp_path).fit(1, resume=Resume(None, every="5min"))
+
+
+def test_a_seed_that_nobody_chose_is_not_compared(tmp_path):
+    drawn = iter((5521159896260541972, 10096251234053845703, 1505777883574724571))         # each process of torch's begins with another
+    with pytest.raises(KeyboardInterrupt):
+        learner(tmp_path, seed=next(drawn)).fit(4, 0.05, cbs=Callback(before_batch=crash), resume=True)
+    started, learn = [], learner(tmp_path, seed=next(drawn))
+    learn.fit(4, 0.05, cbs=Callback(before_batch=lambda cb: started.append(cb.learn.epoch)), resume=True)
+    assert started[0] == 2 and not list(tmp_path.rglob("resume*"))
+    assert learn.run_record()["seed"] != 0                      # for the record it counts
+    interrupted(tmp_path)
+    with pytest.raises(ValueError, match="seed=0 there, None here"):
+        learner(tmp_path, seed=next(drawn)).fit(4, 0.05, cbs=Resume())
+
+
+def test_a_fit_that_is_skipped_is_of_the_same_model(tmp_path):
+    learn = learner(tmp_path)
+    learn.fit(1, cbs=Resume())
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(4, 0.05, cbs=[Resume(), Callback(before_batch=crash)])
+    other = learner(tmp_path)
+    other.model = nn.Linear(4, 2)
+    other.create_opt()
+    with pytest.raises(ValueError, match="belongs to another fit .its weights have other names or shapes"):
+        other.fit(1, cbs=Resume())
 
 
 def test_another_run_does_not_meet_this_one(tmp_path):

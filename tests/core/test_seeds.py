@@ -55,6 +55,15 @@ def test_state_comes_back():
     assert draws() == first
 
 
+def test_the_state_of_a_machine_with_more_accelerators(monkeypatch):
+    put_back = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", put_back.extend)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    set_rng_state({**rng_state(), "cuda": ["first", "second"], "mps": "another kind"})
+    assert put_back == ["first"]
+
+
 def test_fixed_seed_leaves_the_streams_where_they_were():
     set_seed(0)
     expected = [draws(), draws()]
