@@ -92,7 +92,9 @@ class Resume(Callback):
         self._settings["callbacks"] = {type(cb).__name__: record["callbacks"][type(cb).__name__] for cb in learn.cbs if _trains(cb)}
         self._versions = {**record["versions"], "device": record["device"]}
         if self.fname is None and learn.run_name is None:
-            told = json.dumps([self._fit, self._settings], sort_keys=True, default=str)
+            certain = {**self._settings, "data": {part: {k: v for k, v in found.items() if k != "samples_digest"}
+                                                  for part, found in self._settings["data"].items()}}
+            told = json.dumps([self._fit, certain], sort_keys=True, default=str)
             learn.run_name = f"run-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
         self._can_pause = self._check_every()
         check_folder(self.file.parent, "Resume")
@@ -329,7 +331,7 @@ def differences(there: Any, here: Any, where: str = "") -> list[str]:
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here) and any(isinstance(o, dict) for o in there):
         found = [d for i, pair in enumerate(zip(there, here, strict=True)) for d in differences(*pair, f"{where}[{i}]")]
         return list({re.sub(r"\[\d+\]", "", d): re.sub(r"\[\d+\]", "", d) for d in found})
-    if there == here:
+    if there == here or (where.endswith("_digest") and None in (there, here)):             # what cannot be told is no difference
         return []
     if all(isinstance(o, str) and re.fullmatch("[0-9a-f]{16}", o) for o in (there, here)):
         return [f"{where.removesuffix('_digest')} not the same"]

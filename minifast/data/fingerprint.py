@@ -1,8 +1,9 @@
 """What tells the data of one training from that of another: counts, settings of the loaders, and digests of items and targets."""
+import copy
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
@@ -12,13 +13,15 @@ import torch
 
 from ..core.messages import name_of
 from ..core.nested import leaves
-from ..core.seeds import fixed_seed
+from ..core.seeds import fixed_seed, set_seed
 from .targets import base_dataset, target_columns
 
 #: Of how many items, evenly spread, the targets are looked at where they have to be made first.
 MAX_MADE = 1000
-#: Of how many items those are looked at that no digest is known for.
-MAX_SAMPLES = 8
+#: Of how many items those are looked at that are known by their samples alone, and how often each is made.
+MAX_SAMPLES, TIMES_MADE = 4, 3
+#: Of how many objects in a list that are neither numbers nor text, evenly spread, those are looked at.
+MAX_OBJECTS = 20_000
 #: Transforms of a loader, in the order in which they run.
 PIPELINES = ("after_item", "before_batch", "after_batch")
 
@@ -49,7 +52,9 @@ def described(x: Any) -> Any:
     "`x` in JSON's values: numbers, text and lists of them as they are, a slice or path as text, a function by its name, else its `repr`."
     if x is None or isinstance(x, (bool, int, float, str)):
         return x
-    if isinstance(x, (list, tuple, set, frozenset)):
+    if isinstance(x, (set, frozenset)):
+        return sorted(map(described, x), key=str)           # their own order is another one in each process
+    if isinstance(x, (list, tuple)):
         return [described(o) for o in x]
     if isinstance(x, dict):
         return {str(k): described(v) for k, v in x.items()}
@@ -62,25 +67,32 @@ def described(x: Any) -> Any:
 
 
 def _text(x):
-    "The `repr` of `x`, without where it is in memory."
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(x))
+    "The `repr` of `x`, without where it is in memory; the name of its class where that fails."
+    with suppress(Exception):
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(x))
+    return type(x).__name__
 
 
 def digests_of(dls: Any) -> dict[str, dict[str, str | None]]:
     """A digest of the items, and one of the targets, of each loader of `dls`: 16 hexadecimal digits by name, None where they fail.
 
     Files count by their names from their common folder on, not by their content; rows and tensors by their values. Where targets have to
-    be made from items, those of `MAX_MADE` items are looked at.
+    be made from items, those of `MAX_MADE` items are looked at. Of a dataset whose items are not to be seen, `samples_digest` takes the
+    place of `items_digest`: of `MAX_SAMPLES` samples, None where they are others each time.
     """
-    return {name: {"items_digest": _or_none(_items_digest, dl), "targets_digest": _or_none(_targets_digest, dl)}
+    return {name: {**_or_none("items_digest", _items_digest, dl), **_or_none("targets_digest", _targets_digest, dl)}
             for name, dl in zip(_names(), dls, strict=False)}
 
 
-def _or_none(digest, dl):
+def _or_none(name, digest, dl):
     try:
-        return digest(dl)
+        dataset, chosen = base_dataset(dl)
+        if digest is _items_digest and _items_of(dataset) is None:
+            name, digest = "samples_digest", _samples_digest
+        with fixed_seed(0):     # functions of the user's may draw, and what is drawn later must not change by it
+            return {name: digest(dataset, None if chosen is None else np.asarray(chosen))}
     except Exception:           # a dataset of the user's may raise anything, and nothing that was trained may be lost by it
-        return None
+        return {name: None}
 
 
 def inputs_of(dls: Any) -> dict[str, Any]:
@@ -96,6 +108,9 @@ def inputs_of(dls: Any) -> dict[str, Any]:
         found["mean"], found["std"] = ([float(o[n]) for n in names if n in o] if isinstance(o, dict) else
                                        torch.as_tensor(o).flatten().tolist() for o in (mean, std))
     return found
+
+
+_PLAIN = {int, float, bool, str, type(None)}
 
 
 def digest_of(parts: Iterable[Any]) -> str:
@@ -123,48 +138,59 @@ def _bytes_of(x):
     if isinstance(x, PurePath):
         return x.as_posix().encode()
     if isinstance(x, (tuple, list)):
-        return "\0".join(x).encode() if all(type(o) is str for o in x) else digest_of(x).encode()
+        if {*map(type, x)} <= _PLAIN:
+            return repr(x).encode()
+        return digest_of(x if len(x) <= MAX_OBJECTS else [len(x), *(x[i] for i in _spread(len(x), MAX_OBJECTS))]).encode()
     return _text(x).encode()
 
 
-def _items_digest(dl):
-    dataset, chosen = base_dataset(dl)
-    chosen = None if chosen is None else np.asarray(chosen)
+def _items_of(dataset):
+    "Tensors, rows or a list from which the samples of `dataset` are made, or None."
     tensors, items = getattr(dataset, "tensors", None), getattr(dataset, "items", None)
     if isinstance(tensors, tuple):
-        return digest_of([chosen, *tensors])
+        return tensors
     if items is None or callable(items) or not hasattr(items, "__len__"):
-        items = dataset if isinstance(dataset, (list, torch.Tensor, np.ndarray)) else None
-    if items is None:
-        return _samples_digest(dataset, chosen)
-    if isinstance(items, torch.Tensor) or hasattr(items, "dtype") or hasattr(items, "iloc"):
+        return dataset if isinstance(dataset, (list, torch.Tensor, np.ndarray)) else None
+    return items
+
+
+def _items_digest(dataset, chosen):
+    items = _items_of(dataset)
+    if isinstance(items, torch.Tensor):
         return digest_of([chosen, items])
-    return digest_of([chosen, list(_without_folder(items))])
+    if hasattr(items, "iloc"):
+        frame = items.to_frame() if items.ndim == 1 else items
+        columns = (frame.iloc[:, i] for i in range(frame.shape[1]))
+        return digest_of([chosen, list(frame.columns), *(_without_folder(o.tolist()) if o.dtype.kind == "O" else o for o in columns)])
+    if hasattr(items, "dtype"):
+        return digest_of([chosen, items])
+    return digest_of([chosen, _without_folder(list(items))])
 
 
-def _without_folder(items: Sequence) -> Sequence:
+def _without_folder(items: list) -> list:
     "`items`, of paths only what differs among them: the same data may be in another folder elsewhere."
-    if not len(items) or not all(isinstance(o, PurePath) for o in items):
+    if not items or not all(isinstance(o, (str, PurePath)) for o in items):
         return items
     names = [os.fspath(o) for o in items]
-    with suppress(ValueError):                  # some are relative, or on another disk
-        shared = len(os.path.commonpath([os.path.dirname(o) for o in names]))
-        names = [o[shared:] for o in names]
-    return names
+    shared = os.path.commonprefix([min(names), max(names)])     # of these two, so of all between them  # noqa: RUF071
+    return [o[max(map(shared.rfind, "/\\")) + 1:] for o in names]
 
 
 def _samples_digest(dataset, chosen):
-    "Of a dataset that is known by its samples alone: those of a few items, made twice, because augmented ones say nothing."
-    n = len(dataset)
-    made = []
-    for _ in range(2):
-        with fixed_seed(0):
-            made.append(digest_of(o for i in _spread(n, MAX_SAMPLES) for o in leaves(dataset[i])))
-    return digest_of([chosen, n, made[0] if made[0] == made[1] else None])
+    """Of a dataset that is known by its samples alone: those of a few items, made several times, because augmented ones say nothing.
+
+    A copy makes them: a file that a dataset opens at its first item must not be open in the process from which workers are forked.
+    """
+    n, made = len(dataset), set()
+    if not hasattr(type(dataset), "__del__"):           # which would close what the copy shares with the original
+        dataset = copy.copy(dataset)
+    for _ in range(TIMES_MADE):
+        set_seed(0)
+        made.add(digest_of(o for i in _spread(n, MAX_SAMPLES) for o in leaves(dataset[i])))
+    return digest_of([chosen, n, *made]) if len(made) == 1 else None
 
 
-def _targets_digest(dl):
-    dataset, chosen = base_dataset(dl)
+def _targets_digest(dataset, chosen):
     return digest_of(_sequence(column, chosen) for column in target_columns(dataset) or ())
 
 

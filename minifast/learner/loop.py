@@ -72,6 +72,7 @@ from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batc
 from ..core.messages import NEXT_ENDED
 from ..core.seeds import give_back_loops, undisturbed
 from ..core.torch_internals import forget_workers
+from ..data.fingerprint import described
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
@@ -138,7 +139,7 @@ class PassLock(type(threading.RLock())):                  # type: ignore[misc]
 
 
 class Call(NamedTuple):
-    "A method that trains, with its arguments."
+    "A method that trains, with its arguments as plain values: the objects themselves, such as callbacks, may be large."
 
     method: str
     args: dict[str, Any]
@@ -152,9 +153,12 @@ def noted(method: F) -> F:
     def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.call is not None:
             return method(self, *args, **kwargs)
-        bound = signature.bind(self, *args, **kwargs)
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError:
+            return method(self, *args, **kwargs)            # Python's own words for it name the method
         bound.apply_defaults()
-        call = Call(method.__name__, dict(list(bound.arguments.items())[1:]))
+        call = Call(method.__name__, {name: described(value) for name, value in list(bound.arguments.items())[1:]})
         try:
             self.call = call
             return method(self, *args, **kwargs)
@@ -269,7 +273,7 @@ class TrainingLoop:
     running: bool = False            #: whether a fit is under way
     dry_run: bool = False            #: whether this fit is undone afterwards, as by `lr_find`: nothing of it is to be kept or written
     fits_ended: int = 0              #: how many fits ended or were cancelled; interrupted ones do not count
-    call: Call | None = None       #: the method that trains now, with its arguments
+    call: Call | None = None         #: the method that trains now, with its arguments
     run_name: str | None = None      #: the folder of `resume=True` in `path/model_dir`: made of what its first fit was told
     _in_pass = False                 # whether a fit or another pass is under way
     _n_inp: int | None = None        # how many elements of a batch are inputs; None: all but the last

@@ -9,7 +9,7 @@ import torch
 from suggestions import told
 from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
-from torch.utils.data import TensorDataset, WeightedRandomSampler
+from torch.utils.data import Dataset, TensorDataset, WeightedRandomSampler
 
 from minifast.callbacks import EMA, Callback, CSVLogger, GradientClip, MixUp, Recorder, Resume
 from minifast.data.engine.samplers import WeightedSampler
@@ -265,6 +265,30 @@ def test_a_seed_that_nobody_chose_is_not_compared(tmp_path):
     interrupted(tmp_path)
     with pytest.raises(ValueError, match="seed=0 there, None here"):
         learner(tmp_path, seed=next(drawn)).fit(4, 0.05, cbs=Resume())
+
+
+def test_samples_that_cannot_be_told(tmp_path):
+    class Own(Dataset):
+        def __init__(self, seed):
+            self.rng = np.random.default_rng(seed)
+
+        def __len__(self):
+            return 24
+
+        def __getitem__(self, i):
+            return torch.full((4,), float(self.rng.random() < 0.1)), i % 2
+
+    def fit(seed, *cbs):
+        learn = learner(tmp_path)
+        learn.dls = DataLoaders(DataLoader(Own(seed), bs=8), learn.dls.valid)
+        learn.fit(4, 0.05, cbs=cbs, resume=True)
+        return learn.run_record()["data"]["train"]["samples_digest"]
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(0, Callback(before_batch=crash))
+    started: list = []
+    assert fit(8, Callback(before_batch=lambda cb: started.append(cb.learn.epoch))) is not None       # all the usual ones, by chance
+    assert started[0] == 2
 
 
 def test_a_fit_that_is_skipped_is_of_the_same_model(tmp_path):

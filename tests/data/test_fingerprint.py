@@ -68,7 +68,63 @@ def test_a_dataset_that_fails():
         def __getitem__(self, i):
             raise OSError("gone")
 
-    assert digests_of(DataLoaders(DataLoader(Broken(X), bs=2, n_inp=1)))["train"]["items_digest"] is None
+    assert digests_of(DataLoaders(DataLoader(Broken(X), bs=2, n_inp=1)))["train"]["samples_digest"] is None
+
+
+class Counted(Own):
+    "Opens its file at the first item, as is written for workers, and is asked how often."
+    file = None
+    asked: list = []
+
+    def __getitem__(self, i):
+        self.file = self.file or object()
+        self.asked.append(i)
+        return super().__getitem__(i)
+
+
+class Closing(Own):
+    def __init__(self, x):
+        super().__init__(x)
+        self.files = ["open"]
+
+    def __del__(self):
+        self.files.clear()
+
+
+def test_a_dataset_is_left_as_it_was():
+    opening, closing = Counted(torch.arange(200.0).reshape(100, 2)), Closing(X)
+    digests(opening)
+    digests(closing)
+    assert opening.file is None and closing.files == ["open"]
+    assert len(opening.asked) <= 12                             # an item may take long
+
+
+def test_samples_that_now_and_then_are_others():
+    rng = np.random.default_rng(0)
+    seldom = [digests(Own(X, lambda: int(rng.random() < 0.1)))[0] for _ in range(40)]
+    assert None in seldom and len({*seldom} - {None}) <= 2      # unknown, or that of the usual samples: hardly ever something else
+
+
+def test_functions_that_draw_change_no_stream():
+    block = DataBlock((ImageBlock, CategoryBlock(vocab=[0, 1])), get_x=lambda i: np.zeros((4, 4, 3), np.uint8),
+                      get_y=lambda i: random.randint(0, 1), splitter=IndexSplitter([0]))
+    dls = block.dataloaders(list(range(50)), bs=2, num_workers=0)
+    state = random.getstate()
+    assert digests(dls) == digests(dls) and random.getstate() == state
+
+
+def test_many_objects_are_looked_at_here_and_there():
+    class Counts:
+        def __init__(self):
+            self.n = 0
+
+        def __repr__(self):
+            many.n += 1
+            return "x"
+
+    many = Counts()
+    digest_of([[many] * 1_000_000])
+    assert many.n == 20_000
 
 
 def test_loaders_of_torch():
@@ -98,6 +154,19 @@ def test_files_elsewhere(tmp_path, data_dir):
     assert a == b
     other = digests_of(loaders(tmp_path / "a", lambda name: {"cat": "dog", "dog": "cat"}[name[:3]]))
     assert all(other[n]["items_digest"] == a[n]["items_digest"] and other[n]["targets_digest"] != a[n]["targets_digest"] for n in a)
+
+
+@pytest.mark.parametrize("kind", [Path, str])
+@pytest.mark.parametrize("of", [list, lambda names: pd.DataFrame({"file": names, "y": [0, 1, 0]}), pd.Series])
+def test_names_of_files_elsewhere(of, kind):
+    def named(folder, *names):
+        dataset = Own(X[:3])
+        dataset.items = of([kind(f"{folder}/{name}") for name in names])
+        return digests(dataset)[0]
+
+    first = named("/kaggle/input/x/train", "cats/1.jpg", "cats-2/1.jpg", "dogs/1.jpg")
+    assert named("C:/data/train", "cats/1.jpg", "cats-2/1.jpg", "dogs/1.jpg") == first
+    assert named("/kaggle/input/x/train", "cats/1.jpg", "cats-2/1.jpg", "dogs/2.jpg") != first
 
 
 def test_masks_are_not_opened():
@@ -146,5 +215,10 @@ def test_described():
     assert described([1, 2.5, "a", None, (True,), {1: X[0]}]) == [1, 2.5, "a", None, [True], {"1": [0.0, 1.0]}]
     assert described(slice(1, 2)) == "slice(1, 2, None)" and described(Path("a/b")) == "a/b" and described(f) == "f"
     assert described(np.arange(3)) == [0, 1, 2] and described(torch.zeros(20)) == digest_of([torch.zeros(20)])
+    class Mute:
+        def __repr__(self):
+            raise RuntimeError
+
+    assert described({"b", "a", "c"}) == ["a", "b", "c"] and described(Mute()) == "Mute"
     assert "0x" not in described(object()) and described(Own) == "Own"
     assert described(torch.nn.Linear(2, 3)) == "Linear(in_features=2, out_features=3, bias=True)"

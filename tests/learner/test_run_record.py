@@ -1,7 +1,9 @@
 "What it takes to repeat a training, and what `save` and `load` make of it."
+import gc
 import json
 import time
 import warnings
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -63,7 +65,7 @@ def test_the_call_is_forgotten_after_an_error():
     assert learn.call is None
     learn.fit(1)
     assert [f["method"] for f in learn.run_record()["fits"]] == ["fit_one_cycle", "fit"]
-    with pytest.raises(TypeError, match="n_epoch"):
+    with pytest.raises(TypeError, match=r"fit\(\) missing 1 required positional argument: 'n_epoch'"):
         learn.fit()
     learn.lr_find(num_it=8, show_plot=False)
     assert learn.call is None and len(learn.run_record()["fits"]) == 2
@@ -74,6 +76,15 @@ def test_arguments_that_are_objects(tmp_path):
     learn.fit(1, slice(1e-3), wd=[0.1], cbs=[EMA(0.5), Callback(after_batch=lambda: None)])
     args = learn.run_record()["fits"][0]["args"]
     assert (args["lr"], args["wd"], args["cbs"]) == ("slice(None, 0.001, None)", [0.1], ["EMA(0.5)", "Callback"])
+
+
+def test_callbacks_of_a_fit_are_let_go():
+    learn, cb = make(), Callback(after_batch=lambda: None)
+    gone = weakref.ref(cb)
+    learn.fit(1, cbs=[cb])
+    del cb
+    gc.collect()
+    assert gone() is None
 
 
 def test_items_are_read_once(monkeypatch):
