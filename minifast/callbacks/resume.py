@@ -55,7 +55,7 @@ class Resume(Callback):
     run_valid = False
     only_watches = True
     _state: dict | None = None                   # what is to be restored
-    _skipped = _ended = _failed = _due = False
+    _skipped = _going = _failed = _due = False
 
     def __init__(self, fname: str | None = "resume", every: int | str | None = None, force: bool = False, source: PathLike | None = None):
         self.fname, self.every, self.force = fname, every, force
@@ -83,9 +83,9 @@ class Resume(Callback):
             raise ValueError("Resume() needs the learner's Recorder, to know which fit is which: create the learner with default_cbs=True")
         if any(isinstance(cb, Resume) and cb is not self for cb in learn.cbs):
             raise ValueError("this fit has two Resume callbacks: leave out resume=, or the one among the callbacks")
-        self._state, self._skipped, self._ended, self._failed, self._due = None, False, False, False, False
+        self._state, self._skipped, self._going, self._failed, self._due = None, False, False, False, False
         record = learn.run_record()
-        self._fit = {"number": learn.fits_ended, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
+        self._fit = {"earlier_fits": learn.fits_ended, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
                      "rates": [float(g["lr"]) for g in learn.opt.param_groups]}
         self._settings = {name: record[name] for name in COMPARED}
         self._settings["seed"] = _chosen(record["seed"])
@@ -102,18 +102,19 @@ class Resume(Callback):
         found = self._found()
         if found is None:
             self._say_others()
+            self._going = True
             return
         state, file = found
-        had_ended = state["fit"]["number"] > learn.fits_ended
+        had_ended = state["fit"]["earlier_fits"] > learn.fits_ended
         self._check(state, file, weights_only=had_ended)
         if had_ended:                                       # a later one brings the weights
             self._skipped = True
             learn.recorder.fits.append(FitRecord(call=learn.call))
-            warn(f"Resume: this fit, number {learn.fits_ended} of its learner, had ended when number {state['fit']['number']} was "
+            warn(f"Resume: this fit, number {learn.fits_ended} of its learner, had ended when number {state['fit']['earlier_fits']} was "
                  f"interrupted: it is skipped. To train from the beginning, remove {file.name} from {file.parent}", stacklevel=2)
             raise CancelFitException
         self._begin(state)
-        self._state = state
+        self._state, self._going = state, True
         self._say(state, file)
 
     def _check_every(self):
@@ -176,7 +177,7 @@ class Resume(Callback):
             rates = "rates" in " ".join(other)
             other += [d for d in differences(there, here) if not (rates and ".lr=" in d) and not _follows(d, other)]
         if other:
-            raise ValueError(f"{file} belongs to another fit ({'; '.join(other[:8])}): repeat the call that was interrupted, or remove the "
+            raise ValueError(f"{file} belongs to another fit ({'; '.join(_with_advice(other[:8]))}): repeat the call that was interrupted, or remove the "
                              "file to train from the beginning. Where the difference is wanted, write "
                              f"{'Resume(..., force=True)' if self.fname is not None else 'resume=Resume(None, force=True)'}")
 
@@ -217,7 +218,7 @@ class Resume(Callback):
             with suppress(ValueError, LookupError, OSError, TypeError):
                 there = json.loads(record.read_text(encoding="utf-8"))["resume"]
                 here = json.loads(json.dumps({**self._fit, **self._settings}, default=str))
-                found = differences(there, here)
+                found = _with_advice(differences(there, here))
                 self.learn.logger(f"Resume: training begins in {self.file.parent.name}; the unfinished training in {record.parent.name} is "
                                   f"another one ({'; '.join(found[:5])})")
 
@@ -300,7 +301,7 @@ class Resume(Callback):
 
     # -- a fit ends -------------------------------------------------------------------------------------------------------------
     def after_fit(self) -> None:
-        self._ended = True
+        self._going = False
         if self._skipped:
             return
         for file in (self.file, self.previous, self.file.with_suffix(".run.json")):
@@ -311,7 +312,7 @@ class Resume(Callback):
 
     def cleanup_fit(self) -> None:
         learn = self.learn
-        if not learn.running or self._ended or not self.file.exists() or learn.logging_off:
+        if not (learn.running and self._going) or not self.file.exists() or learn.logging_off:
             return
         learn.logger(f"Resume: the training can be continued from {self.file}: make the same call again{_on_kaggle(self.file)}")
 
@@ -336,6 +337,12 @@ def differences(there: Any, here: Any, where: str = "") -> list[str]:
     if all(isinstance(o, str) and re.fullmatch("[0-9a-f]{16}", o) for o in (there, here)):
         return [f"{where.removesuffix('_digest')} not the same"]
     return [f"{where}={_brief(there)} there, {_brief(here)} here"]
+
+
+def _with_advice(found):
+    "`found`; where both sets of items are others, with what to do if a split without a seed is why."
+    both = all(f"data.{name}.items not the same" in found for name in ("train", "valid"))
+    return [*found, "a split that is drawn anew each time needs a seed, such as torch.manual_seed(0) before it"] if both else found
 
 
 class _Nothing:

@@ -77,22 +77,21 @@ def digests_of(dls: Any) -> dict[str, dict[str, str | None]]:
     """A digest of the items, and one of the targets, of each loader of `dls`: 16 hexadecimal digits by name, None where they fail.
 
     Files count by their names from their common folder on, not by their content; rows and tensors by their values. Where targets have to
-    be made from items, those of `MAX_MADE` items are looked at. Of a dataset whose items are not to be seen, `samples_digest` takes the
-    place of `items_digest`: of `MAX_SAMPLES` samples, None where they are others each time.
+    be made from items, those of `MAX_MADE` items are looked at. Of a dataset whose items are not to be seen, the first digest is of
+    how many there are and which are chosen, and `samples_digest` is of `MAX_SAMPLES` samples: None where they are others each time.
     """
-    return {name: {**_or_none("items_digest", _items_digest, dl), **_or_none("targets_digest", _targets_digest, dl)}
+    return {name: {"items_digest": _or_none(_items_digest, dl), "targets_digest": _or_none(_targets_digest, dl),
+                   **({} if _or_none(_has_items, dl) else {"samples_digest": _or_none(_samples_digest, dl)})}
             for name, dl in zip(_names(), dls, strict=False)}
 
 
-def _or_none(name, digest, dl):
+def _or_none(digest, dl):
     try:
         dataset, chosen = base_dataset(dl)
-        if digest is _items_digest and _items_of(dataset) is None:
-            name, digest = "samples_digest", _samples_digest
         with fixed_seed(0):     # functions of the user's may draw, and what is drawn later must not change by it
-            return {name: digest(dataset, None if chosen is None else np.asarray(chosen))}
+            return digest(dataset, None if chosen is None else np.asarray(chosen))
     except Exception:           # a dataset of the user's may raise anything, and nothing that was trained may be lost by it
-        return {name: None}
+        return None
 
 
 def inputs_of(dls: Any) -> dict[str, Any]:
@@ -154,8 +153,14 @@ def _items_of(dataset):
     return items
 
 
+def _has_items(dataset, chosen):
+    return _items_of(dataset) is not None
+
+
 def _items_digest(dataset, chosen):
     items = _items_of(dataset)
+    if items is None:
+        return digest_of([chosen, len(dataset)])
     if isinstance(items, torch.Tensor):
         return digest_of([chosen, items])
     if hasattr(items, "iloc"):
@@ -187,7 +192,7 @@ def _samples_digest(dataset, chosen):
     for _ in range(TIMES_MADE):
         set_seed(0)
         made.add(digest_of(o for i in _spread(n, MAX_SAMPLES) for o in leaves(dataset[i])))
-    return digest_of([chosen, n, *made]) if len(made) == 1 else None
+    return made.pop() if len(made) == 1 else None
 
 
 def _targets_digest(dataset, chosen):

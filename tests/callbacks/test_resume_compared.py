@@ -9,7 +9,7 @@ import torch
 from suggestions import told
 from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
-from torch.utils.data import Dataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import Dataset, TensorDataset, WeightedRandomSampler, random_split
 
 from minifast.callbacks import EMA, Callback, CSVLogger, GradientClip, MixUp, Recorder, Resume
 from minifast.data.engine.samplers import WeightedSampler
@@ -265,6 +265,41 @@ def test_a_seed_that_nobody_chose_is_not_compared(tmp_path):
     interrupted(tmp_path)
     with pytest.raises(ValueError, match="seed=0 there, None here"):
         learner(tmp_path, seed=next(drawn)).fit(4, 0.05, cbs=Resume())
+
+
+@pytest.mark.parametrize("resume", [lambda: Resume("a"), lambda: True])
+def test_a_split_that_is_drawn_anew(resume, tmp_path):
+    said: list = []
+
+    def fit(seed, *cbs):
+        learn = learner(tmp_path)
+        torch.manual_seed(seed)
+        parts = random_split(learn.dls.train_ds, [16, 8])
+        torch.manual_seed(2**40)                                # as in a process where nobody chose one
+        learn.dls = DataLoaders(*(DataLoader(part, bs=8) for part in parts))
+        learn.logger = said.append
+        learn.fit(4, 0.05, cbs=cbs, resume=resume())
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(0, Callback(before_batch=crash))
+    said.clear()
+    with told("callbacks/resume.py", "a split that is drawn anew each time needs a seed, such as torch.manual_seed(0) before it"):
+        fit(1)                                                  # refused, or begun as another run, which says the same
+        warnings.warn(said[0], stacklevel=1)
+    said.clear()
+    fit(0)
+    assert said[0].startswith("Resume: continues at the start of epoch 2")
+
+
+def test_a_call_that_is_refused_is_not_to_be_made_again(tmp_path):
+    interrupted(tmp_path)
+    learn, said = learner(tmp_path), []
+    learn.logger = said.append
+    learn.fit(1)
+    said.clear()
+    with pytest.raises(ValueError, match="belongs to another fit .earlier_fits=0 there, 1 here.: repeat the call that was interrupted"):
+        learn.fit(4, 0.05, cbs=Resume())
+    assert said == []
 
 
 def test_samples_that_cannot_be_told(tmp_path):
