@@ -177,9 +177,10 @@ class Resume(Callback):
             rates = "rates" in " ".join(other)
             other += [d for d in differences(there, here) if not (rates and ".lr=" in d) and not _follows(d, other)]
         if other:
-            raise ValueError(f"{file} belongs to another fit ({'; '.join(_with_advice(other[:8]))}): repeat the call that was interrupted, or remove the "
-                             "file to train from the beginning. Where the difference is wanted, write "
-                             f"{'Resume(..., force=True)' if self.fname is not None else 'resume=Resume(None, force=True)'}")
+            source = "" if self.source is None else f"source={str(self.source)!r}, "
+            raise ValueError(f"{file} belongs to another fit ({'; '.join(_with_advice(other[:8]))}): repeat the call that was "
+                             "interrupted, or remove the file to train from the beginning. Where the difference is wanted, write "
+                             f"{'Resume(..., force=True)' if self.fname is not None else f'resume=Resume(None, {source}force=True)'}")
 
     def _begin(self, state):
         "Take over what has to be there before the other callbacks begin."

@@ -95,6 +95,18 @@ def test_what_the_message_says_of_a_run_folder_works(tmp_path):
     assert [row["epoch"] for row in learn.recorder.history] == [0, 1, 2, 3]
 
 
+def test_what_the_message_says_of_another_place_works(tmp_path):
+    interrupted(tmp_path / "first")
+    file = tmp_path / "first" / "models" / "resume.safetensors"
+    with pytest.raises(ValueError, match=r"write resume=Resume\(None, source='.*resume.safetensors', force=True\)"):
+        learner(tmp_path, wd=0.5).fit(4, 0.05, resume=file)
+    with told("callbacks/resume.py", "Where the difference is wanted, write …"):
+        learner(tmp_path, wd=0.5).fit(4, 0.05, resume=file)
+    learn = learner(tmp_path, wd=0.5)
+    learn.fit(4, 0.05, resume=Resume(None, source=file, force=True))
+    assert len(learn.recorder.raw_losses) == 4 * 3 and [row["epoch"] for row in learn.recorder.history] == [0, 1, 2, 3]
+
+
 FITS = {
     "epochs": (lambda learn, cb: learn.fit(5, 0.05, cbs=cb), "epochs=4 there, 5 here"),
     "rate": (lambda learn, cb: learn.fit(4, 0.01, cbs=cb), r"rates=\[0.05"),
