@@ -54,6 +54,7 @@ class Resume(Callback):
     runs_last = ("before_train", "after_batch", "after_fit", "cleanup_fit")
     run_valid = False
     only_watches = True
+    _held: int | None = None                     # the open lock of the run
     _state: dict | None = None                   # what is to be restored
     _skipped = _going = _failed = _due = False
 
@@ -98,6 +99,7 @@ class Resume(Callback):
             learn.run_name = f"run-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
         self._can_pause = self._check_every()
         check_folder(self.file.parent, "Resume")
+        self._hold()
         self._before = {id(cb): _kept(cb) for cb in _stateless(learn.cbs)}
         found = self._found()
         if found is None:
@@ -116,6 +118,32 @@ class Resume(Callback):
         self._begin(state)
         self._state, self._going = state, True
         self._say(state, file)
+
+    def _hold(self):
+        "Refuse a run that another process trains now. The system takes the lock back from a process that is killed."
+        self._let_go()
+        with suppress(ImportError):                         # Windows
+            from fcntl import LOCK_EX, LOCK_NB, lockf  # unlike `flock`, not shared with workers, which may outlive a killed process
+            self._held = os.open(self._lock, os.O_RDWR | os.O_CREAT)
+            try:
+                lockf(self._held, LOCK_EX | LOCK_NB)
+            except (BlockingIOError, PermissionError) as e:
+                os.close(self._held)
+                self._held = None
+                raise RuntimeError(f"Resume: another process trains now with {self.file}: wait for its end, or end it; to train beside "
+                                   "it, give this fit a name of its own, such as resume=Resume('other')") from e
+            except OSError:                                 # a network disk without locks
+                pass
+
+    def _let_go(self):
+        if self._held is not None:
+            self._lock.unlink(missing_ok=True)
+            os.close(self._held)
+            self._held = None
+
+    @property
+    def _lock(self):
+        return self.file.with_suffix(".lock")
 
     def _check_every(self):
         "Whether this fit can be continued within an epoch."
@@ -307,12 +335,15 @@ class Resume(Callback):
             return
         for file in (self.file, self.previous, self.file.with_suffix(".run.json")):
             file.unlink(missing_ok=True)
+        self._let_go()
         if self.fname is None:
             with suppress(OSError):
                 self.file.parent.rmdir()
 
     def cleanup_fit(self) -> None:
         learn = self.learn
+        if learn.running:
+            self._let_go()
         if not (learn.running and self._going) or not self.file.exists() or learn.logging_off:
             return
         learn.logger(f"Resume: the training can be continued from {self.file}: make the same call again{_on_kaggle(self.file)}")

@@ -265,6 +265,34 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
         make(tmp_path).fit(1, resume=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no locks")
+def test_a_run_that_another_process_trains(tmp_path):
+    def elsewhere(cb):
+        "In a process forked within the fit: it does not have the lock."
+        if cb.learn.training and cb.learn.iter == 0:
+            read, write = os.pipe()
+            if (child := os.fork()) == 0:
+                try:
+                    make(tmp_path).fit(1, 0.05, resume=True)
+                except BaseException as e:
+                    os.write(write, str(e).encode())
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            os.close(write)
+            said.append(os.read(read, 9999).decode())
+            os.close(read)
+
+    said: list = []
+    make(tmp_path).fit(1, 0.05, cbs=Callback(before_batch=elsewhere), resume=True)
+    with told("callbacks/resume.py", "to train beside it, give this fit a name of its own, such as resume=Resume('other')"):
+        raise RuntimeError(said[0])
+    assert not list(tmp_path.rglob("resume*")) and not list(tmp_path.rglob("run-*"))
+    make(tmp_path).fit(1, 0.05, cbs=Callback(before_batch=lambda cb: said.append([f.name for f in tmp_path.rglob("*.lock")])),
+                       resume=Resume("other"))
+    assert said[-1] == ["other.lock"] and not list(tmp_path.rglob("*.lock"))
+
+
 def test_every_fit_takes_it(tmp_path):
     for verb, args in (("fit", (1,)), ("fit_one_cycle", (1,)), ("fit_flat_cos", (1,)), ("fit_sgdr", (1, 1)), ("fine_tune", (1,))):
         seen: list = []
