@@ -72,7 +72,6 @@ from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batc
 from ..core.messages import NEXT_ENDED
 from ..core.seeds import give_back_loops, undisturbed
 from ..core.torch_internals import forget_workers
-from ..data.fingerprint import described
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
@@ -139,7 +138,7 @@ class PassLock(type(threading.RLock())):                  # type: ignore[misc]
 
 
 class Call(NamedTuple):
-    "A method that trains, with its arguments as plain values: the objects themselves, such as callbacks, may be large."
+    "A method that trains, with its arguments; of callbacks, which may keep what is large, the `repr`."
 
     method: str
     args: dict[str, Any]
@@ -158,7 +157,7 @@ def noted(method: F) -> F:
         except TypeError:
             return method(self, *args, **kwargs)            # Python's own words for it name the method
         bound.apply_defaults()
-        call = Call(method.__name__, {name: described(value) for name, value in list(bound.arguments.items())[1:]})
+        call = Call(method.__name__, {name: _without_callbacks(value) for name, value in list(bound.arguments.items())[1:]})
         try:
             self.call = call
             return method(self, *args, **kwargs)
@@ -166,6 +165,10 @@ def noted(method: F) -> F:
             if self.call is call:               # not that of another thread
                 self.call = None
     return noting  # type: ignore[return-value]  # it takes and returns what `method` does
+
+
+def _without_callbacks(x):
+    return list(map(_without_callbacks, x)) if isinstance(x, (list, tuple)) else repr(x) if isinstance(x, Callback) else x
 
 
 def listed(x: Any) -> list:

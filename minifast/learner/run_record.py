@@ -39,7 +39,7 @@ def run_record(learn: "Learner") -> dict[str, Any]:
         "metrics": [m.name for m in learn.metrics],
         "callbacks": {type(cb).__name__: _callback(cb) for cb in learn.cbs},
         "data": {**data, "classes": classes}, "inputs": inputs_of(learn.dls),
-        "fits": [{"method": fit.call and fit.call.method, "started": fit.started, "args": fit.call.args if fit.call else {}}
+        "fits": [{"method": fit.call and fit.call.method, "started": fit.started, "args": described(fit.call.args if fit.call else {})}
                  for fit in (recorder.fits if recorder is not None else ())],
         "epochs": [dict(row) for row in (recorder.history if recorder is not None else ())],
     }
