@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: At most so many classes are listed; of more there is a digest.
 MAX_LISTED = 1000
+_KNOWN = {"torch", "torchvision", "timm", __package__.split(".")[0]}
 _DIGESTS: "WeakKeyDictionary[Any, dict]" = WeakKeyDictionary()       # of loaders seen before: items are not read again for every save
 
 
@@ -67,18 +68,33 @@ def _model(learn):
     params = list(learn.model.parameters())
     arch = {} if learn.arch is None else {"arch": described(learn.arch)}
     return {"class": type(learn.model).__name__, **arch, "parameters": sum(p.numel() for p in params),
-            "trainable": sum(p.numel() for p in params if p.requires_grad), "layers": digest_of([learn.model])}
+            "trainable": sum(p.numel() for p in params if p.requires_grad), "layers": digest_of(map(_layer, learn.model.named_modules()))}
+
+
+def _is_known(owner):
+    "Whether `owner` is of a library that keeps its settings apart from what is learned; of the user's own that is not known."
+    return (owner.__module__ or "").split(".")[0] in _KNOWN
+
+
+def _layer(named):
+    "Name, class and settings of a module. What a class of the user's own prints may be learned, such as the exponent of a pooling."
+    name, module = named
+    return f"{name}: {type(module).__name__}({module.extra_repr() if _is_known(type(module).extra_repr) else ''})"
 
 
 def _loss(loss_func):
-    "The name of the loss and what it was told: numbers and text as they are, of tensors (weights of classes) and modules a digest."
+    """The name of the loss and what it was told: numbers and text as they are, of tensors (weights of classes) and modules a digest.
+
+    A loss of the user's own may count as well: what it was told is what it keeps under the names of its arguments.
+    """
     if loss_func is None:
         return None
     inner = inner_loss(loss_func)
     parts = list(inner.modules()) if isinstance(inner, nn.Module) else [inner]
     parts += [part.func for part in parts if isinstance(getattr(part, "func", None), nn.Module)]
     told = {k: v for part in parts if hasattr(part, "__dict__")
-            for k, v in (*vars(part).items(), *(part.named_buffers() if isinstance(part, nn.Module) else ()))}
+            for k, v in (*vars(part).items(), *(part.named_buffers() if isinstance(part, nn.Module) else ()))
+            if _is_known(type(part)) or k in inspect.signature(type(part).__init__).parameters}
     settings = {k: described(v) for k, v in told.items() if not k.startswith("_") and k != "training" and not callable(v)}
     keywords = {k: described(v) for k, v in getattr(loss_func, "keywords", {}).items()}
     return {"name": loss_name(loss_func), **settings, **keywords}

@@ -154,6 +154,59 @@ def test_other_versions_are_named(tmp_path, monkeypatch):
     assert "not the same: torch=" in said[0] and "'9.9.9' here" in said[0]
 
 
+class GeM(nn.Module):
+    "Pooling with a learned exponent, which it prints."
+
+    def __init__(self):
+        super().__init__()
+        self.p = nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        return x * self.p
+
+    def __repr__(self):
+        return f"GeM(p={self.p.tolist()})"
+
+    extra_repr = __repr__
+
+
+class Smoothed(nn.Module):
+    "A loss that was told something, and counts."
+
+    def __init__(self, gamma=1.0):
+        super().__init__()
+        self.gamma, self.steps = gamma, 0
+        self.register_buffer("average", torch.zeros(1))
+
+    def forward(self, pred, target):
+        loss = nn.functional.cross_entropy(pred, target)
+        self.steps += 1
+        self.average.mul_(0.9).add_(0.1 * loss.detach())
+        return self.gamma * loss
+
+
+def test_what_is_learned_is_not_compared(tmp_path):
+    def make(gamma=1.0):
+        learn = learner(tmp_path, loss=Smoothed(gamma))
+        learn.model = nn.Sequential(GeM(), learn.model)
+        learn.create_opt()
+        return learn
+
+    learn = make()
+    learn.fit(1, 0.05, cbs=Resume())
+    for _ in range(2):                                          # in the same notebook; and below in another process
+        with pytest.raises(KeyboardInterrupt):
+            learn.fit(4, 0.05, cbs=[Resume(), Callback(before_batch=crash)])
+    with pytest.warns(UserWarning, match="it is skipped"):
+        (again := make()).fit(1, 0.05, cbs=Resume())
+    with pytest.raises(ValueError, match="loss.gamma=1.0 there, 2.0 here"):
+        other = make(gamma=2.0)
+        other.fits_ended = 1
+        other.fit(4, 0.05, cbs=Resume())
+    again.fit(4, 0.05, cbs=Resume())
+    assert [row["epoch"] for row in again.recorder.history] == [0, 0, 1, 2, 3]
+
+
 class Counting(Callback):
     def __init__(self):
         self.n = 0
