@@ -45,6 +45,7 @@ def _settings(dl):
     return {"items": len(sampler) if hasattr(sampler, "__len__") else None, "batches": len(dl),
             "bs": getattr(dl, "batch_size", None), "drop_last": getattr(dl, "drop_last", None),
             "sampler": None if sampler is None else type(sampler).__name__, "seed": getattr(dl, "seed", None),
+            **({"weights": described(sampler.weights)} if hasattr(sampler, "weights") else {}),
             "transforms": [described(f) for name in PIPELINES for f in getattr(dl, name, ())]}
 
 

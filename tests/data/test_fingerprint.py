@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset, Subset, TensorDataset
 
+from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.fingerprint import described, digest_of, digests_of, inputs_of, settings_of
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.tabular.all import Categorify, Normalize, TabularDataLoaders
@@ -136,6 +137,12 @@ def test_loaders_of_torch():
                               "transforms": []}
     assert (found["valid"]["batches"], found["valid"]["sampler"]) == (2, "SequentialSampler")
     assert digests(DataLoaders(TorchDataLoader(ds, 2))) == digests(ds)
+
+
+def test_weights_of_items():
+    found = [settings_of(DataLoaders(DataLoader(TensorDataset(X, Y), bs=2, sampler=WeightedSampler(w))))["train"].get("weights")
+             for w in (torch.ones(6), torch.arange(6.0))]
+    assert found == [[1.0] * 6, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
 
 
 def test_settings_of_three_loaders():
