@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from small_learners import fastai_learner, minifast_learner, per_parameter
+from learners_to_save import fastai_learner, minifast_learner, per_parameter
 from torch import nn
 
 

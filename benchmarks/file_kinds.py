@@ -13,7 +13,7 @@ from functools import partial
 from unittest import mock
 
 import torch
-from small_learners import minifast_learner, same, state
+from learners_to_save import minifast_learner, same, state
 
 
 def mutate(data, rng):

@@ -30,7 +30,7 @@ import torch
 import torch._subclasses.schema_check_mode  # (torch imports these when it copies a storage, or makes a tensor of an unusual kind)
 import torch.nested._internal.ops
 from file_kinds import data_kinds, learner_kinds, mutate
-from small_learners import fastai_learner, same, state
+from learners_to_save import fastai_learner, same, state
 
 for module in pkgutil.iter_modules(encodings.__path__):                  # imported when they are first used, by names in a zip for instance
     with contextlib.suppress(LookupError):

@@ -206,7 +206,8 @@ def test_names():
 
 # -- graph --------------------------------------------------------------------------------------------------------------------------
 def test_show_graph_draws_only_in_a_notebook(tmp_path, monkeypatch):
-    shown = []
+    import matplotlib.pyplot as plt
+    shown, open_before = [], plt.get_fignums()
 
     def display(figure, display_id=None):
         shown.append(figure)
@@ -220,8 +221,7 @@ def test_show_graph_draws_only_in_a_notebook(tmp_path, monkeypatch):
     learn.fit(2, cbs=ShowGraphCallback())
     assert len(shown) == 2 and [line.get_label() for line in shown[1].axes[0].lines] == ["train (smoothed)", "valid"]
     learn.lr_find(num_it=6, show_plot=False, suggest_funcs=None)
-    import matplotlib.pyplot as plt
-    assert len(shown) == 2 and not plt.get_fignums()
+    assert len(shown) == 2 and plt.get_fignums() == open_before
 
 
 # -- what trackers are sent ---------------------------------------------------------------------------------------------------------

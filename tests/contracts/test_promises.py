@@ -30,5 +30,5 @@ def test_a_few_damaged_files_of_every_kind(tmp_path, monkeypatch, capsys):
     watch = hostile_files.Watch(tmp_path, set(hostile_files.FORBIDDEN) - late)
     ended = hostile_files.attacks(kinds, 60, watch, warm_up=0)
     assert ended["refused"] > 20 and not {"RAW", "WRONG", "MEMORY", "CODE"} & set(ended), capsys.readouterr().out
-    for module in ("hostile_files", "file_kinds", "small_learners"):
+    for module in ("hostile_files", "file_kinds", "learners_to_save"):
         sys.modules.pop(module)

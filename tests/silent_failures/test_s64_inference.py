@@ -242,4 +242,5 @@ def test_s72_nothing_is_written_into_the_dataset(scenes, tmp_path_factory, monke
         learn.lr_find(num_it=6, suggest_funcs=None, show_plot=False)
     file = learn.save("mine")
     assert sorted(scenes.rglob("*")) == before and file.parts == ("models", "mine.safetensors")
-    assert sorted(os.listdir()) == ["history.csv", "models"] and sorted(os.listdir("models")) == ["mine.safetensors", "model.safetensors"]
+    assert sorted(os.listdir()) == ["history.csv", "models"]
+    assert sorted(os.listdir("models")) == ["mine.run.json", "mine.safetensors", "model.run.json", "model.safetensors"]

@@ -245,6 +245,7 @@ def test_a_metric_that_needs_more_is_named():
 
 
 def test_a_network_below_boosting_is_never_ticked_and_the_interval_is_given():
+    torch.manual_seed(2)                        # weights that beat the constant guess; the report says it where they do not
     df = table()
     learn = trained(tabular_like(df), 1, 1e-4)
     check = found(learn)

@@ -42,7 +42,7 @@ learn.show_results(max_n=2, figsize=(4, 4), vmin=0, vmax=11)
 print("accuracy:", learn.final_record[2], "columns:", list(learn.recorder.metric_names))
 learn.save('stage-1')
 learn.load('stage-1')
-print("saved:", len(list((learn.path/learn.model_dir).iterdir())))
+print("saved:", len({p.name.split('.')[0] for p in (learn.path/learn.model_dir).iterdir()}))
 
 preds, targs = learn.get_preds()
 print("preds:", tuple(preds.shape), tuple(targs.shape))

@@ -50,7 +50,7 @@ for fold in range(CFG.n_folds):
     all_preds.append(preds)
 print("vocab:", list(dls.vocab))
 print("mean accuracy:", np.mean(scores))
-print("files:", sorted(p.name for p in Path('.').ls() if p.suffix == '.pkl'), len(Path('models').ls()))
+print("files:", sorted(p.name for p in Path('.').ls() if p.suffix == '.pkl'), len({p.name.split('.')[0] for p in Path('models').ls()}))
 
 mean_preds = np.mean(np.stack([p.numpy() for p in all_preds]), axis=0)
 sub = pd.DataFrame({'image_id': test_df.image_id, 'label': [dls.vocab[i] for i in mean_preds.argmax(1)]})
