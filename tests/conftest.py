@@ -5,9 +5,7 @@ import random
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")      # nothing opens a window
 sys.dont_write_bytecode = False                 # compiling the package takes seconds: processes that tests start need not do it again
@@ -26,6 +24,8 @@ def pytest_collection_finish():
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     "Every test, its fixtures included, draws the same random numbers, alone or after others: what fails once fails again."
+    import numpy as np  # here: torch reads OMP_NUM_THREADS when it is imported
+    import torch
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
