@@ -5,24 +5,24 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any
+from contextlib import contextmanager, suppress
 from warnings import warn
 
 import numpy as np
 import torch
 
-from ..core import PathLike, checkpoint, describe, listing, rng_state, set_rng_state
-from ..core.messages import shortened
+from ..core import PathLike, checkpoint, listing, rng_state, set_rng_state
 from ..core.paths import Path
 from .base import Callback, CancelFitException, Order, restore_states, states_of
+from .fit_settings import differences, kept_by, settings_of_fit, stateless, with_advice
 from .recorder import FitRecord
 from .training_run import check_folder
 
-#: Parts of a run's record that must be the same where a fit is continued.
-COMPARED = ("seed", "model", "loss", "optimizer", "data")
 #: How often the state is written within an epoch, in seconds, unless it is said.
 DEFAULT_EVERY = 600.0
+#: What a state consists of.
+_PARTS = {"fit": dict, "settings": str, "versions": dict, "written": str, "epoch": int, "batch": int, "model": dict, "opt": dict,
+          "rng": dict, "loaders": list, "streams": list, "callbacks": dict, "recorder": dict, "lost": list}
 _UNITS = {"s": 1, "sec": 1, "min": 60, "h": 3600}
 
 
@@ -56,6 +56,7 @@ class Resume(Callback):
     only_watches = True
     _held: int | None = None                     # the open lock of the run
     _state: dict | None = None                   # what is to be restored
+    _file: Path | None = None                    # where it was
     _skipped = _going = _failed = _due = False
 
     def __init__(self, fname: str | None = "resume", every: int | str | None = None, force: bool = False, source: PathLike | None = None):
@@ -88,9 +89,7 @@ class Resume(Callback):
         record = learn.run_record()
         self._fit = {"earlier_fits": learn.fits_ended, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
                      "rates": [float(g["lr"]) for g in learn.opt.param_groups]}
-        self._settings = {name: record[name] for name in COMPARED}
-        self._settings["seed"] = _chosen(record["seed"])
-        self._settings["callbacks"] = {type(cb).__name__: record["callbacks"][type(cb).__name__] for cb in learn.cbs if _trains(cb)}
+        self._settings = settings_of_fit(learn, record)
         self._versions = {**record["versions"], "device": record["device"]}
         if self.fname is None and learn.run_name is None:
             certain = {**self._settings, "data": {part: {k: v for k, v in found.items() if k != "samples_digest"}
@@ -100,24 +99,26 @@ class Resume(Callback):
         self._can_pause = self._check_every()
         check_folder(self.file.parent, "Resume")
         self._hold()
-        self._before = {id(cb): _kept(cb) for cb in _stateless(learn.cbs)}
+        self._before = {id(cb): kept_by(cb) for cb in stateless(learn.cbs)}
         found = self._found()
         if found is None:
             self._say_others()
             self._going = True
             return
         state, file = found
-        had_ended = state["fit"]["earlier_fits"] > learn.fits_ended
-        self._check(state, file, weights_only=had_ended)
+        with _usable(file):
+            had_ended = state["fit"]["earlier_fits"] > learn.fits_ended
+            self._check(state, file, weights_only=had_ended)
         if had_ended:                                       # a later one brings the weights
             self._skipped = True
             learn.recorder.fits.append(FitRecord(call=learn.call))
             warn(f"Resume: this fit, number {learn.fits_ended} of its learner, had ended when number {state['fit']['earlier_fits']} was "
                  f"interrupted: it is skipped. To train from the beginning, remove {file.name} from {file.parent}", stacklevel=2)
             raise CancelFitException
-        self._begin(state)
-        self._state, self._going = state, True
-        self._say(state, file)
+        with _usable(file):
+            self._begin(state)
+            self._say(state, file)
+        self._state, self._file, self._going = state, file, True
 
     def _hold(self):
         "Refuse a run that another process trains now. The system takes the lock back from a process that is killed."
@@ -168,7 +169,7 @@ class Resume(Callback):
             except (ValueError, OSError) as e:
                 damaged.append(f"{file.name} cannot be read ({e})")
                 continue
-            if not (isinstance(state, dict) and {"fit", "settings", "epoch", "batch"} <= state.keys()):
+            if not (isinstance(state, dict) and all(isinstance(state.get(part), kind) for part, kind in _PARTS.items())):
                 raise ValueError(f"{file} is not a state of Resume, or one of an older minifast: remove it, or give another name, "
                                  "Resume('other')")
             if damaged:
@@ -206,14 +207,13 @@ class Resume(Callback):
             other += [d for d in differences(there, here) if not (rates and ".lr=" in d) and not _follows(d, other)]
         if other:
             source = "" if self.source is None else f"source={str(self.source)!r}, "
-            raise ValueError(f"{file} belongs to another fit ({'; '.join(_with_advice(other[:8]))}): repeat the call that was "
+            raise ValueError(f"{file} belongs to another fit ({'; '.join(with_advice(other[:8]))}): repeat the call that was "
                              "interrupted, or remove the file to train from the beginning. Where the difference is wanted, write "
                              f"{'Resume(..., force=True)' if self.fname is not None else f'resume=Resume(None, {source}force=True)'}")
 
     def _begin(self, state):
         "Take over what has to be there before the other callbacks begin."
         learn = self.learn
-        learn.model.load_state_dict(state["model"])
         hypers = [_hypers(g) for g in learn.opt.param_groups]
         there, here = json.loads(state["settings"])["optimizer"], json.loads(json.dumps(self._settings["optimizer"]))
         self._asked = [{k for k, v in mine.items() if k in theirs and theirs[k] != v}
@@ -225,6 +225,7 @@ class Resume(Callback):
         else:
             warn(f"Resume: the optimizer was {there['name']}, and is {here['name']}: its state begins anew", stacklevel=4)
             self._asked = []
+        learn.model.load_state_dict(state["model"])              # last: what fails before leaves the weights as they are
         learn.start_epoch, learn.start_iter = min(state["epoch"], learn.n_epoch), state["batch"]
 
     def _say(self, state, file):
@@ -247,7 +248,7 @@ class Resume(Callback):
             with suppress(ValueError, LookupError, OSError, TypeError):
                 there = json.loads(record.read_text(encoding="utf-8"))["resume"]
                 here = json.loads(json.dumps({**self._fit, **self._settings}, default=str))
-                found = _with_advice(differences(there, here))
+                found = with_advice(differences(there, here))
                 self.learn.logger(f"Resume: training begins in {self.file.parent.name}; the unfinished training in {record.parent.name} is "
                                   f"another one ({'; '.join(found[:5])})")
 
@@ -255,10 +256,11 @@ class Resume(Callback):
     def before_epoch(self) -> None:
         state = self._state
         if state is not None and self.learn.epoch == self.learn.start_epoch:
-            self._restore(state)
-            if not state["batch"]:
-                self._state = None
-                set_rng_state(state["rng"])
+            with _usable(self._file):
+                self._restore(state)
+                if not state["batch"]:
+                    self._state = None
+                    set_rng_state(state["rng"])
             return
         self._save(0)
 
@@ -266,9 +268,10 @@ class Resume(Callback):
         self._since = time.monotonic()
         if self._state is not None:                 # after all others have begun the epoch
             state, self._state = self._state, None
-            self.learn.dl.load_state_dict(state["loader"])
-            self.learn.recorder.resume_epoch(state["recorder"])
-            set_rng_state(state["rng"])
+            with _usable(self._file):
+                self.learn.dl.load_state_dict(state["loader"])
+                self.learn.recorder.resume_epoch(state["recorder"])
+                set_rng_state(state["rng"])
 
     def after_batch(self) -> None:
         learn = self.learn
@@ -293,7 +296,7 @@ class Resume(Callback):
             "loaders": [getattr(dl, "epoch", None) for dl in learn.dls], "streams": [g.get_state() for g in _generators(learn.dls)],
             "loader": learn.dls.train.state_dict() if batch else None,
             "callbacks": states_of(learn.cbs), "recorder": learn.recorder.state_of_fit(),
-            "lost": [type(cb).__name__ for cb in _stateless(learn.cbs) if _kept(cb) != self._before.get(id(cb))],
+            "lost": [type(cb).__name__ for cb in stateless(learn.cbs) if kept_by(cb) != self._before.get(id(cb))],
         }
         following = self.file.with_name(f"{self.file.stem}-next.safetensors")
         try:
@@ -349,44 +352,23 @@ class Resume(Callback):
         learn.logger(f"Resume: the training can be continued from {self.file}: make the same call again{_on_kaggle(self.file)}")
 
 
+@contextmanager
+def _usable(file):
+    "What fails within the block is told of the state in `file`."
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, RuntimeError, OverflowError, ValueError) as e:
+        if str(file) in str(e):                     # it says so itself
+            raise
+        raise ValueError(f"{file} is no state that this fit can continue from ({type(e).__name__}: {e}): it was changed, or another "
+                         "version of minifast wrote it. To train from the beginning, remove it") from e
+
+
 def _on_kaggle(file):
     if not os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
         return ""
     return (f". In another session: save a version of this notebook, add its output as an input there, and give that call the path of "
             f"{file.name} in it, resume='/kaggle/input/...'")
-
-
-def differences(there: Any, here: Any, where: str = "") -> list[str]:
-    "What differs between two settings of nested dicts, as `name=value there, value here`; of digests, that they are not the same."
-    if isinstance(there, dict) and isinstance(here, dict):
-        return [found for name in {**there, **here} for found in
-                differences(there.get(name, _NOTHING), here.get(name, _NOTHING), f"{where}.{name}" if where else str(name))]
-    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here) and any(isinstance(o, dict) for o in there):
-        found = [d for i, pair in enumerate(zip(there, here, strict=True)) for d in differences(*pair, f"{where}[{i}]")]
-        return list({re.sub(r"\[\d+\]", "", d): re.sub(r"\[\d+\]", "", d) for d in found})
-    if there == here or (where.endswith("_digest") and None in (there, here)):             # what cannot be told is no difference
-        return []
-    if all(isinstance(o, str) and re.fullmatch("[0-9a-f]{16}", o) for o in (there, here)):
-        return [f"{where.removesuffix('_digest')} not the same"]
-    return [f"{where}={_brief(there)} there, {_brief(here)} here"]
-
-
-def _with_advice(found):
-    "`found`; where both sets of items are others, with what to do if a split without a seed is why."
-    both = all(f"data.{name}.items not the same" in found for name in ("train", "valid"))
-    return [*found, "a split that is drawn anew each time needs a seed, such as torch.manual_seed(0) before it"] if both else found
-
-
-class _Nothing:
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-_NOTHING = _Nothing()
-
-
-def _brief(x):
-    return shortened("there" if x == {} else ", ".join(f"{k}={v}" for k, v in x.items()) if isinstance(x, dict) else repr(x), 60)
 
 
 def _follows(difference, others):
@@ -410,29 +392,6 @@ def _generators(dls):
     "torch's random streams of the loaders' own."
     owners = [owner for dl in dls for owner in (dl, getattr(dl, "sampler", None))]
     return [owner.generator for owner in owners if isinstance(getattr(owner, "generator", None), torch.Generator)]
-
-
-def _chosen(seed):
-    "`seed`, or None where nobody chose one: each process of torch's begins with another one of 64 bits."
-    return seed if seed < 2**32 else None
-
-
-def _trains(cb):
-    "Whether `cb` is one of the package's that change training: of functions and classes of the user's own nothing is known."
-    return type(cb).__module__.startswith(f"{__package__.split('.')[0]}.") and type(cb) is not Callback and not cb.only_watches
-
-
-def _stateless(cbs):
-    "The callbacks of the user's own that have no `state_dict`."
-    return [cb for cb in cbs if not type(cb).__module__.startswith(f"{__package__.split('.')[0]}.") and not hasattr(type(cb), "state_dict")]
-
-
-def _kept(cb):
-    "What can be told of the attributes of `cb` without a copy: numbers and text, and how many entries others have."
-    def brief(v):
-        return v if v is None or isinstance(v, (bool, int, float, str)) else len(v) if isinstance(v, (list, dict, set)) else describe(v)
-
-    return {k: brief(v) for k, v in vars(cb).items() if not k.startswith("_") and k != "learn"}
 
 
 def _pending(opt):

@@ -141,6 +141,50 @@ def test_a_file_of_something_else(tmp_path):
     learn.fit(1, cbs=Resume())
 
 
+def changed(state, path, value):
+    "`state` with `value` in the place that `path` leads to."
+    part = state
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    return state
+
+
+FORGED = [(("fit",), {}), (("fit", "rates"), None), (("settings",), "{}"), (("settings",), "no JSON"), (("epoch",), "one"),
+          (("model",), {}), (("opt", "param_groups"), []), (("opt", "state"), 3), (("rng",), {}), (("rng", "torch"), 5),
+          (("loaders",), None), (("recorder",), {}), (("recorder", "record"), None), (("loader",), None), (("callbacks",), {"csv": 1}),
+          (("lost",), 1)]
+
+
+@pytest.mark.parametrize("path, value", FORGED, ids=lambda o: ".".join(o) if isinstance(o, tuple) else repr(o))
+def test_states_that_somebody_changed_are_refused_and_the_advice_works(path, value, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path).fit(3, 0.05, cbs=stop_at(1, 4), resume=Resume(None, every=2))
+    file = next(tmp_path.rglob("resume.safetensors"))
+    checkpoint.save(changed(checkpoint.load(file), path, value), file)
+    learn = make(tmp_path)
+    try:
+        learn.fit(3, 0.05, resume=Resume(None, every=2))
+    except ValueError as e:
+        assert str(file) in str(e)
+        shutil.rmtree(file.parent)
+        learn.fit(3, 0.05, resume=Resume(None, every=2))
+    else:
+        assert path[0] in ("callbacks", "loaders") and len(learn.recorder.history) == 3         # nobody needs what was changed
+
+
+def test_a_state_that_cannot_be_used_is_told(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path).fit(3, 0.05, cbs=[Resume(), stop_at(1, 4)])
+    file = tmp_path / "models" / "resume.safetensors"
+    checkpoint.save(changed(checkpoint.load(file), ("rng", "torch"), 5), file)
+    with told("callbacks/resume.py", "To train from the beginning, remove it"):
+        make(tmp_path).fit(3, 0.05, cbs=Resume())
+    file.unlink()
+    (tmp_path / "models" / "resume-previous.safetensors").unlink()
+    make(tmp_path).fit(3, 0.05, cbs=Resume())
+
+
 def test_a_state_of_another_place(tmp_path, monkeypatch):
     whole = make(tmp_path / "whole")
     whole.fit(3, 0.05)
