@@ -378,7 +378,12 @@ def restore_states(cbs: Sequence[Callback], states: dict[str, dict]) -> None:
 
 
 def _named(cbs: Sequence[Callback]) -> Iterator[tuple[str, Any]]:
+    return zip(numbered(cb.name for cb in cbs), cbs, strict=True)
+
+
+def numbered(names: Iterable[str]) -> Iterator[str]:
+    "The names; of several equal ones the second is `name#1`, the third `name#2`."
     seen: dict[str, int] = {}
-    for cb in cbs:
-        n = seen[cb.name] = seen.get(cb.name, -1) + 1
-        yield f"{cb.name}#{n}" if n else cb.name, cb
+    for name in names:
+        n = seen[name] = seen.get(name, -1) + 1
+        yield f"{name}#{n}" if n else name

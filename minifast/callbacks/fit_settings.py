@@ -5,7 +5,7 @@ from typing import Any
 
 from ..core import describe
 from ..core.messages import shortened
-from .base import Callback, Learner
+from .base import Callback, Learner, numbered
 
 #: Parts of a run's record that must be the same.
 COMPARED = ("seed", "model", "loss", "optimizer", "data")
@@ -16,7 +16,8 @@ def settings_of_fit(learn: "Learner", record: dict[str, Any]) -> dict[str, Any]:
 
     Of the callbacks, the package's that change training: of functions and classes of the user's own nothing is known.
     """
-    trained_by = [type(cb).__name__ for cb in learn.cbs if _is_ours(cb) and type(cb) is not Callback and not cb.only_watches]
+    trained_by = [name for name, cb in zip(numbered(type(cb).__name__ for cb in learn.cbs), learn.cbs, strict=True)
+                  if _is_ours(cb) and type(cb) is not Callback and not cb.only_watches]
     settings = {name: record[name] for name in COMPARED}
     seed = record["seed"]                           # where nobody chose one, torch begins each process with another one of 64 bits
     return {**settings, "seed": seed if seed < 2**32 else None, "callbacks": {name: record["callbacks"][name] for name in trained_by}}
@@ -46,7 +47,7 @@ def differences(there: Any, here: Any, where: str = "") -> list[str]:
                 differences(there.get(name, _NOTHING), here.get(name, _NOTHING), f"{where}.{name}" if where else str(name))]
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here) and any(isinstance(o, dict) for o in there):
         found = [d for i, pair in enumerate(zip(there, here, strict=True)) for d in differences(*pair, f"{where}[{i}]")]
-        return list({re.sub(r"\[\d+\]", "", d): re.sub(r"\[\d+\]", "", d) for d in found})
+        return list(dict.fromkeys(re.sub(r"\[\d+\]", "", d) for d in found))
     if there == here or (where.endswith("_digest") and None in (there, here)):             # what cannot be told is no difference
         return []
     if all(isinstance(o, str) and re.fullmatch("[0-9a-f]{16}", o) for o in (there, here)):
@@ -69,4 +70,6 @@ _NOTHING = _Nothing()
 
 
 def _brief(x):
-    return shortened("there" if x == {} else ", ".join(f"{k}={v}" for k, v in x.items()) if isinstance(x, dict) else repr(x), 60)
+    if isinstance(x, dict):
+        return shortened(", ".join(f"{k}={v}" for k, v in x.items()) or "without arguments", 60)
+    return shortened(repr(x), 60)

@@ -89,7 +89,7 @@ class Resume(Callback):
         record = learn.run_record()
         self._fit = {"earlier_fits": learn.fits_ended, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
                      "rates": [float(g["lr"]) for g in learn.opt.param_groups]}
-        self._settings = settings_of_fit(learn, record)
+        self._settings = json.loads(json.dumps(settings_of_fit(learn, record), default=str))           # as it comes back from the file
         self._versions = {**record["versions"], "device": record["device"]}
         if self.fname is None and learn.run_name is None:
             certain = {**self._settings, "data": {part: {k: v for k, v in found.items() if k != "samples_digest"}
@@ -202,9 +202,9 @@ class Resume(Callback):
         if list(own) != list(state["model"]) or any(_shape(own[n]) != _shape(w) for n, w in state["model"].items()):
             other.append("its weights have other names or shapes")
         elif not (self.force or weights_only):
-            there, here = json.loads(state["settings"]), json.loads(json.dumps(self._settings, default=str))
             rates = "rates" in " ".join(other)
-            other += [d for d in differences(there, here) if not (rates and ".lr=" in d) and not _follows(d, other)]
+            found = differences(json.loads(state["settings"]), self._settings)
+            other += [d for d in found if not (rates and ".lr=" in d) and not _follows(d, other)]
         if other:
             source = "" if self.source is None else f"source={str(self.source)!r}, "
             raise ValueError(f"{file} belongs to another fit ({'; '.join(with_advice(other[:8]))}): repeat the call that was "
@@ -215,7 +215,7 @@ class Resume(Callback):
         "Take over what has to be there before the other callbacks begin."
         learn = self.learn
         hypers = [_hypers(g) for g in learn.opt.param_groups]
-        there, here = json.loads(state["settings"])["optimizer"], json.loads(json.dumps(self._settings["optimizer"]))
+        there, here = json.loads(state["settings"])["optimizer"], self._settings["optimizer"]
         self._asked = [{k for k, v in mine.items() if k in theirs and theirs[k] != v}
                        for mine, theirs in zip(here["groups"], there["groups"], strict=False)]
         if there["name"] == here["name"] and len(there["groups"]) == len(hypers):
@@ -247,8 +247,7 @@ class Resume(Callback):
         for record in others[-1:]:
             with suppress(ValueError, LookupError, OSError, TypeError):
                 there = json.loads(record.read_text(encoding="utf-8"))["resume"]
-                here = json.loads(json.dumps({**self._fit, **self._settings}, default=str))
-                found = with_advice(differences(there, here))
+                found = with_advice(differences(there, {**self._fit, **self._settings}))
                 self.learn.logger(f"Resume: training begins in {self.file.parent.name}; the unfinished training in {record.parent.name} is "
                                   f"another one ({'; '.join(found[:5])})")
 

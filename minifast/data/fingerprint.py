@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import PurePath
 from typing import Any
 
@@ -32,12 +33,7 @@ def settings_of(dls: Any) -> dict[str, Any]:
 
 
 def _names():
-    yield "train"
-    yield "valid"
-    n = 2
-    while True:
-        yield f"valid {n}"
-        n += 1
+    return chain(("train", "valid"), (f"valid {n}" for n in count(2)))
 
 
 def _settings(dl):

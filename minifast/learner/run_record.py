@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..callbacks.base import Callback
+from ..callbacks.base import Callback, numbered
 from ..callbacks.scheduler import ParamScheduler
 from ..data.fingerprint import described, digest_of, digests_of, inputs_of, settings_of
 from ..nn.loss_traits import inner_loss, loss_name
 from ..optim.groups import setting_names
+from .saving import vocabs_of
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -28,7 +29,6 @@ _DIGESTS: "WeakKeyDictionary[Any, dict]" = WeakKeyDictionary()       # of loader
 
 def run_record(learn: "Learner") -> dict[str, Any]:
     "See `Learner.run_record`."
-    from .saving import vocabs_of
     data = settings_of(learn.dls)
     for name, digests in _digests(learn.dls).items():
         data[name].update(digests)
@@ -38,7 +38,7 @@ def run_record(learn: "Learner") -> dict[str, Any]:
         "versions": _versions(), "device": _device(learn.dls.device), "written": time.strftime("%Y-%m-%d %H:%M:%S"),
         "seed": torch.initial_seed(), "model": _model(learn), "loss": _loss(learn.loss_func), "optimizer": _optimizer(learn),
         "metrics": [m.name for m in learn.metrics],
-        "callbacks": {type(cb).__name__: _callback(cb) for cb in learn.cbs},
+        "callbacks": dict(zip(numbered(type(cb).__name__ for cb in learn.cbs), map(_callback, learn.cbs), strict=True)),
         "data": {**data, "classes": classes}, "inputs": inputs_of(learn.dls),
         "fits": [{"method": fit.call and fit.call.method, "started": fit.started, "args": described(fit.call.args if fit.call else {})}
                  for fit in (recorder.fits if recorder is not None else ())],

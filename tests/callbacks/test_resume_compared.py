@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset, TensorDataset, WeightedRandomSampler, random_split
 
-from minifast.callbacks import EMA, Callback, CSVLogger, GradientClip, MixUp, Recorder, Resume
+from minifast.callbacks import EMA, BnFreeze, Callback, CSVLogger, GradientClip, MixUp, Recorder, Resume, SaveModelCallback
 from minifast.data.engine.samplers import WeightedSampler
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
@@ -133,6 +133,17 @@ def test_settings_of_a_callback_and_of_a_schedule(tmp_path):
     interrupted(tmp_path, Resume("cycle"), "fit_one_cycle")
     with pytest.raises(ValueError, match="callbacks.ParamScheduler.lr not the same"):
         learner(tmp_path).fit_one_cycle(4, 0.05, pct_start=0.5, cbs=Resume("cycle"))
+
+
+def test_each_of_two_callbacks_of_one_class_and_one_without_arguments(tmp_path):
+    def saves(monitor):
+        return [SaveModelCallback(monitor, fname="a"), SaveModelCallback("valid_loss", fname="b")]
+
+    interrupted(tmp_path, cbs=[*saves("train_loss"), BnFreeze()])
+    with pytest.raises(ValueError, match="callbacks.BnFreeze=without arguments there, nothing here; "
+                                         "callbacks.SaveModelCallback.monitor='train_loss' there, 'valid_loss' here"):
+        learner(tmp_path).fit(4, 0.05, cbs=[Resume(), *saves("valid_loss")])
+    learner(tmp_path).fit(4, 0.05, cbs=[Resume(), *saves("train_loss"), BnFreeze()])
 
 
 def test_what_changes_nothing_is_not_compared(tmp_path):

@@ -250,18 +250,23 @@ def test_nothing_is_removed_before_all_others_have_ended(error, tmp_path):
     assert same(whole, learn)
 
 
-def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
-    whole = make(tmp_path / "whole")
-    whole.fit(3, 0.05)
-    real, n = checkpoint.save, [0]
+def disk_for(n, monkeypatch):
+    "A disk with room for `n` states."
+    real, saved = checkpoint.save, []
 
     def save(value, file):
-        n[0] += 1
-        if n[0] > 1:
+        saved.append(file)
+        if len(saved) > n:
             raise OSError(28, "No space left on device")
         return real(value, file)
 
     monkeypatch.setattr(checkpoint, "save", save)
+
+
+def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
+    whole = make(tmp_path / "whole")
+    whole.fit(3, 0.05)
+    disk_for(1, monkeypatch)
     learn = make(tmp_path / "b")
     with pytest.warns(UserWarning, match=r"at epoch 1, batch 0 could not be written .*No space left.*training goes on") as seen:
         learn.fit(3, 0.05, resume=True)
@@ -269,16 +274,9 @@ def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_before_the_second_phase_of_fine_tune(tmp_path, monkeypatch):
-    whole, n, real = make(tmp_path / "whole"), [0], checkpoint.save
+    whole = make(tmp_path / "whole")
     whole.fine_tune(1, 0.05)
-
-    def save(value, file):
-        n[0] += 1
-        if n[0] > 1:
-            raise OSError(28, "No space left on device")
-        return real(value, file)
-
-    monkeypatch.setattr(checkpoint, "save", save)
+    disk_for(1, monkeypatch)
     learn = make(tmp_path / "b")
     with pytest.warns(UserWarning, match="training goes on"):
         learn.fine_tune(1, 0.05, resume=True)
@@ -286,10 +284,7 @@ def test_a_disk_that_fills_before_the_second_phase_of_fine_tune(tmp_path, monkey
 
 
 def test_a_disk_that_is_full_from_the_start_is_an_error_at_the_start(tmp_path, monkeypatch):
-    def save(value, file):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save", save)
+    disk_for(0, monkeypatch)
     learn = make(tmp_path)
     with pytest.raises(OSError, match="No space left"):
         learn.fit(1, resume=True)
