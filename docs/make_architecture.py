@@ -32,6 +32,7 @@ PURPOSE = {
     "vision": "images",
     "tabular": "tables",
     "collab": "recommendations",
+    "text": "texts",
     "compat": "code written for fastai: its module paths and names",
     "cli": "the command line",
 }

@@ -17,7 +17,7 @@ from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
 #: Where a name is looked up: the lists of the star imports, that of the application of the path first, and all callbacks.
-LISTS = ("vision.all", "tabular.all", "collab", "callbacks")
+LISTS = ("vision.all", "tabular.all", "collab", "text.all", "callbacks")
 
 
 def find(name: str, path: str) -> Any:

@@ -14,7 +14,7 @@ ROOMS = [
     "learner",
     "interpret ensemble checks",
     "basics",
-    "vision tabular collab",
+    "vision tabular collab text",
     "compat",
     "cli",
 ]

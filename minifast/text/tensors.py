@@ -1,0 +1,10 @@
+"""Texts as ids of tokens."""
+from ..core.titled import TensorBase
+
+
+class TensorText(TensorBase):
+    "The ids of the tokens of a text: int64 (T,)."
+
+
+class LMTensorText(TensorText):
+    "The ids of a piece of the stream of tokens that a language model reads: int64 (seq_len,)."
