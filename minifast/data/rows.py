@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import Subset
 
 from ..core.items import L
-from ..core.messages import describe
+from ..core.messages import brief, describe
 
 
 class _HasRows(type):
@@ -77,17 +77,24 @@ class Rows(Sequence):
     def item_name(self, i: int) -> str:
         "What to call item `i` in a message: a row by its label in the frame."
         item = self[i]
+        label = _plain(self.source.index[i]) if self._frame else None
+        if self._frame and self.columns is None:
+            return f"row {label!r}, {brief(_plain(item))}"
         if isinstance(item, (str, Path)):
             return f"item {i}, {str(item)!r}"
         if self._frame:
-            label = item.name.item() if hasattr(item.name, "item") else item.name
             return f"row {label!r} ({', '.join(f'{k}={v!r}' for k, v in list(item.items())[:3])})"
         return f"item {i}, {describe(item)}"
 
 
+def _plain(x: Any) -> Any:
+    "Python's number for one of numpy."
+    return x.item() if hasattr(x, "item") else x
+
+
 def _without_upcasting(frame: Any) -> Any:
     "A frame whose rows keep the types of their columns: pandas makes floats of the whole numbers of a row that also has floats."
-    kinds = {str(t) for t in frame.dtypes}
+    kinds = {str(t) for t in frame.dtypes} if hasattr(frame, "columns") else set()            # a lone column keeps its type
     return frame if len(kinds) < 2 or "object" in kinds else frame.astype(object)
 
 

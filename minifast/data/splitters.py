@@ -257,7 +257,7 @@ class GrandparentSplitter(Splitter):
                 raise ValueError(f"GrandparentSplitter({side}={name!r}): no item lies two levels below a folder "
                                  f"{' or '.join(map(repr, names))}"
                                  f"{did_you_mean(names[0], found) or '.'} Folders there: {', '.join(map(repr, found[:20])) or 'none'}"
-                                 + (f" (first item: {str(items[0])!r})" if len(items) else ""))
+                                 + (f" (first item: {str(next(iter(items)))!r})" if len(items) else ""))
         return tuple(check_splits(sides, len(items), repr(self)))
 
 
@@ -334,7 +334,7 @@ class ColSplitter(Splitter):
         self.col, self.on = col, on
 
     def __call__(self, items: Any) -> tuple[L, ...]:
-        if not hasattr(items, "iloc"):
+        if not hasattr(items, "iloc") or not hasattr(items, "columns"):
             raise TypeError(f"ColSplitter({self.col!r}) splits a DataFrame; the items are {describe(items)}")
         columns = list(items.columns)
         if self.col not in columns and not isinstance(self.col, int):

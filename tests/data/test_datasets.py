@@ -14,6 +14,7 @@ from minifast.data.datasets import Datasets, TfmdLists
 from minifast.data.labels import ColReader, ItemGetter
 from minifast.data.one_hot import OneHotEncode
 from minifast.data.pipeline import Pipeline
+from minifast.data.splitters import ColSplitter, GrandparentSplitter
 from minifast.data.transforms import RandTransform, Transform
 
 WORDS = ["ant", "bee", "cat", "dog", "eel"]
@@ -278,3 +279,21 @@ def test_a_training_item_is_looked_at_once_for_all_test_sets():
         assert ds.infer(word) == (word.upper(),)
     assert opened == [WORDS[0], "kiwi", "kiwi", "lime", "lime"]
     assert Datasets(WORDS, [[str.title]]).test_set(["kiwi"]).test_set(["lime"])[0] == ("Lime",)       # made anew with other transforms
+
+
+@pytest.mark.parametrize("dtype", ["object", None])
+def test_a_column_of_a_frame_may_be_the_items(dtype):
+    "A Series of strings gave a raw TypeError; its rows are called by their labels."
+    column = pd.Series(WORDS, index=range(100, 105), dtype=dtype)
+    ds = Datasets(column, [[str.upper], [first_letter, Categorize(vocab=list("abcde"))]], splits=SPLITS)
+    assert ds.train[1] == ("BEE", 1) and ds.valid[0] == ("DOG", 3) and ds.valid.items.tolist() == ["dog", "eel"]
+    assert ds.valid.item_name(0) == "row 103, 'dog'"
+    assert [o[0] for o in ds.dataloaders(bs=2, num_workers=0).valid.items.items()] == [103, 104]
+    numbers = TfmdLists(pd.Series([1, 2, 3], index=list("xyz")), lambda o: o * 10)
+    assert list(numbers) == [10, 20, 30] and numbers.item_name(2) == "row 'z', 3"
+
+
+@pytest.mark.parametrize("splitter, words", [(GrandparentSplitter(), "(first item: 'ant')"), (ColSplitter(), "splits a DataFrame")])
+def test_splitters_that_need_more_than_a_column_say_so(splitter, words):
+    with pytest.raises((TypeError, ValueError), match=re.escape(words)):
+        splitter(pd.Series(WORDS, index=range(100, 105)))
