@@ -382,9 +382,7 @@ _ABSENT = (
      "spec_add_spaces tokenize1 tokenize_csv tokenize_df tokenize_files tokenize_folder tokenize_texts eu_langs "
      "fn_counter_pkl fn_lengths_pkl LMDataLoader Numericalize Pad_Chunk Pad_Input SortedDL "
      "TextBlock TextDataLoaders make_vocab pad_chunk pad_input pad_input_chunk reverse_text LMLearner TextLearner clean_raw_keys "
-     "decode_spec_tokens language_model_learner load_ignore_keys load_model_text match_embeds text_classifier_learner AWD_LSTM "
-     "EmbeddingDropout RNNDropout WeightDropout awd_lstm_clas_split awd_lstm_lm_split dropout_mask awd_lstm_clas_config awd_lstm_lm_config "
-     "LinearDecoder PoolingLinearClassifier SentenceEncoder SequentialRNN get_language_model get_text_classifier masked_concat_pool"),
+     "decode_spec_tokens language_model_learner load_ignore_keys load_model_text match_embeds text_classifier_learner"),
 )
 #: name -> what to write instead of it
 ABSENT: dict[str, str] = {name: sentence for sentence, names in _ABSENT for name in names.split()}
