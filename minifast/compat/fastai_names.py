@@ -380,8 +380,8 @@ _ABSENT = (
      "BaseTokenizer SentencePieceTokenizer SpacyTokenizer SubwordTokenizer TokenizeWithRules Tokenizer WordTokenizer fix_html "
      "load_tokenized_csv lowercase parallel_tokenize replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces "
      "spec_add_spaces tokenize1 tokenize_csv tokenize_df tokenize_files tokenize_folder tokenize_texts eu_langs "
-     "fn_counter_pkl fn_lengths_pkl LMDataLoader Numericalize Pad_Chunk Pad_Input SortedDL "
-     "TextBlock TextDataLoaders make_vocab pad_chunk pad_input pad_input_chunk reverse_text LMLearner TextLearner clean_raw_keys "
+     "fn_counter_pkl fn_lengths_pkl Numericalize "
+     "TextBlock TextDataLoaders make_vocab reverse_text LMLearner TextLearner clean_raw_keys "
      "decode_spec_tokens language_model_learner load_ignore_keys load_model_text match_embeds text_classifier_learner"),
 )
 #: name -> what to write instead of it

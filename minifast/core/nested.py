@@ -141,6 +141,22 @@ def item_of(x: Batch, i: int) -> Batch:
     return x[i] if isinstance(x, list) else map_nested(lambda o: o[i], x)
 
 
+def items_at(x: Batch, indices: torch.Tensor, dim: int = 0) -> Batch:
+    """Some items of a batch, nested as it is; a list is one of items.
+
+    Args:
+        x: a batch.
+        indices: of the items, int64.
+        dim: the axis of the items.
+    """
+    if isinstance(x, torch.Tensor):
+        return x.index_select(dim, indices)
+    if isinstance(x, list):
+        return [x[i] for i in indices.tolist()]
+    values = children(x)
+    return x if values is None else like(x, [items_at(v, indices, dim) for v in values])
+
+
 def find_bs(x: Batch) -> int:
     """The number of items in a batch: the length of its first tensor that has a first axis.
 

@@ -289,7 +289,7 @@ class DataBlock:
             dl_type: the loader class; default: that of this `DataBlock`.
             **kwargs: as for `DataLoaders.from_dsets`, such as `val_num_workers=`.
         """
-        self._check_keywords("dataloaders", kwargs)
+        self._check_keywords("dataloaders", kwargs, dl_type)
         return self._loaders(self.datasets(source, verbose), "dataloaders", kwargs, path=path, bs=bs, val_bs=val_bs, shuffle=shuffle,
                              device=device, num_workers=num_workers, seed=seed, drop_last=drop_last, dl_type=dl_type, verbose=verbose)
 
@@ -317,8 +317,7 @@ class DataBlock:
         self._check_keywords("partial_dataloaders", kwargs)
         return self._loaders(self.datasets(source), "partial_dataloaders", kwargs, partial_n=partial_n, bs=bs)
 
-    @staticmethod
-    def _check_keywords(method: str, kwargs: dict[str, Any]) -> None:
+    def _check_keywords(self, method: str, kwargs: dict[str, Any], dl_type: Any = None) -> None:
         "Refuse keywords that the method does not take, before any data are looked at."
         for name in ("item_tfms", "batch_tfms"):
             if name in kwargs:
@@ -327,7 +326,8 @@ class DataBlock:
         for name in DATABLOCK_KEYWORDS:
             if name in kwargs and name not in LOADER_KEYWORDS:
                 raise TypeError(f"{method}() does not take {name}: it belongs to the DataBlock, `DataBlock({name}=...)`")
-        check_dataloaders_keywords(kwargs, f"{method}(...)")
+        own = getattr(dl_type or kwargs.get("dl_type") or self.dl_type, "own_keywords", ())
+        check_dataloaders_keywords(kwargs, f"{method}(...)", ("dl_type", "path", *own))
 
     def _loaders(self, datasets: Datasets, method: str, kwargs: dict[str, Any], **named: Any) -> "DataLoaders":
         from_blocks = {k: v for b in self.blocks for k, v in b.dls_kwargs.items()}

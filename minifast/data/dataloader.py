@@ -80,7 +80,7 @@ class DataLoader:
                  multiprocessing_context: Any = None, split_idx: int | None = None, verbose: bool = False, batch_size: int | None = None,
                  worker_type: Literal["thread", "process"] | None = None, on_error: Literal["raise", "skip"] = "raise",
                  cache: ImageCache | PathLike | None = None, cache_bytes: int | None = None, **unknown: Any):
-        reject_unknown_loader_args(unknown)
+        reject_unknown_loader_args(unknown, f"{type(self).__name__}(...)", self.own_keywords)
         bs = bs if batch_size is None else batch_size
         check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers, worker_type, on_error,
                           multiprocessing_context)
@@ -122,6 +122,8 @@ class DataLoader:
             method = f" ({self.multiprocessing_context.get_start_method()})" if self.multiprocessing_context else ""
             how = f"{plural(self.num_workers, self.worker_type)}{method}" if self.num_workers else "no workers"
             print(f"{type(self).__name__}: {plural(self.n, 'item')} in {plural(len(self), 'batch')} of {bs}, {how}")
+
+    own_keywords: tuple[str, ...] = ()      #: of a subclass: its arguments besides those of `DataLoader`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -226,6 +228,11 @@ class DataLoader:
     def is_plain_pass(self) -> bool:
         "Whether every item comes once, in the order of the dataset and with the transforms of validation."
         return self.split_idx == 1 and not self.shuffles and not self.drop_last
+
+    @property
+    def pass_order(self) -> torch.Tensor | None:
+        "The indices in the order in which a plain pass takes the items, where that is not the order of the dataset; else None."
+        return None
 
     @property
     def kinds(self) -> Any:
@@ -620,7 +627,8 @@ class DataLoader:
         Returns:
             The new loader; this one stays as it is.
         """
-        reject_unknown_loader_args({k: v for k, v in overrides.items() if k not in LOADER_KEYWORDS}, "loader.new(...)")
+        unknown = {k: v for k, v in overrides.items() if k not in (*LOADER_KEYWORDS, *self.own_keywords)}
+        reject_unknown_loader_args(unknown, "loader.new(...)", self.own_keywords)
         args = {**self._args, "device": self._device, "after_item": self.after_item, "before_batch": self.before_batch,
                 "after_batch": self.after_batch}
         if dataset is not None:

@@ -29,8 +29,8 @@ INSTEAD_OF_HOOKS = {
 }
 
 
-def reject_unknown_loader_args(unknown: Mapping[str, Any], where: str = "DataLoader(...)") -> None:
-    "Raise TypeError for keywords that no loader takes."
+def reject_unknown_loader_args(unknown: Mapping[str, Any], where: str = "DataLoader(...)", others: Iterable[str] = ()) -> None:
+    "Raise TypeError for keywords that no loader takes. others: what this kind of loader takes besides."
     for name in ("item_tfms", "batch_tfms"):
         if name in unknown:
             raise TypeError(f"{where} does not take {name}: give a DataBlock {name}=, or write "
@@ -38,7 +38,7 @@ def reject_unknown_loader_args(unknown: Mapping[str, Any], where: str = "DataLoa
     for name in unknown:
         if name in INSTEAD_OF_HOOKS:
             raise TypeError(f"{where} does not take {name}: {INSTEAD_OF_HOOKS[name]}")
-    reject_unknown(unknown, LOADER_KEYWORDS, where)
+    reject_unknown(unknown, (*LOADER_KEYWORDS, *others), where)
 
 
 def check_dataloaders_keywords(kwargs: Mapping[str, Any], where: str, others: Iterable[str] = ("dl_type", "path")) -> None:

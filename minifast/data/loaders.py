@@ -399,7 +399,8 @@ class DataLoaders:
             *loaders: other loaders; without them, each loader is made again with `overrides`.
             **overrides: arguments of `DataLoader`, such as `bs=`.
         """
-        reject_unknown_loader_args({k: v for k, v in overrides.items() if k not in LOADER_KEYWORDS}, "dls.new(...)")
+        own = getattr(self.train, "own_keywords", ())
+        reject_unknown_loader_args({k: v for k, v in overrides.items() if k not in (*LOADER_KEYWORDS, *own)}, "dls.new(...)", own)
         if not loaders:
             return type(self)(*(_ours(dl).new(**overrides) for dl in self.loaders), path=self.path, device=self._device)
         return type(self)(*loaders, path=self.path, device=self._device)
@@ -485,7 +486,8 @@ class DataLoaders:
         """
         if not ds:
             raise ValueError("from_dsets needs at least a training dataset: DataLoaders.from_dsets(train_ds, valid_ds)")
-        check_dataloaders_keywords(kwargs, "dataloaders(...)", ("dl_type", "path", "item_tfms", "batch_tfms"))
+        check_dataloaders_keywords(kwargs, "dataloaders(...)", ("dl_type", "path", "item_tfms", "batch_tfms",
+                                                                *getattr(dl_type, "own_keywords", ())))
         after_item = _either("item_tfms", item_tfms, "after_item", after_item)
         after_batch = _either("batch_tfms", batch_tfms, "after_batch", after_batch)
         for_valid = {k[4:]: v for k, v in kwargs.items() if k.startswith("val_")}

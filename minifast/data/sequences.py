@@ -1,4 +1,5 @@
 """Sequences of different lengths in one batch: filled up to the longest, and cut only with a count of what was lost."""
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
 from threading import Lock
@@ -75,6 +76,19 @@ class PadSequences(ItemTransform):
 
     def encodes(self, samples: list) -> list:
         padded, counts = _pad(samples, self.pad_value, self.max_len, self.pad_first, self.n_inp)
+        self._count(counts)
+        return padded
+
+    def count(self, lengths: Sequence[int]) -> None:
+        """Count sequences, and what `max_len` cuts off them; the first time that it does, a warning says so.
+
+        Args:
+            lengths: of the sequences, before they are cut.
+        """
+        over = [n - self.max_len for n in lengths if n > self.max_len] if self.max_len is not None else []
+        self._count([len(lengths), len(over), sum(over), max(lengths, default=0)])
+
+    def _count(self, counts):
         worker = get_worker_info()
         with self._lock:
             is_first = counts[_CUT] and not self._counts[:, _CUT].any()
@@ -82,8 +96,7 @@ class PadSequences(ItemTransform):
             row[:_LONGEST] += torch.tensor(counts[:_LONGEST])
             row[_LONGEST] = max(int(row[_LONGEST]), counts[_LONGEST])
         if is_first:
-            warn(_sentence(counts, self.max_len) + ". This is reported once; the counts of all batches are in `.cut`", stacklevel=2)
-        return padded
+            warn(_sentence(counts, self.max_len) + ". This is reported once; the counts of all batches are in `.cut`", stacklevel=3)
 
 
 def _check(max_len: int | None, n_inp: int) -> None:

@@ -1,5 +1,6 @@
 """Looking at data: a batch made into what can be drawn, and one item followed through every step (`show_pipeline`, `DataBlock.summary`)."""
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ def decode_batch(loader: "DataLoader", b: Batch, max_n: int = 9) -> list:
     b = map_nested(lambda o: o[:n] if isinstance(o, torch.Tensor) and o.ndim else o, b)
     b = decode_tensors(loader, b)
     decode = getattr(loader.dataset, "decode", lambda o: o)
-    return [decode(loader.after_item.decode(wrap_kinds(unbatch(b, i), loader.kinds))) for i in range(n)]
+    earlier = loader.before_batch, loader.after_item
+    return [decode(reduce(lambda o, pipe: pipe.decode(o), earlier, wrap_kinds(unbatch(b, i), loader.kinds))) for i in range(n)]
 
 
 def decode_targets(loader: "DataLoader", inputs: tuple, targets: Any) -> list:

@@ -69,7 +69,7 @@ class Interpretation:
             act: activation of the predictions; None: that of the loss.
         """
         dl = loader_for(learn, ds_idx, dl)
-        preds, targs, decoded, losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True, act=act, reorder=False)
+        preds, targs, decoded, losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True, act=act)
         if targs is None:
             raise ValueError(f"{cls.__name__} needs items with targets; these have none. Give dl=dls.test_dl(items, with_labels=True)")
         return cls(learn, dl, preds, targs, decoded, losses)

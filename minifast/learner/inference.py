@@ -8,7 +8,7 @@ from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRan
 
 from ..callbacks import GatherPreds, Recorder
 from ..core import PathLike, describe, plural, reject_unknown, to_device
-from ..core.nested import as_tuple, item_of
+from ..core.nested import as_tuple, item_of, items_at
 from ..data.show import decode_targets
 from ..data.targets import base_dataset
 from ..nn.loss_traits import (
@@ -171,6 +171,11 @@ class Inference(TrainingLoop):
         if with_loss and self.loss_func is None:
             raise ValueError("get_preds(with_loss=True): this learner has no loss function")
         dl = loader_for(self, ds_idx, dl) if reorder else dl if dl is not None else self.dls[ds_idx]
+        order = getattr(dl, "pass_order", None) if reorder else None
+        if order is not None and (save_preds is not None or save_targs is not None):
+            raise ValueError("get_preds(save_preds=..., save_targs=...) writes a file per batch, and the batches of this loader are in "
+                             "order of length. Save what is returned, np.save(file, preds), or take the batches as they come, "
+                             "reorder=False")
         gather = GatherPreds(with_input, with_loss, with_preds or with_decoded, with_targs,
                              self.activation if act is None else act, save_preds, save_targs)
         with self.pass_lock.for_pass(), self.paused_cbs(Recorder):
@@ -178,10 +183,15 @@ class Inference(TrainingLoop):
         preds = gather.joined(gather.preds, concat_dim)
         if isinstance(preds, torch.Tensor) and preds.ndim == 1 and act is None and kind_of(self.loss_func) in CLASS_KINDS:
             raise ValueError(lost_batch_axis(gather.preds[0]))
-        results = ((with_input, gather.joined(gather.inputs, concat_dim)), (with_preds, preds),
-                   (with_targs, gather.joined(gather.targets, concat_dim)),
-                   (with_decoded, self.decode_pred(preds) if with_decoded else None), (with_loss, gather.joined(gather.losses)))
-        return tuple(result for wanted, result in results if wanted)
+        decoded = self.decode_pred(preds) if with_decoded else None
+        results = ((with_input, gather.joined(gather.inputs, concat_dim), concat_dim), (with_preds, preds, concat_dim),
+                   (with_targs, gather.joined(gather.targets, concat_dim), concat_dim), (with_decoded, decoded, concat_dim),
+                   (with_loss, gather.joined(gather.losses), 0))
+        found = tuple((result, dim) for wanted, result, dim in results if wanted)
+        if order is None:
+            return tuple(result for result, _ in found)
+        back = torch.argsort(order)
+        return tuple(items_at(result, back, dim) for result, dim in found)
 
     def predict(self, item: Any, with_input: bool = False) -> tuple:
         """Predict one item.

@@ -1,7 +1,10 @@
 """The classes and functions of this room that an exported learner may name, by module: see `minifast.learner.parts`."""
 
 PARTS = {
+    "language_loader": "LMDataLoader",
     "models.awd_lstm": "AWD_LSTM EmbeddingDropout RNNDropout WeightDropout awd_lstm_clas_split awd_lstm_lm_split",
     "models.heads": "LinearDecoder PoolingLinearClassifier SentenceEncoder SequentialRNN get_language_model get_text_classifier",
+    "padding": "Pad_Chunk Pad_Input",
+    "sorted_loader": "SortedDL",
     "tensors": "LMTensorText TensorText",
 }

@@ -20,7 +20,6 @@ from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
 from .collate import GivePlace, Places, collate, image_writer, kinds_after, kinds_of, with_tensors, wrap_kinds
-from .samplers import WeightedSampler
 
 
 class BatchKey(NamedTuple):
@@ -67,7 +66,7 @@ class Order:
     def keys(self, seed: int, start: int = 0) -> Iterator[BatchKey]:
         "The batches of the epoch with this seed, from batch `start` on."
         order, repeats = self.drawn(seed), None
-        if not self.is_known or isinstance(self.sampler, WeightedSampler):
+        if getattr(self.sampler, "repeats", not self.is_known):
             repeats = repeats_of(order.tolist())
         for number in range(start, len(self)):
             part = slice(number * self.bs, (number + 1) * self.bs)

@@ -20,6 +20,7 @@ class OrderSampler(Sampler):
     "Base of the samplers whose order is a pure function of a seed: override `order`."
 
     shuffles: bool = True      #: whether the order differs from epoch to epoch
+    repeats: bool = False      #: whether an item may come several times in an epoch
     n: int                     #: how many items it takes
 
     def __len__(self) -> int:
@@ -56,6 +57,8 @@ class Shuffled(InOrder):
 
 class WeightedSampler(OrderSampler):
     "`n` items (default: as many as there are weights), drawn with replacement with probabilities proportional to `weights`."
+
+    repeats = True
 
     def __init__(self, weights: Any, n: int | None = None):
         self.weights = torch.as_tensor(weights.to_numpy() if hasattr(weights, "to_numpy") else weights, dtype=torch.float64)

@@ -1,0 +1,109 @@
+"""`SortedDL`: batches of texts of like lengths, so that little of a batch is padding."""
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.messages import plural
+from ..core.recipe import Recipe
+from ..core.seeds import fixed_seed
+from ..data.dataloader import DataLoader
+from ..data.engine.fetch import Order
+from ..data.engine.samplers import OrderSampler
+from ..data.pipeline import Pipeline
+from .padding import Pad_Chunk
+
+#: Texts that are shuffled are sorted within parts of this many batches.
+BATCHES_PER_BUCKET = 50
+
+
+class LengthBuckets(OrderSampler):
+    """What another sampler takes, in batches of like lengths.
+
+    A sampler that shuffles: other batches in each epoch, in another order, the longest item in the first one, so that memory runs out at
+    once or not at all. One that does not: sorted, longest first (items of one length in their order).
+
+    Args:
+        sampler: takes the items.
+        lengths: of each item.
+        bs: items per batch.
+    """
+
+    def __init__(self, sampler: OrderSampler, lengths: Sequence[int], bs: int):
+        self.sampler, self.lengths, self.bs = sampler, np.asarray(lengths), bs
+        self.shuffles, self.repeats, self.n = sampler.shuffles, sampler.repeats, len(sampler)
+
+    def order(self, epoch_seed: int) -> torch.Tensor:
+        order, bs = self.sampler.order(epoch_seed).numpy(), self.bs
+        lengths = self.lengths[order]
+        if not self.shuffles or not self.n:
+            return torch.from_numpy(order[np.argsort(-lengths, kind="stable")])
+        bucket = np.arange(self.n) // (BATCHES_PER_BUCKET * bs)
+        bucket[lengths.argmax()] = 0
+        order = order[np.lexsort((-lengths, bucket))]
+        longest = int(self.lengths[order].argmax())
+        order = np.concatenate([order[longest:longest + 1], order[:longest], order[longest + 1:]])
+        full = order[:self.n // bs * bs].reshape(-1, bs)
+        if len(full) > 2:
+            full[1:] = full[1 + np.random.default_rng(epoch_seed).permutation(len(full) - 1)]
+        return torch.from_numpy(order)
+
+
+class SortedDL(DataLoader):
+    """Batches of samples of like lengths: in length buckets where it shuffles, else sorted (`get_preds` puts them back in order).
+
+    Args:
+        dataset: as for `DataLoader`.
+        sort_func: sample -> length; None: the length of its first element.
+        res: the lengths of all samples, where they are known; None: found out, which may make each sample once.
+        seq_len: tokens per piece of the `Pad_Chunk` in `before_batch`; None: as it is.
+        **kwargs: other arguments of `DataLoader`.
+    """
+
+    own_keywords = ("sort_func", "res", "seq_len")
+
+    def __init__(self, dataset: Any, sort_func: Callable[[Any], int] | None = None, res: Sequence[int] | None = None,
+                 seq_len: int | None = None, **kwargs: Any):
+        self.sort_func = sort_func
+        self.res: Any = res                 #: the length of each sample
+        if seq_len is not None:
+            kwargs["before_batch"] = [f.with_seq_len(seq_len) if isinstance(f, Pad_Chunk) else f
+                                      for f in Pipeline(kwargs.get("before_batch"))]
+        super().__init__(dataset, **kwargs)
+        self._args.update(sort_func=sort_func, res=self.res)
+
+    @property
+    def seq_len(self) -> int | None:
+        "Tokens per piece of padding; None: there is no `Pad_Chunk`."
+        return next((f.seq_len for f in self.before_batch if isinstance(f, Pad_Chunk)), None)
+
+    def _make_order(self) -> Order:
+        if self.res is None:
+            self.res = self._found_lengths()
+        elif len(self.res) != len(self.dataset):
+            raise ValueError(f"SortedDL(res=...): the lengths of {plural(len(self.res), 'sample')} for {len(self.dataset)} of the dataset")
+        if not hasattr(self.sampler, "order"):
+            return super()._make_order()
+        return Order(LengthBuckets(self.sampler, self.res, self.bs), self.bs, self._args["drop_last"])
+
+    def _found_lengths(self):
+        if getattr(self.dataset, "is_template", False):
+            return np.zeros(0, np.int64)
+        with fixed_seed():
+            samples = (self._fetcher.item(i, 0) for i in range(len(self.dataset)))
+            return np.array([len(s[0] if isinstance(s, (tuple, list)) else s) if self.sort_func is None else self.sort_func(s)
+                             for s in samples])
+
+    @property
+    def pass_order(self) -> torch.Tensor | None:
+        return None if self.shuffles or not hasattr(self.sampler, "order") else self._order.drawn(0)
+
+    def new(self, dataset: Any = None, **overrides: Any) -> DataLoader:
+        if dataset is not None:
+            overrides.setdefault("res", None)
+        return super().new(dataset, **overrides)
+
+    def template(self) -> Recipe:
+        plain = super().template()
+        return Recipe(plain.made_by, {**plain.args, "sort_func": None})
