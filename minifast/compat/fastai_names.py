@@ -377,12 +377,10 @@ _ABSENT = (
     ("minifast has no text models yet: make batches `(input_ids, attention_mask, labels)` and a model with Hugging Face's transformers, "
      "put the model into an `nn.Module` whose `forward(self, ids, mask)` returns `self.model(ids, attention_mask=mask).logits`, and train "
      "that by `Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`",
-     "BaseTokenizer SentencePieceTokenizer SpacyTokenizer SubwordTokenizer TokenizeWithRules Tokenizer WordTokenizer fix_html "
-     "load_tokenized_csv lowercase parallel_tokenize replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces "
-     "spec_add_spaces tokenize1 tokenize_csv tokenize_df tokenize_files tokenize_folder tokenize_texts eu_langs "
-     "fn_counter_pkl fn_lengths_pkl Numericalize "
-     "TextBlock TextDataLoaders make_vocab reverse_text LMLearner TextLearner clean_raw_keys "
-     "decode_spec_tokens language_model_learner load_ignore_keys load_model_text match_embeds text_classifier_learner"),
+     "LMLearner SentencePieceTokenizer SubwordTokenizer TextBlock TextDataLoaders TextLearner clean_raw_keys decode_spec_tokens "
+     "eu_langs fn_counter_pkl fn_lengths_pkl language_model_learner load_ignore_keys load_model_text load_tokenized_csv "
+     "match_embeds parallel_tokenize reverse_text text_classifier_learner tokenize_csv tokenize_df tokenize_files tokenize_folder "
+     "tokenize_texts"),
 )
 #: name -> what to write instead of it
 ABSENT: dict[str, str] = {name: sentence for sentence, names in _ABSENT for name in names.split()}

@@ -1,37 +1,29 @@
 """Everything for texts: `from minifast.text.all import *`."""
 from ..basics import *
 from ..basics import __all__ as _basics
-from .models.awd_lstm import (
-    AWD_LSTM,
-    EmbeddingDropout,
-    RNNDropout,
-    WeightDropout,
-    awd_lstm_clas_config,
-    awd_lstm_clas_split,
-    awd_lstm_lm_config,
-    awd_lstm_lm_split,
-    dropout_mask,
-)
-from .models.heads import (
-    LinearDecoder,
-    PoolingLinearClassifier,
-    SentenceEncoder,
-    SequentialRNN,
-    get_language_model,
-    get_text_classifier,
-    masked_concat_pool,
-)
 from .flat import FlatTexts
 from .language_loader import LMDataLoader
+from .models.awd_lstm import (AWD_LSTM, EmbeddingDropout, RNNDropout, WeightDropout, awd_lstm_clas_config, awd_lstm_clas_split,
+                              awd_lstm_lm_config, awd_lstm_lm_split, dropout_mask)
+from .models.heads import (LinearDecoder, PoolingLinearClassifier, SentenceEncoder, SequentialRNN, get_language_model,
+                           get_text_classifier, masked_concat_pool)
 from .padding import Pad_Chunk, Pad_Input, count_tokens, pad_chunk, pad_input, pad_input_chunk
+from .rules import (fix_html, lowercase, replace_all_caps, replace_maj, replace_rep, replace_space, replace_wrep, rm_useless_spaces,
+                    spec_add_spaces)
 from .sorted_loader import SortedDL
-from .special import BOS, EOS, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
+from .special import BOS, EOS, FLD, PAD, TEXT_SPEC_TOK, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 from .tensors import LMTensorText, TensorText
+from .token_store import TokenStore
+from .tokenizers import BaseTokenizer, SpacyTokenizer, TokenizeWithRules, Tokenizer, tokenize1
+from .vocabulary import Numericalize, make_vocab
+from .words import WordTokenizer
 
 __all__ = sorted([*_basics,
-    "AWD_LSTM", "BOS", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMTensorText", "LinearDecoder", "PAD", "Pad_Chunk",
-    "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder", "SequentialRNN", "SortedDL", "TK_MAJ", "TK_REP", "TK_UP",
-    "TK_WREP", "TensorText", "UNK", "WeightDropout", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config",
-    "awd_lstm_lm_split", "count_tokens", "dropout_mask", "get_language_model", "get_text_classifier", "masked_concat_pool", "pad_chunk",
-    "pad_input", "pad_input_chunk",
+    "AWD_LSTM", "BOS", "BaseTokenizer", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMTensorText", "LinearDecoder",
+    "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder", "SequentialRNN",
+    "SortedDL", "SpacyTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP", "TK_UP", "TK_WREP", "TensorText", "TokenStore",
+    "TokenizeWithRules", "Tokenizer", "UNK", "WeightDropout", "WordTokenizer", "awd_lstm_clas_config", "awd_lstm_clas_split",
+    "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier",
+    "lowercase", "make_vocab", "masked_concat_pool", "pad_chunk", "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj",
+    "replace_rep", "replace_space", "replace_wrep", "rm_useless_spaces", "spec_add_spaces", "tokenize1",
 ])
