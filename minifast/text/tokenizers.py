@@ -1,11 +1,11 @@
 """Tokenizers: objects that split each of several texts into tokens, with rules before and after, and the transform made of them."""
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any, Protocol
 from warnings import warn
 
+from ..core.arguments import refuse_class
 from ..core.device import defaults
 from ..core.items import L
 from ..core.titled import TitledStr
@@ -132,8 +132,7 @@ class Tokenizer(Transform):
                  text_cols: Any = None, mark_fields: bool | None = None, encoding: str = "utf-8", n_workers: int | None = None,
                  cache: PathLike | None = None):
         super().__init__()
-        if inspect.isclass(tok):
-            raise TypeError(f"Tokenizer(tok={tok.__name__}) is a class: write Tokenizer({tok.__name__}())")
+        refuse_class("Tokenizer(tok=...)", tok)
         self.tok = WordTokenizer() if tok is None else tok
         self.rules = default_rules() if rules is None else list(rules)
         self.post_rules = default_post_rules() if post_rules is None else list(post_rules)
