@@ -14,7 +14,8 @@ from .sorted_loader import SortedDL
 from .special import BOS, EOS, FLD, PAD, TEXT_SPEC_TOK, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 from .tensors import LMTensorText, TensorText
 from .token_store import TokenStore
-from .tokenizers import BaseTokenizer, SpacyTokenizer, TokenizeWithRules, Tokenizer, tokenize1
+from .tokenizer import Tokenizer
+from .tokenizers import BaseTokenizer, SpacyTokenizer, TokenizeWithRules, tokenize1
 from .vocabulary import Numericalize, make_vocab
 from .words import WordTokenizer
 

@@ -8,7 +8,8 @@ PARTS = {
     "rules": "fix_html lowercase replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces spec_add_spaces",
     "sorted_loader": "SortedDL",
     "tensors": "LMTensorText TensorText",
-    "tokenizers": "BaseTokenizer SpacyTokenizer TokenizeWithRules Tokenizer",
+    "tokenizer": "Tokenizer",
+    "tokenizers": "BaseTokenizer SpacyTokenizer TokenizeWithRules",
     "vocabulary": "Numericalize",
     "words": "WordTokenizer",
 }

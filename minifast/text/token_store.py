@@ -2,15 +2,21 @@
 import json
 import os
 from array import array
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..core.device import cpu_count
 from ..core.items import L
 from ..core.paths import Path
+from ..core.progress import progress_bar
 from ..core.types import PathLike
+from .chunks import NewIds, Tokenized, tokenized_chunks
+from .text_sources import texts_of
+from .tokenizers import TokenizeWithRules
+from .words import WordTokenizer
 
 _FORMAT = 1
 #: Ids that are read at a time where a whole store is gone through.
@@ -41,14 +47,24 @@ class TokenStore(Sequence):
 
         Args:
             texts: the texts; an iterator is read as the work goes on, so it may be larger than memory.
-            tokenizer: what splits texts into tokens; default `WordTokenizer()`.
-            rules: functions of a text that come before; default `PROC_RULES`.
+            tokenizer: what splits texts into tokens, default `WordTokenizer()`; or a `TokenizeWithRules`.
+            rules: functions of a text that come before; default `defaults.text_proc_rules`.
             n_workers: processes; 0: this one. Default: as many as cores, where there is enough to do.
             path: a file to keep the result in; None: memory.
             progress: show a progress bar.
         """
-        from .tokenizing import parallel_store
-        return parallel_store(texts, tokenizer, rules, n_workers=n_workers, path=path, progress=progress)
+        with_rules = tokenizer if isinstance(tokenizer, TokenizeWithRules) else \
+            TokenizeWithRules(WordTokenizer() if tokenizer is None else tokenizer, rules)
+        source: Any = texts_of(texts)
+        total = len(source) if hasattr(getattr(source, "items", source), "__len__") else None
+        writer = StoreWriter(path)
+        try:
+            done = writer.add_all(tokenized_chunks(source, with_rules, cpu_count() if n_workers is None else n_workers))
+            deque(progress_bar(done, total) if progress else done, maxlen=0)
+            return writer.close()
+        except BaseException:
+            writer.discard()
+            raise
 
     @classmethod
     def open(cls, path: PathLike) -> "TokenStore":
@@ -142,7 +158,7 @@ class StoreWriter:
     """
 
     def __init__(self, path: PathLike | None = None):
-        self._known = _Ids()
+        self._known = NewIds()
         self._lengths, self._n_ids = array("i"), 0
         self._parts: list[np.ndarray] = []
         self._files = None if path is None else _files(path)
@@ -150,6 +166,12 @@ class StoreWriter:
         if self._files is not None:
             self._files[0].parent.mkdir(parents=True, exist_ok=True)
             self._out = open(self._temporary(0), "wb")          # noqa: SIM115  (closed in `close` or `discard`)
+
+    def add_all(self, chunks: Iterable[Tokenized]) -> Iterator[None]:
+        "Add texts as they come; yields once for each."
+        for chunk in chunks:
+            self.add(*chunk)
+            yield from [None] * len(chunk.lengths)
 
     def add(self, tokens: Sequence[str], ids: np.ndarray, lengths: Sequence[int] | np.ndarray) -> None:
         """Add texts.
@@ -199,14 +221,6 @@ class StoreWriter:
     def _temporary(self, i):
         file = self._files[i]
         return file.with_name(f"{file.name}.{os.getpid()}.part")
-
-
-class _Ids(dict):
-    "`{token: id}`, where a new token gets the next id."
-
-    def __missing__(self, token):
-        self[token] = new = len(self)
-        return new
 
 
 def _files(path):

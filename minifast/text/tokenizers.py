@@ -1,19 +1,12 @@
-"""Tokenizers: objects that split each of several texts into tokens, with rules before and after, and the transform made of them."""
+"""Tokenizers: objects that split each of several texts into tokens, with rules before and after."""
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
-from pathlib import PurePath
 from typing import Any, Protocol
 from warnings import warn
 
-from ..core.arguments import refuse_class
 from ..core.device import defaults
 from ..core.items import L
-from ..core.titled import TitledStr
-from ..core.types import PathLike
-from ..data.transforms import Transform
 from .rules import default_post_rules, default_rules
-from .text_sources import check_text, columns_of, joined_columns, read_text, texts_of
-from .token_store import TokenStore
 from .words import WordTokenizer
 
 Rules = Sequence[Callable[[str], str]]
@@ -111,119 +104,3 @@ def tokenize1(text: str, tok: Splits | None = None, rules: Rules | None = None, 
         post_rules: see `TokenizeWithRules`.
     """
     return next(iter(TokenizeWithRules(WordTokenizer() if tok is None else tok, rules, post_rules)([text])))
-
-
-class Tokenizer(Transform):
-    """A text (or the file that it is in) to its tokens; a list of tokens passes as it is.
-
-    Args:
-        tok: what splits texts, such as `WordTokenizer()` or `SubwordTokenizer()`; default the former.
-        rules: functions of a text that come before, in their order; default `defaults.text_proc_rules`. `[]`: none.
-        sep: what stands between tokens when they are shown as a text.
-        post_rules: functions of a token that come after; default `defaults.text_postproc_rules`.
-        text_cols: the column of the texts, or several, where the items are rows of a table.
-        mark_fields: put `xxfld` and its number before the text of each column; default: where there are several.
-        encoding: of files.
-        n_workers: processes for `tokenize`; see `TokenStore.of`.
-        cache: see `tokenize`.
-    """
-
-    def __init__(self, tok: Splits | None = None, rules: Rules | None = None, sep: str = " ", post_rules: Rules | None = None,
-                 text_cols: Any = None, mark_fields: bool | None = None, encoding: str = "utf-8", n_workers: int | None = None,
-                 cache: PathLike | None = None):
-        super().__init__()
-        refuse_class("Tokenizer(tok=...)", tok)
-        self.tok = WordTokenizer() if tok is None else tok
-        self.rules = default_rules() if rules is None else list(rules)
-        self.post_rules = default_post_rules() if post_rules is None else list(post_rules)
-        self.sep, self.text_cols, self.mark_fields, self.encoding = sep, text_cols, mark_fields, encoding
-        self.n_workers, self.cache = n_workers, cache
-
-    @classmethod
-    def from_df(cls, text_cols: Any, tok: Splits | None = None, rules: Rules | None = None, sep: str = " ",
-                mark_fields: bool | None = None, n_workers: int | None = None, **kwargs: Any) -> "Tokenizer":
-        """For items that are rows of a table.
-
-        Args:
-            text_cols: the column of the texts, or several.
-            tok: see `Tokenizer`.
-            rules: see `Tokenizer`.
-            sep: see `Tokenizer`.
-            mark_fields: see `Tokenizer`.
-            n_workers: see `Tokenizer`.
-            **kwargs: the other arguments of `Tokenizer`.
-        """
-        return cls(tok, rules, sep, text_cols=text_cols, mark_fields=mark_fields, n_workers=n_workers, **kwargs)
-
-    @classmethod
-    def from_folder(cls, path: PathLike | None = None, tok: Splits | None = None, rules: Rules | None = None, sep: str = " ",
-                    encoding: str = "utf-8", n_workers: int | None = None, **kwargs: Any) -> "Tokenizer":
-        """For items that are text files.
-
-        Args:
-            path: their folder; it is not looked at: what is tokenised are the items.
-            tok: see `Tokenizer`.
-            rules: see `Tokenizer`.
-            sep: see `Tokenizer`.
-            encoding: of the files.
-            n_workers: see `Tokenizer`.
-            **kwargs: the other arguments of `Tokenizer`.
-        """
-        return cls(tok, rules, sep, encoding=encoding, n_workers=n_workers, **kwargs)
-
-    @property
-    def with_rules(self) -> TokenizeWithRules:
-        "The tokenizer with its rules."
-        return TokenizeWithRules(self.tok, self.rules, self.post_rules)
-
-    def setups(self, items: Any) -> None:
-        """Let a tokenizer that learns, such as a `SubwordTokenizer`, learn from the training items.
-
-        Args:
-            items: texts, files, or rows of a table.
-        """
-        learn = getattr(self.tok, "setup", None)
-        if learn is not None:
-            learn(self.texts_of(items), self.rules)
-
-    def texts_of(self, items: Any) -> Iterable[str]:
-        """The texts of items, read as they are asked for; what is no text is named when it is met.
-
-        Args:
-            items: texts, files, or a table.
-        """
-        return texts_of(items, self.text_cols, self.mark_fields, self.encoding)
-
-    def tokenize(self, items: Any, progress: bool = True, path: PathLike | None = None) -> TokenStore:
-        """The tokens of all items, by several processes.
-
-        Args:
-            items: texts, files, or a table.
-            progress: show a progress bar.
-            path: a file to keep the result in, and to take it from where texts, rules and tokenizer are the same; default `cache`.
-        """
-        return TokenStore.of(self.texts_of(items), self.with_rules, n_workers=self.n_workers, progress=progress,
-                             path=self.cache if path is None else path)
-
-    def encodes(self, o: Any) -> L:
-        """The tokens of an item.
-
-        Args:
-            o: a text, the path of a file, a row of a table; or a list of tokens.
-        """
-        if isinstance(o, PurePath):
-            o = read_text(o, self.encoding)
-        elif hasattr(o, "iloc"):
-            o = joined_columns(o, columns_of(o, self.text_cols), self.mark_fields)
-        elif isinstance(o, (list, tuple)) and all(isinstance(t, str) for t in o):
-            return o if isinstance(o, L) else L(o, use_list=True)
-        return next(iter(self.with_rules([check_text(o, "an item")])))
-
-    def decodes(self, o: Sequence[str]) -> TitledStr:
-        """Tokens as one text that shows itself.
-
-        Args:
-            o: the tokens.
-        """
-        decode = getattr(self.tok, "decode", None)
-        return TitledStr(self.sep.join(o) if decode is None else decode(o))
