@@ -29,6 +29,8 @@ if TYPE_CHECKING:           # for editors and type checkers; must name what _HOM
     from .tabular.frames import TabularPandas
     from .tabular.learner import tabular_learner
     from .tabular.loaders import TabularDataLoaders
+    from .text.transformers.learner import transformers_learner
+    from .text.transformers.loaders import TransformersDataLoaders
     from .vision.augment.batch import aug_transforms
     from .vision.augment.item import Resize
     from .vision.blocks import ImageBlock, MaskBlock
@@ -52,6 +54,8 @@ _HOMES = {
     "tabular.frames": ["TabularPandas"],
     "tabular.learner": ["tabular_learner"],
     "tabular.loaders": ["TabularDataLoaders"],
+    "text.transformers.learner": ["transformers_learner"],
+    "text.transformers.loaders": ["TransformersDataLoaders"],
     "vision.augment.batch": ["aug_transforms"],
     "vision.augment.item": ["Resize"],
     "vision.blocks": ["ImageBlock", "MaskBlock"],
@@ -64,7 +68,8 @@ __all__ = [
     "Callback", "CategoryBlock", "ClassificationInterpretation", "CollabDataLoaders", "DataBlock", "DataLoader", "DataLoaders",
     "Datasets", "ImageBlock", "ImageDataLoaders", "Interpretation", "Learner", "MaskBlock", "MultiCategoryBlock", "Pipeline",
     "RegressionBlock", "Resize", "SegmentationDataLoaders", "TabularDataLoaders", "TabularPandas", "Transform", "TransformBlock",
-    "URLs", "aug_transforms", "collab_learner", "tabular_learner", "unet_learner", "untar_data", "vision_learner",
+    "TransformersDataLoaders", "URLs", "aug_transforms", "collab_learner", "tabular_learner", "transformers_learner", "unet_learner",
+    "untar_data", "vision_learner",
 ]
 
 

@@ -27,4 +27,15 @@ __all__ = sorted([*_basics,
     "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier",
     "lowercase", "make_vocab", "masked_concat_pool", "pad_chunk", "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj",
     "replace_rep", "replace_space", "replace_wrep", "rm_useless_spaces", "spec_add_spaces", "tokenize1",
+from .transformers.block import TransformersBlock
+from .transformers.learner import transformers_learner
+from .transformers.loaders import TransformersDataLoaders
+from .transformers.splitter import transformers_splitter
+from .transformers.words import WordLabelsBlock
+    "AWD_LSTM", "BOS", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMTensorText", "LinearDecoder", "PAD", "Pad_Chunk",
+    "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder", "SequentialRNN", "SortedDL", "TK_MAJ", "TK_REP", "TK_UP",
+    "TK_WREP", "TensorText", "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout", "WordLabelsBlock",
+    "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens", "dropout_mask",
+    "get_language_model", "get_text_classifier", "masked_concat_pool", "pad_chunk", "pad_input", "pad_input_chunk",
+    "transformers_learner", "transformers_splitter",
 ])

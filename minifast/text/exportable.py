@@ -12,4 +12,10 @@ PARTS = {
     "tokenizers": "BaseTokenizer SpacyTokenizer TokenizeWithRules",
     "vocabulary": "Numericalize",
     "words": "WordTokenizer",
+    "transformers.batches": "MaskTokens NextTokens PadTokens",
+    "transformers.encoding": "encode_text",
+    "transformers.loader": "TextReader TransformersDL n_tokens",
+    "transformers.loaders": "TransformersDataLoaders",
+    "transformers.splitter": "transformers_splitter",
+    "transformers.words": "AlignWords WordLabels",
 }

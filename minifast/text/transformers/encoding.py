@@ -1,0 +1,218 @@
+"""`EncodeText`: texts, pairs of texts and lists of words as the ids that a pretrained model was trained with, by its own tokenizer."""
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+from warnings import warn
+
+import numpy as np
+import torch
+
+from ...core.items import L
+from ...core.messages import describe, listing, plural
+from ...core.recipe import Recipe
+from ...data.labels import is_missing
+from ...data.transforms import ItemTransform
+from .library import fork_safely
+from .tokenizer import pad_id_of, restored_tokenizer, saved_tokenizer
+
+Task = Literal["classify", "words", "mlm", "clm"]
+#: How many texts go to the tokenizer at once: its threads share them, and no more of them are in memory twice.
+CHUNK = 2048
+
+
+class EncodedTexts:
+    """Texts as ids, in flat arrays.
+
+    Args:
+        keys: what there is of each token: 'input_ids', and 'token_type_ids' or 'word_ids'.
+    """
+
+    def __init__(self, keys: Sequence[str]):
+        self._parts: dict[str, list[np.ndarray]] = {k: [] for k in keys}
+        self._flat: dict[str, np.ndarray] | None = None
+        self.lengths: np.ndarray = np.zeros(0, np.int64)        #: tokens of each text
+        self._starts = np.zeros(0, np.int64)
+        self.rows: Any = None                                   #: the items that the texts are of,
+        self.chosen: list[int] | None = None                    #: and which of them; None: all
+
+    def are_of(self, rows: Any, chosen: list[int] | None) -> bool:
+        "Whether these are the texts of the `chosen` ones (None: all) of the items `rows`."
+        return self.rows is rows and self.chosen == chosen
+
+    def extend(self, encoded: list[dict[str, list[int]]]) -> None:
+        "Add texts, each as lists of numbers of one length."
+        for k, parts in self._parts.items():
+            parts.append(np.fromiter((v for e in encoded for v in e[k]), np.int32))
+        self.lengths = np.concatenate([self.lengths, [len(e["input_ids"]) for e in encoded]]).astype(np.int64)
+        self._flat = None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+        if self._flat is None:
+            self._flat = {k: np.concatenate(parts) if parts else np.zeros(0, np.int32) for k, parts in self._parts.items()}
+            self._parts = {k: [v] for k, v in self._flat.items()}
+            self._starts = np.concatenate([[0], self.lengths.cumsum()])
+        start, stop = self._starts[i], self._starts[i + 1]
+        return {k: v[start:stop] for k, v in self._flat.items()}
+
+
+def value_problem(x: Any, words: bool) -> str | None:
+    "What is wrong with a value that is to be a text, a pair of texts or, with `words`, a list of words; None: nothing."
+    if type(x) is str:
+        return "one text, not a list of its words" if words else None
+    several = isinstance(x, (list, tuple, L)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+    parts = list(x) if several else [x]
+    if several and not words and len(parts) != 2:
+        return f"{plural(len(parts), 'text')}, where one or a pair is expected"
+    for part in parts:
+        if not isinstance(part, str):
+            missing = not isinstance(part, (list, tuple, dict)) and is_missing(part)
+            return "missing (None or NaN)" if missing else f"no text but {describe(part)}"
+    return "one text, not a list of its words" if words and not several else None
+
+
+def _advice(problem: str) -> str:
+    if problem.startswith("missing"):
+        return "Leave these items out, or fill them in: of a frame df[column] = df[column].fillna('')"
+    if problem.startswith("one text"):
+        return "Split texts into words: of a frame df[column] = df[column].str.split()"
+    return "Make text of it: of a frame df[column] = df[column].astype(str)" if problem.startswith("no text") else \
+        "Join them, or give the columns of two"
+
+
+class EncodeText(ItemTransform):
+    """A text, a pair of texts or a list of words to the inputs of a model, and back.
+
+    They are cut to `max_len` tokens (of a pair the longer text), and a warning says how many were.
+
+    Args:
+        tokenizer: of `transformers`.
+        max_len: at most this many tokens, special ones included; None: all.
+        task: 'words' takes lists of words.
+    """
+
+    def __init__(self, tokenizer: Any, max_len: int | None = None, task: Task = "classify"):
+        super().__init__()
+        self.tokenizer, self.max_len, self.task = tokenizer, max_len, task
+        self.pad_id: int = pad_id_of(tokenizer)
+        self.has_types = "token_type_ids" in tokenizer.model_input_names
+        self._begins = {i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if i is not None}
+        self._empty = next(i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id, self.pad_id) if i is not None)
+        self._is_fast = getattr(tokenizer, "is_fast", False)
+        if task == "words" and not self._is_fast:
+            raise TypeError(f"{type(tokenizer).__name__} cannot say which word a token is of: labels of words need a fast tokenizer, one "
+                            "with a tokenizer.json")
+
+    @property
+    def recipe(self) -> Recipe:
+        "How to make this transform, with the whole tokenizer."
+        return Recipe(encode_text, {"tokenizer": saved_tokenizer(self.tokenizer), "max_len": self.max_len, "task": self.task})
+
+    @property
+    def keys(self) -> list[str]:
+        "What there is of each token."
+        return ["input_ids", *(["token_type_ids"] if self.has_types else []), *(["word_ids"] if self.task == "words" else [])]
+
+    def encode_all(self, texts: Sequence[Any], name_of: Callable[[int], str]) -> EncodedTexts:
+        """Encode many texts at once, in all threads of the tokenizer.
+
+        Args:
+            texts: the texts, pairs or lists of words.
+            name_of: what to call text `i` in a message.
+
+        Raises:
+            ValueError: values that are no texts; names the first ones.
+        """
+        self._refuse_others(texts, name_of)
+        made, cut, longest = EncodedTexts(self.keys), 0, 0
+        for start in range(0, len(texts), CHUNK):
+            encoded, lengths = self._encode(texts[start:start + CHUNK])
+            made.extend(encoded)
+            if self.max_len is not None:
+                cut += sum(n > self.max_len for n in lengths)
+                longest = max(longest, *lengths)
+        if cut:
+            warn(f"{cut:,} of {plural(len(texts), 'text')} have more than max_len={self.max_len} tokens (the longest {longest:,}) and are "
+                 "cut: the model does not see the rest", stacklevel=2)
+        return made
+
+    def _refuse_others(self, texts, name_of):
+        words = self.task == "words"
+        problems = [(i, p) for i, x in enumerate(texts) if type(x) is not str or words if (p := value_problem(x, words)) is not None]
+        if problems:
+            first = problems[0][1]
+            alike = [i for i, p in problems if p == first]
+            more = len(problems) - len(alike)
+            raise ValueError(f"{plural(len(alike), 'item')} of {len(texts):,} {'is' if len(alike) == 1 else 'are'} {first}: "
+                             f"{listing([name_of(i) for i in alike[:3]], 3)}{', ...' if len(alike) > 3 else ''}"
+                             + (f"; {more:,} more are no texts either" if more else "") + f". {_advice(first)}")
+
+    def _encode(self, texts):
+        "Texts as a list of dicts of lists, and how many tokens each would have uncut."
+        fork_safely()
+        pairs, words = not isinstance(texts[0], str) and self.task != "words", self.task == "words"
+        texts = [x if isinstance(x, str) else list(x) for x in texts]
+        first = [x[0] for x in texts] if pairs else texts
+        second = [x[1] for x in texts] if pairs else None
+        options = {"add_special_tokens": True, "return_attention_mask": False, "return_token_type_ids": self.has_types, "verbose": False,
+                   "is_split_into_words": words, "padding": False}
+        limit = {} if self.max_len is None else {"truncation": "longest_first", "max_length": self.max_len}
+        if words:
+            first = [o or [""] for o in first]
+        out = self.tokenizer(first, second, **options, **(limit if self._is_fast else {}))
+        if self._is_fast:
+            lengths = [len(e.ids) + sum(_own_length(o) for o in e.overflowing) for e in out.encodings]
+        else:
+            lengths = [len(o) for o in out["input_ids"]]
+            if limit and max(lengths) > self.max_len:
+                out = self.tokenizer(first, second, **options, **limit)
+        encoded = []
+        for i, ids in enumerate(out["input_ids"]):
+            one = {"input_ids": list(ids)}
+            if self.has_types:
+                one["token_type_ids"] = list(out["token_type_ids"][i])
+            if words:
+                one["word_ids"] = [-1 if w is None else w for w in out.word_ids(i)]
+            if len(ids) > 1 and ids[0] == ids[1] and ids[0] in self._begins:         # the text brought its own
+                one = {k: v[1:] for k, v in one.items()}
+            if not ids:
+                one = {k: [self._empty if k == "input_ids" else -1 if k == "word_ids" else 0] for k in self.keys}
+            encoded.append(one)
+        return encoded, lengths
+
+    def encodes(self, x: Any) -> dict[str, np.ndarray]:
+        if isinstance(x, dict) and "input_ids" in x:
+            return x
+        self._refuse_others([x], lambda i: describe(x))
+        encoded, _ = self._encode([x])
+        return {k: np.array(v, np.int32) for k, v in encoded[0].items()}
+
+    def decodes(self, x: Any) -> str:
+        ids, mask = torch.as_tensor(x["input_ids"]), x.get("attention_mask")
+        ids = ids if mask is None else ids[torch.as_tensor(mask).bool()]
+        if "word_ids" in x:
+            words = torch.as_tensor(x["word_ids"])
+            ids = ids[words[:len(ids)] >= 0] if mask is None else torch.as_tensor(x["input_ids"])[words >= 0]
+        types = x.get("token_type_ids")
+        is_pair = types is not None and bool(torch.as_tensor(types).any())
+        return self.tokenizer.decode(ids.tolist(), skip_special_tokens=not is_pair and self.task != "mlm")
+
+    def __repr__(self) -> str:
+        return f"EncodeText({type(self.tokenizer).__name__} of {len(self.tokenizer):,} tokens, max_len={self.max_len})"
+
+
+def _own_length(overflow: Any) -> int:
+    "The tokens of a piece that was cut off which are no special ones, which each piece has again."
+    return len(overflow.ids) - sum(overflow.special_tokens_mask)
+
+
+def encode_text(tokenizer: dict[str, Any], max_len: int | None = None, task: Task = "classify") -> EncodeText:
+    """An `EncodeText` with a tokenizer that was written into a file.
+
+    Args:
+        tokenizer: what `saved_tokenizer` returned.
+        max_len: see `EncodeText`.
+        task: see `EncodeText`.
+    """
+    return EncodeText(restored_tokenizer(tokenizer), max_len, task)

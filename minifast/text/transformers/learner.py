@@ -1,0 +1,122 @@
+"""`transformers_learner`: a `Learner` with a pretrained transformer and the head that the data need."""
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any
+
+from torch import nn
+
+from ...core.messages import describe, listing
+from ...data.loaders import DataLoaders
+from ...data.targets import base_dataset
+from ...learner.learner import Learner
+from ...nn.loss_traits import loss_name
+from ...nn.losses import CrossEntropyLossFlat
+from ...optim.optimizers import Adam
+from .encoding import EncodeText
+from .loader import text_pipeline
+from .model import TransformersModel, inner_model
+from .pretrained import fit_embeddings, load_model, model_positions
+from .splitter import transformers_splitter
+
+
+def encoder_of(dls: Any) -> EncodeText | None:
+    "What tokenises the texts of these loaders."
+    found = text_pipeline(dls.train) if hasattr(dls, "train") else None
+    dataset = None if found is None else base_dataset(dls.train)[0]
+    return None if dataset is None or found is None else dataset.pipelines_in_use[found[0]][found[1]]
+
+
+def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None, pretrained: bool = True, loss_func: Any = None,
+                         opt_func: Callable[..., Any] = Adam, lr: float | slice = 5e-5, splitter: Any = transformers_splitter,
+                         cbs: Any = None, metrics: Any = None, path: str | PathLike | None = None, model_dir: str | PathLike = "models",
+                         wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
+                         moms: Sequence[float] | None = (0.95, 0.85, 0.95), gradient_checkpointing: bool = False,
+                         **settings: Any) -> Learner:
+    """Make a `Learner` with a pretrained transformer and the head that the data need. All of it trains; `learn.freeze()` leaves the head.
+
+    One line says which model, head and loss these are, and which weights are new.
+
+    Args:
+        dls: the data: of `TransformersDataLoaders`, or of a `DataBlock` with a `TransformersBlock`.
+        model: the folder or name of the model, as for the data; or a model of `transformers` with a head, which is taken as it is.
+        n_out: number of outputs; None: what `dls` says.
+        pretrained: with its weights; False: with random ones.
+        loss_func: None: that of the data (minifast's own); 'model': the model's own; or a function, see `Learner`.
+        opt_func: see `Learner`.
+        lr: see `Learner`.
+        splitter: see `Learner`; default: embeddings, one group per layer, head.
+        cbs: see `Learner`.
+        metrics: see `Learner`.
+        path: see `Learner`.
+        model_dir: see `Learner`.
+        wd: see `Learner`.
+        wd_bn_bias: see `Learner`.
+        train_bn: see `Learner`.
+        moms: see `Learner`.
+        gradient_checkpointing: compute activations anew in the backward pass: less memory, about a third more time.
+        **settings: of the configuration of the model, such as `hidden_dropout_prob=0.2`.
+    """
+    encode = encoder_of(dls)
+    if encode is None:
+        raise TypeError("transformers_learner takes loaders whose texts a tokenizer of transformers encodes: make them with "
+                        "TransformersDataLoaders.from_df(df, model, text_col, label_col), or a DataBlock with a "
+                        f"TransformersBlock(model); received {describe(dls)}")
+    task = encode.task
+    n_out = n_out if n_out is not None or task in ("mlm", "clm") else dls.c
+    if task not in ("mlm", "clm") and not isinstance(n_out, int):
+        raise ValueError(f"transformers_learner needs the number of outputs, and the data say {n_out!r}: pass n_out=, the number of "
+                         "classes or of numbers to predict")
+    new: list[str] = []
+    if isinstance(model, nn.Module):
+        if settings:
+            raise TypeError(f"settings ({', '.join(settings)}) are for a model that is loaded here; this one is there already, "
+                            f"{type(model).__name__}")
+        body = model
+        _check_head(body, n_out)
+    else:
+        vocab = dls.vocab
+        body, new = load_model(model, task, n_out, vocab if isinstance(n_out, int) and vocab is not None else None, pretrained, **settings)
+    said = [] if new or not pretrained or isinstance(model, nn.Module) else ["no new weights"]
+    if new:
+        said.append(f"new weights, to be trained: {listing(new, 6)}")
+    if (grown := fit_embeddings(inner_model(body), encode.tokenizer)) is not None:
+        said.append(grown)
+    _fit_padding(inner_model(body), encode)
+    _check_length(inner_model(body), encode)
+    if gradient_checkpointing:
+        inner_model(body).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    whole = TransformersModel(body, task)
+    loss = (dls.loss_func if task not in ("mlm", "clm") else CrossEntropyLossFlat()) if loss_func is None else loss_func
+    learn = Learner(dls, whole, loss, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs, metrics=metrics, path=path,
+                    model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms)
+    outputs = "" if n_out is None else f", n_out={n_out}"
+    learn.logger("; ".join([f"{type(inner_model(body)).__name__}{outputs}, loss {loss_name(learn.loss_func)}", *said]))
+    return learn
+
+
+def _check_head(model, n_out):
+    labels = getattr(inner_model(model).config, "num_labels", None) if hasattr(inner_model(model), "config") else None
+    if labels is None:
+        raise TypeError(f"transformers_learner takes a model of transformers, or its folder or name; received {describe(model)}. For a "
+                        "module of your own write Learner(dls, model)")
+    if n_out is not None and labels != n_out:
+        raise ValueError(f"the model has {labels} outputs (num_labels), and the data need {n_out}: load it with num_labels={n_out}, or "
+                         "give its folder or name here")
+
+
+def _fit_padding(model, encode):
+    "The model knows the padding id of its tokenizer."
+    for config in {id(c): c for c in (model.config, _text_config(model.config))}.values():
+        if getattr(config, "pad_token_id", None) != encode.pad_id:
+            config.pad_token_id = encode.pad_id
+
+
+def _text_config(config: Any) -> Any:
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
+def _check_length(model, encode):
+    n = model_positions(model)
+    if n is not None and (encode.max_len is None or encode.max_len > n):
+        raise ValueError(f"texts of the data have up to {encode.max_len or 'any number of'} tokens, and the model takes {n}: write "
+                         f"max_len={n}, in TransformersBlock or TransformersDataLoaders.from_df")

@@ -1,0 +1,157 @@
+"""`TransformersDataLoaders`: from frames, CSV files and lists of texts to batches for a pretrained model, in one call."""
+import inspect
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from ...core.paths import Path
+from ...core.types import PathLike
+from ...data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
+from ...data.csv_files import read_csv
+from ...data.labels import ColReader, column_name, column_names
+from ...data.loader_args import check_dataloaders_keywords
+from ...data.loaders import DataLoaders
+from ...data.rows import as_pandas
+from ...data.splitters import SPLIT_SEED, ColSplitter, RandomSplitter
+from .block import TransformersBlock
+from .encoding import Task
+from .loader import TextReader
+from .words import WordLabelsBlock
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MORE = {"dl_type", "path"}
+
+
+class TransformersDataLoaders(DataLoaders):
+    """`DataLoaders` of texts for a pretrained model of `transformers`. Each `from_...` is a `DataBlock` written out.
+
+    Further keyword arguments, such as bs, val_bs, shuffle and device, go to `DataBlock.dataloaders`.
+    """
+
+    @classmethod
+    def from_df(cls, df: "pd.DataFrame", model: Any, text_col: Any = 0, label_col: Any = 1, valid_pct: float = 0.2, seed: int | None = None,
+                valid_col: Any = None, label_delim: str | None = None, y_block: Any = None, vocab: Sequence[Any] | None = None,
+                max_len: int | None = None, task: Task = "classify", splitter: Callable | None = None, path: PathLike = ".",
+                **kwargs: Any) -> "TransformersDataLoaders":
+        """Texts and labels in the columns of a frame.
+
+        Args:
+            df: the frame.
+            model: the folder or name of the model, whose tokenizer is used; or a tokenizer.
+            text_col: the column of the texts (its name or position), or a list of two: a pair of texts.
+            label_col: the column of the labels, or several; not used by language models.
+            valid_pct: this share of the rows is for validation.
+            seed: of that split, which is the same each time unless another one is given.
+            valid_col: the column that says which rows are for validation, instead.
+            label_delim: several labels in one column, separated by this.
+            y_block: the block of the labels; None: a number where the column holds fractions, several classes with label_delim or several
+                columns of zeros and ones, else a class.
+            vocab: the classes in their order; None: the sorted labels of the training rows.
+            max_len: see `TransformersBlock`.
+            task: see `TransformersBlock`.
+            splitter: instead of a random split.
+            path: the folder of the learner's files.
+            **kwargs: for `DataBlock.dataloaders`, such as `bs=16`.
+        """
+        allowed = {*inspect.signature(cls.from_df).parameters, *_MORE} - {"kwargs"}
+        check_dataloaders_keywords(kwargs, f"{cls.__name__}.from_df(...)", allowed)
+        df = as_pandas(df)
+        block = TransformersBlock(model, max_len, task)
+        names = [column_name(c, df.columns) for c in column_names(text_col)]
+        of_block: dict[str, Any] = {"splitter": _splitter(valid_pct, seed, valid_col, splitter)}
+        if task in ("mlm", "clm"):
+            return cls._made(df, block, None, path, kwargs, get_x=TextReader(names), **of_block)
+        if y_block is None:
+            y_block = WordLabelsBlock(vocab) if task == "words" else _label_block(df, label_col, label_delim, vocab)
+        elif vocab is not None:
+            raise TypeError("vocab and y_block: give the classes to the block, such as y_block=CategoryBlock(vocab=[...])")
+        return cls._made(df, block, y_block, path, kwargs, get_x=TextReader(names), get_y=ColReader(label_col, label_delim=label_delim),
+                         **of_block)
+
+    @classmethod
+    def from_csv(cls, csv: PathLike, model: Any, text_col: Any = 0, label_col: Any = 1, delimiter: str = ",", header: Any = "infer",
+                 encoding: str | None = None, **kwargs: Any) -> "TransformersDataLoaders":
+        """`from_df` of a CSV file.
+
+        Args:
+            csv: the file.
+            model: see `from_df`.
+            text_col: see `from_df`.
+            label_col: see `from_df`.
+            delimiter: between the columns.
+            header: as in `pandas.read_csv`.
+            encoding: of the file; None: UTF-8.
+            **kwargs: other arguments of `from_df`.
+        """
+        file = Path(csv).expanduser()
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {str(file)!r}")
+        kwargs.setdefault("path", file.parent)
+        return cls.from_df(read_csv(file, encoding, sep=delimiter, header=header), model, text_col, label_col, **kwargs)
+
+    @classmethod
+    def from_lists(cls, texts: Sequence[Any], labels: Sequence[Any], model: Any, valid_pct: float = 0.2, seed: int | None = None,
+                   y_block: Any = None, vocab: Sequence[Any] | None = None, max_len: int | None = None, task: Task = "classify",
+                   splitter: Callable | None = None, path: PathLike = ".", **kwargs: Any) -> "TransformersDataLoaders":
+        """Texts (or pairs, or lists of words) and, in the same order, their labels.
+
+        Args:
+            texts: the texts.
+            labels: a class, a number or a list of classes for each; of words one list per text.
+            model: see `from_df`.
+            valid_pct: see `from_df`.
+            seed: see `from_df`.
+            y_block: the block of the labels; None: numbers where they are fractions, several classes where they are lists, else a class.
+            vocab: see `from_df`.
+            max_len: see `from_df`.
+            task: see `from_df`.
+            splitter: see `from_df`.
+            path: see `from_df`.
+            **kwargs: see `from_df`.
+        """
+        if len(texts) != len(labels):
+            raise ValueError(f"{cls.__name__}.from_lists: {len(texts):,} texts, but {len(labels):,} labels")
+        allowed = {*inspect.signature(cls.from_lists).parameters, *_MORE} - {"kwargs"}
+        check_dataloaders_keywords(kwargs, f"{cls.__name__}.from_lists(...)", allowed)
+        if y_block is None:
+            y_block = WordLabelsBlock(vocab) if task == "words" else _guessed_block(labels, vocab)
+        return cls._made(list(zip(texts, labels, strict=True)), TransformersBlock(model, max_len, task), y_block, path, kwargs,
+                         get_x=itemgetter(0), get_y=itemgetter(1), splitter=_splitter(valid_pct, seed, None, splitter))
+
+    @classmethod
+    def _made(cls, source, block: TransformBlock, y_block, path, kwargs, **of_block):
+        blocks = block if y_block is None else (block, y_block)
+        dls = DataBlock(blocks=blocks, **of_block).dataloaders(source, path=path, **kwargs)
+        return cls(*dls.loaders, path=dls.path)
+
+
+def _splitter(valid_pct, seed, valid_col, splitter):
+    if splitter is not None and valid_col is not None:
+        raise TypeError("valid_col and splitter both say which rows are for validation: give one of them")
+    if splitter is not None:
+        return splitter
+    if valid_col is not None:
+        return valid_col if callable(valid_col) else ColSplitter(valid_col)
+    return RandomSplitter(valid_pct, seed=SPLIT_SEED if seed is None else seed)
+
+
+def _label_block(df, label_col, label_delim, vocab):
+    names = [column_name(c, df.columns) for c in column_names(label_col)]
+    if label_delim is not None:
+        return MultiCategoryBlock(vocab=vocab)
+    if len(names) == 1:
+        return _guessed_block(df[names[0]].tolist(), vocab)
+    if all(df[c].isin([0, 1]).all() for c in names):
+        return MultiCategoryBlock(encoded=True, vocab=names if vocab is None else vocab)
+    if all(df[c].dtype.kind in "fiu" for c in names):
+        return RegressionBlock()
+    return MultiCategoryBlock(vocab=vocab)
+
+
+def _guessed_block(labels, vocab):
+    if any(isinstance(o, (list, tuple, set)) for o in labels):
+        return MultiCategoryBlock(vocab=vocab)
+    fractions = vocab is None and not any(isinstance(o, str) for o in labels) and any(o % 1 for o in labels if o is not None and o == o)
+    return RegressionBlock() if fractions else CategoryBlock(vocab=vocab)

@@ -1,0 +1,73 @@
+"""A text gives the same output whatever it is padded with, left or right; models get what they take."""
+import pytest
+import torch
+from tiny_transformers import ALL, CAUSAL, LINES, MASKED
+
+from minifast.text.transformers.batches import PadTokens
+from minifast.text.transformers.encoding import EncodeText
+from minifast.text.transformers.model import TransformersModel, inner_model
+from minifast.text.transformers.pretrained import load_model
+from minifast.text.transformers.tokenizer import load_tokenizer
+
+
+def wrapped(folder, task="classify", n_out=3):
+    model, _ = load_model(folder, task, n_out if task in ("classify", "words") else None)
+    encode = EncodeText(load_tokenizer(folder), None, "classify")
+    inner_model(model).config.pad_token_id = encode.pad_id
+    return TransformersModel(model, task).eval(), encode
+
+
+def batch(encode, texts):
+    samples = PadTokens(encode.pad_id)([(encode.encodes(t),) for t in texts])
+    return {k: torch.stack([s[0][k] for s in samples]) for k in samples[0][0]}
+
+
+def on_the_left(x):
+    n = x["attention_mask"].sum(1)
+    return {k: torch.stack([row.roll(int(x[k].shape[1] - m)) for row, m in zip(v, n, strict=True)]) for k, v in x.items()}
+
+
+@pytest.mark.parametrize(("kind", "task"), [*((k, "classify") for k in [*ALL, "xlnet"]), *((k, "mlm") for k in MASKED),
+                                            *((k, "clm") for k in CAUSAL)])
+def test_padding_does_not_matter(tiny, kind, task):
+    model, encode = wrapped(tiny(kind), task)
+    texts = [LINES[5], LINES[1], LINES[0]]
+    with torch.no_grad():
+        alone = [model(batch(encode, [t]))[0] for t in texts]
+        x = batch(encode, texts)
+        together, left = model(x), model(on_the_left(x))
+    for i, t in enumerate(alone):
+        n = int(x["attention_mask"][i].sum())
+        right = together[i] if task == "classify" else together[i, :n]
+        assert torch.allclose(right, t, atol=1e-5)
+        assert torch.allclose(left[i] if task == "classify" else left[i, -n:], t, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_the_last_token_counts_also_where_it_is_the_one_that_fills_up(tiny, kind):
+    model, encode = wrapped(tiny(kind))
+    end = encode.tokenizer.eos_token
+    assert encode.pad_id == encode.tokenizer.eos_token_id
+    texts = [LINES[0] + end, LINES[1]]
+    x = batch(encode, texts)
+    inner = inner_model(model)
+    with torch.no_grad():
+        hidden = inner.base_model(input_ids=x["input_ids"][:1, :int(x["attention_mask"][0].sum())]).last_hidden_state
+        assert torch.allclose(model(x)[0], inner.score(hidden[0, -1]), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "gpt2"])
+def test_a_model_gets_only_what_it_takes(tiny, kind):
+    model, encode = wrapped(tiny(kind))
+    x = batch(encode, LINES[:2])
+    x["token_type_ids"], x["word_ids"] = torch.zeros_like(x["input_ids"]), x["input_ids"]
+    assert model(x).shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_masks_are_finite_in_half_precision(tiny, kind, dtype):
+    model, encode = wrapped(tiny(kind))
+    with torch.no_grad():
+        out = model.to(dtype)(batch(encode, [LINES[0], "a"]))
+    assert torch.isfinite(out).all()
