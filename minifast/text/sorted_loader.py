@@ -61,7 +61,7 @@ class SortedDL(DataLoader):
         **kwargs: other arguments of `DataLoader`.
     """
 
-    own_keywords = ("sort_func", "res", "seq_len")
+    own_keywords: tuple[str, ...] = ("sort_func", "res", "seq_len")
 
     def __init__(self, dataset: Any, sort_func: Callable[[Any], int] | None = None, res: Sequence[int] | None = None,
                  seq_len: int | None = None, **kwargs: Any):

@@ -1,5 +1,5 @@
 """`transformers_learner`: a `Learner` with a pretrained transformer and the head that the data need."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
@@ -28,9 +28,9 @@ def encoder_of(dls: Any) -> EncodeText | None:
 
 def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None, pretrained: bool = True, loss_func: Any = None,
                          opt_func: Callable[..., Any] = Adam, lr: float | slice = 5e-5, splitter: Any = transformers_splitter,
-                         cbs: Any = None, metrics: Any = None, path: str | PathLike | None = None, model_dir: str | PathLike = "models",
+                         cbs: Any = None, metrics: Any = None, path: str | PathLike | None = None, model_dir: str = "models",
                          wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
-                         moms: Sequence[float] | None = (0.95, 0.85, 0.95), gradient_checkpointing: bool = False,
+                         moms: tuple[float, float, float] | None = (0.95, 0.85, 0.95), gradient_checkpointing: bool = False,
                          **settings: Any) -> Learner:
     """Make a `Learner` with a pretrained transformer and the head that the data need. All of it trains; `learn.freeze()` leaves the head.
 
@@ -62,11 +62,11 @@ def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None,
                         "TransformersDataLoaders.from_df(df, model, text_col, label_col), or a DataBlock with a "
                         f"TransformersBlock(model); received {describe(dls)}")
     task = encode.task
-    n_out = n_out if n_out is not None or task in ("mlm", "clm") else dls.c
-    if task not in ("mlm", "clm") and not isinstance(n_out, int):
-        raise ValueError(f"transformers_learner needs the number of outputs, and the data say {n_out!r}: pass n_out=, the number of "
+    found: Any = n_out if n_out is not None or task in ("mlm", "clm") else dls.c
+    if task not in ("mlm", "clm") and not isinstance(found, int):
+        raise ValueError(f"transformers_learner needs the number of outputs, and the data say {found!r}: pass n_out=, the number of "
                          "classes or of numbers to predict")
-    new: list[str] = []
+    n_out, new = found, []
     if isinstance(model, nn.Module):
         if settings:
             raise TypeError(f"settings ({', '.join(settings)}) are for a model that is loaded here; this one is there already, "

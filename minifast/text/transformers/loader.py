@@ -114,7 +114,7 @@ class TransformersDL(SortedDL):
         **kwargs: other arguments of `SortedDL`.
     """
 
-    own_keywords = (*SortedDL.own_keywords, "encoded")
+    own_keywords: tuple[str, ...] = (*SortedDL.own_keywords, "encoded")
 
     def __init__(self, dataset: Any, encoded: EncodedTexts | None = None, **kwargs: Any):
         self.encoded = encoded

@@ -121,7 +121,8 @@ class TransformersDataLoaders(DataLoaders):
                          get_x=itemgetter(0), get_y=itemgetter(1), splitter=_splitter(valid_pct, seed, None, splitter))
 
     @classmethod
-    def _made(cls, source, block: TransformBlock, y_block, path, kwargs, **of_block):
+    def _made(cls, source: Any, block: TransformBlock, y_block: Any, path: PathLike, kwargs: dict[str, Any],
+              **of_block: Any) -> "TransformersDataLoaders":
         blocks = block if y_block is None else (block, y_block)
         dls = DataBlock(blocks=blocks, **of_block).dataloaders(source, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)

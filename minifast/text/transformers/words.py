@@ -7,7 +7,7 @@ import torch
 from ...core.messages import plural
 from ...core.types import LossFunc
 from ...data.block import TransformBlock
-from ...data.categories import MultiCategorize
+from ...data.categories import MultiCategorize, MultiCategory
 from ...data.transforms import ItemTransform
 from ...nn.losses import CrossEntropyLossFlat
 from .batches import IGNORED
@@ -28,9 +28,9 @@ class WordLabels(MultiCategorize):
     def __init__(self, vocab: Sequence[Any] | None = None):
         super().__init__(vocab)
 
-    def decodes(self, o: Any) -> list[Any]:
+    def decodes(self, o: Any) -> MultiCategory:
         vocab = self.vocab or ()
-        return [vocab[int(i)] if 0 <= int(i) < len(vocab) else CUT for i in o]
+        return MultiCategory((vocab[int(i)] if 0 <= int(i) < len(vocab) else CUT for i in o), use_list=True)
 
     @property
     def loss_func(self) -> LossFunc:
