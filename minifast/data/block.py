@@ -40,6 +40,8 @@ class TransformBlock:
         dl_type: the loader class it needs.
         dls_kwargs: arguments for the loaders.
         tta: as a target, how `Learner.tta` merges predictions: `tta(learn, ds_idx, dl, n, beta, use_max)`; None: it averages them.
+        getter: `getter(given)` is the function of an item to get the element with, where `given` is that of the `DataBlock` (None: it has
+            none; the item itself); None: that one.
     """
 
     type_tfms: Any = None
@@ -50,6 +52,7 @@ class TransformBlock:
     dl_type: "type[DataLoader] | None" = None
     dls_kwargs: dict[str, Any] = field(default_factory=dict)
     tta: Callable | None = None
+    getter: Callable | None = None
 
     def __post_init__(self) -> None:
         self.type_tfms, self.item_tfms, self.batch_tfms = map(as_list, (self.type_tfms, self.item_tfms, self.batch_tfms))
@@ -169,7 +172,8 @@ class DataBlock:
                 raise TypeError(f"DataBlock({name}=...) takes a function; received {describe(f)}")
             refuse_class(f"DataBlock({name}=...)", f)
         self.get_items, self.splitter = get_items, RandomSplitter() if splitter is None else splitter
-        self.getters = self._all_getters(getters, get_x, get_y)
+        self.getters = [g if b.getter is None else b.getter(g)
+                        for g, b in zip(self._all_getters(getters, get_x, get_y), self.blocks, strict=True)]
         self.dl_type = dl_type if dl_type is not None else next((b.dl_type for b in self.blocks if b.dl_type is not None), None)
         self.new_item_tfms, self.new_batch_tfms = as_list(item_tfms), as_list(batch_tfms)
         self.item_tfms = merge_tfms(*(b.item_tfms for b in self.blocks), item_tfms)

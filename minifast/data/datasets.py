@@ -13,6 +13,7 @@ from ..core.plots import show_item
 from ..core.recipe import Nearest, Optional, Recipe
 from ..core.types import LossFunc, Splits
 from ..core.utilities import listify
+from .ahead import Ahead, next_ahead
 from .categories import last_vocab
 from .engine.samplers import PartialSampler, WeightedSampler
 from .pipeline import Mapped, Pipeline, as_list
@@ -23,6 +24,7 @@ from .transforms import ItemTransform, Transform
 
 if TYPE_CHECKING:
     from .block import TransformBlock
+    from .dataloader import DataLoader
     from .loaders import DataLoaders
 
 
@@ -50,6 +52,8 @@ class _Split:
     pipelines: list[Pipeline]               #: the pipeline of each element of a sample
     n_inp: int | None = None                #: how many elements are inputs, the others are targets; None: not told apart
     blocks: "Sequence[TransformBlock] | None" = None        #: the blocks that the elements come from, if any
+    dl_type: "type[DataLoader] | None" = None                   #: the class of its loaders; None: what is asked for
+    ahead: dict[int, Ahead]                 #: of each element that was made of all items at once, when the transforms were set up
     labelled: bool = True                   #: whether the samples have targets
     is_template: bool = False               #: whether it has no items, see `template`
     batch_kinds: Any = None                 #: of a template, see `DataLoader.kinds`
@@ -62,6 +66,7 @@ class _Split:
         self.splits = None if splits is None else check_splits(splits, len(self.rows), "the splits", self.rows.source)
         self.split_idx = split_idx
         self.pipelines = [p.new(split_idx) for p in pipes]
+        self.ahead = {}
         if setup:
             self._setup(self.splits[0] if self.splits is not None and train_setup else None)
 
@@ -70,17 +75,24 @@ class _Split:
         bad one would otherwise only show when it is reached."""
         train = self.rows if train_indices is None else self.rows.at(train_indices)
         others = [] if train_indices is None else [self.rows.at(s) for s in self.splits[1:]]
-        for pipe in (p.new(1) for p in self.pipelines):
-            pipe.setup(train)
+        for k, pipe in enumerate(p.new(1) for p in self.pipelines):
+            made = None
             for i, f in enumerate(pipe.fs):
+                source, done = (train, 0) if made is None else (made.at(train_indices, 1).values, made.done)
+                f.setup(Mapped(source, Pipeline(pipe.fs[done:i], 1)) if done < i else source)
+                made = next_ahead(made, self.rows, pipe, i)
                 check = getattr(f, "check_items", None)
                 for rows in others if check is not None else ():
                     check(Mapped(rows, Pipeline(pipe.fs[:i], 1)), "the validation set")
+            if made is not None:
+                self.ahead[k] = made.at(None, self.split_idx)
 
     def _copy(self, rows: Rows, split_idx: int | None, **changes: Any) -> Any:
         new = copy(self)
-        vars(new).update({"rows": rows, "split_idx": split_idx, "splits": None, "is_template": self.is_template and rows is self.rows,
-                          "pipelines": [p.new(split_idx) for p in self.pipelines], **changes})
+        ahead = {k: a.at(None, split_idx) for k, a in self.ahead.items()} if rows is self.rows else {}
+        vars(new).update({"ahead": ahead, "rows": rows, "split_idx": split_idx, "splits": None,
+                          "is_template": self.is_template and rows is self.rows, "pipelines": [p.new(split_idx) for p in self.pipelines],
+                          **changes})
         return new
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,7 +128,8 @@ class _Split:
         if not -len(self.splits) <= i < len(self.splits):
             raise IndexError(f"there is no subset {i}: there are {plural(len(self.splits), 'split')}")
         i %= len(self.splits)
-        return self._copy(self.rows.at(self.splits[i]), min(i, 1))
+        ahead = {k: a.at(self.splits[i], min(i, 1)) for k, a in self.ahead.items()}
+        return self._copy(self.rows.at(self.splits[i]), min(i, 1), ahead=ahead)
 
     @property
     def train(self) -> Any:
@@ -157,6 +170,8 @@ class _Split:
         return self.rows.item_name(i)
 
     def _fetch(self, i: int, rng: np.random.Generator | None) -> Any:
+        if self.ahead:
+            return self.ahead[0].rest(self.ahead[0].values[i], rng)
         return self.pipelines[0](self.rows.get(i), rng)
 
     def sample(self, i: int, rng: np.random.Generator | None = None) -> Any:
@@ -220,6 +235,7 @@ class _Split:
     def dataloaders(self, bs: int = 64, **kwargs: Any) -> "DataLoaders":
         "`DataLoaders` of the splits; takes what `DataLoaders.from_dsets` takes, such as `after_item` and `after_batch` transforms."
         from .loaders import DataLoaders
+        kwargs["dl_type"] = kwargs.get("dl_type") or self.dl_type
         return DataLoaders.from_dsets(*(self.subset(i) for i in range(self.n_subsets)), bs=bs, **kwargs)
 
     def weighted_dataloaders(self, wgts: Sequence[float], bs: int = 64, **kwargs: Any) -> "DataLoaders":
@@ -245,10 +261,12 @@ class TfmdLists(_Split):
         split_idx: which of the transforms apply, as in `Transform`.
         do_setup: let the transforms learn from the training items.
         train_setup: False: they learn from all items.
+        dl_type: the class of the loaders.
     """
 
     def __init__(self, items: Any, tfms: Any, splits: Splits | None = None, split_idx: int | None = None, do_setup: bool = True,
-                 train_setup: bool = True):
+                 train_setup: bool = True, dl_type: "type[DataLoader] | None" = None):
+        self.dl_type = dl_type
         super().__init__(items, [_element_pipeline(tfms)], splits, split_idx, do_setup, train_setup)
 
     @property
@@ -284,10 +302,13 @@ class Datasets(_Split):
         do_setup: let the transforms learn from the training items.
         blocks: the `TransformBlock`s that the elements come from, if any.
         split_idx: which of the transforms apply, as in `Transform`.
+        dl_type: the class of the loaders.
     """
 
     def __init__(self, items: Any, tfms: Sequence | Callable | None = None, splits: Splits | None = None, n_inp: int | None = None,
-                 do_setup: bool = True, blocks: "Sequence[TransformBlock] | None" = None, split_idx: int | None = None):
+                 do_setup: bool = True, blocks: "Sequence[TransformBlock] | None" = None, split_idx: int | None = None,
+                 dl_type: "type[DataLoader] | None" = None):
+        self.dl_type = dl_type
         tfms = [tfms] if tfms is None or callable(tfms) else tfms
         if not isinstance(tfms, (list, tuple)):
             raise TypeError(f"Datasets(tfms=...) takes a list with one list of transforms per element of the sample; received "
@@ -311,14 +332,25 @@ class Datasets(_Split):
         return L(TfmdLists(self.items, p.fs, self.splits, self.split_idx, do_setup=False) for p in self.pipelines)
 
     def _fetch(self, i: int, rng: np.random.Generator | None) -> tuple:
-        item, made = self.rows.get(i), []
+        item, made = None if len(self.ahead) == len(self.pipelines_in_use) else self.rows.get(i), []
         for k, pipe in enumerate(self.pipelines_in_use):
             try:
-                made.append(pipe(item, rng))
+                ahead = self.ahead.get(k)
+                made.append(pipe(item, rng) if ahead is None else ahead.rest(ahead.values[i], rng))
             except Exception as e:
                 add_note(e, f"while making {'input' if k < self.n_inp else 'target'} {k} of {len(self.pipelines)}")
                 raise
         return tuple(made)
+
+    def targets(self, i: int) -> tuple:
+        "The targets of item `i`, without its inputs; an error names the item."
+        if not self.labelled:
+            return ()
+        try:
+            return tuple(p(self.rows.get(i)) for p in self.pipelines[self.n_inp:])
+        except Exception as e:
+            add_note(e, f"while making a target of {self._name_if_possible(i)}")
+            raise
 
     def decode(self, sample: Sequence) -> tuple:
         "Undo the transforms of each element (fewer elements: the first ones)."
@@ -426,7 +458,7 @@ def empty_datasets(pipelines: Sequence[Pipeline], types: list[list[type]], examp
     new = object.__new__(TfmdLists if n_inp is None else Datasets)
     new.rows, new.splits, new.split_idx, new.n_inp, new.blocks = NoRows(example, columns, types), None, 1, n_inp, blocks
     new.pipelines = [p.new(1) for p in pipelines]
-    new.is_template, new.batch_kinds = True, kinds
+    new.is_template, new.batch_kinds, new.ahead = True, kinds, {}
     return new
 
 
@@ -439,4 +471,6 @@ def _pipeline_recipe(pipe: Pipeline, of_input: bool) -> Recipe:
 
 
 def _block_recipe(block: "TransformBlock") -> Recipe:
-    return Recipe(type(block), {"show": Optional(block.show, True), "tta": Optional(block.tta, True)})
+    from .block import TransformBlock
+    kind = TransformBlock if isinstance(block, TransformBlock) else type(block)
+    return Recipe(kind, {"show": Optional(block.show, True), "tta": Optional(block.tta, True)})

@@ -292,6 +292,8 @@ class Inference(TrainingLoop):
         truth = loader.decode_batch(batch, max_n=n)
         with decoding(preds, self.loss_func):
             guess = loader.decode_batch(to_device((*inputs, *as_tuple(decoded)), self.dls.device), max_n=n)
+        if hasattr(loader, "show_results"):                # texts, in a table
+            return loader.show_results(truth, guess)
         if isinstance(truth[0], dict):                     # rows of a table
             raise TypeError("show_results() of a table needs a TabularLearner, which gives a DataFrame: make it with tabular_learner(dls), "
                             "or TabularLearner(dls, model) for a model of your own")

@@ -32,7 +32,7 @@ class RowFetcher:
     The indices are positions within the part of the table that the loader is for, or a tensor of `place`.
     """
 
-    loads_images, pin = False, False
+    loads_images, pin, in_memory = False, False, True
 
     def __init__(self, table: "TabularPandas"):
         self.dataset, self.device, self.home = table, torch.device("cpu"), torch.device("cpu")

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.messages import describe
-from .tensors import TensorText
+from ..core.messages import describe, plural
+from .tensors import TensorText, reverse_text
 
 
 class FlatTexts(Sequence):
@@ -28,6 +28,7 @@ class FlatTexts(Sequence):
         self.ids, self.lookup, self.backwards = ids, lookup, backwards
         self.lengths = np.asarray(lengths, dtype=np.int64)      #: tokens of each text
         self.starts = np.cumsum(self.lengths) - self.lengths if starts is None else np.asarray(starts, dtype=np.int64)
+        self._file_offset = _offset(ids)
         self._fd: tuple[int, int] | None = None
 
     @classmethod
@@ -53,7 +54,7 @@ class FlatTexts(Sequence):
             raise IndexError(f"text {i} of {len(self)}")
         return TensorText(torch.from_numpy(self.read(self.starts[i:][:1], self.lengths[i:][:1])))
 
-    def at(self, indices: Any) -> "FlatTexts":
+    def subset(self, indices: Any) -> "FlatTexts":
         """Some of the texts, in the order asked for.
 
         Args:
@@ -61,6 +62,13 @@ class FlatTexts(Sequence):
         """
         indices = np.asarray(indices, dtype=np.int64)
         return FlatTexts(self.ids, self.lengths[indices], self.starts[indices], self.lookup, self.backwards)
+
+    def reversed(self) -> "FlatTexts":
+        "The same texts read the other way."
+        return FlatTexts(self.ids, self.lengths, self.starts, self.lookup, not self.backwards)
+
+    def __repr__(self) -> str:
+        return f"FlatTexts: {plural(len(self), 'text')}, {plural(int(self.lengths.sum()), 'token')}"
 
     def read(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Read runs of ids, one after the other.
@@ -72,7 +80,7 @@ class FlatTexts(Sequence):
         Returns:
             int64 (lengths.sum(),).
         """
-        if isinstance(self.ids, np.memmap) and hasattr(os, "pread"):
+        if self._file_offset is not None and hasattr(os, "pread"):
             ids = self._read_file(starts, lengths)
         else:
             ends = np.cumsum(lengths)
@@ -83,7 +91,7 @@ class FlatTexts(Sequence):
 
     def _read_file(self, starts, lengths):
         ids, at = np.empty(int(lengths.sum()), self.ids.dtype), 0
-        size, offset, fd = ids.itemsize, int(self.ids.offset), self._file()
+        size, offset, fd = ids.itemsize, self._file_offset, self._file()
         for start, n in zip(starts.tolist(), lengths.tolist(), strict=True):
             run = np.frombuffer(os.pread(fd, n * size, offset + start * size), ids.dtype)
             ids[at:at + n] = run[::-1] if self.backwards else run
@@ -102,13 +110,35 @@ class FlatTexts(Sequence):
 
     def __getstate__(self) -> dict[str, Any]:
         ids: Any = self.ids
-        if isinstance(ids, np.memmap):                  # which numpy would send whole
-            ids = {"filename": ids.filename, "dtype": ids.dtype, "mode": "r", "offset": ids.offset, "shape": ids.shape}
+        if self._file_offset is not None:               # which numpy would send whole
+            ids = {"filename": ids.filename, "dtype": ids.dtype, "mode": "r", "offset": self._file_offset, "shape": ids.shape}
         return {**vars(self), "ids": ids, "_fd": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         ids = state["ids"]
         vars(self).update(state, ids=np.memmap(**ids) if isinstance(ids, dict) else ids)
+
+
+def ahead_texts(dataset: Any) -> FlatTexts | None:
+    """The first element of all samples of a dataset, where its ids are known ahead, see `minifast.data.ahead`; else None.
+
+    Args:
+        dataset: such as `Datasets`.
+    """
+    ahead = getattr(dataset, "ahead", {}).get(0)
+    if ahead is None or not isinstance(ahead.values, FlatTexts) or not all(vars(f).get("encodes") is reverse_text for f in ahead.rest):
+        return None
+    return ahead.values if len(ahead.rest) % 2 == 0 else ahead.values.reversed()
+
+
+def _offset(ids: np.ndarray) -> int | None:
+    "Where in its file a memory-mapped array begins, in bytes; numpy says of a part of one where the whole begins. None: in no file."
+    if not isinstance(ids, np.memmap) or ids.filename is None or ids.strides != (ids.itemsize,):
+        return None
+    whole: Any = ids
+    while isinstance(whole.base, np.memmap):
+        whole = whole.base
+    return int(whole.offset + ids.ctypes.data - whole.ctypes.data)
 
 
 def _one(x: Any, i: int) -> np.ndarray:

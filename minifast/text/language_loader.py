@@ -9,12 +9,14 @@ from ..core.arguments import check_arguments, is_whole
 from ..core.messages import describe, plural
 from ..core.recipe import Recipe
 from ..data.dataloader import DataLoader
+from ..data.datasets import Datasets
 from ..data.engine.collate import kinds_of
 from ..data.engine.fetch import Batch, BatchKey, Fetcher, Making, Order
 from ..data.engine.samplers import OrderSampler
 from ..data.pipeline import Pipeline
 from ..data.targets import base_dataset
-from .flat import FlatTexts
+from .flat import FlatTexts, ahead_texts
+from .showing import TextLoader
 from .tensors import LMTensorText, TensorText
 
 
@@ -125,7 +127,7 @@ class StreamOrder(Order):
             yield BatchKey(seed, number, rows, None)
 
 
-class LMDataLoader(DataLoader):
+class LMDataLoader(TextLoader):
     """Batches (ids (bs, seq_len), the same one token later (bs, seq_len)) of all texts joined into one stream.
 
     The stream is cut into `bs` streams of equal length, the rows. Row i of a batch goes on where row i of the batch before ended, so that
@@ -195,6 +197,18 @@ class LMDataLoader(DataLoader):
         "Tokens that an epoch predicts."
         return self._fetcher.length * self.bs
 
+    def decode_batch(self, b: Any, max_n: int = 9) -> list:
+        parts = b if isinstance(b, (tuple, list)) else (b,)
+        decode = getattr(self.dataset, "decode", None)
+        if decode is None:
+            return super().decode_batch(b, max_n)
+        columns = [[decode((row,))[0] if isinstance(self.dataset, Datasets) else decode(row) for row in part[:max_n]]
+                   for part in self.after_batch.decode(tuple(TensorText(p.cpu()) for p in parts))]
+        return list(zip(*columns, strict=True))
+
+    def column_names(self, sample: Any) -> list[str]:
+        return ["text", "text_"][:len(sample)]
+
     def new(self, dataset: Any = None, **overrides: Any) -> DataLoader:
         if dataset is not None:
             overrides.setdefault("texts", None)
@@ -223,11 +237,10 @@ def texts_of(dataset: Any) -> FlatTexts:
     """
     base, chosen = base_dataset(dataset)
     if chosen is not None:
-        return texts_of(base).at(chosen)
+        return texts_of(base).subset(chosen)
     if getattr(dataset, "is_template", False):
         return FlatTexts.of([])
-    known = getattr(dataset, "flat_texts", None)
-    flat = known() if known is not None else None
+    flat = ahead_texts(dataset)
     if flat is not None:
         return flat
     if not isinstance(dataset, FlatTexts) and not hasattr(dataset, "__getitem__"):

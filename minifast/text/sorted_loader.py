@@ -9,10 +9,15 @@ from ..core.messages import plural
 from ..core.recipe import Recipe
 from ..core.seeds import fixed_seed
 from ..data.dataloader import DataLoader
-from ..data.engine.fetch import Order
+from ..data.datasets import Datasets
+from ..data.engine.collate import collate, kinds_of, with_tensors
+from ..data.engine.fetch import Batch, BatchKey, Fetcher, Making, Order
 from ..data.engine.samplers import OrderSampler
 from ..data.pipeline import Pipeline
-from .padding import Pad_Chunk
+from .flat import FlatTexts, ahead_texts
+from .padding import Pad_Chunk, Padding
+from .showing import TextLoader
+from .tensors import TensorText
 
 #: Texts that are shuffled are sorted within parts of this many batches.
 BATCHES_PER_BUCKET = 50
@@ -50,7 +55,56 @@ class LengthBuckets(OrderSampler):
         return torch.from_numpy(order)
 
 
-class SortedDL(DataLoader):
+class PaddedFetcher(Fetcher):
+    """Makes batches of one text per item, whose ids are known ahead, by one read, and of targets, which are made once.
+
+    Args:
+        plain: what makes the samples one by one.
+        texts: the texts of the dataset.
+        pad: what pads them.
+    """
+
+    def __init__(self, plain: Fetcher, texts: FlatTexts, pad: Padding):
+        vars(self).update(vars(plain))
+        self.texts, self.pad, self.in_memory, self.is_quiet = texts, pad, True, True
+        self._known = np.zeros(len(texts), dtype=bool)
+        self._targets: list[torch.Tensor] | None = None
+        self._kinds = kinds_of((TensorText([0]), *self.dataset.targets(0)))
+
+    @property
+    def may_draw_globally(self) -> bool:
+        "No: nothing here draws random numbers."
+        return False
+
+    def make(self, key: BatchKey) -> Batch:
+        "The batch `key`."
+        indices = np.asarray(key.indices, dtype=np.int64)
+        lengths = self.texts.lengths[indices]
+        ids = self.texts.read(self.texts.starts[indices], lengths)
+        ends = np.cumsum(lengths).tolist()
+        rows = self.pad.rows([ids[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)])
+        return Batch((torch.from_numpy(rows), *self._targets_of(indices)), self._kinds)
+
+    def _targets_of(self, indices):
+        new = indices[~self._known[indices]]
+        if len(new):
+            made = collate(with_tensors([self.dataset.targets(int(i)) for i in new]), [self.name_of(int(i)) for i in new])
+            if self._targets is None:
+                self._targets = [torch.empty((len(self._known), *t.shape[1:]), dtype=t.dtype) for t in made]
+            for column, t in zip(self._targets, made, strict=True):
+                column[new] = t.as_subclass(torch.Tensor)
+            self._known[new] = True
+        return [column[indices] for column in self._targets or ()]
+
+    def fill(self, making: Making, positions: Any, stopped: Any = None) -> None:
+        "Nothing: a batch is read at once."
+
+    def finish(self, making: Making) -> Batch:
+        "The batch of `making`."
+        return self.make(making.key)
+
+
+class SortedDL(TextLoader):
     """Batches of samples of like lengths: in length buckets where it shuffles, else sorted (`get_preds` puts them back in order).
 
     Args:
@@ -78,6 +132,18 @@ class SortedDL(DataLoader):
         "Tokens per piece of padding; None: there is no `Pad_Chunk`."
         return next((f.seq_len for f in self.before_batch if isinstance(f, Pad_Chunk)), None)
 
+    def _make_fetcher(self) -> Fetcher:
+        plain, dataset = super()._make_fetcher(), self.dataset
+        texts = ahead_texts(dataset)
+        pads = [f for f in self.before_batch if isinstance(f, Padding)]
+        if texts is None or len(pads) != 1 or len(self.before_batch) != 1 or len(self.after_item) or self.collate_fn is not None \
+                or not isinstance(dataset, Datasets) or dataset.n_inp != 1 or self._args["on_error"] != "raise":
+            return plain
+        with fixed_seed():
+            sample = plain.item(0, 0)
+        one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[1:])
+        return PaddedFetcher(plain, texts, pads[0]) if one_size and list(pads[0].fields(sample)) == [0] else plain
+
     def _make_order(self) -> Order:
         if self.res is None:
             self.res = self._found_lengths()
@@ -90,6 +156,9 @@ class SortedDL(DataLoader):
     def _found_lengths(self):
         if getattr(self.dataset, "is_template", False):
             return np.zeros(0, np.int64)
+        texts = ahead_texts(self.dataset) if self.sort_func is None and not len(self.after_item) else None
+        if texts is not None:
+            return texts.lengths
         with fixed_seed():
             samples = (self._fetcher.item(i, 0) for i in range(len(self.dataset)))
             return np.array([len(s[0] if isinstance(s, (tuple, list)) else s) if self.sort_func is None else self.sort_func(s)

@@ -8,3 +8,12 @@ class TensorText(TensorBase):
 
 class LMTensorText(TensorText):
     "The ids of a piece of the stream of tokens that a language model reads: int64 (seq_len,)."
+
+
+def reverse_text(x: TensorText) -> TensorText:
+    """A text backwards.
+
+    Args:
+        x: its ids, (T,).
+    """
+    return x.flip(0)

@@ -1,26 +1,24 @@
 """`ImageDataLoaders`: from folders, file names, tables and lists to batches of images, in one call."""
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, itemgetter
 from os import PathLike
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 from ..core.arguments import refuse_class
 from ..core.messages import add_note, describe, plural
 from ..core.paths import Path
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
 from ..data.csv_files import check_named_files, read_csv
+from ..data.factories import check_factory_keywords, chosen_splitter, label_block, without_vocab
 from ..data.files import get_image_files
 from ..data.indicators import indicator_values
-from ..data.labels import ColReader, RegexLabeller, column_name, column_names, parent_label
-from ..data.loader_args import check_dataloaders_keywords
+from ..data.labels import ColReader, RegexLabeller, column_name, parent_label
 from ..data.loaders import DataLoaders
 from ..data.pipeline import Pipeline
 from ..data.rows import as_pandas
-from ..data.splitters import SPLIT_SEED, ColSplitter, GrandparentSplitter, RandomSplitter
+from ..data.splitters import GrandparentSplitter
 from ..data.transforms import Transform
 from .blocks import ImageBlock, MaskBlock
 from .images import PILBase, PILImage
@@ -31,19 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageDataLoaders", "SegmentationDataLoaders"]
 
 
-#: Keywords of every factory besides those that its signature lists and those of a loader.
-_MORE = ("dl_type", "value_range")
-
-
-def _splitter(given, valid_pct, seed, valid_col=None):
-    "The splitter that these arguments ask for. seed=None stands for the default seed: the split is the same each time."
-    if given is not None and valid_col is not None:
-        raise TypeError("valid_col and splitter both say which rows are for validation: give one of them")
-    if given is not None:
-        return given
-    if valid_col is not None:
-        return valid_col if callable(valid_col) else ColSplitter(valid_col)
-    return RandomSplitter(valid_pct, seed=SPLIT_SEED if seed is None else seed)
+_MORE = ("value_range",)            # keywords of every factory besides those that its signature lists and those of a loader
 
 
 def _of_file_name(f):
@@ -51,11 +37,6 @@ def _of_file_name(f):
     label = Transform(f)
     label.types = (object,)                     # whatever its annotation says
     return Pipeline([Path, attrgetter("name"), label])
-
-
-def _check_keywords(factory, kwargs):
-    "Refuse keywords that neither `factory` nor `DataBlock.dataloaders` takes, before any data are looked at."
-    check_dataloaders_keywords(kwargs, f"{factory.__qualname__}(...)", {*inspect.signature(factory).parameters, *_MORE} - {"kwargs"})
 
 
 def _made(cls, source, path, kwargs, img_cls, y_block, **of_block):
@@ -88,9 +69,10 @@ class ImageDataLoaders(DataLoaders):
 
         valid_pct: split at random instead, with the classes anywhere below `path`; so they may be with a splitter.
         """
-        _check_keywords(cls.from_folder, kwargs)
+        check_factory_keywords(cls.from_folder, kwargs, _MORE)
         by_folder = valid_pct is None and splitter is None
-        splitter = GrandparentSplitter(train_name=train, valid_name=valid) if by_folder else _splitter(splitter, valid_pct, seed)
+        by_name = GrandparentSplitter(train_name=train, valid_name=valid) if by_folder else splitter
+        splitter = chosen_splitter(by_name, valid_pct, seed)
         try:
             files = get_image_files(path, folders=[train, valid] if by_folder else None)
         except FileNotFoundError as e:
@@ -105,17 +87,17 @@ class ImageDataLoaders(DataLoaders):
                        seed: int | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
                        vocab: Sequence[Any] | None = None, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by `label_func` of their path."
-        _check_keywords(cls.from_path_func, kwargs)
+        check_factory_keywords(cls.from_path_func, kwargs, _MORE)
         _check_callable(label_func, "from_path_func(label_func=...)")
         return _made(cls, fnames, path, kwargs, img_cls, CategoryBlock(vocab=vocab),
-                     splitter=_splitter(splitter, valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
+                     splitter=chosen_splitter(splitter, valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
     @classmethod
     def from_name_func(cls, path: str | PathLike, fnames: Iterable[Any], label_func: Callable[[Any], Any], valid_pct: float | None = 0.2,
                        seed: int | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
                        vocab: Sequence[Any] | None = None, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by `label_func` of their name (a string, without the folder)."
-        _check_keywords(cls.from_name_func, kwargs)
+        check_factory_keywords(cls.from_name_func, kwargs, _MORE)
         _check_callable(label_func, "from_name_func(label_func=...)")
         return cls.from_path_func(path, fnames, _of_file_name(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, vocab,
                                   splitter, **kwargs)
@@ -125,7 +107,7 @@ class ImageDataLoaders(DataLoaders):
                      item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
                        vocab: Sequence[Any] | None = None, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by the first group of the regular expression `pat` in their path."
-        _check_keywords(cls.from_path_re, kwargs)
+        check_factory_keywords(cls.from_path_re, kwargs, _MORE)
         return cls.from_path_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, vocab,
                                   splitter, **kwargs)
 
@@ -134,7 +116,7 @@ class ImageDataLoaders(DataLoaders):
                      item_tfms: Any = None, batch_tfms: Any = None, img_cls: type[PILBase] = PILImage,
                        vocab: Sequence[Any] | None = None, splitter: Callable | None = None, **kwargs: Any) -> ImageDataLoaders:
         "The files `fnames`, labelled by the first group of the regular expression `pat` in their name."
-        _check_keywords(cls.from_name_re, kwargs)
+        check_factory_keywords(cls.from_name_re, kwargs, _MORE)
         return cls.from_name_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, vocab,
                                   splitter, **kwargs)
 
@@ -152,18 +134,18 @@ class ImageDataLoaders(DataLoaders):
         several with label_delim or several columns; several columns of zeros and ones are the classes themselves.
         valid_col: the column that says which rows are for validation.
         """
-        _check_keywords(cls.from_df, kwargs)
+        check_factory_keywords(cls.from_df, kwargs, _MORE)
         df = as_pandas(df)
         pref = Path(path).expanduser() / (folder or "")
         read_x = ColReader(fn_col, pref=pref, suff=suff)
-        y_block = _label_block(df, label_col, label_delim, vocab) if y_block is None else _without(vocab, y_block)
+        y_block = label_block(df, label_col, label_delim, vocab) if y_block is None else without_vocab(vocab, y_block)
         opens_files = getattr(img_cls.create, "__func__", None) is PILBase.create.__func__       # type: ignore[attr-defined]  # class methods
         if opens_files and kwargs.get("on_error") != "skip":
             first = df.head(5)
             check_named_files([read_x(first.iloc[i]) for i in range(len(first))], column_name(fn_col, df.columns), Path(path).expanduser())
         return _made(cls, df, path, kwargs, img_cls, y_block, get_x=read_x,
-                     get_y=ColReader(label_col, label_delim=label_delim), splitter=_splitter(splitter, valid_pct, seed, valid_col),
-                     item_tfms=item_tfms, batch_tfms=batch_tfms)
+                     get_y=ColReader(label_col, label_delim=label_delim), item_tfms=item_tfms, batch_tfms=batch_tfms,
+                     splitter=chosen_splitter(splitter, valid_pct, seed, valid_col))
 
     @classmethod
     def from_csv(cls, path: str | PathLike, csv_fname: str = "labels.csv", header: Any = "infer", delimiter: str | None = None,
@@ -176,7 +158,7 @@ class ImageDataLoaders(DataLoaders):
 
         File names are read as text, as they stand: `00012` is not a number.
         """
-        _check_keywords(cls.from_csv, kwargs)
+        check_factory_keywords(cls.from_csv, kwargs, _MORE)
         file = Path(path).expanduser() / csv_fname
         if not file.is_file():
             raise FileNotFoundError(f"there is no file {str(file)!r} with names and labels: from_csv(path, csv_fname='labels.csv') reads "
@@ -198,13 +180,13 @@ class ImageDataLoaders(DataLoaders):
         not equally many), numbers to predict if they are floats or lists of numbers, else a category. Lists of zeros and ones are the
         classes of `vocab` themselves.
         """
-        _check_keywords(cls.from_lists, kwargs)
+        check_factory_keywords(cls.from_lists, kwargs, _MORE)
         files, targets = _in_order(fnames, "fnames"), _in_order(labels, "labels")
         if len(files) != len(targets):
             raise ValueError(f"from_lists: {plural(len(files), 'file name')}, but {plural(len(targets), 'label')}")
         return _made(cls, list(zip(files, targets, strict=True)), path, kwargs, img_cls,
-                     _guessed_block(targets, vocab) if y_block is None else _without(vocab, y_block), get_x=itemgetter(0),
-                     get_y=itemgetter(1), splitter=_splitter(splitter, valid_pct, seed), item_tfms=item_tfms, batch_tfms=batch_tfms)
+                     _guessed_block(targets, vocab) if y_block is None else without_vocab(vocab, y_block), get_x=itemgetter(0),
+                     get_y=itemgetter(1), splitter=chosen_splitter(splitter, valid_pct, seed), item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
 class SegmentationDataLoaders(DataLoaders):
@@ -220,10 +202,10 @@ class SegmentationDataLoaders(DataLoaders):
 
         codes, ignore_index, values, nearest: see `MaskBlock`. splitter: instead of a random split.
         """
-        _check_keywords(cls.from_label_func, kwargs)
+        check_factory_keywords(cls.from_label_func, kwargs, _MORE)
         _check_callable(label_func, "from_label_func(label_func=...)")
         return _made(cls, fnames, path, kwargs, img_cls, MaskBlock(codes, ignore_index, values, nearest),
-                     splitter=_splitter(splitter, valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
+                     splitter=chosen_splitter(splitter, valid_pct, seed), get_y=label_func, item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
 def _in_order(values, name):
@@ -232,51 +214,6 @@ def _in_order(values, name):
         raise TypeError(f"from_lists: {name} and the other list are matched by their order, and a {type(values).__name__} has none: give a "
                         "list")
     return list(values)
-
-
-def _without(vocab, y_block):
-    "`y_block`, where no `vocab` is given besides."
-    if vocab is not None:
-        raise TypeError("vocab and y_block: give the classes to the block, such as y_block=CategoryBlock(vocab=[...])")
-    return y_block
-
-
-def _label_block(df, label_col, label_delim, vocab):
-    "The block of the labels in one or several columns; refused are columns that may be classes as well as labels or numbers."
-    names = [column_name(c, df.columns) for c in column_names(label_col)]
-    if label_delim is not None:
-        return MultiCategoryBlock(vocab=vocab)
-    if len(names) == 1:
-        column = df[names[0]]
-        fraction = next((v for v in column.dropna() if v % 1), None) if vocab is None and column.dtype.kind == "f" else None
-        if fraction is None:
-            return CategoryBlock(vocab=vocab)
-        warn(f"the column {names[0]!r} holds fractions such as {fraction:g}: they are taken for numbers to predict; for classes write "
-             "y_block=CategoryBlock", stacklevel=3)
-        return RegressionBlock()
-    if all(df[c].isin([0, 1]).all() for c in names):
-        return MultiCategoryBlock(encoded=True, vocab=names if vocab is None else vocab)
-    if vocab is None:
-        _refuse_unclear(df[names])
-    return MultiCategoryBlock(vocab=vocab)
-
-
-def _refuse_unclear(labels):
-    "Refuse several columns of labels that are numbers, but not all 0 or 1, or of words such as 'yes' and 'no'."
-    columns = labels.columns.tolist()
-    for name in columns:
-        numbers = labels[name].dtype.kind in "biuf" or all(isinstance(v, (int, float)) for v in labels[name])
-        odd = labels[name][~labels[name].isin([0, 1])]
-        if numbers and len(odd):
-            raise ValueError(f"the label columns hold numbers, and {name!r} holds {odd.iloc[0]:g} in {plural(len(odd), 'row')}: columns "
-                             f"that are the classes themselves hold 1 or 0, such as df[{name!r}] = (df[{name!r}] == 1).astype(int). To "
-                             "predict the numbers write y_block=RegressionBlock; if they are labels, give all of them, vocab=[...]")
-    words = indicator_values(labels.to_numpy(dtype=object).tolist())
-    if words is not None:
-        yes = next((w for w in words if str(w).lower() in ("yes", "true", "y", "t", "1", "present", "positive", "pos")), words[0])
-        own = ", ".join(map(repr, words))
-        raise ValueError(f"the label columns all hold {own}. If they say whether an image is of the class that the column is named after, "
-                         f"write columns = {columns}; df[columns] = df[columns] == {yes!r}. If these are the labels, vocab=[{own}]")
 
 
 def _guessed_block(labels, vocab):

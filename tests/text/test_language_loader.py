@@ -79,6 +79,8 @@ def test_texts_in_a_file(texts, on_disk, monkeypatch, reads):
     if not reads:
         monkeypatch.delattr("os.pread")
     assert batches(LMDataLoader(on_disk, bs=4, seq_len=7)) == book(texts, 4, 7)
+    part = FlatTexts(on_disk.ids[len(texts[1]):], on_disk.lengths[2:])              # numpy gives it the offset of the whole
+    assert part[3].tolist() == pickle.loads(pickle.dumps(part))[3].tolist() == texts[5].tolist()
     sent = pickle.dumps(on_disk)
     assert len(sent) < 4000 and on_disk[-1].tolist() == pickle.loads(sent)[-1].tolist() == texts[-1].tolist()
     for kwargs in WORKERS[1:]:
@@ -92,7 +94,7 @@ def test_other_ids_and_backwards(texts, on_disk):
         flat = FlatTexts(ids, on_disk.lengths, lookup=lookup, backwards=True)
         expected = [lookup[t][::-1] for t in texts]
         assert batches(LMDataLoader(flat, bs=4, seq_len=7)) == book(expected, 4, 7)
-        assert flat.at([3, 56])[1].tolist() == expected[56].tolist() and len(flat[0]) == 0
+        assert flat.subset([3, 56])[1].tolist() == expected[56].tolist() and len(flat[0]) == 0
 
 
 def test_datasets_of_many_kinds(texts):

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from warnings import warn
 
 from ...core.device import cpu_count
-from .fetch import Batch, BatchKey, Fetcher, InlineEngine, is_in_memory
+from .fetch import Batch, BatchKey, Fetcher, InlineEngine
 from .processes import ProcessEngine, start_method
 from .threads import ThreadEngine
 
@@ -45,7 +45,7 @@ def choose_workers(fetcher: Fetcher, n_batches: int, n: int | None = None, kind:
     None for data in memory and for a single batch. Images: threads, unless a transform draws from a global random stream. Other data:
     processes. in_memory_cache: one cache serves all workers, so processes will not do.
     """
-    if n == 0 or (n is None and (is_in_memory(fetcher.dataset) or n_batches < 2)):
+    if n == 0 or (n is None and (fetcher.in_memory or n_batches < 2)):
         return Workers()
     drawer = _global_drawer(fetcher)
     if kind == "thread" and drawer is not None:

@@ -173,7 +173,8 @@ class Fetcher:
         self._uses_rng = self.draws or self._transforms_items
         untouched = not len(after_item) and not len(before_batch) and collate_fn is None
         self.tensors = _tensors_of(dataset) if untouched else None
-        self._as_stored = is_in_memory(dataset) and not len(after_item) and not len(before_batch)
+        self.in_memory = is_in_memory(dataset)          #: whether workers would only cost time
+        self._as_stored = self.in_memory and not len(after_item) and not len(before_batch)
         known = after_item.split_idx == 1 and collate_fn is None and all(f.is_builtin for f in before_batch) and not self.may_draw_globally
         self.is_quiet = self._as_stored or known          #: whether nothing here draws from the global random streams
 

@@ -1,0 +1,77 @@
+"""What the factories of several applications share: which splitter and which block of labels their arguments ask for."""
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from warnings import warn
+
+from ..core.messages import plural
+from .block import CategoryBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
+from .indicators import indicator_values
+from .labels import column_name, column_names
+from .loader_args import check_dataloaders_keywords
+from .splitters import SPLIT_SEED, ColSplitter, RandomSplitter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def chosen_splitter(given: Callable | None, valid_pct: float | None, seed: int | None, valid_col: Any = None) -> Callable:
+    "The splitter that these arguments ask for. seed=None stands for the default seed: the split is the same each time."
+    if given is not None and valid_col is not None:
+        raise TypeError("valid_col and splitter both say which rows are for validation: give one of them")
+    if given is not None:
+        return given
+    if valid_col is not None:
+        return valid_col if callable(valid_col) else ColSplitter(valid_col)
+    return RandomSplitter(valid_pct, seed=SPLIT_SEED if seed is None else seed)
+
+
+def check_factory_keywords(factory: Callable, kwargs: Mapping[str, Any], more: Iterable[str] = ()) -> None:
+    "Refuse keywords that neither `factory` nor `DataBlock.dataloaders` takes, before any data are looked at. more: others that it takes."
+    taken = {*inspect.signature(factory).parameters, "dl_type", *more} - {"kwargs"}
+    check_dataloaders_keywords(kwargs, f"{factory.__qualname__}(...)", taken)
+
+
+def without_vocab(vocab: Any, y_block: Any) -> Any:
+    "`y_block`, where no `vocab` is given besides."
+    if vocab is not None:
+        raise TypeError("vocab and y_block: give the classes to the block, such as y_block=CategoryBlock(vocab=[...])")
+    return y_block
+
+
+def label_block(df: "pd.DataFrame", label_col: Any, label_delim: str | None, vocab: Sequence[Any] | None) -> TransformBlock:
+    "The block of the labels in one or several columns; refused are columns that may be classes as well as labels or numbers."
+    names = [column_name(c, df.columns) for c in column_names(label_col)]
+    if label_delim is not None:
+        return MultiCategoryBlock(vocab=vocab)
+    if len(names) == 1:
+        column = df[names[0]]
+        fraction = next((v for v in column.dropna() if v % 1), None) if vocab is None and column.dtype.kind == "f" else None
+        if fraction is None:
+            return CategoryBlock(vocab=vocab)
+        warn(f"the column {names[0]!r} holds fractions such as {fraction:g}: they are taken for numbers to predict; for classes write "
+             "y_block=CategoryBlock", stacklevel=3)
+        return RegressionBlock()
+    if all(df[c].isin([0, 1]).all() for c in names):
+        return MultiCategoryBlock(encoded=True, vocab=names if vocab is None else vocab)
+    if vocab is None:
+        _refuse_unclear(df[names])
+    return MultiCategoryBlock(vocab=vocab)
+
+
+def _refuse_unclear(labels):
+    "Refuse several columns of labels that are numbers, but not all 0 or 1, or of words such as 'yes' and 'no'."
+    columns = labels.columns.tolist()
+    for name in columns:
+        numbers = labels[name].dtype.kind in "biuf" or all(isinstance(v, (int, float)) for v in labels[name])
+        odd = labels[name][~labels[name].isin([0, 1])]
+        if numbers and len(odd):
+            raise ValueError(f"the label columns hold numbers, and {name!r} holds {odd.iloc[0]:g} in {plural(len(odd), 'row')}: columns "
+                             f"that are the classes themselves hold 1 or 0, such as df[{name!r}] = (df[{name!r}] == 1).astype(int). To "
+                             "predict the numbers write y_block=RegressionBlock; if they are labels, give all of them, vocab=[...]")
+    words = indicator_values(labels.to_numpy(dtype=object).tolist())
+    if words is not None:
+        yes = next((w for w in words if str(w).lower() in ("yes", "true", "y", "t", "1", "present", "positive", "pos")), words[0])
+        own = ", ".join(map(repr, words))
+        raise ValueError(f"the label columns all hold {own}. If they say whether an item is of the class that the column is named after, "
+                         f"write columns = {columns}; df[columns] = df[columns] == {yes!r}. If these are the labels, vocab=[{own}]")
