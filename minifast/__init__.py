@@ -29,6 +29,8 @@ if TYPE_CHECKING:           # for editors and type checkers; must name what _HOM
     from .tabular.frames import TabularPandas
     from .tabular.learner import tabular_learner
     from .tabular.loaders import TabularDataLoaders
+    from .text.block import TextBlock
+    from .text.loaders import TextDataLoaders
     from .text.transformers.learner import transformers_learner
     from .text.transformers.loaders import TransformersDataLoaders
     from .vision.augment.batch import aug_transforms
@@ -56,6 +58,8 @@ _HOMES = {
     "tabular.loaders": ["TabularDataLoaders"],
     "text.transformers.learner": ["transformers_learner"],
     "text.transformers.loaders": ["TransformersDataLoaders"],
+    "text.block": ["TextBlock"],
+    "text.loaders": ["TextDataLoaders"],
     "vision.augment.batch": ["aug_transforms"],
     "vision.augment.item": ["Resize"],
     "vision.blocks": ["ImageBlock", "MaskBlock"],
@@ -67,9 +71,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Callback", "CategoryBlock", "ClassificationInterpretation", "CollabDataLoaders", "DataBlock", "DataLoader", "DataLoaders",
     "Datasets", "ImageBlock", "ImageDataLoaders", "Interpretation", "Learner", "MaskBlock", "MultiCategoryBlock", "Pipeline",
-    "RegressionBlock", "Resize", "SegmentationDataLoaders", "TabularDataLoaders", "TabularPandas", "Transform", "TransformBlock",
-    "TransformersDataLoaders", "URLs", "aug_transforms", "collab_learner", "tabular_learner", "transformers_learner", "unet_learner",
-    "untar_data", "vision_learner",
+    "RegressionBlock", "Resize", "SegmentationDataLoaders", "TabularDataLoaders", "TabularPandas", "TextBlock", "TextDataLoaders",
+    "Transform", "TransformBlock", "TransformersDataLoaders", "URLs", "aug_transforms", "collab_learner", "tabular_learner",
+    "transformers_learner", "unet_learner", "untar_data", "vision_learner",
 ]
 
 

@@ -30,10 +30,22 @@ class Ahead(NamedTuple):
 
 
 def next_ahead(made: Ahead | None, rows: Rows, pipe: Pipeline, i: int) -> Ahead | None:
-    """`made`, or what the transform at `i` makes of all items at once, if it has a method `encode_all` and the transforms before it give
-    the same for an item each time."""
+    """`made`, or what the transform at `i` makes of all items at once, if it has a method `encode_all` that can, and the transforms before
+    it give the same for an item each time."""
     encode_all = getattr(pipe.fs[i], "encode_all", None)
     if encode_all is None or (made is not None and made.done < i) or any(f.split_idx is not None or f.varies for f in pipe.fs[:i + 1]):
         return made
     values = encode_all(made.values if made is not None else Mapped(rows, Pipeline(pipe.fs[:i], 1)) if i else rows)
-    return Ahead(values, i + 1, Pipeline(pipe.fs[i + 1:], 1))
+    return made if values is None else Ahead(values, i + 1, Pipeline(pipe.fs[i + 1:], 1))
+
+
+def all_ahead(pipelines: Sequence[Pipeline], rows: Rows) -> dict[int, Ahead]:
+    "Of each pipeline what its first transforms, which have learned already, make of all items at once: by number, those that do."
+    found = {}
+    for k, pipe in enumerate(pipelines):
+        made = None
+        for i in range(len(pipe)):
+            made = next_ahead(made, rows, pipe, i)
+        if made is not None:
+            found[k] = made
+    return found

@@ -9,6 +9,7 @@ from ..core.arguments import refuse_class
 from ..core.items import L
 from ..core.messages import describe, plural, reject_unknown
 from ..core.paths import Path
+from ..core.recipe import Optional, Recipe
 from ..core.types import LossFunc, PathLike, Splits
 from .categories import Categorize, MultiCategorize, RegressionSetup
 from .datasets import Datasets
@@ -59,6 +60,10 @@ class TransformBlock:
         self.dls_kwargs = dict(self.dls_kwargs or {})
         if self.show is not None and not callable(self.show):
             raise TypeError(f"TransformBlock(show=...) takes a function of (value, ctx); received {describe(self.show)}")
+
+    def template(self) -> Recipe:
+        "How to make a block that shows elements as this one does."
+        return Recipe(TransformBlock, {"show": Optional(self.show, True), "tta": Optional(self.tta, True)})
 
 
 def CategoryBlock(vocab: Iterable | None = None, sort: bool = True, add_na: bool = False) -> TransformBlock:

@@ -13,7 +13,7 @@ from ..core.plots import show_item
 from ..core.recipe import Nearest, Optional, Recipe
 from ..core.types import LossFunc, Splits
 from ..core.utilities import listify
-from .ahead import Ahead, next_ahead
+from .ahead import Ahead, all_ahead, next_ahead
 from .categories import last_vocab
 from .engine.samplers import PartialSampler, WeightedSampler
 from .pipeline import Mapped, Pipeline, as_list
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .block import TransformBlock
     from .dataloader import DataLoader
     from .loaders import DataLoaders
+
+
+_MANY = 64          # new items, from which on they are made at once, where a transform can
 
 
 def _element_pipeline(tfms: Any) -> Pipeline:
@@ -148,7 +151,7 @@ class _Split:
             example, columns = rows.example, rows.columns
         else:
             example, columns = example_of(rows[0]), list(rows.source.columns) if hasattr(rows.source, "columns") else None
-        blocks = None if self.blocks is None else [_block_recipe(b) for b in self.blocks]
+        blocks = None if self.blocks is None else [b.template() for b in self.blocks]
         return Recipe(empty_datasets, {
             "pipelines": [_pipeline_recipe(p, i < (n_inp or 1)) for i, p in enumerate(self.pipelines)],
             "types": [[Nearest(t) for t in ts] for ts in self.input_types],
@@ -288,7 +291,8 @@ class TfmdLists(_Split):
 
     def test_set(self, items: Any, with_labels: bool | None = False) -> "TfmdLists":
         "The same transforms, as for validation, for other items."
-        return self._copy(Rows(as_items(items, self.rows)), 1)
+        rows = Rows(as_items(items, self.rows))
+        return self._copy(rows, 1, ahead=all_ahead([self.pipelines[0].new(1)], rows) if len(rows) >= _MANY else {})
 
 
 class Datasets(_Split):
@@ -375,13 +379,14 @@ class Datasets(_Split):
         "The same transforms, as for validation, for other items, with labels or without."
         rows = Rows(as_items(items, self.rows))
         if with_labels:
-            return self._copy(rows, 1, labelled=True)
+            return self._copy(rows, 1, labelled=True, ahead=all_ahead(self.pipelines[:self.n_inp], rows) if len(rows) >= _MANY else {})
         # the pipelines of inputs start at the step where something of the type of these items goes in; of a mixed list, where all can
         kinds = [rows[i] for i in rows.first_of_each_type()]
         inputs = []
         for p, types in zip(self.pipelines, self.input_types, strict=False):
             inputs.append(Pipeline(p.fs[min((_entry(types, x) for x in kinds), default=0):], 1))
-        return self._copy(rows, 1, labelled=False, pipelines=inputs + [p.new(1) for p in self.pipelines[self.n_inp:]])
+        ahead = all_ahead(inputs, rows) if len(rows) >= _MANY else {}
+        return self._copy(rows, 1, labelled=False, pipelines=inputs + [p.new(1) for p in self.pipelines[self.n_inp:]], ahead=ahead)
 
 
 def test_set(dsets: TfmdLists | Datasets, test_items: Any, rm_tfms: int | Sequence[int] | None = None,
@@ -468,9 +473,3 @@ def _pipeline_recipe(pipe: Pipeline, of_input: bool) -> Recipe:
     if fs and type(fs[0]) in (Transform, ItemTransform) and "encodes" in vars(fs[0]) and "decodes" not in vars(fs[0]):
         fs[0] = Recipe(type(fs[0]), {"enc": Optional(fs[0].encodes, is_named=of_input), "order": fs[0].order})
     return Recipe(Pipeline, {"funcs": fs, "split_idx": 1})
-
-
-def _block_recipe(block: "TransformBlock") -> Recipe:
-    from .block import TransformBlock
-    kind = TransformBlock if isinstance(block, TransformBlock) else type(block)
-    return Recipe(kind, {"show": Optional(block.show, True), "tta": Optional(block.tta, True)})

@@ -233,3 +233,12 @@ class Mapped(Sequence):
 
     def __getitem__(self, i: Any) -> Any:
         return self.f(self.items[i])
+
+    def item_name(self, i: int) -> str:
+        """What to call item `i` in a message.
+
+        Args:
+            i: its position.
+        """
+        name = getattr(self.items, "item_name", None)
+        return f"item {i}" if name is None else name(i)

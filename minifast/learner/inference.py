@@ -247,6 +247,8 @@ class Inference(TrainingLoop):
         varying = [f for pipeline in pipelines for f in pipeline if getattr(f, "varies", False)]
         if merged := tta_of_targets(_validation(self)):
             return merged(self, ds_idx, dl, n, beta, use_max)
+        if not varying and hasattr(_validation(self), "no_tta"):
+            raise ValueError(_validation(self).no_tta)
         if not varying:
             raise ValueError("tta() has nothing to vary: these loaders have no random transform. Add one, such as "
                              "`batch_tfms=aug_transforms()`, or use get_preds()")

@@ -1,8 +1,10 @@
 """Everything for texts: `from minifast.text.all import *`."""
 from ..basics import *
 from ..basics import __all__ as _basics
+from .block import TextBlock
 from .flat import FlatTexts
 from .language_loader import LMDataLoader
+from .loaders import TextDataLoaders
 from .models.awd_lstm import (AWD_LSTM, EmbeddingDropout, RNNDropout, WeightDropout, awd_lstm_clas_config, awd_lstm_clas_split,
                               awd_lstm_lm_config, awd_lstm_lm_split, dropout_mask)
 from .models.heads import (LinearDecoder, PoolingLinearClassifier, SentenceEncoder, SequentialRNN, get_language_model,
@@ -12,7 +14,7 @@ from .rules import (fix_html, lowercase, replace_all_caps, replace_maj, replace_
                     spec_add_spaces)
 from .sorted_loader import SortedDL
 from .special import BOS, EOS, FLD, PAD, TEXT_SPEC_TOK, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
-from .tensors import LMTensorText, TensorText
+from .tensors import LMTensorText, TensorText, reverse_text
 from .token_store import TokenStore
 from .tokenizer import Tokenizer
 from .tokenizers import BaseTokenizer, SpacyTokenizer, TokenizeWithRules, tokenize1
@@ -27,10 +29,10 @@ from .transformers.words import WordLabelsBlock
 __all__ = sorted([*_basics,
     "AWD_LSTM", "BOS", "BaseTokenizer", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMTensorText", "LinearDecoder",
     "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder", "SequentialRNN",
-    "SortedDL", "SpacyTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP", "TK_UP", "TK_WREP", "TensorText", "TokenStore",
-    "TokenizeWithRules", "Tokenizer", "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout", "WordLabelsBlock",
-    "WordTokenizer", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens",
-    "dropout_mask", "fix_html", "get_language_model", "get_text_classifier", "lowercase", "make_vocab", "masked_concat_pool", "pad_chunk",
-    "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj", "replace_rep", "replace_space", "replace_wrep",
-    "rm_useless_spaces", "spec_add_spaces", "tokenize1", "transformers_learner", "transformers_splitter",
+    "SortedDL", "SpacyTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP", "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders",
+    "TokenStore", "TokenizeWithRules", "Tokenizer", "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout",
+    "WordLabelsBlock", "WordTokenizer", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split",
+    "count_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier", "lowercase", "make_vocab",
+    "masked_concat_pool", "pad_chunk", "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj", "replace_rep", "replace_space",
+    "replace_wrep", "reverse_text", "rm_useless_spaces", "spec_add_spaces", "tokenize1", "transformers_learner", "transformers_splitter",
 ])

@@ -13,7 +13,7 @@ from .language_loader import LMDataLoader
 from .padding import Pad_Chunk
 from .sorted_loader import SortedDL
 from .tensors import reverse_text
-from .tokenizers import Tokenizer
+from .tokenizer import Tokenizer
 from .vocabulary import Numericalize
 
 

@@ -24,6 +24,10 @@ class TextTable(pd.DataFrame):
 class TextLoader(DataLoader):
     "A loader of texts: it shows them in a table."
 
+    #: What `Learner.tta` says where no transform varies.
+    no_tta: str = ("tta() averages predictions of items that are varied at random, and these loaders of texts have no transform that "
+                   "varies a text without changing what it says: use get_preds()")
+
     def show_batch(self, b: Any = None, max_n: int = 9, ctxs: Any = None, show: bool = True, unique: bool = False,
                    nrows: int | None = None, ncols: int | None = None, figsize: Any = None, trunc_at: int | None = 150,
                    **kwargs: Any) -> Any:

@@ -1,4 +1,6 @@
 """Texts as ids of tokens."""
+import torch
+
 from ..core.titled import TensorBase
 
 
@@ -10,7 +12,7 @@ class LMTensorText(TensorText):
     "The ids of a piece of the stream of tokens that a language model reads: int64 (seq_len,)."
 
 
-def reverse_text(x: TensorText) -> TensorText:
+def reverse_text(x: TensorText) -> torch.Tensor:
     """A text backwards.
 
     Args:

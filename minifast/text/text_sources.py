@@ -75,7 +75,8 @@ class Texts:
 
     def name(self, i: int) -> str:
         "What to call text `i`."
-        return f"text {i}"
+        name = getattr(self.items, "item_name", None)
+        return f"text {i}" if name is None else name(i)
 
 
 class TableTexts(Texts):

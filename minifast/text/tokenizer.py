@@ -7,6 +7,7 @@ from ..core.arguments import refuse_class
 from ..core.items import L
 from ..core.titled import TitledStr
 from ..core.types import PathLike
+from ..data.rows import Rows
 from ..data.transforms import Transform
 from .rules import default_post_rules, default_rules
 from .text_sources import check_text, columns_of, joined_columns, read_text, texts_of
@@ -94,7 +95,7 @@ class Tokenizer(Transform):
         Args:
             items: texts, files, or a table.
         """
-        return texts_of(items, self.text_cols, self.mark_fields, self.encoding)
+        return texts_of(items.source if isinstance(items, Rows) else items, self.text_cols, self.mark_fields, self.encoding)
 
     def tokenize(self, items: Any, progress: bool = True, path: PathLike | None = None) -> TokenStore:
         """The tokens of all items, by several processes.
@@ -106,6 +107,14 @@ class Tokenizer(Transform):
         """
         return TokenStore.of(self.texts_of(items), self.with_rules, n_workers=self.n_workers, progress=progress,
                              path=self.cache if path is None else path)
+
+    def encode_all(self, items: Any) -> TokenStore | None:
+        """The tokens of all items of a dataset, before they are asked for; None where they are lists of tokens already.
+
+        Args:
+            items: as for `tokenize`.
+        """
+        return None if isinstance(items[0], (list, tuple)) else self.tokenize(items)
 
     def encodes(self, o: Any) -> L:
         """The tokens of an item.

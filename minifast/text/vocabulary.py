@@ -140,12 +140,14 @@ class Numericalize(Transform):
         get, unk = self._known().get, self._unk
         return np.fromiter((get(t, unk) for t in store.tokens), np.int64, len(store.tokens))
 
-    def encode_all(self, store: TokenStore) -> FlatTexts:
+    def encode_all(self, store: TokenStore | Sequence) -> FlatTexts | None:
         """The ids of all texts of a store, looked up when they are asked for.
 
         Args:
-            store: the tokenised texts.
+            store: the tokenised texts; of others it gives None.
         """
+        if not isinstance(store, TokenStore):
+            return None
         return FlatTexts(store.flat, store.lengths, store.starts, self.table(store))
 
     def _known(self) -> dict[str, int]:

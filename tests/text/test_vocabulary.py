@@ -57,7 +57,7 @@ def test_a_store_gives_what_lists_give():
     assert one.vocab == other.vocab
     texts = one.encode_all(store)
     assert [t.tolist() for t in texts] == [other(o).tolist() for o in TOKS] and texts.lengths.tolist() == [4, 4, 4]
-    assert texts.at([2, 0])[0].tolist() == other(TOKS[2]).tolist()
+    assert texts.subset([2, 0])[0].tolist() == other(TOKS[2]).tolist()
 
 
 def test_a_text_that_is_no_list_of_tokens_is_refused():
