@@ -30,12 +30,12 @@ class Ahead(NamedTuple):
 
 
 def next_ahead(made: Ahead | None, rows: Rows, pipe: Pipeline, i: int) -> Ahead | None:
-    """`made`, or what the transform at `i` makes of all items at once, if it has a method `encode_all` that can, and the transforms before
-    it give the same for an item each time."""
-    encode_all = getattr(pipe.fs[i], "encode_all", None)
-    if encode_all is None or (made is not None and made.done < i) or any(f.split_idx is not None or f.varies for f in pipe.fs[:i + 1]):
+    """`made`, or what the transform at `i` makes of all items at once, if it has a method `encode_ahead` that can, and the transforms
+    before it give the same for an item each time."""
+    encode_ahead = getattr(pipe.fs[i], "encode_ahead", None)
+    if encode_ahead is None or (made is not None and made.done < i) or any(f.split_idx is not None or f.varies for f in pipe.fs[:i + 1]):
         return made
-    values = encode_all(made.values if made is not None else Mapped(rows, Pipeline(pipe.fs[:i], 1)) if i else rows)
+    values = encode_ahead(made.values if made is not None else Mapped(rows, Pipeline(pipe.fs[:i], 1)) if i else rows)
     return made if values is None else Ahead(values, i + 1, Pipeline(pipe.fs[i + 1:], 1))
 
 

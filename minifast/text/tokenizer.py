@@ -108,7 +108,7 @@ class Tokenizer(Transform):
         return TokenStore.of(self.texts_of(items), self.with_rules, n_workers=self.n_workers, progress=progress,
                              path=self.cache if path is None else path)
 
-    def encode_all(self, items: Any) -> TokenStore | None:
+    def encode_ahead(self, items: Any) -> TokenStore | None:
         """The tokens of all items of a dataset, before they are asked for; None where they are lists of tokens already.
 
         Args:

@@ -140,7 +140,7 @@ class Numericalize(Transform):
         get, unk = self._known().get, self._unk
         return np.fromiter((get(t, unk) for t in store.tokens), np.int64, len(store.tokens))
 
-    def encode_all(self, store: TokenStore | Sequence) -> FlatTexts | None:
+    def encode_ahead(self, store: TokenStore | Sequence) -> FlatTexts | None:
         """The ids of all texts of a store, looked up when they are asked for.
 
         Args:

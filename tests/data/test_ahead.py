@@ -18,7 +18,7 @@ class Doubled(Transform):
         super().__init__()
         self.can, self.single, self.at_once, self.learned_of = can, [], [], None
 
-    def encode_all(self, items):
+    def encode_ahead(self, items):
         self.at_once.append(list(items))
         return Many(2 * o for o in items) if self.can else None
 

@@ -55,7 +55,7 @@ def test_a_store_gives_what_lists_give():
     one.setup(store)
     other.setup(TOKS)
     assert one.vocab == other.vocab
-    texts = one.encode_all(store)
+    texts = one.encode_ahead(store)
     assert [t.tolist() for t in texts] == [other(o).tolist() for o in TOKS] and texts.lengths.tolist() == [4, 4, 4]
     assert texts.subset([2, 0])[0].tolist() == other(TOKS[2]).tolist()
 
