@@ -92,7 +92,7 @@ def _begin(with_rules):
 class NewIds(dict):
     "`{token: id}`, where a token that is looked up for the first time gets the next id."
 
-    def __missing__(self, token):
+    def __missing__(self, token: str) -> int:
         self[token] = new = len(self)
         return new
 

@@ -6,6 +6,7 @@ In the order of `PROC_RULES` they give what fastai's give.
 import html
 import re
 from collections.abc import Callable
+from operator import eq
 
 from ..core.device import defaults
 from .special import BOS, EOS, TEXT_SPEC_TOK, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
@@ -13,12 +14,13 @@ from .special import BOS, EOS, TEXT_SPEC_TOK, TK_MAJ, TK_REP, TK_UP, TK_WREP, UN
 #: What damaged HTML and WikiText hold, and what was meant; in this order.
 _DAMAGED = (("#39;", "'"), ("amp;", "&"), ("#146;", "'"), ("nbsp;", " "), ("#36;", "$"), ("\\n", "\n"), ("quot;", "'"), ("<br />", "\n"),
             ('\\"', '"'), ("<unk>", UNK), (" @.@ ", "."), (" @-@ ", "-"), ("...", " …"))
-_REPEATED = re.compile(r"(\S)(\1{2,})")
+# Each begins with what `re` looks for quickly: with `\s` or a group of it first they take two to three times as long.
+_REPEATED = re.compile(r"(.)\1\1+")
 _REPEATED_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(?=\s|\W|$)")
 _SPECIAL = re.compile(r"([/#\\])")
 _SPACES = re.compile(r" {2,}")
-_CAPS = re.compile(r"(\s|^)([A-Z]+[^a-z\s]*)(?=\s|$)")
-_MAJ = re.compile(r"(\s|^)([A-Z][^A-Z\s]*)(?=\s|$)")
+_CAPS = re.compile(r"[A-Z](?<!\S.)[^a-z\s]*(?!\S)")
+_MAJ = re.compile(r"[A-Z](?<!\S.)[^A-Z\s]*(?!\S)")
 
 
 def fix_html(x: str) -> str:
@@ -38,7 +40,7 @@ def replace_rep(t: str) -> str:
     Args:
         t: the text.
     """
-    return _REPEATED.sub(lambda m: f" {TK_REP} {len(m[2]) + 1} {m[1]} ", t)
+    return _REPEATED.sub(lambda m: m[0] if m[1].isspace() else f" {TK_REP} {len(m[0])} {m[1]} ", t)
 
 
 def replace_wrep(t: str) -> str:
@@ -47,6 +49,9 @@ def replace_wrep(t: str) -> str:
     Args:
         t: the text.
     """
+    words = t.split()
+    if not any(map(eq, words, words[1:])):              # which is quick, and true of most texts
+        return t
     return _REPEATED_WORD.sub(lambda m: f" {TK_WREP} {len(m[2].split()) + 2} {m[1]} ", t)
 
 
@@ -74,7 +79,7 @@ def replace_all_caps(t: str) -> str:
     Args:
         t: the text.
     """
-    return _CAPS.sub(lambda m: f"{m[1]}{TK_UP + ' ' if len(m[2]) > 1 else ''}{m[2].lower()}", t)
+    return _CAPS.sub(lambda m: (f"{TK_UP} " if len(m[0]) > 1 else "") + m[0].lower(), t)
 
 
 def replace_maj(t: str) -> str:
@@ -83,7 +88,7 @@ def replace_maj(t: str) -> str:
     Args:
         t: the text.
     """
-    return _MAJ.sub(lambda m: f"{m[1]}{TK_MAJ + ' ' if len(m[2]) > 1 else ''}{m[2].lower()}", t)
+    return _MAJ.sub(lambda m: (f"{TK_MAJ} " if len(m[0]) > 1 else "") + m[0].lower(), t)
 
 
 def lowercase(t: str, add_bos: bool = True, add_eos: bool = False) -> str:

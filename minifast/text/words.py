@@ -6,7 +6,7 @@ are the same, 96 % of the reviews and 99.5 % of the news as a whole. A chunk is 
 """
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, product
 from string import ascii_letters
 from typing import Any
 
@@ -31,15 +31,17 @@ _INFIX = re.compile(rf"{_DOTS}|[…{_ICONS}]|(?<=[0-9])[+\-*^](?=[0-9-])|(?<=[{_
                     rf"|(?<=[^\W_])[:<>=/](?=[{_LETTER}])")
 _ADDRESS = re.compile(r"(?:[\w+.-]{2,}://)?(?:\S+(?::\S*)?@)?(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_A-Z]{2,}(?::\d{2,5})?(?:[/?#]\S*)?")
 
-_WHO, _WHO_ARE = "that|this|there|who|what|where|when|why|how", "you|we|they|these|those|there|who|what|where|when|why|how"
-_EVERYONE = f"i|he|she|it|that|this|{_WHO_ARE}"
-_CONTRACTIONS = tuple(re.compile(p) for p in (
-    rf"(?i:({_EVERYONE}))(['’]s|['’]?ll|['’]?d)", rf"(?i:({_EVERYONE}))(['’]d)(['’]ve)", rf"(?i:({_EVERYONE}))(d|ll)(ve)",
-    rf"(?i:({_WHO}|he|she))(s)", r"(?i:(i))(['’]?m)", rf"(?i:(i|{_WHO_ARE}))(['’]?ve)", rf"(?i:({_WHO_ARE}))(['’]?re)",
-    r"(?i:(ca|could|do|does|did|had|may|might|must|need|ought|sha|should|wo|would))(n['’]?t)(['’]?ve)?",
-    r"(?i:(ai|are|is|was|were|has|have|dare))(n['’]?t)", r"(?i:(could|might|must|should|would|not))(['’]?ve)",
-    r"(?i:(can))(not)", r"(?i:(gon))(na)", r"(?i:(got))(ta)", r"(?i:(let))(['’]s)", r"(y['’]?)(all)", r"(?i:(c['’]m))(on)",
-    r"(['’])(tis|twas)", r"(1[0-2]|[1-9])([ap]m|[ap]\.m\.)"))
+_split = str.split
+_WHO = _split("that this there who what where when why how")
+_WHO_ARE = _split("you we they these those there who what where when why how")
+_EVERYONE = ["i", "he", "she", "it", "that", "this", *_WHO_ARE]
+_MAY = _split("could might must should would")
+_NOT = _split("ca do does did had may need ought sha wo") + _MAY
+#: Contractions: the words that may come first, and what may follow; an apostrophe in parentheses may be missing.
+_CONTRACTIONS = ((["i"], "(')m"), (_EVERYONE, "'s (')ll (')d"), ([*_WHO, "he", "she"], "s"), (["i", *_WHO_ARE, *_MAY, "not"], "(')ve"),
+                 (_WHO_ARE, "(')re"), (_EVERYONE, "'d|'ve d|ve ll|ve"), (_NOT, "n(')t n(')t|'ve nt|ve"),
+                 (_split("ai are is was were has have dare"), "n(')t"), (["can"], "not"), (["gon"], "na"), (["got"], "ta"), (["let"], "'s"),
+                 (["y'", "y"], "all"), (["c'm"], "on"), (["'"], "tis twas"), (list(map(str, range(1, 13))), "am pm a.m. p.m."))
 _NOT_CONTRACTED = frozenset(("ill", "shell", "shed", "hell", "well", "its", "were", "whore"))
 _ABBREVIATIONS = """
     ma'am o'clock 'cause 'cos 'coz 'cuz 'bout 'em ol' Ol' nothin' Nothin' 'nuff doin' Doin' goin' Goin' havin' Havin' lovin' Lovin'
@@ -53,7 +55,24 @@ _EMOTICONS = """
     T_T v_v t_t ): ''
     (*_*) ><(((*>"""
 #: What is never split, and is put together again where a split between two of its characters came first.
-_WHOLE = frozenset((*_ABBREVIATIONS.split(), *_EMOTICONS.split(), *(f"{c}." for c in ascii_letters)))
+_WHOLE = frozenset((*_ABBREVIATIONS.split(), *_ABBREVIATIONS.replace("'", "’").split(), *_EMOTICONS.split(),
+                    *(f"{c}." for c in ascii_letters)))
+
+
+def _contracted():
+    "`{contraction: its parts}`, also with the typographic apostrophe, and with a capital first."
+    found = {}
+    for firsts, ends in _CONTRACTIONS:
+        for first, end, kept in product(firsts, ends.split(), ("'", "")):
+            parts = (first, *end.replace("(')", kept).split("|"))
+            if "".join(parts) not in _NOT_CONTRACTED:
+                for made in (parts, (first[:1].upper() + first[1:], *parts[1:])):
+                    for typed in (made, tuple(p.replace("'", "’") for p in made)):
+                        found["".join(typed)] = typed
+    return found
+
+
+_CONTRACTED = _contracted()
 
 
 class WordTokenizer:
@@ -67,7 +86,11 @@ class WordTokenizer:
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000):
         self.lang, self.special_toks, self.buf_sz = lang, special_toks, buf_sz
+        self._begin()
+
+    def _begin(self):
         self._words = _Words(self)
+        self._known = {**{t: (t,) for t in (*_WHOLE, *(self.special_toks or ()))}, **(_CONTRACTED if self.lang == "en" else {})}
 
     def __call__(self, items: Iterable[str]) -> Iterator[L]:
         "The tokens of each of several texts."
@@ -99,33 +122,32 @@ class WordTokenizer:
             return tuple(t for i, p in enumerate(parts) for t in (_spaces(p, i) if p.isspace() else self.split_chunk(p)))
         before: list[str] = []
         after: list[str] = []
-        while chunk and (known := self._known(chunk)) is None:
+        inner: tuple[str, ...] = ()
+        while chunk:
+            if chunk in self._known:
+                inner = self._known[chunk]
+                break
+            if chunk.isalpha():
+                inner = (chunk,)
+                break
             if (m := _PREFIX.match(chunk)) is not None:
                 before.append(m[0])
                 chunk = chunk[m.end():]
-            elif (m := _SUFFIX.search(chunk)) is not None:
+            elif (m := _SUFFIX.search(chunk, 0 if chunk.endswith("..") else max(0, len(chunk) - 8))) is not None:
                 after.append(m[0])
                 chunk = chunk[:m.start()]
             else:
-                known = (chunk,) if _ADDRESS.fullmatch(chunk) else tuple(_within(chunk))
+                inner = (chunk,) if "." in chunk and _ADDRESS.fullmatch(chunk) else tuple(_within(chunk))
                 break
-        return tuple(_joined([*before, *(known if chunk else ()), *reversed(after)]))
-
-    def _known(self, chunk):
-        "The tokens of a chunk that is an abbreviation, a contraction or the like."
-        if chunk in _WHOLE or (self.special_toks is not None and chunk in self.special_toks):
-            return (chunk,)
-        if self.lang != "en" or len(chunk) > 12 or not (chunk.islower() or chunk[1:].islower() or chunk[0].isdigit()) \
-                or chunk.lower() in _NOT_CONTRACTED:
-            return None
-        return next((tuple(filter(None, m.groups())) for p in _CONTRACTIONS if (m := p.fullmatch(chunk))), None)
+        tokens = [*before, *inner, *reversed(after)]
+        return tuple(_joined(tokens) if len(tokens) > 1 else tokens)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k != "_words"}
+        return {k: v for k, v in vars(self).items() if k not in ("_words", "_known")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._words = _Words(self)
+        self._begin()
 
 
 _PIECES = re.compile(r"\s+|\S+")
