@@ -377,10 +377,9 @@ _ABSENT = (
     ("minifast has no text models yet: make batches `(input_ids, attention_mask, labels)` and a model with Hugging Face's transformers, "
      "put the model into an `nn.Module` whose `forward(self, ids, mask)` returns `self.model(ids, attention_mask=mask).logits`, and train "
      "that by `Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`",
-     "LMLearner SentencePieceTokenizer SubwordTokenizer TextLearner clean_raw_keys decode_spec_tokens "
-     "eu_langs fn_counter_pkl fn_lengths_pkl language_model_learner load_ignore_keys load_model_text load_tokenized_csv "
-     "match_embeds parallel_tokenize text_classifier_learner tokenize_csv tokenize_df tokenize_files tokenize_folder "
-     "tokenize_texts"),
+     "LMLearner TextLearner clean_raw_keys decode_spec_tokens eu_langs fn_counter_pkl fn_lengths_pkl language_model_learner "
+     "load_ignore_keys load_model_text load_tokenized_csv match_embeds parallel_tokenize text_classifier_learner tokenize_csv "
+     "tokenize_df tokenize_files tokenize_folder tokenize_texts"),
 )
 #: name -> what to write instead of it
 ABSENT: dict[str, str] = {name: sentence for sentence, names in _ABSENT for name in names.split()}

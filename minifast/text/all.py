@@ -14,25 +14,27 @@ from .rules import (fix_html, lowercase, replace_all_caps, replace_maj, replace_
                     spec_add_spaces)
 from .sorted_loader import SortedDL
 from .special import BOS, EOS, FLD, PAD, TEXT_SPEC_TOK, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
+from .subword import SentencePieceTokenizer, SubwordTokenizer
 from .tensors import LMTensorText, TensorText, reverse_text
 from .token_store import TokenStore
 from .tokenizer import Tokenizer
 from .tokenizers import BaseTokenizer, SpacyTokenizer, TokenizeWithRules, tokenize1
-from .vocabulary import Numericalize, make_vocab
-from .words import WordTokenizer
 from .transformers.block import TransformersBlock
 from .transformers.learner import transformers_learner
 from .transformers.loaders import TransformersDataLoaders
 from .transformers.splitter import transformers_splitter
 from .transformers.words import WordLabelsBlock
+from .vocabulary import Numericalize, make_vocab
+from .words import WordTokenizer
 
 __all__ = sorted([*_basics,
     "AWD_LSTM", "BOS", "BaseTokenizer", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMTensorText", "LinearDecoder",
-    "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder", "SequentialRNN",
-    "SortedDL", "SpacyTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP", "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders",
-    "TokenStore", "TokenizeWithRules", "Tokenizer", "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout",
-    "WordLabelsBlock", "WordTokenizer", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split",
-    "count_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier", "lowercase", "make_vocab",
-    "masked_concat_pool", "pad_chunk", "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj", "replace_rep", "replace_space",
-    "replace_wrep", "reverse_text", "rm_useless_spaces", "spec_add_spaces", "tokenize1", "transformers_learner", "transformers_splitter",
+    "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder",
+    "SentencePieceTokenizer", "SequentialRNN", "SortedDL", "SpacyTokenizer", "SubwordTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP",
+    "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders", "TokenStore", "TokenizeWithRules", "Tokenizer",
+    "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout", "WordLabelsBlock", "WordTokenizer", "awd_lstm_clas_config",
+    "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens", "dropout_mask", "fix_html", "get_language_model",
+    "get_text_classifier", "lowercase", "make_vocab", "masked_concat_pool", "pad_chunk", "pad_input", "pad_input_chunk",
+    "replace_all_caps", "replace_maj", "replace_rep", "replace_space", "replace_wrep", "reverse_text", "rm_useless_spaces",
+    "spec_add_spaces", "tokenize1", "transformers_learner", "transformers_splitter",
 ])

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.messages import add_note
 from ..data.engine.processes import start_method
+from .identity import add_content
 from .text_sources import Texts
 from .tokenizers import TokenizeWithRules
 
@@ -25,15 +26,16 @@ class Tokenized(NamedTuple):
     lengths: np.ndarray         #: the number of tokens of each text: int32
 
 
-def tokenized_chunks(texts: Iterable[str], with_rules: TokenizeWithRules, n_workers: int) -> Iterator[Tokenized]:
+def tokenized_chunks(texts: Iterable[str], with_rules: TokenizeWithRules, n_workers: int, digest: Any = None) -> Iterator[Tokenized]:
     """Texts as ids, some at a time, in their order.
 
     Args:
         texts: the texts.
         with_rules: the tokenizer.
         n_workers: processes; 0: this one, as for texts that make one chunk.
+        digest: of `content_digest`; the texts are added to it.
     """
-    chunks, done = _chunks(texts), 0
+    chunks, done = _chunks(texts, digest), 0
     head = list(islice(chunks, 2))                      # processes are not worth it for less
     try:
         for result in _results(head, chunks, with_rules, n_workers if len(head) > 1 else 0):
@@ -68,17 +70,23 @@ def _results(head, chunks, with_rules, n_workers):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _chunks(texts):
-    "Lists of texts."
+def _chunks(texts, digest):
+    "Lists of texts, which are added to `digest`."
     chunk, size = [], 0
     for text in texts:
         chunk.append(text)
         size += len(text)
         if size > CHUNK_CHARACTERS or len(chunk) >= CHUNK_TEXTS:
-            yield chunk
+            yield _added(chunk, digest)
             chunk, size = [], 0
     if chunk:
-        yield chunk
+        yield _added(chunk, digest)
+
+
+def _added(chunk, digest):
+    if digest is not None:
+        add_content(digest, chunk)
+    return chunk
 
 
 _with_rules: Any = None          # of a worker

@@ -8,6 +8,7 @@ PARTS = {
     "padding": "Pad_Chunk Pad_Input",
     "rules": "fix_html lowercase replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces spec_add_spaces",
     "sorted_loader": "SortedDL",
+    "subword": "SubwordTokenizer",
     "tensors": "LMTensorText TensorText reverse_text",
     "tokenizer": "Tokenizer",
     "tokenizers": "BaseTokenizer SpacyTokenizer TokenizeWithRules",

@@ -1,19 +1,23 @@
 """Many tokenised texts in little memory: one array of ids, and each distinct token once."""
 import json
 import os
+import secrets
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from ..core.checkpoint import clearing
 from ..core.device import cpu_count
 from ..core.items import L
 from ..core.paths import Path
 from ..core.progress import progress_bar
 from ..core.types import PathLike
 from .chunks import NewIds, Tokenized, tokenized_chunks
+from .identity import add_content, content_digest, identity_of
 from .text_sources import texts_of
 from .tokenizers import TokenizeWithRules
 from .words import WordTokenizer
@@ -50,18 +54,24 @@ class TokenStore(Sequence):
             tokenizer: what splits texts into tokens, default `WordTokenizer()`; or a `TokenizeWithRules`.
             rules: functions of a text that come before; default `defaults.text_proc_rules`.
             n_workers: processes; 0: this one. Default: as many as cores, where there is enough to do.
-            path: a file to keep the result in; None: memory.
+            path: a file to keep the result in; None: memory. Where it is there already, of the same texts, rules and tokenizer, the texts
+                are only read and compared, unless they come from an iterator or the rules are code that cannot be compared.
             progress: show a progress bar.
         """
         with_rules = tokenizer if isinstance(tokenizer, TokenizeWithRules) else \
             TokenizeWithRules(WordTokenizer() if tokenizer is None else tokenizer, rules)
+        n_workers = cpu_count() if n_workers is None else n_workers
         source: Any = texts_of(texts)
+        identity = None if path is None else identity_of(with_rules)
+        if identity is not None and (found := _kept(path, identity, source)) is not None:
+            return found
+        digest = None if identity is None else content_digest()
         total = len(source) if hasattr(getattr(source, "items", source), "__len__") else None
         writer = StoreWriter(path)
         try:
-            done = writer.add_all(tokenized_chunks(source, with_rules, cpu_count() if n_workers is None else n_workers))
+            done = writer.add_all(tokenized_chunks(source, with_rules, n_workers, digest))
             deque(progress_bar(done, total) if progress else done, maxlen=0)
-            return writer.close()
+            return writer.close(identity=identity, content=digest.hexdigest() if digest else None)
         except BaseException:
             writer.discard()
             raise
@@ -78,13 +88,13 @@ class TokenStore(Sequence):
             ValueError: it is damaged, or of another format.
         """
         ids, about = _files(path)
-        with open(about, encoding="utf-8") as f:
-            told = json.load(f)
-        n_ids, n_texts = told["ids"], told["texts"]
-        if told.get("format") != _FORMAT or os.path.getsize(ids) != 4 * (n_ids + n_texts):
-            raise ValueError(f"{ids} is not what {about.name} says of it: tokenise the texts again")
-        whole = np.memmap(ids, np.int32, "r") if n_ids + n_texts else np.zeros(0, np.int32)
-        starts, lengths = _placed(np.array(whole[n_ids:]))
+        told = _told(about)
+        whole = np.memmap(ids, np.int32, "r")
+        if not isinstance(told, dict) or told.get("format") != _FORMAT or len(whole) != told["ids"] + told["texts"] + 2 \
+                or whole[-2:].tobytes().decode("latin-1") != told["stamp"]:
+            raise ValueError(f"{ids} is not what {about.name} says of it: remove both, and tokenise the texts again")
+        n_ids = told["ids"]
+        starts, lengths = _placed(np.array(whole[n_ids:-2]))
         return cls(told["tokens"], whole[:n_ids], starts, lengths, ids)
 
     def __len__(self) -> int:
@@ -138,12 +148,12 @@ class TokenStore(Sequence):
 
     def __getstate__(self) -> dict[str, Any]:
         # a process gets the name of the file, not its content
-        return {k: v for k, v in vars(self).items() if k != "flat" or self.path is None}
+        return vars(self) if self.path is None else {**vars(self), "flat": len(self.flat)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        if "flat" not in state:
-            self.flat = np.memmap(self.path, np.int32, "r") if os.path.getsize(self.path) else np.zeros(0, np.int32)
+        if self.path is not None:
+            self.flat = np.memmap(self.path, np.int32, "r")[:state["flat"]]
 
     def __repr__(self) -> str:
         where = "" if self.path is None else f" in {self.path}"
@@ -163,9 +173,12 @@ class StoreWriter:
         self._parts: list[np.ndarray] = []
         self._files = None if path is None else _files(path)
         self._out: Any = None
+        self._stamp, self._held = secrets.token_hex(4), ExitStack()         # of the two files, which belong together
         if self._files is not None:
-            self._files[0].parent.mkdir(parents=True, exist_ok=True)
-            self._out = open(self._temporary(0), "wb")          # noqa: SIM115  (closed in `close` or `discard`)
+            folder = self._files[0].parent
+            folder.mkdir(parents=True, exist_ok=True)
+            self._held.enter_context(clearing(folder, r".+\.[0-9a-f]{8}\.part"))
+            self._out = self._held.enter_context(self._temporary(0).open("wb"))
 
     def add_all(self, chunks: Iterable[Tokenized]) -> Iterator[None]:
         "Add texts as they come; yields once for each."
@@ -203,24 +216,47 @@ class StoreWriter:
         if self._out is None:
             flat = np.concatenate(self._parts) if self._parts else np.zeros(0, np.int32)
             return TokenStore(tokens, flat, *_placed(lengths))
-        self._out.write(lengths.tobytes())
-        self._out.close()
-        with open(self._temporary(1), "w", encoding="utf-8") as f:
-            json.dump({"format": _FORMAT, **about, "texts": len(lengths), "ids": self._n_ids, "tokens": tokens}, f)
-        for i, file in enumerate(self._files):
-            os.replace(self._temporary(i), file)
+        with self._held:
+            self._out.write(lengths.tobytes() + self._stamp.encode())
+            self._out.close()
+            with open(self._temporary(1), "w", encoding="utf-8") as f:
+                json.dump({"format": _FORMAT, "stamp": self._stamp, **about, "texts": len(lengths), "ids": self._n_ids,
+                           "tokens": tokens}, f)
+            for i, file in enumerate(self._files):
+                os.replace(self._temporary(i), file)
         return TokenStore.open(self._files[0])
 
     def discard(self) -> None:
         "Remove what was written: the work was interrupted."
-        if self._out is not None:
-            self._out.close()
-            for i in range(2):
-                self._temporary(i).unlink(missing_ok=True)
+        self._held.close()
+        for i in range(2 if self._files else 0):
+            self._temporary(i).unlink(missing_ok=True)
 
     def _temporary(self, i):
         file = self._files[i]
-        return file.with_name(f"{file.name}.{os.getpid()}.part")
+        return file.with_name(f"{file.name}.{self._stamp}.part")
+
+
+def _told(about):
+    with open(about, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def _kept(path, identity, source):
+    "The store in the file, if it is of these texts and of a tokenizer that does the same."
+    ids, about = _files(path)
+    items = getattr(source, "items", source)
+    if iter(items) is items or not (ids.is_file() and about.is_file()):
+        return None
+    try:
+        told = _told(about)
+        if told.get("identity") != identity:
+            return None
+        digest = content_digest()
+        add_content(digest, source)
+        return TokenStore.open(ids) if told.get("content") == digest.hexdigest() else None
+    except (ValueError, KeyError, AttributeError, OSError):             # damaged: it is made again, or the texts raise once more
+        return None
 
 
 def _files(path):
