@@ -21,14 +21,6 @@ from .transformers.library import library
 _SPACE = "▁"
 
 
-def library("tokenizers"):
-    try:
-        import tokenizers
-    except ImportError:
-        raise ImportError("SubwordTokenizer needs tokenizers, which is not installed. Write: pip install 'minifast[text]'") from None
-    return tokenizers
-
-
 class SubwordTokenizer:
     """Splits into pieces of words. It learns them by `setup(texts)`, which `Tokenizer` calls; or is given what another one learnt.
 
