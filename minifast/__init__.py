@@ -30,6 +30,7 @@ if TYPE_CHECKING:           # for editors and type checkers; must name what _HOM
     from .tabular.learner import tabular_learner
     from .tabular.loaders import TabularDataLoaders
     from .text.block import TextBlock
+    from .text.learner import language_model_learner, text_classifier_learner
     from .text.loaders import TextDataLoaders
     from .text.transformers.learner import transformers_learner
     from .text.transformers.loaders import TransformersDataLoaders
@@ -60,6 +61,7 @@ _HOMES = {
     "text.transformers.loaders": ["TransformersDataLoaders"],
     "text.block": ["TextBlock"],
     "text.loaders": ["TextDataLoaders"],
+    "text.learner": ["language_model_learner", "text_classifier_learner"],
     "vision.augment.batch": ["aug_transforms"],
     "vision.augment.item": ["Resize"],
     "vision.blocks": ["ImageBlock", "MaskBlock"],
@@ -72,8 +74,8 @@ __all__ = [
     "Callback", "CategoryBlock", "ClassificationInterpretation", "CollabDataLoaders", "DataBlock", "DataLoader", "DataLoaders",
     "Datasets", "ImageBlock", "ImageDataLoaders", "Interpretation", "Learner", "MaskBlock", "MultiCategoryBlock", "Pipeline",
     "RegressionBlock", "Resize", "SegmentationDataLoaders", "TabularDataLoaders", "TabularPandas", "TextBlock", "TextDataLoaders",
-    "Transform", "TransformBlock", "TransformersDataLoaders", "URLs", "aug_transforms", "collab_learner", "tabular_learner",
-    "transformers_learner", "unet_learner", "untar_data", "vision_learner",
+    "Transform", "TransformBlock", "TransformersDataLoaders", "URLs", "aug_transforms", "collab_learner", "language_model_learner",
+    "tabular_learner", "text_classifier_learner", "transformers_learner", "unet_learner", "untar_data", "vision_learner",
 ]
 
 

@@ -377,9 +377,10 @@ _ABSENT = (
     ("minifast has no text models yet: make batches `(input_ids, attention_mask, labels)` and a model with Hugging Face's transformers, "
      "put the model into an `nn.Module` whose `forward(self, ids, mask)` returns `self.model(ids, attention_mask=mask).logits`, and train "
      "that by `Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`",
-     "LMLearner TextLearner clean_raw_keys decode_spec_tokens eu_langs fn_counter_pkl fn_lengths_pkl language_model_learner "
-     "load_ignore_keys load_model_text load_tokenized_csv match_embeds parallel_tokenize text_classifier_learner tokenize_csv "
-     "tokenize_df tokenize_files tokenize_folder tokenize_texts"),
+     "eu_langs fn_counter_pkl fn_lengths_pkl load_tokenized_csv parallel_tokenize tokenize_csv tokenize_df tokenize_files tokenize_folder "
+     "tokenize_texts"),
+    ("write `learn.load_pretrained(weights, vocab)`, which reads files of every version of fastai and compares all names",
+     "clean_raw_keys load_ignore_keys load_model_text"),
 )
 #: name -> what to write instead of it
 ABSENT: dict[str, str] = {name: sentence for sentence, names in _ABSENT for name in names.split()}

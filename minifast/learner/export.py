@@ -177,8 +177,8 @@ def load_learner(fname: PathLike, cpu: bool = True, objects: Mapping[str, Any] |
         metrics = [f for f in (builder(m["function"]) for m in spec["metrics"]) if f is not None]
         dls = (dls_cls if issubclass(dls_cls, DataLoaders) else DataLoaders)(dl, dl, device=device)
         dl.set_by_hand.update(builder(spec.get("set_by_hand", {"dict": []})))  # which the first files do not have
-        learn = learner_cls(dls, model, loss, metrics=metrics, path=Path(fname).parent, batch_tfms=builder(spec["batch_tfms"]), **settings,
-                            **{name: f for name, f in functions.items() if f is not None}).to_device()
+        learn = learner_cls(dls, model, loss_func=loss, metrics=metrics, path=Path(fname).parent, batch_tfms=builder(spec["batch_tfms"]),
+                            **settings, **{name: f for name, f in functions.items() if f is not None}).to_device()
         learn.exported_metrics = {m["name"]: builder(m["value"]) for m in spec["metrics"]}
         return learn
     except MissingObject as e:

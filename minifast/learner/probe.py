@@ -24,6 +24,7 @@ from ..callbacks import (
     CancelValidException,
     FirstBatch,
     GatherPreds,
+    ModelResetter,
     ParamScheduler,
     ProgressCallback,
     Recorder,
@@ -64,7 +65,7 @@ def make_twin(learn: Any, copy_model: bool = True) -> Any:
     twin.xb, twin.kw, twin.yb, twin.logger = (), {}, (), lambda row: None
     twin.dls = DataLoaders(*(independent_loader(dl, num_workers=0) for dl in learn.dls), path=learn.dls.path, device=learn.dls.device)
     twin.cbs = [_own_copy(cb, memo) for cb in learn.cbs if not isinstance(cb, _LEFT_OUT) and (
-        cb.overridden_events() & _CHANGES_TRAINING or any(hasattr(type(cb), name) for name in _REPLACES))]
+        isinstance(cb, ModelResetter) or cb.overridden_events() & _CHANGES_TRAINING or any(hasattr(type(cb), name) for name in _REPLACES))]
     for cb in twin.cbs:
         cb.learn = twin
     return twin.add_cb(Recorder())

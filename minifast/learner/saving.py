@@ -75,7 +75,7 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
     weights = next((state[name] for name in WEIGHTS if isinstance(state.get(name), dict)), state)
     if check_vocab and weights is not state:
         stored = state.get("vocab")
-        check_same_vocabs(vocabs_of(learn.dls), _vocabs_in(stored, file) if isinstance(stored, torch.Tensor) else {}, file, strict)
+        check_same_vocabs(vocabs_of(learn.dls), stored_vocabs(stored, file) if isinstance(stored, torch.Tensor) else {}, file, strict)
     weights, left_out = _fitting(learn.model, weights, file, strict)
     with_opt = with_opt and isinstance(state.get("opt"), dict)
     if with_opt and "param_groups" not in state["opt"]:
@@ -238,8 +238,8 @@ def vocabs_of(dls: Any) -> Vocabs:
             if isinstance(values, Collection) and not isinstance(values, (str, bytes))}
 
 
-def _vocabs_in(stored, file):
-    "What `vocab_tensor` made a tensor of."
+def stored_vocabs(stored: torch.Tensor, file: Any) -> Vocabs:
+    "What `vocab_tensor` made a tensor of, read from `file`."
     try:
         found = json.loads(stored.numpy().tobytes())
         return {str(name): list(entries) for name, entries in found.items()}

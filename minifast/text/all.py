@@ -3,13 +3,16 @@ from ..basics import *
 from ..basics import __all__ as _basics
 from .block import TextBlock
 from .flat import FlatTexts
+from .generation import decode_spec_tokens
 from .language_loader import LMDataLoader
 from .loaders import TextDataLoaders
+from .learner import LMLearner, TextLearner, language_model_learner, text_classifier_learner
 from .models.awd_lstm import (AWD_LSTM, EmbeddingDropout, RNNDropout, WeightDropout, awd_lstm_clas_config, awd_lstm_clas_split,
                               awd_lstm_lm_config, awd_lstm_lm_split, dropout_mask)
 from .models.heads import (LinearDecoder, PoolingLinearClassifier, SentenceEncoder, SequentialRNN, get_language_model,
                            get_text_classifier, masked_concat_pool)
 from .padding import Pad_Chunk, Pad_Input, count_tokens, pad_chunk, pad_input, pad_input_chunk
+from .pretrained import match_embeds
 from .rules import (fix_html, lowercase, replace_all_caps, replace_maj, replace_rep, replace_space, replace_wrep, rm_useless_spaces,
                     spec_add_spaces)
 from .sorted_loader import SortedDL
@@ -28,13 +31,14 @@ from .vocabulary import Numericalize, make_vocab
 from .words import WordTokenizer
 
 __all__ = sorted([*_basics,
-    "AWD_LSTM", "BOS", "BaseTokenizer", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMTensorText", "LinearDecoder",
-    "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder",
+    "AWD_LSTM", "BOS", "BaseTokenizer", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMLearner", "LMTensorText",
+    "LinearDecoder", "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder",
     "SentencePieceTokenizer", "SequentialRNN", "SortedDL", "SpacyTokenizer", "SubwordTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP",
-    "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders", "TokenStore", "TokenizeWithRules", "Tokenizer",
+    "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders", "TextLearner", "TokenStore", "TokenizeWithRules", "Tokenizer",
     "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout", "WordLabelsBlock", "WordTokenizer", "awd_lstm_clas_config",
-    "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens", "dropout_mask", "fix_html", "get_language_model",
-    "get_text_classifier", "lowercase", "make_vocab", "masked_concat_pool", "pad_chunk", "pad_input", "pad_input_chunk",
-    "replace_all_caps", "replace_maj", "replace_rep", "replace_space", "replace_wrep", "reverse_text", "rm_useless_spaces",
-    "spec_add_spaces", "tokenize1", "transformers_learner", "transformers_splitter",
+    "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens", "decode_spec_tokens", "dropout_mask", "fix_html",
+    "get_language_model", "get_text_classifier", "language_model_learner", "lowercase", "make_vocab", "masked_concat_pool",
+    "match_embeds", "pad_chunk", "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj", "replace_rep", "replace_space",
+    "replace_wrep", "reverse_text", "rm_useless_spaces", "spec_add_spaces", "text_classifier_learner", "tokenize1",
+    "transformers_learner", "transformers_splitter",
 ])

@@ -3,8 +3,10 @@
 PARTS = {
     "language_loader": "LMDataLoader",
     "loaders": "TextDataLoaders",
+    "learner": "LMLearner TextLearner",
     "models.awd_lstm": "AWD_LSTM EmbeddingDropout RNNDropout WeightDropout awd_lstm_clas_split awd_lstm_lm_split",
     "models.heads": "LinearDecoder PoolingLinearClassifier SentenceEncoder SequentialRNN get_language_model get_text_classifier",
+    "models.word_scores": "WordScores",
     "padding": "Pad_Chunk Pad_Input",
     "rules": "fix_html lowercase replace_all_caps replace_maj replace_rep replace_space replace_wrep rm_useless_spaces spec_add_spaces",
     "sorted_loader": "SortedDL",

@@ -18,6 +18,7 @@ from .awd_lstm import (
     awd_lstm_lm_config,
     awd_lstm_lm_split,
 )
+from .word_scores import WordScores
 
 
 class LinearDecoder(nn.Module):
@@ -35,7 +36,7 @@ class LinearDecoder(nn.Module):
 
     def __init__(self, n_out: int, n_hid: int, output_p: float = 0.1, tie_encoder: nn.Module | None = None, bias: bool = True):
         super().__init__()
-        self.decoder = nn.Linear(n_hid, n_out, bias=bias)
+        self.decoder = WordScores(n_hid, n_out, bias=bias)
         nn.init.uniform_(self.decoder.weight, -self.initrange, self.initrange)
         if bias:
             nn.init.zeros_(self.decoder.bias)
