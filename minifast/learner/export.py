@@ -106,7 +106,12 @@ def _weights(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]
 def _model_tree(tell: Describer, model: nn.Module) -> Any:
     "How to build the model: as its builder made it, unless it was changed afterwards; else by its layers; else it is the user's own."
     for described in (tell, tell.by_layers):
-        tree = described(model)
+        try:
+            tree = described(model)
+        except Undescribed:
+            if described is tell:
+                raise
+            break                           # a layer of another library
         if tell.has_own(tree) or _builds(tree, model):
             return tree
     return tell.own_object(model)

@@ -8,7 +8,7 @@ from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRan
 
 from ..callbacks import GatherPreds, Recorder
 from ..core import PathLike, describe, plural, reject_unknown, to_device
-from ..core.nested import as_tuple, item_of, items_at
+from ..core.nested import as_tuple, find_bs, item_of, items_at
 from ..data.show import decode_targets
 from ..data.targets import base_dataset
 from ..nn.loss_traits import (
@@ -85,7 +85,7 @@ class Batches(list):
 
 def decode_batch(learn: TrainingLoop, batch: Any, max_n: int | None = None) -> list:
     "A batch of inputs and targets as a list of decoded samples, such as (image, 'cat')."
-    return _validation(learn).decode_batch(to_device(batch, learn.dls.device), max_n=max_n or len(batch[0]))
+    return _validation(learn).decode_batch(to_device(batch, learn.dls.device), max_n=max_n or find_bs(batch))
 
 
 def _validation(learn):
@@ -183,7 +183,9 @@ class Inference(TrainingLoop):
         preds = gather.joined(gather.preds, concat_dim)
         if isinstance(preds, torch.Tensor) and preds.ndim == 1 and act is None and kind_of(self.loss_func) in CLASS_KINDS:
             raise ValueError(lost_batch_axis(gather.preds[0]))
-        decoded = self.decode_pred(preds) if with_decoded else None
+        decoded = None
+        if with_decoded:                # a list: predictions of several lengths
+            decoded = [self.decode_pred(p[None])[0] for p in preds] if isinstance(preds, list) else self.decode_pred(preds)
         results = ((with_input, gather.joined(gather.inputs, concat_dim), concat_dim), (with_preds, preds, concat_dim),
                    (with_targs, gather.joined(gather.targets, concat_dim), concat_dim), (with_decoded, decoded, concat_dim),
                    (with_loss, gather.joined(gather.losses), 0))
@@ -290,7 +292,7 @@ class Inference(TrainingLoop):
                 raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
             inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-        n = min(max_n, len(inputs[0]))
+        n = min(max_n, find_bs(inputs))
         truth = loader.decode_batch(batch, max_n=n)
         with decoding(preds, self.loss_func):
             guess = loader.decode_batch(to_device((*inputs, *as_tuple(decoded)), self.dls.device), max_n=n)

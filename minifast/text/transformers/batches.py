@@ -56,17 +56,18 @@ class NextTokens(ItemTransform):
 
     def encodes(self, samples: list) -> list:
         made = []
-        for x, *rest in samples:
+        for x, *_ in samples:
             y, mask = torch.full_like(x["input_ids"], IGNORED), x["attention_mask"]
             y[:-1] = torch.where(mask[1:].bool(), x["input_ids"][1:], IGNORED)
-            made.append((x, y, *rest))
+            made.append((x, y))
         return made
 
 
 class MaskTokens(RandTransform):
     """The targets of a masked language model: of a share of the tokens, drawn anew for each batch, what they were; -100 for the others.
 
-    Of those drawn 80 % become the mask token, 10 % another one and 10 % stay (J. Devlin et al., "BERT", 2018, section 3.1).
+    Of those drawn 80 % become the mask token, 10 % another one and 10 % stay (J. Devlin et al., "BERT", 2018, section 3.1). In a text that
+    has mask tokens already none is drawn: these are to be filled in.
 
     Args:
         mask_id: the id of the mask token.
@@ -93,14 +94,15 @@ class MaskTokens(RandTransform):
 
     def encodes(self, samples: list, rng: np.random.Generator) -> list:
         made = []
-        for x, *rest in samples:
+        for x, *_ in samples:
             ids = x["input_ids"].numpy()
             may = x["attention_mask"].numpy().astype(bool) & ~np.isin(ids, self.special)
+            may &= self.mask_id not in ids              # a text with a mask of its own, to be filled in
             drawn = may & (rng.random(len(ids)) < self.mlm_prob)
             if may.any() and not drawn.any():                       # each text has a target
                 drawn[rng.choice(np.flatnonzero(may))] = True
             how, others = rng.random(len(ids)), rng.integers(self.n_tokens, size=len(ids))
             masked = np.where(drawn & (how < 0.8), self.mask_id, np.where(drawn & (how >= 0.9), others, ids))
             y = np.where(drawn, ids, IGNORED)
-            made.append(({**x, "input_ids": torch.from_numpy(masked)}, torch.from_numpy(y), *rest))
+            made.append(({**x, "input_ids": torch.from_numpy(masked)}, torch.from_numpy(y)))
         return made

@@ -5,16 +5,19 @@ from typing import Any
 
 from torch import nn
 
+from ...core.arguments import check_choice
 from ...core.messages import describe, listing
 from ...data.loaders import DataLoaders
 from ...data.targets import base_dataset
 from ...learner.learner import Learner
-from ...nn.loss_traits import loss_name
+from ...nn.loss_traits import kind_of, loss_name
 from ...nn.losses import CrossEntropyLossFlat
 from ...optim.optimizers import Adam
 from .encoding import EncodeText
 from .loader import text_pipeline
-from .model import TransformersModel, inner_model
+from .lora import add_lora
+from .model import TransformersModel, checkpoint_layers, inner_model, set_pad_id
+from .own_loss import ModelLoss
 from .pretrained import fit_embeddings, load_model, model_positions
 from .splitter import transformers_splitter
 
@@ -31,7 +34,7 @@ def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None,
                          cbs: Any = None, metrics: Any = None, path: str | PathLike | None = None, model_dir: str = "models",
                          wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True,
                          moms: tuple[float, float, float] | None = (0.95, 0.85, 0.95), gradient_checkpointing: bool = False,
-                         **settings: Any) -> Learner:
+                         lora: Any = None, **settings: Any) -> Learner:
     """Make a `Learner` with a pretrained transformer and the head that the data need. All of it trains; `learn.freeze()` leaves the head.
 
     One line says which model, head and loss these are, and which weights are new.
@@ -54,6 +57,7 @@ def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None,
         train_bn: see `Learner`.
         moms: see `Learner`.
         gradient_checkpointing: compute activations anew in the backward pass: less memory, about a third more time.
+        lora: train adapters of `peft` and the head instead of the whole model: True, the rank, or a `peft.LoraConfig`; see `add_lora`.
         **settings: of the configuration of the model, such as `hidden_dropout_prob=0.2`.
     """
     encode = encoder_of(dls)
@@ -81,12 +85,20 @@ def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None,
         said.append(f"new weights, to be trained: {listing(new, 6)}")
     if (grown := fit_embeddings(inner_model(body), encode.tokenizer)) is not None:
         said.append(grown)
-    _fit_padding(inner_model(body), encode)
+    set_pad_id(inner_model(body), encode.pad_id)
     _check_length(inner_model(body), encode)
     if gradient_checkpointing:
-        inner_model(body).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        checkpoint_layers(inner_model(body))
+    if lora is not None and lora is not False:
+        body, sentence = add_lora(body, task, lora, new)
+        said.append(sentence)
     whole = TransformersModel(body, task)
-    loss = (dls.loss_func if task not in ("mlm", "clm") else CrossEntropyLossFlat()) if loss_func is None else loss_func
+    ours = CrossEntropyLossFlat() if task in ("mlm", "clm") else dls.loss_func
+    loss = ours if loss_func is None else loss_func
+    if isinstance(loss_func, str):
+        check_choice("transformers_learner", "loss_func", loss_func, ("model",))
+        loss = ModelLoss(inner_model(body), task, kind_of(ours) or "class logits")
+        said.insert(0, "the model's own loss")
     learn = Learner(dls, whole, loss, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs, metrics=metrics, path=path,
                     model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms)
     outputs = "" if n_out is None else f", n_out={n_out}"
@@ -102,17 +114,6 @@ def _check_head(model, n_out):
     if n_out is not None and labels != n_out:
         raise ValueError(f"the model has {labels} outputs (num_labels), and the data need {n_out}: load it with num_labels={n_out}, or "
                          "give its folder or name here")
-
-
-def _fit_padding(model, encode):
-    "The model knows the padding id of its tokenizer."
-    for config in {id(c): c for c in (model.config, _text_config(model.config))}.values():
-        if getattr(config, "pad_token_id", None) != encode.pad_id:
-            config.pad_token_id = encode.pad_id
-
-
-def _text_config(config: Any) -> Any:
-    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def _check_length(model, encode):

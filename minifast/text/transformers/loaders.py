@@ -13,7 +13,7 @@ from ...data.loader_args import check_dataloaders_keywords
 from ...data.loaders import DataLoaders
 from ...data.rows import as_pandas
 from ...data.splitters import SPLIT_SEED, ColSplitter, RandomSplitter
-from .block import TransformersBlock
+from .block import TokenTargetsBlock, TransformersBlock
 from .encoding import Task
 from .loader import TextReader
 from .words import WordLabelsBlock
@@ -62,7 +62,7 @@ class TransformersDataLoaders(DataLoaders):
         names = [column_name(c, df.columns) for c in column_names(text_col)]
         of_block: dict[str, Any] = {"splitter": _splitter(valid_pct, seed, valid_col, splitter)}
         if task in ("mlm", "clm"):
-            return cls._made(df, block, None, path, kwargs, get_x=TextReader(names), **of_block)
+            return cls._made(df, block, TokenTargetsBlock(block.type_tfms[0].tokenizer), path, kwargs, get_x=TextReader(names), **of_block)
         if y_block is None:
             y_block = WordLabelsBlock(vocab) if task == "words" else _label_block(df, label_col, label_delim, vocab)
         elif vocab is not None:
@@ -123,8 +123,7 @@ class TransformersDataLoaders(DataLoaders):
     @classmethod
     def _made(cls, source: Any, block: TransformBlock, y_block: Any, path: PathLike, kwargs: dict[str, Any],
               **of_block: Any) -> "TransformersDataLoaders":
-        blocks = block if y_block is None else (block, y_block)
-        dls = DataBlock(blocks=blocks, **of_block).dataloaders(source, path=path, **kwargs)
+        dls = DataBlock(blocks=(block, y_block), **of_block).dataloaders(source, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)
 
 

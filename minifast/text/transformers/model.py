@@ -5,13 +5,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...core.recipe import Recipe
 from .encoding import Task
+from .library import library, quiet
+from .lora import lora_settings, with_adapters
+from .pretrained import auto_class
 
 
 def inner_model(model: Any) -> Any:
     "The model of transformers inside the wrappers of `peft` and of minifast."
     model = model.model if isinstance(model, TransformersModel) else model
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _unwrapped(module: Any) -> Any:
+    "A module without the wrapper in which `peft` trains it."
+    return getattr(module, "original_module", module)
 
 
 class TransformersModel(nn.Module):
@@ -34,8 +43,21 @@ class TransformersModel(nn.Module):
         self.takes = frozenset(names & {"input_ids", "attention_mask", "token_type_ids", "position_ids"})
         self.options = {k: v for k, v in {"return_dict": True, "use_cache": False}.items() if k in names}
         # of decoders: the library looks for the last id that is not that of padding, which an end-of-text token may share
-        self.at_last_token = task == "classify" and isinstance(getattr(inner, "score", None), nn.Linear)
+        self.at_last_token = task == "classify" and isinstance(_unwrapped(getattr(inner, "score", None)), nn.Linear)
         self.at_last_place = hasattr(inner, "sequence_summary") and getattr(inner.config, "summary_type", None) == "last"
+
+    @property
+    def recipe(self) -> Recipe | None:
+        "How to make this model, with random weights; None where `peft` changed it in a way that no file can hold."
+        lora = lora_settings(self.model)
+        if hasattr(self.model, "get_base_model") and lora is None:
+            return None
+        inner = inner_model(self)
+        config = {k: v for k, v in inner.config.to_dict().items() if k not in _NO_SETTINGS}
+        # an embedding that was made without a padding id has none, whatever the configuration was told later
+        made_with = {**config, "pad_token_id": getattr(inner.get_input_embeddings(), "padding_idx", None)}
+        return Recipe(transformers_model, {"config": made_with, "task": self.task, "pad_id": config.get("pad_token_id"),
+                                           **({} if lora is None else {"lora": lora})})
 
     @property
     def config(self) -> Any:
@@ -64,3 +86,45 @@ class TransformersModel(nn.Module):
         mask = inputs.get("attention_mask")
         last = logits.shape[1] - 1 if mask is None else mask.sum(1) - 1
         return logits[torch.arange(len(logits), device=logits.device), last]
+
+
+#: What a configuration says that is no setting of the model: where it was, and code of its own, which is never run.
+_NO_SETTINGS = ("_name_or_path", "auto_map", "dtype", "torch_dtype", "transformers_version", "architectures", "_commit_hash")
+
+
+def transformers_model(config: dict[str, Any], task: Task = "classify", pad_id: int | None = None,
+                       lora: dict[str, Any] | None = None) -> TransformersModel:
+    """A `TransformersModel` with random weights.
+
+    Args:
+        config: of a model that transformers itself knows, as plain values.
+        task: see `EncodeText`.
+        pad_id: the id of padding, where it was set after the model was made.
+        lora: the settings of `peft` for its adapters, see `lora_settings`.
+    """
+    settings = {k: v for k, v in config.items() if k not in _NO_SETTINGS}
+    kind = settings.pop("model_type")
+    with quiet():
+        made = auto_class(task).from_config(library().AutoConfig.for_model(kind, **settings), trust_remote_code=False)
+    set_pad_id(made, pad_id)
+    return TransformersModel(made if lora is None else with_adapters(made, lora), task)
+
+
+def checkpoint_layers(model: Any) -> None:
+    "Let a model of transformers compute activations anew in the backward pass; layers above frozen ones keep their gradients."
+    how = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):           # transformers 5.2x on
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=how)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
+
+
+def set_pad_id(model: Any, pad_id: int | None) -> None:
+    "Let the configuration of a model of transformers know the id of padding."
+    text = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
+    for config in (model.config, text):
+        if getattr(config, "pad_token_id", None) != pad_id:
+            config.pad_token_id = pad_id
+
+
+transformers_model.makes_model = True  # type: ignore[attr-defined]  # of a function

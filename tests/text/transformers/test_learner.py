@@ -1,12 +1,15 @@
 """Pretrained transformers as learners."""
 import socket
+import warnings
 
 import numpy as np
 import pytest
 import torch
-from tiny_transformers import ALL, CAUSAL, LINES, MASKED
+from tiny_transformers import ALL, CAUSAL, LINES, MASKED, save
 from torch import nn
 
+from minifast.learner.export import load_learner
+from minifast.learner.predictor import Predictor
 from minifast.text.all import (
     Callback,
     CategoryBlock,
@@ -185,3 +188,207 @@ def test_a_model_of_other_outputs_is_refused_with_what_to_write(tiny, frame):
         transformers_learner(dls, nn.Linear(2, 2))
     good = AutoModelForSequenceClassification.from_pretrained(tiny("bert"), num_labels=2)
     assert isinstance(transformers_learner(dls, good), Learner)
+
+
+@pytest.mark.parametrize(("kind", "task"), [("bert", "classify"), ("gpt2", "clm"), ("roberta", "mlm"), ("distilbert", "words")])
+def test_the_own_loss_of_a_model_is_ours(tiny, frame, kind, task, capsys):
+    if task == "words":
+        words = [t.split() for t in frame["text"]]
+        labels = [["a" if len(w) > 3 else "b" for w in ws] for ws in words]
+        dls = TransformersDataLoaders.from_lists(words, labels, tiny(kind), task=task, bs=4)
+    else:
+        dls = TransformersDataLoaders.from_df(frame, tiny(kind), "text", "label", task=task, bs=4)
+    own = transformers_learner(dls, tiny(kind), loss_func="model")
+    assert "loss ModelLoss; the model's own loss" in capsys.readouterr().out
+    x, y = dls.valid.one_batch()
+    with torch.no_grad():
+        pred = own.model.eval()(x)
+        assert torch.allclose(own.loss_func(pred, y), dls.loss_func(pred, y), atol=1e-6)
+    own.logger = lambda row: None
+    with own.no_bar():
+        own.fit(1)
+    with pytest.raises(ValueError, match="loss_func='bert'.*'model'"):
+        transformers_learner(dls, tiny(kind), loss_func="bert")
+
+
+def gradients(model):
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("kind", ["bert", "deberta-v2", "gpt2", "llama"])
+def test_gradient_checkpointing_gives_the_same_gradients_with_frozen_embeddings_too(classify, kind):
+    found, weights = [], None
+    for checkpointing in (False, True):
+        set_seed(1)
+        learn = classify(kind, gradient_checkpointing=checkpointing, hidden_dropout_prob=0.0) if kind in ("bert", "deberta-v2") else \
+            classify(kind, gradient_checkpointing=checkpointing)
+        if kind == "gpt2":
+            for m in learn.model.modules():
+                if isinstance(m, nn.Dropout):
+                    m.p = 0.0
+        if weights is not None:
+            learn.model.load_state_dict(weights)
+        weights = learn.model.state_dict()
+        learn.freeze_to(1)                              # the embeddings are frozen
+        x, y = learn.dls.valid.one_batch()
+        torch.manual_seed(0)
+        learn.model.train()
+        learn.loss_func(learn.model(x), y).backward()
+        found.append(gradients(learn.model))
+    assert found[0].keys() == found[1].keys() and len(found[0]) > 10
+    assert all(torch.allclose(g, found[1][n], atol=1e-6) for n, g in found[0].items())
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_bf16(classify, kind):
+    learn = classify(kind).to_bf16()
+    with learn.no_bar():
+        learn.fit(2, 1e-3)
+    assert np.isfinite(learn.recorder.values[-1]).all()
+
+
+@pytest.mark.parametrize(("kind", "task"), [("bert", "mlm"), ("gpt2", "clm"), ("llama", "clm")])
+def test_tied_weights_are_saved_and_exported(tiny, frame, tmp_path, kind, task):
+    dls = TransformersDataLoaders.from_df(frame, tiny(kind), "text", task=task, bs=8)
+    learn = transformers_learner(dls, tiny(kind), path=tmp_path)
+    learn.logger = lambda row: None
+    with learn.no_bar():
+        learn.fit(1, 1e-2)
+    inner = inner_model(learn.model)
+    assert inner.get_output_embeddings().weight is inner.get_input_embeddings().weight
+    expected = learn.get_preds()[0]
+    learn.save("tied")
+    again = transformers_learner(dls, tiny(kind), path=tmp_path).load("tied")
+    loaded = load_learner(learn.export("tied.pkl"))
+    for other in (again, loaded):
+        body = inner_model(other.model)
+        assert body.get_output_embeddings().weight is body.get_input_embeddings().weight
+    assert torch.equal(again.get_preds()[0], expected)
+    assert loaded.predict("the film")[0] == learn.predict("the film")[0]
+
+
+@pytest.mark.parametrize("kind", [*ALL, "xlnet"])
+def test_an_exported_learner_predicts_the_same_without_the_network(classify, tmp_path, kind, monkeypatch):
+    learn = classify(kind, path=tmp_path)
+    file, text = learn.export("texts.pkl"), "the film was unbelievable"
+    label, _, probs = learn.predict(text)
+    monkeypatch.setattr(socket.socket, "connect", lambda *args: pytest.fail("the network was asked"))
+    loaded = load_learner(file)
+    assert loaded.predict(text)[0] == label and torch.equal(loaded.predict(text)[2], probs)
+    answers = Predictor(file).predict([text, "a"])
+    assert answers[0].label == label and torch.allclose(answers[0].probs, probs, atol=1e-6)
+    assert loaded.get_preds(dl=loaded.dls.test_dl([text, LINES[0]]))[0].shape == (2, 2)
+    assert b"__reduce__" not in file.read_bytes()[:8]
+
+
+def test_words_of_several_lengths_are_predicted_in_order(tiny, tmp_path):
+    words = [line.split() for line in LINES]
+    tags = [["LONG" if len(w) > 4 else "SHORT" for w in ws] for ws in words]
+    dls = TransformersDataLoaders.from_lists(words, tags, tiny("bert"), task="words", bs=2)
+    learn = transformers_learner(dls, tiny("bert"), path=tmp_path)
+    preds, targs, decoded = learn.get_preds(with_decoded=True)
+    assert len(preds) == len(decoded) == len(dls.valid_ds)
+    lengths = [len(dls.valid_ds[i][0]["input_ids"]) for i in range(len(dls.valid_ds))]
+    assert all(len(p) >= n for p, n in zip(preds, lengths, strict=True))
+    assert all((t[n:] == -100).all() for t, n in zip(targs, lengths, strict=True))
+    text = ["unbelievable", "is", "a", "dull", "story"]
+    assert load_learner(learn.export("words.pkl")).predict(text)[0] == learn.predict(text)[0]
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "xlnet"])
+def test_lora_says_what_trains_is_saved_and_exported(tiny, frame, tmp_path, capsys, kind):
+    pytest.importorskip("peft")
+    dls = TransformersDataLoaders.from_df(frame, tiny(kind), "text", "label", bs=4)
+    learn = transformers_learner(dls, tiny(kind), path=tmp_path, lora=4)
+    out = capsys.readouterr().out
+    assert "LoRA: " in out and "parameters train" in out
+    assert {"bert": "and classifier", "gpt2": "and score", "xlnet": "and logits_proj, sequence_summary"}[kind] in out
+    learn.logger = lambda row: None
+    before = {n: p.clone() for n, p in learn.model.named_parameters()}
+    with learn.no_bar():
+        learn.fit(1, 1e-2)
+    moved = {n for n, p in learn.model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved and all("lora_" in n or "modules_to_save" in n for n in moved)
+    learn.save("lora")
+    again = transformers_learner(dls, tiny(kind), path=tmp_path, lora=4).load("lora")
+    loaded = load_learner(learn.export("lora.pkl"))
+    expected = learn.predict("a film")[2]
+    assert torch.equal(again.predict("a film")[2], expected) and torch.equal(loaded.predict("a film")[2], expected)
+
+
+def test_lora_of_ones_own_that_leaves_new_weights_frozen_is_warned_of_with_what_to_write(tiny, frame):
+    peft = pytest.importorskip("peft")
+    dls = TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", bs=4)
+    with pytest.warns(UserWarning, match=r"leaves new weights frozen.*classifier.*modules_to_save=\['classifier'\]"):
+        transformers_learner(dls, tiny("bert"), lora=peft.LoraConfig(target_modules=["query"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        transformers_learner(dls, tiny("bert"), lora=peft.LoraConfig(target_modules=["query"], modules_to_save=["classifier"]))
+    with pytest.raises(TypeError, match="lora=.*a peft.LoraConfig"):
+        transformers_learner(dls, tiny("bert"), lora="query")
+
+
+def test_results_are_shown(classify):
+    learn = classify("bert")
+    table = learn.dls.show_batch(max_n=3)
+    assert list(table.columns) == ["input", "target"] and len(table) == 3 and "[PAD]" not in "".join(table["input"])
+    axes = learn.show_results(max_n=3)
+    assert len([a for a in axes if a.get_title()]) == 3
+
+
+def test_tokens_that_were_added_get_embeddings_and_a_line_says_so(tiny, frame, capsys):
+    from transformers import AutoTokenizer
+    tok = AutoTokenizer.from_pretrained(tiny("bert"))
+    tok.add_tokens(["<smile>", "<frown>"])
+    frame["text"] = frame["text"] + " <smile>"
+    dls = TransformersDataLoaders.from_df(frame, tok, "text", "label", bs=4, max_len=40)
+    learn = transformers_learner(dls, tiny("bert"))
+    assert "2 tokens were added to the tokenizer: the model has new embeddings for them" in capsys.readouterr().out
+    learn.logger = lambda row: None
+    with learn.no_bar():
+        learn.fit(1)
+
+
+def test_a_tokenizer_of_another_model_is_refused_before_an_index_error(tiny, frame):
+    dls = TransformersDataLoaders.from_df(frame, tiny("gpt2"), "text", "label", bs=4)
+    with pytest.raises(ValueError, match="330 tokens and the model 150 embeddings.*same name or folder"):
+        transformers_learner(dls, tiny("bert"))
+    from transformers import AutoModelForSequenceClassification
+    model = AutoModelForSequenceClassification.from_pretrained(tiny("bert"), num_labels=2)
+    model.resize_token_embeddings(330)                  # as the sentence says
+    transformers_learner(dls, model).dls.one_batch()
+
+
+def test_texts_that_are_longer_than_the_model_are_refused_with_what_to_write(tiny, frame):
+    from transformers import AutoTokenizer
+    tok = AutoTokenizer.from_pretrained(tiny("bert"))           # which knows no limit
+    dls = TransformersDataLoaders.from_df(frame, tok, "text", "label", bs=4)
+    with pytest.raises(ValueError, match="any number of tokens, and the model takes 40: write max_len=40"):
+        transformers_learner(dls, tiny("bert"))
+    transformers_learner(TransformersDataLoaders.from_df(frame, tok, "text", "label", bs=4, max_len=40), tiny("bert"))
+
+
+def test_settings_of_the_model_are_taken_and_others_refused(tiny, frame):
+    dls = TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", bs=4)
+    learn = transformers_learner(dls, tiny("bert"), hidden_dropout_prob=0.3)
+    assert inner_model(learn.model).config.hidden_dropout_prob == 0.3
+    with pytest.raises(TypeError, match=r"bert has no dropout_probability: its settings are .*hidden_dropout_prob"):
+        transformers_learner(dls, tiny("bert"), dropout_probability=0.3)
+
+
+def test_a_head_of_other_classes_is_made_anew_and_named(tiny, frame, tmp_path, capsys):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    AutoModelForSequenceClassification.from_pretrained(tiny("bert"), num_labels=5).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny("bert")).save_pretrained(tmp_path)
+    dls = TransformersDataLoaders.from_df(frame, tmp_path, "text", "label", bs=4)
+    learn = transformers_learner(dls, tmp_path)
+    assert "new weights, to be trained: classifier.bias, classifier.weight" in capsys.readouterr().out
+    assert inner_model(learn.model).config.id2label == {0: "neg", 1: "pos"}
+
+
+def test_weights_in_half_precision_train_in_full(frame, tmp_path):
+    from transformers import AutoModel
+    folder = save("bert", tmp_path / "half")
+    AutoModel.from_pretrained(folder).to(torch.bfloat16).save_pretrained(folder)
+    dls = TransformersDataLoaders.from_df(frame, folder, "text", "label", bs=4)
+    assert {p.dtype for p in transformers_learner(dls, folder).model.parameters()} == {torch.float32}
