@@ -22,7 +22,7 @@ from .tensors import LMTensorText, TensorText, reverse_text
 from .token_store import TokenStore
 from .tokenizer import Tokenizer
 from .tokenizers import BaseTokenizer, SpacyTokenizer, TokenizeWithRules, tokenize1
-from .transformers.block import TransformersBlock
+from .transformers.block import TokenTargetsBlock, TransformersBlock
 from .transformers.learner import transformers_learner
 from .transformers.loaders import TransformersDataLoaders
 from .transformers.splitter import transformers_splitter
@@ -34,11 +34,11 @@ __all__ = sorted([*_basics,
     "AWD_LSTM", "BOS", "BaseTokenizer", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMLearner", "LMTensorText",
     "LinearDecoder", "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder",
     "SentencePieceTokenizer", "SequentialRNN", "SortedDL", "SpacyTokenizer", "SubwordTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP",
-    "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders", "TextLearner", "TokenStore", "TokenizeWithRules", "Tokenizer",
-    "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout", "WordLabelsBlock", "WordTokenizer", "awd_lstm_clas_config",
-    "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens", "decode_spec_tokens", "dropout_mask", "fix_html",
-    "get_language_model", "get_text_classifier", "language_model_learner", "lowercase", "make_vocab", "masked_concat_pool",
-    "match_embeds", "pad_chunk", "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj", "replace_rep", "replace_space",
-    "replace_wrep", "reverse_text", "rm_useless_spaces", "spec_add_spaces", "text_classifier_learner", "tokenize1",
-    "transformers_learner", "transformers_splitter",
+    "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders", "TextLearner", "TokenStore", "TokenTargetsBlock",
+    "TokenizeWithRules", "Tokenizer", "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout", "WordLabelsBlock",
+    "WordTokenizer", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens",
+    "decode_spec_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier", "language_model_learner", "lowercase",
+    "make_vocab", "masked_concat_pool", "match_embeds", "pad_chunk", "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj",
+    "replace_rep", "replace_space", "replace_wrep", "reverse_text", "rm_useless_spaces", "spec_add_spaces", "text_classifier_learner",
+    "tokenize1", "transformers_learner", "transformers_splitter",
 ])
