@@ -184,8 +184,9 @@ class Inference(TrainingLoop):
         if isinstance(preds, torch.Tensor) and preds.ndim == 1 and act is None and kind_of(self.loss_func) in CLASS_KINDS:
             raise ValueError(lost_batch_axis(gather.preds[0]))
         decoded = None
-        if with_decoded:                # a list: predictions of several lengths
-            decoded = [self.decode_pred(p[None])[0] for p in preds] if isinstance(preds, list) else self.decode_pred(preds)
+        if with_decoded:
+            lengths = isinstance(preds, list) and kind_of(self.loss_func) is not None       # one tensor per item, of several lengths
+            decoded = [self.decode_pred(p[None])[0] for p in preds] if lengths else self.decode_pred(preds)
         results = ((with_input, gather.joined(gather.inputs, concat_dim), concat_dim), (with_preds, preds, concat_dim),
                    (with_targs, gather.joined(gather.targets, concat_dim), concat_dim), (with_decoded, decoded, concat_dim),
                    (with_loss, gather.joined(gather.losses), 0))

@@ -331,7 +331,7 @@ def test_lora_of_ones_own_that_leaves_new_weights_frozen_is_warned_of_with_what_
 def test_results_are_shown(classify):
     learn = classify("bert")
     table = learn.dls.show_batch(max_n=3)
-    assert list(table.columns) == ["input", "target"] and len(table) == 3 and "[PAD]" not in "".join(table["input"])
+    assert list(table.columns) == ["text", "category"] and len(table) == 3 and "[PAD]" not in "".join(table["input"])
     axes = learn.show_results(max_n=3)
     assert len([a for a in axes if a.get_title()]) == 3
 
