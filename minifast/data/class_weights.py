@@ -9,6 +9,7 @@ import torch
 from ..core.arguments import check_arguments, check_choice
 from ..core.items import coll_repr
 from ..core.messages import describe, plural
+from ..metrics.classes import classes_in
 from .categories import NA
 from .targets import base_dataset, target_columns
 
@@ -119,7 +120,8 @@ def _ids(dls: "DataLoaders", target: int | None) -> tuple[torch.Tensor, bool, in
         raise ValueError(f"the training targets are neither class ids (int64, one per item) nor zeros and ones (one per label), but "
                          f"{describe(y)}: classes cannot be counted")
     c = dls.c if isinstance(dls.c, int) else 0
-    names = vocab if vocab is not None and len(vocab) == c else None            # not of several vocabularies
+    names = classes_in(vocab)
+    names = names if names is not None and len(names) == c else None            # of several targets it may not be this one
     return (y.flatten().long() if classes else y), labels, c if classes else y.shape[1], names
 
 

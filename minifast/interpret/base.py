@@ -17,6 +17,7 @@ from ..data.naming import files_of, items_of, row_labels
 from ..data.rows import Rows
 from ..data.targets import base_dataset
 from ..learner.inference import loader_for
+from ..metrics.classes import classes_of
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner
@@ -53,9 +54,7 @@ class Interpretation:
             raise TypeError(f"{type(self).__name__}(learn) has no predictions yet: write {type(self).__name__}.from_learner(learn), which "
                             "predicts every item once")
         self.learn, self.dl, self.preds, self.targs, self.decoded, self.losses = learn, dl, preds, targs, decoded, losses
-        vocab = learn.dls.vocab
-        several = isinstance(vocab, (list, tuple)) and vocab and isinstance(vocab[0], (list, tuple))
-        self.vocab = None if vocab is None else list(vocab[-1] if several else vocab)           # of several vocabularies the last
+        self.vocab = classes_of(learn)
 
     @classmethod
     def from_learner(cls: type[Self], learn: "Learner", ds_idx: int = 1, dl: Iterable | None = None,

@@ -235,7 +235,7 @@ def arguments_of(x: Any) -> dict[str, Any]:
         return x.recipe.args
     found = {}
     for name, parameter in inspect.signature(type(x).__init__).parameters.items():
-        if name == "self" or name in _NO_SETTINGS:
+        if name in ("self", *_NO_SETTINGS) or (name.startswith("_") and parameter.default is not parameter.empty):    # as of nn.Embedding
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             if type(x).__init__ in (object.__init__, nn.Module.__init__):

@@ -3,17 +3,22 @@ from collections.abc import Iterable
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+from ..core.items import L
 from ..core.messages import did_you_mean, listing
 
 if TYPE_CHECKING:
-    from ..learner.learner import Learner
+    pass
 
 
-def classes_of(learn: "Learner") -> list | None:
+def classes_of(learn: Any) -> list | None:
     "The names of the classes of the learner's targets; of several vocabularies the last. None where the data has none."
-    vocab = getattr(getattr(learn, "dls", None), "vocab", None)
+    return classes_in(getattr(getattr(learn, "dls", None), "vocab", None))
+
+
+def classes_in(vocab: Any) -> list | None:
+    "The names of classes in `dls.vocab`: of several vocabularies, such as of tokens and of classes, the last. None where it has none."
     vocab = list(vocab) if isinstance(vocab, Iterable) and not isinstance(vocab, (str, dict)) else []
-    return (list(vocab[-1]) if isinstance(vocab[0], (list, tuple)) else vocab) if vocab else None
+    return (list(vocab[-1]) if isinstance(vocab[0], (list, tuple, L)) else vocab) if vocab else None
 
 
 def class_ids(given: Any, names: list | None, n: int | None, where: str) -> list[int]:

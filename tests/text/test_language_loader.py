@@ -1,5 +1,8 @@
 """`LMDataLoader` beside the definition of the book: one stream, cut into rows, predicted one token later."""
+import os
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,3 +135,32 @@ def test_arguments(texts):
                           (lambda: LMDataLoader(["some words"]), "text 0 must be the ids of its tokens")):
         with pytest.raises((TypeError, ValueError), match=message):
             call()
+
+
+def _mapped():
+    "Megabytes of files that this process holds in memory."
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"RssFile:\s+(\d+)", status)[1]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux says what a process holds")
+def test_a_large_file_does_not_pile_up_in_memory(tmp_path):
+    lengths = np.full(40_000, 250)
+    np.zeros(lengths.sum(), np.int32).tofile(tmp_path / "ids")                      # 40 MB
+    loader = LMDataLoader(FlatTexts(np.memmap(tmp_path / "ids", np.int32, "r"), lengths), bs=64, seq_len=2000, shuffle=True)
+    loader.one_batch()
+    before = _mapped()
+    assert sum(x.numel() for x, _ in loader) == loader.n_tokens > 9_999_000 and _mapped() - before < 4
+
+
+def test_a_batch_of_a_large_corpus_reads_no_more(tmp_path, monkeypatch):
+    np.zeros(2_000_000, np.int32).tofile(tmp_path / "ids")
+    reads, pread = [], os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, n, at: reads.append(n) or pread(fd, n, at))
+    counts = []
+    for n_texts in (200, 20_000):
+        loader = LMDataLoader(FlatTexts(np.memmap(tmp_path / "ids", np.int32, "r"), np.full(n_texts, 100)), bs=8, seq_len=50, shuffle=True)
+        reads.clear()
+        loader.one_batch()
+        counts.append((sum(reads), len(reads)))
+    assert counts[0][0] == counts[1][0] == 4 * 8 * 51 and max(n for _, n in counts) <= 16

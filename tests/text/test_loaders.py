@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+from minifast.core.seeds import set_seed
 from minifast.data.block import CategoryBlock, RegressionBlock
 from minifast.text.loaders import TextDataLoaders
 from minifast.text.special import TEXT_SPEC_TOK
@@ -98,3 +99,21 @@ def test_keywords_are_not_lost(df):
     assert make(df, val_bs=6, shuffle=False, max_vocab=12).valid.bs == 6
     with pytest.warns(UserWarning, match="longer than max_len=3"):
         assert make(df, max_len=3).train.one_batch()[0].shape[1] == 3
+
+
+@pytest.mark.parametrize("kwargs", [{"num_workers": 2}, {"num_workers": 2, "worker_type": "thread"}, {"on_error": "skip", "num_workers": 0},
+                                    {"after_item": lambda o: o, "num_workers": 0}])
+def test_batches_are_the_same_whoever_makes_them(df, kwargs):
+    def batches(**kwargs):
+        dls = make(df, **kwargs)
+        set_seed(3)
+        return [[(x.tolist(), y.tolist()) for x, y in dl] for dl in dls]
+    assert batches() == batches(**kwargs)
+    assert batches() != [[]] and make(df).train.num_workers == 0
+
+
+def test_names_of_classes_are_those_of_the_targets(df):
+    with pytest.warns(UserWarning, match=r"1 class without an item in the training set: .*'sad'"):
+        make(df, vocab=["neg", "pos", "sad"]).class_weights()
+    missing = make(df.assign(mood=["pos" if i % 4 and i % 2 else "neg" for i in range(24)])).check(fast=True)
+    assert "pos" in str(missing) and "xxunk" not in str(missing)

@@ -15,6 +15,7 @@ from ...data.naming import files_of, row_labels
 from ...data.rows import Rows
 from ...data.targets import base_dataset, labels_of
 from ...learner.probe import Step, once
+from ...metrics.classes import classes_of
 from ..outcomes import require
 from .image_files import THUMB, Facts, facts_of_all, near_duplicates
 
@@ -127,7 +128,7 @@ class DataProbe:
     def name_of(self, label: Any) -> str:
         "What to call a label."
         try:
-            return str(self.dls.vocab[int(label)])
+            return str(classes_of(self)[int(label)])
         except (TypeError, ValueError, IndexError, KeyError):          # no vocabulary, or a label that is not a class id
             return str(label)
 
