@@ -374,11 +374,9 @@ _ABSENT = (
     ("write `if verbose: print(text)`", "pv"),
     ("write `lambda self, x=None, *args, **kwargs: x`", "noops"),
     # text
-    ("minifast has no text models yet: make batches `(input_ids, attention_mask, labels)` and a model with Hugging Face's transformers, "
-     "put the model into an `nn.Module` whose `forward(self, ids, mask)` returns `self.model(ids, attention_mask=mask).logits`, and train "
-     "that by `Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`",
-     "eu_langs fn_counter_pkl fn_lengths_pkl load_tokenized_csv parallel_tokenize tokenize_csv tokenize_df tokenize_files tokenize_folder "
-     "tokenize_texts"),
+    ("the counts and lengths of `tokenize_folder` are in its `TokenStore`: `TokenStore.open(folder/'tokens')`, `.counter()`, `.lengths`",
+     "fn_counter_pkl fn_lengths_pkl"),
+    ("write the languages themselves, `WordTokenizer('de')`", "eu_langs"),
     ("write `learn.load_pretrained(weights, vocab)`, which reads files of every version of fastai and compares all names",
      "clean_raw_keys load_ignore_keys load_model_text"),
 )

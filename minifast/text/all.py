@@ -5,8 +5,8 @@ from .block import TextBlock
 from .flat import FlatTexts
 from .generation import decode_spec_tokens
 from .language_loader import LMDataLoader
-from .loaders import TextDataLoaders
 from .learner import LMLearner, TextLearner, language_model_learner, text_classifier_learner
+from .loaders import TextDataLoaders
 from .models.awd_lstm import (AWD_LSTM, EmbeddingDropout, RNNDropout, WeightDropout, awd_lstm_clas_config, awd_lstm_clas_split,
                               awd_lstm_lm_config, awd_lstm_lm_split, dropout_mask)
 from .models.heads import (LinearDecoder, PoolingLinearClassifier, SentenceEncoder, SequentialRNN, get_language_model,
@@ -22,6 +22,7 @@ from .tensors import LMTensorText, TensorText, reverse_text
 from .token_store import TokenStore
 from .tokenizer import Tokenizer
 from .tokenizers import BaseTokenizer, SpacyTokenizer, TokenizeWithRules, tokenize1
+from .tokenizing import load_tokenized_csv, parallel_tokenize, tokenize_csv, tokenize_df, tokenize_files, tokenize_folder, tokenize_texts
 from .transformers.block import TokenTargetsBlock, TransformersBlock
 from .transformers.learner import transformers_learner
 from .transformers.loaders import TransformersDataLoaders
@@ -37,8 +38,9 @@ __all__ = sorted([*_basics,
     "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders", "TextLearner", "TokenStore", "TokenTargetsBlock",
     "TokenizeWithRules", "Tokenizer", "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout", "WordLabelsBlock",
     "WordTokenizer", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens",
-    "decode_spec_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier", "language_model_learner", "lowercase",
-    "make_vocab", "masked_concat_pool", "match_embeds", "pad_chunk", "pad_input", "pad_input_chunk", "replace_all_caps", "replace_maj",
-    "replace_rep", "replace_space", "replace_wrep", "reverse_text", "rm_useless_spaces", "spec_add_spaces", "text_classifier_learner",
-    "tokenize1", "transformers_learner", "transformers_splitter",
+    "decode_spec_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier", "language_model_learner",
+    "load_tokenized_csv", "lowercase", "make_vocab", "masked_concat_pool", "match_embeds", "pad_chunk", "pad_input", "pad_input_chunk",
+    "parallel_tokenize", "replace_all_caps", "replace_maj", "replace_rep", "replace_space", "replace_wrep", "reverse_text",
+    "rm_useless_spaces", "spec_add_spaces", "text_classifier_learner", "tokenize1", "tokenize_csv", "tokenize_df", "tokenize_files",
+    "tokenize_folder", "tokenize_texts", "transformers_learner", "transformers_splitter",
 ])

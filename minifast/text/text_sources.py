@@ -7,7 +7,7 @@ from typing import Any
 from ..core.arguments import listed_in_order
 from ..core.messages import describe, did_you_mean
 from ..core.types import PathLike
-from ..data.labels import is_missing
+from ..data.labels import is_missing, python_value
 from .special import FLD
 
 
@@ -25,14 +25,17 @@ def check_text(o: Any, where: str, how: str = "text") -> str:
     """
     if isinstance(o, str):
         return o
+    is_one = how == "text"
     if is_missing(o):
-        raise ValueError(f"{where} has no text ({o!r}): leave it out, {how}.dropna(), or take it as empty, {how}.fillna('')"
-                         if how != "text" else f"{where} has no text ({o!r}): leave it out, or write ''")
+        raise ValueError(f"{where} has no text ({o!r}): leave it out" +
+                         (", or write ''" if is_one else f", {how}.dropna(), or take it as empty, {how}.fillna('')"))
     if isinstance(o, (bytes, bytearray)):
-        raise TypeError(f"{where} is {describe(o)}, bytes and no text: decode it first, " +
-                        (f"{how}.str.decode('utf-8')" if how != "text" else "text.decode('utf-8')"))
-    raise TypeError(f"{where} is {describe(o)} and no text: " + (f"write {how}.astype(str)" if how != "text" else "write str(text)")
-                    + " if its digits are meant as text" * isinstance(o, (int, float)))
+        what, write = "bytes and no text", f"{how}.decode('utf-8')" if is_one else f"{how}.str.decode('utf-8')"
+    elif isinstance(o, (list, tuple)):
+        what, write = "no text", "' '.join(text)" if is_one else f"{how}.str.join(' ')"
+    else:
+        what, write = "no text; where its digits are meant", "str(text)" if is_one else f"{how}.astype(str)"
+    raise TypeError(f"{where} is {describe(o)}, {what}: write {write}")
 
 
 def read_text(file: PathLike, encoding: str = "utf-8") -> str:
@@ -102,7 +105,7 @@ class TableTexts(Texts):
 
     def name(self, i: int) -> str:
         "What to call text `i`."
-        return f"row {self.items.index[i]!r}"
+        return f"row {python_value(self.items.index[i])!r}"
 
 
 class FileTexts(Texts):
@@ -159,7 +162,7 @@ def joined_columns(row: Any, text_cols: Sequence[Any], mark_fields: bool | None 
         mark_fields: see `Tokenizer`.
     """
     marks = _marks(len(text_cols), mark_fields)
-    return " ".join(m + check_text(row[c], f"row {getattr(row, 'name', '?')!r}, column {c!r},", f"df[{c!r}]")
+    return " ".join(m + check_text(row[c], f"row {python_value(getattr(row, 'name', '?'))!r}, column {c!r},", f"df[{c!r}]")
                     for m, c in zip(marks, text_cols, strict=True))
 
 
@@ -179,7 +182,8 @@ def texts_of(items: Any, text_cols: Any = None, mark_fields: bool | None = None,
     if hasattr(items, "columns") and hasattr(items, "iloc"):
         return TableTexts(items, columns_of(items, text_cols), mark_fields)
     if hasattr(items, "iloc"):
-        return TableTexts(items.to_frame("text"), ["text"], mark_fields)
+        name = "text" if items.name is None else items.name
+        return TableTexts(items.to_frame(name), [name], mark_fields)
     if hasattr(items, "__len__") and len(items) and isinstance(items[0], PurePath):
         return FileTexts(items, encoding)
     return Texts(items)

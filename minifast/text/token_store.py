@@ -38,10 +38,13 @@ class TokenStore(Sequence):
         starts: where each text begins in `flat`, int64.
         lengths: the number of tokens of each text, int64.
         path: the file that `flat` is mapped from; None: it is in memory.
+        content: a digest of the texts; None: not known.
     """
 
-    def __init__(self, tokens: Sequence[str], flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, path: PathLike | None = None):
+    def __init__(self, tokens: Sequence[str], flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, path: PathLike | None = None,
+                 content: str | None = None):
         self.tokens, self.flat, self.starts, self.lengths, self.path = tokens, flat, starts, lengths, path
+        self.content = content
         self._counts: np.ndarray | None = None
 
     @classmethod
@@ -95,7 +98,7 @@ class TokenStore(Sequence):
             raise ValueError(f"{ids} is not what {about.name} says of it: remove both, and tokenise the texts again")
         n_ids = told["ids"]
         starts, lengths = _placed(np.array(whole[n_ids:-2]))
-        return cls(told["tokens"], whole[:n_ids], starts, lengths, ids)
+        return cls(told["tokens"], whole[:n_ids], starts, lengths, ids, told.get("content"))
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -32,7 +32,7 @@ def test_a_script():
     ("from fastbook import *\n", "fastbook", "from minifast.vision.all import *"),
     ("from fastai.vision import *\nfrom fastai.metrics.foo import bar\n", "fastai.metrics.foo", "no such module"),
     ("from fastai.basics import *\nstr2bool(3)\n", "str2bool", "from fastcore.all import str2bool"),
-    ("from fastai.text.all import TextBlock\n", "TextBlock", "transformers"),
+    ("from fastai.text.all import eu_langs\n", "eu_langs", "WordTokenizer"),
     ("from fastai.vision.all import *\nlearn = Learner(dls, m, cbs=CometCallback())\n", "CometCallback", "after_epoch"),
 ])
 def test_what_is_absent_is_named(source, name, advice):
@@ -155,10 +155,10 @@ def test_the_command_line(tmp_path, capsys):
     good, bad = tmp_path / "good.py", tmp_path / "sub" / "bad.ipynb"
     good.write_text("from fastai.vision.all import *\nPath('x')\n")
     bad.parent.mkdir()
-    bad.write_text(notebook("from fastai.text.all import *\nTextBlock"))
+    bad.write_text(notebook("from fastai.text.all import *\neu_langs"))
     assert main(["port", str(tmp_path), "--check"]) == 1
     out = capsys.readouterr().out
-    assert "bad.ipynb" in out and "TextBlock is absent" in out and "fastai" in good.read_text()
+    assert "bad.ipynb" in out and "eu_langs is absent" in out and "fastai" in good.read_text()
     assert main(["port", str(good)]) == 0 and good.read_text() == "from minifast.vision.all import *\nPath('x')\n"
     assert main(["port", str(tmp_path / "nothing.py")]) == 2
     assert "nothing.py" in capsys.readouterr().err
