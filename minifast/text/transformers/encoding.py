@@ -1,5 +1,6 @@
 """`EncodeText`: texts, pairs of texts and lists of words as the ids that a pretrained model was trained with, by its own tokenizer."""
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 from warnings import warn
 
@@ -9,7 +10,10 @@ import torch
 from ...core.items import L
 from ...core.messages import describe, listing, plural
 from ...core.recipe import Recipe
+from ...data.categories import item_name
 from ...data.labels import is_missing
+from ...data.pipeline import Pipeline
+from ...data.rows import Rows
 from ...data.transforms import ItemTransform
 from .library import fork_safely
 from .tokenizer import pad_id_of, restored_tokenizer, saved_tokenizer
@@ -23,38 +27,36 @@ class EncodedTexts:
     """Texts as ids, in flat arrays.
 
     Args:
-        keys: what there is of each token: 'input_ids', and 'token_type_ids' or 'word_ids'.
+        flat: what there is of each token: 'input_ids', and 'token_type_ids' or 'word_ids': int32 (tokens of all texts,).
+        starts: where each text begins.
+        lengths: tokens of each text.
     """
 
-    def __init__(self, keys: Sequence[str]):
-        self._parts: dict[str, list[np.ndarray]] = {k: [] for k in keys}
-        self._flat: dict[str, np.ndarray] | None = None
-        self.lengths: np.ndarray = np.zeros(0, np.int64)        #: tokens of each text
-        self._starts = np.zeros(0, np.int64)
-        self.rows: Any = None                                   #: the items that the texts are of,
-        self.chosen: list[int] | None = None                    #: and which of them; None: all
-
-    def are_of(self, rows: Any, chosen: list[int] | None) -> bool:
-        "Whether these are the texts of the `chosen` ones (None: all) of the items `rows`."
-        return self.rows is rows and self.chosen == chosen
-
-    def extend(self, encoded: list[dict[str, list[int]]]) -> None:
-        "Add texts, each as lists of numbers of one length."
-        for k, parts in self._parts.items():
-            parts.append(np.fromiter((v for e in encoded for v in e[k]), np.int32))
-        self.lengths = np.concatenate([self.lengths, [len(e["input_ids"]) for e in encoded]]).astype(np.int64)
-        self._flat = None
+    def __init__(self, flat: dict[str, np.ndarray], starts: np.ndarray, lengths: np.ndarray):
+        self.flat, self.starts, self.lengths = flat, starts, lengths
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
-        if self._flat is None:
-            self._flat = {k: np.concatenate(parts) if parts else np.zeros(0, np.int32) for k, parts in self._parts.items()}
-            self._parts = {k: [v] for k, v in self._flat.items()}
-            self._starts = np.concatenate([[0], self.lengths.cumsum()])
-        start, stop = self._starts[i], self._starts[i + 1]
-        return {k: v[start:stop] for k, v in self._flat.items()}
+        start = self.starts[i]
+        stop = start + self.lengths[i]
+        return {k: v[start:stop] for k, v in self.flat.items()}
+
+    def subset(self, indices: Sequence[int]) -> "EncodedTexts":
+        "Some of the texts, which are not copied."
+        chosen = np.asarray(indices, np.int64)
+        return EncodedTexts(self.flat, self.starts[chosen], self.lengths[chosen])
+
+
+def texts_of(items: Any) -> list[Any]:
+    "The values of items as a list; those of columns of a frame without a detour over its rows."
+    rows, pipe = getattr(items, "items", None), getattr(items, "f", None)
+    if isinstance(rows, Rows) and rows.columns is not None and isinstance(pipe, Pipeline) and len(pipe) == 1:
+        columns = getattr(vars(pipe[0]).get("encodes"), "columns_of", None)
+        if columns is not None:
+            return columns(rows.source)
+    return list(items)
 
 
 def value_problem(x: Any, words: bool) -> str | None:
@@ -114,28 +116,31 @@ class EncodeText(ItemTransform):
         "What there is of each token."
         return ["input_ids", *(["token_type_ids"] if self.has_types else []), *(["word_ids"] if self.task == "words" else [])]
 
-    def encode_all(self, texts: Sequence[Any], name_of: Callable[[int], str]) -> EncodedTexts:
-        """Encode many texts at once, in all threads of the tokenizer.
+    def encode_ahead(self, items: Any) -> EncodedTexts:
+        """The texts of all items of a dataset, tokenised at once, in all threads of the tokenizer.
 
         Args:
-            texts: the texts, pairs or lists of words.
-            name_of: what to call text `i` in a message.
+            items: the texts, pairs or lists of words, as the transforms before this one leave them.
 
         Raises:
             ValueError: values that are no texts; names the first ones.
         """
-        self._refuse_others(texts, name_of)
-        made, cut, longest = EncodedTexts(self.keys), 0, 0
+        texts = texts_of(items)
+        self._refuse_others(texts, partial(item_name, items))
+        parts: dict[str, list[np.ndarray]] = {k: [] for k in self.keys}
+        cut, longest, lengths = 0, 0, []
         for start in range(0, len(texts), CHUNK):
-            encoded, lengths = self._encode(texts[start:start + CHUNK])
-            made.extend(encoded)
+            encoded, uncut = self._encode(texts[start:start + CHUNK])
+            for k, arrays in parts.items():
+                arrays.append(np.fromiter((v for e in encoded for v in e[k]), np.int32))
+            lengths += [len(e["input_ids"]) for e in encoded]
             if self.max_len is not None:
-                cut += sum(n > self.max_len for n in lengths)
-                longest = max(longest, *lengths)
+                cut, longest = cut + sum(n > self.max_len for n in uncut), max(longest, *uncut)
         if cut:
             warn(f"{cut:,} of {plural(len(texts), 'text')} have more than max_len={self.max_len} tokens (the longest {longest:,}) and are "
                  "cut: the model does not see the rest", stacklevel=2)
-        return made
+        ends = np.cumsum(lengths, dtype=np.int64)
+        return EncodedTexts({k: np.concatenate(v) for k, v in parts.items()}, ends - lengths, np.array(lengths, np.int64))
 
     def _refuse_others(self, texts, name_of):
         words = self.task == "words"

@@ -8,25 +8,16 @@ from torch import nn
 from ...core.arguments import check_choice
 from ...core.messages import describe, listing
 from ...data.loaders import DataLoaders
-from ...data.targets import base_dataset
 from ...learner.learner import Learner
 from ...nn.loss_traits import kind_of, loss_name
 from ...nn.losses import CrossEntropyLossFlat
 from ...optim.optimizers import Adam
-from .encoding import EncodeText
-from .loader import text_pipeline
+from .loader import encoder_in
 from .lora import add_lora
 from .model import TransformersModel, checkpoint_layers, inner_model, set_pad_id
 from .own_loss import ModelLoss
 from .pretrained import fit_embeddings, load_model, model_positions
 from .splitter import transformers_splitter
-
-
-def encoder_of(dls: Any) -> EncodeText | None:
-    "What tokenises the texts of these loaders."
-    found = text_pipeline(dls.train) if hasattr(dls, "train") else None
-    dataset = None if found is None else base_dataset(dls.train)[0]
-    return None if dataset is None or found is None else dataset.pipelines_in_use[found[0]][found[1]]
 
 
 def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None, pretrained: bool = True, loss_func: Any = None,
@@ -60,7 +51,7 @@ def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None,
         lora: train adapters of `peft` and the head instead of the whole model: True, the rank, or a `peft.LoraConfig`; see `add_lora`.
         **settings: of the configuration of the model, such as `hidden_dropout_prob=0.2`.
     """
-    encode = encoder_of(dls)
+    encode = encoder_in(dls)
     if encode is None:
         raise TypeError("transformers_learner takes loaders whose texts a tokenizer of transformers encodes: make them with "
                         "TransformersDataLoaders.from_df(df, model, text_col, label_col), or a DataBlock with a "

@@ -1,5 +1,4 @@
 """`TransformersDataLoaders`: from frames, CSV files and lists of texts to batches for a pretrained model, in one call."""
-import inspect
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -8,11 +7,10 @@ from ...core.paths import Path
 from ...core.types import PathLike
 from ...data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from ...data.csv_files import read_csv
+from ...data.factories import check_factory_keywords, chosen_splitter, label_block, without_vocab
 from ...data.labels import ColReader, column_name, column_names
-from ...data.loader_args import check_dataloaders_keywords
 from ...data.loaders import DataLoaders
 from ...data.rows import as_pandas
-from ...data.splitters import SPLIT_SEED, ColSplitter, RandomSplitter
 from .block import TokenTargetsBlock, TransformersBlock
 from .encoding import Task
 from .loader import TextReader
@@ -20,8 +18,6 @@ from .words import WordLabelsBlock
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_MORE = {"dl_type", "path"}
 
 
 class TransformersDataLoaders(DataLoaders):
@@ -55,18 +51,17 @@ class TransformersDataLoaders(DataLoaders):
             path: the folder of the learner's files.
             **kwargs: for `DataBlock.dataloaders`, such as `bs=16`.
         """
-        allowed = {*inspect.signature(cls.from_df).parameters, *_MORE} - {"kwargs"}
-        check_dataloaders_keywords(kwargs, f"{cls.__name__}.from_df(...)", allowed)
+        check_factory_keywords(cls.from_df, kwargs)
         df = as_pandas(df)
         block = TransformersBlock(model, max_len, task)
         names = [column_name(c, df.columns) for c in column_names(text_col)]
-        of_block: dict[str, Any] = {"splitter": _splitter(valid_pct, seed, valid_col, splitter)}
+        of_block: dict[str, Any] = {"splitter": chosen_splitter(splitter, valid_pct, seed, valid_col)}
         if task in ("mlm", "clm"):
             return cls._made(df, block, TokenTargetsBlock(block.type_tfms[0].tokenizer), path, kwargs, get_x=TextReader(names), **of_block)
         if y_block is None:
-            y_block = WordLabelsBlock(vocab) if task == "words" else _label_block(df, label_col, label_delim, vocab)
-        elif vocab is not None:
-            raise TypeError("vocab and y_block: give the classes to the block, such as y_block=CategoryBlock(vocab=[...])")
+            y_block = WordLabelsBlock(vocab) if task == "words" else label_block(df, label_col, label_delim, vocab)
+        else:
+            y_block = without_vocab(vocab, y_block)
         return cls._made(df, block, y_block, path, kwargs, get_x=TextReader(names), get_y=ColReader(label_col, label_delim=label_delim),
                          **of_block)
 
@@ -113,41 +108,17 @@ class TransformersDataLoaders(DataLoaders):
         """
         if len(texts) != len(labels):
             raise ValueError(f"{cls.__name__}.from_lists: {len(texts):,} texts, but {len(labels):,} labels")
-        allowed = {*inspect.signature(cls.from_lists).parameters, *_MORE} - {"kwargs"}
-        check_dataloaders_keywords(kwargs, f"{cls.__name__}.from_lists(...)", allowed)
+        check_factory_keywords(cls.from_lists, kwargs)
         if y_block is None:
             y_block = WordLabelsBlock(vocab) if task == "words" else _guessed_block(labels, vocab)
         return cls._made(list(zip(texts, labels, strict=True)), TransformersBlock(model, max_len, task), y_block, path, kwargs,
-                         get_x=itemgetter(0), get_y=itemgetter(1), splitter=_splitter(valid_pct, seed, None, splitter))
+                         get_x=itemgetter(0), get_y=itemgetter(1), splitter=chosen_splitter(splitter, valid_pct, seed))
 
     @classmethod
     def _made(cls, source: Any, block: TransformBlock, y_block: Any, path: PathLike, kwargs: dict[str, Any],
               **of_block: Any) -> "TransformersDataLoaders":
         dls = DataBlock(blocks=(block, y_block), **of_block).dataloaders(source, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)
-
-
-def _splitter(valid_pct, seed, valid_col, splitter):
-    if splitter is not None and valid_col is not None:
-        raise TypeError("valid_col and splitter both say which rows are for validation: give one of them")
-    if splitter is not None:
-        return splitter
-    if valid_col is not None:
-        return valid_col if callable(valid_col) else ColSplitter(valid_col)
-    return RandomSplitter(valid_pct, seed=SPLIT_SEED if seed is None else seed)
-
-
-def _label_block(df, label_col, label_delim, vocab):
-    names = [column_name(c, df.columns) for c in column_names(label_col)]
-    if label_delim is not None:
-        return MultiCategoryBlock(vocab=vocab)
-    if len(names) == 1:
-        return _guessed_block(df[names[0]].tolist(), vocab)
-    if all(df[c].isin([0, 1]).all() for c in names):
-        return MultiCategoryBlock(encoded=True, vocab=names if vocab is None else vocab)
-    if all(df[c].dtype.kind in "fiu" for c in names):
-        return RegressionBlock()
-    return MultiCategoryBlock(vocab=vocab)
 
 
 def _guessed_block(labels, vocab):
