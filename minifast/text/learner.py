@@ -21,6 +21,7 @@ from ..learner.saving import SUFFIXES, file_of, stored_vocabs, vocab_tensor
 from ..nn.losses import CrossEntropyLossFlat
 from ..optim.optimizers import Adam
 from .generation import check_generation, decode_spec_tokens, generate
+from .language_loader import LMDataLoader
 from .models.awd_lstm import AWD_LSTM
 from .models.heads import get_language_model, get_text_classifier, text_arch
 from .pretrained import adapted, fit_weights, read_vocab, read_weights, wt103_files
@@ -300,9 +301,10 @@ def text_classifier_learner(dls: DataLoaders, arch: Any = AWD_LSTM, seq_len: int
     """
     vocab, meta = text_vocab(dls), text_arch(arch)
     n_out = getattr(dls, "c", None) if n_out is None else n_out
-    if not isinstance(n_out, int) or n_out < 1:
-        raise ValueError(f"text_classifier_learner cannot tell from the data how many outputs the model needs (dls.c={n_out!r}): pass "
-                         "n_out=, the number of classes or of numbers to predict; for a language model write language_model_learner")
+    if not isinstance(n_out, int) or n_out < 1 or isinstance(dls.train, LMDataLoader):
+        told = "the loaders are those of a language model" if isinstance(dls.train, LMDataLoader) else f"dls.c={n_out!r}"
+        raise ValueError(f"text_classifier_learner cannot tell from the data how many outputs the model needs ({told}): pass n_out=, the "
+                         "number of classes or of numbers to predict; for a language model write language_model_learner")
     pad_idx = vocab.index(PAD) if PAD in vocab else 1
     model = get_text_classifier(arch, len(vocab), n_out, seq_len, config, drop_mult, lin_ftrs, ps, pad_idx, max_len, y_range)
     learn = TextLearner(dls, model, alpha, beta, moms, loss_func=loss_func, splitter=meta.split_clas if splitter is None else splitter,

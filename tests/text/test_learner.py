@@ -2,14 +2,17 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from minifast.callbacks import EMA, GradientAccumulation, GradientClip, MixedPrecision, ModelResetter, RNNRegularizer
 from minifast.core import checkpoint
+from minifast.data.loaders import DataLoaders
 from minifast.metrics import Perplexity, accuracy
 from minifast.nn.losses import CrossEntropyLossFlat
+from minifast.text.language_loader import LMDataLoader
 from minifast.text.learner import LMLearner, TextLearner, language_model_learner, text_classifier_learner
 from minifast.text.models.awd_lstm import AWD_LSTM
 from minifast.text.special import TEXT_SPEC_TOK
@@ -218,6 +221,11 @@ def test_refusals(lm_dls, clas_dls, tmp_path):
     with pytest.raises(ValueError, match=r"pass n_out="):
         text_classifier_learner(clas_dls, config=SIZES, pretrained=False)
     text_classifier_learner(clas_dls, config=SIZES, pretrained=False, n_out=2)
+    stream = DataLoaders(LMDataLoader(np.arange(9, 23), bs=2, seq_len=3), device="cpu")
+    stream.vocab = lm_dls.vocab
+    with pytest.raises(ValueError, match=r"those of a language model\).* write language_model_learner"):
+        text_classifier_learner(stream, config=SIZES, pretrained=False)
+    language_model_learner(stream, config=SIZES, pretrained=False)
     with pytest.raises(FileNotFoundError, match=r"there is no .*nothing.pth or .*nothing.safetensors"):
         language_model_learner(lm_dls, config=SIZES, path=tmp_path, pretrained_fnames=("nothing", "words"))
     with pytest.raises(TypeError, match=r"predict\(text\) needs loaders that tokenise"):
