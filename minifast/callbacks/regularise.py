@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from ..core import check_arguments, describe, did_you_mean, is_number, leaves
 from .base import Callback, Order, TrainingCallback
@@ -24,12 +25,38 @@ def activation_reg(out: torch.Tensor, h: torch.Tensor, alpha: float, beta: float
     Returns:
         A 0-d tensor; 0 if neither applies.
     """
-    total = out.new_zeros((), dtype=torch.float32)
-    if alpha:
-        total = total + alpha * out.float().pow(2).mean()
-    if beta and h.shape[1] > 1:
-        total = total + beta * (h[:, 1:] - h[:, :-1]).float().pow(2).mean()
-    return total
+    return _ActivationReg.apply(out, h, float(alpha), float(beta if h.shape[1] > 1 else 0))
+
+
+class _ActivationReg(torch.autograd.Function):
+    "`activation_reg`, whose gradients take a third of the passes over the activations that those of its formula do."
+
+    @staticmethod
+    def forward(ctx, out, h, alpha, beta):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(out, h)
+        ctx.weights = alpha, beta
+        total = out.new_zeros((), dtype=torch.float32)
+        if alpha:
+            total += alpha * torch.linalg.vector_norm(out, dtype=torch.float32).square() / out.numel()
+        if beta:
+            change = h[:, 1:].float() - h[:, :-1].float()
+            total += beta * torch.linalg.vector_norm(change).square() / change.numel()
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        (out, h), (alpha, beta) = ctx.saved_tensors, ctx.weights
+        of_out = of_h = None
+        if alpha and ctx.needs_input_grad[0]:
+            of_out = out * (2 * alpha / out.numel() * grad).to(out.dtype)
+        if beta and ctx.needs_input_grad[1]:
+            change = h[:, 1:] - h[:, :-1]
+            change *= (2 * beta / change.numel() * grad).to(h.dtype)
+            of_h = torch.empty_like(h)
+            of_h[:, 0], of_h[:, 1:] = 0, change
+            of_h[:, :-1] -= change
+        return of_out, of_h, None, None
 
 
 def select_modules(model: nn.Module, modules: Wanted | Sequence[Wanted] | None = None) -> list[nn.Module]:

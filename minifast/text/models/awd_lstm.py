@@ -212,7 +212,8 @@ class AWD_LSTM(nn.Module):
         """
         if not from_embeds and inp.ndim != 2:
             raise ValueError(f"AWD_LSTM reads ids of shape (batch, time); received {describe(inp)}")
-        output = self.input_dp(inp if from_embeds else self.encoder_dp(inp))
+        # the steps lie one after the other in memory, as an LSTM reads them: no layer has to copy its input
+        output = self.input_dp(inp if from_embeds else self.encoder_dp(inp.t()).transpose(0, 1))
         states: list[Hidden] = []
         for i, rnn in enumerate(self.rnns):
             output, (h, c) = rnn(output, self._state(None if hidden is None else hidden[i], i, output))

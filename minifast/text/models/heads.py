@@ -3,7 +3,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from ...core.messages import brief, describe, reject_unknown
 from ...core.recipe import recorded
@@ -99,9 +101,9 @@ class SentenceEncoder(nn.Module):
             piece = x[:sum(n > i for n in lengths), i:min(i + self.bptt, lengths[0])]
             with torch.set_grad_enabled(torch.is_grad_enabled() and i >= start):
                 out, state = encoder.read(piece, state)
-            if i >= start:
-                outs.append(out if len(out) == len(x) else torch.cat([out, out.new_zeros(len(x) - len(out), *out.shape[1:])]))
-        output = outs[0] if len(outs) == 1 else torch.cat(outs, 1)
+            if i >= start:                              # time first, as it lies in memory
+                outs.append(F.pad(out.transpose(0, 1), (0, 0, 0, len(x) - len(out))))
+        output = torch.cat(outs).transpose(0, 1)
         steps = torch.arange(start, lengths[0], device=x.device)
         begin, end = torch.tensor([kept_from, lengths], device=x.device)[:, :, None]
         mask = (steps < begin) | (steps >= end)
@@ -140,14 +142,31 @@ def masked_concat_pool(output: torch.Tensor, mask: torch.Tensor, bptt: int | Non
         mask: bool (batch, time), True where there is no token.
         bptt: accepted for code that passes it; the padding may be anywhere.
     """
-    tokens = ~mask
-    count = tokens.sum(1).clamp_(min=1)
-    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    last = output[torch.arange(len(output), device=mask.device), (tokens * steps).argmax(1)]
-    share = (tokens / count[:, None]).to(output.dtype)
-    mean = torch.bmm(share[:, None], output)[:, 0]               # without a copy of the outputs
-    highest = output.masked_fill(mask[:, :, None], torch.finfo(output.dtype).min).amax(1)
-    return torch.cat([last, highest, mean.to(highest.dtype)], 1)
+    return _ConcatPool.apply(output, mask)
+
+
+class _ConcatPool(torch.autograd.Function):
+    "`masked_concat_pool`, whose gradient is written once: each of the three parts would make one of the size of `output`."
+
+    @staticmethod
+    def forward(ctx, output, mask):  # type: ignore[no-untyped-def]
+        tokens, rows = ~mask, torch.arange(len(mask), device=mask.device)
+        last = (tokens * torch.arange(1, mask.shape[1] + 1, device=mask.device)).argmax(1)
+        share = (tokens / tokens.sum(1, keepdim=True).clamp_(min=1)).to(output.dtype)
+        mean = torch.einsum("tb,tbf->bf", share.t(), output.transpose(0, 1))
+        highest, at = output.masked_fill(mask[:, :, None], torch.finfo(output.dtype).min).max(1)
+        ctx.save_for_backward(share, at, last, rows)
+        return torch.cat([output[rows, last], highest, mean], 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        share, at, last, rows = ctx.saved_tensors
+        of_last, of_highest, of_mean = grad.chunk(3, 1)
+        made = (share.t()[:, :, None] * of_mean).transpose(0, 1)
+        made.scatter_add_(1, at[:, None], of_highest[:, None])
+        made[rows, last] += of_last
+        return made, None
 
 
 class PoolingLinearClassifier(nn.Module):
