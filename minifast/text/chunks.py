@@ -21,7 +21,7 @@ CHUNK_CHARACTERS, CHUNK_TEXTS = 1_000_000, 2000
 class Tokenized(NamedTuple):
     "Some texts as ids."
 
-    tokens: list[str]           #: the distinct tokens
+    tokens: list[str]           #: the tokens that occur
     ids: np.ndarray             #: the texts one after the other, each token by its place in `tokens`: int32
     lengths: np.ndarray         #: the number of tokens of each text: int32
 
@@ -112,11 +112,12 @@ def tokenize_chunk(texts: list[str], with_rules: TokenizeWithRules | None = None
         texts: the texts.
         with_rules: the tokenizer; None: the one that this process was started with.
     """
-    ids, parts = NewIds(), []
+    ids, parts, rules = NewIds(), [], with_rules or _with_rules
     try:
-        for tokens in (with_rules or _with_rules)(texts):
+        for found in rules.split(texts):
+            tokens = found if isinstance(found, list) else list(found)
             parts.append(np.fromiter(map(ids.__getitem__, tokens), np.int32, len(tokens)))
     except Exception as e:
         e.position_in_chunk = len(parts)  # type: ignore[attr-defined]
         raise
-    return Tokenized(list(ids), np.concatenate(parts), np.fromiter(map(len, parts), np.int32, len(parts)))
+    return Tokenized(list(map(rules.after, ids)), np.concatenate(parts), np.fromiter(map(len, parts), np.int32, len(parts)))

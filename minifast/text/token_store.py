@@ -193,7 +193,7 @@ class StoreWriter:
         """Add texts.
 
         Args:
-            tokens: the distinct tokens of these texts.
+            tokens: the tokens that occur in these texts.
             ids: the texts one after the other, each token by its place in `tokens`.
             lengths: the number of tokens of each text.
         """

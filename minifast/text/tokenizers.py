@@ -83,10 +83,25 @@ class TokenizeWithRules:
 
     def __call__(self, batch: Iterable[str]) -> Iterator[L]:
         "The tokens of each of several texts."
-        for tokens in self.tok(map(self._prepared, batch)):
-            for rule in self.post_rules:
-                tokens = map(rule, tokens)  # type: ignore[assignment]
-            yield L(tokens, use_list=True)
+        return (L(map(self.after, tokens), use_list=True) for tokens in self.split(batch))
+
+    def split(self, batch: Iterable[str]) -> Iterable[Sequence[str]]:
+        """The tokens of each of several texts, to which `after` is still to be applied: once for each different token is enough.
+
+        Args:
+            batch: the texts.
+        """
+        return self.tok(map(self._prepared, batch))
+
+    def after(self, token: str) -> str:
+        """What the rules of tokens make of a token.
+
+        Args:
+            token: one that `split` gave.
+        """
+        for rule in self.post_rules:
+            token = rule(token)
+        return token
 
     def _prepared(self, text):
         for rule in self.rules:

@@ -157,11 +157,12 @@ def tokenize_files(files: Sequence[PathLike], path: PathLike, output_dir: PathLi
     store = TokenStore.of(FileTexts(paths, encoding), with_rules, n_workers=n_workers, path=output_dir / "tokens")
     told, written = {"names": names, "content": store.content, "identity": identity_of(with_rules)}, output_dir / "written.json"
     is_same = written.is_file() and told["identity"] is not None and json.loads(written.read_text(encoding="utf-8")) == told
-    for i, name in enumerate(names):
-        out = output_dir / name
-        if not is_same or not out.is_file():
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(" ".join(store[i]), encoding="utf-8")
+    missing = [i for i, name in enumerate(names) if not is_same or not (output_dir / name).is_file()]
+    for folder in {(output_dir / names[i]).parent for i in missing}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for i in missing:
+        with open(output_dir / names[i], "w", encoding="utf-8") as f:
+            f.write(" ".join(store[i]))
     save_json(told, written)
     return output_dir
 

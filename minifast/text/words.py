@@ -57,6 +57,8 @@ _EMOTICONS = """
 #: What is never split, and is put together again where a split between two of its characters came first.
 _WHOLE = frozenset((*_ABBREVIATIONS.split(), *_ABBREVIATIONS.replace("'", "’").split(), *_EMOTICONS.split(),
                     *(f"{c}." for c in ascii_letters)))
+#: What a longer one of them begins with.
+_BEGINNINGS = frozenset(t[:n] for t in _WHOLE for n in range(1, len(t)))
 
 
 def _contracted():
@@ -176,6 +178,9 @@ def _within(chunk):
 def _joined(tokens):
     "Tokens of a chunk; what was split and should not have been is one again."
     while tokens:
+        if tokens[0] not in _BEGINNINGS:
+            yield tokens.pop(0)
+            continue
         n = next((n for n in (6, 5, 4, 3, 2) if n <= len(tokens) and "".join(tokens[:n]) in _WHOLE), 1)
         yield "".join(tokens[:n])
         tokens = tokens[n:]
