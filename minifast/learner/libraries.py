@@ -6,7 +6,7 @@ and one is taken where it makes the same layers with the same settings and shape
 import inspect
 import sys
 import warnings
-from functools import partial
+from functools import lru_cache, partial
 from itertools import zip_longest
 
 import torch
@@ -61,13 +61,18 @@ def recipe_of(model: nn.Module) -> Recipe | None:
     for name in _names(library, home, model) if n_out else ():
         args = {"library": library, "name": name, "n_out": n_out, **({"n_in": n_in} if library == "timm" and n_in != 3 else {})}
         try:
-            with torch.device("meta"):
-                made = library_model(**args)
+            made = _on_meta(**args)
         except Exception:                       # such as one that computes with tensors while it is made
             continue
         if _alike(model, made):
             return Recipe(library_model, args)
     return None
+
+
+@lru_cache(maxsize=32)          # a family: making one of its large models takes a quarter of a second
+def _on_meta(**args):
+    with torch.device("meta"):
+        return library_model(**args)
 
 
 def _names(library, home, model):
