@@ -1,29 +1,29 @@
 """How much memory does a corpus take that is larger than the memory? And does a batch take longer to make of a larger corpus?
 
-    python benchmarks/text_memory.py                     # 2 GB of ids (500 million tokens, some 2.5 GB of text) and 20 MB
+    python benchmarks/text_memory.py                     # 2 GB of ids (500 million tokens, some 2.5 GB of text), beside 20 MB
     python benchmarks/text_memory.py --gb 0.5 --folder /tmp
 
-Writes a corpus as tokenising writes it, texts of 20 to 500 tokens, then reads an epoch of it in a process of its own: shuffled texts,
-every batch. Printed are the peak of the memory that the process held (mapped pages count), what it held before there was a corpus, and the
-time of a batch.
-
-Result (2026-11, 2 busy cores, one thread, bs=64, seq_len=72): see the README.
+Writes corpora as tokenising writes them, texts of 20 to 500 tokens, then reads an epoch of each in a process of its own: shuffled texts,
+every batch. Printed is the most memory that the process held (mapped pages count) beyond what torch and minifast take without a corpus.
+Then batches of both are timed in turn, in one process; the median of the ratios of neighbours counts. One thread, bs=64, seq_len=72.
 """
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 VOCAB = 30000
-SETTINGS = {"bs": 64, "seq_len": 72}
 
 
-def write_corpus(path: Path, n_bytes: int) -> None:
+def write_corpus(path, n_bytes):
     "A file of ids of about this size."
     from minifast.text.token_store import StoreWriter
     rng, writer, words = np.random.default_rng(0), StoreWriter(path), [f"word{i}" for i in range(VOCAB)]
@@ -36,14 +36,7 @@ def write_corpus(path: Path, n_bytes: int) -> None:
     writer.close()
 
 
-def peak() -> float:
-    "The most memory that this process has held so far, in MB."
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
-
-
-def read(path: str) -> None:
-    "An epoch of the corpus; prints what it took."
+def loader_of(path):
     import torch
 
     from minifast.text.language_loader import LMDataLoader
@@ -51,34 +44,64 @@ def read(path: str) -> None:
     from minifast.text.token_store import TokenStore
     from minifast.text.vocabulary import Numericalize
     torch.set_num_threads(1)
-    before = peak()
     store = TokenStore.open(path)
-    loader = LMDataLoader(Numericalize([*TEXT_SPEC_TOK, *store.tokens]).encode_ahead(store), shuffle=True, seed=0, device="cpu", **SETTINGS)
-    n_batches, seen, since = len(loader), 0, 0.0
-    for i, (x, _) in enumerate(loader):
-        since = time.perf_counter() if i == 0 else since                        # the order of the texts is drawn before
-        seen += x.numel()
-    per_batch = (time.perf_counter() - since) / max(1, n_batches - 1)
-    print(json.dumps({"tokens": int(store.lengths.sum()), "seen": seen, "before": before, "peak": peak(), "per_batch": per_batch}))
+    texts = Numericalize([*TEXT_SPEC_TOK, *store.tokens]).encode_ahead(store)
+    return LMDataLoader(texts, shuffle=True, seed=0, device="cpu", bs=64, seq_len=72)
 
 
-def main() -> None:
+def peak():
+    "The most memory that this process has held so far, in MB."
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
+
+
+def read(path):
+    "An epoch of the corpus; prints what it took."
+    import minifast.text.language_loader
+    import minifast.text.vocabulary  # noqa: F401  (what both take is not the corpus's)
+    before = peak()
+    loader = loader_of(path)
+    seen = sum(x.numel() for x, _ in loader)
+    print(json.dumps({"tokens": int(loader.texts.lengths.sum()), "seen": seen, "before": before, "peak": peak()}))
+
+
+def compare(paths, rounds=31, n=100):
+    "Microseconds per batch of each corpus, and the median of their ratios, larger to smaller."
+    epochs = [iter(loader_of(path)) for path in paths]
+    for epoch in epochs:
+        next(epoch)                                     # the order of the texts is drawn before the first batch
+    times = [[], []]
+    for turn in range(rounds):
+        for k in (0, 1) if turn % 2 else (1, 0):
+            started = time.perf_counter()
+            for _ in islice(epochs[k], n):
+                pass
+            times[k].append((time.perf_counter() - started) / n * 1e6)
+    print(json.dumps([*map(statistics.median, times), statistics.median(b / a for a, b in zip(*times, strict=True))]))
+
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--gb", type=float, default=2.0, help="size of the larger corpus in GB of ids")
     parser.add_argument("--folder", help="where to write it; default: a temporary folder")
     parser.add_argument("--read", help=argparse.SUPPRESS)
+    parser.add_argument("--compare", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.read:
-        read(args.read)
+    if args.read or args.compare:
+        read(args.read) if args.read else compare(args.compare)
         return
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        for n_bytes in (20_000_000, int(args.gb * 1e9)):
-            path = Path(folder) / "corpus"
+        def ask(*options):
+            done = subprocess.run([sys.executable, __file__, *options], check=True, capture_output=True, text=True)
+            return json.loads(done.stdout)
+        sizes = {str(Path(folder) / "small"): 50_000_000, str(Path(folder) / "large"): int(args.gb * 1e9)}
+        for path, n_bytes in sizes.items():
             write_corpus(path, n_bytes)
-            out = subprocess.run([sys.executable, __file__, "--read", str(path)], check=True, capture_output=True, text=True).stdout
-            r = json.loads(out)
-            print(f"{n_bytes / 1e9:5.2f} GB of ids, {r['tokens']:,} tokens ({r['seen']:,} read): at most {r['peak']:.0f} MB "
-                  f"({r['before']:.0f} MB before there was a corpus), {r['per_batch'] * 1e6:.0f} microseconds per batch")
+            r = ask("--read", path)
+            print(f"{n_bytes / 1e9:5.2f} GB of ids, {r['tokens']:,} tokens ({r['seen']:,} read): {r['peak'] - r['before']:.0f} MB at most, "
+                  f"beside {r['before']:.0f} MB without a corpus")
+        small, large, ratio = ask("--compare", *sizes)
+        print(f"a batch of the small corpus: {small:.0f} microseconds; of the large one: {large:.0f}; ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..core.items import L, coll_repr
 from ..core.messages import add_note, brief, describe, did_you_mean, plural
 from ..core.nested import as_tuple, find_bs, item_of, map_nested, to_cpu, to_device
 from ..core.plots import DRAWING, get_grid, show_item
@@ -207,7 +208,7 @@ def print_summary(block: "DataBlock", source: Any, bs: int) -> "DataLoaders":
     _line(f"split by {block.splitter!r}: {' + '.join(str(len(s)) for s in splits)} items")
     print("Setting up the transforms on the training items")
     datasets = block.datasets_of(items, splits)
-    _line(f"{datasets.sizes}; {f'classes {datasets.vocab!r}' if datasets.vocab is not None else 'no classes'}")
+    _line(f"{datasets.sizes}; {'no classes' if datasets.vocab is None else f'classes {_vocab(datasets.vocab)}'}")
     loss = datasets.loss_func
     _line("loss: none that belongs to the target; give the Learner one" if loss is None else f"loss: {loss!r}")
     train = datasets.train
@@ -234,6 +235,12 @@ def print_summary(block: "DataBlock", source: Any, bs: int) -> "DataLoaders":
     if idle:
         print(f"These transforms applied to nothing: {', '.join(map(brief, idle))}. Put them where such values are, or leave them out.")
     return dls
+
+
+def _vocab(vocab):
+    "A vocabulary, or several, in words: the first entries of each."
+    several = len(vocab) and isinstance(vocab[0], (list, L)) and isinstance(vocab, list)
+    return ", ".join(map(_vocab, vocab)) if several else coll_repr(vocab)
 
 
 def _one_sample(train: "Datasets", idle: list[Transform]) -> tuple:

@@ -165,6 +165,11 @@ class SortedDL(TextLoader):
                              for s in samples])
 
     @property
+    def n_tokens(self) -> int:
+        "Tokens of all items, padding not counted (where the lengths are those of texts)."
+        return int(np.sum(self.res))
+
+    @property
     def pass_order(self) -> torch.Tensor | None:
         return None if self.shuffles or not hasattr(self.sampler, "order") else self._order.drawn(0)
 

@@ -6,6 +6,7 @@ import torch
 from minifast.core.seeds import set_seed
 from minifast.data.block import CategoryBlock, RegressionBlock
 from minifast.text.loaders import TextDataLoaders
+from minifast.text.padding import count_tokens
 from minifast.text.special import TEXT_SPEC_TOK
 
 TEXTS = ["A good film", "a bad film , a very bad one", "good", "bad bad bad", "so so", "a film"] * 4
@@ -26,6 +27,7 @@ def test_a_category_by_position_or_name(df):
     assert dls.vocab[1] == ["neg", "pos"] and dls.c == 2 and type(dls) is TextDataLoaders and len(dls.train_ds) == 18
     x, y = dls.valid.one_batch()
     assert x.shape == (4, 4) and x.dtype == y.dtype == torch.int64 and list(make(df, text_col=0, label_col=1).vocab[0]) == dls.vocab[0]
+    assert dls.train.n_tokens == sum(count_tokens(x) for x, _ in dls.train)
     assert set(dls.vocab[0]) - {"xxfake"} == {*TEXT_SPEC_TOK, "3", *" ".join(TEXTS).lower().split()}
     assert make(df, valid_col=None, valid_pct=0.5).valid.n == 12 and make(df, vocab=["pos", "neg"]).vocab[1] == ["pos", "neg"]
 

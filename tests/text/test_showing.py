@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from minifast.data.block import CategoryBlock, DataBlock
+from minifast.data.labels import ColReader
 from minifast.learner.learner import Learner
+from minifast.text.block import TextBlock
 from minifast.text.loaders import TextDataLoaders
 from minifast.text.showing import TextTable
 
@@ -54,3 +57,10 @@ def test_results_and_what_tta_says(dls):
     preds, targs = learn.get_preds()
     assert preds.argmax(1).tolist() == targs.tolist() == [1, 0] * 6
     assert learn.predict("one two")[0] == "short"
+
+
+def test_a_summary_of_a_block_lists_the_first_tokens(capsys):
+    df = pd.DataFrame({"text": [f"word{i} other{i}" for i in range(40)], "label": ["a", "b"] * 20})
+    DataBlock(blocks=(TextBlock.from_df("text", min_freq=1), CategoryBlock), get_y=ColReader("label")).summary(df, bs=2)
+    said = capsys.readouterr().out
+    assert "classes (#80) ['xxunk','xxpad'" in said and "...], (#2) ['a','b']" in said and "word39" not in said.split("loss:")[0]
