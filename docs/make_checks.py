@@ -20,6 +20,7 @@ GROUPS = {
     "MF81": "Data: labels",
     "MF82": "Data: tables",
     "MF83": "Data: batches",
+    "MF84": "Data: texts",
 }
 
 HEAD = """# Checks: the recipe as one call

@@ -9,7 +9,9 @@ from ..data.loaders import DataLoaders
 from ..learner.probe import independent_loader, kept_generators
 from .data import batches, files, labels, tables
 from .data.probe import DataProbe
+from .data.text_copies import duplicate_texts
 from .data.texts import text_quality
+from .data.token_leaks import token_leakage
 from .report import Entry, Report, check_ignore, run
 
 #: The checks of a `DataProbe`, in the order in which they run.
@@ -40,6 +42,8 @@ CHECKS: tuple[Entry, ...] = (
     Entry("MF834", batches.shuffled_training),
     Entry("MF835", batches.loading_speed, ("MF801",)),
     Entry("MF836", text_quality, ("MF801",)),
+    Entry("MF841", duplicate_texts, ("MF801",), follows=("MF836",)),
+    Entry("MF842", token_leakage, ("MF801",), follows=("MF836",)),
 )
 
 

@@ -138,6 +138,11 @@ CODES: dict[str, Code] = {
     "MF836": Code("Texts",
                   "Are the texts of both splits complete (not empty, truncated or mostly padding), and does the vocabulary cover them?",
                   "raise max_len, drop empty texts, and build ids and vocabulary from the training texts with one tokenizer"),
+    # data: texts
+    "MF841": Code("Duplicate texts across splits", "Is every validation text absent from the training set?",
+                  "drop duplicates before splitting, df.drop_duplicates('text') for instance, or keep all copies of a text in one split"),
+    "MF842": Code("Label leakage by a token", "Does it take more than a single token to tell the label?",
+                  "take it out of the texts if it will not be there at prediction time: the label itself, a source, the name of a file"),
 }
 
 

@@ -11,6 +11,7 @@ from ..outcomes import Check, graded, issue, passed, require
 from .copies import copied_rows
 from .image_files import exact_duplicates
 from .probe import DataProbe
+from .text_copies import groups_of_texts
 
 N_TREES, MAX_ROWS = 60, 1500
 N_SURE = 2.5        # standard deviations of a rank statistic by chance
@@ -27,7 +28,7 @@ def conflicting_labels(data: DataProbe) -> Check:
     labels = data.label_list()
     require(labels is not None, "the targets are not labels")
     groups = exact_duplicates(data.facts) if data.facts else copied_rows(data)
-    require(groups is not None, "duplicates of such items are not looked for")
+    groups = groups_of_texts(data) if groups is None else groups
     require(len(labels) == len(data.sides), "not every item has a label")
     bad = conflicting(groups, labels)
     if not bad:

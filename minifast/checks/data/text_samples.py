@@ -19,10 +19,10 @@ from ...learner.probe import once
 from ..outcomes import in_time
 from .probe import DataProbe
 
-MAX_ITEMS, MAX_TOKENS, SECONDS, MAX_BATCHES = 4000, 5_000_000, 2.0, 20      #: of each split, at most
+MAX_ITEMS, MAX_TOKENS, SECONDS, MAX_BATCHES = 20_000, 5_000_000, 2.0, 20      #: of each split, at most
 #: What vocabularies call them, in lower case. Names that can be words of a language count only among the first 8 ids.
 UNKNOWN, PADDING = ("xxunk", "<unk>", "[unk]", "<|unk|>", "unk"), ("xxpad", "<pad>", "[pad]", "<|pad|>", "pad")
-MARKERS = ("xxbos", "xxeos", "<bos>", "<eos>", "<s>", "</s>", "[cls]", "[sep]", "<cls>", "<sep>", "[bos]", "[eos]", "<|endoftext|>")
+MARKERS = ("xxbos", "xxeos", "xxfld", "<bos>", "<eos>", "<s>", "</s>", "[cls]", "[sep]", "<cls>", "<sep>", "[bos]", "[eos]", "<|endoftext|>")
 
 
 class Sample(NamedTuple):
@@ -60,12 +60,17 @@ def _inputs(sample, n_inp):
         xb, kw, _ = split_batch(sample, n_inp)
     except TypeError:                                       # an image, say
         return {}
-    return {"input_ids": kw["input_ids"]} if "input_ids" in kw else {**dict(enumerate(xb)), **kw}
+    return {"input_ids": kw["input_ids"]} if "input_ids" in kw else {**{k: _ids_alone(x) for k, x in enumerate(xb)}, **kw}
+
+
+def _ids_alone(x):
+    return x["input_ids"] if isinstance(x, Mapping) and "input_ids" in x else x
 
 
 def _mask(sample, ids):
     "A tokenizer's mask of what is not padding, if it fits the ids."
-    mask = sample.get("attention_mask") if isinstance(sample, Mapping) else None
+    parts = sample if isinstance(sample, (tuple, list)) else (sample,)
+    mask = next((x["attention_mask"] for x in parts if isinstance(x, Mapping) and "attention_mask" in x), None)
     mask = None if mask is None else torch.as_tensor(mask).cpu().numpy().astype(bool)
     return mask if mask is not None and mask.shape == ids.shape else None
 
@@ -99,6 +104,7 @@ def _row(sample, kind, place, n_inp):
     return ids if mask is None else ids[mask]
 
 
+@once
 def read_texts(data: DataProbe, side: int) -> Sample | None:
     "The texts of a split; None if its inputs are not texts."
     dl, name = data.loaders[side], data.side_names[side]
@@ -172,14 +178,18 @@ class Vocabulary(NamedTuple):
         names = word_list(vocab, place)
         unknown, padding = (_number((owner, vocab), *(f"{n}{end}" for n in kinds for end in ("_id", "_idx", "_token_id", "_index")))
                             for kinds in (("unk", "unknown"), ("pad", "padding")))
-        if names is None and unknown is None and padding is None:
+        if names is None:
             within = (getattr(owner, "tokenizer", None), getattr(owner, "__self__", None),
                       getattr(getattr(owner, "encodes", None), "__self__", None))
-            return next((v for o in within if o is not owner for v in [cls.of(o, place)] if v is not None), None)
+            found = next((v for o in within if o is not owner for v in [cls.of(o, place)] if v is not None), None)
+            if found is not None or (unknown is None and padding is None):
+                return found
         lower = [w.lower() for w in names or ()]
+        markers = frozenset(i for i, w in enumerate(lower) if w in MARKERS)
+        unknown = _position(lower, UNKNOWN) if unknown is None else unknown
         return cls(names, len(names) if names is not None else _number((owner,), "vocab_size"),
-                   _position(lower, UNKNOWN) if unknown is None else unknown, _position(lower, PADDING) if padding is None else padding,
-                   frozenset(i for i, w in enumerate(lower) if w in MARKERS))
+                   None if unknown in markers else unknown,                     # a tokenizer of bytes knows every word
+                   _position(lower, PADDING) if padding is None else padding, markers)
 
     def name(self, i: int) -> str:
         "The word with id `i`, for a message."
