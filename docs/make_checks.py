@@ -30,7 +30,7 @@ HEAD = """# Checks: the recipe as one call
 run.
 
 ```python
-dls.check()                                 # files, labels, splits, tables, batches as the model gets them
+dls.check()                                 # files, labels, splits, tables, texts, batches as the model gets them
 report = learn.check()                      # wiring, gradients, initial loss, capacity, evaluation, speed
 report.raise_if_failed()                    # in a script
 learn.check(fast=True, ignore=["MF309"])
@@ -62,6 +62,7 @@ def zoo():
     import zoo_healthy  # noqa: F401
     import zoo_learners  # noqa: F401
     import zoo_rest  # noqa: F401
+    import zoo_texts  # noqa: F401
     return zoo.BROKEN, zoo.HEALTHY
 
 

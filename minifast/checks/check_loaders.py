@@ -42,8 +42,8 @@ CHECKS: tuple[Entry, ...] = (
     Entry("MF834", batches.shuffled_training),
     Entry("MF835", batches.loading_speed, ("MF801",)),
     Entry("MF836", text_quality, ("MF801",)),
-    Entry("MF841", duplicate_texts, ("MF801",), follows=("MF836",)),
-    Entry("MF842", token_leakage, ("MF801",), follows=("MF836",)),
+    Entry("MF841", duplicate_texts, ("MF801",)),
+    Entry("MF842", token_leakage, ("MF801",)),
 )
 
 

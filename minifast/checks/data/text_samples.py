@@ -22,7 +22,8 @@ from .probe import DataProbe
 MAX_ITEMS, MAX_TOKENS, SECONDS, MAX_BATCHES = 20_000, 5_000_000, 2.0, 20      #: of each split, at most
 #: What vocabularies call them, in lower case. Names that can be words of a language count only among the first 8 ids.
 UNKNOWN, PADDING = ("xxunk", "<unk>", "[unk]", "<|unk|>", "unk"), ("xxpad", "<pad>", "[pad]", "<|pad|>", "pad")
-MARKERS = ("xxbos", "xxeos", "xxfld", "<bos>", "<eos>", "<s>", "</s>", "[cls]", "[sep]", "<cls>", "<sep>", "[bos]", "[eos]", "<|endoftext|>")
+MARKERS = ("xxbos", "xxeos", "xxfld", "<bos>", "<eos>", "<s>", "</s>", "[cls]", "[sep]", "<cls>", "<sep>", "[bos]", "[eos]",
+           "<|endoftext|>")
 
 
 class Sample(NamedTuple):
@@ -35,6 +36,7 @@ class Sample(NamedTuple):
     place: int | str = 0            #: which input of the model they are
     name_of: Callable[[int], str] = "item {}".format
     failed: int = 0                 #: items that could not be made
+    uncut: np.ndarray | None = None         #: tokens that each row would have, had the tokenizer not cut it
 
     def item(self, k: int) -> str:
         "What to call row `k`."
@@ -79,7 +81,9 @@ def _item_maker(dl):
     "`(how many, function of an index, names)` that makes items as `before_batch` gets them; None where there are only batches."
     dataset = getattr(dl, "dataset", None)
     if isinstance(dl, DataLoader):
-        fetcher = Fetcher(dataset, dl.after_item, dl.before_batch)
+        fetcher, ahead = Fetcher(dataset, dl.after_item, dl.before_batch), getattr(dataset, "ahead", {}).get(0)
+        if ahead is not None and not len(dl.after_item):            # texts that were made of all items at once
+            return len(dataset), lambda i: (ahead.rest(ahead.values[i]),), fetcher.name_of
         return len(dataset), lambda i: fetcher.item(i, 0), fetcher.name_of
     try:
         dataset[0]
@@ -123,7 +127,9 @@ def read_texts(data: DataProbe, side: int) -> Sample | None:
             spread = np.unique(np.linspace(0, n - 1, min(n, MAX_ITEMS // (8 if data.fast else 1))).round().astype(np.int64))
             indices = np.random.Generator(np.random.PCG64(0)).permutation(spread).tolist()      # what there is time for is spread too
             rows, failed = _rows(make, indices, kind, place, n_inp, SECONDS / (4 if data.fast else 1))
-            return Sample(name, kind, [r for _, r in rows], [i for i, _ in rows], n, place, name_of, failed)
+            where = [i for i, _ in rows]
+            uncut = getattr(getattr(getattr(dl.dataset, "ahead", {}).get(place), "values", None), "uncut", None)
+            return Sample(name, kind, [r for _, r in rows], where, n, place, name_of, failed, None if uncut is None else uncut[where])
     rows = [r if mask is None else r[mask[k]] for ids, mask in batches_of_ids(data, side) for k, r in enumerate(ids)]
     return Sample(name, "ids", rows, None, len(rows)) if rows else None
 

@@ -135,7 +135,7 @@ def _check_ids(data: DataProbe, samples: list[Sample]) -> Iterator[Check]:
                 "the inputs are whole numbers, many of them negative, so not ids")
     for side, s, c, pad in zip(sides, samples, counts, pads, strict=True):
         yield _lengths(s, c.lengths, c.empty, "token")
-        yield from _truncated(s, c, pad, padding, within(counts[0].lengths))
+        yield from _truncated(s, c, pad, padding, within(counts[0].lengths if samples[0].uncut is None else samples[0].uncut))
         yield from _padding_share(s.name, batches_of_ids(data, side), pad, padding)
         yield from _outside(s, c, words)
     if words is not None:
@@ -187,11 +187,18 @@ def _truncated(s: Sample, c: Counts, pad: PadSequences | None, padding: int | No
     if pad is not None and pad.max_len is not None and s.where is not None:
         cut, lost, tokens = tokens_cut(s.rows, pad.max_len, padding)
         share = cut / len(s.rows)
-        yield graded(f"PadSequences(max_len={pad.max_len}) truncates {share:.0%} of the texts in {s.name}: {lost:,} of {tokens:,} "
+        yield graded(f"{type(pad).__name__}(max_len={pad.max_len}) truncates {share:.0%} of the texts in {s.name}: {lost:,} of {tokens:,} "
                      f"tokens ({lost / max(tokens, 1):.0%}) are lost", share > 0.5, share > 0.1,
                      f"max_len={p95} leaves 95% of the training texts whole; or split them into several items, if memory does not allow "
                      "that", **_numbers_of(s.name, cut=share, tokens_lost=lost))
-    if share := pile_at_the_end(c.lengths):
+    if s.uncut is not None and (s.uncut > c.lengths).any():
+        is_cut = s.uncut > c.lengths
+        share, lost = float(is_cut.mean()), int((s.uncut - c.lengths)[is_cut].sum())
+        yield graded(f"{share:.0%} of the texts in {s.name} are cut to {c.lengths[is_cut].max():,} tokens: {lost:,} of {s.uncut.sum():,} "
+                     f"tokens ({lost / s.uncut.sum():.0%}) are lost", share > 0.5, share > 0.1,
+                     f"max_len={p95} leaves 95% of the training texts whole, if the model takes so many; or split them into several items",
+                     **_numbers_of(s.name, cut=share, tokens_lost=lost))
+    elif share := pile_at_the_end(c.lengths):
         yield tip(f"{share:.0%} of the texts in {s.name} have exactly the longest length, {c.lengths.max():,} tokens: something truncates "
                   "them there, before the loader", "raise that limit, unless the items are windows of longer texts",
                   **_numbers_of(s.name, at_longest=share))
@@ -245,8 +252,8 @@ def _two_vocabularies(words: Vocabulary, other: Vocabulary | None) -> Iterator[C
 def _wrong_padding(pads: Sequence[PadSequences | None], words: Vocabulary) -> Iterator[Check]:
     for value in dict.fromkeys(p.pad_value for p in pads if p is not None):
         if words.padding is not None and value != words.padding:
-            yield tip(f"PadSequences pads with {value}, which is {words.name(int(value))}; the vocabulary's padding is {words.padding}",
+            yield tip(f"batches are padded with {value}, which is {words.name(int(value))}; the vocabulary's padding is {words.padding}",
                       f"PadSequences(pad_value={words.padding})")
         elif words.size and not 0 <= value < words.size:
-            yield tip(f"PadSequences pads with {value}, which is not an id of the vocabulary",
+            yield tip(f"batches are padded with {value}, which is not an id of the vocabulary",
                       "use a pad_value that an embedding has a row for, unless the model looks for this one")

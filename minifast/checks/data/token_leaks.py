@@ -3,7 +3,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...data.targets import labels_of
 from ..outcomes import Check, graded, require
 from .probe import DataProbe
 from .text_tokens import Tokens, tokens_of
@@ -41,7 +40,8 @@ def telling_tokens(tokens: Tokens, y: np.ndarray, least: float = 0.2) -> list[Te
     for flat, row, is_pair in ((tokens.flat, tokens.row, False),
                                ((tokens.flat[:-1] * size + tokens.flat[1:])[next_to], tokens.row[1:][next_to], True)):
         ids, where = np.unique(flat, return_inverse=True)
-        ids_texts = np.unique(where.astype(np.int64) * n + row)             # each text once
+        ids_texts = np.sort(where.astype(np.int64) * n + row)
+        ids_texts = ids_texts[np.diff(ids_texts, prepend=-1) > 0]          # each text once
         at, text = ids_texts // n, ids_texts % n
         n_with = np.bincount(at, minlength=len(ids))
         often = n_with >= least * max(n_of[n_of > 0].min(initial=n), 1)
@@ -67,9 +67,9 @@ def _telling(n, n_with, both, n_k, often, least):
 
 def token_leakage(data: DataProbe) -> Check:
     "A token that alone tells the label nearly always."
-    tokens, labels = tokens_of(data), [labels_of(dl) for dl in data.loaders]
+    tokens, labels = tokens_of(data), [data.labels(side) for side in range(len(data.loaders))]
     require(all(y is not None and not (y.ndim == 1 and y.is_floating_point()) for y in labels), "the targets are not classes")
-    classes, names = _one_hot(np.concatenate([np.asarray(y) for y in labels]), data)
+    classes, names = _one_hot(np.concatenate([y.numpy() for y in labels if y is not None]), data)
     require(len(classes) == len(data.sides), "not every item has a label")
     y = classes[tokens.items]
     require(len(y) >= 20 and y.any(0).sum() > 0, "fewer than 20 texts")
@@ -80,8 +80,8 @@ def token_leakage(data: DataProbe) -> Check:
     items, mark = data.names(), " ".join(tokens.names[i] for i in best.tokens)
     others = (~y[:, best.column]).sum()
     elsewhere = (1 - best.precision) * len(best.texts) / max(others, 1)
-    sentence = (f"{mark!r} stands in {best.coverage:.0%} of the texts of {names[best.column]!r} and in {elsewhere:.1%} of the others: alone "
-                f"it tells the label in {best.precision:.1%} of the texts that have it")
+    sentence = (f"{mark!r} stands in {best.coverage:.0%} of the texts of {names[best.column]!r} and in {elsewhere:.1%} of the others: "
+                f"alone it tells the label in {best.precision:.1%} of the texts that have it")
     numbers: dict[str, Any] = {"coverage": best.coverage, "precision": best.precision, "texts": len(best.texts),
                                "tokens": list(dict.fromkeys(" ".join(tokens.names[i] for i in t.tokens) for t in found[:6]))}
     return graded(sentence, best.coverage >= 0.5, True, items=[items[i] for i in tokens.items[best.texts[:50]]], **numbers)
@@ -90,6 +90,6 @@ def token_leakage(data: DataProbe) -> Check:
 def _one_hot(y, data):
     "Bool (items, classes) and the names of the classes."
     if y.ndim > 1:
-        return y > 0.5, [data.name_of(k) for k in range(y.shape[1])]
+        return y > 0, [data.name_of(k) for k in range(y.shape[1])]
     values = np.unique(y)
     return y[:, None] == values, [data.name_of(v) for v in values.tolist()]

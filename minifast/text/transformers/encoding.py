@@ -30,10 +30,11 @@ class EncodedTexts:
         flat: what there is of each token: 'input_ids', and 'token_type_ids' or 'word_ids': int32 (tokens of all texts,).
         starts: where each text begins.
         lengths: tokens of each text.
+        uncut: tokens that each would have, were it not cut.
     """
 
-    def __init__(self, flat: dict[str, np.ndarray], starts: np.ndarray, lengths: np.ndarray):
-        self.flat, self.starts, self.lengths = flat, starts, lengths
+    def __init__(self, flat: dict[str, np.ndarray], starts: np.ndarray, lengths: np.ndarray, uncut: np.ndarray):
+        self.flat, self.starts, self.lengths, self.uncut = flat, starts, lengths, uncut
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -46,7 +47,7 @@ class EncodedTexts:
     def subset(self, indices: Sequence[int]) -> "EncodedTexts":
         "Some of the texts, which are not copied."
         chosen = np.asarray(indices, np.int64)
-        return EncodedTexts(self.flat, self.starts[chosen], self.lengths[chosen])
+        return EncodedTexts(self.flat, self.starts[chosen], self.lengths[chosen], self.uncut[chosen])
 
 
 def texts_of(items: Any) -> list[Any]:
@@ -128,19 +129,20 @@ class EncodeText(ItemTransform):
         texts = texts_of(items)
         self._refuse_others(texts, partial(item_name, items))
         parts: dict[str, list[np.ndarray]] = {k: [] for k in self.keys}
-        cut, longest, lengths = 0, 0, []
+        lengths: list[int] = []
+        uncut: list[int] = []
         for start in range(0, len(texts), CHUNK):
-            encoded, uncut = self._encode(texts[start:start + CHUNK])
+            encoded, whole = self._encode(texts[start:start + CHUNK])
             for k, arrays in parts.items():
                 arrays.append(np.fromiter((v for e in encoded for v in e[k]), np.int32))
             lengths += [len(e["input_ids"]) for e in encoded]
-            if self.max_len is not None:
-                cut, longest = cut + sum(n > self.max_len for n in uncut), max(longest, *uncut)
-        if cut:
-            warn(f"{cut:,} of {plural(len(texts), 'text')} have more than max_len={self.max_len} tokens (the longest {longest:,}) and are "
-                 "cut: the model does not see the rest", stacklevel=2)
+            uncut += whole
+        if self.max_len is not None and (cut := sum(n > self.max_len for n in uncut)):
+            warn(f"{cut:,} of {plural(len(texts), 'text')} have more than max_len={self.max_len} tokens (the longest {max(uncut):,}) and "
+                 "are cut: the model does not see the rest", stacklevel=2)
         ends = np.cumsum(lengths, dtype=np.int64)
-        return EncodedTexts({k: np.concatenate(v) for k, v in parts.items()}, ends - lengths, np.array(lengths, np.int64))
+        return EncodedTexts({k: np.concatenate(v) for k, v in parts.items()}, ends - lengths, np.array(lengths, np.int64),
+                            np.array(uncut, np.int64))
 
     def _refuse_others(self, texts, name_of):
         words = self.task == "words"

@@ -171,7 +171,8 @@ def test_without_validation_and_with_items_that_cannot_be_made():
     assert result.verdict == "pass" and (result.evidence["training_items"], result.evidence["training_not_made"]) == (16, 4)
 
 
-def test_a_large_set_is_sampled_evenly():
+def test_a_large_set_is_sampled_evenly(monkeypatch):
+    monkeypatch.setattr(text_samples, "MAX_ITEMS", 4000)
     dls = two_splits_of_texts(texts_of_length(4, n=9000) + texts_of_length(12, n=9000), texts_of_length(4, n=10))
     sample = read_texts(DataProbe(dls), 0)
     assert len(sample.rows) == 4000 and sample.total == 18_000 and sample.where == sorted(sample.where)

@@ -150,7 +150,7 @@ def test_padding_with_a_word_and_with_no_id():
     train, valid = texts_of_length(4, 5, n=10), texts_of_length(4, n=5)
     result = check_texts(two_splits_of_texts(train, valid, pad_value=0))
     assert result.verdict == "tip" and result.advice == "PadSequences(pad_value=1)"
-    assert result.found == "PadSequences pads with 0, which is 'xxunk'; the vocabulary's padding is 1"
+    assert result.found == "batches are padded with 0, which is 'xxunk'; the vocabulary's padding is 1"
     dls = two_splits_of_texts(train, valid, pad_value=-1)
     for dl in dls:
         dl.dataset.vocab = [["xxunk", "a", *WORDS[2:]], ["neg", "pos"]]
@@ -281,3 +281,31 @@ class Once(ToIds):
         if not hasattr(self, "known"):
             self.known = {w: i for i, w in enumerate(self.vocab)}
         return torch.tensor([self.known.get(w, 0) for w in text.split()], dtype=torch.int64)
+
+
+def test_texts_that_the_tokenizer_cut():
+    from tiny_transformers import wordpiece
+    from zoo_texts import reviews
+
+    from minifast.text.all import TransformersDataLoaders
+    tokenizer = wordpiece()
+    with pytest.warns(UserWarning, match="are cut"):
+        dls = TransformersDataLoaders.from_df(reviews(60), tokenizer, "text", "label", valid_col="valid", max_len=20)
+    result = check_texts(dls)
+    assert result.verdict == "issue" and result.evidence["training_cut"] > 0.5 and result.evidence["training_longest"] == 20
+    whole = TransformersDataLoaders.from_df(reviews(60), tokenizer, "text", "label", valid_col="valid")
+    lengths = [len(d["input_ids"]) for d, _ in (whole.train_ds[i] for i in range(40))]
+    lost = sum(max(n - 20, 0) for n in lengths)
+    assert f"of the texts in training are cut to 20 tokens: {lost:,} of {sum(lengths):,} tokens" in result.found
+    longest = int(result.advice.split("max_len=")[1].split(" ")[0])
+    assert sum(n <= longest for n in lengths) == 38 and result.evidence["training_tokens_lost"] == lost
+    assert check_texts(whole).verdict == "pass" and "training_cut" not in check_texts(whole).evidence
+
+
+def test_texts_of_only_a_beginning_are_empty_and_rows_are_named():
+    from zoo_texts import review_loaders, reviews
+    df = reviews(60)
+    df.loc[[1003, 1007, 1009], "text"] = ""
+    for kw in ({}, {"is_lm": True, "label_col": None}):
+        result = check_texts(review_loaders(df, **kw))
+        assert result.verdict == "issue" and [name[:8] for name in result.items] == ["row 1003", "row 1007", "row 1009"]
