@@ -85,7 +85,7 @@ def train(library, name, tokens, seed, folder, threads):
     started = time.perf_counter()
     tok = None if tokens == "word" else text.SubwordTokenizer(vocab_sz=say["vocab"])
     dls = text.TextDataLoaders.from_df(df[~df.is_valid], text_col="text", is_lm=True, valid_pct=0.1, seed=1, bs=say["bs"], seq_len=72,
-                                       tok_tfm=None if tok is None else text.Tokenizer.from_df("text", tok=tok))
+                                       tok_tfm=tok)
     tokenised = time.perf_counter()
     with tempfile.TemporaryDirectory() as there:
         learn = text.language_model_learner(dls, text.AWD_LSTM, config={**text.awd_lstm_lm_config, **SIZES}, drop_mult=0.5,
@@ -96,7 +96,7 @@ def train(library, name, tokens, seed, folder, threads):
         learn.save_encoder("encoder")
         read_lm = time.perf_counter()
         dls = text.TextDataLoaders.from_df(df, text_col="text", label_col="label", valid_col="is_valid", text_vocab=dls.vocab, bs=say["bs"],
-                                           tok_tfm=None if tok is None else text.Tokenizer.from_df("text", tok=tok))
+                                           tok_tfm=tok)
         learn = text.text_classifier_learner(dls, text.AWD_LSTM, config={**text.awd_lstm_clas_config, **SIZES}, drop_mult=0.5,
                                              pretrained=False, metrics=text.accuracy, path=there)
         learn.load_encoder("encoder")
