@@ -20,7 +20,7 @@ print("tokens:", len(tokens), tokens[:3])
 vocab = L(*tokens).unique()
 word2idx = {w: i for i, w in enumerate(vocab)}
 nums = L(word2idx[i] for i in tokens)
-print("vocab:", len(vocab), nums[:4])
+print("vocab:", len(vocab), list(nums[:4]))
 
 seqs = L((tensor(nums[i:i+3]), nums[i+3]) for i in range(0, len(nums)-4, 3))
 bs = 64
@@ -86,7 +86,7 @@ sl = 16
 seqs = L((tensor(nums[i:i+sl]), tensor(nums[i+1:i+sl+1])) for i in range(0, len(nums)-sl-1, sl))
 cut = int(len(seqs) * 0.8)
 dls = DataLoaders.from_dsets(group_chunks(seqs[:cut], bs), group_chunks(seqs[cut:], bs), bs=bs, drop_last=True, shuffle=False)
-print("words:", [L(vocab[o] for o in s)[:2] for s in seqs[0]])
+print("words:", [[vocab[o] for o in s][:2] for s in seqs[0]])
 
 def loss_func(inp, targ): return F.cross_entropy(inp.view(-1, len(vocab)), targ.view(-1))
 
