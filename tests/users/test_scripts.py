@@ -24,7 +24,8 @@ FASTAI = os.environ.get("MINIFAST_TEST_FASTAI")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})")
 #: What `untar_data` finds as downloaded, under the names of fastai's archives.
-DOWNLOADED = {"oxford-iiit-pet": "pets_sample", "mnist_tiny": "mnist_tiny", "adult_sample": "adult", "ml-100k": "ml-100k"}
+DOWNLOADED = {"oxford-iiit-pet": "pets_sample", "mnist_tiny": "mnist_tiny", "adult_sample": "adult", "ml-100k": "ml-100k",
+              "imdb_sample": "imdb_sample"}
 
 
 #: Runs a notebook as `python -m IPython file` does.

@@ -13,7 +13,7 @@ def words(n):
     if n: out += [ones[n-1]]
     return ' '.join(out)
 
-lines = L(words(i) + ' \n' for i in range(1, 4000))
+lines = L(words(i) + ' \n' for i in range(1, 2000))
 text = ' . '.join([l.strip() for l in lines])
 tokens = text.split(' ')
 print("tokens:", len(tokens), tokens[:3])
@@ -22,10 +22,10 @@ word2idx = {w: i for i, w in enumerate(vocab)}
 nums = L(word2idx[i] for i in tokens)
 print("vocab:", len(vocab), list(nums[:4]))
 
+bs = 32
 seqs = L((tensor(nums[i:i+3]), nums[i+3]) for i in range(0, len(nums)-4, 3))
-bs = 64
 cut = int(len(seqs) * 0.8)
-dls = DataLoaders.from_dsets(seqs[:cut], seqs[cut:], bs=64, shuffle=False)
+dls = DataLoaders.from_dsets(seqs[:cut], seqs[cut:], bs=bs, shuffle=False)
 print("batch:", tuple(dls.one_batch()[0].shape), tuple(dls.one_batch()[1].shape))
 
 class LMModel1(Module):
@@ -43,7 +43,7 @@ class LMModel1(Module):
         return self.h_o(h)
 
 learn = Learner(dls, LMModel1(len(vocab), 64), loss_func=F.cross_entropy, metrics=accuracy)
-learn.fit_one_cycle(2, 1e-3)
+learn.fit_one_cycle(1, 3e-3)
 print("first model:", learn.recorder.values[-1][2])
 
 n, counts = 0, torch.zeros(len(vocab))
@@ -79,7 +79,7 @@ class LMModel3(Module):
 cut = int(len(seqs) * 0.8)
 dls = DataLoaders.from_dsets(group_chunks(seqs[:cut], bs), group_chunks(seqs[cut:], bs), bs=bs, drop_last=True, shuffle=False)
 learn = Learner(dls, LMModel3(len(vocab), 64), loss_func=F.cross_entropy, metrics=accuracy, cbs=ModelResetter)
-learn.fit_one_cycle(3, 3e-3)
+learn.fit_one_cycle(2, 1e-2)
 print("stateful:", learn.recorder.values[-1][2])
 
 sl = 16
@@ -106,7 +106,7 @@ class LMModel6(Module):
         for h in self.h: h.zero_()
 
 learn = Learner(dls, LMModel6(len(vocab), 64, 2), loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=ModelResetter)
-learn.fit_one_cycle(5, 1e-2)
+learn.fit_one_cycle(4, 1e-2)
 print("lstm:", learn.recorder.values[-1][2])
 
 class LMModel7(Module):
@@ -132,4 +132,4 @@ learn = Learner(dls, LMModel7(len(vocab), 64, 2, 0.4), loss_func=CrossEntropyLos
 learn = TextLearner(dls, LMModel7(len(vocab), 64, 2, 0.4), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
 learn.fit_one_cycle(6, 1e-2, wd=0.1)
 print("regularised:", learn.recorder.values[-1][2])
-print("callbacks:", [o for o in learn.cbs.attrgot('name') if 'rnn' in o or 'resetter' in o])
+print("callbacks:", [o for o in [cb.name for cb in learn.cbs] if 'rnn' in o or 'resetter' in o])

@@ -5,7 +5,7 @@ set_seed(42, reproducible=True)
 source = untar_data(URLs.IMDB_SAMPLE)
 df = pd.read_csv(source/'texts.csv')
 df = pd.concat([df[~df.is_valid][:120], df[df.is_valid][:40]])
-df['text'] = df.text.str[:900]
+df['text'] = df.text.str[:700]
 path = Path('reviews')
 for i, row in df.reset_index().iterrows():
     folder = path/('test' if row.is_valid else 'train')/('pos' if row.label == 'positive' else 'neg')
