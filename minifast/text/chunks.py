@@ -1,4 +1,5 @@
 """Texts tokenised by several processes, chunk by chunk, so that neither the texts nor their tokens need fit into memory."""
+import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -94,6 +95,7 @@ _with_rules: Any = None          # of a worker
 
 def _begin(with_rules):
     global _with_rules
+    signal.signal(signal.SIGINT, signal.SIG_IGN)            # Ctrl-C is the parent's: it ends its processes
     _with_rules = with_rules
 
 

@@ -1,6 +1,7 @@
 import json
 import pickle
 import re
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -140,3 +141,25 @@ def test_a_writer_in_memory():
 def test_with_rules_ready():
     ready = TokenizeWithRules(BaseTokenizer(), [lowercase], [])
     assert list(TokenStore.of(["A b"], ready, n_workers=0, progress=False)[0]) == ["xxbos", "a", "b"]
+
+
+def test_memory_does_not_grow_with_the_corpus(monkeypatch, tmp_path):
+    monkeypatch.setattr(chunks, "CHUNK_TEXTS", 20)
+
+    def peak(n):
+        tracemalloc.start()
+        try:
+            plain((f"w{i % 9} " * 200 for i in range(n)), path=tmp_path / str(n))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(200) < 1.5 * peak(40)                     # in memory it would be five times as much
+
+
+def test_texts_are_read_as_the_work_goes_on(monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_TEXTS", 2)
+    read = []
+    done = chunks.tokenized_chunks((read.append(i) or "a b" for i in range(100)), TokenizeWithRules(BaseTokenizer(), []), 1)
+    next(done)
+    assert len(read) < 12 and sum(len(c.lengths) for c in done) == 98
