@@ -20,6 +20,11 @@ from .showing import TextLoader
 from .tensors import LMTensorText, TensorText
 
 
+#: Arguments of other loaders, and what asks for them.
+_NOT_TAKEN = {"after_item": "after_item (item_tfms)", "before_batch": "before_batch", "collate_fn": "collate_fn",
+              "sampler": "sampler (wgts, partial_n)"}
+
+
 class _Epoch(NamedTuple):
     "The stream of an epoch: which text comes when, and where each ends in it."
 
@@ -153,7 +158,7 @@ class LMDataLoader(TextLoader):
     def __init__(self, dataset: Any, lens: Any = None, cache: Any = None, bs: int = 64, seq_len: int = 72, shuffle: bool = False,
                  num_workers: int | None = None, texts: FlatTexts | None = None, **kwargs: Any):
         check_arguments("LMDataLoader", seq_len=(seq_len, is_whole(seq_len), "tokens per row, a whole number of at least 1"))
-        given = [name for name in ("after_item", "before_batch", "collate_fn", "sampler") if kwargs.pop(name, None)]
+        given = [told for name, told in _NOT_TAKEN.items() if kwargs.pop(name, None)]
         if given:
             raise ValueError(f"LMDataLoader does not take {', '.join(given)}: all texts are one stream, there are no single samples. Leave "
                              "it out; transforms of a batch go to after_batch")
