@@ -19,7 +19,6 @@ from .flat import FlatTexts, ahead_texts
 from .showing import TextLoader
 from .tensors import LMTensorText, TensorText
 
-
 #: Arguments of other loaders, and what asks for them.
 _NOT_TAKEN = {"after_item": "after_item (item_tfms)", "before_batch": "before_batch", "collate_fn": "collate_fn",
               "sampler": "sampler (wgts, partial_n)"}

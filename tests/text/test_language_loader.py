@@ -129,7 +129,7 @@ def test_arguments(texts):
     loader.bs = 3
     assert len(batches(loader)[0][0]) == 3 and loader.n_inp == 1
     assert [k.cls.__name__ for k in loader.kinds] == ["LMTensorText", "TensorText"]
-    for call, message in ((lambda: LMDataLoader(texts, after_item=abs), r"does not take after_item \(item_tfms\): all texts are one stream"),
+    for call, message in ((lambda: LMDataLoader(texts, after_item=abs), r"not take after_item \(item_tfms\): all texts are one stream"),
                           (lambda: LMDataLoader(texts, seq_len=0), r"LMDataLoader\(seq_len=0\)"),
                           (lambda: loader.add_tfms(abs, "after_item"), "the event is 'after_batch'"),
                           (lambda: LMDataLoader(["some words"]), "text 0 must be the ids of its tokens")):
