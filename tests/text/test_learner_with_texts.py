@@ -16,7 +16,8 @@ from minifast.text.learner import language_model_learner, text_classifier_learne
 from minifast.text.loaders import TextDataLoaders
 
 SIZES = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}
-GOOD, BAD = ["a good film", "we liked this good story", "good acting and a good plot"], ["a bad film", "we left this bad story", "bad acting"]
+GOOD = ["a good film", "we liked this good story", "good acting and a good plot"]
+BAD = ["a bad film", "we left this bad story", "bad acting"]
 TEXTS = pd.DataFrame({"text": [f"{t}, number {i}" for i in range(6) for t in GOOD + BAD],
                       "label": (["good"] * 3 + ["bad"] * 3) * 6, "is_valid": [i > 27 for i in range(36)]})
 
@@ -35,7 +36,8 @@ def clas_learn(lm_learn):
     dls = TextDataLoaders.from_df(TEXTS, text_col="text", label_col="label", valid_col="is_valid", text_vocab=lm_learn.dls.vocab, bs=8,
                                   device="cpu")
     lm_learn.save_encoder("enc")
-    learn = text_classifier_learner(dls, config=SIZES, pretrained=False, metrics=accuracy, seq_len=4, path=lm_learn.path).load_encoder("enc")
+    learn = text_classifier_learner(dls, config=SIZES, pretrained=False, metrics=accuracy, seq_len=4, path=lm_learn.path)
+    learn.load_encoder("enc")
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(2, 3e-2)
         learn.freeze_to(-2)

@@ -92,7 +92,9 @@ def test_bidirectional_layers_and_vectors():
 def test_dropout_mask():
     mask = dropout_mask(torch.zeros(1, dtype=torch.float64), (200, 100), 0.3)
     assert mask.dtype is torch.float64 and set(mask.unique().tolist()) == {0, 1 / 0.7} and abs((mask == 0).double().mean() - 0.3) < 0.02
-    assert not dropout_mask(torch.zeros(1), (3,), 1.0).any()
+    assert not dropout_mask(torch.zeros(1), (1000,), 1.0).any() and dropout_mask(torch.zeros(1), (1000,), 0.0).eq(1).all()
+    again = [dropout_mask(torch.zeros(1), (7, 3), 0.5) for _ in range(2) if torch.manual_seed(4)]
+    assert torch.equal(*again) and dropout_mask(torch.zeros(1), (999, 1001), 0.02).mean() == pytest.approx(1, abs=1e-3)
 
 
 def test_rnn_dropout_has_one_mask_for_all_steps():
