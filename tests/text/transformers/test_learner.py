@@ -33,6 +33,8 @@ def test_each_kind_classifies_trains_and_predicts_in_the_order_of_the_data(class
     learn = classify(kind, metrics=accuracy)
     with learn.no_bar():
         learn.fit(1, 1e-3)
+    encode = learn.dls.train_ds.pipelines[0][1]
+    assert inner_model(learn.model).config.pad_token_id == encode.pad_id == encode.tokenizer.pad_token_id
     preds, targs = learn.get_preds()
     assert preds.shape == (4, 2) and torch.allclose(preds.sum(1), torch.ones(4))
     assert [learn.dls.vocab[t] for t in targs] == list(learn.dls.valid_ds.items["label"])
