@@ -22,6 +22,7 @@ from torch import nn
 
 from ..core import PathLike, checkpoint, plural
 from ..learner.saving import Vocabs, vocab_tensor
+from ..text.pretrained import clean_names
 
 Weights = dict[str, torch.Tensor]
 
@@ -204,13 +205,14 @@ _NORMS = {"weight_g": {"weight_g": "parametrizations.weight.original0", "weight_
 def renamed(weights: Weights) -> Weights:
     """Weights of a model of fastai under the names of minifast's.
 
-    Those of `vision_learner`, `tabular_learner` and `collab_learner` are the same. A U-Net is put together otherwise, see `_unet`.
+    Those of `vision_learner`, `tabular_learner`, `collab_learner` and the text learners are the same, but that older versions hold each
+    dropped weight of an LSTM twice. A U-Net is put together otherwise, see `_unet`.
 
     Args:
         weights: by fastai's names.
     """
     by_name = {}
-    for name, value in weights.items():
+    for name, value in clean_names(weights).items():
         head, end = name[:name.rfind(".") + 1], name.rpartition(".")[2]
         new = next((names[end] for mark, names in _NORMS.items() if head + mark in weights and end in names), end)
         by_name[head + new] = value

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
+from minifast.compat.fastai_weights import port_weights
 from minifast.text import pretrained
 from minifast.text.learner import language_model_learner, text_classifier_learner
 from minifast.text.models.awd_lstm import AWD_LSTM
@@ -72,6 +73,8 @@ def test_weights_of_older_versions_hold_each_dropped_weight_twice(tmp_path):
     assert len(old) == len(state) + 2 and clean_names(old).keys() == state.keys()
     torch.save({"model": old, "opt": {}}, tmp_path / "w.pth")
     assert read_weights(tmp_path / "w.pth")[0].keys() == state.keys()
+    ported, told = port_weights(tmp_path / "w.pth")
+    assert read_weights(ported)[0].keys() == state.keys() and told.startswith(f"{len(state)} tensors")
     torch.save([1], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="give a file of learn.save or learn.save_encoder"):
         read_weights(tmp_path / "list.pth")
