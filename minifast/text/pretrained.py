@@ -120,14 +120,22 @@ def read_vocab(file: PathLike) -> list[str]:
 
 #: What pickling a list of strings writes besides them; there is nothing to run among it.
 _LIST_OPS = {"PROTO", "FRAME", "EMPTY_LIST", "LIST", "MARK", "APPENDS", "APPEND", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP"}
+#: ... and where a string comes a second time, as the words that fill up a vocabulary do.
+_AGAIN_OPS = {"GET", "BINGET", "LONG_BINGET"}
 
 
 def _strings_of_pickle(file):
-    words = []
+    words, memo, latest = [], {}, None
     try:
         for op, arg, _ in pickletools.genops(file.read_bytes()):
-            if op.name in ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"):
+            if op.name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
+                memo[len(memo) if arg is None else arg] = latest
+            is_word = op.name in ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
+            latest = arg if is_word else None
+            if is_word:
                 words.append(arg)
+            elif op.name in _AGAIN_OPS and memo.get(arg) is not None:
+                words.append(memo[arg])
             elif op.name not in _LIST_OPS:
                 raise ValueError(f"it is not a plain list of words (there is {op.name} in it)")
     except Exception as e:                                  # what a damaged pickle makes of the reader is of many kinds

@@ -91,12 +91,12 @@ def test_a_class_without_a_code(block):
 def test_channels():
     greys = images(x=ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW))
     with told("vision/channels.py", "Write …(..., n_in=…)", ", or open the images in colour: ImageBlock(PILImage), img_cls=PILImage"):
-        vision_learner(greys, "squeezenet1_1", pretrained=False, n_in=3)
-    assert vision_learner(greys, "squeezenet1_1", pretrained=False, n_in=1)
-    assert vision_learner(images(x=ImageBlock(PILImage)), "squeezenet1_1", pretrained=False, n_in=3)
+        vision_learner(greys, xresnet18, pretrained=False, n_in=3)
+    assert vision_learner(greys, xresnet18, pretrained=False, n_in=1)
+    assert vision_learner(images(x=ImageBlock(PILImage)), xresnet18, pretrained=False, n_in=3)
     with told("vision/channels.py", ", or open the images in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"):
-        vision_learner(images(), "squeezenet1_1", pretrained=False, n_in=1)
-    assert vision_learner(images(x=ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW)), "squeezenet1_1", pretrained=False, n_in=1)
+        vision_learner(images(), xresnet18, pretrained=False, n_in=1)
+    assert vision_learner(images(x=ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW)), xresnet18, pretrained=False, n_in=1)
 
 
 # -- reading

@@ -49,7 +49,7 @@ def test_the_main_job(tmp_path):
 def test_own_folder_and_a_wrong_one(tmp_path):
     for label, colour in (("red", (200, 30, 30)), ("blue", (20, 40, 210))):
         (tmp_path / "own" / label).mkdir(parents=True)
-        for i in range(10):
+        for i in range(20):
             Image.new("RGB", (40, 32), tuple(c + i for c in colour)).save(tmp_path / "own" / label / f"{i}.jpg")
     done = demo(tmp_path, "--data", "own", "--epochs", 1, "--size", 32, "--out", "here")
     assert done.returncode == 0, done.stderr

@@ -49,6 +49,15 @@ def test_read_vocab(name, content, tmp_path):
     assert read_vocab(tmp_path / name) == ["a", "b", "xx"]
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickled_vocabulary_may_repeat_words(protocol, tmp_path):
+    "A vocabulary that is filled up ends in one word several times, which pickling writes once."
+    words = ["xxunk", "the", *["xxfake"] * 3, "the"]
+    (tmp_path / "v.pkl").write_bytes(pickle.dumps(words, protocol))
+    assert read_vocab(tmp_path / "v.pkl") == words
+
+
+
 class Malicious:
     def __reduce__(self):
         return (os.mkdir, ("ran",))

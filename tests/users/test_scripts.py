@@ -6,6 +6,7 @@ With the environment variable MINIFAST_TEST_FASTAI, the path of a Python that ha
 """
 import hashlib
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import fresh_process
 import pytest
+import torch
 
 from minifast.compat.port import port_notebook, port_source
 
@@ -41,6 +43,23 @@ def linked(source, dest):
     shutil.copytree(source.resolve(), dest, copy_function=os.symlink)
 
 
+def language_model(folder):
+    "Weights of a language model as fastai publishes them, of few words; the rows of each matrix are one, so that the file is small."
+    folder.mkdir(parents=True)
+    words = ["xxunk", "xxpad", "xxbos", "xxeos", "xxfld", "xxrep", "xxwrep", "xxup", "xxmaj", "the", "a", "and", "of", "to", "film",
+             "it", "is", "in", "that", "this", "was", "but", "i", ".", ",", "'s", "n't", "good", "bad", "with", "for", "as", "on", "are"]
+    words += ["xxfake"] * (-len(words) % 8)
+    sizes = {"0.encoder.weight": (len(words), 400), "0.encoder_dp.emb.weight": (len(words), 400)}
+    for layer, (n_in, n_out) in enumerate([(400, 1152), (1152, 1152), (1152, 400)]):
+        sizes |= {f"0.rnns.{layer}.weight_hh_l0_raw": (4 * n_out, n_out), f"0.rnns.{layer}.module.weight_ih_l0": (4 * n_out, n_in),
+                  f"0.rnns.{layer}.module.bias_ih_l0": (4 * n_out,), f"0.rnns.{layer}.module.bias_hh_l0": (4 * n_out,)}
+    sizes |= {"1.decoder.weight": (len(words), 400), "1.decoder.bias": (len(words),)}
+    torch.manual_seed(0)
+    weights = {name: torch.randn(1, size[-1]).div(20).expand(size) if len(size) > 1 else torch.zeros(size) for name, size in sizes.items()}
+    torch.save(weights, folder / "lstm_fwd.pth")
+    (folder / "itos_wt103.pkl").write_bytes(pickle.dumps(words))
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory, data_dir):
     "Folders as on a user's machine: downloaded datasets, `input/`, torch's weights."
@@ -49,6 +68,7 @@ def home(tmp_path_factory, data_dir):
         linked(data_dir / folder, home / "data" / name)
     for folder in {f for name in SCRIPTS for f in re.findall(r"\.\./input/(\w+)", (HERE / "scripts" / name).read_text())}:
         linked(data_dir / folder, home / "input" / folder)
+    language_model(home / "models" / "wt103-fwd")
     weights = data_dir.resolve() / "weights" / "squeezenet1_1-caffe-ncnn.pth"
     named = home / "torch" / "hub" / "checkpoints" / f"squeezenet1_1-{hashlib.sha256(weights.read_bytes()).hexdigest()[:8]}.pth"
     named.parent.mkdir(parents=True)

@@ -101,13 +101,13 @@ def test_from_random_weights(dls):
 
 
 def test_the_learner_keeps_its_architecture(dls):
-    for arch in (models.squeezenet1_1, "squeezenet1_1"):
+    for arch in (models.resnet18, "resnet18"):
         assert vision_learner(dls, arch, pretrained=False).arch is arch
 
 
 @pytest.mark.parametrize("y_range", [[0, 2], torch.tensor([0.0, 2.0])], ids=repr)
 def test_a_range_as_a_list_or_a_tensor(dls, y_range):
-    learn = vision_learner(dls, models.squeezenet1_1, pretrained=False, n_out=1, y_range=y_range)
+    learn = vision_learner(dls, models.resnet18, pretrained=False, n_out=1, y_range=y_range)
     assert (learn.model[1][-1].low, learn.model[1][-1].high) == (0, 2)
 
 
@@ -124,7 +124,7 @@ def test_arguments_reach_the_model_and_the_learner(dls, weights, tmp_path):
     assert vision_learner(dls, "squeezenet1_1", pretrained=False, custom_head=head).model[1] is head
     groups = vision_learner(dls, "resnet18", pretrained=False, cut=5).splitter
     assert len(groups(vision_learner(dls, "resnet18", pretrained=False, cut=5).model)) == 3
-    one = vision_learner(dls, "squeezenet1_1", pretrained=False, splitter=lambda m: [list(m.parameters())])
+    one = vision_learner(dls, "resnet18", pretrained=False, splitter=lambda m: [list(m.parameters())])
     assert len(one.splitter(one.model)) == 1
 
 
@@ -182,11 +182,11 @@ def test_one_head_for_several_targets_is_refused(folder):
                       get_y=[parent_label, lambda f: int(f.stem) % 3])
     dls = block.dataloaders(get_image_files(folder), bs=4, num_workers=0, device="cpu")
     with pytest.raises(ValueError, match=r"one target, and the data have several \(dls.c=\[2, 3\]\): pass n_out=5.*loss_func=f\(pred"):
-        vision_learner(dls, models.squeezenet1_1, pretrained=False)
+        vision_learner(dls, models.resnet18, pretrained=False)
 
     def both(pred, kind, number):
         return F.cross_entropy(pred[:, :2], kind) + F.cross_entropy(pred[:, 2:], number)
 
-    learn = vision_learner(dls, models.squeezenet1_1, pretrained=False, n_out=5, loss_func=both)
+    learn = vision_learner(dls, models.resnet18, pretrained=False, n_out=5, loss_func=both)
     learn.fit(1)
     assert learn.get_preds()[0].shape == (4, 5)

@@ -35,9 +35,9 @@ print("vocab:", len(dls.vocab), "batches:", len(dls.valid))
 x, y = dls.one_batch()
 print("batch:", tuple(x.shape), tuple(y.shape), y.dtype)
 
-learn = unet_learner(dls, resnet18, pretrained=False, cut=-3, n_out=12, metrics=[acc_camvid, DiceMulti()], self_attention=False,
+learn = unet_learner(dls, resnet18, pretrained=False, n_out=12, metrics=[acc_camvid, DiceMulti()], self_attention=False,
                      loss_func=CrossEntropyLossFlat(axis=1), path=Path('.'), wd=1e-2)
-learn.fit_one_cycle(6, slice(4e-3))
+learn.fit_one_cycle(8, slice(4e-3))
 learn.show_results(max_n=2, figsize=(4, 4), vmin=0, vmax=11)
 print("accuracy:", learn.final_record[2], "columns:", list(learn.recorder.metric_names))
 learn.save('stage-1')
