@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from ..core import check_arguments, describe, did_you_mean, is_number, leaves
+from ..core import check_arguments, describe, did_you_mean, is_number, leaves, to_detach, to_device
+from ..nn.hidden_state import State, hidden_state, restore_hidden_state
 from .base import Callback, Order, TrainingCallback
 
 Wanted: TypeAlias = str | type | nn.Module | Callable[[nn.Module], bool]
@@ -138,20 +139,38 @@ class ActivationReg(TrainingCallback):
 
 # -- recurrent models that return (output, raw outputs, dropped outputs) and keep a hidden state ------------------------------------
 class ModelResetter(Callback):
-    "Call `model.reset()`, which forgets the hidden state, before each training and validation pass and at the end."
+    """Call `model.reset()`, which forgets the hidden state, before each training and validation pass and at the end.
+
+    A training that is resumed within an epoch goes on with the hidden state that it had there.
+    """
+
+    _resumed: State | None = None
 
     def before_train(self) -> None:
+        self.before_validate()
+        state, self._resumed = self._resumed, None
+        learn = self.learn
+        if state is not None and learn.start_iter and learn.epoch == learn.start_epoch:         # resumed within this epoch
+            restore_hidden_state(learn.model, to_device(state, learn.dls.device))
+
+    def before_validate(self) -> None:
         reset = getattr(self.learn.model, "reset", None)
         if not callable(reset):
             raise TypeError(f"ModelResetter calls model.reset(), and {type(self.learn.model).__name__} has no such method: give the model "
                             "one that forgets its hidden state, or leave this callback out")
         reset()
 
-    before_validate = before_train
-
     def cleanup_fit(self) -> None:
         if callable(getattr(self.learn.model, "reset", None)):
-            self.before_train()
+            self.before_validate()
+
+    def state_dict(self) -> State:
+        "The hidden state of the model."
+        return to_detach(hidden_state(self.learn.model))
+
+    def load_state_dict(self, state: State) -> None:
+        "Begin from `state_dict`."
+        self._resumed = state
 
 
 class RNNCallback(Callback):
@@ -168,11 +187,18 @@ class RNNCallback(Callback):
 
     def after_pred(self) -> None:
         pred = self.learn.pred
+        if isinstance(pred, (tuple, list)):
+            self.learn.pred = self.output(pred)
+            self.raw_out, self.out = (o[-1] if isinstance(o, (tuple, list)) else o for o in pred[1:])
+
+    @staticmethod
+    def output(pred: Any) -> Any:
+        "The output in what a model returned, `pred`."
         if not isinstance(pred, (tuple, list)):
-            return
+            return pred
         if len(pred) != 3:
             raise ValueError(f"RNNCallback splits (output, raw outputs, dropped outputs), but the model returned {describe(pred)}")
-        self.learn.pred, self.raw_out, self.out = (o[-1] if isinstance(o, (tuple, list)) else o for o in pred)
+        return pred[0][-1] if isinstance(pred[0], (tuple, list)) else pred[0]
 
     def after_batch(self) -> None:
         self.raw_out = self.out = None
@@ -208,6 +234,17 @@ class RNNRegularizer(TrainingCallback):
             raise TypeError("RNNRegularizer needs a model that returns (output, raw outputs, dropped outputs); this one returned only "
                             f"{describe(self.learn.pred)}. For other models use ActivationReg(alpha)")
         self.learn.loss = self.learn.loss + activation_reg(self._source.out, self._source.raw_out, self.alpha, self.beta)
+
+
+def of_output(activation: Callable[[Any], Any], cbs: Sequence[Callback]) -> Callable[[Any], Any]:
+    """`activation` as a function of all that a model returns, where callbacks do not run: with an `RNNCallback` among `cbs`, of its output.
+
+    Args:
+        activation: takes the output.
+        cbs: of a learner.
+    """
+    splits = any(isinstance(cb, RNNCallback) for cb in cbs)
+    return (lambda pred: activation(RNNCallback.output(pred))) if splits else activation
 
 
 def rnn_cbs(alpha: float = 0.0, beta: float = 0.0) -> list[Callback]:

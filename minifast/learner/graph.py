@@ -23,6 +23,7 @@ from torch.torch_version import TorchVersion
 
 from .. import __version__
 from ..callbacks import MixedPrecision, ProgressCallback
+from ..callbacks.regularise import of_output
 from ..core import PathLike, checkpoint, describe, find_bs, fixed_seed, leaves, map_nested, plain, split_batch, to_detach, to_device
 from ..core.paths import Path
 from ..data.engine.collate import wrap_kinds
@@ -75,13 +76,15 @@ class Export:
         batch, n_inp = _first_items(loader, learn.dls.device), getattr(loader, "n_inp", None)
         args, keywords, _ = split_batch(batch, n_inp)
         inputs = (*args, *keywords.values())
+        if refusal := next((m.no_graph for m in learn.model.modules() if hasattr(m, "no_graph")), None):
+            raise TypeError(refusal)
         if wrong := [describe(x) for x in inputs if not isinstance(x, torch.Tensor) or not x.ndim]:
             raise ValueError(f"an exported graph takes tensors with a batch axis; this batch has the input {wrong[0]}")
         before, scalings, columns = _described_inputs(loader, inputs)
         inputs = plain(inputs)
         model = copy.deepcopy(learn.model).eval()
         _fix_parametrized(model)
-        graph = Graph(model, scalings, activation_of(learn.loss_func), list(keywords)).eval()
+        graph = Graph(model, scalings, of_output(activation_of(learn.loss_func), learn.cbs), list(keywords)).eval()
         scaled = [x if s is None else s.to(x.device).undo(x) for s, x in zip(scalings, inputs, strict=True)]
         modes = [(m, m.training) for m in learn.model.modules()]
         with learn.removed_cbs([MixedPrecision, ProgressCallback]):

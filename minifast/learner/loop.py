@@ -75,6 +75,7 @@ from ..core.torch_internals import forget_workers
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
+from ..nn.hidden_state import hidden_state, restore_hidden_state
 from ..nn.loss_traits import has_own_forward, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
 from ..optim.hypers import HyperOptimizer
@@ -299,7 +300,7 @@ class TrainingLoop:
             self.running = True
             give_back_loops(self.dls)
             clear_grads(self.opt)         # an interrupted fit may have left gradients behind
-            with self._cleaning_up():
+            with self.within_pass():
                 self._phase("before_fit", self._all_epochs, CancelFitException, "after_cancel_fit", "after_fit")
             self.fits_ended += not self.dry_run
         finally:
@@ -420,10 +421,11 @@ class TrainingLoop:
         return (to_device(batch, self.dls.device, non_blocking=True) for batch in dl)
 
     @contextmanager
-    def _cleaning_up(self):
+    def within_pass(self) -> Iterator[None]:
         """Afterwards, whatever happened, run `cleanup_fit` and forget the batch. Inside another pass (a callback that calls `get_preds`)
-        restore the state of that pass instead."""
+        restore the state of that pass instead, and what a recurrent model kept from the batch before."""
         nested = self.dl is not None or (self.running and self._in_pass)
+        hidden = hidden_state(self.model) if nested else None
         outer = {name: getattr(self, name) for name in _PASS_STATE} if nested else _AT_REST
         try:
             self._in_pass = True
@@ -441,6 +443,8 @@ class TrainingLoop:
                     self._in_pass = nested
                     vars(self).update(outer)
                     self._set_mode()
+                    if hidden is not None:
+                        restore_hidden_state(self.model, hidden)
 
     def _end_workers(self, loaders, error):
         "End the workers of `loaders`: Ctrl-C reaches them too, and others may be dead or in the middle of a batch."
@@ -460,7 +464,7 @@ class TrainingLoop:
         with self.pass_lock.for_pass():
             self.to_device()
             outer_bars = ProgressCallback if self.running else None        # called from a callback: those on the screen belong to the fit
-            with self._with_cbs(outer_bars, cbs), self._cleaning_up():
+            with self._with_cbs(outer_bars, cbs), self.within_pass():
                 self._validate(dl, by_fit=False)
 
     def to_device(self: Self) -> Self:

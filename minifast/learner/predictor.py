@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..callbacks.regularise import of_output
 from ..core.nested import item_of, split_batch, to_cpu
 from ..core.types import PathLike
 from ..data.show import decode_targets
@@ -27,7 +28,7 @@ class Predictor:
     """Predict new items with the learner that `Learner.export` wrote.
 
     It has neither callbacks, nor a progress bar, nor any state that changes, so several threads may use one. For images it imports neither
-    pandas nor matplotlib.
+    pandas nor matplotlib. A language model writes: `load_learner(fname).predict(text, n_words)`.
 
     Args:
         fname: the file.
@@ -41,7 +42,9 @@ class Predictor:
         learn = load_learner(fname, objects=objects)
         self.dls = learn.dls.to(device)
         self.model, self.loss_func = learn.to_device().model.eval().requires_grad_(False), learn.loss_func
-        self.activation, self.decode_pred = learn.activation, learn.decode_pred
+        if hasattr(learn, "no_predictor"):
+            raise TypeError(f"{fname}: {learn.no_predictor}")
+        self.activation, self.decode_pred = of_output(learn.activation, learn.cbs), learn.decode_pred
         self.bs = self.dls.bs if bs is None else bs
         if isinstance(self.bs, bool) or not isinstance(self.bs, int) or self.bs < 1:
             raise ValueError(f"Predictor(bs={bs!r}): how many items make a batch, at least 1")
@@ -57,7 +60,8 @@ class Predictor:
         """Predict one item, or a list of them.
 
         Args:
-            items: an item as `Learner.predict` takes it, such as a file, an image, its bytes or a row of a table; or a list of such.
+            items: an item as `Learner.predict` takes it, such as a file, an image, its bytes, a text, a pair of texts (a tuple) or a row of
+                a table; or a list of such. The words of a text, which are a list, are one item in a list: `predict([words])[0]`.
 
         Returns:
             A `Prediction`, or a list of them.

@@ -3,6 +3,7 @@
 Source: J. Howard, S. Ruder, "Universal Language Model Fine-tuning for Text Classification" (ULMFiT), 2018, https://arxiv.org/abs/1801.06146.
 """
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar, cast
 from warnings import warn
 
@@ -14,6 +15,7 @@ from ..callbacks.regularise import rnn_cbs
 from ..core import checkpoint
 from ..core.messages import describe, plural
 from ..core.paths import Path
+from ..core.seeds import fixed_seed
 from ..core.types import LossFunc, PathLike, Splitter, YRange
 from ..data.loaders import DataLoaders
 from ..learner.learner import Learner
@@ -148,6 +150,10 @@ class TextLearner(Learner):
 class LMLearner(TextLearner):
     "A `TextLearner` of a language model, which can write."
 
+    #: What `Predictor` says.
+    no_predictor = ("a language model writes, and keeps a hidden state meanwhile: write learn = load_learner(file) and "
+                    "learn.predict(text, n_words), from any thread")
+
     def predict(self, text: str, n_words: int = 1, no_unk: bool = True,  # type: ignore[override]  # it writes, it does not decide
                 temperature: float = 1.0, min_p: float | None = None, no_bar: bool = False,
                 decoder: Callable[[Sequence[str]], Sequence[str]] = decode_spec_tokens, only_last_word: bool = False,
@@ -169,7 +175,8 @@ class LMLearner(TextLearner):
         check_generation(n_words, temperature, top_k, top_p, min_p)
         pipe, vocab = self._pipeline(), text_vocab(self.dls)
         never = {BOS, PAD, FAKE, *([UNK] if no_unk else [])}
-        with self.pass_lock.for_pass(), torch.no_grad(), self.forward_context():
+        own_draws = fixed_seed() if self.running else nullcontext()           # in a callback: training goes on as if nothing were written
+        with self.pass_lock.for_pass(), self.within_pass(), own_draws, torch.no_grad(), self.forward_context():
             self.to_device()
             self.model.eval()
             ids = torch.as_tensor(pipe(text)).as_subclass(torch.Tensor).to(self.dls.device)

@@ -180,6 +180,9 @@ class AWD_LSTM(nn.Module):
     """
 
     initrange = 0.1         #: the vectors of words start from a uniform distribution in +-initrange
+    #: What `to_onnx` and `to_torch_export` say.
+    no_graph = ("AWD_LSTM reads each text as long as it is, piece by piece, and keeps a hidden state: a graph can do neither. Write "
+                "learn.export('model.pkl'), and load_learner('model.pkl') where it is to predict")
 
     def __init__(self, vocab_sz: int, emb_sz: int, n_hid: int, n_layers: int, pad_token: int = 1, hidden_p: float = 0.2,
                  input_p: float = 0.6, embed_p: float = 0.1, weight_p: float = 0.5, bidir: bool = False):

@@ -35,6 +35,11 @@ class TransformersModel(nn.Module):
         task: what it is for, see `EncodeText`; of 'classify' the logits are (B, n_out), else (B, T, n_out).
     """
 
+    #: What `to_onnx` and `to_torch_export` say.
+    no_graph = ("the tools of transformers make graphs of their models, such as those of the package optimum: write "
+                "learn.model.model.save_pretrained('folder') for them, which they read. Or learn.export('model.pkl'), and "
+                "Predictor('model.pkl') where it is to predict")
+
     def __init__(self, model: nn.Module, task: Task = "classify"):
         super().__init__()
         self.model, self.task = model, task

@@ -3,6 +3,7 @@ import pytest
 import torch
 from tiny_transformers import ALL, CAUSAL, LINES, MASKED
 
+from minifast.learner.predictor import Predictor
 from minifast.text.transformers.batches import PadTokens
 from minifast.text.transformers.encoding import EncodeText
 from minifast.text.transformers.model import TransformersModel, inner_model
@@ -76,3 +77,15 @@ def test_masks_are_finite_in_half_precision(tiny, kind, dtype):
     with torch.no_grad():
         out = model.to(dtype)(batch(encode, [LINES[0], "a"]))
     assert torch.isfinite(out).all()
+
+
+def test_a_graph_is_refused_with_what_to_write(classify, tmp_path):
+    from transformers import AutoModelForSequenceClassification
+    learn = classify("bert")
+    for export in (learn.to_onnx, learn.to_torch_export):
+        with pytest.raises(TypeError, match=r"learn.model.model.save_pretrained\('folder'\).*learn.export\('model.pkl'\)"):
+            export(tmp_path / "model")
+    learn.model.model.save_pretrained(tmp_path)
+    own, loaded = learn.model.model.state_dict(), AutoModelForSequenceClassification.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(own[k], v) for k, v in loaded.items())
+    assert Predictor(learn.export(tmp_path / "model.pkl")).predict("a film").label == learn.predict("a film")[0]
