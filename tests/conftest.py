@@ -23,9 +23,16 @@ def pytest_collection_finish():
     gc.enable()
 
 
+_file_of_tests = [None]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     "Every test, its fixtures included, draws the same random numbers, alone or after others: what fails once fails again."
+    if item.path != _file_of_tests[0]:          # what the last file has left in caches stays too: `gc.collect()` would look through it
+        _file_of_tests[0] = item.path
+        gc.collect()
+        gc.freeze()
     import numpy as np  # here: torch reads OMP_NUM_THREADS when it is imported
     import torch
     random.seed(0)
