@@ -58,7 +58,7 @@ class TransformersModel(nn.Module):
         if hasattr(self.model, "get_base_model") and lora is None:
             return None
         inner = inner_model(self)
-        config = {k: v for k, v in inner.config.to_dict().items() if k not in _NO_SETTINGS}
+        config = {k: v for k, v in inner.config.to_dict().items() if is_setting(k)}
         # an embedding that was made without a padding id has none, whatever the configuration was told later
         made_with = {**config, "pad_token_id": getattr(inner.get_input_embeddings(), "padding_idx", None)}
         return Recipe(transformers_model, {"config": made_with, "task": self.task, "pad_id": config.get("pad_token_id"),
@@ -93,8 +93,12 @@ class TransformersModel(nn.Module):
         return logits[torch.arange(len(logits), device=logits.device), last]
 
 
-#: What a configuration says that is no setting of the model: where it was, and code of its own, which is never run.
-_NO_SETTINGS = ("_name_or_path", "auto_map", "dtype", "torch_dtype", "transformers_version", "architectures", "_commit_hash")
+_NO_SETTINGS = ("auto_map", "dtype", "torch_dtype", "transformers_version", "architectures")
+
+
+def is_setting(name: str) -> bool:
+    "Whether a configuration says of the model by this name; else where it was, how it was loaded, or code of its own, which is never run."
+    return not name.startswith("_") and name not in _NO_SETTINGS
 
 
 def transformers_model(config: dict[str, Any], task: Task = "classify", pad_id: int | None = None,
@@ -107,7 +111,7 @@ def transformers_model(config: dict[str, Any], task: Task = "classify", pad_id: 
         pad_id: the id of padding, where it was set after the model was made.
         lora: the settings of `peft` for its adapters, see `lora_settings`.
     """
-    settings = {k: v for k, v in config.items() if k not in _NO_SETTINGS}
+    settings = {k: v for k, v in config.items() if is_setting(k)}
     kind = settings.pop("model_type")
     with quiet():
         made = auto_class(task).from_config(library().AutoConfig.for_model(kind, **settings), trust_remote_code=False)

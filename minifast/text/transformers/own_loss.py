@@ -6,6 +6,7 @@ import torch
 from ...core.recipe import Recipe
 from ...nn.loss_traits import activate, decide
 from ...nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
+from .batches import IGNORED
 from .encoding import Task
 from .library import quiet
 
@@ -45,8 +46,9 @@ class ModelLoss:
             return self.func(logits=pred, labels=targ, pooled_logits=pred, config=self.config)
         if self.task == "words":
             return self.func(logits=pred, labels=targ, config=self.config)
-        shifted = {"shift_labels": targ} if self.task == "clm" else {}      # the targets are shifted already
-        return self.func(logits=pred, labels=targ, vocab_size=pred.shape[-1], **shifted)
+        if self.task == "clm":              # it shifts by itself, and the targets are shifted already
+            targ = torch.cat([targ.new_full((len(targ), 1), IGNORED), targ[:, :-1]], 1)
+        return self.func(logits=pred, labels=targ, vocab_size=pred.shape[-1])
 
     def activation(self, x: torch.Tensor) -> torch.Tensor:
         "Logits -> predictions."
