@@ -41,10 +41,14 @@ CODES: dict[str, Code] = {
                   "check the sign of the loss and the order of its arguments: loss(prediction, target)"),
     "MF112": Code("Target scale", "Are the targets of a regression of a size that the outputs can reach?",
                   "scale the target, or give the model y_range=(low, high)"),
+    "MF113": Code("Targets in the inputs", "Is what a model of tokens is to predict absent from what it reads?",
+                  "shift the targets by one token: inputs text[:-1], targets text[1:], as LMDataLoader does"),
     # independence
     "MF201": Code("Independent items", "Does the loss of item i depend on input i alone?",
                   "look for a view or reshape that mixes the batch axis with another, and for statistics over the batch"),
     "MF202": Code("Causality", "Does the output at step t depend only on steps up to t?", "mask the future (causal attention)"),
+    "MF203": Code("State between batches", "Does a model that keeps a state read batches that go on where the one before ended?",
+                  "call reset() at the beginning of forward, or read the texts as one stream: LMDataLoader, with ModelResetter"),
     # the learning signal
     "MF301": Code("Symmetric weights", "Do the units of each layer start out different, so that they can learn different things?",
                   "initialise the weights randomly: units that start with the same weights get the same updates and never differ"),
@@ -83,7 +87,8 @@ CODES: dict[str, Code] = {
     "MF601": Code("Repeatable validation", "Does validating twice give the same result?",
                   "keep random transforms out of validation (split_idx=0) and turn dropout off in eval mode"),
     "MF602": Code("Consistent predictions", "Do predict, get_preds and validate agree on the same items?",
-                  "find out what differs between them: callbacks, validation transforms, a loss that depends on the batch"),
+                  "find out what differs between them: callbacks, validation transforms, a loss that depends on the batch, padding "
+                  "that the model reads"),
     "MF603": Code("Metric direction", "Does every metric declare correctly whether lower or higher is better?",
                   "set lower_is_better=True or False on the metric: SaveModel and EarlyStopping rely on it"),
     # speed

@@ -82,6 +82,7 @@ def augmented_validation(probe: Probe | DataProbe) -> Check:
     require(dl is not None, "there is no validation data")
     if not isinstance(dl, DataLoader) and shuffles(dl):
         return tip("validation is shuffled: predictions do not come in the order of the items", "use shuffle=False for validation")
+    require(not any(getattr(f, "draws_targets", False) for f in getattr(dl, "before_batch", ())), "what is to be found is drawn at random")
     difference = largest_difference(_first_items(dl, 11), _first_items(dl, 12))
     return graded("the same validation items differ from one load to the next: they are augmented", difference > 0,
                   largest_difference=difference)

@@ -12,6 +12,7 @@ from .copies import copied_rows
 from .image_files import exact_duplicates
 from .probe import DataProbe
 from .text_copies import groups_of_texts
+from .text_tokens import word_counts
 
 N_TREES, MAX_ROWS = 60, 1500
 N_SURE = 2.5        # standard deviations of a rank statistic by chance
@@ -134,10 +135,15 @@ def swapped_classes(train_guess: np.ndarray, train_y: np.ndarray, valid_guess: n
             and min(share(valid_guess, valid_y, a, b), share(valid_guess, valid_y, b, a)) > 0.55]
 
 
+def _features(data, side):
+    found = data.features(side)
+    return word_counts(data, side) if found is None else found
+
+
 @once
 def _forest(data: DataProbe) -> Forest | None:
     "The quick model of training; None where there are no features, too few rows, or labels that it cannot take."
-    x, y = data.features(0), data.labels(0)
+    x, y = _features(data, 0), data.labels(0)
     if x is None or y is None or y.ndim != 1 or len(x) != len(y) or len(x) < 60:
         return None
     some = np.random.Generator(np.random.PCG64(0)).permutation(len(x))[:MAX_ROWS]
@@ -149,7 +155,7 @@ def _forest(data: DataProbe) -> Forest | None:
 
 def label_mapping(data: DataProbe) -> Check:
     "Classes that are swapped between training and validation."
-    forest, x, y = _forest(data), data.features(1), data.classes(1)
+    forest, x, y = _forest(data), _features(data, 1), data.classes(1)
     require(forest is not None and forest.classes and x is not None and y is not None and len(x) == len(y) >= 10,
             "there is nothing that a quick model could compare")
     valid_y, valid_guess = y.numpy()[:2000], forest.model.predict(x[:2000])

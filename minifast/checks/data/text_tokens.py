@@ -7,7 +7,7 @@ import numpy as np
 
 from ...data.targets import base_dataset
 from ...learner.probe import once
-from ..outcomes import require
+from ..outcomes import NotApplicable, require
 from .probe import DataProbe
 from .text_samples import MARKERS, read_texts, vocabulary_of
 
@@ -54,6 +54,32 @@ def tokens_of(data: DataProbe) -> Tokens:
     words = vocabulary_of(data.loaders[0], samples[0].place)
     require(words is not None and words.names is not None, "what the ids of the tokens stand for is not known")
     return joined(texts, items, words.names)
+
+
+@once
+def word_counts(data: DataProbe, side: int, most: int = 512) -> np.ndarray | None:
+    """How often each text of a split has the tokens that the most training texts have, as logarithms, (items, tokens).
+
+    None where the items are no texts, or where there was no time to read all.
+    """
+    try:
+        tokens = tokens_of(data)
+    except NotApplicable:
+        return None
+    sides = np.asarray(data.sides)
+    here = sides[tokens.items] == side
+    if here.sum() != (sides == side).sum():
+        return None
+    size = len(tokens.names)
+    in_training = (sides[tokens.items] == 0)[tokens.row]
+    of_texts = np.unique(tokens.row[in_training] * size + tokens.flat[in_training]) % size
+    chosen = np.argsort(-np.bincount(of_texts, minlength=size), kind="stable")[:most]
+    place = np.full(size, -1)
+    place[chosen] = np.arange(len(chosen))
+    known = place[tokens.flat] >= 0
+    counts = np.zeros((len(tokens.items), len(chosen)), np.float32)
+    np.add.at(counts, (tokens.row[known], place[tokens.flat[known]]), 1)
+    return np.log1p(counts[here][np.argsort(tokens.items[here])])
 
 
 def plain_words(names: Sequence[str]) -> np.ndarray:

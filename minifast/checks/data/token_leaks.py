@@ -5,7 +5,7 @@ import numpy as np
 
 from ..outcomes import Check, graded, require
 from .probe import DataProbe
-from .text_tokens import Tokens, tokens_of
+from .text_tokens import Tokens, plain_words, tokens_of
 
 #: Standard deviations of the bound on a share, and the chance below which a token is no accident, over all tokens that were looked at.
 N_SURE, CHANCE = 2.58, 1e-3
@@ -49,7 +49,8 @@ def telling_tokens(tokens: Tokens, y: np.ndarray, least: float = 0.2) -> list[Te
             both = np.bincount(at, weights=y[text, k], minlength=len(ids))
             found += [Telling((int(ids[j]),) if not is_pair else divmod(int(ids[j]), size), int(k), p, c, r, text[at == j])
                       for j, p, c, r in _telling(n, n_with, both, int(n_of[k]), often, least)]
-    return sorted(found, key=lambda t: (-round(abs(t.correlation), 2), len(t.tokens)))
+    is_word = np.append(plain_words(tokens.names) >= 0, False)
+    return sorted(found, key=lambda t: (-round(abs(t.correlation), 2), not is_word[list(t.tokens)].all(), len(t.tokens)))
 
 
 def _telling(n, n_with, both, n_k, often, least):

@@ -3,12 +3,13 @@
 Source: A. Karpathy, "A Recipe for Training Neural Networks", 2019.
 """
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from ...core.nested import leaves
 from ...learner.probe import Probe, Step
-from ..outcomes import Check, graded, issue, require
+from ..outcomes import Check, graded, issue, passed, require
 from .updates import train_steps
 
 Predict = Callable[[Sequence[torch.Tensor]], torch.Tensor]
@@ -63,9 +64,22 @@ def looks_ahead(predict: Predict, inputs: Sequence[torch.Tensor], length: int) -
     others = [x.roll((1, 1), (0, 1)) if x.ndim > 1 and x.shape[1] == length else None for x in inputs]
     others = [o + 1 if o is not None and o.is_floating_point() and torch.equal(o, x) else o for x, o in zip(inputs, others, strict=True)]
     whole = outputs(length)
+    steps = range(1, length) if length <= 24 else sorted({*range(1, 9), *range(9, length, length // 12), length - 1})
     # what rounding may do to outputs that go through an FFT, and to a constant that is added to them
     least = torch.finfo(torch.float32).eps * float(8 * (whole - whole.mean()).abs().max() + 2 * whole.abs().max())
-    return [t - 1 for t in range(1, length) if not float((outputs(t) - whole[:, :t]).abs().max()) <= least]       # NaN is a change, too
+    return [t - 1 for t in steps if not float((outputs(t) - whole[:, :t]).abs().max()) <= least]       # NaN is a change, too
+
+
+def shift_of_targets(ids: torch.Tensor, y: torch.Tensor) -> int | None:
+    """By how many tokens the targets `y` are ahead of the inputs `ids`, both whole numbers (items, tokens): 1 of a language model, 0 where
+    they are the same, -1 where they are behind; None where they are none of these. Negative targets do not count."""
+    if ids.shape != y.shape or ids.ndim != 2 or ids.shape[1] < 3:
+        return None
+    for shift, target, source in ((1, y[:, :-1], ids[:, 1:]), (0, y, ids), (-1, y[:, 1:], ids[:, :-1])):
+        counts = target >= 0
+        if int(counts.sum()) >= 8 and float((target == source)[counts].float().mean()) > 0.95:
+            return shift
+    return None
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------------------
@@ -106,9 +120,26 @@ def independent_items(probe: Probe) -> Check:
                   fine="by replacing an item", item=i, change=change)
 
 
+def _shift(probe):
+    "`shift_of_targets` of the batch; None where its targets are no tokens."
+    y = probe.step.y
+    if y is None or y.is_floating_point() or not (probe.kind or "").startswith("class"):
+        return None
+    whole = [t for t in leaves((probe.step.xb, probe.step.kw)) if isinstance(t, torch.Tensor) and not t.is_floating_point()]
+    return next((shift for t in whole for shift in [shift_of_targets(t, y)] if shift is not None), None)
+
+
+def targets_in_inputs(probe: Probe) -> Check:
+    "Targets of a language model that are not shifted, or the wrong way: the model could copy them."
+    shift = _shift(probe)
+    require(shift is not None, "the targets are not the tokens of the inputs")
+    what = "the inputs themselves, token by token" if shift == 0 else "the inputs one token before, which the model has read already"
+    return graded(f"the targets are {what}: a model that copies makes no mistake", shift != 1, fine="the targets are the next tokens")
+
+
 def causality(probe: Probe) -> Check:
-    "For models that must not look ahead; asked for by `causal=True`."
-    require(probe.causal, "ask for it with causal=True")
+    "For models that must not look ahead: of language models, whose targets are the next tokens, and where `causal=True` asks for it."
+    require(probe.causal or _shift(probe) == 1, "the targets are not the next tokens of the inputs; ask for it with causal=True")
     probe.reset(training=False)
     tensors, predict = positional(probe, probe.step)
     length = next((t.shape[1] for t in (*probe.step.float_inputs[:1], *tensors) if t.ndim > 1), None)
@@ -117,6 +148,34 @@ def causality(probe: Probe) -> Check:
     ahead = looks_ahead(predict, tensors, length)
     return graded(f"the output at step {min(ahead, default=0)} depends on later steps", ahead, steps=ahead, length=length,
                   output=list(probe.pred.shape))
+
+
+@torch.no_grad()
+def state_between_batches(probe: Probe) -> Check:
+    "A state that a model keeps from one batch to the next, where the next does not go on with the same texts."
+    require(callable(getattr(probe.model, "reset", None)), "the model has no state to reset")
+    steps = probe.steps(2)
+    require(len(steps) == 2 and steps[0].n == steps[1].n, "there are no two batches of one size")
+    first, second = steps
+    probe.reset(training=False)
+    alone = first_tensor(probe.predict(second))
+    probe.predict(first)
+    after = first_tensor(probe.model(*second.xb, **second.kw))
+    probe.reset()
+    if alone is None or after is None or alone.shape != after.shape:
+        return passed()
+    change = float((after - alone).abs().max() / (alone.abs().max() + 1e-12))
+    x, y = first_tensor(second.xb), first.y
+    goes_on = (x is not None and y is not None and x.ndim == 2 and y.ndim == 2 and _shift(probe) == 1
+               and float((y[:, -1] == x[:, 0]).float().mean()) > 0.9)
+    return graded(f"the output for a batch changes by {change:.2g} of its size with the batch before: the model keeps a state, and the "
+                  "texts of a batch do not go on where those before ended", change > 1e-3 and not goes_on,
+                  fine="each batch goes on where the one before ended" if change > 1e-3 else "", change=change)
+
+
+def first_tensor(x: Any) -> torch.Tensor | None:
+    "The first tensor in `x`."
+    return next((t for t in leaves(x) if isinstance(t, torch.Tensor)), None)
 
 
 def unused_inputs(probe: Probe) -> Check:

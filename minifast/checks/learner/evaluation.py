@@ -87,8 +87,10 @@ def _difference_of_predict(probe, raw):
     if not isinstance(dl, DataLoader) or dl.shuffles or items is None or callable(items) or type(twin).predict is not Learner.predict:
         return None
     wanted, rows = twin.activation(raw), Rows(items)
-    n = min(2, len(rows), len(wanted))
-    difference = largest_difference([twin.predict(rows[i])[2] for i in range(n)], [wanted[i] for i in range(n)])
+    n = min(len(rows), len(wanted))
+    places = sorted({0, min(1, n - 1), n - 1})                              # of texts that are sorted by length the last is padded
+    items = places if dl.pass_order is None else dl.pass_order[places].tolist()
+    difference = largest_difference([twin.predict(rows[i])[2] for i in items], [wanted[i] for i in places])
     return None if difference == math.inf else difference
 
 

@@ -58,18 +58,20 @@ def initial_loss(probe: Probe) -> Check:
     require(probe.kind is not None and probe.step.y is not None and isinstance(probe.pred, torch.Tensor)
             and (probe.kind == "values" or (class_weight_of(probe.loss_func) is None and not name.startswith(("Focal", "Dice")))),
             "it is not known what a guess costs with this loss")
-    y = torch.cat([s.y.reshape(s.n, -1) for s in steps])
+    same_width = len({s.y.numel() // s.n for s in steps}) == 1
+    y = torch.cat([s.y.reshape(s.n, -1) if same_width else s.y.reshape(-1, 1) for s in steps])
     expected = expected_losses(probe.loss_func, probe.kind, y, probe.n_out)
     require(expected is not None, "it is not known what a guess costs with this loss")
     uninformed, informed = expected
     # the lower one, as in evaluation mode the statistics of new norm layers mean nothing yet, and in training mode there is dropout
-    loss = min(sum(float(probe.loss(probe.output(s, training), s)) * s.n for s in steps) / len(y) for training in (True, False))
+    n_items = sum(s.n for s in steps)
+    loss = min(sum(float(probe.loss(probe.output(s, training), s)) * s.n for s in steps) / n_items for training in (True, False))
     if probe.kind == "values":
         return _of_values(y, loss, uninformed, informed)
     found = (f"the initial loss is {loss:.3f}; giving every class the same probability costs {uninformed:.3f}, knowing the frequencies "
              f"{informed:.3f}")
     too_sure, high = loss > 2.5 * uninformed + 0.5, loss > 1.25 * uninformed + 0.1
-    skewed = len(y) >= 48 and informed < 0.6 * uninformed and loss > 1.5 * informed
+    skewed = y.numel() >= max(48, 5 * probe.n_out) and informed < 0.6 * uninformed and loss > 1.5 * informed
     why = (": the model starts out confident of what it cannot know" if too_sure else
            "" if high else ": the first thing it will learn is that some classes are rare")
     return graded(found + why, too_sure, high or skewed, fine=found, loss=loss, same_probability=uninformed, knowing_frequencies=informed)

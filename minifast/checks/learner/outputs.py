@@ -131,14 +131,31 @@ def final_activation(probe: Probe) -> Check:
 
 
 def _steady_look(probe, pred, axis):
-    "What the outputs look like, for the batch and for inputs many times as large: a bounded activation stays bounded."
+    "What the outputs look like, for the batch and for inputs (or last weights) many times as large: a bounded activation stays bounded."
     found = looks_like(pred, axis)
-    if found in ("free", "relu") or not probe.step.float_inputs:
+    if found in ("free", "relu"):
         return found
-    wild = probe.output(probe.step.with_inputs(lambda t: t * 30 if t.is_floating_point() else t))
+    wild = (probe.output(probe.step.with_inputs(lambda t: t * 30 if t.is_floating_point() else t)) if probe.step.float_inputs
+            else _of_larger_weights(probe))
+    if wild is None:
+        return found
     steady = (not torch.isfinite(wild).all() or looks_like(wild, axis) == found
               or (found == "sigmoid" and float(wild.min()) >= 0 and float(wild.max()) <= 1))
     return found if steady else "free"
+
+
+@torch.no_grad()
+def _of_larger_weights(probe):
+    "The outputs if the last layer that has weights had far larger ones: of ids, which have no size; None where no layer has weights."
+    weights = next((w for m in reversed(probe.layers_run()) if (w := list(m.parameters(recurse=False)))), None)
+    if weights is None:
+        return None
+    probe.reset(training=False)
+    for w in weights:
+        w.mul_(1000)
+    wild = probe.predict(probe.step)
+    probe.reset()
+    return wild
 
 
 def last_layer(probe: Probe) -> tuple[nn.Module | None, str]:

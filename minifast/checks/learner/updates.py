@@ -2,6 +2,7 @@
 scale, from every item; do units differ; what do real steps of the learner's own loop change, and by how much?
 """
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from .outputs import first_line
 
 N_STEPS = 4         # so that a layer that starts at zero (the last of a residual branch, a head) has moved by then
 Norms = dict[str, list[float | None]]       # of the gradients, by parameter and step; None: no gradient
+
+#: Weights of queries and keys by their usual names: attention that starts out nearly even hardly depends on them.
+_SCORES = re.compile(r"(^|[._])(query|key|q|k)([._]|$)")
 
 
 # -- pure functions of tensors ------------------------------------------------------------------------------------------------------
@@ -88,7 +92,8 @@ def missing_gradients(probe: Probe) -> Check:
 def gradient_scale(probe: Probe) -> Check:
     "Gradients that vanish or explode from layer to layer: their norms for the weight matrices."
     norms, _ = _trained(probe)
-    sizes = {n: norms[n][-1] for n, p in probe.model.named_parameters() if p.ndim > 1 and norms.get(n) and (norms[n][-1] or 0) > 0}
+    sizes = {n: norms[n][-1] for n, p in probe.model.named_parameters()
+             if p.ndim > 1 and norms.get(n) and (norms[n][-1] or 0) > 0 and not _SCORES.search(n)}
     require(len(sizes) > 1, "fewer than two layers with gradients")
     low, *_, high = sorted(sizes, key=sizes.__getitem__)
     ratio = sizes[high] / sizes[low]

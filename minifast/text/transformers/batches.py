@@ -77,6 +77,7 @@ class MaskTokens(RandTransform):
     """
 
     order, split_idx, whole = 1, None, True
+    draws_targets = True                #: so that validation differs by the seed, too: no augmentation
 
     def __init__(self, mask_id: int, special: Sequence[int], n_tokens: int, mlm_prob: float = 0.15):
         super().__init__()

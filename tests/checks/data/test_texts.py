@@ -155,7 +155,7 @@ def test_padding_with_a_word_and_with_no_id():
     for dl in dls:
         dl.dataset.vocab = [["xxunk", "a", *WORDS[2:]], ["neg", "pos"]]
     result = check_texts(dls)
-    assert result.verdict == "tip" and "pads with -1, which is not an id of the vocabulary" in result.found
+    assert result.verdict == "tip" and "padded with -1, which is not an id of the vocabulary" in result.found
 
 
 def test_two_vocabularies():
