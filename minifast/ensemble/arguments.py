@@ -8,15 +8,37 @@ import torch
 
 from ..core.messages import describe, plural
 from ..core.paths import Path
+from ..data.categories import last_vocab
 from ..data.targets import base_dataset
 
 
 def vocab_of(learn: Any) -> list | None:
-    "The classes of a learner's data as plain lists of strings, to compare with those of another; None if it has none."
-    vocab = getattr(learn.dls, "vocab", None)
+    """The classes of a learner's data as plain lists of strings, to compare with those of another; None if it has none.
+
+    Words that only the inputs have, such as those of texts, are each learner's own affair.
+    """
+    vocab, loader = getattr(learn.dls, "vocab", None), learn.dls[0]
+    if "vocab" not in getattr(loader, "set_by_hand", ()) and (targets := _pipelines(loader)[1]):
+        found = [v for v in map(last_vocab, targets) if v is not None]
+        vocab = found[0] if len(found) == 1 else found or None
     if vocab is None or not hasattr(vocab, "__iter__"):
         return None
     return [str(v) if isinstance(v, str) or not hasattr(v, "__iter__") else [str(o) for o in v] for v in vocab]
+
+
+def _pipelines(loader: Any) -> tuple[Sequence, Sequence]:
+    "The pipelines of the inputs of a loader, and those of its targets, where it has any."
+    dataset = base_dataset(loader)[0]
+    pipelines, n_inp = getattr(dataset, "pipelines", None) or (), getattr(dataset, "n_inp", None) or 0
+    return pipelines[:n_inp], pipelines[n_inp:]
+
+
+def refuse_other_words(dl: Any, learn: Any, i: int) -> None:
+    "Refuse a loader whose inputs are numbers of other words than those that learner `i` knows."
+    own, given = ([last_vocab(p) for p in _pipelines(loader)[0]] for loader in (learn.dls[0], dl))
+    if any(a != b for a, b in zip(own, given, strict=False)):
+        raise ValueError(f"the loader dl= makes numbers of words by another vocabulary than that of learner {i}, which would read other "
+                         "words. Give the items, items=..., or the same words to all: text_vocab=dls_lm.vocab")
 
 
 class CannotTell(Exception):

@@ -11,7 +11,7 @@ from ..learner.inference import decode_batch
 from ..learner.learner import Learner
 from ..metrics.convert import as_metric
 from ..nn.loss_traits import kind_of
-from .arguments import item_keys, vocab_of
+from .arguments import item_keys, refuse_other_words, vocab_of
 
 
 # -- functions of tensors -----------------------------------------------------------------------------------------------------------
@@ -119,6 +119,8 @@ def average_of(learners: Any, ds_idx: int, dl: Any, items: Any, weights: Sequenc
         weights = check_weights(weights, len(learners))
     average, first = None, None
     for i, learn in enumerate(learners):
+        if dl is not None:
+            refuse_other_words(dl, learn, i)
         preds, targs = learn.get_preds(ds_idx, dl=dl if items is None else learn.dls.test_dl(items))
         if not isinstance(preds, torch.Tensor):
             raise TypeError(f"average_preds needs models with one tensor as output; learner {i} gives {describe(preds)}")

@@ -21,6 +21,7 @@ from ..core.nested import map_nested, to_concat
 from ..core.paths import Path
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike
+from ..learner.inference import loader_for
 from ..learner.learner import Learner
 from .arguments import CannotTell, FreshWeights, keys_of, valid_positions, vocab_of
 from .averaging import average_of
@@ -82,12 +83,14 @@ def _run(learner_fn: Callable, items: Any, splits: Sequence, fit: Callable, what
         prepare(learn)
     fitted(learn, fit, what)
     positions = valid_positions(learn, items, splits, what)          # again: fit may have given it other loaders
-    gather = GatherPreds(act=learn.activation)
-    values = learn.validate(cbs=[gather])
+    gather, dl = GatherPreds(act=learn.activation), loader_for(learn, 1, None)
+    values = learn.validate(dl=dl, cbs=[gather])
     preds, targs = gather.joined(gather.preds), gather.joined(gather.targets)
     if isinstance(preds, torch.Tensor) and len(preds) != len(positions):
         raise ValueError(f"{what}: the validation loader gave {plural(len(preds), 'prediction')} for {plural(len(positions), 'item')}: it "
                          "leaves items out, or takes some twice")
+    if (order := getattr(dl, "pass_order", None)) is not None:
+        preds, targs = (at(o, order.argsort()) for o in (preds, targs))
     return Part(preds, targs, [int(i) for i in positions], values, ["valid_loss", *(m.name for m in learn.metrics)],
                 list(learn.recorder.history), column_directions(learn.recorder, learn.metrics), vocab_of(learn), learn)
 
