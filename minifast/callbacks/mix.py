@@ -133,9 +133,11 @@ class MixHandler(TrainingCallback):
     """Base of `MixUp`, `CutMix` and `CutMixUp`: mixes each training batch as `draw` says, and its targets or its losses accordingly.
 
     Every floating input is mixed. Integer inputs (categories, token ids) cannot be; the outputs of the embedding layers that read them
-    are mixed instead. Targets that are numbers, labels of 0 and 1 or probabilities are mixed; with class indices as targets the loss is:
-    it becomes the mean over items of `lam * loss(pred, target) + (1 - lam) * loss(pred, partner's target)`, weighted as the loss itself
-    weights. `learn.loss_func` stays as it is. A callback that adds to the loss in `after_loss` needs an order above this one's.
+    are mixed instead. A module with a method `blended_input(x, perm, blend)` is called with what that returns: models of texts blend the
+    vectors of words, without padding. Targets that are numbers, labels of 0 and 1 or probabilities are mixed; with class indices as
+    targets the loss is: it becomes the mean over items of `lam * loss(pred, target) + (1 - lam) * loss(pred, partner's target)`, weighted
+    as the loss itself weights. `learn.loss_func` stays as it is. A callback that adds to the loss in `after_loss` needs an order above
+    this one's.
 
     Args:
         alpha: parameter of the Beta distribution of lam.
@@ -169,6 +171,7 @@ class MixHandler(TrainingCallback):
         if others:
             raise ValueError(f"{self!r} and {others[0]!r} would mix the same batch twice: keep one, or use CutMixUp(), which alternates")
         self._embeddings = [m for m in learn.model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
+        self._blenders = [m for m in learn.model.modules() if hasattr(m, "blended_input")]
         if learn.compiled_with is not None and self._embeddings:
             raise ValueError(f"{self!r} mixes the outputs of embedding layers through hooks, which a compiled model does not call: train "
                              "this model without learn.compile()")
@@ -249,8 +252,14 @@ class MixHandler(TrainingCallback):
             mixed.append(module)
             return blend(output, mix.lam, mix.perm)
 
+        def before(module, args):
+            mixed.append(module)
+            return (module.blended_input(args[0], mix.perm, lambda t: blend(t, mix.lam, mix.perm)), *args[1:])
+
         with ExitStack() as hooks:
-            for m in self._embeddings:
+            for m in self._blenders:
+                hooks.enter_context(m.register_forward_pre_hook(before))
+            for m in () if self._blenders else self._embeddings:
                 hooks.enter_context(m.register_forward_hook(hook, with_kwargs=True))
             yield
         if not mixed:
@@ -313,8 +322,9 @@ class MixHandler(TrainingCallback):
 class MixUp(MixHandler):
     """Train on blends of two items: `lam * x + (1 - lam) * x'`, targets likewise; lam ~ Beta(alpha, alpha) for each item, never below 0.5.
 
-    See `MixHandler` for targets and inputs. Source: H. Zhang et al., "mixup", 2018; for embeddings V. Verma et al., "Manifold Mixup",
-    2019.
+    See `MixHandler` for targets and inputs; texts are blended as vectors of their words, each pair as long as its longer one. Source: H.
+    Zhang et al., "mixup", 2018; for embeddings V. Verma et al., "Manifold Mixup", 2019; for texts H. Guo et al., "Augmenting Data with
+    Mixup for Sentence Classification", 2019.
 
     Args:
         alpha: 0.1 to 0.4 for images; more mixes more.

@@ -61,6 +61,13 @@ class SequentialRNN(nn.Sequential):
                 reset()
 
 
+class Vectors(NamedTuple):
+    "Texts as vectors of their words, (batch, time, features), 0 where there is none, and how many words each has, (batch,)."
+
+    vectors: torch.Tensor
+    lengths: torch.Tensor
+
+
 class SentenceEncoder(nn.Module):
     """Read whole texts, `bptt` tokens at a time: ids (batch, time) -> outputs (batch, tokens kept, features) and where there is none.
 
@@ -83,10 +90,31 @@ class SentenceEncoder(nn.Module):
         if callable(reset := getattr(self.module, "reset", None)):
             reset()
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if x.ndim != 2 or not x.shape[1]:
+    def blended_input(self, x: torch.Tensor, perm: torch.Tensor, blend: Callable[[torch.Tensor], torch.Tensor]) -> Vectors:
+        """What to call this module with instead of `x`, to read each text blended with its partner, as long as the longer one: see `MixUp`.
+
+        Args:
+            x: ids (batch, time).
+            perm: the partner of each text.
+            blend: blends each row with that of its partner.
+        """
+        first, lengths = spans(x, self.pad_idx)
+        steps = torch.arange(x.shape[1], device=x.device)
+        vectors = cast(AWD_LSTM, self.module).encoder_dp(x.gather(1, (first[:, None] + steps).clamp_(max=x.shape[1] - 1)))
+        return Vectors(blend(vectors * (steps < lengths[:, None]).unsqueeze(2)), torch.maximum(lengths, lengths[perm]))
+
+    def forward(self, x: torch.Tensor | Vectors) -> tuple[torch.Tensor, torch.Tensor]:
+        """Args:
+            x: ids (batch, time), or the vectors of `blended_input`.
+        """
+        from_embeds = isinstance(x, Vectors)
+        if isinstance(x, Vectors):
+            lengths, x = x.lengths.tolist(), x.vectors
+            first = [0] * len(lengths)
+        elif x.ndim != 2 or not x.shape[1]:
             raise ValueError(f"a text encoder reads ids of shape (batch, time); received {describe(x)}")
-        first, lengths = (t.tolist() for t in spans(x, self.pad_idx))               # the only look at what is on the device
+        else:
+            first, lengths = (t.tolist() for t in spans(x, self.pad_idx))           # the only look at what is on the device
         order = sorted(range(len(lengths)), key=lambda i: -lengths[i])              # the longest first: those that go on are the first rows
         is_sorted = order == list(range(len(order)))
         if any(first):
@@ -100,7 +128,7 @@ class SentenceEncoder(nn.Module):
         for i in range(0, lengths[0], self.bptt):
             piece = x[:sum(n > i for n in lengths), i:min(i + self.bptt, lengths[0])]
             with torch.set_grad_enabled(torch.is_grad_enabled() and i >= start):
-                out, state = encoder.read(piece, state)
+                out, state = encoder.read(piece, state, from_embeds)
             if i >= start:                              # time first, as it lies in memory
                 outs.append(F.pad(out.transpose(0, 1), (0, 0, 0, len(x) - len(out))))
         output = torch.cat(outs).transpose(0, 1)

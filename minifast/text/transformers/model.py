@@ -1,5 +1,6 @@
 """`TransformersModel`: a model of `transformers` as a module from the dict of a batch to logits, which every loss and callback takes."""
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ class TransformersModel(nn.Module):
         self.model, self.task = model, task
         inner = inner_model(model)
         names = set(inspect.signature(inner.forward).parameters)
-        self.takes = frozenset(names & {"input_ids", "attention_mask", "token_type_ids", "position_ids"})
+        self.takes = frozenset(names & {"input_ids", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids"})
         self.options = {k: v for k, v in {"return_dict": True, "use_cache": False}.items() if k in names}
         # of decoders: the library looks for the last id that is not that of padding, which an end-of-text token may share
         self.at_last_token = task == "classify" and isinstance(_unwrapped(getattr(inner, "score", None)), nn.Linear)
@@ -76,7 +77,7 @@ class TransformersModel(nn.Module):
         if mask is not None and (self.at_last_place or mask.device.type != "cpu" or not bool(mask[:, 0].all())):
             first = mask.argmax(1, keepdim=True) + (mask.sum(1, keepdim=True) if self.at_last_place else 0)
             moved = (torch.arange(mask.shape[1], device=mask.device) + first) % mask.shape[1]
-            inputs = {k: v.gather(1, moved) for k, v in inputs.items()}
+            inputs = {k: v.gather(1, moved if v.ndim == 2 else moved.unsqueeze(2).expand_as(v)) for k, v in inputs.items()}
         if self.at_last_token:
             return self._at_last_token(inputs)
         logits = self.model(**inputs, **self.options).logits
@@ -84,6 +85,27 @@ class TransformersModel(nn.Module):
             back = moved.argsort(1).unsqueeze(-1).expand(*moved.shape, logits.shape[-1])
             logits = logits.gather(1, back)
         return logits
+
+    def blended_input(self, x: dict[str, torch.Tensor], perm: torch.Tensor,
+                      blend: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What to call this model with instead of `x`, to read each text blended with its partner, as long as the longer one: see `MixUp`.
+
+        Args:
+            x: a batch.
+            perm: the partner of each text.
+            blend: blends each row with that of its partner.
+
+        Raises:
+            TypeError: the model takes ids alone.
+        """
+        if "inputs_embeds" not in self.takes:
+            raise TypeError(f"MixUp blends the vectors of tokens, and {type(inner_model(self)).__name__} takes none (inputs_embeds): train "
+                            "it without MixUp")
+        mask = x.get("attention_mask", torch.ones_like(x["input_ids"]))
+        vectors = inner_model(self).get_input_embeddings()(x["input_ids"])
+        vectors = blend(vectors * mask.unsqueeze(2).to(vectors.dtype))
+        rest = {k: v for k, v in x.items() if k != "input_ids"}
+        return {**rest, "inputs_embeds": vectors, "attention_mask": torch.maximum(mask, mask[perm])}
 
     def _at_last_token(self, inputs):
         inner = inner_model(self)

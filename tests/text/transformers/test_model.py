@@ -89,3 +89,30 @@ def test_a_graph_is_refused_with_what_to_write(classify, tmp_path):
     own, loaded = learn.model.model.state_dict(), AutoModelForSequenceClassification.from_pretrained(tmp_path).state_dict()
     assert all(torch.equal(own[k], v) for k, v in loaded.items())
     assert Predictor(learn.export(tmp_path / "model.pkl")).predict("a film").label == learn.predict("a film")[0]
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("left", [False, True])
+def test_texts_are_blended_without_padding(tiny, kind, left):
+    model, encode = wrapped(tiny(kind))
+    x = batch(encode, ["the film was good and the actors were bad", "dull", "a boring man"])
+    x = on_the_left(x) if left else x
+    same, perm = torch.arange(3), torch.tensor([1, 2, 0])
+    plain = model(x)
+    assert torch.allclose(model(model.blended_input(x, same, lambda v: v)), plain, atol=1e-5), "vectors are read as their ids are"
+    blended = model.blended_input(x, perm, lambda v: v + v[perm])
+    n = x["attention_mask"].sum(1)
+    assert torch.equal(blended["attention_mask"].sum(1), torch.maximum(n, n[perm]))
+    more = {k: torch.full((3, 4), encode.pad_id if k == "input_ids" else 0) for k in x}
+    far = {k: torch.cat([more[k], v] if left else [v, more[k]], 1) for k, v in x.items()}
+    again = model.blended_input(far, perm, lambda v: v + v[perm])
+    assert torch.allclose(model(blended), model(again), atol=1e-5), "more padding changes nothing"
+
+
+def test_mixup_blends_a_batch_of_texts(classify):
+    from minifast.callbacks.mix import MixUp
+    learn, calls = classify("bert"), []
+    learn.model.model.register_forward_pre_hook(lambda m, args, kwargs: calls.append(set(kwargs)), with_kwargs=True)
+    with learn.no_bar():
+        learn.fit(1, cbs=MixUp())
+    assert all("inputs_embeds" in names and "input_ids" not in names for names in calls[:5]) and "input_ids" in calls[-1]
