@@ -2,6 +2,7 @@
 
 Each name is asked for as programs do, `from minifast.callback.core import ...`.
 """
+import pickle
 import sys
 import unittest.mock
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from workshop import BodyHead, learner, numbers, quiet, wanted
 from minifast.callbacks import TensorBoardCallback, WandbCallback
 from minifast.optim import NORM_TYPES, get_hyper, set_hyper
 from minifast.tabular.all import TabDataLoader, TabularPandas
+from minifast.text.all import TextDataLoaders, TokenStore, WordTokenizer, language_model_learner, tokenize_folder
 from minifast.vision.all import *
 
 
@@ -262,32 +264,22 @@ def test_adversarial_training():
         opt_g.zero_grad()
 
 
-def test_text():
-    class Network(nn.Module):
-        "Takes and returns what networks of transformers do."
-
-        def __init__(self):
-            super().__init__()
-            self.emb = nn.Embedding(10, 2)
-
-        def forward(self, input_ids, attention_mask):
-            return SimpleNamespace(logits=(self.emb(input_ids) * attention_mask[..., None]).mean(1))
-
-    class Classifier(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = Network()
-
-        def forward(self, ids, mask):
-            return self.model(ids, attention_mask=mask).logits
-
-    with told("compat/fastai_names.py", "make batches `(input_ids, attention_mask, labels)` and a model with Hugging Face's transformers, "
-                                         "put the model into an `nn.Module` whose `forward(self, ids, mask)` returns "
-                                         "`self.model(ids, attention_mask=mask).logits`, and train that by "
-                                         "`Learner(DataLoaders(train_dl, valid_dl), model, loss_func=...)`"):
-        wanted("TextBlock")
-    data = TensorDataset(torch.arange(40).view(8, 5) % 10, torch.ones(8, 5), torch.arange(8) % 2)
-    train_dl, valid_dl = torch.utils.data.DataLoader(data, 4), torch.utils.data.DataLoader(data, 4)
-    learn = quiet(Learner(DataLoaders(train_dl, valid_dl), Classifier(), loss_func=CrossEntropyLossFlat()))
-    learn.fit(1)
-    assert learn.get_preds()[0].shape == (8, 2)
+def test_texts(tmp_path):
+    with told("compat/fastai_names.py", "the counts and lengths of `tokenize_folder` are in its `TokenStore`: "
+                                         "`TokenStore.open(folder/'tokens')`, `.counter()`, `.lengths`"):
+        wanted("fn_counter_pkl")
+    (tmp_path / "a.txt").write_text("a good film, a good one")
+    folder = tokenize_folder(tmp_path, n_workers=0)
+    store = TokenStore.open(folder/'tokens')
+    assert store.counter()["good"] == 2 and store.lengths.tolist() == [8]
+    with told("compat/fastai_names.py", "write the languages themselves, `WordTokenizer('de')`"):
+        wanted("eu_langs")
+    assert list(WordTokenizer('de')(["ein Film"])) == [["ein", "Film"]]
+    with told("compat/fastai_names.py", "write `learn.load_pretrained(weights, vocab)`, which reads files of every version of fastai"):
+        wanted("clean_raw_keys")
+    dls = TextDataLoaders.from_df(pd.DataFrame({"text": ["one two three"] * 8}), is_lm=True, bs=2, min_freq=1)
+    learn = language_model_learner(dls, config={"emb_sz": 4, "n_hid": 6, "n_layers": 1}, pretrained=False)
+    weights, vocab = tmp_path / "old.pth", tmp_path / "vocab.pkl"
+    torch.save({**learn.model.state_dict(), "0.rnns.0.module.weight_hh_l0": learn.model[0].rnns[0].weight_hh_l0_raw.data}, weights)
+    vocab.write_bytes(pickle.dumps(list(dls.vocab)))
+    learn.load_pretrained(weights, vocab)

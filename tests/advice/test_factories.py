@@ -35,7 +35,7 @@ def frame(files, **columns):
 def test_columns_of_numbers(folder, files):
     for odd in (-1.0, np.nan, 2.0):
         df = frame(files, Edema=[1.0, 0.0, odd, 0.0] * 3, Nodule=[0.0, 1.0, 1.0, 0.0] * 3)
-        with told("vision/loaders.py", "columns that are the classes themselves hold 1 or 0, such as df[…] = (df[…] == 1).astype(int)",
+        with told("data/factories.py", "columns that are the classes themselves hold 1 or 0, such as df[…] = (df[…] == 1).astype(int)",
                   "To predict the numbers write y_block=RegressionBlock; if they are labels, give all of them, vocab=[...]"):
             ImageDataLoaders.from_df(df, folder, label_col=["Edema", "Nodule"], **PLAIN)
         if odd == odd:
@@ -48,7 +48,7 @@ def test_columns_of_numbers(folder, files):
 
 def test_columns_of_words(folder, files):
     df = frame(files, Edema=["yes", "no"] * 6, Nodule=["no", "no", "yes"] * 4)
-    with told("vision/loaders.py", "write columns = …; df[columns] = df[columns] == …. If these are the labels, vocab=[…]"):
+    with told("data/factories.py", "write columns = …; df[columns] = df[columns] == …. If these are the labels, vocab=[…]"):
         ImageDataLoaders.from_df(df, folder, label_col=["Edema", "Nodule"], **PLAIN)
     assert ImageDataLoaders.from_df(df, folder, label_col=["Edema", "Nodule"], vocab=["yes", "no"], **PLAIN).vocab == ["yes", "no"]
     columns = ["Edema", "Nodule"]
@@ -99,7 +99,7 @@ def test_classes_without_names(files):
 
 def test_fractions_in_a_column(folder, files):
     df = frame(files, score=np.linspace(0, 1, ROWS))
-    with told("vision/loaders.py", "for classes write y_block=CategoryBlock"):
+    with told("data/factories.py", "for classes write y_block=CategoryBlock"):
         assert ImageDataLoaders.from_df(df, folder, label_col="score", **PLAIN).c == 1
     df.score = df.score.round()
     assert ImageDataLoaders.from_df(df, folder, label_col="score", y_block=CategoryBlock, **PLAIN).vocab == [0.0, 1.0]
@@ -178,7 +178,7 @@ def test_a_block_and_classes(folder, files):
     def dls(**kwargs):
         return ImageDataLoaders.from_lists(folder, files, ["a", "b"] * 6, **kwargs, **PLAIN)
 
-    with told("vision/loaders.py", "give the classes to the block, such as y_block=CategoryBlock(vocab=[...])"):
+    with told("data/factories.py", "give the classes to the block, such as y_block=CategoryBlock(vocab=[...])"):
         dls(y_block=CategoryBlock, vocab=["b", "a"])
     assert dls(y_block=CategoryBlock(vocab=["b", "a"])).vocab == ["b", "a"]
 
