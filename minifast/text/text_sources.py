@@ -11,30 +11,37 @@ from ..data.labels import is_missing, python_value
 from .special import FLD
 
 
-def check_text(o: Any, where: str, how: str = "text") -> str:
+def check_text(o: Any, where: str, column: Any = None) -> str:
     """`o`, if it is a text.
 
     Args:
         o: the value.
         where: what it is the value of.
-        how: what to write before the method that mends it, such as `df['text']`.
+        column: the name of its column in a table; `...`: it is of a Series; None: it stands for itself.
 
     Raises:
-        ValueError: it is missing.
-        TypeError: it is no text.
+        ValueError: it is missing; says what to write.
+        TypeError: it is no text; says what to write.
     """
     if isinstance(o, str):
         return o
-    is_one = how == "text"
+    is_one, of = column is None, "texts" if column is ... else f"df[{column!r}]"
     if is_missing(o):
-        raise ValueError(f"{where} has no text ({o!r}): leave it out" +
-                         (", or write ''" if is_one else f", {how}.dropna(), or take it as empty, {how}.fillna('')"))
+        dropped = "texts = texts.dropna()" if column is ... else f"df = df.dropna(subset=[{column!r}])"
+        raise ValueError(f"{where} has no text ({o!r}): " + ("leave it out, or write ''" if is_one else
+                         f"leave such rows out, {dropped}, or take them as empty, {of} = {of}.fillna('')"))
     if isinstance(o, (bytes, bytearray)):
-        what, write = "bytes and no text", f"{how}.decode('utf-8')" if is_one else f"{how}.str.decode('utf-8')"
+        what, kind, made = "bytes and no text", "bytes", "{}.decode('utf-8')"
     elif isinstance(o, (list, tuple)):
-        what, write = "no text", "' '.join(text)" if is_one else f"{how}.str.join(' ')"
+        what, kind, made = "no text", type(o).__name__, "' '.join({})"
     else:
-        what, write = "no text; where its digits are meant", "str(text)" if is_one else f"{how}.astype(str)"
+        what, kind, made = "no text; where its digits are meant", "", "str({})"
+    if is_one:
+        write = made.format("text")
+    elif kind:
+        write = f"{of} = {of}.map(lambda t: {made.format('t')} if isinstance(t, {kind}) else t)"
+    else:
+        write = f"{of} = {of}.astype(str)"
     raise TypeError(f"{where} is {describe(o)}, {what}: write {write}")
 
 
@@ -89,17 +96,18 @@ class TableTexts(Texts):
         df: the table.
         text_cols: their names.
         mark_fields: see `Tokenizer`.
+        is_series: it is a Series that was made a table.
     """
 
-    def __init__(self, df: Any, text_cols: Sequence[Any], mark_fields: bool | None = None):
+    def __init__(self, df: Any, text_cols: Sequence[Any], mark_fields: bool | None = None, is_series: bool = False):
         super().__init__(df)
-        self.text_cols, self.mark_fields = text_cols, mark_fields
+        self.text_cols, self.mark_fields, self.is_series = text_cols, mark_fields, is_series
 
     def __iter__(self) -> Iterator[str]:
         columns = [self.items[c] for c in self.text_cols]
         marks = _marks(len(columns), self.mark_fields)
         for i, values in enumerate(zip(*columns, strict=True)):
-            texts = [o if type(o) is str else check_text(o, f"{self.name(i)}, column {c!r},", f"df[{c!r}]")
+            texts = [o if type(o) is str else check_text(o, f"{self.name(i)}, column {c!r},", ... if self.is_series else c)
                      for o, c in zip(values, self.text_cols, strict=True)]
             yield texts[0] if len(texts) == 1 and not marks[0] else " ".join(m + t for m, t in zip(marks, texts, strict=True))
 
@@ -162,7 +170,7 @@ def joined_columns(row: Any, text_cols: Sequence[Any], mark_fields: bool | None 
         mark_fields: see `Tokenizer`.
     """
     marks = _marks(len(text_cols), mark_fields)
-    return " ".join(m + check_text(row[c], f"row {python_value(getattr(row, 'name', '?'))!r}, column {c!r},", f"df[{c!r}]")
+    return " ".join(m + check_text(row[c], f"row {python_value(getattr(row, 'name', '?'))!r}, column {c!r},", c)
                     for m, c in zip(marks, text_cols, strict=True))
 
 
@@ -183,7 +191,7 @@ def texts_of(items: Any, text_cols: Any = None, mark_fields: bool | None = None,
         return TableTexts(items, columns_of(items, text_cols), mark_fields)
     if hasattr(items, "iloc"):
         name = "text" if items.name is None else items.name
-        return TableTexts(items.to_frame(name), [name], mark_fields)
+        return TableTexts(items.to_frame(name), [name], mark_fields, is_series=True)
     if hasattr(items, "__len__") and len(items) and isinstance(items[0], PurePath):
         return FileTexts(items, encoding)
     return Texts(items)

@@ -24,18 +24,20 @@ def test_lists_series_and_iterators():
         texts_of("a text")
 
 
-@pytest.mark.parametrize("value, error, advice", [
-    (np.nan, ValueError, "df['body'].fillna('')"), (None, ValueError, "df['body'].dropna()"), (3.5, TypeError, "df['body'].astype(str)"),
-    (b"ab", TypeError, "df['body'].str.decode('utf-8')"), (["a"], TypeError, "df['body'].str.join(' ')")])
-def test_what_is_no_text_is_named_by_row_with_what_to_write(value, error, advice):
-    df = pd.DataFrame({"body": pd.Series(["a", value], dtype=object)})
-    df.index = [7, 12]
-    with pytest.raises(error, match=re.escape(advice)) as e:
-        list(texts_of(df, "body"))
-    assert "row 12, column 'body'," in str(e.value)
-    df = df[1:].copy() if isinstance(value, (bytes, list)) else df
-    df["body"] = eval(advice, {"df": df})
-    assert all(isinstance(t, str) for t in texts_of(df.dropna(), "body"))
+@pytest.mark.parametrize("value", [np.nan, None, 3.5, b"ab", ["a", "b"], ("a", "b")])
+@pytest.mark.parametrize("is_series", [False, True])
+def test_what_is_no_text_is_named_by_row_with_what_to_write(value, is_series):
+    df = pd.DataFrame({"body": pd.Series(["x y", value, "z"], [7, 12, 13], dtype=object)})
+    texts = df["body"]
+    with pytest.raises((ValueError, TypeError)) as e:
+        list(texts_of(texts if is_series else df, "body"))
+    said = str(e.value)
+    assert "row 12, column 'body'," in said and ("df[" in said) is not is_series
+    for write in re.findall(r"(?:write |out, |empty, )((?:df|texts).*?)(?=, or take|$)", said):
+        made = {"df": df.copy(), "texts": texts.copy()}
+        exec(write, made)
+        found = list(texts_of(made["texts"] if is_series else made["df"], "body"))
+        assert found[0] == "x y" and found[-1] == "z" and found[1] in ("", "z", "3.5", "ab", "a b")
 
 
 @pytest.mark.parametrize("text, advice", [(None, "''"), (3, "str(text)"), (b"a", "text.decode('utf-8')"), (["a"], "' '.join(text)")])
