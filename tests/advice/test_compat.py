@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from suggestions import told
 from torch import nn
-from torch.utils.data import TensorDataset
-from workshop import BodyHead, learner, numbers, quiet, wanted
+from workshop import BodyHead, learner, numbers, wanted
 
 from minifast.callbacks import TensorBoardCallback, WandbCallback
 from minifast.optim import NORM_TYPES, get_hyper, set_hyper
