@@ -1,5 +1,5 @@
 """Batches of texts as a table: `show_batch`, `show_results`."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -7,6 +7,7 @@ import pandas as pd
 from ..core.arguments import check_arguments, is_whole
 from ..core.titled import TitledStr
 from ..data.dataloader import DataLoader
+from .padding import PAD_ID, Padding, count_tokens
 
 
 class TextTable(pd.DataFrame):
@@ -57,6 +58,17 @@ class TextLoader(DataLoader):
                         trunc_at=(trunc_at, trunc_at is None or is_whole(trunc_at), "how many words of each text to show, or None"))
         samples = self.decode_batch(self.one_batch() if b is None else b, max_n)
         return self.as_table(samples, trunc_at) if show else samples
+
+    def tokens_in(self, x: Any) -> int:
+        """How many tokens the inputs of a batch have, without padding.
+
+        Args:
+            x: ids (B,T), or a dict of them as models of transformers take it.
+        """
+        if isinstance(x, Mapping):
+            return int(x["attention_mask"].sum())
+        pad_idx = next((f.pad_idx for f in self.before_batch if isinstance(f, Padding)), PAD_ID)
+        return count_tokens(x, pad_idx)
 
     def column_names(self, sample: Sequence) -> list[str]:
         """What the elements of a sample are called in a table.

@@ -33,7 +33,8 @@ def _now(device):
 
 
 def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: int = 2, seed: int = 0) -> dict[str, float]:
-    """Seconds per training step of `learn` by part (see `PARTS`), with `step` (all parts), `steps` (measured) and `workers`.
+    """Seconds per training step of `learn` by part (see `PARTS`), with `step` (all parts), `steps` (measured) and `workers`; of texts with
+    `tokens_per_second`, which counts no padding.
 
     A copy is trained on the real training loader, workers included, so the learner does not change.
 
@@ -48,6 +49,7 @@ def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: i
         loader = independent_loader(learn.dls.train, seed=0)
         workers = getattr(loader, "num_workers", 0)
         begun, ends, measured = time.perf_counter(), [], []     # ends: what part ended, in which step, when; measured: steps
+        tokens_in, inputs = getattr(loader, "tokens_in", None), []
 
         def end_of(part):
             return lambda cb: ends.append((part, cb.learn.iter, _now(probe.device)))
@@ -55,6 +57,7 @@ def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: i
         def end_of_batch(cb):
             end_of(CALLBACKS)(cb)
             measured.extend([cb.learn.iter] if cb.learn.iter >= warm_up else [])
+            inputs.extend([cb.learn.xb[0]] if tokens_in and cb.learn.iter >= warm_up else [])
             if len(measured) >= n_steps or time.perf_counter() - begun > seconds:
                 raise CancelFitException
 
@@ -68,7 +71,8 @@ def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: i
     times = dict.fromkeys(PARTS, 0.0)
     for (_, _, start), (part, step, end) in pairwise(ends):
         times[part] += (end - start) * (step >= warm_up) / max(len(measured), 1)
-    return {**times, "step": sum(times.values()), "steps": len(measured), "workers": workers}
+    found = {**times, "step": sum(times.values()), "steps": len(measured), "workers": workers}
+    return {**found, "tokens_per_second": sum(map(tokens_in, inputs)) / (found["step"] * len(measured))} if inputs else found
 
 
 def shares_of(times: dict[str, float]) -> dict[str, float]:
@@ -85,6 +89,8 @@ def bottleneck(times: dict[str, float]) -> tuple[str, float, str]:
 def profile(learn: Learner, n_steps: int = 20, seconds: float = 60.0) -> "pd.DataFrame":
     """A table of milliseconds per training step and share of each part, the costliest first; `attrs['verdict']` says what to do.
 
+    Of texts it also says how many tokens that are no padding are trained in a second, `attrs['tokens_per_second']`.
+
     Args:
         learn: The learner; it does not change.
         n_steps: Steps to measure.
@@ -96,6 +102,9 @@ def profile(learn: Learner, n_steps: int = 20, seconds: float = 60.0) -> "pd.Dat
     table = pd.DataFrame({"ms": {p: 1e3 * times[p] for p in shares}, "share": shares})
     part, share, remedy = bottleneck(times)
     table.attrs["verdict"] = f"{share:.0%} of a step is {part}: {remedy}"
+    if (rate := times.get("tokens_per_second")) is not None:
+        table.attrs["tokens_per_second"] = rate
+        table.attrs["verdict"] += f". {rate:,.0f} tokens per second, padding not counted"
     return table
 
 
@@ -108,5 +117,8 @@ def step_time(probe: Probe) -> Check:
     slow = DATA if shares[DATA] > 0.4 else CALLBACKS
     found = f"{ms:.3g} ms per step, {share:.0%} of it: {part}"
     numbers: dict[str, Any] = {"ms_per_step": ms, **shares}
+    if (rate := times.get("tokens_per_second")) is not None:
+        numbers["tokens_per_second"] = rate
+        found += f"; {rate:,.0f} tokens per second, padding not counted"
     return graded(found, tip=ms >= 2 and (shares[DATA] > 0.4 or shares[CALLBACKS] > 0.3),      # of shorter steps half is Python
                   advice=REMEDIES[slow].format(**times), fine=found, **numbers)

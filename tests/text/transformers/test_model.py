@@ -116,3 +116,9 @@ def test_mixup_blends_a_batch_of_texts(classify):
     with learn.no_bar():
         learn.fit(1, cbs=MixUp())
     assert all("inputs_embeds" in names and "input_ids" not in names for names in calls[:5]) and "input_ids" in calls[-1]
+
+
+def test_tokens_are_counted_without_padding(classify):
+    dl = classify("bert").dls.valid
+    x, _ = dl.one_batch()
+    assert dl.tokens_in(x) == sum(dl.res) < x["input_ids"].numel()
