@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..core.arguments import check_arguments, is_number, is_whole
+from ..nn.model_info import eval_mode
 from .special import TK_MAJ, TK_REP, TK_UP, TK_WREP
 
 
@@ -43,7 +44,8 @@ def generate(model: nn.Module, ids: torch.Tensor, n: int, never: Iterable[int] =
              **how: Any) -> torch.Tensor:
     """The tokens of a text, and `n` that the model writes after them.
 
-    A model that keeps a hidden state, which has a method `reset`, reads each token once; any other reads all of them each time.
+    A model that keeps a hidden state, which has a method `reset`, reads each token once; any other reads all of them each time. It reads in
+    evaluation mode, without gradients.
 
     Args:
         model: ids (1, time) -> scores (1, time, V), or a tuple that begins with them.
@@ -57,15 +59,16 @@ def generate(model: nn.Module, ids: torch.Tensor, n: int, never: Iterable[int] =
     if callable(reset):
         reset()
     text, unread, banned = ids.tolist(), ids, torch.tensor(list(never), dtype=torch.int64, device=ids.device)
-    for _ in range(n):
-        out = model((ids[-1:] if only_last else unread if callable(reset) else ids)[None])
-        logits = (out[0] if isinstance(out, (tuple, list)) else out)[0, -1]
-        token = choose_token(logits.index_fill(0, banned, -torch.inf), **how)
-        text.append(token)
-        unread = ids.new_tensor([token])
-        ids = torch.cat([ids, unread])
-        if only_last and callable(reset):
-            reset()
+    with eval_mode(model):
+        for _ in range(n):
+            out = model((ids[-1:] if only_last else unread if callable(reset) else ids)[None])
+            logits = (out[0] if isinstance(out, (tuple, list)) else out)[0, -1]
+            token = choose_token(logits.index_fill(0, banned, -torch.inf), **how)
+            text.append(token)
+            unread = ids.new_tensor([token])
+            ids = torch.cat([ids, unread])
+            if only_last and callable(reset):
+                reset()
     if callable(reset):
         reset()
     return ids.new_tensor(text)

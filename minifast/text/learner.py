@@ -93,7 +93,8 @@ class TextLearner(Learner):
             weights = adapted(weights, stored, words, file, warned=True)
         elif not isinstance(state.get("vocab"), torch.Tensor):
             warn(f"{file} does not say which words its weights belong to: they are right only if these data have the same vocabulary in "
-                 "the same order, text_vocab=dls_lm.vocab", stacklevel=2)
+                 "the same order. Where its words are in a file, write learn.load_pretrained(weights, vocab) instead, which finds them by "
+                 "name", stacklevel=2)
         with self.pass_lock.for_pass():
             fit_weights(self.encoder, weights, file)
             if device is not None:
@@ -108,7 +109,7 @@ class TextLearner(Learner):
         Words that were known keep their vectors, new ones start as the mean of all. A classifier takes the encoder alone.
 
         Args:
-            wgts_fname: weights of a language model: a file of `learn.save`, or of fastai (.pth).
+            wgts_fname: weights of a language model, or of its encoder: a file of `learn.save` or `save_encoder`, or of fastai (.pth).
             vocab_fname: their words in order: a JSON list, a text with a word on each line, or a pickled list; None: those stored in
                 `wgts_fname`.
             model: the model to load them into; None: the learner's.
@@ -118,16 +119,18 @@ class TextLearner(Learner):
         """
         wgts_fname = Path(wgts_fname).expanduser()
         weights, state = read_weights(wgts_fname)
-        old = self._words_of(state, weights, "0.encoder.weight", wgts_fname) if vocab_fname is None else read_vocab(vocab_fname)
+        of_encoder = "encoder.weight" in weights
+        stored_at = "encoder.weight" if of_encoder else "0.encoder.weight"
+        old = self._words_of(state, weights, stored_at, wgts_fname) if vocab_fname is None else read_vocab(vocab_fname)
         if not old:
             raise ValueError(f"{wgts_fname} does not say which words its weights belong to: write load_pretrained(file, 'words.json'), a "
                              "JSON list of them in their order")
         weights = adapted(weights, old, text_vocab(self.dls), wgts_fname)
         with self.pass_lock.for_pass():
             target = self.model if model is None else model
-            if "1.decoder.weight" not in target.state_dict():
+            if of_encoder or "1.decoder.weight" not in target.state_dict():
                 target = self.encoder
-                weights = {k.removeprefix("0."): v for k, v in weights.items() if k.startswith("0.")}
+                weights = {k.removeprefix("0."): v for k, v in weights.items() if of_encoder or k.startswith("0.")}
             fit_weights(target, weights, wgts_fname)
             self.to_device()
         self.freeze()

@@ -93,10 +93,11 @@ def adapted(weights: Weights, old_vocab: Sequence[str], new_vocab: Sequence[str]
     if known < MIN_SHARE * total:
         raise ValueError(f"the weights in {file} know {known} of the {plural(total, 'word')} of these data: their texts were tokenised in "
                          "another way, or are in another language. Make the data with the tokenizer and the vocabulary of the weights, "
-                         "TextDataLoaders.from_df(..., text_vocab=...), or write pretrained=False")
+                         "TextDataLoaders.from_df(..., tok_tfm=..., text_vocab=...), or begin without them, pretrained=False")
     if warned:
         warn(f"{file} was trained with another vocabulary: {known} of the {plural(total, 'word')} of these data were found in it by name, "
-             "the others start as the mean of all. To use its vocabulary, make the data with text_vocab=dls_lm.vocab", stacklevel=4)
+             "the others start as the mean of all. To use its vocabulary, make the data with text_vocab=dls_lm.vocab (with a TextBlock: "
+             "vocab=dls_lm.vocab)", stacklevel=4)
     return match_embeds(weights, old_vocab, new_vocab)
 
 

@@ -87,7 +87,7 @@ class Numericalize(Transform):
         wrong = next((t for t in vocab if not isinstance(t, str)), None)
         if wrong is not None or not vocab:
             raise TypeError(f"Numericalize(vocab=...) takes a list of tokens; received {describe(wrong if vocab else vocab)}. That of "
-                            "the loaders of a classifier is [tokens, classes]: write vocab=dls.vocab[0]")
+                            "the loaders of a classifier is [tokens, classes]: give its first part, `dls.vocab[0]`")
         self.vocab = Vocab(vocab)
         self.o2i = {t: i for i, t in enumerate(vocab) if t != FAKE}
         if len(self.o2i) + vocab.count(FAKE) < len(vocab):

@@ -125,7 +125,7 @@ def test_long_texts_are_cut_with_a_count(df):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"seq_len": 0}, r"TextBlock\(seq_len=0\)"), ({"max_len": 20, "is_lm": True}, "a language model reads all of a text"),
-    ({"vocab": [["a", "b"], ["neg"]]}, r"vocab=dls.vocab\[0\]")])
+    ({"vocab": [["a", "b"], ["neg"]]}, r"dls.vocab\[0\]")])
 def test_arguments_are_checked(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         TextBlock.from_df("review", **arguments)
