@@ -22,10 +22,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 #: Of each data set: the first rows for training and validation (None: all), batch size, epochs of the language model and of the
 #: classifier (frozen, all), learning rates, and how many subwords there are.
 SETS = {
-    "imdb": {"rows": (None, None), "bs": 32, "lm_epochs": 4, "epochs": (2, 4), "lm_lr": 1e-2, "lr": 1e-2, "vocab": 4000},
-    "ag_news": {"rows": (5000, 2000), "bs": 64, "lm_epochs": 2, "epochs": (1, 3), "lm_lr": 1e-2, "lr": 1e-2, "vocab": 8000},
+    "imdb": {"rows": (None, None), "bs": 16, "lm_epochs": 3, "epochs": (1, 4), "lm_lr": 1e-2, "lr": 1e-2, "vocab": 3000},
+    "ag_news": {"rows": (3000, 1500), "bs": 32, "lm_epochs": 2, "epochs": (1, 3), "lm_lr": 1e-2, "lr": 1e-2, "vocab": 3000},
 }
-SIZES = {"emb_sz": 100, "n_hid": 200, "n_layers": 2}
+SIZES = {"emb_sz": 64, "n_hid": 128, "n_layers": 2}
+#: Of longer texts the first characters.
+CHARACTERS = 900
 
 
 def arguments(argv=None):
@@ -59,7 +61,8 @@ def read(name, folder):
         parts = [pd.read_csv(folder / "ag_news" / f"{file}.tsv", sep="\t", header=None, names=["text", "label"], quoting=3)
                  for file in ("dev", "test")]
     parts = [part[:rows].assign(is_valid=is_valid) for part, rows, is_valid in zip(parts, SETS[name]["rows"], (False, True), strict=True)]
-    return pd.concat(parts, ignore_index=True)
+    df = pd.concat(parts, ignore_index=True)
+    return df.assign(text=df.text.str[:CHARACTERS])
 
 
 def baseline(df):
