@@ -32,6 +32,39 @@ def check_factory_keywords(factory: Callable, kwargs: Mapping[str, Any], more: I
     check_dataloaders_keywords(kwargs, f"{factory.__qualname__}(...)", taken)
 
 
+def guessed_block(labels: Sequence, vocab: Iterable | None = None) -> TransformBlock:
+    """The block of labels in a list: several classes where they are lists of them, numbers where they are fractions, else one class.
+
+    Args:
+        labels: one per item.
+        vocab: the classes; None: those of the labels.
+
+    Raises:
+        ValueError: each label is a list of as many zeros and ones, which may be classes or numbers.
+    """
+    def is_fraction(o):
+        dtype = getattr(o, "dtype", None)
+        return isinstance(o, float) or getattr(dtype, "kind", "") == "f" or getattr(dtype, "is_floating_point", False)
+
+    several = [isinstance(o, (list, tuple, set)) or getattr(o, "ndim", 0) > 0 for o in labels]
+    if any(several):
+        values = indicator_values(labels) if all(several) else None
+        if values is not None and vocab is None:
+            own, n = ", ".join(map(repr, values)), len(labels[0])
+            raise ValueError(f"from_lists: each label is a list of {n} values that are all {own}. If they say of which classes an item "
+                             f"is, name the {plural(n, 'class')}, vocab=[...]; to predict numbers write y_block=RegressionBlock; if the "
+                             f"values are the labels, y_block=MultiCategoryBlock(vocab=[{own}])")
+        if vocab is not None:
+            encoded = values is not None and set(values) <= {-1, 0, 1, 2} and not set(values) <= {*vocab}
+            return MultiCategoryBlock(encoded=encoded, vocab=vocab)
+        flat = [v for o, many in zip(labels, several, strict=True) if many for v in o]
+        numbers = flat and not any(isinstance(v, str) for v in flat) and all(several)
+        sets = numbers and len(set(map(len, labels))) > 1 and not any(map(is_fraction, flat))       # of class numbers
+        return RegressionBlock() if numbers and not sets else MultiCategoryBlock()
+    named = any(isinstance(o, str) for o in labels) or vocab is not None              # then NaN is a label that is missing
+    return RegressionBlock() if not named and any(map(is_fraction, labels)) else CategoryBlock(vocab=vocab)
+
+
 def without_vocab(vocab: Any, y_block: Any) -> Any:
     "`y_block`, where no `vocab` is given besides."
     if vocab is not None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ..core.arguments import refuse_class
 from ..core.messages import add_note, describe, plural
 from ..core.paths import Path
-from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
+from ..data.block import CategoryBlock, DataBlock
 from ..data.csv_files import check_named_files, read_csv
-from ..data.factories import check_factory_keywords, chosen_splitter, label_block, without_vocab
+from ..data.factories import check_factory_keywords, chosen_splitter, guessed_block, label_block, without_vocab
 from ..data.files import get_image_files
-from ..data.indicators import indicator_values
 from ..data.labels import ColReader, RegexLabeller, column_name, parent_label
 from ..data.loaders import DataLoaders
 from ..data.pipeline import Pipeline
@@ -185,7 +184,7 @@ class ImageDataLoaders(DataLoaders):
         if len(files) != len(targets):
             raise ValueError(f"from_lists: {plural(len(files), 'file name')}, but {plural(len(targets), 'label')}")
         return _made(cls, list(zip(files, targets, strict=True)), path, kwargs, img_cls,
-                     _guessed_block(targets, vocab) if y_block is None else without_vocab(vocab, y_block), get_x=itemgetter(0),
+                     guessed_block(targets, vocab) if y_block is None else without_vocab(vocab, y_block), get_x=itemgetter(0),
                      get_y=itemgetter(1), splitter=chosen_splitter(splitter, valid_pct, seed), item_tfms=item_tfms, batch_tfms=batch_tfms)
 
 
@@ -214,27 +213,3 @@ def _in_order(values, name):
         raise TypeError(f"from_lists: {name} and the other list are matched by their order, and a {type(values).__name__} has none: give a "
                         "list")
     return list(values)
-
-
-def _guessed_block(labels, vocab):
-    def is_fraction(o):
-        dtype = getattr(o, "dtype", None)
-        return isinstance(o, float) or getattr(dtype, "kind", "") == "f" or getattr(dtype, "is_floating_point", False)
-
-    several = [isinstance(o, (list, tuple, set)) or getattr(o, "ndim", 0) > 0 for o in labels]
-    if any(several):
-        values = indicator_values(labels) if all(several) else None
-        if values is not None and vocab is None:
-            own, n = ", ".join(map(repr, values)), len(labels[0])
-            raise ValueError(f"from_lists: each label is a list of {n} values that are all {own}. If they say of which classes an image "
-                             f"is, name the {plural(n, 'class')}, vocab=[...]; to predict numbers write y_block=RegressionBlock; if the "
-                             f"values are the labels, y_block=MultiCategoryBlock(vocab=[{own}])")
-        if vocab is not None:
-            encoded = values is not None and set(values) <= {-1, 0, 1, 2} and not set(values) <= {*vocab}
-            return MultiCategoryBlock(encoded=encoded, vocab=vocab)
-        flat = [v for o, many in zip(labels, several, strict=True) if many for v in o]
-        numbers = flat and not any(isinstance(v, str) for v in flat) and all(several)
-        sets = numbers and len(set(map(len, labels))) > 1 and not any(map(is_fraction, flat))       # of class numbers
-        return RegressionBlock() if numbers and not sets else MultiCategoryBlock()
-    named = any(isinstance(o, str) for o in labels) or vocab is not None              # then NaN is a label that is missing
-    return RegressionBlock() if not named and any(map(is_fraction, labels)) else CategoryBlock(vocab=vocab)

@@ -58,7 +58,7 @@ def test_columns_of_words(folder, files):
 
 def test_lists_of_zeros_and_ones(folder, files):
     labels = [[0, 1, 0, 1], [0, 0, 0, 0]] * 6
-    with told("vision/loaders.py", "If they say of which classes an image is, name the …, vocab=[...]; to predict numbers write "
+    with told("data/factories.py", "If they say of which classes an item is, name the …, vocab=[...]; to predict numbers write "
                                    "y_block=RegressionBlock; if the values are the labels, y_block=MultiCategoryBlock(vocab=[…])"):
         ImageDataLoaders.from_lists(folder, files, labels, **PLAIN)
     dls = ImageDataLoaders.from_lists(folder, files, labels, vocab=["a", "b", "c", "d"], **PLAIN)

@@ -40,7 +40,7 @@ GUARDS = {
     "S14": ("missing targets are taken", never("tabular.targets", "is missing (NaN or None) or infinite")),
     "S15": ("a column named c hides the number of outputs", body("TableRows.c", "return self.classes.get('c', self.target.c)")),
     "S16": ("the exact type of the first label says what is predicted",
-            body("vision.loaders._guessed_block", "return RegressionBlock() if isinstance(labels[0], float) else CategoryBlock()")),
+            body("guessed_block", "return RegressionBlock() if isinstance(labels[0], float) else CategoryBlock()")),
     "S17": ("the orientation of a photo is ignored", assign("reading.UPRIGHT", "{}")),
     "S18": ("deep pixels are clipped", never("to_mode", "eight_bit(")),
     "S19": ("a resize does not say what it cuts off", body("item.Resize.remark", "return None")),

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.paths import Path
 from ...core.types import PathLike
-from ...data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
+from ...data.block import DataBlock, TransformBlock
 from ...data.csv_files import read_csv
-from ...data.factories import check_factory_keywords, chosen_splitter, label_block, without_vocab
+from ...data.factories import check_factory_keywords, chosen_splitter, guessed_block, label_block, without_vocab
 from ...data.labels import ColReader, column_name, column_names
 from ...data.loaders import DataLoaders
 from ...data.rows import as_pandas
@@ -110,7 +110,7 @@ class TransformersDataLoaders(DataLoaders):
             raise ValueError(f"{cls.__name__}.from_lists: {len(texts):,} texts, but {len(labels):,} labels")
         check_factory_keywords(cls.from_lists, kwargs)
         if y_block is None:
-            y_block = WordLabelsBlock(vocab) if task == "words" else _guessed_block(labels, vocab)
+            y_block = WordLabelsBlock(vocab) if task == "words" else guessed_block(labels, vocab)
         return cls._made(list(zip(texts, labels, strict=True)), TransformersBlock(model, max_len, task), y_block, path, kwargs,
                          get_x=itemgetter(0), get_y=itemgetter(1), splitter=chosen_splitter(splitter, valid_pct, seed))
 
@@ -119,10 +119,3 @@ class TransformersDataLoaders(DataLoaders):
               **of_block: Any) -> "TransformersDataLoaders":
         dls = DataBlock(blocks=(block, y_block), **of_block).dataloaders(source, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)
-
-
-def _guessed_block(labels, vocab):
-    if any(isinstance(o, (list, tuple, set)) for o in labels):
-        return MultiCategoryBlock(vocab=vocab)
-    fractions = vocab is None and not any(isinstance(o, str) for o in labels) and any(o % 1 for o in labels if o is not None and o == o)
-    return RegressionBlock() if fractions else CategoryBlock(vocab=vocab)
