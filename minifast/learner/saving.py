@@ -265,7 +265,8 @@ def check_same_vocabs(own: Vocabs, saved: Vocabs, file: Any, strict: bool = True
         lengths = "" if len(here) == len(there) else f", which has {len(there)} entries there and {len(here)} here"
         raise ValueError(f"the weights in {file} were made with another vocabulary of the {name}{lengths}; {len(differ)} of "
                          f"{max(len(here), len(there))} differ: {first}. Make the data with the vocabulary that the weights were made with "
-                         "(vocab=[...]), or, if what the numbers stand for does not matter, write load(..., check_vocab=False)")
+                         "(vocab=[...], of texts text_vocab=[...]), or, if what the numbers stand for does not matter, write load(..., "
+                         "check_vocab=False)")
 
 
 def _entry(vocab, i):

@@ -12,6 +12,15 @@ from minifast.collab import CollabDataLoaders, collab_learner
 from minifast.core.seeds import set_seed
 from minifast.learner.artifact import FORMAT
 from minifast.tabular.all import TabularDataLoaders, tabular_learner
+from minifast.text.all import (
+    AWD_LSTM,
+    SubwordTokenizer,
+    TextDataLoaders,
+    TransformersDataLoaders,
+    language_model_learner,
+    text_classifier_learner,
+    transformers_learner,
+)
 from minifast.vision.all import (
     BBoxBlock,
     BBoxLblBlock,
@@ -48,6 +57,41 @@ def ratings(n=60):
     return pd.DataFrame({"user": i % 5, "item": np.array(list("abcd"))[i % 4], "rating": i % 5 + 0.5})
 
 
+def texts(n=24):
+    "The texts that the learners of texts predict."
+    words = ["A good film", "a BAD film, a very bad one!!!", "so so so", "good &amp; new", "it's dull", ""]
+    return pd.DataFrame({"text": [f"{words[i % 6]} {'good' if i % 2 else 'bad'}" for i in range(n)], "label": ["neg", "pos"] * (n // 2)})
+
+
+def transformer():
+    "A tiny model of transformers with random weights, and its tokenizer."
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "a", "so", "##s", "very", "dull", "one", "!"]
+    tok = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    tok.normalizer, tok.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    tok.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    config = BertConfig(vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+                        max_position_embeddings=20)
+    return BertForSequenceClassification(config), PreTrainedTokenizerFast(
+        tokenizer_object=tok, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", model_max_length=20)
+
+
+def learners_of_texts():
+    "Learners of texts: `{name: a small learner}`."
+    df, columns, sizes = texts(), {"text_col": "text", "min_freq": 1, "bs": 8, "device": "cpu"}, {"emb_sz": 4, "n_hid": 5, "n_layers": 2}
+    yield "words", text_classifier_learner(TextDataLoaders.from_df(df, label_col="label", **columns), AWD_LSTM, config=sizes,
+                                           pretrained=False, lin_ftrs=[4]), df
+    subwords = TextDataLoaders.from_df(df, label_col="label", tok_tfm=SubwordTokenizer(vocab_sz=45), backwards=True, **columns)
+    yield "subwords", text_classifier_learner(subwords, AWD_LSTM, config=sizes, pretrained=False, lin_ftrs=[4]), df
+    columns["bs"] = 2
+    yield "language", language_model_learner(TextDataLoaders.from_df(df, is_lm=True, seq_len=8, **columns), AWD_LSTM, config=sizes,
+                                             pretrained=False, metrics=[]), df[:4]
+    model, tokenizer = transformer()
+    dls = TransformersDataLoaders.from_df(df, tokenizer, "text", "label", bs=8, device="cpu")
+    yield "transformer", transformers_learner(dls, model), df
+
+
 def learners():
     "`{name: a small learner}`."
     images = [image()] * 6
@@ -72,7 +116,7 @@ def learners():
 
 if __name__ == "__main__":
     expected = {}
-    for name, learn, items in learners():
+    for name, learn, items in (*learners(), *learners_of_texts()):
         set_seed(1)
         with learn.no_bar(), learn.no_logging():
             for p in learn.model.parameters():

@@ -89,7 +89,8 @@ def mutate_bytes(data, rng):
 
 def predictions(learn, batch):
     with torch.no_grad():
-        return learn.activation(learn.model.eval()(*batch))
+        out = learn.model.eval()(*batch)
+        return learn.activation(out[0] if isinstance(out, tuple) else out)              # of recurrent models the rest is for training
 
 
 def run(n, files, seed=0):
@@ -101,9 +102,11 @@ def run(n, files, seed=0):
         table = learn.dls.train.dataset
         batch = (torch.zeros(2, 3, 32, 32),) if not hasattr(table, "cat_names") else (
             torch.zeros(2, len(table.cat_names), dtype=torch.int64), torch.zeros(2, len(table.cont_names)))[:table.n_inp]
+        if hasattr(learn, "encoder"):                       # texts
+            batch = (torch.full((2, 5), 9),)
         originals.append((file.read_bytes(), *read(file), batch, predictions(learn, batch)))
         assert HEADER and SPEC in load_file(file)
-    for room in ("core", "nn", "optim", "metrics", "data", "learner", "vision", "tabular", "collab"):
+    for room in ("core", "nn", "optim", "metrics", "data", "learner", "vision", "tabular", "collab", "text"):
         with contextlib.suppress(ImportError):
             table = import_module(f"minifast.{room}.exportable").PARTS
             list(map(import_module, (f"minifast.{room}.{module}" for module in table)))

@@ -105,5 +105,7 @@ def test_no_more_memory_than_weights(tmp_path):
 @pytest.mark.slow
 def test_mutated_files_do_no_harm(tmp_path):
     file = Path(__file__).parent / "fuzz_export.py"
-    done = fresh_process.run(file.read_text(), "300", *sorted(map(str, (Path(__file__).parents[1] / "artifacts").glob("*.pkl"))), file=file)
+    files = [str(f) for f in sorted((Path(__file__).parents[1] / "artifacts").glob("*.pkl"))
+             if "transformer" not in f.name]                    # which imports of its library what a file names
+    done = fresh_process.run(file.read_text(), "300", *files, file=file)
     assert done.returncode == 0, done.stderr[-2000:]
