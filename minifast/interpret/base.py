@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FigSize: TypeAlias = tuple[float, float]
 "Size of a figure in inches."
 
+MOST_WORDS = 150        #: of a text that are shown
 Self = TypeVar("Self", bound="Interpretation")
 
 
@@ -201,7 +202,7 @@ class Interpretation:
                         figsize: FigSize | None = None, **kwargs: Any) -> Any:
         """Draw the items with the largest losses, each with its file, target, prediction and loss; returns the axes.
 
-        Of a table: a DataFrame of their rows. kwargs: for the functions that draw, such as `cmap=`.
+        Of a table: a DataFrame of their rows; of texts one with the texts. kwargs: for the functions that draw, such as `cmap=`.
         """
         return self.show_items(self.top_losses(k, largest)[1].tolist(), nrows, ncols, figsize, **kwargs)
 
@@ -225,9 +226,21 @@ class Interpretation:
             return pd.concat([inputs.rename(columns={c: f"{c}_" for c in inputs if c in found}), found], axis=1)
         samples = self.decoded_inputs(indices)
         if not any(map(is_image, samples[0])):
-            return self.frame().iloc[indices]
+            return self._table(indices, samples)
         axes = get_grid(len(indices), nrows=nrows, ncols=ncols, figsize=figsize or _size_for(len(indices), nrows, ncols))
         return draw_samples(axes, samples, map(self.title, indices), **kwargs)
+
+    def _table(self, indices, samples):
+        "The rows of `frame` for these items, their texts before them."
+        found = self.frame().iloc[indices]
+        texts = [column for column in zip(*samples, strict=True) if isinstance(column[0], str)]
+        if texts and self._files is None:                   # their names are in the index
+            found = found.drop(columns="path")
+        for i, column in enumerate(texts):
+            words = [str(text).split(" ") for text in column]
+            found.insert(i, "text" if len(texts) == 1 else f"text {i}",
+                         [" ".join(w[:MOST_WORDS]) + " ..." * (len(w) > MOST_WORDS) for w in words])
+        return getattr(self.dl, "frame_type", pd.DataFrame)(found)
 
     def decoded_inputs(self, indices: list[int]) -> list[tuple]:
         "The inputs of these items, decoded so that they can be shown."

@@ -1,6 +1,7 @@
 """Everything for texts: `from minifast.text.all import *`."""
 from ..basics import *
 from ..basics import __all__ as _basics
+from .attribution import TokenAttributions, token_attributions
 from .block import TextBlock
 from .flat import FlatTexts
 from .generation import decode_spec_tokens
@@ -35,12 +36,12 @@ __all__ = sorted([*_basics,
     "AWD_LSTM", "BOS", "BaseTokenizer", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMLearner", "LMTensorText",
     "LinearDecoder", "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder",
     "SentencePieceTokenizer", "SequentialRNN", "SortedDL", "SpacyTokenizer", "SubwordTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP",
-    "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders", "TextLearner", "TokenStore", "TokenTargetsBlock",
-    "TokenizeWithRules", "Tokenizer", "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout", "WordLabelsBlock",
-    "WordTokenizer", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split", "count_tokens",
-    "decode_spec_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier", "language_model_learner",
-    "load_tokenized_csv", "lowercase", "make_vocab", "masked_concat_pool", "match_embeds", "pad_chunk", "pad_input", "pad_input_chunk",
-    "parallel_tokenize", "replace_all_caps", "replace_maj", "replace_rep", "replace_space", "replace_wrep", "reverse_text",
-    "rm_useless_spaces", "spec_add_spaces", "text_classifier_learner", "tokenize1", "tokenize_csv", "tokenize_df", "tokenize_files",
-    "tokenize_folder", "tokenize_texts", "transformers_learner", "transformers_splitter",
+    "TK_UP", "TK_WREP", "TensorText", "TextBlock", "TextDataLoaders", "TextLearner", "TokenAttributions", "TokenStore",
+    "TokenTargetsBlock", "TokenizeWithRules", "Tokenizer", "TransformersBlock", "TransformersDataLoaders", "UNK", "WeightDropout",
+    "WordLabelsBlock", "WordTokenizer", "awd_lstm_clas_config", "awd_lstm_clas_split", "awd_lstm_lm_config", "awd_lstm_lm_split",
+    "count_tokens", "decode_spec_tokens", "dropout_mask", "fix_html", "get_language_model", "get_text_classifier",
+    "language_model_learner", "load_tokenized_csv", "lowercase", "make_vocab", "masked_concat_pool", "match_embeds", "pad_chunk",
+    "pad_input", "pad_input_chunk", "parallel_tokenize", "replace_all_caps", "replace_maj", "replace_rep", "replace_space", "replace_wrep",
+    "reverse_text", "rm_useless_spaces", "spec_add_spaces", "text_classifier_learner", "token_attributions", "tokenize1", "tokenize_csv",
+    "tokenize_df", "tokenize_files", "tokenize_folder", "tokenize_texts", "transformers_learner", "transformers_splitter",
 ])

@@ -29,6 +29,9 @@ class TextLoader(DataLoader):
     no_tta: str = ("tta() averages predictions of items that are varied at random, and these loaders of texts have no transform that "
                    "varies a text without changing what it says: use get_preds()")
 
+    #: What a table of texts is made of, see `Interpretation.show_items`.
+    frame_type: type[pd.DataFrame] = TextTable
+
     def show_batch(self, b: Any = None, max_n: int = 9, ctxs: Any = None, show: bool = True, unique: bool = False,
                    nrows: int | None = None, ncols: int | None = None, figsize: Any = None, trunc_at: int | None = 150,
                    **kwargs: Any) -> Any:
