@@ -47,7 +47,7 @@ def test_confusion_and_most_confused():
     assert interp.confusion_matrix().tolist() == [[n_neg, 0], [n_pos, 0]] and interp.most_confused() == [("pos", "neg", n_pos)]
 
 
-def test_long_texts_are_cut_in_the_table_and_shown_whole_below():
+def test_long_texts_are_cut_in_the_table():
     df = reviews(40, 200, 220)
     table = interpreted(text_learner(review_loaders(df, max_len=None))).plot_top_losses(2)
     assert all(t.endswith(" ...") and len(t.split()) == 151 for t in table.text) and table.text.iloc[0][:300] in repr(table)
