@@ -12,7 +12,8 @@ from ..core.messages import listing, plural
 from ..core.types import PathLike, Splits
 from ..data.block import RegressionBlock
 from ..data.csv_files import delimiter_hint, read_csv
-from ..tabular.columns import as_frame, check_columns, rows_of
+from ..data.rows import as_frame
+from ..tabular.columns import check_columns, rows_of
 from ..tabular.dataloader import TableDataLoaders
 from ..tabular.frames import TabularPandas
 from ..tabular.procs import Categorify

@@ -10,7 +10,8 @@ import torch
 
 from ..core.messages import brief, describe, did_you_mean, plural
 from ..data.categories import NA, CategoryMap
-from ..tabular.columns import as_frame, check_columns
+from ..data.rows import as_frame
+from ..tabular.columns import check_columns
 from ..tabular.learner import TabularLearner
 from ..tabular.model import TabularModel
 from .loaders import TabularCollab, refuse_missing

@@ -72,6 +72,46 @@ def without_vocab(vocab: Any, y_block: Any) -> Any:
     return y_block
 
 
+def refuse_labels(where: str, why: str, **given: Any) -> None:
+    """Refuse arguments about labels where there are none to be given.
+
+    Args:
+        where: the function that was called.
+        why: what it makes, and what to write instead.
+        **given: the arguments.
+
+    Raises:
+        TypeError: one of them is not None.
+    """
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise TypeError(f"{where}({', '.join(f'{n}=...' for n in names)}): {why}")
+
+
+def check_columns_differ(df: "pd.DataFrame", inputs: Any, label_col: Any) -> None:
+    """Refuse an input column that is the label at the same time, and a label column that holds the texts.
+
+    Args:
+        df: the table.
+        inputs: names of the columns of texts.
+        label_col: name or position of the column of labels, or several.
+
+    Raises:
+        ValueError: says which columns are meant.
+    """
+    labels = [column_name(c, df.columns) for c in column_names(label_col)]
+    both = next((c for c in inputs if c in labels), None)
+    if both is not None:
+        raise ValueError(f"the column {both!r} is given as text_col and as label_col: a model would read the answer. Give two of "
+                         f"{', '.join(map(repr, df.columns))}")
+    column = df[labels[0]]
+    if len(labels) == 1 and column.dtype.kind == "O" and len(column) > 1:
+        words = column.dropna().map(lambda o: o.count(" ") if isinstance(o, str) else 0)
+        if len(words) and words.mean() > 8 and column.nunique() > 0.9 * len(column):
+            raise ValueError(f"label_col: the column {labels[0]!r} holds {column.nunique():,} different texts in {len(column):,} rows, not "
+                             f"classes. Say which columns are meant, for instance text_col={labels[0]!r}, label_col={inputs[0]!r}")
+
+
 def label_block(df: "pd.DataFrame", label_col: Any, label_delim: str | None, vocab: Sequence[Any] | None) -> TransformBlock:
     "The block of the labels in one or several columns; refused are columns that may be classes as well as labels or numbers."
     names = [column_name(c, df.columns) for c in column_names(label_col)]

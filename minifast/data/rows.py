@@ -24,6 +24,24 @@ def as_pandas(x: Any) -> Any:
     return x.to_pandas() if hasattr(x, "to_pandas") and not hasattr(x, "iloc") else x
 
 
+def as_frame(df: Any, where: str, of_lists: str = "") -> Any:
+    """`df` as a DataFrame of pandas: itself, or what its `to_pandas` gives (polars, Arrow).
+
+    Args:
+        df: the table.
+        where: what takes it, for the message.
+        of_lists: what to write where it is a list.
+
+    Raises:
+        TypeError: it is no table.
+    """
+    df = as_pandas(df)
+    if hasattr(df, "iloc") and hasattr(df, "columns"):
+        return df
+    advice = "pd.DataFrame(data)" if isinstance(df, dict) else of_lists if isinstance(df, (list, tuple)) else ""
+    raise TypeError(f"{where} takes a DataFrame; received {describe(df)}{advice and f': write {advice}'}")
+
+
 class Rows(Sequence):
     """The items of a dataset, whatever holds them, as a sequence: the rows of a DataFrame, the items of a list, array or any object with
     `len` and indices. `rows[i]` is one item, `rows.at(indices)` are the `Rows` of some of them, `rows.source` is what holds them.

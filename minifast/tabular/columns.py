@@ -7,21 +7,13 @@ import numpy as np
 import pandas as pd
 
 from ..core.messages import describe, did_you_mean, listing, plural
-from ..data.rows import as_pandas
+from ..data.rows import as_frame
 from .kinds import ADVICE, as_numbers, column_kind, is_date, numbers_in_text
 
 __all__ = ["cont_cat_split", "df_shrink", "df_shrink_dtypes"]
 
 #: Long tables, from this many rows on, are worth several threads and other ways of being quick.
 THREADS_FROM = 50_000
-
-
-def as_frame(df: Any, where: str = "TabularPandas") -> pd.DataFrame:
-    "`df` as a DataFrame: itself, or what its `to_pandas` gives (polars, Arrow)."
-    df = as_pandas(df)
-    if not isinstance(df, pd.DataFrame):
-        raise TypeError(f"{where} takes a DataFrame; received {describe(df)}")
-    return df
 
 
 def rows_frame(items: Any) -> pd.DataFrame:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .columns import as_frame, check_columns, listed_names, rows_of
+from ..data.rows import as_frame
+from .columns import check_columns, listed_names, rows_of
 from .kinds import column_kind, is_date
 
 __all__ = ["add_datepart", "add_elapsed_times", "make_date"]

@@ -20,9 +20,10 @@ from ..core.recipe import Nearest, Recipe
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.engine.samplers import WeightedSampler
+from ..data.rows import as_frame
 from ..data.splitters import check_positions
 from .categorify import unseen_text, warn_of_unseen
-from .columns import as_frame, check_columns, listed_names, number_of, numbers_of, rows_frame
+from .columns import check_columns, listed_names, number_of, numbers_of, rows_frame
 from .procs import OWN_PROCS, Categorify, Normalize, ProcList, Procs, as_procs
 from .rows import TableRows
 from .table import Encoded, Table, TabularProc, missing_text
@@ -64,7 +65,7 @@ class TabularPandas(TableRows):
                  y_block: TransformBlock | Callable[[], TransformBlock] | None = None,
                  splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, do_setup: bool = True, inplace: bool = False,
                  reduce_memory: bool = False):
-        df = as_frame(df)
+        df = as_frame(df, "TabularPandas")
         cat_names, cont_names, y_names = (listed_names(o, df) for o in (cat_names, cont_names, y_names))
         check_columns(df, {"cat_names": cat_names, "cont_names": cont_names, "y_names": y_names}, "TabularPandas")
         if not len(df):

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from ..core.messages import describe, did_you_mean, plural
-from .columns import as_frame, check_known, factorized, listed_names, numbers_of
+from ..data.rows import as_frame
+from .columns import check_known, factorized, listed_names, numbers_of
 from .dataloader import TabDataLoader
 from .frames import TabularPandas
 from .learner import TabularLearner

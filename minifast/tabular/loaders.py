@@ -8,7 +8,8 @@ import torch
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.csv_files import read_csv
-from .columns import as_frame, check_columns, cont_cat_split, listed_names
+from ..data.rows import as_frame
+from .columns import check_columns, cont_cat_split, listed_names
 from .dataloader import TabDataLoader, TableDataLoaders, TabWeightedDL
 from .frames import TabularPandas
 from .kinds import ADVICE, column_kind

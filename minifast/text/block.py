@@ -5,13 +5,14 @@ from typing import Any
 import pandas as pd
 
 from ..core.arguments import check_arguments, is_whole
-from ..core.messages import brief, listing
+from ..core.messages import brief, describe, listing
 from ..core.types import PathLike
 from ..data.block import TransformBlock
 from ..data.labels import column_names
 from .language_loader import LMDataLoader
-from .padding import Pad_Chunk
+from .padding import PAD_ID, Pad_Chunk
 from .sorted_loader import SortedDL
+from .special import PAD, UNK
 from .tensors import reverse_text
 from .tokenizer import Tokenizer
 from .vocabulary import Numericalize
@@ -38,7 +39,12 @@ class TextBlock(TransformBlock):
         check_arguments("TextBlock", seq_len=(seq_len, is_whole(seq_len), "a whole number of tokens, at least 1"),
                         max_len=(max_len, max_len is None or (is_whole(max_len) and not is_lm),
                                  "of a classifier, a whole number of tokens, at least 1; a language model reads all of a text"))
-        tfms = [tok_tfm, Numericalize(vocab, min_freq, max_vocab), *([reverse_text] if backwards else [])]
+        numericalize = Numericalize(vocab, min_freq, max_vocab)
+        if vocab is not None and (UNK not in numericalize.o2i or numericalize.o2i.get(PAD) != PAD_ID):
+            raise ValueError(f"TextBlock(vocab=...): unknown words and padding need tokens of their own, {UNK!r} anywhere in it "
+                             f"and {PAD!r} at position {PAD_ID}; received {describe(list(vocab))}. Write "
+                             "vocab=[*TEXT_SPEC_TOK, *(t for t in vocab if t not in TEXT_SPEC_TOK)]")
+        tfms = [tok_tfm, numericalize, *([reverse_text] if backwards else [])]
         super().__init__(type_tfms=tfms, dl_type=LMDataLoader if is_lm else SortedDL, getter=getter,
                          dls_kwargs={"seq_len": seq_len} if is_lm else {"before_batch": [Pad_Chunk(seq_len=seq_len, max_len=max_len)]})
 

@@ -8,18 +8,20 @@ from ..core.messages import add_note
 from ..core.paths import Path
 from ..data.block import CategoryBlock, DataBlock
 from ..data.csv_files import read_csv
-from ..data.factories import check_factory_keywords, chosen_splitter, label_block, without_vocab
+from ..data.factories import check_columns_differ, check_factory_keywords, chosen_splitter, label_block, refuse_labels, without_vocab
 from ..data.files import get_text_files
 from ..data.labels import ColReader, column_name, column_names, parent_label
 from ..data.loaders import DataLoaders
-from ..data.rows import as_pandas
+from ..data.rows import as_frame
 from ..data.splitters import GrandparentSplitter
 from .block import TextBlock
+from .vocabulary import Vocab
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MORE = ("min_freq", "max_vocab", "max_len", "rules", "n_workers", "encoding", "cache")      # besides those in the signatures
+_NO_LABELS = "a language model (is_lm=True) predicts the next token and has no labels: leave it out; the tokens are text_vocab="
 
 
 class TextDataLoaders(DataLoaders):
@@ -42,6 +44,9 @@ class TextDataLoaders(DataLoaders):
         valid_pct: split at random instead, with the classes anywhere below `path`; so they may be with a splitter. vocab: the classes.
         """
         check_factory_keywords(cls.from_folder, kwargs, _MORE)
+        _check_vocab(vocab)
+        if is_lm:
+            refuse_labels("TextDataLoaders.from_folder", _NO_LABELS, vocab=vocab)
         by_folder = valid_pct is None and splitter is None
         try:
             files = get_text_files(path, folders=[train, valid] if by_folder else None)
@@ -68,9 +73,14 @@ class TextDataLoaders(DataLoaders):
         valid_col: the column that says which rows are for validation. vocab: the classes. tok_text_col: of no effect.
         """
         check_factory_keywords(cls.from_df, kwargs, _MORE)
-        df = as_pandas(df)
+        df = as_frame(df, "TextDataLoaders.from_df", "pd.DataFrame({'text': texts, 'label': labels})")
         columns = [column_name(c, df.columns) for c in column_names(text_col)]
-        if not is_lm:
+        _check_vocab(vocab)
+        if is_lm:
+            refuse_labels("TextDataLoaders.from_df", _NO_LABELS, vocab=vocab, y_block=y_block, label_delim=label_delim)
+        else:
+            if y_block is None and label_delim is None:
+                check_columns_differ(df, columns, label_col)
             y_block = label_block(df, label_col, label_delim, vocab) if y_block is None else without_vocab(vocab, y_block)
         x_block = partial(TextBlock.from_df, columns if len(columns) > 1 else columns[0])
         return cls._made(df, path, kwargs, x_block, None if is_lm else y_block, tok_tfm, text_vocab, is_lm, seq_len, backwards,
@@ -101,3 +111,9 @@ class TextDataLoaders(DataLoaders):
         y_blocks = y_block if isinstance(y_block, (list, tuple)) else [] if y_block is None else [y_block]
         dls = DataBlock(blocks=[block, *y_blocks], n_inp=1, **of_block).dataloaders(source, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)
+
+
+def _check_vocab(vocab: Any) -> None:
+    "Refuse the tokens of a language model as classes."
+    if isinstance(vocab, Vocab):
+        raise TypeError("vocab= are the classes of the labels, and these are the tokens of texts: write text_vocab=dls_lm.vocab")

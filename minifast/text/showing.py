@@ -14,7 +14,7 @@ class TextTable(pd.DataFrame):
     "A DataFrame that shows its texts whole."
 
     def __repr__(self) -> str:
-        with pd.option_context("display.max_colwidth", None):
+        with pd.option_context("display.max_colwidth", None, "display.max_columns", None):           # the target is the last one
             return super().__repr__()
 
     def _repr_html_(self) -> str:

@@ -1,8 +1,11 @@
 """Where texts come from: lists, columns of tables, files. They are read when they are asked for, and what is no text is named."""
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Number
 from pathlib import PurePath
 from typing import Any
+
+import numpy as np
 
 from ..core.arguments import listed_in_order
 from ..core.messages import describe, did_you_mean
@@ -31,18 +34,20 @@ def check_text(o: Any, where: str, column: Any = None) -> str:
         raise ValueError(f"{where} has no text ({o!r}): " + ("leave it out, or write ''" if is_one else
                          f"leave such rows out, {dropped}, or take them as empty, {of} = {of}.fillna('')"))
     if isinstance(o, (bytes, bytearray)):
-        what, kind, made = "bytes and no text", "bytes", "{}.decode('utf-8')"
+        kind, made = "bytes", "{}.decode('utf-8')"
     elif isinstance(o, (list, tuple)):
-        what, kind, made = "no text", type(o).__name__, "' '.join({})"
+        kind, made = type(o).__name__, "' '.join({})"
+    elif isinstance(o, (bool, Number, np.generic)):
+        kind, made = "", "str({})"
     else:
-        what, kind, made = "no text; where its digits are meant", "", "str({})"
+        raise TypeError(f"{where} is {describe(o)}, not a text: give the text itself, a str")
     if is_one:
         write = made.format("text")
     elif kind:
         write = f"{of} = {of}.map(lambda t: {made.format('t')} if isinstance(t, {kind}) else t)"
     else:
         write = f"{of} = {of}.astype(str)"
-    raise TypeError(f"{where} is {describe(o)}, {what}: write {write}")
+    raise TypeError(f"{where} is {describe(o)}, not a text: write {write}")
 
 
 def read_text(file: PathLike, encoding: str = "utf-8") -> str:
@@ -157,7 +162,8 @@ def columns_of(table: Any, text_cols: Any) -> list:
     missing = next((c for c in names if c not in known), None)
     if missing is not None:
         raise KeyError(f"the table has no column {missing!r} of texts{did_you_mean(missing, known)}; its columns: "
-                       f"{', '.join(map(str, known[:20]))}. Say which it is, text_cols=")
+                       f"{', '.join(map(str, known[:20]))}. Give its name to text_cols=, or rename the column of "
+                       f"the texts {missing!r}")
     return names
 
 

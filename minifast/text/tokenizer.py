@@ -1,12 +1,15 @@
 """`Tokenizer`: the transform from texts, files and rows of tables to tokens, and back."""
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
 from typing import Any
 
 from ..core.arguments import refuse_class
 from ..core.items import L
+from ..core.messages import describe, shortened
 from ..core.titled import TitledStr
 from ..core.types import PathLike
+from ..data.labels import column_names
 from ..data.rows import Rows
 from ..data.transforms import Transform
 from .rules import default_post_rules, default_rules
@@ -14,6 +17,9 @@ from .text_sources import check_text, columns_of, joined_columns, read_text, tex
 from .token_store import TokenStore
 from .tokenizers import Rules, Splits, TokenizeWithRules
 from .words import WordTokenizer
+
+#: What is written for several texts where one is expected.
+_SEVERAL = "for several texts write learn.get_preds(dl=dls.test_dl(texts)), for one predict(text)"
 
 
 class Tokenizer(Transform):
@@ -36,6 +42,7 @@ class Tokenizer(Transform):
                  cache: PathLike | None = None):
         super().__init__()
         refuse_class("Tokenizer(tok=...)", tok)
+        _check_tok(tok)
         self.tok = WordTokenizer() if tok is None else tok
         self.rules = default_rules() if rules is None else list(rules)
         self.post_rules = default_post_rules() if post_rules is None else list(post_rules)
@@ -125,8 +132,14 @@ class Tokenizer(Transform):
         if isinstance(o, PurePath):
             o = read_text(o, self.encoding)
         elif hasattr(o, "iloc"):
+            if o.ndim > 1 or (isinstance(o.name, str) and o.name not in o.index and o.name in column_names(self.text_cols or "text")):
+                raise TypeError(f"one text is expected; received {'a table' if o.ndim > 1 else 'a column'} of {len(o):,}: {_SEVERAL}")
             o = joined_columns(o, columns_of(o, self.text_cols), self.mark_fields)
         elif isinstance(o, (list, tuple)) and all(isinstance(t, str) for t in o):
+            text = next((t for t in o if " " in t and " " in t.strip()), None)
+            if text is not None:
+                raise ValueError(f"a list is taken for the tokens of one text, and {shortened(text)!r} has spaces within: {_SEVERAL}. In "
+                                 "tokens '▁' stands for a space")
             return o if isinstance(o, L) else L(o, use_list=True)
         return next(iter(self.with_rules([check_text(o, "an item")])))
 
@@ -138,3 +151,20 @@ class Tokenizer(Transform):
         """
         decode = getattr(self.tok, "decode", None)
         return TitledStr(self.sep.join(o) if decode is None else decode(o))
+
+
+def _check_tok(tok: Any) -> None:
+    "Refuse what does not split several texts into tokens."
+    if isinstance(tok, Transform):
+        raise TypeError("Tokenizer(tok=...) takes what splits texts, such as WordTokenizer() or SubwordTokenizer(); received the "
+                        f"transform {type(tok).__name__}: write tok=tokenizer.tok, rules=tokenizer.rules")
+    if not isinstance(tok, (FunctionType, BuiltinFunctionType, MethodDescriptorType)):
+        return
+    try:
+        tokens = next(iter(tok(iter(["one text"]))))
+        good = not isinstance(tokens, str) and all(isinstance(t, str) for t in tokens)
+    except Exception:                       # whatever a function of one text raises where it gets several
+        good = False
+    if not good:
+        raise TypeError(f"Tokenizer(tok=f) takes a function of several texts that gives the tokens of each; f={describe(tok)} does not. "
+                        "If it takes one text, write tok=lambda texts: (f(t) for t in texts)")

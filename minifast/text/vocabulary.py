@@ -8,7 +8,7 @@ import torch
 
 from ..core.arguments import check_arguments, is_whole, listed_in_order
 from ..core.items import L
-from ..core.messages import describe
+from ..core.messages import describe, listing, plural
 from ..data.transforms import Transform
 from .flat import FlatTexts
 from .special import PAD, TEXT_SPEC_TOK, UNK
@@ -50,13 +50,17 @@ def make_vocab(count: Mapping[str, int], min_freq: int = 3, max_vocab: int = 600
     Returns:
         As fastai counts, 8 tokens fill up what is a multiple of 8 already.
     """
-    check_arguments("make_vocab", min_freq=(min_freq, is_whole(min_freq, 0), "how often a token must occur, a whole number"),
-                    max_vocab=(max_vocab, is_whole(max_vocab), "how many tokens there may be, a whole number of 1 or more"))
+    _check_sizes("make_vocab", min_freq, max_vocab)
     special = list(TEXT_SPEC_TOK) if special_toks is None else listed_in_order("make_vocab", "special_toks", special_toks)
     known = set(special)
     common = Counter(count).most_common(max_vocab)
     vocab = [*special, *(t for t, n in common if n >= min_freq and t not in known)][:max_vocab]
     return Vocab([*vocab, *[FAKE] * (8 - len(vocab) % 8)])
+
+
+def _check_sizes(where, min_freq, max_vocab):
+    check_arguments(where, min_freq=(min_freq, is_whole(min_freq, 0), "how often a token must occur, a whole number"),
+                    max_vocab=(max_vocab, is_whole(max_vocab), "how many tokens there may be, a whole number of 1 or more"))
 
 
 class Numericalize(Transform):
@@ -70,16 +74,17 @@ class Numericalize(Transform):
 
     Attributes:
         vocab: the tokens in the order of their ids, a list that cannot be changed.
-        o2i: `{token: id}`. What is not in it has the id 0, that of `xxunk`; looking it up adds nothing.
+        o2i: `{token: id}`. What is not in it gets the id of `xxunk`, and is refused where the vocabulary has none.
     """
 
     def __init__(self, vocab: Sequence[str] | None = None, min_freq: int = 3, max_vocab: int = 60000,
                  special_toks: Sequence[str] | None = None):
         super().__init__()
+        _check_sizes("Numericalize", min_freq, max_vocab)
         self.min_freq, self.max_vocab, self.special_toks = min_freq, max_vocab, special_toks
         self.vocab: Vocab | None = None
         self.o2i: dict[str, int] = {}
-        self._unk = 0
+        self._unk: int | None = None
         if vocab is not None:
             self._take(listed_in_order("Numericalize", "vocab", vocab))
 
@@ -93,7 +98,7 @@ class Numericalize(Transform):
         if len(self.o2i) + vocab.count(FAKE) < len(vocab):
             twice = [t for t, n in Counter(vocab).items() if n > 1 and t != FAKE]
             raise ValueError(f"Numericalize: vocab lists {twice[:5]} more than once")
-        self._unk = self.o2i.get(UNK, 0)
+        self._unk = self.o2i.get(UNK)
 
     def setups(self, items: Iterable[Iterable[str]]) -> None:
         """Make the vocabulary of the training items, where none was given.
@@ -115,8 +120,7 @@ class Numericalize(Transform):
         Returns:
             (T,), int64.
         """
-        get, unk = self._known().get, self._unk
-        return TensorText(torch.tensor([get(t, unk) for t in _checked(o)], dtype=torch.int64))
+        return TensorText(torch.tensor(self._ids(_checked(o)), dtype=torch.int64))
 
     def decodes(self, o: torch.Tensor) -> L:
         """The tokens of ids, without padding.
@@ -137,8 +141,7 @@ class Numericalize(Transform):
         Returns:
             (distinct tokens,), int64.
         """
-        get, unk = self._known().get, self._unk
-        return np.fromiter((get(t, unk) for t in store.tokens), np.int64, len(store.tokens))
+        return np.array(self._ids(store.tokens), np.int64)
 
     def encode_ahead(self, store: TokenStore | Sequence) -> FlatTexts | None:
         """The ids of all texts of a store, looked up when they are asked for.
@@ -149,6 +152,15 @@ class Numericalize(Transform):
         if not isinstance(store, TokenStore):
             return None
         return FlatTexts(store.flat, store.lengths, store.starts, self.table(store))
+
+    def _ids(self, tokens):
+        get, unk = self._known().get, self._unk
+        ids = [get(t, unk) for t in tokens]
+        if unk is None and None in ids:
+            unknown = list(dict.fromkeys(t for t in tokens if t not in self.o2i))
+            raise ValueError(f"the vocabulary lacks {plural(len(unknown), 'token')} of these texts ({listing(map(repr, unknown), 5)}), and "
+                             f"has no {UNK!r} to stand for them: write vocab=[*vocab, {UNK!r}]")
+        return ids
 
     def _known(self) -> dict[str, int]:
         if self.vocab is None:

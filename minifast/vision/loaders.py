@@ -16,7 +16,7 @@ from ..data.files import get_image_files
 from ..data.labels import ColReader, RegexLabeller, column_name, parent_label
 from ..data.loaders import DataLoaders
 from ..data.pipeline import Pipeline
-from ..data.rows import as_pandas
+from ..data.rows import as_frame
 from ..data.splitters import GrandparentSplitter
 from ..data.transforms import Transform
 from .blocks import ImageBlock, MaskBlock
@@ -134,7 +134,7 @@ class ImageDataLoaders(DataLoaders):
         valid_col: the column that says which rows are for validation.
         """
         check_factory_keywords(cls.from_df, kwargs, _MORE)
-        df = as_pandas(df)
+        df = as_frame(df, "ImageDataLoaders.from_df", "pd.DataFrame({'name': files, 'label': labels})")
         pref = Path(path).expanduser() / (folder or "")
         read_x = ColReader(fn_col, pref=pref, suff=suff)
         y_block = label_block(df, label_col, label_delim, vocab) if y_block is None else without_vocab(vocab, y_block)

@@ -78,10 +78,11 @@ def test_another_encoding(tmp_path):
 
 def test_the_column_of_texts():
     df = DF.rename(columns={"text": "review"})
-    with told("text/text_sources.py", "Say which it is, text_cols="):
+    with told("text/text_sources.py", "Give its name to text_cols=, or rename the column of the texts …"):
         Tokenizer().tokenize(df)
     assert len(Tokenizer(text_cols="review").tokenize(df, progress=False)) == 16
-    with told("text/text_sources.py", "Say which it is, text_cols="):
+    assert len(Tokenizer().tokenize(df.rename(columns={"review": "text"}), progress=False)) == 16
+    with told("text/text_sources.py", "Give its name to text_cols=, or rename the column of the texts …"):
         tokenize_df(df, "text")
     assert len(tokenize_df(df, text_cols="review", n_workers=0)[0]) == 16
 

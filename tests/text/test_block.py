@@ -144,3 +144,12 @@ def test_an_empty_text_is_one_token(df):
     dls = DataBlock(blocks=(TextBlock.from_df("review", vocab=VOCAB), CategoryBlock), get_y=ColReader("label"),
                     splitter=ColSplitter()).dataloaders(df.assign(review=["", *df.review[1:]]), bs=12)
     assert next(iter(dls.valid))[0][-1].tolist().count(1) == dls.valid.one_batch()[0].shape[1] - 1
+
+
+@pytest.mark.parametrize("is_lm", [False, True])
+@pytest.mark.parametrize("vocab", [["the", "film"], ["xxunk", "the", "xxpad"], ["the", "xxpad"]])
+def test_a_vocabulary_whose_words_would_be_padding_or_unknown(vocab, is_lm):
+    with pytest.raises(ValueError, match=r"'xxpad' at position 1.*Write vocab=\[\*TEXT_SPEC_TOK, ") as e:
+        TextBlock(Tokenizer(), vocab, is_lm=is_lm)
+    again = eval(str(e.value).partition("Write vocab=")[2], {"vocab": vocab, "TEXT_SPEC_TOK": TEXT_SPEC_TOK})
+    assert TextBlock(Tokenizer(), again, is_lm=is_lm).type_tfms[1].vocab[1] == "xxpad" and "the" in again

@@ -32,7 +32,7 @@ NEW = ["A very good film", "bad", "so so so , film", ""]
 @pytest.fixture(scope="module")
 def df():
     words = ["A good film", "a bad film , a very bad one", "good", "bad bad bad", "so so", "a film"] * 2
-    return pd.DataFrame({"words": words, "mood": ["pos", "neg"] * 6, "held": [i % 4 == 0 for i in range(12)]})
+    return pd.DataFrame({"words": words, "title": ["one", "two"] * 6, "mood": ["pos", "neg"] * 6, "held": [i % 4 == 0 for i in range(12)]})
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_classifier(df, files, tmp_path, name):
 
 
 @pytest.mark.parametrize("how", [{}, {"backwards": True}, {"label_col": "held", "y_block": RegressionBlock},
-                                 {"text_col": ["words", "mood"]}, {"tok_tfm": SubwordTokenizer(vocab_sz=40)}])
+                                 {"text_col": ["words", "title"]}, {"tok_tfm": SubwordTokenizer(vocab_sz=40)}])
 def test_a_predictor(df, tmp_path, how):
     dls = TextDataLoaders.from_df(df, **{"text_col": "words", "label_col": "mood", "valid_col": "held", "min_freq": 1, "bs": 4, **how})
     learn = text_classifier_learner(dls, AWD_LSTM, pretrained=False, config=SIZES)

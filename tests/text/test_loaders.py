@@ -119,3 +119,23 @@ def test_names_of_classes_are_those_of_the_targets(df):
     with pytest.warns(UserWarning, match=r"1 class without an item in the training set: .*'sad'"):
         make(df, vocab=["neg", "pos", "sad"]).class_weights()
     assert DataProbe(make(df)).name_of(1) == "pos"
+
+
+def test_columns_that_cannot_be_meant(df):
+    texts = df.assign(words=[f"{i} a film of this kind that nobody has ever seen before" for i in range(24)])
+    with pytest.raises(ValueError, match=r"holds 24 different texts in 24 rows.*text_col='words', label_col='mood'"):
+        make(texts, text_col="mood", label_col="words")
+    with pytest.raises(ValueError, match="the column 'mood' is given as text_col and as label_col"):
+        make(df, text_col="mood")
+    assert make(texts, text_col="words", label_col="mood").vocab[1] == ["neg", "pos"]
+    with pytest.raises(TypeError, match=r"from_df takes a DataFrame; received list of 2 .*write pd.DataFrame\(\{'text': texts"):
+        TextDataLoaders.from_df(["a", "b"])
+
+
+def test_the_tokens_of_a_language_model_are_no_classes(df):
+    lm = make(df, is_lm=True, seq_len=5)
+    with pytest.raises(TypeError, match="write text_vocab=dls_lm.vocab"):
+        make(df, vocab=lm.vocab)
+    for argument in ({"vocab": ["neg", "pos"]}, {"label_delim": ";"}, {"y_block": CategoryBlock}):
+        with pytest.raises(TypeError, match=r"from_df\(\w+=...\): a language model .* has no labels: leave it out"):
+            make(df, is_lm=True, **argument)

@@ -64,3 +64,7 @@ def test_a_summary_of_a_block_lists_the_first_tokens(capsys):
     DataBlock(blocks=(TextBlock.from_df("text", min_freq=1), CategoryBlock), get_y=ColReader("label")).summary(df, bs=2)
     said = capsys.readouterr().out
     assert "classes (#80) ['xxunk','xxpad'" in said and "...], (#2) ['a','b']" in said and "word39" not in said.split("loss:")[0]
+
+
+def test_the_target_is_seen_beside_a_long_text():
+    assert "category" in repr(TextTable({"text": ["word " * 100], "category": ["long"], "category_": ["short"]}))

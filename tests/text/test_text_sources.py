@@ -44,14 +44,21 @@ def test_what_is_no_text_is_named_by_row_with_what_to_write(value, is_series):
 def test_in_a_list(text, advice):
     with pytest.raises((ValueError, TypeError), match=re.escape(f"write {advice}")) as e:
         list(texts_of(["a", text]))
-    assert "text 1" in str(e.value) and check_text(eval(advice, {"text": text}), "it") in ("", "3", "a")
+    assert "text 1" in str(e.value)
+    assert check_text(eval(advice, {"text": text}), "it") in ("", "3", "a")
+
+
+def test_what_nobody_can_make_a_text_of_gets_no_advice_of_digits():
+    with pytest.raises(TypeError, match=r"text 0 is dict of text=str 'a', not a text: give the text itself, a str"):
+        list(texts_of([{"text": "a"}]))
 
 
 def test_a_column_that_is_not_there():
     with pytest.raises(KeyError, match="did you mean 'body'"):
         columns_of(TABLE, "boddy")
-    with pytest.raises(KeyError, match="text_cols="):
+    with pytest.raises(KeyError, match="text_cols=, or rename the column of the texts 'text'"):
         texts_of(TABLE)
+    assert list(texts_of(TABLE, text_cols="body")) == list(texts_of(TABLE.rename(columns={"body": "text"})))
     assert columns_of(TABLE.iloc[0], ["title", "body"]) == ["title", "body"]
 
 

@@ -78,3 +78,31 @@ def test_rules_of_ones_own_reach_the_processes(monkeypatch):
     monkeypatch.setattr(chunks, "CHUNK_TEXTS", 1)
     store = Tokenizer(rules=[lambda t: t + " end"], n_workers=2).tokenize(["a", "b", "c"], progress=False)
     assert [list(t) for t in store] == [["a", "end"], ["b", "end"], ["c", "end"]]
+
+
+@pytest.mark.parametrize("wrong, said", [
+    (["I loved it", "so so"], "'I loved it' has spaces within"), (TABLE, "a table of 2"),
+    (TABLE.body, "a column of 2")])
+def test_several_texts_are_not_taken_for_the_tokens_of_one(wrong, said):
+    with pytest.raises((ValueError, TypeError), match=rf"{said}.*write learn.get_preds\(dl=dls.test_dl\(texts\)\)"):
+        Tokenizer.from_df("body")(wrong)
+    assert Tokenizer()(["new▁york", " ", "\n\n"]) == ["new▁york", " ", "\n\n"]
+
+
+def test_a_transform_instead_of_what_splits():
+    mine = Tokenizer(BaseTokenizer("-"), rules=[])
+    with pytest.raises(TypeError, match=r"write tok=tokenizer.tok, rules=tokenizer.rules"):
+        Tokenizer(mine)
+    assert Tokenizer(tok=mine.tok, rules=mine.rules)("a-b") == ["a", "b"]
+
+
+def words_of(text):
+    return text.split()
+
+
+@pytest.mark.parametrize("f", [str.split, words_of, lambda texts: [t.lower() for t in texts]])
+def test_a_function_of_one_text(f):
+    with pytest.raises(TypeError, match=r"write tok=lambda texts: \(f\(t\) for t in texts\)"):
+        Tokenizer(f)
+    if f in (str.split, words_of):
+        assert Tokenizer(tok=lambda texts: (f(t) for t in texts), rules=[])("a b") == ["a", "b"]

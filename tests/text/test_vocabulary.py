@@ -82,3 +82,18 @@ def test_the_vocabulary_of_loaders():
     for wrong in (None, [0, 1], []):
         with pytest.raises(TypeError, match="TextDataLoaders"):
             text_vocab(Loaders(wrong))
+
+
+def test_without_a_token_for_unknown_words_none_becomes_another():
+    tfm = Numericalize(vocab=["a", "b"])
+    assert tfm(["b", "a"]).tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"lacks 2 tokens of these texts \('c', 'd'\).*write vocab=\[\*vocab, 'xxunk'\]"):
+        tfm(["c", "a", "d", "c"])
+    assert Numericalize(vocab=[*tfm.vocab, "xxunk"])(["c", "a"]).tolist() == [2, 0]
+    with pytest.raises(ValueError, match="lacks 1 token"):
+        tfm.table(TokenStore.of(["a c"], BaseTokenizer(), [], n_workers=0, progress=False))
+
+
+def test_sizes_are_checked_before_texts_are_tokenised():
+    with pytest.raises(ValueError, match=r"Numericalize\(max_vocab=10000.0\)"):
+        Numericalize(max_vocab=1e4)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from ...core.arguments import check_arguments, is_number
 from ...core.messages import brief, describe, reject_unknown
 from ...core.recipe import recorded
 from ...core.types import YRange
@@ -252,6 +253,7 @@ def text_arch(arch: Any) -> TextArch:
 def _settings(where: str, defaults: Mapping[str, Any], config: Mapping[str, Any] | None, drop_mult: float) -> dict[str, Any]:
     "`defaults` with those of `config`, dropouts multiplied."
     reject_unknown(config or {}, (*defaults, "init"), f"{where}(config=...)")
+    check_arguments(where, drop_mult=(drop_mult, is_number(drop_mult, 0), "a number that all dropouts are multiplied with, 0 or more"))
     merged = {**defaults, **(config or {})}
     return {k: v * drop_mult if k.endswith("_p") else v for k, v in merged.items()}
 

@@ -7,10 +7,11 @@ from ...core.paths import Path
 from ...core.types import PathLike
 from ...data.block import DataBlock, TransformBlock
 from ...data.csv_files import read_csv
-from ...data.factories import check_factory_keywords, chosen_splitter, guessed_block, label_block, without_vocab
+from ...data.factories import (
+    check_columns_differ, check_factory_keywords, chosen_splitter, guessed_block, label_block, refuse_labels, without_vocab)
 from ...data.labels import ColReader, column_name, column_names
 from ...data.loaders import DataLoaders
-from ...data.rows import as_pandas
+from ...data.rows import as_frame
 from .block import TokenTargetsBlock, TransformersBlock
 from .encoding import Task
 from .loader import TextReader
@@ -52,12 +53,16 @@ class TransformersDataLoaders(DataLoaders):
             **kwargs: for `DataBlock.dataloaders`, such as `bs=16`.
         """
         check_factory_keywords(cls.from_df, kwargs)
-        df = as_pandas(df)
+        df = as_frame(df, "TransformersDataLoaders.from_df", "TransformersDataLoaders.from_lists(texts, labels, model)")
         block = TransformersBlock(model, max_len, task)
         names = [column_name(c, df.columns) for c in column_names(text_col)]
         of_block: dict[str, Any] = {"splitter": chosen_splitter(splitter, valid_pct, seed, valid_col)}
         if task in ("mlm", "clm"):
+            refuse_labels("TransformersDataLoaders.from_df", f"a language model (task={task!r}) predicts tokens and has no labels: leave "
+                          "it out", vocab=vocab, y_block=y_block, label_delim=label_delim)
             return cls._made(df, block, TokenTargetsBlock(block.type_tfms[0].tokenizer), path, kwargs, get_x=TextReader(names), **of_block)
+        if y_block is None and label_delim is None and task != "words":
+            check_columns_differ(df, names, label_col)
         if y_block is None:
             y_block = WordLabelsBlock(vocab) if task == "words" else label_block(df, label_col, label_delim, vocab)
         else:

@@ -154,3 +154,9 @@ def test_decoder():
     scores, raw, dropped = decoder(torch.ones(2, 3, 4))
     torch.testing.assert_close(scores, dropped @ decoder.decoder.weight.T)
     assert decoder.decoder.bias is None and raw.eq(1).all()
+
+
+@pytest.mark.parametrize("drop_mult", ["0.3", -1, None])
+def test_a_factor_of_dropouts_is_a_number(drop_mult):
+    with pytest.raises(ValueError, match=r"get_language_model\(drop_mult=.*a number that all dropouts are multiplied with"):
+        get_language_model(AWD_LSTM, 20, SIZES, drop_mult)
