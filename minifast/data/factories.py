@@ -72,20 +72,19 @@ def without_vocab(vocab: Any, y_block: Any) -> Any:
     return y_block
 
 
-def refuse_labels(where: str, why: str, **given: Any) -> None:
-    """Refuse arguments about labels where there are none to be given.
+def refuse_labels(where: str, **given: Any) -> None:
+    """Refuse arguments about labels, of a language model.
 
     Args:
         where: the function that was called.
-        why: what it makes, and what to write instead.
         **given: the arguments.
 
     Raises:
         TypeError: one of them is not None.
     """
-    names = [name for name, value in given.items() if value is not None]
+    names = [f"{name}=" for name, value in given.items() if value is not None]
     if names:
-        raise TypeError(f"{where}({', '.join(f'{n}=...' for n in names)}): {why}")
+        raise TypeError(f"{where}({', '.join(names)}): a language model predicts tokens and has no labels: leave out {' and '.join(names)}")
 
 
 def check_columns_differ(df: "pd.DataFrame", inputs: Any, label_col: Any) -> None:

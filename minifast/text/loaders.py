@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MORE = ("min_freq", "max_vocab", "max_len", "rules", "n_workers", "encoding", "cache")      # besides those in the signatures
-_NO_LABELS = "a language model (is_lm=True) predicts the next token and has no labels: leave it out; the tokens are text_vocab="
 
 
 class TextDataLoaders(DataLoaders):
@@ -46,7 +45,7 @@ class TextDataLoaders(DataLoaders):
         check_factory_keywords(cls.from_folder, kwargs, _MORE)
         _check_vocab(vocab)
         if is_lm:
-            refuse_labels("TextDataLoaders.from_folder", _NO_LABELS, vocab=vocab)
+            refuse_labels("TextDataLoaders.from_folder", vocab=vocab)
         by_folder = valid_pct is None and splitter is None
         try:
             files = get_text_files(path, folders=[train, valid] if by_folder else None)
@@ -77,7 +76,7 @@ class TextDataLoaders(DataLoaders):
         columns = [column_name(c, df.columns) for c in column_names(text_col)]
         _check_vocab(vocab)
         if is_lm:
-            refuse_labels("TextDataLoaders.from_df", _NO_LABELS, vocab=vocab, y_block=y_block, label_delim=label_delim)
+            refuse_labels("TextDataLoaders.from_df", vocab=vocab, y_block=y_block, label_delim=label_delim)
         else:
             if y_block is None and label_delim is None:
                 check_columns_differ(df, columns, label_col)

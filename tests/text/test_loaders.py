@@ -137,5 +137,5 @@ def test_the_tokens_of_a_language_model_are_no_classes(df):
     with pytest.raises(TypeError, match="write text_vocab=dls_lm.vocab"):
         make(df, vocab=lm.vocab)
     for argument in ({"vocab": ["neg", "pos"]}, {"label_delim": ";"}, {"y_block": CategoryBlock}):
-        with pytest.raises(TypeError, match=r"from_df\(\w+=...\): a language model .* has no labels: leave it out"):
+        with pytest.raises(TypeError, match=r"from_df\(\w+=\): a language model predicts tokens and has no labels"):
             make(df, is_lm=True, **argument)

@@ -8,7 +8,14 @@ from ...core.types import PathLike
 from ...data.block import DataBlock, TransformBlock
 from ...data.csv_files import read_csv
 from ...data.factories import (
-    check_columns_differ, check_factory_keywords, chosen_splitter, guessed_block, label_block, refuse_labels, without_vocab)
+    check_columns_differ,
+    check_factory_keywords,
+    chosen_splitter,
+    guessed_block,
+    label_block,
+    refuse_labels,
+    without_vocab,
+)
 from ...data.labels import ColReader, column_name, column_names
 from ...data.loaders import DataLoaders
 from ...data.rows import as_frame
@@ -58,8 +65,7 @@ class TransformersDataLoaders(DataLoaders):
         names = [column_name(c, df.columns) for c in column_names(text_col)]
         of_block: dict[str, Any] = {"splitter": chosen_splitter(splitter, valid_pct, seed, valid_col)}
         if task in ("mlm", "clm"):
-            refuse_labels("TransformersDataLoaders.from_df", f"a language model (task={task!r}) predicts tokens and has no labels: leave "
-                          "it out", vocab=vocab, y_block=y_block, label_delim=label_delim)
+            refuse_labels("TransformersDataLoaders.from_df", vocab=vocab, y_block=y_block, label_delim=label_delim)
             return cls._made(df, block, TokenTargetsBlock(block.type_tfms[0].tokenizer), path, kwargs, get_x=TextReader(names), **of_block)
         if y_block is None and label_delim is None and task != "words":
             check_columns_differ(df, names, label_col)
