@@ -3,9 +3,10 @@
     python benchmarks/threads.py                                # minifast
     python benchmarks/threads.py --fastai /path/to/python       # fastai beside it, in an interpreter that has it
 
-Each kind of call (`predict` of a picture from its file and of a row of a table, `get_preds` of a frame) is made by one thread and then by
-`--threads` of them, in turns. An answer is right if it is that of one thread before. Throughput is the calls per second of all threads
-divided by those of one, the median of the rounds; processor time per call likewise, which other programs on the machine change less.
+Each kind of call (`predict` of a picture from its file, of a row of a table and of a text, `get_preds` of a frame) is made by one thread
+and then by `--threads` of them, in turns. An answer is right if it is that of one thread before. Throughput is the calls per second of all
+threads divided by those of one, the median of the rounds; processor time per call likewise, which other programs on the machine change
+less.
 
 Data: $MINIFAST_TEST_DATA, or ../shared/data.
 """
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from common import machine, median
 
-KINDS = {"image": 40, "row": 80, "frame": 16}
+KINDS = {"image": 40, "row": 80, "frame": 16, "text": 40}
 CATEGORIES, NUMBERS = ["workclass", "education", "marital-status", "occupation"], ["age", "fnlwgt", "education-num"]
 
 
@@ -34,9 +35,11 @@ def learners(way):
     import torch
     if way == "fastai":
         from fastai.tabular.all import Categorify, FillMissing, Normalize, TabularDataLoaders, tabular_learner
+        from fastai.text.all import AWD_LSTM, BaseTokenizer, TextDataLoaders, awd_lstm_clas_config, text_classifier_learner
         from fastai.vision.all import CrossEntropyLossFlat, ImageDataLoaders, Learner, Resize, get_image_files
     else:
         from minifast.tabular.all import Categorify, FillMissing, Normalize, TabularDataLoaders, tabular_learner
+        from minifast.text.all import AWD_LSTM, BaseTokenizer, TextDataLoaders, awd_lstm_clas_config, text_classifier_learner
         from minifast.vision.all import CrossEntropyLossFlat, ImageDataLoaders, Learner, Resize, get_image_files
     data = Path(os.environ.get("MINIFAST_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
     files = sorted(get_image_files(data / "cats_vs_dogs"))[:KINDS["image"]]
@@ -50,7 +53,14 @@ def learners(way):
                                     y_names=df.columns[-1], bs=256, device="cpu")
     table = tabular_learner(to)
     rows, frames = ([df.iloc[i:i + n] for i in range(KINDS[kind])] for kind, n in (("row", 1), ("frame", 200)))
-    return {"image": (images, files, lambda learn, file: learn.predict(file)[2]),
+    reviews = pd.read_csv(data / "imdb_sample" / "texts.csv")
+    options = {} if way == "minifast" else {"n_workers": 1}
+    words = TextDataLoaders.from_df(reviews.head(300), text_col="text", label_col="label", tok_tfm=BaseTokenizer(" "), bs=16, device="cpu",
+                                    **options)
+    sizes = {**awd_lstm_clas_config, "emb_sz": 64, "n_hid": 128, "n_layers": 2}
+    texts = text_classifier_learner(words, AWD_LSTM, config=sizes, pretrained=False)
+    return {"text": (texts, reviews["text"].tolist()[-KINDS["text"]:], lambda learn, text: learn.predict(text)[2]),
+            "image": (images, files, lambda learn, file: learn.predict(file)[2]),
             "row": (table, [frame.iloc[0] for frame in rows], lambda learn, row: learn.predict(row)[2]),
             "frame": (table, frames, lambda learn, frame: learn.get_preds(dl=learn.dls.test_dl(frame))[0])}
 

@@ -27,6 +27,9 @@ from minifast.learner.loop import PassLock
 from minifast.metrics.functions import accuracy
 from minifast.nn.losses import CrossEntropyLossFlat
 from minifast.tabular.all import Categorify, Normalize, TabularDataLoaders, tabular_learner
+from minifast.text.learner import language_model_learner, text_classifier_learner
+from minifast.text.loaders import TextDataLoaders
+from minifast.text.models.awd_lstm import AWD_LSTM
 from minifast.vision.augment.item import RandomCrop
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.images import PILImage
@@ -71,6 +74,21 @@ def of_ratings():
     return collab_learner(CollabDataLoaders.from_df(RATINGS, bs=8), n_factors=4, y_range=(0, 5.5))
 
 
+TEXTS = pd.DataFrame({"text": [" ".join("abcdef"[:i % 6 + 1]) + " x" * (i % 4) for i in range(24)], "label": [i % 3 for i in range(24)]})
+SIZES = {"emb_sz": 6, "n_hid": 6, "n_layers": 1}
+
+
+def of_texts(is_lm=False):
+    dls = TextDataLoaders.from_df(TEXTS, label_col=None if is_lm else "label", text_col="text", is_lm=is_lm, min_freq=1, bs=4, seq_len=5)
+    if is_lm:
+        return language_model_learner(dls, AWD_LSTM, pretrained=False, config=SIZES, metrics=[])
+    return text_classifier_learner(dls, AWD_LSTM, pretrained=False, config=SIZES, metrics=accuracy)
+
+
+def written(text):
+    return torch.tensor([ord(c) for c in f"{text:40.40}"]).float()
+
+
 def loaded(learn, tmp_path):
     with warnings.catch_warnings(action="ignore"):
         file = learn.export(tmp_path / "model.pkl")
@@ -94,6 +112,10 @@ PASSES = {
     "predict a frame": (of_rows, lambda learn, i: learn.predict(FRAME.iloc[i:i + 9])[2]),
     "show a table": (of_rows, lambda learn, i: torch.tensor(learn.show_results(shuffle=False)["b"].to_numpy())),
     "a rating": (of_ratings, lambda learn, i: learn.predict(RATINGS.iloc[i])[2]),
+    "a text": (of_texts, lambda learn, i: learn.predict(TEXTS["text"][i])[2]),
+    "texts": (of_texts, lambda learn, i: learn.get_preds(dl=learn.dls.test_dl(TEXTS["text"].tolist()[i:i + 9]))[0]),
+    "writing on": (partial(of_texts, is_lm=True), lambda learn, i: written(learn.predict(TEXTS["text"][i], 4, temperature=0))),
+    "a language model": (partial(of_texts, is_lm=True), lambda learn, i: torch.tensor(learn.validate())),
     "recommend": (of_ratings, lambda learn, i: torch.tensor(recommend(learn, i % 7, 3)["score"].to_numpy())),
 }
 
@@ -111,7 +133,7 @@ def hasty():
 def test_right_from_every_thread(name, hasty, tmp_path):
     make, f = PASSES[name]
     learn = make()
-    for one in [learn, loaded(learn, tmp_path)] if name in ("a picture", "a row", "a frame") else [learn]:
+    for one in [learn, loaded(learn, tmp_path)] if name in ("a picture", "a row", "a frame", "a text") else [learn]:
         want = [f(one, i) for i in range(8)]
         state = one.cbs, one.logger, one.recorder
         with ThreadPoolExecutor(8) as pool:
@@ -156,6 +178,19 @@ def test_callbacks_do_not_change_in_the_middle_of_a_pass():
     other.join()
     assert ProgressCallback in seen[0] and Slow in seen[0] and len(seen[1]) == len(cbs) - 1
     assert learn.cbs == cbs
+
+
+def test_writing_on_is_refused_while_another_thread_trains():
+    learn, refused = of_texts(is_lm=True), []
+    learn.logger = lambda row: None
+
+    def other(cb):
+        if cb.learn.training and cb.learn.iter == 1:
+            with ThreadPoolExecutor(1) as pool:
+                refused.append(pool.submit(learn.predict, "a b").exception())
+
+    learn.fit(1, cbs=Callback(after_batch=other))
+    assert "a fit of this learner is under way" in str(refused[0])
 
 
 VERBS = {
