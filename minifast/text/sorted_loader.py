@@ -21,6 +21,8 @@ from .tensors import TensorText
 
 #: Texts that are shuffled are sorted within parts of this many batches.
 BATCHES_PER_BUCKET = 50
+#: Fewer texts than these are made before a worker process has started.
+FEW = 64
 
 
 class LengthBuckets(OrderSampler):
@@ -124,8 +126,11 @@ class SortedDL(TextLoader):
         if seq_len is not None:
             kwargs["before_batch"] = [f.with_seq_len(seq_len) if isinstance(f, Pad_Chunk) else f
                                       for f in Pipeline(kwargs.get("before_batch"))]
+        asked = kwargs.get("num_workers")
+        if asked is None and hasattr(dataset, "__len__") and len(dataset) < FEW:
+            kwargs["num_workers"] = 0
         super().__init__(dataset, **kwargs)
-        self._args.update(sort_func=sort_func, res=self.res)
+        self._args.update(num_workers=asked, sort_func=sort_func, res=self.res)
 
     @property
     def seq_len(self) -> int | None:

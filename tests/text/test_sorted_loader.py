@@ -128,3 +128,13 @@ def test_what_the_error_suggests_about_saving_works(samples, tmp_path):
     learn = Learner(dls, Mean(), loss_func=CrossEntropyLossFlat(), path=tmp_path)
     learn.get_preds(save_preds=tmp_path / "preds", reorder=False)
     assert len(list((tmp_path / "preds").iterdir())) == 8
+
+
+def test_few_new_texts_need_no_workers():
+    import pandas as pd
+
+    from minifast.text.loaders import TextDataLoaders
+    df = pd.DataFrame({"text": ["a film", "a good one"] * 50, "mood": ["bad", "good"] * 50})
+    dls = TextDataLoaders.from_df(df, text_col="text", label_col="mood", bs=4, device="cpu")
+    assert dls.test_dl(["a film"] * 63).num_workers == 0, "which take longer to start than these"
+    assert dls.new(num_workers=2).test_dl(["a film"] * 63).num_workers == 2, "where they are asked for"
