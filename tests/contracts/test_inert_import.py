@@ -21,7 +21,7 @@ warnings.filterwarnings("error", category=DeprecationWarning, module="minifast")
 """
 
 
-@pytest.mark.parametrize("statement", ["from minifast.vision.all import *", "from minifast.learner.learner import Learner", "import minifast.basics"])
+@pytest.mark.parametrize("statement", ["from minifast.vision.all import *; from minifast.text.all import *", "from minifast.learner.learner import Learner", "import minifast.basics"])
 def test_nothing_changes(statement):
     code = PROBE + f"""
 before = state()
@@ -61,8 +61,13 @@ def test_star_import_brings_no_web_stack():
     assert {"sklearn", "fastprogress", "fastcore", "scipy", "timm", "starlette"} & modules_after("from minifast.vision.all import *") == set()
 
 
+def test_texts_bring_neither_images_nor_the_libraries_of_tokenizers_and_transformers():
+    heavy = {"transformers", "tokenizers", "peft", "spacy", "safetensors.torch", "torchvision", "sklearn", "scipy", "fastcore"}
+    assert heavy & modules_after("from minifast.text.all import *") == set()
+
+
 def test_the_applications_bring_no_checks():
-    found = modules_after("from minifast.vision.all import *") | modules_after("from minifast.collab import *")
+    found = modules_after("from minifast.vision.all import *") | modules_after("from minifast.text.all import *") | modules_after("from minifast.collab import *")
     assert {m for m in found if m.startswith(("minifast.checks", "minifast.learner.init_head"))} == set()
 
 
