@@ -10,11 +10,14 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def wordpiece():
     "A tokenizer as BERT has it."
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
-    tok = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tok.normalizer, tok.pre_tokenizer, tok.decoder = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
-    tok.train_from_iterator(LINES, trainers.WordPieceTrainer(vocab_size=150, special_tokens=SPECIAL, show_progress=False))
+    normalizer, splitter = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    words = {word for line in LINES for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(line))}
+    letters = {letter for word in words for letter in word}             # a trained vocabulary would be another one each time
+    pieces = sorted(letters | {f"##{o}" for o in letters} | {"un", "##able", "##ing"} | {w for w in words if len(w) <= 6})
+    tok = Tokenizer(models.WordPiece({o: i for i, o in enumerate([*SPECIAL, *pieces])}, unk_token="[UNK]"))
+    tok.normalizer, tok.pre_tokenizer, tok.decoder = normalizer, splitter, decoders.WordPiece()
     tok.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return PreTrainedTokenizerFast(tokenizer_object=tok, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
                                    mask_token="[MASK]", model_input_names=["input_ids", "token_type_ids", "attention_mask"])
