@@ -145,7 +145,7 @@ GUARDS = {
     "S96": ("one class is one of many", call("Categorize.setups", "warn", "None")),
     "S97": ("a missing label is a label", swap("MultiCategorize.labels_of", "self.one_each", "True"),
             never("MultiCategorize._labels_of_all", "a label is missing")),
-    "S98": ("a single column is always of classes", swap("_label_block", "fraction is None", "True")),
+    "S98": ("a single column is always of classes", swap("factories.label_block", "fraction is None", "True")),
     "S99": ("the digest in a file is not compared", never("read_tensors", "does not have the SHA-256")),
     "S100": ("records of a .pth file that are marked as folders are taken", never("checkpoint._check_zip", "is marked as a folder")),
     "S101": ("the number of members that a zip states is not compared", never("archives._read_zip", "members, and lists")),

@@ -147,9 +147,9 @@ KINDS = {
     "advice": Kind(
         "'Give all classes with vocab=', where the function takes none", "advice that nobody has followed",
         "every suggestion of the package in the call that makes it; keywords before data; the column that splits; encodings; NA", "", {
-            "splitter=": (FACTORIES + "test_no_validation", first("vision.loaders._splitter", "given = None")),
+            "splitter=": (FACTORIES + "test_no_validation", first("factories.chosen_splitter", "given = None")),
             "vocab=": (FACTORIES + "test_a_class_that_training_does_not_have", first("ImageDataLoaders.from_path_func", "vocab = None")),
-            "keywords first": (FACTORIES + "test_keywords_come_first", body("vision.loaders._check_keywords", "pass")),
+            "keywords first": (FACTORIES + "test_keywords_come_first", body("factories.check_factory_keywords", "pass")),
             "which value is for validation": (FACTORIES + "test_a_column_of_words_that_splits", assign("_FOR_VALIDATION", "()")),
             "valid_col=": (TABLES + "test_a_column_that_splits", never("choose_splits", "ColSplitter(valid_col)")),
             "encoding=": (FACTORIES + "test_a_file_in_another_encoding", first("csv_files.read_csv", "encoding = None")),
