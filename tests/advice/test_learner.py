@@ -296,8 +296,9 @@ def test_an_optimizer_that_refuses_its_state(tmp_path):
 
 def test_another_vocabulary(tmp_path):
     of_images(images(CategoryBlock(vocab=[0, 1])), path=tmp_path).save("a")
-    with told("learner/saving.py", "Make the data with the vocabulary that the weights were made with (vocab=[...]), or, if what the "
-                                   "numbers stand for does not matter, write load(..., check_vocab=False)"):
+    with told("learner/saving.py", "Make the data with the vocabulary that the weights were made with (vocab=[...], of texts "
+                                   "text_vocab=[...]), or, if what the numbers stand for does not matter, write load(..., "
+                                   "check_vocab=False)"):
         of_images(images(CategoryBlock(vocab=[1, 0])), path=tmp_path).load("a")
     of_images(images(CategoryBlock(vocab=[0, 1])), path=tmp_path).load("a")
     of_images(images(CategoryBlock(vocab=[1, 0])), path=tmp_path).load("a", check_vocab=False)

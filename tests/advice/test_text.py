@@ -304,6 +304,28 @@ def test_a_vocabulary_in_a_pickle(dls_lm):
     lm(dls_lm).load_pretrained(file, "vocab.json")
 
 
+def test_weights_of_a_classifier_of_other_words(dls):
+    classifier(dls).save("it")
+    other = loaders(DF.replace({"text": {"film": "opera"}}, regex=True))
+    with told("learner/saving.py", "Make the data with the vocabulary that the weights were made with (vocab=[...], of texts "
+                                   "text_vocab=[...]), or, if what the numbers stand for does not matter, write load(..., "
+                                   "check_vocab=False)"):
+        classifier(other).load("it")
+    classifier(loaders(text_vocab=[*dls.vocab[0]])).load("it")
+    classifier(other).load("it", check_vocab=False)
+
+
+def test_several_learners_of_other_words(dls, dls_lm):
+    items = ["a good film", "bad acting"]
+    learners = [classifier(loaders(DF[:n].drop(columns="held"), valid_col=None)) for n in (4, 16)]
+    dl = learners[0].dls.test_dl(items)
+    with told("ensemble/arguments.py", "Give the items, items=..., or the same words to all: text_vocab=dls_lm.vocab"):
+        average_preds(learners, dl=dl)
+    assert average_preds(learners, items=items)[0].shape == (2, 2)
+    learners = [classifier(loaders(DF[:n].drop(columns="held"), valid_col=None, text_vocab=dls_lm.vocab)) for n in (4, 16)]
+    assert average_preds(learners, dl=learners[0].dls.test_dl(items))[0].shape == (2, 2)
+
+
 # -- models
 def test_parts_of_models(dls):
     with told("text/models/awd_lstm.py", "has no weight of that name… It has: …"):
