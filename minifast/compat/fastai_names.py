@@ -427,6 +427,17 @@ DIFFERENT: dict[str, str] = {
     "patch": "calling it raises: write a subclass, a `Callback`, or `Learner.name = function`",
     "typedispatch": "calling it raises: give the class a method `show`, or write one `encodes` for each type in a `Transform`",
     "SaveModelCallback": "it writes safetensors; read them with `learn.load(fname)`",
+    "Tokenizer": "called for a single text it applies the rules of tokens too, such as `replace_space`, which fastai leaves to whole "
+                 "tables and folders. A folder is tokenised when the loaders are made, into memory, or into the file that `cache=` names",
+    "SubwordTokenizer": "the library tokenizers learns the pieces, and `save` writes its JSON; a `.model` file of SentencePiece cannot be "
+                        "read. `char_coverage=` and `cache_dir=` are refused",
+    "SentencePieceTokenizer": "it is `SubwordTokenizer`",
+    "WordTokenizer": "it splits by rules of its own, as spaCy's blank English does; `SpacyTokenizer` uses spaCy where it is installed",
+    "tokenize_files": "`skip_if_exists=` is refused: what is there is used again where texts, rules and tokenizer are the same",
+    "tokenize_folder": "`skip_if_exists=` is refused: what is there is used again where texts, rules and tokenizer are the same",
+    "tokenize_texts": "it returns a `TokenStore`, a sequence of an `L` of tokens for each text",
+    "TextBlock": "without `vocab` the vocabulary is that of the training texts; in fastai texts of the validation set and the rest of a "
+                 "folder count too",
     "vision_learner": "the normalisation of its weights goes into the learner's own loaders, `learn.dls`; those passed to it stay as they "
                       "are. Networks for which fastai makes two layer groups have three; `splitter=default_split` makes two",
 }

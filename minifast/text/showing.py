@@ -19,7 +19,10 @@ class TextTable(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         with pd.option_context("display.max_colwidth", None):
-            return self.to_html()
+            html = self.to_html()
+        for cell in ("<th>", "<td>"):           # notebooks align cells to the right, which makes paragraphs hard to read
+            html = html.replace(cell, f'{cell[:-1]} style="text-align: left">')
+        return html
 
 
 class TextLoader(DataLoader):

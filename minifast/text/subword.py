@@ -16,6 +16,7 @@ from ..core.paths import Path
 from ..core.types import PathLike
 from .special import TEXT_SPEC_TOK, UNK
 from .text_sources import texts_of
+from .tokenizers import refuse_not_taken
 from .transformers.library import library
 
 _SPACE = "▁"
@@ -32,13 +33,15 @@ class SubwordTokenizer:
         max_vocab_sz: see `vocab_sz`.
         model_type: 'unigram' keeps the pieces that make the texts most likely (Kudo 2018, "Subword Regularization"); 'bpe' joins the most
             frequent pairs (Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units"), and learns much faster.
+        **kwargs: refused, see `refuse_not_taken`.
 
     Attributes:
         sp_model: what was learnt, as JSON; None: nothing yet.
     """
 
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, sp_model: PathLike | None = None,
-                 vocab_sz: int | None = None, max_vocab_sz: int = 30000, model_type: str = "unigram"):
+                 vocab_sz: int | None = None, max_vocab_sz: int = 30000, model_type: str = "unigram", **kwargs: Any):
+        refuse_not_taken("SubwordTokenizer", kwargs)
         check_choice("SubwordTokenizer", "model_type", model_type, ("unigram", "bpe"))
         sizes = {k: (v, v is None or is_whole(v, 29), "how many pieces, a whole number of 29 or more")
                  for k, v in (("vocab_sz", vocab_sz), ("max_vocab_sz", max_vocab_sz))}

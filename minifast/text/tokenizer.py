@@ -15,7 +15,7 @@ from ..data.transforms import Transform
 from .rules import default_post_rules, default_rules
 from .text_sources import check_text, columns_of, joined_columns, read_text, texts_of
 from .token_store import TokenStore
-from .tokenizers import Rules, Splits, TokenizeWithRules
+from .tokenizers import Rules, Splits, TokenizeWithRules, refuse_not_taken
 from .words import WordTokenizer
 
 #: What is written for several texts where one is expected.
@@ -77,8 +77,9 @@ class Tokenizer(Transform):
             sep: see `Tokenizer`.
             encoding: of the files.
             n_workers: see `Tokenizer`.
-            **kwargs: the other arguments of `Tokenizer`.
+            **kwargs: post_rules and cache of `Tokenizer`; others are refused, see `refuse_not_taken`.
         """
+        refuse_not_taken("Tokenizer.from_folder", {k: v for k, v in kwargs.items() if k not in ("post_rules", "cache")})
         return cls(tok, rules, sep, encoding=encoding, n_workers=n_workers, **kwargs)
 
     @property

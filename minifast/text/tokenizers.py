@@ -19,6 +19,38 @@ class Splits(Protocol):
         "The tokens of each of several texts."
 
 
+_SAME = "is used again where texts, rules and tokenizer are the same, and else replaced: leave it out"
+#: Arguments of fastai's that are not taken here, and what to write.
+_NOT_TAKEN = {
+    "SubwordTokenizer": {
+        "char_coverage": "every character of the texts has a piece: leave it out",
+        "cache_dir": "nothing is written while it learns: write tok.save(file) afterwards, and SubwordTokenizer(sp_model=file) to use it "
+                     "again"},
+    "tokenize_files": {
+        "skip_if_exists": f"what output_dir holds {_SAME}"},
+    "tokenize_folder": {
+        "skip_if_exists": f"what output_dir holds {_SAME}",
+        "output_names": "write tokenize_files(files, path, output_dir, output_names)"},
+    "Tokenizer.from_folder": {
+        "skip_if_exists": f"what cache= names {_SAME}",
+        "output_dir": "one file keeps the tokens of all texts: write cache=file",
+        "output_names": "one file keeps the tokens of all texts: write cache=file",
+        "extensions": "the items are tokenised: choose them by get_items=partial(get_files, extensions=['.txt'])",
+        "folders": "the items are tokenised: choose them by get_items=partial(get_text_files, folders=['train', 'test'])"}}
+
+
+def refuse_not_taken(call: str, given: dict[str, Any]) -> None:
+    """Refuse keyword arguments that a function does not have; of fastai's it says what to write instead.
+
+    Args:
+        call: the function.
+        given: the arguments left over.
+    """
+    for name in given:
+        why = _NOT_TAKEN[call].get(name)
+        raise TypeError(f"{call}() got an unexpected keyword argument {name!r}" if why is None else f"{call} does not take {name}=: {why}")
+
+
 class BaseTokenizer:
     """Splits at one character.
 

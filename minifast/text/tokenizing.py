@@ -17,7 +17,7 @@ from .chunks import tokenized_chunks
 from .identity import identity_of
 from .text_sources import FileTexts, TableTexts, columns_of, texts_of
 from .token_store import TokenStore
-from .tokenizers import Rules, Splits, TokenizeWithRules
+from .tokenizers import Rules, Splits, TokenizeWithRules, refuse_not_taken
 from .words import WordTokenizer
 
 
@@ -131,7 +131,8 @@ def _counts_of(file):
 
 
 def tokenize_files(files: Sequence[PathLike], path: PathLike, output_dir: PathLike, output_names: Sequence[PathLike] | None = None,
-                   n_workers: int | None = None, rules: Rules | None = None, tok: Splits | None = None, encoding: str = "utf-8") -> Path:
+                   n_workers: int | None = None, rules: Rules | None = None, tok: Splits | None = None, encoding: str = "utf-8",
+                   **kwargs: Any) -> Path:
     """The tokens of text files, each written to a file with spaces between them.
 
     What is there already is written again only where the texts, the rules, the tokenizer or the names have changed.
@@ -145,10 +146,12 @@ def tokenize_files(files: Sequence[PathLike], path: PathLike, output_dir: PathLi
         rules: see `parallel_tokenize`.
         tok: see `parallel_tokenize`.
         encoding: of the files.
+        **kwargs: refused, see `refuse_not_taken`.
 
     Returns:
         `output_dir`.
     """
+    refuse_not_taken("tokenize_files", kwargs)
     paths, path, output_dir, with_rules = [Path(f) for f in files], Path(path), Path(output_dir), _ready(tok, rules)
     names = [f.relative_to(path).as_posix() for f in paths] if output_names is None else \
         [str(n) for n in listed_in_order("tokenize_files", "output_names", output_names)]
@@ -169,7 +172,7 @@ def tokenize_files(files: Sequence[PathLike], path: PathLike, output_dir: PathLi
 
 def tokenize_folder(path: PathLike, extensions: str | Iterable[str] | None = None, folders: Sequence[str] | None = None,
                     output_dir: PathLike | None = None, n_workers: int | None = None, rules: Rules | None = None, tok: Splits | None = None,
-                    encoding: str = "utf-8") -> Path:
+                    encoding: str = "utf-8", **kwargs: Any) -> Path:
     """`tokenize_files` of the text files in a folder and those below it.
 
     Args:
@@ -181,10 +184,12 @@ def tokenize_folder(path: PathLike, extensions: str | Iterable[str] | None = Non
         rules: see `parallel_tokenize`.
         tok: see `parallel_tokenize`.
         encoding: of the files.
+        **kwargs: refused, see `refuse_not_taken`.
 
     Returns:
         `output_dir`.
     """
+    refuse_not_taken("tokenize_folder", kwargs)
     path = Path(path)
     files = get_text_files(path, folders=folders) if extensions is None else get_files(path, extensions, folders=folders)
     output_dir = path.with_name(f"{path.name}_tok") if output_dir is None else Path(output_dir)

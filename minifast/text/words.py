@@ -1,8 +1,9 @@
 """`WordTokenizer`: words and punctuation, as spaCy's blank English gives them, without spaCy.
 
 The algorithm is described at https://spacy.io/usage/linguistic-features: a chunk between spaces loses punctuation at its ends, and what is
-left is split within, unless it is an abbreviation, a contraction or an address. On reviews of IMDb and news of AG 99.98 % of the tokens
-are the same, 96 % of the reviews and 99.5 % of the news as a whole. A chunk is split once and remembered, so most cost a look-up.
+left is split within, unless it is an abbreviation, a contraction or an address. All 17,601 texts of AG News are split as spaCy splits them,
+and 97.6 % of the 1,000 reviews of the IMDb sample (99.99 % of the tokens); the rules were tuned on these. A chunk is split once and
+remembered, so most cost a look-up.
 """
 import re
 from collections.abc import Iterable, Iterator, Sequence

@@ -125,6 +125,44 @@ def test_subwords(tmp_path):
     assert loaders(tok_tfm=SubwordTokenizer()).c == 2
 
 
+def test_arguments_of_fastai_that_are_not_taken(tmp_path):
+    for folder in ("train", "test"):
+        (tmp_path / folder).mkdir()
+    files = [tmp_path / "train" / f"{i}.txt" for i in range(2)]
+    for f in files:
+        f.write_text("a good film", encoding="utf-8")
+    with told("text/tokenizers.py", "every character of the texts has a piece: leave it out"):
+        SubwordTokenizer(char_coverage=0.99)
+    with told("text/tokenizers.py", "write tok.save(file) afterwards, and SubwordTokenizer(sp_model=file) to use it again"):
+        SubwordTokenizer(cache_dir="tmp")
+    tok = SubwordTokenizer(vocab_sz=40, model_type="bpe").setup(["añejo", *TEXTS])
+    assert "ñ" in "".join(first(tok(["añejo"])))
+    assert list(SubwordTokenizer(sp_model=tok.save(tmp_path / "pieces.json"))(TEXTS)) == list(tok(TEXTS))
+
+    again = "is used again where texts, rules and tokenizer are the same, and else replaced: leave it out"
+    for make in (tokenize_folder, lambda path, **kw: tokenize_files(files, path, tmp_path / "out", **kw)):
+        with told("text/tokenizers.py", f"what output_dir holds {again}"):
+            make(tmp_path, skip_if_exists=True)
+    with told("text/tokenizers.py", "write tokenize_files(files, path, output_dir, output_names)"):
+        tokenize_folder(tmp_path, output_names=["a.txt", "b.txt"])
+    assert (tokenize_files(files, tmp_path, tmp_path / "out", ["a.txt", "b.txt"], n_workers=0) / "b.txt").exists()
+
+    with told("text/tokenizers.py", f"what cache= names {again}"):
+        TextBlock.from_folder(tmp_path, skip_if_exists=False)
+    for name in ("output_dir", "output_names"):
+        with told("text/tokenizers.py", "one file keeps the tokens of all texts: write cache=file"):
+            TextBlock.from_folder(tmp_path, **{name: tmp_path})
+    Tokenizer.from_folder(tmp_path, cache=tmp_path / "tokens", n_workers=0).tokenize(files, progress=False)
+    assert len(TokenStore.open(tmp_path / "tokens")) == 2
+    with told("text/tokenizers.py", "choose them by get_items=partial(get_files, extensions=['.txt'])"):
+        Tokenizer.from_folder(tmp_path, extensions=[".txt"])
+    with told("text/tokenizers.py", "choose them by get_items=partial(get_text_files, folders=['train', 'test'])"):
+        Tokenizer.from_folder(tmp_path, folders=["train", "test"])
+    assert len(partial(get_files, extensions=['.txt'])(tmp_path)) > len(partial(get_text_files, folders=['train', 'test'])(tmp_path)) == 2
+    with pytest.raises(TypeError, match="unexpected keyword argument 'folder'"):
+        Tokenizer.from_folder(tmp_path, folder="train")
+
+
 def test_spacy(monkeypatch):
     monkeypatch.setattr("minifast.text.tokenizers.find_spec", lambda name: None)
     with told("text/tokenizers.py", "SpacyTokenizer splits as WordTokenizer does, which is nearly the same for English. Write "

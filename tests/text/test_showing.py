@@ -39,6 +39,7 @@ def test_show_batch_is_a_table_of_text_and_category(dls):
     assert whole == "xxbos one two three four five six"
     wide = TextTable({"text": ["word " * 100]})
     assert "..." not in repr(wide) and "..." not in wide._repr_html_() and "..." in repr(pd.DataFrame(wide))
+    assert '<td style="text-align: left">' in wide._repr_html_() and "<td>" not in wide._repr_html_(), "paragraphs are read from the left"
 
 
 @pytest.mark.parametrize(("kwargs", "message"), [({"nrows": 2}, "does not take nrows"), ({"max_n": 0}, r"show_batch\(max_n=0\)"),

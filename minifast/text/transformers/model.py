@@ -144,6 +144,8 @@ def transformers_model(config: dict[str, Any], task: Task = "classify", pad_id: 
 def checkpoint_layers(model: Any) -> None:
     "Let a model of transformers compute activations anew in the backward pass; layers above frozen ones keep their gradients."
     how = {"use_reentrant": False}
+    if getattr(model.config, "use_cache", False):           # which goes not together, and transformers warns of at each start
+        model.config.use_cache = False
     if hasattr(model, "activation_checkpointing_enable"):           # transformers 5.2x on
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=how)
     else:
