@@ -101,7 +101,7 @@ class Rows(Sequence):
         if isinstance(item, (str, Path)):
             return f"item {i}, {str(item)!r}"
         if self._frame:
-            return f"row {label!r} ({', '.join(f'{k}={v!r}' for k, v in list(item.items())[:3])})"
+            return f"row {label!r} ({', '.join(f'{k}={brief(v)}' for k, v in list(item.items())[:3])})"
         return f"item {i}, {describe(item)}"
 
 

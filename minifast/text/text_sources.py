@@ -13,6 +13,9 @@ from ..core.types import PathLike
 from ..data.labels import is_missing, python_value
 from .special import FLD
 
+#: What is written for several texts where one is expected.
+SEVERAL_TEXTS = "for several texts write learn.get_preds(dl=dls.test_dl(texts)), for one predict(text)"
+
 
 def check_text(o: Any, where: str, column: Any = None) -> str:
     """`o`, if it is a text.
@@ -33,21 +36,29 @@ def check_text(o: Any, where: str, column: Any = None) -> str:
         dropped = "texts = texts.dropna()" if column is ... else f"df = df.dropna(subset=[{column!r}])"
         raise ValueError(f"{where} has no text ({o!r}): " + ("leave it out, or write ''" if is_one else
                          f"leave such rows out, {dropped}, or take them as empty, {of} = {of}.fillna('')"))
+    raise TypeError(f"{where} is {describe(o)}, not a text: {text_of(o, 'text' if is_one else of, is_one)}")
+
+
+def text_of(o: Any, of: str, is_one: bool = False) -> str:
+    """What to write to make text of values such as `o`.
+
+    Args:
+        o: a value that is no text, and not missing.
+        of: the code for it, or for its column, such as `df['text']`.
+        is_one: it stands for itself.
+    """
     if isinstance(o, (bytes, bytearray)):
         kind, made = "bytes", "{}.decode('utf-8')"
     elif isinstance(o, (list, tuple)):
         kind, made = type(o).__name__, "' '.join({})"
+    elif isinstance(o, PurePath):
+        kind, made = "Path", "{}.read_text(encoding='utf-8')"
     elif isinstance(o, (bool, Number, np.generic)):
-        kind, made = "", "str({})"
+        return f"write {'' if is_one else f'{of} = '}{f'str({of})' if is_one else f'{of}.astype(str)'}"
     else:
-        raise TypeError(f"{where} is {describe(o)}, not a text: give the text itself, a str")
-    if is_one:
-        write = made.format("text")
-    elif kind:
-        write = f"{of} = {of}.map(lambda t: {made.format('t')} if isinstance(t, {kind}) else t)"
-    else:
-        write = f"{of} = {of}.astype(str)"
-    raise TypeError(f"{where} is {describe(o)}, not a text: write {write}")
+        return "give the text itself, a str"
+    return f"write {made.format(of)}" if is_one else \
+        f"write {of} = {of}.map(lambda t: {made.format('t')} if isinstance(t, {kind}) else t)"
 
 
 def read_text(file: PathLike, encoding: str = "utf-8") -> str:

@@ -13,13 +13,10 @@ from ..data.labels import column_names
 from ..data.rows import Rows
 from ..data.transforms import Transform
 from .rules import default_post_rules, default_rules
-from .text_sources import check_text, columns_of, joined_columns, read_text, texts_of
+from .text_sources import SEVERAL_TEXTS, check_text, columns_of, joined_columns, read_text, texts_of
 from .token_store import TokenStore
 from .tokenizers import Rules, Splits, TokenizeWithRules, refuse_not_taken
 from .words import WordTokenizer
-
-#: What is written for several texts where one is expected.
-_SEVERAL = "for several texts write learn.get_preds(dl=dls.test_dl(texts)), for one predict(text)"
 
 
 class Tokenizer(Transform):
@@ -134,13 +131,13 @@ class Tokenizer(Transform):
             o = read_text(o, self.encoding)
         elif hasattr(o, "iloc"):
             if o.ndim > 1 or (isinstance(o.name, str) and o.name not in o.index and o.name in column_names(self.text_cols or "text")):
-                raise TypeError(f"one text is expected; received {'a table' if o.ndim > 1 else 'a column'} of {len(o):,}: {_SEVERAL}")
+                raise TypeError(f"one text is expected; received {'a table' if o.ndim > 1 else 'a column'} of {len(o):,}: {SEVERAL_TEXTS}")
             o = joined_columns(o, columns_of(o, self.text_cols), self.mark_fields)
         elif isinstance(o, (list, tuple)) and all(isinstance(t, str) for t in o):
             text = next((t for t in o if " " in t and " " in t.strip()), None)
             if text is not None:
-                raise ValueError(f"a list is taken for the tokens of one text, and {shortened(text)!r} has spaces within: {_SEVERAL}. In "
-                                 "tokens '▁' stands for a space")
+                raise ValueError(f"a list is taken for the tokens of one text, and {shortened(text)!r} has spaces within: {SEVERAL_TEXTS}. "
+                                 "In tokens '▁' stands for a space")
             return o if isinstance(o, L) else L(o, use_list=True)
         return next(iter(self.with_rules([check_text(o, "an item")])))
 

@@ -58,7 +58,7 @@ def test_what_is_no_text(tiny, df):
     df[column] = df[column].fillna('')
     assert len(loaders(df, tiny("bert")).train_ds) == 10
     df[column] = range(12)
-    with told("text/transformers/encoding.py", "Make text of it: of a frame df[column] = df[column].astype(str)"):
+    with told("text/text_sources.py", "write ……"):
         loaders(df, tiny("bert"))
     df[column] = df[column].astype(str)
     assert len(loaders(df, tiny("bert")).train_ds) == 10

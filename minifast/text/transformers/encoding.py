@@ -1,4 +1,5 @@
 """`EncodeText`: texts, pairs of texts and lists of words as the ids that a pretrained model was trained with, by its own tokenizer."""
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -8,19 +9,21 @@ import numpy as np
 import torch
 
 from ...core.items import L
-from ...core.messages import describe, listing, plural
+from ...core.messages import describe, listing, plural, shortened
 from ...core.recipe import Recipe
 from ...data.categories import item_name
 from ...data.labels import is_missing
 from ...data.pipeline import Pipeline
 from ...data.rows import Rows
 from ...data.transforms import ItemTransform
+from ..text_sources import SEVERAL_TEXTS, text_of
 from .library import fork_safely
 from .tokenizer import pad_id_of, restored_tokenizer, saved_tokenizer
 
 Task = Literal["classify", "words", "mlm", "clm"]
 #: How many texts go to the tokenizer at once: its threads share them, and no more of them are in memory twice.
 CHUNK = 2048
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class EncodedTexts:
@@ -60,28 +63,46 @@ def texts_of(items: Any) -> list[Any]:
     return list(items)
 
 
-def value_problem(x: Any, words: bool) -> str | None:
-    "What is wrong with a value that is to be a text, a pair of texts or, with `words`, a list of words; None: nothing."
+def is_sequence(x: Any) -> bool:
+    "Whether `x` holds several texts or words."
+    return isinstance(x, (list, tuple, L)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+
+
+def value_problem(x: Any, words: bool, pairs: bool | None = None) -> str | None:
+    """What is wrong with a value; None: nothing.
+
+    Args:
+        x: the value.
+        words: it is to be a list of words.
+        pairs: it is to be a pair of texts; False: one text; None: either.
+    """
     if type(x) is str:
-        return "one text, not a list of its words" if words else None
-    several = isinstance(x, (list, tuple, L)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+        return "one text, not a list of its words" if words else "a single text, where a pair is expected" if pairs else None
+    several = is_sequence(x)
     parts = list(x) if several else [x]
     if several and not words and len(parts) != 2:
-        return f"{plural(len(parts), 'text')}, where one or a pair is expected"
+        return f"{plural(len(parts), 'text')}, where {'one' if pairs is False else 'a pair' if pairs else 'one or a pair'} is expected"
+    if several and not words and pairs is False:
+        return "a pair of texts, where one is expected"
     for part in parts:
         if not isinstance(part, str):
             missing = not isinstance(part, (list, tuple, dict)) and is_missing(part)
-            return "missing (None or NaN)" if missing else f"no text but {describe(part)}"
+            return "missing (None or NaN)" if missing else f"not a text but {describe(part)}"
     return "one text, not a list of its words" if words and not several else None
 
 
-def _advice(problem: str) -> str:
+def _advice(problem: str, value: Any) -> str:
+    "What to write where this is the problem of a value."
     if problem.startswith("missing"):
         return "Leave these items out, or fill them in: of a frame df[column] = df[column].fillna('')"
     if problem.startswith("one text"):
         return "Split texts into words: of a frame df[column] = df[column].str.split()"
-    return "Make text of it: of a frame df[column] = df[column].astype(str)" if problem.startswith("no text") else \
-        "Join them, or give the columns of two"
+    if problem.startswith("not a text"):
+        part = next((o for o in value if not isinstance(o, str)), value) if is_sequence(value) else value
+        return f"Of a frame {text_of(part, 'df[column]')}"
+    if problem.startswith("a single text"):
+        return "Give both texts of each, (text, other)"
+    return f"Take two of them at most, for a pair; {SEVERAL_TEXTS}"
 
 
 class EncodeText(ItemTransform):
@@ -93,11 +114,12 @@ class EncodeText(ItemTransform):
         tokenizer: of `transformers`.
         max_len: at most this many tokens, special ones included; None: all.
         task: 'words' takes lists of words.
+        pairs: whether the items are pairs of texts; None: as the first of the items that are tokenised together.
     """
 
-    def __init__(self, tokenizer: Any, max_len: int | None = None, task: Task = "classify"):
+    def __init__(self, tokenizer: Any, max_len: int | None = None, task: Task = "classify", pairs: bool | None = None):
         super().__init__()
-        self.tokenizer, self.max_len, self.task = tokenizer, max_len, task
+        self.tokenizer, self.max_len, self.task, self.pairs = tokenizer, max_len, task, pairs
         self.pad_id: int = pad_id_of(tokenizer)
         self.has_types = "token_type_ids" in tokenizer.model_input_names
         self._begins = {i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if i is not None}
@@ -110,7 +132,8 @@ class EncodeText(ItemTransform):
     @property
     def recipe(self) -> Recipe:
         "How to make this transform, with the whole tokenizer."
-        return Recipe(encode_text, {"tokenizer": saved_tokenizer(self.tokenizer), "max_len": self.max_len, "task": self.task})
+        return Recipe(encode_text, {"tokenizer": saved_tokenizer(self.tokenizer), "max_len": self.max_len, "task": self.task,
+                                    "pairs": self.pairs})
 
     @property
     def keys(self) -> list[str]:
@@ -127,12 +150,18 @@ class EncodeText(ItemTransform):
             ValueError: values that are no texts; names the first ones.
         """
         texts = texts_of(items)
+        if self.pairs is None and self.task != "words":
+            self.pairs = not isinstance(texts[0], str) and is_sequence(texts[0])
         self._refuse_others(texts, partial(item_name, items))
         parts: dict[str, list[np.ndarray]] = {k: [] for k in self.keys}
         lengths: list[int] = []
         uncut: list[int] = []
         for start in range(0, len(texts), CHUNK):
-            encoded, whole = self._encode(texts[start:start + CHUNK])
+            try:
+                encoded, whole = self._encode(texts[start:start + CHUNK])
+            except TypeError:
+                _refuse_surrogates(texts, partial(item_name, items))
+                raise
             for k, arrays in parts.items():
                 arrays.append(np.fromiter((v for e in encoded for v in e[k]), np.int32))
             lengths += [len(e["input_ids"]) for e in encoded]
@@ -146,14 +175,16 @@ class EncodeText(ItemTransform):
 
     def _refuse_others(self, texts, name_of):
         words = self.task == "words"
-        problems = [(i, p) for i, x in enumerate(texts) if type(x) is not str or words if (p := value_problem(x, words)) is not None]
+        problems = [(i, p) for i, x in enumerate(texts) if type(x) is not str or words or self.pairs
+                    if (p := value_problem(x, words, self.pairs)) is not None]
         if problems:
             first = problems[0][1]
             alike = [i for i, p in problems if p == first]
             more = len(problems) - len(alike)
             raise ValueError(f"{plural(len(alike), 'item')} of {len(texts):,} {'is' if len(alike) == 1 else 'are'} {first}: "
                              f"{listing([name_of(i) for i in alike[:3]], 3)}{', ...' if len(alike) > 3 else ''}"
-                             + (f"; {more:,} more are no texts either" if more else "") + f". {_advice(first)}")
+                             + (f"; {more:,} more are not what is expected either" if more else "")
+                             + f". {_advice(first, texts[problems[0][0]])}")
 
     def _encode(self, texts):
         "Texts as a list of dicts of lists, and how many tokens each would have uncut."
@@ -192,7 +223,11 @@ class EncodeText(ItemTransform):
         if isinstance(x, dict) and "input_ids" in x:
             return x
         self._refuse_others([x], lambda i: describe(x))
-        encoded, _ = self._encode([x])
+        try:
+            encoded, _ = self._encode([x])
+        except TypeError:
+            _refuse_surrogates([x], lambda i: repr(shortened(x)) if isinstance(x, str) else describe(x))
+            raise
         return {k: np.array(v, np.int32) for k, v in encoded[0].items()}
 
     def decodes(self, x: Any) -> str:
@@ -209,17 +244,27 @@ class EncodeText(ItemTransform):
         return f"EncodeText({type(self.tokenizer).__name__} of {len(self.tokenizer):,} tokens, max_len={self.max_len})"
 
 
+def _refuse_surrogates(texts, name_of):
+    "Name texts with halves of surrogate pairs, which have no UTF-8: tokenizers say of them that they are of a wrong type."
+    bad = [i for i, x in enumerate(texts) if _SURROGATE.search(x if isinstance(x, str) else "".join(x))]
+    if bad:
+        raise ValueError(f"{plural(len(bad), 'item')} of {len(texts):,} {'has' if len(bad) == 1 else 'have'} halves of surrogate pairs, "
+                         f"which are no characters: {listing([name_of(i) for i in bad[:3]], 3)}. Replace them: of a frame "
+                         "df[column] = df[column].map(lambda t: t.encode('utf-8', 'replace').decode('utf-8'))")
+
+
 def _own_length(overflow: Any) -> int:
     "The tokens of a piece that was cut off which are no special ones, which each piece has again."
     return len(overflow.ids) - sum(overflow.special_tokens_mask)
 
 
-def encode_text(tokenizer: dict[str, Any], max_len: int | None = None, task: Task = "classify") -> EncodeText:
+def encode_text(tokenizer: dict[str, Any], max_len: int | None = None, task: Task = "classify", pairs: bool | None = None) -> EncodeText:
     """An `EncodeText` with a tokenizer that was written into a file.
 
     Args:
         tokenizer: what `saved_tokenizer` returned.
         max_len: see `EncodeText`.
         task: see `EncodeText`.
+        pairs: see `EncodeText`.
     """
-    return EncodeText(restored_tokenizer(tokenizer), max_len, task)
+    return EncodeText(restored_tokenizer(tokenizer), max_len, task, pairs)

@@ -8,6 +8,7 @@ from ...data.datasets import Datasets
 from ...data.labels import ColReader
 from ...data.targets import base_dataset
 from ..sorted_loader import SortedDL
+from ..text_sources import SEVERAL_TEXTS
 from .encoding import EncodedTexts, EncodeText
 
 
@@ -32,6 +33,8 @@ class TextReader:
     def __call__(self, o: Any) -> Any:
         if isinstance(o, (str, tuple, list)):
             return o
+        if getattr(o, "ndim", 1) > 1:
+            raise TypeError(f"one text is expected; received a table of {len(o):,}: {SEVERAL_TEXTS}")
         return tuple(self._read(o)) if len(self.cols) > 1 else self._read(o)
 
     def columns_of(self, frame: Any) -> list[Any]:

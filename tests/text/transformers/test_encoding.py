@@ -1,6 +1,7 @@
 """Texts as ids: nothing is lost unseen, what is no text is named, one begin, words one to one."""
 import multiprocessing
 import os
+import re
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from tiny_transformers import ALL, LINES
 
+from minifast.learner.spec import Builder, Describer
 from minifast.text.all import TransformersDataLoaders
 from minifast.text.transformers.encoding import EncodeText
 from minifast.text.transformers.tokenizer import load_tokenizer
@@ -90,12 +92,14 @@ def test_an_empty_text_has_a_token(tiny, frame):
 
 @pytest.mark.parametrize(("value", "said", "mend"), [
     (None, "missing", lambda c: c.fillna("")), (float("nan"), "missing", lambda c: c.fillna("")),
-    (12.5, "no text but float 12.5", lambda c: c.astype(str)), (b"abc", "no text but bytes b'abc'", lambda c: c.astype(str))])
+    (12.5, "not a text but float 12.5", lambda c: c.astype(str)),
+    (b"abc", "not a text but bytes b'abc'", lambda c: c.map(lambda t: t.decode('utf-8') if isinstance(t, bytes) else t))])
 def test_what_is_no_text_is_named_by_the_users_own_row(tiny, frame, value, said, mend):
     frame.index = [f"id{i}" for i in range(24)]
     frame["text"] = frame["text"].astype(object)
     frame.loc["id7", "text"] = value
-    with pytest.raises(ValueError, match=rf"1 item of \d+ is {said}.*row 'id7'.*df\[column\] = df\[column\]\.(fillna\(''\)|astype\(str\))"):
+    mended = r"df\[column\] = df\[column\]\.(fillna\(''\)|astype\(str\)|map\()"
+    with pytest.raises(ValueError, match=rf"1 item of \d+ is {said}.*row 'id7'.*{mended}"):
         TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", valid_pct=0.1, bs=4)
     frame["text"] = mend(frame["text"])
     TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", valid_pct=0.1, bs=4).one_batch()
@@ -146,3 +150,38 @@ def test_tokenising_and_then_starting_workers_neither_warns_nor_hangs(tiny, fram
     child.join()
     assert ids == encode.encodes("the film")["input_ids"].tolist() and set_there == "false"
     assert "TOKENIZERS_PARALLELISM" not in os.environ and "fork" not in capfd.readouterr().err
+
+
+def test_pairs_and_single_texts_are_not_taken_for_one_another(tiny, frame):
+    """A list of two texts would be read as a pair by a model of single texts, and a text as its first two letters by one of pairs."""
+    frame["other"] = frame["label"] * 2
+    texts, two = frame["text"].tolist(), list(zip(frame["text"], frame["other"], strict=True))
+    alone, pairs = (TransformersDataLoaders.from_df(frame, tiny("bert"), c, "label", bs=4) for c in ("text", ["text", "other"]))
+    with pytest.raises(ValueError, match=r"a pair of texts, where one is expected.*for several texts write learn.get_preds"):
+        alone.test_dl([two[0]]).one_batch()
+    with pytest.raises(ValueError, match=r"a single text, where a pair is expected.*Give both texts of each"):
+        pairs.test_dl([texts[0]]).one_batch()
+    with pytest.raises(ValueError, match=r"1 item of 24 is a single text, where a pair is expected: item 3, "):
+        TransformersDataLoaders.from_lists([*two[:3], "ab", *two[4:]], list(frame["label"]), tiny("bert"), bs=4)
+    assert len(alone.test_dl(texts).one_batch()) == len(pairs.test_dl(two).one_batch()) == 1
+    again = Builder()(Describer()(alone.train_ds.pipelines[0][-1]))
+    assert again.pairs is False
+
+
+def test_halves_of_surrogate_pairs_are_named(tiny, frame):
+    frame["text"] = frame["text"].astype(object)
+    frame.loc[3, "text"] = "odd \ud800"
+    with pytest.raises(ValueError, match=r"1 item of 24 has halves of surrogate pairs.*row 3") as e:
+        TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", bs=4)
+    scope = {"df": frame, "column": "text"}
+    exec(re.search(r"df\[column\] = .*", str(e.value))[0], scope)
+    dls = TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", bs=4)
+    with pytest.raises(ValueError, match="1 item of 1 has halves"):
+        dls.test_dl(["odd \ud800"]).one_batch()
+
+
+def test_a_table_where_one_text_is_expected(tiny, frame):
+    dls = TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", bs=4)
+    with pytest.raises(TypeError, match=r"a table of 2: for several texts write learn.get_preds\(dl=dls.test_dl\(texts\)\)"):
+        dls.test_dl([frame.head(2)]).one_batch()
+    assert len(dls.test_dl(frame.head(2)).one_batch()[0]["input_ids"]) == 2
