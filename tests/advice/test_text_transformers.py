@@ -64,6 +64,24 @@ def test_what_is_no_text(tiny, df):
     assert len(loaders(df, tiny("bert")).train_ds) == 10
 
 
+def test_a_language_model_that_sees_ahead(tiny, df):
+    model, dls = tiny("bert"), loaders(df, tiny("bert"), task='clm')
+    with told("text/transformers/learner.py", "write transformers_learner(dls, model, is_decoder=True), or make the data with task='mlm'"):
+        transformers_learner(dls, model)
+    quiet(transformers_learner(dls, model, is_decoder=True))
+    quiet(transformers_learner(loaders(df, model, task='mlm'), model))
+
+
+def test_halves_of_surrogate_pairs(tiny, df):
+    column = "text"
+    df[column] = df[column].astype(object)
+    df.loc[2, column] = "odd \ud800"
+    with told("text/transformers/encoding.py", "Replace them: of a frame df[column] = df[column].map(lambda t: t.encode"):
+        loaders(df, tiny("bert"))
+    df[column] = df[column].map(lambda t: t.encode('utf-8', 'replace').decode('utf-8'))
+    assert len(loaders(df, tiny("bert")).train_ds) == 10
+
+
 def test_words(tiny, df):
     column, df = "text", df.assign(text="two words", label=[["A", "B"]] * 12)
     with told("text/transformers/encoding.py", "Split texts into words: of a frame df[column] = df[column].str.split()"):

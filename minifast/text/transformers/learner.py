@@ -14,10 +14,11 @@ from ...nn.losses import CrossEntropyLossFlat
 from ...optim.optimizers import Adam
 from .loader import encoder_in
 from .lora import add_lora
-from .model import TransformersModel, checkpoint_layers, inner_model, set_pad_id
+from .model import TransformersModel, checkpoint_layers, inner_model, sees_ahead, set_pad_id
 from .own_loss import ModelLoss
 from .pretrained import fit_embeddings, load_model, model_positions
 from .splitter import transformers_splitter
+from .tokenizer import check_same_tokens
 
 
 def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None, pretrained: bool = True, loss_func: Any = None,
@@ -76,8 +77,13 @@ def transformers_learner(dls: DataLoaders, model: Any, n_out: int | None = None,
         said.append(f"new weights, to be trained: {listing(new, 6)}")
     if (grown := fit_embeddings(inner_model(body), encode.tokenizer)) is not None:
         said.append(grown)
+    if pretrained and not isinstance(model, nn.Module):
+        check_same_tokens(encode.tokenizer, model)
     set_pad_id(inner_model(body), encode.pad_id)
     _check_length(inner_model(body), encode)
+    if task == "clm" and sees_ahead(inner_model(body)):
+        raise ValueError(f"{type(inner_model(body)).__name__} sees the tokens that it is to predict, and would learn to copy them: write "
+                         "transformers_learner(dls, model, is_decoder=True), or make the data with task='mlm'")
     if gradient_checkpointing:
         checkpoint_layers(inner_model(body))
     if lora is not None and lora is not False:

@@ -141,6 +141,22 @@ def transformers_model(config: dict[str, Any], task: Task = "classify", pad_id: 
     return TransformersModel(made if lora is None else with_adapters(made, lora), task)
 
 
+def sees_ahead(model: Any) -> bool:
+    """Whether the logits of a token depend on those after it, as those of encoders such as BERT do.
+
+    Args:
+        model: of transformers, with logits for each token.
+    """
+    ids = torch.tensor([[0, 1, 1], [0, 1, 2]], device=next(model.parameters()).device)
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            logits = model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, :2].float()
+    finally:
+        model.train(was_training)
+    return not torch.allclose(logits[0], logits[1], atol=1e-4)
+
+
 def checkpoint_layers(model: Any) -> None:
     "Let a model of transformers compute activations anew in the backward pass; layers above frozen ones keep their gradients."
     how = {"use_reentrant": False}

@@ -1,4 +1,5 @@
 """Tokenizers of `transformers`: loaded from a folder or the hub, with a padding token, and as plain values for an exported learner."""
+import os
 from typing import Any
 from warnings import warn
 
@@ -8,6 +9,8 @@ from .sources import fetching
 
 #: `model_max_length` from here on means that a tokenizer knows no limit (transformers writes 1e30).
 UNLIMITED = 10**9
+#: Tokens of a model that may differ from those of the data: special ones that were set later.
+_FEW = 0.02
 
 
 def is_tokenizer(x: Any) -> bool:
@@ -40,6 +43,30 @@ def load_tokenizer(source: Any, words: bool = False) -> Any:
                              "tokenizer.pad_token = '...', one of its tokens")
         tokenizer.pad_token = token
     return tokenizer
+
+
+def check_same_tokens(tokenizer: Any, source: Any) -> None:
+    """Refuse a model that was trained with another tokenizer than the texts of the data are tokenised with.
+
+    Args:
+        tokenizer: of the data.
+        source: the folder or name of the model.
+
+    Raises:
+        ValueError: its tokenizer has other tokens at the same ids.
+    """
+    if not source or os.fspath(source) == tokenizer.name_or_path:
+        return
+    try:
+        own = load_tokenizer(source).get_vocab()
+    except (OSError, ValueError, ImportError):              # it comes without a tokenizer
+        return
+    known = tokenizer.get_vocab()
+    others = sum(known.get(token) != i for token, i in own.items())
+    if others > _FEW * len(own):
+        raise ValueError(f"the texts of the data are tokenised with {tokenizer.name_or_path!r}, and the model {str(source)!r} was trained "
+                         f"with another tokenizer, of whose {len(own):,} tokens {others:,} have other ids. Give the same name or folder to "
+                         "both")
 
 
 def pad_id_of(tokenizer: Any) -> int:

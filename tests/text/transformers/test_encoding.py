@@ -1,7 +1,6 @@
 """Texts as ids: nothing is lost unseen, what is no text is named, one begin, words one to one."""
 import multiprocessing
 import os
-import re
 import warnings
 
 import numpy as np
@@ -171,10 +170,9 @@ def test_pairs_and_single_texts_are_not_taken_for_one_another(tiny, frame):
 def test_halves_of_surrogate_pairs_are_named(tiny, frame):
     frame["text"] = frame["text"].astype(object)
     frame.loc[3, "text"] = "odd \ud800"
-    with pytest.raises(ValueError, match=r"1 item of 24 has halves of surrogate pairs.*row 3") as e:
+    with pytest.raises(ValueError, match=r"1 item of 24 has halves of surrogate pairs.*row 3"):
         TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", bs=4)
-    scope = {"df": frame, "column": "text"}
-    exec(re.search(r"df\[column\] = .*", str(e.value))[0], scope)
+    frame.loc[3, "text"] = "odd"
     dls = TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", bs=4)
     with pytest.raises(ValueError, match="1 item of 1 has halves"):
         dls.test_dl(["odd \ud800"]).one_batch()

@@ -1,4 +1,5 @@
 """Pretrained transformers as learners."""
+import shutil
 import socket
 import warnings
 
@@ -394,3 +395,22 @@ def test_weights_in_half_precision_train_in_full(frame, tmp_path):
     AutoModel.from_pretrained(folder).to(torch.bfloat16).save_pretrained(folder)
     dls = TransformersDataLoaders.from_df(frame, folder, "text", "label", bs=4)
     assert {p.dtype for p in transformers_learner(dls, folder).model.parameters()} == {torch.float32}
+
+
+def test_a_model_with_another_tokenizer_than_the_data(tiny, frame, tmp_path):
+    dls = TransformersDataLoaders.from_df(frame, tiny("bert"), "text", "label", bs=4)
+    with pytest.raises(ValueError, match=r"another tokenizer, of whose 330 tokens \d+ have other ids. Give the same name"):
+        transformers_learner(dls, tiny("gpt2"))
+    transformers_learner(dls, tiny("gpt2"), pretrained=False)
+    transformers_learner(dls, shutil.copytree(tiny("bert"), tmp_path / "elsewhere"))
+    for file in (tmp_path / "elsewhere").glob("tokenizer*"):
+        file.unlink()
+    transformers_learner(dls, tmp_path / "elsewhere")               # a checkpoint without one
+
+
+def test_a_model_that_sees_what_it_is_to_predict(tiny, frame):
+    """Its loss would go to 0 by copying the next token."""
+    dls = TransformersDataLoaders.from_df(frame, tiny("bert"), "text", task="clm", bs=4)
+    with pytest.raises(ValueError, match=r"sees the tokens that it is to predict.*is_decoder=True"):
+        transformers_learner(dls, tiny("bert"))
+    transformers_learner(dls, tiny("bert"), is_decoder=True)
