@@ -149,6 +149,10 @@ GUARDS = {
     "S99": ("the digest in a file is not compared", never("read_tensors", "does not have the SHA-256")),
     "S100": ("records of a .pth file that are marked as folders are taken", never("checkpoint._check_zip", "is marked as a folder")),
     "S101": ("the number of members that a zip states is not compared", never("archives._read_zip", "members, and lists")),
+    "S102": ("vectors are loaded by their positions", body("TextLearner._words_of", "return None")),
+    "S103": ("a list is always the tokens of a text", never("text.tokenizer", "has spaces within")),
+    "S104": ("nobody counts long texts", body("text.learner._tell_of_long_texts", "pass")),
+    "S105": ("padding is told by its id", swap("NextTokens.encodes", "mask[1:].bool()", "x['input_ids'][1:] != 0")),
 }
 
 
