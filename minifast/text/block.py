@@ -13,9 +13,12 @@ from .language_loader import LMDataLoader
 from .padding import PAD_ID, Pad_Chunk
 from .sorted_loader import SortedDL
 from .special import PAD, UNK
+from .subword import SubwordTokenizer
 from .tensors import reverse_text
 from .tokenizer import Tokenizer
+from .tokenizers import BaseTokenizer, TokenizeWithRules
 from .vocabulary import Numericalize
+from .words import WordTokenizer
 
 
 class TextBlock(TransformBlock):
@@ -39,6 +42,9 @@ class TextBlock(TransformBlock):
         check_arguments("TextBlock", seq_len=(seq_len, is_whole(seq_len), "a whole number of tokens, at least 1"),
                         max_len=(max_len, max_len is None or (is_whole(max_len) and not is_lm),
                                  "of a classifier, a whole number of tokens, at least 1; a language model reads all of a text"))
+        if isinstance(tok_tfm, (BaseTokenizer, WordTokenizer, SubwordTokenizer, TokenizeWithRules)):
+            raise TypeError(f"TextBlock takes a Tokenizer, which turns each item into tokens; {type(tok_tfm).__name__} splits several "
+                            f"texts: write TextBlock(Tokenizer({type(tok_tfm).__name__}()))")
         numericalize = Numericalize(vocab, min_freq, max_vocab)
         if vocab is not None and (UNK not in numericalize.o2i or numericalize.o2i.get(PAD) != PAD_ID):
             raise ValueError(f"TextBlock(vocab=...): unknown words and padding need tokens of their own, {UNK!r} anywhere in it "

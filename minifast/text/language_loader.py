@@ -180,9 +180,11 @@ class LMDataLoader(TextLoader):
         fetcher = StreamFetcher(self.dataset, self.texts, self.sampler, bs, self.seq_len)
         if not fetcher.length and not getattr(self.dataset, "is_template", False):
             n, name = int(self.texts.lengths.sum()), "val_bs" if self.split_idx == 1 else "bs"
-            fits = f"Write {name}={max(1, min(bs, n - 1))} or less, or" if n > 1 else "Use"
+            most = max(1, min(bs, n - 1))
+            fits = f"Write {name}={most} or less, or" if n > 1 else "Use"
+            of_test = f"; to test_dl give bs={most}" if name == "val_bs" else ""
             raise ValueError(f"LMDataLoader: {plural(n, 'token')} in {plural(len(self.texts), 'text')} cannot be cut into bs={bs} rows "
-                             f"that have a token to read and the next to predict. {fits} more text")
+                             f"that have a token to read and the next to predict. {fits} more text{of_test}")
         return fetcher
 
     def _make_order(self) -> StreamOrder:

@@ -28,6 +28,7 @@ from .models.awd_lstm import AWD_LSTM
 from .models.heads import get_language_model, get_text_classifier, text_arch
 from .pretrained import adapted, fit_weights, read_vocab, read_weights, wt103_files
 from .special import BOS, PAD, UNK
+from .tensors import is_backwards
 from .vocabulary import FAKE, text_vocab
 
 Self = TypeVar("Self", bound="TextLearner")
@@ -161,7 +162,7 @@ class LMLearner(TextLearner):
                 temperature: float = 1.0, min_p: float | None = None, no_bar: bool = False,
                 decoder: Callable[[Sequence[str]], Sequence[str]] = decode_spec_tokens, only_last_word: bool = False,
                 top_k: int | None = None, top_p: float | None = None) -> str:
-        """Write on: `text` and `n_words` tokens after it, each drawn by its probability.
+        """Write on: `text` and `n_words` tokens after it (before it, of a model that reads backwards), each drawn by its probability.
 
         Args:
             text: how it begins.
@@ -185,7 +186,8 @@ class LMLearner(TextLearner):
             ids = torch.as_tensor(pipe(text)).as_subclass(torch.Tensor).to(self.dls.device)
             ids = generate(self.model, ids, n_words, [i for i, w in enumerate(vocab) if w in never], only_last_word,
                            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-        tokens = decoder([vocab[i] for i in ids.tolist() if vocab[i] not in (BOS, PAD)])
+        tokens = [vocab[i] for i in ids.tolist() if vocab[i] not in (BOS, PAD)]
+        tokens = decoder(tokens[::-1] if is_backwards(pipe) else tokens)
         tokenizer = next((f for f in pipe if hasattr(f, "sep")), None)
         return " ".join(tokens) if tokenizer is None else str(tokenizer.decodes(tokens))
 
@@ -218,6 +220,11 @@ def _classes_of(dls):
 
 def _load(learn, pretrained, pretrained_fnames, backwards):
     "Give `learn` the weights it is to start from."
+    pipelines = getattr(getattr(learn.dls.train, "dataset", None), "pipelines", None)
+    if pipelines and is_backwards(pipelines[0]) is not backwards and (backwards or (pretrained and pretrained_fnames is None)):
+        read = "backwards" if is_backwards(pipelines[0]) else "forwards"
+        raise ValueError(f"backwards={backwards}, and the texts of these data are read {read}: write backwards={not backwards}, or make "
+                         f"the data with backwards={backwards}")
     if pretrained_fnames is not None:
         names = [pretrained_fnames] if isinstance(pretrained_fnames, (str, Path)) else list(pretrained_fnames)
         folder, found = learn.path / learn.model_dir, []

@@ -51,7 +51,8 @@ class TextDataLoaders(DataLoaders):
             files = get_text_files(path, folders=[train, valid] if by_folder else None)
         except FileNotFoundError as e:
             if by_folder and Path(path).expanduser().is_dir():
-                add_note(e, "Where the folders of the classes lie directly in the folder, write from_folder(path, valid_pct=0.2)")
+                add_note(e, "Where the folders of the classes lie directly in the folder, write from_folder(path, valid_pct=0.2); "
+                            "where the folder for validation has another name, say it, valid='test' for instance")
             raise
         by_name = GrandparentSplitter(train_name=train, valid_name=valid) if by_folder else splitter
         x_block = partial(TextBlock.from_folder, path)

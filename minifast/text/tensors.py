@@ -1,4 +1,7 @@
 """Texts as ids of tokens."""
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 
 from ..core.titled import TensorBase
@@ -19,3 +22,12 @@ def reverse_text(x: TensorText) -> torch.Tensor:
         x: its ids, (T,).
     """
     return x.flip(0)
+
+
+def is_backwards(tfms: Iterable[Any]) -> bool:
+    """Whether transforms leave texts backwards.
+
+    Args:
+        tfms: of a pipeline.
+    """
+    return sum(getattr(f, "__dict__", {}).get("encodes") is reverse_text for f in tfms) % 2 == 1

@@ -166,6 +166,7 @@ def columns_of(table: Any, text_cols: Any) -> list:
 
     Raises:
         KeyError: there is no such column.
+        ValueError: there are several of one name.
     """
     names = ["text"] if text_cols is None else listed_in_order("Tokenizer", "text_cols", text_cols) \
         if isinstance(text_cols, (list, tuple)) else [text_cols]
@@ -175,6 +176,10 @@ def columns_of(table: Any, text_cols: Any) -> list:
         raise KeyError(f"the table has no column {missing!r} of texts{did_you_mean(missing, known)}; its columns: "
                        f"{', '.join(map(str, known[:20]))}. Give its name to text_cols=, or rename the column of "
                        f"the texts {missing!r}")
+    twice = next((c for c in names if known.count(c) > 1), None)
+    if twice is not None:
+        raise ValueError(f"the table has {known.count(twice)} columns {twice!r}: keep one of them, "
+                         "df = df.loc[:, ~df.columns.duplicated()]")
     return names
 
 

@@ -202,6 +202,9 @@ def test_rows_of_a_language_model():
     with told("text/language_loader.py", "Write …=… or less, or", "more text"):
         loaders(few, is_lm=True, bs=8)
     assert loaders(few, is_lm=True, bs=8, val_bs=2) and loaders(DF, is_lm=True, bs=8)
+    with told("text/language_loader.py", "; to test_dl give bs=…"):
+        loaders(DF, is_lm=True, bs=8).test_dl(["one two"])
+    assert loaders(DF, is_lm=True, bs=8).test_dl(["one two"], bs=2).one_batch()[0].shape == (2, 1)
 
 
 def test_batches_in_order_of_length(dls):

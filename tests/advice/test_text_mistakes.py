@@ -76,3 +76,25 @@ def test_what_splits_texts():
     with told("text/tokenizer.py", "write tok=lambda texts: (f(t) for t in texts)"):
         loaders(tok_tfm=f)
     assert Tokenizer(tok=lambda texts: (f(t) for t in texts), rules=[])("a b") == ["a", "b"]
+
+
+def test_the_direction_of_reading():
+    dls, sizes = loaders(is_lm=True, seq_len=4), {"emb_sz": 4, "n_hid": 6, "n_layers": 2}
+    with told("text/learner.py", "write backwards=…, or make the data with backwards=…"):
+        language_model_learner(dls, config=sizes, pretrained=False, backwards=True)
+    quiet(language_model_learner(dls, config=sizes, pretrained=False, backwards=False))
+    quiet(language_model_learner(loaders(is_lm=True, seq_len=4, backwards=True), config=sizes, pretrained=False, backwards=True))
+
+
+def test_a_block_of_what_splits_texts():
+    with told("text/block.py", "write TextBlock(Tokenizer(…()))"):
+        TextBlock(WordTokenizer())
+    assert TextBlock(Tokenizer(WordTokenizer())).type_tfms[0]("a b") == ["xxbos", "a", "b"]
+
+
+def test_a_name_of_two_columns():
+    df = pd.concat([DF[["text"]], DF], axis=1)
+    with told("text/text_sources.py", "keep one of them, df = df.loc[:, ~df.columns.duplicated()]"):
+        loaders(df)
+    df = df.loc[:, ~df.columns.duplicated()]
+    assert loaders(df).c == 2

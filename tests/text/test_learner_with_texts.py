@@ -146,3 +146,10 @@ def test_a_chapter_of_ones_own(penalties):
         learn.fit_one_cycle(15, 2e-2, cbs=seen)
         assert learn.validate()[1] > 0.7
     assert seen.state == 0 and all(np.all(h.numpy() == 0) for h in model.h)
+
+
+def test_a_model_that_reads_backwards_writes_before_the_text():
+    dls = TextDataLoaders.from_df(TEXTS, text_col="text", is_lm=True, valid_col="is_valid", bs=4, seq_len=8, backwards=True, device="cpu")
+    learn = language_model_learner(dls, config=SIZES, pretrained=False, backwards=True)
+    said = learn.predict("a good film", 2)
+    assert said.endswith("a good film") and len(said.split()) == 5
