@@ -14,6 +14,7 @@ from workshop import learner, noted, numbers, quiet
 
 from minifast.callbacks import WandbCallback
 from minifast.tabular.all import *
+from minifast.text.all import *
 from minifast.vision.all import *
 
 
@@ -182,3 +183,23 @@ def test_the_book():
     namespace = {}
     exec("from minifast.vision.all import *", namespace)                # and no setup_book()
     assert namespace["vision_learner"] is vision_learner
+
+
+def test_pieces_of_words(tmp_path):
+    with told("compat/fastai_names.py", "the library tokenizers learns the pieces, and `save` writes its JSON; a `.model` file of "
+                                         "SentencePiece cannot be read. `char_coverage=` and `cache_dir=` are refused"):
+        noted("SubwordTokenizer(vocab_sz=40)")
+    texts = ["a good film", "a bad film"] * 9
+    tok = SubwordTokenizer(vocab_sz=40).setup(texts)
+    assert list(SubwordTokenizer(sp_model=tok.save(tmp_path / "pieces.json"))(texts)) == list(tok(texts))
+
+
+def test_words_of_the_training_texts():
+    with told("compat/fastai_names.py", "without `vocab` the vocabulary is that of the training texts"):
+        noted("TextBlock.from_df('text')")
+    df = pd.DataFrame({"text": ["good film"] * 9 + ["good opera"] * 3})
+    block = DataBlock(TextBlock.from_df("text", min_freq=1, is_lm=True), splitter=IndexSplitter([9, 10, 11]))
+    assert "opera" not in block.dataloaders(df, bs=2).vocab
+    vocab = [*TEXT_SPEC_TOK, "good", "film", "opera"]
+    block = DataBlock(TextBlock.from_df("text", vocab=vocab, is_lm=True), splitter=IndexSplitter([9, 10, 11]))
+    assert block.dataloaders(df, bs=2).vocab == vocab

@@ -139,21 +139,23 @@ def test_arguments_of_fastai_that_are_not_taken(tmp_path):
     assert "ñ" in "".join(first(tok(["añejo"])))
     assert list(SubwordTokenizer(sp_model=tok.save(tmp_path / "pieces.json"))(TEXTS)) == list(tok(TEXTS))
 
-    again = "is used again where texts, rules and tokenizer are the same, and else replaced: leave it out"
     for make in (tokenize_folder, lambda path, **kw: tokenize_files(files, path, tmp_path / "out", **kw)):
-        with told("text/tokenizers.py", f"what output_dir holds {again}"):
+        with told("text/tokenizers.py", "what output_dir holds …",
+                  "is used again where texts, rules and tokenizer are the same, and else replaced: leave it out"):
             make(tmp_path, skip_if_exists=True)
+        make(tmp_path, n_workers=0)
     with told("text/tokenizers.py", "write tokenize_files(files, path, output_dir, output_names)"):
         tokenize_folder(tmp_path, output_names=["a.txt", "b.txt"])
     assert (tokenize_files(files, tmp_path, tmp_path / "out", ["a.txt", "b.txt"], n_workers=0) / "b.txt").exists()
 
-    with told("text/tokenizers.py", f"what cache= names {again}"):
+    with told("text/tokenizers.py", "what cache= names …",
+              "is used again where texts, rules and tokenizer are the same, and else replaced: leave it out"):
         TextBlock.from_folder(tmp_path, skip_if_exists=False)
     for name in ("output_dir", "output_names"):
         with told("text/tokenizers.py", "one file keeps the tokens of all texts: write cache=file"):
             TextBlock.from_folder(tmp_path, **{name: tmp_path})
-    Tokenizer.from_folder(tmp_path, cache=tmp_path / "tokens", n_workers=0).tokenize(files, progress=False)
-    assert len(TokenStore.open(tmp_path / "tokens")) == 2
+        Tokenizer.from_folder(tmp_path, cache=tmp_path / "tokens", n_workers=0).tokenize(files, progress=False)
+        assert len(TokenStore.open(tmp_path / "tokens")) == 2
     with told("text/tokenizers.py", "choose them by get_items=partial(get_files, extensions=['.txt'])"):
         Tokenizer.from_folder(tmp_path, extensions=[".txt"])
     with told("text/tokenizers.py", "choose them by get_items=partial(get_text_files, folders=['train', 'test'])"):

@@ -75,7 +75,10 @@ def wanted(name):
     exec(f"from minifast.{path} import {name}", {})
 
 
+_STARS = [f"from fastai.{room}.all import *" for room in ("vision", "tabular", "text")]
+
+
 def noted(*lines):
     "Warn of what `minifast port` notes on lines of a program for fastai."
-    for found in port_source("\n".join(["from fastai.vision.all import *", "from fastai.tabular.all import *", *lines]))[1]:
+    for found in port_source("\n".join([*_STARS, *lines]))[1]:
         warnings.warn(found.text, stacklevel=2)
