@@ -62,7 +62,7 @@ def test_several_texts_at_once():
     dls = loaders()
     learn = quiet(text_classifier_learner(dls, config={"emb_sz": 4, "n_hid": 6, "n_layers": 2}, pretrained=False))
     texts = ["a good film", "so bad"]
-    with told("text/tokenizer.py", "for several texts write learn.get_preds(dl=dls.test_dl(texts)), for one predict(text)"):
+    with told("text/text_sources.py", "for several texts write learn.get_preds(dl=dls.test_dl(texts)), for one predict(text)"):
         learn.predict(texts)
     assert len(learn.get_preds(dl=dls.test_dl(texts))[0]) == 2 and learn.predict(texts[0])[0] in ("good", "bad")
 
