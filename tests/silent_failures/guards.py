@@ -153,6 +153,8 @@ GUARDS = {
     "S103": ("a list is always the tokens of a text", never("text.tokenizer", "has spaces within")),
     "S104": ("nobody counts long texts", body("text.learner._tell_of_long_texts", "pass")),
     "S105": ("padding is told by its id", swap("NextTokens.encodes", "mask[1:].bool()", "x['input_ids'][1:] != 0")),
+    "S106": ("any vocabulary is taken", never("text.block", "need tokens of their own")),
+    "S107": ("pairs and single texts are taken for one another", swap("EncodeText._refuse_others", "value_problem(x, words, self.pairs)", "value_problem(x, words)")),
 }
 
 
