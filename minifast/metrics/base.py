@@ -30,6 +30,9 @@ from ..nn.loss_traits import (
 if TYPE_CHECKING:
     from ..learner.learner import Learner
 
+#: The target of what has none, as torch's losses have it: of padding, say, or the second piece of a word.
+IGNORED = -100
+
 
 def func_attr(func: Callable, attr: str, default: Any = None) -> Any:
     "`func.attr`, also inside `functools.partial`."
@@ -273,7 +276,12 @@ class AccumMetric(Metric):
     def value(self) -> float | None:
         if not self.preds:
             return None
-        preds, targs = (_as_numpy(torch.cat(o)) if self.to_np else torch.cat(o) for o in (self.preds, self.targs))
+        preds, targs = torch.cat(self.preds), torch.cat(self.targs)
+        if self._decides and self.flatten and preds.shape == targs.shape:
+            counts = targs != IGNORED
+            preds, targs = preds[counts], targs[counts]
+        if self.to_np:
+            preds, targs = _as_numpy(preds), _as_numpy(targs)
         try:
             with torch.no_grad():
                 result = self.compute(preds, targs)

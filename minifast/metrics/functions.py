@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.messages import describe, name_of
-from .base import flatten_check
+from .base import IGNORED, flatten_check
 
 
 def _declare(lower_is_better, accumulated=False):
@@ -42,11 +42,11 @@ def accuracy(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
 
     Args:
         inp: raw outputs with the classes along `axis`, such as (B, n_classes).
-        targ: class ids, of the shape of `inp` less `axis`.
+        targ: class ids, of the shape of `inp` less `axis`; those of -100, which losses ignore, do not count.
         axis: the axis of the classes; 1 for masks (B, n_classes, H, W).
     """
     pred, targ = _decided(inp, targ, axis, "accuracy")
-    return (pred == targ).float().mean()
+    return (pred == targ).sum() / (targ != IGNORED).sum()
 
 
 @_declare(lower_is_better=True)
@@ -55,7 +55,7 @@ def error_rate(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
 
     Args:
         inp: raw outputs with the classes along `axis`.
-        targ: class ids.
+        targ: class ids; those of -100 do not count.
         axis: the axis of the classes.
     """
     return 1 - accuracy(inp, targ, axis=axis)
@@ -67,7 +67,7 @@ def top_k_accuracy(inp: Tensor, targ: Tensor, k: int = 5, axis: int = -1) -> Ten
 
     Args:
         inp: raw outputs with the classes along `axis`.
-        targ: class ids.
+        targ: class ids; those of -100 do not count.
         k: how many of the highest outputs count.
         axis: the axis of the classes.
     """
@@ -78,7 +78,7 @@ def top_k_accuracy(inp: Tensor, targ: Tensor, k: int = 5, axis: int = -1) -> Ten
     best = inp.topk(k, dim=axis).indices.movedim(axis, -1)
     if best[..., 0].shape != targ.shape:
         best, targ = best.reshape(-1, k), flatten_check(best[..., 0], targ)[1]
-    return (best == targ.unsqueeze(-1)).any(-1).float().mean()
+    return (best == targ.unsqueeze(-1)).any(-1).sum() / (targ != IGNORED).sum()
 
 
 @_declare(lower_is_better=False)

@@ -48,6 +48,19 @@ def test_accuracy_and_error_rate():
     close(accuracy(masks, m, axis=1), (masks.argmax(1) == m).float().mean())
 
 
+def test_targets_that_losses_ignore_do_not_count():
+    x, y = logits(4, 6, 5), ids(5, 4, 6)
+    some = y.clone()
+    some[:, 3:] = -100                              # padding, or the second piece of a word
+    known = x[:, :3].reshape(-1, 5), y[:, :3].flatten()
+    close(F.cross_entropy(x.flatten(0, 1), some.flatten()), F.cross_entropy(*known))
+    close(accuracy(x, some), accuracy(*known))
+    close(error_rate(x, some), error_rate(*known))
+    close(top_k_accuracy(x, some, k=2), top_k_accuracy(*known, k=2))
+    for metric in (M.F1Score(average="macro", axis=-1), M.Recall(average="macro", axis=-1), M.CohenKappa(axis=-1)):
+        assert metric(x, some) == metric(*known)
+
+
 def test_top_k_accuracy():
     x, y = logits(30, 8), ids(8, 30)
     close(top_k_accuracy(x, y, k=3), torch.tensor(skm.top_k_accuracy_score(y, x, k=3, labels=range(8))).float())

@@ -414,3 +414,11 @@ def test_a_model_that_sees_what_it_is_to_predict(tiny, frame):
     with pytest.raises(ValueError, match=r"sees the tokens that it is to predict.*is_decoder=True"):
         transformers_learner(dls, tiny("bert"))
     transformers_learner(dls, tiny("bert"), is_decoder=True)
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_checkpointing_says_nothing_of_a_cache(classify, kind, caplog):
+    learn = classify(kind, gradient_checkpointing=True)
+    learn.model.train()
+    learn.model(learn.dls.valid.one_batch()[0])
+    assert "use_cache" not in caplog.text and not learn.model.config.use_cache
