@@ -29,7 +29,7 @@ class TextBlock(TransformBlock):
         vocab: the tokens in the order of their ids, for a classifier those of its language model, `vocab=dls_lm.vocab`; None: those of the
             training texts.
         is_lm: for a language model, whose loader joins all texts (`LMDataLoader`); else length buckets (`SortedDL`) of padded texts.
-        seq_len: of a language model, tokens per row of a batch; else texts are padded by pieces of so many tokens.
+        seq_len: of a language model, tokens per row of a batch; else texts are padded in chunks of this many tokens.
         backwards: read texts from their end.
         min_freq: how often a token must occur in the training texts to be in the vocabulary.
         max_vocab: how many tokens the vocabulary may have.

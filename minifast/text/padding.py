@@ -1,4 +1,4 @@
-"""Texts of different lengths in one batch: filled up with the padding token, before or behind the text or in whole pieces before it."""
+"""Padding: texts of different lengths in one batch, padded before or after the text, or before it in whole chunks."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +23,7 @@ class Padding(PadSequences):
     Args:
         pad_idx: the id of padding.
         max_len: of longer texts the first `max_len` tokens are kept; None: nothing is cut.
-        pad_first: padding comes before the text instead of behind it.
+        pad_first: padding comes before the text instead of after it.
     """
 
     backwards: bool = False             #: whether texts come backwards
@@ -101,7 +101,7 @@ class Pad_Input(Padding):
     Args:
         pad_idx: the id of padding.
         pad_fields: which elements of a sample are texts: a number or several.
-        pad_first: padding comes before the text instead of behind it.
+        pad_first: padding comes before the text instead of after it.
         backwards: texts come backwards.
         max_len: of longer texts the first `max_len` tokens are kept, see `PadSequences`; None: nothing is cut.
     """
@@ -132,13 +132,13 @@ pad_input.__doc__ = Pad_Input.__call__.__doc__
 
 
 class Pad_Chunk(Padding):
-    """Pads the texts of a batch before the text, but there only by whole pieces of `seq_len` tokens; the rest comes behind it.
+    """Pads the texts of a batch before the text, but there only in whole chunks of `seq_len` tokens; the rest comes after it.
 
     A classifier reads pieces of `seq_len` tokens, one after the other: a text begins where a piece begins.
 
     Args:
         pad_idx: the id of padding.
-        pad_first: False: all of the padding comes behind the text.
+        pad_first: False: all of the padding comes after the text.
         seq_len: tokens per piece.
         max_len: of longer texts the first `max_len` tokens are kept, see `PadSequences`; None: nothing is cut.
     """
@@ -168,7 +168,7 @@ def pad_chunk(x: torch.Tensor, pad_idx: int = PAD_ID, pad_first: bool = True, se
     Args:
         x: its ids, (T,).
         pad_idx: the id of padding.
-        pad_first: False: all of the padding comes behind the text.
+        pad_first: False: all of the padding comes after the text.
         seq_len: tokens per piece.
         pad_len: the length to pad to.
 
@@ -192,7 +192,7 @@ def pad_input_chunk(samples: list, n_inp: int = 1, **kwargs: Any) -> list:
 
 
 def count_tokens(x: torch.Tensor, pad_idx: int = PAD_ID) -> int:
-    """How many tokens of a batch of texts are no padding.
+    """The number of tokens in a batch that are not padding.
 
     Args:
         x: ids, of any shape.

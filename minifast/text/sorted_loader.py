@@ -1,4 +1,4 @@
-"""`SortedDL`: batches of texts of like lengths, so that little of a batch is padding."""
+"""`SortedDL`: batches of texts of similar length, so that little of a batch is padding."""
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +26,7 @@ FEW = 64
 
 
 class LengthBuckets(OrderSampler):
-    """What another sampler takes, in batches of like lengths.
+    """What another sampler takes, in batches of similar length.
 
     A sampler that shuffles: other batches in each epoch, in another order, the longest item in the first one, so that memory runs out at
     once or not at all. One that does not: sorted, longest first (items of one length in their order).
@@ -107,7 +107,7 @@ class PaddedFetcher(Fetcher):
 
 
 class SortedDL(TextLoader):
-    """Batches of samples of like lengths: in length buckets where it shuffles, else sorted (`get_preds` puts them back in order).
+    """Batches of samples of similar length: in length buckets where it shuffles, else sorted (`get_preds` puts them back in order).
 
     Args:
         dataset: as for `DataLoader`.

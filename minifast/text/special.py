@@ -1,7 +1,7 @@
 """The special tokens of word tokenising, as fastai writes them."""
 
 UNK: str = "xxunk"          #: a token that the vocabulary does not have
-PAD: str = "xxpad"          #: fills up the shorter texts of a batch
+PAD: str = "xxpad"          #: padding of the shorter texts of a batch
 BOS: str = "xxbos"          #: a text begins
 EOS: str = "xxeos"          #: a text ends
 FLD: str = "xxfld"          #: a field begins, where a text has several; its number follows

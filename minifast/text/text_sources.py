@@ -1,4 +1,4 @@
-"""Where texts come from: lists, columns of tables, files. They are read when they are asked for, and what is no text is named."""
+"""Where texts come from: lists, columns of tables, files. They are read as they are asked for; values that are not texts are named."""
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Number

@@ -95,7 +95,7 @@ class Tokenizer(Transform):
             learn(self.texts_of(items), self.rules)
 
     def texts_of(self, items: Any) -> Iterable[str]:
-        """The texts of items, read as they are asked for; what is no text is named when it is met.
+        """The texts of items, read as they are asked for; a value that is not a text is reported when it is reached.
 
         Args:
             items: texts, files, or a table.

@@ -44,11 +44,11 @@ def make_vocab(count: Mapping[str, int], min_freq: int = 3, max_vocab: int = 600
     Args:
         count: how often each token occurs; of equally frequent ones the first come first.
         min_freq: how often a token must occur to be taken.
-        max_vocab: how many tokens there may be, without those that fill up.
+        max_vocab: how many tokens there may be, not counting those that pad it.
         special_toks: the tokens that come first, whether or not they occur; default `TEXT_SPEC_TOK`.
 
     Returns:
-        As fastai counts, 8 tokens fill up what is a multiple of 8 already.
+        As in fastai, a vocabulary whose size is a multiple of 8 already gets 8 more tokens.
     """
     _check_sizes("make_vocab", min_freq, max_vocab)
     special = list(TEXT_SPEC_TOK) if special_toks is None else listed_in_order("make_vocab", "special_toks", special_toks)

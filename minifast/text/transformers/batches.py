@@ -1,4 +1,4 @@
-"""Batches of encoded texts: filled up to the longest, with the targets of language models."""
+"""Batches of encoded texts: padded to the longest, with the targets of language models."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,12 +14,12 @@ _FILL = {"token_type_ids": 0, "word_ids": -1}
 
 
 class PadTokens(ItemTransform):
-    """The samples of a batch, filled up to the longest text in it, with an `attention_mask` that is 1 for tokens and 0 for padding.
+    """The samples of a batch, padded to the longest text, with an `attention_mask` that is 1 for tokens and 0 for padding.
 
-    Targets that are ids, one per token, are filled up with -100, which losses leave out.
+    Targets that are ids, one per token, are padded with -100, which losses ignore.
 
     Args:
-        pad_id: the id that fills up.
+        pad_id: the id of padding.
         targets: whether there is one target per token.
     """
 
@@ -39,7 +39,7 @@ class PadTokens(ItemTransform):
 
 
 def filled(rows: Sequence[Any], lengths: Sequence[int], value: int) -> torch.Tensor:
-    "Sequences of numbers of these lengths as int64 (B, T), filled up with `value`."
+    "Sequences of numbers of these lengths as int64 (B, T), padded with `value`."
     out = np.full((len(rows), max(lengths)), value, np.int64)
     for i, (row, n) in enumerate(zip(rows, lengths, strict=True)):
         out[i, :n] = row
@@ -49,7 +49,7 @@ def filled(rows: Sequence[Any], lengths: Sequence[int], value: int) -> torch.Ten
 class NextTokens(ItemTransform):
     """The targets of a causal language model: of each token the next one, shifted here and nowhere else; -100 where there is none.
 
-    What is padding is told by its position: an end-of-text token that also fills up is a target where it ends a text.
+    What is padding is told by its position: an end-of-text token that also serves as padding is a target where it ends a text.
     """
 
     order = 1

@@ -21,7 +21,7 @@ TASKS = ("classify", "words", "mlm", "clm")
 def TransformersBlock(model: Any, max_len: int | None = None, task: Task = "classify", mlm_prob: float = 0.15) -> TransformBlock:
     """Texts, or pairs of texts, as a pretrained model takes them: dicts of `input_ids`, `attention_mask` (and `token_type_ids`).
 
-    The texts are tokenised once, when the loaders are made, in all threads. Batches are of texts of like lengths, filled up to the longest.
+    The texts are tokenised once, when the loaders are made, in all threads. Batches are of texts of similar length, padded to the longest.
 
     Args:
         model: the folder or the name of the model, whose tokenizer is used; or a tokenizer.

@@ -52,7 +52,7 @@ def n_tokens(sample: tuple) -> int:
 
 
 class TransformersDL(SortedDL):
-    """Batches of texts of like lengths. The texts were tokenised once, when the dataset was made, and lie as ids in memory.
+    """Batches of texts of similar length. The texts were tokenised once, when the dataset was made, and lie as ids in memory.
 
     Args:
         dataset: as for `DataLoader`.

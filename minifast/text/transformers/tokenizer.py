@@ -70,7 +70,7 @@ def check_same_tokens(tokenizer: Any, source: Any) -> None:
 
 
 def pad_id_of(tokenizer: Any) -> int:
-    "The id that fills up the shorter texts of a batch; without a padding token, which need not be seen, 0."
+    "The id of padding; 0 where the tokenizer has no padding token (the attention mask hides it)."
     return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
 
 
