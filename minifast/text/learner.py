@@ -187,9 +187,9 @@ class LMLearner(TextLearner):
             ids = generate(self.model, ids, n_words, [i for i, w in enumerate(vocab) if w in never], only_last_word,
                            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
         tokens = [vocab[i] for i in ids.tolist() if vocab[i] not in (BOS, PAD)]
-        tokens = decoder(tokens[::-1] if is_backwards(pipe) else tokens)
+        words = decoder(tokens[::-1] if is_backwards(pipe) else tokens)
         tokenizer = next((f for f in pipe if hasattr(f, "sep")), None)
-        return " ".join(tokens) if tokenizer is None else str(tokenizer.decodes(tokens))
+        return " ".join(words) if tokenizer is None else str(tokenizer.decodes(words))
 
     def _pipeline(self):
         "The transforms that make ids of a text."
