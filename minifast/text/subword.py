@@ -13,6 +13,7 @@ from ..core.arguments import check_arguments, check_choice, is_whole
 from ..core.items import L
 from ..core.messages import describe
 from ..core.paths import Path
+from ..core.recipe import Recipe
 from ..core.types import PathLike
 from .special import TEXT_SPEC_TOK, UNK
 from .text_sources import texts_of
@@ -51,6 +52,12 @@ class SubwordTokenizer:
         self.sp_model: str | None = None if sp_model is None else _content(sp_model)
         self._names: list[str] = []
         self._encode: Callable[[str], Any] | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        "How to make this tokenizer, with what it has learnt."
+        names = ("lang", "special_toks", "sp_model", "vocab_sz", "max_vocab_sz", "model_type")
+        return Recipe(type(self), {name: getattr(self, name) for name in names})
 
     def setup(self, items: Iterable[str], rules: Sequence[Callable[[str], str]] | None = None) -> "SubwordTokenizer":
         """Learn from texts, unless it has learnt already.
