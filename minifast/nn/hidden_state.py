@@ -1,4 +1,5 @@
 """What a recurrent model keeps from batch to batch: tensors in ordinary attributes of its modules, neither weights nor buffers."""
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -34,3 +35,15 @@ def restore_hidden_state(model: nn.Module, state: State) -> None:
 
 def _holds(value):
     return any(isinstance(t, torch.Tensor) for t in leaves(value))
+
+
+def in_cache(sequences: torch.Tensor, steps: int) -> Iterator[tuple[int, int]]:
+    """Parts of `steps` steps of sequences, (start, stop) each, of which some tensors fit into a processor's cache; on other devices all.
+
+    Args:
+        sequences: the states of them, three dimensions of which the first or second is time.
+        steps: how many there are.
+    """
+    size = steps if sequences.device.type != "cpu" else max(1, 2**18 * max(1, steps) // max(1, sequences.numel()))
+    for start in range(0, steps, max(1, size)):
+        yield start, min(start + max(1, size), steps)

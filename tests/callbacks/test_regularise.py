@@ -51,6 +51,22 @@ def test_activation_reg():
     assert torch.isfinite(activation_reg(torch.full((2, 2), 300.0, dtype=torch.float16), h, 1.0, 0))
 
 
+@pytest.mark.parametrize("alpha, beta", [(2.0, 0.5), (2.0, 0), (0, 0.5)])
+@pytest.mark.parametrize("same", [True, False])
+def test_gradients_of_activation_reg_in_parts_of_the_cache(monkeypatch, same, alpha, beta):
+    monkeypatch.setattr("minifast.callbacks.regularise.in_cache",
+                        lambda x, steps: [(i, min(i + 3, steps)) for i in range(0, steps, 3)])
+    h = torch.randn(2, 6, 3, requires_grad=True)
+    out = h if same else torch.randn(2, 6, 3, requires_grad=True)
+    formula = alpha * out.pow(2).mean() + beta * (h[:, 1:] - h[:, :-1]).pow(2).mean()
+    penalty = activation_reg(out, h, alpha, beta)
+    torch.testing.assert_close(penalty, formula)
+    inputs = [h] if same else [out, h]
+    for got, expected in zip(*(torch.autograd.grad(y, inputs, allow_unused=True, materialize_grads=True) for y in (penalty, formula)),
+                             strict=True):
+        torch.testing.assert_close(got, expected)
+
+
 @pytest.mark.parametrize("as_list", [True, False])
 def test_rnn_regularizer(as_list):
     model = Recurrent(as_list)

@@ -3,7 +3,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
@@ -12,6 +11,7 @@ from ...core.messages import brief, describe, reject_unknown
 from ...core.recipe import recorded
 from ...core.types import YRange
 from ...nn.activations import SigmoidRange
+from ...nn.hidden_state import in_cache
 from ...nn.layers import LinBnDrop
 from .awd_lstm import (
     AWD_LSTM,
@@ -130,9 +130,9 @@ class SentenceEncoder(nn.Module):
             piece = x[:sum(n > i for n in lengths), i:min(i + self.bptt, lengths[0])]
             with torch.set_grad_enabled(torch.is_grad_enabled() and i >= start):
                 out, state = encoder.read(piece, state, from_embeds)
-            if i >= start:                              # time first, as it lies in memory
-                outs.append(F.pad(out.transpose(0, 1), (0, 0, 0, len(x) - len(out))))
-        output = torch.cat(outs).transpose(0, 1)
+            if i >= start:
+                outs.append(out)
+        output = _Joined.apply(len(x), *outs)
         steps = torch.arange(start, lengths[0], device=x.device)
         begin, end = torch.tensor([kept_from, lengths], device=x.device)[:, :, None]
         mask = (steps < begin) | (steps >= end)
@@ -145,6 +145,25 @@ class SentenceEncoder(nn.Module):
         "The first token whose output is kept, of a text of `length` tokens: where a piece begins."
         beyond = 0 if self.max_len is None else max(0, length - self.max_len)
         return min(-(-beyond // self.bptt), (length - 1) // self.bptt) * self.bptt
+
+
+class _Joined(torch.autograd.Function):
+    "Pieces (rows, time, features), each with no more rows than the one before, one after the other, with 0 where rows are missing."
+
+    @staticmethod
+    def forward(ctx, rows, *pieces):  # type: ignore[no-untyped-def]
+        ctx.sizes = [p.shape[:2] for p in pieces]
+        made = pieces[0].new_empty(sum(t for _, t in ctx.sizes), rows, pieces[0].shape[2])      # time first, as the pieces lie in memory
+        for place, piece in zip(made.split([t for _, t in ctx.sizes]), pieces, strict=True):
+            place[:, :len(piece)] = piece.transpose(0, 1)
+            place[:, len(piece):] = 0
+        return made.transpose(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        parts = grad.split([t for _, t in ctx.sizes], 1)
+        return (None, *(part[:n] for (n, _), part in zip(ctx.sizes, parts, strict=True)))
 
 
 def spans(x: torch.Tensor, pad_idx: int = 1) -> torch.Tensor:
@@ -183,7 +202,7 @@ class _ConcatPool(torch.autograd.Function):
         last = (tokens * torch.arange(1, mask.shape[1] + 1, device=mask.device)).argmax(1)
         share = (tokens / tokens.sum(1, keepdim=True).clamp_(min=1)).to(output.dtype)
         mean = torch.einsum("tb,tbf->bf", share.t(), output.transpose(0, 1))
-        highest, at = output.masked_fill(mask[:, :, None], torch.finfo(output.dtype).min).max(1)
+        highest, at = _highest(output.transpose(0, 1), mask.t()[:, :, None], ctx.needs_input_grad[0])
         ctx.save_for_backward(share, at, last, rows)
         return torch.cat([output[rows, last], highest, mean], 1)
 
@@ -196,6 +215,21 @@ class _ConcatPool(torch.autograd.Function):
         made.scatter_add_(1, at[:, None], of_highest[:, None])
         made[rows, last] += of_last
         return made, None
+
+
+def _highest(output, mask, with_steps):
+    "The maximum over time of (time, batch, features), and where that is wanted at which step it is."
+    lowest, best, at = torch.finfo(output.dtype).min, None, None
+    for start, stop in in_cache(output, len(output)):
+        part = output[start:stop].masked_fill(mask[start:stop], lowest)
+        value, step = part.max(0) if with_steps else (part.amax(0), None)
+        if best is None:
+            best, at = value, step
+        else:
+            if with_steps:
+                at = torch.where(value <= best, at, step + start)
+            best = torch.maximum(best, value)
+    return best, at
 
 
 class PoolingLinearClassifier(nn.Module):

@@ -160,3 +160,16 @@ def test_decoder():
 def test_a_factor_of_dropouts_is_a_number(drop_mult):
     with pytest.raises(ValueError, match=r"get_language_model\(drop_mult=.*a number that all dropouts are multiplied with"):
         get_language_model(AWD_LSTM, 20, SIZES, drop_mult)
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+def test_pooling_in_parts_of_the_cache(monkeypatch, kept):
+    output, mask = torch.randn(4, 9, 5).round(decimals=1).requires_grad_(), torch.arange(9) >= torch.tensor([9, 7, 4, 1])[:, None]
+    monkeypatch.setattr("minifast.text.models.heads.in_cache",
+                        lambda x, steps: [(i, min(i + kept, steps)) for i in range(0, steps, kept)])
+    pooled = masked_concat_pool(output, mask)
+    highest = output.masked_fill(mask[:, :, None], -float("inf")).max(1)[0]
+    torch.testing.assert_close(pooled[:, 5:10], highest)
+    of_parts, whole = (torch.autograd.grad(y.sum(), output)[0] for y in (pooled[:, 5:10], highest))
+    torch.testing.assert_close(of_parts, whole)
+    torch.testing.assert_close(masked_concat_pool(output.detach(), mask), pooled.detach())
