@@ -173,3 +173,15 @@ def test_pooling_in_parts_of_the_cache(monkeypatch, kept):
     of_parts, whole = (torch.autograd.grad(y.sum(), output)[0] for y in (pooled[:, 5:10], highest))
     torch.testing.assert_close(of_parts, whole)
     torch.testing.assert_close(masked_concat_pool(output.detach(), mask), pooled.detach())
+
+
+def test_outputs_beyond_a_text_are_zero(request):
+    "AR and TAR read all positions: those of rows that ended in an earlier piece must not hold what was in memory."
+    encoder = SentenceEncoder(4, AWD_LSTM(20, 6, 8, 1), max_len=None).eval()
+    request.addfinalizer(lambda: torch.use_deterministic_algorithms(False))
+    torch.use_deterministic_algorithms(True)                    # fills new memory with NaN
+    x = torch.ones(3, 12, dtype=torch.int64)
+    x[0], x[1, :5], x[2, :2] = 7, 7, 7
+    output, mask = encoder(x)
+    assert output.shape == (3, 12, 6) and mask.sum().item() == 7 + 10
+    assert torch.equal(output[1, 8:], torch.zeros(4, 6)) and torch.equal(output[2, 4:], torch.zeros(8, 6))
