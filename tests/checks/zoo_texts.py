@@ -2,6 +2,10 @@
 import random
 
 import pandas as pd
+import zoo_data  # noqa: F401  the others come first in the page of checks, whichever test imports this
+import zoo_healthy  # noqa: F401
+import zoo_learners  # noqa: F401
+import zoo_rest  # noqa: F401
 from zoo import broken, healthy
 
 GOOD, BAD = ["lovely", "great", "moving", "clever", "warm"], ["dull", "awful", "slow", "silly", "cold"]

@@ -53,7 +53,8 @@ def tokens_of(data: DataProbe) -> Tokens:
         return joined(rows, items, list(numbers))
     words = vocabulary_of(data.loaders[0], samples[0].place)
     require(words is not None and words.names is not None, "what the ids of the tokens stand for is not known")
-    return joined(texts, items, words.names)
+    found = joined(texts, items, words.names)
+    return found.chosen((found.flat >= 0) & (found.flat < len(words.names)))            # those outside are MF836's
 
 
 @once
