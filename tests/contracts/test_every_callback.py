@@ -56,8 +56,8 @@ FOLDER = tempfile.TemporaryDirectory()
 
 
 def in_folder(name):
-    "A place to write to that is gone after the tests."
-    return f"{FOLDER.name}/{name}"
+    "A place to write to that is gone after the tests; another one each time, for an interrupted fit leaves a state to resume from."
+    return f"{tempfile.mkdtemp(dir=FOLDER.name)}/{name}"
 
 
 #: Callbacks that need arguments, or another setting than the default on this device.
