@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRandomSampler, WeightedRandomSampler
 
 from ..callbacks import GatherPreds, Recorder
-from ..core import PathLike, describe, plural, reject_unknown, to_device
+from ..core import PathLike, brief, describe, plural, reject_unknown, to_device
 from ..core.nested import as_tuple, find_bs, item_of, items_at
 from ..data.show import decode_targets
 from ..data.targets import base_dataset
@@ -205,7 +205,12 @@ class Inference(TrainingLoop):
 
         Returns:
             `(decoded target, its tensor, probabilities)`.
+
+        Raises:
+            TypeError: `with_input` is something else, such as how many words a language model of `transformers` should write.
         """
+        if not isinstance(with_input, bool):
+            raise TypeError(f"predict(item, with_input={brief(with_input)}): with_input is True or False, and there is one item at a time")
         self.pass_lock.refuse_during_fit()              # before the item is made, too
         batch, n_inp = self.dls.test_batch([item])
         inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)

@@ -37,6 +37,23 @@ MOMS = (0.8, 0.7, 0.8)          #: momentum in `fit_one_cycle`, lower than elsew
 __all__ = ["LMLearner", "TextLearner", "language_model_learner", "text_classifier_learner"]
 
 
+def encoder_of(model: nn.Module) -> nn.Module:
+    """The part of a model that reads, without the part that decides.
+
+    Args:
+        model: an encoder and a head, as `SequentialRNN(encoder, head)` puts them together.
+
+    Raises:
+        TypeError: the model has no parts.
+    """
+    try:
+        first = cast(Any, model)[0]
+    except (TypeError, IndexError) as e:
+        raise TypeError(f"{type(model).__name__} has no part [0], which would be its encoder: make it of one and a head, "
+                        "SequentialRNN(encoder, head)") from e
+    return getattr(first, "module", first)
+
+
 class TextLearner(Learner):
     """A `Learner` of a recurrent model of texts, which begins with an encoder: `model[0]`, or `model[0].module`.
 
@@ -57,12 +74,7 @@ class TextLearner(Learner):
     @property
     def encoder(self) -> nn.Module:
         "The part of the model that reads, without the part that decides."
-        try:
-            first = cast(Any, self.model)[0]
-        except (TypeError, IndexError) as e:
-            raise TypeError(f"{type(self.model).__name__} has no part [0], which would be its encoder: make it of one and a head, "
-                            "SequentialRNN(encoder, head)") from e
-        return getattr(first, "module", first)
+        return encoder_of(self.model)
 
     def save_encoder(self, file: PathLike) -> Path:
         """Write the weights of the encoder, and the words they belong to.
@@ -130,7 +142,7 @@ class TextLearner(Learner):
         with self.pass_lock.for_pass():
             target = self.model if model is None else model
             if of_encoder or "1.decoder.weight" not in target.state_dict():
-                target = self.encoder
+                target = encoder_of(target)
                 weights = {k.removeprefix("0."): v for k, v in weights.items() if of_encoder or k.startswith("0.")}
             fit_weights(target, weights, wgts_fname)
             self.to_device()

@@ -141,3 +141,12 @@ def test_one_number_per_item_may_lose_it():
     expected = float((preds - targets.reshape(-1)).square().mean().sqrt())
     assert preds.shape == (9,) and learn.recorder.values[-1][-1] == pytest.approx(expected)
     assert learn.predict(24)[2].shape == ()
+
+
+def test_a_number_is_no_answer_to_whether_the_input_is_wanted():
+    "A language model of transformers predicts; that it does not write `n_words` on was said by nobody."
+    learn = Learner(DataBlock(blocks=(TransformBlock, RegressionBlock), get_x=vector, get_y=float).dataloaders(ITEMS, bs=4),
+                    nn.Linear(4, 1), default_cbs=False)
+    with pytest.raises(TypeError, match=r"with_input=5\): with_input is True or False"):
+        learn.predict(3, 5)
+    assert len(learn.predict(3, True)) == len(learn.predict(3)) + 1

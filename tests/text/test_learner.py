@@ -13,7 +13,7 @@ from minifast.data.loaders import DataLoaders
 from minifast.metrics import Perplexity, accuracy
 from minifast.nn.losses import CrossEntropyLossFlat
 from minifast.text.language_loader import LMDataLoader
-from minifast.text.learner import LMLearner, TextLearner, language_model_learner, text_classifier_learner
+from minifast.text.learner import LMLearner, TextLearner, encoder_of, language_model_learner, text_classifier_learner
 from minifast.text.models.awd_lstm import AWD_LSTM
 from minifast.text.special import TEXT_SPEC_TOK
 from minifast.text.vocabulary import Vocab
@@ -245,3 +245,13 @@ def test_texts_longer_than_max_len_are_counted(clas_dls, recwarn):
     recwarn.clear()
     clas(clas_dls, max_len=None)
     assert not recwarn.list
+
+
+def test_load_pretrained_into_another_model(lm_dls, clas_dls, tmp_path):
+    "The weights of an encoder went into the learner's own model, whatever `model` was given."
+    source = lm(lm_dls, path=tmp_path)
+    weights, learn = source.save("weights"), clas(clas_dls)
+    other, own = clas(clas_dls).model, learn.encoder.encoder.weight.clone()
+    learn.load_pretrained(weights, model=other)
+    assert torch.equal(learn.encoder.encoder.weight, own)
+    assert torch.equal(encoder_of(other).encoder.weight, source.encoder.encoder.weight)
