@@ -2,10 +2,13 @@
 
     python benchmarks/text_transformers.py [--rounds 7] [--sizes tiny small]
 
-One model with random weights and one tokenizer, made here: nothing is fetched. All three get the same texts, all of one length, so that no
-one gains by length buckets; batch 16, AdamW of torch, no validation, nothing logged or saved. The loop written by hand has its texts
-tokenised before, and a `DataLoader` of torch that stacks them. Each is timed in turn with two numbers of steps, so that what a call costs
-once (the Trainer's is large) is taken out; ratios are medians over the rounds.
+One model with random weights and one tokenizer, made here: nothing is fetched. All get the same texts, all of one length, so that no one
+gains by length buckets; batch 16, no validation, nothing logged or saved. The loop written by hand has its texts tokenised before, and a
+`DataLoader` of torch that stacks them. Each is timed in turn with two numbers of steps, so that what a call costs once (the Trainer's is
+large) is taken out; ratios are medians over the rounds.
+
+Each has the optimizer that it has by default: the loop `torch.optim.AdamW`, minifast its `Adam` (that of torch in its fused form, over the
+layer groups), the Trainer the fused one of torch. The other rows give the loop the fused optimizer too, over one group and over ours.
 """
 import argparse
 import contextlib
@@ -18,7 +21,7 @@ from common import compare_slopes, machine
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SIZES = {"tiny": (32, 2, 24), "small": (128, 4, 64)}        # hidden features, layers, words per text
-BS, SHORT, LONG = 16, 5, 25
+BS, SHORT, LONG = 16, 10, 60
 
 
 def made(size, folder):
@@ -40,8 +43,8 @@ def made(size, folder):
     return texts, [int("w7" in t) for t in texts], folder
 
 
-def by_hand(texts, labels, folder):
-    "A function that trains for so many steps."
+def by_hand(texts, labels, folder, optimizer="default"):
+    "A function that trains for so many steps. optimizer: 'default', 'fused', or 'fused, layer groups'."
     import torch
     from torch.utils.data import DataLoader
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -53,7 +56,9 @@ def by_hand(texts, labels, folder):
         return {k: torch.stack([x[k] for x, _ in batch]) for k in batch[0][0]}, torch.tensor([y for _, y in batch])
 
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
-    opt, loss_func = torch.optim.AdamW(model.parameters(), 1e-4), torch.nn.CrossEntropyLoss()
+    groups = layer_groups(model) if optimizer == "fused, layer groups" else model.parameters()
+    opt = torch.optim.AdamW(groups, 1e-4, fused=optimizer != "default" or None)
+    loss_func = torch.nn.CrossEntropyLoss()
 
     def train(n_steps):
         model.train()
@@ -65,10 +70,21 @@ def by_hand(texts, labels, folder):
     return train
 
 
-def with_minifast(texts, labels, folder):
-    "A function that trains for so many steps."
+def layer_groups(model):
+    "As minifast has them by default: embeddings, layers and head, of each those with weight decay and those without."
     import torch
 
+    from minifast.text.all import transformers_splitter
+    no_decay = {id(p) for m in model.modules() for n, p in m.named_parameters(recurse=False)
+                if n == "bias" or isinstance(m, torch.nn.LayerNorm)}
+    for group in transformers_splitter(model):
+        for decays in (True, False):
+            if params := [p for p in group if (id(p) not in no_decay) is decays]:
+                yield {"params": params, "weight_decay": 0.01 if decays else 0.0}
+
+
+def with_minifast(texts, labels, folder):
+    "A function that trains for so many steps."
     from minifast.text.all import TransformersDataLoaders, transformers_learner
     learners = {}
     for n in (SHORT, LONG):
@@ -76,7 +92,7 @@ def with_minifast(texts, labels, folder):
         dls = TransformersDataLoaders.from_lists(texts[:m + 1], labels[:m + 1], folder, bs=BS, device="cpu",
                                                  splitter=lambda o: (range(len(o) - 1), [len(o) - 1]))
         dls.loaders = dls.loaders[:1]                       # no validation
-        learners[n] = transformers_learner(dls, folder, opt_func=torch.optim.AdamW, lr=1e-4)
+        learners[n] = transformers_learner(dls, folder, lr=1e-4)
 
     def train(n_steps):
         with learners[n_steps].no_bar(), learners[n_steps].no_logging():
@@ -93,7 +109,7 @@ def with_trainer(texts, labels, folder):
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
     options = TrainingArguments(output_dir=tempfile.mkdtemp(), per_device_train_batch_size=BS, num_train_epochs=1, learning_rate=1e-4,
                                 lr_scheduler_type="constant", max_grad_norm=0, logging_strategy="no", save_strategy="no", report_to=[],
-                                disable_tqdm=True, use_cpu=True, optim="adamw_torch")
+                                disable_tqdm=True, use_cpu=True)
 
     def train(n_steps):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -114,10 +130,12 @@ def main():
     for size in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
             data = made(size, Path(folder))
-            ours, hand, trainer = with_minifast(*data), by_hand(*data), with_trainer(*data)
-            for f in (ours, hand, trainer):
+            ours = with_minifast(*data)
+            peers = {f"by hand, optimizer {kind}": by_hand(*data, kind) for kind in ("default", "fused", "fused, layer groups")}
+            peers["Trainer"] = with_trainer(*data)
+            for f in (ours, *peers.values()):
                 f(SHORT)
-            for name, base in (("by hand", hand), ("Trainer", trainer)):
+            for name, base in peers.items():
                 rows.append({"size": size, "beside": name, **compare_slopes(base, ours, SHORT, LONG, args.rounds)})
                 print(rows[-1], flush=True)
     print(machine())

@@ -17,7 +17,6 @@ from ..data.pipeline import Pipeline
 from .flat import FlatTexts, ahead_texts
 from .padding import Pad_Chunk, Padding
 from .showing import TextLoader
-from .tensors import TensorText
 
 #: Texts that are shuffled are sorted within parts of this many batches.
 BATCHES_PER_BUCKET = 50
@@ -62,16 +61,16 @@ class PaddedFetcher(Fetcher):
 
     Args:
         plain: what makes the samples one by one.
-        texts: the texts of the dataset.
-        pad: what pads them.
+        read: indices -> the padded texts of these items.
+        sample: the first one, as `plain` makes it.
     """
 
-    def __init__(self, plain: Fetcher, texts: FlatTexts, pad: Padding):
+    def __init__(self, plain: Fetcher, read: Callable[[np.ndarray], Any], sample: tuple):
         vars(self).update(vars(plain))
-        self.texts, self.pad, self.in_memory, self.is_quiet = texts, pad, True, True
-        self._known = np.zeros(len(texts), dtype=bool)
+        self.read, self.in_memory, self.is_quiet = read, True, True
+        self._known = np.zeros(len(self.dataset), dtype=bool)
         self._targets: list[torch.Tensor] | None = None
-        self._kinds = kinds_of((TensorText([0]), *self.dataset.targets(0)))
+        self._kinds = kinds_of(sample)
 
     @property
     def may_draw_globally(self) -> bool:
@@ -81,11 +80,7 @@ class PaddedFetcher(Fetcher):
     def make(self, key: BatchKey) -> Batch:
         "The batch `key`."
         indices = np.asarray(key.indices, dtype=np.int64)
-        lengths = self.texts.lengths[indices]
-        ids = self.texts.read(self.texts.starts[indices], lengths)
-        ends = np.cumsum(lengths).tolist()
-        rows = self.pad.rows([ids[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)])
-        return Batch((torch.from_numpy(rows), *self._targets_of(indices)), self._kinds)
+        return Batch((self.read(indices), *self._targets_of(indices)), self._kinds)
 
     def _targets_of(self, indices):
         new = indices[~self._known[indices]]
@@ -104,6 +99,24 @@ class PaddedFetcher(Fetcher):
     def finish(self, making: Making) -> Batch:
         "The batch of `making`."
         return self.make(making.key)
+
+
+class PaddedTexts:
+    """Texts read and padded together: indices -> ids, int64 (B, T).
+
+    Args:
+        texts: all of a dataset.
+        pad: what pads them.
+    """
+
+    def __init__(self, texts: FlatTexts, pad: Padding):
+        self.texts, self.pad = texts, pad
+
+    def __call__(self, indices: np.ndarray) -> torch.Tensor:
+        lengths = self.texts.lengths[indices]
+        ids = self.texts.read(self.texts.starts[indices], lengths)
+        ends = np.cumsum(lengths).tolist()
+        return torch.from_numpy(self.pad.rows([ids[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]))
 
 
 class SortedDL(TextLoader):
@@ -139,15 +152,21 @@ class SortedDL(TextLoader):
 
     def _make_fetcher(self) -> Fetcher:
         plain, dataset = super()._make_fetcher(), self.dataset
-        texts = ahead_texts(dataset)
-        pads = [f for f in self.before_batch if isinstance(f, Padding)]
-        if texts is None or len(pads) != 1 or len(self.before_batch) != 1 or len(self.after_item) or self.collate_fn is not None \
-                or not isinstance(dataset, Datasets) or dataset.n_inp != 1 or self._args["on_error"] != "raise":
+        if len(self.before_batch) != 1 or len(self.after_item) or self.collate_fn is not None or self._args["on_error"] != "raise" \
+                or not isinstance(dataset, Datasets) or dataset.n_inp != 1 or 0 not in dataset.ahead:
             return plain
         with fixed_seed():
             sample = plain.item(0, 0)
+        read = self._reader(sample)
         one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[1:])
-        return PaddedFetcher(plain, texts, pads[0]) if one_size and list(pads[0].fields(sample)) == [0] else plain
+        return PaddedFetcher(plain, read, sample) if one_size and read is not None else plain
+
+    def _reader(self, sample: tuple) -> Callable[[np.ndarray], Any] | None:
+        "What reads and pads the texts of a batch together; None: nothing can. sample: the first one."
+        texts, pad = ahead_texts(self.dataset), self.before_batch[0]
+        if texts is None or not isinstance(pad, Padding) or list(pad.fields(sample)) != [0]:
+            return None
+        return PaddedTexts(texts, pad)
 
     def _make_order(self) -> Order:
         if self.res is None:

@@ -27,13 +27,26 @@ class PadTokens(ItemTransform):
         super().__init__()
         self.pad_id, self.targets = pad_id, targets
 
+    def padded(self, texts: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Texts as one dict of tensors, int64 (B, T).
+
+        Args:
+            texts: what there is of each token of each text.
+        """
+        lengths = [len(d["input_ids"]) for d in texts]
+        is_token = np.arange(max(lengths)) < np.array(lengths)[:, None]
+        made = {}
+        for k in texts[0]:
+            if k != "attention_mask":
+                made[k] = torch.from_numpy(out := np.full(is_token.shape, _FILL.get(k, self.pad_id), np.int64))
+                out[is_token] = np.concatenate([d[k] for d in texts])
+        made["attention_mask"] = torch.from_numpy(is_token.astype(np.int64))
+        return made
+
     def encodes(self, samples: list) -> list:
-        dicts = [s[0] for s in samples]
-        lengths = [len(d["input_ids"]) for d in dicts]
-        made = {k: filled([d[k] for d in dicts], lengths, _FILL.get(k, self.pad_id)) for k in dicts[0] if k != "attention_mask"}
-        made["attention_mask"] = torch.from_numpy((np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int64))
-        rest = [s[1:] for s in samples]
+        made, rest = self.padded([s[0] for s in samples]), [s[1:] for s in samples]
         if self.targets and rest[0]:
+            lengths = [len(s[0]["input_ids"]) for s in samples]
             rest = [(y, *r[1:]) for y, r in zip(filled([r[0] for r in rest], lengths, IGNORED), rest, strict=True)]
         return [({k: v[i] for k, v in made.items()}, *r) for i, r in enumerate(rest)]
 

@@ -1,14 +1,16 @@
 """`TransformersDL`: batches of texts that were tokenised once, all of them together."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...data.datasets import Datasets
 from ...data.labels import ColReader
 from ...data.targets import base_dataset
 from ..sorted_loader import SortedDL
 from ..text_sources import SEVERAL_TEXTS
+from .batches import PadTokens
 from .encoding import EncodedTexts, EncodeText
 
 
@@ -51,6 +53,21 @@ def n_tokens(sample: tuple) -> int:
     return len(sample[0]["input_ids"])
 
 
+class EncodedBatches:
+    """Encoded texts read and padded together: indices -> the dict of a batch.
+
+    Args:
+        texts: all of a dataset.
+        pad: what pads them.
+    """
+
+    def __init__(self, texts: EncodedTexts, pad: PadTokens):
+        self.texts, self.pad = texts, pad
+
+    def __call__(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        return self.pad.padded([self.texts[i] for i in indices.tolist()])
+
+
 class TransformersDL(SortedDL):
     """Batches of texts of similar length. The texts were tokenised once, when the dataset was made, and lie as ids in memory.
 
@@ -64,6 +81,12 @@ class TransformersDL(SortedDL):
             kwargs["num_workers"] = 0                       # there is nothing left to do for them
         kwargs["sort_func"] = kwargs.get("sort_func") or n_tokens
         super().__init__(dataset, **kwargs)
+
+    def _reader(self, sample: tuple) -> Callable[[np.ndarray], Any] | None:
+        texts, pad = _encoded(self.dataset), self.before_batch[0]
+        if texts is None or len(self.dataset.ahead[0].rest) or type(pad) is not PadTokens or pad.targets:
+            return None
+        return EncodedBatches(texts, pad)
 
     def _found_lengths(self) -> np.ndarray:
         texts = _encoded(self.dataset) if self.sort_func is n_tokens else None

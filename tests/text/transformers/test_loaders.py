@@ -52,6 +52,22 @@ def test_pairs_of_a_competition_from_the_files_to_the_submission(tiny, tmp_path)
     assert abs(min(max(alone, 0), 1) - test["score"][3]) < 1e-5
 
 
+@pytest.mark.parametrize(("labels", "y_block"), [(["a", "b"], None), ([["a"], ["a", "b"]], None), ([0.5, 1.25], RegressionBlock)])
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_are_what_the_tokenizer_pads_together(tiny, labels, y_block, pairs, num_workers):
+    texts = list(zip(LINES[:24], reversed(LINES[:24]), strict=True)) if pairs else LINES[:24]
+    dls = TransformersDataLoaders.from_lists(texts, labels * 12, tiny("bert"), bs=5, y_block=y_block, num_workers=num_workers,
+                                             splitter=lambda o: (range(12), range(12, 24)))
+    tokenizer, order = dls.train.dataset.tfms[0][-1].tokenizer, dls.valid.pass_order
+    for k, (x, y) in enumerate(dls.valid):
+        items = [12 + int(i) for i in order[5 * k:5 * k + 5]]
+        told = tokenizer(*zip(*[texts[i] for i in items], strict=True)) if pairs else tokenizer([texts[i] for i in items])
+        expected = tokenizer.pad(told, return_tensors="pt")
+        assert set(x) == set(expected) and all(x[key].equal(v) for key, v in expected.items())
+        assert y.equal(torch.stack([torch.as_tensor(dls.valid.dataset.targets(i - 12)[0]) for i in items]))
+
+
 @pytest.mark.parametrize(("labels", "options", "loss", "c"), [
     (["a", "b"], {}, "CrossEntropyLossFlat", 2), ([0.5, 1.25], {}, "MSELossFlat", 1), ([1, 0], {}, "CrossEntropyLossFlat", 2),
     ([["a"], ["a", "b"]], {}, "BCEWithLogitsLossFlat", 2), ([1, 3], {"y_block": RegressionBlock}, "MSELossFlat", 1),
