@@ -33,6 +33,7 @@ PURPOSE = {
     "tabular": "tables",
     "collab": "recommendations",
     "text": "texts",
+    "timeseries": "series of measurements over time",
     "compat": "code written for fastai: its module paths and names",
     "cli": "the command line",
 }

@@ -10,9 +10,9 @@ from ..core.recipe import Recipe
 from ..core.seeds import fixed_seed
 from ..data.dataloader import DataLoader
 from ..data.datasets import Datasets
-from ..data.engine.collate import collate, kinds_of, with_tensors
-from ..data.engine.fetch import Batch, BatchKey, Fetcher, Making, Order
+from ..data.engine.fetch import Fetcher, Order
 from ..data.engine.samplers import OrderSampler
+from ..data.engine.whole import WholeBatches
 from ..data.pipeline import Pipeline
 from .flat import FlatTexts, ahead_texts
 from .padding import Pad_Chunk, Padding
@@ -54,51 +54,6 @@ class LengthBuckets(OrderSampler):
         if len(full) > 2:
             full[1:] = full[1 + np.random.default_rng(epoch_seed).permutation(len(full) - 1)]
         return torch.from_numpy(order)
-
-
-class PaddedFetcher(Fetcher):
-    """Makes batches of one text per item, whose ids are known ahead, by one read, and of targets, which are made once.
-
-    Args:
-        plain: what makes the samples one by one.
-        read: indices -> the padded texts of these items.
-        sample: the first one, as `plain` makes it.
-    """
-
-    def __init__(self, plain: Fetcher, read: Callable[[np.ndarray], Any], sample: tuple):
-        vars(self).update(vars(plain))
-        self.read, self.in_memory, self.is_quiet = read, True, True
-        self._known = np.zeros(len(self.dataset), dtype=bool)
-        self._targets: list[torch.Tensor] | None = None
-        self._kinds = kinds_of(sample)
-
-    @property
-    def may_draw_globally(self) -> bool:
-        "No: nothing here draws random numbers."
-        return False
-
-    def make(self, key: BatchKey) -> Batch:
-        "The batch `key`."
-        indices = np.asarray(key.indices, dtype=np.int64)
-        return Batch((self.read(indices), *self._targets_of(indices)), self._kinds)
-
-    def _targets_of(self, indices):
-        new = indices[~self._known[indices]]
-        if len(new):
-            made = collate(with_tensors([self.dataset.targets(int(i)) for i in new]), [self.name_of(int(i)) for i in new])
-            if self._targets is None:
-                self._targets = [torch.empty((len(self._known), *t.shape[1:]), dtype=t.dtype) for t in made]
-            for column, t in zip(self._targets, made, strict=True):
-                column[new] = t.as_subclass(torch.Tensor)
-            self._known[new] = True
-        return [column[indices] for column in self._targets or ()]
-
-    def fill(self, making: Making, positions: Any, stopped: Any = None) -> None:
-        "Nothing: a batch is read at once."
-
-    def finish(self, making: Making) -> Batch:
-        "The batch of `making`."
-        return self.make(making.key)
 
 
 class PaddedTexts:
@@ -159,7 +114,7 @@ class SortedDL(TextLoader):
             sample = plain.item(0, 0)
         read = self._reader(sample)
         one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[1:])
-        return PaddedFetcher(plain, read, sample) if one_size and read is not None else plain
+        return WholeBatches(plain, read, sample) if one_size and read is not None else plain
 
     def _reader(self, sample: tuple) -> Callable[[np.ndarray], Any] | None:
         "What reads and pads the texts of a batch together; None: nothing can. sample: the first one."

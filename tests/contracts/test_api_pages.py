@@ -16,7 +16,8 @@ def test_every_module_exists_and_is_named_once():
         assert importlib.import_module(module).__doc__, module
 
 
-@pytest.mark.parametrize("star", ["minifast.basics", "minifast.vision.all", "minifast.tabular.all", "minifast.collab", "minifast.text.all"])
+@pytest.mark.parametrize("star", ["minifast.basics", "minifast.vision.all", "minifast.tabular.all", "minifast.collab", "minifast.text.all",
+                                  "minifast.timeseries.all"])
 def test_every_public_name_is_on_a_page(star):
     public = importlib.import_module(star)
     homes = {name: getattr(getattr(public, name), "__module__", None) or "" for name in public.__all__}

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-DOORS = ["minifast.vision.all", "minifast.tabular.all", "minifast.collab", "minifast.text.all"]
+DOORS = ["minifast.vision.all", "minifast.tabular.all", "minifast.collab", "minifast.text.all", "minifast.timeseries.all"]
 CLASSES = ["Learner", "DataLoaders", "DataLoader", "DataBlock", "Callback", "Transform", "ItemTransform", "RandTransform", "Pipeline"]
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes|Example|Examples|Source|Note):", re.M)
 

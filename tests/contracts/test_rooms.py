@@ -14,7 +14,7 @@ ROOMS = [
     "learner",
     "interpret ensemble checks",
     "basics",
-    "vision tabular collab text",
+    "vision tabular collab text timeseries",
     "compat",
     "cli",
 ]
