@@ -398,8 +398,7 @@ class DataLoader:
         if self._keeps_memory or len(self) == 1:
             return
         self._keeps_memory = True
-        on_cpu = self.after_batch if self.device.type == "cpu" else ()
-        if self._fetcher.loads_images or any(getattr(f, "makes_images", False) for f in on_cpu):
+        if self._fetcher.loads_images or self.device.type == "cpu":
             keep_freed_memory()
 
     def _pins(self):

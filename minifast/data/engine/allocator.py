@@ -1,9 +1,11 @@
 """Keep memory that was freed, so that large tensors need not be handed out page by page again.
 
 glibc gives blocks above a threshold back to the system as soon as they are freed. A pipeline that makes a new batch every few
-milliseconds then spends up to half of its time in page faults. `keep_freed_memory` raises the threshold, for the whole process. It is
-called when a loader of images is iterated for the first time on Linux, never by an import, and does nothing elsewhere. To prevent it,
-set the environment variable MINIFAST_KEEP_MEMORY=0 or `minifast.core.device.defaults.keep_memory = False`.
+milliseconds then spends up to half of its time in page faults; a recurrent model that trains on the CPU, a fifth (2026-11: AWD-LSTM
+100/200/2, batches of 64 reviews). `keep_freed_memory` raises the threshold, for the whole process. It is called on Linux when a loader is
+iterated for the first time that decodes images, or whose batches stay on the CPU, where the model then is; never by an import, and it does
+nothing elsewhere. To prevent it, set the environment variable MINIFAST_KEEP_MEMORY=0 or
+`minifast.core.device.defaults.keep_memory = False`.
 """
 import ctypes
 import os

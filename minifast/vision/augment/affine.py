@@ -38,7 +38,6 @@ class BatchTransform(RandTransform):
         tfms: what is done instead, in one pass; then each of them has its own `p` and `batch`.
     """
     types: tuple[type, ...] = (Image, Mask)
-    makes_images: bool = True           #: read by loaders: on the CPU, memory for batches is kept (see `data.engine.allocator`)
 
     def __init__(self, p: float | None = None, batch: bool = False, tfms: Sequence[Any] = ()):
         super().__init__(p)
