@@ -375,9 +375,14 @@ class Datasets(_Split):
         "The inputs made from `x`, each pipeline from the step on where something of its type goes in."
         return tuple(_infer(p, types, x) for p, types in zip(self.pipelines, self.input_types, strict=False))
 
+    def _items_of(self, items: Any) -> Any:
+        "The items in what a user gives: as the transform that reads them says, if it has a method `items_of`."
+        reader = getattr(self.pipelines[0].fs[0], "items_of", None) if len(self.pipelines[0]) else None
+        return as_items(items, self.rows) if reader is None else reader(items)
+
     def test_set(self, items: Any, with_labels: bool | None = False) -> "Datasets":
         "The same transforms, as for validation, for other items, with labels or without."
-        rows = Rows(as_items(items, self.rows))
+        rows = Rows(self._items_of(items))
         if with_labels:
             return self._copy(rows, 1, labelled=True, ahead=all_ahead(self.pipelines[:self.n_inp], rows) if len(rows) >= _MANY else {})
         # the pipelines of inputs start at the step where something of the type of these items goes in; of a mixed list, where all can

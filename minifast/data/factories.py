@@ -32,12 +32,13 @@ def check_factory_keywords(factory: Callable, kwargs: Mapping[str, Any], more: I
     check_dataloaders_keywords(kwargs, f"{factory.__qualname__}(...)", taken)
 
 
-def guessed_block(labels: Sequence, vocab: Iterable | None = None) -> TransformBlock:
+def guessed_block(labels: Sequence, vocab: Iterable | None = None, where: str = "from_lists") -> TransformBlock:
     """The block of labels in a list: several classes where they are lists of them, numbers where they are fractions, else one class.
 
     Args:
         labels: one per item.
         vocab: the classes; None: those of the labels.
+        where: the call, for messages.
 
     Raises:
         ValueError: each label is a list of as many zeros and ones, which may be classes or numbers.
@@ -51,7 +52,7 @@ def guessed_block(labels: Sequence, vocab: Iterable | None = None) -> TransformB
         values = indicator_values(labels) if all(several) else None
         if values is not None and vocab is None:
             own, n = ", ".join(map(repr, values)), len(labels[0])
-            raise ValueError(f"from_lists: each label is a list of {n} values that are all {own}. If they say of which classes an item "
+            raise ValueError(f"{where}: each label is a list of {n} values that are all {own}. If they say of which classes an item "
                              f"is, name the {plural(n, 'class')}, vocab=[...]; to predict numbers write y_block=RegressionBlock; if the "
                              f"values are the labels, y_block=MultiCategoryBlock(vocab=[{own}])")
         if vocab is not None:

@@ -15,24 +15,20 @@ from .augment import (
     WindowWarp,
     series_transforms,
 )
+from .block import TSBlock
+from .layout import trim_padding
+from .loader import SeriesDL
+from .loaders import TSDataLoaders
+from .missing import FillSteps, Missing, find_missing
+from .pad import PadSeries
 from .padding import is_step, n_steps, split_padding
+from .series_info import SeriesShape, series_shape
+from .store import EqualSeries, SeriesStore, UnequalSeries
 from .tensors import TensorSeries
 
 __all__ = sorted([*_basics,
-    "Cutout",
-    "FlipSign",
-    "FlipTime",
-    "Jitter",
-    "MagnitudeScale",
-    "MagnitudeWarp",
-    "Permutation",
-    "RotateAxes",
-    "TensorSeries",
-    "TimeWarp",
-    "WindowSlice",
-    "WindowWarp",
-    "is_step",
-    "n_steps",
-    "series_transforms",
-    "split_padding",
+    "Cutout", "EqualSeries", "FillSteps", "FlipSign", "FlipTime", "Jitter", "MagnitudeScale", "MagnitudeWarp", "Missing", "PadSeries",
+    "Permutation", "RotateAxes", "SeriesDL", "SeriesShape", "SeriesStore", "TSBlock", "TSDataLoaders", "TensorSeries", "TimeWarp",
+    "UnequalSeries", "WindowSlice", "WindowWarp", "find_missing", "is_step", "n_steps", "series_shape", "series_transforms",
+    "split_padding", "trim_padding",
 ])

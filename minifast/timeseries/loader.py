@@ -1,0 +1,57 @@
+"""`SeriesDL`: batches of series by one read."""
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.seeds import fixed_seed
+from ..data.dataloader import DataLoader
+from ..data.datasets import Datasets
+from ..data.engine.fetch import Fetcher
+from ..data.engine.whole import WholeBatches
+from .pad import PadSeries
+from .store import SeriesStore
+
+
+class ReadBatches:
+    """Series read and padded together: indices -> float32 (B, channels, steps).
+
+    Args:
+        store: the series of a dataset.
+        pad: what pads them.
+    """
+
+    def __init__(self, store: SeriesStore, pad: PadSeries):
+        self.store, self.pad = store, pad
+
+    def __call__(self, indices: np.ndarray) -> torch.Tensor:
+        x = self.store.read(indices, self.pad.n_steps(self.store.lengths[indices]))
+        if self.pad.max_len is not None and x.shape[-1] > self.pad.max_len:
+            x[..., self.pad.max_len:] = float("nan")
+        return x
+
+
+class SeriesDL(DataLoader):
+    """Batches of series, which lie in memory or in a file as they go into a batch: each is one read, and there are no workers.
+
+    Args:
+        dataset: as for `DataLoader`.
+        **kwargs: other arguments of `DataLoader`.
+    """
+
+    def _make_fetcher(self) -> Fetcher:
+        plain, dataset = super()._make_fetcher(), self.dataset
+        series, pads = store_of(dataset), self.before_batch.fs
+        if series is None or len(pads) != 1 or not isinstance(pads[0], PadSeries) or len(self.after_item) or self.collate_fn is not None \
+                or self._args["on_error"] != "raise" or dataset.n_inp != 1 or not len(dataset):
+            return plain
+        with fixed_seed():
+            sample = plain.item(0, 0)
+        one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[1:])
+        return WholeBatches(plain, ReadBatches(series, pads[0]), sample) if one_size else plain
+
+
+def store_of(dataset: Any) -> SeriesStore | None:
+    "The series of a dataset, where all of them were read when it was made, and nothing else happens to them one by one."
+    ahead = dataset.ahead.get(0) if isinstance(dataset, Datasets) else None
+    return ahead.values if ahead is not None and isinstance(ahead.values, SeriesStore) and not len(ahead.rest) else None

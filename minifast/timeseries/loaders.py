@@ -1,0 +1,169 @@
+"""`TSDataLoaders`: from arrays and tables to batches of series, in one call."""
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from warnings import warn
+
+import numpy as np
+
+from ..core.messages import describe, listing
+from ..core.types import PathLike, Splits
+from ..data.block import CategoryBlock, DataBlock, RegressionBlock, TransformBlock
+from ..data.factories import check_factory_keywords, chosen_splitter, guessed_block, without_vocab
+from ..data.labels import ColReader
+from ..data.loaders import DataLoaders
+from ..data.splitters_groups import FixedSplitter
+from .block import TSBlock
+from .layout import as_store
+from .missing import FillSteps
+from .reading import SERIES
+from .store import SeriesAt, SeriesStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The column of a table of items that holds the target.
+TARGET = "target"
+
+
+class TSDataLoaders(DataLoaders):
+    """`DataLoaders` of series: float32 (B, channels, steps).
+
+    Further keyword arguments, such as bs, val_bs, shuffle and device, go to `DataBlock.dataloaders`.
+    """
+
+    @classmethod
+    def from_array(cls, X: Any, y: Any = None, splits: Splits | None = None, valid_pct: float = 0.2, seed: int | None = None,
+                   X_valid: Any = None, y_valid: Any = None, splitter: Callable | None = None, table: "pd.DataFrame | None" = None,
+                   y_block: Any = None, vocab: Sequence[Any] | None = None, fill: FillSteps | None = None, max_len: int | None = None,
+                   batch_tfms: Any = None, item_tfms: Any = None, path: PathLike = ".", **kwargs: Any) -> "TSDataLoaders":
+        """Series in an array, and their targets.
+
+        Args:
+            X: (samples, channels, steps), or (samples, steps) of one channel; of several lengths a list of series (channels, steps). A
+                `np.memmap` stays on disk, from where each batch is read.
+            y: one target per sample: classes of any type that can be sorted, numbers (fractions, or with y_block=RegressionBlock), a list
+                of classes, or several numbers (samples, numbers). None: batches have no targets.
+            splits: positions of the samples for training and for validation, `(train, valid)`.
+            valid_pct: otherwise this share of the samples, chosen at random, is for validation.
+            seed: of that choice, which is the same each time unless another one is given.
+            X_valid: the samples for validation, where they are in an array of their own.
+            y_valid: their targets.
+            splitter: chooses otherwise, such as `GroupSplitter("subject")` or `TimeSplitter("day")` of columns of `table`.
+            table: one row per sample (those of X_valid at the end): what else is known of it.
+            y_block: the block of the targets; None: numbers where they are fractions, several classes where they are lists, else a class.
+            vocab: the classes in their order; None: the sorted ones of the training samples.
+            fill: how missing values are filled; None: they are refused.
+            max_len: of longer series the first `max_len` steps are kept; None: nothing is cut.
+            batch_tfms: transforms of batches, such as `TSStandardize()`.
+            item_tfms: transforms of single samples, which are then made one by one.
+            path: the folder of the learner's files.
+            **kwargs: for `DataBlock.dataloaders`, such as `bs=16`.
+
+        Raises:
+            ValueError: X has another shape, or values are missing, or X and y are not equally long.
+        """
+        check_factory_keywords(cls.from_array, kwargs)
+        stores, targets, splits = _with_valid(as_store(X, "X"), _targets(y), X_valid, y_valid, splits, y)
+        given = splitter if splits is None else FixedSplitter(splits)
+        if splits is not None and splitter is not None:
+            raise TypeError("splits (or X_valid) and splitter both say which samples are for validation: give one of them")
+        frame = _items(stores, targets, table, y)
+        if y_block is not None:
+            y_block = without_vocab(vocab, y_block)
+        elif targets is not None:
+            y_block = _target_block(targets, _classes_of(y) if vocab is None else vocab)
+        return cls._made(frame, TSBlock(fill, max_len), y_block if targets is not None else None, path, kwargs,
+                         splitter=chosen_splitter(given, valid_pct, seed), batch_tfms=batch_tfms, item_tfms=item_tfms)
+
+    @classmethod
+    def from_numpy3d(cls, X: np.ndarray, y: Any = None, **kwargs: Any) -> "TSDataLoaders":
+        """`from_array` of an array of three axes, as aeon and sktime have it ("numpy3D").
+
+        Args:
+            X: (samples, channels, steps).
+            y: see `from_array`.
+            **kwargs: other arguments of `from_array`.
+
+        Raises:
+            ValueError: X has not three axes.
+        """
+        if getattr(X, "ndim", None) != 3:
+            raise ValueError(f"TSDataLoaders.from_numpy3d takes an array (samples, channels, steps); received {describe(X)}. Of other "
+                             "layouts write TSDataLoaders.from_array")
+        return cls.from_array(X, y, **kwargs)
+
+    @classmethod
+    def _made(cls, source: Any, block: TransformBlock, y_block: Any, path: PathLike, kwargs: dict[str, Any],
+              **of_block: Any) -> "TSDataLoaders":
+        labelled = y_block is not None
+        dls = DataBlock(blocks=[block, y_block] if labelled else [block], n_inp=1, get_y=ColReader(TARGET) if labelled else None,
+                        **of_block).dataloaders(source, path=path, **kwargs)
+        return cls(*dls.loaders, path=dls.path)
+
+
+def _targets(y: Any) -> list | None:
+    "One target per sample, as a list."
+    if y is None:
+        return None
+    if isinstance(y, (str, bytes, dict)) or not hasattr(y, "__len__"):
+        raise TypeError(f"y holds one target per sample; received {describe(y)}")
+    y = y.to_numpy() if hasattr(y, "columns") else y.detach().cpu().numpy() if hasattr(y, "detach") else y
+    y = y[:, 0] if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1 else y
+    return y.tolist() if getattr(y, "ndim", 1) <= 2 and hasattr(y, "tolist") else list(y)
+
+
+def _classes_of(y: Any) -> list | None:
+    "The classes of a column of pandas that lists them."
+    return y.cat.categories.tolist() if hasattr(y, "cat") else None
+
+
+def _target_block(targets: list, vocab: Any) -> TransformBlock:
+    "The block of targets whose kind nobody said. Whole numbers as floats, as many files have them, are classes where they come again."
+    if vocab is None and all(type(o) is float for o in targets) and not any(o % 1 for o in targets):
+        classes = sorted(set(targets))
+        if 2 * len(classes) > len(targets):
+            return RegressionBlock()
+        warn(f"the targets are whole numbers as floats, {listing(f'{c:g}' for c in classes[:5])}{', ...' if len(classes) > 5 else ''}: "
+             "they are taken for classes. To predict numbers write y_block=RegressionBlock; y.astype(int) says that they are classes",
+             stacklevel=3)
+        return CategoryBlock()
+    return guessed_block(targets, vocab, "from_array")
+
+
+def _with_valid(store, targets, X_valid, y_valid, splits, y):
+    "The series and targets of training and validation together, and which are which."
+    if (targets is not None) and len(targets) != len(store):
+        raise ValueError(f"X and y must be equally long: X has {len(store):,} samples, y has {len(targets):,} targets ({describe(y)})")
+    if X_valid is None:
+        if y_valid is not None:
+            raise TypeError("y_valid= are targets of X_valid=, which is missing")
+        return [store], targets, splits
+    if splits is not None:
+        raise TypeError("splits and X_valid both say which samples are for validation: give one of them")
+    valid, more = as_store(X_valid, "X_valid"), _targets(y_valid)
+    if (more is None) != (targets is None) or (more is not None and len(more) != len(valid)):
+        raise ValueError(f"X_valid and y_valid must be equally long: X_valid has {len(valid):,} samples, y_valid "
+                         f"{'is missing' if more is None else f'has {len(more):,} targets'}")
+    if valid.n_channels != store.n_channels:
+        raise ValueError(f"X_valid must have {store.n_channels} channels as X has; received {valid.n_channels}")
+    n, m = len(store), len(valid)
+    return [store, valid], None if targets is None else [*targets, *(more or ())], (range(n), range(n, n + m))
+
+
+def _items(stores: list[SeriesStore], targets: list | None, table: Any, y: Any) -> "pd.DataFrame":
+    "The samples as rows of a table."
+    import pandas as pd
+    n = sum(map(len, stores))
+    if table is not None and (not hasattr(table, "iloc") or len(table) != n):
+        raise ValueError(f"table= needs one row per sample, {n:,}; received {describe(table)}")
+    taken = [c for c in (SERIES, TARGET) if table is not None and c in table.columns]
+    if taken:
+        raise ValueError(f"table= must have no column called {' or '.join(map(repr, taken))}, which the samples have already: rename it, "
+                         f"table.rename(columns={{{taken[0]!r}: 'other name'}})")
+    index = table.index if table is not None else y.index if hasattr(y, "index") and hasattr(y, "iloc") and len(y) == n else None
+    column = pd.Series([SeriesAt(store, i) for store in stores for i in range(len(store))], index=index, dtype=object)
+    frame = {SERIES: column}
+    if targets is not None:
+        frame[TARGET] = pd.Series(targets, index=index, dtype=object if isinstance(targets[0], (list, tuple)) else None)
+    made = pd.DataFrame(frame)
+    return made if table is None else pd.concat([made, table], axis=1)
