@@ -15,8 +15,8 @@ def as_store(X: Any, where: str = "X") -> SeriesStore:
     """Series in the layout that a loader reads.
 
     Args:
-        X: an array or tensor (samples, channels, steps) or (samples, steps), or a list of series, (channels, steps) or (steps,) each. Arrays
-            that are a view of a file (`np.memmap`) stay on disk.
+        X: an array or tensor (samples, channels, steps) or (samples, steps), or a list of series, (channels, steps) or (steps,) each.
+            Arrays that are a view of a file (`np.memmap`) stay on disk.
         where: what to call it in a message.
 
     Raises:
