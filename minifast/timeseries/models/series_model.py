@@ -1,0 +1,147 @@
+"""`SeriesModel`: what the models of this folder have in common: what they read and refuse, and their two layer groups, body and head."""
+from collections.abc import Sequence
+from math import prod
+from typing import ClassVar, cast
+
+import torch
+from torch import nn
+
+from ...core.arguments import is_number, is_whole
+from ...core.messages import brief, describe, plural
+from ...core.types import YRange
+from ...nn.activations import SigmoidRange
+from ..padding import split_padding
+from .masked import as_grid, mean_of_steps
+
+#: The models that ignore padding.
+MASKING = ("FCN", "InceptionTime", "ResNet1d")
+
+
+class SeriesModel(nn.Module):
+    """A model of series: float (B, c_in, T) -> (B, c_out).
+
+    Padding (NaN in all channels at the end of a series) is ignored by models with `masks`, and refused by the others. They look for it
+    if they were made with `padded=True`, and besides where looking costs nothing: on the CPU, and when they predict.
+
+    Args:
+        c_in: channels of a series.
+        c_out: outputs, or the shape of the output, such as (targets, horizon).
+        padded: whether batches may have padding.
+
+    Attributes:
+        body: what reads; its output is (B, features, T).
+        head: what decides.
+    """
+
+    min_steps: ClassVar[int] = 1        #: steps that a series has at least
+    masks: ClassVar[bool] = True        #: whether series of a batch may differ in length
+    needs_seq_len: ClassVar[bool] = False   #: whether it must be told the length of the longest series
+
+    body: nn.Module
+    head: nn.Module
+
+    def __init__(self, c_in: int, c_out: int | Sequence[int], padded: bool = False):
+        super().__init__()
+        check_sizes(type(self).__name__, c_in=c_in, c_out=c_out)
+        if padded and not self.masks:
+            raise ValueError(no_padding(type(self).__name__))
+        self.c_in, self.padded = c_in, padded
+
+    def read(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Check a batch, and take its padding out.
+
+        Args:
+            x: (B, c_in, T).
+
+        Returns:
+            The batch with 0 in place of padding, and float (B, T), 0 for padding and 1 for steps, or None: there is no padding.
+
+        Raises:
+            ValueError: the shape is another, series are too short, or there is padding and this model cannot ignore it.
+        """
+        name = type(self).__name__
+        if x.ndim != 3 or x.shape[1] != self.c_in:
+            raise ValueError(f"{name} reads series (batch, {plural(self.c_in, 'channel')}, steps); received {describe(x)}")
+        if x.shape[2] < self.min_steps:
+            raise ValueError(too_short(name, self.min_steps, x.shape[2]))
+        if not (self.padded or self._sees_padding(x)):
+            return x, None
+        if not self.masks:
+            raise ValueError(no_padding(name))
+        x, is_step = split_padding(x)
+        return x, is_step.to(x.dtype)
+
+    def _sees_padding(self, x):
+        "Whether a series ends before the others. On a GPU nobody waits for the answer in training."
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or (self.training and x.device.type != "cpu"):
+            return False
+        return bool(torch.isnan(x[:, 0, -1]).any())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class ConvModel(SeriesModel):
+    "A `SeriesModel` whose body is a `masked` layer, of which the head gets the mean over the steps."
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, mask = self.read(x)
+        grid_mask = None if mask is None else mask[:, None, None]
+        return self.head(mean_of_steps(self.body(as_grid(x), grid_mask).squeeze(2), mask))
+
+
+def series_split(model: nn.Module) -> list[list[nn.Parameter]]:
+    """The layer groups of a `SeriesModel`: body, head.
+
+    Args:
+        model: with the parts `head` and others.
+    """
+    head = list(cast(nn.Module, model.head).parameters())
+    of_head = {id(p) for p in head}
+    return [[p for p in model.parameters() if id(p) not in of_head], head]
+
+
+def linear_head(n_in: int, c_out: int | Sequence[int], dropout: float = 0.0, y_range: YRange | None = None) -> nn.Sequential:
+    """What decides: dropout, a linear layer, and where a range is given a sigmoid over it.
+
+    Args:
+        n_in: features.
+        c_out: outputs, or the shape of the output.
+        dropout: probability that a feature is dropped.
+        y_range: (low, high) of numbers to predict.
+    """
+    if not is_number(dropout, 0, 1):
+        raise ValueError(f"dropout={brief(dropout)}: a probability, from 0 to 1")
+    shape = (c_out,) if isinstance(c_out, int) else tuple(c_out)
+    layers: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
+    layers.append(nn.Linear(n_in, prod(shape)))
+    if len(shape) > 1:
+        layers.append(nn.Unflatten(1, shape))
+    if y_range is not None:
+        layers.append(SigmoidRange(*y_range))
+    return nn.Sequential(*layers)
+
+
+def check_sizes(where: str, **sizes: int | Sequence[int]) -> None:
+    """Refuse sizes that are no whole numbers from 1, or sequences of them, all in one sentence.
+
+    Args:
+        where: the name of the model.
+        **sizes: by the name of the argument.
+    """
+    wrong = [f"{name}={brief(size)}" for name, size in sizes.items()
+             if not all(is_whole(n) for n in ([size] if not isinstance(size, (tuple, list)) else size or [0]))]
+    if wrong:
+        raise ValueError(f"{where}({', '.join(wrong)}): sizes are whole numbers from 1")
+
+
+def too_short(name: str, needed: int, steps: int) -> str:
+    "The sentence about series that have too few steps."
+    return (f"{name} needs series of {plural(needed, 'step')} or more, and the shortest here has {steps}: leave it out, or take a model "
+            "that reads series of any length, such as InceptionTime")
+
+
+def no_padding(name: str) -> str:
+    "The sentence about padding where a model cannot ignore it."
+    return (f"{name} reads series of one length, and these differ: the ends of the shorter ones are padding, which it would take for "
+            f"values. Take a model that ignores padding ({', '.join(MASKING)}), or cut or stretch the series to one length")

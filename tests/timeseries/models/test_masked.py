@@ -1,0 +1,94 @@
+"Layers that ignore padding against torch's own, of series that are alone."
+import pytest
+import torch
+import torch.nn.functional as F
+
+from minifast.timeseries.models.masked import (
+    ConvNormAct,
+    StepConv,
+    StepMaxPool,
+    StepNorm,
+    as_grid,
+    mean_of_steps,
+)
+
+LENGTHS = (9, 4, 1)
+
+
+@pytest.fixture
+def series():
+    torch.manual_seed(0)
+    return [torch.randn(1, 3, n) * 2 + 5 for n in LENGTHS]
+
+
+def padded(series, fill=0.0):
+    "(B, C, 1, T) with `fill` as padding, and the mask."
+    x = torch.cat([F.pad(s, (0, max(LENGTHS) - s.shape[2]), value=fill) for s in series])
+    mask = torch.tensor([[float(i < n) for i in range(max(LENGTHS))] for n in LENGTHS])[:, None, None]
+    return as_grid(x), mask
+
+
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 8])
+def test_a_convolution_is_that_of_torch(series, kernel_size):
+    conv = StepConv(3, 5, kernel_size, bias=True)
+    made = conv(as_grid(series[0]))[:, :, 0]
+    expected = F.conv1d(F.pad(series[0], ((kernel_size - 1) // 2, kernel_size // 2)), conv.weight[:, :, 0], conv.bias)
+    torch.testing.assert_close(made, expected)
+    assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_batch_norm_in_training_is_that_of_the_steps_alone(series, affine):
+    norm, plain = StepNorm(3), torch.nn.BatchNorm1d(3)
+    if affine:
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+        plain.load_state_dict(norm.state_dict())
+    x, mask = padded(series, fill=100.0)
+    x.requires_grad_()
+    steps = torch.cat(series, 2).detach().requires_grad_()
+    for _ in range(2):
+        made, expected = norm(x, mask), plain(steps)
+    assert (made[mask.expand_as(made) == 0] == 0).all()
+    made = torch.cat([made[i:i + 1, :, 0, :n] for i, n in enumerate(LENGTHS)], 2)
+    torch.testing.assert_close(made, expected)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(norm.state_dict()[name], value)
+    weights = torch.randn_like(expected)
+    (made * weights).sum().backward()
+    (expected * weights).sum().backward()
+    grads = torch.cat([x.grad[i:i + 1, :, 0, :n] for i, n in enumerate(LENGTHS)], 2)
+    torch.testing.assert_close(grads, steps.grad)
+    assert (x.grad[mask.expand_as(x) == 0] == 0).all()
+    torch.testing.assert_close(norm.weight.grad, plain.weight.grad)
+    torch.testing.assert_close(norm.bias.grad, plain.bias.grad)
+
+
+def test_batch_norm_of_half_precision_keeps_its_type(series):
+    x, mask = padded(series)
+    norm, half = StepNorm(3), x.to(torch.bfloat16).requires_grad_()
+    made = norm(half, mask)
+    made.float().sum().backward()
+    assert made.dtype == half.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(made.float(), StepNorm(3)(x, mask), atol=0.05, rtol=0.05)
+
+
+def test_the_maximum_sees_no_padding():
+    x, mask = padded([torch.full((1, 3, n), -2.0) for n in LENGTHS])
+    made = StepMaxPool(3)(x, mask)
+    assert (made == -2.0 * mask).all()
+
+
+def test_the_mean_is_over_the_steps_alone(series):
+    x, mask = padded(series)
+    torch.testing.assert_close(mean_of_steps(x[:, :, 0], mask[:, 0, 0]), torch.cat([s.mean(2) for s in series]))
+    assert (mean_of_steps(torch.zeros(1, 2, 3), torch.zeros(1, 3)) == 0).all()        # a series of no step at all
+
+
+def test_a_unit_gives_each_series_what_it_gives_it_alone(series):
+    unit = ConvNormAct(3, 4, 4).eval()
+    unit.norm.bias.data.fill_(0.5)
+    x, mask = padded(series)
+    for made, s in zip(unit(x, mask), series, strict=True):
+        torch.testing.assert_close(made[:, 0, :s.shape[2]], unit(as_grid(s))[0, :, 0])
+        assert not made[:, 0, s.shape[2]:].any()
