@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..core import check_arguments, describe, is_number, is_whole, leaves, map_nested, name_of, plural
+from ..core.finite import not_finite
 from .base import Callback, CancelTrainException, CancelValidException, Learner, Order, TrainingCallback
 from .recorder import NonFiniteLoss
 
@@ -164,7 +165,7 @@ def bad_rows(nest: Any, n: int) -> list[int]:
     bad = torch.zeros(n, dtype=torch.bool)
     for t in leaves(nest):
         if isinstance(t, torch.Tensor) and t.ndim and len(t) == n and t.is_floating_point():
-            bad |= ~torch.isfinite(t.detach()).reshape(n, -1).all(1).cpu()
+            bad |= not_finite(t.detach()).reshape(n, -1).any(1).cpu()
     return bad.nonzero().flatten().tolist()
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..core import LossFunc, describe, find_bs, fixed_seed, leaves, plural
+from ..core.finite import not_finite
 from ..nn.loss_traits import (
     CLASS_KINDS,
     class_axis,
@@ -42,13 +43,18 @@ class FirstBatch(TrainingCallback):
     order = Order.SETUP
     _tried: list[int] | None = None                         # what the metrics were last tried with
     _yb: tuple = ()                                         # the targets as the loader gave them
+    _padded: torch.Tensor | None = None                     # which items are padded series, (B,)
 
     def before_batch(self) -> None:
+        self._padded = None
         self._yb = self.learn.yb                            # before other callbacks mix them
         self._check_norms()
         for x in leaves((self.learn.xb, self.learn.kw)):
             if isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all():
-                bad = int((~torch.isfinite(x)).sum())
+                bad = int(not_finite(x).sum())
+                if not bad:                                 # series of several lengths, padded with NaN
+                    self._padded = x.isnan().flatten(1).any(1)
+                    continue
                 raise ValueError(f"the inputs of the first training batch hold {bad:,} NaN or infinite values ({describe(x)}): "
                                  "remove or fill them, and check the transform that produced them")
 
@@ -96,9 +102,22 @@ class FirstBatch(TrainingCallback):
         if not learn.yb:
             raise ValueError(f"this batch has no target to train on, only {plural(len(learn.xb), 'input')}. Give the loader pairs "
                              "(input, target), or n_inp=, the number of elements that are inputs")
+        self._check_padded()
         self._is_changed = len(learn.ordered_cbs("after_pred")) > 1         # other callbacks pick one output, or activate it
         if not self._is_changed:
             self._check_pred()
+
+    def _check_padded(self):
+        "Refuse a model that takes the padding of series, which is NaN, for values."
+        pred, padded = self.learn.pred, self._padded
+        if padded is None or not isinstance(pred, torch.Tensor) or not pred.ndim or len(pred) != len(padded):
+            return
+        bad = not_finite(pred.detach().flatten(1)).any(1)
+        if bad.any() and not (bad & ~padded).any():
+            raise ValueError(f"the model returns NaN for {int(bad.sum())} of the {int(padded.sum())} series of this batch that are padded, "
+                             "with NaN after their end: it takes padding for values. Write `x, mask = split_padding(x)` "
+                             "(minifast.timeseries.padding) in its forward and leave out the steps that mask (B,T) does not have, or give "
+                             "it series of one length")
 
     def _check_pred(self):
         learn = self.learn

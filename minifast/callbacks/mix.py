@@ -16,6 +16,7 @@ from torch import nn
 from ..core import check_arguments, describe, draw_seed, find_bs, is_number, item_rng, leaves, map_nested, noting
 from ..nn.loss_traits import CLASS_KINDS, class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
 from .base import Order, TrainingCallback
+from .mix_series import cut_steps, own_share, paste_steps, with_own_steps
 
 Box = tuple[int, int, int, int]
 _NOTHING = nullcontext()
@@ -113,6 +114,9 @@ class Mix:
         lam: fraction of the item itself, (B,) or one number.
         box: the part to paste from the partner; None: blend.
         size: (height, width) of the images that `box` refers to.
+        stretch: of series, where the steps to paste begin and how many they are, as shares of those that both partners have, (2,B).
+        steps: which steps to paste, bool (B,T).
+        shared_lam: of series that are blended, the fraction where both partners have steps, (B,).
         partner: targets of the partners, if losses are mixed instead of targets.
         targets: the targets before they were blended.
     """
@@ -120,7 +124,10 @@ class Mix:
     perm: torch.Tensor
     lam: torch.Tensor | float
     box: Box | None = None
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
+    stretch: torch.Tensor | None = None
+    steps: torch.Tensor | None = None
+    shared_lam: torch.Tensor | None = None
     partner: tuple | None = None
     targets: tuple | None = None
 
@@ -134,10 +141,11 @@ class MixHandler(TrainingCallback):
 
     Every floating input is mixed. Integer inputs (categories, token ids) cannot be; the outputs of the embedding layers that read them
     are mixed instead. A module with a method `blended_input(x, perm, blend)` is called with what that returns: models of texts blend the
-    vectors of words, without padding. Targets that are numbers, labels of 0 and 1 or probabilities are mixed; with class indices as
-    targets the loss is: it becomes the mean over items of `lam * loss(pred, target) + (1 - lam) * loss(pred, partner's target)`, weighted
-    as the loss itself weights. `learn.loss_func` stays as it is. A callback that adds to the loss in `after_loss` needs an order above
-    this one's.
+    vectors of words, without padding. Series (B,C,T) of unequal lengths, padded with NaN, keep their lengths: after the end of its partner
+    a series stays as it is, and lam is the share of its own in the whole. Targets that are numbers, labels of 0 and 1 or probabilities are
+    mixed; with class indices as targets the loss is: it becomes the mean over items of `lam * loss(pred, target) + (1 - lam) * loss(pred,
+    partner's target)`, weighted as the loss itself weights. `learn.loss_func` stays as it is. A callback that adds to the loss in
+    `after_loss` needs an order above this one's.
 
     Args:
         alpha: parameter of the Beta distribution of lam.
@@ -157,8 +165,8 @@ class MixHandler(TrainingCallback):
         self._stream: dict | None = None
         self._forget()
 
-    def draw(self, rng: np.random.Generator, n: int, size: tuple[int, int] | None, device: torch.device) -> Mix:
-        "A `Mix` for a batch of `n` items. size: (height, width) of the images, None without any."
+    def draw(self, rng: np.random.Generator, n: int, size: tuple[int, ...] | None, device: torch.device) -> Mix:
+        "A `Mix` for a batch of `n` items. size: (height, width) of the images, else (steps,) of series, None without either."
         raise NotImplementedError
 
     def _forget(self) -> None:
@@ -201,8 +209,14 @@ class MixHandler(TrainingCallback):
             raise TypeError(f"{self!r} cannot mix the input {describe(self._indices[0])}: it holds integers, and the model has no "
                             "nn.Embedding whose output could be mixed instead. Give the model floats (IntToFloatTensor for images), or do "
                             "without")
-        size = next(((t.shape[-2], t.shape[-1]) for t in inputs if t.ndim >= 4 and t.is_floating_point()), None)
+        images = (t for t in inputs if t.ndim >= 4 and t.is_floating_point())
+        series = next((t for t in inputs if t.ndim == 3 and t.is_floating_point()), None)
+        size = next(((t.shape[-2], t.shape[-1]) for t in images), None if series is None else (series.shape[-1],))
         mix = self.draw(self._rng, n, size, inputs[0].device)
+        if mix.stretch is not None:
+            mix.steps, mix.lam = cut_steps(series, mix.perm, *mix.stretch)
+        elif series is not None and isinstance(mix.lam, torch.Tensor):
+            mix.shared_lam, mix.lam = mix.lam, own_share(series, mix.perm, mix.lam)
         learn.xb, learn.kw = map_nested(lambda t: self._mixed(t, mix), (learn.xb, learn.kw))
         self._mix_targets(mix)
         self._mix = mix
@@ -210,12 +224,22 @@ class MixHandler(TrainingCallback):
     def _mixed(self, t: Any, mix: Mix) -> Any:
         if not isinstance(t, torch.Tensor) or not t.is_floating_point() or not t.ndim:
             return t
+        if t.ndim == 3 and mix.steps is not None and t.shape[2] == mix.steps.shape[1]:
+            return paste_steps(t, mix.perm, mix.steps)
         if mix.box is None or t.ndim < 4:
+            if t.ndim == 3:
+                return with_own_steps(blend(t, mix.lam if mix.shared_lam is None else mix.shared_lam, mix.perm), t)
             return blend(t, mix.lam, mix.perm)
         if tuple(t.shape[-2:]) != mix.size:
             raise ValueError(f"{self!r} cuts the same box out of all images of an item, but one input has {mix.size[0]}x{mix.size[1]} "
                              f"pixels and another is {describe(t)}")
         return paste(t, mix.perm, mix.box)
+
+    @staticmethod
+    def _pasted(y: torch.Tensor, mix: Mix) -> torch.Tensor:
+        if mix.box is not None:
+            return paste(y, mix.perm, mix.box)
+        return paste_steps(y, mix.perm, mix.steps)
 
     def _mix_targets(self, mix: Mix) -> None:
         learn = self.learn
@@ -223,7 +247,12 @@ class MixHandler(TrainingCallback):
         if wrong:
             raise TypeError(f"{self!r} mixes targets that are tensors with one entry per item; received {describe(wrong[0])}")
         dense = [mix.box is not None and y.ndim >= 3 and tuple(y.shape[-2:]) == mix.size for y in learn.yb]
-        mix.targets = tuple(paste(y, mix.perm, mix.box) if d else y for y, d in zip(learn.yb, dense, strict=True))
+        if mix.steps is not None:
+            dense = [y.ndim > 1 and not y.is_floating_point() and y.shape[-1] == mix.steps.shape[1] for y in learn.yb]      # a class a step
+            if any(y.ndim > 2 and not d for y, d in zip(learn.yb, dense, strict=True)):
+                raise ValueError(f"{self!r} puts steps of one series into another, after which neither forecast is right: targets "
+                                 f"{describe(learn.yb[0])}. Write MixUp(), which blends forecasts as it blends their series")
+        mix.targets = tuple(self._pasted(y, mix) if d else y for y, d in zip(learn.yb, dense, strict=True))
         rest = [y for y, d in zip(mix.targets, dense, strict=True) if not d]
         if mix.box is not None and any(y.ndim >= 3 and not y.is_floating_point() for y in rest):
             raise ValueError(f"{self!r} pastes masks as it pastes images, but a target is {describe(rest[0])} and the images are "
@@ -333,7 +362,7 @@ class MixUp(MixHandler):
     def __init__(self, alpha: float = 0.4):
         super().__init__(alpha)
 
-    def draw(self, rng: np.random.Generator, n: int, size: tuple[int, int] | None, device: torch.device) -> Mix:
+    def draw(self, rng: np.random.Generator, n: int, size: tuple[int, ...] | None, device: torch.device) -> Mix:
         lam = torch.from_numpy(rng.beta(self.alpha, self.alpha, size=n).astype("float32"))
         return Mix(_permutation(rng, n, device), torch.maximum(lam, 1 - lam).to(device, non_blocking=True))
 
@@ -341,8 +370,10 @@ class MixUp(MixHandler):
 class CutMix(MixHandler):
     """Train on images with a box pasted from another image; the box covers about `1 - lam` of the area, lam ~ Beta(alpha, alpha).
 
-    One box per batch. Targets are mixed by the area that is left; those with a value per pixel (masks) are pasted like the images, and
-    their loss is the usual one. The batch itself is not written to. Source: S. Yun et al., "CutMix", 2019.
+    Images: one box per batch. Series (B,C,T): each a stretch of steps of its own, of all channels; of unequal lengths, padded with NaN, it
+    lies where both have steps. Targets are mixed by the area, or the share of the steps, that is left; those with a value per pixel (masks)
+    or a class per step are pasted likewise, and their loss is the usual one. The batch itself is not written to. Source: S. Yun et al.,
+    "CutMix", 2019.
 
     Args:
         alpha: parameter of the Beta distribution; 1: every size of box is equally likely.
@@ -351,9 +382,14 @@ class CutMix(MixHandler):
     def __init__(self, alpha: float = 1.0):
         super().__init__(alpha)
 
-    def draw(self, rng: np.random.Generator, n: int, size: tuple[int, int] | None, device: torch.device) -> Mix:
+    def draw(self, rng: np.random.Generator, n: int, size: tuple[int, ...] | None, device: torch.device) -> Mix:
         if size is None:
-            raise TypeError(f"{self!r} cuts boxes out of images: it needs a floating input (B,C,H,W). For other data use MixUp()")
+            raise TypeError(f"{self!r} cuts boxes out of images and stretches out of series: it needs a floating input (B,C,H,W) or "
+                            "(B,C,T). For other data use MixUp()")
+        if len(size) == 1:
+            lam, place = rng.beta(self.alpha, self.alpha, n), rng.random(n)
+            stretch = torch.from_numpy(np.stack([place * lam, 1 - lam]).astype("float32")).to(device, non_blocking=True)
+            return Mix(_permutation(rng, n, device), 1.0, stretch=stretch)
         height, width = size
         box = cutmix_box(height, width, rng.beta(self.alpha, self.alpha), int(rng.integers(height)), int(rng.integers(width)))
         return Mix(_permutation(rng, n, device), kept_share(box, height, width), box, size)
@@ -375,7 +411,7 @@ class CutMixUp(MixHandler):
         super().__init__(mixup_alpha)
         self.cutmix_alpha, self.p_cutmix = cutmix_alpha, p_cutmix
 
-    def draw(self, rng: np.random.Generator, n: int, size: tuple[int, int] | None, device: torch.device) -> Mix:
+    def draw(self, rng: np.random.Generator, n: int, size: tuple[int, ...] | None, device: torch.device) -> Mix:
         mixer = CutMix(self.cutmix_alpha) if rng.random() < self.p_cutmix else MixUp(self.alpha)
         return mixer.draw(rng, n, size, device)
 

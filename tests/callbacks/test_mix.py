@@ -373,7 +373,8 @@ def test_refusals():
         CutMixUp(cutmix_alpha=-1)
     with pytest.raises(TypeError, match="MixHandler is the base of MixUp, CutMix and CutMixUp"):
         MixHandler()
-    with pytest.raises(TypeError, match=r"CutMix\(1.0\) cuts boxes out of images: it needs a floating input \(B,C,H,W\)"):
+    cut = r"CutMix\(1.0\) cuts boxes out of images and stretches out of series: it needs a floating input \(B,C,H,W\) or \(B,C,T\)"
+    with pytest.raises(TypeError, match=cut):
         fit(CutMix(), nn.Linear(5, 3), F.cross_entropy, (x, y))
     with pytest.raises(TypeError, match=r"cannot mix the input int64\[4,5\] on cpu: it holds integers, and the model has no nn.Embedding"):
         fit(MixUp(), nn.Linear(5, 3), F.cross_entropy, (x.long(), y))

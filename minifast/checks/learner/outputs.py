@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from ...callbacks.first_batch import check_target
+from ...core.finite import not_finite
 from ...core.messages import describe, plural
 from ...core.nested import leaves
 from ...learner.probe import Probe
@@ -56,8 +57,8 @@ def best_and_worst(kind: str | None, pred: torch.Tensor, y: torch.Tensor, axis: 
 
 
 def bad_values(x: Any) -> int:
-    "How many values of the tensors in `x` are not finite."
-    return sum(int((~torch.isfinite(t)).sum()) for t in leaves(x) if isinstance(t, torch.Tensor) and t.is_floating_point())
+    "How many values of the tensors in `x` are not finite; padding of series is not counted."
+    return sum(int(not_finite(t).sum()) for t in leaves(x) if isinstance(t, torch.Tensor) and t.is_floating_point())
 
 
 def first_line(error: Exception) -> str:
