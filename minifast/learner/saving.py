@@ -39,6 +39,15 @@ def file_of(learn: "Learner", file: PathLike) -> Path:
     return file if file.is_absolute() else learn.path / learn.model_dir / file
 
 
+def stored_file(learn: "Learner", file: PathLike) -> Path:
+    """The path of weights that are there: that of `file_of`; where it is not, the same with another suffix (fastai's `.pth`, or ours for a
+    name with `.pth`), or `file` itself, such as the path that `save` returned."""
+    wanted = file_of(learn, file)
+    others = [wanted.with_suffix(s) for s in (".safetensors", ".pth", ".pt")] if wanted.suffix != ".pkl" else []
+    given = Path(file).expanduser()
+    return next((f for f in (wanted, *others, given) if f.suffix in SUFFIXES and f.is_file()), wanted)
+
+
 def save(learn: "Learner", file: PathLike, with_opt: bool = True) -> Path:
     "See `Learner.save`."
     file = file_of(learn, file)
@@ -68,7 +77,7 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
          check_vocab: bool = True) -> None:
     """See `Learner.load`. Everything is compared before anything is changed, and what fails nevertheless is undone: a file that is refused
     leaves the learner as it was."""
-    file = _existing(file_of(learn, file))
+    file = stored_file(learn, file)
     state = checkpoint.load(file, "cpu")
     if not isinstance(state, dict):
         raise ValueError(f"{file} holds {describe(state)}, not the weights of a model: save `model.state_dict()`")
@@ -163,12 +172,6 @@ def _weights_kept_on_error(model):
         with suppress(Exception):                               # what failed once may fail again, after all else is back
             model.load_state_dict(before)
         raise
-
-
-def _existing(file):
-    "`file`; where it is not there, the one of the same name and another suffix: fastai's `.pth`, or ours for a name with `.pth`."
-    others = {".safetensors": (".pth", ".pt"), ".pth": (".safetensors",), ".pt": (".safetensors",)}.get(file.suffix, ())
-    return file if file.exists() else next((o for o in map(file.with_suffix, others) if o.exists()), file)
 
 
 def _with_state(learn):

@@ -19,7 +19,7 @@ from ..core.seeds import fixed_seed
 from ..core.types import LossFunc, PathLike, Splitter, YRange
 from ..data.loaders import DataLoaders
 from ..learner.learner import Learner
-from ..learner.saving import SUFFIXES, file_of, stored_vocabs, vocab_tensor
+from ..learner.saving import file_of, stored_file, stored_vocabs, vocab_tensor
 from ..nn.losses import CrossEntropyLossFlat
 from ..optim.optimizers import Adam
 from .generation import check_generation, decode_spec_tokens, generate
@@ -99,7 +99,7 @@ class TextLearner(Learner):
         Raises:
             ValueError: the weights do not fit, or know next to none of the words of these data.
         """
-        file = self._file(file)
+        file = stored_file(self, file)
         weights, state = read_weights(file)
         words = text_vocab(self.dls)
         if stored := self._words_of(state, weights, "encoder.weight", file):
@@ -148,12 +148,6 @@ class TextLearner(Learner):
             self.to_device()
         self.freeze()
         return self
-
-    def _file(self, file):
-        "The file of an encoder: as it is called, or as fastai would have called it."
-        file = file_of(self, file)
-        others = [file.with_suffix(s) for s in SUFFIXES]
-        return file if file.exists() else next((f for f in others if f.exists()), file)
 
     @staticmethod
     def _words_of(state, weights, name, file):

@@ -103,6 +103,17 @@ def test_names_with_pth_are_kept_as_safetensors_and_found_again(tmp_path):
     assert torch.equal(make(tmp_path, seed=2).load("best").model[0].weight, learn.model[0].weight)
 
 
+@pytest.mark.parametrize("path", [".", "runs"])
+def test_what_save_returns_can_be_loaded(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    learn, others = make(path), [make(path, seed=1), make(path, seed=2)]
+    file = learn.save("it")
+    assert not file.is_absolute()
+    for other, name in zip(others, (file, str(file)), strict=True):
+        other.load(name)
+        assert all(w.equal(other.model.state_dict()[n]) for n, w in learn.model.state_dict().items())
+
+
 def test_what_is_said_of_saved_files_is_so(tmp_path):
     learn = make(tmp_path)
     learn.save("name")
