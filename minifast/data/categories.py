@@ -261,8 +261,9 @@ class Categorize(_Labels):
     def encodes(self, o: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(self._known().id_of(o), np.int64))
 
-    def decodes(self, o: Any) -> Category:
-        return Category(self._known()[int(o)])
+    def decodes(self, o: Any) -> Any:
+        label = self._known()[int(o)]
+        return Category(label) if isinstance(label, str) else label
 
     @property
     def loss_func(self) -> LossFunc:

@@ -10,5 +10,6 @@ PARTS = {
     "models.series_model": "series_split",
     "pad": "PadSeries",
     "reading": "ReadSeries",
+    "standardise": "TSNormalize TSStandardize",
     "tensors": "TensorSeries",
 }

@@ -112,14 +112,14 @@ def as_float32(x: np.ndarray, where: str) -> np.ndarray:
     Raises:
         ValueError: a number is too large for float32.
     """
-    if x.dtype == np.float32:
-        return np.ascontiguousarray(x)
+    if x.dtype == np.float32:                       # torch's tensors are not for memory that must not be written to
+        return np.ascontiguousarray(x) if x.flags.writeable else x.copy()
     with np.errstate(over="ignore"):
         out = np.ascontiguousarray(x, dtype=np.float32)
     if x.dtype.kind == "b" or x.dtype.itemsize <= 2 or not x.size:
         return out
     largest = float(np.nanmax(np.abs(x))) if x.dtype.kind == "f" else max(abs(int(x.max())), abs(int(x.min())))
-    if np.isfinite(largest) and largest > np.finfo(np.float32).max:
+    if np.isfinite(largest) and largest > float(np.finfo(np.float32).max):
         raise ValueError(f"{where} holds numbers up to {largest:.3g}, which float32 cannot hold: divide them by {largest:.0e}")
     if largest >= 2 ** 24:
         spread = np.nanstd(x.astype(np.float64, copy=False), axis=-1)

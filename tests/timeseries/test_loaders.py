@@ -46,6 +46,15 @@ def test_series_of_one_length_and_their_classes():
     assert isinstance(dls.train_ds[0][0], TensorSeries)
 
 
+@pytest.mark.parametrize("labels", [["b", "a"], [7, -1], [True, False], [pd.Timestamp("2024-01-02"), pd.Timestamp("2024-01-01")]])
+def test_labels_of_any_sortable_type_are_given_back(labels):
+    y = [labels[i % 2] for i in range(20)]
+    dls = TSDataLoaders.from_array(X, pd.Series(y), splits=HALVES, bs=4)
+    label = Learner(dls, net(3, dls.c)).predict(X[0])[0]
+    assert label in labels and isinstance(label, type(labels[0])) and list(dls.vocab) == sorted(labels)
+    assert [dls.vocab[int(t)] for _, ts in dls.valid for t in ts] == y[10:]
+
+
 def test_numbers_several_numbers_and_several_classes():
     for y, loss, shape in ((RNG.normal(size=20), "MSELossFlat", (4,)), (RNG.normal(size=(20, 2)), "MSELossFlat", (4, 2)),
                            ([["a"], ["a", "b"]] * 10, "BCEWithLogitsLossFlat", (4, 2)),
