@@ -1,6 +1,7 @@
 """What a tokenizer with its rules does, as a digest: where it is the same, texts need not be tokenised again."""
 import hashlib
 import re
+import sys
 import types
 from collections.abc import Iterable
 from functools import partial
@@ -17,7 +18,7 @@ class Unknown(TypeError):
 
 def identity_of(x: Any) -> str | None:
     """A digest of objects and functions that changes with what they do: with their settings, their code, the globals that it uses, and the
-    version of the package that they come from.
+    versions of the package that they come from, of the `libraries` that a class names, and of Python.
 
     Args:
         x: an object, or a list of several.
@@ -26,7 +27,8 @@ def identity_of(x: Any) -> str | None:
         None where it cannot be told, as of an object of a compiled extension.
     """
     try:
-        return hashlib.sha256(repr(_described(x, [])).encode("utf-8", "surrogatepass")).hexdigest()
+        described = sys.version_info.major, sys.version_info.minor, _described(x, [])
+        return hashlib.sha256(repr(described).encode("utf-8", "surrogatepass")).hexdigest()
     except Unknown:
         return None
 
@@ -56,7 +58,8 @@ def _described(x: Any, seen: list) -> Any:
         return _of_code(x, seen)
     if hasattr(type(x), "__dict__") and hasattr(x, "__dict__"):
         ours = type(x).__module__.partition(".")[0] == minifast.__name__
-        return "object", _of_code(type(x), seen), *((k, _described(v, seen)) for k, v in sorted(vars(x).items())
+        libraries = [_of_package(name) for name in getattr(type(x), "libraries", ())]
+        return "object", _of_code(type(x), seen), libraries, *((k, _described(v, seen)) for k, v in sorted(vars(x).items())
                                                     if not (ours and k.startswith("_")))          # what was remembered
     raise Unknown
 

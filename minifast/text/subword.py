@@ -40,6 +40,8 @@ class SubwordTokenizer:
         sp_model: what was learnt, as JSON; None: nothing yet.
     """
 
+    libraries = ("tokenizers",)         #: tokens that are kept are those of its version, see `identity_of`
+
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, sp_model: PathLike | None = None,
                  vocab_sz: int | None = None, max_vocab_sz: int = 30000, model_type: str = "unigram", **kwargs: Any):
         refuse_not_taken("SubwordTokenizer", kwargs)

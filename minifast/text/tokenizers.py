@@ -75,6 +75,8 @@ class SpacyTokenizer(WordTokenizer):
         buf_sz: how many texts spaCy works at together.
     """
 
+    libraries = ("spacy",)              #: tokens that are kept are those of its version, see `identity_of`
+
     def __init__(self, lang: str = "en", special_toks: Sequence[str] | None = None, buf_sz: int = 5000):
         super().__init__(lang, special_toks, buf_sz)
         self._pipe: Any = None
