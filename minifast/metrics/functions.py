@@ -4,6 +4,7 @@ Given as `metrics=[accuracy]` they are averaged over batches, weighted by their 
 (`rmse`), which do.
 """
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +13,16 @@ from torch import Tensor
 from ..core.messages import describe, name_of
 from .base import IGNORED, flatten_check
 
+Func = TypeVar("Func", bound=Callable[..., Any])
 
-def _declare(lower_is_better, accumulated=False):
-    "Attach to a function which direction is better and whether it must see the whole set at once."
+
+def declare(lower_is_better: bool, accumulated: bool = False) -> Callable[[Func], Func]:
+    """A decorator that notes of a metric which direction is better and whether it must see the whole set at once.
+
+    Args:
+        lower_is_better: whether it is.
+        accumulated: whether the mean over batches is not its value.
+    """
     def deco(f):
         f.lower_is_better, f.accumulated = lower_is_better, accumulated
         return f
@@ -36,7 +44,7 @@ def _decided(inp, targ, axis, name):
     return flatten_check(inp.argmax(dim=axis), targ)
 
 
-@_declare(lower_is_better=False)
+@declare(lower_is_better=False)
 def accuracy(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
     """Share of items whose highest output along `axis` is at the target class.
 
@@ -49,7 +57,7 @@ def accuracy(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
     return (pred == targ).sum() / (targ != IGNORED).sum()
 
 
-@_declare(lower_is_better=True)
+@declare(lower_is_better=True)
 def error_rate(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
     """1 - `accuracy`.
 
@@ -61,7 +69,7 @@ def error_rate(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
     return 1 - accuracy(inp, targ, axis=axis)
 
 
-@_declare(lower_is_better=False)
+@declare(lower_is_better=False)
 def top_k_accuracy(inp: Tensor, targ: Tensor, k: int = 5, axis: int = -1) -> Tensor:
     """Share of items whose target is among the `k` highest outputs along `axis`.
 
@@ -81,7 +89,7 @@ def top_k_accuracy(inp: Tensor, targ: Tensor, k: int = 5, axis: int = -1) -> Ten
     return (best == targ.unsqueeze(-1)).any(-1).sum() / (targ != IGNORED).sum()
 
 
-@_declare(lower_is_better=False)
+@declare(lower_is_better=False)
 def accuracy_multi(inp: Tensor, targ: Tensor, thresh: float = 0.5, sigmoid: bool = True) -> Tensor:
     """Share of (item, label) pairs that are decided right.
 
@@ -100,7 +108,7 @@ def _floats(inp, targ):
     return inp, targ if targ.is_floating_point() else targ.to(inp.dtype)
 
 
-@_declare(lower_is_better=True)
+@declare(lower_is_better=True)
 def mse(inp: Tensor, targ: Tensor) -> Tensor:
     """Mean squared error.
 
@@ -111,7 +119,7 @@ def mse(inp: Tensor, targ: Tensor) -> Tensor:
     return F.mse_loss(*_floats(inp, targ))
 
 
-@_declare(lower_is_better=True)
+@declare(lower_is_better=True)
 def mae(inp: Tensor, targ: Tensor) -> Tensor:
     """Mean absolute error.
 
@@ -122,7 +130,7 @@ def mae(inp: Tensor, targ: Tensor) -> Tensor:
     return F.l1_loss(*_floats(inp, targ))
 
 
-@_declare(lower_is_better=True)
+@declare(lower_is_better=True)
 def msle(inp: Tensor, targ: Tensor) -> Tensor:
     """Mean squared error of log(1 + x).
 
@@ -134,7 +142,7 @@ def msle(inp: Tensor, targ: Tensor) -> Tensor:
     return F.mse_loss(torch.log1p(inp), torch.log1p(targ))
 
 
-@_declare(lower_is_better=True, accumulated=True)
+@declare(lower_is_better=True, accumulated=True)
 def rmse(inp: Tensor, targ: Tensor) -> Tensor:
     """Root mean squared error, of the whole set when used as a metric.
 
@@ -145,7 +153,7 @@ def rmse(inp: Tensor, targ: Tensor) -> Tensor:
     return mse(inp, targ).sqrt()
 
 
-@_declare(lower_is_better=True, accumulated=True)
+@declare(lower_is_better=True, accumulated=True)
 def exp_rmspe(inp: Tensor, targ: Tensor) -> Tensor:
     """Root mean square percentage error of exp(predictions) against exp(targets), of the whole set when used as a metric.
 
@@ -157,7 +165,7 @@ def exp_rmspe(inp: Tensor, targ: Tensor) -> Tensor:
     return (((targ - inp) / targ) ** 2).mean().sqrt()
 
 
-@_declare(lower_is_better=False)
+@declare(lower_is_better=False)
 def foreground_acc(inp: Tensor, targ: Tensor, bkg_idx: int = 0, axis: int = 1) -> Tensor:
     """Accuracy over the pixels whose target is not the background; NaN for a batch that has none.
 
@@ -196,4 +204,4 @@ def optim_metric(f: Callable[..., Tensor | float], argname: str, bounds: tuple[f
                                 options={"xatol": tol})
         return (sign * found.fun, found.x) if get_x else sign * found.fun
     best.__name__ = f"opt_{name_of(f)}"
-    return _declare(not do_neg, accumulated=True)(best)
+    return declare(not do_neg, accumulated=True)(best)

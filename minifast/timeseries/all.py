@@ -1,6 +1,7 @@
 """Everything for time series: `from minifast.timeseries.all import *`."""
 from ..basics import *
 from ..basics import __all__ as _basics
+from ..metrics.forecasting import MASE, mase, pinball, smape
 from .augment import (
     Cutout,
     FlipSign,
@@ -16,24 +17,40 @@ from .augment import (
     series_transforms,
 )
 from .block import TSBlock
+from .forecasting.learner import ForecastLearner, ts_forecaster
+from .forecasting.loss import ForecastLoss, PinballLoss
+from .forecasting.model import Forecaster
+from .forecasting.scale import Scale
+from .frequency import Frequency
 from .layout import trim_padding
 from .loader import SeriesDL
 from .loaders import TSDataLoaders
 from .missing import FillSteps, Missing, find_missing
+from .models.dlinear import DLinear
 from .models.fcn import FCN
 from .models.inception_time import InceptionTime
+from .models.naive import Naive, SeasonalNaive
 from .models.resnet1d import ResNet1d
 from .models.series_model import series_split
+from .models.tcn import TCN
 from .pad import PadSeries
 from .padding import is_step, n_steps, split_padding
 from .series_info import SeriesShape, series_shape
 from .standardise import TSNormalize, TSStandardize
 from .store import EqualSeries, SeriesStore, UnequalSeries
-from .tensors import TensorSeries
+from .tensors import TensorForecast, TensorSeries
+from .timestamps import TimeAxis, resample, time_axis
+from .window_loader import WindowDL
+from .window_set import WindowSet
+from .window_splits import check_window_splits, window_splits
+from .windows import SlidingWindows
 
 __all__ = sorted([*_basics,
-    "Cutout", "EqualSeries", "FCN", "FillSteps", "FlipSign", "FlipTime", "InceptionTime", "Jitter", "MagnitudeScale", "MagnitudeWarp",
-    "Missing", "PadSeries", "Permutation", "ResNet1d", "RotateAxes", "SeriesDL", "SeriesShape", "SeriesStore", "TSBlock", "TSDataLoaders",
-    "TSNormalize", "TSStandardize", "TensorSeries", "TimeWarp", "UnequalSeries", "WindowSlice", "WindowWarp", "find_missing", "is_step",
-    "n_steps", "series_shape", "series_split", "series_transforms", "split_padding", "trim_padding",
+    "Cutout", "DLinear", "EqualSeries", "FCN", "FillSteps", "FlipSign", "FlipTime", "ForecastLearner", "ForecastLoss", "Forecaster",
+    "Frequency", "InceptionTime", "Jitter", "MASE", "MagnitudeScale", "MagnitudeWarp", "Missing", "Naive", "PadSeries", "Permutation",
+    "PinballLoss", "ResNet1d", "RotateAxes", "Scale", "SeasonalNaive", "SeriesDL", "SeriesShape", "SeriesStore", "SlidingWindows", "TCN",
+    "TSBlock", "TSDataLoaders", "TSNormalize", "TSStandardize", "TensorForecast", "TensorSeries", "TimeAxis", "TimeWarp", "UnequalSeries",
+    "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "check_window_splits", "find_missing", "is_step", "mase", "n_steps", "pinball",
+    "resample", "series_shape", "series_split", "series_transforms", "smape", "split_padding", "time_axis", "trim_padding", "ts_forecaster",
+    "window_splits",
 ])

@@ -17,6 +17,8 @@ from .layout import as_store
 from .missing import FillSteps
 from .reading import SERIES
 from .store import SeriesAt, SeriesStore
+from .window_loader import WindowDL, window_sets
+from .windows import SlidingWindows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +93,33 @@ class TSDataLoaders(DataLoaders):
             raise ValueError(f"TSDataLoaders.from_numpy3d takes an array (samples, channels, steps); received {describe(X)}. Of other "
                              "layouts write TSDataLoaders.from_array")
         return cls.from_array(X, y, **kwargs)
+
+    @classmethod
+    def from_windows(cls, windows: SlidingWindows, splits: Splits | None = None, valid_pct: float | None = None,
+                     n_valid: int | None = None, cutoff: Any = None, gap: int = 0, history: bool = False, batch_tfms: Any = None,
+                     path: PathLike = ".", **kwargs: Any) -> "TSDataLoaders":
+        """Windows of the series of a long frame, to forecast what comes after them (see `ts_forecaster`) or to classify them.
+
+        The first rows of each series are for training, the last ones for validation; a batch is one read of the rows.
+
+        Args:
+            windows: all of them.
+            splits: instead, indices of windows for training and validation, `(train, valid)`; refused where rows are in both.
+            valid_pct: fraction of the rows of each series for validation; None: 0.2, unless it is said in another way.
+            n_valid: instead, how many rows.
+            cutoff: instead, a time: what is not before it is for validation.
+            gap: steps left out between the two.
+            history: a validation window may look back at training rows; what it predicts is in none.
+            batch_tfms: transforms of batches.
+            path: the folder of the learner's files.
+            **kwargs: for `DataLoaders.from_dsets`, such as `bs=16` and `shuffle=False`.
+
+        Raises:
+            ValueError: rows of validation are in training windows, or no windows are left on a side.
+        """
+        check_factory_keywords(cls.from_windows, kwargs)
+        sets = window_sets(windows, splits, valid_pct, n_valid, cutoff, gap, history)
+        return cls.from_dsets(*sets, path=path, batch_tfms=batch_tfms, dl_type=WindowDL, **kwargs)  # type: ignore[return-value]  # cls
 
     @classmethod
     def _made(cls, source: Any, block: TransformBlock, y_block: Any, path: PathLike, kwargs: dict[str, Any],

@@ -8,3 +8,7 @@ class TensorSeries(TensorBase):
     In a batch, (B, channels, steps), series are of one length: NaN in all channels from a step on is padding, see `split_padding`. Missing
     values are filled in before.
     """
+
+
+class TensorForecast(TensorBase):
+    "What comes after a series: float32 (targets, horizon)."

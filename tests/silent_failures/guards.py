@@ -88,7 +88,7 @@ GUARDS = {
     "S51": ("Dice takes any number of classes", never("Dice.accumulate", "is for two classes, background and foreground")),
     "S52": ("the modulation of the focal loss sees the class weights", call("FocalLoss.forward", "cross_entropy", weight="self.weight")),
     "S53": ("label smoothing drops the class weights", first("LabelSmoothingCrossEntropyFlat.__init__", "weight = None")),
-    "S54": ("metrics are means over batches", first("metrics.functions._declare", "accumulated = False")),
+    "S54": ("metrics are means over batches", first("metrics.functions.declare", "accumulated = False")),
     "S55": ("every metric is better high",
             result("column_directions", "{name: bool(lower) for name, lower in it.items()}")),
     "S56": ("the best model is loaded from whatever is in its file",

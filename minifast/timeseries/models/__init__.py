@@ -1,0 +1,1 @@
+"""Architectures for series, one file each."""
