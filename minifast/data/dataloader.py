@@ -481,8 +481,8 @@ class DataLoader:
         if idle:
             takes = [", ".join(t.__name__ for t in f.handled_types() or ()) for f in idle]
             named = "; ".join(f"{brief(f)} (it takes {types})" if types else brief(f) for f, types in zip(idle, takes, strict=True))
-            warn(f"these transforms applied to nothing in the first sample: {named}. Put them where such values are, or leave them out",
-                 stacklevel=5)
+            cures = list(dict.fromkeys(f.where_idle for f in idle if f.where_idle)) or ["Put them where such values are, or leave them out"]
+            warn(f"these transforms applied to nothing in the first sample: {named}. {'. '.join(cures)}", stacklevel=5)
 
     # -- single batches ---------------------------------------------------------------------------------------------------------
     def one_batch(self) -> Any:

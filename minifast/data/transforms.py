@@ -53,6 +53,7 @@ class Transform(metaclass=TransformType):
     types: tuple[type, ...] | None = None       #: the classes this transform applies to; None: the annotation of `encodes`, else all
     varies: bool = False                        #: whether two calls on one training item can differ
     whole: bool = False                         #: True: gets the whole sample tuple instead of one element after another
+    where_idle: str = ""                        #: what to write instead where it applies to nothing
     only_one: str | None = None                 #: a verb, such as "normalise", of what only one transform of a pipeline may do
 
     def __init__(self, enc: Callable | None = None, dec: Callable | None = None, split_idx: int | None = None,

@@ -39,6 +39,10 @@ class SeriesDL(DataLoader):
         **kwargs: other arguments of `DataLoader`.
     """
 
+    #: What `Learner.tta` says where no transform varies.
+    no_tta: str = ("tta() has nothing to vary: these loaders of series have no random transform. Add some, such as "
+                   "`batch_tfms=series_transforms()`, or use get_preds()")
+
     def _make_fetcher(self) -> Fetcher:
         plain, dataset = super()._make_fetcher(), self.dataset
         series, pads = store_of(dataset), self.before_batch.fs

@@ -84,6 +84,12 @@ def test_functions():
     assert torch.equal(with_own_steps(torch.tensor([[[1.0, torch.nan]]]), torch.tensor([[[5.0, 6.0]]])), torch.tensor([[[1.0, 6.0]]]))
 
 
+def test_the_device_is_never_waited_for():
+    x, perm, lam = torch.empty(N, C, T, device="meta"), torch.empty(N, dtype=torch.int64, device="meta"), torch.empty(N, device="meta")
+    steps, kept = cut_steps(x, perm, lam, lam)
+    assert own_share(x, perm, lam).shape == kept.shape == (N,) and paste_steps(x, perm, steps).shape == with_own_steps(x, x).shape
+
+
 # -- the callbacks ------------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
 @pytest.mark.parametrize("loss_func", [CrossEntropyLossFlat(), LabelSmoothingCrossEntropyFlat(0.2)], ids=["plain", "smooth"])

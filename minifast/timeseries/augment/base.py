@@ -34,6 +34,7 @@ class SeriesTransform(RandTransform):
     """
     order = 100                         # after those that standardise
     types = (TensorSeries,)
+    where_idle = "They change series (TSDataLoaders, TSBlock): for images write batch_tfms=aug_transforms(), else leave them out"
 
     def __init__(self, p: float = 0.5):
         super().__init__(p)

@@ -38,6 +38,7 @@ class BatchTransform(RandTransform):
         tfms: what is done instead, in one pass; then each of them has its own `p` and `batch`.
     """
     types: tuple[type, ...] = (Image, Mask)
+    where_idle = "They change images: for series write batch_tfms=series_transforms(), else leave them out"
 
     def __init__(self, p: float | None = None, batch: bool = False, tfms: Sequence[Any] = ()):
         super().__init__(p)

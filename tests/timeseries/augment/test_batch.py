@@ -101,6 +101,12 @@ def test_by_hand_and_on_one_series(x):
     assert same(FlipSign(p=1)(x[0][None]), -x[:1])
 
 
+@pytest.mark.parametrize("tfm", [t for t in STRONG if type(t) is not Jitter], ids=lambda t: type(t).__name__)
+def test_the_device_is_never_waited_for(tfm):
+    x = TensorSeries(torch.empty(6, 3, 37, device="meta"))              # has no values that could be read
+    assert run(tfm, x).shape == x.shape
+
+
 def test_half_precision(x):
     for tfm in STRONG:
         assert run(tfm, x.half()).dtype == torch.float16
