@@ -111,6 +111,8 @@ class KnowledgeDistillation(TrainingCallback):
         learn = self.learn
         with torch.no_grad():
             taught = self.teacher_model(*learn.xb, **learn.kw)
+        if isinstance(taught, tuple) and not isinstance(learn.pred, tuple):         # of a recurrent model, see `RNNCallback`
+            taught = taught[0]
         if not isinstance(taught, torch.Tensor) or taught.shape != getattr(learn.pred, "shape", None):
             raise ValueError(f"KnowledgeDistillation: the teacher gives {describe(taught)} where the student gives "
                              f"{describe(learn.pred)}: both need the same outputs")

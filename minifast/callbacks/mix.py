@@ -293,7 +293,8 @@ class MixHandler(TrainingCallback):
             yield
         if not mixed:
             raise TypeError(f"{self!r} could not mix the input {describe(self._indices[0])}: it holds integers, and no nn.Embedding was "
-                            "called with it (batch on the first axis)")
+                            f"called with it (batch on the first axis). Train without {type(self).__name__}, or give the model an "
+                            "nn.Embedding that it calls with these integers")
 
     def _reads_batch(self, module: nn.Module, ids: torch.Tensor, pointers: set[int], n: int) -> bool:
         "Whether `ids` are the batch's: a view of an input, or of its shape. Positions, which all items share, are not."

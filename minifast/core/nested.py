@@ -47,9 +47,8 @@ def map_nested(f: Callable[[Any], Any], x: Any) -> Any:
 
 def leaves(x: Any) -> list[Any]:
     "Every leaf of `x`, in order."
-    found = []
-    map_nested(found.append, x)
-    return found
+    values = None if isinstance(x, torch.Tensor) else children(x)
+    return [x] if values is None else [leaf for value in values for leaf in leaves(value)]
 
 
 def _tensors_only(f):

@@ -57,6 +57,19 @@ def test_map_keeps_the_order_of_keys():
     assert list(map_nested(lambda t: t, x)) == ["b", "a"]
 
 
+def test_what_cannot_be_made_again_has_leaves():
+    @dataclass
+    class Config:
+        size: int
+        rest: object = None
+
+        def __post_init__(self):
+            if not isinstance(self.size, int):
+                raise TypeError(f"size={self.size}")
+
+    assert leaves([Config(3, (4, 5))]) == [3, 4, 5]
+
+
 def test_leaves_in_order():
     assert leaves(({"a": 1, "b": [2, 3]}, Pair(4, 5))) == [1, 2, 3, 4, 5]
 
