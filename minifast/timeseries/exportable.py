@@ -5,6 +5,7 @@ PARTS = {
     "forecasting.loss": "ForecastLoss PinballLoss",
     "forecasting.model": "Forecaster",
     "forecasting.scale": "Scale",
+    "frames": "LongTable WideTable",
     "loader": "SeriesDL",
     "loaders": "TSDataLoaders",
     "missing": "FillSteps",

@@ -9,6 +9,7 @@ from ..data.dataloader import DataLoader
 from ..data.datasets import Datasets
 from ..data.engine.fetch import Fetcher
 from ..data.engine.whole import WholeBatches
+from ..data.pipeline import Pipeline
 from .pad import PadSeries
 from .store import SeriesStore
 
@@ -42,6 +43,11 @@ class SeriesDL(DataLoader):
     #: What `Learner.tta` says where no transform varies.
     no_tta: str = ("tta() has nothing to vary: these loaders of series have no random transform. Add some, such as "
                    "`batch_tfms=series_transforms()`, or use get_preds()")
+
+    def __init__(self, dataset: Any, **kwargs: Any):
+        if kwargs.get("num_workers") is None and not len(Pipeline(kwargs.get("after_item"))):
+            kwargs["num_workers"] = 0                       # there is nothing left to do for them
+        super().__init__(dataset, **kwargs)
 
     def _make_fetcher(self) -> Fetcher:
         plain, dataset = super()._make_fetcher(), self.dataset

@@ -8,11 +8,13 @@ import numpy as np
 from ..core.messages import describe, listing
 from ..core.types import PathLike, Splits
 from ..data.block import CategoryBlock, DataBlock, RegressionBlock, TransformBlock
-from ..data.factories import check_factory_keywords, chosen_splitter, guessed_block, without_vocab
-from ..data.labels import ColReader
+from ..data.factories import check_factory_keywords, chosen_splitter, guessed_block, label_block, without_vocab
+from ..data.labels import ColReader, column_name
 from ..data.loaders import DataLoaders
+from ..data.rows import as_frame
 from ..data.splitters_groups import FixedSplitter
 from .block import TSBlock
+from .frames import described_table
 from .layout import as_store
 from .missing import FillSteps
 from .reading import SERIES
@@ -75,7 +77,57 @@ class TSDataLoaders(DataLoaders):
         elif targets is not None:
             y_block = _target_block(targets, _classes_of(y) if vocab is None else vocab)
         return cls._made(frame, TSBlock(fill, max_len), y_block if targets is not None else None, path, kwargs,
+                         get_y=ColReader(TARGET) if targets is not None else None,
                          splitter=chosen_splitter(given, valid_pct, seed), batch_tfms=batch_tfms, item_tfms=item_tfms)
+
+    @classmethod
+    def from_df(cls, df: "pd.DataFrame", value_cols: Any = None, label_col: Any = None, id_col: Any = None, time_col: Any = None,
+                valid_pct: float = 0.2, seed: int | None = None, valid_col: Any = None, splitter: Callable | None = None,
+                label_delim: str | None = None, y_block: Any = None, vocab: Sequence[Any] | None = None, fill: FillSteps | None = None,
+                freq: Any = None, max_len: int | None = None, batch_tfms: Any = None, item_tfms: Any = None, path: PathLike = ".",
+                **kwargs: Any) -> "TSDataLoaders":
+        """Series in a table: long, one row per series and step (in any order), or wide, one row per series.
+
+        Args:
+            df: the table.
+            value_cols: long: the column(s) of the values, one per channel; wide: those of the steps in order, of several channels a list or
+                dict with one such list each. None: all columns of numbers of which nothing else is said.
+            label_col: the column of the label, or several; the same in all rows of a series. None: batches have no targets.
+            id_col: long: the column that says which series a row belongs to.
+            time_col: long: the column of times; None: the rows of each series are in order.
+            valid_pct: this share of the series, chosen at random, is for validation.
+            seed: of that choice, which is the same each time unless another one is given.
+            valid_col: the column that says which series are for validation, instead.
+            splitter: chooses otherwise, such as `GroupSplitter("subject")` of a column that is the same in all rows of a series.
+            label_delim: several labels in one column, separated by this.
+            y_block: the block of the targets; None: a number where the column holds fractions, several classes with label_delim or several
+                columns of zeros and ones, else a class.
+            vocab: the classes in their order; None: the sorted ones of the training series.
+            fill: how missing values are filled, those of steps without a row too; None: they are refused.
+            freq: long: the step, such as 'h' or 1; None: the most common one.
+            max_len: of longer series the first `max_len` steps are kept; None: nothing is cut.
+            batch_tfms: transforms of batches, such as `TSStandardize()`.
+            item_tfms: transforms of single samples, which are then made one by one.
+            path: the folder of the learner's files.
+            **kwargs: for `DataBlock.dataloaders`, such as `bs=16`.
+
+        Raises:
+            ValueError: values are missing, times are irregular or come twice, or a label differs within a series.
+        """
+        check_factory_keywords(cls.from_df, kwargs)
+        where = "TSDataLoaders.from_df"
+        df = as_frame(df, where, "TSDataLoaders.from_array(X, y)")
+        others = [] if valid_col is None or callable(valid_col) else [column_name(valid_col, df.columns)]
+        table = described_table(df, value_cols, label_col, id_col, time_col, others, freq, fill is not None, where)
+        items = table.items(df, where)
+        labels = table.label_cols
+        if labels and y_block is None:
+            y_block = label_block(items, labels if len(labels) > 1 else labels[0], label_delim, vocab)
+        elif y_block is not None:
+            y_block = without_vocab(vocab, y_block)
+        return cls._made(items, TSBlock(fill, max_len, table=table), y_block if labels else None, path, kwargs,
+                         get_y=ColReader(labels if len(labels) > 1 else labels[0], label_delim=label_delim) if labels else None,
+                         splitter=chosen_splitter(splitter, valid_pct, seed, valid_col), batch_tfms=batch_tfms, item_tfms=item_tfms)
 
     @classmethod
     def from_numpy3d(cls, X: np.ndarray, y: Any = None, **kwargs: Any) -> "TSDataLoaders":
@@ -125,8 +177,7 @@ class TSDataLoaders(DataLoaders):
     def _made(cls, source: Any, block: TransformBlock, y_block: Any, path: PathLike, kwargs: dict[str, Any],
               **of_block: Any) -> "TSDataLoaders":
         labelled = y_block is not None
-        dls = DataBlock(blocks=[block, y_block] if labelled else [block], n_inp=1, get_y=ColReader(TARGET) if labelled else None,
-                        **of_block).dataloaders(source, path=path, **kwargs)
+        dls = DataBlock(blocks=[block, y_block] if labelled else [block], n_inp=1, **of_block).dataloaders(source, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)
 
 

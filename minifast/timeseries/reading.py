@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..core.messages import describe, plural
-from ..data.rows import Rows
+from ..data.rows import Rows, as_pandas
 from ..data.transforms import ItemTransform
 from .layout import as_array, as_float32, as_store
 from .missing import FillSteps, find_missing, refuse_missing, without_missing
@@ -25,14 +25,15 @@ class ReadSeries(ItemTransform):
         n_channels: of each series, before `fill`; None: as many as the first one has.
         n_steps: of the longest series that there were.
         shortest: of the shortest one.
+        table: how tables hold series, `LongTable` or `WideTable`; None: in a column of items.
     """
 
     def __init__(self, fill: FillSteps | None = None, n_channels: int | None = None, n_steps: int | None = None,
-                 shortest: int | None = None):
+                 shortest: int | None = None, table: Any = None):
         super().__init__()
         if fill is not None and not isinstance(fill, FillSteps):
             raise TypeError(f"fill={describe(fill)} must say how missing values are filled: write fill=FillSteps('linear')")
-        self.fill, self.n_channels, self.n_steps, self.shortest = fill, n_channels, n_steps, shortest
+        self.fill, self.n_channels, self.n_steps, self.shortest, self.table = fill, n_channels, n_steps, shortest, table
 
     def setups(self, items: Sequence) -> None:
         "Learn the number of channels."
@@ -77,8 +78,9 @@ class ReadSeries(ItemTransform):
         Args:
             items: an array (samples, channels, steps) or (samples, steps), one series, a list of series, or a table.
         """
+        items = as_pandas(items)
         if hasattr(items, "iloc"):
-            return items if hasattr(items, "columns") else items.to_frame().T
+            return self._of_table(items if hasattr(items, "columns") else items.to_frame().T.infer_objects())
         if isinstance(items, (list, tuple)):
             return [o.as_subclass(torch.Tensor) if isinstance(o, TensorSeries) else o for o in items]
         array = as_array(items, "X")
@@ -86,6 +88,15 @@ class ReadSeries(ItemTransform):
             return [array]
         store = as_store(array)
         return [SeriesAt(store, i) for i in range(len(store))]
+
+    def _of_table(self, frame):
+        "The rows of a table, one per series."
+        if SERIES in frame.columns:
+            return frame
+        if self.table is None:
+            raise TypeError(f"these loaders were made of arrays, and it is not known how a table holds series; received {describe(frame)}. "
+                            "Give an array (samples, channels, steps), or make loaders with TSDataLoaders.from_df")
+        return self.table.items(frame)
 
     def encodes(self, o: Any) -> torch.Tensor:
         x = self._array(o)
@@ -98,6 +109,11 @@ class ReadSeries(ItemTransform):
     def _array(self, o):
         "The series of an item, float32 (channels, steps)."
         o = _of_row(o)
+        if hasattr(o, "iloc") and hasattr(o, "index") and self.table is not None:
+            rows = self.items_of(o)[SERIES]
+            if len(rows) > 1:
+                raise ValueError(f"one series is expected; received a table of {len(rows):,}: write dls.test_dl(df)")
+            o = rows.iloc[0]
         if isinstance(o, SeriesAt):
             return o.values
         x = as_array(o, "the series")

@@ -1,6 +1,5 @@
 """Series as they lie in memory or in a file, so that a batch of them is one read."""
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -157,7 +156,7 @@ class UnequalSeries(SeriesStore):
         return x.view(self.n_channels, len(indices), n_steps).transpose(0, 1).contiguous()
 
 
-class SeriesAt(NamedTuple):
+class SeriesAt:
     """One series of a store: what stands for it in a table of items.
 
     Args:
@@ -165,8 +164,10 @@ class SeriesAt(NamedTuple):
         i: which of them.
     """
 
-    store: SeriesStore
-    i: int
+    __slots__ = ("i", "store")
+
+    def __init__(self, store: SeriesStore, i: int):
+        self.store, self.i = store, i
 
     @property
     def values(self) -> np.ndarray:
