@@ -40,6 +40,10 @@ class WindowDL(DataLoader):
         **kwargs: other arguments of `DataLoader`.
     """
 
+    #: What `Learner.tta` says where no transform varies.
+    no_tta: str = ("tta() has nothing to vary: these loaders of windows have no random transform. Add one, such as "
+                   "`batch_tfms=[Jitter()]`, or use get_preds()")
+
     def _make_fetcher(self) -> Fetcher:
         plain = super()._make_fetcher()
         read = getattr(self.dataset, "read", None)

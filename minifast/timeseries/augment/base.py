@@ -11,17 +11,17 @@ import torch
 from ...core.messages import describe
 from ...core.seeds import draw_seed, item_rng
 from ...data.transforms import RandTransform, is_sample
-from ..tensors import TensorSeries
+from ..tensors import TensorForecast, TensorSeries
 
-__all__ = ["Drawn", "SeriesTransform", "first_series"]
+__all__ = ["Drawn", "SeriesTransform", "series_of"]
 
 #: Parameters by name: values (B, ...), and what changes nothing.
 Drawn = dict[str, tuple[np.ndarray, Any]]
 
 
-def first_series(sample: Any) -> TensorSeries | None:
-    "The first series of a batch `sample`, or None."
-    return next((o for o in (sample if is_sample(sample) else (sample,)) if isinstance(o, TensorSeries)), None)
+def series_of(sample: Any) -> list[TensorSeries]:
+    "The series of a batch `sample`."
+    return [o for o in (sample if is_sample(sample) else (sample,)) if isinstance(o, TensorSeries)]
 
 
 class SeriesTransform(RandTransform):
@@ -34,6 +34,7 @@ class SeriesTransform(RandTransform):
     """
     order = 100                         # after those that standardise
     types = (TensorSeries,)
+    keeps_forecasts: bool = False       #: whether what comes after a series is the same after the changed one
     where_idle = "They change series (TSDataLoaders, TSBlock): for images write batch_tfms=aug_transforms(), else leave them out"
 
     def __init__(self, p: float = 0.5):
@@ -43,7 +44,8 @@ class SeriesTransform(RandTransform):
         """Draw the parameters of all series: override this.
 
         Args:
-            x: the batch (B, C, T), for its shape; its values are on the device.
+            x: the batch (B, C, T), for its shape; its values are on the device. Of several series in a sample the one with most channels:
+                of parameters for each channel the others use the first ones.
             rng: the generator of the batch.
         """
         raise NotImplementedError
@@ -68,16 +70,20 @@ class SeriesTransform(RandTransform):
             return x
         if type(x) is torch.Tensor and x.ndim == 3:                  # called by hand on a plain batch of series
             return self(TensorSeries(x), split_idx, rng).as_subclass(torch.Tensor)
-        series = first_series(x)
-        if series is not None and series.ndim != 3:
-            raise TypeError(f"{type(self).__name__} works on batches of series (B,C,T); received one, {describe(series)}. Put it into "
-                            "batch_tfms (after_batch) instead of item_tfms; by hand, pass series[None]")
-        params = None if series is None else self.draw(x, item_rng(draw_seed()) if rng is None else rng, split_idx)
+        series = series_of(x)
+        for one in series:
+            if one.ndim != 3:
+                raise TypeError(f"{type(self).__name__} works on batches of series (B,C,T); received one, {describe(one)}. Put it into "
+                                "batch_tfms (after_batch) instead of item_tfms; by hand, pass series[None]")
+        if series and not self.keeps_forecasts and isinstance(x, tuple) and any(isinstance(o, TensorForecast) for o in x):
+            raise ValueError(f"{self!r} changes the steps of a window, but what is to be forecast stays as it was, and does not follow "
+                             "from them. Write batch_tfms=[Jitter(), Cutout()], which keep forecasts right")
+        params = self.draw(x, item_rng(draw_seed()) if rng is None else rng, split_idx) if series else None
         return x if params is None else self.map_parts(x, lambda o: self.encodes(o, **params))
 
     def draw(self, sample: Any, rng: np.random.Generator, split_idx: int | None) -> dict[str, Any] | None:
         "The parameters of the series of `sample`, tensors (B, ...) on their device; None where no series changes."
-        x: torch.Tensor = first_series(sample)              # type: ignore[assignment]  # there is one: see __call__
+        x = max(series_of(sample), key=lambda o: o.shape[1])
         n = len(x)
         applied = rng.random(n) < self.p
         if not applied.any():

@@ -32,6 +32,7 @@ class Jitter(SeriesTransform):
         std: standard deviation of the noise, as a share of that of the series in this channel; a constant channel stays as it is.
         p: probability for each series.
     """
+    keeps_forecasts = True
 
     def __init__(self, std: float = 0.05, p: float = 0.5):
         super().__init__(p)
@@ -87,7 +88,7 @@ class MagnitudeScale(SeriesTransform):
             x: series (B, C, T).
             factor: (B, C, 1) or (B, 1, 1).
         """
-        return x * factor.to(x.dtype)
+        return x * factor[:, :x.shape[1]].to(x.dtype)
 
 
 class MagnitudeWarp(SeriesTransform):
@@ -120,7 +121,7 @@ class MagnitudeWarp(SeriesTransform):
             x: series (B, C, T).
             pieces: coefficients (B, C, 4, pieces) or (B, 1, 4, pieces) of the logarithm of the curve.
         """
-        return x * curve(pieces, *own_steps(x)).exp_().to(x.dtype)
+        return x * curve(pieces[:, :x.shape[1]], *own_steps(x)).exp_().to(x.dtype)
 
 
 @lru_cache(maxsize=16)
@@ -148,6 +149,7 @@ class Cutout(SeriesTransform):
         max_share: greatest share of the steps; shares from 0 up are equally likely.
         p: probability for each series.
     """
+    keeps_forecasts = True
 
     def __init__(self, max_share: float = 0.2, p: float = 0.5):
         super().__init__(p)

@@ -1,20 +1,33 @@
 """Random changes of series in loaders: training batches only, the same for the same seed, TTA, and what does not fit together."""
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from minifast.core.seeds import set_seed
+from minifast.core.seeds import item_rng, set_seed
 from minifast.data.loaders import DataLoaders
 from minifast.timeseries.all import (
     CrossEntropyLossFlat,
+    CutMix,
     CutMixUp,
+    Cutout,
+    FlipSign,
+    Jitter,
     Learner,
+    MagnitudeScale,
+    MagnitudeWarp,
+    MixUp,
+    Permutation,
+    RotateAxes,
+    SlidingWindows,
     TensorSeries,
     TSDataLoaders,
     TSStandardize,
+    WindowSlice,
     series_transforms,
     split_padding,
+    ts_forecaster,
 )
 from minifast.vision.all import TensorImage, aug_transforms
 
@@ -90,6 +103,47 @@ def test_changes_of_series_on_images_say_what_to_write():
         made(series_transforms()).one_batch()
     made(aug_transforms()).one_batch()
     made(None).one_batch()
+
+
+def windows(**kwargs):
+    n = np.arange(160)
+    df = pd.DataFrame({"time": pd.date_range("2024", periods=160, freq="h"), "y": np.sin(n / 3), "warm": n % 7, "holiday": n % 5 == 0})
+    return SlidingWindows(df, window=10, horizon=4, target="y", past="warm", known="holiday", **kwargs)
+
+
+def test_what_leaves_forecasts_right():
+    def made(tfms):
+        return TSDataLoaders.from_windows(windows(), bs=8, batch_tfms=tfms, shuffle=False)
+    for tfm in (*series_transforms(jitter=0), RotateAxes(), FlipSign(), Permutation()):
+        with pytest.raises(ValueError, match=r"what is to be forecast stays as it was.* Write batch_tfms=\[Jitter\(\), Cutout\(\)\]"):
+            made(tfm).train.one_batch()
+    dls, plain = made([Jitter(), Cutout()]), made(None)                     # what it says
+    (x, future, y), before = dls.train.one_batch(), plain.train.one_batch()
+    assert torch.equal(y, before[2]) and not torch.equal(x, before[0]) and future.shape == (8, 1, 4)
+    assert torch.equal(dls.valid.one_batch()[0], plain.valid.one_batch()[0])
+
+
+def test_tta_and_mixup_of_forecasts():
+    learn = ts_forecaster(TSDataLoaders.from_windows(windows(), bs=8, batch_tfms=[Jitter()]))
+    learn.logger = lambda row: None
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1, 1e-2, cbs=MixUp())
+        (augmented, plain), _ = learn.tta(beta=None)
+        assert not torch.equal(augmented, plain) and torch.allclose(augmented, plain, atol=0.5)
+        with pytest.raises(ValueError, match=r"neither forecast is right.*Write MixUp\(\)"):
+            learn.fit(1, 1e-2, cbs=CutMix())
+        learn = ts_forecaster(TSDataLoaders.from_windows(windows(), bs=8))
+        with pytest.raises(ValueError, match=r"Add one, such as `batch_tfms=\[Jitter\(\)\]`"):
+            learn.tta()
+
+
+def test_series_of_several_kinds_in_one_sample():
+    wide, narrow = TensorSeries(torch.randn(8, 3, 9)), TensorSeries(torch.randn(8, 1, 5))
+    for tfm in (MagnitudeScale(p=1), MagnitudeWarp(p=1), Jitter(p=1), WindowSlice(p=1)):
+        a, b = tfm((narrow, wide), 0, item_rng(0))
+        assert a.shape == narrow.shape and b.shape == wide.shape and not torch.equal(a, narrow) and not torch.equal(b, wide)
+    a, b = MagnitudeScale(p=1)((narrow, wide), 0, item_rng(0))
+    assert torch.allclose((a / narrow)[:, 0, 0], (b / wide)[:, 0, 0])
 
 
 def test_the_plain_tensors_of_a_dataset_of_ones_own_are_none():
