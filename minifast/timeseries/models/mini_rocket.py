@@ -1,0 +1,238 @@
+"""MiniRocket: about 10,000 features of a series, made by fixed convolutions, and a linear head.
+
+Dempster, Schmidt, Webb (2021), "MiniRocket: a very fast (almost) deterministic transform for time series classification",
+https://arxiv.org/abs/2012.08791, section 3: 84 kernels of nine weights, three of them 2 and six -1, up to 32 dilations, and as features the
+share of steps where a convolution exceeds a bias (PPV). Biases are quantiles of convolutions of training series; nothing else is learned.
+"""
+import math
+
+import torch
+from torch import nn
+
+from ...core.messages import describe
+from ..padding import is_step
+
+_TAPS = 9                               # weights of a kernel
+_KERNELS = math.comb(_TAPS, 3)
+#: On a CPU, series taken at once, and comparisons made at once per thread: these stay in the second-level cache. On a GPU, comparisons at once.
+_SERIES, _STEPS, _VALUES, _VALUES_GPU = 32, 2400, 200_000, 2**26
+#: With more channels, the sum over channels comes first, then the sum over steps; with fewer, both are one product of matrices.
+_MANY_CHANNELS = 12
+
+
+class MiniRocketFeatures(nn.Module):
+    """The features of MiniRocket: `fit` takes the biases from training series, `forward` computes.
+
+    A feature is the share of the steps of a series where one convolution exceeds one bias, a number in 0..1. Of each dilation half the
+    kernels see zeros beyond the ends of the series, the others stay within it. Padding (NaN in all channels) is left out, so a series gives
+    the same features whatever it is padded with; one too short for a dilation is taken with zeros beyond its ends. With several channels
+    each pair of kernel and dilation sums a random choice of them, at most nine, small choices more often. No gradient reaches the series.
+
+    Args:
+        c_in: channels.
+        seq_len: steps of the longest training series, at least 9: they tell how far kernels are dilated.
+        n_features: about how many; the largest multiple of 84 that is not above it is taken.
+        max_dilations: for each kernel, at most.
+
+    Attributes:
+        n_out: the number of features.
+
+    Raises:
+        ValueError: series shorter than a kernel, or fewer features than kernels.
+    """
+
+    min_steps = _TAPS
+    masks = True
+
+    def __init__(self, c_in: int, seq_len: int, n_features: int = 10_000, max_dilations: int = 32):
+        super().__init__()
+        if seq_len < self.min_steps:
+            raise ValueError(f"MiniRocket needs series of {self.min_steps} steps or more, the length of its kernels; the longest has "
+                             f"{seq_len} (seq_len={seq_len})")
+        if n_features < _KERNELS:
+            raise ValueError(f"n_features={n_features}: there are {_KERNELS} kernels, and each needs a feature; write n_features={_KERNELS} or more")
+        self.c_in, self.seq_len, self.n_features, self.max_dilations = c_in, seq_len, n_features, max_dilations
+        self.dilations, self.n_biases = _dilations(seq_len, n_features // _KERNELS, max_dilations)
+        self.n_out = _KERNELS * sum(self.n_biases)
+        kernels = torch.full((_KERNELS, _TAPS), -1.0)
+        kernels.scatter_(1, torch.combinations(torch.arange(_TAPS), 3), 2.0)
+        self.register_buffer("kernels", kernels, persistent=False)
+        self.register_buffer("channels", torch.ones(len(self.dilations), _KERNELS, c_in))
+        self.register_buffer("biases", torch.full((self.n_out,), math.nan))
+
+    kernels: torch.Tensor
+    channels: torch.Tensor
+    biases: torch.Tensor
+
+    def extra_repr(self) -> str:
+        "The settings."
+        return f"c_in={self.c_in}, seq_len={self.seq_len}, n_features={self.n_out}"
+
+    @torch.no_grad()
+    def fit(self, x: torch.Tensor, seed: int | None = None) -> "MiniRocketFeatures":
+        """Choose channels and take biases from training series.
+
+        Args:
+            x: training series (N, c_in, T), shorter ones padded with NaN.
+            seed: of the choice of channels and series; None: another one each time.
+
+        Returns:
+            itself.
+
+        Raises:
+            ValueError: values are missing.
+        """
+        self._check(x)
+        x = x.detach().float().cpu()
+        steps, x = is_step(x), x.nan_to_num(nan=0.0) if _is_padding(x) else x
+        if not x.isfinite().all():
+            raise ValueError("MiniRocket cannot take series with missing or infinite values: fill them first")
+        generator = torch.Generator()
+        generator.seed() if seed is None else generator.manual_seed(seed)
+        shape = (len(self.dilations), _KERNELS)
+        n_channels = (2 ** (torch.rand(shape, generator=generator) * math.log2(min(self.c_in, _TAPS) + 1))).long().clamp(max=self.c_in)
+        rank = torch.rand((*shape, self.c_in), generator=generator).argsort(-1).argsort(-1)
+        channels = (rank < n_channels.unsqueeze(-1)).float()
+        golden = (math.sqrt(5) + 1) / 2
+        quantiles = torch.arange(1, self.n_out + 1, dtype=torch.float64).mul(golden).remainder(1).float()
+        kernels, biases, start = self.kernels.cpu(), [], 0
+        for i, (dilation, n) in enumerate(zip(self.dilations, self.n_biases, strict=True)):
+            chosen = torch.randint(len(x), (_KERNELS,), generator=generator)
+            summed = torch.einsum("kc,kct->kt", channels[i], x[chosen])
+            seen = nn.functional.pad(summed, (4 * dilation, 4 * dilation)).unfold(1, 8 * dilation + 1, 1)[..., ::dilation]
+            values = torch.einsum("kj,ktj->kt", kernels, seen)
+            for of_group, padded in _groups(i):
+                own = _steps_of(steps[chosen[of_group]], dilation, padded)
+                q = quantiles[start:start + len(own) * n].view(len(own), n)
+                biases.append(_quantiles(values[of_group], own, q).T.flatten())
+                start += len(own) * n
+        self.channels.copy_(channels)
+        self.biases.copy_(torch.cat(biases))
+        return self
+
+    @torch.no_grad()
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The features.
+
+        Args:
+            x: series (B, c_in, T), shorter ones padded with NaN.
+
+        Returns:
+            float32 (B, n_out), in the order dilation, kernels with zeros beyond the ends, kernels without, bias.
+
+        Raises:
+            RuntimeError: `fit` was not called.
+        """
+        self._check(x)
+        exporting = torch.compiler.is_compiling()
+        if not exporting and bool(self.biases[0].isnan()):
+            raise RuntimeError("MiniRocketFeatures has no biases yet: call fit(training series) first, or make a learner with "
+                               "mini_rocket_learner(dls)")
+        with torch.autocast(x.device.type, enabled=False):
+            steps = is_step(x)
+            whole = not exporting and x.shape[2] > 8 * self.dilations[-1] and bool(steps.all())
+            x = x.float() if whole else torch.where(steps.unsqueeze(1), x.float(), torch.zeros((), device=x.device))
+            plan = self._plan()
+            if exporting:
+                return self._of_some(x, steps, plan, None)
+            if x.device.type == "cpu":
+                at_once, room = max(1, min(_SERIES, _STEPS // x.shape[2])) * torch.get_num_threads(), _VALUES * torch.get_num_threads()
+            else:
+                at_once, room = max(1, _VALUES_GPU // (_KERNELS * x.shape[2])), _VALUES_GPU
+            values = _KERNELS // 2 * min(at_once, len(x)) * x.shape[2]
+            buffers = x.new_empty(values), x.new_empty(max(room, values))
+            out = x.new_empty(len(x), self.n_out)
+            for some, own, of_some in zip(x.split(at_once), steps.split(at_once), out.split(at_once), strict=True):
+                of_some.copy_(self._of_some(some, None if whole else own, plan, buffers))
+        return out
+
+    def _check(self, x: torch.Tensor) -> None:
+        if x.ndim != 3 or x.shape[1] != self.c_in:
+            raise ValueError(f"MiniRocket takes series (samples, {self.c_in} channels, steps); received {describe(x)}")
+
+    def _plan(self) -> list[tuple[int, bool, torch.Tensor, torch.Tensor]]:
+        "For each dilation and half of the kernels: the dilation, whether they see zeros beyond the ends, weights (9 * C, K), biases (n, K)."
+        plan, start = [], 0
+        for i, (dilation, n) in enumerate(zip(self.dilations, self.n_biases, strict=True)):
+            for group, padded in _groups(i):
+                kernels = self.kernels[group]
+                weights = (kernels.unsqueeze(2) * self.channels[i, group].unsqueeze(1)).flatten(1).T
+                plan.append((dilation, padded, weights, self.biases[start:start + n * len(kernels)].view(n, -1)))
+                start += n * len(kernels)
+        return plan
+
+    def _of_some(self, x: torch.Tensor, steps: torch.Tensor | None, plan: list[tuple[int, bool, torch.Tensor, torch.Tensor]],
+                 buffers: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+        "The features of series (B, C, T); `steps` (B, T) where lengths differ, `buffers` for convolutions and comparisons."
+        shares, beyond = [], 4 * self.dilations[-1]
+        extended, (n, _, n_steps), seen, before = nn.functional.pad(x.permute(1, 2, 0), (0, 0, beyond, beyond)), x.shape, x, 0
+        for dilation, padded, weights, biases in plan:
+            reach = 4 * dilation
+            if dilation != before:
+                starts = range(beyond - reach, beyond + reach + 1, dilation)
+                seen, before = torch.stack([extended[:, s:s + n_steps] for s in starts]).flatten(0, 1), dilation        # (9 * C, T, B)
+            inside = seen if padded or steps is not None else seen[:, reach:-reach]
+            shape = inside.shape[1], n, weights.shape[1]
+            into = None if buffers is None else buffers[0][:math.prod(shape)].view(-1, shape[2])
+            values = torch.mm(inside.flatten(1).T, weights, out=into).view(shape)                                       # (T', B, K)
+            size: torch.Tensor | int = shape[0]
+            if steps is not None:
+                own = _steps_of(steps, dilation, padded)
+                values, size = values.masked_fill_(~own.T.unsqueeze(2), -math.inf), own.sum(1).clamp(min=1)[:, None, None]
+            counts = _count_above(values.flatten(1), biases.repeat(1, n), buffers and buffers[1])                        # (n biases, B * K)
+            shares.append((counts.view(-1, n, shape[2]).transpose(0, 1) / size).flatten(1))
+        return torch.cat(shares, 1)
+
+
+def _dilations(seq_len: int, per_kernel: int, most: int) -> tuple[list[int], list[int]]:
+    "Dilations from 1 to where a kernel spans the series, evenly on a logarithmic scale, and the biases of a kernel for each (section 3.1)."
+    n = min(per_kernel, most)
+    exponents = torch.linspace(0, math.log2((seq_len - 1) / (_TAPS - 1)), n, dtype=torch.float64)
+    dilations, counts = torch.unique((2**exponents + 1e-9).long(), return_counts=True)
+    n_biases = (counts * per_kernel / n).long()
+    n_biases[:per_kernel - int(n_biases.sum())] += 1
+    return dilations.tolist(), n_biases.tolist()
+
+
+def _groups(i: int) -> list[tuple[slice, bool]]:
+    "The kernels that see zeros beyond the ends with the dilation of index `i`, and those that do not: they alternate."
+    return [(slice(i % 2, None, 2), True), (slice(1 - i % 2, None, 2), False)]
+
+
+def _is_padding(x: torch.Tensor) -> bool:
+    "Whether all NaN of series (B, C, T) are padding."
+    missing = x.isnan()
+    return bool((missing.any(1) == missing.all(1)).all())
+
+
+def _steps_of(steps: torch.Tensor, dilation: int, padded: bool) -> torch.Tensor:
+    "Of the steps (B, T) of series those whose convolutions count: all, or those where the kernel lies within, where there are any."
+    if padded:
+        return steps
+    side = torch.zeros_like(steps)[:, :1].expand(-1, 4 * dilation)
+    inside = torch.cat([steps, side], 1)[:, 4 * dilation:] & torch.cat([side, steps], 1)[:, :steps.shape[1]]
+    return torch.where(inside.any(1, keepdim=True), inside, steps)
+
+
+def _quantiles(values: torch.Tensor, own: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    "Quantiles (K, n) of those of the values (K, T) that `own` names, of each row for itself, linear between two."
+    ordered = values.masked_fill(~own, math.inf).sort(1).values
+    place = q * (own.sum(1, keepdim=True) - 1)
+    low, high = (ordered.gather(1, i.long()) for i in (place.floor(), place.ceil()))
+    return torch.lerp(low, high, place.frac())
+
+
+def _count_above(values: torch.Tensor, biases: torch.Tensor, buffer: torch.Tensor | None) -> torch.Tensor:
+    """How many of the values (T, N) of each column exceed its biases (n, N): (n, N).
+
+    The comparisons are written as 0 and 1 in float32 to a buffer that stays in the cache, then added: torch has no counting in one pass, and
+    both steps take several times as long on booleans.
+    """
+    if buffer is None:
+        return (values > biases.unsqueeze(1)).sum(1, dtype=values.dtype)
+    counts, at_once = torch.empty_like(biases), max(1, len(buffer) // values.numel())
+    for some, of_some in zip(biases.split(at_once), counts.split(at_once), strict=True):
+        above = buffer[:len(some) * values.numel()].view(-1, *values.shape)
+        torch.gt(values, some.unsqueeze(1), out=above)
+        torch.sum(above, 1, out=of_some)
+    return counts

@@ -1,0 +1,104 @@
+"""MiniRocket: its features against the definition, padding, and what is refused."""
+import math
+
+import pytest
+import torch
+
+from minifast.timeseries.models.mini_rocket import MiniRocketFeatures
+
+
+def _series(n=6, c=1, t=40, seed=0):
+    return torch.randn(n, c, t, generator=torch.Generator().manual_seed(seed)).cumsum(-1)
+
+
+def _fitted(c=1, t=40, n_features=1000):
+    return MiniRocketFeatures(c, t, n_features).fit(_series(20, c, t, seed=1), seed=3)
+
+
+@pytest.mark.parametrize("c", [1, 3])
+def test_a_feature_is_the_share_of_steps_above_a_bias(c):
+    model, x, start = _fitted(c), _series(c=c), 0
+    features = model(x)
+    for i, (dilation, n) in enumerate(zip(model.dilations, model.n_biases, strict=True)):
+        for first, padded in ((i % 2, True), (1 - i % 2, False)):
+            kernels = list(range(first, 84, 2))
+            weights = model.kernels[kernels].unsqueeze(1) * model.channels[i, kernels].unsqueeze(2)
+            values = torch.nn.functional.conv1d(x, weights, dilation=dilation, padding=4 * dilation if padded else 0)
+            biases = model.biases[start:start + 42 * n].view(n, 42)
+            expected = (values.unsqueeze(1) > biases[..., None]).float().mean(-1).flatten(1)
+            assert torch.allclose(features[:, start:start + 42 * n], expected, atol=2 / x.shape[2])     # rounding may move a step or two
+            assert (features[:, start:start + 42 * n] != expected).float().mean() < 0.01
+            start += 42 * n
+    assert start == model.n_out == features.shape[1] == 924
+
+
+def test_kernels_and_dilations_are_those_of_the_paper():
+    model = MiniRocketFeatures(1, 150)
+    assert model.n_out == 9996 and model.kernels.shape == (84, 9) and not model.kernels.sum(1).any()
+    assert len(model.kernels.unique(dim=0)) == 84 and model.dilations[0] == 1 and model.dilations[-1] == 18      # 8 * 18 < 150
+    assert sum(model.n_biases) == 119
+    assert MiniRocketFeatures(1, 9, 84).dilations == [1]
+
+
+def test_biases_are_quantiles_of_training_series():
+    shares = _fitted(n_features=5000)(_series(60, seed=1))
+    assert 0.45 < shares.mean() < 0.55 and shares.min() == 0 and shares.max() == 1
+
+
+def test_choices_follow_the_seed():
+    x = _series(c=12)
+    one, same, other = (MiniRocketFeatures(12, 40, 200).fit(x, seed) for seed in (1, 1, 2))
+    assert torch.equal(one.biases, same.biases) and torch.equal(one.channels, same.channels)
+    assert not torch.equal(one.channels, other.channels)
+    n = one.channels.sum(-1)
+    assert n.min() == 1 and 4 < n.max() <= 9
+
+
+@pytest.mark.parametrize("c", [1, 2])
+def test_a_padded_series_gives_the_features_it_gives_alone(c):
+    model, x = _fitted(c), _series(c=c)
+    lengths = [40, 9, 17, 33, 30, 7]
+    padded = x.clone()
+    for row, n in zip(padded, lengths, strict=True):
+        row[:, n:] = math.nan
+    together = model(padded)
+    for row, n, got in zip(x, lengths, together, strict=True):
+        assert torch.allclose(model(row[None, :, :n])[0], got, atol=1e-6)
+    assert torch.allclose(model(torch.nn.functional.pad(x, (0, 30), value=math.nan)), model(x), atol=1e-6)
+
+
+def test_biases_of_unequal_series_ignore_padding():
+    x = _series(30, 2)
+    short = torch.where(torch.arange(40) < 25, x, torch.tensor(math.nan))
+    a, b = MiniRocketFeatures(2, 25, 500).fit(short, 0), MiniRocketFeatures(2, 25, 500).fit(x[..., :25], 0)
+    assert torch.allclose(a.biases, b.biases, atol=1e-5)
+
+
+def test_many_series_are_computed_in_parts():
+    model, x = _fitted(), _series(150)
+    assert torch.equal(model(x), torch.cat([model(row[None]) for row in x]))
+
+
+def test_exported_it_computes_the_same():
+    model, x = _fitted(), _series()
+    x[0, :, 30:] = math.nan
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False)
+    for batch in (x, x[:1], x.repeat(3, 1, 1)):
+        assert torch.allclose(program.module()(batch), model(batch), atol=1e-6)
+
+
+def test_what_cannot_be_taken_is_said():
+    with pytest.raises(ValueError, match=r"series of 9 steps or more.*seq_len=8"):
+        MiniRocketFeatures(1, 8)
+    with pytest.raises(ValueError, match=r"write n_features=84 or more"):
+        MiniRocketFeatures(1, 9, 83)
+    assert MiniRocketFeatures(1, 9, n_features=84).n_out == 84
+    with pytest.raises(ValueError, match=r"series \(samples, 1 channels, steps\); received"):
+        _fitted()(_series(c=2))
+    with pytest.raises(RuntimeError, match=r"call fit\(training series\) first"):
+        MiniRocketFeatures(1, 40)(_series())
+    x = _series(c=2)
+    x[2, 1, 7] = math.nan
+    with pytest.raises(ValueError, match=r"missing or infinite values: fill them first"):
+        MiniRocketFeatures(2, 40).fit(x)
+    MiniRocketFeatures(2, 40).fit(x.nan_to_num())
