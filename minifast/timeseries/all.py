@@ -29,6 +29,7 @@ from .missing import FillSteps, Missing, find_missing
 from .models.dlinear import DLinear
 from .models.fcn import FCN
 from .models.inception_time import InceptionTime
+from .models.mini_rocket import MiniRocketFeatures
 from .models.naive import Naive, SeasonalNaive
 from .models.resnet1d import ResNet1d
 from .models.series_model import series_split
@@ -47,10 +48,10 @@ from .windows import SlidingWindows
 
 __all__ = sorted([*_basics,
     "Cutout", "DLinear", "EqualSeries", "FCN", "FillSteps", "FlipSign", "FlipTime", "ForecastLearner", "ForecastLoss", "Forecaster",
-    "Frequency", "InceptionTime", "Jitter", "MASE", "MagnitudeScale", "MagnitudeWarp", "Missing", "Naive", "PadSeries", "Permutation",
-    "PinballLoss", "ResNet1d", "RotateAxes", "Scale", "SeasonalNaive", "SeriesDL", "SeriesShape", "SeriesStore", "SlidingWindows", "TCN",
-    "TSBlock", "TSDataLoaders", "TSNormalize", "TSStandardize", "TensorForecast", "TensorSeries", "TimeAxis", "TimeWarp", "UnequalSeries",
-    "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "check_window_splits", "find_missing", "is_step", "mase", "n_steps", "pinball",
-    "resample", "series_shape", "series_split", "series_transforms", "smape", "split_padding", "time_axis", "trim_padding", "ts_forecaster",
-    "window_splits",
+    "Frequency", "InceptionTime", "Jitter", "MASE", "MagnitudeScale", "MagnitudeWarp", "MiniRocketFeatures", "Missing", "Naive",
+    "PadSeries", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale", "SeasonalNaive", "SeriesDL", "SeriesShape", "SeriesStore",
+    "SlidingWindows", "TCN", "TSBlock", "TSDataLoaders", "TSNormalize", "TSStandardize", "TensorForecast", "TensorSeries", "TimeAxis",
+    "TimeWarp", "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "check_window_splits", "find_missing", "is_step",
+    "mase", "n_steps", "pinball", "resample", "series_shape", "series_split", "series_transforms", "smape", "split_padding", "time_axis",
+    "trim_padding", "ts_forecaster", "window_splits",
 ])

@@ -12,6 +12,7 @@ PARTS = {
     "models.dlinear": "DLinear",
     "models.fcn": "FCN",
     "models.inception_time": "InceptionTime",
+    "models.mini_rocket": "MiniRocketFeatures",
     "models.naive": "Naive SeasonalNaive",
     "models.resnet1d": "ResNet1d",
     "models.series_model": "series_split",

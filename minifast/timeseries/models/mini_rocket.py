@@ -14,10 +14,8 @@ from ..padding import is_step
 
 _TAPS = 9                               # weights of a kernel
 _KERNELS = math.comb(_TAPS, 3)
-#: On a CPU, series taken at once, and comparisons made at once per thread: these stay in the second-level cache. On a GPU, comparisons at once.
+#: On a CPU, for each thread: series and steps taken at once, and comparisons, which stay in the second-level cache. On a GPU: comparisons.
 _SERIES, _STEPS, _VALUES, _VALUES_GPU = 32, 2400, 200_000, 2**26
-#: With more channels, the sum over channels comes first, then the sum over steps; with fewer, both are one product of matrices.
-_MANY_CHANNELS = 12
 
 
 class MiniRocketFeatures(nn.Module):
@@ -50,7 +48,7 @@ class MiniRocketFeatures(nn.Module):
             raise ValueError(f"MiniRocket needs series of {self.min_steps} steps or more, the length of its kernels; the longest has "
                              f"{seq_len} (seq_len={seq_len})")
         if n_features < _KERNELS:
-            raise ValueError(f"n_features={n_features}: there are {_KERNELS} kernels, and each needs a feature; write n_features={_KERNELS} or more")
+            raise ValueError(f"n_features={n_features}: each of the {_KERNELS} kernels needs one; write n_features={_KERNELS} or more")
         self.c_in, self.seq_len, self.n_features, self.max_dilations = c_in, seq_len, n_features, max_dilations
         self.dilations, self.n_biases = _dilations(seq_len, n_features // _KERNELS, max_dilations)
         self.n_out = _KERNELS * sum(self.n_biases)
@@ -151,7 +149,7 @@ class MiniRocketFeatures(nn.Module):
             raise ValueError(f"MiniRocket takes series (samples, {self.c_in} channels, steps); received {describe(x)}")
 
     def _plan(self) -> list[tuple[int, bool, torch.Tensor, torch.Tensor]]:
-        "For each dilation and half of the kernels: the dilation, whether they see zeros beyond the ends, weights (9 * C, K), biases (n, K)."
+        "For each dilation and half of the kernels: the dilation, if they see zeros beyond the ends, weights (9 * C, K) and biases (n, K)."
         plan, start = [], 0
         for i, (dilation, n) in enumerate(zip(self.dilations, self.n_biases, strict=True)):
             for group, padded in _groups(i):
@@ -225,7 +223,7 @@ def _quantiles(values: torch.Tensor, own: torch.Tensor, q: torch.Tensor) -> torc
 def _count_above(values: torch.Tensor, biases: torch.Tensor, buffer: torch.Tensor | None) -> torch.Tensor:
     """How many of the values (T, N) of each column exceed its biases (n, N): (n, N).
 
-    The comparisons are written as 0 and 1 in float32 to a buffer that stays in the cache, then added: torch has no counting in one pass, and
+    Comparisons are written as 0 and 1 in float32 to a buffer that stays in the cache, then added: torch has no counting in one pass, and
     both steps take several times as long on booleans.
     """
     if buffer is None:
