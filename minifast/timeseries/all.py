@@ -1,7 +1,6 @@
 """Everything for time series: `from minifast.timeseries.all import *`."""
 from ..basics import *
 from ..basics import __all__ as _basics
-from ..metrics.forecasting import MASE, mase, pinball, smape
 from .augment import (
     Cutout,
     FlipSign,
@@ -37,6 +36,7 @@ from .models.tcn import TCN
 from .pad import PadSeries
 from .padding import is_step, n_steps, split_padding
 from .series_info import SeriesShape, series_shape
+from .showing import show_forecast, show_series
 from .standardise import TSNormalize, TSStandardize
 from .store import EqualSeries, SeriesStore, UnequalSeries
 from .tensors import TensorForecast, TensorSeries
@@ -52,6 +52,6 @@ __all__ = sorted([*_basics,
     "PadSeries", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale", "SeasonalNaive", "SeriesDL", "SeriesShape", "SeriesStore",
     "SlidingWindows", "TCN", "TSBlock", "TSDataLoaders", "TSNormalize", "TSStandardize", "TensorForecast", "TensorSeries", "TimeAxis",
     "TimeWarp", "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "check_window_splits", "find_missing", "is_step",
-    "mase", "n_steps", "pinball", "resample", "series_shape", "series_split", "series_transforms", "smape", "split_padding", "time_axis",
-    "trim_padding", "ts_forecaster", "window_splits",
+    "mase", "n_steps", "pinball", "resample", "series_shape", "series_split", "series_transforms", "show_forecast", "show_series", "smape",
+    "split_padding", "time_axis", "trim_padding", "ts_forecaster", "window_splits",
 ])

@@ -1,9 +1,11 @@
 """`SeriesDL`: batches of series by one read."""
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..core.nested import find_bs
 from ..core.seeds import fixed_seed
 from ..data.dataloader import DataLoader
 from ..data.datasets import Datasets
@@ -48,6 +50,30 @@ class SeriesDL(DataLoader):
         if kwargs.get("num_workers") is None and not len(Pipeline(kwargs.get("after_item"))):
             kwargs["num_workers"] = 0                       # there is nothing left to do for them
         super().__init__(dataset, **kwargs)
+
+    def show_batch(self, b: Any = None, max_n: int = 9, ctxs: Sequence | None = None, show: bool = True, unique: bool = False,
+                   nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None, **kwargs: Any) -> Any:
+        """Draw series of a batch as lines, in their own units, with their targets.
+
+        Args:
+            b: the batch. None: a new one.
+            max_n: how many series at most.
+            ctxs: matplotlib axes to draw on. None: new ones.
+            show: False: return the decoded samples instead.
+            unique: show one series again and again, to see the augmentation.
+            nrows: rows of the grid.
+            ncols: columns of the grid.
+            figsize: (width, height) of the figure in inches.
+            **kwargs: for `show_series`, such as `channels=` and `max_channels=`.
+
+        Returns:
+            None; the samples with `show=False`.
+        """
+        if show and figsize is None and ctxs is None and isinstance(max_n, int) and max_n > 0:
+            n = min(max_n, self.bs, self.n) if b is None and not unique else max_n if b is None else min(max_n, find_bs(b))
+            rows = nrows or (max(1, int(n ** 0.5)) if ncols is None else -(-n // ncols))
+            figsize = 3.6 * (ncols or -(-n // rows)), 2.4 * rows
+        return super().show_batch(b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs)
 
     def _make_fetcher(self) -> Fetcher:
         plain, dataset = super()._make_fetcher(), self.dataset

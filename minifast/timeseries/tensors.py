@@ -1,5 +1,11 @@
 """Series as tensors: channels by steps."""
+from typing import TYPE_CHECKING, Any
+
 from ..core.titled import TensorBase
+from .showing import show_forecast, show_series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class TensorSeries(TensorBase):
@@ -9,6 +15,24 @@ class TensorSeries(TensorBase):
     values are filled in before.
     """
 
+    def show(self, ctx: "Axes | None" = None, **kwargs: Any) -> "Axes":
+        """Draw a line for each channel, see `show_series`.
+
+        Args:
+            ctx: matplotlib axes. None: new ones.
+            **kwargs: for `show_series`.
+        """
+        return show_series(self, ctx, **kwargs)
+
 
 class TensorForecast(TensorBase):
     "What comes after a series: float32 (targets, horizon)."
+
+    def show(self, ctx: "Axes | None" = None, **kwargs: Any) -> "Axes":
+        """Draw it behind the series on the axes, see `show_forecast`.
+
+        Args:
+            ctx: matplotlib axes. None: new ones.
+            **kwargs: for `show_forecast`.
+        """
+        return show_forecast(self, ctx, **kwargs)

@@ -1,0 +1,71 @@
+"""Series as lines."""
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from minifast.timeseries.all import (
+    Interpretation,
+    Learner,
+    TensorForecast,
+    TensorSeries,
+    TSDataLoaders,
+    TSStandardize,
+    nn,
+    show_forecast,
+    show_series,
+)
+
+RNG = np.random.default_rng(0)
+UNEQUAL = [RNG.normal(size=(2, n)) * 5 + 100 for n in (5, 9, 3, 7, 4, 6, 8, 5)]
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def loaders():
+    return TSDataLoaders.from_array(UNEQUAL, list("abababab"), splits=(range(4), range(4, 8)), bs=4, batch_tfms=TSStandardize())
+
+
+def test_a_batch_is_drawn_in_its_own_units_without_padding():
+    dls = loaders()
+    dls.valid.show_batch(channels=["temp", "load"])
+    axes = plt.gcf().axes
+    assert len(axes) == 4 and [ax.get_title() for ax in axes] == ["a", "b", "a", "b"]
+    for ax, series in zip(axes, UNEQUAL[4:], strict=True):
+        assert np.allclose([line.get_ydata() for line in ax.lines], series, rtol=1e-4)
+        assert [t.get_text() for t in ax.get_legend().get_texts()] == ["temp", "load"]
+    assert dls.show_batch(show=False, max_n=2)[0][0].shape[0] == 2
+
+
+def test_results_and_losses():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.head(x.nanmean(2))
+    learn = Learner(loaders(), Mean())
+    learn.show_results(max_n=3)
+    assert len(plt.gcf().axes) == 3 and all(len(ax.lines) == 2 for ax in plt.gcf().axes)
+    Interpretation.from_learner(learn).plot_top_losses(2)
+    assert all(len(ax.lines) == 2 and "loss" in ax.get_title(loc="left") for ax in plt.gcf().axes)
+
+
+def test_many_channels_and_few_steps():
+    ax = TensorSeries(torch.zeros(20, 2)).show(title="x")
+    assert len(ax.lines) == 8 and ax.get_legend().get_title().get_text() == "and 12 more" and ax.lines[0].get_marker() == "."
+    assert show_series(torch.zeros(1, 9)).get_legend() is None
+
+
+def test_a_forecast_begins_after_the_series():
+    ax = show_series(torch.arange(12.0).reshape(2, 6))
+    TensorForecast(torch.ones(1, 3)).show(ctx=ax)
+    assert list(ax.lines[-1].get_xdata()) == [6, 7, 8] and ax.lines[-1].get_linestyle() == "--"
+    show_forecast(torch.zeros(1, 3), ctx=ax, color="red", title="both")
+    assert list(ax.lines[-1].get_xdata()) == [6, 7, 8] and ax.get_title() == "both", "a prediction beside the target"
+    assert list(show_forecast(torch.zeros(1, 3)).lines[0].get_xdata()) == [0, 1, 2]
