@@ -155,6 +155,9 @@ GUARDS = {
     "S105": ("padding is told by its id", swap("NextTokens.encodes", "mask[1:].bool()", "x['input_ids'][1:] != 0")),
     "S106": ("any vocabulary is taken", never("text.block", "need tokens of their own")),
     "S107": ("pairs and single texts are taken for one another", swap("EncodeText._refuse_others", "value_problem(x, words, self.pairs)", "value_problem(x, words)")),
+    "S108": ("padding counts as steps of a series",
+             body("mix_series.lengths_with_partner", "n = torch.full((len(x),), x.shape[2])\nreturn n, n")),
+    "S109": ("forecasts are not looked at", never("SeriesTransform.__call__", "what is to be forecast stays")),
 }
 
 
