@@ -43,6 +43,6 @@ class FCN(ConvModel):
     @recorded()
     def __init__(self, c_in: int, c_out: int | Sequence[int], seq_len: int | None = None, layers: Sequence[int] = (128, 256, 128),
                  kernel_sizes: Sequence[int] = (8, 5, 3), dropout: float = 0.0, y_range: YRange | None = None, padded: bool = False):
-        super().__init__(c_in, c_out, padded)
+        super().__init__(c_in, c_out, seq_len, padded)
         self.body = fcn_body(c_in, layers, kernel_sizes)
         self.head = linear_head(layers[-1], c_out, dropout, y_range)

@@ -66,7 +66,7 @@ class InceptionTime(ConvModel):
     def __init__(self, c_in: int, c_out: int | Sequence[int], seq_len: int | None = None, n_filters: int = 32, depth: int = 6,
                  kernel_sizes: Sequence[int] = (40, 20, 10), bottleneck: int = 32, residual: bool = True, dropout: float = 0.0,
                  y_range: YRange | None = None, padded: bool = False):
-        super().__init__(c_in, c_out, padded)
+        super().__init__(c_in, c_out, seq_len, padded)
         check_sizes("InceptionTime", n_filters=n_filters, depth=depth, kernel_sizes=kernel_sizes)
         n_out, blocks = n_filters * (len(kernel_sizes) + 1), []
         modules = [InceptionModule(n_out if i else c_in, n_filters, kernel_sizes, bottleneck, i > 0) for i in range(depth)]

@@ -50,7 +50,7 @@ class ResNet1d(ConvModel):
     @recorded()
     def __init__(self, c_in: int, c_out: int | Sequence[int], seq_len: int | None = None, layers: Sequence[int] = (64, 128, 128),
                  kernel_sizes: Sequence[int] = (8, 5, 3), dropout: float = 0.0, y_range: YRange | None = None, padded: bool = False):
-        super().__init__(c_in, c_out, padded)
+        super().__init__(c_in, c_out, seq_len, padded)
         check_sizes("ResNet1d", layers=layers, kernel_sizes=kernel_sizes)
         self.body = StepSequential(*(self._block(*sizes, kernel_sizes) for sizes in zip([c_in, *layers[:-1]], layers, strict=True)))
         self.head = linear_head(layers[-1], c_out, dropout, y_range)

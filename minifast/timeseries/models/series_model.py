@@ -9,12 +9,12 @@ from torch import nn
 from ...core.arguments import is_number, is_whole
 from ...core.messages import brief, describe, plural
 from ...core.types import YRange
-from ...nn.activations import SigmoidRange
+from ...nn.activations import SigmoidRange, range_ends
 from ..padding import split_padding
 from .masked import as_grid, mean_of_steps
 
 #: The models that ignore padding.
-MASKING = ("FCN", "InceptionTime", "ResNet1d")
+MASKING = ("FCN", "InceptionTime", "OmniScaleCNN", "ResNet1d", "TSTransformer")
 
 
 class SeriesModel(nn.Module):
@@ -26,26 +26,31 @@ class SeriesModel(nn.Module):
     Args:
         c_in: channels of a series.
         c_out: outputs, or the shape of the output, such as (targets, horizon).
+        seq_len: steps of the longest series.
         padded: whether batches may have padding.
 
     Attributes:
-        body: what reads; its output is (B, features, T).
+        body: what reads, up to features of the steps.
         head: what decides.
     """
 
-    min_steps: ClassVar[int] = 1        #: steps that a series has at least
-    masks: ClassVar[bool] = True        #: whether series of a batch may differ in length
+    min_steps: int = 1                      #: steps that a series has at least
+    masks: ClassVar[bool] = True            #: whether series of a batch may differ in length
     needs_seq_len: ClassVar[bool] = False   #: whether it must be told the length of the longest series
 
     body: nn.Module
     head: nn.Module
 
-    def __init__(self, c_in: int, c_out: int | Sequence[int], padded: bool = False):
+    def __init__(self, c_in: int, c_out: int | Sequence[int], seq_len: int | None = None, padded: bool = False):
         super().__init__()
-        check_sizes(type(self).__name__, c_in=c_in, c_out=c_out)
+        name = type(self).__name__
+        if self.needs_seq_len and seq_len is None:
+            raise ValueError(f"{name} is made for series of one length, or up to one: write {name}({c_in}, {c_out}, seq_len=...), the "
+                             "steps of the longest series")
+        check_sizes(name, c_in=c_in, c_out=c_out, seq_len=1 if seq_len is None else seq_len)
         if padded and not self.masks:
-            raise ValueError(no_padding(type(self).__name__))
-        self.c_in, self.padded = c_in, padded
+            raise ValueError(no_padding(name))
+        self.c_in, self.seq_len, self.padded = c_in, seq_len, padded
 
     def read(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Check a batch, and take its padding out.
@@ -70,6 +75,17 @@ class SeriesModel(nn.Module):
             raise ValueError(no_padding(name))
         x, is_step = split_padding(x)
         return x, is_step.to(x.dtype)
+
+    def check_seq_len(self, x: torch.Tensor) -> None:
+        """Refuse series of another length than this model was made for; those that are shorter only if it ignores padding.
+
+        Args:
+            x: (B, c_in, T).
+        """
+        if x.shape[2] != self.seq_len and (x.shape[2] > cast(int, self.seq_len) or not self.masks):
+            raise ValueError(f"{type(self).__name__} was made for series of {'up to ' if self.masks else ''}{self.seq_len} steps; received "
+                             f"{x.shape[2]}. Make it with seq_len={x.shape[2]}, or take a model that reads series of any length, such as "
+                             "InceptionTime")
 
     def _sees_padding(self, x):
         "Whether a series ends before the others. On a GPU nobody waits for the answer in training."
@@ -118,7 +134,7 @@ def linear_head(n_in: int, c_out: int | Sequence[int], dropout: float = 0.0, y_r
     if len(shape) > 1:
         layers.append(nn.Unflatten(1, shape))
     if y_range is not None:
-        layers.append(SigmoidRange(*y_range))
+        layers.append(SigmoidRange(*range_ends(y_range)))
     return nn.Sequential(*layers)
 
 

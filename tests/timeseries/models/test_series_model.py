@@ -6,14 +6,22 @@ import torch.nn.functional as F
 from minifast.optim.groups import param_groups
 from minifast.timeseries.models.fcn import FCN
 from minifast.timeseries.models.inception_time import InceptionTime
+from minifast.timeseries.models.lstm_fcn import LSTM_FCN
+from minifast.timeseries.models.omni_scale import OmniScaleCNN
+from minifast.timeseries.models.patch_tst import PatchTST
 from minifast.timeseries.models.resnet1d import ResNet1d
 from minifast.timeseries.models.series_model import MASKING, series_split
+from minifast.timeseries.models.ts_transformer import TSTransformer
 
 #: Each model, small: (class, settings).
 SMALL = {
     "FCN": (FCN, {"layers": (6, 8, 6)}),
     "ResNet1d": (ResNet1d, {"layers": (4, 6, 6)}),
     "InceptionTime": (InceptionTime, {"n_filters": 4, "bottleneck": 3}),
+    "OmniScaleCNN": (OmniScaleCNN, {"budgets": (60, 2000)}),
+    "LSTM_FCN": (LSTM_FCN, {"layers": (6, 8, 6)}),
+    "TSTransformer": (TSTransformer, {"d_model": 8, "n_heads": 2, "n_layers": 2, "d_ff": 12, "enc_dropout": 0.0}),
+    "PatchTST": (PatchTST, {"d_model": 8, "n_heads": 2, "n_layers": 2, "d_ff": 12, "enc_dropout": 0.0}),
 }
 ALL = pytest.mark.parametrize("name", SMALL)
 MASKED = pytest.mark.parametrize("name", [n for n in SMALL if SMALL[n][0].masks])
@@ -49,8 +57,8 @@ def test_a_padded_batch_gives_each_series_what_it_gives_it_alone(name, c_in):
     with torch.no_grad():
         alone = torch.cat([model(s) for s in series])
         torch.testing.assert_close(model(batch), alone, atol=1e-5, rtol=1e-5)
-        longer = F.pad(batch, (0, 0 if model.needs_seq_len else 9), value=torch.nan)
-        torch.testing.assert_close(model(longer), alone, atol=1e-5, rtol=1e-5)
+        if name != "TSTransformer":                             # which was made for series of up to 40 steps
+            torch.testing.assert_close(model(F.pad(batch, (0, 9), value=torch.nan)), alone, atol=1e-5, rtol=1e-5)
         model.padded = False                                    # it sees that there is padding
         torch.testing.assert_close(model(batch), alone, atol=1e-5, rtol=1e-5)
 
@@ -60,7 +68,7 @@ def test_in_training_padding_changes_neither_outputs_nor_gradients_nor_statistic
     _, batch = ragged()
     equal = batch[:, :, :7]                                     # no padding; the same with padding must be the same
     made = []
-    for x in (equal, F.pad(equal, (0, 0 if SMALL[name][0].needs_seq_len else 30), value=torch.nan)):
+    for x in (equal, F.pad(equal, (0, 30), value=torch.nan)):
         model = small(name, padded=True).train()
         out = model(x)
         out.square().sum().backward()
@@ -122,9 +130,40 @@ def test_the_recipe_makes_an_equal_model(name):
     torch.testing.assert_close(made.eval()(x), model.eval()(x))
 
 
-@ALL
+@pytest.mark.parametrize("name", [n if n == "InceptionTime" else pytest.param(n, marks=pytest.mark.slow) for n in SMALL])
 def test_a_graph_of_it_takes_batches_of_any_size(name):
     model, x = small(name).eval(), torch.randn(3, 2, max(STEPS))
     graph = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
     y = torch.randn(5, 2, max(STEPS))
     torch.testing.assert_close(graph(y), model(y), atol=1e-5, rtol=1e-5)
+
+
+UNMASKED = pytest.mark.parametrize("name", [n for n in SMALL if not SMALL[n][0].masks])
+
+
+@UNMASKED
+@pytest.mark.parametrize("train", [True, False])
+def test_models_that_do_not_mask_refuse_padding_and_name_those_that_do(name, train):
+    _, batch = ragged()
+    named = rf"{name} reads series of one length, and these differ: .* \({', '.join(MASKING)}\)"
+    with pytest.raises(ValueError, match=named):
+        small(name).train(train)(batch)
+    with pytest.raises(ValueError, match=named):
+        small(name, padded=True)
+    for other in MASKING:                               # what the sentence says works
+        assert torch.isfinite(small(other)(batch)).all()
+
+
+@pytest.mark.parametrize("name", ["LSTM_FCN", "PatchTST", "TSTransformer"])
+def test_series_of_a_length_the_model_was_not_made_for_are_refused(name):
+    upto = "up to " if SMALL[name][0].masks else ""
+    with pytest.raises(ValueError, match=f"{name} was made for series of {upto}40 steps; received 41. Make it with seq_len=41, or"):
+        small(name)(torch.randn(3, 2, 41))
+    assert small(name, seq_len=41)(torch.randn(3, 2, 41)).shape == (3, 3)
+    assert small("InceptionTime")(torch.randn(3, 2, 41)).shape == (3, 3)
+
+
+@pytest.mark.parametrize("name", [n for n in SMALL if SMALL[n][0].needs_seq_len])
+def test_a_model_that_needs_the_length_says_so(name):
+    with pytest.raises(ValueError, match=rf"{name} is made for .* write {name}\(2, 3, seq_len=...\)"):
+        SMALL[name][0](2, 3)
