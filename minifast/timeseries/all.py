@@ -1,6 +1,7 @@
 """Everything for time series: `from minifast.timeseries.all import *`."""
 from ..basics import *
 from ..basics import __all__ as _basics
+from ..metrics.forecasting import MASE, mase, pinball, smape
 from .augment import (
     Cutout,
     FlipSign,
