@@ -44,7 +44,7 @@ class TSDataLoaders(DataLoaders):
 
         Args:
             X: (samples, channels, steps), or (samples, steps) of one channel; of several lengths a list of series (channels, steps). A
-                `np.memmap` stays on disk, from where each batch is read.
+                `np.memmap` stays on disk, from where each batch is read; its missing values are seen then.
             y: one target per sample: classes of any type that can be sorted, numbers (fractions, or with y_block=RegressionBlock), a list
                 of classes, or several numbers (samples, numbers). None: batches have no targets.
             splits: positions of the samples for training and for validation, `(train, valid)`.
