@@ -23,23 +23,23 @@ from .forecasting.model import Forecaster
 from .forecasting.scale import Scale
 from .frequency import Frequency
 from .layout import trim_padding
-from .loader import SeriesDL
 from .learner import ts_ensemble, ts_learner
+from .loader import SeriesDL
 from .loaders import TSDataLoaders
 from .missing import FillSteps, Missing, find_missing
 from .models.dlinear import DLinear
 from .models.fcn import FCN
 from .models.inception_time import InceptionTime
+from .models.lstm_fcn import LSTM_FCN
 from .models.mini_rocket import MiniRocketFeatures
 from .models.naive import Naive, SeasonalNaive
+from .models.omni_scale import OmniScaleCNN
+from .models.patch_tst import PatchTST
 from .models.resnet1d import ResNet1d
 from .models.series_model import series_split
 from .models.tcn import TCN
-from .pad import PadSeries
-from .models.lstm_fcn import LSTM_FCN
-from .models.omni_scale import OmniScaleCNN
-from .models.patch_tst import PatchTST
 from .models.ts_transformer import TSTransformer
+from .pad import PadSeries
 from .padding import is_step, n_steps, split_padding
 from .series_info import SeriesShape, series_shape
 from .showing import show_forecast, show_series
@@ -47,6 +47,7 @@ from .standardise import TSNormalize, TSStandardize
 from .store import EqualSeries, SeriesStore, UnequalSeries
 from .tensors import TensorForecast, TensorSeries
 from .timestamps import TimeAxis, resample, time_axis
+from .ts_files import SeriesFile, read_arff, read_ts, read_tsv
 from .window_loader import WindowDL
 from .window_set import WindowSet
 from .window_splits import check_window_splits, window_splits
@@ -54,11 +55,11 @@ from .windows import SlidingWindows
 
 __all__ = sorted([*_basics,
     "Cutout", "DLinear", "EqualSeries", "FCN", "FillSteps", "FlipSign", "FlipTime", "ForecastLearner", "ForecastLoss", "Forecaster",
-    "Frequency", "InceptionTime", "Jitter", "LSTM_FCN", "MASE", "MagnitudeScale", "MagnitudeWarp", "MiniRocketFeatures", "Missing",
-    "Naive", "OmniScaleCNN", "PadSeries", "PatchTST", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale", "SeasonalNaive",
-    "SeriesDL", "SeriesShape", "SeriesStore", "SlidingWindows", "TCN", "TSBlock", "TSDataLoaders", "TSNormalize", "TSStandardize",
+    "Frequency", "InceptionTime", "Jitter", "LSTM_FCN", "MASE", "MagnitudeScale", "MagnitudeWarp", "MiniRocketFeatures", "Missing", "Naive",
+    "OmniScaleCNN", "PadSeries", "PatchTST", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale", "SeasonalNaive", "SeriesDL",
+    "SeriesFile", "SeriesShape", "SeriesStore", "SlidingWindows", "TCN", "TSBlock", "TSDataLoaders", "TSNormalize", "TSStandardize",
     "TSTransformer", "TensorForecast", "TensorSeries", "TimeAxis", "TimeWarp", "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice",
-    "WindowWarp", "check_window_splits", "find_missing", "is_step", "mase", "n_steps", "pinball", "resample", "series_shape",
-    "series_split", "series_transforms", "show_forecast", "show_series", "smape", "split_padding", "time_axis", "trim_padding",
-    "ts_ensemble", "ts_forecaster", "ts_learner", "window_splits",
+    "WindowWarp", "check_window_splits", "find_missing", "is_step", "mase", "n_steps", "pinball", "read_arff", "read_ts", "read_tsv",
+    "resample", "series_shape", "series_split", "series_transforms", "show_forecast", "show_series", "smape", "split_padding", "time_axis",
+    "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner", "window_splits",
 ])

@@ -19,6 +19,7 @@ from .layout import as_store
 from .missing import FillSteps
 from .reading import SERIES
 from .store import SeriesAt, SeriesStore
+from .ts_files import held_out_file, read_series
 from .window_loader import WindowDL, window_sets
 from .windows import SlidingWindows
 
@@ -145,6 +146,43 @@ class TSDataLoaders(DataLoaders):
             raise ValueError(f"TSDataLoaders.from_numpy3d takes an array (samples, channels, steps); received {describe(X)}. Of other "
                              "layouts write TSDataLoaders.from_array")
         return cls.from_array(X, y, **kwargs)
+
+    @classmethod
+    def from_ts_file(cls, train: PathLike, test: PathLike | None = None, **kwargs: Any) -> "TSDataLoaders":
+        """Series in files of the archives: `.ts`, `.arff` or `.tsv` (see `read_ts`, `read_arff`, `read_tsv`).
+
+        Args:
+            train: the file of the training set.
+            test: that of the validation set. None: the file beside it called NAME_TEST where it is called NAME_TRAIN; if there is none, a
+                share of `train` is for validation, as `from_array` chooses it.
+            **kwargs: other arguments of `from_array`.
+
+        Raises:
+            ValueError: a file is not as its header says, or the two hold other targets.
+        """
+        if test is None and not {"splits", "splitter", "valid_pct", "X_valid"} & set(kwargs):
+            test = held_out_file(train)
+        read = read_series(train)
+        if read.y is not None and "y_block" not in kwargs:
+            kwargs.update({"y_block": RegressionBlock} if read.y.dtype.kind == "f" else {"vocab": kwargs.get("vocab", read.classes)})
+        if test is not None:
+            more = read_series(test)
+            if (more.y is None, more.classes is None) != (read.y is None, read.classes is None):
+                raise ValueError(f"{train} and {test} hold targets of different kinds: only one of them has some, or lists its classes in "
+                                 "the header")
+            kwargs.update(X_valid=more.X, y_valid=more.y)
+        return cls.from_array(read.X, read.y, **kwargs)
+
+    @classmethod
+    def from_arff(cls, train: PathLike, test: PathLike | None = None, **kwargs: Any) -> "TSDataLoaders":
+        """`from_ts_file` of `.arff` files.
+
+        Args:
+            train: the file of the training set.
+            test: that of the validation set; None: see `from_ts_file`.
+            **kwargs: other arguments of `from_array`.
+        """
+        return cls.from_ts_file(train, test, **kwargs)
 
     @classmethod
     def from_windows(cls, windows: SlidingWindows, splits: Splits | None = None, valid_pct: float | None = None,
