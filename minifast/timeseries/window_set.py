@@ -49,6 +49,11 @@ class WindowSet:
         return self.windows.n_inp
 
     @property
+    def model_scales(self) -> bool:
+        "Whether values stay in their own units, because models of forecasts scale them."
+        return self.windows.horizon > 0
+
+    @property
     def vocab(self) -> list | None:
         "The labels; None for forecasts."
         return self.windows.vocab

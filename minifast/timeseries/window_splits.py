@@ -71,7 +71,7 @@ def window_splits(windows: SlidingWindows, valid_pct: float | None = None, n_val
                          f"{next(iter(chosen), 'valid_pct')}=")
     absent = sorted(set(np.unique(windows.series).tolist()) - set(np.unique(windows.series[valid]).tolist()))
     if absent:
-        warn(f"window_splits: {plural(len(absent), 'series')} of {len(windows.ids)} without a validation window, because too few rows come "
+        warn(f"window_splits: {len(absent)} of {len(windows.ids)} series without a validation window, because too few rows come "
              f"after the cut: {listing([repr(windows.ids[i]) for i in absent], SHOWN)}", stacklevel=2)
     return training, valid
 

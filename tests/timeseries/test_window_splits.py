@@ -73,7 +73,7 @@ def test_what_leaves_nothing_is_refused_and_the_advice_works():
 
 def test_series_without_a_validation_window_are_told():
     w = windows((60, 10))
-    with pytest.warns(UserWarning, match="1 series of 2 without a validation window.*: 1"):
+    with pytest.warns(UserWarning, match="1 of 2 series without a validation window.*: 1"):
         window_splits(w)
 
 

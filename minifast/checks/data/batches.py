@@ -11,7 +11,7 @@ from ...core.plots import show_images
 from ...core.seeds import fixed_seed
 from ...data.dataloader import DataLoader
 from ...data.loaders import DataLoaders
-from ...data.targets import labels_of
+from ...data.targets import base_dataset, labels_of
 from ...learner.probe import Probe
 from ..learner.evaluation import largest_difference
 from ..learner.outputs import bad_values
@@ -37,6 +37,8 @@ def finite_batch(data: DataProbe) -> Check:
 
 def normalised_inputs(data: DataProbe) -> Check:
     "Mean and standard deviation of the float inputs of a batch, per channel."
+    require(not getattr(base_dataset(data.loaders[0])[0], "model_scales", False), "series in their own units, which models of forecasts "
+            "scale themselves")
     floats = [t.float().cpu() for t in data.batch().float_inputs if t.numel()]
     require(floats, "no input is made of floats")
     x = max(floats, key=lambda t: float(t.square().mean().nan_to_num(0)))

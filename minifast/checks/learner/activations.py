@@ -63,7 +63,9 @@ def _only_few_values(x):
 
 
 def _starts_with_norm(probe):
-    "Whether a norm layer sees the inputs before any layer with weights does, embeddings aside."
+    "Whether a norm layer sees the inputs before any layer with weights does, embeddings aside; or a model says that it scales them."
+    if getattr(probe.model, "scales_inputs", False):
+        return True
     layers = [m for m in probe.layers_run() if isinstance(m, NORM_TYPES) or any(True for _ in m.parameters(recurse=False))]
     return isinstance(next((m for m in layers if not isinstance(m, (nn.Embedding, nn.EmbeddingBag))), None), NORM_TYPES)
 

@@ -126,8 +126,8 @@ def known_future(windows: SlidingWindows, ends: Ends, known: Any, horizon: int) 
             given = f"the last given is {axis.times[rows[-1]]}" if len(rows) else "none is given"
             told.append(f"{ends.ids[i]!r}: the last needed is {need[i]}, {given}, the first missing {first}")
         n = int(absent.any(1).sum())
-        raise ValueError(f"forecast(known=...): {names} do not reach over the steps to forecast in {plural(n, 'series')} of "
-                         f"{len(ends.ids)}: {'; '.join(told)}" + (f"; and {n - SHOWN:,} more" if n > SHOWN else "")
+        raise ValueError(f"forecast(known=...): {names} do not reach over the steps to forecast in {n} of "
+                         f"{len(ends.ids)} series: {'; '.join(told)}" + (f"; and {n - SHOWN:,} more" if n > SHOWN else "")
                          + ". Add these rows, or forecast fewer steps")
     return torch.from_numpy(made.transpose(0, 2, 1).astype(np.float32))
 

@@ -26,6 +26,9 @@ class Forecaster(nn.Module):
         by_window: also scale each window by itself.
     """
 
+    #: inputs come in their own units
+    scales_inputs = True
+
     def __init__(self, backbone: nn.Module, scale: Scale, horizon: int, quantiles: Sequence[float] | None = None, by_window: bool = True):
         super().__init__()
         self.backbone, self.scale, self.horizon, self.by_window = backbone, scale, horizon, by_window
