@@ -7,7 +7,7 @@ from torch import nn
 
 from ..callbacks.base import Callback
 from ..core.arguments import check_arguments, is_whole
-from ..core.messages import describe, name_of, reject_unknown, unwrapped
+from ..core.messages import describe, name_of, plural, reject_unknown, unwrapped
 from ..core.types import LossFunc, PathLike, Splitter
 from ..data.loaders import DataLoaders
 from ..ensemble.averaging import Ensemble
@@ -18,6 +18,7 @@ from ..optim.optimizers import Adam
 from .models.inception_time import InceptionTime
 from .models.series_model import SeriesModel, no_padding, series_split, too_short
 from .series_info import SeriesShape, series_shape
+from .window_set import WindowSet
 
 __all__ = ["ts_ensemble", "ts_learner"]
 
@@ -40,12 +41,16 @@ def ts_learner(dls: DataLoaders, arch: Callable[..., nn.Module] = InceptionTime,
         **settings: of the architecture, such as `depth=3` or `y_range=(0, 1)`.
 
     Raises:
-        TypeError: `arch` is a model, takes no such settings, or `dls` hold no series.
+        TypeError: `arch` is a model, takes no such settings, or `dls` hold no series, or windows to forecast.
         ValueError: the number of outputs is not known, series are too short for the model, or differ in length and it reads no padding.
     """
     if isinstance(arch, nn.Module) or not callable(arch):
         raise TypeError(f"ts_learner takes an architecture such as InceptionTime, and makes the model of it; received {describe(arch)}. "
                         "For a model of your own write Learner(dls, model)")
+    dataset = getattr(getattr(dls, "train", None), "dataset", None)
+    if isinstance(dataset, WindowSet) and dataset.windows.horizon:
+        raise TypeError(f"these windows are for forecasts of {plural(dataset.windows.horizon, 'step')}: write ts_forecaster(dls, "
+                        f"{name_of(arch)}), which knows their scale, and what comes after them")
     shape = series_shape(dls)
     n_out = getattr(dls, "c", None) if n_out is None else n_out
     if not isinstance(n_out, int) or n_out < 1:

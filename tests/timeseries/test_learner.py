@@ -3,12 +3,14 @@ import re
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from minifast.data.block import RegressionBlock
 from minifast.learner.export import load_learner
 from minifast.learner.learner import Learner
+from minifast.timeseries.forecasting.learner import ts_forecaster
 from minifast.timeseries.learner import ts_ensemble, ts_learner
 from minifast.timeseries.loaders import TSDataLoaders
 from minifast.timeseries.models.fcn import FCN
@@ -19,6 +21,7 @@ from minifast.timeseries.models.patch_tst import PatchTST
 from minifast.timeseries.models.resnet1d import ResNet1d
 from minifast.timeseries.models.series_model import MASKING, ConvModel, linear_head, series_split
 from minifast.timeseries.models.ts_transformer import TSTransformer
+from minifast.timeseries.windows import SlidingWindows
 
 TINY = {"n_filters": 2, "depth": 3, "bottleneck": 2}
 #: Each architecture, small.
@@ -133,6 +136,16 @@ def test_what_cannot_be_meant_is_refused(dls):
     with pytest.raises(ValueError, match="how many outputs .* pass n_out="):
         ts_learner(unlabelled)
     assert ts_learner(unlabelled, n_out=2, loss_func=torch.nn.functional.mse_loss, **TINY).model.head[-1].out_features == 2
+
+
+def test_windows_to_forecast_are_for_the_learner_that_forecasts():
+    df = pd.DataFrame({"t": pd.date_range("2020-01-01", periods=120), "y": RNG.normal(size=120)})
+    windows = TSDataLoaders.from_windows(SlidingWindows(df, window=16, horizon=3, time="t", target="y"), bs=8)
+    with pytest.raises(TypeError, match=r"for forecasts of 3 steps: write ts_forecaster\(dls, InceptionTime\)"):
+        ts_learner(windows)
+    learn = ts_forecaster(windows, InceptionTime, config=TINY, default_cbs=False)
+    learn.fit(1)
+    assert learn.forecast().shape == (3, 2)
 
 
 class OneConv(ConvModel):
