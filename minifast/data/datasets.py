@@ -85,8 +85,9 @@ class _Split:
                 f.setup(Mapped(source, Pipeline(pipe.fs[done:i], 1)) if done < i else source)
                 made = next_ahead(made, self.rows, pipe, i)
                 check = getattr(f, "check_items", None)
-                for rows in others if check is not None else ():
-                    check(Mapped(rows, Pipeline(pipe.fs[:i], 1)), "the validation set")
+                for n, rows in enumerate(others if check is not None else (), 1):
+                    source, done = (rows, 0) if made is None or made.done > i else (made.at(self.splits[n], 1).values, made.done)
+                    check(Mapped(source, Pipeline(pipe.fs[done:i], 1)), "the validation set")
             if made is not None:
                 self.ahead[k] = made.at(None, self.split_idx)
 
@@ -351,7 +352,9 @@ class Datasets(_Split):
         if not self.labelled:
             return ()
         try:
-            return tuple(p(self.rows.get(i)) for p in self.pipelines[self.n_inp:])
+            made = [self.ahead.get(k) for k in range(self.n_inp, len(self.pipelines))]
+            return tuple(p(self.rows.get(i)) if a is None else a.rest(a.values[i])
+                         for p, a in zip(self.pipelines[self.n_inp:], made, strict=True))
         except Exception as e:
             add_note(e, f"while making a target of {self._name_if_possible(i)}")
             raise

@@ -1,6 +1,7 @@
 """The classes and functions of this room that an exported learner may name, by module: see `minifast.learner.parts`."""
 
 PARTS = {
+    "columns": "ReadColumns",
     "forecasting.learner": "ForecastLearner",
     "forecasting.loss": "ForecastLoss PinballLoss",
     "forecasting.model": "Forecaster",

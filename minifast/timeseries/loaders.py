@@ -9,11 +9,12 @@ from ..core.messages import describe, listing
 from ..core.types import PathLike, Splits
 from ..data.block import CategoryBlock, DataBlock, RegressionBlock, TransformBlock
 from ..data.factories import check_factory_keywords, chosen_splitter, guessed_block, label_block, without_vocab
-from ..data.labels import ColReader, column_name
+from ..data.labels import column_name
 from ..data.loaders import DataLoaders
 from ..data.rows import as_frame
 from ..data.splitters_groups import FixedSplitter
 from .block import TSBlock
+from .columns import ReadColumns
 from .frames import described_table
 from .layout import as_store
 from .missing import FillSteps
@@ -78,7 +79,7 @@ class TSDataLoaders(DataLoaders):
         elif targets is not None:
             y_block = _target_block(targets, _classes_of(y) if vocab is None else vocab)
         return cls._made(frame, TSBlock(fill, max_len), y_block if targets is not None else None, path, kwargs,
-                         get_y=ColReader(TARGET) if targets is not None else None,
+                         get_y=ReadColumns(TARGET) if targets is not None else None,
                          splitter=chosen_splitter(given, valid_pct, seed), batch_tfms=batch_tfms, item_tfms=item_tfms)
 
     @classmethod
@@ -127,7 +128,7 @@ class TSDataLoaders(DataLoaders):
         elif y_block is not None:
             y_block = without_vocab(vocab, y_block)
         return cls._made(items, TSBlock(fill, max_len, table=table), y_block if labels else None, path, kwargs,
-                         get_y=ColReader(labels if len(labels) > 1 else labels[0], label_delim=label_delim) if labels else None,
+                         get_y=ReadColumns(labels if len(labels) > 1 else labels[0], label_delim) if labels else None,
                          splitter=chosen_splitter(splitter, valid_pct, seed, valid_col), batch_tfms=batch_tfms, item_tfms=item_tfms)
 
     @classmethod

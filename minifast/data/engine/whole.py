@@ -39,7 +39,12 @@ class WholeBatches(Fetcher):
     def _targets_of(self, indices):
         new = indices[~self._known[indices]]
         if len(new):
-            made = collate(with_tensors([self.dataset.targets(int(i)) for i in new]), [self.name_of(int(i)) for i in new])
+            samples = with_tensors([self.dataset.targets(i) for i in new.tolist()])
+            try:
+                made = collate(samples)
+            except (TypeError, ValueError, RuntimeError):
+                collate(samples, [self.name_of(i) for i in new.tolist()])        # once more, for a message with names
+                raise
             if self._targets is None:
                 self._targets = [torch.empty((len(self._known), *t.shape[1:]), dtype=t.dtype) for t in made]
             for column, t in zip(self._targets, made, strict=True):
