@@ -71,6 +71,8 @@ class SeriesTransform(RandTransform):
         if type(x) is torch.Tensor and x.ndim == 3:                  # called by hand on a plain batch of series
             return self(TensorSeries(x), split_idx, rng).as_subclass(torch.Tensor)
         series = series_of(x)
+        if not series and rng is None and split_idx is None:
+            self._note_plain(x)
         for one in series:
             if one.ndim != 3:
                 raise TypeError(f"{type(self).__name__} works on batches of series (B,C,T); received one, {describe(one)}. Put it into "

@@ -99,6 +99,8 @@ def test_by_hand_and_on_one_series(x):
     with pytest.raises(TypeError, match=r"works on batches of series \(B,C,T\); received one, float32\[3,37\].*series\[None\]"):
         FlipSign(p=1)(x[0])
     assert same(FlipSign(p=1)(x[0][None]), -x[:1])
+    with pytest.warns(UserWarning, match=r"called on plain tensors and did nothing, because it takes TensorSeries"):
+        FlipSign(p=1)(plain(x)[0])
 
 
 @pytest.mark.parametrize("tfm", [t for t in STRONG if type(t) is not Jitter], ids=lambda t: type(t).__name__)
