@@ -31,7 +31,7 @@ from .models.dlinear import DLinear
 from .models.fcn import FCN
 from .models.inception_time import InceptionTime
 from .models.lstm_fcn import LSTM_FCN
-from .models.mini_rocket import MiniRocketFeatures
+from .models.mini_rocket import MiniRocket, MiniRocketFeatures
 from .models.naive import Naive, SeasonalNaive
 from .models.omni_scale import OmniScaleCNN
 from .models.patch_tst import PatchTST
@@ -41,6 +41,7 @@ from .models.tcn import TCN
 from .models.ts_transformer import TSTransformer
 from .pad import PadSeries
 from .padding import is_step, n_steps, split_padding
+from .rocket_learner import fit_ridge, mini_rocket_learner
 from .series_info import SeriesShape, series_shape
 from .showing import show_forecast, show_series
 from .standardise import TSNormalize, TSStandardize
@@ -55,11 +56,12 @@ from .windows import SlidingWindows
 
 __all__ = sorted([*_basics,
     "Cutout", "DLinear", "EqualSeries", "FCN", "FillSteps", "FlipSign", "FlipTime", "ForecastLearner", "ForecastLoss", "Forecaster",
-    "Frequency", "InceptionTime", "Jitter", "LSTM_FCN", "MASE", "MagnitudeScale", "MagnitudeWarp", "MiniRocketFeatures", "Missing", "Naive",
-    "OmniScaleCNN", "PadSeries", "PatchTST", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale", "SeasonalNaive", "SeriesDL",
-    "SeriesFile", "SeriesShape", "SeriesStore", "SlidingWindows", "TCN", "TSBlock", "TSDataLoaders", "TSNormalize", "TSStandardize",
-    "TSTransformer", "TensorForecast", "TensorSeries", "TimeAxis", "TimeWarp", "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice",
-    "WindowWarp", "check_window_splits", "find_missing", "is_step", "mase", "n_steps", "pinball", "read_arff", "read_ts", "read_tsv",
-    "resample", "series_shape", "series_split", "series_transforms", "show_forecast", "show_series", "smape", "split_padding", "time_axis",
-    "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner", "window_splits",
+    "Frequency", "InceptionTime", "Jitter", "LSTM_FCN", "MASE", "MagnitudeScale", "MagnitudeWarp", "MiniRocket", "MiniRocketFeatures",
+    "Missing", "Naive", "OmniScaleCNN", "PadSeries", "PatchTST", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale",
+    "SeasonalNaive", "SeriesDL", "SeriesFile", "SeriesShape", "SeriesStore", "SlidingWindows", "TCN", "TSBlock", "TSDataLoaders",
+    "TSNormalize", "TSStandardize", "TSTransformer", "TensorForecast", "TensorSeries", "TimeAxis", "TimeWarp", "UnequalSeries", "WindowDL",
+    "WindowSet", "WindowSlice", "WindowWarp", "check_window_splits", "find_missing", "fit_ridge", "is_step", "mase", "mini_rocket_learner",
+    "n_steps", "pinball", "read_arff", "read_ts", "read_tsv", "resample", "series_shape", "series_split", "series_transforms",
+    "show_forecast", "show_series", "smape", "split_padding", "time_axis", "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner",
+    "window_splits",
 ])

@@ -14,7 +14,7 @@ PARTS = {
     "models.fcn": "FCN",
     "models.inception_time": "InceptionTime",
     "models.lstm_fcn": "LSTM_FCN",
-    "models.mini_rocket": "MiniRocketFeatures",
+    "models.mini_rocket": "MiniRocket MiniRocketFeatures",
     "models.naive": "Naive SeasonalNaive",
     "models.omni_scale": "OmniScaleCNN",
     "models.patch_tst": "PatchTST",

@@ -5,6 +5,8 @@ https://arxiv.org/abs/2012.08791, section 3: 84 kernels of nine weights, three o
 share of steps where a convolution exceeds a bias (PPV). Biases are quantiles of convolutions of training series; nothing else is learned.
 """
 import math
+from collections import Counter
+from itertools import combinations
 
 import torch
 from torch import nn
@@ -23,7 +25,7 @@ class MiniRocketFeatures(nn.Module):
 
     A feature is the share of the steps of a series where one convolution exceeds one bias, a number in 0..1. Of each dilation half the
     kernels see zeros beyond the ends of the series, the others stay within it. Padding (NaN in all channels) is left out, so a series gives
-    the same features whatever it is padded with; one too short for a dilation is taken with zeros beyond its ends. With several channels
+    the same features in a padded batch as alone; one too short for a dilation is taken with zeros beyond its ends. With several channels
     each pair of kernel and dilation sums a random choice of them, at most nine, small choices more often. No gradient reaches the series.
 
     Args:
@@ -31,6 +33,7 @@ class MiniRocketFeatures(nn.Module):
         seq_len: steps of the longest training series, at least 9: they tell how far kernels are dilated.
         n_features: about how many; the largest multiple of 84 that is not above it is taken.
         max_dilations: for each kernel, at most.
+        padded: whether series differ in length: shares are then multiplied by their length over `seq_len`, so that they tell of it.
 
     Attributes:
         n_out: the number of features.
@@ -42,19 +45,18 @@ class MiniRocketFeatures(nn.Module):
     min_steps = _TAPS
     masks = True
 
-    def __init__(self, c_in: int, seq_len: int, n_features: int = 10_000, max_dilations: int = 32):
+    def __init__(self, c_in: int, seq_len: int, n_features: int = 10_000, max_dilations: int = 32, padded: bool = False):
         super().__init__()
         if seq_len < self.min_steps:
             raise ValueError(f"MiniRocket needs series of {self.min_steps} steps or more, the length of its kernels; the longest has "
                              f"{seq_len} (seq_len={seq_len})")
         if n_features < _KERNELS:
             raise ValueError(f"n_features={n_features}: each of the {_KERNELS} kernels needs one; write n_features={_KERNELS} or more")
-        self.c_in, self.seq_len, self.n_features, self.max_dilations = c_in, seq_len, n_features, max_dilations
+        self.c_in, self.seq_len, self.n_features, self.max_dilations, self.padded = c_in, seq_len, n_features, max_dilations, padded
         self.dilations, self.n_biases = _dilations(seq_len, n_features // _KERNELS, max_dilations)
         self.n_out = _KERNELS * sum(self.n_biases)
-        kernels = torch.full((_KERNELS, _TAPS), -1.0)
-        kernels.scatter_(1, torch.combinations(torch.arange(_TAPS), 3), 2.0)
-        self.register_buffer("kernels", kernels, persistent=False)
+        kernels = [[2.0 if j in twos else -1.0 for j in range(_TAPS)] for twos in combinations(range(_TAPS), 3)]
+        self.register_buffer("kernels", torch.tensor(kernels), persistent=False)
         self.register_buffer("channels", torch.ones(len(self.dilations), _KERNELS, c_in))
         self.register_buffer("biases", torch.full((self.n_out,), math.nan))
 
@@ -72,7 +74,7 @@ class MiniRocketFeatures(nn.Module):
 
         Args:
             x: training series (N, c_in, T), shorter ones padded with NaN.
-            seed: of the choice of channels and series; None: another one each time.
+            seed: of the choice of channels and series; None: torch's random numbers go on.
 
         Returns:
             itself.
@@ -85,8 +87,7 @@ class MiniRocketFeatures(nn.Module):
         steps, x = is_step(x), x.nan_to_num(nan=0.0) if _is_padding(x) else x
         if not x.isfinite().all():
             raise ValueError("MiniRocket cannot take series with missing or infinite values: fill them first")
-        generator = torch.Generator()
-        generator.seed() if seed is None else generator.manual_seed(seed)
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
         shape = (len(self.dilations), _KERNELS)
         n_channels = (2 ** (torch.rand(shape, generator=generator) * math.log2(min(self.c_in, _TAPS) + 1))).long().clamp(max=self.c_in)
         rank = torch.rand((*shape, self.c_in), generator=generator).argsort(-1).argsort(-1)
@@ -132,7 +133,8 @@ class MiniRocketFeatures(nn.Module):
             x = x.float() if whole else torch.where(steps.unsqueeze(1), x.float(), torch.zeros((), device=x.device))
             plan = self._plan()
             if exporting:
-                return self._of_some(x, steps, plan, None)
+                out = self._of_some(x, steps, plan, None)
+                return out * (steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
             if x.device.type == "cpu":
                 at_once, room = max(1, min(_SERIES, _STEPS // x.shape[2])) * torch.get_num_threads(), _VALUES * torch.get_num_threads()
             else:
@@ -142,7 +144,7 @@ class MiniRocketFeatures(nn.Module):
             out = x.new_empty(len(x), self.n_out)
             for some, own, of_some in zip(x.split(at_once), steps.split(at_once), out.split(at_once), strict=True):
                 of_some.copy_(self._of_some(some, None if whole else own, plan, buffers))
-        return out
+            return out.mul_(steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
 
     def _check(self, x: torch.Tensor) -> None:
         if x.ndim != 3 or x.shape[1] != self.c_in:
@@ -182,14 +184,40 @@ class MiniRocketFeatures(nn.Module):
         return torch.cat(shares, 1)
 
 
+class MiniRocket(nn.Module):
+    """`MiniRocketFeatures` and a linear head, which `mini_rocket_learner` fits in closed form: float (B, c_in, T) -> (B, c_out).
+
+    Args:
+        c_in: channels.
+        c_out: outputs.
+        seq_len: steps of the longest training series, at least 9.
+        n_features: about how many features.
+        max_dilations: for each kernel, at most.
+        padded: whether series differ in length, see `MiniRocketFeatures`.
+    """
+
+    masks = True
+
+    def __init__(self, c_in: int, c_out: int, seq_len: int, n_features: int = 10_000, max_dilations: int = 32,
+                 padded: bool = False):
+        super().__init__()
+        self.c_in, self.c_out, self.seq_len, self.n_features = c_in, c_out, seq_len, n_features
+        self.max_dilations, self.padded = max_dilations, padded
+        self.features = MiniRocketFeatures(c_in, seq_len, n_features, max_dilations, padded)
+        self.head = nn.Linear(self.features.n_out, c_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        "Series (B, c_in, T), shorter ones padded with NaN -> (B, c_out)."
+        return self.head(self.features(x))
+
+
 def _dilations(seq_len: int, per_kernel: int, most: int) -> tuple[list[int], list[int]]:
     "Dilations from 1 to where a kernel spans the series, evenly on a logarithmic scale, and the biases of a kernel for each (section 3.1)."
-    n = min(per_kernel, most)
-    exponents = torch.linspace(0, math.log2((seq_len - 1) / (_TAPS - 1)), n, dtype=torch.float64)
-    dilations, counts = torch.unique((2**exponents + 1e-9).long(), return_counts=True)
-    n_biases = (counts * per_kernel / n).long()
-    n_biases[:per_kernel - int(n_biases.sum())] += 1
-    return dilations.tolist(), n_biases.tolist()
+    n, largest = min(per_kernel, most), math.log2((seq_len - 1) / (_TAPS - 1))
+    times = Counter(int(2 ** (largest * i / max(n - 1, 1)) + 1e-9) for i in range(n))
+    n_biases = [times[d] * per_kernel // n for d in sorted(times)]
+    rest = per_kernel - sum(n_biases)
+    return sorted(times), [b + (i < rest) for i, b in enumerate(n_biases)]
 
 
 def _groups(i: int) -> list[tuple[slice, bool]]:

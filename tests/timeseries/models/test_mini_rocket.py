@@ -67,6 +67,14 @@ def test_a_padded_series_gives_the_features_it_gives_alone(c):
     assert torch.allclose(model(torch.nn.functional.pad(x, (0, 30), value=math.nan)), model(x), atol=1e-6)
 
 
+def test_shares_tell_of_the_length_where_series_differ_in_it():
+    own, x = _fitted(), _series()
+    x[:, :, 30:] = math.nan
+    of_longest = MiniRocketFeatures(1, 40, 1000, padded=True)
+    of_longest.load_state_dict(own.state_dict())
+    assert torch.allclose(of_longest(x), own(x) * 30 / 40) and torch.allclose(of_longest(x[..., :30]), own(x) * 30 / 40)
+
+
 def test_biases_of_unequal_series_ignore_padding():
     x = _series(30, 2)
     short = torch.where(torch.arange(40) < 25, x, torch.tensor(math.nan))
@@ -75,13 +83,14 @@ def test_biases_of_unequal_series_ignore_padding():
 
 
 def test_many_series_are_computed_in_parts():
-    model, x = _fitted(), _series(150)
+    model, x = _fitted(n_features=168), _series(70)
     assert torch.equal(model(x), torch.cat([model(row[None]) for row in x]))
 
 
+@pytest.mark.slow               # torch.export
 def test_exported_it_computes_the_same():
-    model, x = _fitted(), _series()
-    x[0, :, 30:] = math.nan
+    model, x = _fitted(t=20, n_features=168), _series(t=20)
+    x[0, :, 15:] = math.nan
     program = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False)
     for batch in (x, x[:1], x.repeat(3, 1, 1)):
         assert torch.allclose(program.module()(batch), model(batch), atol=1e-6)
