@@ -133,9 +133,10 @@ class MASE(MeanMetric):
             self._known = dataset, training, dataset.naive_errors(self.season, training)
         rows = dl.indices_of_batch(learn.iter)
         targ = learn.yb[0]
-        scale = self._known[2][rows].to(targ.device, targ.dtype)                # (B, targets)
-        if bool((~(scale > 0)).any()):
+        scale = self._known[2][rows]                                            # (B, targets), on the CPU
+        none = ~(scale > 0).all(1)
+        if none.any():
             raise ValueError(f"MASE(season={self.season}) divides by the mean change over a season in the training rows of a series, and "
-                             f"there is none for {dataset.item_name(int(rows[int((~(scale > 0)).any(1).nonzero()[0])]))}: it is constant, "
-                             "or has too few rows. Write a smaller season=, or metrics=[mae]")
-        self.add(((point_of(learn.pred, targ) - targ).abs() / scale[..., None]).mean(), len(targ))
+                             f"there is none for {dataset.item_name(int(rows[int(none.nonzero()[0])]))}: it is constant, or has too few "
+                             "rows. Write a smaller season=, or metrics=[mae]")
+        self.add(((point_of(learn.pred, targ) - targ).abs() / scale[..., None].to(targ.device, targ.dtype)).mean(), len(targ))

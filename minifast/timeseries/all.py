@@ -46,7 +46,7 @@ from .series_info import SeriesShape, series_shape
 from .showing import show_forecast, show_series
 from .standardise import TSNormalize, TSStandardize
 from .store import EqualSeries, SeriesStore, UnequalSeries
-from .tensors import TensorForecast, TensorSeries
+from .tensors import TensorForecast, TensorKnown, TensorSeries
 from .timestamps import TimeAxis, resample, time_axis
 from .ts_files import SeriesFile, read_arff, read_ts, read_tsv
 from .window_loader import WindowDL
@@ -59,9 +59,9 @@ __all__ = sorted([*_basics,
     "Frequency", "InceptionTime", "Jitter", "LSTM_FCN", "MASE", "MagnitudeScale", "MagnitudeWarp", "MiniRocket", "MiniRocketFeatures",
     "Missing", "Naive", "OmniScaleCNN", "PadSeries", "PatchTST", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale",
     "SeasonalNaive", "SeriesDL", "SeriesFile", "SeriesShape", "SeriesStore", "SlidingWindows", "TCN", "TSBlock", "TSDataLoaders",
-    "TSNormalize", "TSStandardize", "TSTransformer", "TensorForecast", "TensorSeries", "TimeAxis", "TimeWarp", "UnequalSeries", "WindowDL",
-    "WindowSet", "WindowSlice", "WindowWarp", "check_window_splits", "find_missing", "fit_ridge", "is_step", "mase", "mini_rocket_learner",
-    "n_steps", "pinball", "read_arff", "read_ts", "read_tsv", "resample", "series_shape", "series_split", "series_transforms",
-    "show_forecast", "show_series", "smape", "split_padding", "time_axis", "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner",
-    "window_splits",
+    "TSNormalize", "TSStandardize", "TSTransformer", "TensorForecast", "TensorKnown", "TensorSeries", "TimeAxis", "TimeWarp",
+    "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "check_window_splits", "find_missing", "fit_ridge", "is_step",
+    "mase", "mini_rocket_learner", "n_steps", "pinball", "read_arff", "read_ts", "read_tsv", "resample", "series_shape", "series_split",
+    "series_transforms", "show_forecast", "show_series", "smape", "split_padding", "time_axis", "trim_padding", "ts_ensemble",
+    "ts_forecaster", "ts_learner", "window_splits",
 ])

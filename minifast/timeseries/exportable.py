@@ -25,7 +25,7 @@ PARTS = {
     "pad": "PadSeries",
     "reading": "ReadSeries",
     "standardise": "TSNormalize TSStandardize",
-    "tensors": "TensorForecast TensorSeries",
+    "tensors": "TensorForecast TensorKnown TensorSeries",
     "window_loader": "WindowDL",
     "window_set": "NoWindows",
 }

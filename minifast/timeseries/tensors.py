@@ -36,3 +36,19 @@ class TensorForecast(TensorBase):
             **kwargs: for `show_forecast`.
         """
         return show_forecast(self, ctx, **kwargs)
+
+
+class TensorKnown(TensorBase):
+    "What is known of the steps to predict: float32 (known columns, horizon)."
+
+    def show(self, ctx: Any = None, **kwargs: Any) -> Any:
+        """Draw nothing: the columns have units of their own.
+
+        Args:
+            ctx: matplotlib axes.
+            **kwargs: of no effect.
+
+        Returns:
+            The axes.
+        """
+        return ctx

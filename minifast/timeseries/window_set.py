@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.plots import show_item
 from ..core.recipe import Recipe
+from ..data.categories import Category
 from ..data.rows import as_frame
 from ..nn.losses import CrossEntropyLossFlat, MSELossFlat
 from .windows import SlidingWindows
@@ -81,6 +83,29 @@ class WindowSet:
     def item_name(self, i: int) -> str:
         "What to call window `i` in a message: its series and its first time."
         return self.windows.name_of(int(self.indices[i]))
+
+    def decode(self, sample: tuple) -> tuple:
+        """A sample with its label by name.
+
+        Args:
+            sample: a window, and what was to be predicted, if it is there.
+        """
+        if self.vocab is None or len(sample) <= self.n_inp:
+            return sample
+        label = self.vocab[int(sample[-1])]
+        return *sample[:-1], Category(label) if isinstance(label, str) else label
+
+    def show_decoded(self, sample: tuple, ctx: Any, **kwargs: Any) -> None:
+        """Draw a decoded sample.
+
+        Args:
+            sample: of `decode`.
+            ctx: matplotlib axes.
+            **kwargs: for `show_series`.
+        """
+        sample[0].show(ctx=ctx, channels=self.windows.channels, **kwargs)
+        for value in sample[self.n_inp:]:
+            show_item(value, ctx=ctx)
 
     def with_split_idx(self, split_idx: int | None) -> "WindowSet":
         "The same windows for another split."

@@ -8,9 +8,10 @@ import torch
 
 from ..core.arguments import check_arguments, check_choice, is_whole, listed_in_order
 from ..core.messages import describe, listing, plural
+from ..core.titled import TensorCategory
 from ..data.rows import as_frame
 from .frequency import Frequency, Times
-from .tensors import TensorForecast, TensorSeries
+from .tensors import TensorForecast, TensorKnown, TensorSeries
 from .timestamps import SHOWN, FillGaps, TimeAxis, check_columns, refuse_irregular, time_axis
 
 Labelling = Literal["same", "last", "most"]
@@ -136,9 +137,8 @@ class SlidingWindows:
             i: which.
             with_target: with what is to be predicted.
         """
-        parts = [t[0] for t in self.read(np.array([i]), with_target)]
-        target = [TensorForecast(parts[-1]) if self.horizon else parts[-1]] if with_target else []
-        return *(TensorSeries(t) for t in parts[:self.n_inp]), *target
+        kinds: list[Any] = [TensorSeries, *([TensorKnown] if self.known else []), TensorForecast if self.horizon else TensorCategory]
+        return tuple(kind(t[0]) for kind, t in zip(kinds, self.read(np.array([i]), with_target), strict=False))
 
     def __repr__(self) -> str:
         classes = None if self.vocab is None else f"classes {listing(map(str, self.vocab), 6)}"

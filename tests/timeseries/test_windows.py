@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from minifast.timeseries.all import SlidingWindows, TensorForecast, TensorSeries, WindowSet, smape, time_axis
+from minifast.timeseries.all import SlidingWindows, TensorForecast, TensorKnown, TensorSeries, WindowSet, smape, time_axis
 
 
 def long(n=10, names="a", **columns):
@@ -18,7 +18,7 @@ def test_the_first_step_to_predict_is_right_after_the_window():
     w = SlidingWindows(long(), 4, 2, target="v", past="p", known="w")
     assert len(w) == 5 and w.channels == ["v", "p", "w"] and w.c == 2
     x, known, y = w[1]
-    assert type(x) is TensorSeries and type(y) is TensorForecast and type(known) is TensorSeries
+    assert type(x) is TensorSeries and type(y) is TensorForecast and type(known) is TensorKnown
     assert x.tolist() == [[1, 2, 3, 4], [-1, -2, -3, -4], [1, 2, 3, 4]] and known.tolist() == [[5, 6]] and y.tolist() == [[5, 6]]
 
 

@@ -15,6 +15,7 @@ from ...learner.learner import Learner
 from ...optim.groups import trainable_params
 from ...optim.optimizers import Adam
 from ..models.dlinear import DLinear
+from ..standardise import TSNormalize, TSStandardize
 from ..window_set import WindowSet
 from ..windows import SlidingWindows
 from .future import LastWindows, as_table, ends_of, known_future
@@ -125,6 +126,10 @@ def ts_forecaster(dls: DataLoaders, arch: Any = DLinear, quantiles: Sequence[flo
     if isinstance(arch, nn.Module):
         raise TypeError(f"ts_forecaster(arch=...) takes the class, {type(arch).__name__}, and makes the model itself; its arguments go to "
                         "config=")
+    twice = [f for f in dls.train.after_batch if isinstance(f, (TSStandardize, TSNormalize))]
+    if twice:
+        raise ValueError(f"ts_forecaster: these loaders scale the series already ({type(twice[0]).__name__}), and the model does it "
+                         "itself, so that forecasts are in the units of the data: leave it out of batch_tfms=")
     quantiles = None if quantiles is None else check_quantiles(quantiles, "ts_forecaster")
     scale = Scale.of(dls.train.dataset)
     n, config = len(windows.target), dict(config or {})

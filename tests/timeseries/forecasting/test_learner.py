@@ -15,6 +15,7 @@ from minifast.timeseries.all import (
     SeasonalNaive,
     SlidingWindows,
     TSDataLoaders,
+    TSStandardize,
     load_learner,
     mae,
     set_seed,
@@ -191,6 +192,9 @@ def test_what_it_does_not_take():
         ts_forecaster(loaders(), DLinear(1, 7, 14))
     with pytest.raises(ValueError, match="0.5 in the middle"):
         ts_forecaster(loaders(), quantiles=(0.1, 0.9))
+    windows = loaders().train.dataset.windows
+    with pytest.raises(ValueError, match=r"scale the series already \(TSStandardize\).*leave it out of batch_tfms="):
+        ts_forecaster(TSDataLoaders.from_windows(windows, history=True, batch_tfms=TSStandardize()))
 
 
 def test_loss_and_prediction_of_one_series(tmp_path):
