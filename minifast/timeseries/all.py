@@ -17,6 +17,7 @@ from .augment import (
     series_transforms,
 )
 from .block import TSBlock
+from .covariates import WithCovariates, covariate_blocks, covariate_sizes
 from .forecasting.learner import ForecastLearner, ts_forecaster
 from .forecasting.loss import ForecastLoss, PinballLoss
 from .forecasting.model import Forecaster
@@ -60,8 +61,8 @@ __all__ = sorted([*_basics,
     "Missing", "Naive", "OmniScaleCNN", "PadSeries", "PatchTST", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale",
     "SeasonalNaive", "SeriesDL", "SeriesFile", "SeriesShape", "SeriesStore", "SlidingWindows", "TCN", "TSBlock", "TSDataLoaders",
     "TSNormalize", "TSStandardize", "TSTransformer", "TensorForecast", "TensorKnown", "TensorSeries", "TimeAxis", "TimeWarp",
-    "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "check_window_splits", "find_missing", "fit_ridge", "is_step",
-    "mase", "mini_rocket_learner", "n_steps", "pinball", "read_arff", "read_ts", "read_tsv", "resample", "series_shape", "series_split",
-    "series_transforms", "show_forecast", "show_series", "smape", "split_padding", "time_axis", "trim_padding", "ts_ensemble",
-    "ts_forecaster", "ts_learner", "window_splits",
+    "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "WithCovariates", "check_window_splits", "covariate_blocks",
+    "covariate_sizes", "find_missing", "fit_ridge", "is_step", "mase", "mini_rocket_learner", "n_steps", "pinball", "read_arff", "read_ts",
+    "read_tsv", "resample", "series_shape", "series_split", "series_transforms", "show_forecast", "show_series", "smape", "split_padding",
+    "time_axis", "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner", "window_splits",
 ])

@@ -2,6 +2,7 @@
 
 PARTS = {
     "columns": "ReadColumns",
+    "covariates": "EncodeCategories ScaleNumbers WithCovariates",
     "forecasting.learner": "ForecastLearner",
     "forecasting.loss": "ForecastLoss PinballLoss",
     "forecasting.model": "Forecaster",

@@ -12,6 +12,7 @@ from ..data.datasets import Datasets
 from ..data.engine.fetch import Fetcher
 from ..data.engine.whole import WholeBatches
 from ..data.pipeline import Pipeline
+from .covariates import ValuesAhead
 from .pad import PadSeries
 from .store import SeriesStore
 
@@ -22,16 +23,17 @@ class ReadBatches:
     Args:
         store: the series of a dataset.
         pad: what pads them.
+        covariates: further inputs.
     """
 
-    def __init__(self, store: SeriesStore, pad: PadSeries):
-        self.store, self.pad = store, pad
+    def __init__(self, store: SeriesStore, pad: PadSeries, covariates: Sequence[ValuesAhead] = ()):
+        self.store, self.pad, self.covariates = store, pad, list(covariates)
 
-    def __call__(self, indices: np.ndarray) -> torch.Tensor:
+    def __call__(self, indices: np.ndarray) -> torch.Tensor | tuple[torch.Tensor, ...]:
         x = self.store.read(indices, self.pad.n_steps(self.store.lengths[indices]))
         if self.pad.max_len is not None and x.shape[-1] > self.pad.max_len:
             x[..., self.pad.max_len:] = float("nan")
-        return x
+        return (x, *(c.values[torch.from_numpy(indices)] for c in self.covariates)) if self.covariates else x
 
 
 class SeriesDL(DataLoader):
@@ -79,12 +81,15 @@ class SeriesDL(DataLoader):
         plain, dataset = super()._make_fetcher(), self.dataset
         series, pads = store_of(dataset), self.before_batch.fs
         if series is None or len(pads) != 1 or not isinstance(pads[0], PadSeries) or len(self.after_item) or self.collate_fn is not None \
-                or self._args["on_error"] != "raise" or dataset.n_inp != 1 or not len(dataset):
+                or self._args["on_error"] != "raise" or not len(dataset):
+            return plain
+        covariates = [a.values for k in range(1, dataset.n_inp) if (a := dataset.ahead.get(k)) is not None and not len(a.rest)]
+        if len(covariates) != dataset.n_inp - 1 or not all(isinstance(c, ValuesAhead) for c in covariates):
             return plain
         with fixed_seed():
             sample = plain.item(0, 0)
-        one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[1:])
-        return WholeBatches(plain, ReadBatches(series, pads[0]), sample) if one_size else plain
+        one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[dataset.n_inp:])
+        return WholeBatches(plain, ReadBatches(series, pads[0], covariates), sample) if one_size else plain
 
 
 def store_of(dataset: Any) -> SeriesStore | None:

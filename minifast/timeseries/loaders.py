@@ -15,6 +15,7 @@ from ..data.rows import as_frame
 from ..data.splitters_groups import FixedSplitter
 from .block import TSBlock
 from .columns import ReadColumns
+from .covariates import covariate_blocks
 from .frames import described_table
 from .layout import as_store
 from .missing import FillSteps
@@ -41,7 +42,8 @@ class TSDataLoaders(DataLoaders):
     def from_array(cls, X: Any, y: Any = None, splits: Splits | None = None, valid_pct: float = 0.2, seed: int | None = None,
                    X_valid: Any = None, y_valid: Any = None, splitter: Callable | None = None, table: "pd.DataFrame | None" = None,
                    y_block: Any = None, vocab: Sequence[Any] | None = None, fill: FillSteps | None = None, max_len: int | None = None,
-                   batch_tfms: Any = None, item_tfms: Any = None, path: PathLike = ".", **kwargs: Any) -> "TSDataLoaders":
+                   cat_names: Sequence[Any] = (), cont_names: Sequence[Any] = (), batch_tfms: Any = None, item_tfms: Any = None,
+                   path: PathLike = ".", **kwargs: Any) -> "TSDataLoaders":
         """Series in an array, and their targets.
 
         Args:
@@ -60,6 +62,8 @@ class TSDataLoaders(DataLoaders):
             vocab: the classes in their order; None: the sorted ones of the training samples.
             fill: how missing values are filled; None: they are refused.
             max_len: of longer series the first `max_len` steps are kept; None: nothing is cut.
+            cat_names: columns of `table` that are covariates of classes, an input (B, columns) after the series.
+            cont_names: columns of `table` that are covariates of numbers, the input after that.
             batch_tfms: transforms of batches, such as `TSStandardize()`.
             item_tfms: transforms of single samples, which are then made one by one.
             path: the folder of the learner's files.
@@ -78,7 +82,8 @@ class TSDataLoaders(DataLoaders):
             y_block = without_vocab(vocab, y_block)
         elif targets is not None:
             y_block = _target_block(targets, _classes_of(y) if vocab is None else vocab)
-        return cls._made(frame, TSBlock(fill, max_len), y_block if targets is not None else None, path, kwargs,
+        inputs = [TSBlock(fill, max_len), *covariate_blocks(cat_names, cont_names)]
+        return cls._made(frame, inputs, y_block if targets is not None else None, path, kwargs,
                          get_y=ReadColumns(TARGET) if targets is not None else None,
                          splitter=chosen_splitter(given, valid_pct, seed), batch_tfms=batch_tfms, item_tfms=item_tfms)
 
@@ -86,7 +91,9 @@ class TSDataLoaders(DataLoaders):
     def from_df(cls, df: "pd.DataFrame", value_cols: Any = None, label_col: Any = None, id_col: Any = None, time_col: Any = None,
                 valid_pct: float = 0.2, seed: int | None = None, valid_col: Any = None, splitter: Callable | None = None,
                 label_delim: str | None = None, y_block: Any = None, vocab: Sequence[Any] | None = None, fill: FillSteps | None = None,
-                freq: Any = None, max_len: int | None = None, batch_tfms: Any = None, item_tfms: Any = None, path: PathLike = ".",
+                freq: Any = None, max_len: int | None = None,
+                cat_names: Sequence[Any] = (), cont_names: Sequence[Any] = (), batch_tfms: Any = None, item_tfms: Any = None,
+                path: PathLike = ".",
                 **kwargs: Any) -> "TSDataLoaders":
         """Series in a table: long, one row per series and step (in any order), or wide, one row per series.
 
@@ -108,6 +115,9 @@ class TSDataLoaders(DataLoaders):
             fill: how missing values are filled, those of steps without a row too; None: they are refused.
             freq: long: the step, such as 'h' or 1; None: the most common one.
             max_len: of longer series the first `max_len` steps are kept; None: nothing is cut.
+            cat_names: columns of the table, the same in all rows of a series, that are covariates of classes, an input (B, columns)
+                after the series.
+            cont_names: columns of the table, the same in all rows of a series, that are covariates of numbers, the input after that.
             batch_tfms: transforms of batches, such as `TSStandardize()`.
             item_tfms: transforms of single samples, which are then made one by one.
             path: the folder of the learner's files.
@@ -120,14 +130,20 @@ class TSDataLoaders(DataLoaders):
         where = "TSDataLoaders.from_df"
         df = as_frame(df, where, "TSDataLoaders.from_array(X, y)")
         others = [] if valid_col is None or callable(valid_col) else [column_name(valid_col, df.columns)]
+        others += [*cat_names, *cont_names]
         table = described_table(df, value_cols, label_col, id_col, time_col, others, freq, fill is not None, where)
         items = table.items(df, where)
+        varying = [c for c in (*cat_names, *cont_names) if c in df.columns and c not in items.columns]
+        if varying:
+            raise ValueError(f"{where}: the covariates {listing(map(repr, varying))} are not the same in all rows of a series: what "
+                             "differs from step to step is a channel, name it in value_cols")
         labels = table.label_cols
         if labels and y_block is None:
             y_block = label_block(items, labels if len(labels) > 1 else labels[0], label_delim, vocab)
         elif y_block is not None:
             y_block = without_vocab(vocab, y_block)
-        return cls._made(items, TSBlock(fill, max_len, table=table), y_block if labels else None, path, kwargs,
+        inputs = [TSBlock(fill, max_len, table=table), *covariate_blocks(cat_names, cont_names)]
+        return cls._made(items, inputs, y_block if labels else None, path, kwargs,
                          get_y=ReadColumns(labels if len(labels) > 1 else labels[0], label_delim) if labels else None,
                          splitter=chosen_splitter(splitter, valid_pct, seed, valid_col), batch_tfms=batch_tfms, item_tfms=item_tfms)
 
@@ -213,10 +229,11 @@ class TSDataLoaders(DataLoaders):
         return cls.from_dsets(*sets, path=path, batch_tfms=batch_tfms, dl_type=WindowDL, **kwargs)  # type: ignore[return-value]  # cls
 
     @classmethod
-    def _made(cls, source: Any, block: TransformBlock, y_block: Any, path: PathLike, kwargs: dict[str, Any],
+    def _made(cls, source: Any, inputs: list[TransformBlock], y_block: Any, path: PathLike, kwargs: dict[str, Any],
               **of_block: Any) -> "TSDataLoaders":
         labelled = y_block is not None
-        dls = DataBlock(blocks=[block, y_block] if labelled else [block], n_inp=1, **of_block).dataloaders(source, path=path, **kwargs)
+        dls = DataBlock(blocks=[*inputs, y_block] if labelled else inputs, n_inp=len(inputs),
+                        **of_block).dataloaders(source, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)
 
 

@@ -76,13 +76,17 @@ class ReadSeries(ItemTransform):
         """Items out of what a user gives as new ones: each a series, or a row that holds one.
 
         Args:
-            items: an array (samples, channels, steps) or (samples, steps), one series, a list of series, or a table.
+            items: an array (samples, channels, steps) or (samples, steps), one series, a list of series, a table, or
+                `(array, table)` with covariates.
         """
         items = as_pandas(items)
         if hasattr(items, "iloc"):
             return self._of_table(items if hasattr(items, "columns") else items.to_frame().T.infer_objects())
         if isinstance(items, (list, tuple)):
-            return [o.as_subclass(torch.Tensor) if isinstance(o, TensorSeries) else o for o in items]
+            if len(items) == 2 and isinstance(items, tuple) and hasattr(items[1], "columns"):
+                return _beside(as_store(items[0]), items[1])
+            return [_beside(as_store([o[0]]), o[1].to_frame().T).iloc[0] if isinstance(o, tuple) and len(o) == 2 and hasattr(o[1], "iloc")
+                    else o.as_subclass(torch.Tensor) if isinstance(o, TensorSeries) else o for o in items]
         array = as_array(items, "X")
         if array.ndim == 1 or (array.ndim == 2 and self.n_channels not in (None, 1) and len(array) == self.n_channels):
             return [array]
@@ -130,6 +134,13 @@ class ReadSeries(ItemTransform):
 
     def __repr__(self) -> str:
         return f"ReadSeries({'' if self.fill is None else f'fill={self.fill!r}'})"
+
+
+def _beside(store: SeriesStore, table: Any) -> Any:
+    "Series as a column beside a table with a row for each."
+    if len(store) != len(table):
+        raise ValueError(f"a table with one row per series is expected: received {len(store):,} series and {len(table):,} rows")
+    return table.assign(**{SERIES: [SeriesAt(store, i) for i in range(len(store))]})
 
 
 def _of_row(o: Any) -> Any:

@@ -15,7 +15,7 @@ class WholeBatches(Fetcher):
 
     Args:
         plain: what makes the samples one by one.
-        read: indices -> the inputs of these items, as the batch has them.
+        read: indices -> the input of these items, as the batch has it; of several inputs a tuple.
         sample: the first one, as `plain` makes it.
     """
 
@@ -34,7 +34,8 @@ class WholeBatches(Fetcher):
     def make(self, key: BatchKey) -> Batch:
         "The batch `key`."
         indices = np.asarray(key.indices, dtype=np.int64)
-        return Batch((self.read(indices), *self._targets_of(indices)), self._kinds)
+        inputs = self.read(indices)
+        return Batch((*(inputs if isinstance(inputs, tuple) else (inputs,)), *self._targets_of(indices)), self._kinds)
 
     def _targets_of(self, indices):
         new = indices[~self._known[indices]]
