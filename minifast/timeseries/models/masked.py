@@ -86,8 +86,9 @@ def _rows(x):
 
 
 def _sums(steps, rows):
-    "Sums of the rows that are steps."
-    return (steps.t() @ rows)[0]
+    "Sums of the rows that are steps, in float32 whatever autocast makes of products."
+    with torch.autocast(rows.device.type, enabled=False):
+        return (steps.t() @ rows)[0]
 
 
 class StepMaxPool(nn.MaxPool2d):

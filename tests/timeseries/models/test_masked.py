@@ -73,6 +73,15 @@ def test_batch_norm_of_half_precision_keeps_its_type(series):
     torch.testing.assert_close(made.float(), StepNorm(3)(x, mask), atol=0.05, rtol=0.05)
 
 
+def test_statistics_are_in_full_precision_under_autocast():
+    x, mask = as_grid(torch.full((2, 1, 1000), 1000.0)), torch.ones(2, 1, 1, 1000)
+    x[..., ::2] = 1002.0
+    norm = StepNorm(1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        norm(x, mask)
+    assert (norm.running_mean.item(), norm.running_var.item()) == pytest.approx((100.1, 0.9 + 0.1), rel=1e-3)
+
+
 def test_the_maximum_sees_no_padding():
     x, mask = padded([torch.full((1, 3, n), -2.0) for n in LENGTHS])
     made = StepMaxPool(3)(x, mask)

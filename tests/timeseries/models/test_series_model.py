@@ -86,6 +86,18 @@ def test_without_padding_the_mask_changes_nothing(name):
     torch.testing.assert_close(*outs, atol=1e-5, rtol=1e-5)
 
 
+@MASKED
+def test_padded_batches_train_in_mixed_precision(name):
+    _, batch = ragged()
+    model = small(name, padded=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model(batch)
+        exact = model.train(False)(batch)
+    out.float().square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+    torch.testing.assert_close(exact.float(), model(batch), atol=0.05, rtol=0.05)
+
+
 def test_the_models_said_to_mask_are_those_that_do():
     assert tuple(sorted(n for n in SMALL if SMALL[n][0].masks)) == MASKING
 
