@@ -21,12 +21,17 @@ warnings.filterwarnings("error", category=DeprecationWarning, module="minifast")
 """
 
 
-@pytest.mark.parametrize("statement", ["from minifast.vision.all import *; from minifast.text.all import *", "from minifast.learner.learner import Learner", "import minifast.basics"])
+APPLICATIONS = "; ".join(f"from minifast.{room} import *" for room in ("vision.all", "text.all", "timeseries.all"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("statement", [APPLICATIONS, "from minifast.learner.learner import Learner", "import minifast.basics"])
 def test_nothing_changes(statement):
     code = PROBE + f"""
 before = state()
 def no_side_effects(event, args):
-    writes = event == 'open' and isinstance(args[1], str) and set(args[1]) & set('wax+') and '__pycache__' not in str(args[0])
+    writes = event == 'open' and not isinstance(args[0], int) and '__pycache__' not in str(args[0]) \\
+        and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     if writes or event in ('socket.connect', 'subprocess.Popen', 'os.system'):
         sys.stderr.write(f'SIDE EFFECT {{event}} {{args}}\\n')
 sys.addaudithook(no_side_effects)
@@ -47,6 +52,7 @@ def modules_after(statement):
     return set(fresh_process.run(code, check=True, libraries=False).stdout.split())
 
 
+@pytest.mark.slow
 def test_the_learner_is_light():
     heavy = {"torchvision", "pandas", "matplotlib", "PIL", "sklearn", "scipy", "IPython"}
     assert heavy & modules_after("from minifast.learner.learner import Learner") - modules_after("import torch") == set()
@@ -57,17 +63,21 @@ def test_package_itself_imports_nothing():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_star_import_brings_no_web_stack():
     assert {"sklearn", "fastprogress", "fastcore", "scipy", "timm", "starlette"} & modules_after("from minifast.vision.all import *") == set()
 
 
-def test_texts_bring_neither_images_nor_the_libraries_of_tokenizers_and_transformers():
+@pytest.mark.slow
+@pytest.mark.parametrize("room", ["text", "timeseries"])
+def test_texts_and_series_bring_neither_images_nor_the_libraries_of_tokenizers_and_transformers(room):
     heavy = {"transformers", "tokenizers", "peft", "spacy", "safetensors.torch", "torchvision", "sklearn", "scipy", "fastcore"}
-    assert heavy & modules_after("from minifast.text.all import *") == set()
+    assert heavy & modules_after(f"from minifast.{room}.all import *") == set()
 
 
+@pytest.mark.slow
 def test_the_applications_bring_no_checks():
-    found = modules_after("from minifast.vision.all import *") | modules_after("from minifast.text.all import *") | modules_after("from minifast.collab import *")
+    found = modules_after(f"{APPLICATIONS}; from minifast.collab import *")
     assert {m for m in found if m.startswith(("minifast.checks", "minifast.learner.init_head"))} == set()
 
 

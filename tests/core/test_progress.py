@@ -159,6 +159,7 @@ def test_a_narrow_terminal_is_not_filled_with_wrapped_bars(env):
         assert max(map(len, t.bars)) <= columns - 3 and any(re.fullmatch(full, b) for b in t.bars), t.bars
 
 
+@pytest.mark.slow
 @has_pty
 def test_interrupting_by_hand_leaves_a_clean_line(env):
     script = """

@@ -49,6 +49,7 @@ def test_the_batch_is_halved_until_it_fits_and_nothing_else_changes():
     learn.fit(1)
 
 
+@pytest.mark.slow
 def test_what_fits_stays():
     learn = make()
     with warnings.catch_warnings():

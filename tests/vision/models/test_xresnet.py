@@ -19,7 +19,7 @@ SIZES = {"xresnet18": (11.7, 512), "xresnet34": (21.8, 512), "xresnet50": (25.6,
          "xresnet152": (60.2, 2048)}
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ("xresnet101", "xresnet152") else n for n in SIZES])
 def test_sizes(name):
     "About torchvision's resnets, which differ in stem and shortcuts by little; whole and as a body."
     millions, features = SIZES[name]
