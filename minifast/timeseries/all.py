@@ -44,7 +44,7 @@ from .pad import PadSeries
 from .padding import is_step, n_steps, split_padding
 from .rocket_learner import fit_ridge, mini_rocket_learner
 from .series_info import SeriesShape, series_shape
-from .showing import show_forecast, show_series
+from .showing import show_forecast, show_scores, show_series
 from .standardise import TSNormalize, TSStandardize
 from .store import EqualSeries, SeriesStore, UnequalSeries
 from .tensors import TensorForecast, TensorKnown, TensorSeries
@@ -63,6 +63,6 @@ __all__ = sorted([*_basics,
     "TSNormalize", "TSStandardize", "TSTransformer", "TensorForecast", "TensorKnown", "TensorSeries", "TimeAxis", "TimeWarp",
     "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "WithCovariates", "check_window_splits", "covariate_blocks",
     "covariate_sizes", "find_missing", "fit_ridge", "is_step", "mase", "mini_rocket_learner", "n_steps", "pinball", "read_arff", "read_ts",
-    "read_tsv", "resample", "series_shape", "series_split", "series_transforms", "show_forecast", "show_series", "smape", "split_padding",
-    "time_axis", "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner", "window_splits",
+    "read_tsv", "resample", "series_shape", "series_split", "series_transforms", "show_forecast", "show_scores", "show_series", "smape",
+    "split_padding", "time_axis", "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner", "window_splits",
 ])

@@ -67,6 +67,28 @@ def show_forecast(y: torch.Tensor, ctx: "Axes | None" = None, title: str | None 
     return ctx
 
 
+def show_scores(x: torch.Tensor, scores: torch.Tensor, ctx: "Axes") -> "Axes":
+    """Colour the background of the steps of a series by their scores, behind its lines: what is evidence for a class.
+
+    Args:
+        x: the series (channels, steps), which is drawn on `ctx`.
+        scores: (steps,), padding at the end left out here; fewer ones are of parts of the series that are equally long. With negative ones
+            red is for and blue against, else the darker, the more.
+        ctx: matplotlib axes.
+
+    Returns:
+        The axes.
+    """
+    n = x.shape[-1]
+    scores = scores[:n] if len(scores) >= n else scores
+    limits, low = (ctx.get_xlim(), ctx.get_ylim()), bool((scores < 0).any())
+    largest = float(scores.nan_to_num().abs().max()) or 1.0
+    ctx.imshow(scores[None].numpy(), aspect="auto", extent=(-0.5, n - 0.5, *limits[1]), cmap="bwr" if low else "Reds",
+               vmin=-largest if low else 0, vmax=largest, alpha=0.45, interpolation="nearest", zorder=0)
+    ctx.set(xlim=limits[0], ylim=limits[1])
+    return ctx
+
+
 def _draw(ax, x, start, channels, max_channels, cmap=None, label=True, **kwargs):
     "The lines of (channels, steps)."
     import matplotlib.pyplot as plt

@@ -1,8 +1,10 @@
 """Series as tensors: channels by steps."""
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..core.titled import TensorBase
-from .showing import show_forecast, show_series
+from .showing import show_forecast, show_scores, show_series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,15 @@ class TensorSeries(TensorBase):
             **kwargs: for `show_series`.
         """
         return show_series(self, ctx, **kwargs)
+
+    def show_scores(self, scores: torch.Tensor, ctx: "Axes") -> "Axes":
+        """Colour the steps on axes where it is drawn, see the function `show_scores`.
+
+        Args:
+            scores: (steps,).
+            ctx: matplotlib axes.
+        """
+        return show_scores(self, scores, ctx)
 
 
 class TensorForecast(TensorBase):
