@@ -42,12 +42,10 @@ class TimeAxis(NamedTuple):
     @property
     def duplicates(self) -> pd.DataFrame:
         "Steps with several rows: columns id, time, count."
-        same = self._jumps() == 0
-        repeated = np.r_[same, False] & ~np.r_[False, same]             # the first row of each such step
-        at = np.flatnonzero(repeated)
-        _, first, counts = np.unique(np.stack([self.series, self.steps]), axis=1, return_index=True, return_counts=True)
-        count = dict(zip(first.tolist(), counts.tolist(), strict=True))
-        return pd.DataFrame({"id": self._ids(at), "time": self.times[at], "count": [count[i] for i in at.tolist()]})
+        first = np.flatnonzero(np.r_[True, self._jumps() != 0])          # the first row of each step
+        counts = np.diff(np.r_[first, len(self.series)])
+        at = first[counts > 1]
+        return pd.DataFrame({"id": self._ids(at), "time": self.times[at], "count": counts[counts > 1]})
 
     @property
     def gaps(self) -> pd.DataFrame:
@@ -280,11 +278,10 @@ def _series_of(df, columns):
                              "that it is not known to which series they belong: fill them in, or leave them out, "
                              f"df.dropna(subset=[{c!r}])")
     groups = df.groupby(columns[0] if len(columns) == 1 else columns, sort=False, observed=True)
-    names = list(groups.groups)
     numbers = groups.ngroup().to_numpy().astype(np.int64)
     firsts = np.unique(numbers, return_index=True)[1]
     of_rows = list(zip(*(df[c].iloc[firsts] for c in columns), strict=True))
-    return numbers, ([name[0] for name in of_rows] if len(columns) == 1 else of_rows) if names else []
+    return numbers, [name[0] for name in of_rows] if len(columns) == 1 else of_rows
 
 
 def _usual(place, series):

@@ -158,6 +158,9 @@ GUARDS = {
     "S108": ("padding counts as steps of a series",
              body("mix_series.lengths_with_partner", "n = torch.full((len(x),), x.shape[2])\nreturn n, n")),
     "S109": ("forecasts are not looked at", never("SeriesTransform.__call__", "what is to be forecast stays")),
+    "S110": ("splits of windows are not checked", never("check_window_splits", "in training windows")),
+    "S111": ("gaps are not looked at", never("refuse_irregular", "no window crosses one")),
+    "S112": ("the scale is that of all rows", swap("Scale.of", "w.rows_of(training.indices)", "w.rows_of(range(len(w)))")),
 }
 
 

@@ -110,13 +110,12 @@ def known_future(windows: SlidingWindows, ends: Ends, known: Any, horizon: int) 
         raise ValueError(f"forecast(known=...): {plural(len(found), 'time')} with more than one row, first {found['id'][0]!r} at "
                          f"{found['time'][0]}: leave one row per series and time, known.drop_duplicates(...)")
     values = frame[windows.known].to_numpy(dtype=np.float64, na_value=np.nan)[axis.order]
-    number = {name: i for i, name in enumerate(axis.ids)}
+    number, place = ({name: i for i, name in enumerate(ids)} for ids in (axis.ids, ends.ids))
     made = np.full((len(ends.ids), horizon, len(windows.known)), np.nan)
-    for i, name in enumerate(ends.ids):
-        rows = np.flatnonzero(axis.series == number.get(name, -1))
-        k = axis.steps[rows] - ends.steps[i] - 1
-        inside = (k >= 0) & (k < horizon)
-        made[i, k[inside]] = values[rows[inside]]
+    at = np.array([place.get(name, -1) for name in axis.ids], dtype=np.int64)[axis.series]
+    k = axis.steps - ends.steps[at] - 1
+    inside = (at >= 0) & (k >= 0) & (k < horizon)
+    made[at[inside], k[inside]] = values[inside]
     absent = np.isnan(made).any(2)
     if absent.any():
         told = []
