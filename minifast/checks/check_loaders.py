@@ -1,4 +1,4 @@
-"""`check_loaders`: what is wrong with the data, in one call: files, labels, tables, texts, splits and batches."""
+"""`check_loaders`: what is wrong with the data, in one call: files, labels, tables, texts, series, splits and batches."""
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from ..core.seeds import fixed_seed
 from ..data.loaders import DataLoaders
 from ..learner.probe import independent_loader, kept_generators
-from .data import batches, files, labels, tables
+from .data import batches, files, labels, series, series_copies, series_leaks, tables, windows
 from .data.probe import DataProbe
 from .data.text_copies import duplicate_texts
 from .data.texts import text_quality
@@ -44,6 +44,15 @@ CHECKS: tuple[Entry, ...] = (
     Entry("MF836", text_quality, ("MF801",)),
     Entry("MF841", duplicate_texts, ("MF801",)),
     Entry("MF842", token_leakage, ("MF801",)),
+    Entry("MF851", series_copies.overlapping_windows),
+    Entry("MF852", series_copies.duplicate_series),
+    Entry("MF853", series.constant_channels),
+    Entry("MF854", series.channel_scales, ("MF831",), follows=("MF832",)),
+    Entry("MF855", windows.order_of_time, follows=("MF851",)),
+    Entry("MF856", windows.gaps_in_time),
+    Entry("MF857", series_leaks.channel_leakage),
+    Entry("MF858", series_leaks.length_leakage),
+    Entry("MF859", series.series_lengths, ("MF831",)),
 )
 
 

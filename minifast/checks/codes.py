@@ -148,6 +148,25 @@ CODES: dict[str, Code] = {
                   "drop duplicates before splitting, df.drop_duplicates('text') for instance, or keep all copies of a text in one split"),
     "MF842": Code("Label leakage by a token", "Does it take more than a single token to tell the label?",
                   "take it out of the texts if it will not be there at prediction time: the label itself, a source, the name of a file"),
+    # data: series
+    "MF851": Code("Windows across splits", "Is what validation windows predict absent from every training window?",
+                  "split the long series by time (or by id) first, and cut each part into windows then: SlidingWindows and "
+                  "TSDataLoaders.from_windows do"),
+    "MF852": Code("Duplicate series across splits", "Is every validation series absent from the training set?",
+                  "drop the copies before splitting, or keep all of them in one split"),
+    "MF853": Code("Constant channels", "Does every channel have more than one value in training?", "drop constant channels"),
+    "MF854": Code("Channel scales", "Are the channels of a batch of a similar scale?", "standardise them: batch_tfms=TSStandardize()"),
+    "MF855": Code("Order of time", "Does every forecast in validation come after what training has of the same series?",
+                  "let the last part of each series be for validation: TSDataLoaders.from_windows(windows, valid_pct=0.2) does"),
+    "MF856": Code("Gaps in time", "Are nearly all rows in a window, with few values filled in?",
+                  "look at where rows are missing: other gaps= of SlidingWindows, or a smaller window="),
+    "MF857": Code("Target in a channel", "Is what is to be predicted absent from what the model sees?",
+                  "drop the channel or covariate, or give only what will be known at prediction time"),
+    "MF858": Code("Label leakage by length", "Does it take more than the length of a series, or its missing values, to tell the target?",
+                  "if lengths and missing values will not be the same at prediction time, cut the series to one length, or fill them alike "
+                  "in all classes"),
+    "MF859": Code("Series lengths", "Are series complete: not cut, not mostly padding, not padded by hand?",
+                  "raise max_len=, and give series of several lengths as a list"),
 }
 
 

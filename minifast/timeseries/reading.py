@@ -56,6 +56,18 @@ class ReadSeries(ItemTransform):
             self.n_steps, self.shortest = int(store.lengths.max()), int(store.lengths.min())
         return store
 
+    def count_missing(self, items: Any) -> np.ndarray:
+        """How many values each series has that are missing, before they are filled.
+
+        Args:
+            items: what holds the series.
+
+        Returns:
+            int64 (items,); of series that stay on disk 0.
+        """
+        store = self._store_of(items if isinstance(items, Rows) else Rows(items))
+        return np.array([0 if store.on_disk else int(np.isnan(store.array(i)).sum()) for i in range(len(store))], dtype=np.int64)
+
     def _store_of(self, items):
         "What holds them as one store; those that are in one already are not copied."
         source = items.source if isinstance(items, Rows) else None

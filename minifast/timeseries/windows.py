@@ -95,6 +95,7 @@ class SlidingWindows:
     starts: np.ndarray          #: the first row of each window
     series: np.ndarray          #: the series of each window
     too_short: dict             #: {series without a window: its rows}
+    n_filled: int = 0           #: values that were filled in
 
     @property
     def channels(self) -> list[str]:
@@ -321,7 +322,9 @@ class SlidingWindows:
                 made = columns[at]
                 made[k > 0] = np.nan
                 columns, series, steps, labels = made, series[at], steps[at] + k, None if labels is None else labels[at]
+            n_missing = int(np.isnan(columns).sum())
             columns = _without_nan(columns, series, self.gaps)
+            self.n_filled = n_missing - int(np.isnan(columns).sum())
         missing = np.isnan(columns)
         if missing.any() and self.gaps is None:
             rows, channels = np.nonzero(missing)

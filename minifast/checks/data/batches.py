@@ -17,6 +17,7 @@ from ..learner.evaluation import largest_difference
 from ..learner.outputs import bad_values
 from ..outcomes import Check, graded, in_time, issue, passed, require, tip
 from .probe import DataProbe
+from .series_samples import is_series
 
 SLOW = 50           #: items per second of all workers together, below which most models would wait
 
@@ -41,12 +42,14 @@ def normalised_inputs(data: DataProbe) -> Check:
             "scale themselves")
     floats = [t.float().cpu() for t in data.batch().float_inputs if t.numel()]
     require(floats, "no input is made of floats")
-    x = max(floats, key=lambda t: float(t.square().mean().nan_to_num(0)))
-    mean, std = float(x.mean()), float(x.std())
-    channels = x.movedim(1, 0).flatten(1) if x.ndim > 2 else x.reshape(1, -1)
+    x = max(floats, key=lambda t: float(t.square().nanmean().nan_to_num(0)))
+    channels = list(x.movedim(1, 0).flatten(1)) if x.ndim > 2 else [x.reshape(-1)]
+    channels = [c[~c.isnan()] for c in channels] if x.isnan().any() else channels           # NaN pads series
+    values = torch.cat(channels) if x.isnan().any() else x
+    mean, std = float(values.mean()), float(values.std())
     details: dict[str, Any] = {
         "draw": partial(_draw_images, data, x) if x.ndim == 4 and x.shape[1] in (1, 3) else None, "mean": mean, "std": std,
-        "channel_means": channels.mean(1)[:4].tolist(), "channel_stds": channels.std(1)[:4].tolist()}
+        "channel_means": [float(c.mean()) for c in channels[:4]], "channel_stds": [float(c.std()) for c in channels[:4]]}
     found = f"mean {mean:.3g}, standard deviation {std:.3g}"
     times = sum(type(f).__name__ == "Normalize" for f in getattr(data.loaders[0], "after_batch", ()))
     if times > 1:
@@ -56,7 +59,8 @@ def normalised_inputs(data: DataProbe) -> Check:
     raw = x.ndim == 4 and not times and float(x.min()) >= 0 and float(x.max()) <= 1
     require(not raw, f"pixels from 0 to 1, with {found}, which pretrained learners normalise themselves: learn.check() looks at "
             "what the model gets")
-    return graded(found, abs(mean) > 10 or std > 20, std > 0 and not scaled, fine=found, **details)
+    advice = "standardise them: batch_tfms=TSStandardize()" if is_series(data) else ""
+    return graded(found, abs(mean) > 10 or std > 20, std > 0 and not scaled, advice, fine=found, **details)
 
 
 def _draw_images(data: DataProbe, x: torch.Tensor) -> Any:

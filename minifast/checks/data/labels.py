@@ -11,6 +11,8 @@ from ..outcomes import Check, graded, issue, passed, require
 from .copies import copied_rows
 from .image_files import exact_duplicates
 from .probe import DataProbe
+from .series_copies import groups_of_series
+from .series_samples import series_features
 from .text_copies import groups_of_texts
 from .text_tokens import word_counts
 
@@ -29,6 +31,7 @@ def conflicting_labels(data: DataProbe) -> Check:
     labels = data.label_list()
     require(labels is not None, "the targets are not labels")
     groups = exact_duplicates(data.facts) if data.facts else copied_rows(data)
+    groups = groups_of_series(data) if groups is None else groups
     groups = groups_of_texts(data) if groups is None else groups
     require(len(labels) == len(data.sides), "not every item has a label")
     bad = conflicting(groups, labels)
@@ -137,6 +140,7 @@ def swapped_classes(train_guess: np.ndarray, train_y: np.ndarray, valid_guess: n
 
 def _features(data, side):
     found = data.features(side)
+    found = series_features(data, side) if found is None else found
     return word_counts(data, side) if found is None else found
 
 

@@ -1,0 +1,189 @@
+"""Targets that series give away, MF857 and MF858: by a covariate or a channel, by how long they are, or by what is missing."""
+from typing import Any
+
+import numpy as np
+
+from ...core.messages import plural
+from ..outcomes import Check, graded, passed, require
+from .probe import DataProbe
+from .series import lengths_without_tail
+from .series_samples import Windows, channel_names, require_series, series_of, windows_of
+from .tables import SURE, SUSPICIOUS, single_column_score
+
+SAME, NEAR = 0.995, 0.97        #: correlation of changes with those of the target
+MOST_SHIFT = 48
+
+
+# -- covariates of forecasts --------------------------------------------------------------------------------------------------------
+def _changing(segment, shift):
+    "The rows that, and those `shift` rows later, have a row of the same series before them."
+    n = len(segment)
+    rows = np.arange(1, n)
+    rows = rows[(rows + shift >= 1) & (rows + shift < n)]
+    low, high = np.minimum(rows - 1, rows + shift - 1), np.maximum(rows, rows + shift)
+    return rows[segment[low] == segment[high]]
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    "The larger of the correlations of values and of ranks, by size; 0 where either is constant."
+    from scipy.stats import rankdata
+    if len(x) < 20 or len(np.unique(x)) < 8 or len(np.unique(y)) < 8:
+        return 0.0
+    return float(max(abs(np.corrcoef(x, y)[0, 1]), abs(np.corrcoef(rankdata(x), rankdata(y))[0, 1])))
+
+
+def _shifted(channel, target, segment, shift):
+    "How the changes of a channel go with those of the target `shift` rows later."
+    rows = _changing(segment, shift)
+    x, y = channel[rows] - channel[rows - 1], target[rows + shift] - target[rows + shift - 1]
+    return correlation(x, y)
+
+
+def telling_covariates(w: Windows) -> list[tuple[float, str, str, int]]:
+    """Known and past columns that say what a target will be: (correlation of changes, column, target, rows that it is ahead).
+
+    A known column is seen for the steps to predict: it must not go with the target at any step up to the horizon. A past column, which is
+    seen up to the last step of the window, must not go with a later one, unless the target itself does as well (a smooth series).
+    """
+    windows = w.windows
+    rows = windows.rows_of(w.indices)
+    values, segment = windows.values.numpy()[:, rows].astype(np.float64), windows.row_series[rows]
+    if values.shape[1] > 50_000:
+        values, segment = values[:, :50_000], segment[:50_000]
+    n_targets, n_past = len(windows.target), len(windows.past)
+    most = min(windows.horizon, MOST_SHIFT)
+    found = []
+    for k, name in enumerate([*windows.past, *windows.known], n_targets):
+        known = k >= n_targets + n_past
+        for t, target in enumerate(windows.target):
+            for shift in range(1 - most if known else 1, most + 1):
+                r = _shifted(values[k], values[t], segment, shift)
+                if r < NEAR:
+                    continue
+                if shift and (own := _shifted(values[t], values[t], segment, abs(shift))) and 1 - r > 0.25 * (1 - own):
+                    continue
+                found.append((r, str(name), str(target), shift))
+    return sorted(found, key=lambda o: (-round(o[0], 3), abs(o[3])))
+
+
+def _covariate_leakage(w):
+    if not (w.windows.past or w.windows.known):
+        return passed()
+    found = telling_covariates(w)
+    if not found:
+        return passed(columns=len(w.windows.past) + len(w.windows.known))
+    r, name, target, shift = found[0]
+    known = name in map(str, w.windows.known)
+    when = ("at the same step" if shift == 0 else f"{plural(abs(shift), 'step')} {'later' if shift > 0 else 'earlier'}")
+    seen = "is given for the steps to predict" if known else "is seen up to the last step of the window"
+    return graded(f"{name!r} {seen}, and its changes are those of {target!r} {when} (correlation {r:.3f}): it gives the answer away",
+                  r >= SAME, True, "leave it out, unless it will be known by then: a forecast of it, say, and not what was measured; where "
+                  "it was made of the target, shift it by the horizon", items=list(dict.fromkeys(o[1] for o in found)), column=name,
+                  target=target, steps_ahead=shift, correlation=r)
+
+
+# -- labels -------------------------------------------------------------------------------------------------------------------------
+def _labels(data: DataProbe, n: int) -> tuple[np.ndarray, bool]:
+    "The targets of training, and whether they are classes."
+    y = data.labels(0)
+    require(y is not None and len(y) == n and (y.ndim == 1 or y.shape[1:] == (1,)), "there is no target of one number or class per item")
+    classes, y = not y.is_floating_point(), y.reshape(-1).numpy()
+    require(len(np.unique(y)) > 1, "all targets are the same")
+    return y, classes
+
+
+def _coded_channel(x, y, classes):
+    """Columns of few values that alone tell the class: `(score, channel)` of the best one, by its value at the last step or most steps.
+
+    Args:
+        x: (items, channels): the values at the last step; and in the middle, (items, channels).
+    """
+    best = (0.0, 0)
+    for values in x:
+        for k in range(values.shape[1]):
+            n = len(np.unique(values[:, k]))
+            if 1 < n <= max(12, 2 * len(np.unique(y))):
+                best = max(best, (single_column_score(values[:, k].astype(float), y, classes), k))
+    return best
+
+
+def _step_is_target(arrays, y):
+    "The channel and step (from the end) whose value is the target of nearly every series; None where there is none."
+    n = min(min(a.shape[1] for a in arrays), 512)
+    ends = np.stack([a[:, -n:] for a in arrays])
+    same = np.isclose(ends, y[:, None, None].astype(np.float32), rtol=1e-5, atol=1e-6 * float(np.abs(y).max())).mean(0)
+    k, t = np.unravel_index(int(same.argmax()), same.shape)
+    return (int(k), n - int(t), float(same[k, t])) if same[k, t] > 0.95 else None
+
+
+def channel_leakage(data: DataProbe) -> Check:
+    """A channel that gives the target away: of forecasts a covariate that is the target, itself or shifted; of classes a channel that codes
+    them; of numbers a step of the series that is the target."""
+    windows = windows_of(data)
+    if windows is not None and windows[0].windows.horizon:
+        return _covariate_leakage(windows[0])
+    if windows is not None:
+        w = windows[0]
+        y, x = w.windows.labels[w.indices], w.windows.values.numpy()
+        require(len(y) >= 20, "fewer than 20 windows")
+        some = np.linspace(0, len(y) - 1, min(len(y), 3000)).astype(int)
+        at, y = w.starts[some], y[some]
+        require(len(np.unique(y)) > 1, "all windows are of one class")
+        score, k = _coded_channel([x[:, at + w.windows.window - 1].T, x[:, at + w.windows.window // 2].T], y, True)
+        return _coded(data, score, k, x.shape[0])
+    series = require_series(data)
+    train = [a for a, side in zip(series.arrays, series.sides, strict=True) if side == 0]
+    y, classes = _labels(data, len(series.lengths[0]))
+    require(len(train) >= 20, "fewer than 20 series")
+    y = y[series.items[series.sides == 0]]
+    if not classes:
+        found = _step_is_target(train, y)
+        if not found:
+            return passed()
+        k, back, share = found
+        name = channel_names(data, series.n_channels)[k]
+        where = "last step" if back == 1 else f"step {back} from the end"
+        return graded(f"the target is the value of {name} at the {where} of {share:.0%} of the series: the model only has "
+                      "to copy it", True, advice="cut the series before what is to be predicted", share=share, steps_from_end=back)
+    values = [np.stack([a[:, -1] for a in train]), np.stack([a[:, a.shape[1] // 2] for a in train])]
+    return _coded(data, *_coded_channel(values, y, True), series.n_channels)
+
+
+def _coded(data, score, k, n_channels):
+    name = channel_names(data, n_channels)[k]
+    return graded(f"{name} has few values, and one of them at a single step tells the class (score {score:.3f}): it codes what is to be "
+                  "predicted", score >= SURE, score >= SUSPICIOUS, "leave the channel out", channel=name, score=score)
+
+
+def length_leakage(data: DataProbe) -> Check:
+    "Classes or numbers that the length of a series alone tells, the run of equal steps at its end, or how many values were missing."
+    series = require_series(data)
+    y, classes = _labels(data, len(series.lengths[0]))
+    require(len(y) >= 20, "fewer than 20 series")
+    here = series.sides == 0
+    looked_at = series.items[here]
+    columns: dict[str, tuple[np.ndarray, np.ndarray]] = {"the length of a series": (series.lengths[0], y),
+                                                         "where a run of one value begins at the end of a series":
+                                                         (lengths_without_tail(data)[here], y[looked_at])}
+    missing = missing_counts(data)
+    if missing is not None:
+        columns["how many of its values are missing"] = missing, y
+    varying = {name: (x.astype(float), t) for name, (x, t) in columns.items() if len(np.unique(x)) > 1}
+    require(varying, "all series are of one length, and none has missing values")
+    scores = {name: single_column_score(*o, classes) for name, o in varying.items()}
+    best = max(scores, key=scores.__getitem__)
+    score = scores[best]
+    numbers: dict[str, Any] = {"score": score, "items": len(y)}
+    return graded(f"{best} alone tells the {'class' if classes else 'target'} (score {score:.3f} of 1)", score >= SURE, score >= SUSPICIOUS,
+                  fine=f"{best} alone has a score of {score:.2f} of 1", **numbers)
+
+
+def missing_counts(data: DataProbe) -> np.ndarray | None:
+    "How many values of each training series were missing before they were filled; None where none were, or that is not known."
+    dataset = getattr(data.loaders[0], "dataset", None)
+    pipelines = getattr(dataset, "pipelines", None)
+    count = next((f.count_missing for f in (pipelines[0] if pipelines else ()) if hasattr(f, "count_missing")), None)
+    if count is None or series_of(data) is None:
+        return None
+    found = np.asarray(count(dataset.items))
+    return found if found.any() else None
