@@ -21,6 +21,7 @@ GROUPS = {
     "MF82": "Data: tables",
     "MF83": "Data: batches",
     "MF84": "Data: texts",
+    "MF85": "Data: series",
 }
 
 HEAD = """# Checks: the recipe as one call
@@ -62,6 +63,7 @@ def zoo():
     import zoo_healthy  # noqa: F401
     import zoo_learners  # noqa: F401
     import zoo_rest  # noqa: F401
+    import zoo_series  # noqa: F401
     import zoo_texts  # noqa: F401
     return zoo.BROKEN, zoo.HEALTHY
 

@@ -6,6 +6,7 @@ import zoo_data  # noqa: F401  the animals
 import zoo_healthy  # noqa: F401
 import zoo_learners  # noqa: F401
 import zoo_rest  # noqa: F401
+import zoo_series  # noqa: F401
 import zoo_texts  # noqa: F401
 from zoo import BROKEN, HEALTHY
 

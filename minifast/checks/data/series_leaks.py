@@ -173,7 +173,7 @@ def length_leakage(data: DataProbe) -> Check:
     scores = {name: single_column_score(*o, classes) for name, o in varying.items()}
     best = max(scores, key=scores.__getitem__)
     score = scores[best]
-    numbers: dict[str, Any] = {"score": score, "items": len(y)}
+    numbers: dict[str, Any] = {"score": score, "series": len(y)}
     return graded(f"{best} alone tells the {'class' if classes else 'target'} (score {score:.3f} of 1)", score >= SURE, score >= SUSPICIOUS,
                   fine=f"{best} alone has a score of {score:.2f} of 1", **numbers)
 

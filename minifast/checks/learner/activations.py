@@ -47,7 +47,9 @@ def input_scale(probe: Probe) -> Check:
     """Float inputs far from mean 0 and standard deviation 1: images of 0..255, columns of thousands. A norm layer that comes first makes up
     for it."""
     require(probe.step.float_inputs, "no input is made of floats")
-    sizes = [(float(t.detach().float().square().mean().sqrt()), t.detach().float()) for s in probe.steps(4) for t in s.float_inputs]
+    values = [t.detach().float() for s in probe.steps(4) for t in s.float_inputs]
+    values = [t[~t.isnan()] if t.ndim == 3 and bool(t.isnan().any()) else t for t in values]            # NaN pads series
+    sizes = [(float(t.square().mean().sqrt()), t) for t in values]
     size, worst = max(sizes, key=lambda o: o[0])
     mean, std, normalised = float(worst.mean()), float(worst.std()), _starts_with_norm(probe)
     tiny = 0 < min(s for s, _ in sizes[:len(probe.step.float_inputs)]) < 0.05

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from ...callbacks.base import Callback, CancelFitException
 from ...core.messages import plural
@@ -72,13 +74,29 @@ def symmetric_weights(probe: Probe) -> Check:
                   layers=len(same))
 
 
+def _weights_of_no_step(probe: Probe) -> set[str]:
+    "The weights of recurrent layers for what comes of the step before, where they read a single step."
+    names, found = {m: n for n, m in probe.model.named_modules() if isinstance(m, nn.RNNBase)}, set()
+
+    def look(module, args, out):
+        x = args[0] if args else None
+        if module in names and isinstance(x, torch.Tensor) and x.shape[1 if module.batch_first and x.ndim == 3 else 0] == 1:
+            found.update(f"{names[module]}.{n}" for n, _ in module.named_parameters(recurse=False) if n.startswith("weight_hh"))
+
+    if names:
+        with register_module_forward_hook(look):
+            probe.output()
+    return found
+
+
 def missing_gradients(probe: Probe) -> Check:
     "Parameters without a gradient, or with one that is zero or not finite, over several batches and steps."
     norms, _ = _trained(probe)
     require(norms, "nothing is trained")
     not_finite = [n for n, v in norms.items() if any(g is not None and not math.isfinite(g) for g in v)]
     missing = [n for n, v in norms.items() if all(g is None for g in v)]
-    zero = [n for n, v in norms.items() if n not in missing and not any(v)]
+    unused = _weights_of_no_step(probe)
+    zero = [n for n, v in norms.items() if n not in missing and not any(v) and n not in unused]
     numbers: dict[str, Any] = {"parameters": len(norms), "without": len(missing), "zero": len(zero), "not_finite": len(not_finite)}
     if not_finite:
         return issue(f"the gradient of {', '.join(not_finite[:3])} is not finite",
