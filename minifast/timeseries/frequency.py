@@ -73,6 +73,12 @@ class Frequency(NamedTuple):
             return offset.freqstr
         return "B" if self.unit == "business days" else "D" if self.n == 1 else f"{self.n}D"
 
+    @property
+    def season(self) -> int | None:
+        "Steps of the usual season: a year of months, a week of days, a day of hours or minutes; None where there is none."
+        of = {"months": 12, "days": 7, "business days": 5, "fixed": DAY}.get(self.unit, 0)
+        return of // self.n if of > self.n and of % self.n == 0 else None
+
     def numbers(self, times: Times) -> tuple[np.ndarray, np.ndarray]:
         """The step that each time is in, and where in it: times of a regular series all have the same place.
 

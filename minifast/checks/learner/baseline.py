@@ -26,6 +26,7 @@ from ...nn.loss_traits import activation_of, class_weight_of, decodes_of, ignore
 from ..outcomes import Check, NotApplicable, graded, in_time, issue, passed, require, tip
 from .boosting import boosted
 from .evaluation import validation_batches, value_on
+from .forecasts import NAIVE, constant_quantiles, naive_forecasts, of_quantiles
 from .initial_loss import frequencies
 
 FEW_STEPS = 100             # after so few, a network that is worse than a guess may just need more training
@@ -82,7 +83,7 @@ def scores_of(loss_func: Callable, kind: str, pred: torch.Tensor, y: torch.Tenso
     if losses.shape != weights.shape:                   # a loss per image, or per class of an image
         weights = torch.ones_like(losses)
     if kind == "values":
-        meant = pred.cpu().double().reshape(n, -1)
+        meant = (pred if pred.numel() == y.numel() else decodes_of(loss_func)(pred)).cpu().double().reshape(n, -1)      # of quantiles one
         score = ((meant.exp() if of_logarithms(loss_func) else meant) - flat.double()).square()
     else:
         decided = decodes_of(loss_func)(activation_of(loss_func)(pred)).reshape(n, -1).cpu()
@@ -214,13 +215,17 @@ def baselines(probe: Probe) -> Check:
     n_out = pred.shape[axis] if pred.ndim > 1 else 1
     limit, trained = 1000 if probe.fast else 4000, steps_trained(probe.learn)
     y_train, fitted = _labels(probe, train, 3000 if probe.fast else 10_000) or (_targets_of_batches(probe), None)
-    values = constant_output(loss_func, kind, y_train, n_out).to(probe.device)
+    quantiles = kind == "values" and hasattr(loss_func, "quantiles") and pred.ndim == probe.step.y.ndim + 1
+    values = (constant_quantiles(loss_func, columns_of(y_train, n_out)) if quantiles else
+              constant_output(loss_func, kind, y_train, n_out)).to(probe.device)
     parts, positions = _validation_items(probe, limit, trained)
     require(parts, "predictions and targets of validation are not one tensor each")
     y, shapes = [t for _, t in parts], [(len(t), *(pred if p is None else p).shape[1:]) for p, t in parts]
     require(any(t.shape[1:] == y[0].shape[1:] and not bool((t == y[0][:1]).all()) for t in y),
             "the validation items looked at all have the same target")
-    rivals = {"constant": [expand_constant(values, shape, axis) for shape in shapes]}
+    rivals = {"constant": [values[None, :, None].expand(shape) if quantiles else expand_constant(values, shape, axis) for shape in shapes]}
+    for name, forecasts in (naive_forecasts(valid, positions) if positions else {}).items():
+        rivals[name] = list(of_quantiles(forecasts, pred).to(probe.device).split([len(t) for t in y]))
     trees = (boosted(train.dataset.at(fitted), valid.dataset.at(positions), kind, loss_func, probe.seconds(1.0 if probe.fast else 6.0))
              if fitted and positions and _is_table(train) and _is_table(valid) else None)
     if trees is not None:
@@ -286,7 +291,8 @@ def _verdict(probe, scores, numbers, trained):
             "predicting the median of the training targets" if is_absolute(probe.loss_func) else "predicting a constant")
     reached = {name: (f"rmse {numbers.get(f'{name}_rmse', math.nan):.4g}" if probe.kind == "values" else
                       f"{100 * numbers[f'{name}_accuracy']:.3g}% accuracy") + f" (loss {numbers[f'{name}_loss']:.4g})" for name in scores}
-    baseline = "; ".join(f"{title} has {reached[name]}" for title, name in ((what, "constant"), ("gradient boosting", "boosting"))
+    baseline = "; ".join(f"{title} has {reached[name]}" for title, name in ((what, "constant"), ("gradient boosting", "boosting"),
+                                                                                          *((v, k) for k, v in NAIVE.items()))
                          if name in reached)
     if network is None:
         if _too_good(probe, None, trees, constant):
@@ -306,6 +312,14 @@ def _verdict(probe, scores, numbers, trained):
             return tip(f"{found}. It is worse than a baseline that ignores the inputs, after only {plural(trained, 'step')}",
                        "train longer, and check again", **numbers)
         return issue(f"worse than a baseline that ignores the inputs: {found}", **numbers)
+    # windows of one series overlap, so that as many as the horizon say what one says
+    naive = next((k for k in NAIVE if k in scores and _clearly_worse(network, scores[k], probe.pred.shape[2] ** 0.5)), "")
+    if naive and trained < FEW_STEPS:
+        return tip(f"{found}. It is worse than {NAIVE[naive]}, after only {plural(trained, 'step')}", "train longer, and check again",
+                   **numbers)
+    if naive:
+        return issue(f"worse than {NAIVE[naive]}: {found}", "look at learn.show_results(); a smaller learning rate, a longer window=, or "
+                     "DLinear: what does not beat a naive forecast is not worth its while", **numbers)
     if who := _too_good(probe, network, trees, constant):
         return tip(f"too good to be true: {who} makes hardly any mistake. {found}", _LEAK, **numbers)
     if _below(network, constant, probe):
@@ -317,10 +331,13 @@ def _verdict(probe, scores, numbers, trained):
                   "tabular_baseline(dls, learn)", **numbers)
 
 
-def _clearly_worse(a: Scores, b: Scores) -> bool:
-    "Whether the loss of `a` is worse than that of `b` beyond chance (three standard errors), and by enough to matter (a twentieth)."
+def _clearly_worse(a: Scores, b: Scores, times: float = 1.0) -> bool:
+    """Whether the loss of `a` is worse than that of `b` beyond chance (three standard errors), and by enough to matter (a twentieth).
+
+    times: how much larger the standard error is, because items depend on each other.
+    """
     more, error = difference(a.loss, b.loss, a.weight)
-    return more > 3 * error and more > 0.05 * abs(b.mean_loss)
+    return more > 3 * times * error and more > 0.05 * abs(b.mean_loss)
 
 
 def _below(a, b, probe):
