@@ -87,9 +87,9 @@ def _labels(data: DataProbe, n: int) -> tuple[np.ndarray, bool]:
     "The targets of training, and whether they are classes."
     y = data.labels(0)
     require(y is not None and len(y) == n and (y.ndim == 1 or y.shape[1:] == (1,)), "there is no target of one number or class per item")
-    classes, y = not y.is_floating_point(), y.reshape(-1).numpy()
-    require(len(np.unique(y)) > 1, "all targets are the same")
-    return y, classes
+    values = y.reshape(-1).numpy()
+    require(len(np.unique(values)) > 1, "all targets are the same")
+    return values, not y.is_floating_point()
 
 
 def _coded_channel(x, y, classes):
@@ -146,7 +146,8 @@ def channel_leakage(data: DataProbe) -> Check:
         return graded(f"the target is the value of {name} at the {where} of {share:.0%} of the series: the model only has "
                       "to copy it", True, advice="cut the series before what is to be predicted", share=share, steps_from_end=back)
     values = [np.stack([a[:, -1] for a in train]), np.stack([a[:, a.shape[1] // 2] for a in train])]
-    return _coded(data, *_coded_channel(values, y, True), series.n_channels)
+    score, k = _coded_channel(values, y, True)
+    return _coded(data, score, k, series.n_channels)
 
 
 def _coded(data, score, k, n_channels):
