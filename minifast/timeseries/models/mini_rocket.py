@@ -16,8 +16,10 @@ from ..padding import is_step
 
 _TAPS = 9                               # weights of a kernel
 _KERNELS = math.comb(_TAPS, 3)
-#: On a CPU, for each thread: series and steps taken at once, and comparisons, which stay in the second-level cache. On a GPU: comparisons.
-_SERIES, _STEPS, _VALUES, _VALUES_GPU = 32, 2400, 200_000, 2**26
+#: On a CPU, for each thread: steps of all series taken at once, and comparisons, which stay in its cache. On a GPU: comparisons at once.
+_STEPS, _VALUES, _VALUES_GPU = 9600, 500_000, 2**26
+#: Biases of a kernel are spread over this range of int16, whose largest value is also the most it can count.
+_RANGE, _MOST = 32_000.0, 2**15 - 1
 
 
 class MiniRocketFeatures(nn.Module):
@@ -27,6 +29,8 @@ class MiniRocketFeatures(nn.Module):
     kernels see zeros beyond the ends of the series, the others stay within it. Padding (NaN in all channels) is left out, so a series gives
     the same features in a padded batch as alone; one too short for a dilation is taken with zeros beyond its ends. With several channels
     each pair of kernel and dilation sums a random choice of them, at most nine, small choices more often. No gradient reaches the series.
+
+    Convolutions and biases are compared as whole numbers of 16 bits, 64,000 between the least and the largest bias of a kernel.
 
     Args:
         c_in: channels.
@@ -135,15 +139,20 @@ class MiniRocketFeatures(nn.Module):
             if exporting:
                 out = self._of_some(x, steps, plan, None)
                 return out * (steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
-            if x.device.type == "cpu":
-                at_once, room = max(1, min(_SERIES, _STEPS // x.shape[2])) * torch.get_num_threads(), _VALUES * torch.get_num_threads()
+            on_cpu, n, n_steps = x.device.type == "cpu", len(x), x.shape[2]
+            at_once, room = 2 * max(1, _STEPS // n_steps // 2), _VALUES
+            if on_cpu:
+                x = nn.functional.pad(x, (0, 0, 0, 0, 0, n % 2))            # an even number of series: four comparisons are added as one
+                at_once, room = at_once * torch.get_num_threads(), room * torch.get_num_threads()
             else:
-                at_once, room = max(1, _VALUES_GPU // (_KERNELS * x.shape[2])), _VALUES_GPU
-            values = _KERNELS // 2 * min(at_once, len(x)) * x.shape[2]
-            buffers = x.new_empty(values), x.new_empty(max(room, values))
+                at_once, room = max(1, _VALUES_GPU // (_KERNELS * n_steps)), _VALUES_GPU
+            n_values = _KERNELS // 2 * min(at_once, len(x)) * n_steps
+            buffers = x.new_empty(n_values), *(x.new_empty(i, dtype=torch.int16) for i in (n_values, max(room, n_values)))
             out = x.new_empty(len(x), self.n_out)
-            for some, own, of_some in zip(x.split(at_once), steps.split(at_once), out.split(at_once), strict=True):
-                of_some.copy_(self._of_some(some, None if whole else own, plan, buffers))
+            steps_in = nn.functional.pad(steps, (0, 0, 0, len(x) - n), value=True)
+            for some, own, of_some in zip(x.split(at_once), steps_in.split(at_once), out.split(at_once), strict=True):
+                self._of_some(some, None if whole else own, plan, buffers, of_some)
+            out = out[:n]
             return out.mul_(steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
 
     def _check(self, x: torch.Tensor) -> None:
@@ -151,26 +160,34 @@ class MiniRocketFeatures(nn.Module):
             raise ValueError(f"MiniRocket takes series (samples, {self.c_in} channels, steps); received {describe(x)}")
 
     def _plan(self) -> list[tuple[int, bool, torch.Tensor, torch.Tensor]]:
-        "For each dilation and half of the kernels: the dilation, if they see zeros beyond the ends, weights (9 * C, K) and biases (n, K)."
+        """For each dilation and half of the kernels: the dilation, whether they see zeros beyond the ends, weights (9 * C + 1, K), the last
+        one that of ones, which make convolutions comparable with the biases, int16 (n, K)."""
         plan, start = [], 0
         for i, (dilation, n) in enumerate(zip(self.dilations, self.n_biases, strict=True)):
             for group, padded in _groups(i):
                 kernels = self.kernels[group]
+                biases = self.biases[start:start + n * len(kernels)].view(n, -1)
+                least, most = biases.aminmax(dim=0)
+                span = torch.where(most > least, most - least, torch.where(least != 0, least.abs(), torch.ones_like(least)))
+                scale, middle = 2 * _RANGE / span, least + span / 2
                 weights = (kernels.unsqueeze(2) * self.channels[i, group].unsqueeze(1)).flatten(1).T
-                plan.append((dilation, padded, weights, self.biases[start:start + n * len(kernels)].view(n, -1)))
+                weights = torch.cat([weights, -middle.unsqueeze(0)]) * scale
+                plan.append((dilation, padded, weights, ((biases - middle) * scale).short()))
                 start += n * len(kernels)
         return plan
 
     def _of_some(self, x: torch.Tensor, steps: torch.Tensor | None, plan: list[tuple[int, bool, torch.Tensor, torch.Tensor]],
-                 buffers: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
-        "The features of series (B, C, T); `steps` (B, T) where lengths differ, `buffers` for convolutions and comparisons."
-        shares, beyond = [], 4 * self.dilations[-1]
+                 buffers: tuple[torch.Tensor, ...] | None, out: torch.Tensor | None = None) -> torch.Tensor:
+        """The features of series (B, C, T); `steps` (B, T) where lengths differ, `buffers` for convolutions, the same as int16, and
+        comparisons."""
+        shares, beyond, first = [], 4 * self.dilations[-1], 0
         extended, (n, _, n_steps), seen, before = nn.functional.pad(x.permute(1, 2, 0), (0, 0, beyond, beyond)), x.shape, x, 0
+        one = torch.ones_like(extended[:1, :n_steps])
         for dilation, padded, weights, biases in plan:
             reach = 4 * dilation
             if dilation != before:
                 starts = range(beyond - reach, beyond + reach + 1, dilation)
-                seen, before = torch.stack([extended[:, s:s + n_steps] for s in starts]).flatten(0, 1), dilation        # (9 * C, T, B)
+                seen, before = torch.cat([*(extended[:, s:s + n_steps] for s in starts), one]), dilation                # (9 * C + 1, T, B)
             inside = seen if padded or steps is not None else seen[:, reach:-reach]
             shape = inside.shape[1], n, weights.shape[1]
             into = None if buffers is None else buffers[0][:math.prod(shape)].view(-1, shape[2])
@@ -179,9 +196,14 @@ class MiniRocketFeatures(nn.Module):
             if steps is not None:
                 own = _steps_of(steps, dilation, padded)
                 values, size = values.masked_fill_(~own.T.unsqueeze(2), -math.inf), own.sum(1).clamp(min=1)[:, None, None]
-            counts = _count_above(values.flatten(1), biases.repeat(1, n), buffers and buffers[1])                        # (n biases, B * K)
-            shares.append((counts.view(-1, n, shape[2]).transpose(0, 1) / size).flatten(1))
-        return torch.cat(shares, 1)
+            counts = _count_above(values.flatten(1), biases.repeat(1, n), buffers)                                      # (n biases, B * K)
+            share = counts.view(-1, n, shape[2]).transpose(0, 1)
+            if out is None:
+                shares.append((share / size).flatten(1))
+            else:
+                torch.div(share, size, out=out[:, first:first + biases.numel()].view(share.shape))
+                first += biases.numel()
+        return torch.cat(shares, 1) if out is None else out
 
 
 class MiniRocket(nn.Module):
@@ -248,17 +270,23 @@ def _quantiles(values: torch.Tensor, own: torch.Tensor, q: torch.Tensor) -> torc
     return torch.lerp(low, high, place.frac())
 
 
-def _count_above(values: torch.Tensor, biases: torch.Tensor, buffer: torch.Tensor | None) -> torch.Tensor:
-    """How many of the values (T, N) of each column exceed its biases (n, N): (n, N).
+def _count_above(values: torch.Tensor, biases: torch.Tensor, buffers: tuple[torch.Tensor, ...] | None) -> torch.Tensor:
+    """How many of the values (T, N) of each column exceed its biases, int16 (n, N), as whole numbers: (n, N).
 
-    Comparisons are written as 0 and 1 in float32 to a buffer that stays in the cache, then added: torch has no counting in one pass, and
-    both steps take several times as long on booleans.
+    On a CPU comparisons are written as 0 and 1 in int16, to a buffer that stays in the cache, and four of them are added as one int64, for
+    torch has no counting in one pass. On float32 it takes a third longer, on booleans several times as long.
     """
-    if buffer is None:
-        return (values > biases.unsqueeze(1)).sum(1, dtype=values.dtype)
-    counts, at_once = torch.empty_like(biases), max(1, len(buffer) // values.numel())
-    for some, of_some in zip(biases.split(at_once), counts.split(at_once), strict=True):
-        above = buffer[:len(some) * values.numel()].view(-1, *values.shape)
-        torch.gt(values, some.unsqueeze(1), out=above)
-        torch.sum(above, 1, out=of_some)
+    values = values.clamp_(-_MOST, _MOST)
+    if buffers is None:
+        return (values.short() > biases.unsqueeze(1)).sum(1, dtype=torch.float32)
+    whole = buffers[1][:values.numel()].view(values.shape).copy_(values)
+    at_once = max(1, len(buffers[2]) // values.numel())
+    if values.device.type != "cpu":
+        return torch.cat([(whole > some.unsqueeze(1)).sum(1, dtype=torch.float32) for some in biases.split(at_once)])
+    counts = torch.zeros_like(biases, dtype=torch.float32)
+    for part in whole.split(_MOST):
+        for some, of_some in zip(biases.unsqueeze(1).split(at_once), counts.split(at_once), strict=True):
+            above = buffers[2][:len(some) * part.numel()].view(len(some), *part.shape)
+            torch.gt(part, some, out=above)
+            of_some += above.view(torch.int64).sum(1).view(torch.int16)
     return counts
