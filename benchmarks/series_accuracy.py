@@ -6,7 +6,7 @@
 FOLDER holds `NAME/NAME_{TRAIN,TEST}.ts`. One recipe for all sets: standardised by the statistics of each channel of the training series,
 batches of a tenth of them (16 at most, as in the code of Wang et al.), one cycle of Adam, no validation on the way, nothing chosen by the
 test set. Beside each figure stands the published one for the same model and split, from hundreds of epochs or more.
-PYTHON, if given, is one that has aeon: its MiniRocket runs with the same seeds. FILE keeps each run, and runs that it holds are not run again.
+PYTHON, if given, is one that has aeon: its MiniRocket runs with the same seeds, of several lengths on series filled up with zeros. FILE keeps each run, and runs that it holds are not run again.
 """
 import argparse
 import json
@@ -100,6 +100,9 @@ def aeon_predictions(name, seed, folder):
         numbers = np.asarray(y, dtype=float)
     except ValueError:
         numbers = None
+    if isinstance(x, list):                                     # its MiniRocket takes series of one length
+        longest = max(s.shape[1] for s in [*x, *x_test])
+        x, x_test = (np.stack([np.pad(s, ((0, 0), (0, longest - s.shape[1]))) for s in part]) for part in (x, x_test))
     is_regression = numbers is not None and (numbers % 1 != 0).any()
     started = time.perf_counter()
     made = (MiniRocketRegressor if is_regression else MiniRocketClassifier)(random_state=seed)
