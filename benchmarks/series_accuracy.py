@@ -6,7 +6,8 @@
 FOLDER holds `NAME/NAME_{TRAIN,TEST}.ts`. One recipe for all sets: standardised by the statistics of each channel of the training series,
 batches of a tenth of them (16 at most, as in the code of Wang et al.), one cycle of Adam, no validation on the way, nothing chosen by the
 test set. Beside each figure stands the published one for the same model and split, from hundreds of epochs or more.
-PYTHON, if given, is one that has aeon: its MiniRocket runs with the same seeds, of several lengths on series filled up with zeros. FILE keeps each run, and runs that it holds are not run again.
+PYTHON, if given, is one that has aeon: its MiniRocket runs with the same seeds, on series filled up
+with zeros where lengths differ. FILE keeps each run; runs that it holds are not run again.
 """
 import argparse
 import json
