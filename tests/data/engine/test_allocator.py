@@ -14,10 +14,15 @@ defaults.keep_memory = {keep}
 for _ in DataLoader(TensorDataset(torch.zeros(8, 1)), bs=4, device="cpu"): pass
 def made():
     torch.ones(16, 2**20)           # 64 MB
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 made()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5): made()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+counts = []
+for _ in range(5):
+    before = faults()
+    made()
+    counts.append(faults() - before)
+print(min(counts))
 """
 
 
@@ -25,4 +30,4 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.parametrize("keep", [True, False])
 def test_large_tensors_reuse_memory(keep):
     faults = int(fresh_process.run(CODE.format(keep=keep), check=True).stdout)
-    assert (faults < 100) == keep, "each has at least 32 pages of 2 MB, or 16,384 of 4 KB"
+    assert (faults < 16) == keep, "each has at least 32 pages of 2 MB, or 16,384 of 4 KB"
