@@ -6,11 +6,13 @@ import numpy as np
 import torch
 
 from ..core.messages import listing, plural
+from ..core.types import YRange
 from ..data.block import TransformBlock
 from ..data.categories import NA, CategoryMap
 from ..data.labels import is_missing, python_value
 from ..data.rows import Rows
 from ..data.transforms import ItemTransform
+from ..nn.activations import SigmoidRange, range_ends
 
 
 class ValuesAhead:
@@ -174,18 +176,31 @@ def covariate_sizes(dls: Any) -> tuple[list[int], int]:
     Raises:
         ValueError: there are none.
     """
-    found = [f for p in dls.train.dataset.pipelines for f in p if isinstance(f, _Covariates)]
-    if not found:
+    if not has_covariates(dls):
         raise ValueError("these loaders have no covariates: name columns of the table when they are made, cat_names=[...], "
                          "cont_names=[...]")
+    found = _covariates_of(dls)
     return ([n for f in found if isinstance(f, EncodeCategories) for n in f.sizes],
             sum(len(f.names) for f in found if isinstance(f, ScaleNumbers)))
 
 
-class WithCovariates(torch.nn.Module):
-    """A model of series whose outputs are features, and covariates beside them.
+def has_covariates(dls: Any) -> bool:
+    """Whether there are covariates beside the series.
 
-    `WithCovariates(InceptionTime(3, 64), 64, dls.c, *covariate_sizes(dls))` reads 3 channels.
+    Args:
+        dls: loaders.
+    """
+    return bool(_covariates_of(dls))
+
+
+def _covariates_of(dls):
+    return [f for p in getattr(dls.train.dataset, "pipelines", ()) for f in p if isinstance(f, _Covariates)]
+
+
+class WithCovariates(torch.nn.Module):
+    """A model of series whose outputs are features, and covariates beside them; two layers decide.
+
+    `WithCovariates(InceptionTime(3, 64), 64, dls.c, *covariate_sizes(dls))` reads 3 channels; `ts_learner` makes it of the loaders.
 
     Args:
         series: reads (B, C, T) and gives (B, n_features).
@@ -193,14 +208,19 @@ class WithCovariates(torch.nn.Module):
         c_out: outputs.
         sizes: how many numbers each categorical covariate has; each becomes a vector.
         n_numbers: how many continuous covariates there are.
+        hidden: features between the two layers.
+        y_range: (low, high) of numbers to predict.
     """
 
-    def __init__(self, series: torch.nn.Module, n_features: int, c_out: int, sizes: Sequence[int] = (), n_numbers: int = 0):
+    def __init__(self, series: torch.nn.Module, n_features: int, c_out: int, sizes: Sequence[int] = (), n_numbers: int = 0,
+                 hidden: int = 64, y_range: YRange | None = None):
         super().__init__()
         widths = [min(50, 1 + n // 2) for n in sizes]
         self.series, self.n_features, self.c_out, self.sizes, self.n_numbers = series, n_features, c_out, list(sizes), n_numbers
+        self.hidden, self.y_range = hidden, y_range
         self.vectors = torch.nn.ModuleList([torch.nn.Embedding(n, w) for n, w in zip(sizes, widths, strict=True)])
-        self.head = torch.nn.Linear(n_features + sum(widths) + n_numbers, c_out)
+        layers = [torch.nn.Linear(n_features + sum(widths) + n_numbers, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, c_out)]
+        self.head = torch.nn.Sequential(*layers, *([] if y_range is None else [SigmoidRange(*range_ends(y_range))]))
 
     def forward(self, x: torch.Tensor, *covariates: torch.Tensor) -> torch.Tensor:
         expected = bool(self.vectors) + bool(self.n_numbers)

@@ -15,12 +15,15 @@ from ..ensemble.runner import seeded
 from ..learner.learner import Learner
 from ..optim.groups import trainable_params
 from ..optim.optimizers import Adam
+from .covariates import WithCovariates, covariate_sizes, has_covariates
 from .models.inception_time import InceptionTime
 from .models.series_model import SeriesModel, no_padding, series_split, too_short
 from .series_info import SeriesShape, series_shape
 from .window_set import WindowSet
 
 __all__ = ["ts_ensemble", "ts_learner"]
+
+FEATURES = 64           #: that a model gives of its series where there are covariates beside them
 
 
 def ts_learner(dls: DataLoaders, arch: Callable[..., nn.Module] = InceptionTime, n_out: int | None = None,
@@ -30,7 +33,7 @@ def ts_learner(dls: DataLoaders, arch: Callable[..., nn.Module] = InceptionTime,
                moms: tuple[float, float, float] | None = (0.95, 0.85, 0.95), default_cbs: bool = True, **settings: Any) -> Learner:
     """Make a `Learner` with a model for the series of `dls`: for their channels, their lengths and their targets.
 
-    The model has two layer groups, body and head.
+    The model has two layer groups, body and head. Where there are covariates, the model of the series is part of a `WithCovariates`.
 
     Args:
         dls: loaders of series, such as those of `TSDataLoaders`.
@@ -56,8 +59,13 @@ def ts_learner(dls: DataLoaders, arch: Callable[..., nn.Module] = InceptionTime,
     if not isinstance(n_out, int) or n_out < 1:
         raise ValueError(f"ts_learner cannot tell from the data how many outputs the model needs (dls.c={n_out!r}): pass n_out=, the "
                          "number of classes or of numbers to predict")
-    model = _model_for(arch, shape, n_out, settings)
-    split = series_split if isinstance(model, SeriesModel) else trainable_params
+    if has_covariates(dls):
+        y_range = settings.pop("y_range", None)
+        series = _model_for(arch, shape, FEATURES, settings)
+        model: nn.Module = WithCovariates(series, FEATURES, n_out, *covariate_sizes(dls), y_range=y_range)
+    else:
+        series = model = _model_for(arch, shape, n_out, settings)
+    split = series_split if isinstance(series, SeriesModel) else trainable_params
     learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=split if splitter is None else splitter, cbs=cbs,
                     metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms,
                     default_cbs=default_cbs)

@@ -4,7 +4,18 @@ import pandas as pd
 import pytest
 import torch
 
-from minifast.timeseries.all import Learner, TSDataLoaders, WithCovariates, covariate_sizes, load_learner, nn, series_shape
+from minifast.timeseries.all import (
+    FCN,
+    Learner,
+    TSDataLoaders,
+    WithCovariates,
+    accuracy,
+    covariate_sizes,
+    load_learner,
+    nn,
+    series_shape,
+    ts_learner,
+)
 from minifast.timeseries.covariates import EncodeCategories
 
 RNG = np.random.default_rng(0)
@@ -58,6 +69,26 @@ def test_a_model_trains_predicts_and_is_loaded(tmp_path, options):
             assert len(preds) == n and each.predict((X[1], TABLE.iloc[1]))[2].allclose(preds[1], atol=1e-6)
     with pytest.raises(KeyError, match=r"which those trained on had.*dls.test_dl\(\(X, table\)\), learn.predict\(\(x, row\)\)"):
         learn.predict(X[0])
+
+
+def test_ts_learner_makes_the_model_of_the_loaders(tmp_path):
+    table = TABLE.assign(age=np.where(np.arange(80) % 2, 1.0, -1.0), site=np.arange(80) % 4 // 2)
+    labels = [f"{a > 0}{b}" for a, b in zip(table["age"], table["site"], strict=True)]           # no word of the series
+    dls = TSDataLoaders.from_array(X, labels, table=table, cat_names=["site"], cont_names=["age"], splits=SPLITS, bs=10)
+    learn = ts_learner(dls, FCN, layers=(4, 4), kernel_sizes=(3, 3), metrics=accuracy)
+    learn.freeze()
+    assert all(p.requires_grad for p in learn.model.vectors.parameters()) and not learn.model.series.body[0].conv.weight.requires_grad
+    learn.unfreeze()
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(12, 1e-2)
+    assert learn.validate()[1] == 1
+    learn.export(tmp_path / "learner.mf")
+    new = (X[:3], table.iloc[:3])
+    again = load_learner(tmp_path / "learner.mf")
+    assert again.get_preds(dl=again.dls.test_dl(new))[0].allclose(learn.get_preds(dl=dls.test_dl(new))[0], atol=1e-6)
+    numbers = TSDataLoaders.from_array(X, np.linspace(0, 1, 80), table=table, cont_names=["age"], splits=SPLITS, bs=10)
+    preds = ts_learner(numbers, FCN, layers=(4, 4), kernel_sizes=(3, 3), y_range=(0, 1)).get_preds()[0]
+    assert preds.shape == (20, 1) and preds.min() > 0 and preds.max() < 1
 
 
 def test_of_a_long_table():

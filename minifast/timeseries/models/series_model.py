@@ -107,14 +107,16 @@ class ConvModel(SeriesModel):
 
 
 def series_split(model: nn.Module) -> list[list[nn.Parameter]]:
-    """The layer groups of a `SeriesModel`: body, head.
+    """The layer groups of a `SeriesModel`: body, head. Covariates beside it are part of the head.
 
     Args:
-        model: with the parts `head` and others.
+        model: with the parts `head` and others; or a model of which that is the part `series`.
     """
-    head = list(cast(nn.Module, model.head).parameters())
-    of_head = {id(p) for p in head}
-    return [[p for p in model.parameters() if id(p) not in of_head], head]
+    reader = cast(nn.Module, getattr(model, "series", model))
+    of_head = {id(p) for p in cast(nn.Module, reader.head).parameters()}
+    body = [p for p in reader.parameters() if id(p) not in of_head]
+    of_body = {id(p) for p in body}
+    return [body, [p for p in model.parameters() if id(p) not in of_body]]
 
 
 def linear_head(n_in: int, c_out: int | Sequence[int], dropout: float = 0.0, y_range: YRange | None = None) -> nn.Sequential:
