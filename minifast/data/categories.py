@@ -262,8 +262,7 @@ class Categorize(_Labels):
         return torch.from_numpy(np.array(self._known().id_of(o), np.int64))
 
     def decodes(self, o: Any) -> Any:
-        label = self._known()[int(o)]
-        return Category(label) if isinstance(label, str) else label
+        return Category(self._known()[int(o)])
 
     @property
     def loss_func(self) -> LossFunc:

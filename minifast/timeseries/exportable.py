@@ -8,6 +8,7 @@ PARTS = {
     "forecasting.model": "Forecaster",
     "forecasting.scale": "Scale",
     "frames": "LongTable WideTable",
+    "labels": "AsGiven",
     "loader": "SeriesDL",
     "loaders": "TSDataLoaders",
     "missing": "FillSteps",

@@ -17,6 +17,7 @@ from .block import TSBlock
 from .columns import ReadColumns
 from .covariates import covariate_blocks
 from .frames import described_table
+from .labels import labels_as_given
 from .layout import as_store
 from .missing import FillSteps
 from .reading import SERIES
@@ -232,7 +233,7 @@ class TSDataLoaders(DataLoaders):
     def _made(cls, source: Any, inputs: list[TransformBlock], y_block: Any, path: PathLike, kwargs: dict[str, Any],
               **of_block: Any) -> "TSDataLoaders":
         labelled = y_block is not None
-        dls = DataBlock(blocks=[*inputs, y_block] if labelled else inputs, n_inp=len(inputs),
+        dls = DataBlock(blocks=[*inputs, labels_as_given(y_block)] if labelled else inputs, n_inp=len(inputs),
                         **of_block).dataloaders(source, path=path, **kwargs)
         return cls(*dls.loaders, path=dls.path)
 
