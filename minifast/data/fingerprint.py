@@ -133,6 +133,8 @@ def _bytes_of(x):
         return repr(list(getattr(x, "columns", ()))).encode() + rows.to_numpy().tobytes()
     if isinstance(x, PurePath):
         return x.as_posix().encode()
+    if isinstance(getattr(x, "values", None), np.ndarray):          # what stands for one of many arrays, such as a series
+        return _bytes_of(x.values)
     if isinstance(x, (tuple, list)):
         if {*map(type, x)} <= _PLAIN:
             return repr(x).encode()

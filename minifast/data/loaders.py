@@ -385,11 +385,17 @@ class DataLoaders:
 
         Returns:
             The batch, without targets, on the device; and how many of its elements are inputs (None: all but the last).
+
+        Raises:
+            ValueError: an item of the list is several, such as a table with several windows.
         """
         like = _ours(self.valid or self.train)
         if not like.is_plain_pass or like.device != self.device:
             like = like.new(shuffle=False, drop_last=False, split_idx=1, device=self.device)
         dataset = _test_dataset(like, items)
+        if isinstance(items, list) and len(items) == 1 != len(dataset):
+            raise ValueError(f"predict takes one item; this {type(items[0]).__name__} has {len(dataset):,}: write "
+                             "learn.get_preds(dl=learn.dls.test_dl(items)), which predicts them all")
         return like.make_batch(range(len(dataset)), dataset=dataset), getattr(dataset, "n_inp", like.n_inp)
 
     def new(self, *loaders: Any, **overrides: Any) -> "DataLoaders":

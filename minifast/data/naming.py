@@ -37,7 +37,9 @@ def row_labels(source: Any) -> Any:
 
 
 def items_of(dataset: Any) -> Any:
-    "What holds the items of a dataset, or None; `samples` is the name of torchvision's `ImageFolder`."
+    "What holds the items of a dataset, or None; `samples` is a name of torchvision, `item_frame` a table of what is cut out of something."
+    if (frame := getattr(dataset, "item_frame", None)) is not None:
+        return frame
     items = getattr(dataset, "samples", None)
     if not isinstance(items, list) and not isinstance(dataset, (TensorDataset, Tensor, np.ndarray)):
         items = getattr(dataset, "items", None)

@@ -4,7 +4,7 @@ import inspect
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from ..callbacks.trackers import lower_wins
 from ..core.arguments import check_arguments, is_whole
 from ..core.messages import did_you_mean, noting, plural
 from ..core.seeds import draw_seed
-from ..core.types import PathLike
+from ..core.types import PathLike, Splits
+from ..data.splitters import check_splits
 from ..data.splitters_groups import check_groups, values_of
 from ..learner.learner import Learner
 from .arguments import valid_positions
@@ -90,7 +91,8 @@ class KFoldResult(Parts):
 
 
 def kfold(learner_fn: Callable[[tuple], Learner], items: Any, k: int = 5, *, fit: Callable[[Learner], Any], groups: Any = None,
-          stratify: Any = None, seed: int | None = 42, path: PathLike | None = None, keep: str = "models") -> KFoldResult:
+          stratify: Any = None, splits: Iterable[Splits] | None = None, seed: int | None = 42, path: PathLike | None = None,
+          keep: str = "models") -> KFoldResult:
     """k-fold cross-validation.
 
     Args:
@@ -101,6 +103,8 @@ def kfold(learner_fn: Callable[[tuple], Learner], items: Any, k: int = 5, *, fit
         k: number of folds.
         fit: trains a learner, `fit=lambda learn: learn.fine_tune(5)`.
         groups, stratify: see `kfold_splits`.
+        splits: instead, the folds, pairs (training positions, validation positions), such as `walk_forward_splits(windows)` of time series
+            or `TimeSeriesSplit(5).split(items)` of scikit-learn of items in order; an item is for validation in one of them at most.
         seed: of the folds, and of model and training in each; None: other ones each time.
         path: a folder where the result of each fold is saved, and from which the same call resumes.
         keep: 'models' keeps the learners in memory, 'files' their weights in `path`, 'nothing' only what they predicted.
@@ -108,8 +112,28 @@ def kfold(learner_fn: Callable[[tuple], Learner], items: Any, k: int = 5, *, fit
     Returns:
         Out-of-fold predictions and targets, a table with the metrics of each fold, and the learners.
     """
-    splits = kfold_splits(items, k, groups, stratify, seed)
-    return run_parts(KFoldResult, learner_fn, items, splits, fit, seed, path, keep, {"run": "kfold", "k": k})
+    folds = kfold_splits(items, k, groups, stratify, seed) if splits is None else _given_folds(items, splits, groups, stratify)
+    return run_parts(KFoldResult, learner_fn, items, folds, fit, seed, path, keep, {"run": "kfold", "k": len(folds)})
+
+
+def _given_folds(items: Any, splits: Iterable[Splits], groups: Any, stratify: Any) -> list[tuple[list[int], list[int]]]:
+    if groups is not None or stratify is not None:
+        raise TypeError("kfold(splits=...) says which items are in which fold, and so do groups= and stratify=: leave these out")
+    folds = []
+    for split in splits:
+        parts = [[int(i) for i in part] for part in check_splits(split, len(items), "kfold(splits)", items)]
+        if len(parts) != 2:
+            raise ValueError(f"kfold(splits): fold {len(folds)} has {plural(len(parts), 'part')}, and a fold is a pair, positions for "
+                             "training and for validation")
+        folds.append((parts[0], parts[1]))
+    if not folds:
+        raise ValueError("kfold(splits) has no fold")
+    counts = Counter(i for _, valid in folds for i in valid)
+    twice = [i for i, n in counts.items() if n > 1]
+    if twice:
+        raise ValueError(f"kfold(splits): {plural(len(twice), 'item')} are for validation in more than one fold, first item {twice[0]}: "
+                         "an item has one out-of-fold prediction")
+    return folds
 
 
 # -- and then on everything ---------------------------------------------------------------------------------------------------------

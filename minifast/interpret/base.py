@@ -26,6 +26,7 @@ FigSize: TypeAlias = tuple[float, float]
 "Size of a figure in inches."
 
 MOST_WORDS = 150        #: of a text that are shown
+MOST_NUMBERS = 12       #: of a target that are written
 Self = TypeVar("Self", bound="Interpretation")
 
 
@@ -128,6 +129,8 @@ class Interpretation:
     def name(self, i: int) -> str:
         "The name of the file of item `i`, or what it is called."
         found = self.path(i)
+        if isinstance(found, tuple):                            # several levels of an index: what each is
+            return ", ".join(map(str, found))
         return Path(found).name if isinstance(found, Path) else f"item {i}" if self._labels is None else f"row {found!r}"
 
     def named(self, columns: dict[str, list], positions: list[int] | None = None) -> pd.DataFrame:
@@ -138,7 +141,8 @@ class Interpretation:
             positions: their numbers; None: all.
         """
         chosen = range(len(self)) if positions is None else positions
-        paths = {} if self._rows is not None else {"path": [self.path(i) for i in chosen]}
+        unnamed = self._rows is not None or (self._labels is not None and self._files is None)      # but for the index
+        paths = {} if unnamed else {"path": [self.path(i) for i in chosen]}
         index = None if self._labels is None else self._labels[list(chosen)]
         return pd.DataFrame({**paths, **columns}, index=index)
 
@@ -196,7 +200,10 @@ class Interpretation:
 
     def title(self, i: int) -> str:
         "The lines above the image of item `i`."
-        return f"{self.name(i)}\ntarget {self.target_text(i)}\npredicted {self.prediction_text(i)}\nloss {float(self.losses[i]):.3g}"
+        words = f"target {self.target_text(i)}\npredicted {self.prediction_text(i)}"
+        if isinstance(self.targs, torch.Tensor) and self.targs.ndim > 2:            # they are drawn
+            words = "" if self._continued is None else "target dashed, prediction dotted"
+        return "\n".join(line for line in (self.name(i), words, f"loss {float(self.losses[i]):.3g}") if line)
 
     def plot_top_losses(self, k: int = 9, largest: bool = True, nrows: int | None = None, ncols: int | None = None,
                         figsize: FigSize | None = None, **kwargs: Any) -> Any:
@@ -228,13 +235,25 @@ class Interpretation:
         if not any(map(is_image, samples[0])):
             return self._table(indices, samples)
         axes = get_grid(len(indices), nrows=nrows, ncols=ncols, figsize=figsize or _size_for(len(indices), nrows, ncols))
-        return draw_samples(axes, samples, map(self.title, indices), **kwargs)
+        axes = draw_samples(axes, samples, map(self.title, indices), **kwargs)
+        if self._continued is not None:
+            for values, style in ((self.targs, "--"), (self.decoded, ":")):
+                for ax, value in zip(axes, values[indices], strict=True):
+                    self._continued.wrap(value).show(ctx=ax, linestyle=style)
+        return axes
+
+    @cached_property
+    def _continued(self) -> Any:
+        "The kind of the targets where they are drawn on the axes of what they continue, such as forecasts; else None."
+        kinds, n = getattr(self.dl, "kinds", None), getattr(self.dl, "n_inp", None)
+        kind = kinds[n] if isinstance(kinds, tuple) and n is not None and n < len(kinds) else None
+        return kind if getattr(getattr(kind, "cls", None), "continues_input", False) else None
 
     def _table(self, indices, samples):
         "The rows of `frame` for these items, their texts before them."
         found = self.frame().iloc[indices]
         texts = [column for column in zip(*samples, strict=True) if isinstance(column[0], str)]
-        if texts and self._files is None:                   # their names are in the index
+        if texts and self._files is None and "path" in found:
             found = found.drop(columns="path")
         for i, column in enumerate(texts):
             words = [str(text).split(" ") for text in column]
@@ -286,7 +305,9 @@ def _text(values, i, vocab):
         return ", ".join(_text(v, i, None) for v in values)
     v = values[i]
     if v.ndim > 1:
-        return describe(v)
+        if not v.is_floating_point() or v.numel() > MOST_NUMBERS:
+            return describe(v)
+        v = v.flatten()
     if v.ndim == 0:
         if not v.is_floating_point() and v.dtype != torch.bool and vocab is not None and 0 <= int(v) < len(vocab):
             return str(vocab[int(v)])

@@ -111,7 +111,7 @@ def tta_of_targets(dl: Any) -> Callable | None:
 
 def _label(x):
     if isinstance(x, (list, tuple)):
-        return ";".join(map(str, x))
+        return ";".join(map(_label, x))
     if getattr(x, "ndim", None) == 0:
         x = x.item()
     return f"{x:.4g}" if isinstance(x, float) else str(x)

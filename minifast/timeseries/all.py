@@ -52,7 +52,7 @@ from .timestamps import TimeAxis, resample, time_axis
 from .ts_files import SeriesFile, read_arff, read_ts, read_tsv
 from .window_loader import WindowDL
 from .window_set import WindowSet
-from .window_splits import check_window_splits, window_splits
+from .window_splits import check_window_splits, walk_forward_splits, window_splits
 from .windows import SlidingWindows
 
 __all__ = sorted([*_basics,
@@ -64,5 +64,5 @@ __all__ = sorted([*_basics,
     "UnequalSeries", "WindowDL", "WindowSet", "WindowSlice", "WindowWarp", "WithCovariates", "check_window_splits", "covariate_blocks",
     "covariate_sizes", "find_missing", "fit_ridge", "is_step", "mase", "mini_rocket_learner", "n_steps", "pinball", "read_arff", "read_ts",
     "read_tsv", "resample", "series_shape", "series_split", "series_transforms", "show_forecast", "show_scores", "show_series", "smape",
-    "split_padding", "time_axis", "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner", "window_splits",
+    "split_padding", "time_axis", "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner", "walk_forward_splits", "window_splits",
 ])

@@ -132,9 +132,12 @@ class ReadSeries(ItemTransform):
             o = rows.iloc[0]
         if isinstance(o, SeriesAt):
             return o.values
+        if hasattr(o, "columns"):
+            self._of_table(o)                               # says that no table is expected
         x = as_array(o, "the series")
         if x.ndim not in (1, 2) or 0 in x.shape:
-            raise ValueError(f"a series has the shape (channels, steps), or (steps,) of one channel; received {x.shape}")
+            raise ValueError(f"a series has the shape (channels, steps), or (steps,) of one channel; received {x.shape}"
+                             f"{'. All of several are predicted by learn.get_preds(dl=learn.dls.test_dl(X))' if x.ndim == 3 else ''}")
         return as_float32(x[None] if x.ndim == 1 else x, "the series")
 
     def _check_channels(self, n, which):

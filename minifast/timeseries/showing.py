@@ -60,8 +60,8 @@ def show_forecast(y: torch.Tensor, ctx: "Axes | None" = None, title: str | None 
     """
     if ctx is None:
         return show_series(y, None, title, max_channels=max_channels, **kwargs)
-    ends = [np.max(line.get_xdata()) for line in ctx.lines if line.get_linestyle() != "--"]
-    _draw(ctx, y, int(max(ends, default=-1)) + 1, None, max_channels, linestyle="--", label=False, **kwargs)
+    ends = [np.max(line.get_xdata()) for line in ctx.lines if line.get_linestyle() == "-"]
+    _draw(ctx, y, int(max(ends, default=-1)) + 1, None, max_channels, **{"linestyle": "--", "label": False, **kwargs})
     if title is not None:
         ctx.set_title(title, parse_math=False)
     return ctx

@@ -39,6 +39,8 @@ class TensorSeries(TensorBase):
 class TensorForecast(TensorBase):
     "What comes after a series: float32 (targets, horizon)."
 
+    continues_input: bool = True            #: drawn on the axes of the series, with the prediction beside it
+
     def show(self, ctx: "Axes | None" = None, **kwargs: Any) -> "Axes":
         """Draw it behind the series on the axes, see `show_forecast`.
 

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..core.plots import show_item
@@ -79,6 +80,16 @@ class WindowSet:
     def n_steps(self) -> int:
         "Steps of a window."
         return self.windows.window
+
+    @property
+    def item_frame(self) -> pd.DataFrame:
+        "A row for each window, called by its series and the time of its first step: those, and the time of its last step."
+        w = self.windows
+        starts = w.starts[self.indices]
+        ids = [w.ids[s] if isinstance(w.ids[s], tuple) else (w.ids[s],) for s in w.series[self.indices]]
+        columns = {name: [o[k] for o in ids] for k, name in enumerate(w.by)}
+        frame = pd.DataFrame({**columns, w.time: w.times[starts], f"last {w.time}": w.times[starts + w.window - 1]})
+        return frame.set_index([*w.by, w.time], drop=False)
 
     def item_name(self, i: int) -> str:
         "What to call window `i` in a message: its series and its first time."

@@ -76,6 +76,44 @@ def window_splits(windows: SlidingWindows, valid_pct: float | None = None, n_val
     return training, valid
 
 
+def walk_forward_splits(windows: SlidingWindows, k: int = 5, n_valid: int | None = None, gap: int = 0,
+                        history: bool = False) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Several splits by time: in each the rows of one stretch are for validation and those before it for training, see `window_splits`.
+
+    The stretches are equally long and follow each other, up to the end of each series; an earlier one is trained on in later splits.
+
+    >>> kfold(make_learner, windows, splits=walk_forward_splits(windows, 5, history=True), fit=lambda learn: learn.fit_one_cycle(5))
+
+    Args:
+        windows: of forecasts or of labels.
+        k: how many.
+        n_valid: rows of a stretch, of each series; None: the longest series is cut into k + 1 of them.
+        gap: steps left out between training and validation.
+        history: see `window_splits`.
+
+    Returns:
+        k pairs of arrays of indices, training and validation, the earliest first.
+
+    Raises:
+        ValueError: no windows are left on a side of one of them.
+    """
+    check_arguments("walk_forward_splits", k=(k, is_whole(k), "how many splits, a whole number of at least 1"),
+                    n_valid=(n_valid, n_valid is None or is_whole(n_valid), "rows per series, a whole number of at least 1"))
+    lengths = np.bincount(windows.row_series, minlength=len(windows.ids))
+    n_valid = max(1, int(lengths.max()) // (k + 1)) if n_valid is None else n_valid
+    from_end = np.cumsum(lengths)[windows.series] - (windows.starts + windows.size)         # rows after what a window predicts
+    splits = []
+    for i in range(k, 0, -1):
+        training, valid = window_splits(windows, n_valid=i * n_valid, gap=gap, history=history)
+        valid = valid[from_end[valid] >= (i - 1) * n_valid]
+        if not len(valid):
+            raise ValueError(f"walk_forward_splits(k={k}): no window is left for validation in stretch {k - i} of {plural(n_valid, 'row')}"
+                             f": a window has {plural(windows.size, 'row')} with what comes after it. Write a smaller k=, a larger "
+                             "n_valid=, or history=True")
+        splits.append((training, valid))
+    return splits
+
+
 def check_window_splits(windows: SlidingWindows, splits: Splits | Sequence, history: bool = False) -> list[np.ndarray]:
     """Refuse splits in which rows of validation are in training windows.
 

@@ -91,3 +91,13 @@ def test_a_file_of_two_axes_and_statistics_of_its_training_rows(tmp_path):
     dls = TSDataLoaders.from_array(on_disk(tmp_path / "x", x), list("ab" * 20), splits=(range(30), range(30, 40)), bs=10,
                                    batch_tfms=TSStandardize())
     assert np.allclose(dls.valid.one_batch()[0][:, 0], (x[30:] - x[:30].mean()) / x[:30].std(), atol=1e-4)
+
+
+def test_other_values_are_other_data_to_the_record_of_a_run():
+    from minifast.data.fingerprint import digests_of
+    from minifast.timeseries.loaders import TSDataLoaders
+    x, y = np.zeros((10, 2, 5), "float32"), list("ab" * 5)
+    other = x.copy()
+    other[3, 1, 2] = 1
+    same, copied, changed = (digests_of(TSDataLoaders.from_array(o, y, splits=(range(6), range(6, 10)))) for o in (x, x.copy(), other))
+    assert same == copied and same["train"]["items_digest"] != changed["train"]["items_digest"] is not None

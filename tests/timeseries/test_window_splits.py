@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from minifast.timeseries.all import SlidingWindows, check_window_splits, window_splits
+from minifast.timeseries.all import SlidingWindows, check_window_splits, walk_forward_splits, window_splits
 
 
 def windows(sizes=(60, 40), window=4, horizon=2, **kwargs):
@@ -84,3 +84,30 @@ def test_windows_of_labels_are_validated_whole():
     assert not set().union(*(rows(w, i) for i in train)) & set().union(*(rows(w, i) for i in valid))
     with pytest.raises(ValueError, match="validated whole: leave it out"):
         window_splits(w, history=True)
+
+
+@pytest.mark.parametrize("history", [False, True])
+def test_walk_forward(history):
+    w = windows((60, 40))
+    splits = walk_forward_splits(w, 3, n_valid=9, gap=1, history=history)
+    seen = []
+    for training, valid in splits:
+        check_window_splits(w, [training, valid], history)
+        assert len(training) and len(valid) and not set(valid) & set(seen)
+        for s in (0, 1):
+            assert max(w.starts[training[w.series[training] == s]]) < min(w.starts[valid[w.series[valid] == s]])
+        seen += valid.tolist()
+    sizes = [len(training) for training, _ in splits]
+    assert sizes == sorted(sizes) and len(set(sizes)) == 3
+    ends = [int(w.starts[i] + w.size) for i in splits[-1][1]]
+    assert {60, 100} <= set(ends), "the last stretch ends with each series"
+    assert (splits[-1][0] == window_splits(w, n_valid=9, gap=1, history=history)[0]).all()
+
+
+def test_walk_forward_that_leaves_nothing_is_refused_and_the_advice_works():
+    w = windows((40,))
+    with pytest.raises(ValueError, match=r"walk_forward_splits\(k=3\): no window is left .* of 4 rows: a window has 6 rows.*smaller k=, a "
+                                         r"larger n_valid=, or history=True"):
+        walk_forward_splits(w, 3, n_valid=4)
+    assert len(walk_forward_splits(w, 3, n_valid=4, history=True)) == len(walk_forward_splits(w, 3, n_valid=8)) == 3
+    assert len(walk_forward_splits(w)) == 5

@@ -51,7 +51,7 @@ class Forecaster(nn.Module):
         else:
             future = F.pad(scale.known(known), (0, 0, n_seen, 0))
             out = self.backbone(torch.cat([z, future], 2))
-        out = out.view(len(x), n, self.horizon, -1)
+        out = out.view(x.shape[0], n, self.horizon, -1)          # len(x) is a constant to torch.export
         if self.by_window:
             out = out * std[:, :n, :, None] + mean[:, :n, :, None]
         out = scale.undo(out)
