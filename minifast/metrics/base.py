@@ -165,7 +165,8 @@ def flatten_check(inp: torch.Tensor, targ: torch.Tensor) -> tuple[torch.Tensor, 
     """
     if not same_items(inp.shape, targ.shape):
         raise ValueError(f"predictions {describe(inp)} and targets {describe(targ)} cannot be compared element by element. "
-                         "For masks write axis=1 (the axis of the classes); else check n_out and the shape of the targets.")
+                         "For masks write axis=1 (the axis of the classes), for quantiles of forecasts smape or MASE(), which take the "
+                         "median; else check n_out and the shape of the targets.")
     return inp.reshape(-1), targ.reshape(-1)
 
 

@@ -211,7 +211,7 @@ class SlidingWindows:
 
     def name_of(self, i: int) -> str:
         "What to call window `i` in a message: its series and its first time."
-        return f"the window of {self.ids[self.series[i]]!r} from {self.times[self.starts[i]]}"
+        return f"the window{f' of {self.ids[self.series[i]]!r}' if self.by else ''} from {self.times[self.starts[i]]}"
 
     def of(self, df: pd.DataFrame, with_targets: bool = True) -> "SlidingWindows":
         """Such windows of another frame.

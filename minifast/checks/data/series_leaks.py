@@ -164,7 +164,7 @@ def length_leakage(data: DataProbe) -> Check:
     here = series.sides == 0
     looked_at = series.items[here]
     columns: dict[str, tuple[np.ndarray, np.ndarray]] = {"the length of a series": (series.lengths[0], y),
-                                                         "where a run of one value begins at the end of a series":
+                                                         "the step at which a constant end of a series begins":
                                                          (lengths_without_tail(data)[here], y[looked_at])}
     missing = missing_counts(data)
     if missing is not None:
@@ -176,7 +176,7 @@ def length_leakage(data: DataProbe) -> Check:
     score = scores[best]
     numbers: dict[str, Any] = {"score": score, "series": len(y)}
     return graded(f"{best} alone tells the {'class' if classes else 'target'} (score {score:.3f} of 1)", score >= SURE, score >= SUSPICIOUS,
-                  fine=f"{best} alone has a score of {score:.2f} of 1", **numbers)
+                  fine=f"{best} tells little (score {score:.2f} of 1)", **numbers)
 
 
 def missing_counts(data: DataProbe) -> np.ndarray | None:

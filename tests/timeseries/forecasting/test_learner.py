@@ -208,3 +208,11 @@ def test_healthy_forecasts_give_no_alarm():
     assert "MF832" not in [i.code for i in loaders().check().issues]
     learn = quietly(ts_forecaster(loaders()))
     assert "MF107" not in [i.code for i in learn.check(fast=True).issues]
+
+
+def test_metrics_of_quantiles_are_those_that_take_the_median():
+    learn = ts_forecaster(loaders(), quantiles=(0.1, 0.5, 0.9), metrics=mae)
+    with pytest.raises(ValueError, match=r"for quantiles of forecasts smape or MASE\(\), which take the median"):
+        learn.validate()
+    learn.metrics = [smape, MASE()]
+    assert all(np.isfinite(learn.validate()))

@@ -22,6 +22,13 @@ def test_a_naive_forecast_is_the_same_in_any_units(by_window):
     assert wide(x).shape == (5, 1, 6, 3) and torch.allclose(wide(x)[..., 1], x[:, :1, -1:].expand(5, 1, 6), rtol=1e-4)
 
 
+def test_quantiles_never_cross():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6, 4 * 3))
+    y = Forecaster(net, scaled(), 4, (0.1, 0.5, 0.9))(torch.randn(20, 1, 6) * 8 + 50)
+    assert y.shape == (20, 1, 4, 3) and (y.diff(dim=3) >= 0).all() and (y.diff(dim=3) > 0).any()
+
+
 def test_by_window_a_shift_of_the_window_shifts_the_forecast():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3))
