@@ -172,6 +172,12 @@ def mean_of_all(dls, value=0.0):
     return Learner(dls, model)
 
 
+@broken("a MiniRocket that was not fitted", "MF101", fast=True)
+def _():
+    x, y = waves()
+    return small(series_loaders(x, y), "MiniRocket", n_features=336)
+
+
 @broken("a model that takes padding for values", "MF602", fast=True)
 def _():
     x, y = waves(shortest=12)
@@ -212,6 +218,13 @@ def _():
 def _():
     x, y = waves()
     return small(series_loaders(x, y, batch_tfms=standardised()), "InceptionTime", depth=3, n_filters=8)
+
+
+@healthy("MiniRocket of series of several lengths", fast=True)
+def _():
+    from minifast.timeseries.all import mini_rocket_learner
+    x, y = waves(shortest=20)
+    return mini_rocket_learner(series_loaders(x, y), n_features=336, seed=0)
 
 
 @healthy("DLinear that forecasts sales of several shops", fast=True)

@@ -161,6 +161,10 @@ GUARDS = {
     "S110": ("splits of windows are not checked", never("check_window_splits", "in training windows")),
     "S111": ("gaps are not looked at", never("refuse_irregular", "no window crosses one")),
     "S112": ("the scale is that of all rows", swap("Scale.of", "w.rows_of(training.indices)", "w.rows_of(range(len(w)))")),
+    "S113": ("only whole series are compared", body("overlaps", "return []")),
+    "S114": ("covariates are not compared with the target", body("telling_covariates", "return []")),
+    "S115": ("zeros at the end of a series are steps like others",
+             body("lengths_without_tail", "return np.array([a.shape[1] for a in require_series(data).arrays])")),
 }
 
 

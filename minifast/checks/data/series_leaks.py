@@ -1,5 +1,4 @@
 """Targets that series give away, MF857 and MF858: by a covariate or a channel, by how long they are, or by what is missing."""
-from typing import Any
 
 import numpy as np
 
@@ -152,8 +151,8 @@ def channel_leakage(data: DataProbe) -> Check:
 
 def _coded(data, score, k, n_channels):
     name = channel_names(data, n_channels)[k]
-    return graded(f"{name} has few values, and one of them at a single step tells the class (score {score:.3f}): it codes what is to be "
-                  "predicted", score >= SURE, score >= SUSPICIOUS, "leave the channel out", channel=name, score=score)
+    return graded(f"{name} has few values, and one of them at a single step tells the class (score {score:.3f} of 1): it codes what is "
+                  "to be predicted", score >= SURE, score >= SUSPICIOUS, "leave the channel out", channel=name, score=score)
 
 
 def length_leakage(data: DataProbe) -> Check:
@@ -174,9 +173,10 @@ def length_leakage(data: DataProbe) -> Check:
     scores = {name: single_column_score(*o, classes) for name, o in varying.items()}
     best = max(scores, key=scores.__getitem__)
     score = scores[best]
-    numbers: dict[str, Any] = {"score": score, "series": len(y)}
-    return graded(f"{best} alone tells the {'class' if classes else 'target'} (score {score:.3f} of 1)", score >= SURE, score >= SUSPICIOUS,
-                  fine=f"{best} tells little (score {score:.2f} of 1)", **numbers)
+    says = (f"has AUC {score:.3f}" if classes and len(np.unique(y)) == 2 else
+            f"has a balanced accuracy of {score:.1%} above chance" if classes else f"explains {score:.1%} of the target")
+    return graded(f"{best} alone tells the {'class' if classes else 'target'}: it {says}", score >= SURE, score >= SUSPICIOUS,
+                  fine=f"{best} alone {says}", score=score, series=len(y))
 
 
 def missing_counts(data: DataProbe) -> np.ndarray | None:

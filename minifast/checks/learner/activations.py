@@ -55,8 +55,9 @@ def input_scale(probe: Probe) -> Check:
     tiny = 0 < min(s for s, _ in sizes[:len(probe.step.float_inputs)]) < 0.05
     off_centre = abs(mean) > 1.2 * std and not _only_few_values(worst)
     found = f"the inputs have mean {mean:.4g} and standard deviation {std:.4g}"
+    why = "the model scales them itself" if getattr(probe.model, "scales_inputs", False) else "a norm layer comes first"
     return graded(found, size > 20 and not normalised, (size > 5 or tiny or off_centre) and not normalised,
-                  fine="a norm layer comes first" if normalised else found, mean=mean, std=std, size=size)
+                  fine=why if normalised else found, mean=mean, std=std, size=size)
 
 
 def _only_few_values(x):

@@ -214,6 +214,7 @@ def baselines(probe: Probe) -> Check:
     axis = probe.class_axis if kind.startswith("class") else 1
     n_out = pred.shape[axis] if pred.ndim > 1 else 1
     limit, trained = 1000 if probe.fast else 4000, steps_trained(probe.learn)
+    trained = max(trained, FEW_STEPS) if getattr(probe.model, "closed_form", False) else trained
     y_train, fitted = _labels(probe, train, 3000 if probe.fast else 10_000) or (_targets_of_batches(probe), None)
     quantiles = kind == "values" and hasattr(loss_func, "quantiles") and pred.ndim == probe.step.y.ndim + 1
     values = (constant_quantiles(loss_func, columns_of(y_train, n_out)) if quantiles else

@@ -73,7 +73,9 @@ def finite_values(probe: Probe) -> Check:
     inputs, targets = bad_values((step.xb, step.kw)), bad_values(step.yb)
     weights = [n for n, t in probe.tensors() if bad_values(t)]
     where = ["the inputs"] * bool(inputs) + ["the targets"] * bool(targets) + weights[:3]
-    return graded(f"NaN or infinite values in {', '.join(where)}", where, inputs=inputs, targets=targets, weights=len(weights))
+    advice = "" if inputs or targets else "training diverged, or what is named was never fitted: make or load the model anew"
+    return graded(f"NaN or infinite values in {', '.join(where)}", where, advice=advice, inputs=inputs, targets=targets,
+                  weights=len(weights))
 
 
 def model_runs(probe: Probe) -> Check:

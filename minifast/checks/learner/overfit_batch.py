@@ -158,6 +158,7 @@ def overfit_one_item(probe: Probe) -> Check:
 
 def overfit_one_batch(probe: Probe) -> Check:
     "Whether the model can overfit a few items."
+    require(not any(getattr(m, "repeats", False) for m in probe.model.modules()), "a naive forecast has nothing to fit")
     return _check(probe, _few(probe))
 
 

@@ -19,10 +19,11 @@ from ...learner.inference import Batches
 from ...learner.probe import Probe, once
 from ...nn.loss_traits import loss_name
 from ...optim.groups import norm_bias_params, param_groups
-from ..outcomes import Check, NotApplicable, graded, issue, require
+from ..outcomes import Check, NotApplicable, graded, issue, passed, require
 from .outputs import first_line
 
 N_STEPS = 4         # so that a layer that starts at zero (the last of a residual branch, a head) has moved by then
+LEARNT = 1e-3       # loss of classes that leaves nothing to learn, so that hardly anything moves
 Norms = dict[str, list[float | None]]       # of the gradients, by parameter and step; None: no gradient
 
 #: Weights of queries and keys by their usual names: attention that starts out nearly even hardly depends on them.
@@ -253,6 +254,7 @@ def update_to_weight_ratio(probe: Probe) -> Check:
 
     Source: A. Karpathy, CS231n notes, "Ratio of weights:updates".
     """
+    require(not getattr(probe.model, "closed_form", False), "the model is fitted at once, not in steps")
     steps, lr = dry_run(probe), probe.twin.lr
     if frozen := [name for name, trainable in steps.moved.items() if not trainable]:
         return issue(f"frozen parameters change in a step: {', '.join(frozen[:3])}",
@@ -266,6 +268,8 @@ def update_to_weight_ratio(probe: Probe) -> Check:
     median, largest = ratios[len(ratios) // 2], ratios[-1]
     high, low = median > 0.4 or not all(map(math.isfinite, steps.losses)), largest < 2e-5
     found = f"per step at lr={lr} the weights change by {median:.1e} of their size (largest {largest:.1e})"
+    if not high and max(steps.losses) < LEARNT and probe.kind not in (None, "values"):
+        return passed(f"{found}, with a loss of {max(steps.losses):.1e}: these items are learnt", lr=lr, largest=largest)
     return graded(f"{found}: the learning rate is far too {'high' if high else 'low'}" if high or low else found, high or low,
                   median > 0.15 or largest < 1e-4, fine=found, lr=lr, median=median, largest=largest, smallest=ratios[0],
                   loss_first=steps.losses[0], loss_last=steps.losses[-1])

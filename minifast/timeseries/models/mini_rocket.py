@@ -219,6 +219,10 @@ class MiniRocket(nn.Module):
     """
 
     masks = True
+    #: series come in their own units: the biases are values of the training series
+    scales_inputs = True
+    #: it is fitted at once, not trained in steps
+    closed_form = True
 
     def __init__(self, c_in: int, c_out: int, seq_len: int, n_features: int = 10_000, max_dilations: int = 32,
                  padded: bool = False):
