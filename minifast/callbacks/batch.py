@@ -9,6 +9,7 @@ from torch import nn
 
 from ..core import check_arguments, describe, is_number, is_whole, leaves, map_nested, name_of, plural
 from ..core.finite import not_finite
+from ..optim.groups import lay_out_state
 from .base import Callback, CancelTrainException, CancelValidException, Learner, Order, TrainingCallback
 from .recorder import NonFiniteLoss
 
@@ -141,9 +142,14 @@ class ChannelsLast(Callback):
     order = Order.SETUP
 
     def before_fit(self) -> None:
-        set_memory_format(self.learn.model, torch.channels_last)
+        self._set(torch.channels_last)
 
     before_validate = before_fit
+
+    def _set(self, memory_format):
+        set_memory_format(self.learn.model, memory_format)
+        if self.learn.opt is not None:
+            lay_out_state(self.learn.opt)
 
     def before_batch(self) -> None:
         def channels_last(x: Any) -> Any:
@@ -153,7 +159,7 @@ class ChannelsLast(Callback):
         self.learn.xb, self.learn.kw = map_nested(channels_last, (self.learn.xb, self.learn.kw))
 
     def cleanup_fit(self) -> None:
-        set_memory_format(self.learn.model, torch.contiguous_format)
+        self._set(torch.contiguous_format)
 
 
 # -- losses that are not finite -------------------------------------------------------------------------------------------------------

@@ -386,4 +386,23 @@ def create_optimizer(opt_func: Callable[..., torch.optim.Optimizer], groups: lis
     if wd is not None:
         set_hyper(opt, "wd", wd)
     exempt_from_decay((g for g in opt.param_groups if "weight_decay" in g), "weight_decay")
+    inner = opt
+    while isinstance(getattr(inner, "opt", None), torch.optim.Optimizer):           # that of a Lookahead loads
+        inner = inner.opt
+    inner.register_load_state_dict_post_hook(lay_out_state)
     return opt
+
+
+def lay_out_state(opt: torch.optim.Optimizer) -> None:
+    """Bring the state of each parameter into the memory format of the parameter.
+
+    A file holds tensors in torch's usual format. torch's fused optimizers read parameter and state in the order in which they lie in memory
+    (torch 2.6 to 2.14), so that after loading, a parameter with the channels last would move by the averages of other weights.
+
+    Args:
+        opt: the optimizer.
+    """
+    for p, state in opt.state.items():
+        for name, t in state.items():
+            if isinstance(t, torch.Tensor) and t.ndim > 1 and t.shape == p.shape and t.stride() != p.stride():
+                state[name] = torch.empty_like(p, dtype=t.dtype, device=t.device).copy_(t)

@@ -177,6 +177,8 @@ def test_channels_last(tmp_path):
     learn.save("weights")
     plain.load(tmp_path / "models" / "weights")
     assert torch.equal(learn.model[0].weight, plain.model[0].weight)
+    for p, state in learn.opt.state.items():            # in the format of the weights, as fused optimizers need it
+        assert all(t.stride() == p.stride() for t in state.values() if isinstance(t, torch.Tensor) and t.shape == p.shape)
 
 
 def test_channels_last_with_other_inputs():

@@ -7,6 +7,7 @@ import torch
 from test_every_callback import MAKE, all_callbacks, hooks_of
 
 from minifast.callbacks.base import Callback
+from minifast.callbacks.batch import MCDropoutCallback
 from minifast.callbacks.dynamics import PredictionDynamics
 from minifast.callbacks.mix import CutMix, CutMixUp, MixHandler, MixUp
 from minifast.callbacks.regularise import ActivationReg, ModelResetter
@@ -47,9 +48,25 @@ def transformer():
     return transformers_learner(dls, folder)
 
 
+@functools.cache
+def series_loaders(padded):
+    from minifast.timeseries.all import TSDataLoaders, np
+    x = np.random.default_rng(0).normal(size=(20, 2, 12)).astype("float32")
+    return TSDataLoaders.from_array([o[:, :8 + i % 5] for i, o in enumerate(x)] if padded else x, LABELS, bs=8, device="cpu")
+
+
+def classifier_of_series(padded=False):
+    from minifast.timeseries.all import FCN, ts_learner
+    return ts_learner(series_loaders(padded), FCN, layers=(4, 4, 4), dropout=0.1)
+
+
+OF_SERIES = {CutMix: CutMix, CutMixUp: CutMixUp, ActivationReg: lambda: ActivationReg(1e-3, "body.2"), MCDropoutCallback: MCDropoutCallback}
+
 #: Kind -> (a new learner, callbacks that are not for it, what makes the others where MAKE does not).
 KINDS = {
     "texts": (classifier_of_texts, IMAGES, {}),
+    "series": (classifier_of_series, {ProgressiveResize, ModelResetter}, OF_SERIES),
+    "padded series": (functools.partial(classifier_of_series, True), {ProgressiveResize, ModelResetter}, OF_SERIES),
     "transformer": (transformer, {*IMAGES, ModelResetter}, {ActivationReg: lambda: ActivationReg(1e-3, "model.dropout")}),
 }
 BOTH = {MixHandler: MixUp}

@@ -165,6 +165,8 @@ GUARDS = {
     "S114": ("covariates are not compared with the target", body("telling_covariates", "return []")),
     "S115": ("zeros at the end of a series are steps like others",
              body("lengths_without_tail", "return np.array([a.shape[1] for a in require_series(data).arrays])")),
+    "S116": ("the state of an optimizer stays as it was loaded", body("lay_out_state", "return None")),
+    "S117": ("items that are several are not counted", swap("DataLoaders.test_batch", "len(items) == 1 != len(dataset)", "False")),
 }
 
 

@@ -7,7 +7,7 @@ AVX-512, torch 2.14). The mask is (B, 1, 1, T), 1 for a step and 0 for padding; 
 One rule holds everywhere: what a convolution reads is 0 on padding, as beyond the end of a series that is alone. `StepNorm` and
 `StepMaxPool` see to it.
 """
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -44,10 +44,11 @@ class StepNorm(nn.BatchNorm2d):
             return super().forward(x) * mask.to(x.dtype)
         made, mean, var, n = _NormOfSteps.apply(x, mask, self.weight, self.bias, self.eps)
         with torch.no_grad():
-            momentum = cast(float, self.momentum)
-            cast(torch.Tensor, self.running_mean).lerp_(mean, momentum)
-            cast(torch.Tensor, self.running_var).lerp_(var * (n / (n - 1).clamp(min=1)), momentum)
-            cast(torch.Tensor, self.num_batches_tracked).add_(1)
+            tracked = cast(torch.Tensor, self.num_batches_tracked).add_(1)
+            # without a momentum the mean over all batches, as in torch's own
+            share: Any = 1 / tracked.to(mean.dtype) if self.momentum is None else self.momentum
+            cast(torch.Tensor, self.running_mean).lerp_(mean, share)
+            cast(torch.Tensor, self.running_var).lerp_(var * (n / (n - 1).clamp(min=1)), share)
         return made
 
 

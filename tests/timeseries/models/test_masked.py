@@ -101,3 +101,14 @@ def test_a_unit_gives_each_series_what_it_gives_it_alone(series):
     for made, s in zip(unit(x, mask), series, strict=True):
         torch.testing.assert_close(made[:, 0, :s.shape[2]], unit(as_grid(s))[0, :, 0])
         assert not made[:, 0, s.shape[2]:].any()
+
+
+def test_without_a_momentum_statistics_are_the_mean_over_batches():
+    norm, x = StepNorm(1, momentum=None), torch.tensor([[[[1.0, 3.0, 7.0]]], [[[5.0, 0.0, 0.0]]]])
+    mask = torch.tensor([[[[1.0, 1, 0]]], [[[1, 0, 0]]]])
+    for k in (1, 2, 3):
+        norm(x * k, mask)
+    plain = torch.nn.BatchNorm1d(1, momentum=None)
+    for k in (1, 2, 3):
+        plain(torch.tensor([[1.0], [3.0], [5.0]]) * k)
+    torch.testing.assert_close((norm.running_mean, norm.running_var), (plain.running_mean, plain.running_var))
