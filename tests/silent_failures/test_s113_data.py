@@ -42,7 +42,7 @@ def test_s115_padding_that_tells_the_class():
 
     Elsewhere: the model tells the classes by where the zeros begin, and what it learns of the series themselves nobody knows.
     Here: several lengths are given as a list, padding is NaN and not read; `dls.check()` looks for runs of one value at the end:
-    "where a run of one value begins at the end of a series alone tells the class", MF858, and says that they are padding, MF859.
+    "the step at which a constant end of a series begins alone tells the class", MF858, and says that they are padding, MF859.
     """
     r = np.random.default_rng(0)
     y = np.arange(60) % 2
@@ -50,5 +50,5 @@ def test_s115_padding_that_tells_the_class():
     for row, n in zip(x, 20 + 10 * y + r.integers(0, 6, 60), strict=True):
         row[:, :n] = r.normal(size=(1, n))
     report = TSDataLoaders.from_array(x, y, bs=8, seed=0).check(fast=True)
-    assert report["MF858"].verdict == "issue" and "a run of one value begins" in report["MF858"].found
+    assert report["MF858"].verdict == "issue" and "a constant end of a series begins" in report["MF858"].found
     assert report["MF859"].verdict == "tip" and "end in a run of 0" in report["MF859"].found

@@ -14,28 +14,32 @@ MOST_SHIFT = 48
 
 
 # -- covariates of forecasts --------------------------------------------------------------------------------------------------------
-def _changing(segment, shift):
-    "The rows that, and those `shift` rows later, have a row of the same series before them."
-    n = len(segment)
-    rows = np.arange(1, n)
-    rows = rows[(rows + shift >= 1) & (rows + shift < n)]
-    low, high = np.minimum(rows - 1, rows + shift - 1), np.maximum(rows, rows + shift)
-    return rows[segment[low] == segment[high]]
+class _Changes:
+    "Changes of a column from step to step within each series, and their ranks, to be compared with those of others."
 
+    def __init__(self, values: np.ndarray, series: np.ndarray):
+        from scipy.stats import rankdata
+        changes = np.diff(values)
+        self.there = np.diff(series) == 0
+        self.varies = len(np.unique(changes[self.there])) >= 8
+        ranks = np.zeros(len(changes))
+        ranks[self.there] = rankdata(changes[self.there])
+        self.forms = changes, ranks
 
-def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    "The larger of the correlations of values and of ranks, by size; 0 where either is constant."
-    from scipy.stats import rankdata
-    if len(x) < 20 or len(np.unique(x)) < 8 or len(np.unique(y)) < 8:
-        return 0.0
-    return float(max(abs(np.corrcoef(x, y)[0, 1]), abs(np.corrcoef(rankdata(x), rankdata(y))[0, 1])))
-
-
-def _shifted(channel, target, segment, shift):
-    "How the changes of a channel go with those of the target `shift` rows later."
-    rows = _changing(segment, shift)
-    x, y = channel[rows] - channel[rows - 1], target[rows + shift] - target[rows + shift - 1]
-    return correlation(x, y)
+    def correlation(self, other: "_Changes", shift: int, series: np.ndarray) -> float:
+        "With the changes of another column `shift` rows later: of values or of ranks, the larger one by size; 0 where either is constant."
+        n = len(self.there)
+        a, b = (slice(0, n - shift), slice(shift, n)) if shift >= 0 else (slice(-shift, n), slice(0, n + shift))
+        both = self.there[a] & other.there[b] & (series[:-1][a] == series[:-1][b])
+        if both.sum() < 20 or not self.varies or not other.varies:
+            return 0.0
+        found = [0.0]
+        for x, y in zip(self.forms, other.forms, strict=True):
+            x, y = x[a][both], y[b][both]
+            x, y = x - x.mean(), y - y.mean()
+            size = float(np.sqrt((x @ x) * (y @ y)))
+            found.append(abs(float(x @ y)) / size if size > 0 else 0.0)
+        return max(found)
 
 
 def telling_covariates(w: Windows) -> list[tuple[float, str, str, int]]:
@@ -46,22 +50,20 @@ def telling_covariates(w: Windows) -> list[tuple[float, str, str, int]]:
     """
     windows = w.windows
     rows = windows.rows_of(w.indices)
-    values, segment = windows.values.numpy()[:, rows].astype(np.float64), windows.row_series[rows]
+    values, series = windows.values.numpy()[:, rows].astype(np.float64), windows.row_series[rows]
     if values.shape[1] > 50_000:
-        values, segment = values[:, :50_000], segment[:50_000]
+        values, series = values[:, :50_000], series[:50_000]
     n_targets, n_past = len(windows.target), len(windows.past)
     most = min(windows.horizon, MOST_SHIFT)
+    changes = [_Changes(v, series) for v in values]
     found = []
     for k, name in enumerate([*windows.past, *windows.known], n_targets):
-        known = k >= n_targets + n_past
         for t, target in enumerate(windows.target):
-            for shift in range(1 - most if known else 1, most + 1):
-                r = _shifted(values[k], values[t], segment, shift)
-                if r < NEAR:
-                    continue
-                if shift and (own := _shifted(values[t], values[t], segment, abs(shift))) and 1 - r > 0.25 * (1 - own):
-                    continue
-                found.append((r, str(name), str(target), shift))
+            for shift in range(1 - most if k >= n_targets + n_past else 1, most + 1):
+                r = changes[k].correlation(changes[t], shift, series)
+                own = changes[t].correlation(changes[t], abs(shift), series) if shift and r >= NEAR else 0.0
+                if r >= NEAR and 1 - r <= 0.25 * (1 - own):
+                    found.append((r, str(name), str(target), shift))
     return sorted(found, key=lambda o: (-round(o[0], 3), abs(o[3])))
 
 
