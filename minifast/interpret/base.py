@@ -131,7 +131,9 @@ class Interpretation:
         found = self.path(i)
         if isinstance(found, tuple):                            # several levels of an index: what each is
             return ", ".join(map(str, found))
-        return Path(found).name if isinstance(found, Path) else f"item {i}" if self._labels is None else f"row {found!r}"
+        if isinstance(found, Path) or self._labels is None:
+            return Path(found).name if isinstance(found, Path) else f"item {i}"
+        return f"row {found}" if isinstance(found, pd.Timestamp) else f"row {found!r}"
 
     def named(self, columns: dict[str, list], positions: list[int] | None = None) -> pd.DataFrame:
         """A DataFrame of some items. Its index are the labels of their rows, where they come from a frame; `path` are their files.

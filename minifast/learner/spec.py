@@ -160,7 +160,7 @@ class Describer:
         children = [[name, self(child)] for name, child in m.named_children()]
         if isinstance(m, nn.Sequential) and type(m).forward is nn.Sequential.forward:
             return {"sequential": children}                             # whatever its class, it does what a Sequential does
-        if children and isinstance(m, (nn.ModuleList, nn.ModuleDict)):
+        if isinstance(m, (nn.ModuleList, nn.ModuleDict)):
             return {"class": self._name(type(m)), "args": {"modules": [c for _, c in children] if isinstance(m, nn.ModuleList) else
                                                             {"dict": children}}}
         return self._made(m)

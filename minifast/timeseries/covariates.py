@@ -63,8 +63,8 @@ class _Covariates(ItemTransform):
     def _refuse_absent(self, columns):
         absent = [c for c in self.names if c not in columns]
         if absent:
-            raise KeyError(f"the covariates {listing(map(repr, absent))} are missing, which those trained on had: give series with a table "
-                           "of them, dls.test_dl((X, table)), learn.predict((x, row))")
+            raise KeyError(f"the covariates {listing(map(repr, absent))} are missing, with which the model was trained: "
+                           "give a table of them with the series, dls.test_dl((X, table)), learn.predict((x, row))")
 
     def encode_ahead(self, items: Any) -> ValuesAhead:
         """The covariates of all items of a dataset.
@@ -142,7 +142,7 @@ class ScaleNumbers(_Covariates):
         try:
             return np.array([[np.nan if is_missing(v) else float(v) for v in column] for column in columns])
         except (TypeError, ValueError) as e:
-            raise TypeError(f"the continuous covariates {listing(map(repr, self.names))} hold something else than numbers ({e}): name such "
+            raise TypeError(f"the continuous covariates {listing(map(repr, self.names))} hold values that are not numbers ({e}): name such "
                             "columns in cat_names") from None
 
     def _encoded(self, columns):

@@ -84,7 +84,7 @@ class LongTable:
         ids = [o[0] if isinstance(o, tuple) and len(o) == 1 else o for o in axis.ids]
         again = f"resample(df, freq={axis.freq.name!r}, time={self.time_col!r}, by={self.id_col!r}"
         if len(found := axis.duplicates):
-            raise ValueError(f"{where}: {plural(len(found), 'time')} with more than one row, {_places(found)}. Make one of them, "
+            raise ValueError(f"{where}: {plural(len(found), 'time')} with more than one row, {_places(found)}. Make one row of them, "
                              f"df = {again}), or leave them out, df.drop_duplicates([{self.id_col!r}, {self.time_col!r}])")
         if not self.gaps and len(found := axis.gaps):
             raise ValueError(f"{where}: {plural(len(found), 'gap')} with {plural(int(found['count'].sum()), 'missing step')}, "
@@ -139,7 +139,7 @@ def described_table(df: pd.DataFrame, value_cols: Any, label_col: Any, id_col: A
         label_col: the column of the label, or several.
         id_col: says which series a row belongs to; None: the table is wide.
         time_col: the time of a row.
-        others: columns that are no values.
+        others: columns that hold no values.
         freq: see `LongTable`.
         gaps: see `LongTable`.
         where: who asks, for messages.
@@ -208,5 +208,5 @@ def _places(found):
 def _refuse_absent(df, columns, where):
     absent = [c for c in columns if c not in df.columns]
     if absent:
-        raise KeyError(f"{where}: the table has no column {listing(map(repr, absent))}, which those trained on had. Columns: "
+        raise KeyError(f"{where}: the table has no column {listing(map(repr, absent))}, which the training table had. Columns: "
                        f"{listing(df.columns)}")

@@ -69,7 +69,7 @@ def _of_list(series, where):
         swapped = len({a.shape[1] for a in arrays}) == 1
         raise ValueError(f"the series of {where} have different numbers of channels: {where}[0] has the shape {arrays[0].shape}, "
                          f"{where}[{other}] {arrays[other].shape}; each series of a list is (channels, steps)"
-                         + (f". Those of (steps, channels) are turned by {where} = [x.T for x in {where}]" if swapped else ""))
+                         + (f". If they are (steps, channels), write {where} = [x.T for x in {where}]" if swapped else ""))
     if len({a.shape[1] for a in arrays}) == 1:
         return EqualSeries([as_float32(np.stack(arrays), where)])
     return UnequalSeries.of([as_float32(a, f"{where}[{i}]") for i, a in enumerate(arrays)])
@@ -83,20 +83,19 @@ def as_array(x: Any, where: str) -> np.ndarray:
         where: what to call it in a message.
 
     Raises:
-        TypeError: these are no real numbers.
+        TypeError: these are not real numbers.
     """
     if hasattr(x, "detach"):
         x = x.detach().cpu().float().numpy() if not x.is_complex() and str(x.dtype) == "torch.bfloat16" else x.detach().cpu().numpy()
     try:
         array = x if isinstance(x, np.ndarray) else np.asarray(x)
     except ValueError as e:
-        raise ValueError(f"{where} is no array of numbers: {e}. Series of several lengths are given as a list of arrays") from None
+        raise ValueError(f"{where} is not an array of numbers: {e}. Series of several lengths are given as a list of arrays") from None
     if array.dtype == object:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
-            raise TypeError(f"{where} holds {describe(array.flat[0]) if array.size else 'nothing'}, and no numbers: series are arrays of "
-                            "numbers") from None
+            raise TypeError(f"{where} holds {describe(array.flat[0]) if array.size else 'nothing'}: series are arrays of numbers") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{where} holds values of type {array.dtype}: series are arrays of real numbers")
     return array
@@ -125,7 +124,7 @@ def as_float32(x: np.ndarray, where: str) -> np.ndarray:
         spread = np.nanstd(x.astype(np.float64, copy=False), axis=-1)
         off = np.nanmax(np.abs(x - out.astype(np.float64)), axis=-1)
         if (off > 1e-3 * spread).any():
-            warn(f"{where} holds numbers as large as {largest:.6g} that hardly differ from each other, and float32, with which nets "
+            warn(f"{where} holds numbers as large as {largest:.6g} that hardly differ from each other, and float32, in which networks "
                  f"compute, has 7 digits: their differences are lost. Subtract what they have in common, such as {where} - {where}.min()",
                  stacklevel=5)
     return out

@@ -105,7 +105,7 @@ def ts_ensemble(dls: DataLoaders, arch: Callable[..., nn.Module] = InceptionTime
 
     Source: H. Ismail Fawaz et al., "InceptionTime: Finding AlexNet for Time Series Classification", 2020, section 3.2.
     """
-    check_arguments("ts_ensemble", n=(n, is_whole(n), "how many learners, a whole number from 1"))
+    check_arguments("ts_ensemble", n=(n, is_whole(n), "how many learners, a whole number of at least 1"))
     learners = []
     for i in range(n):
         with seeded(seed, i):

@@ -37,7 +37,7 @@ class ReadBatches:
 
 
 class SeriesDL(DataLoader):
-    """Batches of series, which lie in memory or in a file as they go into a batch: each is one read, and there are no workers.
+    """Batches of series that lie in memory or in a file: a batch is one read, without workers.
 
     Args:
         dataset: as for `DataLoader`.

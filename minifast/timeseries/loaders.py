@@ -101,7 +101,7 @@ class TSDataLoaders(DataLoaders):
         Args:
             df: the table.
             value_cols: long: the column(s) of the values, one per channel; wide: those of the steps in order, of several channels a list or
-                dict with one such list each. None: all columns of numbers of which nothing else is said.
+                dict with one such list each. None: all columns of numbers that have no other role.
             label_col: the column of the label, or several; the same in all rows of a series. None: batches have no targets.
             id_col: long: the column that says which series a row belongs to.
             time_col: long: the column of times; None: the rows of each series are in order.
@@ -255,7 +255,7 @@ def _classes_of(y: Any) -> list | None:
 
 
 def _target_block(targets: list, vocab: Any) -> TransformBlock:
-    "The block of targets whose kind nobody said. Whole numbers as floats, as many files have them, are classes where they come again."
+    "The block of targets whose kind is not given. Whole numbers stored as floats, as in many files, are classes where values repeat."
     if vocab is None and all(type(o) is float for o in targets) and not any(o % 1 for o in targets):
         classes = sorted(set(targets))
         if 2 * len(classes) > len(targets):

@@ -81,7 +81,7 @@ def _blocks(store: SeriesStore) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 class FillSteps:
-    """What is put where a value is missing, in each series and channel by itself.
+    """How missing values are filled, in each series and channel separately.
 
     Args:
         method: 'linear' between the steps before and after it, 'forward': the last value before it ('linear' and 'forward' hold the
@@ -171,7 +171,7 @@ class CheckedOnRead:
 
 
 def without_missing(store: SeriesStore, fill: FillSteps | None, where: str = "X") -> SeriesStore:
-    """Series without missing values. Of those that stay on disk it is seen to when they are read.
+    """Series without missing values; those that stay on disk are checked and filled when they are read.
 
     Args:
         store: the series.
@@ -179,7 +179,7 @@ def without_missing(store: SeriesStore, fill: FillSteps | None, where: str = "X"
         where: what to call them in a message.
 
     Raises:
-        ValueError: there are some, and nobody says how to fill them; or infinite ones.
+        ValueError: there are some and `fill` is None, or some values are infinite.
     """
     if store.on_disk and isinstance(store, EqualSeries):
         n = store.n_channels if fill is None or not fill.add_mask else 2 * store.n_channels
@@ -195,7 +195,7 @@ def without_missing(store: SeriesStore, fill: FillSteps | None, where: str = "X"
 
 
 def refuse_missing(missing: Missing, fill: FillSteps | None, where: str, numbers: Any = None) -> None:
-    """Refuse values that are infinite, or missing where nobody says how to fill them.
+    """Refuse values that are infinite, or missing where `fill` is None.
 
     Args:
         missing: what was found.
@@ -217,5 +217,5 @@ def refuse_missing(missing: Missing, fill: FillSteps | None, where: str, numbers
     if missing.n_missing and fill is None:
         ends = (". All of them are at the ends of series: if these are of unequal lengths, write X = trim_padding(X), which makes a list "
                 "of them") if missing.at_ends else ""
-        raise ValueError(f"{where} has {missing.n_missing:,} missing values (NaN) {places}: no net computes with them. Say how to fill "
-                         f"them, fill=FillSteps('linear'){ends}")
+        raise ValueError(f"{where} has {missing.n_missing:,} missing values (NaN) {places}: no network can compute with them. Say how "
+                         f"to fill them, fill=FillSteps('linear'){ends}")

@@ -1,9 +1,9 @@
-"""Padding of series: in a batch the steps after the end of a series are NaN, which nobody takes for a value by mistake."""
+"""Padding of series: in a batch the steps after the end of a series are NaN, which cannot be mistaken for values."""
 import torch
 
 
 def is_step(x: torch.Tensor) -> torch.Tensor:
-    """Which steps of a batch are no padding.
+    """Which steps of a batch are not padding.
 
     Args:
         x: series (B, C, T); padding is NaN in all channels.
@@ -15,7 +15,7 @@ def is_step(x: torch.Tensor) -> torch.Tensor:
 
 
 def split_padding(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch with 0 in place of padding, and which of its steps are no padding.
+    """A batch with 0 in place of padding, and which of its steps are not padding.
 
     Args:
         x: series (B, C, T).

@@ -110,7 +110,7 @@ class ReadSeries(ItemTransform):
         if SERIES in frame.columns:
             return frame
         if self.table is None:
-            raise TypeError(f"these loaders were made of arrays, and it is not known how a table holds series; received {describe(frame)}. "
+            raise TypeError(f"these loaders were made from arrays, so how a table holds series is not known; received {describe(frame)}. "
                             "Give an array (samples, channels, steps), or make loaders with TSDataLoaders.from_df")
         return self.table.items(frame)
 
@@ -144,8 +144,8 @@ class ReadSeries(ItemTransform):
         if self.n_channels is None:
             self.n_channels = int(n)
         elif n != self.n_channels:
-            raise ValueError(f"{which} must have {plural(self.n_channels, 'channel')}, as those trained on, (channels, steps); received "
-                             f"{n:,}")
+            raise ValueError(f"{which} must have {plural(self.n_channels, 'channel')}, as the training series have, (channels, steps); "
+                             f"received {n:,}")
 
     def __repr__(self) -> str:
         return f"ReadSeries({'' if self.fill is None else f'fill={self.fill!r}'})"

@@ -65,7 +65,7 @@ def fit_ridge(learn: Learner, alphas: Sequence[float] = ALPHAS, seed: int | None
         the chosen penalty.
 
     Raises:
-        TypeError: it has another model or loss, or its batches hold something else than series and targets.
+        TypeError: it has another model or loss, or its batches are not series and targets.
     """
     model = learn.model
     if not isinstance(model, MiniRocket):

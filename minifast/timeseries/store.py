@@ -33,7 +33,7 @@ class SeriesStore:
 
     def __getitem__(self, i: int) -> TensorSeries:
         if not -len(self) <= i < len(self):
-            raise IndexError(f"series {i} of {len(self):,}")
+            raise IndexError(f"there is no series {i}: there are {len(self):,}")
         return torch.from_numpy(self.array(i).copy()).as_subclass(TensorSeries)  # type: ignore[return-value]  # torch's own type
 
     def array(self, i: int) -> np.ndarray:

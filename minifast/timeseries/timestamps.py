@@ -81,7 +81,7 @@ def time_axis(df: pd.DataFrame, time: str, by: str | Sequence[str] | None = None
     Raises:
         KeyError: there is no such column.
         TypeError: the column holds no times.
-        ValueError: times are missing, or cannot be placed in the time zone, or there is no step to be found.
+        ValueError: times are missing, or cannot be placed in the time zone, or no step can be found.
     """
     df = as_frame(df, "time_axis")
     columns = [] if by is None else [by] if isinstance(by, str) else listed_in_order("time_axis", "by", by)
@@ -93,7 +93,7 @@ def time_axis(df: pd.DataFrame, time: str, by: str | Sequence[str] | None = None
     if freq is None:
         found = inferred(times, series)
         if found is None:
-            raise ValueError(f"no series has two different times in the column {time!r}, so that the step is not known: give it, such as "
+            raise ValueError(f"no series has two different times in the column {time!r}, so the step is unknown: give it, such as "
                              "freq='D'" + (", or say which column names the series, by=" if by is None else ""))
     else:
         found = Frequency.of(freq)
@@ -190,7 +190,7 @@ def read_times(column: pd.Series, name: str, tz: Any = None, series: np.ndarray 
         raise ValueError(f"the column {name!r} has no time in {plural(len(missing), 'row')}, first at positions "
                          f"{missing[:SHOWN].tolist()}: fill them in, or leave them out, df.dropna(subset=[{name!r}])")
     if pd.api.types.is_bool_dtype(column):
-        raise TypeError(f"the column {name!r} holds True and False, no times")
+        raise TypeError(f"the column {name!r} holds True and False, not times")
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy()
         if values.dtype.kind == "f" and not (values == np.floor(values)).all():
@@ -219,7 +219,7 @@ def _timestamps(column, name):
         zoned = sum(bool(_OFFSET.search(v)) for v in words)
         if zoned not in (0, len(words)):
             raise ValueError(f"the column {name!r} holds times with a time zone ({zoned:,}) and without one ({len(words) - zoned:,}): "
-                             "give all of them the same")
+                             "give all of them one, or none")
         text = len(words) == len(column)
         utc = zoned > 0 or any(getattr(v, "tzinfo", None) is not None for v in column)
     try:
@@ -246,8 +246,8 @@ def _localised(times, name, tz, series):
     single = [i for i in twice if (series[i], times[i]) not in complete]
     if single:
         raise ValueError(f"tz={brief(tz)}: {plural(len(single), 'time')} in {name!r} come twice there, because daylight saving ends, "
-                         f"and the series has one row for them: {', '.join(str(times[i]) for i in single[:SHOWN])}. Which of the two it "
-                         "is must be said: give times in UTC, pd.to_datetime(df[...], utc=True), or text with the offset")
+                         f"and the series has one row for them: {', '.join(str(times[i]) for i in single[:SHOWN])}. Say which of the "
+                         "two it is: give times in UTC, pd.to_datetime(df[...], utc=True), or text with the offset")
     return found
 
 
@@ -275,7 +275,7 @@ def _series_of(df, columns):
         if df[c].isna().any():
             at = np.flatnonzero(df[c].isna().to_numpy())
             raise ValueError(f"the column {c!r} has no value in {plural(len(at), 'row')}, first at positions {at[:SHOWN].tolist()}, so "
-                             "that it is not known to which series they belong: fill them in, or leave them out, "
+                             "it is unknown which series they belong to: fill them in, or leave them out, "
                              f"df.dropna(subset=[{c!r}])")
     groups = df.groupby(columns[0] if len(columns) == 1 else columns, sort=False, observed=True)
     numbers = groups.ngroup().to_numpy().astype(np.int64)

@@ -40,7 +40,7 @@ def read_ts(file: PathLike) -> SeriesFile:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is no series, or another one than the header says.
+        ValueError: a line is not a series, or does not fit the header.
     """
     source = _Source(file)
     header: dict[str, str] = {}
@@ -87,7 +87,7 @@ def read_arff(file: PathLike) -> SeriesFile:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is no series, or another one than the header says.
+        ValueError: a line is not a series, or does not fit the header.
     """
     source, header, attributes, relational = _Source(file), {}, [], False
     for line in source:
@@ -129,11 +129,11 @@ def read_tsv(file: PathLike) -> SeriesFile:
     """The series of a `.tsv` file of the UCR archive: one line per series, the label first, then the steps, separated by tabs.
 
     Args:
-        file: its path. NaN at the end of a line are no steps: they fill up series that are shorter than others.
+        file: its path. NaN at the end of a line is the padding of a shorter series, and is dropped.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is no series.
+        ValueError: a line is not a series.
     """
     source, series, labels = _Source(file), [], []
     for line in source:
@@ -181,7 +181,7 @@ def held_out_file(file: PathLike) -> Path | None:
 
 
 class _Source:
-    "The lines of a file that are not empty, stripped; an iteration goes on where the last one ended."
+    "The lines of a file that are not empty, stripped; iterating again continues where it stopped."
 
     def __init__(self, file: PathLike):
         self.file, self.line = Path(file).expanduser(), 0
@@ -247,14 +247,14 @@ def _value(source: _Source, text: str, channel: int, step: int) -> float:
     try:
         return np.nan if text == "?" else float(text)
     except ValueError:
-        source.refuse(f"{brief(text)} (channel {channel}, step {step}) is no number; a missing value is written as ?")
+        source.refuse(f"{brief(text)} (channel {channel}, step {step}) is not a number; a missing value is written as ?")
 
 
 def _target(source: _Source, text: str) -> float:
     try:
         return np.nan if text == "?" else float(text)
     except ValueError:
-        source.refuse(f"the header lists no classes, and the target {text!r} is no number", at_line=False)
+        source.refuse(f"the header lists no classes, and the target {text!r} is not a number", at_line=False)
 
 
 def _made(source: _Source, series: list[np.ndarray], labels: list[str] | None, classes: list[str] | None, header: dict[str, str],

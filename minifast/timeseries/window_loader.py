@@ -33,7 +33,7 @@ class WindowBatches(WholeBatches):
 
 
 class WindowDL(DataLoader):
-    """Batches of windows, each one read of the rows in memory: there are no workers.
+    """Batches of windows: a batch is one read of the rows in memory, without workers.
 
     Args:
         dataset: a `WindowSet`.

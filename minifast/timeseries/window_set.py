@@ -20,7 +20,7 @@ class WindowSet:
     A sample is (series (channels, window), target), with the known future (known, horizon) between them where there is one.
 
     Args:
-        windows: of which they are.
+        windows: all of them.
         indices: which of them, in this order; None: all.
         split_idx: 0: for training, 1: for validation.
     """

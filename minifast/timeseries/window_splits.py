@@ -118,7 +118,7 @@ def check_window_splits(windows: SlidingWindows, splits: Splits | Sequence, hist
     """Refuse splits in which rows of validation are in training windows.
 
     Args:
-        windows: of which.
+        windows: those that are split.
         splits: indices of windows: training, validation.
         history: what a validation window looks at may be in training windows, what it predicts may not.
 

@@ -36,7 +36,7 @@ class SlidingWindows:
         time: the column of times, see `time_axis`.
         target: the column(s) to predict; the model sees their past.
         known: columns that are known for the steps to predict, such as holidays and prices: the model sees them there too.
-        past: columns of which the model sees the past alone; with `label` the channels (None: all columns of numbers).
+        past: columns of which the model sees only the past; with `label` the channels (None: all columns of numbers).
         label: the column of the class of each row, to classify windows.
         labelling: which label a window has: 'same' (windows with more than one are left out), 'last' (of its last step) or 'most'.
         freq: the step of time, such as 'h' or 'MS'; None: the most common one.

@@ -92,3 +92,10 @@ def test_forecasts_of_many_steps_are_described():
     interp = Interpretation.from_learner(ts_forecaster(of_windows(target="sales", horizon=14)))
     assert interp.frame()["target"].iloc[0] == "float32[1,14] on cpu"
     assert isinstance(interp.targs, torch.Tensor)
+
+
+def test_windows_of_one_series_are_called_by_their_time():
+    days = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=40), "sales": np.arange(40.0)})
+    dls = TSDataLoaders.from_windows(SlidingWindows(days, 6, 2, time="day", target="sales"), bs=8)
+    title = Interpretation.from_learner(ts_forecaster(dls)).plot_top_losses(1)[0].get_title(loc="left")
+    assert title.startswith("row 2024-02-")

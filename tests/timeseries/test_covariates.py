@@ -1,4 +1,6 @@
 """What else is known of a series, as further inputs."""
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,13 +63,15 @@ def test_a_model_trains_predicts_and_is_loaded(tmp_path, options):
     learn = Learner(dls, WithCovariates(features(), 4, 2, *covariate_sizes(dls)))
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, 1e-2)
-    learn.export(tmp_path / "learner.mf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learn.export(tmp_path / "learner.mf")
     again = load_learner(tmp_path / "learner.mf")
     for each in (learn, again):
         for n in (3, 80):
             preds, _ = each.get_preds(dl=each.dls.test_dl((X[:n], TABLE.iloc[:n])))
             assert len(preds) == n and each.predict((X[1], TABLE.iloc[1]))[2].allclose(preds[1], atol=1e-6)
-    with pytest.raises(KeyError, match=r"which those trained on had.*dls.test_dl\(\(X, table\)\), learn.predict\(\(x, row\)\)"):
+    with pytest.raises(KeyError, match=r"with which the model was trained.*dls.test_dl\(\(X, table\)\), learn.predict\(\(x, row\)\)"):
         learn.predict(X[0])
 
 
@@ -103,7 +107,7 @@ def test_of_a_long_table():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(TypeError, match="'sex' hold something else than numbers.*cat_names"):
+    with pytest.raises(TypeError, match="'sex' hold values that are not numbers.*cat_names"):
         loaders(cont_names=["sex"])
     with pytest.raises(ValueError, match="'empty' have no value in the training set: leave them out of cont_names"):
         TSDataLoaders.from_array(X, table=TABLE.assign(empty=np.nan), cont_names=["empty"])

@@ -127,7 +127,7 @@ def test_arrays_and_tables_that_are_no_series_say_what_to_write(exported):
     with pytest.raises(ValueError, match=r"received \(24, 2, 20\). All of several .* learn.get_preds\(dl=learn.dls.test_dl\(X\)\)"):
         learn.predict(X)
     assert len(learn.get_preds(dl=learn.dls.test_dl(X))[0]) == 24
-    with pytest.raises(TypeError, match=r"made of arrays, and it is not known how a table holds series.*TSDataLoaders.from_df"):
+    with pytest.raises(TypeError, match=r"made from arrays, so how a table holds series is not known.*TSDataLoaders.from_df"):
         learn.predict(WIDE)
 
 

@@ -152,7 +152,7 @@ def test_new_tables_before_and_after_export(tmp_path, kind):
         assert preds[list(dl.items.index).index("s3" if kind == "long" else "r3")].allclose(each.predict(one)[2])
     labelled = learn.dls.test_dl(LONG if kind == "long" else WIDE, with_labels=True)
     assert len(labelled.one_batch()) == 2
-    with pytest.raises(KeyError, match="the table has no column '(a|t0)', which those trained on had"):
+    with pytest.raises(KeyError, match="the table has no column '(a|t0)', which the training table had"):
         learn.dls.test_dl(new.drop(columns="a" if kind == "long" else "t0"))
 
 

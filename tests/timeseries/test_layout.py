@@ -31,7 +31,7 @@ def test_two_axes_are_series_of_one_channel():
     ([X[0], X[0, :, :0]], r"1 series of X has no steps or no channels, at 1"), ([X[0], X], r"X\[1\] has the shape \(4, 2, 3\)"),
     ([np.ones((5, 3)), np.ones((7, 3))], r"X\[0\] has the shape \(5, 3\), X\[1\] \(7, 3\).*X = \[x.T for x in X\]"),
     ([np.ones((5, 3)), np.ones((7, 4))], r"X\[1\] \(7, 4\); each series of a list is \(channels, steps\)$"),
-    ([[1, 2], [[1, 2], [3]]], "X.1. is no array of numbers.*list of arrays")])
+    ([[1, 2], [[1, 2], [3]]], "X.1. is not an array of numbers.*list of arrays")])
 def test_other_shapes_are_refused_with_both_shapes(given, message):
     with pytest.raises(ValueError, match=message):
         as_store(given)

@@ -156,7 +156,7 @@ def test_new_series_go_through_the_same_and_none_is_dropped(n):
         preds = learn.get_preds(dl=dls.test_dl(items, bs=64))[0]
         assert len(preds) == n and torch.allclose(preds[-1], learn.predict(new[-1])[2], atol=1e-6)
     assert len(dls.test_dl(new[0])) == 1, "one series"
-    with pytest.raises(ValueError, match=r"must have 3 channels, as those trained on, \(channels, steps\); received 2"):
+    with pytest.raises(ValueError, match=r"must have 3 channels, as the training series have, \(channels, steps\); received 2"):
         dls.test_dl(new[:, :2]).one_batch()
 
 

@@ -94,7 +94,7 @@ def test_files_of_the_archive():
 
 
 WRONG = [
-    (TS.replace("1,2,3:", "1,2,x:"), r"a\.ts, line 9: 'x' \(channel 0, step 2\) is no number; a missing value is written as \?"),
+    (TS.replace("1,2,3:", "1,2,x:"), r"a\.ts, line 9: 'x' \(channel 0, step 2\) is not a number; a missing value is written as \?"),
     (TS.replace("4,5,?", "4,5"), r"line 9: the channels of a series must be equally long; received 3, 2 steps"),
     (TS.replace(":4,5,?", ""), r"line 9: a series of 2 channels was expected; received 1"),
     (TS.replace(":down", ":dawn"), r"line 11: the label 'dawn' is not among the classes of the header, 'up', 'down'.*did you mean 'down'"),
@@ -107,7 +107,7 @@ WRONG = [
     (TS.replace("dimensions 2", "dimensions two"), r"@dimensions must be a whole number from 1; received 'two'"),
     (TS.replace("true up down", "true"), r"@classLabel true lists no classes: write them after it"),
     (TS.replace("@data\n", ""), r"line 8: the header must end with a line @data"),
-    (TS.replace("classLabel true up down", "targetLabel true"), r"lists no classes, and the target 'up' is no number"),
+    (TS.replace("classLabel true up down", "targetLabel true"), r"lists no classes, and the target 'up' is not a number"),
     (TS.partition("@data")[0], r"there is no line @data"),
     (TS.partition("1,2,3")[0], r"there are no series after @data"),
 ]
@@ -134,7 +134,7 @@ def test_what_the_messages_advise_helps(written):
 
 @pytest.mark.parametrize(("read", "name", "text", "said"), [
     (read_arff, "a.arff", ARFF.replace("1,2,?,1", "1,2,1"), r"line 8: a series of 3 steps was expected, as the header says; received 2"),
-    (read_arff, "a.arff", ARFF.replace(",6,", ",six,"), r"line 9: 'six' \(channel 0, step 2\) is no number"),
+    (read_arff, "a.arff", ARFF.replace(",6,", ",six,"), r"line 9: 'six' \(channel 0, step 2\) is not a number"),
     (read_arff, "a.arff", ARFF.replace("@attribute a2", "@atribute a2"), r"line 4: the header has lines @relation, @attribute"),
     (read_arff, "a.arff", RELATIONAL.replace('"1,2', "1,2"), r"the channels must be one text in quotes"),
     (read_arff, "a.arff", ARFF.replace("'two words'\n", "three\n"), r"line 9: the label 'three' is not among the classes"),

@@ -31,7 +31,7 @@ class ForecastLearner(Learner):
         """Forecast the steps after the last row of each series, those of validation included.
 
         More steps than the model was trained for are forecast in parts, each from the forecasts before it. That is refused with quantiles
-        (the intervals would not grow) and with past-only columns (nobody knows them).
+        (the intervals would not widen) and with past-only columns (they are unknown there).
 
         Args:
             horizon: how many steps; None: those of the windows.
@@ -54,9 +54,10 @@ class ForecastLearner(Learner):
         model = self.model
         quantiles = getattr(model, "quantiles", None)
         if steps > windows.horizon and (windows.past or quantiles):
-            what = f"with quantiles={quantiles}" if quantiles else f"with past-only columns {windows.past}, which nobody knows then"
-            raise ValueError(f"forecast({steps}): these models forecast {windows.horizon} steps {what}: write forecast({windows.horizon}), "
-                             f"or train with SlidingWindows(horizon={steps})")
+            why = (f"the intervals of quantiles={quantiles} would not widen" if quantiles else
+                   f"the past-only columns {windows.past} are unknown there")
+            raise ValueError(f"forecast({steps}): this model forecasts {windows.horizon} steps, and cannot go on from its own "
+                             f"forecasts: {why}. Write forecast({windows.horizon}), or train with SlidingWindows(horizon={steps})")
         if df is not None:
             rows = windows.rows_alone(df)
         elif getattr(self.dls.train.dataset, "is_template", False):

@@ -88,7 +88,7 @@ class SeriesModel(nn.Module):
                              "InceptionTime")
 
     def _sees_padding(self, x):
-        "Whether a series ends before the others. On a GPU nobody waits for the answer in training."
+        "Whether a series ends before the others. In training on a GPU it is not looked for: that would wait for the device."
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or (self.training and x.device.type != "cpu"):
             return False
         return bool(torch.isnan(x[:, 0, -1]).any())
@@ -141,7 +141,7 @@ def linear_head(n_in: int, c_out: int | Sequence[int], dropout: float = 0.0, y_r
 
 
 def check_sizes(where: str, **sizes: int | Sequence[int]) -> None:
-    """Refuse sizes that are no whole numbers from 1, or sequences of them, all in one sentence.
+    """Refuse sizes that are not whole numbers of at least 1, or sequences of them, all in one sentence.
 
     Args:
         where: the name of the model.
@@ -150,7 +150,7 @@ def check_sizes(where: str, **sizes: int | Sequence[int]) -> None:
     wrong = [f"{name}={brief(size)}" for name, size in sizes.items()
              if not all(is_whole(n) for n in ([size] if not isinstance(size, (tuple, list)) else size or [0]))]
     if wrong:
-        raise ValueError(f"{where}({', '.join(wrong)}): sizes are whole numbers from 1")
+        raise ValueError(f"{where}({', '.join(wrong)}): sizes are whole numbers of at least 1")
 
 
 def too_short(name: str, needed: int, steps: int) -> str:

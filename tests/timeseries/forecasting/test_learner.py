@@ -157,7 +157,7 @@ def test_more_steps_than_trained_for_are_forecast_in_parts():
     assert len(ts_forecaster(loaders(known="promo")).forecast(9, known=daily(70))) == 18
     assert len(ts_forecaster(loaders(window=4)).forecast(19)) == 38, "also where the horizon is longer than the window"
     for refused in (ts_forecaster(loaders(), quantiles=(0.1, 0.5, 0.9)), ts_forecaster(loaders(past="visitors"))):
-        with pytest.raises(ValueError, match=r"forecast 7 steps with .*: write forecast\(7\), or train with SlidingWindows\(horizon=8\)"):
+        with pytest.raises(ValueError, match=r"forecasts 7 steps, .*Write forecast\(7\), or train with SlidingWindows\(horizon=8\)"):
             refused.forecast(8)
         assert len(refused.forecast(7)) == 14
     with pytest.raises(ValueError, match="horizon=0"):

@@ -120,7 +120,7 @@ def test_what_cannot_be_read_is_refused(name):
     model = small(name)
     with pytest.raises(ValueError, match=rf"{name} reads series \(batch, 2 channels, steps\); received float32.5,3,40."):
         model(torch.randn(5, 3, max(STEPS)))
-    with pytest.raises(ValueError, match=r"\(c_in=0, c_out=1.5\): sizes are whole numbers from 1"):
+    with pytest.raises(ValueError, match=r"\(c_in=0, c_out=1.5\): sizes are whole numbers of at least 1"):
         SMALL[name][0](0, 1.5, seq_len=40)
     with pytest.raises(ValueError, match="dropout=2: a probability"):
         small(name, dropout=2)
