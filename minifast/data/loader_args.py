@@ -81,7 +81,8 @@ def check_loader_args(dataset: Any, bs: Any, shuffle: Any, num_workers: Any, see
     whole = _is_whole
     problems = {
         "the dataset is empty": not len(dataset) and not getattr(dataset, "is_template", False),
-        f"bs={brief(bs)}: a batch has a whole number of items, at least 1": not whole(bs, 1),
+        f"bs={brief(bs)}: a batch has a whole number of items, at least 1"
+        f"{f'; those of validation are val_bs={brief(bs[1])}' if isinstance(bs, (list, tuple)) and len(bs) == 2 else ''}": not whole(bs, 1),
         f"num_workers={brief(num_workers)}: a whole number of workers, 0 for none, None to choose":
             num_workers is not None and not whole(num_workers, 0),
         f"seed={brief(seed)}: a whole number >= 0, or None": seed is not None and not whole(seed, 0),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.messages import describe
+from ..core.messages import describe, did_you_mean, listing
 from ..core.nested import split_batch
 from ..core.plots import get_grid, show_images
 from ..nn.hooks import Hook, Hooks
@@ -154,8 +154,7 @@ def draw_maps(interp: Interpretation, indices: Sequence[int], target: Any, maps_
     "Draw items of an `Interpretation` with `maps_of(model, inputs, target)`, (items, h, w) or (items, steps), over them."
     indices = [int(i) for i in indices]
     xb = split_batch(batch_of(interp.dl, indices), getattr(interp.dl, "n_inp", None))[0]
-    if isinstance(target, str):
-        target = interp.vocab.index(target)
+    target = _number_of(interp, target)
     xb = tuple(t.to(interp.learn.dls.device) for t in xb)
     cams = maps_of(interp.learn.model, xb, target).cpu()
     images = [sample[:1] for sample in interp.decoded_inputs(indices)]
@@ -167,6 +166,18 @@ def draw_maps(interp: Interpretation, indices: Sequence[int], target: Any, maps_
         (right, left), (bottom, top) = sorted(ax.get_xlim(), reverse=True), sorted(ax.get_ylim(), reverse=True)
         ax.imshow(cam.numpy(), alpha=0.5, extent=(left, right, bottom, top), interpolation="bilinear", cmap="magma")
     return axes
+
+
+def _number_of(interp, target):
+    "The number of a class, or of each item's, given by name or number."
+    names = [] if interp.vocab is None else list(interp.vocab)
+    n = interp.preds.shape[1] if isinstance(interp.preds, torch.Tensor) and interp.preds.ndim == 2 else None
+    if target is None or not isinstance(target, (str, int)) or (not isinstance(target, str) and (n is None or 0 <= target < n)):
+        return target
+    if target in names:
+        return names.index(target)
+    raise ValueError(f"target={target!r}: a class by name, {listing(map(repr, names), 8)}, or by number, from 0 to {len(names) - 1}"
+                     f"{did_you_mean(str(target), [str(c) for c in names])}")
 
 
 # -- class activation maps --------------------------------------------------------------------------------------------------------

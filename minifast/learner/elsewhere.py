@@ -1,4 +1,4 @@
-"""Words of fastai and of its version 1 that a `Learner` does not have, and what to write instead."""
+"""Words of fastai, of its version 1 and of tsai that a `Learner` does not have, and what to write instead."""
 from typing import Any
 
 _NO_LOOP = "the loop is one method here: write a Callback, or see learn.show_training_loop()"
@@ -35,6 +35,15 @@ ELSEWHERE = {
     "split": "write Learner(splitter=...)",
     "model_path": "write learn.path/learn.model_dir",
     "purge": "write `del learn`, then gc.collect() and torch.cuda.empty_cache()",
+    # tsai
+    "get_X_preds": "write learn.get_preds(dl=learn.dls.test_dl(X))",
+    "get_X_dl": "write learn.dls.test_dl(X)",
+    "save_all": "write learn.export(file), and load_learner(file)",
+    "remove_all_cbs": "write learn.remove_cbs(list(learn.cbs))",
+    "plot_confusion_matrix": "write ClassificationInterpretation.from_learner(learn).plot_confusion_matrix()",
+    "top_losses": "write Interpretation.from_learner(learn).top_losses()",
+    "plot_metrics": "write learn.recorder.plot_metrics()",
+    "show_probas": "the probabilities are learn.get_preds()[0]; write ClassificationInterpretation.from_learner(learn).plot_calibration()",
     "destroy": "write `del learn`, then gc.collect() and torch.cuda.empty_cache()",
 }
 

@@ -117,7 +117,7 @@ def as_float32(x: np.ndarray, where: str) -> np.ndarray:
         out = np.ascontiguousarray(x, dtype=np.float32)
     if x.dtype.kind == "b" or x.dtype.itemsize <= 2 or not x.size:
         return out
-    largest = float(np.nanmax(np.abs(x))) if x.dtype.kind == "f" else max(abs(int(x.max())), abs(int(x.min())))
+    largest = float(np.fmax.reduce(np.abs(x), axis=None, initial=0)) if x.dtype.kind == "f" else max(abs(int(x.max())), abs(int(x.min())))
     if np.isfinite(largest) and largest > float(np.finfo(np.float32).max):
         raise ValueError(f"{where} holds numbers up to {largest:.3g}, which float32 cannot hold: divide them by {largest:.0e}")
     if largest >= 2 ** 24:

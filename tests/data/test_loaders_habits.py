@@ -60,6 +60,9 @@ def test_batch_size_can_be_set():
             dls.train.bs = bad
     with pytest.raises(ValueError, match="bs=99 leaves no batch"):
         loaders(drop_last=True).train.bs = 99
+    with pytest.raises(ValueError, match=r"bs=\[4, 2\]: .* at least 1; those of validation are val_bs=2"):
+        loaders(bs=[4, 2])
+    assert [dl.bs for dl in loaders(bs=4, val_bs=2)] == [4, 2]
     with pytest.raises(ValueError, match="n_inp=0: a number of inputs"):
         dls.n_inp = 0
 

@@ -111,3 +111,12 @@ def test_scores_are_drawn_behind_the_lines(fitted, plot):
         low, high = image.get_clim()
         assert (low, image.cmap.name) == ((-high, "bwr") if plot is plot_class_activation else (0, "Reds"))
     plt.close("all")
+
+
+def test_a_class_is_given_by_name_or_number_and_others_are_refused(fitted):
+    for target in ("bump", fitted.vocab.index("bump")):
+        assert len(plot_grad_cam(fitted, [0], target=target)) == 1
+    for target in ("bumb", 7):
+        with pytest.raises(ValueError, match=rf"target={target!r}: a class by name, 'bump', 'flat', or by number, from 0 to 1"):
+            plot_class_activation(fitted, [0], target=target)
+    plt.close("all")

@@ -1,10 +1,12 @@
 """What is taken for series, and what is refused."""
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from minifast.timeseries.all import TSDataLoaders, trim_padding
-from minifast.timeseries.layout import as_store
+from minifast.timeseries.layout import as_float32, as_store
 
 X = np.arange(24.0).reshape(4, 2, 3)
 
@@ -91,3 +93,9 @@ def test_padding_that_an_array_brings_is_trimmed():
     with pytest.raises(ValueError, match=r"All of them are at the ends of series.*X = trim_padding\(X\)"):
         TSDataLoaders.from_array(x[:2], [0, 1])
     assert TSDataLoaders.from_array(trim_padding(x[:2]), [0, 0], splits=([0], [1]), bs=1, vocab=[0, 1]).valid.one_batch()[0].shape[1] == 2
+
+
+def test_series_of_nothing_but_nan_warn_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(as_float32(np.full((2, 3), np.nan), "X")).all()

@@ -263,7 +263,7 @@ def _steps_of(steps: torch.Tensor, dilation: int, padded: bool) -> torch.Tensor:
         return steps
     side = torch.zeros_like(steps)[:, :1].expand(-1, 4 * dilation)
     inside = torch.cat([steps, side], 1)[:, 4 * dilation:] & torch.cat([side, steps], 1)[:, :steps.shape[1]]
-    return torch.where(inside.any(1, keepdim=True), inside, steps)
+    return inside | (steps & ~inside.any(1, keepdim=True))                  # onnxruntime has no torch.where of booleans
 
 
 def _quantiles(values: torch.Tensor, own: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
