@@ -31,7 +31,7 @@ HEAD = """# Checks: the recipe as one call
 run.
 
 ```python
-dls.check()                                 # files, labels, splits, tables, texts, batches as the model gets them
+dls.check()                                 # files, labels, splits, tables, texts, series, batches
 report = learn.check()                      # wiring, gradients, initial loss, capacity, evaluation, speed
 report.raise_if_failed()                    # in a script
 learn.check(fast=True, ignore=["MF309"])

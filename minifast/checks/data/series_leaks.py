@@ -6,7 +6,7 @@ from ...core.messages import plural
 from ..outcomes import Check, graded, passed, require
 from .probe import DataProbe
 from .series import lengths_without_tail
-from .series_samples import Windows, channel_names, require_series, series_of, windows_of
+from .series_samples import Windows, channel_names, evenly, require_series, series_of, windows_of
 from .tables import SURE, SUSPICIOUS, single_column_score
 
 SAME, NEAR = 0.995, 0.97        #: correlation of changes with those of the target
@@ -136,6 +136,8 @@ def channel_leakage(data: DataProbe) -> Check:
     train = [a for a, side in zip(series.arrays, series.sides, strict=True) if side == 0]
     y, classes = _labels(data, len(series.lengths[0]))
     require(len(train) >= 20, "fewer than 20 series")
+    if beside := _told_beside(data, y, classes):
+        return beside
     y = y[series.items[series.sides == 0]]
     if not classes:
         found = _step_is_target(train, y)
@@ -149,6 +151,26 @@ def channel_leakage(data: DataProbe) -> Check:
     values = [np.stack([a[:, -1] for a in train]), np.stack([a[:, a.shape[1] // 2] for a in train])]
     score, k = _coded_channel(values, y, True)
     return _coded(data, score, k, series.n_channels)
+
+
+def _told_beside(data, y, classes):
+    "A column beside the series (a category or a number per item) that is as good as the target; None where there is none."
+    dataset = data.loaders[0].dataset
+    some = evenly(len(y), 3000)
+    if len(some) < 60:
+        return None
+    scores = {}
+    for k in sorted(k for k in getattr(dataset, "ahead", ()) if 0 < k < dataset.n_inp):
+        names = next((f.names for f in dataset.pipelines[k] if hasattr(f, "names")), [])
+        values = np.stack([np.asarray(dataset.ahead[k].values[int(i)], dtype=np.float64).reshape(-1) for i in some])
+        scores.update({str(name): single_column_score(v, y[some], classes) for name, v in zip(names, values.T, strict=False)
+                       if len(np.unique(v)) > 1})
+    name = max(scores, key=scores.__getitem__, default="")
+    if not name or scores[name] < SUSPICIOUS:
+        return None
+    return graded(f"the column {name!r} beside the series alone tells the target (score {scores[name]:.3f} of 1), on rows that were not "
+                  "fitted", scores[name] >= SURE, True, "drop the column if it will not be known at prediction time", column=name,
+                  score=scores[name])
 
 
 def _coded(data, score, k, n_channels):

@@ -98,3 +98,17 @@ def test_missing_values_that_tell_the_class(of, verdict):
 def test_no_lengths_to_tell():
     with pytest.raises(NotApplicable, match="all series are of one length, and none has missing values"):
         length_leakage(DataProbe(series_loaders(*waves(80))))
+
+
+@pytest.mark.parametrize(("site", "age", "verdict"), [("label", "noise", "issue"), ("noise", "label", "issue"), ("noise", "noise", "pass")])
+def test_columns_beside_series(site, age, verdict):
+    import pandas as pd
+
+    from minifast.timeseries.all import TSDataLoaders
+    r, label = np.random.default_rng(0), np.arange(100) % 2
+    columns = {"label": label, "noise": r.integers(0, 2, 100)}
+    df = pd.DataFrame({"id": np.repeat(np.arange(100), 12), "t": np.tile(np.arange(12), 100), "a": r.normal(size=1200),
+                       "site": np.repeat(np.where(columns[site], "u", "v"), 12), "age": np.repeat(columns[age] + 0.1 * r.random(100), 12),
+                       "label": np.repeat(label, 12)})
+    dls = TSDataLoaders.from_df(df, ["a"], "label", "id", "t", cat_names=["site"], cont_names=["age"], bs=8)
+    assert channel_leakage(DataProbe(dls)).verdict == verdict
