@@ -140,10 +140,15 @@ class ScaleNumbers(_Covariates):
 
     def _numbers(self, columns):
         try:
-            return np.array([[np.nan if is_missing(v) else float(v) for v in column] for column in columns])
+            values = np.array([[np.nan if is_missing(v) else float(v) for v in column] for column in columns])
         except (TypeError, ValueError) as e:
             raise TypeError(f"the continuous covariates {listing(map(repr, self.names))} hold values that are not numbers ({e}): name such "
                             "columns in cat_names") from None
+        infinite = [name for name, v in zip(self.names, values, strict=True) if np.isinf(v).any()]
+        if infinite:
+            raise ValueError(f"the continuous covariates {listing(map(repr, infinite))} hold infinite values: make them missing, which "
+                             "stands for the mean, df.replace([np.inf, -np.inf], np.nan)")
+        return values
 
     def _encoded(self, columns):
         values = (self._numbers(columns) - np.array(self.mean)[:, None]) / np.array(self.std)[:, None]

@@ -183,7 +183,8 @@ def _numbers(df, columns, where):
     if odd:
         raise TypeError(f"{where}: {listing((f'{c!r} ({describe(df[c].iloc[0])})' for c in odd), 5)} hold no numbers: leave them out of "
                         "value_cols, or make numbers of them, df[column] = pd.to_numeric(df[column], errors='coerce')")
-    return df[columns].to_numpy(dtype=np.float64 if any(df[c].dtype.itemsize > 4 for c in columns) else np.float32, na_value=np.nan)
+    short = all(df[c].dtype.itemsize <= (4 if df[c].dtype.kind == "f" else 2) for c in columns)     # float32 holds them as they are
+    return df[columns].to_numpy(dtype=np.float32 if short else np.float64, na_value=np.nan)
 
 
 def _stored(values: np.ndarray, series: np.ndarray, steps: np.ndarray, n: int) -> SeriesStore:

@@ -87,6 +87,8 @@ def as_array(x: Any, where: str) -> np.ndarray:
     """
     if hasattr(x, "detach"):
         x = x.detach().cpu().float().numpy() if not x.is_complex() and str(x.dtype) == "torch.bfloat16" else x.detach().cpu().numpy()
+    if isinstance(x, np.ma.MaskedArray):                    # what is masked is missing
+        x = np.ma.filled(x if x.dtype.kind == "f" else x.astype(np.float64), np.nan) if x.dtype.kind in "fiub" else x.data
     try:
         array = x if isinstance(x, np.ndarray) else np.asarray(x)
     except ValueError as e:
@@ -120,12 +122,13 @@ def as_float32(x: np.ndarray, where: str) -> np.ndarray:
     largest = float(np.fmax.reduce(np.abs(x), axis=None, initial=0)) if x.dtype.kind == "f" else max(abs(int(x.max())), abs(int(x.min())))
     if np.isfinite(largest) and largest > float(np.finfo(np.float32).max):
         raise ValueError(f"{where} holds numbers up to {largest:.3g}, which float32 cannot hold: divide them by {largest:.0e}")
-    if largest >= 2 ** 24:
+    if 2 ** 24 <= largest < np.inf:
         spread = np.nanstd(x.astype(np.float64, copy=False), axis=-1)
         off = np.nanmax(np.abs(x - out.astype(np.float64)), axis=-1)
         if (off > 1e-3 * spread).any():
             warn(f"{where} holds numbers as large as {largest:.6g} that hardly differ from each other, and float32, in which networks "
-                 f"compute, has 7 digits: their differences are lost. Subtract what they have in common, such as {where} - {where}.min()",
+                 f"compute, has 7 digits: their differences are lost. Subtract what they have in common, such as "
+                 + ("the smallest of them" if " " in where else f"{where} - {where}.min()"),
                  stacklevel=5)
     return out
 

@@ -78,7 +78,7 @@ class TSDataLoaders(DataLoaders):
         given = splitter if splits is None else FixedSplitter(splits)
         if splits is not None and splitter is not None:
             raise TypeError("splits (or X_valid) and splitter both say which samples are for validation: give one of them")
-        frame = _items(stores, targets, table, y)
+        frame = _items(stores, targets, table, y, [*cat_names, *cont_names])
         if y_block is not None:
             y_block = without_vocab(vocab, y_block)
         elif targets is not None:
@@ -134,6 +134,7 @@ class TSDataLoaders(DataLoaders):
         others += [*cat_names, *cont_names]
         table = described_table(df, value_cols, label_col, id_col, time_col, others, freq, fill is not None, where)
         items = table.items(df, where)
+        _refuse_absent([*cat_names, *cont_names], df, where)
         varying = [c for c in (*cat_names, *cont_names) if c in df.columns and c not in items.columns]
         if varying:
             raise ValueError(f"{where}: the covariates {listing(map(repr, varying))} are not the same in all rows of a series: what "
@@ -238,14 +239,25 @@ class TSDataLoaders(DataLoaders):
         return cls(*dls.loaders, path=dls.path)
 
 
+def _refuse_absent(covariates: Sequence, table: Any, where: str) -> None:
+    "Refuse covariates that a table does not have."
+    absent = [c for c in covariates if table is None or c not in table.columns]
+    if absent:
+        raise KeyError(f"{where}: there is no column {listing(map(repr, absent))} for cat_names= and cont_names="
+                       + (", and no table" if table is None else f". Columns: {listing(table.columns)}"))
+
+
 def _targets(y: Any) -> list | None:
     "One target per sample, as a list."
     if y is None:
         return None
-    if isinstance(y, (str, bytes, dict)) or not hasattr(y, "__len__"):
+    if isinstance(y, (str, bytes, dict)) or not hasattr(y, "__len__") or getattr(y, "ndim", 1) == 0:
         raise TypeError(f"y holds one target per sample; received {describe(y)}")
     y = y.to_numpy() if hasattr(y, "columns") else y.detach().cpu().numpy() if hasattr(y, "detach") else y
     y = y[:, 0] if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1 else y
+    if isinstance(y, np.ndarray) and y.dtype.kind in "mM" and y.ndim == 1:          # of which numpy makes numbers of nanoseconds
+        import pandas as pd
+        y = pd.Series(y)
     return y.tolist() if getattr(y, "ndim", 1) <= 2 and hasattr(y, "tolist") else list(y)
 
 
@@ -287,12 +299,13 @@ def _with_valid(store, targets, X_valid, y_valid, splits, y):
     return [store, valid], None if targets is None else [*targets, *(more or ())], (range(n), range(n, n + m))
 
 
-def _items(stores: list[SeriesStore], targets: list | None, table: Any, y: Any) -> "pd.DataFrame":
+def _items(stores: list[SeriesStore], targets: list | None, table: Any, y: Any, covariates: Sequence) -> "pd.DataFrame":
     "The samples as rows of a table."
     import pandas as pd
     n = sum(map(len, stores))
     if table is not None and (not hasattr(table, "iloc") or len(table) != n):
         raise ValueError(f"table= needs one row per sample, {n:,}; received {describe(table)}")
+    _refuse_absent(covariates, table, "TSDataLoaders.from_array(table=...)")
     taken = [c for c in (SERIES, TARGET) if table is not None and c in table.columns]
     if taken:
         raise ValueError(f"table= must have no column called {' or '.join(map(repr, taken))}, which the samples have already: rename it, "

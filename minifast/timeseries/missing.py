@@ -212,10 +212,11 @@ def refuse_missing(missing: Missing, fill: FillSteps | None, where: str, numbers
     places = f"in {n:,} series, at [sample, channel, step] {missing.places}"
     if missing.n_infinite:
         nan = f"and {missing.n_missing:,} NaN " if missing.n_missing else ""
-        raise ValueError(f"{where} has {missing.n_infinite:,} infinite values {nan}{places}. Make them missing, "
-                         f"{where}[~np.isfinite({where})] = np.nan, and say how to fill those, fill=FillSteps('linear')")
+        raise ValueError(f"{where} has {missing.n_infinite:,} infinite values {nan}{places}. Make them missing, x[~np.isfinite(x)] = "
+                         "np.nan of each array x, df.replace([np.inf, -np.inf], np.nan) of a table, and say how to fill those, "
+                         "fill=FillSteps('linear')")
     if missing.n_missing and fill is None:
         ends = (". All of them are at the ends of series: if these are of unequal lengths, write X = trim_padding(X), which makes a list "
                 "of them") if missing.at_ends else ""
         raise ValueError(f"{where} has {missing.n_missing:,} missing values (NaN) {places}: no network can compute with them. Say how "
-                         f"to fill them, fill=FillSteps('linear'){ends}")
+                         f"to fill them when loaders are made, fill=FillSteps('linear'){ends}")

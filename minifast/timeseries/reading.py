@@ -97,13 +97,27 @@ class ReadSeries(ItemTransform):
         if isinstance(items, (list, tuple)):
             if len(items) == 2 and isinstance(items, tuple) and hasattr(items[1], "columns"):
                 return _beside(as_store(items[0]), items[1])
-            return [_beside(as_store([o[0]]), o[1].to_frame().T).iloc[0] if isinstance(o, tuple) and len(o) == 2 and hasattr(o[1], "iloc")
-                    else o.as_subclass(torch.Tensor) if isinstance(o, TensorSeries) else o for o in items]
+            return [self._item_of(o) for o in items]
         array = as_array(items, "X")
         if array.ndim == 1 or (array.ndim == 2 and self.n_channels not in (None, 1) and len(array) == self.n_channels):
             return [array]
         store = as_store(array)
         return [SeriesAt(store, i) for i in range(len(store))]
+
+    def _item_of(self, o):
+        "An item of a list of them."
+        if isinstance(o, tuple) and len(o) == 2 and hasattr(o[1], "iloc"):
+            return _beside(as_store([o[0]]), o[1].to_frame().T).iloc[0]
+        if hasattr(o, "columns") and self.table is not None:
+            return self._row_of(o)
+        return o.as_subclass(torch.Tensor) if isinstance(o, TensorSeries) else o
+
+    def _row_of(self, frame):
+        "The row of the only series of a table."
+        rows = self.items_of(frame)
+        if len(rows) > 1:
+            raise ValueError(f"one series is expected; received a table of {len(rows):,}: write dls.test_dl(df)")
+        return rows.iloc[0]
 
     def _of_table(self, frame):
         "The rows of a table, one per series."
@@ -126,10 +140,7 @@ class ReadSeries(ItemTransform):
         "The series of an item, float32 (channels, steps)."
         o = _of_row(o)
         if hasattr(o, "iloc") and hasattr(o, "index") and self.table is not None:
-            rows = self.items_of(o)[SERIES]
-            if len(rows) > 1:
-                raise ValueError(f"one series is expected; received a table of {len(rows):,}: write dls.test_dl(df)")
-            o = rows.iloc[0]
+            o = self._row_of(o)[SERIES]
         if isinstance(o, SeriesAt):
             return o.values
         if hasattr(o, "columns"):

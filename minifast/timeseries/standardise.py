@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from ..core.arguments import check_arguments, is_number
-from ..core.messages import describe, plural
+from ..core.messages import describe, listing, plural
 from ..data.transforms import Transform
 from ..nn.layers import Scaling
 from .tensors import TensorSeries
@@ -23,7 +23,8 @@ class _Scaled(Transform):
 
     def __init__(self, by_sample: bool, by_var: bool, exc_vars: Sequence[int], given: tuple[Any, Any], names: tuple[str, str]):
         super().__init__()
-        self.by_sample, self.by_var, self.exc_vars = by_sample, by_var, list(exc_vars)
+        self.by_sample, self.by_var = by_sample, by_var
+        self.exc_vars = [exc_vars] if isinstance(exc_vars, int) else list(exc_vars)
         if (given[0] is None) != (given[1] is None):
             raise ValueError(f"{type(self).__name__} takes {names[0]} and {names[1]} together or neither; received {names[0]}="
                              f"{describe(given[0])}, {names[1]}={describe(given[1])}")
@@ -48,6 +49,11 @@ class _Scaled(Transform):
     def _without_excluded(self, x, shift, scale):
         "Shift and scale as they fit `x`, where the channels left out stay as they are."
         if self.exc_vars:
+            n = x.shape[-2]
+            beyond = [c for c in self.exc_vars if not -n <= c < n]
+            if beyond:
+                raise ValueError(f"{type(self).__name__}(exc_vars={self.exc_vars}): series have {plural(n, 'channel')}, numbered from 0; "
+                                 f"there is no {listing(beyond)}")
             shift, scale = (t.expand(t.shape[0], x.shape[-2], 1).clone() for t in (shift, scale))
             shift[:, self.exc_vars], scale[:, self.exc_vars] = 0.0, 1.0
         return shift, scale

@@ -98,7 +98,7 @@ def time_axis(df: pd.DataFrame, time: str, by: str | Sequence[str] | None = None
     else:
         found = Frequency.of(freq)
         if (found.unit == "number") == isinstance(times, pd.DatetimeIndex):
-            raise ValueError(f"freq={brief(freq)} does not go with the column {time!r}, which holds "
+            raise ValueError(f"freq={brief(found.name)} does not go with the column {time!r}, which holds "
                              + ("timestamps: write freq='D', for instance" if found.unit == "number" else "whole numbers: write freq=1"))
     steps, place = found.numbers(times)
     return TimeAxis(order, ids, series, times, steps, found, place != _usual(place, series))
@@ -114,7 +114,7 @@ def resample(df: pd.DataFrame, freq: Any, time: str, by: str | Sequence[str] | N
         time: the column of times.
         by: the column(s) that say which series a row belongs to; None: one series.
         how: what a step gets of several rows: 'mean', 'sum', 'min', 'max', 'median', 'first' or 'last'. Columns without numbers get the
-            last value.
+            last value. Columns that are the same in all rows of a series, such as its label, stay so (with 'sum' those without numbers).
         fill: steps without a row: 'linear' (between the neighbours: the later one is known too early), 'forward' (the last value) or
             'zero'; None: NaN.
         tz: see `time_axis`.
@@ -131,6 +131,9 @@ def resample(df: pd.DataFrame, freq: Any, time: str, by: str | Sequence[str] | N
                              for c in values.columns}
     at = pd.MultiIndex.from_arrays([axis.series, axis.steps], names=["series", "step"])
     made = values.groupby([at.get_level_values(0), at.get_level_values(1)]).agg(rules)
+    firsts = values.groupby(axis.series).nth(0)
+    kept = [c for c in values.columns if (how != "sum" or rules[c] == "last")
+            and (values.groupby(axis.series)[c].nunique(dropna=False) == 1).all()]
     ends = pd.Series(axis.steps).groupby(axis.series).agg(["min", "max"])
     whole = pd.MultiIndex.from_tuples([(s, k) for s, low, high in ends.itertuples() for k in range(low, high + 1)])
     made = made.reindex(whole)
@@ -138,6 +141,8 @@ def resample(df: pd.DataFrame, freq: Any, time: str, by: str | Sequence[str] | N
         made = made.groupby(level=0, group_keys=False).apply(lambda part: _filled(part, fill))
     numbers, of = made.index.get_level_values(1).to_numpy(), made.index.get_level_values(0)
     made = made.reset_index(drop=True)
+    for c in kept:
+        made[c] = firsts[c].iloc[of].array
     made.insert(0, time, axis.freq.beginning(numbers, getattr(axis.times, "tz", None)))
     for i, c in enumerate(columns):
         found = [axis.ids[s][i] if len(columns) > 1 else axis.ids[s] for s in of]
@@ -193,6 +198,10 @@ def read_times(column: pd.Series, name: str, tz: Any = None, series: np.ndarray 
         raise TypeError(f"the column {name!r} holds True and False, not times")
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy()
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(f"the column {name!r} holds infinite times, first at positions "
+                             f"{np.flatnonzero(~np.isfinite(values))[:SHOWN].tolist()}: fill them in, or leave them out, "
+                             f"df[np.isfinite(df[{name!r}])]")
         if values.dtype.kind == "f" and not (values == np.floor(values)).all():
             raise ValueError(f"the column {name!r} holds fractions, such as {values[values != np.floor(values)][0]}: number the steps with "
                              "whole numbers, or make timestamps of seconds, pd.to_datetime(df[...], unit='s')")
@@ -231,7 +240,8 @@ def _timestamps(column, name):
 def _localised(times, name, tz, series):
     "Times of a clock that daylight saving turns: the first row of an hour that comes twice is the earlier one."
     series = np.zeros(len(times), dtype=np.int64) if series is None else series
-    seen = pd.DataFrame({"series": series, "time": times}).groupby(["series", "time"]).cumcount().to_numpy()
+    rows = pd.DataFrame({"series": series, "time": times})
+    seen = rows.groupby(["series", "time"]).cumcount().to_numpy()
     try:
         found = times.tz_localize(tz, ambiguous=seen == 0, nonexistent="NaT")
     except Exception as e:
@@ -248,6 +258,14 @@ def _localised(times, name, tz, series):
         raise ValueError(f"tz={brief(tz)}: {plural(len(single), 'time')} in {name!r} come twice there, because daylight saving ends, "
                          f"and the series has one row for them: {', '.join(str(times[i]) for i in single[:SHOWN])}. Say which of the "
                          "two it is: give times in UTC, pd.to_datetime(df[...], utc=True), or text with the offset")
+    if len(twice):
+        rows["utc"] = found
+        of_rows = rows[rows["series"].isin(series[twice])].groupby("series")
+        mixed = [i for i, part in of_rows if not (part["time"].is_monotonic_increasing or part["utc"].is_monotonic_increasing)]
+        if mixed:
+            raise ValueError(f"tz={brief(tz)}: times in {name!r} come twice there, because daylight saving ends, first "
+                             f"{times[twice[np.isin(series[twice], mixed)][0]]}, and the rows are in no order that says which of the two "
+                             "is which. Give the rows in order of time, or times in UTC, pd.to_datetime(df[...], utc=True)")
     return found
 
 

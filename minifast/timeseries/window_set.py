@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..core.messages import listing
 from ..core.plots import show_item
 from ..core.recipe import Recipe
 from ..data.categories import Category
@@ -137,6 +138,11 @@ class WindowSet:
         rows = training.windows.rows_of(training.indices)
         errors = training.windows.season_errors(season, rows)
         at = {name: i for i, name in enumerate(training.windows.ids)}
+        new = [w.ids[s] for s in np.unique(w.series[self.indices]) if w.ids[s] not in at]
+        if new:
+            raise ValueError(f"MASE divides by the errors within the training rows of the same series, and {len(new):,} series of "
+                             f"these had none: {listing(map(repr, new), 5)}. Leave it out, metrics=[mae], or write mase(pred, target, "
+                             "history, season)")
         return errors[[at[w.ids[s]] for s in w.series[self.indices]]]
 
     def test_set(self, items: Any, with_labels: bool | None = False) -> "WindowSet":

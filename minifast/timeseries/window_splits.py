@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.arguments import check_arguments, is_number, is_whole
-from ..core.messages import listing, plural
+from ..core.messages import brief, listing, plural
 from ..core.types import Splits
 from ..data.splitters import check_splits
 from .timestamps import SHOWN, read_times
@@ -49,11 +49,7 @@ def window_splits(windows: SlidingWindows, valid_pct: float | None = None, n_val
     n = np.bincount(windows.row_series, minlength=len(windows.ids))
     first = np.r_[0, np.cumsum(n)[:-1]] if len(n) else n
     if cutoff is not None:
-        at = read_times(pd.Series([cutoff]), "cutoff")
-        zone = getattr(windows.times, "tz", None)
-        if zone is not None and at.tz is None:  # type: ignore[union-attr]  # timestamps
-            at = at.tz_localize(zone)  # type: ignore[union-attr]
-        before = windows.times < at[0]
+        before = windows.times < _time_as(cutoff, windows.times)
         cut = first + np.bincount(windows.row_series[before], minlength=len(n))
     else:
         rows = np.full(len(n), n_valid) if n_valid is not None else np.maximum(1, np.round(n * float(valid_pct or 0))).astype(np.int64)
@@ -66,6 +62,7 @@ def window_splits(windows: SlidingWindows, valid_pct: float | None = None, n_val
     if short:
         longest = int(n.max()) if len(n) else 0
         advice = "history=True (validation windows may look back at training rows), " if not history and windows.label is None else ""
+        advice = f"a smaller gap= than {gap}, " + advice if gap and "validation" in short else advice
         raise ValueError(f"window_splits: no window is left for {' and '.join(short)}: a window has {plural(windows.size, 'row')} with "
                          f"what comes after it, and the longest series {longest}. Write {advice}a smaller window= or horizon=, or another "
                          f"{next(iter(chosen), 'valid_pct')}=")
@@ -112,6 +109,21 @@ def walk_forward_splits(windows: SlidingWindows, k: int = 5, n_valid: int | None
                              "n_valid=, or history=True")
         splits.append((training, valid))
     return splits
+
+
+def _time_as(cutoff: Any, times: Any) -> Any:
+    "A time as those of the series are."
+    at, stamps = read_times(pd.Series([cutoff]), "cutoff"), isinstance(times, pd.DatetimeIndex)
+    if stamps != isinstance(at, pd.DatetimeIndex):
+        raise TypeError(f"window_splits(cutoff={brief(cutoff)}): the times of these series are "
+                        + (f"timestamps: write one, such as cutoff={str(times[len(times) // 2])!r}" if stamps else
+                           f"whole numbers: write one, such as cutoff={times[len(times) // 2]}"))
+    if stamps and times.tz is not None and at.tz is None:
+        return at.tz_localize(times.tz)[0]
+    if stamps and times.tz is None and at.tz is not None:
+        raise ValueError(f"window_splits(cutoff={brief(cutoff)}): it has a time zone, and the times of these series have none: write "
+                         f"cutoff={str(at.tz_localize(None)[0])!r}")
+    return at[0]
 
 
 def check_window_splits(windows: SlidingWindows, splits: Splits | Sequence, history: bool = False) -> list[np.ndarray]:

@@ -9,8 +9,10 @@ import torch
 from ..core.arguments import check_arguments, check_choice, is_whole, listed_in_order
 from ..core.messages import describe, listing, plural
 from ..core.titled import TensorCategory
+from ..data.categories import CategoryMap
 from ..data.rows import as_frame
 from .frequency import Frequency, Times
+from .layout import as_float32
 from .tensors import TensorForecast, TensorKnown, TensorSeries
 from .timestamps import SHOWN, FillGaps, TimeAxis, check_columns, refuse_irregular, time_axis
 
@@ -66,7 +68,7 @@ class SlidingWindows:
         self.past = _names("past", past)
         self._check(duplicates, gaps)
         check_columns(df, [*self.channels, *([] if label is None else [label])], "SlidingWindows")
-        _check_numbers(df, self.channels)
+        check_numbers(df, self.channels, "SlidingWindows")
         self.duplicates, self.gaps, self.tz = duplicates, gaps, tz
         axis = time_axis(df, time, self.by or None, freq, tz)
         refuse_irregular(axis, time, "SlidingWindows", duplicates is None, gaps is None)
@@ -229,6 +231,9 @@ class SlidingWindows:
         stride = self.stride if self.label is not None else max(1, len(df))
         made = self._unlabelled(df, stride)
         made.vocab = self.vocab
+        if self.label is None:                              # a series with gaps has several
+            lasts = np.r_[np.diff(made.series) != 0, True]
+            made.starts, made.series = made.starts[lasts], made.series[lasts]
         return made
 
     def rows_alone(self, df: pd.DataFrame) -> "SlidingWindows":
@@ -337,7 +342,9 @@ class SlidingWindows:
         empty = missing.any(1)
         self._segment = np.cumsum(broken | empty | np.r_[False, empty[:-1]])            # an empty row is one of its own
         self._empty = empty
-        self.values = torch.from_numpy(np.ascontiguousarray(columns.T, dtype=np.float32))
+        self.values = torch.empty(columns.shape[1], len(columns))
+        for row, c, column in zip(self.values, self.channels, columns.T, strict=True):
+            row.copy_(torch.from_numpy(as_float32(column, f"df[{c!r}]")))
         self.times, self.row_series, self._row_labels = times, series, labels
 
     def _cut(self) -> None:
@@ -361,7 +368,7 @@ class SlidingWindows:
             else:
                 sums = np.stack([np.r_[0, np.cumsum(codes == c)] for c in range(len(self.vocab))])
                 counts_of = sums[:, starts + self.window] - sums[:, starts]
-                made = counts_of.argmax(0)
+                made = np.where(counts_of.max(0) > 0, counts_of.argmax(0), -1)
                 if self.labelling == "same":
                     same = counts_of.max(0) == self.window if len(starts) else np.zeros(0, bool)
                     starts, made = starts[same], made[same]
@@ -374,15 +381,23 @@ def _names(name, given):
     return [] if given is None else [given] if isinstance(given, str) else listed_in_order("SlidingWindows", name, given)
 
 
-def _check_numbers(df, columns):
+def check_numbers(df: pd.DataFrame, columns: Sequence[Any], where: str) -> None:
+    """Refuse columns that hold something else than numbers, or infinite ones.
+
+    Args:
+        df: the frame.
+        columns: the names.
+        where: who asks for them.
+    """
     wrong = [c for c in columns if not pd.api.types.is_numeric_dtype(df[c])]
     if wrong:
-        raise TypeError(f"SlidingWindows: the column {wrong[0]!r} holds no numbers: {describe(df[wrong[0]].iloc[0])}. Make numbers of it "
-                        "first, df[...].astype('category').cat.codes for instance")
+        raise TypeError(f"{where}: the column {wrong[0]!r} holds no numbers: {describe(df[wrong[0]].iloc[0])}. Make numbers of it first: "
+                        f"of text that shows some, pd.to_numeric(df[{wrong[0]!r}], errors='coerce'); of categories a column of 0 and 1 "
+                        f"for each, pd.get_dummies(df, columns=[{wrong[0]!r}])")
     infinite = [c for c in columns if np.isinf(df[c].to_numpy(dtype=np.float64, na_value=np.nan)).any()]
     if infinite:
-        raise ValueError(f"SlidingWindows: the column {infinite[0]!r} holds infinite values: write df = df.replace([np.inf, -np.inf], "
-                         "np.nan), and gaps='split' or how to fill them")
+        raise ValueError(f"{where}: the column {infinite[0]!r} holds infinite values: write df = df.replace([np.inf, -np.inf], "
+                         "np.nan), and " + ("gaps='split' or how to fill them" if where == "SlidingWindows" else "fill them in"))
 
 
 def _labels(column, name, vocab):
@@ -390,8 +405,11 @@ def _labels(column, name, vocab):
     if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 != 0).any():
         raise ValueError(f"SlidingWindows(label={name!r}): the column holds fractions, and windows have classes. To predict numbers that "
                          f"come after a window write target={name!r}, horizon=1")
-    found = sorted(column.dropna().unique().tolist()) if vocab is None else list(vocab)
-    codes = pd.Categorical(column, categories=found).codes.astype(np.int64)
+    found = list(vocab) if vocab is not None else list(CategoryMap(column, strict=True))
+    if not found:
+        raise ValueError(f"SlidingWindows(label={name!r}): the column has no label in any row")
+    at = {label: i for i, label in enumerate(found)}
+    codes = column.astype(object).map(lambda o: at.get(o, -1)).to_numpy(dtype=np.int64)
     unknown = np.flatnonzero((codes < 0) & column.notna().to_numpy())
     if len(unknown):
         raise ValueError(f"SlidingWindows(label={name!r}): the label {column.iloc[unknown[0]]!r} is not among {listing(map(repr, found))}")

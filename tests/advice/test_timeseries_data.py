@@ -51,13 +51,13 @@ def test_names_that_are_taken():
 def test_missing_values():
     x = X.copy()
     x[3, 1, 2] = np.nan
-    with told("timeseries/missing.py", "Say how to fill them, fill=FillSteps('linear')"):
+    with told("timeseries/missing.py", "Say how to fill them when loaders are made, fill=FillSteps('linear')"):
         arrays(x)
     arrays(x, fill=FillSteps('linear'))
     with told("timeseries/reading.py", "write fill=FillSteps('linear')"):
         arrays(x, fill="linear")
     x[3, 1, 2] = np.inf
-    with told("timeseries/missing.py", "Make them missing, …[~np.isfinite(…)] = np.nan"):
+    with told("timeseries/missing.py", "Make them missing, x[~np.isfinite(x)] = np.nan"):
         arrays(x, fill=FillSteps('linear'))
     x[~np.isfinite(x)] = np.nan
     arrays(x, fill=FillSteps('linear'))

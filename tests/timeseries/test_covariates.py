@@ -111,7 +111,7 @@ def test_what_cannot_be_is_refused():
         loaders(cont_names=["sex"])
     with pytest.raises(ValueError, match="'empty' have no value in the training set: leave them out of cont_names"):
         TSDataLoaders.from_array(X, table=TABLE.assign(empty=np.nan), cont_names=["empty"])
-    with pytest.raises(KeyError, match="'size' are missing"):
+    with pytest.raises(KeyError, match="there is no column 'size'"):
         loaders(cat_names=["size"])
     with pytest.raises(ValueError, match=r"no covariates.*cat_names=\[...\], cont_names=\[...\]"):
         covariate_sizes(TSDataLoaders.from_array(X, list("ab" * 40)))
@@ -120,3 +120,24 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="80 series and 3 rows"):
         loaders().test_dl((X, TABLE[:3]))
     assert EncodeCategories(["a"], [["u", "v"]]).encodes({"a": "v"}).tolist() == [2]
+
+
+def test_infinite_and_absent_covariates_are_refused():
+    table = pd.DataFrame({"age": [1.0, np.inf] * 10})
+    x, y = np.zeros((20, 1, 3)), list("ab" * 10)
+    with pytest.raises(ValueError, match=r"'age' hold infinite values.*df.replace\(\[np.inf, -np.inf\], np.nan\)"):
+        TSDataLoaders.from_array(x, y, table=table, cont_names=["age"])
+    dls = TSDataLoaders.from_array(x, y, table=table.replace([np.inf, -np.inf], np.nan), cont_names=["age"], bs=4)
+    assert (dls.one_batch()[1] == 0).all()
+    with pytest.raises(KeyError, match="there is no column 'sex' for cat_names= and cont_names=. Columns: age"):
+        TSDataLoaders.from_array(x, y, table=table, cat_names=["sex"])
+    with pytest.raises(KeyError, match="'age' for cat_names= and cont_names=, and no table"):
+        TSDataLoaders.from_array(x, y, cont_names=["age"])
+
+
+def test_one_series_of_a_long_table_is_predicted_with_its_covariates():
+    df = pd.DataFrame({"id": np.repeat(range(8), 3), "t": [*range(3)] * 8, "v": np.arange(24.0), "y": np.repeat([*"ab"] * 4, 3),
+                       "age": np.repeat(np.arange(8.0), 3)})
+    learn = ts_learner(TSDataLoaders.from_df(df, ["v"], "y", "id", "t", cont_names=["age"], bs=2), FCN)
+    probs = learn.get_preds(dl=learn.dls.test_dl(df))[0]
+    assert torch.allclose(learn.predict(df[df["id"] == 5])[2], probs[5], atol=1e-6)

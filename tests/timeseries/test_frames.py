@@ -161,3 +161,21 @@ def test_a_table_where_arrays_were_trained_on():
     with pytest.raises(TypeError, match=r"how a table holds series.*Give an array \(samples.*or make loaders with TSDataLoaders.from_df"):
         dls.test_dl(WIDE)
     assert len(dls.test_dl(WIDE.iloc[:, :6].to_numpy(), bs=64).one_batch()[0]) == 12
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "Int32", "float64"])
+def test_large_numbers_of_a_table_are_told(dtype):
+    df = LONG.assign(a=(2 ** 30 + np.arange(len(LONG)) % 3)).astype({"a": dtype})
+    with pytest.warns(UserWarning, match="their differences are lost. Subtract what they have in common, such as the smallest of them"):
+        from_long(df, ["a"])
+    from_long(LONG.astype({"a": "float32", "b": "int16"}))
+
+
+def test_what_resample_makes_can_be_read_as_the_message_says():
+    df = LONG.assign(label=LONG["subject"] % 2)
+    df = pd.concat([df.drop([1]), df[4:5]])
+    with pytest.raises(ValueError, match="with more than one row, 's1' at 0.*df = resample"):
+        from_long(df)
+    df = resample(df, freq=1, time="t", by="id")
+    assert list(from_long(df, fill=FillSteps("linear")).vocab) == [0, 1], "not 0.0, and the row without values has its label"
+    assert resample(df, 2, "t", "id", "sum")["subject"].tolist() != resample(df, 2, "t", "id")["subject"].tolist(), "a sum is one"

@@ -99,3 +99,10 @@ def test_series_of_nothing_but_nan_warn_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isnan(as_float32(np.full((2, 3), np.nan), "X")).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, int])
+def test_masked_values_are_missing(dtype):
+    x = np.ma.masked_equal(X.astype(dtype), 7)
+    assert as_store(x)[1].isnan().tolist() == [[False, True, False], [False] * 3]
+    assert as_store([*x])[1].isnan().sum() == 1

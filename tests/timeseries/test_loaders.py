@@ -185,3 +185,14 @@ def test_padding_to_a_multiple():
     assert x.shape[2] == 8 and n_steps(x).max() == 7 and not is_step(x)[:, 7].any()
     with pytest.raises(ValueError, match="multiple_of"):
         PadSeries(multiple_of=0)
+
+
+@pytest.mark.parametrize("y", [np.array(["2024-01-01", "2025-01-01"], "datetime64[ns]"), np.array([1, 2], "timedelta64[h]")])
+def test_times_of_numpy_stay_times(y):
+    dls = TSDataLoaders.from_array(X, y[np.arange(20) % 2], splits=HALVES, bs=4)
+    assert list(dls.vocab) == pd.Series(y).tolist() and not isinstance(dls.vocab[0], int)
+
+
+def test_one_target_alone_is_refused():
+    with pytest.raises(TypeError, match="y holds one target per sample; received"):
+        TSDataLoaders.from_array(X, np.array(3))

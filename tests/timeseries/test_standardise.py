@@ -113,3 +113,9 @@ class Mean(nn.Module):
 
     def forward(self, x):
         return self.head(x.nanmean(2))
+
+
+def test_channels_left_out_are_checked():
+    assert torch.equal(loaders(TSStandardize(exc_vars=1)).valid.one_batch()[0][:, 1], torch.tensor(X[25:35, 1]).float())
+    with pytest.raises(ValueError, match=r"TSNormalize\(exc_vars=\[2\]\): series have 2 channels, numbered from 0; there is no 2"):
+        loaders(TSNormalize(exc_vars=[2])).valid.one_batch()

@@ -152,3 +152,22 @@ def test_a_column_that_is_not_there_may_be_in_the_index():
 
 def test_nothing_to_infer():
     assert inferred(pd.Index([1, 1]), np.array([0, 1])) is None
+
+
+def test_infinite_times_are_refused():
+    df = frame([0.0, 1.0, np.inf, 3.0])
+    with pytest.raises(ValueError, match=r"holds infinite times, first at positions \[2\].*df\[np.isfinite\(df\['t'\]\)\]"):
+        time_axis(df, "t")
+    assert time_axis(df[np.isfinite(df["t"])], "t").times.tolist() == [0, 1, 3]
+
+
+def test_an_hour_that_comes_twice_needs_rows_in_order():
+    hours = pd.date_range("2024-10-26 20:00", periods=16, freq="30min", tz="UTC").tz_convert("Europe/Berlin")
+    df = frame(hours.tz_localize(None), v=np.arange(16))
+    for one in (df, df.sort_values("t", kind="stable")):            # in order of time, or of the clock
+        axis = time_axis(one, "t", tz="Europe/Berlin")
+        assert one.iloc[axis.order]["v"].tolist() == list(range(16))
+    with pytest.raises(ValueError, match="the rows are in no order that says which of the two is which.*utc=True"):
+        time_axis(df[::-1], "t", tz="Europe/Berlin")
+    utc = frame(pd.to_datetime(hours.tz_convert("UTC").tz_localize(None), utc=True), v=np.arange(16))[::-1]
+    assert utc.iloc[time_axis(utc, "t", tz="Europe/Berlin").order]["v"].tolist() == list(range(16))

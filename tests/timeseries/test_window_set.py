@@ -74,3 +74,20 @@ def test_splits_of_all_windows_train_without_validation():
         TSDataLoaders.from_windows(windows, splits=[range(20)], n_valid=3)
     with pytest.raises(TypeError, match=r"from_windows takes SlidingWindows\(df, window, horizon, ...\)"):
         TSDataLoaders.from_windows(df)
+
+
+def hours(n, ids="ab"):
+    return pd.concat([pd.DataFrame({"id": i, "time": np.arange(n), "v": np.arange(n) * 1.0}) for i in ids])
+
+
+def test_without_targets_each_series_has_one_window_whatever_its_gaps():
+    dls = TSDataLoaders.from_windows(SlidingWindows(hours(40), 4, 2, by="id", target="v", gaps="split"), bs=8)
+    dl = dls.test_dl(hours(30).iloc[[*range(10), *range(12, 60)]])
+    assert dl.one_batch()[0][:, 0, -1].tolist() == [29, 29]
+
+
+def test_errors_of_a_season_are_of_series_that_were_trained_on():
+    dls = TSDataLoaders.from_windows(SlidingWindows(hours(40), 4, 2, by="id", target="v"), bs=8)
+    other = dls.test_dl(hours(20, "az"), with_labels=True).dataset
+    with pytest.raises(ValueError, match=r"1 series of these had none: 'z'\. Leave it out, metrics=\[mae\]"):
+        other.naive_errors(1, dls.train.dataset)

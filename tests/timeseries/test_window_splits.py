@@ -111,3 +111,21 @@ def test_walk_forward_that_leaves_nothing_is_refused_and_the_advice_works():
         walk_forward_splits(w, 3, n_valid=4)
     assert len(walk_forward_splits(w, 3, n_valid=4, history=True)) == len(walk_forward_splits(w, 3, n_valid=8)) == 3
     assert len(walk_forward_splits(w)) == 5
+
+
+def test_a_cut_of_another_kind_is_refused():
+    days = pd.date_range("2024-01-01", periods=30)
+    w = SlidingWindows(pd.DataFrame({"time": days, "v": np.arange(30.0)}), 3, 1, target="v")
+    with pytest.raises(TypeError, match="are timestamps: write one, such as cutoff='2024-01-16 00:00:00'"):
+        window_splits(w, cutoff=5)
+    assert len(window_splits(w, cutoff="2024-01-16 00:00:00")[1])
+    with pytest.raises(ValueError, match="have none: write cutoff='2024-01-16 00:00:00'"):
+        window_splits(w, cutoff=pd.Timestamp("2024-01-16", tz="UTC"))
+    with pytest.raises(TypeError, match="are whole numbers: write one, such as cutoff=50"):
+        window_splits(windows(), cutoff="2024-01-16")
+    assert len(window_splits(windows(), cutoff=50)[1])
+
+
+def test_a_gap_that_leaves_nothing_is_named():
+    with pytest.raises(ValueError, match="no window is left for validation.*Write a smaller gap= than 100"):
+        window_splits(windows(), gap=100)

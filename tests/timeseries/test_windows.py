@@ -159,3 +159,34 @@ def test_rows_of_windows_and_errors_of_a_season():
 
 def test_names_are_those_of_the_star_import():
     assert callable(smape) and callable(time_axis)
+
+
+def test_what_float32_loses_is_said():
+    with pytest.warns(UserWarning, match=r"df\['v'\] holds numbers as large as 1.7e\+09.*such as df\['v'\] - df\['v'\].min\(\)"):
+        SlidingWindows(long().assign(v=1.7e9 + np.arange(10)), 4, 2, target="v")
+    df = long().assign(v=1.7e9 + np.arange(10))
+    df["v"] = df["v"] - df["v"].min()
+    assert SlidingWindows(df, 4, 2, target="v")[0][1].tolist() == [[4, 5]]
+    with pytest.raises(ValueError, match=r"df\['v'\] holds numbers up to 1e\+39, which float32 cannot hold"):
+        SlidingWindows(long().assign(v=1e39), 4, 2, target="v")
+
+
+def test_windows_without_any_label_are_left_out():
+    df = long().assign(kind=[None] * 5 + ["b", "b", "a", "b", "b"])
+    w = SlidingWindows(df, 3, label="kind", past="v", labelling="most")
+    assert w.series.size == 5 and [w.vocab[i] for i in w.labels] == ["b"] * 5 and w.values[0, w.starts[0] + 2] == 5
+    with pytest.raises(ValueError, match="the column has no label in any row"):
+        SlidingWindows(df.assign(kind=None), 3, label="kind", past="v")
+    with pytest.raises(TypeError, match="labels of mixed types"):
+        SlidingWindows(df.assign(kind=[1, "a"] * 5), 3, label="kind", past="v")
+    kinds = pd.Categorical(["low", "high"] * 5, categories=["low", "middle", "high"])
+    assert SlidingWindows(df.assign(kind=kinds), 3, label="kind", past="v", labelling="last").vocab == ["low", "high"], "in their own order"
+
+
+def test_text_is_made_numbers_as_the_message_says():
+    df = long().assign(v=lambda d: d["v"].map(str), p="x")
+    with pytest.raises(TypeError, match=r"pd.to_numeric\(df\['v'\], errors='coerce'\); of categories.*pd.get_dummies\(df, columns"):
+        SlidingWindows(df, 4, 2, target="v")
+    df["v"] = pd.to_numeric(df["v"], errors="coerce")
+    df = pd.get_dummies(df, columns=["p"])
+    assert SlidingWindows(df, 4, 2, target="v", known="p_x")[0][1].tolist() == [[1, 1]]

@@ -10,7 +10,7 @@ from ...core.messages import listing, plural
 from ...data.rows import as_frame
 from ..frequency import Times
 from ..timestamps import SHOWN, check_columns, time_axis
-from ..windows import SlidingWindows
+from ..windows import SlidingWindows, check_numbers
 
 
 class LastWindows:
@@ -105,7 +105,15 @@ def known_future(windows: SlidingWindows, ends: Ends, known: Any, horizon: int) 
                          f"{listing(map(repr, [*windows.by, windows.time, *windows.known]))}")
     frame = as_frame(known, "forecast(known=...)")
     check_columns(frame, [*windows.by, windows.time, *windows.known], "forecast(known=...)")
+    check_numbers(frame, windows.known, "forecast(known=...)")
     axis = time_axis(frame, windows.time, windows.by or None, windows.freq, windows.tz)
+    zone, given = getattr(ends.times, "tz", None), getattr(axis.times, "tz", None)
+    if (zone is None) != (given is None):
+        alike = "tz_localize(None), if both are of one clock" if zone is None else f"tz_localize({str(zone)!r})"
+        theirs = "no time zone" if given is None else f"the zone {given}"
+        raise ValueError(f"forecast(known=...): the times in {windows.time!r} have {theirs}, those of the series {'none' if zone is None else zone}, "
+                         "so that it is not known which belong together: write "
+                         f"known[{windows.time!r}] = pd.to_datetime(known[{windows.time!r}]).dt.{alike}")
     if len(found := axis.duplicates):
         raise ValueError(f"forecast(known=...): {plural(len(found), 'time')} with more than one row, first {found['id'][0]!r} at "
                          f"{found['time'][0]}: leave one row per series and time, known.drop_duplicates(...)")

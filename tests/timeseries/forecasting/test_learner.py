@@ -216,3 +216,18 @@ def test_metrics_of_quantiles_are_those_that_take_the_median():
         learn.validate()
     learn.metrics = [smape, MASE()]
     assert all(np.isfinite(learn.validate()))
+
+
+def test_known_values_of_another_clock_or_without_end_are_refused():
+    df = daily(30)
+    learn = ts_forecaster(loaders(df, known="promo", n_valid=7))
+    future = daily(37)
+    zoned = future.assign(day=future["day"].dt.tz_localize("Asia/Tokyo"))
+    with pytest.raises(ValueError, match=r"have the zone Asia/Tokyo, those of the series none.*dt.tz_localize\(None\)"):
+        learn.forecast(known=zoned)
+    zoned["day"] = pd.to_datetime(zoned["day"]).dt.tz_localize(None)
+    assert learn.forecast(known=zoned).equals(learn.forecast(known=future))
+    with pytest.raises(ValueError, match=r"forecast\(known=...\): the column 'promo' holds infinite values.*and fill them in"):
+        learn.forecast(known=future.assign(promo=np.inf))
+    with pytest.raises(TypeError, match="the column 'promo' holds no numbers"):
+        learn.forecast(known=future.assign(promo="a"))
