@@ -111,7 +111,7 @@ def known_future(windows: SlidingWindows, ends: Ends, known: Any, horizon: int) 
     if (zone is None) != (given is None):
         alike = "tz_localize(None), if both are of one clock" if zone is None else f"tz_localize({str(zone)!r})"
         theirs = "no time zone" if given is None else f"the zone {given}"
-        raise ValueError(f"forecast(known=...): the times in {windows.time!r} have {theirs}, those of the series {'none' if zone is None else zone}, "
+        raise ValueError(f"forecast(known=...): the times in {windows.time!r} have {theirs}, those of the series {zone or 'none'}, "
                          "so that it is not known which belong together: write "
                          f"known[{windows.time!r}] = pd.to_datetime(known[{windows.time!r}]).dt.{alike}")
     if len(found := axis.duplicates):
