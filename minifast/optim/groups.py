@@ -386,7 +386,7 @@ def create_optimizer(opt_func: Callable[..., torch.optim.Optimizer], groups: lis
     if wd is not None:
         set_hyper(opt, "wd", wd)
     exempt_from_decay((g for g in opt.param_groups if "weight_decay" in g), "weight_decay")
-    inner = opt
+    inner: Any = opt
     while isinstance(getattr(inner, "opt", None), torch.optim.Optimizer):           # that of a Lookahead loads
         inner = inner.opt
     inner.register_load_state_dict_post_hook(lay_out_state)

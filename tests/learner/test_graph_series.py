@@ -1,6 +1,4 @@
 "Learners of series as graphs: classes, forecasts with what is known, padding; what cannot be one says so."
-from importlib.util import find_spec
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +8,6 @@ from minifast.timeseries.forecasting.learner import ts_forecaster
 from minifast.timeseries.learner import ts_learner
 from minifast.timeseries.loaders import TSDataLoaders
 from minifast.timeseries.models.fcn import FCN
-from minifast.timeseries.rocket_learner import mini_rocket_learner
 from minifast.timeseries.standardise import TSStandardize
 from minifast.timeseries.windows import SlidingWindows
 
@@ -27,12 +24,8 @@ def forecaster():
     return ts_forecaster(TSDataLoaders.from_windows(SlidingWindows(ROWS, 8, 2, target="y", known="free"), bs=8), quantiles=(0.1, 0.5, 0.9))
 
 
-def rocket():
-    return mini_rocket_learner(TSDataLoaders.from_array(X[..., :9], ["a", "b"] * 8, bs=8), n_features=84, seed=0)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [classifier, forecaster, rocket])
+@pytest.mark.parametrize("make", [classifier, forecaster])
 def test_a_graph_of_any_number_of_series_predicts_the_same(make, tmp_path):
     learn = make()
     learn.path = tmp_path
@@ -43,6 +36,3 @@ def test_a_graph_of_any_number_of_series_predicts_the_same(make, tmp_path):
     raw = [learn.dls.valid_ds[i][:dl.n_inp] for i in range(3)]
     inputs = [torch.stack([torch.as_tensor(sample[k]).as_subclass(torch.Tensor) for sample in raw]) for k in range(dl.n_inp)]
     torch.testing.assert_close(program(*inputs), learn.get_preds()[0][:3], atol=1e-4, rtol=1e-4)
-    if make is rocket and all(find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript")):
-        with learn.no_logging():
-            assert learn.to_onnx("model").exists()              # it compares what it wrote
