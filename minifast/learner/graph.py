@@ -221,7 +221,8 @@ def _first_items(loader, device):
     "A batch of `ITEMS` items of a loader, repeated if it has fewer."
     n = len(loader.dataset) if hasattr(getattr(loader, "dataset", None), "__len__") else 1
     if n and hasattr(loader, "make_batch"):
-        return loader.make_batch([i % n for i in range(ITEMS)])
+        batch = loader.make_batch([i % n for i in range(ITEMS)])
+        return loader.padded_to_longest(batch) if hasattr(loader, "padded_to_longest") else batch
     with fixed_seed():                          # torch's loaders draw from the streams of training
         batch = next(iter(loader), None) if n else None
     if batch is None:

@@ -53,6 +53,21 @@ class SeriesDL(DataLoader):
             kwargs["num_workers"] = 0                       # there is nothing left to do for them
         super().__init__(dataset, **kwargs)
 
+    def padded_to_longest(self, batch: Any) -> Any:
+        """A batch of series as long as the longest there is, as a graph takes them, whose number of steps is fixed: see `Learner.to_onnx`.
+
+        Args:
+            batch: of this loader; shorter series are padded with NaN.
+        """
+        store, pads = store_of(self.dataset), [f for f in self.before_batch if isinstance(f, PadSeries)]
+        if store is None or not pads or not isinstance(batch, tuple):
+            return batch
+        trained = next((f for f in self.dataset.pipelines[0] if hasattr(f, "shortest")), None)           # the `ReadSeries`
+        lengths = [*store.lengths, *([] if trained is None or trained.shortest == trained.n_steps else [trained.n_steps])]
+        x = batch[0]
+        missing = pads[0].n_steps(lengths) - x.shape[-1]
+        return (torch.nn.functional.pad(x, (0, missing), value=float("nan")), *batch[1:]) if missing > 0 else batch
+
     def show_batch(self, b: Any = None, max_n: int = 9, ctxs: Sequence | None = None, show: bool = True, unique: bool = False,
                    nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None, **kwargs: Any) -> Any:
         """Draw series of a batch as lines, in their own units, with their targets.

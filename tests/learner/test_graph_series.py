@@ -36,3 +36,18 @@ def test_a_graph_of_any_number_of_series_predicts_the_same(make, tmp_path):
     raw = [learn.dls.valid_ds[i][:dl.n_inp] for i in range(3)]
     inputs = [torch.stack([torch.as_tensor(sample[k]).as_subclass(torch.Tensor) for sample in raw]) for k in range(dl.n_inp)]
     torch.testing.assert_close(program(*inputs), learn.get_preds()[0][:3], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_graph_of_padded_series_takes_the_longest(tmp_path):
+    series = [x[:, :5 + i] for i, x in enumerate(X)]
+    told = []
+    learn = ts_learner(TSDataLoaders.from_array(series, ["a", "b"] * 8, splits=(range(4, 16), range(4)), bs=2), FCN,
+                       layers=(2, 2, 2), path=tmp_path)
+    learn.logger = told.append
+    program = torch.export.load(str(learn.to_torch_export("model"))).module()
+    assert "float32[batch,2,20]" in told[0]
+    batch = torch.full((4, 2, 20), torch.nan)
+    for i, row in enumerate(batch):
+        row[:, :5 + i] = torch.from_numpy(series[i])
+    torch.testing.assert_close(program(batch), learn.get_preds()[0], atol=1e-5, rtol=1e-4)
