@@ -1,0 +1,46 @@
+# two competitions on time series, written for minifast itself: what a watch measures, and the passengers of an airline
+from minifast.timeseries.all import *
+
+path = Path('../input/timeseries')
+X, y, *_ = read_ts(path/'BasicMotions'/'BasicMotions_TRAIN.ts')
+X_test, y_test, *_ = read_ts(path/'BasicMotions'/'BasicMotions_TEST.ts')
+print("X:", X.shape, X.dtype, len(X_test))
+
+set_seed(1)
+splits = RandomSplitter(valid_pct=0.25, seed=2)(X)
+dls = TSDataLoaders.from_array(X, y, splits=splits, bs=10, batch_tfms=[TSStandardize(), *series_transforms(mult=0.5)])
+print("dls:", list(dls.vocab), dls.c, len(dls.train_ds), len(dls.valid_ds))
+learn = ts_learner(dls, FCN, layers=(32, 64, 32), metrics=accuracy)
+learn.fit_one_cycle(4, 1e-2)
+print("accuracy:", learn.recorder.values[-1][2])
+rocket = mini_rocket_learner(dls, n_features=1000, metrics=accuracy)
+print("rocket:", rocket.validate()[1])
+
+preds = [each.get_preds(dl=each.dls.test_dl(X_test))[0] for each in (learn, rocket)]
+mean = torch.stack(preds).mean(0)
+print("preds:", tuple(mean.shape), float((mean.sum(1) - 1).abs().max()) < 1e-4)
+one = learn.predict(X_test[7])
+print("order:", one[0] == dls.vocab[preds[0][7].argmax()], float((one[2] - preds[0][7]).abs().max()) < 1e-4)
+sub = pd.DataFrame({'id': range(len(X_test)), 'motion': [dls.vocab[i] for i in mean.argmax(1)]})
+sub.to_csv('submission.csv', index=False)
+print("submission:", sub.shape, (sub.motion == y_test).mean())
+learn.export('motions.pkl')
+print("loaded:", load_learner('motions.pkl').predict(X_test[7])[0] == one[0])
+
+# forecasting: two series in one table, the last year is to be submitted
+df = pd.read_csv(path/'Airline'/'Airline.csv', parse_dates=['Date'])
+df = pd.concat([df.assign(line='east'), df.assign(line='west', Passengers=df.Passengers / 2 + 50)]).sample(frac=1, random_state=0)
+train, test = df[df.Date < '1960'], df[df.Date >= '1960'].reset_index(drop=True)
+windows = SlidingWindows(train, 24, horizon=12, by='line', time='Date', target='Passengers')
+dls = TSDataLoaders.from_windows(windows, n_valid=12, history=True, bs=32)
+naive = ts_forecaster(dls, SeasonalNaive, config={'season': 12}, metrics=[mae, MASE(12)])
+learn = ts_forecaster(dls, DLinear, by_window=False, metrics=[mae, MASE(12)])
+learn.fit_one_cycle(30, 3e-2)
+print("mase:", learn.validate()[2] < naive.validate()[2])
+answer = test[['line', 'Date']].merge(learn.forecast(), on=['line', 'Date'], how='left')
+answer.to_csv('submission.csv', index=False)
+print("forecast:", answer.shape, int(answer.Passengers.isna().sum()))
+print("smape:", float(smape(torch.tensor(answer.Passengers.to_numpy()), torch.tensor(test.Passengers.to_numpy()))))
+learn.export('airline.pkl')
+again = load_learner('airline.pkl').forecast(df=train)
+print("again:", np.allclose(again.Passengers, learn.forecast().Passengers, rtol=1e-4))
