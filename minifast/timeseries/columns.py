@@ -2,6 +2,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.messages import describe
 from ..data.labels import ColReader, column_names
 from ..data.rows import Rows
 from ..data.transforms import ItemTransform
@@ -69,4 +70,7 @@ class ReadColumns(ItemTransform):
         return ColumnValues([self._reader(dict(zip(names, row, strict=True))) for row in rows], items)
 
     def encodes(self, o: Any) -> Any:
+        if not isinstance(o, (dict, tuple)) and not hasattr(o, "iloc"):
+            raise TypeError(f"the targets of these series are not given, {describe(o)}: write dls.test_dl((X, y), with_labels=True) with "
+                            "an array (samples, channels, steps), or dls.test_dl(X) without them")
         return self._reader(o)

@@ -7,9 +7,8 @@ import pandas as pd
 
 from ..core.messages import brief, describe, listing, plural
 from ..data.labels import column_name, column_names
-from .layout import as_float32
 from .reading import SERIES
-from .store import EqualSeries, SeriesAt, SeriesStore, UnequalSeries
+from .store import EqualSeries, SeriesAt, SeriesStore, UnequalSeries, as_float32
 from .timestamps import refuse_irregular, time_axis
 
 

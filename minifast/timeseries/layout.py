@@ -5,7 +5,7 @@ from warnings import warn
 import numpy as np
 
 from ..core.messages import describe, listing, plural
-from .store import EqualSeries, SeriesStore, UnequalSeries, is_on_disk
+from .store import EqualSeries, SeriesStore, UnequalSeries, as_float32, is_on_disk
 
 LAYOUT = ("expected (samples, channels, steps), or (samples, steps) of one channel, or a list of series (channels, "
           "steps) of any length")
@@ -101,36 +101,6 @@ def as_array(x: Any, where: str) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{where} holds values of type {array.dtype}: series are arrays of real numbers")
     return array
-
-
-def as_float32(x: np.ndarray, where: str) -> np.ndarray:
-    """Numbers as float32; what gets lost by that is said.
-
-    Args:
-        x: (..., channels, steps), in memory.
-        where: what to call it in a message.
-
-    Raises:
-        ValueError: a number is too large for float32.
-    """
-    if x.dtype == np.float32:                       # torch's tensors are not for memory that must not be written to
-        return np.ascontiguousarray(x) if x.flags.writeable else x.copy()
-    with np.errstate(over="ignore"):
-        out = np.ascontiguousarray(x, dtype=np.float32)
-    if x.dtype.kind == "b" or x.dtype.itemsize <= 2 or not x.size:
-        return out
-    largest = float(np.fmax.reduce(np.abs(x), axis=None, initial=0)) if x.dtype.kind == "f" else max(abs(int(x.max())), abs(int(x.min())))
-    if np.isfinite(largest) and largest > float(np.finfo(np.float32).max):
-        raise ValueError(f"{where} holds numbers up to {largest:.3g}, which float32 cannot hold: divide them by {largest:.0e}")
-    if 2 ** 24 <= largest < np.inf:
-        spread = np.nanstd(x.astype(np.float64, copy=False), axis=-1)
-        off = np.nanmax(np.abs(x - out.astype(np.float64)), axis=-1)
-        if (off > 1e-3 * spread).any():
-            warn(f"{where} holds numbers as large as {largest:.6g} that hardly differ from each other, and float32, in which networks "
-                 f"compute, has 7 digits: their differences are lost. Subtract what they have in common, such as "
-                 + ("the smallest of them" if " " in where else f"{where} - {where}.min()"),
-                 stacklevel=5)
-    return out
 
 
 def trim_padding(X: Any) -> list[np.ndarray]:

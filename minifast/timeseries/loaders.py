@@ -20,7 +20,7 @@ from .frames import described_table
 from .labels import labels_as_given
 from .layout import as_store
 from .missing import FillSteps
-from .reading import SERIES
+from .reading import SERIES, TARGET
 from .store import SeriesAt, SeriesStore
 from .ts_files import held_out_file, read_series
 from .window_loader import WindowDL, window_sets
@@ -28,9 +28,6 @@ from .windows import SlidingWindows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: The column of a table of items that holds the target.
-TARGET = "target"
 
 
 class TSDataLoaders(DataLoaders):

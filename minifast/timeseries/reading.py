@@ -3,18 +3,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..core.messages import describe, plural
 from ..data.rows import Rows, as_pandas
 from ..data.transforms import ItemTransform
-from .layout import as_array, as_float32, as_store
+from .layout import as_array, as_store
 from .missing import FillSteps, find_missing, refuse_missing, without_missing
-from .store import EqualSeries, SeriesAt, SeriesStore, joined_stores
+from .store import EqualSeries, SeriesAt, SeriesStore, as_float32, joined_stores
 from .tensors import TensorSeries
 
 #: The column of a table of items that holds the series.
 SERIES = "series"
+#: The column that holds the target, where series came in arrays.
+TARGET = "target"
 
 
 class ReadSeries(ItemTransform):
@@ -88,8 +91,8 @@ class ReadSeries(ItemTransform):
         """Items out of what a user gives as new ones: each a series, or a row that holds one.
 
         Args:
-            items: an array (samples, channels, steps) or (samples, steps), one series, a list of series, a table, or
-                `(array, table)` with covariates.
+            items: an array (samples, channels, steps) or (samples, steps), one series, a list of series, a table, `(X, y)` of an array of
+                three axes, or `(X, table)` with covariates and the column 'target'.
         """
         items = as_pandas(items)
         if hasattr(items, "iloc"):
@@ -97,6 +100,8 @@ class ReadSeries(ItemTransform):
         if isinstance(items, (list, tuple)):
             if len(items) == 2 and isinstance(items, tuple) and hasattr(items[1], "columns"):
                 return _beside(as_store(items[0]), items[1])
+            if len(items) == 2 and isinstance(items, tuple) and getattr(items[0], "ndim", 0) == 3 and hasattr(items[1], "__len__"):
+                return _beside(as_store(items[0]), pd.DataFrame({TARGET: list(items[1])}))
             return [self._item_of(o) for o in items]
         array = as_array(items, "X")
         if array.ndim == 1 or (array.ndim == 2 and self.n_channels not in (None, 1) and len(array) == self.n_channels):

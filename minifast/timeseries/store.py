@@ -1,5 +1,6 @@
 """Series as they lie in memory or in a file, so that a batch of them is one read."""
 from collections.abc import Callable, Sequence
+from warnings import warn
 
 import numpy as np
 import torch
@@ -85,6 +86,7 @@ class EqualSeries(SeriesStore):
         self.starts = ends - [len(p) for p in self.parts]
         self.at = np.arange(ends[-1]) if at is None else np.asarray(at, np.int64)
         self.on_disk = any(map(is_on_disk, self.parts))
+        self._told = False                      # what float32 loses of values on disk is seen at the first read
         super().__init__(self.parts[0].shape[1] if n_channels is None else n_channels, np.full(len(self.at), self.parts[0].shape[2]))
 
     def array(self, i: int) -> np.ndarray:
@@ -110,7 +112,9 @@ class EqualSeries(SeriesStore):
         for part, start in zip(self.parts, self.starts, strict=True):
             here = np.flatnonzero((at >= start) & (at < start + len(part)))
             if len(here):
-                out[here] = np.asarray(part[at[here] - start])
+                values = np.asarray(part[at[here] - start])
+                out[here] = values if values.dtype == np.float32 else as_float32(values, "X", not self._told)
+                self._told = True
         return out if self.finish is None else self.finish(out, at)
 
 
@@ -208,3 +212,34 @@ def _of_length(x, n_steps):
     if x.shape[-1] < n_steps:
         return torch.nn.functional.pad(x, (0, n_steps - x.shape[-1]), value=float("nan"))
     return x if x.shape[-1] == n_steps else x[..., :n_steps].contiguous()
+
+
+def as_float32(x: np.ndarray, where: str, tell: bool = True) -> np.ndarray:
+    """Numbers as float32; what gets lost by that is said.
+
+    Args:
+        x: (..., channels, steps), in memory.
+        where: what to call it in a message.
+        tell: warn of what gets lost.
+
+    Raises:
+        ValueError: a number is too large for float32.
+    """
+    if x.dtype == np.float32:                       # torch's tensors are not for memory that must not be written to
+        return np.ascontiguousarray(x) if x.flags.writeable else x.copy()
+    with np.errstate(over="ignore"):
+        out = np.ascontiguousarray(x, dtype=np.float32)
+    if x.dtype.kind == "b" or x.dtype.itemsize <= 2 or not x.size:
+        return out
+    largest = float(np.fmax.reduce(np.abs(x), axis=None, initial=0)) if x.dtype.kind == "f" else max(abs(int(x.max())), abs(int(x.min())))
+    if np.isfinite(largest) and largest > float(np.finfo(np.float32).max):
+        raise ValueError(f"{where} holds numbers up to {largest:.3g}, which float32 cannot hold: divide them by {largest:.0e}")
+    if tell and 2 ** 24 <= largest < np.inf:
+        spread = np.nanstd(x.astype(np.float64, copy=False), axis=-1)
+        off = np.nanmax(np.abs(x - out.astype(np.float64)), axis=-1)
+        if (off > 1e-3 * spread).any():
+            warn(f"{where} holds numbers as large as {largest:.6g} that hardly differ from each other, and float32, in which networks "
+                 f"compute, has 7 digits: their differences are lost. Subtract what they have in common, such as "
+                 + ("the smallest of them" if " " in where else f"{where} - {where}.min()"),
+                 stacklevel=5)
+    return out

@@ -12,7 +12,7 @@ from ..core.titled import TensorCategory
 from ..data.categories import CategoryMap
 from ..data.rows import as_frame
 from .frequency import Frequency, Times
-from .layout import as_float32
+from .store import as_float32
 from .tensors import TensorForecast, TensorKnown, TensorSeries
 from .timestamps import SHOWN, FillGaps, TimeAxis, check_columns, refuse_irregular, time_axis
 

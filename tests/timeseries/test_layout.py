@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from minifast.timeseries.all import TSDataLoaders, trim_padding
-from minifast.timeseries.layout import as_float32, as_store
+from minifast.timeseries.layout import as_store
+from minifast.timeseries.store import as_float32
 
 X = np.arange(24.0).reshape(4, 2, 3)
 

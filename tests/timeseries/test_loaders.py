@@ -196,3 +196,13 @@ def test_times_of_numpy_stay_times(y):
 def test_one_target_alone_is_refused():
     with pytest.raises(TypeError, match="y holds one target per sample; received"):
         TSDataLoaders.from_array(X, np.array(3))
+
+
+def test_new_series_with_targets_are_validated():
+    y = list("ab" * 10)
+    learn = Learner(TSDataLoaders.from_array(X, y, splits=HALVES, bs=4), net(3, 2))
+    with learn.no_bar(), pytest.raises(TypeError, match=r"write dls.test_dl\(\(X, y\), with_labels=True\).*or dls.test_dl\(X\) without"):
+        learn.validate(dl=learn.dls.test_dl(X, with_labels=True))
+    with learn.no_bar():
+        assert learn.validate(dl=learn.dls.test_dl((X[10:], y[10:]), with_labels=True)) == learn.validate()
+        assert len(learn.get_preds(dl=learn.dls.test_dl(X))[0]) == 20

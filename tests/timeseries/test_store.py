@@ -101,3 +101,18 @@ def test_other_values_are_other_data_to_the_record_of_a_run():
     other[3, 1, 2] = 1
     same, copied, changed = (digests_of(TSDataLoaders.from_array(o, y, splits=(range(6), range(6, 10)))) for o in (x, x.copy(), other))
     assert same == copied and same["train"]["items_digest"] != changed["train"]["items_digest"] is not None
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_what_float32_loses_of_values_on_disk_is_said_once(tmp_path, dtype):
+    disk = np.memmap(tmp_path / "x", dtype, "w+", shape=(8, 1, 5))
+    disk[:] = 2 ** 40 + np.arange(40).reshape(8, 1, 5)
+    store = as_store(disk)
+    with pytest.warns(UserWarning, match="their differences are lost") as told:
+        store.read(np.arange(4), 5)
+        store.read(np.arange(4, 8), 5)
+    assert len(told) == 1
+    huge = np.memmap(tmp_path / "y", np.float64, "w+", shape=(2, 1, 3))
+    huge[:] = 1e39
+    with pytest.raises(ValueError, match="numbers up to 1e\\+39, which float32 cannot hold"):
+        as_store(huge)[0]
