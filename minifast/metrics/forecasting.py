@@ -59,10 +59,17 @@ def mase(inp: Tensor, targ: Tensor, insample: Tensor, season: int = 1) -> Tensor
         targ: what came.
         insample: the history (B, targets, steps), of training alone.
         season: steps of a season; 1: against the last value.
+
+    Raises:
+        ValueError: the history of a series does not change over a season.
     """
     check_arguments("mase", season=(season, is_whole(season) and season < insample.shape[-1],
                                     f"steps of a season, fewer than the {insample.shape[-1]} of the history"))
     naive = (insample[..., season:] - insample[..., :-season]).abs().mean(-1, keepdim=True)
+    if not (naive > 0).all():
+        raise ValueError(f"mase(season={season}) divides by the mean change over a season in the history, which is "
+                         f"{float(naive[~(naive > 0)][0]):g} for a series: it is constant, or values are missing. Leave such series "
+                         "out, or measure mae")
     return ((point_of(inp, targ) - targ).abs() / naive).mean()
 
 

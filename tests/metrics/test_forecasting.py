@@ -65,3 +65,11 @@ def test_mase_divides_the_error_of_each_series_by_its_own_change():
         metric.accumulate(learn)
     with pytest.raises(ValueError, match="season=0"):
         MASE(0)
+
+
+@pytest.mark.parametrize(("history", "said"), [([1.0, 1.0, 1.0], "which is 0"), ([1.0, float("nan"), 2.0], "which is nan")])
+def test_mase_of_a_history_without_change_is_refused(history, said):
+    y, ok = torch.ones(2, 1, 1), [1.0, 2.0, 3.0]
+    with pytest.raises(ValueError, match=f"{said} for a series.*Leave such series out, or measure mae"):
+        mase(y, y, torch.tensor([[ok], [history]]))
+    assert mase(y[:1], y[:1] + 1, torch.tensor([[ok]])) == 1

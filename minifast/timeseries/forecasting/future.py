@@ -92,7 +92,7 @@ def known_future(windows: SlidingWindows, ends: Ends, known: Any, horizon: int) 
         horizon: steps to forecast.
 
     Returns:
-        float32 (series, known, horizon).
+        float32 (series, known, horizon), the horizon rounded up to whole ones of the windows.
 
     Raises:
         ValueError: it does not reach far enough: which series, the last time needed, the last one given.
@@ -119,12 +119,13 @@ def known_future(windows: SlidingWindows, ends: Ends, known: Any, horizon: int) 
                          f"{found['time'][0]}: leave one row per series and time, known.drop_duplicates(...)")
     values = frame[windows.known].to_numpy(dtype=np.float64, na_value=np.nan)[axis.order]
     number, place = ({name: i for i, name in enumerate(ids)} for ids in (axis.ids, ends.ids))
-    made = np.full((len(ends.ids), horizon, len(windows.known)), np.nan)
+    whole = -(-horizon // windows.horizon) * windows.horizon        # the model reads whole horizons, of which the rest is cut off
+    made = np.full((len(ends.ids), whole, len(windows.known)), np.nan)
     at = np.array([place.get(name, -1) for name in axis.ids], dtype=np.int64)[axis.series]
     k = axis.steps - ends.steps[at] - 1
-    inside = (at >= 0) & (k >= 0) & (k < horizon)
+    inside = (at >= 0) & (k >= 0) & (k < whole)
     made[at[inside], k[inside]] = values[inside]
-    absent = np.isnan(made).any(2)
+    absent = np.isnan(made[:, :horizon]).any(2)
     if absent.any():
         told = []
         for i in np.flatnonzero(absent.any(1))[:SHOWN]:
@@ -136,6 +137,8 @@ def known_future(windows: SlidingWindows, ends: Ends, known: Any, horizon: int) 
         raise ValueError(f"forecast(known=...): {names} do not reach over the steps to forecast in {n} of "
                          f"{len(ends.ids)} series: {'; '.join(told)}" + (f"; and {n - SHOWN:,} more" if n > SHOWN else "")
                          + ". Add these rows, or forecast fewer steps")
+    for j in range(horizon, whole):                                 # nobody has to know these: as the step before where they are missing
+        made[:, j] = np.where(np.isnan(made[:, j]), made[:, j - 1], made[:, j])
     return torch.from_numpy(made.transpose(0, 2, 1).astype(np.float32))
 
 

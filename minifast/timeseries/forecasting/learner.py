@@ -69,8 +69,6 @@ class ForecastLearner(Learner):
         x, found, n = ends.x, [], windows.horizon
         for begin in range(0, steps, n):
             part = None if future is None else future[:, :, begin:begin + n]
-            if part is not None and part.shape[2] < n:                      # the rest of the last part is cut off below
-                part = torch.cat([part, part[:, :, -1:].expand(-1, -1, n - part.shape[2])], 2)
             y = self._forecast_part(x, part)
             found.append(y)
             if begin + n < steps:

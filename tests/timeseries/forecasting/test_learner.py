@@ -231,3 +231,15 @@ def test_known_values_of_another_clock_or_without_end_are_refused():
         learn.forecast(known=future.assign(promo=np.inf))
     with pytest.raises(TypeError, match="the column 'promo' holds no numbers"):
         learn.forecast(known=future.assign(promo="a"))
+
+
+@pytest.mark.parametrize("steps", [1, 5, 9])
+def test_fewer_steps_are_the_first_of_all_with_what_is_known(steps):
+    learn = ts_forecaster(loaders(daily(60), known="promo"))
+    with torch.no_grad():
+        learn.model.backbone.others.weight.normal_()
+    future = daily(80)
+    found, whole = (learn.forecast(n, known=future).groupby("shop").head(steps) for n in (steps, 14))
+    assert np.allclose(found["sales"], whole["sales"], rtol=1e-4)
+    last = future[future["day"] <= future["day"].iloc[59 + steps]]
+    assert len(learn.forecast(steps, known=last)) == 2 * steps, "later ones are used, not needed"
