@@ -52,7 +52,10 @@ def metadata(wheel):
 
 def test_the_wheel_is_small_and_for_every_platform(wheel):
     assert wheel.name == f"minifast-{minifast.__version__}-py3-none-any.whl"
-    assert wheel.stat().st_size < 1_000_000
+    with zipfile.ZipFile(wheel) as z:
+        largest = max((f for f in z.infolist() if f.filename.endswith(".py")), key=lambda f: f.compress_size)
+    assert largest.compress_size < 16_000, f"{largest.filename} looks like data"
+    assert wheel.stat().st_size < 1_250_000, "about 60 to 150 kB for each room"
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel, source):
