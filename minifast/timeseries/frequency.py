@@ -176,8 +176,11 @@ def inferred(times: Times, series: np.ndarray) -> Frequency | None:
     day = _local(times).astype("datetime64[D]")
     if step >= 28 * DAY:
         month = day.astype("datetime64[M]")
-        ends = bool(((month + 1).astype("datetime64[D]") - day == np.timedelta64(1, "D")).all())
-        if ends or len(np.unique(day - month.astype("datetime64[D]"))) == 1:
+        is_end = (month + 1).astype("datetime64[D]") - day == np.timedelta64(1, "D")
+        of_month, ends = day - month.astype("datetime64[D]"), bool(is_end.all())
+        change = np.diff(of_month).astype(np.int64)             # short months end before the 29th, 30th or 31st
+        same = (change == 0) | (is_end[1:] & (change < 0)) | (is_end[:-1] & (change > 0)) | (np.diff(series) != 0)
+        if ends or same.all():
             return Frequency("months", max(1, round(step / DAY / 30.437)), ends)
     return Frequency("days", step // DAY)
 

@@ -171,3 +171,12 @@ def test_an_hour_that_comes_twice_needs_rows_in_order():
         time_axis(df[::-1], "t", tz="Europe/Berlin")
     utc = frame(pd.to_datetime(hours.tz_convert("UTC").tz_localize(None), utc=True), v=np.arange(16))[::-1]
     assert utc.iloc[time_axis(utc, "t", tz="Europe/Berlin").order]["v"].tolist() == list(range(16))
+
+
+def test_months_whose_day_differs_between_series_or_is_cut_off():
+    first = pd.Timestamp("2023-01-30")
+    months = [first + pd.DateOffset(months=k) for k in range(14)]
+    axis = time_axis(pd.concat([frame(months, s="a"), frame(pd.date_range("2023-01-01", periods=14, freq="MS"), s="b")]), "t", "s")
+    assert axis.freq.name == "MS" and not axis.off_grid.any() and not len(axis.gaps)
+    four_weeks = pd.date_range("2023-01-30", periods=14, freq="28D")
+    assert time_axis(frame(four_weeks), "t").freq.name == "28D"
