@@ -68,6 +68,7 @@ def window_sets(windows: SlidingWindows, splits: Splits | None = None, valid_pct
     """
     if not isinstance(windows, SlidingWindows):
         raise TypeError(f"from_windows takes SlidingWindows(df, window, horizon, ...); received {describe(windows)}")
+    windows.warn_of_short("from_windows")
     given = {"valid_pct": valid_pct, "n_valid": n_valid, "cutoff": cutoff, "gap": gap or None}
     said = [name for name, value in given.items() if value is not None]
     if splits is not None and said:

@@ -154,6 +154,7 @@ class WindowSet:
         """
         items = items[0] if isinstance(items, (list, tuple)) and len(items) == 1 else items
         made = self.windows.of(as_frame(items, "test_dl"), with_targets=bool(with_labels))
+        made.warn_of_short("test_dl")
         found = WindowSet(made, None, 1)
         found.labelled = bool(with_labels)
         return found

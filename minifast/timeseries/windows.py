@@ -1,6 +1,7 @@
 """`SlidingWindows`: parts of the series of a long frame, to forecast what comes after them or to classify them."""
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
+from warnings import warn
 
 import numpy as np
 import pandas as pd
@@ -210,6 +211,17 @@ class SlidingWindows:
             sums = np.bincount(self.row_series[season:][pair], weights=errors[k], minlength=len(self.ids))
             found[:, k] = torch.from_numpy(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
         return found
+
+    def warn_of_short(self, where: str) -> None:
+        """Warn of series without a window, which nobody sees in a loader.
+
+        Args:
+            where: who leaves them out.
+        """
+        if self.too_short:
+            told = listing([f"{name!r} ({plural(n, 'row')})" for name, n in self.too_short.items()], SHOWN)
+            warn(f"{where}: {len(self.too_short):,} of {len(self.ids):,} series have no {plural(self.size, 'row')} in a row, as a window "
+                 f"needs, and are left out: {told}. All of them are in windows.too_short", stacklevel=4)
 
     def name_of(self, i: int) -> str:
         "What to call window `i` in a message: its series and its first time."

@@ -91,3 +91,12 @@ def test_errors_of_a_season_are_of_series_that_were_trained_on():
     other = dls.test_dl(hours(20, "az"), with_labels=True).dataset
     with pytest.raises(ValueError, match=r"1 series of these had none: 'z'\. Leave it out, metrics=\[mae\]"):
         other.naive_errors(1, dls.train.dataset)
+
+
+def test_series_without_a_window_are_told_where_they_are_left_out():
+    df = pd.concat([hours(40), hours(5, "z")])
+    with pytest.warns(UserWarning, match=r"from_windows: 1 of 3 series have no 6 rows in a row.*'z' \(5 rows\)\. All of them are"):
+        dls = TSDataLoaders.from_windows(SlidingWindows(df, 4, 2, by="id", target="v"), bs=8)
+    assert dls.train.dataset.windows.too_short == {"z": 5}
+    with pytest.warns(UserWarning, match=r"test_dl: 1 of 2 series have no 4 rows in a row.*'b' \(3 rows\)"):
+        assert len(dls.test_dl(pd.concat([hours(9, "a"), hours(3, "b")])).dataset) == 1
