@@ -61,6 +61,7 @@ class SlidingWindows:
                  tz: Any = None, duplicates: Literal["mean", "first", "last"] | None = None,
                  gaps: Literal["split", "forward", "linear", "zero"] | None = None, vocab: Sequence[Any] | None = None):
         df = as_frame(df, "SlidingWindows")
+        window, horizon, stride = (int(n) if isinstance(n, np.integer) else n for n in (window, horizon, stride))
         self.window, self.horizon, self.stride, self.time, self.label, self.labelling = window, horizon, stride, time, label, labelling
         self.by, self.target, self.known = (_names(name, o) for name, o in (("by", by), ("target", target), ("known", known)))
         if label is not None and past is None:
@@ -390,7 +391,7 @@ class SlidingWindows:
 
 
 def _names(name, given):
-    return [] if given is None else [given] if isinstance(given, str) else listed_in_order("SlidingWindows", name, given)
+    return [] if given is None else [given] if isinstance(given, (str, int)) else listed_in_order("SlidingWindows", name, given)
 
 
 def check_numbers(df: pd.DataFrame, columns: Sequence[Any], where: str) -> None:

@@ -190,3 +190,9 @@ def test_text_is_made_numbers_as_the_message_says():
     df["v"] = pd.to_numeric(df["v"], errors="coerce")
     df = pd.get_dummies(df, columns=["p"])
     assert SlidingWindows(df, 4, 2, target="v", known="p_x")[0][1].tolist() == [[1, 1]]
+
+
+def test_numbers_of_numpy_and_names_that_are_numbers():
+    df = long(10, "ab").rename(columns={"v": 0, "id": 1})
+    w = SlidingWindows(df, np.int64(4), np.int32(2), np.int8(1), by=1, target=0)
+    assert len(w) == 10 and w[0][1].tolist() == [[4, 5]] and {type(w.settings[k]) for k in ("window", "horizon", "stride")} == {int}
