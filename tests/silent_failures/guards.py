@@ -167,6 +167,9 @@ GUARDS = {
              body("lengths_without_tail", "return np.array([a.shape[1] for a in require_series(data).arrays])")),
     "S116": ("the state of an optimizer stays as it was loaded", body("lay_out_state", "return None")),
     "S117": ("items that are several are not counted", swap("DataLoaders.test_batch", "len(items) == 1 != len(dataset)", "False")),
+    "S118": ("masks of numpy are not looked at", swap("as_array", "isinstance(x, np.ma.MaskedArray)", "False")),
+    "S119": ("any order of rows will do", never("_localised", "the rows are in no order")),
+    "S120": ("time zones are not compared", never("known_future", "so that it is not known")),
 }
 
 
