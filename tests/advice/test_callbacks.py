@@ -265,7 +265,7 @@ def test_mixing():
         of_images(cbs=[MixUp(), CutMix()]).fit(1)
     of_images(cbs=CutMixUp()).fit(1)
     of_images(cbs=MixUp()).fit(1)
-    with told("callbacks/mix.py", "it needs a floating input (B,C,H,W). For other data use MixUp()"):
+    with told("callbacks/mix.py", "it needs a floating input (B,C,H,W) or (B,C,T). For other data use MixUp()"):
         learner(cbs=CutMix()).fit(1)
     learner(cbs=MixUp()).fit(1)
 

@@ -77,8 +77,8 @@ def test_parts_of_scores():
     x, nf, n_out = torch.rand(2, 3, 9, 9), 4, 2
     body = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU())
     model = nn.Sequential(body, create_head(nf, n_out))
-    with told("interpret/grad_cam.py", "are computed in another way: use grad_cam, or a head such as create_head(nf, n_out, lin_ftrs=[], "
-              "concat_pool=False, first_bn=False)"):
+    with told("interpret/grad_cam.py", "are computed in another way: use grad_cam, or …",
+              "a head such as create_head(nf, n_out, lin_ftrs=[], concat_pool=False, first_bn=False)"):
         class_activation(model, x)
     assert grad_cam(model, x).shape == (2, 4, 4)
     head = create_head(nf, n_out, lin_ftrs=[], concat_pool=False, first_bn=False)

@@ -80,7 +80,7 @@ MENDS = {
     "SaveModelCallback(fname=)": ("callbacks/test_trackers.py::test_a_file_name_has_no_suffix_of_another_format",
                                   swap("SaveModelCallback.__init__", "fname.suffix in ('.safetensors', '.pth', '.pt')", "False")),
     "learn.load of a file of fastai": ("learner/test_saving.py::test_a_file_of_fastai_with_its_optimizer",
-                                       body("saving._existing", "return file")),
+                                       body("saving.stored_file", "return file_of(learn, file)")),
     "learn.load of a plain state dict": ("learner/test_saving.py::test_files_of_plain_weights", assign("saving.WEIGHTS", "('model',)")),
     "learn.save('x') is safetensors": ("learner/test_saving.py::test_save_model_callback_and_load_by_its_name",
                                        swap("saving.file_of", "file.name + '.safetensors'", "file.name + '.pth'"),
