@@ -23,7 +23,7 @@ from pathlib import Path
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 #: Batch size and epochs of a fit. `made-up` has 2,000 series of 3 channels and 200 steps, 200 of them for validation.
-SETS = {"GunPoint": (16, 5), "BasicMotions": (16, 5), "JapaneseVowels": (16, 3), "made-up": (64, 1)}
+SETS = {"GunPoint": (16, 3), "BasicMotions": (16, 3), "JapaneseVowels": (16, 2), "made-up": (64, 1)}
 
 
 def arguments(argv=None):
@@ -92,14 +92,15 @@ def tsai_learner(name, folder):
 
 
 def serve(library, name, threads, folder):
-    "Train whenever a line comes, and answer with the seconds."
+    "Train as many epochs as each line says, and answer with the seconds; 0: two batches, to warm up."
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     answers, sys.stdout = sys.stdout, sys.stderr
     learn = (minifast_learner if library == "minifast" else tsai_learner)(name, folder)
-    callback = __import__("minifast.callbacks.base" if library == "minifast" else "fastai.callback.core", fromlist=["*"]).Callback
+    module = __import__("minifast.callbacks.base" if library == "minifast" else "fastai.callback.core", fromlist=["*"])
+    callback, stop = module.Callback, module.CancelFitException
 
     class Times(callback):
         "Both libraries have these events."
@@ -113,6 +114,10 @@ def serve(library, name, threads, folder):
         def after_train(self):
             self.train.append(time.perf_counter() - self.began_train)
 
+        def before_batch(self):
+            if self.warm_up and self.iter == 2:
+                raise stop
+
         def after_epoch(self):
             self.epoch_s.append(time.perf_counter() - self.began)
 
@@ -120,10 +125,10 @@ def serve(library, name, threads, folder):
     print(json.dumps(said), file=answers, flush=True)
     for line in sys.stdin:
         times = Times()
-        times.train, times.epoch_s = [], []
+        times.train, times.epoch_s, times.warm_up = [], [], line == "0\n"
         with learn.no_bar(), learn.no_logging():
-            learn.fit_one_cycle(int(line), 1e-3, cbs=times)
-        print(json.dumps([statistics.median(times.train), statistics.median(times.epoch_s)]), file=answers, flush=True)
+            learn.fit_one_cycle(int(line) or 1, 1e-3, cbs=times)
+        print(json.dumps([statistics.median(s or [0]) for s in (times.train, times.epoch_s)]), file=answers, flush=True)
 
 
 class Worker:
@@ -159,7 +164,7 @@ def measure(name, threads, args):
     pythons = {"minifast": sys.executable, **({"tsai": args.tsai} if args.tsai else {})}
     workers = {library: Worker(python, library, name, threads, args.data) for library, python in pythons.items()}
     for worker in workers.values():
-        worker.fit(1)
+        worker.fit(0)
     rounds = []
     for r in range(args.rounds):
         order = list(workers)[::1 if r % 2 else -1]
