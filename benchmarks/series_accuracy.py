@@ -138,7 +138,7 @@ def score(preds, name, folder):
     if test.y.dtype.kind == "f":
         return float(np.sqrt(np.mean((preds.reshape(-1).astype(float) - test.y) ** 2)))
     found = np.asarray(test.classes)[preds.argmax(1)] if preds.ndim == 2 else preds
-    return 100 * float(np.mean(found.astype(str) == test.y.astype(str)))
+    return 100 * float(np.mean(np.char.lower(found.astype(str)) == np.char.lower(test.y.astype(str))))  # aeon: lower case
 
 
 def baseline(name, folder):
