@@ -6,6 +6,8 @@ share of steps where a convolution exceeds a bias (PPV). Biases are quantiles of
 """
 import math
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import torch
@@ -17,7 +19,7 @@ from ..padding import is_step
 _TAPS = 9                               # weights of a kernel
 _KERNELS = math.comb(_TAPS, 3)
 #: On a CPU, for each thread: steps of all series taken at once, and comparisons, which stay in its cache. On a GPU: comparisons at once.
-_STEPS, _VALUES, _VALUES_GPU = 9600, 500_000, 2**26
+_STEPS, _VALUES, _VALUES_GPU = 4800, 450_000, 2**26
 #: Biases of a kernel are spread over this range of int16, whose largest value is also the most it can count.
 _RANGE, _MOST = 32_000.0, 2**15 - 1
 
@@ -133,35 +135,49 @@ class MiniRocketFeatures(nn.Module):
                                "mini_rocket_learner(dls)")
         with torch.autocast(x.device.type, enabled=False):
             steps = is_step(x)
-            whole = not exporting and x.shape[2] > 8 * self.dilations[-1] and bool(steps.all())
-            x = x.float() if whole else torch.where(steps.unsqueeze(1), x.float(), torch.zeros((), device=x.device))
-            plan = self._plan()
+            x = torch.where(steps.unsqueeze(1), x.float(), torch.zeros((), device=x.device))
             if exporting:
-                out = self._of_some(x, steps, plan, None)
-                return out * (steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
-            on_cpu, n, n_steps = x.device.type == "cpu", len(x), x.shape[2]
-            at_once, room = 2 * max(1, _STEPS // n_steps // 2), _VALUES
-            if on_cpu:
-                x = nn.functional.pad(x, (0, 0, 0, 0, 0, n % 2))            # an even number of series: four comparisons are added as one
-                at_once, room = at_once * torch.get_num_threads(), room * torch.get_num_threads()
+                out = self._features(x, steps, 0, self._plan())
+            elif x.device.type == "cpu":
+                out = self._on_cpu(x, steps)
             else:
-                at_once, room = max(1, _VALUES_GPU // (_KERNELS * n_steps)), _VALUES_GPU
-            n_values = _KERNELS // 2 * min(at_once, len(x)) * n_steps
-            buffers = x.new_empty(n_values), *(x.new_empty(i, dtype=torch.int16) for i in (n_values, max(room, n_values)))
-            out = x.new_empty(len(x), self.n_out)
-            steps_in = nn.functional.pad(steps, (0, 0, 0, len(x) - n), value=True)
-            for some, own, of_some in zip(x.split(at_once), steps_in.split(at_once), out.split(at_once), strict=True):
-                self._of_some(some, None if whole else own, plan, buffers, of_some)
-            out = out[:n]
+                plan, at_once = self._plan(), max(1, _VALUES_GPU // (_KERNELS * x.shape[2]))
+                shortest = x.shape[2] if bool(steps.all()) else 0
+                parts = zip(x.split(at_once), steps.split(at_once), strict=True)
+                out = torch.cat([self._features(some, own, shortest, plan) for some, own in parts])
             return out.mul_(steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
+
+    def _on_cpu(self, x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """The features of series (B, C, T) in parts that stay in the cache of a core. As many threads as torch uses take a part each: they
+        wait for each other once, not after each of thousands of short operations. Series are sorted by length, so that parts have little
+        padding."""
+        (n, _, n_steps), threads = x.shape, torch.get_num_threads()
+        ends, order = torch.where(steps, torch.arange(1, n_steps + 1), 0).amax(1).sort(stable=True)
+        n_parts = max(math.ceil(n * n_steps / _STEPS), min(threads, n // 8), 1)
+        # An even number of series, for four comparisons are added as one; of many 16, whose comparisons fill whole lines of the cache.
+        at_once = math.ceil(n / n_parts)
+        at_once += -at_once % (16 if at_once > 16 else 2)
+        order = nn.functional.pad(order[None], (0, n % 2), mode="replicate")[0] if n % 2 else order
+        x, steps, plan, out = x[order], steps[order], self._plan(at_once), x.new_empty(len(order), self.n_out)
+        parts = iter([slice(i, i + at_once) for i in range(0, n, at_once)])
+
+        def work() -> None:
+            n_values = _KERNELS // 2 * at_once * n_steps
+            buffers = x.new_empty(n_values), *(x.new_empty(i, dtype=torch.int16) for i in (n_values, max(n_values, _VALUES)))
+            for part in parts:
+                longest, shortest = max(1, int(ends[part][-1])), int(steps[part].sum(1).min())
+                self._features(x[part, :, :longest], steps[part, :longest], shortest, plan, buffers, out[part])
+
+        _in_threads(work, min(threads, n_parts))
+        return out[:n] if bool(steps.all()) else out[order[:n].argsort()]
 
     def _check(self, x: torch.Tensor) -> None:
         if x.ndim != 3 or x.shape[1] != self.c_in:
             raise ValueError(f"MiniRocket takes series (samples, {self.c_in} channels, steps); received {describe(x)}")
 
-    def _plan(self) -> list[tuple[int, bool, torch.Tensor, torch.Tensor]]:
-        """For each dilation and half of the kernels: the dilation, whether they see zeros beyond the ends, weights (9 * C + 1, K), the last
-        one that of ones, which make convolutions comparable with the biases, int16 (n, K)."""
+    def _plan(self, times: int = 1) -> list[tuple[int, bool, torch.Tensor, torch.Tensor]]:
+        """For each dilation and half of the kernels: the dilation, whether they see zeros beyond the ends, weights (9 * C + 2, K), which
+        make convolutions comparable with the biases, int16 (n, times * K). The last weights are those of ones and of steps to leave out."""
         plan, start = [], 0
         for i, (dilation, n) in enumerate(zip(self.dilations, self.n_biases, strict=True)):
             for group, padded in _groups(i):
@@ -171,14 +187,14 @@ class MiniRocketFeatures(nn.Module):
                 span = torch.where(most > least, most - least, torch.where(least != 0, least.abs(), torch.ones_like(least)))
                 scale, middle = 2 * _RANGE / span, least + span / 2
                 weights = (kernels.unsqueeze(2) * self.channels[i, group].unsqueeze(1)).flatten(1).T
-                weights = torch.cat([weights, -middle.unsqueeze(0)]) * scale
-                plan.append((dilation, padded, weights, ((biases - middle) * scale).short()))
+                weights = torch.cat([torch.cat([weights, -middle.unsqueeze(0)]) * scale, torch.full_like(scale, -1e38).unsqueeze(0)])
+                plan.append((dilation, padded, weights, ((biases - middle) * scale).short().repeat(1, times)))
                 start += n * len(kernels)
         return plan
 
-    def _of_some(self, x: torch.Tensor, steps: torch.Tensor | None, plan: list[tuple[int, bool, torch.Tensor, torch.Tensor]],
-                 buffers: tuple[torch.Tensor, ...] | None, out: torch.Tensor | None = None) -> torch.Tensor:
-        """The features of series (B, C, T); `steps` (B, T) where lengths differ, `buffers` for convolutions, the same as int16, and
+    def _features(self, x: torch.Tensor, steps: torch.Tensor, shortest: int, plan: list[tuple[int, bool, torch.Tensor, torch.Tensor]],
+                  buffers: tuple[torch.Tensor, ...] | None = None, out: torch.Tensor | None = None) -> torch.Tensor:
+        """The features of series (B, C, T) of `shortest` steps or more; on a CPU `buffers` for convolutions, the same as int16, and
         comparisons."""
         shares, beyond, first = [], 4 * self.dilations[-1], 0
         extended, (n, _, n_steps), seen, before = nn.functional.pad(x.permute(1, 2, 0), (0, 0, beyond, beyond)), x.shape, x, 0
@@ -187,22 +203,23 @@ class MiniRocketFeatures(nn.Module):
             reach = 4 * dilation
             if dilation != before:
                 starts = range(beyond - reach, beyond + reach + 1, dilation)
-                seen, before = torch.cat([*(extended[:, s:s + n_steps] for s in starts), one]), dilation                # (9 * C + 1, T, B)
-            inside = seen if padded or steps is not None else seen[:, reach:-reach]
+                seen = torch.cat([*(extended[:, s:s + n_steps] for s in starts), one, torch.zeros_like(one)])           # (9 * C + 2, T, B)
+                before = dilation
+            within = slice(None) if padded or shortest <= 2 * reach else slice(reach, -reach)
+            size: torch.Tensor | int = n_steps - 2 * (within.start or 0)
+            if shortest < n_steps or not (padded or within.start):
+                own = _steps_of(steps, dilation, padded)
+                seen[-1], size = (~own).T, own.sum(1).clamp(min=1)[:, None, None]
+            inside = seen[:, within]
             shape = inside.shape[1], n, weights.shape[1]
             into = None if buffers is None else buffers[0][:math.prod(shape)].view(-1, shape[2])
             values = torch.mm(inside.flatten(1).T, weights, out=into).view(shape)                                       # (T', B, K)
-            size: torch.Tensor | int = shape[0]
-            if steps is not None:
-                own = _steps_of(steps, dilation, padded)
-                values, size = values.masked_fill_(~own.T.unsqueeze(2), -math.inf), own.sum(1).clamp(min=1)[:, None, None]
-            counts = _count_above(values.flatten(1), biases.repeat(1, n), buffers)                                      # (n biases, B * K)
-            share = counts.view(-1, n, shape[2]).transpose(0, 1)
+            counts = _count_above(values, biases, buffers).transpose(0, 1)                                              # (B, n, K)
             if out is None:
-                shares.append((share / size).flatten(1))
+                shares.append((counts / size).flatten(1))
             else:
-                torch.div(share, size, out=out[:, first:first + biases.numel()].view(share.shape))
-                first += biases.numel()
+                torch.div(counts, size, out=out[:, first:first + counts[0].numel()].view(counts.shape))
+                first += counts[0].numel()
         return torch.cat(shares, 1) if out is None else out
 
 
@@ -275,22 +292,45 @@ def _quantiles(values: torch.Tensor, own: torch.Tensor, q: torch.Tensor) -> torc
 
 
 def _count_above(values: torch.Tensor, biases: torch.Tensor, buffers: tuple[torch.Tensor, ...] | None) -> torch.Tensor:
-    """How many of the values (T, N) of each column exceed its biases, int16 (n, N), as whole numbers: (n, N).
+    """How many of the values (T, B, K) of each column exceed its biases, int16 (n, K), as whole numbers: float (n, B, K).
 
-    On a CPU comparisons are written as 0 and 1 in int16, to a buffer that stays in the cache, and four of them are added as one int64, for
-    torch has no counting in one pass. On float32 it takes a third longer, on booleans several times as long.
+    On a CPU biases are repeated for all series, (n, B * K): comparisons are written as 0 and 1 in int16, to a buffer that stays in the
+    cache, and four of them are added as one int64, for torch has no counting in one pass. On float32 it takes a third longer, on booleans
+    several times as long; NumPy's comparisons of floats lose on short rows what they gain on long ones.
     """
     values = values.clamp_(-_MOST, _MOST)
     if buffers is None:
-        return (values.short() > biases.unsqueeze(1)).sum(1, dtype=torch.float32)
-    whole = buffers[1][:values.numel()].view(values.shape).copy_(values)
-    at_once = max(1, len(buffers[2]) // values.numel())
-    if values.device.type != "cpu":
-        return torch.cat([(whole > some.unsqueeze(1)).sum(1, dtype=torch.float32) for some in biases.split(at_once)])
-    counts = torch.zeros_like(biases, dtype=torch.float32)
+        at_once = len(biases) if torch.compiler.is_compiling() else max(1, _VALUES_GPU // values.numel())
+        whole, biases = values.short(), biases[:, None, None]
+        return torch.cat([(whole > some).sum(1, dtype=torch.float32) for some in biases.split(at_once)])
+    whole, biases = buffers[1][:values.numel()].view(values.shape).copy_(values).flatten(1), biases[:, None, :values[0].numel()]
+    counts, total = torch.empty(len(biases), whole.shape[1] // 4, dtype=torch.int64), torch.zeros(())
     for part in whole.split(_MOST):
-        for some, of_some in zip(biases.unsqueeze(1).split(at_once), counts.split(at_once), strict=True):
-            above = buffers[2][:len(some) * part.numel()].view(len(some), *part.shape)
-            torch.gt(part, some, out=above)
-            of_some += above.view(torch.int64).sum(1).view(torch.int16)
-    return counts
+        at_once = min(max(1, len(buffers[2]) // part.numel()), len(biases))
+        above = buffers[2][:at_once * part.numel()].view(-1, *part.shape)
+        fours = above.view(torch.int64)
+        for i in range(0, len(biases), at_once):
+            n = min(at_once, len(biases) - i)
+            torch.gt(part, biases[i:i + n], out=above[:n])
+            torch.sum(fours[:n], 1, out=counts[i:i + n])
+        total = total + counts.view(torch.int16)
+    return total.view(len(biases), *values.shape[1:])
+
+
+def _in_threads(work: Callable[[], None], n: int) -> None:
+    "Call `work` in n threads at once, whose operations use one thread each, and wait for all."
+    if n == 1:
+        return work()
+    threads = torch.get_num_threads()
+
+    def alone() -> None:
+        torch.set_num_threads(1)                # of this thread, and of those that start after it
+        with torch.no_grad():
+            work()
+
+    try:
+        with ThreadPoolExecutor(n) as pool:
+            for done in [pool.submit(alone) for _ in range(n)]:
+                done.result()
+    finally:
+        torch.set_num_threads(threads)

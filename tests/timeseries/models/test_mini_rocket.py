@@ -87,6 +87,18 @@ def test_many_series_are_computed_in_parts():
     assert torch.equal(model(x), torch.cat([model(row[None]) for row in x]))
 
 
+def test_several_threads_compute_the_same():
+    model, x, threads = _fitted(n_features=168), _series(70), torch.get_num_threads()
+    x[::3, :, 25:] = math.nan
+    try:
+        torch.set_num_threads(1)
+        alone = model(x)
+        torch.set_num_threads(3)
+        assert torch.equal(model(x), alone) and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.slow               # torch.export
 def test_exported_it_computes_the_same():
     model, x = _fitted(t=20, n_features=168), _series(t=20)
