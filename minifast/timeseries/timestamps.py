@@ -94,7 +94,7 @@ def time_axis(df: pd.DataFrame, time: str, by: str | Sequence[str] | None = None
         found = inferred(times, series)
         if found is None:
             raise ValueError(f"no series has two different times in the column {time!r}, so the step is unknown: give it, such as "
-                             "freq='D'" + (", or say which column names the series, by=" if by is None else ""))
+                             f"freq={'D' if isinstance(times, pd.DatetimeIndex) else 1!r}")
     else:
         found = Frequency.of(freq)
         if (found.unit == "number") == isinstance(times, pd.DatetimeIndex):

@@ -61,10 +61,15 @@ def window_splits(windows: SlidingWindows, valid_pct: float | None = None, n_val
     short = [side for side, found in (("training", training), ("validation", valid)) if not len(found)]
     if short:
         longest = int(n.max()) if len(n) else 0
-        advice = "history=True (validation windows may look back at training rows), " if not history and windows.label is None else ""
-        advice = f"a smaller gap= than {gap}, " + advice if gap and "validation" in short else advice
+        advice = ""
+        if short == ["validation"]:                         # what leaves training as it is
+            advice = f"a smaller gap= than {gap}, " if gap else ""
+            if windows.label is None and not history and (windows.starts + windows.window >= cut + gap).any():
+                advice += "history=True (validation windows may look back at training rows), "
+        smaller = " or ".join(f"{name}=" for name, given in (("window", True), ("horizon", windows.horizon), ("stride", windows.stride > 1))
+                              if given)
         raise ValueError(f"window_splits: no window is left for {' and '.join(short)}: a window has {plural(windows.size, 'row')} with "
-                         f"what comes after it, and the longest series {longest}. Write {advice}a smaller window= or horizon=, or another "
+                         f"what comes after it, and the longest series {longest}. Write {advice}a smaller {smaller}, or another "
                          f"{next(iter(chosen), 'valid_pct')}=")
     absent = sorted(set(np.unique(windows.series).tolist()) - set(np.unique(windows.series[valid]).tolist()))
     if absent:
@@ -97,6 +102,7 @@ def walk_forward_splits(windows: SlidingWindows, k: int = 5, n_valid: int | None
     check_arguments("walk_forward_splits", k=(k, is_whole(k), "how many splits, a whole number of at least 1"),
                     n_valid=(n_valid, n_valid is None or is_whole(n_valid), "rows per series, a whole number of at least 1"))
     lengths = np.bincount(windows.row_series, minlength=len(windows.ids))
+    longer = "a smaller k=" if n_valid is None else "a larger n_valid="
     n_valid = max(1, int(lengths.max()) // (k + 1)) if n_valid is None else n_valid
     from_end = np.cumsum(lengths)[windows.series] - (windows.starts + windows.size)         # rows after what a window predicts
     splits = []
@@ -105,8 +111,8 @@ def walk_forward_splits(windows: SlidingWindows, k: int = 5, n_valid: int | None
         valid = valid[from_end[valid] >= (i - 1) * n_valid]
         if not len(valid):
             raise ValueError(f"walk_forward_splits(k={k}): no window is left for validation in stretch {k - i} of {plural(n_valid, 'row')}"
-                             f": a window has {plural(windows.size, 'row')} with what comes after it. Write a smaller k=, a larger "
-                             "n_valid=, or history=True")
+                             f": a window has {plural(windows.size, 'row')} with what comes after it. Write {longer}"
+                             + ("" if history or windows.label is not None else ", or history=True"))
         splits.append((training, valid))
     return splits
 
@@ -115,9 +121,10 @@ def _time_as(cutoff: Any, times: Any) -> Any:
     "A time as those of the series are."
     at, stamps = read_times(pd.Series([cutoff]), "cutoff"), isinstance(times, pd.DatetimeIndex)
     if stamps != isinstance(at, pd.DatetimeIndex):
+        middle = times.sort_values()[len(times) // 2]
         raise TypeError(f"window_splits(cutoff={brief(cutoff)}): the times of these series are "
-                        + (f"timestamps: write one, such as cutoff={str(times[len(times) // 2])!r}" if stamps else
-                           f"whole numbers: write one, such as cutoff={times[len(times) // 2]}"))
+                        + (f"timestamps: write one, such as cutoff={str(middle)!r}" if stamps else
+                           f"whole numbers: write one, such as cutoff={middle}"))
     if stamps and times.tz is not None and at.tz is None:
         return at.tz_localize(times.tz)[0]
     if stamps and times.tz is None and at.tz is not None:

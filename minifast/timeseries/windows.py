@@ -85,12 +85,14 @@ class SlidingWindows:
         self._hold(axis, columns, labels)
         self._cut()
         if not len(self.starts):
-            lengths = np.bincount(self.row_series, minlength=len(self.ids))
-            raise ValueError(f"SlidingWindows: {self._need} are more than any series has without a gap (the longest has "
-                             f"{plural(int(lengths.max()), 'row')}): no window. Write a smaller window= or horizon="
-                             if self.labelling != "same" or label is None else
-                             f"SlidingWindows: no window of {plural(window, 'step')} has one label throughout. Write a smaller window=, or "
-                             "labelling='last' or 'most'")
+            longest = int(self.run_lengths().max(initial=0))
+            if longest < self.size:
+                raise ValueError(f"SlidingWindows: {self._need}, and no series has so many rows without a gap (the most are "
+                                 f"{longest:,}): no window. Write a smaller window=" + (" or horizon=" if horizon else ""))
+            none = {"same": "one label throughout. Write a smaller window=, or labelling='last' or 'most'",
+                    "last": "a label in its last row. Write a smaller window=, or labelling='most'",
+                    "most": "a label. Write a smaller window=, or put labels into more rows"}
+            raise ValueError(f"SlidingWindows: no window of {plural(window, 'step')} has {none[labelling]}")
 
     # -- what it holds ----------------------------------------------------------------------------------------------------------
     values: torch.Tensor        #: float32 (channels, rows): targets, past, known, sorted by series and time

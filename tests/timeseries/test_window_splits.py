@@ -63,8 +63,14 @@ def test_what_leaves_nothing_is_refused_and_the_advice_works():
     with pytest.raises(ValueError, match=r"no window is left for validation: a window has 6 rows.*Write history=True"):
         window_splits(w)
     assert len(window_splits(w, history=True)[1])
-    with pytest.raises(ValueError, match="no window is left for training.*another valid_pct="):
-        window_splits(w, valid_pct=0.9, history=True)
+    with pytest.raises(ValueError, match="no window is left for training: .*Write a smaller window= or horizon=, or another valid_pct=$"):
+        window_splits(w, valid_pct=0.9)                                     # looking back leaves nothing to train on either
+    with pytest.raises(ValueError, match="14. Write a smaller window= or horizon= or stride=, or another valid_pct=$"):
+        window_splits(windows((14,), stride=30))                            # the one window is the last
+    assert all(map(len, window_splits(windows((14,), stride=4), history=True)))
+    with pytest.raises(ValueError, match="Write a smaller window=, or another valid_pct=$"):
+        window_splits(classes := SlidingWindows(pd.DataFrame({"time": np.arange(14), "v": 1.0, "kind": "x"}), 4, label="kind"))
+    assert all(map(len, window_splits(classes, valid_pct=0.4)))
     with pytest.raises(ValueError, match="valid_pct and n_valid are several ways"):
         window_splits(w, valid_pct=0.2, n_valid=3)
     with pytest.raises(ValueError, match="valid_pct=1.5"):
@@ -106,11 +112,14 @@ def test_walk_forward(history):
 
 def test_walk_forward_that_leaves_nothing_is_refused_and_the_advice_works():
     w = windows((40,))
-    with pytest.raises(ValueError, match=r"walk_forward_splits\(k=3\): no window is left .* of 4 rows: a window has 6 rows.*smaller k=, a "
-                                         r"larger n_valid=, or history=True"):
+    with pytest.raises(ValueError, match=r"walk_forward_splits\(k=3\): no window is left .* of 4 rows: a window has 6 rows.*Write a "
+                                         r"larger n_valid=, or history=True$"):
         walk_forward_splits(w, 3, n_valid=4)
     assert len(walk_forward_splits(w, 3, n_valid=4, history=True)) == len(walk_forward_splits(w, 3, n_valid=8)) == 3
     assert len(walk_forward_splits(w)) == 5
+    with pytest.raises(ValueError, match=r"walk_forward_splits\(k=25\).*Write a smaller k=$"):
+        walk_forward_splits(w, 25, history=True)
+    assert len(walk_forward_splits(w, 6, history=True)) == 6
 
 
 def test_a_cut_of_another_kind_is_refused():
@@ -121,9 +130,13 @@ def test_a_cut_of_another_kind_is_refused():
     assert len(window_splits(w, cutoff="2024-01-16 00:00:00")[1])
     with pytest.raises(ValueError, match="have none: write cutoff='2024-01-16 00:00:00'"):
         window_splits(w, cutoff=pd.Timestamp("2024-01-16", tz="UTC"))
-    with pytest.raises(TypeError, match="are whole numbers: write one, such as cutoff=50"):
+    with pytest.raises(TypeError, match="are whole numbers: write one, such as cutoff=25"):
         window_splits(windows(), cutoff="2024-01-16")
-    assert len(window_splits(windows(), cutoff=50)[1])
+    assert len(window_splits(windows(), cutoff=25)[1])
+    pair = windows((30, 30))                                                # their times follow each other
+    with pytest.raises(TypeError, match="such as cutoff=15"):
+        window_splits(pair, cutoff="2024-01-16")
+    assert all(map(len, window_splits(pair, cutoff=15)))
 
 
 def test_a_gap_that_leaves_nothing_is_named():

@@ -97,10 +97,20 @@ def test_series_that_are_too_short_are_listed():
     df = pd.concat([long(10), long(4).assign(id="short"), long(3).assign(id="shorter")])
     w = SlidingWindows(df, 4, 2, by="id", target="v")
     assert w.too_short == {"short": 4, "shorter": 3} and "in 1 of 3 series" in repr(w)
-    with pytest.raises(ValueError, match=r"window=9 and horizon=2 are more than any series has without a gap \(the longest has 10 rows\).*"
-                                         "smaller window="):
+    with pytest.raises(ValueError, match=r"window=9 and horizon=2, and no series has so many rows without a gap \(the most are 10\).*"
+                                         "smaller window= or horizon=$"):
         SlidingWindows(df, 9, 2, by="id", target="v")
     assert len(SlidingWindows(df, 8, 2, by="id", target="v")) == 1
+    df = long(12).drop(index=[5]).assign(kind="x")
+    with pytest.raises(ValueError, match=r"the most are 6\): no window. Write a smaller window=$"):
+        SlidingWindows(df, 7, label="kind", gaps="split")
+    assert len(SlidingWindows(df, 6, label="kind", gaps="split")) == 1
+    with pytest.raises(ValueError, match=r"the most are 0\)"):
+        SlidingWindows(df[:0], 3, label="kind", freq=1, vocab=["x"])
+    few = long(12).assign(kind=["x"] + [None] * 11)
+    with pytest.raises(ValueError, match="has a label in its last row. Write a smaller window=, or labelling='most'$"):
+        SlidingWindows(few, 3, label="kind", labelling="last")
+    assert len(SlidingWindows(few, 3, label="kind", labelling="most")) == len(SlidingWindows(few, 1, label="kind")) == 1
 
 
 def test_windows_of_labels():
