@@ -212,6 +212,10 @@ def read_times(column: pd.Series, name: str, tz: Any = None, series: np.ndarray 
     found = _timestamps(column, name)
     if tz is None:
         return found
+    try:
+        pd.Timestamp(0, tz="UTC").tz_convert(tz)
+    except Exception as e:
+        raise ValueError(f"tz={brief(tz)}: {e}. Write the name of a time zone, such as 'Europe/Berlin'") from e
     return found.tz_convert(tz) if found.tz is not None else _localised(found, name, tz, series)
 
 
@@ -242,10 +246,7 @@ def _localised(times, name, tz, series):
     series = np.zeros(len(times), dtype=np.int64) if series is None else series
     rows = pd.DataFrame({"series": series, "time": times})
     seen = rows.groupby(["series", "time"]).cumcount().to_numpy()
-    try:
-        found = times.tz_localize(tz, ambiguous=seen == 0, nonexistent="NaT")
-    except Exception as e:
-        raise ValueError(f"tz={brief(tz)}: {e}. Write the name of a time zone, such as 'Europe/Berlin'") from e
+    found = times.tz_localize(tz, ambiguous=seen == 0, nonexistent="NaT")
     none = np.flatnonzero(found.isna())
     if len(none):
         raise ValueError(f"tz={brief(tz)}: {plural(len(none), 'time')} in {name!r} do not exist there, because daylight saving begins: "

@@ -88,7 +88,8 @@ class SlidingWindows:
             longest = int(self.run_lengths().max(initial=0))
             if longest < self.size:
                 raise ValueError(f"SlidingWindows: {self._need}, and no series has so many rows without a gap (the most are "
-                                 f"{longest:,}): no window. Write a smaller window=" + (" or horizon=" if horizon else ""))
+                                 f"{longest:,}): no window. Give more rows, or make windows with a smaller window="
+                                 + (" or horizon=" if horizon else ""))
             none = {"same": "one label throughout. Write a smaller window=, or labelling='last' or 'most'",
                     "last": "a label in its last row. Write a smaller window=, or labelling='most'",
                     "most": "a label. Write a smaller window=, or put labels into more rows"}

@@ -58,6 +58,18 @@ def test_times_that_come_twice_and_gaps():
     with told("timeseries/timestamps.py", "Write duplicates='mean', 'first' or 'last'"):
         windows(df)
     assert {len(windows(df, duplicates=how)) for how in ('mean', 'first', 'last')} == {20}
+    both = rows(ids="ab")
+    with told("timeseries/timestamps.py", "or by=, the column that names the series"):
+        windows(both, by=None)
+    assert len(windows(both, by="id")) == 40
+    local = rows(pd.date_range("2024-10-26 20:00", periods=24, freq="h", tz="Europe/Berlin").tz_localize(None))
+    with told("timeseries/timestamps.py", "where daylight saving repeats an hour, tz='Europe/Berlin' or another time zone"):
+        windows(local)
+    assert len(windows(local, tz='Europe/Berlin')) == 20
+    workdays = rows(pd.bdate_range("2024-01-01", periods=24))
+    with told("timeseries/timestamps.py", "or freq='B', there is no row on a weekend"):
+        windows(workdays)
+    assert len(windows(workdays, freq='B')) == 20
     df = rows().drop(index=[8, 9])
     with told("timeseries/timestamps.py", "Write gaps='split' (no window crosses one), or fill them: gaps='forward', 'linear' or 'zero'"):
         windows(df)
@@ -114,6 +126,10 @@ def test_time_zones():
     with told("timeseries/timestamps.py", "Write the name of a time zone, such as 'Europe/Berlin'"):
         time_axis(df, "time", tz="Berlin")
     time_axis(df.drop(index=1), "time", tz='Europe/Berlin')
+    utc = rows(pd.date_range("2024", periods=24, freq="h", tz="UTC"))
+    with told("timeseries/timestamps.py", "Write the name of a time zone, such as 'Europe/Berlin'"):
+        windows(utc, tz="Berlin")
+    windows(utc, tz='Europe/Berlin')
     with told("timeseries/timestamps.py", "Where the times are in UTC, write pd.to_datetime(df[...], utc=True)"):
         time_axis(df, "time", tz="Europe/Berlin")
     assert time_axis(df.assign(time=pd.to_datetime(df["time"], utc=True)), "time", tz="Europe/Berlin").times[0].hour == 3
@@ -155,12 +171,17 @@ def test_what_windows_are_for():
 
 
 def test_windows_that_are_too_long():
-    with told("timeseries/windows.py", "no series has so many rows without a gap (the most are …): no window. Write a smaller window="):
+    with told("timeseries/windows.py", "no window. Give more rows, or make windows with a smaller window="):
         windows(window=23)
-    assert len(windows(window=22)) == len(windows(window=23, horizon=1)) == 1
-    with told("timeseries/windows.py", "(the most are …): no window. Write a smaller window="):
+    assert len(windows(window=22)) == len(windows(window=23, horizon=1)) == len(windows(rows(range(25)), window=23)) == 1
+    with told("timeseries/windows.py", "no window. Give more rows, or make windows with a smaller window="):
         classified(window=25)
     classified(window=12)
+    learn = ts_forecaster(TSDataLoaders.from_windows(windows(), bs=4), Naive)
+    for use in (lambda df: learn.forecast(df=df), learn.dls.test_dl):
+        with told("timeseries/windows.py", "no window. Give more rows, or make windows with a smaller window="):
+            use(rows(range(2)))
+        assert len(use(rows(range(3))))
     with told("timeseries/windows.py", "one label throughout. Write a smaller window=, or labelling='last' or 'most'"):
         classified(window=13)
     assert {len(classified(window=13, labelling=how)) for how in ('last', 'most')} == {12} and len(classified(window=12)) == 2

@@ -106,8 +106,9 @@ def test_an_hour_that_cannot_be_told_or_does_not_exist_is_refused():
         read_times(pd.Series(pd.to_datetime(["2024-10-27 01:00", "2024-10-27 02:00", "2024-10-27 04:00"])), "t", "Europe/Berlin")
     with pytest.raises(ValueError, match="1 time in 't' do not exist there, because daylight saving begins: 2024-03-31 02:30:00"):
         read_times(pd.Series(pd.to_datetime(["2024-03-31 02:30"])), "t", "Europe/Berlin")
-    with pytest.raises(ValueError, match="Write the name of a time zone"):
-        read_times(pd.Series(pd.to_datetime(["2024-03-31 02:30"])), "t", "Berlin")
+    for utc in (False, True):                               # with a zone too
+        with pytest.raises(ValueError, match="^tz='Berlin': .*Berlin.*Write the name of a time zone"):
+            read_times(pd.Series(pd.to_datetime(["2024-03-31 02:30"], utc=utc)), "t", "Berlin")
 
 
 def test_text_with_offsets_is_one_axis():

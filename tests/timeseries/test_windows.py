@@ -98,11 +98,11 @@ def test_series_that_are_too_short_are_listed():
     w = SlidingWindows(df, 4, 2, by="id", target="v")
     assert w.too_short == {"short": 4, "shorter": 3} and "in 1 of 3 series" in repr(w)
     with pytest.raises(ValueError, match=r"window=9 and horizon=2, and no series has so many rows without a gap \(the most are 10\).*"
-                                         "smaller window= or horizon=$"):
+                                         "Give more rows, or make windows with a smaller window= or horizon=$"):
         SlidingWindows(df, 9, 2, by="id", target="v")
     assert len(SlidingWindows(df, 8, 2, by="id", target="v")) == 1
     df = long(12).drop(index=[5]).assign(kind="x")
-    with pytest.raises(ValueError, match=r"the most are 6\): no window. Write a smaller window=$"):
+    with pytest.raises(ValueError, match=r"the most are 6\): no window. Give more rows, or make windows with a smaller window=$"):
         SlidingWindows(df, 7, label="kind", gaps="split")
     assert len(SlidingWindows(df, 6, label="kind", gaps="split")) == 1
     with pytest.raises(ValueError, match=r"the most are 0\)"):
