@@ -2,10 +2,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.messages import describe
+from ..core.messages import describe, listing
 from ..data.labels import ColReader, column_names
 from ..data.rows import Rows
 from ..data.transforms import ItemTransform
+from .reading import TARGET
 
 
 class ColumnValues(Sequence):
@@ -71,6 +72,8 @@ class ReadColumns(ItemTransform):
 
     def encodes(self, o: Any) -> Any:
         if not isinstance(o, (dict, tuple)) and not hasattr(o, "iloc"):
-            raise TypeError(f"the targets of these series are not given, {describe(o)}: write dls.test_dl((X, y), with_labels=True) with "
-                            "an array (samples, channels, steps), or dls.test_dl(X) without them")
+            names = column_names(self.cols)
+            second, table = ("y", "") if names == [TARGET] else ("table", f" and a table with {listing(map(repr, names))}")
+            raise TypeError(f"the targets of these series are not given, {describe(o)}: write dls.test_dl((X, {second}), with_labels=True) "
+                            f"with an array (samples, channels, steps){table}, or dls.test_dl(X) without them")
         return self._reader(o)

@@ -52,8 +52,9 @@ def ts_learner(dls: DataLoaders, arch: Callable[..., nn.Module] = InceptionTime,
                         "For a model of your own write Learner(dls, model)")
     dataset = getattr(getattr(dls, "train", None), "dataset", None)
     if isinstance(dataset, WindowSet) and dataset.windows.horizon:
-        raise TypeError(f"these windows are for forecasts of {plural(dataset.windows.horizon, 'step')}: write ts_forecaster(dls, "
-                        f"{name_of(arch)}), which knows their scale, and what comes after them")
+        named = "" if getattr(arch, "closed_form", False) else f", {name_of(arch)}"
+        raise TypeError(f"these windows are for forecasts of {plural(dataset.windows.horizon, 'step')}: write "
+                        f"ts_forecaster(dls{named}), which knows their scale, and what comes after them")
     shape = series_shape(dls)
     n_out = getattr(dls, "c", None) if n_out is None else n_out
     if not isinstance(n_out, int) or n_out < 1:

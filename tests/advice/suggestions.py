@@ -1,7 +1,8 @@
 """The suggestions of the package's messages, read from its source, and the tests that follow them.
 
 A suggestion is a piece of text that tells the reader to write something: it has a verb in the imperative and code (a call, a keyword
-argument, or a piece in backticks). Docstrings are no messages; the reports of `checks` and the command line have tests of their own.
+argument, or a piece in backticks). Docstrings and patterns of `re` are no messages; the reports of `checks` and the command line have
+tests of their own.
 """
 import ast
 import re
@@ -45,6 +46,7 @@ def texts_in(source, file):
     skipped = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}                                             # docstrings
     skipped |= {id(n.value) for n in nodes if isinstance(n, ast.Assign | ast.AugAssign) and "__doc__" in ast.unparse(n)}
     skipped |= {id(part) for n in nodes if isinstance(n, ast.JoinedStr) for part in ast.walk(n) if part is not n}
+    skipped |= {id(n.args[0]) for n in nodes if isinstance(n, ast.Call) and n.args and ast.unparse(n.func).startswith("re.")}     # patterns
     texts = [(n.lineno, words_of(n)) for n in nodes if isinstance(n, ast.Constant | ast.JoinedStr) and id(n) not in skipped]
     return [Suggestion(file, line, text) for line, text in sorted(texts) if len(text) > 15]
 

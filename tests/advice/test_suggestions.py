@@ -32,6 +32,7 @@ def f(x):
     "Give f(x=1): a docstring is no message."
     if x:
         raise ValueError(f"x is {x}: give " "f(x=2)")
+    re.sub("give(?=f[(]x)", "", "a pattern is no message")
     return "nothing here" if x else "use g(x) instead"
 '''
     assert [s.text for s in texts_in(source, "a.py") if suggests(s.text)] == [f"x is {GAP}: give f(x=2)", "use g(x) instead"]

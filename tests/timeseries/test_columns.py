@@ -25,3 +25,13 @@ def test_items_that_cannot_be_are_named():
         TSDataLoaders.from_df(frame, steps, "y", splitter=lambda o: (range(8), range(8, 10)))
     with pytest.raises(ValueError, match="the validation set has labels that are not among.*'c'"):
         TSDataLoaders.from_df(frame.fillna("c"), steps, "y", splitter=lambda o: (range(8), range(8, 10)))
+
+
+def test_targets_that_are_not_given_are_asked_for_as_the_loaders_take_them():
+    frame = pd.DataFrame({f"t{i}": range(10) for i in range(3)}).astype(float).assign(y=[*"ab"] * 5)
+    x = frame[["t0", "t1", "t2"]].to_numpy()[:, None]
+    for dls, targets, words in ((TSDataLoaders.from_array(x, [*"ab"] * 5, bs=4), [*"ba"] * 5, r"\(\(X, y\), with_labels=True\)"),
+                                (TSDataLoaders.from_df(frame, ["t0", "t1", "t2"], "y", bs=4), frame, r"\(\(X, table\).* a table with 'y'")):
+        with pytest.raises(TypeError, match=words):
+            dls.test_dl(x, with_labels=True).one_batch()
+        assert len(dls.test_dl((x, targets), with_labels=True).one_batch()) == 2

@@ -8,7 +8,7 @@ from torch import nn
 
 from ...callbacks.base import Callback
 from ...core.arguments import check_arguments, is_whole, refuse_class
-from ...core.messages import describe
+from ...core.messages import describe, name_of
 from ...core.types import LossFunc, PathLike, Splitter
 from ...data.loaders import DataLoaders
 from ...learner.learner import Learner
@@ -125,6 +125,9 @@ def ts_forecaster(dls: DataLoaders, arch: Any = DLinear, quantiles: Sequence[flo
     if isinstance(arch, nn.Module):
         raise TypeError(f"ts_forecaster(arch=...) takes the class, {type(arch).__name__}, and makes the model itself; its arguments go to "
                         "config=")
+    if getattr(arch, "closed_form", False):
+        raise TypeError(f"ts_forecaster trains a model in steps, and {name_of(arch)} is fitted at once, to classes or numbers: write "
+                        "another one, such as arch=TCN")
     twice = [f for f in dls.train.after_batch if isinstance(f, (TSStandardize, TSNormalize))]
     if twice:
         raise ValueError(f"ts_forecaster: these loaders scale the series already ({type(twice[0]).__name__}), and the model does it "
@@ -140,7 +143,7 @@ def ts_forecaster(dls: DataLoaders, arch: Any = DLinear, quantiles: Sequence[flo
     elif windows.known:
         seq_len += windows.horizon
     least = getattr(arch, "min_steps", 1)
-    if seq_len < least:
+    if seq_len < least and "patch_len" not in config:           # which moves it: then the architecture knows
         raise ValueError(f"{getattr(arch, '__name__', arch)} needs {least} steps, and a window has {seq_len}: write "
                          f"SlidingWindows(window={least})")
     if getattr(arch, "needs_seq_len", True):
