@@ -94,10 +94,10 @@ def test_trains(kind, cls):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pass_in_the_middle_of_a_fit(kind):
+def test_a_pass_in_the_middle_of_a_fit(kind, tmp_path):
     learn = KINDS[kind][0]()
     learn.logger = lambda row: None
     seen = []
     with learn.no_bar():
-        learn.fit(1, cbs=[Callback(after_step=lambda cb: seen.append(cb.learn.get_preds()[0])), PredictionDynamics()])
+        learn.fit(1, cbs=[Callback(after_step=lambda cb: seen.append(cb.learn.get_preds()[0])), PredictionDynamics(path=tmp_path)])
     assert len(seen) == len(learn.dls.train) and all(torch.isfinite(p).all() for p in seen)
