@@ -261,7 +261,7 @@ class Categorize(_Labels):
     def encodes(self, o: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(self._known().id_of(o), np.int64))
 
-    def decodes(self, o: Any) -> Any:
+    def decodes(self, o: Any) -> Category:
         return Category(self._known()[int(o)])
 
     @property

@@ -9,10 +9,9 @@ from ..core.messages import plural
 from ..core.recipe import Recipe
 from ..core.seeds import fixed_seed
 from ..data.dataloader import DataLoader
-from ..data.datasets import Datasets
 from ..data.engine.fetch import Fetcher, Order
 from ..data.engine.samplers import OrderSampler
-from ..data.engine.whole import WholeBatches
+from ..data.engine.whole import Read, whole_batches
 from ..data.pipeline import Pipeline
 from .flat import FlatTexts, ahead_texts
 from .padding import Pad_Chunk, Padding
@@ -106,20 +105,12 @@ class SortedDL(TextLoader):
         return next((f.seq_len for f in self.before_batch if isinstance(f, Pad_Chunk)), None)
 
     def _make_fetcher(self) -> Fetcher:
-        plain, dataset = super()._make_fetcher(), self.dataset
-        if len(self.before_batch) != 1 or len(self.after_item) or self.collate_fn is not None or self._args["on_error"] != "raise" \
-                or not isinstance(dataset, Datasets) or dataset.n_inp != 1 or 0 not in dataset.ahead:
-            return plain
-        with fixed_seed():
-            sample = plain.item(0, 0)
-        read = self._reader(sample)
-        one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[1:])
-        return WholeBatches(plain, read, sample) if one_size and read is not None else plain
+        return whole_batches(super()._make_fetcher(), self._reader)
 
-    def _reader(self, sample: tuple) -> Callable[[np.ndarray], Any] | None:
+    def _reader(self, sample: tuple) -> Read | None:
         "What reads and pads the texts of a batch together; None: nothing can. sample: the first one."
         texts, pad = ahead_texts(self.dataset), self.before_batch[0]
-        if texts is None or not isinstance(pad, Padding) or list(pad.fields(sample)) != [0]:
+        if self.dataset.n_inp != 1 or texts is None or not isinstance(pad, Padding) or list(pad.fields(sample)) != [0]:
             return None
         return PaddedTexts(texts, pad)
 

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 
 from ..core.nested import find_bs
-from ..core.seeds import fixed_seed
 from ..data.dataloader import DataLoader
 from ..data.datasets import Datasets
 from ..data.engine.fetch import Fetcher
-from ..data.engine.whole import WholeBatches
+from ..data.engine.whole import Read, whole_batches
 from ..data.pipeline import Pipeline
 from .covariates import ValuesAhead
 from .pad import PadSeries
@@ -93,18 +92,14 @@ class SeriesDL(DataLoader):
         return super().show_batch(b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs)
 
     def _make_fetcher(self) -> Fetcher:
-        plain, dataset = super()._make_fetcher(), self.dataset
-        series, pads = store_of(dataset), self.before_batch.fs
-        if series is None or len(pads) != 1 or not isinstance(pads[0], PadSeries) or len(self.after_item) or self.collate_fn is not None \
-                or self._args["on_error"] != "raise" or not len(dataset):
-            return plain
-        covariates = [a.values for k in range(1, dataset.n_inp) if (a := dataset.ahead.get(k)) is not None and not len(a.rest)]
-        if len(covariates) != dataset.n_inp - 1 or not all(isinstance(c, ValuesAhead) for c in covariates):
-            return plain
-        with fixed_seed():
-            sample = plain.item(0, 0)
-        one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[dataset.n_inp:])
-        return WholeBatches(plain, ReadBatches(series, pads[0], covariates), sample) if one_size else plain
+        return whole_batches(super()._make_fetcher(), self._reader)
+
+    def _reader(self, sample: tuple) -> Read | None:
+        "What reads series and covariates of a batch together; None: nothing can. sample: the first one."
+        series, pad, ahead = store_of(self.dataset), self.before_batch[0], self.dataset.ahead
+        covariates = [ahead[k].values for k in range(1, self.dataset.n_inp) if not len(ahead[k].rest)]
+        known = len(covariates) == self.dataset.n_inp - 1 and all(isinstance(c, ValuesAhead) for c in covariates)
+        return ReadBatches(series, pad, covariates) if series is not None and isinstance(pad, PadSeries) and known else None
 
 
 def store_of(dataset: Any) -> SeriesStore | None:

@@ -5,8 +5,32 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...core.seeds import fixed_seed
 from .collate import collate, kinds_of, with_tensors
 from .fetch import Batch, BatchKey, Fetcher, Making
+
+Read = Callable[[np.ndarray], Any]
+"Indices -> the inputs of these items, as a batch has them: one, or a tuple of several."
+
+
+def whole_batches(plain: Fetcher, reader: Callable[[tuple], Read | None]) -> Fetcher:
+    """A `WholeBatches`, or `plain` where items have to be made one by one: they are not there ahead, transforms of items or a `collate_fn`
+    have a say, an error is to be skipped, targets are drawn anew each time or differ in shape.
+
+    Args:
+        plain: what makes the samples one by one.
+        reader: the first sample -> what reads the inputs of several items; None: nothing can.
+    """
+    dataset = plain.dataset
+    n_inp, ahead = getattr(dataset, "n_inp", 0), getattr(dataset, "ahead", {})
+    if not n_inp or not len(dataset) or any(k not in ahead for k in range(n_inp)) or len(plain.before_batch) != 1 or len(plain.after_item) \
+            or plain.collate_fn is not None or plain.on_error != "raise" or any(f.varies for p in dataset.pipelines[n_inp:] for f in p):
+        return plain
+    with fixed_seed():
+        sample = plain.item(0, 0)
+    one_size = all(np.ndim(o) == 0 or isinstance(o, torch.Tensor) for o in sample[n_inp:])
+    read = reader(sample) if one_size else None
+    return plain if read is None else WholeBatches(plain, read, sample)
 
 
 class WholeBatches(Fetcher):
@@ -19,7 +43,7 @@ class WholeBatches(Fetcher):
         sample: the first one, as `plain` makes it.
     """
 
-    def __init__(self, plain: Fetcher, read: Callable[[np.ndarray], Any], sample: tuple):
+    def __init__(self, plain: Fetcher, read: Read, sample: tuple):
         vars(self).update(vars(plain))
         self.read, self.in_memory, self.is_quiet = read, True, True
         self._known = np.zeros(len(self.dataset), dtype=bool)

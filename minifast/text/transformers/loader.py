@@ -1,11 +1,12 @@
 """`TransformersDL`: batches of texts that were tokenised once, all of them together."""
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from ...data.datasets import Datasets
+from ...data.engine.whole import Read
 from ...data.labels import ColReader
 from ...data.targets import base_dataset
 from ..sorted_loader import SortedDL
@@ -82,9 +83,9 @@ class TransformersDL(SortedDL):
         kwargs["sort_func"] = kwargs.get("sort_func") or n_tokens
         super().__init__(dataset, **kwargs)
 
-    def _reader(self, sample: tuple) -> Callable[[np.ndarray], Any] | None:
+    def _reader(self, sample: tuple) -> Read | None:
         texts, pad = _encoded(self.dataset), self.before_batch[0]
-        if texts is None or len(self.dataset.ahead[0].rest) or type(pad) is not PadTokens or pad.targets:
+        if self.dataset.n_inp != 1 or texts is None or len(self.dataset.ahead[0].rest) or type(pad) is not PadTokens or pad.targets:
             return None
         return EncodedBatches(texts, pad)
 
