@@ -17,6 +17,7 @@ from .base import (
 from .batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback, TerminateOnNaNCallback, mc_dropout_preds
 from .collect import CollectDataCallback, HookCallback
 from .distill import KnowledgeDistillation
+from .distributed import DistributedTrainer
 from .dynamics import PredictionDynamics
 from .first_batch import FirstBatch
 from .gather import GatherPreds
@@ -36,11 +37,11 @@ from .trackers import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallbac
 __all__ = [
     "EMA", "SAM", "SWA", "ActivationReg", "ActivationStats", "BnFreeze", "CSVLogger", "Callback", "CancelBackwardException",
     "CancelBatchException", "CancelEpochException", "CancelFitException", "CancelStepException", "CancelTrainException",
-    "CancelValidException", "ChannelsLast", "CollectDataCallback", "CutMix", "CutMixUp", "EarlyStoppingCallback", "FirstBatch",
-    "GatherPreds", "GradientAccumulation", "GradientClip", "GradientClipValue", "GradientNorms", "HookCallback", "JSONLogger",
-    "KnowledgeDistillation", "LRFinder", "LiveLogger", "LossSpikes", "MCDropoutCallback", "MixUp", "MixedPrecision",
-    "ModelResetter", "NonFiniteLoss", "Order", "ParamScheduler", "PredictionDynamics", "ProgressCallback", "ProgressiveResize",
-    "RNNCallback", "RNNRegularizer", "Recorder", "ReduceLROnPlateau", "Resume", "SaveModelCallback", "ShortEpochCallback",
-    "ShowGraphCallback", "SuggestionMethod", "TensorBoardCallback", "TerminateOnNaNCallback", "TorchScheduler", "TrackerCallback",
-    "TrainEvalCallback", "WandbCallback", "event", "mc_dropout_preds", "minimum", "rnn_cbs", "slide", "steep", "valley",
+    "CancelValidException", "ChannelsLast", "CollectDataCallback", "CutMix", "CutMixUp", "DistributedTrainer", "EarlyStoppingCallback",
+    "FirstBatch", "GatherPreds", "GradientAccumulation", "GradientClip", "GradientClipValue", "GradientNorms", "HookCallback", "JSONLogger",
+    "KnowledgeDistillation", "LRFinder", "LiveLogger", "LossSpikes", "MCDropoutCallback", "MixUp", "MixedPrecision", "ModelResetter",
+    "NonFiniteLoss", "Order", "ParamScheduler", "PredictionDynamics", "ProgressCallback", "ProgressiveResize", "RNNCallback",
+    "RNNRegularizer", "Recorder", "ReduceLROnPlateau", "Resume", "SaveModelCallback", "ShortEpochCallback", "ShowGraphCallback",
+    "SuggestionMethod", "TensorBoardCallback", "TerminateOnNaNCallback", "TorchScheduler", "TrackerCallback", "TrainEvalCallback",
+    "WandbCallback", "event", "mc_dropout_preds", "minimum", "rnn_cbs", "slide", "steep", "valley",
 ]

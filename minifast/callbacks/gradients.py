@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from ..core import check_arguments, find_bs, is_number, is_whole
+from ..core import check_arguments, is_number, is_whole
 from ..core.torch_internals import add_, copy_, mul, mul_
-from ..nn.loss_traits import batch_weight
 from .base import CancelBatchException, Order, TrainingCallback
 from .precision import MixedPrecision
 from .recorder import FLUSH_EVERY, Series
@@ -51,7 +50,9 @@ class GradientAccumulation(TrainingCallback):
 
     def before_backward(self) -> None:
         learn = self.learn
-        weight = batch_weight(learn.loss_func, learn.yb, find_bs((learn.xb, learn.kw)))
+        weight = learn.local_weight()
+        if learn.share is not None:
+            _, weight = learn.share.weighed(weight)
         self._loss = learn.loss
         if weight is not None:              # None: the loss is a sum, which needs no weighting
             self._weight = weight if self._weight is None else self._weight + weight
@@ -63,10 +64,16 @@ class GradientAccumulation(TrainingCallback):
     def after_backward(self) -> None:
         learn = self.learn
         learn.loss = self._loss
-        self._items += find_bs((learn.xb, learn.kw))
-        if self._items < self.n_acc and learn.iter < learn.n_iter - 1:
+        steps = self.steps_after_batch()
+        self._items += learn.items_in_batch()
+        if not steps:
             raise CancelBatchException
         self._average()
+
+    def steps_after_batch(self) -> bool:
+        "Whether the optimizer steps after the batch in progress."
+        learn = self.learn
+        return self._items + learn.items_in_batch() >= self.n_acc or learn.iter >= learn.n_iter - 1
 
     def after_train(self) -> None:
         "The epoch was cut short between two steps: step with what has been accumulated."
@@ -204,7 +211,7 @@ class SAM(TrainingCallback):
             for p in params:
                 p.grad = None
             with learn.forward_context():
-                learn.pred = learn.model(*learn.xb, **learn.kw)
+                learn.pred = learn.forward()
                 learn("after_pred")
                 learn.loss = learn.loss_func(learn.pred, *learn.yb)
                 learn("after_loss")

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..core import check_arguments, describe, draw_seed, find_bs, is_number, item_rng, leaves, map_nested, noting
+from ..core.ranks import rank
 from ..nn.loss_traits import CLASS_KINDS, class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
 from .base import Order, TrainingCallback
 from .mix_series import cut_steps, own_share, paste_steps, with_own_steps
@@ -188,7 +189,8 @@ class MixHandler(TrainingCallback):
         self._seed, self._stream = draw_seed(), None
 
     def before_train(self) -> None:
-        self._rng = item_rng(self._seed, self.learn.epoch)
+        of_rank = (rank(),) if rank() and self._embeddings else ()        # outputs of embeddings are mixed within a rank
+        self._rng = item_rng(self._seed, self.learn.epoch, *of_rank)
         stream, self._stream = self._stream, None
         if stream is not None and self.learn.start_iter and self.learn.epoch == self.learn.start_epoch:       # resumed within this epoch
             own = self._rng.bit_generator.state
@@ -198,9 +200,13 @@ class MixHandler(TrainingCallback):
     def before_batch(self) -> None:
         learn = self.learn
         self._mix = None
-        inputs = [t for t in leaves((learn.xb, learn.kw)) if isinstance(t, torch.Tensor) and t.ndim]
-        n = learn.yb[0].shape[0] if learn.yb and isinstance(learn.yb[0], torch.Tensor) and learn.yb[0].ndim else find_bs(inputs)
+        inputs = self._inputs()
         self._indices = [t for t in inputs if not t.is_floating_point() and t.dtype is not torch.bool]
+        share = None if self._indices else learn.share
+        if share is not None:                       # partners may be on other ranks: mix the whole batch, as one process would
+            learn.xb, learn.kw, learn.yb = share.whole((learn.xb, learn.kw, learn.yb))
+            inputs = self._inputs()
+        n = learn.yb[0].shape[0] if learn.yb and isinstance(learn.yb[0], torch.Tensor) and learn.yb[0].ndim else find_bs(inputs)
         for t in inputs:
             if t.is_floating_point() and t.shape[0] != n:
                 raise ValueError(f"{self!r} mixes items along the first axis, but an input is {describe(t)} in a batch of {n} items: "
@@ -219,7 +225,13 @@ class MixHandler(TrainingCallback):
             mix.shared_lam, mix.lam = mix.lam, own_share(series, mix.perm, mix.lam)
         learn.xb, learn.kw = map_nested(lambda t: self._mixed(t, mix), (learn.xb, learn.kw))
         self._mix_targets(mix)
+        if share is not None:
+            learn.xb, learn.kw, learn.yb, mix.lam, mix.partner, mix.targets = share.part(
+                (learn.xb, learn.kw, learn.yb, mix.lam, mix.partner, mix.targets))
         self._mix = mix
+
+    def _inputs(self):
+        return [t for t in leaves((self.learn.xb, self.learn.kw)) if isinstance(t, torch.Tensor) and t.ndim]
 
     def _mixed(self, t: Any, mix: Mix) -> Any:
         if not isinstance(t, torch.Tensor) or not t.is_floating_point() or not t.ndim:

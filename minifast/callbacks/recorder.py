@@ -9,6 +9,7 @@ from warnings import warn
 import torch
 
 from ..core import Axes, DataFrame, find_bs, get_grid, subplots
+from ..core.ranks import shared
 from ..metrics.base import AvgLoss, ValueMetric
 from .base import Callback, CancelException, Order
 from .lr_finder import LRFindResult
@@ -246,7 +247,8 @@ class Recorder(Callback):
         own = vars(self)
         pending = own["_pending"]
         pending.append(loss.item() if loss.is_cpu else loss.detach())     # on the CPU there is nothing to wait for
-        own["_sizes"].append(_batch_size(state["yb"]) or _batch_size((state["xb"], state["kw"])))
+        share = state.get("share")
+        own["_sizes"].append(share.total if share is not None else _batch_size(state["yb"]) or _batch_size((state["xb"], state["kw"])))
         own["_lrs"].append(own["_group"]["lr"])
         if own["_counted"]:
             self._count(own["_counted"])
@@ -266,7 +268,7 @@ class Recorder(Callback):
     def after_epoch(self) -> None:
         record = self.last
         record.iters.append(len(record.lrs))
-        self.log = [self.learn.epoch, *self._row()]
+        self.log = [self.learn.epoch, *shared(self._row())]          # what is decided by it is decided alike on every rank
         record.values.append(self.log[1:])
         if self.add_time:
             self.log.append(_clock(time.perf_counter() - self._epoch_start))

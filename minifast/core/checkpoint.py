@@ -22,6 +22,7 @@ import torch
 
 from .messages import add_note, describe
 from .paths import Path
+from .ranks import is_main
 from .types import PathLike
 
 HEADER = "minifast"
@@ -123,7 +124,9 @@ def replacing(file: Path, clear: bool = True) -> Iterator[Path]:
 
 
 def save_json(value: Any, file: Path) -> Path:
-    "Write plain values as JSON, whole or not at all; what JSON lacks as text."
+    "Write plain values as JSON, whole or not at all; what JSON lacks as text. Of several ranks the first writes."
+    if not is_main():
+        return file
     with replacing(file) as part:
         part.write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
     return file
@@ -132,12 +135,14 @@ def save_json(value: Any, file: Path) -> Path:
 def save(value: Any, file: PathLike) -> Path:
     """Write `value` to a safetensors file so that a crash leaves the old file or the new one, never half of one.
 
-    The file is read back before it replaces the old one.
+    The file is read back before it replaces the old one. Of several ranks the first writes; the others do not wait for it.
 
     Raises:
         OSError: names the folder when it cannot be written.
     """
     file = Path(file)
+    if not is_main():
+        return file
     tensors, tree = pack(value)
     metadata = {HEADER: json.dumps(tree)}
     write_tensors(tensors, {**metadata, DIGEST: tensor_digest(tensors, metadata)}, file, check=True)

@@ -5,6 +5,8 @@ from warnings import warn
 
 import torch
 
+from .ranks import world_size
+
 #: Settings that hold for the whole process. `device=None` means: choose at first use. `use_cuda=False` keeps to the CPU.
 defaults = SimpleNamespace(device=None, use_cuda=None)
 
@@ -58,6 +60,7 @@ def _choose(use: bool | None) -> torch.device:
     if use is False:
         return torch.device("cpu")
     if torch.cuda.is_available():
+        world_size()                            # each of several ranks takes a GPU of its own
         problem = _cuda_problem()
         if problem is None:
             return torch.device("cuda", torch.cuda.current_device())
@@ -73,5 +76,6 @@ def _choose(use: bool | None) -> torch.device:
 
 
 def cpu_count() -> int:
-    "Number of cores this process may use (its affinity, not the machine's total)."
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    "Number of cores this process may use (its affinity, not the machine's total), shared with the other ranks on this machine."
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

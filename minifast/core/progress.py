@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from .items import noop
+from .ranks import is_main
 
 
 def in_notebook() -> bool:
@@ -24,8 +25,10 @@ def in_notebook() -> bool:
 def choose_display() -> "PlainDisplay":
     """The display that fits the output: notebook, terminal, or plain lines.
 
-    Plain lines are used when the output is not a terminal, or with `MINIFAST_PROGRESS=0`.
+    Plain lines are used when the output is not a terminal, or with `MINIFAST_PROGRESS=0`. Of several ranks only the first shows anything.
     """
+    if not is_main():
+        return SilentDisplay()
     if os.environ.get("MINIFAST_PROGRESS", "1") != "0":
         if in_notebook():
             return NotebookDisplay()
@@ -109,6 +112,16 @@ def _make_bar(total, draw, comment):
 
 def _aligned(row, widths):
     return "  ".join(v.ljust(w) for v, w in zip(row, widths, strict=False)).rstrip()
+
+
+class SilentDisplay(PlainDisplay):
+    "Nothing: for the ranks whose progress is that of the first."
+
+    def write_row(self, row: Iterable[Any]) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
 
 
 class TerminalDisplay(PlainDisplay):

@@ -14,8 +14,10 @@ import torch
 
 from ..core.device import default_device
 from ..core.messages import brief, describe, plural
+from ..core.ranks import shared, world_size
 from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, fixed_seed, give_back, item_rng, lend_seed
+from ..core.shares import Share, share_of
 from ..core.types import PathLike
 from .by_hand import Looks, Taken
 from .engine.allocator import keep_freed_memory
@@ -107,6 +109,7 @@ class DataLoader:
         self.epoch: int = 0                     #: how many epochs have begun
         self.epoch_seed: int | None = None      #: of the epoch in progress, or of the latest one
         self.peeks: int = 0                     #: how many batches were made only to be looked at
+        self.share: Share | None = None         #: of several ranks: how the items of the latest batch are divided among them
         self.skipped: dict[int, tuple[str, str]] = {}       #: with on_error='skip': what could not be made, index -> (its name, why)
         self._resume: tuple[int, int] | None = None
         self._looks, self._for_fit, self._fits_epochs = Looks(), False, 0
@@ -320,7 +323,7 @@ class DataLoader:
             seed = int(item_rng(self.seed, self.epoch).integers(2**63))
         else:
             drawn = None if for_fit else lend_seed()
-            seed = draw_seed() if drawn is None else drawn.seed
+            seed = shared(draw_seed() if drawn is None else drawn.seed)
         if not for_fit and not always_the_same:
             position = self.epoch, self._resume, self.epoch_seed, self._handed_out
             self._taken = taken = Taken(position, drawn, seed)
@@ -328,10 +331,23 @@ class DataLoader:
             seed = self._looks.seed(seed) if resume is None else seed
         self.epoch, self._resume, self.epoch_seed, self._handed_out = self.epoch + (resume is None), None, seed, start
         self._prepare()
-        batches = self._current_engine().batches(self._order.keys(seed, start))
-        return self._epoch(self._made_elsewhere(batches, seed) if self.worker_type == "thread" else batches, seed, start, taken)
+        shares: dict[int, Share] | None = {} if world_size() > 1 else None
+        batches = self._current_engine().batches(self._keys(seed, start, shares))
+        if self.worker_type == "thread":
+            batches = self._made_elsewhere(batches, seed, shares)
+        return self._epoch(batches, seed, start, taken, shares)
 
-    def _made_elsewhere(self, batches, seed):
+    def _keys(self, seed, start, shares):
+        "The batches of an epoch; with `shares`, where these are noted by the number of the batch, this rank's part of each."
+        keys = self._order.keys(seed, start)
+        return keys if shares is None else self._parts(keys, shares)
+
+    def _parts(self, keys, shares):
+        for key in keys:
+            share = shares[key.number] = share_of(len(key.indices))
+            yield key.part(share)
+
+    def _made_elsewhere(self, batches, seed, shares):
         "The batches of threads, and of another engine from the first one on that draws from the global random streams."
         try:
             yield from batches
@@ -340,14 +356,17 @@ class DataLoader:
             if self._args["worker_type"] == "thread":
                 raise
             self._leave_threads()
-            yield from self._current_engine().batches(self._order.keys(seed, e.number))
+            yield from self._current_engine().batches(self._keys(seed, e.number, shares))
 
-    def _epoch(self, batches, seed, start, taken):
-        number = start - 1
+    def _epoch(self, batches, seed, start, taken, shares):
+        number, rank = start - 1, 0
         try:
             self._fits_epochs += taken is None
             for number, batch in enumerate(batches, start):
-                finished = [self._finish(batch, seed, number)]
+                if shares is not None:
+                    self.share = shares.pop(number)
+                    rank = self.share.rank
+                finished = [self._finish(batch, seed, number, rank)]
                 self._handed_out = number + 1
                 del batch                       # nor is what was handed out held here: its memory may be used again soon
                 yield finished.pop()
@@ -455,12 +474,12 @@ class DataLoader:
             self._new_finisher = Finisher(self.after_batch, self.device, moves=True)
         return self._new_finisher
 
-    def _finish(self, batch, seed, number):
+    def _finish(self, batch, seed, number, rank=0):
         "To the device, batch transforms, plain tensors; warnings of what went wrong on the way."
         if batch.skipped:
             self._note_skipped(batch.skipped)
         finisher = self._current_finisher()
-        data = finisher(batch, seed, number)
+        data = finisher(batch, seed, number, rank)
         if not self._reported:
             self._reported = True
             self._report_idle(finisher.idle)

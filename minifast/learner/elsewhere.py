@@ -3,7 +3,7 @@ from typing import Any
 
 _NO_LOOP = "the loop is one method here: write a Callback, or see learn.show_training_loop()"
 _OWN_PRECISION = "mixed precision is torch's: write learn.to_fp16() or learn.to_bf16(), and learn.to_fp32() to end it"
-_ONE_DEVICE = "a learner trains in one process on one device: leave it out (the device is that of the data, learn.dls.to('cuda'))"
+_ONE_DEVICE = "a process trains on one device: start one for each GPU, with the script as it is: write torchrun --nproc-per-node=2 train.py"
 
 #: Advice by name.
 ELSEWHERE = {
@@ -23,8 +23,6 @@ ELSEWHERE = {
     "to_non_native_fp16": _OWN_PRECISION,
     "to_non_native_fp32": _OWN_PRECISION,
     "to_parallel": _ONE_DEVICE,
-    "to_distributed": _ONE_DEVICE,
-    "distrib_ctx": _ONE_DEVICE,
     # fastai v1
     "data": "write learn.dls",
     "callbacks": "write learn.cbs",

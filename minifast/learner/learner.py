@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from ..callbacks import ChannelsLast, FirstBatch, MixedPrecision, ParamScheduler, ProgressCallback, Recorder, Resume
+from ..callbacks import ChannelsLast, DistributedTrainer, FirstBatch, MixedPrecision, ParamScheduler, ProgressCallback, Recorder, Resume
+from ..callbacks.distributed import Strategy
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
 from ..core.paths import Path
+from ..core.ranks import main_only, world_size
 from ..core.seeds import undisturbed
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
@@ -77,6 +79,10 @@ def _resuming(resume):
     return [Resume(None)] if resume is True else [resume] if resume else []
 
 
+def _has(cbs, cls):
+    return any(cb is cls or isinstance(cb, cls) for cb in listed(cbs))
+
+
 class Learner(Inference):
     """Train a model on data with a loss, and look at the result.
 
@@ -128,9 +134,10 @@ class Learner(Inference):
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
         self.path, self.model_dir = Path("." if path is None else path).expanduser(), model_dir
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
-        self.logger, self.cbs, self.opt = print, [], None
+        self.logger, self.cbs, self.opt = main_only(print), [], None
         self.metrics = metrics
-        self.add_cbs([*([FirstBatch, Recorder, ProgressCallback] if default_cbs else []), *listed(cbs)])
+        ranks = [] if world_size() == 1 or _has(cbs, DistributedTrainer) else [DistributedTrainer]
+        self.add_cbs([*ranks, *([FirstBatch, Recorder, ProgressCallback] if default_cbs else []), *listed(cbs)])
         self("after_create")
 
     @property
@@ -508,6 +515,37 @@ class Learner(Inference):
     def to_fp32(self: Self) -> Self:
         "Train in full precision again. Returns the learner."
         return self.remove_cb(MixedPrecision)
+
+    def to_distributed(self: Self, strategy: Strategy = "ddp", sync_bn: bool = False, find_unused_parameters: bool = False,
+                       timeout: float | None = None) -> Self:
+        """Say how several processes train this learner together. Returns the learner.
+
+        Started by `torchrun --nproc-per-node=2 train.py`, any learner is trained by all processes, with `strategy='ddp'`; this method
+        chooses otherwise. In a single process it changes nothing.
+
+        `bs` of the loaders is the batch of all processes together.
+
+        Args:
+            strategy, sync_bn, find_unused_parameters, timeout: see `DistributedTrainer`.
+        """
+        return self.remove_cb(DistributedTrainer).add_cb(DistributedTrainer(strategy, sync_bn, find_unused_parameters, timeout))
+
+    @contextmanager
+    def distrib_ctx(self: Self, sync_bn: bool = False, in_notebook: bool = False, **kwargs: Any) -> Iterator[Self]:
+        """fastai's block around training by several processes. Within it the learner is as `to_distributed` says; without `torchrun`
+        nothing changes.
+
+        Args:
+            sync_bn: see `DistributedTrainer`.
+            in_notebook: accepted for fastai's scripts; `notebook_launcher` starts the processes.
+            **kwargs: of `to_distributed`.
+        """
+        before = [cb for cb in self.cbs if isinstance(cb, DistributedTrainer)]
+        self.to_distributed(sync_bn=sync_bn, **kwargs)
+        try:
+            yield self
+        finally:
+            self.remove_cb(DistributedTrainer).add_cbs(before)
 
     def _set_precision(self, cb):
         cb.works_on(self.dls.device)

@@ -68,15 +68,16 @@ from ..callbacks.base import (
     sort_callbacks,
 )
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
-from ..core import Batch, LossFunc, add_note, describe, did_you_mean, split_batch, to_detach, to_device
+from ..core import Batch, LossFunc, add_note, describe, did_you_mean, find_bs, split_batch, to_detach, to_device
 from ..core.messages import NEXT_ENDED
 from ..core.seeds import give_back_loops, undisturbed
+from ..core.shares import Share
 from ..core.torch_internals import forget_workers
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
 from ..nn.hidden_state import hidden_state, restore_hidden_state
-from ..nn.loss_traits import has_own_forward, kind_of, loss_name, not_one_tensor
+from ..nn.loss_traits import batch_weight, has_own_forward, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
 from ..optim.hypers import HyperOptimizer
 from .elsewhere import advice_for
@@ -89,9 +90,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: What a pass over a loader changes: a pass inside another one (a callback that calls `get_preds`) puts these back.
 _PASS_STATE = ("dl", "training", "epoch", "n_epoch", "start_epoch", "start_iter", "iter", "n_iter", "_n_inp", "_batches_done", "xb", "kw",
-               "yb", "pred", "loss")
+               "yb", "pred", "loss", "share")
 #: That state between passes.
-_AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None}
+_AT_REST: dict[str, Any] = {"dl": None, "training": False, "xb": (), "kw": {}, "yb": (), "pred": None, "loss": None,
+                           "share": None}
 
 
 class PassLock(type(threading.RLock())):                  # type: ignore[misc]
@@ -274,6 +276,7 @@ class TrainingLoop:
     yb: tuple = ()                   #: targets of the batch
     pred: Any = None                 #: output of the model
     loss: torch.Tensor = None        #: loss of the batch, a 0-d tensor
+    share: Share | None = None       #: of several ranks: how the items of the batch are divided among them
     running: bool = False            #: whether a fit is under way
     dry_run: bool = False            #: whether this fit is undone afterwards, as by `lr_find`: nothing of it is to be kept or written
     fits_ended: int = 0              #: how many fits ended or were cancelled; interrupted ones do not count
@@ -291,6 +294,7 @@ class TrainingLoop:
     #: The backward pass, `backward(loss)`; a callback with a method `loop_backward` (mixed precision) takes its place.
     backward: Callable[[torch.Tensor], Any]
     _step: Callable[[torch.optim.Optimizer], Any]          # a callback with a method `loop_step` takes its place
+    _forward: Callable[..., Any] | None                    # a callback with a method `loop_forward` takes the place of the model
     _handlers: dict[bool, dict[str, list]] = {training: collect_handlers([], training) for training in (True, False)}
 
     # -- the loop ---------------------------------------------------------------------------------------------------------------
@@ -360,7 +364,7 @@ class TrainingLoop:
 
     def _one_batch(self, state, handlers):
         with state["forward_context"]():
-            state["pred"] = state["model"](*state["xb"], **state["kw"])
+            state["pred"] = (state["_forward"] or state["model"])(*state["xb"], **state["kw"])
             if handlers["after_pred"]:
                 self("after_pred")
             if state["yb"]:
@@ -516,6 +520,18 @@ class TrainingLoop:
         "The target of this batch: alone if there is one, else the tuple."
         return self.yb[0] if len(self.yb) == 1 else self.yb
 
+    def forward(self) -> Any:
+        "The output of the model for the batch in progress, as the loop gets it."
+        return (self._forward or self.model)(*self.xb, **self.kw)
+
+    def items_in_batch(self) -> int:
+        "Items of the batch in progress; where it is divided among ranks, those of all of them."
+        return find_bs((self.xb, self.kw)) if self.share is None else self.share.total
+
+    def local_weight(self) -> Any:
+        "How much what this rank has of the batch counts in a mean over several batches, see `batch_weight`."
+        return batch_weight(self.loss_func, self.yb, find_bs((self.xb, self.kw)))
+
     @property
     def train_iter(self) -> int:
         "Number of training batches finished in this fit."
@@ -558,6 +574,7 @@ class TrainingLoop:
         self.forward_context = contexts[0] if len(contexts) == 1 else partial(_nested, contexts) if contexts else nullcontext
         self.backward = self._replaced("loop_backward", torch.Tensor.backward)
         self._step = self._replaced("loop_step", methodcaller("step"))
+        self._forward = self._replaced("loop_forward", None)
         if "_handlers" not in vars(self):
             self._handlers = {True: {}, False: {}}
         for training, table in self._handlers.items():        # updated in place: a running loop holds on to them

@@ -31,7 +31,7 @@ from ..callbacks import (
     TorchScheduler,
 )
 from ..callbacks.lr_finder import LRFinder, leaving_no_trace
-from ..core import describe, find_bs, fixed_seed, leaves, map_nested, split_batch, to_device
+from ..core import describe, find_bs, fixed_seed, leaves, map_nested, ranks, split_batch, to_device
 from ..data.loaders import DataLoaders
 from ..data.sequences import PadSequences
 from ..nn.loss_traits import class_axis, kind_of
@@ -151,7 +151,7 @@ class Step:
 def probing(learn: Learner, fast: bool = False, seed: int = 0) -> Iterator[Probe]:
     "Within the block a `Probe` of `learn`, seeded; afterwards everything is as it was."
     learn.pass_lock.refuse_during_fit()             # whose random streams would be seeded
-    with kept_generators(learn.dls), fixed_seed(seed), warnings.catch_warnings(), torch.enable_grad(), ExitStack() as stack:
+    with ranks.alone(), kept_generators(learn.dls), fixed_seed(seed), warnings.catch_warnings(), torch.enable_grad(), ExitStack() as stack:
         warnings.simplefilter("ignore")
         try:
             twin = learn.twin()

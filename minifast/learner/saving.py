@@ -13,6 +13,7 @@ from ..callbacks.base import restore_states, states_of
 from ..callbacks.training_run import RunCallback
 from ..core import PathLike, checkpoint, describe, plural
 from ..core.paths import Path
+from ..core.ranks import barrier
 from ..data.categories import last_vocab
 from ..data.fingerprint import inputs_of
 from ..optim.groups import setting_names
@@ -77,6 +78,7 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
          check_vocab: bool = True) -> None:
     """See `Learner.load`. Everything is compared before anything is changed, and what fails nevertheless is undone: a file that is refused
     leaves the learner as it was."""
+    barrier()                                       # rank 0 may be writing it
     file = stored_file(learn, file)
     state = checkpoint.load(file, "cpu")
     if not isinstance(state, dict):

@@ -15,7 +15,9 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_in
 
 from ...core.messages import add_note, brief, describe, ended, plural
 from ...core.nested import leaves, map_nested, plain, to_device
+from ...core.ranks import shared
 from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
+from ...core.shares import Share
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
@@ -29,6 +31,12 @@ class BatchKey(NamedTuple):
     number: int                         #: of the batch within the epoch
     indices: Any                        #: of its items: a list, or a tensor where the data are tensors
     repeats: list[int] | None           #: how often each index came before in the epoch; None: never
+    rank: int = 0                       #: of several processes that each make a part of the batch, the one that makes this part
+
+    def part(self, share: Share) -> "BatchKey":
+        "The part of the batch that this rank makes."
+        repeats = None if self.repeats is None else self.repeats[share.held]
+        return self._replace(indices=self.indices[share.held], repeats=repeats, rank=share.rank)
 
 
 class Order:
@@ -65,7 +73,7 @@ class Order:
 
     def keys(self, seed: int, start: int = 0) -> Iterator[BatchKey]:
         "The batches of the epoch with this seed, from batch `start` on."
-        order, repeats = self.drawn(seed), None
+        order, repeats = self.drawn(seed) if self.is_known else shared(self.drawn(seed)), None
         if getattr(self.sampler, "repeats", not self.is_known):
             repeats = repeats_of(order.tolist())
         for number in range(start, len(self)):
@@ -87,9 +95,9 @@ _BATCH = 2**32 - 1
 _REPLACING = 2**32 - 2      # the same for an item that takes the place of one that cannot be made
 
 
-def batch_rng(seed: int, number: int) -> np.random.Generator:
-    "The generator of the batch transforms of batch `number` in the epoch with this seed."
-    return item_rng(seed, number, _BATCH)
+def batch_rng(seed: int, number: int, rank: int = 0) -> np.random.Generator:
+    "The generator of the batch transforms of batch `number` in the epoch with this seed; each of several ranks has its own."
+    return item_rng(seed, number, _BATCH, rank) if rank else item_rng(seed, number, _BATCH)
 
 
 def is_in_memory(dataset: Any) -> bool:
@@ -128,7 +136,7 @@ def _private_streams(key):
     """The global random streams seeded for batch `key`, for datasets and transforms that draw from them: the batch is the same in any
     process. Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
     state = rng_state(accelerators=False) if get_worker_info() is None else None
-    seed = int(batch_rng(key.seed, key.number).integers(2**63))
+    seed = int(batch_rng(key.seed, key.number, key.rank).integers(2**63))
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)
@@ -204,7 +212,7 @@ class Fetcher:
 
     def fill(self, making: Making, positions: Sequence[int], stopped: Callable[[], bool] | None = None) -> None:
         "Make the samples at these `positions`. stopped: a function that says when to give up."
-        seed, _, indices, repeats = making.key
+        seed, _, indices, repeats, _ = making.key
         rngs = item_rngs(seed, [indices[k] for k in positions]) if self._uses_rng and not repeats else None
         token = current_cache.set(self.cache)
         try:
@@ -359,22 +367,22 @@ class Finisher:
         self.idle: list[Transform] = []
         self._fused, self._moves = after_batch.fused(), moves or device.type != "cpu"
 
-    def __call__(self, batch: Batch, seed: int, number: int) -> Any:
-        "What the model sees of `batch`, number `number` of the epoch with this seed."
+    def __call__(self, batch: Batch, seed: int, number: int, rank: int = 0) -> Any:
+        "What the model sees of `batch`, number `number` of the epoch with this seed, or of the part of it that `rank` has."
         data = batch.data
         if self.is_first:
             self._moves = self._moves or any(isinstance(t, torch.Tensor) and t.device != self.device for t in leaves(data))
         if self._moves:
             data = to_device(data, self.device, non_blocking=True)
         if len(self.after_batch):
-            data = self._transformed(wrap_kinds(data, batch.kinds), batch.kinds, seed, number)
+            data = self._transformed(wrap_kinds(data, batch.kinds), batch.kinds, seed, number, rank)
         elif self.is_first:
             self.kinds = batch.kinds
         self.is_first = False
         return data
 
-    def _transformed(self, data, kinds, seed, number):
-        rng = batch_rng(seed, number)
+    def _transformed(self, data, kinds, seed, number, rank):
+        rng = batch_rng(seed, number, rank)
         try:
             if self.is_first:
                 data = self._trace(data, rng)

@@ -1,0 +1,215 @@
+"""`DistributedTrainer`: several processes train one model, each on a part of every batch. The engine is torch's DDP or FSDP2.
+
+The forward and backward passes are shared out; everything else is done on the whole batch by every rank. In validation the predictions and
+targets of all ranks are put together, so that loss, metrics, `get_preds` and callbacks see what they would see in a world of one. In
+training the gradient is that of the mean over the whole batch, and `learn.loss` after the step is that mean, so that what is decided by it
+is decided alike everywhere.
+"""
+import inspect
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..core import check_arguments, describe, is_number
+from ..core.ranks import common_streams, gathered, group, own_streams, summed, wait_at_most, world_size
+from .base import Callback, Order
+
+Strategy = Literal["ddp", "fsdp2"]
+
+#: What torch calls, before and since 2.14, whether buffers are those of rank 0 before each forward pass.
+_BUFFERS = next(name for name in ("forward_sync_buffers", "broadcast_buffers")
+                if name in inspect.signature(nn.parallel.DistributedDataParallel).parameters)
+
+
+class _Scaled(torch.autograd.Function):
+    "A loss as it is, whose gradient is multiplied by a factor."
+
+    @staticmethod
+    def forward(ctx, loss, factor):
+        ctx.factor = factor
+        return loss.view_as(loss)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.factor, None
+
+
+class DistributedTrainer(Callback):
+    """Train with several processes started by `torchrun`. A learner made in such a process has one already; see `Learner.to_distributed`.
+
+    `bs` is the size of the batch of all ranks together: with 2 ranks and bs=64 each has 32 items per step, and the weights come out as
+    with one process. (But for what looks at other items: batch norm normalises over the items of a rank, unless `sync_bn`; and random
+    numbers on the device, as of dropout and batch augmentation, are each rank's own.)
+
+    Args:
+        strategy: 'ddp': each rank has the whole model. 'fsdp2': weights, gradients and optimizer state are divided among the ranks.
+        sync_bn: batch norm normalises over the items of all ranks; on GPUs only.
+        find_unused_parameters: for models of which parts take no part in some batches; costs time in each step (DDP only).
+        timeout: seconds to wait for another rank before giving up. None: as it was when the ranks met, 10 minutes by default.
+        bucket_cap_mb: gradients are exchanged in buckets of this many megabytes (DDP only).
+
+    Raises:
+        ValueError: a strategy or a combination that there is not.
+    """
+
+    shown = ("strategy",)
+    order = Order.SETUP - 20                    # before anything else looks at the batch
+    runs_last = ("after_loss",)                 # what is trained on is complete
+
+    def __init__(self, strategy: Strategy = "ddp", sync_bn: bool = False, find_unused_parameters: bool = False,
+                 timeout: float | None = None, bucket_cap_mb: float = 25):
+        fsdp = strategy == "fsdp2"
+        check_arguments("DistributedTrainer", strategy=(strategy, strategy in ("ddp", "fsdp2"), "write 'ddp' or 'fsdp2'"),
+                        timeout=(timeout, timeout is None or (is_number(timeout) and timeout > 0), "seconds, a number above 0"),
+                        find_unused_parameters=(find_unused_parameters, not (fsdp and find_unused_parameters),
+                                                "FSDP2 has no such setting: leave it out"))
+        self.strategy, self.sync_bn, self.find_unused_parameters = strategy, sync_bn, find_unused_parameters
+        self.timeout, self.bucket_cap_mb = timeout, bucket_cap_mb
+        self._ddp: Any = None
+        self._reset()
+
+    def _reset(self):
+        self._ddp, self._norms, self._unsynced, self._work, self._active, self._whole_inputs = None, [], False, None, False, False
+
+    # -- a pass begins and ends -------------------------------------------------------------------------------------------------
+    def before_fit(self) -> None:
+        self._reset()
+        if world_size() == 1:
+            return
+        learn = self.learn
+        if self.timeout is not None:
+            wait_at_most(self.timeout)
+        self._active = True
+        self._accumulating = [cb for cb in learn.cbs if hasattr(type(cb), "steps_after_batch")]
+        self._agree("before_fit", epochs=f"{learn.start_epoch} to {learn.n_epoch}", batches=len(learn.dls.train),
+                    items=getattr(learn.dls.train, "n", None), parameters=[tuple(p.shape) for p in learn.model.parameters()],
+                    trainable=sum(p.requires_grad for p in learn.model.parameters()), callbacks=[cb.name for cb in learn.cbs])
+        if self.sync_bn:
+            self._synchronise_norms()
+        self._ddp = self._wrapped()
+
+    def _wrapped(self):
+        return nn.parallel.DistributedDataParallel(self.learn.model, process_group=group(), bucket_cap_mb=self.bucket_cap_mb,
+                                                   find_unused_parameters=self.find_unused_parameters, **{_BUFFERS: False})
+
+    def _agree(self, event: str, **told: Any) -> None:
+        "Refuse to go on where the ranks are not at the same point of the same fit."
+        ranks = gathered({"event": event, **told})
+        for name, value in ranks[0].items():
+            others = [r for r, there in enumerate(ranks) if there.get(name) != value]
+            if others:
+                there = ranks[others[0]].get(name)
+                raise RuntimeError(f"the ranks do not do the same: {name} is {_brief(value)} on rank 0 and {_brief(there)} on rank "
+                                   f"{others[0]}. All ranks run the same script on the same data: let nothing in it depend on the rank, "
+                                   "the clock or an unseeded random stream, and split with a seed")
+
+    def before_epoch(self) -> None:
+        if self._active:
+            self._agree("before_epoch", epoch=self.learn.epoch)
+
+    def before_train(self) -> None:
+        self._active = world_size() > 1
+        if self._active and self.learn.running:
+            own_streams(self.learn.epoch)
+
+    def after_train(self) -> None:
+        if self._active:
+            self._average_norm_statistics()
+
+    def before_validate(self) -> None:
+        self._active = world_size() > 1
+        self._whole_inputs = self._active and any(map(_may_read_inputs, self.learn.cbs))
+
+    def after_fit(self) -> None:
+        if self._active:
+            self._agree("after_fit")
+            common_streams()
+
+    def cleanup_fit(self) -> None:
+        for parent, name, norm in self._norms:
+            setattr(parent, name, norm)
+        self._reset()
+
+    # -- a batch ----------------------------------------------------------------------------------------------------------------
+    def before_batch(self) -> None:
+        self.learn.share = getattr(self.learn.dl, "share", None) if self._active else None
+
+    def loop_forward(self, *xb: Any, **kw: Any) -> Any:
+        "The output of the model for this rank's part of the batch."
+        learn = self.learn
+        if self._ddp is None or not learn.training:
+            return learn.model(*xb, **kw)
+        self._unsynced = not all(cb.steps_after_batch() for cb in self._accumulating)
+        with self._ddp.no_sync() if self._unsynced else nullcontext():
+            return self._ddp(*xb, **kw)
+
+    def after_pred(self) -> None:
+        learn = self.learn
+        share = learn.share
+        if share is None or learn.training:
+            return
+        learn.pred, learn.yb = share.whole(learn.pred), share.whole(learn.yb)
+        if self._whole_inputs:
+            learn.xb, learn.kw = share.whole((learn.xb, learn.kw))
+
+    def after_loss(self) -> None:
+        learn = self.learn
+        share = learn.share
+        if share is None or not learn.training:
+            return
+        factor, _ = share.weighed(learn.local_weight())
+        if self._work is None:                  # else the second pass of a step, as of SAM
+            whole = learn.loss.detach() * factor / len(share.sizes) if share.mine else torch.zeros_like(learn.loss)
+            self._work = whole, torch.distributed.all_reduce(whole, group=group(), async_op=True)
+        if isinstance(factor, torch.Tensor) or factor != 1:
+            learn.loss = _Scaled.apply(learn.loss, factor)
+
+    def before_step(self) -> None:
+        if self._unsynced:                      # an epoch that ended between two steps of accumulated gradients
+            self._unsynced = False
+            for group in self.learn.opt.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        summed(p.grad).div_(world_size())
+
+    def after_batch(self) -> None:
+        if self._work is None:
+            return
+        learn = self.learn
+        (whole, work), self._work = self._work, None
+        work.wait()
+        learn.loss = whole
+        if learn.recorder is not None and learn.recorder.train_metrics:
+            learn.pred, learn.yb = learn.share.whole(learn.pred), learn.share.whole(learn.yb)
+
+    # -- batch norm ---------------------------------------------------------------------------------------------------------------
+    def _synchronise_norms(self):
+        if self.learn.dls.device.type != "cuda":
+            raise ValueError(f"sync_bn=True: torch synchronises batch norm on GPUs only, and this learner is on {self.learn.dls.device}: "
+                             "leave sync_bn out, or use a norm that does not look at other items, such as nn.GroupNorm")
+        for parent in list(self.learn.model.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+                    self._norms.append((parent, name, child))
+                    setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+
+    def _average_norm_statistics(self):
+        "Every rank has seen other items: the running statistics become the means of them all."
+        stats = [b for m in self.learn.model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)
+                 for b in (m.running_mean, m.running_var)]
+        if stats:
+            flat = summed(torch.cat([b.reshape(-1).double() for b in stats])).div_(world_size())
+            for b, mean in zip(stats, flat.split([b.numel() for b in stats]), strict=True):
+                b.copy_(mean.view_as(b))
+
+
+def _may_read_inputs(cb: Callback) -> bool:
+    "Whether a callback may look at the inputs of a batch once there are predictions."
+    ours = type(cb).__module__.startswith(f"{__package__.split('.')[0]}.") and type(cb) is not Callback
+    return getattr(cb, "with_input", False) or (not ours and bool(cb.overridden_events() & {"after_pred", "after_loss", "after_batch"}))
+
+
+def _brief(x):
+    return repr(x) if isinstance(x, (int, float, str, type(None))) else describe(x)

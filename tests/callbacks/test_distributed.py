@@ -1,0 +1,64 @@
+"""Several ranks train what one process trains: same order, same weights, same metrics."""
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from ranks_recipes import RECIPES
+from torchrun import torchrun
+
+from minifast.callbacks import DistributedTrainer
+
+SCRIPT = Path(__file__).parents[1] / "processes" / "ranks_recipes.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def alone(folder):
+    torchrun(1, SCRIPT, folder)
+    return torch.load(folder / "1-0.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+def together(request, folder, alone):
+    done = torchrun(request.param, SCRIPT, folder)
+    return done, [torch.load(folder / f"{request.param}-{r}.pt", weights_only=True) for r in range(request.param)]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_ranks_compute_what_one_process_computes(alone, together, recipe):
+    expected = alone[recipe]
+    for results in together[1]:
+        got = results[recipe]
+        torch.testing.assert_close(got["weights"], expected["weights"], rtol=0, atol=1e-6)
+        torch.testing.assert_close(got["losses"], expected["losses"], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(got["values"][:, :2], expected["values"][:, :2], rtol=1e-6, atol=1e-6)
+        assert torch.equal(got["values"][:, 2:], expected["values"][:, 2:])             # metrics, exactly
+        torch.testing.assert_close(got["preds"], expected["preds"], rtol=0, atol=1e-6)
+        assert torch.equal(got["targets"], expected["targets"])                         # complete and in order
+        assert got["keys"] == expected["keys"]                                          # no prefix
+
+
+def test_ranks_have_the_same_weights_and_history_to_the_bit(together):
+    first, *others = together[1]
+    for other in others:
+        for recipe, results in first.items():
+            assert torch.equal(results["weights"], other[recipe]["weights"])
+            assert torch.equal(results["values"], other[recipe]["values"])
+
+
+def test_only_rank_0_prints(together):
+    assert len(re.findall("^epoch 0 ", together[0].stdout, re.M)) == len(RECIPES)
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="write 'ddp' or 'fsdp2'"):
+        DistributedTrainer("dp")
+    with pytest.raises(ValueError, match="FSDP2 has no such setting"):
+        DistributedTrainer("fsdp2", find_unused_parameters=True)
+    with pytest.raises(ValueError, match="seconds, a number above 0"):
+        DistributedTrainer(timeout=0)

@@ -1,0 +1,59 @@
+"""Trains small models in different ways and writes what came out: run alone, and by `torchrun` with several ranks, it must be the same.
+
+    torchrun --standalone --nproc-per-node=2 ranks_recipes.py folder
+"""
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import SGD
+from torch.utils.data import TensorDataset
+
+from minifast.basics import Adam, CrossEntropyLossFlat, DataLoaders, F1Score, Learner, accuracy, set_seed
+from minifast.callbacks import EMA, SAM, SWA, GradientAccumulation, GradientClip, MixUp
+from minifast.core import ranks
+
+N, N_VALID = 101, 37                    # so that last batches are ragged, and at four ranks some have no item
+
+
+def learner(loss_func=None, **kwargs):
+    set_seed(1)
+    x = torch.randn(N + N_VALID, 8, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] * 2 + x[:, 1] > 0).long()
+    dls = DataLoaders.from_dsets(TensorDataset(x[:N], y[:N]), TensorDataset(x[N:], y[N:]), bs=16, device="cpu")
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+    return Learner(dls, model, loss_func or CrossEntropyLossFlat(), metrics=[accuracy, F1Score()], path=Path(sys.argv[1]), **kwargs)
+
+
+RECIPES = {
+    "sgd": lambda: learner(opt_func=SGD).fit,
+    "one_cycle": lambda: learner(opt_func=Adam).fit_one_cycle,
+    "ema": lambda: learner(cbs=EMA(0.9)).fit,
+    "swa": lambda: learner(cbs=SWA(start=0.5)).fit,
+    "mixup": lambda: learner(cbs=MixUp(0.4)).fit,
+    "accumulation": lambda: learner(cbs=GradientAccumulation(40)).fit,
+    "accumulation_of_weighted": lambda: learner(CrossEntropyLossFlat(weight=torch.tensor([1., 5.])), cbs=GradientAccumulation(40)).fit,
+    "clipping": lambda: learner(opt_func=SGD, cbs=GradientClip(0.05)).fit,
+    "class_weights": lambda: learner(CrossEntropyLossFlat(weight=torch.tensor([1., 5.]))).fit,
+    "sam": lambda: learner(opt_func=SGD, cbs=SAM()).fit,
+    "sum": lambda: learner(nn.CrossEntropyLoss(reduction="sum"), opt_func=SGD, lr=1e-3).fit,
+}
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    results = {}
+    for name, make in RECIPES.items():
+        fit = make()
+        learn = fit.__self__
+        fit(2, 1e-2)
+        preds, targets = learn.get_preds()
+        results[name] = {"weights": torch.cat([p.detach().flatten() for p in learn.model.parameters()]), "preds": preds,
+                         "targets": targets, "values": torch.tensor(learn.recorder.values, dtype=torch.float64),
+                         "losses": torch.tensor(learn.recorder.raw_losses), "keys": list(learn.model.state_dict())}
+    torch.save(results, Path(folder) / f"{ranks.world_size()}-{ranks.rank()}.pt")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
