@@ -6,10 +6,12 @@ share of steps where a convolution exceeds a bias (PPV). Biases are quantiles of
 """
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,10 +20,15 @@ from ..padding import is_step
 
 _TAPS = 9                               # weights of a kernel
 _KERNELS = math.comb(_TAPS, 3)
-#: On a CPU, for each thread: steps of all series taken at once, and comparisons, which stay in its cache. On a GPU: comparisons at once.
-_STEPS, _VALUES, _VALUES_GPU = 4800, 450_000, 2**26
-#: Biases of a kernel are spread over this range of int16, whose largest value is also the most it can count.
-_RANGE, _MOST = 32_000.0, 2**15 - 1
+#: Taken at once, on a CPU by each thread: convolutions of a kernel, and comparisons, which stay in its cache; elsewhere: comparisons.
+_CONVOLUTIONS, _VALUES, _VALUES_GPU = 24_000, 500_000, 2**26
+#: On a CPU: series taken at once at most, and what that costs beside their steps, for each dilation, in steps.
+_SERIES, _PART = 256, 150
+#: What a byte can count, and comparisons whose bytes are added at once, in whole registers.
+_MOST, _WIDE = 255, 256
+#: Biases are larger than the quantiles by this share of the largest convolution there could be: a level series has many that are equal, and
+#: where a bias is one of them, rounding would decide.
+_ROUNDING = 2**-20
 
 
 class MiniRocketFeatures(nn.Module):
@@ -31,8 +38,6 @@ class MiniRocketFeatures(nn.Module):
     kernels see zeros beyond the ends of the series, the others stay within it. Padding (NaN in all channels) is left out, so a series gives
     the same features in a padded batch as alone; one too short for a dilation is taken with zeros beyond its ends. With several channels
     each pair of kernel and dilation sums a random choice of them, at most nine, small choices more often. No gradient reaches the series.
-
-    Convolutions and biases are compared as whole numbers of 16 bits, 64,000 between the least and the largest bias of a kernel.
 
     Args:
         c_in: channels.
@@ -104,12 +109,13 @@ class MiniRocketFeatures(nn.Module):
         for i, (dilation, n) in enumerate(zip(self.dilations, self.n_biases, strict=True)):
             chosen = torch.randint(len(x), (_KERNELS,), generator=generator)
             summed = torch.einsum("kc,kct->kt", channels[i], x[chosen])
+            rounding = summed.abs().amax(1) * kernels.abs().sum(1) * _ROUNDING
             seen = nn.functional.pad(summed, (4 * dilation, 4 * dilation)).unfold(1, 8 * dilation + 1, 1)[..., ::dilation]
             values = torch.einsum("kj,ktj->kt", kernels, seen)
             for of_group, padded in _groups(i):
                 own = _steps_of(steps[chosen[of_group]], dilation, padded)
                 q = quantiles[start:start + len(own) * n].view(len(own), n)
-                biases.append(_quantiles(values[of_group], own, q).T.flatten())
+                biases.append((_quantiles(values[of_group], own, q).T + rounding[of_group]).flatten())
                 start += len(own) * n
         self.channels.copy_(channels)
         self.biases.copy_(torch.cat(biases))
@@ -137,90 +143,90 @@ class MiniRocketFeatures(nn.Module):
             steps = is_step(x)
             x = torch.where(steps.unsqueeze(1), x.float(), torch.zeros((), device=x.device))
             if exporting:
-                out = self._features(x, steps, 0, self._plan())
+                out = self._features(x, steps, 0)
             elif x.device.type == "cpu":
-                out = self._on_cpu(x, steps)
+                with _one_thread() as threads:
+                    out = self._on_cpu(x, steps, threads)
             else:
-                plan, at_once = self._plan(), max(1, _VALUES_GPU // (_KERNELS * x.shape[2]))
-                shortest = x.shape[2] if bool(steps.all()) else 0
+                at_once, shortest = max(1, _VALUES_GPU // (_KERNELS * x.shape[2])), x.shape[2] if bool(steps.all()) else 0
                 parts = zip(x.split(at_once), steps.split(at_once), strict=True)
-                out = torch.cat([self._features(some, own, shortest, plan) for some, own in parts])
+                out = torch.cat([self._features(some, own, shortest) for some, own in parts])
             return out.mul_(steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
 
-    def _on_cpu(self, x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-        """The features of series (B, C, T) in parts that stay in the cache of a core. As many threads as torch uses take a part each: they
-        wait for each other once, not after each of thousands of short operations. Series are sorted by length, so that parts have little
-        padding."""
-        (n, _, n_steps), threads = x.shape, torch.get_num_threads()
-        ends, order = torch.where(steps, torch.arange(1, n_steps + 1), 0).amax(1).sort(stable=True)
-        n_parts = max(math.ceil(n * n_steps / _STEPS), min(threads, n // 8), 1)
-        # An even number of series, for four comparisons are added as one; of many 16, whose comparisons fill whole lines of the cache.
-        at_once = math.ceil(n / n_parts)
-        at_once += -at_once % (16 if at_once > 16 else 2)
-        order = nn.functional.pad(order[None], (0, n % 2), mode="replicate")[0] if n % 2 else order
-        x, steps, plan, out = x[order], steps[order], self._plan(at_once), x.new_empty(len(order), self.n_out)
-        parts = iter([slice(i, i + at_once) for i in range(0, n, at_once)])
+    def _on_cpu(self, x: torch.Tensor, steps: torch.Tensor, threads: int) -> torch.Tensor:
+        """The features of series (B, C, T) in parts, which so many threads take: they wait for each other once, not after each of thousands
+        of short operations. Series are sorted by length, so that parts have little padding."""
+        (n, _, n_steps), threads = x.shape, min(threads, math.ceil(len(x) / 8))
+        ends, order = torch.where(steps, torch.arange(1, n_steps + 1), 0).amax(1).sort(descending=True, stable=True)
+        most, part_costs = min(_SERIES, _CONVOLUTIONS // min(n_steps, _MOST), math.ceil(n / threads)), _PART * len(self.dilations)
+        longest = ends.clamp(min=1).tolist()
+        at_once = min(range(8, most + 8, 8), key=lambda size: sum(size * i + part_costs for i in longest[::size]))
+        order = torch.cat([order, order[-1:].expand(-n % 8)])       # the counts of eight series are added as one number
+        x, steps, plan, out = x[order], steps[order], self._plan(), x.new_empty(len(order), self.n_out)
+        parts = iter(range(0, n, at_once))
 
         def work() -> None:
-            n_values = _KERNELS // 2 * at_once * n_steps
-            buffers = x.new_empty(n_values), *(x.new_empty(i, dtype=torch.int16) for i in (n_values, max(n_values, _VALUES)))
-            for part in parts:
-                longest, shortest = max(1, int(ends[part][-1])), int(steps[part].sum(1).min())
-                self._features(x[part, :, :longest], steps[part, :longest], shortest, plan, buffers, out[part])
+            buffers = [torch.empty(0), torch.empty(0, dtype=torch.bool)]
+            for i in parts:
+                part, done = slice(i, i + at_once), 0
+                own, shares = steps[part, :longest[i]], x.new_empty(self.n_out, len(x[part]))
+                for weights, seen, biases, size in self._seen(x[part, :, :longest[i]], own, int(own.sum(1).min()), plan):
+                    share = shares[done:done + biases.numel()]
+                    done += len(share)
+                    for first in range(0, seen.shape[1], _MOST):
+                        counts = _count_above(weights, seen[:, first:first + _MOST], biases, buffers)
+                        (share.view_as(counts).add_ if first else share.view_as(counts).copy_)(counts)
+                    share.div_(size)
+                out[part] = shares.T
 
-        _in_threads(work, min(threads, n_parts))
+        _in_threads(work, min(threads, math.ceil(n / at_once)))
         return out[:n] if bool(steps.all()) else out[order[:n].argsort()]
 
     def _check(self, x: torch.Tensor) -> None:
         if x.ndim != 3 or x.shape[1] != self.c_in:
             raise ValueError(f"MiniRocket takes series (samples, {self.c_in} channels, steps); received {describe(x)}")
 
-    def _plan(self, times: int = 1) -> list[tuple[int, bool, torch.Tensor, torch.Tensor]]:
-        """For each dilation and half of the kernels: the dilation, whether they see zeros beyond the ends, weights (9 * C + 2, K), which
-        make convolutions comparable with the biases, int16 (n, times * K). The last weights are those of ones and of steps to leave out."""
+    def _plan(self) -> list[tuple[int, bool, torch.Tensor, torch.Tensor]]:
+        """For each dilation and half of the kernels: the dilation, whether they see zeros beyond the ends, weights (K, 9 * C + 1), of which
+        the last is that of steps to leave out, and biases (n, K)."""
         plan, start = [], 0
+        all_weights = nn.functional.pad((self.kernels.unsqueeze(2) * self.channels.unsqueeze(2)).flatten(2), (0, 1), value=-1e38)
         for i, (dilation, n) in enumerate(zip(self.dilations, self.n_biases, strict=True)):
             for group, padded in _groups(i):
-                kernels = self.kernels[group]
-                biases = self.biases[start:start + n * len(kernels)].view(n, -1)
-                least, most = biases.aminmax(dim=0)
-                span = torch.where(most > least, most - least, torch.where(least != 0, least.abs(), torch.ones_like(least)))
-                scale, middle = 2 * _RANGE / span, least + span / 2
-                weights = (kernels.unsqueeze(2) * self.channels[i, group].unsqueeze(1)).flatten(1).T
-                weights = torch.cat([torch.cat([weights, -middle.unsqueeze(0)]) * scale, torch.full_like(scale, -1e38).unsqueeze(0)])
-                plan.append((dilation, padded, weights, ((biases - middle) * scale).short().repeat(1, times)))
-                start += n * len(kernels)
+                weights = all_weights[i, group]
+                plan.append((dilation, padded, weights, self.biases[start:start + n * len(weights)].view(n, -1)))
+                start += n * len(weights)
         return plan
 
-    def _features(self, x: torch.Tensor, steps: torch.Tensor, shortest: int, plan: list[tuple[int, bool, torch.Tensor, torch.Tensor]],
-                  buffers: tuple[torch.Tensor, ...] | None = None, out: torch.Tensor | None = None) -> torch.Tensor:
-        """The features of series (B, C, T) of `shortest` steps or more; on a CPU `buffers` for convolutions, the same as int16, and
-        comparisons."""
-        shares, beyond, first = [], 4 * self.dilations[-1], 0
-        extended, (n, _, n_steps), seen, before = nn.functional.pad(x.permute(1, 2, 0), (0, 0, beyond, beyond)), x.shape, x, 0
-        one = torch.ones_like(extended[:1, :n_steps])
+    def _seen(self, x: torch.Tensor, steps: torch.Tensor, shortest: int, plan: list[tuple[int, bool, torch.Tensor, torch.Tensor]],
+              ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | int]]:
+        """What the kernels see of series (B, C, T) of `shortest` steps or more: for each dilation and half of the kernels weights (K, V),
+        values (V, T', B), biases (n, K) and how many steps count, of all or of each series (B,)."""
+        beyond, before = 4 * self.dilations[-1], 0
+        extended, n_steps, seen = nn.functional.pad(x.permute(1, 2, 0), (0, 0, beyond, beyond)), x.shape[2], x
         for dilation, padded, weights, biases in plan:
             reach = 4 * dilation
             if dilation != before:
                 starts = range(beyond - reach, beyond + reach + 1, dilation)
-                seen = torch.cat([*(extended[:, s:s + n_steps] for s in starts), one, torch.zeros_like(one)])           # (9 * C + 2, T, B)
+                seen = torch.cat([*(extended[:, s:s + n_steps] for s in starts), torch.zeros_like(extended[:1, :n_steps])])
                 before = dilation
             within = slice(None) if padded or shortest <= 2 * reach else slice(reach, -reach)
-            size: torch.Tensor | int = n_steps - 2 * (within.start or 0)
             if shortest < n_steps or not (padded or within.start):
                 own = _steps_of(steps, dilation, padded)
-                seen[-1], size = (~own).T, own.sum(1).clamp(min=1)[:, None, None]
-            inside = seen[:, within]
-            shape = inside.shape[1], n, weights.shape[1]
-            into = None if buffers is None else buffers[0][:math.prod(shape)].view(-1, shape[2])
-            values = torch.mm(inside.flatten(1).T, weights, out=into).view(shape)                                       # (T', B, K)
-            counts = _count_above(values, biases, buffers).transpose(0, 1)                                              # (B, n, K)
-            if out is None:
-                shares.append((counts / size).flatten(1))
+                seen[-1] = (~own).T
+                yield weights, seen[:, within], biases, own.sum(1).clamp(min=1)
             else:
-                torch.div(counts, size, out=out[:, first:first + counts[0].numel()].view(counts.shape))
-                first += counts[0].numel()
-        return torch.cat(shares, 1) if out is None else out
+                yield weights[:, :-1], seen[:-1, within], biases, n_steps - 2 * (within.start or 0)
+
+    def _features(self, x: torch.Tensor, steps: torch.Tensor, shortest: int) -> torch.Tensor:
+        "The features of series (B, C, T) of `shortest` steps or more in few large operations of torch: for exporting, and off the CPU."
+        shares = []
+        for weights, seen, biases, size in self._seen(x, steps, shortest, self._plan()):
+            values = torch.mm(weights, seen.flatten(1)).unflatten(1, seen.shape[1:])
+            at_once = len(biases) if torch.compiler.is_compiling() else max(1, _VALUES_GPU // values.numel())
+            counts = torch.cat([(values > some[..., None, None]).sum(2, dtype=torch.float32) for some in biases.split(at_once)])
+            shares.append((counts / size).flatten(0, 1))
+        return torch.cat(shares).T
 
 
 class MiniRocket(nn.Module):
@@ -291,46 +297,52 @@ def _quantiles(values: torch.Tensor, own: torch.Tensor, q: torch.Tensor) -> torc
     return torch.lerp(low, high, place.frac())
 
 
-def _count_above(values: torch.Tensor, biases: torch.Tensor, buffers: tuple[torch.Tensor, ...] | None) -> torch.Tensor:
-    """How many of the values (T, B, K) of each column exceed its biases, int16 (n, K), as whole numbers: float (n, B, K).
+def _count_above(weights: torch.Tensor, seen: torch.Tensor, biases: torch.Tensor, buffers: list[torch.Tensor]) -> torch.Tensor:
+    """How many of at most 255 convolutions of weights (K, V) and values (V, T, B) exceed each bias (n, K), on a CPU: uint8 (n, K, B).
 
-    On a CPU biases are repeated for all series, (n, B * K): comparisons are written as 0 and 1 in int16, to a buffer that stays in the
-    cache, and four of them are added as one int64, for torch has no counting in one pass. On float32 it takes a third longer, on booleans
-    several times as long; NumPy's comparisons of floats lose on short rows what they gain on long ones.
+    NumPy writes comparisons as bytes, which torch does ten times as slowly; torch adds the bytes of eight series as one number of 64 bits,
+    and of several steps side by side. `buffers`, for convolutions and comparisons, are made larger where they are too small.
     """
-    values = values.clamp_(-_MOST, _MOST)
-    if buffers is None:
-        at_once = len(biases) if torch.compiler.is_compiling() else max(1, _VALUES_GPU // values.numel())
-        whole, biases = values.short(), biases[:, None, None]
-        return torch.cat([(whole > some).sum(1, dtype=torch.float32) for some in biases.split(at_once)])
-    whole, biases = buffers[1][:values.numel()].view(values.shape).copy_(values).flatten(1), biases[:, None, :values[0].numel()]
-    counts, total = torch.empty(len(biases), whole.shape[1] // 4, dtype=torch.int64), torch.zeros(())
-    for part in whole.split(_MOST):
-        at_once = min(max(1, len(buffers[2]) // part.numel()), len(biases))
-        above = buffers[2][:at_once * part.numel()].view(-1, *part.shape)
-        fours = above.view(torch.int64)
-        for i in range(0, len(biases), at_once):
-            n = min(at_once, len(biases) - i)
-            torch.gt(part, biases[i:i + n], out=above[:n])
-            torch.sum(fours[:n], 1, out=counts[i:i + n])
-        total = total + counts.view(torch.int16)
-    return total.view(len(biases), *values.shape[1:])
+    (n, k), (_, n_steps, b) = biases.shape, seen.shape
+    side_by_side = next(s for s in (1, 2, 4, 8, 16, 32) if s * b >= _WIDE and s * b % 64 == 0)
+    n_rows = math.ceil(n_steps / side_by_side)
+    of_kernel = n * n_rows * side_by_side * b
+    at_once = min(max(1, _VALUES // of_kernel), k)
+    for i, size in enumerate((k * n_steps * b, at_once * of_kernel)):
+        if len(buffers[i]) < size:
+            buffers[i] = buffers[i].new_empty(size)
+    values = torch.mm(weights, seen.flatten(1), out=buffers[0][:k * n_steps * b].view(k, -1))
+    above = buffers[1][:at_once * of_kernel].view(at_once, n, -1)
+    above[..., n_steps * b:] = False
+    whole = above.view(torch.int64).view(at_once * n, n_rows, -1)
+    counts = torch.empty(k * n, side_by_side * b // 8, dtype=torch.int64)
+    compared, values_np, biases_np = above[..., :n_steps * b].numpy(), values.numpy()[:, None], biases.T.numpy()[..., None]
+    for i in range(0, k, at_once):
+        m = min(at_once, k - i)
+        np.greater(values_np[i:i + m], biases_np[i:i + m], out=compared[:m])
+        torch.sum(whole[:m * n], 1, out=counts[i * n:(i + m) * n])
+    while counts.shape[1] > b // 8:
+        one, other = counts.chunk(2, 1)
+        counts = one + other
+    return counts.view(torch.uint8).view(k, n, b).transpose(0, 1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[int]:
+    "Operations of torch use one thread each, also in threads that start within; gives how many they used."
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _in_threads(work: Callable[[], None], n: int) -> None:
-    "Call `work` in n threads at once, whose operations use one thread each, and wait for all."
+    "Call `work` in n threads at once, and wait for all."
     if n == 1:
-        return work()
-    threads = torch.get_num_threads()
-
-    def alone() -> None:
-        torch.set_num_threads(1)                # of this thread, and of those that start after it
-        with torch.no_grad():
-            work()
-
-    try:
-        with ThreadPoolExecutor(n) as pool:
-            for done in [pool.submit(alone) for _ in range(n)]:
-                done.result()
-    finally:
-        torch.set_num_threads(threads)
+        work()
+        return
+    with ThreadPoolExecutor(n) as pool:
+        for done in [pool.submit(torch.no_grad()(work)) for _ in range(n)]:
+            done.result()

@@ -111,10 +111,23 @@ def test_exported_it_computes_the_same():
         assert torch.allclose(program.module()(batch), model(batch), atol=1e-6)
 
 
-def test_more_steps_than_int16_can_count():
+def test_more_steps_than_a_byte_can_count():
     model, x = MiniRocketFeatures(1, 9, 84).fit(_series(5, 1, 9), 0), torch.ones(1, 1, 70_000)
     model.biases.fill_(-1.0)
     assert torch.allclose(model(x)[0, 42:], torch.ones(42))                     # kernels within the series give 0 everywhere
+
+
+def test_rounding_does_not_decide_where_series_are_level():
+    x, start = (_series(40, seed=2).mul(2).round() / 10).repeat_interleave(4, 2)[..., :64] + 7.3, 0    # tenths: most convolutions are equal
+    model = MiniRocketFeatures(1, 64, 84 * 6).fit(x[:20], 0)
+    features = model(x)
+    for i, (dilation, n) in enumerate(zip(model.dilations, model.n_biases, strict=True)):
+        for first, padded in ((i % 2, True), (1 - i % 2, False)):
+            kernels, biases = model.kernels[first::2, None].double(), model.biases[start:start + 42 * n].view(n, 42)
+            values = torch.nn.functional.conv1d(x.double(), kernels, dilation=dilation, padding=4 * dilation if padded else 0)
+            expected = (values.unsqueeze(1) > biases[..., None].double()).float().mean(-1).flatten(1)
+            assert torch.allclose(features[:, start:start + 42 * n], expected, atol=1e-6)
+            start += 42 * n
 
 
 def test_what_cannot_be_taken_is_said():
