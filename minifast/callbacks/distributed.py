@@ -6,6 +6,7 @@ training the gradient is that of the mean over the whole batch, and `learn.loss`
 is decided alike everywhere.
 """
 import inspect
+import math
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from ..core import check_arguments, describe, is_number
 from ..core.ranks import common_streams, gathered, group, own_streams, summed, wait_at_most, world_size
+from ..metrics.base import IGNORED
 from .base import Callback, Order
 
 Strategy = Literal["ddp", "fsdp2"]
@@ -150,9 +152,9 @@ class DistributedTrainer(Callback):
         share = learn.share
         if share is None or learn.training:
             return
-        learn.pred, learn.yb = share.whole(learn.pred), share.whole(learn.yb)
+        learn.pred, learn.yb = share.whole(learn.pred, lambda t: 0), share.whole(learn.yb, fill_targets)
         if self._whole_inputs:
-            learn.xb, learn.kw = share.whole((learn.xb, learn.kw))
+            learn.xb, learn.kw = share.whole((learn.xb, learn.kw), fill_series)
 
     def after_loss(self) -> None:
         learn = self.learn
@@ -182,7 +184,7 @@ class DistributedTrainer(Callback):
         work.wait()
         learn.loss = whole
         if learn.recorder is not None and learn.recorder.train_metrics:
-            learn.pred, learn.yb = learn.share.whole(learn.pred), learn.share.whole(learn.yb)
+            learn.pred, learn.yb = learn.share.whole(learn.pred, lambda t: 0), learn.share.whole(learn.yb, fill_targets)
 
     # -- batch norm ---------------------------------------------------------------------------------------------------------------
     def _synchronise_norms(self):
@@ -203,6 +205,16 @@ class DistributedTrainer(Callback):
             flat = summed(torch.cat([b.reshape(-1).double() for b in stats])).div_(world_size())
             for b, mean in zip(stats, flat.split([b.numel() for b in stats]), strict=True):
                 b.copy_(mean.view_as(b))
+
+
+def fill_targets(t: torch.Tensor) -> float | None:
+    "What fills up classes of the pieces of a text: what losses and metrics leave out."
+    return None if t.is_floating_point() or t.dtype is torch.bool else IGNORED
+
+
+def fill_series(t: torch.Tensor) -> float | None:
+    "What fills up series (B,C,T), as elsewhere in the package."
+    return math.nan if t.ndim == 3 and t.is_floating_point() else None
 
 
 def _may_read_inputs(cb: Callback) -> bool:

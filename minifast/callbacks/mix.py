@@ -17,6 +17,7 @@ from ..core import check_arguments, describe, draw_seed, find_bs, is_number, ite
 from ..core.ranks import rank
 from ..nn.loss_traits import CLASS_KINDS, class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
 from .base import Order, TrainingCallback
+from .distributed import fill_series, fill_targets
 from .mix_series import cut_steps, own_share, paste_steps, with_own_steps
 
 Box = tuple[int, int, int, int]
@@ -204,7 +205,7 @@ class MixHandler(TrainingCallback):
         self._indices = [t for t in inputs if not t.is_floating_point() and t.dtype is not torch.bool]
         share = None if self._indices else learn.share
         if share is not None:                       # partners may be on other ranks: mix the whole batch, as one process would
-            learn.xb, learn.kw, learn.yb = share.whole((learn.xb, learn.kw, learn.yb))
+            (learn.xb, learn.kw), learn.yb = share.whole((learn.xb, learn.kw), fill_series), share.whole(learn.yb, fill_targets)
             inputs = self._inputs()
         n = learn.yb[0].shape[0] if learn.yb and isinstance(learn.yb[0], torch.Tensor) and learn.yb[0].ndim else find_bs(inputs)
         for t in inputs:

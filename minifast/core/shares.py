@@ -1,10 +1,16 @@
 """How the items of a batch are divided among ranks, and put together again."""
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.functional import pad
 
 from .nested import map_nested
 from .ranks import gathered, group, rank, summed, world_size
+
+
+def refused(t: torch.Tensor) -> None:
+    "No padding: items of different shapes are refused."
 
 
 class Share(NamedTuple):
@@ -32,12 +38,13 @@ class Share(NamedTuple):
         start = sum(self.sizes[:self.rank])
         return slice(start, start + self.mine) if self.mine else slice(0, min(2, self.total))
 
-    def whole(self, x: Any) -> Any:
+    def whole(self, x: Any, fill: Callable[[torch.Tensor], float | None] = refused) -> Any:
         """Put together what each rank has of a batch.
 
         Args:
             x: a tensor whose first axis is that of this rank's items, or nested tuples, lists and dicts of them. A tensor without axes is
                 a mean over the items.
+            fill: of a tensor, with what its items are padded at their ends where other ranks' items are longer; None: not at all.
 
         Returns:
             The same for all items of the batch, on every rank.
@@ -45,9 +52,9 @@ class Share(NamedTuple):
         Raises:
             ValueError: the ranks have tensors of different shapes.
         """
-        return map_nested(self._whole_tensor, x)
+        return map_nested(lambda t: self._whole_tensor(t, fill), x)
 
-    def _whole_tensor(self, t):
+    def _whole_tensor(self, t, fill):
         if not isinstance(t, torch.Tensor):
             return t
         if not t.ndim:
@@ -55,8 +62,7 @@ class Share(NamedTuple):
         own = t.detach()[:self.mine].contiguous()
         own, most = own.view(torch.uint8) if own.dtype is torch.bool else own, max(self.sizes)
         if own.ndim > 1 and len({*(shapes := gathered(tuple(own.shape[1:])))}) > 1:
-            raise ValueError(f"the ranks' parts of a batch cannot be put together: their items have the shapes {shapes}. Pad all batches "
-                             "to one length")
+            own = _padded(own, shapes, fill(t))
         if len(own) < most:
             own = torch.cat([own, own.new_zeros((most - len(own), *own.shape[1:]))])
         parts = [torch.empty_like(own) for _ in self.sizes]
@@ -90,6 +96,14 @@ class Share(NamedTuple):
             x: nested tensors whose first axis is that of the items.
         """
         return map_nested(lambda t: t[self.held] if isinstance(t, torch.Tensor) and t.ndim else t, x)
+
+
+def _padded(t, shapes, value):
+    if value is None or len({*map(len, shapes)}) > 1:
+        raise ValueError(f"the ranks' parts of a batch cannot be put together: their items have the shapes {shapes}. Pad all batches to "
+                         "one length, or do this with one process")
+    missing = [max(sizes) - n for sizes, n in zip(zip(*shapes, strict=True), t.shape[1:], strict=True)]
+    return pad(t, [n for m in reversed(missing) for n in (0, m)], value=value)
 
 
 def share_of(n: int) -> Share:

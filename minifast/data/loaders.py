@@ -12,6 +12,7 @@ from ..core.device import default_device
 from ..core.messages import describe, plural
 from ..core.nested import find_bs, to_device
 from ..core.paths import Path
+from ..core.ranks import world_size
 from ..core.seeds import fixed_seed
 from ..core.types import Batch, PathLike
 from .class_weights import item_weights_from, weights_from
@@ -21,6 +22,7 @@ from .engine.samplers import PartialSampler, WeightedSampler
 from .loader_args import LOADER_KEYWORDS, check_dataloaders_keywords, reject_unknown_loader_args
 from .pipeline import Mapped, Pipeline
 from .show import show_pipeline
+from .torch_parts import TorchParts
 from .transforms import Transform
 
 if TYPE_CHECKING:
@@ -56,6 +58,11 @@ def PartialDL(dataset: Any, partial_n: int, bs: int = 64, **kwargs: Any) -> Data
     return DataLoader(dataset, bs, sampler=PartialSampler(len(dataset), partial_n), **kwargs)
 
 
+def _among_ranks(loader):
+    "The loader, which divides its batches among the ranks where there are several."
+    return loader if world_size() == 1 or hasattr(loader, "share") else TorchParts(loader)
+
+
 class DataLoaders:
     """Loaders that belong together: `dls.train`, `dls.valid`, `dls[i]`.
 
@@ -74,7 +81,7 @@ class DataLoaders:
             raise ValueError("DataLoaders needs at least a training loader: DataLoaders(train_dl, valid_dl)")
         for i, loader in enumerate(loaders):
             _check_loader(loader, i)
-        self.loaders, self.path = list(loaders), Path(path).expanduser()
+        self.loaders, self.path = list(map(_among_ranks, loaders)), Path(path).expanduser()
         self._device: torch.device | None = None
         if device is not None:
             self.to(device)
@@ -114,7 +121,7 @@ class DataLoaders:
         _check_loader(loader, i)
         if self._device is not None and isinstance(loader, DataLoader):
             loader.to(self._device)
-        self.loaders[i:i + 1] = [loader]
+        self.loaders[i:i + 1] = [_among_ranks(loader)]
 
     @property
     def train_ds(self) -> Any:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.optim import SGD
+from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import TensorDataset
 
 from minifast.basics import Adam, CrossEntropyLossFlat, DataLoaders, F1Score, Learner, accuracy, set_seed
@@ -17,13 +19,33 @@ from minifast.core import ranks
 N, N_VALID = 101, 37                    # so that last batches are ragged, and at four ranks some have no item
 
 
-def learner(loss_func=None, **kwargs):
+def learner(loss_func=None, of_torch=False, **kwargs):
     set_seed(1)
     x = torch.randn(N + N_VALID, 8, generator=torch.Generator().manual_seed(0))
     y = (x[:, 0] * 2 + x[:, 1] > 0).long()
-    dls = DataLoaders.from_dsets(TensorDataset(x[:N], y[:N]), TensorDataset(x[N:], y[N:]), bs=16, device="cpu")
+    train, valid = TensorDataset(x[:N], y[:N]), TensorDataset(x[N:], y[N:])
+    if of_torch:
+        dls = DataLoaders(TorchDataLoader(train, 16, shuffle=True), TorchDataLoader(valid, 16), device="cpu")
+    else:
+        dls = DataLoaders.from_dsets(train, valid, bs=16, device="cpu")
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
     return Learner(dls, model, loss_func or CrossEntropyLossFlat(), metrics=[accuracy, F1Score()], path=Path(sys.argv[1]), **kwargs)
+
+
+def of_pieces():
+    "A class for each piece of texts of several lengths: batches are padded to their longest, which differs between ranks."
+    set_seed(1)
+    rng = torch.Generator().manual_seed(0)
+    texts = [torch.randint(1, 9, (int(n),), generator=rng) for n in torch.randint(2, 12, (N,), generator=rng)]
+
+    def padded(samples):
+        xs, ys = zip(*samples, strict=True)
+        return pad_sequence(xs, batch_first=True), pad_sequence(ys, batch_first=True, padding_value=-100)
+
+    items = [(x, x % 2) for x in texts]
+    dls = DataLoaders.from_dsets(items[:80], items[80:], bs=16, device="cpu", collate_fn=padded, num_workers=0)
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2))
+    return Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy, path=Path(sys.argv[1]))
 
 
 RECIPES = {
@@ -37,6 +59,8 @@ RECIPES = {
     "clipping": lambda: learner(opt_func=SGD, cbs=GradientClip(0.05)).fit,
     "class_weights": lambda: learner(CrossEntropyLossFlat(weight=torch.tensor([1., 5.]))).fit,
     "sam": lambda: learner(opt_func=SGD, cbs=SAM()).fit,
+    "loaders_of_torch": lambda: learner(of_torch=True).fit,
+    "pieces_of_texts": lambda: of_pieces().fit,
     "sum": lambda: learner(nn.CrossEntropyLoss(reduction="sum"), opt_func=SGD, lr=1e-3).fit,
 }
 
@@ -49,6 +73,8 @@ def main(folder):
         learn = fit.__self__
         fit(2, 1e-2)
         preds, targets = learn.get_preds()
+        if isinstance(preds, list):                         # what is said of padding does not count
+            preds, targets = torch.cat([p[t != -100] for p, t in zip(preds, targets, strict=True)]), torch.cat(targets)
         results[name] = {"weights": torch.cat([p.detach().flatten() for p in learn.model.parameters()]), "preds": preds,
                          "targets": targets, "values": torch.tensor(learn.recorder.values, dtype=torch.float64),
                          "losses": torch.tensor(learn.recorder.raw_losses), "keys": list(learn.model.state_dict())}
