@@ -18,6 +18,7 @@ from ..core.torch_internals import copy_, lerp_
 from ..nn.model_info import eval_mode
 from ..optim import SchedCos, get_hyper, hyper_setter, layer_group_count, spread
 from .base import Order
+from .distributed import average_norm_statistics
 from .training_run import RunCallback
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -58,6 +59,7 @@ def update_norm_statistics(model: nn.Module, batches: Iterable[tuple[Sequence, d
         with torch.no_grad():
             for args, kwargs in batches if layers else ():
                 model(*args, **kwargs)
+        average_norm_statistics(model)
     finally:
         for m, momentum in zip(layers, momenta, strict=True):
             m.momentum = momentum

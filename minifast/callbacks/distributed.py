@@ -13,10 +13,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..core import check_arguments, describe, is_number
+from ..core import check_arguments, is_number
 from ..core.ranks import common_streams, gathered, group, own_streams, summed, wait_at_most, world_size
 from ..metrics.base import IGNORED
 from .base import Callback, Order
+from .fit_settings import differences, with_advice
 
 Strategy = Literal["ddp", "fsdp2"]
 
@@ -58,7 +59,7 @@ class DistributedTrainer(Callback):
 
     shown = ("strategy",)
     order = Order.SETUP - 20                    # before anything else looks at the batch
-    runs_last = ("after_loss",)                 # what is trained on is complete
+    runs_last = ("after_loss", "before_validate", "after_fit")      # the loss is complete, averaged weights are in the model
 
     def __init__(self, strategy: Strategy = "ddp", sync_bn: bool = False, find_unused_parameters: bool = False,
                  timeout: float | None = None, bucket_cap_mb: float = 25):
@@ -86,7 +87,7 @@ class DistributedTrainer(Callback):
         self._active = True
         self._accumulating = [cb for cb in learn.cbs if hasattr(type(cb), "steps_after_batch")]
         self._agree("before_fit", epochs=f"{learn.start_epoch} to {learn.n_epoch}", batches=len(learn.dls.train),
-                    items=getattr(learn.dls.train, "n", None), parameters=[tuple(p.shape) for p in learn.model.parameters()],
+                    data=learn.run_record()["data"], parameters=[list(p.shape) for p in learn.model.parameters()],
                     trainable=sum(p.requires_grad for p in learn.model.parameters()), callbacks=[cb.name for cb in learn.cbs])
         if self.sync_bn:
             self._synchronise_norms()
@@ -98,14 +99,12 @@ class DistributedTrainer(Callback):
 
     def _agree(self, event: str, **told: Any) -> None:
         "Refuse to go on where the ranks are not at the same point of the same fit."
-        ranks = gathered({"event": event, **told})
-        for name, value in ranks[0].items():
-            others = [r for r, there in enumerate(ranks) if there.get(name) != value]
-            if others:
-                there = ranks[others[0]].get(name)
-                raise RuntimeError(f"the ranks do not do the same: {name} is {_brief(value)} on rank 0 and {_brief(there)} on rank "
-                                   f"{others[0]}. All ranks run the same script on the same data: let nothing in it depend on the rank, "
-                                   "the clock or an unseeded random stream, and split with a seed")
+        first, *others = gathered({"event": event, **told})
+        for r, there in enumerate(others, 1):
+            if found := differences(first, there):
+                raise RuntimeError(f"rank {r} does not do what rank 0 does (there: rank 0, here: rank {r}): "
+                                   f"{'; '.join(with_advice(found))}. All ranks run the same script on the same data: nothing in it may "
+                                   "depend on the rank, on the clock or on random numbers drawn without a seed")
 
     def before_epoch(self) -> None:
         if self._active:
@@ -118,15 +117,18 @@ class DistributedTrainer(Callback):
 
     def after_train(self) -> None:
         if self._active:
-            self._average_norm_statistics()
+            average_norm_statistics(self.learn.model)
 
     def before_validate(self) -> None:
         self._active = world_size() > 1
+        if self._active and self.learn.running:         # those of averaged weights, too
+            average_norm_statistics(self.learn.model)
         self._whole_inputs = self._active and any(map(_may_read_inputs, self.learn.cbs))
 
     def after_fit(self) -> None:
         if self._active:
             self._agree("after_fit")
+            average_norm_statistics(self.learn.model)
             common_streams()
 
     def cleanup_fit(self) -> None:
@@ -197,14 +199,19 @@ class DistributedTrainer(Callback):
                     self._norms.append((parent, name, child))
                     setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
 
-    def _average_norm_statistics(self):
-        "Every rank has seen other items: the running statistics become the means of them all."
-        stats = [b for m in self.learn.model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)
-                 for b in (m.running_mean, m.running_var)]
-        if stats:
-            flat = summed(torch.cat([b.reshape(-1).double() for b in stats])).div_(world_size())
-            for b, mean in zip(stats, flat.split([b.numel() for b in stats]), strict=True):
-                b.copy_(mean.view_as(b))
+
+def average_norm_statistics(model: nn.Module) -> None:
+    """Every rank has seen other items: the running statistics of norm layers become the means of those of all ranks.
+
+    Args:
+        model: any model; all ranks call this.
+    """
+    stats = [b for m in model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)
+             for b in (m.running_mean, m.running_var)]
+    if stats and world_size() > 1:
+        flat = summed(torch.cat([b.reshape(-1).double() for b in stats])).div_(world_size())
+        for b, mean in zip(stats, flat.split([b.numel() for b in stats]), strict=True):
+            b.copy_(mean.view_as(b))
 
 
 def fill_targets(t: torch.Tensor) -> float | None:
@@ -221,7 +228,3 @@ def _may_read_inputs(cb: Callback) -> bool:
     "Whether a callback may look at the inputs of a batch once there are predictions."
     ours = type(cb).__module__.startswith(f"{__package__.split('.')[0]}.") and type(cb) is not Callback
     return getattr(cb, "with_input", False) or (not ours and bool(cb.overridden_events() & {"after_pred", "after_loss", "after_batch"}))
-
-
-def _brief(x):
-    return repr(x) if isinstance(x, (int, float, str, type(None))) else describe(x)

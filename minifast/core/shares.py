@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import pad
 
 from .nested import map_nested
-from .ranks import gathered, group, rank, summed, world_size
+from .ranks import group, rank, summed, world_size
 
 
 def refused(t: torch.Tensor) -> None:
@@ -61,8 +61,11 @@ class Share(NamedTuple):
             return summed(t.detach().double() * self.mine).div_(self.total).to(t.dtype) if t.is_floating_point() else t
         own = t.detach()[:self.mine].contiguous()
         own, most = own.view(torch.uint8) if own.dtype is torch.bool else own, max(self.sizes)
-        if own.ndim > 1 and len({*(shapes := gathered(tuple(own.shape[1:])))}) > 1:
-            own = _padded(own, shapes, fill(t))
+        if own.ndim > 1:
+            shapes = [torch.empty(own.ndim - 1, dtype=torch.int64) for _ in self.sizes]
+            torch.distributed.all_gather(shapes, torch.tensor(own.shape[1:]), group=group())
+            if any(not s.equal(shapes[0]) for s in shapes):
+                own = _padded(own, [tuple(s.tolist()) for s in shapes], fill(t))
         if len(own) < most:
             own = torch.cat([own, own.new_zeros((most - len(own), *own.shape[1:]))])
         parts = [torch.empty_like(own) for _ in self.sizes]
@@ -99,7 +102,7 @@ class Share(NamedTuple):
 
 
 def _padded(t, shapes, value):
-    if value is None or len({*map(len, shapes)}) > 1:
+    if value is None:
         raise ValueError(f"the ranks' parts of a batch cannot be put together: their items have the shapes {shapes}. Pad all batches to "
                          "one length, or do this with one process")
     missing = [max(sizes) - n for sizes, n in zip(zip(*shapes, strict=True), t.shape[1:], strict=True)]

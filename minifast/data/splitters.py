@@ -14,6 +14,7 @@ import torch
 from ..core.items import L, range_of
 from ..core.messages import brief, describe, did_you_mean, listing, plural
 from ..core.paths import Path
+from ..core.ranks import world_size
 from ..core.seeds import draw_seed
 from ..core.types import PathLike
 from .labels import is_missing
@@ -127,6 +128,7 @@ def check_splits(splits: Any, n: int, where: str = "splits", items: Any = None) 
 def _permutation(items: Sized, splitter: Any) -> L:
     "The positions of the items in the random order of `splitter.seed`."
     at_least_two(items, repr(splitter))
+    world_size()                        # each of several ranks draws the same
     generator = torch.Generator().manual_seed(draw_seed() if splitter.seed is None else splitter.seed)
     return L(torch.randperm(len(items), generator=generator).tolist(), use_list=True)
 

@@ -51,8 +51,26 @@ def test_ranks_have_the_same_weights_and_history_to_the_bit(together):
             assert torch.equal(results["values"], other[recipe]["values"])
 
 
+@pytest.fixture
+def extra(together, folder):
+    n = len(together[1])
+    return [torch.load(folder / f"{n}-{r}-extra.pt", weights_only=True) for r in range(n)]
+
+
+def test_statistics_of_batch_norm_agree_and_so_do_averaged_ones(extra):
+    for other in extra[1:]:
+        assert torch.equal(other["norms"]["buffers"], extra[0]["norms"]["buffers"])
+        assert torch.equal(other["norms"]["values"], extra[0]["norms"]["values"])
+
+
+def test_ranks_split_alike_without_a_seed_and_other_data_is_refused(extra):
+    for other in extra:
+        assert other["split"] == extra[0]["split"]
+        assert "data.train.items not the same" in other["random_items"] and "drawn without a seed" in other["random_items"]
+
+
 def test_only_rank_0_prints(together):
-    assert len(re.findall("^epoch 0 ", together[0].stdout, re.M)) == len(RECIPES)
+    assert len(re.findall("^epoch 0 ", together[0].stdout, re.M)) == len(RECIPES) + 1
 
 
 def test_settings_are_checked():

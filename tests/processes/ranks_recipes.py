@@ -12,7 +12,19 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import TensorDataset
 
-from minifast.basics import Adam, CrossEntropyLossFlat, DataLoaders, F1Score, Learner, accuracy, set_seed
+from minifast.basics import (
+    Adam,
+    CategoryBlock,
+    CrossEntropyLossFlat,
+    DataBlock,
+    DataLoaders,
+    F1Score,
+    Learner,
+    RandomSplitter,
+    TransformBlock,
+    accuracy,
+    set_seed,
+)
 from minifast.callbacks import EMA, SAM, SWA, GradientAccumulation, GradientClip, MixUp
 from minifast.core import ranks
 
@@ -65,9 +77,36 @@ RECIPES = {
 }
 
 
+def of_norms():
+    "Batch norm and averaged weights: buffers, which each rank computes from its own items."
+    learn = learner(cbs=EMA(0.9))
+    learn.model = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 2))
+    learn.fit(2, 1e-2)
+    return {"buffers": torch.cat([b.flatten().double() for b in learn.model.buffers()]), "values": torch.tensor(learn.recorder.values)}
+
+
+def of_random_items():
+    "Items that each rank shuffles for itself: what is said of them."
+    items = torch.randperm(50, generator=torch.Generator().manual_seed(ranks.rank())).tolist()
+    block = DataBlock((TransformBlock, CategoryBlock), get_x=lambda i: torch.tensor([float(i)]), get_y=lambda i: i % 2,
+                      splitter=RandomSplitter())
+    learn = Learner(block.dataloaders(items, bs=8, device="cpu"), nn.Linear(1, 2), path=Path(sys.argv[1]))
+    if ranks.world_size() > 1:
+        try:
+            learn.fit(1)
+        except RuntimeError as e:
+            return str(e)
+    return ""
+
+
+def of_a_random_split():
+    "The split of a splitter without a seed."
+    return list(RandomSplitter()(range(50))[1])
+
+
 def main(folder):
     torch.set_num_threads(1)
-    results = {}
+    results, split = {}, of_a_random_split()
     for name, make in RECIPES.items():
         fit = make()
         learn = fit.__self__
@@ -78,6 +117,8 @@ def main(folder):
         results[name] = {"weights": torch.cat([p.detach().flatten() for p in learn.model.parameters()]), "preds": preds,
                          "targets": targets, "values": torch.tensor(learn.recorder.values, dtype=torch.float64),
                          "losses": torch.tensor(learn.recorder.raw_losses), "keys": list(learn.model.state_dict())}
+    extra = {"norms": of_norms(), "random_items": of_random_items(), "split": split}
+    torch.save(extra, Path(folder) / f"{ranks.world_size()}-{ranks.rank()}-extra.pt")
     torch.save(results, Path(folder) / f"{ranks.world_size()}-{ranks.rank()}.pt")
 
 
