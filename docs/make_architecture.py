@@ -27,6 +27,7 @@ PURPOSE = {
     "learner": "the loop, and everything a learner can do",
     "interpret": "looking at what a model predicts",
     "ensemble": "several models: k-fold, bagging, search",
+    "distributed": "how several processes are started",
     "checks": "the recipe: is the learner, is the data right?",
     "basics": "the public names that all applications share",
     "vision": "images",

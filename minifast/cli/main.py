@@ -1,4 +1,4 @@
-"""The command line: `minifast demo`, `doctor`, `port` and `port-weights` (also `python -m minifast ...`)."""
+"""The command line: `minifast demo`, `doctor`, `launch`, `port` and `port-weights` (also `python -m minifast ...`)."""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -40,6 +40,26 @@ def _port_weights(file: Path, out: Path | None) -> int:
     return 0
 
 
+#: Options of torchrun that `minifast launch` hands on.
+_TORCHRUN = {"nnodes": "how many machines take part (default: 1)", "node-rank": "which of them this is, from 0",
+             "master-addr": "address of machine 0", "master-port": "a port of machine 0 that is free (default: 29500)",
+             "rdzv-endpoint": "host:port at which the machines meet, instead of --master-addr and --node-rank",
+             "rdzv-id": "a name of this job, the same on all machines", "max-restarts": "start all again this many times after a failure"}
+
+
+def _launch(args: argparse.Namespace) -> int:
+    "Run a script in several processes; the exit status is that of the one that failed first, 2 where nothing was started."
+    from ..distributed.launcher import launch
+    told = [f"--{name}={value}" for name in _TORCHRUN if (value := getattr(args, name.replace("-", "_"))) is not None]
+    if args.rdzv_endpoint is not None:
+        told.append("--rdzv-backend=c10d")
+    try:
+        return launch(args.script, args.args, args.nproc, args.timeout, told)
+    except (OSError, ValueError) as e:
+        print(f"minifast launch: {e}", file=sys.stderr)
+        return 2
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     "Run the command line with `argv` (default: the process's arguments); returns the exit status."
     parser = argparse.ArgumentParser(prog="minifast", description="A layered deep-learning framework on PyTorch.")
@@ -61,7 +81,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                                   "none of the pickle's code runs")
     weights.add_argument("file", metavar="FILE", type=Path, help="a file of fastai's learn.export or learn.save")
     weights.add_argument("--out", metavar="FILE", type=Path, help="what to write (default: beside FILE, with the suffix .safetensors)")
+    start = commands.add_parser("launch", help="run a script or notebook in several processes that train together, one for each GPU")
+    start.add_argument("--nproc", metavar="N", type=_count, help="processes on this machine (default: one for each GPU, on a CPU one)")
+    start.add_argument("--timeout", metavar="S", type=float, help="seconds that a process waits for another (default: 600)")
+    for name, text in _TORCHRUN.items():
+        start.add_argument(f"--{name}", help=text)
+    start.add_argument("script", metavar="FILE.py|FILE.ipynb", help="of a notebook the code cells are run")
+    start.add_argument("args", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
     args = parser.parse_args(argv)
+    if args.command == "launch":
+        return _launch(args)
     if args.command == "port-weights":
         return _port_weights(args.file, args.out)
     if args.command == "port":

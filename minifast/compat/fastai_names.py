@@ -333,9 +333,9 @@ _ABSENT = (
      "GANModule GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic "
      "gan_loss_from_func generate_noise set_freeze_model"),
     # several devices
-    ("a learner trains in one process on one device: leave it out",
-     "DistributedDL DistributedTrainer ParallelTrainer rank0_first setup_distrib teardown_distrib num_distrib rank_distrib "
-     "distrib_barrier maybe_gather"),
+    ("loaders give each of several processes its part of every batch: `learn.fit` with them as they are", "DistributedDL"),
+    ("a process trains on one device: start one for each GPU, with the script as it is, `minifast launch train.py`", "ParallelTrainer"),
+    ("predictions and targets of several processes are put together before a metric sees them: leave it out", "maybe_gather"),
     # tensors and small functions
     ("arrays are numpy's own: leave it out", "ArrayBase ArrayImage ArrayImageBW ArrayImageBase ArrayMask"),
     ("write a subclass of `TensorBase`, or use `TensorImage`, `TensorMask`, `TensorPoint` and `TensorBBox`",

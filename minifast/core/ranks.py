@@ -8,6 +8,7 @@ means the same at any world size.
 """
 import atexit
 import hashlib
+import math
 import os
 import random
 import sys
@@ -15,12 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from . import rank_failures
 from .seeds import item_rng, rng_state, set_rng_state
 
 T = TypeVar("T")
@@ -29,18 +31,53 @@ T = TypeVar("T")
 TIMEOUT = 600.0
 #: Whether this is code that each rank runs for itself.
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
+#: What a launcher tells each process.
+_TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_OWNER = "MINIFAST_RANK_PROCESS"            # the process that is a rank, its rank and port: others have inherited its environment
+_is_alone = False                           # whether this process was forked from a rank, or has left the others
 _own_world = False                          # whether `join` made the process group
 _group: Any = None                          # the process group that is used; None: that of all, as it was made
 
 
 def launched() -> bool:
-    "Whether a launcher such as `torchrun` started this process as one of several."
-    return all(name in os.environ for name in ("RANK", "MASTER_ADDR", "MASTER_PORT")) and int(os.environ.get("WORLD_SIZE", 1)) > 1
+    """Whether a launcher such as `torchrun` started this process as one of several. A part of its variables alone, such as the `RANK` that
+    schedulers of clusters set, says nothing; nor do all of them in a process that a rank has started.
+
+    Raises:
+        RuntimeError: the variables contradict each other.
+    """
+    told = [os.environ.get(name) for name in _TOLD]
+    return None not in told and not _is_alone and not _inherited(told) and _is_one_of_several(*told)
+
+
+@cache
+def _is_one_of_several(rank, world, address, port):
+    if not (rank.isdecimal() and world.isdecimal() and port.isdecimal() and int(rank) < max(1, int(world))):
+        told = ", ".join(f"{name}={value!r}" for name, value in zip(_TOLD, (rank, world, address, port), strict=True))
+        raise RuntimeError(f"{told}: these environment variables of a launcher fit no rank of a world. Start the script with "
+                           "`torchrun --nproc-per-node=2 train.py` or `minifast launch train.py`, or unset them: os.environ.pop('RANK')")
+    return int(world) > 1
+
+
+def _inherited(told):
+    "Whether the launcher's variables are those of a rank that has started this process."
+    pid, *others = os.environ.get(_OWNER, "").split(" ")
+    return bool(others) and others == [told[0], told[3]] and pid != str(os.getpid())
+
+
+def _after_fork():
+    global _is_alone
+    _is_alone = _is_alone or joined()
+
+
+if hasattr(os, "register_at_fork"):         # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def joined() -> bool:
-    "Whether this process belongs to a process group of several ranks."
-    return torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+    "Whether this process belongs to a process group of several ranks. What a rank has started, such as a worker of a loader, does not."
+    d = torch.distributed
+    return not _is_alone and d.is_available() and d.is_initialized() and d.get_world_size() > 1
 
 
 def join(timeout: float | None = None) -> None:
@@ -64,18 +101,38 @@ def join(timeout: float | None = None) -> None:
                            f"torchrun --nproc-per-node={gpus}")
     if gpus:
         torch.cuda.set_device(local)
-    seconds = float(os.environ.get("MINIFAST_TIMEOUT", TIMEOUT)) if timeout is None else timeout
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=timedelta(seconds=seconds))
+    seconds = _seconds() if timeout is None else timeout
+    try:
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=timedelta(seconds=seconds))
+    except torch.distributed.DistError as e:
+        raise RuntimeError(f"rank {os.environ['RANK']} waited {seconds:g} seconds at {os.environ['MASTER_ADDR']}:"
+                           f"{os.environ['MASTER_PORT']} for all {os.environ['WORLD_SIZE']} ranks to begin, as RANK and WORLD_SIZE in the "
+                           "environment say. Start all of them; give slow ones more time with MINIFAST_TIMEOUT=1800; where this process "
+                           "is meant to train alone, unset RANK") from e
     _own_world = True
+    os.environ[_OWNER] = f"{os.getpid()} {os.environ['RANK']} {os.environ['MASTER_PORT']}"
+    rank_failures.watch()
     atexit.register(_leave_at_exit)
     set_rng_state(_broadcast(rng_state(accelerators=False) | {"cuda": None, "mps": None}))
 
 
+def _seconds():
+    "How long a rank waits for another, as the environment says."
+    told = os.environ.get("MINIFAST_TIMEOUT", str(TIMEOUT))
+    try:
+        if 0 < float(told) < math.inf:
+            return float(told)
+    except ValueError:
+        pass
+    raise ValueError(f"MINIFAST_TIMEOUT={told!r}: seconds to wait for another rank, a number above 0, such as MINIFAST_TIMEOUT=600")
+
+
 def leave() -> None:
-    "Leave the process group that `join` made; one that the script made stays."
-    global _own_world, _group
+    """Leave the process group that `join` made; one that the script made stays. From now on this process is alone."""
+    global _own_world, _group, _is_alone
     if _own_world and joined():
         torch.distributed.destroy_process_group()
+        _is_alone = True
     _own_world, _group = False, None
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 _NO_LOOP = "the loop is one method here: write a Callback, or see learn.show_training_loop()"
 _OWN_PRECISION = "mixed precision is torch's: write learn.to_fp16() or learn.to_bf16(), and learn.to_fp32() to end it"
-_ONE_DEVICE = "a process trains on one device: start one for each GPU, with the script as it is: write torchrun --nproc-per-node=2 train.py"
+_ONE_DEVICE = "a process trains on one device: start one for each GPU, with the script as it is: write `minifast launch train.py`"
 
 #: Advice by name.
 ELSEWHERE = {

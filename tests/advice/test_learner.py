@@ -62,9 +62,9 @@ def test_parts_of_fastais_loop():
     with told("learner/elsewhere.py", "write learn.to_fp16() or learn.to_bf16(), and learn.to_fp32() to end it"):
         learn.to_non_native_fp16()
     learn.to_bf16().to_fp32()
-    with told("learner/elsewhere.py", "leave it out (the device is that of the data, learn.dls.to('cuda'))"):
-        learn.to_distributed()
-    assert learn.dls.to("cpu").device.type == "cpu"         # the device is that of the data, learn.dls.to(...)
+    with told("learner/elsewhere.py", "write `minifast launch train.py`"):
+        learn.to_parallel()
+    assert "train.py" not in learn.to_distributed().summary()           # for `minifast launch` itself see test_distributed.py
 
 
 def test_words_of_fastai_v1():

@@ -12,7 +12,7 @@ ROOMS = [
     "optim metrics",
     "data callbacks",
     "learner",
-    "interpret ensemble checks",
+    "interpret ensemble checks distributed",
     "basics",
     "vision tabular collab text timeseries",
     "compat",

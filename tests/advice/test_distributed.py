@@ -1,0 +1,133 @@
+"What the messages about several processes say to write."
+import os
+import subprocess
+import sys
+
+import pytest
+from suggestions import told
+from torchrun import ROOT
+from workshop import learner, wanted
+
+from minifast.basics import *
+from minifast.callbacks import distributed
+from minifast.callbacks import distributed
+from minifast.core import ranks
+from minifast.distributed.launcher import process_count
+from minifast.distributed.notebooks import run_notebook
+
+
+def environment(monkeypatch, **told_by_launcher):
+    "Puts a launcher's variables into the environment."
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29513", **told_by_launcher}.items():
+        monkeypatch.setitem(os.environ, name, value)
+
+
+def test_variables_that_contradict_each_other(monkeypatch):
+    environment(monkeypatch, RANK="2")
+    with told("core/ranks.py", "or unset them: os.environ.pop('RANK')"):
+        ranks.world_size()
+    os.environ.pop("RANK")
+    assert ranks.world_size() == 1
+
+
+def test_a_rank_that_waits_in_vain(monkeypatch):
+    environment(monkeypatch, RANK="1", MINIFAST_TIMEOUT="0.3")
+    with told("core/ranks.py", "give slow ones more time with MINIFAST_TIMEOUT=1800; where this process"):
+        ranks.world_size()
+    monkeypatch.setitem(os.environ, "MINIFAST_TIMEOUT", "1800")
+    with monkeypatch.context() as without:
+        without.delitem(os.environ, "RANK")
+        assert ranks.world_size() == 1
+
+
+def test_a_timeout_that_is_none(monkeypatch, tmp_path):
+    environment(monkeypatch, RANK="1", MINIFAST_TIMEOUT="soon")
+    with told("core/ranks.py", "a number above 0, such as MINIFAST_TIMEOUT=600"):
+        ranks.join()
+    code = ("import torch, datetime; s = torch.distributed.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)\n"
+            "import os; os.environ.update(MASTER_PORT=str(s.port), TORCHELASTIC_USE_AGENT_STORE='True', RANK='0', WORLD_SIZE='2')\n"
+            "if os.fork() == 0: os.environ['RANK'] = '1'\n"
+            "from minifast.core import ranks; assert ranks.world_size() == 2; ranks.barrier()")
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "MINIFAST_TIMEOUT": "600"}, timeout=100).returncode == 0
+
+
+def test_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with told("distributed/launcher.py", "each process takes one: nproc=…"):
+        process_count(3)
+    assert process_count(2) == 2
+
+
+def test_a_notebook_that_takes_a_value_from_the_shell(tmp_path):
+    file = tmp_path / "a.ipynb"
+    file.write_text('{"cells": [{"cell_type": "code", "source": "files = !ls"}]}')
+    with told("distributed/notebooks.py", "such as `subprocess.check_output(['ls'], text=True).split()`"):
+        run_notebook(file, {})
+    file.write_text(file.read_text().replace("!ls", "subprocess.check_output(['ls'], text=True).split()"))
+    run_notebook(file, names := {"subprocess": subprocess})
+    assert isinstance(names["files"], list)
+
+
+def test_a_gpu_in_use_before_the_fork(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    with told("distributed/notebook_launcher.py", "Restart the kernel, and keep everything that touches a GPU"):
+        notebook_launcher(noop, num_processes=2)
+    monkeypatch.undo()
+    assert notebook_launcher(lambda: 3, num_processes=1) == 3
+
+
+@pytest.mark.slow
+def test_a_system_that_cannot_fork(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    with told("distributed/notebook_launcher.py", "write `minifast launch --nproc … train.py` in a terminal"):
+        notebook_launcher(noop, num_processes=2)
+    (tmp_path / "train.py").write_text("from minifast.core import ranks\nassert ranks.world_size() == 2")
+    assert subprocess.run([sys.executable, "-m", "minifast", "launch", "--nproc", "2", "train.py"], cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_function_that_returns_a_learner(tmp_path):
+    code = ("import warnings; from workshop import *\n"
+            "def train():\n    learn = learner(); learn.save('trained'); return learn.loss_func.func if RETURNS else 3\n"
+            "print(notebook_launcher(train, num_processes=2))")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = [subprocess.run([sys.executable, "-c", f"RETURNS = {returns}\n{code}"], cwd=tmp_path, capture_output=True, text=True, env=env)
+            for returns in (True, False)]
+    with told("distributed/notebook_launcher.py", "such as learn.save('trained'), and return plain values"):
+        raise RuntimeError(done[0].stderr)
+    assert done[1].stdout == "3\n" and (tmp_path / "models" / "trained.safetensors").exists()
+
+
+def test_names_of_fastai():
+    learn = learner()
+    with told("compat/fastai_names.py", "its part of every batch: `learn.fit` with them as they are"):
+        wanted("DistributedDL")
+    learn.fit(1)
+
+
+@pytest.mark.slow
+def test_launch(tmp_path):
+    (tmp_path / "train.py").write_text("print('trained')")
+    with told("compat/fastai_names.py", "with the script as it is, `minifast launch train.py`"):
+        wanted("ParallelTrainer")
+    told_to = [[sys.executable, "-m", "minifast", "launch", "train.py"]]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with told("core/ranks.py", "each rank takes one: write torchrun --nproc-per-node=…"):
+        with pytest.MonkeyPatch.context() as patched:
+            environment(patched, RANK="1", LOCAL_RANK="1")
+            patched.setattr(torch.cuda, "device_count", lambda: 1)
+            ranks.world_size()
+    told_to.append([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=1", "train.py"])
+    for command in told_to:
+        assert "trained" in subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True).stdout
+
+
+def test_synchronised_batch_norm_on_a_cpu(monkeypatch):
+    learn = learner(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))).to_distributed(sync_bn=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(distributed, "world_size", lambda: 2)
+        patched.setattr(distributed, "gathered", lambda x: [x, x])
+        with told("callbacks/distributed.py", "leave sync_bn out, or use a norm that does not look at other items, such as nn.GroupNorm"):
+            learn.fit(1)
+        learn.to_distributed(sync_bn=False)
+    learner(nn.Sequential(nn.Linear(4, 4), nn.GroupNorm(2, 4), nn.Linear(4, 3))).to_distributed().fit(1)

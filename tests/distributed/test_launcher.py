@@ -1,0 +1,57 @@
+"""`minifast launch`."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from minifast.cli.main import main
+from minifast.distributed.launcher import launch, process_count, threads_each
+
+
+def test_a_process_for_each_gpu(monkeypatch):
+    assert process_count(None) == max(1, torch.cuda.device_count())
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert (process_count(None), process_count(1)) == (2, 1)
+    with pytest.raises(ValueError, match="nproc=3: this machine has 2 GPUs"):
+        process_count(3)
+    assert threads_each(10_000) == 1 and threads_each(1) == len(os.sched_getaffinity(0))
+
+
+def test_what_cannot_be_started(tmp_path, capsys):
+    (tmp_path / "a.py").write_text("")
+    with pytest.raises(FileNotFoundError, match=r"there is no script or notebook .*b\.py"):
+        launch(tmp_path / "b.py")
+    with pytest.raises(ValueError, match="seconds, a number above 0"):
+        launch(tmp_path / "a.py", timeout=0)
+    assert main(["launch", str(tmp_path / "b.py")]) == 2 and "there is no script" in capsys.readouterr().err
+
+
+def run(*args, **env):
+    return subprocess.run([sys.executable, "-m", "minifast", "launch", *map(str, args)], capture_output=True, text=True, timeout=200,
+                          env={**os.environ, **env})
+
+
+@pytest.mark.slow
+def test_a_notebook_in_two_processes(tmp_path):
+    cells = ["%matplotlib inline\nimport os, sys, torch\nfrom minifast.basics import *",
+             "assert sys.argv[1:] == ['--fail', 'no'] and num_distrib() == 2 and os.environ['MINIFAST_TIMEOUT'] == '30.0'\n"
+             "from minifast.core.ranks import gathered\nranks = gathered(rank_distrib())\nif rank_distrib() == 0: print(ranks)"]
+    file = tmp_path / "a.ipynb"
+    file.write_text(json.dumps({"cells": [{"cell_type": "code", "source": c} for c in cells]}))
+    done = run("--nproc", 2, "--timeout", 30, file, "--fail", "no")
+    assert done.returncode == 0 and done.stdout == "[0, 1]\n", done.stderr[-2000:]
+    assert done.stderr.count("left out, because only IPython understands them") == 1
+
+
+@pytest.mark.slow
+def test_the_exit_status_is_that_of_the_first_failure(tmp_path):
+    script = tmp_path / "a.py"
+    script.write_text("import os, sys\nfrom minifast.core import ranks\nif ranks.rank() == 1: sys.exit(7)\nranks.barrier()")
+    done = run("--nproc", 2, script)
+    assert done.returncode == 7 and "minifast launch: rank 1 ended with exit code 7" in done.stderr, done.stderr[-2000:]
+    script.write_text("import os, signal\nif os.environ['RANK'] == '1': os.kill(os.getpid(), signal.SIGKILL)\nimport time; time.sleep(60)")
+    done = run("--nproc=2", script)
+    assert done.returncode == 137 and "minifast launch: rank 1 was killed by SIGKILL" in done.stderr, done.stderr[-2000:]
