@@ -10,7 +10,6 @@ from workshop import learner, wanted
 
 from minifast.basics import *
 from minifast.callbacks import distributed
-from minifast.callbacks import distributed
 from minifast.core import ranks
 from minifast.distributed.launcher import process_count
 from minifast.distributed.notebooks import run_notebook
