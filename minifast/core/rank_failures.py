@@ -7,7 +7,6 @@ import traceback
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import Any
 
 import torch
 
@@ -77,7 +76,7 @@ def _line(error):
     return f"{type(error).__name__}: {error}{''.join(notes)}"
 
 
-def _first(mine, lost) -> tuple[Any, str]:
+def _first(mine, lost):
     "What the rank that failed first has said: `mine`, where nobody has. Where this one lost the others: None, and which ranks are silent."
     base = f"minifast/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/"
     with suppress(Exception):                       # the store may have ended with the rank that held it

@@ -8,6 +8,7 @@ import linecache
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..core import PathLike
@@ -83,11 +84,10 @@ def run_notebook(file: PathLike, namespace: dict[str, Any]) -> None:
     left_out = [line for cell in cells for line in cell.left_out]
     if left_out and is_main():
         print(f"{file}: left out, because only IPython understands them: {'; '.join(left_out)}", file=sys.stderr)
-    try:
+    namespace.setdefault("display", print)
+    with suppress(ImportError):
         from IPython.display import display
-    except ImportError:
-        display = print
-    namespace.setdefault("display", display)
+        namespace["display"] = display
     for cell in cells:
         linecache.cache[cell.name] = len(cell.source), None, cell.source.splitlines(keepends=True), cell.name     # for tracebacks
         exec(compile(cell.source, cell.name, "exec"), namespace)
