@@ -13,17 +13,21 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..core import check_arguments, is_number
+from ..core import check_arguments, is_number, leaves
 from ..core.ranks import common_streams, gathered, group, own_streams, summed, wait_at_most, world_size
-from ..metrics.base import IGNORED
-from .base import Callback, Order
+from ..metrics.base import IGNORED, MeanMetric
+from .base import Callback, CancelBatchException, Order
 from .fit_settings import differences, with_advice
+from .progress import ProgressCallback
 
 Strategy = Literal["ddp", "fsdp2"]
 
 #: What torch calls, before and since 2.14, whether buffers are those of rank 0 before each forward pass.
 _BUFFERS = next(name for name in ("forward_sync_buffers", "broadcast_buffers")
                 if name in inspect.signature(nn.parallel.DistributedDataParallel).parameters)
+
+
+_AFTER_PRED = {"after_pred", "after_loss", "after_batch"}
 
 
 class _Scaled(torch.autograd.Function):
@@ -58,6 +62,9 @@ class DistributedTrainer(Callback):
     """
 
     shown = ("strategy",)
+    #: Predictions of a validation batch that are larger than this many bytes, as those of language models are, stay where they are, if all
+    #: metrics are means over items: their sums and counts are added instead, which gives the same to rounding.
+    sum_above = 8 << 20
     order = Order.SETUP - 20                    # before anything else looks at the batch
     runs_last = ("after_loss", "before_validate", "after_fit")      # the loss is complete, averaged weights are in the model
 
@@ -74,7 +81,8 @@ class DistributedTrainer(Callback):
         self._reset()
 
     def _reset(self):
-        self._ddp, self._norms, self._unsynced, self._work, self._active, self._whole_inputs = None, [], False, None, False, False
+        self._ddp, self._norms, self._work = None, [], None
+        self._active, self._unsynced, self._whole_inputs, self._sums = False, False, False, None
 
     # -- a pass begins and ends -------------------------------------------------------------------------------------------------
     def before_fit(self) -> None:
@@ -124,6 +132,12 @@ class DistributedTrainer(Callback):
         if self._active and self.learn.running:         # those of averaged weights, too
             average_norm_statistics(self.learn.model)
         self._whole_inputs = self._active and any(map(_may_read_inputs, self.learn.cbs))
+        self._sums = None
+
+    def after_validate(self) -> None:
+        if self._sums:
+            for metric in self.learn.recorder.metrics_in_progress():
+                metric.sum_over_ranks()
 
     def after_fit(self) -> None:
         if self._active:
@@ -154,9 +168,25 @@ class DistributedTrainer(Callback):
         share = learn.share
         if share is None or learn.training:
             return
+        if self._sums is None:
+            size = sum(t.nbytes * share.total // len(t) for t in leaves(learn.pred) if isinstance(t, torch.Tensor) and t.ndim)
+            self._sums = size > self.sum_above and self._only_means()
+        if self._sums:
+            if not share.mine:                  # nothing to count
+                learn.pred = None
+                raise CancelBatchException
+            return
         learn.pred, learn.yb = share.whole(learn.pred, lambda t: 0), share.whole(learn.yb, fill_targets)
         if self._whole_inputs:
             learn.xb, learn.kw = share.whole((learn.xb, learn.kw), fill_series)
+
+    def _only_means(self) -> bool:
+        "Whether all that is made of predictions are metrics that are means over items."
+        recorder = self.learn.recorder
+        readers = [cb for cb in self.learn.cbs if cb is not recorder and cb.run_valid and (cb.only_watches or not _is_ours(cb))
+                   and not isinstance(cb, ProgressCallback) and cb.overridden_events() & _AFTER_PRED]
+        return (recorder is not None and recorder.run and not readers
+                and all(isinstance(m, MeanMetric) for m in recorder.metrics_in_progress()))
 
     def after_loss(self) -> None:
         learn = self.learn
@@ -206,7 +236,7 @@ def average_norm_statistics(model: nn.Module) -> None:
     Args:
         model: any model; all ranks call this.
     """
-    stats = [b for m in model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)
+    stats: list[Any] = [b for m in model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)
              for b in (m.running_mean, m.running_var)]
     if stats and world_size() > 1:
         flat = summed(torch.cat([b.reshape(-1).double() for b in stats])).div_(world_size())
@@ -226,5 +256,8 @@ def fill_series(t: torch.Tensor) -> float | None:
 
 def _may_read_inputs(cb: Callback) -> bool:
     "Whether a callback may look at the inputs of a batch once there are predictions."
-    ours = type(cb).__module__.startswith(f"{__package__.split('.')[0]}.") and type(cb) is not Callback
-    return getattr(cb, "with_input", False) or (not ours and bool(cb.overridden_events() & {"after_pred", "after_loss", "after_batch"}))
+    return getattr(cb, "with_input", False) or (not _is_ours(cb) and bool(cb.overridden_events() & _AFTER_PRED))
+
+
+def _is_ours(cb):
+    return type(cb).__module__.startswith(f"{__package__.split('.')[0]}.") and type(cb) is not Callback

@@ -225,6 +225,10 @@ class Recorder(Callback):
     def before_validate(self) -> None:
         self._valid_loss, self._valid = AvgLoss(), self._restarted(self.valid_metrics)
 
+    def metrics_in_progress(self) -> list[Any]:
+        "The metrics of the validation pass under way, its loss first."
+        return [self._valid_loss, *self._valid]
+
     def _restarted(self, wanted: bool) -> list:
         "The metrics of one half of an epoch, ready to count; none where they are not wanted."
         metrics = list(self.learn.metrics) if wanted else []
@@ -236,6 +240,8 @@ class Recorder(Callback):
         state = vars(self.learn)                   # read directly, as the loop does: this runs at every step
         loss = state["loss"]
         if not state["training"]:
+            if state["pred"] is None:              # the batch was cancelled before its predictions
+                return
             if loss is not None:
                 self._valid_loss.accumulate(self.learn)
             elif not state["yb"]:

@@ -44,8 +44,8 @@ class TorchParts:
         return getattr(vars(self)["dl"], name)
 
     def __iter__(self) -> Iterator[Any]:
-        base_seed = torch.empty((), dtype=torch.int64).random_(generator=self.dl.generator)      # torch's loader draws it first
-        base_seed, batches = shared((int(base_seed), list(self.dl.batch_sampler)))
+        drawn = torch.empty((), dtype=torch.int64).random_(generator=self.dl.generator)          # torch's loader draws it first
+        base_seed, batches = shared((int(drawn), list(self.dl.batch_sampler)))
         shares = [share_of(len(batch)) for batch in batches]
         self._parts[:] = [batch[share.held] for batch, share in zip(batches, shares, strict=True)]
         if self._loader is None:

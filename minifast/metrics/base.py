@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from ..core.arguments import check_arguments
 from ..core.messages import add_note, describe, name_of, unwrapped
 from ..core.nested import find_bs, to_detach
+from ..core.ranks import summed
 from ..nn.loss_traits import (
     activation_of,
     first_tensor,
@@ -95,6 +96,11 @@ class MeanMetric(Metric):
         else:
             self._total = (self._total or 0.0) + x * n
         self._count += n
+
+    def sum_over_ranks(self) -> None:
+        "Take in what the metrics of the other ranks have added: sums and counts, never means."
+        total, count = summed(torch.tensor([float(self._total or 0), self._count], dtype=torch.float64)).tolist()
+        self._total, self._count = total, int(count)
 
     @property
     def value(self) -> float | None:

@@ -63,6 +63,13 @@ def test_statistics_of_batch_norm_agree_and_so_do_averaged_ones(extra):
         assert torch.equal(other["norms"]["values"], extra[0]["norms"]["values"])
 
 
+def test_sums_and_counts_give_the_same_metrics(extra, folder, alone):
+    expected = torch.load(folder / "1-0-extra.pt", weights_only=True)["large_predictions"]
+    for other in extra:
+        torch.testing.assert_close(other["large_predictions"], expected, rtol=1e-6, atol=1e-6)
+        assert torch.equal(other["large_predictions"], extra[0]["large_predictions"])
+
+
 def test_ranks_split_alike_without_a_seed_and_other_data_is_refused(extra):
     for other in extra:
         assert other["split"] == extra[0]["split"]
@@ -70,7 +77,7 @@ def test_ranks_split_alike_without_a_seed_and_other_data_is_refused(extra):
 
 
 def test_only_rank_0_prints(together):
-    assert len(re.findall("^epoch 0 ", together[0].stdout, re.M)) == len(RECIPES) + 1
+    assert len(re.findall("^epoch 0 ", together[0].stdout, re.M)) == len(RECIPES) + 2
 
 
 def test_settings_are_checked():

@@ -25,7 +25,7 @@ from minifast.basics import (
     accuracy,
     set_seed,
 )
-from minifast.callbacks import EMA, SAM, SWA, GradientAccumulation, GradientClip, MixUp
+from minifast.callbacks import EMA, SAM, SWA, DistributedTrainer, GradientAccumulation, GradientClip, MixUp
 from minifast.core import ranks
 
 N, N_VALID = 101, 37                    # so that last batches are ragged, and at four ranks some have no item
@@ -85,6 +85,17 @@ def of_norms():
     return {"buffers": torch.cat([b.flatten().double() for b in learn.model.buffers()]), "values": torch.tensor(learn.recorder.values)}
 
 
+def of_large_predictions():
+    "Predictions that are not put together: sums and counts are."
+    learn = learner()
+    learn.metrics = accuracy
+    for cb in learn.cbs:
+        if isinstance(cb, DistributedTrainer):
+            cb.sum_above = 0
+    learn.fit(2, 1e-2)
+    return torch.tensor(learn.recorder.values, dtype=torch.float64)
+
+
 def of_random_items():
     "Items that each rank shuffles for itself: what is said of them."
     items = torch.randperm(50, generator=torch.Generator().manual_seed(ranks.rank())).tolist()
@@ -117,7 +128,7 @@ def main(folder):
         results[name] = {"weights": torch.cat([p.detach().flatten() for p in learn.model.parameters()]), "preds": preds,
                          "targets": targets, "values": torch.tensor(learn.recorder.values, dtype=torch.float64),
                          "losses": torch.tensor(learn.recorder.raw_losses), "keys": list(learn.model.state_dict())}
-    extra = {"norms": of_norms(), "random_items": of_random_items(), "split": split}
+    extra = {"norms": of_norms(), "large_predictions": of_large_predictions(), "random_items": of_random_items(), "split": split}
     torch.save(extra, Path(folder) / f"{ranks.world_size()}-{ranks.rank()}-extra.pt")
     torch.save(results, Path(folder) / f"{ranks.world_size()}-{ranks.rank()}.pt")
 
