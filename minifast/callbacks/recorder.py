@@ -432,6 +432,7 @@ class Recorder(Callback):
                 if shown:
                     ax.plot(*zip(*shown, strict=True), "o-" if len(shown) < 20 else "-", label=column)
             ax.set_xlabel("epoch")
+            ax.xaxis.get_major_locator().set_params(integer=True)
             ax.set_ylabel(title, parse_math=False)
             for text in ax.legend().get_texts():
                 text.set_parse_math(False)

@@ -13,7 +13,7 @@ from .outcomes import NEEDS, SIGNS, VERDICTS, Check, NotApplicable, Skipped, Ver
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLOURS = {"issue": "#c62828", "tip": "#b26a00", "pass": "#2e7d32"}
+_COLOURS = {"issue": "#df3f3c", "tip": "#b26a00", "pass": "#3a8a3e"}      # readable on white and on the dark of notebooks
 
 
 class ChecksFailed(ValueError):
@@ -142,13 +142,21 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self):
+        return self.html()
+
+    def html(self, links: bool = True) -> str:
+        """The report as a table in HTML.
+
+        Args:
+            links: link each code to its card in the documentation, for readers who have that beside it.
+        """
         rows = []
         issues = [o for c in self.issues for o in (c, *self.consequences(c.code))]
         for c in issues + self.tips + self.with_verdict(*VERDICTS[2:]):
             colour = _COLOURS.get(c.verdict, "#777")
             numbers = "<br>".join(f"{escape(k)} = {escape(number(v))}" for k, v in c.evidence.items())
             cells = (f"<b style='color:{colour}'>{SIGNS[c.verdict]}&nbsp;{escape(c.verdict)}</b>",
-                     f"<a href='{escape(c.card)}'>{c.code}</a>", escape(c.title),
+                     f"<a href='{escape(c.card)}'>{c.code}</a>" if links else c.code, escape(c.title),
                      escape(f"look again after {c.cause}: " * bool(c.cause) + c.found)
                      + (f"<br><i>{escape(c.advice)}</i>" if c.advice else ""),
                      f"<small>{numbers}</small>")

@@ -612,6 +612,26 @@ class Learner(Inference):
         from ..checks.check_learner import check_learner
         return check_learner(self, fast, ignore, causal, lr, budget=budget)
 
+    def report(self, file: PathLike = "report.html", checks: bool = True, budget: float = 20.0, k: int = 9) -> Path:
+        """Write one HTML file that can be mailed and opened anywhere: the training, the data, what is predicted and what goes wrong, what
+        the checks find, and the settings. It loads nothing from elsewhere; the learner does not change.
+
+        Args:
+            file: a name within `path`, or an absolute path, ending in `.html`.
+            checks: run `learn.check()` and the quick part of `learn.dls.check()`.
+            budget: seconds for the checks of the learner.
+            k: how many of the validation items with the largest losses to show.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: the file has another ending.
+            OSError: the file cannot be written.
+        """
+        from ..checks.learner_report import write_report
+        return write_report(self, file, checks, budget, k)
+
     def init_head(self: Self) -> Self:
         "Set the last layer so that training starts from the best constant guess; see `init_head.init_head`. Returns the learner."
         from .init_head import init_head
