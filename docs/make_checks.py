@@ -43,8 +43,9 @@ What it may explain, by a fixed list of what can follow from what, is folded und
 verdict is *pass*, *tip* (could be better), *issue* (wrong), *not applicable* or *skipped*; each issue and tip comes with its numbers, the
 items concerned and one line of advice. In a notebook the report is a table.
 
-`learn.report("report.html")` writes one page to mail or to keep: both reports with their pictures, and beside them the epochs, training items,
-the confusion matrix or the errors, the validation items with the largest losses, and the settings of the run. The file needs nothing else.
+`learn.report("report.html")` writes one page to mail or to keep: both reports with their pictures, and beside them the epochs, training
+items, the confusion matrix or the errors, the validation items with the largest losses, and the settings of the run. The file needs nothing
+else.
 
 **Nothing is changed.** Everything runs on a copy of the learner with loaders of its own: weights, buffers, gradients, optimizer, modes,
 history, callbacks and random streams are afterwards bit for bit what they were, also after Ctrl-C. Files are only read.
