@@ -151,9 +151,8 @@ class Resume(Callback):
         dl, why = self.learn.dls.train, None
         if not hasattr(dl, "load_state_dict"):
             why = "this training loader does not say where it is (no `state_dict`): give minifast's, DataLoader(dataset, ...)"
-        elif hasattr(dl, "for_fit") and not hasattr(dl.sampler, "order"):           # one of minifast's
-            why = (f"the order that {type(dl.sampler).__name__} draws cannot be drawn again: give minifast's, such as "
-                   "`minifast.data.engine.samplers.WeightedSampler(weights)`")
+        elif getattr(dl, "forgets", None):                                          # one of minifast's
+            why = dl.forgets
         elif self.learn.recorder.train_metrics:
             why = "what metrics of training have counted in an epoch is not stored: leave out Recorder(train_metrics=True)"
         if why and self.every is not None:

@@ -112,7 +112,11 @@ def _padded(t, shapes, value):
 def share_of(n: int) -> Share:
     """How a batch of `n` items is divided among the ranks: as evenly as can be, but nobody has a single item as long as there are two,
     because batch norm cannot train on one."""
-    world = world_size()
+    return divided(n, world_size(), rank())
+
+
+def divided(n: int, world: int, rank: int) -> Share:
+    "`share_of` for rank `rank` of `world`: for workers, which belong to no group."
     active = min(world, max(1, n // 2))
     size, rest = divmod(n, active)
-    return Share(tuple(size + (r < rest) if r < active else 0 for r in range(world)), rank())
+    return Share(tuple(size + (r < rest) if r < active else 0 for r in range(world)), rank)

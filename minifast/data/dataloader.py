@@ -27,7 +27,7 @@ from .engine.draws import DrawsGlobally, streams_drawn_from
 from .engine.fetch import Batch, BatchKey, Fetcher, Finisher, Order, repeats_of
 from .engine.processes import WORKER_TIMEOUT
 from .engine.samplers import InOrder, Shuffled
-from .loader_args import INSTEAD_OF_HOOKS, LOADER_KEYWORDS, check_bs, check_loader_args, reject_unknown_loader_args
+from .loader_args import INSTEAD_OF_HOOKS, LOADER_KEYWORDS, check_bs, check_loader_args, is_empty, reject_unknown_loader_args
 from .pipeline import Pipeline
 from .rows import Rows
 from .show import decode_batch, decode_tensors, show_batch
@@ -84,8 +84,8 @@ class DataLoader:
                  cache: ImageCache | PathLike | None = None, cache_bytes: int | None = None, **unknown: Any):
         reject_unknown_loader_args(unknown, f"{type(self).__name__}(...)", self.own_keywords)
         bs = bs if batch_size is None else batch_size
-        check_loader_args(dataset, bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers, worker_type, on_error,
-                          multiprocessing_context)
+        check_loader_args(self._has_no_items(dataset), bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers, worker_type,
+                          on_error, multiprocessing_context)
         bs, num_workers, seed = (None if n is None else n.__index__() for n in (bs, num_workers, seed))     # numpy's numbers are numbers
         self._args = {"dataset": dataset, "bs": bs, "shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "n_inp": n_inp,
                       "seed": seed, "sampler": sampler, "collate_fn": collate_fn, "pin_memory": pin_memory, "timeout": timeout,
@@ -93,7 +93,7 @@ class DataLoader:
                       "worker_type": worker_type, "on_error": on_error, "cache": cache, "cache_bytes": cache_bytes}
         split_idx = getattr(base_dataset(dataset)[0], "split_idx", None) if split_idx is None else split_idx
         self.dataset, self.bs, self.seed, self.split_idx, self.collate_fn = dataset, bs, seed, split_idx, collate_fn
-        self.sampler = (Shuffled if shuffle else InOrder)(len(dataset)) if sampler is None else sampler
+        self.sampler = self._make_sampler(shuffle) if sampler is None else sampler
         self.after_item, self.before_batch, self.after_batch = (Pipeline(f, split_idx) for f in (after_item, before_batch, after_batch))
         self.set_by_hand: dict[str, Any] = {}   #: `vocab` and `c`, where they were assigned
         self._report_split()
@@ -156,6 +156,12 @@ class DataLoader:
             self._order = self._make_order()
             self.end_workers()
             self._finisher, self._reported, self._keeps_memory = None, False, False
+
+    def _has_no_items(self, dataset):
+        return is_empty(dataset)
+
+    def _make_sampler(self, shuffle):
+        return (Shuffled if shuffle else InOrder)(len(self.dataset))
 
     def _report_split(self):
         "Warn where transforms are for one split only, and nobody says which one the items belong to."
@@ -332,10 +338,14 @@ class DataLoader:
         self.epoch, self._resume, self.epoch_seed, self._handed_out = self.epoch + (resume is None), None, seed, start
         self._prepare()
         shares: dict[int, Share] | None = {} if world_size() > 1 else None
-        batches = self._current_engine().batches(self._keys(seed, start, shares))
+        batches = self._batches(seed, start, shares)
         if self.worker_type == "thread":
             batches = self._made_elsewhere(batches, seed, shares)
         return self._epoch(batches, seed, start, taken, shares)
+
+    def _batches(self, seed, start, shares):
+        "The batches of the epoch with this seed, from batch `start` on, as the engine makes them; `shares` as for `_keys`."
+        return self._current_engine().batches(self._keys(seed, start, shares))
 
     def _keys(self, seed, start, shares):
         "The batches of an epoch; with `shares`, where these are noted by the number of the batch, this rank's part of each."
@@ -356,7 +366,7 @@ class DataLoader:
             if self._args["worker_type"] == "thread":
                 raise
             self._leave_threads()
-            yield from self._current_engine().batches(self._keys(seed, e.number, shares))
+            yield from self._batches(seed, e.number, shares)
 
     def _epoch(self, batches, seed, start, taken, shares):
         number, rank = start - 1, 0
@@ -614,6 +624,13 @@ class DataLoader:
         return dataset, indices if indices is None or chosen is None else [chosen[i] for i in indices]
 
     # -- resuming in the middle of an epoch -------------------------------------------------------------------------------------
+    @property
+    def forgets(self) -> str | None:
+        "Why the loader cannot continue in the middle of an epoch, and what to write; None: it can."
+        return None if hasattr(self.sampler, "order") else (
+            f"the order that {type(self.sampler).__name__} draws cannot be drawn again: give minifast's, such as "
+            "`minifast.data.engine.samplers.WeightedSampler(weights)`")
+
     def state_dict(self) -> dict[str, int | None]:
         """Say where the loader is.
 

@@ -67,20 +67,24 @@ def check_bs(bs: Any, n: int, drop_last: bool) -> None:
                          f"all, and nothing would be trained. Use bs={n} or less, or drop_last=False")
 
 
-def check_loader_args(dataset: Any, bs: Any, shuffle: Any, num_workers: Any, seed: Any, sampler: Any, timeout: Any,
-                      persistent_workers: Any, worker_type: Any = None, on_error: Any = "raise",
-                      multiprocessing_context: Any = None) -> None:
-    "Refuse what cannot work, all problems at once."
+def is_empty(dataset: Any) -> bool:
+    "Whether a dataset has no items; refused is one that has no length or no indices."
     if isinstance(dataset, IterableDataset):
-        raise TypeError(f"DataLoader needs a dataset with len and indices; {type(dataset).__name__} is an IterableDataset. Put it in "
-                        "torch's own DataLoader, and that in DataLoaders(train_dl, valid_dl)")
+        raise TypeError(f"DataLoader needs a dataset with len and indices; {type(dataset).__name__} is an IterableDataset: write "
+                        "StreamLoader(dataset, bs=..., n_items=...), with the number of items of an epoch, or n_batches=...")
     if not hasattr(dataset, "__len__") or not (hasattr(dataset, "__getitem__") or hasattr(dataset, "sample")) or hasattr(dataset, "iloc"):
         raise TypeError(f"DataLoader needs a dataset with len and indices; received {describe(dataset)}. Items become a dataset with "
                         "Datasets(items, tfms) or a DataBlock, tensors with torch.utils.data.TensorDataset(x, y)")
+    return not len(dataset) and not getattr(dataset, "is_template", False)
 
+
+def check_loader_args(empty: bool, bs: Any, shuffle: Any, num_workers: Any, seed: Any, sampler: Any, timeout: Any,
+                      persistent_workers: Any, worker_type: Any = None, on_error: Any = "raise",
+                      multiprocessing_context: Any = None) -> None:
+    "Refuse what cannot work, all problems at once."
     whole = _is_whole
     problems = {
-        "the dataset is empty": not len(dataset) and not getattr(dataset, "is_template", False),
+        "the dataset is empty": empty,
         f"bs={brief(bs)}: a batch has a whole number of items, at least 1"
         f"{f'; those of validation are val_bs={brief(bs[1])}' if isinstance(bs, (list, tuple)) and len(bs) == 2 else ''}": not whole(bs, 1),
         f"num_workers={brief(num_workers)}: a whole number of workers, 0 for none, None to choose":

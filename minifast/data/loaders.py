@@ -519,6 +519,44 @@ class DataLoaders:
         _setup_batch_tfms(train, train.after_batch.fs)
         return dls
 
+    @classmethod
+    def from_streams(cls, train: Any, valid: Any = None, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
+                     n_items: int | None = None, n_batches: int | None = None, path: PathLike = ".",
+                     device: torch.device | str | None = None, item_tfms: Any = None, after_item: Any = None, before_batch: Any = None,
+                     batch_tfms: Any = None, after_batch: Any = None, verbose: bool = False, **kwargs: Any) -> "DataLoaders":
+        """Make a `StreamLoader` for a training stream, shuffled, and one for validation, in order.
+
+        Args:
+            train: what a `StreamLoader` reads: `ParquetShards`, `TarShards`, `Shards`, a streamed data set of Hugging Face, an `IterableDataset`.
+            valid: the same for validation. None: there is none.
+            bs: items per batch.
+            val_bs: items per batch of validation. None: as `bs`.
+            shuffle: mix the training stream.
+            n_items: how many items the training stream has, where it does not know; those of validation are `val_n_items`.
+            n_batches: how many batches an epoch of training has, instead of `n_items`; of validation `val_n_batches`.
+            path: a folder that belongs to the data.
+            device: where batches are put. None: `default_device()`.
+            item_tfms: another name for `after_item`.
+            after_item: transforms of each sample.
+            before_batch: transforms of the list of samples.
+            batch_tfms: another name for `after_batch`.
+            after_batch: transforms of the batch, on the device.
+            verbose: print one line per loader about what was chosen.
+            **kwargs: other arguments of `StreamLoader`; with `val_` before its name an argument is for validation only.
+        """
+        from .stream_loader import StreamLoader
+        check_dataloaders_keywords(kwargs, "DataLoaders.from_streams(...)", StreamLoader.own_keywords)
+        for_valid = {k[4:]: v for k, v in kwargs.items() if k.startswith("val_")}
+        common = {**{k: v for k, v in kwargs.items() if not k.startswith("val_")}, "device": device, "verbose": verbose,
+                  "after_item": Pipeline(_either("item_tfms", item_tfms, "after_item", after_item)).fs,
+                  "before_batch": Pipeline(before_batch).fs,
+                  "after_batch": Pipeline(_either("batch_tfms", batch_tfms, "after_batch", after_batch)).fs}
+        loaders = [StreamLoader(train, bs, shuffle, n_items=n_items, n_batches=n_batches, split_idx=0, **common)]
+        if valid is not None:
+            loaders.append(StreamLoader(valid, **{**common, "bs": bs if val_bs is None else val_bs, "split_idx": 1, **for_valid}))
+        _setup_batch_tfms(loaders[0], loaders[0].after_batch.fs)
+        return cls(*loaders, path=path)
+
 
 def _check_loader(loader, i):
     "Refuse what cannot be loader `i` of `DataLoaders`."

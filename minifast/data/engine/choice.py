@@ -71,7 +71,7 @@ def choose_processes(fetcher: Fetcher, n_batches: int, n: int | None = None, con
                  "workers give num_workers=, and put what the script does under `if __name__ == '__main__':`; or worker_type='thread'",
                  stacklevel=stacklevel)
             return Workers()
-        n = min(8, cpu_count(), n_batches)
+        n = min(fetcher.most_workers, cpu_count(), n_batches)
     if context is None:
         context, why = start_method(fetcher)
         if context is None:

@@ -132,7 +132,7 @@ class Batch:
 
 
 @contextmanager
-def _private_streams(key):
+def private_streams(key):
     """The global random streams seeded for batch `key`, for datasets and transforms that draw from them: the batch is the same in any
     process. Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
     state = rng_state(accelerators=False) if get_worker_info() is None else None
@@ -168,6 +168,8 @@ class Fetcher:
     one that cannot be made. cache: where decoded images are kept. pin: collate into page-locked memory where that saves a copy.
     """
 
+    most_workers: int = 8           #: that are of use, unless the user asks for more
+
     def __init__(self, dataset: Any, after_item: Pipeline, before_batch: Pipeline, after_batch: Sequence[Transform] | Pipeline = (),
                  collate_fn: Callable[[list], Any] | None = None, on_error: Literal["raise", "skip"] = "raise",
                  cache: ImageCache | None = None):
@@ -201,7 +203,7 @@ class Fetcher:
         "The batch `key`."
         if self.tensors is not None:
             return Batch(_index_all(self.tensors, key.indices))
-        with nullcontext() if self.is_quiet else _private_streams(key), one_torch_thread() if self.loads_images else nullcontext():
+        with nullcontext() if self.is_quiet else private_streams(key), one_torch_thread() if self.loads_images else nullcontext():
             making = self.begin(key)
             self.fill(making, range(len(key.indices)))
             return self.finish(making)
@@ -285,8 +287,10 @@ class Fetcher:
             sample = self.dataset.sample(i, rng) if self.draws else self._as_it_is(i)
         except StopIteration as e:              # of a `sample` of the user's
             raise ended(f"item {i} of {type(self.dataset).__name__}") from e
-        if not self._transforms_items:
-            return sample
+        return self.transformed(sample, i, rng, place) if self._transforms_items else sample
+
+    def transformed(self, sample: Any, i: int, rng: np.random.Generator | None, place: GivePlace | None) -> Any:
+        "`sample`, which is item `i`, after the item transforms."
         try:
             if place is None:
                 return self.after_item(sample, rng)

@@ -1,0 +1,95 @@
+"""Streams of Hugging Face's `datasets` (`load_dataset(..., streaming=True)`), read shard by shard."""
+from collections.abc import Iterator
+from typing import Any
+
+from ...core.messages import add_note, describe
+from .columns import as_values
+from .shards import Reader, Shards
+
+_ROWS = 64              # read at a time
+
+
+def is_hugging_face(dataset: Any) -> bool:
+    """Whether this is an `IterableDataset` of Hugging Face.
+
+    Args:
+        dataset: any object.
+    """
+    return any(c.__module__.partition(".")[0] == "datasets" and c.__name__ == "IterableDataset" for c in type(dataset).__mro__)
+
+
+class HuggingFaceShards(Shards):
+    """A streamed data set of Hugging Face. Its samples are dicts; a list of numbers becomes a tensor.
+
+    Each of its shards is read by one worker of one rank; `set_epoch` is called; training continues from its own `state_dict`.
+
+    Args:
+        dataset: `load_dataset(..., streaming=True)`, or `ds.to_iterable_dataset(num_shards=64)`; not split by rank before.
+    """
+
+    def __init__(self, dataset: Any):
+        self.dataset = dataset
+        if vars(dataset).get("_distributed") is not None:
+            raise ValueError("this data set was split by rank before (split_dataset_by_node), and StreamLoader splits it by rank and worker: "
+                             "give it the whole data set")
+        told = f"{dataset.state_dict()}"
+        if "BufferShuffled" in told:
+            self.replays = ("its own shuffle() forgets what was in its buffer: leave that out, and write StreamLoader(..., shuffle=True, "
+                            "buffer=1000)")
+        super().__init__(range(dataset.num_shards))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {describe(self.dataset)}, {len(self)} shards"
+
+    def name_of(self, shard: int) -> str:
+        return f"shard {shard} of the data set"
+
+    def open(self, shard: int, place: Any = None, turn: int = 0, seed: int = 0) -> Reader:
+        dataset = self.dataset.shard(len(self), shard)
+        dataset.set_epoch(turn)
+        return _RowReader(dataset, self.name_of(shard), place, self.replays is None)
+
+    def to_sample(self, item: dict[str, Any]) -> dict[str, Any]:
+        return as_values(item)
+
+
+class _RowReader(Reader):
+    "The rows of one shard, and the state of the data set before those that were read last."
+
+    def __init__(self, dataset, name, place, seeks):
+        super().__init__(iter(()))
+        self.dataset, self.name, self._seeks = dataset, name, seeks
+        self._before, self._given = place, 0
+        if place is not None:
+            dataset.load_state_dict(place)
+        self.chunks: Iterator[Any] = dataset.iter(_ROWS)
+        self._rows: list = []
+        self._k = 0
+
+    def __next__(self):
+        while self._k == len(self._rows):
+            if self._seeks and self._rows:
+                self._before, self._given = self.dataset.state_dict(), 0
+            try:
+                chunk = next(self.chunks)
+            except StopIteration:
+                raise
+            except Exception as e:
+                add_note(e, f"while reading {self.name}")
+                raise
+            if not isinstance(chunk, dict) and not hasattr(chunk, "keys"):
+                raise TypeError(f"the data set gives {describe(chunk)}, not rows of values: write ds.with_format(None), or "
+                                "ds.with_format('torch')")
+            names = list(chunk.keys())
+            self._rows, self._k = [dict(zip(names, values, strict=True)) for values in zip(*(chunk[n] for n in names), strict=True)], 0
+        row = self._rows[self._k]
+        self._rows[self._k] = None
+        self._k += 1
+        self._given += 1
+        return row
+
+    def place(self):
+        return self._before, self._given
+
+    def close(self):
+        self.chunks.close()  # type: ignore[attr-defined]

@@ -1,0 +1,133 @@
+"""Any `IterableDataset` as a source: each worker reads all of it and takes its part, unless its `__iter__` reads a part of its own."""
+import copy
+import random
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ...core.messages import add_note, describe
+from ...core.seeds import item_rng, rng_state, set_rng_state
+from .asked import Asked, asked_by
+from .shards import Reader, Shards
+
+_STREAM = 2**32 - 14
+#: After how many items the state of a dataset is asked for again.
+STATE_EVERY = 64
+
+
+class IterableShards(Shards):
+    """An `IterableDataset`, or any object whose `__iter__` gives samples.
+
+    Its `__iter__` begins with the global random streams seeded by the loader's seed and the epoch, alike in all workers, so that files which
+    it shuffles come in the same order everywhere. If it has `set_epoch(n)`, that is called. With `state_dict()` and
+    `load_state_dict(state)`, which say where its last iterator is, training continues there.
+
+    Args:
+        dataset: the dataset.
+        split: 'items': each worker and rank takes items in turn; 'own': the dataset leaves out what others read. None: 'own' for
+            workers if its `__iter__` asks `torch.utils.data.get_worker_info()` before its first item, and for ranks if it asks
+            `torch.distributed.get_rank()` or the variable RANK; else 'items'.
+    """
+
+    divisible = False
+
+    def __init__(self, dataset: Any, split: Literal["items", "own"] | None = None):
+        super().__init__([dataset])
+        self.dataset, self.split = dataset, split
+        self._begun: tuple[tuple[int, int], Iterator[Any], Asked] | None = None
+        self._keeps_state = callable(getattr(dataset, "state_dict", None)) and callable(getattr(dataset, "load_state_dict", None))
+        if not self._keeps_state:
+            self.replays = f"{type(dataset).__name__} has no `state_dict()` and `load_state_dict(state)` that say where it is"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_begun": None}
+
+    def __repr__(self) -> str:
+        return describe(self.dataset)
+
+    def name_of(self, shard: int) -> str:
+        return type(self.dataset).__name__
+
+    def splits_itself(self, epoch: int, seed: int) -> tuple[bool, bool]:
+        if self.split is not None:
+            return self.split == "own", self.split == "own"
+        return self._begin(epoch, seed)[2]
+
+    def told_of_split(self, lanes: int) -> str:
+        name = self.name_of(0)
+        return (f"{name}.__iter__ does not ask which worker it is in (`torch.utils.data.get_worker_info()`), so that each of {lanes} workers "
+                f"reads all items, and makes one batch in {lanes} of them: no item comes twice, but reading does not get faster. Let "
+                "`__iter__` leave out what other workers read, or write num_workers=1")
+
+    def _begin(self, turn, seed):
+        "An iterator that has not been used: the first item is read, to see what `__iter__` asks."
+        if self._begun is None or self._begun[0] != (turn, seed):
+            if hasattr(self.dataset, "set_epoch"):
+                self.dataset.set_epoch(turn)
+            state = rng_state(accelerators=False)
+            common = int(item_rng(seed, turn, _STREAM).integers(2**63))
+            random.seed(common)
+            np.random.seed(common % 2**32)
+            torch.default_generator.manual_seed(common)
+            try:
+                (iterator, first), asked = asked_by(self._first)
+            finally:
+                set_rng_state(state)
+            self._begun = (turn, seed), chain(first, iterator), asked
+        return self._begun
+
+    def _first(self):
+        iterator, first = iter(self.dataset), []
+        for item in iterator:
+            first.append(item)
+            break
+        return iterator, first
+
+    def open(self, shard: int, place: Any = None, turn: int = 0, seed: int = 0) -> Reader:
+        if isinstance(place, dict):
+            self.dataset.load_state_dict(place["state"])
+            self._begun = None
+        _, items, _ = self._begin(turn, seed)
+        self._begun = None
+        if self._keeps_state:
+            return _StateReader(items, self.dataset, place)
+        for n in range(place or 0):
+            if next(items, _NONE) is _NONE:
+                raise ValueError(f"{self.name_of(0)} ended after {n} items, when training was to continue after item {place}: it does not "
+                                 "give the same items again")
+        return Reader(_noted(items, self.name_of(0), place or 0), place or 0)
+
+
+_NONE = object()
+
+
+def _noted(items, name, number):
+    try:
+        for item in items:
+            number += 1
+            yield item
+    except Exception as e:
+        add_note(e, f"while reading item {number} of {name}")
+        raise
+
+
+class _StateReader(Reader):
+    "Items of a dataset that says where it is."
+
+    def __init__(self, items, dataset, place):
+        super().__init__(items, 0 if place is None else place["number"])
+        self.dataset, self._begins = dataset, place
+        self._read, self._state = 0, place
+
+    def __next__(self):
+        item = super().__next__()
+        self._read += 1
+        if self._read % STATE_EVERY == 0:
+            self._state, self._read = {"state": copy.deepcopy(self.dataset.state_dict()), "number": self.number}, 0
+        return item
+
+    def place(self):
+        return self._state, self._read

@@ -1,0 +1,162 @@
+"""What a stream reads: `Shards`, a list of parts that are read one after the other, each from any place."""
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from ...core.arguments import is_whole
+from ...core.messages import add_note, brief, describe, listing, plural
+
+
+class Reader:
+    """The items of a shard from some place on.
+
+    Args:
+        items: an iterator of them.
+        start: how many items of the shard come before them.
+    """
+
+    def __init__(self, items: Iterator[Any], start: int = 0):
+        self.items, self.number = items, start
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        item = next(self.items)
+        self.number += 1
+        return item
+
+    def place(self) -> tuple[Any, int]:
+        "Where the next item is: what `Shards.open` takes as `place`, and how many items to leave out after that. Plain values."
+        return self.number, 0
+
+    def close(self) -> None:
+        "Let go of files."
+        if hasattr(self.items, "close"):
+            self.items.close()
+
+
+class Shards:
+    """Files, or anything else that is read part by part, for `StreamLoader`.
+
+    Each worker of each rank reads shards of its own. Where `sizes` are known they are cut to the item, so that all of them read the same
+    number, none twice; without them there should be more shards than workers.
+
+    Args:
+        shards: one value per shard, such as files.
+        read: `read(shard)` gives its items one after the other. `read(shard, start)`, with a parameter of this name, begins with item
+            `start`: then training continues without reading again what came before.
+        sizes: the number of items of each shard.
+
+    >>> def read(file, start): return (json.loads(line) for line in islice(open(file), start, None))
+    >>> dl = StreamLoader(Shards(files, read), bs=64, shuffle=True, n_items=1_000_000)
+    """
+
+    #: Why reading cannot begin in the middle of a shard, for a message; None: it can.
+    replays: str | None = None
+    #: Whether reading the items is what takes the time, so that several workers help, as each reads its own.
+    divisible: bool = True
+
+    def __init__(self, shards: Sequence[Any], read: Callable[..., Any] | None = None, sizes: Sequence[int] | None = None):
+        shards = list(shards) if not isinstance(shards, (str, bytes, dict)) and hasattr(shards, "__iter__") else shards
+        if not isinstance(shards, list) or not shards:
+            raise ValueError(f"{type(self).__name__}: a list of shards, such as files; received {describe(shards)}")
+        if read is not None and not callable(read):
+            raise TypeError(f"Shards(read={brief(read)}): a function of a shard that gives its items")
+        if sizes is not None:
+            sizes = [n.__index__() if is_whole(n, 0) else n for n in sizes]
+            odd = [n for n in sizes if not is_whole(n, 0)]
+            if odd or len(sizes) != len(shards) or not sum(sizes):
+                raise ValueError(f"Shards(sizes=...): a whole number of items for each of {plural(len(shards), 'shard')}, one of them "
+                                 f"above 0; received {describe(sizes)}" + (f", and among them {odd[0]!r}" if odd else ""))
+        self.shards, self.reads, self.sizes = shards, read, sizes
+        self._seeks = read is not None and "start" in inspect.signature(read).parameters
+        if read is not None and not self._seeks:
+            self.replays = "its function has no parameter `start` with which to begin in the middle of a shard"
+
+    def __len__(self) -> int:
+        "How many shards there are."
+        return len(self.shards)
+
+    def __repr__(self) -> str:
+        n = f", {plural(self.n_items, 'item')}" if self.n_items is not None else ""
+        return f"{type(self).__name__}: {plural(len(self), 'shard')}{n} ({listing(map(self.name_of, range(min(3, len(self)))))}{', ...' if len(self) > 3 else ''})"
+
+    @property
+    def n_items(self) -> int | None:
+        "How many items all shards have together; None if that is not known."
+        return None if self.sizes is None else sum(self.sizes)
+
+    def name_of(self, shard: int) -> str:
+        """What to call a shard in a message.
+
+        Args:
+            shard: its number.
+        """
+        return str(self.shards[shard])
+
+    def read(self, shard: int, start: int = 0) -> Iterator[Any]:
+        """Read a shard: what subclasses override.
+
+        Args:
+            shard: its number.
+            start: how many of its items to leave out.
+        """
+        if self.reads is None:
+            raise TypeError(f"{type(self).__name__}: give a function, read=, or override `read(self, shard, start)`")
+        if self._seeks:
+            return iter(self.reads(self.shards[shard], start=start))
+        return islice(iter(self.reads(self.shards[shard])), start, None)
+
+    def open(self, shard: int, place: Any = None, turn: int = 0, seed: int = 0) -> Reader:
+        """Open a shard.
+
+        Args:
+            shard: its number.
+            place: where to begin, see `Reader.place`. None: at its beginning.
+            turn: the number of the epoch, or of the time that the stream begins, if that is more often.
+            seed: of the order.
+        """
+        start = 0 if place is None else place
+        return Reader(_noted(self.read(shard, start), self, shard, start), start)
+
+    def splits_itself(self, epoch: int, seed: int) -> tuple[bool, bool]:
+        """Whether the source leaves out what other workers, and other ranks, read.
+
+        Args:
+            epoch: the number of the epoch.
+            seed: of the order.
+        """
+        return False, False
+
+    def told_of_split(self, lanes: int) -> str | None:
+        """What to tell where every one of several workers has to read all items.
+
+        Args:
+            lanes: how many workers there are.
+        """
+        return None
+
+    def to_sample(self, item: Any) -> Any:
+        """Make a sample of what was read: decoding that should not be done before the items are mixed.
+
+        Args:
+            item: what `read` gave.
+        """
+        return item
+
+
+def _noted(items, source, shard, number):
+    "`items`; an error says where it was."
+    iterator = iter(items)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except Exception as e:
+            add_note(e, f"while reading item {number} of {source.name_of(shard)}")
+            raise
+        yield item
+        number += 1
