@@ -527,7 +527,8 @@ class DataLoaders:
         """Make a `StreamLoader` for a training stream, shuffled, and one for validation, in order.
 
         Args:
-            train: what a `StreamLoader` reads: `ParquetShards`, `TarShards`, `Shards`, a streamed data set of Hugging Face, an `IterableDataset`.
+            train: what a `StreamLoader` reads: `ParquetShards`, `TarShards`, `Shards`, a streamed data set of Hugging Face, an
+                `IterableDataset`.
             valid: the same for validation. None: there is none.
             bs: items per batch.
             val_bs: items per batch of validation. None: as `bs`.

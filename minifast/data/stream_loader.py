@@ -51,8 +51,8 @@ def source_of(dataset: Any, split: Literal["items", "own"] | None = None) -> Sha
 
 
 class StreamLoader(DataLoader):
-    """Batches of a stream: any `IterableDataset`, tar files (`TarShards`), Parquet files (`ParquetShards`), other files (`Shards`), streamed data
-    sets of Hugging Face. It is used like a `DataLoader`; nothing is kept but what is mixed, and the batches in the making.
+    """Batches of a stream: any `IterableDataset`, tar files (`TarShards`), Parquet files (`ParquetShards`), other files (`Shards`),
+    streamed data sets of Hugging Face. It is used like a `DataLoader`; nothing is kept but what is mixed, and the batches in the making.
 
     The stream is split over all ranks and workers, so that no item comes twice. With several ranks `bs` is that of all of them
     together, and all make the same number of batches. An epoch is as many batches as `n_items` are; a training stream that ends before
@@ -69,13 +69,15 @@ class StreamLoader(DataLoader):
         num_workers: worker processes. None: one per core up to 8, none without something to read; for an `IterableDataset` one.
         **kwargs: other arguments of `DataLoader`. Refused are `sampler` and `cache`.
 
-    >>> dls = DataLoaders(StreamLoader(train, bs=64, shuffle=True, n_items=1_000_000), StreamLoader(valid, bs=64, n_items=50_000, split_idx=1))
+    >>> train_dl = StreamLoader(train, bs=64, shuffle=True, n_items=1_000_000)
+    >>> dls = DataLoaders(train_dl, StreamLoader(valid, bs=64, n_items=50_000, split_idx=1))
     """
 
     own_keywords = ("buffer", "n_items", "n_batches", "split")
 
     def __init__(self, dataset: Any, bs: int = 64, shuffle: bool = False, buffer: int = 1000, n_items: int | None = None,
-                 n_batches: int | None = None, split: Literal["items", "own"] | None = None, num_workers: int | None = None, **kwargs: Any):
+                 n_batches: int | None = None, split: Literal["items", "own"] | None = None, num_workers: int | None = None,
+                 **kwargs: Any):
         for name, why in _NOT_TAKEN.items():
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"StreamLoader does not take {name}=: {why}. Leave it out")
@@ -90,6 +92,7 @@ class StreamLoader(DataLoader):
         self._own = {"buffer": buffer, "n_items": n_items, "n_batches": n_batches, "split": split}
         self._token, self._said, self._where = 0, set(), None
         self._starts: dict[tuple[int, int], Begin] = {}         # by epoch and batch
+        self._latest: tuple[int, Begin] | None = None           # after the batch that was handed out last
         self._shuffle = bool(shuffle)
         super().__init__(dataset, bs, shuffle, num_workers, **kwargs)
         self._args.update(self._own)
@@ -127,8 +130,9 @@ class StreamLoader(DataLoader):
 
     def _make_fetcher(self):
         self.cache = None
-        fetcher = StreamFetcher(self.source, How(self._shuffle, self.buffer, self._in_order, self._wraps), self.after_item, self.before_batch,
-                                self.after_batch, self.collate_fn, self._args["on_error"])
+        how = How(self._shuffle, self.buffer, self._in_order, self._wraps)
+        fetcher = StreamFetcher(self.source, how, self.after_item, self.before_batch, self.after_batch, self.collate_fn,
+                                self._args["on_error"])
         fetcher.most_workers = self._most_workers()
         return fetcher
 
@@ -220,8 +224,10 @@ class StreamLoader(DataLoader):
             lane = number % place.lanes
             first = number - start < place.lanes and number >= start
             n = None if number < start else divided(bs, place.world, place.rank).mine
-            yield BatchKey(seed, number, Take(n, bs, self.bs, begin.block + number, place._replace(lane=lane), token, begin.epoch, begin.seed,
-                                              begin.places[lane] if first else None, first, number + place.lanes >= n_batches, total), None, place.rank)
+            looks = self._n_items is not None and number + place.lanes >= n_batches
+            take = Take(n, bs, self.bs, begin.block + number, place._replace(lane=lane), token, begin.epoch, begin.seed,
+                        begin.places[lane] if first else None, first, looks, total)
+            yield BatchKey(seed, number, take, None, place.rank)
 
     def _received(self, batches, begin, start, token, ended, shares=None):
         "The batches that have items; where the stream is now is noted before each."
@@ -245,9 +251,8 @@ class StreamLoader(DataLoader):
                     shares[number] = divided(report.total, begin.world, rank())
                 number += 1
                 now = begin._replace(places=list(places), latest=report.place if report.shared else None)
-                self._starts = {(epoch, number): now}
-                if before is not None:
-                    self._starts[epoch, start] = before
+                self._latest = number, now
+                self._starts = {} if before is None else {(epoch, start): before}
                 if self._goes_on:
                     self._starts[epoch + 1, 0] = now._replace(block=begin.block + number)
                 self._where = report.where
@@ -309,8 +314,8 @@ class StreamLoader(DataLoader):
         Returns:
             Plain values, from which `load_state_dict` continues with the next batch.
         """
-        begin = self._starts.get((self.epoch, self._handed_out))
-        return {**super().state_dict(), "stream": None if begin is None else begin.state(gathered)}
+        number, begin = self._latest or (None, None)
+        return {**super().state_dict(), "stream": begin.state(gathered) if begin is not None and number == self._handed_out else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Begin the next epoch where `state` was taken: the same items in the same order, without those that were handed out.
@@ -325,6 +330,7 @@ class StreamLoader(DataLoader):
         self._starts = {}
         if state.get("stream") is not None:
             begin = Begin.of(state["stream"], rank())
+            self._latest = state["batch"], begin
             self._starts[state["epoch"], state["batch"]] = begin
             if self._goes_on:
                 self._starts[state["epoch"] + 1, 0] = begin._replace(block=begin.block + state["batch"])

@@ -16,7 +16,7 @@ from ..engine.fetch import Batch, BatchKey, Fetcher, Making
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .lane import Lane, Taken
-from .layout import Layout, Part, Place, bounds, cut, ends, share, shard_order
+from .layout import Layout, Part, Place, bounds, cut, ends_of, shard_order, share
 from .shards import Shards
 
 
@@ -145,10 +145,11 @@ class StreamFetcher(Fetcher):
             return Layout(lambda turn: [Part(0)], key, 1 if by_worker else lanes, world > 1 and not by_rank, how.wraps), told
         if how.in_order or not source.divisible:
             told = source.told_of_split(lanes) if not source.divisible and lanes > 1 else None
-            return Layout(lambda turn: [Part(int(s)) for s in order(turn)], 0, lanes, world > 1, how.wraps), told
+            ends = source.sizes or [None] * n_shards
+            return Layout(lambda turn: [Part(int(s), 0, ends[s]) for s in order(turn)], 0, lanes, world > 1, how.wraps), told
         if source.sizes is not None:
             low, high = (bounds(take.total, take.full, take.place) if take.total is not None and not how.wraps else
-                         ends(share(sum(source.sizes), rank * lanes + lane, world * lanes)))
+                         ends_of(share(sum(source.sizes), rank * lanes + lane, world * lanes)))
             return Layout(lambda turn: cut(source.sizes, order(turn), low, high), rank * lanes + lane, wraps=how.wraps), None
         by_rank = n_shards >= world
         by_lane = (n_shards // world if by_rank else n_shards) >= lanes
@@ -201,7 +202,7 @@ class StreamFetcher(Fetcher):
     def _take(self, making):
         take: Take = making.key.indices
         if take.n is None:
-            making.taken = []
+            making.taken, making.key = [], making.key._replace(indices=[])
             return
         lane, told = self._lane(take)
         (rank, world, number, lanes), whole, before = take.place, lane.layout.whole_batches, lane.taken

@@ -30,8 +30,8 @@ class HuggingFaceShards(Shards):
     def __init__(self, dataset: Any):
         self.dataset = dataset
         if vars(dataset).get("_distributed") is not None:
-            raise ValueError("this data set was split by rank before (split_dataset_by_node), and StreamLoader splits it by rank and worker: "
-                             "give it the whole data set")
+            raise ValueError("this data set was split by rank before (split_dataset_by_node), and StreamLoader splits it by rank and "
+                             "worker: give it the whole data set")
         told = f"{dataset.state_dict()}"
         if "BufferShuffled" in told:
             self.replays = ("its own shuffle() forgets what was in its buffer: leave that out, and write StreamLoader(..., shuffle=True, "

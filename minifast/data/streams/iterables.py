@@ -21,8 +21,8 @@ STATE_EVERY = 64
 class IterableShards(Shards):
     """An `IterableDataset`, or any object whose `__iter__` gives samples.
 
-    Its `__iter__` begins with the global random streams seeded by the loader's seed and the epoch, alike in all workers, so that files which
-    it shuffles come in the same order everywhere. If it has `set_epoch(n)`, that is called. With `state_dict()` and
+    Its `__iter__` begins with the global random streams seeded by the loader's seed and the epoch, alike in all workers, so that files
+    which it shuffles come in the same order everywhere. If it has `set_epoch(n)`, that is called. With `state_dict()` and
     `load_state_dict(state)`, which say where its last iterator is, training continues there.
 
     Args:
@@ -58,9 +58,9 @@ class IterableShards(Shards):
 
     def told_of_split(self, lanes: int) -> str:
         name = self.name_of(0)
-        return (f"{name}.__iter__ does not ask which worker it is in (`torch.utils.data.get_worker_info()`), so that each of {lanes} workers "
-                f"reads all items, and makes one batch in {lanes} of them: no item comes twice, but reading does not get faster. Let "
-                "`__iter__` leave out what other workers read, or write num_workers=1")
+        return (f"{name}.__iter__ does not ask which worker it is in (`torch.utils.data.get_worker_info()`), so that each of {lanes} "
+                f"workers reads all items, and makes one batch in {lanes} of them: no item comes twice, but reading does not get faster. "
+                "Let `__iter__` leave out what other workers read, or write num_workers=1")
 
     def _begin(self, turn, seed):
         "An iterator that has not been used: the first item is read, to see what `__iter__` asks."

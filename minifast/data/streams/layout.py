@@ -82,6 +82,6 @@ def bounds(n: int, bs: int, place: Place) -> tuple[int, int]:
     return begin, begin + of_lane(place.rank, place.lane)
 
 
-def ends(part: range) -> tuple[int, int]:
+def ends_of(part: range) -> tuple[int, int]:
     "From where to where a range goes."
     return part.start, part.stop

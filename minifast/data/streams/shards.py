@@ -81,7 +81,8 @@ class Shards:
 
     def __repr__(self) -> str:
         n = f", {plural(self.n_items, 'item')}" if self.n_items is not None else ""
-        return f"{type(self).__name__}: {plural(len(self), 'shard')}{n} ({listing(map(self.name_of, range(min(3, len(self)))))}{', ...' if len(self) > 3 else ''})"
+        names = listing(map(self.name_of, range(min(3, len(self)))))
+        return f"{type(self).__name__}: {plural(len(self), 'shard')}{n} ({names}{', ...' if len(self) > 3 else ''})"
 
     @property
     def n_items(self) -> int | None:

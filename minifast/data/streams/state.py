@@ -107,11 +107,12 @@ class Seen:
         if len(self.first_turns) == lanes:
             n = sum(self.first_turns.values())
             return None if n == n_items else (
-                f"the stream was said to have {plural(n_items, 'item')}, and has {n:,}: some came again in the same epoch. Write n_items={n}")
+                f"the stream was said to have {plural(n_items, 'item')}, and has {n:,}: some came again in the same epoch. Write "
+                f"n_items={n}")
         again = sum(self.read[lane] - n for lane, n in self.first_turns.items())
         if again > _UNEVEN * n_items:
-            return (f"the shards of some workers hold fewer items than those of others: {again:,} items came twice in this epoch, and others not, "
-                    "other ones each time. With the sizes of the shards, sizes=[...], each comes once")
+            return (f"the shards of some workers hold fewer items than those of others: {again:,} items came twice in this epoch, and "
+                    "others not at all, other ones each time. With the sizes of the shards, sizes=[...], each comes once")
         if self.more and all(self.more.values()) and len(self.more) == lanes:
             return (f"the stream was said to have {plural(n_items, 'item')}, and has more: the others are never seen. Write n_items= with "
                     "their number, or n_batches=, after which the next epoch goes on")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.messages import add_note, describe, listing
+from ...core.messages import add_note, listing
 from ...core.paths import Path
 from ...core.types import PathLike
 from .shards import Shards
@@ -23,11 +23,11 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
 
 
 class TarShards(Shards):
-    """The samples of tar files, as webdataset writes them: `0017.jpg` and `0017.cls` are one sample, a dict `{"__key__": "0017", "jpg": ...,
-    "cls": ...}`, or with `fields=("jpg", "cls")` a tuple.
+    """The samples of tar files, as webdataset writes them: `0017.jpg` and `0017.cls` are one sample, a dict `{"__key__": "0017",
+    "jpg": ..., "cls": ...}`, or with `fields=("jpg", "cls")` a tuple.
 
-    Numbers (`cls`), texts (`txt`), `json` and `npy` are decoded; everything else stays bytes unless `decode` says what to make of it. Files on
-    disk are read by seeking: to continue, headers are read, not the samples before.
+    Numbers (`cls`), texts (`txt`), `json` and `npy` are decoded; everything else stays bytes unless `decode` says what to make of it.
+    Files are read by seeking: to continue, headers are read, not the samples before.
 
     Args:
         files: a list of files, a folder, or a pattern: `"train-*.tar"`, `"train-{000..099}.tar"`.
@@ -36,7 +36,8 @@ class TarShards(Shards):
         sizes: the number of samples of each file; True: count them now, which reads all headers. With them each worker and rank reads
             the same number of samples.
 
-    >>> dl = StreamLoader(TarShards("train-{000..099}.tar", ("jpg", "cls"), {"jpg": PILImage.create}), bs=64, shuffle=True, n_items=1_000_000)
+    >>> train = TarShards("train-{000..099}.tar", ("jpg", "cls"), {"jpg": PILImage.create})
+    >>> dl = StreamLoader(train, bs=64, shuffle=True, n_items=1_000_000, after_item=Resize(224))
     """
 
     def __init__(self, files: PathLike | Sequence[PathLike], fields: Sequence[str] | None = None,
@@ -68,8 +69,9 @@ class TarShards(Shards):
             return made
         lacking = [name for name in self.fields if name not in made]
         if lacking:
-            raise KeyError(f"sample {item['__key__']!r} has no {listing(map(repr, lacking))}: it has {listing(k for k in item if k != '__key__')}. "
-                           "Name extensions that all samples have, fields=(...)")
+            there = listing(k for k in item if k != "__key__")
+            raise ValueError(f"sample {item['__key__']!r} has no {listing(map(repr, lacking))}: it has {there}. Name extensions that all "
+                             "samples have, fields=(...)")
         return tuple(made[name] for name in self.fields)
 
     def _decoded(self, item, name, data):
@@ -81,6 +83,9 @@ class TarShards(Shards):
         except Exception as e:
             add_note(e, f"while decoding {name!r} of sample {item['__key__']!r}")
             raise
+
+
+_ranges = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def _opened(path):
@@ -125,10 +130,10 @@ def _files(files):
         if not found:
             raise FileNotFoundError(f"TarShards({text!r}): there is no *.tar in this folder")
         return found
-    ranges = re.findall(r"\{(\d+)\.\.(\d+)\}", text)
+    ranges = _ranges.findall(text)
     if ranges:
         numbers = [[str(n).zfill(len(low)) for n in range(int(low), int(high) + 1)] for low, high in ranges]
-        return [re.sub(r"\{\d+\.\.\d+\}", lambda m, chosen=iter(chosen): next(chosen), text) for chosen in product(*numbers)]
+        return [_ranges.sub("{}", text).format(*chosen) for chosen in product(*numbers)]
     if any(c in text for c in "*?["):
         found = sorted(glob.glob(text))
         if not found:
