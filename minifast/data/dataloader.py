@@ -31,6 +31,7 @@ from .loader_args import INSTEAD_OF_HOOKS, LOADER_KEYWORDS, check_bs, check_load
 from .pipeline import Pipeline
 from .rows import Rows
 from .show import decode_batch, decode_tensors, show_batch
+from .streams.hugging_face import refuse_lists
 from .targets import base_dataset
 from .template import NoItems
 
@@ -97,6 +98,8 @@ class DataLoader:
         self.after_item, self.before_batch, self.after_batch = (Pipeline(f, split_idx) for f in (after_item, before_batch, after_batch))
         self.set_by_hand: dict[str, Any] = {}   #: `vocab` and `c`, where they were assigned
         self._report_split()
+        if collate_fn is None and not len(self.after_item) and not len(self.before_batch):
+            refuse_lists(dataset)
         self._device, self._n_inp = None if device is None else torch.device(device), n_inp
         self._fetcher = self._make_fetcher()
         self._order = self._make_order()

@@ -132,7 +132,7 @@ class Batch:
 
 
 @contextmanager
-def private_streams(key):
+def _private_streams(key):
     """The global random streams seeded for batch `key`, for datasets and transforms that draw from them: the batch is the same in any
     process. Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
     state = rng_state(accelerators=False) if get_worker_info() is None else None
@@ -203,7 +203,7 @@ class Fetcher:
         "The batch `key`."
         if self.tensors is not None:
             return Batch(_index_all(self.tensors, key.indices))
-        with nullcontext() if self.is_quiet else private_streams(key), one_torch_thread() if self.loads_images else nullcontext():
+        with nullcontext() if self.is_quiet else _private_streams(key), one_torch_thread() if self.loads_images else nullcontext():
             making = self.begin(key)
             self.fill(making, range(len(key.indices)))
             return self.finish(making)

@@ -18,6 +18,32 @@ def is_hugging_face(dataset: Any) -> bool:
     return any(c.__module__.partition(".")[0] == "datasets" and c.__name__ == "IterableDataset" for c in type(dataset).__mro__)
 
 
+def _has_buffer(dataset):
+    "Whether `shuffle()` is among what was done to the data set: the items in its buffer are not part of its state."
+    step = vars(dataset).get("_ex_iterable")                # there is no public name for it
+    while step is not None and not type(step).__name__.startswith("BufferShuffled"):
+        step = vars(step).get("ex_iterable")
+    return step is not None
+
+
+def refuse_lists(dataset: Any) -> None:
+    """Refuse a data set of Hugging Face whose rows hold lists of numbers: of lists, a batch would be made position by position.
+
+    Args:
+        dataset: any dataset.
+
+    Raises:
+        ValueError: says how to get tensors.
+    """
+    if not any(c.__module__.partition(".")[0] == "datasets" and c.__name__ == "Dataset" for c in type(dataset).__mro__) or not len(dataset):
+        return
+    row = dataset[0]
+    lists = [name for name, v in row.items() if type(v) is list and v and isinstance(v[0], (int, float, list))] if type(row) is dict else []
+    if lists:
+        raise ValueError(f"the column {lists[0]!r} of the data set gives lists of numbers, of which a batch would be made position by "
+                         "position: write DataLoader(ds.with_format('torch'), ...), or collate_fn= with a function that pads")
+
+
 class HuggingFaceShards(Shards):
     """A streamed data set of Hugging Face. Its samples are dicts; a list of numbers becomes a tensor.
 
@@ -32,8 +58,7 @@ class HuggingFaceShards(Shards):
         if vars(dataset).get("_distributed") is not None:
             raise ValueError("this data set was split by rank before (split_dataset_by_node), and StreamLoader splits it by rank and "
                              "worker: give it the whole data set")
-        told = f"{dataset.state_dict()}"
-        if "BufferShuffled" in told:
+        if _has_buffer(dataset):
             self.replays = ("its own shuffle() forgets what was in its buffer: leave that out, and write StreamLoader(..., shuffle=True, "
                             "buffer=1000)")
         super().__init__(range(dataset.num_shards))

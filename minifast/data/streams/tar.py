@@ -114,6 +114,10 @@ def _samples(tar):
         members.append((extension.lower(), member))
     if members:
         yield key, members
+    tar.fileobj.seek(tar.offset)
+    left = tar.fileobj.read(tarfile.BLOCKSIZE)          # `tarfile` takes a header that it cannot read for the end
+    if left.strip(b"\0") or 0 < len(left) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError(f"{tar.name} is damaged, or was cut off, at byte {tar.offset:,}, after sample {key!r}")
 
 
 def _count(path):

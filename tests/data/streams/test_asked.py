@@ -1,0 +1,16 @@
+"What code asks for while it runs."
+import os
+
+import torch
+from torch.utils.data import get_worker_info
+
+from minifast.data.streams.asked import asked_by
+
+
+def test_questions_are_seen_however_they_are_asked():
+    assert asked_by(lambda: 1) == (1, (False, False))
+    assert asked_by(lambda: get_worker_info() or 2) == (2, (True, False))
+    assert asked_by(lambda: torch.utils.data.get_worker_info())[1] == (True, False)
+    assert asked_by(lambda: os.environ.get("RANK"))[1] == (False, True)
+    assert asked_by(lambda: os.environ.get("HOME"))[1] == (False, False)
+    assert asked_by(lambda: next(x for x in (get_worker_info() for _ in range(3)) if x is None))[1] == (True, False)
