@@ -37,10 +37,11 @@ def by_hand(model, x, y, bs, epochs):
     ddp = DistributedDataParallel(model)
     opt, loss_func = torch.optim.AdamW(model.parameters(), lr=1e-3), nn.CrossEntropyLoss()
     rank, world = dist.get_rank(), dist.get_world_size()
-    dist.barrier()
-    begun = time.perf_counter()
-    for epoch in range(epochs):
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(epoch))
+    for epoch in range(-1, epochs):
+        if not epoch:                               # the first one is to warm up
+            dist.barrier()
+            begun = time.perf_counter()
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(epoch + 1))
         losses = []
         for start in range(0, len(x), bs):
             mine = order[start:start + bs].chunk(world)[rank]
@@ -59,9 +60,10 @@ def with_minifast(model, x, y, bs, epochs):
     "Seconds of a fit of as many epochs."
     dls = DataLoaders.from_dsets(TensorDataset(x, y), bs=bs, device="cpu", num_workers=0)
     learn = Learner(dls, model, CrossEntropyLossFlat(), opt_func=torch.optim.AdamW)
-    dist.barrier()
-    begun = time.perf_counter()
     with learn.no_bar(), learn.no_logging():
+        learn.fit(1, 1e-3)                          # to warm up, and to compare the data of the ranks, which is done once
+        dist.barrier()
+        begun = time.perf_counter()
         learn.fit(epochs, 1e-3)
     dist.barrier()
     return time.perf_counter() - begun
