@@ -96,7 +96,9 @@ def show_samples(dataset: Any, samples: Sequence, ctxs: Sequence | None = None, 
     drawn = shows_itself or any(o.show is not None for o in getattr(dataset, "blocks", None) or ())
     if not drawn and not any(hasattr(o, "show") or getattr(o, "ndim", 0) >= 2 for o in _elements(samples[0])):
         return as_table(samples, getattr(dataset, "n_inp", None))
-    ctxs = get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize) if ctxs is None else ctxs
+    if ctxs is None:
+        shared = {name: kwargs.pop(name) for name in ("sharex", "sharey") if name in kwargs}
+        ctxs = get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize, **shared)
     if len(ctxs) < len(samples):
         raise ValueError(f"show_batch: {len(ctxs)} axes for {len(samples)} items; received ctxs={describe(ctxs)}")
     for sample, ctx in zip(samples, ctxs, strict=False):

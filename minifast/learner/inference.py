@@ -309,9 +309,15 @@ class Inference(TrainingLoop):
                             "or TabularLearner(dls, model) for a model of your own")
         n_inp = len(inputs)
         titled = all(isinstance(o, (str, int, float, list, tuple)) or getattr(o, "ndim", None) == 0 for o in truth[0][n_inp:])
-        columns = 1 if titled else 2
-        axes = get_grid(n * columns, nrows, ncols if titled or ncols is not None or nrows is not None else 2, figsize)
+        continued = any(getattr(o, "continues_input", False) for o in truth[0][n_inp:])         # forecasts
+        columns = 1 if titled or continued else 2
+        axes = get_grid(n * columns, nrows, ncols if columns == 1 or ncols is not None or nrows is not None else 2, figsize)
         for i, (sample, pred) in enumerate(zip(truth, guess, strict=True)):
+            if continued:
+                loader.dataset.show_decoded(sample, axes[i], **kwargs)
+                for y in pred[n_inp:]:
+                    show_item(y, ctx=axes[i], linestyle=":")
+                continue
             for j in range(columns):
                 ax = axes[i * columns + j]
                 for x in sample[:n_inp]:
@@ -324,7 +330,7 @@ class Inference(TrainingLoop):
                     for y in (sample if j == 0 else pred)[n_inp:]:
                         show_item(y, ctx=ax, **kwargs)
                     ax.set_title("target" if j == 0 else "prediction")
-        axes[0].figure.suptitle("target\nprediction" if titled else "", fontsize=11)
+        axes[0].figure.suptitle("target\nprediction" if titled else "target dashed, prediction dotted" if continued else "", fontsize=11)
         return axes
 
     def _loader_to_show(self, ds_idx, dl, shuffle):

@@ -117,6 +117,7 @@ class Describer:
                                 (dict, lambda: {"dict": [[self(k), self(v)] for k, v in x.items()]}),
                                 ((set, frozenset), lambda: {"set": sorted(map(self, x), key=repr)}),
                                 (PurePath, lambda: {"path": x.as_posix()}), (re.Pattern, lambda: {"regex": [x.pattern, x.flags]}),
+                                (bytes, lambda: {"bytes": x.hex()}),
                                 (torch.Tensor, lambda: self._tensor(x)),
                                 (np.ndarray, lambda: {"array": self._tensor(torch.as_tensor(x))["tensor"]}),
                                 (datetime, lambda: {"datetime": x.isoformat()}), (date, lambda: {"date": x.isoformat()}),
@@ -275,7 +276,7 @@ class Builder:
             "datetime": datetime.fromisoformat, "date": date.fromisoformat, "create": lambda v: self._type(v, object).create,
             "enum": lambda v: find_part(v[0])[v[1]], "kind": self._kind, "getter": lambda v: _GETTERS[v[0]](*self(v[1])),
             "partial": lambda v: partial(self(v[0]), *self(v[1]), **self(v[2])), "sequential": self._sequential, "optional": self._optional,
-            "or_none": self._or_none}
+            "or_none": self._or_none, "bytes": bytes.fromhex}
 
     def __call__(self, tree: Any) -> Any:
         "The object that `tree` describes."

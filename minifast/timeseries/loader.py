@@ -80,7 +80,7 @@ class SeriesDL(DataLoader):
             nrows: rows of the grid.
             ncols: columns of the grid.
             figsize: (width, height) of the figure in inches.
-            **kwargs: for `show_series`, such as `channels=` and `max_channels=`.
+            **kwargs: for `show_series`, such as `channels=` and `max_channels=`; `sharex=` and `sharey=` are those of the grid.
 
         Returns:
             None; the samples with `show=False`.

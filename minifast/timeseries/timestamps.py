@@ -14,6 +14,8 @@ from .frequency import Frequency, Times, inferred
 _ISO = re.compile(r"\s*\d{4}(\D?\d\d|$)")
 _OFFSET = re.compile(r"\d:\d\d.*(Z|[+-]\d\d(:?\d\d)?)\s*$")
 SHOWN = 5               #: how many places a message names
+#: What the series is called where no column names it.
+_ONLY = "the series"
 
 FillGaps = Literal["linear", "forward", "zero"]
 
@@ -170,7 +172,7 @@ def refuse_irregular(axis: TimeAxis, time: str, where: str, duplicates: bool = T
     if len(found):
         local = axis.freq.unit == "fixed" and axis.times.tz is None                       # type: ignore[union-attr]  # timestamps
         raise ValueError(f"{where}: {plural(len(found), 'time')} with more than one row: {_places(found)}. Write duplicates='mean', "
-                         "'first' or 'last'" + ("; or by=, the column that names the series" if len(axis.ids) == 1 else "")
+                         "'first' or 'last'" + ("; or by=, the column that names the series" if axis.ids == [_ONLY] else "")
                          + ("; where daylight saving repeats an hour, tz='Europe/Berlin' or another time zone" if local else ""))
     found = axis.gaps.iloc[:None if gaps else 0]
     if len(found):
@@ -289,7 +291,7 @@ def check_columns(df: pd.DataFrame, columns: Sequence[Any], where: str) -> None:
 def _series_of(df, columns):
     "The number of the series of each row, and what the series are called, in order of appearance."
     if not columns:
-        return np.zeros(len(df), dtype=np.int64), ["the series"]
+        return np.zeros(len(df), dtype=np.int64), [_ONLY]
     for c in columns:
         if df[c].isna().any():
             at = np.flatnonzero(df[c].isna().to_numpy())

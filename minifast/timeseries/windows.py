@@ -8,17 +8,16 @@ import pandas as pd
 import torch
 
 from ..core.arguments import check_arguments, check_choice, is_whole, listed_in_order
-from ..core.messages import describe, listing, plural
+from ..core.messages import listing, plural
 from ..core.titled import TensorCategory
-from ..data.categories import CategoryMap
 from ..data.rows import as_frame
 from .frequency import Frequency, Times
 from .store import as_float32
 from .tensors import TensorForecast, TensorKnown, TensorSeries
 from .timestamps import SHOWN, FillGaps, TimeAxis, check_columns, refuse_irregular, time_axis
+from .window_columns import check_numbers, labels_of, without_nan
 
 Labelling = Literal["same", "last", "most"]
-
 
 
 class SlidingWindows:
@@ -80,7 +79,7 @@ class SlidingWindows:
         columns = df[self.channels].to_numpy(dtype=np.float64, na_value=np.nan)[axis.order]
         labels = None
         if label is not None:
-            self.vocab, labels = _labels(df[label], label, vocab)
+            self.vocab, labels = labels_of(df[label], label, vocab)
             labels = labels[axis.order]
         self._hold(axis, columns, labels)
         self._cut()
@@ -243,7 +242,8 @@ class SlidingWindows:
             return SlidingWindows(df, **settings)
         if self.known:
             raise ValueError(f"windows with known columns, {listing(self.known)}, need their values for the steps to predict: write "
-                             "learn.forecast(df=df, known=future), with a frame of them")
+                             "learn.forecast(df=df, known=future), with a frame of them, also instead of a Predictor, after learn = "
+                             "load_learner(file)")
         stride = self.stride if self.label is not None else max(1, len(df))
         made = self._unlabelled(df, stride)
         made.vocab = self.vocab
@@ -344,7 +344,7 @@ class SlidingWindows:
                 made[k > 0] = np.nan
                 columns, series, steps, labels = made, series[at], steps[at] + k, None if labels is None else labels[at]
             n_missing = int(np.isnan(columns).sum())
-            columns = _without_nan(columns, series, self.gaps)
+            columns = without_nan(columns, series, self.gaps)
             self.n_filled = n_missing - int(np.isnan(columns).sum())
         missing = np.isnan(columns)
         if missing.any() and self.gaps is None:
@@ -395,47 +395,3 @@ class SlidingWindows:
 
 def _names(name, given):
     return [] if given is None else [given] if isinstance(given, (str, int)) else listed_in_order("SlidingWindows", name, given)
-
-
-def check_numbers(df: pd.DataFrame, columns: Sequence[Any], where: str) -> None:
-    """Refuse columns that hold something else than numbers, or infinite ones.
-
-    Args:
-        df: the frame.
-        columns: the names.
-        where: who asks for them.
-    """
-    wrong = [c for c in columns if not pd.api.types.is_numeric_dtype(df[c])]
-    if wrong:
-        raise TypeError(f"{where}: the column {wrong[0]!r} holds no numbers: {describe(df[wrong[0]].iloc[0])}. Make numbers of it first: "
-                        f"of text that shows some, pd.to_numeric(df[{wrong[0]!r}], errors='coerce'); of categories a column of 0 and 1 "
-                        f"for each, pd.get_dummies(df, columns=[{wrong[0]!r}])")
-    infinite = [c for c in columns if np.isinf(df[c].to_numpy(dtype=np.float64, na_value=np.nan)).any()]
-    if infinite:
-        raise ValueError(f"{where}: the column {infinite[0]!r} holds infinite values: write df = df.replace([np.inf, -np.inf], "
-                         "np.nan), and " + ("gaps='split' or how to fill them" if where == "SlidingWindows" else "fill them in"))
-
-
-def _labels(column, name, vocab):
-    "The labels, sorted, and the number of that of each row, -1 where there is none."
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 != 0).any():
-        raise ValueError(f"SlidingWindows(label={name!r}): the column holds fractions, and windows have classes. To predict numbers that "
-                         f"come after a window write target={name!r}, horizon=1")
-    found = list(vocab) if vocab is not None else list(CategoryMap(column, strict=True))
-    if not found:
-        raise ValueError(f"SlidingWindows(label={name!r}): the column has no label in any row")
-    at = {label: i for i, label in enumerate(found)}
-    codes = column.astype(object).map(lambda o: at.get(o, -1)).to_numpy(dtype=np.int64)
-    unknown = np.flatnonzero((codes < 0) & column.notna().to_numpy())
-    if len(unknown):
-        raise ValueError(f"SlidingWindows(label={name!r}): the label {column.iloc[unknown[0]]!r} is not among {listing(map(repr, found))}")
-    return found, codes
-
-
-def _without_nan(columns, series, how):
-    "Missing values filled within their series; what cannot be filled stays."
-    if how == "zero":
-        return np.nan_to_num(columns)
-    frame = pd.DataFrame(columns).groupby(series)
-    filled = frame.ffill() if how == "forward" else frame.transform(lambda c: c.interpolate(limit_area="inside").ffill())
-    return filled.to_numpy()

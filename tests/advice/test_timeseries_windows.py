@@ -165,7 +165,7 @@ def test_what_windows_are_for():
     SlidingWindows(rows(kind="x"), 3, target="v", horizon=1)
     SlidingWindows(rows(kind="x"), 3, label="kind")
     df = rows(y=np.arange(24) / 7)
-    with told("timeseries/windows.py", "To predict numbers that come after a window write target=…, horizon=1"):
+    with told("timeseries/window_columns.py", "To predict numbers that come after a window write target=…, horizon=1"):
         SlidingWindows(df, 3, label="y")
     SlidingWindows(df, 3, target='y', horizon=1)
 
@@ -198,18 +198,18 @@ def test_windows_that_are_too_long():
 
 def test_columns_without_numbers():
     df = rows().astype({"v": str})
-    with told("timeseries/windows.py", "of text that shows some, pd.to_numeric(df[…], errors='coerce')"):
+    with told("timeseries/window_columns.py", "of text that shows some, pd.to_numeric(df[…], errors='coerce')"):
         windows(df)
     windows(df.assign(v=pd.to_numeric(df['v'], errors='coerce')))
     df = rows(shop=list("xyz") * 8)
-    with told("timeseries/windows.py", "of categories a column of 0 and 1 for each, pd.get_dummies(df, columns=[…])"):
+    with told("timeseries/window_columns.py", "of categories a column of 0 and 1 for each, pd.get_dummies(df, columns=[…])"):
         windows(df, past="shop")
     windows(pd.get_dummies(df, columns=['shop']), past=["shop_x", "shop_y", "shop_z"])
     df = rows()
     df.loc[8, "v"] = -np.inf
-    with told("timeseries/windows.py", "holds infinite values: write df = df.replace([np.inf, -np.inf], np.nan), and "):
+    with told("timeseries/window_columns.py", "holds infinite values: write df = df.replace([np.inf, -np.inf], np.nan), and "):
         windows(df)
-    with told("timeseries/windows.py", "gaps='split' or how to fill them"):
+    with told("timeseries/window_columns.py", "gaps='split' or how to fill them"):
         windows(df)
     df = df.replace([np.inf, -np.inf], np.nan)
     assert len(windows(df, gaps='split')) == 15 and len(windows(df, gaps='linear')) == 20

@@ -67,6 +67,7 @@ def test_a_model_trains_predicts_and_is_loaded(tmp_path, options):
         warnings.simplefilter("error")
         learn.export(tmp_path / "learner.mf")
     again = load_learner(tmp_path / "learner.mf")
+    assert series_shape(again.dls) == series_shape(dls) == (2, 5, 5, False)
     for each in (learn, again):
         for n in (3, 80):
             preds, _ = each.get_preds(dl=each.dls.test_dl((X[:n], TABLE.iloc[:n])))

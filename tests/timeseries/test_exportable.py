@@ -139,6 +139,22 @@ def test_forecasts_with_what_is_known_come_out_the_same(exported):
     assert before.columns.tolist() == ["id", "time", "y_0.1", "y_0.5", "y_0.9"]
 
 
+def test_labels_of_bytes(tmp_path):
+    learn = learner_of("equal", TSDataLoaders.from_array(X, Y.astype("S1"), bs=8))
+    learn.export(tmp_path / "a.mf")
+    loaded = load_learner(tmp_path / "a.mf")
+    assert list(loaded.dls.vocab) == list(learn.dls.vocab) == [b"a", b"b", b"c"]
+    assert loaded.predict(X[0])[0] == learn.predict(X[0])[0] in loaded.dls.vocab
+
+
+def test_a_predictor_says_who_forecasts_with_known_columns(exported):
+    file = exported("known")[1]
+    with pytest.raises(ValueError, match=r"write learn.forecast\(df=df, known=future\).*after learn = load_learner"):
+        Predictor(file).predict(LAST)
+    learn, future = load_learner(file), LAST.assign(time=LAST.time + pd.Timedelta(days=8))
+    assert len(learn.forecast(df=ROWS, known=future)) == 6
+
+
 @pytest.mark.slow
 def test_in_another_process(exported, tmp_path):
     files = {kind: exported(kind)[1] for kind in ("equal", "filled", "rocket")}

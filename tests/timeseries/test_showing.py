@@ -7,13 +7,16 @@ import torch
 from minifast.timeseries.all import (
     Interpretation,
     Learner,
+    SlidingWindows,
     TensorForecast,
     TensorSeries,
     TSDataLoaders,
     TSStandardize,
     nn,
+    pd,
     show_forecast,
     show_series,
+    ts_forecaster,
 )
 
 RNG = np.random.default_rng(0)
@@ -39,6 +42,28 @@ def test_a_batch_is_drawn_in_its_own_units_without_padding():
         assert np.allclose([line.get_ydata() for line in ax.lines], series, rtol=1e-4)
         assert [t.get_text() for t in ax.get_legend().get_texts()] == ["temp", "load"]
     assert dls.show_batch(show=False, max_n=2)[0][0].shape[0] == 2
+
+
+def test_axes_may_share_their_units():
+    loaders().valid.show_batch(sharey=True)
+    assert len({ax.get_ylim() for ax in plt.gcf().axes}) == 1
+    loaders().valid.show_batch()
+    assert len({ax.get_ylim() for ax in plt.gcf().axes}) == 4
+
+
+def test_forecasts_are_drawn_behind_their_windows_by_the_names_of_columns():
+    t = np.arange(200)
+    df = pd.DataFrame({"time": t, "load": np.sin(t / 3) * 5 + 20, "temp": t / 10, "sun": RNG.random(200)})
+    dls = TSDataLoaders.from_windows(SlidingWindows(df, 8, 4, target=["load", "temp"], past="sun"), bs=4)
+    axes = ts_forecaster(dls).show_results(max_n=3)
+    assert len(axes) == len(plt.gcf().axes) == 3 and plt.gcf().get_suptitle() == "target dashed, prediction dotted"
+    for ax in axes:
+        assert [t.get_text() for t in ax.get_legend().get_texts()] == ["load", "temp", "sun"]
+        assert [line.get_linestyle() for line in ax.lines] == ["-", "-", "-", "--", "--", ":", ":"]
+        assert all(list(line.get_xdata()) == [8, 9, 10, 11] for line in ax.lines[3:])
+        colours = [line.get_color() for line in ax.lines]
+        assert colours[3:5] == colours[5:7] == colours[:2]
+        assert np.allclose(ax.lines[4].get_ydata(), np.arange(4) / 10 + ax.lines[1].get_ydata()[-1] + 0.1, atol=1e-4)
 
 
 def test_results_and_losses():

@@ -87,6 +87,8 @@ def test_times_that_come_twice_are_refused_and_the_advice_works():
     for how, value in (("mean", 5), ("first", 3), ("last", 7)):
         w = SlidingWindows(df, 3, 1, target="v", duplicates=how)
         assert len(w) == 7 and w.values[0].tolist() == [0, 1, 2, value, 4, 5, 6, 7, 8, 9]
+    with pytest.raises(ValueError, match=r"'first' or 'last'$"):
+        SlidingWindows(df, 3, 1, target="v", by="id")
     both = long(10, "ab")
     with pytest.raises(ValueError, match="or by=, the column that names the series"):
         SlidingWindows(both, 3, 1, target="v")

@@ -10,7 +10,8 @@ from ...core.messages import listing, plural
 from ...data.rows import as_frame
 from ..frequency import Times
 from ..timestamps import SHOWN, check_columns, time_axis
-from ..windows import SlidingWindows, check_numbers
+from ..window_columns import check_numbers
+from ..windows import SlidingWindows
 
 
 class LastWindows:
