@@ -50,6 +50,11 @@ def metadata(wheel):
         return Parser().parsestr(z.read(f"minifast-{minifast.__version__}.dist-info/METADATA").decode())
 
 
+def test_the_version_is_said_once_more_where_tools_want_it():
+    assert f"\nversion: {minifast.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f'{{% set version = "{minifast.__version__}" %}}' in (ROOT / "conda.recipe" / "meta.yaml").read_text()
+
+
 def test_the_wheel_is_small_and_for_every_platform(wheel):
     assert wheel.name == f"minifast-{minifast.__version__}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as z:
