@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..core import Axes, DataFrame, check_arguments, describe, is_whole, leaves, subplots
+from ..core.sharded import whole
 from ..core.torch_internals import norm
 from ..nn import Hooks, flatten_model
 from .base import Order, TrainingCallback
@@ -161,7 +162,7 @@ class GradientNorms(TrainingCallback):
         grads: dict[int, list[torch.Tensor]] = {}
         for group in self.learn.opt.param_groups:
             grads.setdefault(group.get("layer_group", 0), []).extend(p.grad for p in group["params"] if p.grad is not None)
-        self._rows.append({k: torch.stack([n.float() for n in norm(own)]).norm() for k, own in grads.items() if own})
+        self._rows.append(whole({k: torch.stack([n.float() for n in norm(own)]).norm() for k, own in grads.items() if own}))
 
     @property
     def by_group(self) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
 from ..core import check_arguments, is_number, is_whole, split_batch, to_device
+from ..core.sharded import is_sharded, local, locals_of, sharded_like, whole
 from ..core.torch_internals import copy_, lerp_
 from ..nn.model_info import eval_mode
 from ..optim import SchedCos, get_hyper, hyper_setter, layer_group_count, spread
@@ -43,7 +44,8 @@ swa_update = get_swa_multi_avg_fn()
 def update_norm_statistics(model: nn.Module, batches: Iterable[tuple[Sequence, dict]], norms: Sequence[nn.Module] | None = None) -> None:
     """Recompute the running statistics of batch-norm layers as their mean over `batches`.
 
-    The model is run as it is, so put it into training mode. Afterwards, also after an error, the layers have their momentum back.
+    The model is run as it is, so put it into training mode. Afterwards, also after an error, the layers have their momentum back. Ranks
+    that share out the batches get the means of what they have seen.
 
     Args:
         model: any model.
@@ -102,29 +104,35 @@ class WeightAverage:
         "Whether names and shapes fit `model`, and its weights are those last noted."
         tensors = self._tensors(model)
         fits = all(n in tensors and tensors[n].shape == v.shape for n, v in self.values.items())
-        return fits and (self.seen is None or torch.equal(self.seen, _fingerprint(self.current(model))))
+        return fits and (self.seen is None or torch.allclose(self.seen, _fingerprint(self.current(model)), rtol=1e-12, atol=0))
 
     def align(self, model: nn.Module) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        "Bring the averages to where the model is; returns the lists (averaged, current)."
+        """Bring the averages to where the model is, and divide them among ranks as it is; returns the lists (averaged, current), of what
+        is divided the rows of this rank."""
         current = self.current(model)
-        self.values = {n: v.to(t.device) for (n, v), t in zip(self.values.items(), current, strict=True)}
-        return list(self.values.values()), current
+        self.values = {n: sharded_like(v.to(t.device), t) for (n, v), t in zip(self.values.items(), current, strict=True)}
+        return locals_of(self.values.values()), locals_of(current)
+
+    def make_whole(self) -> None:
+        "Put the averages together, if they are divided among ranks."
+        self.values = whole(self.values)
 
     @torch.no_grad()
     def load_into(self, model: nn.Module) -> None:
         "Copy the averages into the model."
-        copy_(self.current(model), list(self.values.values()))
+        averaged, current = self.align(model)
+        copy_(current, averaged)
 
     def swap_in(self, model: nn.Module) -> None:
         "Put the averages into the model, and keep its own weights."
-        self.raw = [t.detach().clone() for t in self.current(model)]
+        self.raw = [local(t).detach().clone() for t in self.current(model)]
         self.load_into(model)
 
     @torch.no_grad()
     def swap_out(self, model: nn.Module) -> None:
         "Put the model's own weights back, bit by bit."
         if self.raw is not None:                    # kept until all is back, so that an interruption can be repaired
-            copy_(self.current(model), self.raw)
+            copy_(locals_of(self.current(model)), self.raw)
             self.raw = None
 
     def state(self, model: nn.Module) -> dict[str, torch.Tensor]:
@@ -142,7 +150,7 @@ class WeightAverage:
 
 @torch.no_grad()
 def _fingerprint(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-    return torch.stack([t.double().norm().cpu() for t in tensors])
+    return torch.stack([whole(t.double().norm()).cpu() for t in tensors])
 
 
 # -- the callbacks ------------------------------------------------------------------------------------------------------------------
@@ -164,6 +172,10 @@ class AveragingCallback(RunCallback):
             raise RuntimeError(f"{self!r}: the model holds averaged weights now, which are not those to train: end the block "
                                "`with ...averaged():` first")
         self._model = weakref.ref(self.learn.model)
+
+    def after_fit(self) -> None:
+        if self.active:
+            self._average.make_whole()
 
     def _averaged_model(self) -> nn.Module:
         model = self._model()
@@ -284,20 +296,22 @@ class EMA(AveragingCallback):
     def after_cancel_fit(self) -> None:
         self._end(self.load_at_end)
 
-    def _end(self, load: bool) -> None:
-        "Leave the model with the weights it is to keep: before `after_fit`, in which another callback may load the best ones."
+    def _end(self, load: bool, agreed: bool = True) -> None:
+        """Leave the model with the weights it is to keep: before `after_fit`, in which another callback may load the best ones. agreed: all
+        ranks do so."""
         if self._ended or self._average.values is None:
             return
         if load:
             self.apply()
         else:
             self._average.swap_out(self.learn.model)
-            self._average.note(self.learn.model)
+            if agreed or not any(map(is_sharded, self._average.values.values())):        # else it takes all ranks
+                self._average.note(self.learn.model)
         self._ended = True
 
     def cleanup_fit(self) -> None:
         if self.active:
-            self._end(load=False)
+            self._end(load=False, agreed=False)
         self._live = None
         super().cleanup_fit()
 
@@ -356,10 +370,12 @@ class SWA(AveragingCallback):
         self._modes = [m.training for m in model.modules()]            # frozen norm layers are in evaluation mode
 
     def after_fit(self) -> None:
+        super().after_fit()
         if not self.n_averaged:
             return
         learn, model, dl = self.learn, self.learn.model, self.learn.dls.train
-        before = {t: t.detach().clone() for t in (*model.parameters(), *model.buffers())}
+        tensors = locals_of((*model.parameters(), *model.buffers()))
+        before = [t.detach().clone() for t in tensors]
         with eval_mode(model):                      # each module gets its mode back
             try:
                 self._average.load_into(model)
@@ -368,5 +384,5 @@ class SWA(AveragingCallback):
                 batches = (split_batch(to_device(b, learn.dls.device), getattr(dl, "n_inp", None))[:2] for b in dl)
                 update_norm_statistics(model, batches, [m for m in model.modules() if m.training])
             except BaseException:
-                copy_(list(before), list(before.values()))
+                copy_(tensors, before)
                 raise

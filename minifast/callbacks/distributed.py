@@ -7,6 +7,7 @@ is decided alike everywhere.
 """
 import inspect
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -16,9 +17,13 @@ from torch import nn
 from ..core import check_arguments, is_number, leaves
 from ..core.ranks import common_streams, gathered, group, own_streams, summed, wait_at_most, world_size
 from ..metrics.base import IGNORED, MeanMetric
+from ..nn.model_info import eval_mode
 from .base import Callback, CancelBatchException, Order
+from .batch import ChannelsLast
 from .fit_settings import differences, with_advice
+from .precision import MixedPrecision
 from .progress import ProgressCallback
+from .sharded import ShardedModel, make_state_whole
 
 Strategy = Literal["ddp", "fsdp2"]
 
@@ -51,11 +56,15 @@ class DistributedTrainer(Callback):
     numbers on the device, as of dropout and batch augmentation, are each rank's own.)
 
     Args:
-        strategy: 'ddp': each rank has the whole model. 'fsdp2': weights, gradients and optimizer state are divided among the ranks.
+        strategy: 'ddp': each rank has the whole model. 'fsdp2': weights, gradients and optimizer state are divided among the ranks while
+            a fit lasts. Before and after it the weights are whole on every rank, so that saving, predicting and exporting are as ever, and
+            have to fit there; what the optimizer keeps stays divided.
         sync_bn: batch norm normalises over the items of all ranks; on GPUs only.
         find_unused_parameters: for models of which parts take no part in some batches; costs time in each step (DDP only).
         timeout: seconds to wait for another rank before giving up. None: as it was when the ranks met, 10 minutes by default.
         bucket_cap_mb: gradients are exchanged in buckets of this many megabytes (DDP only).
+        blocks: classes of the modules whose weights are put together at once (FSDP2 only). None: members of `nn.Sequential` and
+            `nn.ModuleList`, see `callbacks.sharded.blocks_of`; []: the whole model.
 
     Raises:
         ValueError: a strategy or a combination that there is not.
@@ -66,23 +75,29 @@ class DistributedTrainer(Callback):
     #: metrics are means over items: their sums and counts are added instead, which gives the same to rounding.
     sum_above = 8 << 20
     order = Order.SETUP - 20                    # before anything else looks at the batch
-    runs_last = ("after_loss", "before_validate", "after_fit")      # the loss is complete, averaged weights are in the model
+    #: the loss is complete, averaged weights are in the model; nobody needs the ranks any more
+    runs_last = ("after_loss", "before_validate", "after_fit", "cleanup_fit")
 
     def __init__(self, strategy: Strategy = "ddp", sync_bn: bool = False, find_unused_parameters: bool = False,
-                 timeout: float | None = None, bucket_cap_mb: float = 25):
+                 timeout: float | None = None, bucket_cap_mb: float = 25, blocks: Sequence[type[nn.Module]] | None = None):
         fsdp = strategy == "fsdp2"
         check_arguments("DistributedTrainer", strategy=(strategy, strategy in ("ddp", "fsdp2"), "write 'ddp' or 'fsdp2'"),
                         timeout=(timeout, timeout is None or (is_number(timeout) and timeout > 0), "seconds, a number above 0"),
                         find_unused_parameters=(find_unused_parameters, not (fsdp and find_unused_parameters),
-                                                "FSDP2 has no such setting: leave it out"))
+                                                "FSDP2 has no such setting: leave it out"),
+                        blocks=(blocks, blocks is None or (fsdp and isinstance(blocks, (list, tuple)) and all(
+                            isinstance(c, type) and issubclass(c, nn.Module) for c in blocks)),
+                                "a list of classes of modules, such as [nn.TransformerEncoderLayer], with strategy='fsdp2'"))
         self.strategy, self.sync_bn, self.find_unused_parameters = strategy, sync_bn, find_unused_parameters
-        self.timeout, self.bucket_cap_mb = timeout, bucket_cap_mb
+        self.timeout, self.bucket_cap_mb, self.blocks = timeout, bucket_cap_mb, blocks
         self._ddp: Any = None
+        self._sharded: ShardedModel | None = None
         self._reset()
 
     def _reset(self):
         self._ddp, self._norms, self._work = None, [], None
         self._active, self._unsynced, self._whole_inputs, self._sums = False, False, False, None
+        self._ended = False
 
     # -- a pass begins and ends -------------------------------------------------------------------------------------------------
     def before_fit(self) -> None:
@@ -97,9 +112,30 @@ class DistributedTrainer(Callback):
         self._agree("before_fit", epochs=f"{learn.start_epoch} to {learn.n_epoch}", batches=len(learn.dls.train),
                     data=learn.run_record()["data"], parameters=[list(p.shape) for p in learn.model.parameters()],
                     trainable=sum(p.requires_grad for p in learn.model.parameters()), callbacks=[cb.name for cb in learn.cbs])
+        if self._sharded is not None:
+            raise RuntimeError("the fit before this one ended with an error while its weights were divided among the ranks, and they "
+                               "cannot be put together: make the learner again, and load what was saved, learn.load('name')")
         if self.sync_bn:
             self._synchronise_norms()
-        self._ddp = self._wrapped()
+        make_state_whole(learn.opt) if self.strategy == "ddp" else self._refuse_what_shards_not()
+        if self.strategy == "ddp":
+            self._ddp = self._wrapped()
+        else:
+            halves = [cb.dtype for cb in learn.cbs if isinstance(cb, MixedPrecision) and cb.amp_mode == "bf16"]
+            self._sharded = ShardedModel(learn.model, learn.opt, learn.dls.device.type, self.blocks, *halves)
+
+    def _refuse_what_shards_not(self):
+        learn = self.learn
+        problems = {
+            "ChannelsLast lays weights out anew, which divided ones do not allow: leave it out":
+                any(isinstance(cb, ChannelsLast) for cb in learn.cbs),
+            "what torch.compile made of the model does not see the weights come and go: leave out learn.compile()":
+                learn.compiled_with is not None,
+            "an embedding of the model has sparse gradients: make it with sparse=False":
+                any(getattr(m, "sparse", False) is True for m in learn.model.modules())}
+        if any(problems.values()):
+            raise ValueError("strategy='fsdp2' cannot be used here: " + "; ".join(text for text, found in problems.items() if found)
+                             + ", or write strategy='ddp'")
 
     def _wrapped(self):
         return nn.parallel.DistributedDataParallel(self.learn.model, process_group=group(), bucket_cap_mb=self.bucket_cap_mb,
@@ -124,8 +160,13 @@ class DistributedTrainer(Callback):
             own_streams(self.learn.epoch)
 
     def after_train(self) -> None:
-        if self._active:
-            average_norm_statistics(self.learn.model)
+        if not self._active:
+            return
+        if self._sharded is not None and self._unsynced:        # an epoch that ended between two steps of accumulated gradients
+            self._unsynced = False
+            with eval_mode(self.learn.model):
+                self._sharded.flush(self.learn.xb, self.learn.kw)
+        average_norm_statistics(self.learn.model)
 
     def before_validate(self) -> None:
         self._active = world_size() > 1
@@ -144,8 +185,12 @@ class DistributedTrainer(Callback):
             self._agree("after_fit")
             average_norm_statistics(self.learn.model)
             common_streams()
+            self._ended = True
 
     def cleanup_fit(self) -> None:
+        if self._sharded is not None and self._ended:           # after an error of this rank the others are elsewhere
+            self._sharded.gather()
+            self._sharded = None
         for parent, name, norm in self._norms:
             setattr(parent, name, norm)
         self._reset()
@@ -157,9 +202,19 @@ class DistributedTrainer(Callback):
     def loop_forward(self, *xb: Any, **kw: Any) -> Any:
         "The output of the model for this rank's part of the batch."
         learn = self.learn
-        if self._ddp is None or not learn.training:
+        if not learn.training or (self._ddp is None and self._sharded is None):
             return learn.model(*xb, **kw)
         self._unsynced = not all(cb.steps_after_batch() for cb in self._accumulating)
+        if self._sharded is not None:
+            self._sharded.synchronise(not self._unsynced)
+            try:
+                return learn.model(*xb, **kw)
+            except RuntimeError as e:
+                if "DTensor" not in str(e):
+                    raise
+                raise RuntimeError("a module of the model uses the weights of another one without calling it, and they are divided among "
+                                   "the ranks at that moment: name the classes of modules whose weights belong together, "
+                                   "learn.to_distributed('fsdp2', blocks=[...]), or blocks=[] for the whole model") from e
         with self._ddp.no_sync() if self._unsynced else nullcontext():
             return self._ddp(*xb, **kw)
 

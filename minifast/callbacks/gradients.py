@@ -10,6 +10,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from ..core import check_arguments, is_number, is_whole
+from ..core.sharded import locals_of, whole
 from ..core.torch_internals import add_, copy_, mul, mul_
 from .base import CancelBatchException, Order, TrainingCallback
 from .precision import MixedPrecision
@@ -84,7 +85,7 @@ class GradientAccumulation(TrainingCallback):
     def _average(self) -> None:
         grads = [p.grad for group in self.learn.opt.param_groups for p in group["params"] if p.grad is not None]
         if grads and self._weight is not None:
-            mul_(grads, self.n_acc / self._weight)
+            mul_(locals_of(grads), self.n_acc / self._weight)
         self._items, self._weight = 0, None
 
 
@@ -115,7 +116,7 @@ class GradientClip(TrainingCallback):
     def before_step(self) -> None:
         own = vars(self)
         pending = own["_series"].pending
-        pending.append(clip_grad_norm_(own["_params"], own["max_norm"], own["norm_type"]))
+        pending.append(whole(clip_grad_norm_(own["_params"], own["max_norm"], own["norm_type"])))
         if len(pending) >= FLUSH_EVERY:
             own["_series"].flush()
 
@@ -154,10 +155,13 @@ def sam_perturbation(params: Sequence[torch.Tensor], grads: Sequence[torch.Tenso
         params, grads: lists of tensors.
         rho: length of the step.
         adaptive: `rho * p^2 * g / ||p * g||` instead, which does not change when layers are rescaled (ASAM).
+
+    Returns:
+        A tensor for each parameter; of one that is divided among ranks, the rows of this rank.
     """
     scaled = mul(grads, params) if adaptive else list(grads)
-    norm = torch.nn.utils.get_total_norm(scaled)
-    return mul(mul(scaled, params) if adaptive else scaled, rho / (norm + 1e-12))
+    norm = whole(torch.nn.utils.get_total_norm(scaled))
+    return mul(locals_of(mul(scaled, params) if adaptive else scaled), rho / (norm + 1e-12))
 
 
 class SAM(TrainingCallback):
@@ -203,11 +207,12 @@ class SAM(TrainingCallback):
         params = [p for group in learn.opt.param_groups for p in group["params"] if p.grad is not None]
         if not params:
             return
-        pred, loss, weights = learn.pred, learn.loss, [p.detach().clone() for p in params]
+        parts = locals_of(params)
+        pred, loss, weights = learn.pred, learn.loss, [p.detach().clone() for p in parts]
         buffers = [(m, name, b, b.clone()) for m in learn.model.modules() for name, b in m.named_buffers(recurse=False)]
         try:
             with torch.no_grad():
-                add_(params, sam_perturbation(params, [p.grad for p in params], self.rho, self.adaptive))
+                add_(parts, sam_perturbation(params, [p.grad for p in params], self.rho, self.adaptive))
             for p in params:
                 p.grad = None
             with learn.forward_context():
@@ -218,7 +223,7 @@ class SAM(TrainingCallback):
             learn.backward(learn.loss)
         finally:
             with torch.no_grad():
-                copy_(params, weights)
+                copy_(parts, weights)
                 for module, name, buffer, before in buffers:       # a model may have replaced a buffer
                     setattr(module, name, buffer.copy_(before))
             learn.pred, learn.loss = pred, loss

@@ -13,6 +13,7 @@ import torch
 
 from ..core import PathLike, checkpoint, listing, rng_state, set_rng_state
 from ..core.paths import Path
+from ..core.sharded import load_optimizer, load_weights
 from .base import Callback, CancelFitException, Order, restore_states, states_of
 from .fit_settings import differences, kept_by, settings_of_fit, stateless, with_advice
 from .recorder import FitRecord
@@ -218,13 +219,13 @@ class Resume(Callback):
         self._asked = [{k for k, v in mine.items() if k in theirs and theirs[k] != v}
                        for mine, theirs in zip(here["groups"], there["groups"], strict=False)]
         if there["name"] == here["name"] and len(there["groups"]) == len(hypers):
-            learn.opt.load_state_dict(state["opt"])
+            load_optimizer(learn.opt, state["opt"])
             for group, own in zip(learn.opt.param_groups, hypers, strict=True):
                 group.update(own)                # schedulers that begin now start where the fit started
         else:
             warn(f"Resume: the optimizer was {there['name']}, and is {here['name']}: its state begins anew", stacklevel=4)
             self._asked = []
-        learn.model.load_state_dict(state["model"])              # last: what fails before leaves the weights as they are
+        load_weights(learn.model, state["model"])              # last: what fails before leaves the weights as they are
         learn.start_epoch, learn.start_iter = min(state["epoch"], learn.n_epoch), state["batch"]
 
     def _say(self, state, file):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core import PathLike, check_arguments, describe, did_you_mean, is_number, is_whole
 from ..core.paths import Path
+from ..core.ranks import shared
 from ..optim.groups import get_hyper, set_hyper
 from .base import CancelFitException, Learner, Order, restore_states, states_of
 from .recorder import Recorder
@@ -238,7 +239,7 @@ class SaveModelCallback(TrackerCallback):
                 self.learn.save(f"{self.fname}_{number}", with_opt=self.with_opt)
         elif self.new_best:
             self.file = self.learn.save(self.fname, with_opt=self.with_opt)
-            self._stamp = _stamp(self.file)
+            self._stamp = shared(_stamp(self.file))         # that of rank 0, which wrote it
 
     def after_fit(self) -> None:
         if not self.active:                         # another callback cancelled the fit before this one had begun
@@ -252,7 +253,7 @@ class SaveModelCallback(TrackerCallback):
         if self.file is None:
             warn(f"SaveModelCallback saved nothing, because {self.monitor} was never a finite number at the end of an epoch: the model is "
                  "as training left it", stacklevel=2)
-        elif self._stamp is None or _stamp(self.file) != self._stamp:
+        elif shared(self._stamp is None or _stamp(self.file) != self._stamp):
             warn(f"{self.file} was changed or removed since SaveModelCallback saved the best model to it (do two runs "
                  "share it?), so it is not loaded: the model is as training left it", stacklevel=2)
         else:

@@ -23,6 +23,7 @@ import torch
 from .messages import add_note, describe
 from .paths import Path
 from .ranks import is_main
+from .sharded import whole
 from .types import PathLike
 
 HEADER = "minifast"
@@ -135,12 +136,12 @@ def save_json(value: Any, file: Path) -> Path:
 def save(value: Any, file: PathLike) -> Path:
     """Write `value` to a safetensors file so that a crash leaves the old file or the new one, never half of one.
 
-    The file is read back before it replaces the old one. Of several ranks the first writes; the others do not wait for it.
+    The file is read back before it replaces the old one. Called by all ranks; the first writes, and the others do not wait for it.
 
     Raises:
         OSError: names the folder when it cannot be written.
     """
-    file = Path(file)
+    file, value = Path(file), whole(value, keep=is_main())
     if not is_main():
         return file
     tensors, tree = pack(value)

@@ -517,7 +517,7 @@ class Learner(Inference):
         return self.remove_cb(MixedPrecision)
 
     def to_distributed(self: Self, strategy: Strategy = "ddp", sync_bn: bool = False, find_unused_parameters: bool = False,
-                       timeout: float | None = None) -> Self:
+                       timeout: float | None = None, blocks: Sequence[type[torch.nn.Module]] | None = None) -> Self:
         """Say how several processes train this learner together. Returns the learner.
 
         Started by `torchrun --nproc-per-node=2 train.py`, any learner is trained by all processes, with `strategy='ddp'`; this method
@@ -526,9 +526,10 @@ class Learner(Inference):
         `bs` of the loaders is the batch of all processes together.
 
         Args:
-            strategy, sync_bn, find_unused_parameters, timeout: see `DistributedTrainer`.
+            strategy, sync_bn, find_unused_parameters, timeout, blocks: see `DistributedTrainer`.
         """
-        return self.remove_cb(DistributedTrainer).add_cb(DistributedTrainer(strategy, sync_bn, find_unused_parameters, timeout))
+        trainer = DistributedTrainer(strategy, sync_bn, find_unused_parameters, timeout, blocks=blocks)
+        return self.remove_cb(DistributedTrainer).add_cb(trainer)
 
     @contextmanager
     def distrib_ctx(self: Self, sync_bn: bool = False, in_notebook: bool = False, **kwargs: Any) -> Iterator[Self]:

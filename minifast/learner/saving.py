@@ -14,6 +14,7 @@ from ..callbacks.training_run import RunCallback
 from ..core import PathLike, checkpoint, describe, plural
 from ..core.paths import Path
 from ..core.ranks import barrier
+from ..core.sharded import load_optimizer, load_weights
 from ..data.categories import last_vocab
 from ..data.fingerprint import inputs_of
 from ..optim.groups import setting_names
@@ -99,12 +100,12 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
         learn.to_device()
         if with_opt:
             with _refused(f"the optimizer state in {file} does not fit this learner's optimizer: load(..., with_opt=False)"):
-                learn.opt.load_state_dict(state["opt"])
+                load_optimizer(learn.opt, state["opt"])
         if with_callbacks:
             with _refused(f"the states of callbacks in {file} do not fit this learner's: load(..., with_opt=False)"):
                 restore_states(_with_state(learn), state.get("callbacks", {}))
         with _weights_kept_on_error(learn.model):
-            learn.model.load_state_dict(weights, strict=strict)
+            load_weights(learn.model, weights, strict)
     if left_out:
         warn(f"{file}: loaded only in part: {'; '.join(left_out)}", stacklevel=3)
     record = record_of(Path(file))

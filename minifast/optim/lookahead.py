@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from ..core.messages import brief, describe
+from ..core.sharded import locals_of
 from ..core.torch_internals import copy_, lerp_
 from .hypers import HyperOptimizer
 
@@ -69,7 +70,7 @@ class Lookahead(HyperOptimizer):
             if state["slow_step"] % self.k == 0:
                 due.append((state["slow"], p))
         if due:
-            slow, weights = zip(*due, strict=True)
+            slow, weights = map(locals_of, zip(*due, strict=True))
             lerp_(slow, weights, self.alpha)
             copy_(weights, slow)
         return loss

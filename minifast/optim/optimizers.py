@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..core.messages import describe, name_of, reject_unknown
+from ..core.sharded import locals_of
 from ..core.torch_internals import mul_
 from .groups import exempt_from_decay, spread, torch_slot, with_hypers
 from .hypers import HyperOptimizer, as_hyper_optimizer
@@ -168,7 +169,7 @@ class _DecoupledDecay:
         found_inf = getattr(self, "found_inf", None)         # set by GradScaler: the fused kernel skips the step where it is 1
         if found_inf is not None:
             amount = amount * (1 - found_inf.to(params[0].device))
-        mul_(params, 1 - amount)
+        mul_(locals_of(params), 1 - amount)
 
     def _torch_step(self):
         # torch wraps `step` of a class with the step hooks at its first instance. They have run for this step already.

@@ -20,13 +20,16 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def alone(folder):
     torchrun(1, SCRIPT, folder)
-    return torch.load(folder / "1-0.pt", weights_only=True)
+    return torch.load(folder / "ddp-1-0.pt", weights_only=True)
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[(2, "ddp"), pytest.param((2, "fsdp2"), marks=pytest.mark.slow),
+                                        pytest.param((4, "ddp"), marks=pytest.mark.slow),
+                                        pytest.param((4, "fsdp2"), marks=pytest.mark.slow)], ids=lambda p: f"{p[1]}-{p[0]}")
 def together(request, folder, alone):
-    done = torchrun(request.param, SCRIPT, folder)
-    return done, [torch.load(folder / f"{request.param}-{r}.pt", weights_only=True) for r in range(request.param)]
+    n, strategy = request.param
+    done = torchrun(n, SCRIPT, folder, strategy)
+    return done, [torch.load(folder / f"{strategy}-{n}-{r}.pt", weights_only=True) for r in range(n)], f"{strategy}-{n}"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -53,8 +56,7 @@ def test_ranks_have_the_same_weights_and_history_to_the_bit(together):
 
 @pytest.fixture
 def extra(together, folder):
-    n = len(together[1])
-    return [torch.load(folder / f"{n}-{r}-extra.pt", weights_only=True) for r in range(n)]
+    return [torch.load(folder / f"{together[2]}-{r}-extra.pt", weights_only=True) for r in range(len(together[1]))]
 
 
 def test_statistics_of_batch_norm_agree_and_so_do_averaged_ones(extra):
@@ -64,7 +66,7 @@ def test_statistics_of_batch_norm_agree_and_so_do_averaged_ones(extra):
 
 
 def test_sums_and_counts_give_the_same_metrics(extra, folder, alone):
-    expected = torch.load(folder / "1-0-extra.pt", weights_only=True)["large_predictions"]
+    expected = torch.load(folder / "ddp-1-0-extra.pt", weights_only=True)["large_predictions"]
     for other in extra:
         torch.testing.assert_close(other["large_predictions"], expected, rtol=1e-6, atol=1e-6)
         assert torch.equal(other["large_predictions"], extra[0]["large_predictions"])
@@ -85,5 +87,7 @@ def test_settings_are_checked():
         DistributedTrainer("dp")
     with pytest.raises(ValueError, match="FSDP2 has no such setting"):
         DistributedTrainer("fsdp2", find_unused_parameters=True)
+    with pytest.raises(ValueError, match="a list of classes of modules"):
+        DistributedTrainer(blocks=[torch.nn.Linear])
     with pytest.raises(ValueError, match="seconds, a number above 0"):
         DistributedTrainer(timeout=0)

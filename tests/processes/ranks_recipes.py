@@ -1,6 +1,6 @@
 """Trains small models in different ways and writes what came out: run alone, and by `torchrun` with several ranks, it must be the same.
 
-    torchrun --standalone --nproc-per-node=2 ranks_recipes.py folder
+    torchrun --standalone --nproc-per-node=2 ranks_recipes.py folder [fsdp2]
 """
 import sys
 from pathlib import Path
@@ -77,9 +77,9 @@ RECIPES = {
 }
 
 
-def of_norms():
+def of_norms(strategy):
     "Batch norm and averaged weights: buffers, which each rank computes from its own items."
-    learn = learner(cbs=EMA(0.9))
+    learn = learner(cbs=EMA(0.9)).to_distributed(strategy)
     learn.model = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 2))
     learn.fit(2, 1e-2)
     return {"buffers": torch.cat([b.flatten().double() for b in learn.model.buffers()]), "values": torch.tensor(learn.recorder.values)}
@@ -115,12 +115,12 @@ def of_a_random_split():
     return list(RandomSplitter()(range(50))[1])
 
 
-def main(folder):
+def main(folder, strategy="ddp"):
     torch.set_num_threads(1)
     results, split = {}, of_a_random_split()
     for name, make in RECIPES.items():
         fit = make()
-        learn = fit.__self__
+        learn = fit.__self__.to_distributed(strategy)
         fit(2, 1e-2)
         preds, targets = learn.get_preds()
         if isinstance(preds, list):                         # what is said of padding does not count
@@ -128,10 +128,10 @@ def main(folder):
         results[name] = {"weights": torch.cat([p.detach().flatten() for p in learn.model.parameters()]), "preds": preds,
                          "targets": targets, "values": torch.tensor(learn.recorder.values, dtype=torch.float64),
                          "losses": torch.tensor(learn.recorder.raw_losses), "keys": list(learn.model.state_dict())}
-    extra = {"norms": of_norms(), "large_predictions": of_large_predictions(), "random_items": of_random_items(), "split": split}
-    torch.save(extra, Path(folder) / f"{ranks.world_size()}-{ranks.rank()}-extra.pt")
-    torch.save(results, Path(folder) / f"{ranks.world_size()}-{ranks.rank()}.pt")
+    extra = {"norms": of_norms(strategy), "large_predictions": of_large_predictions(), "random_items": of_random_items(), "split": split}
+    torch.save(extra, Path(folder) / f"{strategy}-{ranks.world_size()}-{ranks.rank()}-extra.pt")
+    torch.save(results, Path(folder) / f"{strategy}-{ranks.world_size()}-{ranks.rank()}.pt")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
