@@ -54,8 +54,9 @@ history, callbacks and random streams are afterwards bit for bit what they were,
 belong together unless their names say so (pass `groups=`), and which columns will be known at prediction time.
 
 Besides the checks, `learn.init_head()` makes the last layer start from the best constant guess for the training labels, `learn.profile()`
-shows where the time of a step goes, and `ActivationStats`, `GradientNorms` and `LossSpikes` look inside while the model trains. Overfitting
-cannot be seen beforehand: it is reported below the epoch table of a fit ([card](techniques/overfitting.md)).
+shows where the time of a step goes, `learn.speedup()` [what would make it faster here](speed.md), and `ActivationStats`, `GradientNorms`
+and `LossSpikes` look inside while the model trains. Overfitting cannot be seen beforehand: it is reported below the epoch table of a fit
+([card](techniques/overfitting.md)).
 """
 
 

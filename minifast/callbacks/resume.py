@@ -2,7 +2,6 @@
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from ..core import PathLike, checkpoint, listing, rng_state, set_rng_state
+from ..core.durations import seconds_in
 from ..core.paths import Path
 from ..core.sharded import load_optimizer, load_weights
 from .base import Callback, CancelFitException, Order, restore_states, states_of
@@ -24,7 +24,6 @@ DEFAULT_EVERY = 600.0
 #: What a state consists of.
 _PARTS = {"fit": dict, "settings": str, "versions": dict, "written": str, "epoch": int, "batch": int, "model": dict, "opt": dict,
           "rng": dict, "loaders": list, "streams": list, "callbacks": dict, "recorder": dict, "lost": list}
-_UNITS = {"s": 1, "sec": 1, "min": 60, "h": 3600}
 
 
 class Resume(Callback):
@@ -381,10 +380,10 @@ def _interval(every):
         return None, DEFAULT_EVERY
     if isinstance(every, int) and not isinstance(every, bool) and every > 0:
         return every, None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|h)\s*", every) if isinstance(every, str) else None
-    if not found or not float(found[1]):
+    seconds = seconds_in(every)
+    if seconds is None:
         raise ValueError(f"Resume(every={every!r}): a number of batches, such as every=500, or a time, such as every='5min', '90s' or '1h'")
-    return None, float(found[1]) * _UNITS[found[2]]
+    return None, seconds
 
 
 def _generators(dls):

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..checks.report import Report
+    from ..checks.speedup.report import SpeedReport
 
 Self = TypeVar("Self", bound="Learner")
 
@@ -649,6 +650,25 @@ class Learner(Inference):
         """
         from ..checks.learner.speed import profile
         return profile(self, n_steps)
+
+    def speedup(self, budget: str | float = "30s", apply: bool = False, epochs: int = 5) -> "SpeedReport":
+        """Measure what each setting that can make training faster is worth here: on this model, these data and this machine.
+
+        Half precision, channels-last, a fused optimizer, `compile`, images kept in memory, workers, pinned memory and a larger batch are
+        tried on a copy, in turn with the learner as it is, and what was best is measured once more all together. Layers that are frozen
+        now are frozen in the trials. The learner does not change, unless `apply=True`. See docs/speed.md.
+
+        Args:
+            budget: how long to measure: a text such as '30s' or '2min', or a number of seconds. What helps most often comes first.
+            apply: set what was best together, as far as it changes no more than rounding: never another batch size, nor anything with
+                which the losses of the same batches differ by more than rounding explains.
+            epochs: how many epochs are planned, against which the warm-up of `compile` and of a cache is weighed.
+
+        Returns:
+            A report, one row for each setting: printed it is a table; `report.ratio` says how much faster the planned epochs are.
+        """
+        from ..checks.speedup.adviser import speedup
+        return speedup(self, budget, apply, epochs)
 
     # -- looking at it ----------------------------------------------------------------------------------------------------------
     def summary(self) -> str:

@@ -9,6 +9,7 @@ from ...callbacks.base import Callback, CancelFitException
 from ...learner.learner import Learner
 from ...learner.probe import Probe, independent_loader, probing
 from ..outcomes import Check, graded, require
+from ..speedup.adviser import first_of
 from .updates import fit_on
 
 if TYPE_CHECKING:
@@ -18,12 +19,13 @@ DATA, CALLBACKS = "data", "callbacks and the rest"
 #: The parts of a step, and what to do about each.
 REMEDIES: dict[str, str] = {
     DATA: "use more workers (num_workers={workers} now), smaller files, or transforms on the batch instead of the item",
-    "forward and loss": "use to_fp16() or to_bf16() on a GPU, smaller inputs, compile()",
-    "backward": "use to_fp16() or to_bf16() on a GPU, smaller inputs, freezing",
+    "forward and loss": "see what makes it faster here with learn.speedup(), use smaller inputs",
+    "backward": "see what makes it faster here with learn.speedup(), use smaller inputs, freezing",
     "optimizer": "use a fused optimizer, larger batches",
     CALLBACKS: "remove callbacks that read the loss at every step",
 }
 PARTS = tuple(REMEDIES)
+LONG = 20.0         # ms of a step from which on it is worth a trial of what makes it faster
 
 
 def _now(device):
@@ -119,6 +121,11 @@ def step_time(probe: Probe) -> Check:
     least = 10 if getattr(dataset, "ahead", None) or hasattr(dataset, "windows") else 2
     slow = DATA if shares[DATA] > 0.4 else CALLBACKS
     found = f"{ms:.3g} ms per step, {share:.0%} of it: {part}"
+    if ms >= LONG and not probe.fast and shares[DATA] < 0.4 and (left := probe.seconds(4.0)) > 1:
+        first = first_of(probe.learn, left)
+        if first is not None and first.ratio is not None and first.ratio.value > 1.1:
+            found += (f"; {first.setting} makes the model {first.ratio.value:.2f} times as fast here ({first.write}; learn.speedup() "
+                      "tries more)")
     numbers: dict[str, Any] = {"ms_per_step": ms, **shares}
     if (rate := times.get("tokens_per_second")) is not None:
         numbers["tokens_per_second"] = rate
