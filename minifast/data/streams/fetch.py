@@ -54,7 +54,7 @@ class Take:
         self.full_own = divided(full, place.world, place.rank).mine
 
     def __len__(self) -> int:
-        return max(1, self.n or 0)
+        return max(2, self.n or 0)              # a rank without items works on up to two of the others', see `Share`
 
     def __iter__(self) -> Iterator[int]:
         return iter(())

@@ -1,0 +1,63 @@
+"Several ranks share a stream: each item once, as many batches on each rank, validation in the order of the source."
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torchrun import torchrun
+
+sys.path.insert(0, str(Path(__file__).parent / "streams"))
+from numbered import SIZES
+
+SCRIPT = Path(__file__).parents[1] / "processes" / "ranks_streams.py"
+ALL = list(range(100))
+
+
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
+def ranks(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("streams")
+    torchrun(request.param, SCRIPT, folder, timeout=400)
+    return [torch.load(folder / f"{request.param}-{r}.pt", weights_only=True) for r in range(request.param)]
+
+
+def joined(ranks, key, k):
+    "Batches of all ranks together, those of rank 0 first; that the ranks agree on their sizes is looked at on the way."
+    epochs = [found[key][k] for found in ranks]
+    assert len({len(e) for e in epochs}) == 1
+    batches = []
+    for parts in zip(*epochs, strict=True):
+        assert len({total for _, total in parts}) == 1 and sum(len(own) for own, _ in parts) == parts[0][1]
+        batches.append([i for own, _ in parts for i in own])
+    return batches
+
+
+def flat(batches):
+    return [i for b in batches for i in b]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("name", ["known", "unknown", "plain", "keeps_place", "splits_itself", "few"])
+def test_ranks_share_a_stream(ranks, name, num_workers):
+    for shuffle in (False, True):
+        first, second, went_on = (joined(ranks, (name, num_workers, shuffle), k) for k in range(3))
+        assert [len(b) for b in first] == [12] * 8 + [4]
+        uneven = name in ("unknown", "splits_itself") and (num_workers, len(ranks)) != (0, 2)       # whole shards, other sizes
+        assert uneven or sorted(flat(first)) == sorted(flat(second)) == ALL
+        assert went_on == first
+        assert shuffle == (first != second) or uneven
+    first, second, went_on = (joined(ranks, (name, num_workers, "valid"), k) for k in range(3))
+    assert first == second == went_on
+    assert sorted(flat(first)) == ALL
+    if not (name == "splits_itself" and num_workers):
+        assert flat(first) == ALL and [len(b) for b in first] == [9] * 11 + [1]
+
+
+def test_ranks_train_and_predict(ranks):
+    x = torch.stack([torch.randn(4, generator=torch.Generator().manual_seed(i)) for i in range(sum(SIZES))])
+    for found in ranks:
+        got = found["learner"]
+        assert torch.equal(got["weight"], ranks[0]["learner"]["weight"])
+        assert torch.equal(got["targets"], (x[:, 0] > 0).long())
+        assert len(got["preds"]) == 100 and torch.equal(got["preds"], ranks[0]["learner"]["preds"])
+        right = (got["preds"].argmax(1) == got["targets"]).float().mean()
+        assert right > 0.8
