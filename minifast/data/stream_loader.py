@@ -204,8 +204,8 @@ class StreamLoader(DataLoader):
                              "its shards, sizes=[...], or leave out shuffle=True, as validation does")
         begin = self._starts.get((self.epoch, start))
         if begin is None and start:
-            raise ValueError("the state that was loaded does not say where the stream was: it is not of a StreamLoader. Begin the epoch "
-                             "anew, dl.load_state_dict({**state, 'batch': 0, 'epoch_seed': None})")
+            raise ValueError("the state that was loaded does not say where the stream was: it is not of a StreamLoader. Go on with the "
+                             "next epoch, dl.load_state_dict({**state, 'batch': 0, 'epoch_seed': None})")
         if begin is None:
             begin = Begin(seed, 0 if self.split_idx == 1 else max(0, self.epoch - 1), 0, world, lanes)
         begin = begin.for_lanes(world, lanes)
@@ -231,7 +231,7 @@ class StreamLoader(DataLoader):
 
     def _received(self, batches, begin, start, token, ended, shares=None):
         "The batches that have items; where the stream is now is noted before each."
-        number, seen, epoch = start, Seen(), self.epoch
+        number, seen, epoch = start, Seen(start * self.bs), self.epoch
         before = self._starts.get((epoch, start))
         places = list(begin.places)
         try:

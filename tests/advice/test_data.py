@@ -365,8 +365,9 @@ class Counted(Stream):
 
 
 def test_datasets_that_are_streams():
-    with told("data/loader_args.py", "Put it in torch's own DataLoader, and that in DataLoaders(train_dl, valid_dl)"):
+    with told("data/loader_args.py", "write StreamLoader(dataset, bs=..., n_items=...)"):
         loader(Stream())
+    assert len(StreamLoader(Stream(), bs=5, n_items=20)) == 4
     with told("data/loaders.py", "give its dataset a `__len__`"):
         DataLoaders(torch.utils.data.DataLoader(Stream(), 5))
     assert Counted().__len__() == 20

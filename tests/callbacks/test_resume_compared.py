@@ -272,7 +272,7 @@ def test_samplers_of_torch(tmp_path):
         learn.dls = DataLoaders(DataLoader(learn.dls.train_ds, bs=8, sampler=sampler), learn.dls.valid)
         return learn
 
-    with told("callbacks/resume.py", "give minifast's, such as `minifast.data.engine.samplers.WeightedSampler(weights)`"):
+    with told("data/dataloader.py", "give minifast's, such as `minifast.data.engine.samplers.WeightedSampler(weights)`"):
         make(WeightedRandomSampler(torch.ones(24), 24)).fit(1, 0.05, cbs=Resume(every=2))
     make(WeightedRandomSampler(torch.ones(24), 24)).fit(1, 0.05, cbs=Resume())
     make(WeightedSampler(torch.ones(24))).fit(1, 0.05, cbs=Resume(every=2))

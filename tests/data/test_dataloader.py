@@ -134,7 +134,7 @@ def test_what_cannot_work_is_refused_when_the_loader_is_made():
         def __iter__(self):
             return iter(range(3))
 
-    with pytest.raises(TypeError, match="Stream is an IterableDataset. Put it in torch's own DataLoader"):
+    with pytest.raises(TypeError, match="Stream is an IterableDataset: write StreamLoader"):
         DataLoader(Stream())
     with pytest.raises(TypeError, match="needs a dataset with len and indices; received int 3"):
         DataLoader(3)

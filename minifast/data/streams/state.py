@@ -33,7 +33,7 @@ class Begin(NamedTuple):
             own = [plural(self.world, "rank")] * (self.world != world) + [f"num_workers={0 if self.lanes == 1 else self.lanes}"]
             here = [plural(world, "rank")] * (self.world != world) + [f"num_workers={0 if lanes == 1 else lanes}"]
             raise ValueError(f"the stream was read with {' and '.join(own)}, each worker within shards of its own, and cannot go on in the "
-                             f"middle of an epoch with {' and '.join(here)}: use as many as before, or begin the epoch anew, "
+                             f"middle of an epoch with {' and '.join(here)}: use as many as before, or go on with the next epoch, "
                              "dl.load_state_dict({**state, 'batch': 0, 'epoch_seed': None, 'stream': None})")
         return self._replace(world=world, lanes=lanes, places=[self.latest] * lanes)
 
@@ -63,10 +63,14 @@ _UNEVEN = 0.05
 
 
 class Seen:
-    "What a pass has shown of the length of a stream."
+    """What a pass has shown of the length of a stream.
 
-    def __init__(self) -> None:
-        self.n = 0
+    Args:
+        n: how many items it took before it was interrupted.
+    """
+
+    def __init__(self, n: int = 0):
+        self.n = n
         self.read: dict[int, int] = {}
         self.first_turns: dict[int, int] = {}
         self.more: dict[int, bool] = {}
