@@ -69,7 +69,7 @@ class Lane:
         self._all_read = False
 
     # -- reading ----------------------------------------------------------------------------------------------------------------
-    def _read(self, part, place, skip, number) -> Iterator[Entry]:
+    def _read(self, part: int, place: Any, skip: int, number: int) -> Iterator[Entry]:
         "The items from there on: `skip` after `place` of part `part`, where item `number` of its shard is."
         parts, at = self.layout.parts(self.turn), (part, place, skip, number)
         for i in range(part, len(parts)):
