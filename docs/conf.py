@@ -1,15 +1,23 @@
 """Builds the documentation: `pip install -e ".[docs]"`, then `sphinx-build docs docs/_build`.
 
-The notebooks of `nbs/` are copied into `docs/nbs/`, which git ignores, and shown with the outputs that are stored in them.
+The notebooks of `nbs/` are copied into `docs/nbs/`, which git ignores, and shown with the outputs that are stored in them; the figures that
+other pages show are taken from there. `-t plain` leaves out the coloured source of the package, half of the time that it takes to build.
 """
+import base64
+import importlib
+import inspect
+import json
+import os
 import re
-import shutil
 from pathlib import Path
 
 import minifast
 
 project, author, release = "minifast", "the minifast authors", minifast.__version__
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_nb"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb"]
+with_source = not tags.has("plain")       # noqa: F821 -- Sphinx puts it there
+if with_source:
+    extensions.append("sphinx.ext.viewcode")
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"minifast {release}"
@@ -21,24 +29,112 @@ autodoc_default_options = {"members": True, "ignore-module-all": True}     # eac
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
-napoleon_custom_sections = ["Source"]
-napoleon_use_ivar = True             # else attributes of a class are listed twice
+napoleon_custom_sections = ["Source", ("Attributes", "params_style")]       # else attributes of a class are listed twice
 autodoc_inherit_docstrings = False      # else what PIL and torch say of their methods is repeated here
 python_maximum_signature_line_length = 100
 
 HERE = Path(__file__).parent
+PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md",
+         "benchmarks/README.md": "benchmarks.md"}           # files outside `docs` that are a page of the site
+FIGURES = {"show_batch": ("01_quickstart", "dls.show_batch("), "lr_find": ("01_quickstart", "learn.lr_find("),
+           "show_results": ("01_quickstart", "learn.show_results(")}
+MODULES = {module for page in (HERE / "api").glob("*.md") for module in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8"))}
+
+
+STARS = ["vision.all", "tabular.all", "collab", "text.all", "timeseries.all"]
+
+
+def first_line(obj):
+    "What a table says of a name: the first sentence of its docstring, or the value of a constant."
+    if not (inspect.isclass(obj) or inspect.isroutine(obj)):
+        return f"`{str(obj)[:60]}`" if isinstance(obj, (str, int, float, tuple)) else ""
+    text = " ".join((inspect.getdoc(obj) or "").split("\n\n")[0].split())
+    end = re.search(r"(?<=[^. ][^. ])[.:](?= |$)", text)
+    return (text[:end.start()] if end else text).replace("|", r"\|")
+
+
+def names():
+    "Tables of the public names, one for each import that brings them: what all star imports bring, then what each adds."
+    common = importlib.import_module("minifast.basics")
+    groups, seen = {"from minifast.basics import *": common}, set()
+    groups |= {f"from minifast.{star} import *": importlib.import_module(f"minifast.{star}") for star in STARS}
+    groups["from minifast.distributed import ..."] = importlib.import_module("minifast.distributed")
+    for line, module in groups.items():
+        rows = []
+        for name in sorted(set(module.__all__) - seen, key=str.lower):
+            obj = getattr(module, name)
+            home = getattr(obj, "__module__", None) or ""
+            if inspect.ismodule(obj) or not (home.startswith("minifast") or isinstance(obj, (str, int, float, tuple))):
+                continue            # np, Path, resnet34: of other libraries
+            code = f"{{py:obj}}`{name} <{home}.{getattr(obj, '__qualname__', name)}>`" if home in MODULES else f"`{name}`"
+            rows.append(f"| {code} | {first_line(obj)} |")
+            seen.add(name)
+        yield f"## `{line}`\n\n| name | what |\n|---|---|\n" + "\n".join(rows)
+
+
+def for_site(text, folder, name):
+    """A page as the site has it. In the repository, too, its links work.
+
+    Links to files outside `docs` lead to the pages made of them, and anchors are what Sphinx knows as targets.
+
+    Args:
+        text: Markdown.
+        folder: where the file is, to which its links are relative.
+        name: of the page in the site.
+    """
+    def link(found):
+        target, _, anchor = found[2].partition("#")
+        file = Path(os.path.normpath(folder / target))
+        if "://" in target or not target or not file.is_relative_to(HERE.parent):
+            return found[0]
+        inside = file.relative_to(HERE.parent).as_posix()
+        module = inside.removesuffix(".py").replace("/", ".")
+        here = (HERE / name).parent
+        if module in MODULES and with_source:
+            page = os.path.relpath(HERE / "_modules" / f"{module.replace('.', '/')}.html", here)
+            return f'<a href="{page}">{found[1].replace("`", "")}</a>'
+        page = HERE / inside.removeprefix("docs/") if inside.startswith(("docs/", "nbs/")) else HERE / PAGES.get(inside, f"../{inside}")
+        return f"[{found[1]}]({os.path.relpath(page, here)}{'#' + anchor if anchor else ''})"
+
+    text = re.sub(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)", link, text)
+    return re.sub(r'^<a id="([\w-]+)"></a>$', r"(\1)=", text, flags=re.MULTILINE)
 
 
 def copy_notebooks():
-    "Bring `../nbs` to where Sphinx looks, with the links that lead back here."
+    "Bring `../nbs` to where Sphinx looks, and the figures that other pages show with them."
     (HERE / "nbs").mkdir(exist_ok=True)
     for file in (HERE.parent / "nbs").glob("*.ipynb"):
-        text = file.read_text(encoding="utf-8").replace("](../docs/", "](../")
-        text = re.sub(r"\]\(#[\w-]+\)", lambda link: link[0].lower(), text)          # Jupyter's anchors keep capitals, Sphinx's do not
-        (HERE / "nbs" / file.name).write_text(text, encoding="utf-8")
+        book = json.loads(file.read_text(encoding="utf-8"))
+        for cell in book["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = for_site("".join(cell["source"]), file.parent, f"nbs/{file.name}")
+                cell["source"] = re.sub(r"\]\(#[\w-]+\)", lambda link: link[0].lower(), text)      # Jupyter's anchors keep capitals
+        text = json.dumps(book, ensure_ascii=False)
+        copy = HERE / "nbs" / file.name
+        if not copy.exists() or copy.read_text(encoding="utf-8") != text:           # else Sphinx would read it again
+            copy.write_text(text, encoding="utf-8")
     for file in (HERE / "nbs").glob("*.ipynb"):
         if not (HERE.parent / "nbs" / file.name).exists():
             file.unlink()
+    (HERE / "nbs" / "figures").mkdir(exist_ok=True)
+    for name, (notebook, start) in FIGURES.items():
+        cells = json.loads((HERE / "nbs" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+        outputs = next(cell["outputs"] for cell in cells if cell["cell_type"] == "code" and start in "".join(cell["source"]))
+        image = next(output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {}))
+        (HERE / "nbs" / "figures" / f"{name}.png").write_bytes(base64.b64decode("".join(image)))
+
+
+def read(app, docname, content):
+    "Adapt what is written for the repository."
+    if (HERE / f"{docname}.md").exists():
+        content[0] = for_site(content[0], (HERE / docname).parent, docname)
+        if "<!-- names -->" in content[0]:
+            content[0] = content[0].replace("<!-- names -->", "\n\n".join(names()))
+
+
+def include(app, path, docname, content):
+    "Likewise for a file that a page includes."
+    content[0] = for_site(content[0], Path(os.path.normpath(app.srcdir / path)).parent, docname)
 
 
 _SPAN = re.compile(r"`([^`]+)`")
@@ -53,6 +149,7 @@ def _in_rst(text):
     out = parts[0]
     for code, plain in zip(parts[1::2], parts[2::2], strict=True):
         before, after = out and not out[-1].isspace(), plain and not plain[0].isspace()
+        code = code.strip() or code
         out += (r"\ " if before else "") + f"``{code}``" + (r"\ " if after else "") + plain
     return out
 
@@ -86,5 +183,6 @@ def to_rst(app, what, name, obj, options, lines):
 
 def setup(app):
     copy_notebooks()
+    app.connect("source-read", read)
+    app.connect("include-read", include)
     app.connect("autodoc-process-docstring", to_rst, priority=100)          # before napoleon sets out `Args:`
-    app.connect("build-finished", lambda app, error: shutil.rmtree(HERE / "nbs", ignore_errors=True))
