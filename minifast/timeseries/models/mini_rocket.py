@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import combinations
 
 import numpy as np
@@ -145,18 +144,17 @@ class MiniRocketFeatures(nn.Module):
             if exporting:
                 out = self._features(x, steps, 0)
             elif x.device.type == "cpu":
-                with _one_thread() as threads:
-                    out = self._on_cpu(x, steps, threads)
+                out = self._on_cpu(x, steps)
             else:
                 at_once, shortest = max(1, _VALUES_GPU // (_KERNELS * x.shape[2])), x.shape[2] if bool(steps.all()) else 0
                 parts = zip(x.split(at_once), steps.split(at_once), strict=True)
                 out = torch.cat([self._features(some, own, shortest) for some, own in parts])
             return out.mul_(steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
 
-    def _on_cpu(self, x: torch.Tensor, steps: torch.Tensor, threads: int) -> torch.Tensor:
-        """The features of series (B, C, T) in parts, which so many threads take: they wait for each other once, not after each of thousands
-        of short operations. Series are sorted by length, so that parts have little padding."""
-        (n, _, n_steps), threads = x.shape, min(threads, math.ceil(len(x) / 8))
+    def _on_cpu(self, x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """The features of series (B, C, T) in parts. As many threads as torch uses take them: they wait for each other once, not after each
+        of thousands of short operations. Series are sorted by length, so that parts have little padding."""
+        (n, _, n_steps), threads = x.shape, min(torch.get_num_threads(), math.ceil(len(x) / 8))
         ends, order = torch.where(steps, torch.arange(1, n_steps + 1), 0).amax(1).sort(descending=True, stable=True)
         most, part_costs = min(_SERIES, _CONVOLUTIONS // min(n_steps, _MOST), math.ceil(n / threads)), _PART * len(self.dilations)
         longest = ends.clamp(min=1).tolist()
@@ -327,22 +325,21 @@ def _count_above(weights: torch.Tensor, seen: torch.Tensor, biases: torch.Tensor
     return counts.view(torch.uint8).view(k, n, b).transpose(0, 1)
 
 
-@contextmanager
-def _one_thread() -> Iterator[int]:
-    "Operations of torch use one thread each, also in threads that start within; gives how many they used."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _in_threads(work: Callable[[], None], n: int) -> None:
-    "Call `work` in n threads at once, and wait for all."
-    if n == 1:
+    "Call `work` in n threads at once, whose operations use one thread each, and wait for all."
+    threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
+    if threads == 1:
         work()
         return
-    with ThreadPoolExecutor(n) as pool:
-        for done in [pool.submit(torch.no_grad()(work)) for _ in range(n)]:
-            done.result()
+
+    def alone() -> None:
+        torch.set_num_threads(1)                # of this thread, and of those that start after it
+        with torch.inference_mode(inference), torch.no_grad():
+            work()
+
+    try:
+        with ThreadPoolExecutor(n) as pool:
+            for done in [pool.submit(alone) for _ in range(n)]:
+                done.result()
+    finally:
+        torch.set_num_threads(threads)

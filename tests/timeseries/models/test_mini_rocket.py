@@ -95,6 +95,8 @@ def test_several_threads_compute_the_same():
         alone = model(x)
         torch.set_num_threads(3)
         assert torch.equal(model(x), alone) and torch.get_num_threads() == 3
+        with torch.inference_mode():
+            assert torch.equal(model(x), alone)
     finally:
         torch.set_num_threads(threads)
 
