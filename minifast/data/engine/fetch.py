@@ -422,6 +422,7 @@ def one_torch_thread() -> Iterator[None]:
     other libraries' threads as well, and for all threads.)
     Measured (2026-11, 2 cores, two worker threads, cache='ram'): 24 to 26 % of the time; more where there are more cores.
     """
+    torch.get_num_threads()                     # the first operation of a thread sets its number to that of `torch.set_num_threads`
     try:
         openmp = _symbols()
         before = openmp.omp_get_max_threads()

@@ -336,6 +336,18 @@ def test_one_torch_thread_is_for_this_thread_only():
         other.start()
         other.join()
     assert seen["inside"] == 1 and torch.get_num_threads() == before and seen["other"] >= 1
+
+    def new():                                  # which has not yet computed when the block begins
+        with one_torch_thread():
+            seen["new"] = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        other = threading.Thread(target=new)
+        other.start()
+        other.join()
+    finally:
+        torch.set_num_threads(before)
+    assert seen["new"] == 1
     seen = []
     list(loader(TfmdLists(range(4), lambda i: seen.append(torch.get_num_threads()) or i), num_workers=2, worker_type="thread"))
     assert seen.count(1) >= 4 and torch.get_num_threads() == before
