@@ -44,6 +44,7 @@ from .run_record import run_record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..checks.plan import Plan
     from ..checks.report import Report
     from ..checks.speedup.report import SpeedReport
 
@@ -669,6 +670,28 @@ class Learner(Inference):
         """
         from ..checks.speedup.adviser import speedup
         return speedup(self, budget, apply, epochs)
+
+    def plan(self, gpus: int = 1, nodes: int = 1, bs: int | None = None, memory: float | str | None = None,
+             bandwidth: float | str | None = None, seconds: float = 20.0) -> "Plan":
+        """Work out what training on several devices would need: memory per rank, time and communication, with DDP and with FSDP2, and the
+        largest batch. It rests on steps measured here, on a copy; the report says what it assumes. The learner does not change.
+
+        Args:
+            gpus: devices of a machine.
+            nodes: machines.
+            bs: items in a batch of all devices together; None: that of the data.
+            memory: of each device: bytes, or a text such as '16GB'; None: that of the device here.
+            bandwidth: what a rank can send in a second, likewise; None: 10GB on one machine, 1.1GB between several.
+            seconds: time for the measurements, at most.
+
+        Returns:
+            A report: `print` it, or read `plan["ddp"].memory`.
+
+        Raises:
+            ValueError: where an argument is not one.
+        """
+        from ..checks.plan import plan
+        return plan(self, gpus, nodes, bs, memory, bandwidth, seconds)
 
     # -- looking at it ----------------------------------------------------------------------------------------------------------
     def summary(self) -> str:

@@ -22,7 +22,7 @@ ROOMS = [
 BESIDE = {("checks", "interpret"), ("checks", "ensemble"), ("collab", "tabular")}
 #: The verbs of `Learner` and `DataLoaders` whose work is done above them: (importer, imported), each inside one method.
 UPWARD = {("learner.learner", "checks.check_learner"), ("learner.learner", "checks.learner.speed"),
-          ("learner.learner", "checks.learner_report"), ("learner.learner", "checks.speedup.adviser"),
+          ("learner.learner", "checks.learner_report"), ("learner.learner", "checks.plan"), ("learner.learner", "checks.speedup.adviser"),
           ("data.loaders", "checks.check_loaders")}
 #: The front doors, which hand on names of every room.
 DOORS = {"__init__", "__main__"}
