@@ -2,6 +2,7 @@
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -33,13 +34,9 @@ def as_bytes(x: Any) -> float | None:
     "A number of bytes, or a text such as '16GB', '512MiB' or '10GB/s', as a number; None where it is neither."
     if is_number(x) and 0 < x < math.inf:
         return float(x)
-    found = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?i?B?)\s*(?:/\s*s)?\s*", x, re.I) if isinstance(x, str) else None
-    unit = found and next((u for u in _UNITS if u.lower() == found[2].lower()), None)
-    try:
-        value = float(found[1]) * _UNITS[unit] if found and unit is not None else 0.0
-    except ValueError:                      # such as 1.2.3
-        return None
-    return value or None
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([KMGT]?i?B?)\s*(?:/\s*s)?\s*", x, re.I) if isinstance(x, str) else None
+    units = [n for unit, n in _UNITS.items() if found and unit.lower() == found[2].lower()]
+    return float(found[1]) * units[0] or None if found and units else None
 
 
 def size_text(n: float) -> str:
@@ -111,23 +108,16 @@ def per_rank(bs: int, world: int) -> int:
 
 
 # -- how FSDP2 divides a model ------------------------------------------------------------------------------------------------------
-def units_of(model: nn.Module) -> list[set[str]]:
+def units_of(model: nn.Module, classes: Sequence[type] | None = None) -> list[set[str]]:
     """The names of the parameters that are gathered together: those of each block, and the rest.
 
     Args:
         model: the model.
+        classes: of the blocks, see `callbacks.sharded.blocks_of`.
     """
-    blocks = [name for name, m in model.named_modules() if isinstance(m, nn.ModuleList | nn.Sequential) and name and len(m) > 1
-              and any(True for _ in m.parameters())]
-    names = [n for n, _ in model.named_parameters()]
-    units, left = [], set(names)
-    for block in blocks:
-        for child, m in model.get_submodule(block).named_children():
-            inside = {n for n in left if n.startswith(f"{block}.{child}.")}
-            if inside and any(True for _ in m.children()):
-                units.append(inside)
-                left -= inside
-    return [*units, left]
+    names: dict[nn.Parameter, str] = {p: n for n, p in model.named_parameters()}
+    units = [{names[p] for p in block.parameters()} for block in blocks_of(model, classes)]
+    return [*units, set(names.values()).difference(*units)]
 
 
 # -- the estimates ------------------------------------------------------------------------------------------------------------------
@@ -139,7 +129,7 @@ def memory_parts(cost: StepCost, strategy: str, world: int, n: int, units: list[
         strategy: 'ddp', 'fsdp2' or 'one device'.
         world: number of ranks.
         n: items of a rank.
-        units: parameters that FSDP2 gathers together, by name; those of the last stay gathered.
+        units: parameters that FSDP2 gathers together, by name; the last are those of no block.
         accumulates: whether gradients of several batches are summed before a step.
     """
     def total(value, divided=strategy == "fsdp2"):
@@ -170,7 +160,7 @@ def memory_parts(cost: StepCost, strategy: str, world: int, n: int, units: list[
 
 
 def communication(cost: StepCost, strategy: str, world: int, units: list[set[str]], batches_per_step: int = 1) -> float:
-    """Bytes that a rank sends for a batch: gradients are summed in a ring; FSDP2 gathers weights twice, those of the last unit once.
+    """Bytes that a rank sends for a batch: gradients are summed in a ring; FSDP2 gathers weights for the forward pass and for the backward.
 
     Args:
         cost: what was measured.
@@ -184,8 +174,7 @@ def communication(cost: StepCost, strategy: str, world: int, units: list[set[str
     if strategy != "fsdp2":
         return 0.0
     shards = {p.name: p.bytes * p.shard(world) * (world - 1) for p in cost.params}
-    gathers = sum(shards.values()) + sum(shards[name] for unit in units[:-1] for name in unit)
-    return gathers + sum(shards[p.name] for p in cost.params if p.trainable) / batches_per_step
+    return 2 * sum(shards.values()) + sum(shards[p.name] for p in cost.params if p.trainable) / batches_per_step
 
 
 def _largest(fits, world):
@@ -374,7 +363,7 @@ def plan(learn: Learner, gpus: int = 1, nodes: int = 1, bs: int | None = None, m
     speed = as_bytes(bandwidth) if bandwidth is not None else BANDWIDTH if nodes == 1 else BANDWIDTH_BETWEEN
     items = max([getattr(cb, "n_acc", 0) for cb in learn.cbs], default=0)
     k = max(1, math.ceil(items / size))
-    units = units_of(learn.model)
+    units = units_of(learn.model, next((cb.blocks for cb in learn.cbs if isinstance(cb, DistributedTrainer)), None))
     usable = USABLE * total
     estimates = {"one device": estimate(cost, "one device", 1, size, usable, speed, units, k)}
     if world > 1:

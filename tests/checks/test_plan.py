@@ -27,9 +27,10 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "plan.py"
 def made_up(device="cpu", **more):
     "A model of a block of 40 x 100 and a frozen last layer of 10 x 40, in float32, with Adam; activations of 1000 bytes an item."
     params = (ParamCost("a.weight", (40, 100), 4, True, 2 * 4 * 4000), ParamCost("b.weight", (10, 40), 4, False, 0))
-    known = dict(params=params, buffer_bytes=100, state_bytes=4, average_bytes=0, batch=Linear(0, 10), activations=Linear(0, 1000),
-                 peak=Linear(200, 1100), step_peak=0.0, forward=Linear(0.01, 0.001), backward=Linear(0.02, 0.002), step=0.006, rest=0.0,
-                 data=Linear(0, 0.0), sizes=(4, 8), threads=1, device=torch.device(device), shapes=((8, 100),))
+    known = {"params": params, "buffer_bytes": 100, "state_bytes": 4, "average_bytes": 0, "batch": Linear(0, 10),
+             "activations": Linear(0, 1000), "peak": Linear(200, 1100), "step_peak": 0.0, "forward": Linear(0.01, 0.001),
+             "backward": Linear(0.02, 0.002), "step": 0.006, "rest": 0.0, "data": Linear(0, 0.0), "sizes": (4, 8), "threads": 1,
+             "device": torch.device(device), "shapes": ((8, 100),)}
     return StepCost(**{**known, **more})
 
 

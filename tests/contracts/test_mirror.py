@@ -4,7 +4,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 PACKAGE = TESTS.parent / "minifast"
 #: Folders of tests about the package as a whole.
-WHOLE = {"advice", "contracts", "silent_failures", "users"}
+WHOLE = {"advice", "contracts", "devices", "silent_failures", "users"}
 
 
 def package_file(file):

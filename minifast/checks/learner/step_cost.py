@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,7 +142,8 @@ class Peak:
     "The most memory that was allocated at a time within a block, beyond what there was at its start; None: not known."
 
     def __init__(self, device: torch.device):
-        self.device, self.bytes = device, None
+        self.device = device
+        self.bytes: int | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -174,10 +176,7 @@ class Peak:
             trace = json.loads(file.read_text())
         events = trace["traceEvents"] if isinstance(trace, dict) else trace
         changes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]" and e["args"].get("Device Type") == 0)
-        now = self.bytes = 0
-        for _, change in changes:
-            now += change
-            self.bytes = max(self.bytes, now)
+        self.bytes = max(0, *accumulate(change for _, change in changes)) if changes else 0
 
 
 class PeakOfStep(Callback):
