@@ -4,8 +4,8 @@
     python device_checks/checks.py --device cpu             the same code in miniature; what exists on a GPU only is skipped by name
     python device_checks/checks.py --device cuda --only resnet50,augment
 
-A line is `PASS`, `FAIL` or `SKIP`, the name, seconds, and a figure or the reason. The exit status is 1 if a check failed. With OUT in the environment,
-or --json FILE, all results are written as JSON.
+A line is `PASS`, `FAIL` or `SKIP`, the name, seconds, and a figure or the reason. The exit status is 1 if a check failed. With OUT in the
+environment, or --json FILE, all results are written as JSON.
 """
 import argparse
 import json
@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,10 +57,8 @@ def run_apart(name, device, limit):
     except subprocess.TimeoutExpired:
         return Result("FAIL", f"not done after {limit:.0f} s", {}), ""
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         child.wait()
     try:
         return Result(**json.loads(out.strip().splitlines()[-1])), err
@@ -72,7 +71,8 @@ def machine(device):
     import torch
     import torchvision
     gpu = torch.cuda.get_device_name(0) if device == "cuda" and torch.cuda.is_available() else platform.processor() or platform.machine()
-    return f"{gpu}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    return f"{gpu}, {os.cpu_count()} cores, {versions}"
 
 
 def main():

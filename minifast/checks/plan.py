@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 
+from ..callbacks import DistributedTrainer, MixedPrecision
+from ..callbacks.sharded import blocks_of
 from ..core import check_arguments, find_bs, is_number, is_whole
 from ..core.messages import plural
 from ..learner.learner import Learner
@@ -108,20 +110,36 @@ def per_rank(bs: int, world: int) -> int:
 
 
 # -- how FSDP2 divides a model ------------------------------------------------------------------------------------------------------
-def units_of(model: nn.Module, classes: Sequence[type] | None = None) -> list[set[str]]:
-    """The names of the parameters that are gathered together: those of each block, and the rest.
+class Unit(NamedTuple):
+    """Parameters that FSDP2 gathers together.
+
+    Attributes:
+        names: of the parameters.
+        size: how large they are when they are gathered: 0.5 in half precision.
+    """
+    names: set[str]
+    size: float = 1.0
+
+
+def units_of(model: nn.Module, classes: Sequence[type] | None = None, halves: bool = False) -> list[Unit]:
+    """The parameters that are gathered together: those of each block, and the rest.
 
     Args:
         model: the model.
         classes: of the blocks, see `callbacks.sharded.blocks_of`.
+        halves: whether weights are gathered in half precision, which those of blocks with batch norm never are.
     """
     names: dict[nn.Parameter, str] = {p: n for n, p in model.named_parameters()}
-    units = [{names[p] for p in block.parameters()} for block in blocks_of(model, classes)]
-    return [*units, set(names.values()).difference(*units)]
+
+    def unit(module, found):
+        return Unit(found, 0.5 if halves and not any(hasattr(m, "running_mean") for m in module.modules()) else 1.0)
+
+    units = [unit(block, {names[p] for p in block.parameters()}) for block in blocks_of(model, classes)]
+    return [*units, unit(model, set(names.values()).difference(*(u.names for u in units)))]
 
 
 # -- the estimates ------------------------------------------------------------------------------------------------------------------
-def memory_parts(cost: StepCost, strategy: str, world: int, n: int, units: list[set[str]], accumulates: bool = False) -> dict[str, float]:
+def memory_parts(cost: StepCost, strategy: str, world: int, n: int, units: list[Unit], accumulates: bool = False) -> dict[str, float]:
     """Bytes of a rank that works on `n` items, by what they are for.
 
     Args:
@@ -141,14 +159,14 @@ def memory_parts(cost: StepCost, strategy: str, world: int, n: int, units: list[
     parts = {"weights": total(lambda p: p.bytes) + cost.buffer_bytes}
     if strategy == "fsdp2":
         sizes = {p.name: p.bytes for p in cost.params}
-        *blocks, root = (sum(sizes[name] for name in unit) for unit in units)
+        *blocks, root = (unit.size * sum(sizes[name] for name in unit.names) for unit in units)
         parts["gathered weights"] = root + sum(sorted(blocks)[-2:])         # while one block is computed, the next arrives
     parts["gradients"] = total(gradient, strategy == "fsdp2" and not accumulates)
     if strategy == "ddp":
         parts["gradient buckets"] = total(gradient)
     elif strategy == "fsdp2":
         grads = {p.name: gradient(p) for p in cost.params}
-        parts["gradient buckets"] = max(sum(grads[name] for name in unit) for unit in units)
+        parts["gradient buckets"] = max(sum(grads[name] for name in unit.names) for unit in units)
     parts["optimizer state"] = total(lambda p: p.state_bytes) + cost.state_bytes
     if cost.average_bytes:
         parts["averaged weights"] = cost.average_bytes
@@ -159,8 +177,8 @@ def memory_parts(cost: StepCost, strategy: str, world: int, n: int, units: list[
     return parts
 
 
-def communication(cost: StepCost, strategy: str, world: int, units: list[set[str]], batches_per_step: int = 1) -> float:
-    """Bytes that a rank sends for a batch: gradients are summed in a ring; FSDP2 gathers weights for the forward pass and for the backward.
+def communication(cost: StepCost, strategy: str, world: int, units: list[Unit], batches_per_step: int = 1) -> float:
+    """Bytes that a rank sends for a batch: gradients are summed in a ring; FSDP2 gathers weights for each of the two passes.
 
     Args:
         cost: what was measured.
@@ -174,7 +192,8 @@ def communication(cost: StepCost, strategy: str, world: int, units: list[set[str
     if strategy != "fsdp2":
         return 0.0
     shards = {p.name: p.bytes * p.shard(world) * (world - 1) for p in cost.params}
-    return 2 * sum(shards.values()) + sum(shards[p.name] for p in cost.params if p.trainable) / batches_per_step
+    gathered = 2 * sum(unit.size * shards[name] for unit in units for name in unit.names)
+    return gathered + sum(shards[p.name] for p in cost.params if p.trainable) / batches_per_step
 
 
 def _largest(fits, world):
@@ -186,7 +205,7 @@ def _largest(fits, world):
     return low * world if low < 2 ** 24 else None
 
 
-def estimate(cost: StepCost, strategy: str, world: int, bs: int, memory: float, bandwidth: float, units: list[set[str]],
+def estimate(cost: StepCost, strategy: str, world: int, bs: int, memory: float, bandwidth: float, units: list[Unit],
              batches_per_step: int = 1) -> Estimate:
     """Memory, time and communication of a rank.
 
@@ -363,7 +382,8 @@ def plan(learn: Learner, gpus: int = 1, nodes: int = 1, bs: int | None = None, m
     speed = as_bytes(bandwidth) if bandwidth is not None else BANDWIDTH if nodes == 1 else BANDWIDTH_BETWEEN
     items = max([getattr(cb, "n_acc", 0) for cb in learn.cbs], default=0)
     k = max(1, math.ceil(items / size))
-    units = units_of(learn.model, next((cb.blocks for cb in learn.cbs if isinstance(cb, DistributedTrainer)), None))
+    blocks = next((cb.blocks for cb in learn.cbs if isinstance(cb, DistributedTrainer)), None)
+    units = units_of(learn.model, blocks, any(isinstance(cb, MixedPrecision) and cb.amp_mode == "bf16" for cb in learn.cbs))
     usable = USABLE * total
     estimates = {"one device": estimate(cost, "one device", 1, size, usable, speed, units, k)}
     if world > 1:

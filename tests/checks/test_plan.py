@@ -14,7 +14,7 @@ from zoo import classifier, loaders, mlp, points
 
 from minifast.callbacks import EMA, GradientAccumulation
 from minifast.checks.learner.step_cost import Linear, ParamCost, Saved, StepCost, bytes_of, items_of, step_cost
-from minifast.checks.plan import as_bytes, communication, estimate, memory_parts, per_rank, size_text, units_of
+from minifast.checks.plan import Unit, as_bytes, communication, estimate, memory_parts, per_rank, size_text, units_of
 from minifast.core.shares import share_of
 from minifast.data.loaders import DataLoaders
 from minifast.learner.learner import Learner
@@ -34,7 +34,7 @@ def made_up(device="cpu", **more):
     return StepCost(**{**known, **more})
 
 
-UNITS = [{"a.weight"}, {"b.weight"}]
+UNITS = [Unit({"a.weight"}), Unit({"b.weight"})]
 
 
 # -- arithmetic ---------------------------------------------------------------------------------------------------------------------
@@ -54,6 +54,9 @@ def test_what_a_rank_sends():
     assert communication(made_up(), "one device", 1, UNITS) == 0
     assert communication(made_up(), "ddp", 2, UNITS) == 16_000
     assert communication(made_up(), "ddp", 4, UNITS) == 2 * 3 / 4 * 16_000
+    shards = 4000 + 3 * 40 * 4
+    assert communication(made_up(), "fsdp2", 4, UNITS) == 2 * 3 * shards + 3 * 4000
+    assert communication(made_up(), "fsdp2", 4, [Unit({"a.weight"}, 0.5), UNITS[1]]) == 2 * 3 * shards - 3 * 4000 + 3 * 4000
     assert communication(made_up(), "ddp", 4, UNITS, batches_per_step=3) == pytest.approx(2 * 3 / 4 * 16_000 / 3)
 
 
@@ -154,7 +157,10 @@ def test_units_cover_all_parameters_once():
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), nn.Linear(3, 1))
     units = units_of(model)
     names = [n for n, _ in model.named_parameters()]
-    assert sorted(n for unit in units for n in unit) == sorted(names)
+    assert sorted(n for unit in units for n in unit.names) == sorted(names)
+    assert {u.size for u in units} == {1.0}
+    assert {n: u.size for u in units_of(model, halves=True) for n in u.names}["0.0.weight"] == 0.5
+    assert {n: u.size for u in units_of(model, [nn.BatchNorm1d], halves=True) for n in u.names} == dict.fromkeys(names, 1.0)
 
 
 # -- the report ---------------------------------------------------------------------------------------------------------------------
