@@ -244,7 +244,7 @@ def resnet50(device):
             opt.step()
             opt.zero_grad(set_to_none=True)
         wait(device)
-    learners = {n: on_batches(device, _resnet(device), [(x, y)] * n) for n in ((1, 2) if device == "cpu" else (5, 25))}
+    learners = {n: on_batches(device, _resnet(device), [(x, y)] * n) for n in ((2, 8) if device == "cpu" else (5, 25))}
     short, long = learners
     learners[short].model = learners[long].model
     for learn in learners.values():
@@ -358,7 +358,7 @@ def fsdp2(device):
     for block in model[:4]:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
-    opt = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    opt = torch.optim.AdamW(model.parameters(), lr=3e-3)
     x, y = torch.randn(256, 64, device=device), torch.randint(0, 10, (256,), device=device)
     losses = []
     for _ in range(30):
@@ -381,7 +381,7 @@ def plan(device):
     learn = quiet_learner(device, _resnet(device), x, y, bs=8 if device == "cpu" else 32)
     said = learn.plan(seconds=5)["one device"].memory
     if device == "cpu":
-        return said > 0, f"{said / 1e6:,.0f} MB", {"planned": said}
+        return said > 0, f"{said / 1e6:.3g} MB", {"planned": said}
     gc.collect()
     torch.cuda.empty_cache()
     learn.model.to(device)
