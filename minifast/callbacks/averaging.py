@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
 from ..core import check_arguments, is_number, is_whole, split_batch, to_device
+from ..core.ranks import mean_over_ranks
 from ..core.sharded import is_sharded, local, locals_of, sharded_like, whole
 from ..core.torch_internals import copy_, lerp_
 from ..nn.model_info import eval_mode
@@ -104,7 +105,7 @@ class WeightAverage:
         "Whether names and shapes fit `model`, and its weights are those last noted."
         tensors = self._tensors(model)
         fits = all(n in tensors and tensors[n].shape == v.shape for n, v in self.values.items())
-        return fits and (self.seen is None or torch.allclose(self.seen, _fingerprint(self.current(model)), rtol=1e-12, atol=0))
+        return fits and (self.seen is None or _same(self.seen, self._fingerprint(model)))
 
     def align(self, model: nn.Module) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Bring the averages to where the model is, and divide them among ranks as it is; returns the lists (averaged, current), of what
@@ -113,9 +114,11 @@ class WeightAverage:
         self.values = {n: sharded_like(v.to(t.device), t) for (n, v), t in zip(self.values.items(), current, strict=True)}
         return locals_of(self.values.values()), locals_of(current)
 
-    def make_whole(self) -> None:
-        "Put the averages together, if they are divided among ranks."
+    def agree(self, model: nn.Module) -> None:
+        "Put the averages together, if they are divided among ranks; those of buffers, which each rank has of its own, become the means."
         self.values = whole(self.values)
+        own = dict(model.named_buffers())
+        mean_over_ranks([v for n, v in (self.values or {}).items() if n in own])
 
     @torch.no_grad()
     def load_into(self, model: nn.Module) -> None:
@@ -145,12 +148,16 @@ class WeightAverage:
 
     def note(self, model: nn.Module) -> None:
         "Remember what the model's weights are now."
-        self.seen = _fingerprint(self.current(model))
+        self.seen = self._fingerprint(model)
+
+    @torch.no_grad()
+    def _fingerprint(self, model):
+        "Of the parameters; buffers of several ranks change once more at the end of a fit."
+        return torch.stack([whole(t.double().norm()).cpu() for n, t in model.named_parameters() if n in self.values] or [torch.zeros(())])
 
 
-@torch.no_grad()
-def _fingerprint(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-    return torch.stack([whole(t.double().norm()).cpu() for t in tensors])
+def _same(a, b):
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-12, atol=0)
 
 
 # -- the callbacks ------------------------------------------------------------------------------------------------------------------
@@ -175,7 +182,7 @@ class AveragingCallback(RunCallback):
 
     def after_fit(self) -> None:
         if self.active:
-            self._average.make_whole()
+            self._average.agree(self.learn.model)
 
     def _averaged_model(self) -> nn.Module:
         model = self._model()

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..core import check_arguments, is_number, leaves
-from ..core.ranks import common_streams, gathered, group, own_streams, summed, wait_at_most, world_size
+from ..core.ranks import common_streams, gathered, group, mean_over_ranks, own_streams, summed, wait_at_most, world_size
 from ..metrics.base import IGNORED, MeanMetric
 from ..nn.model_info import eval_mode
 from .base import Callback, CancelBatchException, Order
@@ -293,10 +293,7 @@ def average_norm_statistics(model: nn.Module) -> None:
     """
     stats: list[Any] = [b for m in model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)
              for b in (m.running_mean, m.running_var)]
-    if stats and world_size() > 1:
-        flat = summed(torch.cat([b.reshape(-1).double() for b in stats])).div_(world_size())
-        for b, mean in zip(stats, flat.split([b.numel() for b in stats]), strict=True):
-            b.copy_(mean.view_as(b))
+    mean_over_ranks(stats)
 
 
 def fill_targets(t: torch.Tensor) -> float | None:

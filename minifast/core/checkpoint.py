@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from math import prod
@@ -23,11 +23,12 @@ import torch
 from .messages import add_note, describe
 from .paths import Path
 from .ranks import is_main
-from .sharded import whole
+from .sharded import is_sharded, whole
 from .types import PathLike
 
 HEADER = "minifast"
 DIGEST = "sha256"                       #: name of the entry of the header that holds the digest of all others and of the tensors
+LEFTOVER = r".+\.[0-9a-f]{8}\.part"     #: names of what is being written
 _LONGEST_HEADER = 100 << 20             # bytes; the limit of safetensors
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "C64": torch.complex64,
            "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "BOOL": torch.bool,
@@ -35,10 +36,19 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
            "F8_E5M2": torch.float8_e5m2, "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz}
 
 
-def pack(value: Any) -> tuple[dict[str, torch.Tensor], Any]:
+def on_cpu(t: torch.Tensor) -> torch.Tensor:
+    "A copy of `t` on the CPU, in torch's usual order."
+    return t.detach().cpu().contiguous().clone()
+
+
+def pack(value: Any, take: Callable[[torch.Tensor], torch.Tensor] = on_cpu) -> tuple[dict[str, torch.Tensor], Any]:
     """Split nested tuples, lists, dicts, numbers, strings and tensors into `(tensors by name, JSON tree)`.
 
     Tensors that share memory (tied weights) are stored once.
+
+    Args:
+        value: what is to be split.
+        take: what is stored of a tensor.
 
     Raises:
         TypeError: names the place of anything else.
@@ -47,11 +57,11 @@ def pack(value: Any) -> tuple[dict[str, torch.Tensor], Any]:
 
     def walk(x, where):
         if isinstance(x, torch.Tensor):
-            key = (x.data_ptr(), tuple(x.shape), x.stride(), x.dtype, str(x.device)) if x.numel() else id(x)
+            key = (x.data_ptr(), tuple(x.shape), x.stride(), x.dtype, str(x.device)) if x.numel() and not is_sharded(x) else id(x)
             if key not in seen:
                 # {1: ...} and {'1': ...} are different places with the same text
                 seen[key] = next(o for o in chain([where], (f"{where}#{n}" for n in count(1))) if o not in tensors)
-                tensors[seen[key]] = x.detach().cpu().contiguous().clone()
+                tensors[seen[key]] = take(x)
             return {"tensor": seen[key]}
         if x is None or isinstance(x, (bool, int, float, str)):
             return x
@@ -114,7 +124,7 @@ def replacing(file: Path, clear: bool = True) -> Iterator[Path]:
     `part` is another name in the same folder. It takes the place of `file` when the block ends, and is removed if the block fails; if the
     process is killed, by the next one that writes to the folder. clear: look for what killed processes left.
     """
-    with clearing(file.parent, r".+\.[0-9a-f]{8}\.part" if clear else r"(?!)"):
+    with clearing(file.parent, LEFTOVER if clear else r"(?!)"):
         part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
         try:
             yield part
@@ -178,21 +188,29 @@ def write_tensors(tensors: dict[str, torch.Tensor], metadata: dict[str, str], fi
     from safetensors import SafetensorError
     from safetensors.torch import save_file
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as part:
-            part.touch(exist_ok=False)
-            mode = part.stat().st_mode & 0o777                  # what this user's files get; safetensors would keep others from reading
-            save_file(tensors, part, metadata=metadata)
-            part.chmod(mode)
-            with open(part, "rb+") as f:
-                os.fsync(f.fileno())
-            if check:
-                read_tensors(part, tensors)
+        with cannot_write(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as part:
+                part.touch(exist_ok=False)
+                mode = part.stat().st_mode & 0o777              # what this user's files get; safetensors would keep others from reading
+                save_file(tensors, part, metadata=metadata)
+                part.chmod(mode)
+                with open(part, "rb+") as f:
+                    os.fsync(f.fileno())
+                if check:
+                    read_tensors(part, tensors)
+    except SafetensorError as e:                                # how safetensors reports a full disk
+        raise OSError(f"{_cannot_write(file)} ({e})") from e
+
+
+@contextmanager
+def cannot_write(file: Path) -> Iterator[None]:
+    "An error of the system within the block says where `file` was to be written, and what to write instead."
+    try:
+        yield
     except OSError as e:
         add_note(e, _cannot_write(file))
         raise
-    except SafetensorError as e:                                # how safetensors reports a full disk
-        raise OSError(f"{_cannot_write(file)} ({e})") from e
 
 
 def _cannot_write(file: Path) -> str:

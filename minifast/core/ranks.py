@@ -217,6 +217,18 @@ def summed(t: torch.Tensor) -> torch.Tensor:
     return t
 
 
+def mean_over_ranks(tensors: list[torch.Tensor]) -> None:
+    """Replace each tensor by its mean over the ranks, in place, in one exchange. Called by all ranks.
+
+    Args:
+        tensors: of floating point.
+    """
+    if tensors and world_size() > 1:
+        flat = summed(torch.cat([t.reshape(-1).double() for t in tensors])).div_(world_size())
+        for t, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            t.copy_(mean.view_as(t))
+
+
 def rank0_first(f: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call `f` on rank 0, then on all others: a download, say, which they then find done.
 

@@ -373,22 +373,26 @@ class Learner(Inference):
                     group.update(hypers)
 
     # -- saving -----------------------------------------------------------------------------------------------------------------
-    def save(self, file: PathLike, with_opt: bool = True) -> Path:
+    def save(self, file: PathLike, with_opt: bool = True, sharded: bool = False) -> Path:
         """Write the weights to `path/model_dir/file.safetensors`. The file replaces an older one only once it is complete.
+
+        All of several processes call this; the first one writes.
 
         There is no `.pth` file for `torch.load`: write `safetensors.torch.load_file(file)`, or `torch.save(learn.model.state_dict(), ...)`.
 
         Args:
             file: a name, or a path.
             with_opt: write the optimizer's state too.
+            sharded: every process writes its own part, into a folder `path/model_dir/file.shards`: for weights and optimizer states that
+                are large. `load` reads it with any number of processes.
 
         Returns:
-            The file.
+            The file, or the folder.
 
         Raises:
             OSError: where it cannot be written.
         """
-        return saving.save(self, file, with_opt)
+        return saving.save(self, file, with_opt, sharded)
 
     def run_record(self) -> dict[str, Any]:
         """Say what it takes to repeat this training: versions, device, seed, model, loss, optimizer, callbacks, data (counts, classes,
@@ -423,7 +427,8 @@ class Learner(Inference):
 
     def load(self: Self, file: PathLike, device: torch.device | str | None = None, with_opt: bool = True, strict: bool = True,
              check_vocab: bool = True) -> Self:
-        """Read weights from `path/model_dir/file.safetensors`, or from a `.pth` file of fastai or of plain weights. Returns the learner.
+        """Read weights from `path/model_dir/file.safetensors`, from a folder of `save(..., sharded=True)`, or from a `.pth` file of fastai
+        or of plain weights. Returns the learner. All of several processes call this.
 
         Nothing in a file is run, and a file that is refused leaves the learner as it was.
 

@@ -11,10 +11,10 @@ import torch
 
 from ..callbacks.base import restore_states, states_of
 from ..callbacks.training_run import RunCallback
-from ..core import PathLike, checkpoint, describe, plural
+from ..core import PathLike, checkpoint, describe, plural, shard_files
 from ..core.paths import Path
 from ..core.ranks import barrier
-from ..core.sharded import load_optimizer, load_weights
+from ..core.sharded import is_sharded, load_optimizer, load_weights
 from ..data.categories import last_vocab
 from ..data.fingerprint import inputs_of
 from ..optim.groups import setting_names
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Vocabs: TypeAlias = dict[str, list[str]]
 "The entries of each vocabulary as text, such as `{'target': ['cat', 'dog']}`."
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", shard_files.SUFFIX)
 
 
 #: Under which name a file holds its weights: ours and fastai's, Lightning's, that of torch's tutorials.
@@ -45,15 +45,21 @@ def stored_file(learn: "Learner", file: PathLike) -> Path:
     """The path of weights that are there: that of `file_of`; where it is not, the same with another suffix (fastai's `.pth`, or ours for a
     name with `.pth`), or `file` itself, such as the path that `save` returned."""
     wanted = file_of(learn, file)
-    others = [wanted.with_suffix(s) for s in (".safetensors", ".pth", ".pt")] if wanted.suffix != ".pkl" else []
+    others = [wanted.with_suffix(s) for s in (".safetensors", shard_files.SUFFIX, ".pth", ".pt")] if wanted.suffix != ".pkl" else []
     given = Path(file).expanduser()
-    return next((f for f in (wanted, *others, given) if f.suffix in SUFFIXES and f.is_file()), wanted)
+    whole, shards = wanted.with_suffix(".safetensors"), wanted.with_suffix(shard_files.SUFFIX)
+    if given.suffix not in SUFFIXES and whole.is_file() and shard_files.present(shards):
+        raise ValueError(f"{whole.name} and {shards.name} are both in {whole.parent}: name one of them, learn.load({whole.name!r}) or "
+                         f"learn.load({shards.name!r})")
+    return next((f for f in (wanted, *others, given) if f.suffix in SUFFIXES and (f.is_file() or shard_files.present(f))), wanted)
 
 
-def save(learn: "Learner", file: PathLike, with_opt: bool = True) -> Path:
+def save(learn: "Learner", file: PathLike, with_opt: bool = True, sharded: bool = False) -> Path:
     "See `Learner.save`."
     file = file_of(learn, file)
-    if file.suffix != ".safetensors":
+    if sharded:
+        file = file.with_suffix(shard_files.SUFFIX)
+    elif file.suffix != ".safetensors":
         wanted, file = file, file.with_suffix(".safetensors")
         warn(f"weights are saved as safetensors: {wanted.name} becomes {file.name}, which learn.load({wanted.name!r}) reads too",
              stacklevel=3)
@@ -62,12 +68,18 @@ def save(learn: "Learner", file: PathLike, with_opt: bool = True) -> Path:
         state["vocab"] = vocab_tensor(vocabs)
     if with_opt and learn.opt is not None:
         state.update(opt=learn.opt.state_dict(), callbacks=states_of(_with_state(learn)))
-    checkpoint.save(state, file)
+    (shard_files.save_shards if sharded else checkpoint.save)(state, file)
     try:
         checkpoint.save_json(learn.run_record(), record_of(file))
     except Exception as e:                          # the weights are written, and the parts of a learner may raise anything
         warn(f"{file.name} is saved, but not the run's record beside it ({type(e).__name__}: {e})", stacklevel=3)
     return file
+
+
+def _divided(learn):
+    "What is divided among the ranks now, by the names that it has in a file."
+    own = {"model": learn.model.state_dict(), "opt": None if learn.opt is None else learn.opt.state_dict()}
+    return {name: t for name, t in checkpoint.pack(own, lambda t: t)[0].items() if is_sharded(t)}
 
 
 def record_of(file: Path) -> Path:
@@ -81,7 +93,8 @@ def load(learn: "Learner", file: PathLike, device: torch.device | str | None = N
     leaves the learner as it was."""
     barrier()                                       # rank 0 may be writing it
     file = stored_file(learn, file)
-    state = checkpoint.load(file, "cpu")
+    shards = shard_files.present(file)
+    state = checkpoint.load(file, "cpu") if shards is None else shard_files.load_shards(shards, _divided(learn))
     if not isinstance(state, dict):
         raise ValueError(f"{file} holds {describe(state)}, not the weights of a model: save `model.state_dict()`")
     weights = next((state[name] for name in WEIGHTS if isinstance(state.get(name), dict)), state)
