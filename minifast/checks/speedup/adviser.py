@@ -6,6 +6,7 @@ that was best, together, against the learner as it is.
 """
 import copy
 import math
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from ...core import ranks
 from ...core.arguments import is_number, is_whole
 from ...core.durations import seconds_in
 from ...core.messages import brief, plural
@@ -32,6 +34,7 @@ from .trials import NOISE, OUT_OF_TIME, Comparison, Ratio, Trial, compare, diffe
 _BATCHES, _LOOP, _MODEL, _COMPILE, _DATA, _SIZE, _ALL = 0.1, 0.2, 0.5, 0.6, 0.75, 0.82, 1.0
 N_KEPT = 6                                  # batches that the model alone is timed on
 _AS_IT_IS = "as it is"
+_SLOW = 0.1                                 # seconds
 _HIDDEN = 0.05                              # a share of the step below which the data are no matter
 
 
@@ -59,6 +62,9 @@ def speedup(learn: Learner, budget: str | float = "30s", apply: bool = False, ep
     if learn.loss_func is None:
         raise ValueError("speedup() measures training steps, and this learner has no loss function: write "
                          "`Learner(dls, model, loss_func=...)`")
+    if ranks.world_size() > 1:
+        raise RuntimeError(f"speedup() measures in one process, and {ranks.world_size()} run here, which would decide differently: run it "
+                           "once without a launcher, `python script.py`, and write into the script what it says")
     adviser = Adviser(learn, seconds, epochs)
     report = adviser.run()
     if apply and report.best:
@@ -119,23 +125,21 @@ class Adviser:
         self.batches = self._kept(batches, quick)
         first = self._trial(AS_IT_IS).run(2, 1)                     # an error here is one of training, for the caller to see
         self.n, self.first_step = steps_for(first.step), first.step
+        self.again = int(first.step < _SLOW)                        # what a first step costs besides is little of a slow one
 
     def _loop(self) -> None:
         "Time a step without and with the data."
         self.loop = self._loader()
-        found = compare({"model": self._trial(AS_IT_IS), "loop": self._trial(AS_IT_IS, self.loop)}, self._n_loop(self.first_step),
-                        self.end(_LOOP), warm_up=self._warm_up(), rounds=3)
-        for why in found.failed.values():
-            if why != OUT_OF_TIME:
-                raise RuntimeError(f"the learner's own loop failed in a trial: {why}")
-        times = {"model": self.first_step, "step": self.first_step, "wait": found.waits.get("loop", 0.0)}
-        self.loop_timed = len(found.first) == 2
-        if self.loop_timed:
-            times.update(model=min(found.seconds("model"), found.seconds("loop")), step=found.seconds("loop"))
-            times["wait"] = min(times["wait"], times["step"])
-        if not found.steps["loop"]:
-            self.report.notes.append(f"steps are so slow that little could be tried; more with learn.speedup(budget='{self._more()}')")
-        self.report.times = times
+        model, loop = self._trial(AS_IT_IS), self._trial(AS_IT_IS, self.loop)
+        n, took, rounds = self._n_loop(self.first_step), 0.0, list[tuple[float, float, float]]()
+        while not rounds or (len(rounds) < 3 and time.perf_counter() + took < self.end(_LOOP)):
+            began = time.perf_counter()
+            alone, whole = model.run(self.n, self.again), loop.run(n, self._warm_up(), end=self.end(_MODEL))
+            rounds.append((alone.step, whole.step, whole.wait))
+            took = time.perf_counter() - began
+        times = dict(zip(("model", "step", "wait"), map(statistics.median, zip(*rounds, strict=True)), strict=True))
+        self.report.times = {**times, "model": min(times["model"], times["step"]), "wait": min(times["wait"], times["step"])}
+        times = self.report.times
         if times["wait"] > 0.5 * times["step"]:
             self.report.notes.append("the loop waits for data most of the time: settings of the model bring next to nothing until the data "
                                      "are faster")
@@ -210,8 +214,6 @@ class Adviser:
             return [("workers, cache", "a loader that is not minifast's is used as it is: with DataLoader(dataset, ...) of "
                                                       "minifast they can be tried")]
         no_pins = [] if self.learn.dls.device.type == "cuda" else [("pinned memory", "there is no GPU here")]
-        if not self.loop_timed:
-            return [("workers, cache", self._no_time()), *no_pins]
         if share < _HIDDEN and self.report.times["wait"] < _HIDDEN * self.report.times["step"]:
             return [("workers, cache", f"the data cost {share:.0%} of a step: there is nothing to gain"), *no_pins]
         end = self.end(_DATA)
@@ -267,14 +269,17 @@ class Adviser:
         end = self.end(_ALL)
         left = max(end - time.perf_counter(), 0.0)
         found = compare({_AS_IT_IS: now, "best": best}, n, time.perf_counter() + (0.75 if self.n_valid else 1) * left, warm_up)
-        if not {"best", _AS_IT_IS} <= found.first.keys() or "best" in found.failed:
-            why = found.failed.get("best", OUT_OF_TIME)
-            report.notes.append(f"all settings together could not be measured: {why}" + ("" if why != OUT_OF_TIME else
-                                f" (learn.speedup(budget='{self._more()}'))"))
+        if found.failed.get("best", OUT_OF_TIME) != OUT_OF_TIME:
+            report.notes.append(f"all settings together: it failed: {found.failed['best']}")
             self.chosen = AS_IT_IS
             return
-        steps = found.ratio("best", _AS_IT_IS)
-        if differ(found.losses["best"], found.losses[_AS_IT_IS]) > chosen.tolerance:
+        if len(found.steps["best"]) > 1:
+            steps = found.ratio("best", _AS_IT_IS)
+        else:                               # of each setting there were enough
+            steps = self.expected()
+            report.notes.append("there was no time to measure all settings together, so what they bring is computed from what each brings; "
+                                f"learn.speedup(budget='{self._more()}') measures it")
+        if "best" in found.first and differ(found.losses["best"], found.losses[_AS_IT_IS]) > chosen.tolerance:
             report.notes.append("all settings together change the loss by more than rounding explains, so none is applied")
             self.chosen = AS_IT_IS
             return
@@ -288,7 +293,7 @@ class Adviser:
                              max(1, min(n, self.n_valid - 1)), end, rounds=5)
             if {"best", _AS_IT_IS} <= passes.first.keys():
                 valid, v_now = passes.ratio("best", _AS_IT_IS), passes.seconds(_AS_IT_IS)
-        step = found.seconds(_AS_IT_IS)
+        step = found.seconds(_AS_IT_IS) if found.first else times["step"]
         times["best step"] = step / steps.value
 
         def over_all(step_ratio: float, valid_ratio: float) -> float:
@@ -307,6 +312,15 @@ class Adviser:
                                 + (", which waits for its data" if report.bottleneck == "data" else "") + ", so nothing is applied")
             report.step_ratio, report.ratio, report.spread = 1.0, 1.0, (1.0, 1.0)
 
+    def expected(self) -> Ratio:
+        "How many times as fast a step is by what the chosen settings brought one by one."
+        share, value = {"model": 1 - self.report.data_share, "loop": 1.0}, 1.0
+        for row in self.report.rows:
+            chosen = row.verdict == "faster" and not row.note and set(row.write.split("; ")) <= set(self.chosen.write)
+            if chosen and row.ratio is not None and row.of in share:
+                value *= 1 / (1 - share[row.of] + share[row.of] / row.ratio.value)
+        return Ratio(value, value, value, 1)
+
     without_cache = 1.0         # how many times as fast a step was before a cache was chosen
 
     # -- trying options -----------------------------------------------------------------------------------------------------------
@@ -317,7 +331,7 @@ class Adviser:
         onto = self.chosen if onto is None else onto
         if of == "model":
             trials = {o.name: self._trial(onto & o) for o in candidates}
-            found = compare({_AS_IT_IS: self._trial(self.chosen), **trials}, self.n, end)
+            found = compare({_AS_IT_IS: self._trial(self.chosen), **trials}, self.n, end, again=self.again)
         else:
             loaders = {o.name: self._loader(**dict((onto & o).loader)) for o in candidates}
             base = self._loader(**dict(self.chosen.loader)) if self.chosen.loader else self.loop
@@ -331,7 +345,7 @@ class Adviser:
             return
         best = sound[0]                     # the fastest of those that change least, unless one that changes more is faster yet
         for option in sound[1:]:
-            if len(option.write) == len(best.write) or found.ratio(option.name, best.name).is_faster:
+            if len(option.write) == len(best.write) or found.ratio(option.name, best.name).low > 1 + NOISE:
                 best = max(option, best, key=lambda o: found.ratio(o.name, _AS_IT_IS).value)
         if any(k == "cache" for k, _ in best.loader):
             self.without_cache = max(1.0, self.report.times["step"] / found.seconds(_AS_IT_IS))

@@ -85,7 +85,9 @@ class _Clock:
         self.counted = 0
 
     def begins(self, cb):
-        if self.start is not None:
+        if not self.warm_up and self.start is None:
+            self.start = now(self.device)
+        elif self.start is not None:
             self.waited += time.perf_counter() - self.since
 
     def ends(self, cb):
@@ -94,7 +96,7 @@ class _Clock:
             self.losses.append(learn.loss.detach())
         self.done += 1
         over = time.perf_counter() > self.end
-        if self.done <= self.warm_up or self.start is None:
+        if self.done <= self.warm_up:
             self.start = now(self.device)
             self.counted = 0
         else:
@@ -165,8 +167,9 @@ class Ratio:
         return Ratio(self.value * factor, self.low * factor, self.high * factor, self.n)
 
 
-def compare(trials: dict[str, Trial], n: int, end: float, warm_up: int = 1, rounds: int = 11) -> Comparison:
-    """Let `trials` take turns until `end` (`time.perf_counter()`), at most for so many `rounds`.
+def compare(trials: dict[str, Trial], n: int, end: float, warm_up: int = 1, rounds: int = 11, again: int | None = None) -> Comparison:
+    """Let `trials` take turns until `end` (`time.perf_counter()`), at most for so many `rounds`; after the first block each warms up for
+    `again` steps (None: `warm_up`).
 
     The first trial is what the others are compared with. The first block of each warms up; where there is no time for three rounds of
     all, those that were slowest in it have no more. A trial that fails is left out from then on.
@@ -193,7 +196,7 @@ def compare(trials: dict[str, Trial], n: int, end: float, warm_up: int = 1, roun
         row = {}
         for name in names[r % len(names):] + names[:r % len(names)]:
             try:
-                block = trials[name].run(n, warm_up)
+                block = trials[name].run(n, warm_up if again is None else again)
             except Exception as e:
                 found.failed[name] = failure(e)
                 continue
