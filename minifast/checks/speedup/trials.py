@@ -153,14 +153,19 @@ class Ratio:
         return cls(statistics.median(values), values[out], values[-1 - out], len(values))
 
     @property
+    def margin(self) -> float:
+        "How far from 1 it must be to count: further after few rounds; after a single one nothing counts."
+        return NOISE if self.n >= 6 else 2 * NOISE if self.n >= 3 else 5 * NOISE if self.n == 2 else float("inf")
+
+    @property
     def is_faster(self) -> bool:
         "Whether it is faster beyond the noise."
-        return self.low > (1 if self.n >= 3 else 1 + 5 * NOISE) and self.n >= 2 and self.value > 1 + NOISE
+        return self.value > 1 + self.margin and self.low > 1
 
     @property
     def is_slower(self) -> bool:
         "Whether it is slower beyond the noise."
-        return self.high < (1 if self.n >= 3 else 1 - 5 * NOISE) and self.n >= 2 and self.value < 1 - NOISE
+        return self.value < 1 - self.margin and self.high < 1
 
     def per_item(self, factor: float) -> "Ratio":
         "The ratio where each step does `factor` times as much."

@@ -80,7 +80,8 @@ def test_without_time_there_are_only_first_blocks():
 
 @pytest.mark.parametrize("ratios, faster, slower", [
     ([1.5, 1.4, 1.6], True, False), ([0.7, 0.8, 0.6], False, True), ([1.5, 0.9, 1.2], False, False), ([1.01, 1.02, 1.01], False, False),
-    ([1.3, 1.4], True, False), ([1.1, 1.1], False, False), ([2.0], False, False),
+    ([1.3, 1.4], True, False), ([1.1, 1.1], False, False), ([1.04, 1.05, 1.04], False, False),
+    ([1.05] * 6, True, False), ([2.0], False, False),
     ([1.2, 1.2, 1.3, 1.2, 1.2, 0.5, 1.3, 1.2], True, False)])
 def test_what_is_beyond_the_noise(ratios, faster, slower):
     assert (Ratio.of(ratios).is_faster, Ratio.of(ratios).is_slower) == (faster, slower)
