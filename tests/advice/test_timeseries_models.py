@@ -97,7 +97,7 @@ def test_lengths_of_models():
     TSTransformer(2, 3, seq_len=9, **small)(torch.zeros(1, 2, 9))
     InceptionTime(2, 3)(torch.zeros(1, 2, 9))
     dls = arrays(X[:, :, :9])
-    with told("timeseries/models/patch_tst.py", "Or make the patches shorter: patch_len="):
+    with told("timeseries/models/patch_tst.py", ", or make the patches shorter, patch_len="):
         ts_learner(dls, PatchTST, **small)
     ts_learner(dls, PatchTST, patch_len=9, **small).validate()
 

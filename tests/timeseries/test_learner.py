@@ -109,7 +109,7 @@ def test_the_models_they_name_read_them(ragged, name):
 
 def test_series_that_are_too_short_are_refused_with_what_to_write():
     short = TSDataLoaders.from_array(X[..., :12], Y, bs=8)
-    with pytest.raises(ValueError, match="PatchTST needs series of 16 steps or more, .* has 12: .*InceptionTime.*patch_len=12"):
+    with pytest.raises(ValueError, match="PatchTST needs series of 16 steps or more, .* have 12: .*InceptionTime.*patch_len=12"):
         ts_learner(short, PatchTST)
     assert ts_learner(short, PatchTST, patch_len=12, **SETTINGS[PatchTST]).model.min_steps == 12
     assert ts_learner(short, InceptionTime, **TINY)

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ...core.messages import plural
 from ...core.recipe import recorded
 from ...core.types import YRange
 from .encoder import Encoder
-from .series_model import SeriesModel, check_sizes, linear_head, too_short
+from .series_model import SeriesModel, check_sizes, linear_head
 
 
 class PatchTST(SeriesModel):
@@ -49,7 +50,9 @@ class PatchTST(SeriesModel):
         check_sizes("PatchTST", patch_len=patch_len, stride=stride, n_targets=1 if n_targets is None else n_targets)
         n_steps, self.min_steps = seq_len or 1, patch_len
         if n_steps < patch_len:
-            raise ValueError(f"{too_short('PatchTST', patch_len, n_steps)}. Or make the patches shorter: patch_len={n_steps}")
+            raise ValueError(f"PatchTST needs series of {plural(patch_len, 'step')} or more, the length of its patches, and these have "
+                             f"{n_steps}: take a model that reads series of any length, such as InceptionTime, or make the patches "
+                             f"shorter, patch_len={n_steps}")
         self.patch_len, self.stride, self.n_targets = patch_len, stride, n_targets
         n_patches = (n_steps - patch_len) // stride + 2         # one more reaches beyond the end, where the last value is repeated
         self.embed = nn.Linear(patch_len, d_model)

@@ -30,6 +30,6 @@ def test_with_targets_each_channel_gives_its_own_forecast():
 
 
 def test_series_shorter_than_a_patch_are_refused_with_what_to_write():
-    with pytest.raises(ValueError, match="PatchTST needs series of 16 steps or more, and the shortest here has 12: .* patch_len=12"):
+    with pytest.raises(ValueError, match="series of 16 steps or more, the length of its patches, and these have 12: .* patch_len=12"):
         PatchTST(1, 2, seq_len=12)
     assert PatchTST(1, 2, seq_len=12, patch_len=12)(torch.randn(2, 1, 12)).shape == (2, 2)
