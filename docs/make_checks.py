@@ -3,7 +3,9 @@
     python docs/make_checks.py          # writes the page
     python docs/make_checks.py --check  # exit status 1 if the page is not up to date
 """
+import re
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -73,16 +75,29 @@ def zoo():
     return zoo.BROKEN, zoo.HEALTHY
 
 
+def found():
+    "What a report on real data said, by code: the lines of the first issue, or tip, in docs/reports.md."
+    text = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    out = {}
+    for kind in ("issue", "tip"):
+        for said in re.finditer(rf"^[✗!] (MF\d+) .*: {kind}\. .*(?:\n    .*)*", text, re.MULTILINE):
+            out.setdefault(said[1], re.sub(r" +\[docs/checks\.md#\w+\]", "", said[0]))
+    return out
+
+
 def page():
     "The text of docs/checks.md."
     broken, healthy = zoo()
     from minifast.checks.codes import CODES
-    lines = [HEAD]
+    lines, said = [HEAD], found()
     for prefix, title in GROUPS.items():
         lines.append(f"## {title}\n")
         for code, (name, asks, advice) in ((c, v) for c, v in CODES.items() if c.startswith(prefix) and _group(c) == prefix):
             caught = [a.name for a in broken if a.code == code]
             lines.append(f'<a id="{code.lower()}"></a>\n### {code} {name}\n\n{asks}\n\nIf not: {advice}.\n')
+            if code in said:
+                block = "\n".join(textwrap.fill(line, 120, subsequent_indent="    ") for line in said[code].splitlines())
+                lines.append(f"What it [said of real data](reports.md):\n\n```text\n{block}\n```\n")
             if caught:
                 lines.append(f"Tested on: {'; '.join(caught)}.\n")
     lines.append(
