@@ -15,7 +15,7 @@ from ..engine.collate import GivePlace
 from ..engine.fetch import Batch, BatchKey, Fetcher, Making
 from ..pipeline import Pipeline
 from ..transforms import Transform
-from .lane import Lane, Taken
+from .lane import Lane
 from .layout import Layout, Part, Place, bounds, cut, ends_of, shard_order, share
 from .shards import Shards
 
@@ -92,7 +92,7 @@ class StreamBatch(Batch):
 class StreamMaking(Making):
     "A batch of a stream in the making."
 
-    taken: list[Taken] | None = None
+    taken: list[tuple] | None = None
     report: Report | None = None
     error: BaseException | None = None
     token: int
@@ -210,10 +210,10 @@ class StreamFetcher(Fetcher):
         more, (sizes, lane.sizes) = lane.has_more() if take.looks else None, (lane.sizes, [])
         shared, read = lane.layout.in_turn == lanes and (world == 1 or whole), lane.taken - before
         making.report = Report(number, len(making.taken), read, read if whole or world == 1 else take.bs, lane.place(), shared, sizes, more,
-                               [(t.shard, t.number) for t in making.taken], told)
+                               [t[1:] for t in making.taken], told)
         if not making.taken and not whole and take.bs and not take.n:           # it stands in, see `Share`
             making.taken = lane.recent or self._first_items()
-        making.key = making.key._replace(indices=[t.shard << _SHIFT | t.number for t in making.taken])
+        making.key = making.key._replace(indices=[shard << _SHIFT | number for _, shard, number in making.taken])
         making.samples = [None] * len(making.taken)
 
     # -- a batch ----------------------------------------------------------------------------------------------------------------
@@ -255,9 +255,9 @@ class StreamFetcher(Fetcher):
                 making.samples[k] = self._instead(making, k, e)
 
     def _made(self, making, k, rng):
-        i, taken = making.key.indices[k], making.taken[k]
+        i, item = making.key.indices[k], making.taken[k][0]
         try:
-            sample = self.source.to_sample(taken.item)
+            sample = self.source.to_sample(item)
         except Exception as e:
             add_note(e, f"while making a sample of {self.name_of(i)}")
             raise
@@ -288,14 +288,14 @@ class StreamFetcher(Fetcher):
             reader = self.source.open(shard)
             try:
                 for item in reader:
-                    return [Taken(item, shard, 0)]
+                    return [(item, shard, 0)]
             finally:
                 reader.close()
         raise ValueError(f"the stream gave no item at all: {self.source!r}")
 
     def first(self) -> Any:
         "The first sample of the source, as it is read."
-        return self.source.to_sample(self._first_items()[0].item)
+        return self.source.to_sample(self._first_items()[0][0])
 
     def item(self, i: int, seed: int, repeat: int = 0, rng: np.random.Generator | None = None, place: GivePlace | None = None) -> Any:
         "The first sample of the source, after the item transforms."

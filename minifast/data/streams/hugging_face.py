@@ -1,8 +1,8 @@
 """Streams of Hugging Face's `datasets` (`load_dataset(..., streaming=True)`), read shard by shard."""
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from ...core.messages import add_note, describe
+from ...core.messages import describe
 from .columns import as_values
 from .shards import Reader, Shards
 
@@ -72,49 +72,38 @@ class HuggingFaceShards(Shards):
     def open(self, shard: int, place: Any = None, turn: int = 0, seed: int = 0) -> Reader:
         dataset = self.dataset.shard(len(self), shard)
         dataset.set_epoch(turn)
-        return _RowReader(dataset, self.name_of(shard), place, self.replays is None)
+        return _RowReader(dataset, place, self.replays is None)
 
     def to_sample(self, item: dict[str, Any]) -> dict[str, Any]:
         return as_values(item)
 
 
 class _RowReader(Reader):
-    "The rows of one shard, and the state of the data set before those that were read last."
+    "The rows of one shard; the mark is the state of the data set before those that were read last."
 
-    def __init__(self, dataset, name, place, seeks):
-        super().__init__(iter(()))
-        self.dataset, self.name, self._seeks = dataset, name, seeks
-        self._before, self._given = place, 0
-        if place is not None:
+    def __init__(self, dataset, place, seeks):
+        super().__init__(self._rows(dataset, seeks))
+        self.counts, self.mark, self._place = not seeks, place, place
+        self._chunks = dataset.iter(_ROWS)
+
+    def _rows(self, dataset, seeks):
+        place = self._place
+        if seeks and place is not None:
             dataset.load_state_dict(place)
-        self.chunks: Iterator[Any] = dataset.iter(_ROWS)
-        self._rows: list = []
-        self._k = 0
-
-    def __next__(self):
-        while self._k == len(self._rows):
-            if self._seeks and self._rows:
-                self._before, self._given = self.dataset.state_dict(), 0
-            try:
-                chunk = next(self.chunks)
-            except StopIteration:
-                raise
-            except Exception as e:
-                add_note(e, f"while reading {self.name}")
-                raise
-            if not isinstance(chunk, dict) and not hasattr(chunk, "keys"):
+        left = 0 if seeks else place or 0
+        while (chunk := next(self._chunks, None)) is not None:
+            if not hasattr(chunk, "keys"):
                 raise TypeError(f"the data set gives {describe(chunk)}, not rows of values: write ds.with_format(None), or "
                                 "ds.with_format('torch')")
             names = list(chunk.keys())
-            self._rows, self._k = [dict(zip(names, values, strict=True)) for values in zip(*(chunk[n] for n in names), strict=True)], 0
-        row = self._rows[self._k]
-        self._rows[self._k] = None
-        self._k += 1
-        self._given += 1
-        return row
-
-    def place(self):
-        return self._before, self._given
+            rows = zip(*(chunk[n] for n in names), strict=True)
+            for _ in islice(rows, left):
+                left -= 1
+            for values in rows:
+                yield dict(zip(names, values, strict=True))
+            if seeks:
+                self.mark = dataset.state_dict()
 
     def close(self):
-        self.chunks.close()  # type: ignore[attr-defined]
+        super().close()
+        self._chunks.close()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ...core.messages import add_note, describe
+from ...core.messages import describe
 from ...core.seeds import item_rng, rng_state, set_rng_state
 from .asked import Asked, asked_by
 from .shards import Reader, Shards
@@ -98,36 +98,23 @@ class IterableShards(Shards):
             if next(items, _NONE) is _NONE:
                 raise ValueError(f"{self.name_of(0)} ended after {n} items, when training was to continue after item {place}: it does not "
                                  "give the same items again")
-        return Reader(_noted(items, self.name_of(0), place or 0), place or 0)
+        return Reader(items)
 
 
 _NONE = object()
 
 
-def _noted(items, name, number):
-    try:
-        for item in items:
-            number += 1
-            yield item
-    except Exception as e:
-        add_note(e, f"while reading item {number} of {name}")
-        raise
-
-
 class _StateReader(Reader):
     "Items of a dataset that says where it is."
 
+    counts = False
+
     def __init__(self, items, dataset, place):
-        super().__init__(items, 0 if place is None else place["number"])
-        self.dataset, self._begins = dataset, place
-        self._read, self._state = 0, place
+        super().__init__(items)
+        self.dataset, self.mark, self._read = dataset, place, 0
 
     def __next__(self):
-        item = super().__next__()
+        if self._read == STATE_EVERY:
+            self.mark, self._read = {"state": copy.deepcopy(self.dataset.state_dict())}, 0
         self._read += 1
-        if self._read % STATE_EVERY == 0:
-            self._state, self._read = {"state": copy.deepcopy(self.dataset.state_dict()), "number": self.number}, 0
-        return item
-
-    def place(self):
-        return self._state, self._read
+        return next(self.items)

@@ -5,31 +5,27 @@ from itertools import islice
 from typing import Any
 
 from ...core.arguments import is_whole
-from ...core.messages import add_note, brief, describe, listing, plural
+from ...core.messages import brief, describe, listing, plural
 
 
 class Reader:
-    """The items of a shard from some place on.
+    """The items of a shard from some place on, where a place is the number of an item.
 
     Args:
         items: an iterator of them.
-        start: how many items of the shard come before them.
     """
 
-    def __init__(self, items: Iterator[Any], start: int = 0):
-        self.items, self.number = items, start
+    counts: bool = True         #: whether a place is a number. Else, as for subclasses, it is what `mark` is
+    mark: Any = None            #: where the item after the one that was given last is; a new object where it changes
+
+    def __init__(self, items: Iterator[Any]):
+        self.items = items
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        item = next(self.items)
-        self.number += 1
-        return item
-
-    def place(self) -> tuple[Any, int]:
-        "Where the next item is: what `Shards.open` takes as `place`, and how many items to leave out after that. Plain values."
-        return self.number, 0
+        return next(self.items)
 
     def close(self) -> None:
         "Let go of files."
@@ -115,12 +111,11 @@ class Shards:
 
         Args:
             shard: its number.
-            place: where to begin, see `Reader.place`. None: at its beginning.
+            place: where to begin: the number of an item, or a `Reader.mark`. None: at its beginning.
             turn: the number of the epoch, or of the time that the stream begins, if that is more often.
             seed: of the order.
         """
-        start = 0 if place is None else place
-        return Reader(_noted(self.read(shard, start), self, shard, start), start)
+        return Reader(iter(self.read(shard, place or 0)))
 
     def splits_itself(self, epoch: int, seed: int) -> tuple[bool, bool]:
         """Whether the source leaves out what other workers, and other ranks, read.
@@ -146,18 +141,3 @@ class Shards:
             item: what `read` gave.
         """
         return item
-
-
-def _noted(items, source, shard, number):
-    "`items`; an error says where it was."
-    iterator = iter(items)
-    while True:
-        try:
-            item = next(iterator)
-        except StopIteration:
-            return
-        except Exception as e:
-            add_note(e, f"while reading item {number} of {source.name_of(shard)}")
-            raise
-        yield item
-        number += 1

@@ -117,7 +117,7 @@ class Seen:
         if again > _UNEVEN * n_items:
             return (f"the shards of some workers hold fewer items than those of others: {again:,} items came twice in this epoch, and "
                     "others not at all, other ones each time. With the sizes of the shards, sizes=[...], each comes once")
-        if self.more and all(self.more.values()) and len(self.more) == lanes:
+        if not self.first_turns and self.more and all(self.more.values()) and len(self.more) == lanes:
             return (f"the stream was said to have {plural(n_items, 'item')}, and has more: the others are never seen. Write n_items= with "
                     "their number, or n_batches=, after which the next epoch goes on")
         return None
