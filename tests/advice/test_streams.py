@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset, TensorDataset, get_worker_info
 
 from minifast.basics import CrossEntropyLossFlat, DataLoader, DataLoaders, Learner, Shards, StreamLoader, TarShards
 from minifast.core.shares import divided
+from minifast.data.streams.asked import asked_by
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "streams"))
 from numbered import Counted, KeepsPlace, Plain, SplitsItself, flat, read, sample
@@ -160,6 +161,17 @@ def test_workers():
             return map(sample, range(info.id, 100, info.num_workers))
 
     assert sorted(flat(read(loader(Leaves(), n_items=100, num_workers=2, split_idx=1)))) == ALL
+
+
+def test_profilers():
+    with told("data/streams/asked.py", "write StreamLoader(..., split='own') if it does, else split='items'"):
+        sys.setprofile(lambda *args: None)
+        try:
+            asked_by(get_worker_info)
+        finally:
+            sys.setprofile(None)
+    assert sorted(flat(read(loader(SplitsItself(), n_items=100, num_workers=2, split_idx=1, split="own")))) == ALL
+    assert flat(read(loader(Plain(), n_items=100, num_workers=2, split_idx=1, split="items"))) == ALL
 
 
 def test_sizes():

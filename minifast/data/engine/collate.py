@@ -141,7 +141,8 @@ def _numbers(samples, place):
     if isinstance(samples[0], np.generic) and not isinstance(samples[0], (float, np.bool_)):
         return torch.as_tensor(np.array(samples))
     try:
-        return torch.tensor([o.item() if isinstance(o, np.generic) else o for o in samples])
+        of_numpy = any(issubclass(t, np.generic) for t in set(map(type, samples)))
+        return torch.tensor([o.item() if isinstance(o, np.generic) else o for o in samples] if of_numpy else samples)
     except (TypeError, ValueError) as e:
         raise TypeError(f"element{place} of the samples is a number here and something else there: {describe(samples[:4])}") from e
 

@@ -31,10 +31,12 @@ def asked_by(f: Callable[[], Any]) -> tuple[Any, Asked]:
             elif code in ranks or (code is environ and frame.f_locals.get("key") in ("RANK", "WORLD_SIZE")):
                 found["rank"] = True
 
-    before = sys.getprofile()
+    if sys.getprofile() is not None:
+        raise RuntimeError("a profiler is at work, so that it cannot be seen whether the stream leaves out what other workers read: write "
+                           "StreamLoader(..., split='own') if it does, else split='items'")
     sys.setprofile(look)
     try:
         result = f()
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)
     return result, Asked(**found)

@@ -121,6 +121,8 @@ class StreamFetcher(Fetcher):
         self.source, self.how = source, how
         self.tensors, self.in_memory, self.draws = None, False, False
         self._uses_rng = self._transforms_items
+        self.is_quiet = (source.is_quiet and collate_fn is None and
+                         all(f.is_builtin and not getattr(f, "draws_globally", False) for f in (*after_item, *before_batch)))
         self._lanes: dict[int, Lane] = {}       # by the iteration
         self._kept: Lane | None = None
         self._queues: dict[int, deque[StreamMaking]] = {}

@@ -54,7 +54,7 @@ class IterableShards(Shards):
     def splits_itself(self, epoch: int, seed: int) -> tuple[bool, bool]:
         if self.split is not None:
             return self.split == "own", self.split == "own"
-        return self._begin(epoch, seed)[2]
+        return self._begin(epoch, seed, asked_by)[2]
 
     def told_of_split(self, lanes: int) -> str:
         name = self.name_of(0)
@@ -62,8 +62,8 @@ class IterableShards(Shards):
                 f"workers reads all items, and makes one batch in {lanes} of them: no item comes twice, but reading does not get faster. "
                 "Let `__iter__` leave out what other workers read, or write num_workers=1")
 
-    def _begin(self, turn, seed):
-        "An iterator that has not been used: the first item is read, to see what `__iter__` asks."
+    def _begin(self, turn, seed, call=lambda f: (f(), Asked(False, False))):
+        "An iterator that has not been used, and what `__iter__` asks, where the function that calls it looks: the first item is read."
         if self._begun is None or self._begun[0] != (turn, seed):
             if hasattr(self.dataset, "set_epoch"):
                 self.dataset.set_epoch(turn)
@@ -73,7 +73,7 @@ class IterableShards(Shards):
             np.random.seed(common % 2**32)
             torch.default_generator.manual_seed(common)
             try:
-                (iterator, first), asked = asked_by(self._first)
+                (iterator, first), asked = call(self._first)
             finally:
                 set_rng_state(state)
             self._begun = (turn, seed), chain(first, iterator), asked

@@ -29,6 +29,7 @@ class ParquetShards(Shards):
         pq = _pyarrow_parquet()
         files = _files(path)
         self.columns, self.rows = None if columns is None else list(columns), rows
+        self._lists: set[str] = set()           # columns whose cells are lists
         groups, sizes = [], []
         for file in files:
             with pq.ParquetFile(file) as opened:
@@ -37,6 +38,7 @@ class ParquetShards(Shards):
                     if name not in names:
                         raise ValueError(f"ParquetShards(columns=...): {file.name} has no column {name!r}{did_you_mean(name, names)} "
                                          f"Its columns are {listing(names)}")
+                self._lists |= {f.name for f in opened.schema_arrow if str(f.type).partition("<")[0].endswith("list")}
                 for g in range(opened.num_row_groups):
                     groups.append((str(file), g))
                     sizes.append(opened.metadata.row_group(g).num_rows)
@@ -60,7 +62,11 @@ class ParquetShards(Shards):
                 start = 0
 
     def to_sample(self, item: dict[str, Any]) -> dict[str, Any]:
-        return as_values(item)
+        return as_values(item) if self._lists else item
+
+    @property
+    def is_quiet(self) -> bool:
+        return True
 
 
 def _files(path):

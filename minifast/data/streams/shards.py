@@ -117,6 +117,11 @@ class Shards:
         """
         return Reader(iter(self.read(shard, place or 0)))
 
+    @property
+    def is_quiet(self) -> bool:
+        "Whether nothing here can draw from the global random streams."
+        return False
+
     def splits_itself(self, epoch: int, seed: int) -> tuple[bool, bool]:
         """Whether the source leaves out what other workers, and other ranks, read.
 

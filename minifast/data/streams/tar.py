@@ -63,6 +63,11 @@ class TarShards(Shards):
                         sample[extension] = tar.extractfile(member).read()  # type: ignore[union-attr]
                     yield sample
 
+    @property
+    def is_quiet(self) -> bool:
+        return all(str(f.__module__).partition(".")[0] == __name__.partition(".")[0] for f in self.decoders.values()
+                   if f is not json.loads)
+
     def to_sample(self, item: dict[str, Any]) -> Any:
         made = {name: self._decoded(item, name, data) for name, data in item.items() if self.fields is None or name in self.fields}
         if self.fields is None:
