@@ -5,9 +5,9 @@
 
 Memory: an `IterableDataset` makes images of 150 kB (3 x 224 x 224 bytes) one by one, 20 GB in all, which are mixed and put into batches;
 printed is the most memory that the process, and its workers, held beyond what they hold before the first batch. Speed: the same dataset
-split by `get_worker_info`, and rows of Parquet files, through `StreamLoader` and through torch's `DataLoader` with the same workers, in turn; the
-median over the rounds of the ratio within a round counts (above 1: `StreamLoader` is faster). torch's loader mixes nothing, and cannot go on
-where it was; with `shuffle` the ratio is that of `StreamLoader` mixing, torch's loader still not.
+split by `get_worker_info`, and rows of Parquet files, through `StreamLoader` and through torch's `DataLoader` with the same workers, in
+turn; the median over the rounds of the ratio within a round counts (above 1: `StreamLoader` is faster). torch's loader mixes nothing, and
+cannot go on where it was; where "mixed" is said, `StreamLoader` mixes, and torch's loader still does not.
 """
 import argparse
 import json
