@@ -5,8 +5,8 @@
 
 Each measurement is a training in fresh processes, with one thread each. `memory` is that of all tensors at the worst moment of a batch, as
 torch's allocator counts it; `resident` (one process) how much the process itself grew. `sent` are the bytes of the buffers that DDP and
-FSDP2 hand to `torch.distributed`, times what a rank sends of each. The bandwidth that the plan is given was measured with two processes
-before.
+FSDP2 hand to `torch.distributed`, times what a rank sends of each (gloo, which has no reduce-scatter of its own, sends more). The bandwidth
+that the plan is given was measured with two processes before.
 """
 import argparse
 import gc
@@ -69,9 +69,8 @@ def resident():
 
 
 def count_sent(counts):
-    "From now on add up, by kind, the bytes of buffers that are given to torch.distributed."
+    "From now on add up the bytes of the buckets that DDP reduces."
     import torch
-    import torch.distributed as dist
     from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
     own_ddp = torch.nn.parallel.DistributedDataParallel
 
@@ -87,15 +86,16 @@ def count_sent(counts):
             self.register_comm_hook(None, hook)
     torch.nn.parallel.DistributedDataParallel = Counting
 
-    def counting(name, which):
-        own = getattr(dist, name)
 
-        def counted(*args, **kwargs):
-            counts[name] += [*args, *kwargs.values()][which].nbytes
-            return own(*args, **kwargs)
-        setattr(dist, name, counted)
-    counting("all_gather_into_tensor", 0)           # the whole; a rank sends its part to each of the others
-    counting("reduce_scatter_tensor", 1)
+def of_fsdp2(profile, item_bytes=4):
+    "The bytes of the whole buffers that FSDP2 gathered and reduced, by kind, from a profile with shapes."
+    ops = {"c10d::_allgather_base_": ("all_gather_into_tensor", 0), "c10d::_reduce_scatter_base_": ("reduce_scatter_tensor", 1)}
+    found = dict.fromkeys((name for name, _ in ops.values()), 0)
+    for e in profile.function_events:
+        if e.name in ops:
+            name, which = ops[e.name]
+            found[name] += item_bytes * e.input_shapes[which][0]
+    return found
 
 
 def train(args):
@@ -113,7 +113,8 @@ def train(args):
         del small
         gc.collect()
     before = resident()[0]
-    counts = dict.fromkeys(("all_reduce", "all_gather_into_tensor", "reduce_scatter_tensor"), 0)
+    counts, shapes = {"all_reduce": 0}, torch.autograd.profiler.profile(record_shapes=True)
+    os.environ["KINETO_LOG_LEVEL"] = "9"
     if args.strategy != "one device":
         ranks.join()
         count_sent(counts)
@@ -126,10 +127,15 @@ def train(args):
         "Counts and times from the second batch on; the last is watched by the profiler, and not timed."
         order, runs_last = -1000, ("after_batch",)
 
+        def _before_last(self):
+            return watched and self.learn.epoch == self.learn.n_epoch - 1 and self.learn.iter == self.learn.n_iter - 2
+
         def before_batch(self):
             if not self.learn.training:
                 return
-            self.before, self.sent = time.perf_counter(), dict(counts)
+            self.before, self.sent = time.perf_counter(), counts["all_reduce"]
+            if self._before_last() and args.strategy == "fsdp2":
+                shapes.__enter__()
             if watched and self.learn.iter == self.learn.n_iter - 1:
                 self.block = peak.watching()
                 self.block.__enter__()
@@ -146,9 +152,14 @@ def train(args):
                 return
             state = [v for s in self.learn.opt.state.values() for v in s.values() if isinstance(v, torch.Tensor)]
             found["optimizer state"] = bytes_of([getattr(t, "to_local", lambda t=t: t)() for t in state])
-            if watched and self.learn.iter == self.learn.n_iter - 1:
+            if self._before_last():
+                found["sent"] = {}
+                if args.strategy == "fsdp2":
+                    shapes.__exit__(None, None, None)
+                    found["sent"] = of_fsdp2(shapes)
+            elif watched and self.learn.iter == self.learn.n_iter - 1:
                 self.block.__exit__(None, None, None)
-                found["sent"] = {name: counts[name] - self.sent[name] for name in counts}
+                found.setdefault("sent", {})["all_reduce"] = counts["all_reduce"] - self.sent
                 # what was there before the batch: weights, optimizer state, DDP's buckets
                 found["memory"] = peak.bytes + found["weights"] + found["optimizer state"] + found["sent"]["all_reduce"]
             elif self.learn.iter > 1:
@@ -211,7 +222,7 @@ def rows_of(args):
         if ranks > 1:
             sent = {"all_reduce": 2 * (ranks - 1) / ranks, "all_gather_into_tensor": (ranks - 1) / ranks,
                     "reduce_scatter_tensor": (ranks - 1) / ranks}
-            yield strategy, "sent", predicted["sent"], sum(found["sent"][name] * part for name, part in sent.items())
+            yield strategy, "sent", predicted["sent"], sum(n * sent[name] for name, n in found["sent"].items())
         for what in ("weights", "gradients", "optimizer state", "memory"):
             yield strategy, what, predicted[what], found[what]
         if ranks == 1:

@@ -55,7 +55,7 @@ def run_apart(name, device, limit):
     try:
         out, err = child.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        return Result("FAIL", f"not done after {limit:.0f} s", {}), ""
+        return Result("FAIL", f"not done after {limit:.3g} s", {}), ""
     finally:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

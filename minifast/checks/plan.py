@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from ..callbacks import DistributedTrainer, MixedPrecision
+from ..callbacks import ChannelsLast, DistributedTrainer, MixedPrecision
 from ..callbacks.sharded import blocks_of
 from ..core import check_arguments, find_bs, is_number, is_whole
 from ..core.messages import plural
@@ -67,7 +67,7 @@ class Estimate:
         parts: bytes of each kind of memory of a rank, by name.
         largest_bs: the largest batch (of all ranks) that fits into the memory; 0: not even one; None: memory does not grow with the batch.
         accumulated_bs: the same where the gradients of several batches are accumulated.
-        fits: whether `memory` is within what was given.
+        fits: whether `memory` is within what was given, and so are the whole weights before and after a fit.
         compute: seconds of forward pass, backward pass, optimizer and callbacks.
         data: seconds of waiting for the batch.
         communication_bytes: what a rank sends.
@@ -221,8 +221,11 @@ def estimate(cost: StepCost, strategy: str, world: int, bs: int, memory: float, 
     """
     n = per_rank(bs, world)
 
+    whole = sum(p.bytes for p in cost.params) + cost.buffer_bytes           # before and after a fit, also with FSDP2
+
     def needed(n, accumulates=batches_per_step > 1):
-        return sum(memory_parts(cost, strategy, world, n, units, accumulates).values())
+        parts = memory_parts(cost, strategy, world, n, units, accumulates)
+        return max(sum(parts.values()), whole + parts["optimizer state"])
 
     def largest(*accumulates):
         return _largest(lambda n: needed(n, *accumulates) <= memory, world)
@@ -408,11 +411,16 @@ def _assumptions(learn, cost, world, nodes, bs, memory, bandwidth, own_memory, o
         told.append(f"gradients of {k} batches are accumulated: they are exchanged in the last of them")
     if learn.compiled_with is not None:
         told.append("the model was measured without compile(), which usually needs less time and memory")
+    refused = [w for w, there in (("channels-last", any(isinstance(cb, ChannelsLast) for cb in learn.cbs)),
+                                  ("compile()", learn.compiled_with is not None)) if there]
+    if refused and world > 1:
+        told.append(f"FSDP2 is for the learner without {' and '.join(refused)}, which it cannot be used with")
     if world > 1:
         told += [f"a rank sends {size_text(bandwidth)} a second" + (
                      " (not measured: PCIe 3 has about 10 GB/s, NVLink 100-400, Ethernet of 10 Gbit/s 1.1, of 100 Gbit/s 11; say "
                      "bandwidth='...')" if own_bandwidth else ""),
                  "the processor cannot compute while it communicates" if cost.device.type == "cpu" else
                  "DDP communicates during the backward pass, FSDP2 during both passes",
+                 "with FSDP2 weights are divided during a fit; before and after it they are whole on each rank",
                  "each rank is as fast as this device, and its loader has as many processor cores as here"]
     return told

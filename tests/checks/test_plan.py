@@ -67,6 +67,7 @@ def test_time_and_the_largest_batch():
     assert estimate(made_up("cuda"), "ddp", 2, 16, 1e6, 1e6, UNITS).seconds == pytest.approx(0.060)     # hidden in the backward pass
     static = 17_700 + 2 * 16_000 + 32_004
     assert e.largest_bs == 2 * math.floor((1e6 - static - 200) / 1110) and e.fits
+    assert not estimate(made_up(), "fsdp2", 1000, 2000, 17_000, 1e6, UNITS).fits              # the whole weights, after the fit
     small = estimate(made_up(), "ddp", 2, 16, static, 1e6, UNITS)
     assert small.largest_bs == 0 and not small.fits
 
@@ -186,6 +187,8 @@ def test_the_report():
     for words in ("4 ranks (2 machines with 2 each)", "bs=64", "memory per rank", "fits into 16 GB", "largest bs", "Assumed:",
                   "a rank sends 1 GB a second", "straight line to 64 items"):
         assert words in text, words
+    learn = classifier().to_channelslast()
+    assert "without channels-last" in str(learn.plan(gpus=2, seconds=1)) and "without channels-last" not in str(learn.plan(seconds=1))
     assert "PCIe" not in text and "PCIe" in str(classifier().plan(gpus=2, seconds=1))
     html = plan._repr_html_()
     assert html.count("<tr>") == len(plan.rows) and "memory per rank" in html
