@@ -35,6 +35,15 @@ _BUFFERS = next(name for name in ("forward_sync_buffers", "broadcast_buffers")
 _AFTER_PRED = {"after_pred", "after_loss", "after_batch"}
 
 
+#: What torch says, and what that means here.
+_INSTEAD = {
+    "DTensor": "a module of the model uses the weights of another one without calling it, and they are divided among the ranks at that "
+               "moment: name the classes of modules whose weights belong together, learn.to_distributed('fsdp2', blocks=[...]), or "
+               "blocks=[] for the whole model",
+    "Expected to have finished reduction": "a part of the model took no part in a batch, so that its gradients were not exchanged: write "
+                                           "learn.to_distributed(find_unused_parameters=True), or take the part out"}
+
+
 class _Scaled(torch.autograd.Function):
     "A loss as it is, whose gradient is multiplied by a factor."
 
@@ -121,8 +130,10 @@ class DistributedTrainer(Callback):
         if self.strategy == "ddp":
             self._ddp = self._wrapped()
         else:
-            halves = [cb.dtype for cb in learn.cbs if isinstance(cb, MixedPrecision) and cb.amp_mode == "bf16"]
+            halves = [cb.dtype for cb in learn.cbs if isinstance(cb, MixedPrecision) and cb.amp_mode == "bf16"
+                      and learn.dls.device.type != "cpu"]            # whose layer norm takes no weights in bf16
             self._sharded = ShardedModel(learn.model, learn.opt, learn.dls.device.type, self.blocks, *halves)
+            learn.freezer.exchange(self._sharded.originals, self._sharded.parameters)
 
     def _refuse_what_shards_not(self):
         learn = self.learn
@@ -137,7 +148,11 @@ class DistributedTrainer(Callback):
             raise ValueError("strategy='fsdp2' cannot be used here: " + "; ".join(text for text, found in problems.items() if found)
                              + ", or write strategy='ddp'")
 
+    def _trained(self):
+        return [p.requires_grad for p in self.learn.model.parameters()]
+
     def _wrapped(self):
+        self._trainable = self._trained()
         return nn.parallel.DistributedDataParallel(self.learn.model, process_group=group(), bucket_cap_mb=self.bucket_cap_mb,
                                                    find_unused_parameters=self.find_unused_parameters, **{_BUFFERS: False})
 
@@ -190,6 +205,7 @@ class DistributedTrainer(Callback):
     def cleanup_fit(self) -> None:
         if self._sharded is not None and self._ended:           # after an error of this rank the others are elsewhere
             self._sharded.gather()
+            self.learn.freezer.exchange(self._sharded.parameters, self._sharded.originals)
             self._sharded = None
         for parent, name, norm in self._norms:
             setattr(parent, name, norm)
@@ -205,18 +221,20 @@ class DistributedTrainer(Callback):
         if not learn.training or (self._ddp is None and self._sharded is None):
             return learn.model(*xb, **kw)
         self._unsynced = not all(cb.steps_after_batch() for cb in self._accumulating)
-        if self._sharded is not None:
-            self._sharded.synchronise(not self._unsynced)
-            try:
+        try:
+            if self._sharded is not None:
+                self._sharded.synchronise(not self._unsynced)
                 return learn.model(*xb, **kw)
-            except RuntimeError as e:
-                if "DTensor" not in str(e):
-                    raise
-                raise RuntimeError("a module of the model uses the weights of another one without calling it, and they are divided among "
-                                   "the ranks at that moment: name the classes of modules whose weights belong together, "
-                                   "learn.to_distributed('fsdp2', blocks=[...]), or blocks=[] for the whole model") from e
-        with self._ddp.no_sync() if self._unsynced else nullcontext():
-            return self._ddp(*xb, **kw)
+            if learn.iter == 0 and self._trainable != self._trained():       # it exchanges the gradients of those that it knew
+                self._ddp = None
+                self._ddp = self._wrapped()
+            with self._ddp.no_sync() if self._unsynced else nullcontext():
+                return self._ddp(*xb, **kw)
+        except RuntimeError as e:
+            for said, advice in _INSTEAD.items():
+                if said in str(e):
+                    raise RuntimeError(advice) from e
+            raise
 
     def after_pred(self) -> None:
         learn = self.learn

@@ -73,7 +73,8 @@ class ShardedModel:
         opt: its optimizer.
         device: of the mesh of ranks, 'cpu' or 'cuda'.
         classes: of the groups, see `blocks_of`.
-        dtype: in which the weights of groups without batch norm are put together, and their gradients computed. None: their own.
+        dtype: in which the weights of groups without batch norm are put together, and their gradients computed; what is left is put
+            together in its own, so that what a model adds up remains in full precision. None: all in their own.
 
     Raises:
         ValueError: the model or its optimizer cannot be divided.
@@ -92,7 +93,7 @@ class ShardedModel:
         self._replaced: dict[nn.Module, tuple[Any, set[str]]] = {}
         for block in blocks_of(model, classes):
             self._shard(block, fully_shard, mesh, MixedPrecisionPolicy, dtype)
-        self.root = self._shard(model, fully_shard, mesh, MixedPrecisionPolicy, dtype)
+        self.root = self._shard(model, fully_shard, mesh, MixedPrecisionPolicy, None)
         self._marks = {m: set(vars(m)) - names for m, names in before.items()}
         self.parameters: list[Any] = list(model.parameters())
         self._settings = [dict(g) for g in opt.param_groups]

@@ -1,4 +1,5 @@
 """Freezing layer groups, and remembering what the user froze by hand."""
+from collections.abc import Iterable
 from warnings import warn
 
 import torch
@@ -49,6 +50,17 @@ class Freezer:
                     self.last_set[id(p)] = layer >= wanted or id(p) in norms
                     p.requires_grad_(self.last_set[id(p)])
         self.frozen_to = wanted
+
+    def exchange(self, old: Iterable[nn.Parameter], new: Iterable[nn.Parameter]) -> None:
+        """Know parameters by the objects that take their place, as when they are divided among ranks.
+
+        Args:
+            old: the objects until now.
+            new: theirs, in the same order.
+        """
+        for p, q in zip(old, new, strict=True):
+            if id(p) in self.last_set:
+                self.last_set[id(q)] = self.last_set.pop(id(p))
 
     def hold_norm_statistics(self, model: nn.Module | None = None) -> None:
         """With `train_bn=False`, put the norm layers whose own parameters are all frozen in eval mode: their statistics must not drift.
