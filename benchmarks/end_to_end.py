@@ -2,6 +2,11 @@
 
     python benchmarks/end_to_end.py --data path/to/data --peer-python path/to/python
     python benchmarks/end_to_end.py --data path/to/data --tasks pets --rounds 1 --json
+    python benchmarks/end_to_end.py --data path/to/data --peer-python path/to/python --speedup 60s
+
+With `--speedup` a third learner takes part, minifast after `learn.speedup(budget, apply=True)`. Its seconds are those of training; those of
+the adviser, who is asked once for a project, are reported beside them. `predicted` is what the adviser said of the fit, `measured` the time
+of the fit without its advice by the time with it.
 
 The folder holds `cats_vs_dogs/*.jpg`, `pets_sample/images/*.jpg` and `weights/mobilenet_v2*.pth`, the ImageNet weights that both start
 from. `fine_tune` as it comes: one epoch of the new head, then all layers. The clock starts before the loaders are made and stops, for
@@ -20,7 +25,10 @@ from pathlib import Path
 TASKS = {       # folder, the class in a file's name, size, batch, epochs after the first, base learning rate
     "cats_vs_dogs": ("cats_vs_dogs", r"^(\w+?)\.\d+\.jpg$", 128, 32, 2, 2e-3),
     "pets": ("pets_sample/images", r"^(.+)_\d+\.jpg$", 128, 16, 6, 4e-3),
+    "adult": ("adult", "", 0, 64, 3, 1e-2),             # a table: fit_one_cycle, all epochs alike
 }
+ADULT = {"y_names": "salary", "cont_names": ["age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week"],
+         "cat_names": ["workclass", "education", "marital-status", "occupation", "relationship", "race", "sex", "native-country"]}
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
@@ -35,8 +43,28 @@ def weights_file(data):
     return next((Path(data) / "weights").glob("mobilenet_v2*.pth"))
 
 
-def with_minifast(task, data, seed, workers):
+def adult(data):
+    "(frame, indices for validation): a fifth, the same for everyone."
+    import pandas as pd
+    frame = pd.read_csv(Path(data) / "adult" / "adult.csv", skipinitialspace=True)
+    return frame, list(range(0, len(frame), 5))
+
+
+def advised(learn, budget, epochs):
+    "Set what the adviser finds; the clock stands still meanwhile. All layers are trained in its trials, as in most epochs."
+    global started
+    began = time.perf_counter()
+    learn.unfreeze()
+    report = learn.speedup(budget, apply=True, epochs=epochs)
+    print(report, file=sys.stderr)
+    notes["advice"] = {"predicted": report.ratio, "settings": list(report.best), "seconds": round(time.perf_counter() - began, 1)}
+    started += time.perf_counter() - began
+
+
+def with_minifast(task, data, seed, workers, budget=None):
     sys.path.insert(0, str(Path(__file__).parents[1]))
+    if task == "adult":
+        return table_with_minifast(task, data, seed, budget)
     from minifast.vision.all import (
         Callback,
         CategoryBlock,
@@ -61,10 +89,67 @@ def with_minifast(task, data, seed, workers):
     clock = Callback(after_epoch=lambda cb: epoch_done(cb.learn.recorder.values[-1][-1]))
     clock.order = 60            # after the recorder
     learn = vision_learner(dls, mobilenet_v2, weights=weights_file(data), pretrained=False, metrics=accuracy, cbs=clock)
+    if budget:
+        advised(learn, budget, epochs + 1)
+    notes["fit"] = time.perf_counter() - started
     learn.fine_tune(epochs, lr)
+    return None
+
+
+def table_with_minifast(task, data, seed, budget):
+    from minifast.tabular.all import (
+        Callback,
+        Categorify,
+        FillMissing,
+        IndexSplitter,
+        Normalize,
+        TabularPandas,
+        accuracy,
+        set_seed,
+        tabular_learner,
+    )
+    _, _, _, bs, epochs, lr = TASKS[task]
+    frame, valid = adult(data)
+    set_seed(seed)
+    table = TabularPandas(frame, [Categorify, FillMissing, Normalize], splits=IndexSplitter(valid)(list(range(len(frame)))), **ADULT)
+    clock = Callback(after_epoch=lambda cb: epoch_done(cb.learn.recorder.values[-1][-1]))
+    clock.order = 60
+    learn = tabular_learner(table.dataloaders(bs=bs, device="cpu"), metrics=accuracy, cbs=clock)
+    if budget:
+        advised(learn, budget, epochs)
+    notes["fit"] = time.perf_counter() - started
+    learn.fit_one_cycle(epochs, lr)
+
+
+def table_with_fastai(task, data, seed):
+    import fastai.callback.all  # noqa: F401
+    import torch
+    from fastai.callback.core import Callback
+    from fastai.data.transforms import IndexSplitter
+    from fastai.metrics import accuracy
+    from fastai.tabular.core import Categorify, FillMissing, Normalize, TabularPandas
+    from fastai.tabular.learner import tabular_learner
+    from fastai.torch_core import set_seed
+
+    class Clock(Callback):
+        order = 60
+
+        def after_epoch(self):
+            epoch_done(self.learn.recorder.values[-1][-1])
+
+    _, _, _, bs, epochs, lr = TASKS[task]
+    frame, valid = adult(data)
+    set_seed(seed)
+    table = TabularPandas(frame, [Categorify, FillMissing, Normalize], splits=IndexSplitter(valid)(list(range(len(frame)))), **ADULT)
+    learn = tabular_learner(table.dataloaders(bs=bs, device=torch.device("cpu")), metrics=accuracy, cbs=Clock())
+    notes["fit"] = time.perf_counter() - started
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs, lr)
 
 
 def with_fastai(task, data, seed, workers):
+    if task == "adult":
+        return table_with_fastai(task, data, seed)
     import fastai.callback.all  # noqa: F401  gives its Learner fine_tune and no_bar
     import torch
     from fastai.callback.core import Callback
@@ -98,11 +183,14 @@ def with_fastai(task, data, seed, workers):
     head = create_head(1280, dls.c)
     apply_init(head, torch.nn.init.kaiming_normal_)
     learn = Learner(dls, torch.nn.Sequential(create_body(network, cut=-1), head), splitter=default_split, metrics=accuracy, cbs=Clock())
+    notes["fit"] = time.perf_counter() - started
     with learn.no_bar(), learn.no_logging():
         learn.fine_tune(epochs, lr)
+    return None
 
 
 started, epochs_done = 0.0, []
+notes = {}              # fit: seconds until the fit began; advice: what the adviser said
 
 
 def epoch_done(value):
@@ -111,22 +199,27 @@ def epoch_done(value):
 
 def run_one(args):
     global started
-    train = {"minifast": with_minifast, "fastai": with_fastai}[args.one]
     sys.stdout, out = sys.stderr, sys.stdout
     started = time.perf_counter()
-    train(args.tasks, args.data, args.seed, args.workers)
-    print(json.dumps(epochs_done), file=out, flush=True)
+    if args.one == "fastai":
+        with_fastai(args.tasks, args.data, args.seed, args.workers)
+    else:
+        with_minifast(args.tasks, args.data, args.seed, args.workers, args.speedup)
+    print(json.dumps({"epochs": epochs_done, **notes}), file=out, flush=True)
 
 
-def epochs_of(args, name, task, seed):
-    "[(seconds, accuracy) after each epoch] of one framework, trained in a process of its own."
+def run_of(args, name, task, seed):
+    "{epochs: [(seconds, accuracy) after each epoch], fit:, advice:} of one framework, trained in a process of its own."
     command = [args.peer_python if name == "fastai" else sys.executable, __file__, "--one", name, "--data", args.data, "--tasks", task,
-               "--seed", str(seed), "--workers", str(args.workers)]
+               "--seed", str(seed), "--workers", str(args.workers), *(["--speedup", args.speedup] if name == ADVISED else [])]
     done = subprocess.run(command, capture_output=True, text=True,
                           env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "MINIFAST_PROGRESS": "off"})
     if done.returncode:
         raise SystemExit(f"{name} did not run:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+ADVISED = "minifast, advised"
 
 
 def first_time(found, target):
@@ -140,6 +233,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--peer-python", default=sys.executable, help="the Python in which fastai is installed")
+    parser.add_argument("--speedup", metavar="BUDGET", help="let learn.speedup(BUDGET, apply=True) take part, such as 60s")
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of text")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
@@ -148,25 +242,36 @@ def main():
         return run_one(args)
     from common import machine, median, report
     print(f"# {machine()}", file=sys.stderr, flush=True)
+    names = ["minifast", "fastai", *([ADVISED] if args.speedup else [])]
     for task in args.tasks.split(","):
         if task not in TASKS:
             parser.error(f"unknown task {task!r}; choose from {', '.join(TASKS)}")
-        ratios, whole, best = [], [], {"minifast": [], "fastai": []}
+        ratios, whole = {name: [] for name in names}, {name: [] for name in names}
+        best, advice = {name: [] for name in names}, []
         for seed in range(args.rounds):
-            order = ["minifast", "fastai"]
-            found = {name: epochs_of(args, name, task, seed) for name in (order if seed % 2 == 0 else order[::-1])}
-            target = min(max(value for _, value in epochs) for epochs in found.values())
-            seconds = {name: first_time(epochs, target) for name, epochs in found.items()}
-            ratios.append(seconds["fastai"] / seconds["minifast"])
-            whole.append(found["fastai"][-1][0] / found["minifast"][-1][0])
-            for name, epochs in found.items():
-                best[name].append(max(value for _, value in epochs))
-            report({"task": task, "seed": seed, "target": round(target, 4), "seconds": {k: round(v, 1) for k, v in seconds.items()},
-                    "epochs": found},
-                   f"{task}, seed {seed}: to {target:.3f} {ratios[-1]:.2f} x as fast, all epochs {whole[-1]:.2f} x", args.json)
-        row = {"task": task, "times as fast to the same accuracy": round(median(ratios), 2),
-               "times as fast for all epochs": round(median(whole), 2),
+            k = seed % len(names)
+            found = {name: run_of(args, name, task, seed) for name in names[k:] + names[:k]}
+            epochs = {name: run["epochs"] for name, run in found.items()}
+            for name in names:
+                target = min(max(value for _, value in epochs[one]) for one in (name, "fastai"))
+                ratios[name].append(first_time(epochs["fastai"], target) / first_time(epochs[name], target))
+                whole[name].append(epochs["fastai"][-1][0] / epochs[name][-1][0])
+                best[name].append(max(value for _, value in epochs[name]))
+            if args.speedup:
+                fits = {name: run["epochs"][-1][0] - run["fit"] for name, run in found.items()}
+                advice.append({**found[ADVISED]["advice"], "measured": fits["minifast"] / fits[ADVISED]})
+            report({"task": task, "seed": seed, "runs": found, "advice": advice[-1:]},
+                   f"{task}, seed {seed}: " + "; ".join(f"{name} to the same accuracy {ratios[name][-1]:.2f} x as fast, all epochs "
+                                                        f"{whole[name][-1]:.2f} x" for name in names if name != "fastai")
+                   + "".join(f"; predicted {a['predicted']:.2f}, measured {a['measured']:.2f} ({'; '.join(a['settings'])}; "
+                             f"{a['seconds']} s)" for a in advice[-1:]), args.json)
+        row = {"task": task, **{f"times as fast to the same accuracy, {name}": round(median(ratios[name]), 2)
+                                for name in names if name != "fastai"},
+               **{f"times as fast for all epochs, {name}": round(median(whole[name]), 2) for name in names if name != "fastai"},
                **{f"best accuracy, {k}": [round(a, 4) for a in v] for k, v in best.items()}}
+        if advice:
+            row["predicted"] = round(median([a["predicted"] for a in advice]), 2)
+            row["measured"] = round(median([a["measured"] for a in advice]), 2)
         report(row, ", ".join(f"{k}: {v}" for k, v in row.items()), args.json)
     return 0
 
