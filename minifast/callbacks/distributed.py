@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from ..core import check_arguments, is_number, leaves
-from ..core.ranks import common_streams, gathered, group, mean_over_ranks, own_streams, summed, wait_at_most, world_size
+from ..core.ranks import common_streams, gathered, group, mean_over_ranks, meet, own_streams, summed, wait_at_most, world_size
+from ..core.shares import share_of
 from ..metrics.base import IGNORED, MeanMetric
 from ..nn.model_info import eval_mode
 from .base import Callback, CancelBatchException, Order
@@ -33,6 +34,9 @@ _BUFFERS = next(name for name in ("forward_sync_buffers", "broadcast_buffers")
 
 
 _AFTER_PRED = {"after_pred", "after_loss", "after_batch"}
+
+#: What was said about ranks and size of the batch.
+_SAID: set[tuple] = set()
 
 
 #: What torch says, and what that means here.
@@ -99,14 +103,20 @@ class DistributedTrainer(Callback):
                                 "a list of classes of modules, such as [nn.TransformerEncoderLayer], with strategy='fsdp2'"))
         self.strategy, self.sync_bn, self.find_unused_parameters = strategy, sync_bn, find_unused_parameters
         self.timeout, self.bucket_cap_mb, self.blocks = timeout, bucket_cap_mb, blocks
+        self.only_watches = not sync_bn             # training is the same without it, so a fit goes on with any number of ranks
         self._ddp: Any = None
         self._sharded: ShardedModel | None = None
         self._reset()
 
     def _reset(self):
         self._ddp, self._norms, self._work = None, [], None
-        self._active, self._unsynced, self._whole_inputs, self._sums = False, False, False, None
+        self._unsynced, self._whole_inputs, self._sums, self._steps_left_out = False, False, None, 0
         self._ended = False
+
+    @property
+    def _active(self):
+        "Whether this pass is that of all ranks: not one that a rank runs for itself in the course of it."
+        return world_size() > 1
 
     # -- a pass begins and ends -------------------------------------------------------------------------------------------------
     def before_fit(self) -> None:
@@ -116,7 +126,6 @@ class DistributedTrainer(Callback):
         learn = self.learn
         if self.timeout is not None:
             wait_at_most(self.timeout)
-        self._active = True
         self._accumulating = [cb for cb in learn.cbs if hasattr(type(cb), "steps_after_batch")]
         self._agree("before_fit", epochs=f"{learn.start_epoch} to {learn.n_epoch}", batches=len(learn.dls.train),
                     data=learn.run_record()["data"], parameters=[list(p.shape) for p in learn.model.parameters()],
@@ -134,6 +143,7 @@ class DistributedTrainer(Callback):
                       and learn.dls.device.type != "cpu"]            # whose layer norm takes no weights in bf16
             self._sharded = ShardedModel(learn.model, learn.opt, learn.dls.device.type, self.blocks, *halves)
             learn.freezer.exchange(self._sharded.originals, self._sharded.parameters)
+        self._say()
 
     def _refuse_what_shards_not(self):
         learn = self.learn
@@ -165,12 +175,23 @@ class DistributedTrainer(Callback):
                                    f"{'; '.join(with_advice(found))}. All ranks run the same script on the same data: nothing in it may "
                                    "depend on the rank, on the clock or on random numbers drawn without a seed")
 
+    def _say(self):
+        "How many ranks there are, and that `bs` is that of all of them: once for each size."
+        learn = self.learn
+        bs = getattr(learn.dls, "bs", None)
+        said = (bs, world_size(), self.strategy)
+        if learn.logging_off or learn.dry_run or said in _SAID:
+            return
+        _SAID.add(said)
+        each = sorted({*share_of(bs).sizes}, reverse=True) if isinstance(bs, int) else []
+        sizes = f": bs={bs} is the batch of all of them, {' or '.join(map(str, each))} items each" if each else ""
+        learn.logger(f"{world_size()} ranks train together ({self.strategy}){sizes}")
+
     def before_epoch(self) -> None:
         if self._active:
-            self._agree("before_epoch", epoch=self.learn.epoch)
+            self._agree("before_epoch", epoch=self.learn.epoch, steps_left_out=self._steps_left_out)
 
     def before_train(self) -> None:
-        self._active = world_size() > 1
         if self._active and self.learn.running:
             own_streams(self.learn.epoch)
 
@@ -184,7 +205,6 @@ class DistributedTrainer(Callback):
         average_norm_statistics(self.learn.model)
 
     def before_validate(self) -> None:
-        self._active = world_size() > 1
         if self._active and self.learn.running:         # those of averaged weights, too
             average_norm_statistics(self.learn.model)
         self._whole_inputs = self._active and any(map(_may_read_inputs, self.learn.cbs))
@@ -197,7 +217,7 @@ class DistributedTrainer(Callback):
 
     def after_fit(self) -> None:
         if self._active:
-            self._agree("after_fit")
+            self._agree("after_fit", steps_left_out=self._steps_left_out)
             average_norm_statistics(self.learn.model)
             common_streams()
             self._ended = True
@@ -210,6 +230,32 @@ class DistributedTrainer(Callback):
         for parent, name, norm in self._norms:
             setattr(parent, name, norm)
         self._reset()
+
+    def _together(self, event: str) -> None:
+        "A callback has left something: all ranks leave it at the same point, or the one that does so alone says so."
+        if self._active and self.learn.running:
+            learn = self.learn
+            part = "training" if learn.training else "validation"
+            meet(f"{event} in epoch {learn.epoch}, batch {learn.iter} of {part}")
+
+    def after_cancel_fit(self) -> None:
+        self._together("CancelFitException")
+
+    def after_cancel_epoch(self) -> None:
+        self._together("CancelEpochException")
+
+    def after_cancel_train(self) -> None:
+        self._together("CancelTrainException")
+
+    def after_cancel_validate(self) -> None:
+        self._together("CancelValidException")
+
+    def after_cancel_batch(self) -> None:
+        if self.learn.training and self._work is None:      # before its loss: gradients that other ranks wait for do not come
+            self._together("CancelBatchException")
+
+    def after_cancel_step(self) -> None:
+        self._steps_left_out += 1
 
     # -- a batch ----------------------------------------------------------------------------------------------------------------
     def before_batch(self) -> None:
@@ -256,7 +302,7 @@ class DistributedTrainer(Callback):
     def _only_means(self) -> bool:
         "Whether all that is made of predictions are metrics that are means over items."
         recorder = self.learn.recorder
-        readers = [cb for cb in self.learn.cbs if cb is not recorder and cb.run_valid and (cb.only_watches or not _is_ours(cb))
+        readers = [cb for cb in self.learn.cbs if cb not in (recorder, self) and cb.run_valid and (cb.only_watches or not _is_ours(cb))
                    and not isinstance(cb, ProgressCallback) and cb.overridden_events() & _AFTER_PRED]
         return (recorder is not None and recorder.run and not readers
                 and all(isinstance(m, MeanMetric) for m in recorder.metrics_in_progress()))

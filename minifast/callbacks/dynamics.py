@@ -9,6 +9,7 @@ import torch
 
 from ..core import Figure, PathLike, check_arguments, describe, fixed_seed, get_grid, is_whole, item_rng, leaves, map_nested, to_cpu
 from ..core.paths import Path
+from ..core.ranks import alone, is_main
 from .base import Learner, Order
 from .training_run import RunCallback, check_folder
 
@@ -87,7 +88,7 @@ def prediction_figure(learn: "Learner", batch: FixedBatch, n: int = 9) -> "Itera
         yield None
         return
     import matplotlib.pyplot as plt
-    with fixed_seed():
+    with fixed_seed(), alone():
         learn.show_results(dl=batch, max_n=n, shuffle=False)
     figure = plt.gcf()
     try:
@@ -142,12 +143,14 @@ class PredictionDynamics(RunCallback):
         epoch, self.n_seen = self.n_seen, self.n_seen + 1
         if epoch % self.every:
             return
-        with fixed_seed():
+        with fixed_seed(), alone():
             preds, targets, decoded = self.learn.get_preds(dl=self.batch, reorder=False, with_decoded=True)
         self.targets = to_cpu(targets)
         large = isinstance(preds, torch.Tensor) and preds.numel() > LARGE * len(preds)
         self.history[epoch] = to_cpu(decoded if large else preds)
         with prediction_figure(self.learn, self.batch, self.n) as figure:
+            if not is_main():
+                return
             if figure is None:
                 self._write_values(epoch, self.history[epoch])
             else:

@@ -13,6 +13,7 @@ import torch
 from ..core import DataFrame, Figure, PathLike, check_arguments, check_choice, fixed_seed, in_notebook, is_whole
 from ..core.csv_cells import from_cell, to_cell
 from ..core.paths import Path
+from ..core.ranks import alone, is_main, shared
 from ..nn.model_info import eval_mode
 from ..optim.groups import get_hyper, hyper_names
 from .base import Callback, Order
@@ -53,14 +54,14 @@ class FileLogger(RunCallback):
         check_folder(wanted.parent, type(self).__name__)
         if wanted.is_dir():
             raise IsADirectoryError(f"{type(self).__name__}(fname={str(self.fname)!r}): {wanted.resolve()} is a folder; give a file name")
-        self.file = self.choose_file(wanted)
-        if self.file.exists():
+        self.file = shared(self.choose_file(wanted) if is_main() else None)
+        if self.file.exists() and is_main():
             self.file.open("ab").close()            # a file that is read-only fails now, not after the first epoch
 
     def after_epoch(self) -> None:
         recorder = self.learn.recorder
         resumed, self._resumed = self._resumed, False
-        if resumed and self._is_written():
+        if not is_main() or (resumed and self._is_written()):
             return
         cells = [*self.training_run, len(recorder.fits) - 1, *recorder.log, float(self.learn.opt.param_groups[-1]["lr"])]
         if not self._emptied:
@@ -173,7 +174,7 @@ class ShowGraphCallback(RunCallback):
 
     def start_fit(self, is_new: bool) -> None:
         self._handle: Any = None
-        if not in_notebook() or self.learn.recorder is None or self.learn.logging_off:
+        if not is_main() or not in_notebook() or self.learn.recorder is None or self.learn.logging_off:
             self.run = False                        # until the end of this fit
 
     def after_epoch(self) -> None:
@@ -198,7 +199,7 @@ class LiveLogger(RunCallback):
 
     Everything is sent against the number of training batches done in this training (over both phases of `fine_tune`): `batch/loss`,
     `hyper/lr` and `hyper/mom` (with several layer groups `hyper/lr_0` ...), `batch/valid_loss`, and `epoch/...` for every column of the
-    epoch table. Losses are read from the device in blocks, not at each batch.
+    epoch table. Losses are read from the device in blocks, not at each batch. Of several ranks the first sends.
 
     Args:
         log_every: batches between two losses.
@@ -248,7 +249,8 @@ class LiveLogger(RunCallback):
         self._pending = []
         self._random = BatchSource(self.learn.dls.valid) if self.valid_every else None
         self._shown = fixed_batch(self.learn, n=self.n_preds) if self.log_preds else None
-        self.open(is_new)
+        if is_main():
+            self.open(is_new)
 
     def after_batch(self) -> None:
         self.step += 1
@@ -262,22 +264,26 @@ class LiveLogger(RunCallback):
 
     def after_epoch(self) -> None:
         row = dict(zip(self.learn.recorder.metric_names, self.learn.recorder.log, strict=True))
-        self.write_epoch({k: float(v) for k, v in row.items() if k not in ("epoch", "time") and v is not None})
+        if is_main():
+            self.write_epoch({k: float(v) for k, v in row.items() if k not in ("epoch", "time") and v is not None})
         if self.log_preds:
             with prediction_figure(self.learn, self._shown, self.n_preds) as figure:
-                if figure is not None:
+                if figure is not None and is_main():
                     self.write_figure("predictions", figure, self.step)
 
     def cleanup_fit(self) -> None:
         if self.active:                             # not after another pass, such as `validate`
             self.flush()
-            self.close()
+            if is_main():
+                self.close()
         super().cleanup_fit()
 
     # -- the work ---------------------------------------------------------------------------------------------------------------
     def flush(self) -> None:
         "Send what is pending: the one moment when losses are read from the device."
         pending, self._pending = self._pending, []
+        if not is_main():
+            return
         losses = torch.stack([loss.float() for _, _, loss, _ in pending]).tolist() if pending else []
         for (step, name, _, hypers), loss in zip(pending, losses, strict=True):
             self.write_scalars({name: loss, **hypers}, step)
@@ -293,7 +299,7 @@ class LiveLogger(RunCallback):
         "The loss of a random validation batch, in the middle of a training epoch, which is not disturbed."
         batch, found = FixedBatch(self._random.draw(), self._random.loader), []
         catch = Callback(after_batch=lambda cb: found.append(cb.learn.loss))
-        with fixed_seed():
+        with fixed_seed(), alone():
             self.learn.get_preds(dl=batch, reorder=False, with_preds=False, with_targs=False, cbs=catch)
         return found[0].detach()
 
@@ -343,7 +349,7 @@ class TensorBoardCallback(LiveLogger):
 
     def after_batch(self) -> None:
         super().after_batch()
-        if self._traced:
+        if self._traced or not is_main():
             return
         self._traced = True
         try:

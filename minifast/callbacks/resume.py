@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from ..core import PathLike, checkpoint, listing, rng_state, set_rng_state
+from ..core.agreement import Agreement, Termination
 from ..core.durations import seconds_in
 from ..core.paths import Path
+from ..core.ranks import gathered, is_main, main_only, own_streams, rank, shared, world_size
 from ..core.sharded import load_optimizer, load_weights
 from .base import Callback, CancelFitException, Order, restore_states, states_of
 from .fit_settings import differences, kept_by, settings_of_fit, stateless, with_advice
@@ -24,6 +26,7 @@ DEFAULT_EVERY = 600.0
 #: What a state consists of.
 _PARTS = {"fit": dict, "settings": str, "versions": dict, "written": str, "epoch": int, "batch": int, "model": dict, "opt": dict,
           "rng": dict, "loaders": list, "streams": list, "callbacks": dict, "recorder": dict, "lost": list}
+_END = 2                #: what a rank asks for that was told to end; 1: that the state is written
 
 
 class Resume(Callback):
@@ -32,8 +35,9 @@ class Resume(Callback):
     The file holds weights, buffers, optimizer, loss scale, random streams, the place in the epoch, the states of the other callbacks and
     the history; nothing in it can run code. The one before is kept beside it, for the case that the newest is damaged, and the run's
     record (`learn.run_record()`), as JSON. They are removed at the very end of a fit that ends or is cancelled, and stay after an error or
-    Ctrl-C. A script of several fits, such as the two phases of `fine_tune`, is run again from its top: a fit that had ended before the
-    interruption is skipped, and a warning says so.
+    Ctrl-C. SIGTERM, which machines send before they are taken away, ends the process when the state is written. A script of several fits,
+    such as the two phases of `fine_tune`, is run again from its top: a fit that had ended before the interruption is skipped, and a
+    warning says so.
 
     Args:
         fname: name of the file, `path/model_dir/fname.safetensors`. None: `resume.safetensors` in a folder whose name comes from what
@@ -57,12 +61,13 @@ class Resume(Callback):
     _held: int | None = None                     # the open lock of the run
     _state: dict | None = None                   # what is to be restored
     _file: Path | None = None                    # where it was
-    _skipped = _going = _failed = _due = False
+    _skipped = _going = _failed = _due = _ending = False
 
     def __init__(self, fname: str | None = "resume", every: int | str | None = None, force: bool = False, source: PathLike | None = None):
         self.fname, self.every, self.force = fname, every, force
         self.source = None if source is None else Path(source).expanduser()
         self._batches, self._seconds = _interval(every)
+        self._end = Termination()
 
     @property
     def file(self) -> Path:
@@ -85,7 +90,7 @@ class Resume(Callback):
             raise ValueError("Resume() needs the learner's Recorder, to know which fit is which: create the learner with default_cbs=True")
         if any(isinstance(cb, Resume) and cb is not self for cb in learn.cbs):
             raise ValueError("this fit has two Resume callbacks: leave out resume=, or the one among the callbacks")
-        self._state, self._skipped, self._going, self._failed, self._due = None, False, False, False, False
+        self._state, self._skipped, self._going, self._failed, self._due, self._ending = None, False, False, False, False, False
         record = learn.run_record()
         self._fit = {"earlier_fits": learn.fits_ended, "epochs": learn.n_epoch, "batches": len(learn.dls.train),
                      "rates": [float(g["lr"]) for g in learn.opt.param_groups]}
@@ -95,12 +100,14 @@ class Resume(Callback):
             certain = {**self._settings, "data": {part: {k: v for k, v in found.items() if k != "samples_digest"}
                                                   for part, found in self._settings["data"].items()}}
             told = json.dumps([self._fit, certain], sort_keys=True, default=str)
-            learn.run_name = f"run-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+            learn.run_name = shared(f"run-{hashlib.sha256(told.encode()).hexdigest()[:8]}")
         self._can_pause = self._check_every()
         check_folder(self.file.parent, "Resume")
         self._hold()
+        self._agreed = Agreement()
+        self._end.watch()
         self._before = {id(cb): kept_by(cb) for cb in stateless(learn.cbs)}
-        found = self._found()
+        found = self._shared_state()
         if found is None:
             self._say_others()
             self._going = True
@@ -120,6 +127,18 @@ class Resume(Callback):
             self._say(state, file)
         self._state, self._file, self._going = state, file, True
 
+    def _shared_state(self):
+        "What `_found` finds on rank 0; the others read the same file."
+        found = self._found() if is_main() else None
+        file = shared(None if found is None else str(found[1]))
+        if file is None or found is not None:
+            return found
+        if not Path(file).exists():
+            raise FileNotFoundError(f"Resume: rank {rank()} does not see {file}, from which rank 0 continues: with several machines give "
+                                    "the learner a folder on a disk that all of them share, `learn.path = Path('...')`")
+        return checkpoint.load(file), Path(file)
+
+    @main_only
     def _hold(self):
         "Refuse a run that another process trains now. The system takes the lock back from a process that is killed."
         self._let_go()
@@ -258,9 +277,11 @@ class Resume(Callback):
                 self._restore(state)
                 if not state["batch"]:
                     self._state = None
-                    set_rng_state(state["rng"])
-            return
-        self._save(0)
+                    set_rng_state(state["rng"])         # each rank draws its own streams from it
+        else:
+            self._save(0)
+        if max(gathered(self._end.told)):
+            self._end.end()
 
     def before_train(self) -> None:
         self._since = time.monotonic()
@@ -269,33 +290,53 @@ class Resume(Callback):
             with _usable(self._file):
                 self.learn.dl.load_state_dict(state["loader"])
                 self.learn.recorder.resume_epoch(state["recorder"])
-                set_rng_state(state["rng"])
+                self._continue_streams(state)
+
+    def _continue_streams(self, state):
+        "The random streams of the middle of an epoch; of ranks whose number has changed, those after the first get others."
+        set_rng_state(state["rng"])
+        others = state.get("rng_of_ranks", [])
+        if len(others) != world_size() - 1:
+            own_streams(self.learn.epoch)
+        elif rank():
+            set_rng_state(others[rank() - 1])
 
     def after_batch(self) -> None:
         learn = self.learn
         done = learn.iter + 1
-        if not self._can_pause or done >= learn.n_iter:
+        if not self._can_pause:
+            if self._agreed(_END * self._end.told):
+                self._end.end()
             return
-        due = (learn.epoch * learn.n_iter + done) % self._batches == 0 if self._batches else time.monotonic() - self._since >= self._seconds
-        self._due = due or (self._due and done > 1)
-        if self._due and not _pending(learn.opt):   # gradients of several batches are being added up: after their step
+        if done >= learn.n_iter:                    # the state is written when the next epoch begins
+            return
+        due = self._seconds is not None and is_main() and time.monotonic() - self._since >= self._seconds
+        said = self._agreed(_END if self._end.told else int(due))
+        self._ending = self._ending or said == _END
+        due = said or (self._batches and (learn.epoch * learn.n_iter + done) % self._batches == 0)
+        self._due = bool(due) or (self._due and done > 1)
+        if self._due and not any(gathered(_pending(learn.opt))):        # else gradients of several batches are added up: after their step
             self._due = False
             self._save(done)
             self._since = time.monotonic()
+            if self._ending:
+                self._end.end()
 
     def _save(self, batch):
         "Write the state; after the first time an error is only said, because training itself goes on."
-        learn, rng = self.learn, rng_state()
+        learn, rng, others = self.learn, rng_state(), gathered(_plain(rng_state(accelerators=False)))[1:]
         state = {
             "fit": self._fit, "settings": json.dumps(self._settings, default=str), "versions": self._versions,
             "written": time.strftime("%Y-%m-%d %H:%M:%S"), "epoch": learn.epoch, "batch": batch,
             "model": learn.model.state_dict(), "opt": learn.opt.state_dict(),
-            "rng": {**rng, "numpy": [o.tolist() if isinstance(o, np.ndarray) else o for o in rng["numpy"]]},
+            "rng": _plain(rng), "rng_of_ranks": others,
             "loaders": [getattr(dl, "epoch", None) for dl in learn.dls], "streams": [g.get_state() for g in _generators(learn.dls)],
             "loader": learn.dls.train.state_dict() if batch else None,
             "callbacks": states_of(learn.cbs), "recorder": learn.recorder.state_of_fit(),
             "lost": [type(cb).__name__ for cb in stateless(learn.cbs) if kept_by(cb) != self._before.get(id(cb))],
         }
+        if not is_main():
+            return
         following = self.file.with_name(f"{self.file.stem}-next.safetensors")
         try:
             checkpoint.save(state, following)
@@ -332,7 +373,7 @@ class Resume(Callback):
     # -- a fit ends -------------------------------------------------------------------------------------------------------------
     def after_fit(self) -> None:
         self._going = False
-        if self._skipped:
+        if self._skipped or not is_main():
             return
         for file in (self.file, self.previous, self.file.with_suffix(".run.json")):
             file.unlink(missing_ok=True)
@@ -345,9 +386,9 @@ class Resume(Callback):
         learn = self.learn
         if learn.running:
             self._let_go()
-        if not (learn.running and self._going) or not self.file.exists() or learn.logging_off:
-            return
-        learn.logger(f"Resume: the training can be continued from {self.file}: make the same call again{_on_kaggle(self.file)}")
+        if learn.running and self._going and is_main() and self.file.exists() and not learn.logging_off:
+            learn.logger(f"Resume: the training can be continued from {self.file}: make the same call again{_on_kaggle(self.file)}")
+        self._end.ignore()
 
 
 @contextmanager
@@ -390,6 +431,10 @@ def _generators(dls):
     "torch's random streams of the loaders' own."
     owners = [owner for dl in dls for owner in (dl, getattr(dl, "sampler", None))]
     return [owner.generator for owner in owners if isinstance(getattr(owner, "generator", None), torch.Generator)]
+
+
+def _plain(rng):
+    return {**rng, "numpy": [o.tolist() if isinstance(o, np.ndarray) else o for o in rng["numpy"]]}
 
 
 def _pending(opt):

@@ -268,7 +268,7 @@ class SaveModelCallback(TrackerCallback):
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
         self.file = None if state["file"] is None else Path(state["file"])
-        self._stamp = None if self.file is None else _stamp(self.file)
+        self._stamp = None if self.file is None else shared(_stamp(self.file))
 
 
 def _stamp(file: Path) -> tuple | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..core import PathLike, noting
 from ..core.paths import Path
+from ..core.ranks import is_main, shared
 from .base import Callback, Learner
 
 
@@ -57,7 +58,7 @@ class RunCallback(Callback):
         other_learner = self._last_learner is not None and self._last_learner() is not self.learn
         is_new = self.training_run is None or other_learner or not (self.learn.continues or self.learn.start_epoch > 0)
         if is_new:
-            self.training_run = new_run()
+            self.training_run = shared(new_run())
         self._last_learner = weakref.ref(self.learn)
         self.start_fit(is_new)
         self.active = True
@@ -89,8 +90,10 @@ class RunCallback(Callback):
 
 
 def check_folder(folder: PathLike, who: str) -> Path:
-    "Create `folder` if it does not exist; where it cannot be written to, raise `OSError` that says what to do."
+    "Create `folder` if it does not exist; where it cannot be written to, raise `OSError` that says what to do. Of several ranks the first."
     folder = Path(folder).expanduser()
+    if not is_main():
+        return folder
     with noting(f"{who} cannot write to {folder.resolve()}: give it, or the learner (`learn.path = Path('...')`), a writable folder",
                 OSError):
         folder.mkdir(parents=True, exist_ok=True)

@@ -76,12 +76,30 @@ def _line(error):
     return f"{type(error).__name__}: {error}{''.join(notes)}"
 
 
+def connect(timeout: float) -> torch.distributed.TCPStore:
+    """The store at which the ranks met.
+
+    Args:
+        timeout: seconds to wait for it, and for what is asked of it.
+    """
+    return torch.distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, wait_for_workers=False,
+                                      timeout=timedelta(seconds=timeout))
+
+
+def key(name: str) -> str:
+    """A key of minifast's in that store, another one after each restart.
+
+    Args:
+        name: of the key.
+    """
+    return f"minifast/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{name}"
+
+
 def _first(mine, lost):
     "What the rank that failed first has said: `mine`, where nobody has. Where this one lost the others: None, and which ranks are silent."
-    base = f"minifast/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/"
+    base = key("")
     with suppress(Exception):                       # the store may have ended with the rank that held it
-        store = torch.distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False,
-                                           wait_for_workers=False, timeout=timedelta(seconds=2 * _PATIENCE))
+        store = connect(2 * _PATIENCE)
         if not lost:
             return json.loads(store.compare_set(base + "failed", "", json.dumps(mine))), ""
         store.set(base + f"lost/{mine['rank']}", "")

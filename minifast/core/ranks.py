@@ -36,6 +36,8 @@ _TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _OWNER = "MINIFAST_RANK_PROCESS"            # the process that is a rank, its rank and port: others have inherited its environment
 _is_alone = False                           # whether this process was forked from a rank, or has left the others
 _own_world = False                          # whether `join` made the process group
+_timeout = TIMEOUT                          # how long a rank waits for another
+_meetings = 0                               # how often this rank was at one
 _group: Any = None                          # the process group that is used; None: that of all, as it was made
 
 
@@ -92,7 +94,7 @@ def join(timeout: float | None = None) -> None:
     Raises:
         RuntimeError: the launcher started more ranks on this machine than it has GPUs.
     """
-    global _own_world
+    global _own_world, _timeout
     if joined() or not launched():
         return
     local, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
@@ -101,7 +103,7 @@ def join(timeout: float | None = None) -> None:
                            f"torchrun --nproc-per-node={gpus}")
     if gpus:
         torch.cuda.set_device(local)
-    seconds = _seconds() if timeout is None else timeout
+    seconds = _timeout = _seconds() if timeout is None else timeout
     try:
         torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=timedelta(seconds=seconds))
     except torch.distributed.DistError as e:
@@ -144,8 +146,9 @@ def _leave_at_exit():
 
 def wait_at_most(seconds: float) -> None:
     "From now on a rank waits this long for another. Called by all."
-    global _group
+    global _group, _timeout
     if world_size() > 1:
+        _timeout = seconds
         _group = torch.distributed.new_group(timeout=timedelta(seconds=seconds))
 
 
@@ -208,6 +211,36 @@ def barrier() -> None:
     "Wait until all ranks are here."
     if world_size() > 1:
         torch.distributed.barrier(_group)
+
+
+def meet(where: str) -> None:
+    """All ranks have come to `where`, such as the end of a fit that a callback cancelled. Without a collective operation: where one rank is
+    there alone, the others are in the middle of another one.
+
+    Args:
+        where: the same text on all ranks.
+
+    Raises:
+        RuntimeError: the others are somewhere else, or do not come.
+    """
+    global _meetings
+    world = world_size()
+    if world == 1:
+        return
+    _meetings += 1
+    store = rank_failures.connect(_timeout)
+    keys = [rank_failures.key(f"meeting/{_meetings}/{r}") for r in range(world)]
+    store.set(keys[rank()], where)
+    try:
+        store.wait(keys, timedelta(seconds=0.9 * _timeout))      # before the others give up, who know nothing of it
+        there = [store.get(k).decode() for k in keys]
+    except torch.distributed.DistError:
+        there = [store.get(k).decode() if store.check([k]) else None for k in keys]
+    others = [f"rank {r} {'has' if text else 'has not come'}{f' {text}' if text else ''}" for r, text in enumerate(there) if text != where]
+    if others:
+        raise RuntimeError(f"rank {rank()} left alone: {where}; {'; '.join(others)}. All ranks wait for each other at every step, so a "
+                           "callback must decide alike on all of them. Let rank 0 decide: `if shared(stop): raise CancelFitException`, "
+                           "with `from minifast.distributed import shared`")
 
 
 def summed(t: torch.Tensor) -> torch.Tensor:

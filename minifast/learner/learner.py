@@ -15,7 +15,7 @@ from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
 from ..core.paths import Path
-from ..core.ranks import main_only, world_size
+from ..core.ranks import is_main, main_only, world_size
 from ..core.seeds import undisturbed
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
@@ -306,7 +306,7 @@ class Learner(Inference):
         result = range_test(self, start_lr, end_lr, num_it, stop_div, suggest_funcs)
         if self.recorder is not None:
             self.recorder.add_lr_find(result)
-        if show_plot:
+        if show_plot and is_main():
             result.plot()
         return as_named_tuple(result.suggestions) if result.suggestions else None
 

@@ -130,3 +130,35 @@ def test_synchronised_batch_norm_on_a_cpu(monkeypatch):
             learn.fit(1)
         learn.to_distributed(sync_bn=False)
     learner(nn.Sequential(nn.Linear(4, 4), nn.GroupNorm(2, 4), nn.Linear(4, 3))).to_distributed().fit(1)
+
+
+def test_a_rank_that_leaves_alone(monkeypatch):
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    environment(monkeypatch, MASTER_PORT=str(store.port))
+    with monkeypatch.context() as patched:
+        for name, value in (("world_size", lambda: 2), ("rank", lambda: 1), ("_timeout", 0.5)):
+            patched.setattr(ranks, name, value)
+        with told("core/ranks.py", "Let rank 0 decide: `if shared(stop): raise CancelFitException`, with `from minifast.distributed"):
+            ranks.meet("the end")
+    from minifast.distributed import shared
+
+    def decide(cb):
+        stop = cb.epoch == 1
+        if shared(stop):
+            raise CancelFitException
+
+    learn = learner(cbs=Callback(after_epoch=decide))
+    learn.fit(5)
+    assert learn.recorder.last.iters == [len(learn.dls.train)]            # the second epoch was left before its row
+
+
+def test_a_state_that_another_machine_does_not_see(monkeypatch, tmp_path):
+    from minifast.callbacks import resume
+    with monkeypatch.context() as patched:
+        patched.setattr(resume, "is_main", lambda: False)
+        patched.setattr(resume, "shared", lambda x: x or str(tmp_path / "r.safetensors"))
+        with told("callbacks/resume.py", "a folder on a disk that all of them share, `learn.path = Path('...')`"):
+            learner(path=tmp_path / "own").fit(1, resume=Resume("r"))
+    learn = learner()
+    learn.path = Path(tmp_path)
+    learn.fit(1, resume=Resume("r"))
