@@ -335,15 +335,14 @@ class Resume(Callback):
             "callbacks": states_of(learn.cbs), "recorder": learn.recorder.state_of_fit(),
             "lost": [type(cb).__name__ for cb in stateless(learn.cbs) if kept_by(cb) != self._before.get(id(cb))],
         }
-        if not is_main():
-            return
         following = self.file.with_name(f"{self.file.stem}-next.safetensors")
         try:
-            checkpoint.save(state, following)
-            if self.file.exists():
-                os.replace(self.file, self.previous)
-            os.replace(following, self.file)
-            self._write_record()
+            checkpoint.save(state, following)               # by all ranks: parts of what is divided come together
+            if is_main():
+                if self.file.exists():
+                    os.replace(self.file, self.previous)
+                os.replace(following, self.file)
+                self._write_record()
         except OSError as e:
             if not self.file.exists() and not learn.continues:              # a second phase has something to lose
                 raise
