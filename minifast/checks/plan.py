@@ -422,5 +422,6 @@ def _assumptions(learn, cost, world, nodes, bs, memory, bandwidth, own_memory, o
                  "the processor cannot compute while it communicates" if cost.device.type == "cpu" else
                  "DDP communicates during the backward pass, FSDP2 during both passes",
                  "with FSDP2 weights are divided during a fit; before and after it they are whole on each rank",
+                 "an exchange starts at once: with many small layers, or between machines, it takes longer than the bytes alone",
                  "each rank is as fast as this device, and its loader has as many processor cores as here"]
     return told
