@@ -22,6 +22,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"minifast {release}"
 html_show_copyright = False
+html_static_path, html_css_files, html_search_scorer = ["_static"], ["site.css"], "scorer.js"
 myst_heading_anchors = 3
 nb_execution_mode = "off"
 autodoc_member_order = "bysource"

@@ -90,6 +90,42 @@ def test_every_how_to_page_has_code_that_runs():
     assert [page.name for page in pages if not blocks_of(page.read_text(encoding="utf-8"))] == []
 
 
+#: Names of other libraries in the prose of the pages.
+FOREIGN = {"Sequential", "ReduceLROnPlateau", "Trainer", "LightningModule", "forward"}
+
+
+def unknown_names(text):
+    "Names in the code spans of a page, outside its blocks, that minifast does not have: `learn.x`, `dls.x`, `Name(...)`, `name(...)`."
+    import builtins
+    import importlib
+
+    from minifast.basics import DataLoaders, Learner
+    stars = ["basics", "vision.all", "tabular.all", "collab", "text.all", "timeseries.all", "distributed", "callbacks"]
+    public = {name for star in stars for name in importlib.import_module(f"minifast.{star}").__all__} | set(dir(builtins)) | FOREIGN
+    spans = re.findall(r"`([^`\n]+)`", FENCE.sub("", re.sub(r"^```(?!\w).*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)))
+    spans = [re.sub(r"\"[^\"]*\"", "\"\"", span) for span in spans]
+    wrong = [span for span in spans for owner, kind in (("learn", Learner), ("dls", DataLoaders))
+             for name in re.findall(rf"\b{owner}\.(\w+)", span) if not (hasattr(kind, name) or name in ("dls", "recorder", "model"))]
+    return wrong + [span for span in spans for name in re.findall(r"(?<![\w.@])([A-Za-z_]\w+)\(", span) if name not in public]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_names_in_the_prose_exist(page):
+    text = page.read_text(encoding="utf-8")
+    if page.stem.startswith("port_"):           # of a table, the right-hand column: the left one is another library's
+        text = re.sub(r"^\|[^|]*\|", "|", text, flags=re.MULTILINE)
+    assert unknown_names(text) == []
+
+
+def test_an_unknown_name_is_seen():
+    assert unknown_names("Write `learn.chek()` or `learn.check()`, `Rezise(3)`, `Resize(\"f(x)\")`.") == ["learn.chek()", "Rezise(3)"]
+
+
+def test_code_fits_the_width_of_a_page():
+    blocks = [(page.name, code) for page in PAGES for _, code, _ in blocks_of(page.read_text(encoding="utf-8"))]
+    assert [(name, line) for name, code in blocks for line in code.splitlines() if len(line) > 105] == []
+
+
 def test_blocks_and_what_they_print():
     page = "A\n```python\nprint(1)\n```\n\n```text\n1\n```\n\n```bash\nls\n```\n```python\nx\n```\nprose\n```text\n2\n```\n"
     assert blocks_of(page) == [[3, "print(1)\n", "1\n"], [14, "x\n", None]]

@@ -23,7 +23,10 @@ STARS = ["basics", "vision.all", "tabular.all", "collab", "text.all", "timeserie
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    "The folder of the built site. It is built from a copy, because Sphinx wants the notebooks beside its pages."
+    """The folder of the built site: the one that MINIFAST_SITE names, or one that is built now, without a warning. It is built from a copy,
+    because Sphinx wants the notebooks beside its pages."""
+    if "MINIFAST_SITE" in os.environ:
+        return Path(os.environ["MINIFAST_SITE"])
     root = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("_build", "nbs", "__pycache__"))
     for name in ("nbs", "benchmarks", "minifast", "examples", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"):
