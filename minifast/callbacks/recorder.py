@@ -422,6 +422,7 @@ class Recorder(Callback):
         """
         if not self.history:
             raise ValueError("nothing has been recorded yet: train first, `learn.fit(1)`")
+        from matplotlib.ticker import MaxNLocator
         names = [metric.name for metric in self.learn.metrics]
         plots = [("loss", ("train_loss", "valid_loss")), *((n, (n, f"train_{n}", f"valid_{n}")) for n in names)]
         axes = get_grid(len(plots), nrows or (1 if ncols is None and len(plots) <= 4 else None), ncols, figsize=figsize)
@@ -432,7 +433,7 @@ class Recorder(Callback):
                 if shown:
                     ax.plot(*zip(*shown, strict=True), "o-" if len(shown) < 20 else "-", label=column)
             ax.set_xlabel("epoch")
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.set_ylabel(title, parse_math=False)
             for text in ax.legend().get_texts():
                 text.set_parse_math(False)

@@ -1,4 +1,4 @@
-"""The command line: `minifast demo`, `doctor`, `launch`, `port` and `port-weights` (also `python -m minifast ...`)."""
+"""The command line: `minifast demo`, `app`, `doctor`, `launch`, `port` and `port-weights` (also `python -m minifast ...`)."""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -47,6 +47,10 @@ _TORCHRUN = {"nnodes": "how many machines take part (default: 1)", "node-rank": 
              "rdzv-id": "a name of this job, the same on all machines", "max-restarts": "start all again this many times after a failure"}
 
 
+#: The applications of `minifast demo`, as in `demo.APPLICATIONS`, which imports more.
+_DEMOS = ("vision", "segmentation", "tabular", "collab", "text", "timeseries", "recipe")
+
+
 def _launch(args: argparse.Namespace) -> int:
     "Run a script in several processes; the exit status is that of the one that failed first, 2 where nothing was started."
     from ..distributed.launcher import launch
@@ -64,15 +68,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     "Run the command line with `argv` (default: the process's arguments); returns the exit status."
     parser = argparse.ArgumentParser(prog="minifast", description="A layered deep-learning framework on PyTorch.")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="train on real handwritten digits (or your own images) and leave plots and model behind")
+    demo = commands.add_parser("demo", help="train on real handwritten digits, on the data of another application, or on your own, and "
+                               "leave pictures, model and report behind")
+    demo.add_argument("application", nargs="?", default="vision", help=f"{', '.join(_DEMOS)} (default: %(default)s)")
     for name, metavar, kind, default, text in (
-            ("data", "DIR", str, None, "a folder with one folder of images per class (default: handwritten digits)"),
-            ("out", "DIR", str, "minifast-demo", "where to write plots and model (default: %(default)s)"),
-            ("epochs", "N", _count, None, "epochs to train (default: 8 on the digits, 3 on own images)"),
-            ("size", "N", _count, None, "resize to NxN pixels (default: 32 for the digits, 128 for own images)"),
+            ("data", "PATH", str, None, "yours: a folder of images per class (vision), with images/ and masks/ (segmentation), or a CSV"),
+            ("out", "DIR", str, None, "where to write (default: minifast-demo, but for vision a folder of the application in it)"),
+            ("epochs", "N", _count, None, "epochs to train (default: what the data of the demo need, 3 on own images)"),
+            ("size", "N", _count, None, "resize images to NxN pixels (default: 32 and 64 for the demos, 128 for own images)"),
             ("seed", "N", int, 42, "seed of everything random (default: %(default)s)"),
-            ("weights", "FILE", str, None, "ImageNet weights of resnet18 to fine-tune (.pth or .safetensors)")):
+            ("weights", "FILE", str, None, "ImageNet weights of resnet18 to fine-tune (.pth or .safetensors)"),
+            ("target", "COLUMN", str, None, "the column to predict, of your own CSV file")):
         demo.add_argument(f"--{name}", metavar=metavar, type=kind, default=default, help=text)
+    app = commands.add_parser("app", help="open a web page that tries an exported model")
+    app.add_argument("file", metavar="FILE", help="what learn.export wrote, such as minifast-demo/model.pkl")
+    app.add_argument("--port", metavar="N", type=_count, help="port of the page (default: the first that is free from 7860 on)")
+    app.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for other machines (default: %(default)s)")
     commands.add_parser("doctor", help="print versions, devices and caches for a bug report")
     port = commands.add_parser("port", help="rewrite fastai's imports in scripts and notebooks, and name what is different or absent")
     port.add_argument("path", metavar="FILE|DIR", help="a .py or .ipynb file, or a folder of them")
@@ -88,7 +99,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         start.add_argument(f"--{name}", help=text)
     start.add_argument("script", metavar="FILE.py|FILE.ipynb", help="of a notebook the code cells are run")
     start.add_argument("args", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if args.command == "demo" and args.application not in _DEMOS:
+        if not unknown:
+            parser.error(f"argument application: invalid choice: {args.application!r} (choose from {', '.join(_DEMOS)})")
+        unknown.append(args.application)            # the value of an option that there is not
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if args.command == "launch":
         return _launch(args)
     if args.command == "port-weights":
@@ -101,11 +118,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     import matplotlib
     matplotlib.use("Agg")              # the plots go to files
-    from .demo import run
     try:
-        run(args.data, args.out, args.epochs, args.size, args.seed, args.weights)
-    except (OSError, ValueError) as e:
-        print(f"minifast demo: {e}", file=sys.stderr)
+        if args.command == "app":
+            from .app import serve
+            serve(args.file, args.host, args.port)
+        else:
+            from .demo import run
+            run(args.application, args.data, args.out, args.epochs, args.size, args.seed, args.weights, args.target)
+    except (ImportError, OSError, ValueError) as e:
+        if isinstance(e, ImportError) and args.command == "demo":
+            raise                       # a mistake of ours
+        print(f"minifast {args.command}: {e}", file=sys.stderr)
         return 1
     return 0
 

@@ -124,7 +124,14 @@ def _builds(tree: Any, model: nn.Module) -> bool:
     except Exception:               # whatever the reason: it must be described in another way
         return False
     own, other = model.state_dict(), made.state_dict()
-    return repr(made) == repr(model) and own.keys() == other.keys() and all(own[k].shape == other[k].shape for k in own)
+    return _layers(made) == _layers(model) and own.keys() == other.keys() and all(own[k].shape == other[k].shape for k in own)
+
+
+def _layers(model: nn.Module) -> list[tuple[str, str, str]]:
+    "Name, class and settings of every layer; what does as a `Sequential` does is one, such as `ConvLayer`."
+    return [(name, "Sequential" if type(m).forward is nn.Sequential.forward else type(m).__name__,
+             m.extra_repr() if next(m.children(), None) is not None else repr(m))
+            for name, m in model.named_modules(remove_duplicate=False)]
 
 
 def _kind_if_known(loss_func: LossFunc | None) -> Any:

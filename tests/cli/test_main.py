@@ -37,6 +37,7 @@ def refused(capsys, *argv):
     (["demo", "--epochs", "0"], "argument --epochs: must be a whole number, 1 or more; received '0'"),
     (["demo", "--size", "-32"], "argument --size: must be a whole number, 1 or more; received '-32'"),
     (["demo", "--colour", "red"], "unrecognized arguments: --colour red"),
+    (["demo", "audio"], "invalid choice: 'audio'"),
     (["doctor", "now"], "unrecognized arguments: now"),
 ])
 def test_wrong_arguments(capsys, argv, sentence):
@@ -70,7 +71,9 @@ def test_demo_passes_its_arguments_on(monkeypatch):
     monkeypatch.setattr(demo, "run", lambda *args, **kwargs: calls.append((args, kwargs)))
     assert main(["demo"]) == 0
     assert main(["demo", "--data", "pets", "--out", "here", "--epochs", "2", "--size", "64", "--seed", "3", "--weights", "w.pth"]) == 0
-    assert calls == [((None, "minifast-demo", None, None, 42, None), {}), (("pets", "here", 2, 64, 3, "w.pth"), {})]
+    assert main(["demo", "text", "--data", "mails.csv", "--target", "spam"]) == 0
+    assert calls == [(("vision", None, None, None, None, 42, None, None), {}), (("vision", "pets", "here", 2, 64, 3, "w.pth", None), {}),
+                     (("text", "mails.csv", None, None, None, 42, None, "spam"), {})]
 
 
 @pytest.mark.parametrize("error", [ValueError("no images"), FileNotFoundError("no images")])

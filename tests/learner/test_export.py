@@ -14,6 +14,7 @@ from minifast.learner.export import load_learner
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy
 from minifast.metrics.sklearn import F1Score
+from minifast.nn.conv import ConvLayer
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 maker = importlib.util.spec_from_file_location("make_artifacts", ARTIFACTS / "make_artifacts.py")
@@ -94,3 +95,14 @@ def test_values_of_metrics_and_a_vocab_set_by_hand_survive_a_second_export(tmp_p
     second = load_learner(again.export(tmp_path / "2.pkl")).export(tmp_path / "3.pkl")
     assert metrics_in(second) == metrics_in(first) and set(metrics_in(first)) == {"accuracy", "f1_score"}
     assert metrics_in(first)["accuracy"] >= 0
+
+
+def test_blocks_of_layers_in_a_sequential_need_no_code_of_ones_own(tmp_path, recwarn):
+    learn, items = next((learn, items) for n, learn, items in make_artifacts.learners() if n == "image")
+    learn = Learner(learn.dls, nn.Sequential(ConvLayer(3, 4, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)), path=tmp_path)
+    learn.export("model.pkl")
+    loaded = load_learner(tmp_path / "model.pkl")
+    assert not [w for w in recwarn if "your own code" in str(w.message)]
+    with learn.no_bar(), loaded.no_bar():
+        expected, found = (o.get_preds(dl=o.dls.test_dl(items))[0] for o in (learn, loaded))
+    assert torch.equal(expected, found)
