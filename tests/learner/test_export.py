@@ -99,7 +99,8 @@ def test_values_of_metrics_and_a_vocab_set_by_hand_survive_a_second_export(tmp_p
 
 def test_blocks_of_layers_in_a_sequential_need_no_code_of_ones_own(tmp_path, recwarn):
     learn, items = next((learn, items) for n, learn, items in make_artifacts.learners() if n == "image")
-    learn = Learner(learn.dls, nn.Sequential(ConvLayer(3, 4, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)), path=tmp_path)
+    model = nn.Sequential(ConvLayer(3, 4, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    learn = Learner(learn.dls, model, path=tmp_path)
     learn.export("model.pkl")
     loaded = load_learner(tmp_path / "model.pkl")
     assert not [w for w in recwarn if "your own code" in str(w.message)]
