@@ -4,6 +4,7 @@ import pytest
 import zoo_data  # noqa: F401  the animals
 import zoo_healthy  # noqa: F401
 import zoo_learners  # noqa: F401
+from suggestions import told
 from zoo import classifier, mlp, points
 
 from minifast.checks.learner.speed import PARTS, bottleneck, measure, profile
@@ -42,6 +43,23 @@ def test_slow_data_is_named():
     dls = DataLoaders(DataLoader(Slow(), bs=12, shuffle=True, num_workers=0), DataLoader(Slow(), bs=12, num_workers=0))
     report = check_learner(Learner(dls, mlp(), CrossEntropyLossFlat()), fast=True)
     assert report["MF701"].verdict == "tip" and report["MF701"].evidence["data"] > 0.4 and "num_workers" in report["MF701"].advice
+
+
+def test_the_first_setting_that_makes_it_faster_is_named():
+    from slow_nets import Net, last, learner, slow_unless
+
+    from minifast.checks.learner.speed import step_time
+    from minifast.learner.probe import probing
+
+    learn = learner(Net(slow_unless(last)))
+    with probing(learn) as probe:
+        found = step_time(probe)
+    assert found.verdict == "pass" and "channels-last makes the model" in found.found
+    with told("checks/learner/speed.py", "learn.speedup() tries more"):
+        raise ValueError(found.found)
+    assert learn.speedup("2s").times["step"] > 0
+    with probing(learner(Net(lambda x: 0.03))) as probe:
+        assert "speedup" not in step_time(probe).found
 
 
 def test_numpy_is_not_reseeded():

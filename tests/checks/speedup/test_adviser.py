@@ -129,7 +129,7 @@ def test_noise_is_no_difference():
 def test_data_that_are_slow_are_named_and_workers_found():
     dls = DataLoaders(DataLoader(Slow(), bs=12, shuffle=True, num_workers=0), DataLoader(Slow(), bs=12, num_workers=0))
     learn = learner(mlp(), dls)
-    report = learn.speedup("20s", apply=True)
+    report = learn.speedup("60s", apply=True)
     assert report.bottleneck == "data" and report.data_share > 0.5 and report.times["wait"] > 0.5 * report.times["step"]
     assert "waits for data" in str(report)
     assert report.ratio > 1.5 and learn.dls.train.num_workers and "num_workers=" in report.best[-1]
@@ -274,18 +274,46 @@ def test_a_table():
     assert report["bf16"].ratio is not None
 
 
+def texts():
+    from minifast.text.all import TextDataLoaders, text_classifier_learner
+    df = pd.DataFrame({"text": ["a good film", "a bad film"] * 40, "label": [1, 0] * 40})
+    return text_classifier_learner(TextDataLoaders.from_df(df, bs=8), pretrained=False)
+
+
+def ratings():
+    from minifast.collab import CollabDataLoaders, collab_learner
+    df = pd.DataFrame({"user": np.arange(200) % 20, "item": np.arange(200) % 9, "rating": np.arange(200) % 5 + 1.0})
+    return collab_learner(CollabDataLoaders.from_df(df, bs=16), n_factors=4, y_range=(0, 5.5))
+
+
+def series():
+    from minifast.timeseries.all import TSDataLoaders, ts_learner
+    x = np.random.default_rng(0).normal(size=(60, 2, 20)).astype("float32")
+    return ts_learner(TSDataLoaders.from_array(x, np.arange(60) % 2, bs=8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make_learner", [texts, ratings, series])
+def test_learners_of_every_kind(make_learner):
+    learn = make_learner()
+    before = {n: t.clone() for n, t in learn.model.state_dict().items()}
+    report = learn.speedup("5s")
+    assert report.times["step"] > 0 and report["bf16"].of == "model" and "it failed" not in str(report)
+    assert all(torch.equal(t, learn.model.state_dict()[n]) for n, t in before.items())
+
+
 @pytest.mark.slow
 def test_items_are_cached_where_images_are_decoded(tmp_path):
     from PIL import Image
 
     from minifast.vision.all import ImageDataLoaders, Resize
-    for i in range(48):
-        noise = np.random.default_rng(i).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    for i in range(32):
+        noise = np.random.default_rng(i).integers(0, 255, (900, 900, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / f"{'ab'[i % 2]}_{i}.jpg", quality=95)
     files = sorted(tmp_path.glob("*.jpg"))
-    dls = ImageDataLoaders.from_path_func(tmp_path, files, lambda f: f.name[0], item_tfms=Resize(24), bs=8, num_workers=0, seed=1)
+    dls = ImageDataLoaders.from_path_func(tmp_path, files, lambda f: f.name[0], item_tfms=Resize(24), bs=4, num_workers=0, seed=1)
     learn = learner(nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 2)), dls)
-    report = speedup(learn, "12s", apply=True)
+    report = speedup(learn, "60s", apply=True)
     row = report["cache='ram'"]
     assert row.verdict == "faster" and row.of == "loop" and row.changes == "images resampled once more"
     assert learn.dls.train.cache is not None and learn.dls.valid.cache is not None and dls.train.cache is None
