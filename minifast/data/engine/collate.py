@@ -143,7 +143,7 @@ def _numbers(samples, place):
     try:
         of_numpy = any(issubclass(t, np.generic) for t in set(map(type, samples)))
         return torch.tensor([o.item() if isinstance(o, np.generic) else o for o in samples] if of_numpy else samples)
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, RuntimeError) as e:
         raise TypeError(f"element{place} of the samples is a number here and something else there: {describe(samples[:4])}") from e
 
 

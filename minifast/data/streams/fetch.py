@@ -94,6 +94,7 @@ class StreamMaking(Making):
 
     taken: list[tuple] | None = None
     report: Report | None = None
+    at_once: Any = None
     error: BaseException | None = None
     token: int
 
@@ -121,6 +122,7 @@ class StreamFetcher(Fetcher):
         self.source, self.how = source, how
         self.tensors, self.in_memory, self.draws = None, False, False
         self._uses_rng = self._transforms_items
+        self._at_once = not len(after_item) and not len(before_batch) and collate_fn is None
         self.is_quiet = (source.is_quiet and collate_fn is None and
                          all(f.is_builtin and not getattr(f, "draws_globally", False) for f in (*after_item, *before_batch)))
         self._lanes: dict[int, Lane] = {}       # by the iteration
@@ -242,6 +244,10 @@ class StreamFetcher(Fetcher):
 
     def fill(self, making: StreamMaking, positions: Sequence[int], stopped: Callable[[], bool] | None = None) -> None:  # type: ignore[override]
         self._make_taken(making)
+        if self._at_once and making.at_once is None:
+            making.at_once = self.source.batch_of([t[0] for t in making.taken or ()])
+        if making.at_once is not None:
+            return
         seed, indices = making.key.seed, making.key.indices
         positions = [k for k in positions if k < len(indices)]
         rngs = item_rngs(seed, [indices[k] for k in positions]) if self._uses_rng else None
@@ -280,6 +286,8 @@ class StreamFetcher(Fetcher):
     def finish(self, making: StreamMaking) -> StreamBatch:  # type: ignore[override]
         if not making.taken:
             return StreamBatch(None, None, {}, making.report)
+        if making.at_once is not None:
+            return StreamBatch(making.at_once, None, {}, making.report)
         batch = super().finish(making)
         return StreamBatch(batch.data, batch.kinds, batch.skipped, making.report)
 

@@ -1,6 +1,10 @@
 """Parquet files as a stream: row groups are the shards, read a few rows at a time."""
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
+
+import numpy as np
+import torch
 
 from ...core.messages import describe, did_you_mean, listing
 from ...core.paths import Path
@@ -9,6 +13,45 @@ from .columns import as_values
 from .shards import Shards
 
 _ROWS = 256             # read at a time
+
+
+class Rows:
+    """A few rows of a file, by row or by column.
+
+    Args:
+        batch: of pyarrow.
+    """
+
+    __slots__ = ("_by_name", "_rows", "batch")
+
+    def __init__(self, batch: Any):
+        self.batch = batch
+        self._rows: list[dict[str, Any]] | None = None
+        self._by_name: dict[str, np.ndarray] = {}
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Read a row.
+
+        Args:
+            i: its number.
+        """
+        if self._rows is None:
+            self._rows = self.batch.to_pylist()
+        return self._rows[i]
+
+    def column(self, name: str) -> np.ndarray:
+        """Read a column.
+
+        Args:
+            name: its name.
+        """
+        if name not in self._by_name:
+            self._by_name[name] = self.batch.column(name).to_numpy(zero_copy_only=False)
+        return self._by_name[name]
+
+    def is_whole(self) -> bool:
+        "Whether no cell is empty."
+        return not any(column.null_count for column in self.batch.columns)
 
 
 class ParquetShards(Shards):
@@ -30,6 +73,7 @@ class ParquetShards(Shards):
         files = _files(path)
         self.columns, self.rows = None if columns is None else list(columns), rows
         self._lists: set[str] = set()           # columns whose cells are lists
+        self._plain = True                      # no columns but numbers and texts
         groups, sizes = [], []
         for file in files:
             with pq.ParquetFile(file) as opened:
@@ -39,6 +83,7 @@ class ParquetShards(Shards):
                         raise ValueError(f"ParquetShards(columns=...): {file.name} has no column {name!r}{did_you_mean(name, names)} "
                                          f"Its columns are {listing(names)}")
                 self._lists |= {f.name for f in opened.schema_arrow if str(f.type).partition("<")[0].endswith("list")}
+                self._plain = self._plain and all(_is_plain(f.type) for f in opened.schema_arrow if f.name in (self.columns or names))
                 for g in range(opened.num_row_groups):
                     groups.append((str(file), g))
                     sizes.append(opened.metadata.row_group(g).num_rows)
@@ -50,7 +95,7 @@ class ParquetShards(Shards):
         file, group = self.shards[shard]
         return f"row group {group} of {Path(file).name}"
 
-    def read(self, shard: int, start: int = 0) -> Iterator[dict[str, Any]]:
+    def read(self, shard: int, start: int = 0) -> Iterator[tuple[Rows, int]]:
         pq = _pyarrow_parquet()
         file, group = self.shards[shard]
         with pq.ParquetFile(file) as opened:
@@ -58,15 +103,42 @@ class ParquetShards(Shards):
                 if start >= len(batch):
                     start -= len(batch)
                     continue
-                yield from batch.slice(start).to_pylist()
+                yield from zip(repeat(Rows(batch)), range(start, len(batch)))
                 start = 0
 
-    def to_sample(self, item: dict[str, Any]) -> dict[str, Any]:
-        return as_values(item) if self._lists else item
+    def batch_of(self, items: Sequence[tuple[Rows, int]]) -> dict[str, Any] | None:
+        starts: dict[Rows, int] = {}
+        n, at = 0, np.empty(len(items), np.int64)
+        for k, (rows, i) in enumerate(items):
+            if rows not in starts:
+                starts[rows], n = n, n + rows.batch.num_rows
+            at[k] = starts[rows] + i
+        if not items or not self._plain or not all(rows.is_whole() for rows in starts):
+            return None
+        names = items[0][0].batch.schema.names
+        return {name: _as_collated(np.concatenate([rows.column(name) for rows in starts])[at]) for name in names}
+
+    def to_sample(self, item: tuple[Rows, int]) -> dict[str, Any]:
+        row = item[0].row(item[1])
+        return as_values(row) if self._lists else row
 
     @property
     def is_quiet(self) -> bool:
         return True
+
+
+def _is_plain(kind):
+    return str(kind) in _PLAIN
+
+
+_PLAIN = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "float", "double", "string", "large_string"}
+
+
+def _as_collated(values):
+    "What collating these values as Python's numbers and texts gives."
+    if values.dtype == object:
+        return values.tolist()
+    return torch.from_numpy(values.astype({"f": np.float32, "b": np.bool_}.get(values.dtype.kind, np.int64)))
 
 
 def _files(path):

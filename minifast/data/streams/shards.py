@@ -139,6 +139,17 @@ class Shards:
         """
         return None
 
+    def batch_of(self, items: Sequence[Any]) -> Any:
+        """Make a batch of items at once, as collating their samples would, where that is faster.
+
+        Args:
+            items: what `read` gave.
+
+        Returns:
+            The batch; None: make the samples one by one.
+        """
+        return None
+
     def to_sample(self, item: Any) -> Any:
         """Make a sample of what was read: decoding that should not be done before the items are mixed.
 

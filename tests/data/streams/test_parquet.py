@@ -49,6 +49,27 @@ def _empty(folder):
     return folder / "none"
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_made_at_once_are_those_of_single_rows(tmp_path, shuffle):
+    rng = np.random.default_rng(0)
+    table = {"f32": rng.random(300).astype(np.float32), "f64": rng.random(300), "i8": rng.integers(0, 9, 300).astype(np.int8),
+             "i64": rng.integers(0, 2**40, 300), "b": rng.random(300) > 0.5, "s": [f"text {i}" for i in range(300)]}
+    pq.write_table(pa.table(table), tmp_path / "a.parquet", row_group_size=70)
+    pq.write_table(pa.table({**table, "i64": [None if i == 250 else i for i in range(300)]}), tmp_path / "b.parquet", row_group_size=70)
+
+    def batches(file, **kwargs):
+        return list(StreamLoader(ParquetShards(tmp_path / file, rows=32), 50, shuffle=shuffle, buffer=60, num_workers=0, seed=0,
+                                 device="cpu", **kwargs))
+
+    for at_once, one_by_one in zip(batches("a.parquet"), batches("a.parquet", after_item=dict), strict=True):
+        assert at_once.keys() == one_by_one.keys()
+        for name, column in at_once.items():
+            assert column == one_by_one[name] if name == "s" else torch.equal(column, one_by_one[name])
+            assert name == "s" or column.dtype == one_by_one[name].dtype
+    with pytest.raises(TypeError, match=r"element \['i64'\] of the samples is a number here and something else there"):
+        batches("b.parquet")
+
+
 def test_only_the_row_groups_asked_for_are_opened_and_only_in_part(folder, monkeypatch):
     asked = []
     real = pq.ParquetFile.iter_batches
