@@ -160,7 +160,8 @@ def memory_parts(cost: StepCost, strategy: str, world: int, n: int, units: list[
     if strategy == "fsdp2":
         sizes = {p.name: p.bytes for p in cost.params}
         *blocks, root = (unit.size * sum(sizes[name] for name in unit.names) for unit in units)
-        parts["gathered weights"] = root + sum(sorted(blocks)[-2:])         # while one block is computed, the next arrives
+        # while one block is computed the next arrives, in a buffer from which its weights are copied
+        parts["gathered weights"] = root + sum(sorted(blocks)[-2:]) + max([root, *blocks])
     parts["gradients"] = total(gradient, strategy == "fsdp2" and not accumulates)
     if strategy == "ddp":
         parts["gradient buckets"] = total(gradient)

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[2] / "device_checks"
 ON_GPUS_ONLY = {"fp16", "pinned"}
 
 
-def run(device, out, *args, seconds=400):
+def run(device, out, *args, seconds=700):
     return subprocess.run(["bash", str(FOLDER / "gpu.sh"), *args], capture_output=True, text=True, timeout=seconds + 60, env={
         **os.environ, "DEVICE": device, "PYTHON": sys.executable, "OUT": str(out), "SECONDS_IN_ALL": str(seconds), "OMP_NUM_THREADS": "1"})
 
