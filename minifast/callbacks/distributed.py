@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..core import check_arguments, is_number, leaves
-from ..core.ranks import common_streams, gathered, group, mean_over_ranks, meet, own_streams, summed, wait_at_most, world_size
+from ..core import check_arguments, is_number, leaves, rank_warnings
+from ..core.ranks import common_streams, gathered, group, mean_over_ranks, meet, own_streams, rank, summed, wait_at_most, world_size
 from ..core.shares import share_of
 from ..metrics.base import IGNORED, MeanMetric
 from ..nn.model_info import eval_mode
@@ -220,6 +220,7 @@ class DistributedTrainer(Callback):
             self._agree("after_fit", steps_left_out=self._steps_left_out)
             average_norm_statistics(self.learn.model)
             common_streams()
+            rank_warnings.settle(rank())
             self._ended = True
 
     def cleanup_fit(self) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from ..core import checkpoint
 from ..core.paths import Path
+from ..core.ranks import is_main
 from ..core.types import PathLike
 
 FORMAT = 1                      #: version of the format that `write` writes; `read` reads this and every earlier one
@@ -26,7 +27,10 @@ def _digest(spec: bytes, tensors: dict[str, torch.Tensor]) -> dict[str, str]:
 
 
 def write(spec: dict[str, Any], tensors: dict[str, torch.Tensor], file: Path) -> None:
-    "Write a description and weights (on the CPU) to `file`, which is replaced once the new one is complete. Same input, same bytes."
+    """Write a description and weights (on the CPU) to `file`, which is replaced once the new one is complete. Same input, same
+    bytes. Of several ranks the first writes."""
+    if not is_main():
+        return
     text = json.dumps(spec, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     head = {"format": FORMAT, "sha256": _digest(text, tensors)}
     checkpoint.write_tensors({**tensors, SPEC: torch.frombuffer(bytearray(text), dtype=torch.uint8)}, {HEADER: json.dumps(head)}, file)

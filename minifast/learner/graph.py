@@ -26,6 +26,7 @@ from ..callbacks import MixedPrecision, ProgressCallback
 from ..callbacks.regularise import of_output
 from ..core import PathLike, checkpoint, describe, find_bs, fixed_seed, leaves, map_nested, plain, split_batch, to_detach, to_device
 from ..core.paths import Path
+from ..core.ranks import alone, is_main
 from ..data.engine.collate import wrap_kinds
 from ..data.targets import base_dataset
 from ..nn.layers import Scaling
@@ -146,6 +147,13 @@ class Export:
 def to_onnx(learn: Learner, name: PathLike, dl: Any = None, opset: int | None = None) -> Path:
     "See `Learner.to_onnx`."
     file = _file_of(learn, name, ".onnx")
+    if not is_main():
+        return file
+    with alone():
+        return _to_onnx(learn, file, dl, opset)
+
+
+def _to_onnx(learn, file, dl, opset):
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
     if missing:
         raise ImportError(f"to_onnx writes with onnx and onnxscript and compares with onnxruntime; not installed: {', '.join(missing)}. "
@@ -190,6 +198,13 @@ def _write_onnx(export: Export, program: torch.export.ExportedProgram, part: Pat
 def to_torch_export(learn: Learner, name: PathLike, dl: Any = None) -> Path:
     "See `Learner.to_torch_export`."
     file = _file_of(learn, name, ".pt2")
+    if not is_main():
+        return file
+    with alone():
+        return _to_torch_export(learn, file, dl)
+
+
+def _to_torch_export(learn, file, dl):
     export = Export(learn, dl)
     with _explained(learn.model, "torch.export"):
         program = export.traced()

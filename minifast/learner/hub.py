@@ -10,6 +10,7 @@ import torch
 
 from .. import __version__
 from ..core.messages import plural
+from ..core.ranks import is_main
 from ..nn.loss_traits import loss_name
 from .export import load_learner
 from .saving import vocabs_of
@@ -55,6 +56,8 @@ def push_to_hub(learn: "Learner", repo_id: str, private: bool | None = None, tok
                 commit_message: str = "Learner of minifast") -> str:
     "See `Learner.push_to_hub`."
     _check_installed()
+    if not is_main():
+        return ""
     from huggingface_hub import HfApi
     api = HfApi(token=token)
     with TemporaryDirectory() as folder:                                # exported first: what cannot be exported makes no repository

@@ -497,7 +497,7 @@ class Learner(Inference):
             commit_message: of the commit.
 
         Returns:
-            Where the commit can be seen.
+            Where the commit can be seen. Of several ranks the first does all this; the others get an empty text.
 
         Raises:
             ImportError: where huggingface_hub is not installed.
