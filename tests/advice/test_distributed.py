@@ -5,12 +5,15 @@ import sys
 
 import pytest
 from suggestions import told
+from torch.utils.data import DataLoader as TorchDataLoader
+from torch.utils.data.distributed import DistributedSampler
 from torchrun import ROOT
-from workshop import learner, wanted
+from workshop import learner, numbers, wanted
 
 from minifast.basics import *
 from minifast.callbacks import distributed
 from minifast.core import ranks
+from minifast.data.torch_parts import TorchParts
 from minifast.distributed.launcher import process_count
 from minifast.distributed.notebooks import run_notebook
 
@@ -135,11 +138,11 @@ def test_synchronised_batch_norm_on_a_cpu(monkeypatch):
 def test_a_rank_that_leaves_alone(monkeypatch):
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     environment(monkeypatch, MASTER_PORT=str(store.port))
-    with monkeypatch.context() as patched:
-        for name, value in (("world_size", lambda: 2), ("rank", lambda: 1), ("_timeout", 0.5)):
-            patched.setattr(ranks, name, value)
-        with told("core/ranks.py", "Let rank 0 decide: `if shared(stop): raise CancelFitException`, with `from minifast.distributed"):
-            ranks.meet("the end")
+    for name, value in (("world_size", lambda: 2), ("rank", lambda: 1), ("_timeout", 0.5)):
+        monkeypatch.setattr(ranks, name, value)
+    with told("core/ranks.py", "Let rank 0 decide: `if shared(stop): raise CancelFitException`, with `from minifast.distributed"):
+        ranks.meet("the end")
+    monkeypatch.undo()
     from minifast.distributed import shared
 
     def decide(cb):
@@ -154,11 +157,21 @@ def test_a_rank_that_leaves_alone(monkeypatch):
 
 def test_a_state_that_another_machine_does_not_see(monkeypatch, tmp_path):
     from minifast.callbacks import resume
-    with monkeypatch.context() as patched:
-        patched.setattr(resume, "is_main", lambda: False)
-        patched.setattr(resume, "shared", lambda x: x or str(tmp_path / "r.safetensors"))
-        with told("callbacks/resume.py", "a folder on a disk that all of them share, `learn.path = Path('...')`"):
-            learner(path=tmp_path / "own").fit(1, resume=Resume("r"))
+    monkeypatch.setattr(resume, "is_main", lambda: False)
+    monkeypatch.setattr(resume, "shared", lambda x: x or str(tmp_path / "r.safetensors"))
+    with told("callbacks/resume.py", "a folder on a disk that all of them share, `learn.path = Path('...')`"):
+        learner(path=tmp_path / "own").fit(1, resume=Resume("r"))
+    monkeypatch.undo()
     learn = learner()
     learn.path = Path(tmp_path)
     learn.fit(1, resume=Resume("r"))
+
+
+def test_loaders_that_cannot_be_divided():
+    dataset = numbers().train_ds
+    with told("data/torch_parts.py", "give a loader over a dataset with `len` and indices, such as DataLoader(dataset, bs=64) of minifast or"):
+        TorchParts([dataset])
+    assert DataLoader(dataset, bs=64).n == 20
+    with told("data/torch_parts.py", "leave the sampler out, write shuffle=True, and let batch_size be that of all ranks together"):
+        TorchParts(TorchDataLoader(dataset, batch_size=2, sampler=DistributedSampler(dataset, 2, 0)))
+    assert len(list(TorchParts(TorchDataLoader(dataset, batch_size=4, shuffle=True)))) == 5
