@@ -185,7 +185,7 @@ def _numbers(interp):
 # -- checks and settings -----------------------------------------------------------------------------------------------------------
 def _checks(report: Report) -> str:
     plots = [c for c in report.issues + report.tips if c.draw is not None][:MOST_PLOTS]
-    return f"<div class='wide'>{report.html(links=False)}</div>" + "".join(
+    return f"<div class='wide'>{report.html()}</div>" + "".join(
         f"<h3>{c.code} {cell(c.title)}</h3>{drawn(c.draw, c.title)}" for c in plots)
 
 

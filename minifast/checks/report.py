@@ -6,6 +6,7 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.html_page import AMBER, GREEN, GREY, RED
 from ..core.messages import plural
 from .codes import CODES, known
 from .outcomes import NEEDS, SIGNS, VERDICTS, Check, NotApplicable, Skipped, Verdict, number
@@ -13,7 +14,7 @@ from .outcomes import NEEDS, SIGNS, VERDICTS, Check, NotApplicable, Skipped, Ver
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLOURS = {"issue": "#df3f3c", "tip": "#b26a00", "pass": "#3a8a3e"}      # readable on white and on the dark of notebooks
+_COLOURS = {"issue": RED, "tip": AMBER, "pass": GREEN}
 
 
 class ChecksFailed(ValueError):
@@ -144,26 +145,26 @@ class Report:
     def _repr_html_(self):
         return self.html()
 
-    def html(self, links: bool = True) -> str:
-        """The report as a table in HTML.
+    def html(self) -> str:
+        "The report in HTML: issues and tips as a table, and what passed or does not apply in another, which opens with a click."
+        found = [o for c in self.issues for o in (c, *self.consequences(c.code))] + self.tips
+        others = self.with_verdict(*VERDICTS[2:])
+        counts = ", ".join(f"{n} {v}" + "ed" * (v == "pass") for v in VERDICTS[2:] if (n := len(self.with_verdict(v))))
+        return (f"<p><b>{escape(self.subject)}</b> {escape(self._summary())}</p>{_table(found) if found else ''}"
+                + (f"<details><summary>{counts}</summary>{_table(others)}</details>" if others else ""))
 
-        Args:
-            links: link each code to its card in the documentation, for readers who have that beside it.
-        """
-        rows = []
-        issues = [o for c in self.issues for o in (c, *self.consequences(c.code))]
-        for c in issues + self.tips + self.with_verdict(*VERDICTS[2:]):
-            colour = _COLOURS.get(c.verdict, "#777")
-            numbers = "<br>".join(f"{escape(k)} = {escape(number(v))}" for k, v in c.evidence.items())
-            cells = (f"<b style='color:{colour}'>{SIGNS[c.verdict]}&nbsp;{escape(c.verdict)}</b>",
-                     f"<a href='{escape(c.card)}'>{c.code}</a>" if links else c.code, escape(c.title),
-                     escape(f"look again after {c.cause}: " * bool(c.cause) + c.found)
-                     + (f"<br><i>{escape(c.advice)}</i>" if c.advice else ""),
-                     f"<small>{numbers}</small>")
-            rows.append("<tr>" + "".join(f"<td style='text-align:left;vertical-align:top'>{cell}</td>" for cell in cells) + "</tr>")
-        head = "".join(f"<th style='text-align:left'>{t}</th>" for t in ("", "code", "subject", "finding and advice", "numbers"))
-        return (f"<p><b>{escape(self.subject)}</b> {escape(self._summary())}</p><table><thead><tr>{head}</tr></thead>"
-                f"<tbody>{''.join(rows)}</tbody></table>")
+
+def _table(checks):
+    rows = []
+    for c in checks:
+        numbers = "<br>".join(f"{escape(k)} = {escape(number(v))}" for k, v in c.evidence.items())
+        cells = (f"<b style='color:{_COLOURS.get(c.verdict, GREY)}'>{SIGNS[c.verdict]}&nbsp;{escape(c.verdict)}</b>",
+                 f"<span title='{escape(c.card)}'>{c.code}</span>", escape(c.title),
+                 escape(f"look again after {c.cause}: " * bool(c.cause) + c.found) + (f"<br><i>{escape(c.advice)}</i>" if c.advice else ""),
+                 f"<small>{numbers}</small>")
+        rows.append("<tr>" + "".join(f"<td style='text-align:left;vertical-align:top'>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th style='text-align:left'>{t}</th>" for t in ("", "code", "subject", "finding and advice", "numbers"))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _ranges(codes):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+#: Colours of words that can be read on white and on the dark themes of notebooks.
+RED, AMBER, GREEN, GREY = "#df3f3c", "#b26a00", "#3a8a3e", "#777777"
 MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 40, 24, 400          #: of a table, and of one of its cells
 MAX_PNG = 150_000                                               #: bytes, above which a picture becomes a JPEG
 

@@ -190,7 +190,7 @@ def test_colours_can_be_read_on_light_and_on_dark():
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
     html = Report([Check("MF105", v) for v in VERDICTS]).html()
-    colours = set(re.findall(r"color:(#\w{6})", html.replace("#777'", "#777777'")))
+    colours = set(re.findall(r"color:(#\w{6})", html))
     assert len(colours) == 4
     for colour in colours:
         for back in ("#ffffff", "#111111"):

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ...core.html_page import GREEN, RED
 from ...core.messages import plural
 from .trials import Ratio
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLOURS = {"faster": "#2e7d32", "slower": "#c62828", "refused": "#c62828"}
+_COLOURS = {"faster": GREEN, "slower": RED, "refused": RED}
 
 _COLUMNS = ("setting", "ratio", "spread", "of", "changes", "verdict")
 
