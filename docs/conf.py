@@ -39,7 +39,8 @@ HERE = Path(__file__).parent
 PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md",
          "benchmarks/README.md": "benchmarks.md"}           # files outside `docs` that are a page of the site
 FIGURES = {"show_batch": ("01_quickstart", "dls.show_batch("), "lr_find": ("01_quickstart", "learn.lr_find("),
-           "show_results": ("01_quickstart", "learn.show_results(")}
+           "show_results": ("01_quickstart", "learn.show_results("),
+           "MF802": ("09_recipe", 'report.show("MF802")')}
 MODULES = {module for page in (HERE / "api").glob("*.md") for module in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8"))}
 
 
@@ -130,6 +131,10 @@ def read(app, docname, content):
     "Adapt what is written for the repository."
     if (HERE / f"{docname}.md").exists():
         content[0] = for_site(content[0], (HERE / docname).parent, docname)
+        if docname == "checks":
+            for code in FIGURES.keys() & set(re.findall(r"^### (MF\d+)", content[0], re.MULTILINE)):
+                picture = f"![What {code} shows](nbs/figures/{code}.png)"
+                content[0] = re.sub(rf"(^### {code} .*?\n\nIf not: .*?\n)", rf"\1\n{picture}\n", content[0], flags=re.MULTILINE | re.DOTALL)
         if "<!-- names -->" in content[0]:
             content[0] = content[0].replace("<!-- names -->", "\n\n".join(names()))
 

@@ -3,6 +3,8 @@
     python docs/make_checks.py          # writes the page
     python docs/make_checks.py --check  # exit status 1 if the page is not up to date
 """
+import itertools
+import json
 import re
 import sys
 import textwrap
@@ -76,10 +78,13 @@ def zoo():
 
 
 def found():
-    "What a report on real data said, by code: the lines of the first issue, or tip, in docs/reports.md."
-    text = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    "What a report said, by code: the lines of the first issue, or tip, in docs/reports.md or in what the notebooks print."
+    texts = [(ROOT / "docs" / "reports.md").read_text(encoding="utf-8")]
+    for file in sorted((ROOT / "nbs").glob("*.ipynb")):
+        for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
+            texts += ["".join(o.get("text", o.get("data", {}).get("text/plain", ""))) for o in cell.get("outputs", [])]
     out = {}
-    for kind in ("issue", "tip"):
+    for text, kind in itertools.product(texts, ("issue", "tip")):
         for said in re.finditer(rf"^[✗!] (MF\d+) .*: {kind}\. .*(?:\n    .*)*", text, re.MULTILINE):
             out.setdefault(said[1], re.sub(r" +\[docs/checks\.md#\w+\]", "", said[0]))
     return out
@@ -96,8 +101,8 @@ def page():
             caught = [a.name for a in broken if a.code == code]
             lines.append(f'<a id="{code.lower()}"></a>\n### {code} {name}\n\n{asks}\n\nIf not: {advice}.\n')
             if code in said:
-                block = "\n".join(textwrap.fill(line, 120, subsequent_indent="    ") for line in said[code].splitlines())
-                lines.append(f"What it [said of real data](reports.md):\n\n```text\n{block}\n```\n")
+                block = "\n".join(textwrap.fill(line, 100, subsequent_indent="    ") for line in said[code].splitlines())
+                lines.append(f"In a report:\n\n```text\n{block}\n```\n")
             if caught:
                 lines.append(f"Tested on: {'; '.join(caught)}.\n")
     lines.append(
