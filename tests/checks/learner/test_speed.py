@@ -4,7 +4,6 @@ import pytest
 import zoo_data  # noqa: F401  the animals
 import zoo_healthy  # noqa: F401
 import zoo_learners  # noqa: F401
-from suggestions import told
 from zoo import classifier, mlp, points
 
 from minifast.checks.learner.speed import PARTS, bottleneck, measure, profile
@@ -55,8 +54,7 @@ def test_the_first_setting_that_makes_it_faster_is_named():
     with probing(learn) as probe:
         found = step_time(probe)
     assert found.verdict == "pass" and "channels-last makes the model" in found.found
-    with told("checks/learner/speed.py", "learn.speedup() tries more"):
-        raise ValueError(found.found)
+    assert "learn.speedup() tries more" in found.found
     assert learn.speedup("2s").times["step"] > 0
     with probing(learner(Net(lambda x: 0.03))) as probe:
         assert "speedup" not in step_time(probe).found

@@ -1,4 +1,5 @@
 """The speed adviser: what it finds where the answer is known, and that it leaves no trace."""
+import re
 import time
 from contextlib import suppress
 
@@ -7,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 from slow_nets import Net, Slow, half, images, last, learner, slow_unless
-from suggestions import told
 from test_check_learner_untouched import assert_same, make, snapshot
 from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -46,14 +46,14 @@ def test_budgets_that_are_none(budget):
 
 def test_what_refusals_say_works():
     learn = learner(Net())
-    with told("checks/speedup/adviser.py", "such as budget='30s', '2min' or a number"):
+    with pytest.raises((ValueError, RuntimeError), match=re.escape("such as budget='30s', '2min' or a number")):
         learn.speedup("soon")
-    with told("checks/speedup/adviser.py", "the number of epochs that you plan to train, at least 1"):
+    with pytest.raises((ValueError, RuntimeError), match=re.escape("the number of epochs that you plan to train, at least 1")):
         learn.speedup("1s", epochs=0)
     assert len(learn.speedup("1s", epochs=1)) and len(learn.speedup(1))
     bare = Learner(images(), Net())
     bare.loss_func = None
-    with told("checks/speedup/adviser.py", "Learner(dls, model, loss_func=...)"):
+    with pytest.raises((ValueError, RuntimeError), match=re.escape("Learner(dls, model, loss_func=...)")):
         bare.speedup()
     assert len(Learner(images(), Net(), loss_func=CrossEntropyLossFlat()).speedup("1s"))
 
@@ -148,7 +148,7 @@ def test_several_processes_are_refused(monkeypatch):
     learn = learner(Net())
     with monkeypatch.context() as m:
         m.setattr(ranks, "world_size", lambda: 2)
-        with told("checks/speedup/adviser.py", "run it once without a launcher"):
+        with pytest.raises((ValueError, RuntimeError), match=re.escape("run it once without a launcher")):
             learn.speedup("2s")
     learn.speedup("2s")
 
@@ -157,8 +157,8 @@ def test_what_is_on_already_is_said_and_not_tried():
     learn = learner(Net()).to_bf16().to_channelslast()
     report = learn.speedup("3s")
     assert "on already" in report["bf16, fp16"].note and "on already" in report["channels-last"].note
-    with told("checks/speedup/options.py", "`learn.to_fp32()` turns it off", "`learn.to_contiguous()` turns it off"):
-        raise ValueError("; ".join(row.note for row in report))
+    notes = "; ".join(row.note for row in report)
+    assert "`learn.to_fp32()` turns it off" in notes and "`learn.to_contiguous()` turns it off" in notes
     learn.to_fp32().to_contiguous()
     assert not any(isinstance(cb, (MixedPrecision, ChannelsLast)) for cb in learn.cbs)
 
@@ -180,8 +180,7 @@ def test_compile_is_weighed_against_the_planned_steps():
 @pytest.mark.slow
 def test_compile_is_tried_where_it_can_pay_off():
     learn = learner(Net(lambda x: 0.05))
-    with told("checks/speedup/adviser.py", "learn.speedup(budget='…min') tries it"):
-        raise ValueError(learn.speedup("3s", epochs=1000)["compile"].note)
+    assert "learn.speedup(budget='2min') tries it" in learn.speedup("3s", epochs=1000)["compile"].note
     row = learn.speedup(budget="2min", epochs=1000)["compile"]
     assert row.ratio is not None or "it failed" in row.note or "Error" in row.note
     assert learn.compiled_with is None
