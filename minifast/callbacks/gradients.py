@@ -76,6 +76,11 @@ class GradientAccumulation(TrainingCallback):
         learn = self.learn
         return self._items + learn.items_in_batch() >= self.n_acc or learn.iter >= learn.n_iter - 1
 
+    @property
+    def pending(self) -> bool:
+        "Whether gradients are added up at the moment, so that a state without them would not be whole."
+        return self._items > 0
+
     def after_train(self) -> None:
         "The epoch was cut short between two steps: step with what has been accumulated."
         if self._items:

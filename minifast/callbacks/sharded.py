@@ -113,6 +113,8 @@ class ShardedModel:
         how = {"mp_policy": policy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)} if halves else {}
         # also the root is divided again after its forward pass: whoever looks at the weights then finds those to change
         fully_shard(copied, mesh=mesh, reshard_after_forward=True, **how)
+        for name in ("__name__", "__qualname__", "__module__"):         # of a class of its own, which is told as the other one
+            setattr(type(copied), name, getattr(type(module), name))
         self._replaced[module] = copied, set(vars(copied)) - set(vars(module))
         return copied
 

@@ -46,7 +46,7 @@ def test_a_fit_divides_the_weights_and_leaves_a_plain_model(alone, together):
         got, expected = results["after"], alone["after"]
         assert got["share"] <= 0.55 if len(together) == 2 else got["share"] <= 0.35         # rows are not always divided evenly
         assert got["same"] and got["plain"] and got["no_hooks_left"] and got["marks"] == []
-        assert got["state_divided"]
+        assert got["state_divided"] and got["name"] == expected["name"]         # layers are told under their own names
         assert got["hooks"] == expected["hooks"]                # a hook of the user's is called as ever
         torch.testing.assert_close(got["norms"], expected["norms"], rtol=1e-5, atol=0)
         torch.testing.assert_close(got["during"], expected["during"], rtol=0, atol=1e-6)

@@ -88,13 +88,14 @@ def learner(model=mlp, **kwargs):
 
 class Watch(Callback):
     "Notes what share of the weights a rank holds while the model trains, and predicts in the middle of a fit."
-    shares, preds = (), None
+    shares, preds, name = (), None, ""
 
     def after_step(self):
         held = sum(p.to_local().numel() if is_sharded(p) else p.numel() for p in self.learn.model.parameters())
         self.shares = (*self.shares, held / sum(p.numel() for p in self.learn.model.parameters()))
 
     def after_epoch(self):
+        self.name = str(self.learn.model)
         self.preds = self.learn.get_preds()[0]
 
 
@@ -190,7 +191,7 @@ def main():
     x = torch.ones(2, 8)
     model(x)
     results["after"] = {
-        "share": max(watch.shares), "during": watch.preds, "norms": norms.norms, "after": learn.get_preds()[0],
+        "share": max(watch.shares), "name": watch.name, "during": watch.preds, "norms": norms.norms, "after": learn.get_preds()[0],
         "same": all(a is b for a, b in zip(params, model.parameters(), strict=True)) and modules == list(model.modules())
         and kinds == [*map(type, model.modules())] and model is learn.model,
         "plain": all(not is_sharded(p) for p in model.parameters()), "state_divided": bool(state) and all(map(is_sharded, state)),
