@@ -15,7 +15,7 @@ from ..core.agreement import Agreement, Termination
 from ..core.durations import seconds_in
 from ..core.paths import Path
 from ..core.ranks import gathered, is_main, main_only, own_streams, rank, shared, world_size
-from ..core.sharded import load_optimizer, load_weights
+from ..core.sharded import load_optimizer, load_weights, local
 from .base import Callback, CancelFitException, Order, restore_states, states_of
 from .fit_settings import differences, kept_by, settings_of_fit, stateless, with_advice
 from .recorder import FitRecord
@@ -315,7 +315,7 @@ class Resume(Callback):
         self._ending = self._ending or said == _END
         due = said or (self._batches and (learn.epoch * learn.n_iter + done) % self._batches == 0)
         self._due = bool(due) or (self._due and done > 1)
-        if self._due and not any(gathered(_pending(learn.opt))):        # else gradients of several batches are added up: after their step
+        if self._due and not any(gathered(_pending(learn))):        # else gradients of several batches are added up: after their step
             self._due = False
             self._save(done)
             self._since = time.monotonic()
@@ -436,8 +436,9 @@ def _plain(rng):
     return {**rng, "numpy": [o.tolist() if isinstance(o, np.ndarray) else o for o in rng["numpy"]]}
 
 
-def _pending(opt):
-    return any(p.grad is not None and bool(p.grad.any()) for group in opt.param_groups for p in group["params"])
+def _pending(learn):
+    grads = (p.grad for group in learn.opt.param_groups for p in group["params"])
+    return any(getattr(cb, "pending", False) for cb in learn.cbs) or any(g is not None and bool(local(g).any()) for g in grads)
 
 
 def _shape(x):
