@@ -42,6 +42,7 @@ def test_a_rank_that_waits_in_vain(monkeypatch):
         assert ranks.world_size() == 1
 
 
+@pytest.mark.slow
 def test_a_timeout_that_is_none(monkeypatch, tmp_path):
     environment(monkeypatch, RANK="1", MINIFAST_TIMEOUT="soon")
     with told("core/ranks.py", "a number above 0, such as MINIFAST_TIMEOUT=600"):

@@ -48,6 +48,7 @@ def test_variables_that_contradict_each_other_are_refused(monkeypatch, wrong):
         ranks.world_size()
 
 
+@pytest.mark.slow
 def test_a_rank_that_waits_in_vain_says_for_whom():
     code = "from minifast.core import ranks\nranks.world_size()"
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **ALL, "MINIFAST_TIMEOUT": "2"}, capture_output=True, text=True,

@@ -157,7 +157,20 @@ def streams():
     return {"first": torch.tensor(first)}
 
 
-VERBS = [lr_find, early_stopping, plateau, predictions, tta, fine_tune, resizing, loggers, stops_alike, streams]
+def looks():
+    "What rank 0 may do alone, while the others go on."
+    learn = learner("looks")
+    learn.fit(1, 0.1)
+    if ranks.is_main():
+        assert len(learn.dls.one_batch()[0]) == 16 and "Total parameters: 178" in learn.summary()
+        learn.predict(learn.dls.valid_ds[0][0])
+        with learn.no_logging():
+            assert learn.to_torch_export("looks.pt2").exists()
+        learn.check(fast=True)
+    return {"weights": weights(learn)}
+
+
+VERBS = [lr_find, early_stopping, plateau, predictions, tta, fine_tune, resizing, loggers, stops_alike, streams, looks]
 
 
 def main(folder):
