@@ -38,9 +38,7 @@ python_maximum_signature_line_length = 100
 HERE = Path(__file__).parent
 PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md",
          "benchmarks/README.md": "benchmarks.md"}           # files outside `docs` that are a page of the site
-FIGURES = {"show_batch": ("01_quickstart", "dls.show_batch("), "lr_find": ("01_quickstart", "learn.lr_find("),
-           "show_results": ("01_quickstart", "learn.show_results("),
-           "MF802": ("09_recipe", 'report.show("MF802")')}
+FIGURES = {"MF802": ("09_recipe", 'report.show("MF802")')}           # what a cell of a notebook shows, for docs/checks.md
 MODULES = {module for page in (HERE / "api").glob("*.md") for module in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8"))}
 
 
@@ -112,6 +110,9 @@ def copy_notebooks():
             if cell["cell_type"] == "markdown":
                 text = for_site("".join(cell["source"]), file.parent, f"nbs/{file.name}")
                 cell["source"] = re.sub(r"\]\(#[\w-]+\)", lambda link: link[0].lower(), text)      # Jupyter's anchors keep capitals
+            for output in cell.get("outputs", []):
+                if "text/html" in output.get("data", {}):           # reports link to the page of the checks
+                    output["data"]["text/html"] = re.sub(r"docs/checks\.md#", "../checks.html#", "".join(output["data"]["text/html"]))
         text = json.dumps(book, ensure_ascii=False)
         copy = HERE / "nbs" / file.name
         if not copy.exists() or copy.read_text(encoding="utf-8") != text:           # else Sphinx would read it again

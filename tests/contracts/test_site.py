@@ -1,5 +1,6 @@
 """The site builds without a warning, its links lead somewhere, and its search finds every public name.."""
 import importlib
+import inspect
 import json
 import os
 import shutil
@@ -95,7 +96,7 @@ def test_the_search_finds_every_public_name(site):
         for name in module.__all__:
             obj = getattr(module, name)
             home = getattr(obj, "__module__", None) or ""
-            if home not in MODULES:
+            if home not in MODULES or inspect.ismodule(obj):         # Pillow's module Image
                 continue
             n += 1
             own = getattr(obj, "__qualname__", name)

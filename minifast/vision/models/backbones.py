@@ -167,6 +167,7 @@ class _ModelMeta(Mapping):
         return f"model_meta: {len(self)} architectures"
 
 
+#: How fastai cuts and splits each architecture, by its function or name.
 model_meta = _ModelMeta()
 
 
