@@ -181,7 +181,7 @@ class AveragingCallback(RunCallback):
         self._model = weakref.ref(self.learn.model)
 
     def after_fit(self) -> None:
-        if self.active:
+        if self.active and self._average is not None:
             self._average.agree(self.learn.model)
 
     def _averaged_model(self) -> nn.Module:
