@@ -175,7 +175,8 @@ def _row_page(gr: Any, learn: "Learner") -> tuple:
         return fill(learn.predict(pd.Series(row, dtype=object)))
 
     wanted = ", ".join(map(str, table.y_names))
-    return predict, fields, output, f"What {wanted} is, by the other columns of a row. Numbers may be left empty."
+    told = f"What {wanted} is, by the other columns of a row." + " Numbers may be left empty." * bool(table.cont_names)
+    return predict, fields, output, told
 
 
 # -- texts --------------------------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def scatter_digits(folder: PathLike, n: int = 600, size: int = 64, kinds: int = 
             y, x = rng.integers(0, size - side, 2)
             ink = _ink(digits.images[d], side)[..., None]
             place = (slice(y, y + side), slice(x, x + side))
-            picture[place] += ink * (rng.integers(150, 256, 3) - picture[place])
+            picture[place] += ink * (rng.integers(150, 256) - picture[place])
             mask[place][ink[..., 0] > 0.5] = digits.target[d] + 1
         name = f"{'valid' if valid else 'train'}_{i:04d}.png"
         Image.fromarray(picture.round().clip(0, 255).astype("uint8")).save(folder / "images" / name)

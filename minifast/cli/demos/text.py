@@ -21,7 +21,7 @@ NAMES = re.compile(r"\b(matplotlib|mpl|plt|pandas|pd|scikit-learn|scikit|sklearn
 
 
 def sentences_of(library: str, n: int, seed: int = 0) -> Iterator[str]:
-    """First paragraphs of docstrings of an installed library, read from its source without importing it; at most `n`.
+    """First sentences of docstrings of an installed library, read from its source without importing it; at most `n`.
 
     Args:
         library: its name.
@@ -41,8 +41,8 @@ def sentences_of(library: str, n: int, seed: int = 0) -> Iterator[str]:
             continue
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                text = " ".join(NAMES.sub("it", (ast.get_docstring(node) or "").split("\n\n")[0]).split())
-                if len(text.split()) >= 6 and text not in seen:
+                text = " ".join(NAMES.sub("it", (ast.get_docstring(node) or "").split("\n\n")[0]).split()).split(". ")[0]
+                if len(text.split()) >= 6 and "---" not in text and text not in seen:           # a line below a heading
                     seen.add(text)
                     yield text
                     if len(seen) == n:
