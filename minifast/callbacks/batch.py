@@ -191,6 +191,7 @@ class TerminateOnNaNCallback(TrainingCallback):
         if torch.isfinite(learn.loss.detach()).all():
             return
         names = getattr(learn.dl, "names_of_batch", lambda: None)()
+        names = names and (names if learn.share is None else names[learn.share.held])
         n = next((len(t) for t in leaves((learn.xb, learn.kw, learn.yb)) if isinstance(t, torch.Tensor) and t.ndim), 0)
         reason, rows = self._reason(n)
         culprits = [names[i] for i in rows] if names and len(names) > max(rows, default=0) else []

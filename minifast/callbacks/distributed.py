@@ -17,7 +17,9 @@ from torch import nn
 from ..core import check_arguments, is_number, leaves, rank_warnings
 from ..core.ranks import common_streams, gathered, group, mean_over_ranks, meet, own_streams, rank, summed, wait_at_most, world_size
 from ..core.shares import share_of
-from ..metrics.base import IGNORED, MeanMetric
+from ..metrics.base import IGNORED, AvgLoss, AvgMetric, Perplexity
+from ..metrics.functions import accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy
+from ..nn.loss_traits import ignore_index_of, inner_loss
 from ..nn.model_info import eval_mode
 from .base import Callback, CancelBatchException, Order
 from .batch import ChannelsLast
@@ -34,6 +36,9 @@ _BUFFERS = next(name for name in ("forward_sync_buffers", "broadcast_buffers")
 
 
 _AFTER_PRED = {"after_pred", "after_loss", "after_batch"}
+
+#: Metrics of a batch that are the mean of those of its parts, each by its number of items.
+_MEANS = accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy
 
 #: What was said about ranks and size of the batch.
 _SAID: set[tuple] = set()
@@ -61,6 +66,17 @@ class _Scaled(torch.autograd.Function):
         return grad * ctx.factor, None
 
 
+class _WithOthers(nn.Module):
+    "A model, and parameters of others that are trained with it, as of a loss: their gradients are exchanged too."
+
+    def __init__(self, model, others):
+        super().__init__()
+        self.model, self.others = model, nn.ParameterList(others)
+
+    def forward(self, *xb, **kw):
+        return self.model(*xb, **kw)
+
+
 class DistributedTrainer(Callback):
     """Train with several processes started by `torchrun`. A learner made in such a process has one already; see `Learner.to_distributed`.
 
@@ -85,7 +101,7 @@ class DistributedTrainer(Callback):
 
     shown = ("strategy",)
     #: Predictions of a validation batch that are larger than this many bytes, as those of language models are, stay where they are, if all
-    #: metrics are means over items: their sums and counts are added instead, which gives the same to rounding.
+    #: metrics are among this package's means over items: their sums and counts are added instead, which gives the same to rounding.
     sum_above = 8 << 20
     order = Order.SETUP - 20                    # before anything else looks at the batch
     #: the loss is complete, averaged weights are in the model; nobody needs the ranks any more
@@ -126,6 +142,9 @@ class DistributedTrainer(Callback):
         learn = self.learn
         if self.timeout is not None:
             wait_at_most(self.timeout)
+        for name in ("train", "valid"):             # of torch, made before there were ranks or by each for itself
+            if not hasattr(getattr(learn.dls, name), "share") and getattr(learn.dls, name) is not None:
+                setattr(learn.dls, name, getattr(learn.dls, name))
         self._accumulating = [cb for cb in learn.cbs if hasattr(type(cb), "steps_after_batch")]
         self._agree("before_fit", epochs=f"{learn.start_epoch} to {learn.n_epoch}", batches=len(learn.dls.train),
                     data=learn.run_record()["data"], parameters=[list(p.shape) for p in learn.model.parameters()],
@@ -159,11 +178,18 @@ class DistributedTrainer(Callback):
                              + ", or write strategy='ddp'")
 
     def _trained(self):
-        return [p.requires_grad for p in self.learn.model.parameters()]
+        return [p.requires_grad for p in self._params]
 
     def _wrapped(self):
-        self._trainable = self._trained()
-        return nn.parallel.DistributedDataParallel(self.learn.model, process_group=group(), bucket_cap_mb=self.bucket_cap_mb,
+        learn = self.learn
+        self._params = list(learn.model.parameters())
+        self._trainable, own = self._trained(), set(self._params)
+        others = [p for g in learn.opt.param_groups for p in g["params"] if p not in own and p.requires_grad]
+        if others and self.find_unused_parameters:
+            raise ValueError("the optimizer has parameters that are not the model's, such as those of a loss, and find_unused_parameters "
+                             "looks at the model alone: leave it out, or put these parameters into the model")
+        module = _WithOthers(learn.model, others) if others else learn.model
+        return nn.parallel.DistributedDataParallel(module, process_group=group(), bucket_cap_mb=self.bucket_cap_mb,
                                                    find_unused_parameters=self.find_unused_parameters, **{_BUFFERS: False})
 
     def _agree(self, event: str, **told: Any) -> None:
@@ -272,7 +298,7 @@ class DistributedTrainer(Callback):
             if self._sharded is not None:
                 self._sharded.synchronise(not self._unsynced)
                 return learn.model(*xb, **kw)
-            if learn.iter == 0 and self._trainable != self._trained():       # it exchanges the gradients of those that it knew
+            if self._trainable != self._trained():       # it exchanges the gradients of those that it knew
                 self._ddp = None
                 self._ddp = self._wrapped()
             with self._ddp.no_sync() if self._unsynced else nullcontext():
@@ -288,30 +314,55 @@ class DistributedTrainer(Callback):
         share = learn.share
         if share is None or learn.training:
             return
-        if self._sums is None:
+        if self._sums is None:                  # their parts may be padded to different lengths, so all ranks say what they see
             size = sum(t.nbytes * share.total // len(t) for t in leaves(learn.pred) if isinstance(t, torch.Tensor) and t.ndim)
-            self._sums = size > self.sum_above and self._only_means()
+            sizes, means = zip(*gathered((size, self._only_means())), strict=True)
+            self._sums = max(sizes) > self.sum_above and all(means)
         if self._sums:
+            factor, _ = share.weighed(learn.local_weight())
+            self._part = factor * share.total / (len(share.sizes) * max(1, share.mine))
             if not share.mine:                  # nothing to count
                 learn.pred = None
                 raise CancelBatchException
             return
-        learn.pred, learn.yb = share.whole(learn.pred, lambda t: 0), share.whole(learn.yb, fill_targets)
+        learn.pred, learn.yb = share.whole(learn.pred, lambda t: 0), share.whole(learn.yb, self._fill_targets)
         if self._whole_inputs:
-            learn.xb, learn.kw = share.whole((learn.xb, learn.kw), fill_series)
+            learn.xb, learn.kw = self._whole_of_inputs(share)
+
+    def _fill_targets(self, t):
+        ignored = ignore_index_of(self.learn.loss_func)
+        return fill_targets(t) if ignored is None or fill_targets(t) is None else ignored
+
+    def _whole_of_inputs(self, share):
+        "Only looked at from now on: where ranks have padded theirs to different lengths, they get more of it."
+        learn = self.learn
+        pads = [f for f in getattr(learn.dl, "before_batch", ()) if hasattr(f, "pad_idx")]
+        value, in_front = (pads[0].pad_idx, pads[0].pad_first) if pads else (0, False)
+
+        def fill(t: torch.Tensor) -> float:
+            series = fill_series(t)
+            return series if series is not None else 0 if t.is_floating_point() or t.dtype is torch.bool else value
+
+        return share.whole((learn.xb, learn.kw), fill, in_front and learn.xb[0].ndim == 2)
 
     def _only_means(self) -> bool:
-        "Whether all that is made of predictions are metrics that are means over items."
+        "Whether all that is made of predictions are means over items: no metric that is made of the whole batch, no targets left out."
         recorder = self.learn.recorder
         readers = [cb for cb in self.learn.cbs if cb not in (recorder, self) and cb.run_valid and (cb.only_watches or not _is_ours(cb))
                    and not isinstance(cb, ProgressCallback) and cb.overridden_events() & _AFTER_PRED]
         return (recorder is not None and recorder.run and not readers
-                and all(isinstance(m, MeanMetric) for m in recorder.metrics_in_progress()))
+                and all(type(m) in (AvgLoss, Perplexity) or (type(m) is AvgMetric and inner_loss(m.func) in _MEANS)
+                        for m in recorder.metrics_in_progress())
+                and not any((t == IGNORED).any() for t in leaves(self.learn.yb) if isinstance(t, torch.Tensor)))
 
     def after_loss(self) -> None:
         learn = self.learn
         share = learn.share
-        if share is None or not learn.training:
+        if share is None:
+            return
+        if not learn.training:
+            if self._sums:                      # of the whole batch, this part of its items have this
+                learn.loss = learn.loss * self._part
             return
         factor, _ = share.weighed(learn.local_weight())
         if self._work is None:                  # else the second pass of a step, as of SAM
@@ -336,7 +387,7 @@ class DistributedTrainer(Callback):
         work.wait()
         learn.loss = whole
         if learn.recorder is not None and learn.recorder.train_metrics:
-            learn.pred, learn.yb = learn.share.whole(learn.pred, lambda t: 0), learn.share.whole(learn.yb, fill_targets)
+            learn.pred, learn.yb = learn.share.whole(learn.pred, lambda t: 0), learn.share.whole(learn.yb, self._fill_targets)
 
     # -- batch norm ---------------------------------------------------------------------------------------------------------------
     def _synchronise_norms(self):

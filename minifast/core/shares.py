@@ -38,13 +38,14 @@ class Share(NamedTuple):
         start = sum(self.sizes[:self.rank])
         return slice(start, start + self.mine) if self.mine else slice(0, min(2, self.total))
 
-    def whole(self, x: Any, fill: Callable[[torch.Tensor], float | None] = refused) -> Any:
+    def whole(self, x: Any, fill: Callable[[torch.Tensor], float | None] = refused, in_front: bool = False) -> Any:
         """Put together what each rank has of a batch.
 
         Args:
             x: a tensor whose first axis is that of this rank's items, or nested tuples, lists and dicts of them. A tensor without axes is
                 a mean over the items.
             fill: of a tensor, with what its items are padded at their ends where other ranks' items are longer; None: not at all.
+            in_front: they are padded at their beginnings.
 
         Returns:
             The same for all items of the batch, on every rank.
@@ -52,9 +53,9 @@ class Share(NamedTuple):
         Raises:
             ValueError: the ranks have tensors of different shapes.
         """
-        return map_nested(lambda t: self._whole_tensor(t, fill), x)
+        return map_nested(lambda t: self._whole_tensor(t, fill, in_front), x)
 
-    def _whole_tensor(self, t, fill):
+    def _whole_tensor(self, t, fill, in_front):
         if not isinstance(t, torch.Tensor):
             return t
         if not t.ndim:
@@ -65,7 +66,7 @@ class Share(NamedTuple):
             shapes = [torch.empty(own.ndim - 1, dtype=torch.int64) for _ in self.sizes]
             torch.distributed.all_gather(shapes, torch.tensor(own.shape[1:]), group=group())
             if any(not s.equal(shapes[0]) for s in shapes):
-                own = _padded(own, [tuple(s.tolist()) for s in shapes], fill(t))
+                own = _padded(own, [tuple(s.tolist()) for s in shapes], fill(t), in_front)
         if len(own) < most:
             own = torch.cat([own, own.new_zeros((most - len(own), *own.shape[1:]))])
         parts = [torch.empty_like(own) for _ in self.sizes]
@@ -101,12 +102,12 @@ class Share(NamedTuple):
         return map_nested(lambda t: t[self.held] if isinstance(t, torch.Tensor) and t.ndim else t, x)
 
 
-def _padded(t, shapes, value):
+def _padded(t, shapes, value, in_front):
     if value is None:
         raise ValueError(f"the ranks' parts of a batch cannot be put together: their items have the shapes {shapes}. Pad all batches to "
                          "one length, or do this with one process")
     missing = [max(sizes) - n for sizes, n in zip(zip(*shapes, strict=True), t.shape[1:], strict=True)]
-    return pad(t, [n for m in reversed(missing) for n in (0, m)], value=value)
+    return pad(t, [n for m in reversed(missing) for n in ((m, 0) if in_front else (0, m))], value=value)
 
 
 def share_of(n: int) -> Share:

@@ -189,6 +189,7 @@ class Learner(Inference):
         if reset_opt or self.opt is None:
             self.create_opt()
         self._check_opt()
+        self._join_ranks()
         with self.added_cbs(cbs), self._temporary_hypers(self.lr if lr is None else lr, wd):
             self._fit(n_epoch, start_epoch)
 

@@ -67,9 +67,11 @@ from ..callbacks.base import (
     collect_handlers,
     sort_callbacks,
 )
+from ..callbacks.distributed import DistributedTrainer
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core import Batch, LossFunc, add_note, describe, did_you_mean, find_bs, split_batch, to_detach, to_device
 from ..core.messages import NEXT_ENDED
+from ..core.ranks import world_size
 from ..core.seeds import give_back_loops, undisturbed
 from ..core.shares import Share
 from ..core.torch_internals import forget_workers
@@ -467,9 +469,15 @@ class TrainingLoop:
         """
         with self.pass_lock.for_pass():
             self.to_device()
+            self._join_ranks()
             outer_bars = ProgressCallback if self.running else None        # called from a callback: those on the screen belong to the fit
             with self._with_cbs(outer_bars, cbs), self.within_pass():
                 self._validate(dl, by_fit=False)
+
+    def _join_ranks(self):
+        "Work with the other ranks also if this learner was made before there were any, or by this rank for itself."
+        if world_size() > 1 and not any(isinstance(cb, DistributedTrainer) for cb in self.cbs):
+            self.add_cb(DistributedTrainer)
 
     def to_device(self: Self) -> Self:
         "Move the model, the loss (it may hold class weights) and the optimizer's state to where the batches are. Returns the learner."

@@ -72,14 +72,27 @@ def test_sums_and_counts_give_the_same_metrics(extra, folder, alone):
         assert torch.equal(other["large_predictions"], extra[0]["large_predictions"])
 
 
+def test_parts_of_batches_count_as_much_as_in_one_process(extra, folder, alone):
+    expected = torch.load(folder / "ddp-1-0-extra.pt", weights_only=True)["same"]
+    for other in extra:
+        for name, got in other["same"].items():
+            torch.testing.assert_close(got, expected[name], rtol=1e-5, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_each_rank_names_its_own_items_that_are_not_finite(extra):
+    named = [f"item {i}" for i in (1, 5, 9, 13)]
+    each = len(named) // len(extra)
+    assert [other["nan"] for other in extra] == [named[i:i + each] for i in range(0, len(named), each)]
+
+
 def test_ranks_split_alike_without_a_seed_and_other_data_is_refused(extra):
     for other in extra:
         assert other["split"] == extra[0]["split"]
         assert "data.train.items not the same" in other["random_items"] and "drawn without a seed" in other["random_items"]
 
 
-def test_only_rank_0_prints(together):
-    assert len(re.findall("^epoch 0 ", together[0].stdout, re.M)) == len(RECIPES) + 2
+def test_only_rank_0_prints(together, extra):
+    assert len(re.findall("^epoch 0 ", together[0].stdout, re.M)) == len(RECIPES) + len(extra[0]["same"]) + 2
 
 
 def test_settings_are_checked():

@@ -3,6 +3,7 @@
     torchrun --standalone --nproc-per-node=2 models_recipes.py folder ddp|fsdp2
 """
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -44,10 +45,17 @@ class Shared(nn.Module):
 
 
 class Unfreeze(Callback):
-    "Trains the body from the second epoch on, in the middle of a fit."
+    "Trains the body from the second epoch on, or from a batch within it."
+
+    def __init__(self, at="before_epoch"):
+        self.at = at
 
     def before_epoch(self):
-        if self.learn.epoch == 1:
+        if self.learn.epoch == 1 and self.at == "before_epoch":
+            self.learn.unfreeze()
+
+    def after_batch(self):
+        if self.training and self.train_iter == 6 and self.at == "after_batch":
             self.learn.unfreeze()
 
 
@@ -74,14 +82,15 @@ def transformer():
                          nn.Linear(8, 2))
 
 
-def unfreezing():
-    learn = learner(with_norm(nn.LayerNorm), splitter=parts, cbs=Unfreeze(), train_bn=False)
+def unfreezing(at="before_epoch"):
+    learn = learner(with_norm(nn.LayerNorm), splitter=parts, cbs=Unfreeze(at), train_bn=False)
     learn.freeze()
     return learn
 
 
 RECIPES = {
     "takes_turns": lambda: learner(TakesTurns, find_unused=True), "shared": lambda: learner(Shared), "unfreezing": unfreezing,
+    "unfreezing_within": partial(unfreezing, "after_batch"),
     "layer_norm": lambda: learner(with_norm(nn.LayerNorm), n=34), "bf16": lambda: learner(transformer).to_bf16(),
     "bf16_norm": lambda: learner(with_norm(nn.LayerNorm)).to_bf16(),
 }

@@ -3,6 +3,7 @@
     torchrun --standalone --nproc-per-node=2 ranks_recipes.py folder [fsdp2]
 """
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,18 +15,21 @@ from torch.utils.data import TensorDataset
 
 from minifast.basics import (
     Adam,
+    Callback,
     CategoryBlock,
     CrossEntropyLossFlat,
     DataBlock,
     DataLoaders,
     F1Score,
     Learner,
+    NonFiniteLoss,
     RandomSplitter,
+    TerminateOnNaNCallback,
     TransformBlock,
     accuracy,
     set_seed,
 )
-from minifast.callbacks import EMA, SAM, SWA, DistributedTrainer, GradientAccumulation, GradientClip, MixUp
+from minifast.callbacks import EMA, SAM, SWA, DistributedTrainer, FirstBatch, GradientAccumulation, GradientClip, MixUp
 from minifast.core import ranks
 
 N, N_VALID = 101, 37                    # so that last batches are ragged, and at four ranks some have no item
@@ -96,6 +100,81 @@ def of_large_predictions():
     return torch.tensor(learn.recorder.values, dtype=torch.float64)
 
 
+def of_large_parts(weight, metric):
+    "The same where the mean over a batch is not that of its parts: of classes that count differently, and targets that do not count."
+    set_seed(1)
+    x = torch.randn(40, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long().masked_fill(x[:, 1] > 1, -100)
+    dls = DataLoaders.from_dsets(TensorDataset(x[:25], y[:25]), TensorDataset(x[25:], y[25:]), bs=8, device="cpu")
+    learn = Learner(dls, nn.Conv2d(3, 2, 1), CrossEntropyLossFlat(axis=1, weight=weight), metrics=metric, path=Path(sys.argv[1]))
+    for cb in learn.cbs:
+        if isinstance(cb, DistributedTrainer):
+            cb.sum_above = 0
+    learn.fit(1, 1e-2)
+    return torch.tensor(learn.recorder.values, dtype=torch.float64)
+
+
+def right_where_known(pred, y):
+    return (pred.argmax(1) == y)[y != -100].float().mean()
+
+
+def of_parts_of_different_sizes():
+    "Predictions that are large on one rank alone, because each pads to its longest."
+    set_seed(1)
+    texts = [torch.arange(1, n) for n in [3] * 20 + [3] * 8 + [9] * 8]
+    dls = DataLoaders.from_dsets([(x, len(texts[i - 1]) % 2) for i, x in enumerate(texts[:20])],
+                                 [(x, i % 2) for i, x in enumerate(texts[20:])], bs=16, device="cpu", num_workers=0,
+                                 collate_fn=lambda b: (pad_sequence([x for x, _ in b], True), torch.tensor([y for _, y in b])))
+    learn = Learner(dls, nn.Embedding(9, 2, padding_idx=0), lambda p, y: nn.functional.cross_entropy(p.sum(1), y), path=Path(sys.argv[1]))
+    for cb in learn.cbs:
+        if isinstance(cb, DistributedTrainer):
+            cb.sum_above = 500
+    learn.fit(1, 1e-2)
+    return torch.tensor(learn.recorder.values, dtype=torch.float64)
+
+
+def of_pieces_looked_at():
+    "A callback of the user's, and inputs that each rank pads for itself; a loss that leaves out the class of padding."
+    learn = of_pieces()
+    learn.dls = DataLoaders(*(dl.new([(x, y + 1) for x, y in dl.dataset], collate_fn=lambda b: tuple(
+        pad_sequence(o, batch_first=True) for o in zip(*b, strict=True))) for dl in learn.dls))
+    learn.model, learn.loss_func, learn.metrics = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3)), CrossEntropyLossFlat(ignore_index=0), []
+    shapes = []
+    learn.fit(1, 1e-2, cbs=Callback(after_batch=lambda cb: shapes.append(list(cb.learn.xb[0].shape)) if not cb.learn.training else None))
+    inputs = torch.cat([x[x > 0] for x in learn.get_preds(with_input=True)[0]])
+    return {"values": torch.tensor(learn.recorder.values, dtype=torch.float64), "shapes": torch.tensor(shapes), "inputs": inputs}
+
+
+def of_loss_with_weights():
+    "Parameters that are trained and are not the model's."
+    loss = nn.Sequential(nn.Linear(2, 2))
+    learn = learner(lambda pred, y: nn.functional.cross_entropy(loss(pred), y), opt_func=SGD,
+                    splitter=lambda model: [*model.parameters(), *loss.parameters()])
+    learn.fit(2, 0.1)
+    return torch.cat([p.detach().flatten() for p in (*learn.model.parameters(), *loss.parameters())])
+
+
+def of_a_learner_made_alone():
+    "By each rank for itself, as within `rank0_first`, with loaders of torch."
+    learn = ranks.rank0_first(lambda: learner(of_torch=True))
+    before = learn.validate()
+    learn.fit(2, 1e-2)
+    return {"validate": torch.tensor(before), "weights": torch.cat([p.detach().flatten() for p in learn.model.parameters()])}
+
+
+def of_items_that_are_nan():
+    "Which items each rank names."
+    learn = learner(cbs=TerminateOnNaNCallback()).remove_cb(FirstBatch)
+    x, y = (t.clone() for t in learn.dls.train.dataset.tensors)
+    x[[1, 5, 9, 13]] = torch.nan            # some of each rank's
+    learn.dls.train = learn.dls.train.new(TensorDataset(x, y), shuffle=False)
+    try:
+        learn.fit(1)
+    except NonFiniteLoss as e:
+        return e.culprits
+    return []
+
+
 def of_random_items():
     "Items that each rank shuffles for itself: what is said of them."
     items = torch.randperm(50, generator=torch.Generator().manual_seed(ranks.rank())).tolist()
@@ -128,7 +207,13 @@ def main(folder, strategy="ddp"):
         results[name] = {"weights": torch.cat([p.detach().flatten() for p in learn.model.parameters()]), "preds": preds,
                          "targets": targets, "values": torch.tensor(learn.recorder.values, dtype=torch.float64),
                          "losses": torch.tensor(learn.recorder.raw_losses), "keys": list(learn.model.state_dict())}
-    extra = {"norms": of_norms(strategy), "large_predictions": of_large_predictions(), "random_items": of_random_items(), "split": split}
+    weight = torch.tensor([1., 7.])
+    of_torch = {} if strategy == "fsdp2" else {"loss_with_weights": of_loss_with_weights(), "made_alone": of_a_learner_made_alone()}
+    same = {**of_torch, "weighted": of_large_parts(weight, []), "own_metric": of_large_parts(None, right_where_known),
+            "ignored": of_large_parts(None, partial(accuracy, axis=1)), "different_sizes": of_parts_of_different_sizes(),
+            "pieces_looked_at": of_pieces_looked_at()}
+    extra = {"same": same, "nan": of_items_that_are_nan(), "split": split, "norms": of_norms(strategy),
+             "large_predictions": of_large_predictions(), "random_items": of_random_items()}
     torch.save(extra, Path(folder) / f"{strategy}-{ranks.world_size()}-{ranks.rank()}-extra.pt")
     torch.save(results, Path(folder) / f"{strategy}-{ranks.world_size()}-{ranks.rank()}.pt")
 
