@@ -20,7 +20,7 @@ from ..core.torch_internals import copy_, lerp_
 from ..nn.model_info import eval_mode
 from ..optim import SchedCos, get_hyper, hyper_setter, layer_group_count, spread
 from .base import Order
-from .distributed import average_norm_statistics
+from .rank_parts import average_norm_statistics
 from .training_run import RunCallback
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

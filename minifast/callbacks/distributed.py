@@ -6,7 +6,6 @@ training the gradient is that of the mean over the whole batch, and `learn.loss`
 is decided alike everywhere.
 """
 import inspect
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from ..core import check_arguments, is_number, leaves, rank_warnings
-from ..core.ranks import common_streams, gathered, group, mean_over_ranks, meet, own_streams, rank, summed, wait_at_most, world_size
+from ..core.ranks import common_streams, gathered, group, meet, own_streams, rank, summed, wait_at_most, world_size
 from ..core.shares import share_of
 from ..metrics.base import IGNORED, AvgLoss, AvgMetric, Perplexity
 from ..metrics.functions import accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy
@@ -26,6 +25,7 @@ from .batch import ChannelsLast
 from .fit_settings import differences, with_advice
 from .precision import MixedPrecision
 from .progress import ProgressCallback
+from .rank_parts import ScaledGradient, WithOthers, average_norm_statistics, fill_series, fill_targets
 from .sharded import ShardedModel, make_state_whole
 
 Strategy = Literal["ddp", "fsdp2"]
@@ -51,30 +51,6 @@ _INSTEAD = {
                "blocks=[] for the whole model",
     "Expected to have finished reduction": "a part of the model took no part in a batch, so that its gradients were not exchanged: write "
                                            "learn.to_distributed(find_unused_parameters=True), or take the part out"}
-
-
-class _Scaled(torch.autograd.Function):
-    "A loss as it is, whose gradient is multiplied by a factor."
-
-    @staticmethod
-    def forward(ctx, loss, factor):
-        ctx.factor = factor
-        return loss.view_as(loss)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * ctx.factor, None
-
-
-class _WithOthers(nn.Module):
-    "A model, and parameters of others that are trained with it, as of a loss: their gradients are exchanged too."
-
-    def __init__(self, model, others):
-        super().__init__()
-        self.model, self.others = model, nn.ParameterList(others)
-
-    def forward(self, *xb, **kw):
-        return self.model(*xb, **kw)
 
 
 class DistributedTrainer(Callback):
@@ -188,7 +164,7 @@ class DistributedTrainer(Callback):
         if others and self.find_unused_parameters:
             raise ValueError("the optimizer has parameters that are not the model's, such as those of a loss, and find_unused_parameters "
                              "looks at the model alone: leave it out, or put these parameters into the model")
-        module = _WithOthers(learn.model, others) if others else learn.model
+        module = WithOthers(learn.model, others) if others else learn.model
         return nn.parallel.DistributedDataParallel(module, process_group=group(), bucket_cap_mb=self.bucket_cap_mb,
                                                    find_unused_parameters=self.find_unused_parameters, **{_BUFFERS: False})
 
@@ -369,7 +345,7 @@ class DistributedTrainer(Callback):
             whole = learn.loss.detach() * factor / len(share.sizes) if share.mine else torch.zeros_like(learn.loss)
             self._work = whole, torch.distributed.all_reduce(whole, group=group(), async_op=True)
         if isinstance(factor, torch.Tensor) or factor != 1:
-            learn.loss = _Scaled.apply(learn.loss, factor)
+            learn.loss = ScaledGradient.apply(learn.loss, factor)
 
     def before_step(self) -> None:
         if self._unsynced:                      # an epoch that ended between two steps of accumulated gradients
@@ -399,27 +375,6 @@ class DistributedTrainer(Callback):
                 if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
                     self._norms.append((parent, name, child))
                     setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
-
-
-def average_norm_statistics(model: nn.Module) -> None:
-    """Every rank has seen other items: the running statistics of norm layers become the means of those of all ranks.
-
-    Args:
-        model: any model; all ranks call this.
-    """
-    stats: list[Any] = [b for m in model.modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)
-             for b in (m.running_mean, m.running_var)]
-    mean_over_ranks(stats)
-
-
-def fill_targets(t: torch.Tensor) -> float | None:
-    "What fills up classes of the pieces of a text: what losses and metrics leave out."
-    return None if t.is_floating_point() or t.dtype is torch.bool else IGNORED
-
-
-def fill_series(t: torch.Tensor) -> float | None:
-    "What fills up series (B,C,T), as elsewhere in the package."
-    return math.nan if t.ndim == 3 and t.is_floating_point() else None
 
 
 def _may_read_inputs(cb: Callback) -> bool:

@@ -17,8 +17,8 @@ from ..core import check_arguments, describe, draw_seed, find_bs, is_number, ite
 from ..core.ranks import rank
 from ..nn.loss_traits import CLASS_KINDS, class_weight_of, ignore_index_of, kind_of, loss_name, reduction_none, reduction_of, y_int_of
 from .base import Order, TrainingCallback
-from .distributed import fill_series, fill_targets
 from .mix_series import cut_steps, own_share, paste_steps, with_own_steps
+from .rank_parts import fill_series, fill_targets
 
 Box = tuple[int, int, int, int]
 _NOTHING = nullcontext()

@@ -138,7 +138,8 @@ def of_pieces_looked_at():
     learn = of_pieces()
     learn.dls = DataLoaders(*(dl.new([(x, y + 1) for x, y in dl.dataset], collate_fn=lambda b: tuple(
         pad_sequence(o, batch_first=True) for o in zip(*b, strict=True))) for dl in learn.dls))
-    learn.model, learn.loss_func, learn.metrics = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3)), CrossEntropyLossFlat(ignore_index=0), []
+    learn.model, learn.metrics = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3)), []
+    learn.loss_func = CrossEntropyLossFlat(ignore_index=0)
     shapes = []
     learn.fit(1, 1e-2, cbs=Callback(after_batch=lambda cb: shapes.append(list(cb.learn.xb[0].shape)) if not cb.learn.training else None))
     inputs = torch.cat([x[x > 0] for x in learn.get_preds(with_input=True)[0]])
