@@ -14,6 +14,7 @@ from ..core import check_arguments, describe, is_number
 from ..nn.loss_traits import kind_of, loss_name
 from .base import Learner, Order, TrainingCallback
 from .mix import MixHandler
+from .rank_parts import mean_over_items
 
 KINDS = ("class logits", "class log-probabilities", "logits", "values")
 
@@ -116,7 +117,8 @@ class KnowledgeDistillation(TrainingCallback):
         if not isinstance(taught, torch.Tensor) or taught.shape != getattr(learn.pred, "shape", None):
             raise ValueError(f"KnowledgeDistillation: the teacher gives {describe(taught)} where the student gives "
                              f"{describe(learn.pred)}: both need the same outputs")
-        learn.loss = self.alpha * soft_loss(learn.pred, taught, self._kind, self.temperature, self._axis) + (1 - self.alpha) * learn.loss
+        soft = mean_over_items(learn, soft_loss(learn.pred, taught, self._kind, self.temperature, self._axis))
+        learn.loss = self.alpha * soft + (1 - self.alpha) * learn.loss
 
     def cleanup_fit(self) -> None:
         for module, training in self._modes.items():

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..core.ranks import mean_over_ranks
 from ..metrics.base import IGNORED
+from .base import Learner
 
 
 class ScaledGradient(torch.autograd.Function):
@@ -36,6 +37,22 @@ class WithOthers(nn.Module):
     def forward(self, *xb: Any, **kw: Any) -> Any:
         "The output of the model."
         return self.model(*xb, **kw)
+
+
+def mean_over_items(learn: "Learner", term: torch.Tensor) -> torch.Tensor:
+    """Make of a mean over the items of a rank what is added to its loss, so that it is the mean over all items in the gradient of all
+    ranks: the loss itself counts by class weights, for example, or is a sum.
+
+    Args:
+        learn: a learner in the middle of a batch.
+        term: the mean, a 0-d tensor.
+    """
+    share = learn.share if learn.training else None
+    if share is None:
+        return term
+    factor, _ = share.weighed(learn.local_weight())
+    own = share.mine * len(share.sizes) / share.total
+    return term if isinstance(factor, float) and factor == own else term * (own / factor if share.mine else 0)
 
 
 def average_norm_statistics(model: nn.Module) -> None:

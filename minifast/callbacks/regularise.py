@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from ..core import check_arguments, describe, did_you_mean, is_number, leaves, to_detach, to_device
 from ..nn.hidden_state import State, hidden_state, in_cache, restore_hidden_state
 from .base import Callback, Order, TrainingCallback
+from .rank_parts import mean_over_items
 
 Wanted: TypeAlias = str | type | nn.Module | Callable[[nn.Module], bool]
 "A module by name, by class, itself, or a function that says which."
@@ -136,7 +137,7 @@ class ActivationReg(TrainingCallback):
 
     def after_loss(self) -> None:
         if self._terms:
-            self.learn.loss = self.learn.loss + self.alpha * torch.stack(self._terms).sum()
+            self.learn.loss = self.learn.loss + mean_over_items(self.learn, self.alpha * torch.stack(self._terms).sum())
         self._terms = []
 
     def after_batch(self) -> None:
@@ -244,7 +245,8 @@ class RNNRegularizer(TrainingCallback):
         if self._source.out is None:
             raise TypeError("RNNRegularizer needs a model that returns (output, raw outputs, dropped outputs); this one returned only "
                             f"{describe(self.learn.pred)}. For other models use ActivationReg(alpha)")
-        self.learn.loss = self.learn.loss + activation_reg(self._source.out, self._source.raw_out, self.alpha, self.beta)
+        term = activation_reg(self._source.out, self._source.raw_out, self.alpha, self.beta)
+        self.learn.loss = self.learn.loss + mean_over_items(self.learn, term)
 
 
 def of_output(activation: Callable[[Any], Any], cbs: Sequence[Callback]) -> Callable[[Any], Any]:

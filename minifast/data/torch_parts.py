@@ -44,7 +44,8 @@ class TorchParts:
         return getattr(vars(self)["dl"], name)
 
     def __iter__(self) -> Iterator[Any]:
-        drawn = torch.empty((), dtype=torch.int64).random_(generator=self.dl.generator)          # torch's loader draws it first
+        again = self._loader is not None and self.dl.persistent_workers
+        drawn = 0 if again else torch.empty((), dtype=torch.int64).random_(generator=self.dl.generator)      # as torch's loader does first
         base_seed, batches = shared((int(drawn), list(self.dl.batch_sampler)))
         shares = [share_of(len(batch)) for batch in batches]
         self._parts[:] = [batch[share.held] for batch, share in zip(batches, shares, strict=True)]

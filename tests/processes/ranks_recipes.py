@@ -29,19 +29,36 @@ from minifast.basics import (
     accuracy,
     set_seed,
 )
-from minifast.callbacks import EMA, SAM, SWA, DistributedTrainer, FirstBatch, GradientAccumulation, GradientClip, MixUp
+from minifast.callbacks import (
+    EMA,
+    SAM,
+    SWA,
+    ActivationReg,
+    DistributedTrainer,
+    FirstBatch,
+    GradientAccumulation,
+    GradientClip,
+    KnowledgeDistillation,
+    MixUp,
+)
 from minifast.core import ranks
 
 N, N_VALID = 101, 37                    # so that last batches are ragged, and at four ranks some have no item
 
 
-def learner(loss_func=None, of_torch=False, **kwargs):
+def teacher():
+    set_seed(9)
+    return nn.Linear(8, 2)
+
+
+def learner(loss_func=None, of_torch=False, num_workers=0, persistent_workers=False, **kwargs):
     set_seed(1)
     x = torch.randn(N + N_VALID, 8, generator=torch.Generator().manual_seed(0))
     y = (x[:, 0] * 2 + x[:, 1] > 0).long()
     train, valid = TensorDataset(x[:N], y[:N]), TensorDataset(x[N:], y[N:])
     if of_torch:
-        dls = DataLoaders(TorchDataLoader(train, 16, shuffle=True), TorchDataLoader(valid, 16), device="cpu")
+        dls = DataLoaders(TorchDataLoader(train, 16, shuffle=True, num_workers=num_workers, persistent_workers=persistent_workers),
+                          TorchDataLoader(valid, 16), device="cpu")
     else:
         dls = DataLoaders.from_dsets(train, valid, bs=16, device="cpu")
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
@@ -78,6 +95,9 @@ RECIPES = {
     "loaders_of_torch": lambda: learner(of_torch=True).fit,
     "pieces_of_texts": lambda: of_pieces().fit,
     "sum": lambda: learner(nn.CrossEntropyLoss(reduction="sum"), opt_func=SGD, lr=1e-3).fit,
+    "penalty_on_a_sum": lambda: learner(nn.CrossEntropyLoss(reduction="sum"), opt_func=SGD, lr=1e-3, cbs=ActivationReg(0.5)).fit,
+    "distilled": lambda: learner(CrossEntropyLossFlat(weight=torch.tensor([1., 5.])), cbs=KnowledgeDistillation(teacher())).fit,
+    "persistent_workers_of_torch": lambda: learner(of_torch=True, num_workers=1, persistent_workers=True).fit,
 }
 
 
