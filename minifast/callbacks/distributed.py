@@ -338,9 +338,10 @@ class DistributedTrainer(Callback):
             return
         if not learn.training:
             if self._sums:                      # of the whole batch, this part of its items have this
-                learn.loss = learn.loss * self._part
+                learn.loss = _counted(learn.loss, self._part) * self._part
             return
         factor, _ = share.weighed(learn.local_weight())
+        learn.loss = _counted(learn.loss, factor)
         if self._work is None:                  # else the second pass of a step, as of SAM
             whole = learn.loss.detach() * factor / len(share.sizes) if share.mine else torch.zeros_like(learn.loss)
             self._work = whole, torch.distributed.all_reduce(whole, group=group(), async_op=True)
@@ -375,6 +376,11 @@ class DistributedTrainer(Callback):
                 if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
                     self._norms.append((parent, name, child))
                     setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+
+
+def _counted(loss, factor):
+    "The loss; 0 where no target of a rank counts, whose mean would be NaN."
+    return torch.where(factor == 0, torch.zeros_like(loss), loss) if isinstance(factor, torch.Tensor) else loss
 
 
 def _may_read_inputs(cb: Callback) -> bool:

@@ -52,7 +52,9 @@ def mean_over_items(learn: "Learner", term: torch.Tensor) -> torch.Tensor:
         return term
     factor, _ = share.weighed(learn.local_weight())
     own = share.mine * len(share.sizes) / share.total
-    return term if isinstance(factor, float) and factor == own else term * (own / factor if share.mine else 0)
+    if isinstance(factor, torch.Tensor):
+        return term * torch.where(factor == 0, 0, own / factor)
+    return term if factor == own else term * (own / factor)
 
 
 def average_norm_statistics(model: nn.Module) -> None:

@@ -91,6 +91,7 @@ class Share(NamedTuple):
             return self.mine * world / self.total, weight * self.total // (self.mine or self.held.stop)
         own = weight.detach() * float(self.mine > 0)
         whole = summed(own.clone())
+        whole = torch.where(whole == 0, 1, whole)           # nothing counts
         return own * world / whole, whole
 
     def part(self, x: Any) -> Any:

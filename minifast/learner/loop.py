@@ -79,7 +79,7 @@ from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
 from ..nn.hidden_state import hidden_state, restore_hidden_state
-from ..nn.loss_traits import batch_weight, has_own_forward, kind_of, loss_name, not_one_tensor
+from ..nn.loss_traits import batch_weight, has_own_forward, ignore_index_of, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
 from ..optim.hypers import HyperOptimizer
 from .elsewhere import advice_for
@@ -538,7 +538,10 @@ class TrainingLoop:
 
     def local_weight(self) -> Any:
         "How much what this rank has of the batch counts in a mean over several batches, see `batch_weight`."
-        return batch_weight(self.loss_func, self.yb, find_bs((self.xb, self.kw)))
+        weight = batch_weight(self.loss_func, self.yb, find_bs((self.xb, self.kw)))
+        if self.share is not None and isinstance(weight, torch.Tensor):         # this part may have no target that counts
+            weight = weight * (self.yb[0] != ignore_index_of(self.loss_func)).any()
+        return weight
 
     @property
     def train_iter(self) -> int:

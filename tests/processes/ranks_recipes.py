@@ -81,6 +81,17 @@ def of_pieces():
     return Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy, path=Path(sys.argv[1]))
 
 
+def of_parts_that_do_not_count():
+    "The second half of each batch has no target."
+    set_seed(1)
+    x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    y = (x > 0)[:, :3].long()
+    y[torch.arange(64) % 16 >= 8] = -100
+    dls = DataLoaders.from_dsets(TensorDataset(x, y), TensorDataset(x, y), bs=16, shuffle=False, device="cpu")
+    model = nn.Sequential(nn.Linear(8, 6), nn.Unflatten(1, (3, 2)))
+    return Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy, path=Path(sys.argv[1]))
+
+
 RECIPES = {
     "sgd": lambda: learner(opt_func=SGD).fit,
     "one_cycle": lambda: learner(opt_func=Adam).fit_one_cycle,
@@ -97,6 +108,7 @@ RECIPES = {
     "sum": lambda: learner(nn.CrossEntropyLoss(reduction="sum"), opt_func=SGD, lr=1e-3).fit,
     "penalty_on_a_sum": lambda: learner(nn.CrossEntropyLoss(reduction="sum"), opt_func=SGD, lr=1e-3, cbs=ActivationReg(0.5)).fit,
     "distilled": lambda: learner(CrossEntropyLossFlat(weight=torch.tensor([1., 5.])), cbs=KnowledgeDistillation(teacher())).fit,
+    "parts_that_do_not_count": lambda: of_parts_that_do_not_count().fit,
     "persistent_workers_of_torch": lambda: learner(of_torch=True, num_workers=1, persistent_workers=True).fit,
 }
 
