@@ -8,8 +8,7 @@ from warnings import warn
 
 import torch
 
-from ..core import Axes, DataFrame, find_bs, get_grid, subplots
-from ..core.ranks import shared
+from ..core import Axes, DataFrame, find_bs, get_grid, ranks, subplots
 from ..metrics.base import AvgLoss, ValueMetric
 from .base import Callback, CancelException, Order
 from .lr_finder import LRFindResult
@@ -274,7 +273,8 @@ class Recorder(Callback):
     def after_epoch(self) -> None:
         record = self.last
         record.iters.append(len(record.lrs))
-        self.log = [self.learn.epoch, *shared(self._row())]          # what is decided by it is decided alike on every rank
+        row = self._row()
+        self.log = [self.learn.epoch, *(ranks.shared(row) if ranks.several else row)]        # so that all decide alike
         record.values.append(self.log[1:])
         if self.add_time:
             self.log.append(_clock(time.perf_counter() - self._epoch_start))

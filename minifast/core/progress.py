@@ -11,8 +11,8 @@ from html import escape
 from numbers import Integral, Real
 from typing import Any
 
+from . import ranks
 from .items import noop
-from .ranks import is_main
 
 
 def in_notebook() -> bool:
@@ -27,7 +27,7 @@ def choose_display() -> "PlainDisplay":
 
     Plain lines are used when the output is not a terminal, or with `MINIFAST_PROGRESS=0`. Of several ranks only the first shows anything.
     """
-    if not is_main():
+    if ranks.several and not ranks.is_main():
         return SilentDisplay()
     if os.environ.get("MINIFAST_PROGRESS", "1") != "0":
         if in_notebook():

@@ -7,6 +7,7 @@ One rule holds everywhere: a batch of the loader is that of all ranks together, 
 means the same at any world size.
 """
 import atexit
+import gc
 import hashlib
 import math
 import os
@@ -38,6 +39,7 @@ _is_alone = False                           # whether this process was forked fr
 _own_world = False                          # whether `join` made the process group
 _timeout = TIMEOUT                          # how long a rank waits for another
 _meetings = 0                               # how often this rank was at one
+several = False                             #: whether this process has been found to be one of several; loops read it before they ask
 _group: Any = None                          # the process group that is used; None: that of all, as it was made
 
 
@@ -134,6 +136,7 @@ def leave() -> None:
     """Leave the process group that `join` made; one that the script made stays. From now on this process is alone."""
     global _own_world, _group, _is_alone
     if _own_world and joined():
+        gc.collect()                        # what still holds the group would end with its threads at work, and the process be aborted
         torch.distributed.destroy_process_group()
         _is_alone = True
     _own_world, _group = False, None
@@ -166,11 +169,14 @@ def rank() -> int:
 
 def world_size() -> int:
     "How many processes work together; 1 without a launcher, and within `alone()`."
+    global several
     if _alone.get():
         return 1
     if launched():
         join()
-    return torch.distributed.get_world_size() if joined() else 1
+    n = torch.distributed.get_world_size() if joined() else 1
+    several = several or n > 1
+    return n
 
 
 def is_main() -> bool:

@@ -12,9 +12,9 @@ from warnings import warn
 
 import torch
 
+from ..core import ranks
 from ..core.device import default_device
 from ..core.messages import brief, describe, plural
-from ..core.ranks import shared, world_size
 from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, fixed_seed, give_back, item_rng, lend_seed
 from ..core.shares import Share, share_of
@@ -88,6 +88,7 @@ class DataLoader:
         check_loader_args(self._has_no_items(dataset), bs, shuffle, num_workers, seed, sampler, timeout, persistent_workers, worker_type,
                           on_error, multiprocessing_context)
         bs, num_workers, seed = (None if n is None else n.__index__() for n in (bs, num_workers, seed))     # numpy's numbers are numbers
+        ranks.world_size()                              # the ranks meet before a batch is made
         self._args = {"dataset": dataset, "bs": bs, "shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "n_inp": n_inp,
                       "seed": seed, "sampler": sampler, "collate_fn": collate_fn, "pin_memory": pin_memory, "timeout": timeout,
                       "persistent_workers": persistent_workers, "multiprocessing_context": multiprocessing_context, "split_idx": split_idx,
@@ -332,7 +333,8 @@ class DataLoader:
             seed = int(item_rng(self.seed, self.epoch).integers(2**63))
         else:
             drawn = None if for_fit else lend_seed()
-            seed = shared(draw_seed() if drawn is None else drawn.seed)
+            seed = draw_seed() if drawn is None else drawn.seed
+            seed = ranks.shared(seed) if ranks.several else seed
         if not for_fit and not always_the_same:
             position = self.epoch, self._resume, self.epoch_seed, self._handed_out
             self._taken = taken = Taken(position, drawn, seed)
@@ -340,7 +342,7 @@ class DataLoader:
             seed = self._looks.seed(seed) if resume is None else seed
         self.epoch, self._resume, self.epoch_seed, self._handed_out = self.epoch + (resume is None), None, seed, start
         self._prepare()
-        shares: dict[int, Share] | None = {} if world_size() > 1 else None
+        shares: dict[int, Share] | None = {} if ranks.several and ranks.world_size() > 1 else None
         batches = self._batches(seed, start, shares)
         if self.worker_type == "thread":
             batches = self._made_elsewhere(batches, seed, shares)

@@ -27,8 +27,10 @@ class TorchParts:
 
     def __init__(self, dl: DataLoader):
         if not isinstance(dl, DataLoader) or isinstance(dl.dataset, IterableDataset) or dl.batch_sampler is None:
-            raise TypeError(f"{describe(dl)} cannot be divided among ranks, and each of them would train on all of it: give a loader over "
-                            "a dataset with `len` and indices, such as DataLoader(dataset, bs=64) of minifast or of torch")
+            stream = isinstance(getattr(dl, "dataset", None), IterableDataset)
+            instead = "its dataset to StreamLoader(dataset, bs=64, n_items=...)" if stream else \
+                "a loader over a dataset with `len` and indices, such as DataLoader(dataset, bs=64)"
+            raise TypeError(f"{describe(dl)} cannot be divided among ranks, and each of them would train on all of it: give {instead}")
         if isinstance(dl.sampler, DistributedSampler) or isinstance(getattr(dl.batch_sampler, "sampler", None), DistributedSampler):
             raise ValueError("the loader has a DistributedSampler, which gives each rank a part, and here each batch is divided among the "
                              "ranks: leave the sampler out, write shuffle=True, and let batch_size be that of all ranks together")
