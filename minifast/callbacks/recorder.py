@@ -274,7 +274,7 @@ class Recorder(Callback):
         record = self.last
         record.iters.append(len(record.lrs))
         row = self._row()
-        self.log = [self.learn.epoch, *(ranks.shared(row) if ranks.several else row)]        # so that all decide alike
+        self.log = [self.learn.epoch, *(ranks.shared(row) if ranks.initialized() else row)]        # so that all decide alike
         record.values.append(self.log[1:])
         if self.add_time:
             self.log.append(_clock(time.perf_counter() - self._epoch_start))

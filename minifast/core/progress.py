@@ -27,7 +27,7 @@ def choose_display() -> "PlainDisplay":
 
     Plain lines are used when the output is not a terminal, or with `MINIFAST_PROGRESS=0`. Of several ranks only the first shows anything.
     """
-    if ranks.several and not ranks.is_main():
+    if ranks.initialized() and not ranks.is_main():
         return SilentDisplay()
     if os.environ.get("MINIFAST_PROGRESS", "1") != "0":
         if in_notebook():

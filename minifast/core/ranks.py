@@ -36,10 +36,11 @@ _alone: ContextVar[bool] = ContextVar("alone", default=False)
 _TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _OWNER = "MINIFAST_RANK_PROCESS"            # the process that is a rank, its rank and port: others have inherited its environment
 _is_alone = False                           # whether this process was forked from a rank, or has left the others
+#: Whether there is a process group: what the loop asks before it asks for more.
+initialized = torch.distributed.is_initialized if torch.distributed.is_available() else lambda: False
 _own_world = False                          # whether `join` made the process group
 _timeout = TIMEOUT                          # how long a rank waits for another
 _meetings = 0                               # how often this rank was at one
-several = False                             #: whether this process has been found to be one of several; loops read it before they ask
 _group: Any = None                          # the process group that is used; None: that of all, as it was made
 
 
@@ -169,14 +170,11 @@ def rank() -> int:
 
 def world_size() -> int:
     "How many processes work together; 1 without a launcher, and within `alone()`."
-    global several
     if _alone.get():
         return 1
     if launched():
         join()
-    n = torch.distributed.get_world_size() if joined() else 1
-    several = several or n > 1
-    return n
+    return torch.distributed.get_world_size() if joined() else 1
 
 
 def is_main() -> bool:

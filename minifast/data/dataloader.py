@@ -334,7 +334,7 @@ class DataLoader:
         else:
             drawn = None if for_fit else lend_seed()
             seed = draw_seed() if drawn is None else drawn.seed
-            seed = ranks.shared(seed) if ranks.several else seed
+            seed = ranks.shared(seed) if ranks.initialized() else seed
         if not for_fit and not always_the_same:
             position = self.epoch, self._resume, self.epoch_seed, self._handed_out
             self._taken = taken = Taken(position, drawn, seed)
@@ -342,7 +342,7 @@ class DataLoader:
             seed = self._looks.seed(seed) if resume is None else seed
         self.epoch, self._resume, self.epoch_seed, self._handed_out = self.epoch + (resume is None), None, seed, start
         self._prepare()
-        shares: dict[int, Share] | None = {} if ranks.several and ranks.world_size() > 1 else None
+        shares: dict[int, Share] | None = {} if ranks.initialized() and ranks.world_size() > 1 else None
         batches = self._batches(seed, start, shares)
         if self.worker_type == "thread":
             batches = self._made_elsewhere(batches, seed, shares)

@@ -69,9 +69,8 @@ from ..callbacks.base import (
 )
 from ..callbacks.distributed import DistributedTrainer
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
-from ..core import Batch, LossFunc, add_note, describe, did_you_mean, find_bs, split_batch, to_detach, to_device
+from ..core import Batch, LossFunc, add_note, describe, did_you_mean, find_bs, ranks, split_batch, to_detach, to_device
 from ..core.messages import NEXT_ENDED
-from ..core.ranks import world_size
 from ..core.seeds import give_back_loops, undisturbed
 from ..core.shares import Share
 from ..core.torch_internals import forget_workers
@@ -476,7 +475,7 @@ class TrainingLoop:
 
     def _join_ranks(self):
         "Work with the other ranks also if this learner was made before there were any, or by this rank for itself."
-        if world_size() > 1 and not any(isinstance(cb, DistributedTrainer) for cb in self.cbs):
+        if ranks.initialized() and ranks.world_size() > 1 and not any(isinstance(cb, DistributedTrainer) for cb in self.cbs):
             self.add_cb(DistributedTrainer)
 
     def to_device(self: Self) -> Self:
