@@ -3,6 +3,8 @@
     pip install "minifast[apps]"
     MODEL=model.pkl python gradio_app.py
 
+For a model of any kind there is one already: `minifast app model.pkl`. This is how to write your own.
+
 `model.pkl` is what `learn.export("model.pkl")` wrote for a learner that classifies images.
 """
 import os
