@@ -129,20 +129,26 @@ def copy_notebooks():
 
 
 def read(app, docname, content):
-    "Adapt what is written for the repository."
-    if (HERE / f"{docname}.md").exists():
-        content[0] = for_site(content[0], (HERE / docname).parent, docname)
-        if docname == "checks":
-            for code in FIGURES.keys() & set(re.findall(r"^### (MF\d+)", content[0], re.MULTILINE)):
-                picture = f"![What {code} shows](nbs/figures/{code}.png)"
-                content[0] = re.sub(rf"(^### {code} .*?\n\nIf not: .*?\n)", rf"\1\n{picture}\n", content[0], flags=re.MULTILINE | re.DOTALL)
-        if "<!-- names -->" in content[0]:
-            content[0] = content[0].replace("<!-- names -->", "\n\n".join(names()))
+    "Adapt what is written for the repository, also in files that a page includes."
+    if not (HERE / f"{docname}.md").exists():
+        return
+    folder = (HERE / docname).parent
 
+    def included(found):
+        file = Path(os.path.normpath(folder / found[1]))
+        app.env.note_dependency(str(file))
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        return for_site("".join(lines[int(found[2] or 0):]), file.parent, docname)
 
-def include(app, path, docname, content):
-    "Likewise for a file that a page includes."
-    content[0] = for_site(content[0], Path(os.path.normpath(app.srcdir / path)).parent, docname)
+    text = for_site(content[0], folder, docname)
+    text = re.sub(r"^```{include} (\S+)\n(?::start-line: (\d+)\n)?```$", included, text, flags=re.MULTILINE)
+    if docname == "checks":
+        for code in FIGURES.keys() & set(re.findall(r"^### (MF\d+)", text, re.MULTILINE)):
+            picture = f"![What {code} shows](nbs/figures/{code}.png)"
+            text = re.sub(rf"(^### {code} .*?\n\nIf not: .*?\n)", rf"\1\n{picture}\n", text, flags=re.MULTILINE | re.DOTALL)
+    if "<!-- names -->" in text:
+        text = text.replace("<!-- names -->", "\n\n".join(names()))
+    content[0] = text
 
 
 _SPAN = re.compile(r"`([^`]+)`")
@@ -192,5 +198,4 @@ def to_rst(app, what, name, obj, options, lines):
 def setup(app):
     copy_notebooks()
     app.connect("source-read", read)
-    app.connect("include-read", include)
     app.connect("autodoc-process-docstring", to_rst, priority=100)          # before napoleon sets out `Args:`
