@@ -15,6 +15,7 @@ from torch import nn
 
 from ..core import check_arguments, is_number, leaves, rank_warnings
 from ..core.ranks import common_streams, gathered, group, meet, own_streams, rank, summed, wait_at_most, world_size
+from ..core.sharded import is_sharded
 from ..core.shares import share_of
 from ..metrics.base import IGNORED, AvgLoss, AvgMetric, Perplexity
 from ..metrics.functions import accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy
@@ -125,7 +126,7 @@ class DistributedTrainer(Callback):
         self._agree("before_fit", epochs=f"{learn.start_epoch} to {learn.n_epoch}", batches=len(learn.dls.train),
                     data=learn.run_record()["data"], parameters=[list(p.shape) for p in learn.model.parameters()],
                     trainable=sum(p.requires_grad for p in learn.model.parameters()), callbacks=[cb.name for cb in learn.cbs])
-        if self._sharded is not None:
+        if any(is_sharded(p) for p in (*learn.model.parameters(), *(p for g in learn.opt.param_groups for p in g["params"]))):
             raise RuntimeError("the fit before this one ended with an error while its weights were divided among the ranks, and they "
                                "cannot be put together: make the learner again, and load what was saved, learn.load('name')")
         if self.sync_bn:

@@ -12,7 +12,6 @@ from torch.utils.data import Subset
 from .. import __version__
 from ..core.arguments import check_arguments, is_whole
 from ..core.checkpoint import replacing
-from ..core.html_page import cell, drawn, facts_html, frame_html, page, shortened
 from ..core.messages import plural
 from ..core.nested import leaves
 from ..core.paths import Path
@@ -24,6 +23,7 @@ from ..metrics.classes import classes_of
 from ..nn.loss_traits import loss_name
 from .check_learner import check_learner
 from .check_loaders import check_loaders
+from .html_page import cell, drawn, facts_html, frame_html, page, shortened
 from .report import Report
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..core.html_page import AMBER, GREEN, GREY, RED
 from ..core.messages import plural
 from .codes import CODES, known
+from .html_page import AMBER, GREEN, GREY, RED
 from .outcomes import NEEDS, SIGNS, VERDICTS, Check, NotApplicable, Skipped, Verdict, number
 
 if TYPE_CHECKING:

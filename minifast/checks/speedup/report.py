@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ...core.html_page import GREEN, RED
 from ...core.messages import plural
+from ..html_page import GREEN, RED
 from .trials import Ratio
 
 if TYPE_CHECKING:
