@@ -73,7 +73,7 @@ GUARDS = {
     "S39": ("mixing sets the reduction of the learner's own loss",
             call("MixHandler", "reduction_none", "(setattr(arg0, 'reduction', 'none'), arg0)[1]")),
     "S40": ("gradients at the end of an epoch wait for the next",
-            reads("GradientAccumulation.after_backward", "n_iter", "float('inf')"), body("GradientAccumulation.after_train", "pass")),
+            reads("GradientAccumulation.steps_after_batch", "n_iter", "float('inf')"), body("GradientAccumulation.after_train", "pass")),
     "S41": ("fp16 on a CPU is taken without a word", call("MixedPrecision.works_on", "warn", "None")),
     "S42": ("skipped steps are not counted", body("MixedPrecision.skipped_steps", "return 0")),
     "S43": ("only the first process saves",

@@ -134,7 +134,7 @@ KINDS = {
     "order": Kind(
         "A set as vocabulary: the classes change places from run to run", "order is taken from what has none",
         "sets of files, of columns, of lists; `dls.vocab = set`; text read letter by letter; dicts", "S76", {
-            "sets of items": (FACTORIES + "test_files_in_a_set", never("Rows.__init__", "a set has none")),
+            "sets of items": (FACTORIES + "test_files_in_a_set", never("rows.Rows.__init__", "a set has none")),
             "sets beside lists": (FACTORIES + "test_files_in_a_set", never("vision.loaders._in_order", "are matched by their order")),
             "dls.vocab": (TABLES + "test_classes_that_are_set", never("loaders.DataLoaders", "(str, set, frozenset)")),
         }),
