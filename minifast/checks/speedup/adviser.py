@@ -339,6 +339,10 @@ class Adviser:
                              **{o.name: self._trial(onto & o, loaders[o.name]) for o in candidates}},
                             self._n_loop(self.report.times["step"]), end, self._warm_up())
         rows = [self._row(o, found, of) for o in candidates]
+        unsound = {o.write[0] for row, o in zip(rows, candidates, strict=True) if len(o.write) == 1 and row.verdict == "refused"}
+        for row, o in zip(rows, candidates, strict=True):
+            if row.verdict == "faster" and unsound.intersection(o.write):       # rounding of the other part may hide it
+                row.verdict, row.note = "refused", f"a part of it is: {', '.join(unsound.intersection(o.write))}"
         sound = sorted((o for row, o in zip(rows, candidates, strict=True) if row.verdict == "faster"),
                        key=lambda o: (len(o.write), -found.ratio(o.name, _AS_IT_IS).value))
         if not sound:
