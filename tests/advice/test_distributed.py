@@ -170,7 +170,8 @@ def test_a_state_that_another_machine_does_not_see(monkeypatch, tmp_path):
 
 def test_loaders_that_cannot_be_divided():
     dataset = numbers().train_ds
-    with told("data/torch_parts.py", "give a loader over a dataset with `len` and indices, such as DataLoader(dataset, bs=64)"):
+    with told("data/torch_parts.py", "train on all of it: give …",
+              "a loader over a dataset with `len` and indices, such as DataLoader(dataset, bs=64)"):
         TorchParts([dataset])
     assert DataLoader(dataset, bs=64).n == 20
     with told("data/torch_parts.py", "leave the sampler out, write shuffle=True, and let batch_size be that of all ranks together"):
