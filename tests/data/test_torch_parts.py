@@ -9,7 +9,6 @@ from minifast.core import shares
 from minifast.data.stream_loader import StreamLoader
 from minifast.data.torch_parts import TorchParts
 
-FILE = "data/torch_parts.py"
 DATA = TensorDataset(torch.arange(11))
 
 
@@ -33,14 +32,14 @@ def test_what_cannot_be_divided_is_refused():
         def __iter__(self):
             return iter(range(3))
 
-    with told(FILE, "a loader over a dataset with `len` and indices, such as DataLoader(dataset, bs=64)"):
+    with told("data/torch_parts.py", "a loader over a dataset with `len` and indices, such as DataLoader(dataset, bs=64)"):
         TorchParts(DataLoader(DATA, batch_size=None))
     assert [x.tolist() for x, in TorchParts(DataLoader(DATA, 6))] == [list(range(6)), list(range(6, 11))]
     with pytest.raises(TypeError, match="each of them would train on all of it: give a loader over a dataset with"):
         TorchParts([torch.ones(2)])
-    with told(FILE, "its dataset to StreamLoader(dataset, bs=64, n_items=...)"):
+    with told("data/torch_parts.py", "its dataset to StreamLoader(dataset, bs=64, n_items=...)"):
         TorchParts(DataLoader(Stream()))
     assert [x.tolist() for x in StreamLoader(Stream(), bs=64, n_items=3, split_idx=1, num_workers=0)] == [[0, 1, 2]]
-    with told(FILE, "leave the sampler out, write shuffle=True, and let batch_size be that of all ranks together"):
+    with told("data/torch_parts.py", "leave the sampler out, write shuffle=True, and let batch_size be that of all ranks together"):
         TorchParts(DataLoader(DATA, 4, sampler=DistributedSampler(DATA, 2, 0)))
     assert len(TorchParts(DataLoader(DATA, 4, shuffle=True))) == 3
