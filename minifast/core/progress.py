@@ -30,7 +30,7 @@ def choose_display() -> "PlainDisplay":
     if ranks.initialized() and not ranks.is_main():
         return SilentDisplay()
     if os.environ.get("MINIFAST_PROGRESS", "1") != "0":
-        if in_notebook():
+        if in_notebook() and not ranks.initialized():       # a process that a notebook has started has no cell of its own
             return NotebookDisplay()
         if hasattr(sys.stdout, "isatty") and sys.stdout.isatty():
             return TerminalDisplay()

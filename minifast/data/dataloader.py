@@ -4,6 +4,7 @@ What the user says stands here: which items, which transforms, in which order, o
 business of an engine, see `minifast.data.engine`. Longer than 400 lines because every argument of the class and of its public methods
 stands on a line of its own.
 """
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -386,7 +387,7 @@ class DataLoader:
                 del batch                       # nor is what was handed out held here: its memory may be used again soon
                 yield finished.pop()
         except GeneratorExit:                   # left early: after one batch, it was a look
-            if taken is self._taken and number == start:
+            if taken is self._taken and number == start and not sys.is_finalizing():
                 self._give_back()
             raise
         finally:                                # also when the loop is left early

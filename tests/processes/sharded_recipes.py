@@ -30,7 +30,7 @@ from minifast.core import ranks
 from minifast.core.sharded import is_sharded
 
 N, N_VALID = 53, 21
-FOLDER = Path(sys.argv[1])
+FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else ".")         # the script is also imported, for the names of its recipes
 
 
 class Tied(nn.Module):
