@@ -29,7 +29,7 @@ def convnet():
         return nn.Sequential(nn.Conv2d(i, o, 3, padding=1, stride=2), nn.BatchNorm2d(o), nn.ReLU())
 
     model = nn.Sequential(block(3, 32), block(32, 64), block(64, 128), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
-    return model, torch.randn(64 * 10, 3, 64, 64)
+    return model, torch.randn(64 * 40, 3, 64, 64)
 
 
 def by_hand(model, x, y, bs, epochs):
@@ -72,7 +72,7 @@ def with_minifast(model, x, y, bs, epochs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)

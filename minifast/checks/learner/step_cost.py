@@ -1,4 +1,5 @@
 """What a training step costs in memory and time, measured on a copy of the learner at two batch sizes, so that others can be worked out."""
+import gc
 import json
 import os
 import statistics
@@ -162,6 +163,7 @@ class Peak:
         level = os.environ.get("KINETO_LOG_LEVEL")
         os.environ["KINETO_LOG_LEVEL"] = "9"            # else the profiler writes lines of its own to the terminal
         try:
+            gc.collect()                                # what is freed meanwhile would be told as memory of unknown size
             profile = torch.autograd.profiler.profile(profile_memory=True)
             with profile:
                 yield
