@@ -9,7 +9,7 @@ def train():
                        splitter=GrandparentSplitter(valid_name='valid'), item_tfms=Resize(32), batch_tfms=aug_transforms(do_flip=False, size=28))
     dls = dblock.dataloaders(path, bs=32, num_workers=0)
     learn = vision_learner(dls, squeezenet1_1, metrics=error_rate)
-    learn.fine_tune(1)
+    learn.fine_tune(2)
     learn.path = Path('.')
     learn.export('model.pkl')
     return path, learn

@@ -90,5 +90,5 @@ print("layers:", len(m[0].weight), [type(o).__name__ for o in m])
 
 dls = ImageDataLoaders.from_folder(path, num_workers=0, bs=32)
 learn = vision_learner(dls, resnet18, pretrained=False, loss_func=F.cross_entropy, metrics=accuracy)
-learn.fit_one_cycle(1, 0.01)
+learn.fit_one_cycle(3, 0.01)
 print("resnet:", learn.recorder.values[-1][2])
