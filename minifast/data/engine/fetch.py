@@ -3,7 +3,6 @@
 `Order` gives the keys, a `Fetcher` makes the batches, in this process or in a worker, and a `Finisher` does the rest where training runs.
 """
 import ctypes
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -16,8 +15,9 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_in
 from ...core.messages import add_note, brief, describe, ended, plural
 from ...core.nested import leaves, map_nested, plain, to_device
 from ...core.ranks import shared
-from ...core.seeds import item_rng, item_rngs, rng_state, set_rng_state
+from ...core.seeds import item_rng, item_rngs
 from ...core.shares import Share
+from ...core.streams_internals import seed_of, seed_streams, seeded_streams
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
@@ -131,20 +131,14 @@ class Batch:
         return Batch(map_nested(pin, self.data), self.kinds, self.skipped)
 
 
-@contextmanager
 def _private_streams(key):
     """The global random streams seeded for batch `key`, for datasets and transforms that draw from them: the batch is the same in any
     process. Outside a worker the streams are put back afterwards, so that loading data takes nothing from what training draws."""
-    state = rng_state(accelerators=False) if get_worker_info() is None else None
-    seed = int(batch_rng(key.seed, key.number, key.rank).integers(2**63))
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        if state is not None:
-            set_rng_state(state)
+    seed = seed_of(key.seed, key.number, _BATCH, key.rank)
+    if get_worker_info() is None:
+        return seeded_streams(seed)
+    seed_streams(seed)
+    return nullcontext()
 
 
 class Making:

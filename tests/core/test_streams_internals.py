@@ -1,0 +1,58 @@
+"The global streams are seeded within a block as the public functions seed them, and are afterwards as they were, to the number."
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from minifast.core import streams_internals
+from minifast.core.streams_internals import seed_of, seeded_streams
+
+
+def drawn(n=3):
+    return [(random.random(), random.gauss(0, 1), float(np.random.randn()), int(np.random.randint(99)), float(torch.randn(())))
+            for _ in range(n)]
+
+
+def begun(seed, before):
+    random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
+    return drawn(before)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 700])
+@pytest.mark.parametrize("known", [True, False])
+def test_streams_are_put_back_to_the_number(before, known, monkeypatch):
+    "With 1 a second normal number of Python's and numpy's is left over; 700 go past the end of the words."
+    if not known:
+        monkeypatch.setattr(streams_internals, "_python_address", lambda: None)
+    begun(3, before)
+    expected = drawn()
+    begun(3, before)
+    for _ in range(2):
+        with seeded_streams(seed_of(1, 2)):
+            drawn(1)
+    assert drawn() == expected
+
+
+def test_within_the_block_the_streams_are_those_of_the_seed():
+    seed = seed_of(5, 6)
+    begun(1, 1)
+    with seeded_streams(seed):
+        found = drawn()
+    random.seed(seed), np.random.seed(seed % 2**32), torch.manual_seed(seed)
+    assert found == drawn() and seed_of(5, 6) == seed != seed_of(5, 7) and 0 <= seed < 2**63
+
+
+def test_an_error_and_another_bit_generator_within_the_block():
+    begun(4, 1)
+    expected = drawn()
+    begun(4, 1)
+    ours = np.random.get_bit_generator()
+    with pytest.raises(KeyError), seeded_streams(1):
+        np.random.set_bit_generator(np.random.MT19937(3))
+        raise KeyError
+    assert np.random.get_bit_generator() is ours and drawn() == expected
+
+
+def test_the_words_of_random_lie_where_they_are_looked_for():
+    assert streams_internals._python_address() is not None
