@@ -1,10 +1,10 @@
 """The global random streams of `random`, numpy and torch, kept and seeded many times a second, as each batch of a loader needs it.
 
 `random.getstate` and `numpy.random.get_state` make Python's numbers of 624 words; here these are copied as they lie in memory. Where the
-words of `random` lie is not documented: it is looked at once, before the first use, whether they are there, and whether what is written
-there is what the stream gives; else, or with another bit generator in numpy, the public functions do it.
-Measured (2026-11, 2 cores): keeping, seeding and putting back takes 25 us, with the public functions 110 us; 64 images that cost nothing
+words of `random` lie is not documented: before the first use it is looked whether they are there.
+Measured (2026-11, 2 cores): keeping, seeding and putting back takes 20 us, with the public functions 109 us; 64 images that cost nothing
 to make take 140 us in torch's loader.
+Fallback: the public functions, also where numpy has been given another bit generator.
 """
 import ctypes
 import random
