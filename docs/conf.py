@@ -9,16 +9,20 @@ import inspect
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import minifast
+
+sys.path.append(str(Path(__file__).parent))
+import examples
 
 project, author, release = "minifast", "the minifast authors", minifast.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb"]
 with_source = not tags.has("plain")       # noqa: F821 -- Sphinx puts it there
 if with_source:
     extensions.append("sphinx.ext.viewcode")
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "api/examples"]
 html_theme = "furo"
 html_title = f"minifast {release}"
 html_show_copyright = False
@@ -101,6 +105,27 @@ def for_site(text, folder, name):
     return re.sub(r'^<a id="([\w-]+)"></a>$', r"(\1)=", text, flags=re.MULTILINE)
 
 
+def set_up(page):
+    "What the examples of a reference page take for granted, folded."
+    for file in sorted(examples.FOLDER.glob(f"{page}*.md")):
+        if file.stem.split("_")[0] == page:
+            once, each = examples.read(file)[0]
+            title = file.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
+            yield (f"<details><summary>{title}: what they take for granted</summary>\n\n```python\n{once}```\n\nand before each:\n\n"
+                   f"```python\n{each}```\n\n</details>\n\n")
+
+
+def find_examples():
+    "`{name with its module: lines of its example}`. One that many names share stands below the first of them."
+    found = {}
+    for file in sorted(examples.FOLDER.glob("*.md")):
+        for names, text in examples.read(file)[1]:
+            for name in names:
+                lines = text.rstrip().split("\n") if len(names) < 7 or name == names[0] else [f"See the one of `{names[0]}`."]
+                found |= dict.fromkeys(examples.full_names(name, file.stem), lines)
+    return found
+
+
 def copy_notebooks():
     "Bring `../nbs` to where Sphinx looks, and the figures that other pages show with them."
     (HERE / "nbs").mkdir(exist_ok=True)
@@ -146,6 +171,8 @@ def read(app, docname, content):
         for code in FIGURES.keys() & set(re.findall(r"^### (MF\d+)", text, re.MULTILINE)):
             picture = f"![What {code} shows](nbs/figures/{code}.png)"
             text = re.sub(rf"(^### {code} .*?\n\nIf not: .*?\n)", rf"\1\n{picture}\n", text, flags=re.MULTILINE | re.DOTALL)
+    if docname.startswith("api/"):
+        text = re.sub(r"^## ", lambda found: "".join(set_up(docname[4:])) + found[0], text, count=1, flags=re.MULTILINE)
     if "<!-- names -->" in text:
         text = text.replace("<!-- names -->", "\n\n".join(names()))
     content[0] = text
@@ -193,6 +220,11 @@ def to_rst(app, what, name, obj, options, lines):
         else:
             new += [*_in_rst(block).splitlines(), ""]
     lines[:] = new
+    if name in EXAMPLES:
+        lines += ["", "Examples:", *(f"    {line}" for line in EXAMPLES[name])]
+
+
+EXAMPLES = find_examples()
 
 
 def setup(app):

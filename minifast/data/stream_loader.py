@@ -68,9 +68,6 @@ class StreamLoader(DataLoader):
         split: how an `IterableDataset` is split over workers and ranks: 'items' or 'own', see `IterableShards`. None: as its code asks.
         num_workers: worker processes. None: one per core up to 8, none without something to read; for an `IterableDataset` one.
         **kwargs: other arguments of `DataLoader`. Refused are `sampler` and `cache`.
-
-    >>> train_dl = StreamLoader(train, bs=64, shuffle=True, n_items=1_000_000)
-    >>> dls = DataLoaders(train_dl, StreamLoader(valid, bs=64, n_items=50_000, split_idx=1))
     """
 
     own_keywords = ("buffer", "n_items", "n_batches", "split")

@@ -112,10 +112,6 @@ def hook_output(module: nn.Module, detach: bool = True, cpu: bool = False, grad:
         detach: store detached values.
         cpu: move them to the CPU.
         grad: store the gradients of the outputs instead, as a tuple.
-
-    Example:
-        >>> with hook_output(model[0], grad=True) as hook: model(x)[0, 1].backward()
-        >>> hook.stored[0].shape
     """
     return (_GradHook if grad else Hook)(module, lambda m, inp, out: out, detach=detach, cpu=cpu)
 

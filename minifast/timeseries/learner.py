@@ -93,8 +93,7 @@ def ts_ensemble(dls: DataLoaders, arch: Callable[..., nn.Module] = InceptionTime
                 seed: int | None = 42, **kwargs: Any) -> Ensemble:
     """Train several learners that differ in their random numbers alone, and average what they predict.
 
-    >>> ensemble = ts_ensemble(dls, fit=lambda learn: learn.fit_one_cycle(60, 1e-3), metrics=accuracy)     # InceptionTime as published
-    >>> ensemble.validate()
+    InceptionTime as published: `ts_ensemble(dls, fit=lambda learn: learn.fit_one_cycle(60, 1e-3))`.
 
     Args:
         dls: see `ts_learner`.

@@ -29,9 +29,6 @@ def mini_rocket_learner(dls: DataLoaders, n_features: int = 10_000, alphas: Sequ
                         model_dir: str = "models", **kwargs: Any) -> Learner:
     """A learner with a fitted `MiniRocket`: it can predict at once, and nothing needs to be trained.
 
-    >>> learn = mini_rocket_learner(dls, metrics=accuracy)
-    >>> learn.validate()
-
     Args:
         dls: loaders of series with classes, several classes, or numbers; lengths may differ, the longest has 9 steps or more.
         n_features: about how many features.

@@ -84,7 +84,7 @@ def walk_forward_splits(windows: SlidingWindows, k: int = 5, n_valid: int | None
 
     The stretches are equally long and follow each other, up to the end of each series; an earlier one is trained on in later splits.
 
-    >>> kfold(make_learner, windows, splits=walk_forward_splits(windows, 5, history=True), fit=lambda learn: learn.fit_one_cycle(5))
+    Give them to `kfold(make_learner, windows, splits=walk_forward_splits(windows, 5, history=True), fit=...)`.
 
     Args:
         windows: of forecasts or of labels.

@@ -64,8 +64,6 @@ class ParquetShards(Shards):
         path: a folder, whose `*.parquet` are read in the order of their names, a file, or a list of files.
         columns: names of those to read. None: all.
         rows: how many rows are read at a time.
-
-    >>> dl = StreamLoader(ParquetShards("clicks", columns=["age", "country", "clicked"]), bs=1024, shuffle=True)
     """
 
     def __init__(self, path: PathLike | Sequence[PathLike], columns: Sequence[str] | None = None, rows: int = _ROWS):

@@ -44,9 +44,6 @@ class Shards:
         read: `read(shard)` gives its items one after the other. `read(shard, start)`, with a parameter of this name, begins with item
             `start`: then training continues without reading again what came before.
         sizes: the number of items of each shard.
-
-    >>> def read(file, start): return (json.loads(line) for line in islice(open(file), start, None))
-    >>> dl = StreamLoader(Shards(files, read), bs=64, shuffle=True, n_items=1_000_000)
     """
 
     #: Why reading cannot begin in the middle of a shard, for a message; None: it can.

@@ -35,9 +35,6 @@ class TarShards(Shards):
         decode: what to make of the bytes of a member, by extension, such as `{"jpg": PILImage.create}`.
         sizes: the number of samples of each file; True: count them now, which reads all headers. With them each worker and rank reads
             the same number of samples.
-
-    >>> train = TarShards("train-{000..099}.tar", ("jpg", "cls"), {"jpg": PILImage.create})
-    >>> dl = StreamLoader(train, bs=64, shuffle=True, n_items=1_000_000, after_item=Resize(224))
     """
 
     def __init__(self, files: PathLike | Sequence[PathLike], fields: Sequence[str] | None = None,
