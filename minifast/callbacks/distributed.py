@@ -6,6 +6,7 @@ training the gradient is that of the mean over the whole batch, and `learn.loss`
 is decided alike everywhere.
 """
 import inspect
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -14,7 +15,8 @@ import torch
 from torch import nn
 
 from ..core import check_arguments, is_number, leaves, rank_warnings
-from ..core.ranks import common_streams, gathered, group, meet, own_streams, rank, summed, wait_at_most, world_size
+from ..core.meetings import Watch, meet
+from ..core.ranks import advance, common_streams, gathered, group, own_streams, rank, summed, wait_at_most, world_size
 from ..core.sharded import is_sharded
 from ..core.shares import share_of
 from ..metrics.base import IGNORED, AvgLoss, AvgMetric, Perplexity
@@ -24,6 +26,7 @@ from ..nn.model_info import eval_mode
 from .base import Callback, CancelBatchException, Order
 from .batch import ChannelsLast
 from .fit_settings import differences, with_advice
+from .loss_parts import LossParts
 from .precision import MixedPrecision
 from .progress import ProgressCallback
 from .rank_parts import ScaledGradient, WithOthers, average_norm_statistics, fill_series, fill_targets
@@ -40,6 +43,9 @@ _AFTER_PRED = {"after_pred", "after_loss", "after_batch"}
 
 #: Metrics of a batch that are the mean of those of its parts, each by its number of items.
 _MEANS = accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy
+
+#: Those of them that leave out the targets that losses ignore.
+_OF_KNOWN_TARGETS = accuracy, error_rate, top_k_accuracy
 
 #: What was said about ranks and size of the batch.
 _SAID: set[tuple] = set()
@@ -104,7 +110,11 @@ class DistributedTrainer(Callback):
     def _reset(self):
         self._ddp, self._norms, self._work = None, [], None
         self._unsynced, self._whole_inputs, self._sums, self._steps_left_out = False, False, None, 0
-        self._ended = False
+        self._ended, self.loss_parts, self._watch = False, LossParts(self.learn), Watch(self._whereabouts)
+
+    def _whereabouts(self):
+        learn = self.learn
+        return f"has gone on to batch {learn.iter} of {self._part_of_fit()} in epoch {learn.epoch}"
 
     @property
     def _active(self):
@@ -140,10 +150,14 @@ class DistributedTrainer(Callback):
             self._sharded = ShardedModel(learn.model, learn.opt, learn.dls.device.type, self.blocks, *halves)
             learn.freezer.exchange(self._sharded.originals, self._sharded.parameters)
         self._say()
+        self._watch.begin()
 
     def _refuse_what_shards_not(self):
         learn = self.learn
+        on_cpu = learn.dls.device.type == "cpu"
         problems = {
+            f"FSDP2 on a CPU needs torch 2.7 or later, and this is {torch.__version__}: pip install -U torch":
+                on_cpu and not hasattr(torch.cpu.Stream, "record_event"),
             "ChannelsLast lays weights out anew, which divided ones do not allow: leave it out":
                 any(isinstance(cb, ChannelsLast) for cb in learn.cbs),
             "what torch.compile made of the model does not see the weights come and go: leave out learn.compile()":
@@ -208,6 +222,7 @@ class DistributedTrainer(Callback):
         average_norm_statistics(self.learn.model)
 
     def before_validate(self) -> None:
+        self.loss_parts.learn = self.learn
         if self._active and self.learn.running:         # those of averaged weights, too
             average_norm_statistics(self.learn.model)
         self._whole_inputs = self._active and any(map(_may_read_inputs, self.learn.cbs))
@@ -227,6 +242,7 @@ class DistributedTrainer(Callback):
             self._ended = True
 
     def cleanup_fit(self) -> None:
+        self._watch.end(None if self._ended else sys.exc_info()[1])
         if self._sharded is not None and self._ended:           # after an error of this rank the others are elsewhere
             self._sharded.gather()
             self.learn.freezer.exchange(self._sharded.parameters, self._sharded.originals)
@@ -239,8 +255,10 @@ class DistributedTrainer(Callback):
         "A callback has left something: all ranks leave it at the same point, or the one that does so alone says so."
         if self._active and self.learn.running:
             learn = self.learn
-            part = "training" if learn.training else "validation"
-            meet(f"{event} in epoch {learn.epoch}, batch {learn.iter} of {part}")
+            meet(f"{event} in epoch {learn.epoch}, batch {learn.iter} of {self._part_of_fit()}")
+
+    def _part_of_fit(self):
+        return "training" if self.learn.training else "validation"
 
     def after_cancel_fit(self) -> None:
         self._together("CancelFitException")
@@ -263,7 +281,10 @@ class DistributedTrainer(Callback):
 
     # -- a batch ----------------------------------------------------------------------------------------------------------------
     def before_batch(self) -> None:
-        self.learn.share = getattr(self.learn.dl, "share", None) if self._active else None
+        active = self._active
+        if active:
+            advance()
+        self.learn.share = getattr(self.learn.dl, "share", None) if active else None
 
     def loop_forward(self, *xb: Any, **kw: Any) -> Any:
         "The output of the model for this rank's part of the batch."
@@ -294,12 +315,13 @@ class DistributedTrainer(Callback):
         if self._sums is None:                  # their parts may be padded to different lengths, so all ranks say what they see
             size = sum(t.nbytes * share.total // len(t) for t in leaves(learn.pred) if isinstance(t, torch.Tensor) and t.ndim)
             sizes, means = zip(*gathered((size, self._only_means())), strict=True)
-            self._sums = max(sizes) > self.sum_above and all(means)
+            self._sums = max(sizes) > self.sum_above and all(means) and (not learn.yb or self.loss_parts.known)
         if self._sums:
-            factor, _ = share.weighed(learn.local_weight())
-            self._part = factor * share.total / (len(share.sizes) * max(1, share.mine))
+            self._part = share.part_of_mean(self.loss_parts.local_weight()) if learn.yb else 1
+            self._weigh_metrics()
             if not share.mine:                  # nothing to count
                 learn.pred = None
+                advance()                       # as the others do after the loss
                 raise CancelBatchException
             return
         learn.pred, learn.yb = share.whole(learn.pred, lambda t: 0), share.whole(learn.yb, self._fill_targets)
@@ -329,19 +351,33 @@ class DistributedTrainer(Callback):
                    and not isinstance(cb, ProgressCallback) and cb.overridden_events() & _AFTER_PRED]
         return (recorder is not None and recorder.run and not readers
                 and all(type(m) in (AvgLoss, Perplexity) or (type(m) is AvgMetric and inner_loss(m.func) in _MEANS)
-                        for m in recorder.metrics_in_progress())
-                and not any((t == IGNORED).any() for t in leaves(self.learn.yb) if isinstance(t, torch.Tensor)))
+                        for m in recorder.metrics_in_progress()))
+
+    def _weigh_metrics(self):
+        "Metrics that leave out targets are means over those that count, of which ranks have more or less."
+        metrics = [m for m in self.learn.recorder.metrics_in_progress()
+                   if type(m) is AvgMetric and inner_loss(m.func) in _OF_KNOWN_TARGETS]
+        targets = [t for t in leaves(self.learn.yb) if isinstance(t, torch.Tensor) and not t.is_floating_point()]
+        if metrics and targets:
+            part = self.learn.share.part_of_mean((targets[0] != IGNORED).sum().double())
+            for m in metrics:
+                m.part = part
 
     def after_loss(self) -> None:
         learn = self.learn
         share = learn.share
         if share is None:
             return
+        advance()
         if not learn.training:
             if self._sums:                      # of the whole batch, this part of its items have this
                 learn.loss = _counted(learn.loss, self._part) * self._part
             return
-        factor, _ = share.weighed(learn.local_weight())
+        if is_sharded(learn.loss):
+            raise ValueError("strategy='fsdp2': what is computed from the weights, such as a penalty on them, cannot be part of the loss, "
+                             "because each rank has a part of them: use weight decay, wd=0.01, or write strategy='ddp'")
+        self.loss_parts.check(lambda cb: _is_ours(cb) or cb.only_watches)
+        factor, _ = share.weighed(self.loss_parts.local_weight())
         learn.loss = _counted(learn.loss, factor)
         if self._work is None:                  # else the second pass of a step, as of SAM
             whole = learn.loss.detach() * factor / len(share.sizes) if share.mine else torch.zeros_like(learn.loss)

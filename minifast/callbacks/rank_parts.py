@@ -40,21 +40,17 @@ class WithOthers(nn.Module):
 
 
 def mean_over_items(learn: "Learner", term: torch.Tensor) -> torch.Tensor:
-    """Make of a mean over the items of a rank what is added to its loss, so that it is the mean over all items in the gradient of all
-    ranks: the loss itself counts by class weights, for example, or is a sum.
+    """What a callback adds to the loss of a batch, so that it counts with several ranks as it does with one: the loss itself counts by
+    class weights, for example, or is a sum over the items of all ranks.
 
     Args:
         learn: a learner in the middle of a batch.
-        term: the mean, a 0-d tensor.
+        term: a mean over the items, or what does not depend on them, such as a penalty on the weights; a 0-d tensor.
+
+    Returns:
+        The term; with several ranks, scaled so that its gradient, put together with that of the loss, is the one of the whole batch.
     """
-    share = learn.share if learn.training else None
-    if share is None:
-        return term
-    factor, _ = share.weighed(learn.local_weight())
-    own = share.mine * len(share.sizes) / share.total
-    if isinstance(factor, torch.Tensor):
-        return term * torch.where(factor == 0, 0, own / factor)
-    return term if factor == own else term * (own / factor)
+    return learn.distributed_trainer.loss_parts.mean_over_items(term) if learn.training and learn.share is not None else term
 
 
 def average_norm_statistics(model: nn.Module) -> None:

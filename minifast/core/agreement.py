@@ -6,7 +6,7 @@ from types import FrameType
 
 import torch
 
-from .ranks import group, is_main, world_size
+from .ranks import advance, group, is_main, world_size
 
 
 class Agreement:
@@ -40,6 +40,7 @@ class Agreement:
         pace, self._since = (now - self._since) / max(1, self._steps), now
         wanted = max(1, min(2 * self._steps, int(self.seconds / max(pace, 1e-6))))
         both = torch.tensor([mine, wanted if is_main() else 0])
+        advance()
         torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX, group=group())
         said, self._left = both.tolist()
         self._steps = self._left

@@ -40,7 +40,7 @@ _is_alone = False                           # whether this process was forked fr
 initialized = torch.distributed.is_initialized if torch.distributed.is_available() else lambda: False
 _own_world = False                          # whether `join` made the process group
 _timeout = TIMEOUT                          # how long a rank waits for another
-_meetings = 0                               # how often this rank was at one
+_progress = 0                               # how far this rank has come: a number that grows alike on all ranks
 _group: Any = None                          # the process group that is used; None: that of all, as it was made
 
 
@@ -158,6 +158,11 @@ def wait_at_most(seconds: float) -> None:
         _group = torch.distributed.new_group(timeout=timedelta(seconds=seconds))
 
 
+def timeout() -> float:
+    "How long a rank waits for another, in seconds."
+    return _timeout
+
+
 def group() -> Any:
     "The process group in use, for functions of `torch.distributed`."
     return _group
@@ -192,6 +197,17 @@ def alone() -> Iterator[None]:
         _alone.reset(token)
 
 
+def advance() -> None:
+    "Note that this rank has come to a further point at which all ranks come by."
+    global _progress
+    _progress += 1
+
+
+def progress() -> int:
+    "How far this rank has come: at the same point it is the same number on all ranks, and later a larger one."
+    return _progress
+
+
 # -- what ranks tell each other: each is called by all of them -------------------------------------------------------------------------
 def shared(value: T) -> T:
     "The `value` of rank 0."
@@ -199,6 +215,7 @@ def shared(value: T) -> T:
 
 
 def _broadcast(value):
+    advance()
     box = [value]
     torch.distributed.broadcast_object_list(box, src=0, group=_group, device=torch.device("cpu"))
     return box[0]
@@ -208,6 +225,7 @@ def gathered(value: T) -> list[T]:
     "The values of all ranks, in their order."
     if world_size() == 1:
         return [value]
+    advance()
     values: list = [None] * world_size()
     torch.distributed.all_gather_object(values, value, group=_group)
     return values
@@ -216,42 +234,14 @@ def gathered(value: T) -> list[T]:
 def barrier() -> None:
     "Wait until all ranks are here."
     if world_size() > 1:
+        advance()
         torch.distributed.barrier(_group)
-
-
-def meet(where: str) -> None:
-    """All ranks have come to `where`, such as the end of a fit that a callback cancelled. Without a collective operation: where one rank is
-    there alone, the others are in the middle of another one.
-
-    Args:
-        where: the same text on all ranks.
-
-    Raises:
-        RuntimeError: the others are somewhere else, or do not come.
-    """
-    global _meetings
-    world = world_size()
-    if world == 1:
-        return
-    _meetings += 1
-    store = rank_failures.connect(_timeout)
-    keys = [rank_failures.key(f"meeting/{_meetings}/{r}") for r in range(world)]
-    store.set(keys[rank()], where)
-    try:
-        store.wait(keys, timedelta(seconds=0.9 * _timeout))      # before the others give up, who know nothing of it
-        there = [store.get(k).decode() for k in keys]
-    except torch.distributed.DistError:
-        there = [store.get(k).decode() if store.check([k]) else None for k in keys]
-    others = [f"rank {r} {'has' if text else 'has not come'}{f' {text}' if text else ''}" for r, text in enumerate(there) if text != where]
-    if others:
-        raise RuntimeError(f"rank {rank()} left alone: {where}; {'; '.join(others)}. All ranks wait for each other at every step, so a "
-                           "callback must decide alike on all of them. Let rank 0 decide: `if shared(stop): raise CancelFitException`, "
-                           "with `from minifast.distributed import shared`")
 
 
 def summed(t: torch.Tensor) -> torch.Tensor:
     "The sum of `t` over the ranks, in place."
     if world_size() > 1:
+        advance()
         torch.distributed.all_reduce(t, group=_group)
     return t
 

@@ -94,6 +94,15 @@ class Share(NamedTuple):
         whole = torch.where(whole == 0, 1, whole)           # nothing counts
         return own * world / whole, whole
 
+    def part_of_mean(self, weight: Any) -> Any:
+        """By what a mean over this rank's items is multiplied, so that those of all ranks, added up by numbers of items, give the mean.
+
+        Args:
+            weight: how much what this rank works on counts, as of `weighed`.
+        """
+        factor, _ = self.weighed(weight)
+        return factor * self.total / (len(self.sizes) * max(1, self.mine))
+
     def part(self, x: Any) -> Any:
         """Take this rank's part of what there is for the whole batch.
 

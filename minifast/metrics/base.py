@@ -82,9 +82,12 @@ class MeanMetric(Metric):
     def __init__(self) -> None:
         self.reset()
 
+    #: By what a mean is multiplied before it is added by its number of items: not 1 where a rank has more than its part of what counts.
+    part: Any = 1
+
     def reset(self) -> None:
         self._total: Any = None             # a 0-d tensor, or a number where numbers are added
-        self._count = 0
+        self._count, self.part = 0, 1
 
     def add(self, x: torch.Tensor | float, n: int) -> None:
         "Take in the mean `x` of `n` items."
@@ -92,7 +95,8 @@ class MeanMetric(Metric):
             x = x.detach()
             if self._total is None:
                 self._total = torch.zeros((), dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device)
-            self._total.add_((x.mean() if x.ndim else x).reshape(()), alpha=n)
+            x = (x.mean() if x.ndim else x).reshape(())
+            self._total.add_(x if isinstance(self.part, int) else torch.where(self.part == 0, 0, x * self.part), alpha=n)
         else:
             self._total = (self._total or 0.0) + x * n
         self._count += n

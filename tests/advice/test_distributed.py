@@ -12,7 +12,7 @@ from workshop import learner, numbers, wanted
 
 from minifast.basics import *
 from minifast.callbacks import distributed
-from minifast.core import ranks
+from minifast.core import meetings, ranks
 from minifast.data.torch_parts import TorchParts
 from minifast.distributed.launcher import process_count
 from minifast.distributed.notebooks import run_notebook
@@ -139,10 +139,10 @@ def test_synchronised_batch_norm_on_a_cpu(monkeypatch):
 def test_a_rank_that_leaves_alone(monkeypatch):
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     environment(monkeypatch, MASTER_PORT=str(store.port))
-    for name, value in (("world_size", lambda: 2), ("rank", lambda: 1), ("_timeout", 0.5)):
-        monkeypatch.setattr(ranks, name, value)
-    with told("core/ranks.py", "Let rank 0 decide: `if shared(stop): raise CancelFitException`, with `from minifast.distributed"):
-        ranks.meet("the end")
+    for name, value in (("world_size", lambda: 2), ("rank", lambda: 1), ("timeout", lambda: 0.5)):
+        monkeypatch.setattr(meetings, name, value)
+    with told("core/meetings.py", "Let rank 0 decide: `if shared(stop): raise CancelFitException`, with `from minifast.distributed"):
+        meetings.meet("the end")
     monkeypatch.undo()
     from minifast.distributed import shared
 

@@ -85,6 +85,16 @@ def test_each_rank_names_its_own_items_that_are_not_finite(extra):
     assert [other["nan"] for other in extra] == [named[i:i + each] for i in range(0, len(named), each)]
 
 
+def test_what_cannot_be_put_together_is_told(extra, folder, alone, together):
+    assert torch.load(folder / "ddp-1-0-extra.pt", weights_only=True)["told"] == ["", "", "", ""]
+    for other in extra:
+        penalty, contrast, mean, scaled = other["told"]
+        counted = f"this would count {len(extra)} times: write self.learn.loss = "
+        assert ("cannot be part of the loss" in penalty and "wd=0.01" in penalty) if "fsdp2" in together[2] else counted in penalty
+        assert "neither the mean nor the sum of the losses of its parts" in contrast
+        assert "Callback adds to the loss own_sum" in mean and scaled == ""
+
+
 def test_ranks_split_alike_without_a_seed_and_other_data_is_refused(extra):
     for other in extra:
         assert other["split"] == extra[0]["split"]

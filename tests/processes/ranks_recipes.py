@@ -3,6 +3,7 @@
     torchrun --standalone --nproc-per-node=2 ranks_recipes.py folder [fsdp2]
 """
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from minifast.basics import (
     TerminateOnNaNCallback,
     TransformBlock,
     accuracy,
+    error_rate,
     set_seed,
 )
 from minifast.callbacks import (
@@ -42,6 +44,7 @@ from minifast.callbacks import (
     MixUp,
 )
 from minifast.core import ranks
+from minifast.distributed import mean_over_items
 
 N, N_VALID = 101, 37                    # so that last batches are ragged, and at four ranks some have no item
 
@@ -81,7 +84,31 @@ def of_pieces():
     return Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy, path=Path(sys.argv[1]))
 
 
-def of_parts_that_do_not_count():
+def own_sum(pred, y):
+    return nn.functional.cross_entropy(pred, y, reduction="sum")
+
+
+def penalised(pred, y):
+    return nn.functional.cross_entropy(pred, y) + 0.1
+
+
+def own_of_known(pred, y):
+    return nn.functional.cross_entropy(pred.flatten(0, -2), y.flatten())
+
+
+class Penalty(Callback):
+    "Adds what does not depend on the items, as a user does."
+
+    def __init__(self, scaled=lambda learn, term: term):
+        self.scaled = scaled
+
+    def after_loss(self):
+        if self.training:
+            term = 0.5 * sum(p.square().sum() for p in self.model.parameters())
+            self.learn.loss = self.learn.loss + self.scaled(self.learn, term)
+
+
+def of_parts_that_do_not_count(loss_func=None):
     "The second half of each batch has no target."
     set_seed(1)
     x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
@@ -89,7 +116,7 @@ def of_parts_that_do_not_count():
     y[torch.arange(64) % 16 >= 8] = -100
     dls = DataLoaders.from_dsets(TensorDataset(x, y), TensorDataset(x, y), bs=16, shuffle=False, device="cpu")
     model = nn.Sequential(nn.Linear(8, 6), nn.Unflatten(1, (3, 2)))
-    return Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy, path=Path(sys.argv[1]))
+    return Learner(dls, model, loss_func or CrossEntropyLossFlat(), metrics=accuracy, path=Path(sys.argv[1]))
 
 
 RECIPES = {
@@ -107,6 +134,9 @@ RECIPES = {
     "pieces_of_texts": lambda: of_pieces().fit,
     "sum": lambda: learner(nn.CrossEntropyLoss(reduction="sum"), opt_func=SGD, lr=1e-3).fit,
     "penalty_on_a_sum": lambda: learner(nn.CrossEntropyLoss(reduction="sum"), opt_func=SGD, lr=1e-3, cbs=ActivationReg(0.5)).fit,
+    "own_sum": lambda: learner(own_sum, opt_func=SGD, lr=1e-3).fit,
+    "own_mean_and_penalty": lambda: learner(penalised, opt_func=SGD).fit,
+    "own_loss_of_parts_that_count": lambda: of_parts_that_do_not_count(own_of_known).fit,
     "distilled": lambda: learner(CrossEntropyLossFlat(weight=torch.tensor([1., 5.])), cbs=KnowledgeDistillation(teacher())).fit,
     "parts_that_do_not_count": lambda: of_parts_that_do_not_count().fit,
     "persistent_workers_of_torch": lambda: learner(of_torch=True, num_workers=1, persistent_workers=True).fit,
@@ -144,6 +174,40 @@ def of_large_parts(weight, metric):
             cb.sum_above = 0
     learn.fit(1, 1e-2)
     return torch.tensor(learn.recorder.values, dtype=torch.float64)
+
+
+def of_targets_that_stop_counting_later(loss_func):
+    "Large predictions, all of whose targets count in the first batches."
+    set_seed(1)
+    x = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    y = (x[:, :3] > 0).long()
+    y[20:28] = y[32:35, 1:] = -100
+    dls = DataLoaders.from_dsets(TensorDataset(x, y), TensorDataset(x, y), bs=8, shuffle=False, device="cpu")
+    learn = Learner(dls, nn.Sequential(nn.Linear(8, 6), nn.Unflatten(1, (3, 2))), loss_func, metrics=[accuracy, error_rate],
+                    path=Path(sys.argv[1]))
+    for cb in learn.cbs:
+        if isinstance(cb, DistributedTrainer):
+            cb.sum_above = 0
+    learn.fit(1, 1e-2)
+    return torch.tensor([*learn.recorder.values, [0, *learn.validate()]], dtype=torch.float64)
+
+
+def told_of_losses(strategy):
+    "What is said of losses and penalties that cannot be put together."
+    said = []
+    for loss, cbs in ((own_sum, Penalty()), (lambda pred, y: nn.functional.cross_entropy(pred @ pred.T, torch.arange(len(y))), None),
+                      (own_sum, Callback(after_loss=lambda cb: setattr(cb.learn, "loss", cb.learn.loss + cb.learn.pred.mean()))),
+                      (own_sum, Callback(after_loss=lambda cb: setattr(cb.learn, "loss", cb.learn.loss * 2)))):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            try:
+                with (learn := learner(loss, opt_func=SGD, cbs=cbs).to_distributed(strategy)).no_logging():
+                    learn.fit(1, 1e-3)
+            except (RuntimeError, ValueError) as e:
+                said.append(str(e))
+                continue
+        said.append("; ".join(str(w.message) for w in found if "loss" in str(w.message)))
+    return said
 
 
 def right_where_known(pred, y):
@@ -185,6 +249,12 @@ def of_loss_with_weights():
                     splitter=lambda model: [*model.parameters(), *loss.parameters()])
     learn.fit(2, 0.1)
     return torch.cat([p.detach().flatten() for p in (*learn.model.parameters(), *loss.parameters())])
+
+
+def of_a_penalty_on_a_sum():
+    learn = learner(own_sum, opt_func=SGD, cbs=Penalty(mean_over_items))
+    learn.fit(2, 1e-3)
+    return torch.cat([p.detach().flatten() for p in learn.model.parameters()])
 
 
 def of_a_learner_made_alone():
@@ -241,11 +311,14 @@ def main(folder, strategy="ddp"):
                          "targets": targets, "values": torch.tensor(learn.recorder.values, dtype=torch.float64),
                          "losses": torch.tensor(learn.recorder.raw_losses), "keys": list(learn.model.state_dict())}
     weight = torch.tensor([1., 7.])
-    of_torch = {} if strategy == "fsdp2" else {"loss_with_weights": of_loss_with_weights(), "made_alone": of_a_learner_made_alone()}
+    of_torch = {} if strategy == "fsdp2" else {"loss_with_weights": of_loss_with_weights(), "made_alone": of_a_learner_made_alone(),
+                                               "penalty_on_a_sum": of_a_penalty_on_a_sum()}
     same = {**of_torch, "weighted": of_large_parts(weight, []), "own_metric": of_large_parts(None, right_where_known),
             "ignored": of_large_parts(None, partial(accuracy, axis=1)), "different_sizes": of_parts_of_different_sizes(),
             "pieces_looked_at": of_pieces_looked_at()}
-    extra = {"same": same, "nan": of_items_that_are_nan(), "split": split, "norms": of_norms(strategy),
+    for name, loss in {"library": CrossEntropyLossFlat(), "own": own_of_known}.items():
+        same[f"ignored_later_{name}"] = of_targets_that_stop_counting_later(loss)
+    extra = {"told": told_of_losses(strategy), "same": same, "nan": of_items_that_are_nan(), "split": split, "norms": of_norms(strategy),
              "large_predictions": of_large_predictions(), "random_items": of_random_items()}
     torch.save(extra, Path(folder) / f"{strategy}-{ranks.world_size()}-{ranks.rank()}-extra.pt")
     torch.save(results, Path(folder) / f"{strategy}-{ranks.world_size()}-{ranks.rank()}.pt")
