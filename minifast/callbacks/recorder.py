@@ -398,6 +398,8 @@ class Recorder(Callback):
     def plot_sched(self, keys: str | list[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
         "Plot the scheduled hyper-parameters of the latest fit (of its last layer group), batch by batch; returns the axes."
         hps = self.hps or {"lr": self.last.lrs}
+        if not any(map(len, hps.values())):
+            raise ValueError("nothing has been recorded yet: train first, `learn.fit(1)`")
         keys = list(hps) if keys is None else [keys] if isinstance(keys, str) else list(keys)
         unknown = [k for k in keys if k not in hps]
         if unknown:

@@ -3,6 +3,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..callbacks.base import Callback
+from ..core.keywords import knows_keywords
 from ..core.messages import describe
 from ..core.types import LossFunc, PathLike, Splitter, YRange
 from ..data.loaders import DataLoaders
@@ -14,6 +15,7 @@ from .loaders import TabularCollab
 from .models import EmbeddingDotBias, EmbeddingNN
 
 
+@knows_keywords
 def collab_learner(dls: DataLoaders, n_factors: int = 50, use_nn: bool = False,
                    emb_szs: Mapping[Any, int] | Sequence[tuple[int, int]] | None = None, layers: Sequence[int] | None = None,
                    config: Mapping[str, Any] | None = None, y_range: YRange | None = None, loss_func: LossFunc | None = None,

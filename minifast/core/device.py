@@ -75,6 +75,28 @@ def _choose(use: bool | None) -> torch.device:
     return torch.device("cpu")
 
 
+def usable_device(device: torch.device | str | int) -> torch.device:
+    """A device that was asked for, if this machine has it.
+
+    Args:
+        device: such as `'cuda'`, `'cuda:1'`, `'cpu'`.
+
+    Raises:
+        RuntimeError: torch sees no such device, which else would first be said by torch at the first batch.
+    """
+    device = torch.device(device)
+    instead = "Write device='cpu', or leave it out: the best device there is will be used"
+    if device.type == "cuda":
+        n = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not n:
+            raise RuntimeError(f"device={str(device)!r}: torch {torch.__version__} sees no CUDA device on this machine. {instead}")
+        if (device.index or 0) >= n:
+            raise RuntimeError(f"device={str(device)!r}: this machine has {n} CUDA device{'s' if n > 1 else ''}, counted from 0. {instead}")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise RuntimeError(f"device={str(device)!r}: torch {torch.__version__} sees no MPS device on this machine. {instead}")
+    return device
+
+
 def cpu_count() -> int:
     "Number of cores this process may use (its affinity, not the machine's total), shared with the other ranks on this machine."
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

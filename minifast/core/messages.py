@@ -12,6 +12,10 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
+#: What other frameworks, or people, call an argument, and its names here.
+_SYNONYMS = {"callbacks": "cbs", "callback": "cbs", "optimizer": "opt_func", "criterion": "loss_func", "num_classes": "n_out",
+             "n_classes": "n_out", "learning_rate": "lr", "max_lr": "lr_max", "weight_decay": "wd", "epochs": "n_epoch"}
+
 
 def did_you_mean(name: object, options: Iterable[object]) -> str:
     """The nearest of several names, as the end of a sentence; an empty string when none is near. Private names are never suggested.
@@ -19,7 +23,13 @@ def did_you_mean(name: object, options: Iterable[object]) -> str:
     >>> did_you_mean("acuracy", ["accuracy", "mse", "_accuracy"])
     "; did you mean 'accuracy'?"
     """
-    near = get_close_matches(str(name), [text for text in map(str, options) if not text.startswith("_")], 1)
+    texts = [text for text in map(str, options) if not text.startswith("_")]
+    near = [_SYNONYMS[str(name)]] if _SYNONYMS.get(str(name)) in texts else get_close_matches(str(name), texts, 1)
+    if not near:                                            # 'lr' is far from 'base_lr', yet what it is
+        parts = [text.split("_") for text in texts]
+        near = [text for text, words in zip(texts, parts, strict=True) if words[-1] == name] or \
+            [text for text, words in zip(texts, parts, strict=True) if words[0] == name]
+        near = near if len(near) == 1 else []
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

@@ -14,7 +14,7 @@ from warnings import warn
 import torch
 
 from ..core import ranks
-from ..core.device import default_device
+from ..core.device import default_device, usable_device
 from ..core.messages import brief, describe, plural
 from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, fixed_seed, give_back, item_rng, lend_seed
@@ -102,7 +102,7 @@ class DataLoader:
         self._report_split()
         if collate_fn is None and not len(self.after_item) and not len(self.before_batch):
             refuse_lists(dataset)
-        self._device, self._n_inp = None if device is None else torch.device(device), n_inp
+        self._device, self._n_inp = None if device is None else usable_device(device), n_inp
         self._fetcher = self._make_fetcher()
         self._order = self._make_order()
         if not getattr(dataset, "is_template", False):
@@ -230,7 +230,7 @@ class DataLoader:
         Returns:
             This loader.
         """
-        self._device, self._finisher = torch.device(device), None
+        self._device, self._finisher = usable_device(device), None
         return self
 
     @property

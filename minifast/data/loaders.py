@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from ..core.arguments import listed_in_order
-from ..core.device import default_device
+from ..core.device import default_device, usable_device
 from ..core.messages import describe, plural
 from ..core.nested import find_bs, to_device
 from ..core.paths import Path
@@ -265,7 +265,7 @@ class DataLoaders:
         Returns:
             These loaders.
         """
-        self._device = torch.device(device)
+        self._device = usable_device(device)
         if self._device.type == "cuda" and self._device.index is None and torch.cuda.is_available():
             self._device = torch.device("cuda", torch.cuda.current_device())
         for loader in self.loaders:

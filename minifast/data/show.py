@@ -75,6 +75,8 @@ def _elements(sample):
 def show_batch(loader: "DataLoader", b: Batch, max_n: int, ctxs: Sequence | None, show: bool, unique: bool, nrows: int | None,
                ncols: int | None, figsize: tuple[float, float] | None, **kwargs: Any) -> Any:
     "See `DataLoader.show_batch`."
+    if isinstance(b, int):
+        raise TypeError(f"show_batch({b}): the first argument is a batch; for the number of items write show_batch(max_n={b})")
     if isinstance(max_n, bool) or not isinstance(max_n, int) or max_n < 1:
         raise ValueError(f"show_batch(max_n={brief(max_n)}): how many items to show, at least 1")
     for name in kwargs:

@@ -6,7 +6,9 @@ There is no registry: a transform applies to the values it can handle (`Transfor
 Random transforms draw their parameters once per sample from the generator they are given, so an image and its mask get the same flip,
 and the result does not depend on the number of workers.
 """
+import random
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +52,7 @@ class Transform(metaclass=TransformType):
 
     order: int = 0
     split_idx: int | None = None
+    _takes_before_call = False
     types: tuple[type, ...] | None = None       #: the classes this transform applies to; None: the annotation of `encodes`, else all
     varies: bool = False                        #: whether two calls on one training item can differ
     whole: bool = False                         #: True: gets the whole sample tuple instead of one element after another
@@ -82,7 +85,7 @@ class Transform(metaclass=TransformType):
         for wrong, instead in (("encode", "; did you mean 'encodes'?"), ("setup_items", "; did you mean 'setups'?"),
                                ("before_call", ": write `def draw(self, sample, rng, split_idx)` that returns a dict of parameters, and "
                                                "take them as keyword arguments of `encodes`.")):
-            if wrong in vars(cls):
+            if wrong in vars(cls) and not (wrong == "before_call" and cls._takes_before_call):
                 raise TypeError(f"{cls.__name__}.{wrong} is never called{instead}")
         for name in REVERSIBLE:
             own = vars(cls).get(name)
@@ -300,6 +303,13 @@ class RandTransform(Transform):
     split_idx: int | None = 0
     p: float = 1.0
     varies = True
+    do = True               #: within a call of a class with a `before_call`: whether to apply it
+    _takes_before_call = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "draw" in vars(cls):
+            cls._takes_before_call = False
+        super().__init_subclass__(**kwargs)
 
     def __init__(self, p: float | None = None, enc: Callable | None = None, dec: Callable | None = None, split_idx: int | None = None,
                  order: int | None = None):
@@ -322,9 +332,23 @@ class RandTransform(Transform):
         """
         return {}
 
+    def before_call(self, sample: Any, split_idx: int | None) -> None:
+        """fastai's way to draw parameters, in a class without a `draw`: override this, to set attributes that `encodes` reads. Each call
+        sets those of a copy of the transform, so that several threads do not disturb one another.
+
+        Args:
+            sample: the whole sample, a tuple or a value.
+            split_idx: 0 for a training item, 1 for a validation item, None if not known.
+        """
+        self.do = self.p >= 1 or random.random() < self.p
+
     def __call__(self, x: Any, split_idx: int | None = None, rng: np.random.Generator | None = None) -> Any:
         if self.split_idx is not None and split_idx is not None and split_idx != self.split_idx:
             return x
+        if type(self).before_call is not RandTransform.before_call:
+            called = copy(self)
+            called.before_call(x, split_idx)
+            return called.map_parts(x, called.encodes) if called.do else x
         if rng is None:
             if split_idx is None:
                 self._note_plain(x)

@@ -7,8 +7,9 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRandomSampler, WeightedRandomSampler
 
 from ..callbacks import GatherPreds, Recorder
-from ..core import PathLike, brief, describe, plural, reject_unknown, to_device
-from ..core.nested import as_tuple, find_bs, item_of, items_at
+from ..core import PathLike, add_note, brief, describe, plural, reject_unknown, to_device
+from ..core.keywords import knows_keywords
+from ..core.nested import as_tuple, find_bs, item_of, items_at, leaves
 from ..data.show import decode_targets
 from ..data.targets import base_dataset
 from ..nn.loss_traits import (
@@ -43,6 +44,24 @@ def with_model_tfms(loaders: Any, tfms: list) -> Any:
     return loaders.with_tfms(missing) if whole else loaders.new(after_batch=loaders.after_batch.with_tfms(missing))
 
 
+def _chosen(learn, ds_idx, dl):
+    "The loader `dl`, or loader `ds_idx` of the learner's data."
+    if dl is not None:
+        several = isinstance(dl, (list, tuple)) and not hasattr(dl, "dataset")
+        items = isinstance(dl, (str, bytes, torch.Tensor)) or hasattr(dl, "columns") or not hasattr(dl, "__iter__")
+        if items or (several and dl and not any(isinstance(o, torch.Tensor) for o in leaves(dl[0]))):
+            raise TypeError(f"dl must be a loader; received {describe(dl)}. Make one from items with `learn.dls.test_dl(items)`")
+        return dl
+    if isinstance(ds_idx, bool) or not isinstance(ds_idx, int):
+        raise TypeError(f"ds_idx={brief(ds_idx)}: a number, 0 is training and 1 validation. A loader is given by its name, "
+                        "`dl=learn.dls.test_dl(items)`")
+    if not -len(learn.dls) <= ds_idx < len(learn.dls):
+        raise IndexError(f"ds_idx={ds_idx}: this learner has {plural(len(learn.dls), 'loader')} (0 is training, 1 validation)"
+                         + (" and no validation data" if len(learn.dls) == 1 else "")
+                         + ". Give a loader, `dl=learn.dls.test_dl(items)`")
+    return learn.dls[ds_idx]
+
+
 def loader_for(learn: "Inference", ds_idx: int, dl: Any, shuffle: bool = False, train_transforms: bool = False,
                seed: int | None = None) -> Any:
     """The loader to predict on: `dl`, or loader `ds_idx` of the learner's data, over its items in the order of its dataset.
@@ -50,14 +69,7 @@ def loader_for(learn: "Inference", ds_idx: int, dl: Any, shuffle: bool = False, 
     Training data gets the transforms of validation, without augmentation, unless `train_transforms`. A sampler that selects a subset of
     the items still does.
     """
-    if dl is None:
-        if not -len(learn.dls) <= ds_idx < len(learn.dls):
-            raise IndexError(f"ds_idx={ds_idx}: this learner has {plural(len(learn.dls), 'loader')} (0 is training, 1 validation)"
-                             + (" and no validation data" if len(learn.dls) == 1 else "")
-                             + ". Give a loader, `dl=learn.dls.test_dl(items)`")
-        dl = learn.dls[ds_idx]
-    elif isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
-        raise TypeError(f"dl must be a loader; received {describe(dl)}. Make one from items with `learn.dls.test_dl(items)`")
+    dl = _chosen(learn, ds_idx, dl)
     sampler = getattr(dl, "sampler", None)
     selects = hasattr(sampler, "indices") if hasattr(dl, "after_batch") else isinstance(sampler, SubsetRandomSampler)
     subset = Subset(dl.dataset, sorted(map(int, sampler.indices))) if selects else None
@@ -123,6 +135,7 @@ class Inference(TrainingLoop):
     batch_tfms: list          #: batch transforms that belong to the model
     _shown = -1               # how often show_results has shuffled
 
+    @knows_keywords
     def validate(self, ds_idx: int = 1, dl: Iterable | None = None, cbs: CallbackLike | None = None) -> list[float]:
         """Compute the loss and the metrics; the history does not change.
 
@@ -144,6 +157,7 @@ class Inference(TrainingLoop):
             self.validation_pass(dl, cbs)
             return self.recorder.valid_values
 
+    @knows_keywords
     def get_preds(self, ds_idx: int = 1, dl: Iterable | None = None, with_input: bool = False, with_decoded: bool = False,
                   with_loss: bool = False, act: Callable[[Any], Any] | None = None, reorder: bool = True, cbs: CallbackLike | None = None,
                   with_preds: bool = True, with_targs: bool = True, concat_dim: int = 0, save_preds: PathLike | None = None,
@@ -170,7 +184,7 @@ class Inference(TrainingLoop):
         """
         if with_loss and self.loss_func is None:
             raise ValueError("get_preds(with_loss=True): this learner has no loss function")
-        dl = loader_for(self, ds_idx, dl) if reorder else dl if dl is not None else self.dls[ds_idx]
+        dl = loader_for(self, ds_idx, dl) if reorder else _chosen(self, ds_idx, dl)
         order = getattr(dl, "pass_order", None) if reorder else None
         if order is not None and (save_preds is not None or save_targs is not None):
             raise ValueError("get_preds(save_preds=..., save_targs=...) writes a file per batch, and the batches of this loader are in "
@@ -212,7 +226,12 @@ class Inference(TrainingLoop):
         if not isinstance(with_input, bool):
             raise TypeError(f"predict(item, with_input={brief(with_input)}): with_input is True or False, and there is one item at a time")
         self.pass_lock.refuse_during_fit()              # before the item is made, too
-        batch, n_inp = self.dls.test_batch([item])
+        try:
+            batch, n_inp = self.dls.test_batch([item])
+        except Exception as e:
+            if isinstance(item, (list, tuple)) and len(item) > 1:
+                add_note(e, "predict takes one item; for several write learn.get_preds(dl=learn.dls.test_dl(items))")
+            raise
         inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         if isinstance(preds, torch.Tensor) and len(preds) != 1:
@@ -229,6 +248,7 @@ class Inference(TrainingLoop):
         target = full[n_inp:] if len(full) > n_inp + 1 else full[n_inp]
         return (full[:n_inp] if n_inp > 1 else full[0], target, first, probs)
 
+    @knows_keywords
     def tta(self, ds_idx: int = 1, dl: Iterable | None = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> tuple:
         """Predict with test-time augmentation: average several passes with the training transforms and one plain pass.
 
@@ -251,7 +271,7 @@ class Inference(TrainingLoop):
             return self._tta(ds_idx, dl, n, beta, use_max)
 
     def _tta(self, ds_idx, dl, n, beta, use_max):
-        pipelines = [getattr(self.dls[ds_idx] if dl is None else dl, name, ()) for name in ("after_item", "before_batch", "after_batch")]
+        pipelines = [getattr(_chosen(self, ds_idx, dl), name, ()) for name in ("after_item", "before_batch", "after_batch")]
         varying = [f for pipeline in pipelines for f in pipeline if getattr(f, "varies", False)]
         if merged := tta_of_targets(_validation(self)):
             return merged(self, ds_idx, dl, n, beta, use_max)
@@ -298,7 +318,8 @@ class Inference(TrainingLoop):
                 raise TypeError(f"show_results() needs batches of (inputs, targets); received {describe(batch)}")
             inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], loader.n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-        n = min(max_n, find_bs(inputs))
+        fits = None if None in (nrows, ncols) else nrows * ncols
+        n = min(max_n if fits is None or max_n != 9 else fits, find_bs(inputs))
         truth = loader.decode_batch(batch, max_n=n)
         with decoding(preds, self.loss_func):
             guess = loader.decode_batch(to_device((*inputs, *as_tuple(decoded)), self.dls.device), max_n=n)
@@ -311,6 +332,8 @@ class Inference(TrainingLoop):
         titled = all(isinstance(o, (str, int, float, list, tuple)) or getattr(o, "ndim", None) == 0 for o in truth[0][n_inp:])
         continued = any(getattr(o, "continues_input", False) for o in truth[0][n_inp:])         # forecasts
         columns = 1 if titled or continued else 2
+        n = n if fits is None else max(1, min(n, fits // columns))
+        truth, guess = truth[:n], guess[:n]
         axes = get_grid(n * columns, nrows, ncols if columns == 1 or ncols is not None or nrows is not None else 2, figsize)
         for i, (sample, pred) in enumerate(zip(truth, guess, strict=True)):
             if continued:

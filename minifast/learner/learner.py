@@ -14,8 +14,10 @@ from ..callbacks.distributed import Strategy
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
+from ..core.arguments import is_number, is_whole
+from ..core.keywords import knows_keywords
 from ..core.paths import Path
-from ..core.ranks import is_main, main_only, world_size
+from ..core.ranks import is_main, world_size
 from ..core.seeds import undisturbed
 from ..data.loaders import DataLoaders
 from ..nn.loss_traits import loss_name
@@ -38,7 +40,7 @@ from ..optim import (
 )
 from . import probe, saving
 from .inference import Inference, Text, with_model_tfms
-from .loop import CallbackLike, PassLock, as_callback, listed, noted
+from .loop import CallbackLike, PassLock, as_callback, listed, noted, print_row
 from .run_record import run_record
 
 if TYPE_CHECKING:
@@ -79,6 +81,12 @@ def _resuming(resume):
     if not isinstance(resume, (bool, Resume)):
         raise TypeError(f"resume={describe(resume)}: True, the path of a state to continue from, or Resume(None, every='5min')")
     return [Resume(None)] if resume is True else [resume] if resume else []
+
+
+def _check_epochs(method, **numbers):
+    for name, n in numbers.items():
+        if not is_whole(n, 0):
+            raise ValueError(f"{method}({name}={brief(n)}): {name} must be a whole number of epochs, 0 or more")
 
 
 def _has(cbs, cls):
@@ -123,6 +131,7 @@ class Learner(Inference):
     compiled_with: dict[str, Any] | None = None  #: the keywords given to `compile`
     exported_metrics: dict[str, Any] | None = None  #: `{metric: value in the last epoch}` of a learner that `load_learner` made
 
+    @knows_keywords
     def __init__(self, dls: DataLoaders, model: torch.nn.Module, loss_func: LossFunc | None = None,
                  opt_func: Callable[..., torch.optim.Optimizer] = Adam, lr: PerGroup = 1e-3, splitter: Splitter = trainable_params,
                  cbs: CallbackLike | None = None, metrics: Any = None, path: PathLike | None = None, model_dir: str = "models",
@@ -136,7 +145,7 @@ class Learner(Inference):
         self.opt_func, self.lr, self.splitter = opt_func, lr, splitter
         self.path, self.model_dir = Path("." if path is None else path).expanduser(), model_dir
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
-        self.logger, self.cbs, self.opt = main_only(print), [], None
+        self.logger, self.cbs, self.opt = print_row, [], None
         self.metrics = metrics
         ranks = [] if world_size() == 1 or _has(cbs, DistributedTrainer) else [DistributedTrainer]
         self.add_cbs([*ranks, *([FirstBatch, Recorder, ProgressCallback] if default_cbs else []), *listed(cbs)])
@@ -171,8 +180,7 @@ class Learner(Inference):
         Raises:
             ValueError: where the number of epochs is not one, there is no loss, or the optimizer lacks parameters of the model.
         """
-        if not isinstance(n_epoch, int) or isinstance(n_epoch, bool) or n_epoch < 0:
-            raise ValueError(f"fit(n_epoch={brief(n_epoch)}): n_epoch must be a whole number of epochs, 0 or more")
+        _check_epochs("fit", n_epoch=n_epoch)
         if not 0 <= start_epoch <= n_epoch:
             raise ValueError(f"fit(start_epoch={brief(start_epoch)}): start_epoch must be between 0 and n_epoch={n_epoch}")
         with self.pass_lock.for_fit():
@@ -275,6 +283,10 @@ class Learner(Inference):
         """
         if not isinstance(base_lr, (int, float)):
             raise TypeError(f"fine_tune(base_lr={base_lr}): give one number; the slice over layer groups is made from it and lr_mult")
+        _check_epochs("fine_tune", epochs=epochs, freeze_epochs=freeze_epochs)
+        one_cycle(base_lr, div, div_final, pct_start, moms)      # says now what would be wrong with the second phase
+        if not is_number(lr_mult, 0) or lr_mult == 0:
+            raise ValueError(f"fine_tune(lr_mult={brief(lr_mult)}): how many times slower the first layer group learns, a number above 0")
         cbs = [as_callback(cb) for cb in listed(cbs)]            # the same objects in both phases
         small, large = ([] if sizes is None else in_sizes(sizes, first, freeze_epochs + epochs) for first in (0, freeze_epochs))
         with self.pass_lock.for_fit():
@@ -287,6 +299,7 @@ class Learner(Inference):
                 self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, div_final=div_final, wd=wd,
                                    moms=moms, cbs=[*large, *cbs], resume=resume)
 
+    @knows_keywords
     def lr_find(self, start_lr: float = 1e-7, end_lr: float = 10, num_it: int = 100, stop_div: bool = True, show_plot: bool = True,
                 suggest_funcs: Any = valley) -> Any:
         """Try rising learning rates and suggest one. Weights, optimizer, random streams and history are unchanged afterwards.

@@ -70,13 +70,14 @@ from ..callbacks.base import (
 from ..callbacks.distributed import DistributedTrainer
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core import Batch, LossFunc, add_note, describe, did_you_mean, find_bs, ranks, split_batch, to_detach, to_device
-from ..core.messages import NEXT_ENDED
+from ..core.messages import NEXT_ENDED, reject_unknown
 from ..core.seeds import give_back_loops, undisturbed
 from ..core.shares import Share
 from ..core.torch_internals import forget_workers
 from ..data.loaders import DataLoaders
 from ..metrics.base import Metric
 from ..metrics.convert import as_metric
+from ..nn.failing_layer import note_layer
 from ..nn.hidden_state import hidden_state, restore_hidden_state
 from ..nn.loss_traits import batch_weight, has_own_forward, ignore_index_of, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
@@ -159,6 +160,9 @@ def noted(method: F) -> F:
         try:
             bound = signature.bind(self, *args, **kwargs)
         except TypeError:
+            names = [name for name in signature.parameters if name != "self"]
+            if len(args) <= len(names):
+                reject_unknown(kwargs, names, f"{method.__name__}(...)")
             return method(self, *args, **kwargs)            # Python's own words for it name the method
         bound.apply_defaults()
         call = Call(method.__name__, {name: _without_callbacks(value) for name, value in list(bound.arguments.items())[1:]})
@@ -365,7 +369,11 @@ class TrainingLoop:
 
     def _one_batch(self, state, handlers):
         with state["forward_context"]():
-            state["pred"] = (state["_forward"] or state["model"])(*state["xb"], **state["kw"])
+            try:
+                state["pred"] = (state["_forward"] or state["model"])(*state["xb"], **state["kw"])
+            except Exception as e:
+                note_layer(e, state["model"], state["xb"])
+                raise
             if handlers["after_pred"]:
                 self("after_pred")
             if state["yb"]:
@@ -748,6 +756,12 @@ class TrainingLoop:
                 raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{hint} To keep a value of your own, put it on a "
                                      "Callback, or declare it in a subclass")
             object.__setattr__(self, name, value)
+
+
+def print_row(row: Any) -> None:
+    "The logger of a learner: on rank 0 it prints."
+    if ranks.is_main():
+        print(row)
 
 
 def _no_log(row):

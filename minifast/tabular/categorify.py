@@ -92,7 +92,7 @@ def _learnt(table: Table, name: Any) -> tuple[CategoryMap, bool]:
     "`(categories of a column in the training rows, whether values are missing there)`."
     codes, values = table.once(factorized, table.cats, name)
     had_missing = bool(len(codes) and codes.min() < 0 and (table.training(codes) < 0).any())
-    present = [values[i] for i in np.flatnonzero(_seen(codes, len(values), table.train)).tolist()]
+    present = [values[i] for i in np.flatnonzero(_seen(codes, len(values), table.train_mask)).tolist()]
     ordered = isinstance(table.cats[name].dtype, pd.CategoricalDtype)
     return CategoryMap.of_unique(present if ordered else sorted_values(present), add_na=True), had_missing
 

@@ -56,7 +56,8 @@ def check_columns(df: pd.DataFrame, groups: Mapping[str, Sequence], where: str) 
             seen[name] = argument
     if problems:
         shown = ", ".join(map(str, df.columns[:20])) + (", ..." if len(df.columns) > 20 else "")
-        raise ValueError(f"{where}: {'; '.join(problems)}. Columns of the frame: {shown}")
+        text = "; ".join(problems)
+        raise ValueError(f"{where}: {text}{'' if text.endswith('?') else '.'} Columns of the frame: {shown}")
 
 
 def check_known(where: str, names: Iterable, known: Collection, kind: str = "categorical column") -> None:

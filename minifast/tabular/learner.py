@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from ..callbacks import Callback, FirstBatch, ProgressCallback, Recorder
+from ..core.keywords import knows_keywords
 from ..core.messages import brief, describe, reject_unknown
 from ..core.types import LossFunc, PathLike, Splitter, YRange
 from ..data.loaders import DataLoaders
@@ -154,6 +155,7 @@ class TabularLearner(Learner):
         return dl.dataset.add_targets(shown, decoded[:len(shown)].numpy(), suffix="_pred")
 
 
+@knows_keywords
 def tabular_learner(dls: DataLoaders, layers: Sequence[int] | None = None,
                     emb_szs: Mapping[Any, int] | Sequence[tuple[int, int]] | None = None, config: Mapping[str, Any] | None = None,
                     n_out: int | None = None, y_range: YRange | None = None, loss_func: LossFunc | None = None,

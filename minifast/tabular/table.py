@@ -30,13 +30,15 @@ class Table:
         train: mask of the rows to learn from; default: all.
 
     Attributes:
+        train: a table of the rows to learn from, as of fastai's `to.train`: `table.train['age'].mean()`.
+        train_mask: `train` as given.
         unseen: `{column: (count, example)}` of categories that training did not have.
         missing: `{column: count}` of missing values.
         unexpected: those of them in columns in which training had none.
     """
 
     def __init__(self, cats: Mapping[Any, Any], conts: Mapping[Any, np.ndarray], index: pd.Index, train: np.ndarray | None = None):
-        self.cats, self.conts, self.index, self.train = dict(cats), dict(conts), index, train
+        self.cats, self.conts, self.index, self.train_mask = dict(cats), dict(conts), index, train
         self.unseen: dict[Any, tuple[int, Any]] = {}
         self.missing, self.unexpected = {}, {}
         self._kept, self._positions = {}, None if train is None else np.flatnonzero(train)
@@ -79,6 +81,14 @@ class Table:
         "The names of the continuous columns."
         return list(self.conts)
 
+    @property
+    def train(self) -> "Table":
+        "The rows to learn from."
+        if self._positions is None:
+            return self
+        cats = {name: v.iloc[self._positions] if isinstance(v, pd.Series) else v[self._positions] for name, v in self.cats.items()}
+        return Table(cats, {name: self.training(v) for name, v in self.conts.items()}, self.index[self._positions])
+
     def transform(self, names: Any, f: Callable[[pd.Series], Any]) -> None:
         "Put `f(column)` in the place of each of the columns `names`."
         for name in names if isinstance(names, list) else [names]:
@@ -86,7 +96,7 @@ class Table:
 
     def training(self, values: np.ndarray) -> np.ndarray:
         "The training rows of an array."
-        return values if self.train is None else values.take(self._positions)        # much faster than the mask
+        return values if self._positions is None else values.take(self._positions)        # much faster than the mask
 
     def once(self, f: Callable[[Any], Any], columns: Mapping[Any, Any], name: Any) -> Any:
         "`f(columns[name])`, kept for the next step or proc that asks while the column stays as it is."

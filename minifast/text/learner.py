@@ -13,6 +13,7 @@ from torch import nn
 from ..callbacks.base import Callback
 from ..callbacks.regularise import rnn_cbs
 from ..core import checkpoint
+from ..core.keywords import knows_keywords
 from ..core.messages import describe, plural
 from ..core.paths import Path
 from ..core.seeds import fixed_seed
@@ -245,6 +246,7 @@ def _load(learn, pretrained, pretrained_fnames, backwards):
         learn.load_pretrained(*wt103_files(backwards))
 
 
+@knows_keywords
 def language_model_learner(dls: DataLoaders, arch: Any = AWD_LSTM, config: Mapping[str, Any] | None = None, drop_mult: float = 1.0,
                            backwards: bool = False, pretrained: bool = True, pretrained_fnames: Sequence[PathLike] | None = None,
                            alpha: float = 2.0, beta: float = 1.0, loss_func: LossFunc | None = None, opt_func: Callable[..., Any] = Adam,
@@ -285,6 +287,7 @@ def language_model_learner(dls: DataLoaders, arch: Any = AWD_LSTM, config: Mappi
     return learn
 
 
+@knows_keywords
 def text_classifier_learner(dls: DataLoaders, arch: Any = AWD_LSTM, seq_len: int = 72, config: Mapping[str, Any] | None = None,
                             backwards: bool = False, pretrained: bool = True, drop_mult: float = 0.5, n_out: int | None = None,
                             lin_ftrs: Sequence[int] | None = None, ps: Sequence[float] | None = None, max_len: int | None = 72 * 20,

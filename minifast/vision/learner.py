@@ -7,6 +7,7 @@ from warnings import warn
 import torch
 from torch import nn
 
+from ..core.keywords import knows_keywords
 from ..core.messages import describe, plural
 from ..core.nested import split_batch
 from ..core.types import YRange
@@ -92,6 +93,7 @@ def mean_target(dls: Any, n_out: int, maps: bool = False) -> torch.Tensor | None
     return mean if torch.isfinite(mean).all() else None
 
 
+@knows_keywords
 def vision_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: int | None = None, pretrained: bool = True,
                    weights: Any = None,
                    loss_func: Any = None, opt_func: Callable[..., Any] = Adam, lr: float | slice = 1e-3, splitter: Any = None,
@@ -165,6 +167,7 @@ def _image_size(dls):
     return tuple(x.shape[-2:])
 
 
+@knows_keywords
 def unet_learner(dls: DataLoaders, arch: Any, normalize: bool = True, n_out: int | None = None, pretrained: bool = True,
                  weights: Any = None,
                  loss_func: Any = None, opt_func: Callable[..., Any] = Adam, lr: float | slice = 1e-3, splitter: Any = None,

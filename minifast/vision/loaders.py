@@ -31,6 +31,22 @@ __all__ = ["ImageDataLoaders", "SegmentationDataLoaders"]
 _MORE = ("value_range",)            # keywords of every factory besides those that its signature lists and those of a loader
 
 
+def _try_on_name(f, fnames):
+    "Call the labelling function `f` on the first name: where it takes that for a path, the error says what to write."
+    if not isinstance(fnames, Sequence) or not fnames:
+        return
+    name = Path(fnames[0]).name
+    try:
+        f(name)
+    except AttributeError as e:
+        if str(e).startswith("'str' object has no attribute") and hasattr(Path, str(e).split("'")[3]):
+            add_note(e, f"from_name_func gives the function the name of the file, a str such as {name!r}; for its path write "
+                        "from_path_func")
+            raise
+    except Exception:                       # said of the item, when its label is made
+        pass
+
+
 def _of_file_name(f):
     "`f` of the name of a file, without its folder."
     label = Transform(f)
@@ -98,6 +114,7 @@ class ImageDataLoaders(DataLoaders):
         "The files `fnames`, labelled by `label_func` of their name (a string, without the folder)."
         check_factory_keywords(cls.from_name_func, kwargs, _MORE)
         _check_callable(label_func, "from_name_func(label_func=...)")
+        _try_on_name(label_func, fnames)
         return cls.from_path_func(path, fnames, _of_file_name(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, vocab,
                                   splitter, **kwargs)
 

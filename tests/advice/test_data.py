@@ -56,6 +56,9 @@ def test_drawing():
     with told("data/transforms.py", ": write `def draw(self, sample, rng, split_idx)` that returns a dict of parameters, and take them as "
                                     "keyword arguments of `encodes`"):
         class Old(RandTransform):
+            def draw(self, sample, rng, split_idx):
+                return {}
+
             def before_call(self, b, split_idx):
                 self.k = 1
 

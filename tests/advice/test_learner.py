@@ -112,9 +112,14 @@ def test_parts_of_a_learner():
 
 def test_numbers_of_a_fit():
     learn = learner()
-    with told("learner/learner.py", "n_epoch must be a whole number of epochs, 0 or more"):
+    with told("learner/learner.py", "… must be a whole number of epochs, 0 or more"):
         learn.fit(n_epoch=1.5)
     learn.fit(n_epoch=2)
+    with told("learner/learner.py", "… must be a whole number of epochs, 0 or more"):
+        learn.fine_tune(epochs="3")
+    with told("learner/learner.py", "how many times slower the first layer group learns, a number above 0"):
+        learn.fine_tune(1, lr_mult=0)
+    learn.fine_tune(1, lr_mult=10)
     with told("learner/learner.py", "start_epoch must be between 0 and n_epoch=…"):
         learn.fit(2, start_epoch=3)
     learn.fit(n_epoch=2, start_epoch=1)
@@ -517,3 +522,20 @@ def test_predicting_during_a_fit_of_another_thread(tmp_path):
 
     learn.fit(1, cbs=Others())
     learn.fit(1)
+
+
+def test_items_in_the_place_of_a_loader():
+    learn = learner()
+    with told("learner/inference.py", "ds_idx=…: a number, 0 is training and 1 validation. A loader is given by its name, "
+                                      "`dl=learn.dls.test_dl(items)`"):
+        learn.get_preds(learn.dls.valid)
+    items = learn.dls.valid_ds.tensors[0]
+    with told("learner/inference.py", "dl must be a loader; received …. Make one from items with `learn.dls.test_dl(items)`"):
+        learn.get_preds(dl=items)
+    assert len(learn.get_preds(dl=learn.dls.test_dl(items))[0]) == len(items)
+
+
+def test_layers_that_do_not_fit():
+    with told("nn/failing_layer.py", ": write nn.Linear(…, …)"):
+        learner(nn.Sequential(nn.Linear(5, 3))).fit(1)
+    learner(nn.Sequential(nn.Linear(4, 3))).fit(1)

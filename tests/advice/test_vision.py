@@ -500,3 +500,20 @@ def test_a_format_that_pillow_does_not_know(folder, tmp_path):
         resize_image("0.png", tmp_path, folder / "cat", max_size=6, ext=".xyz")
     assert resize_image("0.png", tmp_path, folder / "cat", max_size=6, ext=".jpg").exists()
     assert resize_image("0.png", tmp_path, folder / "cat", max_size=6, ext=".xyz", img_format="PNG").exists()
+
+
+def test_several_items_and_names_for_paths(folder):
+    files = get_image_files(folder)
+    label = {f"{i}.png": i % 2 for i in range(4)}
+    with told("vision/loaders.py", "from_name_func gives the function the name of the file, a str such as …; for its path write "
+                                   "from_path_func"):
+        ImageDataLoaders.from_name_func(folder, files, lambda f: label[f.name], bs=2, num_workers=0)
+    ImageDataLoaders.from_name_func(folder, files, lambda name: label[name], bs=2, num_workers=0)
+    dls = ImageDataLoaders.from_path_func(folder, files, lambda f: label[Path(f).name], bs=2, num_workers=0)
+    learn = quiet(Learner(dls, body()))
+    with told("learner/inference.py", "predict takes one item; for several write learn.get_preds(dl=learn.dls.test_dl(items))"):
+        learn.predict(files[:2])
+    assert len(learn.get_preds(dl=learn.dls.test_dl(files[:2]))[0]) == 2
+    with told("data/show.py", "show_batch(…): the first argument is a batch; for the number of items write show_batch(max_n=…)"):
+        dls.show_batch(2)
+    dls.show_batch(max_n=2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minifast.core import device
-from minifast.core.device import cpu_count, default_device
+from minifast.core.device import cpu_count, default_device, usable_device
 
 #: What torch.cuda.get_arch_list() says in common builds.
 CUDA_12 = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
@@ -119,3 +119,16 @@ assert minifast.core.device.defaults.device is None
 print("fine")
 """
     assert fresh_process.run(code, libraries=False).stdout == "fine\n"
+
+
+def test_a_device_that_this_machine_has_not(monkeypatch):
+    with pytest.raises(RuntimeError, match=r"device='cuda': torch .* sees no CUDA device .* Write device='cpu', or leave it out"):
+        usable_device("cuda")
+    with pytest.raises(RuntimeError, match="device='mps': torch .* sees no MPS device"):
+        usable_device("mps")
+    assert usable_device("cpu") == torch.device("cpu") and usable_device("meta").type == "meta"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert usable_device("cuda") == torch.device("cuda")
+    with pytest.raises(RuntimeError, match="device='cuda:1': this machine has 1 CUDA device, counted from 0"):
+        usable_device("cuda:1")

@@ -7,6 +7,7 @@ import random
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -777,3 +778,15 @@ def test_persistent_workers_do_not_stand_in_the_way_of_a_loader_without_workers(
     assert loader.new(num_workers=0).num_workers == 0 and loader.new().persistent_workers
     with pytest.raises(ValueError, match="persistent_workers=True needs workers"):
         DataLoader(list(range(4)), 2, num_workers=0, persistent_workers=True)
+
+
+def test_what_cannot_be_sent_to_processes_is_refused_with_what_to_write():
+    data = [torch.zeros(2)] * 8
+    spawned = {"bs": 4, "num_workers": 1, "worker_type": "process", "multiprocessing_context": "spawn"}
+    loader = DataLoader(data, after_item=lambda x: x + 1, **spawned)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="pickle error") if torch.__version__ >= "2.13" else nullcontext(), \
+                pytest.raises(TypeError, match=r"cannot be sent to worker processes: .*pickle.*worker_type='thread'; or num_workers=0"):
+            next(iter(loader))
+    for other in ({"worker_type": "thread"}, {"num_workers": 0}):
+        assert (next(iter(DataLoader(data, after_item=lambda x: x + 1, **spawned | {"multiprocessing_context": None} | other))) == 1).all()

@@ -1,5 +1,8 @@
 """Transforms that can be undone, and pipelines of them."""
+import random
+import time
 import typing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import torch
 
 from minifast.core.seeds import fixed_seed, item_rng
 from minifast.data.categories import Categorize
+from minifast.data.datasets import Datasets
 from minifast.data.pipeline import Pipeline, as_transform
 from minifast.data.transforms import ItemTransform, RandTransform, Transform
 
@@ -143,7 +147,7 @@ def test_refusals_at_definition():
     with pytest.raises(TypeError, match=r"Transform\(enc=\.\.\.\) takes a function; received int 3"):
         Transform(3)
     with pytest.raises(TypeError, match=r"Old\.before_call is never called: write `def draw\(self, sample, rng, split_idx\)`"):
-        type("Old", (RandTransform,), {"before_call": lambda self: None})
+        type("Old", (Shift,), {"before_call": lambda self, b, split_idx: None})
     with pytest.raises(TypeError, match=r"Typo\.encode is never called; did you mean 'encodes'\?"):
         type("Typo", (Transform,), {"encode": lambda self, x: x})
     with pytest.raises(ValueError, match=r"Shift\(p=1\.5\): p is a probability"):
@@ -271,3 +275,48 @@ def test_a_pipeline_shows_what_it_made_and_knows_its_classes():
     classes = Categorize()
     classes.setup(["b", "a"])
     assert list(Pipeline([str.lower, classes]).vocab) == ["a", "b"]
+
+
+class Marked(RandTransform):
+    "fastai's way to draw, as in its tutorial on albumentations."
+    split_idx = None
+
+    def before_call(self, b, split_idx):
+        self.idx = split_idx
+
+    def encodes(self, x: str):
+        return f"{x} {'train' if self.idx == 0 else 'valid'}"
+
+
+def test_before_call_sets_what_encodes_reads():
+    mark = Marked()
+    assert mark("a", split_idx=0) == "a train" and mark(("a", 1), split_idx=1) == ("a valid", 1) and "idx" not in vars(mark)
+    data = Datasets(["a", "b", "c"], [[mark]], splits=[[0, 1], [2]])
+    assert [x for x, in data.train] == ["a train", "b train"] and [x for x, in data.valid] == ["c valid"]
+
+    class Sometimes(RandTransform):
+        def before_call(self, b, split_idx):
+            super().before_call(b, split_idx)
+            self.by = 10
+
+        def encodes(self, x: int):
+            return x + self.by
+    random.seed(0)
+    changed = [Sometimes(p=0.3)(1) for _ in range(200)]
+    assert set(changed) == {1, 11} and 30 < changed.count(11) < 90
+    assert Sometimes(p=0.3)(1, split_idx=1) == 1
+
+
+def test_threads_do_not_see_what_another_call_drew():
+    class Slow(RandTransform):
+        split_idx = None
+
+        def before_call(self, b, split_idx):
+            self.mine = b
+            time.sleep(0.001)
+
+        def encodes(self, x: int):
+            return x, self.mine
+    slow = Slow()
+    with ThreadPoolExecutor(8) as pool:
+        assert all(a == b for a, b in pool.map(slow, range(100)))

@@ -35,3 +35,8 @@ def test_targets_that_are_drawn_get_the_keywords_too():
     axes = learn.show_results(max_n=2, vmin=0, vmax=0.5)
     assert [image.get_clim() for ax in axes for image in ax.images] == [(0, 0.5)] * 8         # the target lies over the image
     plt.close("all")
+
+
+def test_rows_and_columns_say_how_many(learn):
+    assert len(learn.show_results(nrows=1, ncols=3)) == 3 and len(learn.show_results(nrows=2, ncols=4)) == 8
+    assert len(learn.show_results(max_n=2, nrows=1, ncols=3)) == 2

@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import dataclass
 
 import pytest
@@ -527,3 +528,43 @@ def test_mixed_precision_on_the_cpu():
     assert set(seen) == {torch.bfloat16}
     learn.to_fp32().fit(1, cbs=Callback(after_pred=lambda: seen.append(learn.pred.dtype)))
     assert seen[-1] == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 1.5}, {"epochs": "3"}, {"epochs": 1, "freeze_epochs": -1}, {"epochs": 1, "pct_start": 2},
+                                   {"epochs": 1, "div": -1}, {"epochs": 1, "lr_mult": 0}], ids=str)
+def test_fine_tune_refuses_before_its_first_phase(wrong):
+    learn = make(body_and_head(), splitter=three_groups)
+    before = learn.model[2].weight.clone()
+    with pytest.raises(ValueError, match="must be|fraction|number above 0"):
+        learn.fine_tune(**wrong)
+    assert torch.equal(before, learn.model[2].weight) and not learn.recorder.fits
+
+
+@pytest.mark.parametrize("call, meant", [
+    (lambda learn: learn.fit(epochs=3), "n_epoch"),
+    (lambda learn: learn.fit_one_cycle(1, lr=1e-3), "lr_max"),
+    (lambda learn: learn.fine_tune(1, lr=1e-3), "base_lr"),
+    (lambda learn: learn.lr_find(num_iter=9), "num_it"),
+    (lambda learn: learn.fit(1, callbacks=[]), "cbs"),
+    (lambda learn: Learner(learn.dls, learn.model, metric="mse"), "metrics"),
+])
+def test_the_keyword_that_was_meant(call, meant):
+    with pytest.raises(TypeError, match=rf"does not take .*did you mean '{meant}'\?"):
+        call(make(body_and_head()))
+
+
+def test_an_error_in_the_model_names_the_layer():
+    learn = make(nn.Sequential(nn.Linear(4, 8), nn.Linear(5, 3)))
+    with pytest.raises(RuntimeError) as caught:
+        learn.fit(1)
+    said = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+    assert "in the layer '1' of the model, Linear(in_features=5" in said and "write nn.Linear(8, 3)" in said
+
+
+def test_a_learner_can_be_pickled():
+    learn = Learner(loaders(), body_and_head(), CrossEntropyLossFlat(), metrics=accuracy)
+    learn.fit(1, 0.1)
+    again = pickle.loads(pickle.dumps(learn))
+    assert again.validate() == learn.validate()
+    again.fit(1, 0.1)
+    assert not torch.equal(again.model[2].weight, learn.model[2].weight)

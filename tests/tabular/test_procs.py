@@ -277,6 +277,26 @@ def test_a_proc_of_ones_own():
     assert to.encode_row({"x": 1.0}) is None and repr(to.procs) == "[Log, Normalize]"
 
 
+def test_train_is_the_table_of_the_training_rows():
+    class Centre(TabularProc):
+        stored = ("mean", "most")
+
+        def setups(self, to):
+            self.mean, self.most = to.train["x"].mean(), to.train["a"].mode()[0]
+            self.rows, self.frame = len(to.train), to.train[["x", "a"]]
+
+        def encodes(self, to):
+            to["x"] = to["x"] - self.mean
+
+    df = pd.DataFrame({"x": [1.0, 2, 3, 6, 100, 200], "a": ["p", "q", "q", "r", "r", "r"]}, index=list("uvwxyz"))
+    to = table(df, [Centre, Categorify], ["a"], ["x"])
+    proc = to.procs.centre
+    assert (proc.mean, proc.most, proc.rows) == (3.0, "q", 4) and proc.frame.index.tolist() == list("uvwx")
+    assert to.conts["x"].tolist() == [-2, -1, 0, 3, 97, 197]
+    whole = TabularPandas(df, Centre, ["a"], ["x"])
+    assert whole.procs.centre.rows == 6
+
+
 def test_values_that_come_late_or_only_in_validation_rows():
     n = 200_000
     a, b = np.zeros(n, dtype=np.int64), np.array(["x"] * n, dtype=object)

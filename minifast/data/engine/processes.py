@@ -133,7 +133,17 @@ class ProcessEngine:
                 self.workers.clear()
             if not self._kept:
                 self._kept.append(torch.utils.data.DataLoader(**self._args))
-            return iter(self._kept[0])
+            try:
+                return iter(self._kept[0])
+            except Exception as e:
+                cause = e.__context__ or e      # of a worker that does not start, torch's tidying up fails too, in the place of the reason
+                if "pickle" not in str(cause):
+                    raise
+                self._kept.clear()
+                self.workers[:] = [w for w in self.workers if w.pid is not None]        # those that have started
+                raise TypeError(f"the dataset, its transforms or the collate_fn cannot be sent to worker processes: {cause}. Write a class "
+                                "or function of a module in the place of a lambda or a local one; or worker_type='thread'; or "
+                                "num_workers=0") from cause
 
     def _next(self, iterator):
         "The next batch, or None at the end of the epoch."

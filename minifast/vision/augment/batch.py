@@ -7,6 +7,7 @@ import torch
 from torchvision import tv_tensors
 
 from ...core.arguments import check_arguments
+from ...core.keywords import knows_keywords
 from ...core.messages import describe
 from ...data.pipeline import as_transform
 from ...data.transforms import Transform
@@ -35,6 +36,7 @@ def setup_aug_tfms(tfms: Sequence[Any]) -> list[Transform]:
     return fuse_geometry(geometry) + ([Lighting(lighting)] if lighting else []) + others
 
 
+@knows_keywords
 def aug_transforms(mult: float = 1.0, do_flip: bool = True, flip_vert: bool = False, max_rotate: float = 10.0, min_zoom: float = 1.0,
                    max_zoom: float = 1.1, max_lighting: float = 0.2, max_warp: float = 0.2, p_affine: float = 0.75,
                    p_lighting: float = 0.75, xtra_tfms: Any = None, size: Size | None = None, mode: str = "bilinear",
