@@ -1,5 +1,6 @@
 """How the items of a batch are divided among ranks, and put together again."""
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -126,6 +127,7 @@ def share_of(n: int) -> Share:
     return divided(n, world_size(), rank())
 
 
+@lru_cache(1024)
 def divided(n: int, world: int, rank: int) -> Share:
     "`share_of` for rank `rank` of `world`: for workers, which belong to no group."
     active = min(world, max(1, n // 2))

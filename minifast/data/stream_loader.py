@@ -87,7 +87,7 @@ class StreamLoader(DataLoader):
         self.buffer = buffer                    #: about how many items each worker holds to mix them
         self._n_items, self.n_batches = self._known(dataset, n_items, n_batches), n_batches
         self._own = {"buffer": buffer, "n_items": n_items, "n_batches": n_batches, "split": split}
-        self._token, self._said, self._where = 0, set(), None
+        self._token, self._said, self._codes = 0, set(), None
         self._starts: dict[tuple[int, int], Begin] = {}         # by epoch and batch
         self._latest: tuple[int, Begin] | None = None           # after the batch that was handed out last
         self._shuffle = bool(shuffle)
@@ -213,6 +213,7 @@ class StreamLoader(DataLoader):
 
     def _takes(self, seed, start, begin, place, token, ended):
         total, n_batches = self._total, len(self)
+        places = [place._replace(lane=lane) for lane in range(place.lanes)]
         bounded = self._wraps or self.n_batches is not None or self.source.sizes is not None
         for number in count(start - start % place.lanes):
             if (bounded and number >= n_batches) or len(ended) == place.lanes:
@@ -222,7 +223,7 @@ class StreamLoader(DataLoader):
             first = number - start < place.lanes and number >= start
             n = None if number < start else divided(bs, place.world, place.rank).mine
             looks = self._n_items is not None and number + place.lanes >= n_batches
-            take = Take(n, bs, self.bs, begin.block + number, place._replace(lane=lane), token, begin.epoch, begin.seed,
+            take = Take(n, bs, self.bs, begin.block + number, places[lane], token, begin.epoch, begin.seed,
                         begin.places[lane] if first else None, first, looks, total)
             yield BatchKey(seed, number, take, None, place.rank)
 
@@ -252,7 +253,7 @@ class StreamLoader(DataLoader):
                 self._starts = {} if before is None else {(epoch, start): before}
                 if self._goes_on:
                     self._starts[epoch + 1, 0] = now._replace(block=begin.block + number)
-                self._where = report.where
+                self._codes = report.codes
                 made = [batch]
                 del batch
                 yield made.pop()
@@ -293,9 +294,7 @@ class StreamLoader(DataLoader):
         return super().make_batch(indices, seed, dataset)
 
     def names_of_batch(self, n: int = -1) -> list[str] | None:
-        if n != -1 or self._where is None:
-            return None
-        return [f"item {number} of {self.source.name_of(shard)}" for shard, number in self._where]
+        return None if n != -1 or self._codes is None else list(map(self._fetcher.name_of, self._codes))
 
     def show_batch(self, b: Any = None, max_n: int = 9, ctxs: Any = None, show: bool = True, unique: bool = False,
                    nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None, **kwargs: Any) -> Any:

@@ -56,3 +56,18 @@ def test_an_error_and_another_bit_generator_within_the_block():
 
 def test_the_words_of_random_lie_where_they_are_looked_for():
     assert streams_internals._python_address() is not None
+
+
+def test_blocks_within_blocks():
+    begun(6, 1)
+    expected = drawn()
+    begun(6, 1)
+    with seeded_streams(1):
+        inner = drawn()
+    with seeded_streams(1):
+        assert drawn(1) == inner[:1]
+        for before in (1, 2):
+            with seeded_streams(2):
+                drawn(before)
+        assert drawn(2) == inner[1:]
+    assert drawn() == expected

@@ -86,6 +86,14 @@ def image_writer(after_item: Pipeline, before_batch: Pipeline, after_batch: Sequ
     return last if hasattr(last, "into") and last.split_idx is None and getattr(after_batch[0], "any_layout", False) else None
 
 
+_PLAIN = {torch.Tensor, int, float, bool, str}
+
+
+def is_plain(sample: Any) -> bool:
+    "Whether a sample is a tuple of plain tensors, numbers and texts, of which nothing is to be converted, or remembered."
+    return type(sample) is tuple and _PLAIN.issuperset(map(type, sample))
+
+
 def with_tensors(samples: list[Any]) -> list[Any]:
     "`samples` with `element.to_tensor()` in the place of elements that have this method: images, where no transform has made tensors."
     if not any(hasattr(type(o), "to_tensor") for o in leaves(samples[0])):
@@ -108,11 +116,11 @@ def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: 
         samples = [o.image if isinstance(o, Place) else o for o in samples]
         one, types = samples[0], set(map(type, samples))
     if isinstance(one, (torch.Tensor, np.ndarray)):
-        return _stack(samples, names, _place)
+        return _stack(samples, names, _place, types == _PLAIN_TENSORS)
     if isinstance(one, (str, bytes)) or one is None:
         return list(samples)
     if isinstance(one, (Number, np.generic)):
-        return _numbers(samples, _place)
+        return _numbers(samples, _place, types)
     if len(types) > 1:
         odd = next(o for o in samples if type(o) is not type(one))
         raise TypeError(f"the samples of a batch{_place} must be alike: received {describe(one)} and {describe(odd)}")
@@ -137,7 +145,12 @@ def collate(samples: Sequence[Any], names: Sequence[str] | None = None, _place: 
     return tuple(columns) if type(one) is tuple else like(one, columns)
 
 
-def _numbers(samples, place):
+_PLAIN_TENSORS = {torch.Tensor}
+
+
+def _numbers(samples, place, types):
+    if types == {int} and min(samples) >= -2**63 and max(samples) < 2**63:
+        return torch.from_numpy(np.array(samples, np.int64))        # what `torch.tensor` gives, in a quarter of the time
     if isinstance(samples[0], np.generic) and not isinstance(samples[0], (float, np.bool_)):
         return torch.as_tensor(np.array(samples))
     try:
@@ -147,12 +160,8 @@ def _numbers(samples, place):
         raise TypeError(f"element{place} of the samples is a number here and something else there: {describe(samples[:4])}") from e
 
 
-def _stack(samples, names, place):
-    tensors = [torch.as_tensor(o) if isinstance(o, np.ndarray) else o for o in samples]
-    odd = next((t for t in tensors if not isinstance(t, torch.Tensor)), None)
-    if odd is not None:
-        raise TypeError(f"element{place} of the samples is a tensor here and {describe(odd)} there")
-    tensors = [t if type(t) is torch.Tensor else t.as_subclass(torch.Tensor) for t in tensors]
+def _stack(samples, names, place, are_plain=False):
+    tensors = samples if are_plain else _as_plain(samples, place)
     try:
         return default_collate(tensors)             # which stacks into shared memory where it runs in a worker
     except RuntimeError:
@@ -165,6 +174,15 @@ def _stack(samples, names, place):
     raise ValueError(f"cannot make a batch: element{place} of the samples has {len(shapes)} different shapes: {seen}. "
                      + ("Bring all to one size, for images with `item_tfms=Resize(224)`" if tensors[0].ndim >= 2 else
                         "Pad them to one length in a `before_batch` transform, or give the loader a `collate_fn`"))
+
+
+def _as_plain(samples, place):
+    "Tensors and arrays as plain tensors."
+    tensors = [torch.as_tensor(o) if isinstance(o, np.ndarray) else o for o in samples]
+    odd = next((t for t in tensors if not isinstance(t, torch.Tensor)), None)
+    if odd is not None:
+        raise TypeError(f"element{place} of the samples is a tensor here and {describe(odd)} there")
+    return [t if type(t) is torch.Tensor else t.as_subclass(torch.Tensor) for t in tensors]
 
 
 # -- kinds: what the elements were before they became plain tensors ----------------------------------------------------------------

@@ -21,7 +21,7 @@ from ...core.streams_internals import seed_of, seed_streams, seeded_streams
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
-from .collate import GivePlace, Places, collate, image_writer, kinds_after, kinds_of, with_tensors, wrap_kinds
+from .collate import GivePlace, Places, collate, image_writer, is_plain, kinds_after, kinds_of, with_tensors, wrap_kinds
 
 
 class BatchKey(NamedTuple):
@@ -197,10 +197,15 @@ class Fetcher:
         "The batch `key`."
         if self.tensors is not None:
             return Batch(_index_all(self.tensors, key.indices))
+        if self.is_quiet and not self.loads_images:
+            return self._made_of(key)
         with nullcontext() if self.is_quiet else _private_streams(key), one_torch_thread() if self.loads_images else nullcontext():
-            making = self.begin(key)
-            self.fill(making, range(len(key.indices)))
-            return self.finish(making)
+            return self._made_of(key)
+
+    def _made_of(self, key):
+        making = self.begin(key)
+        self.fill(making, range(len(key.indices)))
+        return self.finish(making)
 
     def begin(self, key: BatchKey) -> Making:
         "The batch `key`, with none of its samples made yet."
@@ -256,10 +261,11 @@ class Fetcher:
             if isinstance(data, Mapping) and not isinstance(data, dict):       # such as what a tokenizer returns
                 data = dict(data)
             return Batch(plain(data), kinds_of(data), making.skipped)
-        if not self.loads_images and not self._as_stored:        # else there is nothing left to do
+        plainly = is_plain(samples[0])
+        if not plainly and not self.loads_images and not self._as_stored:        # else there is nothing left to do
             samples = with_tensors(samples)
         try:
-            return Batch(collate(samples), kinds_of(samples[0]), making.skipped)
+            return Batch(collate(samples), None if plainly else kinds_of(samples[0]), making.skipped)
         except (TypeError, ValueError, RuntimeError):
             collate(samples, [self.name_of(i) for i in key.indices])        # once more, for a message with names
             raise

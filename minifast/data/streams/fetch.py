@@ -15,7 +15,7 @@ from ..engine.collate import GivePlace
 from ..engine.fetch import Batch, BatchKey, Fetcher, Making
 from ..pipeline import Pipeline
 from ..transforms import Transform
-from .lane import Lane
+from .lane import Lane, Taken, code_of, of_code
 from .layout import Layout, Part, Place, bounds, cut, ends_of, shard_order, share
 from .shards import Shards
 
@@ -71,7 +71,7 @@ class Report(NamedTuple):
     shared: bool                    #: whether any lane, of any number of ranks and workers, can go on there
     sizes: list[int]                #: how many items the turns had that ended
     more: bool | None               #: whether this turn has more items, where that was asked
-    where: list[tuple[int, int]]    #: shard and number of each item
+    codes: list[int]                #: of the items, see `lane.code_of`
     told: str | None                #: what the user should know of how the source is split
 
 
@@ -92,14 +92,11 @@ class StreamBatch(Batch):
 class StreamMaking(Making):
     "A batch of a stream in the making."
 
-    taken: list[tuple] | None = None
+    taken: Taken | None = None
     report: Report | None = None
     at_once: Any = None
     error: BaseException | None = None
     token: int
-
-
-_SHIFT = 40             # of the number of a shard, in what stands for the index of an item
 
 
 class StreamFetcher(Fetcher):
@@ -123,6 +120,8 @@ class StreamFetcher(Fetcher):
         self.tensors, self.in_memory, self.draws = None, False, False
         self._uses_rng = self._transforms_items
         self._at_once = not len(after_item) and not len(before_batch) and collate_fn is None
+        self._as_read = not self._transforms_items and type(source).to_sample is Shards.to_sample and \
+            type(source).batch_of is Shards.batch_of            # an item is a sample
         self.is_quiet = (source.is_quiet and collate_fn is None and
                          all(f.is_builtin and not getattr(f, "draws_globally", False) for f in (*after_item, *before_batch)))
         self._lanes: dict[int, Lane] = {}       # by the iteration
@@ -206,19 +205,19 @@ class StreamFetcher(Fetcher):
     def _take(self, making):
         take: Take = making.key.indices
         if take.n is None:
-            making.taken, making.key = [], making.key._replace(indices=[])
+            making.taken, making.key = Taken([], []), making.key._replace(indices=[])
             return
         lane, told = self._lane(take)
         (rank, world, number, lanes), whole, before = take.place, lane.layout.whole_batches, lane.taken
-        making.taken = lane.take(take.block, take.n, take.bs, take.full if whole else take.full_own, rank, world)
+        making.taken = taken = lane.take(take.block, take.n, take.bs, take.full if whole else take.full_own, rank, world)
         more, (sizes, lane.sizes) = lane.has_more() if take.looks else None, (lane.sizes, [])
         shared, read = lane.layout.in_turn == lanes and (world == 1 or whole), lane.taken - before
-        making.report = Report(number, len(making.taken), read, read if whole or world == 1 else take.bs, lane.place(), shared, sizes, more,
-                               [t[1:] for t in making.taken], told)
-        if not making.taken and not whole and take.bs and not take.n:           # it stands in, see `Share`
-            making.taken = lane.recent or self._first_items()
-        making.key = making.key._replace(indices=[shard << _SHIFT | number for _, shard, number in making.taken])
-        making.samples = [None] * len(making.taken)
+        making.report = Report(number, len(taken.items), read, read if whole or world == 1 else take.bs, lane.place(), shared, sizes, more,
+                               taken.codes, told)
+        if not taken.items and not whole and take.bs and not take.n:            # it stands in, see `Share`
+            making.taken = taken = lane.recent if lane.recent.items else self._first_items()
+        making.key = making.key._replace(indices=taken.codes)
+        making.samples = [None] * len(taken.items)
 
     # -- a batch ----------------------------------------------------------------------------------------------------------------
     def begin(self, key: BatchKey) -> StreamMaking:
@@ -244,8 +243,11 @@ class StreamFetcher(Fetcher):
 
     def fill(self, making: StreamMaking, positions: Sequence[int], stopped: Callable[[], bool] | None = None) -> None:  # type: ignore[override]
         self._make_taken(making)
+        if self._as_read:
+            making.samples = making.taken.items  # type: ignore[union-attr]
+            return
         if self._at_once and making.at_once is None:
-            making.at_once = self.source.batch_of([t[0] for t in making.taken or ()])
+            making.at_once = self.source.batch_of(making.taken.items)  # type: ignore[union-attr]
         if making.at_once is not None:
             return
         seed, indices = making.key.seed, making.key.indices
@@ -263,7 +265,7 @@ class StreamFetcher(Fetcher):
                 making.samples[k] = self._instead(making, k, e)
 
     def _made(self, making, k, rng):
-        i, item = making.key.indices[k], making.taken[k][0]
+        i, item = making.key.indices[k], making.taken.items[k]
         try:
             sample = self.source.to_sample(item)
         except Exception as e:
@@ -284,7 +286,7 @@ class StreamFetcher(Fetcher):
         raise error
 
     def finish(self, making: StreamMaking) -> StreamBatch:  # type: ignore[override]
-        if not making.taken:
+        if not making.taken.items:  # type: ignore[union-attr]
             return StreamBatch(None, None, {}, making.report)
         if making.at_once is not None:
             return StreamBatch(making.at_once, None, {}, making.report)
@@ -293,19 +295,19 @@ class StreamFetcher(Fetcher):
 
     # -- single samples ---------------------------------------------------------------------------------------------------------
     def _first_items(self):
-        "The first item of the source, in a list."
+        "The first item of the source."
         for shard in range(len(self.source)):
             reader = self.source.open(shard)
             try:
                 for item in reader:
-                    return [(item, shard, 0)]
+                    return Taken([item], [code_of(shard, 0)])
             finally:
                 reader.close()
         raise ValueError(f"the stream gave no item at all: {self.source!r}")
 
     def first(self) -> Any:
         "The first sample of the source, as it is read."
-        return self.source.to_sample(self._first_items()[0][0])
+        return self.source.to_sample(self._first_items().items[0])
 
     def item(self, i: int, seed: int, repeat: int = 0, rng: np.random.Generator | None = None, place: GivePlace | None = None) -> Any:
         "The first sample of the source, after the item transforms."
@@ -316,4 +318,5 @@ class StreamFetcher(Fetcher):
         return self.after_item.idle(self.first(), item_rng(seed, 0)) if self._transforms_items else []
 
     def name_of(self, i: int) -> str:
-        return f"item {i & (1 << _SHIFT) - 1} of {self.source.name_of(i >> _SHIFT)}"
+        shard, number = of_code(i)
+        return f"item {number} of {self.source.name_of(shard)}"

@@ -84,7 +84,7 @@ class _RowReader(Reader):
     def __init__(self, dataset, place, seeks):
         super().__init__(self._rows(dataset, seeks))
         self.counts, self.mark, self._place = not seeks, place, place
-        self._chunks = dataset.iter(_ROWS)
+        self._chunks, self._left = dataset.iter(_ROWS), 0
 
     def _rows(self, dataset, seeks):
         place = self._place
@@ -97,12 +97,19 @@ class _RowReader(Reader):
                                 "ds.with_format('torch')")
             names = list(chunk.keys())
             rows = zip(*(chunk[n] for n in names), strict=True)
+            self._left = len(chunk[names[0]]) - left if names else 0
             for _ in islice(rows, left):
                 left -= 1
             for values in rows:
                 yield dict(zip(names, values, strict=True))
             if seeks:
                 self.mark = dataset.state_dict()
+
+    def read(self, run, n):
+        before = len(run)
+        run.extend(islice(self.items, 1))           # after which it is known how many the rows are that were read with it
+        run.extend(islice(self.items, min(n, self._left) - 1) if len(run) > before and min(n, self._left) > 1 else ())
+        self._left -= len(run) - before
 
     def close(self):
         super().close()

@@ -2,7 +2,7 @@
 import copy
 import random
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Literal
 
 import numpy as np
@@ -114,7 +114,15 @@ class _StateReader(Reader):
         self.dataset, self.mark, self._read = dataset, place, 0
 
     def __next__(self):
+        run: list[Any] = []
+        self.read(run, 1)
+        if not run:
+            raise StopIteration
+        return run[0]
+
+    def read(self, run, n):
         if self._read == STATE_EVERY:
             self.mark, self._read = {"state": copy.deepcopy(self.dataset.state_dict())}, 0
-        self._read += 1
-        return next(self.items)
+        before = len(run)
+        run.extend(islice(self.items, min(n, STATE_EVERY - self._read)))
+        self._read += len(run) - before

@@ -4,21 +4,45 @@ Mixing. Item i of a lane gets the key i + u * 2 * buffer, where u is uniform in 
 order of their keys. An item is held until no later one can have a smaller key, so that about `buffer` items are held at a time. Nothing of
 this depends on what happened before: to continue, a lane reads again from the first item on that it may have held, and leaves out those
 whose keys are not above the last one that it gave. That reads a few times `buffer` items at most, wherever in the stream it is.
+
+Items are read in runs, those of a batch at once, and the keys of a run are drawn, compared and sorted together (`mixing`).
 """
-import heapq
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from ...core.messages import add_note, plural
-from ...core.seeds import item_rng
 from ...core.shares import divided
 from .layout import Layout
+from .mixing import Mixer
 from .shards import Shards
 
-_KEYS = 1024            # drawn at a time
-_MIXING = 2**32 - 12
+_SHIFT = 40             # of the number of a shard
+
+
+def code_of(shard: int, number: int) -> int:
+    "One number for an item: what stands for an index where there is none."
+    return shard << _SHIFT | number
+
+
+def of_code(code: int) -> tuple[int, int]:
+    "The shard, and the number in it, of the item with this `code`."
+    return code >> _SHIFT, code & (1 << _SHIFT) - 1
+
+
+class Taken(NamedTuple):
+    "Items of a stream, and which they are."
+
+    items: list[Any]
+    codes: list[int]        #: one of each, see `code_of`
+
+    def part(self, which: slice) -> "Taken":
+        """Some of them.
+
+        Args:
+            which: their positions.
+        """
+        return Taken(self.items[which], self.codes[which])
 
 
 class Mark(NamedTuple):
@@ -46,52 +70,57 @@ class Lane:
     def __init__(self, source: Shards, layout: Layout, seed: int, buffer: int, place: dict[str, Any] | None = None, epoch: int = 0):
         self.source, self.layout, self.seed, self.window, self.epoch = source, layout, seed, 2 * buffer, epoch
         self.sizes: list[int] = []              #: how many items the turns had that ended since somebody looked
-        self.recent: list[tuple] = []           #: a few of those that were given last
+        self.recent = Taken([], [])             #: a few of those that were given last
         self.of: Any = None                     #: which lane of which rank
         self.taken = 0                          #: how many items of the batches made so far, of all ranks that read the same
         self.block = 0 if place is None else place["block"]        #: how many blocks were taken, or left to other workers
         self._begin(place or _BEGINNING)
 
     def _begin(self, place):
-        self.turn, self._ordinal = place["turn"], place["ordinal"]          # of the item that is read next
-        self._after: tuple | None = None if place["after"] is None else tuple(place["after"])
+        self.turn, self._ordinal = place["turn"], place["ordinal"]          # of the item that is read next; unmixed, given next
+        after = None if place["after"] is None else tuple(place["after"])
+        self._mixer = Mixer(self.window, (self.seed, self.turn, self.layout.key), after) if self.window else None
         self._marks: deque[Mark] = deque()
-        self._heap: list[tuple[float, int, tuple]] = []
-        self._keys: tuple[int, list[float]] = (-1, [])
+        self._ahead: tuple[list, int] | None = None         # a run that was read to see whether there is one
+        self._wanted = 0                                    # how many items the next run has at most
         self._reading = self._read(*place["at"])
         self._all_read = False
 
     # -- reading ----------------------------------------------------------------------------------------------------------------
-    def _read(self, part: int, place: Any, skip: int, number: int) -> Iterator[tuple]:
-        "(item, shard, number) from there on: `skip` after `place` of part `part`, where item `number` of its shard is."
+    def _read(self, part: int, place: Any, skip: int, number: int) -> Generator[tuple[list, int], None, None]:
+        """Runs of items from there on, with the code of their first one: `skip` after `place` of part `part`, where item `number` of its
+        shard is."""
         parts, ordinal = self.layout.parts(self.turn), self._ordinal
         for i in range(part, len(parts)):
             shard, start, stop = parts[i]
             if place is None:
                 place, number = start or None, start + skip
             reader = self.source.open(shard, place, self.epoch + self.turn, self.seed)
+            run: list[Any] = []
             try:
                 self._marks.append(Mark(ordinal - skip, i, place, number - skip, reader.counts))
-                items: Iterator[Any] = reader.items if reader.counts else reader
-                for _ in islice(items, skip):
+                for _ in zip(range(skip), reader, strict=False):
                     pass
                 mark = reader.mark
-                for item in items if stop is None else islice(items, stop - number):
-                    if reader.mark is not mark:             # before this item
+                while stop is None or number < stop:
+                    reader.read(run, self._wanted if stop is None else min(self._wanted, stop - number))
+                    if not run:
+                        break
+                    if reader.mark is not mark:             # before this run
                         mark = reader.mark
                         self._marks.append(Mark(ordinal, i, mark, number, False))
-                    yield item, shard, number
-                    number += 1
-                    ordinal += 1
-                self._check_size(items, shard, number, stop)
+                    ordinal, first, number = ordinal + len(run), number, number + len(run)
+                    given, run = [(run, code_of(shard, first))], []
+                    yield given.pop()                       # what was given is not held here
+                self._check_size(reader, shard, number, stop)
             except Exception as e:
-                add_note(e, f"while reading item {number} of {self.source.name_of(shard)}")
+                add_note(e, f"while reading item {number + len(run)} of {self.source.name_of(shard)}")
                 raise
             finally:
                 reader.close()
             place, skip, number = None, 0, 0
 
-    def _check_size(self, items, shard, number, stop):
+    def _check_size(self, reader, shard, number, stop):
         "Whether a shard holds as many items as it was said to."
         if self.source.sizes is None:
             return
@@ -99,79 +128,69 @@ class Lane:
         if number < (said if stop is None else stop):
             raise ValueError(f"{name} ends after {plural(number, 'item')}, and its size was said to be {said:,}. Each worker reads its "
                              "part by the sizes: give those of the files as they are, or none, sizes=None")
-        if number == said and next(items, missing) is not missing:
+        if number == said and next(reader, missing) is not missing:
             raise ValueError(f"{name} holds more than the {plural(said, 'item')} that it was said to hold: the others would never be "
                              "read. Give the sizes of the files as they are, or none, sizes=None")
 
-    # -- mixing -----------------------------------------------------------------------------------------------------------------
-    def _fill(self):
-        "Read until it is known which item comes next."
-        heap, window, after = self._heap, self.window, self._after
-        block, keys = self._keys
-        while not heap or heap[0][0] > self._ordinal:
-            item = next(self._reading, None)
-            if item is None:
-                self._all_read = True
-                break
-            ordinal = self._ordinal
-            self._ordinal = ordinal + 1
-            if ordinal // _KEYS != block:
-                block = ordinal // _KEYS
-                keys = item_rng(self.seed, self.turn, self.layout.key, block, _MIXING).random(_KEYS).tolist()
-            key = ordinal + keys[ordinal % _KEYS] * window
-            if after is None or (key, ordinal) > after:
-                heapq.heappush(heap, (key, ordinal, item))
-        self._keys = block, keys
+    def _next_run(self, n):
+        "The next items that are read, at most `n`, and the code of the first; None at the end of the turn."
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            return ahead
+        self._wanted = n
+        run = next(self._reading, None)
+        self._all_read = run is None
+        return run
 
     def _next_few(self, n):
         "The next `n` items of this turn; fewer at its end."
-        if not self.window:
-            found, ahead = [], self._heap
-            if ahead:                           # one that was read to see whether there is one
-                found.append(ahead.pop()[2])
-            found += islice(self._reading, n - len(found))
-            self._ordinal += len(found)
-            self._all_read = len(found) < n
-            return found
-        found, heap = [], self._heap
-        for _ in range(n):
-            if not self._all_read and (not heap or heap[0][0] > self._ordinal):
-                self._fill()
-            if not heap:
-                break
-            key, ordinal, item = heapq.heappop(heap)
-            self._after = key, ordinal
-            found.append(item)
-        return found
+        if self._mixer is not None:
+            self._fill(n)
+            return Taken(*self._mixer.take(n))
+        items, codes = [], []
+        while len(items) < n and (run := self._next_run(n - len(items))) is not None:
+            items += run[0]
+            codes += range(run[1], run[1] + len(run[0]))
+        self._ordinal += len(items)
+        return Taken(items, codes)
 
-    def next_items(self, n: int) -> list[tuple]:
-        """The next items, as (item, shard, number in its shard); fewer at the end of the stream, unless it begins again there.
+    def _fill(self, n):
+        "Read until it is known which `n` items come next."
+        mixer = self._mixer
+        while len(mixer) < n and not self._all_read:
+            run = self._next_run(mixer.run_for(n))
+            if run is not None:
+                mixer.add(*run, self._ordinal)
+                self._ordinal += len(run[0])
+            mixer.sift(None if run is None else self._ordinal)
+
+    def next_items(self, n: int) -> Taken:
+        """The next items; fewer at the end of the stream, unless it begins again there.
 
         Args:
             n: how many.
         """
         found = self._next_few(n)
-        while len(found) < n and self.layout.wraps:
+        while len(found.items) < n and self.layout.wraps:
             size = self._ordinal
             if not size:
                 raise ValueError(f"the stream gave no item at all: {self.source!r}")
             self.sizes.append(size)
             self._begin({**_BEGINNING, "turn": self.turn + 1})
-            found += self._next_few(n - len(found))
+            more = self._next_few(n - len(found.items))
+            found = Taken(found.items + more.items, found.codes + more.codes)
         return found
 
     def has_more(self) -> bool:
         "Whether this turn has another item. One is read, none is given."
-        if not self._heap and not self._all_read:
-            if self.window:
-                self._fill()
-            elif (item := next(self._reading, None)) is None:
-                self._all_read = True
-            else:
-                self._heap.append((self._ordinal, self._ordinal, item))
-        return bool(self._heap)
+        if self._mixer is not None:
+            self._fill(1)
+            return len(self._mixer) > 0
+        if self._ahead is None and not self._all_read:
+            self._ahead = self._next_run(1)
+        return self._ahead is not None
 
-    def take(self, block: int, n: int, bs: int, full: int, rank: int, world: int) -> list[tuple]:
+    def take(self, block: int, n: int, bs: int, full: int, rank: int, world: int) -> Taken:
         """The items of a batch of this rank.
 
         Args:
@@ -188,16 +207,16 @@ class Lane:
                 self.next_items(full)
         self.block = block + 1
         found = self.next_items(bs if whole else n)
-        self.taken += len(found)
-        if whole and found:
-            found = found[divided(len(found), world, rank).held]
-        self.recent = found[:2] or self.recent
+        self.taken += len(found.items)
+        if whole and found.items:
+            found = found.part(divided(len(found.items), world, rank).held)
+        self.recent = found.part(slice(0, 2)) if found.items else self.recent
         return found
 
     def place(self) -> dict[str, Any]:
         "Where the next item is: plain values, with which a lane continues."
-        marks, after = self._marks, self._after
-        if not self.window:
+        marks, after = self._marks, None if self._mixer is None else self._mixer.after
+        if self._mixer is None:
             ordinal = self._ordinal
         else:                       # no item before this one can be left
             ordinal = min(self._ordinal, max(marks[0].ordinal if marks else 0, int(after[0]) - self.window)) if after else 0

@@ -27,6 +27,15 @@ class Reader:
     def __next__(self) -> Any:
         return next(self.items)
 
+    def read(self, run: list[Any], n: int) -> None:
+        """Append the next items to a list, none of them after another mark than the first; nothing is appended at the end of the shard.
+
+        Args:
+            run: the list, in which those that came before an error are, too.
+            n: how many at most.
+        """
+        run.extend(islice(self.items, n) if self.counts else islice(self, 1))
+
     def close(self) -> None:
         "Let go of files."
         if hasattr(self.items, "close"):
