@@ -1,9 +1,8 @@
 """Builds the documentation: `pip install -e ".[docs]"`, then `sphinx-build docs docs/_build`.
 
-The notebooks of `nbs/` are copied into `docs/nbs/`, which git ignores, and shown with the outputs that are stored in them; the figures that
-other pages show are taken from there. `-t plain` leaves out the coloured source of the package, half of the time that it takes to build.
+The notebooks of `nbs/` are copied into `docs/nbs/`, which git ignores, and shown with the outputs that are stored in them; the examples of
+the reference stand in `api/examples`. `-t plain` leaves out the coloured source of the package, half of the time that it takes to build.
 """
-import base64
 import importlib
 import inspect
 import json
@@ -42,7 +41,6 @@ python_maximum_signature_line_length = 100
 HERE = Path(__file__).parent
 PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md",
          "benchmarks/README.md": "benchmarks.md"}           # files outside `docs` that are a page of the site
-FIGURES = {"MF802": ("09_recipe", 'report.show("MF802")')}           # what a cell of a notebook shows, for docs/checks.md
 MODULES = {module for page in (HERE / "api").glob("*.md") for module in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8"))}
 
 
@@ -127,7 +125,7 @@ def find_examples():
 
 
 def copy_notebooks():
-    "Bring `../nbs` to where Sphinx looks, and the figures that other pages show with them."
+    "Bring `../nbs` to where Sphinx looks."
     (HERE / "nbs").mkdir(exist_ok=True)
     for file in (HERE.parent / "nbs").glob("*.ipynb"):
         book = json.loads(file.read_text(encoding="utf-8"))
@@ -145,12 +143,6 @@ def copy_notebooks():
     for file in (HERE / "nbs").glob("*.ipynb"):
         if not (HERE.parent / "nbs" / file.name).exists():
             file.unlink()
-    (HERE / "nbs" / "figures").mkdir(exist_ok=True)
-    for name, (notebook, start) in FIGURES.items():
-        cells = json.loads((HERE / "nbs" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
-        outputs = next(cell["outputs"] for cell in cells if cell["cell_type"] == "code" and start in "".join(cell["source"]))
-        image = next(output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {}))
-        (HERE / "nbs" / "figures" / f"{name}.png").write_bytes(base64.b64decode("".join(image)))
 
 
 def read(app, docname, content):
@@ -167,10 +159,6 @@ def read(app, docname, content):
 
     text = for_site(content[0], folder, docname)
     text = re.sub(r"^```{include} (\S+)\n(?::start-line: (\d+)\n)?```$", included, text, flags=re.MULTILINE)
-    if docname == "checks":
-        for code in FIGURES.keys() & set(re.findall(r"^### (MF\d+)", text, re.MULTILINE)):
-            picture = f"![What {code} shows](nbs/figures/{code}.png)"
-            text = re.sub(rf"(^### {code} .*?\n\nIf not: .*?\n)", rf"\1\n{picture}\n", text, flags=re.MULTILINE | re.DOTALL)
     if docname.startswith("api/"):
         text = re.sub(r"^## ", lambda found: "".join(set_up(docname[4:])) + found[0], text, count=1, flags=re.MULTILINE)
     if "<!-- names -->" in text:

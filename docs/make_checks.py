@@ -100,11 +100,11 @@ def page():
         for code, (name, asks, advice) in ((c, v) for c, v in CODES.items() if c.startswith(prefix) and _group(c) == prefix):
             caught = [a.name for a in broken if a.code == code]
             lines.append(f'<a id="{code.lower()}"></a>\n### {code} {name}\n\n{asks}\n\nIf not: {advice}.\n')
+            lines.append(f"![{code} in a report, of: {caught[0]}](images/checks/{code.lower()}.png)\n")
             if code in said:
                 block = "\n".join(textwrap.fill(line, 100, subsequent_indent="    ") for line in said[code].splitlines())
-                lines.append(f"In a report:\n\n```text\n{block}\n```\n")
-            if caught:
-                lines.append(f"Tested on: {'; '.join(caught)}.\n")
+                lines.append(f"In a report of other data:\n\n```text\n{block}\n```\n")
+            lines.append(f"Tested on: {'; '.join(caught)}.\n")
     lines.append(
         "## The zoo\n\nEach of these set-ups is broken in one way. A test demands that the check reports this code and, if it is an issue, "
         "that it comes first.\n\n| broken set-up | code | verdict |\n|---|---|---|"
