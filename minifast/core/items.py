@@ -249,7 +249,8 @@ def tensor(x: Any, *rest: float, **kwargs: Any) -> torch.Tensor:
         return x.to(**kwargs) if kwargs else x
     if isinstance(x, (list, tuple)) and x and isinstance(x[0], torch.Tensor) and x[0].ndim:
         return torch.stack(list(x)).to(**kwargs)
-    return torch.as_tensor(np.array(x) if hasattr(x, "getbands") else x, **kwargs)
+    copied = hasattr(x, "getbands") or (isinstance(x, np.ndarray) and not x.flags.writeable)       # torch warns of arrays of pandas
+    return torch.as_tensor(np.array(x) if copied else x, **kwargs)
 
 
 def array(a: Any, dtype: Any = None) -> np.ndarray:

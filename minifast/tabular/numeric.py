@@ -155,6 +155,21 @@ class Normalize(TabularProc):
     order = 2
     stored = ("means", "stds")
 
+    @classmethod
+    def from_stats(cls, *stats: Any, **kwargs: Any) -> "Normalize":
+        """Refused: it belongs to the `Normalize` of images, whose name a later star import took.
+
+        Args:
+            *stats: not used.
+            **kwargs: not used.
+
+        Raises:
+            TypeError: always, with what to write.
+        """
+        raise TypeError("this Normalize is that of tables, which learns from the rows and has no from_stats. For images write "
+                        "`from minifast.vision.all import *` after the import of minifast.tabular.all, or `minifast.vision.all.Normalize`; "
+                        "the one of tables is minifast.tabular.all.Normalize")
+
     def __init__(self) -> None:
         self.means: dict[Any, float] = {}
         self.stds: dict[Any, float] = {}

@@ -8,6 +8,7 @@ import pytest
 from suggestions import told
 from workshop import quiet
 
+import minifast.tabular.all
 from minifast.tabular.all import *
 from minifast.tabular.baseline import tabular_baseline
 from minifast.tabular.interpret import permutation_importance
@@ -309,3 +310,12 @@ def test_columns_of_parquet_files(tmp_path):
     assert len(make(procs=[Categorify, FillMissing(add_col=False)], cat_names=["c", "a_na"], cont_names=["a"])) == 15
     df.rename(columns={"a_na": "known"}).to_parquet(tmp_path / "a.parquet")
     assert len(make(procs=[Categorify, FillMissing], cat_names=["c", "known"], cont_names=["a"])) == 15
+
+
+def test_two_normalizes():
+    with told("tabular/numeric.py", "For images write `from minifast.vision.all import *` after the import of minifast.tabular.all, or "
+                                    "`minifast.vision.all.Normalize`; the one of tables is minifast.tabular.all.Normalize"):
+        Normalize.from_stats([0.5], [0.5])
+    from minifast.vision.all import Normalize as OfImages
+    assert OfImages.from_stats([0.5], [0.5]).mean.shape == (1, 1, 1, 1)
+    assert Normalize is minifast.tabular.all.Normalize

@@ -1,11 +1,12 @@
 import pickle
 import random
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from minifast.core.items import L, coll_repr, first, one_hot, one_hot_decode, range_of
+from minifast.core.items import L, coll_repr, first, one_hot, one_hot_decode, range_of, tensor
 
 
 def test_negation_and_tensors():
@@ -106,3 +107,15 @@ def test_one_hot_decode():
     assert one_hot_decode(one_hot([0, 2], 3)) == [0, 2] and one_hot_decode(one_hot([0, 2], 3), ["a", "b", "c"]) == ["a", "c"]
     assert one_hot_decode([0, 1, True]) == [1, 2] and one_hot_decode(np.array([1, 0])) == [0] and one_hot_decode([0]) == []
     assert one_hot_decode(torch.tensor([1.0, 0, 0.5]), ["a", "b", "c"]) == ["a"] and isinstance(one_hot_decode([1], [[3]]), L)
+
+
+def test_an_array_that_must_not_be_written_to_is_copied_without_a_warning():
+    values = np.arange(3.0)
+    values.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        t = tensor(values)
+    t += 1
+    assert t.tolist() == [1, 2, 3] and values.tolist() == [0, 1, 2]
+    shared = np.arange(3.0)
+    assert tensor(shared).data_ptr() == shared.ctypes.data

@@ -68,6 +68,9 @@ def consistent_predictions(probe: Probe) -> Check:
     require(all(isinstance(p, torch.Tensor) for p in raw), "the predictions are not one tensor")
     targets = [split_batch(batch, batches.n_inp)[2] for batch in batches]
     n = [len(yb[0]) for yb in targets]
+    if any(callable(getattr(m, "reset", None)) for m in twin.model.modules()):
+        # what such a model keeps goes on from batch to batch within a pass; of those above each was a pass of its own
+        validated = sum(twin.validate(dl=Batches([b], batches.n_inp))[0] * k for b, k in zip(batches, n, strict=True)) / sum(n)
     loss = sum(float(probe.loss_func(p.to(probe.device), *yb)) * k for p, yb, k in zip(raw, targets, n, strict=True)) / sum(n)
     numbers: dict[str, Any] = {"validate": validated, "get_preds": loss}
     if not _close(validated, loss):

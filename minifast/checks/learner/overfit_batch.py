@@ -71,6 +71,12 @@ def _stands_still(losses, over=60):
     return n >= 2 * over and n % 10 == 0 and min(losses[-over:]) > 0.995 * min(losses[:-over])
 
 
+def _still_falls(losses, over=20):
+    "Whether the loss of the last `over` steps is clearly below that of those before, and far below the first."
+    before, after = (sum(part) / over for part in (losses[-2 * over:-over], losses[-over:]))
+    return len(losses) >= 2 * over and after < 0.98 * before and after < 0.7 * losses[0]
+
+
 # -- the run that the checks share --------------------------------------------------------------------------------------------------
 class Run(NamedTuple):
     "What came of overfitting a few items."
@@ -173,7 +179,7 @@ def _check(probe, n):
     found = f"the loss on {what} went from {run.losses[0]:.3g} to {last:.3g} in {steps} steps"
     if run.done or last < (0.5 * run.base if run.base else 0.3 * run.losses[0]):
         return passed(found if run.done else found + " and is still falling", **numbers)
-    learns = last < (0.8 * run.base if run.base else 0.7 * run.losses[0])
+    learns = last < (0.8 * run.base if run.base else 0.7 * run.losses[0]) or _still_falls(run.losses)      # such as a recurrent model
     if run.out_of_time and (steps < 40 or learns):
         raise Skipped(f"there was time for {plural(steps, 'step')} only: give a larger budget=")
     return graded(found + (": it learns, but does not overfit" if learns else ""), not learns, learns, **numbers)
