@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from ranks_recipes import RECIPES
-from torchrun import torchrun
+from torchrun import run_ranks
 
 from minifast.callbacks import DistributedTrainer
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(folder):
-    torchrun(1, SCRIPT, folder)
+    run_ranks(1, SCRIPT, folder)
     return torch.load(folder / "ddp-1-0.pt", weights_only=True)
 
 
@@ -28,7 +28,7 @@ def alone(folder):
                                         pytest.param((4, "fsdp2"), marks=pytest.mark.slow)], ids=lambda p: f"{p[1]}-{p[0]}")
 def together(request, folder, alone):
     n, strategy = request.param
-    done = torchrun(n, SCRIPT, folder, strategy)
+    done = run_ranks(n, SCRIPT, folder, strategy)
     return done, [torch.load(folder / f"{strategy}-{n}-{r}.pt", weights_only=True) for r in range(n)], f"{strategy}-{n}"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from models_recipes import OF_A_RANK, RECIPES
-from torchrun import torchrun
+from torchrun import run_ranks
 
 SCRIPT = Path(__file__).parents[1] / "processes" / "models_recipes.py"
 pytestmark = pytest.mark.slow
@@ -17,13 +17,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(folder):
-    torchrun(1, SCRIPT, folder, "ddp")
+    run_ranks(1, SCRIPT, folder, "ddp")
     return torch.load(folder / "ddp-1-0.pt", weights_only=True)
 
 
 @pytest.fixture(scope="module", params=["ddp", "fsdp2"])
 def together(request, folder):
-    torchrun(2, SCRIPT, folder, request.param)
+    run_ranks(2, SCRIPT, folder, request.param)
     return [torch.load(folder / f"{request.param}-2-{r}.pt", weights_only=True) for r in range(2)]
 
 

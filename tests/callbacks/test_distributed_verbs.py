@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from ranks_verbs import VERBS
-from torchrun import torchrun
+from torchrun import run_ranks
 
 SCRIPT = Path(__file__).parents[1] / "processes" / "ranks_verbs.py"
 #: What is not to be the same: random numbers that each rank draws for itself.
@@ -15,7 +15,7 @@ OWN = {("streams", "first")}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verbs")
-    alone, together = torchrun(1, SCRIPT, folder), torchrun(2, SCRIPT, folder)
+    alone, together = run_ranks(1, SCRIPT, folder), run_ranks(2, SCRIPT, folder)
     results = [torch.load(folder / f"{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1")]
     return folder, alone, together, results
 

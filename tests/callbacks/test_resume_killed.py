@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchrun import torchrun
+from torchrun import run_ranks
 
 SCRIPT = Path(__file__).parents[1] / "processes" / "killed_recipes.py"
 pytestmark = pytest.mark.slow
@@ -16,16 +16,16 @@ def end(folder):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    torchrun(1, SCRIPT, folder, "ddp", "never")
+    run_ranks(1, SCRIPT, folder, "ddp", "never")
     return end(folder)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_ranks_then_one_then_two(tmp_path, whole, strategy):
-    torchrun(2, SCRIPT, tmp_path, strategy, 1, ok=False)
+    run_ranks(2, SCRIPT, tmp_path, strategy, 1, ok=False)
     for n, epoch, said in ((1, 2, "continues at batch 3 of 7 of epoch 1"), (2, "never", "continues at batch 3 of 7 of epoch 2")):
         # three batches of 16 items make a step, so that the state of the sixth batch is that of the third
-        done = torchrun(n, SCRIPT, tmp_path, strategy, epoch, ok=epoch == "never")
+        done = run_ranks(n, SCRIPT, tmp_path, strategy, epoch, ok=epoch == "never")
         assert said in done.stdout, f"{done.stdout}{done.stderr[-2000:]}"
     got = end(tmp_path)
     for part in ("weights", "averaged"):
@@ -39,8 +39,8 @@ def test_ranks_whose_weights_are_divided_go_on_to_the_bit(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     a.mkdir()
     b.mkdir()
-    torchrun(2, SCRIPT, a, "fsdp2", "never")
-    torchrun(2, SCRIPT, b, "fsdp2", 1, ok=False)
-    torchrun(2, SCRIPT, b, "fsdp2", "never")
+    run_ranks(2, SCRIPT, a, "fsdp2", "never")
+    run_ranks(2, SCRIPT, b, "fsdp2", 1, ok=False)
+    run_ranks(2, SCRIPT, b, "fsdp2", "never")
     for part in ("weights", "averaged", "values"):
         assert torch.equal(end(a)[part], end(b)[part])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchrun import torchrun
+from torchrun import run_ranks, torchrun
 
 SCRIPT = Path(__file__).parents[1] / "processes" / "ranks_resume.py"
 CONTINUED = "Resume: the training can be continued from"
@@ -20,11 +20,11 @@ def test_terminated_ranks_write_their_state_and_go_on_to_the_bit(tmp_path):
     whole, folder = tmp_path / "whole", tmp_path / "ended"
     whole.mkdir()
     folder.mkdir()
-    torchrun(2, SCRIPT, whole, "whole", 0.3, 1)
+    run_ranks(2, SCRIPT, whole, "whole", 0.3, 1)
     done = torchrun(2, SCRIPT, folder, "terminated", 0.3, 1, ok=False)
     assert done.returncode and done.stdout.count(CONTINUED) == 1 and not (folder / "end.pt").exists()
     assert "exitcode  : 143" in done.stderr and "failed first" not in done.stderr
-    done = torchrun(2, SCRIPT, folder, "whole", 0.3, 1)
+    done = run_ranks(2, SCRIPT, folder, "whole", 0.3, 1)
     assert "continues at batch 4 of 7 of epoch 1" in done.stdout or "continues at batch 5 of 7 of epoch 1" in done.stdout, done.stdout
     assert torch.equal(end(folder)["weights"], end(whole)["weights"]) and torch.equal(end(folder)["values"], end(whole)["values"])
     assert list((folder / "models").iterdir()) == []
@@ -35,12 +35,12 @@ def test_as_two_ranks_then_one_then_two(tmp_path):
     whole, folder = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     folder.mkdir()
-    torchrun(1, SCRIPT, whole, "whole", 0, 1)
-    done = torchrun(2, SCRIPT, folder, "fails", 0, 1, ok=False)
+    run_ranks(1, SCRIPT, whole, "whole", 0, 1)
+    done = run_ranks(2, SCRIPT, folder, "fails", 0, 1, ok=False)
     assert "rank 1 failed first:\nTraceback" in done.stderr and "KeyError: 'not there'\nin Ends.after_batch" in done.stderr
-    done = torchrun(1, SCRIPT, folder, "fails", 0, 2, ok=False)
+    done = run_ranks(1, SCRIPT, folder, "fails", 0, 2, ok=False)
     assert "continues at batch 3 of 7 of epoch 1" in done.stdout and "KeyError: 'not there'" in done.stderr, done.stdout
-    done = torchrun(2, SCRIPT, folder, "whole", 0, 1)
+    done = run_ranks(2, SCRIPT, folder, "whole", 0, 1)
     assert "of epoch 2" in done.stdout
     torch.testing.assert_close(end(folder)["weights"], end(whole)["weights"], rtol=0, atol=1e-6)
     torch.testing.assert_close(end(folder)["values"], end(whole)["values"], rtol=1e-5, atol=1e-6)
@@ -48,9 +48,9 @@ def test_as_two_ranks_then_one_then_two(tmp_path):
 
 @pytest.mark.slow
 def test_one_process_is_terminated_and_goes_on(tmp_path):
-    done = torchrun(1, SCRIPT, tmp_path, "terminated", 0, 1, ok=False)
+    done = run_ranks(1, SCRIPT, tmp_path, "terminated", 0, 1, ok=False)
     assert done.returncode == 143 and done.stdout.count(CONTINUED) == 1 and "Traceback" not in done.stderr
-    assert "continues at batch 4 of 7 of epoch 1" in torchrun(1, SCRIPT, tmp_path, "whole", 0, 1).stdout
+    assert "continues at batch 4 of 7 of epoch 1" in run_ranks(1, SCRIPT, tmp_path, "whole", 0, 1).stdout
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sharded_recipes import RECIPES
 from torch import nn
-from torchrun import torchrun
+from torchrun import run_ranks
 
 from minifast.callbacks.sharded import blocks_of
 
@@ -19,13 +19,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(folder):
-    torchrun(1, SCRIPT, folder)
+    run_ranks(1, SCRIPT, folder)
     return torch.load(folder / "1-0.pt", weights_only=True)
 
 
 @pytest.fixture(scope="module", params=[2, 4])
 def together(request, folder, alone):
-    torchrun(request.param, SCRIPT, folder)
+    run_ranks(request.param, SCRIPT, folder)
     return [torch.load(folder / f"{request.param}-{r}.pt", weights_only=True) for r in range(request.param)]
 
 

@@ -3,11 +3,11 @@ import json
 from pathlib import Path
 
 import pytest
-from torchrun import torchrun
+from torchrun import run_ranks
 
 
 @pytest.mark.slow
 def test_trains(tmp_path):
-    torchrun(2, Path(__file__).parents[1] / "processes" / "ranks_callbacks.py", tmp_path)
+    run_ranks(2, Path(__file__).parents[1] / "processes" / "ranks_callbacks.py", tmp_path)
     for rank in range(2):
         assert json.loads((tmp_path / f"bad-{rank}.json").read_text()) == {}

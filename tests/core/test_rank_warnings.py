@@ -1,6 +1,6 @@
 """Warnings of several ranks are given once, and those of one rank alone name it."""
 import pytest
-from torchrun import torchrun
+from torchrun import run_ranks
 
 SCRIPT = """
 import warnings
@@ -22,7 +22,7 @@ if rank == 0:
 def test_what_all_say_is_said_once(tmp_path):
     script = tmp_path / "warns.py"
     script.write_text(SCRIPT)
-    said = torchrun(2, script).stderr
+    said = run_ranks(2, script).stderr
     lines = [line for line in said.splitlines() if "UserWarning" in line]
     assert [line.split("UserWarning: ")[1] for line in lines] == ["said by all", "said by the first alone", "the disk of this one is full"]
     assert [line.startswith("rank 1: ") for line in lines] == [False, False, True]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torchrun import torchrun
+from torchrun import run_ranks
 
 from minifast.basics import DataLoaders, Learner
 from minifast.core.shard_files import load_shards, save_shards
@@ -114,7 +114,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
-    torchrun(2, SCRIPT, folder, "fsdp2", "write")
+    run_ranks(2, SCRIPT, folder, "fsdp2", "write")
     return folder
 
 
@@ -122,7 +122,7 @@ def written(tmp_path_factory):
 def test_ranks_of_another_number_read_it_and_train_on(written):
     expected, ends = torch.load(written / "write-fsdp2-2-0.pt", weights_only=True)["state"], []
     for n, strategy in ((1, "ddp"), (2, "ddp"), (4, "fsdp2")):
-        torchrun(n, SCRIPT, written, strategy, "read")
+        run_ranks(n, SCRIPT, written, strategy, "read")
         for r in range(n):
             got = torch.load(written / f"read-{strategy}-{n}-{r}.pt", weights_only=True)
             torch.testing.assert_close(got["state"]["model"], expected["model"], rtol=0, atol=0)

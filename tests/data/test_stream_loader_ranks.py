@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchrun import torchrun
+from torchrun import run_ranks
 
 sys.path.insert(0, str(Path(__file__).parent / "streams"))
 from numbered import SIZES
@@ -16,7 +16,7 @@ ALL = list(range(100))
 @pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
 def ranks(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("streams")
-    torchrun(request.param, SCRIPT, folder, timeout=400)
+    run_ranks(request.param, SCRIPT, folder, timeout=400)
     return [torch.load(folder / f"{request.param}-{r}.pt", weights_only=True) for r in range(request.param)]
 
 

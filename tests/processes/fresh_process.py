@@ -21,7 +21,7 @@ import tempfile
 
 #: What stands behind `libraries=True`: imports of every other script. (What a test says of imports, it says of a process without them.)
 LIBRARIES = ("torchvision.transforms.v2", "torchvision.models", "pandas", "matplotlib.pyplot", "sklearn.metrics", "sklearn.model_selection",
-             "PIL.ImageFile", "torch.utils.data", "torch._dynamo")
+             "PIL.ImageFile", "torch.utils.data", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.checkpoint")
 STREAMS = 3
 
 
@@ -182,6 +182,7 @@ def become(request, fds):
     import warnings
 
     import numpy as np
+    import torch
     for i, fd in enumerate(fds):
         os.dup2(fd, i)
         os.close(fd)
@@ -203,6 +204,8 @@ def become(request, fds):
         sys.modules["matplotlib"].rcParams["backend"] = os.environ["MPLBACKEND"]
     if os.environ.get("PYTHONWARNINGS"):
         warnings.simplefilter(os.environ["PYTHONWARNINGS"])
+    if os.environ.get("OMP_NUM_THREADS"):                                   # as has torch
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     random.seed()
     np.random.seed()
     file = sys.argv[0] if first else None

@@ -23,7 +23,6 @@ from minifast.basics import (
     DataLoaders,
     F1Score,
     Learner,
-    NonFiniteLoss,
     RandomSplitter,
     TerminateOnNaNCallback,
     TransformBlock,
@@ -42,6 +41,7 @@ from minifast.callbacks import (
     GradientClip,
     KnowledgeDistillation,
     MixUp,
+    NonFiniteLoss,
 )
 from minifast.core import ranks
 from minifast.distributed import mean_over_items

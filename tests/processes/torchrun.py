@@ -1,17 +1,72 @@
-"""Starts scripts with `torchrun`, as users do."""
+"""Starts scripts as several ranks: with `torchrun`, as users do, or in the same way without the seconds in which each process imports torch."""
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from datetime import timedelta
 from pathlib import Path
 
+import fresh_process
+
 ROOT = Path(__file__).parents[2]
+LAST_WORDS = 30         # seconds that the other ranks have when one has failed, as with `torchrun`
+
+
+def _env(more):
+    return {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "MINIFAST_TIMEOUT": "60", "PYTHONPATH": str(ROOT), **more}
 
 
 def torchrun(n, script, *args, timeout=240, ok=True, **env):
     "Run `script` with `n` ranks on this machine (1: as a plain script); returns the finished process, its output as text."
     launcher = [] if n == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
     done = subprocess.run([sys.executable, *launcher, str(script), *map(str, args)], capture_output=True, text=True, timeout=timeout,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "MINIFAST_TIMEOUT": "60",
-                               "PYTHONPATH": str(ROOT), **env})
+                          env=_env(env))
     assert not ok or done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done
+
+
+def run_ranks(n, script, *args, timeout=240, ok=True, **env):
+    """As `torchrun`, each rank forked from the server of `fresh_process`: what is said of ranks, and not of their launcher.
+
+    The ranks meet at a store of this process, as at that of `torchrun`. When one fails the others get SIGTERM. The exit status is that of
+    the rank that failed first.
+    """
+    from torch.distributed import TCPStore
+    code, env, store = Path(script).read_text(), _env(env), None
+    if n > 1:
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=timeout))
+        env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True",
+                "TORCHELASTIC_RESTART_COUNT": "0", "TORCHELASTIC_MAX_RESTARTS": "0", "TORCHELASTIC_RUN_ID": "tests",
+                "WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n), "GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1", "ROLE_NAME": "default",
+                "ROLE_WORLD_SIZE": str(n)}
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        running = [fresh_process.start(code, *map(str, args), file=script, stdout=out, stderr=err,
+                                       env=env if n == 1 else {**env, "RANK": str(r), "LOCAL_RANK": str(r), "ROLE_RANK": str(r)})
+                   for r in range(n)]
+        status = _wait(running, timeout)
+        out.seek(0)
+        err.seek(0)
+        done = subprocess.CompletedProcess([str(script), *map(str, args)], status, out.read(), err.read())
+    assert not ok or status == 0, f"exit status {status}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done
+
+
+def _wait(running, timeout):
+    "Until all have ended; returns the exit status of the first that failed, else 0."
+    status, until = 0, time.monotonic() + timeout
+    while running:
+        for process in [p for p in running if p.poll() is not None]:
+            running.remove(process)
+            if process.returncode and not status:
+                status, until = process.returncode, time.monotonic() + LAST_WORDS
+                for other in running:
+                    other.send_signal(signal.SIGTERM)
+        if running and time.monotonic() > until:
+            for process in running:
+                process.kill()
+            if not status:
+                raise subprocess.TimeoutExpired([p.args for p in running], timeout)
+        time.sleep(0.02)
+    return status
