@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 
+from sphinx.domains.python import PythonDomain
+
 import minifast
 
 sys.path.append(str(Path(__file__).parent))
@@ -32,6 +34,7 @@ nb_execution_mode = "off"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "ignore-module-all": True}     # each thing once, in the module that defines it
 autodoc_preserve_defaults = True
+autodoc_use_type_comments = False       # there are none to look for
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Source", ("Attributes", "params_style")]       # else attributes of a class are listed twice
@@ -215,7 +218,22 @@ def to_rst(app, what, name, obj, options, lines):
 EXAMPLES = find_examples()
 
 
+class Names(PythonDomain):
+    """Sphinx's, which looks through all names for the end of each type that it does not know, such as `int` and `Tensor`: those are known
+    by their last part."""
+
+    _ends: tuple[int, set[str]] = (0, set())
+
+    def find_obj(self, env, modname, classname, name, type, searchmode=0):
+        if self._ends[0] != len(self.objects):
+            self._ends = len(self.objects), {known.rpartition(".")[2] for known in self.objects}
+        if name.removesuffix("()").rpartition(".")[2] not in self._ends[1]:
+            return []
+        return super().find_obj(env, modname, classname, name, type, searchmode)
+
+
 def setup(app):
     copy_notebooks()
+    app.add_domain(Names, override=True)
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", to_rst, priority=100)          # before napoleon sets out `Args:`

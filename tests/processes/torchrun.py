@@ -1,4 +1,4 @@
-"""Starts scripts as several ranks: with `torchrun`, as users do, or in the same way without the seconds in which each process imports torch."""
+"""Starts scripts as several ranks: with `torchrun`, as users do, or the same without the seconds in which each process imports torch."""
 import os
 import signal
 import subprocess
