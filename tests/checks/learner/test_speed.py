@@ -4,6 +4,7 @@ import pytest
 import zoo_data  # noqa: F401  the animals
 import zoo_healthy  # noqa: F401
 import zoo_learners  # noqa: F401
+from slow_nets import sleep_takes_no_time  # noqa: F401  a fixture
 from zoo import classifier, mlp, points
 
 from minifast.checks.learner.speed import PARTS, bottleneck, measure, profile
@@ -44,6 +45,7 @@ def test_slow_data_is_named():
     assert report["MF701"].verdict == "tip" and report["MF701"].evidence["data"] > 0.4 and "num_workers" in report["MF701"].advice
 
 
+@pytest.mark.usefixtures("sleep_takes_no_time")
 def test_the_first_setting_that_makes_it_faster_is_named():
     from slow_nets import Net, last, learner, slow_unless
 

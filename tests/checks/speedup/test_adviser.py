@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from slow_nets import Net, Slow, half, images, last, learner, slow_unless
+from slow_nets import Net, Slow, half, images, last, learner, sleep_takes_no_time, slow_unless  # noqa: F401  a fixture
 from test_check_learner_untouched import assert_same, make, snapshot
 from torch import nn
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -24,6 +24,8 @@ from minifast.checks.speedup.trials import Ratio, Trial
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.learner.learner import Learner
 from minifast.nn.losses import CrossEntropyLossFlat
+
+quickly = pytest.mark.usefixtures("sleep_takes_no_time")        # `test_the_predicted_ratio_is_that_of_a_fit` and others really sleep
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -59,6 +61,7 @@ def test_what_refusals_say_works():
 
 
 # -- what is found ---------------------------------------------------------------------------------------------------------------------
+@quickly
 def test_a_memory_format_that_helps_is_found_set_and_predicted():
     learn = learner(Net(slow_unless(last)))
     report = learn.speedup("6s", apply=True, epochs=2)
@@ -90,6 +93,7 @@ def test_the_predicted_ratio_is_that_of_a_fit():
     assert predicted == pytest.approx(np.median(ratios), rel=0.15)
 
 
+@quickly
 @pytest.mark.slow
 @pytest.mark.parametrize("twist, words", [
     (lambda x, out: out * 3 if last(x) else out, "more than rounding explains"),
@@ -101,6 +105,7 @@ def test_a_setting_that_changes_the_loss_is_refused(twist, words):
     assert not any(isinstance(cb, ChannelsLast) for cb in learn.cbs) and "learn.to_channelslast()" not in report.best
 
 
+@quickly
 def test_half_precision_is_rounding_but_not_without_limit():
     def coarse(x, out):
         return out + 0.5 * torch.arange(2) if half(x) else out
@@ -170,6 +175,7 @@ def test_the_budget_is_kept():
         assert time.perf_counter() - began < budget + 2 and report.seconds <= budget + 2
 
 
+@quickly
 def test_compile_is_weighed_against_the_planned_steps():
     note = learner(Net()).speedup("2s", epochs=1)["compile"].note
     assert "warm-up" in note and "planned 4 steps" in note
@@ -186,6 +192,7 @@ def test_compile_is_tried_where_it_can_pay_off():
     assert learn.compiled_with is None
 
 
+@quickly
 def test_the_first_setting_alone():
     row = first_of(learner(Net(slow_unless(last))), 2.0)
     assert "channels-last" in row.setting and row.ratio.value > 2
@@ -252,6 +259,7 @@ def test_a_fit_after_it_is_the_fit_without_it_to_the_bit():
     assert all(map(torch.equal, weights, others)) and values == other_values
 
 
+@quickly
 def test_a_model_that_cannot_be_copied():
     class Lonely(Net):
         def __deepcopy__(self, memo):
