@@ -8,8 +8,6 @@ from torch import nn
 
 from ..core.messages import add_note, brief, describe
 
-_CONVOLUTIONS = {nn.Conv1d: 3, nn.Conv2d: 4, nn.Conv3d: 5}      # the axes of a batch
-
 
 def note_layer(error: BaseException, model: nn.Module, inputs: Sequence[Any]) -> None:
     """Attach to an error of a model's `forward` the layer that it came from, with the values that this received.
@@ -56,7 +54,7 @@ def _advice(layer: nn.Module, x: torch.Tensor) -> str:
         flat = x[0].numel()
         new = "" if flat == layer.in_features else f" and write nn.Linear({flat}, {layer.out_features})"
         return f": put nn.Flatten() before it{new}"
-    if (axes := _CONVOLUTIONS.get(type(layer))) and x.ndim == axes and x.shape[1] != layer.in_channels:
+    if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and x.ndim == len(layer.kernel_size) + 2 and x.shape[1] != layer.in_channels:
         return f": write nn.{type(layer).__name__}({x.shape[1]}, {layer.out_channels}, ...), or give it {layer.in_channels} channels"
     if isinstance(layer, nn.Embedding) and x.is_floating_point():
         return ": it takes whole numbers, write x.long()"
