@@ -11,7 +11,7 @@
    through the item transforms. `rng` is a private generator, a function of (epoch's seed, index). What cannot be made raises an error that
    names the item, or, with `on_error='skip'`, another item takes its place.
 4. **The batch** (`collate`). `before_batch` sees the list of samples; then they are stacked, and `kinds` remembers which of
-   them were images, masks or boxes. That is a `Batch`: the only thing that travels from workers to the loop.
+   them were images, masks or boxes. That is a `Batch`: the only thing that travels from workers to the loop (`sending`).
 5. **The device** (`fetch.Finisher`). In the process that trains, a `Finisher` moves the batch to the device, gives the tensors their kinds
    back, sends it through `after_batch` with a generator of its own, and hands plain tensors to the model.
 

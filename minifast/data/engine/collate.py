@@ -21,6 +21,7 @@ from ...core.messages import describe
 from ...core.nested import children, leaves, like, map_nested
 from ..pipeline import Pipeline
 from ..transforms import Transform
+from .sending import SMALL
 
 #: An array (H,W,C) to write an image of this shape into, and what stands for the image in the sample until the batch is whole.
 GivePlace = Callable[[tuple[int, int, int]], "Place | None"]
@@ -163,6 +164,8 @@ def _numbers(samples, place, types):
 def _stack(samples, names, place, are_plain=False):
     tensors = samples if are_plain else _as_plain(samples, place)
     try:
+        if tensors[0].layout is torch.strided and not tensors[0].is_nested and tensors[0].nbytes * len(tensors) <= SMALL:
+            return torch.stack(tensors)             # sent as bytes
         return default_collate(tensors)             # which stacks into shared memory where it runs in a worker
     except RuntimeError:
         shapes = {}

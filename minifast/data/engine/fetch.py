@@ -22,6 +22,7 @@ from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
 from .collate import GivePlace, Places, collate, image_writer, is_plain, kinds_after, kinds_of, with_tensors, wrap_kinds
+from .sending import packed, unpacked
 
 
 class BatchKey(NamedTuple):
@@ -122,6 +123,13 @@ class Batch:
 
     def __init__(self, data: Any, kinds: Any = None, skipped: dict[int, str] | None = None):
         self.data, self.kinds, self.skipped = data, kinds, skipped
+
+    def __getstate__(self) -> tuple:
+        return packed(self.data), self.kinds, self.skipped
+
+    def __setstate__(self, state: tuple) -> None:
+        data, self.kinds, self.skipped = state
+        self.data = unpacked(data)
 
     def pin_memory(self) -> "Batch":
         "The same in page-locked memory."

@@ -84,6 +84,13 @@ class StreamBatch(Batch):
         super().__init__(data, kinds, skipped)
         self.report = report
 
+    def __getstate__(self) -> tuple:
+        return super().__getstate__(), self.report
+
+    def __setstate__(self, state: tuple) -> None:
+        super().__setstate__(state[0])
+        self.report = state[1]
+
     def pin_memory(self) -> "StreamBatch":
         pinned = super().pin_memory()
         return StreamBatch(pinned.data, pinned.kinds, pinned.skipped, self.report)
