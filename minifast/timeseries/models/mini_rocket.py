@@ -6,25 +6,20 @@ share of steps where a convolution exceeds a bias (PPV). Biases are quantiles of
 """
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
-import numpy as np
 import torch
 from torch import nn
 
 from ...core.messages import describe
 from ..padding import is_step
+from .mini_rocket_kernel import compiled_features
 
 _TAPS = 9                               # weights of a kernel
-_KERNELS = math.comb(_TAPS, 3)
-#: Taken at once, on a CPU by each thread: convolutions of a kernel, and comparisons, which stay in its cache; elsewhere: comparisons.
-_CONVOLUTIONS, _VALUES, _VALUES_GPU = 24_000, 500_000, 2**26
-#: On a CPU: series taken at once at most, and what that costs beside their steps, for each dilation, in steps.
-_SERIES, _PART = 256, 150
-#: What a byte can count, and comparisons whose bytes are added at once, in whole registers.
-_MOST, _WIDE = 255, 256
+_THREES = list(combinations(range(_TAPS), 3))        # where a kernel has its weights 2
+_KERNELS = len(_THREES)
+#: Taken at once: series on a CPU, and comparisons, there few enough for its cache.
+_SERIES, _VALUES, _VALUES_GPU = 64, 100_000, 2**26
 #: Biases are larger than the quantiles by this share of the largest convolution there could be: a level series has many that are equal, and
 #: where a bias is one of them, rounding would decide.
 _ROUNDING = 2**-20
@@ -37,6 +32,7 @@ class MiniRocketFeatures(nn.Module):
     kernels see zeros beyond the ends of the series, the others stay within it. Padding (NaN in all channels) is left out, so a series gives
     the same features in a padded batch as alone; one too short for a dilation is taken with zeros beyond its ends. With several channels
     each pair of kernel and dilation sums a random choice of them, at most nine, small choices more often. No gradient reaches the series.
+    On a CPU numba compiles it where it is installed: `pip install "minifast[timeseries]"`.
 
     Args:
         c_in: channels.
@@ -65,7 +61,7 @@ class MiniRocketFeatures(nn.Module):
         self.c_in, self.seq_len, self.n_features, self.max_dilations, self.padded = c_in, seq_len, n_features, max_dilations, padded
         self.dilations, self.n_biases = _dilations(seq_len, n_features // _KERNELS, max_dilations)
         self.n_out = _KERNELS * sum(self.n_biases)
-        kernels = [[2.0 if j in twos else -1.0 for j in range(_TAPS)] for twos in combinations(range(_TAPS), 3)]
+        kernels = [[2.0 if j in three else -1.0 for j in range(_TAPS)] for three in _THREES]
         self.register_buffer("kernels", torch.tensor(kernels), persistent=False)
         self.register_buffer("channels", torch.ones(len(self.dilations), _KERNELS, c_in))
         self.register_buffer("biases", torch.full((self.n_out,), math.nan))
@@ -139,92 +135,51 @@ class MiniRocketFeatures(nn.Module):
             raise RuntimeError("MiniRocketFeatures has no biases yet: call fit(training series) first, or make a learner with "
                                "mini_rocket_learner(dls)")
         with torch.autocast(x.device.type, enabled=False):
+            if not exporting and x.device.type == "cpu":
+                out = compiled_features(x.float(), _THREES, self.channels, self.dilations, self.n_biases, self.biases,
+                                        self.seq_len if self.padded else None)
+                if out is not None:
+                    return out.T
             steps = is_step(x)
             x = torch.where(steps.unsqueeze(1), x.float(), torch.zeros((), device=x.device))
-            if exporting:
-                out = self._features(x, steps, 0)
-            elif x.device.type == "cpu":
-                out = self._on_cpu(x, steps)
-            else:
-                at_once, shortest = max(1, _VALUES_GPU // (_KERNELS * x.shape[2])), x.shape[2] if bool(steps.all()) else 0
-                parts = zip(x.split(at_once), steps.split(at_once), strict=True)
-                out = torch.cat([self._features(some, own, shortest) for some, own in parts])
-            return out.mul_(steps.sum(1, keepdim=True) / self.seq_len) if self.padded else out
+            out = self._features(x, steps, 0) if exporting else self._in_parts(x, steps)
+            return (out.mul_(steps.sum(1) / self.seq_len) if self.padded else out).T
 
-    def _on_cpu(self, x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-        """The features of series (B, C, T) in parts. As many threads as torch uses take them: they wait for each other once, not after each
-        of thousands of short operations. Series are sorted by length, so that parts have little padding."""
-        (n, _, n_steps), threads = x.shape, min(torch.get_num_threads(), math.ceil(len(x) / 8))
-        ends, order = torch.where(steps, torch.arange(1, n_steps + 1), 0).amax(1).sort(descending=True, stable=True)
-        most, part_costs = min(_SERIES, _CONVOLUTIONS // min(n_steps, _MOST), math.ceil(n / threads)), _PART * len(self.dilations)
-        longest = ends.clamp(min=1).tolist()
-        at_once = min(range(8, most + 8, 8), key=lambda size: sum(size * i + part_costs for i in longest[::size]))
-        order = torch.cat([order, order[-1:].expand(-n % 8)])       # the counts of eight series are added as one number
-        x, steps, plan, out = x[order], steps[order], self._plan(), x.new_empty(len(order), self.n_out)
-        parts = iter(range(0, n, at_once))
-
-        def work() -> None:
-            buffers = [torch.empty(0), torch.empty(0, dtype=torch.bool)]
-            for i in parts:
-                part, done = slice(i, i + at_once), 0
-                own, shares = steps[part, :longest[i]], x.new_empty(self.n_out, len(x[part]))
-                for weights, seen, biases, size in self._seen(x[part, :, :longest[i]], own, int(own.sum(1).min()), plan):
-                    share = shares[done:done + biases.numel()]
-                    done += len(share)
-                    for first in range(0, seen.shape[1], _MOST):
-                        counts = _count_above(weights, seen[:, first:first + _MOST], biases, buffers)
-                        (share.view_as(counts).add_ if first else share.view_as(counts).copy_)(counts)
-                    share.div_(size)
-                out[part] = shares.T
-
-        _in_threads(work, min(threads, math.ceil(n / at_once)))
-        return out[:n] if bool(steps.all()) else out[order[:n].argsort()]
+    def _in_parts(self, x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        "The features (n_out, B) of series (B, C, T), some at once: those of like length, so that they have little padding."
+        ends = torch.where(steps, torch.arange(1, x.shape[2] + 1, device=x.device), 0).amax(1)
+        at_ends = torch.equal(ends, steps.sum(1))
+        ends, order = ends.sort(descending=True, stable=True)
+        x, steps, parts = x[order], steps[order], []
+        at_once = _SERIES if x.device.type == "cpu" else max(1, _VALUES_GPU // (_KERNELS * x.shape[2]))
+        for some, own, until in zip(x.split(at_once), steps.split(at_once), ends.split(at_once), strict=True):
+            n = max(1, int(until[0]))
+            parts.append(self._features(some[..., :n], own[:, :n], int(until[-1]) if at_ends else 0))
+        return torch.cat(parts, 1).index_select(1, order.argsort())
 
     def _check(self, x: torch.Tensor) -> None:
         if x.ndim != 3 or x.shape[1] != self.c_in:
             raise ValueError(f"MiniRocket takes series (samples, {self.c_in} channels, steps); received {describe(x)}")
 
-    def _plan(self) -> list[tuple[int, bool, torch.Tensor, torch.Tensor]]:
-        """For each dilation and half of the kernels: the dilation, whether they see zeros beyond the ends, weights (K, 9 * C + 1), of which
-        the last is that of steps to leave out, and biases (n, K)."""
-        plan, start = [], 0
-        all_weights = nn.functional.pad((self.kernels.unsqueeze(2) * self.channels.unsqueeze(2)).flatten(2), (0, 1), value=-1e38)
+    def _features(self, x: torch.Tensor, steps: torch.Tensor, shortest: int) -> torch.Tensor:
+        "The features (n_out, B) of series (B, C, T) of `shortest` steps or more, by operations of torch."
+        beyond, n_steps, shares, start = 4 * self.dilations[-1], x.shape[2], [], 0
+        extended = nn.functional.pad(x.permute(1, 2, 0), (0, 0, beyond, beyond))
+        # the last weight, and the last row of what is seen, leave steps out
+        weights = nn.functional.pad((self.kernels.unsqueeze(2) * self.channels.unsqueeze(2)).flatten(2), (0, 1), value=-1e38)
         for i, (dilation, n) in enumerate(zip(self.dilations, self.n_biases, strict=True)):
-            for group, padded in _groups(i):
-                weights = all_weights[i, group]
-                plan.append((dilation, padded, weights, self.biases[start:start + n * len(weights)].view(n, -1)))
-                start += n * len(weights)
-        return plan
-
-    def _seen(self, x: torch.Tensor, steps: torch.Tensor, shortest: int, plan: list[tuple[int, bool, torch.Tensor, torch.Tensor]],
-              ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | int]]:
-        """What the kernels see of series (B, C, T) of `shortest` steps or more: for each dilation and half of the kernels weights (K, V),
-        values (V, T', B), biases (n, K) and how many steps count, of all or of each series (B,)."""
-        beyond, before = 4 * self.dilations[-1], 0
-        extended, n_steps, seen = nn.functional.pad(x.permute(1, 2, 0), (0, 0, beyond, beyond)), x.shape[2], x
-        for dilation, padded, weights, biases in plan:
             reach = 4 * dilation
-            if dilation != before:
-                starts = range(beyond - reach, beyond + reach + 1, dilation)
-                seen = torch.cat([*(extended[:, s:s + n_steps] for s in starts), torch.zeros_like(extended[:1, :n_steps])])
-                before = dilation
-            within = slice(None) if padded or shortest <= 2 * reach else slice(reach, -reach)
-            if shortest < n_steps or not (padded or within.start):
+            starts = range(beyond - reach, beyond + reach + 1, dilation)
+            seen = torch.cat([*(extended[:, s:s + n_steps] for s in starts), torch.zeros_like(extended[:1, :n_steps])])
+            for group, padded in _groups(i):
                 own = _steps_of(steps, dilation, padded)
                 seen[-1] = (~own).T
-                yield weights, seen[:, within], biases, own.sum(1).clamp(min=1)
-            else:
-                yield weights[:, :-1], seen[:-1, within], biases, n_steps - 2 * (within.start or 0)
-
-    def _features(self, x: torch.Tensor, steps: torch.Tensor, shortest: int) -> torch.Tensor:
-        "The features of series (B, C, T) of `shortest` steps or more in few large operations of torch: for exporting, and off the CPU."
-        shares = []
-        for weights, seen, biases, size in self._seen(x, steps, shortest, self._plan()):
-            values = torch.mm(weights, seen.flatten(1)).unflatten(1, seen.shape[1:])
-            at_once = len(biases) if torch.compiler.is_compiling() else max(1, _VALUES_GPU // values.numel())
-            counts = torch.cat([(values > some[..., None, None]).sum(2, dtype=torch.float32) for some in biases.split(at_once)])
-            shares.append((counts / size).flatten(0, 1))
-        return torch.cat(shares).T
+                inside = seen if padded or shortest <= 2 * reach else seen[:, reach:-reach]
+                values = torch.mm(weights[i, group], inside.flatten(1)).unflatten(1, inside.shape[1:])
+                biases = self.biases[start:start + n * len(values)].view(n, -1)
+                shares.append((_count_above(values, biases) / own.sum(1).clamp(min=1)).flatten(0, 1))
+                start += biases.numel()
+        return torch.cat(shares)
 
 
 class MiniRocket(nn.Module):
@@ -295,51 +250,20 @@ def _quantiles(values: torch.Tensor, own: torch.Tensor, q: torch.Tensor) -> torc
     return torch.lerp(low, high, place.frac())
 
 
-def _count_above(weights: torch.Tensor, seen: torch.Tensor, biases: torch.Tensor, buffers: list[torch.Tensor]) -> torch.Tensor:
-    """How many of at most 255 convolutions of weights (K, V) and values (V, T, B) exceed each bias (n, K), on a CPU: uint8 (n, K, B).
-
-    NumPy writes comparisons as bytes, which torch does ten times as slowly; torch adds the bytes of eight series as one number of 64 bits,
-    and of several steps side by side. `buffers`, for convolutions and comparisons, are made larger where they are too small.
-    """
-    (n, k), (_, n_steps, b) = biases.shape, seen.shape
-    side_by_side = next(s for s in (1, 2, 4, 8, 16, 32) if s * b >= _WIDE and s * b % 64 == 0)
-    n_rows = math.ceil(n_steps / side_by_side)
-    of_kernel = n * n_rows * side_by_side * b
-    at_once = min(max(1, _VALUES // of_kernel), k)
-    for i, size in enumerate((k * n_steps * b, at_once * of_kernel)):
-        if len(buffers[i]) < size:
-            buffers[i] = buffers[i].new_empty(size)
-    values = torch.mm(weights, seen.flatten(1), out=buffers[0][:k * n_steps * b].view(k, -1))
-    above = buffers[1][:at_once * of_kernel].view(at_once, n, -1)
-    above[..., n_steps * b:] = False
-    whole = above.view(torch.int64).view(at_once * n, n_rows, -1)
-    counts = torch.empty(k * n, side_by_side * b // 8, dtype=torch.int64)
-    compared, values_np, biases_np = above[..., :n_steps * b].numpy(), values.numpy()[:, None], biases.T.numpy()[..., None]
-    for i in range(0, k, at_once):
-        m = min(at_once, k - i)
-        np.greater(values_np[i:i + m], biases_np[i:i + m], out=compared[:m])
-        torch.sum(whole[:m * n], 1, out=counts[i * n:(i + m) * n])
-    while counts.shape[1] > b // 8:
-        one, other = counts.chunk(2, 1)
-        counts = one + other
-    return counts.view(torch.uint8).view(k, n, b).transpose(0, 1)
-
-
-def _in_threads(work: Callable[[], None], n: int) -> None:
-    "Call `work` in n threads at once, whose operations use one thread each, and wait for all."
-    threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
-    if threads == 1:
-        work()
-        return
-
-    def alone() -> None:
-        torch.set_num_threads(1)                # of this thread, and of those that start after it
-        with torch.inference_mode(inference), torch.no_grad():
-            work()
-
-    try:
-        with ThreadPoolExecutor(n) as pool:
-            for done in [pool.submit(alone) for _ in range(n)]:
-                done.result()
-    finally:
-        torch.set_num_threads(threads)
+def _count_above(values: torch.Tensor, biases: torch.Tensor) -> torch.Tensor:
+    "How many of the convolutions (K, T, B) exceed each bias (n, K): float32 (n, K, B)."
+    if torch.compiler.is_compiling():
+        return (values > biases[..., None, None]).sum(2, dtype=torch.float32)
+    if values.device.type != "cpu":
+        at_once = max(1, _VALUES_GPU // values.numel())
+        return torch.cat([(values > some[..., None, None]).sum(2, dtype=torch.float32) for some in biases.split(at_once)])
+    counts = values.new_empty(*biases.shape, values.shape[2])
+    at_once = max(1, _VALUES // values[0].numel())
+    buffer = torch.empty_like(values[:at_once])     # of numbers: a CPU writes and adds them faster than bytes
+    for first in range(0, len(values), at_once):
+        some = slice(first, first + at_once)
+        above = buffer[:len(values[some])]
+        for bias, found in zip(biases[:, some, None, None], counts[:, some], strict=True):
+            torch.gt(values[some], bias, out=above)
+            torch.sum(above, 1, out=found)
+    return counts
