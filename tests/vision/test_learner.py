@@ -131,7 +131,7 @@ def test_arguments_reach_the_model_and_the_learner(dls, weights, tmp_path):
 def test_says_what_is_wrong(dls):
     with pytest.raises(TypeError, match=r"vision_learner takes an architecture .*received a model.*write Learner\(dls, model\)"):
         vision_learner(dls, models.squeezenet1_1())
-    with pytest.raises(TypeError, match="unexpected keyword argument 'metric'"):
+    with pytest.raises(TypeError, match=r"does not take metric=function accuracy; did you mean 'metrics'"):
         vision_learner(dls, "squeezenet1_1", metric=accuracy)
     loader = torch.utils.data.DataLoader([(torch.zeros(3, 8, 8), torch.tensor(0.0))] * 4)
     with pytest.raises(ValueError, match="cannot tell from the data how many outputs the model needs: pass n_out="):
