@@ -16,7 +16,7 @@ if not (ROOT / "pyproject.toml").exists():
     pytest.skip("not in a clone of the repository", allow_module_level=True)
 
 CORE = {"torch>=2.6", "torchvision", "pandas>=2.1", "pillow>=10.1", "numpy", "matplotlib", "scikit-learn", "safetensors"}
-EXTRAS = {"apps", "onnx", "hub", "notebook", "parquet", "dev", "text", "timm", "trackers", "fast", "benchmarks", "docs"}
+EXTRAS = {"apps", "onnx", "hub", "notebook", "parquet", "dev", "text", "timm", "trackers", "fast", "benchmarks", "docs", "timeseries"}
 
 
 @pytest.fixture(scope="module")
