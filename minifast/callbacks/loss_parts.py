@@ -94,9 +94,9 @@ class LossParts:
         """
         share: Any = self.learn.share
         factor, _ = share.weighed(self.local_weight())
-        own = share.mine * len(share.sizes) / share.total
+        own: Any = share.mine * len(share.sizes) / share.total
         if isinstance(factor, torch.Tensor):
-            term = term * torch.where(factor == 0, 0, own / factor)
+            term = term * torch.where(factor == 0, torch.zeros_like(factor), own / factor)
         elif factor != own:
             term = term * (own / (factor or 1))
         self._added = self._added + term.detach()

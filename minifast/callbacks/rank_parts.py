@@ -50,7 +50,8 @@ def mean_over_items(learn: "Learner", term: torch.Tensor) -> torch.Tensor:
     Returns:
         The term; with several ranks, scaled so that its gradient, put together with that of the loss, is the one of the whole batch.
     """
-    return learn.distributed_trainer.loss_parts.mean_over_items(term) if learn.training and learn.share is not None else term
+    trainer: Any = getattr(learn, "distributed_trainer", None)          # callbacks are attributes of their learner
+    return trainer.loss_parts.mean_over_items(term) if learn.training and learn.share is not None else term
 
 
 def average_norm_statistics(model: nn.Module) -> None:

@@ -31,15 +31,17 @@ class Watch:
 
     def __init__(self, where: Callable[[], str]):
         self.where = where
-        self._over, self._thread, self._number = threading.Event(), None, 0
+        self._over, self._number = threading.Event(), 0
+        self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
         "Look from now on. Called by all ranks."
         global _watches
         if world_size() > 1:
             _watches += 1
-            self._number, self._thread = _watches, threading.Thread(target=self._look, args=(rank(),), name="minifast-watch", daemon=True)
-            self._thread.start()
+            self._number = _watches
+            self._thread = thread = threading.Thread(target=self._look, args=(rank(),), name="minifast-watch", daemon=True)
+            thread.start()
 
     def end(self, error: BaseException | None = None) -> None:
         """Look no longer.

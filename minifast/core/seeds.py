@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from hashlib import blake2b
 from itertools import pairwise
 from types import FrameType
 from typing import Any, NamedTuple
@@ -55,6 +56,47 @@ def set_rng_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"][:torch.cuda.device_count()])
     if state["mps"] is not None and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])
+
+
+def seed_of(*key: int) -> int:
+    "A 63-bit seed that is a pure function of the whole numbers `key`."
+    return int.from_bytes(blake2b(repr(key).encode(), digest_size=8).digest(), "little") >> 1
+
+
+def seed_streams(seed: int) -> None:
+    "Seed the global streams of `random`, numpy and torch's CPU, as often as each batch of a loader needs it."
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+
+
+_spare: list[np.random.MT19937] = []        # of `seeded_streams`, for the next block
+
+
+@contextmanager
+def seeded_streams(seed: int) -> Iterator[None]:
+    """Seed the global streams within a block; afterwards they are as they were. Those of accelerators stay as they are.
+
+    numpy draws from another bit generator meanwhile, which takes half the time of putting back the words of its own (55 us in all, 109 us
+    with `rng_state` and `set_rng_state`; 2026-11).
+
+    Args:
+        seed: 63 bits.
+    """
+    of_python, of_numpy, of_torch = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state()
+    bits = np.random.get_bit_generator()  # type: ignore[attr-defined]  # public, but not in the stubs
+    own = _spare.pop() if _spare else np.random.MT19937()
+    try:
+        np.random.set_bit_generator(own)  # type: ignore[attr-defined]
+        seed_streams(seed)
+        yield
+    finally:
+        random.setstate(of_python)
+        torch.set_rng_state(of_torch)
+        np.random.set_bit_generator(bits)  # type: ignore[attr-defined]  # which forgets the second number of a pair of normal ones
+        if of_numpy["has_gauss"]:
+            np.random.set_state(of_numpy)
+        _spare.append(own)
 
 
 @contextmanager

@@ -182,6 +182,11 @@ class Inference(TrainingLoop):
         Returns:
             Those asked for of `(inputs, preds, targs, decoded, losses)`, on the CPU.
         """
+        return self._predictions(ds_idx, dl, with_input, with_decoded, with_loss, act, reorder, cbs, with_preds, with_targs, concat_dim,
+                                 save_preds, save_targs)
+
+    def _predictions(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, reorder=True, cbs=None,
+                     with_preds=True, with_targs=True, concat_dim=0, save_preds=None, save_targs=None):
         if with_loss and self.loss_func is None:
             raise ValueError("get_preds(with_loss=True): this learner has no loss function")
         dl = loader_for(self, ds_idx, dl) if reorder else _chosen(self, ds_idx, dl)
@@ -232,7 +237,7 @@ class Inference(TrainingLoop):
             if isinstance(item, (list, tuple)) and len(item) > 1:
                 add_note(e, "predict takes one item; for several write learn.get_preds(dl=learn.dls.test_dl(items))")
             raise
-        inputs, preds, _, decoded = self.get_preds(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
+        inputs, preds, _, decoded = self._predictions(dl=Batches([batch], n_inp), with_input=True, with_decoded=True, reorder=False)
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         if isinstance(preds, torch.Tensor) and len(preds) != 1:
             raise ValueError(lost_batch_axis(preds))

@@ -14,7 +14,7 @@ from ..callbacks.distributed import Strategy
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
-from ..core.arguments import is_number, is_whole
+from ..core.arguments import is_number
 from ..core.keywords import knows_keywords
 from ..core.paths import Path
 from ..core.ranks import is_main, world_size
@@ -85,7 +85,7 @@ def _resuming(resume):
 
 def _check_epochs(method, **numbers):
     for name, n in numbers.items():
-        if not is_whole(n, 0):
+        if not isinstance(n, int) or isinstance(n, bool) or n < 0:
             raise ValueError(f"{method}({name}={brief(n)}): {name} must be a whole number of epochs, 0 or more")
 
 

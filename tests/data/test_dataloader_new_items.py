@@ -26,7 +26,7 @@ class AsTensor(Transform):
 def test_known_transforms_do_without_seeds_whatever_makes_the_labels(monkeypatch):
     ds = Datasets(["a", "b", "c"], [[Categorize(vocab=["a", "b", "c"])], [lambda o: 0]], splits=[[0, 1], [2]])
     dl = DataLoaders.from_dsets(ds.subset(0), ds.subset(1), bs=2, device="cpu", num_workers=0).valid
-    monkeypatch.setattr("minifast.data.engine.fetch.rng_state", None)           # what must not be called
+    monkeypatch.setattr("minifast.data.engine.fetch.seeded_streams", None)      # what must not be called
     monkeypatch.setattr("minifast.data.dataloader.fixed_seed", None)
     assert dl.make_batch([0], dataset=ds.test_set(["b"]))[0].tolist() == [1]
 

@@ -15,9 +15,8 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset, get_worker_in
 from ...core.messages import add_note, brief, describe, ended, plural
 from ...core.nested import leaves, map_nested, plain, to_device
 from ...core.ranks import shared
-from ...core.seeds import item_rng, item_rngs
+from ...core.seeds import item_rng, item_rngs, seed_of, seed_streams, seeded_streams
 from ...core.shares import Share
-from ...core.streams_internals import seed_of, seed_streams, seeded_streams
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache

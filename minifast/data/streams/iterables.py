@@ -1,15 +1,11 @@
 """Any `IterableDataset` as a source: each worker reads all of it and takes its part, unless its `__iter__` reads a part of its own."""
 import copy
-import random
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, Literal
 
-import numpy as np
-import torch
-
 from ...core.messages import describe
-from ...core.seeds import item_rng, rng_state, set_rng_state
+from ...core.seeds import item_rng, seeded_streams
 from .asked import Asked, asked_by
 from .shards import Reader, Shards
 
@@ -67,15 +63,8 @@ class IterableShards(Shards):
         if self._begun is None or self._begun[0] != (turn, seed):
             if hasattr(self.dataset, "set_epoch"):
                 self.dataset.set_epoch(turn)
-            state = rng_state(accelerators=False)
-            common = int(item_rng(seed, turn, _STREAM).integers(2**63))
-            random.seed(common)
-            np.random.seed(common % 2**32)
-            torch.default_generator.manual_seed(common)
-            try:
+            with seeded_streams(int(item_rng(seed, turn, _STREAM).integers(2**63))):
                 (iterator, first), asked = call(self._first)
-            finally:
-                set_rng_state(state)
             self._begun = (turn, seed), chain(first, iterator), asked
         return self._begun
 
