@@ -15,6 +15,7 @@ from ..core.checkpoint import replacing
 from ..core.messages import plural
 from ..core.nested import leaves
 from ..core.paths import Path
+from ..core.ranks import is_main
 from ..core.seeds import fixed_seed
 from ..core.types import PathLike
 from ..data.targets import labels_of
@@ -58,8 +59,9 @@ def write_report(learn: "Learner", file: PathLike = "report.html", checks: bool 
         sections = {name: _section(name, make) for name, make in parts.items()}
     title = f"{type(learn).__name__}: {_model_name(learn)}"
     lead = f"<p class='faint'>Written by minifast {cell(__version__)} on {time.strftime('%Y-%m-%d %H:%M')}</p>{facts_html(_facts(learn))}"
-    with replacing(file) as part:
-        part.write_text(page(title, sections, lead), encoding="utf-8", errors="replace")        # names of files may be no text
+    if is_main():
+        with replacing(file) as part:
+            part.write_text(page(title, sections, lead), encoding="utf-8", errors="replace")    # names of files may be no text
     return file
 
 

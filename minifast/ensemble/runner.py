@@ -19,6 +19,7 @@ from ..core.items import L
 from ..core.messages import describe, noting, plural
 from ..core.nested import map_nested, to_concat
 from ..core.paths import Path
+from ..core.ranks import shared
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike
 from ..learner.inference import loader_for
@@ -102,15 +103,14 @@ class Store:
         self.path = Path(path).expanduser()
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / "settings.json"
-        if file.exists():
+        if shared(file.exists()):
             there = json.loads(file.read_text(encoding="utf-8"))
             other = [f"{k} is {there.get(k)!r} there, {v!r} here" for k, v in settings.items() if there.get(k) != v]
             if other:
                 raise ValueError(f"{self.path} holds the parts of another run ({'; '.join(other)}): make the same call as then, or give "
                                  "another path")
         else:
-            with checkpoint.replacing(file) as part:
-                part.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+            checkpoint.save_json(settings, file)
 
     def weights(self, i: int) -> Path:
         "The file of the weights of learner `i`."
@@ -126,7 +126,7 @@ class Store:
     def load(self, i: int) -> Part | None:
         "Part `i` as it was saved; None if it was not finished."
         file = self.path / f"part_{i}.safetensors"
-        return Part(**checkpoint.load(file)) if file.exists() else None
+        return Part(**checkpoint.load(file)) if shared(file.exists()) else None
 
 
 def fingerprint(items: Any) -> str:

@@ -22,6 +22,7 @@ from ..core.csv_cells import from_cell, to_cell
 from ..core.messages import add_note, describe, listing, plural
 from ..core.paths import Path
 from ..core.plots import get_grid
+from ..core.ranks import is_main, shared
 from ..core.seeds import fixed_seed, item_rng
 from ..core.types import PathLike
 from ..learner.learner import Learner
@@ -311,7 +312,7 @@ class _Search:
 
     def write(self, trials: list[Trial]) -> None:
         "Write all trials; the file is replaced as a whole."
-        if self.file is None:
+        if self.file is None or not is_main():
             return
         goal = "" if self.lower is None else f"{'lower' if self.lower else 'higher'} {self.monitor}"
         names = list(dict.fromkeys(k for t in trials for k in t.values))
@@ -323,7 +324,7 @@ class _Search:
 
     def read(self) -> list[Trial]:
         "The trials of the file; refuses a file of another search."
-        if self.file is None or not self.file.exists():
+        if self.file is None or not shared(self.file.exists()):
             return []
         frame = pd.read_csv(self.file, dtype=str, keep_default_na=False).map(from_cell).rename(columns=from_cell)
         other = f"{self.file} holds the trials of another search"

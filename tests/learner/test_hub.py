@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fresh_process
 import pytest
+from torchrun import torchrun
 
 from minifast.learner import hub
 
@@ -16,15 +17,17 @@ import sys, numpy as np, torch
 from pathlib import Path
 from PIL import Image
 from minifast.vision.all import *
+from minifast.distributed import distrib_barrier
 path = Path(sys.argv[1])
 for name in "ab":
-    (path/name).mkdir(parents=True)
+    (path/name).mkdir(parents=True, exist_ok=True)
     for i in range(4): Image.fromarray(np.random.default_rng(i).integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(path/name/f"{i}.png")
 dls = ImageDataLoaders.from_folder(path, valid_pct=.25, item_tfms=Resize(8), bs=2, num_workers=0, device="cpu", seed=1)
 model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
 learn = Learner(dls, model, metrics=accuracy, path=path)
 with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3)
 print(learn.push_to_hub("me/pets", token="hf_abc"))
+distrib_barrier()                   # of several ranks the first stores it
 again = from_hub("me/pets", token="hf_abc")
 files = get_image_files(path)
 assert torch.equal(again.get_preds(dl=again.dls.test_dl(files))[0], learn.get_preds(dl=learn.dls.test_dl(files))[0])
@@ -84,19 +87,27 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.mark.slow
 @pytest.mark.skipif(hub.find_spec("huggingface_hub") is None, reason="huggingface_hub is not installed: pip install 'minifast[hub]'")
-def test_there_and_back(tmp_path):
+@pytest.mark.parametrize("world", [1, 2])
+def test_there_and_back(tmp_path, world):
+    Hub.files.clear()
+    Hub.calls.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "home"),
                    "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
     try:
-        done = fresh_process.run(CODE, str(tmp_path / "data"), env=environment, timeout=120)
+        if world == 1:
+            done = fresh_process.run(CODE, str(tmp_path / "data"), env=environment, timeout=120)
+        else:
+            (tmp_path / "train.py").write_text(CODE)
+            done = torchrun(2, tmp_path / "train.py", tmp_path / "data", ok=False, **environment)
     finally:
         server.shutdown()
         server.server_close()
     assert done.returncode == 0, done.stderr[-3000:]
     assert "me/pets/commit/1" in done.stdout and "there is no learner.safetensors in me/other" in done.stdout
     assert sorted(Hub.files) == ["README.md", "learner.safetensors"] and Hub.calls[0] == "/api/repos/create"
+    assert Hub.calls.count("/api/repos/create") == 1
     card = Hub.files["README.md"].decode()
     for line in ("library_name: minifast", "| architecture | Sequential, 386 parameters |", "| training items | 6 |",
                  "| validation items | 2 |", "| classes | a, b |", "| loss | CrossEntropyLossFlat |", "| epochs | 2 in 1 fit |",

@@ -27,11 +27,15 @@ from minifast.basics import (
     ReduceLROnPlateau,
     SaveModelCallback,
     accuracy,
+    load_learner,
     params,
     set_seed,
 )
 from minifast.callbacks import PredictionDynamics, TensorBoardCallback
 from minifast.core import ranks
+from minifast.ensemble.bagging import bagging
+from minifast.ensemble.kfold import kfold
+from minifast.ensemble.search import loguniform, random_search
 
 N, N_VALID = 101, 37
 
@@ -170,7 +174,53 @@ def looks():
     return {"weights": weights(learn)}
 
 
-VERBS = [lr_find, early_stopping, plateau, predictions, tta, fine_tune, resizing, loggers, stops_alike, streams, looks]
+def ensembles():
+    "Folds, bags and trials, whose files rank 0 writes; a second call finds all of them done."
+    x = torch.randn(48, 8, generator=torch.Generator().manual_seed(0))
+    y, folder = (x[:, 0] > 0).long(), Path(sys.argv[1]) / f"{ranks.world_size()}-ensembles"
+
+    def of_items(splits):
+        dsets = [TensorDataset(x[list(s)], y[list(s)]) for s in splits]
+        return learner("ensembles", DataLoaders.from_dsets(*dsets, bs=8, device="cpu"))
+
+    def of_params(params):
+        return of_items((range(32), range(32, 48)))
+
+    def fit(learn, params=None):
+        with learn.no_logging():
+            learn.fit(1, params["lr"] if params else 0.1)
+
+    found = {}
+    for i in range(2):
+        folds = kfold(of_items, list(range(48)), 2, fit=fit, path=folder / "folds")
+        bags = bagging(of_items, list(range(48)), 2, fit=fit, path=folder / "bags")
+        trials = random_search(of_params, {"lr": loguniform(1e-3, 1.0)}, 2, fit=fit, csv=folder / "trials.csv")
+        found |= {f"folds{i}": folds.preds, f"bags{i}": torch.tensor(bags.table.select_dtypes("number").to_numpy()),
+                  f"trials{i}": torch.tensor([[t.params["lr"], t.values["valid_loss"]] for t in trials.trials])}
+    return found
+
+
+def files():
+    "What a learner writes, or measures in one process."
+    learn = learner("files")
+    learn.fit(1, 0.1)
+    said = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        written = [learn.export("files.pkl"), learn.to_onnx("files.onnx"), learn.report("files.html"), learn.save("files")]
+    if ranks.world_size() > 1:
+        try:
+            learn.speedup(budget="1s")
+        except RuntimeError as e:
+            said = str(e)
+    plan = learn.plan(gpus=2)
+    ranks.barrier()
+    assert "run it once without a launcher" in said or ranks.world_size() == 1
+    return {"written": [Path(str(f)).exists() for f in written if f is not None], "plan": plan["ddp"].world,
+            "loaded": load_learner(learn.path / "files.pkl").predict(learn.dls.valid_ds[3][0])[2], "weights": weights(learn)}
+
+
+VERBS = [lr_find, early_stopping, plateau, predictions, tta, fine_tune, resizing, loggers, stops_alike, streams, looks, ensembles, files]
 
 
 def main(folder):
