@@ -53,7 +53,8 @@ class LossParts:
     def __init__(self, learn: Learner):
         self.learn = learn
         self._weight: Weight | None = None          # None: not asked yet
-        self._known, self._checked, self._added = True, False, 0.0
+        self._known, self._checked = True, False
+        self._added: Any = 0.0
 
     @property
     def known(self) -> bool:
