@@ -49,11 +49,14 @@ def test_the_first_signal_is_noted_the_second_one_is_not():
 def test_a_signal_that_nobody_followed_ends_the_process():
     pid = os.fork()
     if pid == 0:
-        end = Termination()
-        end.watch()
-        signal.raise_signal(signal.SIGTERM)
-        end.ignore()
-        os._exit(0)
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)       # whatever handles it here
+            end = Termination()
+            end.watch()
+            signal.raise_signal(signal.SIGTERM)
+            end.ignore()
+        finally:
+            os._exit(0)                                         # whatever happens, it does not go on with the tests
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
 
 
