@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from ranks_recipes import RECIPES
-from torchrun import run_ranks
+from torchrun import needs_fsdp2, run_ranks
 
 from minifast.callbacks import DistributedTrainer
 
@@ -23,9 +23,9 @@ def alone(folder):
     return torch.load(folder / "ddp-1-0.pt", weights_only=True)
 
 
-@pytest.fixture(scope="module", params=[(2, "ddp"), pytest.param((2, "fsdp2"), marks=pytest.mark.slow),
+@pytest.fixture(scope="module", params=[(2, "ddp"), pytest.param((2, "fsdp2"), marks=[pytest.mark.slow, needs_fsdp2]),
                                         pytest.param((4, "ddp"), marks=pytest.mark.slow),
-                                        pytest.param((4, "fsdp2"), marks=pytest.mark.slow)], ids=lambda p: f"{p[1]}-{p[0]}")
+                                        pytest.param((4, "fsdp2"), marks=[pytest.mark.slow, needs_fsdp2])], ids=lambda p: f"{p[1]}-{p[0]}")
 def together(request, folder, alone):
     n, strategy = request.param
     done = run_ranks(n, SCRIPT, folder, strategy)

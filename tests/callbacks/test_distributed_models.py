@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from models_recipes import OF_A_RANK, RECIPES
-from torchrun import run_ranks
+from torchrun import needs_fsdp2, run_ranks
 
 SCRIPT = Path(__file__).parents[1] / "processes" / "models_recipes.py"
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ def alone(folder):
     return torch.load(folder / "ddp-1-0.pt", weights_only=True)
 
 
-@pytest.fixture(scope="module", params=["ddp", "fsdp2"])
+@pytest.fixture(scope="module", params=["ddp", pytest.param("fsdp2", marks=needs_fsdp2)])
 def together(request, folder):
     run_ranks(2, SCRIPT, folder, request.param)
     return [torch.load(folder / f"{request.param}-2-{r}.pt", weights_only=True) for r in range(2)]
@@ -42,6 +42,7 @@ def test_ranks_agree_to_the_bit(together, recipe):
         assert torch.equal(first[recipe][part], other[recipe][part]) and first[recipe][part].isfinite().all()
 
 
+@needs_fsdp2
 def test_groups_are_gathered_in_bf16_where_that_is_asked(alone, together):
     expected, kinds = alone["gathered_in_bf16"]
     assert kinds == ["torch.float32", "torch.float32"]
@@ -54,6 +55,7 @@ def test_groups_are_gathered_in_bf16_where_that_is_asked(alone, together):
 
 def test_what_does_not_work_says_what_to_write(together):
     for got in together:
+        assert "FSDP2 on a CPU needs torch 2.7 or later, and this is " in got["told"]["old_torch"]
         assert "leave sync_bn out, or use a norm that does not look at other items" in got["told"]["sync_bn"]
         assert "write learn.to_distributed(find_unused_parameters=True)" in got["told"].get("unused", "write learn.to_distributed(find_"
                                                                                            "unused_parameters=True)")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sharded_recipes import RECIPES
 from torch import nn
-from torchrun import run_ranks
+from torchrun import needs_fsdp2, run_ranks
 
 from minifast.callbacks.sharded import blocks_of
 
@@ -23,7 +23,7 @@ def alone(folder):
     return torch.load(folder / "1-0.pt", weights_only=True)
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=needs_fsdp2) for n in (2, 4)])
 def together(request, folder, alone):
     run_ranks(request.param, SCRIPT, folder)
     return [torch.load(folder / f"{request.param}-{r}.pt", weights_only=True) for r in range(request.param)]

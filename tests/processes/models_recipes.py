@@ -3,6 +3,7 @@
     torchrun --standalone --nproc-per-node=2 models_recipes.py folder ddp|fsdp2
 """
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
 from minifast.basics import CrossEntropyLossFlat, DataLoaders, Learner, set_seed
-from minifast.callbacks import EMA, Callback
+from minifast.callbacks import EMA, Callback, GradientClip, MixedPrecision, Order
 from minifast.callbacks.sharded import ShardedModel
 from minifast.core import ranks
 
 N_VALID = 21
+CAN_SHARD = hasattr(torch.cpu.Stream, "record_event")
 
 
 class TakesTurns(nn.Module):
@@ -88,7 +90,31 @@ def unfreezing(at="before_epoch"):
     return learn
 
 
+class Scaled(MixedPrecision):
+    "fp16 as on a GPU, but for autocast: the loss is scaled."
+
+    def works_on(self, device):
+        return True
+
+    def forward_context(self):
+        return nullcontext()
+
+
+class Overflow(Callback):
+    "Once a gradient is infinite: of divided ones, on the last rank alone."
+    order = Order.GRADS - 1
+
+    def after_backward(self):
+        grad = next(self.learn.model.parameters()).grad
+        if self.learn.train_iter == 2 and (not hasattr(grad, "to_local") or ranks.rank() == ranks.world_size() - 1):
+            (grad.to_local() if hasattr(grad, "to_local") else grad)[-1, 0] = torch.inf
+
+    def after_fit(self):
+        assert self.learn.scaled.skipped_steps == 1 and self.learn.scaled.scaler.get_scale() == 2.0**9
+
+
 RECIPES = {
+    "fp16_scaled": lambda: learner(with_norm(nn.LayerNorm), cbs=[Scaled(init_scale=2.0**10), Overflow(), GradientClip(0.1)]),
     "takes_turns": lambda: learner(TakesTurns, find_unused=True), "shared": lambda: learner(Shared), "unfreezing": unfreezing,
     "unfreezing_within": partial(unfreezing, "after_batch"),
     "layer_norm": lambda: learner(with_norm(nn.LayerNorm), n=34), "bf16": lambda: learner(transformer).to_bf16(),
@@ -106,7 +132,7 @@ def gathered_in_bf16():
     model[2].register_forward_hook(lambda m, *_: seen.append(str(m.weight.dtype)))
     model[4].register_forward_hook(lambda m, *_: seen.append(str(m.weight.dtype)))
     opt, x = SGD(model.parameters(), lr=0.1), torch.randn(8, 8)
-    divided = ShardedModel(model, opt, "cpu", dtype=torch.bfloat16) if ranks.world_size() > 1 else None
+    divided = ShardedModel(model, opt, "cpu", dtype=torch.bfloat16) if ranks.world_size() > 1 and CAN_SHARD else None
     for _ in range(5):
         with torch.autocast("cpu", torch.bfloat16):
             loss = model(x).square().mean()
@@ -116,6 +142,18 @@ def gathered_in_bf16():
     if divided is not None:
         divided.gather()
     return torch.cat([p.detach().flatten() for p in model.parameters()]), seen[-2:]
+
+
+def of_an_old_torch():
+    "FSDP2 on a CPU, with a torch that lacks what it calls."
+    now = vars(torch.cpu.Stream).get("record_event")
+    try:
+        if now is not None:
+            del torch.cpu.Stream.record_event
+        learner(with_norm(nn.LayerNorm)).to_distributed("fsdp2").fit(1)
+    finally:
+        if now is not None:
+            torch.cpu.Stream.record_event = now
 
 
 def told(f):
@@ -137,6 +175,7 @@ def main(folder, strategy):
     results["told"] = {}
     if ranks.world_size() > 1:
         results["told"]["sync_bn"] = told(lambda: learner(with_norm(nn.BatchNorm1d)).to_distributed(strategy, sync_bn=True).fit(1))
+        results["told"]["old_torch"] = told(of_an_old_torch)
         if strategy == "ddp":
             results["told"]["unused"] = told(lambda: learner(TakesTurns).fit(1))
     results["gathered_in_bf16"] = gathered_in_bf16()

@@ -9,7 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import fresh_process
+import pytest
+import torch
 
+#: FSDP2 without a GPU, and checkpoints in parts.
+needs_fsdp2 = pytest.mark.skipif(not hasattr(torch.cpu.Stream, "record_event"), reason="FSDP2 on a CPU needs torch 2.7")
+needs_shard_files = pytest.mark.skipif(torch.__version__ < (2, 8), reason="checkpoints in parts need torch 2.8")
 ROOT = Path(__file__).parents[2]
 LAST_WORDS = 30         # seconds that the other ranks have when one has failed, as with `torchrun`
 
