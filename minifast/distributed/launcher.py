@@ -1,7 +1,10 @@
 """`minifast launch`: a script or notebook run by several processes, one for each GPU. The work is done by torchrun's own code."""
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -63,13 +66,14 @@ def launch(script: PathLike, args: Sequence[str] = (), nproc: int | None = None,
     if not script.is_file():
         raise FileNotFoundError(f"there is no script or notebook {script}")
     check_arguments("launch", timeout=(timeout, timeout is None or (is_number(timeout) and timeout > 0), "seconds, a number above 0"))
+    own = {"OMP_NUM_THREADS": str(threads_each(n))} if "OMP_NUM_THREADS" not in os.environ else {}
     if timeout is not None:
-        os.environ["MINIFAST_TIMEOUT"] = str(timeout)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads_each(n)))
+        own["MINIFAST_TIMEOUT"] = str(timeout)
     alone = not any(str(o).startswith(("--nnodes", "--rdzv", "--master")) for o in torchrun_args)
     what = [str(script)] if script.suffix != ".ipynb" else ["-m", f"{__package__}.notebooks", str(script)]
     try:
-        main([*(["--standalone"] if alone else []), f"--nproc-per-node={n}", *torchrun_args, *what, *args])
+        with _within(own):
+            main([*(["--standalone"] if alone else []), f"--nproc-per-node={n}", *torchrun_args, *what, *args])
     except ChildFailedError as e:
         rank, failure = e.get_first_failure()
         how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with exit code {failure.exitcode}"
@@ -78,3 +82,21 @@ def launch(script: PathLike, args: Sequence[str] = (), nproc: int | None = None,
     except SignalException as e:                            # Ctrl-C, or the end of a job: the processes have ended
         return 128 + e.sigval
     return 0
+
+
+@contextmanager
+def _within(variables: Mapping[str, str]) -> Iterator[None]:
+    "Environment variables for processes that start; afterwards they, and the handlers of signals, which torchrun sets, are as before."
+    environment, handlers = {name: os.environ.get(name) for name in variables}, {s: signal.getsignal(s) for s in signal.valid_signals()}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in environment.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                if handler is not None and signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)

@@ -1,6 +1,7 @@
 """`minifast launch`."""
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -27,6 +28,21 @@ def test_what_cannot_be_started(tmp_path, capsys):
     with pytest.raises(ValueError, match="seconds, a number above 0"):
         launch(tmp_path / "a.py", timeout=0)
     assert main(["launch", str(tmp_path / "b.py")]) == 2 and "there is no script" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_of_a_launch_from_python_nothing_is_left(tmp_path, monkeypatch):
+    "torchrun handles the signals, so that its processes end: a program that goes on must not do so itself."
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MINIFAST_TIMEOUT", "7")
+    file = tmp_path / "a.py"
+    file.write_text(f"import os\nopen({str(tmp_path / 'said')!r}, 'w').write(' '.join(os.environ[n] for n in "
+                    "('OMP_NUM_THREADS', 'MINIFAST_TIMEOUT')))")
+    before = [signal.getsignal(s) for s in signal.valid_signals()]
+    assert launch(file, nproc=1, timeout=30) == 0
+    assert (tmp_path / "said").read_text() == f"{threads_each(1)} 30"
+    assert [signal.getsignal(s) for s in signal.valid_signals()] == before
+    assert "OMP_NUM_THREADS" not in os.environ and os.environ["MINIFAST_TIMEOUT"] == "7"
 
 
 def run(*args, **env):
