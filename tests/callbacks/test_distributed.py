@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from ranks_recipes import RECIPES
+from suggestions import told
 from torchrun import needs_fsdp2, run_ranks
 
 from minifast.callbacks import DistributedTrainer
@@ -93,6 +94,9 @@ def test_what_cannot_be_put_together_is_told(extra, folder, alone, together):
         assert ("cannot be part of the loss" in penalty and "wd=0.01" in penalty) if "fsdp2" in together[2] else counted in penalty
         assert "neither the mean nor the sum of the losses of its parts" in contrast
         assert "Callback adds to the loss own_sum" in mean and scaled == ""
+        with told("callbacks/loss_parts.py", "write self.learn.loss = self.learn.loss + mean_over_items(self.learn, term), with `from "
+                  "minifast.distributed import mean_over_items`: right for penalties on weights, and for means over items"):
+            raise RuntimeError(mean)            # `of_a_penalty_on_a_sum` writes it, and is compared with one process
 
 
 def test_ranks_split_alike_without_a_seed_and_other_data_is_refused(extra):

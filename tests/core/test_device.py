@@ -4,9 +4,11 @@ import warnings
 import fresh_process
 import pytest
 import torch
+from suggestions import told
 
 from minifast.core import device
 from minifast.core.device import cpu_count, default_device, usable_device
+from minifast.data.dataloader import DataLoader
 
 #: What torch.cuda.get_arch_list() says in common builds.
 CUDA_12 = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
@@ -122,8 +124,10 @@ print("fine")
 
 
 def test_a_device_that_this_machine_has_not(monkeypatch):
-    with pytest.raises(RuntimeError, match=r"device='cuda': torch .* sees no CUDA device .* Write device='cpu', or leave it out"):
+    with told("core/device.py", "Write device='cpu', or leave it out: the best device there is will be used"):
         usable_device("cuda")
+    assert DataLoader([torch.zeros(1)] * 2, bs=1, device="cpu").device == torch.device("cpu")
+    next(iter(DataLoader([torch.zeros(1)] * 2, bs=1)))
     with pytest.raises(RuntimeError, match="device='mps': torch .* sees no MPS device"):
         usable_device("mps")
     assert usable_device("cpu") == torch.device("cpu") and usable_device("meta").type == "meta"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from suggestions import told
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, get_worker_info
 from torchvision import tv_tensors
@@ -788,5 +789,9 @@ def test_what_cannot_be_sent_to_processes_is_refused_with_what_to_write():
         with pytest.warns(UserWarning, match="pickle error") if torch.__version__ >= "2.13" else nullcontext(), \
                 pytest.raises(TypeError, match=r"cannot be sent to worker processes: .*pickle.*worker_type='thread'; or num_workers=0"):
             next(iter(loader))
+    with told("data/engine/processes.py", "Write a class or function of a module in the place of a lambda or a local one; or "
+                                          "worker_type='thread'; or num_workers=0"):
+        next(iter(loader))
+    assert next(iter(DataLoader(data, after_item=torch.neg, **spawned))).shape == (4, 2)
     for other in ({"worker_type": "thread"}, {"num_workers": 0}):
         assert (next(iter(DataLoader(data, after_item=lambda x: x + 1, **spawned | {"multiprocessing_context": None} | other))) == 1).all()

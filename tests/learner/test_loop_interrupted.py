@@ -1,4 +1,5 @@
 """Errors, Ctrl-C and dead workers in the middle of a pass: what follows is whole."""
+import multiprocessing
 import os
 import signal
 import sys
@@ -228,3 +229,21 @@ def test_a_loader_of_torch_that_a_stop_iteration_ends_is_refused():
             call()
     assert_whole(learner(lambda i: next(iter(()), "none")))
     assert len(learner(make=lambda: TorchDataLoader(TensorDataset(torch.ones(8, 4), torch.ones(8).long()), 4)).get_preds()[0]) == 8
+
+
+def test_workers_that_handle_the_signal_to_end_are_killed():
+    "A worker is forked with the handlers of the program, of a server or a launcher for example, which may not end it."
+    before = signal.signal(signal.SIGTERM, lambda *args: None)
+    try:
+        learn, began, others = learner(num_workers=2), [], set(multiprocessing.active_children())
+
+        def fail(cb):
+            began.append(time.monotonic())
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            learn.fit(1, cbs=Callback(after_batch=fail))
+        assert time.monotonic() - began[0] < 60 and not set(multiprocessing.active_children()) - others
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    learn.fit(1)

@@ -1,18 +1,23 @@
 "What an error of a model's `forward` says of the layer that it came from."
 import pytest
 import torch
+from suggestions import told
 from torch import nn
 
 from minifast.nn.failing_layer import note_layer
 
 
+def run(model, *inputs):
+    try:
+        model(*inputs)
+    except Exception as e:
+        note_layer(e, model, inputs)
+        raise
+
+
 def notes(model, *inputs):
     with pytest.raises(Exception) as caught:
-        try:
-            model(*inputs)
-        except Exception as e:
-            note_layer(e, model, inputs)
-            raise
+        run(model, *inputs)
     return "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
 
 
@@ -36,21 +41,27 @@ def test_the_layer_and_what_it_received():
 
 def test_images_into_a_linear_layer():
     x = torch.zeros(2, 3, 4, 4)
-    said = notes(nn.Sequential(nn.Linear(10, 2)), x)
-    assert "put nn.Flatten() before it and write nn.Linear(48, 2)" in said
-    said = notes(nn.Sequential(nn.Linear(48, 2)), x)
-    assert said.endswith("put nn.Flatten() before it")
+    assert "put nn.Flatten() before it and write nn.Linear(48, 2)" in notes(nn.Sequential(nn.Linear(10, 2)), x)
+    with told("nn/failing_layer.py", " and write nn.Linear(…, …)"):
+        run(nn.Sequential(nn.Linear(10, 2)), x)
+    nn.Sequential(nn.Flatten(), nn.Linear(48, 2))(x)
+    assert notes(nn.Sequential(nn.Linear(48, 2)), x).endswith("put nn.Flatten() before it")
+    with told("nn/failing_layer.py", ": put nn.Flatten() before it"):
+        run(nn.Sequential(nn.Linear(48, 2)), x)
     nn.Sequential(nn.Flatten(), nn.Linear(48, 2))(x)
 
 
 def test_channels_kinds_and_whole_numbers():
     x = torch.zeros(2, 1, 4, 4)
     assert "write nn.Conv2d(1, 5, ...), or give it 3 channels" in notes(nn.Conv2d(3, 5, 3), x)
+    with told("nn/failing_layer.py", ": write nn.…(…, …, ...), or give it … channels"):
+        run(nn.Conv2d(3, 5, 3), x)
     nn.Conv2d(1, 5, 3)(x), nn.Conv2d(3, 5, 3)(x.expand(-1, 3, -1, -1))
-    said = notes(nn.Linear(3, 1).double(), torch.zeros(2, 3))
-    assert "its weights are float64: write model.float() and give it float32, x.float()" in said
+    with told("nn/failing_layer.py", ", while its weights are …: write model.float() and give it float32, x.float()"):
+        run(nn.Linear(3, 1).double(), torch.zeros(2, 3))
     nn.Linear(3, 1).double().float()(torch.zeros(2, 3).float())
-    assert "write x.long()" in notes(nn.Embedding(3, 1), torch.zeros(2))
+    with told("nn/failing_layer.py", ": it takes whole numbers, write x.long()"):
+        run(nn.Embedding(3, 1), torch.zeros(2))
     nn.Embedding(3, 1)(torch.zeros(2).long())
 
 

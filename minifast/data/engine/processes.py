@@ -28,6 +28,8 @@ from .threads import TIMED_OUT
 WORKER_TIMEOUT = 300
 #: After how many seconds without a batch to look whether the workers still live: of one that ended without an error nobody is told.
 _LOOK = 2.0
+#: Seconds that a worker has to end.
+_LAST_WORDS = 2.0
 
 
 def start_method(fetcher: Any) -> tuple[str | None, str | None]:
@@ -205,10 +207,11 @@ class ProcessEngine:
             if error is not None:
                 if "DataLoader worker" in str(error):
                     explain_death(error, self.workers)
-                for act in ("terminate", "join"):           # torch would wait five seconds for each that is busy
+                # torch would wait five seconds for each that is busy; one that handles SIGTERM, as the program did, is killed
+                for act, *args in (("terminate",), ("join", _LAST_WORDS), ("kill",), ("join",)):
                     for w in self.workers:
                         with suppress(RuntimeError, ValueError, AssertionError):    # torch's, of a worker that ends; of another process
-                            getattr(w, act)()
+                            getattr(w, act)(*args)
             self._kept.clear()
             self.workers.clear()
 
