@@ -47,8 +47,9 @@ def test_a_rank_that_waits_for_one_which_left_says_so(store, monkeypatch, capfd)
     other.end(error)
     time.sleep(0.5)
     watch.end()
+    said = capfd.readouterr().err
     assert ("rank 0 has gone on to batch 7 and waits, but rank 0 has left the fit with KeyError: 'gone' (test_a_rank_that_waits_for_one_"
-            "which_left_says_so, line") in (said := capfd.readouterr().err)
+            "which_left_says_so, line") in said
     with told("core/meetings.py", "If the script goes on after that error, as with `try: learn.fit(...)`, the ranks never meet again: let "
                                   "the error end it"):
         raise RuntimeError(said)

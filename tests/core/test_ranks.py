@@ -107,7 +107,7 @@ if __name__ == "__main__":
     ranks.barrier()
     ranks.leave()
     assert ranks.world_size() == 1 and ranks.rank() == 0
-    print(f"rank {r} is done\n", end="")      # at once: the ranks share the output
+    print(f"rank {r} is done" + chr(10), end="")      # at once: the ranks share the output
 """)
     done = torchrun(2, script, tmp_path)
     assert sorted(done.stdout.split("\n")) == ["", "rank 0 is done", "rank 1 is done"]
