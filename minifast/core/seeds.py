@@ -77,7 +77,7 @@ _spare: list[np.random.MT19937] = []        # of `seeded_streams`, for the next 
 def seeded_streams(seed: int) -> Iterator[None]:
     """Seed the global streams within a block; afterwards they are as they were. Those of accelerators stay as they are.
 
-    numpy draws from another bit generator meanwhile, which takes half the time of putting back the words of its own (55 us in all, 109 us
+    numpy draws from another bit generator meanwhile, which takes half the time of putting back the words of its own (41 us in all, 109 us
     with `rng_state` and `set_rng_state`; 2026-11).
 
     Args:

@@ -93,7 +93,7 @@ def _within(variables: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         for name, value in environment.items():
-            os.environ.pop(name)
+            os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
         if threading.current_thread() is threading.main_thread():
