@@ -18,6 +18,7 @@ from pathlib import Path
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
+REST = 0.25         # seconds before each turn: for a while after it a library's threads wait for work busily, and keep a core from the other
 SETS = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "BasicMotions", "JapaneseVowels", "PickupGestureWiimoteZ", "Covid3Month")
 
 
@@ -122,6 +123,7 @@ def main(argv=None):
         seconds = {k: [] for k in sides}
         for _ in range(args.turns):
             for k, side in sides.items():
+                time.sleep(REST)
                 seconds[k].append(ask(side, "time"))
         found = {"set": name, "threads": args.threads}
         for k, side in sides.items():
