@@ -18,7 +18,7 @@ from pathlib import Path
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-REST = 0.25         # seconds before each turn: for a while after it a library's threads wait for work busily, and keep a core from the other
+REST = 0.25         # seconds before each turn: after one a library's threads still wait for work busily, and keep a core from the other
 SETS = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "BasicMotions", "JapaneseVowels", "PickupGestureWiimoteZ", "Covid3Month")
 
 

@@ -1,14 +1,16 @@
 """Several ranks train what one process trains: same order, same weights, same metrics."""
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from ranks_recipes import RECIPES
+from ranks_recipes import RECIPES, Penalty, learner, own_sum
 from suggestions import told
 from torchrun import needs_fsdp2, run_ranks
 
 from minifast.callbacks import DistributedTrainer
+from minifast.distributed import mean_over_items
 
 SCRIPT = Path(__file__).parents[1] / "processes" / "ranks_recipes.py"
 
@@ -86,7 +88,8 @@ def test_each_rank_names_its_own_items_that_are_not_finite(extra):
     assert [other["nan"] for other in extra] == [named[i:i + each] for i in range(0, len(named), each)]
 
 
-def test_what_cannot_be_put_together_is_told(extra, folder, alone, together):
+def test_what_cannot_be_put_together_is_told(extra, folder, alone, together, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["", str(folder)])         # where `learner` writes
     assert torch.load(folder / "ddp-1-0-extra.pt", weights_only=True)["told"] == ["", "", "", ""]
     for other in extra:
         penalty, contrast, mean, scaled = other["told"]
@@ -96,7 +99,8 @@ def test_what_cannot_be_put_together_is_told(extra, folder, alone, together):
         assert "Callback adds to the loss own_sum" in mean and scaled == ""
         with told("callbacks/loss_parts.py", "write self.learn.loss = self.learn.loss + mean_over_items(self.learn, term), with `from "
                   "minifast.distributed import mean_over_items`: right for penalties on weights, and for means over items"):
-            raise RuntimeError(mean)            # `of_a_penalty_on_a_sum` writes it, and is compared with one process
+            raise RuntimeError(mean)
+        learner(own_sum, opt_func=torch.optim.SGD, cbs=Penalty(mean_over_items)).fit(1, 1e-3)       # of ranks: "penalty_on_a_sum"
 
 
 def test_ranks_split_alike_without_a_seed_and_other_data_is_refused(extra):

@@ -53,3 +53,8 @@ def test_a_rank_that_waits_for_one_which_left_says_so(store, monkeypatch, capfd)
     with told("core/meetings.py", "If the script goes on after that error, as with `try: learn.fit(...)`, the ranks never meet again: let "
                                   "the error end it"):
         raise RuntimeError(said)
+
+    def fit():                                                  # that such an error ends all ranks: test_rank_failures
+        raise error
+    with pytest.raises(KeyError, match="gone"):
+        fit()
