@@ -4,7 +4,7 @@
     python benchmarks/series_training.py --data FOLDER --tsai PYTHON --only GunPoint --threads 2 --json
 
 FOLDER holds `NAME/NAME_{TRAIN,TEST}.ts`; PYTHON has tsai, best with the same torch. Each library trains in a process of its own, and they
-take turns, one fit each, in each round in the other order. The same series, batch size, optimizer, schedule and model (of minifast and of
+take turns, one fit each after a short rest, in each round in the other order. The same series, batch size, optimizer, schedule and model (of minifast and of
 tsai: six modules, 32 filters, a bottleneck of 32; tsai's longest kernel has 39 steps in place of 40), each series standardised in the
 batch. Printed are, as medians over the rounds of the median epoch of a fit: seconds of training, and of the whole epoch with validation.
 
@@ -24,6 +24,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 #: Batch size and epochs of a fit. `made-up` has 2,000 series of 3 channels and 200 steps, 200 of them for validation.
 SETS = {"GunPoint": (16, 3), "BasicMotions": (16, 3), "JapaneseVowels": (16, 2), "made-up": (64, 1)}
+
+#: Seconds between the turns, in which threads of the other library stop waiting busily.
+REST = 0.25
 
 
 def arguments(argv=None):
@@ -168,7 +171,11 @@ def measure(name, threads, args):
     rounds = []
     for r in range(args.rounds):
         order = list(workers)[::1 if r % 2 else -1]
-        rounds.append({library: workers[library].fit(SETS[name][1]) for library in order})
+        took = {}
+        for library in order:
+            time.sleep(REST)
+            took[library] = workers[library].fit(SETS[name][1])
+        rounds.append(took)
     for worker in workers.values():
         worker.end()
     row = {"data": name, "threads": threads, "rounds": args.rounds, **{f"{library}_{k}": v for library in workers
