@@ -4,8 +4,8 @@
     python benchmarks/streams.py --gb 2 --rounds 3   # quicker
 
 Memory: an `IterableDataset` makes images of 150 kB (3 x 224 x 224 bytes) one by one, 20 GB in all, which are mixed and put into batches;
-printed is the most memory that the process, and its workers, held beyond what they hold before the first batch. Speed: the same dataset
-split by `get_worker_info`, and rows of Parquet files, through `StreamLoader` and through torch's `DataLoader` with the same workers, in
+printed is the most memory that the process, and its workers, held beyond what they hold before the first batch. Speed: the same dataset,
+and one of images of 64 x 64, which cost next to nothing to make, split by `get_worker_info`, and rows of Parquet files, through `StreamLoader` and through torch's `DataLoader` with the same workers, in
 turn; the median over the rounds of the ratio within a round counts (above 1: `StreamLoader` is faster). torch's loader cannot
 go on where it was, and mixes nothing: where "mixed" is said, it reads from the shortest seeded shuffle buffer that can be written by hand.
 """
@@ -153,14 +153,16 @@ def speeds(rounds):
     from torch.utils.data import DataLoader
 
     from minifast.basics import ParquetShards, StreamLoader
-    found, shape = {}, (3, 64, 64)
-    for num_workers in (0, 2):
-        for shuffle in (False, True):
-            found[f"images made on the fly, {num_workers} workers{', mixed' if shuffle else ''}"] = compare(
-                lambda w=num_workers, s=shuffle: StreamLoader(Made(10**9, shape), 64, n_batches=400, num_workers=w, shuffle=s, buffer=500,
-                                                              device="cpu"),
-                lambda w=num_workers, s=shuffle: DataLoader(Mixed(Made(10**9, shape), 500) if s else Made(10**9, shape), 64,
-                                                            num_workers=w), 400, rounds)
+    found = {}
+    for size, n in ((SHAPE[1], 100), (64, 400)):
+        shape = 3, size, size
+        for num_workers in (0, 2):
+            for shuffle in (False, True):
+                found[f"images of {size} x {size} made on the fly, {num_workers} workers{', mixed' if shuffle else ''}"] = compare(
+                    lambda w=num_workers, s=shuffle, shape=shape, n=n: StreamLoader(Made(10**9, shape), 64, n_batches=n, num_workers=w,
+                                                                                    shuffle=s, buffer=500, device="cpu"),
+                    lambda w=num_workers, s=shuffle, shape=shape: DataLoader(Mixed(Made(10**9, shape), 500) if s else Made(10**9, shape),
+                                                                             64, num_workers=w), n, rounds)
     with tempfile.TemporaryDirectory() as folder:
         files = write_rows(Path(folder))
         for num_workers in (0, 2):
