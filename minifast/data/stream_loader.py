@@ -205,11 +205,16 @@ class StreamLoader(DataLoader):
                              "next epoch, dl.load_state_dict({**state, 'batch': 0, 'epoch_seed': None})")
         if begin is None:
             begin = Begin(seed, 0 if self.split_idx == 1 else max(0, self.epoch - 1), 0, world, lanes)
-        begin = begin.for_lanes(world, lanes)
+        begin = begin.for_lanes(world, lanes, self._is_common)
         self._token += 1
         ended: set[int] = set()
         takes = self._takes(seed, start, begin, Place(rank(), world, 0, lanes), self._token, ended)
         return self._received(engine.batches(takes), begin, start, self._token, ended, shares)
+
+    def _is_common(self, begin):
+        "Whether every worker reads the whole stream, so that it can go on where one of another number of them was."
+        place = Place(rank(), begin.world, 0, begin.lanes)
+        return self._fetcher.is_common(next(self._takes(begin.seed, 0, begin, place, self._token, set())).indices)
 
     def _takes(self, seed, start, begin, place, token, ended):
         total, n_batches = self._total, len(self)

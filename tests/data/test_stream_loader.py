@@ -247,8 +247,29 @@ def test_another_number_of_workers_goes_on_where_all_read_the_same_and_else_is_r
     assert flat(read(dl)) == ALL[8:]
     dl = loader(Counted(), num_workers=0, shuffle=True)
     dl.load_state_dict(state_of(num_workers=2, shuffle=True))
-    with pytest.raises(ValueError, match="read with num_workers=2, each worker within shards of its own.*num_workers=0"):
+    with pytest.raises(ValueError, match="read with num_workers=2, and cannot go on.*num_workers=0, because each worker reads a part"):
         read(dl)
+
+
+@pytest.mark.parametrize(("there", "here"), [(2, 0), (0, 2)])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(("make", "goes_on"), [(Counted, False), (lambda: Counted(False), False), (SplitsItself, False), (Plain, True),
+                                               (KeepsPlace, True), (lambda: Counted(False, sizes=(100,)), True)])
+@pytest.mark.filterwarnings("ignore")
+def test_another_number_of_workers_goes_on_exactly_or_is_refused(make, goes_on, shuffle, there, here):
+    dl = loader(make(), num_workers=there, shuffle=shuffle)
+    batches = iter(dl)
+    found = [y.tolist() for _, y in islice(batches, 5)]
+    state = dl.state_dict()
+    batches.close()
+    dl = loader(make(), num_workers=here, shuffle=shuffle)
+    dl.load_state_dict(state)
+    if not goes_on:
+        with pytest.raises(ValueError, match=f"num_workers={there}, and cannot go on in the middle of an epoch with num_workers={here}"):
+            read(dl)
+        dl = loader(make(), num_workers=there, shuffle=shuffle)
+        dl.load_state_dict(state)
+    assert found + read(dl) == read(loader(make(), num_workers=there, shuffle=shuffle))
 
 
 def test_looks_do_not_move_the_stream():

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent / "streams"))
 from numbered import SIZES
 
 SCRIPT = Path(__file__).parents[1] / "processes" / "ranks_streams.py"
+GOING_ON = SCRIPT.with_name("ranks_going_on.py")
 ALL = list(range(100))
 
 
@@ -50,6 +51,23 @@ def test_ranks_share_a_stream(ranks, name, num_workers):
     assert sorted(flat(first)) == ALL
     if not (name == "splits_itself" and num_workers):
         assert flat(first) == ALL and [len(b) for b in first] == [9] * 11 + [1]
+
+
+def test_other_numbers_of_ranks_go_on_exactly_or_are_refused(tmp_path):
+    "As 2 ranks, 1, and 2, in the middle of an epoch."
+    runs = []
+    for k, (n, batches) in enumerate(((2, 3), (1, 2), (2, 99))):
+        run_ranks(n, GOING_ON, tmp_path, k, batches)
+        runs.append([torch.load(tmp_path / f"{k}-{r}.pt", weights_only=True) for r in range(n)])
+    for name in runs[0][0]:
+        parts = [joined(found, name, 0) for found in runs]
+        refused = name in ("known", "unknown")              # of which each rank reads shards of its own
+        assert [len(p) for p in parts] == ([3, 0, 6] if refused else [3, 2, 4]), name
+        assert sorted(flat(flat(parts))) == ALL, name
+        told = runs[1][0][name][1]
+        assert not refused or ("read with 2 ranks and num_workers=0, and cannot go on in the middle of an epoch with 1 rank and "
+                               "num_workers=0" in told and "use as many as before" in told)
+        assert refused or not any(found[name][1] for run in runs for found in run), name
 
 
 def test_ranks_train_and_predict(ranks):

@@ -2,6 +2,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -172,6 +173,12 @@ class StreamFetcher(Fetcher):
         return Layout(lambda turn: [Part(int(s)) for s in order(turn)[ranks][workers]], key, 1 if by_lane else lanes,
                       not by_rank, how.wraps), few
 
+    def is_common(self, take: Take) -> bool:
+        "Whether the lane of `take` reads what all others read, see `Layout.is_common`."
+        asked = copy(self)
+        asked.source = copy(self.source)        # where an iterable begins to tell, workers that are forked later should not go on
+        return asked.layout(take)[0].is_common(take.place)
+
     def _lane(self, take):
         "The lane of `take`; and what to tell of it, if it is a new one."
         if not take.begins:
@@ -215,10 +222,10 @@ class StreamFetcher(Fetcher):
             making.taken, making.key = Taken([], []), making.key._replace(indices=[])
             return
         lane, told = self._lane(take)
-        (rank, world, number, lanes), whole, before = take.place, lane.layout.whole_batches, lane.taken
+        (rank, world, number, _), whole, before = take.place, lane.layout.whole_batches, lane.taken
         making.taken = taken = lane.take(take.block, take.n, take.bs, take.full if whole else take.full_own, rank, world)
         more, (sizes, lane.sizes) = lane.has_more() if take.looks else None, (lane.sizes, [])
-        shared, read = lane.layout.in_turn == lanes and (world == 1 or whole), lane.taken - before
+        shared, read = lane.layout.is_common(take.place), lane.taken - before
         making.report = Report(number, len(taken.items), read, read if whole or world == 1 else take.bs, lane.place(), shared, sizes, more,
                                taken.codes, told)
         if not taken.items and not whole and take.bs and not take.n:            # it stands in, see `Share`

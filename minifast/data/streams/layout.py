@@ -25,6 +25,14 @@ class Layout(NamedTuple):
     whole_batches: bool = False                 #: a block is the batch of all ranks, of which each takes its part
     wraps: bool = False                         #: begins again at its end
 
+    def is_common(self, place: "Place") -> bool:
+        """Whether all lanes read the same, the whole stream, so that each can go on where any other one is.
+
+        Args:
+            place: of one of them.
+        """
+        return self.in_turn == place.lanes and (place.world == 1 or self.whole_batches)
+
 
 class Place(NamedTuple):
     "Which lane: one of `lanes` of rank `rank` of `world`."

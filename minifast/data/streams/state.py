@@ -17,25 +17,27 @@ class Begin(NamedTuple):
     places: list[dict[str, Any] | None] = []    #: where each of them goes on; None: at its beginning
     latest: dict[str, Any] | None = None        #: where any worker of any number of them can go on
 
-    def for_lanes(self, world: int, lanes: int) -> "Begin":
+    def for_lanes(self, world: int, lanes: int, common: Callable[["Begin"], bool] = lambda begin: True) -> "Begin":
         """The same for other numbers of ranks and workers, if that can be.
 
         Args:
             world: ranks.
             lanes: workers of each.
+            common: says of the result whether each of them reads the whole stream.
 
         Raises:
-            ValueError: each worker was within a part of its own.
+            ValueError: each worker was, or is to be, within a part of its own.
         """
         if (world, lanes) == (self.world, self.lanes):
             return self if self.places else self._replace(places=[None] * lanes)
-        if self.latest is None and any(self.places):
+        found = self._replace(world=world, lanes=lanes, places=[self.latest] * lanes)
+        if any(self.places) and (self.latest is None or not common(found)):
             own = [plural(self.world, "rank")] * (self.world != world) + [f"num_workers={0 if self.lanes == 1 else self.lanes}"]
             here = [plural(world, "rank")] * (self.world != world) + [f"num_workers={0 if lanes == 1 else lanes}"]
-            raise ValueError(f"the stream was read with {' and '.join(own)}, each worker within shards of its own, and cannot go on in the "
-                             f"middle of an epoch with {' and '.join(here)}: use as many as before, or go on with the next epoch, "
-                             "dl.load_state_dict({**state, 'batch': 0, 'epoch_seed': None, 'stream': None})")
-        return self._replace(world=world, lanes=lanes, places=[self.latest] * lanes)
+            raise ValueError(f"the stream was read with {' and '.join(own)}, and cannot go on in the middle of an epoch with "
+                             f"{' and '.join(here)}, because each worker reads a part of its own: use as many as before, or go on with "
+                             "the next epoch, dl.load_state_dict({**state, 'batch': 0, 'epoch_seed': None, 'stream': None})")
+        return found
 
     def state(self, gathered: Callable[[Any], list]) -> dict[str, Any]:
         """Plain values.
