@@ -39,6 +39,10 @@ def _sum(loss_func, yb, n_items):
     return None
 
 
+#: What to write where something is added to a loss that is a sum over items.
+_INSTEAD = ("write self.learn.loss = self.learn.loss + mean_over_items(self.learn, term), with `from minifast.distributed import "
+            "mean_over_items`: right for penalties on weights, and for means over items")
+
 #: In the order in which they are preferred, where more than one holds.
 _WEIGHTS: dict[str, Weight] = {"as known": batch_weight, "targets": _targets_that_count, "items": _items, "sum": _sum}
 
@@ -76,10 +80,14 @@ class LossParts:
         if not has_own_forward(learn.loss_func):
             self._weight = batch_weight
             return batch_weight
-        told = gathered(_that_hold(learn))
+        told, more = zip(*gathered(_that_hold(learn)), strict=True)
         first = "as known" if kind_of(learn.loss_func) is not None else "targets"
         names = sorted((n for n in _WEIGHTS if all(n in there for there in told)), key=lambda n: n != first)
         self._known, self._weight = bool(names), _WEIGHTS[names[0]] if names else batch_weight
+        if not names and learn.training and None not in more and _alike(more, 1e-2):
+            raise RuntimeError(f"the loss {loss_name(learn.loss_func)} is a sum over items and {more[0]:.4g} more, whatever the items are. "
+                               f"Each rank has a part of the items, so that this would count {world_size()} times: let the loss be a mean "
+                               f"over items; or leave the rest out of it, and in `after_loss` of a callback {_INSTEAD}")
         if not names and learn.training:
             warn(f"the loss {loss_name(learn.loss_func)} of a batch is neither the mean nor the sum of the losses of its parts, so the "
                  f"weights will differ from those of one process: the mean of what each of {world_size()} ranks computes for its items is "
@@ -128,38 +136,41 @@ class LossParts:
         added = [x for _, x in told]
         if all(abs(x) <= 1e-5 * abs(loss) for loss, x in told) or _alike([x / (loss or 1) for loss, x in told]):
             return                              # nothing was added; or the loss was multiplied
-        instead = ("write self.learn.loss = self.learn.loss + mean_over_items(self.learn, term), with `from minifast.distributed import "
-                   "mean_over_items`: right for penalties on weights, and for means over items")
         if _alike(added):
             raise RuntimeError(f"{authors} adds {added[0]:.4g} to the loss {loss_name(learn.loss_func)} on every rank. That loss is a sum "
-                               f"over items, of which each rank has a part, so that this would count {world_size()} times: {instead}")
+                               f"over items, of which each rank has a part, so that this would count {world_size()} times: {_INSTEAD}")
         warn(f"{authors} adds to the loss {loss_name(learn.loss_func)}, which is a sum over items. Also what is added is summed over "
-             f"{world_size()} ranks, which is right for a sum over items alone. For anything else {instead}", stacklevel=4)
+             f"{world_size()} ranks, which is right for a sum over items alone. For anything else {_INSTEAD}", stacklevel=4)
 
 
 def _that_hold(learn):
-    "The names of the weights with which the loss of some items is made of those of their halves; of all where that cannot be asked."
+    """The names of the weights with which the loss of some items is made of those of their halves; of all where that cannot be asked. And
+    by how much the losses of two parts are more than that of the whole, where this is the same for any two; else None."""
     pred, yb, loss_func = learn.pred, learn.yb, learn.loss_func
     n = find_bs(yb)
     k = min(n, _ITEMS)
     if k < 2 or any(not isinstance(t, torch.Tensor) or not t.ndim or len(t) != n for t in leaves((pred, yb))):
-        return list(_WEIGHTS) if k < 2 else ["as known", "items"]
-    found = []
+        return (list(_WEIGHTS) if k < 2 else ["as known", "items"]), None
+
+    def of(start, stop):
+        there = map_nested(lambda t: t[start:stop], tuple(yb))
+        loss = loss_func(map_nested(lambda t: t[start:stop], pred), *there)
+        weights = [w(loss_func, there, stop - start) for w in _WEIGHTS.values()]
+        return float(loss), [None if w is None else float(w) for w in weights]
+
     try:
         with _as_it_was(loss_func):
-            for part in (slice(0, k), slice(0, k // 2), slice(k // 2, k)):
-                there = map_nested(lambda t, part=part: t[part], tuple(yb))
-                loss = loss_func(map_nested(lambda t, part=part: t[part], pred), *there)
-                weights = [w(loss_func, there, part.stop - part.start) for w in _WEIGHTS.values()]
-                found.append((float(loss), [None if w is None else float(w) for w in weights]))
+            (whole, _), (a, of_a), (b, of_b) = of(0, k), of(0, k // 2), of(k // 2, k)
+            others = [of(0, m)[0] + of(m, k)[0] for m in (k // 4, k - k // 4) if k >= 8]
     except Exception:                       # it takes batches of one size, say
-        return []
-    (whole, _), (a, of_a), (b, of_b) = found
+        return [], None
     if not math.isfinite(whole):            # no target of a rank counts, say
-        return list(_WEIGHTS)
-    close = 1e-2 if torch.is_autocast_enabled(learn.dls.device.type) else 1e-4
-    return [name for name, u, v in zip(_WEIGHTS, of_a, of_b, strict=True)
-            if abs((a + b if u is None else _mean(a, u, b, v)) - whole) <= close * max(abs(whole), abs(a), abs(b))]
+        return list(_WEIGHTS), None
+    close = (1e-2 if torch.is_autocast_enabled(learn.dls.device.type) else 1e-4) * max(abs(whole), abs(a), abs(b))
+    names = [name for name, u, v in zip(_WEIGHTS, of_a, of_b, strict=True)
+             if abs((a + b if u is None else _mean(a, u, b, v)) - whole) <= close]
+    same = bool(others) and all(abs(o - a - b) <= close for o in others)
+    return names, a + b - whole if same else None
 
 
 def _mean(a, u, b, v):
@@ -179,5 +190,5 @@ def _as_it_was(loss_func):
         own.update(before)
 
 
-def _alike(numbers):
-    return max(numbers) - min(numbers) <= 1e-5 * max(map(abs, numbers))
+def _alike(numbers, to=1e-5):
+    return max(numbers) - min(numbers) <= to * max(map(abs, numbers))

@@ -90,9 +90,9 @@ def test_each_rank_names_its_own_items_that_are_not_finite(extra):
 
 def test_what_cannot_be_put_together_is_told(extra, folder, alone, together, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["", str(folder)])         # where `learner` writes
-    assert torch.load(folder / "ddp-1-0-extra.pt", weights_only=True)["told"] == ["", "", "", ""]
+    assert torch.load(folder / "ddp-1-0-extra.pt", weights_only=True)["told"] == ["", "", "", "", ""]
     for other in extra:
-        penalty, contrast, mean, scaled = other["told"]
+        penalty, contrast, mean, scaled, inside = other["told"]
         counted = f"this would count {len(extra)} times: write self.learn.loss = "
         assert ("cannot be part of the loss" in penalty and "wd=0.01" in penalty) if "fsdp2" in together[2] else counted in penalty
         assert "neither the mean nor the sum of the losses of its parts" in contrast
@@ -101,6 +101,8 @@ def test_what_cannot_be_put_together_is_told(extra, folder, alone, together, mon
                   "minifast.distributed import mean_over_items`: right for penalties on weights, and for means over items"):
             raise RuntimeError(mean)
         learner(own_sum, opt_func=torch.optim.SGD, cbs=Penalty(mean_over_items)).fit(1, 1e-3)       # of ranks: "penalty_on_a_sum"
+        assert "is a sum over items and 3 more, whatever the items are." in inside
+        assert f"this would count {len(extra)} times: let the loss be a mean over items; or leave" in inside
 
 
 def test_ranks_split_alike_without_a_seed_and_other_data_is_refused(extra):

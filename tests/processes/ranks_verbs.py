@@ -33,8 +33,9 @@ from minifast.basics import (
 )
 from minifast.callbacks import PredictionDynamics, TensorBoardCallback
 from minifast.core import ranks
+from minifast.ensemble.averaging import Ensemble, average_preds
 from minifast.ensemble.bagging import bagging
-from minifast.ensemble.kfold import kfold
+from minifast.ensemble.kfold import kfold, train_on_all
 from minifast.ensemble.search import loguniform, random_search
 
 N, N_VALID = 101, 37
@@ -220,7 +221,27 @@ def files():
             "loaded": load_learner(learn.path / "files.pkl").predict(learn.dls.valid_ds[3][0])[2], "weights": weights(learn)}
 
 
-VERBS = [lr_find, early_stopping, plateau, predictions, tta, fine_tune, resizing, loggers, stops_alike, streams, looks, ensembles, files]
+def averages():
+    "Predictions of several learners as one, and a learner trained on all items."
+    learners = [learner("averages"), learner("averages", model=nn.Linear(8, 2))]
+    for learn in learners:
+        with learn.no_logging():
+            learn.fit(1, 0.1)
+    ensemble = Ensemble(learners, how="geometric")
+
+    def of_all(splits):
+        return learner("averages", DataLoaders.from_dsets(TensorDataset(*(t[list(splits[0])] for t in learn.dls.train_ds.tensors)),
+                                                          bs=16, device="cpu"))
+
+    preds, targets = average_preds(learners)
+    last = train_on_all(of_all, list(range(N)), 2, fit=lambda learn, n: learn.fit(n, 0.1))
+    return {"preds": preds, "targets": targets, "train": average_preds(learners, ds_idx=0)[0],
+            "validate": torch.tensor(ensemble.validate()), "predict": ensemble.predict(learn.dls.valid_ds[3][0])[2],
+            "weights": weights(last), "all": average_preds([last, *learners[1:]], dl=learn.dls.valid, how="rank")[0]}
+
+
+VERBS = [lr_find, early_stopping, plateau, predictions, tta, fine_tune, resizing, loggers, stops_alike, streams, looks, ensembles, averages,
+         files]
 
 
 def main(folder):
