@@ -13,6 +13,7 @@ from torch import nn
 from ..callbacks import ChannelsLast, DistributedTrainer, MixedPrecision
 from ..callbacks.sharded import blocks_of
 from ..core import check_arguments, find_bs, is_number, is_whole
+from ..core.device import cores_of_ranks
 from ..core.messages import plural
 from ..learner.learner import Learner
 from .learner.step_cost import ParamCost, StepCost, step_cost
@@ -207,7 +208,7 @@ def _largest(fits, world):
 
 
 def estimate(cost: StepCost, strategy: str, world: int, bs: int, memory: float, bandwidth: float, units: list[Unit],
-             batches_per_step: int = 1) -> Estimate:
+             batches_per_step: int = 1, turns: float = 1.0) -> Estimate:
     """Memory, time and communication of a rank.
 
     Args:
@@ -219,6 +220,7 @@ def estimate(cost: StepCost, strategy: str, world: int, bs: int, memory: float, 
         bandwidth: bytes a second that a rank can send.
         units: parameters that FSDP2 gathers together, by name.
         batches_per_step: how many batches an optimizer step is made of.
+        turns: how many threads there are for each core, above 1 where those of several ranks take turns.
     """
     n = per_rank(bs, world)
 
@@ -237,8 +239,8 @@ def estimate(cost: StepCost, strategy: str, world: int, bs: int, memory: float, 
     hidden = 0.0 if cost.device.type == "cpu" else backward if strategy == "ddp" else forward + backward
     seconds = sent / bandwidth
     return Estimate(strategy, world, bs, n, memory_parts(cost, strategy, world, n, units, batches_per_step > 1), largest(), largest(True),
-                    needed(n) <= memory, forward + backward + cost.step * share / batches_per_step + cost.rest, cost.data(n), sent,
-                    seconds, max(0.0, seconds - hidden))
+                    needed(n) <= memory, turns * (forward + backward + cost.step * share / batches_per_step + cost.rest),
+                    turns * cost.data(n), sent, seconds, max(0.0, seconds - hidden))
 
 
 @dataclass(frozen=True)
@@ -379,10 +381,10 @@ def plan(learn: Learner, gpus: int = 1, nodes: int = 1, bs: int | None = None, m
     world, device = gpus * nodes, learn.dls.device
     own = getattr(learn.dls.train, "bs", None) or getattr(learn.dls.train, "batch_size", None)
     size = bs or own or find_bs(next(iter(learn.dls.train)))
-    shared = world if nodes == 1 else gpus
-    threads = max(1, torch.get_num_threads() // shared) if device.type == "cpu" else None
+    threads = max(1, torch.get_num_threads() // gpus) if device.type == "cpu" else None
+    turns = max(1.0, gpus * threads / cores_of_ranks()) if threads else 1.0
     cost = step_cost(learn, (per_rank(size, world), size), threads, seconds)
-    total = as_bytes(memory) if memory is not None else device_memory(device) / (shared if device.type == "cpu" else 1)
+    total = as_bytes(memory) if memory is not None else device_memory(device) / (gpus if device.type == "cpu" else 1)
     speed = as_bytes(bandwidth) if bandwidth is not None else BANDWIDTH if nodes == 1 else BANDWIDTH_BETWEEN
     items = max([getattr(cb, "n_acc", 0) for cb in learn.cbs], default=0)
     k = max(1, math.ceil(items / size))
@@ -391,15 +393,22 @@ def plan(learn: Learner, gpus: int = 1, nodes: int = 1, bs: int | None = None, m
     usable = USABLE * total
     estimates = {"one device": estimate(cost, "one device", 1, size, usable, speed, units, k)}
     if world > 1:
-        estimates |= {s: estimate(cost, s, world, size, usable, speed, units, k) for s in ("ddp", "fsdp2")}
+        estimates |= {s: estimate(cost, s, world, size, usable, speed, units, k, turns) for s in ("ddp", "fsdp2")}
     live = sum(p.trainable * math.prod(p.shape) for p in cost.params)
     subject = (f"{type(learn.model).__name__}, {sum(math.prod(p.shape) for p in cost.params):,} parameters ({live:,} trained), "
                f"{getattr(learn.opt_func, '__name__', learn.opt_func)}")
     return Plan(subject, cost, gpus, nodes, size, total, speed, k, estimates,
-                _assumptions(learn, cost, world, nodes, size, total, speed, memory is None, bandwidth is None, k))
+                _assumptions(learn, cost, world, gpus, size, total, speed, memory is None, bandwidth is None, k))
 
 
-def _assumptions(learn, cost, world, nodes, bs, memory, bandwidth, own_memory, own_bandwidth, k):
+def _told_of_cores(ranks, threads):
+    cores = cores_of_ranks()
+    turns = "take turns" if ranks * threads > cores else "have one each"
+    return (f"the {plural(ranks, 'rank')} of a machine share its {plural(cores, 'core')}: {plural(ranks * threads, 'thread')} {turns}, and "
+            f"nothing else runs there. One device is a process with {plural(threads, 'thread')}, too; alone it could use all cores")
+
+
+def _assumptions(learn, cost, world, gpus, bs, memory, bandwidth, own_memory, own_bandwidth, k):
     low, high = cost.sizes
     where = f"{cost.device}" + (f" with {plural(cost.threads, 'thread')}" if cost.threads else "")
     told = [f"time and activations were measured here, on {where}, at {low} and {high} items with inputs of shape "
@@ -424,5 +433,6 @@ def _assumptions(learn, cost, world, nodes, bs, memory, bandwidth, own_memory, o
                  "DDP communicates during the backward pass, FSDP2 during both passes",
                  "with FSDP2 weights are divided during a fit; before and after it they are whole on each rank",
                  "an exchange starts at once: with many small layers, or between machines, it takes longer than the bytes alone",
-                 "each rank is as fast as this device, and its loader has as many processor cores as here"]
+                 _told_of_cores(gpus, cost.threads) if cost.threads and gpus > 1 else
+                 "each rank has a device of its own, as fast as this one, and its loader has as many processor cores as here"]
     return told

@@ -97,7 +97,11 @@ def usable_device(device: torch.device | str | int) -> torch.device:
     return device
 
 
+def cores_of_ranks() -> int:
+    "Number of cores (its affinity, not the machine's total) that this process and the other ranks on this machine may use."
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
 def cpu_count() -> int:
-    "Number of cores this process may use (its affinity, not the machine's total), shared with the other ranks on this machine."
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    "Number of cores for this process alone: its part of those that it shares with the other ranks on this machine."
+    return max(1, cores_of_ranks() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

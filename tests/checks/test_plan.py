@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 from zoo import classifier, loaders, mlp, points
 
 from minifast.callbacks import EMA, GradientAccumulation
+from minifast.checks import plan as plans
 from minifast.checks.learner.step_cost import Linear, ParamCost, Saved, StepCost, bytes_of, items_of, step_cost
 from minifast.checks.plan import Unit, as_bytes, communication, estimate, memory_parts, per_rank, size_text, units_of
 from minifast.core.shares import share_of
@@ -61,6 +62,8 @@ def test_what_a_rank_sends():
 
 
 def test_time_and_the_largest_batch():
+    e = estimate(made_up(data=Linear(0, 0.001)), "ddp", 2, 16, 1e6, 1e6, UNITS, turns=3.0)                  # on a third of a core each
+    assert e.compute == pytest.approx(3 * 0.060) and e.data == pytest.approx(3 * 0.008) and e.waiting == pytest.approx(0.016)
     e = estimate(made_up(), "ddp", 2, 16, 1e6, 1e6, UNITS)
     assert e.bs_per_rank == 8 and e.compute == pytest.approx(0.018 + 0.036 + 0.006) and e.communication == pytest.approx(0.016)
     assert e.seconds == pytest.approx(0.076) and e.items_per_second == pytest.approx(16 / 0.076)        # a processor does one at a time
@@ -196,6 +199,24 @@ def test_the_report():
     assert list(frame.columns) == ["one device", "ddp", "fsdp2"] and frame.loc["memory (bytes)", "ddp"] == plan["ddp"].memory
     with pytest.raises(KeyError, match="'one device', 'ddp', 'fsdp2'"):
         plan["zero"]
+
+
+def test_ranks_of_a_processor_share_its_cores(monkeypatch):
+    monkeypatch.setattr(plans, "cores_of_ranks", lambda: 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for ranks, turns, words in ((2, 1, "the 2 ranks of a machine share its 2 cores: 2 threads have one each"),
+                                    (6, 3, "the 6 ranks of a machine share its 2 cores: 6 threads take turns")):
+            plan = classifier().plan(gpus=ranks, bs=60, seconds=1)
+            n, cost = plan["ddp"].bs_per_rank, plan.cost
+            assert plan["ddp"].compute == pytest.approx(turns * (cost.forward(n) + cost.backward(n) + cost.step + cost.rest))
+            assert cost.threads == 1
+            assert words in str(plan) and "a device of its own" not in str(plan)
+        alone = classifier().plan(nodes=2, seconds=1)
+        assert alone.cost.threads == 2 and "each rank has a device of its own" in str(alone)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_wrong_arguments_are_refused_at_once():
