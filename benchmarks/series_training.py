@@ -4,9 +4,10 @@
     python benchmarks/series_training.py --data FOLDER --tsai PYTHON --only GunPoint --threads 2 --json
 
 FOLDER holds `NAME/NAME_{TRAIN,TEST}.ts`; PYTHON has tsai, best with the same torch. Each library trains in a process of its own, and they
-take turns, one fit each after a short rest, in each round in the other order. The same series, batch size, optimizer, schedule and model (of minifast and of
-tsai: six modules, 32 filters, a bottleneck of 32; tsai's longest kernel has 39 steps in place of 40), each series standardised in the
-batch. Printed are, as medians over the rounds of the median epoch of a fit: seconds of training, and of the whole epoch with validation.
+take turns, one fit each after a short rest, in each round in the other order. The same series, batch size, optimizer, schedule and model
+(of minifast and of tsai: six modules, 32 filters, a bottleneck of 32; tsai's longest kernel has 39 steps in place of 40), each series
+standardised in the batch. Printed are, as medians over the rounds of the median epoch of a fit: seconds of training, and of the whole
+epoch with validation.
 
 tsai takes series of one length: those of JapaneseVowels are filled up with zeros for it, which its model takes for values. minifast gets
 them as they are, and its model masks.

@@ -5,9 +5,10 @@
 
 Memory: an `IterableDataset` makes images of 150 kB (3 x 224 x 224 bytes) one by one, 20 GB in all, which are mixed and put into batches;
 printed is the most memory that the process, and its workers, held beyond what they hold before the first batch. Speed: the same dataset,
-and one of images of 64 x 64, which cost next to nothing to make, split by `get_worker_info`, and rows of Parquet files, through `StreamLoader` and through torch's `DataLoader` with the same workers, in
-turn; the median over the rounds of the ratio within a round counts (above 1: `StreamLoader` is faster). torch's loader cannot
-go on where it was, and mixes nothing: where "mixed" is said, it reads from the shortest seeded shuffle buffer that can be written by hand.
+and one of images of 64 x 64, which cost next to nothing to make, split by `get_worker_info`, and rows of Parquet files, through
+`StreamLoader` and through torch's `DataLoader` with the same workers, in turn; the median over the rounds of the ratio within a round
+counts (above 1: `StreamLoader` is faster). torch's loader cannot go on where it was, and mixes nothing: where "mixed" is said, it reads
+from the shortest seeded shuffle buffer that can be written by hand.
 """
 import argparse
 import json
