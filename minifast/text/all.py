@@ -1,6 +1,6 @@
 """Everything for texts: `from minifast.text.all import *`."""
 from ..basics import *
-from ..basics import __all__ as _basics
+from ..basics import __all__ as __all__           # written so that type checkers know its names
 from .attribution import TokenAttributions, token_attributions
 from .block import TextBlock
 from .flat import FlatTexts
@@ -32,7 +32,8 @@ from .transformers.words import WordLabelsBlock
 from .vocabulary import Numericalize, make_vocab
 from .words import WordTokenizer
 
-__all__ = sorted([*_basics,
+__all__ = [*__all__]
+__all__ += [
     "AWD_LSTM", "BOS", "BaseTokenizer", "EOS", "EmbeddingDropout", "FLD", "FlatTexts", "LMDataLoader", "LMLearner", "LMTensorText",
     "LinearDecoder", "Numericalize", "PAD", "Pad_Chunk", "Pad_Input", "PoolingLinearClassifier", "RNNDropout", "SentenceEncoder",
     "SentencePieceTokenizer", "SequentialRNN", "SortedDL", "SpacyTokenizer", "SubwordTokenizer", "TEXT_SPEC_TOK", "TK_MAJ", "TK_REP",
@@ -44,4 +45,5 @@ __all__ = sorted([*_basics,
     "pad_input", "pad_input_chunk", "parallel_tokenize", "replace_all_caps", "replace_maj", "replace_rep", "replace_space", "replace_wrep",
     "reverse_text", "rm_useless_spaces", "spec_add_spaces", "text_classifier_learner", "token_attributions", "tokenize1", "tokenize_csv",
     "tokenize_df", "tokenize_files", "tokenize_folder", "tokenize_texts", "transformers_learner", "transformers_splitter",
-])
+]
+__all__.sort()

@@ -1,6 +1,6 @@
 """Everything for time series: `from minifast.timeseries.all import *`."""
 from ..basics import *
-from ..basics import __all__ as _basics
+from ..basics import __all__ as __all__           # written so that type checkers know its names
 from ..metrics.forecasting import MASE, mase, pinball, smape
 from .augment import (
     Cutout,
@@ -55,7 +55,8 @@ from .window_set import WindowSet
 from .window_splits import check_window_splits, walk_forward_splits, window_splits
 from .windows import SlidingWindows
 
-__all__ = sorted([*_basics,
+__all__ = [*__all__]
+__all__ += [
     "Cutout", "DLinear", "EqualSeries", "FCN", "FillSteps", "FlipSign", "FlipTime", "ForecastLearner", "ForecastLoss", "Forecaster",
     "Frequency", "InceptionTime", "Jitter", "LSTM_FCN", "MASE", "MagnitudeScale", "MagnitudeWarp", "MiniRocket", "MiniRocketFeatures",
     "Missing", "Naive", "OmniScaleCNN", "PadSeries", "PatchTST", "Permutation", "PinballLoss", "ResNet1d", "RotateAxes", "Scale",
@@ -65,4 +66,5 @@ __all__ = sorted([*_basics,
     "covariate_sizes", "find_missing", "fit_ridge", "is_step", "mase", "mini_rocket_learner", "n_steps", "pinball", "read_arff", "read_ts",
     "read_tsv", "resample", "series_shape", "series_split", "series_transforms", "show_forecast", "show_scores", "show_series", "smape",
     "split_padding", "time_axis", "trim_padding", "ts_ensemble", "ts_forecaster", "ts_learner", "walk_forward_splits", "window_splits",
-])
+]
+__all__.sort()

@@ -3,7 +3,7 @@ from torchvision import models
 from torchvision.models import mobilenet_v2, resnet18, resnet34, resnet50, resnet101, resnet152, squeezenet1_1
 
 from ..basics import *
-from ..basics import __all__ as _basics
+from ..basics import __all__ as __all__           # written so that type checkers know its names
 from .augment.batch import RandomErasing, aug_transforms, setup_aug_tfms
 from .augment.geometry import Dihedral, Flip, RandomResizedCropGPU, Rotate, Warp, Zoom
 from .augment.item import (BILINEAR, CropPad, DihedralItem, FlipItem, NEAREST, PadMode, RandomCrop, RandomResizedCrop, RatioResize, Resize,
@@ -29,7 +29,8 @@ from .pillow import Image
 from .points import PointBlock, PointScaler, TensorPoint
 from .utils import download_images, get_image_files_sorted, resize_image, resize_images
 
-__all__ = sorted([*_basics,
+__all__ = [*__all__]
+__all__ += [
     "AddMaskCodes", "BBoxBlock", "BBoxLblBlock", "BILINEAR", "Brightness", "Contrast", "CropPad", "Dihedral", "DihedralItem",
     "DynamicUnet", "Flip", "FlipItem", "Hue", "Image", "ImageBlock", "ImageDataLoaders", "IntToFloatTensor", "LabeledBBox",
     "MaskBlock", "NEAREST", "Normalize", "PILBase", "PILImage", "PILImageBW", "PILMask", "PadMode", "PointBlock", "PointScaler",
@@ -46,4 +47,5 @@ __all__ = sorted([*_basics,
     "xse_resnet18", "xse_resnet34", "xse_resnet50", "xse_resnext101", "xse_resnext18", "xse_resnext18_deep", "xse_resnext18_deeper",
     "xse_resnext34", "xse_resnext34_deep", "xse_resnext34_deeper", "xse_resnext50", "xse_resnext50_deep", "xse_resnext50_deeper",
     "xsenet154",
-])
+]
+__all__.sort()
