@@ -64,11 +64,13 @@ def _distinctive_stem(path):
 
 
 def _are_labels(guessed, data):
-    "Whether the groups are the labels under another name."
+    "Whether the groups are the labels under another name, or kinds of them: words, such as breeds of cats, each within one label."
     labels = data.label_list()
     if labels is None or len(labels) != len(guessed):
         return False
     n_labels = Counter(group for group, _ in set(zip(guessed, labels, strict=True)) if group is not None)      # by group
+    if max(n_labels.values()) == 1 and not any(re.search(r"\d", group) for group in n_labels):
+        return True
     return len(n_labels) <= 1.5 * len(set(labels)) + 1 and sum(n == 1 for n in n_labels.values()) > 0.7 * len(n_labels)
 
 

@@ -1,9 +1,11 @@
 """Groups of files."""
+import numpy as np
 import pytest
 from zoo import image_files, image_loaders, loaders, points
 
 from minifast.checks.check_loaders import check_loaders
 from minifast.checks.data.files import group_of, straddling
+from minifast.vision.all import ImageDataLoaders, Resize
 
 
 def test_groups_of_names():
@@ -32,3 +34,21 @@ def test_duplicates_can_be_shown(tmp_path):
     assert [ax.get_title().split("\n") for ax in plt.gcf().axes] == [["training", "disc/disc_0000.jpg"], ["validation", "disc/copy.jpg"]]
     assert plt.gcf()._suptitle.get_text() == "duplicates across splits"
     plt.close("all")
+
+
+@pytest.mark.parametrize("names, verdict", [
+    (["Abyssinian", "Bengal", "Birman", "beagle", "boxer", "pug"], "pass"),             # kinds of the two labels
+    (["Cat1", "Cat2", "Cat3", "dog1", "dog2", "dog3"], "tip"),                          # animals, films, patients
+    (["house", "garden", "street", "beach"], "tip")])                                   # with both labels in each
+def test_kinds_within_the_labels_are_no_groups(tmp_path, names, verdict):
+    from PIL import Image
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{name}_{i:02}.png" for name in names for i in range(10)]
+    for file in files:
+        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(file)
+
+    def label(name):
+        return name[0].isupper() if len(names) == 6 else int(name[-5]) % 2
+    dls = ImageDataLoaders.from_name_func(tmp_path, files, label, item_tfms=Resize(24), bs=8)
+    report = check_loaders(dls, fast=True)
+    assert report["MF805"].verdict == verdict, report["MF805"]
