@@ -80,6 +80,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("_"):                        # asked by Python and by tools, which take no advice
+        raise AttributeError(f"module 'minifast' has no attribute {name!r}")
     if name not in _HOME_OF:
         from .core.messages import did_you_mean
         hint = did_you_mean(name, __all__) or ". All public names come with `from minifast.vision.all import *` or `minifast.tabular.all`"

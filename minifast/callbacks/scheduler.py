@@ -6,9 +6,12 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from ..core import describe
+from ..core import describe, did_you_mean
 from ..optim import hyper_setter, layer_group_count
 from .base import Order, TrainingCallback
+
+#: What may have been meant where a schedule is given by name.
+_SCHEDULES = ("SchedCos", "SchedLin", "SchedExp", "SchedPoly", "SchedNo")
 
 
 class ParamScheduler(TrainingCallback):
@@ -28,7 +31,7 @@ class ParamScheduler(TrainingCallback):
         wrong = {k: v for k, v in scheds.items() if not callable(v)}
         if wrong:
             raise TypeError("a schedule is a function of progress (0 to 1), such as SchedCos(1e-2, 1e-5); received "
-                            + ", ".join(f"{k}={describe(v)}" for k, v in wrong.items()))
+                            + ", ".join(f"{k}={describe(v)}{did_you_mean(v, _SCHEDULES)}" for k, v in wrong.items()))
         self.scheds = dict(scheds)
 
     def before_fit(self) -> None:

@@ -6,31 +6,79 @@ Every message of the package has these three parts, and is put together of the f
     raise TypeError(f"a hook is put on a module; received {describe(m)}")
     raise ValueError(f"there is no metric named {name!r}{did_you_mean(name, known) or '.'} Known names: {', '.join(known)}.")
 """
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-#: What other frameworks, or people, call an argument, and its names here.
+#: What other frameworks, or people, call an argument, a metric, a loss, an optimizer or a schedule, and its names here.
 _SYNONYMS = {"callbacks": "cbs", "callback": "cbs", "optimizer": "opt_func", "criterion": "loss_func", "num_classes": "n_out",
-             "n_classes": "n_out", "learning_rate": "lr", "max_lr": "lr_max", "weight_decay": "wd", "epochs": "n_epoch"}
+             "n_classes": "n_out", "learning_rate": "lr", "max_lr": "lr_max", "weight_decay": "wd", "epochs": "n_epoch",
+             "mean_squared_error": "mse MSELossFlat", "mean_absolute_error": "mae L1LossFlat", "root_mean_squared_error": "rmse",
+             "iou": "JaccardCoeff", "mean_iou": "JaccardCoeffMulti", "mcc": "MatthewsCorrCoef", "bleu": "CorpusBLEUMetric",
+             "top5": "top_k_accuracy", "top_5_accuracy": "top_k_accuracy", "mae": "L1LossFlat", "l1": "L1LossFlat",
+             "bce": "BCEWithLogitsLossFlat", "binary_crossentropy": "BCEWithLogitsLossFlat", "cross_entropy": "CrossEntropyLossFlat",
+             "categorical_crossentropy": "CrossEntropyLossFlat", "sparse_categorical_crossentropy": "CrossEntropyLossFlat",
+             "adamw": "Adam", "cos": "SchedCos", "cosine": "SchedCos", "linear": "SchedLin", "exponential": "SchedExp"}
 
 
 def did_you_mean(name: object, options: Iterable[object]) -> str:
-    """The nearest of several names, as the end of a sentence; an empty string when none is near. Private names are never suggested.
+    """The nearest of several names, as the end of a sentence; an empty string when none is near.
 
     >>> did_you_mean("acuracy", ["accuracy", "mse", "_accuracy"])
     "; did you mean 'accuracy'?"
     """
-    texts = [text for text in map(str, options) if not text.startswith("_")]
-    near = [_SYNONYMS[str(name)]] if _SYNONYMS.get(str(name)) in texts else get_close_matches(str(name), texts, 1)
+    near = nearest(name, options)
+    return f"; did you mean '{near}'?" if near else ""
+
+
+def nearest(name: object, options: Iterable[object]) -> str:
+    """The nearest of several names; an empty string when none is near. Private names are never suggested.
+
+    Another word for it comes first, then what it is short for, then what is spelt much the same, then what has it as first or last word.
+    """
+    given, texts = str(name), [text for text in map(str, options) if not text.startswith("_")]
+    near = [word for word in _SYNONYMS.get(given.lower(), "").split() if word in texts]
+    near = near or _short_for(given, texts) or get_close_matches(given, texts, 1)
+    if not near:
+        lower = {text.lower(): text for text in reversed(texts)}
+        near = [lower[found] for found in get_close_matches(given.lower(), lower, 1)]
     if not near:                                            # 'lr' is far from 'base_lr', yet what it is
         parts = [text.split("_") for text in texts]
         near = [text for text, words in zip(texts, parts, strict=True) if words[-1] == name] or \
             [text for text, words in zip(texts, parts, strict=True) if words[0] == name]
         near = near if len(near) == 1 else []
-    return f"; did you mean '{near[0]}'?" if near else ""
+    return near[0] if near else ""
+
+
+def _short_for(given, texts):
+    "Of the names whose first word begins so, in any case, the one that all the others begin with: 'acc' is short for 'accuracy'."
+    n, start = len(given), given.lower()
+    begun = [text for text in texts if text[:n].lower() == start and text[n:n + 1] != "_"] if n > 1 else []
+    shortest = min(begun, key=len, default="")
+    return [shortest] if begun and all(text.startswith(shortest) for text in begun) else []
+
+
+class NoSuchAttribute(AttributeError):
+    """There is no such attribute. What it says, a search for the name that was meant, is made where it is read, which `hasattr` does not.
+
+    Args:
+        said: a function that makes the text.
+    """
+
+    def __init__(self, said: Callable[[], str]):
+        super().__init__()
+        self._said = said
+
+    def __str__(self) -> str:
+        return self._said()
+
+    def __repr__(self) -> str:
+        return repr(AttributeError(str(self)))
+
+    def __reduce__(self) -> tuple:
+        return AttributeError, (str(self),)
 
 
 _WIDTH = 80            # characters that a value may take in a message

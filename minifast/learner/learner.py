@@ -16,6 +16,7 @@ from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
 from ..core.arguments import is_number
 from ..core.keywords import knows_keywords
+from ..core.messages import nearest
 from ..core.paths import Path
 from ..core.ranks import is_main, world_size
 from ..core.seeds import undisturbed
@@ -52,6 +53,17 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self", bound="Learner")
 
+#: What may have been meant where a part is given by name, as in other frameworks.
+_OPTIMIZERS = ("Adam", "SGD", "RMSProp", "RAdam", "QHAdam", "Lamb", "Larc", "Lion")
+_LOSSES = ("CrossEntropyLossFlat", "BCEWithLogitsLossFlat", "MSELossFlat", "L1LossFlat", "FocalLossFlat", "DiceLoss")
+
+
+def _by_name(given, names, brackets=""):
+    "What to write instead of the name of a part, as the end of a sentence."
+    found = nearest(given, names) if isinstance(given, str) else ""
+    return found and f". It is given itself, not by name: write {found}{brackets}"
+
+
 def _check_parts(dls, model, opt_func, splitter, loss_func):
     "Refuse what cannot be a part of a learner: all problems in one message."
     problems = [
@@ -63,12 +75,13 @@ def _check_parts(dls, model, opt_func, splitter, loss_func):
         None,
         "opt_func is an optimizer; give the function that makes one, such as opt_func=Adam or "
         f"opt_func=torch.optim.{type(opt_func).__name__}" if isinstance(opt_func, torch.optim.Optimizer) else
-        None if callable(opt_func) else f"opt_func must be callable; received {describe(opt_func)}",
+        None if callable(opt_func) else f"opt_func must be callable; received {describe(opt_func)}" + _by_name(opt_func, _OPTIMIZERS),
         None if callable(splitter) else
         f"splitter must be a function of the model that returns lists of parameters; received {describe(splitter)}",
         f"loss_func is the class {loss_func.__name__}; give an instance, `{loss_func.__name__}()`" if isinstance(loss_func, type) else
         None if loss_func is None or callable(loss_func) else
-        f"loss_func must be callable, loss_func(pred, target); received {describe(loss_func)}",
+        f"loss_func must be callable, loss_func(pred, target); received {describe(loss_func)}"
+        + _by_name(loss_func, _LOSSES, "()"),
     ]
     if any(problems):
         raise TypeError("Learner: " + "; ".join(filter(None, problems)))

@@ -70,7 +70,7 @@ from ..callbacks.base import (
 from ..callbacks.distributed import DistributedTrainer
 from ..callbacks.scheduler import LRScheduler, TorchScheduler
 from ..core import Batch, LossFunc, add_note, describe, did_you_mean, find_bs, ranks, split_batch, to_detach, to_device
-from ..core.messages import NEXT_ENDED, reject_unknown
+from ..core.messages import NEXT_ENDED, NoSuchAttribute, reject_unknown
 from ..core.seeds import give_back_loops, undisturbed
 from ..core.shares import Share
 from ..core.torch_internals import forget_workers
@@ -747,8 +747,8 @@ class TrainingLoop:
                     if cb.name == name:
                         return cb
             parts = {part: vars(self)[key] for part, key in (("model", "model"), ("dls", "_dls")) if key in vars(self)}
-            advice = advice_for(name, parts) or did_you_mean(name, declared(type(self)))
-            raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{advice}")
+            raise NoSuchAttribute(lambda: f"a {type(self).__name__} has no attribute '{name}'"
+                                          f"{advice_for(name, parts) or did_you_mean(name, declared(type(self)))}")
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name not in declared(type(self)) and not name.startswith("_"):

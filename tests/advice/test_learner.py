@@ -539,3 +539,15 @@ def test_layers_that_do_not_fit():
     with told("nn/failing_layer.py", ": write nn.Linear(…, …)"):
         learner(nn.Sequential(nn.Linear(5, 3))).fit(1)
     learner(nn.Sequential(nn.Linear(4, 3))).fit(1)
+
+
+def test_parts_are_given_themselves_not_by_name():
+    dls, model = numbers(), nn.Linear(4, 3)
+    with told("learner/learner.py", "It is given itself, not by name: write …"):
+        Learner(dls, model, loss_func="crossentropy", opt_func="adamw")
+    with pytest.raises(TypeError, match=r"received str 'adamw'. It is .* write Adam; loss_func .* 'mse'. It is .* write MSELossFlat\(\)$"):
+        Learner(dls, model, loss_func="mse", opt_func="adamw")
+    with pytest.raises(TypeError, match=r"received str 'mine'$"):
+        Learner(dls, model, loss_func="mine")
+    learn = quiet(Learner(dls, model, loss_func=CrossEntropyLossFlat(), opt_func=Adam))
+    learn.fit(1)

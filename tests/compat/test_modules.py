@@ -8,7 +8,7 @@ import pytest
 import minifast.tabular.all
 import minifast.vision.all
 from minifast.compat.fastai_names import ABSENT, DIFFERENT, FASTCORE, MODULES, instead_of
-from minifast.compat.modules import find, names_here
+from minifast.compat.modules import LISTS, find, names_here, quoted_names
 
 ALL_NAMES = sorted({name for names in MODULES.values() for name in names.split()})
 
@@ -87,3 +87,20 @@ def test_widgets_of_ipywidgets(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     with pytest.raises(ImportError, match=r"VBox is of ipywidgets: pip install"):
         modules.find("VBox", "vision.widgets")
+
+
+def test_a_name_that_nobody_has_costs_no_import():
+    code = ("import sys, minifast\n"
+            "assert not hasattr(minifast, '__wrapped__') and 'torch' not in sys.modules\n"
+            "import minifast.data.transforms, minifast.vision.core\n"
+            "assert not hasattr(minifast.data.transforms, 'Foo') and not hasattr(minifast.vision.core, 'nothing')\n"
+            "from minifast.vision import learner\n"
+            "assert not any(m.endswith('.all') for m in sys.modules if m.startswith('minifast'))\n"
+            "from minifast.vision.core import PILImage\n"
+            "assert 'minifast.vision.all' in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_listed_name_is_read_without_an_import():
+    listed = set().union(*(import_module(f"minifast.{module}").__all__ for module in LISTS))
+    assert listed <= quoted_names() and len(listed) > 500

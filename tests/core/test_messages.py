@@ -1,4 +1,5 @@
 """The words of error messages."""
+import pickle
 import sys
 
 import numpy as np
@@ -9,7 +10,18 @@ from PIL import Image
 from torch import nn
 
 from minifast.core.arguments import check_arguments, check_choice
-from minifast.core.messages import add_note, brief, describe, did_you_mean, listing, plural, reject_unknown, shortened
+from minifast.core.messages import (
+    NoSuchAttribute,
+    add_note,
+    brief,
+    describe,
+    did_you_mean,
+    listing,
+    nearest,
+    plural,
+    reject_unknown,
+    shortened,
+)
 
 
 @pytest.mark.parametrize("name", ["_run", "run_", "_epoch", "__init", "_accuracy", "accuracy_"])
@@ -17,6 +29,36 @@ def test_no_private_name_is_suggested(name):
     private = ["_run", "_epoch", "__init__", "_accuracy", "_run_", "_accuracy_"]
     assert did_you_mean(name, private) == ""
     assert "'_" not in did_you_mean(name, [*private, "run", "epoch", "accuracy"])
+
+
+METRICS = ["accuracy", "accuracy_multi", "mae", "mse", "F1Score", "F1ScoreMulti", "Jaccard", "JaccardCoeff", "RocAuc", "RocAucMulti",
+           "CohenKappa", "error_rate"]
+LOSSES = ["BCELossFlat", "BCEWithLogitsLossFlat", "CrossEntropyLossFlat", "L1LossFlat", "MSELossFlat"]
+
+
+@pytest.mark.parametrize("name, options, meant", [
+    ("acc", METRICS, "accuracy"), ("Acc", METRICS, "accuracy"), ("f1", METRICS, "F1Score"), ("IoU", METRICS, "JaccardCoeff"),
+    ("mean_squared_error", METRICS, "mse"), ("mean_squared_error", LOSSES, "MSELossFlat"), ("auc", METRICS, "RocAuc"),
+    ("kappa", METRICS, "CohenKappa"), ("err", METRICS, "error_rate"), ("mse", LOSSES, "MSELossFlat"), ("mae", LOSSES, "L1LossFlat"),
+    ("bce", LOSSES, "BCEWithLogitsLossFlat"), ("crossentropy", LOSSES, "CrossEntropyLossFlat"),
+    ("cos", ["SchedLin", "SchedCos"], "SchedCos"),
+    ("JACARD", METRICS, "Jaccard"), ("xyz", METRICS, ""), ("a", METRICS, "")])
+def test_other_words_and_short_forms_come_before_what_is_spelt_alike(name, options, meant):
+    assert nearest(name, options) == meant
+
+
+def test_a_missing_attribute_says_more_only_where_it_is_read():
+    made = []
+
+    class Thing:
+        def __getattr__(self, name):
+            raise NoSuchAttribute(lambda: made.append(name) or f"Thing has no {name}")
+
+    assert not hasattr(Thing(), "width") and getattr(Thing(), "width", 3) == 3 and made == []
+    with pytest.raises(AttributeError, match="^Thing has no width$") as e:
+        _ = Thing().width
+    again = pickle.loads(pickle.dumps(e.value))
+    assert type(again) is AttributeError and str(again) == "Thing has no width" and repr(e.value) == "AttributeError('Thing has no width')"
 
 
 BIG = nn.Sequential(*[nn.Linear(100, 100) for _ in range(20)])

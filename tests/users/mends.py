@@ -219,9 +219,9 @@ MENDS = {
     "persistent_workers=True with vision_learner": ("vision/test_learner.py::test_pretrained_with_workers_that_persist",
                                                     never("data.dataloader.DataLoader.new", "args['persistent_workers']")),
     "no private name is suggested": ("core/test_messages.py::test_no_private_name_is_suggested",
-                                     swap("did_you_mean", "not text.startswith('_')", "True")),
+                                     swap("nearest", "not text.startswith('_')", "True")),
     "no private attribute of a learner is suggested": ("learner/test_elsewhere.py::test_no_suggestion_is_private",
-                                                       swap("did_you_mean", "not text.startswith('_')", "True")),
+                                                       swap("nearest", "not text.startswith('_')", "True")),
     "messages without long reprs": ("core/test_messages.py::test_no_value_fills_a_message", body("messages.shortened", "return text")),
     "messages without long values": ("core/test_messages.py::test_no_value_fills_a_message", body("messages.brief", "return repr(x)")),
 }
