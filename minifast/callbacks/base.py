@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 
 from ..core import describe, did_you_mean, listing
+from ..core.keywords import KnowsKeywords
+from ..core.messages import NoSuchAttribute
 from ..optim.hypers import HyperOptimizer
 from .foreign_events import instead_of
 
@@ -94,7 +96,7 @@ class State(Generic[T]):
                              f"write `self.learn.{self.name} = ...`")
 
 
-class Callback:
+class Callback(KnowsKeywords):
     """Base of everything that takes part in training: override any of the events below.
 
     Within an event, read training state as `self.<name>` and change it with `self.learn.<name> = ...`. For a plain function no class is
@@ -271,7 +273,7 @@ class Callback:
             raise AttributeError(f"{who} has no `{name}`: {self.elsewhere[name]}")
         if not name.startswith("_") and self.learn is not None and hasattr(self.learn, name):
             raise AttributeError(f"{who} has no `{name}`; training state lives on the learner: write `self.learn.{name}`")
-        raise AttributeError(f"{who} has no attribute '{name}'{did_you_mean(name, [*STATE, *ALSO_READ, *dir(self)])}")
+        raise NoSuchAttribute(lambda: f"{who} has no attribute '{name}'{did_you_mean(name, [*STATE, *ALSO_READ, *dir(self)])}")
 
     def overridden_events(self) -> frozenset[str]:
         "The events that this callback overrides: its class, or a plain function given to it."

@@ -7,12 +7,14 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+from warnings import warn
 
 import torch
 from torch import nn
 
 from ..core import LossFunc, describe, find_bs, fixed_seed, leaves, plural
 from ..core.finite import not_finite
+from ..nn.activations import SigmoidRange
 from ..nn.loss_traits import (
     CLASS_KINDS,
     class_axis,
@@ -29,6 +31,7 @@ from ..nn.loss_traits import (
 )
 from .base import Order, TrainingCallback
 from .metric_trial import try_metrics
+from .output_range import unreachable_targets
 
 
 class FirstBatch(TrainingCallback):
@@ -43,12 +46,14 @@ class FirstBatch(TrainingCallback):
     order = Order.SETUP
     _tried: list[int] | None = None                         # what the metrics were last tried with
     _yb: tuple = ()                                         # the targets as the loader gave them
+    _range_told = False                                     # that targets lie outside the range of the outputs
     _padded: torch.Tensor | None = None                     # which items are padded series, (B,)
 
     def before_batch(self) -> None:
         self._padded = None
         self._yb = self.learn.yb                            # before other callbacks mix them
         self._check_norms()
+        self._check_range()
         for x in leaves((self.learn.xb, self.learn.kw)):
             if isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all():
                 bad = int(not_finite(x).sum())
@@ -84,6 +89,16 @@ class FirstBatch(TrainingCallback):
                 sizes = (*range(bs - 1, 1, -1), *range(max(2, bs + 1), bs + 9)) if isinstance(bs, int) else (2, 3)
                 other = next((b for b in sizes if not isinstance(n, int) or n % b != 1), n)
                 raise ValueError(f"{where}take another batch size, such as bs={other}" + (", or drop_last=True" if items > 1 else ""))
+
+    def _check_range(self):
+        "Warn, once, of targets that no output of the model can be."
+        model = self.learn.model
+        if self._range_told or len(self._yb) != 1 or self.learn.dry_run or not (
+                hasattr(model, "y_range") or any(isinstance(m, SigmoidRange) for m in model.modules())):
+            return
+        if said := unreachable_targets(model, self._yb[0], self.learn.dls.train):
+            warn(said, stacklevel=2)
+            self._range_told = True
 
     def _run_in_evaluation(self):
         "Run the model on this batch in evaluation mode; an error is ignored here: the pass in training mode raises its own."

@@ -11,7 +11,7 @@ from .base import Callback, Order
 from .training_run import check_folder
 
 
-class GatherPreds(Callback):
+class GatherPreds(Callback, check_keywords=False):         # one is made for every prediction
     """Collect predictions, targets and, if asked, inputs and per-item losses of a validation pass, on the CPU.
 
     The lists `inputs, preds, targets, losses` hold one entry per batch.

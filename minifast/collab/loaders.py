@@ -11,7 +11,7 @@ import torch
 from ..core.messages import listing, plural
 from ..core.types import PathLike, Splits
 from ..data.block import RegressionBlock
-from ..data.csv_files import delimiter_hint, read_csv
+from ..data.csv_files import delimiter_hint, folder_of, read_csv
 from ..data.rows import as_frame
 from ..tabular.columns import check_columns, rows_of
 from ..tabular.dataloader import TableDataLoaders
@@ -100,7 +100,7 @@ class CollabDataLoaders(TableDataLoaders):
             ratings: the frame.
             valid_pct, seed: this fraction of the rows, drawn with this seed, is for validation.
             user_name, item_name, rating_name: columns; default: the first, second and third.
-            path: the folder of the learner's files.
+            path: a folder that belongs to the data: `dls.path`.
             bs, val_bs: rows per batch of training and of validation (default: as `bs`).
             shuffle, device, drop_last, verbose, num_workers, pin_memory: see `TabDataLoader`.
             valid_idx: positions of the validation rows, a mask, or their labels as a pandas Index, instead of a random split.
@@ -125,7 +125,7 @@ class CollabDataLoaders(TableDataLoaders):
 
     @classmethod
     def from_csv(cls, csv: Any, valid_pct: float = 0.2, user_name: Any = None, item_name: Any = None, rating_name: Any = None,
-                 seed: int = 42, path: PathLike = ".", bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
+                 seed: int = 42, path: PathLike | None = None, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                  device: str | torch.device | None = None, drop_last: bool | None = None, delimiter: str = ",",
                  header: int | str | None = "infer", names: Sequence[str] | None = None, verbose: bool = False,
                  num_workers: int | None = None, pin_memory: bool | None = None, valid_idx: Sequence[int] | None = None,
@@ -136,11 +136,13 @@ class CollabDataLoaders(TableDataLoaders):
         Args:
             csv: the file, a URL or an open file.
             delimiter, header, names, encoding, dtype, keep_default_na, decimal: as in `pandas.read_csv`.
-            valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last: as in `from_df`.
+            path: as in `from_df`; default: the folder of the file.
+            valid_pct, user_name, item_name, rating_name, seed, bs, val_bs, shuffle, device, drop_last: as in `from_df`.
             verbose, num_workers, pin_memory, valid_idx, splits, valid_col: as in `from_df`.
         """
         df = read_csv(csv, encoding, delimiter=delimiter, header=header, names=names, dtype=dtype, keep_default_na=keep_default_na,
                       decimal=decimal)
+        path = folder_of(csv) if path is None else path
         return cls.from_df(df, valid_pct, user_name, item_name, rating_name, seed, path, bs, val_bs, shuffle, device, drop_last,
                            valid_idx, splits, verbose, num_workers, pin_memory, valid_col)
 

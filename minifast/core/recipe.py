@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
+from .keywords import knows_keywords, takes_any
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -36,10 +38,11 @@ def recorded(**fixed: Any) -> Callable[[F], F]:
     """
     def decorate(f: F) -> F:
         signature, is_init = inspect.signature(f), f.__name__ == "__init__"
+        make = f if takes_any(f) else knows_keywords(f)
 
         @wraps(f)
         def recording(*args: Any, **kwargs: Any) -> Any:
-            made = f(*args, **kwargs)
+            made = make(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             target = args[0] if is_init else made
             noted = dict(list(bound.arguments.items())[is_init:])

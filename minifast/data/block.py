@@ -4,20 +4,24 @@ from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from ..core.arguments import refuse_class
 from ..core.items import L
-from ..core.messages import describe, plural, reject_unknown
+from ..core.keywords import KnowsKeywords, knows_keywords
+from ..core.messages import describe, listing, plural, reject_unknown
 from ..core.paths import Path
 from ..core.recipe import Optional, Recipe
 from ..core.types import LossFunc, PathLike, Splits
 from .categories import Categorize, MultiCategorize, RegressionSetup
 from .datasets import Datasets
+from .files import empty_class_folders
+from .labels import parent_label
 from .loader_args import LOADER_KEYWORDS, check_dataloaders_keywords
 from .one_hot import EncodedMultiCategorize, OneHotEncode
 from .pipeline import as_list, as_transform
 from .show import print_summary
-from .splitters import RandomSplitter, check_splits
+from .splitters import GrandparentSplitter, RandomSplitter, check_splits
 from .transforms import ItemTransform, Transform
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class TransformBlock:
+class TransformBlock(KnowsKeywords):
     """One element of a sample: how to make it, transform it and show it.
 
     Args:
@@ -66,6 +70,7 @@ class TransformBlock:
         return Recipe(TransformBlock, {"show": Optional(self.show, True), "tta": Optional(self.tta, True)})
 
 
+@knows_keywords
 def CategoryBlock(vocab: Iterable | None = None, sort: bool = True, add_na: bool = False) -> TransformBlock:
     """A single class label.
 
@@ -77,6 +82,7 @@ def CategoryBlock(vocab: Iterable | None = None, sort: bool = True, add_na: bool
     return TransformBlock(type_tfms=[Categorize(vocab=vocab, sort=sort, add_na=add_na)])
 
 
+@knows_keywords
 def MultiCategoryBlock(encoded: bool = False, vocab: Iterable | None = None, add_na: bool = False) -> TransformBlock:
     """Several class labels per item.
 
@@ -90,6 +96,7 @@ def MultiCategoryBlock(encoded: bool = False, vocab: Iterable | None = None, add
     return TransformBlock(type_tfms=[MultiCategorize(vocab=vocab, add_na=add_na), OneHotEncode()])
 
 
+@knows_keywords
 def RegressionBlock(n_out: int | None = None) -> TransformBlock:
     """One number per item, or a list of numbers.
 
@@ -273,10 +280,21 @@ class DataBlock:
             verbose: print how many items there are.
         """
         items = self.items_of(source)
-        ds = self.datasets_of(items, self.splits_of(items))
+        splits = self.splits_of(items)
+        if any(getter is parent_label for getter in self.getters):
+            self._check_class_folders([items[i] for split in splits for i in split])
+        ds = self.datasets_of(items, splits)
         if verbose:
             print(f"{ds.sizes}, split by {_name(self.splitter)}")
         return ds
+
+    def _check_class_folders(self, files):
+        "Warn of folders beside those of the `files`, each of which is a class, that are empty."
+        named = {str(o) for b in self.blocks for f in b.type_tfms for o in getattr(f, "vocab", None) or ()}
+        empty = empty_class_folders(files, isinstance(self.splitter, GrandparentSplitter))
+        if empty := [folder for folder in empty if not named or Path(folder).name in named]:
+            warn(f"no file for training or validation lies in {listing(map(repr, empty), 5)}, beside the folders of the classes. Put files "
+                 "there, or remove what is no class", stacklevel=4)
 
     def dataloaders(self, source: Any, path: PathLike = ".", verbose: bool = False, bs: int | None = None, val_bs: int | None = None,
                     shuffle: bool | None = None, device: "str | torch.device | None" = None, num_workers: int | None = None,
@@ -286,7 +304,7 @@ class DataBlock:
 
         Args:
             source: what `get_items` takes, or the items.
-            path: the folder that a learner saves to.
+            path: a folder that belongs to the data: `dls.path`. A learner writes to its own `path`.
             verbose: print how many items there are.
             bs: batch size; default 64, unless a block says otherwise.
             val_bs: batch size for validation; default `bs`.

@@ -35,6 +35,12 @@ def read_csv(file: Any, encoding: str | None = None, **options: Any) -> "pd.Data
                          "in encoding='cp1252', older ones in encoding='latin-1'") from e
 
 
+def folder_of(file: Any) -> Path:
+    "The folder of a file given by its path; the current one of a URL or an open file."
+    is_path = isinstance(file, os.PathLike) or (isinstance(file, str) and "://" not in file)
+    return Path(file).expanduser().parent if is_path else Path(".")
+
+
 def delimiter_hint(columns: Iterable) -> str:
     "What to write where names of columns look like those of several, because a file was read with another delimiter; else nothing."
     apart = next((d for d in (";", "\t", "|") if d in "".join(map(str, columns))), None)

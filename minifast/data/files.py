@@ -1,8 +1,10 @@
 """From a folder to its files: the first step of most data pipelines (`get_items`)."""
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from ..core.items import L
+from ..core.keywords import KnowsKeywords, knows_keywords
 from ..core.messages import brief, did_you_mean
 from ..core.paths import Path
 from ..core.types import PathLike
@@ -52,6 +54,7 @@ def _walk(path: Path, recurse: bool, folders: list[str], followlinks: bool) -> I
             yield where, sorted(names)
 
 
+@knows_keywords
 def get_files(path: PathLike, extensions: str | Iterable[str] | None = None, recurse: bool = True,
               folders: str | Sequence[str] | None = None, followlinks: bool = True) -> L:
     """All files below a folder as an `L` of `Path`s, sorted, so that a seeded split is the same on every machine.
@@ -78,6 +81,7 @@ def get_files(path: PathLike, extensions: str | Iterable[str] | None = None, rec
               if not name.startswith(".") and (wanted is None or os.path.splitext(name)[1].lower() in wanted)), use_list=True)
 
 
+@knows_keywords
 def get_image_files(path: PathLike, recurse: bool = True, folders: str | Sequence[str] | None = None) -> L:
     """All image files below a folder, sorted.
 
@@ -89,6 +93,7 @@ def get_image_files(path: PathLike, recurse: bool = True, folders: str | Sequenc
     return get_files(path, image_extensions, recurse, folders)
 
 
+@knows_keywords
 def get_text_files(path: PathLike, recurse: bool = True, folders: str | Sequence[str] | None = None) -> L:
     """All `.txt` files below a folder, sorted.
 
@@ -100,7 +105,27 @@ def get_text_files(path: PathLike, recurse: bool = True, folders: str | Sequence
     return get_files(path, [".txt"], recurse, folders)
 
 
-class FileGetter:
+def empty_class_folders(files: Iterable[PathLike], all_are_classes: bool = False) -> list[str]:
+    """Folders beside those of the files, each of which is a class, that hold no file themselves, sorted: no class is made of them.
+
+    Hidden ones and `models`, where learners save, are left out.
+
+    Args:
+        files: the items.
+        all_are_classes: what lies beside is meant to be a class too, so that one whose files are all of other kinds counts as well.
+    """
+    paths = [os.fspath(f) for f in files]
+    held, beside = {os.path.dirname(path) for path in paths}, []
+    for parent in {os.path.dirname(folder) for folder in held} - {""}:
+        with suppress(OSError):
+            beside += [o.path for o in os.scandir(parent) if o.path not in held and o.name[0] not in "._" and o.name != "models"
+                       and o.is_dir()]
+    endings = tuple({os.path.splitext(path)[1].lower() for path in paths}) if beside and all_are_classes else ("",)
+    return sorted(folder for folder in beside if not any(name.lower().endswith(endings) for _, _, names in os.walk(folder) for name in names
+                                                         if not name.startswith(".")))
+
+
+class FileGetter(KnowsKeywords):
     """`get_files` with its options set: a function of a folder.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.arguments import listed_in_order
 from ..core.items import L
+from ..core.keywords import KnowsKeywords
 from ..core.messages import describe, did_you_mean
 from ..core.paths import Path
 from ..core.types import PathLike
@@ -37,7 +38,7 @@ def parent_label(o: PathLike) -> str:
     return Path(o).parent.name
 
 
-class _Named:
+class _Named(KnowsKeywords):
     "What the functions with options share: transforms made of them are called by their repr."
 
     @property

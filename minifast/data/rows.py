@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import Subset
 
 from ..core.items import L
-from ..core.messages import brief, describe
+from ..core.messages import brief, describe, listing
 
 
 class _HasRows(type):
@@ -40,6 +40,21 @@ def as_frame(df: Any, where: str, of_lists: str = "") -> Any:
         return df
     advice = "pd.DataFrame(data)" if isinstance(df, dict) else of_lists if isinstance(df, (list, tuple)) else ""
     raise TypeError(f"{where} takes a DataFrame; received {describe(df)}{advice and f': write {advice}'}")
+
+
+def with_rows(df: Any, where: str) -> Any:
+    """`df` itself, which has a row at least.
+
+    Args:
+        df: a DataFrame.
+        where: what takes it, for the message.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not len(df):
+        raise ValueError(f"{where} received a table without rows, of the columns {listing(df.columns, 5) or 'none'}")
+    return df
 
 
 class Rows(Sequence):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..core.items import L, range_of
+from ..core.keywords import KnowsKeywords
 from ..core.messages import brief, describe, did_you_mean, listing, plural
 from ..core.paths import Path
 from ..core.ranks import world_size
@@ -147,7 +148,7 @@ def at_least_two(items: Sized, where: str) -> None:
         raise ValueError(f"{where} cannot split {plural(len(items), 'item')} into a training and a validation set")
 
 
-class Splitter:
+class Splitter(KnowsKeywords):
     "What splitters share: a readable name, from the arguments they keep."
 
     def __repr__(self) -> str:

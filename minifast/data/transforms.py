@@ -17,6 +17,7 @@ from warnings import warn
 import numpy as np
 import torch
 
+from ..core.keywords import KnowsKeywords
 from ..core.messages import describe
 from ..core.nested import typed_again
 from ..core.seeds import draw_seed, item_rng
@@ -36,7 +37,7 @@ def like_sample(parts: Iterable, x: tuple) -> tuple:
     return tuple.__new__(type(x), parts)
 
 
-class Transform(metaclass=TransformType):
+class Transform(KnowsKeywords, metaclass=TransformType):
     """A reversible step of a data pipeline: subclass it, or wrap functions with `Transform(enc, dec)` or `@Transform`.
 
     Called on a tuple it is applied to each element; `ItemTransform` gets the whole tuple. A value that is no instance of

@@ -11,6 +11,7 @@ import torch
 
 from ..callbacks.trackers import lower_wins
 from ..core.arguments import check_arguments, is_whole
+from ..core.keywords import knows_keywords
 from ..core.messages import did_you_mean, noting, plural
 from ..core.seeds import draw_seed
 from ..core.types import PathLike, Splits
@@ -90,6 +91,7 @@ class KFoldResult(Parts):
         self.preds, self.targs, self.positions = at(preds, order), at(targs, order), positions[order].tolist()
 
 
+@knows_keywords
 def kfold(learner_fn: Callable[[tuple], Learner], items: Any, k: int = 5, *, fit: Callable[[Learner], Any], groups: Any = None,
           stratify: Any = None, splits: Iterable[Splits] | None = None, seed: int | None = 42, path: PathLike | None = None,
           keep: str = "models") -> KFoldResult:

@@ -19,6 +19,7 @@ from ..callbacks.trackers import known_direction, monitored
 from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.checkpoint import replacing
 from ..core.csv_cells import from_cell, to_cell
+from ..core.keywords import knows_keywords
 from ..core.messages import add_note, describe, listing, plural
 from ..core.paths import Path
 from ..core.plots import get_grid
@@ -207,6 +208,7 @@ class SearchResult:
 
 
 # -- the search -------------------------------------------------------------------------------------------------------------------
+@knows_keywords
 def random_search(learner_fn: Callable[[dict[str, Any]], Learner], space: Mapping[str, Any], n: int = 20, *,
                   fit: Callable[[Learner, dict[str, Any]], Any], monitor: str = "valid_loss",
                   comp: Callable[[float, float], bool] | None = None, seed: int = 42, csv: PathLike | None = "search.csv",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import pandas as pd
 import torch
 
+from ..core.keywords import KnowsKeywords
 from ..core.messages import describe, plural, reject_unknown
 from ..core.nested import leaves, split_batch
 from ..core.paths import Path
@@ -35,7 +36,7 @@ def batch_of(dl: Any, indices: list[int]) -> Batch:
     return dl.make_batch(indices) if isinstance(dl, DataLoader) else dl.collate_fn([dl.dataset[i] for i in indices])
 
 
-class Interpretation:
+class Interpretation(KnowsKeywords):
     """The predictions of a learner for the items of one loader, on the CPU. Make it with `from_learner`.
 
     Everything is computed there, once, in the order of the dataset; images are read again when they are drawn.

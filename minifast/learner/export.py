@@ -10,6 +10,7 @@ from torch import nn
 import minifast
 
 from ..core.device import default_device
+from ..core.keywords import knows_keywords
 from ..core.messages import describe, plural
 from ..core.paths import Path
 from ..core.recipe import Nearest, Optional
@@ -154,6 +155,7 @@ def _metrics(learn: "Learner", tell: Describer) -> list[dict[str, Any]]:
 
 
 # -- reading --------------------------------------------------------------------------------------------------------------------------
+@knows_keywords
 def load_learner(fname: PathLike, cpu: bool = True, objects: Mapping[str, Any] | None = None) -> "Learner":
     """Make a learner of a file that `Learner.export` wrote. It predicts what it is given and has no data of its own.
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ..core.arguments import check_arguments
+from ..core.keywords import KnowsKeywords
 from ..core.messages import add_note, describe, name_of, unwrapped
 from ..core.nested import find_bs, to_detach
 from ..core.ranks import summed
@@ -45,7 +46,7 @@ def batch_size(learn: "Learner") -> int:
     return find_bs(learn.yb if len(learn.yb) else learn.pred)
 
 
-class Metric:
+class Metric(KnowsKeywords):
     "Base of all metrics: subclass it and write `reset`, `accumulate` and `value`."
 
     lower_is_better: bool | None = None       #: True, False, or None when undeclared

@@ -16,6 +16,7 @@ from warnings import warn
 import numpy as np
 import torch
 
+from ..core.keywords import knows_keywords
 from ..core.messages import brief, describe, listing, name_of, plural
 from ..nn.loss_traits import has_own_code
 from .base import AccumMetric
@@ -261,11 +262,11 @@ def _metric(func: str | Callable[..., float], read: Callable[..., AccumMetric] =
     "Turn the row `def Name(settings): \"docstring\"` into a function that returns the metric."
     def made(row):
         row.__annotations__["return"] = AccumMetric
-        signature = inspect.signature(row)
+        signature, check = inspect.signature(row), knows_keywords(row)
 
         @wraps(row)
         def make(*args, **kwargs):
-            row(*args, **kwargs)                # Python's own error, with the metric's name, where the arguments do not fit
+            check(*args, **kwargs)              # an error with the metric's name where the arguments do not fit
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             metric = read(_of_sklearn(func) if isinstance(func, str) else func, **bound.arguments)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..core.keywords import KnowsKeywords
 from ..core.messages import brief, describe, listing
 from ..core.recipe import Recipe
 from .loss_traits import activate, decide, kind_of, same_items, y_int_of
@@ -50,7 +51,7 @@ def _mismatch(loss, inp, targ):
             + advice)
 
 
-class _Readable(nn.Module):
+class _Readable(KnowsKeywords, nn.Module):
     "A loss whose output is read along `axis`."
 
     kind: str | None                           #: what the output means, see `minifast.nn.loss_traits`

@@ -6,6 +6,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
+from ..core.keywords import knows_keywords
 from ..core.messages import describe, did_you_mean, listing, plural
 from ..data.rows import as_frame
 from .kinds import ADVICE, as_numbers, column_kind, is_date, numbers_in_text
@@ -208,6 +209,7 @@ def df_shrink_dtypes(df: pd.DataFrame, skip: Sequence | str = (), obj2cat: bool 
     return {name: dtype for name, dtype in found.items() if dtype != df[name].dtype}
 
 
+@knows_keywords
 def df_shrink(df: pd.DataFrame, skip: Sequence | str = (), obj2cat: bool = True, int2uint: bool = False) -> pd.DataFrame:
     """A copy in smaller types that hold every value exactly: floats become float32 only where that loses nothing.
 

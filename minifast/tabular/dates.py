@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..core.keywords import knows_keywords
 from ..data.rows import as_frame
 from .columns import check_columns, listed_names, rows_of
 from .kinds import column_kind, is_date
@@ -68,6 +69,7 @@ def make_date(df: pd.DataFrame, date_field: str, inplace: bool = True) -> pd.Dat
     return out
 
 
+@knows_keywords
 def add_datepart(df: pd.DataFrame, field_name: str, prefix: str | None = None, drop: bool = True, time: bool = False,
                  inplace: bool = True) -> pd.DataFrame:
     """Add columns made of a date to `df` itself, as fastai does. Returns the frame.

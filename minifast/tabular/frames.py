@@ -245,7 +245,7 @@ class TabularPandas(TableRows):
 
         Args:
             bs, val_bs: rows per batch of training and of validation (default: as `bs`).
-            path: the folder of the learner's files.
+            path: a folder that belongs to the data: `dls.path`.
             shuffle, device, seed, drop_last, sampler, after_batch, verbose, num_workers, pin_memory: see `TabDataLoader`.
         """
         from .dataloader import TableDataLoaders

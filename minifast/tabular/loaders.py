@@ -7,7 +7,7 @@ import torch
 
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
-from ..data.csv_files import read_csv
+from ..data.csv_files import folder_of, read_csv
 from ..data.rows import as_frame
 from .columns import check_columns, cont_cat_split, listed_names
 from .dataloader import TabDataLoader, TableDataLoaders, TabWeightedDL
@@ -35,7 +35,7 @@ class TabularDataLoaders(TableDataLoaders):
 
         Args:
             df: the frame.
-            path: the folder of the learner's files.
+            path: a folder that belongs to the data: `dls.path`.
             procs: default: `[Categorify, FillMissing, Normalize]`; `[]` for none.
             cat_names, cont_names: columns; without both, `cont_cat_split` tells them apart; without `cont_names` alone, every other column
                 is continuous, and must hold numbers. A column by which a splitter decides is then no input.
@@ -59,7 +59,7 @@ class TabularDataLoaders(TableDataLoaders):
                                sampler=sampler, after_batch=after_batch, verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
 
     @classmethod
-    def from_csv(cls, csv: Any, path: PathLike = ".", skipinitialspace: bool = True, procs: Procs | None = None,
+    def from_csv(cls, csv: Any, path: PathLike | None = None, skipinitialspace: bool = True, procs: Procs | None = None,
                  cat_names: Sequence | str | None = None, cont_names: Sequence | str | None = None, y_names: Sequence | str | None = None,
                  y_block: TransformBlock | Callable[[], TransformBlock] | None = None, valid_idx: Sequence[int] | None = None,
                  splits: Splits | Callable[[pd.DataFrame], Splits] | None = None, valid_pct: float | None = None, seed: int | None = None,
@@ -72,13 +72,15 @@ class TabularDataLoaders(TableDataLoaders):
 
         Args:
             csv: the file, a URL or an open file.
+            path: as in `from_df`; default: the folder of the file.
             skipinitialspace: drop spaces after the commas.
-            path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs: as in `from_df`.
+            procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs: as in `from_df`.
             shuffle, device, drop_last, sampler, after_batch, reduce_memory, verbose, num_workers, pin_memory, valid_col: as in `from_df`.
             encoding, dtype, keep_default_na, decimal: as in `pandas.read_csv`.
         """
         df = read_csv(csv, encoding, skipinitialspace=skipinitialspace, low_memory=False, dtype=dtype, keep_default_na=keep_default_na,
                       decimal=decimal)
+        path = folder_of(csv) if path is None else path
         return cls.from_df(df, path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, bs, val_bs,
                            shuffle, device, drop_last, sampler, after_batch, False, reduce_memory, verbose, num_workers, pin_memory,
                            valid_col)
@@ -104,8 +106,9 @@ class TabularDataLoaders(TableDataLoaders):
         from .parquet import table_from_parquet
         table = table_from_parquet(path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splits, valid_pct, seed, folder,
                                    valid_col)
-        return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, device=device, drop_last=drop_last, sampler=sampler,
-                               after_batch=after_batch, verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
+        return cls.from_tables(*table.subsets, bs=bs, val_bs=val_bs, shuffle=shuffle, path=folder_of(path), device=device,
+                               drop_last=drop_last, sampler=sampler, after_batch=after_batch, verbose=verbose, num_workers=num_workers,
+                               pin_memory=pin_memory)
 
 
 def _columns(df: pd.DataFrame, cat_names: Any, cont_names: Any, y_names: list) -> tuple:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core.keywords import knows_keywords
 from ..core.messages import describe
 from ..core.recipe import recorded
 from ..core.types import YRange
@@ -43,6 +44,7 @@ def get_emb_sz(to: Any, sz_dict: Mapping[Any, int] | None = None) -> list[tuple[
     return [(len(classes), int(sizes.get(name, emb_sz_rule(len(classes))))) for name, classes in to.classes.items()]
 
 
+@knows_keywords
 def tabular_config(ps: float | Sequence[float] | None = None, embed_p: float = 0.0, y_range: YRange | None = None,
                    use_bn: bool = True, bn_final: bool = False, bn_cont: bool = True,
                    act_cls: type[nn.Module] | nn.Module = nn.ReLU, lin_first: bool = True) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from ..core.device import cpu_count
+from ..core.keywords import KnowsKeywords
 from ..core.messages import describe, did_you_mean, plural
 from ..data.categories import CategoryMap
 from .columns import THREADS_FROM, rows_of
@@ -219,7 +220,7 @@ def beside(*frames: pd.DataFrame) -> pd.DataFrame:
     return found[0] if len(found) == 1 else pd.concat(found, axis=1)
 
 
-class TabularProc:
+class TabularProc(KnowsKeywords):
     """A step of processing: `setups` learns from `table.train`, `encodes` changes the `Table` in place, `decodes` undoes it.
 
     They read and write columns as of a frame, `table['age'] = np.log1p(table['age'])`, or in the dicts `table.cats` and `table.conts`.

@@ -8,10 +8,11 @@ import numpy as np
 from ..core.messages import describe, listing
 from ..core.types import PathLike, Splits
 from ..data.block import CategoryBlock, DataBlock, RegressionBlock, TransformBlock
+from ..data.csv_files import folder_of
 from ..data.factories import check_factory_keywords, chosen_splitter, guessed_block, label_block, without_vocab
 from ..data.labels import column_name
 from ..data.loaders import DataLoaders
-from ..data.rows import as_frame
+from ..data.rows import as_frame, with_rows
 from ..data.splitters_groups import FixedSplitter
 from .block import TSBlock
 from .columns import ReadColumns
@@ -64,7 +65,7 @@ class TSDataLoaders(DataLoaders):
             cont_names: columns of `table` that are covariates of numbers, the input after that.
             batch_tfms: transforms of batches, such as `TSStandardize()`.
             item_tfms: transforms of single samples, which are then made one by one.
-            path: the folder of the learner's files.
+            path: a folder that belongs to the data: `dls.path`.
             **kwargs: for `DataBlock.dataloaders`, such as `bs=16`.
 
         Raises:
@@ -118,7 +119,7 @@ class TSDataLoaders(DataLoaders):
             cont_names: columns of the table, the same in all rows of a series, that are covariates of numbers, the input after that.
             batch_tfms: transforms of batches, such as `TSStandardize()`.
             item_tfms: transforms of single samples, which are then made one by one.
-            path: the folder of the learner's files.
+            path: a folder that belongs to the data: `dls.path`.
             **kwargs: for `DataBlock.dataloaders`, such as `bs=16`.
 
         Raises:
@@ -126,7 +127,7 @@ class TSDataLoaders(DataLoaders):
         """
         check_factory_keywords(cls.from_df, kwargs)
         where = "TSDataLoaders.from_df"
-        df = as_frame(df, where, "TSDataLoaders.from_array(X, y)")
+        df = with_rows(as_frame(df, where, "TSDataLoaders.from_array(X, y)"), where)
         others = [] if valid_col is None or callable(valid_col) else [column_name(valid_col, df.columns)]
         others += [*cat_names, *cont_names]
         table = described_table(df, value_cols, label_col, id_col, time_col, others, freq, fill is not None, where)
@@ -187,6 +188,7 @@ class TSDataLoaders(DataLoaders):
                 raise ValueError(f"{train} and {test} hold targets of different kinds: only one of them has some, or lists its classes in "
                                  "the header")
             kwargs.update(X_valid=more.X, y_valid=more.y)
+        kwargs.setdefault("path", folder_of(train))
         return cls.from_array(read.X, read.y, **kwargs)
 
     @classmethod
@@ -217,7 +219,7 @@ class TSDataLoaders(DataLoaders):
             gap: steps left out between the two.
             history: a validation window may look back at training rows; what it predicts is in none.
             batch_tfms: transforms of batches.
-            path: the folder of the learner's files.
+            path: a folder that belongs to the data: `dls.path`.
             **kwargs: for `DataLoaders.from_dsets`, such as `bs=16` and `shuffle=False`.
 
         Raises:

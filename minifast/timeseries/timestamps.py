@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..core.arguments import check_choice, listed_in_order
 from ..core.messages import brief, describe, did_you_mean, listing, plural
-from ..data.rows import as_frame
+from ..data.rows import as_frame, with_rows
 from .frequency import Frequency, Times, inferred
 
 _ISO = re.compile(r"\s*\d{4}(\D?\d\d|$)")
@@ -85,7 +85,7 @@ def time_axis(df: pd.DataFrame, time: str, by: str | Sequence[str] | None = None
         TypeError: the column holds no times.
         ValueError: times are missing, or cannot be placed in the time zone, or no step can be found.
     """
-    df = as_frame(df, "time_axis")
+    df = with_rows(as_frame(df, "time_axis"), "time_axis")
     columns = [] if by is None else [by] if isinstance(by, str) else listed_in_order("time_axis", "by", by)
     check_columns(df, [time, *columns], "time_axis")
     series, ids = _series_of(df, columns)

@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 
 from ..core.arguments import check_arguments, check_choice, is_whole, listed_in_order
+from ..core.keywords import KnowsKeywords
 from ..core.messages import listing, plural
 from ..core.titled import TensorCategory
-from ..data.rows import as_frame
+from ..data.rows import as_frame, with_rows
 from .frequency import Frequency, Times
 from .store import as_float32
 from .tensors import TensorForecast, TensorKnown, TensorSeries
@@ -20,7 +21,7 @@ from .window_columns import check_numbers, labels_of, without_nan
 Labelling = Literal["same", "last", "most"]
 
 
-class SlidingWindows:
+class SlidingWindows(KnowsKeywords):
     """Windows of `window` steps that slide over the series of a long frame, each with what is to be predicted: the next `horizon` steps of
     the targets, or the label of the window itself.
 
@@ -59,7 +60,7 @@ class SlidingWindows:
                  past: str | Sequence[str] | None = None, label: str | None = None, labelling: Labelling = "same", freq: Any = None,
                  tz: Any = None, duplicates: Literal["mean", "first", "last"] | None = None,
                  gaps: Literal["split", "forward", "linear", "zero"] | None = None, vocab: Sequence[Any] | None = None):
-        df = as_frame(df, "SlidingWindows")
+        df = with_rows(as_frame(df, "SlidingWindows"), "SlidingWindows")
         window, horizon, stride = (int(n) if isinstance(n, np.integer) else n for n in (window, horizon, stride))
         self.window, self.horizon, self.stride, self.time, self.label, self.labelling = window, horizon, stride, time, label, labelling
         self.by, self.target, self.known = (_names(name, o) for name, o in (("by", by), ("target", target), ("known", known)))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..core.arguments import listed_in_order
+from ..core.keywords import knows_keywords
 from ..core.plots import show_image
 from ..core.recipe import Recipe
 from ..data.block import TransformBlock
@@ -24,6 +25,7 @@ from .tta_geometry import tta_masks
 __all__ = ["AddMaskCodes", "ImageBlock", "MaskBlock"]
 
 
+@knows_keywords
 def ImageBlock(cls: type[PILBase] = PILImage, value_range: tuple[float, float] | None = None) -> TransformBlock:
     """Images: uint8 tensors (C,H,W) as items, floats in 0..1 in a batch.
 
@@ -183,6 +185,7 @@ def show_mask(x: Any, ctx: Any = None, n_classes: int | None = None, ignore_inde
     return ShownMask.of(x, n_classes, ignore_index).show(ctx=ctx, **kwargs)
 
 
+@knows_keywords
 def MaskBlock(codes: Sequence[Any] | None = None, ignore_index: int | None = None, values: Sequence[int] | None = None,
               nearest: bool = False) -> TransformBlock:
     """Masks: images whose pixels are class numbers; int64 (H,W) in a batch, with cross entropy over axis 1 as loss.

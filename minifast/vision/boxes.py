@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..core.items import L
+from ..core.keywords import knows_keywords
 from ..core.messages import describe
 from ..core.nested import with_attributes
 from ..data.block import TransformBlock
@@ -158,6 +159,7 @@ def BBoxBlock() -> TransformBlock:
                           dls_kwargs={"before_batch": bb_pad}, tta=tta_boxes)
 
 
+@knows_keywords
 def BBoxLblBlock(vocab: Sequence[Any] | None = None, add_na: bool = True) -> TransformBlock:
     """The labels of the boxes of the block before: a list with one per box; class numbers (B,N) in a batch.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..core.keywords import knows_keywords
 from ..core.messages import describe, plural
 from ..core.nested import with_attributes
 from ..data.block import TransformBlock
@@ -159,6 +160,7 @@ class ReadPoints(ItemTransform):
                                  "predicts points needs the same number for every image")
 
 
+@knows_keywords
 def PointBlock(y_first: bool = False) -> TransformBlock:
     """Key points: pairs (x, y) in pixels of the (upright) image; (N,2) from -1 to 1 in a batch, with mean squared error as loss.
 

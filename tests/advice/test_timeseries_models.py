@@ -143,3 +143,13 @@ def test_files(tmp_path):
     with told("timeseries/ts_files.py", "Of a table write TSDataLoaders.from_df(pd.read_csv(file), ...)"):
         TSDataLoaders.from_ts_file(file)
     TSDataLoaders.from_df(pd.read_csv(file), label_col="y", bs=4)
+
+
+def test_features_take_tensors():
+    features = MiniRocketFeatures(2, 20, n_features=84)
+    with told("timeseries/models/mini_rocket.py", "write torch.from_numpy(x)"):
+        features.fit(X)
+    features.fit(torch.from_numpy(X))
+    with told("timeseries/models/mini_rocket.py", "write torch.from_numpy(x)"):
+        features(X)
+    assert features(torch.from_numpy(X)).shape == (12, 84)

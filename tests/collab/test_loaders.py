@@ -41,7 +41,8 @@ def test_what_batches_refuse(ratings, tmp_path):
 
 def test_from_csv(ratings, tmp_path):
     ratings.to_csv(tmp_path / "r.csv", index=False)
-    assert len(CollabDataLoaders.from_csv(tmp_path / "r.csv", bs=8).classes["film"]) == 13
+    dls = CollabDataLoaders.from_csv(str(tmp_path / "r.csv"), bs=8)
+    assert len(dls.classes["film"]) == 13 and dls.path == tmp_path
     ratings.to_csv(tmp_path / "r.data", index=False, sep="\t", header=False)
     dls = CollabDataLoaders.from_csv(tmp_path / "r.data", delimiter="\t", header=None, names=["u", "i", "r"], path=tmp_path)
     assert list(dls.classes) == ["u", "i"] and dls.path == tmp_path

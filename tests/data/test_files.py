@@ -1,11 +1,24 @@
 import os
 import pickle
+import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
-from minifast.data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files, image_extensions
+from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
+from minifast.data.files import (
+    FileGetter,
+    ImageGetter,
+    empty_class_folders,
+    get_files,
+    get_image_files,
+    get_text_files,
+    image_extensions,
+)
+from minifast.data.labels import parent_label
+from minifast.data.splitters import GrandparentSplitter
 
 
 @pytest.fixture
@@ -107,3 +120,57 @@ def test_a_getter_takes_other_options_in_a_call(tmp_path):
     getter = FileGetter(recurse=False)
     assert names(getter(tmp_path)) == ["a.jpg", "b.txt"] and names(getter(tmp_path, recurse=True, folders="sub")) == ["c.jpg"]
     assert names(getter(tmp_path, extensions=".txt")) == ["b.txt"] and names(FileGetter()(tmp_path, recurse=False)) == ["a.jpg", "b.txt"]
+
+
+def classes_in(folder, **kinds):
+    for name, ending in kinds.items():
+        for i in range(3):
+            file = folder / name / f"{i}.{ending}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+
+
+def in_folders(splitter=None):
+    return DataBlock((TransformBlock, CategoryBlock), get_items=get_text_files, get_y=parent_label, splitter=splitter)
+
+
+def warned(make):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        make()
+    return [str(w.message) for w in seen]
+
+
+def test_an_empty_folder_beside_those_of_the_classes_is_named(tmp_path):
+    for part in ("train", "valid"):
+        classes_in(tmp_path / part, cat="txt", dog="txt")
+    for name in ("train/horse", "train/.cache", "train/_old", "train/models", "models", "test", "test/cow"):
+        (tmp_path / name).mkdir()
+    classes_in(tmp_path / "valid", cow="doc")
+    block = in_folders(GrandparentSplitter())
+    told, = warned(lambda: block.datasets(tmp_path))
+    assert told.startswith(f"no file for training or validation lies in {str(tmp_path / 'train' / 'horse')!r}, "
+                           f"{str(tmp_path / 'valid' / 'cow')!r}, beside the folders of the classes. Put files there, or remove")
+    (tmp_path / "train" / "horse").rmdir()
+    shutil.rmtree(tmp_path / "valid" / "cow")
+    assert warned(lambda: block.datasets(tmp_path)) == []
+
+
+def test_of_a_random_split_only_folders_without_any_file_count(tmp_path):
+    classes_in(tmp_path, cat="txt", dog="txt", notes="doc")
+    assert warned(lambda: in_folders().datasets(tmp_path)) == []
+    (tmp_path / "horse" / "more").mkdir(parents=True)
+    told, = warned(lambda: in_folders().datasets(tmp_path))
+    assert repr(str(tmp_path / "horse")) in told and "notes" not in told
+    some = get_text_files(tmp_path, folders=["cat"])
+    assert empty_class_folders(some) == [str(tmp_path / "horse")] and empty_class_folders([]) == empty_class_folders(["a.txt"]) == []
+
+
+def test_classes_that_are_given_are_no_surprise(tmp_path):
+    classes_in(tmp_path, cat="txt", dog="txt")
+    (tmp_path / "horse").mkdir()
+
+    def read(vocab):
+        return DataBlock((TransformBlock, CategoryBlock(vocab=vocab)), get_items=get_text_files, get_y=parent_label).datasets(tmp_path)
+    assert warned(lambda: read(["cat", "dog"])) == []
+    assert len(warned(lambda: read(["cat", "dog", "horse"]))) == 1

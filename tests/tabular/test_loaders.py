@@ -1,4 +1,5 @@
 """Batches of tables: right rows, right order, no rows lost; factories; what is refused."""
+import io
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import SubsetRandomSampler
 
+from minifast.core.paths import Path
 from minifast.core.seeds import set_seed
 from minifast.data.dataloader import DataLoader
 from minifast.data.engine.samplers import WeightedSampler
@@ -207,7 +209,9 @@ def test_from_csv(df, tmp_path):
     dls = TabularDataLoaders.from_csv(tmp_path / "t.csv", path=tmp_path, y_names="y", bs=8)
     assert dls.path == tmp_path and list(dls.vocab) == ["p", "q"]
     (tmp_path / "s.csv").write_text("a, b, y\n1.5, u, p\n2.5, v, q\n3.5, u, p\n")
-    assert list(TabularDataLoaders.from_csv(tmp_path / "s.csv", y_names="y", valid_idx=[2]).classes["b"]) == ["#na#", "u", "v"]
+    dls = TabularDataLoaders.from_csv(tmp_path / "s.csv", y_names="y", valid_idx=[2])
+    assert dls.path == tmp_path and list(dls.classes["b"]) == ["#na#", "u", "v"]
+    assert TabularDataLoaders.from_csv(io.StringIO("a,y\n1,p\n2,q\n3,p\n"), y_names="y", valid_idx=[2]).path == Path(".")
     with pytest.raises(FileNotFoundError, match="there is no file .*none.csv"):
         TabularDataLoaders.from_csv(tmp_path / "none.csv", y_names="y")
 

@@ -45,6 +45,7 @@ def test_parquet_is_the_frame(df, tmp_path):
     pd.testing.assert_frame_equal(files.items, memory.items)
     assert [s.tolist() for s in files.splits] == [s.tolist() for s in memory.splits] and (tmp_path / "codes" / "codes.npy").is_file()
     dls = TabularDataLoaders.from_parquet(tmp_path / "part0.parquet", **COLUMNS, y_names="y", bs=32)
+    assert dls.path == tmp_path
     torch.manual_seed(0)
     learn = tabular_learner(dls, layers=[20], metrics=accuracy)
     learn.fit_one_cycle(4, 2e-2)

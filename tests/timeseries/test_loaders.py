@@ -11,6 +11,7 @@ from minifast.timeseries.all import (
     MultiCategoryBlock,
     PadSeries,
     RegressionBlock,
+    SlidingWindows,
     TensorSeries,
     TSBlock,
     TSDataLoaders,
@@ -18,6 +19,7 @@ from minifast.timeseries.all import (
     n_steps,
     nn,
     pd,
+    resample,
 )
 
 RNG = np.random.default_rng(3)
@@ -206,3 +208,14 @@ def test_new_series_with_targets_are_validated():
     with learn.no_bar():
         assert learn.validate(dl=learn.dls.test_dl((X[10:], y[10:]), with_labels=True)) == learn.validate()
         assert len(learn.get_preds(dl=learn.dls.test_dl(X))[0]) == 20
+
+
+def test_a_table_without_rows_is_refused_as_that():
+    wide = pd.DataFrame({"a": [], "b": [], "label": []})
+    long = pd.DataFrame({"id": [], "t": [], "v": []})
+    for make, columns in ((lambda: TSDataLoaders.from_df(wide, label_col="label"), "a, b, label"),
+                          (lambda: TSDataLoaders.from_df(long, id_col="id", time_col="t"), "id, t, v"),
+                          (lambda: SlidingWindows(long, 3, 1, time="t", target="v"), "id, t, v"),
+                          (lambda: resample(long, "D", time="t"), "id, t, v")):
+        with pytest.raises(ValueError, match=f"received a table without rows, of the columns {columns}$"):
+            make()

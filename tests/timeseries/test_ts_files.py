@@ -164,6 +164,7 @@ def test_loaders_take_the_test_set_beside_the_training_set(written):
     train, test = written(_file(6), "A_TRAIN.ts"), written(_file(4), "A_TEST.ts")
     dls = TSDataLoaders.from_ts_file(train, bs=2)
     assert list(dls.vocab) == ["b", "a"] and (len(dls.train_ds), len(dls.valid_ds)) == (6, 4) and series_shape(dls).n_steps == 3
+    assert dls.path == train.parent and TSDataLoaders.from_ts_file(train, bs=2, path="elsewhere").path.name == "elsewhere"
     assert len(TSDataLoaders.from_ts_file(test, train, bs=2).train_ds) == 4
     assert len(TSDataLoaders.from_ts_file(train, valid_pct=0.5, bs=2).train_ds) == 3
     assert len(TSDataLoaders.from_ts_file(written(_file(10), "B.ts"), bs=2).valid_ds) == 2

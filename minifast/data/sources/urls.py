@@ -3,6 +3,7 @@ import json
 import os
 from contextlib import suppress
 
+from ...core.keywords import knows_keywords
 from ...core.messages import noting
 from ...core.paths import Path
 from ...core.types import PathLike
@@ -103,6 +104,7 @@ class URLs:
         return minifast_home() / c_key / name
 
 
+@knows_keywords
 def untar_data(url: str, archive: PathLike | None = None, data: PathLike | None = None, force_download: bool = False,
                base: PathLike | None = None, sha256: str | None = None, show_progress: bool = True, timeout: float = 10.0) -> Path:
     """Download the archive at `url`, unpack it, and return the dataset's folder; only what is not there yet is done.

@@ -4,6 +4,7 @@ from typing import Any
 import torch
 
 from ...core.arguments import check_choice
+from ...core.keywords import knows_keywords
 from ...core.recipe import Recipe
 from ...core.types import LossFunc
 from ...data.block import TransformBlock
@@ -18,6 +19,7 @@ from .tokenizer import capped, is_tokenizer, load_tokenizer, restored_tokenizer,
 TASKS = ("classify", "words", "mlm", "clm")
 
 
+@knows_keywords
 def TransformersBlock(model: Any, max_len: int | None = None, task: Task = "classify", mlm_prob: float = 0.15) -> TransformBlock:
     """Texts, or pairs of texts, as a pretrained model takes them: dicts of `input_ids`, `attention_mask` (and `token_type_ids`).
 

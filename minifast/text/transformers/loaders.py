@@ -56,7 +56,7 @@ class TransformersDataLoaders(DataLoaders):
             max_len: see `TransformersBlock`.
             task: see `TransformersBlock`.
             splitter: instead of a random split.
-            path: the folder of the learner's files.
+            path: a folder that belongs to the data: `dls.path`.
             **kwargs: for `DataBlock.dataloaders`, such as `bs=16`.
         """
         check_factory_keywords(cls.from_df, kwargs)

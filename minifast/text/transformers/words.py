@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from ...core.keywords import knows_keywords
 from ...core.messages import plural
 from ...core.types import LossFunc
 from ...data.block import TransformBlock
@@ -84,6 +85,7 @@ def of_words(y: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     return out
 
 
+@knows_keywords
 def WordLabelsBlock(vocab: Sequence[Any] | None = None) -> TransformBlock:
     """One label for each word of a text, as for named entities; the input is a `TransformersBlock(task='words')`.
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from ...callbacks.base import Callback
 from ...core.arguments import check_arguments, is_whole, refuse_class
+from ...core.keywords import knows_keywords
 from ...core.messages import describe, name_of
 from ...core.types import LossFunc, PathLike, Splitter
 from ...data.loaders import DataLoaders
@@ -99,6 +100,7 @@ def windows_of(dls: Any) -> SlidingWindows:
     return dataset.windows
 
 
+@knows_keywords
 def ts_forecaster(dls: DataLoaders, arch: Any = DLinear, quantiles: Sequence[float] | None = None, config: Mapping[str, Any] | None = None,
                   by_window: bool = True, loss_func: LossFunc | None = None, opt_func: Callable[..., Any] = Adam, lr: float = 1e-3,
                   splitter: Splitter | None = None, cbs: Callback | Sequence[Callback] | None = None, metrics: Any = None,

@@ -86,9 +86,11 @@ class MiniRocketFeatures(nn.Module):
             itself.
 
         Raises:
-            ValueError: values are missing.
+            ValueError: values are missing, or there are no series.
         """
         self._check(x)
+        if not len(x):
+            raise ValueError("MiniRocketFeatures.fit takes its biases from training series, and there are none")
         x = x.detach().float().cpu()
         steps, x = is_step(x), x.nan_to_num(nan=0.0) if _is_padding(x) else x
         if not x.isfinite().all():
@@ -134,6 +136,8 @@ class MiniRocketFeatures(nn.Module):
         if not exporting and bool(self.biases[0].isnan()):
             raise RuntimeError("MiniRocketFeatures has no biases yet: call fit(training series) first, or make a learner with "
                                "mini_rocket_learner(dls)")
+        if not exporting and not len(x):
+            return x.new_zeros(0, self.n_out, dtype=torch.float32)
         with torch.autocast(x.device.type, enabled=False):
             if not exporting and x.device.type == "cpu":
                 out = compiled_features(x.float(), _THREES, self.channels, self.dilations, self.n_biases, self.biases,
@@ -158,8 +162,9 @@ class MiniRocketFeatures(nn.Module):
         return torch.cat(parts, 1).index_select(1, order.argsort())
 
     def _check(self, x: torch.Tensor) -> None:
-        if x.ndim != 3 or x.shape[1] != self.c_in:
-            raise ValueError(f"MiniRocket takes series (samples, {self.c_in} channels, steps); received {describe(x)}")
+        if not isinstance(x, torch.Tensor) or x.ndim != 3 or x.shape[1] != self.c_in or not x.shape[2]:
+            hint = ": write torch.from_numpy(x)" if hasattr(x, "__array__") and not isinstance(x, torch.Tensor) else ""
+            raise ValueError(f"MiniRocket takes series (samples, {self.c_in} channels, steps); received {describe(x)}{hint}")
 
     def _features(self, x: torch.Tensor, steps: torch.Tensor, shortest: int) -> torch.Tensor:
         "The features (n_out, B) of series (B, C, T) of `shortest` steps or more, by operations of torch."

@@ -72,7 +72,8 @@ class PatchTST(SeriesModel):
         self.check_seq_len(x)
         if self.n_targets is not None:
             x = x[:, :self.n_targets]
-        b = x.shape[0]
         patches = F.pad(x, (0, self.stride), mode="replicate").unfold(2, self.patch_len, self.stride)
         made = self.body(self.embed(patches.flatten(0, 1)))
-        return self.head(made.reshape(b, -1)) if self.n_targets is None else self.head(made.flatten(1)).reshape(b, -1)
+        if self.n_targets is None:
+            return self.head(made.unflatten(0, x.shape[:2]).flatten(1))
+        return self.head(made.flatten(1)).unflatten(0, x.shape[:2]).flatten(1)

@@ -12,6 +12,7 @@ from torch import nn
 
 from ...core.arguments import check_arguments, is_whole
 from ...core.recipe import recorded
+from .series_model import too_short
 
 
 class _Causal(nn.Conv1d):
@@ -65,4 +66,6 @@ class TCN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         "(B, c_in, seq_len) -> (B, c_out)."
+        if not x.shape[-1]:
+            raise ValueError(too_short("TCN", 1, 0))
         return self.head(self.body(x)[:, :, -1])

@@ -147,3 +147,16 @@ def test_what_cannot_be_taken_is_said():
     with pytest.raises(ValueError, match=r"missing or infinite values: fill them first"):
         MiniRocketFeatures(2, 40).fit(x)
     MiniRocketFeatures(2, 40).fit(x.nan_to_num())
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_no_series_have_no_features_and_no_biases_come_from_them(monkeypatch, compiled):
+    model = _fitted()
+    if not compiled:
+        monkeypatch.setattr("minifast.timeseries.models.mini_rocket.compiled_features", lambda *args: None)
+    assert model(torch.zeros(0, 1, 40)).shape == (0, model.n_out)
+    with pytest.raises(ValueError, match="takes its biases from training series, and there are none"):
+        model.fit(torch.zeros(0, 1, 40))
+    for use in (model, model.fit):
+        with pytest.raises(ValueError, match=r"takes series \(samples, 1 channels, steps\); received float32\[3,1,0\] on cpu$"):
+            use(torch.zeros(3, 1, 0))

@@ -11,6 +11,7 @@ from minifast.timeseries.models.omni_scale import OmniScaleCNN
 from minifast.timeseries.models.patch_tst import PatchTST
 from minifast.timeseries.models.resnet1d import ResNet1d
 from minifast.timeseries.models.series_model import MASKING, series_split
+from minifast.timeseries.models.tcn import TCN
 from minifast.timeseries.models.ts_transformer import TSTransformer
 
 #: Each model, small: (class, settings).
@@ -179,3 +180,11 @@ def test_series_of_a_length_the_model_was_not_made_for_are_refused(name):
 def test_a_model_that_needs_the_length_says_so(name):
     with pytest.raises(ValueError, match=rf"{name} is made for .* write {name}\(2, 3, seq_len=...\)"):
         SMALL[name][0](2, 3)
+
+
+@pytest.mark.parametrize("arch", [FCN, InceptionTime, LSTM_FCN, OmniScaleCNN, PatchTST, ResNet1d, TCN, TSTransformer])
+def test_a_batch_without_items_gives_none_and_series_without_steps_are_refused(arch):
+    model = arch(2, 3, seq_len=24).eval()
+    assert model(torch.zeros(0, 2, 24)).shape == (0, 3)
+    with pytest.raises(ValueError, match=f"{arch.__name__} needs series of 1?6? ?1? ?steps? or more, and the shortest here has 0"):
+        model(torch.zeros(4, 2, 0))
