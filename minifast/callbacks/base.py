@@ -5,6 +5,7 @@ The methods of `Callback` are the only list of events in minifast. `EVENTS`, the
 """
 import inspect
 import re
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
@@ -106,7 +107,8 @@ class Callback(KnowsKeywords):
         **events: functions by the name of their event, called without arguments or with the callback.
 
     Attributes:
-        learn: the learner that this callback is attached to; None before.
+        learn: the learner that this callback is attached to; None before. A learner holds its callbacks, and no callback its learner: that
+            goes, with its model and the workers of its loaders, when nobody else holds it any more.
         order: the role (`Order`) that decides which callback runs first.
         run_before, run_after: callback classes, or their names, to run before or after, whatever their order.
         run_train, run_valid: whether the batch events are called in training and in validation.
@@ -115,7 +117,6 @@ class Callback(KnowsKeywords):
         shown: names of the attributes that `repr` shows.
     """
 
-    learn: "Learner" = None
     order: int = Order.BATCH
     run_before: tuple | list | type | str = ()
     run_after: tuple | list | type | str = ()
@@ -125,6 +126,7 @@ class Callback(KnowsKeywords):
     only_watches: bool = False
     shown: tuple[str, ...] = ()
     elsewhere: dict[str, str] = {}                   #: names by which other libraries have what is here, and what to write
+    _learner: Callable[[], Any] = staticmethod(lambda: None)        # a weak reference
     _run = True
     _overridden: frozenset[str] = frozenset()        # the events that the class overrides
 
@@ -229,6 +231,24 @@ class Callback(KnowsKeywords):
             self._refuse_unknown(name, name, function)
             setattr(self, name, self._listener(name, function))
 
+    @property
+    def learn(self) -> "Learner":
+        "See `Attributes`."
+        return self._learner()
+
+    @learn.setter
+    def learn(self, learn: "Learner | None") -> None:
+        vars(self).pop("_learner", None)
+        if learn is not None:
+            self._learner = weakref.ref(learn)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_learner": self.learn}               # a copy of a learner has copies of its callbacks
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.learn = state["_learner"]
+
     def _listener(self, event: str, function: Callable) -> MethodType:
         "A function that takes nothing, or the callback, as a bound method."
         if not callable(function):
@@ -266,6 +286,9 @@ class Callback(KnowsKeywords):
         if name in STATE or name in ALSO_READ:
             if self.learn is not None:
                 return getattr(self.learn, name)
+            if "_learner" in vars(self):
+                raise AttributeError(f"{type(self).__name__} has no `{name}` any more: its learner is gone, because nothing holds it. Keep "
+                                     "it in a variable, `learn = Learner(...)`")
             raise AttributeError(f"{type(self).__name__} is not attached to a learner, so it has no `{name}` yet: use `learn.add_cb(...)` "
                                  "or `cbs=[...]`")
         who = type(self).__name__

@@ -133,6 +133,7 @@ class Recorder(Callback):
         self.add_time, self.train_metrics, self.valid_metrics, self.beta = add_time, train_metrics, valid_metrics, beta
         self.fits, self.history, self.log = [], [], []
         self._given_up: set[str] = set()            # columns that failed in this fit
+        self._measured: list = []                   # the metrics of the latest fit, for when the learner is gone
         self.lr_find: LRFindResult | None = None
         self._clear_epoch()
 
@@ -184,10 +185,13 @@ class Recorder(Callback):
     @property
     def metric_names(self) -> list[str]:
         "Column names of the epoch table."
-        names = [m.name for m in self.learn.metrics]
+        names = [m.name for m in self._metrics()]
         train = [f"train_{n}" for n in names] if self.train_metrics else []
         valid = ([f"valid_{n}" for n in names] if self.train_metrics else names) if self.valid_metrics else []
         return ["epoch", "train_loss", *train, "valid_loss", *valid] + (["time"] if self.add_time else [])
+
+    def _metrics(self):
+        return self._measured if self.learn is None else self.learn.metrics
 
     def frame(self) -> "DataFrame":
         "The whole history as a DataFrame: one row per epoch of every fit."
@@ -202,7 +206,7 @@ class Recorder(Callback):
         if found is None:
             return None
         then, now, better = rows[found.best], rows[-1], None
-        for metric in self.learn.metrics:
+        for metric in self._metrics():
             a, b = (r.get(metric.name, r.get(f"valid_{metric.name}")) for r in (then, now))
             if None not in (a, b, metric.lower_is_better) and (b < a if metric.lower_is_better else b > a):
                 better = better or (metric.name, a, b)
@@ -211,6 +215,7 @@ class Recorder(Callback):
     # -- events -----------------------------------------------------------------------------------------------------------------
     def before_fit(self) -> None:
         self.fits.append(FitRecord(self.beta, self.learn.call))
+        self._measured = self.learn.metrics
         self._given_up.clear()
 
     def before_epoch(self) -> None:
@@ -382,7 +387,7 @@ class Recorder(Callback):
         if not smooth:
             raise ValueError("nothing has been recorded yet: train first, `learn.fit(1)`")
         ax.plot(range(skip_start, len(smooth)), smooth[skip_start:], label="train (smoothed)")
-        column = 1 + (len(self.learn.metrics) if self.train_metrics else 0)
+        column = 1 + (len(self._metrics()) if self.train_metrics else 0)
         starts = accumulate((len(fit.losses) for fit in self.fits), initial=0)
         ends = [(start + i, v[column]) for start, fit in zip(starts, self.fits, strict=False)
                 for i, v in zip(fit.iters, fit.values, strict=False)]
@@ -425,7 +430,7 @@ class Recorder(Callback):
         if not self.history:
             raise ValueError("nothing has been recorded yet: train first, `learn.fit(1)`")
         from matplotlib.ticker import MaxNLocator
-        names = [metric.name for metric in self.learn.metrics]
+        names = [metric.name for metric in self._metrics()]
         plots = [("loss", ("train_loss", "valid_loss")), *((n, (n, f"train_{n}", f"valid_{n}")) for n in names)]
         axes = get_grid(len(plots), nrows or (1 if ncols is None and len(plots) <= 4 else None), ncols, figsize=figsize)
         for (title, columns), ax in zip(plots, axes, strict=False):

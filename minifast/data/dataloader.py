@@ -356,12 +356,7 @@ class DataLoader:
     def _keys(self, seed, start, shares):
         "The batches of an epoch; with `shares`, where these are noted by the number of the batch, this rank's part of each."
         keys = self._order.keys(seed, start)
-        return keys if shares is None else self._parts(keys, shares)
-
-    def _parts(self, keys, shares):
-        for key in keys:
-            share = shares[key.number] = share_of(len(key.indices))
-            yield key.part(share)
+        return keys if shares is None else _parts(keys, shares)
 
     def _made_elsewhere(self, batches, seed, shares):
         "The batches of threads, and of another engine from the first one on that draws from the global random streams."
@@ -754,3 +749,10 @@ class DataLoader:
             None; a DataFrame where the items have nothing to draw; the samples with `show=False`.
         """
         return show_batch(self, b, max_n, ctxs, show, unique, nrows, ncols, figsize, **kwargs)
+
+
+def _parts(keys, shares):
+    "This rank's parts of the batches `keys`. Of no loader, as are all iterators over keys: an engine keeps them."
+    for key in keys:
+        share = shares[key.number] = share_of(len(key.indices))
+        yield key.part(share)

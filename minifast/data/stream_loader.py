@@ -142,7 +142,7 @@ class StreamLoader(DataLoader):
         return 8 if self.source.sizes is not None else min(8, max(1, len(self.source) // world_size()))
 
     def _make_order(self):
-        return _Batches(self)
+        return None
 
     @property
     def _in_order(self):
@@ -167,6 +167,9 @@ class StreamLoader(DataLoader):
         rest = n % self.bs
         drop = rest == 1 and n > self.bs and self.shuffles if drop is None else drop
         return n - rest if drop else n
+
+    def __len__(self) -> int:
+        return self.n_batches or -(-self._total // self.bs)
 
     @property
     def n(self) -> int:
@@ -217,20 +220,8 @@ class StreamLoader(DataLoader):
         return self._fetcher.is_common(next(self._takes(begin.seed, 0, begin, place, self._token, set())).indices)
 
     def _takes(self, seed, start, begin, place, token, ended):
-        total, n_batches = self._total, len(self)
-        places = [place._replace(lane=lane) for lane in range(place.lanes)]
         bounded = self._wraps or self.n_batches is not None or self.source.sizes is not None
-        for number in count(start - start % place.lanes):
-            if (bounded and number >= n_batches) or len(ended) == place.lanes:
-                return
-            bs = self.bs if not bounded or total is None else min(self.bs, total - number * self.bs)
-            lane = number % place.lanes
-            first = number - start < place.lanes and number >= start
-            n = None if number < start else divided(bs, place.world, place.rank).mine
-            looks = self._n_items is not None and number + place.lanes >= n_batches
-            take = Take(n, bs, self.bs, begin.block + number, places[lane], token, begin.epoch, begin.seed,
-                        begin.places[lane] if first else None, first, looks, total)
-            yield BatchKey(seed, number, take, None, place.rank)
+        return _takes(seed, start, begin, place, token, ended, self.bs, self._total, len(self), bounded, self._n_items is not None)
 
     def _received(self, batches, begin, start, token, ended, shares=None):
         "The batches that have items; where the stream is now is noted before each."
@@ -298,6 +289,9 @@ class StreamLoader(DataLoader):
                             "learn.get_preds(dl=learn.dls.test_dl(samples)) for samples of your own")
         return super().make_batch(indices, seed, dataset)
 
+    def indices_of_batch(self, n: int = -1) -> list[int] | None:
+        return None
+
     def names_of_batch(self, n: int = -1) -> list[str] | None:
         return None if n != -1 or self._codes is None else list(map(self._fetcher.name_of, self._codes))
 
@@ -352,18 +346,18 @@ class StreamLoader(DataLoader):
         return Recipe(DataLoader, made.args)
 
 
-class _Batches:
-    "How many batches an epoch has; in the place of an `Order`."
-
-    is_known = False
-
-    def __init__(self, loader: StreamLoader):
-        self.loader = loader
-
-    def __len__(self) -> int:
-        loader = self.loader
-        return loader.n_batches or -(-loader._total // loader.bs)
-
-    @property
-    def shuffles(self) -> bool:
-        return self.loader.shuffles
+def _takes(seed, start, begin, place, token, ended, full, total, n_batches, bounded, counted):
+    """What each batch takes, until `n_batches` where the epoch is `bounded`, or until all lanes have `ended`. Of no loader: an engine keeps
+    it, and what refers to the loader would keep both."""
+    places = [place._replace(lane=lane) for lane in range(place.lanes)]
+    for number in count(start - start % place.lanes):
+        if (bounded and number >= n_batches) or len(ended) == place.lanes:
+            return
+        bs = full if not bounded or total is None else min(full, total - number * full)
+        lane = number % place.lanes
+        first = number - start < place.lanes and number >= start
+        n = None if number < start else divided(bs, place.world, place.rank).mine
+        looks = counted and number + place.lanes >= n_batches
+        take = Take(n, bs, full, begin.block + number, places[lane], token, begin.epoch, begin.seed,
+                    begin.places[lane] if first else None, first, looks, total)
+        yield BatchKey(seed, number, take, None, place.rank)

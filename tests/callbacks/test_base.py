@@ -27,7 +27,7 @@ class FakeLearner:
 
 
 def attached(cb, **state):
-    cb.learn = FakeLearner(**state)
+    cb.learn = cb.held = FakeLearner(**state)           # a callback itself does not hold its learner
     return cb
 
 
@@ -104,8 +104,8 @@ def test_an_error_while_reading_state_is_not_disguised():
         def pct_train(self):
             return self.dls.nonsense
 
-    cb = Callback()
-    cb.learn = Broken(dls="no loaders")
+    cb, learn = Callback(), Broken(dls="no loaders")
+    cb.learn = learn
     with pytest.raises(AttributeError, match="'str' object has no attribute 'nonsense'"):
         _ = cb.pct_train
 

@@ -130,7 +130,8 @@ def test_is_better():
 def test_directions_of_all_columns():
     metrics = [as_metric(mae), ValueMetric(lambda: 1.0, "odd")]
     recorder = Recorder(train_metrics=True)
-    recorder.learn = type("L", (), {"metrics": metrics})()
+    recorder.learn = learn = type("L", (), {"metrics": metrics})()
+    assert recorder.learn is learn
     assert column_directions(recorder, metrics) == {"train_loss": True, "train_mae": True, "train_odd": None, "valid_loss": True,
                                                     "valid_mae": True, "valid_odd": None}
 

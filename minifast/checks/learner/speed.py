@@ -51,10 +51,10 @@ def measure(learn: Learner, n_steps: int = 12, seconds: float = 20.0, warm_up: i
         loader = independent_loader(learn.dls.train, seed=0)
         workers = getattr(loader, "num_workers", 0)
         begun, ends, measured = time.perf_counter(), [], []     # ends: what part ended, in which step, when; measured: steps
-        tokens_in, inputs = getattr(loader, "tokens_in", None), []
+        tokens_in, inputs, device = getattr(loader, "tokens_in", None), [], probe.device
 
         def end_of(part):
-            return lambda cb: ends.append((part, cb.learn.iter, _now(probe.device)))
+            return lambda cb: ends.append((part, cb.learn.iter, _now(device)))
 
         def end_of_batch(cb):
             end_of(CALLBACKS)(cb)

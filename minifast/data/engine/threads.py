@@ -22,7 +22,11 @@ TIMED_OUT = ("no batch came from the workers within timeout={} seconds: a file t
 
 
 class _Job(Future):
-    "A batch in the making, shared out among threads: the one that is done last finishes it."
+    """A batch in the making, shared out among threads: the one that is done last finishes it.
+
+    Its result is the batch, or None where there are `errors`. These are no exception of the `Future`, which would keep it, and with it the
+    frames of its traceback and all that these hold: this job, the loop, the loader.
+    """
 
     def __init__(self, fetcher, key, n_parts, pin):
         super().__init__()
@@ -43,16 +47,24 @@ class _Job(Future):
             self.left -= 1
             is_last = not self.left
         if is_last and self.set_running_or_notify_cancel():
+            batch = None
             try:
-                self.set_result(self._finished())
+                if not self.errors:
+                    batch = self.fetcher.finish(self.making)
+                    batch = batch.pin_memory() if self.pin else batch
             except BaseException as e:
-                self.set_exception(e)
+                self.errors.append((0, e))
+            self.set_result(batch)
 
-    def _finished(self):
-        if self.errors:
-            raise min(self.errors, key=lambda pair: pair[0])[1]
-        batch = self.fetcher.finish(self.making)
-        return batch.pin_memory() if self.pin else batch
+    def taken(self):
+        "The batch; or the first of the errors is raised, and all of them are held no longer."
+        errors, self.errors = self.errors, []
+        if not errors:
+            return self.result()
+        try:
+            raise min(errors, key=lambda pair: pair[0])[1]
+        finally:
+            del errors
 
 
 def _work(todo):
@@ -81,10 +93,11 @@ class ThreadEngine:
         watch = Watch(self.fetcher, self._loop_draws) if self.fetcher.may_draw_globally else None
         threads = [threading.Thread(target=_work, args=(todo,), name=f"minifast-loader-{i}", daemon=True) for i in range(self.n)]
 
-        def end(patience=2.0):
-            self._ends.discard(end)
+        def end(patience=2.0):                  # it refers to nothing that refers to it: it goes with its epoch, and the data with it
             while jobs:
-                jobs.pop().cancel()
+                job = jobs.pop()
+                job.cancel()
+                job.errors.clear()
             for _ in threads:
                 todo.put(None)
             until = time.monotonic() + patience             # for all of them: one that waits for a file ends when it has it
@@ -110,11 +123,12 @@ class ThreadEngine:
                         self._wait_for(job)
                     watch.check([job.making.key for job in jobs])
                     self._loop_draws = watch.loop_draws
-                yield jobs.popleft().result()   # what was handed out is not held here: its memory may be used again soon
+                yield jobs.popleft().taken()    # what was handed out is not held here: its memory may be used again soon
                 if watch is not None:
                     watch.resume()
         finally:
             atexit.unregister(end)
+            self._ends.discard(end)
             left = [job.making.key for job in jobs]
             end()
             if watch is not None and left:

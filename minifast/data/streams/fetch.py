@@ -103,7 +103,8 @@ class StreamMaking(Making):
     taken: Taken | None = None
     report: Report | None = None
     at_once: Any = None
-    error: BaseException | None = None
+    failed: bool = False
+    error: BaseException | None = None      # until it is raised: it must not be kept, and with it the loop that its traceback holds
     token: int
 
 
@@ -243,20 +244,27 @@ class StreamFetcher(Fetcher):
         return making
 
     def _make_taken(self, making):
-        "Let the items of `making` be read, after those of all batches before it, whoever makes them."
+        """Let the items of `making` be read, after those of all batches before it, whoever makes them. False: they cannot be, and another
+        thread that makes this batch has raised why."""
         with self._lock:
             queue = self._queues.get(making.token, ())
-            while making.taken is None and making.error is None:
+            while making.taken is None and not making.failed:
                 first = queue.popleft()
                 try:
                     self._take(first)
                 except BaseException as e:
-                    first.error = e
-        if making.error is not None:
-            raise making.error
+                    first.failed, first.error = True, e
+            error, making.error = making.error, None
+        if error is None:
+            return not making.failed
+        try:
+            raise error
+        finally:
+            del error
 
     def fill(self, making: StreamMaking, positions: Sequence[int], stopped: Callable[[], bool] | None = None) -> None:  # type: ignore[override]
-        self._make_taken(making)
+        if not self._make_taken(making):
+            return
         if self._as_read:
             making.samples = making.taken.items  # type: ignore[union-attr]
             return
