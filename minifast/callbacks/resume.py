@@ -331,7 +331,7 @@ class Resume(Callback):
             "model": learn.model.state_dict(), "opt": learn.opt.state_dict(),
             "rng": _plain(rng), "rng_of_ranks": others,
             "loaders": [getattr(dl, "epoch", None) for dl in learn.dls], "streams": [g.get_state() for g in _generators(learn.dls)],
-            "loader": learn.dls.train.state_dict() if batch else None,
+            "loader": learn.dls.train.state_dict() if batch or getattr(learn.dls.train, "goes_on", False) else None,
             "callbacks": states_of(learn.cbs), "recorder": learn.recorder.state_of_fit(),
             "lost": [type(cb).__name__ for cb in stateless(learn.cbs) if kept_by(cb) != self._before.get(id(cb))],
         }
@@ -362,6 +362,8 @@ class Resume(Callback):
         for dl, epoch in zip(learn.dls, state["loaders"], strict=False):
             if epoch is not None and hasattr(dl, "epoch"):
                 dl.epoch = epoch
+        if not state["batch"] and state["loader"] is not None:              # whose epoch begins where the one before ended
+            learn.dls.train.load_state_dict({**state["loader"], "epoch_seed": None})
         for generator, stream in zip(_generators(learn.dls), state["streams"], strict=False):
             generator.set_state(stream)
         for group, saved, asked in zip(learn.opt.param_groups, state["opt"]["param_groups"], self._asked, strict=False):

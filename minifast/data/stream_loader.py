@@ -154,7 +154,7 @@ class StreamLoader(DataLoader):
         return self.split_idx != 1 and not (self.source.sizes is not None and self.n_batches is None)
 
     @property
-    def _goes_on(self):
+    def goes_on(self) -> bool:
         "Whether an epoch goes on where the one before ended."
         return self.n_batches is not None and self.split_idx != 1
 
@@ -247,7 +247,7 @@ class StreamLoader(DataLoader):
                 now = begin._replace(places=list(places), latest=report.place if report.shared else None)
                 self._latest = number, now
                 self._starts = {} if before is None else {(epoch, start): before}
-                if self._goes_on:
+                if self.goes_on:
                     self._starts[epoch + 1, 0] = now._replace(block=begin.block + number)
                 self._codes = report.codes
                 made = [batch]
@@ -259,7 +259,7 @@ class StreamLoader(DataLoader):
         finally:
             if hasattr(batches, "close"):
                 batches.close()
-            self._fetcher.forget(token, keep=self._goes_on)
+            self._fetcher.forget(token, keep=self.goes_on)
 
     def _tell_once(self, told):
         if told and told not in self._said:
@@ -327,7 +327,7 @@ class StreamLoader(DataLoader):
             begin = Begin.of(state["stream"], rank())
             self._latest = state["batch"], begin
             self._starts[state["epoch"], state["batch"]] = begin
-            if self._goes_on:
+            if self.goes_on:
                 self._starts[state["epoch"] + 1, 0] = begin._replace(block=begin.block + state["batch"])
 
     # -- others like it ---------------------------------------------------------------------------------------------------------

@@ -88,6 +88,17 @@ def test_a_fit_that_is_stopped_twice(tmp_path):
     assert same(whole, again)
 
 
+def test_with_another_number_of_workers(tmp_path):
+    whole = make(tmp_path / "a")
+    whole.fit_one_cycle(3, 0.05)
+    for workers, at in ((2, (0, 4)), (0, (1, 4))):
+        with pytest.raises(KeyboardInterrupt):
+            make(tmp_path / "b", workers=workers).fit_one_cycle(3, 0.05, cbs=stop_at(*at), resume=Resume("r", every=1))
+    again = make(tmp_path / "b", workers=2)
+    again.fit_one_cycle(3, 0.05, resume=Resume("r", every=1))
+    assert same(whole, again)
+
+
 def test_the_same_learner_goes_on_in_the_same_notebook(tmp_path):
     whole, learn = make(tmp_path / "a"), make(tmp_path / "b")
     torch.manual_seed(3)

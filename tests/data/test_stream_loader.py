@@ -265,7 +265,7 @@ def test_another_number_of_workers_goes_on_exactly_or_is_refused(make, goes_on, 
     dl = loader(make(), num_workers=here, shuffle=shuffle)
     dl.load_state_dict(state)
     if not goes_on:
-        with pytest.raises(ValueError, match=f"num_workers={there}, and cannot go on in the middle of an epoch with num_workers={here}"):
+        with pytest.raises(ValueError, match=f"num_workers={there}, and cannot go on where it was with num_workers={here}"):
             read(dl)
         dl = loader(make(), num_workers=there, shuffle=shuffle)
         dl.load_state_dict(state)
@@ -463,6 +463,29 @@ def test_a_fit_resumes_in_the_middle_of_an_epoch(tmp_path, num_workers, known):
     resumed = learner(num_workers, known, tmp_path / "b")
     resumed.fit(3, 0.1, cbs=[Resume(every=4)])
     assert torch.equal(resumed.model.weight, plain.model.weight)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("at", [4, 6])
+def test_a_fit_whose_epochs_go_on_resumes_there(tmp_path, num_workers, at):
+    "At the start of the second epoch, and of the third, which are other items than those of the first."
+    from minifast.callbacks import Callback
+
+    def crash(cb):
+        if cb.learn.training and cb.learn.epoch * cb.learn.n_iter + cb.learn.iter == at:
+            raise Crash
+
+    def run(folder, *cbs):
+        learn = learner(path=tmp_path / folder)
+        train = StreamLoader(Rows(90, 0), bs=8, n_batches=3, shuffle=True, buffer=10, num_workers=num_workers, device="cpu")
+        learn.dls = DataLoaders(train, learn.dls.valid)
+        learn.fit(3, 0.1, cbs=[Resume(every=1000), *cbs])
+        return learn.model.weight
+
+    plain = run("a")
+    with pytest.raises(Crash):
+        run("b", Callback(after_batch=crash))
+    assert torch.equal(run("b"), plain)
 
 
 def test_what_a_stream_cannot_do_is_refused():

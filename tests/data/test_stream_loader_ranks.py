@@ -65,7 +65,7 @@ def test_other_numbers_of_ranks_go_on_exactly_or_are_refused(tmp_path):
         assert [len(p) for p in parts] == ([3, 0, 6] if refused else [3, 2, 4]), name
         assert sorted(flat(flat(parts))) == ALL, name
         told = runs[1][0][name][1]
-        assert not refused or ("read with 2 ranks and num_workers=0, and cannot go on in the middle of an epoch with 1 rank and "
+        assert not refused or ("read with 2 ranks and num_workers=0, and cannot go on where it was with 1 rank and "
                                "num_workers=0" in told and "use as many as before" in told)
         assert refused or not any(found[name][1] for run in runs for found in run), name
 

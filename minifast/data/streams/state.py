@@ -34,7 +34,7 @@ class Begin(NamedTuple):
         if any(self.places) and (self.latest is None or not common(found)):
             own = [plural(self.world, "rank")] * (self.world != world) + [f"num_workers={0 if self.lanes == 1 else self.lanes}"]
             here = [plural(world, "rank")] * (self.world != world) + [f"num_workers={0 if lanes == 1 else lanes}"]
-            raise ValueError(f"the stream was read with {' and '.join(own)}, and cannot go on in the middle of an epoch with "
+            raise ValueError(f"the stream was read with {' and '.join(own)}, and cannot go on where it was with "
                              f"{' and '.join(here)}, because each worker reads a part of its own: use as many as before, or go on with "
                              "the next epoch, dl.load_state_dict({**state, 'batch': 0, 'epoch_seed': None, 'stream': None})")
         return found
@@ -43,10 +43,9 @@ class Begin(NamedTuple):
         """Plain values.
 
         Args:
-            gathered: gives the values of all ranks.
+            gathered: gives the values of all ranks, which all call this.
         """
-        needed = self.world > 1 and self.latest is None
-        return {**self._asdict(), "places": gathered(self.places) if needed else [self.places]}
+        return {**self._asdict(), "places": gathered(self.places)}
 
     @classmethod
     def of(cls, state: dict[str, Any], rank: int) -> "Begin":
