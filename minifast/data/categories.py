@@ -232,8 +232,11 @@ class _Labels(Transform):
             every, joint = [*vocab, *unknown], next((d for d in (";", "|", ",") if all(d in str(o) for o in unknown)), None)
             advice = (f"Give all classes, vocab={every if len(every) <= 10 else '[...]'}, in a DataBlock to its block" if joint is None else
                       f"Where these are several labels each, split them: label_delim={joint!r}, in a DataBlock that of ColReader")
+            if numbers := all(isinstance(o, (int, float)) and not isinstance(o, bool) for o in every):
+                advice += ". Where they are numbers to predict, write y_block=RegressionBlock, in a DataBlock RegressionBlock in its place"
+            hint = "" if numbers else did_you_mean(unknown[0], vocab)
             raise ValueError(f"{type(self).__name__}: {where} has labels that are not among the {plural(len(vocab), 'known class')} "
-                             f"{coll_repr(vocab)}: {coll_repr(unknown)}{did_you_mean(unknown[0], vocab) or '.'} {advice}")
+                             f"{coll_repr(vocab)}: {coll_repr(unknown)}{hint or '.'} {advice}")
 
     def _known(self) -> CategoryMap:
         if self.vocab is None:

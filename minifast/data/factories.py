@@ -116,6 +116,9 @@ def label_block(df: "pd.DataFrame", label_col: Any, label_delim: str | None, voc
     "The block of the labels in one or several columns; refused are columns that may be classes as well as labels or numbers."
     names = [column_name(c, df.columns) for c in column_names(label_col)]
     if label_delim is not None:
+        if len(names) == 1 and (other := _other_delimiter(df[names[0]], label_delim)):
+            warn(f"label_delim={label_delim!r}: no value of the column {names[0]!r} has it, so that each is one label, such as "
+                 f"{next(v for v in df[names[0]].dropna() if other in str(v))!r}. To split them write label_delim={other!r}", stacklevel=3)
         return MultiCategoryBlock(vocab=vocab)
     if len(names) == 1:
         column = df[names[0]]
@@ -130,6 +133,15 @@ def label_block(df: "pd.DataFrame", label_col: Any, label_delim: str | None, voc
     if vocab is None:
         _refuse_unclear(df[names])
     return MultiCategoryBlock(vocab=vocab)
+
+
+def _other_delimiter(column, delimiter):
+    "What seems to separate the labels in a column that does not have the `delimiter`; '' where it has it, or nothing seems to."
+    values = set(map(str, column.dropna().unique()))
+    if any(delimiter in value for value in values):
+        return ""
+    return next((d for d in (";", "|", ",", " ") if any(d in v for v in values)
+                 and len({piece for v in values for piece in v.split(d)}) < len(values)), "")
 
 
 def _refuse_unclear(labels):

@@ -37,6 +37,9 @@ def check_several_classes(inp: Tensor, axis: int, name: str) -> None:
 
 
 def _decided(inp, targ, axis, name):
+    if (inp.ndim == 0 or inp.shape[axis] == 1) and targ.is_floating_point() and not bool(((targ == 0) | (targ == 1)).all()):
+        raise ValueError(f"{name} counts the classes that are right, and the targets are numbers, {describe(targ)}: to see how far off the "
+                         "predictions are write metrics=[rmse, mae]")
     check_several_classes(inp, axis, name)
     if inp.shape == targ.shape:
         raise ValueError(f"{name} takes one class id per item; predictions and targets {describe(targ)} are several labels of each: use "

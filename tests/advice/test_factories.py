@@ -1,4 +1,6 @@
 "What the messages about labels, splits, files and keywords say to write, in the factories and blocks that give them."
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -382,3 +384,21 @@ def test_prices_by_a_function(folder, files):
     assert ImageDataLoaders.from_lists(folder, more, prices, y_block=RegressionBlock, **PLAIN).c == 1
     by_name = DataBlock((ImageBlock, RegressionBlock), get_items=get_image_files, get_y=lambda f: len(f.name) / 3)
     assert by_name.dataloaders(folder, **PLAIN).c == 1
+
+
+def test_labels_with_another_delimiter(folder, files):
+    df = frame(files, label=["sea sky", "sand", "sea sand", "sky", "sea sand sky", "sea"] * 2)
+    with told("data/factories.py", "To split them write label_delim=…"):
+        dls = ImageDataLoaders.from_df(df, folder, label_delim=",", **PLAIN)
+    assert "sea sky" in dls.vocab
+    assert list(ImageDataLoaders.from_df(df, folder, label_delim=" ", **PLAIN).vocab) == ["sand", "sea", "sky"]
+    with warnings.catch_warnings():                         # names of two words, one label each
+        warnings.simplefilter("error")
+        ImageDataLoaders.from_df(frame(files, label=["red fox", "grey wolf"] * 6), folder, label_delim=",", **PLAIN)
+
+
+def test_whole_numbers_of_which_validation_has_others(folder, files):
+    df = frame(files, age=list(range(20, 32)))
+    with told("data/categories.py", "Where they are numbers to predict, write y_block=RegressionBlock"):
+        ImageDataLoaders.from_df(df, folder, label_col="age", **PLAIN)
+    assert ImageDataLoaders.from_df(df, folder, label_col="age", y_block=RegressionBlock, **PLAIN).c == 1

@@ -169,6 +169,9 @@ def test_a_single_column():
         with told("metrics/functions.py", "predictions and targets … are several labels of each: use accuracy_multi."):
             labels(metric)
         assert labels(accuracy_multi) <= 1
+        with told("metrics/functions.py", "to see how far off the predictions are write metrics=[rmse, mae]"):
+            number(metric)
+        assert number(rmse) > 0 and number(mae) > 0
 
 
 def test_the_best_few_classes():
