@@ -37,7 +37,8 @@ def check_several_classes(inp: Tensor, axis: int, name: str) -> None:
 
 
 def _decided(inp, targ, axis, name):
-    if (inp.ndim == 0 or inp.shape[axis] == 1) and targ.is_floating_point() and not bool(((targ == 0) | (targ == 1)).all()):
+    one_each = inp.ndim == 0 or inp.shape[axis] == 1 or inp.shape == targ.shape
+    if one_each and targ.is_floating_point() and not bool(((targ == 0) | (targ == 1)).all()):
         raise ValueError(f"{name} counts the classes that are right, and the targets are numbers, {describe(targ)}: to see how far off the "
                          "predictions are write metrics=[rmse, mae]")
     check_several_classes(inp, axis, name)

@@ -172,6 +172,8 @@ def test_a_single_column():
         with told("metrics/functions.py", "to see how far off the predictions are write metrics=[rmse, mae]"):
             number(metric)
         assert number(rmse) > 0 and number(mae) > 0
+        with told("metrics/functions.py", "to see how far off the predictions are write metrics=[rmse, mae]"):
+            metric(torch.rand(8), torch.rand(8) * 5)
 
 
 def test_the_best_few_classes():
