@@ -161,56 +161,46 @@ MODULES: dict[str, str] = {
         widgets""",
 }
 
-#: Names of fastcore that a star import of fastai brings along.
+#: Names of fastcore that a star import of fastai brings along, those of its errors (`HTTP404NotFoundError`) aside.
 FASTCORE = """
-    A Article Aside AttrDict AttrDictDefault Audio AutoInit B BasicRepr Body Br BuiltinMethodType BypassNewMeta CachedAwaitable
-    CachedIter Canvas Caption CliError Code Col Colgroup CollBase Config ContextManagers Dd Debounce DepProp Details Div Dl DocmentList
-    DocmentTbl DocmentText Dt E Em Embed EventTimer ExceptionExpected ExceptionsHTTP FT Fieldset Figcaption Figure FixSigMeta Float
-    Footer Form FullString GetAttr GetAttrBase H1 H2 H3 H4 H5 H6 HTTP400BadRequestError HTTP401UnauthorizedError
-    HTTP402PaymentRequiredError HTTP403ForbiddenError HTTP404NotFoundError HTTP405MethodNotAllowedError HTTP406NotAcceptableError
-    HTTP407ProxyAuthRequiredError HTTP408RequestTimeoutError HTTP409ConflictError HTTP410GoneError HTTP411LengthRequiredError
-    HTTP412PreconditionFailedError HTTP413PayloadTooLargeError HTTP414URITooLongError HTTP415UnsupportedMediaTypeError
-    HTTP416RangeNotSatisfiableError HTTP417ExpectationFailedError HTTP418AmAteapotError HTTP421MisdirectedRequestError
-    HTTP422UnprocessableEntityError HTTP423LockedError HTTP424FailedDependencyError HTTP425TooEarlyError HTTP426UpgradeRequiredError
-    HTTP428PreconditionRequiredError HTTP429TooManyRequestsError HTTP431HeaderFieldsTooLargeError HTTP451LegalReasonsError
-    HTTP4xxClientError HTTP500InternalServerError HTTP501NotImplementedError HTTP502BadGatewayError HTTP503ServiceUnavailableError
-    HTTP504GatewayTimeoutError HTTP505HTTPVersionNotSupportedError HTTP506VariantAlsoNegotiatesError HTTP507InsufficientStorageError
-    HTTP508LoopDetectedError HTTP510NotExtendedError HTTP511NetworkAuthenticationRequiredError HTTP5xxServerError Head Header Hr Html I
-    IN_COLAB IN_IPYTHON IN_JUPYTER IN_NOTEBOOK Iframe Img ImportEnum Inf Input Int IterLen L Legend Li Link Main Mark MarkdownRenderer
-    Math Meta MethodDescriptorType MethodWrapperType NS Nav NewChkMeta NoneType Noscript NotStr NullType Object Ol OpGroup Option P
-    Param PartialFormatter Pre PrePostInitMeta PrettyString ProcessPoolExecutor ReindexCollection S Safe SaveReturn Script Section
-    Select Self ShowDocRenderer ShowPrint Slot Small Span Stateful Str StrEnum Strike Strong Style Sub Summary Sup Svg Tbody Td Template
-    Textarea Tfoot Th Thead ThreadPoolExecutor Title Tr TruncatedString U UNSET Ul Unset ValEnum Video WrapperDescriptorType XML acache
-    add add_docs add_props adict ann_parts anno2str anno_dict anno_parser anno_ret annotations any_is_instance arg0 arg1 arg2 arg3 arg4
-    argnames args_from_prog argwhere array_equal asave_iter asdict athreaded atomic_save attrdict attrmap autostart basic_repr bg_task
-    bind bool_arg bunzip call_parse camel2snake camel2words can_render cast chunked class2attr clean_cli_output coll_repr compile_re compose
-    console_help copy_func ctx_sync curryable custom_dir cycle dataclass_src delegate_attr delegated delegates detect_mime
-    detuplify df_equal dict2obj dict2xml disable_async_magics docments docs docstring dstar dumps empty2none enable_async_magics eq
-    eval_type even_mults exception exec_eval exec_import exec_local exec_new expand_wildcards expect_fail extend_enum extract_docstrings
-    exttypes fail_clean fastuple fdelegates fenced fenced_blocks filter_dict filter_ex filter_keys filter_values find_file_parents first
-    first_match flatmap flatten flexicache flexiclass free_port friendly_name frontmatter ft full_docs funcs_kwargs ge gen
-    get_annotations_ex get_class get_dataclass_source get_name get_source get_source_link getattrs getcallable globtastic groupby gt
-    hasattrs highlight hl_md http_response humanize id_words ifnone ignore_exceptions image_size img_bytes import_no_init in_ in_colab
-    in_ipython in_jupyter in_notebook init_args instantiate inum_methods ipython_shell is_ is_array is_async_callable is_bool is_cli
-    is_close is_indexer is_listy is_namedtuple is_not is_port_free is_typeddict is_usable_tool isdataclass isinstance_str iter_sync
-    join_path_file joins kindsort last last_index last_match le linesplitter listify llmtool load_mod load_pickle loads loads_multi
-    local2utc loop_first loop_first_last loop_last lt make_nullable map_ex mapa mapped maps mapt mask2idxs maybe_aiter maybe_attr
-    maybe_await maybe_open merge metadec method mk_class mk_doc mk_getattr mk_groups mk_sig mkdir mod modified_env modify_exception
-    mtime_policy mul n_friendly_names ne negate nequals nested_attr nested_callable nested_idx nested_setdefault noopa not_ null
-    nullable_dc num_cpus num_methods obj2dict only open_file otherwise parallel parallel_async parallel_async_dict parallel_async_gen
-    parallelable parse_cli parse_docstring parse_env partial partial_format partialler partition partition_dict patch patch_to pglob
-    product properties qual_name range_of read_config_file reawaitable recv_once remove_prefix remove_suffix renumerate replicate
-    repo_details repr_dict req ret_false ret_true revive_dates risinstance rnum_methods round_multiple rstar rsync_multi rtoken_hex
-    run_sync sanitize_param_name sanitized_params save_config_file save_iter save_pickle set_ctx set_nested_idx set_num_threads setattrs
-    setify shell showtags shufflish sig2str sig_source sig_with_params signature_ex snake snake2camel sorted_ex spark_chars sparkline
-    splice_sig splitter ssh star start_client start_server startproc startthread stop store_attr store_false store_true str2bool
-    str2date str2dt str2float str2int str2list str_diff str_enum strcat string_classes stringfmt_names strloader strtyps sub take_lines
-    test test_close test_eq test_eq_type test_fail test_fig_exists test_is test_ne test_shuffled test_sig test_stdout test_warns then
-    threaded time_policy timed_cache to_aiter to_bool to_camel to_date to_int to_kebab to_list to_pascal to_snake to_xml tobytes tonull
-    trace trim_wraps true truediv trunc_ctr truncstr try_attrs tuplify type2str type_hints type_map typed union2tuple uniqueify unqid
-    untar_dir url_default_headers urlclean urldest urljson urlopen urlopener urlquote urlread urlretrieve urlsave urlvalid urlwrap
-    use_kwargs use_kwargs_dict using_attr utc2local val2idx valmap vars_pub ver2tuple voids wait_port_free wait_port_free_async
-    wait_until waitfor waitfor_async walk walk_join with_cast working_directory wrap_class xdumps zip_cycle
+    A Article Aside AttrDict AttrDictDefault Audio AutoInit B BasicRepr Body Br BuiltinMethodType BypassNewMeta CachedAwaitable CachedIter
+    Canvas Caption CliError Code Col Colgroup CollBase Config ContextManagers Dd Debounce DepProp Details Div Dl DocmentList DocmentTbl
+    DocmentText Dt E Em Embed EventTimer ExceptionExpected ExceptionsHTTP FT Fieldset Figcaption Figure FixSigMeta Float Footer Form
+    FullString GetAttr GetAttrBase H1 H2 H3 H4 H5 H6 Head Header Hr Html I IN_COLAB IN_IPYTHON IN_JUPYTER IN_NOTEBOOK Iframe Img ImportEnum
+    Inf Input Int IterLen L Legend Li Link Main Mark MarkdownRenderer Math Meta MethodDescriptorType MethodWrapperType NS Nav NewChkMeta
+    NoneType Noscript NotStr NullType Object Ol OpGroup Option P Param PartialFormatter Pre PrePostInitMeta PrettyString ProcessPoolExecutor
+    ReindexCollection S Safe SaveReturn Script Section Select Self ShowDocRenderer ShowPrint Slot Small Span Stateful Str StrEnum Strike
+    Strong Style Sub Summary Sup Svg Tbody Td Template Textarea Tfoot Th Thead ThreadPoolExecutor Title Tr TruncatedString U UNSET Ul Unset
+    ValEnum Video WrapperDescriptorType XML acache add add_docs add_props adict ann_parts anno2str anno_dict anno_parser anno_ret
+    annotations any_is_instance arg0 arg1 arg2 arg3 arg4 argnames args_from_prog argwhere array_equal asave_iter asdict athreaded
+    atomic_save attrdict attrmap autostart basic_repr bg_task bind bool_arg bunzip call_parse camel2snake camel2words can_render cast
+    chunked class2attr clean_cli_output coll_repr compile_re compose console_help copy_func ctx_sync curryable custom_dir cycle
+    dataclass_src delegate_attr delegated delegates detect_mime detuplify df_equal dict2obj dict2xml disable_async_magics docments docs
+    docstring dstar dumps empty2none enable_async_magics eq eval_type even_mults exception exec_eval exec_import exec_local exec_new
+    expand_wildcards expect_fail extend_enum extract_docstrings exttypes fail_clean fastuple fdelegates fenced fenced_blocks filter_dict
+    filter_ex filter_keys filter_values find_file_parents first first_match flatmap flatten flexicache flexiclass free_port friendly_name
+    frontmatter ft full_docs funcs_kwargs ge gen get_annotations_ex get_class get_dataclass_source get_name get_source get_source_link
+    getattrs getcallable globtastic groupby gt hasattrs highlight hl_md http_response humanize id_words ifnone ignore_exceptions image_size
+    img_bytes import_no_init in_ in_colab in_ipython in_jupyter in_notebook init_args instantiate inum_methods ipython_shell is_ is_array
+    is_async_callable is_bool is_cli is_close is_indexer is_listy is_namedtuple is_not is_port_free is_typeddict is_usable_tool isdataclass
+    isinstance_str iter_sync join_path_file joins kindsort last last_index last_match le linesplitter listify llmtool load_mod load_pickle
+    loads loads_multi local2utc loop_first loop_first_last loop_last lt make_nullable map_ex mapa mapped maps mapt mask2idxs maybe_aiter
+    maybe_attr maybe_await maybe_open merge metadec method mk_class mk_doc mk_getattr mk_groups mk_sig mkdir mod modified_env
+    modify_exception mtime_policy mul n_friendly_names ne negate nequals nested_attr nested_callable nested_idx nested_setdefault noopa not_
+    null nullable_dc num_cpus num_methods obj2dict only open_file otherwise parallel parallel_async parallel_async_dict parallel_async_gen
+    parallelable parse_cli parse_docstring parse_env partial partial_format partialler partition partition_dict patch patch_to pglob product
+    properties qual_name range_of read_config_file reawaitable recv_once remove_prefix remove_suffix renumerate replicate repo_details
+    repr_dict req ret_false ret_true revive_dates risinstance rnum_methods round_multiple rstar rsync_multi rtoken_hex run_sync
+    sanitize_param_name sanitized_params save_config_file save_iter save_pickle set_ctx set_nested_idx set_num_threads setattrs setify shell
+    showtags shufflish sig2str sig_source sig_with_params signature_ex snake snake2camel sorted_ex spark_chars sparkline splice_sig splitter
+    ssh star start_client start_server startproc startthread stop store_attr store_false store_true str2bool str2date str2dt str2float
+    str2int str2list str_diff str_enum strcat string_classes stringfmt_names strloader strtyps sub take_lines test test_close test_eq
+    test_eq_type test_fail test_fig_exists test_is test_ne test_shuffled test_sig test_stdout test_warns then threaded time_policy
+    timed_cache to_aiter to_bool to_camel to_date to_int to_kebab to_list to_pascal to_snake to_xml tobytes tonull trace trim_wraps true
+    truediv trunc_ctr truncstr try_attrs tuplify type2str type_hints type_map typed union2tuple uniqueify unqid untar_dir
+    url_default_headers urlclean urldest urljson urlopen urlopener urlquote urlread urlretrieve urlsave urlvalid urlwrap use_kwargs
+    use_kwargs_dict using_attr utc2local val2idx valmap vars_pub ver2tuple voids wait_port_free wait_port_free_async wait_until waitfor
+    waitfor_async walk walk_join with_cast working_directory wrap_class xdumps zip_cycle
 """
 
 #: torchvision's networks, their weights and classes.
@@ -252,8 +242,7 @@ _ABSENT = (
      "FetchPredsCallback GatherPredsCallback"),
     ("mixed precision is torch's: write `learn.to_fp16()`, `learn.to_bf16()` or `cbs=MixedPrecision()`",
      "AMPMode ModelToHalf NonNativeMixedPrecision copy_clone get_master grad_overflow test_overflow to_master_grads to_model_params "
-     "BN_convert_float FP16Model backwards_debug_hook convert_module convert_network master_params_to_model_params "
-     "model_grads_to_master_grads network_to_half prep_param_lists to_python_float tofp16"),
+     + MODULES["fp16_utils"]),
     ("a schedule is an object: `SchedCos(start, end)(pos)`, and likewise `SchedLin`, `SchedExp`, `SchedNo` and `SchedPoly`; any function "
      "of `pos` will do", "annealer sched_cos sched_exp sched_lin sched_no"),
     ("write `cbs=BnFreeze()`, or `Learner(..., train_bn=False)` for the norm layers of frozen groups", "set_bn_eval"),
@@ -326,8 +315,7 @@ _ABSENT = (
     ("write `ImageClassifierCleaner(learn)`", "ImagesCleaner"),
     ("write `interp.plot_top_losses(k)`, a method of every interpretation", "plot_top_losses"),
     ("read the files with pydicom, and write `PILImage.create(dcmread(file).pixel_array, value_range=(low, high))`",
-     "DcmDataset DcmMultiValue DcmTag DicomSegmentationDataLoaders PILCTScan PILDicom TensorCTScan TensorDicom array_freqhist_bins "
-     "crop_resize dcmread dicom_windows gauss_blur2d get_dicom_files mask2bbox uniform_blur2d"),
+     MODULES["medical.imaging"]),
     ("adversarial training needs a loop with two optimizers, which minifast does not have: write the loop in PyTorch, over `dls.train`",
      "AdaptiveGANSwitcher AdaptiveLoss AddChannels ConvBlock DenseResBlock FixedGANSwitcher GANDiscriminativeLR GANLearner GANLoss "
      "GANModule GANTrainer InvisibleTensor RandPair SwitchEval accuracy_thresh_expand basic_critic basic_generator gan_critic "
@@ -448,4 +436,5 @@ _FASTCORE = ("minifast does not import fastcore, because that adds methods to `p
 
 def instead_of(name: str) -> str | None:
     "What to write where fastai's `name` is missing here; None: fastai has no such name, or nothing is known."
-    return ABSENT.get(name) or (_FASTCORE.format(name=name) if name in FASTCORE.split() else None)
+    of_fastcore = name in FASTCORE.split() or (name.startswith("HTTP") and name.endswith("Error"))
+    return ABSENT.get(name) or (_FASTCORE.format(name=name) if of_fastcore else None)

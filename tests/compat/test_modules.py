@@ -46,7 +46,7 @@ def test_every_name_of_fastai_is_here_or_has_a_sentence(name):
 
 
 def test_utilities_of_fastcore_are_named_with_their_import():
-    for name in FASTCORE.split():
+    for name in [*FASTCORE.split(), "HTTP404NotFoundError", "HTTP4xxClientError"]:
         assert name in names_here() or f"`from fastcore.all import {name}`" in instead_of(name) or name in ABSENT
     with pytest.raises(ImportError, match=r"from 'minifast.torch_core': .*`from fastcore.all import gt`"):
         from minifast.torch_core import gt  # noqa: F401
