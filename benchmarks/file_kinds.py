@@ -176,8 +176,8 @@ def data_kinds(folder):
     import numpy as np
 
     from minifast.data.engine.cache import DiskCache
-    from minifast.data.sources import urls
-    from minifast.data.sources.archives import unpack_archive
+    from minifast.sources import urls
+    from minifast.sources.archives import unpack_archive
     cache, key = DiskCache(folder=folder / "cache"), ("a.jpg", "m", 1, 2)
     cache.put(key, np.random.default_rng(0).integers(0, 255, (18, 19, 3), dtype=np.uint8), (99, 88))
     file, = (folder / "cache").glob("??/*")

@@ -20,6 +20,7 @@ PACKAGE = ROOT / "minifast"
 PURPOSE = {
     "core": "what everything uses: messages, lists, nested batches, devices, seeds, plots, checkpoints",
     "nn": "layers, losses, hooks, what a model looks like",
+    "sources": "where data come from: downloads, archives, and shards that are read as streams",
     "optim": "layer groups, optimizers, schedules, freezing",
     "metrics": "metrics, and scikit-learn's under their own names",
     "data": "from a source to batches on the device",

@@ -21,11 +21,11 @@ if TYPE_CHECKING:           # for editors and type checkers; must name what _HOM
     from .data.datasets import Datasets
     from .data.loaders import DataLoaders
     from .data.pipeline import Pipeline
-    from .data.sources.urls import URLs, untar_data
     from .data.transforms import Transform
     from .interpret.base import Interpretation
     from .interpret.classification import ClassificationInterpretation
     from .learner.learner import Learner
+    from .sources.urls import URLs, untar_data
     from .tabular.frames import TabularPandas
     from .tabular.learner import tabular_learner
     from .tabular.loaders import TabularDataLoaders
@@ -48,7 +48,7 @@ _HOMES = {
     "data.dataloader": ["DataLoader"],
     "data.datasets": ["Datasets"],
     "data.loaders": ["DataLoaders"],
-    "data.sources.urls": ["URLs", "untar_data"],
+    "sources.urls": ["URLs", "untar_data"],
     "data.transforms": ["Transform"],
     "data.pipeline": ["Pipeline"],
     "interpret.base": ["Interpretation"],

@@ -58,15 +58,15 @@ from .data.labels import AttrGetter, ColReader, ItemGetter, RegexLabeller, paren
 from .data.loaders import DataLoader as TfmdDL, DataLoader, DataLoaders, PartialDL, WeightedDL
 from .data.one_hot import EncodedMultiCategorize, OneHotEncode
 from .data.pipeline import Pipeline
-from .data.sources.download import download_url
-from .data.sources.urls import URLs, untar_data
+from .sources.download import download_url
+from .sources.urls import URLs, untar_data
 from .data.splitters import (ColSplitter, EndSplitter, FileSplitter, FuncSplitter, GrandparentSplitter, IndexSplitter, MaskSplitter,
                              RandomSplitter, RandomSubsetSplitter, TrainTestSplitter)
 from .data.splitters_groups import FixedSplitter, GroupSplitter, TimeSplitter
 from .data.stream_loader import StreamLoader
-from .data.streams.parquet import ParquetShards
-from .data.streams.shards import Shards
-from .data.streams.tar import TarShards
+from .sources.parquet import ParquetShards
+from .sources.shards import Shards
+from .sources.tar import TarShards
 from .data.transforms import ItemTransform, RandTransform, Transform
 
 # Models and losses

@@ -47,7 +47,7 @@ def _devices() -> list[str]:
 def _caches() -> list[str]:
     import torch
 
-    from ..data.sources.urls import minifast_home
+    from ..sources.urls import minifast_home
     folders = {"minifast data (MINIFAST_HOME)": Path(minifast_home()),
                "torch weights (TORCH_HOME)": Path(torch.hub.get_dir()) / "checkpoints",
                "working directory": Path.cwd()}

@@ -20,6 +20,7 @@ from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, fixed_seed, give_back, item_rng, lend_seed
 from ..core.shares import Share, share_of
 from ..core.types import PathLike
+from ..sources.hugging_face import refuse_lists
 from .by_hand import Looks, Taken
 from .engine.allocator import keep_freed_memory
 from .engine.cache import ImageCache, RamCache, make_cache
@@ -32,7 +33,6 @@ from .loader_args import INSTEAD_OF_HOOKS, LOADER_KEYWORDS, check_bs, check_load
 from .pipeline import Pipeline
 from .rows import Rows
 from .show import decode_batch, decode_tensors, show_batch
-from .streams.hugging_face import refuse_lists
 from .targets import base_dataset
 from .template import NoItems
 

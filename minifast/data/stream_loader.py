@@ -11,13 +11,13 @@ from ..core.ranks import gathered, rank, world_size
 from ..core.recipe import Recipe
 from ..core.seeds import fixed_seed
 from ..core.shares import divided
+from ..sources.hugging_face import HuggingFaceShards, is_hugging_face
+from ..sources.iterables import IterableShards
+from ..sources.layout import Place
+from ..sources.shards import Shards
 from .dataloader import DataLoader
 from .engine.fetch import BatchKey
 from .streams.fetch import How, StreamFetcher, Take
-from .streams.hugging_face import HuggingFaceShards, is_hugging_face
-from .streams.iterables import IterableShards
-from .streams.layout import Place
-from .streams.shards import Shards
 from .streams.state import Begin, Seen
 
 __all__ = ["StreamLoader"]

@@ -11,7 +11,7 @@ from ..core import checkpoint
 from ..core.messages import describe, plural
 from ..core.paths import Path
 from ..core.types import PathLike
-from ..data.sources.urls import DownloadError, untar_data
+from ..sources.urls import DownloadError, untar_data
 from .special import TEXT_SPEC_TOK
 
 Weights = Mapping[str, torch.Tensor]

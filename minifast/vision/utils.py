@@ -20,7 +20,7 @@ from ..core.messages import describe, plural
 from ..core.paths import Path
 from ..core.progress import progress_bar
 from ..data.files import get_image_files, image_extensions
-from ..data.sources.download import fetch, url_name
+from ..sources.download import fetch, url_name
 from .files.depth import checked_range, found_ranges, is_deep
 from .files.reading import exif_orientation, open_image, to_mode
 

@@ -588,7 +588,7 @@ def test_downloads(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / "served"))
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/"
-    with told("data/sources/download.py", "say where to put it: dest='...'"):
+    with told("sources/download.py", "say where to put it: dest='...'"):
         download_url(url)
     assert download_url(url, dest=tmp_path / "page.html").exists()
     server.shutdown()
@@ -608,12 +608,12 @@ def test_places_of_datasets(tmp_path, monkeypatch):
     first, url = (f"http://127.0.0.1:{server.server_port}/{name}/data.tar.gz" for name in ("one", "two"))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINIFAST_HOME", str(tmp_path / "file" / "home"))
-    with told("data/sources/urls.py", "set the environment variable MINIFAST_HOME, or pass base='...'"):
+    with told("sources/urls.py", "set the environment variable MINIFAST_HOME, or pass base='...'"):
         untar_data(first)
     assert untar_data(first, base=tmp_path / "base").exists()
     monkeypatch.setenv("MINIFAST_HOME", str(tmp_path / "home"))
     assert untar_data(first).exists()
-    with told("data/sources/urls.py", "choose another place for this one with untar_data(url, base='...'), or replace it with "
+    with told("sources/urls.py", "choose another place for this one with untar_data(url, base='...'), or replace it with "
                                      "force_download=True"):
         untar_data(url)
     assert (untar_data(url, base=tmp_path / "other") / "a.txt").read_text() == "two"

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset, TensorDataset, get_worker_info
 
 from minifast.basics import CrossEntropyLossFlat, DataLoader, DataLoaders, Learner, Shards, StreamLoader, TarShards
 from minifast.core.shares import divided
-from minifast.data.streams.asked import asked_by
+from minifast.sources.iterables import asked_by
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "streams"))
 from numbered import Counted, KeepsPlace, Plain, SplitsItself, flat, read, sample
@@ -129,12 +129,12 @@ def test_going_on():
         dl.load_state_dict(state_of(loader(make(), n_items=100, split_idx=1)))
         return flat(read(dl))
 
-    with told("data/streams/iterables.py", "has no `state_dict()` and `load_state_dict(state)`"):
+    with told("sources/iterables.py", "has no `state_dict()` and `load_state_dict(state)`"):
         again(Plain)
     with catch_warnings():
         simplefilter("error")
         assert again(KeepsPlace) == ALL[10:]        # which has state_dict and load_state_dict
-    with told("data/streams/shards.py", "has no parameter `start`"):
+    with told("sources/shards.py", "has no parameter `start`"):
         again(lambda: Shards([range(100)], lambda r: map(sample, r)))
     with catch_warnings():
         simplefilter("error")
@@ -150,7 +150,7 @@ def test_workers():
     for dl in (loader(Counted(True, sizes=(100,)), num_workers=2, shuffle=True),
                loader(Counted(False, sizes=(100,)), n_items=100, num_workers=1, shuffle=True)):
         assert sorted(flat(read(dl))) == ALL
-    with told("data/streams/iterables.py", "(`torch.utils.data.get_worker_info()`)", "leave out what other workers read, or write "
+    with told("sources/iterables.py", "(`torch.utils.data.get_worker_info()`)", "leave out what other workers read, or write "
                                                                                     "num_workers=1"):
         read(loader(Plain(), n_items=100, num_workers=2))
     assert flat(read(loader(Plain(), n_items=100, num_workers=1))) == ALL
@@ -164,7 +164,7 @@ def test_workers():
 
 
 def test_profilers():
-    with told("data/streams/asked.py", "write StreamLoader(..., split='own') if it does, else split='items'"):
+    with told("sources/iterables.py", "write StreamLoader(..., split='own') if it does, else split='items'"):
         sys.setprofile(lambda *args: None)
         try:
             asked_by(get_worker_info)
@@ -175,9 +175,9 @@ def test_profilers():
 
 
 def test_sizes():
-    with told("data/streams/lane.py", "give those of the files as they are, or none, sizes=None"):
+    with told("sources/lane.py", "give those of the files as they are, or none, sizes=None"):
         read(loader(Counted(said=[10, 4, 27, 1, 0, 59]), split_idx=1))
-    with told("data/streams/lane.py", "Give the sizes of the files as they are, or none, sizes=None"):
+    with told("sources/lane.py", "Give the sizes of the files as they are, or none, sizes=None"):
         read(loader(Counted(said=[10, 3, 27, 1, 0, 58]), split_idx=1))
     sizes = [10, 3, 27, 1, 0, 59]
     assert flat(read(loader(Counted(said=sizes), split_idx=1))) == ALL
@@ -185,10 +185,10 @@ def test_sizes():
 
 
 def test_shards():
-    with told("data/streams/shards.py", "Shards(read=…): a function of a shard that gives its items"):
+    with told("sources/shards.py", "Shards(read=…): a function of a shard that gives its items"):
         Shards([0], read=3)
     assert read(loader(Shards([0], read=lambda shard: map(sample, range(10))), n_items=10))
-    with told("data/streams/shards.py", "give a function, read=, or override `read(self, shard, start)`"):
+    with told("sources/shards.py", "give a function, read=, or override `read(self, shard, start)`"):
         read(loader(Shards([0]), n_items=10))
 
     class Own(Shards):
@@ -204,12 +204,12 @@ def test_tar_files(tmp_path):
             member = tarfile.TarInfo(f"{i}.cls")
             member.size = 1
             tar.addfile(member, io.BytesIO(str(i).encode()))
-    with told("data/streams/tar.py", "StreamLoader(wds.WebDataset(urls), n_items=...)"):
+    with told("sources/tar.py", "StreamLoader(wds.WebDataset(urls), n_items=...)"):
         TarShards(["https://example.org/a.tar"])
     wds = pytest.importorskip("webdataset")
     urls = [str(tmp_path / "a.tar")]
     assert StreamLoader(wds.WebDataset(urls, shardshuffle=False), n_items=3, num_workers=0, split_idx=1).one_batch()
-    with told("data/streams/tar.py", "Name extensions that all samples have, fields=(...)"):
+    with told("sources/tar.py", "Name extensions that all samples have, fields=(...)"):
         loader(TarShards(tmp_path, fields=("jpg",)), n_items=3).one_batch()
     assert loader(TarShards(tmp_path, fields=("cls",)), n_items=3).one_batch()[0].tolist() == [0, 1, 2]
 
@@ -217,13 +217,13 @@ def test_tar_files(tmp_path):
 def test_hugging_face():
     hf = pytest.importorskip("datasets")
     table = hf.Dataset.from_dict({"ids": [[1, 2, 3], [4, 5, 6]]})
-    with told("data/streams/hugging_face.py", "write DataLoader(ds.with_format('torch'), ...), or collate_fn="):
+    with told("sources/hugging_face.py", "write DataLoader(ds.with_format('torch'), ...), or collate_fn="):
         DataLoader(table)
     assert DataLoader(table.with_format("torch"), num_workers=0, device="cpu").one_batch()["ids"].shape == (2, 3)
     padded = DataLoader(table, num_workers=0, device="cpu", collate_fn=lambda rows: torch.tensor([r["ids"] for r in rows]))
     assert padded.one_batch().sum() == 21
     stream = table.to_iterable_dataset()
-    with told("data/streams/hugging_face.py", "not rows of values: write ds.with_format(None), or ds.with_format('torch')"):
+    with told("sources/hugging_face.py", "not rows of values: write ds.with_format(None), or ds.with_format('torch')"):
         loader(stream.with_format("arrow"), n_items=2).one_batch()
     for name in (None, "torch"):
         assert loader(stream.with_format(name), n_items=2).one_batch()["ids"].shape == (2, 3)
@@ -243,7 +243,7 @@ def test_hugging_face():
         again.load_state_dict(dl.state_dict())
         return sorted(flat(first + [b["i"].tolist() for b in again]))
 
-    with told("data/streams/hugging_face.py", "leave that out, and write StreamLoader(..., shuffle=True, buffer=1000)"):
+    with told("sources/hugging_face.py", "leave that out, and write StreamLoader(..., shuffle=True, buffer=1000)"):
         went_on(shuffle_here=False)
     buffer = went_on(shuffle_here=True)
     assert buffer == list(range(40))

@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parents[2] / "minifast"
 #: The rooms, from the ground up. Those of one line stand side by side and do not import each other, except those of `BESIDE`.
 ROOMS = [
     "core",
-    "nn",
+    "nn sources",
     "optim metrics",
     "data callbacks",
     "learner",

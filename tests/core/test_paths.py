@@ -13,8 +13,8 @@ from torch import nn
 from minifast.core.paths import Path
 from minifast.data.files import FileGetter, get_files, get_image_files
 from minifast.data.loaders import DataLoaders
-from minifast.data.sources.urls import URLs, minifast_home, untar_data
 from minifast.learner.learner import Learner
+from minifast.sources.urls import URLs, minifast_home, untar_data
 
 
 @pytest.fixture

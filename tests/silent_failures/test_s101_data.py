@@ -3,7 +3,7 @@ import zipfile
 
 import pytest
 
-from minifast.data.sources.archives import ArchiveError, unpack_archive
+from minifast.sources.archives import ArchiveError, unpack_archive
 
 
 def test_s101_a_damaged_archive(tmp_path):

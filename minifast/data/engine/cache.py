@@ -25,8 +25,8 @@ from ...core.checkpoint import replacing
 from ...core.messages import brief, describe, plural
 from ...core.paths import Path
 from ...core.types import PathLike
+from ...sources.urls import minifast_home
 from ..pipeline import Pipeline
-from ..sources.urls import minifast_home
 
 _CHECK_EVERY = 64 << 20             # how many bytes are stored between two looks at what is free
 _VERSION = "1"                      # of what is stored for an image; part of the name of its file

@@ -12,13 +12,13 @@ from torch.utils.data import get_worker_info
 from ...core.messages import add_note, plural
 from ...core.seeds import item_rng, item_rngs
 from ...core.shares import divided
+from ...sources.lane import Lane, Taken, code_of, of_code
+from ...sources.layout import Layout, Part, Place, bounds, cut, ends_of, shard_order, share
+from ...sources.shards import Shards
 from ..engine.collate import GivePlace
 from ..engine.fetch import Batch, BatchKey, Fetcher, Making
 from ..pipeline import Pipeline
 from ..transforms import Transform
-from .lane import Lane, Taken, code_of, of_code
-from .layout import Layout, Part, Place, bounds, cut, ends_of, shard_order, share
-from .shards import Shards
 
 
 class How(NamedTuple):

@@ -22,8 +22,8 @@ from torchvision.models import WeightsEnum
 from ...core import checkpoint
 from ...core.messages import brief, did_you_mean
 from ...core.paths import Path
-from ...data.sources.download import sha256_of
-from ...data.sources.urls import minifast_home
+from ...sources.download import sha256_of
+from ...sources.urls import minifast_home
 
 __all__ = ["TimmBody", "WeightsNotFound", "build_timm", "find_weights", "load_pretrained", "pick_weights", "read_weights", "timm_config"]
 

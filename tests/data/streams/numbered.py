@@ -2,7 +2,7 @@
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from minifast.data.streams.shards import Shards
+from minifast.sources.shards import Shards
 
 SIZES = 10, 3, 27, 1, 0, 59
 

@@ -15,9 +15,9 @@ import filelock
 import fresh_process
 import pytest
 
-from minifast.data.sources import urls as external
-from minifast.data.sources.download import file_lock
-from minifast.data.sources.urls import ArchiveError, DownloadError, URLs, minifast_home, untar_data
+from minifast.sources import urls as external
+from minifast.sources.download import file_lock
+from minifast.sources.urls import ArchiveError, DownloadError, URLs, minifast_home, untar_data
 
 
 def sha(data):
@@ -202,7 +202,7 @@ def test_two_processes_download_once(server, home):
     server.files["s.tgz"] = tgz({f"{i}.txt": os.urandom(2000) for i in range(200)})
     server.delay = 0.5
     code = f"""
-        from minifast.data.sources.urls import untar_data
+        from minifast.sources.urls import untar_data
         path = untar_data({server.url('s.tgz')!r})
         print(len(list(path.iterdir())))
     """
@@ -216,7 +216,7 @@ def test_two_processes_download_once(server, home):
 
 def test_lock_of_a_killed_process_is_taken_over(server, home):
     server.files["s.tgz"], server.faults["s.tgz"] = tgz({"x": b"1"}), ["hang"]
-    process = start_python(f"from minifast.data.sources.urls import untar_data; untar_data({server.url('s.tgz')!r})", home)
+    process = start_python(f"from minifast.sources.urls import untar_data; untar_data({server.url('s.tgz')!r})", home)
     limit = time.monotonic() + 30
     while not server.requests and time.monotonic() < limit:
         time.sleep(0.05)
@@ -232,7 +232,7 @@ def test_lock_of_a_killed_process_is_taken_over(server, home):
 def test_a_stopped_process_keeps_its_lock(server, home):
     "It may go on at any time, so nobody else is let in meanwhile, however long it takes."
     server.files["s.tgz"], server.faults["s.tgz"] = tgz({"x": b"1"}), [("hang", 10)]
-    process = start_python(f"from minifast.data.sources.urls import untar_data; untar_data({server.url('s.tgz')!r})", home)
+    process = start_python(f"from minifast.sources.urls import untar_data; untar_data({server.url('s.tgz')!r})", home)
     limit = time.monotonic() + 30
     while not server.requests and time.monotonic() < limit:
         time.sleep(0.05)

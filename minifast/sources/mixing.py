@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.seeds import item_rng
+from ..core.seeds import item_rng
 
 _KEYS = 1024            # drawn at a time
 _MIXING = 2**32 - 12

@@ -18,10 +18,10 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ... import __version__
-from ...core.paths import Path
-from ...core.progress import PlainDisplay, choose_display
-from ...core.types import PathLike
+from .. import __version__
+from ..core.paths import Path
+from ..core.progress import PlainDisplay, choose_display
+from ..core.types import PathLike
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _BLOCK = 1 << 16

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ...core.messages import add_note, listing
-from ...core.paths import Path
-from ...core.types import PathLike
+from ..core.messages import add_note, listing
+from ..core.paths import Path
+from ..core.types import PathLike
 from .shards import Shards
 
 #: What is made of the bytes of a member, by the last part of its extension.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from minifast.data.sources import download
-from minifast.data.sources.download import DownloadError, download_url, file_lock
-from minifast.data.sources.urls import untar_data
+from minifast.sources import download
+from minifast.sources.download import DownloadError, download_url, file_lock
+from minifast.sources.urls import untar_data
 
 
 def sha(data):

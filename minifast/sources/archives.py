@@ -16,10 +16,10 @@ from math import inf
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...core.checkpoint import clearing
-from ...core.messages import describe
-from ...core.paths import Path
-from ...core.types import PathLike
+from ..core.checkpoint import clearing
+from ..core.messages import describe
+from ..core.paths import Path
+from ..core.types import PathLike
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".txz", ".tar", ".zip", ".gz", ".bz2", ".xz")
 PLAIN_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl")

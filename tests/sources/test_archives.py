@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from minifast.core.checkpoint import clearing
-from minifast.data.sources.archives import ArchiveError, Limits, dataset_name, unpack_archive
-from minifast.data.sources.urls import untar_data
+from minifast.sources.archives import ArchiveError, Limits, dataset_name, unpack_archive
+from minifast.sources.urls import untar_data
 
 
 def make_tar(path, members, mode="w:gz"):

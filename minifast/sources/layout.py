@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.seeds import item_rng
-from ...core.shares import divided
+from ..core.seeds import item_rng
+from ..core.shares import divided
 
 
 class Part(NamedTuple):

@@ -1,4 +1,4 @@
-"What code asks for while it runs."
+"Any iterable as a source: what its code asks for while it runs."
 import os
 import sys
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import get_worker_info
 
-from minifast.data.streams.asked import asked_by
+from minifast.sources.iterables import asked_by
 
 
 def test_questions_are_seen_however_they_are_asked():

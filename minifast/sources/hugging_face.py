@@ -2,9 +2,8 @@
 from itertools import islice
 from typing import Any
 
-from ...core.messages import describe
-from .columns import as_values
-from .shards import Reader, Shards
+from ..core.messages import describe
+from .shards import Reader, Shards, as_values
 
 _ROWS = 64              # read at a time
 

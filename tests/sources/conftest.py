@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minifast.data.sources import download
+from minifast.sources import download
 
 
 class Server:

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
-from ...core.messages import add_note, plural
-from ...core.shares import divided
+from ..core.messages import add_note, plural
+from ..core.shares import divided
 from .layout import Layout
 from .mixing import Mixer
 from .shards import Shards

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...core.messages import describe, did_you_mean, listing
-from ...core.paths import Path
-from ...core.types import PathLike
-from .columns import as_values
-from .shards import Shards
+from ..core.messages import describe, did_you_mean, listing
+from ..core.paths import Path
+from ..core.types import PathLike
+from .shards import Shards, as_values
 
 _ROWS = 256             # read at a time
 

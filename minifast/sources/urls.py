@@ -3,10 +3,10 @@ import json
 import os
 from contextlib import suppress
 
-from ...core.keywords import knows_keywords
-from ...core.messages import noting
-from ...core.paths import Path
-from ...core.types import PathLike
+from ..core.keywords import knows_keywords
+from ..core.messages import noting
+from ..core.paths import Path
+from ..core.types import PathLike
 from .archives import ArchiveError, dataset_name, unpack_archive
 from .download import DownloadError, check_sha256, check_url, download_url, fetch, file_lock, sha256_of, url_name
 

@@ -1,17 +1,55 @@
 """Any `IterableDataset` as a source: each worker reads all of it and takes its part, unless its `__iter__` reads a part of its own."""
 import copy
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from ...core.messages import describe
-from ...core.seeds import item_rng, seeded_streams
-from .asked import Asked, asked_by
+import torch
+from torch.utils.data import get_worker_info
+
+from ..core.messages import describe
+from ..core.seeds import item_rng, seeded_streams
 from .shards import Reader, Shards
 
 _STREAM = 2**32 - 14
 #: After how many items the state of a dataset is asked for again.
 STATE_EVERY = 64
+
+
+class Asked(NamedTuple):
+    "What code asks for while it runs: it then reads a part of its own, and needs nobody who splits what it gives."
+
+    worker: bool
+    rank: bool
+
+
+def asked_by(f: Callable[[], Any]) -> tuple[Any, Asked]:
+    "What `f()` returns, and whether it asked for its worker (`torch.utils.data.get_worker_info`) and its rank."
+    worker = get_worker_info.__code__
+    ranks = [g.__code__ for g in (torch.distributed.get_rank, torch.distributed.get_world_size) if hasattr(g, "__code__")] \
+        if torch.distributed.is_available() else []
+    environ = type(os.environ).__getitem__.__code__
+    found = {"worker": False, "rank": False}
+
+    def look(frame, event, arg):
+        if event == "call":
+            code = frame.f_code
+            if code is worker:
+                found["worker"] = True
+            elif code in ranks or (code is environ and frame.f_locals.get("key") in ("RANK", "WORLD_SIZE")):
+                found["rank"] = True
+
+    if sys.getprofile() is not None:
+        raise RuntimeError("a profiler is at work, so that it cannot be seen whether the stream leaves out what other workers read: write "
+                           "StreamLoader(..., split='own') if it does, else split='items'")
+    sys.setprofile(look)
+    try:
+        result = f()
+    finally:
+        sys.setprofile(None)
+    return result, Asked(**found)
 
 
 class IterableShards(Shards):
