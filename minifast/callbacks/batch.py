@@ -203,7 +203,10 @@ class TerminateOnNaNCallback(TrainingCallback):
         error = NonFiniteLoss(f"the training loss is {float(learn.loss.detach().float().mean())} at batch {learn.iter} of epoch "
                               f"{learn.epoch}: {reason} ({where})")
         error.items, error.culprits = names, culprits
-        raise error
+        try:
+            raise error
+        finally:
+            del error               # else it would hold itself, by its traceback, and with that the learner
 
     def _reason(self, n: int) -> tuple[str, list[int]]:
         "The first thing that is not finite, in the order of the computation, and the rows of the batch concerned."

@@ -40,18 +40,24 @@ def try_metrics(learn: "Learner", targets: list[tuple], confirm: bool) -> None:
         for metric, error in failed:
             if not confirm or _fails_in_validation(metric, learn):
                 add_note(error, f"in metric {metric.name}, tried on the first training batch before anything was trained")
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error, failed
 
 
 def _first_error(metric, learn, targets):
     "The first error where `metric` fails with each of the `targets`."
-    errors = []
-    for learn.yb in targets:
-        error = _error_of(metric, learn)
-        if error is None:
-            return None
-        errors.append(error)
-    return errors[0]
+    first = error = None
+    try:
+        for learn.yb in targets:
+            error = _error_of(metric, learn)
+            if error is None:
+                return None
+            first = first or error
+        return first
+    finally:
+        first = error = None        # else the errors would hold themselves, by their tracebacks
 
 
 def _fails_in_validation(metric, learn):
@@ -59,14 +65,14 @@ def _fails_in_validation(metric, learn):
     found = []
 
     def after_batch(cb):
-        found.append(_error_of(metric, learn))
+        found.append(_error_of(metric, learn) is not None)
         raise CancelValidException
     try:
         with learn.paused_cbs(type(learn.recorder)):
             learn.validation_pass(learn.dls.valid, Callback(after_batch=after_batch))
     except Exception:                                   # validation will say what is wrong with it
         return False
-    return found != [] and found[0] is not None
+    return found == [True]
 
 
 def _error_of(metric, learn):

@@ -285,8 +285,11 @@ def rank0_first(f: Callable[..., T], *args: Any, **kwargs: Any) -> T:
             except Exception as e:
                 error = e
     failed = shared(f"{type(error).__name__}: {error}" if error else None)
-    if error is not None:
-        raise error
+    try:
+        if error is not None:
+            raise error
+    finally:
+        error = None                # else it would hold itself, by its traceback
     if failed is not None:
         raise RuntimeError(f"rank 0 failed in rank0_first({getattr(f, '__name__', f)}): {failed}")
     if is_main():

@@ -218,8 +218,11 @@ def run_all_handlers(handlers: Iterable[Callable[[], None]], event: str) -> None
             run_handlers([handler], event)
         except BaseException as e:
             errors.append(e)
-    if errors:
-        raise errors[0]
+    try:
+        if errors:
+            raise errors[0]
+    finally:
+        errors.clear()              # what holds its own error holds all that the traceback does, the learner too
 
 
 def refuse_early_end(dl: Any, n: int) -> None:

@@ -39,8 +39,8 @@ def _deepest(traceback: TracebackType | None, names: dict[int, str]) -> tuple[nn
     found = None
     while traceback is not None:
         frame = traceback.tb_frame
-        code, own = frame.f_code, frame.f_locals.get("self")
-        if code.co_name == "forward" and id(own) in names:
+        code = frame.f_code             # of other frames the variables are not looked at: that copies them, and one of them is the error
+        if code.co_name == "forward" and id(own := frame.f_locals.get("self")) in names:
             found = own, [frame.f_locals[n] for n in code.co_varnames[1:code.co_argcount] if frame.f_locals.get(n) is not None]
         traceback = traceback.tb_next
     return found

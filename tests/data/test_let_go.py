@@ -5,6 +5,7 @@ import gc
 import multiprocessing
 import pickle
 import threading
+import time
 import weakref
 
 import matplotlib.pyplot as plt
@@ -15,6 +16,7 @@ from torch import nn
 from torch.utils.data import IterableDataset, get_worker_info
 
 from minifast.callbacks.base import Callback
+from minifast.callbacks.batch import TerminateOnNaNCallback
 from minifast.data.loaders import DataLoader, DataLoaders
 from minifast.data.stream_loader import StreamLoader
 from minifast.learner.learner import Learner
@@ -223,3 +225,60 @@ def test_checks_hold_no_learner():
     gone = weakref.ref(learn), weakref.ref(learn.model)
     del learn
     assert [g() for g in gone] == [None, None]
+
+
+def fails():
+    raise ValueError("of a callback")
+
+
+class NoNumber(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return x * self.w / 0
+
+
+def no_metric(pred, target):
+    raise ValueError("of a metric")
+
+
+class Waits(Numbers):
+    def __getitem__(self, i):
+        time.sleep(0.3)
+        return super().__getitem__(i)
+
+
+LEARNERS = {
+    "a callback that fails": lambda: learner(lambda: LOADERS["threads"](Numbers), cbs=Callback(after_batch=fails)),
+    "clean-up that fails": lambda: learner(lambda: LOADERS["threads"](Numbers), cbs=Callback(cleanup_fit=fails)),
+    "a loss that is not finite": lambda: Learner(DataLoaders(LOADERS["threads"](Numbers)), NoNumber(), MSELossFlat()),
+    "the loss told at once": lambda: Learner(DataLoaders(LOADERS["threads"](Numbers)), NoNumber(), MSELossFlat(),
+                                             cbs=TerminateOnNaNCallback()),
+    "a metric": lambda: Learner(DataLoaders(*(LOADERS["threads"](Numbers) for _ in range(2))), nn.Linear(1, 1), MSELossFlat(),
+                                metrics=no_metric),
+    "a layer": lambda: Learner(DataLoaders(LOADERS["threads"](Numbers)), nn.Linear(2, 1), MSELossFlat()),
+    "nothing to skip to": lambda: Learner(DataLoaders(DataLoader([None] * 8, bs=4, on_error="skip", num_workers=0, device="cpu",
+                                                                 after_item=no_sample)), nn.Linear(1, 1), MSELossFlat()),
+    "a timeout": lambda: Learner(DataLoaders(DataLoader(Waits(), bs=4, num_workers=1, worker_type="thread", timeout=0.5, device="cpu")),
+                                 nn.Linear(1, 1), MSELossFlat()),
+}
+
+
+def no_sample(x):
+    raise ValueError("of a transform")
+
+
+@pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
+def test_after_a_fit_that_failed(make, workers):
+    learn = make()
+    try:
+        learn.fit(2)
+    except Exception as e:
+        assert e.__traceback__ is not None
+    else:
+        raise AssertionError("no error")
+    gone = weakref.ref(learn), weakref.ref(learn.model), weakref.ref(learn.dls.train)
+    del learn
+    assert [g() for g in gone] == [None] * 3 and not workers()

@@ -17,3 +17,4 @@ def test_the_examples_run(tmp_path, monkeypatch):
         exec(compile(block, str(PAGE), "exec"), names)
     assert names["learn"].validate()[1] > 0.9
     assert len(list(names["endless"])) == 20
+    names.clear()           # functions refer to their namespace, which holds the loaders, and these their workers

@@ -253,7 +253,10 @@ class Fetcher:
                 making.skipped[j] = _reason(e)
         add_note(error, f"on_error='skip' found no item to take its place: {plural(len(others), 'other')} of its batch cannot be made "
                         "either, so the fault is hardly with single files")
-        raise error
+        try:
+            raise error
+        finally:
+            del error               # else it would hold itself, by its traceback, and all else that this holds
 
     def finish(self, making: Making) -> Batch:
         "The batch of the samples made."

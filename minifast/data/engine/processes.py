@@ -146,6 +146,8 @@ class ProcessEngine:
                 raise TypeError(f"the dataset, its transforms or the collate_fn cannot be sent to worker processes: {cause}. Write a class "
                                 "or function of a module in the place of a lambda or a local one; or worker_type='thread'; or "
                                 "num_workers=0") from cause
+            finally:
+                cause = None
 
     def _next(self, iterator):
         "The next batch, or None at the end of the epoch."

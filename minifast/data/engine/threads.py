@@ -138,9 +138,11 @@ class ThreadEngine:
         since = time.monotonic()
         while not wait([job], 1.0).done:        # not for ever, so that Ctrl-C works on every system
             if self.timeout and time.monotonic() - since > self.timeout:
-                error = RuntimeError(f"DataLoader timed out after {self.timeout} seconds: no batch came from the worker threads")
-                add_note(error, TIMED_OUT.format(self.timeout))
-                raise error
+                try:
+                    raise RuntimeError(f"DataLoader timed out after {self.timeout} seconds: no batch came from the worker threads")
+                except RuntimeError as e:
+                    add_note(e, TIMED_OUT.format(self.timeout))
+                    raise
 
     def close(self, error: BaseException | None = None) -> None:
         "Between epochs there is nothing to end. error: what went wrong: the threads of epochs under way end, each after its item."

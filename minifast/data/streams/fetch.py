@@ -305,7 +305,10 @@ class StreamFetcher(Fetcher):
                 except Exception as e:
                     making.skipped[indices[j]] = f"{type(e).__name__}: {e}"
         add_note(error, "on_error='skip' found no item to take its place: no other of its batch can be made either")
-        raise error
+        try:
+            raise error
+        finally:
+            del error
 
     def finish(self, making: StreamMaking) -> StreamBatch:  # type: ignore[override]
         if not making.taken.items:  # type: ignore[union-attr]
