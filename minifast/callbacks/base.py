@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from operator import attrgetter
-from types import MethodType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
@@ -249,18 +249,18 @@ class Callback(KnowsKeywords):
         vars(self).update(state)
         self.learn = state["_learner"]
 
-    def _listener(self, event: str, function: Callable) -> MethodType:
-        "A function that takes nothing, or the callback, as a bound method."
+    def _listener(self, event: str, function: Callable) -> "_Listener":
+        "A function that takes nothing, or the callback, as a method."
         if not callable(function):
             raise TypeError(f"Callback({event}=...) takes a function; received {describe(function)}")
         try:
             signature = inspect.signature(function)
         except ValueError:                          # some built-in functions have none
-            return MethodType(lambda _: function(), self)
+            return _Listener(lambda _: function(), self)
         for arguments in ((), (self,)):
             with suppress(TypeError):
                 signature.bind(*arguments)
-                return MethodType(function if arguments else lambda _: function(), self)
+                return _Listener(function if arguments else lambda _: function(), self)
         raise TypeError(f"Callback({event}={describe(function)}): the function is called without arguments, or with the callback (read "
                         f"state as `cb.learn`); it asks for {signature}")
 
@@ -333,6 +333,24 @@ BATCH_EVENTS = EVENTS[EVENTS.index("before_batch"):EVENTS.index("after_batch") +
 
 #: The events by name: `event.after_batch == "after_batch"`.
 event = SimpleNamespace(**{name: name for name in EVENTS})
+
+
+class _Listener:
+    "A function as a method of a callback: unlike a bound method it does not hold the callback, which holds it."
+
+    def __init__(self, function: Callable[[Callback], Any], cb: Callback) -> None:
+        self.function, self._cb = function, weakref.ref(cb)
+
+    def __reduce__(self) -> tuple:
+        return _Listener, (self.function, self._cb())
+
+    @property
+    def __self__(self) -> Callback | None:
+        "The callback."
+        return self._cb()
+
+    def __call__(self) -> None:
+        self.function(self._cb())
 
 
 class TrainEvalCallback(Callback):
