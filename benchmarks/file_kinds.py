@@ -110,8 +110,7 @@ def learner_kinds(folder):
     from minifast.callbacks.averaging import EMA
     from minifast.callbacks.resume import Resume
     from minifast.compat.fastai_weights import read_file
-    from minifast.learner import artifact
-    from minifast.learner.export import load_learner
+    from minifast.learner.export import load_learner, read
     learn = minifast_learner(folder).add_cb(EMA())
     learn.fit(1)
 
@@ -128,7 +127,7 @@ def learner_kinds(folder):
         return state(target)
 
     def exported():
-        spec, weights = artifact.read(export)
+        spec, weights = read(export)
         return spec, weights, dict(load_learner(export).model.state_dict())
 
     ck, export = learn.save("ck"), learn.export("export.pkl")

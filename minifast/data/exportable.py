@@ -10,8 +10,7 @@ PARTS = {
     "loaders": "DataLoaders",
     "one_hot": "EncodedMultiCategorize OneHotEncode",
     "pipeline": "Pipeline",
-    "rows": "RowLike",
-    "template": "NoItems Shape",
+    "rows": "NoItems RowLike Shape",
     "torchvision_v2": "V2",
     "transforms": "ItemTransform Transform",
 }

@@ -6,8 +6,7 @@ from warnings import warn
 
 from ..core.messages import plural
 from .block import CategoryBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
-from .indicators import indicator_values
-from .labels import column_name, column_names
+from .labels import column_name, column_names, indicator_values
 from .loader_args import check_dataloaders_keywords
 from .splitters import SPLIT_SEED, ColSplitter, RandomSplitter
 

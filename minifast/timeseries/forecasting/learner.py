@@ -7,22 +7,20 @@ import torch
 from torch import nn
 
 from ...callbacks.base import Callback
-from ...core.arguments import check_arguments, is_whole, refuse_class
-from ...core.keywords import knows_keywords
+from ...core.arguments import check_arguments, is_whole, knows_keywords, refuse_class
 from ...core.messages import describe, name_of
 from ...core.types import LossFunc, PathLike, Splitter
 from ...data.loaders import DataLoaders
 from ...learner.learner import Learner
 from ...optim.groups import trainable_params
 from ...optim.optimizers import Adam
-from ..models.dlinear import DLinear
+from ..models.simple import DLinear
 from ..standardise import TSNormalize, TSStandardize
-from ..window_set import WindowSet
+from ..window_loader import WindowSet
 from ..windows import SlidingWindows
 from .future import LastWindows, as_table, ends_of, known_future
 from .loss import ForecastLoss, PinballLoss, check_quantiles
-from .model import Forecaster
-from .scale import Scale
+from .model import Forecaster, Scale
 
 
 class ForecastLearner(Learner):
