@@ -375,7 +375,6 @@ DIFFERENT: dict[str, str] = {
     "RandomSplitter": "without `seed` it is drawn with seed 42, so that loaders that are made again keep their split",
     "EarlyStoppingCallback": "beside a schedule that raises the learning rate it warns if `patience` is shorter than the rate is high",
     "ReduceLROnPlateau": "beside a schedule, which would set the learning rate back, it warns and does nothing; use it with `learn.fit`",
-    "fix_html": "of a whole entity, such as `&amp;`, fastai leaves the `&`: `fish && chips`",
     "Normalize": "without statistics it measures ten training batches without augmentation",
     "learn.save": "`learn.save('name')` writes `models/name.safetensors`, not `models/name.pth` for `torch.load`; read it with "
                   "`learn.load('name')`, or with `safetensors.torch.load_file`, where the names of the model's weights begin with "

@@ -1,7 +1,7 @@
 """Rules: functions from text to text, applied before a text is split into words; and of a token, applied afterwards.
 
 They keep what a vocabulary in lower case would lose: that a word was in capitals, or a character repeated, becomes a special token.
-In the order of `PROC_RULES` they give what fastai's give, but for whole entities of HTML, of which those leave the `&`.
+In the order of `PROC_RULES` they give what fastai's give.
 """
 import html
 import re
@@ -12,10 +12,8 @@ from ..core.device import defaults
 from .special import BOS, EOS, TEXT_SPEC_TOK, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 
 #: What damaged HTML and WikiText hold, and what was meant; in this order.
-_DAMAGED = (("#39;", "'"), ("#146;", "'"), ("nbsp;", " "), ("#36;", "$"), ("\\n", "\n"), ("quot;", "'"), ("<br />", "\n"), ('\\"', '"'),
-            ("<unk>", UNK), (" @.@ ", "."), (" @-@ ", "-"), ("...", " …"))
-_AMP = re.compile(r"&(?:amp;)+|\b(?:amp;)+")            # of `&amp;lt;`, escaped twice, too; not of `a lamp;`
-_WHOLE = re.compile(r"&(?=(?:#39|#146|nbsp|#36|quot);)")
+_DAMAGED = (("#39;", "'"), ("amp;", "&"), ("#146;", "'"), ("nbsp;", " "), ("#36;", "$"), ("\\n", "\n"), ("quot;", "'"), ("<br />", "\n"),
+            ('\\"', '"'), ("<unk>", UNK), (" @.@ ", "."), (" @-@ ", "-"), ("...", " …"))
 # Each begins with what `re` looks for quickly: with `\s` or a group of it first they take two to three times as long.
 _REPEATED = re.compile(r"(.)\1\1+")
 _REPEATED_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(?=\s|\W|$)")
@@ -31,10 +29,6 @@ def fix_html(x: str) -> str:
     Args:
         x: the text.
     """
-    if "amp;" in x:
-        x = _AMP.sub("&", x)
-    if "&" in x:
-        x = _WHOLE.sub("", x)
     for wrong, right in _DAMAGED:
         x = x.replace(wrong, right)
     return html.unescape(x) if "&" in x else x

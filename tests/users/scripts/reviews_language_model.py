@@ -22,7 +22,7 @@ print("first tokens:", len(toks) > 20, coll_repr(toks, 30).startswith('(#'))
 print("dollar:", list(first(spacy(['The U.S. dollar $1 is $1.00.']))))
 tkn = Tokenizer(spacy)
 print("with rules:", list(tkn("It's GREAT!!!!! He said <br />yes yes yes yes")))
-print("html:", fix_html('Reallynbsp;good amp; cheap<br />#36;5'))
+print("html:", fix_html('Really&nbsp;good &amp; cheap<br />#36;5'))
 print("defaults:", [o.__name__ for o in defaults.text_proc_rules])
 print("special:", defaults.text_spec_tok)
 
