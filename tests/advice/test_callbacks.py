@@ -290,7 +290,8 @@ def test_overfitting(tmp_path):
 
 def test_overflowing_gradients(monkeypatch):
     cb = MixedPrecision("fp16")
-    cb.learn, cb.scaler = SimpleNamespace(dry_run=False), SimpleNamespace(get_scale=lambda: 2.0)
+    learn = cb.learn = SimpleNamespace(dry_run=False)
+    cb.scaler = SimpleNamespace(get_scale=lambda: 2.0)
     cb._skipped, cb._skipped_before, cb._steps = 5, 0, 10
     with told("callbacks/precision.py", "with more, try a lower learning rate, gradient clipping, or to_bf16(), which needs no scaling"):
         cb.after_fit()
