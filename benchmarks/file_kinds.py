@@ -110,7 +110,8 @@ def learner_kinds(folder):
     from minifast.callbacks.averaging import EMA
     from minifast.callbacks.resume import Resume
     from minifast.compat.fastai_weights import read_file
-    from minifast.learner.export import load_learner, read
+    from minifast.learner import artifact
+    from minifast.learner.export import load_learner
     learn = minifast_learner(folder).add_cb(EMA())
     learn.fit(1)
 
@@ -127,7 +128,7 @@ def learner_kinds(folder):
         return state(target)
 
     def exported():
-        spec, weights = read(export)
+        spec, weights = artifact.read(export)
         return spec, weights, dict(load_learner(export).model.state_dict())
 
     ck, export = learn.save("ck"), learn.export("export.pkl")

@@ -88,7 +88,7 @@ from .interpret.classification import ClassificationInterpretation
 from .interpret.cleaner import ImageClassifierCleaner
 from .interpret.segmentation import SegmentationInterpretation
 from .ensemble.averaging import average_preds
-from .ensemble.resampling import kfold
+from .ensemble.kfold import kfold
 from .ensemble.search import loguniform, random_search
 
 # Small tools
@@ -101,11 +101,11 @@ from .core.progress import progress_bar
 from .core.seeds import fixed_seed, no_random, set_seed
 from .core.titled import (ShowTitle, TensorBase, TensorCategory, TensorMultiCategory, TitledFloat, TitledInt, TitledStr,
                           TitledTensorScalar, TitledTuple, cast)
-from .core.fastcore import patch, typedispatch
+from .core.elsewhere import patch, typedispatch
 from .core.pickles import load_pickle, save_pickle
-from .core.fastcore import GetAttr, delegates
-from .core.fastcore import Self
-from .core.fastcore import fastuple
+from .core.delegation import GetAttr, delegates
+from .core.expressions import Self
+from .core.fastuple import fastuple
 from .core.parallel import num_cpus, parallel
 from .core.utilities import (camel2snake, concat, doc, groupby, ifnone, is_listy, join_path_file, listify, merge, partialler, setify,
                              snake2camel, tuplify, uniqueify)

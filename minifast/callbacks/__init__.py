@@ -15,11 +15,12 @@ from .base import (
     event,
 )
 from .batch import BnFreeze, ChannelsLast, MCDropoutCallback, ShortEpochCallback, TerminateOnNaNCallback, mc_dropout_preds
-from .collect import CollectDataCallback, GatherPreds, HookCallback
+from .collect import CollectDataCallback, HookCallback
 from .distill import KnowledgeDistillation
 from .distributed import DistributedTrainer
 from .dynamics import PredictionDynamics
 from .first_batch import FirstBatch
+from .gather import GatherPreds
 from .gradients import SAM, GradientAccumulation, GradientClip, GradientClipValue
 from .loggers import CSVLogger, JSONLogger, LiveLogger, ShowGraphCallback, TensorBoardCallback, WandbCallback
 from .lr_finder import LRFinder, SuggestionMethod, minimum, slide, steep, valley

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 
 from ..core import describe, did_you_mean, listing
-from ..core.arguments import KnowsKeywords
+from ..core.keywords import KnowsKeywords
 from ..core.messages import NoSuchAttribute
 from ..optim.hypers import HyperOptimizer
 from .foreign_events import instead_of

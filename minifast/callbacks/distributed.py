@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..core import check_arguments, is_number, leaves, rank_failures
+from ..core import check_arguments, is_number, leaves, rank_warnings
 from ..core.meetings import Watch, meet
 from ..core.ranks import advance, common_streams, gathered, group, own_streams, rank, summed, wait_at_most, world_size
 from ..core.sharded import is_sharded
@@ -25,12 +25,12 @@ from ..nn.loss_traits import ignore_index_of, inner_loss
 from ..nn.model_info import eval_mode
 from .base import Callback, CancelBatchException, Order
 from .batch import ChannelsLast
+from .fit_settings import differences, with_advice
 from .loss_parts import LossParts
 from .precision import MixedPrecision
 from .progress import ProgressCallback
 from .rank_parts import ScaledGradient, WithOthers, average_norm_statistics, fill_series, fill_targets
 from .sharded import ShardedModel, make_state_whole
-from .training_run import differences, with_advice
 
 Strategy = Literal["ddp", "fsdp2"]
 
@@ -238,7 +238,7 @@ class DistributedTrainer(Callback):
             self._agree("after_fit", steps_left_out=self._steps_left_out)
             average_norm_statistics(self.learn.model)
             common_streams()
-            rank_failures.settle(rank())
+            rank_warnings.settle(rank())
             self._ended = True
 
     def cleanup_fit(self) -> None:

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from ..core import PathLike, checkpoint, listing, rng_state, set_rng_state
-from ..core.arguments import seconds_in
-from ..core.meetings import Agreement, Termination
+from ..core.agreement import Agreement, Termination
+from ..core.durations import seconds_in
 from ..core.paths import Path
 from ..core.ranks import gathered, is_main, main_only, own_streams, rank, shared, world_size
 from ..core.sharded import load_optimizer, load_weights, local
 from .base import Callback, CancelFitException, Order, restore_states, states_of
+from .fit_settings import differences, kept_by, settings_of_fit, stateless, with_advice
 from .recorder import FitRecord
-from .training_run import check_folder, differences, kept_by, settings_of_fit, stateless, with_advice
+from .training_run import check_folder
 
 #: How often the state is written within an epoch, in seconds, unless it is said.
 DEFAULT_EVERY = 600.0

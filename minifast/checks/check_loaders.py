@@ -9,8 +9,9 @@ from ..data.loaders import DataLoaders
 from ..learner.probe import independent_loader, kept_generators
 from .data import batches, files, labels, series, series_copies, series_leaks, tables, windows
 from .data.probe import DataProbe
-from .data.text_tokens import duplicate_texts, token_leakage
+from .data.text_copies import duplicate_texts
 from .data.texts import text_quality
+from .data.token_leaks import token_leakage
 from .report import Entry, Report, check_ignore, run
 
 #: The checks of a `DataProbe`, in the order in which they run.

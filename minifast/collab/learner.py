@@ -3,7 +3,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..callbacks.base import Callback
-from ..core.arguments import knows_keywords
+from ..core.keywords import knows_keywords
 from ..core.messages import describe
 from ..core.types import LossFunc, PathLike, Splitter, YRange
 from ..data.loaders import DataLoaders

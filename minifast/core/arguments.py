@@ -1,14 +1,11 @@
-"""Checks of what users pass: numbers, choices, lists of names, lengths of time ('30s', '2min'), objects where a class was given, keywords
-that a call does not take; errors say what to write."""
+"""Checks of what users pass: numbers, choices, lists of names, and objects where a class was given; errors say what to write."""
 import inspect
 import math
 import re
 from collections.abc import Callable, Iterable
-from functools import wraps
-from types import FunctionType
-from typing import Any, TypeVar
+from typing import Any
 
-from .messages import brief, describe, did_you_mean, listing, reject_unknown
+from .messages import brief, describe, did_you_mean, listing
 
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -103,56 +100,3 @@ def refuse_class(where: str, f: Any) -> None:
     if isinstance(f, type) and any("__call__" in vars(c) for c in f.__mro__):
         raise TypeError(f"{where} received {describe(f)} itself, not one that is made: write "
                         f"{f.__name__}({', '.join(required_parameters(f))})")
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def knows_keywords(f: F) -> F:
-    """A decorator of a function, or of the `__init__` of a class, whose signature names every keyword: others are refused.
-
-    >>> vision_learner(dls, resnet18, metric=accuracy)
-    TypeError: vision_learner(...) does not take metric=function accuracy; did you mean 'metrics'? It takes: ...
-
-    Args:
-        f: a function without `**kwargs`.
-    """
-    code = inspect.unwrap(f).__code__
-    names = [name for name in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount] if name != "self"]
-
-    @wraps(f)
-    def checking(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs.keys() <= known:
-            reject_unknown(kwargs, names, f"{type(args[0]).__name__ if is_init else f.__name__}(...)")
-        return f(*args, **kwargs)
-    known, is_init = set(names), f.__name__ == "__init__"
-    return checking  # type: ignore[return-value]  # it takes and returns what `f` does
-
-
-def takes_any(f: Callable[..., Any]) -> bool:
-    "Whether a function has `**kwargs`."
-    return bool(inspect.unwrap(f).__code__.co_flags & inspect.CO_VARKEYWORDS)
-
-
-class KnowsKeywords:
-    "Base of classes whose `__init__`, where it names every keyword and has optional ones, refuses others with the one that was meant."
-
-    def __init_subclass__(cls, check_keywords: bool = True, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        init = vars(cls).get("__init__")
-        if check_keywords and isinstance(init, FunctionType) and not takes_any(init) and (init.__defaults__ or init.__kwdefaults__):
-            cls.__init__ = knows_keywords(init)  # type: ignore[method-assign]
-
-
-#: Seconds in each unit.
-UNITS: dict[str, float] = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
-
-
-def seconds_in(text: object) -> float | None:
-    """How many seconds a text such as '90s', '5min' or '1.5 h' stands for; None if it is no such text, or none at all.
-
-    >>> seconds_in("2min"), seconds_in("soon")
-    (120.0, None)
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|h)\s*", text) if isinstance(text, str) else None
-    return (float(found[1]) * UNITS[found[2]] or None) if found else None

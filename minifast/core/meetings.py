@@ -1,11 +1,8 @@
-"""What several ranks do together. Where all of them leave something, such as a fit that a callback cancelled, a rank that leaves alone is
-told so within a second. What they decide in the course of an epoch: to stop, to write their state now; and what ends a process from
-outside.
+"""Where all ranks leave something together, such as a fit that a callback cancelled. A rank that leaves alone is told so within a second.
 
-While a rank waits inside of an operation of all ranks, it cannot look for another one. A thread of its own does: it reads in the store
-at which the ranks met who has left what, and answers for its rank how far that has come.
+While a rank waits inside of an operation of all ranks, it cannot look for another one. A thread of its own does: it reads in the store at
+which the ranks met who has left what, and answers for its rank how far that has come.
 """
-import signal
 import sys
 import threading
 import time
@@ -13,12 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 
 import torch
 
-from ..core import rank_failures
-from .ranks import advance, group, is_main, progress, rank, timeout, world_size
+from . import rank_failures
+from .ranks import progress, rank, timeout, world_size
 
 #: How often the thread looks, and after how long it says that its rank waits for one which has left: in seconds.
 _PACE, _PATIENCE = 0.5, 5.0
@@ -131,78 +127,3 @@ def _raised_in(error):
     code, owner = trace.tb_frame.f_code, trace.tb_frame.f_locals.get("self")
     name = code.co_name if owner is None else f"{type(owner).__name__}.{code.co_name}"
     return f"{name}, line {trace.tb_lineno} of {Path(code.co_filename).name}"
-
-
-class Agreement:
-    """Ask all ranks, at every step, and hear of an answer about once a second: in the steps between nobody waits for anybody.
-
-    A decision by the clock, or by something that one process alone is told, would come to other ranks a step earlier or later, and they
-    would wait for each other for ever.
-
-    Args:
-        seconds: how often they talk, by the clock of rank 0.
-    """
-
-    def __init__(self, seconds: float = 1.0):
-        self.seconds, self._steps, self._left, self._since = seconds, 0, 0, time.monotonic()
-
-    def __call__(self, mine: int) -> int:
-        """Called by all ranks at the same step.
-
-        Args:
-            mine: what this rank asks for: a number, 0 for nothing.
-
-        Returns:
-            The largest number of all ranks, in the steps in which they talk; 0 in the others.
-        """
-        if world_size() == 1:
-            return mine
-        self._left -= 1
-        if self._left > 0:
-            return 0
-        now = time.monotonic()
-        pace, self._since = (now - self._since) / max(1, self._steps), now
-        wanted = max(1, min(2 * self._steps, int(self.seconds / max(pace, 1e-6))))
-        both = torch.tensor([mine, wanted if is_main() else 0])
-        advance()
-        torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX, group=group())
-        said, self._left = both.tolist()
-        self._steps = self._left
-        return said
-
-
-class Termination:
-    """Whether this process was told to end: SIGTERM, which machines that are taken away send half a minute before they go.
-
-    While it is watched for, the signal only leaves a note; a second one ends the process as ever. Where somebody else handles the signal,
-    and in other threads than the main one, nothing is watched.
-    """
-
-    told: bool = False
-
-    def watch(self) -> None:
-        "Take note of the signal from now on."
-        self.told = False
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._note)
-
-    def ignore(self) -> None:
-        "The signal ends the process again; one that has come and was not followed does so now."
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == self._note:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if self.told:
-            self.told = False
-            signal.raise_signal(signal.SIGTERM)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.told = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def end(self) -> None:
-        """End the process, as the signal would have.
-
-        Raises:
-            SystemExit: always, with the status 143.
-        """
-        self.told = False
-        raise SystemExit(128 + signal.SIGTERM)

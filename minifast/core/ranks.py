@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from . import rank_failures
+from . import rank_failures, rank_warnings
 from .seeds import item_rng, rng_state, set_rng_state
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def join(timeout: float | None = None) -> None:
     _own_world = True
     os.environ[_OWNER] = f"{os.getpid()} {os.environ['RANK']} {os.environ['MASTER_PORT']}"
     rank_failures.watch()
-    rank_failures.collect(torch.distributed.get_rank())
+    rank_warnings.collect(torch.distributed.get_rank())
     atexit.register(_leave_at_exit)
     set_rng_state(_broadcast(rng_state(accelerators=False) | {"cuda": None, "mps": None}))
 
@@ -145,7 +145,7 @@ def leave() -> None:
 
 def _leave_at_exit():
     "Leave where the script ended; after an error the others may wait for this rank, and the launcher ends them."
-    rank_failures.settle(int(os.environ["RANK"]), patience=1)
+    rank_warnings.settle(int(os.environ["RANK"]), patience=1)
     if not hasattr(sys, "last_type"):
         leave()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
-from .arguments import knows_keywords, takes_any
+from .keywords import knows_keywords, takes_any
 
 F = TypeVar("F", bound=Callable[..., Any])
 

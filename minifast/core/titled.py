@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from .fastcore import fastuple
+from .fastuple import fastuple
 from .plots import show_item
 
 

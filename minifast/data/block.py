@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
-from ..core.arguments import KnowsKeywords, knows_keywords, refuse_class
+from ..core.arguments import refuse_class
 from ..core.items import L
+from ..core.keywords import KnowsKeywords, knows_keywords
 from ..core.messages import describe, listing, plural, reject_unknown
 from ..core.paths import Path
 from ..core.recipe import Optional, Recipe

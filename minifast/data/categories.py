@@ -12,7 +12,8 @@ from ..core.messages import describe, did_you_mean, plural
 from ..core.recipe import Recipe
 from ..core.types import LossFunc
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from .labels import is_missing, python_value, refuse_indicators
+from .indicators import refuse_indicators
+from .labels import is_missing, python_value
 from .transforms import Transform
 
 NA = "#na#"

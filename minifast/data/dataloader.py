@@ -20,20 +20,21 @@ from ..core.recipe import Recipe
 from ..core.seeds import draw_seed, fixed_seed, give_back, item_rng, lend_seed
 from ..core.shares import Share, share_of
 from ..core.types import PathLike
-from ..sources.iterables import refuse_lists
+from ..sources.hugging_face import refuse_lists
 from .by_hand import Looks, Taken
 from .engine.allocator import keep_freed_memory
 from .engine.cache import ImageCache, RamCache, make_cache
 from .engine.choice import Engine, Workers, choose_processes, choose_workers, make_engine
+from .engine.draws import DrawsGlobally, streams_drawn_from
 from .engine.fetch import Batch, BatchKey, Fetcher, Finisher, Order, repeats_of
 from .engine.processes import WORKER_TIMEOUT
 from .engine.samplers import InOrder, Shuffled
-from .engine.threads import DrawsGlobally, streams_drawn_from
 from .loader_args import INSTEAD_OF_HOOKS, LOADER_KEYWORDS, check_bs, check_loader_args, is_empty, reject_unknown_loader_args
 from .pipeline import Pipeline
-from .rows import NoItems, Rows
+from .rows import Rows
 from .show import decode_batch, decode_tensors, show_batch
 from .targets import base_dataset
+from .template import NoItems
 
 _DECIDED = "shuffle", "split_idx", "on_error", "cache_bytes"
 _PIPELINES = "after_item", "before_batch", "after_batch"

@@ -13,11 +13,13 @@ from ..core.plots import show_item
 from ..core.recipe import Nearest, Optional, Recipe
 from ..core.types import LossFunc, Splits
 from ..core.utilities import listify
+from .ahead import Ahead, all_ahead, next_ahead
 from .categories import last_vocab
 from .engine.samplers import PartialSampler, WeightedSampler
-from .pipeline import Ahead, Mapped, Pipeline, all_ahead, as_list, next_ahead
-from .rows import NoRows, Rows, as_items, example_of, type_of
+from .pipeline import Mapped, Pipeline, as_list
+from .rows import Rows, as_items, type_of
 from .splitters import check_splits
+from .template import NoRows, example_of
 from .transforms import ItemTransform, Transform
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ PARTS = {
     "loaders": "DataLoaders",
     "one_hot": "EncodedMultiCategorize OneHotEncode",
     "pipeline": "Pipeline",
-    "rows": "NoItems RowLike Shape",
+    "rows": "RowLike",
+    "template": "NoItems Shape",
     "torchvision_v2": "V2",
     "transforms": "ItemTransform Transform",
 }

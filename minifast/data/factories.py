@@ -6,7 +6,8 @@ from warnings import warn
 
 from ..core.messages import plural
 from .block import CategoryBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
-from .labels import column_name, column_names, indicator_values
+from .indicators import indicator_values
+from .labels import column_name, column_names
 from .loader_args import check_dataloaders_keywords
 from .splitters import SPLIT_SEED, ColSplitter, RandomSplitter
 

@@ -3,8 +3,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from ..core.arguments import KnowsKeywords, knows_keywords
 from ..core.items import L
+from ..core.keywords import KnowsKeywords, knows_keywords
 from ..core.messages import brief, did_you_mean
 from ..core.paths import Path
 from ..core.types import PathLike

@@ -11,8 +11,8 @@ from warnings import warn
 import numpy as np
 import torch
 
-from ..core.arguments import KnowsKeywords
 from ..core.items import L, range_of
+from ..core.keywords import KnowsKeywords
 from ..core.messages import brief, describe, did_you_mean, listing, plural
 from ..core.paths import Path
 from ..core.ranks import world_size

@@ -11,7 +11,8 @@ from ..core.ranks import gathered, rank, world_size
 from ..core.recipe import Recipe
 from ..core.seeds import fixed_seed
 from ..core.shares import divided
-from ..sources.iterables import HuggingFaceShards, IterableShards, is_hugging_face
+from ..sources.hugging_face import HuggingFaceShards, is_hugging_face
+from ..sources.iterables import IterableShards
 from ..sources.layout import Place
 from ..sources.shards import Shards
 from .dataloader import DataLoader

@@ -17,7 +17,7 @@ from warnings import warn
 import numpy as np
 import torch
 
-from ..core.arguments import KnowsKeywords
+from ..core.keywords import KnowsKeywords
 from ..core.messages import describe
 from ..core.nested import typed_again
 from ..core.seeds import draw_seed, item_rng

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
-from ..callbacks.collect import GatherPreds
+from ..callbacks.gather import GatherPreds
 from ..callbacks.trackers import column_directions
 from ..core import checkpoint
 from ..core.arguments import check_choice

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from ..callbacks.trackers import known_direction, monitored
-from ..core.arguments import check_arguments, is_number, is_whole, knows_keywords
+from ..core.arguments import check_arguments, is_number, is_whole
 from ..core.checkpoint import replacing
 from ..core.csv_cells import from_cell, to_cell
+from ..core.keywords import knows_keywords
 from ..core.messages import add_note, describe, listing, plural
 from ..core.paths import Path
 from ..core.plots import get_grid

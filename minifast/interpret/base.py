@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import pandas as pd
 import torch
 
-from ..core.arguments import KnowsKeywords
+from ..core.keywords import KnowsKeywords
 from ..core.messages import describe, plural, reject_unknown
 from ..core.nested import leaves, split_batch
 from ..core.paths import Path
 from ..core.plots import DRAWING, get_grid, show_item
 from ..core.types import Batch
 from ..data.dataloader import DataLoader
+from ..data.naming import files_of, items_of, row_labels
 from ..data.rows import Rows
-from ..data.targets import base_dataset, files_of, items_of, row_labels
+from ..data.targets import base_dataset
 from ..learner.inference import loader_for
 from ..metrics.classes import classes_of
 

@@ -9,7 +9,7 @@ from ..core.messages import describe
 from ..core.plots import get_grid
 from ..nn.loss_traits import ignore_index_of
 from .base import FigSize, Interpretation, batch_of, draw_samples
-from .classification import confusion, most_confused
+from .scores import confusion, most_confused
 
 
 class SegmentationInterpretation(Interpretation):

@@ -8,7 +8,7 @@ from torch.utils.data import RandomSampler, SequentialSampler, Subset, SubsetRan
 
 from ..callbacks import GatherPreds, Recorder
 from ..core import PathLike, add_note, brief, describe, plural, reject_unknown, to_device
-from ..core.arguments import knows_keywords
+from ..core.keywords import knows_keywords
 from ..core.nested import as_tuple, find_bs, item_of, items_at, leaves
 from ..data.show import decode_targets
 from ..data.targets import base_dataset

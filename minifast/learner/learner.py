@@ -14,7 +14,8 @@ from ..callbacks.distributed import Strategy
 from ..callbacks.lr_finder import as_named_tuple, range_test, valley
 from ..callbacks.resize import in_sizes
 from ..core import LossFunc, PathLike, PerGroup, Splitter, brief, describe, plural, split_batch
-from ..core.arguments import is_number, knows_keywords
+from ..core.arguments import is_number
+from ..core.keywords import knows_keywords
 from ..core.messages import nearest
 from ..core.paths import Path
 from ..core.ranks import is_main, world_size
@@ -668,7 +669,7 @@ class Learner(Inference):
 
     def init_head(self: Self) -> Self:
         "Set the last layer so that training starts from the best constant guess; see `init_head.init_head`. Returns the learner."
-        from .constant_guess import init_head
+        from .init_head import init_head
         init_head(self)
         return self
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from ..core.arguments import KnowsKeywords, check_arguments
+from ..core.arguments import check_arguments
+from ..core.keywords import KnowsKeywords
 from ..core.messages import add_note, describe, name_of, unwrapped
 from ..core.nested import find_bs, to_detach
 from ..core.ranks import summed

@@ -1,10 +1,13 @@
 """Classes given to metrics by name: `F1Score(pos_label="yes")`, `DiceMulti(labels=["road", "car"])`."""
 from collections.abc import Iterable
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.items import L
 from ..core.messages import did_you_mean, listing
+
+if TYPE_CHECKING:
+    pass
 
 
 def classes_of(learn: Any) -> list | None:

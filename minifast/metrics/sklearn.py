@@ -16,7 +16,7 @@ from warnings import warn
 import numpy as np
 import torch
 
-from ..core.arguments import knows_keywords
+from ..core.keywords import knows_keywords
 from ..core.messages import brief, describe, listing, name_of, plural
 from ..nn.loss_traits import has_own_code
 from .base import AccumMetric

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.arguments import KnowsKeywords
+from ..core.keywords import KnowsKeywords
 from ..core.messages import brief, describe, listing
 from ..core.recipe import Recipe
 from .loss_traits import activate, decide, kind_of, same_items, y_int_of

@@ -3,7 +3,7 @@ import json
 import os
 from contextlib import suppress
 
-from ..core.arguments import knows_keywords
+from ..core.keywords import knows_keywords
 from ..core.messages import noting
 from ..core.paths import Path
 from ..core.types import PathLike

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.arguments import knows_keywords
+from ..core.keywords import knows_keywords
 from ..data.rows import as_frame
-from .columns import check_columns, column_kind, is_date, listed_names, rows_of
+from .columns import check_columns, listed_names, rows_of
+from .kinds import column_kind, is_date
 
 __all__ = ["add_datepart", "add_elapsed_times", "make_date"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from ..callbacks import Callback, FirstBatch, ProgressCallback, Recorder
-from ..core.arguments import knows_keywords
+from ..core.keywords import knows_keywords
 from ..core.messages import brief, describe, reject_unknown
 from ..core.types import LossFunc, PathLike, Splitter, YRange
 from ..data.loaders import DataLoaders

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.arguments import knows_keywords
+from ..core.keywords import knows_keywords
 from ..core.messages import describe
 from ..core.recipe import recorded
 from ..core.types import YRange

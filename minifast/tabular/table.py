@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..core.arguments import KnowsKeywords
 from ..core.device import cpu_count
+from ..core.keywords import KnowsKeywords
 from ..core.messages import describe, did_you_mean, plural
 from ..data.categories import CategoryMap
 from .columns import THREADS_FROM, rows_of

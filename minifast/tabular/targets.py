@@ -9,10 +9,12 @@ from ..core.items import coll_repr
 from ..core.messages import describe, did_you_mean, listing, plural
 from ..data.block import TransformBlock
 from ..data.categories import Categorize, CategoryMap, MultiCategorize, RegressionSetup
-from ..data.labels import is_missing, refuse_indicators
+from ..data.indicators import refuse_indicators
+from ..data.labels import is_missing
 from ..data.one_hot import EncodedMultiCategorize
 from ..nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from .columns import ADVICE, as_numbers, as_object_array, column_kind, factorized, numbers_in_text, numbers_of, rows_of, sorted_values
+from .columns import as_object_array, factorized, numbers_of, rows_of, sorted_values
+from .kinds import ADVICE, as_numbers, column_kind, numbers_in_text
 from .table import to_plain, vocab_from_plain
 
 #: Why a target was taken for what it is, in reports.

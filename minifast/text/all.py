@@ -18,17 +18,17 @@ from .rules import (fix_html, lowercase, replace_all_caps, replace_maj, replace_
                     spec_add_spaces)
 from .sorted_loader import SortedDL
 from .special import BOS, EOS, FLD, PAD, TEXT_SPEC_TOK, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
-from .tokenizers import SentencePieceTokenizer, SubwordTokenizer
+from .subword import SentencePieceTokenizer, SubwordTokenizer
 from .tensors import LMTensorText, TensorText, reverse_text
 from .token_store import TokenStore
 from .tokenizer import Tokenizer
 from .tokenizers import BaseTokenizer, SpacyTokenizer, TokenizeWithRules, tokenize1
-from .tokenizer import load_tokenized_csv, parallel_tokenize, tokenize_csv, tokenize_df, tokenize_files, tokenize_folder, tokenize_texts
+from .tokenizing import load_tokenized_csv, parallel_tokenize, tokenize_csv, tokenize_df, tokenize_files, tokenize_folder, tokenize_texts
 from .transformers.block import TokenTargetsBlock, TransformersBlock
 from .transformers.learner import transformers_learner
 from .transformers.loaders import TransformersDataLoaders
 from .transformers.splitter import transformers_splitter
-from .transformers.block import WordLabelsBlock
+from .transformers.words import WordLabelsBlock
 from .vocabulary import Numericalize, make_vocab
 from .words import WordTokenizer
 

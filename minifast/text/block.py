@@ -13,9 +13,10 @@ from .language_loader import LMDataLoader
 from .padding import PAD_ID, Pad_Chunk
 from .sorted_loader import SortedDL
 from .special import PAD, UNK
+from .subword import SubwordTokenizer
 from .tensors import reverse_text
 from .tokenizer import Tokenizer
-from .tokenizers import BaseTokenizer, SubwordTokenizer, TokenizeWithRules
+from .tokenizers import BaseTokenizer, TokenizeWithRules
 from .vocabulary import Numericalize
 from .words import WordTokenizer
 

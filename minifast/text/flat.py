@@ -120,7 +120,7 @@ class FlatTexts(Sequence):
 
 
 def ahead_texts(dataset: Any) -> FlatTexts | None:
-    """The first element of all samples of a dataset, where its ids are known ahead, see `minifast.data.pipeline`; else None.
+    """The first element of all samples of a dataset, where its ids are known ahead, see `minifast.data.ahead`; else None.
 
     Args:
         dataset: such as `Datasets`.

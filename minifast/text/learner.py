@@ -1,7 +1,6 @@
 """`language_model_learner` and `text_classifier_learner`: a `Learner` for texts, from pretrained weights if wanted.
 
-Source: J. Howard, S. Ruder, "Universal Language Model Fine-tuning for Text Classification" (ULMFiT), 2018,
-https://arxiv.org/abs/1801.06146.
+Source: J. Howard, S. Ruder, "Universal Language Model Fine-tuning for Text Classification" (ULMFiT), 2018, https://arxiv.org/abs/1801.06146.
 """
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,7 +13,7 @@ from torch import nn
 from ..callbacks.base import Callback
 from ..callbacks.regularise import rnn_cbs
 from ..core import checkpoint
-from ..core.arguments import knows_keywords
+from ..core.keywords import knows_keywords
 from ..core.messages import describe, plural
 from ..core.paths import Path
 from ..core.seeds import fixed_seed

@@ -21,28 +21,28 @@ from .covariates import WithCovariates, covariate_blocks, covariate_sizes
 from .forecasting.learner import ForecastLearner, ts_forecaster
 from .forecasting.loss import ForecastLoss, PinballLoss
 from .forecasting.model import Forecaster
-from .forecasting.model import Scale
+from .forecasting.scale import Scale
 from .frequency import Frequency
-from .reading import trim_padding
+from .layout import trim_padding
 from .learner import ts_ensemble, ts_learner
 from .loader import SeriesDL
 from .loaders import TSDataLoaders
 from .missing import FillSteps, Missing, find_missing
-from .models.simple import DLinear
+from .models.dlinear import DLinear
 from .models.fcn import FCN
-from .models.multi_scale import InceptionTime
-from .models.fcn import LSTM_FCN
+from .models.inception_time import InceptionTime
+from .models.lstm_fcn import LSTM_FCN
 from .models.mini_rocket import MiniRocket, MiniRocketFeatures
-from .models.simple import Naive, SeasonalNaive
-from .models.multi_scale import OmniScaleCNN
-from .models.transformers import PatchTST
-from .models.fcn import ResNet1d
+from .models.naive import Naive, SeasonalNaive
+from .models.omni_scale import OmniScaleCNN
+from .models.patch_tst import PatchTST
+from .models.resnet1d import ResNet1d
 from .models.series_model import series_split
 from .models.tcn import TCN
-from .models.transformers import TSTransformer
-from .padding import PadSeries
+from .models.ts_transformer import TSTransformer
+from .pad import PadSeries
 from .padding import is_step, n_steps, split_padding
-from .learner import fit_ridge, mini_rocket_learner
+from .rocket_learner import fit_ridge, mini_rocket_learner
 from .series_info import SeriesShape, series_shape
 from .showing import show_forecast, show_scores, show_series
 from .standardise import TSNormalize, TSStandardize
@@ -51,7 +51,7 @@ from .tensors import TensorForecast, TensorKnown, TensorSeries
 from .timestamps import TimeAxis, resample, time_axis
 from .ts_files import SeriesFile, read_arff, read_ts, read_tsv
 from .window_loader import WindowDL
-from .window_loader import WindowSet
+from .window_set import WindowSet
 from .window_splits import check_window_splits, walk_forward_splits, window_splits
 from .windows import SlidingWindows
 

@@ -1,12 +1,10 @@
-"""`TSBlock`: series as inputs; and blocks of targets whose predictions are labels as they were given, of any type (`AsGiven`)."""
-from collections.abc import Callable
+"""`TSBlock`: series as inputs."""
 from typing import Any
 
 from ..data.block import TransformBlock
-from ..data.categories import NA, Categorize
 from .loader import SeriesDL
 from .missing import FillSteps
-from .padding import PadSeries
+from .pad import PadSeries
 from .reading import ReadSeries
 
 
@@ -25,29 +23,3 @@ class TSBlock(TransformBlock):
     def __init__(self, fill: FillSteps | None = None, max_len: int | None = None, multiple_of: int = 1, table: Any = None):
         super().__init__(type_tfms=[ReadSeries(fill, table=table)], dl_type=SeriesDL,
                          dls_kwargs={"before_batch": [PadSeries(max_len, multiple_of)]})
-
-
-class AsGiven(Categorize):
-    """`Categorize`, but predictions give labels back as they were given: 3 where they are numbers, not '3'.
-
-    Args:
-        vocab: the classes in their order; None: the labels of the training items.
-        sort: sort the labels of the training items; False: in order of appearance.
-        add_na: class 0 is `'#na#'` and stands for anything unknown.
-    """
-
-    def decodes(self, o: Any) -> Any:
-        label = "" if self.vocab is None else self.vocab[int(o)]
-        return super().decodes(o) if isinstance(label, str) else label
-
-
-def labels_as_given(block: TransformBlock | Callable[[], TransformBlock]) -> TransformBlock:
-    """A block of targets whose predictions give labels back as they were given.
-
-    Args:
-        block: of any targets, or what makes one.
-    """
-    made = block if isinstance(block, TransformBlock) else block()
-    made.type_tfms = [AsGiven(f.vocab and [v for v in f.vocab if v != NA], f.sort, f.add_na) if type(f) is Categorize else f
-                      for f in made.type_tfms]
-    return made

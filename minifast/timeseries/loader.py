@@ -12,7 +12,7 @@ from ..data.engine.fetch import Fetcher
 from ..data.engine.whole import Read, whole_batches
 from ..data.pipeline import Pipeline
 from .covariates import ValuesAhead
-from .padding import PadSeries
+from .pad import PadSeries
 from .store import SeriesStore
 
 

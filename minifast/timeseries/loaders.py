@@ -14,11 +14,14 @@ from ..data.labels import column_name
 from ..data.loaders import DataLoaders
 from ..data.rows import as_frame, with_rows
 from ..data.splitters_groups import FixedSplitter
-from .block import TSBlock, labels_as_given
+from .block import TSBlock
+from .columns import ReadColumns
 from .covariates import covariate_blocks
 from .frames import described_table
+from .labels import labels_as_given
+from .layout import as_store
 from .missing import FillSteps
-from .reading import SERIES, TARGET, ReadColumns, as_store
+from .reading import SERIES, TARGET
 from .store import SeriesAt, SeriesStore
 from .ts_files import held_out_file, read_series
 from .window_loader import WindowDL, window_sets

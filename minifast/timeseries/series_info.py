@@ -8,7 +8,8 @@ from ..core.messages import describe
 from ..data.datasets import Datasets
 from ..data.targets import base_dataset
 from .loader import store_of
-from .padding import PadSeries, n_steps
+from .pad import PadSeries
+from .padding import n_steps
 from .reading import ReadSeries
 from .store import SeriesStore
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..core.arguments import KnowsKeywords, check_arguments, check_choice, is_whole, listed_in_order
+from ..core.arguments import check_arguments, check_choice, is_whole, listed_in_order
+from ..core.keywords import KnowsKeywords
 from ..core.messages import listing, plural
 from ..core.titled import TensorCategory
 from ..data.rows import as_frame, with_rows

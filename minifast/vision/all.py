@@ -10,7 +10,7 @@ from .augment.item import (BILINEAR, CropPad, DihedralItem, FlipItem, NEAREST, P
                            ResizeMethod)
 from .augment.lighting import Brightness, Contrast, Hue, Saturation
 from .blocks import AddMaskCodes, ImageBlock, MaskBlock
-from .points_boxes import BBoxBlock, BBoxLblBlock, LabeledBBox, TensorBBox, bb_pad, get_annotations
+from .boxes import BBoxBlock, BBoxLblBlock, LabeledBBox, TensorBBox, bb_pad, get_annotations
 from .images import (PILBase, PILImage, PILImageBW, PILMask, TensorImage, TensorImageBW, TensorMask, ToTensor, image2tensor,
                      load_image, verify_image, verify_images)
 from .learner import cnn_learner, unet_learner, vision_learner
@@ -26,7 +26,7 @@ from .models.xresnet import (XResNet, xresnet101, xresnet152, xresnet18, xresnet
                              xse_resnext34_deeper, xse_resnext50, xse_resnext50_deep, xse_resnext50_deeper, xsenet154)
 from .normalize import IntToFloatTensor, Normalize, cifar_stats, imagenet_stats, mnist_stats
 from .pillow import Image
-from .points_boxes import PointBlock, PointScaler, TensorPoint
+from .points import PointBlock, PointScaler, TensorPoint
 from .utils import download_images, get_image_files_sorted, resize_image, resize_images
 
 __all__ = [*__all__]

@@ -23,20 +23,9 @@ from ..core.messages import describe
 from ..data.engine.cache import current_cache
 from ..data.transforms import Transform
 from .files.cached import from_cache
+from .files.depth import UnreadableImage, checked_range, eight_bit, is_deep, reaches_bytes
 from .files.lazy import LazyImage, lazily, tensor_of
-from .files.reading import (
-    UnreadableImage,
-    checked_range,
-    content_of,
-    eight_bit,
-    image_array,
-    is_deep,
-    label_array,
-    open_image,
-    reaches_bytes,
-    to_labels,
-    to_mode,
-)
+from .files.reading import content_of, image_array, label_array, open_image, to_labels, to_mode
 from .pillow import ImageMethods
 from .tensors import Shown, TensorImage, TensorImageBW, TensorMask
 

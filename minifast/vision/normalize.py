@@ -22,7 +22,7 @@ from torchvision import tv_tensors
 from ..core.messages import describe
 from ..data.transforms import Transform
 from ..nn.layers import Scaling
-from .augment.affine import flips, symmetries
+from .symmetry import flips, symmetries
 from .tensors import TensorImage, TensorMask
 
 if TYPE_CHECKING:

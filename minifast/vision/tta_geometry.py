@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from ..core.messages import brief, describe
 from ..data.coords import projected
 from ..learner.inference import loader_for
-from .augment.affine import AffineWarp, is_symmetry, sampling_grid, symmetries
+from .augment.affine import AffineWarp, sampling_grid
 from .augment.batch import RandomErasing
 from .augment.lighting import Lighting
+from .symmetry import is_symmetry, symmetries
 
 if TYPE_CHECKING:
     from ..learner.learner import Learner

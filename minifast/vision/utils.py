@@ -21,7 +21,8 @@ from ..core.paths import Path
 from ..core.progress import progress_bar
 from ..data.files import get_image_files, image_extensions
 from ..sources.download import fetch, url_name
-from .files.reading import checked_range, exif_orientation, found_ranges, is_deep, open_image, to_mode
+from .files.depth import checked_range, found_ranges, is_deep
+from .files.reading import exif_orientation, open_image, to_mode
 
 __all__ = ["download_images", "get_image_files_sorted", "resize_image", "resize_images"]
 

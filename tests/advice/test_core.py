@@ -79,7 +79,7 @@ def test_an_accelerator_that_does_not_work(monkeypatch, default):
 
 
 def test_patch():
-    with told("core/fastcore.py", "Write a subclass, a `Callback`, or assign the function: Learner.my_method = my_method"):
+    with told("core/elsewhere.py", "Write a subclass, a `Callback`, or assign the function: Learner.my_method = my_method"):
         @patch
         def my_method(self: Learner):
             return self.model
@@ -99,7 +99,7 @@ def test_patch():
 
 
 def test_typedispatch():
-    with told("core/fastcore.py", "give their class a method `show(self, ctx=None)`", "write one `encodes` for each type in a subclass of "
+    with told("core/elsewhere.py", "give their class a method `show(self, ctx=None)`", "write one `encodes` for each type in a subclass of "
                                    "`Transform`; elsewhere use functools.singledispatch"):
         typedispatch(print)
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import IterableDataset, TensorDataset
 from workshop import image, learner, numbers, parity, quiet
 
-from minifast.core.fastcore import Self
+from minifast.core.expressions import Self
 from minifast.data.categories import Categorize, MultiCategorize
 from minifast.data.class_weights import class_weights, targets_of
 from minifast.data.datasets import Datasets, test_set
@@ -17,7 +17,7 @@ from minifast.data.engine.cache import DiskCache
 from minifast.data.one_hot import OneHotEncode
 from minifast.data.pipeline import Pipeline
 from minifast.data.splitters_groups import GroupSplitter, TimeSplitter, check_groups
-from minifast.ensemble.resampling import kfold
+from minifast.ensemble.kfold import kfold
 from minifast.learner.export import load_learner
 from minifast.vision.all import *
 
@@ -120,7 +120,7 @@ def test_pipelines_do_not_change():
 
 def test_expressions():
     f = Self.upper()
-    with told("core/fastcore.py", "is a function of one object: write …(object)"):
+    with told("core/expressions.py", "is a function of one object: write …(object)"):
         Self.upper()()
     assert f("a") == "A"
 
@@ -484,7 +484,7 @@ def test_functions_that_draw_in_threads():
         dl = loader(list(range(20)), after_item=tfm, num_workers=2, seed=1, **kwargs)
         return torch.cat(list(dl))
 
-    with told("data/engine/threads.py", "Draw in a `RandTransform`, whose method `draw(self, sample, rng, split_idx)`",
+    with told("data/engine/draws.py", "Draw in a `RandTransform`, whose method `draw(self, sample, rng, split_idx)`",
               "or use worker_type='process'"):
         batches(noisy, worker_type="thread")
 

@@ -73,7 +73,7 @@ def test_a_notebook_that_takes_a_value_from_the_shell(tmp_path):
 
 def test_a_gpu_in_use_before_the_fork(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    with told("distributed/launcher.py", "Restart the kernel, and keep everything that touches a GPU"):
+    with told("distributed/notebook_launcher.py", "Restart the kernel, and keep everything that touches a GPU"):
         notebook_launcher(noop, num_processes=2)
     monkeypatch.undo()
     assert notebook_launcher(lambda: 3, num_processes=1) == 3
@@ -82,7 +82,7 @@ def test_a_gpu_in_use_before_the_fork(monkeypatch):
 @pytest.mark.slow
 def test_a_system_that_cannot_fork(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
-    with told("distributed/launcher.py", "write `minifast launch --nproc … train.py` in a terminal"):
+    with told("distributed/notebook_launcher.py", "write `minifast launch --nproc … train.py` in a terminal"):
         notebook_launcher(noop, num_processes=2)
     (tmp_path / "train.py").write_text("from minifast.core import ranks\nassert ranks.world_size() == 2")
     assert subprocess.run([sys.executable, "-m", "minifast", "launch", "--nproc", "2", "train.py"], cwd=tmp_path).returncode == 0
@@ -96,7 +96,7 @@ def test_a_function_that_returns_a_learner(tmp_path):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = [subprocess.run([sys.executable, "-c", f"RETURNS = {returns}\n{code}"], cwd=tmp_path, capture_output=True, text=True, env=env)
             for returns in (True, False)]
-    with told("distributed/launcher.py", "such as learn.save('trained'), and return plain values"):
+    with told("distributed/notebook_launcher.py", "such as learn.save('trained'), and return plain values"):
         raise RuntimeError(done[0].stderr)
     assert done[1].stdout == "3\n" and (tmp_path / "models" / "trained.safetensors").exists()
 

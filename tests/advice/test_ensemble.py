@@ -11,7 +11,8 @@ from workshop import quiet
 from minifast.basics import *
 from minifast.data.splitters_groups import FixedSplitter
 from minifast.ensemble.averaging import Ensemble, average_preds, combine_preds
-from minifast.ensemble.resampling import bagging, best_epochs, kfold, kfold_splits, train_on_all
+from minifast.ensemble.bagging import bagging
+from minifast.ensemble.kfold import best_epochs, kfold, kfold_splits, train_on_all
 from minifast.ensemble.search import choice, loguniform, randint, random_search, uniform
 from minifast.tabular.all import TabularPandas, tabular_learner
 
@@ -138,21 +139,21 @@ def test_an_ensemble_without_targets():
 
 
 def test_groups_of_one():
-    with told("ensemble/resampling.py", "are of one group, so none would be out of the bag"):
+    with told("ensemble/bagging.py", "are of one group, so none would be out of the bag"):
         bagging(by_subset, ITEMS, 2, fit=no_fit, groups=["a"] * N)
     assert len(bagging(by_subset, ITEMS, 2, fit=no_fit, groups=["a", "b"] * (N // 2))) == 2      # groups= of several
 
 
 def test_labels_to_stratify_by():
-    with told("ensemble/resampling.py", "for several labels per item give the one that matters, or the rarest, stratify=lambda item: ..."):
+    with told("ensemble/kfold.py", "for several labels per item give the one that matters, or the rarest, stratify=lambda item: ..."):
         kfold_splits(ITEMS, 4, stratify=[["a", "b"]] * N)
     assert len(kfold_splits(ITEMS, 4, stratify=lambda item: int(item[-1]) % 2)) == 4
     values = np.linspace(0, 1, N)
-    with told("ensemble/resampling.py", "Make bins of them, stratify=pd.qcut(values, 10, labels=False)"):
+    with told("ensemble/kfold.py", "Make bins of them, stratify=pd.qcut(values, 10, labels=False)"):
         kfold_splits(ITEMS, 2, stratify=values)
     assert len(kfold_splits(ITEMS, 2, stratify=pd.qcut(values, 10, labels=False))) == 2
     labels = ["rare", "rare"] + ["a", "b"] * (N // 2 - 1)
-    with told("ensemble/resampling.py", "Use a smaller k, or merge rare labels"):
+    with told("ensemble/kfold.py", "Use a smaller k, or merge rare labels"):
         kfold_splits(ITEMS, 4, stratify=labels)
     assert len(kfold_splits(ITEMS, k=2, stratify=labels)) == 2
     assert len(kfold_splits(ITEMS, 4, stratify=["a" if o == "rare" else o for o in labels])) == 4
@@ -167,7 +168,7 @@ def test_groups_too_large(monkeypatch):
 
     monkeypatch.setattr(sk, "GroupKFold", Lopsided)
     groups = ["a", "b", "c", "d"] * (N // 4)
-    with told("ensemble/resampling.py", "because the groups are of very different sizes: use a smaller k"):
+    with told("ensemble/kfold.py", "because the groups are of very different sizes: use a smaller k"):
         kfold_splits(ITEMS, k=4, groups=groups)
     assert len(kfold_splits(ITEMS, k=2, groups=groups)) == 2
 
@@ -182,14 +183,14 @@ def test_which_way_a_metric_is_better():
         part.directions["mystery"] = None
         part.history[-1]["mystery"] = 0.5
     for comp in (np.less, np.greater):
-        with told("ensemble/resampling.py", "write comp=np.less or comp=np.greater"):
+        with told("ensemble/kfold.py", "write comp=np.less or comp=np.greater"):
             best_epochs(result, monitor="mystery")
         assert best_epochs(result, monitor="mystery", comp=comp) == 1
 
 
 @pytest.mark.parametrize("right, items", [(lambda splits: by_block(splits, splitter=FixedSplitter(splits)), ITEMS), (by_table, FRAME)])
 def test_training_on_all_with_a_split(right, items):
-    with told("ensemble/resampling.py", "write splitter=FixedSplitter(splits), or TabularPandas(..., splits=splits)"):
+    with told("ensemble/kfold.py", "write splitter=FixedSplitter(splits), or TabularPandas(..., splits=splits)"):
         train_on_all(lambda splits: by_subset((splits[0], splits[1])), items, 1)
     assert isinstance(train_on_all(right, items, 1, fit=no_fit), Learner)       # FixedSplitter(splits), TabularPandas(splits=splits)
 

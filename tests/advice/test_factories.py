@@ -73,7 +73,7 @@ def test_lists_of_zeros_and_ones_in_a_block(files):
     def dls(block):
         return DataBlock((ImageBlock, block), get_y=lambda f: [0, 1, 1]).dataloaders(files, **PLAIN)
 
-    with told("data/labels.py", "Give the names of the classes and zeros and ones, …; if the values are the labels, "
+    with told("data/indicators.py", "Give the names of the classes and zeros and ones, …; if the values are the labels, "
                                     "MultiCategoryBlock(vocab=[…])"):
         dls(MultiCategoryBlock)
     assert dls(MultiCategoryBlock(encoded=True, vocab=["name 0", "name 1", "name 2"])).c == 3

@@ -40,7 +40,7 @@ def test_several_targets_of_zeros_and_ones(values):
 
 def test_a_column_of_lists_of_zeros_and_ones():
     df = table(y=[[0, 1, 0], [1, 1, 0]] * 20)
-    with told("data/labels.py", "if the values are the labels, MultiCategoryBlock(vocab=[…])"):
+    with told("data/indicators.py", "if the values are the labels, MultiCategoryBlock(vocab=[…])"):
         dls_of(df, y_block=MultiCategoryBlock)
     assert dls_of(df, y_block=MultiCategoryBlock(vocab=[0, 1])).vocab == [0, 1]
     names = ["name 0", "name 1", "name 2"]
@@ -134,7 +134,7 @@ def test_the_column_that_splits_a_parquet_file(tmp_path):
         return TabularDataLoaders.from_parquet(tmp_path / "a.parquet", cat_names="c", cont_names="x", y_names="y", splits=splits)
 
     train, valid = list(range(3, 40)), [0, 1, 2]
-    with told("tabular/loaders.py", "a splitter must go by one: ColSplitter('is_valid'), GroupSplitter('group') or TimeSplitter('time'); "
+    with told("tabular/parquet.py", "a splitter must go by one: ColSplitter('is_valid'), GroupSplitter('group') or TimeSplitter('time'); "
               "otherwise give positions, splits=(train, valid)"):
         split(lambda df: (train, valid))
     for splits in (ColSplitter("v"), GroupSplitter("c"), TimeSplitter("x"), (train, valid)):

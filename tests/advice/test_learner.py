@@ -406,7 +406,7 @@ class OwnLoss:
 
 def test_a_pickle_of_fastais(tmp_path):
     torch.save(nn.Linear(2, 1), tmp_path / "old.pkl")
-    with told("learner/export.py", "write in a shell `minifast port-weights …`; then build the learner and call learn.load"):
+    with told("learner/artifact.py", "write in a shell `minifast port-weights …`; then build the learner and call learn.load"):
         load_learner(tmp_path / "old.pkl")
     from minifast.cli.main import main
     main(["port-weights", str(tmp_path / "old.pkl")])
@@ -464,7 +464,7 @@ def of_numbers(y, model=None):
 
 
 def test_what_the_output_means_to_a_loss():
-    with told("learner/constant_guess.py", "use a loss such as CrossEntropyLossFlat() or MSELossFlat()"):
+    with told("learner/init_head.py", "use a loss such as CrossEntropyLossFlat() or MSELossFlat()"):
         learner(loss_func=nn.MultiMarginLoss()).init_head()
     learner(loss_func=CrossEntropyLossFlat()).init_head()
     of_numbers(Y[:, None].float()).init_head()
@@ -472,7 +472,7 @@ def test_what_the_output_means_to_a_loss():
     def own(pred, y):
         return nn.functional.cross_entropy(pred, y)
 
-    with told("learner/constant_guess.py", "or give yours an attribute kind='class logits', 'logits' or 'values'"):
+    with told("learner/init_head.py", "or give yours an attribute kind='class logits', 'logits' or 'values'"):
         learner(loss_func=own).init_head()
     own.kind = "class logits"
     learner(loss_func=own).init_head()
@@ -493,8 +493,7 @@ def test_what_the_output_means_to_a_loss():
     nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3, bias=False))], ids=["linear", "convolution", "norm"])
 @pytest.mark.parametrize("last", [nn.Linear(6, 3, bias=False), nn.ReLU()])
 def test_a_last_layer_that_can_be_set(model, last):
-    with told("learner/constant_guess.py",
-              "needs a model that ends with a linear or convolutional layer with bias, or with a linear layer"):
+    with told("learner/init_head.py", "needs a model that ends with a linear or convolutional layer with bias, or with a linear layer"):
         learner(nn.Sequential(nn.Linear(4, 6, bias=False), nn.ReLU(), last)).init_head()
     learner(model).init_head()
 
@@ -502,7 +501,7 @@ def test_a_last_layer_that_can_be_set(model, last):
 def test_targets_that_are_missing():
     y = torch.arange(20.0)[:, None]
     y[3] = float("nan")
-    with told("learner/constant_guess.py", "… of … are NaN or infinite: drop or fill these rows"):
+    with told("learner/init_head.py", "… of … are NaN or infinite: drop or fill these rows"):
         of_numbers(y).init_head()
     dls = DataLoaders(*[DataLoader(TensorDataset(X[4:], y[4:]), bs=5) for _ in range(2)])
     learner(nn.Linear(4, 1), dls, MSELossFlat()).init_head()

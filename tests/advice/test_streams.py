@@ -217,13 +217,13 @@ def test_tar_files(tmp_path):
 def test_hugging_face():
     hf = pytest.importorskip("datasets")
     table = hf.Dataset.from_dict({"ids": [[1, 2, 3], [4, 5, 6]]})
-    with told("sources/iterables.py", "write DataLoader(ds.with_format('torch'), ...), or collate_fn="):
+    with told("sources/hugging_face.py", "write DataLoader(ds.with_format('torch'), ...), or collate_fn="):
         DataLoader(table)
     assert DataLoader(table.with_format("torch"), num_workers=0, device="cpu").one_batch()["ids"].shape == (2, 3)
     padded = DataLoader(table, num_workers=0, device="cpu", collate_fn=lambda rows: torch.tensor([r["ids"] for r in rows]))
     assert padded.one_batch().sum() == 21
     stream = table.to_iterable_dataset()
-    with told("sources/iterables.py", "not rows of values: write ds.with_format(None), or ds.with_format('torch')"):
+    with told("sources/hugging_face.py", "not rows of values: write ds.with_format(None), or ds.with_format('torch')"):
         loader(stream.with_format("arrow"), n_items=2).one_batch()
     for name in (None, "torch"):
         assert loader(stream.with_format(name), n_items=2).one_batch()["ids"].shape == (2, 3)
@@ -243,7 +243,7 @@ def test_hugging_face():
         again.load_state_dict(dl.state_dict())
         return sorted(flat(first + [b["i"].tolist() for b in again]))
 
-    with told("sources/iterables.py", "leave that out, and write StreamLoader(..., shuffle=True, buffer=1000)"):
+    with told("sources/hugging_face.py", "leave that out, and write StreamLoader(..., shuffle=True, buffer=1000)"):
         went_on(shuffle_here=False)
     buffer = went_on(shuffle_here=True)
     assert buffer == list(range(40))

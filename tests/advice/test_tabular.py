@@ -46,15 +46,15 @@ def test_repeated_columns():
 def test_columns_that_are_no_numbers():
     df = frame(when=pd.date_range("2024-01-01", periods=N), lasted=pd.to_timedelta(np.arange(N), unit="s"))
     df["at"], df["tags"], df["wave"] = [time(i, 30) for i in range(N)], [[1] * i for i in range(N)], np.arange(N) * 1j
-    with told("tabular/columns.py", "make columns of it with add_datepart(df, …)"):
+    with told("tabular/kinds.py", "make columns of it with add_datepart(df, …)"):
         table(df, cont_names=["a", "when"])
-    with told("tabular/columns.py", "make a number of it, df[…] = pd.to_timedelta(df[…]).dt.total_seconds()"):
+    with told("tabular/kinds.py", "make a number of it, df[…] = pd.to_timedelta(df[…]).dt.total_seconds()"):
         table(df, cont_names=["a", "lasted"])
-    with told("tabular/columns.py", "make a number of it, df[…] = pd.to_timedelta(df[…].astype(str)).dt.total_seconds()"):
+    with told("tabular/kinds.py", "make a number of it, df[…] = pd.to_timedelta(df[…].astype(str)).dt.total_seconds()"):
         table(df, cont_names=["a", "at"])
-    with told("tabular/columns.py", "make a number of it, for example df[…] = df[…].map(len)"):
+    with told("tabular/kinds.py", "make a number of it, for example df[…] = df[…].map(len)"):
         table(df, cont_names=["a", "tags"])
-    with told("tabular/columns.py", "make a number of it, for example df[…] = df[…].map(abs)"):
+    with told("tabular/kinds.py", "make a number of it, for example df[…] = df[…].map(abs)"):
         table(df, cont_names=["a", "wave"])
     add_datepart(df, "when")
     df["lasted"] = pd.to_timedelta(df["lasted"]).dt.total_seconds()
@@ -66,7 +66,7 @@ def test_columns_that_are_no_numbers():
 
 def test_dates_are_left_out():
     df = frame(when=pd.date_range("2024-01-01", periods=N))
-    with told("tabular/columns.py", "make columns of it with add_datepart(df, …)"):
+    with told("tabular/kinds.py", "make columns of it with add_datepart(df, …)"):
         cont_cat_split(df, dep_var="y")
     df = add_datepart(df, "when")
     with warnings.catch_warnings():
@@ -179,7 +179,7 @@ def test_rows_of_a_table():
 @pytest.mark.parametrize("right", [{"cont_names": ["a"]}, {"procs": [Categorify, FillMissing(FillStrategy.constant)]}])
 def test_a_column_without_values(right):
     df = frame(b=np.nan)
-    with told("tabular/procs.py", "leave it out, or use FillMissing(FillStrategy.constant)"):
+    with told("tabular/numeric.py", "leave it out, or use FillMissing(FillStrategy.constant)"):
         table(df, procs=[Categorify, FillMissing], cont_names=["a", "b"])
     fitted(table(df, **({"procs": [Categorify, FillMissing], "cont_names": ["a", "b"]} | right)))
 
@@ -187,7 +187,7 @@ def test_a_column_without_values(right):
 def test_a_column_that_is_there_already():
     df = frame(a_na=["no"] * N)
     df.loc[3, "a"] = np.nan
-    with told("tabular/procs.py", "rename it, or write FillMissing(add_col=False)"):
+    with told("tabular/numeric.py", "rename it, or write FillMissing(add_col=False)"):
         table(df, procs=[Categorify, FillMissing], cat_names=["c", "a_na"])
     fitted(table(df, procs=[Categorify, FillMissing(add_col=False)], cat_names=["c", "a_na"]))
     fitted(table(df.rename(columns={"a_na": "known"}), procs=[Categorify, FillMissing], cat_names=["c", "known"]))
@@ -302,10 +302,10 @@ def test_columns_of_parquet_files(tmp_path):
         kwargs |= {"y_names": "y", "splits": (range(15), range(15, N)), "bs": 4}
         return TabularDataLoaders.from_parquet(tmp_path / "a.parquet", **kwargs).train_ds
 
-    with told("tabular/loaders.py", "give cat_names= and cont_names="):
+    with told("tabular/parquet.py", "give cat_names= and cont_names="):
         make(procs=[Categorify])
     assert len(make(procs=[Categorify, FillMissing], cat_names=["c"], cont_names=["a"])) == 15
-    with told("tabular/loaders.py", "rename it, or write FillMissing(add_col=False)"):
+    with told("tabular/parquet.py", "rename it, or write FillMissing(add_col=False)"):
         make(procs=[Categorify, FillMissing], cat_names=["c", "a_na"], cont_names=["a"])
     assert len(make(procs=[Categorify, FillMissing(add_col=False)], cat_names=["c", "a_na"], cont_names=["a"])) == 15
     df.rename(columns={"a_na": "known"}).to_parquet(tmp_path / "a.parquet")
@@ -313,7 +313,7 @@ def test_columns_of_parquet_files(tmp_path):
 
 
 def test_two_normalizes():
-    with told("tabular/procs.py", "For images write `from minifast.vision.all import *` after the import of minifast.tabular.all, or "
+    with told("tabular/numeric.py", "For images write `from minifast.vision.all import *` after the import of minifast.tabular.all, or "
                                     "`minifast.vision.all.Normalize`; the one of tables is minifast.tabular.all.Normalize"):
         Normalize.from_stats([0.5], [0.5])
     from minifast.vision.all import Normalize as OfImages

@@ -112,16 +112,15 @@ def test_folders_of_classes(tmp_path):
 def test_subwords(tmp_path):
     pytest.importorskip("tokenizers")
     texts, tok = TEXTS, SubwordTokenizer(vocab_sz=40, model_type="bpe")
-    with told("text/tokenizers.py",
-              "call setup(texts) first, or give it what another one learnt, SubwordTokenizer(sp_model='pieces.json')"):
+    with told("text/subword.py", "call setup(texts) first, or give it what another one learnt, SubwordTokenizer(sp_model='pieces.json')"):
         tok(texts)
-    with told("text/tokenizers.py", "this SubwordTokenizer has learnt nothing yet: call setup(texts) first"):
+    with told("text/subword.py", "this SubwordTokenizer has learnt nothing yet: call setup(texts) first"):
         tok.save("pieces.json")
     tok.setup(texts)
     tok.save("pieces.json")
     assert list(SubwordTokenizer(sp_model='pieces.json')(texts)) == list(tok(texts))
     Path("spm.model").write_bytes(b"\n\xff\x00")
-    with told("text/tokenizers.py", "a .model file of SentencePiece cannot be read: let SubwordTokenizer() learn from the texts again"):
+    with told("text/subword.py", "a .model file of SentencePiece cannot be read: let SubwordTokenizer() learn from the texts again"):
         SubwordTokenizer(sp_model="spm.model")
     assert loaders(tok_tfm=SubwordTokenizer()).c == 2
 

@@ -11,7 +11,7 @@ from workshop import numbers, quiet
 
 from minifast.learner.predictor import Predictor
 from minifast.text.all import *
-from minifast.text.transformers import library
+from minifast.text.transformers import sources
 
 pytest.importorskip("transformers")
 
@@ -155,7 +155,7 @@ def test_lora(tiny, df):
 def test_the_loss_of_older_versions(tiny, df):
     dls, model = loaders(df, tiny("bert")), own_model(tiny("bert"))
     model.loss_function = None                          # what versions before 4.46 lack
-    with told("text/transformers/learner.py", "with transformers 4.46 or later it can. Or leave loss_func out: minifast's own is the same "
+    with told("text/transformers/own_loss.py", "with transformers 4.46 or later it can. Or leave loss_func out: minifast's own is the same "
                                                "function"):
         learner(dls, model, loss_func="model")
     again = own_model(tiny("bert"))
@@ -181,7 +181,7 @@ def test_weights_in_a_pickle(tiny, df):
     shutil.copytree(tiny("bert"), folder)
     torch.save(AutoModel.from_pretrained(folder).state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with told("text/transformers/library.py", "If you trust it, convert it once: from transformers import AutoModel; "
+    with told("text/transformers/sources.py", "If you trust it, convert it once: from transformers import AutoModel; "
                                               "AutoModel.from_pretrained(…, use_safetensors=False).save_pretrained(new_folder)",
               "copy the other files, and load new_folder"):
         learner(loaders(df, folder), folder)
@@ -192,8 +192,8 @@ def test_weights_in_a_pickle(tiny, df):
 
 
 def test_a_model_that_is_not_here(tiny, df, monkeypatch):
-    monkeypatch.setattr(library, "hub_answers", lambda: False)
-    with told("text/transformers/library.py", "Where there is a network, write from huggingface_hub import snapshot_download; "
+    monkeypatch.setattr(sources, "hub_answers", lambda: False)
+    with told("text/transformers/sources.py", "Where there is a network, write from huggingface_hub import snapshot_download; "
                                               "snapshot_download(…, local_dir='model', ignore_patterns=['*.bin']), copy the folder here",
               "and give its path instead of the name"):
         loaders(df, "bert-of-nobody")

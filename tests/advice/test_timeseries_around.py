@@ -106,7 +106,7 @@ def test_folds():
     def learner(split):
         return small(loaders(splits=split))
 
-    with told("ensemble/resampling.py", "says which items are in which fold, and so do groups= and stratify=: leave these out"):
+    with told("ensemble/kfold.py", "says which items are in which fold, and so do groups= and stratify=: leave these out"):
         kfold(learner, range(20), splits=splits, groups=[0, 1] * 10, **fit)
     assert len(kfold(learner, range(20), splits=splits, **fit)) == 1
 

@@ -24,12 +24,12 @@ def long(df=LONG, **options):
 # -- arrays
 def test_a_table_and_turned_axes():
     df = pd.DataFrame(X[:, 0]).assign(y=Y)
-    with told("timeseries/reading.py", "write TSDataLoaders.from_df(df, ...), or give its numbers, X.to_numpy()"):
+    with told("timeseries/layout.py", "write TSDataLoaders.from_df(df, ...), or give its numbers, X.to_numpy()"):
         arrays(df)
     TSDataLoaders.from_df(df, label_col="y", bs=4)
     arrays(df.drop(columns="y").to_numpy())
     turned = np.ones((12, 80, 3))
-    with told("timeseries/reading.py", "write X.transpose(0, 2, 1)"):
+    with told("timeseries/layout.py", "write X.transpose(0, 2, 1)"):
         arrays(turned)
     assert arrays(turned.transpose(0, 2, 1)).one_batch()[0].shape == (4, 3, 80)
 

@@ -110,7 +110,7 @@ def test_windows_of_patches():
     with told("timeseries/forecasting/learner.py", "write SlidingWindows(window=…)"):
         forecaster(window=8, arch=PatchTST, config=small)
     forecaster(window=16, arch=PatchTST, config=small).validate()
-    with told("timeseries/models/transformers.py", ", or make the patches shorter, patch_len="):
+    with told("timeseries/models/patch_tst.py", ", or make the patches shorter, patch_len="):
         forecaster(window=4, arch=PatchTST, config=small | {"patch_len": 5})
     forecaster(window=4, arch=PatchTST, config=small | {"patch_len": 4}).validate()
 

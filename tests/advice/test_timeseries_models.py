@@ -55,15 +55,15 @@ def test_augmented_predictions():
 
 def test_a_ridge_head():
     dls = arrays()
-    with told("timeseries/learner.py", "write mini_rocket_learner(dls)"):
+    with told("timeseries/rocket_learner.py", "write mini_rocket_learner(dls)"):
         fit_ridge(tiny(dls))
     mini_rocket_learner(dls, n_features=84)
-    with told("timeseries/learner.py", "numbers (MSELossFlat), and loss_func=…: pass one of these"):
+    with told("timeseries/rocket_learner.py", "numbers (MSELossFlat), and loss_func=…: pass one of these"):
         mini_rocket_learner(dls, n_features=84, loss_func=torch.nn.NLLLoss())
     for loss_func, y in (CrossEntropyLossFlat(), Y), (BCEWithLogitsLossFlat(), [["a"], ["b", "a"], []] * 4), (MSELossFlat(), X[:, 0, 0]):
         mini_rocket_learner(arrays(y=y), n_features=84, loss_func=loss_func)
     y = np.arange(12) / 12
-    with told("timeseries/learner.py", "Make the loaders with targets, TSDataLoaders.from_array(X, y)"):
+    with told("timeseries/rocket_learner.py", "Make the loaders with targets, TSDataLoaders.from_array(X, y)"):
         mini_rocket_learner(arrays(y=None), n_features=84, n_out=1, loss_func=MSELossFlat())
     mini_rocket_learner(TSDataLoaders.from_array(X, y), n_features=84)
 
@@ -97,7 +97,7 @@ def test_lengths_of_models():
     TSTransformer(2, 3, seq_len=9, **small)(torch.zeros(1, 2, 9))
     InceptionTime(2, 3)(torch.zeros(1, 2, 9))
     dls = arrays(X[:, :, :9])
-    with told("timeseries/models/transformers.py", ", or make the patches shorter, patch_len="):
+    with told("timeseries/models/patch_tst.py", ", or make the patches shorter, patch_len="):
         ts_learner(dls, PatchTST, **small)
     ts_learner(dls, PatchTST, patch_len=9, **small).validate()
 
@@ -105,7 +105,7 @@ def test_lengths_of_models():
 def test_a_season_is_no_longer_than_a_window():
     def forecaster(window, season):
         return ts_forecaster(forecasts(window), SeasonalNaive, config={"season": season})
-    with told("timeseries/models/simple.py", "write a smaller season=, or a larger window="):
+    with told("timeseries/models/naive.py", "write a smaller season=, or a larger window="):
         forecaster(window=3, season=4)
     forecaster(window=3, season=3)
     forecaster(window=4, season=4)
@@ -115,7 +115,7 @@ def test_a_season_is_no_longer_than_a_window():
 def test_targets_of_arrays_for_loaders_of_tables():
     dls = TSDataLoaders.from_df(LONG, value_cols=["v"], label_col="label", id_col="id", time_col="t", bs=4)
     x = np.ones((4, 1, 9))
-    with told("timeseries/reading.py", "write dls.test_dl((X, …), with_labels=True) with an array (samples, channels, steps)",
+    with told("timeseries/columns.py", "write dls.test_dl((X, …), with_labels=True) with an array (samples, channels, steps)",
               ", or dls.test_dl(X) without them"):
         dls.test_dl(x, with_labels=True).one_batch()
     table = pd.DataFrame({"label": list("abba")})

@@ -282,7 +282,7 @@ def test_tta_and_mase():
     learn.get_preds()
     ts_forecaster(TSDataLoaders.from_windows(w, bs=8, batch_tfms=[Jitter()]), Naive).tta()
     new = rows(range(24), "z")
-    with told("timeseries/window_loader.py", "Leave it out, metrics=[mae], or write mase(pred, target, history, season)"):
+    with told("timeseries/window_set.py", "Leave it out, metrics=[mae], or write mase(pred, target, history, season)"):
         learn.validate(dl=learn.dls.test_dl(new, with_labels=True))
     learn = ts_forecaster(learn.dls, Naive, metrics=[mae])
     learn.validate(dl=learn.dls.test_dl(new, with_labels=True))

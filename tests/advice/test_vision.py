@@ -90,11 +90,11 @@ def test_a_class_without_a_code(block):
 
 def test_channels():
     greys = images(x=ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW))
-    with told("vision/learner.py", "Write …(..., n_in=…)", ", or open the images in colour: ImageBlock(PILImage), img_cls=PILImage"):
+    with told("vision/channels.py", "Write …(..., n_in=…)", ", or open the images in colour: ImageBlock(PILImage), img_cls=PILImage"):
         vision_learner(greys, xresnet18, pretrained=False, n_in=3)
     assert vision_learner(greys, xresnet18, pretrained=False, n_in=1)
     assert vision_learner(images(x=ImageBlock(PILImage)), xresnet18, pretrained=False, n_in=3)
-    with told("vision/learner.py", ", or open the images in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"):
+    with told("vision/channels.py", ", or open the images in grey: ImageBlock(PILImageBW), img_cls=PILImageBW"):
         vision_learner(images(), xresnet18, pretrained=False, n_in=1)
     assert vision_learner(images(x=ImageBlock(PILImageBW), get_x=partial(image, cls=PILImageBW)), xresnet18, pretrained=False, n_in=1)
 
@@ -102,11 +102,11 @@ def test_channels():
 # -- reading
 def test_ranges_of_values():
     deep = np.array([[0, 4095]], dtype=np.int32)
-    with told("vision/files/reading.py", "give the values of black and white, such as value_range=(0, 4095)"):
+    with told("vision/files/depth.py", "give the values of black and white, such as value_range=(0, 4095)"):
         PILImage.create(deep, value_range=4095)
     assert PILImage.create(deep, value_range=(0, 4095)).size == (2, 1)
     fractions = np.array([[0.0, 9.5]], dtype=np.float32)
-    with told("vision/files/reading.py", "Say what is black and white in all images, value_range=(…, …): an argument of ImageBlock, "
+    with told("vision/files/depth.py", "Say what is black and white in all images, value_range=(…, …): an argument of ImageBlock, "
                                        "ImageDataLoaders.from_... and PILImage.create"):
         PILImage.create(fractions)
     assert np.asarray(PILImage.create(fractions, value_range=(0, 9.5))).max() == 255
@@ -128,7 +128,7 @@ def test_a_class_of_images_without_ranges():
         def create(cls, fn, value_range=None):
             return super().create(fn, value_range=value_range)
 
-    with told("vision/blocks.py", "Give it that parameter, and pass it on: super().create(fn, value_range=value_range)"):
+    with told("vision/opening.py", "Give it that parameter, and pass it on: super().create(fn, value_range=value_range)"):
         ImageBlock(Plain, value_range=(0, 4095))
     assert ImageBlock(Scaled, value_range=(0, 4095))
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from minifast.collab import CollabDataLoaders, collab_learner
 from minifast.core.seeds import set_seed
-from minifast.learner.export import FORMAT
+from minifast.learner.artifact import FORMAT
 from minifast.tabular.all import TabularDataLoaders, tabular_learner
 from minifast.text.all import (
     AWD_LSTM,

@@ -359,7 +359,7 @@ def test_a_split_that_is_drawn_anew(resume, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(0, Callback(before_batch=crash))
     said.clear()
-    with told("callbacks/training_run.py", "a split that is drawn anew each time needs a seed, such as torch.manual_seed(0) before it"):
+    with told("callbacks/fit_settings.py", "a split that is drawn anew each time needs a seed, such as torch.manual_seed(0) before it"):
         fit(1)                                                  # refused, or begun as another run, which says the same
         warnings.warn(said[0], stacklevel=1)
     said.clear()

@@ -50,7 +50,8 @@ def window_loaders(w=None, **kw):
 def by_hand(w, train, valid):
     "Loaders of windows that were split by hand."
     from minifast.data.loaders import DataLoaders
-    from minifast.timeseries.window_loader import WindowDL, WindowSet
+    from minifast.timeseries.window_loader import WindowDL
+    from minifast.timeseries.window_set import WindowSet
     return DataLoaders.from_dsets(WindowSet(w, train, 0), WindowSet(w, valid, 1), dl_type=WindowDL, bs=32)
 
 

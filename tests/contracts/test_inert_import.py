@@ -78,7 +78,7 @@ def test_texts_and_series_bring_neither_images_nor_the_libraries_of_tokenizers_a
 @pytest.mark.slow
 def test_the_applications_bring_no_checks():
     found = modules_after(f"{APPLICATIONS}; from minifast.collab import *")
-    assert {m for m in found if m.startswith(("minifast.checks", "minifast.learner.constant_guess"))} == set()
+    assert {m for m in found if m.startswith(("minifast.checks", "minifast.learner.init_head"))} == set()
 
 
 def test_a_fit_with_its_bars_leaves_pathlib_alone():

@@ -319,7 +319,7 @@ def test_points_are_scaled_by_the_size_of_the_picture():
     from PIL import Image
 
     from minifast.vision.images import PILImage
-    from minifast.vision.points_boxes import PointScaler, TensorPoint
+    from minifast.vision.points import PointScaler, TensorPoint
     sample = PILImage.create(Image.new("RGB", (40, 20))), TensorPoint.create([[0.0, 0.0], [40.0, 20.0], [10.0, 5.0]])
     points = PointScaler()(sample)[1]
     assert torch.allclose(torch.as_tensor(points), torch.tensor([[-1.0, -1.0], [1.0, 1.0], [-0.5, -0.5]]))

@@ -9,9 +9,13 @@ from minifast.interpret.classification import ClassificationInterpretation
 from minifast.interpret.grad_cam import class_activation, grad_cam, plot_class_activation, plot_grad_cam
 from minifast.timeseries.learner import ts_learner
 from minifast.timeseries.loaders import TSDataLoaders
-from minifast.timeseries.models.fcn import FCN, LSTM_FCN, ResNet1d
-from minifast.timeseries.models.multi_scale import InceptionTime, OmniScaleCNN
-from minifast.timeseries.models.transformers import PatchTST, TSTransformer
+from minifast.timeseries.models.fcn import FCN
+from minifast.timeseries.models.inception_time import InceptionTime
+from minifast.timeseries.models.lstm_fcn import LSTM_FCN
+from minifast.timeseries.models.omni_scale import OmniScaleCNN
+from minifast.timeseries.models.patch_tst import PatchTST
+from minifast.timeseries.models.resnet1d import ResNet1d
+from minifast.timeseries.models.ts_transformer import TSTransformer
 
 RNG = np.random.default_rng(0)
 #: A class is told by a bump of the first channel at steps 5 to 8.

@@ -22,7 +22,8 @@ import torch._subclasses.schema_check_mode
 from safetensors.torch import load_file
 
 import minifast.vision.all  # noqa: F401  (so that nothing is left to import, of torch's own modules either)
-from minifast.learner.export import HEADER, SPEC, load_learner, read, write
+from minifast.learner.artifact import HEADER, SPEC, read, write
+from minifast.learner.export import load_learner
 
 MARGIN = 400 * 2**20           # of address space: building one learner takes some, whatever the file says
 FORBIDDEN = ("exec", "compile", "import", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect",

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
-from minifast.learner.export import load_learner, read
+from minifast.learner.artifact import read
+from minifast.learner.export import load_learner
 from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy
 from minifast.metrics.sklearn import F1Score

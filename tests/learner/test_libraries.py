@@ -6,7 +6,8 @@ from torch.utils.data import TensorDataset
 from torchvision import models
 
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner.export import load_learner, read, write
+from minifast.learner.artifact import read, write
+from minifast.learner.export import load_learner
 from minifast.learner.learner import Learner
 from minifast.learner.libraries import library_model, recipe_of
 from minifast.nn.losses import CrossEntropyLossFlat

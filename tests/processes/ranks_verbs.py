@@ -34,7 +34,8 @@ from minifast.basics import (
 from minifast.callbacks import PredictionDynamics, TensorBoardCallback
 from minifast.core import ranks
 from minifast.ensemble.averaging import Ensemble, average_preds
-from minifast.ensemble.resampling import bagging, kfold, train_on_all
+from minifast.ensemble.bagging import bagging
+from minifast.ensemble.kfold import kfold, train_on_all
 from minifast.ensemble.search import loguniform, random_search
 
 N, N_VALID = 101, 37

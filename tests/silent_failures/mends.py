@@ -13,8 +13,8 @@ from taken_out import try_mends
 
 BATCH, METRICS, CLASSES = "callbacks/test_first_batch.py::", "callbacks/test_first_batch_metrics.py::", "metrics/test_classes.py::"
 FACTORIES, TABLES = "advice/test_factories.py::", "advice/test_factories_tables.py::"
-DEPTH, OPENING, BLOCKS = "vision/files/test_reading_depth.py::", "vision/test_blocks_opening.py::", "vision/test_blocks.py::"
-KINDS_OF, LEAKS, CAUSES = "tabular/test_columns_kinds.py::", "checks/data/test_tables_leaks.py::", "checks/test_report_causes.py::"
+DEPTH, OPENING, BLOCKS = "vision/files/test_depth.py::", "vision/test_opening.py::", "vision/test_blocks.py::"
+KINDS_OF, LEAKS, CAUSES = "tabular/test_kinds.py::", "checks/data/test_tables_leaks.py::", "checks/test_report_causes.py::"
 OUTPUTS, RATED, SHOWN = "learner/test_inference_outputs.py::", "collab/test_recommend.py::", "interpret/test_base_rows.py::"
 BASELINE, COPIES = "checks/learner/test_baseline.py::", "checks/data/test_copies.py::"
 LOSS_OF_A_DICT = never("refuse_several_outputs", "not_one_tensor")
@@ -55,9 +55,9 @@ KINDS = {
         "Float images up to 1.00 are bright, those up to 1.01 black; 12 bits in 16-bit files keep 16 levels",
         "the scale of pixels is guessed from each image", "8 to 16 bits, floats, arrays, tensors; caches; export, `Predictor`", "S83", {
             "one scale for all": (DEPTH + "test_a_brighter_image_is_brighter",
-                                  swap("reading.eight_bit", "(0, 1) if a.dtype.kind == 'f' else (0, 65535) if a.dtype == np.uint16 "
+                                  swap("depth.eight_bit", "(0, 1) if a.dtype.kind == 'f' else (0, 65535) if a.dtype == np.uint16 "
                                        "else integers", "(0, a.max())")),
-            "values beyond": (DEPTH + "test_values_beyond_are_named_and_what_is_said_works", never("reading.eight_bit", "but black is")),
+            "values beyond": (DEPTH + "test_values_beyond_are_named_and_what_is_said_works", never("depth.eight_bit", "but black is")),
             "caches": (OPENING + "test_a_cache_keeps_each_scale",
                        swap("from_cache", "'' if value_range is None else f' {value_range}'", "''")),
             "export": (OPENING + "test_twelve_bits_keep_their_levels_everywhere",
@@ -121,13 +121,13 @@ KINDS = {
             "ratings": (TABLES + "test_rows_by_their_labels[1]", body("splitters.as_positions", "return chosen")),
             "top losses": (SHOWN + "test_rows_of_a_table_are_named_as_in_its_frame", body("Interpretation._labels", "return None")),
             "files": (SHOWN + "test_frames_of_files", body("Interpretation._files", "return None")),
-            "reports": (COPIES + "test_rows_are_named_by_their_own_label", body("targets.row_labels", "return None")),
+            "reports": (COPIES + "test_rows_are_named_by_their_own_label", body("naming.row_labels", "return None")),
         }),
     "types": Kind(
         "233 prices as decimals become 233 classes", "the type of a column is taken for what it holds",
         "objects, Arrow and polars of every kind; dates, durations, times, lists; numbers as text; single rows; targets", "S78", {
             "dates and durations": (KINDS_OF + "test_what_to_make_of_durations",
-                                    assign("columns._KINDS", "{o: o for o in ('integer', 'floating', 'boolean', 'categorical')}")),
+                                    assign("kinds._KINDS", "{o: o for o in ('integer', 'floating', 'boolean', 'categorical')}")),
             "lists of Arrow": (KINDS_OF + "test_kinds_of_columns", never("column_kind", "found == 'unknown-array'")),
             "numbers as text": (KINDS_OF + "test_numbers_as_text", body("numbers_in_text", "return None")),
         }),
@@ -210,7 +210,7 @@ KINDS = {
                       swap("as_dates", "pd.to_datetime(column.astype(object)) if isinstance(column.dtype, pd.ArrowDtype) else column",
                            "column")),
             "UTC offsets": ("tabular/test_dates.py::test_several_utc_offsets_name_the_column", never("as_dates", "several UTC offsets")),
-            "polars": ("ensemble/test_resampling_kfold.py::test_frames_of_polars", body("rows.as_pandas", "return x")),
+            "polars": ("ensemble/test_kfold.py::test_frames_of_polars", body("rows.as_pandas", "return x")),
             "lists": ("tabular/test_columns.py::test_df_shrink_leaves_lists_as_they_are",
                       swap("columns._shrunk", "pd.api.types.is_object_dtype(dtype) and column_kind(column) != 'list or dict'",
                            "pd.api.types.is_object_dtype(dtype)")),

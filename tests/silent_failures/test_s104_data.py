@@ -5,7 +5,7 @@ import torch
 
 from minifast.text.learner import text_classifier_learner
 from minifast.text.loaders import TextDataLoaders
-from minifast.text.transformers.loader import NextTokens, PadTokens
+from minifast.text.transformers.batches import NextTokens, PadTokens
 
 
 def test_s104_texts_longer_than_what_is_pooled():

@@ -21,8 +21,8 @@ from minifast.text.loaders import TextDataLoaders
 from minifast.text.models.awd_lstm import AWD_LSTM
 from minifast.text.padding import pad_input
 from minifast.text.sorted_loader import SortedDL
+from minifast.text.subword import SubwordTokenizer
 from minifast.text.tokenizer import Tokenizer
-from minifast.text.tokenizers import SubwordTokenizer
 from minifast.text.vocabulary import Numericalize
 
 SIZES = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}

@@ -7,7 +7,7 @@ from minifast.data.block import CategoryBlock, DataBlock
 from minifast.data.labels import ColReader
 from minifast.data.splitters_groups import FixedSplitter
 from minifast.ensemble.averaging import average_preds
-from minifast.ensemble.resampling import kfold
+from minifast.ensemble.kfold import kfold
 from minifast.text.block import TextBlock
 from minifast.text.learner import text_classifier_learner
 from minifast.text.loaders import TextDataLoaders

@@ -12,10 +12,11 @@ from minifast.data.block import RegressionBlock
 from minifast.learner.export import load_learner
 from minifast.learner.predictor import Predictor
 from minifast.timeseries.forecasting.learner import ts_forecaster
-from minifast.timeseries.learner import mini_rocket_learner, ts_learner
+from minifast.timeseries.learner import ts_learner
 from minifast.timeseries.loaders import TSDataLoaders
 from minifast.timeseries.missing import FillSteps
 from minifast.timeseries.models.fcn import FCN
+from minifast.timeseries.rocket_learner import mini_rocket_learner
 from minifast.timeseries.standardise import TSNormalize, TSStandardize
 from minifast.timeseries.windows import SlidingWindows
 

@@ -13,10 +13,14 @@ from minifast.learner.learner import Learner
 from minifast.timeseries.forecasting.learner import ts_forecaster
 from minifast.timeseries.learner import ts_ensemble, ts_learner
 from minifast.timeseries.loaders import TSDataLoaders
-from minifast.timeseries.models.fcn import FCN, LSTM_FCN, ResNet1d
-from minifast.timeseries.models.multi_scale import InceptionTime, OmniScaleCNN
+from minifast.timeseries.models.fcn import FCN
+from minifast.timeseries.models.inception_time import InceptionTime
+from minifast.timeseries.models.lstm_fcn import LSTM_FCN
+from minifast.timeseries.models.omni_scale import OmniScaleCNN
+from minifast.timeseries.models.patch_tst import PatchTST
+from minifast.timeseries.models.resnet1d import ResNet1d
 from minifast.timeseries.models.series_model import MASKING, ConvModel, linear_head, series_split
-from minifast.timeseries.models.transformers import PatchTST, TSTransformer
+from minifast.timeseries.models.ts_transformer import TSTransformer
 from minifast.timeseries.windows import SlidingWindows
 
 TINY = {"n_filters": 2, "depth": 3, "bottleneck": 2}

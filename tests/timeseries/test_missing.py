@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from minifast.timeseries.all import FillSteps, TSDataLoaders, find_missing, series_shape
-from minifast.timeseries.reading import as_store
+from minifast.timeseries.layout import as_store
 
 X = np.arange(60, dtype=np.float32).reshape(5, 2, 6)
 N = np.nan

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minifast.timeseries.all import EqualSeries, FillSteps, TSDataLoaders, TSStandardize, UnequalSeries
-from minifast.timeseries.reading import as_store
+from minifast.timeseries.layout import as_store
 from minifast.timeseries.store import joined_stores
 
 X = np.arange(48, dtype=np.float32).reshape(6, 2, 4)

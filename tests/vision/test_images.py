@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torchvision import tv_tensors
 
-from minifast.core.fastcore import fastuple
+from minifast.core.fastuple import fastuple
 from minifast.data.block import CategoryBlock, DataBlock, TransformBlock
 from minifast.data.pipeline import Pipeline
 from minifast.data.splitters import IndexSplitter

@@ -21,7 +21,7 @@ from minifast.vision.augment.lighting import Brightness
 from minifast.vision.blocks import ImageBlock
 from minifast.vision.images import PILMask, TensorImage, ToTensor
 from minifast.vision.loaders import SegmentationDataLoaders
-from minifast.vision.points_boxes import PointBlock, TensorPoint
+from minifast.vision.points import PointBlock, TensorPoint
 from minifast.vision.tta_geometry import inverse_grid, invert_masks, invert_points, recording, tta_boxes, tta_masks, tta_points
 
 

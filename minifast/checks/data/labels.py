@@ -13,7 +13,8 @@ from .image_files import exact_duplicates
 from .probe import DataProbe
 from .series_copies import groups_of_series
 from .series_samples import series_features
-from .text_tokens import groups_of_texts, word_counts
+from .text_copies import groups_of_texts
+from .text_tokens import word_counts
 
 N_TREES, MAX_ROWS = 60, 1500
 N_SURE = 2.5        # standard deviations of a rank statistic by chance

@@ -11,8 +11,9 @@ from ...core.nested import split_batch
 from ...data.dataloader import DataLoader
 from ...data.files import image_extensions
 from ...data.loaders import DataLoaders
+from ...data.naming import files_of, row_labels
 from ...data.rows import Rows
-from ...data.targets import base_dataset, files_of, labels_of, row_labels
+from ...data.targets import base_dataset, labels_of
 from ...learner.probe import Step, once
 from ...metrics.classes import classes_of
 from ..outcomes import require

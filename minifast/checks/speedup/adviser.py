@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from ...core import ranks
-from ...core.arguments import is_number, is_whole, seconds_in
+from ...core.arguments import is_number, is_whole
+from ...core.durations import seconds_in
 from ...core.messages import brief, plural
 from ...core.nested import find_bs, to_device
 from ...core.torch_internals import forget_workers

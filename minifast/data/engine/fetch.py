@@ -20,7 +20,8 @@ from ...core.shares import Share
 from ..pipeline import Pipeline
 from ..transforms import Transform
 from .cache import ImageCache, current_cache
-from .collate import GivePlace, Places, collate, image_writer, is_plain, kinds_after, kinds_of, packed, unpacked, with_tensors, wrap_kinds
+from .collate import GivePlace, Places, collate, image_writer, is_plain, kinds_after, kinds_of, with_tensors, wrap_kinds
+from .sending import packed, unpacked
 
 
 class BatchKey(NamedTuple):

@@ -19,9 +19,10 @@ from ...data.factories import (
 from ...data.labels import ColReader, column_name, column_names
 from ...data.loaders import DataLoaders
 from ...data.rows import as_frame
-from .block import TokenTargetsBlock, TransformersBlock, WordLabelsBlock
+from .block import TokenTargetsBlock, TransformersBlock
 from .encoding import Task
 from .loader import TextReader
+from .words import WordLabelsBlock
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ from torch import nn
 
 from ...core.messages import listing, plural
 from .encoding import Task
-from .library import fetching, is_folder, library, quiet, refuse_pickles
+from .library import library, quiet
+from .sources import fetching, is_folder, refuse_pickles
 
 _AUTO = {"classify": "AutoModelForSequenceClassification", "words": "AutoModelForTokenClassification", "mlm": "AutoModelForMaskedLM",
          "clm": "AutoModelForCausalLM"}

@@ -4,7 +4,8 @@ from typing import Any
 from warnings import warn
 
 from ...core.messages import describe
-from .library import fetching, library, quiet
+from .library import library, quiet
+from .sources import fetching
 
 #: `model_max_length` from here on means that a tokenizer knows no limit (transformers writes 1e30).
 UNLIMITED = 10**9

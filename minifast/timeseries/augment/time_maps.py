@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from ...core.arguments import check_arguments, is_number, is_whole
-from .base import Drawn, SeriesTransform, curve, own_steps, read_at
+from .base import Drawn, SeriesTransform
+from .curves import curve, own_steps, read_at
 
 __all__ = ["FlipTime", "Permutation", "TimeTransform", "TimeWarp", "WindowSlice", "WindowWarp"]
 

@@ -15,7 +15,8 @@ import torch
 from ...core.arguments import check_arguments, is_number, is_whole
 from ...core.messages import describe
 from ..padding import n_steps
-from .base import Drawn, SeriesTransform, curve, own_steps
+from .base import Drawn, SeriesTransform
+from .curves import curve, own_steps
 
 __all__ = ["Cutout", "FlipSign", "Jitter", "MagnitudeScale", "MagnitudeWarp", "RotateAxes"]
 

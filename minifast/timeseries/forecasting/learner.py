@@ -7,20 +7,22 @@ import torch
 from torch import nn
 
 from ...callbacks.base import Callback
-from ...core.arguments import check_arguments, is_whole, knows_keywords, refuse_class
+from ...core.arguments import check_arguments, is_whole, refuse_class
+from ...core.keywords import knows_keywords
 from ...core.messages import describe, name_of
 from ...core.types import LossFunc, PathLike, Splitter
 from ...data.loaders import DataLoaders
 from ...learner.learner import Learner
 from ...optim.groups import trainable_params
 from ...optim.optimizers import Adam
-from ..models.simple import DLinear
+from ..models.dlinear import DLinear
 from ..standardise import TSNormalize, TSStandardize
-from ..window_loader import WindowSet
+from ..window_set import WindowSet
 from ..windows import SlidingWindows
 from .future import LastWindows, as_table, ends_of, known_future
 from .loss import ForecastLoss, PinballLoss, check_quantiles
-from .model import Forecaster, Scale
+from .model import Forecaster
+from .scale import Scale
 
 
 class ForecastLearner(Learner):

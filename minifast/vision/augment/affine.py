@@ -3,8 +3,7 @@
 Every transform here gives one 3x3 matrix per image that maps a point of the result to the point of the image it is taken from, in
 coordinates from -1 (left, top) to 1 (right, bottom). `AffineWarp` multiplies the matrices of its transforms, so that flip, rotation,
 zoom, perspective, crop and resize cost one `grid_sample` together and the image is interpolated once. Parameters are drawn on the CPU
-from the batch's own generator, one set per image (one for all with `batch=True`), and the device is never waited for. Flips and half turns
-move pixels and need no interpolation (`symmetries`).
+from the batch's own generator, one set per image (one for all with `batch=True`), and the device is never waited for.
 """
 from __future__ import annotations
 
@@ -22,31 +21,10 @@ from ...core.messages import describe
 from ...core.seeds import draw_seed, item_rng
 from ...data.coords import COORDS, blank_empty, move_batch, on_canvas
 from ...data.transforms import RandTransform, Transform, is_sample
+from ..symmetry import is_symmetry, symmetries
 from .options import HW, Allowed, Given, PadMode, Resizing, Size, check_given, given_values, image_size
 
 __all__ = ["AffineWarp", "BatchTransform", "first_image", "fuse_geometry", "log_uniform"]
-
-
-def is_symmetry(m: np.ndarray) -> bool:
-    "Whether every matrix is a flip, a half turn or nothing: pixels only change places and nothing needs interpolating."
-    return bool((np.abs(m) == np.eye(3)).all() and (m[:, 2, 2] == 1).all())
-
-
-def flips(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "Which images the matrices `m` (see `is_symmetry`) mirror left and right, and which top and bottom."
-    return m[:, 0, 0] < 0, m[:, 1, 1] < 0
-
-
-def symmetries(x: torch.Tensor, m: np.ndarray) -> torch.Tensor:
-    "Batch `x` with the flips `m` (see `is_symmetry`) done by moving pixels."
-    for axis, flipped in zip((-1, -2), flips(m), strict=True):
-        if flipped.all():
-            x = x.flip(axis)
-        elif flipped.any():
-            where = torch.from_numpy(flipped.copy()).to(x.device, non_blocking=True).view(-1, *[1] * (x.ndim - 1))
-            x = torch.where(where, x.flip(axis), x)
-    return x
-
 
 Image, Mask = tv_tensors.Image, tv_tensors.Mask
 

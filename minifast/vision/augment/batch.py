@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from ...core.arguments import check_arguments, knows_keywords
+from ...core.arguments import check_arguments
+from ...core.keywords import knows_keywords
 from ...core.messages import describe
 from ...data.pipeline import as_transform
 from ...data.transforms import Transform

@@ -7,7 +7,8 @@ from zoo import image_files, image_loaders, points, table, table_loaders
 from minifast.checks.check_loaders import check_loaders
 from minifast.checks.data.probe import table_of
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.data.targets import files_of, labels_of
+from minifast.data.naming import files_of
+from minifast.data.targets import labels_of
 
 
 def test_files_and_labels_of_datasets(tmp_path):

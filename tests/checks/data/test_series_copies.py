@@ -81,7 +81,8 @@ def test_windows_that_look_back_are_fine_and_told():
 
 def test_windows_of_two_frames():
     from minifast.data.loaders import DataLoaders
-    from minifast.timeseries.window_loader import WindowDL, WindowSet
+    from minifast.timeseries.window_loader import WindowDL
+    from minifast.timeseries.window_set import WindowSet
     df = sales()
     day = df.groupby("shop").cumcount()
 

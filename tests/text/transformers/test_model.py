@@ -4,8 +4,8 @@ import torch
 from tiny_transformers import ALL, CAUSAL, LINES, MASKED
 
 from minifast.learner.predictor import Predictor
+from minifast.text.transformers.batches import PadTokens
 from minifast.text.transformers.encoding import EncodeText
-from minifast.text.transformers.loader import PadTokens
 from minifast.text.transformers.model import TransformersModel, inner_model
 from minifast.text.transformers.pretrained import load_model
 from minifast.text.transformers.tokenizer import load_tokenizer

@@ -9,7 +9,7 @@ from tiny_transformers import LINES
 from torch import nn
 
 from minifast.text.all import TransformersDataLoaders, transformers_learner
-from minifast.text.transformers import library
+from minifast.text.transformers import sources
 from minifast.text.transformers.pretrained import fit_embeddings, load_config, load_model, model_positions, positions_of
 from minifast.text.transformers.tokenizer import load_tokenizer
 
@@ -56,7 +56,7 @@ def test_a_folder_that_is_not_there_is_no_name_on_the_hub(tmp_path):
 
 
 def test_offline_a_sentence_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(library, "hub_answers", lambda: False)
+    monkeypatch.setattr(sources, "hub_answers", lambda: False)
     with pytest.raises(FileNotFoundError, match=r"'distilbert-base-nowhere' is no folder here and not in the cache of the hub.*"
                                                 r"snapshot_download\('distilbert-base-nowhere', local_dir='model'"):
         load_config("distilbert-base-nowhere")
@@ -71,10 +71,10 @@ def test_the_hub_is_asked_once_with_a_short_timeout(monkeypatch):
         asked.append((address, timeout))
         raise OSError
 
-    monkeypatch.setattr(library.socket, "create_connection", refuse)
+    monkeypatch.setattr(sources.socket, "create_connection", refuse)
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    assert library.hub_answers() is False and len(asked) <= 1 and all(t <= 5 for _, t in asked)
+    assert sources.hub_answers() is False and len(asked) <= 1 and all(t <= 5 for _, t in asked)
 
 
 def test_code_of_a_models_own_is_never_run(tiny, tmp_path):

@@ -4,11 +4,15 @@ import torch
 import torch.nn.functional as F
 
 from minifast.optim.groups import param_groups
-from minifast.timeseries.models.fcn import FCN, LSTM_FCN, ResNet1d
-from minifast.timeseries.models.multi_scale import InceptionTime, OmniScaleCNN
+from minifast.timeseries.models.fcn import FCN
+from minifast.timeseries.models.inception_time import InceptionTime
+from minifast.timeseries.models.lstm_fcn import LSTM_FCN
+from minifast.timeseries.models.omni_scale import OmniScaleCNN
+from minifast.timeseries.models.patch_tst import PatchTST
+from minifast.timeseries.models.resnet1d import ResNet1d
 from minifast.timeseries.models.series_model import MASKING, series_split
 from minifast.timeseries.models.tcn import TCN
-from minifast.timeseries.models.transformers import PatchTST, TSTransformer
+from minifast.timeseries.models.ts_transformer import TSTransformer
 
 #: Each model, small: (class, settings).
 SMALL = {
