@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -117,6 +117,7 @@ class Callback(KnowsKeywords):
         shown: names of the attributes that `repr` shows.
     """
 
+    learn: "Learner" = None
     order: int = Order.BATCH
     run_before: tuple | list | type | str = ()
     run_after: tuple | list | type | str = ()
@@ -231,23 +232,12 @@ class Callback(KnowsKeywords):
             self._refuse_unknown(name, name, function)
             setattr(self, name, self._listener(name, function))
 
-    @property
-    def learn(self) -> "Learner":
-        "See `Attributes`."
-        return self._learner()
-
-    @learn.setter
-    def learn(self, learn: "Learner | None") -> None:
-        vars(self).pop("_learner", None)
-        if learn is not None:
-            self._learner = weakref.ref(learn)
-
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_learner": self.learn}               # a copy of a learner has copies of its callbacks
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.learn = state["_learner"]
+        _attach(self, state["_learner"])
 
     def _listener(self, event: str, function: Callable) -> "_Listener":
         "A function that takes nothing, or the callback, as a method."
@@ -333,6 +323,16 @@ BATCH_EVENTS = EVENTS[EVENTS.index("before_batch"):EVENTS.index("after_batch") +
 
 #: The events by name: `event.after_batch == "after_batch"`.
 event = SimpleNamespace(**{name: name for name in EVENTS})
+
+
+def _attach(cb: Callback, learn: "Learner | None") -> None:
+    vars(cb).pop("_learner", None)
+    if learn is not None:
+        cb._learner = weakref.ref(learn)
+
+
+# It is read often in each step: without a Python function in between. Editors go by the annotation in the class.
+setattr(Callback, "learn", property(methodcaller("_learner"), _attach, doc="See `Attributes` of `Callback`."))  # noqa: B010
 
 
 class _Listener:

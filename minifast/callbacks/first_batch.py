@@ -44,7 +44,6 @@ class FirstBatch(TrainingCallback):
 
     only_watches = True
     order = Order.SETUP
-    runs_last = ("after_pred",)                             # other callbacks pick one output, or activate it
     _tried: list[int] | None = None                         # what the metrics were last tried with
     _yb: tuple = ()                                         # the targets as the loader gave them
     _range_told = False                                     # that targets lie outside the range of the outputs
@@ -119,7 +118,9 @@ class FirstBatch(TrainingCallback):
             raise ValueError(f"this batch has no target to train on, only {plural(len(learn.xb), 'input')}. Give the loader pairs "
                              "(input, target), or n_inp=, the number of elements that are inputs")
         self._check_padded()
-        self._check_pred()
+        self._is_changed = len(learn.ordered_cbs("after_pred")) > 1         # other callbacks pick one output, or activate it
+        if not self._is_changed:
+            self._check_pred()
 
     def _check_padded(self):
         "Refuse a model that takes the padding of series, which is NaN, for values."
@@ -164,6 +165,8 @@ class FirstBatch(TrainingCallback):
                              f"make both one size, item_tfms=Resize({tuple(size)})")
 
     def after_loss(self) -> None:
+        if self._is_changed:
+            self._check_pred()
         loss = self.learn.loss
         if not isinstance(loss, torch.Tensor) or loss.ndim:
             raise ValueError(f"the loss must be one number (a 0-d tensor), but {self.learn.loss_func} returned {describe(loss)}: "

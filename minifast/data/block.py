@@ -9,7 +9,7 @@ from warnings import warn
 from ..core.arguments import refuse_class
 from ..core.items import L
 from ..core.keywords import KnowsKeywords, knows_keywords
-from ..core.messages import describe, listing, plural, reject_unknown
+from ..core.messages import describe, plural, reject_unknown
 from ..core.paths import Path
 from ..core.recipe import Optional, Recipe
 from ..core.types import LossFunc, PathLike, Splits
@@ -293,8 +293,9 @@ class DataBlock:
         named = {str(o) for b in self.blocks for f in b.type_tfms for o in getattr(f, "vocab", None) or ()}
         empty = empty_class_folders(files, isinstance(self.splitter, GrandparentSplitter))
         if empty := [folder for folder in empty if not named or Path(folder).name in named]:
-            warn(f"no file for training or validation lies in {listing(map(repr, empty), 5)}, beside the folders of the classes. Put files "
-                 "there, or remove what is no class", stacklevel=4)
+            names = [*map(repr, empty[:5]), *([f"{len(empty) - 5:,} more"] if len(empty) > 5 else [])]
+            warn(f"no file for training or validation lies in {', '.join(names)}, beside the folders of the classes. Put files there, or "
+                 "remove what is no class", stacklevel=4)
 
     def dataloaders(self, source: Any, path: PathLike = ".", verbose: bool = False, bs: int | None = None, val_bs: int | None = None,
                     shuffle: bool | None = None, device: "str | torch.device | None" = None, num_workers: int | None = None,

@@ -290,12 +290,12 @@ def test_overfitting(tmp_path):
 
 def test_overflowing_gradients(monkeypatch):
     cb = MixedPrecision("fp16")
-    learn = cb.learn = SimpleNamespace(dry_run=False)
+    cb.learn = learn = learner()
     cb.scaler = SimpleNamespace(get_scale=lambda: 2.0)
     cb._skipped, cb._skipped_before, cb._steps = 5, 0, 10
     with told("callbacks/precision.py", "with more, try a lower learning rate, gradient clipping, or to_bf16(), which needs no scaling"):
         cb.after_fit()
-    learner().to_bf16().fit(1, lr=1e-4, cbs=GradientClip(1.0))
+    learn.to_bf16().fit(1, lr=1e-4, cbs=GradientClip(1.0))
 
 
 def test_the_recorder():

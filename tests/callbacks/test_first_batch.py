@@ -15,7 +15,6 @@ from torch.utils.data import TensorDataset, WeightedRandomSampler
 from minifast.callbacks.base import Callback
 from minifast.callbacks.first_batch import check_output, check_target
 from minifast.data.loaders import DataLoader, DataLoaders
-from minifast.learner.learner import Learner
 from minifast.metrics.functions import accuracy
 from minifast.nn.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, DiceLoss, FocalLossFlat, MSELossFlat
 
@@ -314,30 +313,3 @@ def test_so_are_weights_of_labels():
 def test_an_output_without_the_axis_of_the_items_is_named():
     with pytest.raises(ValueError, match=r"returned float32\[3\] on cpu for a batch of one item: a `squeeze\(\)` .*squeeze\(-1\)"):
         check_output(nn.CrossEntropyLoss(), torch.zeros(3))
-
-
-def test_what_other_callbacks_make_of_the_output_is_checked_before_the_loss_meets_it():
-    class TakesFirst(Callback):
-        "As the callbacks of recurrent models do."
-
-        def after_pred(self):
-            self.learn.pred = self.pred[0]
-
-    class Pair(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.lin = nn.Linear(4, 2)
-
-        def forward(self, x):
-            return self.lin(x), x
-
-    data = TensorDataset(torch.rand(12, 4), torch.arange(12) % 2)
-    dls = DataLoaders.from_dsets(data, data, bs=4)
-    for n, said in ((2, None), (3, r"CrossEntropyLossFlat\(weight=...\) has 3 numbers, but the model has 2 outputs")):
-        learn = Learner(dls, Pair(), CrossEntropyLossFlat(weight=torch.ones(n)), cbs=TakesFirst())
-        with learn.no_bar(), learn.no_logging():
-            if said is None:
-                learn.fit(1)
-                continue
-            with pytest.raises(ValueError, match=said):
-                learn.fit(1)

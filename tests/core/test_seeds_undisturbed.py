@@ -8,6 +8,14 @@ import pytest
 from minifast.core.seeds import undisturbed
 
 
+@pytest.fixture(autouse=True)
+def handled():
+    "A shell that starts the tests in the background has them ignore Ctrl-C."
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press():
     os.kill(os.getpid(), signal.SIGINT)
 

@@ -107,7 +107,7 @@ def test_series_that_are_too_short_are_listed():
     with pytest.raises(ValueError, match=r"the most are 6\): no window. Give more rows, or make windows with a smaller window=$"):
         SlidingWindows(df, 7, label="kind", gaps="split")
     assert len(SlidingWindows(df, 6, label="kind", gaps="split")) == 1
-    with pytest.raises(ValueError, match=r"the most are 0\)"):
+    with pytest.raises(ValueError, match="^SlidingWindows received a table without rows, of the columns id, time, v, p, w and 1 more"):
         SlidingWindows(df[:0], 3, label="kind", freq=1, vocab=["x"])
     few = long(12).assign(kind=["x"] + [None] * 11)
     with pytest.raises(ValueError, match="has a label in its last row. Write a smaller window=, or labelling='most'$"):

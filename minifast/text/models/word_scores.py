@@ -90,9 +90,10 @@ class Scores(torch.Tensor):
         return made
 
     def whole(self) -> torch.Tensor:
-        "The scores as an ordinary tensor, computed once."
+        "The scores as an ordinary tensor, computed once: the loss needs their gradient, even if they are first looked at under `no_grad`."
         if self._whole is None:
-            self._whole = F.linear(self.hidden, self.weight, self.bias)
+            with torch.enable_grad():
+                self._whole = F.linear(self.hidden, self.weight, self.bias)
         return self._whole
 
     @classmethod

@@ -78,3 +78,13 @@ def test_where_it_is_an_ordinary_layer():
     layer.register_forward_hook(lambda m, args, out: seen.append(out.mean().item()))
     layer(x)
     assert seen == [pytest.approx(F.linear(x, layer.weight, layer.bias).mean().item())]
+
+
+def test_looked_at_without_gradients_they_have_them_still():
+    layer, x, y = WordScores(5, 11), torch.randn(4, 5), torch.randint(0, 11, (4,))
+    scores = layer(x)
+    with torch.no_grad():
+        assert not scores.argmax(-1).requires_grad and not (scores + 1).requires_grad
+    F.cross_entropy(scores, y).backward()
+    plain = torch.autograd.grad(F.cross_entropy(F.linear(x, layer.weight, layer.bias), y), layer.weight)[0]
+    torch.testing.assert_close(layer.weight.grad, plain)
