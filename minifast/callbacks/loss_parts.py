@@ -84,8 +84,7 @@ class LossParts:
         first = "as known" if kind_of(learn.loss_func) is not None else "targets"
         names = sorted((n for n in _WEIGHTS if all(n in there for there in told)), key=lambda n: n != first)
         self._known, self._weight = bool(names), _WEIGHTS[names[0]] if names else batch_weight
-        more = [m for m in more if m is not None]           # a rank with a few items cannot tell
-        if not names and learn.training and more and _alike(more, 1e-2):
+        if not names and learn.training and None not in more and _alike(more, 1e-2):
             raise RuntimeError(f"the loss {loss_name(learn.loss_func)} is a sum over items and {more[0]:.4g} more, whatever the items are. "
                                f"Each rank has a part of the items, so that this would count {world_size()} times: let the loss be a mean "
                                f"over items; or leave the rest out of it, and in `after_loss` of a callback {_INSTEAD}")
@@ -162,16 +161,17 @@ def _that_hold(learn):
     try:
         with _as_it_was(loss_func):
             (whole, _), (a, of_a), (b, of_b) = of(0, k), of(0, k // 2), of(k // 2, k)
-            others = [of(0, m)[0] + of(m, k)[0] for m in (k // 4, k - k // 4) if k >= 4]
+            if not math.isfinite(whole):    # no target of a rank counts, say
+                return list(_WEIGHTS), None
+            close = (1e-2 if torch.is_autocast_enabled(learn.dls.device.type) else 1e-4) * max(abs(whole), abs(a), abs(b))
+            names = [name for name, u, v in zip(_WEIGHTS, of_a, of_b, strict=True)
+                     if abs((a + b if u is None else _mean(a, u, b, v)) - whole) <= close]
+            if names or k < 4:
+                return names, None
+            others = [of(0, m)[0] + of(m, k)[0] for m in (k // 4, k - k // 4)]
     except Exception:                       # it takes batches of one size, say
         return [], None
-    if not math.isfinite(whole):            # no target of a rank counts, say
-        return list(_WEIGHTS), None
-    close = (1e-2 if torch.is_autocast_enabled(learn.dls.device.type) else 1e-4) * max(abs(whole), abs(a), abs(b))
-    names = [name for name, u, v in zip(_WEIGHTS, of_a, of_b, strict=True)
-             if abs((a + b if u is None else _mean(a, u, b, v)) - whole) <= close]
-    same = bool(others) and all(abs(o - a - b) <= close for o in others)
-    return names, a + b - whole if same else None
+    return [], a + b - whole if all(abs(o - a - b) <= close for o in others) else None
 
 
 def _mean(a, u, b, v):

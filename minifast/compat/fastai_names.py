@@ -2,6 +2,7 @@
 
 `minifast.compat.modules` serves its module paths from this table, `minifast port` and docs/from_fastai.md read it.
 """
+import re
 
 #: The modules of fastai 2.8 and the public names that each defines. `all` modules and packages define none: they have what is below them.
 MODULES: dict[str, str] = {
@@ -435,5 +436,5 @@ _FASTCORE = ("minifast does not import fastcore, because that adds methods to `p
 
 def instead_of(name: str) -> str | None:
     "What to write where fastai's `name` is missing here; None: fastai has no such name, or nothing is known."
-    of_fastcore = name in FASTCORE.split() or (name.startswith("HTTP") and name.endswith("Error"))
+    of_fastcore = name in FASTCORE.split() or re.fullmatch(r"HTTP\d\w+Error", name)
     return ABSENT.get(name) or (_FASTCORE.format(name=name) if of_fastcore else None)

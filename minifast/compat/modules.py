@@ -33,7 +33,7 @@ def find(name: str, path: str) -> Any:
         LookupError: fastai has no such name either.
     """
     from .fastai_names import TORCHVISION, WIDGETS, instead_of
-    for module in sorted(LISTS, key=lambda m: m.split(".")[0] != path.split(".")[0]) if name in quoted_names() else ():
+    for module in sorted(LISTS, key=lambda m: m.split(".")[0] != path.split(".")[0]) if may_be_listed(name) else ():
         listed = import_module(f"{PACKAGE}.{module}")
         if name in listed.__all__:
             return getattr(listed, name)
@@ -50,12 +50,22 @@ def find(name: str, path: str) -> Any:
     raise ImportError(f"cannot import name {name!r} from '{PACKAGE}.{path}': {sentence}", name=f"{PACKAGE}.{path}")
 
 
+def may_be_listed(name: str) -> bool:
+    """Whether a name may be one of the star imports: told by what stands in quotes in their files, for importing them takes seconds.
+
+    Args:
+        name: the name.
+    """
+    quoted = _quoted_names()
+    return quoted is None or name in quoted
+
+
 @cache
-def quoted_names() -> frozenset[str]:
-    "What stands in quotes in the lists of the star imports: all their names, read without importing them, which takes seconds, and more."
-    specs = (find_spec(f"{PACKAGE}.{module}") for module in ("basics", *LISTS))
-    sources = (spec.loader.get_source(spec.name) for spec in specs if spec and isinstance(spec.loader, SourceFileLoader))
-    return frozenset(re.findall(r'"(\w+)"', "".join(source or "" for source in sources)))
+def _quoted_names():
+    "What stands in quotes in the files of the star imports; None where a file cannot be read, as in an installation without sources."
+    specs = [find_spec(f"{PACKAGE}.{module}") for module in ("basics", *LISTS)]
+    sources = [spec.loader.get_source(spec.name) if hasattr(spec.loader, "get_source") else None for spec in specs]
+    return None if None in sources else frozenset(re.findall(r'"(\w+)"', "".join(sources)))
 
 
 @cache

@@ -7,8 +7,9 @@ import pytest
 
 import minifast.tabular.all
 import minifast.vision.all
+from minifast.compat import modules
 from minifast.compat.fastai_names import ABSENT, DIFFERENT, FASTCORE, MODULES, instead_of
-from minifast.compat.modules import LISTS, find, names_here, quoted_names
+from minifast.compat.modules import LISTS, find, may_be_listed, names_here
 
 ALL_NAMES = sorted({name for names in MODULES.values() for name in names.split()})
 
@@ -103,4 +104,19 @@ def test_a_name_that_nobody_has_costs_no_import():
 
 def test_every_listed_name_is_read_without_an_import():
     listed = set().union(*(import_module(f"minifast.{module}").__all__ for module in LISTS))
-    assert listed <= quoted_names() and len(listed) > 500
+    assert all(map(may_be_listed, listed)) and len(listed) > 500 and not may_be_listed("acuracy")
+
+
+def test_where_sources_cannot_be_read_names_are_found_by_importing(monkeypatch):
+    from importlib.machinery import SourceFileLoader
+    monkeypatch.setattr(SourceFileLoader, "get_source", lambda self, name: None)
+    modules._quoted_names.cache_clear()
+    try:
+        assert may_be_listed("acuracy") and find("vision_learner", "learner").__name__ == "vision_learner"
+    finally:
+        modules._quoted_names.cache_clear()
+
+
+@pytest.mark.parametrize("name, of_fastcore", [("HTTP404NotFoundError", True), ("HTTPError", False)])
+def test_errors_of_fastcore_are_told_by_their_number(name, of_fastcore):
+    assert (instead_of(name) is not None) is of_fastcore
